@@ -1,0 +1,1 @@
+"""The ACA warehouse: feeds in, a star schema and cubes on PostgreSQL out."""

@@ -1,0 +1,230 @@
+"""The vocabulary in which feeds are declared: Source, Column, Type, Constraint, Pii.
+
+One ``Column`` line is the only place where a column is described. The staging DDL and its
+comments, type coercion, the attribute hash, the data dictionary and the quality expectations
+are all derived from it (see ``etl/render``). This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Type(Enum):
+    """What a value is. Each member names the staging domain and the type the warehouse stores.
+
+    The staging domains (see ``DOMAINS``) refuse what PostgreSQL's own input would take but no
+    report can use: NaN and infinity, money finer than a cent, a date outside 1900 to 2199.
+    """
+
+    TEXT = ("text", "text")
+    KEY = ("key_text", "text")
+    INTEGER = ("integer", "integer")
+    YEAR = ("plan_year", "integer")
+    KEY_YEAR = ("key_year", "integer")
+    BOOLEAN = ("boolean", "boolean")
+    MONEY = ("money_usd", "numeric(14,2)")
+    RATIO = ("finite_number", "numeric(14,6)")
+    DATE = ("calendar_date", "date")
+    KEY_DATE = ("key_date", "date")
+    TIMESTAMP = ("utc_instant", "timestamptz")
+
+    @property
+    def staging(self) -> str:
+        """The type of the column in ``staging``: a base type or one of ``DOMAINS``."""
+        return self.value[0]
+
+    @property
+    def stored(self) -> str:
+        """The type of the column in ``warehouse``."""
+        return self.value[1]
+
+    @property
+    def mandatory(self) -> bool:
+        """Whether a row without the value is set aside: no row can be placed without it."""
+        return self in (Type.KEY, Type.KEY_YEAR, Type.KEY_DATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A base type narrowed by a rule; a value that breaks the rule rejects its row."""
+
+    name: str
+    base: str
+    rule: str
+    description: str
+    not_null: bool = False
+
+
+# COPY ... ON_ERROR ignore treats a broken domain rule as it treats an unparseable value: the
+# row is reported with its line and column and the load goes on. So the rules cost no second
+# pass: about a fifth on top of the typed COPY (docs/decisions/0004-staging-domains.md).
+DOMAINS = (
+    Domain("key_text", "text", "value <> ''", "a key: present and not empty", not_null=True),
+    Domain(
+        "key_year",
+        "integer",
+        "value between 1900 and 2199",
+        "a year that is part of a key",
+        not_null=True,
+    ),
+    Domain("plan_year", "integer", "value between 1900 and 2199", "a calendar or plan year"),
+    Domain(
+        "calendar_date",
+        "date",
+        "value between '1900-01-01' and '2199-12-31'",
+        "a date that a calendar of this business can hold",
+    ),
+    Domain(
+        "key_date",
+        "date",
+        "value between '1900-01-01' and '2199-12-31'",
+        "a date without which the row has no place",
+        not_null=True,
+    ),
+    Domain(
+        "utc_instant",
+        "timestamptz",
+        "value >= '1900-01-01Z' and value < '2200-01-01Z'",
+        "an instant; without an offset it is UTC",
+    ),
+    Domain(
+        "money_usd",
+        "numeric",
+        "min_scale(value) <= 2 and abs(value) < 1000000000000 and value <> 'NaN'",
+        "US dollars to the cent; finer amounts are refused, never rounded",
+    ),
+    Domain(
+        "finite_number",
+        "numeric",
+        "abs(value) < 100000000 and value <> 'NaN'",
+        "a number that can be counted with",
+    ),
+)
+
+
+class Pii(Enum):
+    """How near a value comes to a person (45 CFR 164.514(b)(2) names the identifiers)."""
+
+    NONE = "none"
+    DIRECT = "direct"  # names a person by itself: name, e-mail, phone, street
+    QUASI = "quasi"  # narrows to a person together with others: date of birth, ZIP
+    HEALTH = "health"  # protected health information once joined to a person
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The value is one of these words, compared without regard to case."""
+
+    values: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The value lies in this closed range; ``None`` leaves a side open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.high is None:
+            return f"at least {self.low}"
+        if self.low is None:
+            return f"at most {self.high}"
+        return f"{self.low} to {self.high}"
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The value matches this POSIX regular expression as a whole."""
+
+    pattern: str
+
+    def __str__(self) -> str:
+        return f"matches {self.pattern}"
+
+
+Constraint = OneOf | Between | Matches
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a feed.
+
+    ``required``: the header must name it (a value may still be empty unless the type is a key).
+    ``driver``: a change of its value makes a new version of the dimension row; any other
+    attribute is Type 1 and is corrected in place. ``check``: what a good value looks like; a
+    breach is reported by the quality checks and does not reject the row.
+    """
+
+    name: str
+    type: Type
+    description: str
+    required: bool = False
+    driver: bool = False
+    pii: Pii = Pii.NONE
+    check: Constraint | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name):
+            raise ValueError(f"{self.name!r} is not a column name")
+        if self.type.mandatory and not self.required:
+            raise ValueError(f"{self.name}: a key column has to be required")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One feed: a CSV file of a batch and the staging table that mirrors it.
+
+    ``key``: the columns that name one thing. ``effective``: the column that says since when a
+    row is true, where the feed has one (else the batch's ``as_of``). ``money``: the columns
+    whose sums are the file's control totals. ``is_fact``: facts are loaded by their latest
+    state, dimensions by their history.
+    """
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    effective: str | None = None
+    money: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [c.name for c in self.columns]
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.name}: a column is declared twice")
+        for name in (*self.key, *self.money, *filter(None, [self.effective])):
+            if name not in names:
+                raise ValueError(f"{self.name}: {name} is not one of its columns")
+
+    @property
+    def file_name(self) -> str:
+        """The file's name inside a batch folder; ``.gz`` may follow."""
+        return f"{self.name}.csv"
+
+    @property
+    def table(self) -> str:
+        """The staging table that mirrors the file."""
+        return f"{self.name}_raw"
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names that the header must carry."""
+        return tuple(c.name for c in self.columns if c.required)
+
+    @property
+    def drivers(self) -> tuple[Column, ...]:
+        """The change drivers in declared order, which is also the order of the hash input."""
+        return tuple(c for c in self.columns if c.driver)
+
+    def column(self, name: str) -> Column:
+        """The column of that name; ``KeyError`` if the feed has none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"{self.name} has no column {name}")

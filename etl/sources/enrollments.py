@@ -1,0 +1,47 @@
+"""The enrollments feed: one row a member, plan and start of coverage."""
+
+from etl.contract import Between, Column, OneOf, Source, Type
+
+enrollments = Source(
+    name="enrollments",
+    description="Spans of coverage: who held which plan from when to when, at what premium.",
+    key=("enrollment_id",),
+    money=("premium_paid", "aptc_amount"),
+    columns=(
+        Column("enrollment_id", Type.KEY, "Identifier of the span of coverage.", required=True),
+        Column("member_id", Type.TEXT, "The member covered.", required=True),
+        Column("plan_id", Type.TEXT, "The plan held; its year is that of the start.", required=True),
+        Column("start_date", Type.KEY_DATE, "First day of coverage.", required=True),
+        Column(
+            "end_date",
+            Type.DATE,
+            "Last day of coverage; empty means to the end of the plan year.",
+        ),
+        Column(
+            "premium_paid",
+            Type.MONEY,
+            "Premium a month paid for the span, tax credit included, US dollars.",
+            required=True,
+            check=Between(0),
+        ),
+        Column(
+            "csr_variant",
+            Type.TEXT,
+            "Cost-sharing reduction variant: 01 standard, 02 zero and 03 limited cost sharing for "
+            "American Indians, 04 to 06 silver 73, 87 and 94 (45 CFR 156.420).",
+            check=OneOf(("00", "01", "02", "03", "04", "05", "06")),
+        ),
+        Column(
+            "aptc_amount",
+            Type.MONEY,
+            "Advance premium tax credit a month, US dollars (26 CFR 1.36B-3).",
+            check=Between(0),
+        ),
+        Column(
+            "enrollment_reason",
+            Type.TEXT,
+            "Why coverage began: open enrollment or the special enrollment event "
+            "(45 CFR 155.410, 155.420).",
+        ),
+    ),
+)
