@@ -183,8 +183,8 @@ class Source:
 
     ``key``: the columns that name one thing. ``effective``: the column that says since when a
     row is true, where the feed has one (else the batch's ``as_of``). ``money``: the columns
-    whose sums are the file's control totals. ``is_fact``: facts are loaded by their latest
-    state, dimensions by their history.
+    whose sums are the file's control totals. ``ordered``: pairs of columns of which the first
+    is never after the second; a row that breaks the order is set aside.
     """
 
     name: str
@@ -193,12 +193,18 @@ class Source:
     columns: tuple[Column, ...]
     effective: str | None = None
     money: tuple[str, ...] = ()
+    ordered: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]
         if len(set(names)) != len(names):
             raise ValueError(f"{self.name}: a column is declared twice")
-        for name in (*self.key, *self.money, *filter(None, [self.effective])):
+        for name in (
+            *self.key,
+            *self.money,
+            *(name for pair in self.ordered for name in pair),
+            *filter(None, [self.effective]),
+        ):
             if name not in names:
                 raise ValueError(f"{self.name}: {name} is not one of its columns")
 

@@ -7,6 +7,8 @@ The exit codes are documented in docs/runbooks/exit-codes.md; a test compares th
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AcaError(Exception):
     """Base of every error that a user can cause or mend."""
@@ -32,9 +34,13 @@ class ServerError(AcaError):
 
 
 class BatchError(AcaError):
-    """A batch or one of its files cannot be loaded as it is."""
+    """A batch or one of its files cannot be loaded as it is.
+
+    ``staged``: what is known of the file, for the ledger; set by the stage that refuses it.
+    """
 
     exit_code = 4
+    staged: Any = None
 
 
 class RejectThresholdError(BatchError):

@@ -1,1 +1,1 @@
-
+"""Talking to PostgreSQL: the embedded server, connections, named statements. No table names."""

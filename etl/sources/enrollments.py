@@ -7,6 +7,7 @@ enrollments = Source(
     description="Spans of coverage: who held which plan from when to when, at what premium.",
     key=("enrollment_id",),
     money=("premium_paid", "aptc_amount"),
+    ordered=(("start_date", "end_date"),),
     columns=(
         Column("enrollment_id", Type.KEY, "Identifier of the span of coverage.", required=True),
         Column("member_id", Type.TEXT, "The member covered.", required=True),

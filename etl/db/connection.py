@@ -1,0 +1,49 @@
+"""Connections to the warehouse's database, with the session settings that every one of them has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.errors import ServerError
+
+# Values are read the same on every machine: instants without an offset are UTC, and a date such
+# as 01/02/2025, which could mean two days, is refused rather than guessed at.
+_SESSION = {
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "iso_8601",
+    # A backend whose client was killed in the middle of a statement gives up within a second,
+    # so that the next run finds no transaction of a dead one in its way.
+    "client_connection_check_interval": "500ms",
+}
+
+
+def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.Connection[Any]:
+    """Open a connection named ``application``; ``ServerError`` where there is none to be had."""
+    options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in _SESSION.items())
+    try:
+        return psycopg.connect(
+            url,
+            autocommit=autocommit,
+            application_name=application,
+            options=options,
+            connect_timeout=15,
+        )
+    except psycopg.OperationalError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ServerError(
+            f"The database cannot be reached: {reason}",
+            "See that the server runs (make status) and that DATABASE_URL is right.",
+        ) from error
+
+
+def set_search_path(connection: psycopg.Connection[Any], schemas: list[str]) -> None:
+    """Resolve unqualified table names in these schemas until the transaction ends."""
+    connection.execute(
+        sql.SQL("set local search_path = {}").format(
+            sql.SQL(", ").join(sql.Identifier(schema) for schema in schemas)
+        )
+    )

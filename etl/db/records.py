@@ -1,0 +1,236 @@
+"""From a CSV file's bytes to the bytes that COPY takes: records, line numbers, rejects.
+
+PostgreSQL parses and types the values. What it cannot survive is found here first, on whole
+blocks of bytes: a wrong number of fields, bytes that are not UTF-8, a stray carriage return, a
+quote that never closes. Each such record is set aside and the stream goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+BOM = b"\xef\xbb\xbf"
+# A record still open after so many bytes has a quote that was never closed: far above any real
+# row, far below what would hurt.
+LONGEST_RECORD = 16 << 20
+
+_QUOTED = re.compile(rb'"[^"]*"')
+# Blanks beside a comma or at the ends of a record without quotes.
+_BLANKS = re.compile(rb"[ \t]+(?=,|$)|(?:(?<=,)|^)[ \t]+", re.MULTILINE)
+_FIELD = re.compile(rb'(?:^|,)((?:[^",]|"[^"]*")*)', re.DOTALL)
+
+FIELD_COUNT = "wrong number of fields"
+NOT_UTF8 = "bytes that are not UTF-8"
+STRAY_RETURN = "carriage return outside quotes"
+OPEN_QUOTE = "quote that is never closed"
+
+
+@dataclass(slots=True)
+class Stream:
+    """The records of one file on their way to COPY.
+
+    ``read``: records seen, header apart. ``rejects``: (line, reason) of those set aside.
+    ``line_of(n)`` tells on which line of the file the record begins that ends on line ``n`` of
+    what was sent.
+    """
+
+    fields: int
+    prefix: bytes
+    read: int = 0
+    rejects: list[tuple[int, str]] = field(default_factory=list)
+    _sent_lines: int = 0
+    _shifts: list[tuple[int, int]] = field(default_factory=list)
+    _long: dict[int, int] = field(default_factory=dict)
+
+    def line_of(self, sent_line: int) -> int:
+        """Line of the file for a line number that PostgreSQL reports of the stream."""
+        if sent_line in self._long:
+            return self._long[sent_line]
+        low, high = 0, len(self._shifts)
+        while low < high:
+            middle = (low + high) // 2
+            if self._shifts[middle][0] <= sent_line:
+                low = middle + 1
+            else:
+                high = middle
+        return sent_line + (self._shifts[low - 1][1] if low else 0)
+
+    def send(self, records: Iterable[tuple[int, list[bytes]]]) -> Iterator[bytes]:
+        """Yield what COPY takes, one piece a block: prefix, line number, the record's fields."""
+        separators = self.fields - 1
+        for first, block in records:
+            self.read += len(block)
+            joined = b"\n".join(block)
+            plain = (
+                b'"' not in joined
+                and b"\r" not in joined
+                and b"\0" not in joined
+                and joined.count(b"\n") == len(block) - 1
+                and _is_utf8(joined)
+            )
+            if plain:
+                if b" ," in joined or b", " in joined or b"\t" in joined or _ragged(block):
+                    block = _BLANKS.sub(b"", joined).split(b"\n")
+                if all(record.count(b",") == separators for record in block) and all(block):
+                    yield self._plain(first, block)
+                    continue
+            yield self._careful(first, block, separators)
+
+    def _plain(self, first: int, block: list[bytes]) -> bytes:
+        self._note_shift(first)
+        self._sent_lines += len(block)
+        prefix = self.prefix
+        return b"".join(
+            [b"%b%d,%b\n" % (prefix, line, record) for line, record in enumerate(block, first)]
+        )
+
+    def _careful(self, first: int, block: list[bytes], separators: int) -> bytes:
+        sent = []
+        line = first
+        for record in block:
+            height = record.count(b"\n") + 1
+            record = record.removesuffix(b"\r")
+            if not record.strip():
+                self.read -= 1
+            elif reason := _fault(record, separators):
+                self.rejects.append((line, reason))
+            else:
+                self._note_shift(line)
+                self._sent_lines += height
+                if height > 1:
+                    self._long[self._sent_lines] = line
+                sent.append(b"%b%d,%b\n" % (self.prefix, line, trimmed(record)))
+            line += height
+        return b"".join(sent)
+
+    def _note_shift(self, line: int) -> None:
+        shift = line - (self._sent_lines + 1)
+        if shift != (self._shifts[-1][1] if self._shifts else 0):
+            self._shifts.append((self._sent_lines + 1, shift))
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _ragged(block: list[bytes]) -> bool:
+    return any(record[:1] == b" " or record[-1:] == b" " for record in block)
+
+
+def _fault(record: bytes, separators: int) -> str | None:
+    if b"\0" in record or not _is_utf8(record):
+        return NOT_UTF8
+    bare = _QUOTED.sub(b"", record) if b'"' in record else record
+    if b'"' in bare:
+        return OPEN_QUOTE
+    if b"\r" in bare:
+        return STRAY_RETURN
+    if bare.count(b",") != separators:
+        return FIELD_COUNT
+    return None
+
+
+def trimmed(record: bytes) -> bytes:
+    """The record without blanks around its fields, inside quotes too."""
+    if b'"' not in record:
+        return _BLANKS.sub(b"", record)
+    if b" " not in record and b"\t" not in record:
+        return record
+    fields = []
+    for found in _FIELD.finditer(record):
+        value = found.group(1).strip(b" \t")
+        if len(value) > 1 and value[:1] == b'"' and value[-1:] == b'"':
+            value = b'"' + value[1:-1].strip(b" \t") + b'"'
+        fields.append(value)
+    return b",".join(fields)
+
+
+def header_and_records(
+    blocks: Iterable[bytes],
+) -> tuple[list[str], Iterator[tuple[int, list[bytes]]]]:
+    """The header's names and the records after it: (line of the first, records) a block.
+
+    A byte-order mark is dropped. A record ends at a line feed outside quotes. Quotes that do
+    not close, or close only so far on that the number of fields is wrong, leave their first
+    line as a record of its own, which ``Stream`` sets aside; reading goes on with the line
+    after it, so that one stray quote costs one row. An empty file has no names.
+    """
+    source = iter(blocks)
+    data = b""
+    end = -1
+    for block in source:
+        data += block
+        end = _header_end(data)
+        if end >= 0 or len(data) > LONGEST_RECORD:
+            break
+    data = data.removeprefix(BOM)
+    end = _header_end(data)
+    head, rest = (data, b"") if end < 0 else (data[:end], data[end + 1 :])
+    text = head.decode("utf-8", errors="replace")
+    names = next(csv.reader(io.StringIO(text, newline="")), [])
+    return names, _records(chain([rest], source), len(names), text.count("\n") + 2)
+
+
+def _header_end(data: bytes) -> int:
+    end = data.find(b"\n")
+    while end >= 0 and data.count(b'"', 0, end) % 2:
+        end = data.find(b"\n", end + 1)
+    return end
+
+
+def _records(
+    blocks: Iterable[bytes], fields: int, line: int
+) -> Iterator[tuple[int, list[bytes]]]:
+    rest = b""
+    for block in blocks:
+        data = rest + block
+        done, rest = _split(data, fields, final=False)
+        if done:
+            yield line, done
+            line += sum(r.count(b"\n") + 1 for r in done) if b'"' in data else len(done)
+    if rest:
+        done, _ = _split(rest, fields, final=True)
+        yield line, done
+
+
+def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes]:
+    """Whole records of ``data`` and what is left over; with ``final``, nothing is left over."""
+    quoted = b'"' in data
+    if not quoted and b"\r" in data:
+        # A return that ends the data may be half of a line end: it stays for the next block.
+        data = data.replace(b"\r\n", b"\n")
+    lines = data.split(b"\n")
+    last = lines.pop()
+    if final and last:
+        lines.append(last)
+        last = b""
+    if not quoted:
+        return lines, last
+    done: list[bytes] = []
+    at = 0
+    while at < len(lines):
+        record, end = lines[at], at + 1
+        if record.count(b'"') % 2:
+            size = len(record)
+            while end < len(lines) and lines[end].count(b'"') % 2 == 0 and size < LONGEST_RECORD:
+                size += len(lines[end]) + 1
+                end += 1
+            if end == len(lines) and not final and size < LONGEST_RECORD:
+                return done, b"\n".join([*lines[at:], last])
+            whole = b"\n".join(lines[at : end + 1])
+            if end < len(lines) and _QUOTED.sub(b"", whole).count(b",") == fields - 1:
+                record, end = whole, end + 1
+            else:
+                end = at + 1
+        done.append(record)
+        at = end
+    return done, last

@@ -1,0 +1,50 @@
+"""The database's schema: Alembic for the live one, the contracts for a rebuild's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.pool import NullPool
+
+from etl.config import ROOT
+from etl.errors import SchemaError
+
+
+def engine(url: str) -> Engine:
+    """An SQLAlchemy engine on the psycopg 3 driver that keeps no connection open."""
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        poolclass=NullPool,
+        connect_args={"options": "-c timezone=UTC"},
+    )
+
+
+def alembic_config(url: str) -> Config:
+    """Alembic's settings for this database."""
+    config = Config(toml_file=str(ROOT / "pyproject.toml"))
+    config.set_main_option("script_location", str(ROOT / "migrations").replace("%", "%%"))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(url: str) -> None:
+    """Bring the schema to the newest migration."""
+    command.upgrade(alembic_config(url), "head")
+
+
+def require_current(connection: psycopg.Connection[Any], url: str) -> None:
+    """Refuse to work on a database whose schema is not the newest migration's."""
+    head = ScriptDirectory.from_config(alembic_config(url)).get_current_head()
+    with engine(url).connect() as sqlalchemy_connection:
+        found = MigrationContext.configure(sqlalchemy_connection).get_current_revision()
+    if found != head:
+        raise SchemaError(
+            f"The database's schema is at {found or 'no migration'}, the code's at {head}.",
+            "Run make migrate.",
+        )

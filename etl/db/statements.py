@@ -1,0 +1,99 @@
+"""Named SQL statements, read from ``sql/``.
+
+A file holds statements, each under a header line ``-- name: its_name`` and one or more comment
+lines that say what it does and its grain. ``{braces}`` are identifiers or fragments composed by
+``psycopg.sql``; ``%(names)s`` are values bound by the driver. Text is never formatted into SQL.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "sql"
+_HEADER = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
+
+Parts = sql.Composable
+Values = dict[str, Any]
+
+
+@cache
+def read_file(name: str) -> dict[str, str]:
+    """The statements of ``sql/<name>.sql`` by name, in the file's order."""
+    text = (FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+    pieces = _HEADER.split(text)[1:]
+    names = pieces[0::2]
+    if len(set(names)) != len(names) or not names:
+        raise ValueError(f"sql/{name}.sql: every statement needs a name of its own")
+    return {
+        name: body.strip().removesuffix(";")
+        for name, body in zip(names, pieces[1::2], strict=True)
+    }
+
+
+def statement(name: str, **parts: Parts) -> sql.Composed:
+    """The statement ``folder/file.statement`` with its identifiers and fragments put in."""
+    file, _, key = name.rpartition(".")
+    try:
+        text = read_file(file)[key]
+    except KeyError:
+        raise KeyError(f"sql/{file}.sql has no statement {key}") from None
+    return sql.SQL(cast(LiteralString, text)).format(**parts)
+
+
+def run(
+    connection: psycopg.Connection[Any],
+    name: str,
+    values: Values | None = None,
+    **parts: Parts,
+) -> psycopg.Cursor[Any]:
+    """Execute a named statement; the cursor holds its rows and row count."""
+    return connection.execute(statement(name, **parts), values)
+
+
+def scalar(
+    connection: psycopg.Connection[Any],
+    name: str,
+    values: Values | None = None,
+    **parts: Parts,
+) -> Any:
+    """The first column of the first row, or ``None`` if there is no row."""
+    row = run(connection, name, values, **parts).fetchone()
+    return None if row is None else row[0]
+
+
+def names(columns: Any, prefix: str | None = None) -> sql.Composed:
+    """A comma-separated list of column names, each with ``prefix.`` where one is given."""
+    return sql.SQL(", ").join(
+        sql.Identifier(prefix, column) if prefix else sql.Identifier(column) for column in columns
+    )
+
+
+def equal(columns: Any, left: str, right: str) -> sql.Composed:
+    """``left.c = right.c`` for each column, joined by AND."""
+    return sql.SQL(" and ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(left, c), sql.Identifier(right, c))
+        for c in columns
+    )
+
+
+def differ(columns: Any, left: str, right: str) -> sql.Composable:
+    """Whether any of the columns differs between the two, NULL being a value of its own."""
+    if not columns:
+        return sql.SQL("false")
+    return sql.SQL("({}) is distinct from ({})").format(
+        sql.SQL("row({})").format(names(columns, left)),
+        sql.SQL("row({})").format(names(columns, right)),
+    )
+
+
+def assign(columns: Any, source: str) -> sql.Composed:
+    """``c = source.c`` for each column, for the SET list of an UPDATE."""
+    return sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(c), sql.Identifier(source, c)) for c in columns
+    )

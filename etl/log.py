@@ -1,0 +1,70 @@
+"""Structured logs: one JSON object a line, to a file always, to stderr when it is no terminal.
+
+Events have stable names and counts. Nothing that could name a person may stand in a log: keys
+that could carry such a value are cut before an event is written, whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from etl.contract import Pii
+from etl.sources import FEEDS
+
+# A column that says something of a person, plus the whole rows and secrets that a careless call
+# might pass.
+REDACTED = frozenset(
+    {c.name for s in FEEDS.values() for c in s.columns if c.pii is not Pii.NONE}
+    | {"raw_line", "row", "value", "password", "url", "database_url"}
+)
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace the values of keys that may hold personal data or a secret."""
+    for key in event.keys() & REDACTED:
+        event[key] = "[redacted]"
+    return event
+
+
+class _Tee:
+    """Writes a line to the log file and, if asked, to stderr."""
+
+    def __init__(self, path: Path, *, echo: bool) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+        self._echo = echo
+
+    def write(self, text: str) -> int:
+        if self._echo:
+            sys.stderr.write(text)
+        return self._file.write(text)
+
+    def flush(self) -> None:
+        if self._echo:
+            sys.stderr.flush()
+        self._file.flush()
+
+
+def configure(path: Path) -> None:
+    """Send logs to ``path``, and to stderr too when no person looks at it."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            redact,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(sort_keys=True, default=str),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=_Tee(path, echo=not sys.stderr.isatty())),  # type: ignore[arg-type]
+        cache_logger_on_first_use=False,
+    )
+
+
+def get() -> structlog.typing.FilteringBoundLogger:
+    """The logger."""
+    return structlog.get_logger()

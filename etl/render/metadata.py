@@ -1,0 +1,524 @@
+"""From contracts to tables: the SQLAlchemy ``MetaData`` of one build of the warehouse.
+
+Alembic compares a database with it, the rebuild creates its schemas from it, and the tests hold
+the catalog against it. Nothing here connects to a database.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import DOMAIN, JSONB, TIMESTAMP, UUID
+from sqlalchemy.types import TypeEngine
+
+from etl import contract
+from etl.sources import FEEDS
+from etl.warehouse import DIMENSIONS, FACTS, LIVE, Dimension, Fact, Schemas
+
+# Constraint names follow one formula, so that a message names the table and the rule.
+NAMING = {
+    "pk": "%(table_name)s_pkey",
+    "fk": "%(table_name)s_%(column_0_name)s_fkey",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+}
+
+INSTANT = TIMESTAMP(timezone=True)
+# Validity is UTC without a zone: an analyst's client zone can then never move a boundary.
+VALIDITY = TIMESTAMP(timezone=False)
+OPEN_END = "9999-12-31"
+
+_BASE: dict[str, TypeEngine] = {
+    "text": Text(),
+    "integer": Integer(),
+    "boolean": Boolean(),
+    "date": Date(),
+    "timestamptz": INSTANT,
+    "numeric": Numeric(),
+    "numeric(14,2)": Numeric(14, 2),
+    "numeric(14,6)": Numeric(14, 6),
+}
+
+
+def build(schemas: Schemas = LIVE) -> MetaData:
+    """All tables, those that a rebuild replaces in the schemas given."""
+    metadata = MetaData(naming_convention=NAMING)
+    _ledger(metadata)
+    _quality(metadata)
+    rebuilt(schemas, metadata)
+    return metadata
+
+
+def rebuilt(schemas: Schemas, metadata: MetaData | None = None) -> MetaData:
+    """The tables that a rebuild replaces: staging, dimensions and facts."""
+    metadata = MetaData(naming_convention=NAMING) if metadata is None else metadata
+    for source in FEEDS.values():
+        _staging(metadata, schemas.staging, source)
+    _date(metadata, schemas.warehouse)
+    _geography(metadata, schemas.warehouse)
+    for dimension in DIMENSIONS.values():
+        _dimension(metadata, schemas.warehouse, dimension)
+    for fact in FACTS.values():
+        _fact(metadata, schemas.warehouse, fact)
+    return metadata
+
+
+def comment(column: contract.Column) -> str:
+    """The catalog comment of a column: its description, rule and personal-data class."""
+    parts = [column.description]
+    if column.check:
+        parts.append(f"Expected: {column.check}.")
+    if column.pii is not contract.Pii.NONE:
+        parts.append(f"Personal data: {column.pii.value}.")
+    return " ".join(parts)
+
+
+def _staging_type(column: contract.Column, schema: str) -> TypeEngine:
+    for domain in contract.DOMAINS:
+        if domain.name == column.type.staging:
+            return DOMAIN(
+                domain.name,
+                _BASE[domain.base],
+                not_null=domain.not_null or None,
+                check=text(domain.rule),
+                constraint_name=f"{domain.name}_check",
+                schema=schema,
+            )
+    return _BASE[column.type.staging]
+
+
+def _staging(metadata: MetaData, schema: str, source: contract.Source) -> None:
+    table = Table(
+        source.table,
+        metadata,
+        Column("load_id", BigInteger, nullable=False, comment="The load that brought the row."),
+        Column(
+            "source_line",
+            BigInteger,
+            nullable=False,
+            comment="Line of the file on which the row begins; the header is line 1.",
+        ),
+        Column(
+            "load_timestamp",
+            INSTANT,
+            nullable=False,
+            server_default=text("now()"),
+            comment="When the row was loaded.",
+        ),
+        *(Column(c.name, _staging_type(c, schema), comment=comment(c)) for c in source.columns),
+        schema=schema,
+        comment=f"{source.description} One row a line of {source.file_name}, typed.",
+    )
+    if any(dimension.source is source for dimension in DIMENSIONS.values()):
+        # A late change is spliced into its key's history, for which all rows of the key are
+        # looked up. Facts need no such index: only their latest state counts.
+        Index(None, *(table.c[k] for k in source.key))
+
+
+def _lineage() -> list[Column]:
+    return [
+        Column(
+            "is_inferred",
+            Boolean,
+            nullable=False,
+            server_default=text("false"),
+            comment="Made because a fact named the key before its feed did.",
+        ),
+        Column(
+            "load_id",
+            BigInteger,
+            nullable=False,
+            comment="The load that made or last changed the row; 0 for rows no feed brought.",
+        ),
+        Column(
+            "created_at",
+            INSTANT,
+            nullable=False,
+            server_default=text("now()"),
+            comment="When the row was made.",
+        ),
+    ]
+
+
+def _date(metadata: MetaData, schema: str) -> None:
+    def words(name: str, said: str, type_: TypeEngine | type[TypeEngine] = Integer) -> Column:
+        return Column(name, type_, comment=said)
+
+    Table(
+        "dim_date",
+        metadata,
+        Column(
+            "date_key", Integer, autoincrement=False, comment="yyyymmdd; -1 is no date known."
+        ),
+        words("full_date", "The date.", Date),
+        words("year", "Calendar year."),
+        words("quarter", "Calendar quarter, 1 to 4."),
+        words("month", "Calendar month, 1 to 12."),
+        words("month_name", "English name of the month.", Text),
+        words("month_start", "First day of the month.", Date),
+        words("day_of_month", "Day of the month, 1 to 31."),
+        words("day_of_week", "ISO day of the week, Monday 1 to Sunday 7."),
+        words("day_name", "English name of the day.", Text),
+        words("is_weekend", "Saturday or Sunday.", Boolean),
+        words(
+            "plan_year",
+            "Plan year; in the individual market the calendar year (45 CFR 155.20).",
+        ),
+        words(
+            "is_open_enrollment",
+            "November 1 to January 15 (45 CFR 155.410(e)).",
+            Boolean,
+        ),
+        *_lineage(),
+        PrimaryKeyConstraint("date_key"),
+        UniqueConstraint("full_date"),
+        schema=schema,
+        comment="Calendar: one row a date, whole years, plus -1 for no date known.",
+    )
+
+
+def _geography(metadata: MetaData, schema: str) -> None:
+    Table(
+        "dim_geography",
+        metadata,
+        Column("geography_sk", BigInteger, autoincrement=False, comment="Surrogate key."),
+        Column("state", Text, comment="State, two-letter postal code."),
+        Column("region", Text, comment="Region of the state used for reporting."),
+        *_lineage(),
+        PrimaryKeyConstraint("geography_sk"),
+        UniqueConstraint("state", "region"),
+        schema=schema,
+        comment="Where members live: one row a state and region, plus -1 for unknown.",
+    )
+
+
+def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> None:
+    key = set(dimension.key)
+    table = Table(
+        dimension.table,
+        metadata,
+        Column(
+            dimension.sk,
+            BigInteger,
+            autoincrement=False,
+            comment="Surrogate key of the version; -1 is the unknown row.",
+        ),
+        *(
+            Column(
+                c.name,
+                _BASE[c.type.stored],
+                nullable=c.name not in key,
+                comment=comment(c)
+                + (" Natural key." if c.name in key else "")
+                + (" Change driver." if c.driver else ""),
+            )
+            for c in dimension.source.columns
+        ),
+        *(
+            Column(
+                lookup.column,
+                BigInteger,
+                ForeignKey(f"{schema}.{lookup.table}.{lookup.column}"),
+                nullable=False,
+                server_default=text("-1"),
+                comment=f"{lookup.table} by {', '.join(lookup.match)}.",
+            )
+            for lookup in dimension.lookups
+        ),
+        Column(
+            "validity_start_ts",
+            VALIDITY,
+            nullable=False,
+            comment="First instant of the version, UTC; 1900-01-01 on the first of a key.",
+        ),
+        Column(
+            "validity_end_ts",
+            VALIDITY,
+            nullable=False,
+            comment="First instant after the version, UTC; 9999-12-31 on the current one.",
+        ),
+        Column("current_flag", Boolean, nullable=False, comment="Whether it is the current one."),
+        Column(
+            "attr_hash",
+            UUID,
+            nullable=False,
+            comment="xxh3_128 of the change drivers, 16 bytes (docs/architecture).",
+        ),
+        Column(
+            "hash_version",
+            SmallInteger,
+            nullable=False,
+            comment="Definition by which attr_hash was made.",
+        ),
+        *_lineage(),
+        PrimaryKeyConstraint(dimension.sk),
+        UniqueConstraint(*dimension.key, "validity_start_ts"),
+        CheckConstraint("validity_start_ts < validity_end_ts", name="not_empty"),
+        CheckConstraint(
+            f"current_flag = (validity_end_ts = '{OPEN_END}'::timestamp)", name="current_is_open"
+        ),
+        schema=schema,
+        comment=dimension.description,
+    )
+    Index(
+        f"{dimension.table}_current_idx",
+        *(table.c[k] for k in dimension.key),
+        unique=True,
+        postgresql_where=table.c.current_flag,
+    )
+
+
+def _reference(schema: str, table: str, target: str, column: str, said: str) -> Column:
+    # Deferrable, so that a splice can drop a version and re-key its facts in one transaction.
+    return Column(
+        column,
+        BigInteger if target.endswith("_sk") else Integer,
+        ForeignKey(f"{schema}.{table}.{target}", deferrable=True),
+        nullable=False,
+        comment=said,
+    )
+
+
+def _fact(metadata: MetaData, schema: str, fact: Fact) -> None:
+    keys = [
+        _reference(
+            schema,
+            ref.dimension.table,
+            ref.sk,
+            ref.sk,
+            f"Version of the {ref.dimension.name} in force on {fact.date}; -1 if none is named.",
+        )
+        for ref in fact.references
+    ]
+    carried = [
+        Column(c.name, _BASE[c.type.stored], comment=comment(c))
+        for c in map(fact.source.column, fact.carried)
+    ]
+    load = Column(
+        "load_id",
+        BigInteger,
+        nullable=False,
+        comment="The load that brought the row's present state.",
+    )
+    key = Column(fact.key, Text, nullable=False, comment=fact.source.column(fact.key).description)
+    if fact.name == "claim":
+        table = Table(
+            fact.table,
+            metadata,
+            key,
+            _reference(schema, "dim_date", "date_key", "date_key", "Day of service, yyyymmdd."),
+            Column("service_date", Date, nullable=False, comment="First day of service."),
+            *keys,
+            *carried,
+            load,
+            PrimaryKeyConstraint(fact.key, "service_date"),
+            schema=schema,
+            comment=f"{fact.description} Partitioned by month of service_date.",
+            postgresql_partition_by="RANGE (service_date)",
+        )
+        Index(None, table.c.member_sk)
+        Index(None, table.c.provider_sk)
+        return
+    table = Table(
+        fact.table,
+        metadata,
+        key,
+        *keys,
+        _reference(
+            schema, "dim_date", "date_key", "enrollment_start_date_key", "Start, yyyymmdd."
+        ),
+        _reference(schema, "dim_date", "date_key", "enrollment_end_date_key", "End, yyyymmdd."),
+        Column("start_date", Date, nullable=False, comment="First day of coverage."),
+        Column(
+            "end_date",
+            Date,
+            nullable=False,
+            comment="Last day of coverage; the end of the plan year where the feed has none.",
+        ),
+        Column(
+            "coverage_days",
+            Integer,
+            nullable=False,
+            comment="Days covered, first and last included.",
+        ),
+        *carried,
+        load,
+        PrimaryKeyConstraint(fact.key),
+        CheckConstraint("end_date >= start_date", name="dates_in_order"),
+        CheckConstraint("coverage_days > 0", name="coverage_positive"),
+        schema=schema,
+        comment=fact.description,
+    )
+    Index(
+        f"{fact.table}_grain_idx",
+        table.c.member_sk,
+        table.c.plan_sk,
+        table.c.start_date,
+        unique=True,
+        postgresql_where=text("member_sk > 0 and plan_sk > 0"),
+    )
+
+
+def _ledger(metadata: MetaData) -> None:
+    Table(
+        "load",
+        metadata,
+        Column("load_id", BigInteger, Identity(always=True), comment="The load."),
+        Column("batch_id", Text, nullable=False, comment="Folder name of the batch."),
+        Column(
+            "as_of", INSTANT, nullable=False, comment="When the batch's facts became true, UTC."
+        ),
+        Column(
+            "status",
+            Text,
+            nullable=False,
+            comment="running; rebuilt (complete, not live yet); loaded; failed; "
+            "superseded (a later rebuild took its place).",
+        ),
+        Column("is_rebuild", Boolean, nullable=False, comment="Part of a full load."),
+        Column("started_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("finished_at", INSTANT),
+        Column("error", Text, comment="Why it failed, in one sentence."),
+        PrimaryKeyConstraint("load_id"),
+        CheckConstraint(
+            "status in ('running', 'rebuilt', 'loaded', 'failed', 'superseded')", name="status"
+        ),
+        schema="ledger",
+        comment="One row a batch passing through the warehouse.",
+    )
+    Table(
+        "load_file",
+        metadata,
+        Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
+        Column("feed", Text, nullable=False, comment="members, plans, providers and so on."),
+        Column("file_name", Text, nullable=False, comment="File inside the batch folder."),
+        Column("kind", Text, nullable=False, comment="delta or snapshot."),
+        Column("status", Text, nullable=False, comment="loaded, skipped or refused."),
+        Column("size_bytes", BigInteger, nullable=False),
+        Column("modified_ns", BigInteger, nullable=False, comment="File's mtime, nanoseconds."),
+        Column("xxh3_128", UUID, nullable=False, comment="Checksum of the file's bytes."),
+        Column("rows_read", BigInteger, nullable=False, server_default=text("0")),
+        Column("rows_loaded", BigInteger, nullable=False, server_default=text("0")),
+        Column("rows_rejected", BigInteger, nullable=False, server_default=text("0")),
+        Column("rows_duplicate", BigInteger, nullable=False, server_default=text("0")),
+        Column(
+            "totals",
+            JSONB,
+            nullable=False,
+            server_default=text("'{}'"),
+            comment="Control totals by money column: loaded, duplicate, and expected by the "
+            "sender where its manifest says; US dollars.",
+        ),
+        Column(
+            "latest_effective_ts",
+            VALIDITY,
+            comment="Latest instant at which a row of the file took effect, UTC.",
+        ),
+        Column("note", Text, comment="What a reader should know: skipped as, unknown columns."),
+        PrimaryKeyConstraint("load_id", "feed"),
+        CheckConstraint("kind in ('delta', 'snapshot')", name="kind"),
+        CheckConstraint("status in ('loaded', 'skipped', 'refused')", name="status"),
+        CheckConstraint(
+            "status <> 'loaded' or rows_read = rows_loaded + rows_rejected + rows_duplicate",
+            name="rows_accounted",
+        ),
+        schema="ledger",
+        comment="One row a load and file.",
+    )
+    Table(
+        "stage_run",
+        metadata,
+        Column("stage_run_id", BigInteger, Identity(always=True)),
+        Column("load_id", BigInteger, ForeignKey("ledger.load.load_id")),
+        Column("stage", Text, nullable=False, comment="stage, dims, facts, cubes, checks, swap."),
+        Column("status", Text, nullable=False, comment="running, done or failed."),
+        Column("started_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("finished_at", INSTANT),
+        Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
+        Column("error", Text),
+        PrimaryKeyConstraint("stage_run_id"),
+        CheckConstraint("status in ('running', 'done', 'failed')", name="status"),
+        schema="ledger",
+        comment="One row a stage that ran, also where it failed.",
+    )
+
+
+def _quality(metadata: MetaData) -> None:
+    rejected = Table(
+        "rejected_row",
+        metadata,
+        Column("rejected_row_id", BigInteger, Identity(always=True)),
+        Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
+        Column("feed", Text, nullable=False),
+        Column("file", Text, nullable=False),
+        Column("line", BigInteger, nullable=False, comment="Line on which the row begins."),
+        Column("column_name", Text, comment="The column at fault; empty for the whole row."),
+        Column("reason", Text, nullable=False, comment="One of a fixed list of reasons."),
+        Column(
+            "raw_line",
+            Text,
+            comment="The row as the file has it, undecodable bytes escaped. Personal data: direct.",
+        ),
+        Column("created_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        PrimaryKeyConstraint("rejected_row_id"),
+        schema="quality",
+        comment="Quarantine: one row a line of a feed that was set aside.",
+    )
+    Index(None, rejected.c.load_id, rejected.c.feed)
+    Table(
+        "check_run",
+        metadata,
+        Column("check_run_id", BigInteger, Identity(always=True)),
+        Column("started_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("finished_at", INSTANT),
+        Column("checks", Integer, nullable=False, server_default=text("0")),
+        Column("failed", Integer, nullable=False, server_default=text("0")),
+        Column("failed_critical", Integer, nullable=False, server_default=text("0")),
+        PrimaryKeyConstraint("check_run_id"),
+        schema="quality",
+        comment="One row a run of the quality checks.",
+    )
+    Table(
+        "check_result",
+        metadata,
+        Column(
+            "check_run_id",
+            BigInteger,
+            ForeignKey("quality.check_run.check_run_id"),
+            nullable=False,
+        ),
+        Column("check_name", Text, nullable=False),
+        Column("table_name", Text, nullable=False),
+        Column("column_name", Text),
+        Column("dimension", Text, nullable=False, comment="Completeness, uniqueness and so on."),
+        Column("severity", Text, nullable=False, comment="critical, major or minor."),
+        Column("passed", Boolean, nullable=False),
+        Column("rows_checked", BigInteger),
+        Column("rows_failed", BigInteger, nullable=False),
+        Column("message", Text, comment="What was found; never a value of a personal column."),
+        PrimaryKeyConstraint("check_run_id", "check_name"),
+        CheckConstraint("severity in ('critical', 'major', 'minor')", name="severity"),
+        schema="quality",
+        comment="One row a check and run.",
+    )
+
+
+__all__ = ["OPEN_END", "build", "comment", "rebuilt"]

@@ -1,0 +1,302 @@
+"""Dims: from staging to the dimensions, slowly changing ones through one shared helper.
+
+SQL (``sql/dims/scd2.sql``) does the set work; Python composes it from a dimension's declaration
+and hashes the change drivers of the versions to be made. Two paths lead to the same history:
+
+- the simple path, for rows that are the latest word on their key: new versions are appended;
+- the replay, for keys with a late or repeated row, a return, or a batch out of order: their
+  history is made again from all that staging holds of them, and only what differs is changed.
+
+Facts of versions that gave up part of their time are re-keyed here, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.contract import Source
+from etl.db.statements import assign, differ, equal, names, run, scalar, statement
+from etl.render import hashing
+from etl.warehouse import DIMENSIONS, FACTS, Dimension
+
+# Hashes wait here on their way back to the server; past this size on disk.
+_SPOOL_BYTES = 32 << 20
+_EARLIEST = datetime(1, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A feed of the load in hand: its batch's ``as_of`` and whether it is a snapshot."""
+
+    load_id: int
+    as_of: datetime
+    is_snapshot: bool
+    statuses: tuple[str, ...]
+
+
+def run_calendar(connection: psycopg.Connection[Any], load_id: int, as_of: datetime) -> int:
+    """Extend ``dim_date`` and ``dim_geography`` by what the load names; days and places added."""
+    values = {"load_id": load_id, "as_of": as_of}
+    added = 0
+    for name in ("date", "geography"):
+        run(connection, f"dims/{name}.ensure_unknown")
+        count = run(connection, f"dims/{name}.extend", values).rowcount
+        if count:
+            run(connection, f"dims/{name}.analyze")
+        added += count
+    return added
+
+
+def ensure_unknown(connection: psycopg.Connection[Any]) -> None:
+    """Give every slowly changing dimension its row -1."""
+    for dimension in DIMENSIONS.values():
+        run(
+            connection,
+            "dims/scd2.ensure_unknown",
+            {
+                "attr_hash": hashing.empty_hash(len(dimension.drivers)),
+                "hash_version": dimension.hash_version,
+            },
+            dim=sql.Identifier(dimension.table),
+            sk=sql.Identifier(dimension.sk),
+            keys=names(dimension.key),
+            # No feed can bring an empty key or a year below 1900, so nothing meets this row.
+            unknown_key=sql.SQL(", ").join(
+                sql.SQL("''" if dimension.source.column(k).type.stored == "text" else "-1")
+                for k in dimension.key
+            ),
+        )
+
+
+def run_dimension(
+    connection: psycopg.Connection[Any], dimension: Dimension, arrived: Arrived
+) -> dict[str, int]:
+    """Bring one dimension up to the load; counts of what changed, by kind."""
+    helper = _Helper(connection, dimension, arrived)
+    helper.classify()
+    counts = helper.append()
+    counts.update(helper.replay())
+    counts["rekeyed"] = helper.rekey_facts()
+    helper.run("analyze")
+    for name in (
+        "arrival",
+        "respliced",
+        "fresh",
+        "moved",
+        *(("observation", "gap", "replayed") if helper.respliced else ()),
+    ):
+        connection.execute(sql.SQL("drop table {}").format(sql.Identifier(name)))
+    return counts
+
+
+class _Helper:
+    """One run of the SCD2 statements for one dimension and load."""
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], dimension: Dimension, arrived: Arrived
+    ) -> None:
+        self.connection = connection
+        self.dimension = dimension
+        self.arrived = arrived
+        self.respliced = 0
+        self.parts = _parts(dimension, arrived)
+        known = self.run(
+            "watermark", feed=dimension.source.name, statuses=list(arrived.statuses)
+        ).fetchone()
+        assert known is not None  # an aggregate always gives a row
+        as_of_ts = arrived.as_of.replace(tzinfo=None)
+        known_as_of, known_to = known
+        self.values: dict[str, Any] = {
+            "known_to": known_to or _EARLIEST,
+            "out_of_order": known_as_of is not None and as_of_ts < known_as_of,
+            "may_repeat": dimension.source.effective is not None,
+        }
+
+    def run(self, name: str, **values: Any) -> psycopg.Cursor[Any]:
+        common = {
+            "load_id": self.arrived.load_id,
+            "as_of": self.arrived.as_of,
+            "is_snapshot": self.arrived.is_snapshot,
+            "statuses": list(self.arrived.statuses),
+            "feed": self.dimension.source.name,
+            "hash_version": self.dimension.hash_version,
+        }
+        text = statement(f"dims/scd2.{name}", **self.parts)
+        return self.connection.execute(text, {**common, **values})
+
+    def classify(self) -> None:
+        """Find out what each row of the load means and which keys need a replay."""
+        self.run("classify", **self.values)
+        self.run("index_arrival")
+        self.run("find_respliced", **self.values)
+        self.respliced = self.run("has_respliced").fetchone()[0]  # type: ignore[index]
+        if self.respliced:
+            self.run("index_respliced")
+            self.run("leave_respliced")
+        self.run("number_arrivals")
+        self.run("create_moved")
+
+    def append(self) -> dict[str, int]:
+        """The simple path."""
+        self.hash("fresh_hash_input")
+        counts = {
+            "completed": self.run("complete_inferred").rowcount,
+            "expired": self.run("close_changed").rowcount,
+            "new_versions": self.run("insert_fresh", last_sk=self.last_sk()).rowcount,
+            "corrected": self.run("correct_type_1").rowcount if self.dimension.type_1 else 0,
+        }
+        if self.arrived.is_snapshot and not self.values["out_of_order"]:
+            counts["expired"] += self.run("close_absent").rowcount
+        self.run("drop_hashes")
+        return counts
+
+    def replay(self) -> dict[str, int]:
+        """The replay, for the keys that need it."""
+        if not self.respliced:
+            return {}
+        for name in ("observe", "find_gaps", "replay"):
+            self.run(name)
+        self.hash("replayed_hash_input")
+        # A version may go before its facts are re-keyed; by the commit they are.
+        self.connection.execute("set constraints all deferred")
+        dropped = self.run("drop_unfounded").rowcount
+        self.run("shorten")
+        rewritten = self.run("rewrite").rowcount
+        added = self.run("insert_replayed", last_sk=self.last_sk()).rowcount
+        self.run("drop_hashes")
+        return {"replayed": self.respliced, "spliced_in": added, "merged": dropped, "rewritten": rewritten}
+
+    def rekey_facts(self) -> int:
+        """Point facts of moved versions at the version of their own date; how many."""
+        versions, from_date = self.run("earliest_moved").fetchone()  # type: ignore[misc]
+        if not versions:
+            return 0
+        count = 0
+        for fact in FACTS.values():
+            if any(ref.dimension is self.dimension for ref in fact.references):
+                count += run(
+                    self.connection,
+                    "dims/scd2.rekey",
+                    {"from_date": from_date},
+                    fact=sql.Identifier(fact.table),
+                    sk=sql.Identifier(self.dimension.sk),
+                    dim=sql.Identifier(self.dimension.table),
+                    date=sql.Identifier(fact.date),
+                    same_key=equal(self.dimension.key, "d", "m"),
+                ).rowcount
+        return count
+
+    def last_sk(self) -> int:
+        return int(self.run("last_sk").fetchone()[0])  # type: ignore[index]
+
+    def hash(self, source: str) -> None:
+        """Hash the drivers that a statement streams out, into ``version_hash``."""
+        self.run("create_hashes")
+        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
+            with self.connection.cursor().copy(
+                statement(f"dims/scd2.{source}", **self.parts)
+            ) as rows:
+                for piece in hashing.hash_stream(rows):
+                    spool.write(piece)
+            spool.seek(0)
+            with self.connection.cursor().copy(statement("dims/scd2.copy_hashes")) as copy:
+                while block := spool.read(1 << 20):
+                    copy.write(block)
+
+
+# Every pair of aliases by which the statements compare natural keys or attributes.
+_KEY_PAIRS = (
+    "a_c d_arrival arrival_respliced d_v s_d r_d s_r o_g h_g t_e d_r v_d d_m"
+).split()
+
+
+def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
+    """The identifiers and fragments that the shared statements take, for one dimension."""
+    source, key = dimension.source, dimension.key
+    columns = [c.name for c in source.columns]
+    rest = [c for c in columns if c not in key]
+    parts: dict[str, sql.Composable] = {
+        "dim": sql.Identifier(dimension.table),
+        "staging": sql.Identifier(source.table),
+        "sk": sql.Identifier(dimension.sk),
+        "load_id": sql.Literal(arrived.load_id),
+        "keys": names(key),
+        "keys_of_arrived": names(key, "a"),
+        "keys_of_arrival": names(key, "arrival"),
+        "keys_of_dim": names(key, "d"),
+        "keys_of_row": names(key, "s"),
+        "keys_of_respliced": names(key, "r"),
+        "keys_of_observation": names(key, "o"),
+        "keys_of_event": names(key, "e"),
+        "columns": names(columns),
+        "value_columns": names(columns, "v"),
+        "observed_columns": names(columns, "o"),
+        "typed_columns": sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(_typed(source, c), sql.Identifier(c)) for c in columns
+        ),
+        "typed_drivers": sql.SQL(", ").join(_typed(source, c) for c in dimension.drivers),
+        "drivers": names(dimension.drivers, "v"),
+        "driver_row": sql.SQL("row({})").format(names(dimension.drivers, "e")),
+        # A replayed version has its own drivers and the latest word on Type 1.
+        "version_columns": sql.SQL(", ").join(
+            sql.Identifier("t" if c in dimension.type_1 else "e", c) for c in columns
+        ),
+        "effective": _effective(source, sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")),
+        "effective_of_load": _effective(source, sql.SQL("l.as_of at time zone 'UTC'")),
+        "assign_all": assign(rest, "v"),
+        "assign_type_1": assign(dimension.type_1, "v"),
+        **_lookup_parts(dimension),
+    }
+    for pair in _KEY_PAIRS:
+        parts[f"key_{pair}"] = equal(key, *pair.split("_"))
+    for pair in ("a_c", "d_v"):
+        aliases = pair.split("_")
+        parts[f"drivers_differ_{pair}"] = differ(dimension.drivers, *aliases)
+        parts[f"type_1_differ_{pair}"] = differ(dimension.type_1, *aliases)
+    return parts
+
+
+def _typed(source: Source, column: str) -> sql.Composed:
+    """A staging column in the type that the warehouse stores."""
+    stored = source.column(column).type.stored
+    return sql.SQL("s.{}::{}").format(sql.Identifier(column), sql.SQL(stored))  # type: ignore[arg-type]
+
+
+def _effective(source: Source, as_of: sql.SQL) -> sql.Composable:
+    """Since when a staging row is true, as a UTC timestamp."""
+    if source.effective is None:
+        return as_of
+    return sql.SQL("coalesce(s.{} at time zone 'UTC', {})").format(
+        sql.Identifier(source.effective), as_of
+    )
+
+
+def _lookup_parts(dimension: Dimension) -> dict[str, sql.Composable]:
+    """Fragments that fetch the keys a dimension row takes from other dimensions."""
+    columns, values, assigned, joins = [], [], [], []
+    for number, lookup in enumerate(dimension.lookups):
+        alias = f"lookup_{number}"
+        column = sql.Identifier(lookup.column)
+        value = sql.SQL("coalesce({}, -1)").format(sql.Identifier(alias, lookup.column))
+        columns.append(sql.SQL("{}, ").format(column))
+        values.append(sql.SQL("{}, ").format(value))
+        assigned.append(sql.SQL("{} = {}, ").format(column, value))
+        joins.append(
+            sql.SQL("left join {} as {} on {} ").format(
+                sql.Identifier(lookup.table),
+                sql.Identifier(alias),
+                equal(lookup.match, alias, "v"),
+            )
+        )
+    return {
+        "lookup_columns": sql.Composed(columns),
+        "lookup_values": sql.Composed(values),
+        "lookup_assign": sql.Composed(assigned),
+        "lookup_joins": sql.Composed(joins),
+    }

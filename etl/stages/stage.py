@@ -1,0 +1,401 @@
+"""Stage: the files of a batch into their staging tables, typed, 1:1, each row with its line.
+
+Each file streams once through COPY. Python looks at the bytes for what would break COPY
+(``etl.db.records``), PostgreSQL parses and types, and what fails is set aside with its line,
+column and reason. Memory is bounded by a block, whatever the file's size.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from etl.batch import Batch, FeedFile
+from etl.contract import Source
+from etl.db import records
+from etl.db.statements import names, run, statement
+from etl.errors import BatchError, RejectThresholdError
+
+DUPLICATE = "conflicting row of the same key and time; the last in the file stands"
+NOT_A_VALUE = "not a valid {type}"
+MISSING = "a key that is empty"
+OUT_OF_ORDER = "{first} is after {second}"
+
+# "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name.
+_NOTICE = re.compile(r'(\d+)\D*?["«„“]([a-z][a-z0-9_]*)["»“”]')
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A row set aside: where, and why. The raw line is looked up when it is recorded."""
+
+    line: int
+    column: str | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Staged:
+    """What became of one file."""
+
+    file: FeedFile
+    checksum: str
+    status: str = "loaded"
+    read: int = 0
+    loaded: int = 0
+    duplicate: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    totals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    latest_effective_ts: datetime | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """Row counts for the ledger."""
+        return {
+            "rows_read": self.read,
+            "rows_loaded": self.loaded,
+            "rows_rejected": len(self.rejected),
+            "rows_duplicate": self.duplicate,
+        }
+
+
+def run_file(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    batch: Batch,
+    file: FeedFile,
+    checksum: str,
+    reject_share: float,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Staged:
+    """Load one file into its staging table.
+
+    Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, and
+    ``BatchError`` if it cannot be read or is not what its manifest says; both carry the
+    ``Staged`` so far as ``.staged`` for the record, and the caller rolls back.
+    """
+    staged = Staged(file, checksum)
+    if file.expected.checksum and file.expected.checksum != checksum:
+        raise _refused(
+            staged,
+            BatchError(
+                f"{file.path.name} of batch {batch.batch_id} is not the file that its manifest "
+                "describes: the checksum differs.",
+                "Ask the sender for the file or the manifest again; nothing was loaded.",
+            ),
+        )
+    header, stream_records = records.header_and_records(_counted(file, on_bytes))
+    columns, extra = _match_header(batch, file, header)
+    if extra:
+        staged.notes.append("ignored unknown columns: " + ", ".join(extra))
+    stream = records.Stream(fields=len(header), prefix=b"%d," % load_id)
+    source = file.source
+    _copy(connection, stream, stream_records, columns, extra, staged)
+    staged.read = stream.read
+    staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
+    _set_aside(connection, load_id, batch, source, staged)
+    staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
+    _check_threshold(batch, staged, reject_share)
+    _check_expected(batch, staged)
+    if not file.unchanged():
+        raise _refused(
+            staged,
+            BatchError(
+                f"{file.path.name} of batch {batch.batch_id} changed while it was being read.",
+                "Let the sender finish writing, then run again; nothing was loaded.",
+            ),
+        )
+    run(connection, "stage/stage.analyze", table=sql.Identifier(source.table))
+    return staged
+
+
+def record_rejects(connection: psycopg.Connection[Any], load_id: int, staged: Staged) -> None:
+    """Write the rows set aside to quarantine, each with its raw line read from the file again."""
+    if not staged.rejected:
+        return
+    raw = raw_lines(staged.file, {r.line for r in staged.rejected})
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            statement("stage/stage.reject"),
+            [
+                {
+                    "load_id": load_id,
+                    "feed": staged.file.source.name,
+                    "file": staged.file.path.name,
+                    "line": r.line,
+                    "column_name": r.column,
+                    "reason": r.reason,
+                    "raw_line": raw.get(r.line),
+                }
+                for r in sorted(staged.rejected, key=lambda r: (r.line, r.column or ""))
+            ],
+        )
+
+
+def raw_lines(file: FeedFile, wanted: set[int]) -> dict[int, str]:
+    """The records of a file that begin on the lines wanted, undecodable bytes escaped."""
+    found: dict[int, str] = {}
+    _, blocks = records.header_and_records(file.blocks())
+    for first, block in blocks:
+        line = first
+        for record in block:
+            if line in wanted:
+                # NUL cannot be stored in text.
+                text = record.removesuffix(b"\r").decode("utf-8", errors="backslashreplace")
+                found[line] = text.replace("\0", "\\x00")
+            line += record.count(b"\n") + 1
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _counted(file: FeedFile, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+    for block in file.blocks():
+        on_bytes(len(block))
+        yield block
+
+
+def _refused(staged: Staged, error: BatchError) -> BatchError:
+    staged.status = "refused"
+    error.staged = staged
+    return error
+
+
+def _match_header(batch: Batch, file: FeedFile, header: list[str]) -> tuple[list[str], list[str]]:
+    """Column names in the file's order and those that the contract does not know."""
+    where = f"{file.path.name} of batch {batch.batch_id}"
+    found = [name.strip().lower() for name in header]
+    if not any(found):
+        raise BatchError(
+            f"{where} is empty: it has no header.",
+            "Ask the sender for the file again, or take it out of the batch.",
+        )
+    known = {c.name for c in file.source.columns}
+    twice = sorted(name for name, n in Counter(found).items() if n > 1)
+    if twice:
+        raise BatchError(
+            f"{where} names the column {_shown(twice[0])} more than once.",
+            "Ask the sender for a file in which every column has a name of its own.",
+        )
+    extra = [name for name in found if name not in known]
+    missing = [name for name in file.source.required if name not in found]
+    if missing:
+        near = {m: difflib.get_close_matches(m, extra, n=1, cutoff=0.6) for m in missing}
+        said = ", ".join(
+            name + (f" (the file has {_shown(near[name][0])})" if near[name] else "")
+            for name in missing
+        )
+        raise BatchError(
+            f"{where} lacks required columns: {said}.",
+            "Ask the sender for the columns that the contract names (docs: data dictionary).",
+        )
+    return found, extra
+
+
+def _shown(name: str) -> str:
+    """A name from a file, made fit for a message."""
+    return ascii(name[:63])
+
+
+def _copy(
+    connection: psycopg.Connection[Any],
+    stream: records.Stream,
+    stream_records: Iterator[tuple[int, list[bytes]]],
+    columns: list[str],
+    extra: list[str],
+    staged: Staged,
+) -> None:
+    source = staged.file.source
+    table = sql.Identifier(source.table)
+    # An unknown name may be anything; in the landing table it goes by its position.
+    targets = [f"unknown_{i}" if c in extra else c for i, c in enumerate(columns)]
+    known = names(c for c in columns if c not in extra)
+    if extra:
+        unknown = sql.SQL(", ").join(
+            sql.SQL("{} text").format(sql.Identifier(t)) for t in targets if t not in columns
+        )
+        run(connection, "stage/stage.create_landing", table=table, extra=unknown)
+    skipped: list[tuple[int, str | None]] = []
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        found = _NOTICE.search(diagnostic.message_primary or "")
+        if found:
+            skipped.append((int(found.group(1)), found.group(2)))
+
+    connection.add_notice_handler(note)
+    try:
+        into = sql.Identifier("landing") if extra else table
+        with connection.cursor().copy(
+            statement("stage/stage.copy_in", table=into, columns=names(targets))
+        ) as copy:
+            for piece in stream.send(stream_records):
+                copy.write(piece)
+    finally:
+        connection.remove_notice_handler(note)
+    for sent_line, column in skipped:
+        staged.rejected.append(_mistyped(source, stream.line_of(sent_line), column))
+    if extra:
+        run(connection, "stage/stage.from_landing", table=table, columns=known)
+        run(connection, "stage/stage.drop_landing")
+
+
+def _mistyped(source: Source, line: int, column: str | None) -> Rejected:
+    declared = {c.name: c for c in source.columns}.get(column or "")
+    if declared is None:
+        return Rejected(line, column, NOT_A_VALUE.format(type="value"))
+    return Rejected(line, column, NOT_A_VALUE.format(type=declared.type.name.lower()))
+
+
+def _set_aside(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    batch: Batch,
+    source: Source,
+    staged: Staged,
+) -> None:
+    """Take rows that are typed but cannot stand out of staging, and measure what stays."""
+    table = sql.Identifier(source.table)
+    values = {"load_id": load_id, "as_of": batch.as_of}
+    for first, second in source.ordered:
+        lines = run(
+            connection,
+            "stage/stage.set_aside_unordered",
+            values,
+            table=table,
+            first=sql.Identifier(first),
+            second=sql.Identifier(second),
+        )
+        reason = OUT_OF_ORDER.format(first=first, second=second)
+        staged.rejected += [Rejected(line, second, reason) for (line,) in lines]
+    effective = _effective(source, None)
+    measured = _measure(connection, source, values)
+    columns = [c.name for c in source.columns]
+    losers = run(
+        connection,
+        "stage/stage.set_aside_repeated",
+        values,
+        table=table,
+        columns=names(columns),
+        key_list=names(source.key),
+        row_key=names(source.key, "t"),
+        same_key=sql.SQL(" and ").join(
+            sql.SQL("t.{0} = r.{0}").format(sql.Identifier(k)) for k in source.key
+        ),
+        effective=effective,
+        effective_of_row=_effective(source, "t"),
+    ).fetchall()
+    kept = _measure(connection, source, values) if losers else measured
+    staged.duplicate = sum(is_equal for _, is_equal in losers)
+    staged.rejected += [
+        Rejected(line, source.key[0], DUPLICATE) for line, is_equal in losers if not is_equal
+    ]
+    staged.latest_effective_ts = kept[2]
+    for column in source.money:
+        staged.totals[column] = {
+            "in_file": str(measured[1][column]),
+            "loaded": str(kept[1][column]),
+        }
+        if column in staged.file.expected.totals:
+            staged.totals[column]["expected"] = str(staged.file.expected.totals[column])
+
+
+def _effective(source: Source, prefix: str | None) -> sql.Composable:
+    as_of = sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")
+    if source.effective is None:
+        return as_of
+    column = sql.Identifier(*filter(None, [prefix, source.effective]))
+    return sql.SQL("coalesce({} at time zone 'UTC', {})").format(column, as_of)
+
+
+def _measure(
+    connection: psycopg.Connection[Any], source: Source, values: dict[str, Any]
+) -> tuple[int, dict[str, Decimal], datetime | None]:
+    parts = [
+        sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(m), sql.Identifier(m))
+        for m in source.money
+    ]
+    row = run(
+        connection,
+        "stage/stage.measure",
+        values,
+        table=sql.Identifier(source.table),
+        totals=sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(parts)),
+        effective=_effective(source, None),
+    ).fetchone()
+    assert row is not None  # an aggregate always gives a row
+    return row[0], {k: Decimal(v) for k, v in row[1].items()}, row[2]
+
+
+def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
+    bad = len(staged.rejected)
+    if bad == 0 or bad <= reject_share * staged.read:
+        return
+    reasons = Counter(
+        r.reason + (f" in {r.column}" if r.column else "") for r in staged.rejected
+    ).most_common(3)
+    raise _refused(
+        staged,
+        RejectThresholdError(
+            f"{staged.file.path.name} of batch {batch.batch_id} was refused: {bad:,} of "
+            f"{staged.read:,} rows are bad ({bad / staged.read:.1%}, limit {reject_share:.1%}); "
+            + "; ".join(f"{n:,} x {reason}" for reason, n in reasons)
+            + ".",
+            "See quality.rejected_row for the lines. Mend the file, or raise REJECT_SHARE.",
+        ),
+    )
+
+
+def _check_expected(batch: Batch, staged: Staged) -> None:
+    said = staged.file.expected
+    where = f"{staged.file.path.name} of batch {batch.batch_id}"
+    hint = "Ask the sender for the file or the manifest again; nothing was loaded."
+    if said.rows is not None and said.rows != staged.read:
+        raise _refused(
+            staged,
+            BatchError(
+                f"{where} holds {staged.read:,} rows where its manifest says {said.rows:,}.", hint
+            ),
+        )
+    # Amounts on rows that were set aside cannot be summed, so totals compare only without them.
+    if any(r.reason != DUPLICATE for r in staged.rejected):
+        staged.notes.append("manifest totals not compared: rows were set aside")
+        return
+    for column, amount in said.totals.items():
+        found = staged.totals.get(column)
+        if found is not None and Decimal(found["in_file"]) != amount:
+            raise _refused(
+                staged,
+                BatchError(
+                    f"{where}: {column} adds up to {found['in_file']} where its manifest says "
+                    f"{amount}.",
+                    hint,
+                ),
+            )
+
+
+def ledger_values(load_id: int, staged: Staged) -> dict[str, Any]:
+    """The file's row in ``ledger.load_file``."""
+    return {
+        "load_id": load_id,
+        "feed": staged.file.source.name,
+        "file_name": staged.file.path.name,
+        "kind": staged.file.expected.kind,
+        "status": staged.status,
+        "size_bytes": staged.file.size_bytes,
+        "modified_ns": staged.file.modified_ns,
+        "xxh3_128": staged.checksum,
+        **staged.counts(),
+        "totals": Jsonb(staged.totals),
+        "latest_effective_ts": staged.latest_effective_ts,
+        "note": "; ".join(staged.notes) or None,
+    }

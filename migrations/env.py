@@ -1,0 +1,57 @@
+"""Alembic's environment: which database, and what the schema should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import DOMAIN
+
+from etl.config import settings
+from etl.db.schema import engine
+from etl.db.server import ensure_running
+from etl.render.metadata import build
+
+SCHEMAS = ("staging", "warehouse", "cubes", "ledger", "quality")
+
+
+def include_name(name: str | None, kind: str, parents: dict[str, Any]) -> bool:
+    """Look at our schemas only."""
+    return name in SCHEMAS if kind == "schema" else True
+
+
+def include_object(
+    item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
+) -> bool:
+    """Partitions come and go with the data; they are no part of the schema."""
+    return not (kind == "table" and reflected and str(name).startswith("fact_claim_"))
+
+
+def compare_type(_context: Any, _column: Any, _metadata: Any, found: Any, wanted: Any) -> bool | None:
+    """Two domains are the same if their names are; anything else is for Alembic to compare."""
+    if isinstance(found, DOMAIN) or isinstance(wanted, DOMAIN):
+        return getattr(found, "name", None) != getattr(wanted, "name", None)
+    return None
+
+
+def run() -> None:
+    """Run the migrations on the database that the command names."""
+    url = context.config.attributes.get("url") or ensure_running(settings())
+    with engine(url).connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=build(),
+            include_schemas=True,
+            include_name=include_name,
+            include_object=include_object,
+            compare_type=compare_type,
+            compare_server_default=False,
+            transaction_per_migration=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+        connection.execute(text("select 1"))
+
+
+run()

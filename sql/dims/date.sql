@@ -1,0 +1,74 @@
+-- name: extend
+-- Add every day of the years that the load names and that the calendar lacks, and once the row
+-- for no date known. One row a day.
+with years as (
+    select extract(year from service_date)::integer as year
+    from claims_raw
+    where load_id = %(load_id)s
+    union
+    select extract(year from start_date)::integer
+    from enrollments_raw
+    where load_id = %(load_id)s
+    union
+    select extract(year from end_date)::integer
+    from enrollments_raw
+    where load_id = %(load_id)s and end_date is not null
+    union
+    select extract(year from %(as_of)s::timestamptz at time zone 'UTC')::integer
+),
+
+days as (
+    select generate_series(
+        make_date(y.year, 1, 1)::timestamp, make_date(y.year, 12, 31)::timestamp, interval '1 day'
+    )::date as day
+    from years as y
+    where not exists (
+        select 1
+        from dim_date as d
+        where d.full_date = make_date(y.year, 1, 1)
+    )
+)
+
+insert into dim_date (
+    date_key,
+    full_date,
+    year,
+    quarter,
+    month,
+    month_name,
+    month_start,
+    day_of_month,
+    day_of_week,
+    day_name,
+    is_weekend,
+    plan_year,
+    is_open_enrollment,
+    load_id
+)
+select
+    to_char(day, 'yyyymmdd')::integer as date_key,
+    day as full_date,
+    extract(year from day),
+    extract(quarter from day),
+    extract(month from day),
+    to_char(day, 'FMMonth'),
+    date_trunc('month', day)::date,
+    extract(day from day),
+    extract(isodow from day),
+    to_char(day, 'FMDay'),
+    extract(isodow from day) in (6, 7),
+    extract(year from day),
+    to_char(day, 'mmdd') >= '1101' or to_char(day, 'mmdd') <= '0115',
+    %(load_id)s
+from days
+order by date_key;
+
+-- name: ensure_unknown
+-- The row for no date known. One row, once.
+insert into dim_date (date_key, load_id)
+values (-1, 0)
+on conflict (date_key) do nothing;
+
+-- name: analyze
+-- Refresh the planner's statistics of the calendar.
+analyze dim_date;

@@ -1,0 +1,49 @@
+-- name: join_in_force
+-- The version of a dimension in force on the fact's own date (at its first instant, UTC); where
+-- the key was gone on that date, the last version before it. At most one row a fact.
+left join {dim} as {in_force}
+    on {same_key} and {in_force}.validity_start_ts <= {date} and {date} < {in_force}.validity_end_ts
+left join lateral (
+    select before.{sk}
+    from {dim} as before
+    where {same_key_before} and before.validity_start_ts <= {date}
+    order by before.validity_start_ts desc
+    limit 1
+) as {last_before} on {in_force}.{sk} is null and {has_key}
+
+-- name: infer
+-- Make a row for every key that the load's facts name and the dimension does not hold, in key
+-- order. One row a key.
+insert into {dim} (
+    {sk},
+    {keys},
+    validity_start_ts,
+    validity_end_ts,
+    current_flag,
+    attr_hash,
+    hash_version,
+    is_inferred,
+    load_id
+)
+select
+    (select greatest(max({sk}), 0) from {dim}) + row_number() over (order by {named_keys}),
+    {named_keys},
+    timestamp '1900-01-01',
+    timestamp '9999-12-31',
+    true,
+    %(attr_hash)s::uuid,
+    %(hash_version)s,
+    true,
+    %(load_id)s
+from (
+    select distinct {key_values}
+    from {staging} as s
+    inner join dim_date as day on s.{date} = day.full_date
+    where s.load_id = %(load_id)s
+) as named
+where {all_present}
+    and not exists (
+        select 1
+        from {dim} as d
+        where {same_key}
+    );

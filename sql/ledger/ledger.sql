@@ -1,0 +1,196 @@
+-- name: try_lock
+-- Take the warehouse for this run, if no other has it. One row.
+select pg_try_advisory_lock(%(key)s);
+
+-- name: end_orphans
+-- End sessions of a run that was killed and whose last statement is still at work. Only the
+-- holder of the run's lock may do this. One row a session.
+select pg_terminate_backend(pid, 5000)
+from pg_stat_activity
+where application_name = %(application)s and datname = current_database()
+    and usename = current_user and pid <> pg_backend_pid();
+
+-- name: close_interrupted
+-- Mark what a killed run left open. One row a stage run.
+update stage_run
+set
+    status = 'failed',
+    finished_at = clock_timestamp(),
+    error = 'interrupted'
+where status = 'running';
+
+-- name: fail_interrupted
+-- A load that was interrupted before its files were staged has left nothing, and a rebuild that
+-- was interrupted left nothing that lasts. One row a load.
+update load
+set
+    status = 'failed',
+    finished_at = clock_timestamp(),
+    error = 'interrupted'
+where status in ('running', 'rebuilt')
+    and (
+        is_rebuild
+        or not exists (
+            select 1
+            from stage_run as r
+            where r.load_id = load.load_id and r.stage = 'stage' and r.status = 'done'
+        )
+    );
+
+-- name: open_load
+-- Begin a load. One row.
+insert into load (batch_id, as_of, status, is_rebuild)
+values (%(batch_id)s, %(as_of)s, 'running', %(is_rebuild)s)
+returning load_id;
+
+-- name: finish_load
+-- End a load. One row.
+update load
+set
+    status = %(status)s,
+    finished_at = clock_timestamp(),
+    error = %(error)s
+where load_id = %(load_id)s;
+
+-- name: begin_stage
+-- Record that a stage begins. One row.
+insert into stage_run (load_id, stage, status)
+values (%(load_id)s, %(stage)s, 'running')
+returning stage_run_id;
+
+-- name: finish_stage
+-- Record how a stage ended. One row.
+update stage_run
+set
+    status = %(status)s,
+    finished_at = clock_timestamp(),
+    counts = %(counts)s,
+    error = %(error)s
+where stage_run_id = %(stage_run_id)s;
+
+-- name: record_file
+-- Record what became of a file. One row a load and file.
+insert into load_file (
+    load_id,
+    feed,
+    file_name,
+    kind,
+    status,
+    size_bytes,
+    modified_ns,
+    xxh3_128,
+    rows_read,
+    rows_loaded,
+    rows_rejected,
+    rows_duplicate,
+    totals,
+    latest_effective_ts,
+    note
+)
+values (
+    %(load_id)s,
+    %(feed)s,
+    %(file_name)s,
+    %(kind)s,
+    %(status)s,
+    %(size_bytes)s,
+    %(modified_ns)s,
+    %(xxh3_128)s::uuid,
+    %(rows_read)s,
+    %(rows_loaded)s,
+    %(rows_rejected)s,
+    %(rows_duplicate)s,
+    %(totals)s,
+    %(latest_effective_ts)s,
+    %(note)s
+);
+
+-- name: files_seen
+-- Files that the live warehouse holds or has skipped. One row a load and file.
+select
+    l.batch_id,
+    f.feed,
+    f.size_bytes,
+    f.modified_ns
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped');
+
+-- name: same_file
+-- The batch that already brought these bytes, if bringing them again can change nothing: it is
+-- of the same time, or nothing of the feed has come since. At most one row.
+select l.batch_id
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+where f.feed = %(feed)s and f.xxh3_128 = %(xxh3_128)s::uuid and f.status = 'loaded'
+    and f.kind = %(kind)s and l.status = any(%(statuses)s)
+    and (
+        l.as_of = %(as_of)s
+        or (
+            l.as_of < %(as_of)s
+            and not exists (
+                select 1
+                from load_file as later
+                inner join load as at on later.load_id = at.load_id
+                where later.feed = f.feed and later.status = 'loaded' and at.as_of > l.as_of
+                    and at.status = any(%(statuses)s)
+            )
+        )
+    )
+order by l.as_of
+limit 1;
+
+-- name: unfinished
+-- Loads that are staged and not yet in the facts, in the order of their batches.
+-- One row a load, with the stages that are done.
+select
+    l.load_id,
+    l.batch_id,
+    l.as_of,
+    array_agg(r.stage) filter (where r.status = 'done') as done
+from load as l
+inner join stage_run as r on l.load_id = r.load_id
+where l.status = 'running' and not l.is_rebuild
+group by l.load_id, l.batch_id, l.as_of
+order by l.as_of, l.load_id;
+
+-- name: feeds_of_load
+-- The files that a load brought. One row a feed.
+select
+    feed,
+    kind
+from load_file
+where load_id = %(load_id)s and status = 'loaded';
+
+-- name: go_live
+-- The loads of a rebuild that took the live place. One row a load.
+update load
+set status = case when is_rebuild and status = 'rebuilt' then 'loaded' else 'superseded' end
+where (status = 'rebuilt' and is_rebuild)
+    or (status in ('loaded', 'running') and not (load_id = any(%(rebuilt)s)));
+
+-- name: ever_loaded
+-- Whether the live warehouse holds any batch. One row.
+select exists (select 1 from load where status = 'loaded');
+
+-- name: cubes_are_due
+-- Whether a load came since the cubes were last refreshed. One row.
+select coalesce(
+    (select max(finished_at) from stage_run where stage = 'facts' and status = 'done')
+    > (select max(started_at) from stage_run where stage = 'cubes' and status = 'done'),
+    true
+);
+
+-- name: money
+-- Money by feed and column along the way: in the files, in staging. One row a column.
+select
+    f.feed,
+    t.key as column_name,
+    sum((t.value ->> 'in_file')::numeric) as in_files,
+    sum((t.value ->> 'loaded')::numeric) as staged
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+cross join lateral jsonb_each(f.totals) as t
+where f.load_id = any(%(loads)s) and f.status = 'loaded'
+group by f.feed, t.key
+order by f.feed, t.key;

@@ -1,0 +1,51 @@
+-- name: create_schema
+-- An empty schema of a build.
+create schema {schema};
+
+-- name: create_function
+-- The guard of the slowly changing dimensions: no statement, whoever sends it, may leave two
+-- versions of one key that overlap. Compares what a statement touched with its key's versions;
+-- the lock makes two writers at once wait for each other. Arguments: surrogate key, natural key.
+create function {schema}.refuse_overlapping_versions() returns trigger
+language plpgsql
+as $guard$
+declare
+    same_key text;
+    overlapping boolean;
+begin
+    perform pg_advisory_xact_lock(tg_relid::bigint);
+    select string_agg(format('d.%1$I = t.%1$I', tg_argv[i]), ' and ')
+    into same_key
+    from generate_series(1, tg_nargs - 1) as i;
+    execute format(
+        'select exists (
+            select 1
+            from touched as t
+            inner join %1$s as d on %2$s
+            where d.%3$I <> t.%3$I
+                and d.validity_start_ts < t.validity_end_ts
+                and t.validity_start_ts < d.validity_end_ts
+        )',
+        tg_relid::regclass, same_key, tg_argv[0]
+    )
+    into overlapping;
+    if overlapping then
+        raise exception 'two versions of one key in % would overlap', tg_table_name
+            using errcode = 'exclusion_violation',
+                hint = 'End the version in force before another one begins.';
+    end if;
+    return null;
+end
+$guard$;
+
+-- name: guard_inserts
+-- Put the guard on rows that come.
+create trigger {trigger} after insert on {table}
+referencing new table as touched
+for each statement execute function {schema}.refuse_overlapping_versions({arguments});
+
+-- name: guard_updates
+-- Put the guard on rows that change.
+create trigger {trigger} after update on {table}
+referencing new table as touched
+for each statement execute function {schema}.refuse_overlapping_versions({arguments});

@@ -1,0 +1,90 @@
+-- name: copy_in
+-- Stream a file's records into its staging table. A row that fails a type or a domain's rule is
+-- skipped with a notice that names its line and column. One row a record.
+copy {table} (load_id, source_line, {columns}) from stdin
+with (format csv, on_error ignore, log_verbosity verbose);
+
+-- name: create_landing
+-- A table like the staging table with the file's unknown columns beside, which are dropped on
+-- the way. Only for files that have such columns. One row a record.
+create temporary table landing (like {table} including defaults, {extra}) on commit drop;
+
+-- name: from_landing
+-- Move the known columns of a file with unknown ones into staging. One row a record.
+insert into {table} (load_id, source_line, {columns})
+select
+    load_id,
+    source_line,
+    {columns}
+from landing;
+
+-- name: drop_landing
+-- Make room for the next file that has unknown columns.
+drop table landing;
+
+-- name: set_aside_unordered
+-- Take out the rows in which a date comes before the one that it must not precede.
+-- One row a line taken out.
+delete from {table}
+where load_id = %(load_id)s and {first} > {second}
+returning source_line;
+
+-- name: set_aside_repeated
+-- Keep the last row in the file of those with one key and effective time.
+-- One row a line taken out, with whether it equals the one that stays in every column.
+with repeated as (
+    select
+        {key_list},
+        {effective} as effective_ts
+    from {table}
+    where load_id = %(load_id)s
+    group by {key_list}, {effective}
+    having count(*) > 1
+),
+
+ranked as (
+    select
+        t.source_line,
+        row({columns}) as content,
+        last_value(row({columns})) over whole as last_content,
+        last_value(t.source_line) over whole as last_line
+    from {table} as t
+    inner join repeated as r on {same_key} and {effective_of_row} is not distinct from r.effective_ts
+    where t.load_id = %(load_id)s
+    window whole as (
+        partition by {row_key}, {effective_of_row}
+        order by t.source_line
+        rows between unbounded preceding and unbounded following
+    )
+),
+
+losers as (
+    select
+        source_line,
+        content is not distinct from last_content as is_equal
+    from ranked
+    where source_line <> last_line
+)
+
+delete from {table} as t
+using losers
+where t.load_id = %(load_id)s and t.source_line = losers.source_line
+returning losers.source_line, losers.is_equal;
+
+-- name: measure
+-- What was staged of a file: rows, sums of its money columns, latest effective time. One row.
+select
+    count(*) as rows_staged,
+    {totals} as totals,
+    max({effective}) as latest_effective_ts
+from {table}
+where load_id = %(load_id)s;
+
+-- name: reject
+-- Record one row that was set aside. One row a line and reason.
+insert into rejected_row (load_id, feed, file, line, column_name, reason, raw_line)
+values (%(load_id)s, %(feed)s, %(file)s, %(line)s, %(column_name)s, %(reason)s, %(raw_line)s);
+
+-- name: analyze
+-- Refresh the planner's statistics of a staging table after a load.
+analyze {table};
