@@ -30,8 +30,11 @@ class Schemas:
 
     @property
     def path(self) -> list[str]:
-        """The search path in which unqualified table names of ``sql/`` resolve."""
-        return [*self.build, "ledger", "quality"]
+        """The search path in which unqualified table names of ``sql/`` resolve.
+
+        The first is where tables are made, which only partitions are.
+        """
+        return [self.warehouse, self.staging, self.cubes, "ledger", "quality"]
 
 
 LIVE = Schemas()

@@ -36,7 +36,7 @@ def read_file(name: str) -> dict[str, str]:
     }
 
 
-def statement(name: str, **parts: Parts) -> sql.Composed:
+def statement(name: str, /, **parts: Parts) -> sql.Composed:
     """The statement ``folder/file.statement`` with its identifiers and fragments put in."""
     file, _, key = name.rpartition(".")
     try:
@@ -50,6 +50,7 @@ def run(
     connection: psycopg.Connection[Any],
     name: str,
     values: Values | None = None,
+    /,
     **parts: Parts,
 ) -> psycopg.Cursor[Any]:
     """Execute a named statement; the cursor holds its rows and row count."""
@@ -60,6 +61,7 @@ def scalar(
     connection: psycopg.Connection[Any],
     name: str,
     values: Values | None = None,
+    /,
     **parts: Parts,
 ) -> Any:
     """The first column of the first row, or ``None`` if there is no row."""

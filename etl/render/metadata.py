@@ -123,7 +123,15 @@ def _staging(metadata: MetaData, schema: str, source: contract.Source) -> None:
             server_default=text("now()"),
             comment="When the row was loaded.",
         ),
-        *(Column(c.name, _staging_type(c, schema), comment=comment(c)) for c in source.columns),
+        *(
+            Column(
+                c.name,
+                _staging_type(c, schema),
+                nullable=not c.type.mandatory,
+                comment=comment(c),
+            )
+            for c in source.columns
+        ),
         schema=schema,
         comment=f"{source.description} One row a line of {source.file_name}, typed.",
     )

@@ -21,7 +21,7 @@ import psycopg
 from psycopg import sql
 
 from etl.contract import Source
-from etl.db.statements import assign, differ, equal, names, run, scalar, statement
+from etl.db.statements import assign, differ, equal, names, run, statement
 from etl.render import hashing
 from etl.warehouse import DIMENSIONS, FACTS, Dimension
 
@@ -91,7 +91,7 @@ def run_dimension(
         "moved",
         *(("observation", "gap", "replayed") if helper.respliced else ()),
     ):
-        connection.execute(sql.SQL("drop table {}").format(sql.Identifier(name)))
+        run(connection, "dims/scd2.drop_temporary", name=sql.Identifier(name))
     return counts
 
 
@@ -163,8 +163,7 @@ class _Helper:
         for name in ("observe", "find_gaps", "replay"):
             self.run(name)
         self.hash("replayed_hash_input")
-        # A version may go before its facts are re-keyed; by the commit they are.
-        self.connection.execute("set constraints all deferred")
+        self.run("defer_keys")
         dropped = self.run("drop_unfounded").rowcount
         self.run("shorten")
         rewritten = self.run("rewrite").rowcount
@@ -188,7 +187,7 @@ class _Helper:
                     sk=sql.Identifier(self.dimension.sk),
                     dim=sql.Identifier(self.dimension.table),
                     date=sql.Identifier(fact.date),
-                    same_key=equal(self.dimension.key, "d", "m"),
+                    key_d_m=self.parts["key_d_m"],
                 ).rowcount
         return count
 

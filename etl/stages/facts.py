@@ -160,7 +160,7 @@ def _run_claims(
         ).rowcount
     for (month,) in run(connection, "facts/claim.months_of_load", values).fetchall():
         run(connection, "facts/claim.analyze", partition=sql.Identifier(_partition(month)))
-    connection.execute("drop table known")
+    run(connection, "facts/claim.drop_known")
     return {"inserted": inserted, "updated": updated, "partitions": len(months)}
 
 
@@ -239,5 +239,5 @@ def _run_enrollments(
     ).rowcount
     if inserted or updated:
         run(connection, "facts/enrollment.analyze")
-    connection.execute("drop table keyed")
+    run(connection, "facts/enrollment.drop_keyed")
     return {"inserted": inserted, "updated": updated, "replaced": replaced}

@@ -285,7 +285,7 @@ def _set_aside(
         "stage/stage.set_aside_repeated",
         values,
         table=table,
-        columns=names(columns),
+        row_columns=names(columns, "t"),
         key_list=names(source.key),
         row_key=names(source.key, "t"),
         same_key=sql.SQL(" and ").join(
@@ -367,7 +367,7 @@ def _check_expected(batch: Batch, staged: Staged) -> None:
             ),
         )
     # Amounts on rows that were set aside cannot be summed, so totals compare only without them.
-    if any(r.reason != DUPLICATE for r in staged.rejected):
+    if said.totals and any(r.reason != DUPLICATE for r in staged.rejected):
         staged.notes.append("manifest totals not compared: rows were set aside")
         return
     for column, amount in said.totals.items():

@@ -577,3 +577,11 @@ where not exists (select 1 from {dim} where {sk} = -1);
 -- name: analyze
 -- Refresh the planner's statistics of a dimension.
 analyze {dim};
+
+-- name: defer_keys
+-- A version may go before its facts are re-keyed: by the commit they are. No rows.
+set constraints all deferred;
+
+-- name: drop_temporary
+-- Make room for the next dimension. No rows.
+drop table {name};

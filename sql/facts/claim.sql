@@ -142,3 +142,7 @@ select distinct date_trunc('month', service_date)::date as month
 from claims_raw
 where load_id = %(load_id)s
 order by month;
+
+-- name: drop_known
+-- Make room for the next load. No rows.
+drop table known;

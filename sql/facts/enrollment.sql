@@ -83,3 +83,7 @@ order by k.enrollment_id;
 -- name: analyze
 -- Refresh the planner's statistics.
 analyze fact_enrollment;
+
+-- name: drop_keyed
+-- Make room for the next load. No rows.
+drop table keyed;

@@ -180,17 +180,3 @@ select coalesce(
     > (select max(started_at) from stage_run where stage = 'cubes' and status = 'done'),
     true
 );
-
--- name: money
--- Money by feed and column along the way: in the files, in staging. One row a column.
-select
-    f.feed,
-    t.key as column_name,
-    sum((t.value ->> 'in_file')::numeric) as in_files,
-    sum((t.value ->> 'loaded')::numeric) as staged
-from load_file as f
-inner join load as l on f.load_id = l.load_id
-cross join lateral jsonb_each(f.totals) as t
-where f.load_id = any(%(loads)s) and f.status = 'loaded'
-group by f.feed, t.key
-order by f.feed, t.key;

@@ -80,3 +80,7 @@ inner join pg_class as t on m.oid = t.relnamespace and c.relname = t.relname
 cross join lateral aclexplode(c.relacl) as a
 where n.nspname = %(from_schema)s and c.relkind in ('r', 'p', 'm', 'v')
     and a.grantee <> c.relowner;
+
+-- name: lock_patience
+-- How long to wait for the last readers of a retired build. One row.
+select set_config('lock_timeout', '5s', true);

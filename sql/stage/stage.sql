@@ -45,8 +45,8 @@ with repeated as (
 ranked as (
     select
         t.source_line,
-        row({columns}) as content,
-        last_value(row({columns})) over whole as last_content,
+        row({row_columns}) as content,
+        last_value(row({row_columns})) over whole as last_content,
         last_value(t.source_line) over whole as last_line
     from {table} as t
     inner join repeated as r on {same_key} and {effective_of_row} is not distinct from r.effective_ts

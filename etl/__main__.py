@@ -1,0 +1,211 @@
+"""The command line: arguments to calls, errors to exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from etl import log, report
+from etl.config import Settings, settings
+from etl.db import server
+from etl.db.schema import migrate as migrate_schema
+from etl.errors import AcaError
+from etl.pipeline import STAGES, Pipeline, Summary
+from etl.seed import generate, increment, is_synthetic
+
+app = typer.Typer(
+    help="The ACA warehouse: load batches from the inbox into PostgreSQL, stage to cubes.",
+    invoke_without_command=True,
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _run(command: str, work: Callable[[Pipeline], Summary]) -> None:
+    """Run some of the pipeline on the configured server and say what happened."""
+    chosen = settings()
+    log.configure(chosen.log_file)
+    url = server.ensure_running(chosen)
+    with Pipeline(url, chosen, report.Terminal(), command) as pipeline:
+        try:
+            work(pipeline)
+        finally:
+            if pipeline.summary.seconds:
+                report.show_summary(pipeline.summary)
+
+
+def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
+    if not chosen.inbox.exists() or not any(chosen.inbox.iterdir()):
+        pipeline.watcher.say(f"The inbox {chosen.inbox} is empty: making synthetic feeds.")
+        generate(chosen.inbox)
+
+
+def _full_load(pipeline: Pipeline) -> Summary:
+    _seed_if_empty(pipeline.settings, pipeline)
+    return pipeline.full_load()
+
+
+def _incremental(pipeline: Pipeline) -> Summary:
+    inbox = pipeline.settings.inbox
+    if not pipeline.pending() and not pipeline.unfinished():
+        if is_synthetic(inbox):
+            batch = increment(inbox)
+            pipeline.watcher.say(
+                f"Nothing was pending in the synthetic inbox: made the next day's batch {batch.name}."
+            )
+        else:
+            pipeline.watcher.say(f"Nothing to load: every batch of {inbox} is loaded.")
+    return pipeline.incremental()
+
+
+def _whole(pipeline: Pipeline) -> Summary:
+    if pipeline.is_empty():
+        return _full_load(pipeline)
+    return pipeline.incremental()
+
+
+@app.callback()
+def main(context: typer.Context) -> None:
+    """Run the whole pipeline, extract to cubes, or one of the commands below.
+
+    Without a command: a full load if nothing is loaded yet, else every batch not yet loaded.
+    """
+    if context.invoked_subcommand is None:
+        _run("full-load", _whole)
+
+
+@app.command("full-load")
+def full_load() -> None:
+    """Rebuild everything from every batch of the inbox; makes synthetic feeds if it is empty."""
+    _run("full-load", _full_load)
+
+
+@app.command()
+def incremental() -> None:
+    """Load every batch of the inbox that is not loaded yet."""
+    _run("incremental", _incremental)
+
+
+@app.command()
+def stage() -> None:
+    """Load pending files into staging."""
+    _run("stage", lambda pipeline: pipeline.run_stages(("stage",)))
+
+
+@app.command()
+def dims() -> None:
+    """Bring the dimensions up to what is staged."""
+    _run("dims", lambda pipeline: pipeline.run_stages(("dims",)))
+
+
+@app.command()
+def facts() -> None:
+    """Bring the facts up to what the dimensions hold."""
+    _run("facts", lambda pipeline: pipeline.run_stages(("facts",)))
+
+
+@app.command()
+def cubes() -> None:
+    """Refresh the cubes."""
+    _run("cubes", lambda pipeline: pipeline.run_cubes())
+
+
+@app.command("dq-check")
+def dq_check() -> None:
+    """Run every quality check on what is there."""
+    _run("dq-check", lambda pipeline: pipeline.run_checks())
+
+
+@app.command()
+def up() -> None:
+    """Start the embedded server, or see that the configured one answers."""
+    server.ensure_running(settings())
+    status()
+
+
+@app.command()
+def down() -> None:
+    """Stop the embedded server."""
+    stopped = server.stop(settings())
+    typer.echo("The server was stopped." if stopped else "The server was not running.")
+
+
+@app.command()
+def status() -> None:
+    """Say whether the server runs and what the warehouse holds."""
+    report.show_status(server.status(settings()), settings())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the schema to the newest migration."""
+    migrate_schema(server.ensure_running(settings()))
+    typer.echo("The schema is at the newest migration.")
+
+
+@app.command("db-url")
+def db_url() -> None:
+    """Print the database's URL and nothing else."""
+    typer.echo(server.ensure_running(settings()))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql(context: typer.Context) -> None:
+    """Open psql on the warehouse; further arguments go to psql."""
+    url = server.ensure_running(settings())
+    program = str(server.binaries(settings()) / "psql")
+    os.execv(program, [program, url, *context.args])
+
+
+@app.command()
+def docs(check: Annotated[bool, typer.Option(help="Only say whether it is stale.")] = False) -> None:
+    """Write the generated pages of the documentation: the data dictionary."""
+    from etl.render.dictionary import write
+
+    if not write(check=check):
+        typer.echo("docs/data-dictionary.md is stale: run make docs.", err=True)
+        raise typer.Exit(1)
+
+
+def guarded(call: Callable[[], Any]) -> int:
+    """Run a command; every error a user can cause ends in one sentence and its exit code."""
+    try:
+        call()
+    except AcaError as error:
+        report.show_error(error)
+        return _code(error, error.exit_code)
+    except KeyboardInterrupt as error:
+        report.show_error(AcaError("Interrupted; the stage in hand was rolled back.", "Run again."))
+        return _code(error, 130)
+    except Exception as error:
+        # The text of a driver's error can hold values of rows, so only its kind is shown.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
+        report.show_error(
+            AcaError(
+                f"Something unforeseen stopped the run: {said}. The stage in hand was rolled back.",
+                "Run again with DEBUG=1 for the traceback; what was committed stays.",
+            )
+        )
+        return _code(error, 1)
+    return 0
+
+
+def _code(error: BaseException, code: int) -> int:
+    with suppress(AcaError):
+        if settings().debug:
+            traceback.print_exception(error)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(lambda: app(standalone_mode=True)))

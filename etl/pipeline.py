@@ -1,0 +1,446 @@
+"""The order of the stages, the ledger, and the only place that opens transactions that write.
+
+A run holds one advisory lock, so there is only ever one. Each stage of a load is one transaction
+that also says in the ledger that the stage is done: killed anywhere, the next run goes on from
+the last stage that was committed. A full load goes into schemas of its own (``etl.rebuild``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Protocol
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from etl import log, rebuild
+from etl.batch import Batch, FeedFile, find_batches
+from etl.config import Settings
+from etl.db.connection import connect, set_search_path
+from etl.db.schema import migrate, require_current
+from etl.db.statements import run, scalar
+from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
+from etl.stages import checks, cubes, dims, facts, stage
+from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Schemas
+
+LOCK_KEY = 0x0ACA
+WORKER = "aca-warehouse work"
+STAGES = ("stage", "dims", "facts")
+
+
+class Watcher(Protocol):
+    """Whoever shows a person how a run goes on."""
+
+    def begin(self, stage: str, what: str, total: int | None = None) -> None:
+        """A stage begins; ``total`` bytes or steps are ahead where that is known."""
+
+    def advance(self, amount: int) -> None:
+        """So much of the stage is done."""
+
+    def end(self) -> None:
+        """The stage is over."""
+
+    def say(self, text: str) -> None:
+        """Something that a person should read."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run did, for its last words."""
+
+    command: str
+    batches: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    files: list[stage.Staged] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    checks: checks.CheckReport | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, name: str, amount: int) -> None:
+        """Add to a count."""
+        self.counts[name] = self.counts.get(name, 0) + amount
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A batch on its way: its ledger key, the build it goes into."""
+
+    load_id: int
+    batch_id: str
+    as_of: datetime
+    schemas: Schemas
+    is_rebuild: bool
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """Ledger states of the loads that this build consists of."""
+        return ("running", "rebuilt") if self.is_rebuild else ("running", "loaded")
+
+
+class Pipeline:
+    """One run of the warehouse; a context manager that holds the run's lock."""
+
+    def __init__(self, url: str, settings: Settings, watcher: Watcher, command: str) -> None:
+        self.url = url
+        self.settings = settings
+        self.watcher = watcher
+        self.summary = Summary(command)
+        self.log = log.get().bind(command=command)
+        self.rebuilt: list[int] = []
+
+    def __enter__(self) -> Pipeline:
+        self.ledger = connect(self.url, "aca-warehouse ledger")
+        try:
+            self._take_lock()
+            migrate(self.url)
+            require_current(self.ledger, self.url)
+            set_session_path(self.ledger)
+            self.work = connect(self.url, WORKER)
+        except BaseException:
+            self.ledger.close()
+            raise
+        run(self.work, "ledger/session.work_session")
+        run(self.ledger, "ledger/ledger.close_interrupted")
+        run(self.ledger, "ledger/ledger.fail_interrupted")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.work.close()
+        self.ledger.close()
+
+    def _take_lock(self) -> None:
+        if not scalar(self.ledger, "ledger/ledger.try_lock", {"key": LOCK_KEY}):
+            raise AlreadyRunningError(
+                "Another run is working on this warehouse.",
+                "Wait for it to end; make status shows what it is doing. Nothing was changed.",
+            )
+        run(self.ledger, "ledger/ledger.end_orphans", {"application": WORKER})
+
+    # What a person asks for
+
+    def pending(self) -> list[tuple[Batch, list[FeedFile]]]:
+        """Batches of the inbox with the files that are not loaded yet, in order."""
+        seen = {
+            (batch_id, feed, size, modified)
+            for batch_id, feed, size, modified in run(self.ledger, "ledger/ledger.files_seen")
+        }
+        found = []
+        for batch in find_batches(self.settings.inbox):
+            files = [
+                f
+                for f in batch.files
+                if (batch.batch_id, f.source.name, f.size_bytes, f.modified_ns) not in seen
+            ]
+            if files:
+                found.append((batch, files))
+        return found
+
+    def is_empty(self) -> bool:
+        """Whether no batch was ever loaded."""
+        return not scalar(self.ledger, "ledger/ledger.ever_loaded")
+
+    def unfinished(self) -> list[tuple[Load, set[str]]]:
+        """Loads that are staged and not in the facts yet, with the stages they have behind them."""
+        return [
+            (Load(load_id, batch_id, as_of, LIVE, is_rebuild=False), set(done or ()))
+            for load_id, batch_id, as_of, done in run(self.ledger, "ledger/ledger.unfinished")
+        ]
+
+    def full_load(self) -> Summary:
+        """Rebuild everything from every batch of the inbox, then put it in the live place."""
+        batches = self._all_batches()
+        rebuild.clear_retired(self.ledger)
+        rebuild.drop(self.ledger, NEXT)
+        rebuild.create(self.ledger, self.url)
+        for batch in batches:
+            load = self._open(batch, NEXT, is_rebuild=True)
+            self._through(load, batch, list(batch.files), set())
+        self.run_cubes(NEXT)
+        self.run_checks(NEXT)
+        with self._stage("swap", "swap", None, LIVE):
+            rebuild.swap(self.work)
+            run(self.work, "ledger/ledger.go_live", {"rebuilt": self.rebuilt})
+        self._drop_retired()
+        return self.summary
+
+    def incremental(self) -> Summary:
+        """Finish what was begun and load every batch that is not loaded yet."""
+        self.run_stages(STAGES)
+        if self.summary.batches or scalar(self.ledger, "ledger/ledger.cubes_are_due"):
+            self.run_cubes(LIVE)
+            self.run_checks(LIVE)
+        return self.summary
+
+    def run_stages(self, wanted: tuple[str, ...]) -> Summary:
+        """Run these of the stages on whatever is due for them."""
+        for load, done in self.unfinished():
+            self._through(load, None, [], done, wanted)
+        if "stage" in wanted:
+            for batch, files in self.pending():
+                load = self._open(batch, LIVE, is_rebuild=False)
+                self._through(load, batch, files, set(), wanted)
+        return self.summary
+
+    def stage_files(self, batch: Batch, files: list[FeedFile]) -> Summary:
+        """Stage these files of a batch, whether they were seen before or not."""
+        load = self._open(batch, LIVE, is_rebuild=False)
+        self._through(load, batch, files, set(), ("stage",))
+        return self.summary
+
+    def run_cubes(self, schemas: Schemas = LIVE) -> Summary:
+        """Make the cubes or bring them up to date."""
+        with self._stage("cubes", "cubes", None, schemas, total=len(CUBES)) as counts:
+            for cube in CUBES.values():
+                counts[cube.name] = cubes.run_cube(self.work, cube, schemas.cubes).get("rows", 0)
+                self.watcher.advance(1)
+        return self.summary
+
+    def run_checks(self, schemas: Schemas = LIVE) -> Summary:
+        """Run every check; ``CheckFailedError`` if a critical one fails."""
+        statuses = ("running", "rebuilt") if schemas == NEXT else ("running", "loaded")
+        started = time.monotonic()
+        self.watcher.begin("checks", "checks")
+        try:
+            report = checks.run_checks(self.ledger, self.url, schemas, statuses)
+        finally:
+            self.watcher.end()
+        set_session_path(self.ledger)
+        self.summary.seconds["checks"] = time.monotonic() - started
+        self.summary.checks = report
+        self.log.info("checks", total=report.checks, failed=report.failed, critical=report.failed_critical)
+        if report.failed_critical:
+            worst = [r for r in report.failures if r.severity == "critical"]
+            said = "; ".join(f"{r.name} ({r.rows_failed:,} rows)" for r in worst[:3])
+            raise CheckFailedError(
+                f"{report.failed_critical} critical checks failed: {said}.",
+                "The rebuild was not put live; readers keep what they had. See "
+                "quality.check_result."
+                if schemas == NEXT
+                else "See quality.check_result for the run; make full-load rebuilds from the inbox.",
+            )
+        return self.summary
+
+    # How it is done
+
+    def _all_batches(self) -> list[Batch]:
+        batches = find_batches(self.settings.inbox)
+        if not batches:
+            raise BatchError(
+                f"The inbox {self.settings.inbox} holds no batch.",
+                "Put a batch folder there, or run make seed for synthetic feeds.",
+            )
+        return batches
+
+    def _open(self, batch: Batch, schemas: Schemas, *, is_rebuild: bool) -> Load:
+        values = {"batch_id": batch.batch_id, "as_of": batch.as_of, "is_rebuild": is_rebuild}
+        load_id = scalar(self.ledger, "ledger/ledger.open_load", values)
+        if is_rebuild:
+            self.rebuilt.append(load_id)
+        return Load(load_id, batch.batch_id, batch.as_of, schemas, is_rebuild)
+
+    def _through(
+        self,
+        load: Load,
+        batch: Batch | None,
+        files: list[FeedFile],
+        done: set[str],
+        wanted: tuple[str, ...] = STAGES,
+    ) -> None:
+        """Take a load through the stages wanted that it has not behind it, in order."""
+        steps: dict[str, Callable[[], None]] = {
+            "stage": lambda: self._run_stage(load, batch, files),  # type: ignore[arg-type]
+            "dims": lambda: self._run_dims(load),
+            "facts": lambda: self._run_facts(load),
+        }
+        touched = False
+        for name in STAGES:
+            if name in done:
+                continue
+            if name not in wanted:
+                break
+            steps[name]()
+            touched = True
+        if touched:
+            self.summary.batches.append(load.batch_id)
+
+    def _run_stage(self, load: Load, batch: Batch, files: list[FeedFile]) -> None:
+        what = f"batch {load.batch_id}"
+        total = sum(f.size_bytes for f in files)
+        try:
+            with self._stage("stage", what, load, load.schemas, total=total) as counts:
+                for file in files:
+                    staged = self._stage_file(load, batch, file)
+                    values = stage.ledger_values(load.load_id, staged)
+                    run(self.work, "ledger/ledger.record_file", values)
+                    self.summary.files.append(staged)
+                    for name, amount in staged.counts().items():
+                        counts[name] = counts.get(name, 0) + amount
+        except BatchError as error:
+            refused = error.staged
+            if refused is not None:
+                refused.status, refused.loaded = "refused", 0
+                stage.record_rejects(self.ledger, load.load_id, refused)
+                values = stage.ledger_values(load.load_id, refused)
+                run(self.ledger, "ledger/ledger.record_file", values)
+            raise
+
+    def _stage_file(self, load: Load, batch: Batch, file: FeedFile) -> stage.Staged:
+        checksum = file.checksum()
+        same = scalar(
+            self.work,
+            "ledger/ledger.same_file",
+            {
+                "feed": file.source.name,
+                "xxh3_128": checksum,
+                "kind": file.expected.kind,
+                "as_of": load.as_of,
+                "statuses": list(load.statuses),
+            },
+        )
+        if same is not None:
+            note = f"already loaded with batch {same}"
+            self.watcher.say(f"{file.path.name} of batch {load.batch_id} skipped: {note}.")
+            self.log.info("file_skipped", file=file.path.name, batch=load.batch_id, same_as=same)
+            return stage.Staged(file, checksum, status="skipped", notes=[note])
+        staged = stage.run_file(
+            self.work,
+            load.load_id,
+            batch,
+            file,
+            checksum,
+            self.settings.reject_share,
+            self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
+        )
+        stage.record_rejects(self.work, load.load_id, staged)
+        for note in staged.notes:
+            self.watcher.say(f"{file.path.name} of batch {load.batch_id}: {note}.")
+        self.log.info("file_staged", file=file.path.name, batch=load.batch_id, **staged.counts())
+        return staged
+
+    def _run_dims(self, load: Load) -> None:
+        what = f"batch {load.batch_id}"
+        with self._stage("dims", what, load, load.schemas, total=len(DIMENSIONS)) as counts:
+            kinds = self._feeds(load)
+            dims.run_calendar(self.work, load.load_id, load.as_of)
+            dims.ensure_unknown(self.work)
+            for dimension in DIMENSIONS.values():
+                kind = kinds.get(dimension.source.name)
+                if kind is not None:
+                    arrived = dims.Arrived(
+                        load.load_id, load.as_of, kind == "snapshot", load.statuses
+                    )
+                    for name, n in dims.run_dimension(self.work, dimension, arrived).items():
+                        counts[name] = counts.get(name, 0) + n
+                self.watcher.advance(1)
+
+    def _run_facts(self, load: Load) -> None:
+        what = f"batch {load.batch_id}"
+        with self._stage("facts", what, load, load.schemas, total=len(FACTS)) as counts:
+            kinds = self._feeds(load)
+            for fact in FACTS.values():
+                if fact.source.name in kinds:
+                    done = facts.run_fact(
+                        self.work, fact, load.load_id, load.as_of, load.schemas.warehouse
+                    )
+                    for name, n in done.items():
+                        counts[f"{fact.name}_{name}"] = n
+                self.watcher.advance(1)
+            status = "rebuilt" if load.is_rebuild else "loaded"
+            self._finish(self.work, load, status)
+
+    def _feeds(self, load: Load) -> dict[str, str]:
+        return dict(
+            run(self.work, "ledger/ledger.feeds_of_load", {"load_id": load.load_id}).fetchall()
+        )
+
+    def _finish(
+        self, connection: psycopg.Connection[Any], load: Load, status: str, error: str | None = None
+    ) -> None:
+        run(
+            connection,
+            "ledger/ledger.finish_load",
+            {"load_id": load.load_id, "status": status, "error": error},
+        )
+
+    @contextmanager
+    def _stage(
+        self, name: str, what: str, load: Load | None, schemas: Schemas, total: int | None = None
+    ) -> Iterator[dict[str, int]]:
+        """One stage: one transaction on the working connection, one row in the ledger."""
+        load_id = load.load_id if load else None
+        begun = {"load_id": load_id, "stage": name}
+        stage_run_id = scalar(self.ledger, "ledger/ledger.begin_stage", begun)
+        counts: dict[str, int] = {}
+        started = time.monotonic()
+        self.watcher.begin(name, what, total)
+        try:
+            with self.work.transaction():
+                set_search_path(self.work, schemas.path)
+                run(self.work, "ledger/session.work_transaction")
+                yield counts
+                self._end_stage(self.work, stage_run_id, "done", counts, None)
+        except BaseException as error:
+            said = error.message if isinstance(error, AcaError) else type(error).__name__
+            if not self.ledger.closed:
+                self._end_stage(self.ledger, stage_run_id, "failed", counts, said)
+                if load and name == "stage":
+                    self._finish(self.ledger, load, "failed", said)
+            self.log.error("stage_failed", stage=name, load_id=load_id, error=said)
+            raise
+        finally:
+            self.watcher.end()
+        seconds = time.monotonic() - started
+        self.summary.seconds[name] = self.summary.seconds.get(name, 0.0) + seconds
+        for key, amount in counts.items():
+            self.summary.add(key, amount)
+        self.log.info("stage_done", stage=name, load_id=load_id, seconds=round(seconds, 3), **counts)
+
+    def _end_stage(
+        self,
+        connection: psycopg.Connection[Any],
+        stage_run_id: int,
+        status: str,
+        counts: dict[str, int],
+        error: str | None,
+    ) -> None:
+        run(
+            connection,
+            "ledger/ledger.finish_stage",
+            {
+                "stage_run_id": stage_run_id,
+                "status": status,
+                "counts": Jsonb(counts),
+                "error": error,
+            },
+        )
+
+    def _drop_retired(self) -> None:
+        blocked = rebuild.blockers(self.ledger)
+        if blocked:
+            self.summary.notes.append(
+                f"{', '.join(blocked[:3])} reads from the warehouse as it was before this load: "
+                "drop and create it again before the next full load."
+            )
+            return
+        try:
+            with self.ledger.transaction():
+                run(self.ledger, "rebuild/swap.lock_patience")
+                rebuild.drop(self.ledger, rebuild.RETIRED)
+        except psycopg.errors.LockNotAvailable:
+            # A long query still reads the old tables; the next run clears them away.
+            self.log.info("retired_kept")
+
+
+def set_session_path(connection: psycopg.Connection[Any]) -> None:
+    """Resolve table names in the live schemas for the rest of the session."""
+    run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.path)})

@@ -1,0 +1,164 @@
+"""What a person sees of a run: progress while it goes on, a summary when it is over."""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from etl.errors import AcaError
+from etl.pipeline import Summary
+
+_NEXT = {
+    "full-load": "make psql to query, make incremental for the next batch, make dq-check to verify",
+    "incremental": "make psql to query, make dq-check to verify",
+    "stage": "make dims",
+    "dims": "make facts",
+    "facts": "make cubes",
+    "cubes": "make dq-check",
+    "dq-check": "make psql; results are in quality.check_result",
+}
+
+
+class Terminal:
+    """Shows stages as they run: bars on a terminal, nothing where nobody looks."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self._progress: Progress | None = None
+        self._task = None
+
+    def begin(self, stage: str, what: str, total: int | None = None) -> None:
+        """A stage begins."""
+        if not self.console.is_terminal:
+            return
+        self._progress = Progress(
+            TextColumn("{task.description:<28}"),
+            BarColumn(bar_width=32),
+            TextColumn("{task.percentage:>3.0f}%") if total else TextColumn(""),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self._progress.start()
+        title = stage if what == stage else f"{stage:<7}{what}"
+        self._task = self._progress.add_task(title, total=total)
+
+    def advance(self, amount: int) -> None:
+        """So much of the stage is done."""
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, amount)
+
+    def end(self) -> None:
+        """The stage is over."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def say(self, text: str) -> None:
+        """Something that a person should read."""
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def show_error(error: AcaError) -> None:
+    """One sentence on what happened and one on what to do."""
+    console = Console(stderr=True)
+    console.print(f"Error: {error.message}", style="red", highlight=False, soft_wrap=True, markup=False)
+    if error.hint:
+        console.print(error.hint, highlight=False, soft_wrap=True, markup=False)
+
+
+def show_summary(summary: Summary) -> None:
+    """The last words of a run, on stdout."""
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+    console.print()
+    if summary.files:
+        console.print(_files(summary))
+        console.print(_money(summary))
+    _counts(console, summary)
+    if summary.checks is not None:
+        report = summary.checks
+        verdict = f"{report.checks - report.failed} of {report.checks} checks passed"
+        if report.failed:
+            verdict += f", {report.failed} failed ({report.failed_critical} critical)"
+        console.print(f"[bold]Checks[/bold]   {verdict}", highlight=False)
+        for failure in report.failures[:8]:
+            console.print(
+                f"         {failure.severity}: {failure.name}, {failure.rows_failed:,} rows",
+                highlight=False,
+                markup=False,
+            )
+    if summary.seconds:
+        times = ", ".join(f"{name} {s:.1f}" for name, s in summary.seconds.items())
+        console.print(f"[bold]Seconds[/bold]  {times}", highlight=False)
+    for note in summary.notes:
+        console.print(f"[bold]Note[/bold]     {note}", highlight=False)
+    console.print(f"[bold]Next[/bold]     {_NEXT.get(summary.command, 'make help')}", highlight=False)
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+
+
+def _files(summary: Summary) -> Table:
+    table = _table("Rows")
+    table.add_column("feed")
+    for name in ("files", "read", "loaded", "rejected", "duplicate", "skipped"):
+        table.add_column(name, justify="right")
+    feeds: dict[str, list[int]] = {}
+    for staged in summary.files:
+        row = feeds.setdefault(staged.file.source.name, [0] * 6)
+        skipped = staged.status == "skipped"
+        for at, n in enumerate((1, *staged.counts().values(), skipped)):
+            row[at] += n
+    for feed, row in feeds.items():
+        table.add_row(feed, *(f"{n:,}" for n in row))
+    return table
+
+
+def _money(summary: Summary) -> Table:
+    table = _table("US dollars")
+    table.add_column("column")
+    for name in ("sender says", "in files", "repeated", "in staging"):
+        table.add_column(name, justify="right")
+    columns: dict[str, list[Decimal | None]] = {}
+    for staged in summary.files:
+        for column, said in staged.totals.items():
+            row = columns.setdefault(f"{staged.file.source.name}.{column}", [Decimal(0)] * 3)
+            for at, key in enumerate(("expected", "in_file", "loaded")):
+                row[at] = row[at] + Decimal(said[key]) if key in said and row[at] is not None else None
+    for column, (expected, in_files, loaded) in columns.items():
+        repeated = in_files - loaded
+        table.add_row(
+            column,
+            "-" if expected is None else f"{expected:,.2f}",
+            *(f"{amount:,.2f}" for amount in (in_files, repeated, loaded)),
+        )
+    return table
+
+
+def _counts(console: Console, summary: Summary) -> None:
+    counts = summary.counts
+    said = {
+        "Versions": [
+            ("new", counts.get("new_versions", 0) + counts.get("spliced_in", 0)),
+            ("expired", counts.get("expired", 0)),
+            ("corrected in place", counts.get("corrected", 0)),
+            ("completed", counts.get("completed", 0)),
+        ],
+        "Facts": [
+            ("claims new", counts.get("claim_inserted", 0)),
+            ("claims updated", counts.get("claim_updated", 0)),
+            ("enrolments new", counts.get("enrollment_inserted", 0)),
+            ("enrolments updated", counts.get("enrollment_updated", 0)),
+            ("re-keyed", counts.get("rekeyed", 0)),
+            ("keys inferred", counts.get("claim_inferred", 0) + counts.get("enrollment_inferred", 0)),
+        ],
+    }
+    for name, pairs in said.items():
+        if any(n for _, n in pairs):
+            text = ", ".join(f"{label} {n:,}" for label, n in pairs)
+            console.print(f"[bold]{name:<9}[/bold]{text}", highlight=False)

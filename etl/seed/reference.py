@@ -1,0 +1,157 @@
+"""The reference tables (see reference/README.md) as small arrays and tuples."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+FOLDER = Path(__file__).parent / "reference"
+
+# States of HealthCare.gov with many plans in both published years, from desert to lakes.
+STATES = ("AZ", "FL", "MI", "NC", "OH", "OR", "TX", "WI")
+METALS = ("Catastrophic", "Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum")
+CATASTROPHIC, BRONZE, EXPANDED_BRONZE, SILVER, GOLD, PLATINUM = range(6)
+
+# Bands of the open-enrolment counts: (first, last age), and (low, high) in thousandths of the
+# poverty level. The last income band is open in life; 9.0 keeps the incomes plausible.
+AGE_BANDS = ((0, 17), (18, 25), (26, 34), (35, 44), (45, 54), (55, 64), (65, 74))
+AGE_GROUPS = ("0-17", "18-25", "26-34", "35-44", "45-54", "55-64", "65+")
+FPL_BANDS = (
+    (600, 999),
+    (1000, 1500),
+    (1501, 2000),
+    (2001, 2500),
+    (2501, 3000),
+    (3001, 4000),
+    (4001, 5000),
+    (5001, 9000),
+)
+_AGE_COLUMNS = (
+    *("Age_0_17", "Age_18_25", "Age_26_34", "Age_35_44", "Age_45_54", "Age_55_64"),
+    "Age_GE65",
+)
+_FPL_COLUMNS = (
+    *("FPL_LT100", "FPL_100_150", "FPL_150_200", "FPL_200_250", "FPL_250_300", "FPL_300_400"),
+    *("FPL_400_500", "FPL_GT500"),
+)
+
+
+def read(name: str) -> list[dict[str, str]]:
+    """The rows of a reference file."""
+    with (FOLDER / name).open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Open-enrolment counts of one state, 2025. ``metals`` follow ``METALS``.
+
+    Catastrophic, bronze, silver, gold, platinum are counted; the counts do not tell bronze
+    from expanded bronze, so both are one entry (``BRONZE``) and ``EXPANDED_BRONZE`` has none.
+    A count withheld because it is small is taken as zero.
+    """
+
+    consumers: int
+    ages: tuple[int, ...]
+    incomes: tuple[int, ...]
+    metals: tuple[int, ...]
+    female_per_mille: int
+
+
+def _count(text: str) -> int:
+    digits = text.replace(",", "").strip()
+    return int(digits) if digits.isdigit() else 0
+
+
+@cache
+def mixes() -> tuple[Mix, ...]:
+    """The mix of each of ``STATES``."""
+    rows = {r["State_Abrvtn"]: r for r in read("oep_state_2025.csv")}
+    found = []
+    for state in STATES:
+        row = {k: _count(v) for k, v in rows[state].items() if k}
+        female, male = row["Female"], row["Male"]
+        metals = (row["Ctstrphc"], row["Brnz"], 0, row["Slvr"], row["Gld"], row["Pltnm"])
+        found.append(
+            Mix(
+                row["Cnsmr"],
+                tuple(row[c] for c in _AGE_COLUMNS),
+                tuple(row[c] for c in _FPL_COLUMNS),
+                metals,
+                1000 * female // (female + male),
+            )
+        )
+    return tuple(found)
+
+
+@cache
+def age_factors() -> NDArray[np.int64]:
+    """Premium factor in thousandths by age 0 to 119 (45 CFR 147.102(d) and (e), from 2018)."""
+    factors = np.zeros(120, dtype=np.int64)
+    for row in read("age_curve_federal_default.csv"):
+        if row["from_year"] != "2018":
+            continue
+        value = round(1000 * float(row["factor"]))
+        if row["age"].endswith("+"):
+            factors[int(row["age"][:-1]) :] = value
+        else:
+            ages = row["age"].split("-")
+            factors[int(ages[0]) : int(ages[-1]) + 1] = value
+    return factors
+
+
+@cache
+def poverty_guideline(year: int) -> tuple[int, int]:
+    """First person and each further one, dollars a year, 48 states (all ``STATES`` are).
+
+    The tax credit of a year uses the guideline of the year before (26 CFR 1.36B-1(h)), so the
+    caller passes that. The newest guideline stands in for years not yet published.
+    """
+    amounts = {"first_person": {}, "additional_person": {}}
+    for row in read("federal_poverty_guidelines.csv"):
+        if row["area"] == "CONTIGUOUS_US":
+            amounts[row["component"]][int(row["effective"][:4])] = int(row["amount"])
+    first, more = (
+        by_year[max(y for y in by_year if y <= max(year, min(by_year)))]
+        for by_year in amounts.values()
+    )
+    return first, more
+
+
+@cache
+def contribution(year: int) -> NDArray[np.int64]:
+    """Share of income to pay for the benchmark plan, in hundred-thousandths (26 CFR 1.36B-3(g)).
+
+    Indexed by income in hundredths of the poverty level, 0 to 900; -1 where no credit is due:
+    under 100 %, and over 400 % except in 2021 to 2025 (26 U.S.C. 36B(c)(1)(E)).
+    """
+    rows = read("ptc_applicable_percentage.csv")
+    tables = sorted({int(r["from_year"]) for r in rows})
+    table = max(y for y in tables if y <= max(year, tables[0]))
+    share = np.full(901, -1, dtype=np.int64)
+    for row in rows:
+        if int(row["from_year"]) != table:
+            continue
+        low, high = round(100 * float(row["fpl_low"])), round(100 * float(row["fpl_high"]))
+        start, end = (round(100_000 * float(row[k])) for k in ("initial_pct", "final_pct"))
+        steps = np.arange(high - low + 1)
+        share[low : high + 1] = start + (end - start) * steps // (high - low)
+    if 2021 <= year <= 2025:
+        share[401:] = share[400]
+    share[:100] = -1
+    return share
+
+
+@cache
+def actuarial_values() -> dict[str, int]:
+    """Actuarial value in per mille: by metal, and by ``-04`` to ``-06`` for silver variants."""
+    values = {}
+    for row in read("metal_actuarial_value.csv"):
+        name = row["level"] if row["kind"] == "metal" else row["kind"].removeprefix("csr ")
+        values[name] = round(1000 * float(row["actuarial_value"]))
+    return values

@@ -1,0 +1,19 @@
+-- name: work_session
+-- Settings of the session that does the work, before it makes its first temporary table.
+select
+    set_config('temp_buffers', '128MB', false),
+    set_config('jit', 'off', false);
+
+-- name: work_transaction
+-- Settings of a stage's transaction: sets are large and one run is alone, so both cores and
+-- some memory may be used; a reader's settings are untouched.
+select
+    set_config('work_mem', '192MB', true),
+    set_config('maintenance_work_mem', '512MB', true),
+    set_config('parallel_setup_cost', '0', true),
+    set_config('parallel_tuple_cost', '0', true),
+    set_config('max_parallel_workers_per_gather', '2', true);
+
+-- name: live_path
+-- Where unqualified table names of the ledger's session resolve. One row.
+select set_config('search_path', %(path)s, false);
