@@ -17,7 +17,7 @@ from etl.config import Settings, settings
 from etl.db import server
 from etl.db.schema import migrate as migrate_schema
 from etl.errors import AcaError
-from etl.pipeline import STAGES, Pipeline, Summary
+from etl.pipeline import Pipeline, Summary, latest_runs
 from etl.seed import generate, increment, is_synthetic
 
 app = typer.Typer(
@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 
 
-def _run(command: str, work: Callable[[Pipeline], Summary]) -> None:
+def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
     """Run some of the pipeline on the configured server and say what happened."""
     chosen = settings()
     log.configure(chosen.log_file)
@@ -80,49 +80,49 @@ def main(context: typer.Context) -> None:
     Without a command: a full load if nothing is loaded yet, else every batch not yet loaded.
     """
     if context.invoked_subcommand is None:
-        _run("full-load", _whole)
+        run_pipeline("full-load", _whole)
 
 
 @app.command("full-load")
 def full_load() -> None:
     """Rebuild everything from every batch of the inbox; makes synthetic feeds if it is empty."""
-    _run("full-load", _full_load)
+    run_pipeline("full-load", _full_load)
 
 
 @app.command()
 def incremental() -> None:
     """Load every batch of the inbox that is not loaded yet."""
-    _run("incremental", _incremental)
+    run_pipeline("incremental", _incremental)
 
 
 @app.command()
 def stage() -> None:
     """Load pending files into staging."""
-    _run("stage", lambda pipeline: pipeline.run_stages(("stage",)))
+    run_pipeline("stage", lambda pipeline: pipeline.run_stages(("stage",)))
 
 
 @app.command()
 def dims() -> None:
     """Bring the dimensions up to what is staged."""
-    _run("dims", lambda pipeline: pipeline.run_stages(("dims",)))
+    run_pipeline("dims", lambda pipeline: pipeline.run_stages(("dims",)))
 
 
 @app.command()
 def facts() -> None:
     """Bring the facts up to what the dimensions hold."""
-    _run("facts", lambda pipeline: pipeline.run_stages(("facts",)))
+    run_pipeline("facts", lambda pipeline: pipeline.run_stages(("facts",)))
 
 
 @app.command()
 def cubes() -> None:
     """Refresh the cubes."""
-    _run("cubes", lambda pipeline: pipeline.run_cubes())
+    run_pipeline("cubes", lambda pipeline: pipeline.run_cubes())
 
 
 @app.command("dq-check")
 def dq_check() -> None:
     """Run every quality check on what is there."""
-    _run("dq-check", lambda pipeline: pipeline.run_checks())
+    run_pipeline("dq-check", lambda pipeline: pipeline.run_checks())
 
 
 @app.command()
@@ -142,7 +142,8 @@ def down() -> None:
 @app.command()
 def status() -> None:
     """Say whether the server runs and what the warehouse holds."""
-    report.show_status(server.status(settings()), settings())
+    found = server.status(settings())
+    report.show_status(found, settings(), latest_runs(server.ensure_running(settings())) if found.running else [])
 
 
 @app.command()

@@ -444,3 +444,13 @@ class Pipeline:
 def set_session_path(connection: psycopg.Connection[Any]) -> None:
     """Resolve table names in the live schemas for the rest of the session."""
     run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.path)})
+
+
+def latest_runs(url: str) -> list[tuple[Any, ...]]:
+    """The latest stages: (begun, stage, batch, status, seconds); none before the first migration."""
+    with connect(url, "aca-warehouse status") as connection:
+        set_session_path(connection)
+        try:
+            return run(connection, "ledger/ledger.latest_runs").fetchall()
+        except psycopg.errors.UndefinedTable:
+            return []

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from decimal import Decimal
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from etl.config import Settings
+from etl.db import server
 from etl.errors import AcaError
 from etl.pipeline import Summary
 
@@ -162,3 +165,25 @@ def _counts(console: Console, summary: Summary) -> None:
         if any(n for _, n in pairs):
             text = ", ".join(f"{label} {n:,}" for label, n in pairs)
             console.print(f"[bold]{name:<9}[/bold]{text}", highlight=False)
+
+
+def show_status(status: server.Status, chosen: Settings, runs: list[tuple[Any, ...]]) -> None:
+    """Whether the server runs, where everything is, and the latest stages, newest first."""
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+    kind = "embedded server" if status.embedded else "server of DATABASE_URL"
+    state = f"running on port {status.port}" if status.running else "not running (make up)"
+    lines = [("Server", f"{kind}, PostgreSQL {status.version or 'not made yet'}, {state}")]
+    if status.data is not None:
+        lines.append(("Data", str(status.data)))
+    if status.size_bytes is not None:
+        lines.append(("Size", f"{status.size_bytes / 2**20:,.0f} MiB"))
+    lines += [("Inbox", str(chosen.inbox)), ("Log", str(chosen.log_file))]
+    for name, said in lines:
+        console.print(f"[bold]{name:<8}[/bold]{said}", highlight=False, soft_wrap=True)
+    if runs:
+        table = _table("Latest stages")
+        for name in ("begun, UTC", "stage", "batch", "status", "seconds"):
+            table.add_column(name, justify="right" if name == "seconds" else "left")
+        for begun, stage, batch, state, seconds in runs:
+            table.add_row(f"{begun:%Y-%m-%d %H:%M:%S}", stage, batch or "", state, f"{seconds:.1f}")
+        console.print(table)

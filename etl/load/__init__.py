@@ -1,1 +1,1 @@
-
+"""The loader that users of the system already know by name."""

@@ -160,7 +160,7 @@ class _Helper:
         """The replay, for the keys that need it."""
         if not self.respliced:
             return {}
-        for name in ("observe", "find_gaps", "replay"):
+        for name in ("observe", "find_gaps", "reach_back", "replay"):
             self.run(name)
         self.hash("replayed_hash_input")
         self.run("defer_keys")
@@ -211,7 +211,7 @@ class _Helper:
 
 # Every pair of aliases by which the statements compare natural keys or attributes.
 _KEY_PAIRS = (
-    "a_c d_arrival arrival_respliced d_v s_d r_d s_r o_g h_g t_e d_r v_d d_m"
+    "a_c d_arrival arrival_respliced d_v s_d r_d s_r o_g h_g t_e d_r v_d d_m earlier_o"
 ).split()
 
 

@@ -69,7 +69,20 @@ where arrival.class = 'new'
 union
 select {keys_of_dim}
 from {dim} as d
-where %(is_snapshot)s and %(out_of_order)s and d.{sk} > 0 and not d.is_inferred;
+where %(is_snapshot)s and d.{sk} > 0 and not d.is_inferred
+    and (
+        %(out_of_order)s
+        or (
+            -- Gone before its latest change took effect.
+            d.current_flag
+            and d.validity_start_ts >= %(as_of)s::timestamptz at time zone 'UTC'
+            and not exists (
+                select 1
+                from {staging} as s
+                where s.load_id = %(load_id)s and {key_s_d}
+            )
+        )
+    );
 
 -- name: leave_respliced
 -- Respliced keys take no part in the simple path. One row an arrival taken out.
@@ -248,6 +261,17 @@ where s.load_id = %(load_id)s
     )
 order by {keys_of_row}, e.effective_ts, l.as_of desc, s.load_id desc, s.source_line desc;
 
+-- name: reach_back
+-- What was observed first of a key counts from 1900 on, so that earlier facts find it.
+-- One row a key.
+update observation as o
+set effective_ts = timestamp '1900-01-01'
+where not exists (
+    select 1
+    from observation as earlier
+    where {key_earlier_o} and earlier.effective_ts < o.effective_ts
+);
+
 -- name: find_gaps
 -- When the respliced keys were gone: from a snapshot that lacks a key which an earlier batch had
 -- to the next row that brings it back. One row a key and gap.
@@ -390,9 +414,7 @@ compared as (
 spans as (
     select
         e.*,
-        case
-            when e.is_first then timestamp '1900-01-01' else e.effective_ts
-        end as validity_start_ts,
+        e.effective_ts as validity_start_ts,
         coalesce(
             lead(e.effective_ts) over (partition by {keys_of_event} order by e.effective_ts),
             timestamp '9999-12-31'

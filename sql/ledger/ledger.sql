@@ -180,3 +180,16 @@ select coalesce(
     > (select max(started_at) from stage_run where stage = 'cubes' and status = 'done'),
     true
 );
+
+-- name: latest_runs
+-- The latest stages, newest first. One row a stage run.
+select
+    r.started_at,
+    r.stage,
+    l.batch_id,
+    r.status,
+    extract(epoch from coalesce(r.finished_at, clock_timestamp()) - r.started_at)::float8 as seconds
+from stage_run as r
+left join load as l on r.load_id = l.load_id
+order by r.stage_run_id desc
+limit 10;

@@ -1,0 +1,59 @@
+"""``python -m etl.load.staging_loader``: load batches into staging, a thin door to the stage.
+
+Without arguments it stages what is pending in the inbox, as ``make stage`` does; with a batch,
+or a batch and files of it, just those.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from etl.__main__ import guarded, run_pipeline
+from etl.batch import read_batch
+from etl.config import settings
+from etl.errors import UsageError
+from etl.pipeline import Pipeline, Summary
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def load(
+    batch: Annotated[
+        Path | None,
+        typer.Argument(help="A batch folder, or its name in the inbox. Default: all pending."),
+    ] = None,
+    feed: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this feed of the batch (members, plans, ...); may be repeated."),
+    ] = None,
+) -> None:
+    """Stream the files of a batch into their staging tables, typed, each row with its line."""
+
+    def work(pipeline: Pipeline) -> Summary:
+        if batch is None:
+            return pipeline.run_stages(("stage",))
+        folder = batch if batch.is_dir() else settings().inbox / batch
+        if not folder.is_dir():
+            raise UsageError(
+                f"There is no batch {batch} in {settings().inbox}.",
+                "Name a folder of the inbox, or give the path of a batch folder.",
+            )
+        found = read_batch(folder.resolve())
+        files = [f for f in found.files if not feed or f.source.name in feed]
+        if not files:
+            raise UsageError(
+                f"Batch {found.batch_id} has no file to load.",
+                "See that its files are named members.csv, plans.csv and so on, or .csv.gz.",
+            )
+        return pipeline.stage_files(found, files)
+
+    run_pipeline("stage", work)
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(app))

@@ -1,0 +1,168 @@
+-- Checks of the cubes against the facts.
+
+-- name: money_by_month
+-- Claims and money of every cube that holds all claims against fact_claim, month by month and to
+-- the cent. One row a cube; a row checked is a month.
+with facts as materialized (
+    select
+        d.month_start as month,
+        count(*) filter (where not state.is_pending) as claims,
+        count(*) filter (where state.is_pending) as pending_claims,
+        sum(f.claim_amount) filter (where not state.is_pending) as billed_usd,
+        sum(f.claim_amount) filter (where state.is_pending) as pending_billed_usd,
+        sum(f.allowed_amount) filter (where not state.is_pending) as allowed_usd,
+        sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied) as paid_usd
+    from fact_claim as f
+    inner join dim_date as d on f.service_date = d.full_date
+    cross join lateral (
+        select
+            lower(coalesce(f.status, '')) = 'pending' as is_pending,
+            lower(coalesce(f.status, '')) = 'denied' as is_denied
+    ) as state
+    group by d.month_start
+),
+
+cubes as (
+    select
+        'claims_daily_member' as cube,
+        d.month_start as month,
+        sum(c.claims) as claims,
+        sum(c.pending_claims) as pending_claims,
+        sum(c.billed_usd) as billed_usd,
+        sum(c.pending_billed_usd) as pending_billed_usd,
+        sum(c.allowed_usd) as allowed_usd,
+        sum(c.paid_usd) as paid_usd
+    from claims_daily_member as c
+    left join dim_date as d on c.service_date = d.full_date
+    group by d.month_start
+    union all
+    select
+        'claims_by_plan_metal_month',
+        month,
+        sum(claims),
+        sum(pending_claims),
+        sum(billed_usd),
+        sum(pending_billed_usd),
+        sum(allowed_usd),
+        sum(paid_usd)
+    from claims_by_plan_metal_month
+    group by month
+    union all
+    select
+        'utilization_by_specialty',
+        month,
+        sum(claims),
+        sum(pending_claims),
+        sum(billed_usd),
+        sum(pending_billed_usd),
+        sum(allowed_usd),
+        sum(paid_usd)
+    from utilization_by_specialty
+    group by month
+),
+
+names (cube) as (
+    values
+    ('claims_daily_member'),
+    ('claims_by_plan_metal_month'),
+    ('utilization_by_specialty')
+),
+
+expected as (
+    select
+        n.cube,
+        f.*
+    from names as n
+    cross join facts as f
+),
+
+compared as (
+    select
+        coalesce(e.cube, c.cube) as cube,
+        row(
+            coalesce(e.claims, 0),
+            coalesce(e.pending_claims, 0),
+            coalesce(e.billed_usd, 0),
+            coalesce(e.pending_billed_usd, 0),
+            coalesce(e.allowed_usd, 0),
+            coalesce(e.paid_usd, 0)
+        ) = row(
+            coalesce(c.claims, 0),
+            coalesce(c.pending_claims, 0),
+            coalesce(c.billed_usd, 0),
+            coalesce(c.pending_billed_usd, 0),
+            coalesce(c.allowed_usd, 0),
+            coalesce(c.paid_usd, 0)
+        ) as agrees
+    from expected as e
+    full join cubes as c on e.cube = c.cube and e.month = c.month
+)
+
+select
+    n.cube as rule,
+    count(c.cube) as rows_checked,
+    count(*) filter (where not c.agrees) as rows_failed
+from names as n
+left join compared as c on n.cube = c.cube
+group by n.cube;
+
+-- name: covered_days
+-- Days of coverage in the cube by tier and month against those of the enrolments. One row; a row
+-- checked is an enrolment.
+select
+    'covered_days' as rule,
+    e.enrollments as rows_checked,
+    (e.days <> c.days)::integer as rows_failed
+from (
+    select
+        count(*) as enrollments,
+        coalesce(sum(coverage_days), 0) as days
+    from fact_enrollment
+) as e
+cross join (
+    select coalesce(sum(covered_days), 0) as days
+    from claims_by_plan_metal_month
+) as c;
+
+-- name: high_cost
+-- The rolling twelve months of high-cost members against the days of claims_daily_member, and in
+-- the last month that nobody over the threshold is missing. One row; a row checked is a row of
+-- the cube.
+with last_month as (
+    select d.month_start as month
+    from dim_date as d
+    where d.full_date = (select max(service_date) from fact_claim)
+),
+
+due as (
+    select c.member_id
+    from claims_daily_member as c
+    cross join last_month as l
+    where c.service_date >= l.month - interval '11 months' and c.member_id <> '(unknown)'
+    group by c.member_id
+    having sum(c.paid_usd) >= 50000
+)
+
+select
+    'high_cost_member_tracking' as rule,
+    (select count(*) from high_cost_member_tracking) as rows_checked,
+    (
+        select count(*)
+        from high_cost_member_tracking as h
+        where h.paid_12_months_usd is distinct from (
+            select sum(c.paid_usd)
+            from claims_daily_member as c
+            where c.member_id = h.member_id
+                and c.service_date >= (h.month - interval '11 months')::date
+                and c.service_date < (h.month + interval '1 month')::date
+        )
+    ) + (
+        select count(*)
+        from due as d
+        cross join last_month as l
+        where not exists (
+            select 1
+            from high_cost_member_tracking as h
+            where h.member_id = d.member_id and h.month = l.month
+        )
+    ) as rows_failed;

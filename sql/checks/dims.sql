@@ -1,0 +1,97 @@
+-- Checks of the slowly changing dimensions against their own rules.
+
+-- name: versions
+-- The versions of one dimension against each other. One row a rule.
+with ends_told as (
+    -- A key may end at the time of a snapshot that lacks it.
+    select l.as_of at time zone 'UTC' as as_of_ts
+    from load_file as f
+    inner join load as l on f.load_id = l.load_id
+    where f.feed = %(feed)s and f.kind = 'snapshot' and f.status = 'loaded'
+        and f.load_id = any(%(loads)s)
+),
+
+compared as (
+    select
+        d.{sk},
+        num_nulls(d.{sk}, {keys_of_dim}) > 0 as lacks_key,
+        d.validity_start_ts,
+        d.validity_end_ts,
+        d.current_flag,
+        d.attr_hash,
+        d.type_1,
+        lag(d.validity_end_ts) over history as last_end_ts,
+        lag(d.attr_hash) over history as last_attr_hash,
+        lag(d.type_1) over history as last_type_1,
+        lead(d.validity_start_ts) over history as next_start_ts,
+        count(*) filter (where d.current_flag) over whole as current_versions
+    from (
+        select
+            *,
+            -- One narrow value to sort and compare instead of all the attributes.
+            hash_record_extended(row({type_1}), 0) as type_1
+        from {dim}
+    ) as d
+    window
+        history as (partition by {keys_of_dim} order by d.validity_start_ts),
+        whole as (partition by {keys_of_dim})
+),
+
+counted as (
+    select
+        count(*) as versions,
+        count(*) - count(distinct {sk}) as repeated_sk,
+        count(*) filter (where lacks_key) as keyless,
+        count(*) filter (where validity_end_ts <= validity_start_ts) as empty,
+        count(*) filter (where validity_start_ts < last_end_ts) as overlapping,
+        count(*) filter (
+            where last_end_ts is null and validity_start_ts <> timestamp '1900-01-01'
+        ) as late_first,
+        count(*) filter (where next_start_ts is null and current_versions > 1) as many_current,
+        count(*) filter (
+            where validity_end_ts < coalesce(next_start_ts, timestamp '9999-12-31')
+                and not exists (
+                    select 1
+                    from ends_told as e
+                    where e.as_of_ts = validity_end_ts
+                )
+        ) as unexplained,
+        count(*) filter (
+            where current_flag <> (validity_end_ts = timestamp '9999-12-31')
+        ) as misflagged,
+        count(*) filter (
+            where validity_start_ts = last_end_ts and attr_hash = last_attr_hash
+        ) as alike,
+        count(*) filter (where type_1 <> last_type_1) as split_type_1
+    from compared
+)
+
+select
+    v.rule,
+    counted.versions as rows_checked,
+    v.rows_failed
+from counted
+cross join lateral (
+    values
+    ('sk_unique', counted.repeated_sk),
+    ('keys_present', counted.keyless),
+    ('no_empty_version', counted.empty),
+    ('no_overlap', counted.overlapping),
+    ('first_from_1900', counted.late_first),
+    ('one_current', counted.many_current),
+    ('ends_explained', counted.unexplained),
+    ('current_is_open', counted.misflagged),
+    ('neighbours_differ', counted.alike),
+    ('type_1_everywhere', counted.split_type_1)
+) as v (rule, rows_failed);
+
+-- name: hashes
+-- The stored hash of each version beside the change drivers that it was made of.
+-- One row a version hashed by the present definition.
+copy (
+    select
+        d.attr_hash,
+        {drivers}
+    from {dim} as d
+    where d.hash_version = {hash_version}
+) to stdout (format binary);

@@ -1,0 +1,94 @@
+-- Checks of staging against the ledger.
+
+-- name: loads_of_build
+-- The loads that make up a build of the warehouse. A load that is still on its way belongs to
+-- it from staging on; is_in_facts says whether it has come through. One row a load.
+select
+    l.load_id,
+    l.status <> 'running'
+    or exists (
+        select 1
+        from stage_run as r
+        where r.load_id = l.load_id and r.stage = 'facts' and r.status = 'done'
+    ) as is_in_facts
+from load as l
+where l.status = any(%(statuses)s)
+    and (l.status <> 'running' or l.is_rebuild = ('rebuilt' = any(%(statuses)s)));
+
+-- name: against_ledger
+-- One feed's staging table against what the ledger says of its files: row counts, control
+-- totals, and that every row belongs to a load. One row a rule.
+with held as (
+    select
+        load_id,
+        count(*) as row_count,
+        jsonb_build_object({totals}) as totals
+    from {staging}
+    group by load_id
+),
+
+told as (
+    select
+        load_id,
+        rows_read,
+        rows_loaded,
+        rows_rejected,
+        rows_duplicate,
+        totals
+    from load_file
+    where feed = %(feed)s and status = 'loaded' and load_id = any(%(loads)s)
+),
+
+compared as (
+    select
+        t.*,
+        coalesce(h.row_count, 0) as row_count,
+        h.totals as held_totals,
+        t.load_id is not null as is_told
+    from held as h
+    full join told as t on h.load_id = t.load_id
+),
+
+money as (
+    select
+        coalesce((c.held_totals ->> t.key)::numeric, 0) as held_usd,
+        (t.value ->> 'loaded')::numeric as loaded_usd,
+        -- Rows set aside are in the file's total and not in staging's.
+        case
+            when c.rows_rejected = 0 and c.rows_duplicate = 0 then (t.value ->> 'in_file')::numeric
+        end as whole_file_usd,
+        case when c.rows_rejected = 0 then (t.value ->> 'in_file')::numeric end as in_file_usd,
+        (t.value ->> 'expected')::numeric as expected_usd
+    from compared as c
+    cross join lateral jsonb_each(c.totals) as t
+    where c.is_told
+)
+
+select
+    'rows_as_in_file' as rule,
+    coalesce(sum(row_count), 0)::bigint as rows_checked,
+    coalesce(sum(abs(row_count - rows_loaded)) filter (where is_told), 0)::bigint as rows_failed
+from compared
+union all
+select
+    'load_known',
+    coalesce(sum(row_count), 0)::bigint,
+    coalesce(sum(row_count) filter (where not is_told), 0)::bigint
+from compared
+union all
+select
+    'file_accounted',
+    coalesce(sum(rows_read), 0)::bigint,
+    coalesce(sum(abs(rows_read - rows_loaded - rows_rejected - rows_duplicate)), 0)::bigint
+from compared
+where is_told
+union all
+select
+    'totals_as_in_file',
+    count(*),
+    count(*) filter (
+        where held_usd is distinct from loaded_usd
+            or held_usd <> whole_file_usd
+            or in_file_usd <> expected_usd
+    )
+from money;

@@ -1,0 +1,157 @@
+-- claims_by_plan_metal_month: claims, exposure and paid per member per month by metal tier.
+-- Grain: one row a metal tier and month, for every tier in the warehouse and every month from
+-- the first to the last with a claim or with coverage, also where there was none.
+-- Units: counts of claims and members; member-months; amounts in US dollars, to the cent.
+-- Assumptions:
+--   * Pending and denied claims: see claims_daily_member.
+--   * The tier is that of the plan version in force on the day of service (claims) or on the
+--     first day of coverage (member-months), written with capitals (silver and Silver are one);
+--     '(unknown)' where the plan is not known. The row for it appears only where it is used.
+--   * A span of coverage gives a month the share of the month's days that it covers. Two spans
+--     of one member that overlap count both: each is premium-bearing coverage.
+--   * A member counts once a tier and month; claims that name no member count as one.
+
+-- name: definition
+-- The cube as a plain query. One row a metal tier and month.
+with member_claims as (
+    select
+        f.plan_sk,
+        d.month_start as month,
+        f.member_sk,
+        count(*) filter (where not state.is_pending) as claims,
+        count(*) filter (where state.is_pending) as pending_claims,
+        count(*) filter (where state.is_denied) as denied_claims,
+        sum(f.claim_amount) filter (where not state.is_pending) as billed_usd,
+        sum(f.claim_amount) filter (where state.is_pending) as pending_billed_usd,
+        sum(f.allowed_amount) filter (where not state.is_pending) as allowed_usd,
+        sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied) as paid_usd
+    from fact_claim as f
+    inner join dim_date as d on f.date_key = d.date_key
+    cross join lateral (
+        select
+            coalesce(lower(f.status) = 'pending', false) as is_pending,
+            coalesce(lower(f.status) = 'denied', false) as is_denied
+    ) as state
+    group by f.plan_sk, d.month_start, f.member_sk
+),
+
+plan_tiers as (
+    select
+        plan_sk,
+        coalesce(initcap(metal_tier), '(unknown)') as metal_tier
+    from dim_plan
+),
+
+claims as (
+    select
+        p.metal_tier,
+        c.month,
+        sum(c.claims) as claims,
+        sum(c.pending_claims) as pending_claims,
+        sum(c.denied_claims) as denied_claims,
+        -- Two versions of a member in one month are one member.
+        count(distinct m.member_id) filter (where c.claims > 0) as members,
+        sum(c.billed_usd) as billed_usd,
+        sum(c.pending_billed_usd) as pending_billed_usd,
+        sum(c.allowed_usd) as allowed_usd,
+        sum(c.paid_usd) as paid_usd
+    from member_claims as c
+    inner join plan_tiers as p on c.plan_sk = p.plan_sk
+    inner join dim_member as m on c.member_sk = m.member_sk
+    group by p.metal_tier, c.month
+),
+
+-- Equal spans are counted before they are laid out over their months.
+spans as (
+    select
+        p.metal_tier,
+        e.start_date,
+        e.end_date,
+        count(*) as enrollments
+    from fact_enrollment as e
+    inner join plan_tiers as p on e.plan_sk = p.plan_sk
+    group by p.metal_tier, e.start_date, e.end_date
+),
+
+coverage as (
+    select
+        s.metal_tier,
+        m.month::date as month,
+        sum(
+            s.enrollments * (
+                least(s.end_date, (m.month + interval '1 month')::date - 1)
+                - greatest(s.start_date, m.month::date) + 1
+            )
+        ) as covered_days
+    from spans as s
+    cross join lateral generate_series(
+        date_trunc('month', s.start_date::timestamp), s.end_date::timestamp, interval '1 month'
+    ) as m (month)
+    group by s.metal_tier, m.month::date
+),
+
+months as (
+    select generate_series(
+        min(used.month)::timestamp, max(used.month)::timestamp, interval '1 month'
+    )::date as month
+    from (
+        select month from claims
+        union
+        select month from coverage
+    ) as used
+),
+
+tiers as (
+    select metal_tier from plan_tiers where plan_sk <> -1
+    union
+    select metal_tier from claims
+    union
+    select metal_tier from coverage
+)
+
+select
+    t.metal_tier,
+    m.month,
+    coalesce(c.claims, 0)::bigint as claims,
+    coalesce(c.pending_claims, 0)::bigint as pending_claims,
+    coalesce(c.denied_claims, 0)::bigint as denied_claims,
+    coalesce(c.members, 0) as members,
+    exposure.covered_days,
+    round(exposure.member_months, 6) as member_months,
+    coalesce(c.billed_usd, 0)::numeric(16, 2) as billed_usd,
+    coalesce(c.pending_billed_usd, 0)::numeric(16, 2) as pending_billed_usd,
+    coalesce(c.allowed_usd, 0)::numeric(16, 2) as allowed_usd,
+    coalesce(c.paid_usd, 0)::numeric(16, 2) as paid_usd,
+    round(coalesce(c.paid_usd, 0) / nullif(exposure.member_months, 0), 2) as paid_pmpm_usd
+from tiers as t
+cross join months as m
+left join claims as c on t.metal_tier = c.metal_tier and m.month = c.month
+left join coverage as v on t.metal_tier = v.metal_tier and m.month = v.month
+cross join lateral (
+    select
+        coalesce(v.covered_days, 0)::bigint as covered_days,
+        coalesce(v.covered_days, 0)
+        / extract(day from m.month + interval '1 month' - interval '1 day') as member_months
+) as exposure;
+
+-- name: columns
+-- What each column means, for the catalog. One row a column.
+select
+    c.column_name,
+    c.description
+from (
+    values
+    ('metal_tier', 'Metal tier of the plan; (unknown) where the plan is not known.'),
+    ('month', 'First day of the month of service and of coverage.'),
+    ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
+    ('pending_claims', 'Claims not adjudicated yet.'),
+    ('denied_claims', 'Denied claims; they are part of claims.'),
+    ('members', 'Members with an adjudicated claim; unknown ones count as one.'),
+    ('covered_days', 'Days of coverage in the month over all spans, first and last included.'),
+    ('member_months', 'Days of coverage over the days of the month.'),
+    ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
+    ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
+    ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
+    ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.'),
+    ('paid_pmpm_usd', 'Paid per member per month, US dollars; empty without member-months.')
+) as c (column_name, description);

@@ -1,0 +1,56 @@
+-- claims_daily_member: what a member's claims of one day of service came to.
+-- Grain: one row a member (natural member_id) and day of service with a claim of any state.
+-- Units: counts of claims; amounts in US dollars, to the cent.
+-- Assumptions, the same in all cubes:
+--   * A claim counts in its latest state, as fact_claim holds it; status is compared without
+--     regard to case. A claim without a status counts as adjudicated.
+--   * A pending claim is not adjudicated: it and its billed amount are counted apart and enter
+--     no other column.
+--   * A denied claim counts as a claim, with what was billed and allowed, and pays nothing,
+--     whatever its paid amount says. Adjusted and reversed claims count with the amounts they
+--     bear.
+--   * Claims that name no member are gathered under '(unknown)'.
+
+-- name: definition
+-- The cube as a plain query. One row a member and day of service.
+select
+    case when f.member_sk = -1 then '(unknown)' else m.member_id end as member_id,
+    f.service_date,
+    count(*) filter (where not state.is_pending) as claims,
+    count(*) filter (where state.is_pending) as pending_claims,
+    count(*) filter (where state.is_denied) as denied_claims,
+    coalesce(sum(f.claim_amount) filter (where not state.is_pending), 0)::numeric(16, 2)
+    as billed_usd,
+    coalesce(sum(f.claim_amount) filter (where state.is_pending), 0)::numeric(16, 2)
+    as pending_billed_usd,
+    coalesce(sum(f.allowed_amount) filter (where not state.is_pending), 0)::numeric(16, 2)
+    as allowed_usd,
+    coalesce(
+        sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied), 0
+    )::numeric(16, 2) as paid_usd
+from fact_claim as f
+inner join dim_member as m on f.member_sk = m.member_sk
+cross join lateral (
+    select
+        coalesce(lower(f.status) = 'pending', false) as is_pending,
+        coalesce(lower(f.status) = 'denied', false) as is_denied
+) as state
+group by 1, 2;
+
+-- name: columns
+-- What each column means, for the catalog. One row a column.
+select
+    c.column_name,
+    c.description
+from (
+    values
+    ('member_id', 'Identifier of the member; (unknown) where the claim names none.'),
+    ('service_date', 'First day of service.'),
+    ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
+    ('pending_claims', 'Claims not adjudicated yet.'),
+    ('denied_claims', 'Denied claims; they are part of claims.'),
+    ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
+    ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
+    ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
+    ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.')
+) as c (column_name, description);

@@ -1,0 +1,122 @@
+-- utilization_by_specialty: claims and money by specialty, per 1,000 member-months.
+-- Grain: one row a specialty and month of service with a claim of any state.
+-- Units: counts of claims and members; amounts in US dollars, to the cent; rates per 1,000
+-- member-months of all members of the month, whether or not they had a claim.
+-- Assumptions:
+--   * Pending and denied claims: see claims_daily_member; member-months: see
+--     claims_by_plan_metal_month.
+--   * The specialty is that of the provider version in force on the day of service, not the one
+--     billed on the claim; '(unknown)' where the provider or its specialty is not known.
+--   * A member counts once a specialty and month; claims that name no member count as one.
+
+-- name: definition
+-- The cube as a plain query. One row a specialty and month of service.
+with member_claims as (
+    select
+        f.provider_sk,
+        d.month_start as month,
+        f.member_sk,
+        count(*) filter (where not state.is_pending) as claims,
+        count(*) filter (where state.is_pending) as pending_claims,
+        count(*) filter (where state.is_denied) as denied_claims,
+        sum(f.claim_amount) filter (where not state.is_pending) as billed_usd,
+        sum(f.claim_amount) filter (where state.is_pending) as pending_billed_usd,
+        sum(f.allowed_amount) filter (where not state.is_pending) as allowed_usd,
+        sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied) as paid_usd
+    from fact_claim as f
+    inner join dim_date as d on f.date_key = d.date_key
+    cross join lateral (
+        select
+            coalesce(lower(f.status) = 'pending', false) as is_pending,
+            coalesce(lower(f.status) = 'denied', false) as is_denied
+    ) as state
+    group by f.provider_sk, d.month_start, f.member_sk
+),
+
+claims as (
+    select
+        coalesce(nullif(p.specialty, ''), '(unknown)') as specialty,
+        c.month,
+        sum(c.claims)::bigint as claims,
+        sum(c.pending_claims)::bigint as pending_claims,
+        sum(c.denied_claims)::bigint as denied_claims,
+        -- Two versions of a member in one month are one member.
+        count(distinct m.member_id) filter (where c.claims > 0) as members,
+        coalesce(sum(c.billed_usd), 0)::numeric(16, 2) as billed_usd,
+        coalesce(sum(c.pending_billed_usd), 0)::numeric(16, 2) as pending_billed_usd,
+        coalesce(sum(c.allowed_usd), 0)::numeric(16, 2) as allowed_usd,
+        coalesce(sum(c.paid_usd), 0)::numeric(16, 2) as paid_usd
+    from member_claims as c
+    inner join dim_provider as p on c.provider_sk = p.provider_sk
+    inner join dim_member as m on c.member_sk = m.member_sk
+    group by 1, 2
+),
+
+-- Equal spans are counted before they are laid out over their months.
+spans as (
+    select
+        start_date,
+        end_date,
+        count(*) as enrollments
+    from fact_enrollment
+    group by start_date, end_date
+),
+
+coverage as (
+    select
+        m.month::date as month,
+        sum(
+            s.enrollments * (
+                least(s.end_date, (m.month + interval '1 month')::date - 1)
+                - greatest(s.start_date, m.month::date) + 1
+            )
+        ) / extract(day from m.month + interval '1 month' - interval '1 day') as member_months
+    from spans as s
+    cross join lateral generate_series(
+        date_trunc('month', s.start_date::timestamp), s.end_date::timestamp, interval '1 month'
+    ) as m (month)
+    group by m.month
+)
+
+select
+    c.specialty,
+    c.month,
+    c.claims,
+    c.pending_claims,
+    c.denied_claims,
+    c.members,
+    coalesce(round(v.member_months, 6), 0) as member_months,
+    c.billed_usd,
+    c.pending_billed_usd,
+    c.allowed_usd,
+    c.paid_usd,
+    round(c.claims * 1000 / v.member_months, 2) as claims_per_1000,
+    round(c.members * 1000 / v.member_months, 2) as members_per_1000,
+    round(c.allowed_usd * 1000 / v.member_months, 2) as allowed_per_1000_usd,
+    round(c.paid_usd * 1000 / v.member_months, 2) as paid_per_1000_usd
+from claims as c
+left join coverage as v on c.month = v.month;
+
+-- name: columns
+-- What each column means, for the catalog. One row a column.
+select
+    c.column_name,
+    c.description
+from (
+    values
+    ('specialty', 'Specialty of the provider on the day of service, or (unknown).'),
+    ('month', 'First day of the month of service.'),
+    ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
+    ('pending_claims', 'Claims not adjudicated yet.'),
+    ('denied_claims', 'Denied claims; they are part of claims.'),
+    ('members', 'Members with an adjudicated claim; unknown ones count as one.'),
+    ('member_months', 'Member-months of all coverage in the month, of any specialty.'),
+    ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
+    ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
+    ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
+    ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.'),
+    ('claims_per_1000', 'Claims per 1,000 member-months; empty without member-months.'),
+    ('members_per_1000', 'Members with a claim per 1,000 member-months.'),
+    ('allowed_per_1000_usd', 'Allowed per 1,000 member-months, US dollars.'),
+    ('paid_per_1000_usd', 'Paid per 1,000 member-months, US dollars.')
+) as c (column_name, description);

@@ -1,0 +1,54 @@
+"""Small feeds for tests: rows drawn in the test, the columns that it does not care about filled."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from etl.contract import Source, Type
+from etl.sources import FEEDS
+
+_FILLERS = {
+    Type.TEXT: "x",
+    Type.KEY: "k",
+    Type.INTEGER: "1",
+    Type.YEAR: "2025",
+    Type.KEY_YEAR: "2025",
+    Type.BOOLEAN: "false",
+    Type.MONEY: "10.00",
+    Type.RATIO: "1",
+    Type.DATE: "2025-01-01",
+    Type.KEY_DATE: "2025-01-01",
+    Type.TIMESTAMP: "",
+}
+
+
+def fill(source: Source, row: Mapping[str, Any]) -> dict[str, str]:
+    """A whole row of a feed from the columns that matter."""
+    known = {c.name: _FILLERS[c.type] if c.required else "" for c in source.columns}
+    unknown = row.keys() - known.keys()
+    assert not unknown, f"{source.name} has no {unknown}"
+    return known | {k: "" if v is None else str(v) for k, v in row.items()}
+
+
+def write_batch(
+    inbox: Path,
+    batch_id: str,
+    manifest: Mapping[str, Any] | None = None,
+    **feeds: Iterable[Mapping[str, Any]],
+) -> Path:
+    """Write a batch folder with these feeds (``members=[{...}]``)."""
+    folder = inbox / batch_id
+    folder.mkdir(parents=True)
+    for name, rows in feeds.items():
+        source = FEEDS[name]
+        with (folder / source.file_name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [c.name for c in source.columns], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(fill(source, row) for row in rows)
+    if manifest is not None:
+        (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
