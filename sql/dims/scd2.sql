@@ -16,7 +16,7 @@ where f.feed = %(feed)s and f.status = 'loaded' and f.load_id <> %(load_id)s
 --   new       no version of the key is current
 --   inferred  the key has only the row that a fact made for it
 --   changed   a driver differs and the row is the latest word on its key
---   late      a driver differs and something later may be known: its history is made again
+--   late      something later is or may be known: the history of the key is made again
 --   same      the drivers agree and a Type 1 attribute differs
 create temporary table arrival on commit drop as
 with arrived as (
@@ -37,13 +37,15 @@ select
     case
         when c.{sk} is null then 'new'
         when c.is_inferred then 'inferred'
+        when a.effective_ts < c.validity_start_ts then 'late'
         when not {drivers_differ_a_c} then 'same'
         when a.effective_ts > c.validity_start_ts and a.effective_ts > %(known_to)s then 'changed'
         else 'late'
     end as class
 from arrived as a
 left join {dim} as c on {key_a_c} and c.current_flag
-where c.{sk} is null or c.is_inferred or {drivers_differ_a_c} or {type_1_differ_a_c} or %(out_of_order)s;
+where c.{sk} is null or c.is_inferred or a.effective_ts < c.validity_start_ts
+    or {drivers_differ_a_c} or {type_1_differ_a_c} or %(out_of_order)s;
 
 -- name: index_arrival
 -- Statistics for the joins that follow.
