@@ -134,6 +134,11 @@ def write_private(file: Path, text: str, owner: Owner | None = None) -> None:
         raise
 
 
+def open_private(path: str, flags: int) -> int:
+    """Opener for a file that only we may read."""
+    return os.open(path, flags, 0o600)
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(str(path).encode()).hexdigest()[:12]
 

@@ -172,8 +172,8 @@ def plan_share(catalogue: Plans, plan: NDArray[np.int64], csr: NDArray[np.int64]
     return np.where(csr == 2, 1000, share)
 
 
-def blocks(years: range) -> Iterator[tuple[int, bytes]]:
-    """The plans feed of these plan years: (rows, CSV lines), a block a year."""
+def blocks(years: range) -> Iterator[encode.Block]:
+    """The plans feed of these plan years: a block a year."""
     source = FEEDS["plans"]
     for year in years:
         c = plans(year)
@@ -188,4 +188,4 @@ def blocks(years: range) -> Iterator[tuple[int, bytes]]:
             "pcp_copay": encode.money(c.copay),
             "effective_year": encode.whole(np.full(len(c.plan_id), year), 1),
         }
-        yield len(c.plan_id), encode.encode(source, columns)
+        yield encode.block(source, columns)

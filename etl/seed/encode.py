@@ -8,6 +8,7 @@ leaves the CSV text. Text is escaped once, in the lookup table from which a colu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,8 +125,32 @@ def header(source: Source) -> bytes:
     return ",".join(c.name for c in source.columns).encode() + b"\n"
 
 
-def encode(source: Source, columns: Mapping[str, Column]) -> bytes:
-    """CSV lines (LF) of a block of rows; ``columns`` holds every column of the contract."""
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of a feed: CSV lines, how many, and the sum in cents of each money column."""
+
+    rows: int
+    lines: bytes
+    totals: dict[str, int]
+
+
+def block(
+    source: Source,
+    columns: Mapping[str, Column],
+    cents: Mapping[str, NDArray[np.integer]] | None = None,
+) -> Block:
+    """A block of rows from ``columns``, which holds every column of the contract.
+
+    ``cents``: the amounts of the feed's control totals.
+    """
+    amounts = cents or {}
+    if amounts.keys() != set(source.money):
+        raise ValueError(f"{source.name}: totals are wanted of {', '.join(source.money)}")
+    totals = {name: int(values.sum(dtype=np.int64)) for name, values in amounts.items()}
+    return Block(len(columns[source.key[0]]), _lines(source, columns), totals)
+
+
+def _lines(source: Source, columns: Mapping[str, Column]) -> bytes:
     names = [c.name for c in source.columns]
     if columns.keys() != set(names):
         raise ValueError(f"{source.name}: {sorted(columns.keys() ^ set(names))} do not match")

@@ -173,8 +173,8 @@ def _names(state: Providers, rows: Ints) -> encode.Column:
     )
 
 
-def blocks(state: Providers, rows: Ints) -> Iterator[tuple[int, bytes]]:
-    """The providers feed: (rows, CSV lines) of these providers in one block."""
+def blocks(state: Providers, rows: Ints) -> Iterator[encode.Block]:
+    """The providers feed: one block of these providers in one block."""
     if not len(rows):
         return
     where = places()
@@ -194,4 +194,4 @@ def blocks(state: Providers, rows: Ints) -> Iterator[tuple[int, bytes]]:
         "zip": encode.texts(where.zip_code)[place],
         "phone": names.phones()[state.phone[rows]],
     }
-    yield len(rows), encode.encode(FEEDS["providers"], columns)
+    yield encode.block(FEEDS["providers"], columns)

@@ -60,9 +60,7 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> Non
 
 def _replace(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> None:
     """Make the cube anew; who could read it still can. Readers wait until the commit."""
-    grants = run(
-        connection, "cubes/build.grants", {"schema": schema, "name": cube.name}
-    ).fetchall()
+    grants = run(connection, "cubes/build.grants", {"schema": schema, "name": cube.name}).fetchall()
     view = sql.Identifier(schema, cube.name)
     try:
         run(connection, "cubes/build.drop", cube=view)

@@ -107,9 +107,6 @@ def _reference_parts(fact: Fact) -> dict[str, sql.Composable]:
                 date=sql.Identifier("s", fact.date),
                 same_key=same(in_force),
                 same_key_before=same("before"),
-                has_key=sql.SQL(" and ").join(
-                    sql.SQL("{} is not null").format(value) for value in values.values()
-                ),
             )
         )
         keys.append(

@@ -133,8 +133,8 @@ where f.claim_id = v.claim_id and f.service_date = v.held_service_date
     and (f.service_date <> v.service_date or {sks_differ} or {carried_differ});
 
 -- name: analyze
--- Refresh the planner's statistics of one partition.
-analyze {partition};
+-- Refresh the planner's statistics of one partition, of the columns that joins and filters use.
+analyze {partition} (claim_id, date_key, service_date, member_sk, provider_sk, plan_sk, status);
 
 -- name: months_of_load
 -- Months of service that the load touched. One row a month.

@@ -6,10 +6,11 @@ left join {dim} as {in_force}
 left join lateral (
     select before.{sk}
     from {dim} as before
-    where {same_key_before} and before.validity_start_ts <= {date}
+    -- Said inside, so that the look-up is only made for the few rows that need it.
+    where {in_force}.{sk} is null and {same_key_before} and before.validity_start_ts <= {date}
     order by before.validity_start_ts desc
     limit 1
-) as {last_before} on {in_force}.{sk} is null and {has_key}
+) as {last_before} on true
 
 -- name: infer
 -- Make a row for every key that the load's facts name and the dimension does not hold, in key

@@ -118,7 +118,8 @@ where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped');
 
 -- name: same_file
 -- The batch that already brought these bytes, if bringing them again can change nothing: it is
--- of the same time, or nothing of the feed has come since. At most one row.
+-- of the same time, or nothing of the feed has come since and nothing in it lay in the future.
+-- At most one row.
 select l.batch_id
 from load_file as f
 inner join load as l on f.load_id = l.load_id
@@ -128,6 +129,7 @@ where f.feed = %(feed)s and f.xxh3_128 = %(xxh3_128)s::uuid and f.status = 'load
         l.as_of = %(as_of)s
         or (
             l.as_of < %(as_of)s
+            and coalesce(f.latest_effective_ts <= l.as_of at time zone 'UTC', true)
             and not exists (
                 select 1
                 from load_file as later

@@ -1,0 +1,95 @@
+# Every target is one call. Logic lives in etl/ and scripts/. `make` alone prints the targets.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PY := .venv/bin/python
+# A Python that went away under the environment leaves the stamp behind: look at both.
+READY := .venv/.ready $(if $(wildcard $(PY)),,remake)
+
+##@ Start here
+help: ## Show this help
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## Make the Python environment in .venv (other targets do it when needed)
+
+full-load: $(READY) ## Rebuild the warehouse from every batch in the inbox
+	@$(PY) -m etl full-load
+
+incremental: $(READY) ## Load the batches that are not loaded yet
+	@$(PY) -m etl incremental
+
+dq-check: $(READY) ## Run the data quality checks; fails if a critical one fails
+	@$(PY) -m etl dq-check
+
+psql: $(READY) ## Open psql on the warehouse
+	@$(PY) -m etl psql
+
+##@ Server
+up: $(READY) ## Start PostgreSQL (other targets do it when needed)
+	@$(PY) -m etl up
+
+down: $(READY) ## Stop the embedded PostgreSQL
+	@$(PY) -m etl down
+
+status: $(READY) ## Show the server, the schema and the last load
+	@$(PY) -m etl status
+
+db-url: $(READY) ## Print the connection URL, and nothing else, on stdout
+	@$(PY) -m etl db-url
+
+##@ Feeds
+seed: $(READY) ## Write synthetic feeds into the inbox [MEMBERS= YEARS= SEED=]
+	@$(PY) scripts/generate_seed_data.py $(if $(MEMBERS),--members $(MEMBERS)) $(if $(YEARS),--years $(YEARS)) $(if $(SEED),--seed $(SEED))
+
+seed-increment: $(READY) ## Write the next dated batch of synthetic feeds
+	@$(PY) scripts/generate_seed_data.py --increment
+
+##@ One stage at a time
+migrate: $(READY) ## Bring the schema up to date
+	@$(PY) -m etl migrate
+
+stage: $(READY) ## Load the feeds of pending batches into staging
+	@$(PY) -m etl stage
+
+dims: $(READY) ## Merge staging into the dimensions
+	@$(PY) -m etl dims
+
+facts: $(READY) ## Load the facts
+	@$(PY) -m etl facts
+
+cubes: $(READY) ## Refresh the cubes
+	@$(PY) -m etl cubes
+
+##@ Development
+test: $(READY) ## Run every test [ARGS=]
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(READY) ## Check Python and SQL
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m sqlfluff lint --disable-progress-bar sql
+
+format: $(READY) ## Format Python and SQL
+	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format . && $(PY) -m sqlfluff fix --disable-progress-bar sql
+
+docs: $(READY) ## Build the documentation in docs/_build/html
+	@$(PY) -m etl docs && $(PY) -m sphinx -q -W docs docs/_build/html
+
+bench: $(READY) ## Measure the load against a plain COPY
+	@$(PY) scripts/bench/run.py $(ARGS)
+
+lock: $(READY) ## Renew requirements.lock after a change of pyproject.toml [UPGRADE=yes]
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+
+##@ Cleaning
+clean: ## Delete caches and build output; the database stays
+	@rm -rf .pytest_cache .ruff_cache .hypothesis docs/_build build *.egg-info && find etl migrations scripts tests -name __pycache__ -prune -exec rm -rf {} +
+
+clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIRM=yes]
+	@$(if $(filter yes,$(CONFIRM)),$(PY) -c 'from etl.config import settings; from etl.db import server; server.remove(settings())',echo 'This deletes the database. If that is what you want: make clean-data CONFIRM=yes' >&2; exit 2)
+
+.venv/.ready: requirements.lock pyproject.toml
+	@scripts/setup.sh
+
+.PHONY: help setup full-load incremental dq-check psql up down status db-url seed seed-increment migrate stage dims facts cubes test lint format docs bench lock clean clean-data remake
+remake:
+	@scripts/setup.sh

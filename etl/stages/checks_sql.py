@@ -1,0 +1,347 @@
+"""Checks in SQL: reconciliation, integrity and the rules of versions (``sql/checks``).
+
+A statement answers several checks in one pass: it returns a row for each of its rules, with rows
+checked and rows failed. Here is which rules there are, on which tables, and how bad a breach is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from etl.contract import Source
+from etl.db.statements import Parts, equal, names, statement
+from etl.render.expectations import CRITICAL, MAJOR, MINOR, Check
+from etl.sources import FEEDS
+from etl.warehouse import CUBES, DIMENSIONS, FACT_CLAIM, FACT_ENROLLMENT, FACTS, Dimension, Fact
+
+
+@dataclass(frozen=True, slots=True)
+class SqlCheck:
+    """A statement and the checks that it answers, by rule.
+
+    ``feed``: the feed whose files it asks the ledger about. ``only_in_facts``: whether it looks
+    only at the loads that have come through to the facts, and not at one that is staged so far.
+    """
+
+    statement: str
+    parts: dict[str, Parts]
+    checks: dict[str, Check]
+    feed: str | None = None
+    only_in_facts: bool = False
+
+
+def sql_checks() -> tuple[SqlCheck, ...]:
+    """Every check in SQL, in the order in which they run."""
+    return (
+        *(_against_ledger(source) for source in FEEDS.values()),
+        *(_versions(dimension) for dimension in DIMENSIONS.values()),
+        *(_against_staging(fact) for fact in FACTS.values()),
+        *(
+            _in_force(fact, reference.dimension)
+            for fact in FACTS.values()
+            for reference in fact.references
+        ),
+        _in_calendar(FACT_CLAIM, "date_key", "service_date"),
+        _in_calendar(FACT_ENROLLMENT, "enrollment_start_date_key", "start_date"),
+        _in_calendar(FACT_ENROLLMENT, "enrollment_end_date_key", "end_date"),
+        _claim_money(),
+        *_cubes(),
+    )
+
+
+def hash_check(dimension: Dimension) -> tuple[Check, sql.Composed]:
+    """The check that a recomputed hash equals the stored one, and its COPY statement."""
+    check = Check(
+        f"{dimension.table}.attr_hash_recomputed",
+        dimension.table,
+        "attr_hash",
+        "integrity",
+        CRITICAL,
+        "the stored hash is not that of the row's change drivers",
+    )
+    return check, statement(
+        "checks/dims.hashes",
+        dim=sql.Identifier(dimension.table),
+        drivers=names(dimension.drivers, "d"),
+        hash_version=sql.Literal(dimension.hash_version),
+    )
+
+
+def _checks(table: str, *rules: tuple[str, str, str, str]) -> dict[str, Check]:
+    """Checks by rule from (rule, dimension of quality, severity, meaning of a failure)."""
+    return {
+        rule: Check(f"{table}.{rule}", table, None, dimension, severity, means)
+        for rule, dimension, severity, means in rules
+    }
+
+
+def _against_ledger(source: Source) -> SqlCheck:
+    totals = sql.SQL(", ").join(
+        sql.SQL("{}, coalesce(sum({}), 0)").format(sql.Literal(m), sql.Identifier(m))
+        for m in source.money
+    )
+    rules = [
+        ("rows_as_in_file", "consistency", CRITICAL, "staging holds other rows than were loaded"),
+        ("load_known", "integrity", CRITICAL, "the row's load is not one of this build"),
+        (
+            "file_accounted",
+            "consistency",
+            CRITICAL,
+            "rows read are not those loaded, rejected and duplicate",
+        ),
+    ]
+    if source.money:
+        rules.append(
+            (
+                "totals_as_in_file",
+                "consistency",
+                CRITICAL,
+                "a control total differs between manifest, file and staging",
+            )
+        )
+    return SqlCheck(
+        "checks/staging.against_ledger",
+        {"staging": sql.Identifier(source.table), "totals": totals},
+        _checks(source.table, *rules),
+        feed=source.name,
+    )
+
+
+def _versions(dimension: Dimension) -> SqlCheck:
+    rules = [
+        ("sk_unique", "uniqueness", CRITICAL, "two versions have one surrogate key"),
+        ("keys_present", "completeness", CRITICAL, "a key is empty"),
+        ("no_empty_version", "consistency", CRITICAL, "a version ends when or before it starts"),
+        ("no_overlap", "consistency", CRITICAL, "two versions of one key overlap"),
+        ("first_from_1900", "consistency", CRITICAL, "a first version starts after 1900-01-01"),
+        ("one_current", "uniqueness", CRITICAL, "a key has more than one current version"),
+        (
+            "ends_explained",
+            "consistency",
+            CRITICAL,
+            "a version ends, none follows at once, and no snapshot lacked its key",
+        ),
+        ("current_is_open", "consistency", CRITICAL, "the current flag disagrees with the end"),
+        ("neighbours_differ", "consistency", CRITICAL, "a version repeats the one before it"),
+        (
+            "type_1_everywhere",
+            "consistency",
+            CRITICAL,
+            "a Type 1 attribute differs between versions of one key",
+        ),
+    ]
+    return SqlCheck(
+        "checks/dims.versions",
+        {
+            "dim": sql.Identifier(dimension.table),
+            "sk": sql.Identifier(dimension.sk),
+            "keys_of_dim": names(dimension.key, "d"),
+            "type_1": names(dimension.type_1),
+        },
+        _checks(dimension.table, *rules),
+        feed=dimension.source.name,
+    )
+
+
+def _against_staging(fact: Fact) -> SqlCheck:
+    told_keys, held_keys = _natural_keys(fact)
+    money = fact.source.money
+    parts = {
+        "key": sql.Identifier(fact.key),
+        "fact": sql.Identifier(fact.table),
+        "told_state": _told_state(fact),
+        "held_state": names(_state(fact), "f"),
+        "told_keys": sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(value, sql.Identifier(name))
+            for name, value in told_keys.items()
+        ),
+        "latest_keys": names(told_keys, "s"),
+        "held_keys": sql.SQL(", ").join(held_keys),
+        "dimensions": sql.SQL("\n").join(
+            sql.SQL("left join {dim} on {same}").format(
+                dim=sql.Identifier(ref.dimension.table),
+                same=sql.SQL("f.{sk} = {dim}.{sk}").format(
+                    sk=sql.Identifier(ref.sk), dim=sql.Identifier(ref.dimension.table)
+                ),
+            )
+            for ref in fact.references
+        ),
+        "told_money": names(money, "s"),
+        "held_money": names(money, "f"),
+        "told_sums": _sums(money),
+        "held_sums": _sums(money),
+        "sums_that_differ": sql.SQL(" + ").join(
+            sql.SQL("({0} is distinct from {1})::integer").format(
+                sql.Identifier("h", m), sql.Identifier("t", m)
+            )
+            for m in money
+        ),
+    }
+    latest = "latest_claims" if fact is FACT_CLAIM else "latest_enrollments"
+    parts["latest"] = statement(f"checks/facts.{latest}", **parts)
+    rules = (
+        (
+            "each_once",
+            "consistency",
+            CRITICAL,
+            "what staging holds is missing from the fact or there more than once",
+        ),
+        ("none_unfounded", "consistency", CRITICAL, "nothing in staging stands for the fact"),
+        ("latest_state", "consistency", CRITICAL, "the fact is not in its feed's latest state"),
+        ("keyed_as_told", "integrity", CRITICAL, "the fact is keyed to other than its feed names"),
+        ("money_total", "consistency", CRITICAL, "a money total differs from staging's"),
+    )
+    return SqlCheck(
+        "checks/facts.against_staging", parts, _checks(fact.table, *rules), only_in_facts=True
+    )
+
+
+def _sums(money: tuple[str, ...]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("sum({0}) as {0}").format(sql.Identifier(m)) for m in money)
+
+
+def _state(fact: Fact) -> tuple[str, ...]:
+    """Columns that tell a fact's state beside its keys."""
+    dates = ("start_date", "end_date") if fact is FACT_ENROLLMENT else (fact.date,)
+    return (*dates, *fact.carried)
+
+
+def _told_state(fact: Fact) -> sql.Composed:
+    """The columns of ``_state`` as staging tells them, in the types of the fact."""
+    told = []
+    for name in _state(fact):
+        stored = fact.source.column(name).type.stored
+        value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(stored))  # type: ignore[arg-type]
+        if fact is FACT_ENROLLMENT and name == "end_date":
+            # Without an end, coverage runs to the end of the plan year.
+            year_end = sql.SQL("make_date(extract(year from s.start_date)::integer, 12, 31)")
+            value = sql.SQL("coalesce({}, {})").format(value, year_end)
+        told.append(value)
+    return sql.SQL(", ").join(told)
+
+
+def _natural_keys(fact: Fact) -> tuple[dict[str, sql.Composable], list[sql.Composable]]:
+    """Natural keys that staging names for a fact, and those of the versions it points at.
+
+    The unknown row -1 counts as no key, on both sides.
+    """
+    told: dict[str, sql.Composable] = {}
+    held: list[sql.Composable] = []
+    for ref in fact.references:
+        dim = sql.Identifier(ref.dimension.table)
+        named = sql.SQL("coalesce({}) <> ''").format(
+            sql.SQL(", ").join(sql.Identifier("s", column) for _, column in ref.key if column)
+        )
+        for key, column in ref.key:
+            value = (
+                sql.Identifier("s", column)
+                if column
+                else sql.SQL("extract(year from {})::integer").format(
+                    sql.Identifier("s", fact.date)
+                )
+            )
+            told[key] = sql.SQL("case when {} then {} end").format(named, value)
+            held.append(
+                sql.SQL("case when f.{sk} <> -1 then {dim}.{key} end").format(
+                    sk=sql.Identifier(ref.sk), dim=dim, key=sql.Identifier(key)
+                )
+            )
+    return told, held
+
+
+def _in_force(fact: Fact, dimension: Dimension) -> SqlCheck:
+    rules = (
+        (f"{dimension.sk}_has_version", "integrity", CRITICAL, "the dimension lacks the version"),
+        (
+            f"{dimension.sk}_in_force",
+            "integrity",
+            CRITICAL,
+            "the version was not in force on the fact's date",
+        ),
+    )
+    by_name = _checks(fact.table, *rules)
+    return SqlCheck(
+        "checks/facts.in_force",
+        {
+            "fact": sql.Identifier(fact.table),
+            "date": sql.Identifier(fact.date),
+            "dim": sql.Identifier(dimension.table),
+            "sk": sql.Identifier(dimension.sk),
+            "same_key": equal(dimension.key, "later", "d"),
+        },
+        dict(zip(("has_version", "version_in_force"), by_name.values(), strict=True)),
+    )
+
+
+def _in_calendar(fact: Fact, date_key: str, date: str) -> SqlCheck:
+    check = Check(
+        f"{fact.table}.{date_key}.in_calendar",
+        fact.table,
+        date_key,
+        "integrity",
+        CRITICAL,
+        "dim_date lacks the day, or the key is of another day",
+    )
+    return SqlCheck(
+        "checks/facts.in_calendar",
+        {
+            "fact": sql.Identifier(fact.table),
+            "date_key": sql.Identifier(date_key),
+            "date": sql.Identifier(date),
+        },
+        {"in_calendar": check},
+    )
+
+
+def _claim_money() -> SqlCheck:
+    rules = (
+        ("amounts_in_order", "validity", MAJOR, "paid is above allowed, or allowed above billed"),
+        ("denied_pays_nothing", "validity", MINOR, "a denied claim bears a paid amount"),
+    )
+    return SqlCheck("checks/facts.claim_money", {}, _checks(FACT_CLAIM.table, *rules))
+
+
+def _cubes() -> tuple[SqlCheck, ...]:
+    def check(cube: str, rule: str, means: str) -> Check:
+        return Check(f"{cube}.{rule}", cube, None, "consistency", CRITICAL, means)
+
+    high_cost = "high_cost_member_tracking"
+    metal = "claims_by_plan_metal_month"
+    stale = "; if facts were loaded since, make cubes brings it up to date"
+    return (
+        SqlCheck(
+            "checks/cubes.money_by_month",
+            {},
+            {
+                cube: check(
+                    cube,
+                    "money_as_in_facts",
+                    "a month's claims or money differ from the facts'" + stale,
+                )
+                for cube in CUBES
+                if cube != high_cost
+            },
+        ),
+        SqlCheck(
+            "checks/cubes.covered_days",
+            {},
+            {
+                "covered_days": check(
+                    metal, "covered_days", "coverage differs from the facts'" + stale
+                )
+            },
+        ),
+        SqlCheck(
+            "checks/cubes.high_cost",
+            {},
+            {
+                high_cost: check(
+                    high_cost,
+                    "rolling_paid",
+                    "twelve months differ from the days they hold" + stale,
+                )
+            },
+        ),
+    )

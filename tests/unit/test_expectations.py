@@ -1,0 +1,82 @@
+"""From a contract's column to the expectation that holds staging and warehouse to it."""
+
+import re
+
+import pytest
+
+from etl.contract import Between, Matches, OneOf
+from etl.render.expectations import pattern, suites
+from etl.sources import FEEDS
+from etl.stages.checks import all_checks
+from etl.warehouse import DIMENSIONS, FACTS
+
+BY_NAME = {e.check.name: e for suite in suites() for e in suite.expectations}
+
+
+def test_every_staging_table_dimension_and_fact_has_a_suite():
+    assert {(s.layer, s.table) for s in suites()} == {
+        *(("staging", source.table) for source in FEEDS.values()),
+        *(("warehouse", dimension.table) for dimension in DIMENSIONS.values()),
+        *(("warehouse", fact.table) for fact in FACTS.values()),
+    }
+
+
+def test_every_clause_of_every_contract_has_an_expectation():
+    for source in FEEDS.values():
+        for column in source.columns:
+            name = f"{source.table}.{column.name}"
+            assert (f"{name}.not_null" in BY_NAME) == column.required
+            for kind, rule in ((OneOf, "one_of"), (Between, "between"), (Matches, "matches")):
+                assert (f"{name}.{rule}" in BY_NAME) == isinstance(column.check, kind)
+
+
+def test_names_of_checks_are_unique():
+    names = [check.name for check in all_checks()]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [
+        ("claims_raw.claim_id.not_null", "critical"),
+        ("claims_raw.service_date.not_null", "critical"),
+        ("claims_raw.paid_amount.not_null", "major"),
+        ("claims_raw.member_id.not_null", "major"),
+        ("members_raw.broker_name.not_null", "minor"),
+        ("members_raw.gender.one_of", "minor"),
+        ("dim_plan.plan_sk.not_null", "critical"),
+        ("fact_claim.member_sk.not_null", "critical"),
+        ("fact_enrollment.coverage_days.between", "major"),
+    ],
+)
+def test_severity(name, severity):
+    assert BY_NAME[name].check.severity == severity
+
+
+def test_a_range_leaves_open_what_the_contract_leaves_open():
+    assert BY_NAME["plans_raw.deductible.between"].arguments == {
+        "column": "deductible",
+        "min_value": 0,
+        "max_value": None,
+    }
+    assert BY_NAME["plans_raw.coinsurance_rate.between"].arguments["max_value"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "fits"),
+    [
+        (OneOf(("Gold", "Expanded Bronze")), "gold", True),
+        (OneOf(("Gold", "Expanded Bronze")), "EXPANDED BRONZE", True),
+        (OneOf(("Gold", "Expanded Bronze")), "Bronze", False),
+        (OneOf(("Gold", "Expanded Bronze")), "Golden", False),
+        (OneOf(("a.b", "c+")), "axb", False),
+        (OneOf(("a.b", "c+")), "C+", True),
+        (Matches("[0-9]{5}|[A-Z]"), "12345", True),
+        (Matches("[0-9]{5}|[A-Z]"), "12345Z", False),
+        (Matches("^[A-Z]{2}$"), "TX", True),
+        (Matches("^[A-Z]{2}$"), "tx", False),
+    ],
+)
+def test_a_pattern_covers_the_whole_value(rule, value, fits):
+    # These patterns mean the same to Python as to PostgreSQL.
+    assert bool(re.search(pattern(rule), value)) is fits
