@@ -28,6 +28,12 @@ FIELD_COUNT = "wrong number of fields"
 NOT_UTF8 = "bytes that are not UTF-8"
 STRAY_RETURN = "carriage return outside quotes"
 OPEN_QUOTE = "quote that is never closed"
+CLOCK_WORD = "a word of the clock where a date is due"
+
+# PostgreSQL reads these as dates, and which date depends on when it reads them.
+_WORDS = (b"today", b"now", b"yesterday", b"tomorrow", b"epoch")
+_AFTER_BREAK = tuple(end + word for end in (b",", b"\n") for word in _WORDS)
+_CLOCK_FIELD = re.compile(rb'(?:^|,)"?(?:' + b"|".join(_WORDS) + rb')"?(?=,|$)', re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -35,12 +41,13 @@ class Stream:
     """The records of one file on their way to COPY.
 
     ``read``: records seen, header apart. ``rejects``: (line, reason) of those set aside.
-    ``line_of(n)`` tells on which line of the file the record begins that ends on line ``n`` of
+    ``dates``: positions of the fields that hold dates. ``line_of(n)`` tells on which line of the file the record begins that ends on line ``n`` of
     what was sent.
     """
 
     fields: int
     prefix: bytes
+    dates: frozenset[int] = frozenset()
     read: int = 0
     rejects: list[tuple[int, str]] = field(default_factory=list)
     _sent_lines: int = 0
@@ -76,7 +83,13 @@ class Stream:
             if plain:
                 if b" ," in joined or b", " in joined or b"\t" in joined or _ragged(block):
                     block = _BLANKS.sub(b"", joined).split(b"\n")
-                if all(record.count(b",") == separators for record in block) and all(block):
+                lowered = joined.lower()
+                if (
+                    all(record.count(b",") == separators for record in block)
+                    and all(block)
+                    and not any(word in lowered for word in _AFTER_BREAK)
+                    and not lowered.startswith(_WORDS)
+                ):
                     yield self._plain(first, block)
                     continue
             yield self._careful(first, block, separators)
@@ -97,7 +110,7 @@ class Stream:
             record = record.removesuffix(b"\r")
             if not record.strip():
                 self.read -= 1
-            elif reason := _fault(record, separators):
+            elif reason := _fault(record, separators) or _clock_word(record, self.dates):
                 self.rejects.append((line, reason))
             else:
                 self._note_shift(line)
@@ -136,6 +149,15 @@ def _fault(record: bytes, separators: int) -> str | None:
         return STRAY_RETURN
     if bare.count(b",") != separators:
         return FIELD_COUNT
+    return None
+
+
+def _clock_word(record: bytes, dates: frozenset[int]) -> str | None:
+    record = trimmed(record)
+    for found in _CLOCK_FIELD.finditer(record):
+        before = _QUOTED.sub(b"", record[: found.start() + 1])
+        if before.count(b",") in dates:
+            return CLOCK_WORD
     return None
 
 

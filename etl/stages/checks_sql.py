@@ -125,13 +125,16 @@ def _versions(dimension: Dimension) -> SqlCheck:
         ),
         ("current_is_open", "consistency", CRITICAL, "the current flag disagrees with the end"),
         ("neighbours_differ", "consistency", CRITICAL, "a version repeats the one before it"),
-        (
-            "type_1_everywhere",
-            "consistency",
-            CRITICAL,
-            "a Type 1 attribute differs between versions of one key",
-        ),
     ]
+    if dimension.type_1:
+        rules.append(
+            (
+                "type_1_everywhere",
+                "consistency",
+                CRITICAL,
+                "a Type 1 attribute differs between versions of one key",
+            )
+        )
     return SqlCheck(
         "checks/dims.versions",
         {

@@ -21,7 +21,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from etl.batch import Batch, FeedFile
-from etl.contract import Source
+from etl.contract import Source, Type
 from etl.db import records
 from etl.db.statements import names, run, statement
 from etl.errors import BatchError, RejectThresholdError
@@ -98,8 +98,13 @@ def run_file(
     columns, extra = _match_header(batch, file, header)
     if extra:
         staged.notes.append("ignored unknown columns: " + ", ".join(extra))
-    stream = records.Stream(fields=len(header), prefix=b"%d," % load_id)
     source = file.source
+    dates = {c.name for c in source.columns if c.type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)}
+    stream = records.Stream(
+        fields=len(header),
+        prefix=b"%d," % load_id,
+        dates=frozenset(at for at, name in enumerate(columns) if name in dates),
+    )
     _copy(connection, stream, stream_records, columns, extra, staged)
     staged.read = stream.read
     staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]

@@ -1,0 +1,439 @@
+"""The checks: quiet on a sound warehouse, and each one heard on the defect that it is there for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from etl.config import Settings
+from etl.contract import Pii
+from etl.db.connection import connect, set_search_path
+from etl.pipeline import STAGES, Pipeline
+from etl.sources import FEEDS
+from etl.stages.checks import all_checks, run_checks, run_sql_checks
+from etl.stages.checks_sql import hash_check, sql_checks
+from etl.stages.cubes import run_cube
+from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE
+from tests.conftest import drop, url_of
+from tests.feeds import write_batch
+from tests.watching import Silent
+
+STATUSES = ("loaded", "running")
+_copies = itertools.count(1)
+
+
+def write_feeds(inbox: Path) -> None:
+    """Two batches: every dimension gets a second version, a member goes, a claim is decided."""
+    snapshot = {"files": {"members.csv": {"kind": "snapshot"}}}
+    claim = {"member_id": "A", "provider_id": "D", "plan_id": "P", "status": "approved"}
+    claim |= {"claim_amount": "60000.00", "allowed_amount": "60000.00", "paid_amount": "60000.00"}
+    write_batch(
+        inbox,
+        "2025-01-31",
+        {"batch_id": "2025-01-31", "as_of": "2025-01-31T00:00:00Z", **snapshot},
+        members=[
+            {"member_id": "A", "last_name": "Quigley", "call_count": "1"},
+            {"member_id": "B", "last_name": "Ramsbottom"},
+            {"member_id": "C", "last_name": "Featherstone"},
+        ],
+        plans=[{"plan_id": "P", "metal_tier": "Silver", "deductible": "100.00"}],
+        providers=[{"provider_id": "D", "name": "one", "npi": "1234567890"}],
+        enrollments=[
+            {"enrollment_id": "e1", "member_id": "A", "plan_id": "P", "start_date": "2025-01-01"},
+            {
+                "enrollment_id": "e2",
+                "member_id": "B",
+                "plan_id": "P",
+                "start_date": "2025-01-01",
+                "end_date": "2025-06-30",
+            },
+        ],
+        claims=[
+            {**claim, "claim_id": "c1", "service_date": "2025-01-10"},
+            {**claim, "claim_id": "c2", "service_date": "2025-01-11", "status": "pending"},
+            {**claim, "claim_id": "c3", "service_date": "2025-01-12", "status": "denied"},
+            {**claim, "claim_id": "c4", "service_date": "2025-01-12", "member_id": ""},
+            {**claim, "claim_id": "c5", "service_date": "2025-01-12", "provider_id": "nobody"},
+        ],
+    )
+    write_batch(
+        inbox,
+        "2025-02-28",
+        {"batch_id": "2025-02-28", "as_of": "2025-02-28T00:00:00Z", **snapshot},
+        members=[
+            {"member_id": "A", "last_name": "Quigley-Smith", "call_count": "2"},
+            {"member_id": "B", "last_name": "Ramsbottom", "call_count": "7"},
+        ],
+        plans=[{"plan_id": "P", "metal_tier": "Silver", "deductible": "200.00"}],
+        providers=[{"provider_id": "D", "name": "two", "npi": "1234567890"}],
+        enrollments=[
+            {"enrollment_id": "e3", "member_id": "A", "plan_id": "P", "start_date": "2025-01-01"},
+            {"enrollment_id": "e4", "member_id": "C", "plan_id": "P", "start_date": "2025-03-01"},
+        ],
+        claims=[
+            {**claim, "claim_id": "c2", "service_date": "2025-01-20"},
+            {**claim, "claim_id": "c6", "service_date": "2025-03-05"},
+            {**claim, "claim_id": "c7", "service_date": "2025-03-05", "member_id": "C"},
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def loaded(
+    admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Name of a database that holds the two batches, cubes included."""
+    name = "test_checks_loaded"
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        copy(admin, template, name)
+        folder = tmp_path_factory.mktemp("checks")
+        write_feeds(folder / "inbox")
+        settings = Settings("", folder / "inbox", folder, reject_share=0.0)
+        with Pipeline(url_of(admin_url, name), settings, Silent(), "incremental") as pipeline:
+            pipeline.run_stages(STAGES)
+            pipeline.run_cubes()
+        yield name
+        drop(admin, name)
+
+
+@pytest.fixture
+def warehouse_url(admin_url: str, loaded: str) -> Iterator[str]:
+    """URL of a copy of the loaded database, for one test to damage."""
+    name = f"test_checks_{next(_copies)}"
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        copy(admin, loaded, name)
+        yield url_of(admin_url, name)
+        drop(admin, name)
+
+
+@pytest.fixture
+def warehouse(warehouse_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to that copy which neither foreign keys nor triggers hold back."""
+    with connect(warehouse_url, "test") as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute(
+            sql.SQL("set search_path = {}").format(
+                sql.SQL(", ").join(map(sql.Identifier, LIVE.path))
+            )
+        )
+        yield connection
+
+
+def copy(admin: psycopg.Connection, template: str, name: str) -> None:
+    drop(admin, name)
+    admin.execute(
+        sql.SQL("create database {} template {} strategy file_copy").format(
+            sql.Identifier(name), sql.Identifier(template)
+        )
+    )
+
+
+def failing(connection: psycopg.Connection) -> dict[str, int | None]:
+    """Names of the SQL checks that fail, with the rows that they count."""
+    return {
+        check.name: counts and counts[1]
+        for check, counts in run_sql_checks(connection, LIVE, STATUSES)
+        if counts is None or counts[1]
+    }
+
+
+# One defect for each critical check in SQL, made behind the warehouse's back.
+DEFECTS: dict[str, str] = {}
+
+for feed in FEEDS.values():
+    raw = feed.table
+    DEFECTS |= {
+        f"{raw}.rows_as_in_file": f"delete from {raw} where source_line = 2",
+        f"{raw}.load_known": f"update {raw} set load_id = 999 where source_line = 2",
+        f"{raw}.file_accounted": (
+            "alter table load_file drop constraint load_file_rows_accounted_check;"
+            f"update load_file set rows_read = rows_read + 1 where feed = '{feed.name}'"
+        ),
+    }
+    for amount in feed.money[-1:]:
+        DEFECTS[f"{raw}.totals_as_in_file"] = (
+            f"update {raw} set {amount} = coalesce({amount}, 0) + 0.01 where source_line = 2"
+        )
+
+for dim in DIMENSIONS.values():
+    t, sk, key, driver = dim.table, dim.sk, dim.key[0], dim.drivers[0]
+    unlocked = f"alter table {t} drop constraint {t}_current_is_open_check;"
+    DEFECTS |= {
+        f"{t}.sk_unique": (
+            f"alter table {t} drop constraint {t}_pkey cascade;"
+            f"update {t} set {sk} = 1 where {sk} > 0 and current_flag"
+        ),
+        f"{t}.keys_present": (
+            f"alter table {t} alter column {key} drop not null;"
+            f"update {t} set {key} = null where {sk} = 1"
+        ),
+        f"{t}.no_empty_version": (
+            f"alter table {t} drop constraint {t}_not_empty_check;"
+            f"update {t} set validity_end_ts = validity_start_ts where not current_flag"
+        ),
+        f"{t}.no_overlap": (
+            f"update {t} set validity_end_ts = validity_end_ts + interval '1 second'"
+            " where not current_flag"
+        ),
+        f"{t}.first_from_1900": (
+            f"update {t} set validity_start_ts = '1900-01-02' where validity_end_ts < '9999-01-01'"
+        ),
+        f"{t}.one_current": (
+            f"{unlocked} drop index {t}_current_idx; update {t} set current_flag = true"
+        ),
+        f"{t}.ends_explained": (
+            f"update {t} set validity_end_ts = validity_end_ts - interval '1 second'"
+            " where not current_flag"
+        ),
+        f"{t}.current_is_open": f"{unlocked} update {t} set current_flag = false where {sk} = 1;"
+        f"update {t} set current_flag = false where {sk} > 0",
+        f"{t}.neighbours_differ": f"update {t} set attr_hash = gen_random_uuid();"
+        f"update {t} as d set attr_hash = o.attr_hash from {t} as o where o.{key} = d.{key}"
+        f" and o.validity_end_ts = d.validity_start_ts",
+        f"{t}.attr_hash_recomputed": f"update {t} set {driver} = 'changed' where {sk} = 1",
+    }
+    for attribute in dim.type_1[:1]:
+        DEFECTS[f"{t}.type_1_everywhere"] = (
+            f"update {t} set {attribute} = 'changed' where {sk} > 0 and current_flag"
+        )
+
+for fact in FACTS.values():
+    t, key, amount = fact.table, fact.key, fact.source.money[0]
+    first = f"where {key} = (select min({key}) from {t})"
+    DEFECTS |= {
+        f"{t}.each_once": f"delete from {t} {first}",
+        f"{t}.none_unfounded": (
+            f"create temporary table more as select * from {t} {first};"
+            f"update more set {key} = 'more', member_sk = -1; insert into {t} select * from more"
+        ),
+        f"{t}.latest_state": f"update {t} set {fact.carried[-1]} = null, {amount} = 7 {first}",
+        f"{t}.keyed_as_told": f"update {t} set member_sk = -1 {first}",
+        f"{t}.money_total": f"update {t} set {amount} = {amount} + 0.01 {first}",
+    }
+    for reference in fact.references:
+        sk, d = reference.sk, reference.dimension.table
+        DEFECTS |= {
+            f"{t}.{sk}_has_version": f"update {t} set {sk} = 999 {first}",
+            f"{t}.{sk}_in_force": (
+                f"update {t} as f set {sk} = later.{sk} from {d} as held"
+                f" inner join {d} as later on held.validity_end_ts = later.validity_start_ts"
+                f" and held.{reference.dimension.key[0]} = later.{reference.dimension.key[0]}"
+                f" where f.{sk} = held.{sk}"
+            ),
+        }
+
+DEFECTS |= {
+    "fact_claim.date_key.in_calendar": "update fact_claim set date_key = -1",
+    "fact_enrollment.enrollment_start_date_key.in_calendar": (
+        "update fact_enrollment set enrollment_start_date_key = enrollment_end_date_key"
+    ),
+    "fact_enrollment.enrollment_end_date_key.in_calendar": (
+        "delete from dim_date where full_date = '2025-12-31'"
+    ),
+    **{
+        f"{cube}.money_as_in_facts": (
+            "update fact_claim set paid_amount = paid_amount - 0.01 where claim_id = 'c1'"
+        )
+        for cube in CUBES
+        if cube != "high_cost_member_tracking"
+    },
+    "claims_by_plan_metal_month.covered_days": (
+        "update fact_enrollment set coverage_days = coverage_days + 1"
+    ),
+    "high_cost_member_tracking.rolling_paid": (
+        "update fact_claim set paid_amount = paid_amount + 0.01 where claim_id = 'c1';"
+        "refresh materialized view claims_daily_member"
+    ),
+}
+
+
+def test_every_critical_check_in_sql_has_a_defect():
+    found = [check for entry in sql_checks() for check in entry.checks.values()]
+    found += [hash_check(dimension)[0] for dimension in DIMENSIONS.values()]
+    assert {check.name for check in found if check.severity == "critical"} == DEFECTS.keys()
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_is_found(warehouse, name):
+    warehouse.execute(DEFECTS[name])
+    assert failing(warehouse)[name]
+
+
+def test_a_sound_warehouse_passes_every_check(warehouse, warehouse_url):
+    seen = []
+    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES, seen.append)
+    # What these feeds hold of values that no contract expects is reported, and is not critical.
+    assert [f.name for f in report.failures if f.severity != "minor"] == []
+    assert report.checks == len(all_checks()) == len(seen)
+    assert report.failed_critical == 0
+
+
+def test_an_empty_warehouse_passes_with_no_rows(database, database_url):
+    with database.transaction():
+        set_search_path(database, LIVE.path)
+        for cube in CUBES.values():
+            run_cube(database, cube, LIVE.cubes)
+    report = run_checks(database, database_url, LIVE, STATUSES)
+    assert report.failures == ()
+    assert database.execute(
+        "select sum(rows_checked), sum(rows_failed), bool_and(passed) from quality.check_result"
+    ).fetchone() == (0, 0, True)
+
+
+def test_a_run_is_recorded(warehouse, warehouse_url):
+    warehouse.execute("delete from fact_claim where claim_id = 'c1'")
+    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    assert warehouse.execute(
+        "select checks, failed, failed_critical, finished_at is not null from check_run"
+        " where check_run_id = %s",
+        (report.check_run_id,),
+    ).fetchone() == (report.checks, report.failed, report.failed_critical, True)
+    assert warehouse.execute(
+        "select table_name, severity, passed, rows_checked, rows_failed, message"
+        " from check_result where check_run_id = %s and check_name = 'fact_claim.each_once'",
+        (report.check_run_id,),
+    ).fetchone() == (
+        "fact_claim",
+        "critical",
+        False,
+        7,
+        1,
+        "1 of 7: what staging holds is missing from the fact or there more than once.",
+    )
+    assert report.failures[0].severity == "critical"
+
+
+def test_a_claim_that_is_there_twice_is_found(warehouse):
+    warehouse.execute(
+        "create temporary table more as select * from fact_claim where claim_id = 'c1';"
+        "update more set service_date = '2025-01-09', date_key = 20250109;"
+        "insert into fact_claim select * from more"
+    )
+    assert failing(warehouse)["fact_claim.each_once"] == 1
+
+
+def test_a_total_that_the_manifest_gives_otherwise_is_found(warehouse):
+    warehouse.execute(
+        "update load_file set totals = jsonb_set(totals, '{paid_amount,expected}', '\"1.00\"')"
+        " where feed = 'claims'"
+    )
+    assert failing(warehouse) == {"claims_raw.totals_as_in_file": 2}
+
+
+def test_a_load_that_is_staged_only_is_not_missed_in_the_facts(warehouse):
+    warehouse.execute(
+        "insert into load (batch_id, as_of, status, is_rebuild)"
+        " values ('2025-03-31', '2025-03-31Z', 'running', false);"
+        "insert into claims_raw (load_id, source_line, claim_id, service_date)"
+        " select max(load_id), 2, 'c9', '2025-03-01' from load;"
+        "insert into load_file (load_id, feed, file_name, kind, status, size_bytes, modified_ns,"
+        " xxh3_128, rows_read, rows_loaded) select max(load_id), 'claims', 'claims.csv', 'delta',"
+        " 'loaded', 1, 1, gen_random_uuid(), 1, 1 from load"
+    )
+    assert failing(warehouse) == {}
+    warehouse.execute(
+        "insert into stage_run (load_id, stage, status)"
+        " select max(load_id), 'facts', 'done' from load"
+    )
+    assert failing(warehouse) == {"fact_claim.each_once": 1}
+
+
+def test_a_load_that_failed_is_no_part_of_the_build(warehouse):
+    warehouse.execute("update load set status = 'failed' where batch_id = '2025-02-28'")
+    assert failing(warehouse)["claims_raw.load_known"] == 3
+
+
+def test_a_cube_that_was_never_made_fails_as_not_evaluated(warehouse, warehouse_url):
+    warehouse.execute("drop materialized view high_cost_member_tracking")
+    assert failing(warehouse) == {"high_cost_member_tracking.rolling_paid": None}
+
+
+def test_a_member_over_the_threshold_who_is_missing_is_found(warehouse):
+    warehouse.execute(
+        "update fact_claim set paid_amount = 0 where claim_id in ('c1', 'c2', 'c6');"
+        "refresh materialized view high_cost_member_tracking"
+    )
+    assert failing(warehouse)["high_cost_member_tracking.rolling_paid"]
+
+
+@pytest.mark.parametrize(
+    ("change", "fails"),
+    [
+        ("status = 'approved', paid_amount = allowed_amount + 1", True),
+        ("status = 'approved', claim_amount = allowed_amount - 1", True),
+        ("status = 'approved', paid_amount = null", False),
+        ("status = 'Reversed', claim_amount = -9, allowed_amount = -5, paid_amount = -4", False),
+    ],
+)
+def test_paid_is_at_most_allowed_at_most_billed_but_for_reversals(warehouse, change, fails):
+    warehouse.execute(f"update fact_claim set {change} where claim_id = 'c1'")
+    assert ("fact_claim.amounts_in_order" in failing(warehouse)) is fails
+
+
+def test_no_personal_value_is_stored_or_said(
+    warehouse, warehouse_url, capfd, caplog, monkeypatch, tmp_path
+):
+    """Every personal column of staging holds a value that its contract refuses."""
+    monkeypatch.chdir(tmp_path)
+    marked = []
+    for source in FEEDS.values():
+        for column in source.columns:
+            if column.pii is not Pii.NONE and column.type.stored == "text":
+                secret = f"Tell-Tale {column.name}"
+                marked.append(secret)
+                for table in (
+                    source.table,
+                    *(d.table for d in DIMENSIONS.values() if d.source is source),
+                ):
+                    warehouse.execute(
+                        sql.SQL("update {} set {} = {}").format(
+                            sql.Identifier(table), sql.Identifier(column.name), sql.Literal(secret)
+                        )
+                    )
+    warehouse.execute("update members_raw set dob = '1907-03-07'")
+    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    assert {"members_raw.zip.matches", "claims_raw.diagnosis_code.matches"} <= {
+        failure.name for failure in report.failures
+    }
+    stored = warehouse.execute("select string_agg(r::text, '') from check_result as r").fetchone()[
+        0
+    ]
+    said = capfd.readouterr()
+    everything = "".join((stored, repr(report), said.out, said.err, caplog.text))
+    assert "Tell-Tale" not in everything
+    assert "1907-03-07" not in everything
+    assert "Quigley" not in everything
+    assert marked
+    assert (said.out, said.err) == ("", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "failed"),
+    [
+        ("members_raw.gender.one_of", "members_raw set gender = 'f'", 0),
+        ("members_raw.gender.one_of", "members_raw set gender = 'fx'", 5),
+        ("members_raw.gender.one_of", "members_raw set gender = null", 0),
+        ("members_raw.gender.not_null", "members_raw set gender = null", 5),
+        ("members_raw.fpl_ratio.between", "members_raw set fpl_ratio = 100", 0),
+        ("members_raw.fpl_ratio.between", "members_raw set fpl_ratio = -0.01", 5),
+        ("members_raw.state.matches", "members_raw set state = 'TX'", 0),
+        ("members_raw.state.matches", "members_raw set state = 'TX' || chr(10)", 5),
+        ("fact_claim.paid_amount.not_null", "fact_claim set paid_amount = null", 7),
+        ("fact_enrollment.coverage_days.between", "fact_enrollment set coverage_days = 367", 3),
+    ],
+)
+def test_an_expectation_counts_the_rows_that_break_it(
+    warehouse, warehouse_url, name, change, failed
+):
+    warehouse.execute(f"update {change}")
+    run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    found = warehouse.execute(
+        "select rows_failed, passed from check_result where check_name = %s", (name,)
+    ).fetchone()
+    assert found == (failed, failed == 0)
