@@ -21,7 +21,10 @@ from etl.seed.output import MANIFEST
 
 def main(
     members: Annotated[int, typer.Option(help="Members in the first batch.")] = DEFAULT_MEMBERS,
-    years: Annotated[int, typer.Option(help="Plan years, the last of them 2025.")] = DEFAULT_YEARS,
+    years: Annotated[int, typer.Option(help="Plan years.")] = DEFAULT_YEARS,
+    first_year: Annotated[
+        int | None, typer.Option(help="First plan year; by default the last one is 2025.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed number.")] = DEFAULT_SEED,
     inbox: Annotated[
         Path | None, typer.Option(help="Folder of batches; by default INBOX of the settings.")
@@ -42,7 +45,9 @@ def main(
         if next_day:
             folder = increment(target)
         else:
-            folder = generate(target, members=members, years=years, seed=seed, gzip=gzip)
+            folder = generate(
+                target, members=members, years=years, seed=seed, first_year=first_year, gzip=gzip
+            )
     except AcaError as error:
         typer.echo(f"{error.message} {error.hint}".strip(), err=True)
         raise typer.Exit(error.exit_code) from error

@@ -22,7 +22,7 @@ LONGEST_RECORD = 16 << 20
 _QUOTED = re.compile(rb'"[^"]*"')
 # Blanks beside a comma or at the ends of a record without quotes.
 _BLANKS = re.compile(rb"[ \t]+(?=,|$)|(?:(?<=,)|^)[ \t]+", re.MULTILINE)
-_FIELD = re.compile(rb'(?:^|,)((?:[^",]|"[^"]*")*)', re.DOTALL)
+_FIELD = re.compile(rb'(?:^|,)((?:[^",]+|"[^"]*")*)')
 
 FIELD_COUNT = "wrong number of fields"
 NOT_UTF8 = "bytes that are not UTF-8"
@@ -32,7 +32,6 @@ CLOCK_WORD = "a word of the clock where a date is due"
 
 # PostgreSQL reads these as dates, and which date depends on when it reads them.
 _WORDS = (b"today", b"now", b"yesterday", b"tomorrow", b"epoch")
-_AFTER_BREAK = tuple(end + word for end in (b",", b"\n") for word in _WORDS)
 _CLOCK_FIELD = re.compile(rb'(?:^|,)"?(?:' + b"|".join(_WORDS) + rb')"?(?=,|$)', re.IGNORECASE)
 
 
@@ -51,6 +50,7 @@ class Stream:
     read: int = 0
     rejects: list[tuple[int, str]] = field(default_factory=list)
     _sent_lines: int = 0
+    _next_line: int = 1
     _shifts: list[tuple[int, int]] = field(default_factory=list)
     _long: dict[int, int] = field(default_factory=dict)
 
@@ -83,20 +83,20 @@ class Stream:
             if plain:
                 if b" ," in joined or b", " in joined or b"\t" in joined or _ragged(block):
                     block = _BLANKS.sub(b"", joined).split(b"\n")
-                lowered = joined.lower()
                 if (
                     all(record.count(b",") == separators for record in block)
                     and all(block)
-                    and not any(word in lowered for word in _AFTER_BREAK)
-                    and not lowered.startswith(_WORDS)
+                    and not _may_name_the_clock(joined)
                 ):
                     yield self._plain(first, block)
                     continue
             yield self._careful(first, block, separators)
 
     def _plain(self, first: int, block: list[bytes]) -> bytes:
-        self._note_shift(first)
+        if first != self._next_line:
+            self._shifts.append((self._sent_lines + 1, first - self._sent_lines - 1))
         self._sent_lines += len(block)
+        self._next_line = first + len(block)
         prefix = self.prefix
         return b"".join(
             [b"%b%d,%b\n" % (prefix, line, record) for line, record in enumerate(block, first)]
@@ -105,26 +105,32 @@ class Stream:
     def _careful(self, first: int, block: list[bytes], separators: int) -> bytes:
         sent = []
         line = first
+        joined = b"\n".join(block)
+        # What a whole block cannot have need not be looked for in each of its records.
+        is_utf8 = _is_utf8(joined)
+        dates = self.dates if _may_name_the_clock(joined) else frozenset[int]()
         for record in block:
-            height = record.count(b"\n") + 1
-            record = record.removesuffix(b"\r")
+            if b'"' in record:
+                height = record.count(b"\n") + 1
+                bare = _QUOTED.sub(b"", record)
+            else:
+                height, bare = 1, record
+            if bare[-1:] == b"\r":
+                record, bare = record[:-1], bare[:-1]
             if not record.strip():
                 self.read -= 1
-            elif reason := _fault(record, separators) or _clock_word(record, self.dates):
+            elif reason := _fault(record, bare, separators, dates, is_utf8):
                 self.rejects.append((line, reason))
             else:
-                self._note_shift(line)
+                if line != self._next_line:
+                    self._shifts.append((self._sent_lines + 1, line - self._sent_lines - 1))
                 self._sent_lines += height
+                self._next_line = line + height
                 if height > 1:
                     self._long[self._sent_lines] = line
-                sent.append(b"%b%d,%b\n" % (self.prefix, line, trimmed(record)))
+                sent.append(b"%b%d,%b\n" % (self.prefix, line, trimmed(record, bare)))
             line += height
         return b"".join(sent)
-
-    def _note_shift(self, line: int) -> None:
-        shift = line - (self._sent_lines + 1)
-        if shift != (self._shifts[-1][1] if self._shifts else 0):
-            self._shifts.append((self._sent_lines + 1, shift))
 
 
 def _is_utf8(block: bytes) -> bool:
@@ -135,37 +141,56 @@ def _is_utf8(block: bytes) -> bool:
     return True
 
 
+def _may_name_the_clock(block: bytes) -> bool:
+    lowered = block.lower()
+    return lowered.startswith(_WORDS) or any(
+        end + word in lowered
+        for word in _WORDS
+        if word in lowered
+        for end in (b",", b"\n", b'"', b" ")
+    )
+
+
+def _has_blanks(bare: bytes) -> bool:
+    """Whether a blank may stand at an end of a field; a search for bytes beats an expression."""
+    return (
+        b", " in bare
+        or b" ," in bare
+        or b"\t" in bare
+        or bare[:1] == b" "
+        or bare[-1:] == b" "
+    )
+
+
 def _ragged(block: list[bytes]) -> bool:
     return any(record[:1] == b" " or record[-1:] == b" " for record in block)
 
 
-def _fault(record: bytes, separators: int) -> str | None:
-    if b"\0" in record or not _is_utf8(record):
+def _fault(
+    record: bytes, bare: bytes, separators: int, dates: frozenset[int], is_utf8: bool
+) -> str | None:
+    """Why COPY could not take a record; ``bare`` is the record without what is quoted."""
+    if b"\0" in record or (not is_utf8 and not _is_utf8(record)):
         return NOT_UTF8
-    bare = _QUOTED.sub(b"", record) if b'"' in record else record
     if b'"' in bare:
         return OPEN_QUOTE
     if b"\r" in bare:
         return STRAY_RETURN
     if bare.count(b",") != separators:
         return FIELD_COUNT
+    if dates:
+        clean = trimmed(record, bare)
+        for found in _CLOCK_FIELD.finditer(clean):
+            if _QUOTED.sub(b"", clean[: found.start() + 1]).count(b",") in dates:
+                return CLOCK_WORD
     return None
 
 
-def _clock_word(record: bytes, dates: frozenset[int]) -> str | None:
-    record = trimmed(record)
-    for found in _CLOCK_FIELD.finditer(record):
-        before = _QUOTED.sub(b"", record[: found.start() + 1])
-        if before.count(b",") in dates:
-            return CLOCK_WORD
-    return None
-
-
-def trimmed(record: bytes) -> bytes:
-    """The record without blanks around its fields, inside quotes too."""
-    if b'"' not in record:
-        return _BLANKS.sub(b"", record)
-    if b" " not in record and b"\t" not in record:
+def trimmed(record: bytes, bare: bytes) -> bytes:
+    """A sound record without blanks around its fields, inside quotes too."""
+    if record is bare:
+        return _BLANKS.sub(b"", record) if _has_blanks(record) else record
+    if not _has_blanks(bare) and b'" ' not in record and b' "' not in record:
         return record
     fields = []
     for found in _FIELD.finditer(record):

@@ -18,9 +18,7 @@ from etl.seed.rng import Dice, Ints, Weighted, below
 from etl.seed.span import Span, number
 
 # Chances of each event among those touched: four in ten have nothing but Type 1 noise.
-_EVENTS = (
-    *("move", "income", "broker", "marriage", "segment", "engagement", "noise"),
-)
+_EVENTS = (*("move", "income", "broker", "marriage", "segment", "engagement", "noise"),)
 _WEIGHTS = (100, 140, 80, 40, 80, 160, 400)
 _SEGMENTS = (54, 18, 0, 21, 4, 1)
 _DAILY = 100  # one member in so many is touched each day

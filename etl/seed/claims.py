@@ -25,8 +25,8 @@ from etl.seed.clinical import (
     drugs,
     procedures,
 )
-from etl.seed.coverage import Coverage
-from etl.seed.people import CLAIM_RATES, FIRST_CHRONIC, People
+from etl.seed.coverage import Coverage, age_on
+from etl.seed.people import CLAIM_RATES, FEMALE, FIRST_CHRONIC, People
 from etl.seed.places import places
 from etl.seed.rng import Counts, Dice, Ints, Lognormal, Weighted, below, chance
 from etl.seed.span import Span, first_of_next_month, number
@@ -46,9 +46,9 @@ _DELAY = Lognormal(23, 0.45)
 # Allowed amounts in cents, by claim type; specialty drugs apart.
 _COST = (
     Lognormal(11_500, 0.8),
-    Lognormal(52_000, 1.1),
-    Lognormal(1_250_000, 1.0, tail_bits=24),
-    Lognormal(2_600, 1.2),
+    Lognormal(54_000, 1.0),
+    Lognormal(1_350_000, 0.95, tail_bits=24),
+    Lognormal(3_000, 1.2),
 )
 _SPECIALTY_COST = Lognormal(420_000, 0.7)
 _LEAST_CENTS, _MOST_CENTS = 300, 300_000_000
@@ -164,7 +164,7 @@ def draw(span: Span, unit: Unit, people: People, coverage: Coverage) -> Claims:
         denied,
         chance(dice("clean", size), _CLEAN),
         chance(dice("out of network", size), _OUT_OF_NETWORK),
-        _diagnosis(dice, people, member),
+        _diagnosis(dice, unit, people, member),
         _procedure(dice, kind),
         below(dice("drg", size), len(drgs().code)),
         drug,
@@ -204,11 +204,17 @@ def _paid(coverage: Coverage, plan: Ints, csr: Ints, allowed: Ints) -> Ints:
     return allowed - np.minimum(allowed * (1000 - share) // 1000, catalogue.oop_max[plan])
 
 
-def _diagnosis(dice: Dice, people: People, member: Ints) -> Ints:
-    """The chronic condition of the chronically ill in two claims of five, else as surveyed."""
+def _diagnosis(dice: Dice, unit: Unit, people: People, member: Ints) -> Ints:
+    """The chronic condition of the chronically ill in two claims of five, else as surveyed.
+
+    Maternity (chapter O) is for women of 15 to 49.
+    """
     size = len(member)
     own = chance(dice("own condition", size), 400) & (people.segment[member] >= FIRST_CHRONIC)
-    surveyed = diagnoses().weighted(dice("diagnosis", size))
+    point, table = dice("diagnosis", size), diagnoses()
+    age = age_on(people.born[member], unit.first)
+    fertile = (people.gender[member] == FEMALE) & (age >= 15) & (age <= 49)
+    surveyed = np.where(fertile, table.weighted(point), table.without_maternity(point))
     return np.where(own, conditions().diagnosis[people.condition[member]], surveyed)
 
 

@@ -118,6 +118,7 @@ class Diagnoses:
     chapter: tuple[str, ...]
     category: tuple[str, ...]
     weighted: Weighted
+    without_maternity: Weighted
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +172,19 @@ def diagnoses() -> Diagnoses:
         tuple(_chapter(r["code"]) for r in rows),
         tuple(title[r["code"][:3]] for r in rows),
         Weighted([int(r["count_in_34832_persons"]) for r in rows]),
+        Weighted([int(r["count_in_34832_persons"]) * (r["code"][0] != "O") for r in rows]),
     )
 
 
 @cache
 def conditions() -> Conditions:
-    """The surveyed diagnoses that HHS risk adjustment counts."""
+    """The surveyed diagnoses that HHS risk adjustment counts, maternity apart."""
     labels = {str(int(r["hcc"])): r["label"] for r in read("hhs_hcc_labels_v07.csv")}
     category = {r["icd10cm"]: r["hhs_cc"] for r in read("hhs_hcc_icd10_to_cc_cy2022.csv")}
     rows = read("icd10cm_frequency_meps.csv")
-    found = [i for i, r in enumerate(rows) if category.get(r["code"]) in labels]
+    found = [
+        i for i, r in enumerate(rows) if category.get(r["code"]) in labels and r["code"][0] != "O"
+    ]
     return Conditions(
         np.array(found),
         tuple(labels[category[rows[i]["code"]]] for i in found),

@@ -25,7 +25,7 @@ VERSION = 1  # raised whenever the same arguments give other bytes
 DEFAULT_MEMBERS, DEFAULT_YEARS, DEFAULT_SEED = 20_000, 2, 20_250_101
 # Plan year in which the first batch falls unless a first year is given: the newest published.
 _NEWEST_YEAR = 2025
-_FIRST_YEARS = range(2021, 2100)
+_FIRST_YEARS = range(2018, 2100)  # from 2018 the age curve is today's (45 CFR 147.102(e))
 _MOST_MEMBERS = 80_000_000  # what the identifiers have digits for
 
 
@@ -64,9 +64,9 @@ def generate(
     first_year = _NEWEST_YEAR - years + 1 if first_year is None else first_year
     for name, value, allowed in (
         ("members", members, range(1, _MOST_MEMBERS + 1)),
-        ("years", years, range(1, 21)),
+        ("years", years, range(1, 31)),
         ("seed", seed, range(2**63)),
-        ("the first year", first_year, _FIRST_YEARS),
+        ("first_year", first_year, _FIRST_YEARS),
     ):
         if value not in allowed:
             raise UsageError(
@@ -83,7 +83,9 @@ def generate(
     marker = Marker(seed, members, years, first_year, gzip, VERSION)
     inbox.mkdir(parents=True, exist_ok=True)
     # The marker comes first: a batch that appears is one that increments can follow.
-    (inbox / MARKER).write_text(json.dumps(asdict(marker), indent=2) + "\n", encoding="utf-8")
+    partial = inbox / f"{MARKER}.partial"
+    partial.write_text(json.dumps(asdict(marker), indent=2) + "\n", encoding="utf-8")
+    partial.replace(inbox / MARKER)
     return _write(inbox, marker, replay(marker.span, 0))
 
 

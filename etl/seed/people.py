@@ -23,16 +23,17 @@ SEGMENTS = ("healthy", "at risk", "maternity", "chronic", "complex chronic", "ca
 FIRST_CHRONIC = 3  # this segment and the later ones count under a condition
 _SEGMENT_WEIGHTS = (54, 18, 2, 21, 4, 1)
 GENDERS = ("F", "M", "X", "U")
+FEMALE = 0
 _HOUSEHOLDS = (45, 28, 13, 9, 5)
 
 # Mean claims a month by level, 0.04 to about 10, each a tenth above the one before.
 CLAIM_RATES = tuple(0.04 * 1.1**level for level in range(59))
 _RATE_EDGES = np.array([round(1000 * rate) for rate in CLAIM_RATES])
-_RATE = Lognormal(450, 0.95)
-_SEVERITY = Lognormal(820, 0.65)
+_RATE = Lognormal(530, 0.8)
+_SEVERITY = Lognormal(1_080, 0.4)
 # Claims and their cost by segment, per mille of the healthy.
 _SEGMENT_RATE = np.array((620, 1100, 2000, 1500, 2600, 3600))
-_SEGMENT_SEVERITY = np.array((600, 850, 1300, 1250, 2200, 6500))
+_SEGMENT_SEVERITY = np.array((820, 960, 1250, 1150, 1550, 2900))
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +58,8 @@ def known(span: Span, day: int) -> int:
     return first + max(0, day - number(span.first_batch))
 
 
-@cache
+# Sizes come in order of day, so few are wanted again.
+@lru_cache(maxsize=4)
 def draw(seed: int, size: int) -> Providers:
     """The first ``size`` providers as they entered; the first rows do not depend on ``size``."""
     dice = Dice(seed, "providers")
@@ -103,7 +104,7 @@ class Panel:
         return self.order[self.first[cell] + below((half * half) >> 30, self.count[cell])]
 
 
-@cache
+@lru_cache(maxsize=4)
 def panel(seed: int, size: int) -> Panel:
     """The panel of the first ``size`` providers."""
     everyone = draw(seed, size)
@@ -153,7 +154,7 @@ def npi(rows: Ints) -> Ints:
     return body * 10 + (10 - total % 10) % 10
 
 
-@cache
+@lru_cache(maxsize=4)
 def identifiers(size: int) -> encode.Column:
     """The ``provider_id`` of the first ``size`` providers, as a CSV lookup table."""
     return encode.join(encode.constant("P", size), encode.padded(np.arange(size), 2))

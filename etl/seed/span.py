@@ -88,11 +88,13 @@ class Span:
         entered = np.repeat([number(d) for d in sold], counts).astype(np.int64)
         # The first of the month after the sale (45 CFR 155.410(f), 155.420(b)(3)).
         following = np.repeat([number(first_of_next_month(d)) for d in sold], counts)
-        room = np.repeat([min(10, number(d) - number(d.replace(month=1, day=1))) for d in sold], counts)
+        # A newborn is at most ten days old, and born in the plan year in which it is sold.
+        room = np.repeat([min(10, d.timetuple().tm_yday - 1) for d in sold], counts)
+        room = room.astype(np.int64)
         dice = Dice(self.seed, "entries")
         newborn = chance(dice("newborn", len(entered)), 150) & (room > 0)
         # Coverage of a newborn begins on the day of birth (45 CFR 155.420(b)(2)(i)).
-        birth = entered - 1 - below(dice("birth", len(entered)), np.maximum(room, 1).astype(np.int64))
+        birth = entered - 1 - below(dice("birth", len(entered)), np.maximum(room, 1))
         return Entries(
             np.concatenate([first.entered, entered]),
             np.concatenate([first.start, np.where(newborn, birth, following)]).astype(np.int64),

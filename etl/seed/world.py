@@ -126,6 +126,6 @@ def _first_updates(span: Span, entered: Ints) -> Ints:
     """When the members of the first batch last changed: in its plan year, or as they entered."""
     size = span.members
     first, end = number(date(span.last_year, 1, 1)), number(span.first_batch)
-    second = first * 86_400 + below(Dice(span.seed, "people")("updated", size), (end - first) * 86_400)
+    point = Dice(span.seed, "people")("updated", size)
+    second = first * 86_400 + below(point, (end - first) * 86_400)
     return np.concatenate([np.maximum(entered[:size], second), entered[size:]])
-
