@@ -60,7 +60,8 @@ def _incremental(pipeline: Pipeline) -> Summary:
         if is_synthetic(inbox):
             batch = increment(inbox)
             pipeline.watcher.say(
-                f"Nothing was pending in the synthetic inbox: made the next day's batch {batch.name}."
+                "Nothing was pending in the synthetic inbox: made the next day's batch, "
+                f"{batch.name}."
             )
         else:
             pipeline.watcher.say(f"Nothing to load: every batch of {inbox} is loaded.")
@@ -143,7 +144,9 @@ def down() -> None:
 def status() -> None:
     """Say whether the server runs and what the warehouse holds."""
     found = server.status(settings())
-    report.show_status(found, settings(), latest_runs(server.ensure_running(settings())) if found.running else [])
+    report.show_status(
+        found, settings(), latest_runs(server.ensure_running(settings())) if found.running else []
+    )
 
 
 @app.command()
@@ -168,7 +171,9 @@ def psql(context: typer.Context) -> None:
 
 
 @app.command()
-def docs(check: Annotated[bool, typer.Option(help="Only say whether it is stale.")] = False) -> None:
+def docs(
+    check: Annotated[bool, typer.Option(help="Only say whether it is stale.")] = False,
+) -> None:
     """Write the generated pages of the documentation: the data dictionary."""
     from etl.render.dictionary import write
 

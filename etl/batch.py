@@ -124,7 +124,9 @@ def read_batch(folder: Path) -> Batch:
                 f"The manifest of batch {folder.name} names {name}, which is not there.",
                 "Ask the sender for the missing file, or take its name out of the manifest.",
             )
-    return Batch(str(manifest.get("batch_id") or folder.name), _as_of(folder, manifest), tuple(files))
+    return Batch(
+        str(manifest.get("batch_id") or folder.name), _as_of(folder, manifest), tuple(files)
+    )
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

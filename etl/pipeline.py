@@ -24,12 +24,19 @@ from etl.config import Settings
 from etl.db.connection import connect, set_search_path
 from etl.db.schema import migrate, require_current
 from etl.db.statements import run, scalar
-from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
+from etl.errors import (
+    AcaError,
+    AlreadyRunningError,
+    BatchError,
+    CheckFailedError,
+    ServerError,
+)
 from etl.stages import checks, cubes, dims, facts, stage
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Schemas
 
 LOCK_KEY = 0x0ACA
 WORKER = "aca-warehouse work"
+READER_PATIENCE = 15 * 60  # seconds to wait for a long report before a rebuild goes live
 STAGES = ("stage", "dims", "facts")
 
 
@@ -167,6 +174,7 @@ class Pipeline:
             self._through(load, batch, list(batch.files), set())
         self.run_cubes(NEXT)
         self.run_checks(NEXT)
+        self._wait_for_older_readers()
         with self._stage("swap", "swap", None, LIVE):
             rebuild.swap(self.work)
             run(self.work, "ledger/ledger.go_live", {"rebuilt": self.rebuilt})
@@ -217,7 +225,9 @@ class Pipeline:
         set_session_path(self.ledger)
         self.summary.seconds["checks"] = time.monotonic() - started
         self.summary.checks = report
-        self.log.info("checks", total=report.checks, failed=report.failed, critical=report.failed_critical)
+        self.log.info(
+            "checks", total=report.checks, failed=report.failed, critical=report.failed_critical
+        )
         if report.failed_critical:
             worst = [r for r in report.failures if r.severity == "critical"]
             said = "; ".join(f"{r.name} ({r.rows_failed:,} rows)" for r in worst[:3])
@@ -226,7 +236,7 @@ class Pipeline:
                 "The rebuild was not put live; readers keep what they had. See "
                 "quality.check_result."
                 if schemas == NEXT
-                else "See quality.check_result for the run; make full-load rebuilds from the inbox.",
+                else "See quality.check_result; make full-load rebuilds all from the inbox.",
             )
         return self.summary
 
@@ -403,7 +413,9 @@ class Pipeline:
         self.summary.seconds[name] = self.summary.seconds.get(name, 0.0) + seconds
         for key, amount in counts.items():
             self.summary.add(key, amount)
-        self.log.info("stage_done", stage=name, load_id=load_id, seconds=round(seconds, 3), **counts)
+        self.log.info(
+            "stage_done", stage=name, load_id=load_id, seconds=round(seconds, 3), **counts
+        )
 
     def _end_stage(
         self,
@@ -423,6 +435,28 @@ class Pipeline:
                 "error": error,
             },
         )
+
+    def _wait_for_older_readers(self) -> None:
+        """Wait until no transaction is left that began before the rebuild was complete.
+
+        Its snapshot would find the new tables under the live names and no rows in them: a
+        repeatable-read report or a pg_dump would be wrong without a word.
+        """
+        boundary = {"boundary": scalar(self.ledger, "rebuild/swap.boundary")}
+        deadline = time.monotonic() + READER_PATIENCE
+        said = False
+        while pids := [p for (p,) in run(self.ledger, "rebuild/swap.older_snapshots", boundary)]:
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"The rebuild could not go live: session {pids[0]} has had a transaction "
+                    f"open for over {READER_PATIENCE // 60} minutes.",
+                    "End that transaction (pg_stat_activity shows whose it is) and run again; "
+                    "readers keep what they had.",
+                )
+            if not said:
+                self.watcher.say("The rebuild is complete; waiting for older transactions to end.")
+                said = True
+            time.sleep(0.1)
 
     def _drop_retired(self) -> None:
         blocked = rebuild.blockers(self.ledger)
@@ -447,7 +481,7 @@ def set_session_path(connection: psycopg.Connection[Any]) -> None:
 
 
 def latest_runs(url: str) -> list[tuple[Any, ...]]:
-    """The latest stages: (begun, stage, batch, status, seconds); none before the first migration."""
+    """The latest stages, newest first: (begun, stage, batch, status, seconds)."""
     with connect(url, "aca-warehouse status") as connection:
         set_session_path(connection)
         try:

@@ -69,7 +69,9 @@ class Terminal:
 def show_error(error: AcaError) -> None:
     """One sentence on what happened and one on what to do."""
     console = Console(stderr=True)
-    console.print(f"Error: {error.message}", style="red", highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        f"Error: {error.message}", style="red", highlight=False, soft_wrap=True, markup=False
+    )
     if error.hint:
         console.print(error.hint, highlight=False, soft_wrap=True, markup=False)
 
@@ -99,7 +101,9 @@ def show_summary(summary: Summary) -> None:
         console.print(f"[bold]Seconds[/bold]  {times}", highlight=False)
     for note in summary.notes:
         console.print(f"[bold]Note[/bold]     {note}", highlight=False)
-    console.print(f"[bold]Next[/bold]     {_NEXT.get(summary.command, 'make help')}", highlight=False)
+    console.print(
+        f"[bold]Next[/bold]     {_NEXT.get(summary.command, 'make help')}", highlight=False
+    )
 
 
 def _table(title: str) -> Table:
@@ -132,7 +136,9 @@ def _money(summary: Summary) -> Table:
         for column, said in staged.totals.items():
             row = columns.setdefault(f"{staged.file.source.name}.{column}", [Decimal(0)] * 3)
             for at, key in enumerate(("expected", "in_file", "loaded")):
-                row[at] = row[at] + Decimal(said[key]) if key in said and row[at] is not None else None
+                row[at] = (
+                    row[at] + Decimal(said[key]) if key in said and row[at] is not None else None
+                )
     for column, (expected, in_files, loaded) in columns.items():
         repeated = in_files - loaded
         table.add_row(
@@ -158,7 +164,10 @@ def _counts(console: Console, summary: Summary) -> None:
             ("enrolments new", counts.get("enrollment_inserted", 0)),
             ("enrolments updated", counts.get("enrollment_updated", 0)),
             ("re-keyed", counts.get("rekeyed", 0)),
-            ("keys inferred", counts.get("claim_inferred", 0) + counts.get("enrollment_inferred", 0)),
+            (
+                "keys inferred",
+                counts.get("claim_inferred", 0) + counts.get("enrollment_inferred", 0),
+            ),
         ],
     }
     for name, pairs in said.items():

@@ -28,7 +28,9 @@ def include_object(
     return not (kind == "table" and reflected and str(name).startswith("fact_claim_"))
 
 
-def compare_type(_context: Any, _column: Any, _metadata: Any, found: Any, wanted: Any) -> bool | None:
+def compare_type(
+    _context: Any, _column: Any, _metadata: Any, found: Any, wanted: Any
+) -> bool | None:
     """Two domains are the same if their names are; anything else is for Alembic to compare."""
     if isinstance(found, DOMAIN) or isinstance(wanted, DOMAIN):
         return getattr(found, "name", None) != getattr(wanted, "name", None)

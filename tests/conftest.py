@@ -68,16 +68,17 @@ def drop(connection: psycopg.Connection[Any], database: str) -> None:
 @pytest.fixture
 def empty_url(admin_url: str) -> Iterator[str]:
     """URL of an empty database."""
-    yield from _database(admin_url, "template0")
+    yield from fresh_database(admin_url, "template0")
 
 
 @pytest.fixture
 def database_url(admin_url: str, template: str) -> Iterator[str]:
     """URL of a fresh database with the migrated schema."""
-    yield from _database(admin_url, template)
+    yield from fresh_database(admin_url, template)
 
 
-def _database(admin_url: str, template: str) -> Iterator[str]:
+def fresh_database(admin_url: str, template: str) -> Iterator[str]:
+    """URL of a database copied from a template, dropped after use."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute(

@@ -281,7 +281,7 @@ def _failure(what: str, output: bytes, home: Home) -> ServerError:
     """The error that the last telling line of a program's output explains."""
     lines = output.decode(errors="replace").splitlines()
     if any(words in line for line in lines for words in ("No space left", "quota exceeded")):
-        return disk_full(home.cluster)
+        return disk_full(home.base)
     telling = [line for line in lines if re.search("FATAL|PANIC|error:", line)] or lines[-1:]
     reason = (
         re.split("FATAL: +|PANIC: +|error: ", telling[-1])[-1] if telling else "no reason given"

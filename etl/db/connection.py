@@ -23,7 +23,9 @@ _SESSION = {
 
 def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.Connection[Any]:
     """Open a connection named ``application``; ``ServerError`` where there is none to be had."""
-    options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in _SESSION.items())
+    options = " ".join(
+        f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in _SESSION.items()
+    )
     try:
         return psycopg.connect(
             url,

@@ -40,8 +40,8 @@ class Stream:
     """The records of one file on their way to COPY.
 
     ``read``: records seen, header apart. ``rejects``: (line, reason) of those set aside.
-    ``dates``: positions of the fields that hold dates. ``line_of(n)`` tells on which line of the file the record begins that ends on line ``n`` of
-    what was sent.
+    ``dates``: positions of the fields that hold dates. ``line_of(n)`` tells on which line of the
+    file the record begins that ends on line ``n`` of what was sent.
     """
 
     fields: int
@@ -153,13 +153,7 @@ def _may_name_the_clock(block: bytes) -> bool:
 
 def _has_blanks(bare: bytes) -> bool:
     """Whether a blank may stand at an end of a field; a search for bytes beats an expression."""
-    return (
-        b", " in bare
-        or b" ," in bare
-        or b"\t" in bare
-        or bare[:1] == b" "
-        or bare[-1:] == b" "
-    )
+    return b", " in bare or b" ," in bare or b"\t" in bare or bare[:1] == b" " or bare[-1:] == b" "
 
 
 def _ragged(block: list[bytes]) -> bool:
@@ -234,9 +228,7 @@ def _header_end(data: bytes) -> int:
     return end
 
 
-def _records(
-    blocks: Iterable[bytes], fields: int, line: int
-) -> Iterator[tuple[int, list[bytes]]]:
+def _records(blocks: Iterable[bytes], fields: int, line: int) -> Iterator[tuple[int, list[bytes]]]:
     rest = b""
     for block in blocks:
         data = rest + block

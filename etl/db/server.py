@@ -49,7 +49,7 @@ def ensure_running(settings: Settings) -> str:
     if settings.database_url:
         _inspect_given(settings.database_url)
         return settings.database_url
-    with _plain_errors(), _locked(settings):
+    with _plain_errors(settings), _locked(settings):
         home = prepare(settings)
         password = cluster.password_of(home)
         if not home.cluster.exists():
@@ -68,7 +68,7 @@ def stop(settings: Settings) -> bool:
     """Stop the embedded server; False if it was not running."""
     if not (settings.data / "postgres").exists():
         return False
-    with _plain_errors(), _locked(settings):
+    with _plain_errors(settings), _locked(settings):
         return cluster.stop(locate(settings))
 
 
@@ -77,7 +77,7 @@ def remove(settings: Settings) -> None:
     stop(settings)
     if not (settings.data / "postgres").exists():
         return
-    with _plain_errors(), _locked(settings):
+    with _plain_errors(settings), _locked(settings):
         home = locate(settings)
         if home.base != home.state and home.base.exists():
             shutil.rmtree(home.base)
@@ -92,7 +92,7 @@ def status(settings: Settings) -> Status:
         except ServerError:
             return Status(False, False, None, "", None, None)
         return Status(False, True, port, version, None, size)
-    with _plain_errors():
+    with _plain_errors(settings):
         home = locate(settings)
         if not home.cluster.exists():
             return Status(True, False, None, "", home.cluster, None)
@@ -174,7 +174,7 @@ def _locked(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def _plain_errors(settings: Settings) -> Iterator[None]:
     """Say in a sentence what the file system or the server refused."""
     try:
         yield
@@ -183,9 +183,9 @@ def _plain_errors() -> Iterator[None]:
         raise ServerError(f"The embedded server refuses its work: {reason}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise cluster.disk_full(Path(error.filename or "/")) from error
+            raise cluster.disk_full(settings.data) from error
         raise ServerError(
-            f"The embedded server cannot use {error.filename}: {error.strerror}.",
+            f"The embedded server cannot use {error.filename or settings.data}: {error.strerror}.",
             "Run make as the user that owns the data folder, or set DATA_DIR to a folder of yours.",
         ) from error
 

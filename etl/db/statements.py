@@ -31,8 +31,7 @@ def read_file(name: str) -> dict[str, str]:
     if len(set(names)) != len(names) or not names:
         raise ValueError(f"sql/{name}.sql: every statement needs a name of its own")
     return {
-        name: body.strip().removesuffix(";")
-        for name, body in zip(names, pieces[1::2], strict=True)
+        name: body.strip().removesuffix(";") for name, body in zip(names, pieces[1::2], strict=True)
     }
 
 

@@ -1,1 +1,1 @@
-
+"""Pure functions from contracts to artefacts: tables, hash input, dictionary, expectations."""

@@ -39,10 +39,14 @@ def render() -> str:
             f"\n### cubes.{cube.name}\n\n{cube.description} One row per {grain}. "
             f"Definition: `sql/cubes/{cube.name}.sql`.\n"
         )
-    parts.append("\n## Domains of staging\n\n| domain | base type | rule | meaning |\n|---|---|---|---|\n")
+    parts.append(
+        "\n## Domains of staging\n\n| domain | base type | rule | meaning |\n|---|---|---|---|\n"
+    )
     for domain in contract.DOMAINS:
         rule = domain.rule + (", not null" if domain.not_null else "")
-        parts.append(f"| {domain.name} | {domain.base} | `{_cell(rule)}` | {domain.description} |\n")
+        parts.append(
+            f"| {domain.name} | {domain.base} | `{_cell(rule)}` | {domain.description} |\n"
+        )
     return "".join(parts)
 
 

@@ -173,9 +173,7 @@ def _date(metadata: MetaData, schema: str) -> None:
     Table(
         "dim_date",
         metadata,
-        Column(
-            "date_key", Integer, autoincrement=False, comment="yyyymmdd; -1 is no date known."
-        ),
+        Column("date_key", Integer, autoincrement=False, comment="yyyymmdd; -1 is no date known."),
         words("full_date", "The date.", Date),
         words("year", "Calendar year."),
         words("quarter", "Calendar quarter, 1 to 4."),
@@ -350,9 +348,7 @@ def _fact(metadata: MetaData, schema: str, fact: Fact) -> None:
         metadata,
         key,
         *keys,
-        _reference(
-            schema, "dim_date", "date_key", "enrollment_start_date_key", "Start, yyyymmdd."
-        ),
+        _reference(schema, "dim_date", "date_key", "enrollment_start_date_key", "Start, yyyymmdd."),
         _reference(schema, "dim_date", "date_key", "enrollment_end_date_key", "End, yyyymmdd."),
         Column("start_date", Date, nullable=False, comment="First day of coverage."),
         Column(

@@ -18,8 +18,15 @@ from etl.seed.rng import Dice, Ints, Weighted, below
 from etl.seed.span import Span, number
 
 # Chances of each event among those touched: four in ten have nothing but Type 1 noise.
-_EVENTS = (*("move", "income", "broker", "marriage", "segment", "engagement", "noise"),)
-_WEIGHTS = (100, 140, 80, 40, 80, 160, 400)
+_EVENTS = {
+    "move": 100,
+    "income": 140,
+    "broker": 80,
+    "marriage": 40,
+    "segment": 80,
+    "engagement": 160,
+    "noise": 400,
+}
 _SEGMENTS = (54, 18, 0, 21, 4, 1)
 _DAILY = 100  # one member in so many is touched each day
 
@@ -34,11 +41,11 @@ def change(span: Span, state: People, day: date) -> Ints:
     size = max(5, before // _DAILY)
     who = np.unique(below(dice("who", size), before))
     size = len(who)
-    event = Weighted(_WEIGHTS)(dice("event", size))
+    event = Weighted(tuple(_EVENTS.values()))(dice("event", size))
     point, second = dice("point", size), dice("second point", size)
 
     def rows(name: str) -> tuple[Ints, Ints, Ints]:
-        at = np.flatnonzero(event == _EVENTS.index(name))
+        at = np.flatnonzero(event == list(_EVENTS).index(name))
         return who[at], point[at], second[at]
 
     moved, a, b = rows("move")

@@ -207,7 +207,7 @@ def _paid(coverage: Coverage, plan: Ints, csr: Ints, allowed: Ints) -> Ints:
 def _diagnosis(dice: Dice, unit: Unit, people: People, member: Ints) -> Ints:
     """The chronic condition of the chronically ill in two claims of five, else as surveyed.
 
-    Maternity (chapter O) is for women of 15 to 49.
+    Maternity is for women of 15 to 49.
     """
     size = len(member)
     own = chance(dice("own condition", size), 400) & (people.segment[member] >= FIRST_CHRONIC)

@@ -46,6 +46,9 @@ _CHAPTERS = (
     ("Z00", "Factors influencing health status"),
 )
 
+# Codes of pregnancy and delivery, inside chapter O and out of it.
+_MATERNITY = ("O", "Z33", "Z34", "Z36", "Z37", "Z39", "Z3A")
+
 _MDC = (
     *("Pre-MDC", "Nervous system", "Eye", "Ear, nose, mouth and throat", "Respiratory system"),
     *("Circulatory system", "Digestive system", "Hepatobiliary system and pancreas"),
@@ -172,7 +175,12 @@ def diagnoses() -> Diagnoses:
         tuple(_chapter(r["code"]) for r in rows),
         tuple(title[r["code"][:3]] for r in rows),
         Weighted([int(r["count_in_34832_persons"]) for r in rows]),
-        Weighted([int(r["count_in_34832_persons"]) * (r["code"][0] != "O") for r in rows]),
+        Weighted(
+            [
+                0 if r["code"].startswith(_MATERNITY) else int(r["count_in_34832_persons"])
+                for r in rows
+            ]
+        ),
     )
 
 
@@ -183,7 +191,9 @@ def conditions() -> Conditions:
     category = {r["icd10cm"]: r["hhs_cc"] for r in read("hhs_hcc_icd10_to_cc_cy2022.csv")}
     rows = read("icd10cm_frequency_meps.csv")
     found = [
-        i for i, r in enumerate(rows) if category.get(r["code"]) in labels and r["code"][0] != "O"
+        i
+        for i, r in enumerate(rows)
+        if category.get(r["code"]) in labels and not r["code"].startswith(_MATERNITY)
     ]
     return Conditions(
         np.array(found),

@@ -75,8 +75,19 @@ class Coverage:
 
 
 def age_on(born: NDArray[np.integer], day: Ints | int) -> Ints:
-    """Age in whole years on a day, both in days since 1970 (years of 365.2425 days)."""
-    return np.maximum((day - born.astype(np.int64)) * 10_000 // 3_652_425, 0)
+    """Age in whole years on a day, both in days since 1970; 0 before birth.
+
+    Who is born on February 29 has a birthday on March 1 of other years.
+    """
+    birth_month, birth_day = _month_and_day(born.astype(np.int64))
+    month, day_of_month = _month_and_day(np.asarray(day))
+    return np.maximum((month - birth_month - (day_of_month < birth_day)) // 12, 0)
+
+
+def _month_and_day(days: Ints) -> tuple[Ints, Ints]:
+    """Months since January 1970, and days since the first of the month."""
+    months = days.astype("datetime64[D]").astype("datetime64[M]")
+    return months.astype(np.int64), days - months.astype("datetime64[D]").astype(np.int64)
 
 
 def cover(

@@ -150,7 +150,6 @@ def _batches(inbox: Path) -> list[Path]:
 def _write(inbox: Path, marker: Marker, world: World) -> Path:
     first = world.sequence == 0
     kind = "snapshot" if first else "delta"
-    # Claims are nearly all of the work; how many there will be is known only by drawing them.
     feeds = {
         "members": (kind, member_rows.blocks(world)),
         "plans": (kind, catalogue.blocks(world.published)),
@@ -158,21 +157,21 @@ def _write(inbox: Path, marker: Marker, world: World) -> Path:
         "enrollments": ("delta", fact_rows.enrollment_blocks(world)),
         "claims": ("delta", fact_rows.claim_blocks(world)),
     }
-    console = Console(stderr=True)
+    # Of the other feeds the bar shows the count alone.
+    expected = {"members": len(world.touched), "claims": world.expected_claims()}
     with (
         Progress(
             TextColumn("{task.description:<12}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=console,
+            console=Console(stderr=True),
             transient=True,
             disable=not sys.stderr.isatty(),
         ) as progress,
         BatchWriter(inbox, world.day, compressed=marker.gzip) as writer,
     ):
         for name, (feed_kind, blocks) in feeds.items():
-            expected = {"members": len(world.touched), "claims": world.expected_claims()}
             task = progress.add_task(name, total=expected.get(name))
             writer.write(
                 FEEDS[name],
@@ -180,5 +179,4 @@ def _write(inbox: Path, marker: Marker, world: World) -> Path:
                 kind=feed_kind,
                 advance=lambda rows, task=task: progress.advance(task, rows),
             )
-        folder = writer.finish()
-    return folder
+        return writer.finish()

@@ -31,14 +31,25 @@ FPL_BANDS = (
     (4001, 5000),
     (5001, 9000),
 )
-_AGE_COLUMNS = (
-    *("Age_0_17", "Age_18_25", "Age_26_34", "Age_35_44", "Age_45_54", "Age_55_64"),
+_AGE_COLUMNS = [
+    "Age_0_17",
+    "Age_18_25",
+    "Age_26_34",
+    "Age_35_44",
+    "Age_45_54",
+    "Age_55_64",
     "Age_GE65",
-)
-_FPL_COLUMNS = (
-    *("FPL_LT100", "FPL_100_150", "FPL_150_200", "FPL_200_250", "FPL_250_300", "FPL_300_400"),
-    *("FPL_400_500", "FPL_GT500"),
-)
+]  # in the order of AGE_BANDS
+_FPL_COLUMNS = [
+    "FPL_LT100",
+    "FPL_100_150",
+    "FPL_150_200",
+    "FPL_200_250",
+    "FPL_250_300",
+    "FPL_300_400",
+    "FPL_400_500",
+    "FPL_GT500",
+]  # in the order of FPL_BANDS
 
 
 def read(name: str) -> list[dict[str, str]]:

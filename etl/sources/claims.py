@@ -11,7 +11,9 @@ claims = Source(
         Column("claim_id", Type.KEY, "Identifier of the claim.", required=True),
         Column("member_id", Type.TEXT, "The patient.", required=True),
         Column("provider_id", Type.TEXT, "Who rendered and billed the service.", required=True),
-        Column("plan_id", Type.TEXT, "The plan billed; its year is that of service.", required=True),
+        Column(
+            "plan_id", Type.TEXT, "The plan billed; its year is that of service.", required=True
+        ),
         Column("service_date", Type.KEY_DATE, "First day of service.", required=True),
         Column("claim_amount", Type.MONEY, "Amount billed, US dollars.", required=True),
         Column(
@@ -40,7 +42,9 @@ claims = Source(
             required=True,
             pii=Pii.HEALTH,
         ),
-        Column("charges", Type.MONEY, "Billed charges as the sender's mart repeats them, US dollars."),
+        Column(
+            "charges", Type.MONEY, "Billed charges as the sender's mart repeats them, US dollars."
+        ),
         Column("allowed", Type.MONEY, "Allowed as the sender's mart repeats it, US dollars."),
         Column(
             "clean_claim_status",
@@ -98,7 +102,9 @@ claims = Source(
             pii=Pii.HEALTH,
         ),
         Column("admit_date", Type.DATE, "Day of admission of an inpatient stay.", pii=Pii.HEALTH),
-        Column("discharge_date", Type.DATE, "Day of discharge of an inpatient stay.", pii=Pii.HEALTH),
+        Column(
+            "discharge_date", Type.DATE, "Day of discharge of an inpatient stay.", pii=Pii.HEALTH
+        ),
         Column("paid_date", Type.DATE, "Day on which the claim was paid."),
     ),
 )

@@ -11,7 +11,9 @@ enrollments = Source(
     columns=(
         Column("enrollment_id", Type.KEY, "Identifier of the span of coverage.", required=True),
         Column("member_id", Type.TEXT, "The member covered.", required=True),
-        Column("plan_id", Type.TEXT, "The plan held; its year is that of the start.", required=True),
+        Column(
+            "plan_id", Type.TEXT, "The plan held; its year is that of the start.", required=True
+        ),
         Column("start_date", Type.KEY_DATE, "First day of coverage.", required=True),
         Column(
             "end_date",
@@ -21,7 +23,7 @@ enrollments = Source(
         Column(
             "premium_paid",
             Type.MONEY,
-            "Premium a month paid for the span, tax credit included, US dollars.",
+            "Premium a month that the member pays, after the tax credit, US dollars.",
             required=True,
             check=Between(0),
         ),

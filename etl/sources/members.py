@@ -9,12 +9,8 @@ members = Source(
     effective="source_updated_at",
     columns=(
         Column("member_id", Type.KEY, "Identifier of the member, stable for life.", required=True),
-        Column(
-            "first_name", Type.TEXT, "Given name.", required=True, driver=True, pii=Pii.DIRECT
-        ),
-        Column(
-            "last_name", Type.TEXT, "Family name.", required=True, driver=True, pii=Pii.DIRECT
-        ),
+        Column("first_name", Type.TEXT, "Given name.", required=True, driver=True, pii=Pii.DIRECT),
+        Column("last_name", Type.TEXT, "Family name.", required=True, driver=True, pii=Pii.DIRECT),
         Column("dob", Type.DATE, "Date of birth.", required=True, driver=True, pii=Pii.QUASI),
         Column(
             "gender",
@@ -67,7 +63,9 @@ members = Source(
             "Metal level of the plan held (45 CFR 156.140).",
             required=True,
             driver=True,
-            check=OneOf(("Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum", "Catastrophic")),
+            check=OneOf(
+                ("Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum", "Catastrophic")
+            ),
         ),
         Column(
             "age_group",

@@ -21,7 +21,9 @@ plans = Source(
             "actuarial-value band (45 CFR 156.140(c)).",
             required=True,
             driver=True,
-            check=OneOf(("Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum", "Catastrophic")),
+            check=OneOf(
+                ("Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum", "Catastrophic")
+            ),
         ),
         Column(
             "monthly_premium",

@@ -1,1 +1,1 @@
-
+"""The stages of the pipeline; each works inside a transaction that the pipeline opened."""

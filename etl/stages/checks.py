@@ -78,9 +78,7 @@ def run_checks(
         set_search_path(connection, schemas.path)
         check_run_id = scalar(connection, "checks/record.begin_run")
     results = []
-    found = chain(
-        run_sql_checks(connection, schemas, statuses), run_suites(url, schemas, suites())
-    )
+    found = chain(run_sql_checks(connection, schemas, statuses), run_suites(url, schemas, suites()))
     for check, counts in found:
         result = _judge(check, counts)
         results.append(result)
@@ -105,7 +103,8 @@ def run_sql_checks(
     ``None`` instead of the counts where a check could not be evaluated.
     """
     with connection.transaction():
-        run(connection, "checks/record.begin_snapshot")
+        run(connection, "checks/record.one_snapshot")
+        run(connection, "checks/record.read_only")
         set_search_path(connection, schemas.path)
         loads = run(
             connection, "checks/staging.loads_of_build", {"statuses": list(statuses)}

@@ -30,45 +30,54 @@ def run_suites(
 
     ``None`` instead of the counts where a check could not be evaluated.
     """
-    import great_expectations as gx  # seconds to import, and only the checks need it
-    from great_expectations.core import ExpectationSuite
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    source = _source(url)
+    try:
+        for suite in suites:
+            found = _validate(source, suite, getattr(schemas, suite.layer))
+            for expectation in suite.expectations:
+                yield expectation.check, found.get(expectation.check.name)
+    finally:
+        source.get_engine().dispose()
 
-    # Its messages can quote values.
-    logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+
+def _source(url: str) -> Any:
+    """The database as a data source of a Great Expectations context that lives in memory."""
+    # Its messages can quote values, and some of its loggers set a level of their own.
+    logger = logging.getLogger("great_expectations")
+    logger.handlers = [logging.NullHandler()]
+    logger.propagate = False
+    with warnings.catch_warnings(action="ignore"):
+        import great_expectations as gx  # takes seconds, and only the checks need it
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        source = context.data_sources.add_postgres(
+        return context.data_sources.add_postgres(
             name="warehouse",
             connection_string=_connection_string(url),
             create_temp_table=False,
             kwargs={"connect_args": {"options": "-c timezone=UTC"}},
         )
-        try:
-            for suite in suites:
-                asset = source.add_table_asset(
-                    name=suite.table,
-                    table_name=suite.table,
-                    schema_name=getattr(schemas, suite.layer),
-                )
-                batch = asset.add_batch_definition_whole_table("all").get_batch()
-                result = batch.validate(
-                    ExpectationSuite(
-                        name=suite.table,
-                        expectations=[
-                            {"type": e.kind, "kwargs": e.arguments, "meta": {"check": e.check.name}}
-                            for e in suite.expectations
-                        ],
-                    ),
-                    result_format=_RESULT_FORMAT,
-                )
-                found = {r.expectation_config.meta["check"]: _counts(r) for r in result.results}
-                for expectation in suite.expectations:
-                    yield expectation.check, found.get(expectation.check.name)
-        finally:
-            source.get_engine().dispose()
+
+
+def _validate(source: Any, suite: Suite, schema: str) -> dict[str, Counts]:
+    """Counts by name of check, all expectations of the table in as few scans as can be."""
+    from great_expectations.core import ExpectationSuite
+
+    with warnings.catch_warnings(action="ignore"):
+        asset = source.add_table_asset(name=suite.table, table_name=suite.table, schema_name=schema)
+        batch = asset.add_batch_definition_whole_table("all").get_batch()
+        result = batch.validate(
+            ExpectationSuite(
+                name=suite.table,
+                expectations=[
+                    {"type": e.kind, "kwargs": e.arguments, "meta": {"check": e.check.name}}
+                    for e in suite.expectations
+                ],
+            ),
+            result_format=_RESULT_FORMAT,
+        )
+    return {r.expectation_config.meta["check"]: _counts(r) for r in result.results}
 
 
 def _counts(result: Any) -> Counts:

@@ -160,9 +160,10 @@ def _against_staging(fact: Fact) -> SqlCheck:
             sql.SQL("{} as {}").format(value, sql.Identifier(name))
             for name, value in told_keys.items()
         ),
-        "latest_keys": names(told_keys, "s"),
-        "held_keys": sql.SQL(", ").join(held_keys),
-        "dimensions": sql.SQL("\n").join(
+        "keys_differ": sql.SQL("row({}) is distinct from row({})").format(
+            names(told_keys, "s"), sql.SQL(", ").join(held_keys)
+        ),
+        "references": sql.SQL("\n").join(
             sql.SQL("left join {dim} on {same}").format(
                 dim=sql.Identifier(ref.dimension.table),
                 same=sql.SQL("f.{sk} = {dim}.{sk}").format(
@@ -177,7 +178,7 @@ def _against_staging(fact: Fact) -> SqlCheck:
         "held_sums": _sums(money),
         "sums_that_differ": sql.SQL(" + ").join(
             sql.SQL("({0} is distinct from {1})::integer").format(
-                sql.Identifier("h", m), sql.Identifier("t", m)
+                sql.Identifier("held", m), sql.Identifier("told", m)
             )
             for m in money
         ),

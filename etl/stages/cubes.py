@@ -71,20 +71,9 @@ def _replace(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> No
         ) from error
     _create(connection, cube, schema)
     kept = {name for (name, _) in run(connection, f"cubes/{cube.name}.columns")}
-    for privilege, column, is_public, role, is_grantable in grants:
-        if column is not None and column not in kept:
-            continue
-        what = sql.SQL(cast(LiteralString, privilege))
-        if column is not None:
-            what = sql.SQL("{} ({})").format(what, sql.Identifier(column))
-        run(
-            connection,
-            "cubes/build.grant",
-            privilege=what,
-            cube=view,
-            role=sql.SQL("public") if is_public else sql.Identifier(role),
-            option=sql.SQL("with grant option" if is_grantable else ""),
-        )
+    for column, grant in grants:
+        if column is None or column in kept:
+            connection.execute(sql.SQL(cast(LiteralString, grant)))
 
 
 def _comment(cube: Cube) -> str:

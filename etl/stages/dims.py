@@ -169,7 +169,12 @@ class _Helper:
         rewritten = self.run("rewrite").rowcount
         added = self.run("insert_replayed", last_sk=self.last_sk()).rowcount
         self.run("drop_hashes")
-        return {"replayed": self.respliced, "spliced_in": added, "merged": dropped, "rewritten": rewritten}
+        return {
+            "replayed": self.respliced,
+            "spliced_in": added,
+            "merged": dropped,
+            "rewritten": rewritten,
+        }
 
     def rekey_facts(self) -> int:
         """Point facts of moved versions at the version of their own date; how many."""
@@ -211,8 +216,9 @@ class _Helper:
 
 # Every pair of aliases by which the statements compare natural keys or attributes.
 _KEY_PAIRS = (
-    "a_c d_arrival arrival_respliced d_v s_d r_d s_r o_g h_g t_e d_r v_d d_m earlier_o"
-).split()
+    *("a_c", "d_arrival", "arrival_respliced", "d_v", "s_d", "r_d", "s_r", "o_g", "h_g", "t_e"),
+    *("d_r", "v_d", "d_m", "earlier_o"),
+)
 
 
 def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:

@@ -137,7 +137,11 @@ def _run_claims(
 ) -> dict[str, int]:
     parts = _reference_parts(FACT_CLAIM)
     has_rows = scalar(connection, "facts/claim.has_rows")
-    run(connection, f"facts/claim.{'find' if has_rows else 'no'}_known", values if has_rows else None)
+    run(
+        connection,
+        f"facts/claim.{'find' if has_rows else 'no'}_known",
+        values if has_rows else None,
+    )
     run(connection, "facts/claim.index_known")
     months = [m for (m,) in run(connection, "facts/claim.new_months", {**values, "schema": schema})]
     inserted = 0
@@ -152,9 +156,7 @@ def _run_claims(
     ).rowcount
     updated = 0
     if has_rows:
-        updated = run(
-            connection, "facts/claim.update_known", values, **parts
-        ).rowcount
+        updated = run(connection, "facts/claim.update_known", values, **parts).rowcount
     for (month,) in run(connection, "facts/claim.months_of_load", values).fetchall():
         run(connection, "facts/claim.analyze", partition=sql.Identifier(_partition(month)))
     run(connection, "facts/claim.drop_known")
@@ -208,9 +210,7 @@ def _next_month(month: date) -> date:
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
-def _run_enrollments(
-    connection: psycopg.Connection[Any], values: dict[str, Any]
-) -> dict[str, int]:
+def _run_enrollments(connection: psycopg.Connection[Any], values: dict[str, Any]) -> dict[str, int]:
     parts = _reference_parts(FACT_ENROLLMENT)
     columns = (
         *(ref.sk for ref in FACT_ENROLLMENT.references),

@@ -11,7 +11,7 @@ select distinct on (s.claim_id)
 from claims_raw as s
 inner join load as l on s.load_id = l.load_id
 where s.load_id = any(%(loads)s)
-order by s.claim_id, l.as_of desc, s.load_id desc, s.source_line desc
+order by s.claim_id, l.as_of desc, s.load_id desc, s.source_line desc;
 
 -- name: latest_enrollments
 -- The enrolments in staging that stand: no later state has the same identifier, and none the
@@ -42,7 +42,7 @@ where s.rank_of_id = 1
         -- Without a member or a plan nothing says that two are the same.
         or coalesce(s.member_id, '') = ''
         or coalesce(s.plan_id, '') = ''
-    )
+    );
 
 -- name: against_staging
 -- A fact against the latest state of its feed: each there once and nothing else, in that state,
@@ -63,11 +63,11 @@ compared as (
         s.{key} is not null as is_told,
         f.{key} is not null as is_held,
         s.state = hash_record_extended(row({held_state}), 0) as is_latest,
-        row({latest_keys}) is not distinct from row({held_keys}) as is_keyed,
+        {keys_differ} as is_miskeyed,
         {held_money}
     from latest as s
     full join {fact} as f on s.{key} = f.{key}
-    {dimensions}
+    {references}
 ),
 
 held as (
@@ -76,7 +76,7 @@ held as (
         count(*) filter (where is_held and is_told) as known,
         count(*) filter (where not is_held) as missing,
         count(*) filter (where is_held and is_told and not is_latest) as outdated,
-        count(*) filter (where is_held and is_told and not is_keyed) as miskeyed,
+        count(*) filter (where is_held and is_told and is_miskeyed) as miskeyed,
         {held_sums}
     from compared
 )
@@ -108,10 +108,10 @@ from held as h
 union all
 select
     'money_total',
-    t.facts,
+    told.facts,
     {sums_that_differ}
-from held as h
-cross join told as t;
+from held
+cross join told;
 
 -- name: in_force
 -- A fact against one dimension: its version exists and was in force on the fact's date, or, where

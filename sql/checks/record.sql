@@ -1,8 +1,12 @@
 -- The record of a run of the checks.
 
--- name: begin_snapshot
--- See one state of the database in all the SQL checks, and change nothing.
-set transaction isolation level repeatable read, read only;
+-- name: one_snapshot
+-- See one state of the database in all the SQL checks. The first statement of a transaction.
+set transaction_isolation = 'repeatable read';
+
+-- name: read_only
+-- Change nothing.
+set transaction_read_only = on;
 
 -- name: begin_run
 -- Open the record of a run. One row.

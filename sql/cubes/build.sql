@@ -40,29 +40,31 @@ refresh materialized view concurrently {cube};
 -- Make room for the cube's new definition. Refused where views read from it.
 drop materialized view {cube};
 
--- name: grant
--- Give back what a role could do with the cube.
-grant {privilege} on {cube} to {role} {option};
-
 -- name: grants
--- Who else may use the held cube or single columns of it. One row a grant.
+-- Statements that give others what they may do with the held cube, or with one column of it.
+-- One row a grant.
 select
-    a.privilege_type,
     a.column_name,
-    a.grantee = 0 as is_public,
-    pg_get_userbyid(a.grantee) as role_name,
-    a.is_grantable
+    format(
+        'grant %%s%%s on %%I.%%I to %%s%%s',
+        a.privilege_type,
+        ' (' || quote_ident(a.column_name) || ')',
+        n.nspname,
+        c.relname,
+        case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
+        case when a.is_grantable then ' with grant option' end
+    ) as statement
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (
     select
-        r.*,
-        null::text as column_name
+        null::text as column_name,
+        r.*
     from aclexplode(c.relacl) as r
     union all
     select
-        r.*,
-        t.attname::text as column_name
+        t.attname::text as column_name,
+        r.*
     from pg_attribute as t
     cross join lateral aclexplode(t.attacl) as r
     where t.attrelid = c.oid and t.attnum > 0 and not t.attisdropped

@@ -33,9 +33,16 @@ with member_claims as (
     group by f.provider_sk, d.month_start, f.member_sk
 ),
 
+provider_specialties as (
+    select
+        provider_sk,
+        coalesce(specialty, '(unknown)') as specialty
+    from dim_provider
+),
+
 claims as (
     select
-        coalesce(nullif(p.specialty, ''), '(unknown)') as specialty,
+        p.specialty,
         c.month,
         sum(c.claims)::bigint as claims,
         sum(c.pending_claims)::bigint as pending_claims,
@@ -47,9 +54,9 @@ claims as (
         coalesce(sum(c.allowed_usd), 0)::numeric(16, 2) as allowed_usd,
         coalesce(sum(c.paid_usd), 0)::numeric(16, 2) as paid_usd
     from member_claims as c
-    inner join dim_provider as p on c.provider_sk = p.provider_sk
+    inner join provider_specialties as p on c.provider_sk = p.provider_sk
     inner join dim_member as m on c.member_sk = m.member_sk
-    group by 1, 2
+    group by p.specialty, c.month
 ),
 
 -- Equal spans are counted before they are laid out over their months.

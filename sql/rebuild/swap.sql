@@ -84,3 +84,16 @@ where n.nspname = %(from_schema)s and c.relkind in ('r', 'p', 'm', 'v')
 -- name: lock_patience
 -- How long to wait for the last readers of a retired build. One row.
 select set_config('lock_timeout', '5s', true);
+
+-- name: boundary
+-- A transaction id that every snapshot taken from now on is later than. One row.
+select pg_current_xact_id()::text;
+
+-- name: older_snapshots
+-- Sessions whose transaction may have begun before the boundary: to them the tables of the
+-- rebuild would be empty. One row a session.
+select pid
+from pg_stat_activity
+where datname = current_database() and backend_type = 'client backend'
+    and pid <> pg_backend_pid() and backend_xmin is not null
+    and age(backend_xmin) > age((%(boundary)s)::xid);

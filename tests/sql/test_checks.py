@@ -1,7 +1,6 @@
 """The checks: quiet on a sound warehouse, and each one heard on the defect that it is there for."""
 
 # Defects are put together from names that the contracts declare.
-# ruff: noqa: S608
 
 from __future__ import annotations
 

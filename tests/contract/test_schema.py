@@ -1,0 +1,193 @@
+"""The catalog against the contracts: Alembic's own comparison is blind to keys and to checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from alembic import command
+from sqlalchemy.dialects import postgresql
+
+from etl import rebuild
+from etl.contract import DOMAINS
+from etl.db.connection import connect
+from etl.db.schema import alembic_config, migrate
+from etl.render.metadata import build
+from etl.sources import FEEDS
+from etl.warehouse import DIMENSIONS, LIVE, NEXT
+
+# Everything that the catalog says of the tables of some schemas; {} is the schema's name.
+CATALOG = {
+    "columns": """
+        select c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+            pg_get_expr(d.adbin, d.adrelid), a.attidentity,
+            col_description(c.oid, a.attnum), obj_description(c.oid)
+        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+        left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+        where c.relnamespace = to_regnamespace(%s) and c.relkind in ('r', 'p')
+            and not a.attisdropped and not c.relispartition
+        order by 1, 2""",
+    "constraints": """
+        select c.relname, k.conname, k.contype, pg_get_constraintdef(k.oid)
+        from pg_constraint k join pg_class c on c.oid = k.conrelid
+        where c.relnamespace = to_regnamespace(%s) and not c.relispartition
+        order by 1, 2""",
+    "indexes": """
+        select c.relname, i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
+        from pg_index i join pg_class c on c.oid = i.indrelid
+        where c.relnamespace = to_regnamespace(%s) and not c.relispartition
+        order by 1, 2""",
+    "triggers": """
+        select c.relname, pg_get_triggerdef(t.oid)
+        from pg_trigger t join pg_class c on c.oid = t.tgrelid
+        where c.relnamespace = to_regnamespace(%s) and not t.tgisinternal order by 1, 2""",
+    "functions": """
+        select proname, prosrc from pg_proc where pronamespace = to_regnamespace(%s) order by 1""",
+    "domains": """
+        select t.typname, format_type(t.typbasetype, t.typtypmod), t.typnotnull,
+            pg_get_constraintdef(k.oid)
+        from pg_type t left join pg_constraint k on k.contypid = t.oid and k.contype = 'c'
+        where t.typnamespace = to_regnamespace(%s) and t.typtype = 'd' order by 1""",
+}
+
+
+def catalog(connection: psycopg.Connection[Any], schema: str, live: str) -> dict[str, Any]:
+    """What the catalog says of a schema, with the schema called by its live name."""
+    found: dict[str, Any] = {}
+    for kind, query in CATALOG.items():
+        rows = connection.execute(query, [schema]).fetchall()
+        found[kind] = [
+            tuple(
+                v.replace("_next.", ".").replace(f"{schema}.", f"{live}.")
+                if isinstance(v, str)
+                else v
+                for v in row
+            )
+            for row in rows
+        ]
+    return found
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_rebuild_makes_the_schema_that_the_migrations_make(
+    database: psycopg.Connection[Any], database_url: str, part: int
+) -> None:
+    rebuild.create(database, database_url)
+    assert catalog(database, NEXT.build[part], LIVE.build[part]) == catalog(
+        database, LIVE.build[part], LIVE.build[part]
+    )
+
+
+def test_the_catalog_is_what_the_contracts_say(database: psycopg.Connection[Any]) -> None:
+    dialect = postgresql.dialect()
+    for table in build().tables.values():
+        rows = database.execute(
+            "select a.attname, t.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull, "
+            "col_description(a.attrelid, a.attnum) from pg_attribute a "
+            "join pg_type t on t.oid = a.atttypid "
+            "where a.attrelid = to_regclass(%s) and a.attnum > 0 order by a.attnum",
+            [table.fullname],
+        ).fetchall()
+        assert [r[0] for r in rows] == [c.name for c in table.columns], table.fullname
+        for (name, type_name, said, not_null, comment), column in zip(
+            rows, table.columns, strict=True
+        ):
+            where = f"{table.fullname}.{name}"
+            if isinstance(column.type, postgresql.DOMAIN):
+                assert type_name == column.type.name, where
+            else:
+                wanted = column.type.compile(dialect=dialect).lower().replace(", ", ",")
+                assert said.replace(" without time zone", "") == wanted.replace(
+                    " without time zone", ""
+                ), where
+            assert not_null == (not column.nullable), where
+            assert comment == column.comment, where
+
+
+def test_every_feed_column_is_staged_and_described(database: psycopg.Connection[Any]) -> None:
+    for source in FEEDS.values():
+        found = {
+            name: (said or "")
+            for name, said in database.execute(
+                "select attname, col_description(attrelid, attnum) from pg_attribute "
+                "where attrelid = to_regclass(%s) and attnum > 0",
+                [f"staging.{source.table}"],
+            )
+        }
+        for column in source.columns:
+            assert column.description in found[column.name]
+        assert {"load_id", "load_timestamp", "source_line"} <= found.keys()
+
+
+def test_migrations_go_up_down_and_up_without_drift(empty_url: str) -> None:
+    config = alembic_config(empty_url)
+    migrate(empty_url)
+    command.check(config)
+    command.downgrade(config, "base")
+    with connect(empty_url, "test") as connection:
+        left = connection.execute(
+            "select nspname from pg_namespace where nspname = any(%s)",
+            [["staging", "warehouse", "cubes", "ledger", "quality"]],
+        ).fetchall()
+    assert left == []
+    migrate(empty_url)
+    command.check(config)
+
+
+@pytest.mark.parametrize(
+    ("value", "domain"),
+    [
+        ("NaN", "money_usd"),
+        ("1.005", "money_usd"),
+        ("Infinity", "finite_number"),
+        ("infinity", "calendar_date"),
+        ("0099-01-01", "key_date"),
+        ("", "key_text"),
+        (None, "key_text"),
+        (None, "key_year"),
+        ("2200", "plan_year"),
+        ("9999-01-01", "utc_instant"),
+    ],
+)
+def test_domains_refuse_what_no_report_can_use(
+    database: psycopg.Connection[Any], value: str | None, domain: str
+) -> None:
+    assert domain in {d.name for d in DOMAINS}
+    with pytest.raises(psycopg.errors.IntegrityError):
+        database.execute(f"select %s::text::staging.{domain}", [value])
+
+
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_plain_sql_cannot_break_a_history(database: psycopg.Connection[Any], name: str) -> None:
+    dimension = DIMENSIONS[name]
+    key = ", ".join(dimension.key)
+    values = ", ".join("'k'" if c != "effective_year" else "2025" for c in dimension.key)
+
+    def insert(sk: int, start: str, end: str, current: bool) -> None:
+        database.execute(
+            f"insert into warehouse.{dimension.table} ({dimension.sk}, {key}, validity_start_ts, "
+            "validity_end_ts, current_flag, attr_hash, hash_version, load_id) "
+            f"values (%s, {values}, %s, %s, %s, gen_random_uuid(), 1, 1)",
+            [sk, start, end, current],
+        )
+
+    if name == "member":
+        database.execute(
+            "insert into warehouse.dim_geography (geography_sk, load_id) values (-1, 0)"
+        )
+    insert(1, "1900-01-01", "2025-01-01", False)
+    insert(2, "2025-01-01", "9999-12-31", True)
+    with pytest.raises(psycopg.errors.ExclusionViolation):
+        insert(3, "2024-01-01", "2024-06-01", False)
+    with pytest.raises(psycopg.errors.ExclusionViolation):
+        database.execute(
+            f"update warehouse.{dimension.table} set validity_end_ts = '2025-02-01' "
+            f"where {dimension.sk} = 1"
+        )
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        insert(3, "2030-01-01", "9999-12-31", True)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        insert(3, "2024-01-01", "2024-01-01", False)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        insert(3, "2025-01-01", "9999-12-31", False)

@@ -1,0 +1,97 @@
+"""Whole runs: a warehouse of its own for each test, driven as the command line drives it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from etl.config import ROOT, Settings
+from etl.db.connection import connect
+from etl.pipeline import Pipeline, Summary
+from tests.watching import Silent
+
+Contents = dict[str, list[tuple[Any, ...]]]
+
+
+@dataclass
+class Warehouse:
+    """A database and an inbox."""
+
+    url: str
+    inbox: Path
+    data: Path
+    connection: psycopg.Connection[Any]
+    watcher: Silent = field(default_factory=Silent)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        given = {"DATABASE_URL": self.url, "INBOX": str(self.inbox), "DATA_DIR": str(self.data)}
+        return {**os.environ, **given, **more}
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Begin ``python -m etl ...``."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "etl", *arguments],
+            cwd=ROOT,
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m etl ...`` to its end."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=180)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def pipeline(self, reject_share: float = 0.05) -> Pipeline:
+        """A run inside the test's own process."""
+        settings = Settings(self.url, self.inbox, self.data, reject_share)
+        self.watcher = Silent()
+        return Pipeline(self.url, settings, self.watcher, "test")
+
+    def incremental(self, reject_share: float = 0.05) -> Summary:
+        """Load what is pending, without the checks, which have tests of their own."""
+        with self.pipeline(reject_share) as pipeline:
+            pipeline.run_stages(("stage", "dims", "facts"))
+            return pipeline.run_cubes()
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query).fetchall()
+
+    def contents(self, *, keys: bool = True) -> Contents:
+        """Every row of dimensions and facts, load ids and clock times apart."""
+        tables = (
+            "dim_date dim_geography dim_member dim_plan dim_provider fact_claim fact_enrollment"
+        )
+        found = {}
+        for table in tables.split():
+            columns = [
+                name
+                for (name,) in self.rows(
+                    "select column_name from information_schema.columns where "
+                    f"table_schema = 'warehouse' and table_name = '{table}' order by 1"
+                )
+                if name not in ("load_id", "created_at") and (keys or not name.endswith("_sk"))
+            ]
+            found[table] = self.rows(
+                f"select {', '.join(columns)} from warehouse.{table} order by {table}::text"
+            )
+            found[table].sort(key=repr)
+        return found
+
+
+@pytest.fixture
+def warehouse(database_url: str, inbox: Path, tmp_path: Path) -> Iterator[Warehouse]:
+    """An empty warehouse and an empty inbox."""
+    with connect(database_url, "test") as connection:
+        yield Warehouse(database_url, inbox, tmp_path / "data", connection)

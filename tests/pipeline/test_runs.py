@@ -1,0 +1,233 @@
+"""Runs that are killed, repeated, doubled, or split: the warehouse is the same in the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from etl.db.connection import connect
+from etl.seed import generate, increment
+from tests.conftest import fresh_database
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Contents, Warehouse
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic inbox: the first batch and three days."""
+    inbox = tmp_path_factory.mktemp("synthetic") / "inbox"
+    generate(inbox, members=800)
+    for _ in range(3):
+        increment(inbox)
+    return inbox
+
+
+@pytest.fixture(scope="session")
+def untroubled(
+    admin_url: str, template: str, synthetic: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Contents]:
+    """What the synthetic inbox becomes when nothing goes wrong."""
+    folder = tmp_path_factory.mktemp("untroubled")
+    for url in fresh_database(admin_url, template):
+        with connect(url, "test") as connection:
+            warehouse = Warehouse(url, synthetic, folder, connection)
+            warehouse.incremental()
+            yield warehouse.contents()
+
+
+def first_batch(inbox: Path) -> Path:
+    return min(p for p in inbox.iterdir() if p.is_dir())
+
+
+def test_a_rebuild_gives_the_rows_and_keys_of_batch_after_batch(
+    warehouse: Warehouse, synthetic: Path
+) -> None:
+    shutil.copytree(synthetic, warehouse.inbox, dirs_exist_ok=True)
+    later = sorted(p for p in warehouse.inbox.iterdir() if p.is_dir())[1:]
+    aside = warehouse.inbox.parent / "aside"
+    aside.mkdir()
+    for batch in later:
+        batch.rename(aside / batch.name)
+    first = warehouse.command("full-load")
+    assert first.returncode == 0, first.stderr
+    for batch in later:
+        (aside / batch.name).rename(warehouse.inbox / batch.name)
+        warehouse.incremental()
+    grown = warehouse.contents()
+    versions = warehouse.rows("select count(*) from warehouse.dim_member where not current_flag")
+    assert versions[0][0] > 0
+    counts = warehouse.rows("select count(*), sum(paid_amount) from warehouse.fact_claim")
+    again = warehouse.command("full-load")
+    assert again.returncode == 0, again.stderr
+    assert warehouse.contents() == grown
+    assert warehouse.rows("select count(*), sum(paid_amount) from warehouse.fact_claim") == counts
+    # The same bytes once more, written anew.
+    for file in first_batch(warehouse.inbox).iterdir():
+        os.utime(file, ns=(1, 1))
+    warehouse.incremental()
+    assert len(warehouse.watcher.said) == 5
+    assert all("skipped: already loaded" in said for said in warehouse.watcher.said)
+    assert warehouse.contents() == grown
+    # And one fact row lost behind its back is found.
+    assert warehouse.command("dq-check").returncode == 0
+    warehouse.connection.execute(
+        "delete from warehouse.fact_claim where claim_id = "
+        "(select min(claim_id) from warehouse.fact_claim)"
+    )
+    found = warehouse.command("dq-check")
+    assert found.returncode == 6, found.stdout
+    assert "critical" in found.stderr
+
+
+@pytest.mark.parametrize("command", ["full-load", "incremental"])
+def test_a_killed_run_leaves_nothing_that_the_next_does_not_mend(
+    warehouse: Warehouse, synthetic: Path, untroubled: Contents, command: str
+) -> None:
+    shutil.copytree(synthetic, warehouse.inbox, dirs_exist_ok=True)
+    seen: set[str] = set()
+    for delay in (0.0, 0.1, 0.3):
+        process = warehouse.start(command)
+        reached = _wait_for_stage(warehouse, process)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        seen.add(reached)
+    if command == "full-load":
+        with warehouse.pipeline() as pipeline:
+            pipeline.full_load()
+    else:
+        warehouse.incremental()
+    assert warehouse.contents() == untroubled
+    assert seen
+
+
+def _wait_for_stage(warehouse: Warehouse, process: object) -> str:
+    """Until a stage of the run is at work."""
+    before = warehouse.rows("select coalesce(max(stage_run_id), 0) from ledger.stage_run")[0][0]
+    for _ in range(600):
+        found = warehouse.rows(
+            "select stage from ledger.stage_run "
+            f"where stage_run_id > {before} order by stage_run_id limit 1"
+        )
+        if found:
+            return str(found[0][0])
+        time.sleep(0.02)
+    raise AssertionError("no stage began")
+
+
+def test_a_second_run_says_so_and_exits(warehouse: Warehouse) -> None:
+    write_batch(warehouse.inbox, "2025-01-10", members=[{"member_id": "A"}])
+    with warehouse.pipeline():
+        second = warehouse.command("incremental")
+    assert second.returncode == 7
+    assert "Another run is working on this warehouse." in second.stderr
+    assert "Traceback" not in second.stderr
+    assert warehouse.rows("select count(*) from ledger.load") == [(0,)]
+
+
+def test_readers_see_the_old_warehouse_until_they_see_the_new(warehouse: Warehouse) -> None:
+    write_batch(
+        warehouse.inbox,
+        "2025-01-10",
+        members=[{"member_id": "A", "last_name": "x"}],
+        claims=[{"claim_id": "C1", "member_id": "A"}],
+    )
+    reader = psycopg.connect(warehouse.url, autocommit=True)
+    with warehouse.pipeline() as pipeline:
+        pipeline.full_load()
+    reader.execute("create schema analyst")
+    reader.execute("create view analyst.mine as select member_id from warehouse.dim_member")
+    reader.execute("drop role if exists test_reader")  # roles outlive a test's database
+    reader.execute("create role test_reader")
+    reader.execute("grant usage on schema warehouse to test_reader")
+    reader.execute("grant select on warehouse.dim_member to test_reader")
+    write_batch(warehouse.inbox, "2025-01-11", members=[{"member_id": "B"}])
+    # A report in one transaction holds the swap up, so that it sees one state to its end.
+    with reader.transaction():
+        reader.execute("set transaction isolation level repeatable read")
+        before = reader.execute("select count(*) from warehouse.dim_member").fetchone()
+        process = warehouse.start("full-load")
+        said = ""
+        while "waiting for older transactions" not in said:
+            said = process.stderr.readline()  # type: ignore[union-attr]
+            assert said, "the run ended without waiting"
+        assert reader.execute("select count(*) from warehouse.fact_claim").fetchone() == (1,)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert before == (2,)
+    assert reader.execute("select count(*) from warehouse.dim_member").fetchone() == (3,)
+    assert reader.execute("select count(*) from analyst.mine").fetchone() == (3,)
+    granted = reader.execute(
+        "select has_table_privilege('test_reader', 'warehouse.dim_member', 'select')"
+    ).fetchone()
+    assert granted == (True,)
+    reader.execute("drop owned by test_reader")
+    reader.execute("drop role test_reader")
+    reader.close()
+
+
+def test_an_older_batch_that_comes_late_changes_no_later_state(warehouse: Warehouse) -> None:
+    claim = {"claim_id": "C1", "member_id": "A", "service_date": date(2025, 1, 5)}
+    write_batch(
+        warehouse.inbox, "2025-02-01", claims=[{**claim, "status": "approved", "paid_amount": 9}]
+    )
+    warehouse.incremental()
+    write_batch(
+        warehouse.inbox, "2025-01-10", claims=[{**claim, "status": "pending", "paid_amount": 0}]
+    )
+    warehouse.incremental()
+    assert warehouse.rows("select status, paid_amount::int from warehouse.fact_claim") == [
+        ("approved", 9)
+    ]
+
+
+def test_stages_one_at_a_time_make_the_same_warehouse(warehouse: Warehouse) -> None:
+    write_batch(
+        warehouse.inbox,
+        "2025-01-10",
+        members=[{"member_id": "A", "last_name": "x"}],
+        claims=[{"claim_id": "C1", "member_id": "A"}],
+    )
+    write_batch(warehouse.inbox, "2025-01-11", members=[{"member_id": "A", "last_name": "y"}])
+    for command in ("stage", "dims", "facts", "cubes"):
+        done = warehouse.command(command)
+        assert done.returncode == 0, done.stderr
+    assert warehouse.rows("select count(*) from warehouse.dim_member where member_id = 'A'") == [
+        (2,)
+    ]
+    stepwise = warehouse.contents()
+    with warehouse.pipeline() as pipeline:
+        pipeline.full_load()
+    assert warehouse.contents() == stepwise
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("members.csv", b"member_id\nA\n", "lacks required columns: first_name"),
+        ("members.csv", b"", "is empty"),
+        ("members.csv.gz", b"\x1f\x8b\x08cut short", "cannot be read to its end"),
+        ("members.csv", b"PK\x03\x04" + bytes(range(256)) * 40, "lacks required columns"),
+        ("claims.csv", b"claim_id,claim_id\n1,2\n", "more than once"),
+        ("manifest.json", b"{", "cannot be used"),
+        ("manifest.json", b'{"files": {"claims.csv": {"rows": 3}}}', "which is not there"),
+        ("manifest.json", b'{"files": {"plans.csv": {"rows": 3}}}', "says 3"),
+    ],
+)
+def test_what_a_sender_gets_wrong_is_one_sentence(
+    warehouse: Warehouse, name: str, content: bytes, said: str
+) -> None:
+    folder = write_batch(warehouse.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
+    (folder / name).write_bytes(content)
+    done = warehouse.command("incremental")
+    assert done.returncode == 4, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,118 @@
+"""The hand-written pages say what the code does, as far as a program can tell."""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from etl import errors
+from etl.config import ROOT
+from etl.contract import Pii
+from etl.render import dictionary, hashing
+from etl.sources import FEEDS
+
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", *(p for p in DOCS.rglob("*.md") if "_build" not in p.parts)])
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^```[^\n]*\n(.*?)^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def rows(page: Path) -> list[list[str]]:
+    """The cells of every row of the page's tables."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    return [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+
+
+def codes_of(kind: type[errors.AcaError]) -> dict[int, str]:
+    found = {kind.exit_code: kind.__name__}
+    for child in kind.__subclasses__():
+        found |= codes_of(child)
+    return found
+
+
+def test_exit_codes_page_lists_the_error_classes() -> None:
+    told = [row for row in rows(DOCS / "runbooks" / "exit-codes.md") if row[0].isdigit()]
+    assert all(len(row) == 4 and all(row) for row in told)
+    held = codes_of(errors.AcaError)
+    defined = [c for c in vars(errors).values() if isinstance(c, type)]
+    classes = [c for c in defined if issubclass(c, errors.AcaError)]
+    assert len(held) == len(classes), "two error classes share an exit code"
+    assert {int(row[0]): row[1] for row in told} == {0: "none", **held, 130: "none"}
+    assert len(told) == len(held) + 2
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
+
+
+def targets_named(page: Path) -> set[str]:
+    """Targets after the word make, in code and in fences."""
+    code = chain.from_iterable(_CODE.findall(page.read_text(encoding="utf-8")))
+    lines = chain.from_iterable(piece.splitlines() for piece in code)
+    return {
+        found.group(1)
+        for line in lines
+        if (found := re.match(r"(?:[A-Z_]+=\S* )*make ([a-z][a-z-]*)", line.strip()))
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_make_targets_exist(page: Path) -> None:
+    assert targets_named(page) <= targets()
+
+
+def test_readme_lists_every_target_that_help_prints() -> None:
+    printed = set(re.findall(r"^([a-z][a-z-]*):.*## ", MAKEFILE, re.MULTILINE))
+    assert printed <= targets_named(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_relative_links_lead_to_files(page: Path) -> None:
+    text = _FENCE.sub("", page.read_text(encoding="utf-8"))
+    targets = [t.partition("#")[0] for t in _LINK.findall(text) if "://" not in t]
+    missing = [t for t in targets if t and not (page.parent / t).exists()]
+    assert not missing
+
+
+def test_readme_lists_every_setting() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    settings = set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE))
+    told = {row[0].strip("`") for row in rows(ROOT / "README.md") if row[0].strip("`").isupper()}
+    assert told == settings
+
+
+def test_analysts_page_lists_personal_columns() -> None:
+    held = {
+        (pii.value, source.name): {c.name for c in source.columns if c.pii is pii}
+        for pii in Pii
+        for source in FEEDS.values()
+        if pii is not Pii.NONE and any(c.pii is pii for c in source.columns)
+    }
+    told = {
+        (row[0].partition(":")[0], row[1]): set(re.findall(r"`(\w+)`", row[2]))
+        for row in rows(DOCS / "analysts.md")
+        if len(row) == 3 and row[1] in FEEDS
+    }
+    assert told == held
+
+
+def test_hash_example_of_the_architecture_page() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    encoded = hashing.encode([b"AB", None, b"", b"\x01"])
+    assert encoded.hex() in re.sub(r"\s", "", text)
+    digest = hashing.attribute_hash(encoded).hex()
+    assert digest in text.replace("-", "")
+
+
+def test_data_dictionary_is_not_stale() -> None:
+    assert dictionary.write(check=True), "run make docs"

@@ -1,0 +1,249 @@
+"""The files at the top of the repository say the same as the code and as each other."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from etl.config import ROOT
+from etl.db.tuning import GIB, server_settings
+
+TARGETS = (
+    *("help", "setup", "lock", "up", "down", "status", "migrate", "seed", "seed-increment"),
+    *("full-load", "incremental", "stage", "dims", "facts", "cubes", "dq-check", "test", "lint"),
+    *("format", "docs", "bench", "psql", "db-url", "clean"),
+)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+# The lock
+
+
+def stale_lines(pyproject: str, lock: str) -> list[str]:
+    """What `make lock` would change: requirements that the lock does not follow."""
+    project = tomllib.loads(pyproject)["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    required = {canonicalize_name(r.name): r for r in map(Requirement, wanted)}
+    pinned, direct = {}, set()
+    for block in re.split(r"\n(?=[a-z0-9])", lock):
+        pin = Requirement(block.split("\\")[0])
+        pinned[canonicalize_name(pin.name)] = pin
+        if "(pyproject.toml)" in block:
+            direct.add(canonicalize_name(pin.name))
+    problems = []
+    for name, requirement in required.items():
+        pin = pinned.get(name)
+        if pin is None:
+            problems.append(f"{name} is not locked")
+            continue
+        version = str(pin.specifier).removeprefix("==")
+        if not requirement.specifier.contains(version):
+            problems.append(f"{name} is locked at {version}")
+        if name not in direct:
+            problems.append(f"{name} is locked for another package's sake only")
+        # uv writes psycopg[binary] as psycopg and psycopg-binary, the second "via psycopg".
+        problems += [
+            f"{name}[{extra}] is not locked"
+            for extra in requirement.extras
+            if f"{name}-{extra}" not in pinned
+        ]
+    problems += [f"{name} is no longer wanted" for name in direct - required.keys()]
+    return problems
+
+
+def lock_body() -> str:
+    return "\n".join(line for line in read("requirements.lock").splitlines() if line[:1] != "#")
+
+
+def test_lock_follows_pyproject() -> None:
+    assert stale_lines(read("pyproject.toml"), lock_body()) == [], "run: make lock"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"rich>=13.7",', '"rich>=13.7",\n"requests>=2",'),
+        ('"rich>=13.7",', '"rich>=13.7",\n"some-new-package",'),
+        ('"rich>=13.7",', ""),
+        ('"rich>=13.7",', '"rich>=1300",'),
+        ('"rich>=13.7",', '"rich[jupyter]>=13.7",'),
+        ('"uv>=0.5",', ""),
+    ],
+    ids=["needed by others", "new", "dropped", "newer", "extra", "dropped from dev"],
+)
+def test_changed_dependency_makes_lock_stale(old: str, new: str) -> None:
+    pyproject = read("pyproject.toml")
+    assert old in pyproject
+    assert stale_lines(pyproject.replace(old, new), lock_body())
+
+
+def test_lock_names_no_address_and_hashes_everything() -> None:
+    lock = read("requirements.lock")
+    assert not re.search(r"://|--index|--find-links|^-|file:|/home|/root", lock, re.MULTILINE)
+    for block in re.split(r"\n(?=[a-z0-9])", lock_body()):
+        assert "--hash=sha256:" in block, block.split("\\")[0]
+
+
+def test_lock_is_for_the_oldest_python_we_take() -> None:
+    assert tomllib.loads(read("pyproject.toml"))["project"]["requires-python"] == ">=3.11"
+    assert "--python-version 3.11 " in read("Makefile")
+
+
+# The Makefile
+
+
+def helped_targets() -> dict[str, str]:
+    return dict(re.findall(r"^([a-z-]+):.*?## (.+)$", read("Makefile"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_target_has_help(target: str) -> None:
+    assert helped_targets().get(target)
+
+
+def test_make_alone_prints_every_target() -> None:
+    shown = subprocess.run(
+        ["make"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
+    ).stdout
+    missing = [t for t in helped_targets() if not re.search(rf"^ +{t} ", shown, re.MULTILINE)]
+    assert not missing
+
+
+def test_every_target_is_phony_and_one_line() -> None:
+    makefile = read("Makefile")
+    phony = set(re.findall(r"^\.PHONY:(.*)$", makefile, re.MULTILINE)[0].split())
+    assert helped_targets().keys() <= phony
+    for target in helped_targets():
+        recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)*)", makefile, re.MULTILINE)
+        assert recipe is not None
+        assert len(recipe[1].splitlines()) <= 1, target
+
+
+def test_clean_data_asks_first(tmp_path: Path) -> None:
+    dry = subprocess.run(
+        ["make", "-n", "clean-data"], cwd=ROOT, capture_output=True, text=True, timeout=20
+    )
+    assert "remove(" not in dry.stdout
+    assert "CONFIRM=yes" in dry.stdout
+
+
+# Settings
+
+
+def keys_read_by_config() -> set[str]:
+    calls = [n for n in ast.walk(ast.parse(read("etl/config.py"))) if isinstance(n, ast.Call)]
+    return {
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Name)
+        and call.func.id == "read"
+        and isinstance(call.args[0], ast.Constant)
+    }
+
+
+def keys_read_by_compose() -> set[str]:
+    return set(re.findall(r"\$\{(\w+)", read("docker-compose.yml")))
+
+
+def test_env_example_documents_every_variable() -> None:
+    keys = re.findall(r"^(\w+)=", read(".env.example"), re.MULTILINE)
+    assert len(keys) == len(set(keys))
+    assert {"DATABASE_URL", "POSTGRES_PASSWORD"} <= set(keys)
+    assert set(keys) == keys_read_by_config() | keys_read_by_compose()
+
+
+def compose() -> dict:
+    return yaml.safe_load(read("docker-compose.yml"))["services"]["postgres"]
+
+
+def test_compose_has_no_default_password() -> None:
+    password = compose()["environment"]["POSTGRES_PASSWORD"]
+    assert password.startswith("${POSTGRES_PASSWORD:?")
+    assert "POSTGRES_HOST_AUTH_METHOD" not in read("docker-compose.yml")
+
+
+def test_compose_binds_loopback_only() -> None:
+    ports = compose()["ports"]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_compose_keeps_data_in_a_named_volume() -> None:
+    volumes = yaml.safe_load(read("docker-compose.yml"))["volumes"]
+    name, folder = compose()["volumes"][0].split(":")
+    assert name in volumes
+    assert folder == "/var/lib/postgresql"
+
+
+def test_compose_has_the_settings_of_the_embedded_server() -> None:
+    flags = [flag.removeprefix("-c").split("=", 1) for flag in compose()["command"][1:]]
+    memory = int(compose()["mem_limit"].removesuffix("g")) * GIB
+    shared = int(compose()["shm_size"].removesuffix("g")) * GIB
+    assert dict(flags) == server_settings(memory, int(compose()["cpus"]), shared)
+
+
+# Passwords
+
+PASSWORD = re.compile(
+    r"""
+      ://[^\s:/@"'`{}]+:(?P<url>[^\s@"'`]+)@             # in a URL
+    | \b\w*(?:password|passwd|pwd|secret)\b["']?
+      [ \t]*[=:](?!=)[ \t]*(?P<value>["'][^"'\n]+["']|[^\s"'#,)]+)  # given to a name
+    | \bpassword\s+'(?P<sql>[^']+)'                      # in SQL
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+# A placeholder, a variable, an expression or a type: nothing that anybody could log in with.
+HARMLESS = re.compile(
+    r"[\"']?(\$\{.*|\{.*|\(.*|%\(.*|%s|<.*|\*+|\.\.\.|…|password|str\b.*|None|True|False|[a-z_.]+\(.*|[a-z_.]+)[\"']?;?"
+)
+
+
+def passwords_in(text: str) -> list[str]:
+    found = [m["url"] or m["value"] or m["sql"] for m in PASSWORD.finditer(text)]
+    return [word for word in found if not HARMLESS.fullmatch(word)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DATABASE_URL=postgresql://aca_owner:hunter2@localhost/aca_warehouse",
+        "POSTGRES_PASSWORD=Hunter2",
+        'password = "Tr0ub4dor&3"',
+        "POSTGRES_PASSWORD: s3cret",
+        "alter role analyst password 'Hunter2'",
+    ],
+)
+def test_password_is_recognised(line: str) -> None:
+    assert passwords_in(line)
+
+
+def test_no_file_holds_a_password() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout, so nobody knows which files belong to it")
+    guilty = {}
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        # The examples above are the only ones.
+        if path == Path(__file__) or not path.is_file() or path.suffix in {".gz", ".csv", ".lock"}:
+            continue
+        if words := passwords_in(path.read_text(encoding="utf-8", errors="replace")):
+            guilty[name] = words
+    assert guilty == {}

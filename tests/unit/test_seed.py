@@ -1,0 +1,539 @@
+"""The synthetic feeds, read back with csv and Decimal and held against rules written anew here."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import xxhash
+from feed_reader import (
+    FEEDS,
+    content,
+    fingerprint,
+    last_covered_day,
+    manifest,
+    read,
+    rows_of,
+    total,
+)
+
+from etl.batch import find_batches
+from etl.contract import Between, Matches, OneOf, Type
+from etl.errors import UsageError
+from etl.seed import fact_rows, generate, increment, is_synthetic
+from etl.seed.span import Span
+from etl.seed.world import replay
+from etl.sources import FEEDS as CONTRACTS
+
+MEMBERS, SEED, DAYS = 700, 7, 40
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "etl" / "seed" / "reference"
+
+
+@pytest.fixture(scope="module")
+def inbox(tmp_path_factory) -> Path:
+    """A first batch and the 40 days after it, which cross a plan year."""
+    inbox = tmp_path_factory.mktemp("seed") / "inbox"
+    generate(inbox, members=MEMBERS, years=2, seed=SEED)
+    for _ in range(DAYS):
+        increment(inbox)
+    return inbox
+
+
+@pytest.fixture(scope="module")
+def folders(inbox) -> list[Path]:
+    return sorted(p for p in inbox.iterdir() if p.is_dir())
+
+
+@pytest.fixture(scope="module")
+def batches(folders) -> list[dict]:
+    return [read(folder) for folder in folders]
+
+
+@pytest.fixture(scope="module")
+def latest(batches) -> dict[str, dict]:
+    """Each feed's rows by key, in the state that the last batch leaves."""
+    state: dict[str, dict] = {name: {} for name in FEEDS}
+    for batch in batches:
+        for name, rows in batch.items():
+            for row in rows:
+                state[name][tuple(row[k] for k in CONTRACTS[name].key)] = row
+    return state
+
+
+def test_default_is_one_batch_a_day_from_december_first(folders):
+    assert folders[0].name == "2025-12-01"
+    days = [date.fromisoformat(f.name) for f in folders]
+    assert days == [days[0] + timedelta(days=n) for n in range(DAYS + 1)]
+
+
+def test_same_arguments_same_bytes_other_seed_other_bytes(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        generate(tmp_path / name, members=60, years=1, seed=seed)
+        increment(tmp_path / name)
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
+    other = fingerprint(tmp_path / "c")
+    for name in ("members", "providers", "enrollments", "claims"):
+        path = f"2025-12-01/{name}.csv"
+        assert fingerprint(tmp_path / "a")[path] != other[path]
+
+
+def test_bytes_are_those_of_every_machine(tmp_path):
+    """Fails when the same arguments give other bytes: then ``VERSION`` must be raised."""
+    folder = generate(tmp_path, members=40, years=1, seed=3)
+    digest = xxhash.xxh3_128((folder / "claims.csv").read_bytes()).hexdigest()
+    assert digest == "744dd0870951314ae5070cf8936e5882"
+
+
+def test_headers_are_the_contracts(folders):
+    for folder in folders:
+        for path in folder.glob("*.csv"):
+            with path.open(encoding="utf-8", newline="") as file:
+                header = next(csv.reader(file))
+            assert header == [c.name for c in CONTRACTS[path.stem].columns]
+
+
+def test_values_are_of_their_type_and_within_their_checks(batches):
+    def typed(kind: Type, value: str) -> object:
+        if kind in (Type.DATE, Type.KEY_DATE):
+            return date.fromisoformat(value)
+        if kind is Type.TIMESTAMP:
+            return datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
+        if kind is Type.BOOLEAN:
+            return {"true": True, "false": False}[value]
+        if kind in (Type.INTEGER, Type.YEAR, Type.KEY_YEAR):
+            return int(value)
+        if kind is Type.MONEY:
+            assert re.fullmatch(r"\d+\.\d\d", value)
+        return Decimal(value) if kind in (Type.MONEY, Type.RATIO) else value
+
+    for name in FEEDS:
+        for column in CONTRACTS[name].columns:
+            for value in {row[column.name] for batch in batches for row in batch[name]}:
+                if value == "":
+                    assert not column.required, f"{name}.{column.name} is empty"
+                    continue
+                found, check = typed(column.type, value), column.check
+                if isinstance(check, OneOf):
+                    assert value in check.values
+                elif isinstance(check, Matches):
+                    assert re.fullmatch(check.pattern.strip("^$"), value)
+                elif isinstance(check, Between):
+                    assert check.low is None or found >= check.low
+                    assert check.high is None or found <= check.high
+
+
+def test_manifest_tells_what_the_files_hold(folders):
+    for folder in folders:
+        said = manifest(folder)
+        assert said["batch_id"] == folder.name
+        assert said["as_of"] == f"{folder.name}T00:00:00Z"
+        assert said["files"].keys() == {p.name for p in folder.glob("*.csv")}
+        for name, entry in said["files"].items():
+            rows = read(folder)[name.removesuffix(".csv")]
+            assert entry["rows"] == len(rows) > 0
+            digest = xxhash.xxh3_128((folder / name).read_bytes()).hexdigest()
+            assert entry["xxh3_128"] == digest
+            assert entry["totals"].keys() == set(CONTRACTS[name.removesuffix(".csv")].money)
+            for column, amount in entry["totals"].items():
+                assert Decimal(amount) == total(rows, column)
+        first = folder.name == "2025-12-01"
+        for name in ("members.csv", "providers.csv"):
+            assert said["files"][name]["kind"] == ("snapshot" if first else "delta")
+
+
+def test_batches_can_be_read_by_the_pipeline(inbox, folders):
+    found = find_batches(inbox)
+    assert [b.batch_id for b in found] == [f.name for f in folders]
+
+
+def test_a_key_appears_once_a_batch(batches):
+    for batch in batches:
+        for name, rows in batch.items():
+            keys = Counter(tuple(r[k] for k in CONTRACTS[name].key) for r in rows)
+            assert max(keys.values(), default=1) == 1
+
+
+def test_facts_name_only_what_has_been_delivered(batches):
+    members, providers, plans = set(), set(), set()
+    spans = defaultdict(dict)
+    for batch in batches:
+        members |= {r["member_id"] for r in batch["members"]}
+        providers |= {r["provider_id"] for r in batch["providers"]}
+        plans |= {(r["plan_id"], r["effective_year"]) for r in batch["plans"]}
+        for row in batch["enrollments"]:
+            assert row["member_id"] in members
+            assert (row["plan_id"], row["start_date"][:4]) in plans
+            spans[row["member_id"], row["plan_id"]][row["enrollment_id"]] = row
+        for row in batch["claims"]:
+            assert row["provider_id"] in providers
+            assert (row["plan_id"], row["service_date"][:4]) in plans
+            service = date.fromisoformat(row["service_date"])
+            assert any(
+                date.fromisoformat(s["start_date"]) <= service <= last_covered_day(s)
+                for s in spans[row["member_id"], row["plan_id"]].values()
+            )
+
+
+def test_claims_lie_within_coverage_as_known_in_the_end(latest):
+    spans = defaultdict(list)
+    for row in latest["enrollments"].values():
+        spans[row["member_id"], row["plan_id"]].append(row)
+    for row in latest["claims"].values():
+        service = date.fromisoformat(row["service_date"])
+        assert any(
+            date.fromisoformat(s["start_date"]) <= service <= last_covered_day(s)
+            for s in spans[row["member_id"], row["plan_id"]]
+        )
+
+
+def test_money_of_claims(folders, batches):
+    for folder, batch in zip(folders, batches, strict=True):
+        for row in batch["claims"]:
+            billed, allowed, paid = (
+                Decimal(row[c]) for c in ("claim_amount", "allowed_amount", "paid_amount")
+            )
+            assert 0 <= paid <= allowed <= billed
+            assert billed > 0
+            assert (row["charges"], row["allowed"]) == (row["claim_amount"], row["allowed_amount"])
+            if row["status"] != "approved":
+                assert paid == 0
+                assert row["paid_date"] == ""
+            if row["status"] == "denied":
+                assert allowed == 0
+            for column in ("service_date", "discharge_date", "paid_date", "clean_claim_out"):
+                assert row[column] < folder.name
+
+
+def test_mix_of_statuses_and_kinds(batches):
+    claims = batches[0]["claims"]
+    share = {k: n / len(claims) for k, n in Counter(r["status"] for r in claims).items()}
+    assert share["approved"] == pytest.approx(0.90, abs=0.02)
+    assert share["denied"] == pytest.approx(0.07, abs=0.02)
+    assert share["pending"] == pytest.approx(0.03, abs=0.015)
+    for row in claims:
+        inpatient, pharmacy = (row["claim_type"] == k for k in ("Inpatient", "Pharmacy"))
+        assert bool(row["ms_drg"]) == bool(row["admit_date"]) == inpatient
+        assert bool(row["drug_name"]) == bool(row["channel"]) == pharmacy
+        if inpatient:
+            assert row["admit_date"] == row["service_date"] < row["discharge_date"]
+
+
+def test_spending_is_skewed(batches):
+    paid = Counter()
+    for row in batches[0]["claims"]:
+        paid[row["member_id"]] += Decimal(row["paid_amount"])
+    top = sum(amount for _, amount in paid.most_common(MEMBERS // 20))
+    assert 0.35 < top / sum(paid.values()) < 0.85
+
+
+def test_cost_sharing_variants_are_lawful(latest):
+    plans, members = latest["plans"], latest["members"]
+    upper = {"06": Decimal("1.5"), "05": Decimal("2.0"), "04": Decimal("2.5")}
+    lower = {"06": Decimal("1.0"), "05": Decimal("1.5"), "04": Decimal("2.0")}
+    seen = Counter()
+    for row in latest["enrollments"].values():
+        variant = row["csr_variant"]
+        seen[variant] += 1
+        metal = plans[row["plan_id"], row["start_date"][:4]]["metal_tier"]
+        income = Decimal(members[row["member_id"],]["fpl_ratio"])
+        if variant in upper:
+            assert metal == "Silver"
+            assert lower[variant] <= income <= upper[variant]
+        if metal == "Catastrophic":
+            assert variant == "01"
+            assert Decimal(row["aptc_amount"]) == 0
+            birth = date.fromisoformat(members[row["member_id"],]["dob"])
+            assert (date.fromisoformat(row["start_date"]) - birth).days < 30 * 365.25
+    assert all(seen[v] for v in ("01", "04", "05", "06"))
+
+
+def test_premium_and_credit_are_lawful(latest):
+    """Premium before credit is the plan's at 21 times the age curve (45 CFR 147.102)."""
+    with (REFERENCE / "age_curve_federal_default.csv").open() as file:
+        factor = {
+            r["age"].rstrip("+"): Decimal(r["factor"])
+            for r in csv.DictReader(file)
+            if r["from_year"] == "2018"
+        }
+    for row in latest["enrollments"].values():
+        credit = Decimal(row["aptc_amount"])
+        premium = Decimal(row["premium_paid"]) + credit
+        assert 0 <= credit < premium
+        birth = date.fromisoformat(latest["members"][row["member_id"],]["dob"])
+        start = date.fromisoformat(row["start_date"])
+        age = start.year - birth.year - ((start.month, start.day) < (birth.month, birth.day))
+        base = Decimal(latest["plans"][row["plan_id"], row["start_date"][:4]]["monthly_premium"])
+        assert abs(premium - base * factor[str(min(age, 64))]) <= Decimal("0.01")
+
+
+def test_coverage_spans(latest):
+    by_member = defaultdict(list)
+    for row in latest["enrollments"].values():
+        start, end = date.fromisoformat(row["start_date"]), last_covered_day(row)
+        assert start <= end
+        assert start.year == end.year
+        assert start.day == 1 or row["enrollment_reason"] == "birth_or_adoption"
+        by_member[row["member_id"]].append((start, end))
+    assert by_member.keys() == {r["member_id"] for r in latest["members"].values()}
+    for spans in by_member.values():
+        spans.sort()
+        assert all(a[1] < b[0] for a, b in pairwise(spans))
+
+
+def test_members_agree_with_themselves_and_their_plan(latest):
+    with (REFERENCE / "zip_county_fips_2017.csv").open() as file:
+        county = defaultdict(set)
+        for row in csv.DictReader(file):
+            county[row["ZIP"], row["STATE"]].add(row["COUNTYNAME"])
+    held = defaultdict(dict)
+    for row in latest["enrollments"].values():
+        held[row["member_id"]][row["start_date"][:4]] = row
+    for member in latest["members"].values():
+        assert any(c.startswith(member["city"]) for c in county[member["zip"], member["state"]])
+        assert member["region"].startswith(member["state"])
+        assert member["year"] == max(held[member["member_id"]])
+        span = held[member["member_id"]][member["year"]]
+        plan = latest["plans"][span["plan_id"], member["year"]]
+        assert member["hios_id"] == f"{span['plan_id']}-{span['csr_variant']}"
+        assert member["plan_metal"] == plan["metal_tier"]
+        assert span["plan_id"][5:7] == member["state"]
+        assert member["phone"][-8:-2] == "555-01"
+        assert member["email"].endswith(("@example.com", "@example.org"))
+
+
+def test_age_groups_are_those_of_the_first_day_of_the_plan_year(latest):
+    bands = ((17, "0-17"), (25, "18-25"), (34, "26-34"), (44, "35-44"), (54, "45-54"))
+    bands += ((64, "55-64"), (200, "65+"))
+    for member in latest["members"].values():
+        birth = date.fromisoformat(member["dob"])
+        age = max(int(member["year"]) - birth.year - ((birth.month, birth.day) > (1, 1)), 0)
+        assert member["age_group"] == next(label for top, label in bands if age <= top)
+
+
+def test_npis_have_their_check_digit_and_are_not_issued(latest):
+    numbers = [row["npi"] for row in latest["providers"].values()]
+    assert len(set(numbers)) == len(numbers)
+    for number in numbers:
+        assert len(number) == 10
+        assert number[0] == "2"
+        digits = [int(d) for d in "80840" + number]
+        doubled = [2 * d if n % 2 else d for n, d in enumerate(reversed(digits))]
+        assert sum(d // 10 + d % 10 for d in doubled) % 10 == 0
+
+
+def test_plans_are_the_published_ones(latest):
+    """A plan of a published year bears the published name, metal and amounts."""
+    with (REFERENCE / "plans_puf_2023_2025_common.csv").open(encoding="utf-8") as file:
+        published = {(r["plan_id"], r["effective_year"]): r for r in csv.DictReader(file)}
+    years = Counter(year for _, year in latest["plans"])
+    assert years.keys() == {"2024", "2025", "2026"}
+    assert all(200 <= n <= 400 for n in years.values())
+    for (plan, year), row in latest["plans"].items():
+        assert Decimal(row["deductible"]) <= Decimal(row["oop_max"])
+        if year == "2025":
+            real = published[plan, year]
+            assert row["name"] == real["name"]
+            assert row["metal_tier"] == real["metal_level"]
+            assert Decimal(row["oop_max"]) == Decimal(real["oop_max"])
+            share = Decimal(real["coinsurance_rate"].rstrip("%")) / 100
+            assert Decimal(row["coinsurance_rate"]) == share
+
+
+def test_increments_change_what_they_should(folders, batches):
+    drivers = [c.name for c in CONTRACTS["members"].columns if c.driver]
+    known = {r["member_id"]: r for r in batches[0]["members"]}
+    claims = {r["claim_id"]: r for r in batches[0]["claims"]}
+    offices = {r["provider_id"]: r for r in batches[0]["providers"]}
+    spans = {r["enrollment_id"]: r for r in batches[0]["enrollments"]}
+    seen, changed = Counter(), Counter()
+    for folder, batch in zip(folders[1:], batches[1:], strict=True):
+        for row in batch["members"]:
+            end = datetime.fromisoformat(f"{folder.name}T00:00:00+00:00")
+            since = datetime.fromisoformat(row["source_updated_at"].replace("Z", "+00:00"))
+            assert end - timedelta(days=1) <= since <= end
+            before = known.get(row["member_id"])
+            differing = [d for d in drivers if before and before[d] != row[d]]
+            changed.update(differing)
+            seen["new" if before is None else "changed" if differing else "noise"] += 1
+            known[row["member_id"]] = row
+        for row in batch["claims"]:
+            before = claims.get(row["claim_id"])
+            seen["new claim" if before is None else f"{before['status']} {row['status']}"] += 1
+            if before:
+                for column in ("member_id", "service_date", "claim_amount", "plan_id"):
+                    assert before[column] == row[column]
+            claims[row["claim_id"]] = row
+        for row in batch["providers"]:
+            seen["changed office" if row["provider_id"] in offices else "new office"] += 1
+            offices[row["provider_id"]] = row
+        for row in batch["enrollments"]:
+            before = spans.get(row["enrollment_id"])
+            if before:
+                assert before["end_date"] == "" != row["end_date"]
+                assert {**before, "end_date": ""} == {**row, "end_date": ""}
+                seen["ended"] += 1
+            spans[row["enrollment_id"]] = row
+    for event in ("new", "changed", "noise", "new claim", "changed office", "new office", "ended"):
+        assert seen[event], event
+    assert seen["pending approved"] > seen["pending denied"] > 0
+    transitions = {e for e in seen if e.split()[0] in ("pending", "approved", "denied")}
+    assert transitions == {"pending approved", "pending denied"}
+    for driver in ("zip", "fpl_ratio", "broker_name", "last_name", "clinical_segment", "year"):
+        assert changed[driver], driver
+    entered = {r["member_id"] for b in batches[1:] for r in b["members"]}
+    entered -= {r["member_id"] for r in batches[0]["members"]}
+    assert any(r["member_id"] in entered for b in batches for r in b["claims"])
+
+
+def test_plan_year_rolls_over_on_january_first(folders, batches):
+    january = next(b for f, b in zip(folders, batches, strict=True) if f.name == "2026-01-01")
+    renewals = [r for r in january["enrollments"] if r["enrollment_reason"] == "renewal"]
+    assert len(renewals) > MEMBERS // 3
+    rows = {r["member_id"]: r for r in january["members"]}
+    assert all(rows[r["member_id"]]["year"] == "2026" for r in renewals)
+
+
+def test_next_catalogue_is_published_when_open_enrollment_begins():
+    """45 CFR 155.410(e): open enrolment of a plan year begins on November 1 of the year before."""
+    span = Span(SEED, 50, 1, 2025)
+    published = {n: replay(span, n).published for n in (0, 1, 334, 335, 336)}
+    assert span.batch_day(335) == date(2026, 11, 1)
+    years = {n: list(of) for n, of in published.items()}
+    assert years == {0: [2025, 2026], 1: [], 334: [], 335: [2027], 336: []}
+
+
+def test_no_pending_claim_grows_old(folders, latest):
+    today = date.fromisoformat(folders[-1].name)
+    for row in latest["claims"].values():
+        if row["status"] == "pending":
+            assert (today - date.fromisoformat(row["service_date"])).days <= 112
+
+
+def test_an_increment_depends_on_the_marker_and_the_day_alone(inbox, tmp_path):
+    (tmp_path / ".synthetic.json").write_bytes((inbox / ".synthetic.json").read_bytes())
+    (tmp_path / "2026-01-08").mkdir()
+    folder = increment(tmp_path)
+    assert folder.name == "2026-01-09"
+    assert fingerprint(folder) == fingerprint(inbox / "2026-01-09")
+
+
+def test_gzip_holds_the_same_feeds(tmp_path):
+    plain = generate(tmp_path / "plain", members=30, years=1, seed=5)
+    packed = generate(tmp_path / "packed", members=30, years=1, seed=5, gzip=True)
+    for name in FEEDS:
+        path = packed / f"{name}.csv.gz"
+        assert content(path) == (plain / f"{name}.csv").read_bytes()
+        assert path.read_bytes()[4:8] == b"\0\0\0\0", "a time in the header"
+        said = manifest(packed)["files"][path.name]
+        assert said["xxh3_128"] == xxhash.xxh3_128(path.read_bytes()).hexdigest()
+        assert said["rows"] == len(rows_of(path))
+    assert increment(tmp_path / "packed").joinpath("claims.csv.gz").exists()
+
+
+def test_a_filled_inbox_is_refused(tmp_path):
+    generate(tmp_path, members=10, years=1, seed=1)
+    before = fingerprint(tmp_path)
+    with pytest.raises(UsageError, match="already holds") as refusal:
+        generate(tmp_path, members=10, years=1, seed=2)
+    assert "--increment" in refusal.value.hint
+    assert fingerprint(tmp_path) == before
+
+
+def test_an_inbox_of_someone_else_is_refused(tmp_path):
+    (tmp_path / "2025-01-01").mkdir()
+    assert not is_synthetic(tmp_path)
+    with pytest.raises(UsageError, match="not a synthetic one"):
+        increment(tmp_path)
+
+
+def test_a_real_batch_in_a_synthetic_inbox_is_refused(tmp_path):
+    generate(tmp_path, members=10, years=1, seed=1)
+    assert is_synthetic(tmp_path)
+    (tmp_path / "2026-01-01-resent").mkdir()
+    with pytest.raises(UsageError, match="not made by the generator"):
+        increment(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"members": 0}, {"years": 0}, {"seed": -1}, {"first_year": 1999}]
+)
+def test_arguments_out_of_range_are_refused(tmp_path, arguments):
+    with pytest.raises(UsageError, match="which the generator cannot do"):
+        generate(tmp_path / "inbox", **{"members": 10, "years": 1, "seed": 1, **arguments})
+    assert not (tmp_path / "inbox").exists()
+
+
+def test_a_failing_generator_leaves_no_batch(tmp_path, monkeypatch):
+    blocks = fact_rows.claim_blocks
+
+    def break_down(world):
+        yield next(blocks(world))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fact_rows, "claim_blocks", break_down)
+        with pytest.raises(KeyboardInterrupt):
+            generate(tmp_path, members=10, years=1, seed=1)
+    assert [p.name for p in tmp_path.iterdir()] == [".synthetic.json"]
+
+
+def test_a_killed_generator_leaves_no_batch(tmp_path):
+    """Killed for good (SIGKILL) while it writes claims; then run again."""
+    code = (
+        "import sys; from pathlib import Path; from etl.seed import generate; "
+        "generate(Path(sys.argv[1]), members=30_000, years=2, seed=1)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) as process:
+        claims = tmp_path / ".2025-12-01.partial" / "claims.csv"
+        while not claims.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    assert claims.exists()
+    assert find_batches(tmp_path) == []
+    folder = generate(tmp_path, members=10, years=1, seed=1)
+    assert [b.batch_id for b in find_batches(tmp_path)] == [folder.name]
+    assert not claims.parent.exists()
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    script = ROOT / "scripts" / "generate_seed_data.py"
+    return subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command(tmp_path):
+    inbox = str(tmp_path / "inbox")
+    arguments = ("--inbox", inbox, "--members", "20", "--years", "1", "--seed", "4")
+    first = command(*arguments)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.count("\n") == 1
+    assert "20 members" in first.stdout
+    assert fingerprint(tmp_path / "inbox" / "2025-12-01") == fingerprint(
+        generate(tmp_path / "same", members=20, years=1, seed=4)
+    )
+    again = command(*arguments)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "already holds" in again.stderr
+    assert "Traceback" not in again.stderr
+    assert "2025-12-02" in command("--inbox", inbox, "--increment").stdout
+
+
+def test_what_a_killed_generator_left_is_cleared(tmp_path):
+    partial = tmp_path / ".2025-12-01.partial"
+    partial.mkdir()
+    (partial / "claims.csv").write_text("half a li")
+    assert find_batches(tmp_path) == []
+    folder = generate(tmp_path, members=10, years=1, seed=1)
+    assert folder.name == "2025-12-01"
+    assert not partial.exists()
