@@ -15,10 +15,11 @@ import typer
 from etl import log, report
 from etl.config import Settings, settings
 from etl.db import server
-from etl.db.schema import migrate as migrate_schema
-from etl.errors import AcaError
+from etl.errors import AcaError, CheckFailedError
 from etl.pipeline import Pipeline, Summary, latest_runs
 from etl.seed import generate, increment, is_synthetic
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     help="The ACA warehouse: load batches from the inbox into PostgreSQL, stage to cubes.",
@@ -38,9 +39,13 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
     with Pipeline(url, chosen, report.Terminal(), command) as pipeline:
         try:
             work(pipeline)
-        finally:
-            if pipeline.summary.seconds:
-                report.show_summary(pipeline.summary)
+        except CheckFailedError:
+            report.show_summary(pipeline.summary)
+            raise
+        if pipeline.summary.seconds:
+            report.show_summary(pipeline.summary)
+        elif command != "migrate" and not pipeline.watcher.said:
+            pipeline.watcher.say("Nothing to do: no load is due for this.")
 
 
 def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
@@ -152,7 +157,7 @@ def status() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the schema to the newest migration."""
-    migrate_schema(server.ensure_running(settings()))
+    run_pipeline("migrate", lambda pipeline: pipeline.summary)
     typer.echo("The schema is at the newest migration.")
 
 
@@ -189,9 +194,12 @@ def guarded(call: Callable[[], Any]) -> int:
     except AcaError as error:
         report.show_error(error)
         return _code(error, error.exit_code)
-    except KeyboardInterrupt as error:
-        report.show_error(AcaError("Interrupted; the stage in hand was rolled back.", "Run again."))
-        return _code(error, 130)
+    except (KeyboardInterrupt, SystemExit) as error:
+        code = error.code if isinstance(error, SystemExit) else INTERRUPTED
+        if code == INTERRUPTED:
+            message = "Interrupted; the stage in hand was rolled back."
+            report.show_error(AcaError(message, "Run again: it goes on from the last stage."))
+        return code if isinstance(code, int) else 0
     except Exception as error:
         # The text of a driver's error can hold values of rows, so only its kind is shown.
         place = traceback.extract_tb(error.__traceback__)[-1]

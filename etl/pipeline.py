@@ -175,18 +175,23 @@ class Pipeline:
         self.run_cubes(NEXT)
         self.run_checks(NEXT)
         self._wait_for_older_readers()
-        with self._stage("swap", "swap", None, LIVE):
-            rebuild.swap(self.work)
-            run(self.work, "ledger/ledger.go_live", {"rebuilt": self.rebuilt})
+        self._swap()
         self._drop_retired()
         return self.summary
 
     def incremental(self) -> Summary:
         """Finish what was begun and load every batch that is not loaded yet."""
-        self.run_stages(STAGES)
-        if self.summary.batches or scalar(self.ledger, "ledger/ledger.cubes_are_due"):
+        refused: BatchError | None = None
+        try:
+            self.run_stages(STAGES)
+        except BatchError as error:
+            refused = error
+        # Also when a later batch was refused: what did come must show in the cubes.
+        if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
             self.run_cubes(LIVE)
             self.run_checks(LIVE)
+        if refused is not None:
+            raise refused
         return self.summary
 
     def run_stages(self, wanted: tuple[str, ...]) -> Summary:
@@ -207,7 +212,9 @@ class Pipeline:
 
     def run_cubes(self, schemas: Schemas = LIVE) -> Summary:
         """Make the cubes or bring them up to date."""
-        with self._stage("cubes", "cubes", None, schemas, total=len(CUBES)) as counts:
+        # A rebuild's cubes say nothing of how fresh the live ones are.
+        name = "cubes" if schemas == LIVE else "rebuilt_cubes"
+        with self._stage(name, "cubes", None, schemas, total=len(CUBES)) as counts:
             for cube in CUBES.values():
                 counts[cube.name] = cubes.run_cube(self.work, cube, schemas.cubes).get("rows", 0)
                 self.watcher.advance(1)
@@ -217,12 +224,18 @@ class Pipeline:
         """Run every check; ``CheckFailedError`` if a critical one fails."""
         statuses = ("running", "rebuilt") if schemas == NEXT else ("running", "loaded")
         started = time.monotonic()
-        self.watcher.begin("checks", "checks")
+        begun = {"load_id": None, "stage": "checks"}
+        stage_run_id = scalar(self.ledger, "ledger/ledger.begin_stage", begun)
+        self.watcher.begin("checks", "checks", len(checks.all_checks()))
         try:
-            report = checks.run_checks(self.ledger, self.url, schemas, statuses)
+            report = checks.run_checks(
+                self.ledger, self.url, schemas, statuses, lambda _: self.watcher.advance(1)
+            )
         finally:
             self.watcher.end()
+        counts = {"checks": report.checks, "failed": report.failed}
         set_session_path(self.ledger)
+        self._end_stage(self.ledger, stage_run_id, "done", counts, None)
         self.summary.seconds["checks"] = time.monotonic() - started
         self.summary.checks = report
         self.log.info(
@@ -458,6 +471,29 @@ class Pipeline:
                 said = True
             time.sleep(0.1)
 
+    def _swap(self) -> None:
+        """Put the rebuild live; where an analyst's view is in use, wait a little and try again.
+
+        Only re-pointing such a view takes a lock that a reader could meet, so it is asked for
+        with little patience and many times.
+        """
+        deadline = time.monotonic() + READER_PATIENCE
+        while True:
+            try:
+                with self._stage("swap", "swap", None, LIVE):
+                    run(self.work, "rebuild/swap.lock_patience", {"patience": "100ms"})
+                    rebuild.swap(self.work)
+                    run(self.work, "ledger/ledger.go_live", {"rebuilt": self.rebuilt})
+                return
+            except psycopg.errors.LockNotAvailable:
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        "The rebuild could not go live: a view on the warehouse is in use.",
+                        "End the transaction that reads it (pg_stat_activity) and run again; "
+                        "readers keep what they had.",
+                    ) from None
+                time.sleep(1)
+
     def _drop_retired(self) -> None:
         blocked = rebuild.blockers(self.ledger)
         if blocked:
@@ -468,10 +504,10 @@ class Pipeline:
             return
         try:
             with self.ledger.transaction():
-                run(self.ledger, "rebuild/swap.lock_patience")
+                run(self.ledger, "rebuild/swap.lock_patience", {"patience": "5s"})
                 rebuild.drop(self.ledger, rebuild.RETIRED)
         except psycopg.errors.LockNotAvailable:
-            # A long query still reads the old tables; the next run clears them away.
+            # A long query still reads the old tables; the next full load clears them away.
             self.log.info("retired_kept")
 
 

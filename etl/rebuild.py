@@ -87,12 +87,13 @@ def swap(connection: psycopg.Connection[Any]) -> None:
         for kind in ("schema", "table"):
             for (grant,) in run(connection, f"rebuild/swap.copy_{kind}_grants", names).fetchall():
                 connection.execute(grant)
-    for schema, view, definition in views:
+    for schema, view, definition, options in views:
         run(
             connection,
             "rebuild/swap.replace_view",
             view=sql.Identifier(schema, view),
             definition=sql.SQL(definition.rstrip().removesuffix(";")),
+            options=sql.SQL(f"with ({options})" if options else ""),
         )
 
 

@@ -31,6 +31,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
+        self.said = 0
         self._progress: Progress | None = None
         self._task = None
 
@@ -63,6 +64,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Something that a person should read."""
+        self.said += 1
         self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 

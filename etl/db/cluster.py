@@ -62,7 +62,8 @@ def password_of(home: Home) -> str:
 def create(home: Home, password: str) -> None:
     """Make the database in a folder of its own and move it into place when it is whole."""
     for leftover in home.base.glob("new-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        _end(_makers(leftover))
+        shutil.rmtree(leftover)
     new = Path(tempfile.mkdtemp(prefix="new-", dir=home.base))
     try:
         if home.owner:
@@ -121,7 +122,7 @@ def connect(home: Home, password: str) -> psycopg.Connection[Any]:
                 url = url_of(password, port, "postgres")
                 return psycopg.connect(url, autocommit=True, connect_timeout=10)
             except psycopg.OperationalError as error:
-                reason = str(error).strip().splitlines()[-1]
+                reason = reason_of(error)
                 if not any(word in reason for word in _NOT_YET):
                     break
         time.sleep(0.1)
@@ -227,7 +228,7 @@ def postmaster(home: Home) -> psutil.Process | None:
 def _is_ours(home: Home, process: psutil.Process) -> bool:
     """Whether a process is part of this server; every one of them works in its data folder."""
     try:
-        if process.status() == psutil.STATUS_ZOMBIE or not process.name().startswith("postgres"):
+        if not _lives(process) or not process.name().startswith("postgres"):
             return False
         try:
             return Path(process.cwd()) == home.cluster.resolve()
@@ -251,14 +252,34 @@ def running_port(home: Home) -> int | None:
 
 def _clear_leftovers(home: Home) -> None:
     """Clear away what a killed server leaves: processes that outlive it, and its pid file."""
-    orphans = [process for process in psutil.process_iter() if _is_ours(home, process)]
+    _end([process for process in psutil.process_iter() if _is_ours(home, process)])
+    (home.cluster / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _makers(folder: Path) -> list[psutil.Process]:
+    """The initdb that still fills ``folder`` after whoever started it was killed, if any."""
+    makers = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.name() == "initdb" and str(folder) in " ".join(process.cmdline()):
+                makers += [process, *process.children(recursive=True)]
+    return makers
+
+
+def _end(processes: list[psutil.Process]) -> None:
     for stop_signal in (signal.SIGQUIT, signal.SIGKILL):
-        for process in orphans:
+        for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(stop_signal)
-        if _wait_until(lambda: not any(_is_ours(home, process) for process in orphans), 5):
+        if _wait_until(lambda: not any(map(_lives, processes)), 5):
             break
-    (home.cluster / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _wait_until(done: Callable[[], bool], seconds: float) -> bool:
@@ -268,6 +289,11 @@ def _wait_until(done: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def reason_of(error: psycopg.Error) -> str:
+    """What libpq says in its first line; the others are guesses at why."""
+    return str(error).strip().partition("\n")[0].rpartition("failed: ")[2]
 
 
 def disk_full(path: Path) -> ServerError:

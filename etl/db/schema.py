@@ -9,6 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
 
@@ -35,7 +36,13 @@ def alembic_config(url: str) -> Config:
 
 def migrate(url: str) -> None:
     """Bring the schema to the newest migration."""
-    command.upgrade(alembic_config(url), "head")
+    try:
+        command.upgrade(alembic_config(url), "head")
+    except CommandError as error:
+        raise SchemaError(
+            f"The database cannot be brought to the newest migration: {error}.",
+            "The database may have been migrated by newer code: use that code.",
+        ) from error
 
 
 def require_current(connection: psycopg.Connection[Any], url: str) -> None:

@@ -120,7 +120,7 @@ def _inspect_given(url: str) -> tuple[int, str, int]:
             size = connection.execute("select pg_database_size(current_database())").fetchone()
             port = connection.info.port
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = cluster.reason_of(error)
         if password := parts.get("password"):
             reason = reason.replace(password, "***")
         raise ServerError(
@@ -179,7 +179,7 @@ def _plain_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = cluster.reason_of(error)
         raise ServerError(f"The embedded server refuses its work: {reason}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

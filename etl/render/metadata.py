@@ -135,6 +135,8 @@ def _staging(metadata: MetaData, schema: str, source: contract.Source) -> None:
         schema=schema,
         comment=f"{source.description} One row a line of {source.file_name}, typed.",
     )
+    # Rows of a load lie together: a few pages of index find them among all that was staged.
+    Index(None, table.c.load_id, postgresql_using="brin")
     if any(dimension.source is source for dimension in DIMENSIONS.values()):
         # A late change is spliced into its key's history, for which all rows of the key are
         # looked up. Facts need no such index: only their latest state counts.
@@ -154,7 +156,7 @@ def _lineage() -> list[Column]:
             "load_id",
             BigInteger,
             nullable=False,
-            comment="The load that made or last changed the row; 0 for rows no feed brought.",
+            comment="The load that made or last changed the version; 0 for rows no feed brought.",
         ),
         Column(
             "created_at",
@@ -386,7 +388,12 @@ def _ledger(metadata: MetaData) -> None:
         "load",
         metadata,
         Column("load_id", BigInteger, Identity(always=True), comment="The load."),
-        Column("batch_id", Text, nullable=False, comment="Folder name of the batch."),
+        Column(
+            "batch_id",
+            Text,
+            nullable=False,
+            comment="The manifest's batch_id, else the folder's name.",
+        ),
         Column(
             "as_of", INSTANT, nullable=False, comment="When the batch's facts became true, UTC."
         ),
@@ -428,8 +435,8 @@ def _ledger(metadata: MetaData) -> None:
             JSONB,
             nullable=False,
             server_default=text("'{}'"),
-            comment="Control totals by money column: loaded, duplicate, and expected by the "
-            "sender where its manifest says; US dollars.",
+            comment="Control totals by money column, US dollars: in_file, loaded (without "
+            "repeated rows), and expected where the manifest says.",
         ),
         Column(
             "latest_effective_ts",
@@ -452,7 +459,12 @@ def _ledger(metadata: MetaData) -> None:
         metadata,
         Column("stage_run_id", BigInteger, Identity(always=True)),
         Column("load_id", BigInteger, ForeignKey("ledger.load.load_id")),
-        Column("stage", Text, nullable=False, comment="stage, dims, facts, cubes, checks, swap."),
+        Column(
+            "stage",
+            Text,
+            nullable=False,
+            comment="stage, dims, facts, cubes, checks, swap; rebuilt_cubes in a full load.",
+        ),
         Column("status", Text, nullable=False, comment="running, done or failed."),
         Column("started_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
         Column("finished_at", INSTANT),

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from etl.db.connection import set_search_path
+from etl.db.copy import copy_out
 from etl.db.statements import run, scalar, statement
 from etl.render import hashing
 from etl.render.expectations import CRITICAL, Check, suites
@@ -113,7 +114,7 @@ def run_sql_checks(
             yield from _run_sql(connection, entry, loads)
         for dimension in DIMENSIONS.values():
             check, copy = hash_check(dimension)
-            with connection.cursor().copy(copy) as rows:
+            with copy_out(connection, copy) as rows:
                 yield check, _compare_hashes(rows)
 
 

@@ -21,6 +21,7 @@ import psycopg
 from psycopg import sql
 
 from etl.contract import Source
+from etl.db.copy import copy_out
 from etl.db.statements import assign, differ, equal, names, run, statement
 from etl.render import hashing
 from etl.warehouse import DIMENSIONS, FACTS, Dimension
@@ -203,13 +204,14 @@ class _Helper:
         """Hash the drivers that a statement streams out, into ``version_hash``."""
         self.run("create_hashes")
         with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
-            with self.connection.cursor().copy(
-                statement(f"dims/scd2.{source}", **self.parts)
-            ) as rows:
+            drivers = statement(f"dims/scd2.{source}", **self.parts)
+            with copy_out(self.connection, drivers) as rows:
                 for piece in hashing.hash_stream(rows):
                     spool.write(piece)
             spool.seek(0)
-            with self.connection.cursor().copy(statement("dims/scd2.copy_hashes")) as copy:
+            with self.connection.cursor().copy(
+                statement("copy.into", table=sql.Identifier("version_hash"))
+            ) as copy:
                 while block := spool.read(1 << 20):
                     copy.write(block)
 

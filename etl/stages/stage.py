@@ -85,14 +85,29 @@ def run_file(
     ``Staged`` so far as ``.staged`` for the record, and the caller rolls back.
     """
     staged = Staged(file, checksum)
+    try:
+        _run_file(connection, load_id, batch, staged, reject_share, on_bytes)
+    except BatchError as error:
+        staged.status = "refused"
+        error.staged = staged
+        raise
+    return staged
+
+
+def _run_file(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    batch: Batch,
+    staged: Staged,
+    reject_share: float,
+    on_bytes: Callable[[int], None],
+) -> None:
+    file, checksum = staged.file, staged.checksum
     if file.expected.checksum and file.expected.checksum != checksum:
-        raise _refused(
-            staged,
-            BatchError(
-                f"{file.path.name} of batch {batch.batch_id} is not the file that its manifest "
-                "describes: the checksum differs.",
-                "Ask the sender for the file or the manifest again; nothing was loaded.",
-            ),
+        raise BatchError(
+            f"{file.path.name} of batch {batch.batch_id} is not the file that its manifest "
+            "describes: the checksum differs.",
+            "Ask the sender for the file or the manifest again; nothing was loaded.",
         )
     header, stream_records = records.header_and_records(_counted(file, on_bytes))
     columns, extra = _match_header(batch, file, header)
@@ -113,15 +128,19 @@ def run_file(
     _check_threshold(batch, staged, reject_share)
     _check_expected(batch, staged)
     if not file.unchanged():
-        raise _refused(
-            staged,
-            BatchError(
-                f"{file.path.name} of batch {batch.batch_id} changed while it was being read.",
-                "Let the sender finish writing, then run again; nothing was loaded.",
-            ),
+        raise BatchError(
+            f"{file.path.name} of batch {batch.batch_id} changed while it was being read.",
+            "Let the sender finish writing, then run again; nothing was loaded.",
         )
-    run(connection, "stage/stage.analyze", table=sql.Identifier(source.table))
-    return staged
+    looked_up = ["load_id", *source.key, *filter(None, [source.effective])]
+    run(
+        connection,
+        "stage/stage.analyze",
+        table=sql.Identifier(source.table),
+        columns=names(looked_up),
+    )
+    index = sql.Literal(f"{source.table}_load_id_idx")
+    run(connection, "stage/stage.summarize", index=index)
 
 
 def record_rejects(connection: psycopg.Connection[Any], load_id: int, staged: Staged) -> None:
@@ -168,12 +187,6 @@ def _counted(file: FeedFile, on_bytes: Callable[[int], None]) -> Iterator[bytes]
     for block in file.blocks():
         on_bytes(len(block))
         yield block
-
-
-def _refused(staged: Staged, error: BatchError) -> BatchError:
-    staged.status = "refused"
-    error.staged = staged
-    return error
 
 
 def _match_header(batch: Batch, file: FeedFile, header: list[str]) -> tuple[list[str], list[str]]:
@@ -348,15 +361,12 @@ def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
     reasons = Counter(
         r.reason + (f" in {r.column}" if r.column else "") for r in staged.rejected
     ).most_common(3)
-    raise _refused(
-        staged,
-        RejectThresholdError(
-            f"{staged.file.path.name} of batch {batch.batch_id} was refused: {bad:,} of "
-            f"{staged.read:,} rows are bad ({bad / staged.read:.1%}, limit {reject_share:.1%}); "
-            + "; ".join(f"{n:,} x {reason}" for reason, n in reasons)
-            + ".",
-            "See quality.rejected_row for the lines. Mend the file, or raise REJECT_SHARE.",
-        ),
+    raise RejectThresholdError(
+        f"{staged.file.path.name} of batch {batch.batch_id} was refused: {bad:,} of "
+        f"{staged.read:,} rows are bad ({bad / staged.read:.1%}, limit {reject_share:.1%}); "
+        + "; ".join(f"{n:,} x {reason}" for reason, n in reasons)
+        + ".",
+        "See quality.rejected_row for the lines. Mend the file, or raise REJECT_SHARE.",
     )
 
 
@@ -365,11 +375,8 @@ def _check_expected(batch: Batch, staged: Staged) -> None:
     where = f"{staged.file.path.name} of batch {batch.batch_id}"
     hint = "Ask the sender for the file or the manifest again; nothing was loaded."
     if said.rows is not None and said.rows != staged.read:
-        raise _refused(
-            staged,
-            BatchError(
-                f"{where} holds {staged.read:,} rows where its manifest says {said.rows:,}.", hint
-            ),
+        raise BatchError(
+            f"{where} holds {staged.read:,} rows where its manifest says {said.rows:,}.", hint
         )
     # Amounts on rows that were set aside cannot be summed, so totals compare only without them.
     if said.totals and any(r.reason != DUPLICATE for r in staged.rejected):
@@ -377,14 +384,13 @@ def _check_expected(batch: Batch, staged: Staged) -> None:
         return
     for column, amount in said.totals.items():
         found = staged.totals.get(column)
-        if found is not None and Decimal(found["in_file"]) != amount:
-            raise _refused(
-                staged,
-                BatchError(
-                    f"{where}: {column} adds up to {found['in_file']} where its manifest says "
-                    f"{amount}.",
-                    hint,
-                ),
+        if found is None:
+            staged.notes.append("the manifest totals a column that is no amount: " + _shown(column))
+        elif Decimal(found["in_file"]) != amount:
+            raise BatchError(
+                f"{where}: {column} adds up to {found['in_file']} where its manifest says "
+                f"{amount}.",
+                hint,
             )
 
 

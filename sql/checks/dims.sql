@@ -88,10 +88,8 @@ cross join lateral (
 -- name: hashes
 -- The stored hash of each version beside the change drivers that it was made of.
 -- One row a version hashed by the present definition.
-copy (
-    select
-        d.attr_hash,
-        {drivers}
-    from {dim} as d
-    where d.hash_version = {hash_version}
-) to stdout (format binary);
+select
+    d.attr_hash,
+    {drivers}
+from {dim} as d
+where d.hash_version = {hash_version};

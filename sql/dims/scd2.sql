@@ -66,8 +66,7 @@ having count(*) > 1
 union
 select {keys_of_arrival}
 from arrival
-inner join {dim} as d on {key_d_arrival}
-where arrival.class = 'new'
+where arrival.class = 'new' and exists (select d.{sk} from {dim} as d where {key_d_arrival})
 union
 select {keys_of_dim}
 from {dim} as d
@@ -107,13 +106,11 @@ where class in ('new', 'inferred', 'changed');
 
 -- name: fresh_hash_input
 -- The change drivers of the versions to make, for hashing. One row a version.
-copy (
-    select
-        f.position,
-        {typed_drivers}
-    from fresh as f
-    inner join {staging} as s on f.source_line = s.source_line and s.load_id = {load_id}
-) to stdout (format binary);
+select
+    f.position,
+    {typed_drivers}
+from fresh as f
+inner join {staging} as s on f.source_line = s.source_line and s.load_id = {load_id};
 
 -- name: create_hashes
 -- Where Python puts the hashes it made. One row a version.
@@ -121,10 +118,6 @@ create temporary table version_hash (
     position bigint not null,
     attr_hash uuid not null
 ) on commit drop;
-
--- name: copy_hashes
--- Take the hashes in. One row a version.
-copy version_hash from stdin (format binary);
 
 -- name: drop_hashes
 -- Make room for the hashes of the next statement.
@@ -440,12 +433,10 @@ where not e.is_gone;
 
 -- name: replayed_hash_input
 -- The change drivers of the replayed versions, for hashing. One row a version.
-copy (
-    select
-        v.position,
-        {drivers}
-    from replayed as v
-) to stdout (format binary);
+select
+    v.position,
+    {drivers}
+from replayed as v;
 
 -- name: drop_unfounded
 -- Versions that the replayed history no longer has. One row a version.

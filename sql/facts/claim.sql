@@ -1,6 +1,6 @@
 -- name: has_rows
 -- Whether any claim was loaded before. One row.
-select exists (select 1 from fact_claim);
+select exists(select 1 from fact_claim);
 
 -- name: find_known
 -- The load's claims that the fact already holds. One row a claim.

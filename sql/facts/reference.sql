@@ -1,7 +1,7 @@
 -- name: join_in_force
 -- The version of a dimension in force on the fact's own date (at its first instant, UTC); where
 -- the key was gone on that date, the last version before it. At most one row a fact.
-left join {dim} as {in_force}
+left join {dim} as {in_force}  -- noqa: PRS, part of a from clause
     on {same_key} and {in_force}.validity_start_ts <= {date} and {date} < {in_force}.validity_end_ts
 left join lateral (
     select before.{sk}

@@ -173,14 +173,20 @@ where (status = 'rebuilt' and is_rebuild)
 
 -- name: ever_loaded
 -- Whether the live warehouse holds any batch. One row.
-select exists (select 1 from load where status = 'loaded');
+select exists(select 1 from load where status = 'loaded');
 
 -- name: cubes_are_due
--- Whether a load came since the cubes were last refreshed. One row.
-select coalesce(
-    (select max(finished_at) from stage_run where stage = 'facts' and status = 'done')
-    > (select max(started_at) from stage_run where stage = 'cubes' and status = 'done'),
-    true
+-- Whether a load came since the live cubes were last made or refreshed. One row.
+select exists(
+    select 1
+    from stage_run as r
+    inner join load as l on r.load_id = l.load_id
+    where r.stage = 'facts' and r.status = 'done' and l.status = 'loaded' and not l.is_rebuild
+        and r.finished_at > coalesce((
+            select max(c.started_at)
+            from stage_run as c
+            where c.stage in ('cubes', 'swap') and c.status = 'done'
+        ), '-infinity')
 );
 
 -- name: latest_runs

@@ -11,79 +11,145 @@ select to_regnamespace(%(schema)s) is not null;
 alter schema {schema} rename to {new_name};
 
 -- name: dependent_views
--- Views outside the build that read from it, nearest first, with their definitions as they read
--- before the swap. One row a view.
-with recursive reads as (
-    select distinct
-        v.oid,
-        1 as depth
-    from pg_class as v
-    inner join pg_rewrite as w on v.oid = w.ev_class
-    inner join pg_depend as d on w.oid = d.objid and d.classid = 'pg_rewrite'::regclass
-    inner join pg_class as t on d.refobjid = t.oid and d.refclassid = 'pg_class'::regclass
-    inner join pg_namespace as n on t.relnamespace = n.oid
-    where n.nspname = any(%(schemas)s) and v.relkind = 'v'
-        and v.relnamespace <> all(
-            array(select s.oid from pg_namespace as s where s.nspname = any(%(schemas)s))
-        )
-)
-
-select
+-- Views outside the build that read from it, with their definitions as they read before the swap
+-- and their options. One row a view.
+select distinct
     n.nspname as schema_name,
-    c.relname as view_name,
-    pg_get_viewdef(c.oid) as definition
-from reads as r
-inner join pg_class as c on r.oid = c.oid
-inner join pg_namespace as n on c.relnamespace = n.oid
-order by n.nspname, c.relname;
+    v.relname as view_name,
+    pg_get_viewdef(v.oid) as definition,
+    coalesce(array_to_string(v.reloptions, ', '), '') as options
+from pg_class as v
+inner join pg_namespace as n on v.relnamespace = n.oid
+inner join pg_rewrite as w on v.oid = w.ev_class
+inner join pg_depend as d on w.oid = d.objid and d.classid = 'pg_rewrite'::regclass
+inner join pg_class as t on d.refobjid = t.oid and d.refclassid = 'pg_class'::regclass
+inner join pg_namespace as m on t.relnamespace = m.oid
+where m.nspname = any(%(schemas)s) and v.relkind = 'v' and n.nspname <> all(%(schemas)s)
+order by schema_name, view_name;
 
 -- name: replace_view
 -- Let a view read from the build that is live now; its grants and its own readers stay.
-create or replace view {view} as {definition};
+create or replace view {view} {options} as {definition};
 
 -- name: blockers
--- What still reads from a retired build: it is kept until that is gone. One row an object.
-select distinct c.oid::regclass::text as object
-from pg_class as c
-inner join pg_rewrite as w on c.oid = w.ev_class
-inner join pg_depend as d on w.oid = d.objid and d.classid = 'pg_rewrite'::regclass
-inner join pg_class as t on d.refobjid = t.oid and d.refclassid = 'pg_class'::regclass
-inner join pg_namespace as n on t.relnamespace = n.oid
-inner join pg_namespace as m on c.relnamespace = m.oid
-where n.nspname = any(%(schemas)s) and m.nspname <> all(%(schemas)s);
+-- What outside a retired build still depends on it: the build is kept until that is gone.
+-- One row an object.
+with parts as (
+    select
+        'pg_class'::regclass as class_id,
+        oid,
+        relnamespace as namespace_id
+    from pg_class
+    union all
+    select
+        'pg_type'::regclass,
+        oid,
+        typnamespace
+    from pg_type
+    union all
+    select
+        'pg_proc'::regclass,
+        oid,
+        pronamespace
+    from pg_proc
+    union all
+    select
+        'pg_constraint'::regclass,
+        oid,
+        connamespace
+    from pg_constraint
+    union all
+    select
+        'pg_rewrite'::regclass,
+        w.oid,
+        c.relnamespace
+    from pg_rewrite as w
+    inner join pg_class as c on w.ev_class = c.oid
+    union all
+    select
+        'pg_trigger'::regclass,
+        t.oid,
+        c.relnamespace
+    from pg_trigger as t
+    inner join pg_class as c on t.tgrelid = c.oid
+    union all
+    select
+        'pg_attrdef'::regclass,
+        a.oid,
+        c.relnamespace
+    from pg_attrdef as a
+    inner join pg_class as c on a.adrelid = c.oid
+    union all
+    select
+        'pg_policy'::regclass,
+        p.oid,
+        c.relnamespace
+    from pg_policy as p
+    inner join pg_class as c on p.polrelid = c.oid
+)
+
+select distinct pg_describe_object(d.classid, d.objid, 0) as object
+from pg_depend as d
+inner join parts as needed on d.refclassid = needed.class_id and d.refobjid = needed.oid
+inner join parts as needing on d.classid = needing.class_id and d.objid = needing.oid
+inner join pg_namespace as n on needed.namespace_id = n.oid
+inner join pg_namespace as m on needing.namespace_id = m.oid
+where n.nspname = any(%(schemas)s) and m.nspname <> all(%(schemas)s)
+    and m.nspname !~ '^pg_' and d.deptype in ('n', 'a')
+order by object;
 
 -- name: copy_schema_grants
 -- Statements that give the new schema the grants of the old one. One row a grant.
 select format(
-    'grant %%s on schema %%I to %%s',
+    'grant %%s on schema %%I to %%s%%s',
     a.privilege_type,
     %(to_schema)s::text,
-    case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
+    case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
+    case when a.is_grantable then ' with grant option' else '' end
 ) as statement
 from pg_namespace as n
 cross join lateral aclexplode(n.nspacl) as a
 where n.nspname = %(from_schema)s and a.grantee <> n.nspowner;
 
 -- name: copy_table_grants
--- Statements that give the new tables and views the grants of the old ones. One row a grant.
+-- Statements that give the new tables, views and columns the grants of the old ones.
+-- One row a grant.
+with grants as (
+    select
+        c.oid,
+        null::name as column_name,
+        a.*
+    from pg_class as c
+    cross join lateral aclexplode(c.relacl) as a
+    union all
+    select
+        t.attrelid,
+        t.attname,
+        a.*
+    from pg_attribute as t
+    cross join lateral aclexplode(t.attacl) as a
+)
+
 select format(
-    'grant %%s on %%I.%%I to %%s',
-    a.privilege_type,
+    'grant %%s%%s on %%I.%%I to %%s%%s',
+    g.privilege_type,
+    ' (' || quote_ident(g.column_name) || ')',
     %(to_schema)s::text,
     c.relname,
-    case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
+    case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end,
+    case when g.is_grantable then ' with grant option' else '' end
 ) as statement
-from pg_class as c
+from grants as g
+inner join pg_class as c on g.oid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
 inner join pg_namespace as m on m.nspname = %(to_schema)s
 inner join pg_class as t on m.oid = t.relnamespace and c.relname = t.relname
-cross join lateral aclexplode(c.relacl) as a
 where n.nspname = %(from_schema)s and c.relkind in ('r', 'p', 'm', 'v')
-    and a.grantee <> c.relowner;
+    and g.grantee <> c.relowner;
 
 -- name: lock_patience
--- How long to wait for the last readers of a retired build. One row.
-select set_config('lock_timeout', '5s', true);
+-- How long to wait for a lock in this transaction. One row.
+select set_config('lock_timeout', %(patience)s, true);
 
 -- name: boundary
 -- A transaction id that every snapshot taken from now on is later than. One row.

@@ -45,13 +45,14 @@ with repeated as (
 ranked as (
     select
         t.source_line,
-        row({row_columns}) as content,
-        last_value(row({row_columns})) over whole as last_content,
-        last_value(t.source_line) over whole as last_line
+        row({row_columns}) as whole_row,
+        last_value(row({row_columns})) over repeats as last_whole_row,
+        last_value(t.source_line) over repeats as last_line
     from {table} as t
-    inner join repeated as r on {same_key} and {effective_of_row} is not distinct from r.effective_ts
+    inner join repeated as r
+        on {same_key} and {effective_of_row} is not distinct from r.effective_ts
     where t.load_id = %(load_id)s
-    window whole as (
+    window repeats as (
         partition by {row_key}, {effective_of_row}
         order by t.source_line
         rows between unbounded preceding and unbounded following
@@ -61,7 +62,7 @@ ranked as (
 losers as (
     select
         source_line,
-        content is not distinct from last_content as is_equal
+        (whole_row is distinct from last_whole_row) = false as is_equal
     from ranked
     where source_line <> last_line
 )
@@ -75,7 +76,7 @@ returning losers.source_line, losers.is_equal;
 -- What was staged of a file: rows, sums of its money columns, latest effective time. One row.
 select
     count(*) as rows_staged,
-    {totals} as totals,
+    {totals} as sums,
     max({effective}) as latest_effective_ts
 from {table}
 where load_id = %(load_id)s;
@@ -86,5 +87,9 @@ insert into rejected_row (load_id, feed, file, line, column_name, reason, raw_li
 values (%(load_id)s, %(feed)s, %(file)s, %(line)s, %(column_name)s, %(reason)s, %(raw_line)s);
 
 -- name: analyze
--- Refresh the planner's statistics of a staging table after a load.
-analyze {table};
+-- Refresh the planner's statistics of the columns by which staged rows are looked up.
+analyze {table} ({columns});
+
+-- name: summarize
+-- Let the index on load_id know of the rows that came. One row.
+select brin_summarize_new_values({index}::regclass);

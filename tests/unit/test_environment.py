@@ -90,7 +90,7 @@ def test_changed_dependency_makes_lock_stale(old: str, new: str) -> None:
 
 def test_lock_names_no_address_and_hashes_everything() -> None:
     lock = read("requirements.lock")
-    assert not re.search(r"://|--index|--find-links|^-|file:|/home|/root", lock, re.MULTILINE)
+    assert not re.search(r"://|--index|--find-links|^-|file:|\s/\w", lock, re.MULTILINE)
     for block in re.split(r"\n(?=[a-z0-9])", lock_body()):
         assert "--hash=sha256:" in block, block.split("\\")[0]
 
