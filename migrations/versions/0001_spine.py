@@ -158,7 +158,12 @@ def upgrade() -> None:
             nullable=False,
             comment="The load.",
         ),
-        sa.Column("batch_id", sa.Text(), nullable=False, comment="Folder name of the batch."),
+        sa.Column(
+            "batch_id",
+            sa.Text(),
+            nullable=False,
+            comment="The manifest's batch_id, else the folder's name.",
+        ),
         sa.Column(
             "as_of",
             postgresql.TIMESTAMP(timezone=True),
@@ -464,6 +469,14 @@ def upgrade() -> None:
         schema="staging",
         comment="Medical and pharmacy claims, one row a claim and state. One row a line of claims.csv, typed.",
     )
+    op.create_index(
+        op.f("claims_raw_load_id_idx"),
+        "claims_raw",
+        ["load_id"],
+        unique=False,
+        schema="staging",
+        postgresql_using="brin",
+    )
     op.create_table(
         "enrollments_raw",
         sa.Column(
@@ -503,7 +516,7 @@ def upgrade() -> None:
             "premium_paid",
             MONEY_USD,
             nullable=True,
-            comment="Premium a month paid for the span, tax credit included, US dollars. Expected: at least 0.",
+            comment="Premium a month that the member pays, after the tax credit, US dollars. Expected: at least 0.",
         ),
         sa.Column(
             "csr_variant",
@@ -525,6 +538,14 @@ def upgrade() -> None:
         ),
         schema="staging",
         comment="Spans of coverage: who held which plan from when to when, at what premium. One row a line of enrollments.csv, typed.",
+    )
+    op.create_index(
+        op.f("enrollments_raw_load_id_idx"),
+        "enrollments_raw",
+        ["load_id"],
+        unique=False,
+        schema="staging",
+        postgresql_using="brin",
     )
     op.create_table(
         "members_raw",
@@ -730,6 +751,14 @@ def upgrade() -> None:
         comment="People covered by an individual-market plan, as the enrolment system knows them. One row a line of members.csv, typed.",
     )
     op.create_index(
+        op.f("members_raw_load_id_idx"),
+        "members_raw",
+        ["load_id"],
+        unique=False,
+        schema="staging",
+        postgresql_using="brin",
+    )
+    op.create_index(
         op.f("members_raw_member_id_idx"),
         "members_raw",
         ["member_id"],
@@ -802,6 +831,14 @@ def upgrade() -> None:
         comment="Plans on offer, by plan year (a plan of another year is another plan). One row a line of plans.csv, typed.",
     )
     op.create_index(
+        op.f("plans_raw_load_id_idx"),
+        "plans_raw",
+        ["load_id"],
+        unique=False,
+        schema="staging",
+        postgresql_using="brin",
+    )
+    op.create_index(
         op.f("plans_raw_plan_id_effective_year_idx"),
         "plans_raw",
         ["plan_id", "effective_year"],
@@ -852,6 +889,14 @@ def upgrade() -> None:
         sa.Column("phone", sa.Text(), nullable=True, comment="Telephone of the practice."),
         schema="staging",
         comment="Clinicians, facilities and pharmacies that bill the insurer. One row a line of providers.csv, typed.",
+    )
+    op.create_index(
+        op.f("providers_raw_load_id_idx"),
+        "providers_raw",
+        ["load_id"],
+        unique=False,
+        schema="staging",
+        postgresql_using="brin",
     )
     op.create_index(
         op.f("providers_raw_provider_id_idx"),
@@ -909,7 +954,7 @@ def upgrade() -> None:
             "load_id",
             sa.BigInteger(),
             nullable=False,
-            comment="The load that made or last changed the row; 0 for rows no feed brought.",
+            comment="The load that made or last changed the version; 0 for rows no feed brought.",
         ),
         sa.Column(
             "created_at",
@@ -947,7 +992,7 @@ def upgrade() -> None:
             "load_id",
             sa.BigInteger(),
             nullable=False,
-            comment="The load that made or last changed the row; 0 for rows no feed brought.",
+            comment="The load that made or last changed the version; 0 for rows no feed brought.",
         ),
         sa.Column(
             "created_at",
@@ -1056,7 +1101,7 @@ def upgrade() -> None:
             "load_id",
             sa.BigInteger(),
             nullable=False,
-            comment="The load that made or last changed the row; 0 for rows no feed brought.",
+            comment="The load that made or last changed the version; 0 for rows no feed brought.",
         ),
         sa.Column(
             "created_at",
@@ -1172,7 +1217,7 @@ def upgrade() -> None:
             "load_id",
             sa.BigInteger(),
             nullable=False,
-            comment="The load that made or last changed the row; 0 for rows no feed brought.",
+            comment="The load that made or last changed the version; 0 for rows no feed brought.",
         ),
         sa.Column(
             "created_at",
@@ -1228,7 +1273,7 @@ def upgrade() -> None:
             postgresql.JSONB(astext_type=sa.Text()),
             server_default=sa.text("'{}'"),
             nullable=False,
-            comment="Control totals by money column: loaded, duplicate, and expected by the sender where its manifest says; US dollars.",
+            comment="Control totals by money column, US dollars: in_file, loaded (without repeated rows), and expected where the manifest says.",
         ),
         sa.Column(
             "latest_effective_ts",
@@ -1262,7 +1307,10 @@ def upgrade() -> None:
         sa.Column("stage_run_id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("load_id", sa.BigInteger(), nullable=True),
         sa.Column(
-            "stage", sa.Text(), nullable=False, comment="stage, dims, facts, cubes, checks, swap."
+            "stage",
+            sa.Text(),
+            nullable=False,
+            comment="stage, dims, facts, cubes, checks, swap; rebuilt_cubes in a full load.",
         ),
         sa.Column("status", sa.Text(), nullable=False, comment="running, done or failed."),
         sa.Column(
@@ -1615,7 +1663,7 @@ def upgrade() -> None:
             "load_id",
             sa.BigInteger(),
             nullable=False,
-            comment="The load that made or last changed the row; 0 for rows no feed brought.",
+            comment="The load that made or last changed the version; 0 for rows no feed brought.",
         ),
         sa.Column(
             "created_at",
@@ -1873,7 +1921,7 @@ def upgrade() -> None:
             "premium_paid",
             sa.Numeric(precision=14, scale=2),
             nullable=True,
-            comment="Premium a month paid for the span, tax credit included, US dollars. Expected: at least 0.",
+            comment="Premium a month that the member pays, after the tax credit, US dollars. Expected: at least 0.",
         ),
         sa.Column(
             "csr_variant",
