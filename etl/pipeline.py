@@ -423,7 +423,8 @@ class Pipeline:
         finally:
             self.watcher.end()
         seconds = time.monotonic() - started
-        self.summary.seconds[name] = self.summary.seconds.get(name, 0.0) + seconds
+        shown = name.removeprefix("rebuilt_")
+        self.summary.seconds[shown] = self.summary.seconds.get(shown, 0.0) + seconds
         for key, amount in counts.items():
             self.summary.add(key, amount)
         self.log.info(

@@ -35,7 +35,8 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
             connect_timeout=15,
         )
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1]
+        # The first line says what happened, the rest guesses why.
+        reason = str(error).strip().splitlines()[0]
         raise ServerError(
             f"The database cannot be reached: {reason}",
             "See that the server runs (make status) and that DATABASE_URL is right.",

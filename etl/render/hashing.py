@@ -4,7 +4,8 @@ The input is the change drivers in declared order, in the form of PostgreSQL's b
 each a length of four bytes and the value as its type is sent, or the length -1 for NULL. So the
 encoding is typed, length-prefixed, and NULL differs from an empty text. ``attr_hash`` is the
 xxh3_128 of that, stored as the 16 bytes of a uuid. Which drivers, in which order, is named by
-``hash_version``; a new definition gives new rows a new version and re-versions nobody.
+``hash_version``. Versions are told apart by comparing the drivers themselves, so the hash is a
+witness and never the judge.
 """
 
 from __future__ import annotations

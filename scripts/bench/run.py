@@ -32,7 +32,7 @@ from etl.db.statements import run, scalar, statement
 from etl.seed import generate, increment
 
 DATABASE = "aca_bench"
-LOADING = ("stage", "dims", "facts", "cubes", "swap")
+LOADING = ("stage", "dims", "facts", "rebuilt_cubes", "cubes", "swap")
 
 
 def floor_seconds(url: str, batch: Path) -> dict[str, float]:
