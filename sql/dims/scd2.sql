@@ -398,10 +398,8 @@ points as (
 compared as (
     select
         e.*,
-        lag(e.effective_ts) over history is null as is_first,
-        (e.is_gone, {driver_row}) is not distinct from (
-            lag(e.is_gone) over history, lag({driver_row}) over history
-        ) as repeats
+        row(e.is_gone, {driver_row}) as content,
+        lag(row(e.is_gone, {driver_row})) over history as content_before
     from points as e
     window history as (partition by {keys_of_event} order by e.effective_ts)
 ),
@@ -415,7 +413,7 @@ spans as (
             timestamp '9999-12-31'
         ) as validity_end_ts
     from compared as e
-    where e.is_first or not e.repeats
+    where e.content is distinct from e.content_before
 )
 
 select
