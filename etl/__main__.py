@@ -16,7 +16,8 @@ from etl import log, report
 from etl.config import Settings, settings
 from etl.db import server
 from etl.errors import AcaError, CheckFailedError
-from etl.pipeline import Pipeline, Summary, latest_runs
+from etl.pipeline import Pipeline, latest_runs
+from etl.run import Summary
 from etl.seed import generate, increment, is_synthetic
 
 INTERRUPTED = 130

@@ -10,10 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -31,6 +29,7 @@ from etl.errors import (
     CheckFailedError,
     ServerError,
 )
+from etl.run import Load, Summary, Watcher
 from etl.stages import checks, cubes, dims, facts, stage
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Schemas
 
@@ -38,55 +37,6 @@ LOCK_KEY = 0x0ACA
 WORKER = "aca-warehouse work"
 READER_PATIENCE = 15 * 60  # seconds to wait for a long report before a rebuild goes live
 STAGES = ("stage", "dims", "facts")
-
-
-class Watcher(Protocol):
-    """Whoever shows a person how a run goes on."""
-
-    def begin(self, stage: str, what: str, total: int | None = None) -> None:
-        """A stage begins; ``total`` bytes or steps are ahead where that is known."""
-
-    def advance(self, amount: int) -> None:
-        """So much of the stage is done."""
-
-    def end(self) -> None:
-        """The stage is over."""
-
-    def say(self, text: str) -> None:
-        """Something that a person should read."""
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a run did, for its last words."""
-
-    command: str
-    batches: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    files: list[stage.Staged] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    checks: checks.CheckReport | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, name: str, amount: int) -> None:
-        """Add to a count."""
-        self.counts[name] = self.counts.get(name, 0) + amount
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """A batch on its way: its ledger key, the build it goes into."""
-
-    load_id: int
-    batch_id: str
-    as_of: datetime
-    schemas: Schemas
-    is_rebuild: bool
-
-    @property
-    def statuses(self) -> tuple[str, ...]:
-        """Ledger states of the loads that this build consists of."""
-        return ("running", "rebuilt") if self.is_rebuild else ("running", "loaded")
 
 
 class Pipeline:

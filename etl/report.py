@@ -13,7 +13,7 @@ from rich.table import Table
 from etl.config import Settings
 from etl.db import server
 from etl.errors import AcaError
-from etl.pipeline import Summary
+from etl.run import Summary
 
 _NEXT = {
     "full-load": "make psql to query, make incremental for the next batch, make dq-check to verify",

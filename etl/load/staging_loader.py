@@ -16,7 +16,8 @@ from etl.__main__ import guarded, run_pipeline
 from etl.batch import read_batch
 from etl.config import settings
 from etl.errors import UsageError
-from etl.pipeline import Pipeline, Summary
+from etl.pipeline import Pipeline
+from etl.run import Summary
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -15,7 +15,8 @@ import pytest
 
 from etl.config import ROOT, Settings
 from etl.db.connection import connect
-from etl.pipeline import Pipeline, Summary
+from etl.pipeline import Pipeline
+from etl.run import Summary
 from tests.watching import Silent
 
 Contents = dict[str, list[tuple[Any, ...]]]

@@ -1,0 +1,60 @@
+"""What a run is made of, apart from its work: who watches it, what it tells in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from etl.stages.checks import CheckReport
+from etl.stages.stage import Staged
+from etl.warehouse import Schemas
+
+
+class Watcher(Protocol):
+    """Whoever shows a person how a run goes on."""
+
+    def begin(self, stage: str, what: str, total: int | None = None) -> None:
+        """A stage begins; ``total`` bytes or steps are ahead where that is known."""
+
+    def advance(self, amount: int) -> None:
+        """So much of the stage is done."""
+
+    def end(self) -> None:
+        """The stage is over."""
+
+    def say(self, text: str) -> None:
+        """Something that a person should read."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run did, for its last words."""
+
+    command: str
+    batches: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    files: list[Staged] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    checks: CheckReport | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, name: str, amount: int) -> None:
+        """Add to a count."""
+        self.counts[name] = self.counts.get(name, 0) + amount
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A batch on its way: its ledger key, the build it goes into."""
+
+    load_id: int
+    batch_id: str
+    as_of: datetime
+    schemas: Schemas
+    is_rebuild: bool
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """Ledger states of the loads that this build consists of."""
+        return ("running", "rebuilt") if self.is_rebuild else ("running", "loaded")

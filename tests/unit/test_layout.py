@@ -1,0 +1,107 @@
+"""Imports go one way, and one place each reads the environment and opens transactions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from etl import log
+from etl.config import ROOT
+from etl.contract import Pii
+from etl.db.statements import FOLDER, read_file
+from etl.sources import FEEDS
+
+# From the bottom up: a module may import from its own layer and from those before it.
+LAYERS = (
+    ("errors", "contract", "config"),
+    ("db", "sources"),
+    ("log", "warehouse"),
+    ("render", "batch"),
+    ("seed", "stages", "rebuild"),
+    ("run",),
+    ("pipeline",),
+    ("report",),
+    ("__main__",),
+    ("load",),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def modules() -> list[Path]:
+    return sorted(p for p in (ROOT / "etl").rglob("*.py") if p != ROOT / "etl" / "__init__.py")
+
+
+def imported(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "etl":
+                found |= {f"etl.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.startswith("etl.")}
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT / "etl").with_suffix("").parts[0]
+
+
+def test_imports_go_one_way() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules()
+        for name in imported(path)
+        if LEVEL[name.split(".")[1]] > LEVEL[part(path)]
+    ]
+    assert wrong == []
+
+
+def test_migrations_stand_alone() -> None:
+    for path in (ROOT / "migrations" / "versions").glob("*.py"):
+        assert imported(path) == set()
+
+
+def test_only_config_reads_the_environment() -> None:
+    found = {
+        str(p.relative_to(ROOT / "etl"))
+        for p in modules()
+        if re.search(r"os\.(environ|getenv)", p.read_text(encoding="utf-8"))
+    }
+    # The server hands its children an environment of their own; it reads nothing from it.
+    assert found - {"config.py"} <= {"db/cluster.py", "db/home.py", "db/server.py"}
+
+
+def test_every_statement_has_a_name_and_says_what_it_does() -> None:
+    for path in sorted(FOLDER.rglob("*.sql")):
+        name = str(path.relative_to(FOLDER).with_suffix(""))
+        for key, text in read_file(name).items():
+            assert text.startswith("-- "), f"{name}.{key} does not say what it does"
+
+
+def test_every_statement_is_used() -> None:
+    code = "\n".join(
+        p.read_text(encoding="utf-8")
+        for folder in ("etl", "scripts", "tests")
+        for p in (ROOT / folder).rglob("*.py")
+    )
+    unused = [
+        f"{path.stem}.{key}"
+        for path in sorted(FOLDER.rglob("*.sql"))
+        for key in read_file(str(path.relative_to(FOLDER).with_suffix("")))
+        if not re.search(rf"\b{key}\b", code)
+        # Composed names: guard_inserts, copy_schema_grants, find_known and the like.
+        and not re.search(rf"_?{key.split('_')[-1]}\b", code)
+    ]
+    assert unused == []
+
+
+def test_logs_never_hold_a_personal_value() -> None:
+    personal = [c.name for s in FEEDS.values() for c in s.columns if c.pii is not Pii.NONE]
+    assert personal
+    event = dict.fromkeys((*personal, "raw_line", "url"), "secret") | {"rows": 3}
+    redacted = log.redact(None, "info", event)
+    assert "secret" not in redacted.values()
+    assert redacted["rows"] == 3
