@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -56,10 +57,12 @@ class FeedFile:
             with self._open() as file:
                 while block := file.read(_BLOCK):
                     yield block
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
+        except (EOFError, zlib.error, OSError) as error:  # BadGzipFile is an OSError
+            # The text of the library's error can quote the file.
+            why = "it is cut short" if isinstance(error, EOFError) else "it is damaged"
             raise BatchError(
                 f"{self.path.name} of batch {self.path.parent.name} cannot be read to its end: "
-                f"{error}.",
+                f"{why}.",
                 "Ask the sender for the file again; nothing of it was loaded.",
             ) from error
 

@@ -8,7 +8,6 @@ quote that never closes. Each such record is set aside and the stream goes on.
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ BOM = b"\xef\xbb\xbf"
 # A record still open after so many bytes has a quote that was never closed: far above any real
 # row, far below what would hurt.
 LONGEST_RECORD = 16 << 20
+# A table of PostgreSQL has room for 1,600 columns, three of them ours.
+MOST_FIELDS = 1500
 
 _QUOTED = re.compile(rb'"[^"]*"')
 # Blanks beside a comma or at the ends of a record without quotes.
@@ -144,7 +145,7 @@ def _plain_records(block: list[bytes], separators: int) -> list[bytes] | None:
         if quoted:
             return None
         block = bare_records = _BLANKS.sub(b"", joined).split(b"\n")
-    if quoted and (b'" ' in joined or b' "' in joined):
+    if quoted and _has_blank_at_quote(joined):
         return None
     if all(block) and all(record.count(b",") == separators for record in bare_records):
         return block
@@ -174,6 +175,10 @@ def _has_blanks(bare: bytes) -> bool:
     return b", " in bare or b" ," in bare or b"\t" in bare or bare[:1] == b" " or bare[-1:] == b" "
 
 
+def _has_blank_at_quote(record: bytes) -> bool:
+    return any(pair in record for pair in (b'" ', b' "', b'"\t', b'\t"'))
+
+
 def _fault(
     record: bytes, bare: bytes, separators: int, dates: frozenset[int], is_utf8: bool
 ) -> str | None:
@@ -198,7 +203,7 @@ def trimmed(record: bytes, bare: bytes) -> bytes:
     """A sound record without blanks around its fields, inside quotes too."""
     if record is bare:
         return _BLANKS.sub(b"", record) if _has_blanks(record) else record
-    if not _has_blanks(bare) and b'" ' not in record and b' "' not in record:
+    if not _has_blanks(bare) and not _has_blank_at_quote(record):
         return record
     fields = []
     for found in _FIELD.finditer(record):
@@ -209,6 +214,10 @@ def trimmed(record: bytes, bare: bytes) -> bytes:
     return b",".join(fields)
 
 
+class HeaderError(ValueError):
+    """The first line cannot be a header; the text says why, to follow the file's name."""
+
+
 def header_and_records(
     blocks: Iterable[bytes],
 ) -> tuple[list[str], Iterator[tuple[int, list[bytes]]]]:
@@ -217,29 +226,33 @@ def header_and_records(
     A byte-order mark is dropped. A record ends at a line feed outside quotes. Quotes that do
     not close, or close only so far on that the number of fields is wrong, leave their first
     line as a record of its own, which ``Stream`` sets aside; reading goes on with the line
-    after it, so that one stray quote costs one row. An empty file has no names.
+    after it, so that one stray quote costs one row. An empty file has no names. Raises
+    ``HeaderError`` where going on would take rows for a part of the header.
     """
     source = iter(blocks)
     data = b""
-    end = -1
     for block in source:
         data += block
-        end = _header_end(data)
-        if end >= 0 or len(data) > LONGEST_RECORD:
+        if b"\n" in data or len(data) > LONGEST_RECORD:
             break
-    data = data.removeprefix(BOM)
-    end = _header_end(data)
-    head, rest = (data, b"") if end < 0 else (data[:end], data[end + 1 :])
-    text = head.decode("utf-8", errors="replace")
-    names = next(csv.reader(io.StringIO(text, newline="")), [])
-    return names, _records(chain([rest], source), len(names), text.count("\n") + 2)
+    head, _, rest = data.removeprefix(BOM).partition(b"\n")
+    names = _header(head.removesuffix(b"\r"))
+    return names, _records(chain([rest], source), len(names), 2)
 
 
-def _header_end(data: bytes) -> int:
-    end = data.find(b"\n")
-    while end >= 0 and data.count(b'"', 0, end) % 2:
-        end = data.find(b"\n", end + 1)
-    return end
+def _header(line: bytes) -> list[str]:
+    if line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise HeaderError("is UTF-16, not UTF-8")
+    if b"\0" in line or not _is_utf8(line):
+        raise HeaderError("does not begin with a line of UTF-8 text")
+    if b"\r" in line:
+        raise HeaderError("ends its lines with carriage returns alone")
+    if line.count(b'"') % 2:
+        raise HeaderError("has a quote in its header that is never closed")
+    names = next(csv.reader([line.decode()]), [])
+    if len(names) > MOST_FIELDS:
+        raise HeaderError(f"names {len(names):,} columns")
+    return names
 
 
 def _records(blocks: Iterable[bytes], fields: int, line: int) -> Iterator[tuple[int, list[bytes]]]:

@@ -109,7 +109,13 @@ def _run_file(
             "describes: the checksum differs.",
             "Ask the sender for the file or the manifest again; nothing was loaded.",
         )
-    header, stream_records = records.header_and_records(_counted(file, on_bytes))
+    try:
+        header, stream_records = records.header_and_records(_counted(file, on_bytes))
+    except records.HeaderError as error:
+        raise BatchError(
+            f"{file.path.name} of batch {batch.batch_id} {error}.",
+            "Ask the sender for a CSV file in UTF-8 whose first line names its columns.",
+        ) from error
     columns, extra = _match_header(batch, file, header)
     if extra:
         staged.notes.append("ignored unknown columns: " + ", ".join(extra))
