@@ -20,7 +20,7 @@ from etl import log, rebuild
 from etl.batch import Batch, FeedFile, find_batches
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
-from etl.db.schema import migrate, require_current
+from etl.db.schema import migrate
 from etl.db.statements import run, scalar
 from etl.errors import (
     AcaError,
@@ -55,7 +55,6 @@ class Pipeline:
         try:
             self._take_lock()
             migrate(self.url)
-            require_current(self.ledger, self.url)
             set_session_path(self.ledger)
             self.work = connect(self.url, WORKER)
         except BaseException:
@@ -355,7 +354,8 @@ class Pipeline:
         stage_run_id = scalar(self.ledger, "ledger/ledger.begin_stage", begun)
         counts: dict[str, int] = {}
         started = time.monotonic()
-        self.watcher.begin(name, what, total)
+        shown = name.removeprefix("rebuilt_")
+        self.watcher.begin(shown, what, total)
         try:
             with self.work.transaction():
                 set_search_path(self.work, schemas.path)
@@ -373,7 +373,6 @@ class Pipeline:
         finally:
             self.watcher.end()
         seconds = time.monotonic() - started
-        shown = name.removeprefix("rebuilt_")
         self.summary.seconds[shown] = self.summary.seconds.get(shown, 0.0) + seconds
         for key, amount in counts.items():
             self.summary.add(key, amount)

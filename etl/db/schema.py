@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.pool import NullPool
@@ -43,15 +38,3 @@ def migrate(url: str) -> None:
             f"The database cannot be brought to the newest migration: {error}.",
             "The database may have been migrated by newer code: use that code.",
         ) from error
-
-
-def require_current(connection: psycopg.Connection[Any], url: str) -> None:
-    """Refuse to work on a database whose schema is not the newest migration's."""
-    head = ScriptDirectory.from_config(alembic_config(url)).get_current_head()
-    with engine(url).connect() as sqlalchemy_connection:
-        found = MigrationContext.configure(sqlalchemy_connection).get_current_revision()
-    if found != head:
-        raise SchemaError(
-            f"The database's schema is at {found or 'no migration'}, the code's at {head}.",
-            "Run make migrate.",
-        )
