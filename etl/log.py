@@ -60,7 +60,7 @@ def configure(path: Path) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(sort_keys=True, default=str),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=_Tee(path, echo=not sys.stderr.isatty())),  # type: ignore[arg-type]
+        logger_factory=structlog.WriteLoggerFactory(file=_Tee(path, echo=not sys.stderr.isatty())),
         cache_logger_on_first_use=False,
     )
 

@@ -230,7 +230,7 @@ class Pipeline:
     ) -> None:
         """Take a load through the stages wanted that it has not behind it, in order."""
         steps: dict[str, Callable[[], None]] = {
-            "stage": lambda: self._run_stage(load, batch, files),  # type: ignore[arg-type]
+            "stage": lambda: self._run_stage(load, batch, files),
             "dims": lambda: self._run_dims(load),
             "facts": lambda: self._run_facts(load),
         }

@@ -40,7 +40,7 @@ def _opened(path: Path, *, compressed: bool) -> Iterator[tuple[BinaryIO, _Hashed
         if compressed:
             # No name and no time in the header: the same feed gives the same bytes.
             with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
-                yield packed, file  # type: ignore[misc]
+                yield packed, file
         else:
             yield file, file
 

@@ -217,7 +217,7 @@ def _told_state(fact: Fact) -> sql.Composed:
     told = []
     for name in _state(fact):
         stored = fact.source.column(name).type.stored
-        value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(stored))  # type: ignore[arg-type]
+        value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(stored))
         if fact is FACT_ENROLLMENT and name == "end_date":
             # Without an end, coverage runs to the end of the plan year.
             year_end = sql.SQL("make_date(extract(year from s.start_date)::integer, 12, 31)")

@@ -136,7 +136,7 @@ class _Helper:
         self.run("classify", **self.values)
         self.run("index_arrival")
         self.run("find_respliced", **self.values)
-        self.respliced = self.run("has_respliced").fetchone()[0]  # type: ignore[index]
+        self.respliced = self.run("has_respliced").fetchone()[0]
         if self.respliced:
             self.run("index_respliced")
             self.run("leave_respliced")
@@ -179,7 +179,7 @@ class _Helper:
 
     def rekey_facts(self) -> int:
         """Point facts of moved versions at the version of their own date; how many."""
-        versions, from_date = self.run("earliest_moved").fetchone()  # type: ignore[misc]
+        versions, from_date = self.run("earliest_moved").fetchone()
         if not versions:
             return 0
         count = 0
@@ -198,7 +198,7 @@ class _Helper:
         return count
 
     def last_sk(self) -> int:
-        return int(self.run("last_sk").fetchone()[0])  # type: ignore[index]
+        return int(self.run("last_sk").fetchone()[0])
 
     def hash(self, source: str) -> None:
         """Hash the drivers that a statement streams out, into ``version_hash``."""
@@ -272,7 +272,7 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
 def _typed(source: Source, column: str) -> sql.Composed:
     """A staging column in the type that the warehouse stores."""
     stored = source.column(column).type.stored
-    return sql.SQL("s.{}::{}").format(sql.Identifier(column), sql.SQL(stored))  # type: ignore[arg-type]
+    return sql.SQL("s.{}::{}").format(sql.Identifier(column), sql.SQL(stored))
 
 
 def _effective(source: Source, as_of: sql.SQL) -> sql.Composable:

@@ -157,7 +157,7 @@ def test_readers_see_the_old_warehouse_until_they_see_the_new(warehouse: Warehou
         process = warehouse.start("full-load")
         said = ""
         while "waiting for older transactions" not in said:
-            said = process.stderr.readline()  # type: ignore[union-attr]
+            said = process.stderr.readline()
             assert said, "the run ended without waiting"
         assert reader.execute("select count(*) from warehouse.fact_claim").fetchone() == (1,)
     _, err = process.communicate(timeout=120)

@@ -42,7 +42,7 @@ def test_every_row_goes_through_trimmed_with_its_line(
 ) -> None:
     drawn = [row for row in drawn if row[2].strip() != "now"]
     out = io.StringIO(newline="")
-    csv.writer(out, lineterminator=end, quoting=quoting).writerows([["a", "b", "c"], *drawn])  # type: ignore[arg-type]
+    csv.writer(out, lineterminator=end, quoting=quoting).writerows([["a", "b", "c"], *drawn])
     text = out.getvalue()
     data = (b"\xef\xbb\xbf" if bom else b"") + text.encode()
     sent, stream_bytes = stream(data, size)
