@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from etl import log, report
+from etl.batch import find_batches
 from etl.config import Settings, settings
 from etl.db import server
 from etl.errors import AcaError, CheckFailedError
@@ -70,7 +71,8 @@ def _incremental(pipeline: Pipeline) -> Summary:
                 f"{batch.name}."
             )
         else:
-            pipeline.watcher.say(f"Nothing to load: every batch of {inbox} is loaded.")
+            held = "every batch of it is loaded" if find_batches(inbox) else "it holds no batch"
+            pipeline.watcher.say(f"Nothing to load from the inbox {inbox}: {held}.")
     return pipeline.incremental()
 
 

@@ -182,8 +182,11 @@ def show_status(status: server.Status, chosen: Settings, runs: list[tuple[Any, .
     """Whether the server runs, where everything is, and the latest stages, newest first."""
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
     kind = "embedded server" if status.embedded else "server of DATABASE_URL"
-    state = f"running on port {status.port}" if status.running else "not running (make up)"
-    lines = [("Server", f"{kind}, PostgreSQL {status.version or 'not made yet'}, {state}")]
+    if status.running:
+        state = f"PostgreSQL {status.version}, running on port {status.port}"
+    else:
+        state = "not running (make up)" if status.embedded else "not reached"
+    lines = [("Server", f"{kind}, {state}")]
     if status.data is not None:
         lines.append(("Data", str(status.data)))
     if status.size_bytes is not None:
