@@ -46,9 +46,12 @@ class FeedFile:
     def checksum(self) -> str:
         """xxh3_128 of the bytes on disk, 32 hexadecimal digits."""
         digest = xxhash.xxh3_128()
-        with self.path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+        try:
+            with self.path.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+        except OSError as error:
+            raise self._unreadable(error.strerror or "it is damaged") from error
         return digest.hexdigest()
 
     def blocks(self) -> Iterator[bytes]:
@@ -60,11 +63,13 @@ class FeedFile:
         except (EOFError, zlib.error, OSError) as error:  # BadGzipFile is an OSError
             # The text of the library's error can quote the file.
             why = "it is cut short" if isinstance(error, EOFError) else "it is damaged"
-            raise BatchError(
-                f"{self.path.name} of batch {self.path.parent.name} cannot be read to its end: "
-                f"{why}.",
-                "Ask the sender for the file again; nothing of it was loaded.",
-            ) from error
+            raise self._unreadable(why) from error
+
+    def _unreadable(self, why: str) -> BatchError:
+        return BatchError(
+            f"{self.path.name} of batch {self.path.parent.name} cannot be read to its end: {why}.",
+            "See that the file may be read, or ask the sender for it again; nothing was loaded.",
+        )
 
     def _open(self) -> BinaryIO:
         if self.path.suffix == ".gz":

@@ -234,16 +234,12 @@ class Pipeline:
             "dims": lambda: self._run_dims(load),
             "facts": lambda: self._run_facts(load),
         }
-        touched = False
         for name in STAGES:
             if name in done:
                 continue
             if name not in wanted:
                 break
             steps[name]()
-            touched = True
-        if touched:
-            self.summary.batches.append(load.batch_id)
 
     def _run_stage(self, load: Load, batch: Batch, files: list[FeedFile]) -> None:
         what = f"batch {load.batch_id}"
@@ -277,6 +273,7 @@ class Pipeline:
                 "kind": file.expected.kind,
                 "as_of": load.as_of,
                 "statuses": list(load.statuses),
+                "is_rebuild": load.is_rebuild,
             },
         )
         if same is not None:
@@ -309,7 +306,11 @@ class Pipeline:
                 kind = kinds.get(dimension.source.name)
                 if kind is not None:
                     arrived = dims.Arrived(
-                        load.load_id, load.as_of, kind == "snapshot", load.statuses
+                        load.load_id,
+                        load.as_of,
+                        kind == "snapshot",
+                        load.statuses,
+                        load.is_rebuild,
                     )
                     for name, n in dims.run_dimension(self.work, dimension, arrived).items():
                         counts[name] = counts.get(name, 0) + n

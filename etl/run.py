@@ -32,7 +32,6 @@ class Summary:
     """What a run did, for its last words."""
 
     command: str
-    batches: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     files: list[Staged] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)

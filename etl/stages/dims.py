@@ -33,12 +33,13 @@ _EARLIEST = datetime(1, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A feed of the load in hand: its batch's ``as_of`` and whether it is a snapshot."""
+    """A feed of the load in hand: its batch's ``as_of``, whether it is a snapshot, its build."""
 
     load_id: int
     as_of: datetime
     is_snapshot: bool
     statuses: tuple[str, ...]
+    is_rebuild: bool
 
 
 def run_calendar(connection: psycopg.Connection[Any], load_id: int, as_of: datetime) -> int:
@@ -125,6 +126,7 @@ class _Helper:
             "as_of": self.arrived.as_of,
             "is_snapshot": self.arrived.is_snapshot,
             "statuses": list(self.arrived.statuses),
+            "is_rebuild": self.arrived.is_rebuild,
             "feed": self.dimension.source.name,
             "hash_version": self.dimension.hash_version,
         }

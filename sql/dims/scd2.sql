@@ -8,7 +8,7 @@ from load_file as f
 inner join load as l on f.load_id = l.load_id
 inner join stage_run as r on f.load_id = r.load_id and r.stage = 'dims' and r.status = 'done'
 where f.feed = %(feed)s and f.status = 'loaded' and f.load_id <> %(load_id)s
-    and l.status = any(%(statuses)s);
+    and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s);
 
 -- name: classify
 -- What each row of the load means for the current version of its key; rows that mean nothing
@@ -278,7 +278,7 @@ with snapshots as (
     from load_file as f
     inner join load as l on f.load_id = l.load_id
     where f.feed = %(feed)s and f.kind = 'snapshot' and f.status = 'loaded'
-        and l.status = any(%(statuses)s)
+        and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
         and (
             l.load_id = %(load_id)s
             or exists (

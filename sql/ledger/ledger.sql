@@ -119,12 +119,13 @@ where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped');
 -- name: same_file
 -- The batch that already brought these bytes, if bringing them again can change nothing: it is
 -- of the same time, or nothing of the feed has come since and nothing in it lay in the future.
--- At most one row.
+-- What the live warehouse holds says nothing of a rebuild. At most one row.
 select l.batch_id
 from load_file as f
 inner join load as l on f.load_id = l.load_id
 where f.feed = %(feed)s and f.xxh3_128 = %(xxh3_128)s::uuid and f.status = 'loaded'
     and f.kind = %(kind)s and l.status = any(%(statuses)s)
+    and (l.is_rebuild or not %(is_rebuild)s)
     and (
         l.as_of = %(as_of)s
         or (
@@ -136,6 +137,7 @@ where f.feed = %(feed)s and f.xxh3_128 = %(xxh3_128)s::uuid and f.status = 'load
                 inner join load as at on later.load_id = at.load_id
                 where later.feed = f.feed and later.status = 'loaded' and at.as_of > l.as_of
                     and at.status = any(%(statuses)s)
+                    and (at.is_rebuild or not %(is_rebuild)s)
             )
         )
     )

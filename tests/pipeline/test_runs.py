@@ -189,6 +189,27 @@ def test_an_older_batch_that_comes_late_changes_no_later_state(warehouse: Wareho
     ]
 
 
+@pytest.mark.parametrize("stages", [("stage",), ("stage", "dims")])
+def test_a_rebuild_does_not_take_a_load_that_is_under_way_for_its_own(
+    warehouse: Warehouse, stages: tuple[str, ...]
+) -> None:
+    write_batch(
+        warehouse.inbox,
+        "2025-01-10",
+        members=[{"member_id": "A"}],
+        claims=[{"claim_id": "C1", "member_id": "A"}],
+    )
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_stages(stages)
+    with warehouse.pipeline() as pipeline:
+        pipeline.full_load()
+    assert warehouse.rows("select count(*) from warehouse.fact_claim") == [(1,)]
+    assert warehouse.rows("select status from ledger.load order by load_id") == [
+        ("superseded",),
+        ("loaded",),
+    ]
+
+
 def test_stages_one_at_a_time_make_the_same_warehouse(warehouse: Warehouse) -> None:
     write_batch(
         warehouse.inbox,
