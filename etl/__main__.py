@@ -51,7 +51,8 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
 
 
 def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
-    if not chosen.inbox.exists() or not any(chosen.inbox.iterdir()):
+    # Hidden names are no batches: a generator that was killed leaves only such.
+    if not chosen.inbox.exists() or all(p.name[0] in "._" for p in chosen.inbox.iterdir()):
         pipeline.watcher.say(f"The inbox {chosen.inbox} is empty: making synthetic feeds.")
         generate(chosen.inbox)
 
