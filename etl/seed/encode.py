@@ -127,11 +127,43 @@ def header(source: Source) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A stretch of a feed: CSV lines, how many, and the sum in cents of each money column."""
+    """A stretch of a feed: its fields as CSV text, a column each, and the amounts in cents.
 
-    rows: int
-    lines: bytes
-    totals: dict[str, int]
+    ``columns`` holds every column of the contract in the contract's order; ``cents`` those of
+    the feed's control totals.
+    """
+
+    source: Source
+    columns: Mapping[str, Column]
+    cents: Mapping[str, NDArray[np.integer]]
+
+    def __len__(self) -> int:
+        return len(self.columns[self.source.key[0]])
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """The sum in cents of each money column."""
+        return {name: int(values.sum(dtype=np.int64)) for name, values in self.cents.items()}
+
+    def records(self) -> NDArray[np.void]:
+        """The rows as fixed-width records, separators and line ends included; see ``lines``."""
+        names = list(self.columns)
+        ends = [b","] * (len(names) - 1) + [b"\n"]
+        fields = [
+            (part, kind)
+            for name in names
+            for part, kind in ((name, self.columns[name].dtype), (f"{name},", "S1"))
+        ]
+        record = np.empty(len(self), dtype=fields)
+        for name, end in zip(names, ends, strict=True):
+            record[name] = self.columns[name]
+            record[f"{name},"] = end
+        return record
+
+
+def lines(records: NDArray[np.void]) -> bytes:
+    """The CSV lines of ``Block.records`` or of a slice of them."""
+    return records.tobytes().translate(None, b"\0")
 
 
 def block(
@@ -146,22 +178,7 @@ def block(
     amounts = cents or {}
     if amounts.keys() != set(source.money):
         raise ValueError(f"{source.name}: totals are wanted of {', '.join(source.money)}")
-    totals = {name: int(values.sum(dtype=np.int64)) for name, values in amounts.items()}
-    return Block(len(columns[source.key[0]]), _lines(source, columns), totals)
-
-
-def _lines(source: Source, columns: Mapping[str, Column]) -> bytes:
     names = [c.name for c in source.columns]
     if columns.keys() != set(names):
         raise ValueError(f"{source.name}: {sorted(columns.keys() ^ set(names))} do not match")
-    ends = [b","] * (len(names) - 1) + [b"\n"]
-    fields = [
-        (part, kind)
-        for name in names
-        for part, kind in ((name, columns[name].dtype), (f"{name},", "S1"))
-    ]
-    record = np.empty(len(columns[names[0]]), dtype=fields)
-    for name, end in zip(names, ends, strict=True):
-        record[name] = columns[name]
-        record[f"{name},"] = end
-    return record.tobytes().translate(None, b"\0")
+    return Block(source, {name: columns[name] for name in names}, amounts)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import xxhash
 
 from etl.contract import Source
-from etl.seed.encode import Block, header
+from etl.seed.encode import Block, header, lines
 
 MANIFEST = "manifest.json"
 # Low: the feeds are read once or twice, and the higher levels cost more than they save.
@@ -87,11 +87,11 @@ class BatchWriter:
             out.write(header(source))
             block: Block | None = first
             while block is not None:
-                out.write(block.lines)
-                rows += block.rows
+                out.write(lines(block.records()))
+                rows += len(block)
                 for column, cents in block.totals.items():
                     totals[column] += cents
-                advance(block.rows)
+                advance(len(block))
                 block = next(blocks, None)
         self._files[name] = {
             "kind": kind,
