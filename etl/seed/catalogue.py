@@ -8,7 +8,8 @@
 - after 2025: as in 2025, the two amounts raised 4 % a year to the nearest $50.
 
 The out-of-pocket maximum never passes the year's limit (45 CFR 156.130(a)). Premium and copay
-are not in the published table and are invented: a base by metal, a factor by plan, 4 % a year.
+are not in the published table and are invented: a base by metal, a factor by plan, 4 % a year,
+and premiums in proportion to each state's average of the 2025 open enrolment.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ from etl.seed.reference import (
     STATES,
     actuarial_values,
     age_factors,
+    mixes,
     read,
 )
 from etl.sources import FEEDS
 
 PLANS_PER_STATE = 40
-# Monthly premium of a 21-year-old in 2024 and copay of a primary-care visit, dollars, by METALS.
-_BASE_PREMIUM = (205, 262, 274, 365, 388, 480)
+# Monthly premium of a 21-year-old in 2025 where the average is _USUAL_PREMIUM, and copay of a
+# primary-care visit, dollars, by METALS.
+_BASE_PREMIUM = (215, 290, 305, 395, 425, 520)
+_USUAL_PREMIUM = 600
 _BASE_COPAY = (0, 60, 50, 35, 25, 15)
 # Limits on cost sharing for self-only coverage, dollars (annual CMS payment notices).
 _LIMITS = {2023: 9_100, 2024: 9_450, 2025: 9_200, 2026: 10_600}
@@ -114,11 +118,11 @@ def _benefits(before: dict[str, str], after: dict[str, str], year: int) -> dict[
 
 
 def _premium_cents(plan_id: str, metal: int, year: int) -> int:
-    state_factor = 88 + _hash(plan_id[5:7], "state", 30)
+    average = mixes()[STATES.index(plan_id[5:7])].premium
     plan_factor = 90 + _hash(plan_id, "plan", 26)
-    cents = _BASE_PREMIUM[metal] * state_factor * plan_factor // 100
-    for _ in range(abs(year - 2024)):
-        cents = cents * 104 // 100 if year > 2024 else cents * 100 // 104
+    cents = _BASE_PREMIUM[metal] * 100 * average * plan_factor // (100 * _USUAL_PREMIUM)
+    for _ in range(abs(year - 2025)):
+        cents = cents * 104 // 100 if year > 2025 else cents * 100 // 104
     return cents
 
 
@@ -158,18 +162,51 @@ def age_premium(base: NDArray[np.int64], age: NDArray[np.int64]) -> NDArray[np.i
     return (base * age_factors()[age] + 500) // 1000
 
 
-def plan_share(catalogue: Plans, plan: NDArray[np.int64], csr: NDArray[np.int64]) -> NDArray:
-    """Actuarial value in per mille of each (plan, CSR variant) (45 CFR 156.140, 156.420).
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What members pay, by plan (row) and cost-sharing variant 0 to 6 (column).
 
-    Expanded bronze counts as bronze; catastrophic plans pay little before their deductible, 0.57;
-    variant 02 has no cost sharing, 03 none at Indian providers only and counts as its metal.
+    ``deductible``, ``oop_max`` and ``copay`` in cents; ``coinsurance`` in per mille.
     """
-    values = actuarial_values()
-    by_metal = np.array([570, *(values[m.removeprefix("Expanded ")] for m in METALS[1:])])
-    share = by_metal[catalogue.metal[plan]]
-    for variant in (4, 5, 6):
-        share = np.where(csr == variant, values[f"-0{variant}"], share)
-    return np.where(csr == 2, 1000, share)
+
+    deductible: NDArray[np.int64]
+    oop_max: NDArray[np.int64]
+    coinsurance: NDArray[np.int64]
+    copay: NDArray[np.int64]
+
+
+# The limit on cost sharing is lower by two thirds up to 200 % of the poverty level and by a fifth
+# above (45 CFR 156.420(a), as set in the annual payment notices), by variant.
+_LOWER_LIMITS = {4: (4, 5), 5: (1, 3), 6: (1, 3)}
+
+
+@cache
+def sharing(year: int) -> Sharing:
+    """The benefit designs of a plan year.
+
+    The published table has the standard variant alone. In variants 04 to 06 all that a member
+    pays shrinks as the share that the plan leaves to its members does, from 30 % to 27, 13 and
+    6 % (45 CFR 156.420), and their lower limit applies. Variant 02 has no cost sharing; 03 has
+    none at Indian providers only, and stands as the standard one.
+    """
+    catalogue, values = plans(year), actuarial_values()
+    left = np.array([1000 - values["Silver"]] * 7)
+    for variant in _LOWER_LIMITS:
+        left[variant] = 1000 - values[f"-0{variant}"]
+    left[2] = 0
+
+    def reduced(amounts: NDArray[np.int64]) -> NDArray[np.int64]:
+        return amounts[:, None] * left // (1000 - values["Silver"])
+
+    oop_max = reduced(catalogue.oop_max)
+    for variant, (part, whole) in _LOWER_LIMITS.items():
+        oop_max[:, variant] = np.minimum(oop_max[:, variant], 100 * _limit(year) * part // whole)
+    return Sharing(
+        np.minimum(reduced(catalogue.deductible), oop_max),
+        oop_max,
+        reduced(10 * catalogue.coinsurance),
+        reduced(catalogue.copay),
+    )
 
 
 def blocks(years: range) -> Iterator[encode.Block]:

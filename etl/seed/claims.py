@@ -1,227 +1,273 @@
-"""What happens to members: services, their cost, and when the insurer hears and decides.
+"""What happens to members: services, when the insurer hears of them, how it decides.
 
-Claims are drawn in units that can each be drawn again alone: before the first batch a unit is
-a calendar month of a block of members, from then on a day of a block of members. A unit knows
-the whole life of its claims; which part of it a batch shows is a matter of dates.
+Claims are drawn in units, a plan year of a block of members, each of which can be drawn again
+alone. A unit knows the whole life of its claims; which part of it a batch shows is a matter of
+dates. What they cost is settled apart (``money``): it takes a whole year of a member, since
+deductible and out-of-pocket maximum add up over the year, but only of members with a claim to
+show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, fields
+from datetime import date
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from etl.seed import providers
-from etl.seed.catalogue import plan_share, plans
-from etl.seed.clinical import (
-    INPATIENT,
-    PHARMACY,
-    conditions,
-    diagnoses,
-    drgs,
-    drugs,
-    procedures,
-)
-from etl.seed.coverage import Coverage, age_on
-from etl.seed.people import CLAIM_RATES, FEMALE, FIRST_CHRONIC, People
-from etl.seed.places import places
-from etl.seed.rng import Counts, Dice, Ints, Lognormal, Weighted, below, chance
-from etl.seed.span import Span, first_of_next_month, number
+from etl.seed.coverage import Coverage
+from etl.seed.health import CLAIM_RATES, COMPLEX, HEALTHY, NONE, Health
+from etl.seed.rng import Counts, Dice, Ints, Lognormal, WeightedBy, below, chance
+from etl.seed.services import INPATIENT, PHARMACY, PROFESSIONAL
+from etl.seed.span import Span, number
 
 BLOCK_MEMBERS = 8_192
-# A claim is received within 45 days of the end of the service, which is within 21 days of its
-# start, and decided within 45 more.
-_LONGEST_STAY, _LONGEST_LAG, _LONGEST_DELAY = 21, 45, 45
-LONGEST_LIFE_DAYS = _LONGEST_STAY + _LONGEST_LAG + _LONGEST_DELAY + 1
+_MOST_A_YEAR = 290
+# Sequence numbers within a member's year, from which maternity and readmissions begin.
+_FIRST_MATERNITY, _FIRST_READMISSION = 600, 700
+SEQUENCES = 1_000
+_COUNT = Counts(CLAIM_RATES, limit=_MOST_A_YEAR)
+# Claim types of the well, of those with a condition and of the complex, per mille.
+_TYPES = WeightedBy([(598, 112, 5, 285), (482, 124, 12, 382), (430, 152, 30, 388)])
+_STAY = Lognormal(3, 0.75)
+_LONGEST_STAY = 21
+_READMITTED, _READMISSION_DAYS = 140, 30
+# Prenatal visits, days before the birth.
+_VISITS = tuple(range(240, 0, -27))
 
-_BY_MONTH = Counts(CLAIM_RATES, limit=40)
-_BY_DAY = Counts([rate / 30.4 for rate in CLAIM_RATES], limit=8)
-_TYPE = Weighted((560, 130, 13, 297))
-_STAY = Lognormal(3, 0.8)
-_LAG = Lognormal(9, 0.8)
-_DELAY = Lognormal(23, 0.45)
-# Allowed amounts in cents, by claim type; specialty drugs apart.
-_COST = (
-    Lognormal(11_500, 0.8),
-    Lognormal(54_000, 1.0),
-    Lognormal(1_350_000, 0.95, tail_bits=24),
-    Lognormal(3_000, 1.2),
+# Days from the end of the service to receipt, and from receipt to decision. One claim in a
+# thousand comes more than a year late.
+_LAG, _LONGEST_LAG = Lognormal(9, 0.8), 60
+_LATE, _LATE_FROM, _LATE_WIDTH = 1, 366, 150
+_DELAY, _LONGEST_DELAY = Lognormal(19, 0.45), 45
+_DENIED = 75  # per mille
+# Of those approved, per mille: adjusted, reversed; so many days after the decision at most.
+_ADJUSTED, _REVERSED, _LONGEST_REVISION, _LONGEST_PHARMACY_REVISION = 28, 10, 120, 14
+LONGEST_LIFE_DAYS = (
+    _LONGEST_STAY + _LATE_FROM + _LATE_WIDTH + _LONGEST_DELAY + 2 + _LONGEST_REVISION
 )
-_SPECIALTY_COST = Lognormal(420_000, 0.7)
-_LEAST_CENTS, _MOST_CENTS = 300, 300_000_000
-_DENIED, _SPECIALTY, _OUT_OF_NETWORK, _CLEAN = 72, 25, 50, 940  # per mille
+
+# Services by calendar month and by weekday from Monday, per cent, for each claim type.
+_MONTHS = (99, 92, 104, 100, 101, 98, 95, 99, 98, 106, 99, 107)
+_WEEKDAYS = (
+    (112, 112, 110, 108, 100, 26, 10),
+    (104, 104, 103, 102, 100, 66, 58),
+    (105, 105, 104, 103, 102, 78, 74),
+    (108, 106, 105, 105, 110, 78, 52),
+)
+_HOLIDAYS = {(1, 1): 20, (7, 4): 25, (12, 25): 15}
+APPROVED, DENIED, ADJUSTED, REVERSED = range(4)
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A stretch of service days (first to last, days since 1970) of members ``low`` to ``high``.
+    """A plan year of members ``low`` to ``high``."""
 
-    ``label``: yyyymmdd, with day 00 for a whole month.
-    """
-
-    label: int
     year: int
-    first: int
-    last: int
     low: int
     high: int
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """One array entry a claim. Money in cents; days since 1970; the rest are positions.
+    """One array entry a claim, ordered by member. Days since 1970.
 
-    ``allowed`` and ``paid`` are those of the decision; ``drg`` counts for inpatient claims and
-    ``drug`` for pharmacy claims only.
+    ``position``: in the unit's draws (see ``Draws``); ``sequence``: within the member's year;
+    ``part``: of the coverage; ``is_maternity``; ``fate``: ``APPROVED`` to ``REVERSED``;
+    ``revised``: the day of an adjustment or reversal.
     """
 
-    unit: Unit
-    sequence: Ints
+    position: Ints
     member: Ints
-    plan: Ints
-    provider: Ints
+    sequence: Ints
     kind: Ints
     service: Ints
     discharge: Ints
     received: Ints
     decided: Ints
-    billed: Ints
-    allowed: Ints
-    paid: Ints
-    denied: NDArray[np.bool_]
-    clean: NDArray[np.bool_]
-    out_of_network: NDArray[np.bool_]
-    diagnosis: Ints
-    procedure: Ints
-    drg: Ints
-    drug: Ints
+    revised: Ints
+    fate: Ints
+    part: Ints
+    is_maternity: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.member)
 
+    def take(self, rows: Ints | NDArray[np.bool_]) -> Claims:
+        """Some of the claims."""
+        return Claims(*(getattr(self, f.name)[rows] for f in fields(self)))
 
-def units(span: Span, first: date, end: date) -> Iterator[Unit]:
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The draws of a unit: of its services, then its maternity care, then its readmissions.
+
+    Each of the three has streams of its own, in order of member, so that members who join later
+    leave them as they were. ``stays``: for each readmission the service that came before it.
+    """
+
+    dice: Dice
+    services: int
+    maternity: int
+    stays: Ints
+
+    def __call__(self, attribute: str) -> Ints:
+        """A draw for every claim of the unit, in order of ``position``."""
+        return np.concatenate(
+            [
+                self.dice(attribute, self.services),
+                self.dice(f"{attribute} of maternity", self.maternity),
+                self.dice(f"{attribute} of readmission", len(self.stays)),
+            ]
+        )
+
+    def same(self, attribute: str) -> Ints:
+        """As above, but a readmission has the draw of the stay before it."""
+        first = self.dice(attribute, self.services)
+        maternity = self.dice(f"{attribute} of maternity", self.maternity)
+        return np.concatenate([first, maternity, first[self.stays]])
+
+
+def units(span: Span, first: date, end: date, people: int) -> Iterator[Unit]:
     """The units with service days from ``first`` up to the day before ``end``, oldest first."""
-    day = first.replace(day=1) if first < span.first_batch else first
-    while day < end:
-        monthly = day < span.first_batch
-        following = first_of_next_month(day) if monthly else day + timedelta(days=1)
-        label = day.year * 10_000 + day.month * 100 + (0 if monthly else day.day)
-        # Nobody sold later than the service day: the batch before brought the member's row.
-        people = span.members if monthly else span.population(day)
+    for year in range(max(first.year, span.first_year), end.year + 1):
         for low in range(0, people, BLOCK_MEMBERS):
-            high = min(low + BLOCK_MEMBERS, people)
-            yield Unit(label, day.year, number(day), number(following) - 1, low, high)
-        day = following
+            yield Unit(year, low, min(low + BLOCK_MEMBERS, people))
 
 
-def draw(span: Span, unit: Unit, people: People, coverage: Coverage) -> Claims:
-    """The claims of a unit; ``people`` as they entered, ``coverage`` of the unit's year."""
-    dice = Dice(span.seed, "claims", unit.label, unit.low)
-    block = slice(unit.low, unit.high)
-    held = coverage.held[block] & (coverage.start[block] <= unit.last)
-    exposed = np.flatnonzero(held & (coverage.end[block] >= unit.first))
-    counts = _BY_DAY if unit.first == unit.last else _BY_MONTH
-    # Draws are made for the whole block, so that they do not depend on who is covered.
-    many = counts(dice("count", unit.high - unit.low)[exposed], people.rate[block][exposed])
-    member = unit.low + np.repeat(exposed, many)
-    service = unit.first + below(dice("day", len(member)), unit.last - unit.first + 1)
-    inside = (service >= coverage.start[member]) & (service <= coverage.end[member])
-    member, service = member[inside], service[inside]
+def draw(
+    span: Span, unit: Unit, health: Health, coverage: tuple[Coverage, Coverage]
+) -> tuple[Claims, Draws]:
+    """The claims of a unit; ``health`` and ``coverage`` of everyone."""
+    dice = Dice(span.seed, "claims", unit.year, unit.low)
+    block = health.take(slice(unit.low, unit.high))
+    services, sequence = _services(dice, unit, block, coverage)
+    kind = _TYPES(dice("type", len(services)), _ill(block)[services])
+    service = _day(unit.year)(dice("day", len(services)), kind) + number(date(unit.year, 1, 1))
+    early = (block.condition[services] != NONE) & (service < block.onset[services])
+    keep = ~early | chance(dice("before onset", len(services)), block.before[services])
 
-    size = len(member)
-    kind = _TYPE(dice("type", size))
-    stay = kind == INPATIENT
-    nights = np.minimum(1 + _STAY(dice("stay", size)), _LONGEST_STAY)
-    discharge = service + np.where(stay, nights, 0)
-    dispensed = kind == PHARMACY
-    lag = np.where(dispensed, 0, np.minimum(1 + _LAG(dice("lag", size)), _LONGEST_LAG))
-    delay = np.where(dispensed, 0, np.minimum(2 + _DELAY(dice("delay", size)), _LONGEST_DELAY))
-    received = discharge + lag
-    denied = chance(dice("denied", size), _DENIED)
-    drug = _drug(dice, size)
-    billed, allowed = _cost(dice, kind, drug, people.severity[member])
-    plan = coverage.plan[member]
-    panel = providers.panel(span.seed, providers.known(span, unit.first))
-    state = places().state[people.place[member]]
-    return Claims(
-        unit,
-        np.arange(size),
-        member,
-        plan,
-        panel.pick(state, kind, dice("provider", size), dice("facility", size)),
+    expecting, visit = _maternity(unit, block)
+    care = np.where(visit < len(_VISITS), PROFESSIONAL, INPATIENT)
+    days_before = np.array((*_VISITS, 0))[visit]
+    care_day = (
+        block.due[expecting]
+        - days_before
+        + below(dice("visit", len(visit)), 7) * (visit < len(_VISITS))
+    )
+
+    nights = np.minimum(1 + _STAY(dice("stay", len(services))), _LONGEST_STAY)
+    discharge = service + nights * (kind == INPATIENT)
+    again = keep & (kind == INPATIENT) & chance(dice("readmitted", len(services)), _READMITTED)
+    stays = np.flatnonzero(again)
+    back = discharge[stays] + 1 + below(dice("readmission", len(stays)), _READMISSION_DAYS)
+
+    draws = Draws(dice, len(services), len(visit), stays)
+    member = np.concatenate([services, expecting, services[stays]])
+    kind = np.concatenate([kind, care, np.full(len(stays), INPATIENT)])
+    service = np.concatenate([service, care_day, back])
+    keep = np.concatenate([keep, np.ones(len(visit) + len(stays), dtype=bool)])
+    part = _part(unit, coverage, member, service)
+    position = np.flatnonzero(keep & (part > 0))
+
+    sequence = np.concatenate(
+        [sequence, _FIRST_MATERNITY + visit, _FIRST_READMISSION + sequence[stays]]
+    )
+    is_maternity = (position >= len(services)) & (position < len(services) + len(visit))
+    kind, service = kind[position], service[position]
+    discharge, received, decided, revised, fate = _heard(draws, position, kind, service)
+    found = Claims(
+        position,
+        unit.low + member[position],
+        sequence[position],
         kind,
         service,
         discharge,
         received,
-        received + delay,
-        billed,
-        np.where(denied, 0, allowed),
-        np.where(denied, 0, _paid(coverage, plan, coverage.csr[member], allowed)),
-        denied,
-        chance(dice("clean", size), _CLEAN),
-        chance(dice("out of network", size), _OUT_OF_NETWORK),
-        _diagnosis(dice, unit, people, member),
-        _procedure(dice, kind),
-        below(dice("drg", size), len(drgs().code)),
-        drug,
+        decided,
+        revised,
+        fate,
+        part[position],
+        is_maternity,
     )
+    return found, draws
 
 
-def _drug(dice: Dice, size: int) -> Ints:
-    table = drugs()
-    specialty = chance(dice("specialty drug", size), _SPECIALTY)
-    which = dice("drug", size)
-    common = below(which, table.first_specialty)
-    costly = table.first_specialty + below(which, len(table.name) - table.first_specialty)
-    return np.where(specialty, costly, common)
+def _services(
+    dice: Dice, unit: Unit, block: Health, coverage: tuple[Coverage, Coverage]
+) -> tuple[Ints, Ints]:
+    """Members (within the block) and sequence numbers of a whole year's services.
 
-
-def _cost(dice: Dice, kind: Ints, drug: Ints, severity: NDArray) -> tuple[Ints, Ints]:
-    """Billed and allowed amounts in cents, allowed at most nine tenths of billed."""
-    point = dice("cost", len(kind))
-    allowed = np.empty(len(kind), dtype=np.int64)
-    for position, cost in enumerate(_COST):
-        rows = np.flatnonzero(kind == position)
-        allowed[rows] = cost(point[rows])
-    costly = np.flatnonzero((kind == PHARMACY) & (drug >= drugs().first_specialty))
-    allowed[costly] = _SPECIALTY_COST(point[costly])
-    allowed = np.clip(allowed * severity // 1000, _LEAST_CENTS, _MOST_CENTS)
-    markup = 1_120 + below(dice("markup", len(kind)), 2_200)
-    return allowed * markup // 1000, allowed
-
-
-def _paid(coverage: Coverage, plan: Ints, csr: Ints, allowed: Ints) -> Ints:
-    """What the plan pays: its actuarial value, and all beyond the out-of-pocket maximum.
-
-    Each claim stands alone: deductible and maximum are not accumulated over the year.
+    Draws are made for the whole block and year, so that they do not depend on who is covered.
     """
-    catalogue = plans(coverage.year)
-    share = plan_share(catalogue, plan, csr)
-    return allowed - np.minimum(allowed * (1000 - share) // 1000, catalogue.oop_max[plan])
+    many = _COUNT(dice("count", unit.high - unit.low), block.rate)
+    many = np.where(coverage[0].held[unit.low : unit.high], many, 0)
+    member = np.repeat(np.arange(len(many)), many)
+    return member, np.arange(len(member)) - np.repeat(np.cumsum(many) - many, many)
 
 
-def _diagnosis(dice: Dice, unit: Unit, people: People, member: Ints) -> Ints:
-    """The chronic condition of the chronically ill in two claims of five, else as surveyed.
-
-    Maternity is for women of 15 to 49.
-    """
-    size = len(member)
-    own = chance(dice("own condition", size), 400) & (people.segment[member] >= FIRST_CHRONIC)
-    point, table = dice("diagnosis", size), diagnoses()
-    age = age_on(people.born[member], unit.first)
-    fertile = (people.gender[member] == FEMALE) & (age >= 15) & (age <= 49)
-    surveyed = np.where(fertile, table.weighted(point), table.without_maternity(point))
-    return np.where(own, conditions().diagnosis[people.condition[member]], surveyed)
+def _ill(block: Health) -> Ints:
+    """List of claim types: 0 well, 1 with a condition, 2 complex."""
+    segment = np.where(block.condition == NONE, HEALTHY, block.segment(np.int64(1 << 30)))
+    return (block.condition != NONE).astype(np.int64) + (segment >= COMPLEX)
 
 
-def _procedure(dice: Dice, kind: Ints) -> Ints:
-    point = dice("procedure", len(kind))
-    picked = np.empty(len(kind), dtype=np.int64)
-    for position, weighted in enumerate(procedures().weighted):
-        rows = np.flatnonzero(kind == position)
-        picked[rows] = weighted(point[rows])
-    return picked
+def _maternity(unit: Unit, block: Health) -> tuple[Ints, Ints]:
+    """Members and numbers of the visits and births that can fall into the year."""
+    first, last = number(date(unit.year, 1, 1)), number(date(unit.year, 12, 31))
+    due = np.flatnonzero((block.due >= first) & (block.due <= last + _VISITS[0]))
+    return np.repeat(due, len(_VISITS) + 1), np.tile(np.arange(len(_VISITS) + 1), len(due))
+
+
+def _part(unit: Unit, coverage: tuple[Coverage, Coverage], member: Ints, service: Ints) -> Ints:
+    """Part 1 or 2 of the coverage that each service falls into, 0 for none."""
+    part = np.zeros(len(member), dtype=np.int64)
+    for spans in coverage:
+        block = slice(unit.low, unit.high)
+        held, start, end = spans.held[block], spans.start[block], spans.end[block]
+        inside = held[member] & (service >= start[member]) & (service <= end[member])
+        part[inside] = spans.part
+    return part
+
+
+def _heard(
+    draws: Draws, position: Ints, kind: Ints, service: Ints
+) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """Discharge, receipt, decision, revision, and fate."""
+    dispensed = kind == PHARMACY
+    nights = np.minimum(1 + _STAY(draws("stay")[position]), _LONGEST_STAY)
+    discharge = service + nights * (kind == INPATIENT)
+    lag = np.minimum(1 + _LAG(draws("lag")[position]), _LONGEST_LAG)
+    late = chance(draws("late")[position], _LATE)
+    lag = np.where(late, _LATE_FROM + below(draws("how late")[position], _LATE_WIDTH), lag)
+    received = discharge + np.where(dispensed, 0, lag)
+    delay = np.minimum(2 + _DELAY(draws("delay")[position]), _LONGEST_DELAY)
+    decided = received + np.where(dispensed, 0, delay)
+    # 1970-01-01 was a Thursday. Nobody decides on a weekend but the pharmacy's computer.
+    weekday = (decided + 3) % 7
+    decided += np.where((weekday > 4) & ~dispensed, 7 - weekday, 0)
+    longest = np.where(dispensed, _LONGEST_PHARMACY_REVISION, _LONGEST_REVISION)
+    revised = decided + 1 + below(draws("revision")[position], longest)
+    point = below(draws("fate")[position], 1000)
+    fate = np.searchsorted((_ADJUSTED, _ADJUSTED + _REVERSED), point, side="right")
+    fate = np.array((ADJUSTED, REVERSED, APPROVED))[fate]
+    denied = chance(draws("denied")[position], _DENIED)
+    return discharge, received, decided, revised, np.where(denied, DENIED, fate)
+
+
+@cache
+def _day(year: int) -> WeightedBy:
+    """Draws days of a year, 0 for January 1, by claim type."""
+    days = range((date(year + 1, 1, 1) - date(year, 1, 1)).days)
+    dates = [date.fromordinal(date(year, 1, 1).toordinal() + n) for n in days]
+    return WeightedBy(
+        [
+            [
+                _MONTHS[d.month - 1] * weekdays[d.weekday()] * _HOLIDAYS.get((d.month, d.day), 100)
+                for d in dates
+            ]
+            for weekdays in _WEEKDAYS
+        ]
+    )

@@ -1,7 +1,8 @@
 """The enrollments and claims feeds from the world.
 
-A denied claim is allowed and paid nothing. A pending claim shows what was billed, an estimate
-of 60 % of it as allowed (the insurer has not priced it yet), and nothing paid.
+A denied claim is allowed and paid nothing, and so is a reversed one. A pending claim shows what
+was billed, an estimate of 60 % of it as allowed (the insurer has not priced it yet), and nothing
+paid. An adjusted claim shows the amounts after the adjustment.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from etl.seed import clinical, encode, names, providers
+from etl.seed import encode, names, providers, services
 from etl.seed.catalogue import plans
-from etl.seed.claims import BLOCK_MEMBERS, Claims
+from etl.seed.claims import ADJUSTED, APPROVED, DENIED, REVERSED, SEQUENCES, Claims, Unit
 from etl.seed.coverage import REASONS, Coverage
+from etl.seed.diagnoses import diagnoses as diagnosis_tables
 from etl.seed.member_rows import identifiers
+from etl.seed.money import Bills
 from etl.seed.reference import STATES
 from etl.seed.rng import Ints
 from etl.seed.world import World
@@ -27,8 +30,8 @@ Flags = NDArray[np.bool_]
 BLOCK = 8_192
 _ESTIMATE = 60  # per cent of billed
 _CHANNELS = ("retail", "mail", "specialty")
-STATUSES = ("pending", "approved", "denied")
-PENDING, APPROVED, DENIED = range(3)
+STATUSES = ("approved", "denied", "adjusted", "reversed", "pending")
+PENDING = len(STATUSES) - 1
 
 
 def enrollment_blocks(world: World) -> Iterator[encode.Block]:
@@ -37,12 +40,14 @@ def enrollment_blocks(world: World) -> Iterator[encode.Block]:
     The first batch shows every span by its day; a later one those sold since the last batch,
     and again those whose end became known.
     """
-    for spans in world.coverage.values():
-        ended = spans.ends_early & (spans.noticed < world.today)
-        shown = spans.held & (spans.issued <= world.today)
+    known = world.roster.known(world.today)
+    for spans in world.spans():
+        ended = spans.end_known(world.today)
+        shown = spans.known(world.today)
         if world.sequence:
-            shown &= (spans.issued == world.today) | (ended & (spans.noticed == world.today - 1))
-        rows = np.flatnonzero(shown)
+            noticed = ended & (spans.noticed == world.today - 1)
+            shown &= (spans.issued == world.today) | noticed
+        rows = np.flatnonzero(shown[:known])
         for low in range(0, len(rows), BLOCK):
             block = rows[low : low + BLOCK]
             cents = {
@@ -59,7 +64,9 @@ def _spans(
 ) -> dict[str, encode.Column]:
     return {
         "enrollment_id": encode.join(
-            encode.constant(f"E{spans.year}", len(rows)), encode.padded(rows, 2)
+            encode.constant(f"E{spans.year}", len(rows)),
+            encode.padded(rows, 2),
+            encode.constant(str(spans.part), len(rows)),
         ),
         "member_id": identifiers(rows),
         "plan_id": encode.texts(plans(spans.year).plan_id)[spans.plan[rows]],
@@ -73,18 +80,17 @@ def _spans(
 
 def claim_blocks(world: World) -> Iterator[encode.Block]:
     """The claims feed, a unit at a time."""
-    for drawn, rows in world.claims():
-        if len(rows):
-            yield _claims(world, drawn, rows)
+    for unit, drawn, bills in world.claims():
+        yield _claims(world, unit, drawn, bills)
 
 
 @cache
 def _tables() -> dict[str, encode.Column]:
-    diagnoses, procedures = clinical.diagnoses(), clinical.procedures()
-    drgs, drugs = clinical.drgs(), clinical.drugs()
+    diagnoses, procedures = diagnosis_tables(), services.procedures()
+    drgs, drugs = services.drgs(), services.drugs()
     tables = {
         "diagnosis_code": diagnoses.code,
-        "ccsr_system_description": diagnoses.chapter,
+        "ccsr_system_description": [diagnoses.chapters[at] for at in diagnoses.chapter],
         "ccsr_description": diagnoses.category,
         "procedure_code": procedures.code,
         "cpt_consumer_description": procedures.description,
@@ -101,19 +107,28 @@ def _tables() -> dict[str, encode.Column]:
     return {name: encode.texts(values) for name, values in tables.items()}
 
 
-def _claims(world: World, c: Claims, rows: Ints) -> encode.Block:
-    size, kind = len(rows), c.kind[rows]
-    decided = c.decided[rows] < world.today
-    status = np.where(decided, np.where(c.denied[rows], DENIED, APPROVED), PENDING)
-    billed = c.billed[rows]
-    allowed = np.where(decided, c.allowed[rows], billed * _ESTIMATE // 100)
-    paid = np.where(decided, c.paid[rows], 0)
-    stay, dispensed = kind == clinical.INPATIENT, kind == clinical.PHARMACY
-    nights = c.discharge[rows] - c.service[rows]
-    cents = {"claim_amount": billed, "allowed_amount": allowed, "paid_amount": paid}
+def _claims(world: World, unit: Unit, c: Claims, bills: Bills) -> encode.Block:
+    size, kind = len(c), c.kind
+    decided = c.decided < world.today
+    first = np.where(c.fate == DENIED, DENIED, APPROVED)
+    status = np.where(c.revised < world.today, c.fate, first)
+    status = np.where(decided, status, PENDING)
+    adjusted, reversed_ = status == ADJUSTED, status == REVERSED
+    allowed = np.where(adjusted, bills.final_allowed, bills.allowed)
+    allowed = np.where(decided, allowed, bills.billed * _ESTIMATE // 100)
+    paid = np.where(adjusted, bills.final_paid, bills.paid)
+    cents = {
+        "claim_amount": bills.billed,
+        "allowed_amount": np.where(reversed_, 0, allowed),
+        "paid_amount": np.where(decided & ~reversed_, paid, 0),
+    }
+    stay, dispensed = kind == services.INPATIENT, kind == services.PHARMACY
+    nights = c.discharge - c.service
     money = {name: encode.money(values) for name, values in cents.items()}
-    drug = c.drug[rows]
-    channel = np.where(drug >= clinical.drugs().first_specialty, 2, drug % 5 == 0)
+    drug = bills.drug
+    channel = np.where(drug >= services.drugs().first_specialty, 2, drug % 5 == 0)
+    # Paid when approved; what an adjustment changes is paid on its day.
+    paid_on = np.where(adjusted, c.revised, c.decided)
     tables = _tables()
 
     def pick(names_: tuple[str, ...], at: Ints) -> dict[str, encode.Column]:
@@ -124,46 +139,45 @@ def _claims(world: World, c: Claims, rows: Ints) -> encode.Block:
 
     columns = {
         "claim_id": encode.join(
-            encode.constant(f"C{c.unit.label}", size),
-            encode.padded(np.full(size, c.unit.low // BLOCK_MEMBERS), 1),
-            encode.padded(c.sequence[rows], 2),
+            encode.constant(f"C{unit.year}", size),
+            encode.padded(c.member * SEQUENCES + c.sequence, 3),
         ),
-        "member_id": identifiers(c.member[rows]),
-        "plan_id": encode.texts(plans(c.unit.year).plan_id)[c.plan[rows]],
-        "service_date": encode.dates(c.service[rows]),
-        "claim_from": encode.dates(c.service[rows]),
+        "member_id": identifiers(c.member),
+        "plan_id": encode.texts(plans(unit.year).plan_id)[bills.plan],
+        "service_date": encode.dates(c.service),
+        "claim_from": encode.dates(c.service),
         **money,
         "charges": money["claim_amount"],
         "allowed": money["allowed_amount"],
         "status": encode.texts(STATUSES)[status],
-        "clean_claim_status": encode.texts(("not clean", "clean"))[c.clean[rows].astype(int)],
-        "clean_claim_out": encode.where(decided, encode.dates(c.decided[rows])),
-        "paid_date": encode.where(status == APPROVED, encode.dates(c.decided[rows])),
+        "clean_claim_status": encode.texts(("not clean", "clean"))[bills.clean.astype(int)],
+        "clean_claim_out": encode.where(decided, encode.dates(c.decided)),
+        "paid_date": encode.where(
+            (cents["paid_amount"] > 0) | (status == APPROVED), encode.dates(paid_on)
+        ),
         "utilization": encode.constant("1.00", size),
         "hcg_units_days": encode.hundredths(np.where(stay, 100 * nights, 100)),
-        "claim_type": encode.texts(clinical.CLAIM_TYPES)[kind],
-        "major_service_category": encode.texts(clinical.SERVICES)[kind],
-        "detailed_service_category": tables["procedure_level_3"][c.procedure[rows]],
-        "admit_date": encode.where(stay, encode.dates(c.service[rows])),
-        "discharge_date": encode.where(stay, encode.dates(c.discharge[rows])),
-        "is_oon": encode.booleans(c.out_of_network[rows]),
+        "claim_type": encode.texts(services.CLAIM_TYPES)[kind],
+        "major_service_category": encode.texts(services.SERVICES)[kind],
+        "detailed_service_category": tables["procedure_level_3"][bills.procedure],
+        "admit_date": encode.where(stay, encode.dates(c.service)),
+        "discharge_date": encode.where(stay, encode.dates(c.discharge)),
+        "is_oon": encode.booleans(bills.out_of_network),
         "channel": encode.where(dispensed, encode.texts(_CHANNELS)[channel]),
-        "cpt": tables["procedure_code"][c.procedure[rows]],
-        **pick(
-            ("diagnosis_code", "ccsr_system_description", "ccsr_description"), c.diagnosis[rows]
-        ),
+        "cpt": tables["procedure_code"][bills.procedure],
+        **pick(("diagnosis_code", "ccsr_system_description", "ccsr_description"), bills.diagnosis),
         **pick(
             (
                 *("procedure_code", "cpt_consumer_description"),
                 *(f"procedure_level_{n}" for n in range(1, 6)),
             ),
-            c.procedure[rows],
+            bills.procedure,
         ),
         **pick_where(
-            ("ms_drg", "ms_drg_description", "ms_drg_mdc", "ms_drg_mdc_desc"), c.drg[rows], stay
+            ("ms_drg", "ms_drg_description", "ms_drg_mdc", "ms_drg_mdc_desc"), bills.drg, stay
         ),
         **pick_where(("drug_name", "drug", "drug_class", "drug_subclass"), drug, dispensed),
-        **_provider(world, c.provider[rows]),
+        **_provider(world, bills.provider),
     }
     return encode.block(FEEDS["claims"], columns, cents)
 

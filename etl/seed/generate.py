@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from etl.errors import UsageError
-from etl.seed import catalogue, fact_rows, member_rows, providers
+from etl.seed import catalogue, fact_rows
 from etl.seed.output import BatchWriter
 from etl.seed.span import Span
 from etl.seed.world import World, replay
@@ -148,12 +148,14 @@ def _batches(inbox: Path) -> list[Path]:
 
 
 def _write(inbox: Path, marker: Marker, world: World) -> Path:
-    first = world.sequence == 0
-    kind = "snapshot" if first else "delta"
+    kind = "snapshot" if world.is_snapshot else "delta"
     feeds = {
-        "members": (kind, member_rows.blocks(world)),
-        "plans": (kind, catalogue.blocks(world.published)),
-        "providers": (kind, providers.blocks(world.providers, world.touched_providers)),
+        "members": (kind, world.member_blocks()),
+        "plans": (
+            "snapshot" if world.sequence == 0 else "delta",
+            catalogue.blocks(world.published),
+        ),
+        "providers": (kind, world.provider_blocks()),
         "enrollments": ("delta", fact_rows.enrollment_blocks(world)),
         "claims": ("delta", fact_rows.claim_blocks(world)),
     }

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from etl.seed import encode, names
 from etl.seed.catalogue import plans
-from etl.seed.clinical import conditions
 from etl.seed.coverage import age_on
-from etl.seed.people import FIRST_CHRONIC, GENDERS, SEGMENTS
+from etl.seed.diagnoses import conditions
+from etl.seed.health import COMPLEX, NONE, SEGMENTS
+from etl.seed.people import GENDERS, People
 from etl.seed.places import AREA_KINDS, REGIONS, places
 from etl.seed.reference import AGE_BANDS, AGE_GROUPS, METALS, STATES
 from etl.seed.rng import Ints
 from etl.seed.span import number
-from etl.seed.world import World
 from etl.sources import FEEDS
 
+if TYPE_CHECKING:
+    from etl.seed.world import World
+
 BLOCK = 8_192
-_FIRST_HIGH_COST = 4  # complex chronic and catastrophic segments
 _MONTH_DAYS = 30
 
 
@@ -34,47 +37,26 @@ def hios_suffix() -> encode.Column:
     return encode.texts(f"-{variant:02d}" for variant in range(7))
 
 
-def blocks(world: World) -> Iterator[encode.Block]:
-    """The members feed: one block of the touched members, a block at a time."""
-    year, plan = world.latest()
-    months = _months(world)
-    for low in range(0, len(world.touched), BLOCK):
-        rows = world.touched[low : low + BLOCK]
-        columns = {
-            **_person(world, rows),
-            **_plan(world, rows, year[rows], plan[rows]),
-            "enrollment_length_continuous": encode.whole(sum(months.values())[rows]),
-            "ra_mm": encode.hundredths(100 * _of_year(months, year)[rows]),
-        }
-        yield encode.block(FEEDS["members"], columns)
+def blocks(world: World, rows: Ints, state: People | None = None) -> Iterator[encode.Block]:
+    """The rows of these members, a block at a time, as they are or as ``state`` has them."""
+    for low in range(0, len(rows), BLOCK):
+        part = rows[low : low + BLOCK]
+        who = world.members.take(part) if state is None else state.take(slice(low, low + BLOCK))
+        yield encode.block(
+            FEEDS["members"], {**_person(world, part, who), **_plan(world, part, who)}
+        )
 
 
-def _months(world: World) -> dict[int, Ints]:
-    """Months covered by now, by plan year. A member never returns, so all are continuous."""
-    months = {}
-    for year, spans in world.coverage.items():
-        days = np.minimum(spans.end + 1, world.today) - spans.start
-        held = np.where(spans.held, np.maximum(days, 0), 0)
-        months[year] = np.minimum((held + _MONTH_DAYS // 2) // _MONTH_DAYS, 12)
-    return months
-
-
-def _of_year(months: dict[int, Ints], year: Ints) -> Ints:
-    found = np.zeros(len(year), dtype=np.int64)
-    for plan_year, count in months.items():
-        found = np.where(year == plan_year, count, found)
-    return found
-
-
-def _person(world: World, rows: Ints) -> dict[str, encode.Column]:
-    who, where = world.members.take(rows), places()
-    size = len(rows)
+def _person(world: World, rows: Ints, who: People) -> dict[str, encode.Column]:
+    where, size = places(), len(rows)
     first = encode.texts(names.first_names())
     last = encode.texts(names.last_names())
     small_first = encode.texts(n.lower() for n in names.first_names())
     small_last = encode.texts(n.lower().replace(" ", "") for n in names.last_names())
-    sick = who.segment >= FIRST_CHRONIC
-    condition = encode.texts(conditions().label)[who.condition]
+    # As of the evening before the batch, whatever the row's own time.
+    health = world.health.take(rows)
+    segment, condition = health.segment(world.today - 1), health.borne(world.today - 1)
+    label = encode.texts(conditions().label)[condition]
     return {
         "member_id": identifiers(rows),
         "first_name": first[who.first_name],
@@ -104,9 +86,11 @@ def _person(world: World, rows: Ints) -> dict[str, encode.Column]:
             encode.whole(who.fpl // 1000, 1),
             encode.texts(f".{n:03d}" for n in range(1000))[who.fpl % 1000],
         ),
-        "clinical_segment": encode.texts(SEGMENTS)[who.segment],
-        "high_cost_member": encode.booleans(who.segment >= _FIRST_HIGH_COST),
-        "mutually_exclusive_hcc_condition": np.where(sick, condition, encode.constant("None", 1)),
+        "clinical_segment": encode.texts(SEGMENTS)[segment],
+        "high_cost_member": encode.booleans(segment >= COMPLEX),
+        "mutually_exclusive_hcc_condition": np.where(
+            condition == NONE, encode.constant("None", 1), label
+        ),
         "general_agency_name": encode.texts(names.agencies())[who.agency],
         "broker_name": encode.texts(names.brokers())[who.broker],
         "sa_contracting_entity_name": encode.texts(f"{s} Preferred Network" for s in STATES)[
@@ -122,27 +106,53 @@ def _person(world: World, rows: Ints) -> dict[str, encode.Column]:
     }
 
 
-def _plan(world: World, rows: Ints, year: Ints, plan: Ints) -> dict[str, encode.Column]:
-    hios: encode.Column = np.zeros(len(rows), dtype="S17")
-    network: encode.Column = np.zeros(len(rows), dtype="S3")
-    metal: encode.Column = np.zeros(len(rows), dtype="S15")
-    first_days = np.zeros(len(rows), dtype=np.int64)
-    for plan_year, spans in world.coverage.items():
-        at = np.flatnonzero(year == plan_year)
-        held, catalogue = plan[at], plans(plan_year)
+def _plan(world: World, rows: Ints, who: People) -> dict[str, encode.Column]:
+    """What a row says of the plan: that of the plan year last held, or about to be."""
+    size = len(rows)
+    hios: encode.Column = np.zeros(size, dtype="S17")
+    network: encode.Column = np.zeros(size, dtype="S3")
+    metal: encode.Column = np.zeros(size, dtype="S15")
+    year = np.zeros(size, dtype=np.int64)
+    for spans in world.spans():
+        at = np.flatnonzero(spans.known(world.today)[rows])
+        held, catalogue = spans.plan[rows[at]], plans(spans.year)
         csr = hios_suffix()[spans.csr[rows[at]]]
         hios[at] = encode.join(encode.texts(catalogue.plan_id)[held], csr)
         network[at] = encode.texts(catalogue.network)[held]
         metal[at] = encode.texts(METALS)[catalogue.metal[held]]
-        first_days[at] = number(date(plan_year, 1, 1))
+        year[at] = spans.year
+    first_days = np.array([number(date(y, 1, 1)) for y in world.coverage])[
+        year - min(world.coverage)
+    ]
     # The band of the plan year is that of the age on its first day; newborns are 0 by then.
-    age = age_on(world.members.born[rows], first_days)
+    age = age_on(who.born, first_days)
     band = np.searchsorted([high for _, high in AGE_BANDS[:-1]], age, side="left")
+    roster = world.roster
+    months, of_year = _months(world, rows, year)
     return {
         "hios_id": hios,
         "plan_network_access_type": network,
         "plan_metal": metal,
         "age_group": encode.texts(AGE_GROUPS)[band],
-        "new_member_in_period": encode.booleans(world.entries.start[rows] >= first_days),
+        "new_member_in_period": encode.booleans(
+            (roster.start[rows] >= first_days) & (roster.since[rows] == 0)
+        ),
+        "enrollment_length_continuous": encode.whole(months),
+        "ra_mm": encode.hundredths(100 * of_year),
         "year": encode.whole(year, 1),
     }
+
+
+def _months(world: World, rows: Ints, year: Ints) -> tuple[Ints, Ints]:
+    """Months covered by now without a gap, and months covered in the row's plan year."""
+    months, of_year = world.roster.since[rows].copy(), np.zeros(len(rows), dtype=np.int64)
+    ended = np.zeros(len(rows), dtype=np.int64)
+    for spans in world.spans():
+        start, end = spans.start[rows], np.minimum(spans.end[rows] + 1, world.today)
+        covered = spans.known(world.today)[rows] & (end > start)
+        own = np.where(covered, (end - start + _MONTH_DAYS // 2) // _MONTH_DAYS, 0)
+        broken = covered & (ended > 0) & (start > ended)
+        months = np.where(broken, 0, months) + own
+        of_year += np.where(spans.year == year, own, 0)
+        ended = np.where(covered, end, ended)
+    return months, np.minimum(of_year, 12)

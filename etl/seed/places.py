@@ -72,9 +72,5 @@ def places() -> Places:
 
 @cache
 def state_mix() -> Weighted:
-    """Draws positions of ``STATES`` by the fourth root of their open-enrolment counts.
-
-    By the counts themselves four fifths of the members would live in Florida and Texas, and
-    reports by state would have nothing to show.
-    """
-    return Weighted([round(mix.consumers**0.25) for mix in mixes()])
+    """Draws positions of ``STATES`` by their open-enrolment counts."""
+    return Weighted([mix.consumers for mix in mixes()])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from etl.seed import encode, names
-from etl.seed.clinical import INPATIENT, OUTPATIENT, PHARMACY, PROFESSIONAL
-from etl.seed.places import places
+from etl.seed.diagnoses import Chapter
+from etl.seed.places import places, state_mix
 from etl.seed.reference import STATES
-from etl.seed.rng import Dice, Ints, Weighted, below, chance
+from etl.seed.rng import Dice, Ints, Weighted, WeightedBy, below, chance
+from etl.seed.services import OUTPATIENT, PROFESSIONAL, procedures
 from etl.seed.span import Span, number
 from etl.sources import FEEDS
 
@@ -23,18 +24,47 @@ SPECIALTIES = (
     *("Orthopedic Surgery", "Dermatology", "Psychiatry", "Physical Therapy"),
     *("Clinical Laboratory", "Radiology", "Oncology", "Emergency Medicine"),
 )
-HOSPITAL, SURGERY_CENTER, DRUGSTORE, _FIRST_CLINICIAN = range(4)
-_CLINICIANS = (24, 20, 10, 8, 5, 5, 4, 8, 8, 6, 5, 3, 4)
-# Of every ten providers of a state: one hospital, one surgery centre, one pharmacy.
-_ROUND = 10
+(
+    HOSPITAL, SURGERY_CENTER, DRUGSTORE, FAMILY, INTERNAL, PEDIATRICS, OBSTETRICS, CARDIOLOGY,
+    ORTHOPEDICS, DERMATOLOGY, PSYCHIATRY, PHYSICAL_THERAPY, LABORATORY, RADIOLOGY, ONCOLOGY,
+    EMERGENCY,
+) = range(len(SPECIALTIES))  # fmt: skip
+_MIX = (25, 35, 120, 200, 150, 80, 65, 40, 40, 30, 60, 55, 30, 30, 20, 20)
+# The first providers of each state in turn: so each has one of every specialty.
+_EACH_STATE = len(SPECIALTIES) + 4
+# Who is seen for a diagnosis of each chapter, in three visits of ten; else primary care.
+_SPECIALISTS = {
+    Chapter.NEOPLASMS: ONCOLOGY,
+    Chapter.BLOOD: ONCOLOGY,
+    Chapter.MENTAL: PSYCHIATRY,
+    Chapter.CIRCULATORY: CARDIOLOGY,
+    Chapter.SKIN: DERMATOLOGY,
+    Chapter.MUSCULOSKELETAL: ORTHOPEDICS,
+    Chapter.GENITOURINARY: OBSTETRICS,
+    Chapter.PREGNANCY: OBSTETRICS,
+    Chapter.INJURY: EMERGENCY,
+    Chapter.SYMPTOMS: EMERGENCY,
+}
+_SPECIALIST_VISITS = 300  # per mille
+_BY_PROCEDURE = {
+    "Clinical laboratory": LABORATORY,
+    "Physical therapy": PHYSICAL_THERAPY,
+    "Behavioural therapy": PSYCHIATRY,
+    "Diagnostic imaging": RADIOLOGY,
+    "Ambulatory surgery": SURGERY_CENTER,
+}
+_HABIT = 700  # per mille of claims that go to the provider whom the member always sees
+# One claim in so many to a provider who has just joined, whose own row may come later.
+_TO_NEWCOMERS, _NEWCOMERS = 12, 20
+# A newcomer's row comes so many days after the first patients, for three in ten.
+_LATE_ROWS, _LATE_DAYS = 300, 12
 
 
 @dataclass(slots=True)
 class Providers:
-    """One array entry a provider. ``kind``: 0 to 2 as in ``SPECIALTIES``, 3 a clinician."""
+    """One array entry a provider; ``specialty`` and the rest are positions in their lists."""
 
     state: Ints
-    kind: Ints
     specialty: Ints
     first_name: Ints
     last_name: Ints
@@ -52,10 +82,31 @@ class Providers:
         return Providers(**{f.name: getattr(self, f.name).copy() for f in fields(self)})
 
 
+def base(span: Span) -> int:
+    """How many providers the first batch knows: one for 40 members, and enough in each state."""
+    return max(len(STATES) * _EACH_STATE, span.members // 40)
+
+
+def joined(span: Span, day: Ints | int) -> Ints:
+    """How many have joined by a day (days since 1970), since the first batch."""
+    a_day = max(1, base(span) // 1_500)
+    return a_day * np.maximum(np.asarray(day) - number(span.first_batch), 0)
+
+
 def known(span: Span, day: int) -> int:
-    """How many providers the batch of that day (days since 1970) knows: one more each day."""
-    first = max(8 * 2 * _ROUND, span.members // 40)
-    return first + max(0, day - number(span.first_batch))
+    """How many providers there are by the batch of that day."""
+    return base(span) + int(joined(span, day))
+
+
+def first_rows(span: Span, day: int) -> Ints:
+    """The newcomers whose row the batch of that day brings first."""
+    since = np.arange(base(span), known(span, day))
+    dice = Dice(span.seed, "newcomers")
+    late = chance(dice("late", len(since)), _LATE_ROWS)
+    delay = np.where(late, 1 + below(dice("delay", len(since)), _LATE_DAYS), 0)
+    a_day = int(joined(span, number(span.first_batch) + 1))
+    came = number(span.first_batch) + 1 + np.arange(len(since)) // a_day
+    return since[came + delay == day]
 
 
 # Sizes come in order of day, so few are wanted again.
@@ -64,13 +115,13 @@ def draw(seed: int, size: int) -> Providers:
     """The first ``size`` providers as they entered; the first rows do not depend on ``size``."""
     dice = Dice(seed, "providers")
     order = np.arange(size)
-    state = order % len(STATES)
-    kind = np.minimum(order // len(STATES) % _ROUND, _FIRST_CLINICIAN)
-    clinician = _FIRST_CLINICIAN + Weighted(_CLINICIANS)(dice("specialty", size))
+    pioneer = order < len(STATES) * _EACH_STATE
+    turn = order // len(STATES)
+    state = np.where(pioneer, order % len(STATES), state_mix()(dice("state", size)))
+    specialty = Weighted(_MIX)(dice("specialty", size))
     return Providers(
         state,
-        kind,
-        np.where(kind == _FIRST_CLINICIAN, clinician, kind),
+        np.where(pioneer & (turn < len(SPECIALTIES)), turn, specialty),
         below(dice("first name", size), 2 * names.FIRST_NAMES),
         below(dice("last name", size), names.LAST_NAMES),
         below(dice("group", size), names.GROUPS),
@@ -81,48 +132,85 @@ def draw(seed: int, size: int) -> Providers:
     )
 
 
+@cache
+def _primary_care() -> WeightedBy:
+    """Family medicine, internal medicine, pediatrics: of children and of adults."""
+    return WeightedBy([(250, 0, 750), (550, 450, 0)])
+
+
+@cache
+def _specialists() -> Ints:
+    return np.array([_SPECIALISTS.get(at, INTERNAL) for at in Chapter])
+
+
+@cache
+def _of_procedures() -> Ints:
+    """The specialty that does a procedure, or -1 where any does."""
+    return np.array([_BY_PROCEDURE.get(v[2], -1) for v in procedures().levels])
+
+
+def specialty(kind: Ints, chapter: Ints, procedure: Ints, child: NDArray, who: Ints) -> Ints:
+    """The specialty that each claim goes to: of its procedure, of its diagnosis, primary care."""
+    adult = 1 - child.astype(np.int64)
+    primary = FAMILY + _primary_care()(who << 7 & 0xFFFFFFFF, adult)
+    seen = np.where(chance(who, _SPECIALIST_VISITS), _specialists()[chapter], primary)
+    doing = _of_procedures()[procedure]
+    seen = np.where(doing >= 0, doing, seen)
+    usual = np.array((INTERNAL, HOSPITAL, HOSPITAL, DRUGSTORE))  # by claim type
+    elsewhere = (kind == OUTPATIENT) & (doing >= 0)
+    return np.where((kind == PROFESSIONAL) | elsewhere, seen, usual[kind])
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Providers by state and kind, for picking one for a claim."""
+    """The providers of the first batch by state and specialty, for picking one for a claim."""
 
     order: Ints
     first: Ints
     count: Ints
 
-    def pick(self, state: Ints, claim_type: Ints, who: Ints, where: Ints) -> Ints:
-        """A provider of each state for each claim; ``who`` and ``where`` are draws.
+    def pick(self, state: Ints, wanted: Ints, habit: Ints, who: Ints) -> Ints:
+        """A provider of each state and specialty; ``habit`` and ``who`` are draws.
 
-        Popularity falls off linearly: the square of the draw favours the first of a list. A
-        fifth of outpatient claims go to surgery centres, the others to hospitals.
+        A member keeps to one provider of a specialty in seven claims of ten. Popularity falls
+        off linearly: the square of the draw favours the first of a list.
         """
-        kinds = np.empty(4, dtype=np.int64)
-        kinds[[PROFESSIONAL, OUTPATIENT, INPATIENT, PHARMACY]] = (3, HOSPITAL, HOSPITAL, DRUGSTORE)
-        kind = kinds[claim_type]
-        kind = np.where((claim_type == OUTPATIENT) & chance(where, 200), SURGERY_CENTER, kind)
-        cell = state * 4 + kind
-        half = who >> 1
+        cell = state * len(SPECIALTIES) + wanted
+        own = (habit + (wanted + 1) * 0x9E3779B1) & 0xFFFFFFFF
+        # Whether habit decides is taken from bits that do not decide whom.
+        half = np.where(chance(who << 16 & 0xFFFFFFFF, _HABIT), own, who) >> 1
         return self.order[self.first[cell] + below((half * half) >> 30, self.count[cell])]
 
 
-@lru_cache(maxsize=4)
-def panel(seed: int, size: int) -> Panel:
-    """The panel of the first ``size`` providers."""
-    everyone = draw(seed, size)
-    cell = everyone.state * 4 + everyone.kind
-    count = np.bincount(cell, minlength=4 * len(STATES))
+@lru_cache(maxsize=2)
+def panel(span: Span) -> Panel:
+    """The panel of a run."""
+    everyone = draw(span.seed, base(span))
+    cells = len(STATES) * len(SPECIALTIES)
+    cell = everyone.state * len(SPECIALTIES) + everyone.specialty
+    count = np.bincount(cell, minlength=cells)
     return Panel(np.argsort(cell, kind="stable"), np.cumsum(count) - count, count)
 
 
-def change(span: Span, state: Providers, day: int) -> Ints:
-    """Change some providers in place as of the batch of that day; returns who.
+def newcomer(span: Span, service: Ints, point: Ints) -> Ints:
+    """A provider who has joined not long before the service, or -1 for nearly all claims."""
+    there = joined(span, service)
+    lately = np.minimum(there, _NEWCOMERS)
+    meant = chance(point, _TO_NEWCOMERS) & (there > 0)
+    back = below(point << 12 & 0xFFFFFFFF, np.maximum(lately, 1))
+    return np.where(meant, base(span) + there - 1 - back, -1)
+
+
+def change(span: Span, state: Providers, day: int, present: NDArray[np.bool_]) -> Ints:
+    """Change some of those present in place as of the batch of that day; returns who.
 
     One in 400 each day: half move, the others change their telephone; of the clinicians among
     them a quarter takes up another specialty.
     """
     before = known(span, day - 1)
     dice = Dice(span.seed, "provider changes", day)
-    size = max(1, before // 400)
-    who = np.unique(below(dice("who", size), before))
+    who = np.unique(below(dice("who", max(1, before // 400)), before))
+    who = who[present[who]]
     size = len(who)
     moves = chance(dice("moves", size), 500)
     state.place[who] = np.where(
@@ -132,9 +220,9 @@ def change(span: Span, state: Providers, day: int) -> Ints:
     state.street[who] = np.where(moves, street, state.street[who])
     phone = below(dice("phone", size), names.AREA_CODES * 100)
     state.phone[who] = np.where(moves, state.phone[who], phone)
-    turns = (state.kind[who] == _FIRST_CLINICIAN) & chance(dice("turns", size), 250)
-    specialty = _FIRST_CLINICIAN + Weighted(_CLINICIANS)(dice("specialty", size))
-    state.specialty[who] = np.where(turns, specialty, state.specialty[who])
+    turns = (state.specialty[who] >= FAMILY) & chance(dice("turns", size), 250)
+    turned = FAMILY + Weighted(_MIX[FAMILY:])(dice("specialty", size))
+    state.specialty[who] = np.where(turns, turned, state.specialty[who])
     return who
 
 
@@ -166,7 +254,7 @@ def _names(state: Providers, rows: Ints) -> encode.Column:
     return encode.texts(
         f"{last[surname]} {kinds[kind]}" if kind < 3 else f"{first[given]} {last[surname]}, MD"
         for kind, given, surname in zip(
-            state.kind[rows].tolist(),
+            state.specialty[rows].tolist(),
             state.first_name[rows].tolist(),
             state.last_name[rows].tolist(),
             strict=True,

@@ -64,18 +64,26 @@ class Mix:
 
     Catastrophic, bronze, silver, gold, platinum are counted; the counts do not tell bronze
     from expanded bronze, so both are one entry (``BRONZE``) and ``EXPANDED_BRONZE`` has none.
-    A count withheld because it is small is taken as zero.
+    ``reduced``: silver plans with actuarial value 94, 87 and 73 %. ``new``: consumers without
+    coverage the year before; ``switched``: of those who renewed, who took another plan.
+    ``premium``: average a month before the tax credit, dollars. A count withheld because it is
+    small is taken as zero.
     """
 
     consumers: int
     ages: tuple[int, ...]
     incomes: tuple[int, ...]
     metals: tuple[int, ...]
-    female_per_mille: int
+    reduced: tuple[int, int, int]
+    female: int
+    new: int
+    switched_per_mille: int
+    native_per_mille: int
+    premium: int
 
 
 def _count(text: str) -> int:
-    digits = text.replace(",", "").strip()
+    digits = text.replace(",", "").replace("$", "").strip()
     return int(digits) if digits.isdigit() else 0
 
 
@@ -86,15 +94,19 @@ def mixes() -> tuple[Mix, ...]:
     found = []
     for state in STATES:
         row = {k: _count(v) for k, v in rows[state].items() if k}
-        female, male = row["Female"], row["Male"]
         metals = (row["Ctstrphc"], row["Brnz"], 0, row["Slvr"], row["Gld"], row["Pltnm"])
         found.append(
             Mix(
-                row["Cnsmr"],
-                tuple(row[c] for c in _AGE_COLUMNS),
-                tuple(row[c] for c in _FPL_COLUMNS),
-                metals,
-                1000 * female // (female + male),
+                consumers=row["Cnsmr"],
+                ages=tuple(row[c] for c in _AGE_COLUMNS),
+                incomes=tuple(row[c] for c in _FPL_COLUMNS),
+                metals=metals,
+                reduced=(row["CSR_Cnsmr_94"], row["CSR_Cnsmr_87"], row["CSR_Cnsmr_73"]),
+                female=row["Female"],
+                new=row["New_Cnsmr"],
+                switched_per_mille=1000 * row["Actv_Renrl_Sw"] // row["Tot_Renrl"],
+                native_per_mille=round(1000 * row["CSR_Cnsmr_AIAN"] / row["Cnsmr"]),
+                premium=row["Avg_Prm"],
             )
         )
     return tuple(found)

@@ -66,6 +66,23 @@ class Weighted:
         return np.searchsorted(self._edges, point, side="right").astype(np.int64)
 
 
+class WeightedBy:
+    """Positions of one of several lists of weights, each as in ``Weighted``."""
+
+    def __init__(self, lists: Sequence[Sequence[int]]) -> None:
+        sizes = [len(weights) for weights in lists]
+        self._first = np.cumsum(sizes) - sizes
+        self._total = np.array([sum(weights) for weights in lists], dtype=np.int64)
+        self._offset = np.cumsum(self._total) - self._total
+        # All lists end to end: one search serves every row, whichever list it draws from.
+        self._edges = np.cumsum(np.concatenate([np.asarray(w, dtype=np.int64) for w in lists]))
+
+    def __call__(self, draw: Ints, which: NDArray[np.integer]) -> Ints:
+        """A position in list number ``which`` for each draw; its weights must not all be zero."""
+        point = self._offset[which] + below(draw, self._total[which])
+        return np.searchsorted(self._edges, point, side="right") - self._first[which]
+
+
 class Lognormal:
     """Whole numbers with a lognormal shape: ``median``, and ``sigma`` of the logarithm.
 
@@ -102,19 +119,15 @@ class Counts:
         for row, mean in enumerate(means):
             term = total = math.exp(-mean)
             for k in range(limit):
-                table[row, k] = round(total * (1 << BITS))
+                table[row, k] = min(round(total * (1 << BITS)), (1 << BITS) - 1)
                 term *= mean / (k + 1)
                 total += term
-        self._table = table
+        # Ascending over all levels, so that one search serves every row.
+        self._table = (table + (np.arange(len(means)) << BITS)[:, None]).ravel()
+        self._limit = limit
 
-    def __call__(self, draw: Ints, level: Ints) -> Ints:
+    def __call__(self, draw: Ints, level: NDArray[np.integer]) -> Ints:
         """A count for each draw."""
-        count = np.zeros(len(draw), dtype=np.int64)
-        rows = np.arange(len(draw))
-        # Few rows have high counts, so each step looks only at those not settled before.
-        for step in range(self._table.shape[1]):
-            rows = rows[draw[rows] >= self._table[level[rows], step]]
-            if not len(rows):
-                break
-            count[rows] += 1
-        return count
+        where = level.astype(np.int64)
+        found = np.searchsorted(self._table, draw + (where << BITS), side="right")
+        return found - where * self._limit

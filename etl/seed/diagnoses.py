@@ -1,0 +1,286 @@
+"""Diagnoses and chronic conditions as lookup tables that claims and members point into.
+
+Diagnoses are drawn by how many surveyed persons bear them, among those that sex, age and season
+allow. The survey tells neither sex nor age: which chapters go with which is a rule of ours,
+below. The CCSR category is stood in for by the chapter and the three-character category.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+
+import numpy as np
+
+from etl.seed.reference import read
+from etl.seed.rng import Ints, WeightedBy
+
+
+class Chapter(IntEnum):
+    """Chapters of ICD-10-CM, in order; the eye and the ear share a first letter."""
+
+    INFECTIOUS = 0
+    NEOPLASMS = 1
+    BLOOD = 2
+    ENDOCRINE = 3
+    MENTAL = 4
+    NERVOUS = 5
+    EYE = 6
+    EAR = 7
+    CIRCULATORY = 8
+    RESPIRATORY = 9
+    DIGESTIVE = 10
+    SKIN = 11
+    MUSCULOSKELETAL = 12
+    GENITOURINARY = 13
+    PREGNANCY = 14
+    PERINATAL = 15
+    CONGENITAL = 16
+    SYMPTOMS = 17
+    INJURY = 18
+    SPECIAL = 19
+    EXTERNAL = 20
+    FACTORS = 21
+
+
+# Where a chapter's codes begin, and its title.
+_CHAPTERS = (
+    ("A00", "Infectious and parasitic diseases"),
+    ("C00", "Neoplasms"),
+    ("D50", "Blood and immune mechanism"),
+    ("E00", "Endocrine, nutritional and metabolic"),
+    ("F00", "Mental and behavioural"),
+    ("G00", "Nervous system"),
+    ("H00", "Eye and adnexa"),
+    ("H60", "Ear and mastoid process"),
+    ("I00", "Circulatory system"),
+    ("J00", "Respiratory system"),
+    ("K00", "Digestive system"),
+    ("L00", "Skin and subcutaneous tissue"),
+    ("M00", "Musculoskeletal system"),
+    ("N00", "Genitourinary system"),
+    ("O00", "Pregnancy and childbirth"),
+    ("P00", "Perinatal conditions"),
+    ("Q00", "Congenital malformations"),
+    ("R00", "Symptoms and findings"),
+    ("S00", "Injury and poisoning"),
+    ("U00", "Codes for special purposes"),
+    ("V00", "External causes"),
+    ("Z00", "Factors influencing health status"),
+)
+
+# How often a chapter's codes are borne by children, by adults under 45 and by older ones,
+# relative to one another.
+_AGES = {
+    Chapter.INFECTIOUS: (15, 10, 8),
+    Chapter.NEOPLASMS: (2, 6, 16),
+    Chapter.BLOOD: (6, 8, 12),
+    Chapter.ENDOCRINE: (1, 6, 16),
+    Chapter.MENTAL: (9, 14, 8),
+    Chapter.NERVOUS: (4, 8, 13),
+    Chapter.EYE: (7, 7, 13),
+    Chapter.EAR: (20, 7, 8),
+    Chapter.CIRCULATORY: (1, 4, 17),
+    Chapter.RESPIRATORY: (18, 9, 9),
+    Chapter.DIGESTIVE: (6, 9, 12),
+    Chapter.SKIN: (13, 10, 9),
+    Chapter.MUSCULOSKELETAL: (3, 9, 13),
+    Chapter.GENITOURINARY: (3, 9, 12),
+    Chapter.PERINATAL: (20, 0, 0),
+    Chapter.CONGENITAL: (20, 6, 5),
+    Chapter.SYMPTOMS: (12, 10, 10),
+    Chapter.INJURY: (13, 11, 9),
+    Chapter.SPECIAL: (8, 11, 10),
+    Chapter.EXTERNAL: (12, 11, 8),
+    Chapter.FACTORS: (16, 9, 9),
+}
+# The share of claims of each age group, by which the surveyed frequencies come out over all.
+_CLAIMS_BY_AGE = (8, 32, 60)
+CHILD, ADULT, OLDER = range(3)
+_COLD_MONTHS = (12, 1, 2, 3)
+# Respiratory diagnoses and COVID in the cold months and in the others, per cent of the year's.
+_RESPIRATORY = (160, 70)
+
+# Codes that only one sex bears, as the first and last category of a range (the sex conflicts of
+# CMS's Medicare Code Editor, in outline).
+_WOMEN_ONLY = (("C51", "C58"), ("D25", "D28"), ("N70", "N98"))
+_MEN_ONLY = (("C60", "C63"), ("D40", "D40"), ("N40", "N53"))
+# Children bear none of these chapters' chronic conditions.
+_GROWN_CONDITIONS = (Chapter.NEOPLASMS, Chapter.CIRCULATORY, Chapter.MUSCULOSKELETAL)
+
+# Codes of pregnancy and delivery, inside chapter O and out of it: borne by the pregnant only.
+_MATERNITY = ("O", "Z33", "Z34", "Z36", "Z37", "Z39", "Z3A")
+_NEWBORN = ("P", "Z38")  # of those born within the year
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Chronic conditions: a diagnosis (position in ``diagnoses().code``) and its HCC label.
+
+    ``cost``: the condition's coefficient in the HHS risk adjustment model for adults in silver,
+    in thousandths of the average enrollee's cost. ``weighted`` draws by list number twice
+    (under 18) plus female.
+    """
+
+    diagnosis: Ints
+    label: tuple[str, ...]
+    cost: Ints
+    weighted: WeightedBy
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnoses:
+    """ICD-10-CM codes with chapter and category, weighted by surveyed frequency.
+
+    ``chapter`` is a position in ``chapters``. ``weighted`` draws by group, see ``group``;
+    ``maternity`` and ``newborn`` are lists of codes apart, numbered 0 and 1 in ``special``.
+    """
+
+    code: tuple[str, ...]
+    chapter: Ints
+    chapters: tuple[str, ...]
+    category: tuple[str, ...]
+    weighted: WeightedBy
+    special: WeightedBy
+
+
+def _chapter(code: str) -> int:
+    return max(n for n, (start, _) in enumerate(_CHAPTERS) if code >= start)
+
+
+def _within(code: str, ranges: tuple[tuple[str, str], ...]) -> bool:
+    return any(low <= code[:3] <= high for low, high in ranges)
+
+
+def diagnosis_group(female: Ints, age: Ints, month: Ints) -> Ints:
+    """The list of ``diagnoses().weighted`` for members of this sex and age in calendar months."""
+    ages = np.searchsorted((18, 45), age, side="right")
+    warm = np.isin(month, _COLD_MONTHS, invert=True)
+    return (ages * 2 + female) * 2 + warm
+
+
+def _weight(code: str, count: int, ages: int, female: bool, warm: bool) -> int:
+    if code.startswith(_MATERNITY + _NEWBORN):
+        return 0
+    if _within(code, _MEN_ONLY if female else _WOMEN_ONLY):
+        return 0
+    chapter = _chapter(code)
+    factors = _AGES[chapter]
+    usual = sum(f * s for f, s in zip(factors, _CLAIMS_BY_AGE, strict=True))
+    weight = 100 * count * factors[ages] * sum(_CLAIMS_BY_AGE) // usual
+    if _within(code, _MEN_ONLY + _WOMEN_ONLY):
+        weight *= 2
+    return (
+        weight * _RESPIRATORY[warm] // 100
+        if chapter in (Chapter.RESPIRATORY, Chapter.SPECIAL)
+        else weight
+    )
+
+
+@cache
+def diagnoses() -> Diagnoses:
+    """The surveyed diagnoses."""
+    rows = read("icd10cm_frequency_meps.csv")
+    counts = {r["code"]: int(r["count_in_34832_persons"]) for r in rows}
+    # The commonest code of a category lends the category its title.
+    title: dict[str, str] = {}
+    for row in sorted(rows, key=lambda r: -counts[r["code"]]):
+        title.setdefault(row["code"][:3], row["description"])
+    groups = [
+        [_weight(code, count, ages, female, warm) for code, count in counts.items()]
+        for ages in (CHILD, ADULT, OLDER)
+        for female in (False, True)
+        for warm in (False, True)
+    ]
+    return Diagnoses(
+        tuple(counts),
+        np.array([_chapter(code) for code in counts]),
+        tuple(name for _, name in _CHAPTERS),
+        tuple(title[code[:3]] for code in counts),
+        WeightedBy(groups),
+        WeightedBy(
+            [
+                [count * code.startswith(which) for code, count in counts.items()]
+                for which in (_MATERNITY, _NEWBORN)
+            ]
+        ),
+    )
+
+
+@cache
+def conditions() -> Conditions:
+    """The surveyed diagnoses that HHS risk adjustment counts, maternity and newborns apart."""
+    labels = {_category(r["hcc"]): r["label"] for r in read("hhs_hcc_labels_v07.csv")}
+    category = {r["icd10cm"]: r["hhs_cc"] for r in read("hhs_hcc_icd10_to_cc_cy2022.csv")}
+    cost = _hcc_costs()
+    rows = read("icd10cm_frequency_meps.csv")
+    found = [
+        i
+        for i, r in enumerate(rows)
+        if category.get(r["code"]) in labels
+        and not r["code"].startswith(_MATERNITY + _NEWBORN)
+        and _chapter(r["code"]) != Chapter.INJURY  # an injury heals
+    ]
+
+    def weight(row: dict[str, str], child: bool, female: bool) -> int:
+        code = row["code"]
+        if _within(code, _MEN_ONLY if female else _WOMEN_ONLY):
+            return 0
+        grown = _chapter(code) in _GROWN_CONDITIONS or code.startswith(("E11", "J44"))
+        return 0 if child and grown else int(row["count_in_34832_persons"])
+
+    lists = [
+        [weight(rows[i], child, female) for i in found]
+        for child in (False, True)
+        for female in (False, True)
+    ]
+    of = [category[rows[i]["code"]] for i in found]
+    return Conditions(
+        np.array(found),
+        tuple(labels[c] for c in of),
+        np.array([cost[c] for c in of]),
+        WeightedBy(lists),
+    )
+
+
+def _category(label: str) -> str:
+    """A category as the mapping of diagnoses writes it: ``161_2`` is 161.2, ``021`` is 21."""
+    return label.lstrip("0").replace("_", ".")
+
+
+# Categories that the model counts as one group, whose coefficient stands at the group.
+_HCC_GROUPS = {
+    "G01": ("19", "20", "21"),
+    "G02B": ("26", "27"),
+    "G04": ("61", "62"),
+    "G06A": ("67", "68", "69"),
+    "G07A": ("70", "71"),
+    "G08": ("73", "74"),
+    "G09A": ("81", "82"),
+    "G09C": ("83", "84"),
+    "G10": ("106", "107"),
+    "G11": ("108", "109"),
+    "G12": ("117", "119"),
+    "G13": ("126", "127"),
+    "G14": ("128", "129"),
+    "G15A": ("160", "161.1", "161.2"),
+    "G16": ("187", "188"),
+    "G17A": ("204", "205"),
+    "G18A": ("207", "208"),
+    "G21": ("137", "138", "139"),
+}
+
+
+def _hcc_costs() -> dict[str, int]:
+    """Coefficients by condition category, in thousandths; those of grouped ones are the group's."""
+    rows = read("hhs_hcc_coefficients_cy2022.csv")
+    silver = {
+        r["Variable"]: round(1000 * float(r["Silver Level"])) for r in rows if r["Model"] == "Adult"
+    }
+    cost = {
+        _category(name.removeprefix("HHS_HCC")): value
+        for name, value in silver.items()
+        if name.startswith("HHS_HCC")
+    }
+    return cost | {c: silver[group] for group, members in _HCC_GROUPS.items() for c in members}
