@@ -30,7 +30,7 @@ _FIRST_MATERNITY, _FIRST_READMISSION = 600, 700
 SEQUENCES = 1_000
 _COUNT = Counts(CLAIM_RATES, limit=_MOST_A_YEAR)
 # Claim types of the well, of those with a condition and of the complex, per mille.
-_TYPES = WeightedBy([(598, 112, 5, 285), (482, 124, 12, 382), (430, 152, 30, 388)])
+_TYPES = WeightedBy([(586, 122, 3, 289), (478, 134, 7, 381), (440, 152, 17, 391)])
 _STAY = Lognormal(3, 0.75)
 _LONGEST_STAY = 21
 _READMITTED, _READMISSION_DAYS = 140, 30

@@ -130,12 +130,13 @@ class Block:
     """A stretch of a feed: its fields as CSV text, a column each, and the amounts in cents.
 
     ``columns`` holds every column of the contract in the contract's order; ``cents`` those of
-    the feed's control totals.
+    the feed's control totals. ``new``: of facts, which rows no batch before had.
     """
 
     source: Source
     columns: Mapping[str, Column]
     cents: Mapping[str, NDArray[np.integer]]
+    new: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.columns[self.source.key[0]])
@@ -170,10 +171,11 @@ def block(
     source: Source,
     columns: Mapping[str, Column],
     cents: Mapping[str, NDArray[np.integer]] | None = None,
+    new: NDArray[np.bool_] | None = None,
 ) -> Block:
     """A block of rows from ``columns``, which holds every column of the contract.
 
-    ``cents``: the amounts of the feed's control totals.
+    ``cents``: the amounts of the feed's control totals; ``new`` as in ``Block``.
     """
     amounts = cents or {}
     if amounts.keys() != set(source.money):
@@ -181,4 +183,4 @@ def block(
     names = [c.name for c in source.columns]
     if columns.keys() != set(names):
         raise ValueError(f"{source.name}: {sorted(columns.keys() ^ set(names))} do not match")
-    return Block(source, {name: columns[name] for name in names}, amounts)
+    return Block(source, {name: columns[name] for name in names}, amounts, new)

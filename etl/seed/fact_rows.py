@@ -56,7 +56,8 @@ def enrollment_blocks(world: World) -> Iterator[encode.Block]:
                 "aptc_amount": spans.aptc[block],
             }
             columns = _spans(spans, block, ended, cents)
-            yield encode.block(FEEDS["enrollments"], columns, cents)
+            new = (spans.issued[block] == world.today) | (world.sequence == 0)
+            yield encode.block(FEEDS["enrollments"], columns, cents, new)
 
 
 def _spans(
@@ -179,7 +180,8 @@ def _claims(world: World, unit: Unit, c: Claims, bills: Bills) -> encode.Block:
         **pick_where(("drug_name", "drug", "drug_class", "drug_subclass"), drug, dispensed),
         **_provider(world, bills.provider),
     }
-    return encode.block(FEEDS["claims"], columns, cents)
+    new = (c.received == world.today - 1) | (world.sequence == 0)
+    return encode.block(FEEDS["claims"], columns, cents, new)
 
 
 def _provider(world: World, rows: Ints) -> dict[str, encode.Column]:

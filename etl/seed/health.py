@@ -35,7 +35,7 @@ _COMPLEX_COST, _CATASTROPHIC_COST = 3_000, 12_000
 # Mean claims a year by level, 0.5 to about 117, each a tenth above the one before.
 CLAIM_RATES = tuple(0.5 * 1.1**level for level in range(58))
 _RATE_EDGES = np.array([round(1000 * rate) for rate in CLAIM_RATES])
-_RATE = Lognormal(4_350, 0.75)
+_RATE = Lognormal(5_300, 0.7)
 _SEVERITY = Lognormal(1_000, 0.35)
 # Claims by segment, per mille of the average member without a condition.
 _SEGMENT_RATE = np.array((800, 1250, 1250, 1900, 3000, 4000))

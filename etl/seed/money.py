@@ -28,19 +28,19 @@ from etl.seed.span import Span
 
 # Allowed amounts in cents, by claim type; specialty drugs apart.
 _COST = (
-    Lognormal(14_500, 0.75),
-    Lognormal(62_000, 1.0),
-    Lognormal(1_650_000, 0.8, tail_bits=24),
-    Lognormal(3_400, 1.1),
+    Lognormal(22_500, 0.7),
+    Lognormal(84_000, 0.9),
+    Lognormal(1_800_000, 0.7, tail_bits=24),
+    Lognormal(7_200, 1.0),
 )
-_SPECIALTY_COST = Lognormal(390_000, 0.6)
+_SPECIALTY_COST = Lognormal(480_000, 0.5)
 _LEAST_CENTS, _MOST_CENTS = 300, 400_000_000
 # Per mille of drug claims that are specialty drugs: of the others, and of those whose condition
 # is treated with them, by the cost of the condition.
-_SPECIALTY, _SPECIALTY_ILL = 6, 45
+_SPECIALTY, _SPECIALTY_ILL = 25, 130
 _SPECIALTY_FROM = 1_000
 # A condition's coefficient counts by so much for the cost of each claim for it, per mille.
-_SEVERITY_OF_CONDITION, _MOST_SEVERE = 170, 6_000
+_SEVERITY_OF_CONDITION, _MOST_SEVERE = 110, 25_000
 _OWN, _SECOND_OWN = 420, 130  # per mille of claims that are for one's conditions
 _MAINTENANCE = 750  # per mille of a condition's drug claims that are for the one same drug
 _CLEAN, _OUT_OF_NETWORK = 940, 50

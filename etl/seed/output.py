@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from io import BufferedWriter
@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import xxhash
-
-from etl.contract import Source
-from etl.seed.encode import Block, header, lines
 
 MANIFEST = "manifest.json"
 # Low: the feeds are read once or twice, and the higher levels cost more than they save.
@@ -65,40 +62,28 @@ class BatchWriter:
             shutil.rmtree(self._partial, ignore_errors=True)
 
     @property
-    def rows(self) -> dict[str, int]:
-        """Rows written by file name."""
-        return {name: entry["rows"] for name, entry in self._files.items()}
+    def checksums(self) -> dict[str, str]:
+        """Checksum of each file by name, as it was written."""
+        return {name: entry["xxh3_128"] for name, entry in self._files.items()}
 
-    def write(
-        self,
-        source: Source,
-        blocks: Iterator[Block],
-        *,
-        kind: str,
-        advance: Callable[[int], None] = lambda rows: None,
-    ) -> None:
-        """Write a feed; one without rows is left out, header and all."""
-        first = next(blocks, None)
-        if first is None:
-            return
-        name = source.file_name + (".gz" if self._compressed else "")
-        rows, totals = 0, dict.fromkeys(source.money, 0)
-        with _opened(self._partial / name, compressed=self._compressed) as (out, file):
-            out.write(header(source))
-            block: Block | None = first
-            while block is not None:
-                out.write(lines(block.records()))
-                rows += len(block)
-                for column, cents in block.totals.items():
-                    totals[column] += cents
-                advance(len(block))
-                block = next(blocks, None)
-        self._files[name] = {
-            "kind": kind,
-            "rows": rows,
-            "xxh3_128": file.digest.hexdigest(),
-            "totals": {c: f"{cents // 100}.{cents % 100:02d}" for c, cents in totals.items()},
-        }
+    def path(self, file_name: str) -> Path:
+        """Where a feed's file is until the batch appears."""
+        return self._partial / (file_name + (".gz" if self._compressed else ""))
+
+    def write(self, file_name: str, data: Iterator[bytes]) -> None:
+        """Write a feed's file."""
+        path = self.path(file_name)
+        with _opened(path, compressed=self._compressed) as (out, file):
+            for piece in data:
+                out.write(piece)
+        self._files[path.name] = {"xxh3_128": file.digest.hexdigest()}
+
+    def describe(self, file_name: str, kind: str, rows: int, cents: dict[str, int]) -> None:
+        """Say in the manifest what a file holds; ``cents``: its control totals."""
+        entry = self._files[self.path(file_name).name]
+        totals = {c: f"{n // 100}.{n % 100:02d}" for c, n in cents.items()}
+        checksum = entry.pop("xxh3_128")
+        entry.update({"kind": kind, "rows": rows, "xxh3_128": checksum, "totals": totals})
 
     def finish(self) -> Path:
         """Write the manifest and let the batch appear; returns its folder."""

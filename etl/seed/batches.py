@@ -1,0 +1,208 @@
+"""From the world to batch folders: each day's five feeds, with dirt if asked for, and the truth."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from etl.seed import catalogue, dirt, fact_rows, truth
+from etl.seed.encode import Block
+from etl.seed.marker import Marker
+from etl.seed.output import BatchWriter
+from etl.seed.soil import Soiler
+from etl.seed.truth import FileTruth, Truth
+from etl.seed.world import World
+from etl.sources import FEEDS
+
+FACTS = ("enrollments", "claims")
+
+
+class _Rate(ProgressColumn):
+    """Rows a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} rows/s" if task.speed else "")
+
+
+class Series:
+    """The batches of an inbox, one after the other, from the first on.
+
+    Earlier ones are drawn again, without being written, for what the later ones follow from.
+    """
+
+    def __init__(self, inbox: Path, truth_folder: Path, marker: Marker) -> None:
+        self._inbox, self._folder, self._marker = inbox, truth_folder, marker
+
+    def write(self, first: int, last: int) -> Iterator[Path]:
+        """Write batches ``first`` to ``last`` (0 is the inbox's first) and yield each folder."""
+        world = World(self._marker.span, self._marker.span.batch_day(last))
+        known = Truth()
+        # What facts named of unknown keys stands in the truth of the batch before; without it
+        # all facts are drawn again.
+        before = self._read(first - 1) if first else None
+        for sequence in range(last + 1):
+            if sequence:
+                world.advance()
+            if sequence >= first:
+                yield self._write(world, known)
+            elif before is None:
+                self._replay(world, known, FEEDS)
+            else:
+                self._replay(world, known, (n for n in FEEDS if n not in FACTS))
+            if before is not None and sequence == first - 1:
+                known.unknown = {name: set(keys) for name, keys in before["unknown"].items()}
+
+    def _read(self, sequence: int) -> dict[str, Any] | None:
+        """The truth of a batch, if it is there and of this inbox."""
+        found = truth.read(self._folder, self._marker.span.batch_day(sequence).isoformat())
+        if found is None or found.get("made_from") != self._marker.made_from:
+            return None
+        return found
+
+    def _dirt(self, world: World) -> dirt.Dirt | None:
+        return dirt.parse(self._marker.dirty.get(world.day.isoformat(), ""))
+
+    def _replay(self, world: World, known: Truth, feeds: Iterable[str]) -> None:
+        as_of, files = world.today * 86_400, []
+        for name in feeds:
+            file = FileTruth(FEEDS[name], _kinds(world)[name])
+            soiler = Soiler(self._dirt(world), self._marker.seed, world.today, FEEDS[name])
+            blocks = _blocks(world, name)
+            first = next(blocks, None)
+            if first is not None:
+                file.refused = soiler.refused
+                for _ in _soiled(file, soiler, first, blocks, as_of, known):
+                    pass
+            files.append(file)
+        if not any(s.refused for s in self._soilers(world)):
+            known.take(files, as_of)
+
+    def _soilers(self, world: World) -> list[Soiler]:
+        request = self._dirt(world)
+        return [Soiler(request, self._marker.seed, world.today, s) for s in FEEDS.values()]
+
+    def _write(self, world: World, known: Truth) -> Path:
+        as_of, request = world.today * 86_400, self._dirt(world)
+        files = []
+        with (
+            _progress() as progress,
+            BatchWriter(self._inbox, world.day, compressed=self._marker.gzip) as writer,
+        ):
+            for name, source in FEEDS.items():
+                blocks = _blocks(world, name)
+                first = next(blocks, None)
+                if first is None:
+                    continue
+                soiler = Soiler(request, self._marker.seed, world.today, source)
+                file = FileTruth(source, _kinds(world)[name], refused=soiler.refused)
+                task = progress.add_task(name, total=_expected(world).get(name))
+                data = _soiled(file, soiler, first, blocks, as_of, known)
+                writer.write(source.file_name, _shown(progress, task, file, soiler.header(), data))
+                writer.describe(source.file_name, file.kind, file.rows, file.totals)
+                file.defects = soiler.finish(writer.path(source.file_name)) + file.defects
+                files.append(file)
+            keys = known.take(files, as_of)
+            self._record(world, known, files, keys, writer.checksums)
+            return writer.finish()
+
+    def _record(
+        self,
+        world: World,
+        known: Truth,
+        files: list[FileTruth],
+        keys: dict[str, dict[str, int]],
+        checksums: dict[str, str],
+    ) -> None:
+        batch_id = world.day.isoformat()
+        truth.write(
+            self._folder,
+            batch_id,
+            {
+                "batch_id": batch_id,
+                "as_of": f"{batch_id}T00:00:00Z",
+                "made_from": self._marker.made_from,
+                "dirty": self._marker.dirty.get(batch_id),
+                "refused": any(file.refused for file in files),
+                "files": truth.described(files, checksums),
+                "keys": keys,
+                "dimensions": known.dimensions(),
+                "unknown": {name: sorted(unknown) for name, unknown in known.unknown.items()},
+            },
+        )
+
+
+def _kinds(world: World) -> dict[str, str]:
+    """Whether each feed's file is a snapshot or a delta."""
+    complete = "snapshot" if world.is_snapshot else "delta"
+    first = "snapshot" if world.sequence == 0 else "delta"
+    return dict(zip(FEEDS, (complete, first, complete, "delta", "delta"), strict=True))
+
+
+def _blocks(world: World, name: str) -> Iterator[Block]:
+    if name == "members":
+        return world.member_blocks()
+    if name == "plans":
+        return catalogue.blocks(world.published)
+    if name == "providers":
+        return world.provider_blocks()
+    if name == "enrollments":
+        return fact_rows.enrollment_blocks(world)
+    return fact_rows.claim_blocks(world)
+
+
+def _soiled(
+    file: FileTruth,
+    soiler: Soiler,
+    first: Block,
+    blocks: Iterator[Block],
+    as_of: int,
+    known: Truth,
+) -> Iterator[bytes]:
+    """The bytes of a file's blocks, while its truth is taken down."""
+    block: Block | None = first
+    while block is not None:
+        soiled = soiler.soil(block)
+        file.add(block, soiled, as_of, known.lost_plans)
+        yield soiled.data
+        block = next(blocks, None)
+
+
+def _expected(world: World) -> dict[str, int]:
+    """Rows of the feeds that take a while; of the others the bar shows the count alone."""
+    return {"members": len(world.touched), "claims": world.expected_claims()}
+
+
+def _shown(
+    progress: Progress, task: Any, file: FileTruth, header: bytes, data: Iterator[bytes]
+) -> Iterator[bytes]:
+    yield header
+    for piece in data:
+        yield piece
+        progress.update(task, completed=file.rows)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
