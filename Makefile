@@ -39,11 +39,14 @@ db-url: $(READY) ## Print the connection URL, and nothing else, on stdout
 	@$(PY) -m etl db-url
 
 ##@ Feeds
-seed: $(READY) ## Write synthetic feeds into the inbox [MEMBERS= YEARS= SEED=]
-	@$(PY) scripts/generate_seed_data.py $(if $(MEMBERS),--members $(MEMBERS)) $(if $(YEARS),--years $(YEARS)) $(if $(SEED),--seed $(SEED))
+seed: $(READY) ## Write synthetic feeds into the inbox [MEMBERS= YEARS= SEED= DIRTY= GZIP=yes]
+	@$(PY) scripts/generate_seed_data.py $(if $(MEMBERS),--members $(MEMBERS)) $(if $(YEARS),--years $(YEARS)) $(if $(SEED),--seed $(SEED)) $(if $(DIRTY),--dirty '$(DIRTY)') $(if $(GZIP),--gzip)
 
-seed-increment: $(READY) ## Write the next dated batch of synthetic feeds
-	@$(PY) scripts/generate_seed_data.py --increment
+seed-increment: $(READY) ## Write the next dated batch of synthetic feeds [DIRTY=]
+	@$(PY) scripts/generate_seed_data.py --increment $(if $(DIRTY),--dirty '$(DIRTY)')
+
+simulate: $(READY) ## Write the batches of the next days [DAYS=30 DIRTY=]
+	@$(PY) scripts/generate_seed_data.py --days $(or $(DAYS),30) $(if $(DIRTY),--dirty '$(DIRTY)')
 
 ##@ One stage at a time
 migrate: $(READY) ## Bring the schema up to date
@@ -90,6 +93,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv/.ready: requirements.lock pyproject.toml
 	@scripts/setup.sh
 
-.PHONY: help setup full-load incremental dq-check psql up down status db-url seed seed-increment migrate stage dims facts cubes test lint format docs bench lock clean clean-data remake
+.PHONY: help setup full-load incremental dq-check psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes test lint format docs bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

@@ -54,7 +54,7 @@ def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
     # Hidden names are no batches: a generator that was killed leaves only such.
     if not chosen.inbox.exists() or all(p.name[0] in "._" for p in chosen.inbox.iterdir()):
         pipeline.watcher.say(f"The inbox {chosen.inbox} is empty: making synthetic feeds.")
-        generate(chosen.inbox)
+        generate(chosen.inbox, truth=chosen.truth)
 
 
 def _full_load(pipeline: Pipeline) -> Summary:
@@ -66,7 +66,7 @@ def _incremental(pipeline: Pipeline) -> Summary:
     inbox = pipeline.settings.inbox
     if not pipeline.pending() and not pipeline.unfinished():
         if is_synthetic(inbox):
-            batch = increment(inbox)
+            batch = increment(inbox, truth=pipeline.settings.truth)
             pipeline.watcher.say(
                 "Nothing was pending in the synthetic inbox: made the next day's batch, "
                 f"{batch.name}."

@@ -36,6 +36,11 @@ class Settings:
     debug: bool = False
 
     @property
+    def truth(self) -> Path:
+        """What the generator says that each synthetic batch really holds."""
+        return self.data / "truth"
+
+    @property
     def log_file(self) -> Path:
         """Structured log of every run, one JSON object a line."""
         return self.data / "logs" / "etl.jsonl"

@@ -1,4 +1,4 @@
-"""Write synthetic feeds into the inbox: the first batch, or the next day's with --increment."""
+"""Write synthetic feeds into the inbox: the first batch, or the days after it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from etl.config import settings
-from etl.errors import AcaError
-from etl.seed import generate, increment
+from etl.errors import AcaError, UsageError
+from etl.seed import generate, simulate
 from etl.seed.generate import DEFAULT_MEMBERS, DEFAULT_SEED, DEFAULT_YEARS
 from etl.seed.output import MANIFEST
 
@@ -29,31 +29,65 @@ def main(
     inbox: Annotated[
         Path | None, typer.Option(help="Folder of batches; by default INBOX of the settings.")
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what each batch really holds; by default DATA_DIR/truth."),
+    ] = None,
     gzip: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz files.")] = False,
-    next_day: Annotated[
+    increment: Annotated[
         bool, typer.Option("--increment", help="Write the batch after the newest one instead.")
     ] = False,
+    days: Annotated[
+        int | None, typer.Option(help="Write the batches of so many days after the newest one.")
+    ] = None,
+    dirty: Annotated[
+        str, typer.Option(help="Defects to put in: a share such as 0.01, or names of defects.")
+    ] = "",
 ) -> None:
     """Write synthetic feeds: members, plans, providers, enrollments and claims.
 
-    The same arguments give the same bytes on any machine. With --increment the next day's batch
-    follows from the arguments that the first one was made with.
+    The same arguments give the same bytes on any machine. With --increment or --days the next
+    batches follow from the arguments that the first one was made with.
     """
-    began = time.monotonic()
     try:
-        target = inbox or settings().inbox
-        if next_day:
-            folder = increment(target)
-        else:
-            folder = generate(
-                target, members=members, years=years, seed=seed, first_year=first_year, gzip=gzip
+        if increment and days is not None:
+            raise UsageError(
+                "--increment and --days were both given.", "--increment is the same as --days 1."
             )
+        target, beside = inbox or settings().inbox, truth or settings().truth
+        began = time.monotonic()
+        if increment or days is not None:
+            folders = simulate(target, 1 if days is None else days, dirty=dirty, truth=beside)
+        else:
+            folders = [
+                generate(
+                    target,
+                    members=members,
+                    years=years,
+                    seed=seed,
+                    first_year=first_year,
+                    gzip=gzip,
+                    dirty=dirty,
+                    truth=beside,
+                )
+            ]
     except AcaError as error:
         typer.echo(f"{error.message} {error.hint}".strip(), err=True)
         raise typer.Exit(error.exit_code) from error
+    seconds = time.monotonic() - began
+    rows = [_rows(folder) for folder in folders]
+    named = ", ".join(
+        f"{sum(r.get(name, 0) for r in rows):,} {name}"
+        for name in dict.fromkeys(n for r in rows for n in r)
+    )
+    which = str(folders[0]) if len(folders) == 1 else f"{folders[0]} to {folders[-1].name}"
+    typer.echo(f"{which}: {named} in {seconds:.1f} s")
+
+
+def _rows(folder: Path) -> dict[str, int]:
+    """Rows of a batch by feed, as its manifest tells them."""
     files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    counts = ", ".join(f"{said['rows']:,} {name.split('.')[0]}" for name, said in files.items())
-    typer.echo(f"{folder}: {counts} in {time.monotonic() - began:.1f} s")
+    return {name.split(".")[0]: said["rows"] for name, said in files.items()}
 
 
 if __name__ == "__main__":

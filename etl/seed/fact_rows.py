@@ -128,7 +128,7 @@ def _claims(world: World, unit: Unit, c: Claims, bills: Bills) -> encode.Block:
     money = {name: encode.money(values) for name, values in cents.items()}
     drug = bills.drug
     channel = np.where(drug >= services.drugs().first_specialty, 2, drug % 5 == 0)
-    # Paid when approved; what an adjustment changes is paid on its day.
+    # Paid when approved, reversed or not; what an adjustment changes is paid on its day.
     paid_on = np.where(adjusted, c.revised, c.decided)
     tables = _tables()
 
@@ -153,9 +153,7 @@ def _claims(world: World, unit: Unit, c: Claims, bills: Bills) -> encode.Block:
         "status": encode.texts(STATUSES)[status],
         "clean_claim_status": encode.texts(("not clean", "clean"))[bills.clean.astype(int)],
         "clean_claim_out": encode.where(decided, encode.dates(c.decided)),
-        "paid_date": encode.where(
-            (cents["paid_amount"] > 0) | (status == APPROVED), encode.dates(paid_on)
-        ),
+        "paid_date": encode.where(decided & (status != DENIED), encode.dates(paid_on)),
         "utilization": encode.constant("1.00", size),
         "hcg_units_days": encode.hundredths(np.where(stay, 100 * nights, 100)),
         "claim_type": encode.texts(services.CLAIM_TYPES)[kind],

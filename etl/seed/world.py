@@ -178,8 +178,10 @@ class World:
         return np.flatnonzero(self.present)
 
     def _missed(self, dice: Dice, there: NDArray[np.bool_], changed: Ints, per_mille: int) -> Ints:
-        """Take some that have not just changed out of those there; returns them."""
+        """Take some, or one, that have not just changed out of those there; returns them."""
         lacking = chance(dice("missed", len(there)), per_mille) & there
+        listed = np.flatnonzero(there)
+        lacking[listed[below(dice("one", 1), len(listed))]] = True
         lacking[changed] = False
         there &= ~lacking
         return np.flatnonzero(lacking)

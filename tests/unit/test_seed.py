@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -29,9 +31,9 @@ from feed_reader import (
 from etl.batch import find_batches
 from etl.contract import Between, Matches, OneOf, Type
 from etl.errors import UsageError
-from etl.seed import fact_rows, generate, increment, is_synthetic
+from etl.seed import fact_rows, generate, increment, is_synthetic, simulate
 from etl.seed.span import Span
-from etl.seed.world import replay
+from etl.seed.world import World
 from etl.sources import FEEDS as CONTRACTS
 
 MEMBERS, SEED, DAYS = 700, 7, 40
@@ -44,8 +46,7 @@ def inbox(tmp_path_factory) -> Path:
     """A first batch and the 40 days after it, which cross a plan year."""
     inbox = tmp_path_factory.mktemp("seed") / "inbox"
     generate(inbox, members=MEMBERS, years=2, seed=SEED)
-    for _ in range(DAYS):
-        increment(inbox)
+    simulate(inbox, DAYS)
     return inbox
 
 
@@ -60,6 +61,12 @@ def batches(folders) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
+def truths(inbox) -> dict[str, dict]:
+    """What the generator says of each batch, by batch_id."""
+    return {p.stem: json.loads(p.read_text()) for p in (inbox.parent / "truth").glob("*.json")}
+
+
+@pytest.fixture(scope="module")
 def latest(batches) -> dict[str, dict]:
     """Each feed's rows by key, in the state that the last batch leaves."""
     state: dict[str, dict] = {name: {} for name in FEEDS}
@@ -70,20 +77,20 @@ def latest(batches) -> dict[str, dict]:
     return state
 
 
-def test_default_is_one_batch_a_day_from_december_first(folders):
-    assert folders[0].name == "2025-12-01"
+def test_default_is_one_batch_a_day_from_december_fifteenth(folders):
+    assert folders[0].name == "2025-12-15"
     days = [date.fromisoformat(f.name) for f in folders]
     assert days == [days[0] + timedelta(days=n) for n in range(DAYS + 1)]
 
 
 def test_same_arguments_same_bytes_other_seed_other_bytes(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        generate(tmp_path / name, members=60, years=1, seed=seed)
-        increment(tmp_path / name)
+        generate(tmp_path / name / "inbox", members=60, years=1, seed=seed)
+        increment(tmp_path / name / "inbox")
     assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
     other = fingerprint(tmp_path / "c")
     for name in ("members", "providers", "enrollments", "claims"):
-        path = f"2025-12-01/{name}.csv"
+        path = f"inbox/2025-12-15/{name}.csv"
         assert fingerprint(tmp_path / "a")[path] != other[path]
 
 
@@ -91,7 +98,7 @@ def test_bytes_are_those_of_every_machine(tmp_path):
     """Fails when the same arguments give other bytes: then ``VERSION`` must be raised."""
     folder = generate(tmp_path, members=40, years=1, seed=3)
     digest = xxhash.xxh3_128((folder / "claims.csv").read_bytes()).hexdigest()
-    assert digest == "744dd0870951314ae5070cf8936e5882"
+    assert digest == "475af9e2629517a0b689c22c4c42d5ea"
 
 
 def test_headers_are_the_contracts(folders):
@@ -146,9 +153,10 @@ def test_manifest_tells_what_the_files_hold(folders):
             assert entry["totals"].keys() == set(CONTRACTS[name.removesuffix(".csv")].money)
             for column, amount in entry["totals"].items():
                 assert Decimal(amount) == total(rows, column)
-        first = folder.name == "2025-12-01"
+        whole = folder.name == "2025-12-15" or folder.name.endswith("-01")
         for name in ("members.csv", "providers.csv"):
-            assert said["files"][name]["kind"] == ("snapshot" if first else "delta")
+            if name in said["files"]:
+                assert said["files"][name]["kind"] == ("snapshot" if whole else "delta")
 
 
 def test_batches_can_be_read_by_the_pipeline(inbox, folders):
@@ -156,32 +164,41 @@ def test_batches_can_be_read_by_the_pipeline(inbox, folders):
     assert [b.batch_id for b in found] == [f.name for f in folders]
 
 
-def test_a_key_appears_once_a_batch(batches):
+def test_a_key_appears_once_a_batch_but_for_members_at_several_times(batches):
+    twice = 0
     for batch in batches:
         for name, rows in batch.items():
-            keys = Counter(tuple(r[k] for k in CONTRACTS[name].key) for r in rows)
+            key = CONTRACTS[name].key
+            if name == "members":
+                twice += len(rows) - len({r["member_id"] for r in rows})
+                key = (*key, "source_updated_at")
+            keys = Counter(tuple(r[k] for k in key) for r in rows)
             assert max(keys.values(), default=1) == 1
+    assert twice
 
 
-def test_facts_name_only_what_has_been_delivered(batches):
-    members, providers, plans = set(), set(), set()
-    spans = defaultdict(dict)
-    for batch in batches:
-        members |= {r["member_id"] for r in batch["members"]}
-        providers |= {r["provider_id"] for r in batch["providers"]}
+def test_facts_name_what_has_been_delivered_or_comes_later(folders, batches, truths):
+    """What they name before its feed brought it is what the truth says will be inferred."""
+    known = {"dim_member": set(), "dim_provider": set()}
+    named = {"dim_member": set(), "dim_provider": set()}
+    plans, ahead = set(), Counter()
+    for folder, batch in zip(folders, batches, strict=True):
+        known["dim_member"] |= {r["member_id"] for r in batch["members"]}
+        known["dim_provider"] |= {r["provider_id"] for r in batch["providers"]}
         plans |= {(r["plan_id"], r["effective_year"]) for r in batch["plans"]}
-        for row in batch["enrollments"]:
-            assert row["member_id"] in members
-            assert (row["plan_id"], row["start_date"][:4]) in plans
-            spans[row["member_id"], row["plan_id"]][row["enrollment_id"]] = row
-        for row in batch["claims"]:
-            assert row["provider_id"] in providers
-            assert (row["plan_id"], row["service_date"][:4]) in plans
-            service = date.fromisoformat(row["service_date"])
-            assert any(
-                date.fromisoformat(s["start_date"]) <= service <= last_covered_day(s)
-                for s in spans[row["member_id"], row["plan_id"]].values()
-            )
+        facts = batch["enrollments"] + batch["claims"]
+        named["dim_member"] |= {r["member_id"] for r in facts}
+        named["dim_provider"] |= {r["provider_id"] for r in batch["claims"]}
+        for row in facts:
+            day = row.get("start_date") or row["service_date"]
+            assert (row["plan_id"], day[:4]) in plans
+        for dimension, keys in named.items():
+            unknown = sorted(keys - known[dimension])
+            assert truths[folder.name]["unknown"][dimension] == unknown
+            assert truths[folder.name]["dimensions"][dimension]["inferred"] == len(unknown)
+            ahead[dimension] += len(unknown)
+    assert all(ahead[dimension] for dimension in named)
+    assert named["dim_member"] <= known["dim_member"] | set(unknown)
 
 
 def test_claims_lie_within_coverage_as_known_in_the_end(latest):
@@ -205,10 +222,11 @@ def test_money_of_claims(folders, batches):
             assert 0 <= paid <= allowed <= billed
             assert billed > 0
             assert (row["charges"], row["allowed"]) == (row["claim_amount"], row["allowed_amount"])
-            if row["status"] != "approved":
+            status = row["status"]
+            assert (row["paid_date"] == "") == (status in ("pending", "denied"))
+            if status in ("pending", "denied", "reversed"):
                 assert paid == 0
-                assert row["paid_date"] == ""
-            if row["status"] == "denied":
+            if status in ("denied", "reversed"):
                 assert allowed == 0
             for column in ("service_date", "discharge_date", "paid_date", "clean_claim_out"):
                 assert row[column] < folder.name
@@ -217,23 +235,17 @@ def test_money_of_claims(folders, batches):
 def test_mix_of_statuses_and_kinds(batches):
     claims = batches[0]["claims"]
     share = {k: n / len(claims) for k, n in Counter(r["status"] for r in claims).items()}
-    assert share["approved"] == pytest.approx(0.90, abs=0.02)
-    assert share["denied"] == pytest.approx(0.07, abs=0.02)
-    assert share["pending"] == pytest.approx(0.03, abs=0.015)
+    assert share["approved"] == pytest.approx(0.865, abs=0.02)
+    assert share["denied"] == pytest.approx(0.073, abs=0.02)
+    assert share["pending"] == pytest.approx(0.025, abs=0.015)
+    assert share["adjusted"] == pytest.approx(0.025, abs=0.01)
+    assert share["reversed"] == pytest.approx(0.01, abs=0.005)
     for row in claims:
         inpatient, pharmacy = (row["claim_type"] == k for k in ("Inpatient", "Pharmacy"))
         assert bool(row["ms_drg"]) == bool(row["admit_date"]) == inpatient
         assert bool(row["drug_name"]) == bool(row["channel"]) == pharmacy
         if inpatient:
             assert row["admit_date"] == row["service_date"] < row["discharge_date"]
-
-
-def test_spending_is_skewed(batches):
-    paid = Counter()
-    for row in batches[0]["claims"]:
-        paid[row["member_id"]] += Decimal(row["paid_amount"])
-    top = sum(amount for _, amount in paid.most_common(MEMBERS // 20))
-    assert 0.35 < top / sum(paid.values()) < 0.85
 
 
 def test_cost_sharing_variants_are_lawful(latest):
@@ -350,22 +362,11 @@ def test_plans_are_the_published_ones(latest):
 
 
 def test_increments_change_what_they_should(folders, batches):
-    drivers = [c.name for c in CONTRACTS["members"].columns if c.driver]
-    known = {r["member_id"]: r for r in batches[0]["members"]}
     claims = {r["claim_id"]: r for r in batches[0]["claims"]}
     offices = {r["provider_id"]: r for r in batches[0]["providers"]}
     spans = {r["enrollment_id"]: r for r in batches[0]["enrollments"]}
-    seen, changed = Counter(), Counter()
-    for folder, batch in zip(folders[1:], batches[1:], strict=True):
-        for row in batch["members"]:
-            end = datetime.fromisoformat(f"{folder.name}T00:00:00+00:00")
-            since = datetime.fromisoformat(row["source_updated_at"].replace("Z", "+00:00"))
-            assert end - timedelta(days=1) <= since <= end
-            before = known.get(row["member_id"])
-            differing = [d for d in drivers if before and before[d] != row[d]]
-            changed.update(differing)
-            seen["new" if before is None else "changed" if differing else "noise"] += 1
-            known[row["member_id"]] = row
+    seen = Counter()
+    for batch in batches[1:]:
         for row in batch["claims"]:
             before = claims.get(row["claim_id"])
             seen["new claim" if before is None else f"{before['status']} {row['status']}"] += 1
@@ -383,21 +384,65 @@ def test_increments_change_what_they_should(folders, batches):
                 assert {**before, "end_date": ""} == {**row, "end_date": ""}
                 seen["ended"] += 1
             spans[row["enrollment_id"]] = row
-    for event in ("new", "changed", "noise", "new claim", "changed office", "new office", "ended"):
+    for event in ("new claim", "changed office", "new office", "ended"):
         assert seen[event], event
     assert seen["pending approved"] > seen["pending denied"] > 0
     transitions = {e for e in seen if e.split()[0] in ("pending", "approved", "denied")}
-    assert transitions == {"pending approved", "pending denied"}
-    for driver in ("zip", "fpl_ratio", "broker_name", "last_name", "clinical_segment", "year"):
-        assert changed[driver], driver
+    assert transitions == {
+        *("pending approved", "pending denied", "approved adjusted", "approved reversed"),
+    }
     entered = {r["member_id"] for b in batches[1:] for r in b["members"]}
     entered -= {r["member_id"] for r in batches[0]["members"]}
     assert any(r["member_id"] in entered for b in batches for r in b["claims"])
 
 
+def test_members_change_in_every_way_there_is(folders, batches, truths):
+    """Each kind of change that a warehouse has to stand up to, as seen in the rows."""
+    drivers = [c.name for c in CONTRACTS["members"].columns if c.driver]
+    known: dict[str, dict] = {r["member_id"]: r for r in batches[0]["members"]}
+    absent: set[str] = set()
+    seen, changed = Counter(), Counter()
+    for folder, batch in zip(folders[1:], batches[1:], strict=True):
+        end = datetime.fromisoformat(f"{folder.name}T00:00:00+00:00")
+        for row in batch["members"]:
+            since = datetime.fromisoformat(row["source_updated_at"].replace("Z", "+00:00"))
+            assert since <= end
+            before = known.get(row["member_id"])
+            if before is None:
+                seen["new"] += 1
+            elif row["member_id"] in absent:
+                seen["returned"] += 1
+            elif before["source_updated_at"] > row["source_updated_at"]:
+                seen["late"] += 1
+            else:
+                differing = [d for d in drivers if before[d] != row[d]]
+                changed.update(differing)
+                if before != row:
+                    seen["changed" if differing else "type 1"] += 1
+            absent.discard(row["member_id"])
+            if before is None or before["source_updated_at"] <= row["source_updated_at"]:
+                known[row["member_id"]] = row
+        if folder.name.endswith("-01"):
+            gone = known.keys() - absent - {r["member_id"] for r in batch["members"]}
+            assert truths[folder.name]["keys"]["members"]["vanished"] == len(gone)
+            absent |= gone
+    assert absent
+    for event in ("new", "returned", "late", "changed", "type 1"):
+        assert seen[event], event
+    for driver in (
+        *("zip", "fpl_ratio", "broker_name", "last_name", "clinical_segment", "year"),
+        "mutually_exclusive_hcc_condition",
+    ):
+        assert changed[driver], driver
+
+
 def test_plan_year_rolls_over_on_january_first(folders, batches):
     january = next(b for f, b in zip(folders, batches, strict=True) if f.name == "2026-01-01")
-    renewals = [r for r in january["enrollments"] if r["enrollment_reason"] == "renewal"]
+    renewals = [
+        r
+        for r in january["enrollments"]
+        if r["enrollment_reason"] == "renewal" and r["start_date"] == "2026-01-01"
+    ]
     assert len(renewals) > MEMBERS // 3
     rows = {r["member_id"]: r for r in january["members"]}
     assert all(rows[r["member_id"]]["year"] == "2026" for r in renewals)
@@ -406,23 +451,55 @@ def test_plan_year_rolls_over_on_january_first(folders, batches):
 def test_next_catalogue_is_published_when_open_enrollment_begins():
     """45 CFR 155.410(e): open enrolment of a plan year begins on November 1 of the year before."""
     span = Span(SEED, 50, 1, 2025)
-    published = {n: replay(span, n).published for n in (0, 1, 334, 335, 336)}
-    assert span.batch_day(335) == date(2026, 11, 1)
-    years = {n: list(of) for n, of in published.items()}
-    assert years == {0: [2025, 2026], 1: [], 334: [], 335: [2027], 336: []}
+    assert span.batch_day(321) == date(2026, 11, 1)
+    world = World(span, span.batch_day(322))
+    years = {0: list(world.published)}
+    for n in range(1, 323):
+        world.advance()
+        years[n] = list(world.published)
+    assert {n: of for n, of in years.items() if of} == {0: [2025, 2026], 321: [2027]}
 
 
-def test_no_pending_claim_grows_old(folders, latest):
+def test_a_claim_is_pending_for_weeks_and_a_few_come_a_year_late(folders, latest):
     today = date.fromisoformat(folders[-1].name)
+    ages = Counter()
     for row in latest["claims"].values():
         if row["status"] == "pending":
-            assert (today - date.fromisoformat(row["service_date"])).days <= 112
+            age = (today - date.fromisoformat(row["service_date"])).days
+            ages["a year late" if age > 360 else "fresh" if age <= 130 else "old"] += 1
+    assert ages["fresh"] > 10 * ages["a year late"]
+    assert ages["old"] == 0
+
+
+def test_days_at_a_stroke_are_days_one_by_one(tmp_path):
+    for name in ("one by one", "at a stroke"):
+        generate(tmp_path / name / "inbox", members=300, years=1, seed=4, dirty="0.02")
+    simulate(tmp_path / "one by one" / "inbox", 15)
+    for dirty in ("", "", "", "bad_npi"):
+        increment(tmp_path / "one by one" / "inbox", dirty=dirty)
+    simulate(tmp_path / "at a stroke" / "inbox", 18)
+    increment(tmp_path / "at a stroke" / "inbox", dirty="bad_npi")
+    assert fingerprint(tmp_path / "one by one") == fingerprint(tmp_path / "at a stroke")
+
+
+def test_the_truth_is_found_again_when_it_was_lost(tmp_path):
+    """What facts named of unknown keys is then drawn again from the first batch on."""
+    inbox = tmp_path / "inbox"
+    generate(inbox, members=300, years=1, seed=4, dirty="0.02")
+    simulate(inbox, 3)
+    before = fingerprint(tmp_path / "truth")
+    shutil.rmtree(inbox / "2025-12-18")
+    shutil.rmtree(tmp_path / "truth")
+    increment(inbox)
+    again = fingerprint(tmp_path / "truth")
+    assert again == {"2025-12-18.json": before["2025-12-18.json"]}
 
 
 def test_an_increment_depends_on_the_marker_and_the_day_alone(inbox, tmp_path):
-    (tmp_path / ".synthetic.json").write_bytes((inbox / ".synthetic.json").read_bytes())
-    (tmp_path / "2026-01-08").mkdir()
-    folder = increment(tmp_path)
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / ".synthetic.json").write_bytes((inbox / ".synthetic.json").read_bytes())
+    (tmp_path / "inbox" / "2026-01-08").mkdir()
+    folder = increment(tmp_path / "inbox")
     assert folder.name == "2026-01-09"
     assert fingerprint(folder) == fingerprint(inbox / "2026-01-09")
 
@@ -494,7 +571,7 @@ def test_a_killed_generator_leaves_no_batch(tmp_path):
         "generate(Path(sys.argv[1]), members=30_000, years=2, seed=1)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) as process:
-        claims = tmp_path / ".2025-12-01.partial" / "claims.csv"
+        claims = tmp_path / ".2025-12-15.partial" / "claims.csv"
         while not claims.exists() and process.poll() is None:
             time.sleep(0.01)
         process.kill()
@@ -519,21 +596,21 @@ def test_the_command(tmp_path):
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout.count("\n") == 1
     assert "20 members" in first.stdout
-    assert fingerprint(tmp_path / "inbox" / "2025-12-01") == fingerprint(
+    assert fingerprint(tmp_path / "inbox" / "2025-12-15") == fingerprint(
         generate(tmp_path / "same", members=20, years=1, seed=4)
     )
     again = command(*arguments)
     assert (again.returncode, again.stdout) == (2, "")
     assert "already holds" in again.stderr
     assert "Traceback" not in again.stderr
-    assert "2025-12-02" in command("--inbox", inbox, "--increment").stdout
+    assert "2025-12-16" in command("--inbox", inbox, "--increment").stdout
 
 
 def test_what_a_killed_generator_left_is_cleared(tmp_path):
-    partial = tmp_path / ".2025-12-01.partial"
+    partial = tmp_path / ".2025-12-15.partial"
     partial.mkdir()
     (partial / "claims.csv").write_text("half a li")
     assert find_batches(tmp_path) == []
     folder = generate(tmp_path, members=10, years=1, seed=1)
-    assert folder.name == "2025-12-01"
+    assert folder.name == "2025-12-15"
     assert not partial.exists()
