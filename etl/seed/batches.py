@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from etl.seed.encode import Block
 from etl.seed.marker import Marker
 from etl.seed.output import BatchWriter
 from etl.seed.soil import Soiler
-from etl.seed.truth import FileTruth, Truth
+from etl.seed.truth import FileTruth, PlanYear, Truth
 from etl.seed.world import World
 from etl.sources import FEEDS
 
@@ -59,7 +60,7 @@ class Series:
                 world.advance()
             if sequence >= first:
                 yield self._write(world, known)
-            elif before is None:
+            elif before is None or self._is_fatal(world):
                 self._replay(world, known, FEEDS)
             else:
                 self._replay(world, known, (n for n in FEEDS if n not in FACTS))
@@ -76,46 +77,54 @@ class Series:
     def _dirt(self, world: World) -> dirt.Dirt | None:
         return dirt.parse(self._marker.dirty.get(world.day.isoformat(), ""))
 
-    def _replay(self, world: World, known: Truth, feeds: Iterable[str]) -> None:
-        as_of, files = world.today * 86_400, []
-        for name in feeds:
-            file = FileTruth(FEEDS[name], _kinds(world)[name])
-            soiler = Soiler(self._dirt(world), self._marker.seed, world.today, FEEDS[name])
-            blocks = _blocks(world, name)
-            first = next(blocks, None)
-            if first is not None:
-                file.refused = soiler.refused
-                for _ in _soiled(file, soiler, first, blocks, as_of, known):
-                    pass
-            files.append(file)
-        if not any(s.refused for s in self._soilers(world)):
-            known.take(files, as_of)
-
-    def _soilers(self, world: World) -> list[Soiler]:
+    def _is_fatal(self, world: World) -> bool:
+        """Whether a file of this batch may be refused, and the batch with it."""
         request = self._dirt(world)
-        return [Soiler(request, self._marker.seed, world.today, s) for s in FEEDS.values()]
+        asked = request.kinds if request else ()
+        return any(dirt.KINDS[kind].outcome == dirt.REFUSED for kind in asked)
+
+    def _replay(self, world: World, known: Truth, feeds: Iterable[str]) -> None:
+        """Take a batch into the truth as ``_write`` does, without writing it."""
+        files: list[FileTruth] = []
+        for name in feeds:
+            opened = self._open(world, known, files, name)
+            if opened is not None:
+                file, _, data = opened
+                for _ in data:
+                    pass
+                files.append(file)
+        known.take(files, world.today * 86_400)
+
+    def _open(
+        self, world: World, known: Truth, files: list[FileTruth], name: str
+    ) -> tuple[FileTruth, Soiler, Iterator[bytes]] | None:
+        """A feed of a batch after these files of it; ``None`` if it has no rows."""
+        blocks = _blocks(world, name)
+        first = next(blocks, None)
+        if first is None:
+            return None
+        soiler = Soiler(self._dirt(world), self._marker.seed, world.today, FEEDS[name])
+        file = FileTruth(FEEDS[name], _kinds(world)[name], refused=soiler.refused)
+        lost = known.lost_with(files)
+        return file, soiler, _soiled(file, soiler, chain([first], blocks), world.today, lost)
 
     def _write(self, world: World, known: Truth) -> Path:
-        as_of, request = world.today * 86_400, self._dirt(world)
-        files = []
+        files: list[FileTruth] = []
         with (
             _progress() as progress,
             BatchWriter(self._inbox, world.day, compressed=self._marker.gzip) as writer,
         ):
             for name, source in FEEDS.items():
-                blocks = _blocks(world, name)
-                first = next(blocks, None)
-                if first is None:
+                opened = self._open(world, known, files, name)
+                if opened is None:
                     continue
-                soiler = Soiler(request, self._marker.seed, world.today, source)
-                file = FileTruth(source, _kinds(world)[name], refused=soiler.refused)
+                file, soiler, data = opened
                 task = progress.add_task(name, total=_expected(world).get(name))
-                data = _soiled(file, soiler, first, blocks, as_of, known)
                 writer.write(source.file_name, _shown(progress, task, file, soiler.header(), data))
                 writer.describe(source.file_name, file.kind, file.rows, file.totals)
                 file.defects = soiler.finish(writer.path(source.file_name)) + file.defects
                 files.append(file)
-            keys = known.take(files, as_of)
+            keys = known.take(files, world.today * 86_400)
             self._record(world, known, files, keys, writer.checksums)
             return writer.finish()
 
@@ -165,20 +174,13 @@ def _blocks(world: World, name: str) -> Iterator[Block]:
 
 
 def _soiled(
-    file: FileTruth,
-    soiler: Soiler,
-    first: Block,
-    blocks: Iterator[Block],
-    as_of: int,
-    known: Truth,
+    file: FileTruth, soiler: Soiler, blocks: Iterable[Block], day: int, lost_plans: set[PlanYear]
 ) -> Iterator[bytes]:
     """The bytes of a file's blocks, while its truth is taken down."""
-    block: Block | None = first
-    while block is not None:
+    for block in blocks:
         soiled = soiler.soil(block)
-        file.add(block, soiled, as_of, known.lost_plans)
+        file.add(block, soiled, day * 86_400, lost_plans)
         yield soiled.data
-        block = next(blocks, None)
 
 
 def _expected(world: World) -> dict[str, int]:

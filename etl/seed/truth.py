@@ -152,14 +152,19 @@ class Truth:
             elif name == "plans":
                 new = len(file.plans - self.plans)
                 keys[name] = {"new": new, "unchanged": len(file.plans) - new}
+                self.lost_plans = self.lost_with(files)
                 self.plans |= file.plans
-                self.lost_plans = (self.lost_plans | file.lost_plans) - self.plans
                 self.unknown[PLAN] -= {_joined(plan) for plan in file.plans}
             else:
                 keys[name] = {"new": file.new, "changed": file.loaded - file.new}
         for file in files:
             self._infer(file)
         return keys
+
+    def lost_with(self, files: list[FileTruth]) -> set[PlanYear]:
+        """The plans that were published and not loaded, once these files of a batch are."""
+        lost = self.lost_plans.union(*(file.lost_plans for file in files))
+        return lost.difference(self.plans, *(file.plans for file in files))
 
     def _deliver(self, file: FileTruth, as_of: int) -> Counts:
         dimension = _NUMBERED[file.source.name]

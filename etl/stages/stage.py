@@ -129,6 +129,14 @@ def _run_file(
     _copy(connection, stream, stream_records, columns, extra, staged)
     staged.read = stream.read
     staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
+    # Before the rows are looked up: without statistics on this load the plan is a nested loop.
+    looked_up = ["load_id", *source.key, *filter(None, [source.effective])]
+    run(
+        connection,
+        "stage/stage.analyze",
+        table=sql.Identifier(source.table),
+        columns=names(looked_up),
+    )
     _set_aside(connection, load_id, batch, source, staged)
     staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
     _check_threshold(batch, staged, reject_share)
@@ -138,13 +146,6 @@ def _run_file(
             f"{file.path.name} of batch {batch.batch_id} changed while it was being read.",
             "Let the sender finish writing, then run again; nothing was loaded.",
         )
-    looked_up = ["load_id", *source.key, *filter(None, [source.effective])]
-    run(
-        connection,
-        "stage/stage.analyze",
-        table=sql.Identifier(source.table),
-        columns=names(looked_up),
-    )
     index = sql.Literal(f"{source.table}_load_id_idx")
     run(connection, "stage/stage.summarize", index=index)
 

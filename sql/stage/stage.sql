@@ -32,7 +32,7 @@ returning source_line;
 -- name: set_aside_repeated
 -- Keep the last row in the file of those with one key and effective time.
 -- One row a line taken out, with whether it equals the one that stays in every column.
-with repeated as (
+with repeated as materialized (
     select
         {key_list},
         {effective} as effective_ts
@@ -59,7 +59,7 @@ ranked as (
     )
 ),
 
-losers as (
+losers as materialized (
     select
         source_line,
         (whole_row is distinct from last_whole_row) = false as is_equal

@@ -474,10 +474,12 @@ def test_a_claim_is_pending_for_weeks_and_a_few_come_a_year_late(folders, latest
 def test_days_at_a_stroke_are_days_one_by_one(tmp_path):
     for name in ("one by one", "at a stroke"):
         generate(tmp_path / name / "inbox", members=300, years=1, seed=4, dirty="0.02")
-    simulate(tmp_path / "one by one" / "inbox", 15)
-    for dirty in ("", "", "", "bad_npi"):
+    simulate(tmp_path / "one by one" / "inbox", 14)
+    for dirty in ("truncated", "", "", "", "bad_npi"):
         increment(tmp_path / "one by one" / "inbox", dirty=dirty)
-    simulate(tmp_path / "at a stroke" / "inbox", 18)
+    simulate(tmp_path / "at a stroke" / "inbox", 14)
+    increment(tmp_path / "at a stroke" / "inbox", dirty="truncated")
+    simulate(tmp_path / "at a stroke" / "inbox", 3)
     increment(tmp_path / "at a stroke" / "inbox", dirty="bad_npi")
     assert fingerprint(tmp_path / "one by one") == fingerprint(tmp_path / "at a stroke")
 

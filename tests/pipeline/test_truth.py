@@ -1,0 +1,88 @@
+"""The warehouse against the truth of the feeds: a month of days, with and without dirt.
+
+The generator says in ``data/truth`` what each batch really holds and what must come of it. It
+reckons the history of every key with a replay of its own, which shares nothing with the SQL.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.seed import generate, simulate
+from etl.seed.dirt import REJECTED
+from tests.pipeline.conftest import Warehouse
+
+DAYS = 30
+KEYS = {
+    "dim_member": "member_id",
+    "dim_provider": "provider_id",
+    "dim_plan": "(plan_id, effective_year)",
+}
+
+
+def truths(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))]
+
+
+def held(warehouse: Warehouse) -> dict[str, dict[str, int]]:
+    """What the dimensions hold, counted as the truth counts."""
+    found = {}
+    for table, key in KEYS.items():
+        sk = table.removeprefix("dim_") + "_sk"
+        (row,) = warehouse.rows(
+            f"select count(distinct {key}) filter (where not is_inferred), "
+            "count(*) filter (where not is_inferred), "
+            "count(*) filter (where current_flag and not is_inferred), "
+            f"count(*) filter (where is_inferred) from warehouse.{table} where {sk} <> -1"
+        )
+        found[table] = dict(zip(("keys", "versions", "current", "inferred"), row, strict=True))
+    return found
+
+
+def told(truth: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """Of each file: rows, rejected, duplicate, loaded, and the totals that were loaded."""
+    return {
+        (batch["batch_id"], name): (
+            *(file[c] for c in ("rows", "rejected", "duplicate", "loaded")),
+            {column: sums["loaded"] for column, sums in file["totals"].items()},
+        )
+        for batch in truth
+        for name, file in batch["files"].items()
+    }
+
+
+@pytest.mark.parametrize("dirty", ["", "0.02"], ids=["clean", "dirty"])
+def test_a_month_of_days_is_as_the_truth_says(warehouse: Warehouse, dirty: str) -> None:
+    generate(warehouse.inbox, members=400, seed=11, dirty=dirty, truth=warehouse.data / "truth")
+    simulate(warehouse.inbox, DAYS, dirty=dirty, truth=warehouse.data / "truth")
+    warehouse.incremental(reject_share=0.5)
+    truth = truths(warehouse.data / "truth")
+    assert len(truth) == DAYS + 1
+    last = truth[-1]["dimensions"]
+    assert held(warehouse) == last
+    assert last["dim_member"]["versions"] > last["dim_member"]["keys"]
+    assert last["dim_member"]["current"] < last["dim_member"]["keys"]
+
+    loaded = warehouse.rows(
+        "select batch_id, file_name, rows_read, rows_rejected, rows_duplicate, rows_loaded, totals "
+        "from ledger.load_file join ledger.load using (load_id)"
+    )
+    assert {
+        (batch, file): (*counts, {c: sums["loaded"] for c, sums in totals.items()})
+        for batch, file, *counts, totals in loaded
+    } == told(truth)
+    rejected = warehouse.rows(
+        "select batch_id, file, line from quality.rejected_row join ledger.load using (load_id)"
+    )
+    assert sorted(rejected) == sorted(
+        (batch["batch_id"], name, defect["line"])
+        for batch in truth
+        for name, file in batch["files"].items()
+        for defect in file["defects"]
+        if defect["outcome"] == REJECTED
+    )
+    assert bool(rejected) == bool(dirty)
