@@ -83,6 +83,11 @@ def _whole(pipeline: Pipeline) -> Summary:
     return pipeline.incremental()
 
 
+def _dq_check(pipeline: Pipeline) -> Summary:
+    chosen = pipeline.settings
+    return pipeline.run_checks(truth=chosen.truth if is_synthetic(chosen.inbox) else None)
+
+
 @app.callback()
 def main(context: typer.Context) -> None:
     """Run the whole pipeline, extract to cubes, or one of the commands below.
@@ -131,8 +136,8 @@ def cubes() -> None:
 
 @app.command("dq-check")
 def dq_check() -> None:
-    """Run every quality check on what is there."""
-    run_pipeline("dq-check", lambda pipeline: pipeline.run_checks())
+    """Run every quality check on what is there; synthetic feeds also against their truth."""
+    run_pipeline("dq-check", _dq_check)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -169,8 +170,11 @@ class Pipeline:
                 self.watcher.advance(1)
         return self.summary
 
-    def run_checks(self, schemas: Schemas = LIVE) -> Summary:
-        """Run every check; ``CheckFailedError`` if a critical one fails."""
+    def run_checks(self, schemas: Schemas = LIVE, truth: Path | None = None) -> Summary:
+        """Run every check; ``CheckFailedError`` if a critical one fails.
+
+        ``truth``: folder of what synthetic feeds really hold, which a load never asks.
+        """
         statuses = ("running", "rebuilt") if schemas == NEXT else ("running", "loaded")
         started = time.monotonic()
         begun = {"load_id": None, "stage": "checks"}
@@ -178,7 +182,7 @@ class Pipeline:
         self.watcher.begin("checks", "checks", len(checks.all_checks()))
         try:
             report = checks.run_checks(
-                self.ledger, self.url, schemas, statuses, lambda _: self.watcher.advance(1)
+                self.ledger, self.url, schemas, statuses, lambda _: self.watcher.advance(1), truth
             )
         finally:
             self.watcher.end()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,6 +21,7 @@ from etl.render import hashing
 from etl.render.expectations import CRITICAL, Check, suites
 from etl.stages.checks_gx import Counts, run_suites
 from etl.stages.checks_sql import SqlCheck, hash_check, sql_checks
+from etl.stages.checks_truth import run_truth_checks
 from etl.warehouse import DIMENSIONS, Schemas
 
 # Binary COPY: 19 bytes before the first row; then a row is its field count (2 bytes), the length
@@ -55,7 +57,7 @@ class CheckReport:
 
 
 def all_checks() -> tuple[Check, ...]:
-    """Every check there is."""
+    """Every check there is, those against the truth of synthetic feeds apart."""
     return (
         *(e.check for suite in suites() for e in suite.expectations),
         *(check for entry in sql_checks() for check in entry.checks.values()),
@@ -69,17 +71,23 @@ def run_checks(
     schemas: Schemas,
     statuses: tuple[str, ...],
     on_check: Callable[[CheckResult], None] = lambda _: None,
+    truth: Path | None = None,
 ) -> CheckReport:
     """Run every check on one build of the warehouse and record what each found.
 
     ``connection`` is in autocommit mode; ``url`` leads to the same database. ``statuses`` are
-    those of the loads that make up the build. Whether a failure matters is left to the caller.
+    those of the loads that make up the build. ``truth``: folder of what synthetic feeds really
+    hold, to be compared as well. Whether a failure matters is left to the caller.
     """
     with connection.transaction():
         set_search_path(connection, schemas.path)
         check_run_id = scalar(connection, "checks/record.begin_run")
     results = []
-    found = chain(run_sql_checks(connection, schemas, statuses), run_suites(url, schemas, suites()))
+    found = chain(
+        run_sql_checks(connection, schemas, statuses),
+        run_truth_checks(connection, schemas, statuses, truth) if truth else (),
+        run_suites(url, schemas, suites()),
+    )
     for check, counts in found:
         result = _judge(check, counts)
         results.append(result)

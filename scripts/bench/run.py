@@ -29,7 +29,8 @@ from etl.config import ROOT, settings
 from etl.db import server
 from etl.db.connection import connect
 from etl.db.statements import run, scalar, statement
-from etl.seed import generate, increment
+from etl.seed import increment
+from etl.seed.output import MANIFEST
 
 DATABASE = "aca_bench"
 LOADING = ("stage", "dims", "facts", "rebuilt_cubes", "cubes", "swap")
@@ -59,33 +60,49 @@ def floor_seconds(url: str, batch: Path) -> dict[str, float]:
     return found
 
 
+def timed(arguments: list[str], **environment: str) -> dict[str, float]:
+    """Run Python in a process of its own to its end: wall seconds and peak memory in MB."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        said = " ".join(arguments)
+        raise SystemExit(f"{said} ended with exit code {code}; run it by hand to see why.")
+    wall = round(time.perf_counter() - started, 2)
+    return {"wall": wall, "peak_mb": round(usage.ru_maxrss / 1024)}
+
+
+def measured_seed(folder: Path, members: int, years: int) -> dict[str, Any]:
+    """Generate the first batch: wall, peak memory, rows by feed."""
+    command = ["scripts/generate_seed_data.py", "--members", str(members), "--years", str(years)]
+    seeding = timed([*command, "--inbox", str(folder / "inbox"), "--truth", str(folder / "truth")])
+    (batch,) = (p for p in (folder / "inbox").iterdir() if p.is_dir())
+    files = json.loads((batch / MANIFEST).read_text(encoding="utf-8"))["files"]
+    rows = {name.removesuffix(".csv"): said["rows"] for name, said in files.items()}
+    return {**seeding, "batch": str(batch), "rows": rows}
+
+
 def measured_run(url: str, inbox: Path, command: str) -> dict[str, Any]:
     """Run a command of the warehouse in a process of its own: wall, peak memory, stages."""
     with connect(url, "aca-warehouse bench") as connection:
         known = scalar(connection, "rebuild/swap.schema_exists", {"schema": "ledger"})
         after = scalar(connection, "bench/floor.last_stage_run") if known else 0
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "etl", command],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url, "INBOX": str(inbox)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    code = os.waitstatus_to_exitcode(status)
-    if code:
-        raise SystemExit(f"{command} ended with exit code {code}; run it by hand to see why.")
+    spent = timed(["-m", "etl", command], DATABASE_URL=url, INBOX=str(inbox))
     with connect(url, "aca-warehouse bench") as connection:
         rows = run(connection, "bench/floor.stage_seconds", {"after": after}).fetchall()
         claims = scalar(connection, "bench/floor.claims")
     stages = {stage: round(seconds, 2) for stage, seconds in rows}
     loading = sum(stages.get(stage, 0.0) for stage in LOADING)
     return {
-        "wall": round(wall, 2),
+        **spent,
         "loading": round(loading, 2),
-        "peak_mb": round(usage.ru_maxrss / 1024),
         "stages": stages,
         "claims": claims,
     }
@@ -103,16 +120,15 @@ def measure(members: int, years: int, days: int) -> dict[str, Any]:
         run(admin, "bench/floor.drop_database", database=database)
         run(admin, "bench/floor.create_database", database=database)
         try:
-            started = time.perf_counter()
-            batch = generate(folder / "inbox", members=members, years=years)
-            seeding = time.perf_counter() - started
+            seeding = measured_seed(folder, members, years)
+            batch = Path(seeding.pop("batch"))
             # Twice, the second counts: the first also pays for new files of the server.
             floor_seconds(url, batch)
             floors = floor_seconds(url, batch)
             full = measured_run(url, folder / "inbox", "full-load")
             daily = []
             for _ in range(days):
-                increment(folder / "inbox")
+                increment(folder / "inbox", truth=folder / "truth")
                 daily.append(measured_run(url, folder / "inbox", "incremental"))
             size = sum(p.stat().st_size for p in batch.iterdir())
         finally:
@@ -123,7 +139,7 @@ def measure(members: int, years: int, days: int) -> dict[str, Any]:
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
         "members": members,
         "megabytes": round(size / 1e6),
-        "seeding_seconds": round(seeding, 2),
+        "seeding": seeding,
         "floor_seconds": {name: round(s, 2) for name, s in floors.items()},
         "full_load": full,
         "incremental": daily,
@@ -142,7 +158,8 @@ def show(result: dict[str, Any]) -> None:
     )
     for name in ("what", "seconds", "ratio"):
         table.add_column(name, justify="left" if name == "what" else "right")
-    rows = [("plain COPY, untyped", floor)]
+    seeding = result["seeding"]
+    rows = [("feeds generated", seeding["wall"]), ("plain COPY, untyped", floor)]
     rows += [(stage, full["stages"][stage]) for stage in LOADING if stage in full["stages"]]
     rows += [("full load without checks", full["loading"]), ("full load, wall", full["wall"])]
     rows += [
@@ -153,7 +170,14 @@ def show(result: dict[str, Any]) -> None:
         table.add_row(what, f"{seconds:.2f}", f"{seconds / floor:.2f}")
     console = Console()
     console.print(table)
-    console.print(f"Peak memory of the Python process: {full['peak_mb']} MB", highlight=False)
+    claims = seeding["rows"]["claims"]
+    console.print(
+        f"The generator: {claims / seeding['wall']:,.0f} claims/s, "
+        f"{sum(seeding['rows'].values()) / seeding['wall']:,.0f} rows/s of all feeds, "
+        f"peak memory {seeding['peak_mb']} MB",
+        highlight=False,
+    )
+    console.print(f"Peak memory of a full load's Python: {full['peak_mb']} MB", highlight=False)
 
 
 def main(

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from etl.db.connection import connect
-from etl.seed import generate, increment
+from etl.seed import generate, simulate
 from tests.conftest import fresh_database
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Contents, Warehouse
@@ -25,8 +25,7 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small synthetic inbox: the first batch and three days."""
     inbox = tmp_path_factory.mktemp("synthetic") / "inbox"
     generate(inbox, members=800)
-    for _ in range(3):
-        increment(inbox)
+    simulate(inbox, 3)
     return inbox
 
 

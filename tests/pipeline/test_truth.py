@@ -14,6 +14,8 @@ import pytest
 
 from etl.seed import generate, simulate
 from etl.seed.dirt import REJECTED
+from etl.stages.checks_truth import run_truth_checks, truth_checks
+from etl.warehouse import LIVE
 from tests.pipeline.conftest import Warehouse
 
 DAYS = 30
@@ -86,3 +88,32 @@ def test_a_month_of_days_is_as_the_truth_says(warehouse: Warehouse, dirty: str) 
         if defect["outcome"] == REJECTED
     )
     assert bool(rejected) == bool(dirty)
+
+    assert compared(warehouse) == dict.fromkeys(truth_checks(), 0)
+    warehouse.connection.execute(
+        "delete from warehouse.dim_provider where provider_sk = (select max(provider_sk) from "
+        "warehouse.dim_provider where not is_inferred)"
+    )
+    assert {table for table, wrong in compared(warehouse).items() if wrong} == {"dim_provider"}
+    # A file of another truth is none to compare with.
+    (warehouse.data / "truth" / f"{truth[3]['batch_id']}.json").unlink()
+    assert compared(warehouse) == {}
+
+
+def test_only_the_check_that_was_asked_for_reads_the_truth(warehouse: Warehouse) -> None:
+    generate(warehouse.inbox, members=60, truth=warehouse.data / "truth")
+    told = warehouse.data / "truth" / "2025-12-15.json"
+    told.write_text(told.read_text().replace('"versions": 60', '"versions": 61'))
+    loaded = warehouse.command("full-load")
+    assert loaded.returncode == 0, loaded.stderr
+    checked = warehouse.command("dq-check")
+    assert checked.returncode == 6
+    assert "dim_member.as_the_truth_says" in checked.stderr
+
+
+def compared(warehouse: Warehouse) -> dict[str, int]:
+    """Tables that are compared with the truth, and how many figures differ."""
+    found = run_truth_checks(
+        warehouse.connection, LIVE, ("running", "loaded"), warehouse.data / "truth"
+    )
+    return {check.table: counts[1] for check, counts in found if counts}

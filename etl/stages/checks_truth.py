@@ -1,0 +1,106 @@
+"""Checks of synthetic feeds against the truth that the generator told beside them.
+
+Only ``dq-check`` asks for these, and only of a warehouse that holds every batch of the truth up to
+its last one, byte for byte: of any other there is nothing to compare. A load never reads the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.db.connection import set_search_path
+from etl.db.statements import names, run
+from etl.render.expectations import CRITICAL, Check
+from etl.seed import truth
+from etl.sources import FEEDS
+from etl.stages.checks_gx import Counts
+from etl.warehouse import DIMENSIONS, Dimension, Schemas
+
+_RULE = "as_the_truth_says"
+
+
+def _check(table: str, means: str) -> Check:
+    return Check(f"{table}.{_RULE}", table, None, "consistency", CRITICAL, means)
+
+
+def truth_checks() -> dict[str, Check]:
+    """The checks by table."""
+    dimensions = {
+        d.table: _check(d.table, "keys, versions, current or inferred rows are other than told")
+        for d in DIMENSIONS.values()
+    }
+    feeds = {
+        s.table: _check(s.table, "a file's rows or money totals are other than told")
+        for s in FEEDS.values()
+    }
+    return {**dimensions, **feeds}
+
+
+def run_truth_checks(
+    connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...], folder: Path
+) -> Iterator[tuple[Check, Counts]]:
+    """Each check with figures compared and figures that differ; none if nothing is comparable."""
+    with connection.transaction():
+        run(connection, "checks/record.one_snapshot")
+        run(connection, "checks/record.read_only")
+        set_search_path(connection, schemas.path)
+        files = run(connection, "checks/truth.files", {"statuses": list(statuses)}).fetchall()
+        told = _comparable(folder, files)
+        if told is None:
+            return
+        checks = truth_checks()
+        for dimension in DIMENSIONS.values():
+            found = _held(connection, dimension)
+            said = told[-1]["dimensions"][dimension.table]
+            wrong = sum(said[name] != count for name, count in found.items())
+            yield checks[dimension.table], (len(found), wrong)
+        by_name = {(t["batch_id"], name): f for t in told for name, f in t["files"].items()}
+        for feed, source in FEEDS.items():
+            of_feed = [row for row in files if row[1] == feed]
+            wrong = sum(_figures(by_name[row[0], row[2]]) != _counted(row) for row in of_feed)
+            yield checks[source.table], (len(of_feed), wrong)
+
+
+def _comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]] | None:
+    """The truth of the batches loaded, in order, if they are those that it tells of."""
+    loaded: dict[str, dict[str, str]] = {}
+    for batch_id, _, file_name, checksum, *_ in files:
+        loaded.setdefault(batch_id, {})[file_name] = checksum.hex
+    if not loaded:
+        return None
+    batch_ids = [p.stem for p in sorted(folder.glob("*.json")) if p.stem <= max(loaded)]
+    told = [t for t in (truth.read(folder, batch_id) for batch_id in batch_ids) if t is not None]
+    expected = {
+        t["batch_id"]: {name: file["xxh3_128"] for name, file in t["files"].items()}
+        for t in told
+        if not t["refused"]
+    }
+    return told if expected == loaded else None
+
+
+def _held(connection: psycopg.Connection[Any], dimension: Dimension) -> dict[str, int]:
+    cursor = run(
+        connection,
+        "checks/truth.dimension_counts",
+        dim=sql.Identifier(dimension.table),
+        sk=sql.Identifier(dimension.sk),
+        key=names(dimension.key),
+    )
+    (row,) = cursor.fetchall()
+    return dict(zip((c.name for c in cursor.description or ()), row, strict=True))
+
+
+def _figures(file: dict[str, Any]) -> tuple[Any, ...]:
+    """What the truth says of a file, as ``_counted`` tells what the ledger says."""
+    counts = (file[name] for name in ("rows", "loaded", "rejected", "duplicate"))
+    return *counts, {column: sums["loaded"] for column, sums in file["totals"].items()}
+
+
+def _counted(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    *_, read, loaded, rejected, duplicate, totals = row
+    return read, loaded, rejected, duplicate, {c: sums["loaded"] for c, sums in totals.items()}
