@@ -119,7 +119,7 @@ class Series:
                 if opened is None:
                     continue
                 file, soiler, data = opened
-                task = progress.add_task(name, total=_expected(world).get(name))
+                task = progress.add_task(f"{world.day} {name}", total=_expected(world).get(name))
                 writer.write(source.file_name, _shown(progress, task, file, soiler.header(), data))
                 writer.describe(source.file_name, file.kind, file.rows, file.totals)
                 file.defects = soiler.finish(writer.path(source.file_name)) + file.defects
@@ -199,7 +199,7 @@ def _shown(
 
 def _progress() -> Progress:
     return Progress(
-        TextColumn("{task.description:<12}"),
+        TextColumn("{task.description:<22}"),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),

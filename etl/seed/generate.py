@@ -53,7 +53,6 @@ def generate(
             f"{held[0].name}; nothing was written.",
             "Use --increment for the next day's batch, or empty the inbox first.",
         )
-    inbox.mkdir(parents=True, exist_ok=True)
     marker = Marker(seed, members, years, first_year, gzip, VERSION)
     return _write(inbox, truth, marker, 0, 1, dirty)[0]
 
@@ -115,6 +114,7 @@ def _write(
     request = dirt.parse(dirty)
     names = [marker.span.batch_day(n).isoformat() for n in range(first, first + count)]
     marker = marker.with_dirt(names, str(request) if request else "")
+    inbox.mkdir(parents=True, exist_ok=True)
     # The marker comes first: a batch that appears is one that increments can follow.
     write_marker(inbox, marker)
     series = Series(inbox, truth or inbox.parent / "truth", marker)

@@ -1,4 +1,4 @@
-"""Everything as the batch of one day knows it, replayed from the arguments of the run."""
+"""Everything as the batch of a day knows it, day after day from the arguments of the run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from etl.seed import changes, claims, coverage, health, member_rows, money, people, providers
 from etl.seed.encode import Block
+from etl.seed.extract import NOBODY, Extract
 from etl.seed.people import FEMALE, People
 from etl.seed.rng import Dice, Ints, below, chance
 from etl.seed.roster import enroll
@@ -20,13 +21,9 @@ from etl.seed.span import Span, day_of, is_snapshot, number
 _LATE_ROWS = 40
 # Members without coverage for so many days are no longer in the monthly snapshot.
 _KEPT_DAYS = 365
-# Per mille that a snapshot lacks although they are still there; most of them are back by a delta
-# so many days later, the others in the next snapshot.
-_MISSED_MEMBERS, _MISSED_PROVIDERS, _BACK_SOON = 2, 6, 800
-_BACK_FROM, _BACK_WIDTH = 3, 7
+# Per mille of those still there that a snapshot lacks.
+_MISSED_MEMBERS, _MISSED_PROVIDERS = 2, 6
 _CLOSED = 4  # per mille of providers that a snapshot no longer holds for good
-
-_NOBODY = np.zeros(0, dtype=np.int64)
 
 
 class World:
@@ -54,17 +51,19 @@ class World:
         self.members = self.entrants.copy()
         self.members.updated[: span.members] = self._first_updates()
         self.providers = providers.draw(span.seed, providers.known(span, number(last))).copy()
-        # Whom the sender's own systems show, and so the snapshots.
-        self.present = np.arange(len(self.roster)) < span.members
+        there = np.arange(len(self.roster)) < span.members
+        self._member_extract = Extract(span.seed, "members", there, _MISSED_MEMBERS)
         self._listed = np.arange(len(self.providers)) < providers.base(span)
-        self.practising = self._listed.copy()
-        self.touched = np.flatnonzero(self.present)
-        self.touched_providers = np.flatnonzero(self.practising)
+        self._provider_extract = Extract(
+            span.seed, "providers", self._listed.copy(), _MISSED_PROVIDERS
+        )
+        self.touched = np.flatnonzero(there)
+        self.touched_providers = np.flatnonzero(self._listed)
+        # Of the days before: whose row was held back, who joined without a row, and the rows
+        # put aside for the batch of a later day.
         self._held: dict[int, Ints] = {}
+        self._late: Ints = NOBODY
         self._apart: dict[int, list[Block]] = defaultdict(list)
-        self._late: Ints = _NOBODY
-        self._back: dict[int, list[Ints]] = defaultdict(list)
-        self._back_to_practice: dict[int, list[Ints]] = defaultdict(list)
 
     def _first_updates(self) -> Ints:
         """When the members of the first batch last changed: in its plan year, or as they came."""
@@ -108,39 +107,42 @@ class World:
         """Go on to the next day's batch."""
         self.sequence += 1
         self.day += timedelta(days=1)
-        self._members()
-        self._providers()
+        self._advance_members()
+        self._advance_providers()
 
-    def _members(self) -> None:
-        today = self.today
+    def _advance_members(self) -> None:
+        today, shown = self.today, self._member_extract.shown
+        touched = self._touch()
+        insured = self._newly_insured(self.roster.known(today - 1))
         joined = np.arange(self.roster.known(today - 1), self.roster.known(today))
-        # Rows are held back only where no snapshot comes in between.
-        months = {day_of(today + n).month for n in range(-1, changes.HELD_DAYS + 1)}
+        late = joined[self._comes_late(joined)]
+        now = np.setdiff1d(np.union1d(touched.now, insured), touched.held)
+        first = np.union1d(np.setdiff1d(joined, late), self._late)
+        rows = np.union1d(np.union1d(now, first), self._member_extract.returning(today))
+        shown[rows] = True
+        self._late, self._held[today] = late, touched.held
         self._apart.pop(today - 1, None)
-        again = changes.due_again(self._held, today)
-        touched = changes.change(
+        self._keep(touched.held, self.members.take(touched.held), today + changes.HELD_DAYS)
+        earlier = self.members.take(touched.earlier)
+        earlier.updated[:] = touched.since
+        self._keep(touched.earlier, earlier, today)
+        if self.is_snapshot:
+            rows = self._member_extract.snapshot(today, self._kept(), rows)
+        self.touched = rows
+
+    def _touch(self) -> changes.Touched:
+        # Rows are held back only where no snapshot comes in between.
+        months = {day_of(self.today + n).month for n in range(-1, changes.HELD_DAYS + 1)}
+        return changes.change(
             self.span,
             self.members,
             self.roster,
             self.health,
             self.day,
-            self.present,
-            again,
+            self._member_extract.shown,
+            changes.due_again(self._held, self.today),
             may_hold=len(months) == 1,
         )
-        insured = self._newly_insured(self.roster.known(today - 1))
-        rows = np.setdiff1d(np.union1d(touched.now, insured), touched.held)
-        late = joined[self._comes_late(joined)]
-        rows = np.union1d(rows, np.union1d(np.setdiff1d(joined, late), self._late))
-        rows = np.union1d(rows, np.concatenate([_NOBODY, *self._back.pop(today, [])]))
-        self.present[rows] = True
-        self._late = late
-        self._held[today] = touched.held
-        self._keep(touched.held, self.members.take(touched.held), today + changes.HELD_DAYS)
-        earlier = self.members.take(touched.earlier)
-        earlier.updated[:] = touched.since
-        self._keep(touched.earlier, earlier, today)
-        self.touched = self._snapshot(rows) if self.is_snapshot else rows
 
     def _keep(self, rows: Ints, state: People, day: int) -> None:
         """Put rows as they are now aside for the batch of a day."""
@@ -149,7 +151,7 @@ class World:
 
     def _newly_insured(self, known: int) -> Ints:
         """Of the first ``known``, who has a span that this batch is the first to show."""
-        found = _NOBODY
+        found = NOBODY
         for spans in self.spans():
             new = np.flatnonzero(spans.held[:known] & (spans.issued[:known] == self.today))
             found = np.union1d(found, new)
@@ -163,53 +165,29 @@ class World:
         dice = Dice(self.span.seed, "late rows", self.today)
         return chance(dice("late", len(joined)), _LATE_ROWS)
 
-    def _snapshot(self, changed: Ints) -> Ints:
-        """Who is in a full snapshot; the others vanish, some of them for a few days only."""
-        today = self.today
+    def _kept(self) -> NDArray[np.bool_]:
+        """Who has had coverage not too long ago, as far as is known."""
         last = np.zeros(len(self.roster), dtype=np.int64)
         for spans in self.spans():
             year_end = number(date(spans.year, 12, 31))
-            end = np.where(spans.end_known(today), spans.end, year_end)
-            last = np.where(spans.known(today), end, last)
-        self.present = last >= today - _KEPT_DAYS
-        dice = Dice(self.span.seed, "snapshot", today)
-        missed = self._missed(dice, self.present, changed, _MISSED_MEMBERS)
-        self._come_back(dice, missed, self._back)
-        return np.flatnonzero(self.present)
+            end = np.where(spans.end_known(self.today), spans.end, year_end)
+            last = np.where(spans.known(self.today), end, last)
+        return last >= self.today - _KEPT_DAYS
 
-    def _missed(self, dice: Dice, there: NDArray[np.bool_], changed: Ints, per_mille: int) -> Ints:
-        """Take some, or one, that have not just changed out of those there; returns them."""
-        lacking = chance(dice("missed", len(there)), per_mille) & there
-        listed = np.flatnonzero(there)
-        lacking[listed[below(dice("one", 1), len(listed))]] = True
-        lacking[changed] = False
-        there &= ~lacking
-        return np.flatnonzero(lacking)
-
-    def _come_back(self, dice: Dice, missed: Ints, back: dict[int, list[Ints]]) -> None:
-        soon = chance(dice("soon", len(missed)), _BACK_SOON)
-        days = _BACK_FROM + below(dice("back", len(missed)), _BACK_WIDTH)
-        for wait in np.unique(days[soon]):
-            back[self.today + int(wait)].append(missed[soon & (days == wait)])
-
-    def _providers(self) -> None:
-        today = self.today
-        rows = providers.change(self.span, self.providers, today, self.practising)
+    def _advance_providers(self) -> None:
+        today, shown = self.today, self._provider_extract.shown
+        rows = providers.change(self.span, self.providers, today, shown)
         first = providers.first_rows(self.span, today)
         self._listed[first] = True
-        rows = np.union1d(rows, first)
-        rows = np.union1d(rows, np.concatenate([_NOBODY, *self._back_to_practice.pop(today, [])]))
-        self.practising[rows] = True
-        self.touched_providers = rows
+        rows = np.union1d(np.union1d(rows, first), self._provider_extract.returning(today))
+        shown[rows] = True
         if self.is_snapshot:
-            dice = Dice(self.span.seed, "provider snapshot", today)
+            dice = Dice(self.span.seed, "closed", today)
             closed = chance(dice("closed", len(self._listed)), _CLOSED)
             closed[rows] = False
-            self._listed &= ~closed
-            self.practising = self._listed.copy()
-            missed = self._missed(dice, self.practising, rows, _MISSED_PROVIDERS)
-            self._come_back(dice, missed, self._back_to_practice)
-            self.touched_providers = np.flatnonzero(self.practising)
+            self._listed = self._listed & ~closed
+            rows = self._provider_extract.snapshot(today, self._listed, rows)
+        self.touched_providers = rows
 
     # What the batch brings
 
@@ -256,12 +234,4 @@ class World:
         """About how many claims this batch shows, for a progress bar."""
         if self.sequence:
             return self.span.members // 20
-        return self.span.members * 7 * self.span.years
-
-
-def replay(span: Span, sequence: int) -> World:
-    """The world of batch ``sequence``; nothing is read but the reference data."""
-    world = World(span, span.batch_day(sequence))
-    for _ in range(sequence):
-        world.advance()
-    return world
+        return self.span.members * 63 * self.span.years // 10
