@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,16 @@ _EPOCH_OFFSET = int((np.datetime64("1970-01-01") - FIRST_DAY).astype(int))
 
 def texts(values: Iterable[str]) -> Column:
     """A lookup table of CSV fields (RFC 4180), UTF-8; index it with an integer array."""
+    return _table(tuple(values))
+
+
+# Blocks want the same tables again and again.
+@lru_cache(maxsize=128)
+def _table(values: tuple[str, ...]) -> Column:
     fields = [_field(v).encode() for v in values]
-    return np.array(fields, dtype=f"S{max(1, *map(len, fields))}")
+    table = np.array(fields, dtype=f"S{max(1, *map(len, fields))}")
+    table.flags.writeable = False
+    return table
 
 
 def _field(value: str) -> str:
