@@ -120,10 +120,14 @@ def _benefits(before: dict[str, str], after: dict[str, str], year: int) -> dict[
 def _premium_cents(plan_id: str, metal: int, year: int) -> int:
     average = mixes()[STATES.index(plan_id[5:7])].premium
     plan_factor = 90 + _hash(plan_id, "plan", 26)
-    cents = _BASE_PREMIUM[metal] * 100 * average * plan_factor // (100 * _USUAL_PREMIUM)
+    return in_year(_BASE_PREMIUM[metal] * average * plan_factor // _USUAL_PREMIUM, year)
+
+
+def in_year(amount: int, year: int) -> int:
+    """What costs this much in 2025 costs in another year, at 4 % a year."""
     for _ in range(abs(year - 2025)):
-        cents = cents * 104 // 100 if year > 2025 else cents * 100 // 104
-    return cents
+        amount = amount * 104 // 100 if year > 2025 else amount * 100 // 104
+    return amount
 
 
 @cache

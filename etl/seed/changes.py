@@ -23,7 +23,7 @@ from etl.seed.rng import Dice, Ints, Weighted, below, chance
 from etl.seed.roster import Roster
 from etl.seed.span import Span, number
 
-# Chances of each event among those touched: four in ten have nothing but Type 1 noise.
+# Chances of each event among those touched: nearly half have nothing but Type 1 noise.
 _EVENTS = {
     "move": 90,
     "income": 120,
@@ -32,10 +32,10 @@ _EVENTS = {
     "engagement": 200,
     "noise": 470,
 }
-_DAILY = 100  # one member in so many is touched each day
+_DAILY = 250  # one member in so many is touched each day
 _LEAST = 5
 # Of those touched, per mille: told of only days later; changed as of an earlier time.
-_HELD_BACK, _BACKDATED = 40, 25
+_HELD_BACK, _BACKDATED = 60, 40
 # A row that is held back comes so many days later, and the member changes again in between.
 HELD_DAYS, _AGAIN_DAYS = 5, 2
 _BACKDATED_FROM, _BACKDATED_DAYS = 5, 60

@@ -56,6 +56,9 @@ _GRACE_DAYS, _GRACE_DAYS_WITHOUT_CREDIT = 61, 31
 # within the year, or in the next open enrolment; renews at the year's end.
 _LEAVES, _LAPSES, _RETURNS, _RETURNS_LATER, _RENEWS = 90, 80, 150, 120, 875
 _LAST_RETURN_MONTH = 11
+# Per mille of those who turn 65 that leave for Medicare, which begins with the month of the
+# birthday (42 CFR 406.6(b), 407.25).
+_MEDICARE_AGE, _TAKES_MEDICARE, _NEVER = 65, 900, 1 << 30
 _LATE_BUYERS = 200  # per mille of those back in open enrolment who are covered from February 1
 
 
@@ -132,9 +135,10 @@ def cover(
     first, last = number(date(year, 1, 1)), number(date(year, 12, 31))
     entering = (roster.start >= first) & (roster.start <= last)
     renewed, returned, past = _carried_over(before, draw, len(people))
-    renewed &= ~entering
-    returned &= ~entering
+    medicare = _medicare_from(span, people, roster)
+    renewed &= ~entering & (medicare > first)
     late = returned & chance(draw("late buyer"), _LATE_BUYERS)
+    returned &= ~entering & (medicare > np.where(late, first + 31, first))
     start = np.where(entering, roster.start, np.where(late, first + 31, first))
     # Open enrolment runs from November 1 to January 15; December 15 is the last day for January.
     bought = np.where(
@@ -157,6 +161,8 @@ def cover(
     end = start + NOTICE_DAYS + below(draw("last day"), np.maximum(last - start - 13, 1))
     end = np.where(lapses | chance(draw("month's end"), 700), _month_end(end), end)
     end = np.where(leaves < _LEAVES + _LAPSES, np.minimum(end, last), last)
+    lapses &= end < medicare
+    end = np.minimum(end, medicare - 1)
     main = _priced(
         span,
         roster,
@@ -173,7 +179,7 @@ def cover(
     back = main.ends_early & chance(draw("returns"), _RETURNS)
     # Not before the end is known, and from the first of a month (45 CFR 155.420(b)).
     again = _month_end(np.maximum(end, main.noticed) + below(draw("time away"), 75)) + 1
-    back &= again < number(date(year, _LAST_RETURN_MONTH + 1, 1))
+    back &= again < np.minimum(number(date(year, _LAST_RETURN_MONTH + 1, 1)), medicare)
     plan = _chosen(plans(year), people, roster, wanted, again, draw("plan of return"))
     second = _priced(
         span,
@@ -182,12 +188,20 @@ def cover(
         (year, 2),
         np.where(back, plan, NONE),
         again,
-        np.full(len(people), last),
+        np.minimum(medicare - 1, last),
         np.maximum(again - 1 - below(draw("sale of return"), 14), main.noticed + 1),
         _FIRST_EVENT + below(draw("reason of return"), _BIRTH - _FIRST_EVENT),
         np.zeros(len(people), dtype=bool),
     )
     return main, second
+
+
+def _medicare_from(span: Span, people: People, roster: Roster) -> Ints:
+    """The day from which each has Medicare instead, or ``_NEVER``."""
+    months = _month_and_day(people.born.astype(np.int64))[0] + 12 * _MEDICARE_AGE
+    begins = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    takes = chance(Dice(span.seed, "medicare")("takes", len(people)), _TAKES_MEDICARE)
+    return np.where(takes & (begins > roster.start), begins, _NEVER)
 
 
 def _carried_over(

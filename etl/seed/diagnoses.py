@@ -98,9 +98,10 @@ _AGES = {
 # The share of claims of each age group, by which the surveyed frequencies come out over all.
 _CLAIMS_BY_AGE = (8, 32, 60)
 CHILD, ADULT, OLDER = range(3)
-_COLD_MONTHS = (12, 1, 2, 3)
-# Respiratory diagnoses and COVID in the cold months and in the others, per cent of the year's.
-_RESPIRATORY = (160, 70)
+# The season of each month from January on, and how often respiratory diagnoses and COVID are made
+# in each season, per cent of the year's average.
+_SEASON = np.array((0, 0, 1, 1, 2, 2, 2, 2, 1, 1, 1, 0))
+_RESPIRATORY = (165, 102, 50)
 
 # Codes that only one sex bears, as the first and last category of a range (the sex conflicts of
 # CMS's Medicare Code Editor, in outline).
@@ -156,11 +157,10 @@ def _within(code: str, ranges: tuple[tuple[str, str], ...]) -> bool:
 def diagnosis_group(female: Ints, age: Ints, month: Ints) -> Ints:
     """The list of ``diagnoses().weighted`` for members of this sex and age in calendar months."""
     ages = np.searchsorted((18, 45), age, side="right")
-    warm = np.isin(month, _COLD_MONTHS, invert=True)
-    return (ages * 2 + female) * 2 + warm
+    return (ages * 2 + female) * len(_RESPIRATORY) + _SEASON[month - 1]
 
 
-def _weight(code: str, count: int, ages: int, female: bool, warm: bool) -> int:
+def _weight(code: str, count: int, ages: int, female: bool, season: int) -> int:
     if code.startswith(_MATERNITY + _NEWBORN):
         return 0
     if _within(code, _MEN_ONLY if female else _WOMEN_ONLY):
@@ -172,7 +172,7 @@ def _weight(code: str, count: int, ages: int, female: bool, warm: bool) -> int:
     if _within(code, _MEN_ONLY + _WOMEN_ONLY):
         weight *= 2
     return (
-        weight * _RESPIRATORY[warm] // 100
+        weight * _RESPIRATORY[season] // 100
         if chapter in (Chapter.RESPIRATORY, Chapter.SPECIAL)
         else weight
     )
@@ -188,10 +188,10 @@ def diagnoses() -> Diagnoses:
     for row in sorted(rows, key=lambda r: -counts[r["code"]]):
         title.setdefault(row["code"][:3], row["description"])
     groups = [
-        [_weight(code, count, ages, female, warm) for code, count in counts.items()]
+        [_weight(code, count, ages, female, season) for code, count in counts.items()]
         for ages in (CHILD, ADULT, OLDER)
         for female in (False, True)
-        for warm in (False, True)
+        for season in range(len(_RESPIRATORY))
     ]
     return Diagnoses(
         tuple(counts),

@@ -37,6 +37,8 @@ CLAIM_RATES = tuple(0.5 * 1.1**level for level in range(58))
 _RATE_EDGES = np.array([round(1000 * rate) for rate in CLAIM_RATES])
 _RATE = Lognormal(5_300, 0.7)
 _SEVERITY = Lognormal(1_000, 0.35)
+# Who expects to need care buys more of it: claims by metal, per mille (in the order of METALS).
+_SELECTION = np.array((600, 860, 860, 1010, 1250, 1500))
 # Claims by segment, per mille of the average member without a condition.
 _SEGMENT_RATE = np.array((800, 1250, 1250, 1900, 3000, 4000))
 
@@ -92,8 +94,14 @@ def _by_conditions(condition: NDArray, second: NDArray) -> Ints:
     return np.where(cost >= _CATASTROPHIC_COST, CATASTROPHIC_COST, ill)
 
 
-def draw(span: Span, age: Ints, female: NDArray[np.bool_], newborn: NDArray[np.bool_]) -> Health:
-    """The health of members of this age (as they joined) and sex."""
+def draw(
+    span: Span,
+    age: Ints,
+    female: NDArray[np.bool_],
+    newborn: NDArray[np.bool_],
+    metal: Ints,
+) -> Health:
+    """The health of members of this age (as they joined), sex and metal bought."""
     size = len(age)
     dice = Dice(span.seed, "health")
     group = np.searchsorted(_PREVALENCE_AGES, age, side="right")
@@ -117,7 +125,7 @@ def draw(span: Span, age: Ints, female: NDArray[np.bool_], newborn: NDArray[np.b
 
     # Age drives how often people need care: half the average at 20, one and a half times at 60.
     rate = _RATE(dice("rate", size)) * (300 + 20 * np.minimum(age, 64)) // 1000
-    rate = np.where(age < 3, rate * 2, rate)
+    rate = np.where(age < 3, rate * 2, rate) * _SELECTION[metal] // 1000
     healthy = _SEGMENT_RATE[np.where(at_risk, AT_RISK, HEALTHY)]
     with_condition = _SEGMENT_RATE[_by_conditions(condition, second)]
     factor = np.where(ill, with_condition, healthy)

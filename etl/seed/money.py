@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etl.seed import providers
-from etl.seed.catalogue import sharing
+from etl.seed.catalogue import in_year, sharing
 from etl.seed.claims import DENIED, Claims, Draws, Unit
 from etl.seed.coverage import Coverage, age_on
 from etl.seed.diagnoses import Chapter, conditions, diagnoses, diagnosis_group
@@ -28,16 +28,16 @@ from etl.seed.span import Span
 
 # Allowed amounts in cents, by claim type; specialty drugs apart.
 _COST = (
-    Lognormal(22_500, 0.7),
-    Lognormal(84_000, 0.9),
-    Lognormal(1_800_000, 0.7, tail_bits=24),
-    Lognormal(7_200, 1.0),
+    Lognormal(36_000, 0.7),
+    Lognormal(98_000, 0.9),
+    Lognormal(1_900_000, 0.72, tail_bits=24),
+    Lognormal(10_500, 1.0),
 )
-_SPECIALTY_COST = Lognormal(480_000, 0.5)
+_SPECIALTY_COST = Lognormal(540_000, 0.5)
 _LEAST_CENTS, _MOST_CENTS = 300, 400_000_000
 # Per mille of drug claims that are specialty drugs: of the others, and of those whose condition
 # is treated with them, by the cost of the condition.
-_SPECIALTY, _SPECIALTY_ILL = 25, 130
+_SPECIALTY, _SPECIALTY_ILL = 32, 160
 _SPECIALTY_FROM = 1_000
 # A condition's coefficient counts by so much for the cost of each claim for it, per mille.
 _SEVERITY_OF_CONDITION, _MOST_SEVERE = 110, 25_000
@@ -97,7 +97,7 @@ def settle(
     severity += (
         severity * np.minimum(of_condition, _MOST_SEVERE) * _SEVERITY_OF_CONDITION // 1_000_000
     )
-    allowed = _allowed(claims, draws, procedure, drg, drug, severity)
+    allowed = _allowed(unit.year, claims, draws, procedure, drg, drug, severity)
     markup = _LEAST_MARKUP + below(draws("markup")[at], _MARKUP)
     billed = allowed * markup // 1000
 
@@ -178,9 +178,15 @@ def _drug(
 
 
 def _allowed(
-    claims: Claims, draws: Draws, procedure: Ints, drg: Ints, drug: Ints, severity: Ints
+    year: int,
+    claims: Claims,
+    draws: Draws,
+    procedure: Ints,
+    drg: Ints,
+    drug: Ints,
+    severity: Ints,
 ) -> Ints:
-    """Allowed amounts in cents."""
+    """Allowed amounts in cents; care grows dearer with the years as premiums do."""
     point = draws("cost")[claims.position]
     allowed = np.empty(len(claims), dtype=np.int64)
     for position, cost in enumerate(_COST):
@@ -193,6 +199,7 @@ def _allowed(
     factor = np.where(dispensed, 100, factor)
     # Drugs cost the same for whoever takes them.
     severity = np.where(dispensed, 1000, severity)
+    severity = severity * in_year(1000, year) // 1000
     return np.clip(allowed * factor * severity // 100_000, _LEAST_CENTS, _MOST_CENTS)
 
 

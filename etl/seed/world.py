@@ -42,6 +42,7 @@ class World:
             people.age_at_entry(span.seed, self.roster),
             self.entrants.gender == FEMALE,
             self.roster.newborn,
+            self.roster.households.metal[self.roster.household],
         )
         self.coverage: dict[int, tuple[coverage.Coverage, coverage.Coverage]] = {}
         for year in range(span.first_year, last.year + 2):
