@@ -290,6 +290,7 @@ def spend_concentration(feeds: Feeds) -> tuple[Figure, list[Measure]]:
         ylabel="share of the allowed amount (%)",
     )
     return figure, [
+        Measure(f"members covered in {feeds.complete}", f"{len(covered):,}"),
         Measure("allowed amount borne by the costliest 1 % of members", f"{of_costliest(1):.1f} %"),
         Measure("by the costliest 5 %", f"{of_costliest(5):.1f} %"),
         Measure("by the costliest 20 %", f"{of_costliest(20):.1f} %"),
@@ -317,6 +318,7 @@ def age_mix(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     women = 100 * np.mean(feeds.members["gender"][who] == "F")
     counted = published("Female", "Cnsmr")
     return figure, [
+        Measure("plan selections", f"{len(age):,}", f"{counted[1]:,}"),
         *_beside([f"age {name}" for name in AGE_GROUPS], found, told),
         Measure("women", f"{women:.1f} %", f"{100 * counted[0] / counted[1]:.1f} %"),
     ]
@@ -356,12 +358,15 @@ def income_mix(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     ratio = feeds.members["fpl_ratio"][who].astype(np.float64)
     band = np.searchsorted(_INCOME_EDGES, ratio)
     found = _percent(np.bincount(band, minlength=len(_INCOMES)))
-    told = _percent(published(*_INCOMES.values()))
+    counted = published(*_INCOMES.values())
+    # Who told none asked for no help; the generator counts them in the highest band.
+    counted[-1] += published("FPL_OTHR")[0]
+    told = _percent(counted)
     figure = Figure((7.2, 4.2))
     axes = figure.subplots()
     _pairs(axes, list(_INCOMES), found, told)
     axes.set(
-        xlabel="share of plan selections with a known income (%)",
+        xlabel="share of plan selections (%)",
         ylabel="income / poverty level",
     )
     return figure, list(_beside((f"income {name}" for name in _INCOMES), found, told))
@@ -434,8 +439,8 @@ def seasonality(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     axes = figure.subplots()
     measured = []
     for name, kind, colour, at, above in (
-        ("respiratory diagnoses", lungs, _PUBLISHED, 2, 8),
-        ("all others", ~lungs, _FEEDS, 1, -16),
+        ("respiratory diagnoses", lungs, _PUBLISHED, 6, -16),
+        ("all others", ~lungs, _FEEDS, 6, 8),
     ):
         rate = np.bincount(month[kind], minlength=12) / covered
         index = 100 * rate / (rate @ covered / covered.sum())

@@ -204,7 +204,9 @@ def sharing(year: int) -> Sharing:
 
     oop_max = reduced(catalogue.oop_max)
     for variant, (part, whole) in _LOWER_LIMITS.items():
-        oop_max[:, variant] = np.minimum(oop_max[:, variant], 100 * _limit(year) * part // whole)
+        # To the next lower $50 (45 CFR 156.130(d)).
+        lower = _limit(year) * part // whole // 50 * 50
+        oop_max[:, variant] = np.minimum(oop_max[:, variant], 100 * lower)
     return Sharing(
         np.minimum(reduced(catalogue.deductible), oop_max),
         oop_max,

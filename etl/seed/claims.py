@@ -48,7 +48,7 @@ _DENIED, _PHARMACY_DENIED = 190, 80
 # Of those approved, per mille: adjusted, reversed; so many days after the decision at most.
 _ADJUSTED, _REVERSED, _LONGEST_REVISION, _LONGEST_PHARMACY_REVISION = 28, 10, 120, 14
 LONGEST_LIFE_DAYS = (
-    _LONGEST_STAY + _LATE_FROM + _LATE_WIDTH + _LONGEST_DELAY + 2 + _LONGEST_REVISION
+    _LONGEST_STAY + _LATE_FROM + _LATE_WIDTH + _LONGEST_DELAY + 2 + _LONGEST_REVISION + 3
 )
 
 # Services by calendar month and by weekday from Monday, per cent, for each claim type.
@@ -258,17 +258,22 @@ def _heard(
     received = discharge + np.where(dispensed, 0, lag)
     delay = np.minimum(2 + _DELAY(draws("delay")[position]), _LONGEST_DELAY)
     decided = received + np.where(dispensed, 0, delay)
-    # 1970-01-01 was a Thursday. Nobody decides on a weekend but the pharmacy's computer.
-    weekday = (decided + 3) % 7
-    decided += np.where((weekday > 4) & ~dispensed, 7 - weekday, 0)
+    decided += np.where(dispensed, 0, _to_weekday(decided))
     longest = np.where(dispensed, _LONGEST_PHARMACY_REVISION, _LONGEST_REVISION)
     revised = decided + 1 + below(draws("revision")[position], longest)
+    revised += np.where(dispensed, 0, _to_weekday(revised))
     point = below(draws("fate")[position], 1000)
     fate = np.searchsorted((_ADJUSTED, _ADJUSTED + _REVERSED), point, side="right")
     fate = np.array((ADJUSTED, REVERSED, APPROVED))[fate]
     share = np.where(dispensed, _PHARMACY_DENIED, _DENIED)
     denied = chance(draws("denied")[position], share)
     return discharge, received, decided, revised, np.where(denied, DENIED, fate)
+
+
+def _to_weekday(days: Ints) -> Ints:
+    """Days to wait: nobody decides on a weekend but the pharmacy's computer."""
+    weekday = (days + 3) % 7  # 1970-01-01 was a Thursday
+    return np.where(weekday > 4, 7 - weekday, 0)
 
 
 @cache

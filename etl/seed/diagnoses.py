@@ -7,6 +7,7 @@ below. The CCSR category is stood in for by the chapter and the three-character 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -103,10 +104,14 @@ CHILD, ADULT, OLDER = range(3)
 _SEASON = np.array((0, 0, 1, 1, 2, 2, 2, 2, 1, 1, 1, 0))
 _RESPIRATORY = (165, 102, 50)
 
-# Codes that only one sex bears, as the first and last category of a range (the sex conflicts of
+# Codes that only one sex bears, by category and by what their title says (the sex conflicts of
 # CMS's Medicare Code Editor, in outline).
 _WOMEN_ONLY = (("C51", "C58"), ("D25", "D28"), ("N70", "N98"))
 _MEN_ONLY = (("C60", "C63"), ("D40", "D40"), ("N40", "N53"))
+_WOMENS_WORDS = re.compile(
+    r"\bfemale|vagin|uter[iu]|cytologic smear|\bovar[iy]|menopaus|menstru|gynecolog|vulva", re.I
+)
+_MENS_WORDS = re.compile(r"\bmale\b|prostat|testic|penis|scroti", re.I)
 # Children bear none of these chapters' chronic conditions.
 _GROWN_CONDITIONS = (Chapter.NEOPLASMS, Chapter.CIRCULATORY, Chapter.MUSCULOSKELETAL)
 
@@ -146,8 +151,46 @@ class Diagnoses:
     special: WeightedBy
 
 
-def _chapter(code: str) -> int:
-    return max(n for n, (start, _) in enumerate(_CHAPTERS) if code >= start)
+@dataclass(frozen=True, slots=True)
+class _Surveyed:
+    """A surveyed code. ``category``: of HHS risk adjustment, if it is a chronic condition."""
+
+    code: str
+    title: str
+    persons: int
+    chapter: Chapter
+    womens: bool
+    mens: bool
+    category: str | None
+
+    def borne_by(self, *, female: bool) -> bool:
+        """Whether that sex can bear it."""
+        return not (self.mens if female else self.womens)
+
+
+@cache
+def _surveyed() -> tuple[_Surveyed, ...]:
+    labels = {_category(r["hcc"]) for r in read("hhs_hcc_labels_v07.csv")}
+    categories = {r["icd10cm"]: r["hhs_cc"] for r in read("hhs_hcc_icd10_to_cc_cy2022.csv")}
+    found = []
+    for row in read("icd10cm_frequency_meps.csv"):
+        code, title = row["code"], row["description"]
+        chapter = Chapter(max(n for n, (start, _) in enumerate(_CHAPTERS) if code >= start))
+        category = categories.get(code)
+        # Births pass, and an injury heals.
+        passing = code.startswith(_MATERNITY + _NEWBORN) or chapter == Chapter.INJURY
+        found.append(
+            _Surveyed(
+                code,
+                title,
+                int(row["count_in_34832_persons"]),
+                chapter,
+                _within(code, _WOMEN_ONLY) or bool(_WOMENS_WORDS.search(title)),
+                _within(code, _MEN_ONLY) or bool(_MENS_WORDS.search(title)),
+                category if category in labels and not passing else None,
+            )
+        )
+    return tuple(found)
 
 
 def _within(code: str, ranges: tuple[tuple[str, str], ...]) -> bool:
@@ -160,51 +203,45 @@ def diagnosis_group(female: Ints, age: Ints, month: Ints) -> Ints:
     return (ages * 2 + female) * len(_RESPIRATORY) + _SEASON[month - 1]
 
 
-def _weight(code: str, count: int, ages: int, female: bool, season: int) -> int:
-    if code.startswith(_MATERNITY + _NEWBORN):
+def _weight(row: _Surveyed, ages: int, female: bool, season: int) -> int:
+    """How often a code is drawn; those of chronic conditions are for who bears one."""
+    apart = row.category is not None or row.code.startswith(_MATERNITY + _NEWBORN)
+    if apart or not row.borne_by(female=female):
         return 0
-    if _within(code, _MEN_ONLY if female else _WOMEN_ONLY):
-        return 0
-    chapter = _chapter(code)
-    factors = _AGES[chapter]
+    factors = _AGES[row.chapter]
     usual = sum(f * s for f, s in zip(factors, _CLAIMS_BY_AGE, strict=True))
-    weight = 100 * count * factors[ages] * sum(_CLAIMS_BY_AGE) // usual
-    if _within(code, _MEN_ONLY + _WOMEN_ONLY):
+    weight = 100 * row.persons * factors[ages] * sum(_CLAIMS_BY_AGE) // usual
+    if row.womens or row.mens:
         weight *= 2
-    return (
-        weight * _RESPIRATORY[season] // 100
-        if chapter in (Chapter.RESPIRATORY, Chapter.SPECIAL)
-        else weight
-    )
+    seasonal = row.chapter in (Chapter.RESPIRATORY, Chapter.SPECIAL)
+    return weight * _RESPIRATORY[season] // 100 if seasonal else weight
 
 
 @cache
 def diagnoses() -> Diagnoses:
     """The surveyed diagnoses."""
-    rows = read("icd10cm_frequency_meps.csv")
-    counts = {r["code"]: int(r["count_in_34832_persons"]) for r in rows}
+    rows = _surveyed()
     # The commonest code of a category lends the category its title.
     title: dict[str, str] = {}
-    for row in sorted(rows, key=lambda r: -counts[r["code"]]):
-        title.setdefault(row["code"][:3], row["description"])
+    for row in sorted(rows, key=lambda r: -r.persons):
+        title.setdefault(row.code[:3], row.title)
     groups = [
-        [_weight(code, count, ages, female, season) for code, count in counts.items()]
+        [_weight(row, ages, female, season) for row in rows]
         for ages in (CHILD, ADULT, OLDER)
         for female in (False, True)
         for season in range(len(_RESPIRATORY))
     ]
+    special = [
+        [row.persons * row.code.startswith(which) for row in rows]
+        for which in (_MATERNITY, _NEWBORN)
+    ]
     return Diagnoses(
-        tuple(counts),
-        np.array([_chapter(code) for code in counts]),
+        tuple(row.code for row in rows),
+        np.array([row.chapter for row in rows]),
         tuple(name for _, name in _CHAPTERS),
-        tuple(title[code[:3]] for code in counts),
+        tuple(title[row.code[:3]] for row in rows),
         WeightedBy(groups),
-        WeightedBy(
-            [
-                [count * code.startswith(which) for code, count in counts.items()]
-                for which in (_MATERNITY, _NEWBORN)
-            ]
-        ),
+        WeightedBy(special),
     )
 
 
@@ -212,34 +249,23 @@ def diagnoses() -> Diagnoses:
 def conditions() -> Conditions:
     """The surveyed diagnoses that HHS risk adjustment counts, maternity and newborns apart."""
     labels = {_category(r["hcc"]): r["label"] for r in read("hhs_hcc_labels_v07.csv")}
-    category = {r["icd10cm"]: r["hhs_cc"] for r in read("hhs_hcc_icd10_to_cc_cy2022.csv")}
     cost = _hcc_costs()
-    rows = read("icd10cm_frequency_meps.csv")
-    found = [
-        i
-        for i, r in enumerate(rows)
-        if category.get(r["code"]) in labels
-        and not r["code"].startswith(_MATERNITY + _NEWBORN)
-        and _chapter(r["code"]) != Chapter.INJURY  # an injury heals
-    ]
+    listed = [(at, row) for at, row in enumerate(_surveyed()) if row.category is not None]
 
-    def weight(row: dict[str, str], child: bool, female: bool) -> int:
-        code = row["code"]
-        if _within(code, _MEN_ONLY if female else _WOMEN_ONLY):
-            return 0
-        grown = _chapter(code) in _GROWN_CONDITIONS or code.startswith(("E11", "J44"))
-        return 0 if child and grown else int(row["count_in_34832_persons"])
+    def weight(row: _Surveyed, child: bool, female: bool) -> int:
+        grown = row.chapter in _GROWN_CONDITIONS or row.code.startswith(("E11", "J44"))
+        borne = row.borne_by(female=female) and not (child and grown)
+        return row.persons if borne else 0
 
     lists = [
-        [weight(rows[i], child, female) for i in found]
+        [weight(row, child, female) for _, row in listed]
         for child in (False, True)
         for female in (False, True)
     ]
-    of = [category[rows[i]["code"]] for i in found]
     return Conditions(
-        np.array(found),
-        tuple(labels[c] for c in of),
-        np.array([cost[c] for c in of]),
+        np.array([at for at, _ in listed]),
+        tuple(labels[row.category] for _, row in listed if row.category),
+        np.array([cost[row.category] for _, row in listed if row.category]),
         WeightedBy(lists),
     )
 

@@ -29,8 +29,8 @@ from etl.seed.span import Span
 # Allowed amounts in cents, by claim type; specialty drugs apart.
 _COST = (
     Lognormal(36_000, 0.7),
-    Lognormal(98_000, 0.9),
-    Lognormal(1_900_000, 0.72, tail_bits=24),
+    Lognormal(104_000, 0.9),
+    Lognormal(2_000_000, 0.72, tail_bits=24),
     Lognormal(10_500, 1.0),
 )
 _SPECIALTY_COST = Lognormal(540_000, 0.5)
@@ -258,7 +258,8 @@ def _provider(
     procedure: Ints,
 ) -> Ints:
     who = draws("provider")[claims.position]
-    wanted = providers.specialty(claims.kind, chapter, procedure, age < 18, who)
+    female = people.gender[claims.member] == FEMALE
+    wanted = providers.specialty(claims.kind, chapter, procedure, age < 18, female, who)
     state = places().state[people.place[claims.member]]
     picked = providers.panel(span).pick(state, wanted, health.habit[claims.member], who)
     fresh = providers.newcomer(span, claims.service, draws("newcomer")[claims.position])

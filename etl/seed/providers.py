@@ -40,7 +40,7 @@ _SPECIALISTS = {
     Chapter.CIRCULATORY: CARDIOLOGY,
     Chapter.SKIN: DERMATOLOGY,
     Chapter.MUSCULOSKELETAL: ORTHOPEDICS,
-    Chapter.GENITOURINARY: OBSTETRICS,
+    Chapter.GENITOURINARY: INTERNAL,
     Chapter.PREGNANCY: OBSTETRICS,
     Chapter.INJURY: EMERGENCY,
     Chapter.SYMPTOMS: EMERGENCY,
@@ -149,11 +149,16 @@ def _of_procedures() -> Ints:
     return np.array([_BY_PROCEDURE.get(v[2], -1) for v in procedures().levels])
 
 
-def specialty(kind: Ints, chapter: Ints, procedure: Ints, child: NDArray, who: Ints) -> Ints:
+def specialty(
+    kind: Ints, chapter: Ints, procedure: Ints, child: NDArray, female: NDArray, who: Ints
+) -> Ints:
     """The specialty that each claim goes to: of its procedure, of its diagnosis, primary care."""
     adult = 1 - child.astype(np.int64)
     primary = FAMILY + _primary_care()(who << 7 & 0xFFFFFFFF, adult)
-    seen = np.where(chance(who, _SPECIALIST_VISITS), _specialists()[chapter], primary)
+    specialist = _specialists()[chapter]
+    womens = (chapter == Chapter.GENITOURINARY) & female & ~child
+    specialist = np.where(womens, OBSTETRICS, specialist)
+    seen = np.where(chance(who, _SPECIALIST_VISITS), specialist, primary)
     doing = _of_procedures()[procedure]
     seen = np.where(doing >= 0, doing, seen)
     usual = np.array((INTERNAL, HOSPITAL, HOSPITAL, DRUGSTORE))  # by claim type

@@ -66,8 +66,9 @@ class Mix:
     from expanded bronze, so both are one entry (``BRONZE``) and ``EXPANDED_BRONZE`` has none.
     ``reduced``: silver plans with actuarial value 94, 87 and 73 %. ``new``: consumers without
     coverage the year before; ``switched``: of those who renewed, who took another plan.
-    ``premium``: average a month before the tax credit, dollars. A count withheld because it is
-    small is taken as zero.
+    ``premium``: average a month before the tax credit, dollars. Who has not told an income asks
+    for no help, and counts in the highest band. A count withheld because it is small is taken as
+    zero.
     """
 
     consumers: int
@@ -99,7 +100,7 @@ def mixes() -> tuple[Mix, ...]:
             Mix(
                 consumers=row["Cnsmr"],
                 ages=tuple(row[c] for c in _AGE_COLUMNS),
-                incomes=tuple(row[c] for c in _FPL_COLUMNS),
+                incomes=(*(row[c] for c in _FPL_COLUMNS[:-1]), row["FPL_GT500"] + row["FPL_OTHR"]),
                 metals=metals,
                 reduced=(row["CSR_Cnsmr_94"], row["CSR_Cnsmr_87"], row["CSR_Cnsmr_73"]),
                 female=row["Female"],
