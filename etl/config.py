@@ -24,7 +24,7 @@ class Settings:
 
     ``database_url``: libpq URL of the server to use; empty means the embedded server.
     ``inbox``: folder of batches. ``data``: folder for everything that the warehouse keeps
-    outside the database (embedded server, logs, synthetic inbox); ignored by git.
+    outside the database (embedded server, logs, synthetic inbox and its truth); ignored by git.
     ``reject_share``: a file with a larger share of bad rows is refused whole (0 to 1).
     ``debug``: show tracebacks.
     """
