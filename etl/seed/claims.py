@@ -202,9 +202,16 @@ def _one_bed(claims: Claims) -> NDArray[np.bool_]:
     keep = np.ones(len(claims), dtype=bool)
     stays = np.flatnonzero(claims.kind == INPATIENT)
     stays = stays[np.lexsort((claims.service[stays], claims.member[stays]))]
-    later, before = stays[1:], stays[:-1]
-    same = claims.member[later] == claims.member[before]
-    keep[later[same & (claims.service[later] <= claims.discharge[before])]] = False
+    overlap = np.ones(len(stays), dtype=bool)
+    # Taking one out brings the next beside the one before: until none overlaps.
+    while overlap.any():
+        later, before = stays[1:], stays[:-1]
+        overlap = claims.member[later] == claims.member[before]
+        overlap &= claims.service[later] <= claims.discharge[before]
+        # Of a run of overlapping stays only the first is judged by one that stays.
+        overlap[1:] &= ~overlap[:-1]
+        keep[later[overlap]] = False
+        stays = np.concatenate([stays[:1], later[~overlap]])
     return keep
 
 

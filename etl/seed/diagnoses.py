@@ -13,6 +13,7 @@ from enum import IntEnum
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from etl.seed.reference import read
 from etl.seed.rng import Ints, WeightedBy
@@ -96,6 +97,14 @@ _AGES = {
     Chapter.EXTERNAL: (12, 11, 8),
     Chapter.FACTORS: (16, 9, 9),
 }
+# How often a chapter's codes are the reason for a stay in hospital, per cent of how often they are
+# the reason for other care; 100 for those not named.
+_OF_STAYS = {
+    Chapter.INFECTIOUS: 250, Chapter.NEOPLASMS: 250, Chapter.ENDOCRINE: 25, Chapter.EYE: 2,
+    Chapter.EAR: 5, Chapter.CIRCULATORY: 90, Chapter.RESPIRATORY: 120, Chapter.DIGESTIVE: 250,
+    Chapter.SKIN: 40, Chapter.MUSCULOSKELETAL: 70, Chapter.GENITOURINARY: 130,
+    Chapter.SYMPTOMS: 60, Chapter.INJURY: 250, Chapter.FACTORS: 8,
+}  # fmt: skip
 # The share of claims of each age group, by which the surveyed frequencies come out over all.
 _CLAIMS_BY_AGE = (8, 32, 60)
 CHILD, ADULT, OLDER = range(3)
@@ -197,13 +206,13 @@ def _within(code: str, ranges: tuple[tuple[str, str], ...]) -> bool:
     return any(low <= code[:3] <= high for low, high in ranges)
 
 
-def diagnosis_group(female: Ints, age: Ints, month: Ints) -> Ints:
-    """The list of ``diagnoses().weighted`` for members of this sex and age in calendar months."""
-    ages = np.searchsorted((18, 45), age, side="right")
+def diagnosis_group(stay: NDArray, female: NDArray, age: Ints, month: Ints) -> Ints:
+    """The list of ``diagnoses().weighted``: for stays or not, by sex, age and calendar month."""
+    ages = 3 * stay + np.searchsorted((18, 45), age, side="right")
     return (ages * 2 + female) * len(_RESPIRATORY) + _SEASON[month - 1]
 
 
-def _weight(row: _Surveyed, ages: int, female: bool, season: int) -> int:
+def _weight(row: _Surveyed, stay: bool, ages: int, female: bool, season: int) -> int:
     """How often a code is drawn; those of chronic conditions are for who bears one."""
     apart = row.category is not None or row.code.startswith(_MATERNITY + _NEWBORN)
     if apart or not row.borne_by(female=female):
@@ -213,6 +222,8 @@ def _weight(row: _Surveyed, ages: int, female: bool, season: int) -> int:
     weight = 100 * row.persons * factors[ages] * sum(_CLAIMS_BY_AGE) // usual
     if row.womens or row.mens:
         weight *= 2
+    if stay:
+        weight = weight * _OF_STAYS.get(row.chapter, 100) // 100
     seasonal = row.chapter in (Chapter.RESPIRATORY, Chapter.SPECIAL)
     return weight * _RESPIRATORY[season] // 100 if seasonal else weight
 
@@ -226,7 +237,8 @@ def diagnoses() -> Diagnoses:
     for row in sorted(rows, key=lambda r: -r.persons):
         title.setdefault(row.code[:3], row.title)
     groups = [
-        [_weight(row, ages, female, season) for row in rows]
+        [_weight(row, stay, ages, female, season) for row in rows]
+        for stay in (False, True)
         for ages in (CHILD, ADULT, OLDER)
         for female in (False, True)
         for season in range(len(_RESPIRATORY))

@@ -96,6 +96,7 @@ def draw(seed: int, sequence: str, count: int) -> Households:
     income_band = incomes(dice("income band", count), state)
     fpl = income(income_band, dice("income", count))
     metal = metals(dice("metal", count), state * len(FPL_BANDS) + income_band)
+    native = np.array([100_000 * m.native // m.consumers for m in mixes()])
     young = (age <= _LAST_CATASTROPHIC_AGE) & (adults + children == 1)
     eligible = chance(dice("catastrophic", count), _catastrophic()[state]) & young
     return Households(
@@ -108,9 +109,7 @@ def draw(seed: int, sequence: str, count: int) -> Households:
         size=adults + children + chance(dice("others", count), 250),
         fpl=fpl,
         metal=np.where(eligible, CATASTROPHIC, metal),
-        native=chance(
-            dice("native", count), np.array([m.native_per_mille for m in mixes()])[state]
-        ),
+        native=below(dice("native", count), 100_000) < native[state],
         last_name=below(dice("last name", count), names.LAST_NAMES),
         place=places().within(state, dice("place", count)),
         street=below(dice("street", count), names.STREETS),

@@ -144,9 +144,10 @@ def _diagnosis(
     other = ill & ~own & (which < _OWN + _SECOND_OWN) & (health.second[member] != NONE)
 
     point, table = draws.same("diagnosis")[at], diagnoses()
-    female = (people.gender[member] == FEMALE).astype(np.int64)
+    female = people.gender[member] == FEMALE
+    stay = claims.kind == INPATIENT
     month = claims.service.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 + 1
-    found = table.weighted(point, diagnosis_group(female, age, month))
+    found = table.weighted(point, diagnosis_group(stay, female, age, month))
     newborn = claims.service - people.born[member] <= 28
     special = np.flatnonzero(claims.is_maternity | newborn)
     found[special] = table.special(
@@ -259,6 +260,8 @@ def _provider(
 ) -> Ints:
     who = draws("provider")[claims.position]
     female = people.gender[claims.member] == FEMALE
+    # Care before a birth bears codes of more than one chapter.
+    chapter = np.where(claims.is_maternity, Chapter.PREGNANCY, chapter)
     wanted = providers.specialty(claims.kind, chapter, procedure, age < 18, female, who)
     state = places().state[people.place[claims.member]]
     picked = providers.panel(span).pick(state, wanted, health.habit[claims.member], who)

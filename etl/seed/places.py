@@ -72,5 +72,8 @@ def places() -> Places:
 
 @cache
 def state_mix() -> Weighted:
-    """Draws positions of ``STATES`` by their open-enrolment counts."""
-    return Weighted([mix.consumers for mix in mixes()])
+    """Draws the states of households, in proportion to the adults of the counts.
+
+    Households have the same number of adults everywhere and differ in children.
+    """
+    return Weighted([mix.consumers - mix.ages[0] for mix in mixes()])

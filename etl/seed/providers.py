@@ -158,7 +158,9 @@ def specialty(
     specialist = _specialists()[chapter]
     womens = (chapter == Chapter.GENITOURINARY) & female & ~child
     specialist = np.where(womens, OBSTETRICS, specialist)
+    specialist = np.where((specialist == INTERNAL) & child, PEDIATRICS, specialist)
     seen = np.where(chance(who, _SPECIALIST_VISITS), specialist, primary)
+    seen = np.where(chapter == Chapter.PREGNANCY, OBSTETRICS, seen)
     doing = _of_procedures()[procedure]
     seen = np.where(doing >= 0, doing, seen)
     usual = np.array((INTERNAL, HOSPITAL, HOSPITAL, DRUGSTORE))  # by claim type

@@ -65,7 +65,8 @@ class Mix:
     Catastrophic, bronze, silver, gold, platinum are counted; the counts do not tell bronze
     from expanded bronze, so both are one entry (``BRONZE``) and ``EXPANDED_BRONZE`` has none.
     ``reduced``: silver plans with actuarial value 94, 87 and 73 %. ``new``: consumers without
-    coverage the year before; ``switched``: of those who renewed, who took another plan.
+    coverage the year before; ``native``: American Indians and Alaska Natives with reduced cost
+    sharing; ``switched``: of those who renewed, who took another plan.
     ``premium``: average a month before the tax credit, dollars. Who has not told an income asks
     for no help, and counts in the highest band. A count withheld because it is small is taken as
     zero.
@@ -79,7 +80,7 @@ class Mix:
     female: int
     new: int
     switched_per_mille: int
-    native_per_mille: int
+    native: int
     premium: int
 
 
@@ -106,7 +107,7 @@ def mixes() -> tuple[Mix, ...]:
                 female=row["Female"],
                 new=row["New_Cnsmr"],
                 switched_per_mille=1000 * row["Actv_Renrl_Sw"] // row["Tot_Renrl"],
-                native_per_mille=round(1000 * row["CSR_Cnsmr_AIAN"] / row["Cnsmr"]),
+                native=row["CSR_Cnsmr_AIAN"],
                 premium=row["Avg_Prm"],
             )
         )

@@ -62,8 +62,13 @@ _DRG_TITLES = (
     ("TRANSPLANT", 1, 900),
     ("ECMO", 1, 900),
     ("TRACHEOSTOMY", 1, 700),
-    ("VAGINAL DELIVERY", 60, 62),
-    ("CESAREAN", 30, 95),
+    ("VAGINAL DELIVERY WITHOUT STERILIZATION OR D&C WITHOUT", 400, 55),
+    ("VAGINAL DELIVERY WITHOUT STERILIZATION OR D&C WITH CC", 110, 65),
+    ("VAGINAL DELIVERY WITHOUT STERILIZATION OR D&C WITH MCC", 25, 90),
+    ("VAGINAL DELIVERY", 15, 45),
+    ("CESAREAN SECTION WITHOUT STERILIZATION WITHOUT", 120, 55),
+    ("CESAREAN SECTION WITHOUT STERILIZATION WITH CC", 70, 65),
+    ("CESAREAN", 20, 80),
     ("NORMAL NEWBORN", 90, 12),
     ("WITH MCC", 8, 190),
     ("WITH CC/MCC", 14, 130),
@@ -71,6 +76,7 @@ _DRG_TITLES = (
     ("WITHOUT", 24, 75),
     ("", 12, 90),
 )
+_BIRTHS = ("VAGINAL DELIVERY", "CESAREAN")
 _SURGICAL_COST = 190  # per cent of a medical stay's
 
 # (first letters of HCPCS codes, where billed, level 1 of the hierarchy, per cent of usual cost)
@@ -279,14 +285,15 @@ def drgs() -> Drg:
     ranks = [ranked(r) for r in rows]
     lists = []
     for at in Chapter:
-        mdc = _MDC_OF[at]
-        # A stay before any category (a transplant, say) can come with any diagnosis, rarely.
-        lists.append(
-            [
-                weight * (1000 if r["mdc"] == f"{mdc:02d}" else 2 if not r["mdc"] else 0)
-                for r, (weight, _) in zip(rows, ranks, strict=True)
-            ]
-        )
+        mdc = f"{_MDC_OF[at]:02d}"
+
+        def share(row: dict[str, str], mdc: str = mdc, at: Chapter = at) -> int:
+            if at == Chapter.PREGNANCY:  # its stays are the births
+                return 1000 * any(word in row["description"] for word in _BIRTHS)
+            # A stay before any category (a transplant, say) can come with any diagnosis, rarely.
+            return 1000 if row["mdc"] == mdc else 2 if not row["mdc"] else 0
+
+        lists.append([weight * share(r) for r, (weight, _) in zip(rows, ranks, strict=True)])
     return Drg(
         tuple(r["code"] for r in rows),
         tuple(r["description"] for r in rows),
