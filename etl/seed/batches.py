@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from etl.seed import catalogue, dirt, fact_rows, truth
+from etl.seed import catalogue, dirt, fact_rows, member_rows, providers, truth
 from etl.seed.encode import Block
 from etl.seed.marker import Marker
 from etl.seed.output import BatchWriter
@@ -163,11 +163,11 @@ def _kinds(world: World) -> dict[str, str]:
 
 def _blocks(world: World, name: str) -> Iterator[Block]:
     if name == "members":
-        return world.member_blocks()
+        return member_rows.blocks(world)
     if name == "plans":
         return catalogue.blocks(world.published)
     if name == "providers":
-        return world.provider_blocks()
+        return providers.blocks(world.providers, world.touched_providers)
     if name == "enrollments":
         return fact_rows.enrollment_blocks(world)
     return fact_rows.claim_blocks(world)

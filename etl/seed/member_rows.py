@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,15 +12,13 @@ from etl.seed.catalogue import plans
 from etl.seed.coverage import age_on
 from etl.seed.diagnoses import conditions
 from etl.seed.health import COMPLEX, NONE, SEGMENTS
-from etl.seed.people import GENDERS, People
+from etl.seed.people import GENDERS
 from etl.seed.places import AREA_KINDS, REGIONS, places
 from etl.seed.reference import AGE_BANDS, AGE_GROUPS, METALS, STATES
 from etl.seed.rng import Ints
 from etl.seed.span import number
+from etl.seed.world import Told, World
 from etl.sources import FEEDS
-
-if TYPE_CHECKING:
-    from etl.seed.world import World
 
 BLOCK = 8_192
 _MONTH_DAYS = 30
@@ -37,25 +34,26 @@ def hios_suffix() -> encode.Column:
     return encode.texts(f"-{variant:02d}" for variant in range(7))
 
 
-def blocks(world: World, rows: Ints, state: People | None = None) -> Iterator[encode.Block]:
-    """The rows of these members, a block at a time, as they are or as ``state`` has them."""
-    for low in range(0, len(rows), BLOCK):
-        part = rows[low : low + BLOCK]
-        who = world.members.take(part) if state is None else state.take(slice(low, low + BLOCK))
-        yield encode.block(
-            FEEDS["members"], {**_person(world, part, who), **_plan(world, part, who)}
-        )
+def blocks(world: World) -> Iterator[encode.Block]:
+    """The members feed of the batch, a block at a time."""
+    for told in world.told():
+        for low in range(0, len(told.rows), BLOCK):
+            part = slice(low, low + BLOCK)
+            some = Told(told.rows[part], told.state.take(part), told.day)
+            columns = {**_person(world, some), **_plan(world, some)}
+            yield encode.block(FEEDS["members"], columns)
 
 
-def _person(world: World, rows: Ints, who: People) -> dict[str, encode.Column]:
+def _person(world: World, told: Told) -> dict[str, encode.Column]:
+    rows, who = told.rows, told.state
     where, size = places(), len(rows)
     first = encode.texts(names.first_names())
     last = encode.texts(names.last_names())
     small_first = encode.texts(n.lower() for n in names.first_names())
     small_last = encode.texts(n.lower().replace(" ", "") for n in names.last_names())
-    # As of the evening before the batch, whatever the row's own time.
+    # As of the evening before that day, whatever the row's own time.
     health = world.health.take(rows)
-    segment, condition = health.segment(world.today - 1), health.borne(world.today - 1)
+    segment, condition = health.segment(told.day - 1), health.borne(told.day - 1)
     label = encode.texts(conditions().label)[condition]
     return {
         "member_id": identifiers(rows),
@@ -106,15 +104,15 @@ def _person(world: World, rows: Ints, who: People) -> dict[str, encode.Column]:
     }
 
 
-def _plan(world: World, rows: Ints, who: People) -> dict[str, encode.Column]:
+def _plan(world: World, told: Told) -> dict[str, encode.Column]:
     """What a row says of the plan: that of the plan year last held, or about to be."""
-    size = len(rows)
+    rows, size = told.rows, len(told.rows)
     hios: encode.Column = np.zeros(size, dtype="S17")
     network: encode.Column = np.zeros(size, dtype="S3")
     metal: encode.Column = np.zeros(size, dtype="S15")
     year = np.zeros(size, dtype=np.int64)
     for spans in world.spans():
-        at = np.flatnonzero(spans.known(world.today)[rows])
+        at = np.flatnonzero(spans.known(told.day)[rows])
         held, catalogue = spans.plan[rows[at]], plans(spans.year)
         csr = hios_suffix()[spans.csr[rows[at]]]
         hios[at] = encode.join(encode.texts(catalogue.plan_id)[held], csr)
@@ -125,10 +123,10 @@ def _plan(world: World, rows: Ints, who: People) -> dict[str, encode.Column]:
         year - min(world.coverage)
     ]
     # The band of the plan year is that of the age on its first day; newborns are 0 by then.
-    age = age_on(who.born, first_days)
+    age = age_on(told.state.born, first_days)
     band = np.searchsorted([high for _, high in AGE_BANDS[:-1]], age, side="left")
     roster = world.roster
-    months, of_year = _months(world, rows, year)
+    months, of_year = _months(world, told, year)
     return {
         "hios_id": hios,
         "plan_network_access_type": network,
@@ -143,13 +141,14 @@ def _plan(world: World, rows: Ints, who: People) -> dict[str, encode.Column]:
     }
 
 
-def _months(world: World, rows: Ints, year: Ints) -> tuple[Ints, Ints]:
+def _months(world: World, told: Told, year: Ints) -> tuple[Ints, Ints]:
     """Months covered by now without a gap, and months covered in the row's plan year."""
+    rows = told.rows
     months, of_year = world.roster.since[rows].copy(), np.zeros(len(rows), dtype=np.int64)
     ended = np.zeros(len(rows), dtype=np.int64)
     for spans in world.spans():
-        start, end = spans.start[rows], np.minimum(spans.end[rows] + 1, world.today)
-        covered = spans.known(world.today)[rows] & (end > start)
+        start, end = spans.start[rows], np.minimum(spans.end[rows] + 1, told.day)
+        covered = spans.known(told.day)[rows] & (end > start)
         own = np.where(covered, (end - start + _MONTH_DAYS // 2) // _MONTH_DAYS, 0)
         broken = covered & (ended > 0) & (start > ended)
         months = np.where(broken, 0, months) + own

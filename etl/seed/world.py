@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from etl.seed import changes, claims, coverage, health, member_rows, money, people, providers
-from etl.seed.encode import Block
+from etl.seed import changes, claims, coverage, health, money, people, providers
 from etl.seed.extract import NOBODY, Extract
 from etl.seed.people import FEMALE, People
 from etl.seed.rng import Dice, Ints, below, chance
@@ -24,6 +24,15 @@ _KEPT_DAYS = 365
 # Per mille of those still there that a snapshot lacks.
 _MISSED_MEMBERS, _MISSED_PROVIDERS = 2, 6
 _CLOSED = 4  # per mille of providers that a snapshot no longer holds for good
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Members as they were told of on a day (days since 1970): their numbers, their state."""
+
+    rows: Ints
+    state: People
+    day: int
 
 
 class World:
@@ -64,7 +73,7 @@ class World:
         # put aside for the batch of a later day.
         self._held: dict[int, Ints] = {}
         self._late: Ints = NOBODY
-        self._apart: dict[int, list[Block]] = defaultdict(list)
+        self._apart: dict[int, list[Told]] = defaultdict(list)
 
     def _first_updates(self) -> Ints:
         """When the members of the first batch last changed: in its plan year, or as they came."""
@@ -147,8 +156,7 @@ class World:
 
     def _keep(self, rows: Ints, state: People, day: int) -> None:
         """Put rows as they are now aside for the batch of a day."""
-        if len(rows):
-            self._apart[day] += member_rows.blocks(self, rows, state)
+        self._apart[day].append(Told(rows, state, self.today))
 
     def _newly_insured(self, known: int) -> Ints:
         """Of the first ``known``, who has a span that this batch is the first to show."""
@@ -192,14 +200,10 @@ class World:
 
     # What the batch brings
 
-    def member_blocks(self) -> Iterator[Block]:
-        """The members feed of this batch; rows that come late or are backdated come last."""
-        yield from member_rows.blocks(self, self.touched)
+    def told(self) -> Iterator[Told]:
+        """The members of this batch; those that come late or are backdated come last."""
+        yield Told(self.touched, self.members.take(self.touched), self.today)
         yield from self._apart.get(self.today, [])
-
-    def provider_blocks(self) -> Iterator[Block]:
-        """The providers feed of this batch."""
-        yield from providers.blocks(self.providers, self.touched_providers)
 
     def claims(self) -> Iterator[tuple[claims.Unit, claims.Claims, money.Bills]]:
         """The claims that this batch shows.
