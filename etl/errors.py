@@ -56,7 +56,7 @@ class CheckFailedError(AcaError):
 
 
 class AlreadyRunningError(AcaError):
-    """Another run holds the warehouse."""
+    """Another run holds the warehouse, or the inbox of synthetic feeds."""
 
     exit_code = 7
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from etl.errors import UsageError
+from etl.errors import AlreadyRunningError, UsageError
 from etl.seed import dirt
 from etl.seed.batches import Series
 from etl.seed.marker import VERSION, Marker, read_marker, write_marker
@@ -46,15 +50,17 @@ def generate(
         ("first_year", first_year, _FIRST_YEARS),
     ):
         _within(name, value, allowed)
-    held = _batches(inbox) if inbox.exists() else []
-    if held:
-        raise UsageError(
-            f"The inbox {inbox} already holds {len(held)} batch(es), the first of them "
-            f"{held[0].name}; nothing was written.",
-            "Use --increment for the next day's batch, or empty the inbox first.",
-        )
     marker = Marker(seed, members, years, first_year, gzip, VERSION)
-    return _write(inbox, truth, marker, 0, 1, dirty)[0]
+    request = dirt.parse(dirty)
+    with _alone(inbox):
+        held = _batches(inbox)
+        if held:
+            raise UsageError(
+                f"The inbox {inbox} already holds {len(held)} batch(es), the first of them "
+                f"{held[0].name}; nothing was written.",
+                "Use --increment for the next day's batch, or empty the inbox first.",
+            )
+        return _write(inbox, truth, marker, 0, 1, request)[0]
 
 
 def increment(inbox: Path, *, dirty: str = "", truth: Path | None = None) -> Path:
@@ -82,9 +88,17 @@ def simulate(inbox: Path, days: int, *, dirty: str = "", truth: Path | None = No
             f"is version {VERSION}; its days would not fit together.",
             "Empty the inbox and generate it again.",
         )
+    request = dirt.parse(dirty)
+    with _alone(inbox):
+        sequence = _next(inbox, marker)
+        return _write(inbox, truth, marker, sequence, days, request)
+
+
+def _next(inbox: Path, marker: Marker) -> int:
+    """Which batch comes next in an inbox."""
     held = _batches(inbox)
     if not held:
-        return _write(inbox, truth, marker, 0, days, dirty)
+        return 0
     newest = re.fullmatch(r"\d{4}-\d{2}-\d{2}", held[-1].name)
     sequence = marker.span.sequence(date.fromisoformat(held[-1].name)) + 1 if newest else 0
     if sequence < 1:
@@ -92,7 +106,7 @@ def simulate(inbox: Path, days: int, *, dirty: str = "", truth: Path | None = No
             f"The newest batch of {inbox}, {held[-1].name}, was not made by the generator.",
             "Keep synthetic and other batches in inboxes of their own.",
         )
-    return _write(inbox, truth, marker, sequence, days, dirty)
+    return sequence
 
 
 def _within(name: str, value: int, allowed: range) -> None:
@@ -109,13 +123,40 @@ def _batches(inbox: Path) -> list[Path]:
 
 
 def _write(
-    inbox: Path, truth: Path | None, marker: Marker, first: int, count: int, dirty: str
+    inbox: Path,
+    truth: Path | None,
+    marker: Marker,
+    first: int,
+    count: int,
+    request: dirt.Dirt | None,
 ) -> list[Path]:
-    request = dirt.parse(dirty)
     names = [marker.span.batch_day(n).isoformat() for n in range(first, first + count)]
     marker = marker.with_dirt(names, str(request) if request else "")
-    inbox.mkdir(parents=True, exist_ok=True)
     # The marker comes first: a batch that appears is one that increments can follow.
     write_marker(inbox, marker)
     series = Series(inbox, truth or inbox.parent / "truth", marker)
     return list(series.write(first, first + count - 1))
+
+
+@contextmanager
+def _alone(inbox: Path) -> Iterator[None]:
+    """Let one generator at a time work on an inbox; the lock goes with the process."""
+    try:
+        inbox.mkdir(parents=True, exist_ok=True)
+        folder = os.open(inbox, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(folder)
+    except BlockingIOError as error:
+        raise AlreadyRunningError(
+            f"Another run is writing feeds into {inbox}.",
+            "Wait for it to end. Nothing was changed.",
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"The feeds for {inbox} could not be written: {error.strerror or error}.",
+            "See that the folders may be written to and the disk has room, then run it again; "
+            "batches that were finished stay.",
+        ) from error

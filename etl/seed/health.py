@@ -16,7 +16,7 @@ from etl.seed.rng import Dice, Ints, Lognormal, below, chance
 from etl.seed.span import Span
 
 SEGMENTS = ("healthy", "at risk", "maternity", "chronic", "complex chronic", "catastrophic")
-HEALTHY, AT_RISK, MATERNITY, CHRONIC, COMPLEX, CATASTROPHIC_COST = range(6)
+HEALTHY, AT_RISK, MATERNITY, CHRONIC, COMPLEX, CATASTROPHIC = range(6)
 NONE = -1
 PREGNANT_DAYS = 270
 _KNOWN_PREGNANT, _AFTER_BIRTH = 210, 42  # days before and after the due day in the segment
@@ -30,7 +30,7 @@ _AT_RISK = 220
 # One woman of 18 to 44 in 22 gives birth in a year.
 _BIRTH_CYCLE_DAYS = 22 * 365
 # A condition's relative cost (see diagnoses.conditions) from which it counts as more than chronic.
-_COMPLEX_COST, _CATASTROPHIC_COST = 3_000, 12_000
+_COMPLEX_FROM, _CATASTROPHIC_FROM = 3_000, 12_000
 
 # Mean claims a year by level, 0.5 to about 117, each a tenth above the one before.
 CLAIM_RATES = tuple(0.5 * 1.1**level for level in range(58))
@@ -90,8 +90,8 @@ class Health:
 
 def _by_conditions(condition: NDArray, second: NDArray) -> Ints:
     cost = conditions().cost[condition]
-    ill = np.where((second != NONE) | (cost >= _COMPLEX_COST), COMPLEX, CHRONIC)
-    return np.where(cost >= _CATASTROPHIC_COST, CATASTROPHIC_COST, ill)
+    ill = np.where((second != NONE) | (cost >= _COMPLEX_FROM), COMPLEX, CHRONIC)
+    return np.where(cost >= _CATASTROPHIC_FROM, CATASTROPHIC, ill)
 
 
 def draw(

@@ -19,6 +19,7 @@ from etl.seed.span import Span, first_of_next_month, number
 # be the published share of those covered then.
 _JOIN_A_MONTH, _STAY, _COME_BACK = 0.011, 0.745, 0.035
 _NEWBORN = 80  # per mille of the households that join after the first batch
+_VETERAN = -1  # in the place of a month: covered since before the first plan year
 _LONGEST_SINCE = 8 * 12  # months for which a member of the first January may have been covered
 
 
@@ -65,45 +66,36 @@ def enroll(span: Span, last: date) -> Roster:
     role = np.where(place >= homes.adults[household], CHILD, np.where(place, SPOUSE, ADULT))
 
     base = span.members
-    months = np.array(
-        [number(date(y, m, 1)) for y in _plan_years(span) for m in range(1, 13)], dtype=np.int64
-    )
     dice = Dice(span.seed, "roster")
-    since = dice("since", len(homes))[household]
+
+    def draw(attribute: str) -> Ints:
+        return dice(attribute, len(homes))[household]
+
+    months = [number(date(y, m, 1)) for y in _plan_years(span) for m in range(1, 13)]
+    began = np.array(months)[np.maximum(month, 0)][household[:base]]
     veteran = np.concatenate([month == _VETERAN, np.zeros(len(later), dtype=bool)])[household]
-    began = months[np.maximum(month, 0)][household[:base]]
-    lead = dice("lead", len(homes))[household]
-    day = sold[household[base:] - len(first)]
-    joined = np.array([number(d) for d in _batch_days(span, last)], dtype=np.int64)
+    days = _batch_days(span, last)
+    batch = sold[household[base:] - len(first)]
+    joined = np.array([number(d) for d in days], dtype=np.int64)[batch]
     # The first of the month after the sale (45 CFR 155.410(f), 155.420(b)(3)).
-    following = np.array(
-        [number(first_of_next_month(d)) for d in _batch_days(span, last)], dtype=np.int64
-    )
+    following = np.array([number(first_of_next_month(d)) for d in days], dtype=np.int64)[batch]
     # A newborn is at most ten days old, and born in the plan year in which it joins.
-    room = np.array(
-        [min(10, d.timetuple().tm_yday - 1) for d in _batch_days(span, last)], dtype=np.int64
-    )
-    newborn = chance(dice("newborn", len(homes))[household], _NEWBORN)
-    newborn[:base] = False
-    newborn[base:] &= (place[base:] == 0) & (many[household[base:]] == 1) & (room[day] > 0)
+    room = np.array([min(10, d.timetuple().tm_yday - 1) for d in days], dtype=np.int64)[batch]
+    alone = many[household] == 1
+    newborn = chance(draw("newborn"), _NEWBORN) & alone
+    newborn &= np.concatenate([np.zeros(base, dtype=bool), room > 0])
     # Coverage of a newborn begins on the day of birth (45 CFR 155.420(b)(2)(i)).
-    born = joined[day] - 1 - below(lead[base:], np.maximum(room[day], 1))
-    start = np.concatenate([began, np.where(newborn[base:], born, following[day])])
-    entered = np.concatenate([began - 1 - below(lead[:base], 30), joined[day]])
-    parents = below(dice("parents", len(homes))[household], len(first))
+    born = joined - 1 - below(draw("lead")[base:], np.maximum(room, 1))
     return Roster(
-        homes,
-        np.where(newborn, parents, household),
-        np.where(newborn, CHILD, role),
-        entered,
-        start,
-        newborn,
-        np.where(veteran, 1 + below(since, _LONGEST_SINCE), 0),
-        base,
+        households=homes,
+        household=np.where(newborn, below(draw("parents"), len(first)), household),
+        role=np.where(newborn, CHILD, role),
+        entered=np.concatenate([began - 1 - below(draw("lead")[:base], 30), joined]),
+        start=np.concatenate([began, np.where(newborn[base:], born, following)]),
+        newborn=newborn,
+        since=np.where(veteran, 1 + below(draw("since"), _LONGEST_SINCE), 0),
+        base=base,
     )
-
-
-_VETERAN = -1
 
 
 def _plan_years(span: Span) -> range:

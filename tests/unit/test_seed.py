@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -30,7 +32,7 @@ from feed_reader import (
 
 from etl.batch import find_batches
 from etl.contract import Between, Matches, OneOf, Type
-from etl.errors import UsageError
+from etl.errors import AlreadyRunningError, UsageError
 from etl.seed import fact_rows, generate, increment, is_synthetic, simulate
 from etl.seed.span import Span
 from etl.seed.world import World
@@ -583,6 +585,50 @@ def test_a_killed_generator_leaves_no_batch(tmp_path):
     folder = generate(tmp_path, members=10, years=1, seed=1)
     assert [b.batch_id for b in find_batches(tmp_path)] == [folder.name]
     assert not claims.parent.exists()
+
+
+def test_a_killed_simulation_goes_on_where_it_was(tmp_path):
+    """Killed for good in the middle of its days; then run again for the days that are left."""
+    for name in ("killed", "untroubled"):
+        generate(tmp_path / name / "inbox", members=2_000, years=1, seed=1)
+    simulate(tmp_path / "untroubled" / "inbox", 18, dirty="0.01")
+    inbox = tmp_path / "killed" / "inbox"
+    code = (
+        "import sys; from pathlib import Path; from etl.seed import simulate; "
+        "simulate(Path(sys.argv[1]), 18, dirty='0.01')"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(inbox)], cwd=ROOT) as process:
+        while not (inbox / "2025-12-18").exists() and process.poll() is None:
+            time.sleep(0.005)
+        process.kill()
+    days = 18 - (len(find_batches(inbox)) - 1)
+    assert 0 < days <= 15
+    simulate(inbox, days, dirty="0.01")
+    killed, untroubled = (fingerprint(tmp_path / n) for n in ("killed", "untroubled"))
+    left = [p for p in killed.keys() - untroubled.keys() if not Path(p).parts[-2].startswith(".")]
+    assert left == []
+    assert {name: killed[name] for name in untroubled} == untroubled
+
+
+def test_two_generators_at_once(tmp_path):
+    generate(tmp_path / "inbox", members=30, years=1, seed=1)
+    before = fingerprint(tmp_path)
+    folder = os.open(tmp_path / "inbox", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(AlreadyRunningError, match="Another run is writing feeds"):
+            increment(tmp_path / "inbox", dirty="0.1")
+    finally:
+        os.close(folder)
+    assert fingerprint(tmp_path) == before
+    increment(tmp_path / "inbox")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "truth").write_text("a file in the place of the folder")
+    with pytest.raises(UsageError, match="could not be written"):
+        generate(tmp_path / "inbox", members=10, years=1, seed=1)
+    assert find_batches(tmp_path / "inbox") == []
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
