@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -19,6 +19,19 @@ Flags = NDArray[np.bool_]
 STANDARD_ERRORS = 4  # by so many chance alone may move a statistic
 MONTH_DAYS = 365.25 / 12
 _ROWS = 4_000
+
+REFERENCE = Path(__file__).parents[2] / "etl" / "seed" / "reference"
+STATES = ("AZ", "FL", "MI", "NC", "OH", "OR", "TX", "WI")
+# The two states with most members, and the others, too small one by one.
+GROUPS = {
+    "all eight": STATES,
+    "FL": ("FL",),
+    "TX": ("TX",),
+    "other six": tuple(s for s in STATES if s not in ("FL", "TX")),
+}
+PLAN_YEAR = 2025  # of the open enrolment counted, and the second of the sample
+FULL_YEAR = 2024  # whose claims have nearly all come by the day of the batch
+REDUCED = {"06": (1000, 1500), "05": (1501, 2000), "04": (2001, 2500)}  # thousandths of the level
 
 
 class Table:
@@ -327,3 +340,9 @@ def assert_near(comparisons: Iterable[Comparison]) -> None:
 def assert_within(name: str, value: float, low: float, high: float) -> None:
     """A statistic lies between two bounds."""
     assert low <= value <= high, f"{name}: {value:.4g} in the sample, expected {low} to {high}"
+
+
+@cache
+def reference(name: str) -> list[dict[str, str]]:
+    with (REFERENCE / name).open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,21 @@
+"""The generated sample that several tests of the synthetic feeds look at."""
+
+from __future__ import annotations
+
+import pytest
+from feed_sample import Sample
+
+from etl.seed import generate
+
+MEMBERS, YEARS, SEED = 40_000, 2, 20_250_101
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    inbox = tmp_path_factory.mktemp("realism") / "inbox"
+    folder = generate(inbox, members=MEMBERS, years=YEARS, seed=SEED)
+    try:
+        return Sample(folder)
+    finally:
+        # The largest file of the tests, and read by now.
+        (folder / "claims.csv").unlink()
