@@ -74,15 +74,15 @@ class Coverage:
 
     year: int
     part: int
-    plan: NDArray[np.int64]
-    start: Ints
-    end: Ints
-    issued: Ints
-    noticed: Ints
-    csr: Ints
-    reason: Ints
-    premium: Ints
-    aptc: Ints
+    plan: NDArray[np.int32]
+    start: NDArray[np.int32]
+    end: NDArray[np.int32]
+    issued: NDArray[np.int32]
+    noticed: NDArray[np.int32]
+    csr: NDArray[np.int32]
+    reason: NDArray[np.int32]
+    premium: NDArray[np.int32]
+    aptc: NDArray[np.int32]
 
     @property
     def held(self) -> NDArray[np.bool_]:
@@ -257,9 +257,7 @@ def _priced(
     aptc = _credit(catalogue, roster, plan != NONE, age, premium)
     aptc = np.where(metal == CATASTROPHIC, 0, aptc)
     grace = np.where(aptc > 0, _GRACE_DAYS, _GRACE_DAYS_WITHOUT_CREDIT)
-    return Coverage(
-        year,
-        part,
+    columns = (
         plan,
         start,
         end,
@@ -270,6 +268,8 @@ def _priced(
         premium,
         aptc,
     )
+    # Of everyone and every year: half the width is half of what a run holds.
+    return Coverage(year, part, *(values.astype(np.int32) for values in columns))
 
 
 def _month_end(days: Ints) -> Ints:
