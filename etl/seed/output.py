@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from io import BufferedWriter
@@ -71,11 +72,19 @@ class BatchWriter:
         return self._partial / (file_name + (".gz" if self._compressed else ""))
 
     def write(self, file_name: str, data: Iterator[bytes]) -> None:
-        """Write a feed's file."""
+        """Write a feed's file, each piece while the next is being made."""
         path = self.path(file_name)
-        with _opened(path, compressed=self._compressed) as (out, file):
+        with (
+            _opened(path, compressed=self._compressed) as (out, file),
+            ThreadPoolExecutor(1) as beside,
+        ):
+            under_way: Future[int] | None = None
             for piece in data:
-                out.write(piece)
+                if under_way is not None:
+                    under_way.result()
+                under_way = beside.submit(out.write, piece)
+            if under_way is not None:
+                under_way.result()
         self._files[path.name] = {"xxh3_128": file.digest.hexdigest()}
 
     def describe(self, file_name: str, kind: str, rows: int, cents: dict[str, int]) -> None:
