@@ -78,6 +78,8 @@ def change(
     touched = _events(state, roster, dice, np.union1d(drawn[present[drawn]], due_again))
     turned = np.flatnonzero(health.turned(today - 1)[:before])
     now = np.union1d(touched, turned)
+    # Who is yet to be born into a household finds it as it is by then.
+    now = now[now < before]
     state.updated[now] = (today - 1) * 86_400 + below(dice("second", len(now)), 86_400)
     # The others are unknown to the sender at present: their change shows when they come back.
     now = now[present[now]]
@@ -86,7 +88,9 @@ def change(
     held = now[fate < _HELD_BACK] if may_hold else now[:0]
     earlier = now[(fate >= _HELD_BACK) & (fate < _HELD_BACK + _BACKDATED)]
     days_ago = _BACKDATED_FROM + below(dice("since", len(earlier)), _BACKDATED_DAYS)
-    return Touched(now, held, earlier, state.updated[earlier] - days_ago * 86_400)
+    since = state.updated[earlier] - days_ago * 86_400
+    born = state.born[earlier].astype(np.int64) * 86_400
+    return Touched(now, held, earlier, np.maximum(since, born))
 
 
 def due_again(held: dict[int, Ints], today: int) -> Ints:

@@ -157,18 +157,22 @@ class Block:
 
     def records(self) -> NDArray[np.void]:
         """The rows as fixed-width records, separators and line ends included; see ``lines``."""
-        names = list(self.columns)
-        ends = [b","] * (len(names) - 1) + [b"\n"]
-        fields = [
-            (part, kind)
-            for name in names
-            for part, kind in ((name, self.columns[name].dtype), (f"{name},", "S1"))
-        ]
-        record = np.empty(len(self), dtype=fields)
-        for name, end in zip(names, ends, strict=True):
-            record[name] = self.columns[name]
-            record[f"{name},"] = end
-        return record
+        return side_by_side(self.columns, b",", b"\n")
+
+
+def side_by_side(columns: Mapping[str, Column], separator: bytes, end: bytes) -> NDArray[np.void]:
+    """Columns as records in which a separator follows each field, and the end the last."""
+    last = len(columns) - 1
+    fields = [
+        (part, kind)
+        for name, column in columns.items()
+        for part, kind in ((name, column.dtype), (f"{name},", "S1"))
+    ]
+    record = np.empty(len(next(iter(columns.values()))), dtype=fields)
+    for at, (name, column) in enumerate(columns.items()):
+        record[name] = column
+        record[f"{name},"] = end if at == last else separator
+    return record
 
 
 def lines(records: NDArray[np.void]) -> bytes:

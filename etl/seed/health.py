@@ -18,7 +18,6 @@ from etl.seed.span import Span
 SEGMENTS = ("healthy", "at risk", "maternity", "chronic", "complex chronic", "catastrophic")
 HEALTHY, AT_RISK, MATERNITY, CHRONIC, COMPLEX, CATASTROPHIC = range(6)
 NONE = -1
-PREGNANT_DAYS = 270
 _KNOWN_PREGNANT, _AFTER_BIRTH = 210, 42  # days before and after the due day in the segment
 
 # Bear a chronic condition by the end of the run, per mille, by age: under 18, 26, 35, 45, 55, 65.

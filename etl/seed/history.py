@@ -16,7 +16,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from etl.contract import Source
-from etl.seed.encode import Block, Column, lines
+from etl.seed.encode import Block, Column, lines, side_by_side
 from etl.seed.rng import Ints
 
 _ALWAYS, _NEVER = -(2**62), 2**62
@@ -36,6 +36,17 @@ class Rows:
     effective: Ints
     drivers: NDArray[np.uint64]
     others: NDArray[np.uint64]
+
+    @classmethod
+    def together(cls, parts: list[Rows]) -> Rows:
+        """One after the other; none at all of no parts."""
+        kinds = {"key": np.int64, "effective": np.int64, "drivers": np.uint64, "others": np.uint64}
+        return cls(
+            *(
+                np.concatenate([np.zeros(0, dtype=kind), *(getattr(p, name) for p in parts)])
+                for name, kind in kinds.items()
+            )
+        )
 
     def take(self, rows: Ints | NDArray[np.bool_]) -> Rows:
         """Some of the rows."""
@@ -105,9 +116,7 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._one = Rows(
-            *(np.zeros(0, dtype=t) for t in (np.int64, np.int64, np.uint64, np.uint64))
-        )
+        self._one = Rows.together([])
         self._as_of: Ints = np.zeros(0, dtype=np.int64)
         self._known: NDArray[np.bool_] = np.zeros(0, dtype=bool)
         self._lives: dict[int, _Life] = {}
@@ -236,18 +245,8 @@ class History:
 
 def digests(block: Block, columns: Iterable[str]) -> NDArray[np.uint64]:
     """A digest of these fields of each row."""
-    fields: dict[str, Column] = {name: block.columns[name] for name in columns}
-    record = np.empty(
-        len(block),
-        dtype=[
-            (part, kind)
-            for n, c in fields.items()
-            for part, kind in ((n, c.dtype), (f"{n},", "S1"))
-        ],
-    )
-    for name, column in fields.items():
-        record[name], record[f"{name},"] = column, _UNIT
-    record[f"{name},"] = _RECORD
+    fields = {name: block.columns[name] for name in columns}
+    record = side_by_side(fields, _UNIT, _RECORD)
     texts = lines(record).split(_RECORD)[:-1]
     return np.fromiter(map(xxhash.xxh3_64_intdigest, texts), dtype=np.uint64, count=len(texts))
 

@@ -34,8 +34,8 @@ _CHILDREN = (450, 350, 200)  # one, two, three: per mille of households with chi
 # How likely children are by the adults' age band (18-25 and on), relative to one another.
 _PARENTS = (25, 100, 160, 100, 15, 0)
 _YOUNGEST_PARENT = 17
-_CATASTROPHIC_BANDS = 2  # under 30 (45 CFR 156.155(a)(5)): 18-25 and 26-34, of which half
-_LAST_CATASTROPHIC_AGE = 27  # so that it can be held for two years
+# Catastrophic plans are for those under 30 (45 CFR 156.155(a)(5)): so it can be held for two years.
+_LAST_CATASTROPHIC_AGE = 27
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ _NUMBERED = {"members": MEMBER, "providers": PROVIDER}
 _NAMED = {"member_id": MEMBER, "provider_id": PROVIDER}
 _DATE_OF_PLAN = {"enrollments": "start_date", "claims": "service_date"}
 PlanYear = tuple[str, str]
+# Without these a file in the folder is no truth of a batch.
+_FIELDS = {"batch_id", "made_from", "refused", "files", "dimensions", "unknown"}
 
 
 @dataclass(slots=True)
@@ -115,20 +117,6 @@ class FileTruth:
             here = set(_plan_years(block, day, np.flatnonzero(stay)))
             self.strange_plans |= here & lost_plans
 
-    def told_rows(self) -> Rows:
-        """All rows that will be loaded, in the order of their lines."""
-        return Rows(
-            *(
-                np.concatenate([np.zeros(0, dtype=t), *(getattr(r, n) for r in self.told)])
-                for n, t in (
-                    ("key", np.int64),
-                    ("effective", np.int64),
-                    ("drivers", np.uint64),
-                    ("others", np.uint64),
-                )
-            )
-        )
-
 
 class Truth:
     """What the batches so far must have made of the warehouse."""
@@ -168,19 +156,17 @@ class Truth:
 
     def _deliver(self, file: FileTruth, as_of: int) -> Counts:
         dimension = _NUMBERED[file.source.name]
-        rows = file.told_rows()
+        rows = Rows.together(file.told)
         counts = self.histories[dimension].deliver(rows, as_of, snapshot=file.kind == "snapshot")
         if self.unknown[dimension]:
-            letter = file.source.name[0].upper()
-            self.unknown[dimension] -= {f"{letter}{key:08d}" for key in rows.key.tolist()}
+            self.unknown[dimension] -= _identifiers(dimension, rows.key)
         return counts
 
     def _infer(self, file: FileTruth) -> None:
         for dimension, seen in file.named.items():
             keys = np.flatnonzero(seen)
-            letter = "M" if dimension == MEMBER else "P"
-            lacking = keys[~self.histories[dimension].knows(keys)].tolist()
-            self.unknown[dimension] |= {f"{letter}{key:08d}" for key in lacking}
+            lacking = keys[~self.histories[dimension].knows(keys)]
+            self.unknown[dimension] |= _identifiers(dimension, lacking)
             self.unknown[dimension] |= file.strangers[dimension]
         self.unknown[PLAN] |= {_joined(plan) for plan in file.strange_plans - self.plans}
 
@@ -231,7 +217,7 @@ def read(folder: Path, batch_id: str) -> dict[str, Any] | None:
         found = json.loads((folder / f"{batch_id}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and found.keys() >= _FIELDS else None
 
 
 def patched(block: Block, soiled: Soiled) -> Block:
@@ -252,6 +238,12 @@ def _plan_years(block: Block, date_column: str, rows: Ints | None = None) -> Ite
     plan, when = block.columns["plan_id"][at], block.columns[date_column][at]
     for name, day in zip(plan, when, strict=True):
         yield _text(name), _text(day)[:4]
+
+
+def _identifiers(dimension: str, keys: Ints) -> set[str]:
+    """What the feeds call members and providers of these numbers."""
+    letter = {MEMBER: "M", PROVIDER: "P"}[dimension]
+    return {f"{letter}{key:08d}" for key in keys.tolist()}
 
 
 def _text(field_bytes: bytes) -> str:

@@ -99,8 +99,11 @@ def test_a_month_of_days_is_as_the_truth_says(warehouse: Warehouse, dirty: str) 
         "warehouse.dim_provider where not is_inferred)"
     )
     assert {table for table, wrong in compared(warehouse).items() if wrong} == {"dim_provider"}
-    # A file of another truth is none to compare with.
-    (warehouse.data / "truth" / f"{truth[3]['batch_id']}.json").unlink()
+    # What is no truth, or is not there, is none to compare with.
+    damaged = warehouse.data / "truth" / f"{truth[3]['batch_id']}.json"
+    damaged.write_text("{}")
+    assert compared(warehouse) == {}
+    damaged.unlink()
     assert compared(warehouse) == {}
 
 

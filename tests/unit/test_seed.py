@@ -380,6 +380,7 @@ def test_members_change_in_every_way_there_is(folders, batches, truths):
         end = datetime.fromisoformat(f"{folder.name}T00:00:00+00:00")
         for row in batch["members"]:
             since = datetime.fromisoformat(row["source_updated_at"].replace("Z", "+00:00"))
+            assert row["dob"] <= since.date().isoformat()
             assert since <= end
             before = known.get(row["member_id"])
             if before is None:
