@@ -177,6 +177,13 @@ class Column:
             raise ValueError(f"{self.name}: a key column has to be required")
 
 
+IS_DELETED = Column(
+    "is_deleted",
+    Type.BOOLEAN,
+    "Delete marker: true says that the key is gone from the row's effective time on.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One feed: a CSV file of a batch and the staging table that mirrors it.
@@ -184,7 +191,8 @@ class Source:
     ``key``: the columns that name one thing. ``effective``: the column that says since when a
     row is true, where the feed has one (else the batch's ``as_of``). ``money``: the columns
     whose sums are the file's control totals. ``ordered``: pairs of columns of which the first
-    is never after the second; a row that breaks the order is set aside.
+    is never after the second; a row that breaks the order is set aside. ``deletable``: whether
+    the file may carry a delete marker (``IS_DELETED``), which is no attribute of the thing.
     """
 
     name: str
@@ -194,6 +202,7 @@ class Source:
     effective: str | None = None
     money: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
+    deletable: bool = False
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]
@@ -219,6 +228,11 @@ class Source:
         return f"{self.name}_raw"
 
     @property
+    def staged(self) -> tuple[Column, ...]:
+        """Every column that the file may carry: those of the thing, and the delete marker."""
+        return (*self.columns, IS_DELETED) if self.deletable else self.columns
+
+    @property
     def required(self) -> tuple[str, ...]:
         """Names that the header must carry."""
         return tuple(c.name for c in self.columns if c.required)
@@ -230,7 +244,7 @@ class Source:
 
     def column(self, name: str) -> Column:
         """The column of that name; ``KeyError`` if the feed has none."""
-        for column in self.columns:
+        for column in self.staged:
             if column.name == name:
                 return column
         raise KeyError(f"{self.name} has no column {name}")

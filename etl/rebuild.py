@@ -10,14 +10,15 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import MetaData
 
 from etl.db.schema import engine
-from etl.db.statements import run, scalar
+from etl.db.statements import equal, names, run, scalar
 from etl.errors import UsageError
 from etl.render.metadata import rebuilt
-from etl.warehouse import DIMENSIONS, LIVE, NEXT, Schemas
+from etl.warehouse import DIMENSIONS, FACTS, LIVE, NEXT, Schemas
 
-RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired")
+RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
 
 
 def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
@@ -27,15 +28,18 @@ def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
 
 
 def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEXT) -> None:
-    """Make a build's schemas with empty tables, as the contracts say, and their guards."""
+    """Make a build's schemas with empty tables, as the contracts say, and all that goes along."""
     for schema in schemas.build:
         run(connection, "schema/guard.create_schema", schema=sql.Identifier(schema))
+    tables = rebuilt(schemas)
     with engine(url).begin() as sqlalchemy_connection:
-        rebuilt(schemas).create_all(sqlalchemy_connection, checkfirst=False)
-    guard(connection, schemas.warehouse)
+        tables.create_all(sqlalchemy_connection, checkfirst=False)
+    _guard(connection, schemas.warehouse)
+    _keep_past(connection, schemas.warehouse)
+    _add_views(connection, schemas.warehouse, tables)
 
 
-def guard(connection: psycopg.Connection[Any], schema: str) -> None:
+def _guard(connection: psycopg.Connection[Any], schema: str) -> None:
     """Put the guard against overlapping versions on every slowly changing dimension."""
     run(connection, "schema/guard.create_function", schema=sql.Identifier(schema))
     for dimension in DIMENSIONS.values():
@@ -49,6 +53,64 @@ def guard(connection: psycopg.Connection[Any], schema: str) -> None:
                 arguments=sql.SQL(", ").join(
                     sql.Literal(name) for name in (dimension.sk, *dimension.key)
                 ),
+            )
+
+
+def _keep_past(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Keep the rows of dimensions and facts as they were before they change."""
+    run(connection, "schema/past.create_function", schema=sql.Identifier(schema))
+    for entry in (*DIMENSIONS.values(), *FACTS.values()):
+        for event in ("updates", "deletes"):
+            run(
+                connection,
+                f"schema/past.keep_{event}",
+                trigger=sql.Identifier(f"{entry.table}_keep_{event}"),
+                table=sql.Identifier(schema, entry.table),
+                schema=sql.Identifier(schema),
+            )
+
+
+def _add_views(connection: psycopg.Connection[Any], schema: str, tables: MetaData) -> None:
+    """Put the analysts' views beside the tables."""
+
+    def add(kind: str, name: str, comment: str, **parts: sql.Composable) -> None:
+        view = sql.Identifier(schema, name)
+        run(connection, f"schema/views.{kind}", view=view, **parts)
+        run(connection, "schema/views.describe", view=view, comment=sql.Literal(comment))
+
+    for dimension in DIMENSIONS.values():
+        dim = sql.Identifier(schema, dimension.table)
+        add(
+            "current",
+            f"{dimension.table}_current",
+            f"Current versions of {dimension.table}, one row a {dimension.name}.",
+            dim=dim,
+        )
+        columns = tables.tables[f"{schema}.{dimension.table}"].columns.keys()
+        add(
+            "as_is",
+            f"{dimension.table}_as_is",
+            f"For every {dimension.sk}, the current row of its {dimension.name}, or the last one.",
+            dim=dim,
+            sk=sql.Identifier(dimension.sk),
+            latest_sk=sql.Identifier(f"latest_{dimension.sk}"),
+            columns_of_latest=names((c for c in columns if c != dimension.sk), "latest"),
+            key_version_latest=equal(dimension.key, "version", "latest"),
+            key_later_latest=equal(dimension.key, "later", "latest"),
+        )
+    for fact in FACTS.values():
+        if fact.states:
+            add(
+                "fact_history",
+                f"{fact.table}_history",
+                f"Every state that a {fact.name} was told to be in, one row a {fact.name} and "
+                "load in which it changed; as_of orders them.",
+                key=sql.Identifier(fact.key),
+                date=sql.Identifier(fact.date),
+                fact=sql.Identifier(schema, fact.table),
+                state=sql.Identifier(schema, fact.state),
+                states=names(fact.states),
+                states_told=names(fact.states, "told"),
             )
 
 
@@ -83,9 +145,9 @@ def swap(connection: psycopg.Connection[Any]) -> None:
         if scalar(connection, "rebuild/swap.schema_exists", {"schema": live_name}):
             _rename(connection, live_name, retired_name)
         _rename(connection, next_name, live_name)
-        names = {"from_schema": retired_name, "to_schema": live_name}
+        moved = {"from_schema": retired_name, "to_schema": live_name}
         for kind in ("schema", "table"):
-            for (grant,) in run(connection, f"rebuild/swap.copy_{kind}_grants", names).fetchall():
+            for (grant,) in run(connection, f"rebuild/swap.copy_{kind}_grants", moved).fetchall():
                 connection.execute(grant)
     for schema, view, definition, options in views:
         run(

@@ -22,11 +22,12 @@ class Schemas:
     staging: str = "staging"
     warehouse: str = "warehouse"
     cubes: str = "cubes"
+    as_known: str = "as_known"
 
     @property
-    def build(self) -> tuple[str, str, str]:
+    def build(self) -> tuple[str, str, str, str]:
         """The schemas that a rebuild replaces."""
-        return (self.staging, self.warehouse, self.cubes)
+        return (self.staging, self.warehouse, self.cubes, self.as_known)
 
     @property
     def path(self) -> list[str]:
@@ -38,7 +39,12 @@ class Schemas:
 
 
 LIVE = Schemas()
-NEXT = Schemas("staging_next", "warehouse_next", "cubes_next")
+NEXT = Schemas("staging_next", "warehouse_next", "cubes_next", "as_known_next")
+
+
+def past_of(table: str) -> str:
+    """Name of the table that keeps a table's rows as they were before a load changed them."""
+    return f"{table}_past"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,11 @@ class Dimension:
     def table(self) -> str:
         """Name of the table."""
         return f"dim_{self.name}"
+
+    @property
+    def past(self) -> str:
+        """Name of the table that keeps its rows as they were before a load changed them."""
+        return past_of(self.table)
 
     @property
     def sk(self) -> str:
@@ -116,7 +127,8 @@ class Fact:
     """A fact table.
 
     ``date``: the date on which its dimension versions must be in force. ``carried``: columns
-    taken over from the feed as they are.
+    taken over from the feed as they are. ``states``: those of them that are kept for every state
+    that the fact has been in, not only the latest; none where no history of states is kept.
     """
 
     name: str
@@ -125,11 +137,22 @@ class Fact:
     date: str
     references: tuple[Reference, ...]
     carried: tuple[str, ...]
+    states: tuple[str, ...] = ()
 
     @property
     def table(self) -> str:
         """Name of the table."""
         return f"fact_{self.name}"
+
+    @property
+    def past(self) -> str:
+        """Name of the table that keeps its rows as they were before a load changed them."""
+        return past_of(self.table)
+
+    @property
+    def state(self) -> str:
+        """Name of the table of its states before the latest, where ``states`` are kept."""
+        return f"{self.table}_state"
 
     @property
     def key(self) -> str:
@@ -192,6 +215,7 @@ FACT_CLAIM = Fact(
         "discharge_date",
         "paid_date",
     ),
+    states=("status", "claim_amount", "allowed_amount", "paid_amount", "paid_date"),
 )
 FACT_ENROLLMENT = Fact(
     "enrollment",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from alembic import context
@@ -13,7 +14,7 @@ from etl.db.schema import engine
 from etl.db.server import ensure_running
 from etl.render.metadata import build
 
-SCHEMAS = ("staging", "warehouse", "cubes", "ledger", "quality")
+SCHEMAS = ("staging", "warehouse", "cubes", "as_known", "ledger", "quality")
 
 
 def include_name(name: str | None, kind: str, parents: dict[str, Any]) -> bool:
@@ -25,7 +26,8 @@ def include_object(
     item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
 ) -> bool:
     """Partitions come and go with the data; they are no part of the schema."""
-    return not (kind == "table" and reflected and str(name).startswith("fact_claim_"))
+    is_partition = re.fullmatch(r"fact_claim_\d{4}_\d{2}", str(name)) is not None
+    return not (kind == "table" and reflected and is_partition)
 
 
 def compare_type(

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     ForeignKey,
     Identity,
     Index,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
 
 # Constraint names follow one formula, so that a message names the table and the rule.
 NAMING = {
@@ -60,6 +61,20 @@ def ledger(metadata: MetaData) -> None:
         Column("started_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
         Column("finished_at", INSTANT),
         Column("error", Text, comment="Why it failed, in one sentence."),
+        Column(
+            "build_id",
+            BigInteger,
+            nullable=False,
+            server_default=text("0"),
+            comment="The build that it is part of: the first load of the rebuild that began it; "
+            "0 before any rebuild.",
+        ),
+        Column(
+            "live_at",
+            INSTANT,
+            comment="When what it brought could first be read; empty if that was never, or was "
+            "before rows were kept as they had been.",
+        ),
         PrimaryKeyConstraint("load_id"),
         CheckConstraint(
             "status in ('running', 'rebuilt', 'loaded', 'failed', 'superseded')", name="status"
@@ -96,6 +111,14 @@ def ledger(metadata: MetaData) -> None:
             comment="Latest instant at which a row of the file took effect, UTC.",
         ),
         Column("note", Text, comment="What a reader should know: skipped as, unknown columns."),
+        Column(
+            "columns",
+            ARRAY(Text),
+            nullable=False,
+            server_default=text("'{}'"),
+            comment="Columns of the contract that the file has. One that it lacks is not said, "
+            "which differs from empty.",
+        ),
         PrimaryKeyConstraint("load_id", "feed"),
         CheckConstraint("kind in ('delta', 'snapshot')", name="kind"),
         CheckConstraint("status in ('loaded', 'skipped', 'refused')", name="status"),
@@ -126,6 +149,29 @@ def ledger(metadata: MetaData) -> None:
         CheckConstraint("status in ('running', 'done', 'failed')", name="status"),
         schema="ledger",
         comment="One row a stage that ran, also where it failed.",
+    )
+    Table(
+        "fact_rekey",
+        metadata,
+        Column("fact_rekey_id", BigInteger, Identity(always=True)),
+        Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
+        Column("fact", Text, nullable=False, comment="The fact table."),
+        Column("dimension", Text, nullable=False, comment="The dimension table."),
+        Column(
+            "reason",
+            Text,
+            nullable=False,
+            comment="Why other versions are in force on the facts' dates: changed (a version "
+            "began), spliced (a late, repeated or returning row remade a history), completed (a "
+            "key that facts named first got its history), restated.",
+        ),
+        Column("facts", BigInteger, nullable=False, comment="How many facts."),
+        Column("first_date", Date, nullable=False, comment="Earliest date of these facts."),
+        Column("last_date", Date, nullable=False, comment="Latest date of these facts."),
+        PrimaryKeyConstraint("fact_rekey_id"),
+        CheckConstraint("reason in ('changed', 'spliced', 'completed', 'restated')", name="reason"),
+        schema="ledger",
+        comment="One row a load, fact, dimension and reason for which facts were keyed anew.",
     )
 
 

@@ -64,12 +64,15 @@ def _order(table: Table) -> int:
 
 
 def _table(table: Table) -> str:
+    past_of = table.info.get("past_of")
+    told = [c for c in table.columns if past_of is None or c.name == "known_to_load_id"]
     rows = "".join(
         f"| {c.name} | {_type(c)} | {'' if c.nullable else 'yes'} | {_cell(c.comment or '')} |\n"
-        for c in table.columns
+        for c in told
     )
+    besides = f" The columns of {past_of}, and:" if past_of else ""
     return (
-        f"\n### {table.schema}.{table.name}\n\n{table.comment}\n\n"
+        f"\n### {table.schema}.{table.name}\n\n{table.comment}{besides}\n\n"
         f"| column | type | not null | meaning |\n|---|---|---|---|\n{rows}"
     )
 

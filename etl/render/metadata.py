@@ -6,6 +6,8 @@ the catalog against it. Nothing here connects to a database.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -30,7 +32,7 @@ from sqlalchemy.types import TypeEngine
 from etl import contract
 from etl.render.bookkeeping import INSTANT, NAMING, ledger, quality
 from etl.sources import FEEDS
-from etl.warehouse import DIMENSIONS, FACTS, LIVE, Dimension, Fact, Schemas
+from etl.warehouse import DIMENSIONS, FACTS, LIVE, Dimension, Fact, Schemas, past_of
 
 # Validity is UTC without a zone: an analyst's client zone can then never move a boundary.
 VALIDITY = TIMESTAMP(timezone=False)
@@ -65,9 +67,12 @@ def rebuilt(schemas: Schemas, metadata: MetaData | None = None) -> MetaData:
     _date(metadata, schemas.warehouse)
     _geography(metadata, schemas.warehouse)
     for dimension in DIMENSIONS.values():
-        _dimension(metadata, schemas.warehouse, dimension)
+        _past(_dimension(metadata, schemas.warehouse, dimension), dimension.sk)
     for fact in FACTS.values():
-        _fact(metadata, schemas.warehouse, fact)
+        table = _fact(metadata, schemas.warehouse, fact)
+        _past(table, fact.key)
+        if fact.states:
+            _states(table, fact)
     return metadata
 
 
@@ -120,7 +125,7 @@ def _staging(metadata: MetaData, schema: str, source: contract.Source) -> None:
                 nullable=not c.type.mandatory,
                 comment=comment(c),
             )
-            for c in source.columns
+            for c in source.staged
         ),
         schema=schema,
         comment=f"{source.description} One row a line of {source.file_name}, typed.",
@@ -131,6 +136,13 @@ def _staging(metadata: MetaData, schema: str, source: contract.Source) -> None:
         # A late change is spliced into its key's history, for which all rows of the key are
         # looked up. Facts need no such index: only their latest state counts.
         Index(None, *(table.c[k] for k in source.key))
+    if source.deletable:
+        # Delete markers are few; a key that comes is looked up among them.
+        Index(
+            f"{source.table}_deleted_idx",
+            *(table.c[k] for k in source.key),
+            postgresql_where=table.c[contract.IS_DELETED.name],
+        )
 
 
 def _lineage() -> list[Column]:
@@ -208,7 +220,7 @@ def _geography(metadata: MetaData, schema: str) -> None:
     )
 
 
-def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> None:
+def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
     key = set(dimension.key)
     table = Table(
         dimension.table,
@@ -282,6 +294,44 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> None:
         unique=True,
         postgresql_where=table.c.current_flag,
     )
+    return table
+
+
+def _past(table: Table, key: str) -> None:
+    """The rows of a table as they were held before a load changed them or took them away."""
+    Table(
+        past_of(table.name),
+        table.metadata,
+        *_copies(table.columns),
+        Column(
+            "known_to_load_id",
+            BigInteger,
+            nullable=False,
+            comment="The load that changed the row or took it away.",
+        ),
+        PrimaryKeyConstraint(key, "known_to_load_id"),
+        schema=table.schema,
+        comment=f"Rows of {table.name} as they were held before a load changed them.",
+        info={"past_of": table.name},
+    )
+
+
+def _states(table: Table, fact: Fact) -> None:
+    """The states that a fact was told to be in before its latest one."""
+    Table(
+        fact.state,
+        table.metadata,
+        *_copies(table.c[name] for name in (fact.key, "load_id", fact.date, *fact.states)),
+        PrimaryKeyConstraint(fact.key, "load_id"),
+        schema=table.schema,
+        comment=f"States of {fact.name}s before their latest, by the order of their batches. "
+        f"{table.name}_history has these and the latest.",
+    )
+
+
+def _copies(columns: Iterable[Column]) -> list[Column]:
+    """Columns of the same names, types and meanings, free of keys and defaults."""
+    return [Column(c.name, c.type, nullable=c.nullable, comment=c.comment) for c in columns]
 
 
 def _reference(schema: str, table: str, target: str, column: str, said: str) -> Column:
@@ -295,7 +345,7 @@ def _reference(schema: str, table: str, target: str, column: str, said: str) -> 
     )
 
 
-def _fact(metadata: MetaData, schema: str, fact: Fact) -> None:
+def _fact(metadata: MetaData, schema: str, fact: Fact) -> Table:
     keys = [
         _reference(
             schema,
@@ -334,7 +384,7 @@ def _fact(metadata: MetaData, schema: str, fact: Fact) -> None:
         )
         Index(None, table.c.member_sk)
         Index(None, table.c.provider_sk)
-        return
+        return table
     table = Table(
         fact.table,
         metadata,
@@ -371,3 +421,4 @@ def _fact(metadata: MetaData, schema: str, fact: Fact) -> None:
         unique=True,
         postgresql_where=text("member_sk > 0 and plan_sk > 0"),
     )
+    return table

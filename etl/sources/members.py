@@ -5,6 +5,7 @@ from etl.contract import Between, Column, Matches, OneOf, Pii, Source, Type
 members = Source(
     name="members",
     description="People covered by an individual-market plan, as the enrolment system knows them.",
+    deletable=True,
     key=("member_id",),
     effective="source_updated_at",
     columns=(

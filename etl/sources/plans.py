@@ -5,6 +5,7 @@ from etl.contract import Between, Column, OneOf, Source, Type
 plans = Source(
     name="plans",
     description="Plans on offer, by plan year (a plan of another year is another plan).",
+    deletable=True,
     key=("plan_id", "effective_year"),
     columns=(
         Column(

@@ -5,6 +5,7 @@ from etl.contract import Column, Matches, Source, Type
 providers = Source(
     name="providers",
     description="Clinicians, facilities and pharmacies that bill the insurer.",
+    deletable=True,
     key=("provider_id",),
     columns=(
         Column("provider_id", Type.KEY, "Identifier of the provider.", required=True),

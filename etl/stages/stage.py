@@ -205,7 +205,7 @@ def _match_header(batch: Batch, file: FeedFile, header: list[str]) -> tuple[list
             f"{where} is empty: it has no header.",
             "Ask the sender for the file again, or take it out of the batch.",
         )
-    known = {c.name for c in file.source.columns}
+    known = {c.name for c in file.source.staged}
     twice = sorted(name for name, n in Counter(found).items() if n > 1)
     if twice:
         raise BatchError(
@@ -275,7 +275,7 @@ def _copy(
 
 
 def _mistyped(source: Source, line: int, column: str | None) -> Rejected:
-    declared = {c.name: c for c in source.columns}.get(column or "")
+    declared = {c.name: c for c in source.staged}.get(column or "")
     if declared is None:
         return Rejected(line, column, NOT_A_VALUE.format(type="value"))
     return Rejected(line, column, NOT_A_VALUE.format(type=declared.type.name.lower()))
@@ -304,7 +304,7 @@ def _set_aside(
         staged.rejected += [Rejected(line, second, reason) for (line,) in lines]
     effective = _effective(source, None)
     measured = _measure(connection, source, values)
-    columns = [c.name for c in source.columns]
+    columns = [c.name for c in source.staged]
     losers = run(
         connection,
         "stage/stage.set_aside_repeated",

@@ -1,0 +1,47 @@
+-- name: create_function
+-- Keeps the rows of a table as they were before a statement changed them or took them away,
+-- whoever sends it, up to the load in hand; a change by hand counts for the next load. What one
+-- load does to a row in several steps is one change. No rows.
+create function {schema}.keep_past() returns trigger
+language plpgsql
+as $past$
+declare
+    past regclass := format('%I.%I', tg_table_schema, tg_table_name || '_past')::regclass;
+    known_to bigint := coalesce(
+        nullif(current_setting('aca.load_id', true), '')::bigint,
+        (select max(l.load_id) + 1 from ledger.load as l),
+        1
+    );
+    kept text;
+begin
+    select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+    into kept
+    from pg_attribute as a
+    where a.attrelid = past and a.attnum > 0 and not a.attisdropped
+        and a.attname <> 'known_to_load_id';
+    execute format(
+        'insert into %1$s (%2$s, known_to_load_id)
+        select %2$s, $1 from was where load_id <> $1
+        on conflict do nothing',
+        past, kept
+    )
+    using known_to;
+    return null;
+end
+$past$;
+
+-- name: keep_updates
+-- Keep what an update changes. No rows.
+create trigger {trigger} after update on {table}
+referencing old table as was
+for each statement execute function {schema}.keep_past();
+
+-- name: keep_deletes
+-- Keep what a delete takes away. No rows.
+create trigger {trigger} after delete on {table}
+referencing old table as was
+for each statement execute function {schema}.keep_past();
+
+-- name: set_load
+-- Which load the changes of this transaction belong to. One row.
+select set_config('aca.load_id', %(load_id)s::text, true);
