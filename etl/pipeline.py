@@ -365,6 +365,8 @@ class Pipeline:
             with self.work.transaction():
                 set_search_path(self.work, schemas.path)
                 run(self.work, "ledger/session.work_transaction")
+                if load_id is not None:
+                    run(self.work, "schema/past.set_load", {"load_id": load_id})
                 yield counts
                 self._end_stage(self.work, stage_run_id, "done", counts, None)
         except BaseException as error:
