@@ -7,6 +7,9 @@ and hashes the change drivers of the versions to be made. Two paths lead to the 
 - the replay, for keys with a late or repeated row, a return, or a batch out of order: their
   history is made again from all that staging holds of them, and only what differs is changed.
 
+A file need not have every column. One that it lacks is not said, which differs from empty: keys
+whose rows say other columns than earlier ones did are replayed, where what was said fills the rest.
+
 Facts of versions that gave up part of their time are re-keyed here, in the same transaction.
 """
 
@@ -20,7 +23,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl.contract import Source
+from etl.contract import IS_DELETED, Source
 from etl.db.copy import copy_out
 from etl.db.statements import assign, differ, equal, names, run, statement
 from etl.render import hashing
@@ -29,6 +32,8 @@ from etl.warehouse import DIMENSIONS, FACTS, Dimension
 # Hashes wait here on their way back to the server; past this size on disk.
 _SPOOL_BYTES = 32 << 20
 _EARLIEST = datetime(1, 1, 1)
+# Statistics are renewed when more than this share of the versions changed.
+_STALE_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +86,13 @@ def run_dimension(
 ) -> dict[str, int]:
     """Bring one dimension up to the load; counts of what changed, by kind."""
     helper = _Helper(connection, dimension, arrived)
+    counts = helper.rehash()
     helper.classify()
-    counts = helper.append()
+    counts.update(helper.append())
     counts.update(helper.replay())
     counts["rekeyed"] = helper.rekey_facts()
-    helper.run("analyze")
-    for name in (
-        "arrival",
-        "respliced",
-        "fresh",
-        "moved",
-        *(("observation", "gap", "replayed") if helper.respliced else ()),
-    ):
-        run(connection, "dims/scd2.drop_temporary", name=sql.Identifier(name))
+    helper.analyze(sum(counts.values()))
+    helper.drop_temporary()
     return counts
 
 
@@ -107,50 +106,81 @@ class _Helper:
         self.dimension = dimension
         self.arrived = arrived
         self.respliced = 0
+        self.temporary: list[str] = []
+        self.common: dict[str, Any] = {
+            "load_id": arrived.load_id,
+            "as_of": arrived.as_of,
+            "is_snapshot": arrived.is_snapshot,
+            "statuses": list(arrived.statuses),
+            "is_rebuild": arrived.is_rebuild,
+            "feed": dimension.source.name,
+            "hash_version": dimension.hash_version,
+            "reason": "spliced",
+        }
         self.parts = _parts(dimension, arrived)
-        known = self.run(
-            "watermark", feed=dimension.source.name, statuses=list(arrived.statuses)
-        ).fetchone()
-        assert known is not None  # an aggregate always gives a row
-        as_of_ts = arrived.as_of.replace(tzinfo=None)
-        known_as_of, known_to = known
+        self.run("tell_loads", "told")
+        self.told = dict(self.run("columns_told").fetchall())
+        self.lacking = _lacking(dimension, self.told)
+        known_to, is_late = self.run("watermark").fetchone()
         self.values: dict[str, Any] = {
             "known_to": known_to or _EARLIEST,
-            "out_of_order": known_as_of is not None and as_of_ts < known_as_of,
+            "out_of_order": bool(is_late),
             "may_repeat": dimension.source.effective is not None,
+            "is_uneven": bool(self.lacking),
         }
+        said = self.told.get(arrived.load_id, [])
+        for kind, columns in (("drivers", dimension.drivers), ("type_1", dimension.type_1)):
+            told_now = [c for c in columns if c in said]
+            self.parts[f"{kind}_said_differ_a_c"] = differ(told_now, "a", "c")
 
-    def run(self, name: str, **values: Any) -> psycopg.Cursor[Any]:
-        common = {
-            "load_id": self.arrived.load_id,
-            "as_of": self.arrived.as_of,
-            "is_snapshot": self.arrived.is_snapshot,
-            "statuses": list(self.arrived.statuses),
-            "is_rebuild": self.arrived.is_rebuild,
-            "feed": self.dimension.source.name,
-            "hash_version": self.dimension.hash_version,
-        }
-        text = statement(f"dims/scd2.{name}", **self.parts)
-        return self.connection.execute(text, {**common, **values})
+    def run(
+        self,
+        name: str,
+        makes: str | None = None,
+        /,
+        parts: dict[str, Any] | None = None,
+        **values: Any,
+    ) -> psycopg.Cursor[Any]:
+        """Run a statement of the helper; ``makes`` names the temporary table that it leaves."""
+        text = statement(f"dims/scd2.{name}", **self.parts, **(parts or {}))
+        cursor = self.connection.execute(text, {**self.common, **values})
+        if makes is not None:
+            self.temporary.append(makes)
+        return cursor
+
+    def rehash(self) -> dict[str, int]:
+        """Hash every version anew if the definition of the hash has changed; how many."""
+        found = self.run("hash_version").fetchone()
+        if found is None or found[0] == self.dimension.hash_version:
+            return {}
+        self.hash("rehash_input")
+        count = self.run("rehash").rowcount
+        self.run("drop_hashes")
+        return {"rehashed": count}
 
     def classify(self) -> None:
         """Find out what each row of the load means and which keys need a replay."""
-        self.run("classify", **self.values)
-        self.run("index_arrival")
-        self.run("find_respliced", **self.values)
-        self.respliced = self.run("has_respliced").fetchone()[0]
+        self.run("classify", "arrival", **self.values)
+        self.analyze_temporary("arrival")
+        self.run("find_respliced", "respliced", **self.values)
+        self.count_respliced()
         if self.respliced:
-            self.run("index_respliced")
             self.run("leave_respliced")
-        self.run("number_arrivals")
-        self.run("create_moved")
+        self.run("number_arrivals", "fresh")
+        self.run("create_moved", "moved")
+
+    def count_respliced(self) -> None:
+        """See how many keys have their history made again."""
+        self.respliced = self.run("count_respliced").fetchone()[0]
+        if self.respliced:
+            self.analyze_temporary("respliced")
 
     def append(self) -> dict[str, int]:
         """The simple path."""
         self.hash("fresh_hash_input")
         counts = {
             "completed": self.run("complete_inferred").rowcount,
-            "expired": self.run("close_changed").rowcount,
+            "expired": self.run("close_changed").rowcount + self.run("close_gone").rowcount,
             "new_versions": self.run("insert_fresh", last_sk=self.last_sk()).rowcount,
             "corrected": self.run("correct_type_1").rowcount if self.dimension.type_1 else 0,
         }
@@ -163,8 +193,32 @@ class _Helper:
         """The replay, for the keys that need it."""
         if not self.respliced:
             return {}
-        for name in ("observe", "find_gaps", "reach_back", "replay"):
-            self.run(name)
+        self.retell()
+        return {"replayed": self.respliced, **self.apply()}
+
+    def retell(self) -> None:
+        """Lay out what the history of the respliced keys has to be, as ``replayed``."""
+        self.run("collect", "delivery")
+        self.run("index_delivery")
+        self.analyze_temporary("delivery")
+        self.run("observe", "observation")
+        self.run("index_observation")
+        self.analyze_temporary("observation")
+        for column, loads in self.lacking.items():
+            kind = "driver" if column in self.dimension.drivers else "type_1"
+            parts = {
+                "column": sql.Identifier(column),
+                "typed_column": _typed(self.dimension.source, column),
+                "name": sql.Literal(column),
+            }
+            self.run(f"complete_{kind}", parts=parts, lacking=loads)
+        self.run("leave_unobserved")
+        self.run("find_gaps", "gap")
+        self.run("reach_back")
+        self.run("replay", "replayed")
+
+    def apply(self) -> dict[str, int]:
+        """Make the dimension agree with ``replayed``, changing only what differs."""
         self.hash("replayed_hash_input")
         self.run("defer_keys")
         dropped = self.run("drop_unfounded").rowcount
@@ -172,12 +226,7 @@ class _Helper:
         rewritten = self.run("rewrite").rowcount
         added = self.run("insert_replayed", last_sk=self.last_sk()).rowcount
         self.run("drop_hashes")
-        return {
-            "replayed": self.respliced,
-            "spliced_in": added,
-            "merged": dropped,
-            "rewritten": rewritten,
-        }
+        return {"spliced_in": added, "merged": dropped, "rewritten": rewritten}
 
     def rekey_facts(self) -> int:
         """Point facts of moved versions at the version of their own date; how many."""
@@ -187,20 +236,36 @@ class _Helper:
         count = 0
         for fact in FACTS.values():
             if any(ref.dimension is self.dimension for ref in fact.references):
-                count += run(
-                    self.connection,
-                    "dims/scd2.rekey",
-                    {"from_date": from_date},
-                    fact=sql.Identifier(fact.table),
-                    sk=sql.Identifier(self.dimension.sk),
-                    dim=sql.Identifier(self.dimension.table),
-                    date=sql.Identifier(fact.date),
-                    key_d_m=self.parts["key_d_m"],
-                ).rowcount
+                rekeyed = self.run(
+                    "rekey",
+                    parts={
+                        "fact": sql.Identifier(fact.table),
+                        "date": sql.Identifier(fact.date),
+                    },
+                    from_date=from_date,
+                    fact=fact.table,
+                    dimension=self.dimension.table,
+                )
+                count += sum(facts for (facts,) in rekeyed)
         return count
 
     def last_sk(self) -> int:
         return int(self.run("last_sk").fetchone()[0])
+
+    def analyze(self, changed: int) -> None:
+        """Refresh the planner's statistics if enough has changed for it to matter."""
+        estimate = self.run("row_estimate", dim=self.dimension.table).fetchone()[0]
+        if changed > _STALE_SHARE * estimate:
+            self.run("analyze")
+
+    def analyze_temporary(self, name: str) -> None:
+        self.run("analyze_temporary", parts={"name": sql.Identifier(name)})
+
+    def drop_temporary(self) -> None:
+        """Make room for the next dimension."""
+        while self.temporary:
+            name = sql.Identifier(self.temporary.pop())
+            self.run("drop_temporary", parts={"name": name})
 
     def hash(self, source: str) -> None:
         """Hash the drivers that a statement streams out, into ``version_hash``."""
@@ -218,10 +283,23 @@ class _Helper:
                     copy.write(block)
 
 
+def _lacking(dimension: Dimension, told: dict[int, list[str]]) -> dict[str, list[int]]:
+    """Attributes that the files of some loads have and others lack, with the loads that lack them.
+
+    Whether a row says since when it is true, or that it is gone, concerns that row alone.
+    """
+    found = {}
+    for column in (*dimension.drivers, *dimension.type_1):
+        loads = [load_id for load_id, columns in told.items() if column not in columns]
+        if column != dimension.source.effective and 0 < len(loads) < len(told):
+            found[column] = loads
+    return found
+
+
 # Every pair of aliases by which the statements compare natural keys or attributes.
 _KEY_PAIRS = (
     *("a_c", "d_arrival", "arrival_respliced", "d_v", "s_d", "r_d", "s_r", "o_g", "h_g", "t_e"),
-    *("d_r", "v_d", "d_m", "earlier_o"),
+    *("d_r", "v_d", "d_m", "earlier_o", "s_arrival", "s_o", "o_r", "o_m", "s_m"),
 )
 
 
@@ -232,6 +310,7 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
     rest = [c for c in columns if c not in key]
     parts: dict[str, sql.Composable] = {
         "dim": sql.Identifier(dimension.table),
+        "past": sql.Identifier(dimension.past),
         "staging": sql.Identifier(source.table),
         "sk": sql.Identifier(dimension.sk),
         "load_id": sql.Literal(arrived.load_id),
@@ -243,6 +322,7 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "keys_of_respliced": names(key, "r"),
         "keys_of_observation": names(key, "o"),
         "keys_of_event": names(key, "e"),
+        "keys_of_marker": names(key, "m"),
         "columns": names(columns),
         "value_columns": names(columns, "v"),
         "observed_columns": names(columns, "o"),
@@ -257,7 +337,10 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
             sql.Identifier("t" if c in dimension.type_1 else "e", c) for c in columns
         ),
         "effective": _effective(source, sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")),
-        "effective_of_load": _effective(source, sql.SQL("l.as_of at time zone 'UTC'")),
+        "effective_of_load": _effective(source, sql.SQL("t.as_of_ts")),
+        "is_deleted": sql.SQL("coalesce(s.{}, false)").format(sql.Identifier(IS_DELETED.name))
+        if source.deletable
+        else sql.SQL("false"),
         "assign_all": assign(rest, "v"),
         "assign_type_1": assign(dimension.type_1, "v"),
         **_lookup_parts(dimension),

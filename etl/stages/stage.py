@@ -58,6 +58,7 @@ class Staged:
     totals: dict[str, dict[str, Any]] = field(default_factory=dict)
     latest_effective_ts: datetime | None = None
     notes: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Row counts for the ledger."""
@@ -119,6 +120,7 @@ def _run_file(
     columns, extra = _match_header(batch, file, header)
     if extra:
         staged.notes.append("ignored unknown columns: " + ", ".join(extra))
+    staged.columns = [name for name in columns if name not in extra]
     source = file.source
     dates = {c.name for c in source.columns if c.type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)}
     stream = records.Stream(
@@ -416,4 +418,5 @@ def ledger_values(load_id: int, staged: Staged) -> dict[str, Any]:
         "totals": Jsonb(staged.totals),
         "latest_effective_ts": staged.latest_effective_ts,
         "note": "; ".join(staged.notes) or None,
+        "columns": staged.columns,
     }

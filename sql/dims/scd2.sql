@@ -1,28 +1,58 @@
--- name: watermark
--- How far the history of a feed is known before this load: the latest batch and the latest
--- instant at which a row of it took effect. One row.
+-- name: tell_loads
+-- The loads of the feed that this build has in the dimension, and the one in hand, in the order
+-- of their batches, which is not always that of their arrival. One row a load.
+create temporary table told on commit drop as
 select
-    max(l.as_of at time zone 'UTC') as as_of_ts,
-    max(f.latest_effective_ts) as effective_ts
+    l.load_id,
+    l.as_of at time zone 'UTC' as as_of_ts,
+    f.kind = 'snapshot' as is_snapshot,
+    f.columns,
+    f.latest_effective_ts,
+    row_number() over (order by l.as_of, l.batch_id collate "C", l.load_id) as batch_rank
 from load_file as f
 inner join load as l on f.load_id = l.load_id
-inner join stage_run as r on f.load_id = r.load_id and r.stage = 'dims' and r.status = 'done'
-where f.feed = %(feed)s and f.status = 'loaded' and f.load_id <> %(load_id)s
-    and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s);
+where f.feed = %(feed)s and f.status = 'loaded'
+    and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
+    and (
+        l.load_id = %(load_id)s
+        or exists (
+            select 1
+            from stage_run as done
+            where done.load_id = l.load_id and done.stage = 'dims' and done.status = 'done'
+        )
+    );
+
+-- name: watermark
+-- What the other loads of the feed say of the one in hand: the latest instant at which a row of
+-- theirs took effect, and whether a later batch is among them. One row.
+select
+    max(t.latest_effective_ts) filter (where t.load_id <> %(load_id)s) as effective_ts,
+    max(t.batch_rank) > max(t.batch_rank) filter (where t.load_id = %(load_id)s) as is_late
+from told as t;
+
+-- name: columns_told
+-- Which columns the file of each load has. One row a load.
+select
+    load_id,
+    columns
+from told;
 
 -- name: classify
 -- What each row of the load means for the current version of its key; rows that mean nothing
--- are left out. One row a staged row that is new, changed, late or a correction of Type 1.
+-- are left out. One row a staged row that is new, changed, late, gone or a correction of Type 1.
 --   new       no version of the key is current
 --   inferred  the key has only the row that a fact made for it
---   changed   a driver differs and the row is the latest word on its key
---   late      something later is or may be known: the history of the key is made again
+--   late      something later is or may be known, or the row does not say all that others said:
+--             the history of the key is made again
+--   gone      a delete marker that is the latest word on its key
 --   same      the drivers agree and a Type 1 attribute differs
+--   changed   a driver differs and the row is the latest word on its key
 create temporary table arrival on commit drop as
 with arrived as (
     select
         s.source_line,
         {typed_columns},
+        {is_deleted} as is_deleted,
         {effective} as effective_ts
     from {staging} as s
     where s.load_id = %(load_id)s
@@ -32,24 +62,27 @@ select
     a.source_line,
     {keys_of_arrived},
     a.effective_ts,
+    a.is_deleted,
     c.{sk} as current_sk,
-    {type_1_differ_a_c} as corrects,
+    {type_1_said_differ_a_c} as corrects,
     case
         when c.{sk} is null then 'new'
         when c.is_inferred then 'inferred'
-        when a.effective_ts < c.validity_start_ts then 'late'
-        when not {drivers_differ_a_c} then 'same'
+        when a.effective_ts < c.validity_start_ts or %(is_uneven)s then 'late'
+        when a.is_deleted
+            then case
+                when a.effective_ts > c.validity_start_ts and a.effective_ts > %(known_to)s
+                    then 'gone'
+                else 'late'
+            end
+        when not {drivers_said_differ_a_c} then 'same'
         when a.effective_ts > c.validity_start_ts and a.effective_ts > %(known_to)s then 'changed'
         else 'late'
     end as class
 from arrived as a
 left join {dim} as c on {key_a_c} and c.current_flag
-where c.{sk} is null or c.is_inferred or a.effective_ts < c.validity_start_ts
-    or {drivers_differ_a_c} or {type_1_differ_a_c} or %(out_of_order)s;
-
--- name: index_arrival
--- Statistics for the joins that follow.
-analyze arrival;
+where c.{sk} is null or c.is_inferred or a.is_deleted or a.effective_ts < c.validity_start_ts
+    or {drivers_said_differ_a_c} or {type_1_said_differ_a_c} or %(out_of_order)s;
 
 -- name: find_respliced
 -- The keys whose history is made again from all that staging holds of them. One row a key.
@@ -67,6 +100,16 @@ union
 select {keys_of_arrival}
 from arrival
 where arrival.class = 'new' and exists (select d.{sk} from {dim} as d where {key_d_arrival})
+union
+-- A marker may have come before the row that it is about.
+select {keys_of_arrival}
+from arrival
+where arrival.class in ('new', 'inferred')
+    and exists (
+        select 1
+        from {staging} as s
+        where {is_deleted} and {key_s_arrival}
+    )
 union
 select {keys_of_dim}
 from {dim} as d
@@ -102,7 +145,7 @@ select
     effective_ts,
     class
 from arrival
-where class in ('new', 'inferred', 'changed');
+where class in ('new', 'inferred', 'changed') and not is_deleted;
 
 -- name: fresh_hash_input
 -- The change drivers of the versions to make, for hashing. One row a version.
@@ -154,6 +197,15 @@ set
     current_flag = false
 from fresh as f
 where f.class = 'changed' and d.{sk} = f.current_sk;
+
+-- name: close_gone
+-- End the versions whose key a delete marker takes away. One row a version ended.
+update {dim} as d
+set
+    validity_end_ts = a.effective_ts,
+    current_flag = false
+from arrival as a
+where a.class = 'gone' and d.{sk} = a.current_sk;
 
 -- name: insert_fresh
 -- Make the new versions, in key order. One row a version.
@@ -226,35 +278,98 @@ where d.current_flag and d.{sk} > 0 and not d.is_inferred
         where {key_r_d}
     );
 
--- name: index_respliced
--- Statistics for the joins that follow.
-analyze respliced;
-
--- name: has_respliced
+-- name: count_respliced
 -- How many keys have their history made again. One row.
 select count(*) from respliced;
 
+-- name: collect
+-- When and by whom the respliced keys were delivered, alive or marked as deleted.
+-- One row a staged row.
+create temporary table delivery on commit drop as
+select
+    {keys_of_row},
+    {effective_of_load} as effective_ts,
+    {is_deleted} as is_deleted,
+    t.batch_rank,
+    t.as_of_ts,
+    t.is_snapshot,
+    s.source_line
+from respliced as r
+inner join {staging} as s on {key_s_r}
+inner join told as t on s.load_id = t.load_id;
+
 -- name: observe
--- All that staging holds of the respliced keys, one row a key and effective time: of two rows for
--- one instant the one delivered by the later batch counts, and within a file the later line.
+-- What was told of the respliced keys while they were there, one row a key and effective time: of
+-- two rows for one instant that of the later batch counts, and within a file the later line.
 create temporary table observation on commit drop as
 select distinct on ({keys_of_row}, e.effective_ts)
     {typed_columns},
     e.effective_ts,
-    l.as_of at time zone 'UTC' as as_of_ts,
+    t.batch_rank,
     s.load_id,
     s.source_line
 from respliced as r
 inner join {staging} as s on {key_s_r}
-inner join load as l on s.load_id = l.load_id
+inner join told as t on s.load_id = t.load_id
 cross join lateral (select {effective_of_load} as effective_ts) as e
-where s.load_id = %(load_id)s
-    or exists (
-        select 1
-        from stage_run as done
-        where done.load_id = s.load_id and done.stage = 'dims' and done.status = 'done'
-    )
-order by {keys_of_row}, e.effective_ts, l.as_of desc, s.load_id desc, s.source_line desc;
+where not {is_deleted}
+order by {keys_of_row}, e.effective_ts, t.batch_rank desc, s.source_line desc;
+
+-- name: complete_driver
+-- A driver that a row's file does not have was not said: it is what was said last before that
+-- time, or else first after it. One row an observation completed.
+update observation as o
+set {column} = (
+    select {typed_column}
+    from {staging} as s
+    inner join told as t on s.load_id = t.load_id
+    cross join lateral (select {effective_of_load} as effective_ts) as e
+    where {key_s_o} and {name} = any(t.columns) and not {is_deleted}
+    order by
+        e.effective_ts <= o.effective_ts desc,
+        case when e.effective_ts <= o.effective_ts then e.effective_ts end desc,
+        e.effective_ts,
+        t.batch_rank desc,
+        s.source_line desc
+    limit 1
+)
+where o.load_id = any(%(lacking)s);
+
+-- name: complete_type_1
+-- A Type 1 attribute that a row's file does not have is what was said of it last.
+-- One row an observation completed.
+update observation as o
+set {column} = (
+    select {typed_column}
+    from {staging} as s
+    inner join told as t on s.load_id = t.load_id
+    cross join lateral (select {effective_of_load} as effective_ts) as e
+    where {key_s_o} and {name} = any(t.columns) and not {is_deleted}
+    order by t.batch_rank desc, e.effective_ts desc, s.source_line desc
+    limit 1
+)
+where o.load_id = any(%(lacking)s);
+
+-- name: index_delivery
+-- Deliveries are looked up by key. No rows.
+create index on delivery ({keys});
+
+-- name: index_observation
+-- Observations are looked up by key and time. No rows.
+create index on observation ({keys}, effective_ts);
+
+-- name: analyze_temporary
+-- Statistics for the joins that follow. No rows.
+analyze {name};
+
+-- name: leave_unobserved
+-- A key of which only delete markers came has no history to make. One row a key.
+delete from respliced as r
+where not exists (
+    select 1
+    from observation as o
+    where {key_o_r}
+);
 
 -- name: reach_back
 -- What was observed first of a key counts from 1900 on, so that earlier facts find it.
@@ -268,77 +383,85 @@ where not exists (
 );
 
 -- name: find_gaps
--- When the respliced keys were gone: from a snapshot that lacks a key which an earlier batch had
--- to the next row that brings it back. One row a key and gap.
+-- When the respliced keys were gone: from a snapshot that lacks a key which an earlier batch had,
+-- or from a delete marker, until something brings the key back. One row a key and gap.
 create temporary table gap on commit drop as
-with snapshots as (
-    select
-        l.load_id,
-        l.as_of at time zone 'UTC' as as_of_ts
-    from load_file as f
-    inner join load as l on f.load_id = l.load_id
-    where f.feed = %(feed)s and f.kind = 'snapshot' and f.status = 'loaded'
-        and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
-        and (
-            l.load_id = %(load_id)s
-            or exists (
-                select 1
-                from stage_run as done
-                where done.load_id = l.load_id and done.stage = 'dims' and done.status = 'done'
-            )
-        )
-),
-
-deliveries as (
-    select
-        {keys_of_row},
-        s.load_id,
-        l.as_of at time zone 'UTC' as as_of_ts,
-        {effective_of_load} as effective_ts
-    from respliced as r
-    inner join {staging} as s on {key_s_r}
-    inner join load as l on s.load_id = l.load_id
-    where s.load_id = %(load_id)s
-        or exists (
-            select 1
-            from stage_run as done
-            where done.load_id = s.load_id and done.stage = 'dims' and done.status = 'done'
-        )
-),
-
-absences as (
+with absences as (
     select
         {keys_of_respliced},
-        p.as_of_ts as gone_ts
+        p.as_of_ts as gone_ts,
+        (
+            select
+                case
+                    when s.effective_ts > p.as_of_ts then s.effective_ts
+                    else s.as_of_ts
+                end
+            from delivery as s
+            where {key_s_r} and s.batch_rank > p.batch_rank and not s.is_deleted
+            order by s.batch_rank, s.effective_ts
+            limit 1
+        ) as back_ts
     from respliced as r
-    cross join snapshots as p
-    where exists (
+    cross join told as p
+    where p.is_snapshot
+        and exists (
+            select 1
+            from delivery as s
+            where {key_s_r} and s.batch_rank < p.batch_rank and not s.is_deleted
+        )
+        and not exists (
+            select 1
+            from delivery as s
+            where {key_s_r} and s.batch_rank = p.batch_rank
+        )
+),
+
+markers as (
+    select distinct on ({keys_of_marker}, m.effective_ts) m.*
+    from delivery as m
+    where m.is_deleted
+    order by {keys_of_marker}, m.effective_ts, m.batch_rank desc, m.source_line desc
+),
+
+deletions as (
+    select
+        {keys_of_marker},
+        -- The first version begins in 1900 and may not be empty.
+        greatest(m.effective_ts, timestamp '1900-01-01 00:00:00.000001') as gone_ts,
+        least(
+            (
+                select min(o.effective_ts)
+                from observation as o
+                where {key_o_m} and o.effective_ts > m.effective_ts
+            ),
+            (
+                select min(s.as_of_ts)
+                from delivery as s
+                where {key_s_m} and s.is_snapshot and not s.is_deleted
+                    and s.batch_rank > m.batch_rank and s.as_of_ts > m.effective_ts
+            )
+        ) as back_ts
+    from markers as m
+    where not exists (
         select 1
-        from deliveries as s
-        where {key_s_r} and s.as_of_ts < p.as_of_ts
-    )
-    and not exists (
-        select 1
-        from deliveries as s
-        where {key_s_r} and s.load_id = p.load_id
+        from delivery as s
+        where {key_s_m} and s.effective_ts = m.effective_ts and not s.is_deleted
+            and (s.batch_rank, s.source_line) > (m.batch_rank, m.source_line)
     )
 )
 
 select
-    {keys_of_respliced},
-    r.gone_ts,
-    coalesce((
-        select
-            case
-                when s.effective_ts > r.gone_ts then s.effective_ts
-                else s.as_of_ts
-            end
-        from deliveries as s
-        where {key_s_r} and s.as_of_ts > r.gone_ts
-        order by s.as_of_ts, s.effective_ts
-        limit 1
-    ), timestamp '9999-12-31') as back_ts
-from absences as r;
+    {keys},
+    gone_ts,
+    coalesce(back_ts, timestamp '9999-12-31') as back_ts
+from (
+    select *
+    from absences
+    union all
+    select *
+    from deletions
+) as gone
+where coalesce(back_ts > gone_ts, true);
 
 -- name: replay
 -- The history of the respliced keys as it has to be: what was observed, in order, equal
@@ -425,7 +548,7 @@ from spans as e
 inner join (
     select distinct on ({keys_of_observation}) o.*
     from observation as o
-    order by {keys_of_observation}, o.as_of_ts desc, o.effective_ts desc, o.source_line desc
+    order by {keys_of_observation}, o.batch_rank desc, o.effective_ts desc, o.source_line desc
 ) as t on {key_t_e}
 where not e.is_gone;
 
@@ -517,12 +640,13 @@ order by v.position;
 
 -- name: create_moved
 -- Versions that gave up part of their time: facts of that time have to find another.
--- One row a version, with the instant from which on its facts may be concerned.
+-- One row a version, with the instant from which on its facts may be concerned, and why.
 create temporary table moved on commit drop as
 select
     d.{sk} as old_sk,
     {keys_of_dim},
-    f.effective_ts as from_ts
+    f.effective_ts as from_ts,
+    'changed' as reason
 from fresh as f
 inner join {dim} as d on f.current_sk = d.{sk}
 where f.class = 'changed'
@@ -530,7 +654,8 @@ union all
 select
     d.{sk} as old_sk,
     {keys_of_dim},
-    timestamp '1900-01-01' as from_ts
+    timestamp '1900-01-01' as from_ts,
+    case when d.is_inferred then 'completed' else %(reason)s end as reason
 from respliced as r
 inner join {dim} as d on {key_d_r};
 
@@ -543,26 +668,75 @@ from moved;
 
 -- name: rekey
 -- Point the facts of moved versions at the version in force on their own date, or, where the key
--- was gone on that date, at the last one before it. One row a fact re-keyed.
-update {fact} as f
-set {sk} = n.new_sk
-from moved as m
-cross join lateral (
-    select
-        d.{sk} as new_sk,
-        d.validity_start_ts,
-        lead(d.validity_start_ts, 1, 'infinity') over (order by d.validity_start_ts) as next_ts
-    from {dim} as d
-    where {key_d_m}
-) as n
-where f.{sk} = m.old_sk and f.{date} >= %(from_date)s
-    and f.{date} >= m.from_ts::date
-    and f.{date} >= n.validity_start_ts and f.{date} < n.next_ts
-    and f.{sk} <> n.new_sk;
+-- was gone on that date, at the last one before it, and enter in the ledger how many and why.
+-- One row a reason.
+with rekeyed as (
+    update {fact} as f
+    set {sk} = n.new_sk
+    from moved as m
+    cross join lateral (
+        select
+            d.{sk} as new_sk,
+            d.validity_start_ts,
+            lead(d.validity_start_ts, 1, 'infinity') over (order by d.validity_start_ts) as next_ts
+        from {dim} as d
+        where {key_d_m}
+    ) as n
+    where f.{sk} = m.old_sk and f.{date} >= %(from_date)s
+        and f.{date} >= m.from_ts::date
+        and f.{date} >= n.validity_start_ts and f.{date} < n.next_ts
+        and f.{sk} <> n.new_sk
+    returning
+        m.reason,
+        f.{date} as fact_date
+)
+
+insert into fact_rekey (load_id, fact, dimension, reason, facts, first_date, last_date)
+select
+    %(load_id)s,
+    %(fact)s,
+    %(dimension)s,
+    reason,
+    count(*),
+    min(fact_date),
+    max(fact_date)
+from rekeyed
+group by reason
+returning facts;
+
+-- name: hash_version
+-- By which definition the hashes of the dimension were made. At most one row.
+select hash_version from {dim}
+where {sk} = -1;
+
+-- name: rehash_input
+-- The change drivers of all versions, for hashing by a new definition. One row a version.
+select
+    v.{sk},
+    {drivers}
+from {dim} as v;
+
+-- name: rehash
+-- Give the versions the hashes of the new definition; no version is made. One row a version.
+update {dim} as d
+set
+    attr_hash = h.attr_hash,
+    hash_version = %(hash_version)s
+from version_hash as h
+where d.{sk} = h.position;
+
+-- name: row_estimate
+-- About how many versions there are, as the planner believes; -1 if it never looked. One row.
+select reltuples::bigint from pg_class
+where oid = to_regclass(%(dim)s);
 
 -- name: last_sk
--- The highest surrogate key given so far. One row.
-select greatest(max({sk}), 0) from {dim};
+-- The highest surrogate key ever given. One row.
+select greatest(
+    0,
+    (select max({sk}) from {dim}),
+    (select max({sk}) from {past})
+);
 
 -- name: ensure_unknown
 -- The row that facts without a key point at. One row, once.

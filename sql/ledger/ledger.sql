@@ -85,7 +85,8 @@ insert into load_file (
     rows_duplicate,
     totals,
     latest_effective_ts,
-    note
+    note,
+    columns
 )
 values (
     %(load_id)s,
@@ -102,7 +103,8 @@ values (
     %(rows_duplicate)s,
     %(totals)s,
     %(latest_effective_ts)s,
-    %(note)s
+    %(note)s,
+    %(columns)s
 );
 
 -- name: files_seen
