@@ -32,6 +32,8 @@ from etl.warehouse import DIMENSIONS, FACTS, Dimension
 # Hashes wait here on their way back to the server; past this size on disk.
 _SPOOL_BYTES = 32 << 20
 _EARLIEST = datetime(1, 1, 1)
+# The first version of a key begins here.
+BEGINNING = datetime(1900, 1, 1)
 # Statistics are renewed when more than this share of the versions changed.
 _STALE_SHARE = 0.01
 
@@ -96,11 +98,31 @@ def run_dimension(
     return counts
 
 
+def restate(
+    connection: psycopg.Connection[Any], dimension: Dimension, arrived: Arrived, since: datetime
+) -> dict[str, int]:
+    """Make a dimension's history again from staging, from an instant (UTC) on; what changed.
+
+    What the dimension holds before ``since`` stays as it is. ``arrived`` is a load without files.
+    """
+    helper = _Helper(connection, dimension, arrived, reason="restated")
+    counts = helper.rehash()
+    counts.update(helper.restate(since))
+    counts["rekeyed"] = helper.rekey_facts()
+    helper.analyze(sum(counts.values()))
+    helper.drop_temporary()
+    return counts
+
+
 class _Helper:
     """One run of the SCD2 statements for one dimension and load."""
 
     def __init__(
-        self, connection: psycopg.Connection[Any], dimension: Dimension, arrived: Arrived
+        self,
+        connection: psycopg.Connection[Any],
+        dimension: Dimension,
+        arrived: Arrived,
+        reason: str = "spliced",
     ) -> None:
         self.connection = connection
         self.dimension = dimension
@@ -115,7 +137,7 @@ class _Helper:
             "is_rebuild": arrived.is_rebuild,
             "feed": dimension.source.name,
             "hash_version": dimension.hash_version,
-            "reason": "spliced",
+            "reason": reason,
         }
         self.parts = _parts(dimension, arrived)
         self.run("tell_loads", "told")
@@ -168,6 +190,27 @@ class _Helper:
             self.run("leave_respliced")
         self.run("number_arrivals", "fresh")
         self.run("create_moved", "moved")
+        self.run("move_changed")
+        self.run("move_respliced", moved_from_ts=BEGINNING)
+
+    def restate(self, since: datetime) -> dict[str, int]:
+        """Make the history of every key again from an instant on, as staging tells it."""
+        self.run("find_all", "respliced")
+        self.count_respliced()
+        self.run("create_moved", "moved")
+        if not self.respliced:
+            return {}
+        self.retell()
+        if since > BEGINNING:
+            self.run("keep_earlier", since=since)
+            self.run("drop_temporary", parts={"name": sql.Identifier("replayed")})
+            self.run("use_restated")
+        self.analyze_temporary("replayed")
+        self.run("leave_unchanged")
+        self.run("leave_their_versions")
+        self.count_respliced()
+        self.run("move_respliced", moved_from_ts=since)
+        return {"keys": self.respliced, **self.apply()}
 
     def count_respliced(self) -> None:
         """See how many keys have their history made again."""
@@ -207,7 +250,7 @@ class _Helper:
         for column, loads in self.lacking.items():
             kind = "driver" if column in self.dimension.drivers else "type_1"
             parts = {
-                "column": sql.Identifier(column),
+                "filled": sql.Identifier(column),
                 "typed_column": _typed(self.dimension.source, column),
                 "name": sql.Literal(column),
             }
@@ -299,7 +342,7 @@ def _lacking(dimension: Dimension, told: dict[int, list[str]]) -> dict[str, list
 # Every pair of aliases by which the statements compare natural keys or attributes.
 _KEY_PAIRS = (
     *("a_c", "d_arrival", "arrival_respliced", "d_v", "s_d", "r_d", "s_r", "o_g", "h_g", "t_e"),
-    *("d_r", "v_d", "d_m", "earlier_o", "s_arrival", "s_o", "o_r", "o_m", "s_m"),
+    *("d_r", "v_d", "d_m", "earlier_o", "s_arrival", "s_o", "o_r", "o_m", "s_m", "v_r", "r_v"),
 )
 
 
@@ -324,7 +367,9 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "keys_of_event": names(key, "e"),
         "keys_of_marker": names(key, "m"),
         "columns": names(columns),
+        "columns_of_dim": names(columns, "d"),
         "value_columns": names(columns, "v"),
+        "keys_of_value": names(key, "v"),
         "observed_columns": names(columns, "o"),
         "typed_columns": sql.SQL(", ").join(
             sql.SQL("{} as {}").format(_typed(source, c), sql.Identifier(c)) for c in columns
@@ -338,7 +383,7 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         ),
         "effective": _effective(source, sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")),
         "effective_of_load": _effective(source, sql.SQL("t.as_of_ts")),
-        "is_deleted": sql.SQL("coalesce(s.{}, false)").format(sql.Identifier(IS_DELETED.name))
+        "marked": sql.SQL("coalesce(s.{}, false)").format(sql.Identifier(IS_DELETED.name))
         if source.deletable
         else sql.SQL("false"),
         "assign_all": assign(rest, "v"),

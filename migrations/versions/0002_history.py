@@ -30,6 +30,45 @@ DELETABLE = {
     "providers": ("provider_id",),
 }
 
+# A transaction that sees the past cannot see what another one wrote: it is refused.
+GUARD = """create or replace function warehouse.refuse_overlapping_versions() returns trigger
+language plpgsql
+as $guard$
+declare
+    same_key text;
+    overlapping boolean;
+begin
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+        raise exception 'versions of % are only written in a READ COMMITTED transaction',
+            tg_table_name
+            using errcode = 'invalid_transaction_state',
+                hint = 'Begin the transaction anew without REPEATABLE READ or SERIALIZABLE.';
+    end if;
+    perform pg_advisory_xact_lock(tg_relid::bigint);
+    select string_agg(format('d.%1$I = t.%1$I', tg_argv[i]), ' and ')
+    into same_key
+    from generate_series(1, tg_nargs - 1) as i;
+    execute format(
+        'select exists (
+            select 1
+            from touched as t
+            inner join %1$s as d on %2$s
+            where d.%3$I <> t.%3$I
+                and d.validity_start_ts < t.validity_end_ts
+                and t.validity_start_ts < d.validity_end_ts
+        )',
+        tg_relid::regclass, same_key, tg_argv[0]
+    )
+    into overlapping;
+    if overlapping then
+        raise exception 'two versions of one key in % would overlap', tg_table_name
+            using errcode = 'exclusion_violation',
+                hint = 'End the version in force before another one begins.';
+    end if;
+    return null;
+end
+$guard$"""
+
 KEEP_PAST = """create function warehouse.keep_past() returns trigger
 language plpgsql
 as $past$
@@ -162,6 +201,7 @@ def _extend_ledger() -> None:
 
 
 def _keep_past() -> None:
+    op.execute(GUARD)
     op.execute(KEEP_PAST)
     for table, key in KEPT.items():
         past = f"warehouse.{table}_past"

@@ -52,7 +52,7 @@ with arrived as (
     select
         s.source_line,
         {typed_columns},
-        {is_deleted} as is_deleted,
+        {marked} as is_deleted,
         {effective} as effective_ts
     from {staging} as s
     where s.load_id = %(load_id)s
@@ -108,7 +108,7 @@ where arrival.class in ('new', 'inferred')
     and exists (
         select 1
         from {staging} as s
-        where {is_deleted} and {key_s_arrival}
+        where {marked} and {key_s_arrival}
     )
 union
 select {keys_of_dim}
@@ -289,7 +289,7 @@ create temporary table delivery on commit drop as
 select
     {keys_of_row},
     {effective_of_load} as effective_ts,
-    {is_deleted} as is_deleted,
+    {marked} as is_deleted,
     t.batch_rank,
     t.as_of_ts,
     t.is_snapshot,
@@ -312,19 +312,19 @@ from respliced as r
 inner join {staging} as s on {key_s_r}
 inner join told as t on s.load_id = t.load_id
 cross join lateral (select {effective_of_load} as effective_ts) as e
-where not {is_deleted}
+where not {marked}
 order by {keys_of_row}, e.effective_ts, t.batch_rank desc, s.source_line desc;
 
 -- name: complete_driver
 -- A driver that a row's file does not have was not said: it is what was said last before that
 -- time, or else first after it. One row an observation completed.
 update observation as o
-set {column} = (
+set {filled} = (
     select {typed_column}
     from {staging} as s
     inner join told as t on s.load_id = t.load_id
     cross join lateral (select {effective_of_load} as effective_ts) as e
-    where {key_s_o} and {name} = any(t.columns) and not {is_deleted}
+    where {key_s_o} and {name} = any(t.columns) and not {marked}
     order by
         e.effective_ts <= o.effective_ts desc,
         case when e.effective_ts <= o.effective_ts then e.effective_ts end desc,
@@ -339,12 +339,12 @@ where o.load_id = any(%(lacking)s);
 -- A Type 1 attribute that a row's file does not have is what was said of it last.
 -- One row an observation completed.
 update observation as o
-set {column} = (
+set {filled} = (
     select {typed_column}
     from {staging} as s
     inner join told as t on s.load_id = t.load_id
     cross join lateral (select {effective_of_load} as effective_ts) as e
-    where {key_s_o} and {name} = any(t.columns) and not {is_deleted}
+    where {key_s_o} and {name} = any(t.columns) and not {marked}
     order by t.batch_rank desc, e.effective_ts desc, s.source_line desc
     limit 1
 )
@@ -639,23 +639,37 @@ where not exists (
 order by v.position;
 
 -- name: create_moved
--- Versions that gave up part of their time: facts of that time have to find another.
+-- Versions that give up part of their time: facts of that time have to find another.
 -- One row a version, with the instant from which on its facts may be concerned, and why.
 create temporary table moved on commit drop as
 select
-    d.{sk} as old_sk,
+    {sk} as old_sk,
+    {keys},
+    validity_start_ts as from_ts,
+    ''::text as reason
+from {dim}
+with no data;
+
+-- name: move_changed
+-- Versions that a change replaces. One row a version.
+insert into moved (old_sk, {keys}, from_ts, reason)
+select
+    d.{sk},
     {keys_of_dim},
-    f.effective_ts as from_ts,
-    'changed' as reason
+    f.effective_ts,
+    'changed'
 from fresh as f
 inner join {dim} as d on f.current_sk = d.{sk}
-where f.class = 'changed'
-union all
+where f.class = 'changed';
+
+-- name: move_respliced
+-- Versions whose key has its history made again. One row a version.
+insert into moved (old_sk, {keys}, from_ts, reason)
 select
-    d.{sk} as old_sk,
+    d.{sk},
     {keys_of_dim},
-    timestamp '1900-01-01' as from_ts,
-    case when d.is_inferred then 'completed' else %(reason)s end as reason
+    %(moved_from_ts)s,
+    case when d.is_inferred then 'completed' else %(reason)s end
 from respliced as r
 inner join {dim} as d on {key_d_r};
 
@@ -703,6 +717,130 @@ select
 from rekeyed
 group by reason
 returning facts;
+
+-- name: find_all
+-- Every key of which staging or the dimension holds anything. One row a key.
+create temporary table respliced on commit drop as
+select {keys_of_row}
+from {staging} as s
+inner join told as t on s.load_id = t.load_id
+union
+select {keys_of_dim}
+from {dim} as d
+where d.{sk} > 0;
+
+-- name: keep_earlier
+-- The replayed history from an instant on, and before it the history that the dimension holds;
+-- a key of which it holds nothing so early has the replayed history alone. One row a version.
+create temporary table restated on commit drop as
+with kept as (
+    select
+        {columns_of_dim},
+        d.validity_start_ts,
+        least(d.validity_end_ts, %(since)s) as validity_end_ts
+    from {dim} as d
+    inner join respliced as r on {key_d_r}
+    where d.validity_start_ts < %(since)s and not d.is_inferred
+),
+
+pieces as (
+    select *
+    from kept
+    union all
+    select
+        {value_columns},
+        case
+            when k.has_earlier then greatest(v.validity_start_ts, %(since)s)
+            else v.validity_start_ts
+        end as validity_start_ts,
+        v.validity_end_ts
+    from replayed as v
+    cross join lateral (
+        select exists(select 1 from kept as d where {key_d_v}) as has_earlier
+    ) as k
+    where v.validity_end_ts > %(since)s or not k.has_earlier
+),
+
+compared as (
+    select
+        e.*,
+        (
+            lag(e.validity_end_ts) over history is distinct from e.validity_start_ts
+            or lag({driver_row}) over history is distinct from {driver_row}
+        )::integer as begins
+    from pieces as e
+    window history as (partition by {keys_of_event} order by e.validity_start_ts)
+),
+
+numbered as (
+    select
+        e.*,
+        sum(e.begins) over (
+            partition by {keys_of_event}
+            order by e.validity_start_ts
+        ) as stretch
+    from compared as e
+),
+
+stretches as (
+    select
+        e.*,
+        max(e.validity_end_ts) over (partition by {keys_of_event}, e.stretch) as last_end_ts
+    from numbered as e
+)
+
+select
+    row_number() over (order by {keys_of_event}, e.validity_start_ts) as position,
+    {version_columns},
+    e.validity_start_ts,
+    e.last_end_ts as validity_end_ts
+from stretches as e
+inner join (
+    select distinct on ({keys_of_value}) v.*
+    from replayed as v
+    order by {keys_of_value}
+) as t on {key_t_e}
+where e.begins = 1;
+
+-- name: use_restated
+-- Let the restated history be the one to apply. No rows.
+alter table restated rename to replayed;
+
+-- name: leave_unchanged
+-- Keys whose history is as it has to be. One row a key.
+delete from respliced as r
+where not exists (
+    select 1
+    from replayed as v
+    left join {dim} as d on {key_d_v} and v.validity_start_ts = d.validity_start_ts
+    where {key_v_r}
+        and (
+            d.{sk} is null
+            or d.is_inferred
+            or d.validity_end_ts <> v.validity_end_ts
+            or {drivers_differ_d_v}
+            or {type_1_differ_d_v}
+        )
+)
+and not exists (
+    select 1
+    from {dim} as d
+    where {key_d_r}
+        and not exists (
+            select 1
+            from replayed as v
+            where {key_v_d} and v.validity_start_ts = d.validity_start_ts
+        )
+);
+
+-- name: leave_their_versions
+-- Versions of keys that are left alone need not be made. One row a version.
+delete from replayed as v
+where not exists (
+    select 1
+    from respliced as r
+    where {key_r_v}
+);
 
 -- name: hash_version
 -- By which definition the hashes of the dimension were made. At most one row.

@@ -5,7 +5,8 @@ create schema {schema};
 -- name: create_function
 -- The guard of the slowly changing dimensions: no statement, whoever sends it, may leave two
 -- versions of one key that overlap. Compares what a statement touched with its key's versions;
--- the lock makes two writers at once wait for each other. Arguments: surrogate key, natural key.
+-- the lock makes two writers at once wait for each other. A transaction that sees the past could
+-- not see what the other wrote, and is refused. Arguments: surrogate key, natural key.
 create function {schema}.refuse_overlapping_versions() returns trigger
 language plpgsql
 as $guard$
@@ -13,6 +14,12 @@ declare
     same_key text;
     overlapping boolean;
 begin
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+        raise exception 'versions of % are only written in a READ COMMITTED transaction',
+            tg_table_name
+            using errcode = 'invalid_transaction_state',
+                hint = 'Begin the transaction anew without REPEATABLE READ or SERIALIZABLE.';
+    end if;
     perform pg_advisory_xact_lock(tg_relid::bigint);
     select string_agg(format('d.%1$I = t.%1$I', tg_argv[i]), ' and ')
     into same_key
