@@ -67,7 +67,7 @@ class Dimension:
     source: Source
     description: str
     lookups: tuple[Lookup, ...] = ()
-    hash_version: int = 1
+    hash_version: int = 2
 
     @property
     def table(self) -> str:

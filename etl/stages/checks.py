@@ -6,7 +6,7 @@ and named SQL for what it cannot say. Checks only read. What they find is counts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,19 +15,12 @@ from typing import Any
 import psycopg
 
 from etl.db.connection import set_search_path
-from etl.db.copy import copy_out
 from etl.db.statements import run, scalar, statement
-from etl.render import hashing
 from etl.render.expectations import CRITICAL, Check, suites
 from etl.stages.checks_gx import Counts, run_suites
-from etl.stages.checks_sql import SqlCheck, hash_check, sql_checks
+from etl.stages.checks_sql import SqlCheck, sql_checks
 from etl.stages.checks_truth import run_truth_checks
-from etl.warehouse import DIMENSIONS, Schemas
-
-# Binary COPY: 19 bytes before the first row; then a row is its field count (2 bytes), the length
-# of the stored hash (4), the hash (16) and the encoded drivers, which are the hash's input.
-_COPY_HEADER, _COPY_SIGNATURE = 19, b"PGCOPY\n"
-_HASH_AT, _DRIVERS_AT = 6, 22
+from etl.warehouse import Schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +54,6 @@ def all_checks() -> tuple[Check, ...]:
     return (
         *(e.check for suite in suites() for e in suite.expectations),
         *(check for entry in sql_checks() for check in entry.checks.values()),
-        *(hash_check(dimension)[0] for dimension in DIMENSIONS.values()),
     )
 
 
@@ -120,10 +112,6 @@ def run_sql_checks(
         ).fetchall()
         for entry in sql_checks():
             yield from _run_sql(connection, entry, loads)
-        for dimension in DIMENSIONS.values():
-            check, copy = hash_check(dimension)
-            with copy_out(connection, copy) as rows:
-                yield check, _compare_hashes(rows)
 
 
 def _run_sql(
@@ -145,19 +133,6 @@ def _run_sql(
         found = {}
     for rule, check in entry.checks.items():
         yield check, found.get(rule)
-
-
-def _compare_hashes(rows: Iterable[bytes | memoryview]) -> tuple[int, int]:
-    """Rows of a binary COPY of (stored hash, drivers …), and how many hash otherwise."""
-    checked = failed = 0
-    for row in rows:
-        data = bytes(row)
-        if data.startswith(_COPY_SIGNATURE):
-            data = data[_COPY_HEADER:]
-        if len(data) >= _DRIVERS_AT:
-            checked += 1
-            failed += hashing.attribute_hash(data[_DRIVERS_AT:]) != data[_HASH_AT:_DRIVERS_AT]
-    return checked, failed
 
 
 def _judge(check: Check, counts: Counts) -> CheckResult:

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from etl.contract import Source
 from etl.db.statements import Parts, equal, names, statement
+from etl.render import hashing
 from etl.render.expectations import CRITICAL, MAJOR, MINOR, Check
 from etl.sources import FEEDS
 from etl.warehouse import CUBES, DIMENSIONS, FACT_CLAIM, FACT_ENROLLMENT, FACTS, Dimension, Fact
@@ -37,6 +38,7 @@ def sql_checks() -> tuple[SqlCheck, ...]:
     return (
         *(_against_ledger(source) for source in FEEDS.values()),
         *(_versions(dimension) for dimension in DIMENSIONS.values()),
+        *(_hashes(dimension) for dimension in DIMENSIONS.values()),
         *(_against_staging(fact) for fact in FACTS.values()),
         *(
             _in_force(fact, reference.dimension)
@@ -48,24 +50,6 @@ def sql_checks() -> tuple[SqlCheck, ...]:
         _in_calendar(FACT_ENROLLMENT, "enrollment_end_date_key", "end_date"),
         _claim_money(),
         *_cubes(),
-    )
-
-
-def hash_check(dimension: Dimension) -> tuple[Check, sql.Composed]:
-    """The check that a recomputed hash equals the stored one, and its COPY statement."""
-    check = Check(
-        f"{dimension.table}.attr_hash_recomputed",
-        dimension.table,
-        "attr_hash",
-        "integrity",
-        CRITICAL,
-        "the stored hash is not that of the row's change drivers",
-    )
-    return check, statement(
-        "checks/dims.hashes",
-        dim=sql.Identifier(dimension.table),
-        drivers=names(dimension.drivers, "d"),
-        hash_version=sql.Literal(dimension.hash_version),
     )
 
 
@@ -145,6 +129,24 @@ def _versions(dimension: Dimension) -> SqlCheck:
         },
         _checks(dimension.table, *rules),
         feed=dimension.source.name,
+    )
+
+
+def _hashes(dimension: Dimension) -> SqlCheck:
+    rule = (
+        "attr_hash_recomputed",
+        "integrity",
+        CRITICAL,
+        "the stored hash is not that of the row's change drivers",
+    )
+    return SqlCheck(
+        "checks/dims.hashes",
+        {
+            "dim": sql.Identifier(dimension.table),
+            "hash_of_dim": hashing.of_columns(dimension, "d"),
+            "hash_version": sql.Literal(dimension.hash_version),
+        },
+        _checks(dimension.table, rule),
     )
 
 

@@ -1,7 +1,7 @@
 """Dims: from staging to the dimensions, slowly changing ones through one shared helper.
 
-SQL (``sql/dims/scd2.sql``) does the set work; Python composes it from a dimension's declaration
-and hashes the change drivers of the versions to be made. Two paths lead to the same history:
+SQL (``sql/dims/scd2.sql``) does the work; Python composes it from a dimension's declaration and
+decides which steps a load needs. Two paths lead to the same history:
 
 - the simple path, for rows that are the latest word on their key: new versions are appended;
 - the replay, for keys with a late or repeated row, a return, or a batch out of order: their
@@ -15,7 +15,8 @@ Facts of versions that gave up part of their time are re-keyed here, in the same
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,16 +25,15 @@ import psycopg
 from psycopg import sql
 
 from etl.contract import IS_DELETED, Source
-from etl.db.copy import copy_out
-from etl.db.statements import assign, differ, equal, names, run, statement
+from etl.db.statements import assign, differ, equal, names, run, scalar, statement
 from etl.render import hashing
 from etl.warehouse import DIMENSIONS, FACTS, Dimension
 
-# Hashes wait here on their way back to the server; past this size on disk.
-_SPOOL_BYTES = 32 << 20
 _EARLIEST = datetime(1, 1, 1)
 # The first version of a key begins here.
 BEGINNING = datetime(1900, 1, 1)
+# From so many rows on it pays to make keys and indexes after them.
+_BULK_ROWS = 10_000
 # Statistics are renewed when more than this share of the versions changed.
 _STALE_SHARE = 0.01
 
@@ -68,10 +68,8 @@ def ensure_unknown(connection: psycopg.Connection[Any]) -> None:
         run(
             connection,
             "dims/scd2.ensure_unknown",
-            {
-                "attr_hash": hashing.empty_hash(len(dimension.drivers)),
-                "hash_version": dimension.hash_version,
-            },
+            {"hash_version": dimension.hash_version},
+            hash_of_nothing=hashing.of_nothing(dimension),
             dim=sql.Identifier(dimension.table),
             sk=sql.Identifier(dimension.sk),
             keys=names(dimension.key),
@@ -81,6 +79,31 @@ def ensure_unknown(connection: psycopg.Connection[Any]) -> None:
                 for k in dimension.key
             ),
         )
+
+
+def analyze(connection: psycopg.Connection[Any], dimension: Dimension) -> None:
+    """Refresh the planner's statistics of the columns by which versions are found."""
+    own = ("validity_start_ts", "validity_end_ts", "current_flag")
+    taken = (lookup.column for lookup in dimension.lookups)
+    run(
+        connection,
+        "dims/scd2.analyze",
+        dim=sql.Identifier(dimension.table),
+        looked_up=names((dimension.sk, *dimension.key, *taken, *own)),
+    )
+
+
+def last_sk(connection: psycopg.Connection[Any], dimension: Dimension) -> int:
+    """The highest surrogate key ever given; one that is taken away is not given again."""
+    return int(
+        scalar(
+            connection,
+            "dims/scd2.last_sk",
+            dim=sql.Identifier(dimension.table),
+            past=sql.Identifier(dimension.past),
+            sk=sql.Identifier(dimension.sk),
+        )
+    )
 
 
 def run_dimension(
@@ -128,6 +151,7 @@ class _Helper:
         self.dimension = dimension
         self.arrived = arrived
         self.respliced = 0
+        self.arrivals: dict[str, int] = {}
         self.temporary: list[str] = []
         self.common: dict[str, Any] = {
             "load_id": arrived.load_id,
@@ -175,10 +199,7 @@ class _Helper:
         found = self.run("hash_version").fetchone()
         if found is None or found[0] == self.dimension.hash_version:
             return {}
-        self.hash("rehash_input")
-        count = self.run("rehash").rowcount
-        self.run("drop_hashes")
-        return {"rehashed": count}
+        return {"rehashed": self.run("rehash").rowcount}
 
     def classify(self) -> None:
         """Find out what each row of the load means and which keys need a replay."""
@@ -188,10 +209,60 @@ class _Helper:
         self.count_respliced()
         if self.respliced:
             self.run("leave_respliced")
-        self.run("number_arrivals", "fresh")
+        self.arrivals = dict(self.run("count_arrivals").fetchall())
         self.run("create_moved", "moved")
         self.run("move_changed")
         self.run("move_respliced", moved_from_ts=BEGINNING)
+
+    def append(self) -> dict[str, int]:
+        """The simple path: what a class of arrivals asks for, where there are any of it."""
+        steps = (
+            ("completed", "complete_inferred", {"inferred"}),
+            ("expired", "close_replaced", {"changed", "gone"}),
+            ("expired", "close_absent", {"absent"}),
+            ("corrected", "correct_type_1", {"same", "changed"}),
+        )
+        counts = {"completed": 0, "expired": 0, "new_versions": 0, "corrected": 0}
+        for count, step, classes in steps:
+            if classes & self.arrivals.keys() and (
+                step != "correct_type_1" or self.dimension.type_1
+            ):
+                counts[count] += self.run(step).rowcount
+        if {"new", "changed"} & self.arrivals.keys():
+            last = last_sk(self.connection, self.dimension)
+            with self.in_bulk() if self.fills(last) else nullcontext():
+                counts["new_versions"] = self.run("insert_fresh", last_sk=last).rowcount
+        return counts
+
+    def fills(self, last: int) -> bool:
+        """Whether the load brings most of what the dimension will hold, and nobody reads it yet."""
+        new = self.arrivals.get("new", 0)
+        return (
+            self.arrived.is_rebuild
+            and "changed" not in self.arrivals
+            and new >= _BULK_ROWS
+            and new > last
+        )
+
+    @contextmanager
+    def in_bulk(self) -> Iterator[None]:
+        """Do without foreign keys, indexes and the guard while very many rows come."""
+        parts = self.run("bulk_parts", dim=self.dimension.table).fetchall()
+        guard = {"guard": sql.Identifier(f"{self.dimension.table}_guard_inserts")}
+        for drop, _ in parts:
+            self.connection.execute(drop)
+        self.run("rest_guard", parts=guard)
+        yield
+        self.run("wake_guard", parts=guard)
+        for _, make in parts:
+            self.connection.execute(make)
+
+    def replay(self) -> dict[str, int]:
+        """The replay, for the keys that need it."""
+        if not self.respliced:
+            return {}
+        self.retell()
+        return {"replayed": self.respliced, **self.apply()}
 
     def restate(self, since: datetime) -> dict[str, int]:
         """Make the history of every key again from an instant on, as staging tells it."""
@@ -218,27 +289,6 @@ class _Helper:
         if self.respliced:
             self.analyze_temporary("respliced")
 
-    def append(self) -> dict[str, int]:
-        """The simple path."""
-        self.hash("fresh_hash_input")
-        counts = {
-            "completed": self.run("complete_inferred").rowcount,
-            "expired": self.run("close_changed").rowcount + self.run("close_gone").rowcount,
-            "new_versions": self.run("insert_fresh", last_sk=self.last_sk()).rowcount,
-            "corrected": self.run("correct_type_1").rowcount if self.dimension.type_1 else 0,
-        }
-        if self.arrived.is_snapshot and not self.values["out_of_order"]:
-            counts["expired"] += self.run("close_absent").rowcount
-        self.run("drop_hashes")
-        return counts
-
-    def replay(self) -> dict[str, int]:
-        """The replay, for the keys that need it."""
-        if not self.respliced:
-            return {}
-        self.retell()
-        return {"replayed": self.respliced, **self.apply()}
-
     def retell(self) -> None:
         """Lay out what the history of the respliced keys has to be, as ``replayed``."""
         self.run("collect", "delivery")
@@ -262,13 +312,13 @@ class _Helper:
 
     def apply(self) -> dict[str, int]:
         """Make the dimension agree with ``replayed``, changing only what differs."""
-        self.hash("replayed_hash_input")
         self.run("defer_keys")
         dropped = self.run("drop_unfounded").rowcount
         self.run("shorten")
         rewritten = self.run("rewrite").rowcount
-        added = self.run("insert_replayed", last_sk=self.last_sk()).rowcount
-        self.run("drop_hashes")
+        added = self.run(
+            "insert_replayed", last_sk=last_sk(self.connection, self.dimension)
+        ).rowcount
         return {"spliced_in": added, "merged": dropped, "rewritten": rewritten}
 
     def rekey_facts(self) -> int:
@@ -292,14 +342,11 @@ class _Helper:
                 count += sum(facts for (facts,) in rekeyed)
         return count
 
-    def last_sk(self) -> int:
-        return int(self.run("last_sk").fetchone()[0])
-
     def analyze(self, changed: int) -> None:
         """Refresh the planner's statistics if enough has changed for it to matter."""
         estimate = self.run("row_estimate", dim=self.dimension.table).fetchone()[0]
         if changed > _STALE_SHARE * estimate:
-            self.run("analyze")
+            analyze(self.connection, self.dimension)
 
     def analyze_temporary(self, name: str) -> None:
         self.run("analyze_temporary", parts={"name": sql.Identifier(name)})
@@ -309,21 +356,6 @@ class _Helper:
         while self.temporary:
             name = sql.Identifier(self.temporary.pop())
             self.run("drop_temporary", parts={"name": name})
-
-    def hash(self, source: str) -> None:
-        """Hash the drivers that a statement streams out, into ``version_hash``."""
-        self.run("create_hashes")
-        with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as spool:
-            drivers = statement(f"dims/scd2.{source}", **self.parts)
-            with copy_out(self.connection, drivers) as rows:
-                for piece in hashing.hash_stream(rows):
-                    spool.write(piece)
-            spool.seek(0)
-            with self.connection.cursor().copy(
-                statement("copy.into", table=sql.Identifier("version_hash"))
-            ) as copy:
-                while block := spool.read(1 << 20):
-                    copy.write(block)
 
 
 def _lacking(dimension: Dimension, told: dict[int, list[str]]) -> dict[str, list[int]]:
@@ -367,6 +399,10 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "keys_of_event": names(key, "e"),
         "keys_of_marker": names(key, "m"),
         "columns": names(columns),
+        "keys_of_either": sql.SQL(", ").join(
+            sql.SQL("coalesce(a.{0}, c.{0}) as {0}").format(sql.Identifier(k)) for k in key
+        ),
+        "columns_arrived": names(dimension.drivers, "a"),
         "columns_of_dim": names(columns, "d"),
         "value_columns": names(columns, "v"),
         "keys_of_value": names(key, "v"),
@@ -374,8 +410,11 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "typed_columns": sql.SQL(", ").join(
             sql.SQL("{} as {}").format(_typed(source, c), sql.Identifier(c)) for c in columns
         ),
-        "typed_drivers": sql.SQL(", ").join(_typed(source, c) for c in dimension.drivers),
-        "drivers": names(dimension.drivers, "v"),
+        "hash_of_judged": hashing.of_columns(dimension, "j"),
+        "hash_of_value": hashing.of_columns(dimension, "v"),
+        "hash_of_dim": hashing.of_columns(dimension, "d"),
+        # Only a snapshot says by its silence that a key is gone.
+        "left_or_full_join": sql.SQL("full join" if arrived.is_snapshot else "left join"),
         "driver_row": sql.SQL("row({})").format(names(dimension.drivers, "e")),
         # A replayed version has its own drivers and the latest word on Type 1.
         "version_columns": sql.SQL(", ").join(

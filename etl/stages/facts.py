@@ -14,6 +14,7 @@ from psycopg import sql
 
 from etl.db.statements import assign, differ, names, run, scalar, statement
 from etl.render import hashing
+from etl.stages.dims import analyze, last_sk
 from etl.warehouse import FACT_CLAIM, FACT_ENROLLMENT, Fact, Reference
 
 _ENROLLMENT_OWN = (
@@ -48,9 +49,10 @@ def _infer(
         "facts/reference.infer",
         {
             **values,
-            "attr_hash": hashing.empty_hash(len(dimension.drivers)),
+            "last_sk": last_sk(connection, dimension),
             "hash_version": dimension.hash_version,
         },
+        hash_of_nothing=hashing.of_nothing(dimension),
         dim=sql.Identifier(dimension.table),
         sk=sql.Identifier(dimension.sk),
         staging=sql.Identifier(fact.source.table),
@@ -69,7 +71,7 @@ def _infer(
         ),
     ).rowcount
     if count:
-        run(connection, "dims/scd2.analyze", dim=sql.Identifier(dimension.table))
+        analyze(connection, dimension)
     return count
 
 

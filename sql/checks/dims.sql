@@ -86,10 +86,11 @@ cross join lateral (
 ) as v (rule, rows_failed);
 
 -- name: hashes
--- The stored hash of each version beside the change drivers that it was made of.
--- One row a version hashed by the present definition.
+-- The stored hash of each version against the hash of its change drivers. One row.
 select
-    d.attr_hash,
-    {drivers}
-from {dim} as d
-where d.hash_version = {hash_version};
+    'attr_hash_recomputed' as rule,
+    count(*) as rows_checked,
+    count(*) filter (
+        where d.hash_version <> {hash_version} or d.attr_hash <> {hash_of_dim}
+    ) as rows_failed
+from {dim} as d;

@@ -38,15 +38,16 @@ select
 from told;
 
 -- name: classify
--- What each row of the load means for the current version of its key; rows that mean nothing
--- are left out. One row a staged row that is new, changed, late, gone or a correction of Type 1.
+-- What each row of the load means for the current version of its key, and of a snapshot which
+-- keys it lacks; rows that mean nothing are left out. One row a staged row or absent key.
+--   absent    the key is current and a snapshot lacks it
 --   new       no version of the key is current
 --   inferred  the key has only the row that a fact made for it
 --   late      something later is or may be known, or the row does not say all that others said:
 --             the history of the key is made again
 --   gone      a delete marker that is the latest word on its key
---   same      the drivers agree and a Type 1 attribute differs
 --   changed   a driver differs and the row is the latest word on its key
+--   same      the drivers agree and a Type 1 attribute differs
 create temporary table arrival on commit drop as
 with arrived as (
     select
@@ -56,55 +57,104 @@ with arrived as (
         {effective} as effective_ts
     from {staging} as s
     where s.load_id = %(load_id)s
+),
+
+held as (
+    select *
+    from {dim}
+    where current_flag
+),
+
+judged as (
+    select
+        {columns_arrived},
+        {keys_of_either},
+        a.source_line,
+        a.is_deleted,
+        coalesce(a.effective_ts, c.validity_start_ts) as effective_ts,
+        c.{sk} as current_sk,
+        case
+            when a.source_line is null
+                then case
+                    when %(is_snapshot)s and c.{sk} > 0 and not c.is_inferred then 'absent'
+                end
+            when c.{sk} is null then 'new'
+            when c.is_inferred then 'inferred'
+            when a.effective_ts < c.validity_start_ts or %(out_of_order)s then 'late'
+            when a.is_deleted
+                then case
+                    when
+                        a.effective_ts > c.validity_start_ts
+                        and a.effective_ts > %(known_to)s
+                        and not %(is_uneven)s
+                        then 'gone'
+                    else 'late'
+                end
+            when {drivers_said_differ_a_c}
+                then case
+                    when
+                        a.effective_ts > c.validity_start_ts
+                        and a.effective_ts > %(known_to)s
+                        and not %(is_uneven)s
+                        then 'changed'
+                    else 'late'
+                end
+            when {type_1_said_differ_a_c}
+                then case when %(is_uneven)s then 'late' else 'same' end
+        end as class,
+        {type_1_said_differ_a_c} as corrects
+    from arrived as a
+    {left_or_full_join} held as c on {key_a_c}
 )
 
 select
-    a.source_line,
-    {keys_of_arrived},
-    a.effective_ts,
-    a.is_deleted,
-    c.{sk} as current_sk,
-    {type_1_said_differ_a_c} as corrects,
+    source_line,
+    {keys},
+    effective_ts,
+    is_deleted,
+    current_sk,
+    class,
+    class in ('same', 'changed') and corrects as corrects,
     case
-        when c.{sk} is null then 'new'
-        when c.is_inferred then 'inferred'
-        when a.effective_ts < c.validity_start_ts or %(is_uneven)s then 'late'
-        when a.is_deleted
-            then case
-                when a.effective_ts > c.validity_start_ts and a.effective_ts > %(known_to)s
-                    then 'gone'
-                else 'late'
-            end
-        when not {drivers_said_differ_a_c} then 'same'
-        when a.effective_ts > c.validity_start_ts and a.effective_ts > %(known_to)s then 'changed'
-        else 'late'
-    end as class
-from arrived as a
-left join {dim} as c on {key_a_c} and c.current_flag
-where c.{sk} is null or c.is_inferred or a.is_deleted or a.effective_ts < c.validity_start_ts
-    or {drivers_said_differ_a_c} or {type_1_said_differ_a_c} or %(out_of_order)s;
+        when class in ('new', 'inferred', 'changed') and not is_deleted then {hash_of_judged}
+    end as attr_hash
+from judged as j
+where class is not null;
 
 -- name: find_respliced
 -- The keys whose history is made again from all that staging holds of them. One row a key.
 create temporary table respliced on commit drop as
 select {keys}
 from arrival
-where class = 'late' or %(out_of_order)s
+where class = 'late'
+    or %(out_of_order)s
+    or (class = 'absent' and effective_ts >= %(as_of)s::timestamptz at time zone 'UTC')
 union
+-- A key may come more than once; rows that mean nothing by themselves are not among the arrivals.
 select {keys}
-from {staging}
-where load_id = %(load_id)s and %(may_repeat)s
+from arrival
+where class <> 'absent' and %(may_repeat)s
 group by {keys}
 having count(*) > 1
 union
 select {keys_of_arrival}
 from arrival
-where arrival.class = 'new' and exists (select d.{sk} from {dim} as d where {key_d_arrival})
+where class in ('changed', 'same', 'gone') and %(may_repeat)s
+    and exists (
+        select 1
+        from {staging} as s
+        where s.load_id = %(load_id)s and {key_s_arrival}
+            and s.source_line <> arrival.source_line
+    )
+union
+select {keys_of_arrival}
+from arrival
+where class = 'new' and exists (select d.{sk} from {dim} as d where {key_d_arrival})
 union
 -- A marker may have come before the row that it is about.
 select {keys_of_arrival}
 from arrival
-where arrival.class in ('new', 'inferred')
+where class in ('new', 'inferred')
     and exists (
         select 1
         from {staging} as s
@@ -113,20 +163,11 @@ where arrival.class in ('new', 'inferred')
 union
 select {keys_of_dim}
 from {dim} as d
-where %(is_snapshot)s and d.{sk} > 0 and not d.is_inferred
-    and (
-        %(out_of_order)s
-        or (
-            -- Gone before its latest change took effect.
-            d.current_flag
-            and d.validity_start_ts >= %(as_of)s::timestamptz at time zone 'UTC'
-            and not exists (
-                select 1
-                from {staging} as s
-                where s.load_id = %(load_id)s and {key_s_d}
-            )
-        )
-    );
+where %(is_snapshot)s and %(out_of_order)s and d.{sk} > 0 and not d.is_inferred;
+
+-- name: count_respliced
+-- How many keys have their history made again. One row.
+select count(*) from respliced;
 
 -- name: leave_respliced
 -- Respliced keys take no part in the simple path. One row an arrival taken out.
@@ -134,37 +175,47 @@ delete from arrival
 using respliced
 where {key_arrival_respliced};
 
--- name: number_arrivals
--- The new versions of the simple path in the order of their keys, which is the order of their
--- surrogate keys. One row a version to make or complete.
-create temporary table fresh on commit drop as
+-- name: count_arrivals
+-- How many rows to apply there are of each class. One row a class.
 select
-    row_number() over (order by {keys}) as position,
-    source_line,
-    current_sk,
-    effective_ts,
-    class
+    class,
+    count(*)
 from arrival
-where class in ('new', 'inferred', 'changed') and not is_deleted;
+where coalesce(not is_deleted or class = 'gone', true)
+group by class;
 
--- name: fresh_hash_input
--- The change drivers of the versions to make, for hashing. One row a version.
+-- name: bulk_parts
+-- What costs less to make after many rows have come than to keep up with each: foreign keys,
+-- unique keys and indexes, but the primary key, which others refer to. One row a part, with the
+-- statements that drop it and make it again.
 select
-    f.position,
-    {typed_drivers}
-from fresh as f
-inner join {staging} as s on f.source_line = s.source_line and s.load_id = {load_id};
+    format('alter table %%s drop constraint %%I', k.conrelid::regclass, k.conname),
+    format(
+        'alter table %%s add constraint %%I %%s',
+        k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid)
+    )
+from pg_constraint as k
+where k.conrelid = to_regclass(%(dim)s) and k.contype in ('u', 'f')
+union all
+select
+    format('drop index %%s', i.indexrelid::regclass),
+    pg_get_indexdef(i.indexrelid)
+from pg_index as i
+where i.indrelid = to_regclass(%(dim)s) and not i.indisprimary
+    and not exists (
+        select 1
+        from pg_constraint as k
+        where k.conindid = i.indexrelid and k.contype in ('u', 'p')
+    );
 
--- name: create_hashes
--- Where Python puts the hashes it made. One row a version.
-create temporary table version_hash (
-    position bigint not null,
-    attr_hash uuid not null
-) on commit drop;
+-- name: rest_guard
+-- Let the guard rest while only first versions of new keys come, each of them current from 1900
+-- on: the unique index on current versions says as much. No rows.
+alter table {dim} disable trigger {guard};
 
--- name: drop_hashes
--- Make room for the hashes of the next statement.
-drop table version_hash;
+-- name: wake_guard
+-- Put the guard back. No rows.
+alter table {dim} enable trigger {guard};
 
 -- name: complete_inferred
 -- Fill the row that a fact made, now that its feed has come; its surrogate key stays.
@@ -174,41 +225,41 @@ set
     {assign_all},
     {lookup_assign}
     is_inferred = false,
-    attr_hash = h.attr_hash,
+    attr_hash = a.attr_hash,
     hash_version = %(hash_version)s,
     load_id = %(load_id)s
-from fresh as f
-inner join version_hash as h on f.position = h.position
+from arrival as a
 inner join (
     select
         source_line,
         {typed_columns}
     from {staging} as s
     where load_id = %(load_id)s
-) as v on f.source_line = v.source_line
+) as v on a.source_line = v.source_line
 {lookup_joins}
-where f.class = 'inferred' and d.{sk} = f.current_sk;
+where a.class = 'inferred' and not a.is_deleted and d.{sk} = a.current_sk;
 
--- name: close_changed
--- End the versions that a change replaces. One row a version ended.
-update {dim} as d
-set
-    validity_end_ts = f.effective_ts,
-    current_flag = false
-from fresh as f
-where f.class = 'changed' and d.{sk} = f.current_sk;
-
--- name: close_gone
--- End the versions whose key a delete marker takes away. One row a version ended.
+-- name: close_replaced
+-- End the versions that a change replaces or a delete marker takes away. One row a version ended.
 update {dim} as d
 set
     validity_end_ts = a.effective_ts,
     current_flag = false
 from arrival as a
-where a.class = 'gone' and d.{sk} = a.current_sk;
+where a.class in ('changed', 'gone') and d.{sk} = a.current_sk;
+
+-- name: close_absent
+-- A snapshot that no longer names a key ends its current version at the snapshot's time.
+-- One row a version ended.
+update {dim} as d
+set
+    validity_end_ts = %(as_of)s::timestamptz at time zone 'UTC',
+    current_flag = false
+from arrival as a
+where a.class = 'absent' and d.{sk} = a.current_sk;
 
 -- name: insert_fresh
--- Make the new versions, in key order. One row a version.
+-- Make the new versions; their surrogate keys follow the lines of the file. One row a version.
 insert into {dim} (
     {sk},
     {columns},
@@ -221,27 +272,33 @@ insert into {dim} (
     load_id
 )
 select
-    %(last_sk)s + row_number() over (order by f.position),
+    %(last_sk)s + a.position,
     {value_columns},
     {lookup_values}
-    case when f.class = 'changed' then f.effective_ts else timestamp '1900-01-01' end,
+    case when a.class = 'changed' then a.effective_ts else timestamp '1900-01-01' end,
     timestamp '9999-12-31',
     true,
-    h.attr_hash,
+    a.attr_hash,
     %(hash_version)s,
     %(load_id)s
-from fresh as f
-inner join version_hash as h on f.position = h.position
+from (
+    select
+        source_line,
+        class,
+        effective_ts,
+        attr_hash,
+        row_number() over (order by source_line) as position
+    from arrival
+    where class in ('new', 'changed') and not is_deleted
+) as a
 inner join (
     select
         source_line,
         {typed_columns}
     from {staging} as s
     where load_id = %(load_id)s
-) as v on f.source_line = v.source_line
-{lookup_joins}
-where f.class in ('new', 'changed')
-order by f.position;
+) as v on a.source_line = v.source_line
+{lookup_joins};
 
 -- name: correct_type_1
 -- Correct the Type 1 attributes on every version of the keys that the load corrects.
@@ -256,31 +313,7 @@ inner join (
     from {staging} as s
     where load_id = %(load_id)s
 ) as v on a.source_line = v.source_line
-where a.corrects and a.class in ('same', 'changed') and {key_d_v} and {type_1_differ_d_v};
-
--- name: close_absent
--- A snapshot that no longer names a key ends its current version at the snapshot's time.
--- One row a version ended.
-update {dim} as d
-set
-    validity_end_ts = %(as_of)s::timestamptz at time zone 'UTC',
-    current_flag = false
-where d.current_flag and d.{sk} > 0 and not d.is_inferred
-    and d.validity_start_ts < %(as_of)s::timestamptz at time zone 'UTC'
-    and not exists (
-        select 1
-        from {staging} as s
-        where s.load_id = %(load_id)s and {key_s_d}
-    )
-    and not exists (
-        select 1
-        from respliced as r
-        where {key_r_d}
-    );
-
--- name: count_respliced
--- How many keys have their history made again. One row.
-select count(*) from respliced;
+where a.corrects and {key_d_v} and {type_1_differ_d_v};
 
 -- name: collect
 -- When and by whom the respliced keys were delivered, alive or marked as deleted.
@@ -552,13 +585,6 @@ inner join (
 ) as t on {key_t_e}
 where not e.is_gone;
 
--- name: replayed_hash_input
--- The change drivers of the replayed versions, for hashing. One row a version.
-select
-    v.position,
-    {drivers}
-from replayed as v;
-
 -- name: drop_unfounded
 -- Versions that the replayed history no longer has. One row a version.
 delete from {dim} as d
@@ -589,13 +615,12 @@ set
     validity_end_ts = v.validity_end_ts,
     current_flag = v.validity_end_ts = timestamp '9999-12-31',
     is_inferred = false,
-    attr_hash = h.attr_hash,
+    attr_hash = {hash_of_value},
     hash_version = %(hash_version)s,
     load_id = case
         when d.is_inferred or {drivers_differ_d_v} then %(load_id)s else d.load_id
     end
 from replayed as v
-inner join version_hash as h on v.position = h.position
 {lookup_joins}
 where {key_d_v} and d.validity_start_ts = v.validity_start_ts
     and (
@@ -625,11 +650,10 @@ select
     v.validity_start_ts,
     v.validity_end_ts,
     v.validity_end_ts = timestamp '9999-12-31',
-    h.attr_hash,
+    {hash_of_value},
     %(hash_version)s,
     %(load_id)s
 from replayed as v
-inner join version_hash as h on v.position = h.position
 {lookup_joins}
 where not exists (
     select 1
@@ -656,11 +680,11 @@ insert into moved (old_sk, {keys}, from_ts, reason)
 select
     d.{sk},
     {keys_of_dim},
-    f.effective_ts,
+    a.effective_ts,
     'changed'
-from fresh as f
-inner join {dim} as d on f.current_sk = d.{sk}
-where f.class = 'changed';
+from arrival as a
+inner join {dim} as d on a.current_sk = d.{sk}
+where a.class = 'changed';
 
 -- name: move_respliced
 -- Versions whose key has its history made again. One row a version.
@@ -847,21 +871,12 @@ where not exists (
 select hash_version from {dim}
 where {sk} = -1;
 
--- name: rehash_input
--- The change drivers of all versions, for hashing by a new definition. One row a version.
-select
-    v.{sk},
-    {drivers}
-from {dim} as v;
-
 -- name: rehash
 -- Give the versions the hashes of the new definition; no version is made. One row a version.
 update {dim} as d
 set
-    attr_hash = h.attr_hash,
-    hash_version = %(hash_version)s
-from version_hash as h
-where d.{sk} = h.position;
+    attr_hash = {hash_of_dim},
+    hash_version = %(hash_version)s;
 
 -- name: row_estimate
 -- About how many versions there are, as the planner believes; -1 if it never looked. One row.
@@ -894,14 +909,14 @@ select
     timestamp '1900-01-01',
     timestamp '9999-12-31',
     true,
-    %(attr_hash)s::uuid,
+    {hash_of_nothing},
     %(hash_version)s,
     0
 where not exists (select 1 from {dim} where {sk} = -1);
 
 -- name: analyze
--- Refresh the planner's statistics of a dimension.
-analyze {dim};
+-- Refresh the planner's statistics of the columns by which versions are found. No rows.
+analyze {dim} ({looked_up});
 
 -- name: defer_keys
 -- A version may go before its facts are re-keyed: by the commit they are. No rows.

@@ -27,12 +27,12 @@ insert into {dim} (
     load_id
 )
 select
-    (select greatest(max({sk}), 0) from {dim}) + row_number() over (order by {named_keys}),
+    %(last_sk)s + row_number() over (order by {named_keys}),
     {named_keys},
     timestamp '1900-01-01',
     timestamp '9999-12-31',
     true,
-    %(attr_hash)s::uuid,
+    {hash_of_nothing},
     %(hash_version)s,
     true,
     %(load_id)s
