@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from etl.contract import Source
+from etl.contract import IS_DELETED, Source
 from etl.db.statements import Parts, equal, names, statement
 from etl.render import hashing
 from etl.render.expectations import CRITICAL, MAJOR, MINOR, Check
@@ -94,6 +94,8 @@ def _against_ledger(source: Source) -> SqlCheck:
 
 
 def _versions(dimension: Dimension) -> SqlCheck:
+    source = dimension.source
+    as_of = sql.SQL("l.as_of at time zone 'UTC'")
     rules = [
         ("sk_unique", "uniqueness", CRITICAL, "two versions have one surrogate key"),
         ("keys_present", "completeness", CRITICAL, "a key is empty"),
@@ -105,7 +107,7 @@ def _versions(dimension: Dimension) -> SqlCheck:
             "ends_explained",
             "consistency",
             CRITICAL,
-            "a version ends, none follows at once, and no snapshot lacked its key",
+            "a version ends, none follows at once, and no snapshot or delete marker says why",
         ),
         ("current_is_open", "consistency", CRITICAL, "the current flag disagrees with the end"),
         ("neighbours_differ", "consistency", CRITICAL, "a version repeats the one before it"),
@@ -125,6 +127,16 @@ def _versions(dimension: Dimension) -> SqlCheck:
             "dim": sql.Identifier(dimension.table),
             "sk": sql.Identifier(dimension.sk),
             "keys_of_dim": names(dimension.key, "d"),
+            "key_s_compared": equal(dimension.key, "s", "compared"),
+            "staging": sql.Identifier(source.table),
+            "marked": sql.Identifier("s", IS_DELETED.name)
+            if source.deletable
+            else sql.SQL("false"),
+            "effective": sql.SQL("coalesce(s.{} at time zone 'UTC', {})").format(
+                sql.Identifier(source.effective), as_of
+            )
+            if source.effective
+            else as_of,
             "type_1": names(dimension.type_1),
         },
         _checks(dimension.table, *rules),

@@ -3,17 +3,23 @@
 -- name: versions
 -- The versions of one dimension against each other. One row a rule.
 with ends_told as (
-    -- A key may end at the time of a snapshot that lacks it.
+    -- A key may end at the time of a snapshot that lacks it, or from which on it was restated.
     select l.as_of at time zone 'UTC' as as_of_ts
     from load_file as f
     inner join load as l on f.load_id = l.load_id
     where f.feed = %(feed)s and f.kind = 'snapshot' and f.status = 'loaded'
         and f.load_id = any(%(loads)s)
+    union all
+    select l.as_of at time zone 'UTC'
+    from load as l
+    inner join stage_run as r on l.load_id = r.load_id
+    where r.stage = 'restate' and r.status = 'done' and l.load_id = any(%(loads)s)
 ),
 
 compared as (
     select
         d.{sk},
+        {keys_of_dim},
         num_nulls(d.{sk}, {keys_of_dim}) > 0 as lacks_key,
         d.validity_start_ts,
         d.validity_end_ts,
@@ -54,6 +60,16 @@ counted as (
                     select 1
                     from ends_told as e
                     where e.as_of_ts = validity_end_ts
+                )
+                and not exists (
+                    -- Or when a delete marker takes effect; no first version may be empty.
+                    select 1
+                    from {staging} as s
+                    inner join load as l on s.load_id = l.load_id
+                    where {marked} and {key_s_compared}
+                        and s.load_id = any(%(loads)s)
+                        and greatest({effective}, timestamp '1900-01-01 00:00:00.000001')
+                        = validity_end_ts
                 )
         ) as unexplained,
         count(*) filter (
