@@ -75,7 +75,7 @@ begin
             l.build_id,
             l.load_id,
             row_number() over (partition by l.build_id order by l.load_id, f.feed) as place,
-            row(l.batch_id, f.feed, f.kind, f.xxh3_128) as what
+            row(l.batch_id, l.as_of, f.feed, f.kind, f.xxh3_128) as what
         from ledger.load as l
         left join ledger.load_file as f on l.load_id = f.load_id and f.status = 'loaded'
         where l.finished_at is not null and l.status in ('loaded', 'superseded')
