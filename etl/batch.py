@@ -6,7 +6,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -101,6 +101,36 @@ def find_batches(inbox: Path) -> list[Batch]:
     folders = [p for p in inbox.iterdir() if p.is_dir() and p.name[0] not in "._"]
     batches = [read_batch(folder) for folder in sorted(folders)]
     return sorted((b for b in batches if b.files), key=lambda b: (b.as_of, b.batch_id))
+
+
+def in_order_of_knowing(
+    batches: list[Batch], known: Iterable[tuple[int, str, str]]
+) -> list[tuple[Batch, list[FeedFile]]]:
+    """The files of these batches in the order in which a warehouse came to know them.
+
+    Args:
+        batches: The batches in their own order.
+        known: (load, batch_id, feed) of files that the warehouse has, in the order of its loads.
+
+    Returns:
+        What to load one after the other: for each of the loads those of its files that are still
+        there, then whatever no load had, batch by batch. A file is told once, where it came first.
+    """
+    waiting: dict[tuple[str, str], list[tuple[int, FeedFile]]] = {}
+    for number, batch in enumerate(batches):
+        for file in batch.files:
+            waiting.setdefault((batch.batch_id, file.source.name), []).append((number, file))
+    # Two folders may bear one batch_id: such files are told apart, so that each keeps its batch.
+    told: dict[tuple[int | None, int], list[FeedFile]] = {}
+    for load_id, batch_id, feed in known:
+        if files := waiting.get((batch_id, feed)):
+            number, file = files.pop(0)
+            told.setdefault((load_id, number), []).append(file)
+    left = {id(file) for files in waiting.values() for _, file in files}
+    for number, batch in enumerate(batches):
+        if files := [file for file in batch.files if id(file) in left]:
+            told[None, number] = files
+    return [(batches[number], files) for (_, number), files in told.items()]
 
 
 def read_batch(folder: Path) -> Batch:

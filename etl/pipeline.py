@@ -18,7 +18,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from etl import log, rebuild
-from etl.batch import Batch, FeedFile, find_batches
+from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
 from etl.db.schema import migrate
@@ -119,9 +119,10 @@ class Pipeline:
         rebuild.clear_retired(self.ledger)
         rebuild.drop(self.ledger, NEXT)
         rebuild.create(self.ledger, self.url)
-        for batch in batches:
+        known = run(self.ledger, "ledger/ledger.files_known").fetchall()
+        for batch, files in in_order_of_knowing(batches, known):
             load = self._open(batch, NEXT, is_rebuild=True)
-            self._through(load, batch, list(batch.files), set())
+            self._through(load, batch, files, set())
         self.run_cubes(NEXT)
         self.run_checks(NEXT)
         self._wait_for_older_readers()
@@ -218,7 +219,12 @@ class Pipeline:
         return batches
 
     def _open(self, batch: Batch, schemas: Schemas, *, is_rebuild: bool) -> Load:
-        values = {"batch_id": batch.batch_id, "as_of": batch.as_of, "is_rebuild": is_rebuild}
+        values = {
+            "batch_id": batch.batch_id,
+            "as_of": batch.as_of,
+            "is_rebuild": is_rebuild,
+            "first_load_id": self.rebuilt[0] if self.rebuilt else None,
+        }
         load_id = scalar(self.ledger, "ledger/ledger.open_load", values)
         if is_rebuild:
             self.rebuilt.append(load_id)
@@ -300,7 +306,19 @@ class Pipeline:
         self.log.info("file_staged", file=file.path.name, batch=load.batch_id, **staged.counts())
         return staged
 
+    def _finish_before(self, load: Load) -> None:
+        """Finish the loads before this one, so that what was known after each can be told."""
+        for earlier, done in self.unfinished():
+            if earlier.load_id < load.load_id:
+                self.watcher.say(
+                    f"Batch {earlier.batch_id} is taken through the facts before the dimensions of "
+                    f"batch {load.batch_id}: loads change them one after the other."
+                )
+                self._through(earlier, None, [], done)
+
     def _run_dims(self, load: Load) -> None:
+        if not load.is_rebuild:
+            self._finish_before(load)
         what = f"batch {load.batch_id}"
         with self._stage("dims", what, load, load.schemas, total=len(DIMENSIONS)) as counts:
             kinds = self._feeds(load)

@@ -6,7 +6,8 @@ of a rebuild: it reads the old warehouse until the moment it reads the new one.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
@@ -16,9 +17,40 @@ from etl.db.schema import engine
 from etl.db.statements import equal, names, run, scalar
 from etl.errors import UsageError
 from etl.render.metadata import rebuilt
-from etl.warehouse import DIMENSIONS, FACTS, LIVE, NEXT, Schemas
+from etl.warehouse import DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Fact, Schemas, past_of
 
 RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
+
+# Functions by which a session asks for what was known: statement, name, argument, what it is for.
+_KNOWN_FUNCTIONS = (
+    ("latest_load", "latest_load", "timestamptz", "The load that was live last at an instant."),
+    (
+        "known_load",
+        "known_load",
+        "bigint",
+        "The load of the live build that stands for what was known after a load.",
+    ),
+    (
+        "known_load_at_time",
+        "known_load",
+        "timestamptz",
+        "The load of the live build that stands for what was known at an instant.",
+    ),
+    (
+        "as_known_at",
+        "as_known_at",
+        "bigint",
+        "Puts the session at what was known after a load: schema as_known shows it.",
+    ),
+    (
+        "as_known_at_time",
+        "as_known_at",
+        "timestamptz",
+        "Puts the session at what was known at an instant: schema as_known shows it.",
+    ),
+    ("as_known_now", "as_known_now", "", "Puts the session back to the present."),
+    ("as_known_point", "as_known_point", "", "The load that the session is put at."),
+)
 
 
 def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
@@ -36,7 +68,8 @@ def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEX
         tables.create_all(sqlalchemy_connection, checkfirst=False)
     _guard(connection, schemas.warehouse)
     _keep_past(connection, schemas.warehouse)
-    _add_views(connection, schemas.warehouse, tables)
+    _add_views(connection, schemas, tables)
+    _add_known(connection, schemas, tables)
 
 
 def _guard(connection: psycopg.Connection[Any], schema: str) -> None:
@@ -59,7 +92,7 @@ def _guard(connection: psycopg.Connection[Any], schema: str) -> None:
 def _keep_past(connection: psycopg.Connection[Any], schema: str) -> None:
     """Keep the rows of dimensions and facts as they were before they change."""
     run(connection, "schema/past.create_function", schema=sql.Identifier(schema))
-    for entry in (*DIMENSIONS.values(), *FACTS.values()):
+    for entry, _ in _kept():
         for event in ("updates", "deletes"):
             run(
                 connection,
@@ -70,26 +103,44 @@ def _keep_past(connection: psycopg.Connection[Any], schema: str) -> None:
             )
 
 
-def _add_views(connection: psycopg.Connection[Any], schema: str, tables: MetaData) -> None:
+def _add_views(connection: psycopg.Connection[Any], schemas: Schemas, tables: MetaData) -> None:
     """Put the analysts' views beside the tables."""
+    _add_dimension_views(connection, schemas.warehouse, schemas, tables)
+    for fact in FACTS.values():
+        if fact.states:
+            _view(
+                connection,
+                "views.fact_history",
+                (schemas.warehouse, f"{fact.table}_history"),
+                f"Every state that a {fact.name} was told to be in, one row a {fact.name} and "
+                "load in which it changed; as_of orders them.",
+                key=sql.Identifier(fact.key),
+                date=sql.Identifier(fact.date),
+                fact=sql.Identifier(schemas.warehouse, fact.table),
+                state=sql.Identifier(schemas.warehouse, fact.state),
+                states=names(fact.states),
+                states_told=names(fact.states, "told"),
+            )
 
-    def add(kind: str, name: str, comment: str, **parts: sql.Composable) -> None:
-        view = sql.Identifier(schema, name)
-        run(connection, f"schema/views.{kind}", view=view, **parts)
-        run(connection, "schema/views.describe", view=view, comment=sql.Literal(comment))
 
+def _add_dimension_views(
+    connection: psycopg.Connection[Any], schema: str, schemas: Schemas, tables: MetaData
+) -> None:
+    """Put the views that every dimension has into a schema, on that schema's dimensions."""
     for dimension in DIMENSIONS.values():
         dim = sql.Identifier(schema, dimension.table)
-        add(
-            "current",
-            f"{dimension.table}_current",
+        _view(
+            connection,
+            "views.current",
+            (schema, f"{dimension.table}_current"),
             f"Current versions of {dimension.table}, one row a {dimension.name}.",
             dim=dim,
         )
-        columns = tables.tables[f"{schema}.{dimension.table}"].columns.keys()
-        add(
-            "as_is",
-            f"{dimension.table}_as_is",
+        columns = _columns(tables, schemas, dimension.table)
+        _view(
+            connection,
+            "views.as_is",
+            (schema, f"{dimension.table}_as_is"),
             f"For every {dimension.sk}, the current row of its {dimension.name}, or the last one.",
             dim=dim,
             sk=sql.Identifier(dimension.sk),
@@ -98,20 +149,76 @@ def _add_views(connection: psycopg.Connection[Any], schema: str, tables: MetaDat
             key_version_latest=equal(dimension.key, "version", "latest"),
             key_later_latest=equal(dimension.key, "later", "latest"),
         )
-    for fact in FACTS.values():
-        if fact.states:
-            add(
-                "fact_history",
-                f"{fact.table}_history",
-                f"Every state that a {fact.name} was told to be in, one row a {fact.name} and "
-                "load in which it changed; as_of orders them.",
-                key=sql.Identifier(fact.key),
-                date=sql.Identifier(fact.date),
-                fact=sql.Identifier(schema, fact.table),
-                state=sql.Identifier(schema, fact.state),
-                states=names(fact.states),
-                states_told=names(fact.states, "told"),
-            )
+
+
+def _view(
+    connection: psycopg.Connection[Any],
+    kind: str,
+    name: tuple[str, str],
+    comment: str,
+    **parts: sql.Composable,
+) -> None:
+    """Make a view and say in the catalog what it is for."""
+    view = sql.Identifier(*name)
+    run(connection, f"schema/{kind}", view=view, **parts)
+    run(connection, "schema/views.describe", view=view, comment=sql.Literal(comment))
+
+
+def _columns(tables: MetaData, schemas: Schemas, table: str) -> list[str]:
+    return tables.tables[f"{schemas.warehouse}.{table}"].columns.keys()
+
+
+def _add_known(connection: psycopg.Connection[Any], schemas: Schemas, tables: MetaData) -> None:
+    """Let every table be read as it was known after a load: functions, and views on them.
+
+    The functions are bound to the objects that they name and follow them when the schemas are
+    renamed; bodies that are text name the ledger alone, which no rebuild replaces.
+    """
+    for kind, function, argument, comment in _KNOWN_FUNCTIONS:
+        run(connection, f"schema/known.{kind}", schema=sql.Identifier(schemas.warehouse))
+        _describe(connection, sql.Identifier(schemas.warehouse, function), argument, comment)
+    kept = {entry.table: key for entry, key in _kept()}
+    known_load = sql.Identifier(schemas.warehouse, "known_load")
+    for table in ("dim_date", "dim_geography", *kept):
+        function = sql.Identifier(schemas.warehouse, f"{table}_as_known_at")
+        run(
+            connection,
+            "schema/known.kept" if table in kept else "schema/known.grown",
+            function=function,
+            table=sql.Identifier(schemas.warehouse, table),
+            past=sql.Identifier(schemas.warehouse, past_of(table)),
+            key=sql.Identifier(kept.get(table, "")),
+            columns_of_held=names(_columns(tables, schemas, table), "held"),
+            # Asked once a query, not once a row.
+            known=sql.SQL("(select {}($1))").format(known_load),
+        )
+        _describe(connection, function, "bigint", f"{table} as it was known after a load.")
+        _view(
+            connection,
+            "known.view",
+            (schemas.as_known, table),
+            f"{table} as it was known at the point that as_known_at() set; without one as it is.",
+            function=function,
+            point=sql.Identifier(schemas.warehouse, "as_known_point"),
+        )
+    _add_dimension_views(connection, schemas.as_known, schemas, tables)
+
+
+def _describe(
+    connection: psycopg.Connection[Any], function: sql.Identifier, argument: str, comment: str
+) -> None:
+    run(
+        connection,
+        "schema/known.describe",
+        function=sql.SQL("{}({})").format(function, sql.SQL(cast(LiteralString, argument))),
+        comment=sql.Literal(comment),
+    )
+
+
+def _kept() -> Iterator[tuple[Dimension | Fact, str]]:
+    """The tables whose rows are kept as they were, each with the key of a row."""
+    yield from ((dimension, dimension.sk) for dimension in DIMENSIONS.values())
+    yield from ((fact, fact.key) for fact in FACTS.values())
 
 
 def clear_retired(connection: psycopg.Connection[Any]) -> None:
@@ -146,7 +253,7 @@ def swap(connection: psycopg.Connection[Any]) -> None:
             _rename(connection, live_name, retired_name)
         _rename(connection, next_name, live_name)
         moved = {"from_schema": retired_name, "to_schema": live_name}
-        for kind in ("schema", "table"):
+        for kind in ("schema", "table", "function"):
             for (grant,) in run(connection, f"rebuild/swap.copy_{kind}_grants", moved).fetchall():
                 connection.execute(grant)
     for schema, view, definition, options in views:

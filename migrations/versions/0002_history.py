@@ -76,6 +76,11 @@ declare
     past regclass := format('%I.%I', tg_table_schema, tg_table_name || '_past')::regclass;
     known_to bigint := coalesce(
         nullif(current_setting('aca.load_id', true), '')::bigint,
+        (
+            select min(l.load_id)
+            from ledger.load as l
+            where l.status = 'running' and not l.is_rebuild
+        ),
         (select max(l.load_id) + 1 from ledger.load as l),
         1
     );
@@ -96,6 +101,163 @@ begin
     return null;
 end
 $past$"""
+
+# Functions by which a session asks for what was known after a load or at an instant.
+KNOWN = (
+    """create function warehouse.latest_load(at timestamptz) returns bigint
+language plpgsql stable parallel safe
+as $latest$
+declare
+    found_load bigint;
+begin
+    select l.load_id
+    into found_load
+    from ledger.load as l
+    where l.live_at <= $1
+    order by l.live_at desc, l.load_id desc
+    limit 1;
+    if found_load is null then
+        raise exception 'no load is known to have been live at %', coalesce($1::text, 'no time')
+            using errcode = 'no_data_found',
+                hint = 'live_at in ledger.load says when a load could first be read.';
+    end if;
+    return found_load;
+end
+$latest$""",
+    """create function warehouse.known_load(load_id bigint) returns bigint
+language plpgsql stable parallel safe
+as $known$
+#variable_conflict use_column
+declare
+    asked ledger.load;
+    held ledger.load;
+    live_build bigint;
+    stands_for bigint;
+begin
+    if $1 = 9223372036854775807 then
+        return $1;
+    end if;
+    select l.* into asked from ledger.load as l where l.load_id = $1;
+    if asked.load_id is null then
+        raise exception 'there is no load %', coalesce($1::text, 'without a number')
+            using errcode = 'no_data_found', hint = 'ledger.load lists the loads.';
+    end if;
+    if asked.status in ('running', 'rebuilt') then
+        raise exception 'load % is still on its way', $1
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'Ask again when ledger.load calls it loaded.';
+    end if;
+    -- A load that failed left what the one before it had left.
+    select l.*
+    into held
+    from ledger.load as l
+    where l.build_id = asked.build_id and l.load_id <= $1 and l.finished_at is not null
+        and l.status in ('loaded', 'superseded')
+    order by l.load_id desc
+    limit 1;
+    if held.load_id is null then
+        raise exception 'load % failed, and no load of its build came before it', $1
+            using errcode = 'no_data_found', hint = 'ledger.load lists the loads.';
+    end if;
+    if held.live_at is null then
+        raise exception 'what was known after load % is not held: '
+            'later loads changed it before rows were kept as they had been', $1
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'live_at in ledger.load is set where it is held.';
+    end if;
+    select max(l.build_id) into live_build from ledger.load as l where l.status = 'loaded';
+    if asked.build_id = live_build then
+        return held.load_id;
+    end if;
+    with told as materialized (
+        select
+            l.build_id,
+            l.load_id,
+            row_number() over (partition by l.build_id order by l.load_id, f.feed) as place,
+            row(l.batch_id, l.as_of, f.feed, f.kind, f.xxh3_128) as what
+        from ledger.load as l
+        left join ledger.load_file as f on l.load_id = f.load_id and f.status = 'loaded'
+        where l.finished_at is not null and l.status in ('loaded', 'superseded')
+            and (f.load_id is not null or starts_with(l.batch_id, 'restate '))
+            and (l.build_id = live_build or (l.build_id = asked.build_id and l.load_id <= $1))
+    ),
+
+    lengths as (
+        select
+            l.load_id,
+            sum(count(t.load_id)) over (order by l.load_id) as length
+        from ledger.load as l
+        left join told as t on l.load_id = t.load_id
+        where l.build_id = live_build and l.status = 'loaded'
+        group by l.load_id
+    )
+
+    select max(s.load_id)
+    into stands_for
+    from lengths as s
+    where s.length = (select count(*) from told as t where t.build_id = asked.build_id)
+        and not exists (
+            select 1
+            from told as before
+            left join told as now on before.place = now.place and now.build_id = live_build
+            where before.build_id = asked.build_id and before.what is distinct from now.what
+        );
+    if stands_for is null then
+        raise exception 'load % was replaced by a rebuild from other batches, '
+            'and what was known after it is no longer held', $1
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'ledger.load_file lists its files: load them in a database of their own.';
+    end if;
+    return stands_for;
+end
+$known$""",
+    """create function warehouse.known_load(at timestamptz) returns bigint
+language sql stable parallel safe
+return warehouse.known_load(warehouse.latest_load(at))""",
+    """create function warehouse.as_known_at(load_id bigint) returns text
+language sql
+begin atomic
+    select
+        format(
+            'as known after load %s (batch %s, %s)%s',
+            l.load_id,
+            l.batch_id,
+            coalesce(
+                to_char(l.live_at at time zone 'UTC', '"live" YYYY-MM-DD HH24:MI "UTC"'), l.status
+            ),
+            case
+                when l.status = 'superseded' then format('; load %s stands for it', point.known)
+            end
+        )
+    from (
+        select
+            warehouse.known_load($1) as known,
+            set_config('aca.as_known_load_id', $1::text, false) as load_id
+    ) as point
+    inner join ledger.load as l on l.load_id = point.load_id::bigint;
+end""",
+    """create function warehouse.as_known_at(at timestamptz) returns text
+language sql
+return warehouse.as_known_at(warehouse.latest_load(at))""",
+    """create function warehouse.as_known_now() returns text
+language sql
+return 'as known now' || set_config('aca.as_known_load_id', '', false)""",
+    """create function warehouse.as_known_point() returns bigint
+language sql stable parallel safe
+return coalesce(
+    nullif(current_setting('aca.as_known_load_id', true), '')::bigint, 9223372036854775807
+)""",
+)
+
+KNOWN_COMMENTS = {
+    "latest_load(timestamptz)": "The load that was live last at an instant.",
+    "known_load(bigint)": "The load of the live build that stands for what was known after a load.",
+    "known_load(timestamptz)": "The load of the live build that stands for what was known at an instant.",
+    "as_known_at(bigint)": "Puts the session at what was known after a load: schema as_known shows it.",
+    "as_known_at(timestamptz)": "Puts the session at what was known at an instant: schema as_known shows it.",
+    "as_known_now()": "Puts the session back to the present.",
+    "as_known_point()": "The load that the session is put at.",
+}
 
 STATE_COLUMNS = (
     "claim_id, load_id, service_date, status, claim_amount, allowed_amount, paid_amount, paid_date"
@@ -125,6 +287,7 @@ def upgrade() -> None:
     _keep_past()
     _keep_states()
     _add_views()
+    _add_known()
 
 
 def _extend_ledger() -> None:
@@ -255,36 +418,7 @@ def _copy(table: str, copy: str, columns: str = "*") -> None:
 
 
 def _add_views() -> None:
-    for feed, key in DELETABLE.items():
-        name = feed.removesuffix("s")
-        dim, sk = f"dim_{name}", f"{name}_sk"
-        _view(
-            f"{dim}_current",
-            f"select * from warehouse.{dim} where current_flag",
-            f"Current versions of {dim}, one row a {name}.",
-        )
-        columns = (
-            op.get_bind()
-            .execute(
-                sa.text(
-                    "select string_agg('latest.' || quote_ident(attname), ', ' order by attnum) "
-                    "from pg_attribute where attrelid = cast(:dim as regclass) and attnum > 0 "
-                    "and not attisdropped and attname <> :sk"
-                ),
-                {"dim": f"warehouse.{dim}", "sk": sk},
-            )
-            .scalar_one()
-        )
-        same = " and ".join(f"version.{k} = latest.{k}" for k in key)
-        same_later = " and ".join(f"later.{k} = latest.{k}" for k in key)
-        _view(
-            f"{dim}_as_is",
-            f"select version.{sk}, latest.{sk} as latest_{sk}, {columns} "
-            f"from warehouse.{dim} as version inner join warehouse.{dim} as latest on {same} "
-            f"and not exists (select 1 from warehouse.{dim} as later where {same_later} "
-            "and later.validity_start_ts > latest.validity_start_ts)",
-            f"For every {sk}, the current row of its {name}, or the last one.",
-        )
+    _add_dimension_views("warehouse")
     states = STATE_COLUMNS.replace("claim_id, load_id, service_date, ", "")
     told = ", ".join(f"told.{column}" for column in states.split(", "))
     rows = " union all ".join(
@@ -293,7 +427,7 @@ def _add_views() -> None:
         for table, is_latest in (("fact_claim_state", "false"), ("fact_claim", "true"))
     )
     _view(
-        "fact_claim_history",
+        "warehouse.fact_claim_history",
         f"select told.claim_id, told.load_id, batch.as_of, told.service_date, {told}, "
         f"told.is_latest from ({rows}) as told "
         "inner join ledger.load as batch on told.load_id = batch.load_id",
@@ -302,13 +436,92 @@ def _add_views() -> None:
     )
 
 
+def _add_dimension_views(schema: str) -> None:
+    for feed, key in DELETABLE.items():
+        name = feed.removesuffix("s")
+        dim, sk = f"dim_{name}", f"{name}_sk"
+        _view(
+            f"{schema}.{dim}_current",
+            f"select * from {schema}.{dim} where current_flag",
+            f"Current versions of {dim}, one row a {name}.",
+        )
+        columns = ", ".join(f"latest.{c}" for c in _columns(dim) if c != sk)
+        same = " and ".join(f"version.{k} = latest.{k}" for k in key)
+        same_later = " and ".join(f"later.{k} = latest.{k}" for k in key)
+        _view(
+            f"{schema}.{dim}_as_is",
+            f"select version.{sk}, latest.{sk} as latest_{sk}, {columns} "
+            f"from {schema}.{dim} as version inner join {schema}.{dim} as latest on {same} "
+            f"and not exists (select 1 from {schema}.{dim} as later where {same_later} "
+            "and later.validity_start_ts > latest.validity_start_ts)",
+            f"For every {sk}, the current row of its {name}, or the last one.",
+        )
+
+
+def _add_known() -> None:
+    op.execute("create schema as_known")
+    for function in KNOWN:
+        # Not by sqlalchemy.text, to which :: and : in it would be parameters.
+        op.get_bind().exec_driver_sql(function.replace("%", "%%"))
+    for function, comment in KNOWN_COMMENTS.items():
+        op.execute(f"comment on function warehouse.{function} is '{comment}'")
+    known = "(select warehouse.known_load($1))"
+    for table in ("dim_date", "dim_geography", *KEPT):
+        columns = ", ".join(f"held.{c}" for c in _columns(table))
+        body = f"select {columns} from warehouse.{table} as held where held.load_id <= {known}"
+        if key := KEPT.get(table):
+            other = f"other.{key} = held.{key} and other.known_to_load_id"
+            past = f"warehouse.{table}_past"
+            body += (
+                f" and not exists (select 1 from {past} as later "
+                f"where {other.replace('other', 'later')} > {known}) "
+                f"union all select {columns} from {past} as held "
+                f"where held.load_id <= {known} and held.known_to_load_id > {known} "
+                f"and not exists (select 1 from {past} as sooner "
+                f"where {other.replace('other', 'sooner')} > {known} "
+                "and sooner.known_to_load_id < held.known_to_load_id)"
+            )
+        op.execute(
+            f"create function warehouse.{table}_as_known_at(load_id bigint) "
+            f"returns setof warehouse.{table} language sql stable parallel safe "
+            f"begin atomic {body}; end"
+        )
+        op.execute(
+            f"comment on function warehouse.{table}_as_known_at(bigint) is "
+            f"'{table} as it was known after a load.'"
+        )
+        _view(
+            f"as_known.{table}",
+            f"select * from warehouse.{table}_as_known_at(warehouse.as_known_point())",
+            f"{table} as it was known at the point that as_known_at() set; without one as it is.",
+        )
+    _add_dimension_views("as_known")
+
+
+def _columns(table: str) -> list[str]:
+    found = op.get_bind().execute(
+        sa.text(
+            "select quote_ident(attname) from pg_attribute "
+            "where attrelid = cast(:name as regclass) and attnum > 0 and not attisdropped "
+            "order by attnum"
+        ),
+        {"name": f"warehouse.{table}"},
+    )
+    return list(found.scalars())
+
+
 def _view(name: str, query: str, comment: str) -> None:
-    op.execute(f"create view warehouse.{name} as {query}")
-    op.execute(f"comment on view warehouse.{name} is '{comment}'")
+    op.execute(f"create view {name} as {query}")
+    op.execute(f"comment on view {name} is '{comment}'")
 
 
 def downgrade() -> None:
     """Take the change back; what was kept goes with it."""
+    op.execute("drop schema as_known cascade")
+    for table in ("dim_date", "dim_geography", *KEPT):
+        op.execute(f"drop function warehouse.{table}_as_known_at(bigint)")
+    for function in reversed(KNOWN_COMMENTS):
+        op.execute(f"drop function warehouse.{function}")
     for view in (
         "fact_claim_history",
         *(

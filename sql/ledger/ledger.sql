@@ -38,17 +38,31 @@ where status in ('running', 'rebuilt')
     );
 
 -- name: open_load
--- Begin a load. One row.
-insert into load (batch_id, as_of, status, is_rebuild)
-values (%(batch_id)s, %(as_of)s, 'running', %(is_rebuild)s)
+-- Begin a load: as part of the live build, or of the rebuild whose first load is named; without
+-- one it is itself the first. One row.
+insert into load (load_id, batch_id, as_of, status, is_rebuild, build_id)
+overriding system value
+select
+    next.load_id,
+    %(batch_id)s,
+    %(as_of)s,
+    'running',
+    %(is_rebuild)s,
+    case
+        when %(is_rebuild)s then coalesce(%(first_load_id)s::bigint, next.load_id)
+        else (select coalesce(max(build_id), 0) from load where status = 'loaded')
+    end
+from nextval(pg_get_serial_sequence('ledger.load', 'load_id')) as next (load_id)
 returning load_id;
 
 -- name: finish_load
--- End a load. One row.
+-- End a load; what it brought can be read once this is committed, unless a rebuild is yet to go
+-- live. One row.
 update load
 set
     status = %(status)s,
     finished_at = clock_timestamp(),
+    live_at = case when %(status)s = 'loaded' then clock_timestamp() end,
     error = %(error)s
 where load_id = %(load_id)s;
 
@@ -147,7 +161,7 @@ order by l.as_of
 limit 1;
 
 -- name: unfinished
--- Loads that are staged and not yet in the facts, in the order of their batches.
+-- Loads that are staged and not yet in the facts, in the order in which they came.
 -- One row a load, with the stages that are done.
 select
     l.load_id,
@@ -158,7 +172,7 @@ from load as l
 inner join stage_run as r on l.load_id = r.load_id
 where l.status = 'running' and not l.is_rebuild
 group by l.load_id, l.batch_id, l.as_of
-order by l.as_of, l.load_id;
+order by l.load_id;
 
 -- name: feeds_of_load
 -- The files that a load brought. One row a feed.
@@ -169,11 +183,26 @@ from load_file
 where load_id = %(load_id)s and status = 'loaded';
 
 -- name: go_live
--- The loads of a rebuild that took the live place. One row a load.
+-- The loads of a rebuild that took the live place, all at one time. One row a load.
 update load
-set status = case when is_rebuild and status = 'rebuilt' then 'loaded' else 'superseded' end
+set
+    status = case when is_rebuild and status = 'rebuilt' then 'loaded' else 'superseded' end,
+    live_at = case
+        when is_rebuild and status = 'rebuilt' then statement_timestamp() else live_at
+    end
 where (status = 'rebuilt' and is_rebuild)
     or (status in ('loaded', 'running') and not (load_id = any(%(rebuilt)s)));
+
+-- name: files_known
+-- Files of the live warehouse in the order in which it came to know them. One row a load and file.
+select
+    l.load_id,
+    l.batch_id,
+    f.feed
+from load as l
+inner join load_file as f on l.load_id = f.load_id
+where l.status = 'loaded' and f.status in ('loaded', 'skipped')
+order by l.load_id, f.feed;
 
 -- name: ever_loaded
 -- Whether the live warehouse holds any batch. One row.

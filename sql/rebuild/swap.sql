@@ -147,6 +147,50 @@ inner join pg_class as t on m.oid = t.relnamespace and c.relname = t.relname
 where n.nspname = %(from_schema)s and c.relkind in ('r', 'p', 'm', 'v')
     and g.grantee <> c.relowner;
 
+-- name: copy_function_grants
+-- Statements that give the new functions the grants of the old ones, and take from everybody what
+-- was taken from them; functions whose grants nobody changed have none. One row a statement.
+with functions as (
+    select
+        p.oid,
+        n.nspname as schema_name,
+        p.proowner,
+        p.proacl,
+        format('%%I(%%s)', p.proname, oidvectortypes(p.proargtypes)) as signature
+    from pg_proc as p
+    inner join pg_namespace as n on p.pronamespace = n.oid
+)
+
+select
+    format(
+        case
+            when a.grantee is null then 'revoke all on function %%2$I.%%3$s from public'
+            else 'grant %%1$s on function %%2$I.%%3$s to %%4$s%%5$s'
+        end,
+        a.privilege_type,
+        %(to_schema)s::text,
+        old.signature,
+        case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
+        case when a.is_grantable then ' with grant option' else '' end
+    ) as statement
+from functions as old
+inner join functions as new on old.signature = new.signature and new.schema_name = %(to_schema)s
+cross join lateral (
+    select
+        null::oid as grantee,
+        null::text as privilege_type,
+        null::boolean as is_grantable
+    union all
+    select
+        grantee,
+        privilege_type,
+        is_grantable
+    from aclexplode(old.proacl)
+) as a
+where old.schema_name = %(from_schema)s and old.proacl is not null
+    and a.grantee is distinct from old.proowner
+order by old.signature, a.grantee nulls first;
+
 -- name: lock_patience
 -- How long to wait for a lock in this transaction. One row.
 select set_config('lock_timeout', %(patience)s, true);

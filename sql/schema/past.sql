@@ -1,7 +1,7 @@
 -- name: create_function
 -- Keeps the rows of a table as they were before a statement changed them or took them away,
--- whoever sends it, up to the load in hand; a change by hand counts for the next load. What one
--- load does to a row in several steps is one change. No rows.
+-- whoever sends it, up to the load in hand; a change by hand counts for the next load to come
+-- through. What one load does to a row in several steps is one change. No rows.
 create function {schema}.keep_past() returns trigger
 language plpgsql
 as $past$
@@ -9,6 +9,11 @@ declare
     past regclass := format('%I.%I', tg_table_schema, tg_table_name || '_past')::regclass;
     known_to bigint := coalesce(
         nullif(current_setting('aca.load_id', true), '')::bigint,
+        (
+            select min(l.load_id)
+            from ledger.load as l
+            where l.status = 'running' and not l.is_rebuild
+        ),
         (select max(l.load_id) + 1 from ledger.load as l),
         1
     );

@@ -43,7 +43,7 @@ CATALOG = {
         from pg_trigger t join pg_class c on c.oid = t.tgrelid
         where c.relnamespace = to_regnamespace(%s) and not t.tgisinternal order by 1, 2""",
     "functions": """
-        select proname, pg_get_functiondef(oid) from pg_proc
+        select proname, pg_get_functiondef(oid), obj_description(oid) from pg_proc
         where pronamespace = to_regnamespace(%s) order by 1, 2""",
     "views": """
         select relname, pg_get_viewdef(oid), obj_description(oid) from pg_class

@@ -1,0 +1,212 @@
+-- name: latest_load
+-- The load that was live last at an instant, in the build that was live then. One value.
+create function {schema}.latest_load(at timestamptz) returns bigint
+language plpgsql stable parallel safe
+as $latest$
+declare
+    found_load bigint;
+begin
+    select l.load_id
+    into found_load
+    from ledger.load as l
+    where l.live_at <= $1
+    order by l.live_at desc, l.load_id desc
+    limit 1;
+    if found_load is null then
+        raise exception 'no load is known to have been live at %', coalesce($1::text, 'no time')
+            using errcode = 'no_data_found',
+                hint = 'live_at in ledger.load says when a load could first be read.';
+    end if;
+    return found_load;
+end
+$latest$;
+
+-- name: known_load
+-- Which load of the live build stands for what was known after a load. A superseded build is told
+-- by its story: which files it loaded, in order, and what was restated; the live load with the
+-- same story stands for it. The greatest bigint is the present and stands for itself. One value.
+create function {schema}.known_load(load_id bigint) returns bigint
+language plpgsql stable parallel safe
+as $known$
+#variable_conflict use_column
+declare
+    asked ledger.load;
+    held ledger.load;
+    live_build bigint;
+    stands_for bigint;
+begin
+    if $1 = 9223372036854775807 then
+        return $1;
+    end if;
+    select l.* into asked from ledger.load as l where l.load_id = $1;
+    if asked.load_id is null then
+        raise exception 'there is no load %', coalesce($1::text, 'without a number')
+            using errcode = 'no_data_found', hint = 'ledger.load lists the loads.';
+    end if;
+    if asked.status in ('running', 'rebuilt') then
+        raise exception 'load % is still on its way', $1
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'Ask again when ledger.load calls it loaded.';
+    end if;
+    -- A load that failed left what the one before it had left.
+    select l.*
+    into held
+    from ledger.load as l
+    where l.build_id = asked.build_id and l.load_id <= $1 and l.finished_at is not null
+        and l.status in ('loaded', 'superseded')
+    order by l.load_id desc
+    limit 1;
+    if held.load_id is null then
+        raise exception 'load % failed, and no load of its build came before it', $1
+            using errcode = 'no_data_found', hint = 'ledger.load lists the loads.';
+    end if;
+    if held.live_at is null then
+        raise exception 'what was known after load % is not held: '
+            'later loads changed it before rows were kept as they had been', $1
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'live_at in ledger.load is set where it is held.';
+    end if;
+    select max(l.build_id) into live_build from ledger.load as l where l.status = 'loaded';
+    if asked.build_id = live_build then
+        return held.load_id;
+    end if;
+    with told as materialized (
+        select
+            l.build_id,
+            l.load_id,
+            row_number() over (partition by l.build_id order by l.load_id, f.feed) as place,
+            row(l.batch_id, l.as_of, f.feed, f.kind, f.xxh3_128) as what
+        from ledger.load as l
+        left join ledger.load_file as f on l.load_id = f.load_id and f.status = 'loaded'
+        where l.finished_at is not null and l.status in ('loaded', 'superseded')
+            and (f.load_id is not null or starts_with(l.batch_id, 'restate '))
+            and (l.build_id = live_build or (l.build_id = asked.build_id and l.load_id <= $1))
+    ),
+
+    lengths as (
+        select
+            l.load_id,
+            sum(count(t.load_id)) over (order by l.load_id) as length
+        from ledger.load as l
+        left join told as t on l.load_id = t.load_id
+        where l.build_id = live_build and l.status = 'loaded'
+        group by l.load_id
+    )
+
+    select max(s.load_id)
+    into stands_for
+    from lengths as s
+    where s.length = (select count(*) from told as t where t.build_id = asked.build_id)
+        and not exists (
+            select 1
+            from told as before
+            left join told as now on before.place = now.place and now.build_id = live_build
+            where before.build_id = asked.build_id and before.what is distinct from now.what
+        );
+    if stands_for is null then
+        raise exception 'load % was replaced by a rebuild from other batches, '
+            'and what was known after it is no longer held', $1
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'ledger.load_file lists its files: load them in a database of their own.';
+    end if;
+    return stands_for;
+end
+$known$;
+
+-- name: known_load_at_time
+-- Which load of the live build stands for what was known at an instant. One value.
+create function {schema}.known_load(at timestamptz) returns bigint
+language sql stable parallel safe
+return {schema}.known_load({schema}.latest_load(at));
+
+-- name: as_known_at
+-- Put the session at what was known after a load, which has to be held. One sentence about it.
+create function {schema}.as_known_at(load_id bigint) returns text
+language sql
+begin atomic
+    select
+        format(
+            'as known after load %s (batch %s, %s)%s',
+            l.load_id,
+            l.batch_id,
+            coalesce(
+                to_char(l.live_at at time zone 'UTC', '"live" YYYY-MM-DD HH24:MI "UTC"'), l.status
+            ),
+            case
+                when l.status = 'superseded' then format('; load %s stands for it', point.known)
+            end
+        )
+    from (
+        select
+            {schema}.known_load($1) as known,
+            set_config('aca.as_known_load_id', $1::text, false) as load_id
+    ) as point
+    inner join ledger.load as l on l.load_id = point.load_id::bigint;
+end;
+
+-- name: as_known_at_time
+-- Put the session at what was known at an instant. One sentence about it.
+create function {schema}.as_known_at(at timestamptz) returns text
+language sql
+return {schema}.as_known_at({schema}.latest_load(at));
+
+-- name: as_known_now
+-- Put the session back to the present. One sentence about it.
+create function {schema}.as_known_now() returns text
+language sql
+return 'as known now' || set_config('aca.as_known_load_id', '', false);
+
+-- name: as_known_point
+-- The load that the session is put at; the greatest bigint, the present, without one. One value.
+create function {schema}.as_known_point() returns bigint
+language sql stable parallel safe
+return coalesce(
+    nullif(current_setting('aca.as_known_load_id', true), '')::bigint, 9223372036854775807
+);
+
+-- name: kept
+-- A table as it was known after a load: its rows that the load already held and no later one
+-- changed, and the rows that later loads changed as they were before the first of these.
+-- One row as the table has it.
+create function {function}(load_id bigint) returns setof {table}
+language sql stable parallel safe
+begin atomic
+    select {columns_of_held}
+    from {table} as held
+    where held.load_id <= {known}
+        and not exists (
+            select 1
+            from {past} as later
+            where later.{key} = held.{key} and later.known_to_load_id > {known}
+        )
+    union all
+    select {columns_of_held}
+    from {past} as held
+    where held.load_id <= {known} and held.known_to_load_id > {known}
+        and not exists (
+            select 1
+            from {past} as sooner
+            where sooner.{key} = held.{key} and sooner.known_to_load_id > {known}
+                and sooner.known_to_load_id < held.known_to_load_id
+        );
+end;
+
+-- name: grown
+-- A table that only grows as it was known after a load. One row as the table has it.
+create function {function}(load_id bigint) returns setof {table}
+language sql stable parallel safe
+begin atomic
+    select {columns_of_held}
+    from {table} as held
+    where held.load_id <= {known};
+end;
+
+-- name: view
+-- A table as it was known at the session's point. One row as the table has it.
+create view {view} as
+select *
+from {function}({point}());
+
+-- name: describe
+-- Say in the catalog what a function is for.
+comment on function {function} is {comment};

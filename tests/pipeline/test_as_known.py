@@ -1,0 +1,502 @@
+"""What was known after each load, or at a time, can be read again, row by row and to the cent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from etl.db.connection import connect
+from etl.errors import BatchError
+from etl.warehouse import DIMENSIONS, FACTS
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Warehouse
+
+TABLES = [
+    *("dim_date", "dim_geography", *(d.table for d in DIMENSIONS.values())),
+    *(f.table for f in FACTS.values()),
+]
+VIEWS = [f"{d.table}_{kind}" for d in DIMENSIONS.values() for kind in ("current", "as_is")]
+
+REPORT = """
+    select p.metal_tier, d.month_start, count(*) as claims, sum(c.paid_amount) as paid_usd
+    from fact_claim c
+    join dim_plan p on p.plan_sk = c.plan_sk
+    join dim_member_as_is m on m.member_sk = c.member_sk
+    join dim_date d on d.date_key = c.date_key
+    group by p.metal_tier, d.month_start, m.state
+    order by p.metal_tier, d.month_start, m.state
+"""
+
+State = dict[str, Any]
+
+
+def read(connection: psycopg.Connection[Any], query: str) -> list[dict[str, Any]]:
+    """Rows of a query in an order of their own."""
+    rows = connection.cursor(row_factory=dict_row).execute(query).fetchall()
+    return sorted(rows, key=lambda row: repr(list(row.items())))
+
+
+def present(connection: psycopg.Connection[Any]) -> State:
+    """All rows of dimensions and facts, and a report on them."""
+    found = {name: read(connection, f"select * from warehouse.{name}") for name in TABLES + VIEWS}
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local search_path = warehouse")
+        return {**found, "report": read(connection, REPORT)}
+
+
+def as_known(connection: psycopg.Connection[Any], load_id: int) -> State:
+    """The same as known after a load: tables by their functions, the rest by a point set."""
+    found = {
+        name: read(connection, f"select * from warehouse.{name}_as_known_at({load_id})")
+        for name in TABLES
+    }
+    # A set point is rolled back with its transaction.
+    with connection.transaction(force_rollback=True):
+        connection.execute("select warehouse.as_known_at(%s)", [load_id])
+        for name in TABLES:
+            assert read(connection, f"select * from as_known.{name}") == found[name]
+        found |= {name: read(connection, f"select * from as_known.{name}") for name in VIEWS}
+        connection.execute("set local search_path = as_known, warehouse")
+        return {**found, "report": read(connection, REPORT)}
+
+
+def without_clock(state: State) -> State:
+    """A state without what every rebuild gives anew."""
+    return {
+        name: sorted(
+            ({k: v for k, v in r.items() if k not in ("load_id", "created_at")} for r in rows),
+            key=lambda row: repr(list(row.items())),
+        )
+        for name, rows in state.items()
+    }
+
+
+MEMBER_A = {"member_id": "A", "last_name": "a", "email": "a@old", "state": "TX"}
+MEMBER_B = {"member_id": "B", "last_name": "b", "state": "FL"}
+PLAN = {"plan_id": "P", "effective_year": 2025, "metal_tier": "Silver"}
+ENROLLMENT = {"member_id": "A", "plan_id": "P", "start_date": "2025-01-01"}
+CLAIM = {"plan_id": "P", "provider_id": "R", "service_date": "2025-01-05", "paid_amount": "10.00"}
+
+
+def claim(number: int, member: str, **more: Any) -> dict[str, Any]:
+    return {**CLAIM, "claim_id": f"C{number}", "member_id": member, **more}
+
+
+# Batch and its feeds, in the order of arrival. Z is not named by its feed before the second.
+BATCHES: list[tuple[str, dict[str, Any]]] = [
+    (
+        "2025-01-10",
+        {
+            "members": [MEMBER_A, MEMBER_B],
+            "plans": [PLAN],
+            "providers": [{"provider_id": "R"}],
+            "enrollments": [{**ENROLLMENT, "enrollment_id": "E1"}],
+            "claims": [claim(1, "A"), claim(2, "Z"), claim(3, "B", status="pending")],
+        },
+    ),
+    (
+        "2025-02-10",
+        {
+            "members": [
+                {**MEMBER_A, "email": "a@new"},
+                {**MEMBER_B, "last_name": "bb", "source_updated_at": "2025-02-01T12:00:00Z"},
+                {"member_id": "Z", "state": "OH"},
+            ],
+            "enrollments": [{**ENROLLMENT, "enrollment_id": "E2", "premium_paid": "7.00"}],
+            "claims": [
+                claim(1, "A", paid_amount="11.50"),
+                claim(3, "B", service_date="2025-02-03"),
+            ],
+        },
+    ),
+    (
+        "2025-01-20",
+        {
+            "members": [{**MEMBER_A, "last_name": "aa"}],
+            "plans": [{**PLAN, "metal_tier": "Gold"}],
+            "claims": [claim(1, "A", status="pending"), claim(4, "A", service_date="2025-02-25")],
+        },
+    ),
+    (
+        "2025-03-10",
+        {
+            "members": [
+                {**MEMBER_A, "last_name": "between", "source_updated_at": "2025-01-03T00:00:00Z"}
+            ],
+            "providers": [{"provider_id": "R", "specialty": "other"}],
+            "enrollments": [{**ENROLLMENT, "enrollment_id": "E2", "start_date": "2025-03-01"}],
+            "claims": [claim(2, "Z", service_date="2025-03-05"), claim(5, "Y", plan_id="unheard")],
+        },
+    ),
+    (
+        "2025-04-10",
+        {
+            "members": [MEMBER_B, {"member_id": "Y", "state": "OH"}],
+            "enrollments": [{**ENROLLMENT, "enrollment_id": "E1", "premium_paid": "8.00"}],
+            "claims": [
+                claim(4, "A", paid_amount="-3.33"),
+                claim(6, "B", service_date="2024-12-31"),
+            ],
+        },
+    ),
+    ("2025-02-20", {"members": [MEMBER_A], "claims": [claim(6, "A", paid_amount="99.99")]}),
+]
+SNAPSHOT = {"files": {"members.csv": {"kind": "snapshot"}}}
+
+
+def bring(warehouse: Warehouse, number: int) -> int:
+    """Write one of the batches and load it."""
+    batch_id, feeds = BATCHES[number]
+    write_batch(warehouse.inbox, batch_id, SNAPSHOT if batch_id == "2025-04-10" else None, **feeds)
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_stages(("stage", "dims", "facts"))
+    return latest(warehouse)
+
+
+def latest(warehouse: Warehouse) -> int:
+    return int(warehouse.rows("select max(load_id) from ledger.load where status = 'loaded'")[0][0])
+
+
+def rebuild(warehouse: Warehouse) -> None:
+    """A full load without the checks, which have tests of their own and take long."""
+    with warehouse.pipeline() as pipeline, patch.object(pipeline, "run_checks"):
+        pipeline.full_load()
+
+
+@pytest.fixture
+def told(warehouse: Warehouse) -> dict[int, State]:
+    """Every batch loaded, and the state that each load left."""
+    return {bring(warehouse, number): present(warehouse.connection) for number in range(6)}
+
+
+def test_every_state_is_reproduced_also_after_a_rebuild(
+    warehouse: Warehouse, told: dict[int, State]
+) -> None:
+    connection = warehouse.connection
+    assert len({repr(state["report"]) for state in told.values()}) >= 4
+    for load_id, state in told.items():
+        assert as_known(connection, load_id) == state, load_id
+    before = warehouse.rows("select max(load_id) from ledger.load")[0][0]
+    for _ in range(2):
+        rebuild(warehouse)
+        for load_id, state in told.items():
+            known = as_known(connection, load_id)
+            assert without_clock(known) == without_clock(state), load_id
+            (stands_for,) = warehouse.rows(f"select warehouse.known_load({load_id})")[0]
+            assert stands_for > before
+    # What a rebuild told is as good as what was loaded: its own loads leave the same states.
+    live = warehouse.rows("select load_id from ledger.load where status = 'loaded' order by 1")
+    assert [without_clock(as_known(connection, n)) for (n,) in live] == [
+        without_clock(state) for state in told.values()
+    ]
+
+
+def test_the_past_is_refused_where_a_rebuild_told_another(
+    warehouse: Warehouse, told: dict[int, State]
+) -> None:
+    connection = warehouse.connection
+    first, second, *_, last = told
+    sayings = [
+        connection.execute("select warehouse.as_known_at(%s)", [n]).fetchone()
+        for n in (first, last)
+    ]
+    assert all("as known after load" in said for (said,) in sayings)
+    file = warehouse.inbox / "2025-02-10" / "claims.csv"
+    file.write_text(file.read_text().replace("11.50", "12.50"))
+    rebuild(warehouse)
+    assert without_clock(as_known(connection, first)) == without_clock(told[first])
+    for load_id in (second, last):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:
+            connection.execute("select warehouse.known_load(%s)", [load_id])
+        assert refused.value.diag.message_primary == (
+            f"load {load_id} was replaced by a rebuild from other batches, and what was known "
+            "after it is no longer held"
+        )
+        assert refused.value.diag.message_hint
+    # The session is still where it was put, and is told that this is no more.
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f"load {last} was repl"):
+        connection.execute("select * from as_known.fact_claim")
+    assert connection.execute("select warehouse.as_known_now()").fetchone() == ("as known now",)
+    assert read(connection, "select * from as_known.fact_claim") == read(
+        connection, "select * from warehouse.fact_claim"
+    )
+    # A file more in a batch of old is another story too, from that batch on.
+    write_batch(warehouse.inbox, "2025-01-01", plans=[{**PLAN, "metal_tier": "Bronze"}])
+    rebuild(warehouse)
+    assert without_clock(as_known(connection, first)) == without_clock(told[first])
+
+
+def test_a_point_stays_for_the_session_and_over_a_rebuild(
+    warehouse: Warehouse, told: dict[int, State]
+) -> None:
+    second = list(told)[1]
+    with connect(warehouse.url, "test") as reader:
+        (said,) = reader.execute("select warehouse.as_known_at(%s)", [second]).fetchone()
+        (live_at,) = warehouse.rows(f"select live_at from ledger.load where load_id = {second}")[0]
+        assert said == (
+            f"as known after load {second} (batch 2025-02-10, live {live_at:%Y-%m-%d %H:%M} UTC)"
+        )
+        # Plans made before the swap may not outlive it.
+        for _ in range(7):
+            assert read(reader, "select * from as_known.dim_member") == told[second]["dim_member"]
+        rebuild(warehouse)
+        reader.execute("set search_path = as_known, warehouse")
+        assert read(reader, REPORT) == told[second]["report"]
+        (said,) = reader.execute("select warehouse.as_known_at(%s)", [second]).fetchone()
+        assert said.endswith(" stands for it")
+        with pytest.raises(psycopg.errors.NoDataFound, match="there is no load 999"):
+            reader.execute("select warehouse.as_known_at(999)")
+        assert read(reader, REPORT) == told[second]["report"]
+
+
+def test_without_a_point_the_views_show_the_present(warehouse: Warehouse) -> None:
+    connection = warehouse.connection
+    empty = {name: [] for name in (*TABLES, *VIEWS)}
+    assert {n: read(connection, f"select * from as_known.{n}") for n in empty} == empty
+    bring(warehouse, 0)
+    bring(warehouse, 1)
+    connection.execute("update warehouse.fact_claim set paid_amount = 1234.56")
+    for name in empty:
+        assert read(connection, f"select * from as_known.{name}") == read(
+            connection, f"select * from warehouse.{name}"
+        )
+
+
+def test_a_point_in_time(warehouse: Warehouse) -> None:
+    connection = warehouse.connection
+    moments: list[tuple[datetime, State]] = []
+    for number in range(3):
+        bring(warehouse, number)
+        (now,) = warehouse.rows("select clock_timestamp()")[0]
+        moments.append((now, present(connection)))
+
+    def compare(same: Callable[[State], State]) -> None:
+        for moment, state in moments:
+            (load_id,) = connection.execute("select warehouse.known_load(%s)", [moment]).fetchone()
+            assert same(as_known(connection, load_id)) == same(state)
+
+    compare(lambda state: state)
+    rebuild(warehouse)
+    compare(without_clock)
+    (said,) = connection.execute("select warehouse.as_known_at(now())").fetchone()
+    assert f"load {latest(warehouse)} (batch 2025-01-20, live " in said
+    (said,) = connection.execute("select warehouse.as_known_at(%s)", [moments[0][0]]).fetchone()
+    assert said.startswith("as known after load 1 (batch 2025-01-10, live ")
+    assert read(connection, "select claim_id from as_known.fact_claim") == read(
+        connection, f"select claim_id from warehouse.fact_claim_as_known_at({1})"
+    )
+    with pytest.raises(psycopg.errors.NoDataFound, match="no load is known to have been live"):
+        connection.execute(
+            "select warehouse.known_load(%s)", [datetime.now(UTC) - timedelta(days=1)]
+        )
+
+
+def test_a_load_that_failed_answers_with_what_it_left(warehouse: Warehouse) -> None:
+    first = bring(warehouse, 0)
+    state = present(warehouse.connection)
+    folder = write_batch(warehouse.inbox, "2025-01-15", plans=[{"plan_id": "P1"}])
+    good = (folder / "plans.csv").read_text()
+    (folder / "plans.csv").write_text("nonsense\n1\n")
+    with warehouse.pipeline() as pipeline, pytest.raises(BatchError):
+        pipeline.run_stages(("stage", "dims", "facts"))
+    (folder / "plans.csv").write_text(good)
+    second = bring(warehouse, 1)
+    assert second > first + 2
+    assert as_known(warehouse.connection, first + 1) == state
+    (said,) = warehouse.rows(f"select warehouse.as_known_at({first + 1})")[0]
+    assert said == f"as known after load {first + 1} (batch 2025-01-15, failed)"
+    # The rebuild that replaces it knows nothing of it, and it still has its answer.
+    rebuild(warehouse)
+    assert without_clock(as_known(warehouse.connection, first + 1)) == without_clock(state)
+
+
+def test_a_load_on_its_way_and_one_from_before_rows_were_kept_are_refused(
+    warehouse: Warehouse,
+) -> None:
+    first = bring(warehouse, 0)
+    write_batch(warehouse.inbox, "2025-01-15", plans=[PLAN])
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_stages(("stage",))
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="still on its way"):
+        warehouse.rows(f"select warehouse.known_load({first + 1})")
+    warehouse.rows("update ledger.load set live_at = null where load_id = 1 returning 1")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="1 is not held"):
+        warehouse.rows("select * from warehouse.dim_member_as_known_at(1)")
+
+
+@pytest.mark.parametrize("stages", [(), ("stage",), ("stage", "dims")])
+def test_a_change_by_hand_is_part_of_what_the_next_load_leaves(
+    warehouse: Warehouse, stages: tuple[str, ...]
+) -> None:
+    connection = warehouse.connection
+    first = bring(warehouse, 0)
+    state = present(connection)
+    if stages:
+        write_batch(warehouse.inbox, "2025-01-20", **BATCHES[2][1])
+        with warehouse.pipeline() as pipeline:
+            pipeline.run_stages(stages)
+    # C4 of the batch that comes is not among them; C1 is, and is changed by both.
+    connection.execute("update warehouse.fact_claim set paid_amount = paid_amount + 1000")
+    connection.execute("update warehouse.dim_member set email = 'by hand' where member_sk > 0")
+    connection.execute("delete from warehouse.fact_enrollment")
+    if stages:
+        with warehouse.pipeline() as pipeline:
+            pipeline.run_stages(("dims", "facts"))
+    second = latest(warehouse) if stages else bring(warehouse, 2)
+    after = present(connection)
+    third = bring(warehouse, 1)
+    assert as_known(connection, first) == state
+    assert as_known(connection, second) == after
+    assert as_known(connection, third) == present(connection)
+
+
+def test_the_ledger_says_which_build_a_load_is_of_and_since_when_it_was_live(
+    warehouse: Warehouse,
+) -> None:
+    bring(warehouse, 0)
+    bring(warehouse, 1)
+    rebuild(warehouse)
+    bring(warehouse, 2)
+    rows = warehouse.rows(
+        "select load_id, build_id, live_at, started_at, finished_at from ledger.load order by 1"
+    )
+    assert [row[:2] for row in rows] == [(1, 0), (2, 0), (3, 3), (4, 3), (5, 3)]
+    live = [row[2] for row in rows]
+    assert live == sorted(live)
+    assert live[0] < live[1] < live[2] == live[3] < live[4]
+    assert all(started <= at for _, _, at, started, _ in rows)
+
+
+def test_stages_run_singly_take_loads_one_after_the_other(warehouse: Warehouse) -> None:
+    for batch_id, feeds in BATCHES[:3]:
+        write_batch(warehouse.inbox, batch_id, **feeds)
+        with warehouse.pipeline() as pipeline:  # each alone, so that the last came last
+            pipeline.run_stages(("stage",))
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_stages(("dims",))
+    done = "select load_id, stage from ledger.stage_run where stage <> 'stage' order by 1, 2"
+    ran = "select load_id, stage from ledger.stage_run where stage <> 'stage' order by stage_run_id"
+    assert warehouse.rows(ran) == [
+        (1, "dims"),
+        (1, "facts"),
+        (2, "dims"),
+        (2, "facts"),
+        (3, "dims"),
+    ]
+    assert warehouse.rows("select batch_id from ledger.load order by load_id")[2] == ("2025-01-20",)
+    said = [text for text in warehouse.watcher.said if "one after the other" in text]
+    assert len(said) == 2
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_stages(("facts",))
+    assert len(warehouse.rows(done)) == 6
+    assert as_known(warehouse.connection, 3) == present(warehouse.connection)
+    # Batches that are not even staged do not overtake either.
+    for number in (3, 4):
+        batch_id, feeds = BATCHES[number]
+        write_batch(warehouse.inbox, batch_id, **feeds)
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_stages(("stage", "dims"))
+    assert warehouse.rows(ran)[6:] == [(4, "dims"), (4, "facts"), (5, "dims")]
+
+
+def test_a_filter_reaches_the_partitions_and_no_function_is_scanned(
+    warehouse: Warehouse, told: dict[int, State]
+) -> None:
+    load_id = list(told)[1]
+    connection = warehouse.connection
+    connection.execute("select warehouse.as_known_at(%s)", [load_id])
+
+    def plan(query: str) -> str:
+        rows = connection.execute(f"explain {query}").fetchall()
+        return "\n".join(line for (line,) in rows)
+
+    month = "where service_date >= date '2025-01-01' and service_date < date '2025-02-01'"
+    for source in (f"warehouse.fact_claim_as_known_at({load_id})", "as_known.fact_claim"):
+        steps = plan(f"select sum(paid_amount) from {source} {month}")
+        assert "fact_claim_2025_01" in steps
+        assert "fact_claim_2025_02" not in steps
+        assert "Function Scan" not in steps
+    for table in TABLES:
+        steps = plan(f"select * from warehouse.{table}_as_known_at({load_id})")
+        assert "Function Scan" not in steps
+        assert "SubPlan" not in steps
+    assert "member_id = 'A'" in plan("select * from as_known.dim_member where member_id = 'A'")
+
+
+def test_grants_and_views_of_what_was_known_outlive_a_rebuild(warehouse: Warehouse) -> None:
+    first = bring(warehouse, 0)
+    bring(warehouse, 1)
+    connection = warehouse.connection
+    role = sql.Identifier("test_known_reader")
+    connection.execute(sql.SQL("drop role if exists {}").format(role))  # outlives a test's database
+    connection.execute(sql.SQL("create role {}").format(role))
+    for statement in (
+        "grant usage on schema as_known, warehouse, ledger to {}",
+        "grant select on all tables in schema as_known, warehouse, ledger to {}",
+        "revoke execute on function warehouse.as_known_at(bigint) from public",
+        "revoke execute on function warehouse.as_known_now() from public",
+        "grant execute on function warehouse.as_known_at(bigint) to {} with grant option",
+    ):
+        connection.execute(sql.SQL(statement).format(role))
+    connection.execute("create schema analyst")
+    connection.execute(
+        "create view analyst.paid as select sum(paid_amount) from as_known.fact_claim"
+    )
+    rebuild(warehouse)
+    with connection.transaction():
+        connection.execute(sql.SQL("set local role {}").format(role))
+        connection.execute("select warehouse.as_known_at(%s)", [first])
+        paid = connection.execute("select sum(paid_amount) from as_known.fact_claim").fetchone()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+            connection.execute("select warehouse.as_known_now()")
+    assert (
+        paid
+        == connection.execute(
+            "select sum(paid_amount) from warehouse.fact_claim_as_known_at(%s)", [first]
+        ).fetchone()
+    )
+    assert connection.execute("select * from analyst.paid").fetchone() == paid
+    granted = "select has_function_privilege(%s, 'warehouse.as_known_at(bigint)', 'execute{}')"
+    for option in ("", " with grant option"):
+        has = connection.execute(granted.format(option), ["test_known_reader"]).fetchone()
+        assert has == (True,)
+    connection.execute(sql.SQL("drop owned by {}").format(role))
+    connection.execute(sql.SQL("drop role {}").format(role))
+
+
+def test_a_restatement_is_part_of_the_story(warehouse: Warehouse) -> None:
+    first = bring(warehouse, 0)
+    # As a restatement leaves it: a load without files.
+    (restated,) = warehouse.rows(
+        "insert into ledger.load (batch_id, as_of, status, is_rebuild, finished_at, live_at) "
+        "values ('restate facts', now(), 'loaded', false, now(), now()) returning load_id"
+    )[0]
+    state = present(warehouse.connection)
+    assert as_known(warehouse.connection, restated) == state
+    rebuild(warehouse)
+    assert without_clock(as_known(warehouse.connection, first)) == without_clock(state)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="other batches"):
+        warehouse.rows(f"select warehouse.known_load({restated})")
+
+
+def test_a_batch_that_was_loaded_in_parts_is_told_in_parts(warehouse: Warehouse) -> None:
+    day = date(2025, 1, 10)
+    folder = write_batch(warehouse.inbox, str(day), members=[MEMBER_A])
+    states = []
+    for feed, rows in (("claims", [claim(1, "A"), claim(2, "Z")]), ("plans", [PLAN])):
+        warehouse.incremental()
+        states.append(present(warehouse.connection))
+        aside = write_batch(warehouse.inbox.parent / feed, str(day), **{feed: rows})
+        (aside / f"{feed}.csv").rename(folder / f"{feed}.csv")
+    warehouse.incremental()
+    states.append(present(warehouse.connection))
+    rebuild(warehouse)
+    for load_id, state in enumerate(states, 1):
+        assert without_clock(as_known(warehouse.connection, load_id)) == without_clock(state)

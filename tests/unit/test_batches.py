@@ -1,0 +1,52 @@
+"""In which order batches are taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from etl.batch import find_batches, in_order_of_knowing
+from tests.feeds import write_batch
+
+PLANS = [{"plan_id": "P"}]
+MEMBERS = [{"member_id": "A"}]
+
+
+def told(inbox: Path, known: list[tuple[int, str, str]]) -> list[tuple[str, list[str]]]:
+    order = in_order_of_knowing(find_batches(inbox), known)
+    return [(batch.batch_id, [f.source.name for f in files]) for batch, files in order]
+
+
+def test_nothing_known_is_the_order_of_as_of(tmp_path: Path) -> None:
+    write_batch(tmp_path, "2025-01-02", members=MEMBERS, plans=PLANS)
+    write_batch(tmp_path, "2025-01-01", plans=PLANS)
+    assert told(tmp_path, []) == [("2025-01-01", ["plans"]), ("2025-01-02", ["members", "plans"])]
+
+
+def test_what_is_known_comes_first_and_in_the_order_of_its_loads(tmp_path: Path) -> None:
+    for day in ("01", "02", "03", "04"):
+        write_batch(tmp_path, f"2025-01-{day}", members=MEMBERS, plans=PLANS)
+    known = [
+        (5, "2025-01-03", "members"),
+        (5, "2025-01-03", "plans"),
+        (6, "2025-01-01", "plans"),
+        (7, "2025-01-02", "plans"),  # its members came later
+        (8, "gone", "plans"),
+        (9, "2025-01-02", "members"),
+        (10, "2025-01-01", "plans"),  # the same once more
+    ]
+    assert told(tmp_path, known) == [
+        ("2025-01-03", ["members", "plans"]),
+        ("2025-01-01", ["plans"]),
+        ("2025-01-02", ["plans"]),
+        ("2025-01-02", ["members"]),
+        ("2025-01-01", ["members"]),
+        ("2025-01-04", ["members", "plans"]),
+    ]
+
+
+def test_two_folders_of_one_batch_keep_their_files_apart(tmp_path: Path) -> None:
+    for folder, feeds in (("a", {"plans": PLANS}), ("b", {"plans": PLANS, "members": MEMBERS})):
+        write_batch(tmp_path, folder, {"batch_id": "one", "as_of": "2025-01-01"}, **feeds)
+    known = [(1, "one", "plans"), (2, "one", "members"), (2, "one", "plans")]
+    order = in_order_of_knowing(find_batches(tmp_path), known)
+    assert [[f.path.parent.name for f in files] for _, files in order] == [["a"], ["b", "b"]]
