@@ -65,8 +65,8 @@ cubes: $(READY) ## Refresh the cubes
 	@$(PY) -m etl cubes
 
 ##@ Development
-test: $(READY) ## Run every test [ARGS=]
-	@$(PY) -m pytest $(ARGS)
+test: $(READY) ## Run every test, on up to four cores [ARGS=]
+	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(READY) ## Check Python and SQL
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m sqlfluff lint --disable-progress-bar sql

@@ -1,11 +1,14 @@
-"""Fixtures that give tests a real PostgreSQL: one server a session, one database a test.
+"""Fixtures that give tests a real PostgreSQL: one server a process, one database a test.
 
 The server is the project's own embedded one in a folder of its own, so that no test can touch a
-warehouse. A migrated template database is made once; each test's database is a copy of it.
+warehouse; of processes that share the tests (``pytest -n``) each has its own. It is made anew and
+writes without waiting for the disk, which only a crash of the machine would tell. A migrated
+template database is made once; each test's database is a copy of it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,24 +22,61 @@ from etl.config import ROOT, Settings
 from etl.db import server
 from etl.db.connection import connect
 from etl.db.schema import migrate
+from etl.db.tuning import core_count
 
 TEMPLATE = "aca_template"
+MOST_WORKERS = 4
+# What a server may do that holds nothing worth keeping. Tests of the server have servers of their
+# own, with the settings of the product.
+CARELESS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "min_wal_size": "64MB",
+    "max_wal_size": "512MB",
+}
 _numbers = itertools.count(1)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes ``-n auto`` means: one a core, and no crowd of servers."""
+    return min(core_count(), MOST_WORKERS)
+
+
 @pytest.fixture(scope="session")
-def server_settings() -> Iterator[Settings]:
-    """Settings of the session's own server, which is stopped at the end."""
-    data = ROOT / "data" / "test"
-    settings = Settings(database_url="", inbox=data / "inbox", data=data, reject_share=0.05)
-    server.ensure_running(settings)
+def server_folder() -> Iterator[Path]:
+    """A folder under ``data/test`` that no other process has, in this session or another."""
+    for number in itertools.count(1):
+        folder = ROOT / "data" / "test" / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "taken").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield folder
+            return
+
+
+@pytest.fixture(scope="session")
+def server_settings(server_folder: Path) -> Iterator[Settings]:
+    """Settings of the process's own server, which is removed at the end."""
+    settings = Settings("", server_folder / "inbox", server_folder, reject_share=0.05)
+    server.remove(settings)  # what a killed session left
+    with psycopg.connect(server.ensure_running(settings), autocommit=True) as connection:
+        for name, value in CARELESS.items():
+            connection.execute(
+                sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value))
+            )
+        connection.execute("select pg_reload_conf()")
     yield settings
-    server.stop(settings)
+    server.remove(settings)
 
 
 @pytest.fixture(scope="session")
 def admin_url(server_settings: Settings) -> str:
-    """URL of the session's server."""
+    """URL of the process's server."""
     return server.ensure_running(server_settings)
 
 
@@ -49,13 +89,18 @@ def url_of(admin_url: str, database: str) -> str:
 def template(admin_url: str) -> str:
     """A migrated database that tests are copied from."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
-        for name in connection.execute(
-            "select datname from pg_database where datname ~ '^(test_|aca_template)'"
-        ).fetchall():
-            drop(connection, name[0])
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
     migrate(url_of(admin_url, TEMPLATE))
     return TEMPLATE
+
+
+def copy(connection: psycopg.Connection[Any], template: str, database: str) -> None:
+    """Make a database as a copy of another."""
+    connection.execute(
+        sql.SQL("create database {} template {} strategy wal_log").format(
+            sql.Identifier(database), sql.Identifier(template)
+        )
+    )
 
 
 def drop(connection: psycopg.Connection[Any], database: str) -> None:
@@ -81,11 +126,7 @@ def fresh_database(admin_url: str, template: str) -> Iterator[str]:
     """URL of a database copied from a template, dropped after use."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(admin_url, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("create database {} template {} strategy file_copy").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
-        )
+        copy(connection, template, name)
         yield url_of(admin_url, name)
         drop(connection, name)
 

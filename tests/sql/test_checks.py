@@ -21,7 +21,7 @@ from etl.stages.checks import all_checks, run_checks, run_sql_checks
 from etl.stages.checks_sql import sql_checks
 from etl.stages.cubes import run_cube
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE
-from tests.conftest import drop, url_of
+from tests.conftest import copy, drop, url_of
 from tests.feeds import write_batch
 from tests.watching import Silent
 
@@ -125,15 +125,6 @@ def warehouse(warehouse_url: str) -> Iterator[psycopg.Connection]:
             )
         )
         yield connection
-
-
-def copy(admin: psycopg.Connection, template: str, name: str) -> None:
-    drop(admin, name)
-    admin.execute(
-        sql.SQL("create database {} template {} strategy file_copy").format(
-            sql.Identifier(name), sql.Identifier(template)
-        )
-    )
 
 
 def failing(connection: psycopg.Connection) -> dict[str, int | None]:

@@ -114,7 +114,7 @@ def test_target_has_help(target: str) -> None:
 
 def test_make_alone_prints_every_target() -> None:
     shown = subprocess.run(
-        ["make"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
+        ["make"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     ).stdout
     missing = [t for t in helped_targets() if not re.search(rf"^ +{t} ", shown, re.MULTILINE)]
     assert not missing
@@ -132,7 +132,7 @@ def test_every_target_is_phony_and_one_line() -> None:
 
 def test_clean_data_asks_first(tmp_path: Path) -> None:
     dry = subprocess.run(
-        ["make", "-n", "clean-data"], cwd=ROOT, capture_output=True, text=True, timeout=20
+        ["make", "-n", "clean-data"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert "remove(" not in dry.stdout
     assert "CONFIRM=yes" in dry.stdout
