@@ -245,7 +245,7 @@ def warehouse(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
 
 
 @settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -309,7 +309,7 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 1, 0, 2), (2, 3, 0, 1)])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1)])
 def test_the_life_of_a_claim(warehouse: Warehouse, order: tuple[int, ...]) -> None:
     warehouse.clear()
     for number in order:
