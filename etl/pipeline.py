@@ -342,11 +342,12 @@ class Pipeline:
         what = f"batch {load.batch_id}"
         with self._stage("facts", what, load, load.schemas, total=len(FACTS)) as counts:
             kinds = self._feeds(load)
+            arrived = facts.Arrived(
+                load.load_id, load.schemas.warehouse, load.statuses, load.is_rebuild
+            )
             for fact in FACTS.values():
                 if fact.source.name in kinds:
-                    done = facts.run_fact(
-                        self.work, fact, load.load_id, load.as_of, load.schemas.warehouse
-                    )
+                    done = facts.run_fact(self.work, fact, arrived)
                     for name, n in done.items():
                         counts[f"{fact.name}_{name}"] = n
                 self.watcher.advance(1)

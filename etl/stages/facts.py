@@ -1,12 +1,18 @@
 """Facts: from staging to the fact tables, each row keyed to the versions of its own date.
 
-A key that no dimension holds gets an inferred row; a missing key points at -1. A later state of
-a fact updates its one row; an earlier one that arrives late changes nothing.
+A key that no dimension holds gets an inferred row; a missing key points at -1. A fact is in the
+state that the latest batch told, whenever that batch came. Two paths lead there:
+
+- a load whose batch is the latest of its feed can only bring the latest state: what it names
+  takes the place of what is held;
+- for a late one, staging is asked what all batches told of the facts that it names, in the order
+  of the batches, and only what differs is changed.
 """
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -26,29 +32,70 @@ _ENROLLMENT_OWN = (
 )
 
 
-def run_fact(
-    connection: psycopg.Connection[Any], fact: Fact, load_id: int, as_of: datetime, schema: str
-) -> dict[str, int]:
-    """Load one fact's rows of the load; counts by kind. ``schema`` is that of the facts."""
-    values = {"load_id": load_id, "as_of": as_of}
-    inferred = sum(_infer(connection, fact, ref, values) for ref in fact.references)
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A load in hand: the build that it goes into, and the schema of that build's facts."""
+
+    load_id: int
+    schema: str
+    statuses: tuple[str, ...]
+    is_rebuild: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Where a load's batch stands among those of its feed.
+
+    ``loads``: those that can have told the facts that the load names, in the order of their
+    batches; the load alone where its batch is the latest, for then it has the last word.
+    """
+
+    load_id: int
+    loads: list[int]
+
+    @property
+    def is_late(self) -> bool:
+        return len(self.loads) > 1
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {"load_id": self.load_id, "loads": self.loads}
+
+
+def run_fact(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) -> dict[str, int]:
+    """Load one fact's rows of the load; counts by kind."""
+    order = _order(connection, fact, arrived)
+    inferred = sum(_infer(connection, fact, ref, arrived.load_id) for ref in fact.references)
     if fact is FACT_CLAIM:
-        counts = _run_claims(connection, values, schema)
+        counts = _run_claims(connection, order, arrived.schema)
     else:
-        counts = _run_enrollments(connection, values)
+        counts = _run_enrollments(connection, order)
     return {"inferred": inferred, **counts}
 
 
-def _infer(
-    connection: psycopg.Connection[Any], fact: Fact, ref: Reference, values: dict[str, Any]
-) -> int:
+def _order(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) -> _Order:
+    found = run(
+        connection,
+        "facts/order.loads",
+        {
+            "feed": fact.source.name,
+            "load_id": arrived.load_id,
+            "statuses": list(arrived.statuses),
+            "is_rebuild": arrived.is_rebuild,
+        },
+    )
+    loads = [load_id for (load_id,) in found]
+    return _Order(arrived.load_id, loads[-1:] if loads[-1] == arrived.load_id else loads)
+
+
+def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, load_id: int) -> int:
     dimension = ref.dimension
     named = [k for k, _ in ref.key]
     count = run(
         connection,
         "facts/reference.infer",
         {
-            **values,
+            "load_id": load_id,
             "last_sk": last_sk(connection, dimension),
             "hash_version": dimension.hash_version,
         },
@@ -126,26 +173,58 @@ def _reference_parts(fact: Fact) -> dict[str, sql.Composable]:
             for key, sk in zip(keys, sks, strict=True)
         ),
         "carried": names(fact.carried),
-        "carried_values": names(fact.carried, "s"),
+        # As the warehouse stores them: finer digits of a ratio are no change of state.
+        "carried_values": sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(_stored(fact, c), sql.Identifier(c)) for c in fact.carried
+        ),
         "assign_sks": assign(sks, "v"),
         "assign_carried": assign(fact.carried, "v"),
-        "sks_differ": differ(sks, "f", "v"),
-        "carried_differ": differ(fact.carried, "f", "v"),
     }
 
 
-def _run_claims(
-    connection: psycopg.Connection[Any], values: dict[str, Any], schema: str
-) -> dict[str, int]:
-    parts = _reference_parts(FACT_CLAIM)
+def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
+    """What tells the states of a fact apart, and those columns of them that are kept."""
+    columns = (fact.date, *(ref.sk for ref in fact.references), *fact.carried)
+    named = dict.fromkeys(c for ref in fact.references for _, c in ref.key if c is not None)
+    return {
+        # Versions of one key keep their facts, so a changed key is one that was told anew.
+        "is_changed": sql.SQL("f.load_id <> v.load_id")
+        if order.is_late
+        else differ(columns, "f", "v"),
+        "told_by": sql.Identifier("k", "load_id") if order.is_late else sql.Placeholder("load_id"),
+        "natural_keys": sql.SQL(", ").join(
+            sql.SQL("nullif(s.{}, '')").format(sql.Identifier(c)) for c in named
+        ),
+        "carried_of_row": sql.SQL(", ").join(_stored(fact, c) for c in fact.carried),
+        "states": names(fact.states),
+        "state_values": sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(_stored(fact, c), sql.Identifier(c)) for c in fact.states
+        ),
+        "old_states": names(fact.states, "old"),
+    }
+
+
+def _stored(fact: Fact, column: str) -> sql.Composed:
+    """A staging column in the type that the warehouse stores."""
+    stored = fact.source.column(column).type.stored
+    return sql.SQL("s.{}::{}").format(sql.Identifier(column), sql.SQL(stored))
+
+
+def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str) -> dict[str, int]:
+    values = order.values
+    parts = {**_reference_parts(FACT_CLAIM), **_state_parts(FACT_CLAIM, order)}
     has_rows = scalar(connection, "facts/claim.has_rows")
-    run(
-        connection,
-        f"facts/claim.{'find' if has_rows else 'no'}_known",
-        values if has_rows else None,
-    )
+    if order.is_late:
+        run(connection, "facts/claim.find_chain", values, **parts)
+        run(connection, "facts/claim.index_chain")
+        run(connection, "facts/claim.find_known_late")
+    elif has_rows:
+        run(connection, "facts/claim.find_known", values)
+    else:
+        run(connection, "facts/claim.no_known")
     run(connection, "facts/claim.index_known")
-    months = [m for (m,) in run(connection, "facts/claim.new_months", {**values, "schema": schema})]
+    found = run(connection, "facts/claim.new_months", {**values, "schema": schema})
+    months = [month for (month,) in found]
     inserted = 0
     if months:
         inserted += _fill_new_months(connection, values, parts, months)
@@ -159,6 +238,10 @@ def _run_claims(
     updated = 0
     if has_rows:
         updated = run(connection, "facts/claim.update_known", values, **parts).rowcount
+    if order.is_late:
+        run(connection, "facts/claim.drop_unfounded_states")
+        run(connection, "facts/claim.insert_missing_states", **parts)
+        run(connection, "facts/claim.drop_chain")
     for (month,) in run(connection, "facts/claim.months_of_load", values).fetchall():
         run(connection, "facts/claim.analyze", partition=sql.Identifier(_partition(month)))
     run(connection, "facts/claim.drop_known")
@@ -212,18 +295,20 @@ def _next_month(month: date) -> date:
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
-def _run_enrollments(connection: psycopg.Connection[Any], values: dict[str, Any]) -> dict[str, int]:
+def _run_enrollments(connection: psycopg.Connection[Any], order: _Order) -> dict[str, int]:
+    values = order.values
     parts = _reference_parts(FACT_ENROLLMENT)
     columns = (
         *(ref.sk for ref in FACT_ENROLLMENT.references),
         *_ENROLLMENT_OWN,
         *FACT_ENROLLMENT.carried,
     )
+    run(connection, "facts/enrollment.find_standing", values)
+    run(connection, "facts/enrollment.index_standing")
+    replaced = run(connection, "facts/enrollment.drop_fallen", values).rowcount
     run(connection, "facts/enrollment.key_rows", values, **parts)
     run(connection, "facts/enrollment.index_keyed")
-    run(connection, "facts/enrollment.drop_outdated", values)
-    run(connection, "facts/enrollment.keep_last")
-    replaced = run(connection, "facts/enrollment.replace_same_grain").rowcount
+    replaced += run(connection, "facts/enrollment.replace_same_grain").rowcount
     updated = run(
         connection,
         "facts/enrollment.update_known",
@@ -236,7 +321,8 @@ def _run_enrollments(connection: psycopg.Connection[Any], values: dict[str, Any]
         columns=names(columns),
         keyed_columns=names(columns, "k"),
     ).rowcount
-    if inserted or updated:
+    if inserted or updated or replaced:
         run(connection, "facts/enrollment.analyze")
-    run(connection, "facts/enrollment.drop_keyed")
+    for name in ("keyed", "standing"):
+        run(connection, f"facts/enrollment.drop_{name}")
     return {"inserted": inserted, "updated": updated, "replaced": replaced}

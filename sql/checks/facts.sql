@@ -1,7 +1,7 @@
 -- Checks of the facts against staging, the dimensions and the calendar.
 
 -- name: latest_claims
--- The latest state of every claim in staging: by the batch's time, then load, then line.
+-- The latest state of every claim in staging: by the order of the batches, then of the lines.
 -- One row a claim.
 select distinct on (s.claim_id)
     s.claim_id,
@@ -11,7 +11,12 @@ select distinct on (s.claim_id)
 from claims_raw as s
 inner join load as l on s.load_id = l.load_id
 where s.load_id = any(%(loads)s)
-order by s.claim_id, l.as_of desc, s.load_id desc, s.source_line desc;
+order by
+    s.claim_id,
+    l.as_of desc,
+    l.batch_id collate "C" desc,
+    s.load_id desc,
+    s.source_line desc;
 
 -- name: latest_enrollments
 -- The enrolments in staging that stand: no later state has the same identifier, and none the
@@ -26,11 +31,19 @@ from (
         e.*,
         row_number() over (
             partition by e.enrollment_id
-            order by l.as_of desc, e.load_id desc, e.source_line desc
+            order by
+                l.as_of desc,
+                l.batch_id collate "C" desc,
+                e.load_id desc,
+                e.source_line desc
         ) as rank_of_id,
         row_number() over (
             partition by nullif(e.member_id, ''), nullif(e.plan_id, ''), e.start_date
-            order by l.as_of desc, e.load_id desc, e.source_line desc
+            order by
+                l.as_of desc,
+                l.batch_id collate "C" desc,
+                e.load_id desc,
+                e.source_line desc
         ) as rank_of_grain
     from enrollments_raw as e
     inner join load as l on e.load_id = l.load_id

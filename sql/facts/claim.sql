@@ -7,20 +7,73 @@ select exists(select 1 from fact_claim);
 create temporary table known on commit drop as
 select
     s.claim_id,
-    f.service_date,
-    l.as_of > %(as_of)s as is_later
+    f.service_date
 from claims_raw as s
 inner join fact_claim as f on s.claim_id = f.claim_id
-inner join load as l on f.load_id = l.load_id
 where s.load_id = %(load_id)s;
 
 -- name: no_known
 -- The same when the fact is empty. No rows.
 create temporary table known (
     claim_id text not null,
-    service_date date not null,
-    is_later boolean not null
+    service_date date not null
 ) on commit drop;
+
+-- name: find_chain
+-- The states that the load's claims were told to be in, by the order of their batches, whatever
+-- the order in which they came; a state told again by the next batch is one with it.
+-- One row a claim and load in which its state changed.
+create temporary table chain on commit drop as
+with told as (
+    select
+        s.claim_id,
+        s.load_id,
+        l.place,
+        s.service_date::date as service_date,
+        {state_values},
+        row(s.service_date::date, {natural_keys}, {carried_of_row}) as state
+    from unnest(%(loads)s::bigint[]) with ordinality as l (load_id, place)
+    inner join claims_raw as s on l.load_id = s.load_id
+    where s.claim_id in (
+        select r.claim_id
+        from claims_raw as r
+        where r.load_id = %(load_id)s
+    )
+),
+
+compared as (
+    select
+        t.*,
+        lag(t.place) over history as place_before,
+        lag(t.state) over history as state_before
+    from told as t
+    window history as (partition by t.claim_id order by t.place)
+)
+
+select
+    c.claim_id,
+    c.load_id,
+    c.service_date,
+    {states},
+    lead(c.load_id) over (partition by c.claim_id order by c.place) is null as is_latest
+from compared as c
+where c.place_before is null or c.state is distinct from c.state_before;
+
+-- name: index_chain
+-- Statistics for the joins that follow.
+analyze chain;
+
+-- name: find_known_late
+-- The load's claims that the fact already holds, with the load whose state they have to be in.
+-- One row a claim.
+create temporary table known on commit drop as
+select
+    c.claim_id,
+    f.service_date,
+    c.load_id
+from chain as c
+inner join fact_claim as f on c.claim_id = f.claim_id
+where c.is_latest;
 
 -- name: index_known
 -- Statistics for the joins that follow.
@@ -105,32 +158,77 @@ where s.load_id = %(load_id)s
     );
 
 -- name: update_known
--- Claims that the fact holds in an earlier state take the new one; a changed day of service moves
--- the row to its partition. Rows that do not change are left alone. One row a claim.
-update fact_claim as f
-set
-    date_key = v.date_key,
-    service_date = v.service_date,
-    {assign_sks},
-    {assign_carried},
-    load_id = v.load_id
-from (
-    select
-        s.claim_id,
-        k.service_date as held_service_date,
-        day.date_key,
-        s.service_date,
-        {sk_values_named},
-        {carried_values},
-        s.load_id
-    from known as k
-    inner join claims_raw as s on k.claim_id = s.claim_id and s.load_id = %(load_id)s
-    inner join dim_date as day on s.service_date = day.full_date
-    {references}
-    where not k.is_later
-) as v
-where f.claim_id = v.claim_id and f.service_date = v.held_service_date
-    and (f.service_date <> v.service_date or {sks_differ} or {carried_differ});
+-- Claims that the fact holds in another state take the one told; a changed day of service moves
+-- the row to its partition. The state that each was in joins its earlier ones. Rows that do not
+-- change are left alone. One row a claim.
+with changed as (
+    update fact_claim as f
+    set
+        date_key = v.date_key,
+        service_date = v.service_date,
+        {assign_sks},
+        {assign_carried},
+        load_id = v.load_id
+    from (
+        select
+            s.claim_id,
+            k.service_date as held_service_date,
+            day.date_key,
+            s.service_date,
+            {sk_values_named},
+            {carried_values},
+            s.load_id
+        from known as k
+        inner join claims_raw as s on k.claim_id = s.claim_id and s.load_id = {told_by}
+        inner join dim_date as day on s.service_date = day.full_date
+        {references}
+    ) as v
+    where f.claim_id = v.claim_id and f.service_date = v.held_service_date
+        and ({is_changed})
+    returning
+        old.claim_id,
+        old.load_id,
+        old.service_date,
+        {old_states}
+)
+
+insert into fact_claim_state (claim_id, load_id, service_date, {states})
+select
+    c.claim_id,
+    c.load_id,
+    c.service_date,
+    {states}
+from changed as c;
+
+-- name: drop_unfounded_states
+-- Earlier states that the order of the batches does not bear out. One row a claim and load.
+delete from fact_claim_state as h
+using (
+    select distinct claim_id
+    from chain
+) as told
+where h.claim_id = told.claim_id
+    and not exists (
+        select 1
+        from chain as c
+        where c.claim_id = h.claim_id and c.load_id = h.load_id and not c.is_latest
+    );
+
+-- name: insert_missing_states
+-- Earlier states that are not held yet. One row a claim and load.
+insert into fact_claim_state (claim_id, load_id, service_date, {states})
+select
+    c.claim_id,
+    c.load_id,
+    c.service_date,
+    {states}
+from chain as c
+where not c.is_latest
+    and not exists (
+        select 1
+        from fact_claim_state as h
+        where h.claim_id = c.claim_id and h.load_id = c.load_id
+    );
 
 -- name: analyze
 -- Refresh the planner's statistics of one partition, of the columns that joins and filters use.
@@ -146,3 +244,7 @@ order by month;
 -- name: drop_known
 -- Make room for the next load. No rows.
 drop table known;
+
+-- name: drop_chain
+-- Make room for the next load. No rows.
+drop table chain;

@@ -1,9 +1,55 @@
+-- name: find_standing
+-- The enrolments that stand: the latest row of their identifier that is also the latest of its
+-- member, plan and start, by the order of the batches and of the lines. Without a member or a plan
+-- nothing says that two are the same. A row that is outdated still takes the place of those
+-- before it. One row an enrolment.
+create temporary table standing on commit drop as
+select
+    r.load_id,
+    r.source_line,
+    r.enrollment_id
+from (
+    select
+        s.load_id,
+        s.source_line,
+        s.enrollment_id,
+        s.member_id <> '' and s.plan_id <> '' as has_grain,
+        row_number() over (
+            partition by s.enrollment_id
+            order by l.place desc, s.source_line desc
+        ) as place_in_id,
+        row_number() over (
+            partition by s.member_id, s.plan_id, s.start_date
+            order by l.place desc, s.source_line desc
+        ) as place_in_grain
+    from unnest(%(loads)s::bigint[]) with ordinality as l (load_id, place)
+    inner join enrollments_raw as s on l.load_id = s.load_id
+) as r
+where r.place_in_id = 1 and (r.place_in_grain = 1 or r.has_grain is not true);
+
+-- name: index_standing
+-- Statistics for the joins that follow.
+analyze standing;
+
+-- name: drop_fallen
+-- Enrolments that were told again and no longer stand. One row an enrolment.
+delete from fact_enrollment as f
+where exists (
+    select 1
+    from enrollments_raw as s
+    where s.load_id = any(%(loads)s) and s.enrollment_id = f.enrollment_id
+)
+and not exists (
+    select 1
+    from standing as t
+    where t.enrollment_id = f.enrollment_id
+);
+
 -- name: key_rows
--- The load's enrolments, keyed to the versions in force on the first day of coverage. Without an
--- end, coverage runs to the end of the plan year. One row an enrolment.
+-- The load's enrolments that stand, keyed to the versions in force on the first day of coverage.
+-- Without an end, coverage runs to the end of the plan year. One row an enrolment.
 create temporary table keyed on commit drop as
 select
-    s.source_line,
     s.enrollment_id,
     {sk_values_named},
     day.date_key as enrollment_start_date_key,
@@ -13,42 +59,21 @@ select
     last_day.full_date - s.start_date + 1 as coverage_days,
     {carried_values},
     s.load_id
-from enrollments_raw as s
+from standing as t
+inner join enrollments_raw as s on t.load_id = s.load_id and t.source_line = s.source_line
 inner join dim_date as day on s.start_date = day.full_date
 inner join dim_date as last_day
     on last_day.full_date = coalesce(s.end_date, make_date(day.plan_year, 12, 31))
 {references}
-where s.load_id = %(load_id)s;
+where t.load_id = %(load_id)s and s.load_id = %(load_id)s;
 
 -- name: index_keyed
 -- Statistics for the joins that follow.
 analyze keyed;
 
--- name: drop_outdated
--- A later batch has already told the state of these. One row an enrolment.
-delete from keyed as k
-using fact_enrollment as f
-inner join load as l on f.load_id = l.load_id
-where (
-    f.enrollment_id = k.enrollment_id
-    or (
-        f.member_sk = k.member_sk and f.plan_sk = k.plan_sk and f.start_date = k.start_date
-        and k.member_sk > 0 and k.plan_sk > 0
-    )
-)
-and l.as_of > %(as_of)s;
-
--- name: keep_last
--- Of two enrolments of one member, plan and start the later line of the file stands.
--- One row an enrolment dropped.
-delete from keyed as k
-using keyed as later
-where later.member_sk = k.member_sk and later.plan_sk = k.plan_sk
-    and later.start_date = k.start_date and later.source_line > k.source_line
-    and k.member_sk > 0 and k.plan_sk > 0;
-
 -- name: replace_same_grain
--- Another enrolment of the same member, plan and start takes the place of the one held.
+-- Another enrolment of the same member, plan and start takes the place of the one held. Where two
+-- change places, both go and come again: neither is ever in the other's way.
 -- One row an enrolment replaced.
 delete from fact_enrollment as f
 using keyed as k
@@ -87,3 +112,7 @@ analyze fact_enrollment;
 -- name: drop_keyed
 -- Make room for the next load. No rows.
 drop table keyed;
+
+-- name: drop_standing
+-- Make room for the next load. No rows.
+drop table standing;

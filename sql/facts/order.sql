@@ -1,0 +1,20 @@
+-- name: loads
+-- The loads of a feed that are in the facts of this build, and the one in hand, in the order of
+-- their batches. One row a load.
+select l.load_id
+from load as l
+inner join load_file as f on l.load_id = f.load_id
+where f.feed = %(feed)s and f.status = 'loaded'
+    and (
+        l.load_id = %(load_id)s
+        or (
+            l.status = any(%(statuses)s)
+            and (l.is_rebuild or not %(is_rebuild)s)
+            and exists (
+                select 1
+                from stage_run as r
+                where r.load_id = l.load_id and r.stage = 'facts' and r.status = 'done'
+            )
+        )
+    )
+order by l.as_of, l.batch_id collate "C", l.load_id;

@@ -1,0 +1,345 @@
+"""Facts against a slow, obvious model: hostile sequences of batches, loaded in any order.
+
+One drawn sequence holds many claims and enrolments that have nothing to do with each other, so
+that a few runs try many cases. The model knows lists and nothing of how the facts are loaded.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from etl.config import Settings
+from etl.db.connection import connect
+from etl.pipeline import STAGES, Pipeline
+from etl.stages.checks import run_sql_checks
+from etl.warehouse import LIVE
+from tests.feeds import write_batch
+from tests.watching import Silent
+
+CLAIMS = 40
+PEOPLE = 10  # whose enrolments get in each other's way
+FIRST = datetime(2025, 6, 1)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch: its place among the others is (as_of, batch_id)."""
+
+    as_of: datetime
+    batch_id: str
+    members: list[Row]
+    claims: list[Row]
+    enrollments: list[Row]
+
+    @property
+    def rank(self) -> tuple[datetime, bytes]:
+        return (self.as_of, self.batch_id.encode())
+
+
+# The model
+
+
+def last_lines(rows: list[Row], key: str) -> list[Row]:
+    """What is staged of a file: of the rows of one identifier the last, in the file's order."""
+    return [row for n, row in enumerate(rows) if all(r[key] != row[key] for r in rows[n + 1 :])]
+
+
+def claim_state(row: Row) -> tuple[Any, ...]:
+    """What makes two states of a claim different, as the warehouse stores it."""
+    return (
+        row["service_date"],
+        *(row[key] or "" for key in ("member_id", "provider_id", "plan_id")),
+        row["status"],
+        row["paid_amount"],
+        row["diagnosis_code"],
+        row["utilization"].quantize(Decimal("0.000001")),
+    )
+
+
+def chains(batches: list[Batch], order: list[int]) -> dict[str, list[tuple[int, tuple[Any, ...]]]]:
+    """Every claim's states in the order of the batches, each with the load that brought it."""
+    found: dict[str, list[tuple[int, tuple[Any, ...]]]] = {}
+    for batch in sorted(batches, key=lambda b: b.rank):
+        load_id = order.index(batches.index(batch)) + 1
+        for row in last_lines(batch.claims, "claim_id"):
+            chain = found.setdefault(row["claim_id"], [])
+            if not chain or chain[-1][1] != claim_state(row):
+                chain.append((load_id, claim_state(row)))
+    return found
+
+
+def standing(batches: list[Batch]) -> list[tuple[Any, ...]]:
+    """The enrolments that are the last word on their identifier and on their grain."""
+    told = [
+        row
+        for batch in sorted(batches, key=lambda b: b.rank)
+        for row in last_lines(batch.enrollments, "enrollment_id")
+    ]
+
+    def grain(row: Row) -> tuple[Any, ...]:
+        return (row["member_id"], row["plan_id"], row["start_date"])
+
+    found = []
+    for n, row in enumerate(told):
+        later = told[n + 1 :]
+        if any(r["enrollment_id"] == row["enrollment_id"] for r in later):
+            continue
+        if row["member_id"] and row["plan_id"] and any(grain(r) == grain(row) for r in later):
+            continue
+        end = row["end_date"] or date(row["start_date"].year, 12, 31)
+        found.append((row["enrollment_id"], *grain(row), end, row["premium_paid"]))
+    return sorted(found)
+
+
+# What is drawn
+
+
+def draw_claims(rng: random.Random, number: int) -> list[Row]:
+    """One batch's claims: each of few states that come again and again, or not told at all."""
+    rows = []
+    for claim in range(CLAIMS):
+        for _ in range(rng.choice([0, 1, 1, 1, 2])):  # twice: one of them is set aside
+            row = {
+                "claim_id": f"C{claim}",
+                "service_date": date(2025, 1, 31),
+                "member_id": "M0",
+                "provider_id": "D0",
+                "plan_id": "P0",
+                "status": "pending",
+                "paid_amount": Decimal("0.00"),
+                "diagnosis_code": "A00",
+                "utilization": Decimal("1.00000001"),
+            }
+            # What a claim's states differ in; they are few, so that they come back.
+            change = (
+                {"status": "approved", "paid_amount": Decimal("80.50")},
+                {"service_date": date(2025, 1, 30)},
+                {"service_date": date(2025, 2, 1)},
+                {"service_date": date(2024, 12, 31) - timedelta(days=32 * rng.randint(0, 1))},
+                {"member_id": rng.choice(["M1", ""])},
+                {"provider_id": rng.choice(["D1", ""])},
+                {"plan_id": rng.choice(["P1", ""])},
+                {"diagnosis_code": rng.choice(["B00", None])},
+                {"utilization": Decimal("1.00000004")},  # no change once it is stored
+                {"utilization": Decimal("2")},
+            )[claim % 10]
+            rows.append(row | change if rng.random() < 0.5 else row)
+    rng.shuffle(rows)
+    # No two files are alike: the same bytes are not loaded again.
+    return [*rows, row | {"claim_id": f"only in {number}"}]
+
+
+def draw_enrollments(rng: random.Random, number: int) -> list[Row]:
+    """One batch's enrolments: few identifiers and few grains a person, so that they collide."""
+    rows = []
+    for person in range(PEOPLE):
+        for name in rng.choices("abcd", k=rng.randint(0, 4)):
+            rows.append(
+                {
+                    "enrollment_id": f"E{person}{name}",
+                    "member_id": rng.choice([f"M{person}", f"M{person}", f"N{person}", ""]),
+                    "plan_id": rng.choice(["P0", "P0", "P0", ""]),
+                    "start_date": rng.choice([date(2025, 1, 1), date(2025, 2, 1)]),
+                    "end_date": rng.choice([None, date(2025, 3, 31)]),
+                    "premium_paid": rng.choice([Decimal("10.00"), Decimal("20.00")]),
+                }
+            )
+    rng.shuffle(rows)
+    only = {"member_id": "", "start_date": date(2025, 1, 1), "end_date": None}
+    only |= {"plan_id": "", "premium_paid": Decimal("10.00")}
+    return [*rows, {"enrollment_id": f"only in {number}", **only}]
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> tuple[list[Batch], list[int]]:
+    """Batches, some of one time, and an order in which to load them."""
+    n = draw(st.integers(2, 5))
+    times = draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
+    # The order of bytes, in which capitals come first.
+    ids = draw(st.permutations(["a", "B", "b-1", "b", "Ä"]))[:n]
+    rng = random.Random(draw(st.integers(0, 1 << 30)))
+    batches = [
+        Batch(
+            FIRST + timedelta(days=day),
+            batch_id,
+            # Versions that begin before and after the facts, so that facts are keyed anew.
+            [
+                {
+                    "member_id": f"M{person}",
+                    "last_name": rng.choice("xy"),
+                    "source_updated_at": rng.choice(["2025-01-15", "2025-01-31", ""]),
+                }
+                for person in rng.sample(range(PEOPLE), 4)
+            ],
+            draw_claims(rng, number),
+            draw_enrollments(rng, number),
+        )
+        for number, (day, batch_id) in enumerate(zip(times, ids, strict=True))
+    ]
+    in_order = sorted(range(n), key=lambda i: batches[i].rank)
+    return batches, draw(st.one_of(st.just(in_order), st.permutations(range(n))))
+
+
+# The warehouse
+
+
+@dataclass
+class Warehouse:
+    url: str
+    connection: psycopg.Connection[Any]
+    folder: Path
+
+    def clear(self) -> None:
+        """Empty, with no partition of the claims left."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        tables = ", ".join(
+            f"{schema}.{name}"
+            for schema, name in self.rows(
+                "select schemaname, tablename from pg_tables where tablename <> 'dim_date' and "
+                "schemaname in ('staging', 'warehouse', 'ledger', 'quality')"
+            )
+        )
+        self.connection.execute(f"truncate {tables} restart identity cascade")
+        for (partition,) in self.rows(
+            "select inhrelid::regclass::text from pg_inherits "
+            "where inhparent = 'warehouse.fact_claim'::regclass"
+        ):
+            self.connection.execute(f"drop table {partition}")
+
+    def load(self, batch: Batch) -> None:
+        write_batch(
+            self.folder,
+            batch.batch_id,
+            {"batch_id": batch.batch_id, "as_of": f"{batch.as_of.isoformat()}Z"},
+            members=batch.members,
+            claims=batch.claims,
+            enrollments=batch.enrollments,
+        )
+        chosen = Settings("", self.folder, self.folder.parent, reject_share=1.0)
+        with Pipeline(self.url, chosen, Silent(), "incremental") as pipeline:
+            pipeline.run_stages(STAGES)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query).fetchall()
+
+
+@pytest.fixture
+def warehouse(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
+    with connect(database_url, "test") as connection:
+        yield Warehouse(database_url, connection, tmp_path / "inbox")
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(sequences())
+def test_any_order_gives_the_facts_of_the_model(
+    warehouse: Warehouse, drawn: tuple[list[Batch], list[int]]
+) -> None:
+    batches, order = drawn
+    warehouse.clear()
+    for number in order:
+        warehouse.load(batches[number])
+    told = chains(batches, order)
+
+    held = warehouse.rows(
+        "select claim_id, f.load_id, service_date, member_id, provider_id, plan_id, status, "
+        "paid_amount, diagnosis_code, utilization from warehouse.fact_claim as f "
+        "join warehouse.dim_member using (member_sk) join warehouse.dim_provider "
+        "using (provider_sk) join warehouse.dim_plan using (plan_sk)"
+    )
+    assert sorted(held, key=repr) == sorted(
+        ((claim, chain[-1][0], *chain[-1][1]) for claim, chain in told.items()), key=repr
+    )
+
+    wanted = [
+        (claim, load_id, state[0], state[4], state[5], place == len(chain) - 1)
+        for claim, chain in told.items()
+        for place, (load_id, state) in enumerate(chain)
+    ]
+    assert sorted(wanted) == warehouse.rows(
+        "select claim_id, load_id, service_date, status, paid_amount, is_latest "
+        'from warehouse.fact_claim_history order by claim_id collate "C", load_id'
+    )
+
+    misplaced = warehouse.rows(
+        "select claim_id from warehouse.fact_claim where tableoid <> "
+        "('warehouse.fact_claim_' || to_char(service_date, 'yyyy_mm'))::regclass"
+    )
+    assert misplaced == []
+
+    assert standing(batches) == warehouse.rows(
+        "select enrollment_id, member_id, plan_id, start_date, end_date, premium_paid "
+        "from warehouse.fact_enrollment join warehouse.dim_member using (member_sk) "
+        'join warehouse.dim_plan using (plan_sk) order by enrollment_id collate "C"'
+    )
+
+    failed = [
+        (check.name, counts)
+        for check, counts in run_sql_checks(warehouse.connection, LIVE, ("running", "loaded"))
+        if check.table.startswith("fact_") and (counts is None or counts[1])
+    ]
+    assert failed == [] or [name for name, _ in failed] == ["fact_claim.amounts_in_order"]
+
+
+STATES = [
+    {"status": "pending", "service_date": "2025-01-31", "paid_amount": "0.00", "paid_date": None},
+    {"status": "approved", "service_date": "2025-01-31", "paid_amount": "100.00"},
+    {"status": "adjusted", "service_date": "2025-02-01", "paid_amount": "80.00"},
+    {"status": "reversed", "service_date": "2025-02-01", "paid_amount": "0.00"},
+]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1)])
+def test_the_life_of_a_claim(warehouse: Warehouse, order: tuple[int, ...]) -> None:
+    warehouse.clear()
+    for number in order:
+        day = FIRST + timedelta(days=number)
+        paid = {"paid_date": day.date(), "claim_amount": "120.00", "allowed_amount": "100.00"}
+        claim = {"claim_id": "C", "member_id": "M", "plan_id": "P"} | paid | STATES[number]
+        warehouse.load(Batch(day, f"{number}", [], [claim], []))
+    history = warehouse.rows(
+        "select as_of::date, status, service_date, paid_date, "
+        "paid_amount - coalesce(lag(paid_amount) over (order by as_of), 0), is_latest "
+        "from warehouse.fact_claim_history order by as_of"
+    )
+    january, february = date(2025, 1, 31), date(2025, 2, 1)
+    days = [FIRST.date() + timedelta(days=n) for n in range(4)]
+    assert history == [
+        (days[0], "pending", january, None, Decimal("0.00"), False),
+        (days[1], "approved", january, days[1], Decimal("100.00"), False),
+        (days[2], "adjusted", february, days[2], Decimal("-20.00"), False),
+        (days[3], "reversed", february, days[3], Decimal("-80.00"), True),
+    ]
+    held = warehouse.rows(
+        "select tableoid::regclass::text, status, paid_amount, date_key, load_id "
+        "from warehouse.fact_claim"
+    )
+    assert held == [
+        (
+            "warehouse.fact_claim_2025_02",
+            "reversed",
+            sum(change for *_, change, _ in history),
+            20250201,
+            order.index(3) + 1,
+        )
+    ]
