@@ -64,6 +64,9 @@ facts: $(READY) ## Load the facts
 cubes: $(READY) ## Refresh the cubes
 	@$(PY) -m etl cubes
 
+restate: $(READY) ## Make a dimension's history again from staging [DIM=member FROM= SHOW=yes]
+	@$(PY) -m etl restate --dim '$(DIM)' $(if $(FROM),--from '$(FROM)') $(if $(SHOW),--show)
+
 ##@ Development
 test: $(READY) ## Run every test, on up to four cores [ARGS=]
 	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
@@ -93,6 +96,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv/.ready: requirements.lock pyproject.toml
 	@scripts/setup.sh
 
-.PHONY: help setup full-load incremental dq-check psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes test lint format docs bench lock clean clean-data remake
+.PHONY: help setup full-load incremental dq-check psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate test lint format docs bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

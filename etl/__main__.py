@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +17,11 @@ from etl import log, report
 from etl.batch import find_batches
 from etl.config import Settings, settings
 from etl.db import server
-from etl.errors import AcaError, CheckFailedError
+from etl.errors import AcaError, CheckFailedError, UsageError
 from etl.pipeline import Pipeline, latest_runs
 from etl.run import Summary
 from etl.seed import generate, increment, is_synthetic
+from etl.warehouse import DIMENSIONS
 
 INTERRUPTED = 130
 
@@ -132,6 +134,32 @@ def facts() -> None:
 def cubes() -> None:
     """Refresh the cubes."""
     run_pipeline("cubes", lambda pipeline: pipeline.run_cubes())
+
+
+@app.command()
+def restate(
+    dim: Annotated[str, typer.Option(help="Which dimension: member, plan or provider.")] = "",
+    since: Annotated[
+        str, typer.Option("--from", help="Day from which on its history is made again.")
+    ] = "1900-01-01",
+    show: Annotated[bool, typer.Option(help="Only show what would change.")] = False,
+) -> None:
+    """Make a dimension's history again from staging; shows first what would change."""
+    if dim not in DIMENSIONS:
+        raise UsageError(
+            f"There is no dimension {dim!r} to restate." if dim else "Which dimension is meant?",
+            f"Name one of {', '.join(DIMENSIONS)}: make restate DIM=member FROM=2025-01-01",
+        )
+    try:
+        first = datetime.fromisoformat(since)
+    except ValueError:
+        raise UsageError(
+            f"{since!r} is no day to restate from.", "Write it as 2025-01-01 (UTC)."
+        ) from None
+    if first.tzinfo is not None:
+        first = first.astimezone(UTC).replace(tzinfo=None)
+
+    run_pipeline("restate", lambda pipeline: pipeline.restate(DIMENSIONS[dim], first, show=show))
 
 
 @app.command("dq-check")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,12 +33,16 @@ from etl.errors import (
 )
 from etl.run import Load, Summary, Watcher
 from etl.stages import checks, cubes, dims, facts, stage
-from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Schemas
+from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Schemas
 
 LOCK_KEY = 0x0ACA
 WORKER = "aca-warehouse work"
 READER_PATIENCE = 15 * 60  # seconds to wait for a long report before a rebuild goes live
 STAGES = ("stage", "dims", "facts")
+
+
+class _TakenBack(Exception):
+    """A change turned out to be none, or was not wanted: its transaction is rolled back."""
 
 
 class Pipeline:
@@ -121,7 +126,7 @@ class Pipeline:
         rebuild.create(self.ledger, self.url)
         known = run(self.ledger, "ledger/ledger.files_known").fetchall()
         for batch, files in in_order_of_knowing(batches, known):
-            load = self._open(batch, NEXT, is_rebuild=True)
+            load = self._open(batch.batch_id, batch.as_of, NEXT, is_rebuild=True)
             self._through(load, batch, files, set())
         self.run_cubes(NEXT)
         self.run_checks(NEXT)
@@ -151,13 +156,43 @@ class Pipeline:
             self._through(load, None, [], done, wanted)
         if "stage" in wanted:
             for batch, files in self.pending():
-                load = self._open(batch, LIVE, is_rebuild=False)
+                load = self._open(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
                 self._through(load, batch, files, set(), wanted)
         return self.summary
 
+    def restate(self, dimension: Dimension, since: datetime, *, show: bool = False) -> Summary:
+        """Make a dimension's history again from staging, from an instant (UTC) on.
+
+        The watcher is told what changes before that is made to last; with ``show``, or unless it
+        agrees, nothing has happened. Facts follow; cubes and checks after them.
+        """
+        self.run_stages(("dims", "facts"))
+        what = f"{dimension.table} from {since:%Y-%m-%d}"
+        load = self._open(f"restate {what}", since.replace(tzinfo=UTC), LIVE, is_rebuild=False)
+        try:
+            with self._stage("restate", what, load, LIVE) as counts:
+                arrived = dims.Arrived(load.load_id, load.as_of, False, load.statuses, False)
+                changes = dims.restate(self.work, dimension, arrived, since)
+                self.watcher.end()
+                if not any(changes.values()):
+                    raise _TakenBack(f"{dimension.table} is what staging tells: no change.")
+                told = f"Restating {what}: {_told(changes)}."
+                if show:
+                    raise _TakenBack(f"{told} This was only shown.")
+                if not self.watcher.agree(told):
+                    raise _TakenBack("Nothing was changed.")
+                counts.update(changes)
+                self._finish(self.work, load, "loaded")
+        except _TakenBack as error:
+            self._finish(self.ledger, load, "failed", str(error))
+            self.watcher.say(str(error))
+            return self.summary
+        self.run_cubes(LIVE)
+        return self.run_checks(LIVE)
+
     def stage_files(self, batch: Batch, files: list[FeedFile]) -> Summary:
         """Stage these files of a batch, whether they were seen before or not."""
-        load = self._open(batch, LIVE, is_rebuild=False)
+        load = self._open(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
         self._through(load, batch, files, set(), ("stage",))
         return self.summary
 
@@ -218,17 +253,17 @@ class Pipeline:
             )
         return batches
 
-    def _open(self, batch: Batch, schemas: Schemas, *, is_rebuild: bool) -> Load:
+    def _open(self, batch_id: str, as_of: datetime, schemas: Schemas, *, is_rebuild: bool) -> Load:
         values = {
-            "batch_id": batch.batch_id,
-            "as_of": batch.as_of,
+            "batch_id": batch_id,
+            "as_of": as_of,
             "is_rebuild": is_rebuild,
             "first_load_id": self.rebuilt[0] if self.rebuilt else None,
         }
         load_id = scalar(self.ledger, "ledger/ledger.open_load", values)
         if is_rebuild:
             self.rebuilt.append(load_id)
-        return Load(load_id, batch.batch_id, batch.as_of, schemas, is_rebuild)
+        return Load(load_id, batch_id, as_of, schemas, is_rebuild)
 
     def _through(
         self,
@@ -485,6 +520,22 @@ class Pipeline:
         except psycopg.errors.LockNotAvailable:
             # A long query still reads the old tables; the next full load clears them away.
             self.log.info("retired_kept")
+
+
+def _told(changes: dict[str, int]) -> str:
+    """What a restatement changes, for a person."""
+    said = {
+        "replayed": "keys have another history",
+        "spliced_in": "versions come",
+        "merged": "go",
+        "shortened": "end sooner",
+        "rewritten": "differ otherwise",
+        "rekeyed": "facts are keyed anew",
+        "rehashed": "versions are hashed anew",
+    }
+    return ", ".join(
+        f"{changes[name]:,} {words}" for name, words in said.items() if name in changes
+    )
 
 
 def set_session_path(connection: psycopg.Connection[Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.prompt import Confirm
 from rich.table import Table
 
 from etl.config import Settings
@@ -22,6 +23,7 @@ _NEXT = {
     "dims": "make facts",
     "facts": "make cubes",
     "cubes": "make dq-check",
+    "restate": "make psql to query; ledger.fact_rekey tells which facts were keyed anew",
     "dq-check": "make psql; results are in quality.check_result",
 }
 
@@ -55,6 +57,11 @@ class Terminal:
         """So much of the stage is done."""
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task, amount)
+
+    def agree(self, text: str) -> bool:
+        """Say what is about to last, and ask whether it may if somebody is there to answer."""
+        self.say(text)
+        return not sys.stdin.isatty() or Confirm.ask("Go on?", console=self.console)
 
     def end(self) -> None:
         """The stage is over."""

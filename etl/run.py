@@ -26,6 +26,9 @@ class Watcher(Protocol):
     def say(self, text: str) -> None:
         """Something that a person should read."""
 
+    def agree(self, text: str) -> bool:
+        """Something that is about to last: whether it may."""
+
 
 @dataclass(slots=True)
 class Summary:

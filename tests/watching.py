@@ -17,3 +17,7 @@ class Silent:
 
     def say(self, text: str) -> None:
         self.said.append(text)
+
+    def agree(self, text: str) -> bool:
+        self.said.append(text)
+        return True

@@ -138,7 +138,8 @@ def ledger(metadata: MetaData) -> None:
             "stage",
             Text,
             nullable=False,
-            comment="stage, dims, facts, cubes, checks, swap; rebuilt_cubes in a full load.",
+            comment="stage, dims, facts, cubes, checks, swap, restate; rebuilt_cubes in a full "
+            "load.",
         ),
         Column("status", Text, nullable=False, comment="running, done or failed."),
         Column("started_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),

@@ -281,7 +281,7 @@ class _Helper:
         self.run("leave_their_versions")
         self.count_respliced()
         self.run("move_respliced", moved_from_ts=since)
-        return {"keys": self.respliced, **self.apply()}
+        return {"replayed": self.respliced, **self.apply()}
 
     def count_respliced(self) -> None:
         """See how many keys have their history made again."""
@@ -314,12 +314,17 @@ class _Helper:
         """Make the dimension agree with ``replayed``, changing only what differs."""
         self.run("defer_keys")
         dropped = self.run("drop_unfounded").rowcount
-        self.run("shorten")
+        shortened = self.run("shorten").rowcount
         rewritten = self.run("rewrite").rowcount
         added = self.run(
             "insert_replayed", last_sk=last_sk(self.connection, self.dimension)
         ).rowcount
-        return {"spliced_in": added, "merged": dropped, "rewritten": rewritten}
+        return {
+            "spliced_in": added,
+            "merged": dropped,
+            "shortened": shortened,
+            "rewritten": rewritten,
+        }
 
     def rekey_facts(self) -> int:
         """Point facts of moved versions at the version of their own date; how many."""

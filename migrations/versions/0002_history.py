@@ -322,6 +322,12 @@ def _extend_ledger() -> None:
         ),
         schema="ledger",
     )
+    op.alter_column(
+        "stage_run",
+        "stage",
+        comment="stage, dims, facts, cubes, checks, swap, restate; rebuilt_cubes in a full load.",
+        schema="ledger",
+    )
     # Loads that are live are one build; what earlier ones changed was not kept.
     op.execute("update ledger.load set build_id = -1 where status = 'superseded'")
     op.execute(

@@ -214,7 +214,8 @@ select exists(
     select 1
     from stage_run as r
     inner join load as l on r.load_id = l.load_id
-    where r.stage = 'facts' and r.status = 'done' and l.status = 'loaded' and not l.is_rebuild
+    where r.stage in ('facts', 'restate') and r.status = 'done' and l.status = 'loaded'
+        and not l.is_rebuild
         and r.finished_at > coalesce((
             select max(c.started_at)
             from stage_run as c

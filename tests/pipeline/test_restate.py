@@ -1,0 +1,152 @@
+"""A dimension's history made again from staging: shown first, then done, and facts follow."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from etl.warehouse import DIMENSIONS
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Contents, Warehouse
+
+MEMBER = DIMENSIONS["member"]
+LONG_AGO = datetime(1900, 1, 1)
+
+
+@pytest.fixture
+def told(warehouse: Warehouse) -> Contents:
+    """Two members with three names each, claims on every version; the contents as loaded."""
+    for number, name in enumerate(("Ames", "Bell", "Cole"), start=1):
+        write_batch(
+            warehouse.inbox,
+            f"2025-0{number}-01",
+            members=[{"member_id": m, "last_name": name, "call_count": number} for m in "AB"],
+            claims=[
+                {"claim_id": f"{m}{number}", "member_id": m, "service_date": f"2025-0{number}-15"}
+                for m in "AB"
+            ],
+        )
+    warehouse.incremental()
+    return warehouse.contents()
+
+
+def restate(warehouse: Warehouse, since: datetime = LONG_AGO, *, show: bool = False) -> list[str]:
+    """Restate the members without the checks; what was said."""
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_checks = lambda *_: pipeline.summary  # type: ignore[method-assign]
+        pipeline.restate(MEMBER, since, show=show)
+    return warehouse.watcher.said
+
+
+def spoil(warehouse: Warehouse) -> None:
+    """Lose B's second version and its facts' keys, and change A's first name in its last."""
+    (first,) = warehouse.rows(
+        "select member_sk from warehouse.dim_member where member_id = 'B' "
+        "and validity_start_ts = '1900-01-01'"
+    )[0]
+    with warehouse.connection.transaction():
+        for statement in (
+            f"update warehouse.fact_claim set member_sk = {first} where claim_id = 'B2'",
+            "delete from warehouse.dim_member where member_id = 'B' and last_name = 'Bell'",
+            "update warehouse.dim_member set validity_end_ts = '2025-03-01' "
+            f"where member_sk = {first}",
+            "update warehouse.dim_member set first_name = 'wrong' "
+            "where member_id = 'A' and current_flag",
+        ):
+            warehouse.connection.execute(statement)
+
+
+def test_what_is_as_staging_tells_is_left_alone(warehouse: Warehouse, told: Contents) -> None:
+    assert restate(warehouse) == ["dim_member is what staging tells: no change."]
+    assert warehouse.contents() == told
+
+
+def test_a_spoilt_history_is_made_again_and_facts_follow(
+    warehouse: Warehouse, told: Contents
+) -> None:
+    spoil(warehouse)
+    spoilt = warehouse.contents()
+    said = (
+        "Restating dim_member from 1900-01-01: 2 keys have another history, 1 versions come, "
+        "0 go, 1 end sooner, 1 differ otherwise, 1 facts are keyed anew."
+    )
+    assert restate(warehouse, show=True) == [f"{said} This was only shown."]
+    assert warehouse.contents() == spoilt
+    assert restate(warehouse) == [said]
+    assert warehouse.contents(keys=False) == {
+        table: sorted(rows, key=repr) for table, rows in without_keys(told, warehouse).items()
+    }
+    assert warehouse.rows(
+        "select fact, dimension, reason, facts, first_date::text, last_date::text "
+        "from ledger.fact_rekey where reason = 'restated'"
+    ) == [("fact_claim", "dim_member", "restated", 1, "2025-02-15", "2025-02-15")]
+    # The surrogate key of the version that was lost is not given again.
+    assert warehouse.rows("select max(member_sk) from warehouse.dim_member") == [(7,)]
+
+
+def without_keys(contents: Contents, warehouse: Warehouse) -> Contents:
+    """The contents without surrogate keys."""
+    kept = {}
+    for table, rows in contents.items():
+        names = [
+            name
+            for (name,) in warehouse.rows(
+                "select column_name from information_schema.columns where table_schema = "
+                f"'warehouse' and table_name = '{table}' "
+                "and column_name not in ('load_id', 'created_at') order by 1"
+            )
+        ]
+        kept[table] = [
+            tuple(v for name, v in zip(names, row, strict=True) if not name.endswith("_sk"))
+            for row in rows
+        ]
+    return kept
+
+
+def test_history_before_the_day_asked_for_stays_as_filed(
+    warehouse: Warehouse, told: Contents
+) -> None:
+    spoil(warehouse)
+    restate(warehouse, datetime(2025, 2, 15))
+    assert warehouse.rows(
+        "select member_id, last_name, first_name, validity_start_ts::text "
+        "from warehouse.dim_member where member_sk > 0 order by 1, 4"
+    ) == [
+        ("A", "Ames", "x", "1900-01-01 00:00:00"),
+        ("A", "Bell", "x", "2025-02-01 00:00:00"),
+        ("A", "Cole", "x", "2025-03-01 00:00:00"),
+        ("B", "Ames", "x", "1900-01-01 00:00:00"),
+        ("B", "Bell", "x", "2025-02-15 00:00:00"),
+        ("B", "Cole", "x", "2025-03-01 00:00:00"),
+    ]
+    assert restate(warehouse, datetime(2025, 2, 15)) == [
+        "dim_member is what staging tells: no change."
+    ]
+
+
+def test_what_was_known_before_can_still_be_asked(warehouse: Warehouse, told: Contents) -> None:
+    spoil(warehouse)
+    state = (
+        "select member_id, first_name, last_name, validity_start_ts, validity_end_ts "
+        "from warehouse.dim_member{} order by 1, 4"
+    )
+    spoilt = warehouse.rows(state.format(""))
+    # A change by hand is known after the next load, which brings nothing more.
+    write_batch(warehouse.inbox, "2025-04-01", plans=[{"plan_id": "P"}])
+    warehouse.incremental()
+    (load_id,) = warehouse.rows("select max(load_id) from ledger.load")[0]
+    restate(warehouse)
+    assert warehouse.rows(state.format("")) != spoilt
+    assert warehouse.rows(state.format(f"_as_known_at({load_id})")) == spoilt
+
+
+def test_the_command_asks_for_a_dimension_and_a_day(warehouse: Warehouse) -> None:
+    for arguments, said in (
+        ((), "Which dimension is meant?"),
+        (("--dim", "broker"), "There is no dimension 'broker' to restate."),
+        (("--dim", "member", "--from", "soon"), "'soon' is no day to restate from."),
+    ):
+        done = warehouse.command("restate", *arguments)
+        assert done.returncode == 2
+        assert f"Error: {said}" in done.stderr
