@@ -134,7 +134,7 @@ def _staging(metadata: MetaData, schema: str, source: contract.Source) -> None:
     Index(None, table.c.load_id, postgresql_using="brin")
     if any(dimension.source is source for dimension in DIMENSIONS.values()):
         # A late change is spliced into its key's history, for which all rows of the key are
-        # looked up. Facts need no such index: only their latest state counts.
+        # looked up. Facts need no such index: a late batch of them is served by one pass.
         Index(None, *(table.c[k] for k in source.key))
     if source.deletable:
         # Delete markers are few; a key that comes is looked up among them.
