@@ -1,0 +1,114 @@
+"""What measurements share: a scratch database and folder, the floor, commands that are timed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+
+from etl.config import ROOT, settings
+from etl.db import server
+from etl.db.connection import connect
+from etl.db.statements import run, scalar, statement
+
+DATABASE = "aca_bench"
+LOADING = ("stage", "dims", "facts", "rebuilt_cubes", "cubes", "swap")
+
+
+@contextmanager
+def scratch() -> Iterator[tuple[str, Path]]:
+    """URL of an empty database and an empty folder, both removed afterwards."""
+    chosen = settings()
+    base = server.ensure_running(chosen)
+    folder = chosen.data / "bench" / "work"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "inbox").mkdir(parents=True)
+    database = sql.Identifier(DATABASE)
+    with connect(base, "aca-warehouse bench") as admin:
+        run(admin, "bench/floor.drop_database", database=database)
+        run(admin, "bench/floor.create_database", database=database)
+        try:
+            yield f"{base.rsplit('/', 1)[0]}/{DATABASE}", folder
+        finally:
+            run(admin, "bench/floor.drop_database", database=database)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def floor_seconds(url: str, batch: Path) -> dict[str, float]:
+    """Seconds of a plain COPY of each file of a batch into an untyped logged table.
+
+    Each is copied twice and the second time counts: the first also pays for new files of the
+    server.
+    """
+    _copy_plain(url, batch)
+    return _copy_plain(url, batch)
+
+
+def _copy_plain(url: str, batch: Path) -> dict[str, float]:
+    found = {}
+    with connect(url, "aca-warehouse bench") as connection:
+        for path in sorted(batch.glob("*.csv")):
+            with path.open(encoding="utf-8", newline="") as file:
+                header = next(csv.reader(file))
+            table = sql.Identifier(f"floor_{path.stem}")
+            columns = sql.SQL(", ").join(
+                sql.SQL("{} text").format(sql.Identifier(name)) for name in header
+            )
+            run(connection, "bench/floor.create_untyped", untyped=table, column_types=columns)
+            started = time.perf_counter()
+            with (
+                connection.cursor().copy(statement("bench/floor.copy_plain", table=table)) as copy,
+                path.open("rb") as file_bytes,
+            ):
+                while block := file_bytes.read(1 << 20):
+                    copy.write(block)
+            found[path.stem] = time.perf_counter() - started
+            run(connection, "bench/floor.drop_untyped", table=table)
+    return found
+
+
+def timed(arguments: list[str], **environment: str) -> dict[str, float]:
+    """Run Python in a process of its own to its end: wall seconds and peak memory in MB."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code:
+        said = " ".join(arguments)
+        raise SystemExit(f"{said} ended with exit code {code}; run it by hand to see why.")
+    wall = round(time.perf_counter() - started, 2)
+    return {"wall": wall, "peak_mb": round(usage.ru_maxrss / 1024)}
+
+
+def measured_run(url: str, inbox: Path, command: str) -> dict[str, Any]:
+    """Run a command of the warehouse in a process of its own: wall, peak memory, stages."""
+    with connect(url, "aca-warehouse bench") as connection:
+        known = scalar(connection, "rebuild/swap.schema_exists", {"schema": "ledger"})
+        after = scalar(connection, "bench/floor.last_stage_run") if known else 0
+    spent = timed(["-m", "etl", command], DATABASE_URL=url, INBOX=str(inbox))
+    with connect(url, "aca-warehouse bench") as connection:
+        rows = run(connection, "bench/floor.stage_seconds", {"after": after}).fetchall()
+        claims = scalar(connection, "bench/floor.claims")
+    stages = {stage: round(seconds, 2) for stage, seconds in rows}
+    loading = sum(stages.get(stage, 0.0) for stage in LOADING)
+    return {
+        **spent,
+        "loading": round(loading, 2),
+        "stages": stages,
+        "claims": claims,
+    }

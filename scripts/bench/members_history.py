@@ -1,0 +1,109 @@
+"""What a dimension's history costs: members of 24 attributes, staged and brought into dim_member.
+
+A first load, a snapshot with 5 % changed, the same file again, the same rows in another order, and
+a change of one member that took effect long ago; each against a plain COPY of the member file.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from measuring import floor_seconds, measured_run, scratch
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS = (
+    "member_id,first_name,last_name,dob,gender,state,zip,fpl_ratio,plan_network_access_type,"
+    "plan_metal,age_group,region,clinical_segment,general_agency_name,broker_name,call_count,"
+    "new_member_in_period,member_used_app,member_had_web_login,member_visited_new_provider_ind,"
+    "high_cost_member,mutually_exclusive_hcc_condition,geographic_reporting,year"
+)
+CHANGED_SHARE = 0.05
+
+
+def row(n: int, last_name: str = "Last") -> str:
+    """One member, as the sender's file has it."""
+    return (
+        f"M{n:08d},First{n % 5000},{last_name}{n % 20000},{1950 + n % 60}-{1 + n % 12:02d}-"
+        f"{1 + n % 28:02d},{'FM'[n % 2]},WI,{53000 + n % 900},{1 + n % 400 / 100},HMO,Silver,26-34,"
+        f"Region {n % 16},healthy,Agency {n % 50},Broker {n % 900},{n % 7},false,true,"
+        f"{'tf'[n % 2]},false,false,HCC{n % 80},metropolitan,2025"
+    )
+
+
+def measure(members: int) -> dict[str, Any]:
+    """Seconds of stage and dims for each batch, with the floor."""
+    drawn = random.Random(1)
+    changed = set(drawn.sample(range(members), int(members * CHANGED_SHARE)))
+
+    def rows(order: Iterator[int] | range) -> Iterator[str]:
+        return (row(n, "New" if n in changed else "Last") for n in order)
+
+    with scratch() as (url, folder):
+        inbox = folder / "inbox"
+        first = _write(inbox, "2025-01-01", map(row, range(members)))
+        floor = sum(floor_seconds(url, first).values())
+        found = {"first load": measured_run(url, inbox, "full-load")}
+
+        def load(what: str) -> None:
+            stage = measured_run(url, inbox, "stage")
+            dims = measured_run(url, inbox, "dims")
+            found[what] = {"stages": {**stage["stages"], **dims["stages"]}}
+            measured_run(url, inbox, "facts")
+
+        _write(inbox, "2025-02-01", rows(range(members)))
+        load("snapshot, 5 % changed")
+        shutil.copytree(inbox / "2025-02-01", inbox / "2025-03-01")
+        load("the same file again")
+        _write(inbox, "2025-04-01", rows(range(members - 1, -1, -1)))
+        load("the same rows in another order")
+        for day, what in ((1, None), (2, "one member, backdated")):
+            # The first of them pays for the columns that it brings for the first time.
+            late = f"{row(day, 'Before')},2025-01-15T00:00:00Z"
+            _write(inbox, f"2025-05-0{day}", [late], f"{COLUMNS},source_updated_at", "delta")
+            load(what or "warming up")
+    found.pop("warming up")
+    return {
+        "members": members,
+        "floor_seconds": round(floor, 2),
+        "seconds": {
+            what: {stage: run["stages"].get(stage, 0.0) for stage in ("stage", "dims")}
+            for what, run in found.items()
+        },
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the measurements as a table of seconds and ratios to the floor."""
+    floor = result["floor_seconds"]
+    table = Table(
+        title=f"History of {result['members']:,} members of 24 attributes; "
+        f"plain COPY of the file, {floor:.2f} s, = 1",
+        title_justify="left",
+        box=None,
+    )
+    for name in ("what", "stage", "dims", "both", "ratio"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for what, seconds in result["seconds"].items():
+        both = seconds["stage"] + seconds["dims"]
+        cells = (seconds["stage"], seconds["dims"], both, both / floor)
+        table.add_row(what, *(f"{cell:.2f}" for cell in cells))
+    Console().print(table)
+
+
+def _write(
+    inbox: Path, batch_id: str, rows: Any, columns: str = COLUMNS, kind: str = "snapshot"
+) -> Path:
+    folder = inbox / batch_id
+    folder.mkdir()
+    with (folder / "members.csv").open("w", encoding="utf-8", newline="") as file:
+        file.write(f"{columns}\n")
+        file.writelines(f"{line}\n" for line in rows)
+    manifest = {"files": {"members.csv": {"kind": kind}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
