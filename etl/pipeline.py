@@ -309,18 +309,17 @@ class Pipeline:
 
     def _stage_file(self, load: Load, batch: Batch, file: FeedFile) -> stage.Staged:
         checksum = file.checksum()
-        same = scalar(
-            self.work,
-            "ledger/ledger.same_file",
-            {
-                "feed": file.source.name,
-                "xxh3_128": checksum,
-                "kind": file.expected.kind,
-                "as_of": load.as_of,
-                "statuses": list(load.statuses),
-                "is_rebuild": load.is_rebuild,
-            },
-        )
+        values = {
+            "feed": file.source.name,
+            "xxh3_128": checksum,
+            "kind": file.expected.kind,
+            "load_id": load.load_id,
+            "batch_id": load.batch_id,
+            "as_of": load.as_of,
+            "statuses": list(load.statuses),
+            "is_rebuild": load.is_rebuild,
+        }
+        same = scalar(self.work, "ledger/ledger.same_file", values)
         if same is not None:
             note = f"already loaded with batch {same}"
             self.watcher.say(f"{file.path.name} of batch {load.batch_id} skipped: {note}.")
@@ -336,6 +335,11 @@ class Pipeline:
             self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
         )
         stage.record_rejects(self.work, load.load_id, staged)
+        skipped = run(self.work, "ledger/ledger.skipped_after", values).fetchone()
+        if skipped is not None:
+            later_id, later_as_of, same_as = skipped
+            stage.repeat_file(self.work, file.source, later_id, later_as_of, same_as)
+            staged.notes.append(f"load {later_id} had skipped the same file and has it now")
         for note in staged.notes:
             self.watcher.say(f"{file.path.name} of batch {load.batch_id}: {note}.")
         self.log.info("file_staged", file=file.path.name, batch=load.batch_id, **staged.counts())

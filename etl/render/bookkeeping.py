@@ -119,6 +119,11 @@ def ledger(metadata: MetaData) -> None:
             comment="Columns of the contract that the file has. One that it lacks is not said, "
             "which differs from empty.",
         ),
+        Column(
+            "distinct_keys",
+            BigInteger,
+            comment="Keys that its loaded rows name: fewer than rows_loaded if one is repeated.",
+        ),
         PrimaryKeyConstraint("load_id", "feed"),
         CheckConstraint("kind in ('delta', 'snapshot')", name="kind"),
         CheckConstraint("status in ('loaded', 'skipped', 'refused')", name="status"),

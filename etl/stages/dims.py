@@ -167,11 +167,11 @@ class _Helper:
         self.run("tell_loads", "told")
         self.told = dict(self.run("columns_told").fetchall())
         self.lacking = _lacking(dimension, self.told)
-        known_to, is_late = self.run("watermark").fetchone()
+        known_to, is_late, may_repeat = self.run("watermark").fetchone()
         self.values: dict[str, Any] = {
             "known_to": known_to or _EARLIEST,
             "out_of_order": bool(is_late),
-            "may_repeat": dimension.source.effective is not None,
+            "may_repeat": bool(may_repeat),
             "is_uneven": bool(self.lacking),
         }
         said = self.told.get(arrived.load_id, [])
@@ -379,7 +379,7 @@ def _lacking(dimension: Dimension, told: dict[int, list[str]]) -> dict[str, list
 # Every pair of aliases by which the statements compare natural keys or attributes.
 _KEY_PAIRS = (
     *("a_c", "d_arrival", "arrival_respliced", "d_v", "s_d", "r_d", "s_r", "o_g", "h_g", "t_e"),
-    *("d_r", "v_d", "d_m", "earlier_o", "s_arrival", "s_o", "o_r", "o_m", "s_m", "v_r", "r_v"),
+    *("d_r", "v_d", "d_m", "earlier_o", "s_arrival", "s_o", "o_r", "o_m", "s_m", "v_r", "r_v", "a_s"),
 )
 
 

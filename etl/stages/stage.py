@@ -23,7 +23,7 @@ from psycopg.types.json import Jsonb
 from etl.batch import Batch, FeedFile
 from etl.contract import Source, Type
 from etl.db import records
-from etl.db.statements import names, run, statement
+from etl.db.statements import equal, names, run, statement
 from etl.errors import BatchError, RejectThresholdError
 
 DUPLICATE = "conflicting row of the same key and time; the last in the file stands"
@@ -59,6 +59,7 @@ class Staged:
     latest_effective_ts: datetime | None = None
     notes: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
+    distinct_keys: int | None = None
 
     def counts(self) -> dict[str, int]:
         """Row counts for the ledger."""
@@ -68,6 +69,17 @@ class Staged:
             "rows_rejected": len(self.rejected),
             "rows_duplicate": self.duplicate,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What the staged rows of a load add up to."""
+
+    rows: int
+    distinct_keys: int
+    distinct_rows: int
+    totals: dict[str, Decimal]
+    latest_effective_ts: datetime | None
 
 
 def run_file(
@@ -150,6 +162,24 @@ def _run_file(
         )
     index = sql.Literal(f"{source.table}_load_id_idx")
     run(connection, "stage/stage.summarize", index=index)
+
+
+def repeat_file(
+    connection: psycopg.Connection[Any], source: Source, load_id: int, as_of: datetime, same_as: int
+) -> None:
+    """Load a file that was skipped after all, from the rows of the load that it is the same as."""
+    values = {"load_id": load_id, "same_as": same_as, "feed": source.name, "as_of": as_of}
+    run(
+        connection,
+        "stage/stage.repeat_rows",
+        values,
+        table=sql.Identifier(source.table),
+        columns=names(c.name for c in source.staged),
+    )
+    run(connection, "stage/stage.repeat_rejects", values)
+    measured = _measure(connection, source, values)
+    latest = {"latest_effective_ts": measured.latest_effective_ts}
+    run(connection, "stage/stage.repeat_file", {**values, **latest})
 
 
 def record_rejects(connection: psycopg.Connection[Any], load_id: int, staged: Staged) -> None:
@@ -304,33 +334,33 @@ def _set_aside(
         )
         reason = OUT_OF_ORDER.format(first=first, second=second)
         staged.rejected += [Rejected(line, second, reason) for (line,) in lines]
-    effective = _effective(source, None)
     measured = _measure(connection, source, values)
-    columns = [c.name for c in source.staged]
-    losers = run(
-        connection,
-        "stage/stage.set_aside_repeated",
-        values,
-        table=table,
-        row_columns=names(columns, "t"),
-        key_list=names(source.key),
-        row_key=names(source.key, "t"),
-        same_key=sql.SQL(" and ").join(
-            sql.SQL("t.{0} = r.{0}").format(sql.Identifier(k)) for k in source.key
-        ),
-        effective=effective,
-        effective_of_row=_effective(source, "t"),
-    ).fetchall()
+    losers = []
+    if measured.distinct_rows < measured.rows:
+        columns = [c.name for c in source.staged]
+        losers = run(
+            connection,
+            "stage/stage.set_aside_repeated",
+            values,
+            table=table,
+            row_columns=names(columns, "t"),
+            key_list=names(source.key),
+            row_key=names(source.key, "t"),
+            same_key=equal(source.key, "t", "r"),
+            effective=_effective(source, None),
+            effective_of_row=_effective(source, "t"),
+        ).fetchall()
     kept = _measure(connection, source, values) if losers else measured
     staged.duplicate = sum(is_equal for _, is_equal in losers)
     staged.rejected += [
         Rejected(line, source.key[0], DUPLICATE) for line, is_equal in losers if not is_equal
     ]
-    staged.latest_effective_ts = kept[2]
+    staged.latest_effective_ts = kept.latest_effective_ts
+    staged.distinct_keys = kept.distinct_keys
     for column in source.money:
         staged.totals[column] = {
-            "in_file": str(measured[1][column]),
-            "loaded": str(kept[1][column]),
+            "in_file": str(measured.totals[column]),
+            "loaded": str(kept.totals[column]),
         }
         if column in staged.file.expected.totals:
             staged.totals[column]["expected"] = str(staged.file.expected.totals[column])
@@ -346,7 +376,7 @@ def _effective(source: Source, prefix: str | None) -> sql.Composable:
 
 def _measure(
     connection: psycopg.Connection[Any], source: Source, values: dict[str, Any]
-) -> tuple[int, dict[str, Decimal], datetime | None]:
+) -> _Measured:
     parts = [
         sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(m), sql.Identifier(m))
         for m in source.money
@@ -356,11 +386,14 @@ def _measure(
         "stage/stage.measure",
         values,
         table=sql.Identifier(source.table),
+        key_list=names(source.key),
         totals=sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(parts)),
         effective=_effective(source, None),
     ).fetchone()
     assert row is not None  # an aggregate always gives a row
-    return row[0], {k: Decimal(v) for k, v in row[1].items()}, row[2]
+    rows, distinct_keys, distinct_rows, totals, latest = row
+    amounts = {column: Decimal(said) for column, said in totals.items()}
+    return _Measured(rows, distinct_keys, distinct_rows, amounts, latest)
 
 
 def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
@@ -419,4 +452,5 @@ def ledger_values(load_id: int, staged: Staged) -> dict[str, Any]:
         "latest_effective_ts": staged.latest_effective_ts,
         "note": "; ".join(staged.notes) or None,
         "columns": staged.columns,
+        "distinct_keys": staged.distinct_keys,
     }

@@ -322,6 +322,15 @@ def _extend_ledger() -> None:
         ),
         schema="ledger",
     )
+    op.add_column(
+        "load_file",
+        sa.Column(
+            "distinct_keys",
+            sa.BigInteger(),
+            comment="Keys that its loaded rows name: fewer than rows_loaded if one is repeated.",
+        ),
+        schema="ledger",
+    )
     op.alter_column(
         "stage_run",
         "stage",
@@ -542,6 +551,7 @@ def downgrade() -> None:
         op.drop_table(f"{table}_past", schema="warehouse")
     op.execute("drop function warehouse.keep_past() cascade")
     op.drop_table("fact_rekey", schema="ledger")
+    op.drop_column("load_file", "distinct_keys", schema="ledger")
     op.drop_column("load_file", "columns", schema="ledger")
     op.drop_column("load", "live_at", schema="ledger")
     op.drop_column("load", "build_id", schema="ledger")

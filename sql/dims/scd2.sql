@@ -8,6 +8,7 @@ select
     f.kind = 'snapshot' as is_snapshot,
     f.columns,
     f.latest_effective_ts,
+    f.distinct_keys is distinct from f.rows_loaded as may_repeat,
     row_number() over (order by l.as_of, l.batch_id collate "C", l.load_id) as batch_rank
 from load_file as f
 inner join load as l on f.load_id = l.load_id
@@ -23,11 +24,13 @@ where f.feed = %(feed)s and f.status = 'loaded'
     );
 
 -- name: watermark
--- What the other loads of the feed say of the one in hand: the latest instant at which a row of
--- theirs took effect, and whether a later batch is among them. One row.
+-- What is known of the load in hand: the latest instant at which a row of the other loads of the
+-- feed took effect, whether a later batch is among them, and whether it may name a key twice.
+-- One row.
 select
     max(t.latest_effective_ts) filter (where t.load_id <> %(load_id)s) as effective_ts,
-    max(t.batch_rank) > max(t.batch_rank) filter (where t.load_id = %(load_id)s) as is_late
+    max(t.batch_rank) > max(t.batch_rank) filter (where t.load_id = %(load_id)s) as is_late,
+    bool_or(t.may_repeat) filter (where t.load_id = %(load_id)s) as may_repeat
 from told as t;
 
 -- name: columns_told
@@ -160,6 +163,22 @@ where class in ('new', 'inferred')
         from {staging} as s
         where {marked} and {key_s_arrival}
     )
+union
+-- A snapshot brings back what a marker took away, also where its row says nothing new.
+select {keys_of_row}
+from {staging} as s
+where %(is_snapshot)s and {marked}
+    and exists (
+        select 1
+        from {staging} as a
+        where a.load_id = %(load_id)s and {key_a_s}
+    )
+union
+-- And it ends at its own time what was to end later.
+select {keys_of_dim}
+from {dim} as d
+where %(is_snapshot)s and not d.current_flag
+    and d.validity_end_ts > %(as_of)s::timestamptz at time zone 'UTC'
 union
 select {keys_of_dim}
 from {dim} as d

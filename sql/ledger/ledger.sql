@@ -100,7 +100,8 @@ insert into load_file (
     totals,
     latest_effective_ts,
     note,
-    columns
+    columns,
+    distinct_keys
 )
 values (
     %(load_id)s,
@@ -118,7 +119,8 @@ values (
     %(totals)s,
     %(latest_effective_ts)s,
     %(note)s,
-    %(columns)s
+    %(columns)s,
+    %(distinct_keys)s
 );
 
 -- name: files_seen
@@ -134,31 +136,70 @@ where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped');
 
 -- name: same_file
 -- The batch that already brought these bytes, if bringing them again can change nothing: it is
--- of the same time, or nothing of the feed has come since and nothing in it lay in the future.
--- What the live warehouse holds says nothing of a rebuild. At most one row.
-select l.batch_id
-from load_file as f
-inner join load as l on f.load_id = l.load_id
-where f.feed = %(feed)s and f.xxh3_128 = %(xxh3_128)s::uuid and f.status = 'loaded'
-    and f.kind = %(kind)s and l.status = any(%(statuses)s)
-    and (l.is_rebuild or not %(is_rebuild)s)
+-- the last of the feed before this one in the order of batches, and nothing in it lay in the
+-- future. What the live warehouse holds says nothing of a rebuild. At most one row.
+select before.batch_id
+from (
+    select
+        l.batch_id,
+        l.as_of,
+        f.xxh3_128,
+        f.kind,
+        f.latest_effective_ts
+    from load_file as f
+    inner join load as l on f.load_id = l.load_id
+    where f.feed = %(feed)s and f.status = 'loaded' and l.status = any(%(statuses)s)
+        and (l.is_rebuild or not %(is_rebuild)s)
+        and (l.as_of, l.batch_id collate "C") <= (%(as_of)s, %(batch_id)s)
+    order by l.as_of desc, l.batch_id collate "C" desc, l.load_id desc
+    limit 1
+) as before
+where before.xxh3_128 = %(xxh3_128)s::uuid and before.kind = %(kind)s
     and (
-        l.as_of = %(as_of)s
-        or (
-            l.as_of < %(as_of)s
-            and coalesce(f.latest_effective_ts <= l.as_of at time zone 'UTC', true)
-            and not exists (
-                select 1
-                from load_file as later
-                inner join load as at on later.load_id = at.load_id
-                where later.feed = f.feed and later.status = 'loaded' and at.as_of > l.as_of
-                    and at.status = any(%(statuses)s)
-                    and (at.is_rebuild or not %(is_rebuild)s)
-            )
-        )
-    )
-order by l.as_of
-limit 1;
+        before.batch_id = %(batch_id)s
+        or coalesce(before.latest_effective_ts <= before.as_of at time zone 'UTC', true)
+    );
+
+-- name: skipped_after
+-- The file of the feed that comes next in the order of batches, if it was skipped because the
+-- file before it was the same: with the load in hand between the two it says something after all.
+-- At most one row, with the load of the file that it is the same as.
+with files as (
+    select
+        l.load_id,
+        l.as_of,
+        l.batch_id,
+        f.status,
+        f.xxh3_128
+    from load_file as f
+    inner join load as l on f.load_id = l.load_id
+    where f.feed = %(feed)s and f.status in ('loaded', 'skipped')
+        and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
+        and l.load_id <> %(load_id)s
+),
+
+next_one as (
+    select *
+    from files as f
+    where (f.as_of, f.batch_id collate "C") > (%(as_of)s, %(batch_id)s)
+    order by f.as_of, f.batch_id collate "C", f.load_id
+    limit 1
+)
+
+select
+    n.load_id,
+    n.as_of,
+    before.load_id as same_as
+from next_one as n
+cross join lateral (
+    select f.load_id
+    from files as f
+    where f.status = 'loaded' and f.xxh3_128 = n.xxh3_128
+        and (f.as_of, f.batch_id collate "C") <= (%(as_of)s, %(batch_id)s)
+    order by f.as_of desc, f.batch_id collate "C" desc, f.load_id desc
+    limit 1
+) as before
+where n.status = 'skipped';
 
 -- name: unfinished
 -- Loads that are staged and not yet in the facts, in the order in which they came.

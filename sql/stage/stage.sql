@@ -73,9 +73,13 @@ where t.load_id = %(load_id)s and t.source_line = losers.source_line
 returning losers.source_line, losers.is_equal;
 
 -- name: measure
--- What was staged of a file: rows, sums of its money columns, latest effective time. One row.
+-- What was staged of a file: rows, distinct keys, distinct keys and effective times, sums of its
+-- money columns, latest effective time. What is distinct is counted by 64-bit hashes, which can
+-- only take too few for all and never too many. One row.
 select
     count(*) as rows_staged,
+    count(distinct hash_record_extended(row({key_list}), 0)) as distinct_keys,
+    count(distinct hash_record_extended(row({key_list}, {effective}), 0)) as distinct_rows,
     {totals} as sums,
     max({effective}) as latest_effective_ts
 from {table}
@@ -93,3 +97,45 @@ analyze {table} ({columns});
 -- name: summarize
 -- Let the index on load_id know of the rows that came. One row.
 select brin_summarize_new_values({index}::regclass);
+
+-- name: repeat_rows
+-- Give a load the rows of another one whose file is the same. One row a line.
+insert into {table} (load_id, source_line, {columns})
+select
+    %(load_id)s,
+    source_line,
+    {columns}
+from {table}
+where load_id = %(same_as)s;
+
+-- name: repeat_rejects
+-- Give a load the rejected rows of another one whose file is the same. One row a line and reason.
+insert into rejected_row (load_id, feed, file, line, column_name, reason, raw_line)
+select
+    %(load_id)s,
+    feed,
+    file,
+    line,
+    column_name,
+    reason,
+    raw_line
+from rejected_row
+where load_id = %(same_as)s and feed = %(feed)s;
+
+-- name: repeat_file
+-- Let a file that was skipped count as loaded, with the figures of the one that it equals.
+-- One row a load and file.
+update load_file as f
+set
+    status = 'loaded',
+    rows_read = same.rows_read,
+    rows_loaded = same.rows_loaded,
+    rows_rejected = same.rows_rejected,
+    rows_duplicate = same.rows_duplicate,
+    totals = same.totals,
+    columns = same.columns,
+    distinct_keys = same.distinct_keys,
+    latest_effective_ts = %(latest_effective_ts)s
+from load_file as same
+where f.load_id = %(load_id)s and f.feed = %(feed)s
+    and same.load_id = %(same_as)s and same.feed = f.feed;
