@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 
 from etl.config import ROOT, Settings
@@ -23,6 +24,12 @@ from etl.db import server
 from etl.db.connection import connect
 from etl.db.schema import migrate
 from etl.db.tuning import core_count
+
+# How many examples a test draws that does not say so itself, and whether always the same ones;
+# pytest --hypothesis-profile=long chooses the other.
+settings.register_profile("same", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("long", max_examples=20_000, deadline=None, derandomize=False)
+settings.load_profile("same")
 
 TEMPLATE = "aca_template"
 MOST_WORKERS = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _FILLERS = {
 
 def fill(source: Source, row: Mapping[str, Any]) -> dict[str, str]:
     """A whole row of a feed from the columns that matter."""
-    known = {c.name: _FILLERS[c.type] if c.required else "" for c in source.columns}
+    known = {c.name: _FILLERS[c.type] if c.required else "" for c in source.staged}
     unknown = row.keys() - known.keys()
     assert not unknown, f"{source.name} has no {unknown}"
     return known | {k: "" if v is None else str(v) for k, v in row.items()}
@@ -38,15 +38,20 @@ def write_batch(
     inbox: Path,
     batch_id: str,
     manifest: Mapping[str, Any] | None = None,
+    lacking: Collection[str] = (),
     **feeds: Iterable[Mapping[str, Any]],
 ) -> Path:
-    """Write a batch folder with these feeds (``members=[{...}]``)."""
+    """Write a batch folder with these feeds (``members=[{...}]``).
+
+    ``lacking``: columns that their files do not have.
+    """
     folder = inbox / batch_id
     folder.mkdir(parents=True)
     for name, rows in feeds.items():
         source = FEEDS[name]
         with (folder / source.file_name).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [c.name for c in source.columns], lineterminator="\n")
+            header = [c.name for c in source.staged if c.name not in lacking]
+            writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(fill(source, row) for row in rows)
     if manifest is not None:

@@ -15,7 +15,7 @@ from etl.db.connection import connect
 from etl.db.schema import alembic_config, migrate
 from etl.render.metadata import build
 from etl.sources import FEEDS
-from etl.warehouse import DIMENSIONS, LIVE, NEXT
+from etl.warehouse import LIVE, NEXT
 
 # Everything that the catalog says of the tables of some schemas; {} is the schema's name.
 CATALOG = {
@@ -160,38 +160,3 @@ def test_domains_refuse_what_no_report_can_use(
     assert domain in {d.name for d in DOMAINS}
     with pytest.raises(psycopg.errors.IntegrityError):
         database.execute(f"select %s::text::staging.{domain}", [value])
-
-
-@pytest.mark.parametrize("name", DIMENSIONS)
-def test_plain_sql_cannot_break_a_history(database: psycopg.Connection[Any], name: str) -> None:
-    dimension = DIMENSIONS[name]
-    key = ", ".join(dimension.key)
-    values = ", ".join("'k'" if c != "effective_year" else "2025" for c in dimension.key)
-
-    def insert(sk: int, start: str, end: str, current: bool) -> None:
-        database.execute(
-            f"insert into warehouse.{dimension.table} ({dimension.sk}, {key}, validity_start_ts, "
-            "validity_end_ts, current_flag, attr_hash, hash_version, load_id) "
-            f"values (%s, {values}, %s, %s, %s, gen_random_uuid(), 1, 1)",
-            [sk, start, end, current],
-        )
-
-    if name == "member":
-        database.execute(
-            "insert into warehouse.dim_geography (geography_sk, load_id) values (-1, 0)"
-        )
-    insert(1, "1900-01-01", "2025-01-01", False)
-    insert(2, "2025-01-01", "9999-12-31", True)
-    with pytest.raises(psycopg.errors.ExclusionViolation):
-        insert(3, "2024-01-01", "2024-06-01", False)
-    with pytest.raises(psycopg.errors.ExclusionViolation):
-        database.execute(
-            f"update warehouse.{dimension.table} set validity_end_ts = '2025-02-01' "
-            f"where {dimension.sk} = 1"
-        )
-    with pytest.raises(psycopg.errors.UniqueViolation):
-        insert(3, "2030-01-01", "9999-12-31", True)
-    with pytest.raises(psycopg.errors.CheckViolation):
-        insert(3, "2024-01-01", "2024-01-01", False)
-    with pytest.raises(psycopg.errors.CheckViolation):
-        insert(3, "2025-01-01", "9999-12-31", False)

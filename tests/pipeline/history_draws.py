@@ -1,0 +1,144 @@
+"""Hostile histories: sequences of batches, each with the rows of many independent keys.
+
+Hypothesis draws the batches of a sequence, in the order of loading, and a seed; the rows follow
+from the seed, the key and the batch's content number alone. So a failure shrinks to few and plain
+batches in which each key still has the rows it had.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.pipeline.history_model import EARLIEST, Batch, Row
+
+KEYS = tuple(f"K{n:02d}" for n in range(60))
+OPTIONAL = ("effective", "zip", "type_1", "is_deleted")
+
+FIRST = datetime(2025, 1, 10)
+HALF_DAYS = [FIRST + timedelta(hours=12) * n for n in range(-8, 25)]
+# Few, so that batches often share one; rows take effect at the same moments, and at others.
+AS_OF = [FIRST + timedelta(days=d) for d in (0, 1, 1.5, 2, 3, 6)]
+# Byte by byte another order than that of any language; "" often, to be the same batch again.
+SUFFIXES = ("", "-b", "-B", "_a", "b", "é", "")
+FAR = [EARLIEST, EARLIEST + timedelta(microseconds=1), FIRST + timedelta(microseconds=1)]
+FAR += [datetime(1950, 1, 1), datetime(2150, 1, 1)]
+CLAIM_DAYS = [(FIRST + timedelta(days=d)).date() for d in (-30, -3, 0, 1, 2, 3, 4, 6, 8, 12, 400)]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Batches in the order of loading, and the days of the claims that come with the first."""
+
+    batches: tuple[Batch, ...]
+    claim_days: dict[str, list[date]]
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Show the batches alone; the rows of a key that fails are in the failure's message."""
+        shown = (f"{b.kind} {b.batch_id} of {len(b.rows)} rows" for b in self.batches)
+        printer.text(f"<{', '.join(shown)}>")
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether no batch is loaded before an earlier one."""
+        ranks = [(b.as_of, b.batch_id.encode()) for b in self.batches]
+        return ranks == sorted(ranks)
+
+
+@st.composite
+def sequences(
+    draw: st.DrawFn, optional: tuple[str, ...] = OPTIONAL, *, most: int = 6, in_order: bool = False
+) -> Sequence:
+    """Two batches or more. ``optional``: columns that a file of the feed may have or lack."""
+    seed = draw(st.integers(0, 9999))
+    drawn = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(AS_OF),
+                st.sampled_from(SUFFIXES),
+                st.sampled_from(["delta", "snapshot"]),
+                # The same content twice is a copy, unless one file lacks a column.
+                st.integers(0, 9),
+                st.one_of(st.just(frozenset()), st.frozensets(st.sampled_from(optional))),
+            ),
+            min_size=2,
+            max_size=most,
+        )
+    )
+    batches = [
+        Batch(
+            as_of,
+            f"{as_of:%Y-%m-%dT%H}{suffix}",
+            kind,
+            _rows(seed, content, frozenset(optional) - lacks),
+            frozenset(optional) - lacks,
+        )
+        for as_of, suffix, kind, content, lacks in drawn
+    ]
+    if in_order or draw(st.booleans()):
+        batches.sort(key=lambda b: (b.as_of, b.batch_id.encode()))
+    return Sequence(tuple(batches), {key: _claim_days(seed, key) for key in KEYS})
+
+
+def _rows(seed: int, content: int, has: frozenset[str]) -> tuple[Row, ...]:
+    rows = [
+        Row(
+            row.key,
+            row.effective if "effective" in has else None,
+            row.name,
+            row.zip if "zip" in has else None,
+            row.type_1 if "type_1" in has else None,
+            row.is_deleted and "is_deleted" in has,
+        )
+        for key in KEYS
+        for row in _rows_of_key(seed, content, key)
+    ]
+    random.Random(f"{seed} {content}").shuffle(rows)
+    return tuple(rows)
+
+
+def _rows_of_key(seed: int, content: int, key: str) -> list[Row]:
+    """The rows that a key has in a file: what kind of key it is, then chance."""
+    kind = random.Random(f"{seed} {key}")
+    presence = kind.choice([0.0, 0.3, 0.6, 0.8, 1.0])  # 0: only claims name it
+    moments = kind.sample(HALF_DAYS, kind.randint(1, 3)) + [None] * kind.randint(0, 3)
+    moments += kind.sample(FAR, kind.choice([0, 0, 1]))
+    names = kind.choice([["x"], ["x", "y"], ["x", "y", None]])
+    zips = kind.choice([["10001"], ["10001", "10002"], ["10001", None]])
+    deletes = kind.choice([0.0, 0.0, 0.2, 0.5, 1.0])
+    repeats = kind.choice([0.0, 0.5])
+    most = kind.choice([1, 2, 4])
+
+    dice = random.Random(f"{seed} {key} {content}")
+    if dice.random() >= presence:
+        return []
+    rows: list[Row] = []
+    for _ in range(dice.randint(1, most)):
+        row = Row(
+            key,
+            dice.choice(moments),
+            dice.choice(names),
+            dice.choice(zips),
+            dice.choice(["0", "1", "2", None]),
+            dice.random() < deletes,
+        )
+        if rows and dice.random() < repeats:
+            again = dice.choice(rows)  # as it was, otherwise, or gone at the same time
+            row = dice.choice(
+                [
+                    again,
+                    replace(row, effective=again.effective),
+                    replace(again, is_deleted=not again.is_deleted),
+                ]
+            )
+        rows.append(row)
+    return rows
+
+
+def _claim_days(seed: int, key: str) -> list[date]:
+    dice = random.Random(f"{seed} {key} claims")
+    return sorted(dice.sample(CLAIM_DAYS, dice.choice([0, 1, 3, 5])))
