@@ -379,7 +379,20 @@ def _lacking(dimension: Dimension, told: dict[int, list[str]]) -> dict[str, list
 # Every pair of aliases by which the statements compare natural keys or attributes.
 _KEY_PAIRS = (
     *("a_c", "d_arrival", "arrival_respliced", "d_v", "s_d", "r_d", "s_r", "o_g", "h_g", "t_e"),
-    *("d_r", "v_d", "d_m", "earlier_o", "s_arrival", "s_o", "o_r", "o_m", "s_m", "v_r", "r_v", "a_s"),
+    *(
+        "d_r",
+        "v_d",
+        "d_m",
+        "earlier_o",
+        "s_arrival",
+        "s_o",
+        "o_r",
+        "o_m",
+        "s_m",
+        "v_r",
+        "r_v",
+        "a_s",
+    ),
 )
 
 

@@ -8,7 +8,7 @@ select
     f.kind = 'snapshot' as is_snapshot,
     f.columns,
     f.latest_effective_ts,
-    f.distinct_keys is distinct from f.rows_loaded as may_repeat,
+    coalesce(f.distinct_keys < f.rows_loaded, true) as may_repeat,
     row_number() over (order by l.as_of, l.batch_id collate "C", l.load_id) as batch_rank
 from load_file as f
 inner join load as l on f.load_id = l.load_id
