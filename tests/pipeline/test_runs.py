@@ -65,8 +65,7 @@ def test_a_rebuild_gives_the_rows_and_keys_of_batch_after_batch(
     versions = warehouse.rows("select count(*) from warehouse.dim_member where not current_flag")
     assert versions[0][0] > 0
     counts = warehouse.rows("select count(*), sum(paid_amount) from warehouse.fact_claim")
-    with warehouse.pipeline() as pipeline:
-        pipeline.full_load()
+    warehouse.rebuild()
     assert warehouse.contents() == grown
     assert warehouse.rows("select count(*), sum(paid_amount) from warehouse.fact_claim") == counts
     # The same bytes once more, written anew.
@@ -101,8 +100,7 @@ def test_a_killed_run_leaves_nothing_that_the_next_does_not_mend(
         process.wait()
         seen.add(reached)
     if command == "full-load":
-        with warehouse.pipeline() as pipeline:
-            pipeline.full_load()
+        warehouse.rebuild()
     else:
         warehouse.incremental()
     assert warehouse.contents() == untroubled
@@ -145,8 +143,7 @@ def test_readers_see_the_old_warehouse_until_they_see_the_new(warehouse: Warehou
         claims=[{"claim_id": "C1", "member_id": "A"}],
     )
     reader = psycopg.connect(warehouse.url, autocommit=True)
-    with warehouse.pipeline() as pipeline:
-        pipeline.full_load()
+    warehouse.rebuild()
     reader.execute("create schema analyst")
     reader.execute("create view analyst.mine as select member_id from warehouse.dim_member")
     reader.execute("drop role if exists test_reader")  # roles outlive a test's database
@@ -205,8 +202,7 @@ def test_a_rebuild_does_not_take_a_load_that_is_under_way_for_its_own(
     )
     with warehouse.pipeline() as pipeline:
         pipeline.run_stages(stages)
-    with warehouse.pipeline() as pipeline:
-        pipeline.full_load()
+    warehouse.rebuild()
     assert warehouse.rows("select count(*) from warehouse.fact_claim") == [(1,)]
     assert warehouse.rows("select status from ledger.load order by load_id") == [
         ("superseded",),
@@ -229,8 +225,7 @@ def test_stages_one_at_a_time_make_the_same_warehouse(warehouse: Warehouse) -> N
         (2,)
     ]
     stepwise = warehouse.contents()
-    with warehouse.pipeline() as pipeline:
-        pipeline.full_load()
+    warehouse.rebuild()
     assert warehouse.contents() == stepwise
 
 
