@@ -174,6 +174,11 @@ class _Helper:
             "may_repeat": bool(may_repeat),
             "is_uneven": bool(self.lacking),
         }
+        self.is_first = last_sk(connection, dimension) == 0
+        # Only a snapshot says by its silence that a key is gone. A left join can go by an index
+        # and, where nothing is held yet, uses both cores.
+        full = arrived.is_snapshot and not self.is_first
+        self.parts["left_or_full_join"] = sql.SQL("full join" if full else "left join")
         said = self.told.get(arrived.load_id, [])
         for kind, columns in (("drivers", dimension.drivers), ("type_1", dimension.type_1)):
             told_now = [c for c in columns if c in said]
@@ -205,14 +210,32 @@ class _Helper:
         """Find out what each row of the load means and which keys need a replay."""
         self.run("classify", "arrival", **self.values)
         self.analyze_temporary("arrival")
-        self.run("find_respliced", "respliced", **self.values)
-        self.count_respliced()
+        self.arrivals = dict(self.run("count_arrivals").fetchall())
+        self.find_respliced()
         if self.respliced:
             self.run("leave_respliced")
-        self.arrivals = dict(self.run("count_arrivals").fetchall())
+            self.arrivals = dict(self.run("count_arrivals").fetchall())
         self.run("create_moved", "moved")
         self.run("move_changed")
         self.run("move_respliced", moved_from_ts=BEGINNING)
+
+    def find_respliced(self) -> None:
+        """Find the keys that the simple path might get wrong; looks only where there may be any."""
+        is_snapshot = self.arrived.is_snapshot
+        out_of_order = self.values["out_of_order"]
+        looks = {
+            "late": out_of_order or bool({"late", "absent"} & self.arrivals.keys()),
+            "repeated": self.values["may_repeat"],
+            "returning": bool({"new", "inferred"} & self.arrivals.keys()),
+            "marked": is_snapshot and not self.is_first,
+            "all": is_snapshot and out_of_order,
+        }
+        self.run("create_suspect", "suspect")
+        for kind, is_due in looks.items():
+            if is_due:
+                self.run(f"suspect_{kind}", **self.values)
+        self.run("find_respliced", "respliced")
+        self.count_respliced()
 
     def append(self) -> dict[str, int]:
         """The simple path: what a class of arrivals asks for, where there are any of it."""
@@ -431,8 +454,6 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "hash_of_judged": hashing.of_columns(dimension, "j"),
         "hash_of_value": hashing.of_columns(dimension, "v"),
         "hash_of_dim": hashing.of_columns(dimension, "d"),
-        # Only a snapshot says by its silence that a key is gone.
-        "left_or_full_join": sql.SQL("full join" if arrived.is_snapshot else "left join"),
         "driver_row": sql.SQL("row({})").format(names(dimension.drivers, "e")),
         # A replayed version has its own drivers and the latest word on Type 1.
         "version_columns": sql.SQL(", ").join(
@@ -440,9 +461,7 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         ),
         "effective": _effective(source, sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")),
         "effective_of_load": _effective(source, sql.SQL("t.as_of_ts")),
-        "marked": sql.SQL("coalesce(s.{}, false)").format(sql.Identifier(IS_DELETED.name))
-        if source.deletable
-        else sql.SQL("false"),
+        "marked": sql.Identifier("s", IS_DELETED.name) if source.deletable else sql.SQL("false"),
         "assign_all": assign(rest, "v"),
         "assign_type_1": assign(dimension.type_1, "v"),
         **_lookup_parts(dimension),

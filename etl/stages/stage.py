@@ -77,7 +77,6 @@ class _Measured:
 
     rows: int
     distinct_keys: int
-    distinct_rows: int
     totals: dict[str, Decimal]
     latest_effective_ts: datetime | None
 
@@ -336,7 +335,7 @@ def _set_aside(
         staged.rejected += [Rejected(line, second, reason) for (line,) in lines]
     measured = _measure(connection, source, values)
     losers = []
-    if measured.distinct_rows < measured.rows:
+    if measured.distinct_keys < measured.rows:
         columns = [c.name for c in source.staged]
         losers = run(
             connection,
@@ -391,9 +390,9 @@ def _measure(
         effective=_effective(source, None),
     ).fetchone()
     assert row is not None  # an aggregate always gives a row
-    rows, distinct_keys, distinct_rows, totals, latest = row
+    rows, distinct_keys, totals, latest = row
     amounts = {column: Decimal(said) for column, said in totals.items()}
-    return _Measured(rows, distinct_keys, distinct_rows, amounts, latest)
+    return _Measured(rows, distinct_keys, amounts, latest)
 
 
 def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:

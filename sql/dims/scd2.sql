@@ -56,7 +56,7 @@ with arrived as (
     select
         s.source_line,
         {typed_columns},
-        {marked} as is_deleted,
+        {marked} is true as is_deleted,
         {effective} as effective_ts
     from {staging} as s
     where s.load_id = %(load_id)s
@@ -124,37 +124,50 @@ select
 from judged as j
 where class is not null;
 
--- name: find_respliced
--- The keys whose history is made again from all that staging holds of them. One row a key.
-create temporary table respliced on commit drop as
+-- name: create_suspect
+-- Keys that the simple path might get wrong. One row a key and reason.
+create temporary table suspect on commit drop as
+select {keys}
+from {dim}
+with no data;
+
+-- name: suspect_late
+-- Rows that are not the latest word on their key. One row an arrival.
+insert into suspect ({keys})
 select {keys}
 from arrival
 where class = 'late'
     or %(out_of_order)s
-    or (class = 'absent' and effective_ts >= %(as_of)s::timestamptz at time zone 'UTC')
-union
--- A key may come more than once; rows that mean nothing by themselves are not among the arrivals.
+    or (class = 'absent' and effective_ts >= %(as_of)s::timestamptz at time zone 'UTC');
+
+-- name: suspect_repeated
+-- Keys that come more than once; rows that mean nothing by themselves are not among the arrivals.
+-- One row a key.
+insert into suspect ({keys})
 select {keys}
 from arrival
-where class <> 'absent' and %(may_repeat)s
+where class <> 'absent'
 group by {keys}
 having count(*) > 1
-union
+union all
 select {keys_of_arrival}
 from arrival
-where class in ('changed', 'same', 'gone') and %(may_repeat)s
+where class in ('changed', 'same', 'gone')
     and exists (
         select 1
         from {staging} as s
         where s.load_id = %(load_id)s and {key_s_arrival}
             and s.source_line <> arrival.source_line
-    )
-union
+    );
+
+-- name: suspect_returning
+-- Keys that come again after a gap, and keys of which a delete marker came before they did.
+-- One row an arrival.
+insert into suspect ({keys})
 select {keys_of_arrival}
 from arrival
 where class = 'new' and exists (select d.{sk} from {dim} as d where {key_d_arrival})
-union
--- A marker may have come before the row that it is about.
+union all
 select {keys_of_arrival}
 from arrival
 where class in ('new', 'inferred')
@@ -162,27 +175,38 @@ where class in ('new', 'inferred')
         select 1
         from {staging} as s
         where {marked} and {key_s_arrival}
-    )
-union
--- A snapshot brings back what a marker took away, also where its row says nothing new.
+    );
+
+-- name: suspect_marked
+-- A snapshot brings back what a marker took away, also where its row says nothing new, and ends
+-- at its own time what was to end later. One row a key.
+insert into suspect ({keys})
 select {keys_of_row}
 from {staging} as s
-where %(is_snapshot)s and {marked}
+where {marked}
     and exists (
         select 1
         from {staging} as a
         where a.load_id = %(load_id)s and {key_a_s}
     )
-union
--- And it ends at its own time what was to end later.
+union all
 select {keys_of_dim}
 from {dim} as d
-where %(is_snapshot)s and not d.current_flag
-    and d.validity_end_ts > %(as_of)s::timestamptz at time zone 'UTC'
-union
+where not d.current_flag
+    and d.validity_end_ts > %(as_of)s::timestamptz at time zone 'UTC';
+
+-- name: suspect_all
+-- A snapshot that comes out of order may concern any key. One row a version.
+insert into suspect ({keys})
 select {keys_of_dim}
 from {dim} as d
-where %(is_snapshot)s and %(out_of_order)s and d.{sk} > 0 and not d.is_inferred;
+where d.{sk} > 0 and not d.is_inferred;
+
+-- name: find_respliced
+-- The keys whose history is made again from all that staging holds of them. One row a key.
+create temporary table respliced on commit drop as
+select distinct {keys}
+from suspect;
 
 -- name: count_respliced
 -- How many keys have their history made again. One row.
@@ -195,12 +219,11 @@ using respliced
 where {key_arrival_respliced};
 
 -- name: count_arrivals
--- How many rows to apply there are of each class. One row a class.
+-- How many arrivals there are of each class. One row a class.
 select
     class,
     count(*)
 from arrival
-where coalesce(not is_deleted or class = 'gone', true)
 group by class;
 
 -- name: bulk_parts
@@ -341,7 +364,7 @@ create temporary table delivery on commit drop as
 select
     {keys_of_row},
     {effective_of_load} as effective_ts,
-    {marked} as is_deleted,
+    {marked} is true as is_deleted,
     t.batch_rank,
     t.as_of_ts,
     t.is_snapshot,
@@ -364,7 +387,7 @@ from respliced as r
 inner join {staging} as s on {key_s_r}
 inner join told as t on s.load_id = t.load_id
 cross join lateral (select {effective_of_load} as effective_ts) as e
-where not {marked}
+where {marked} is not true
 order by {keys_of_row}, e.effective_ts, t.batch_rank desc, s.source_line desc;
 
 -- name: complete_driver
@@ -376,7 +399,7 @@ set {filled} = (
     from {staging} as s
     inner join told as t on s.load_id = t.load_id
     cross join lateral (select {effective_of_load} as effective_ts) as e
-    where {key_s_o} and {name} = any(t.columns) and not {marked}
+    where {key_s_o} and {name} = any(t.columns) and {marked} is not true
     order by
         e.effective_ts <= o.effective_ts desc,
         case when e.effective_ts <= o.effective_ts then e.effective_ts end desc,
@@ -396,7 +419,7 @@ set {filled} = (
     from {staging} as s
     inner join told as t on s.load_id = t.load_id
     cross join lateral (select {effective_of_load} as effective_ts) as e
-    where {key_s_o} and {name} = any(t.columns) and not {marked}
+    where {key_s_o} and {name} = any(t.columns) and {marked} is not true
     order by t.batch_rank desc, e.effective_ts desc, s.source_line desc
     limit 1
 )

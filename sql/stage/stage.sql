@@ -73,13 +73,12 @@ where t.load_id = %(load_id)s and t.source_line = losers.source_line
 returning losers.source_line, losers.is_equal;
 
 -- name: measure
--- What was staged of a file: rows, distinct keys, distinct keys and effective times, sums of its
--- money columns, latest effective time. What is distinct is counted by 64-bit hashes, which can
--- only take too few for all and never too many. One row.
+-- What was staged of a file: rows, distinct keys, sums of its money columns, latest effective
+-- time. Keys are counted by 64-bit hashes, which may take two for one and never one for two.
+-- One row.
 select
     count(*) as rows_staged,
     count(distinct hash_record_extended(row({key_list}), 0)) as distinct_keys,
-    count(distinct hash_record_extended(row({key_list}, {effective}), 0)) as distinct_rows,
     {totals} as sums,
     max({effective}) as latest_effective_ts
 from {table}
