@@ -21,6 +21,7 @@ from etl.sources import FEEDS
 
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 20
+_YEARS = range(1900, 2200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,18 +193,22 @@ def _as_of(folder: Path, manifest: dict[str, Any]) -> datetime:
     if said is not None:
         try:
             moment = datetime.fromisoformat(str(said))
-        except ValueError:
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
             raise _manifest_error(folder, f"as_of is {said!r}, which is no ISO instant") from None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if moment.year not in _YEARS:
+            raise _manifest_error(folder, f"as_of is {said!r}, and years run from 1900 to 2199")
+        return moment
     start = re.match(r"\d{4}-\d{2}-\d{2}", folder.name)
     try:
         day = date.fromisoformat(start.group()) if start else None
     except ValueError:
         day = None
-    if day is None:
+    if day is None or day.year not in _YEARS:
         raise BatchError(
             f"Batch {folder.name} does not say when it became true.",
-            "Begin the folder's name with an ISO date, or give as_of in its manifest.json.",
+            "Begin the folder's name with an ISO date (1900 to 2199), or give as_of in its "
+            "manifest.json.",
         )
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 

@@ -99,7 +99,7 @@ DOMAINS = (
     Domain(
         "finite_number",
         "numeric",
-        "abs(value) < 100000000 and value <> 'NaN'",
+        "abs(value) < 99999999.9999995 and value <> 'NaN'",
         "a number that can be counted with",
     ),
 )

@@ -364,6 +364,9 @@ class Pipeline:
             dims.run_calendar(self.work, load.load_id, load.as_of)
             dims.ensure_unknown(self.work)
             for dimension in DIMENSIONS.values():
+                rehashed = dims.rehash(self.work, dimension)
+                if rehashed:
+                    counts["rehashed"] = counts.get("rehashed", 0) + rehashed
                 kind = kinds.get(dimension.source.name)
                 if kind is not None:
                     arrived = dims.Arrived(
@@ -428,12 +431,15 @@ class Pipeline:
                 yield counts
                 self._end_stage(self.work, stage_run_id, "done", counts, None)
         except BaseException as error:
-            said = error.message if isinstance(error, AcaError) else type(error).__name__
+            said = str(error) if isinstance(error, AcaError | _TakenBack) else type(error).__name__
             if not self.ledger.closed:
                 self._end_stage(self.ledger, stage_run_id, "failed", counts, said)
                 if load and name == "stage":
                     self._finish(self.ledger, load, "failed", said)
-            self.log.error("stage_failed", stage=name, load_id=load_id, error=said)
+            if isinstance(error, _TakenBack):
+                self.log.info("stage_taken_back", stage=name, load_id=load_id)
+            else:
+                self.log.error("stage_failed", stage=name, load_id=load_id, error=said)
             raise
         finally:
             self.watcher.end()

@@ -106,14 +106,31 @@ def last_sk(connection: psycopg.Connection[Any], dimension: Dimension) -> int:
     )
 
 
+def rehash(connection: psycopg.Connection[Any], dimension: Dimension) -> int:
+    """Hash every version anew if the definition of the hash has changed; how many.
+
+    No version is made: what was loaded is the same, only the witness is another.
+    """
+    parts = {"dim": sql.Identifier(dimension.table), "sk": sql.Identifier(dimension.sk)}
+    held = scalar(connection, "dims/scd2.hash_version", **parts)
+    if held in (None, dimension.hash_version):
+        return 0
+    return run(
+        connection,
+        "dims/scd2.rehash",
+        {"hash_version": dimension.hash_version},
+        **parts,
+        hash_of_dim=hashing.of_columns(dimension, "d"),
+    ).rowcount
+
+
 def run_dimension(
     connection: psycopg.Connection[Any], dimension: Dimension, arrived: Arrived
 ) -> dict[str, int]:
     """Bring one dimension up to the load; counts of what changed, by kind."""
     helper = _Helper(connection, dimension, arrived)
-    counts = helper.rehash()
     helper.classify()
-    counts.update(helper.append())
+    counts = helper.append()
     counts.update(helper.replay())
     counts["rekeyed"] = helper.rekey_facts()
     helper.analyze(sum(counts.values()))
@@ -129,8 +146,7 @@ def restate(
     What the dimension holds before ``since`` stays as it is. ``arrived`` is a load without files.
     """
     helper = _Helper(connection, dimension, arrived, reason="restated")
-    counts = helper.rehash()
-    counts.update(helper.restate(since))
+    counts = helper.restate(since)
     counts["rekeyed"] = helper.rekey_facts()
     helper.analyze(sum(counts.values()))
     helper.drop_temporary()
@@ -198,13 +214,6 @@ class _Helper:
         if makes is not None:
             self.temporary.append(makes)
         return cursor
-
-    def rehash(self) -> dict[str, int]:
-        """Hash every version anew if the definition of the hash has changed; how many."""
-        found = self.run("hash_version").fetchone()
-        if found is None or found[0] == self.dimension.hash_version:
-            return {}
-        return {"rehashed": self.run("rehash").rowcount}
 
     def classify(self) -> None:
         """Find out what each row of the load means and which keys need a replay."""
@@ -453,7 +462,6 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         ),
         "hash_of_judged": hashing.of_columns(dimension, "j"),
         "hash_of_value": hashing.of_columns(dimension, "v"),
-        "hash_of_dim": hashing.of_columns(dimension, "d"),
         "driver_row": sql.SQL("row({})").format(names(dimension.drivers, "e")),
         # A replayed version has its own drivers and the latest word on Type 1.
         "version_columns": sql.SQL(", ").join(

@@ -283,6 +283,12 @@ def upgrade() -> None:
             schema="staging",
             postgresql_where=sa.text("is_deleted"),
         )
+    # What is rounded to six decimals has to fit the warehouse's numeric(14,6) still.
+    op.execute("alter domain staging.finite_number drop constraint finite_number_check")
+    op.execute(
+        "alter domain staging.finite_number add constraint finite_number_check "
+        "check (abs(value) < 99999999.9999995 and value <> 'NaN')"
+    )
     _extend_ledger()
     _keep_past()
     _keep_states()
