@@ -340,6 +340,27 @@ def test_the_restatement_of_its_own_dimension_may_end_a_version(warehouse):
     assert failing(warehouse) == {"dim_plan.ends_explained": 1}
 
 
+def test_a_delete_marker_explains_an_end_and_tells_of_no_key(warehouse, warehouse_url, tmp_path):
+    folder = write_batch(
+        tmp_path / "inbox",
+        "2025-03-31",
+        {"batch_id": "2025-03-31", "as_of": "2025-03-31T00:00:00Z"},
+        providers=[{"provider_id": "D"}, {"provider_id": "nobody"}],
+    )
+    header, *rows = (folder / "providers.csv").read_text().splitlines()
+    lines = [f"{header},is_deleted", *(f"{row},true" for row in rows)]
+    (folder / "providers.csv").write_text("\n".join(lines) + "\n")
+    settings = Settings("", tmp_path / "inbox", tmp_path, reject_share=0.0)
+    with Pipeline(warehouse_url, settings, Silent(), "incremental") as pipeline:
+        pipeline.run_stages(STAGES)
+    assert failing(warehouse) == {}
+    warehouse.execute("update dim_provider set is_inferred = false where provider_id = 'nobody'")
+    assert failing(warehouse) == {"dim_provider.none_unfounded": 1}
+    warehouse.execute("update dim_provider set is_inferred = true where provider_id = 'nobody'")
+    warehouse.execute("update providers_raw set provider_id = 'E' where load_id = 3")
+    assert failing(warehouse) == {"dim_provider.ends_explained": 1}
+
+
 def test_what_was_told_before_states_were_kept_is_not_missed(warehouse):
     warehouse.execute("delete from fact_claim_state")
     assert failing(warehouse) == {"fact_claim_state.as_staging_tells": 1}
