@@ -73,7 +73,9 @@ def drawn_rows(feed: str, count: int) -> list[Row]:
             "provider_group_name": (f"Group {n}, West", "", "Ärzte")[n % 3],
         },
     }[feed]
-    return [fill(FEEDS[feed], drawn(n)) for n in range(1, count + 1)]
+    names = [c.name for c in FEEDS[feed].columns]  # a generator sends no delete markers
+    filled = (fill(FEEDS[feed], drawn(n)) for n in range(1, count + 1))
+    return [{name: row[name] for name in names} for row in filled]
 
 
 def block_of(source: Source, rows: Sequence[Mapping[str, str]]) -> encode.Block:

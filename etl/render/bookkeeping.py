@@ -176,6 +176,8 @@ def ledger(metadata: MetaData) -> None:
         Column("last_date", Date, nullable=False, comment="Latest date of these facts."),
         PrimaryKeyConstraint("fact_rekey_id"),
         CheckConstraint("reason in ('changed', 'spliced', 'completed', 'restated')", name="reason"),
+        CheckConstraint("facts > 0", name="facts_positive"),
+        CheckConstraint("first_date <= last_date", name="dates_in_order"),
         schema="ledger",
         comment="One row a load, fact, dimension and reason for which facts were keyed anew.",
     )

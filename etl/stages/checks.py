@@ -122,6 +122,7 @@ def _run_sql(
         "loads": [
             load_id for load_id, is_in_facts in loads if is_in_facts or not entry.only_in_facts
         ],
+        "loads_in_facts": [load_id for load_id, is_in_facts in loads if is_in_facts],
     }
     try:
         with connection.transaction():

@@ -15,7 +15,25 @@ from etl.db.statements import Parts, equal, names, statement
 from etl.render import hashing
 from etl.render.expectations import CRITICAL, MAJOR, MINOR, Check
 from etl.sources import FEEDS
-from etl.warehouse import CUBES, DIMENSIONS, FACT_CLAIM, FACT_ENROLLMENT, FACTS, Dimension, Fact
+from etl.warehouse import (
+    CUBES,
+    DIMENSIONS,
+    FACT_CLAIM,
+    FACT_ENROLLMENT,
+    FACTS,
+    Dimension,
+    Fact,
+    past_of,
+)
+
+# Which dates of a fact its date keys stand for.
+_DATE_KEYS = {
+    FACT_CLAIM.name: {"date_key": "service_date"},
+    FACT_ENROLLMENT.name: {
+        "enrollment_start_date_key": "start_date",
+        "enrollment_end_date_key": "end_date",
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +57,24 @@ def sql_checks() -> tuple[SqlCheck, ...]:
         *(_against_ledger(source) for source in FEEDS.values()),
         *(_versions(dimension) for dimension in DIMENSIONS.values()),
         *(_hashes(dimension) for dimension in DIMENSIONS.values()),
+        *(_keys(dimension) for dimension in DIMENSIONS.values()),
+        *(_one_key(dimension) for dimension in DIMENSIONS.values()),
         *(_against_staging(fact) for fact in FACTS.values()),
         *(
             _in_force(fact, reference.dimension)
             for fact in FACTS.values()
             for reference in fact.references
         ),
-        _in_calendar(FACT_CLAIM, "date_key", "service_date"),
-        _in_calendar(FACT_ENROLLMENT, "enrollment_start_date_key", "start_date"),
-        _in_calendar(FACT_ENROLLMENT, "enrollment_end_date_key", "end_date"),
+        *(
+            _in_calendar(fact, date_key, date)
+            for fact in (FACT_CLAIM, FACT_ENROLLMENT)
+            for date_key, date in _DATE_KEYS[fact.name].items()
+        ),
+        *(_joined(fact) for fact in FACTS.values()),
+        _claim_chain(),
+        _claim_chain_told(),
         _claim_money(),
+        *(_kept(entry.table) for entry in (*DIMENSIONS.values(), *FACTS.values())),
         *_cubes(),
     )
 
@@ -107,7 +133,8 @@ def _versions(dimension: Dimension) -> SqlCheck:
             "ends_explained",
             "consistency",
             CRITICAL,
-            "a version ends, none follows at once, and no snapshot or delete marker says why",
+            "a version ends, none follows at once, and neither a snapshot that lacks the key nor a "
+            "delete marker says why",
         ),
         ("current_is_open", "consistency", CRITICAL, "the current flag disagrees with the end"),
         ("neighbours_differ", "consistency", CRITICAL, "a version repeats the one before it"),
@@ -125,23 +152,103 @@ def _versions(dimension: Dimension) -> SqlCheck:
         "checks/dims.versions",
         {
             "dim": sql.Identifier(dimension.table),
+            "name": sql.Literal(dimension.table),
             "sk": sql.Identifier(dimension.sk),
             "keys_of_dim": names(dimension.key, "d"),
             "key_s_compared": equal(dimension.key, "s", "compared"),
             "staging": sql.Identifier(source.table),
-            "marked": sql.Identifier("s", IS_DELETED.name)
-            if source.deletable
-            else sql.SQL("false"),
+            "marked": _marked(source),
             "effective": sql.SQL("coalesce(s.{} at time zone 'UTC', {})").format(
                 sql.Identifier(source.effective), as_of
             )
             if source.effective
             else as_of,
+            "drivers": names(dimension.drivers),
             "type_1": names(dimension.type_1),
         },
         _checks(dimension.table, *rules),
         feed=dimension.source.name,
     )
+
+
+def _marked(source: Source) -> sql.Composable:
+    """Whether a staged row is a delete marker."""
+    return sql.Identifier("s", IS_DELETED.name) if source.deletable else sql.SQL("false")
+
+
+def _keys(dimension: Dimension) -> SqlCheck:
+    rules = (
+        (
+            "keys_as_told",
+            "completeness",
+            CRITICAL,
+            "the feed tells of a key that has no version, or only an inferred row",
+        ),
+        (
+            "none_unfounded",
+            "consistency",
+            CRITICAL,
+            "no row of the feed named the key, and it is not inferred",
+        ),
+    )
+    return SqlCheck(
+        "checks/dims.keys",
+        {
+            "dim": sql.Identifier(dimension.table),
+            "sk": sql.Identifier(dimension.sk),
+            "staging": sql.Identifier(dimension.source.table),
+            "marked": _marked(dimension.source),
+            "keys_of_staging": names(dimension.key, "s"),
+            "keys_of_dim": names(dimension.key, "d"),
+            "key_told_held": equal(dimension.key, "told", "held"),
+        },
+        _checks(dimension.table, *rules),
+    )
+
+
+def _one_key(dimension: Dimension) -> SqlCheck:
+    rule = (
+        "sk_one_key",
+        "uniqueness",
+        CRITICAL,
+        "one surrogate key was given to two keys, now or in the past",
+    )
+    return SqlCheck(
+        "checks/past.one_key",
+        {
+            "dim": sql.Identifier(dimension.table),
+            "past": sql.Identifier(dimension.past),
+            "sk": sql.Identifier(dimension.sk),
+            "keys": names(dimension.key),
+            "keys_of_dim": names(dimension.key, "d"),
+        },
+        _checks(dimension.table, rule),
+    )
+
+
+def _kept(table: str) -> SqlCheck:
+    past = past_of(table)
+    rules = (
+        (
+            "made_before_changed",
+            "consistency",
+            CRITICAL,
+            "a load changed the row before another one made it",
+        ),
+        (
+            "changed_by_a_load",
+            "integrity",
+            CRITICAL,
+            "the load that changed the row is neither in the ledger nor the next one",
+        ),
+        (
+            "present_is_last_known",
+            "consistency",
+            MINOR,
+            "something other than a load changed the row since the latest load",
+        ),
+    )
+    return SqlCheck("checks/past.kept", {"past": sql.Identifier(past)}, _checks(past, *rules))
 
 
 def _hashes(dimension: Dimension) -> SqlCheck:
@@ -190,12 +297,7 @@ def _against_staging(fact: Fact) -> SqlCheck:
         "held_money": names(money, "f"),
         "told_sums": _sums(money),
         "held_sums": _sums(money),
-        "sums_that_differ": sql.SQL(" + ").join(
-            sql.SQL("({0} is distinct from {1})::integer").format(
-                sql.Identifier("held", m), sql.Identifier("told", m)
-            )
-            for m in money
-        ),
+        "sums_that_differ": _sums_that_differ(money, "held", "told"),
     }
     latest = "latest_claims" if fact is FACT_CLAIM else "latest_enrollments"
     parts["latest"] = statement(f"checks/facts.{latest}", **parts)
@@ -216,6 +318,116 @@ def _against_staging(fact: Fact) -> SqlCheck:
     )
 
 
+def _joined(fact: Fact) -> SqlCheck:
+    money = fact.source.money
+    sks = [ref.sk for ref in fact.references]
+    date_key, *other_date_keys = _DATE_KEYS[fact.name]
+    joins = [
+        sql.SQL("inner join {dim} on f.{sk} = {dim}.{sk}").format(
+            dim=sql.Identifier(ref.dimension.table), sk=sql.Identifier(ref.sk)
+        )
+        for ref in fact.references
+    ] + [
+        sql.SQL("inner join dim_date as {day} on f.{date_key} = {day}.date_key").format(
+            day=sql.Identifier(f"day_of_{other}"), date_key=sql.Identifier(other)
+        )
+        for other in other_date_keys
+    ]
+    rules = (
+        ("keys_present", "completeness", CRITICAL, "a key, date or load is empty"),
+        (
+            "joins_keep_facts",
+            "integrity",
+            CRITICAL,
+            "joins to all the dimensions at once lose facts or repeat them",
+        ),
+        (
+            "joins_keep_money",
+            "integrity",
+            CRITICAL,
+            "joins to all the dimensions at once change a money total",
+        ),
+    )
+    return SqlCheck(
+        "checks/facts.joined",
+        {
+            "fact": sql.Identifier(fact.table),
+            "keys_of_fact": names(
+                (
+                    fact.key,
+                    *sks,
+                    *_DATE_KEYS[fact.name],
+                    *_DATE_KEYS[fact.name].values(),
+                    "load_id",
+                ),
+                "f",
+            ),
+            "sums": sql.SQL(", ").join(
+                sql.SQL("sum(f.{0}) as {0}").format(sql.Identifier(m)) for m in money
+            ),
+            "date_key": sql.Identifier(date_key),
+            "references": sql.SQL("\n").join(joins),
+            "sums_that_differ": _sums_that_differ(money, "joined", "alone"),
+        },
+        _checks(fact.table, *rules),
+    )
+
+
+def _claim_chain() -> SqlCheck:
+    rules = (
+        (
+            "ends_in_fact",
+            "consistency",
+            CRITICAL,
+            "the chain of a claim's states does not end in the fact's",
+        ),
+        (
+            "nets_to_paid",
+            "consistency",
+            CRITICAL,
+            "the changes of a claim's paid amount do not add up to the fact's",
+        ),
+        ("one_state_a_load", "uniqueness", CRITICAL, "two states of a claim are of one load"),
+    )
+    return SqlCheck("checks/facts.claim_chain", {}, _checks(FACT_CLAIM.state, *rules))
+
+
+def _claim_chain_told() -> SqlCheck:
+    fact = FACT_CLAIM
+    named = dict.fromkeys(c for ref in fact.references for _, c in ref.key if c)
+    kept = (fact.date, *fact.states)
+    rule = (
+        "as_staging_tells",
+        "consistency",
+        CRITICAL,
+        "a state is missing, was never told, or is not what staging tells",
+    )
+    return SqlCheck(
+        "checks/facts.claim_chain_told",
+        {
+            "told_state": _told(fact, kept),
+            "held_state": names(kept, "h"),
+            "told_keys_and_state": sql.SQL(", ").join(
+                (
+                    *(sql.SQL("coalesce({}, '')").format(sql.Identifier("s", c)) for c in named),
+                    _told_state(fact),
+                )
+            ),
+        },
+        _checks(fact.state, rule),
+        only_in_facts=True,
+    )
+
+
+def _sums_that_differ(money: tuple[str, ...], left: str, right: str) -> sql.Composed:
+    return sql.SQL(" + ").join(
+        sql.SQL("({} is distinct from {})::integer").format(
+            sql.Identifier(left, m), sql.Identifier(right, m)
+        )
+        for m in money
+    )
+
+
 def _sums(money: tuple[str, ...]) -> sql.Composed:
     return sql.SQL(", ").join(sql.SQL("sum({0}) as {0}").format(sql.Identifier(m)) for m in money)
 
@@ -228,8 +440,12 @@ def _state(fact: Fact) -> tuple[str, ...]:
 
 def _told_state(fact: Fact) -> sql.Composed:
     """The columns of ``_state`` as staging tells them, in the types of the fact."""
+    return _told(fact, _state(fact))
+
+
+def _told(fact: Fact, columns: tuple[str, ...]) -> sql.Composed:
     told = []
-    for name in _state(fact):
+    for name in columns:
         stored = fact.source.column(name).type.stored
         value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(stored))
         if fact is FACT_ENROLLMENT and name == "end_date":

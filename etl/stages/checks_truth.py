@@ -2,6 +2,8 @@
 
 Only ``dq-check`` asks for these, and only of a warehouse that holds every batch of the truth up to
 its last one, byte for byte: of any other there is nothing to compare. A load never reads the truth.
+What the dimensions hold is compared with what they must hold after the last batch. Where batches
+came in their order, so is what was held after each of the others.
 """
 
 from __future__ import annotations
@@ -54,11 +56,20 @@ def run_truth_checks(
         if told is None:
             return
         checks = truth_checks()
+        loads = _loads_in_order(connection, statuses)
+        by_batch = {t["batch_id"]: t["dimensions"] for t in told}
         for dimension in DIMENSIONS.values():
-            found = _held(connection, dimension)
-            said = told[-1]["dimensions"][dimension.table]
-            wrong = sum(said[name] != count for name, count in found.items())
-            yield checks[dimension.table], (len(found), wrong)
+            said = [told[-1]["dimensions"][dimension.table]]
+            found = [_held(connection, dimension)]
+            if loads:
+                said += [by_batch[batch_id][dimension.table] for batch_id in loads]
+                found += _held_after(connection, dimension, list(loads.values()))
+            compared = [
+                s[name] == count
+                for s, f in zip(said, found, strict=True)
+                for name, count in f.items()
+            ]
+            yield checks[dimension.table], (len(compared), compared.count(False))
         by_name = {(t["batch_id"], name): f for t in told for name, f in t["files"].items()}
         for feed, source in FEEDS.items():
             of_feed = [row for row in files if row[1] == feed]
@@ -83,7 +94,21 @@ def _comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, An
     return told if expected == loaded else None
 
 
+def _loads_in_order(
+    connection: psycopg.Connection[Any], statuses: tuple[str, ...]
+) -> dict[str, int]:
+    """The last load of each batch after which what was known is held, the last batch apart.
+
+    None if the batches came in another order than theirs: the truth tells of no such state.
+    """
+    batches = run(connection, "checks/truth.batches", {"statuses": list(statuses)}).fetchall()
+    if not all(is_in_order for *_, is_in_order in batches):
+        return {}
+    return {batch_id: load_id for batch_id, load_id, _ in batches[:-1] if load_id is not None}
+
+
 def _held(connection: psycopg.Connection[Any], dimension: Dimension) -> dict[str, int]:
+    """The counts of a dimension as it is."""
     cursor = run(
         connection,
         "checks/truth.dimension_counts",
@@ -91,8 +116,28 @@ def _held(connection: psycopg.Connection[Any], dimension: Dimension) -> dict[str
         sk=sql.Identifier(dimension.sk),
         key=names(dimension.key),
     )
-    (row,) = cursor.fetchall()
-    return dict(zip((c.name for c in cursor.description or ()), row, strict=True))
+    (found,) = _by_name(cursor)
+    return found
+
+
+def _held_after(
+    connection: psycopg.Connection[Any], dimension: Dimension, loads: list[int]
+) -> list[dict[str, int]]:
+    """The counts of a dimension as it was known after each of the loads."""
+    cursor = run(
+        connection,
+        "checks/truth.dimension_counts_after",
+        {"loads": loads},
+        dim=sql.Identifier(dimension.table),
+        past=sql.Identifier(dimension.past),
+        sk=sql.Identifier(dimension.sk),
+    )
+    return _by_name(cursor)
+
+
+def _by_name(cursor: psycopg.Cursor[Any]) -> list[dict[str, int]]:
+    columns = [c.name for c in cursor.description or ()]
+    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _figures(file: dict[str, Any]) -> tuple[Any, ...]:

@@ -375,6 +375,8 @@ def _extend_ledger() -> None:
             "reason in ('changed', 'spliced', 'completed', 'restated')",
             name=op.f("fact_rekey_reason_check"),
         ),
+        sa.CheckConstraint("facts > 0", name=op.f("fact_rekey_facts_positive_check")),
+        sa.CheckConstraint("first_date <= last_date", name=op.f("fact_rekey_dates_in_order_check")),
         sa.ForeignKeyConstraint(
             ["load_id"], ["ledger.load.load_id"], name=op.f("fact_rekey_load_id_fkey")
         ),

@@ -4,16 +4,23 @@
 -- The versions of one dimension against each other. One row a rule.
 with ends_told as (
     -- A key may end at the time of a snapshot that lacks it, or from which on it was restated.
-    select l.as_of at time zone 'UTC' as as_of_ts
+    select
+        l.load_id,
+        l.as_of at time zone 'UTC' as as_of_ts,
+        false as is_restatement
     from load_file as f
     inner join load as l on f.load_id = l.load_id
     where f.feed = %(feed)s and f.kind = 'snapshot' and f.status = 'loaded'
         and f.load_id = any(%(loads)s)
     union all
-    select l.as_of at time zone 'UTC'
+    select
+        l.load_id,
+        l.as_of at time zone 'UTC',
+        true
     from load as l
     inner join stage_run as r on l.load_id = r.load_id
     where r.stage = 'restate' and r.status = 'done' and l.load_id = any(%(loads)s)
+        and starts_with(l.batch_id, 'restate ' || {name} || ' ')
 ),
 
 compared as (
@@ -25,16 +32,19 @@ compared as (
         d.validity_end_ts,
         d.current_flag,
         d.attr_hash,
+        d.drivers,
         d.type_1,
         lag(d.validity_end_ts) over history as last_end_ts,
         lag(d.attr_hash) over history as last_attr_hash,
+        lag(d.drivers) over history as last_drivers,
         lag(d.type_1) over history as last_type_1,
         lead(d.validity_start_ts) over history as next_start_ts,
         count(*) filter (where d.current_flag) over whole as current_versions
     from (
         select
             *,
-            -- One narrow value to sort and compare instead of all the attributes.
+            -- Narrow values to sort and compare instead of all the attributes.
+            hash_record_extended(row({drivers}), 0) as drivers,
             hash_record_extended(row({type_1}), 0) as type_1
         from {dim}
     ) as d
@@ -60,6 +70,14 @@ counted as (
                     select 1
                     from ends_told as e
                     where e.as_of_ts = validity_end_ts
+                        and (
+                            e.is_restatement
+                            or not exists (
+                                select 1
+                                from {staging} as s
+                                where s.load_id = e.load_id and {key_s_compared}
+                            )
+                        )
                 )
                 and not exists (
                     -- Or when a delete marker takes effect; no first version may be empty.
@@ -76,7 +94,8 @@ counted as (
             where current_flag <> (validity_end_ts = timestamp '9999-12-31')
         ) as misflagged,
         count(*) filter (
-            where validity_start_ts = last_end_ts and attr_hash = last_attr_hash
+            where validity_start_ts = last_end_ts
+                and (attr_hash = last_attr_hash or drivers = last_drivers)
         ) as alike,
         count(*) filter (where type_1 <> last_type_1) as split_type_1
     from compared
@@ -110,3 +129,51 @@ select
     count(*) filter (where d.attr_hash <> {hash_of_dim}) as rows_failed
 from {dim} as d
 where d.hash_version = {hash_version};
+
+-- name: keys
+-- The keys of a dimension against those that its feed tells: each is held, and none that was
+-- made up stands for one that came; every version's key came, or a fact named it. Delete markers
+-- tell of no key. One row a rule.
+with told as (
+    select
+        {keys_of_staging},
+        bool_or(s.load_id = any(%(loads_in_facts)s)) as is_due
+    from {staging} as s
+    where s.load_id = any(%(loads)s) and not coalesce({marked}, false)
+    group by {keys_of_staging}
+),
+
+held as (
+    select
+        {keys_of_dim},
+        bool_or(d.is_inferred) as is_inferred
+    from {dim} as d
+    where d.{sk} <> -1
+    group by {keys_of_dim}
+),
+
+compared as (
+    select
+        told.is_due,
+        held.is_inferred
+    from told
+    full join held on {key_told_held}
+)
+
+select
+    v.rule,
+    v.rows_checked,
+    v.rows_failed
+from (
+    select
+        count(*) filter (where is_due) as told,
+        count(*) filter (where is_due and is_inferred is distinct from false) as missing,
+        count(is_inferred) as held,
+        count(*) filter (where not is_inferred and is_due is null) as unfounded
+    from compared
+) as counted
+cross join lateral (
+    values
+    ('keys_as_told', counted.told, counted.missing),
+    ('none_unfounded', counted.held, counted.unfounded)
+) as v (rule, rows_checked, rows_failed);

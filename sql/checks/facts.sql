@@ -174,6 +174,178 @@ select
 from {fact} as f
 left join dim_date as d on f.{date_key} = d.date_key;
 
+-- name: joined
+-- A fact joined to all its dimensions at once, as reports do, against the fact alone: no key is
+-- empty, and the joins change neither the number of facts nor the money. One row a rule.
+with alone as (
+    select
+        count(*) as facts,
+        count(*) filter (where num_nulls({keys_of_fact}) > 0) as keyless,
+        {sums}
+    from {fact} as f
+),
+
+joined as (
+    select
+        count(*) as facts,
+        {sums}
+    from {fact} as f
+    inner join dim_date as day on f.{date_key} = day.date_key
+    {references}
+)
+
+select
+    v.rule,
+    alone.facts as rows_checked,
+    v.rows_failed
+from alone
+cross join joined
+cross join lateral (
+    values
+    ('keys_present', alone.keyless),
+    ('joins_keep_facts', abs(joined.facts - alone.facts)),
+    ('joins_keep_money', {sums_that_differ})
+) as v (rule, rows_failed);
+
+-- name: claim_chain
+-- The chain of states of every claim that has been in more than one, by the order of the batches:
+-- it ends in the state of the fact, its changes of the amount paid add up to what the fact has, and
+-- each state came with another load. One row a rule; a row checked is a claim.
+with changed as (
+    select distinct h.claim_id
+    from fact_claim_state as h
+),
+
+chain as (
+    select
+        h.claim_id,
+        h.load_id,
+        h.is_latest,
+        h.service_date,
+        coalesce(h.paid_amount, 0) as paid_amount,
+        lag(coalesce(h.paid_amount, 0), 1, 0::numeric) over by_rank as last_paid_amount,
+        lag(h.load_id) over by_rank as last_load_id,
+        lead(h.load_id) over by_rank is null as is_end
+    from fact_claim_history as h
+    inner join changed as c on h.claim_id = c.claim_id
+    inner join load as l on h.load_id = l.load_id
+    window by_rank as (
+        partition by h.claim_id
+        order by l.as_of, l.batch_id collate "C", h.load_id
+    )
+),
+
+summed as (
+    select
+        c.claim_id,
+        bool_and(c.is_latest = c.is_end) as ends_in_latest,
+        bool_or(c.load_id = c.last_load_id) as repeats_load,
+        sum(c.paid_amount - c.last_paid_amount) as net_paid_amount
+    from chain as c
+    group by c.claim_id
+),
+
+judged as (
+    select
+        s.ends_in_latest,
+        s.repeats_load,
+        s.net_paid_amount = coalesce(f.paid_amount, 0) as nets_to_paid
+    from changed as c
+    left join summed as s on c.claim_id = s.claim_id
+    left join fact_claim as f on c.claim_id = f.claim_id
+)
+
+select
+    v.rule,
+    counted.claims as rows_checked,
+    v.rows_failed
+from (
+    select
+        count(*) as claims,
+        count(*) filter (where ends_in_latest is distinct from true) as loose,
+        count(*) filter (where nets_to_paid is distinct from true) as off_balance,
+        count(*) filter (where repeats_load) as repeated
+    from judged
+) as counted
+cross join lateral (
+    values
+    ('ends_in_fact', counted.loose),
+    ('nets_to_paid', counted.off_balance),
+    ('one_state_a_load', counted.repeated)
+) as v (rule, rows_failed);
+
+-- name: claim_chain_told
+-- The chains of states against staging, of the claims for which they say anything: those of which
+-- staging has a row that is not the fact's own, and those with earlier states. What was told
+-- before states were kept, as of a warehouse that was brought up to date, is not held. One row; a
+-- row checked is a state.
+with several as materialized (
+    select earlier.claim_id
+    from (
+        select
+            s.claim_id,
+            s.load_id
+        from claims_raw as s
+        left join fact_claim as f on s.claim_id = f.claim_id and s.load_id = f.load_id
+        where s.load_id = any(%(loads)s) and f.claim_id is null
+        union all
+        select
+            h.claim_id,
+            h.load_id
+        from fact_claim_state as h
+    ) as earlier
+    left join load as l on earlier.load_id = l.load_id
+    group by earlier.claim_id
+    having not coalesce(bool_or(l.live_at is null and l.status = 'loaded'), false)
+),
+
+told as (
+    select
+        s.claim_id,
+        s.load_id,
+        row_number() over by_rank as place,
+        hash_record_extended(row({told_state}), 0) as state,
+        hash_record_extended(row({told_keys_and_state}), 0) as whole_state,
+        lag(hash_record_extended(row({told_keys_and_state}), 0)) over by_rank as last_whole_state
+    from claims_raw as s
+    inner join several as c on s.claim_id = c.claim_id
+    inner join load as l on s.load_id = l.load_id
+    where s.load_id = any(%(loads)s)
+    window by_rank as (
+        partition by s.claim_id
+        order by l.as_of, l.batch_id collate "C", s.load_id, s.source_line
+    )
+),
+
+due as (
+    select
+        t.claim_id,
+        t.load_id,
+        t.state,
+        lead(t.load_id) over (partition by t.claim_id order by t.place) is null as is_latest
+    from told as t
+    where t.place = 1 or t.whole_state <> t.last_whole_state
+),
+
+held as (
+    select
+        h.claim_id,
+        h.load_id,
+        hash_record_extended(row({held_state}), 0) as state,
+        h.is_latest
+    from fact_claim_history as h
+    inner join several as c on h.claim_id = c.claim_id
+)
+
+select
+    'as_staging_tells' as rule,
+    count(*) as rows_checked,
+    count(*) filter (
+        where due.is_latest is distinct from held.is_latest or due.state <> held.state
+    ) as rows_failed
+from due
+full join held on due.claim_id = held.claim_id and due.load_id = held.load_id;
+
 -- name: claim_money
 -- Amounts of a claim against each other and against its state. One row a rule.
 select

@@ -11,6 +11,99 @@ select
 from {dim}
 where {sk} <> -1;
 
+-- name: dimension_counts_after
+-- What a dimension held after each of some loads, counted in the same way, from its rows and those
+-- kept as they were: a row was held from the load that made it, or that had last changed it, up to
+-- the one that changed it next. Of a key there is one version that begins in 1900, so that these
+-- tell the keys. One row a load, in order.
+with held as (
+    select
+        {sk},
+        load_id,
+        9223372036854775807 as known_to_load_id,
+        validity_start_ts,
+        current_flag,
+        is_inferred
+    from {dim}
+    union all
+    select
+        {sk},
+        load_id,
+        known_to_load_id,
+        validity_start_ts,
+        current_flag,
+        is_inferred
+    from {past}
+),
+
+spans as (
+    select
+        greatest(
+            h.load_id,
+            lag(h.known_to_load_id) over (partition by h.{sk} order by h.known_to_load_id)
+        ) as from_load_id,
+        h.known_to_load_id as to_load_id,
+        (not h.is_inferred and h.validity_start_ts = timestamp '1900-01-01')::integer as keys,
+        (not h.is_inferred)::integer as versions,
+        (not h.is_inferred and h.current_flag)::integer as current,
+        h.is_inferred::integer as inferred
+    from held as h
+    where h.{sk} <> -1
+),
+
+changes as (
+    select
+        p.load_id,
+        sum(p.sign * s.keys) as keys,
+        sum(p.sign * s.versions) as versions,
+        sum(p.sign * s.current) as current,
+        sum(p.sign * s.inferred) as inferred
+    from spans as s
+    cross join lateral (
+        values
+        (s.from_load_id, 1),
+        (s.to_load_id, -1)
+    ) as p (load_id, sign)
+    where s.from_load_id < s.to_load_id
+    group by p.load_id
+)
+
+select
+    coalesce(sum(c.keys), 0)::bigint as keys,
+    coalesce(sum(c.versions), 0)::bigint as versions,
+    coalesce(sum(c.current), 0)::bigint as current,
+    coalesce(sum(c.inferred), 0)::bigint as inferred
+from unnest(%(loads)s::bigint[]) as l (load_id)
+left join changes as c on l.load_id >= c.load_id
+group by l.load_id
+order by l.load_id;
+
+-- name: batches
+-- The batches of the build in the order of their loads; batches come in the order of their names
+-- where is_in_order. Only what was known after a load that has been live is held. One row a batch.
+select
+    last_of_batch.batch_id,
+    case when last_of_batch.is_held then last_of_batch.load_id end as held_load_id,
+    last_of_batch.first_load_id > lag(last_of_batch.load_id, 1, 0::bigint) over (
+        order by last_of_batch.batch_id collate "C"
+    ) as is_in_order
+from (
+    select
+        l.batch_id,
+        min(l.load_id) as first_load_id,
+        max(l.load_id) as load_id,
+        bool_and(l.live_at is not null) as is_held
+    from load as l
+    where l.status = any(%(statuses)s)
+        and exists (
+            select 1
+            from load_file as f
+            where f.load_id = l.load_id and f.status = 'loaded'
+        )
+    group by l.batch_id
+) as last_of_batch
+order by last_of_batch.load_id;
+
 -- name: files
 -- The files of the build, as the ledger tells of them. One row a file.
 select

@@ -190,6 +190,11 @@ for dim in DIMENSIONS.values():
         f"update {t} as d set attr_hash = o.attr_hash from {t} as o where o.{key} = d.{key}"
         f" and o.validity_end_ts = d.validity_start_ts",
         f"{t}.attr_hash_recomputed": f"update {t} set {driver} = 'changed' where {sk} = 1",
+        f"{t}.keys_as_told": f"update {t} set is_inferred = true where {sk} = 1",
+        f"{t}.none_unfounded": f"delete from {dim.source.table} as s using {t} as d"
+        f" where d.{sk} = 1 and s.{key} = d.{key}",
+        f"{t}.sk_one_key": f"create temporary table other as select * from {t} where {sk} = 1;"
+        f"update other set {key} = 'other'; insert into {dim.past} select *, 3 from other",
     }
     for attribute in dim.type_1[:1]:
         DEFECTS[f"{t}.type_1_everywhere"] = (
@@ -208,6 +213,10 @@ for fact in FACTS.values():
         f"{t}.latest_state": f"update {t} set {fact.carried[-1]} = null, {amount} = 7 {first}",
         f"{t}.keyed_as_told": f"update {t} set member_sk = -1 {first}",
         f"{t}.money_total": f"update {t} set {amount} = {amount} + 0.01 {first}",
+        f"{t}.keys_present": f"alter table {t} alter column load_id drop not null;"
+        f"update {t} set load_id = null {first}",
+        f"{t}.joins_keep_facts": "delete from dim_member where member_sk = 1",
+        f"{t}.joins_keep_money": "delete from dim_plan where plan_sk = 1",
     }
     for reference in fact.references:
         sk, d = reference.sk, reference.dimension.table
@@ -221,7 +230,23 @@ for fact in FACTS.values():
             ),
         }
 
+for table in (*DIMENSIONS.values(), *FACTS.values()):
+    past = table.past
+    kept = f"create temporary table kept as select * from {table.table} limit 1;"
+    DEFECTS |= {
+        f"{past}.made_before_changed": f"{kept} update kept set load_id = 2;"
+        f"insert into {past} select *, 1 from kept",
+        f"{past}.changed_by_a_load": f"{kept} insert into {past} select *, 4 from kept",
+    }
+
 DEFECTS |= {
+    "fact_claim_state.ends_in_fact": "delete from fact_claim where claim_id = 'c2'",
+    "fact_claim_state.nets_to_paid": (
+        "update load set as_of = '2025-03-31Z' where batch_id = '2025-01-31';"
+        "update fact_claim_state set paid_amount = 7"
+    ),
+    "fact_claim_state.one_state_a_load": "update fact_claim_state set load_id = 2",
+    "fact_claim_state.as_staging_tells": "update fact_claim_state set status = 'denied'",
     "fact_claim.date_key.in_calendar": "update fact_claim set date_key = -1",
     "fact_enrollment.enrollment_start_date_key.in_calendar": (
         "update fact_enrollment set enrollment_start_date_key = enrollment_end_date_key"
@@ -249,6 +274,101 @@ DEFECTS |= {
 def test_every_critical_check_in_sql_has_a_defect():
     found = [check for entry in sql_checks() for check in entry.checks.values()]
     assert {check.name for check in found if check.severity == "critical"} == DEFECTS.keys()
+
+
+# Other ways in which some of them are broken.
+MORE_DEFECTS = {
+    "a snapshot that has the key ends no version of it": (
+        "dim_member.ends_explained",
+        "update dim_member set validity_end_ts = '2025-02-28', current_flag = false"
+        " where member_id = 'B'",
+    ),
+    "neighbours of one content and two hashes": (
+        "dim_provider.neighbours_differ",
+        "update dim_provider set name = 'one' where provider_id = 'D'",
+    ),
+    "a key that the dimension lost": (
+        "dim_member.keys_as_told",
+        "delete from dim_member where member_id = 'B'",
+    ),
+    "a claim with another load than the one that told of it": (
+        "fact_claim_state.as_staging_tells",
+        "update fact_claim set load_id = 1 where claim_id = 'c6'",
+    ),
+    "an earlier state that nobody told": (
+        "fact_claim_state.as_staging_tells",
+        "insert into fact_claim_state (claim_id, load_id, service_date) values ('c1', 2, now())",
+    ),
+    "an earlier state that is lost": (
+        "fact_claim_state.as_staging_tells",
+        "delete from fact_claim_state",
+    ),
+    "a chain whose order turned round": (
+        "fact_claim_state.ends_in_fact",
+        "update load set as_of = '2025-03-31Z' where batch_id = '2025-01-31'",
+    ),
+    "a row changed by hand": (
+        "dim_member_past.present_is_last_known",
+        "insert into dim_member_past select *, 3 from dim_member where member_sk = 1",
+    ),
+    "a plan that is there twice": (
+        "fact_claim.joins_keep_money",
+        "alter table dim_plan drop constraint dim_plan_pkey cascade;"
+        "update dim_plan set plan_sk = 1 where plan_sk = 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MORE_DEFECTS)
+def test_another_defect_is_found(warehouse, what):
+    name, defect = MORE_DEFECTS[what]
+    assert name not in failing(warehouse)
+    warehouse.execute(defect)
+    assert failing(warehouse)[name]
+
+
+def test_the_restatement_of_its_own_dimension_may_end_a_version(warehouse):
+    warehouse.execute(
+        "insert into load (batch_id, as_of, status, is_rebuild, live_at)"
+        " values ('restate dim_plan from 2025-02-10', '2025-02-10Z', 'loaded', false, now());"
+        "insert into stage_run (load_id, stage, status)"
+        " select max(load_id), 'restate', 'done' from load;"
+        "update dim_plan set validity_end_ts = '2025-02-10' where plan_sk = 1"
+    )
+    assert failing(warehouse) == {}
+    warehouse.execute("update load set batch_id = replace(batch_id, 'plan', 'member')")
+    assert failing(warehouse) == {"dim_plan.ends_explained": 1}
+
+
+def test_a_delete_marker_explains_an_end_and_tells_of_no_key(warehouse, warehouse_url, tmp_path):
+    write_batch(
+        tmp_path / "inbox",
+        "2025-03-31",
+        {"batch_id": "2025-03-31", "as_of": "2025-03-31T00:00:00Z"},
+        providers=[{"provider_id": key, "is_deleted": True} for key in ("D", "nobody")],
+    )
+    settings = Settings("", tmp_path / "inbox", tmp_path, reject_share=0.0)
+    with Pipeline(warehouse_url, settings, Silent(), "incremental") as pipeline:
+        pipeline.run_stages(STAGES)
+    assert failing(warehouse) == {}
+    warehouse.execute("update dim_provider set is_inferred = false where provider_id = 'nobody'")
+    assert failing(warehouse) == {"dim_provider.none_unfounded": 1}
+    warehouse.execute("update dim_provider set is_inferred = true where provider_id = 'nobody'")
+    warehouse.execute("update providers_raw set provider_id = 'E' where load_id = 3")
+    assert failing(warehouse) == {"dim_provider.ends_explained": 1}
+
+
+def test_what_was_told_before_states_were_kept_is_not_missed(warehouse):
+    warehouse.execute("delete from fact_claim_state")
+    assert failing(warehouse) == {"fact_claim_state.as_staging_tells": 1}
+    warehouse.execute("update load set live_at = null where load_id = 1")
+    assert failing(warehouse) == {}
+
+
+def test_a_change_by_hand_is_of_the_next_load(warehouse):
+    warehouse.execute("set session_replication_role = origin")
+    warehouse.execute("update dim_member set call_count = 9 where member_id = 'B'")
+    assert failing(warehouse) == {"dim_member_past.present_is_last_known": 1}
 
 
 @pytest.mark.parametrize("name", DEFECTS)
@@ -336,7 +456,10 @@ def test_a_load_that_is_staged_only_is_not_missed_in_the_facts(warehouse):
         "insert into stage_run (load_id, stage, status)"
         " select max(load_id), 'facts', 'done' from load"
     )
-    assert failing(warehouse) == {"fact_claim.each_once": 1}
+    assert failing(warehouse) == {
+        "fact_claim.each_once": 1,
+        "fact_claim_state.as_staging_tells": 1,
+    }
 
 
 def test_a_load_that_failed_is_no_part_of_the_build(warehouse):

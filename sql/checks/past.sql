@@ -1,0 +1,70 @@
+-- Checks of the rows kept as they were before a load changed them.
+
+-- name: kept
+-- What a past table says of loads: which one made a row, and which one changed it. One row a rule.
+with ledger_ends as (
+    select
+        coalesce(max(l.load_id), 0) as last_load_id,
+        (
+            select coalesce(max(b.load_id), 0)
+            from unnest(%(loads)s::bigint[]) as b (load_id)
+        ) as last_of_build
+    from load as l
+),
+
+counted as (
+    select
+        count(*) as past_rows,
+        count(*) filter (where p.load_id > p.known_to_load_id) as kept_before_made,
+        count(*) filter (
+            -- A change by hand counts for the next load.
+            where l.load_id is null and p.known_to_load_id <> e.last_load_id + 1
+        ) as of_no_load,
+        count(*) filter (where p.known_to_load_id > e.last_of_build) as by_hand
+    from {past} as p
+    cross join ledger_ends as e
+    left join load as l on p.known_to_load_id = l.load_id
+)
+
+select
+    v.rule,
+    counted.past_rows as rows_checked,
+    v.rows_failed
+from counted
+cross join lateral (
+    values
+    ('made_before_changed', counted.kept_before_made),
+    ('changed_by_a_load', counted.of_no_load),
+    ('present_is_last_known', counted.by_hand)
+) as v (rule, rows_failed);
+
+-- name: one_key
+-- A surrogate key names one natural key for all time: versions that were taken away count with
+-- those that are there. One row.
+with named as (
+    select
+        {sk},
+        {keys}
+    from {past}
+    union
+    select
+        d.{sk},
+        {keys_of_dim}
+    from {dim} as d
+    -- Of the others there is but one row, or the check sk_unique finds them.
+    where exists (
+        select 1
+        from {past} as p
+        where p.{sk} = d.{sk}
+    )
+)
+
+select
+    'sk_one_key' as rule,
+    coalesce(sum(of_sk.named), 0)::bigint as rows_checked,
+    count(*) filter (where of_sk.named > 1) as rows_failed
+from (
+    select count(*) as named
+    from named
+    group by {sk}
+) as of_sk;
