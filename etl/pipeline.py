@@ -184,7 +184,8 @@ class Pipeline:
                 counts.update(changes)
                 self._finish(self.work, load, "loaded")
         except _TakenBack as error:
-            self._finish(self.ledger, load, "failed", str(error))
+            for name in ("forget_stage", "forget_load"):
+                run(self.ledger, f"ledger/ledger.{name}", {"load_id": load.load_id})
             self.watcher.say(str(error))
             return self.summary
         self.run_cubes(LIVE)

@@ -113,7 +113,7 @@ def _add_views(connection: psycopg.Connection[Any], schemas: Schemas, tables: Me
                 "views.fact_history",
                 (schemas.warehouse, f"{fact.table}_history"),
                 f"Every state that a {fact.name} was told to be in, one row a {fact.name} and "
-                "load in which it changed; as_of orders them.",
+                "load in which it changed; as_of and batch_id order them.",
                 key=sql.Identifier(fact.key),
                 date=sql.Identifier(fact.date),
                 fact=sql.Identifier(schemas.warehouse, fact.table),

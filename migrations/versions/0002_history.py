@@ -451,11 +451,11 @@ def _add_views() -> None:
     )
     _view(
         "warehouse.fact_claim_history",
-        f"select told.claim_id, told.load_id, batch.as_of, told.service_date, {told}, "
+        f"select told.claim_id, told.load_id, batch.as_of, batch.batch_id, told.service_date, {told}, "
         f"told.is_latest from ({rows}) as told "
         "inner join ledger.load as batch on told.load_id = batch.load_id",
         "Every state that a claim was told to be in, one row a claim and load in which it "
-        "changed; as_of orders them.",
+        "changed; as_of and batch_id order them.",
     )
 
 

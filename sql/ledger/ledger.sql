@@ -66,6 +66,16 @@ set
     error = %(error)s
 where load_id = %(load_id)s;
 
+-- name: forget_stage
+-- A change that was only shown leaves no trace. One row.
+delete from stage_run
+where load_id = %(load_id)s;
+
+-- name: forget_load
+-- A change that was only shown leaves no trace. One row.
+delete from load
+where load_id = %(load_id)s;
+
 -- name: begin_stage
 -- Record that a stage begins. One row.
 insert into stage_run (load_id, stage, status)

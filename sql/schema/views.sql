@@ -23,13 +23,14 @@ inner join {dim} as latest
     );
 
 -- name: fact_history
--- Every state that a fact was told to be in, with the time of its batch.
+-- Every state that a fact was told to be in; the time and name of its batch order them.
 -- One row a fact and load in which it changed.
 create view {view} as
 select
     told.{key},
     told.load_id,
     batch.as_of,
+    batch.batch_id,
     told.{date},
     {states_told},
     told.is_latest

@@ -73,6 +73,8 @@ def test_a_spoilt_history_is_made_again_and_facts_follow(
     )
     assert restate(warehouse, show=True) == [f"{said} This was only shown."]
     assert warehouse.contents() == spoilt
+    # What was only shown leaves no trace.
+    assert warehouse.rows("select count(*) from ledger.load") == [(3,)]
     assert restate(warehouse) == [said]
     assert warehouse.contents(keys=False) == {
         table: sorted(rows, key=repr) for table, rows in without_keys(told, warehouse).items()
