@@ -410,21 +410,8 @@ def _lacking(dimension: Dimension, told: dict[int, list[str]]) -> dict[str, list
 
 # Every pair of aliases by which the statements compare natural keys or attributes.
 _KEY_PAIRS = (
-    *("a_c", "d_arrival", "arrival_respliced", "d_v", "s_d", "r_d", "s_r", "o_g", "h_g", "t_e"),
-    *(
-        "d_r",
-        "v_d",
-        "d_m",
-        "earlier_o",
-        "s_arrival",
-        "s_o",
-        "o_r",
-        "o_m",
-        "s_m",
-        "v_r",
-        "r_v",
-        "a_s",
-    ),
+    *("a_c", "a_s", "arrival_respliced", "d_arrival", "d_m", "d_r", "d_v", "earlier_o", "h_g"),
+    *("o_g", "o_m", "o_r", "r_v", "s_arrival", "s_m", "s_o", "s_r", "t_e", "v_d", "v_r"),
 )
 
 
@@ -438,9 +425,7 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "past": sql.Identifier(dimension.past),
         "staging": sql.Identifier(source.table),
         "sk": sql.Identifier(dimension.sk),
-        "load_id": sql.Literal(arrived.load_id),
         "keys": names(key),
-        "keys_of_arrived": names(key, "a"),
         "keys_of_arrival": names(key, "arrival"),
         "keys_of_dim": names(key, "d"),
         "keys_of_row": names(key, "s"),

@@ -84,23 +84,15 @@ judged as (
             when c.{sk} is null then 'new'
             when c.is_inferred then 'inferred'
             when a.effective_ts < c.validity_start_ts or %(out_of_order)s then 'late'
-            when a.is_deleted
+            when a.is_deleted or {drivers_said_differ_a_c}
                 then case
                     when
-                        a.effective_ts > c.validity_start_ts
-                        and a.effective_ts > %(known_to)s
-                        and not %(is_uneven)s
-                        then 'gone'
-                    else 'late'
-                end
-            when {drivers_said_differ_a_c}
-                then case
-                    when
-                        a.effective_ts > c.validity_start_ts
-                        and a.effective_ts > %(known_to)s
-                        and not %(is_uneven)s
-                        then 'changed'
-                    else 'late'
+                        a.effective_ts <= c.validity_start_ts
+                        or a.effective_ts <= %(known_to)s
+                        or %(is_uneven)s
+                        then 'late'
+                    when a.is_deleted then 'gone'
+                    else 'changed'
                 end
             when {type_1_said_differ_a_c}
                 then case when %(is_uneven)s then 'late' else 'same' end
