@@ -152,12 +152,12 @@ def restate(
         )
     try:
         first = datetime.fromisoformat(since)
-    except ValueError:
+        if first.tzinfo is not None:
+            first = first.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
         raise UsageError(
             f"{since!r} is no day to restate from.", "Write it as 2025-01-01 (UTC)."
         ) from None
-    if first.tzinfo is not None:
-        first = first.astimezone(UTC).replace(tzinfo=None)
 
     run_pipeline("restate", lambda pipeline: pipeline.restate(DIMENSIONS[dim], first, show=show))
 

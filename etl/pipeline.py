@@ -542,7 +542,6 @@ def _told(changes: dict[str, int]) -> str:
         "shortened": "end sooner",
         "rewritten": "differ otherwise",
         "rekeyed": "facts are keyed anew",
-        "rehashed": "versions are hashed anew",
     }
     return ", ".join(
         f"{changes[name]:,} {words}" for name, words in said.items() if name in changes

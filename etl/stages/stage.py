@@ -143,13 +143,7 @@ def _run_file(
     staged.read = stream.read
     staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
-    looked_up = ["load_id", *source.key, *filter(None, [source.effective])]
-    run(
-        connection,
-        "stage/stage.analyze",
-        table=sql.Identifier(source.table),
-        columns=names(looked_up),
-    )
+    _analyze(connection, source)
     _set_aside(connection, load_id, batch, source, staged)
     staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
     _check_threshold(batch, staged, reject_share)
@@ -176,6 +170,7 @@ def repeat_file(
         columns=names(c.name for c in source.staged),
     )
     run(connection, "stage/stage.repeat_rejects", values)
+    _analyze(connection, source)
     measured = _measure(connection, source, values)
     latest = {"latest_effective_ts": measured.latest_effective_ts}
     run(connection, "stage/stage.repeat_file", {**values, **latest})
@@ -219,6 +214,16 @@ def raw_lines(file: FeedFile, wanted: set[int]) -> dict[int, str]:
         if len(found) == len(wanted):
             break
     return found
+
+
+def _analyze(connection: psycopg.Connection[Any], source: Source) -> None:
+    """Refresh the planner's statistics of the columns by which staged rows are looked up."""
+    run(
+        connection,
+        "stage/stage.analyze",
+        table=sql.Identifier(source.table),
+        columns=names(["load_id", *source.key, *filter(None, [source.effective])]),
+    )
 
 
 def _counted(file: FeedFile, on_bytes: Callable[[int], None]) -> Iterator[bytes]:

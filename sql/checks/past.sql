@@ -17,8 +17,9 @@ counted as (
         count(*) as past_rows,
         count(*) filter (where p.load_id > p.known_to_load_id) as kept_before_made,
         count(*) filter (
-            -- A change by hand counts for the next load.
-            where l.load_id is null and p.known_to_load_id <> e.last_load_id + 1
+            -- A change by hand counts for the next load, whose number may be left out: it stands
+            -- between the loads on either side of it.
+            where l.load_id is null and p.known_to_load_id > e.last_load_id + 1
         ) as of_no_load,
         count(*) filter (where p.known_to_load_id > e.last_of_build) as by_hand
     from {past} as p
