@@ -1,4 +1,4 @@
-"""The vocabulary in which feeds are declared: Source, Column, Type, Constraint, Pii.
+"""The vocabulary in which feeds are declared: Source, Column, Type, Constraint, Pii, Reason.
 
 One ``Column`` line is the only place where a column is described. The staging DDL and its
 comments, type coercion, the attribute hash, the data dictionary and the quality expectations
@@ -42,9 +42,67 @@ class Type(Enum):
         return self.value[1]
 
     @property
+    def refusal(self) -> Reason:
+        """Why a value that is none of this type sets its row aside."""
+        return _REFUSALS[self.staging]
+
+    @property
     def mandatory(self) -> bool:
         """Whether a row without the value is set aside: no row can be placed without it."""
         return self in (Type.KEY, Type.KEY_YEAR, Type.KEY_DATE)
+
+
+class Reason(Enum):
+    """Why a row is set aside: the fixed list, each with what a person does about it."""
+
+    FIELD_COUNT = (
+        "wrong number of fields",
+        "Put quotes around values that hold commas, and give every column of the header a field.",
+    )
+    NOT_UTF8 = (
+        "bytes that are not UTF-8",
+        "Write the text in UTF-8, or declare the sender's encoding in its contract.",
+    )
+    STRAY_RETURN = (
+        "carriage return outside quotes",
+        "Take the carriage return out, or put quotes around the value that holds it.",
+    )
+    OPEN_QUOTE = ("quote that is never closed", "Close the quote, or double one that is meant.")
+    CLOCK_WORD = (
+        "a word of the clock where a date is due",
+        "Write the day itself: today and the like change their meaning.",
+    )
+    NO_KEY = ("a key that is empty", "Give the row its key; without one it has no place.")
+    NOT_AN_INTEGER = ("not a valid integer", "Write digits, with a minus sign at most.")
+    NOT_A_YEAR = ("not a valid year", "Write a year from 1900 to 2199.")
+    NOT_A_BOOLEAN = ("not a valid boolean", "Write true or false, t or f, yes or no, 1 or 0.")
+    NOT_AN_AMOUNT = (
+        "not a valid amount",
+        "Write US dollars with at most two decimals, without a currency sign or thousands marks, "
+        "or declare in the contract how this sender writes them.",
+    )
+    NOT_A_NUMBER = ("not a valid number", "Write a finite number with a point before decimals.")
+    NOT_A_DATE = (
+        "not a valid date",
+        "Write the day as 2025-01-31, from 1900 to 2199, or declare the sender's order of dates.",
+    )
+    NOT_AN_INSTANT = ("not a valid instant", "Write the instant as 2025-01-31T12:00:00Z.")
+    OUT_OF_ORDER = (
+        "dates in the wrong order",
+        "Correct the date that ends before the other begins.",
+    )
+    CONFLICT = (
+        "conflicting row of the same key and time; the last in the file stands",
+        "Leave the row that holds, or give the rows keys or times of their own.",
+    )
+    BREACH = (
+        "outside what the contract allows",
+        "Correct the value; the data dictionary says what the column may hold.",
+    )
+
+    def __init__(self, text: str, advice: str) -> None:
+        self.text = text
+        self.advice = advice
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +161,21 @@ DOMAINS = (
         "a number that can be counted with",
     ),
 )
+
+
+_REFUSALS = {
+    "text": Reason.NOT_UTF8,
+    "key_text": Reason.NO_KEY,
+    "integer": Reason.NOT_AN_INTEGER,
+    "plan_year": Reason.NOT_A_YEAR,
+    "key_year": Reason.NOT_A_YEAR,
+    "boolean": Reason.NOT_A_BOOLEAN,
+    "money_usd": Reason.NOT_AN_AMOUNT,
+    "finite_number": Reason.NOT_A_NUMBER,
+    "calendar_date": Reason.NOT_A_DATE,
+    "key_date": Reason.NOT_A_DATE,
+    "utc_instant": Reason.NOT_AN_INSTANT,
+}
 
 
 class Pii(Enum):

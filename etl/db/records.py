@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
+from etl.contract import Reason
+
 BOM = b"\xef\xbb\xbf"
 # A record still open after so many bytes has a quote that was never closed: far above any real
 # row, far below what would hurt.
@@ -25,11 +27,6 @@ _QUOTED = re.compile(rb'"[^"]*"')
 _BLANKS = re.compile(rb"[ \t]+(?=,|$)|(?:(?<=,)|^)[ \t]+", re.MULTILINE)
 _FIELD = re.compile(rb'(?:^|,)((?:[^",]+|"[^"]*")*)')
 
-FIELD_COUNT = "wrong number of fields"
-NOT_UTF8 = "bytes that are not UTF-8"
-STRAY_RETURN = "carriage return outside quotes"
-OPEN_QUOTE = "quote that is never closed"
-CLOCK_WORD = "a word of the clock where a date is due"
 
 # PostgreSQL reads these as dates, and which date depends on when it reads them.
 _WORDS = (b"today", b"now", b"yesterday", b"tomorrow", b"epoch")
@@ -49,7 +46,7 @@ class Stream:
     prefix: bytes
     dates: frozenset[int] = frozenset()
     read: int = 0
-    rejects: list[tuple[int, str]] = field(default_factory=list)
+    rejects: list[tuple[int, Reason]] = field(default_factory=list)
     _sent_lines: int = 0
     _next_line: int = 1
     _shifts: list[tuple[int, int]] = field(default_factory=list)
@@ -181,21 +178,21 @@ def _has_blank_at_quote(record: bytes) -> bool:
 
 def _fault(
     record: bytes, bare: bytes, separators: int, dates: frozenset[int], is_utf8: bool
-) -> str | None:
+) -> Reason | None:
     """Why COPY could not take a record; ``bare`` is the record without what is quoted."""
     if b"\0" in record or (not is_utf8 and not _is_utf8(record)):
-        return NOT_UTF8
+        return Reason.NOT_UTF8
     if b'"' in bare:
-        return OPEN_QUOTE
+        return Reason.OPEN_QUOTE
     if b"\r" in bare:
-        return STRAY_RETURN
+        return Reason.STRAY_RETURN
     if bare.count(b",") != separators:
-        return FIELD_COUNT
+        return Reason.FIELD_COUNT
     if dates:
         clean = trimmed(record, bare)
         for found in _CLOCK_FIELD.finditer(clean):
             if _QUOTED.sub(b"", clean[: found.start() + 1]).count(b",") in dates:
-                return CLOCK_WORD
+                return Reason.CLOCK_WORD
     return None
 
 

@@ -21,15 +21,10 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from etl.batch import Batch, FeedFile
-from etl.contract import Source, Type
+from etl.contract import Reason, Source, Type
 from etl.db import records
 from etl.db.statements import equal, names, run, statement
 from etl.errors import BatchError, RejectThresholdError
-
-DUPLICATE = "conflicting row of the same key and time; the last in the file stands"
-NOT_A_VALUE = "not a valid {type}"
-MISSING = "a key that is empty"
-OUT_OF_ORDER = "{first} is after {second}"
 
 # "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name.
 _NOTICE = re.compile(r'(\d+)\D*?["«„“]([a-z][a-z0-9_]*)["»“”]')
@@ -41,7 +36,7 @@ class Rejected:
 
     line: int
     column: str | None
-    reason: str
+    reason: Reason
 
 
 @dataclass(slots=True)
@@ -191,7 +186,7 @@ def record_rejects(connection: psycopg.Connection[Any], load_id: int, staged: St
                     "file": staged.file.path.name,
                     "line": r.line,
                     "column_name": r.column,
-                    "reason": r.reason,
+                    "reason": r.reason.text,
                     "raw_line": raw.get(r.line),
                 }
                 for r in sorted(staged.rejected, key=lambda r: (r.line, r.column or ""))
@@ -312,9 +307,8 @@ def _copy(
 
 def _mistyped(source: Source, line: int, column: str | None) -> Rejected:
     declared = {c.name: c for c in source.staged}.get(column or "")
-    if declared is None:
-        return Rejected(line, column, NOT_A_VALUE.format(type="value"))
-    return Rejected(line, column, NOT_A_VALUE.format(type=declared.type.name.lower()))
+    # A column that only the file knows is text: no bytes but these can be refused in it.
+    return Rejected(line, column, declared.type.refusal if declared else Reason.NOT_UTF8)
 
 
 def _set_aside(
@@ -336,8 +330,7 @@ def _set_aside(
             first=sql.Identifier(first),
             second=sql.Identifier(second),
         )
-        reason = OUT_OF_ORDER.format(first=first, second=second)
-        staged.rejected += [Rejected(line, second, reason) for (line,) in lines]
+        staged.rejected += [Rejected(line, second, Reason.OUT_OF_ORDER) for (line,) in lines]
     measured = _measure(connection, source, values)
     losers = []
     if measured.distinct_keys < measured.rows:
@@ -357,7 +350,7 @@ def _set_aside(
     kept = _measure(connection, source, values) if losers else measured
     staged.duplicate = sum(is_equal for _, is_equal in losers)
     staged.rejected += [
-        Rejected(line, source.key[0], DUPLICATE) for line, is_equal in losers if not is_equal
+        Rejected(line, source.key[0], Reason.CONFLICT) for line, is_equal in losers if not is_equal
     ]
     staged.latest_effective_ts = kept.latest_effective_ts
     staged.distinct_keys = kept.distinct_keys
@@ -405,7 +398,7 @@ def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
     if bad == 0 or bad <= reject_share * staged.read:
         return
     reasons = Counter(
-        r.reason + (f" in {r.column}" if r.column else "") for r in staged.rejected
+        r.reason.text + (f" in {r.column}" if r.column else "") for r in staged.rejected
     ).most_common(3)
     raise RejectThresholdError(
         f"{staged.file.path.name} of batch {batch.batch_id} was refused: {bad:,} of "
@@ -425,7 +418,7 @@ def _check_expected(batch: Batch, staged: Staged) -> None:
             f"{where} holds {staged.read:,} rows where its manifest says {said.rows:,}.", hint
         )
     # Amounts on rows that were set aside cannot be summed, so totals compare only without them.
-    if said.totals and any(r.reason != DUPLICATE for r in staged.rejected):
+    if said.totals and any(r.reason is not Reason.CONFLICT for r in staged.rejected):
         staged.notes.append("manifest totals not compared: rows were set aside")
         return
     for column, amount in said.totals.items():

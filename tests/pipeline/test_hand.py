@@ -48,14 +48,14 @@ def test_bad_rows_are_set_aside_with_line_column_and_reason(loaded: Warehouse) -
     same = "conflicting row of the same key and time; the last in the file stands"
     assert found == [
         ("claims", 3, "claim_id", same),
-        ("claims", 6, "claim_amount", "not a valid money"),
-        ("claims", 7, "claim_amount", "not a valid money"),
+        ("claims", 6, "claim_amount", "not a valid amount"),
+        ("claims", 7, "claim_amount", "not a valid amount"),
         ("claims", 8, None, "a word of the clock where a date is due"),
-        ("enrollments", 4, "end_date", "start_date is after end_date"),
+        ("enrollments", 4, "end_date", "dates in the wrong order"),
         ("members", 9, "dob", "not a valid date"),
         ("members", 10, None, "wrong number of fields"),
-        ("members", 11, "member_id", "not a valid key"),
-        ("members", 12, "fpl_ratio", "not a valid ratio"),
+        ("members", 11, "member_id", "a key that is empty"),
+        ("members", 12, "fpl_ratio", "not a valid number"),
     ]
     (raw,) = loaded.rows("select raw_line from quality.rejected_row where reason like 'wrong n%'")
     assert raw == ("M8,Too,Few,1980-01-01",)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from etl.contract import Reason
 from etl.db import records
 
 FIELDS = 3
@@ -84,12 +85,12 @@ def test_faults_are_set_aside_one_row_each() -> None:
     )
     sent, stream_bytes = stream(b"a,b,c\n" + body, 7)
     assert sent.rejects == [
-        (3, records.FIELD_COUNT),
-        (5, records.OPEN_QUOTE),
-        (6, records.NOT_UTF8),
-        (7, records.STRAY_RETURN),
-        (8, records.CLOCK_WORD),
-        (12, records.NOT_UTF8),
+        (3, Reason.FIELD_COUNT),
+        (5, Reason.OPEN_QUOTE),
+        (6, Reason.NOT_UTF8),
+        (7, Reason.STRAY_RETURN),
+        (8, Reason.CLOCK_WORD),
+        (12, Reason.NOT_UTF8),
     ]
     assert [row[1] for row in parsed(stream_bytes)] == ["2", "9", "10", "13"]
     # PostgreSQL reports the last line of a record in the stream.
