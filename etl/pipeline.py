@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from etl import log, rebuild
+from etl import log, quality_views, rebuild
 from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
@@ -31,6 +31,7 @@ from etl.errors import (
     CheckFailedError,
     ServerError,
 )
+from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
 from etl.stages import checks, cubes, dims, facts, stage
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Schemas
@@ -61,6 +62,7 @@ class Pipeline:
         try:
             self._take_lock()
             migrate(self.url)
+            quality_views.ensure(self.ledger)
             set_session_path(self.ledger)
             self.work = connect(self.url, WORKER)
         except BaseException:
@@ -232,8 +234,8 @@ class Pipeline:
             "checks", total=report.checks, failed=report.failed, critical=report.failed_critical
         )
         if report.failed_critical:
-            worst = [r for r in report.failures if r.severity == "critical"]
-            said = "; ".join(f"{r.name} ({r.rows_failed:,} rows)" for r in worst[:3])
+            worst = [r for r in report.failures if r.check.severity == CRITICAL]
+            said = "; ".join(f"{r.check.name} ({r.rows_failed:,} rows)" for r in worst[:3])
             raise CheckFailedError(
                 f"{report.failed_critical} critical checks failed: {said}.",
                 "The rebuild was not put live; readers keep what they had. See "

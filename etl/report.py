@@ -101,7 +101,8 @@ def show_summary(summary: Summary) -> None:
         console.print(f"[bold]Checks[/bold]   {verdict}", highlight=False)
         for failure in report.failures[:8]:
             console.print(
-                f"         {failure.severity}: {failure.name}, {failure.rows_failed:,} rows",
+                f"         {failure.check.severity}: {failure.check.name}, "
+                f"{failure.rows_failed:,} rows",
                 highlight=False,
                 markup=False,
             )

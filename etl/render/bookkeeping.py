@@ -5,13 +5,17 @@ They hold what happened and so are no part of a build: a full load never replace
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Date,
+    Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -23,6 +27,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
 
+from etl.contract import Reason
+from etl.quality import ASPECTS, SEVERITIES
+
 # Constraint names follow one formula, so that a message names the table and the rule.
 NAMING = {
     "pk": "%(table_name)s_pkey",
@@ -33,6 +40,12 @@ NAMING = {
 }
 
 INSTANT = TIMESTAMP(timezone=True)
+
+
+def _one_of(column: str, words: Iterable[str]) -> CheckConstraint:
+    """The column holds one of these words."""
+    listed = ", ".join(f"'{word}'" for word in words)
+    return CheckConstraint(f"{column} in ({listed})", name=column)
 
 
 def ledger(metadata: MetaData) -> None:
@@ -75,7 +88,16 @@ def ledger(metadata: MetaData) -> None:
             comment="When what it brought could first be read; empty if that was never, or was "
             "before rows were kept as they had been.",
         ),
+        Column(
+            "kind",
+            Text,
+            nullable=False,
+            server_default=text("'batch'"),
+            comment="batch (files of the inbox), restatement (a dimension made again from "
+            "staging) or replay (corrected rows of the quarantine).",
+        ),
         PrimaryKeyConstraint("load_id"),
+        CheckConstraint("kind in ('batch', 'restatement', 'replay')", name="kind"),
         CheckConstraint(
             "status in ('running', 'rebuilt', 'loaded', 'failed', 'superseded')", name="status"
         ),
@@ -123,6 +145,19 @@ def ledger(metadata: MetaData) -> None:
             "distinct_keys",
             BigInteger,
             comment="Keys that its loaded rows name: fewer than rows_loaded if one is repeated.",
+        ),
+        Column(
+            "contract",
+            Text,
+            comment="Name of the sender's contract by which it was read; empty for the feed's own.",
+        ),
+        Column(
+            "findings",
+            JSONB,
+            nullable=False,
+            server_default=text("'{}'"),
+            comment="What was noticed of the file: byte_order_mark, crlf, extra_columns, "
+            "new_columns, lost_columns, reordered, trimmed_rows, first_bad_byte.",
         ),
         PrimaryKeyConstraint("load_id", "feed"),
         CheckConstraint("kind in ('delta', 'snapshot')", name="kind"),
@@ -185,8 +220,19 @@ def ledger(metadata: MetaData) -> None:
 
 def quality(metadata: MetaData) -> None:
     """Quarantine, and the checks with their results."""
-    rejected = Table(
-        "rejected_row",
+    _quarantine(metadata)
+    _checks(metadata)
+
+
+def _quarantine(metadata: MetaData) -> None:
+    """Rows set aside, and what people made of them.
+
+    A row as the file has it is personal data. It stands in tables of its own, whose row security
+    shows it to data stewards alone, whatever else is granted to whom; the view ``rejected_row``
+    (``sql/quality``) puts it beside the rest.
+    """
+    quarantined = Table(
+        "quarantined_row",
         metadata,
         Column("rejected_row_id", BigInteger, Identity(always=True)),
         Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
@@ -195,17 +241,121 @@ def quality(metadata: MetaData) -> None:
         Column("line", BigInteger, nullable=False, comment="Line on which the row begins."),
         Column("column_name", Text, comment="The column at fault; empty for the whole row."),
         Column("reason", Text, nullable=False, comment="One of a fixed list of reasons."),
+        Column("created_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("closed_at", INSTANT, comment="When it was dealt with; empty while it is open."),
+        Column(
+            "closed_by",
+            BigInteger,
+            ForeignKey("ledger.load.load_id"),
+            comment="The load that brought the corrected row.",
+        ),
+        PrimaryKeyConstraint("rejected_row_id"),
+        _one_of("reason", (reason.text for reason in Reason)),
+        schema="quality",
+        comment="Quarantine: one row a line of a feed that was set aside and reason.",
+    )
+    Index(None, quarantined.c.load_id, quarantined.c.feed)
+    Table(
+        "quarantined_line",
+        metadata,
+        Column(
+            "rejected_row_id",
+            BigInteger,
+            ForeignKey("quality.quarantined_row.rejected_row_id"),
+            nullable=False,
+        ),
         Column(
             "raw_line",
             Text,
+            nullable=False,
             comment="The row as the file has it, undecodable bytes escaped. Personal data: direct.",
         ),
-        Column("created_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
         PrimaryKeyConstraint("rejected_row_id"),
         schema="quality",
-        comment="Quarantine: one row a line of a feed that was set aside.",
+        comment="The text of rows set aside, for data stewards alone. One row a quarantined row.",
     )
-    Index(None, rejected.c.load_id, rejected.c.feed)
+    Table(
+        "correction",
+        metadata,
+        Column("feed", Text, nullable=False),
+        Column("xxh3_128", UUID, nullable=False, comment="Checksum of the file that it corrects."),
+        Column("line", BigInteger, nullable=False, comment="Line of the file that it stands for."),
+        Column(
+            "columns", ARRAY(Text), nullable=False, comment="Columns of the record, in its order."
+        ),
+        Column(
+            "record",
+            Text,
+            nullable=False,
+            comment="The row as it should have been, CSV. Personal data: direct.",
+        ),
+        Column(
+            "load_id",
+            BigInteger,
+            ForeignKey("ledger.load.load_id"),
+            nullable=False,
+            comment="The load that brought it.",
+        ),
+        Column("created_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("created_by", Text, nullable=False, server_default=text("session_user")),
+        PrimaryKeyConstraint("feed", "xxh3_128", "line"),
+        schema="quality",
+        comment="Rows of the quarantine as people corrected them, for data stewards alone. A full "
+        "load takes them in again. One row a file and line.",
+    )
+
+
+def _checks(metadata: MetaData) -> None:
+    """The registry of the checks, their thresholds, their runs and results."""
+    Table(
+        "check_definition",
+        metadata,
+        Column("check_name", Text, nullable=False),
+        Column("table_name", Text, nullable=False),
+        Column("column_name", Text),
+        Column("dimension", Text, nullable=False, comment="Completeness, uniqueness and so on."),
+        Column("severity", Text, nullable=False, comment="critical, major or minor."),
+        Column(
+            "answered_by", Text, nullable=False, comment="great_expectations, sql or statistics."
+        ),
+        Column("means", Text, nullable=False, comment="What is wrong where it fails."),
+        Column("advice", Text, nullable=False, comment="What the owner does about a failure."),
+        Column("unit", Text, nullable=False, comment="What measured counts: rows, days and so on."),
+        Column("threshold", Double, nullable=False, comment="The most that measured may be."),
+        Column(
+            "threshold_share",
+            Double,
+            comment="Share of the rows checked that may fail; the wider of both thresholds holds.",
+        ),
+        Column("defined_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("retired_at", INSTANT, comment="When the check was taken out; empty while it runs."),
+        PrimaryKeyConstraint("check_name"),
+        _one_of("dimension", ASPECTS),
+        _one_of("severity", SEVERITIES),
+        schema="quality",
+        comment="The registry of the checks, written by each run. One row a check.",
+    )
+    Table(
+        "check_threshold",
+        metadata,
+        Column("check_name", Text, nullable=False),
+        Column("threshold", Double, comment="In the place of the definition's; empty leaves it."),
+        Column(
+            "threshold_share", Double, comment="In the place of the definition's; empty leaves it."
+        ),
+        Column("severity", Text, comment="In the place of the definition's; empty leaves it."),
+        Column("reason", Text, nullable=False, comment="Why it was changed."),
+        Column("changed_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("changed_by", Text, nullable=False, server_default=text("session_user")),
+        PrimaryKeyConstraint("check_name"),
+        ForeignKeyConstraint(["check_name"], ["quality.check_definition.check_name"]),
+        _one_of("severity", SEVERITIES),
+        CheckConstraint("threshold >= 0", name="threshold"),
+        CheckConstraint("threshold_share between 0 and 1", name="threshold_share"),
+        schema="quality",
+        comment="Thresholds that people changed; past results are judged by them too. "
+        "One row a check.",
+    )
     Table(
         "check_run",
         metadata,
@@ -215,6 +365,18 @@ def quality(metadata: MetaData) -> None:
         Column("checks", Integer, nullable=False, server_default=text("0")),
         Column("failed", Integer, nullable=False, server_default=text("0")),
         Column("failed_critical", Integer, nullable=False, server_default=text("0")),
+        Column(
+            "load_id",
+            BigInteger,
+            ForeignKey("ledger.load.load_id"),
+            comment="The latest load that it looked at.",
+        ),
+        Column(
+            "gate",
+            Text,
+            comment="The stage whose transaction it ran in, on the rows of that load alone; empty "
+            "for a run on all that is there.",
+        ),
         PrimaryKeyConstraint("check_run_id"),
         schema="quality",
         comment="One row a run of the quality checks.",
@@ -233,12 +395,48 @@ def quality(metadata: MetaData) -> None:
         Column("column_name", Text),
         Column("dimension", Text, nullable=False, comment="Completeness, uniqueness and so on."),
         Column("severity", Text, nullable=False, comment="critical, major or minor."),
-        Column("passed", Boolean, nullable=False),
-        Column("rows_checked", BigInteger),
+        Column(
+            "passed",
+            Boolean,
+            nullable=False,
+            comment="As judged by the run; check_judged judges by the thresholds of today.",
+        ),
+        Column("rows_checked", BigInteger, comment="Empty where it could not be evaluated."),
         Column("rows_failed", BigInteger, nullable=False),
         Column("message", Text, comment="What was found; never a value of a personal column."),
+        Column("measured", Double, comment="What was measured, in the unit of the definition."),
+        Column("threshold", Double, comment="The threshold that the run judged by."),
+        Column("threshold_share", Double, comment="Likewise, as a share of the rows checked."),
+        Column(
+            "failing_keys",
+            JSONB,
+            nullable=False,
+            server_default=text("'[]'"),
+            comment="Up to a hundred rows that failed, by surrogate or natural key.",
+        ),
         PrimaryKeyConstraint("check_run_id", "check_name"),
-        CheckConstraint("severity in ('critical', 'major', 'minor')", name="severity"),
+        _one_of("severity", SEVERITIES),
+        CheckConstraint("jsonb_array_length(failing_keys) <= 100", name="failing_keys"),
         schema="quality",
         comment="One row a check and run.",
+    )
+    Table(
+        "feed_profile",
+        metadata,
+        Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
+        Column("feed", Text, nullable=False),
+        Column("metric", Text, nullable=False, comment="rows, null_share, mean, share_of."),
+        Column("column_name", Text, nullable=False, server_default=text("''")),
+        Column(
+            "member",
+            Text,
+            nullable=False,
+            server_default=text("''"),
+            comment="Of share_of: the value, one of those that the contract allows.",
+        ),
+        Column("measured", Double, nullable=False),
+        PrimaryKeyConstraint("load_id", "feed", "metric", "column_name", "member"),
+        schema="quality",
+        comment="What the rows of a load look like, against which later loads are held. One row a "
+        "load, feed and figure.",
     )

@@ -10,32 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from etl.contract import Between, Column, Matches, OneOf, Source
+from etl.quality import CRITICAL, MAJOR, MINOR, Check
 from etl.sources import FEEDS
 from etl.warehouse import DIMENSIONS, FACTS, Dimension, Fact
-
-CRITICAL, MAJOR, MINOR = "critical", "major", "minor"
 
 # Columns by which a feed names a thing of another feed.
 _FOREIGN = {name for source in FEEDS.values() for name in source.key}
 # The longest span of coverage: one plan year, since the next year's plan is another plan.
 _DAYS_OF_YEAR = 366
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One quality check.
-
-    ``name`` is unique. ``dimension`` is the aspect of quality: completeness, uniqueness,
-    validity, consistency, integrity. ``means`` says what is wrong where it fails; it is recorded
-    and names no value.
-    """
-
-    name: str
-    table: str
-    column: str | None
-    dimension: str
-    severity: str
-    means: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,35 +7,38 @@ and named SQL for what it cannot say. Checks only read. What they find is counts
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
+from etl.checks.sql import SqlCheck
 from etl.db.connection import set_search_path
 from etl.db.statements import run, scalar, statement
-from etl.render.expectations import CRITICAL, Check, suites
-from etl.stages.checks_gx import Counts, run_suites
-from etl.stages.checks_sql import SqlCheck, sql_checks
-from etl.stages.checks_truth import run_truth_checks
+from etl.quality import CRITICAL, SEVERITIES, Check, Finding, passes
+from etl.render.expectations import suites
+from etl.stages.checks_gx import run_suites
+from etl.stages.checks_sql import sql_checks
+from etl.stages.checks_truth import run_truth_checks, truth_checks
 from etl.warehouse import Schemas
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check found. ``rows_checked`` is ``None`` where it could not be evaluated."""
+    """What one check found and how it was judged; ``found`` is ``None`` where it could not be."""
 
-    name: str
-    table: str
-    column: str | None
-    dimension: str
-    severity: str
+    check: Check
+    found: Finding | None
     passed: bool
-    rows_checked: int | None
-    rows_failed: int
     message: str | None
+
+    @property
+    def rows_failed(self) -> int:
+        """How many rows failed; 0 where that is not known."""
+        return self.found.rows_failed if self.found else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,15 @@ class CheckReport:
 
 def all_checks() -> tuple[Check, ...]:
     """Every check there is, those against the truth of synthetic feeds apart."""
-    return (
-        *(e.check for suite in suites() for e in suite.expectations),
-        *(check for entry in sql_checks() for check in entry.checks.values()),
-    )
+    return tuple(check for checks in _registry().values() for check in checks)
+
+
+def _registry() -> dict[str, tuple[Check, ...]]:
+    """Every check by what answers it."""
+    return {
+        "great_expectations": tuple(e.check for suite in suites() for e in suite.expectations),
+        "sql": tuple(check for entry in sql_checks() for check in entry.checks.values()),
+    }
 
 
 def run_checks(
@@ -73,15 +81,18 @@ def run_checks(
     """
     with connection.transaction():
         set_search_path(connection, schemas.path)
-        check_run_id = scalar(connection, "checks/record.begin_run")
+        _define(connection)
+        begun = {"load_id": None, "gate": None, "statuses": list(statuses)}
+        check_run_id = scalar(connection, "checks/record.begin_run", begun)
+        thresholds = _thresholds(connection)
     results = []
     found = chain(
         run_sql_checks(connection, schemas, statuses),
         run_truth_checks(connection, schemas, statuses, truth) if truth else (),
         run_suites(url, schemas, suites()),
     )
-    for check, counts in found:
-        result = _judge(check, counts)
+    for check, finding in found:
+        result = _judge(replace(check, **thresholds.get(check.name, {})), finding)
         results.append(result)
         on_check(result)
     failures = sorted((r for r in results if not r.passed), key=_worst_first)
@@ -89,19 +100,46 @@ def run_checks(
         check_run_id,
         len(results),
         len(failures),
-        sum(r.severity == CRITICAL for r in failures),
+        sum(r.check.severity == CRITICAL for r in failures),
         tuple(failures),
     )
     _record(connection, schemas, report, results)
     return report
 
 
+def _define(connection: psycopg.Connection[Any]) -> None:
+    """Write the registry down, so that whoever reads results knows what they mean."""
+    defined = {"sql": tuple(truth_checks().values())}
+    for answered_by, checks in _registry().items():
+        defined[answered_by] = (*checks, *defined.get(answered_by, ()))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            statement("checks/record.define"),
+            [
+                {**asdict(check), "answered_by": answered_by}
+                for answered_by, checks in defined.items()
+                for check in checks
+            ],
+        )
+    names = [check.name for checks in defined.values() for check in checks]
+    run(connection, "checks/record.retire", {"names": names})
+
+
+def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
+    """What people changed, by check: fields of ``Check`` with their values."""
+    fields = ("threshold", "threshold_share", "severity")
+    return {
+        name: {f: value for f, value in zip(fields, changed, strict=True) if value is not None}
+        for name, *changed in run(connection, "checks/record.thresholds")
+    }
+
+
 def run_sql_checks(
     connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...]
-) -> Iterator[tuple[Check, Counts]]:
-    """Each check in SQL with rows checked and rows failed, all of one state of the database.
+) -> Iterator[tuple[Check, Finding | None]]:
+    """Each check in SQL with what it found, all of one state of the database.
 
-    ``None`` instead of the counts where a check could not be evaluated.
+    ``None`` where a check could not be evaluated.
     """
     with connection.transaction():
         run(connection, "checks/record.one_snapshot")
@@ -116,7 +154,7 @@ def run_sql_checks(
 
 def _run_sql(
     connection: psycopg.Connection[Any], entry: SqlCheck, loads: list[tuple[int, bool]]
-) -> Iterator[tuple[Check, Counts]]:
+) -> Iterator[tuple[Check, Finding | None]]:
     values = {
         "feed": entry.feed,
         "loads": [
@@ -126,8 +164,10 @@ def _run_sql(
     }
     try:
         with connection.transaction():
-            rows = run(connection, entry.statement, values, **entry.parts).fetchall()
-        found = {rule: (checked, failed) for rule, checked, failed in rows}
+            cursor = run(connection, entry.statement, values, **entry.parts)
+            columns = [c.name for c in cursor.description or ()]
+            rows = [dict(zip(columns, row, strict=True)) for row in cursor]
+        found = {row["rule"]: _finding(row) for row in rows}
     except (psycopg.ProgrammingError, psycopg.DataError):
         # A table is not there, such as a cube that was never made: the checks fail as not
         # evaluated. The server's words could quote a value and are left out.
@@ -136,29 +176,34 @@ def _run_sql(
         yield check, found.get(rule)
 
 
-def _judge(check: Check, counts: Counts) -> CheckResult:
-    checked, failed = (None, 0) if counts is None else counts
-    if checked is None:
-        message = "The check could not be evaluated: a table or column it reads is missing."
-    elif failed:
-        message = f"{failed:,} of {checked:,}: {check.means}."
-    else:
-        message = None
-    return CheckResult(
-        check.name,
-        check.table,
-        check.column,
-        check.dimension,
-        check.severity,
-        message is None,
-        checked,
-        failed,
-        message,
+def _finding(row: dict[str, Any]) -> Finding:
+    measured = row.get("measured")
+    return Finding(
+        row["rows_checked"],
+        row["rows_failed"],
+        None if measured is None else float(measured),
+        tuple(row.get("failing_keys") or ()),
     )
 
 
+def _judge(check: Check, found: Finding | None) -> CheckResult:
+    if found is None:
+        message = "The check could not be evaluated: a table or column it reads is missing."
+        return CheckResult(check, None, False, message)
+    passed = passes(check, found)
+    if passed:
+        return CheckResult(check, found, True, None)
+    if check.unit == "rows":
+        message = f"{found.rows_failed:,} of {found.rows_checked:,}: {check.means}."
+    else:
+        message = (
+            f"{found.figure:,.1f} {check.unit}, at most {check.threshold:,.1f}: {check.means}."
+        )
+    return CheckResult(check, found, False, message)
+
+
 def _worst_first(result: CheckResult) -> tuple[int, str]:
-    return ("critical", "major", "minor").index(result.severity), result.name
+    return SEVERITIES.index(result.check.severity), result.check.name
 
 
 def _record(
@@ -171,7 +216,19 @@ def _record(
         set_search_path(connection, schemas.path)
         cursor.executemany(
             statement("checks/record.add_result"),
-            [{"check_run_id": report.check_run_id, **asdict(result)} for result in results],
+            [
+                {
+                    **asdict(result.check),
+                    "check_run_id": report.check_run_id,
+                    "passed": result.passed,
+                    "rows_checked": result.found.rows_checked if result.found else None,
+                    "rows_failed": result.rows_failed,
+                    "message": result.message,
+                    "measured": result.found.figure if result.found else None,
+                    "failing_keys": Jsonb(result.found.keys if result.found else ()),
+                }
+                for result in results
+            ],
         )
         run(
             connection,

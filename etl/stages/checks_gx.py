@@ -14,22 +14,18 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from etl.render.expectations import Check, Suite
+from etl.quality import Check, Finding
+from etl.render.expectations import Suite
 from etl.warehouse import Schemas
 
 # Counts and no samples.
 _RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
-Counts = tuple[int, int] | None
-
 
 def run_suites(
     url: str, schemas: Schemas, suites: tuple[Suite, ...]
-) -> Iterator[tuple[Check, Counts]]:
-    """Validate the suites; for each check rows looked at and rows failed.
-
-    ``None`` instead of the counts where a check could not be evaluated.
-    """
+) -> Iterator[tuple[Check, Finding | None]]:
+    """Validate the suites; for each check what it found, ``None`` if that could not be told."""
     source = _source(url)
     try:
         for suite in suites:
@@ -60,7 +56,7 @@ def _source(url: str) -> Any:
         )
 
 
-def _validate(source: Any, suite: Suite, schema: str) -> dict[str, Counts]:
+def _validate(source: Any, suite: Suite, schema: str) -> dict[str, Finding | None]:
     """Counts by name of check, all expectations of the table in as few scans as can be."""
     from great_expectations.core import ExpectationSuite
 
@@ -80,12 +76,12 @@ def _validate(source: Any, suite: Suite, schema: str) -> dict[str, Counts]:
     return {r.expectation_config.meta["check"]: _counts(r) for r in result.results}
 
 
-def _counts(result: Any) -> Counts:
+def _counts(result: Any) -> Finding | None:
     found = result.result
     if "unexpected_count" not in found or "element_count" not in found:
         return None
     # Of an empty table Great Expectations knows no count of failures.
-    return found["element_count"], found["unexpected_count"] or 0
+    return Finding(found["element_count"], found["unexpected_count"] or 0)
 
 
 def _connection_string(url: str) -> str:

@@ -6,14 +6,13 @@ checked and rows failed. Here is which rules there are, on which tables, and how
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from psycopg import sql
 
+from etl.checks.sql import SqlCheck
 from etl.contract import IS_DELETED, Source
-from etl.db.statements import Parts, equal, names, statement
+from etl.db.statements import equal, names, statement
+from etl.quality import CRITICAL, MAJOR, MINOR, Check
 from etl.render import hashing
-from etl.render.expectations import CRITICAL, MAJOR, MINOR, Check
 from etl.sources import FEEDS
 from etl.warehouse import (
     CUBES,
@@ -34,21 +33,6 @@ _DATE_KEYS = {
         "enrollment_end_date_key": "end_date",
     },
 }
-
-
-@dataclass(frozen=True, slots=True)
-class SqlCheck:
-    """A statement and the checks that it answers, by rule.
-
-    ``feed``: the feed whose files it asks the ledger about. ``only_in_facts``: whether it looks
-    only at the loads that have come through to the facts, and not at one that is staged so far.
-    """
-
-    statement: str
-    parts: dict[str, Parts]
-    checks: dict[str, Check]
-    feed: str | None = None
-    only_in_facts: bool = False
 
 
 def sql_checks() -> tuple[SqlCheck, ...]:

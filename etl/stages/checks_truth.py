@@ -17,10 +17,9 @@ from psycopg import sql
 
 from etl.db.connection import set_search_path
 from etl.db.statements import names, run
-from etl.render.expectations import CRITICAL, Check
+from etl.quality import CRITICAL, Check, Finding
 from etl.seed import truth
 from etl.sources import FEEDS
-from etl.stages.checks_gx import Counts
 from etl.warehouse import DIMENSIONS, Dimension, Schemas
 
 _RULE = "as_the_truth_says"
@@ -45,8 +44,8 @@ def truth_checks() -> dict[str, Check]:
 
 def run_truth_checks(
     connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...], folder: Path
-) -> Iterator[tuple[Check, Counts]]:
-    """Each check with figures compared and figures that differ; none if nothing is comparable."""
+) -> Iterator[tuple[Check, Finding]]:
+    """Each check with what it found, in figures compared; none if nothing is comparable."""
     with connection.transaction():
         run(connection, "checks/record.one_snapshot")
         run(connection, "checks/record.read_only")
@@ -69,12 +68,12 @@ def run_truth_checks(
                 for s, f in zip(said, found, strict=True)
                 for name, count in f.items()
             ]
-            yield checks[dimension.table], (len(compared), compared.count(False))
+            yield checks[dimension.table], Finding(len(compared), compared.count(False))
         by_name = {(t["batch_id"], name): f for t in told for name, f in t["files"].items()}
         for feed, source in FEEDS.items():
             of_feed = [row for row in files if row[1] == feed]
             wrong = sum(_figures(by_name[row[0], row[2]]) != _counted(row) for row in of_feed)
-            yield checks[source.table], (len(of_feed), wrong)
+            yield checks[source.table], Finding(len(of_feed), wrong)
 
 
 def _comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]] | None:

@@ -85,9 +85,19 @@ from {table}
 where load_id = %(load_id)s;
 
 -- name: reject
--- Record one row that was set aside. One row a line and reason.
-insert into rejected_row (load_id, feed, file, line, column_name, reason, raw_line)
-values (%(load_id)s, %(feed)s, %(file)s, %(line)s, %(column_name)s, %(reason)s, %(raw_line)s);
+-- Record one row that was set aside, and its text. One row a line and reason.
+with recorded as (
+    insert into quarantined_row (load_id, feed, file, line, column_name, reason)
+    values (%(load_id)s, %(feed)s, %(file)s, %(line)s, %(column_name)s, %(reason)s)
+    returning rejected_row_id
+)
+
+insert into quarantined_line (rejected_row_id, raw_line)
+select
+    rejected_row_id,
+    %(raw_line)s
+from recorded
+where %(raw_line)s::text is not null;
 
 -- name: analyze
 -- Refresh the planner's statistics of the columns by which staged rows are looked up.
@@ -109,17 +119,34 @@ where load_id = %(same_as)s;
 
 -- name: repeat_rejects
 -- Give a load the rejected rows of another one whose file is the same. One row a line and reason.
-insert into rejected_row (load_id, feed, file, line, column_name, reason, raw_line)
+with held as materialized (
+    select
+        q.*,
+        nextval(pg_get_serial_sequence('quality.quarantined_row', 'rejected_row_id')) as new_id
+    from quarantined_row as q
+    where q.load_id = %(same_as)s and q.feed = %(feed)s
+),
+
+repeated as (
+    insert into quarantined_row (rejected_row_id, load_id, feed, file, line, column_name, reason)
+    overriding system value
+    select
+        new_id,
+        %(load_id)s,
+        feed,
+        file,
+        line,
+        column_name,
+        reason
+    from held
+)
+
+insert into quarantined_line (rejected_row_id, raw_line)
 select
-    %(load_id)s,
-    feed,
-    file,
-    line,
-    column_name,
-    reason,
-    raw_line
-from rejected_row
-where load_id = %(same_as)s and feed = %(feed)s;
+    h.new_id,
+    t.raw_line
+from held as h
+inner join quarantined_line as t on h.rejected_row_id = t.rejected_row_id;
 
 -- name: repeat_file
 -- Let a file that was skipped count as loaded, with the figures of the one that it equals.

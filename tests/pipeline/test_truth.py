@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from etl.db.connection import connect
+from etl.quality import Finding
 from etl.seed import generate, simulate
 from etl.seed.dirt import REJECTED
 from etl.stages.checks_truth import run_truth_checks, truth_checks
@@ -132,19 +133,19 @@ def test_only_the_check_that_was_asked_for_reads_the_truth(warehouse: Warehouse)
 
 def compared(warehouse: Warehouse) -> dict[str, int]:
     """Tables that are compared with the truth, and how many figures differ."""
-    return {table: wrong for table, (_, wrong) in _counts(warehouse).items()}
+    return {table: found.rows_failed for table, found in _found(warehouse).items()}
 
 
 def figures(warehouse: Warehouse) -> dict[str, int]:
     """Tables that are compared with the truth, and how many figures are."""
-    return {table: checked for table, (checked, _) in _counts(warehouse).items()}
+    return {table: found.rows_checked for table, found in _found(warehouse).items()}
 
 
-def _counts(warehouse: Warehouse) -> dict[str, tuple[int, int]]:
-    found = run_truth_checks(
+def _found(warehouse: Warehouse) -> dict[str, Finding]:
+    results = run_truth_checks(
         warehouse.connection, LIVE, ("running", "loaded"), warehouse.data / "truth"
     )
-    return {check.table: counts for check, counts in found if counts}
+    return {check.table: found for check, found in results}
 
 
 def test_any_order_of_days_gives_the_same_warehouse(

@@ -130,9 +130,9 @@ def warehouse(warehouse_url: str) -> Iterator[psycopg.Connection]:
 def failing(connection: psycopg.Connection) -> dict[str, int | None]:
     """Names of the SQL checks that fail, with the rows that they count."""
     return {
-        check.name: counts and counts[1]
-        for check, counts in run_sql_checks(connection, LIVE, STATUSES)
-        if counts is None or counts[1]
+        check.name: found and found.rows_failed
+        for check, found in run_sql_checks(connection, LIVE, STATUSES)
+        if found is None or found.rows_failed
     }
 
 
@@ -382,7 +382,7 @@ def test_a_sound_warehouse_passes_every_check(warehouse, warehouse_url):
     report = run_checks(warehouse, warehouse_url, LIVE, STATUSES, seen.append)
     # One claim names no member, and the text that fills the feeds is not what contracts expect:
     # that is reported and leaves the warehouse sound.
-    assert [f.name for f in report.failures if f.severity != "minor"] == [
+    assert [f.check.name for f in report.failures if f.check.severity != "minor"] == [
         "claims_raw.member_id.not_null"
     ]
     assert report.checks == len(all_checks()) == len(seen)
@@ -421,7 +421,7 @@ def test_a_run_is_recorded(warehouse, warehouse_url):
         1,
         "1 of 7: what staging holds is missing from the fact or there more than once.",
     )
-    assert report.failures[0].severity == "critical"
+    assert report.failures[0].check.severity == "critical"
 
 
 def test_a_claim_that_is_there_twice_is_found(warehouse):
@@ -517,7 +517,7 @@ def test_no_personal_value_is_stored_or_said(
     warehouse.execute("update members_raw set dob = '1907-03-07'")
     report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
     assert {"members_raw.zip.matches", "claims_raw.diagnosis_code.matches"} <= {
-        failure.name for failure in report.failures
+        failure.check.name for failure in report.failures
     }
     stored = warehouse.execute("select string_agg(r::text, '') from check_result as r").fetchone()[
         0

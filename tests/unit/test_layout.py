@@ -14,11 +14,12 @@ from etl.sources import FEEDS
 
 # From the bottom up: a module may import from its own layer and from those before it.
 LAYERS = (
-    ("errors", "contract", "config"),
+    ("errors", "contract", "quality", "config"),
     ("db", "sources"),
     ("log", "warehouse"),
     ("render", "batch"),
-    ("seed", "stages", "rebuild"),
+    ("checks",),
+    ("seed", "stages", "rebuild", "quality_views"),
     ("run",),
     ("pipeline",),
     ("report",),
@@ -90,6 +91,8 @@ def test_every_statement_is_used() -> None:
     unused = [
         f"{path.stem}.{key}"
         for path in sorted(FOLDER.rglob("*.sql"))
+        # Every statement of this file is made a view.
+        if path != FOLDER / "quality" / "views.sql"
         for key in read_file(str(path.relative_to(FOLDER).with_suffix("")))
         if not re.search(rf"\b{key}\b", code)
         # Composed names: guard_inserts, copy_schema_grants, find_known and the like.

@@ -1,0 +1,277 @@
+-- Views on the quarantine and the results of the checks, made anew by a run if their text changed.
+
+-- name: rejected_row
+-- Quarantine: the rows that were set aside; raw_line is empty for whoever is no data steward.
+-- One row a line of a feed and reason.
+select
+    q.rejected_row_id,
+    q.load_id,
+    q.feed,
+    q.file,
+    q.line,
+    q.column_name,
+    q.reason,
+    case
+        when exists (
+            select 1
+            from pg_roles as r
+            where r.rolname = 'aca_data_steward' and pg_has_role(current_user, r.oid, 'member')
+        ) then t.raw_line
+    end as raw_line,
+    q.created_at,
+    q.closed_at,
+    q.closed_by
+from quarantined_row as q
+left join quarantined_line as t on q.rejected_row_id = t.rejected_row_id;
+
+-- name: quarantine_open
+-- What the quarantine holds that nobody has dealt with: rows of the live build, and of files that
+-- were refused and have not come since. One row a load, feed, column and reason.
+select
+    q.load_id,
+    l.batch_id,
+    l.as_of,
+    q.feed,
+    q.file,
+    f.status = 'refused' as is_refused,
+    q.reason,
+    q.column_name,
+    count(*) as rows_open,
+    min(q.line) as first_line,
+    min(q.created_at) as since
+from quarantined_row as q
+inner join load as l on q.load_id = l.load_id
+inner join load_file as f on q.load_id = f.load_id and q.feed = f.feed
+where q.closed_at is null
+    and (
+        l.status in ('loaded', 'running')
+        -- A refused file waits until another of its batch and feed comes, through or not.
+        or (
+            f.status = 'refused'
+            and not exists (
+                select 1
+                from load as later
+                inner join load_file as other on later.load_id = other.load_id
+                where later.load_id > q.load_id
+                    and later.batch_id = l.batch_id
+                    and other.feed = q.feed
+                    and not later.is_rebuild
+            )
+        )
+    )
+group by q.load_id, l.batch_id, l.as_of, q.feed, q.file, f.status, q.reason, q.column_name;
+
+-- name: check_judged
+-- Every result, judged by the thresholds and severities of today: those of people before those of
+-- the registry. One row a check and run.
+select
+    r.check_run_id,
+    n.started_at,
+    n.load_id,
+    n.gate,
+    r.check_name,
+    r.table_name,
+    r.column_name,
+    r.dimension,
+    coalesce(t.severity, d.severity, r.severity) as severity,
+    r.rows_checked,
+    r.rows_failed,
+    r.measured,
+    d.unit,
+    limits.threshold,
+    limits.threshold_share,
+    r.rows_checked is not null
+    and (
+        coalesce(r.measured, r.rows_failed) <= limits.threshold
+        or r.rows_failed <= limits.threshold_share * r.rows_checked
+    ) is true as passed,
+    r.passed as passed_then,
+    r.message,
+    d.means,
+    d.advice,
+    r.failing_keys
+from check_result as r
+inner join check_run as n on r.check_run_id = n.check_run_id
+left join check_definition as d on r.check_name = d.check_name
+left join check_threshold as t on r.check_name = t.check_name
+cross join lateral (
+    select
+        coalesce(t.threshold, d.threshold, r.threshold, 0) as threshold,
+        coalesce(t.threshold_share, d.threshold_share, r.threshold_share) as threshold_share
+) as limits;
+
+-- name: check_score
+-- How good each table was in each aspect: the share of its checks that passed, a critical one
+-- counting five times a minor one and a major one three times. One row a run on all that is
+-- there, table and dimension of quality.
+select
+    j.check_run_id,
+    j.started_at,
+    j.load_id,
+    j.table_name,
+    j.dimension,
+    count(*) as checks,
+    count(*) filter (where not j.passed) as failed,
+    count(*) filter (where not j.passed and j.severity = 'critical') as failed_critical,
+    sum(w.weight) as weight,
+    coalesce(sum(w.weight) filter (where j.passed), 0) as weight_passed,
+    round(coalesce(sum(w.weight) filter (where j.passed), 0) / sum(w.weight), 4) as score
+from check_judged as j
+inner join (
+    values ('critical', 5::numeric), ('major', 3::numeric), ('minor', 1::numeric)
+) as w (severity, weight) on j.severity = w.severity
+where j.gate is null
+group by j.check_run_id, j.started_at, j.load_id, j.table_name, j.dimension;
+
+-- name: check_trend
+-- How good the warehouse was at each run, and how that differs from the run before. One row a run
+-- on all that is there.
+select
+    s.check_run_id,
+    s.started_at,
+    s.load_id,
+    sum(s.checks)::bigint as checks,
+    sum(s.failed)::bigint as failed,
+    sum(s.failed_critical)::bigint as failed_critical,
+    round(sum(s.weight_passed) / sum(s.weight), 4) as score,
+    round(sum(s.weight_passed) / sum(s.weight), 4)
+    - lag(round(sum(s.weight_passed) / sum(s.weight), 4)) over (order by s.check_run_id)
+        as score_change
+from check_score as s
+group by s.check_run_id, s.started_at, s.load_id;
+
+-- name: check_episode
+-- From when to when each check failed: the first run of a row of failures to the first run after
+-- it that passed. One row a check and row of failures; resolved_at is empty while it fails.
+with judged as (
+    select
+        j.*,
+        sum((not j.passed and coalesce(j.passed_before, true))::integer) over (
+            partition by j.check_name
+            order by j.check_run_id
+        ) as episode
+    from (
+        select
+            check_name,
+            check_run_id,
+            started_at,
+            severity,
+            passed,
+            lag(passed) over (partition by check_name order by check_run_id) as passed_before
+        from check_judged
+        where gate is null
+    ) as j
+),
+
+failed as (
+    select
+        check_name,
+        episode,
+        min(severity) as severity,
+        min(check_run_id) as first_run_id,
+        max(check_run_id) as last_run_id,
+        min(started_at) as failing_since,
+        count(*) as runs_failed
+    from judged
+    where not passed
+    group by check_name, episode
+)
+
+select
+    f.check_name,
+    f.severity,
+    f.first_run_id,
+    f.last_run_id,
+    f.runs_failed,
+    f.failing_since,
+    p.resolved_at,
+    p.resolved_at - f.failing_since as time_to_resolve
+from failed as f
+left join (
+    select
+        check_name,
+        episode,
+        min(started_at) as resolved_at
+    from judged
+    where passed
+    group by check_name, episode
+) as p on f.check_name = p.check_name and f.episode = p.episode;
+
+-- name: failing_now
+-- What fails at the latest run on all that is there, the worst first, with what to do and since
+-- when. One row a check.
+select
+    j.check_name,
+    j.table_name,
+    j.column_name,
+    j.dimension,
+    j.severity,
+    j.rows_checked,
+    j.rows_failed,
+    j.measured,
+    j.unit,
+    j.threshold,
+    j.threshold_share,
+    j.means,
+    j.advice,
+    e.failing_since,
+    e.runs_failed,
+    j.failing_keys
+from check_judged as j
+left join check_episode as e on j.check_name = e.check_name and j.check_run_id = e.last_run_id
+where not j.passed
+    and j.check_run_id = (
+        select max(r.check_run_id)
+        from check_run as r
+        where r.gate is null and r.finished_at is not null
+    )
+order by array_position(array['critical', 'major', 'minor'], j.severity), j.check_name;
+
+-- name: time_to_resolve
+-- How long failures of each severity lasted until a run passed. One row a severity.
+select
+    severity,
+    count(*) as episodes,
+    count(*) filter (where resolved_at is null) as unresolved,
+    percentile_cont(0.5) within group (
+        order by extract(epoch from time_to_resolve)
+    ) * interval '1 second' as median_time_to_resolve,
+    max(time_to_resolve) as longest_time_to_resolve
+from check_episode
+group by severity;
+
+-- name: feed_arrival
+-- What each load brought of a feed. One row a load of the live build and feed.
+select
+    l.load_id,
+    l.batch_id,
+    l.as_of,
+    f.feed,
+    f.kind,
+    f.status,
+    f.rows_read,
+    f.rows_loaded,
+    f.rows_rejected,
+    f.rows_duplicate,
+    f.size_bytes,
+    f.contract,
+    f.note,
+    l.as_of - lag(l.as_of) over (partition by f.feed order by l.as_of, l.load_id) as since_last
+from load as l
+inner join load_file as f on l.load_id = f.load_id
+where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped');
+
+-- name: feed_freshness
+-- When each feed last came. age is as of now, behind is against the newest batch of any feed.
+-- One row a feed.
+select
+    a.feed,
+    max(a.as_of) as latest_as_of,
+    now() - max(a.as_of) as age,
+    max(max(a.as_of)) over () - max(a.as_of) as behind,
+    count(*) as files,
+    percentile_cont(0.5) within group (
+        order by extract(epoch from a.since_last)
+    ) * interval '1 second' as usual_interval
+from feed_arrival as a
+group by a.feed;
