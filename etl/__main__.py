@@ -17,7 +17,7 @@ from etl import log, report
 from etl.batch import find_batches
 from etl.config import Settings, settings
 from etl.db import server
-from etl.errors import AcaError, CheckFailedError, UsageError
+from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
 from etl.pipeline import Pipeline, latest_runs
 from etl.run import Summary
 from etl.seed import generate, increment, is_synthetic
@@ -43,8 +43,10 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
     with Pipeline(url, chosen, report.Terminal(), command) as pipeline:
         try:
             work(pipeline)
-        except CheckFailedError:
-            report.show_summary(pipeline.summary)
+        except (BatchError, CheckFailedError):
+            # Of what was refused nothing came; the rest did.
+            if pipeline.summary.seconds:
+                report.show_summary(pipeline.summary)
             raise
         if pipeline.summary.seconds:
             report.show_summary(pipeline.summary)
@@ -66,7 +68,7 @@ def _full_load(pipeline: Pipeline) -> Summary:
 
 def _incremental(pipeline: Pipeline) -> Summary:
     inbox = pipeline.settings.inbox
-    if not pipeline.pending() and not pipeline.unfinished():
+    if not pipeline.pending() and not pipeline.unfinished() and not pipeline.refused:
         if is_synthetic(inbox):
             batch = increment(inbox, truth=pipeline.settings.truth)
             pipeline.watcher.say(

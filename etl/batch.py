@@ -96,12 +96,28 @@ class Batch:
 
 
 def find_batches(inbox: Path) -> list[Batch]:
-    """Every batch of the inbox in ``as_of`` order; hidden folders are not batches."""
-    if not inbox.is_dir():
-        return []
-    folders = [p for p in inbox.iterdir() if p.is_dir() and p.name[0] not in "._"]
-    batches = [read_batch(folder) for folder in sorted(folders)]
-    return sorted((b for b in batches if b.files), key=lambda b: (b.as_of, b.batch_id))
+    """Every batch of the inbox in ``as_of`` order; hidden folders are not batches.
+
+    Raises the ``BatchError`` of the first that cannot be read.
+    """
+    batches, refused = look_through(inbox)
+    if refused:
+        raise refused[0]
+    return batches
+
+
+def look_through(inbox: Path) -> tuple[list[Batch], list[BatchError]]:
+    """The batches of the inbox in ``as_of`` order, and why the others cannot be read."""
+    batches, refused = [], []
+    for folder in sorted(inbox.iterdir()) if inbox.is_dir() else ():
+        if not folder.is_dir() or folder.name[0] in "._":
+            continue
+        try:
+            batches.append(read_batch(folder))
+        except BatchError as error:
+            refused.append(error)
+    batches.sort(key=lambda b: (b.as_of, b.batch_id))
+    return [b for b in batches if b.files], refused
 
 
 def in_order_of_knowing(

@@ -19,7 +19,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from etl import log, quality_views, rebuild
-from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
+from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing, look_through
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
 from etl.db.schema import migrate
@@ -56,6 +56,7 @@ class Pipeline:
         self.summary = Summary(command)
         self.log = log.get().bind(command=command)
         self.rebuilt: list[int] = []
+        self.refused: list[BatchError] = []
 
     def __enter__(self) -> Pipeline:
         self.ledger = connect(self.url, "aca-warehouse ledger")
@@ -93,13 +94,17 @@ class Pipeline:
     # What a person asks for
 
     def pending(self) -> list[tuple[Batch, list[FeedFile]]]:
-        """Batches of the inbox with the files that are not loaded yet, in order."""
+        """Batches of the inbox with the files that are not loaded yet, in order.
+
+        Those that cannot be read are put into ``refused``.
+        """
         seen = {
             (batch_id, feed, size, modified)
             for batch_id, feed, size, modified in run(self.ledger, "ledger/ledger.files_seen")
         }
         found = []
-        for batch in find_batches(self.settings.inbox):
+        batches, self.refused = look_through(self.settings.inbox)
+        for batch in batches:
             files = [
                 f
                 for f in batch.files
@@ -139,28 +144,43 @@ class Pipeline:
 
     def incremental(self) -> Summary:
         """Finish what was begun and load every batch that is not loaded yet."""
-        refused: BatchError | None = None
-        try:
-            self.run_stages(STAGES)
-        except BatchError as error:
-            refused = error
-        # Also when a later batch was refused: what did come must show in the cubes.
+        self._load_pending(STAGES)
+        # Also when a batch was refused: what did come must show in the cubes.
         if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
             self.run_cubes(LIVE)
             self.run_checks(LIVE)
-        if refused is not None:
-            raise refused
+        self._tell_refused()
         return self.summary
 
     def run_stages(self, wanted: tuple[str, ...]) -> Summary:
         """Run these of the stages on whatever is due for them."""
+        self._load_pending(wanted)
+        self._tell_refused()
+        return self.summary
+
+    def _load_pending(self, wanted: tuple[str, ...]) -> None:
+        """Take what was begun and every pending batch through these of the stages.
+
+        A batch that is refused does not hold up the others: the order in which batches come
+        makes no difference, so it may come later, mended.
+        """
         for load, done in self.unfinished():
             self._through(load, None, [], done, wanted)
         if "stage" in wanted:
             for batch, files in self.pending():
                 load = self._open(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
-                self._through(load, batch, files, set(), wanted)
-        return self.summary
+                try:
+                    self._through(load, batch, files, set(), wanted)
+                except BatchError as error:
+                    self.refused.append(error)
+
+    def _tell_refused(self) -> None:
+        """Raise the error of the first batch that was refused, once all have had their turn."""
+        if not self.refused:
+            return
+        for error in self.refused[1:]:
+            self.watcher.say(f"Also refused: {error.message}")
+        raise self.refused[0]
 
     def restate(self, dimension: Dimension, since: datetime, *, show: bool = False) -> Summary:
         """Make a dimension's history again from staging, from an instant (UTC) on.
@@ -292,13 +312,14 @@ class Pipeline:
     def _run_stage(self, load: Load, batch: Batch, files: list[FeedFile]) -> None:
         what = f"batch {load.batch_id}"
         total = sum(f.size_bytes for f in files)
+        come = []
         try:
             with self._stage("stage", what, load, load.schemas, total=total) as counts:
                 for file in files:
                     staged = self._stage_file(load, batch, file)
                     values = stage.ledger_values(load.load_id, staged)
                     run(self.work, "ledger/ledger.record_file", values)
-                    self.summary.files.append(staged)
+                    come.append(staged)
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
         except BatchError as error:
@@ -309,6 +330,7 @@ class Pipeline:
                 values = stage.ledger_values(load.load_id, refused)
                 run(self.ledger, "ledger/ledger.record_file", values)
             raise
+        self.summary.files += come
 
     def _stage_file(self, load: Load, batch: Batch, file: FeedFile) -> stage.Staged:
         checksum = file.checksum()

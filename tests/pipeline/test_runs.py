@@ -255,3 +255,41 @@ def test_what_a_sender_gets_wrong_is_one_sentence(
     assert done.returncode == 4, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_refused_batch_does_not_hold_up_the_others(warehouse: Warehouse) -> None:
+    def send(day: str, name: str) -> Path:
+        manifest = {"as_of": f"{day}T00:00:00Z"}
+        return write_batch(
+            warehouse.inbox, day, manifest, providers=[{"provider_id": "D", "name": name}]
+        )
+
+    send("2025-01-01", "one")
+    for day, text in (("2025-01-02", "no JSON"), ("2025-01-03", '{"files": 7}')):
+        send(day, "hidden")
+        (warehouse.inbox / day / "manifest.json").write_text(text)
+    send("2025-01-04", "four")
+    (warehouse.inbox / "2025-01-04" / "providers.csv").write_bytes(b"")
+    send("2025-01-05", "five")
+    for _ in range(2):
+        done = warehouse.command("incremental")
+        assert done.returncode == 4
+        assert "manifest.json of batch 2025-01-02 cannot be used" in done.stderr
+        assert "Also refused: manifest.json of batch 2025-01-03" in done.stderr
+        assert "Also refused: providers.csv of batch 2025-01-04 is empty" in done.stderr
+    assert warehouse.rows(
+        "select name, validity_start_ts::date::text from warehouse.dim_provider "
+        "where provider_id = 'D' order by 2"
+    ) == [("one", "1900-01-01"), ("five", "2025-01-05")]
+    # Mended, they take their places as if they had come in time.
+    for day, name in (("2025-01-02", "two"), ("2025-01-03", "three"), ("2025-01-04", "four")):
+        shutil.rmtree(warehouse.inbox / day)
+        send(day, name)
+    assert warehouse.command("incremental").returncode == 0
+    assert [
+        name
+        for (name,) in warehouse.rows(
+            "select name from warehouse.dim_provider where provider_id = 'D' "
+            "order by validity_start_ts"
+        )
+    ] == ["one", "two", "three", "four", "five"]
