@@ -16,7 +16,7 @@ from etl.sources import FEEDS
 LAYERS = (
     ("errors", "contract", "config"),
     ("db", "sources"),
-    ("log", "warehouse"),
+    ("log", "warehouse", "senders"),
     ("render", "batch"),
     ("seed", "stages", "rebuild"),
     ("run",),
