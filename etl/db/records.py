@@ -287,7 +287,8 @@ def _header(line: bytes, data: bytes) -> list[str]:
     if line.count(b'"') % 2:
         raise HeaderError("has a quote in its header that is never closed")
     try:
-        names = next(csv.reader([line.decode()]), [])
+        bare = _QUOTED.sub(b"", line) if b'"' in line else line
+        names = next(csv.reader([trimmed(line, bare).decode()]), [])
     except csv.Error:
         raise HeaderError("has a first line too long to be a header") from None
     if len(names) > MOST_FIELDS:

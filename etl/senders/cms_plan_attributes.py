@@ -13,7 +13,7 @@ cms_plan_attributes = Sender(
     description="Plan Attributes public use file of CMS, in-network tier 1, individual amounts.",
     header={
         "BusinessYear": "effective_year",
-        # With the variant's suffix: the variants of a plan share its cost with nobody.
+        # With the variant's suffix, since the variants of a plan differ in what they cost.
         "PlanId": "plan_id",
         "PlanVariantMarketingName": "name",
         "PlanMarketingName": "name",

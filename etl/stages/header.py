@@ -22,7 +22,7 @@ from etl.senders import contracts_of
 Findings = dict[str, Any]
 
 # How like a name must be to one that is missing, to be shown beside it or asked about.
-_NEAR, _VERY_NEAR = 0.6, 0.75
+_NEAR = 0.6
 _MOST_NAMES = 10
 
 
@@ -211,7 +211,7 @@ def _asked(header: Header) -> dict[str, str]:
     free = {name: column for name, column in known.items() if column not in header.columns}
     found: dict[str, str] = {}
     for name in header.extra:
-        near = difflib.get_close_matches(name, free, 1, _VERY_NEAR)
+        near = difflib.get_close_matches(name, free, 1, _NEAR)
         if near and free[near[0]] not in found.values():
             found[name] = free[near[0]]
     return found

@@ -73,7 +73,7 @@ def move(
             table=table,
             columns=columns,
             values=sql.SQL(", ").join(_value(header, landing, name) for name in header.columns),
-            fault=sql.SQL("case {} end").format(sql.SQL(" ").join(map(_when, written))),
+            first_fault=sql.SQL("case {} end").format(sql.SQL(" ").join(map(_when, written))),
             typed=sql.SQL(", ").join(_typed(source.column(c), landing) for c in header.columns),
         ).fetchall()
     else:

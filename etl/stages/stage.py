@@ -148,7 +148,14 @@ def _run_file(
             if name and source.column(name).type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
         ),
     )
-    _copy(connection, stream, stream_records, head, staged)
+    try:
+        _copy(connection, stream, stream_records, head, staged)
+    except psycopg.errors.ProgramLimitExceeded as error:
+        raise BatchError(
+            f"{file.path.name} of batch {batch.batch_id} has rows that are too wide: its "
+            f"{len(head.names):,} columns do not fit in a row of PostgreSQL.",
+            "Ask the sender for the columns that the contract names alone; nothing was loaded.",
+        ) from error
     staged.read = stream.read
     if not seen.ends_line and stream.is_cut():
         raise BatchError(
@@ -379,7 +386,7 @@ def _set_aside_breaches(
             "stage/stage.count_breaches",
             values,
             table=table,
-            counts=sql.SQL("array[{}]").format(counts),
+            found=sql.SQL("array[{}]").format(counts),
         )
         for name, rows in zip(fatal, found, strict=True):
             if rows:
@@ -400,19 +407,19 @@ def _set_aside_breaches(
             values,
             table=table,
             is_breach=sql.SQL(" or ").join(rules[Breach.REJECT_ROW].values()),
-            column=sql.SQL("case {} end").format(sql.SQL(" ").join(cases)),
+            at_fault=sql.SQL("case {} end").format(sql.SQL(" ").join(cases)),
         )
         staged.rejected += [Rejected(line, column, Reason.BREACH) for line, column in lines]
 
 
 def _tell_bad_bytes(staged: Staged) -> None:
     """Say where the first byte is for which rows were set aside, and what it looks like."""
-    contract = staged.contract
-    if contract is None or all(r.reason is not Reason.NOT_UTF8 for r in staged.rejected):
+    lines = [r.line for r in staged.rejected if r.reason is Reason.NOT_UTF8]
+    if not lines or staged.contract is None:
         return
-    encoding = contract.parsing.encoding
+    encoding = staged.contract.parsing.encoding
     if encoding != encodings.UTF8:
-        staged.notes.append(f"bytes that are not {encoding}, as its contract says")
+        staged.notes.append(f"line {min(lines):,} is the first with bytes that are not {encoding}")
         return
     staged.bad_byte = bad = encodings.first_bad_byte(staged.file.blocks())
     if bad is not None:

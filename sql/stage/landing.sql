@@ -32,7 +32,7 @@ with told as materialized (
 judged as materialized (
     select
         told.*,
-        {fault} as fault
+        {first_fault} as fault
     from told
 ),
 

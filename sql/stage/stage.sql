@@ -16,11 +16,11 @@ returning source_line;
 -- One row a line taken out, with the first column at fault.
 delete from {table}
 where load_id = %(load_id)s and ({is_breach})
-returning source_line, {column};
+returning source_line, {at_fault};
 
 -- name: count_breaches
 -- How many rows have a value that the contract allows in no file, by column. One row.
-select {counts} as counts
+select {found} as counts
 from {table}
 where load_id = %(load_id)s;
 
