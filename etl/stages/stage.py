@@ -20,12 +20,11 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from etl.batch import Batch, FeedFile
-from etl.contract import Breach, Reason, Sender, Source, Type
+from etl.contract import Reason, Sender, Source, Type
 from etl.db import encodings, records
-from etl.db.statements import equal, names, run, scalar, statement
+from etl.db.statements import equal, names, run, statement
 from etl.errors import BatchError, RejectThresholdError
-from etl.render import parsing
-from etl.stages import header, landing
+from etl.stages import breaches, header, landing
 from etl.stages.header import Before, Header, shown
 
 # "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name.
@@ -124,10 +123,10 @@ def _run_file(
     before: tuple[list[str] | None, datetime] | None,
 ) -> None:
     file, checksum = staged.file, staged.checksum
+    where = f"{file.path.name} of batch {batch.batch_id}"
     if file.expected.checksum and file.expected.checksum != checksum:
         raise BatchError(
-            f"{file.path.name} of batch {batch.batch_id} is not the file that its manifest "
-            "describes: the checksum differs.",
+            f"{where} is not the file that its manifest describes: the checksum differs.",
             "Ask the sender for the file or the manifest again; nothing was loaded.",
         )
     seen = _Seen()
@@ -152,15 +151,14 @@ def _run_file(
         _copy(connection, stream, stream_records, head, staged)
     except psycopg.errors.ProgramLimitExceeded as error:
         raise BatchError(
-            f"{file.path.name} of batch {batch.batch_id} has rows that are too wide: its "
+            f"{where} has rows that are too wide: its "
             f"{len(head.names):,} columns do not fit in a row of PostgreSQL.",
             "Ask the sender for the columns that the contract names alone; nothing was loaded.",
         ) from error
     staged.read = stream.read
     if not seen.ends_line and stream.is_cut():
         raise BatchError(
-            f"{file.path.name} of batch {batch.batch_id} is cut short: it ends in the middle of "
-            f"the row on line {stream.last_line:,}.",
+            f"{where} is cut short: it ends in the middle of the row on line {stream.last_line:,}.",
             "Ask the sender for the whole file again; nothing was loaded.",
         )
     staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
@@ -173,11 +171,15 @@ def _run_file(
     staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
     share = reject_share if contract.reject_share is None else contract.reject_share
     _check_threshold(batch, staged, share)
-    _check_volume(batch, staged)
+    volume = contract.expected_volume
+    said = breaches.of_volume(volume, staged.read, where)
+    if volume is not None and said is not None:
+        staged.notes.append(said)
+        staged.findings["rows_expected"] = [volume.low, volume.high]
     _check_expected(batch, staged)
     if not file.unchanged():
         raise BatchError(
-            f"{file.path.name} of batch {batch.batch_id} changed while it was being read.",
+            f"{where} changed while it was being read.",
             "Let the sender finish writing, then run again; nothing was loaded.",
         )
     index = sql.Literal(f"{source.table}_load_id_idx")
@@ -319,7 +321,11 @@ def _set_aside(
     source = contract.source
     table = sql.Identifier(source.table)
     values = {"load_id": load_id, "as_of": batch.as_of}
-    _set_aside_breaches(connection, load_id, batch, contract, staged)
+    where = f"{staged.file.path.name} of batch {batch.batch_id}"
+    staged.rejected += [
+        Rejected(line, column, Reason.BREACH)
+        for line, column in breaches.set_aside(connection, load_id, contract, staged.columns, where)
+    ]
     for first, second in source.ordered:
         lines = run(
             connection,
@@ -362,56 +368,6 @@ def _set_aside(
             staged.totals[column]["expected"] = str(staged.file.expected.totals[column])
 
 
-def _set_aside_breaches(
-    connection: psycopg.Connection[Any],
-    load_id: int,
-    batch: Batch,
-    contract: Sender,
-    staged: Staged,
-) -> None:
-    """Hold the values against the checks of the contract whose breach costs the row or the file."""
-    table = sql.Identifier(contract.source.table)
-    rules: dict[Breach, dict[str, sql.Composable]] = {breach: {} for breach in Breach}
-    values: dict[str, Any] = {"load_id": load_id}
-    for name in staged.columns:
-        if contract.breach(name) is not Breach.WARN:
-            rules[contract.breach(name)][name], bound = parsing.breach(contract, name)
-            values |= bound
-    if fatal := rules[Breach.REJECT_FILE]:
-        counts = sql.SQL(", ").join(
-            sql.SQL("count(*) filter (where {})").format(rule) for rule in fatal.values()
-        )
-        found = scalar(
-            connection,
-            "stage/stage.count_breaches",
-            values,
-            table=table,
-            found=sql.SQL("array[{}]").format(counts),
-        )
-        for name, rows in zip(fatal, found, strict=True):
-            if rows:
-                raise BatchError(
-                    f"{staged.file.path.name} of batch {batch.batch_id} was refused: {name} of "
-                    f"{rows:,} rows is not {contract.check(name)}, which its contract "
-                    f"{contract.name} asks of every row.",
-                    "Ask the sender for a file that keeps to the contract; nothing was loaded.",
-                )
-    if rules[Breach.REJECT_ROW]:
-        cases = [
-            sql.SQL("when {} then {}").format(rule, sql.Literal(name))
-            for name, rule in rules[Breach.REJECT_ROW].items()
-        ]
-        lines = run(
-            connection,
-            "stage/stage.set_aside_breaches",
-            values,
-            table=table,
-            is_breach=sql.SQL(" or ").join(rules[Breach.REJECT_ROW].values()),
-            at_fault=sql.SQL("case {} end").format(sql.SQL(" ").join(cases)),
-        )
-        staged.rejected += [Rejected(line, column, Reason.BREACH) for line, column in lines]
-
-
 def _tell_bad_bytes(staged: Staged) -> None:
     """Say where the first byte is for which rows were set aside, and what it looks like."""
     lines = [r.line for r in staged.rejected if r.reason is Reason.NOT_UTF8]
@@ -425,20 +381,6 @@ def _tell_bad_bytes(staged: Staged) -> None:
     if bad is not None:
         staged.findings |= {"first_bad_byte": bad.offset, "encoding": bad.likely}
         staged.notes.append(str(bad))
-
-
-def _check_volume(batch: Batch, staged: Staged) -> None:
-    volume = staged.contract.expected_volume if staged.contract else None
-    if volume is None or volume.low <= staged.read <= volume.high:
-        return
-    said = f"{staged.read:,} rows where {volume.low:,} to {volume.high:,} are expected"
-    staged.findings["volume"] = {"low": volume.low, "high": volume.high}
-    if volume.on_breach is Breach.REJECT_FILE:
-        raise BatchError(
-            f"{staged.file.path.name} of batch {batch.batch_id} was refused: {said}.",
-            "Ask the sender whether the file is whole; nothing was loaded.",
-        )
-    staged.notes.append(said)
 
 
 def _effective(source: Source, prefix: str | None) -> sql.Composable:

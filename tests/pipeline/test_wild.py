@@ -80,8 +80,8 @@ LOADED: dict[str, tuple[bytes, int, dict[str, Any]]] = {
         59,
         {"first_bad_byte": PLAIN.index(b"Dr 9,") + 2, "encoding": "binary data"},
     ),
-    "a header alone": (HEAD + b"\n", 0, {"volume": {"low": 1, "high": 10_000_000}}),
-    "a header alone without a line end": (HEAD, 0, {"volume": {"low": 1, "high": 10_000_000}}),
+    "a header alone": (HEAD + b"\n", 0, {"rows_expected": [1, 10_000_000]}),
+    "a header alone without a line end": (HEAD, 0, {"rows_expected": [1, 10_000_000]}),
     "a header in quotes": (PLAIN.replace(HEAD, HEAD.replace(b"name", b' "NAME" ')), 60, {}),
 }
 MESSAGES = {
