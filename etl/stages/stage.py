@@ -151,9 +151,10 @@ def _run_file(
         _copy(connection, stream, stream_records, head, staged)
     except psycopg.errors.ProgramLimitExceeded as error:
         raise BatchError(
-            f"{where} has rows that are too wide: its "
-            f"{len(head.names):,} columns do not fit in a row of PostgreSQL.",
-            "Ask the sender for the columns that the contract names alone; nothing was loaded.",
+            f"{where} has a row that no table can hold: a key is too long, or its "
+            f"{len(head.names):,} columns are too wide together.",
+            "Ask the sender for keys of a sane length and the contract's columns alone; nothing was "
+            "loaded.",
         ) from error
     staged.read = stream.read
     if not seen.ends_line and stream.is_cut():
