@@ -153,7 +153,7 @@ def _run_file(
         raise BatchError(
             f"{where} has a row that no table can hold: a key is too long, or its "
             f"{len(head.names):,} columns are too wide together.",
-            "Ask the sender for keys of a sane length and the contract's columns alone; nothing was "
+            "Ask the sender for shorter keys and for the contract's columns alone; nothing was "
             "loaded.",
         ) from error
     staged.read = stream.read
