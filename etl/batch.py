@@ -17,6 +17,7 @@ import xxhash
 
 from etl.contract import Source
 from etl.errors import BatchError
+from etl.senders import contracts_of
 from etl.sources import FEEDS
 
 MANIFEST = "manifest.json"
@@ -26,12 +27,16 @@ _YEARS = range(1900, 2200)
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the manifest says of a file; ``None`` where it says nothing."""
+    """What the manifest says of a file; ``None`` where it says nothing.
+
+    ``contract``: the name of the contract under which the file comes.
+    """
 
     kind: str = "delta"
     rows: int | None = None
     checksum: str | None = None
     totals: dict[str, Decimal] = field(default_factory=dict)
+    contract: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ def read_batch(folder: Path) -> Batch:
         for path in found:
             said = declared.get(path.name, declared.get(source.file_name, {}))
             stat = path.stat()
-            expected = _expected(folder, path.name, said)
+            expected = _expected(folder, source, path.name, said)
             files.append(FeedFile(source, path, expected, stat.st_size, stat.st_mtime_ns))
     for name in declared:
         if name not in {n for f in files for n in (f.path.name, f.source.file_name)}:
@@ -229,7 +234,7 @@ def _as_of(folder: Path, manifest: dict[str, Any]) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _expected(folder: Path, name: str, said: Any) -> Expected:
+def _expected(folder: Path, source: Source, name: str, said: Any) -> Expected:
     if not isinstance(said, dict):
         raise _manifest_error(folder, f"what it says of {name} is not an object")
     kind = said.get("kind", "delta")
@@ -244,4 +249,10 @@ def _expected(folder: Path, name: str, said: Any) -> Expected:
     except (InvalidOperation, AttributeError):
         raise _manifest_error(folder, f"totals of {name} are not amounts") from None
     checksum = said.get("xxh3_128")
-    return Expected(kind, rows, str(checksum).lower() if checksum else None, amounts)
+    contract = said.get("contract")
+    known = [contract.name for contract in contracts_of(source)]
+    if contract is not None and contract not in known:
+        raise _manifest_error(
+            folder, f"contract of {name} is {contract!r}, which is none of {', '.join(known)}"
+        )
+    return Expected(kind, rows, str(checksum).lower() if checksum else None, amounts, contract)

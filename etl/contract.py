@@ -1,4 +1,4 @@
-"""The vocabulary in which feeds are declared: Source, Column, Type, Constraint, Pii, Reason.
+"""The vocabulary in which feeds and their senders are declared: Source, Column, Sender, Parsing.
 
 One ``Column`` line is the only place where a column is described. The staging DDL and its
 comments, type coercion, the attribute hash, the data dictionary and the quality expectations
@@ -7,9 +7,12 @@ are all derived from it (see ``etl/render``). This module imports nothing of our
 
 from __future__ import annotations
 
+import codecs
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 
 class Type(Enum):
@@ -225,14 +228,37 @@ class Matches:
 Constraint = OneOf | Between | Matches
 
 
+class Breach(Enum):
+    """What follows when a file does not keep to its contract."""
+
+    REJECT_ROW = "reject row"  # the row is set aside
+    REJECT_FILE = "reject file"  # the file is refused, and the batch with it
+    WARN = "warn"  # the file is loaded, and the breach is reported
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """How many rows a file of the feed holds, by all experience: ``low`` to ``high``."""
+
+    low: int
+    high: int
+    on_breach: Breach = Breach.WARN
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high:
+            raise ValueError(f"{self.low} to {self.high} is no range of row counts")
+        if self.on_breach is Breach.REJECT_ROW:
+            raise ValueError("no single row is at fault for the number of rows")
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a feed.
 
     ``required``: the header must name it (a value may still be empty unless the type is a key).
     ``driver``: a change of its value makes a new version of the dimension row; any other
-    attribute is Type 1 and is corrected in place. ``check``: what a good value looks like; a
-    breach is reported by the quality checks and does not reject the row.
+    attribute is Type 1 and is corrected in place. ``check``: what a good value looks like.
+    ``on_breach``: what follows where a value is none; a warning is left to the quality checks.
     """
 
     name: str
@@ -242,10 +268,13 @@ class Column:
     driver: bool = False
     pii: Pii = Pii.NONE
     check: Constraint | None = None
+    on_breach: Breach = Breach.WARN
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name):
             raise ValueError(f"{self.name!r} is not a column name")
+        if self.on_breach is not Breach.WARN and self.check is None:
+            raise ValueError(f"{self.name}: without a check there is no breach")
         if self.type.mandatory and not self.required:
             raise ValueError(f"{self.name}: a key column has to be required")
 
@@ -266,6 +295,9 @@ class Source:
     whose sums are the file's control totals. ``ordered``: pairs of columns of which the first
     is never after the second; a row that breaks the order is set aside. ``deletable``: whether
     the file may carry a delete marker (``IS_DELETED``), which is no attribute of the thing.
+    ``unique``: sets of columns beside the key whose values no two current rows share.
+    ``volume``: rows that a file holds. ``freshness_days``: days that may pass from one batch of
+    the feed to the next.
     """
 
     name: str
@@ -276,6 +308,9 @@ class Source:
     money: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
     deletable: bool = False
+    unique: tuple[tuple[str, ...], ...] = ()
+    volume: Volume | None = None
+    freshness_days: int | None = None
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]
@@ -284,7 +319,7 @@ class Source:
         for name in (
             *self.key,
             *self.money,
-            *(name for pair in self.ordered for name in pair),
+            *(name for columns in (*self.ordered, *self.unique) for name in columns),
             *filter(None, [self.effective]),
         ):
             if name not in names:
@@ -321,3 +356,109 @@ class Source:
             if column.name == name:
                 return column
         raise KeyError(f"{self.name} has no column {name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsing:
+    """How a sender writes values. The default is what the feeds themselves ask for.
+
+    ``encoding``: of the file's text, by Python's name. ``date_order``: of day, month and year
+    in dates of digits; a date that begins with a year of four digits is read as one whatever
+    the order. ``decimal``, ``thousands``: the marks in numbers; thousands marks have to stand
+    before every three digits or nowhere. ``currency``: signs or words that may stand before or
+    after an amount. ``percent``: a ratio that ends in ``%`` is so many hundredths.
+    ``null_words``: values that say that there is none, without regard to case; the empty word
+    is an empty value in quotes.
+    """
+
+    encoding: str = "utf-8"
+    date_order: Literal["ymd", "mdy", "dmy"] = "ymd"
+    decimal: str = "."
+    thousands: str = ""
+    currency: tuple[str, ...] = ()
+    percent: bool = False
+    null_words: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        codecs.lookup(self.encoding)
+        if len(self.decimal) != 1 or len(self.thousands) > 1 or self.decimal == self.thousands:
+            raise ValueError("decimal and thousands marks are one character each, and differ")
+        if self.date_order not in ("ymd", "mdy", "dmy"):
+            raise ValueError(f"{self.date_order!r} is no order of day, month and year")
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A contract with one sender of a feed: how its files differ from what the feed asks for.
+
+    ``header``: the sender's names to our columns, without regard to case; where several are one
+    column, the first of them that has a value gives it. A column that is not named there bears
+    its own name. ``not_sent``: required columns that this sender never sends. ``checks`` and
+    ``on_breach``: by column, what a good value looks like and what follows where it is none,
+    instead of what the column says. ``reject_share``: how many of a file's rows may be set aside,
+    instead of the configured share. ``sends_more``: the files have columns that the warehouse
+    does not take, as agreed. ``volume`` and ``freshness_days``: instead of the feed's.
+    """
+
+    name: str
+    source: Source
+    description: str
+    header: Mapping[str, str] = field(default_factory=dict)
+    parsing: Parsing = Parsing()
+    not_sent: tuple[str, ...] = ()
+    checks: Mapping[str, Constraint] = field(default_factory=dict)
+    on_breach: Mapping[str, Breach] = field(default_factory=dict)
+    reject_share: float | None = None
+    sends_more: bool = False
+    volume: Volume | None = None
+    freshness_days: int | None = None
+
+    def __post_init__(self) -> None:
+        declared = {c.name: c for c in self.source.staged}
+        for name in (*self.header.values(), *self.not_sent, *self.checks, *self.on_breach):
+            if name not in declared:
+                raise ValueError(f"{self.name}: {self.source.name} has no column {name}")
+        lowered = [name.lower() for name in self.header]
+        if len(set(lowered)) != len(lowered):
+            raise ValueError(f"{self.name}: a name of the header is declared twice")
+        for name in self.not_sent:
+            if name in self.source.key or declared[name].type.mandatory:
+                raise ValueError(f"{self.name}: without {name} a row has no place")
+            if name in self.header.values():
+                raise ValueError(f"{self.name}: {name} is both sent and not sent")
+        for name, breach in self.on_breach.items():
+            if breach is not Breach.WARN and self.check(name) is None:
+                raise ValueError(f"{self.name}: without a check of {name} there is no breach")
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """Our column for each name, in lower case, that the sender's header may hold."""
+        own = {
+            c.name: c.name
+            for c in self.source.staged
+            if c.name not in self.header.values() and c.name not in self.not_sent
+        }
+        return own | {name.lower(): column for name, column in self.header.items()}
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Our columns for which the sender's header must hold a name."""
+        return tuple(name for name in self.source.required if name not in self.not_sent)
+
+    def check(self, column: str) -> Constraint | None:
+        """What a good value of the column looks like in this sender's files."""
+        return self.checks.get(column, self.source.column(column).check)
+
+    def breach(self, column: str) -> Breach:
+        """What follows where a value of the column is no good one."""
+        return self.on_breach.get(column, self.source.column(column).on_breach)
+
+    @property
+    def expected_volume(self) -> Volume | None:
+        """How many rows a file of this sender holds."""
+        return self.volume or self.source.volume
+
+    @property
+    def expected_freshness_days(self) -> int | None:
+        """How many days may pass from one batch of this sender to the next."""
+        return self.freshness_days or self.source.freshness_days

@@ -358,6 +358,7 @@ class Pipeline:
             checksum,
             self.settings.reject_share,
             self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
+            run(self.work, "ledger/ledger.columns_before", values).fetchone(),
         )
         stage.record_rejects(self.work, load.load_id, staged)
         skipped = run(self.work, "ledger/ledger.skipped_after", values).fetchone()

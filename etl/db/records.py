@@ -8,12 +8,14 @@ quote that never closes. Each such record is set aside and the stream goes on.
 from __future__ import annotations
 
 import csv
+import operator
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
 from etl.contract import Reason
+from etl.db import encodings
 
 BOM = b"\xef\xbb\xbf"
 # A record still open after so many bytes has a quote that was never closed: far above any real
@@ -38,19 +40,37 @@ class Stream:
     """The records of one file on their way to COPY.
 
     ``read``: records seen, header apart. ``rejects``: (line, reason) of those set aside.
-    ``dates``: positions of the fields that hold dates. ``line_of(n)`` tells on which line of the
-    file the record begins that ends on line ``n`` of what was sent.
+    ``trimmed``: records from which blanks were taken. ``dates``: positions of the fields that
+    hold dates. ``line_of(n)`` tells on which line of the file the record begins that ends on line
+    ``n`` of what was sent. ``is_cut()`` and ``last_line`` tell of the last record of all.
     """
 
     fields: int
     prefix: bytes
     dates: frozenset[int] = frozenset()
     read: int = 0
+    trimmed: int = 0
     rejects: list[tuple[int, Reason]] = field(default_factory=list)
     _sent_lines: int = 0
     _next_line: int = 1
     _shifts: list[tuple[int, int]] = field(default_factory=list)
     _long: dict[int, int] = field(default_factory=dict)
+    _last: tuple[int, list[bytes]] = (2, [])
+
+    @property
+    def last_line(self) -> int:
+        """Line on which the last record begins."""
+        first, block = self._last
+        return first + sum(record.count(b"\n") + 1 for record in block[:-1])
+
+    def is_cut(self) -> bool:
+        """Whether the last record, if no line end follows it, breaks off before its last field."""
+        last = b"".join(self._last[1][-1:])
+        # The mark by which old systems end a file is no record.
+        if not last.strip(b" \t\r\x1a"):
+            return False
+        bare = _QUOTED.sub(b"", last)
+        return b'"' in bare or bare.count(b",") < self.fields - 1
 
     def line_of(self, sent_line: int) -> int:
         """Line of the file for a line number that PostgreSQL reports of the stream."""
@@ -70,11 +90,14 @@ class Stream:
         separators = self.fields - 1
         for first, block in records:
             self.read += len(block)
+            self._last = first, block
             plain = _plain_records(block, separators)
             if plain is None:
                 yield self._careful(first, block, separators)
             else:
-                yield self._plain(first, plain)
+                sent, changed = plain
+                self.trimmed += changed
+                yield self._plain(first, sent)
 
     def _plain(self, first: int, block: list[bytes]) -> bytes:
         if first != self._next_line:
@@ -112,13 +135,17 @@ class Stream:
                 self._next_line = line + height
                 if height > 1:
                     self._long[self._sent_lines] = line
-                sent.append(b"%b%d,%b\n" % (self.prefix, line, trimmed(record, bare)))
+                clean = trimmed(record, bare)
+                self.trimmed += clean != record
+                sent.append(b"%b%d,%b\n" % (self.prefix, line, clean))
             line += height
         return b"".join(sent)
 
 
-def _plain_records(block: list[bytes], separators: int) -> list[bytes] | None:
+def _plain_records(block: list[bytes], separators: int) -> tuple[list[bytes], int] | None:
     """The records as COPY takes them if nothing in the whole block needs a closer look.
+
+    With them, how many were trimmed.
 
     A handful of searches over all its bytes at once, which nearly every block passes, instead of
     as many over each record.
@@ -138,14 +165,17 @@ def _plain_records(block: list[bytes], separators: int) -> list[bytes] | None:
     ):
         return None
     bare_records = bare.split(b"\n") if quoted else block
+    changed = 0
     if _has_blanks(bare) or any(r[:1] == b" " or r[-1:] == b" " for r in bare_records):
         if quoted:
             return None
-        block = bare_records = _BLANKS.sub(b"", joined).split(b"\n")
+        clean = _BLANKS.sub(b"", joined).split(b"\n")
+        changed = sum(map(operator.ne, block, clean))
+        block = bare_records = clean
     if quoted and _has_blank_at_quote(joined):
         return None
     if all(block) and all(record.count(b",") == separators for record in bare_records):
-        return block
+        return block, changed
     return None
 
 
@@ -226,27 +256,41 @@ def header_and_records(
     after it, so that one stray quote costs one row. An empty file has no names. Raises
     ``HeaderError`` where going on would take rows for a part of the header.
     """
+    data, source = peek(blocks)
+    head, _, rest = data.removeprefix(BOM).partition(b"\n")
+    names = _header(head.removesuffix(b"\r"), data)
+    return names, _records(chain([rest], source), len(names), 2)
+
+
+def peek(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first blocks in one, up to a line's end, and those after them."""
     source = iter(blocks)
     data = b""
     for block in source:
         data += block
         if b"\n" in data or len(data) > LONGEST_RECORD:
             break
-    head, _, rest = data.removeprefix(BOM).partition(b"\n")
-    names = _header(head.removesuffix(b"\r"))
-    return names, _records(chain([rest], source), len(names), 2)
+    return data, source
 
 
-def _header(line: bytes) -> list[str]:
-    if line[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise HeaderError("is UTF-16, not UTF-8")
+def _header(line: bytes, data: bytes) -> list[str]:
+    """The names in the first line of ``data``."""
+    mark = encodings.marked(line)
+    if mark:
+        raise HeaderError(f"is {mark} (byte 0 begins its mark), not UTF-8")
     if b"\0" in line or not _is_utf8(line):
-        raise HeaderError("does not begin with a line of UTF-8 text")
+        raise HeaderError(
+            f"does not begin with a line of UTF-8 text: {encodings.first_bad_byte([data])}"
+        )
     if b"\r" in line:
         raise HeaderError("ends its lines with carriage returns alone")
     if line.count(b'"') % 2:
         raise HeaderError("has a quote in its header that is never closed")
-    names = next(csv.reader([line.decode()]), [])
+    try:
+        bare = _QUOTED.sub(b"", line) if b'"' in line else line
+        names = next(csv.reader([trimmed(line, bare).decode()]), [])
+    except csv.Error:
+        raise HeaderError("has a first line too long to be a header") from None
     if len(names) > MOST_FIELDS:
         raise HeaderError(f"names {len(names):,} columns")
     return names

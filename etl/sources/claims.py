@@ -1,11 +1,13 @@
 """The claims feed: one row a claim, in its latest state known to the sender."""
 
-from etl.contract import Column, Matches, OneOf, Pii, Source, Type
+from etl.contract import Column, Matches, OneOf, Pii, Source, Type, Volume
 
 claims = Source(
     name="claims",
     description="Medical and pharmacy claims, one row a claim and state.",
     key=("claim_id",),
+    volume=Volume(1, 100_000_000),
+    freshness_days=31,
     money=("claim_amount", "allowed_amount", "paid_amount"),
     columns=(
         Column("claim_id", Type.KEY, "Identifier of the claim.", required=True),

@@ -1,11 +1,13 @@
 """The enrollments feed: one row a member, plan and start of coverage."""
 
-from etl.contract import Between, Column, OneOf, Source, Type
+from etl.contract import Between, Column, OneOf, Source, Type, Volume
 
 enrollments = Source(
     name="enrollments",
     description="Spans of coverage: who held which plan from when to when, at what premium.",
     key=("enrollment_id",),
+    volume=Volume(1, 20_000_000),
+    freshness_days=31,
     money=("premium_paid", "aptc_amount"),
     ordered=(("start_date", "end_date"),),
     columns=(

@@ -1,12 +1,14 @@
 """The members feed: one row a member (or a change of one)."""
 
-from etl.contract import Between, Column, Matches, OneOf, Pii, Source, Type
+from etl.contract import Between, Column, Matches, OneOf, Pii, Source, Type, Volume
 
 members = Source(
     name="members",
     description="People covered by an individual-market plan, as the enrolment system knows them.",
     deletable=True,
     key=("member_id",),
+    volume=Volume(1, 20_000_000),
+    freshness_days=31,
     effective="source_updated_at",
     columns=(
         Column("member_id", Type.KEY, "Identifier of the member, stable for life.", required=True),

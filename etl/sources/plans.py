@@ -1,12 +1,14 @@
 """The plans feed: one row a plan and plan year."""
 
-from etl.contract import Between, Column, OneOf, Source, Type
+from etl.contract import Between, Column, OneOf, Source, Type, Volume
 
 plans = Source(
     name="plans",
     description="Plans on offer, by plan year (a plan of another year is another plan).",
     deletable=True,
     key=("plan_id", "effective_year"),
+    volume=Volume(1, 1_000_000),
+    freshness_days=400,
     columns=(
         Column(
             "plan_id",

@@ -1,12 +1,15 @@
 """The providers feed: one row a provider."""
 
-from etl.contract import Column, Matches, Source, Type
+from etl.contract import Column, Matches, Source, Type, Volume
 
 providers = Source(
     name="providers",
     description="Clinicians, facilities and pharmacies that bill the insurer.",
     deletable=True,
     key=("provider_id",),
+    unique=(("npi",),),
+    volume=Volume(1, 10_000_000),
+    freshness_days=93,
     columns=(
         Column("provider_id", Type.KEY, "Identifier of the provider.", required=True),
         Column(

@@ -7,7 +7,6 @@ column and reason. Memory is bounded by a block, whatever the file's size.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,10 +20,12 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from etl.batch import Batch, FeedFile
-from etl.contract import Reason, Source, Type
-from etl.db import records
+from etl.contract import Reason, Sender, Source, Type
+from etl.db import encodings, records
 from etl.db.statements import equal, names, run, statement
 from etl.errors import BatchError, RejectThresholdError
+from etl.stages import breaches, header, landing
+from etl.stages.header import Before, Header, shown
 
 # "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name.
 _NOTICE = re.compile(r'(\d+)\D*?["«„“]([a-z][a-z0-9_]*)["»“”]')
@@ -41,7 +42,12 @@ class Rejected:
 
 @dataclass(slots=True)
 class Staged:
-    """What became of one file."""
+    """What became of one file.
+
+    ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
+    for machines, as JSON can hold it. ``contract``: the one under which it came. ``bad_byte``:
+    the first for which a row was set aside.
+    """
 
     file: FeedFile
     checksum: str
@@ -55,6 +61,9 @@ class Staged:
     notes: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     distinct_keys: int | None = None
+    findings: dict[str, Any] = field(default_factory=dict)
+    contract: Sender | None = None
+    bad_byte: encodings.BadByte | None = None
 
     def counts(self) -> dict[str, int]:
         """Row counts for the ledger."""
@@ -84,8 +93,11 @@ def run_file(
     checksum: str,
     reject_share: float,
     on_bytes: Callable[[int], None] = lambda _: None,
+    before: tuple[list[str] | None, datetime] | None = None,
 ) -> Staged:
     """Load one file into its staging table.
+
+    ``before``: columns and ``as_of`` of the feed's file before this one.
 
     Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, and
     ``BatchError`` if it cannot be read or is not what its manifest says; both carry the
@@ -93,7 +105,7 @@ def run_file(
     """
     staged = Staged(file, checksum)
     try:
-        _run_file(connection, load_id, batch, staged, reject_share, on_bytes)
+        _run_file(connection, load_id, batch, staged, reject_share, on_bytes, before)
     except BatchError as error:
         staged.status = "refused"
         error.staged = staged
@@ -108,44 +120,67 @@ def _run_file(
     staged: Staged,
     reject_share: float,
     on_bytes: Callable[[int], None],
+    before: tuple[list[str] | None, datetime] | None,
 ) -> None:
     file, checksum = staged.file, staged.checksum
+    where = f"{file.path.name} of batch {batch.batch_id}"
     if file.expected.checksum and file.expected.checksum != checksum:
         raise BatchError(
-            f"{file.path.name} of batch {batch.batch_id} is not the file that its manifest "
-            "describes: the checksum differs.",
+            f"{where} is not the file that its manifest describes: the checksum differs.",
             "Ask the sender for the file or the manifest again; nothing was loaded.",
         )
-    try:
-        header, stream_records = records.header_and_records(_counted(file, on_bytes))
-    except records.HeaderError as error:
-        raise BatchError(
-            f"{file.path.name} of batch {batch.batch_id} {error}.",
-            "Ask the sender for a CSV file in UTF-8 whose first line names its columns.",
-        ) from error
-    columns, extra = _match_header(batch, file, header)
-    if extra:
-        staged.notes.append("ignored unknown columns: " + ", ".join(extra))
-    staged.columns = [name for name in columns if name not in extra]
-    source = file.source
-    dates = {c.name for c in source.columns if c.type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)}
-    stream = records.Stream(
-        fields=len(header),
-        prefix=b"%d," % load_id,
-        dates=frozenset(at for at, name in enumerate(columns) if name in dates),
+    seen = _Seen()
+    head, stream_records = header.read(batch, file, seen.through(file, on_bytes))
+    contract = staged.contract = head.contract
+    staged.columns = head.columns
+    notes, staged.findings = header.drift(
+        head, batch.as_of, Before(before[0] or head.columns, before[1]) if before else None
     )
-    _copy(connection, stream, stream_records, columns, extra, staged)
+    staged.notes += notes
+    source = file.source
+    stream = records.Stream(
+        fields=len(head.names),
+        prefix=b"%d," % load_id,
+        dates=frozenset(
+            at
+            for at, name in enumerate(head.targets)
+            if name and source.column(name).type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
+        ),
+    )
+    try:
+        _copy(connection, stream, stream_records, head, staged)
+    except psycopg.errors.ProgramLimitExceeded as error:
+        raise BatchError(
+            f"{where} has a row that no table can hold: a key is too long, or its "
+            f"{len(head.names):,} columns are too wide together.",
+            "Ask the sender for shorter keys and for the contract's columns alone; nothing was "
+            "loaded.",
+        ) from error
     staged.read = stream.read
+    if not seen.ends_line and stream.is_cut():
+        raise BatchError(
+            f"{where} is cut short: it ends in the middle of the row on line {stream.last_line:,}.",
+            "Ask the sender for the whole file again; nothing was loaded.",
+        )
     staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
+    if stream.trimmed:
+        staged.findings["trimmed_rows"] = stream.trimmed
+    _tell_bad_bytes(staged)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
     _analyze(connection, source)
-    _set_aside(connection, load_id, batch, source, staged)
+    _set_aside(connection, load_id, batch, contract, staged)
     staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
-    _check_threshold(batch, staged, reject_share)
+    share = reject_share if contract.reject_share is None else contract.reject_share
+    _check_threshold(batch, staged, share)
+    volume = contract.expected_volume
+    said = breaches.of_volume(volume, staged.read, where)
+    if volume is not None and said is not None:
+        staged.notes.append(said)
+        staged.findings["rows_expected"] = [volume.low, volume.high]
     _check_expected(batch, staged)
     if not file.unchanged():
         raise BatchError(
-            f"{file.path.name} of batch {batch.batch_id} changed while it was being read.",
+            f"{where} changed while it was being read.",
             "Let the sender finish writing, then run again; nothing was loaded.",
         )
     index = sql.Literal(f"{source.table}_load_id_idx")
@@ -175,7 +210,8 @@ def record_rejects(connection: psycopg.Connection[Any], load_id: int, staged: St
     """Write the rows set aside to quarantine, each with its raw line read from the file again."""
     if not staged.rejected:
         return
-    raw = raw_lines(staged.file, {r.line for r in staged.rejected})
+    encoding = staged.contract.parsing.encoding if staged.contract else encodings.UTF8
+    raw = raw_lines(staged.file, {r.line for r in staged.rejected}, encoding)
     with connection.cursor() as cursor:
         cursor.executemany(
             statement("stage/stage.reject"),
@@ -194,10 +230,11 @@ def record_rejects(connection: psycopg.Connection[Any], load_id: int, staged: St
         )
 
 
-def raw_lines(file: FeedFile, wanted: set[int]) -> dict[int, str]:
+def raw_lines(file: FeedFile, wanted: set[int], encoding: str) -> dict[int, str]:
     """The records of a file that begin on the lines wanted, undecodable bytes escaped."""
     found: dict[int, str] = {}
-    _, blocks = records.header_and_records(file.blocks())
+    text = encodings.transcoded(file.blocks(), encoding)
+    _, blocks = records.header_and_records(text)
     for first, block in blocks:
         line = first
         for record in block:
@@ -221,66 +258,30 @@ def _analyze(connection: psycopg.Connection[Any], source: Source) -> None:
     )
 
 
-def _counted(file: FeedFile, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
-    for block in file.blocks():
-        on_bytes(len(block))
-        yield block
+class _Seen:
+    """What a file's bytes were as they went past; ``ends_line``: whether the last is a line's."""
 
+    ends_line = False
 
-def _match_header(batch: Batch, file: FeedFile, header: list[str]) -> tuple[list[str], list[str]]:
-    """Column names in the file's order and those that the contract does not know."""
-    where = f"{file.path.name} of batch {batch.batch_id}"
-    found = [name.strip().lower() for name in header]
-    if not any(found):
-        raise BatchError(
-            f"{where} is empty: it has no header.",
-            "Ask the sender for the file again, or take it out of the batch.",
-        )
-    known = {c.name for c in file.source.staged}
-    twice = sorted(name for name, n in Counter(found).items() if n > 1)
-    if twice:
-        raise BatchError(
-            f"{where} names the column {_shown(twice[0])} more than once.",
-            "Ask the sender for a file in which every column has a name of its own.",
-        )
-    extra = [name for name in found if name not in known]
-    missing = [name for name in file.source.required if name not in found]
-    if missing:
-        near = {m: difflib.get_close_matches(m, extra, n=1, cutoff=0.6) for m in missing}
-        said = ", ".join(
-            name + (f" (the file has {_shown(near[name][0])})" if near[name] else "")
-            for name in missing
-        )
-        raise BatchError(
-            f"{where} lacks required columns: {said}.",
-            "Ask the sender for the columns that the contract names (docs: data dictionary).",
-        )
-    return found, extra
-
-
-def _shown(name: str) -> str:
-    """A name from a file, made fit for a message."""
-    return ascii(name[:63])
+    def through(self, file: FeedFile, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+        for block in file.blocks():
+            on_bytes(len(block))
+            self.ends_line = block.rstrip(b"\0").endswith((b"\n", b"\r"))
+            yield block
 
 
 def _copy(
     connection: psycopg.Connection[Any],
     stream: records.Stream,
     stream_records: Iterator[tuple[int, list[bytes]]],
-    columns: list[str],
-    extra: list[str],
+    head: Header,
     staged: Staged,
 ) -> None:
     source = staged.file.source
-    table = sql.Identifier(source.table)
-    # An unknown name may be anything; in the landing table it goes by its position.
-    targets = [f"unknown_{i}" if c in extra else c for i, c in enumerate(columns)]
-    known = names(c for c in columns if c not in extra)
-    if extra:
-        unknown = sql.SQL(", ").join(
-            sql.SQL("{} text").format(sql.Identifier(t)) for t in targets if t not in columns
-        )
-        run(connection, "stage/stage.create_landing", table=table, extra=unknown)
+    plan = landing.plan(head)
+    if plan.is_needed:
+        landing.create(connection, head, plan)
+    into = sql.Identifier("landing" if plan.is_needed else source.table)
     skipped: list[tuple[int, str | None]] = []
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -290,9 +291,8 @@ def _copy(
 
     connection.add_notice_handler(note)
     try:
-        into = sql.Identifier("landing") if extra else table
         with connection.cursor().copy(
-            statement("stage/stage.copy_in", table=into, columns=names(targets))
+            statement("stage/stage.copy_in", table=into, columns=names(plan.fields))
         ) as copy:
             for piece in stream.send(stream_records):
                 copy.write(piece)
@@ -300,9 +300,9 @@ def _copy(
         connection.remove_notice_handler(note)
     for sent_line, column in skipped:
         staged.rejected.append(_mistyped(source, stream.line_of(sent_line), column))
-    if extra:
-        run(connection, "stage/stage.from_landing", table=table, columns=known)
-        run(connection, "stage/stage.drop_landing")
+    if plan.is_needed:
+        for line, column in landing.move(connection, head, plan):
+            staged.rejected.append(Rejected(line, column, source.column(column).type.refusal))
 
 
 def _mistyped(source: Source, line: int, column: str | None) -> Rejected:
@@ -315,12 +315,18 @@ def _set_aside(
     connection: psycopg.Connection[Any],
     load_id: int,
     batch: Batch,
-    source: Source,
+    contract: Sender,
     staged: Staged,
 ) -> None:
     """Take rows that are typed but cannot stand out of staging, and measure what stays."""
+    source = contract.source
     table = sql.Identifier(source.table)
     values = {"load_id": load_id, "as_of": batch.as_of}
+    where = f"{staged.file.path.name} of batch {batch.batch_id}"
+    staged.rejected += [
+        Rejected(line, column, Reason.BREACH)
+        for line, column in breaches.set_aside(connection, load_id, contract, staged.columns, where)
+    ]
     for first, second in source.ordered:
         lines = run(
             connection,
@@ -361,6 +367,21 @@ def _set_aside(
         }
         if column in staged.file.expected.totals:
             staged.totals[column]["expected"] = str(staged.file.expected.totals[column])
+
+
+def _tell_bad_bytes(staged: Staged) -> None:
+    """Say where the first byte is for which rows were set aside, and what it looks like."""
+    lines = [r.line for r in staged.rejected if r.reason is Reason.NOT_UTF8]
+    if not lines or staged.contract is None:
+        return
+    encoding = staged.contract.parsing.encoding
+    if encoding != encodings.UTF8:
+        staged.notes.append(f"line {min(lines):,} is the first with bytes that are not {encoding}")
+        return
+    staged.bad_byte = bad = encodings.first_bad_byte(staged.file.blocks())
+    if bad is not None:
+        staged.findings |= {"first_bad_byte": bad.offset, "encoding": bad.likely}
+        staged.notes.append(str(bad))
 
 
 def _effective(source: Source, prefix: str | None) -> sql.Composable:
@@ -404,7 +425,8 @@ def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
         f"{staged.file.path.name} of batch {batch.batch_id} was refused: {bad:,} of "
         f"{staged.read:,} rows are bad ({bad / staged.read:.1%}, limit {reject_share:.1%}); "
         + "; ".join(f"{n:,} x {reason}" for reason, n in reasons)
-        + ".",
+        + "."
+        + (f" As for encoding, {staged.bad_byte}." if staged.bad_byte else ""),
         "See quality.rejected_row for the lines. Mend the file, or raise REJECT_SHARE.",
     )
 
@@ -424,7 +446,7 @@ def _check_expected(batch: Batch, staged: Staged) -> None:
     for column, amount in said.totals.items():
         found = staged.totals.get(column)
         if found is None:
-            staged.notes.append("the manifest totals a column that is no amount: " + _shown(column))
+            staged.notes.append("the manifest totals a column that is no amount: " + shown(column))
         elif Decimal(found["in_file"]) != amount:
             raise BatchError(
                 f"{where}: {column} adds up to {found['in_file']} where its manifest says "

@@ -170,6 +170,20 @@ where before.xxh3_128 = %(xxh3_128)s::uuid and before.kind = %(kind)s
         or coalesce(before.latest_effective_ts <= before.as_of at time zone 'UTC', true)
     );
 
+-- name: columns_before
+-- Which columns the file of the feed had that comes before this one in the order of batches, and
+-- when that was. At most one row.
+select
+    f.columns,
+    l.as_of
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+where f.feed = %(feed)s and f.status = 'loaded' and l.status = any(%(statuses)s)
+    and (l.is_rebuild or not %(is_rebuild)s)
+    and (l.as_of, l.batch_id collate "C") <= (%(as_of)s, %(batch_id)s)
+order by l.as_of desc, l.batch_id collate "C" desc, l.load_id desc
+limit 1;
+
 -- name: skipped_after
 -- The file of the feed that comes next in the order of batches, if it was skipped because the
 -- file before it was the same: with the load in hand between the two it says something after all.

@@ -4,30 +4,25 @@
 copy {table} (load_id, source_line, {columns}) from stdin
 with (format csv, on_error ignore, log_verbosity verbose);
 
--- name: create_landing
--- A table like the staging table with the file's unknown columns beside, which are dropped on
--- the way. Only for files that have such columns. One row a record.
-create temporary table landing (like {table} including defaults, {extra}) on commit drop;
-
--- name: from_landing
--- Move the known columns of a file with unknown ones into staging. One row a record.
-insert into {table} (load_id, source_line, {columns})
-select
-    load_id,
-    source_line,
-    {columns}
-from landing;
-
--- name: drop_landing
--- Make room for the next file that has unknown columns.
-drop table landing;
-
 -- name: set_aside_unordered
 -- Take out the rows in which a date comes before the one that it must not precede.
 -- One row a line taken out.
 delete from {table}
 where load_id = %(load_id)s and {first} > {second}
 returning source_line;
+
+-- name: set_aside_breaches
+-- Take out the rows with a value that the contract allows in no row.
+-- One row a line taken out, with the first column at fault.
+delete from {table}
+where load_id = %(load_id)s and ({is_breach})
+returning source_line, {at_fault};
+
+-- name: count_breaches
+-- How many rows have a value that the contract allows in no file, by column. One row.
+select {found} as counts
+from {table}
+where load_id = %(load_id)s;
 
 -- name: set_aside_repeated
 -- Keep the last row in the file of those with one key and effective time.

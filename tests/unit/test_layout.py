@@ -16,7 +16,7 @@ from etl.sources import FEEDS
 LAYERS = (
     ("errors", "contract", "quality", "config"),
     ("db", "sources"),
-    ("log", "warehouse"),
+    ("log", "warehouse", "senders"),
     ("render", "batch"),
     ("checks",),
     ("seed", "stages", "rebuild", "quality_views"),

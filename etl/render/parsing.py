@@ -1,0 +1,148 @@
+"""From a contract's declarations to SQL that reads a sender's values and judges them.
+
+Pure functions. What reads values is composed of literals of the declaration, without bound
+values: such statements run without parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from psycopg import sql
+
+from etl.contract import Between, Column, Parsing, Sender, Type
+from etl.render.expectations import pattern
+
+_DATES = (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
+_NUMBERS = (Type.MONEY, Type.RATIO, Type.INTEGER)
+# A value that is not written as declared becomes this, which no date or number is.
+_NOT_SO = sql.Literal("?")
+_TIME = (
+    r"((?:[ T]+\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
+    r"(?: ?[AaPp][Mm])?(?: ?[Zz]|[+-]\d{2}(?::?\d{2})?)?)?)"
+)
+_YEAR_FIRST = r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})" + _TIME + "$"
+_YEAR_LAST = r"^(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})" + _TIME + "$"
+# The groups of _YEAR_LAST as year, month and day.
+_TURNED = {"mdy": r"\3-\1-\2\4", "dmy": r"\3-\2-\1\4"}
+
+
+def is_plain(column: Column, parsing: Parsing) -> bool:
+    """Whether COPY reads the column as this sender writes it."""
+    return not parsing.null_words and not _is_written_otherwise(column, parsing)
+
+
+def _is_written_otherwise(column: Column, parsing: Parsing) -> bool:
+    if column.type in _DATES:
+        return parsing.date_order != "ymd"
+    if column.type not in _NUMBERS:
+        return False
+    marks = parsing.decimal != "." and column.type is not Type.INTEGER
+    return bool(
+        marks
+        or parsing.thousands
+        or (column.type is Type.MONEY and parsing.currency)
+        or (column.type is Type.RATIO and parsing.percent)
+    )
+
+
+def read(column: Column, parsing: Parsing, fields: Sequence[sql.Composable]) -> sql.Composable:
+    """The value of the first of these text fields that has one, as text that the type takes."""
+    values = [_read(column, parsing, field) for field in fields]
+    return sql.SQL("coalesce({})").format(_listed(values)) if len(values) > 1 else values[0]
+
+
+def _read(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
+    value = field
+    if _is_written_otherwise(column, parsing):
+        value = (_date if column.type in _DATES else _number)(column, parsing, field)
+    if not parsing.null_words:
+        return value
+    words = _listed(sql.Literal(word.lower()) for word in parsing.null_words)
+    return sql.SQL("case when lower({}) not in ({}) then {} end").format(field, words, value)
+
+
+def _date(_: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
+    """Year, month and day as the contract orders them; a year that comes first is no riddle."""
+    return sql.SQL(
+        "case when {field} ~ {year_last} then regexp_replace({field}, {year_last}, {turned}) "
+        "when {field} is null or {field} ~ {year_first} then {field} else {not_so} end"
+    ).format(
+        field=field,
+        year_last=sql.Literal(_YEAR_LAST),
+        turned=sql.Literal(_TURNED[parsing.date_order]),
+        year_first=sql.Literal(_YEAR_FIRST),
+        not_so=_NOT_SO,
+    )
+
+
+def _number(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
+    """A number without its marks, if they stand where the contract says that they do."""
+    grammar, signs = _grammar(column, parsing)
+    # Since the whole value keeps to the grammar, marks can be taken out wherever they stand.
+    bare = sql.SQL("regexp_replace({}, {}, '', 'g')").format(field, sql.Literal(signs))
+    if parsing.decimal != ".":
+        bare = sql.SQL("replace({}, {}, '.')").format(bare, sql.Literal(parsing.decimal))
+    number = bare
+    if column.type is Type.RATIO and parsing.percent:
+        number = sql.SQL(
+            "case when right({field}, 1) = {mark} "
+            "then trim_scale({bare}::numeric / 100)::text else {bare} end"
+        ).format(field=field, mark=sql.Literal("%"), bare=bare)
+    return sql.SQL(
+        "case when {field} ~ {grammar} then {number} when {field} is not null then {not_so} end"
+    ).format(field=field, grammar=sql.Literal(grammar), number=number, not_so=_NOT_SO)
+
+
+def _grammar(column: Column, parsing: Parsing) -> tuple[str, str]:
+    """Regular expressions: of a whole number as declared, and of what stands in it for people."""
+    currency = "|".join(map(_quoted, parsing.currency)) if column.type is Type.MONEY else ""
+    mark = f"(?:(?:{currency})\\s*)?" if currency else ""
+    after = f"(?:\\s*(?:{currency}))?" if currency else ""
+    whole = r"\d+"
+    if parsing.thousands:
+        whole = rf"(?:\d{{1,3}}(?:{_quoted(parsing.thousands)}\d{{3}})+|\d+)"
+    part = "" if column.type is Type.INTEGER else rf"(?:{_quoted(parsing.decimal)}\d*)?"
+    percent = r"(?:\s*%)?" if column.type is Type.RATIO and parsing.percent else ""
+    # The sign of the number may stand before the currency or after it.
+    sign = r"(?:[-+]\s*)?"
+    first = rf"(?:{sign}{mark}|{mark}{sign})" if currency else sign
+    taken = [r"\s", "%", *map(_quoted, filter(None, [parsing.thousands]))]
+    taken += [currency] if currency else []
+    return f"^{first}{whole}{part}{after}{percent}$", f"(?:{'|'.join(taken)})"
+
+
+def _quoted(text: str) -> str:
+    """Text as a regular expression that matches it alone."""
+    return "".join(c if c.isalnum() else f"\\{c}" for c in text)
+
+
+def fault(column: Column, value: sql.Composable) -> sql.Composable:
+    """Whether text that was read is none of the column's type."""
+    # No value at all is one to every type but those of keys.
+    judged = sql.SQL("is not true" if column.type.mandatory else "is false")
+    return sql.SQL("pg_input_is_valid({}, {}) {}").format(
+        value, sql.Literal(column.type.staging), judged
+    )
+
+
+def breach(contract: Sender, name: str) -> tuple[sql.Composable, dict[str, Any]]:
+    """Whether a staged value is none that the contract allows, with the values to bind."""
+    column, rule = sql.Identifier(name), contract.check(name)
+    if rule is None:
+        raise ValueError(f"{contract.name} has no check of {name}")
+    if not isinstance(rule, Between):
+        key = f"{name}_pattern"
+        return sql.SQL("{}::text !~ {}").format(column, sql.Placeholder(key)), {key: pattern(rule)}
+    parts, values = [], {}
+    for side, limit in (("<", rule.low), (">", rule.high)):
+        if limit is not None:
+            key = f"{name}_{'low' if side == '<' else 'high'}"
+            parts.append(sql.SQL("{} {} {}").format(column, sql.SQL(side), sql.Placeholder(key)))
+            values[key] = limit
+    return sql.SQL("({})").format(sql.SQL(" or ").join(parts)), values
+
+
+def _listed(parts: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)

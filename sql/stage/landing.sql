@@ -1,0 +1,57 @@
+-- name: create
+-- A table for the fields of a file whose columns are not those of staging: typed as there where
+-- COPY can read the value, text elsewhere. One row a record.
+create temporary table landing on commit drop as
+select
+    load_id,
+    source_line,
+    {columns}
+from {table}
+with no data;
+
+-- name: move
+-- Move the known columns of a file with unknown ones into staging. One row a record.
+insert into {table} (load_id, source_line, {columns})
+select
+    load_id,
+    source_line,
+    {columns}
+from landing;
+
+-- name: move_read
+-- Read values as the contract declares that they are written and move the rows whose values are
+-- all of their types into staging. One row a line left out, with the first column at fault.
+with told as materialized (
+    select
+        load_id,
+        source_line,
+        {values}
+    from landing
+),
+
+judged as materialized (
+    select
+        told.*,
+        {first_fault} as fault
+    from told
+),
+
+moved as (
+    insert into {table} (load_id, source_line, {columns})
+    select
+        load_id,
+        source_line,
+        {typed}
+    from judged
+    where fault is null
+)
+
+select
+    source_line,
+    fault
+from judged
+where fault is not null;
+
+-- name: drop
+-- Make room for the next file that lands.
+drop table landing;

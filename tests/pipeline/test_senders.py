@@ -1,0 +1,328 @@
+"""Contracts with senders: what is declared is how a file is read, and no code beside it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl import senders
+from etl.contract import Between, Breach, Matches, Parsing, Sender, Volume
+from etl.errors import BatchError, RejectThresholdError
+from etl.sources import FEEDS
+from etl.stages.stage import Staged
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Warehouse
+
+WILD = Path(__file__).parent / "wild"
+
+# Plan, name, metal level, deductible, limit, share: read off the file by eye.
+CMS = [
+    ("10091OR0750002-00", "Navigator Bronze HSA 8050", "Expanded Bronze", 8050, 8050, "0"),
+    ("10091OR0750004-00", "Navigator Silver 4000 Exchange", "Silver", 4000, 8500, "0.3"),
+    ("10091OR0750005-00", "Navigator Silver 3500 Exchange", "Silver", 3500, 9000, "0.5"),
+    ("10091OR0760001-00", "Navigator Gold 1500 Exchange", "Gold", 1500, 7500, "0.2"),
+    ("18350HI0880001-00", "HMSA Platinum PPO", "Platinum", 0, 4300, "0"),
+    ("18350HI0880003-00", "HMSA Catastrophic Plan", "Catastrophic", 9200, 9200, "0"),
+    ("60612HI0110018-01", "KP HI Standard Gold 1500/30", "Gold", 1500, 7800, "0.25"),
+]
+
+mediterranean = Sender(
+    name="mediterranean",
+    source=FEEDS["claims"],
+    description="A clearing house that writes as its country does.",
+    header={
+        "N° Sinistre": "claim_id",
+        "Assuré": "member_id",
+        "Date": "service_date",
+        "Réclamé": "claim_amount",
+        "Admis": "allowed_amount",
+        "Admis (devise)": "allowed_amount",
+        "Payé": "paid_amount",
+        "Parti": "discharge_date",
+    },
+    parsing=Parsing(
+        encoding="windows-1252",
+        date_order="dmy",
+        decimal=",",
+        thousands=".",
+        currency=("€", "EUR"),
+        null_words=("", "NR", "*", "néant"),
+    ),
+    not_sent=("procedure_code",),
+    checks={"paid_amount": Between(0, 5000)},
+    on_breach={"paid_amount": Breach.REJECT_ROW, "status": Breach.REJECT_FILE},
+    reject_share=0.9,
+)
+
+FRENCH = """\
+N° Sinistre;Assuré;provider_id;plan_id;Date;Réclamé;Admis;Admis (devise);Payé;\
+Parti;status;diagnosis_code
+A;Zoé;P;Q;31.12.2024;1.234,50;1.000,00;;€ 900;*;approved;E119
+B;NR;P;Q;1/2/2025;"-12,5 €";néant;EUR 7,00;EUR0;03-02-2025;approved;NR
+C;M;P;Q;2025-02-01;1;1;;1;*;approved;E119
+D;M;P;Q;2/13/2025;1;1;;1;*;approved;E119
+E;M;P;Q;1.2.25;1;1;;1;*;approved;E119
+F;M;P;Q;1.2.2025;1,234.50;1;;1;*;approved;E119
+G;M;P;Q;1.2.2025;12.34;1;;1;*;approved;E119
+*;M;P;Q;1.2.2025;1;1;;1;*;approved;E119
+I;M;P;Q;1.2.2025;1;1;;5.000,01;*;approved;E119
+J;M;P;Q;today;1;1;;1;*;approved;E119
+K;M;P;Q;*;1;1;;1;*;approved;E119
+L;M\x81;P;Q;1.2.2025;1;1;;1;*;approved;E119
+M;M;P;Q;1.2.2025;$1;1;;1;*;approved;E119
+C;M;P;Q;2025-02-01;1,00;1;;1;"";approved;E119
+N;M;P;Q;1.2.2025;1,005;1;;1;*;approved;E119
+"""
+
+
+def put(
+    warehouse: Warehouse, day: str, name: str, data: bytes, said: Mapping[str, Any] | None = None
+) -> Staged:
+    """Stage one file that comes as it is; what became of it."""
+    manifest = None if said is None else {"files": {name: said}}
+    folder = write_batch(warehouse.inbox, day, manifest)
+    (folder / name).write_bytes(data)
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_stages(("stage",))
+        return pipeline.summary.files[-1]
+
+
+def encoded(text: str, encoding: str) -> bytes:
+    """Lines of fields with semicolons as CSV; U+0081 stands for a byte without a sign."""
+    out = io.StringIO()
+    rows = list(csv.reader(io.StringIO(text), delimiter=";"))
+    csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerows(rows)
+    parts = out.getvalue().split("\x81")
+    return b"\x81".join(part.encode(encoding) for part in parts)
+
+
+def rejected(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return warehouse.rows(
+        "select line, column_name, reason from quality.rejected_row order by load_id, line"
+    )
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> Sender:
+    monkeypatch.setitem(senders.SENDERS, mediterranean.name, mediterranean)
+    return mediterranean
+
+
+def test_the_plan_attributes_of_cms_load_as_they_are(warehouse: Warehouse) -> None:
+    data = (WILD / "cms_plan_attributes_2025_excerpt.csv").read_bytes()
+    staged = put(warehouse, "2025-01-01", "plans.csv", data)
+    assert (staged.read, staged.loaded, len(staged.rejected)) == (30, 23, 7)
+    found = warehouse.rows(
+        "select plan_id, name, metal_tier, deductible, oop_max, coinsurance_rate, "
+        "effective_year, monthly_premium, pcp_copay from staging.plans_raw order by plan_id"
+    )
+    wanted = {(*plan[:5], Decimal(plan[5]), 2025, None, None) for plan in CMS}
+    assert wanted <= set(found)
+    assert all(row[3] is not None and row[4] is not None for row in found)
+    # Stand-alone dental plans are no metal plans.
+    assert {row[1:] for row in rejected(warehouse)} == {
+        ("metal_tier", "outside what the contract allows")
+    }
+    assert staged.notes == []
+    extra = staged.findings.pop("extra_columns")
+    assert (len(extra), extra[0]) == (140, "statecode")
+    assert staged.findings == {
+        "contract": "cms_plan_attributes",
+        "byte_order_mark": True,
+        "crlf": True,
+    }
+
+
+def test_the_same_file_as_other_years_write_it(warehouse: Warehouse) -> None:
+    """Money with a blank behind it, line feeds inside names, no byte-order mark."""
+    lines = (WILD / "cms_plan_attributes_2025_excerpt.csv").read_bytes().splitlines()
+    head, platinum = lines[0].removeprefix(b"\xef\xbb\xbf"), lines[3]
+    assert b'"$4,300"' in platinum
+    row = platinum.replace(b'"$4,300"', b'"$4,300 "').replace(
+        b"HMSA Platinum PPO", b'"HMSA\nPlatinum ""PPO"""'
+    )
+    staged = put(warehouse, "2025-01-01", "plans.csv.gz", gzip.compress(head + b"\n" + row))
+    assert (staged.loaded, staged.findings["trimmed_rows"]) == (1, 1)
+    assert warehouse.rows("select name, oop_max from staging.plans_raw") == [
+        ('HMSA\nPlatinum "PPO"', 4300)
+    ]
+
+
+def test_a_new_sender_is_a_declaration(warehouse: Warehouse, declared: Sender) -> None:
+    staged = put(warehouse, "2025-02-01", "claims.csv", encoded(FRENCH, "windows-1252"))
+    columns = (
+        "source_line, claim_id, member_id, service_date, claim_amount, allowed_amount, "
+        "paid_amount, discharge_date, diagnosis_code, procedure_code"
+    )
+    assert warehouse.rows(f"select {columns} from staging.claims_raw order by 1") == [
+        (2, "A", "Zoé", date(2024, 12, 31), Decimal("1234.50"), 1000, 900, None, "E119", None),
+        (3, "B", None, date(2025, 2, 1), Decimal("-12.5"), 7, 0, date(2025, 2, 3), None, None),
+        (15, "C", "M", date(2025, 2, 1), 1, 1, 1, None, "E119", None),
+    ]
+    amount, day = "not a valid amount", "not a valid date"
+    assert rejected(warehouse) == [
+        (5, "service_date", day),
+        (6, "service_date", day),
+        (7, "claim_amount", amount),
+        (8, "claim_amount", amount),
+        (9, "claim_id", "a key that is empty"),
+        (10, "paid_amount", "outside what the contract allows"),
+        (11, None, "a word of the clock where a date is due"),
+        (12, "service_date", day),
+        (13, None, "bytes that are not UTF-8"),
+        (14, "claim_amount", amount),
+        (16, "claim_amount", amount),
+    ]
+    assert (staged.read, staged.loaded, staged.duplicate) == (15, 3, 1)
+    assert staged.notes == ["line 13 is the first with bytes that are not windows-1252"]
+    assert staged.findings == {"contract": "mediterranean", "crlf": True}
+    assert warehouse.rows("select raw_line from quality.rejected_row where line = 5") == [
+        ('"D","M","P","Q","2/13/2025","1","1","","1","*","approved","E119"',)
+    ]
+
+
+def test_a_breach_may_cost_the_file(warehouse: Warehouse, declared: Sender) -> None:
+    data = encoded(FRENCH.replace("approved", "lost", 2), "windows-1252")
+    with pytest.raises(BatchError, match=r"status of 2 rows is not one of pending") as refused:
+        put(warehouse, "2025-02-01", "claims.csv", data)
+    assert "lost" not in str(refused.value)
+    assert warehouse.rows("select count(*) from staging.claims_raw") == [(0,)]
+
+
+def test_the_manifest_says_under_which_contract_a_file_comes(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        senders.SENDERS,
+        "americans",
+        Sender(
+            "americans", FEEDS["claims"], "Dates as in the USA.", parsing=Parsing("utf-8", "mdy")
+        ),
+    )
+    own = fields(service_date="2025-02-03")
+    put(warehouse, "2025-02-01", "claims.csv", own)
+    american = fields(service_date="2/3/2025")
+    staged = put(warehouse, "2025-02-02", "claims.csv", american, {"contract": "americans"})
+    assert staged.findings == {"contract": "americans"}
+    assert (
+        warehouse.rows("select service_date from staging.claims_raw") == [(date(2025, 2, 3),)] * 2
+    )
+    with pytest.raises(RejectThresholdError, match="not a valid date in service_date"):
+        put(warehouse, "2025-02-03", "claims.csv", american.replace(b"C1", b"C2"))
+    (warehouse.inbox / "2025-02-03").rename(warehouse.inbox / "_2025-02-03")
+    with pytest.raises(BatchError, match="is none of claims, americans"):
+        put(warehouse, "2025-02-04", "claims.csv", american, {"contract": "french"})
+
+
+def fields(feed: str = "claims", **given: str) -> bytes:
+    """A file of one row, whose header is what is given and what the feed requires."""
+    fillers = {"claim_id": "C1", "service_date": "2025-01-01", "plan_id": "P1", "status": "paid"}
+    fillers |= {"effective_year": "2025", "provider_id": "P1", "diagnosis_code": "E119"}
+    row = {c: fillers.get(c, "1") for c in FEEDS[feed].required} | given
+    return "\n".join([",".join(row), ",".join(row.values()), ""]).encode()
+
+
+def test_how_columns_differ_is_told_in_a_sentence_each(warehouse: Warehouse) -> None:
+    optional = {"npi": "1234567893"}
+    first = put(warehouse, "2025-02-01", "providers.csv", fields("providers"))
+    assert (first.notes, first.findings) == ([], {"contract": "providers"})
+    new = put(warehouse, "2025-02-02", "providers.csv", fields("providers", **optional))
+    assert new.notes == ["optional columns that the last file did not have are taken: npi"]
+    assert new.findings == {"contract": "providers", "new_columns": ["npi"]}
+    data = fields("providers", npj="1", colour="red")
+    renamed = put(warehouse, "2025-02-03", "providers.csv", data)
+    assert renamed.notes == [
+        "unknown column 'npj' ignored; npi, which the last file had, is missing: did the sender "
+        "rename it?",
+        "ignored unknown columns: 'colour'",
+    ]
+    assert renamed.findings == {
+        "contract": "providers",
+        "extra_columns": ["npj", "colour"],
+        "lost_columns": ["npi"],
+    }
+    put(warehouse, "2025-02-04", "providers.csv", fields("providers", npi="1", zip="2"))
+    data = fields("providers", zip="2").replace(b"name,specialty", b"specialty,name")
+    gone = put(warehouse, "2025-02-05", "providers.csv", data)
+    assert gone.notes == [
+        "optional columns that the last file had are missing: npi",
+        "the columns come in another order than in the last file",
+    ]
+    late = put(warehouse, "2025-06-05", "providers.csv", data.replace(b"P1", b"P2"))
+    assert late.notes == ["the last file came 120 days before, and 93 may pass"]
+    assert warehouse.rows(
+        "select note from ledger.load_file where load_id = "
+        "(select max(load_id) from ledger.load_file)"
+    ) == [(late.notes[0],)]
+    meant = put(warehouse, "2025-06-06", "providers.csv", fields("providers", np1="1"))
+    assert meant.notes[0] == "unknown column 'np1' ignored; did the sender mean npi?"
+    wrong = fields("providers").replace(b"specialty", b"speciality")
+    with pytest.raises(BatchError, match=r"specialty \(the file has 'speciality'\)"):
+        put(warehouse, "2025-06-07", "providers.csv", wrong)
+
+
+def test_files_of_several_senders_are_not_compared(warehouse: Warehouse) -> None:
+    put(warehouse, "2025-02-01", "plans.csv", fields("plans"))
+    data = (WILD / "cms_plan_attributes_2025_excerpt.csv").read_bytes()
+    assert put(warehouse, "2025-02-02", "plans.csv", data).notes == []
+    assert put(warehouse, "2025-02-03", "plans.csv", fields("plans", plan_id="P2")).notes == []
+
+
+@pytest.mark.parametrize("breach", [Breach.WARN, Breach.REJECT_FILE])
+def test_volume(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, breach: Breach) -> None:
+    sender = Sender("few", FEEDS["plans"], "Few plans.", volume=Volume(2, 9, breach))
+    monkeypatch.setitem(senders.SENDERS, "few", sender)
+    said, told = {"contract": "few"}, "1 rows where 2 to 9 are expected"
+    if breach is Breach.WARN:
+        staged = put(warehouse, "2025-02-01", "plans.csv", fields("plans"), said)
+        assert staged.notes == [told]
+    else:
+        with pytest.raises(BatchError, match=told):
+            put(warehouse, "2025-02-01", "plans.csv", fields("plans"), said)
+
+
+def test_a_contract_that_cannot_be_is_refused_where_it_is_declared() -> None:
+    plans = FEEDS["plans"]
+    wrong: Sequence[dict[str, Any]] = [
+        {"header": {"Id": "planid"}},
+        {"header": {"Id": "plan_id", "ID": "plan_id"}},
+        {"not_sent": ("plan_id",)},
+        {"header": {"Name": "name"}, "not_sent": ("name",)},
+        {"on_breach": {"name": Breach.REJECT_ROW}},
+    ]
+    for given in wrong:
+        with pytest.raises(ValueError, match="wrong"):
+            Sender("wrong", plans, "", **given)
+    assert Sender("right", plans, "", checks={"name": Matches("[A-Z].*")}).check("name")
+    with pytest.raises(ValueError, match="marks"):
+        Parsing(decimal=",", thousands=",")
+    with pytest.raises(ValueError, match="no range"):
+        Volume(3, 2)
+    with pytest.raises(LookupError):
+        Parsing(encoding="windows-125")
+
+
+def test_instants_and_dates_with_times(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender("m", FEEDS["members"], "", parsing=Parsing(date_order="mdy"))
+    monkeypatch.setitem(senders.SENDERS, "m", sender)
+    text = {"member_id": "M", "dob": "2/24/1983 1:01", "year": "2025", "fpl_ratio": "1"}
+    flags = {
+        c.name: "true"
+        for c in FEEDS["members"].columns
+        if c.type.staging == "boolean" and c.required
+    }
+    data = fields("members", **flags, **text, source_updated_at="2/24/2023 1:01 PM")
+    put(warehouse, "2025-02-01", "members.csv", data, {"contract": "m"})
+    assert warehouse.rows("select dob, source_updated_at from staging.members_raw") == [
+        (date(1983, 2, 24), datetime(2023, 2, 24, 13, 1, tzinfo=UTC))
+    ]
