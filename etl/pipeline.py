@@ -338,6 +338,7 @@ class Pipeline:
             "feed": file.source.name,
             "xxh3_128": checksum,
             "kind": file.expected.kind,
+            "contract": file.expected.contract,
             "load_id": load.load_id,
             "batch_id": load.batch_id,
             "as_of": load.as_of,
@@ -358,7 +359,12 @@ class Pipeline:
             checksum,
             self.settings.reject_share,
             self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
-            run(self.work, "ledger/ledger.columns_before", values).fetchone(),
+            {
+                contract: stage.Before(columns, as_of)
+                for contract, columns, as_of in run(
+                    self.work, "ledger/ledger.columns_before", values
+                )
+            },
         )
         stage.record_rejects(self.work, load.load_id, staged)
         skipped = run(self.work, "ledger/ledger.skipped_after", values).fetchone()

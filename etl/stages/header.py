@@ -28,7 +28,7 @@ _MOST_NAMES = 10
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The file of the feed before this one: its columns in their order, and its ``as_of``."""
+    """The file before this one: its columns in order, none if that is not known; its ``as_of``."""
 
     columns: list[str]
     as_of: datetime
@@ -162,8 +162,8 @@ def drift(header: Header, as_of: datetime, before: Before | None) -> tuple[list[
     """How the columns differ from the contract and from the file before: sentences, findings."""
     columns, extra, contract = header.columns, header.extra, header.contract
     notes: list[str] = []
-    findings: Findings = {"contract": contract.name}
-    was = before.columns if before and _is_comparable(contract, before.columns) else columns
+    findings: Findings = {}
+    was = (before.columns if before else []) or columns
     lost = [column for column in was if column not in columns]
     asked = {} if contract.sends_more else _asked(header)
     for name, column in asked.items():
@@ -198,11 +198,6 @@ def drift(header: Header, as_of: datetime, before: Before | None) -> tuple[list[
         "reordered": moved,
     }
     return notes, findings | {name: value for name, value in found.items() if value}
-
-
-def _is_comparable(contract: Sender, columns: list[str]) -> bool:
-    """Whether columns can be those of a file under this contract, and not under another."""
-    return set(contract.required) <= set(columns) and not set(contract.not_sent) & set(columns)
 
 
 def _asked(header: Header) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -93,11 +93,11 @@ def run_file(
     checksum: str,
     reject_share: float,
     on_bytes: Callable[[int], None] = lambda _: None,
-    before: tuple[list[str] | None, datetime] | None = None,
+    before: Mapping[str, Before] | None = None,
 ) -> Staged:
     """Load one file into its staging table.
 
-    ``before``: columns and ``as_of`` of the feed's file before this one.
+    ``before``: by contract the file of the feed that came before this one.
 
     Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, and
     ``BatchError`` if it cannot be read or is not what its manifest says; both carry the
@@ -105,7 +105,7 @@ def run_file(
     """
     staged = Staged(file, checksum)
     try:
-        _run_file(connection, load_id, batch, staged, reject_share, on_bytes, before)
+        _run_file(connection, load_id, batch, staged, reject_share, on_bytes, before or {})
     except BatchError as error:
         staged.status = "refused"
         error.staged = staged
@@ -120,7 +120,7 @@ def _run_file(
     staged: Staged,
     reject_share: float,
     on_bytes: Callable[[int], None],
-    before: tuple[list[str] | None, datetime] | None,
+    before: Mapping[str, Before],
 ) -> None:
     file, checksum = staged.file, staged.checksum
     where = f"{file.path.name} of batch {batch.batch_id}"
@@ -133,9 +133,7 @@ def _run_file(
     head, stream_records = header.read(batch, file, seen.through(file, on_bytes))
     contract = staged.contract = head.contract
     staged.columns = head.columns
-    notes, staged.findings = header.drift(
-        head, batch.as_of, Before(before[0] or head.columns, before[1]) if before else None
-    )
+    notes, staged.findings = header.drift(head, batch.as_of, before.get(contract.name))
     staged.notes += notes
     source = file.source
     stream = records.Stream(
@@ -472,4 +470,6 @@ def ledger_values(load_id: int, staged: Staged) -> dict[str, Any]:
         "note": "; ".join(staged.notes) or None,
         "columns": staged.columns,
         "distinct_keys": staged.distinct_keys,
+        "contract": staged.contract.name if staged.contract else None,
+        "findings": Jsonb(staged.findings),
     }

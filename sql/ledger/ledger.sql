@@ -111,7 +111,9 @@ insert into load_file (
     latest_effective_ts,
     note,
     columns,
-    distinct_keys
+    distinct_keys,
+    contract,
+    findings
 )
 values (
     %(load_id)s,
@@ -130,7 +132,9 @@ values (
     %(latest_effective_ts)s,
     %(note)s,
     %(columns)s,
-    %(distinct_keys)s
+    %(distinct_keys)s,
+    %(contract)s,
+    %(findings)s
 );
 
 -- name: files_seen
@@ -155,6 +159,7 @@ from (
         l.as_of,
         f.xxh3_128,
         f.kind,
+        coalesce(f.contract, f.feed) as contract,
         f.latest_effective_ts
     from load_file as f
     inner join load as l on f.load_id = l.load_id
@@ -165,6 +170,7 @@ from (
     limit 1
 ) as before
 where before.xxh3_128 = %(xxh3_128)s::uuid and before.kind = %(kind)s
+    and before.contract = coalesce(%(contract)s, before.contract)
     and (
         before.batch_id = %(batch_id)s
         or coalesce(before.latest_effective_ts <= before.as_of at time zone 'UTC', true)
@@ -172,8 +178,9 @@ where before.xxh3_128 = %(xxh3_128)s::uuid and before.kind = %(kind)s
 
 -- name: columns_before
 -- Which columns the file of the feed had that comes before this one in the order of batches, and
--- when that was. At most one row.
-select
+-- when that was. One row a contract under which such files came.
+select distinct on (1)
+    coalesce(f.contract, f.feed) as contract,
     f.columns,
     l.as_of
 from load_file as f
@@ -181,8 +188,11 @@ inner join load as l on f.load_id = l.load_id
 where f.feed = %(feed)s and f.status = 'loaded' and l.status = any(%(statuses)s)
     and (l.is_rebuild or not %(is_rebuild)s)
     and (l.as_of, l.batch_id collate "C") <= (%(as_of)s, %(batch_id)s)
-order by l.as_of desc, l.batch_id collate "C" desc, l.load_id desc
-limit 1;
+order by
+    coalesce(f.contract, f.feed),
+    l.as_of desc,
+    l.batch_id collate "C" desc,
+    l.load_id desc;
 
 -- name: skipped_after
 -- The file of the feed that comes next in the order of batches, if it was skipped because the

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from etl.errors import RejectThresholdError
+from etl.sources import FEEDS
 from tests.pipeline.conftest import Warehouse
 
 HAND = Path(__file__).parent / "hand"
@@ -142,9 +143,12 @@ def test_past_the_threshold_only_the_record_of_why_is_kept(warehouse: Warehouse)
     shutil.copytree(HAND, warehouse.inbox, dirs_exist_ok=True)
     with pytest.raises(RejectThresholdError, match=r"members\.csv .* 4 of 11 rows are bad"):
         warehouse.incremental(reject_share=0.05)
-    assert warehouse.rows("select count(*) from staging.members_raw") == [(0,)]
-    assert warehouse.rows("select status from ledger.load") == [("failed",)]
-    assert warehouse.rows("select status, rows_read, rows_rejected from ledger.load_file") == [
-        ("refused", 11, 4)
+    assert warehouse.rows("select status from ledger.load where load_id = 1") == [("failed",)]
+    for feed in FEEDS:
+        assert warehouse.rows(f"select from staging.{feed}_raw where load_id = 1") == []
+    assert warehouse.rows(
+        "select status, rows_read, rows_rejected from ledger.load_file where load_id = 1"
+    ) == [("refused", 11, 4)]
+    assert warehouse.rows("select load_id, count(*) from quality.rejected_row group by 1") == [
+        (1, 4)
     ]
-    assert warehouse.rows("select count(*) from quality.rejected_row") == [(4,)]

@@ -135,7 +135,6 @@ def test_the_plan_attributes_of_cms_load_as_they_are(warehouse: Warehouse) -> No
     extra = staged.findings.pop("extra_columns")
     assert (len(extra), extra[0]) == (140, "statecode")
     assert staged.findings == {
-        "contract": "cms_plan_attributes",
         "byte_order_mark": True,
         "crlf": True,
     }
@@ -183,7 +182,7 @@ def test_a_new_sender_is_a_declaration(warehouse: Warehouse, declared: Sender) -
     ]
     assert (staged.read, staged.loaded, staged.duplicate) == (15, 3, 1)
     assert staged.notes == ["line 13 is the first with bytes that are not windows-1252"]
-    assert staged.findings == {"contract": "mediterranean", "crlf": True}
+    assert staged.findings == {"crlf": True}
     assert warehouse.rows("select raw_line from quality.rejected_row where line = 5") == [
         ('"D","M","P","Q","2/13/2025","1","1","","1","*","approved","E119"',)
     ]
@@ -211,7 +210,7 @@ def test_the_manifest_says_under_which_contract_a_file_comes(
     put(warehouse, "2025-02-01", "claims.csv", own)
     american = fields(service_date="2/3/2025")
     staged = put(warehouse, "2025-02-02", "claims.csv", american, {"contract": "americans"})
-    assert staged.findings == {"contract": "americans"}
+    assert (staged.contract.name, staged.findings) == ("americans", {})
     assert (
         warehouse.rows("select service_date from staging.claims_raw") == [(date(2025, 2, 3),)] * 2
     )
@@ -233,10 +232,10 @@ def fields(feed: str = "claims", **given: str) -> bytes:
 def test_how_columns_differ_is_told_in_a_sentence_each(warehouse: Warehouse) -> None:
     optional = {"npi": "1234567893"}
     first = put(warehouse, "2025-02-01", "providers.csv", fields("providers"))
-    assert (first.notes, first.findings) == ([], {"contract": "providers"})
+    assert (first.notes, first.findings) == ([], {})
     new = put(warehouse, "2025-02-02", "providers.csv", fields("providers", **optional))
     assert new.notes == ["optional columns that the last file did not have are taken: npi"]
-    assert new.findings == {"contract": "providers", "new_columns": ["npi"]}
+    assert new.findings == {"new_columns": ["npi"]}
     data = fields("providers", npj="1", colour="red")
     renamed = put(warehouse, "2025-02-03", "providers.csv", data)
     assert renamed.notes == [
@@ -245,7 +244,6 @@ def test_how_columns_differ_is_told_in_a_sentence_each(warehouse: Warehouse) -> 
         "ignored unknown columns: 'colour'",
     ]
     assert renamed.findings == {
-        "contract": "providers",
         "extra_columns": ["npj", "colour"],
         "lost_columns": ["npi"],
     }
