@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from etl.db.statements import Parts
+from psycopg import sql
+
+from etl.db.statements import Parts, Values
 from etl.quality import Check
+
+# What a check looks at unless it is told to look at less.
+EVERYTHING = sql.SQL("true")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +24,7 @@ class SqlCheck:
 
     ``feed``: the feed whose files it asks the ledger about. ``only_in_facts``: whether it looks
     only at the loads that have come through to the facts, and not at one that is staged so far.
+    ``values``: what else is bound.
     """
 
     statement: str
@@ -25,6 +32,7 @@ class SqlCheck:
     checks: dict[str, Check]
     feed: str | None = None
     only_in_facts: bool = False
+    values: Values = field(default_factory=dict)
 
 
 def rules(table: str, *told: tuple[str, str, str, str, str]) -> dict[str, Check]:
@@ -33,3 +41,39 @@ def rules(table: str, *told: tuple[str, str, str, str, str]) -> dict[str, Check]
         rule: Check(f"{table}.{rule}", table, None, dimension, severity, means, advice)
         for rule, dimension, severity, means, advice in told
     }
+
+
+def keys_of(columns: Iterable[str], row: str | None = None) -> sql.Composed:
+    """The object by which a failing row is told: these columns, of the relation ``row``."""
+    return sql.SQL("jsonb_build_object({})").format(
+        sql.SQL(", ").join(
+            sql.SQL("{}, {}").format(
+                sql.Literal(c), sql.Identifier(row, c) if row else sql.Identifier(c)
+            )
+            for c in columns
+        )
+    )
+
+
+def tallied(broken: dict[str, Parts], keys: Parts) -> dict[str, Parts]:
+    """Parts of a statement that counts, in one scan, the rows that break each of some rules.
+
+    ``broken``: by rule, whether a row breaks it. ``keys``: the object that tells the row.
+    ``tallies`` are the columns to count, ``tallied`` the rows (rule, rows failed, keys) of it.
+    """
+    tallies, rows = [], []
+    for number, (rule, is_broken) in enumerate(broken.items(), start=1):
+        failed, shown = sql.Identifier(f"failed_{number}"), sql.Identifier(f"keys_{number}")
+        tallies.append(
+            sql.SQL(
+                "count(*) filter (where {broken}) as {failed}, "
+                "some_keys({keys}) filter (where {broken}) as {shown}"
+            ).format(broken=is_broken, failed=failed, keys=keys, shown=shown)
+        )
+        rows.append(sql.SQL("({}, {}, {})").format(sql.Literal(rule), failed, shown))
+    return {"tallies": sql.SQL(",\n").join(tallies), "tallied": sql.SQL(",\n").join(rows)}
+
+
+def tallied_columns(rule_names: Iterable[str], keys: Parts) -> dict[str, Parts]:
+    """The same where every rule has a column of its name that is true where it is broken."""
+    return tallied({rule: sql.Identifier(rule) for rule in rule_names}, keys)

@@ -1,12 +1,15 @@
 """Checks: whether what the warehouse holds is right, and the record of having looked.
 
 Two kinds, one list: expectations rendered from the contracts, which Great Expectations answers,
-and named SQL for what it cannot say. Checks only read. What they find is counts, never values.
+and named SQL for what it cannot say. Checks only read. What they find is counts and the keys of
+rows that fail, never another value. Some of them also gate a stage: they run in its transaction, on
+the rows of the load in hand, before anybody sees what the stage did.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -15,15 +18,19 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from etl.checks.registry import all_checks, checks_by_kind, gate_checks, sql_checks
 from etl.checks.sql import SqlCheck
 from etl.db.connection import set_search_path
-from etl.db.statements import run, scalar, statement
+from etl.db.statements import Values, run, scalar, statement
 from etl.quality import CRITICAL, SEVERITIES, Check, Finding, passes
 from etl.render.expectations import suites
 from etl.stages.checks_gx import run_suites
-from etl.stages.checks_sql import sql_checks
 from etl.stages.checks_truth import run_truth_checks, truth_checks
 from etl.warehouse import Schemas
+
+__all__ = ["CheckReport", "CheckResult", "all_checks", "run_checks", "run_gate", "run_sql_checks"]
+
+Answer = tuple[Check, Finding | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +59,6 @@ class CheckReport:
     failures: tuple[CheckResult, ...]
 
 
-def all_checks() -> tuple[Check, ...]:
-    """Every check there is, those against the truth of synthetic feeds apart."""
-    return tuple(check for checks in _registry().values() for check in checks)
-
-
-def _registry() -> dict[str, tuple[Check, ...]]:
-    """Every check by what answers it."""
-    return {
-        "great_expectations": tuple(e.check for suite in suites() for e in suite.expectations),
-        "sql": tuple(check for entry in sql_checks() for check in entry.checks.values()),
-    }
-
-
 def run_checks(
     connection: psycopg.Connection[Any],
     url: str,
@@ -86,31 +80,78 @@ def run_checks(
         check_run_id = scalar(connection, "checks/record.begin_run", begun)
         thresholds = _thresholds(connection)
     results = []
-    found = chain(
-        run_sql_checks(connection, schemas, statuses),
-        run_truth_checks(connection, schemas, statuses, truth) if truth else (),
-        run_suites(url, schemas, suites()),
-    )
-    for check, finding in found:
-        result = _judge(replace(check, **thresholds.get(check.name, {})), finding)
-        results.append(result)
-        on_check(result)
-    failures = sorted((r for r in results if not r.passed), key=_worst_first)
-    report = CheckReport(
-        check_run_id,
-        len(results),
-        len(failures),
-        sum(r.check.severity == CRITICAL for r in failures),
-        tuple(failures),
-    )
-    _record(connection, schemas, report, results)
-    return report
+    with ThreadPoolExecutor(1) as beside:
+        # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
+        expected = beside.submit(lambda: list(run_suites(url, schemas, suites())))
+        found = chain(
+            run_sql_checks(connection, schemas, statuses),
+            run_truth_checks(connection, schemas, statuses, truth) if truth else (),
+            _answers(expected),
+        )
+        for check, finding in found:
+            result = _judge(replace(check, **thresholds.get(check.name, {})), finding)
+            results.append(result)
+            on_check(result)
+    return _record(connection, schemas, check_run_id, results)
+
+
+def run_gate(
+    work: psycopg.Connection[Any],
+    ledger: psycopg.Connection[Any],
+    schemas: Schemas,
+    statuses: tuple[str, ...],
+    stage: str,
+    load_id: int | None,
+    feeds: Collection[str],
+) -> CheckReport:
+    """Hold what a stage did for a load against the checks that it must pass, and record that.
+
+    ``work`` is in the transaction of the stage, whose search path leads to the build. The record is
+    made on ``ledger``, so that it stays if the stage is rolled back, which is for the caller to
+    decide. ``feeds``: those that the load brought.
+    """
+    with ledger.transaction():
+        set_search_path(ledger, schemas.path)
+        begun = {"load_id": load_id, "gate": stage, "statuses": list(statuses)}
+        check_run_id = scalar(ledger, "checks/record.begin_run", begun)
+        thresholds = _thresholds(ledger)
+    results = []
+    for entry in gate_checks(stage):
+        if entry.feed is None or entry.feed in feeds:
+            values = _gate_values(work, entry, statuses, stage, load_id)
+            for check, finding in _run_sql(work, entry, values):
+                results.append(_judge(replace(check, **thresholds.get(check.name, {})), finding))
+    return _record(ledger, schemas, check_run_id, results)
+
+
+def _gate_values(
+    work: psycopg.Connection[Any],
+    entry: SqlCheck,
+    statuses: tuple[str, ...],
+    stage: str,
+    load_id: int | None,
+) -> Values:
+    """What the checks of a gate are about: the load, and the loads that can explain its rows."""
+    asked = {"load_id": load_id, "statuses": list(statuses), "is_rebuild": False}
+    loads = [load_id]
+    if stage == "dims":
+        loads = [found for found, _ in run(work, "checks/staging.loads_of_build", asked)]
+    elif stage == "facts":
+        # The state of a fact is what the last of these told; no earlier one has a say.
+        told = run(work, "facts/order.loads", {"feed": entry.feed, **asked})
+        in_order = [found for (found,) in told]
+        loads = in_order[in_order.index(load_id) :]
+    return {**entry.values, **asked, "feed": entry.feed, "loads": loads, "loads_in_facts": loads}
+
+
+def _answers(expected: Future[list[Answer]]) -> Iterator[Answer]:
+    yield from expected.result()
 
 
 def _define(connection: psycopg.Connection[Any]) -> None:
     """Write the registry down, so that whoever reads results knows what they mean."""
     defined = {"sql": tuple(truth_checks().values())}
-    for answered_by, checks in _registry().items():
+    for answered_by, checks in checks_by_kind().items():
         defined[answered_by] = (*checks, *defined.get(answered_by, ()))
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -136,7 +177,7 @@ def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]
 
 def run_sql_checks(
     connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...]
-) -> Iterator[tuple[Check, Finding | None]]:
+) -> Iterator[Answer]:
     """Each check in SQL with what it found, all of one state of the database.
 
     ``None`` where a check could not be evaluated.
@@ -148,20 +189,20 @@ def run_sql_checks(
         loads = run(
             connection, "checks/staging.loads_of_build", {"statuses": list(statuses)}
         ).fetchall()
+        in_facts = [load_id for load_id, is_in_facts in loads if is_in_facts]
         for entry in sql_checks():
-            yield from _run_sql(connection, entry, loads)
+            values = {
+                **entry.values,
+                "feed": entry.feed,
+                "loads": in_facts if entry.only_in_facts else [load_id for load_id, _ in loads],
+                "loads_in_facts": in_facts,
+            }
+            yield from _run_sql(connection, entry, values)
 
 
 def _run_sql(
-    connection: psycopg.Connection[Any], entry: SqlCheck, loads: list[tuple[int, bool]]
-) -> Iterator[tuple[Check, Finding | None]]:
-    values = {
-        "feed": entry.feed,
-        "loads": [
-            load_id for load_id, is_in_facts in loads if is_in_facts or not entry.only_in_facts
-        ],
-        "loads_in_facts": [load_id for load_id, is_in_facts in loads if is_in_facts],
-    }
+    connection: psycopg.Connection[Any], entry: SqlCheck, values: Values
+) -> Iterator[Answer]:
     try:
         with connection.transaction():
             cursor = run(connection, entry.statement, values, **entry.parts)
@@ -209,9 +250,18 @@ def _worst_first(result: CheckResult) -> tuple[int, str]:
 def _record(
     connection: psycopg.Connection[Any],
     schemas: Schemas,
-    report: CheckReport,
+    check_run_id: int,
     results: list[CheckResult],
-) -> None:
+) -> CheckReport:
+    """Write down what was found, and sum it up."""
+    failures = sorted((r for r in results if not r.passed), key=_worst_first)
+    report = CheckReport(
+        check_run_id,
+        len(results),
+        len(failures),
+        sum(r.check.severity == CRITICAL for r in failures),
+        tuple(failures),
+    )
     with connection.transaction(), connection.cursor() as cursor:
         set_search_path(connection, schemas.path)
         cursor.executemany(
@@ -219,7 +269,7 @@ def _record(
             [
                 {
                     **asdict(result.check),
-                    "check_run_id": report.check_run_id,
+                    "check_run_id": check_run_id,
                     "passed": result.passed,
                     "rows_checked": result.found.rows_checked if result.found else None,
                     "rows_failed": result.rows_failed,
@@ -234,9 +284,10 @@ def _record(
             connection,
             "checks/record.finish_run",
             {
-                "check_run_id": report.check_run_id,
+                "check_run_id": check_run_id,
                 "checks": report.checks,
                 "failed": report.failed,
                 "failed_critical": report.failed_critical,
             },
         )
+    return report

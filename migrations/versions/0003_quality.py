@@ -58,6 +58,30 @@ ASPECTS = (
 )
 SEVERITIES = ("critical", "major", "minor")
 
+# Of the rows that fail a check the first hundred are shown by their keys. Made for the scan that
+# counts them: it holds a hundred keys at most, and rows that pass cost nothing.
+SOME_KEYS = (
+    """create function quality.add_keys(kept jsonb, more jsonb) returns jsonb
+language plpgsql immutable strict parallel safe
+as $add$
+begin
+    if jsonb_array_length(kept) >= 100 then
+        return kept;
+    end if;
+    return jsonb_path_query_array(kept || more, '$[0 to 99]');
+end
+$add$""",
+    """create aggregate quality.some_keys(jsonb) (
+    sfunc = quality.add_keys,
+    stype = jsonb,
+    initcond = '[]',
+    combinefunc = quality.add_keys,
+    parallel = safe
+)""",
+    """comment on aggregate quality.some_keys(jsonb) is
+    'Up to a hundred objects of keys, as an array.'""",
+)
+
 # Whoever may create roles gets the role; without it nobody but the owner reads what it may read.
 ROLE = """do $$
 begin
@@ -397,6 +421,8 @@ def _checks() -> None:
         comment="What the rows of a load look like, against which later loads are held. One row a "
         "load, feed and figure.",
     )
+    for statement in SOME_KEYS:
+        op.execute(statement)
 
 
 def downgrade() -> None:
@@ -412,6 +438,8 @@ def downgrade() -> None:
         .fetchall()
     ):
         op.execute(f'drop view quality."{view}" cascade')
+    op.execute("drop aggregate quality.some_keys(jsonb)")
+    op.execute("drop function quality.add_keys(jsonb, jsonb)")
     for table in ("feed_profile", "check_threshold", "check_definition", "correction"):
         op.drop_table(table, schema="quality")
     op.drop_constraint("check_result_failing_keys_check", "check_result", schema="quality")

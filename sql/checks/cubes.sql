@@ -79,6 +79,7 @@ expected as (
 compared as (
     select
         coalesce(e.cube, c.cube) as cube,
+        coalesce(e.month, c.month) as month,
         row(
             coalesce(e.claims, 0),
             coalesce(e.pending_claims, 0),
@@ -101,7 +102,8 @@ compared as (
 select
     n.cube as rule,
     count(c.cube) as rows_checked,
-    count(*) filter (where not c.agrees) as rows_failed
+    count(*) filter (where not c.agrees) as rows_failed,
+    some_keys(jsonb_build_object('month', c.month)) filter (where not c.agrees) as failing_keys
 from names as n
 left join compared as c on n.cube = c.cube
 group by n.cube;
@@ -141,28 +143,43 @@ due as (
     where c.service_date >= l.month - interval '11 months' and c.member_id <> '(unknown)'
     group by c.member_id
     having sum(c.paid_usd) >= 50000
+),
+
+judged as (
+    select
+        h.member_id,
+        h.month,
+        (
+            h.paid_12_months_usd is distinct from (
+                select sum(c.paid_usd)
+                from claims_daily_member as c
+                where c.member_id = h.member_id
+                    and c.service_date >= (h.month - interval '11 months')::date
+                    and c.service_date < (h.month + interval '1 month')::date
+            )
+        ) as is_broken,
+        1 as is_there
+    from high_cost_member_tracking as h
+    union all
+    select
+        d.member_id,
+        l.month,
+        true,
+        0
+    from due as d
+    cross join last_month as l
+    where not exists (
+        select 1
+        from high_cost_member_tracking as h
+        where h.member_id = d.member_id and h.month = l.month
+    )
 )
 
 select
     'high_cost_member_tracking' as rule,
-    (select count(*) from high_cost_member_tracking) as rows_checked,
-    (
-        select count(*)
-        from high_cost_member_tracking as h
-        where h.paid_12_months_usd is distinct from (
-            select sum(c.paid_usd)
-            from claims_daily_member as c
-            where c.member_id = h.member_id
-                and c.service_date >= (h.month - interval '11 months')::date
-                and c.service_date < (h.month + interval '1 month')::date
-        )
-    ) + (
-        select count(*)
-        from due as d
-        cross join last_month as l
-        where not exists (
-            select 1
-            from high_cost_member_tracking as h
-            where h.member_id = d.member_id and h.month = l.month
-        )
-    ) as rows_failed;
+    coalesce(sum(is_there), 0) as rows_checked,
+    count(*) filter (where is_broken) as rows_failed,
+    some_keys(
+        jsonb_build_object('member_id', member_id, 'month', month)
+    ) filter (where is_broken) as failing_keys
+from judged;

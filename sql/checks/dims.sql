@@ -1,5 +1,26 @@
 -- Checks of the slowly changing dimensions against their own rules.
 
+-- name: touched
+-- Whether the load in hand made a version of a row's key or changed one: a fragment of a where
+-- clause.
+({keys}) in (  -- noqa: PRS, part of a where clause
+    select {keys}
+    from {dim}
+    where load_id = %(load_id)s
+    union all
+    select {keys}
+    from {past}
+    where known_to_load_id = %(load_id)s
+)
+
+-- name: named
+-- Whether the load in hand named a row's key: a fragment of a where clause.
+({keys}) in (  -- noqa: PRS, part of a where clause
+    select {keys}
+    from {staging}
+    where load_id = %(load_id)s
+)
+
 -- name: versions
 -- The versions of one dimension against each other. One row a rule.
 with ends_told as (
@@ -47,78 +68,71 @@ compared as (
             hash_record_extended(row({drivers}), 0) as drivers,
             hash_record_extended(row({type_1}), 0) as type_1
         from {dim}
+        where {scope}
     ) as d
     window
         history as (partition by {keys_of_dim} order by d.validity_start_ts),
         whole as (partition by {keys_of_dim})
 ),
 
+judged as (
+    select
+        {sk},
+        lacks_key as keys_present,
+        validity_end_ts <= validity_start_ts as no_empty_version,
+        validity_start_ts < last_end_ts as no_overlap,
+        last_end_ts is null and validity_start_ts <> timestamp '1900-01-01' as first_from_1900,
+        next_start_ts is null and current_versions > 1 as one_current,
+        validity_end_ts < coalesce(next_start_ts, timestamp '9999-12-31')
+        and not exists (
+            select 1
+            from ends_told as e
+            where e.as_of_ts = validity_end_ts
+                and (
+                    e.is_restatement
+                    or not exists (
+                        select 1
+                        from {staging} as s
+                        where s.load_id = e.load_id and {key_s_compared}
+                    )
+                )
+        )
+        and not exists (
+            -- Or when a delete marker takes effect; no first version may be empty.
+            select 1
+            from {staging} as s
+            inner join load as l on s.load_id = l.load_id
+            where {marked} and {key_s_compared}
+                and s.load_id = any(%(loads)s)
+                and greatest({effective}, timestamp '1900-01-01 00:00:00.000001')
+                = validity_end_ts
+        ) as ends_explained,
+        current_flag <> (validity_end_ts = timestamp '9999-12-31') as current_is_open,
+        validity_start_ts = last_end_ts
+        and (attr_hash = last_attr_hash or drivers = last_drivers) as neighbours_differ,
+        type_1 <> last_type_1 as type_1_everywhere
+    from compared
+),
+
 counted as (
     select
         count(*) as versions,
         count(*) - count(distinct {sk}) as repeated_sk,
-        count(*) filter (where lacks_key) as keyless,
-        count(*) filter (where validity_end_ts <= validity_start_ts) as empty,
-        count(*) filter (where validity_start_ts < last_end_ts) as overlapping,
-        count(*) filter (
-            where last_end_ts is null and validity_start_ts <> timestamp '1900-01-01'
-        ) as late_first,
-        count(*) filter (where next_start_ts is null and current_versions > 1) as many_current,
-        count(*) filter (
-            where validity_end_ts < coalesce(next_start_ts, timestamp '9999-12-31')
-                and not exists (
-                    select 1
-                    from ends_told as e
-                    where e.as_of_ts = validity_end_ts
-                        and (
-                            e.is_restatement
-                            or not exists (
-                                select 1
-                                from {staging} as s
-                                where s.load_id = e.load_id and {key_s_compared}
-                            )
-                        )
-                )
-                and not exists (
-                    -- Or when a delete marker takes effect; no first version may be empty.
-                    select 1
-                    from {staging} as s
-                    inner join load as l on s.load_id = l.load_id
-                    where {marked} and {key_s_compared}
-                        and s.load_id = any(%(loads)s)
-                        and greatest({effective}, timestamp '1900-01-01 00:00:00.000001')
-                        = validity_end_ts
-                )
-        ) as unexplained,
-        count(*) filter (
-            where current_flag <> (validity_end_ts = timestamp '9999-12-31')
-        ) as misflagged,
-        count(*) filter (
-            where validity_start_ts = last_end_ts
-                and (attr_hash = last_attr_hash or drivers = last_drivers)
-        ) as alike,
-        count(*) filter (where type_1 <> last_type_1) as split_type_1
-    from compared
+        {tallies}
+    from judged
 )
 
 select
     v.rule,
     counted.versions as rows_checked,
-    v.rows_failed
+    v.rows_failed,
+    v.failing_keys
 from counted
 cross join lateral (
     values
-    ('sk_unique', counted.repeated_sk),
-    ('keys_present', counted.keyless),
-    ('no_empty_version', counted.empty),
-    ('no_overlap', counted.overlapping),
-    ('first_from_1900', counted.late_first),
-    ('one_current', counted.many_current),
-    ('ends_explained', counted.unexplained),
-    ('current_is_open', counted.misflagged),
-    ('neighbours_differ', counted.alike),
-    ('type_1_everywhere', counted.split_type_1)
-) as v (rule, rows_failed);
+    ('sk_unique', counted.repeated_sk, '[]'::jsonb),
+    {tallied}
+) as v (rule, rows_failed, failing_keys);
 
 -- name: hashes
 -- The stored hash of each version against the hash of its change drivers. A hash of an earlier
@@ -126,9 +140,10 @@ cross join lateral (
 select
     'attr_hash_recomputed' as rule,
     count(*) as rows_checked,
-    count(*) filter (where d.attr_hash <> {hash_of_dim}) as rows_failed
+    count(*) filter (where d.attr_hash <> {hash_of_dim}) as rows_failed,
+    some_keys({key_of_row}) filter (where d.attr_hash <> {hash_of_dim}) as failing_keys
 from {dim} as d
-where d.hash_version = {hash_version};
+where d.hash_version = {hash_version} and {scope};
 
 -- name: keys
 -- The keys of a dimension against those that its feed tells: each is held, and none that was
@@ -140,6 +155,7 @@ with told as (
         bool_or(s.load_id = any(%(loads_in_facts)s)) as is_due
     from {staging} as s
     where s.load_id = any(%(loads)s) and not coalesce({marked}, false)
+        and {scope_of_staging}
     group by {keys_of_staging}
 ),
 
@@ -148,12 +164,13 @@ held as (
         {keys_of_dim},
         bool_or(d.is_inferred) as is_inferred
     from {dim} as d
-    where d.{sk} <> -1
+    where d.{sk} <> -1 and {scope}
     group by {keys_of_dim}
 ),
 
 compared as (
     select
+        {either_key},
         told.is_due,
         held.is_inferred
     from told
@@ -163,17 +180,24 @@ compared as (
 select
     v.rule,
     v.rows_checked,
-    v.rows_failed
+    v.rows_failed,
+    v.failing_keys
 from (
     select
         count(*) filter (where is_due) as told,
         count(*) filter (where is_due and is_inferred is distinct from false) as missing,
+        some_keys({key_of_row}) filter (
+            where is_due and is_inferred is distinct from false
+        ) as keys_missing,
         count(is_inferred) as held,
-        count(*) filter (where not is_inferred and is_due is null) as unfounded
+        count(*) filter (where not is_inferred and is_due is null) as unfounded,
+        some_keys({key_of_row}) filter (
+            where not is_inferred and is_due is null
+        ) as keys_unfounded
     from compared
 ) as counted
 cross join lateral (
     values
-    ('keys_as_told', counted.told, counted.missing),
-    ('none_unfounded', counted.held, counted.unfounded)
-) as v (rule, rows_checked, rows_failed);
+    ('keys_as_told', counted.told, counted.missing, counted.keys_missing),
+    ('none_unfounded', counted.held, counted.unfounded, counted.keys_unfounded)
+) as v (rule, rows_checked, rows_failed, failing_keys);

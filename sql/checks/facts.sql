@@ -73,13 +73,18 @@ told as (
 
 compared as (
     select
+        coalesce(s.{key}, f.{key}) as {key},
         s.{key} is not null as is_told,
         f.{key} is not null as is_held,
         s.state = hash_record_extended(row({held_state}), 0) as is_latest,
         {keys_differ} as is_miskeyed,
         {held_money}
     from latest as s
-    full join {fact} as f on s.{key} = f.{key}
+    full join (
+        select f.*
+        from {fact} as f
+        where {scope}
+    ) as f on s.{key} = f.{key}
     {references}
 ),
 
@@ -90,6 +95,14 @@ held as (
         count(*) filter (where not is_held) as missing,
         count(*) filter (where is_held and is_told and not is_latest) as outdated,
         count(*) filter (where is_held and is_told and is_miskeyed) as miskeyed,
+        some_keys({key_of_row}) filter (where not is_held) as keys_missing,
+        some_keys({key_of_row}) filter (where not is_told) as keys_unfounded,
+        some_keys({key_of_row}) filter (
+            where is_held and is_told and not is_latest
+        ) as keys_outdated,
+        some_keys({key_of_row}) filter (
+            where is_held and is_told and is_miskeyed
+        ) as keys_miskeyed,
         {held_sums}
     from compared
 )
@@ -97,115 +110,107 @@ held as (
 select
     'each_once' as rule,
     t.facts as rows_checked,
-    h.missing + (h.known - (t.facts - h.missing)) as rows_failed
+    h.missing + (h.known - (t.facts - h.missing)) as rows_failed,
+    h.keys_missing as failing_keys
 from held as h
 cross join told as t
 union all
 select
     'none_unfounded',
     h.facts,
-    h.facts - h.known
+    h.facts - h.known,
+    h.keys_unfounded
 from held as h
 union all
 select
     'latest_state',
     h.known,
-    h.outdated
+    h.outdated,
+    h.keys_outdated
 from held as h
 union all
 select
     'keyed_as_told',
     h.known,
-    h.miskeyed
+    h.miskeyed,
+    h.keys_miskeyed
 from held as h
 union all
 select
     'money_total',
     told.facts,
-    {sums_that_differ}
+    {sums_that_differ},
+    '[]'
 from held
 cross join told;
 
--- name: in_force
--- A fact against one dimension: its version exists and was in force on the fact's date, or, where
--- the key was gone on that date, was the last before it. One row a rule.
-with judged as (
-    select
-        d.{sk} is null as is_orphan,
-        case
-            when d.{sk} is null then false
-            when f.{date} < d.validity_start_ts then true
-            when f.{date} < d.validity_end_ts then false
-            else exists (
-                select 1
-                from {dim} as later
-                where {same_key}
-                    and later.validity_start_ts > d.validity_start_ts
-                    and later.validity_start_ts <= f.{date}
-            )
-        end as is_outside
-    from {fact} as f
-    left join {dim} as d on f.{sk} = d.{sk}
+-- name: told_by_loads
+-- Whether the loads asked about told of a fact: a fragment of a where clause.
+f.{key} in (  -- noqa: PRS, part of a where clause
+    select r.{key}
+    from {staging} as r
+    where r.load_id = any(%(loads)s)
 )
 
-select
-    v.rule,
-    counted.facts as rows_checked,
-    v.rows_failed
-from (
-    select
-        count(*) as facts,
-        count(*) filter (where is_orphan) as orphans,
-        count(*) filter (where is_outside) as outside
-    from judged
-) as counted
-cross join lateral (
-    values
-    ('has_version', counted.orphans),
-    ('version_in_force', counted.outside)
-) as v (rule, rows_failed);
+-- name: out_of_force
+-- Whether the version that a fact is keyed to was not in force on the fact's date: a fragment of a
+-- select list. Where the key was gone on that date, the last version before it is meant.
+case  -- noqa: PRS, part of a select list
+    when {dim}.{sk} is null then false
+    when {date} < {dim}.validity_start_ts then true
+    when {date} < {dim}.validity_end_ts then false
+    else exists (
+        select 1
+        from {dim} as later
+        where {same_key}
+            and later.validity_start_ts > {dim}.validity_start_ts
+            and later.validity_start_ts <= {date}
+    )
+end
 
--- name: in_calendar
--- A date of a fact against the calendar: its key is there and is of that day. One row.
-select
-    'in_calendar' as rule,
-    count(*) as rows_checked,
-    count(*) filter (where d.full_date is distinct from f.{date}) as rows_failed
-from {fact} as f
-left join dim_date as d on f.{date_key} = d.date_key;
-
--- name: joined
--- A fact joined to all its dimensions at once, as reports do, against the fact alone: no key is
--- empty, and the joins change neither the number of facts nor the money. One row a rule.
+-- name: keyed
+-- A fact joined to all its dimensions at once, as reports do, in one pass: no key is empty, each
+-- version is there and was in force, each date key is of its day, and the joins change neither
+-- the number of facts nor the money. One row a rule.
 with alone as (
     select
         count(*) as facts,
-        count(*) filter (where num_nulls({keys_of_fact}) > 0) as keyless,
         {sums}
     from {fact} as f
+    where {scope}
+),
+
+judged as (
+    select
+        {columns},
+        {is_whole} as is_whole,
+        {flags}
+    from {fact} as f
+    {references}
+    where {scope}
 ),
 
 joined as (
     select
-        count(*) as facts,
-        {sums}
-    from {fact} as f
-    inner join dim_date as day on f.{date_key} = day.date_key
-    {references}
+        count(*) filter (where is_whole) as facts,
+        {money_of_whole},
+        {tallies}
+    from judged
 )
 
 select
     v.rule,
     alone.facts as rows_checked,
-    v.rows_failed
+    v.rows_failed,
+    v.failing_keys
 from alone
 cross join joined
 cross join lateral (
     values
-    ('keys_present', alone.keyless),
-    ('joins_keep_facts', abs(joined.facts - alone.facts)),
-    ('joins_keep_money', {sums_that_differ})
-) as v (rule, rows_failed);
+    ('joins_keep_facts', abs(joined.facts - alone.facts), '[]'::jsonb),
+    ('joins_keep_money', {sums_that_differ}, '[]'),
+    {tallied}
+) as v (rule, rows_failed, failing_keys);
 
 -- name: claim_chain
 -- The chain of states of every claim that has been in more than one, by the order of the batches:
@@ -247,9 +252,10 @@ summed as (
 
 judged as (
     select
-        s.ends_in_latest,
-        s.repeats_load,
-        s.net_paid_amount = coalesce(f.paid_amount, 0) as nets_to_paid
+        c.claim_id,
+        (s.ends_in_latest is distinct from true) as ends_in_fact,
+        (s.net_paid_amount is distinct from coalesce(f.paid_amount, 0)) as nets_to_paid,
+        coalesce(s.repeats_load, false) as one_state_a_load
     from changed as c
     left join summed as s on c.claim_id = s.claim_id
     left join fact_claim as f on c.claim_id = f.claim_id
@@ -258,21 +264,18 @@ judged as (
 select
     v.rule,
     counted.claims as rows_checked,
-    v.rows_failed
+    v.rows_failed,
+    v.failing_keys
 from (
     select
         count(*) as claims,
-        count(*) filter (where ends_in_latest is distinct from true) as loose,
-        count(*) filter (where nets_to_paid is distinct from true) as off_balance,
-        count(*) filter (where repeats_load) as repeated
+        {tallies}
     from judged
 ) as counted
 cross join lateral (
     values
-    ('ends_in_fact', counted.loose),
-    ('nets_to_paid', counted.off_balance),
-    ('one_state_a_load', counted.repeated)
-) as v (rule, rows_failed);
+    {tallied}
+) as v (rule, rows_failed, failing_keys);
 
 -- name: claim_chain_told
 -- The chains of states against staging, of the claims for which they say anything: those of which
@@ -340,11 +343,18 @@ held as (
 select
     'as_staging_tells' as rule,
     count(*) as rows_checked,
-    count(*) filter (
-        where due.is_latest is distinct from held.is_latest or due.state <> held.state
-    ) as rows_failed
-from due
-full join held on due.claim_id = held.claim_id and due.load_id = held.load_id;
+    count(*) filter (where is_broken) as rows_failed,
+    some_keys({key_of_row}) filter (where is_broken) as failing_keys
+from (
+    select
+        coalesce(due.claim_id, held.claim_id) as claim_id,
+        coalesce(due.load_id, held.load_id) as load_id,
+        (
+            due.is_latest is distinct from held.is_latest or due.state <> held.state
+        ) as is_broken
+    from due
+    full join held on due.claim_id = held.claim_id and due.load_id = held.load_id
+) as judged;
 
 -- name: claim_money
 -- Amounts of a claim against each other and against its state. One row a rule.

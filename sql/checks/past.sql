@@ -12,32 +12,37 @@ with ledger_ends as (
     from load as l
 ),
 
-counted as (
+judged as (
     select
-        count(*) as past_rows,
-        count(*) filter (where p.load_id > p.known_to_load_id) as kept_before_made,
-        count(*) filter (
-            -- A change by hand counts for the next load, whose number may be left out: it stands
-            -- between the loads on either side of it.
-            where l.load_id is null and p.known_to_load_id > e.last_load_id + 1
-        ) as of_no_load,
-        count(*) filter (where p.known_to_load_id > e.last_of_build) as by_hand
+        p.{key},
+        p.known_to_load_id,
+        p.load_id > p.known_to_load_id as made_before_changed,
+        -- A change by hand counts for the next load, whose number may be left out: it stands
+        -- between the loads on either side of it.
+        l.load_id is null and p.known_to_load_id > e.last_load_id + 1 as changed_by_a_load,
+        p.known_to_load_id > e.last_of_build as present_is_last_known
     from {past} as p
     cross join ledger_ends as e
     left join load as l on p.known_to_load_id = l.load_id
+),
+
+counted as (
+    select
+        count(*) as past_rows,
+        {tallies}
+    from judged
 )
 
 select
     v.rule,
     counted.past_rows as rows_checked,
-    v.rows_failed
+    v.rows_failed,
+    v.failing_keys
 from counted
 cross join lateral (
     values
-    ('made_before_changed', counted.kept_before_made),
-    ('changed_by_a_load', counted.of_no_load),
-    ('present_is_last_known', counted.by_hand)
-) as v (rule, rows_failed);
+    {tallied}
+) as v (rule, rows_failed, failing_keys);
 
 -- name: one_key
 -- A surrogate key names one natural key for all time: versions that were taken away count with
@@ -63,9 +68,12 @@ with named as (
 select
     'sk_one_key' as rule,
     coalesce(sum(of_sk.named), 0)::bigint as rows_checked,
-    count(*) filter (where of_sk.named > 1) as rows_failed
+    count(*) filter (where of_sk.named > 1) as rows_failed,
+    some_keys({key_of_row}) filter (where of_sk.named > 1) as failing_keys
 from (
-    select count(*) as named
+    select
+        {sk},
+        count(*) as named
     from named
     group by {sk}
 ) as of_sk;

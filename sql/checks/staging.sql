@@ -24,6 +24,7 @@ with held as (
         count(*) as row_count,
         jsonb_build_object({totals}) as totals
     from {staging}
+    where {scope}
     group by load_id
 ),
 
@@ -41,7 +42,12 @@ told as (
 
 compared as (
     select
-        t.*,
+        t.rows_read,
+        t.rows_loaded,
+        t.rows_rejected,
+        t.rows_duplicate,
+        t.totals,
+        coalesce(t.load_id, h.load_id) as load_id,
         coalesce(h.row_count, 0) as row_count,
         h.totals as held_totals,
         t.load_id is not null as is_told
@@ -51,6 +57,7 @@ compared as (
 
 money as (
     select
+        c.load_id,
         coalesce((c.held_totals ->> t.key)::numeric, 0) as held_usd,
         (t.value ->> 'loaded')::numeric as loaded_usd,
         -- Rows set aside are in the file's total and not in staging's.
@@ -67,28 +74,41 @@ money as (
 select
     'rows_as_in_file' as rule,
     coalesce(sum(row_count), 0)::bigint as rows_checked,
-    coalesce(sum(abs(row_count - rows_loaded)) filter (where is_told), 0)::bigint as rows_failed
+    coalesce(sum(abs(row_count - rows_loaded)) filter (where is_told), 0)::bigint as rows_failed,
+    some_keys(jsonb_build_object('load_id', load_id)) filter (
+        where is_told and row_count <> rows_loaded
+    ) as failing_keys
 from compared
 union all
 select
     'load_known',
     coalesce(sum(row_count), 0)::bigint,
-    coalesce(sum(row_count) filter (where not is_told), 0)::bigint
+    coalesce(sum(row_count) filter (where not is_told), 0)::bigint,
+    some_keys(jsonb_build_object('load_id', load_id)) filter (where not is_told)
 from compared
 union all
 select
     'file_accounted',
     coalesce(sum(rows_read), 0)::bigint,
-    coalesce(sum(abs(rows_read - rows_loaded - rows_rejected - rows_duplicate)), 0)::bigint
+    coalesce(sum(abs(rows_read - rows_loaded - rows_rejected - rows_duplicate)), 0)::bigint,
+    some_keys(jsonb_build_object('load_id', load_id)) filter (
+        where rows_read <> rows_loaded + rows_rejected + rows_duplicate
+    )
 from compared
 where is_told
 union all
 select
     'totals_as_in_file',
     count(*),
-    count(*) filter (
-        where held_usd is distinct from loaded_usd
+    count(*) filter (where is_off),
+    some_keys(jsonb_build_object('load_id', load_id)) filter (where is_off)
+from (
+    select
+        load_id,
+        (
+            held_usd is distinct from loaded_usd
             or held_usd <> whole_file_usd
             or in_file_usd <> expected_usd
-    )
-from money;
+        ) as is_off
+    from money
+) as judged;

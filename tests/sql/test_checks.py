@@ -12,13 +12,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from etl.checks.registry import sql_checks
 from etl.config import Settings
 from etl.contract import Pii
 from etl.db.connection import connect, set_search_path
 from etl.pipeline import STAGES, Pipeline
 from etl.sources import FEEDS
 from etl.stages.checks import all_checks, run_checks, run_sql_checks
-from etl.stages.checks_sql import sql_checks
 from etl.stages.cubes import run_cube
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE
 from tests.conftest import copy, drop, url_of

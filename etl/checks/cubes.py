@@ -1,0 +1,60 @@
+"""Checks of the cubes against the facts that they are made of."""
+
+from __future__ import annotations
+
+from etl.checks.sql import SqlCheck
+from etl.quality import CRITICAL, Check
+from etl.warehouse import CUBES
+
+_HIGH_COST = "high_cost_member_tracking"
+_METAL = "claims_by_plan_metal_month"
+
+
+def cube_checks() -> tuple[SqlCheck, ...]:
+    """Every cube against the facts."""
+    return (
+        *cubes_gate(),
+        SqlCheck(
+            "checks/cubes.high_cost",
+            {},
+            {
+                _HIGH_COST: _check(
+                    _HIGH_COST, "rolling_paid", "twelve months differ from the days they hold"
+                )
+            },
+        ),
+    )
+
+
+def cubes_gate() -> tuple[SqlCheck, ...]:
+    """Money and coverage of the cubes, before anybody sees them."""
+    return (
+        SqlCheck(
+            "checks/cubes.money_by_month",
+            {},
+            {
+                cube: _check(
+                    cube, "money_as_in_facts", "a month's claims or money differ from the facts'"
+                )
+                for cube in CUBES
+                if cube != _HIGH_COST
+            },
+        ),
+        SqlCheck(
+            "checks/cubes.covered_days",
+            {},
+            {"covered_days": _check(_METAL, "covered_days", "coverage differs from the facts'")},
+        ),
+    )
+
+
+def _check(cube: str, rule: str, means: str) -> Check:
+    return Check(
+        f"{cube}.{rule}",
+        cube,
+        None,
+        "consistency",
+        CRITICAL,
+        f"{means}; if facts were loaded since, make cubes brings it up to date",
+        "make cubes, then make dq-check; if it stays, the cube's definition is wrong.",
+    )

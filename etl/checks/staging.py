@@ -1,0 +1,97 @@
+"""Checks of staging: against the ledger, and the clauses of contracts without which no row is."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from etl.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied
+from etl.contract import Source
+from etl.db.statements import Parts
+from etl.quality import CRITICAL
+from etl.render.expectations import Suite, broken, looked_at, suites
+from etl.sources import FEEDS
+
+_REBUILD = (
+    "Something other than a load changed rows of staging or of the ledger: make full-load takes "
+    "the files in again."
+)
+_OF_LOAD = sql.SQL("load_id = {}").format(sql.Placeholder("load_id"))
+
+
+def staging_checks() -> tuple[SqlCheck, ...]:
+    """What staging holds against what the ledger says of the files."""
+    return tuple(_against_ledger(source, EVERYTHING) for source in FEEDS.values())
+
+
+def stage_gate() -> tuple[SqlCheck, ...]:
+    """What must hold of a load before it is staged: its files recounted, and its keys there."""
+    return (
+        *(_against_ledger(source, _OF_LOAD) for source in FEEDS.values()),
+        *(_clauses(suite, FEEDS[suite.feed]) for suite in suites() if suite.feed is not None),
+    )
+
+
+def _against_ledger(source: Source, scope: Parts) -> SqlCheck:
+    told = [
+        (
+            "rows_as_in_file",
+            "consistency",
+            CRITICAL,
+            "staging holds other rows than were loaded",
+            _REBUILD,
+        ),
+        (
+            "load_known",
+            "integrity",
+            CRITICAL,
+            "the row's load is not one of this build",
+            _REBUILD,
+        ),
+        (
+            "file_accounted",
+            "consistency",
+            CRITICAL,
+            "rows read are not those loaded, rejected and duplicate",
+            "The ledger was changed by hand, or the loader miscounts: make full-load; if it "
+            "stays, the code is wrong.",
+        ),
+    ]
+    if source.money:
+        told.append(
+            (
+                "totals_as_in_file",
+                "consistency",
+                CRITICAL,
+                "a control total differs between manifest, file and staging",
+                "If the manifest's total is not the file's, ask the sender for the file again; "
+                "else rows of staging were changed by hand: make full-load.",
+            )
+        )
+    return SqlCheck(
+        "checks/staging.against_ledger",
+        {
+            "staging": sql.Identifier(source.table),
+            "totals": sql.SQL(", ").join(
+                sql.SQL("{}, coalesce(sum({}), 0)").format(sql.Literal(m), sql.Identifier(m))
+                for m in source.money
+            ),
+            "scope": scope,
+        },
+        rules(source.table, *told),
+        feed=source.name,
+    )
+
+
+def _clauses(suite: Suite, source: Source) -> SqlCheck:
+    """The critical expectations of a feed, asked of the rows of a load alone."""
+    critical = [e for e in suite.expectations if e.check.severity == CRITICAL]
+    return SqlCheck(
+        "checks/clauses.counted",
+        {
+            "table": sql.Identifier(source.table),
+            "scope": sql.SQL("{} and {}").format(_OF_LOAD, looked_at(suite)),
+            **tallied({e.check.name: broken(e) for e in critical}, keys_of(suite.keys)),
+        },
+        {e.check.name: e.check for e in critical},
+        feed=source.name,
+    )
