@@ -16,6 +16,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import cache
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,27 @@ from typing import Any
 from etl.render.expectations import Suite, suites
 from etl.render.quality_page import CheckRow, Latest
 
-_SITE = "data_docs"
+_SITE = "warehouse"
 # What would be fetched from elsewhere, and scripts that call what is no longer there.
 _REMOTE = re.compile(
     r"<link\b[^>]*>|<script\b[^>]*>.*?</script>|<img\b[^>]*\bsrc=[\"']?https?:[^>]*>"
-    r"|@import[^;]*;|<meta http-equiv=[^>]*>",
+    r"|@import[^;]*;|<meta http-equiv=[^>]*>"
+    # An advertisement, and buttons that only the scripts knew what to do with.
+    r"|<footer>.*?</footer>|<button\b[^>]*clearTableFilters[^>]*>.*?</button>",
     re.IGNORECASE | re.DOTALL,
 )
 _REMOTE_STYLE = re.compile(r"url\(\s*['\"]?https?:[^)]*\)", re.IGNORECASE)
-_REMOTE_ANCHOR = re.compile(r"<a\b[^>]*\bhref=[\"']?https?:[^>]*>(.*?)</a>", re.I | re.S)
+_REMOTE_ANCHOR = re.compile(
+    r"<a\b[^>]*\bhref=[\"']?https?:[^>]*>(.*?)</a>", re.IGNORECASE | re.DOTALL
+)
+# The logo leads to the first page; without its picture it would be an empty link.
+_LOGO = re.compile(r'<div class="[^"]*\bnavbar-brand\b.*?</div>', re.DOTALL)
+# The first page's tables are empty: a script was to fill them.
+_EMPTY_TABLE = re.compile(
+    r"<table\b[^>]*\bge-index-page-(validation-results|expectation_suites)-table\b[^>]*>\s*"
+    r"</table>",
+)
+_REPORT = "../report.html"
 _POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">"
@@ -53,7 +66,11 @@ def write_data_docs(folder: Path, latest: Latest, checks: Sequence[CheckRow]) ->
         _build(draft, latest, found)
     shutil.rmtree(draft / "static", ignore_errors=True)
     for page in draft.rglob("*.html"):
-        page.write_text(offline(page.read_text(encoding="utf-8")), encoding="utf-8")
+        up = "../" * (len(page.relative_to(draft).parts) - 1)
+        text = offline(page.read_text(encoding="utf-8"), f"{up}{_REPORT}")
+        if page == draft / "index.html":
+            text = _fill_index(text, draft, found)
+        page.write_text(text, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
     return folder / "index.html"
@@ -89,7 +106,7 @@ def _build(folder: Path, latest: Latest, found: dict[str, CheckRow]) -> None:
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         },
     )
-    run_id = RunIdentifier(run_name=f"run {latest.check_run_id}", run_time=latest.started_at)
+    run_id = RunIdentifier(run_name=f"run-{latest.check_run_id}", run_time=latest.started_at)
     for suite in suites():
         context.suites.add(ExpectationSuite(name=suite.table, expectations=list(_expected(suite))))
         context.validation_results_store.set(
@@ -138,6 +155,7 @@ def _result(suite: Suite, found: dict[str, CheckRow], run_id: Any, version: str)
             "run_id": run_id,
             "validation_time": run_id.run_time.isoformat(),
             "active_batch_definition": {"data_asset_name": suite.table},
+            "batch_kwargs": {"data_asset_name": suite.table},
         },
     )
 
@@ -171,13 +189,55 @@ def _one(expected: dict[str, Any], check: CheckRow) -> Any:
     )
 
 
-def offline(text: str) -> str:
-    """A stock page without anything that it would fetch, in our style."""
+def offline(text: str, report: str) -> str:
+    """A stock page without anything that it would fetch, in our style.
+
+    ``report``: where from this page the report is.
+    """
     text = _REMOTE_STYLE.sub("none", _REMOTE.sub("", text))
     text = _REMOTE_ANCHOR.sub(r"\1", text)
+    text = _LOGO.sub(f'<div class="navbar-brand"><a href="{report}">Data quality</a></div>', text)
+    text = text.replace("<html>", '<html lang="en">', 1).replace("<title></title>", "", 1)
     style, script = _own("data_docs.css"), _own("data_docs.js")
     text = text.replace("</head>", f"{_POLICY}<style>{style}</style></head>", 1)
     return text.replace("</body>", f"<script>{script}</script></body>", 1)
+
+
+def _fill_index(text: str, folder: Path, found: dict[str, CheckRow]) -> str:
+    """The first page with its two tables, which the stock page leaves to a script."""
+    results, definitions = [], []
+    for suite in suites():
+        name = escape(suite.table)
+        checks = [found[e.check.name] for e in suite.expectations if e.check.name in found]
+        failed = sum(not check.passed for check in checks)
+        icon, state = (
+            ("times text-danger", "failed") if failed else ("check text-success", "passed")
+        )
+        definitions.append(
+            f'<tr><th scope="row"><a href="expectations/{name}.html">{name}</a></th>'
+            f"<td>{len(suite.expectations):,}</td></tr>"
+        )
+        for page in sorted(folder.glob(f"validations/{suite.table}/**/*.html")):
+            results.append(
+                f'<tr><td><i class="fas fa-{icon}" aria-hidden="true"></i> {state}</td>'
+                f'<th scope="row"><a href="{escape(page.relative_to(folder).as_posix())}">{name}'
+                f"</a></th><td>{len(checks):,}</td><td>{failed:,}</td></tr>"
+            )
+    tables = {
+        "validation-results": _table(
+            "Validation results", ("State", "Table", "Expectations", "Failed"), results
+        ),
+        "expectation_suites": _table("Expectation suites", ("Table", "Expectations"), definitions),
+    }
+    return _EMPTY_TABLE.sub(lambda table: tables[table[1]], text)
+
+
+def _table(caption: str, heads: tuple[str, ...], rows: list[str]) -> str:
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    return (
+        f'<table class="table"><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
 
 
 @cache

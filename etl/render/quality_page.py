@@ -24,6 +24,8 @@ from etl.quality import ASPECTS, CRITICAL, MOST_KEYS, SEVERITIES
 LATE = 2
 # A load this many times the usual size is drawn cut off, or else it would flatten all others.
 CUT_OFF = 5
+# Below so many loads nothing is usual, and bars become no wider.
+FEWEST_LOADS, FEWEST_BARS = 5, 12
 # What a chart is drawn on: it is stretched to the width that the page has.
 WIDTH, HEIGHT = 1000, 100
 
@@ -267,6 +269,7 @@ def quality_page(report: QualityReport) -> str:
             aspects=ASPECTS,
             severities=SEVERITIES,
             most_keys=MOST_KEYS,
+            fewest_bars=FEWEST_BARS,
             width=WIDTH,
             height=HEIGHT,
             tables=sorted({c.table_name for c in report.checks}),
@@ -410,11 +413,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Rows by load. ``most``: rows at the top; ``cut``: loads that are drawn cut off."""
+    """Rows by load. ``most``: of the tallest that is not cut off; ``top``: where the chart ends."""
 
     marks: tuple[Mark, ...]
-    most: float
-    cut: int
+    most: int
+    top: float
+
+    @property
+    def cut(self) -> int:
+        """How many loads are drawn cut off."""
+        return sum(mark.kind == "cut" for mark in self.marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,18 +459,19 @@ def _score_line(trend: Sequence[Run]) -> Line | None:
     return Line(marks, "M" + " L".join(f"{m.x} {m.y}" for m in marks), low)
 
 
-def _bars(rows: list[Arrival], parts: tuple[str, ...], *, may_cut: bool) -> Bars:
+def _bars(rows: list[Arrival], parts: tuple[str, ...]) -> Bars:
+    """One bar a load of these parts, the first at the bottom."""
     totals = [sum(getattr(row, f"rows_{part}") for part in parts) for row in rows]
-    most = float(max(totals, default=0)) or 1.0
-    if may_cut and (usual := statistics.median_low(totals)):
-        most = float(max(total for total in totals if total <= CUT_OFF * usual))
-    step = WIDTH / max(len(rows), 12)  # few loads do not become walls
+    usual = statistics.median_low([total for total in totals if total] or [1])
+    most = max((total for total in totals if 0 < total <= CUT_OFF * usual), default=1)
+    top_of_chart = 1.1 * most  # so that the tallest is seen not to be cut off
+    step = WIDTH / max(len(rows), FEWEST_BARS)
     marks = []
     for n, (row, total) in enumerate(zip(rows, totals, strict=True)):
         bottom, drawn = float(HEIGHT), []
         for part in parts:
             amount = getattr(row, f"rows_{part}")
-            top = max(bottom - HEIGHT * amount / most, 0.0)
+            top = max(bottom - HEIGHT * amount / top_of_chart, 0.0)
             if amount:
                 drawn.append((part, round(top, 2), round(bottom - top, 2)))
             bottom = top
@@ -474,20 +483,19 @@ def _bars(rows: list[Arrival], parts: tuple[str, ...], *, may_cut: bool) -> Bars
         marks.append(
             Mark(round(step * (n + 0.15), 2), 0, round(step * 0.7, 2), says, kind, tuple(drawn))
         )
-    return Bars(tuple(marks), most, sum(m.kind == "cut" for m in marks))
+    return Bars(tuple(marks), most, top_of_chart)
 
 
 def _volume(feed: str, rows: list[Arrival]) -> Volume:
-    loaded = _bars(rows, ("loaded",), may_cut=True)
+    loaded, aside = _bars(rows, ("loaded",)), _bars(rows, ("rejected", "duplicate"))
+    comparable = [row.rows_loaded for row in rows if row.rows_loaded <= loaded.most]
     usual = band = None
-    if len(rows) >= 5:
-        deciles = statistics.quantiles([row.rows_loaded for row in rows], n=10, method="inclusive")
+    if len(comparable) >= FEWEST_LOADS:
+        deciles = statistics.quantiles(comparable, n=10, method="inclusive")
         usual = (deciles[0], deciles[-1])
-        top = max(HEIGHT * (1 - usual[1] / loaded.most), 0.0)
-        band = (round(top, 2), round(max(HEIGHT * (1 - usual[0] / loaded.most), 0.0) - top, 2))
-    return Volume(
-        feed, rows, loaded, _bars(rows, ("rejected", "duplicate"), may_cut=False), usual, band
-    )
+        top, bottom = (HEIGHT * (1 - limit / loaded.top) for limit in reversed(usual))
+        band = (round(top, 2), round(bottom - top, 2))
+    return Volume(feed, rows, loaded, aside, usual, band)
 
 
 def _heat(scores: Sequence[Score]) -> dict[str, dict[str, Score]]:
