@@ -79,7 +79,10 @@ select
     runs_failed,
     failing_keys as keys
 from quality.failing_now
-order by array_position(array['critical', 'major', 'minor'], severity), rows_failed desc, check_name;
+order by
+    array_position(array['critical', 'major', 'minor'], severity),
+    rows_failed desc,
+    check_name;
 
 -- name: resolved
 -- Failures that ended lately, the latest first. One row a check and row of failures.
@@ -92,7 +95,10 @@ select
     extract(epoch from time_to_resolve)::double precision as seconds
 from quality.check_episode
 where resolved_at is not null
-order by resolved_at desc, array_position(array['critical', 'major', 'minor'], severity), check_name
+order by
+    resolved_at desc,
+    array_position(array['critical', 'major', 'minor'], severity),
+    check_name
 limit %(most)s;
 
 -- name: times_to_resolve
