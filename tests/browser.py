@@ -26,18 +26,19 @@ SWITCHES = (
     # Whatever a page asks for elsewhere, it does not get.
     *("--proxy-server=127.0.0.1:9", "--host-resolver-rules=MAP * ~NOTFOUND"),
 )
-# Loads a page into a frame so wide, and says how much wider it is than the frame. A window cannot
-# be as narrow as a phone.
-FRAME = """<!DOCTYPE html><body style="margin:0">
-<iframe id="page" src="{page}" style="border:0;width:{width}px;height:2000px"></iframe>
+# Loads a page into frames of these widths, and says by how much it is wider than each. A window
+# cannot be as narrow as a phone.
+FRAMES = """<!DOCTYPE html><body style="margin:0">
+{frames}
 <script>
-const frame = document.getElementById("page");
-frame.onload = () => {{
-  const root = frame.contentDocument.documentElement;
-  const excess = root.scrollWidth - root.clientWidth;
-  document.title = `too wide by ${{excess}} of ${{root.clientWidth}}`;
+onload = () => {{
+  document.title = [...document.querySelectorAll("iframe")].map((frame) => {{
+    const root = frame.contentDocument.documentElement;
+    return `${{root.clientWidth}}: ${{root.scrollWidth - root.clientWidth}}`;
+  }}).join(", ");
 }};
 </script>"""
+FRAME = '<iframe src="{page}" style="border:0;width:{width}px;height:2000px"></iframe>'
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,18 @@ class Browser:
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
 
-    def excess_width(self, page: Path, width: int) -> int:
-        """By how many pixels the page is wider than a window of this width."""
-        frame = page.with_name(f"frame-{width}-{page.name}")
-        frame.write_text(FRAME.format(page=page.name, width=width), encoding="utf-8")
+    def excess_widths(self, page: Path, *widths: int) -> dict[int, int]:
+        """By how many pixels the page is wider than windows of these widths."""
+        frames = "".join(FRAME.format(page=page.name, width=width) for width in widths)
+        around = page.with_name(f"frames-of-{page.name}")
+        around.write_text(FRAMES.format(frames=frames), encoding="utf-8")
         try:
-            text, said = self.dom(frame)
+            text, said = self.dom(around)
         finally:
-            frame.unlink()
-        found = re.search(r"<title>too wide by (-?\d+) of (\d+)</title>", text)
-        assert found, said
-        assert int(found[2]) == width
-        return int(found[1])
+            around.unlink()
+        found = dict(re.findall(r"(\d+): (-?\d+)", re.findall(r"<title>(.*?)</title>", text)[0]))
+        assert found.keys() == set(map(str, widths)), said
+        return {width: int(found[str(width)]) for width in widths}
 
     def lines_of_picture(self, page: Path, picture: Path) -> int:
         """How many different lines of pixels a picture of the page has; a blank one has few."""

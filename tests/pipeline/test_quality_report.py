@@ -214,8 +214,7 @@ def test_pages_in_a_browser(made: Made, tmp_path: Path) -> None:
         dom, console = browser.dom(path)
         assert console == [], path
         assert said in text_of(dom)
-        for width in (390, 1280):
-            assert browser.excess_width(path, width) <= 0, (path, width)
+        assert browser.excess_widths(path, 390, 1280) == {390: 0, 1280: 0}, path
         assert browser.lines_of_picture(path, tmp_path / "page.png") > 50
 
 
