@@ -21,6 +21,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from etl.errors import AcaError, UsageError
 from etl.render.expectations import Suite, suites
 from etl.render.quality_page import CheckRow, Latest
 
@@ -45,6 +46,8 @@ _EMPTY_TABLE = re.compile(
     r"</table>",
 )
 _REPORT = "../report.html"
+# Stands in a folder of data docs, so that no other folder of that name is ever replaced.
+_OURS = ".made-by-dq-report"
 _POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">"
@@ -56,8 +59,13 @@ def write_data_docs(folder: Path, latest: Latest, checks: Sequence[CheckRow]) ->
     """Write the pages anew into the folder; where the first of them is.
 
     ``checks``: with their latest results; those of Great Expectations that ``latest`` ran are
-    shown, by table.
+    shown, by table. Raises ``UsageError`` if the folder holds something else.
     """
+    if folder.exists() and not (folder / _OURS).exists():
+        raise UsageError(
+            f"{folder} is there already and holds something else.",
+            "Name another folder: make dq-report TO=folder",
+        )
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -71,6 +79,8 @@ def write_data_docs(folder: Path, latest: Latest, checks: Sequence[CheckRow]) ->
         if page == draft / "index.html":
             text = _fill_index(text, draft, found)
         page.write_text(text, encoding="utf-8")
+    _see_that_all_are_there(draft)
+    (draft / _OURS).touch()
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
     return folder / "index.html"
@@ -118,6 +128,19 @@ def _build(folder: Path, latest: Latest, found: dict[str, CheckRow]) -> None:
             _result(suite, found, run_id, gx.__version__),
         )
     context.build_data_docs(site_names=[_SITE])
+
+
+def _see_that_all_are_there(folder: Path) -> None:
+    """Raise ``AcaError`` for a missing page: Great Expectations leaves one out without a word."""
+    for suite in suites():
+        name = f"{suite.table}.html"
+        if not (folder / "expectations" / name).exists() or not any(
+            folder.glob(f"validations/{suite.table}/**/{name}")
+        ):
+            raise AcaError(
+                f"Great Expectations did not write the page on {suite.table}.",
+                "The report itself is written and whole; its data docs are those of before.",
+            )
 
 
 def _expected(suite: Suite) -> Iterator[dict[str, Any]]:
@@ -184,7 +207,8 @@ def _one(expected: dict[str, Any], check: CheckRow) -> Any:
         exception_info={
             "raised_exception": trouble is not None,
             "exception_message": trouble,
-            "exception_traceback": None,
+            # Shown when unfolded; without a text the page would not be made at all.
+            "exception_traceback": "Not kept: it could quote values." if trouble else None,
         },
     )
 

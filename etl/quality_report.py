@@ -36,14 +36,21 @@ def write_report(
     """Write both into the folder; where the page and the first of the data docs are.
 
     ``defects``: what was found of the defects of synthetic feeds, if anybody compared. Raises
-    ``UsageError`` if the checks never ran, ``SchemaError`` if the views are of another version.
+    ``UsageError`` if the checks never ran or the folder cannot be written, ``SchemaError`` if the
+    views are of another version.
     """
     with connect(url, "aca-warehouse report") as connection:
         report = read_report(connection, defects)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    docs = write_data_docs(folder / DATA_DOCS, report.latest, report.checks)
     path = folder / PAGE
-    _write_private(path, page.quality_page(report))
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_private(path, page.quality_page(report))
+        docs = write_data_docs(folder / DATA_DOCS, report.latest, report.checks)
+    except OSError as error:
+        raise UsageError(
+            f"The report cannot be written into {folder}: {error.strerror or 'it is no folder'}.",
+            "Name a folder that can be written: make dq-report TO=folder",
+        ) from error
     return path, docs
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
 
 import pytest
 
 from etl.db.connection import connect
+from etl.errors import UsageError
+from etl.quality_docs import write_data_docs
+from etl.quality_report import read_report, write_report
 from etl.render.expectations import suites
+from etl.render.quality_page import quality_page
 from tests.browser import find_browser, text_of
 from tests.conftest import fresh_database
 from tests.feeds import write_batch
@@ -184,21 +188,18 @@ def test_data_docs_say_what_the_report_says(made: Made) -> None:
     assert "5 unexpected values found." in text_of(found.read_text(encoding="utf-8"))
 
 
-def test_report_of_changed_thresholds_needs_no_new_run(made: Made, tmp_path: Path) -> None:
-    connection = made.warehouse.connection
+def test_report_of_changed_thresholds_needs_no_new_run(made: Made) -> None:
     name = "fact_claim.amounts_in_order"
-    connection.execute(
-        "insert into quality.check_threshold (check_name, threshold, reason) values (%s, 5, 'x')",
-        [name],
-    )
-    try:
-        done = made.warehouse.command("dq-report", "--to", str(tmp_path / "x" / "again"))
-        assert done.returncode == 0, done.stderr
-        html = (tmp_path / "x" / "again" / "report.html").read_text(encoding="utf-8")
-        assert not re.search(rf"<article(?:(?!</article>).)*>{name}<", html, re.S)
-        assert "at most 5 rows (changed)" in text_of(html)
-    finally:
+    with connect(made.warehouse.url, "test") as connection:
+        connection.execute(
+            "insert into quality.check_threshold (check_name, threshold, reason) "
+            "values (%s, 5, 'x')",
+            [name],
+        )
+        report = read_report(connection)
         connection.execute("delete from quality.check_threshold")
+    assert name not in {failure.check_name for failure in report.failing}
+    assert "at most 5 rows (changed)" in text_of(quality_page(report))
 
 
 def test_pages_in_a_browser(made: Made, tmp_path: Path) -> None:
@@ -244,3 +245,34 @@ def test_without_a_run_of_the_checks_it_says_what_to_do(warehouse: Warehouse) ->
     assert "no run of the quality checks has finished" in done.stderr
     assert "make dq-check" in done.stderr
     assert not (warehouse.data / "quality").exists()
+
+
+def test_folder_that_cannot_be_written_is_told(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_report(made.warehouse.url, tmp_path / "file")
+
+
+def test_folder_of_somebody_else_is_left_alone(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "data-docs").mkdir()
+    (tmp_path / "data-docs" / "mine.txt").touch()
+    with pytest.raises(UsageError, match="holds something else"):
+        write_report(made.warehouse.url, tmp_path)
+    assert (tmp_path / "data-docs" / "mine.txt").exists()
+
+
+def test_check_that_could_not_be_evaluated_is_told_in_both(made: Made, tmp_path: Path) -> None:
+    with connect(made.warehouse.url, "test") as connection:
+        report = read_report(connection)
+    checks = [
+        replace(c, rows_checked=None, measured=None, passed=False)
+        if c.check_name == "claims_raw.claim_id.not_null"
+        else c
+        for c in report.checks
+    ]
+    index = write_data_docs(tmp_path / "docs", report.latest, checks)
+    (found,) = index.parent.glob("validations/claims_raw/*/*/claims_raw.html")
+    text = found.read_text(encoding="utf-8")
+    assert "A table or column that it reads is missing." in text_of(text)
+    assert fetched_from_elsewhere(text) == []
+    assert "could not be evaluated" in text_of(quality_page(replace(report, checks=checks)))
