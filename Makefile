@@ -22,6 +22,9 @@ incremental: $(READY) ## Load the batches that are not loaded yet
 dq-check: $(READY) ## Run the data quality checks; fails if a critical one fails
 	@$(PY) -m etl dq-check
 
+dq-report: $(READY) ## Write a page on data quality, results of the checks and quarantine [TO=]
+	@$(PY) -m etl dq-report $(if $(TO),--to '$(TO)')
+
 psql: $(READY) ## Open psql on the warehouse
 	@$(PY) -m etl psql
 
@@ -96,6 +99,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv/.ready: requirements.lock pyproject.toml
 	@scripts/setup.sh
 
-.PHONY: help setup full-load incremental dq-check psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate test lint format docs bench lock clean clean-data remake
+.PHONY: help setup full-load incremental dq-check dq-report psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate test lint format docs bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

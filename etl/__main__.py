@@ -170,6 +170,21 @@ def dq_check() -> None:
     run_pipeline("dq-check", _dq_check)
 
 
+@app.command("dq-report")
+def dq_report(
+    to: Annotated[
+        str, typer.Option(help="Folder to write into; DATA_DIR/quality if it is not said.")
+    ] = "",
+) -> None:
+    """Write a page on the results of the quality checks, with data docs beside it."""
+    from etl.quality_report import write_report
+
+    chosen = settings()
+    folder = Path(to).resolve() if to else chosen.data / "quality"
+    page, docs = write_report(server.ensure_running(chosen), folder)
+    typer.echo(f"Report:    {page}\nData docs: {docs}")
+
+
 @app.command()
 def up() -> None:
     """Start the embedded server, or see that the configured one answers."""

@@ -24,7 +24,7 @@ _NEXT = {
     "facts": "make cubes",
     "cubes": "make dq-check",
     "restate": "make psql to query; ledger.fact_rekey tells which facts were keyed anew",
-    "dq-check": "make psql; results are in quality.check_result",
+    "dq-check": "make dq-report for a page of the results; make psql to query quality.failing_now",
 }
 
 

@@ -18,8 +18,8 @@ from etl.db.tuning import GIB, server_settings
 
 TARGETS = (
     *("help", "setup", "lock", "up", "down", "status", "migrate", "seed", "seed-increment"),
-    *("full-load", "incremental", "stage", "dims", "facts", "cubes", "dq-check", "test", "lint"),
-    *("format", "docs", "bench", "psql", "db-url", "clean"),
+    *("full-load", "incremental", "stage", "dims", "facts", "cubes", "dq-check", "dq-report"),
+    *("test", "lint", "format", "docs", "bench", "psql", "db-url", "clean"),
 )
 
 

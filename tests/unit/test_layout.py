@@ -19,10 +19,10 @@ LAYERS = (
     ("log", "warehouse", "senders"),
     ("render", "batch"),
     ("checks",),
-    ("seed", "stages", "rebuild", "quality_views"),
+    ("seed", "stages", "rebuild", "quality_views", "quality_docs"),
     ("run",),
     ("pipeline",),
-    ("report",),
+    ("report", "quality_report"),
     ("__main__",),
     ("load",),
 )
