@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from etl.db.statements import Parts
+from etl.db.statements import Parts, Values
 from etl.quality import Check
 
 
@@ -17,7 +17,7 @@ class SqlCheck:
     ``failing_keys`` (a JSON array of up to a hundred objects of surrogate or natural keys).
 
     ``feed``: the feed whose files it asks the ledger about. ``only_in_facts``: whether it looks
-    only at the loads that have come through to the facts, and not at one that is staged so far.
+    only at the loads that have come through to the facts, and not at one that is staged so far. ``values``: what else is bound.
     """
 
     statement: str
@@ -25,6 +25,7 @@ class SqlCheck:
     checks: dict[str, Check]
     feed: str | None = None
     only_in_facts: bool = False
+    values: Values = field(default_factory=dict)
 
 
 def rules(table: str, *told: tuple[str, str, str, str, str]) -> dict[str, Check]:

@@ -156,6 +156,7 @@ def _run_sql(
     connection: psycopg.Connection[Any], entry: SqlCheck, loads: list[tuple[int, bool]]
 ) -> Iterator[tuple[Check, Finding | None]]:
     values = {
+        **entry.values,
         "feed": entry.feed,
         "loads": [
             load_id for load_id, is_in_facts in loads if is_in_facts or not entry.only_in_facts

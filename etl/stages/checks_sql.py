@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from etl.checks.business import business_checks
 from etl.checks.sql import SqlCheck
 from etl.contract import IS_DELETED, Source
 from etl.db.statements import equal, names, statement
-from etl.quality import CRITICAL, MAJOR, MINOR, Check
+from etl.quality import CRITICAL, MINOR, Check
 from etl.render import hashing
 from etl.sources import FEEDS
 from etl.warehouse import (
@@ -57,9 +58,9 @@ def sql_checks() -> tuple[SqlCheck, ...]:
         *(_joined(fact) for fact in FACTS.values()),
         _claim_chain(),
         _claim_chain_told(),
-        _claim_money(),
         *(_kept(entry.table) for entry in (*DIMENSIONS.values(), *FACTS.values())),
         *_cubes(),
+        *business_checks(),
     )
 
 
@@ -511,14 +512,6 @@ def _in_calendar(fact: Fact, date_key: str, date: str) -> SqlCheck:
         },
         {"in_calendar": check},
     )
-
-
-def _claim_money() -> SqlCheck:
-    rules = (
-        ("amounts_in_order", "validity", MAJOR, "paid is above allowed, or allowed above billed"),
-        ("denied_pays_nothing", "validity", MINOR, "a denied claim bears a paid amount"),
-    )
-    return SqlCheck("checks/facts.claim_money", {}, _checks(FACT_CLAIM.table, *rules))
 
 
 def _cubes() -> tuple[SqlCheck, ...]:
