@@ -33,7 +33,7 @@ from etl.errors import (
 )
 from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
-from etl.stages import checks, cubes, dims, facts, stage
+from etl.stages import checks, cubes, dims, facts, found, stage
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Schemas
 
 LOCK_KEY = 0x0ACA
@@ -223,6 +223,8 @@ class Pipeline:
             report = checks.run_checks(
                 self.ledger, self.url, schemas, statuses, lambda _: self.watcher.advance(1), truth
             )
+            if truth is not None:
+                self.summary.found = found.run_found(self.ledger, schemas, statuses, truth)
         finally:
             self.watcher.end()
         counts = {"checks": report.checks, "failed": report.failed}

@@ -17,7 +17,8 @@ class SqlCheck:
     ``failing_keys`` (a JSON array of up to a hundred objects of surrogate or natural keys).
 
     ``feed``: the feed whose files it asks the ledger about. ``only_in_facts``: whether it looks
-    only at the loads that have come through to the facts, and not at one that is staged so far. ``values``: what else is bound.
+    only at the loads that have come through to the facts, and not at one that is staged so far.
+    ``values``: what else is bound.
     """
 
     statement: str

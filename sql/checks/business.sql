@@ -36,7 +36,7 @@ select
     coalesce(c.rows_failed, 0) as rows_failed,
     coalesce(s.failing_keys, '[]') as failing_keys
 from unnest(%(rules)s::text[]) as r (rule)
-cross join (select count(*) as rows_checked from {checked} as c) as checked
+cross join (select count(*) as rows_checked from {checked} as t) as checked
 left join counted as c on r.rule = c.rule
 left join shown as s on r.rule = s.rule;
 
@@ -189,12 +189,20 @@ from (
     left join dim_member as m on e.member_sk = m.member_sk
     cross join lateral (
         select
-            greatest(extract(year from age(e.start_date, m.dob)), 0)::integer as age,
+            -- A newborn's coverage may begin before the birth that is recorded.
+            case
+                when m.dob is not null
+                    then greatest(extract(year from age(e.start_date, m.dob)), 0)::integer
+            end as age,
             (select min(f.factor) from unnest(%(factors)s::numeric[]) as f (factor)) as lowest,
             (select max(f.factor) from unnest(%(factors)s::numeric[]) as f (factor)) as highest
     ) as a
     cross join lateral (
-        select (%(factors)s::numeric[])[least(a.age, cardinality(%(factors)s::numeric[]) - 1) + 1]
+        select
+            case
+                when a.age >= cardinality(%(factors)s::numeric[]) then a.highest
+                else (%(factors)s::numeric[])[a.age + 1]
+            end
     ) as r (factor)
 ) as b
 cross join lateral (
@@ -244,13 +252,14 @@ where p.npi ~ '^[0-9]{{10}}$'
         select
             sum(
                 case
-                    when n.place %% 2 = 1 then d.digit * 2 / 10 + d.digit * 2 %% 10
-                    else d.digit
+                    when mod(n.place, 2) = 0 then d.digit
+                    when d.digit < 5 then 2 * d.digit
+                    else 2 * d.digit - 9
                 end
             )
         from generate_series(1, 10) as n (place)
         cross join lateral (select substr(p.npi, n.place, 1)::integer) as d (digit)
-    ) %% 10 <> 6;
+    ) + 24 not in (30, 40, 50, 60, 70, 80, 90, 100, 110);
 
 -- name: plan_values
 -- Versions of plans of which the deductible is above the limit on what a member pays.
