@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from etl.checks.arrivals import profile_parts
 from etl.checks.sql import SqlCheck
 from etl.db.connection import set_search_path
 from etl.db.statements import run, scalar, statement
 from etl.quality import CRITICAL, SEVERITIES, Check, Finding, passes
 from etl.render.expectations import suites
+from etl.sources import FEEDS
 from etl.stages.checks_gx import run_suites
 from etl.stages.checks_sql import sql_checks
 from etl.stages.checks_truth import run_truth_checks, truth_checks
@@ -72,12 +75,14 @@ def run_checks(
     statuses: tuple[str, ...],
     on_check: Callable[[CheckResult], None] = lambda _: None,
     truth: Path | None = None,
+    now: datetime | None = None,
 ) -> CheckReport:
     """Run every check on one build of the warehouse and record what each found.
 
     ``connection`` is in autocommit mode; ``url`` leads to the same database. ``statuses`` are
     those of the loads that make up the build. ``truth``: folder of what synthetic feeds really
-    hold, to be compared as well. Whether a failure matters is left to the caller.
+    hold, to be compared as well. ``now``: the instant against which feeds may be late, none where
+    their batches are of no real day. Whether a failure matters is left to the caller.
     """
     with connection.transaction():
         set_search_path(connection, schemas.path)
@@ -85,9 +90,10 @@ def run_checks(
         begun = {"load_id": None, "gate": None, "statuses": list(statuses)}
         check_run_id = scalar(connection, "checks/record.begin_run", begun)
         thresholds = _thresholds(connection)
+        _profile(connection, statuses)
     results = []
     found = chain(
-        run_sql_checks(connection, schemas, statuses),
+        run_sql_checks(connection, schemas, statuses, now),
         run_truth_checks(connection, schemas, statuses, truth) if truth else (),
         run_suites(url, schemas, suites()),
     )
@@ -125,6 +131,22 @@ def _define(connection: psycopg.Connection[Any]) -> None:
     run(connection, "checks/record.retire", {"names": names})
 
 
+def _profile(connection: psycopg.Connection[Any], statuses: tuple[str, ...]) -> None:
+    """Write down what the loads of the build look like that have no profile yet, feed by feed."""
+    asked = {"statuses": list(statuses)}
+    loads = [load_id for load_id, _ in run(connection, "checks/staging.loads_of_build", asked)]
+    for source in FEEDS.values():
+        values = {"feed": source.name, "loads": loads}
+        new = [load_id for (load_id,) in run(connection, "checks/arrivals.unprofiled", values)]
+        if new:
+            run(
+                connection,
+                "checks/arrivals.profile",
+                {**values, "loads": new},
+                **profile_parts(source),
+            )
+
+
 def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     """What people changed, by check: fields of ``Check`` with their values."""
     fields = ("threshold", "threshold_share", "severity")
@@ -135,7 +157,10 @@ def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]
 
 
 def run_sql_checks(
-    connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...]
+    connection: psycopg.Connection[Any],
+    schemas: Schemas,
+    statuses: tuple[str, ...],
+    now: datetime | None = None,
 ) -> Iterator[tuple[Check, Finding | None]]:
     """Each check in SQL with what it found, all of one state of the database.
 
@@ -149,14 +174,18 @@ def run_sql_checks(
             connection, "checks/staging.loads_of_build", {"statuses": list(statuses)}
         ).fetchall()
         for entry in sql_checks():
-            yield from _run_sql(connection, entry, loads)
+            yield from _run_sql(connection, entry, loads, now)
 
 
 def _run_sql(
-    connection: psycopg.Connection[Any], entry: SqlCheck, loads: list[tuple[int, bool]]
+    connection: psycopg.Connection[Any],
+    entry: SqlCheck,
+    loads: list[tuple[int, bool]],
+    now: datetime | None = None,
 ) -> Iterator[tuple[Check, Finding | None]]:
     values = {
         **entry.values,
+        "now": now,
         "feed": entry.feed,
         "loads": [
             load_id for load_id, is_in_facts in loads if is_in_facts or not entry.only_in_facts

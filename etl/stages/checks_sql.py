@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from etl.checks.arrivals import arrival_checks
 from etl.checks.business import business_checks
 from etl.checks.sql import SqlCheck
 from etl.contract import IS_DELETED, Source
@@ -61,6 +62,7 @@ def sql_checks() -> tuple[SqlCheck, ...]:
         *(_kept(entry.table) for entry in (*DIMENSIONS.values(), *FACTS.values())),
         *_cubes(),
         *business_checks(),
+        *arrival_checks(),
     )
 
 

@@ -133,8 +133,8 @@ def test_what_is_missed_and_what_is_invented_is_told(warehouse: Warehouse) -> No
     told |= {"conflicting_duplicate": (1, 0), "not a valid year": (0, 1)}
     assert (
         after(
-            "update quarantined_row set reason = 'not a valid year' where rejected_row_id = (select "
-            "min(rejected_row_id) from quarantined_row where reason like 'conflicting%')"
+            "update quarantined_row set reason = 'not a valid year' where rejected_row_id = "
+            "(select min(rejected_row_id) from quarantined_row where reason like 'conflicting%')"
         )
         == told
     )
