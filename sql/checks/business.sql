@@ -224,8 +224,10 @@ select
 from dim_member as d
 cross join lateral (
     select
-        greatest(d.year - extract(year from d.dob) - 1, 0) as youngest,
-        greatest(d.year - extract(year from d.dob), 0) as oldest,
+        d.year - extract(year from d.dob) - 1 as youngest,
+        -- Who is born within the year may be listed before; without a birth date there is no age.
+        case when d.dob is not null then greatest(d.year - extract(year from d.dob), 0) end
+            as oldest,
         regexp_match(d.age_group, '^([0-9]{{1,3}})(?:-([0-9]{{1,3}})|\+)$') as band
 ) as a
 where a.oldest < a.band[1]::integer or a.youngest > coalesce(a.band[2]::integer, 999);

@@ -103,13 +103,13 @@ FIT = "fact_enrollment.reduction_fits_metal"
 RATED = "fact_enrollment.premium_as_rated"
 POSSIBLE, LISTED = "fact_claim.diagnosis_possible", "fact_claim.diagnosis_listed"
 CASES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
-    "the day after": (CLAIM.format("service_date = '2025-07-01'"), BOTH),
+    "the day after": (CLAIM.format("service_date = '2025-07-01', paid_date = null"), BOTH),
     "the day before": (
         "update fact_enrollment set start_date = '2025-01-02' where enrollment_id = 'e1'",
         BOTH,
     ),
     "an unpaid claim in a gap": (
-        CLAIM.format("service_date = '2025-07-31', paid_amount = 0"),
+        CLAIM.format("service_date = '2025-07-31', paid_amount = 0, paid_date = null"),
         {"fact_claim.within_coverage": C1},
     ),
     "a known member without any enrolment": (
