@@ -106,6 +106,8 @@ def show_summary(summary: Summary) -> None:
                 highlight=False,
                 markup=False,
             )
+    if summary.found:
+        console.print(_found(summary))
     if summary.seconds:
         times = ", ".join(f"{name} {s:.1f}" for name, s in summary.seconds.items())
         console.print(f"[bold]Seconds[/bold]  {times}", highlight=False)
@@ -156,6 +158,18 @@ def _money(summary: Summary) -> Table:
             "-" if expected is None else f"{expected:,.2f}",
             *(f"{amount:,.2f}" for amount in (in_files, repeated, loaded)),
         )
+    return table
+
+
+def _found(summary: Summary) -> Table:
+    table = _table("Defects put in and found")
+    table.add_column("kind")
+    for name in ("injected", "found", "missed", "invented", "consequences"):
+        table.add_column(name, justify="right")
+    for kind in summary.found:
+        counts = (kind.injected, kind.found, kind.missed, kind.invented, kind.consequences)
+        if any(counts):
+            table.add_row(kind.kind, *(f"{n:,}" for n in counts))
     return table
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from etl.stages.checks import CheckReport
+from etl.stages.found import KindFound
 from etl.stages.stage import Staged
 from etl.warehouse import Schemas
 
@@ -39,6 +40,7 @@ class Summary:
     files: list[Staged] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     checks: CheckReport | None = None
+    found: tuple[KindFound, ...] = ()
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, amount: int) -> None:

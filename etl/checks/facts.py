@@ -6,7 +6,7 @@ from psycopg import sql
 
 from etl.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
 from etl.db.statements import Parts, equal, names, statement
-from etl.quality import CRITICAL, MAJOR, MINOR, Check
+from etl.quality import CRITICAL, Check
 from etl.warehouse import FACT_CLAIM, FACT_ENROLLMENT, FACTS, Fact, Reference
 
 # Which dates of a fact its date keys stand for.
@@ -28,7 +28,6 @@ def fact_checks() -> tuple[SqlCheck, ...]:
         *(_keyed(fact, EVERYTHING) for fact in FACTS.values()),
         _claim_chain(),
         _claim_chain_told(),
-        _claim_money(),
     )
 
 
@@ -292,21 +291,6 @@ def _claim_chain_told() -> SqlCheck:
         rules(fact.state, rule),
         only_in_facts=True,
     )
-
-
-def _claim_money() -> SqlCheck:
-    ask = "Ask the sender; the claims are loaded as they came."
-    told = (
-        (
-            "amounts_in_order",
-            "validity",
-            MAJOR,
-            "paid is above allowed, or allowed above billed",
-            ask,
-        ),
-        ("denied_pays_nothing", "validity", MINOR, "a denied claim bears a paid amount", ask),
-    )
-    return SqlCheck("checks/facts.claim_money", {}, rules(FACT_CLAIM.table, *told))
 
 
 def _sums_that_differ(money: tuple[str, ...], left: str, right: str) -> sql.Composed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from etl.checks.arrivals import arrival_checks
+from etl.checks.business import business_checks
 from etl.checks.cubes import cube_checks, cubes_gate
 from etl.checks.dims import dimension_checks, dims_gate
 from etl.checks.facts import fact_checks, facts_gate
@@ -30,6 +32,8 @@ def sql_checks() -> tuple[SqlCheck, ...]:
         *fact_checks(),
         *past_checks(),
         *cube_checks(),
+        *business_checks(),
+        *arrival_checks(),
     )
 
 

@@ -20,7 +20,10 @@ _OF_LOAD = sql.SQL("load_id = {}").format(sql.Placeholder("load_id"))
 
 def staging_checks() -> tuple[SqlCheck, ...]:
     """What staging holds against what the ledger says of the files."""
-    return tuple(_against_ledger(source, EVERYTHING) for source in FEEDS.values())
+    return (
+        *(_against_ledger(source, EVERYTHING) for source in FEEDS.values()),
+        *(_skipped(source) for source in FEEDS.values()),
+    )
 
 
 def stage_gate() -> tuple[SqlCheck, ...]:
@@ -80,6 +83,17 @@ def _against_ledger(source: Source, scope: Parts) -> SqlCheck:
         rules(source.table, *told),
         feed=source.name,
     )
+
+
+def _skipped(source: Source) -> SqlCheck:
+    told = (
+        "skipped_is_held",
+        "completeness",
+        CRITICAL,
+        "a file was skipped as loaded before, and the build holds no load of its bytes",
+        _REBUILD,
+    )
+    return SqlCheck("checks/staging.skipped_held", {}, rules(source.table, told), feed=source.name)
 
 
 def _clauses(suite: Suite, source: Source) -> SqlCheck:

@@ -1,16 +1,14 @@
-"""The reference tables (see reference/README.md) as small arrays and tuples."""
+"""The reference tables (see etl/reference/README.md) as small arrays and tuples."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-FOLDER = Path(__file__).parent / "reference"
+from etl.reference import age_curve, read
 
 # States of HealthCare.gov with many plans in both published years, from desert to lakes.
 STATES = ("AZ", "FL", "MI", "NC", "OH", "OR", "TX", "WI")
@@ -50,12 +48,6 @@ _FPL_COLUMNS = [
     "FPL_400_500",
     "FPL_GT500",
 ]  # in the order of FPL_BANDS
-
-
-def read(name: str) -> list[dict[str, str]]:
-    """The rows of a reference file."""
-    with (FOLDER / name).open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +110,8 @@ def mixes() -> tuple[Mix, ...]:
 def age_factors() -> NDArray[np.int64]:
     """Premium factor in thousandths by age 0 to 119 (45 CFR 147.102(d) and (e), from 2018)."""
     factors = np.zeros(120, dtype=np.int64)
-    for row in read("age_curve_federal_default.csv"):
-        if row["from_year"] != "2018":
-            continue
-        value = round(1000 * float(row["factor"]))
-        if row["age"].endswith("+"):
-            factors[int(row["age"][:-1]) :] = value
-        else:
-            ages = row["age"].split("-")
-            factors[int(ages[0]) : int(ages[-1]) + 1] = value
+    for age, factor in age_curve():
+        factors[age:] = round(1000 * factor)
     return factors
 
 

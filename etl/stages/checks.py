@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from etl.checks.arrivals import profile_parts
 from etl.checks.registry import all_checks, checks_by_kind, gate_checks, sql_checks
 from etl.checks.sql import SqlCheck
 from etl.db.connection import set_search_path
 from etl.db.statements import Values, run, scalar, statement
 from etl.quality import CRITICAL, SEVERITIES, Check, Finding, passes
 from etl.render.expectations import suites
+from etl.sources import FEEDS
 from etl.stages.checks_gx import run_suites
 from etl.stages.checks_truth import run_truth_checks, truth_checks
 from etl.warehouse import Schemas
@@ -66,12 +69,14 @@ def run_checks(
     statuses: tuple[str, ...],
     on_check: Callable[[CheckResult], None] = lambda _: None,
     truth: Path | None = None,
+    now: datetime | None = None,
 ) -> CheckReport:
     """Run every check on one build of the warehouse and record what each found.
 
     ``connection`` is in autocommit mode; ``url`` leads to the same database. ``statuses`` are
     those of the loads that make up the build. ``truth``: folder of what synthetic feeds really
-    hold, to be compared as well. Whether a failure matters is left to the caller.
+    hold, to be compared as well. ``now``: the instant against which feeds may be late, none where
+    their batches are of no real day. Whether a failure matters is left to the caller.
     """
     with connection.transaction():
         set_search_path(connection, schemas.path)
@@ -79,12 +84,13 @@ def run_checks(
         begun = {"load_id": None, "gate": None, "statuses": list(statuses)}
         check_run_id = scalar(connection, "checks/record.begin_run", begun)
         thresholds = _thresholds(connection)
+        _profile(connection, statuses)
     results = []
     with ThreadPoolExecutor(1) as beside:
         # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
         expected = beside.submit(lambda: list(run_suites(url, schemas, suites())))
         found = chain(
-            run_sql_checks(connection, schemas, statuses),
+            run_sql_checks(connection, schemas, statuses, now),
             run_truth_checks(connection, schemas, statuses, truth) if truth else (),
             _answers(expected),
         )
@@ -166,6 +172,22 @@ def _define(connection: psycopg.Connection[Any]) -> None:
     run(connection, "checks/record.retire", {"names": names})
 
 
+def _profile(connection: psycopg.Connection[Any], statuses: tuple[str, ...]) -> None:
+    """Write down what the loads of the build look like that have no profile yet, feed by feed."""
+    asked = {"statuses": list(statuses)}
+    loads = [load_id for load_id, _ in run(connection, "checks/staging.loads_of_build", asked)]
+    for source in FEEDS.values():
+        values = {"feed": source.name, "loads": loads}
+        new = [load_id for (load_id,) in run(connection, "checks/arrivals.unprofiled", values)]
+        if new:
+            run(
+                connection,
+                "checks/arrivals.profile",
+                {**values, "loads": new},
+                **profile_parts(source),
+            )
+
+
 def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     """What people changed, by check: fields of ``Check`` with their values."""
     fields = ("threshold", "threshold_share", "severity")
@@ -176,7 +198,10 @@ def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]
 
 
 def run_sql_checks(
-    connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...]
+    connection: psycopg.Connection[Any],
+    schemas: Schemas,
+    statuses: tuple[str, ...],
+    now: datetime | None = None,
 ) -> Iterator[Answer]:
     """Each check in SQL with what it found, all of one state of the database.
 
@@ -193,6 +218,7 @@ def run_sql_checks(
         for entry in sql_checks():
             values = {
                 **entry.values,
+                "now": now,
                 "feed": entry.feed,
                 "loads": in_facts if entry.only_in_facts else [load_id for load_id, _ in loads],
                 "loads_in_facts": in_facts,

@@ -51,7 +51,7 @@ def run_truth_checks(
         run(connection, "checks/record.read_only")
         set_search_path(connection, schemas.path)
         files = run(connection, "checks/truth.files", {"statuses": list(statuses)}).fetchall()
-        told = _comparable(folder, files)
+        told = comparable(folder, files)
         if told is None:
             return
         checks = truth_checks()
@@ -76,7 +76,7 @@ def run_truth_checks(
             yield checks[source.table], Finding(len(of_feed), wrong)
 
 
-def _comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]] | None:
+def comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]] | None:
     """The truth of the batches loaded, in order, if they are those that it tells of."""
     loaded: dict[str, dict[str, str]] = {}
     for batch_id, _, file_name, checksum, *_ in files:

@@ -355,26 +355,3 @@ from (
     from due
     full join held on due.claim_id = held.claim_id and due.load_id = held.load_id
 ) as judged;
-
--- name: claim_money
--- Amounts of a claim against each other and against its state. One row a rule.
-select
-    v.rule,
-    counted.claims as rows_checked,
-    v.rows_failed
-from (
-    select
-        count(*) as claims,
-        -- A reversal may bear amounts below zero, for which the order turns round.
-        count(*) filter (
-            where lower(coalesce(status, '')) <> 'reversed'
-                and (paid_amount > allowed_amount or allowed_amount > claim_amount)
-        ) as unordered,
-        count(*) filter (where lower(status) = 'denied' and paid_amount <> 0) as denied_paid
-    from fact_claim
-) as counted
-cross join lateral (
-    values
-    ('amounts_in_order', counted.unordered),
-    ('denied_pays_nothing', counted.denied_paid)
-) as v (rule, rows_failed);

@@ -112,3 +112,28 @@ from (
         ) as is_off
     from money
 ) as judged;
+
+-- name: skipped_held
+-- Files that were skipped because their bytes were loaded before: whether the build holds a load of
+-- them. One row; a row checked is a file.
+select
+    'skipped_is_held' as rule,
+    count(*) as rows_checked,
+    count(*) filter (where not judged.is_held) as rows_failed,
+    some_keys(jsonb_build_object('load_id', judged.load_id)) filter (
+        where not judged.is_held
+    ) as failing_keys
+from (
+    select
+        f.load_id,
+        exists (
+            select 1
+            from load_file as held
+            where held.load_id = any(%(loads)s)
+                and held.feed = f.feed
+                and held.xxh3_128 = f.xxh3_128
+                and held.status = 'loaded'
+        ) as is_held
+    from load_file as f
+    where f.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'skipped'
+) as judged;

@@ -20,7 +20,7 @@ STANDARD_ERRORS = 4  # by so many chance alone may move a statistic
 MONTH_DAYS = 365.25 / 12
 _ROWS = 4_000
 
-REFERENCE = Path(__file__).parents[2] / "etl" / "seed" / "reference"
+REFERENCE = Path(__file__).parents[2] / "etl" / "reference"
 STATES = ("AZ", "FL", "MI", "NC", "OH", "OR", "TX", "WI")
 # The two states with most members, and the others, too small one by one.
 GROUPS = {

@@ -14,7 +14,7 @@ from etl.sources import FEEDS
 
 # From the bottom up: a module may import from its own layer and from those before it.
 LAYERS = (
-    ("errors", "contract", "quality", "config"),
+    ("errors", "contract", "quality", "config", "reference"),
     ("db", "sources"),
     ("log", "warehouse", "senders"),
     ("render", "batch"),

@@ -30,7 +30,7 @@ from etl.seed.world import World
 from etl.sources import FEEDS as CONTRACTS
 
 MEMBERS, SEED, DAYS = 700, 7, 40
-REFERENCE = Path(__file__).parents[2] / "etl" / "seed" / "reference"
+REFERENCE = Path(__file__).parents[2] / "etl" / "reference"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,359 @@
+"""What the feeds must say of one another, and the rules of the business: checks that need two rows.
+
+Each failing row is told by its key. Where the world is not exact, a share of the rows may fail;
+the threshold says so and the comment beside it says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from psycopg import sql
+
+from etl.checks.sql import SqlCheck, rules
+from etl.contract import Source, Type
+from etl.db.statements import Parts, Values, names, statement
+from etl.quality import MAJOR, MINOR, Check
+from etl.reference import age_curve, diagnosis_categories
+from etl.sources import FEEDS
+from etl.warehouse import DIM_MEMBER, DIM_PLAN, DIM_PROVIDER, DIMENSIONS, Dimension
+
+_ASK = "Ask the sender; the rows are loaded as they came."
+
+
+def business_checks() -> tuple[SqlCheck, ...]:
+    """Every check of the business's rules, in the order in which they run."""
+    return (
+        _coverage(),
+        _claims(),
+        _overlaps(),
+        _enrollments(),
+        _members(),
+        _providers(),
+        _plans(),
+        *(
+            _shared_values(dimension, columns)
+            for dimension in DIMENSIONS.values()
+            for columns in dimension.source.unique
+        ),
+        *(_unknown(dimension) for dimension in DIMENSIONS.values()),
+        *(_line_breaks(source) for source in FEEDS.values()),
+    )
+
+
+def claims_values() -> Values:
+    """What ``claim_values`` asks for beside the claims."""
+    return {"categories": list(diagnosis_categories())}
+
+
+def _judged(
+    failing: Parts,
+    keys: tuple[str, ...],
+    checked: str,
+    checks: dict[str, Check],
+    values: Values | None = None,
+    feed: str | None = None,
+) -> SqlCheck:
+    """A check of the rows that a statement returns; ``checked`` is the table of all of them."""
+    return SqlCheck(
+        "checks/business.judged",
+        {"failing": failing, "keys": names(keys), "checked": sql.Identifier(checked)},
+        checks,
+        feed=feed,
+        values={"rules": list(checks), **(values or {})},
+    )
+
+
+def _shared(checks: dict[str, Check], **shares: float) -> dict[str, Check]:
+    """The checks, with the share of rows that may fail of those named."""
+    return checks | {
+        rule: replace(checks[rule], threshold_share=share) for rule, share in shares.items()
+    }
+
+
+def relation(name: str) -> sql.Composed:
+    """A named statement as a relation of another one."""
+    return sql.SQL("({})").format(statement(name))
+
+
+def _coverage() -> SqlCheck:
+    checks = rules(
+        "fact_claim",
+        (
+            "paid_within_coverage",
+            "consistency",
+            MAJOR,
+            "a claim was paid for a day on which no enrolment of the member runs",
+            "See whether the enrolment is missing or ended late; else the payment is to be "
+            "recovered (45 CFR 156.270 for grace periods).",
+        ),
+        (
+            "within_coverage",
+            "consistency",
+            MINOR,
+            "no enrolment of the member runs on the day of service, paid or not",
+            "A few denied claims are usual. Many mean that enrolments are missing: " + _ASK,
+        ),
+    )
+    # Claims for people whose coverage is over come in all the time, and are denied.
+    return _judged(
+        statement(
+            "checks/business.outside_coverage", claims=relation("checks/business.claims_held")
+        ),
+        ("claim_id",),
+        "fact_claim",
+        _shared(checks, within_coverage=0.02),
+    )
+
+
+def _claims() -> SqlCheck:
+    checks = rules(
+        "fact_claim",
+        (
+            "amounts_in_order",
+            "validity",
+            MAJOR,
+            "paid is above allowed, or allowed above billed",
+            _ASK,
+        ),
+        ("denied_pays_nothing", "validity", MINOR, "a denied claim bears a paid amount", _ASK),
+        (
+            "diagnosis_possible",
+            "validity",
+            MINOR,
+            "the diagnosis has not the form of an ICD-10-CM code",
+            "Ask the sender: risk adjustment drops such a claim (45 CFR 153.610).",
+        ),
+        (
+            "diagnosis_listed",
+            "reasonableness",
+            MINOR,
+            "the category of the diagnosis is none of those that surveyed people bore or that risk "
+            "adjustment knows",
+            "Look whether the sender uses another code set, such as ICD-9-CM.",
+        ),
+        (
+            "discharged_after_admission",
+            "consistency",
+            MINOR,
+            "a stay ends before it begins",
+            _ASK,
+        ),
+        ("paid_after_service", "consistency", MINOR, "a claim was paid before the service", _ASK),
+    )
+    # The lists name half of the categories there are, and nearly all that are common.
+    return _judged(
+        statement("checks/business.claim_values", claims=sql.Identifier("fact_claim")),
+        ("claim_id",),
+        "fact_claim",
+        _shared(checks, diagnosis_listed=0.05),
+        claims_values(),
+    )
+
+
+def _overlaps() -> SqlCheck:
+    checks = rules(
+        "fact_enrollment",
+        (
+            "no_day_twice",
+            "uniqueness",
+            MAJOR,
+            "two enrolments of a member cover the same day",
+            "Ask the sender which holds; member-months and premium count twice meanwhile.",
+        ),
+        (
+            "one_a_month",
+            "uniqueness",
+            MINOR,
+            "two enrolments of a member are open in the same month",
+            "A few are usual: births and deaths begin and end coverage within a month (45 CFR "
+            "155.420(b)(2)). Of many ask the sender.",
+        ),
+    )
+    return _judged(
+        statement(
+            "checks/business.overlapping", enrollments=relation("checks/business.enrollments_held")
+        ),
+        ("enrollment_id",),
+        "fact_enrollment",
+        _shared(checks, one_a_month=0.01),
+    )
+
+
+def _enrollments() -> SqlCheck:
+    checks = rules(
+        "fact_enrollment",
+        (
+            "premium_as_rated",
+            "reasonableness",
+            MAJOR,
+            "premium and tax credit together are not the plan's premium at the member's age",
+            "See whether the plan's premium is that of a 21-year-old, and whether the state has "
+            "an age curve of its own (45 CFR 147.102(e)).",
+        ),
+        (
+            "reduction_fits_metal",
+            "consistency",
+            MAJOR,
+            "a silver variant (04 to 06) on another metal, or an Indian one (02, 03) on a "
+            "catastrophic plan",
+            "Ask the sender for plan or variant: the insurer is not owed the reduction (45 CFR "
+            "155.305(g), 155.350, 156.420).",
+        ),
+        (
+            "no_credit_on_catastrophic",
+            "consistency",
+            MAJOR,
+            "a tax credit on a catastrophic plan",
+            "Ask the sender: such a plan has none (26 U.S.C. 36B(c)(3)(A)).",
+        ),
+        (
+            "ends_in_plan_year",
+            "consistency",
+            MAJOR,
+            "coverage runs past the plan year",
+            "Ask the sender for a row a plan year: the next year's plan is another one (45 CFR "
+            "155.20).",
+        ),
+    )
+    factors = _factors()
+    # Rating areas and states' own curves move a premium, and so do corrected birth dates.
+    return _judged(
+        statement("checks/business.enrollment_values"),
+        ("enrollment_id",),
+        "fact_enrollment",
+        _shared(checks, premium_as_rated=0.01),
+        {"factors": factors},
+    )
+
+
+def _factors() -> list[float]:
+    """Premium factor by age in whole years; the last holds for all older."""
+    curve = age_curve()
+    return [
+        next(factor for first, factor in reversed(curve) if first <= age)
+        for age in range(curve[-1][0] + 1)
+    ]
+
+
+def _members() -> SqlCheck:
+    checks = rules(
+        DIM_MEMBER.table,
+        (
+            "age_in_band",
+            "consistency",
+            MINOR,
+            "the age band holds no age that the member had in the plan year",
+            "Ask the sender which of date of birth, band and year is wrong.",
+        ),
+    )
+    return _judged(
+        statement("checks/business.member_ages"), (DIM_MEMBER.sk,), DIM_MEMBER.table, checks
+    )
+
+
+def _providers() -> SqlCheck:
+    checks = rules(
+        DIM_PROVIDER.table,
+        (
+            "npi_check_digit",
+            "validity",
+            MINOR,
+            "the NPI's check digit is wrong",
+            "Look the provider up in the national registry (45 CFR 162.406) and tell the sender.",
+        ),
+    )
+    return _judged(
+        statement("checks/business.bad_npis", providers=relation("checks/business.providers_held")),
+        DIM_PROVIDER.key,
+        DIM_PROVIDER.table,
+        checks,
+    )
+
+
+def _plans() -> SqlCheck:
+    checks = rules(
+        DIM_PLAN.table,
+        (
+            "deductible_within_limit",
+            "consistency",
+            MAJOR,
+            "the deductible is above the out-of-pocket maximum",
+            "Ask the sender; the deductible counts towards the maximum (45 CFR 156.130).",
+        ),
+    )
+    return _judged(statement("checks/business.plan_values"), (DIM_PLAN.sk,), DIM_PLAN.table, checks)
+
+
+def _shared_values(dimension: Dimension, columns: tuple[str, ...]) -> SqlCheck:
+    checks = rules(
+        dimension.table,
+        (
+            "_".join((*columns, "unique")),
+            "uniqueness",
+            MINOR,
+            f"two keys that hold today share their {' and '.join(columns)}",
+            "Ask the sender whether the two are one, or which of them bears it wrongly.",
+        ),
+    )
+    return _judged(
+        statement(
+            "checks/business.shared_values",
+            dim=sql.Identifier(dimension.table),
+            sk=sql.Identifier(dimension.sk),
+            columns=names(columns),
+            rule=sql.Literal(next(iter(checks))),
+        ),
+        (dimension.sk,),
+        dimension.table,
+        checks,
+    )
+
+
+def _unknown(dimension: Dimension) -> SqlCheck:
+    checks = rules(
+        dimension.table,
+        (
+            "known_in_time",
+            "timeliness",
+            MINOR,
+            "facts named the key more than 31 days ago and its own feed has not brought it",
+            f"Ask the sender of {dimension.source.name} for it, or correct the fact's key.",
+        ),
+    )
+    return _judged(
+        statement(
+            "checks/business.still_unknown",
+            dim=sql.Identifier(dimension.table),
+            sk=sql.Identifier(dimension.sk),
+        ),
+        (dimension.sk,),
+        dimension.table,
+        checks,
+        feed=dimension.source.name,
+    )
+
+
+def _line_breaks(source: Source) -> SqlCheck:
+    checks = rules(
+        source.table,
+        (
+            "no_line_break",
+            "validity",
+            MINOR,
+            "a text holds a line break",
+            "Ask the sender whether it belongs there; exports to other systems stumble over it.",
+        ),
+    )
+    return _judged(
+        line_breaks(source), ("load_id", "source_line"), source.table, checks, feed=source.name
+    )
+
+
+def line_breaks(source: Source) -> sql.Composed:
+    """The statement that returns a feed's rows with a line break in a text."""
+    return statement(
+        "checks/business.line_breaks",
+        staging=sql.Identifier(source.table),
+        texts=names((c.name for c in source.columns if c.type is Type.TEXT), "s"),
+    )

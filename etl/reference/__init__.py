@@ -1,0 +1,44 @@
+"""Published tables that more than one part of us reads: the generator and the quality checks.
+
+``README.md`` beside them gives the source of each.
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def read(name: str) -> list[dict[str, str]]:
+    """The rows of a reference file."""
+    with (FOLDER / name).open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@cache
+def age_curve() -> tuple[tuple[int, float], ...]:
+    """The federal default age curve from 2018 on: (first age, premium factor), in order of age.
+
+    The factor holds from that age up to the next one's (45 CFR 147.102(d) and (e)).
+    """
+    curve = []
+    for row in read("age_curve_federal_default.csv"):
+        if row["from_year"] == "2018":
+            first = row["age"].rstrip("+").split("-")[0]
+            curve.append((int(first), float(row["factor"])))
+    return tuple(sorted(curve))
+
+
+@cache
+def diagnosis_categories() -> tuple[str, ...]:
+    """Categories of ICD-10-CM, the first three characters of a code, that the tables name.
+
+    About half of all there are: those that people in a national survey bore, and those that risk
+    adjustment knows.
+    """
+    codes = [row["code"] for row in read("icd10cm_frequency_meps.csv")]
+    codes += [row["icd10cm"] for row in read("hhs_hcc_icd10_to_cc_cy2022.csv")]
+    return tuple(sorted({code[:3] for code in codes}))

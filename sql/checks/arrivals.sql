@@ -1,0 +1,252 @@
+-- Checks of what came: how much, how it is distributed, and when.
+
+-- name: unprofiled
+-- Loads of a build that brought a feed and have no profile yet. One row a load.
+select f.load_id
+from load_file as f
+where f.load_id = any(%(loads)s)
+    and f.feed = %(feed)s
+    and f.status = 'loaded'
+    and not exists (
+        select 1
+        from feed_profile as p
+        where p.load_id = f.load_id and p.feed = f.feed
+    );
+
+-- name: profile
+-- Write down what the rows of these loads look like, in one scan of them. Of a column that the file
+-- does not have nothing is said. One row a load and figure.
+insert into feed_profile (load_id, feed, metric, column_name, member, measured)
+select
+    f.load_id,
+    f.feed,
+    v.metric,
+    v.column_name,
+    v.member,
+    v.measured
+from load_file as f
+left join (
+    select
+        {aggregates},
+        load_id
+    from {staging}
+    where load_id = any(%(loads)s)
+    group by load_id
+) as m on f.load_id = m.load_id
+cross join lateral (
+    values
+    {figures}
+) as v (metric, column_name, member, measured)
+where f.load_id = any(%(loads)s)
+    and f.feed = %(feed)s
+    and v.measured is not null
+    and (v.column_name = '' or v.column_name = any(f.columns));
+
+-- name: unusual
+-- The figures of a feed's latest load against those of the loads before it that are of its kind and
+-- its place in the calendar: the first of a year, of a month, or another day; and of the same month
+-- and weekday, else the same weekday, else of weekends or workdays, the narrowest of which there
+-- are enough. How far a figure is from the median is told in the usual distance from it, on a
+-- logarithmic scale for rows and means: 1.4826 times the median distance, which of normal figures
+-- is the standard deviation. Where weekdays are mixed, one of the five may be another every week:
+-- there it is the distance that nine in ten keep, over that of normal figures (1.6449). It is at
+-- least what chance does to so many rows. One row a rule; a row checked is a figure.
+with came as materialized (
+    select
+        l.load_id,
+        f.kind,
+        row_number() over (
+            order by l.as_of desc, l.batch_id collate "C" desc, l.load_id desc
+        ) as place,
+        case
+            when extract(doy from d.day) = 1 then 'year'
+            when extract(day from d.day) = 1 then 'month'
+            else 'other'
+        end as day_kind,
+        extract(month from d.day) as month,
+        extract(isodow from d.day) as weekday,
+        extract(isodow from d.day) > 5 as is_weekend
+    from load as l
+    inner join load_file as f on l.load_id = f.load_id
+    cross join lateral (select l.as_of at time zone 'UTC') as d (day)
+    where l.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'loaded'
+),
+
+alike as (
+    select
+        e.load_id,
+        v.level,
+        row_number() over (partition by v.level order by e.place) as place
+    from came as e
+    inner join came as t on e.kind = t.kind and e.day_kind = t.day_kind
+    cross join lateral (
+        values
+        (1, e.month = t.month and e.weekday = t.weekday),
+        (2, e.weekday = t.weekday),
+        (3, e.is_weekend = t.is_weekend)
+    ) as v (level, is_alike)
+    where t.place = 1 and e.place > 1 and v.is_alike
+),
+
+baseline as materialized (
+    select
+        a.load_id,
+        case when a.level = 3 then 0.9 else 0.5 end as quantile,
+        case when a.level = 3 then 1 / 1.6449 else 1.4826 end as to_sigma
+    from alike as a
+    where a.place <= %(most_loads)s
+        and a.level = (
+            select min(o.level)
+            from alike as o
+            where o.place >= %(least_loads)s
+        )
+),
+
+figures as materialized (
+    select
+        p.load_id,
+        p.metric,
+        p.column_name,
+        p.member,
+        case
+            when p.metric in ('rows', 'mean') then sign(p.measured) * ln(1 + abs(p.measured))
+            else p.measured
+        end as x
+    from feed_profile as p
+    where p.feed = %(feed)s
+        and p.load_id in (
+            select load_id
+            from baseline
+            union all
+            select load_id
+            from came
+            where place = 1
+        )
+),
+
+medians as materialized (
+    select
+        f.metric,
+        f.column_name,
+        f.member,
+        percentile_cont(0.5) within group (order by f.x) as median_x
+    from figures as f
+    inner join baseline as b on f.load_id = b.load_id
+    group by f.metric, f.column_name, f.member
+    having count(*) >= %(least_loads)s
+),
+
+spreads as (
+    select
+        m.metric,
+        m.column_name,
+        m.member,
+        m.median_x,
+        b.to_sigma
+        * percentile_cont(b.quantile) within group (order by abs(f.x - m.median_x)) as spread_x
+    from medians as m
+    inner join figures as f using (metric, column_name, member)
+    inner join baseline as b on f.load_id = b.load_id
+    group by m.metric, m.column_name, m.member, m.median_x, b.quantile, b.to_sigma
+),
+
+tested as (
+    select
+        case s.metric when 'rows' then 'usual_volume' else 'usual_values' end as rule,
+        s.metric,
+        s.column_name,
+        s.member,
+        abs(f.x - s.median_x) / greatest(
+            s.spread_x,
+            case s.metric
+                when 'rows' then greatest(0.05, exp(-s.median_x / 2))
+                when 'mean' then greatest(0.1, 2 / sqrt(n.row_count))
+                else greatest(0.01, sqrt(c.chance * (1 - c.chance) / n.row_count))
+            end
+        ) as z
+    from spreads as s
+    inner join figures as f using (metric, column_name, member)
+    inner join came as t on f.load_id = t.load_id and t.place = 1
+    inner join feed_profile as p
+        on f.load_id = p.load_id and p.feed = %(feed)s and p.metric = 'rows'
+    cross join lateral (select greatest(p.measured, 1)) as n (row_count)
+    cross join lateral (
+        select (s.median_x * n.row_count + 1) / (n.row_count + 2)
+    ) as c (chance)
+)
+
+select
+    r.rule,
+    count(t.rule) as rows_checked,
+    count(t.rule) filter (where t.z > r.threshold) as rows_failed,
+    coalesce(max(t.z), 0) as measured,
+    (
+        select
+            coalesce(
+                jsonb_agg(
+                    jsonb_build_object(
+                        'metric',
+                        o.metric,
+                        'column',
+                        o.column_name,
+                        'value',
+                        o.member,
+                        'robust_z',
+                        round(o.z::numeric, 1)
+                    )
+                    order by o.z desc
+                ),
+                '[]'
+            )
+        from (
+            select *
+            from tested
+            where rule = r.rule and z > r.threshold
+            order by z desc
+            limit 100
+        ) as o
+    ) as failing_keys
+from unnest(%(rules)s::text[], %(thresholds)s::double precision[]) as r (rule, threshold)
+left join tested as t on r.rule = t.rule
+group by r.rule, r.threshold;
+
+-- name: fresh
+-- How many days a feed is behind: from its newest batch to the newest of any feed, and to today
+-- where that is given. A feed that never came is behind from the first batch on. One row.
+select
+    'fresh' as rule,
+    count(*) as rows_checked,
+    0 as rows_failed,
+    coalesce(
+        extract(
+            epoch from greatest(max(l.as_of), %(now)s::timestamptz)
+            - coalesce(max(l.as_of) filter (where f.feed = %(feed)s), min(l.as_of))
+        ) / 86400,
+        0
+    )::double precision as measured
+from load as l
+inner join load_file as f on l.load_id = f.load_id
+where l.load_id = any(%(loads)s) and f.status in ('loaded', 'skipped');
+
+-- name: agreed
+-- Whether the latest file of a feed holds as many rows as its contract expects; the file tells by
+-- what was noticed of it. One row.
+select
+    'agreed_volume' as rule,
+    count(*) as rows_checked,
+    count(*) filter (where f.findings ? 'rows_expected') as rows_failed,
+    coalesce(
+        jsonb_agg(jsonb_build_object('load_id', f.load_id))
+            filter (where f.findings ? 'rows_expected'),
+        '[]'
+    ) as failing_keys
+from (
+    select
+        f.load_id,
+        f.findings
+    from load_file as f
+    inner join load as l on f.load_id = l.load_id
+    where l.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'loaded'
+    order by l.as_of desc, l.batch_id collate "C" desc, l.load_id desc
+    limit 1
+) as f;

@@ -1,0 +1,316 @@
+-- Checks of what the feeds say of one another, and of the rules of the business. Each statement
+-- but the first returns the rows that break rules: one row a row and rule, with the rule's name.
+
+-- name: judged
+-- The rows that break rules, counted, with the keys of up to a hundred a rule. One row a rule.
+with failing as materialized (
+    {failing}
+),
+
+counted as (
+    select
+        rule,
+        count(*) as rows_failed
+    from failing
+    group by rule
+),
+
+shown as (
+    select
+        rule,
+        jsonb_agg(to_jsonb(keys) - 'rule' - 'place' order by place) as failing_keys
+    from (
+        select
+            rule,
+            {keys},
+            row_number() over (partition by rule order by {keys}) as place
+        from failing
+    ) as keys
+    where place <= 100
+    group by rule
+)
+
+select
+    r.rule,
+    checked.rows_checked,
+    coalesce(c.rows_failed, 0) as rows_failed,
+    coalesce(s.failing_keys, '[]') as failing_keys
+from unnest(%(rules)s::text[]) as r (rule)
+cross join (select count(*) as rows_checked from {checked} as t) as checked
+left join counted as c on r.rule = c.rule
+left join shown as s on r.rule = s.rule;
+
+-- name: claims_held
+-- The claims of named members as the fact holds them. One row a claim.
+select
+    f.claim_id,
+    f.load_id,
+    f.service_date,
+    f.paid_amount,
+    m.member_id,
+    not m.is_inferred as is_known
+from fact_claim as f
+inner join dim_member as m on f.member_sk = m.member_sk
+where f.member_sk <> -1;
+
+-- name: outside_coverage
+-- Claims whose day of service no enrolment of the member covers. Of a member whom no feed brought
+-- and who has no enrolment nothing can be said; that the member is unknown is another rule's.
+with covered as materialized (
+    select
+        m.member_id,
+        range_agg(daterange(e.start_date, e.end_date, '[]')) as days
+    from fact_enrollment as e
+    inner join dim_member as m on e.member_sk = m.member_sk
+    where e.member_sk <> -1 and e.start_date <= e.end_date
+    group by m.member_id
+)
+
+select
+    v.rule,
+    c.claim_id,
+    c.load_id,
+    c.member_id
+from {claims} as c
+left join covered as h on c.member_id = h.member_id
+cross join lateral (
+    values
+    ('within_coverage', true),
+    ('paid_within_coverage', c.paid_amount > 0)
+) as v (rule, is_broken)
+where case when h.member_id is null then c.is_known else not h.days @> c.service_date end
+    and v.is_broken;
+
+-- name: claim_values
+-- Claims whose own values contradict one another, or that bear a diagnosis that cannot exist.
+-- ICD-10-CM: a letter, a digit, a digit or letter, then up to four more; U only for U07 and U09.
+-- D and E end with 89, T with 88. A category that is not among those listed may exist all the same.
+select
+    v.rule,
+    b.claim_id,
+    b.load_id
+from (
+    select
+        c.claim_id,
+        c.load_id,
+        -- A reversal may bear amounts below zero, for which the order turns round.
+        lower(coalesce(c.status, '')) <> 'reversed'
+        and (c.paid_amount > c.allowed_amount or c.allowed_amount > c.claim_amount) as is_unordered,
+        lower(c.status) = 'denied' and c.paid_amount <> 0 as is_denied_paid,
+        c.diagnosis_code
+        !~ '^([ABCF-SV-Z][0-9]|[DET][0-8]|U0)[0-9A-Z](\.?[0-9A-Z]{{1,4}})?$' as is_impossible,
+        left(c.diagnosis_code, 3) <> all(%(categories)s::text[]) as is_unlisted,
+        c.discharge_date < c.admit_date as is_left_before,
+        c.paid_date < c.service_date as is_paid_before
+    from {claims} as c
+) as b
+cross join lateral (
+    values
+    ('amounts_in_order', b.is_unordered),
+    ('denied_pays_nothing', b.is_denied_paid),
+    ('diagnosis_possible', b.is_impossible),
+    ('diagnosis_listed', b.is_unlisted),
+    ('discharged_after_admission', b.is_left_before),
+    ('paid_after_service', b.is_paid_before)
+) as v (rule, is_broken)
+where (
+    b.is_unordered
+    or b.is_denied_paid
+    or b.is_impossible
+    or b.is_unlisted
+    or b.is_left_before
+    or b.is_paid_before
+)
+and v.is_broken;
+
+-- name: enrollments_held
+-- The enrolments of named members as the fact holds them. One row an enrolment.
+select
+    e.enrollment_id,
+    e.load_id,
+    m.member_id,
+    e.start_date,
+    e.end_date,
+    1 as known_from,
+    null::integer as known_to
+from fact_enrollment as e
+inner join dim_member as m on e.member_sk = m.member_sk
+where e.member_sk <> -1;
+
+-- name: overlapping
+-- Enrolments that begin while an earlier one of the same member runs, or in a month of which that
+-- has a day, as it was known when the later one came.
+select
+    v.rule,
+    e.enrollment_id,
+    e.load_id,
+    e.member_id
+from {enrollments} as e
+cross join lateral (
+    values
+    ('no_day_twice', e.start_date),
+    ('one_a_month', date_trunc('month', e.start_date)::date)
+) as v (rule, first_day)
+where exists (
+    select 1
+    from {enrollments} as o
+    where o.member_id = e.member_id
+        and o.enrollment_id <> e.enrollment_id
+        and (o.start_date, o.enrollment_id) < (e.start_date, e.enrollment_id)
+        and o.end_date >= v.first_day
+        and o.known_from <= e.known_from
+        and coalesce(o.known_to > e.known_from, true)
+);
+
+-- name: enrollment_values
+-- Enrolments that do not fit their plan or their member. The premium of an age is the plan's, which
+-- is that of a 21-year-old, times the age's factor on the first day of coverage, and for those who
+-- may smoke up to half as much again; without a date of birth any age may be meant. Of more than
+-- three children under 21 in a household the others cost nothing.
+select
+    v.rule,
+    b.enrollment_id,
+    b.load_id
+from (
+    select
+        e.enrollment_id,
+        e.load_id,
+        -- A cent of rounding on each of the two amounts.
+        (e.premium_paid + coalesce(e.aptc_amount, 0) <> 0 or coalesce(a.age >= 21, true))
+        and e.premium_paid + coalesce(e.aptc_amount, 0) not between
+        p.monthly_premium * coalesce(r.factor, a.lowest) - 0.02
+        and p.monthly_premium * coalesce(r.factor, a.highest) * 1.5 + 0.02 as is_off_premium,
+        e.csr_variant in ('04', '05', '06') and lower(p.metal_tier) <> 'silver'
+        or e.csr_variant in ('02', '03') and lower(p.metal_tier) = 'catastrophic' as is_off_metal,
+        e.aptc_amount > 0 and lower(p.metal_tier) = 'catastrophic' as is_off_credit,
+        extract(year from e.end_date) <> extract(year from e.start_date) as is_past_year
+    from fact_enrollment as e
+    inner join dim_plan as p on e.plan_sk = p.plan_sk
+    left join dim_member as m on e.member_sk = m.member_sk
+    cross join lateral (
+        select
+            -- A newborn's coverage may begin before the birth that is recorded.
+            case
+                when m.dob is not null
+                    then greatest(extract(year from age(e.start_date, m.dob)), 0)::integer
+            end as age,
+            (select min(f.factor) from unnest(%(factors)s::numeric[]) as f (factor)) as lowest,
+            (select max(f.factor) from unnest(%(factors)s::numeric[]) as f (factor)) as highest
+    ) as a
+    cross join lateral (
+        select
+            case
+                when a.age >= cardinality(%(factors)s::numeric[]) then a.highest
+                else (%(factors)s::numeric[])[a.age + 1]
+            end
+    ) as r (factor)
+) as b
+cross join lateral (
+    values
+    ('premium_as_rated', b.is_off_premium),
+    ('reduction_fits_metal', b.is_off_metal),
+    ('no_credit_on_catastrophic', b.is_off_credit),
+    ('ends_in_plan_year', b.is_past_year)
+) as v (rule, is_broken)
+where v.is_broken;
+
+-- name: member_ages
+-- Versions of members whose age band holds no age that they had in the version's plan year.
+-- A band is 26-34 or 65+; of other words nothing can be said.
+select
+    'age_in_band' as rule,
+    d.member_sk,
+    d.load_id
+from dim_member as d
+cross join lateral (
+    select
+        d.year - extract(year from d.dob) - 1 as youngest,
+        -- Who is born within the year may be listed before; without a birth date there is no age.
+        case when d.dob is not null then greatest(d.year - extract(year from d.dob), 0) end
+            as oldest,
+        regexp_match(d.age_group, '^([0-9]{{1,3}})(?:-([0-9]{{1,3}})|\+)$') as band
+) as a
+where a.oldest < a.band[1]::integer or a.youngest > coalesce(a.band[2]::integer, 999);
+
+-- name: providers_held
+-- The providers as they are now, those that no feed brought apart. One row a provider.
+select
+    d.provider_id,
+    d.load_id,
+    d.npi
+from dim_provider as d
+where d.current_flag and not d.is_inferred;
+
+-- name: bad_npis
+-- Providers whose NPI fails its check digit: Luhn's over the ten digits after the prefix 80840,
+-- which counts 24. Every second digit from the first on counts double, its two digits summed.
+select
+    'npi_check_digit' as rule,
+    p.provider_id,
+    p.load_id
+from {providers} as p
+where p.npi ~ '^[0-9]{{10}}$'
+    and (
+        select
+            sum(
+                case
+                    when mod(n.place, 2) = 0 then d.digit
+                    when d.digit < 5 then 2 * d.digit
+                    else 2 * d.digit - 9
+                end
+            )
+        from generate_series(1, 10) as n (place)
+        cross join lateral (select substr(p.npi, n.place, 1)::integer) as d (digit)
+    ) + 24 not in (30, 40, 50, 60, 70, 80, 90, 100, 110);
+
+-- name: plan_values
+-- Versions of plans of which the deductible is above the limit on what a member pays.
+select
+    'deductible_within_limit' as rule,
+    d.plan_sk,
+    d.load_id
+from dim_plan as d
+where d.deductible > d.oop_max;
+
+-- name: shared_values
+-- Current versions that share with another one values which no two may share. Versions that lack
+-- one of the values share none.
+select
+    {rule} as rule,
+    {sk}
+from (
+    select
+        {sk},
+        num_nulls({columns}) as lacking,
+        count(*) over (partition by {columns}) as sharing
+    from {dim}
+    where current_flag
+) as held
+where lacking = 0 and sharing > 1
+
+-- name: still_unknown
+-- Keys that facts named and that their own feed has not brought in a month of batches since.
+select
+    'known_in_time' as rule,
+    d.{sk},
+    d.load_id
+from {dim} as d
+inner join load as l on d.load_id = l.load_id
+where d.is_inferred
+    and d.{sk} <> -1
+    and l.as_of < (
+        select max(newest.as_of) - interval '31 days'
+        from load as newest
+        inner join load_file as f on newest.load_id = f.load_id
+        where newest.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'loaded'
+    );
+
+-- name: line_breaks
+-- Rows of a feed with a line break in a text.
+select
+    'no_line_break' as rule,
+    s.load_id,
+    s.source_line
+from {staging} as s
+where s.load_id = any(%(loads)s)
+    and strpos(concat({texts}), chr(10)) > 0;

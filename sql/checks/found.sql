@@ -1,0 +1,133 @@
+-- What was found of defects in synthetic feeds, to be held against what was put in. The truth is
+-- not asked here. Rows are told by batch, file and line.
+
+-- name: set_aside
+-- Rows of the build's files that are in quarantine, as their files have them. One row a row and
+-- reason.
+select
+    l.batch_id,
+    q.feed,
+    q.file,
+    q.line,
+    q.reason,
+    t.raw_line,
+    cardinality(f.columns) + coalesce(jsonb_array_length(f.findings -> 'extra_columns'), 0)
+        as fields
+from quarantined_row as q
+inner join load as l on q.load_id = l.load_id
+inner join load_file as f on q.load_id = f.load_id and q.feed = f.feed
+left join quarantined_line as t on q.rejected_row_id = t.rejected_row_id
+where q.load_id = any(%(loads)s) and f.status = 'loaded';
+
+-- name: noticed
+-- What the ledger says of each file of the build beside its rows. One row a file.
+select
+    l.batch_id,
+    f.file_name,
+    f.rows_duplicate,
+    f.findings
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+where f.load_id = any(%(loads)s) and f.status = 'loaded';
+
+-- name: refused
+-- Files that were refused when their batch came last, with what was said. One row a file.
+select
+    l.batch_id,
+    f.file_name,
+    l.error
+from load as l
+inner join load_file as f on l.load_id = f.load_id
+where l.status = 'failed'
+    and f.status = 'refused'
+    and not exists (
+        select 1
+        from load as later
+        where later.batch_id = l.batch_id and later.load_id > l.load_id
+    );
+
+-- name: lines
+-- The rows that a statement of the checks returns, which tells them by load and by key or line:
+-- where each stands in the files, and whose it is. One row a row and rule.
+with failing as materialized (
+    {failing}
+)
+
+select
+    b.rule,
+    l.batch_id,
+    f.file_name,
+    s.source_line,
+    s.{key} as row_key,
+    s.{owner} as owned_by
+from failing as b
+inner join {staging} as s on b.load_id = s.load_id and {same_row}
+inner join load as l on s.load_id = l.load_id
+inner join load_file as f on s.load_id = f.load_id
+where f.feed = %(feed)s;
+
+-- name: claims_told
+-- The claims of the build in every state that was told. One row a line.
+select
+    s.claim_id,
+    s.load_id,
+    s.member_id,
+    true as is_known,
+    s.service_date::date as service_date,
+    s.status,
+    s.diagnosis_code,
+    s.claim_amount,
+    s.allowed_amount,
+    s.paid_amount,
+    s.admit_date,
+    s.discharge_date,
+    s.paid_date
+from claims_raw as s
+where s.load_id = any(%(loads)s);
+
+-- name: enrollments_told
+-- The enrolments of the build in every state that was told: known from the place of its load among
+-- the batches up to that of the next state. Without an end, coverage runs to the end of the plan
+-- year. One row a line.
+select
+    s.enrollment_id,
+    s.load_id,
+    s.member_id,
+    s.start_date::date as start_date,
+    coalesce(
+        s.end_date::date, make_date(extract(year from s.start_date)::integer, 12, 31)
+    ) as end_date,
+    l.place as known_from,
+    lead(l.place) over (partition by s.enrollment_id order by l.place) as known_to
+from enrollments_raw as s
+inner join (
+    select
+        load_id,
+        row_number() over (order by as_of, batch_id collate "C", load_id) as place
+    from load
+    where load_id = any(%(loads)s)
+) as l on s.load_id = l.load_id;
+
+-- name: providers_told
+-- The providers of the build as they were told. One row a line.
+select
+    s.provider_id,
+    s.load_id,
+    s.npi
+from providers_raw as s
+where s.load_id = any(%(loads)s);
+
+-- name: strangers
+-- Rows of a feed that name a key which its own feed has not brought. One row a line.
+select
+    'unknown_key' as rule,
+    s.load_id,
+    s.source_line
+from {staging} as s
+where s.load_id = any(%(loads)s)
+    and s.{key} <> ''
+    and not exists (
+        select 1
+        from {dim} as d
+        where d.{key} = s.{key} and not d.is_inferred
+    );

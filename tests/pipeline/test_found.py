@@ -1,0 +1,160 @@
+"""Dirt of every kind: what was put in is what is found, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from etl.errors import BatchError
+from etl.report import show_summary
+from etl.run import Summary
+from etl.seed import generate, increment, simulate
+from etl.seed.dirt import KINDS, REFUSED
+from etl.seed.generate import DEFAULT_SEED
+from etl.stages.found import Found, KindFound, Place, compare, run_found
+from etl.warehouse import LIVE
+from tests.pipeline.conftest import Warehouse
+
+FATAL = [kind.name for kind in KINDS.values() if kind.outcome == REFUSED]
+OTHERS = [name for name in KINDS if name not in FATAL]
+STATUSES = ("running", "loaded")
+
+
+def found(warehouse: Warehouse) -> dict[str, KindFound]:
+    kinds = run_found(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth")
+    show_summary(Summary("test", found=kinds))
+    return {kind.kind: kind for kind in kinds}
+
+
+def assert_exact(kinds: dict[str, KindFound]) -> None:
+    """As many found as were put in, each where it is, and nothing that nothing explains."""
+    wrong = [k for k in kinds.values() if k.missed or k.invented or k.found != k.injected]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("seed", [DEFAULT_SEED, 3, 4])
+def test_every_kind_is_found_where_it_was_put_and_none_is_invented(
+    warehouse: Warehouse, seed: int
+) -> None:
+    truth = warehouse.data / "truth"
+    generate(
+        warehouse.inbox, members=200, seed=seed, dirty=",".join([*OTHERS, "0.01"]), truth=truth
+    )
+    simulate(warehouse.inbox, 20, dirty="0.1", truth=truth)
+    simulate(warehouse.inbox, 3, dirty=",".join([*OTHERS, "0.05"]), truth=truth)
+    simulate(warehouse.inbox, 2, truth=truth)
+    warehouse.incremental(reject_share=0.9)
+    kinds = found(warehouse)
+    assert [*kinds] == [*KINDS]
+    assert_exact(kinds)
+    assert {name for name, kind in kinds.items() if kind.injected} == set(OTHERS)
+    # The first batch is as well what a rebuild makes of it.
+    with warehouse.pipeline(reject_share=0.9) as pipeline:
+        pipeline.run_checks = lambda *_: pipeline.summary
+        pipeline.full_load()
+    assert found(warehouse) == kinds
+
+    for fatal in FATAL:
+        day = increment(warehouse.inbox, dirty=f"{fatal},bad_npi", truth=truth)
+        with pytest.raises(BatchError):
+            warehouse.incremental()
+        refused = found(warehouse)
+        assert_exact(refused)
+        assert {name for name in FATAL if refused[name].injected} == {fatal}
+        assert {name: refused[name] for name in OTHERS} == {name: kinds[name] for name in OTHERS}
+        shutil.rmtree(day)
+    # Once it comes as it should there is nothing left to be found of it.
+    increment(warehouse.inbox, truth=truth)
+    warehouse.incremental()
+    assert_exact(found(warehouse))
+    assert not any(found(warehouse)[name].injected for name in FATAL)
+
+
+def test_what_is_missed_and_what_is_invented_is_told(warehouse: Warehouse) -> None:
+    generate(warehouse.inbox, members=60, dirty=",".join(OTHERS), truth=warehouse.data / "truth")
+    warehouse.incremental(reject_share=0.9)
+    assert_exact(before := found(warehouse))
+
+    def after(statement: str) -> dict[str, tuple[int, int]]:
+        """Kinds of which some are missed or invented, once this was changed as well."""
+        warehouse.connection.execute(
+            "set search_path = staging, warehouse, quality; "
+            "set session_replication_role = replica; " + statement
+        )
+        kinds = found(warehouse).values()
+        return {k.kind: (k.missed, k.invented) for k in kinds if k.missed or k.invented}
+
+    npis = before["bad_npi"].injected
+    assert npis
+    told = {"bad_npi": (npis, 0)}
+    assert after("update providers_raw set npi = '1234567893'") == told
+    told["paid_above_allowed"] = (0, 1)
+    assert (
+        after(
+            "update claims_raw set paid_amount = allowed_amount + 1 where claim_id = (select "
+            "claim_id from claims_raw where status = 'approved' and paid_amount <= allowed_amount "
+            "order by 1 limit 1)"
+        )
+        == told
+    )
+    told |= {"conflicting_duplicate": (1, 0), "not a valid year": (0, 1)}
+    assert (
+        after(
+            "update quarantined_row set reason = 'not a valid year' where rejected_row_id = "
+            "(select min(rejected_row_id) from quarantined_row where reason like 'conflicting%')"
+        )
+        == told
+    )
+    told["service_outside_coverage"] = (0, 1)
+    assert (
+        after(
+            "update claims_raw as c set service_date = '2020-01-01' where claim_id = (select "
+            "max(claim_id) from claims_raw join dim_member using (member_id) where not is_inferred "
+            "and service_date > '2021-01-01')"
+        )
+        == told
+    )
+
+
+def test_clean_or_other_feeds_are_not_compared(warehouse: Warehouse, tmp_path: Path) -> None:
+    generate(warehouse.inbox, members=60, truth=warehouse.data / "truth")
+    assert run_found(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth") == ()
+    warehouse.incremental()
+    assert run_found(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth") == ()
+    assert run_found(warehouse.connection, LIVE, STATUSES, tmp_path / "none") == ()
+
+
+def test_a_finding_is_explained_by_its_own_member_alone() -> None:
+    defect = {"kind": "overlapping_enrollment", "feed": "enrollments", "line": 7, "outcome": "x"}
+    batch = {
+        "batch_id": "b",
+        "refused": False,
+        "files": {"enrollments.csv": {"defects": [defect | {"column": None}]}},
+        "unknown": {"dim_member": ["M3"]},
+    }
+
+    def at(kind: str, line: int, owner: str) -> Found:
+        return Found(kind, Place("b", "enrollments.csv", line), None, owner)
+
+    seen = {
+        k.kind: k
+        for k in compare(
+            [batch],
+            [
+                at("overlapping_enrollment", 7, "M1"),
+                at("overlapping_enrollment", 8, "M1"),
+                at("overlapping_enrollment", 9, "M2"),
+                at("orphan_member", 3, "M3"),
+                at("orphan_member", 4, "M4"),
+                at("service_outside_coverage", 4, "M5"),
+                at("bad_diagnosis", 4, "M5"),
+            ],
+            {"M5"},
+        )
+    }
+    assert seen["overlapping_enrollment"] == KindFound("overlapping_enrollment", 1, 1, 0, 1, 1)
+    assert seen["orphan_member"] == KindFound("orphan_member", 0, 0, 0, 1, 1)
+    assert seen["service_outside_coverage"] == KindFound("service_outside_coverage", 0, 0, 0, 0, 1)
+    assert seen["bad_diagnosis"] == KindFound("bad_diagnosis", 0, 0, 0, 1, 0)
