@@ -34,6 +34,7 @@ from etl.errors import (
 from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
 from etl.stages import checks, cubes, dims, facts, stage
+from etl.stages.checks import CheckReport
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Schemas
 
 LOCK_KEY = 0x0ACA
@@ -139,10 +140,10 @@ class Pipeline:
 
     def incremental(self) -> Summary:
         """Finish what was begun and load every batch that is not loaded yet."""
-        refused: BatchError | None = None
+        refused: BatchError | CheckFailedError | None = None
         try:
             self.run_stages(STAGES)
-        except BatchError as error:
+        except (BatchError, CheckFailedError) as error:
             refused = error
         # Also when a later batch was refused: what did come must show in the cubes.
         if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
@@ -207,6 +208,8 @@ class Pipeline:
             for cube in CUBES.values():
                 counts[cube.name] = cubes.run_cube(self.work, cube, schemas.cubes).get("rows", 0)
                 self.watcher.advance(1)
+            if schemas == LIVE:
+                self._gate("cubes", None)
         return self.summary
 
     def run_checks(self, schemas: Schemas = LIVE, truth: Path | None = None) -> Summary:
@@ -234,10 +237,8 @@ class Pipeline:
             "checks", total=report.checks, failed=report.failed, critical=report.failed_critical
         )
         if report.failed_critical:
-            worst = [r for r in report.failures if r.check.severity == CRITICAL]
-            said = "; ".join(f"{r.check.name} ({r.rows_failed:,} rows)" for r in worst[:3])
             raise CheckFailedError(
-                f"{report.failed_critical} critical checks failed: {said}.",
+                f"{report.failed_critical} critical checks failed: {_worst(report)}.",
                 "The rebuild was not put live; readers keep what they had. See "
                 "quality.check_result."
                 if schemas == NEXT
@@ -301,6 +302,7 @@ class Pipeline:
                     self.summary.files.append(staged)
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
+                self._gate("stage", load)
         except BatchError as error:
             refused = error.staged
             if refused is not None:
@@ -382,6 +384,7 @@ class Pipeline:
                     for name, n in dims.run_dimension(self.work, dimension, arrived).items():
                         counts[name] = counts.get(name, 0) + n
                 self.watcher.advance(1)
+            self._gate("dims", load)
 
     def _run_facts(self, load: Load) -> None:
         what = f"batch {load.batch_id}"
@@ -396,8 +399,34 @@ class Pipeline:
                     for name, n in done.items():
                         counts[f"{fact.name}_{name}"] = n
                 self.watcher.advance(1)
+            self._gate("facts", load)
             status = "rebuilt" if load.is_rebuild else "loaded"
             self._finish(self.work, load, status)
+
+    def _gate(self, stage: str, load: Load | None) -> None:
+        """Let a stage last only if what it did passes its checks; within its transaction.
+
+        A rebuild has no gates: nobody sees it before all the checks have looked at it.
+        """
+        if load is not None and load.is_rebuild:
+            return
+        report = checks.run_gate(
+            self.work,
+            self.ledger,
+            LIVE,
+            ("running", "loaded"),
+            stage,
+            load.load_id if load else None,
+            self._feeds(load) if load else (),
+        )
+        self.log.info("gate", stage=stage, total=report.checks, failed=report.failed)
+        if report.failed_critical:
+            raise CheckFailedError(
+                f"The stage {stage}{f' of batch {load.batch_id}' if load else ''} was taken back: "
+                f"{report.failed_critical} critical checks failed: {_worst(report)}.",
+                "Readers keep what they had. quality.check_judged tells what failed, with its "
+                "advice; when the cause is gone, make incremental goes on from there.",
+            )
 
     def _feeds(self, load: Load) -> dict[str, str]:
         return dict(
@@ -533,6 +562,12 @@ class Pipeline:
         except psycopg.errors.LockNotAvailable:
             # A long query still reads the old tables; the next full load clears them away.
             self.log.info("retired_kept")
+
+
+def _worst(report: CheckReport) -> str:
+    """The critical checks that failed, the first few by name."""
+    worst = [r for r in report.failures if r.check.severity == CRITICAL]
+    return "; ".join(f"{r.check.name} ({r.rows_failed:,} rows)" for r in worst[:3])
 
 
 def _told(changes: dict[str, int]) -> str:
