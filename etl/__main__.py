@@ -21,6 +21,7 @@ from etl.errors import AcaError, CheckFailedError, UsageError
 from etl.pipeline import Pipeline, latest_runs
 from etl.run import Summary
 from etl.seed import generate, increment, is_synthetic
+from etl.stages import thresholds
 from etl.warehouse import DIMENSIONS
 
 INTERRUPTED = 130
@@ -166,6 +167,30 @@ def restate(
 def dq_check() -> None:
     """Run every quality check on what is there; synthetic feeds also against their truth."""
     run_pipeline("dq-check", _dq_check)
+
+
+@app.command("dq-threshold")
+def dq_threshold(
+    check: Annotated[str, typer.Option(help="Name of the check.")] = "",
+    count: Annotated[
+        float | None, typer.Option(help="The most that may be measured, in the check's unit.")
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option(help="Share of the rows checked that may fail, 0 to 1.")
+    ] = None,
+    severity: Annotated[str | None, typer.Option(help="critical, major or minor.")] = None,
+    why: Annotated[str, typer.Option(help="The reason, for those who come after.")] = "",
+    reset: Annotated[bool, typer.Option(help="Back to what the code says.")] = False,
+) -> None:
+    """Change what a check is judged by; past results are judged anew without running it."""
+    wanted = thresholds.Wanted(check, count, share, severity, why, reset)
+    wanted.validate()
+
+    def work(pipeline: Pipeline) -> Summary:
+        pipeline.watcher.say(thresholds.change(pipeline.ledger, wanted))
+        return pipeline.summary
+
+    run_pipeline("dq-threshold", work)
 
 
 @app.command()
