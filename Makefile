@@ -25,6 +25,9 @@ dq-check: $(READY) ## Run the data quality checks; fails if a critical one fails
 dq-report: $(READY) ## Write a page on data quality, results of the checks and quarantine [TO=]
 	@$(PY) -m etl dq-report $(if $(TO),--to '$(TO)')
 
+dq-threshold: $(READY) ## Change what a check is judged by [CHECK= COUNT= SHARE= SEVERITY= WHY= RESET=yes]
+	@$(PY) -m etl dq-threshold --check '$(CHECK)' $(if $(COUNT),--count '$(COUNT)') $(if $(SHARE),--share '$(SHARE)') $(if $(SEVERITY),--severity '$(SEVERITY)') --why '$(subst ','\'',$(WHY))' $(if $(filter yes,$(RESET)),--reset)
+
 psql: $(READY) ## Open psql on the warehouse
 	@$(PY) -m etl psql
 
@@ -99,6 +102,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv/.ready: requirements.lock pyproject.toml
 	@scripts/setup.sh
 
-.PHONY: help setup full-load incremental dq-check dq-report psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate test lint format docs bench lock clean clean-data remake
+.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate test lint format docs bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

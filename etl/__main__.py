@@ -21,6 +21,7 @@ from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
 from etl.pipeline import Pipeline, latest_runs
 from etl.run import Summary
 from etl.seed import generate, increment, is_synthetic
+from etl.stages import thresholds
 from etl.warehouse import DIMENSIONS
 
 INTERRUPTED = 130
@@ -68,7 +69,7 @@ def _full_load(pipeline: Pipeline) -> Summary:
 
 def _incremental(pipeline: Pipeline) -> Summary:
     inbox = pipeline.settings.inbox
-    if not pipeline.pending() and not pipeline.unfinished() and not pipeline.refused:
+    if not pipeline.pending() and not pipeline.unfinished() and not pipeline.stopped:
         if is_synthetic(inbox):
             batch = increment(inbox, truth=pipeline.settings.truth)
             pipeline.watcher.say(
@@ -183,6 +184,30 @@ def dq_report(
     folder = Path(to).resolve() if to else chosen.data / "quality"
     page, docs = write_report(server.ensure_running(chosen), folder)
     typer.echo(f"Report:    {page}\nData docs: {docs}")
+
+
+@app.command("dq-threshold")
+def dq_threshold(
+    check: Annotated[str, typer.Option(help="Name of the check.")] = "",
+    count: Annotated[
+        float | None, typer.Option(help="The most that may be measured, in the check's unit.")
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option(help="Share of the rows checked that may fail, 0 to 1.")
+    ] = None,
+    severity: Annotated[str | None, typer.Option(help="critical, major or minor.")] = None,
+    why: Annotated[str, typer.Option(help="The reason, for those who come after.")] = "",
+    reset: Annotated[bool, typer.Option(help="Back to what the code says.")] = False,
+) -> None:
+    """Change what a check is judged by; past results are judged anew without running it."""
+    wanted = thresholds.Wanted(check, count, share, severity, why, reset)
+    wanted.validate()
+
+    def work(pipeline: Pipeline) -> Summary:
+        pipeline.watcher.say(thresholds.change(pipeline.ledger, wanted))
+        return pipeline.summary
+
+    run_pipeline("dq-threshold", work)
 
 
 @app.command()

@@ -35,6 +35,7 @@ from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
 from etl.seed import is_synthetic
 from etl.stages import checks, cubes, dims, facts, found, stage
+from etl.stages.checks import CheckReport
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Schemas
 
 LOCK_KEY = 0x0ACA
@@ -57,7 +58,7 @@ class Pipeline:
         self.summary = Summary(command)
         self.log = log.get().bind(command=command)
         self.rebuilt: list[int] = []
-        self.refused: list[BatchError] = []
+        self.stopped: list[BatchError | CheckFailedError] = []
 
     def __enter__(self) -> Pipeline:
         self.ledger = connect(self.url, "aca-warehouse ledger")
@@ -97,14 +98,15 @@ class Pipeline:
     def pending(self) -> list[tuple[Batch, list[FeedFile]]]:
         """Batches of the inbox with the files that are not loaded yet, in order.
 
-        Those that cannot be read are put into ``refused``.
+        Those that cannot be read are put into ``stopped``.
         """
         seen = {
             (batch_id, feed, size, modified)
             for batch_id, feed, size, modified in run(self.ledger, "ledger/ledger.files_seen")
         }
         found = []
-        batches, self.refused = look_through(self.settings.inbox)
+        batches, unreadable = look_through(self.settings.inbox)
+        self.stopped = list(unreadable)
         for batch in batches:
             files = [
                 f
@@ -148,40 +150,48 @@ class Pipeline:
         self._load_pending(STAGES)
         # Also when a batch was refused: what did come must show in the cubes.
         if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
-            self.run_cubes(LIVE)
-            self.run_checks(LIVE)
-        self._tell_refused()
+            try:
+                self.run_cubes(LIVE)
+                self.run_checks(LIVE)
+            except CheckFailedError as error:
+                self.stopped.append(error)
+        self._tell_stopped()
         return self.summary
 
     def run_stages(self, wanted: tuple[str, ...]) -> Summary:
         """Run these of the stages on whatever is due for them."""
         self._load_pending(wanted)
-        self._tell_refused()
+        self._tell_stopped()
         return self.summary
 
     def _load_pending(self, wanted: tuple[str, ...]) -> None:
         """Take what was begun and every pending batch through these of the stages.
 
         A batch that is refused does not hold up the others: the order in which batches come
-        makes no difference, so it may come later, mended.
+        makes no difference, so it may come later, mended. What a gate stops holds up all that is
+        later: its cause is in the warehouse and not in a file.
         """
-        for load, done in self.unfinished():
-            self._through(load, None, [], done, wanted)
-        if "stage" in wanted:
-            for batch, files in self.pending():
-                load = self._open(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
-                try:
-                    self._through(load, batch, files, set(), wanted)
-                except BatchError as error:
-                    self.refused.append(error)
+        try:
+            for load, done in self.unfinished():
+                self._through(load, None, [], done, wanted)
+            if "stage" in wanted:
+                for batch, files in self.pending():
+                    load = self._open(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
+                    try:
+                        self._through(load, batch, files, set(), wanted)
+                    except BatchError as error:
+                        self.stopped.append(error)
+        except CheckFailedError as error:
+            self.stopped.append(error)
 
-    def _tell_refused(self) -> None:
-        """Raise the error of the first batch that was refused, once all have had their turn."""
-        if not self.refused:
+    def _tell_stopped(self) -> None:
+        """Raise what stopped a batch or the run, the worst first, once all have had their turn."""
+        if not self.stopped:
             return
-        for error in self.refused[1:]:
-            self.watcher.say(f"Also refused: {error.message}")
-        raise self.refused[0]
+        worst, *others = sorted(self.stopped, key=lambda e: not isinstance(e, CheckFailedError))
+        for error in others:
+            self.watcher.say(f"Also: {error.message}")
+        raise worst
 
     def restate(self, dimension: Dimension, since: datetime, *, show: bool = False) -> Summary:
         """Make a dimension's history again from staging, from an instant (UTC) on.
@@ -228,6 +238,8 @@ class Pipeline:
             for cube in CUBES.values():
                 counts[cube.name] = cubes.run_cube(self.work, cube, schemas.cubes).get("rows", 0)
                 self.watcher.advance(1)
+            if schemas == LIVE:
+                self._gate("cubes", None)
         return self.summary
 
     def run_checks(self, schemas: Schemas = LIVE, truth: Path | None = None) -> Summary:
@@ -265,10 +277,8 @@ class Pipeline:
             "checks", total=report.checks, failed=report.failed, critical=report.failed_critical
         )
         if report.failed_critical:
-            worst = [r for r in report.failures if r.check.severity == CRITICAL]
-            said = "; ".join(f"{r.check.name} ({r.rows_failed:,} rows)" for r in worst[:3])
             raise CheckFailedError(
-                f"{report.failed_critical} critical checks failed: {said}.",
+                f"{report.failed_critical} critical checks failed: {_worst(report)}.",
                 "The rebuild was not put live; readers keep what they had. See "
                 "quality.check_result."
                 if schemas == NEXT
@@ -333,6 +343,7 @@ class Pipeline:
                     come.append(staged)
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
+                self._gate("stage", load)
         except BatchError as error:
             refused = error.staged
             if refused is not None:
@@ -422,6 +433,7 @@ class Pipeline:
                     for name, n in dims.run_dimension(self.work, dimension, arrived).items():
                         counts[name] = counts.get(name, 0) + n
                 self.watcher.advance(1)
+            self._gate("dims", load)
 
     def _run_facts(self, load: Load) -> None:
         what = f"batch {load.batch_id}"
@@ -436,8 +448,34 @@ class Pipeline:
                     for name, n in done.items():
                         counts[f"{fact.name}_{name}"] = n
                 self.watcher.advance(1)
+            self._gate("facts", load)
             status = "rebuilt" if load.is_rebuild else "loaded"
             self._finish(self.work, load, status)
+
+    def _gate(self, stage: str, load: Load | None) -> None:
+        """Let a stage last only if what it did passes its checks; within its transaction.
+
+        A rebuild has no gates: nobody sees it before all the checks have looked at it.
+        """
+        if load is not None and load.is_rebuild:
+            return
+        report = checks.run_gate(
+            self.work,
+            self.ledger,
+            LIVE,
+            ("running", "loaded"),
+            stage,
+            load.load_id if load else None,
+            self._feeds(load) if load else (),
+        )
+        self.log.info("gate", stage=stage, total=report.checks, failed=report.failed)
+        if report.failed_critical:
+            raise CheckFailedError(
+                f"The stage {stage}{f' of batch {load.batch_id}' if load else ''} was taken back: "
+                f"{report.failed_critical} critical checks failed: {_worst(report)}.",
+                "Readers keep what they had. quality.check_judged tells what failed, with its "
+                "advice; when the cause is gone, make incremental goes on from there.",
+            )
 
     def _feeds(self, load: Load) -> dict[str, str]:
         return dict(
@@ -573,6 +611,12 @@ class Pipeline:
         except psycopg.errors.LockNotAvailable:
             # A long query still reads the old tables; the next full load clears them away.
             self.log.info("retired_kept")
+
+
+def _worst(report: CheckReport) -> str:
+    """The critical checks that failed, the first few by name."""
+    worst = [r for r in report.failures if r.check.severity == CRITICAL]
+    return "; ".join(f"{r.check.name} ({r.rows_failed:,} rows)" for r in worst[:3])
 
 
 def _told(changes: dict[str, int]) -> str:

@@ -94,7 +94,7 @@ def _agreed(source: Source) -> SqlCheck:
             "volume",
             MINOR,
             "the latest file holds fewer or more rows than the contract expects",
-            "Ask the sender whether the file is whole; if it is, change the volume in the contract.",
+            "Ask the sender whether the file is whole; if so, change the volume in the contract.",
         ),
     )
     return SqlCheck("checks/arrivals.agreed", {}, checks, feed=source.name)

@@ -302,7 +302,7 @@ def _shared_values(dimension: Dimension, columns: tuple[str, ...]) -> SqlCheck:
             dim=sql.Identifier(dimension.table),
             sk=sql.Identifier(dimension.sk),
             columns=names(columns),
-            rule=sql.Literal(next(iter(checks))),
+            broken_rule=sql.Literal(next(iter(checks))),
         ),
         (dimension.sk,),
         dimension.table,

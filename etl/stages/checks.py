@@ -31,7 +31,15 @@ from etl.stages.checks_gx import run_suites
 from etl.stages.checks_truth import run_truth_checks, truth_checks
 from etl.warehouse import Schemas
 
-__all__ = ["CheckReport", "CheckResult", "all_checks", "run_checks", "run_gate", "run_sql_checks"]
+__all__ = [
+    "CheckReport",
+    "CheckResult",
+    "all_checks",
+    "define",
+    "run_checks",
+    "run_gate",
+    "run_sql_checks",
+]
 
 Answer = tuple[Check, Finding | None]
 
@@ -80,7 +88,7 @@ def run_checks(
     """
     with connection.transaction():
         set_search_path(connection, schemas.path)
-        _define(connection)
+        define(connection)
         begun = {"load_id": None, "gate": None, "statuses": list(statuses)}
         check_run_id = scalar(connection, "checks/record.begin_run", begun)
         thresholds = _thresholds(connection)
@@ -154,7 +162,7 @@ def _answers(expected: Future[list[Answer]]) -> Iterator[Answer]:
     yield from expected.result()
 
 
-def _define(connection: psycopg.Connection[Any]) -> None:
+def define(connection: psycopg.Connection[Any]) -> None:
     """Write the registry down, so that whoever reads results knows what they mean."""
     defined = {"sql": tuple(truth_checks().values())}
     for answered_by, checks in checks_by_kind().items():

@@ -276,7 +276,7 @@ where d.deductible > d.oop_max;
 -- Current versions that share with another one values which no two may share. Versions that lack
 -- one of the values share none.
 select
-    {rule} as rule,
+    {broken_rule} as rule,
     {sk}
 from (
     select
@@ -286,7 +286,7 @@ from (
     from {dim}
     where current_flag
 ) as held
-where lacking = 0 and sharing > 1
+where lacking = 0 and sharing > 1;
 
 -- name: still_unknown
 -- Keys that facts named and that their own feed has not brought in a month of batches since.

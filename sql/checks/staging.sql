@@ -126,12 +126,11 @@ select
 from (
     select
         f.load_id,
-        exists (
-            select 1
+        f.xxh3_128 in (
+            select held.xxh3_128
             from load_file as held
             where held.load_id = any(%(loads)s)
-                and held.feed = f.feed
-                and held.xxh3_128 = f.xxh3_128
+                and held.feed = %(feed)s
                 and held.status = 'loaded'
         ) as is_held
     from load_file as f

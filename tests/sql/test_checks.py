@@ -11,14 +11,19 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from etl.checks.registry import sql_checks
 from etl.config import Settings
 from etl.contract import Pii
 from etl.db.connection import connect, set_search_path
 from etl.pipeline import STAGES, Pipeline
+from etl.quality import MOST_KEYS, Finding
+from etl.render.expectations import suites
 from etl.sources import FEEDS
 from etl.stages.checks import all_checks, run_checks, run_sql_checks
+from etl.stages.checks_gx import run_suites
 from etl.stages.cubes import run_cube
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE
 from tests.conftest import copy, drop, url_of
@@ -126,6 +131,13 @@ def warehouse(warehouse_url: str) -> Iterator[psycopg.Connection]:
             )
         )
         yield connection
+
+
+def found_by(connection: psycopg.Connection, name: str) -> Finding:
+    """What one SQL check finds."""
+    ((_, found),) = (a for a in run_sql_checks(connection, LIVE, STATUSES) if a[0].name == name)
+    assert found is not None
+    return found
 
 
 def failing(connection: psycopg.Connection) -> dict[str, int | None]:
@@ -363,6 +375,22 @@ def test_a_delete_marker_explains_an_end_and_tells_of_no_key(warehouse, warehous
     assert failing(warehouse)["dim_provider.ends_explained"] == 1
 
 
+def test_a_delete_marker_may_be_empty(warehouse, warehouse_url):
+    warehouse.execute(
+        "insert into providers_raw (load_id, source_line, provider_id, is_deleted)"
+        " values (2, 9, 'D', true), (2, 10, 'D', false), (2, 11, 'D', null)"
+    )
+    run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    assert warehouse.execute(
+        "select rows_checked, rows_failed, failing_keys from check_result"
+        " where check_name = 'providers_raw.name.not_null'"
+    ).fetchone() == (
+        4,
+        2,
+        [{"load_id": 2, "source_line": n, "provider_id": "D"} for n in (10, 11)],
+    )
+
+
 def test_what_was_told_before_states_were_kept_is_not_missed(warehouse):
     warehouse.execute("delete from fact_claim_state")
     assert failing(warehouse) == {"fact_claim_state.as_staging_tells": 1}
@@ -376,10 +404,103 @@ def test_a_change_by_hand_is_of_the_next_load(warehouse):
     assert failing(warehouse) == {"dim_member_past.present_is_last_known": 1}
 
 
+# Rules of a whole table that no row is to blame for.
+WITHOUT_KEYS = ("sk_unique", "joins_keep_facts", "joins_keep_money", "money_total", "covered_days")
+
+
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_defect_is_found(warehouse, name):
     warehouse.execute(DEFECTS[name])
-    assert failing(warehouse)[name]
+    found = found_by(warehouse, name)
+    assert found.rows_failed
+    # The rows at fault are told by their keys, but for more of one key.
+    if not name.endswith(WITHOUT_KEYS) and name not in ("fact_claim.each_once",):
+        assert found.keys
+        assert len(found.keys) <= found.rows_failed
+
+
+@pytest.mark.parametrize(
+    ("name", "defect", "keys"),
+    [
+        (
+            "dim_member.attr_hash_recomputed",
+            "update dim_member set last_name = 'changed' where member_sk = 2",
+            [{"member_sk": 2}],
+        ),
+        (
+            "dim_member.keys_as_told",
+            "delete from dim_member where member_id = 'B'",
+            [{"member_id": "B"}],
+        ),
+        (
+            "fact_claim.latest_state",
+            "update fact_claim set status = 'x' where claim_id in ('c1', 'c6')",
+            [{"claim_id": "c1"}, {"claim_id": "c6"}],
+        ),
+        (
+            "fact_claim.each_once",
+            "delete from fact_claim where claim_id = 'c1'",
+            [{"claim_id": "c1"}],
+        ),
+        (
+            "fact_claim.date_key.in_calendar",
+            "update fact_claim set date_key = -1 where claim_id = 'c3'",
+            [{"claim_id": "c3"}],
+        ),
+        (
+            "claims_daily_member.money_as_in_facts",
+            "update fact_claim set paid_amount = 0 where claim_id = 'c6'",
+            [{"month": "2025-03-01"}],
+        ),
+        (
+            "members_raw.rows_as_in_file",
+            "delete from members_raw where load_id = 2 and source_line = 2",
+            [{"load_id": 2}],
+        ),
+        (
+            "fact_claim_state.as_staging_tells",
+            "update fact_claim_state set status = 'denied'",
+            [{"claim_id": "c2", "load_id": 1}],
+        ),
+    ],
+)
+def test_failing_rows_are_told_by_their_keys(warehouse, name, defect, keys):
+    warehouse.execute(defect)
+    assert sorted(found_by(warehouse, name).keys, key=repr) == keys
+
+
+def test_no_more_than_a_hundred_keys_are_kept(warehouse, warehouse_url):
+    warehouse.execute(
+        "insert into claims_raw (load_id, source_line, claim_id, service_date)"
+        " select 2, 1000 + n, 'more' || n, '2025-03-01' from generate_series(1, 250) as n"
+    )
+    assert len(found_by(warehouse, "fact_claim.each_once").keys) == MOST_KEYS
+    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    kept = dict(
+        warehouse.execute(
+            "select check_name, (rows_failed, jsonb_array_length(failing_keys)) from check_result"
+            " where check_run_id = %s",
+            [report.check_run_id],
+        )
+    )
+    assert kept["fact_claim.each_once"] == ("250", "100")
+    assert kept["claims_raw.status.not_null"] == ("250", "100")
+    assert warehouse.execute(
+        "select failing_keys -> 0 from check_result where check_name = 'claims_raw.status.not_null'"
+    ).fetchone() == ({"load_id": 2, "source_line": 1001, "claim_id": "more1"},)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_keys_gathered_by_several_workers_are_no_more(database, number):
+    """What a parallel scan puts together is what one process would."""
+    database.execute("set search_path = quality")
+    (kept,) = database.execute(
+        "select add_keys(a, b) from (select some_keys(to_jsonb(n)) filter (where n <= 70) as a,"
+        " some_keys(to_jsonb(n)) filter (where n > 70) as b"
+        " from generate_series(1, 70 + 70 * %s) as n) as both_halves",
+        [number],
+    ).fetchone()
+    assert kept == list(range(1, 101))
 
 
 def test_a_sound_warehouse_passes_every_check(warehouse, warehouse_url):
@@ -533,6 +654,17 @@ def test_no_personal_value_is_stored_or_said(
     assert "1907-03-07" not in everything
     assert "Quigley" not in everything
     assert marked
+    # Keys of rows are natural or surrogate ones, and say nothing else.
+    shown = [key for f in report.failures if f.found for key in f.found.keys]
+    assert shown
+    assert {name for key in shown for name in key} <= {
+        "load_id",
+        "source_line",
+        *(key for source in FEEDS.values() for key in source.key),
+        *(dimension.sk for dimension in DIMENSIONS.values()),
+        "month",
+        "known_to_load_id",
+    }
     assert (said.out, said.err) == ("", "")
     assert list(tmp_path.iterdir()) == []
 
@@ -555,3 +687,32 @@ def test_an_expectation_counts_the_rows_that_break_it(warehouse, warehouse_url):
     assert found["members_raw.fpl_ratio.between"] == ("5", "2")
     assert found["members_raw.state.matches"] == ("5", "3")
     assert found["fact_enrollment.coverage_days.between"] == ("3", "1")
+    # The same said in SQL, for the keys of those rows, finds as many.
+    kept = dict(warehouse.execute("select check_name, failing_keys from check_result"))
+    for suite in suites():
+        for expectation in suite.expectations:
+            rows_failed = int(found[expectation.check.name][1])
+            assert len(kept[expectation.check.name]) == rows_failed, expectation.check.name
+
+
+def test_great_expectations_reads_a_table_twice(warehouse, warehouse_url):
+    """Once to count its rows and once for all expectations; nothing else that it sends does."""
+    sent = []
+
+    def listen(_connection, _cursor, statement, values, _context, _many):
+        sent.append((statement, values))
+
+    event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        for suite in suites():
+            sent.clear()
+            list(run_suites(warehouse_url, LIVE, (suite,)))
+            of_table = [(s, v) for s, v in sent if f"{suite.layer}.{suite.table}" in s]
+            scans = [s for s, v in of_table if " LIMIT " not in s]
+            assert len(scans) == 2, suite.table
+            # Samples of values are cut off before the first; one row says that the table is there.
+            for statement, values in of_table:
+                if "unexpected_values" in statement:
+                    assert list(values.values())[-1] == 0
+    finally:
+        event.remove(Engine, "before_cursor_execute", listen)

@@ -4,10 +4,11 @@ import re
 
 import pytest
 
+from etl.checks.registry import all_checks, gate_checks
 from etl.contract import Between, Matches, OneOf
+from etl.quality import ASPECTS, SEVERITIES
 from etl.render.expectations import pattern, suites
 from etl.sources import FEEDS
-from etl.stages.checks import all_checks
 from etl.warehouse import DIMENSIONS, FACTS
 
 BY_NAME = {e.check.name: e for suite in suites() for e in suite.expectations}
@@ -33,6 +34,23 @@ def test_every_clause_of_every_contract_has_an_expectation():
 def test_names_of_checks_are_unique():
     names = [check.name for check in all_checks()]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("check", all_checks(), ids=lambda check: check.name)
+def test_every_check_says_what_it_is_and_what_to_do(check):
+    assert check.name.startswith(f"{check.table}.")
+    assert check.dimension in ASPECTS
+    assert check.severity in SEVERITIES
+    assert check.means
+    assert check.advice.endswith(".")
+
+
+def test_gates_ask_what_the_whole_set_asks():
+    by_name = {check.name: check for check in all_checks()}
+    for stage in ("stage", "dims", "facts", "cubes"):
+        found = [c for entry in gate_checks(stage) for c in entry.checks.values()]
+        assert found
+        assert all(by_name[c.name] == c for c in found)
 
 
 @pytest.mark.parametrize(

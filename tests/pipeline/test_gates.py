@@ -1,0 +1,235 @@
+"""Stages are checked before they last: what is wrong is taken back, readers keep what they had."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from etl.errors import CheckFailedError
+from etl.stages import dims as dims_stage
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Warehouse
+
+STAGES = ("stage", "dims", "facts")
+CLAIM = {
+    "member_id": "A",
+    "provider_id": "D",
+    "plan_id": "P",
+    "service_date": "2025-01-10",
+    "status": "approved",
+}
+
+# By stage: damage that the stage does without noticing, put in by a trigger; the critical checks
+# that hear it, and how to take the damage away.
+TRIGGER = """
+create function public.damage() returns trigger language plpgsql as $$
+begin
+    {body}
+    return new;
+end
+$$;
+create trigger damage before {event} on {table} for each row execute function public.damage();
+"""
+DAMAGE = {
+    "stage": (
+        # When the file is recorded its rows were counted.
+        (
+            "insert",
+            "ledger.load_file",
+            "update staging.claims_raw set paid_amount = paid_amount + 0.01"
+            " where load_id = new.load_id;",
+        ),
+        "claims_raw.totals_as_in_file",
+    ),
+    "dims": (
+        ("insert", "warehouse.dim_member", "new.attr_hash := gen_random_uuid();"),
+        "dim_member.attr_hash_recomputed",
+    ),
+    "facts": (
+        ("insert", "warehouse.fact_claim", "new.paid_amount := new.paid_amount + 0.01;"),
+        "fact_claim.latest_state",
+    ),
+}
+
+
+def write(inbox, batch_id: str, number: int) -> None:
+    write_batch(
+        inbox,
+        batch_id,
+        members=[{"member_id": "A", "last_name": f"name {number}"}],
+        plans=[{"plan_id": "P", "effective_year": "2025"}],
+        providers=[{"provider_id": "D", "name": f"provider {number}"}],
+        enrollments=[
+            {
+                "enrollment_id": f"e{number}",
+                "member_id": "A",
+                "plan_id": "P",
+                "start_date": f"2025-0{number}-01",
+            }
+        ],
+        claims=[{**CLAIM, "claim_id": f"c{number}"}],
+    )
+
+
+@pytest.fixture
+def loaded(warehouse: Warehouse) -> Warehouse:
+    """One batch is loaded and another waits."""
+    write(warehouse.inbox, "2025-01-31", 1)
+    warehouse.incremental()
+    write(warehouse.inbox, "2025-02-28", 2)
+    return warehouse
+
+
+def seen(warehouse: Warehouse) -> tuple[object, ...]:
+    """What analysts see: facts with the names of their versions, and a cube."""
+    return (
+        warehouse.rows(
+            "select f.claim_id, f.paid_amount, m.last_name from warehouse.fact_claim as f"
+            " join warehouse.dim_member as m using (member_sk) order by 1"
+        ),
+        warehouse.rows("select * from cubes.claims_daily_member order by 1, 2"),
+    )
+
+
+def gates(warehouse: Warehouse) -> list[tuple[object, ...]]:
+    return warehouse.rows(
+        "select gate, load_id, failed_critical from quality.check_run"
+        " where gate is not null order by check_run_id"
+    )
+
+
+def test_every_stage_of_a_load_is_checked_and_says_so(loaded):
+    assert gates(loaded) == [
+        ("stage", 1, 0),
+        ("dims", 1, 0),
+        ("facts", 1, 0),
+        ("cubes", 1, 0),
+    ]
+    checked = dict(
+        loaded.rows(
+            "select distinct on (check_name) check_name, rows_checked from quality.check_judged"
+        )
+    )
+    for name in (
+        "claims_raw.rows_as_in_file",
+        "claims_raw.claim_id.not_null",
+        "dim_member.no_overlap",
+        "dim_member.keys_as_told",
+        "fact_claim.each_once",
+        "fact_claim.member_sk_in_force",
+        "fact_claim.date_key.in_calendar",
+        "claims_daily_member.money_as_in_facts",
+    ):
+        assert checked[name] == 1, name
+
+
+@pytest.mark.parametrize("stage", DAMAGE)
+def test_a_critical_failure_takes_the_stage_back(loaded, stage):
+    (event, table, body), heard = DAMAGE[stage]
+    before = seen(loaded)
+    loaded.connection.execute(TRIGGER.format(event=event, table=table, body=body))
+    with pytest.raises(CheckFailedError) as raised:
+        loaded.incremental()
+    assert raised.value.exit_code == 6
+    assert heard in raised.value.message
+    assert "2025-02-28" in raised.value.message
+    assert seen(loaded) == before
+    # The ledger says why, and the result tells which row.
+    ((status, error),) = loaded.rows(
+        f"select status, error from ledger.stage_run where stage = '{stage}' and load_id = 2"
+    )
+    assert status == "failed"
+    assert heard in error
+    ((passed, keys),) = loaded.rows(
+        "select passed, failing_keys from quality.check_judged"
+        f" where gate = '{stage}' and load_id = 2 and check_name = '{heard}'"
+    )
+    assert not passed
+    assert len(keys) == 1
+    # When the cause is gone the next run goes on.
+    loaded.connection.execute(f"drop trigger damage on {table}; drop function public.damage()")
+    loaded.incremental()
+    claims, _ = seen(loaded)
+    assert [(claim, name) for claim, _, name in claims] == [("c1", "name 1"), ("c2", "name 1")]
+    tried = [failed for gate, _, failed in gates(loaded) if gate == stage]
+    assert [bool(failed) for failed in tried] == [False, True, False]
+
+
+def test_a_key_that_the_merge_lost_is_heard(loaded, monkeypatch):
+    write_batch(loaded.inbox, "2025-03-31", members=[{"member_id": "B"}])
+    loaded.incremental()
+    write_batch(loaded.inbox, "2025-04-30", members=[{"member_id": "C"}])
+    monkeypatch.setattr(dims_stage, "run_dimension", lambda *_: {})
+    with pytest.raises(CheckFailedError, match=r"dim_member\.keys_as_told"):
+        loaded.incremental()
+    monkeypatch.undo()
+    loaded.incremental()
+    assert loaded.rows("select count(*) from warehouse.dim_member where member_id = 'C'") == [(1,)]
+
+
+def test_cubes_that_disagree_with_the_facts_are_not_shown(loaded, monkeypatch):
+    from etl.stages import cubes
+
+    before = seen(loaded)[1]
+    made = cubes.run_cube
+
+    def damaging(connection: psycopg.Connection, cube, schema):
+        counts = made(connection, cube, schema)
+        connection.execute("update fact_claim set paid_amount = paid_amount + 1")
+        return counts
+
+    monkeypatch.setattr(cubes, "run_cube", damaging)
+    with pytest.raises(CheckFailedError, match=r"money_as_in_facts"):
+        loaded.incremental()
+    assert seen(loaded)[1] == before
+    assert loaded.rows(
+        "select distinct failing_keys from quality.check_judged where gate = 'cubes' and not passed"
+    ) == [([{"month": "2025-01-01"}],)]
+    monkeypatch.undo()
+    with loaded.pipeline() as pipeline:
+        pipeline.incremental()
+    assert len(seen(loaded)[1]) == len(before)
+
+
+def test_a_gate_judges_by_the_thresholds_of_people(loaded):
+    with loaded.pipeline() as pipeline:
+        pipeline.run_checks()
+    (event, table, body), heard = DAMAGE["facts"]
+    loaded.connection.execute(TRIGGER.format(event=event, table=table, body=body))
+    for name in (heard, "fact_claim.money_total"):
+        loaded.connection.execute(
+            "insert into quality.check_threshold (check_name, severity, reason)"
+            " values (%s, 'minor', 'known')",
+            [name],
+        )
+    loaded.incremental()
+    assert [claim for claim, *_ in seen(loaded)[0]] == ["c1", "c2"]
+
+
+def test_a_batch_that_comes_late_passes_its_gates(loaded):
+    loaded.incremental()
+    write_batch(
+        loaded.inbox,
+        "2025-01-15",
+        members=[{"member_id": "A", "last_name": "earliest"}],
+        enrollments=[
+            {
+                "enrollment_id": "e1",
+                "member_id": "A",
+                "plan_id": "P",
+                "start_date": "2025-01-01",
+                "premium_paid": "1.00",
+            }
+        ],
+        claims=[
+            {**CLAIM, "claim_id": "c1", "paid_amount": "1.00"},
+            {**CLAIM, "claim_id": "c0"},
+        ],
+    )
+    loaded.incremental()
+    assert [claim for claim, *_ in seen(loaded)[0]] == ["c0", "c1", "c2"]
+    assert loaded.rows("select distinct load_id from warehouse.fact_claim order by 1") == [
+        (1,),
+        (2,),
+        (3,),
+    ]
