@@ -8,6 +8,7 @@ the last stage that was committed. A full load goes into schemas of its own (``e
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from etl import log, quality_views, rebuild
+from etl import log, quality_views, quarantine, rebuild
 from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
 from etl.config import Settings
+from etl.contract import Reason
 from etl.db.connection import connect, set_search_path
 from etl.db.schema import migrate
 from etl.db.statements import run, scalar
@@ -34,6 +36,7 @@ from etl.errors import (
 from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
 from etl.stages import checks, cubes, dims, facts, stage
+from etl.stages import quarantine as corrected
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Schemas
 
 LOCK_KEY = 0x0ACA
@@ -56,6 +59,7 @@ class Pipeline:
         self.summary = Summary(command)
         self.log = log.get().bind(command=command)
         self.rebuilt: list[int] = []
+        self.retold: dict[int, int] = {}
 
     def __enter__(self) -> Pipeline:
         self.ledger = connect(self.url, "aca-warehouse ledger")
@@ -127,9 +131,14 @@ class Pipeline:
         rebuild.drop(self.ledger, NEXT)
         rebuild.create(self.ledger, self.url)
         known = run(self.ledger, "ledger/ledger.files_known").fetchall()
-        for batch, files in in_order_of_knowing(batches, known):
-            load = self._open(batch.batch_id, batch.as_of, NEXT, is_rebuild=True)
+        replays = run(self.ledger, "quarantine/quarantine.replays").fetchall()
+        for told, batch, files in in_order_of_knowing(batches, known):
+            while replays and (told is None or replays[0][0] < told):
+                self._retell(*replays.pop(0))
+            load = self._open(batch.batch_id, batch.as_of, NEXT, is_rebuild=True, stands_for=told)
             self._through(load, batch, files, set())
+        for replay in replays:
+            self._retell(*replay)
         self.run_cubes(NEXT)
         self.run_checks(NEXT)
         self._wait_for_older_readers()
@@ -170,7 +179,13 @@ class Pipeline:
         """
         self.run_stages(("dims", "facts"))
         what = f"{dimension.table} from {since:%Y-%m-%d}"
-        load = self._open(f"restate {what}", since.replace(tzinfo=UTC), LIVE, is_rebuild=False)
+        load = self._open(
+            f"restate {what}",
+            since.replace(tzinfo=UTC),
+            LIVE,
+            is_rebuild=False,
+            kind="restatement",
+        )
         try:
             with self._stage("restate", what, load, LIVE) as counts:
                 arrived = dims.Arrived(load.load_id, load.as_of, False, load.statuses, False)
@@ -186,12 +201,128 @@ class Pipeline:
                 counts.update(changes)
                 self._finish(self.work, load, "loaded")
         except _TakenBack as error:
-            for name in ("forget_stage", "forget_load"):
-                run(self.ledger, f"ledger/ledger.{name}", {"load_id": load.load_id})
+            self._forget(load)
             self.watcher.say(str(error))
             return self.summary
         self.run_cubes(LIVE)
         return self.run_checks(LIVE)
+
+    def replay(self, path: Path) -> Summary:
+        """Load the rows of a corrected export of the quarantine as if they had been right at first.
+
+        Where the file is loaded they join its rows, in one transaction to the facts; where it was
+        refused it is loaded with them. Cubes and checks follow.
+        """
+        self.run_stages(("dims", "facts"))
+        set_session_path(self.ledger)
+        asked = quarantine.asked(self.ledger, path)
+        file = asked.file
+        where = f"{file.file_name} of batch {file.batch_id}"
+        if asked.untouched:
+            self.watcher.say(f"{asked.untouched:,} rows were left as they are and stay open.")
+        if not asked.rows:
+            what = "were all dealt with before" if asked.closed else "are none corrected"
+            self.watcher.say(f"The rows of {where} {what}: nothing to load.")
+        elif file.status == "refused":
+            self._replay_refused(asked, where)
+        else:
+            self._replay_loaded(asked, where)
+        # Also where an earlier run ended before it came to them.
+        if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
+            self.run_cubes(LIVE)
+            self.run_checks(LIVE)
+        return self.summary
+
+    def _replay_loaded(self, asked: quarantine.Asked, where: str) -> None:
+        file = asked.file
+        load = self._open(
+            f"replay {file.batch_id}", file.as_of, LIVE, is_rebuild=False, kind="replay"
+        )
+        try:
+            with self._stage("replay", f"batch {file.batch_id}", load, LIVE) as counts:
+                outcome = self._correct(
+                    load, file.feed, file.xxh3_128.hex, asked.rows, asked.still, counts
+                )
+                came = set().union(*outcome.lines.values())
+                if not came and not outcome.again:
+                    raise _TakenBack(f"The rows of {where} were all dealt with before.")
+                rows = {line: record for line, record in asked.rows.items() if line in came}
+                corrected.keep(self.work, file, rows, load.load_id)
+                self._finish(self.work, load, "loaded")
+        except _TakenBack as error:
+            self._forget(load)
+            self.watcher.say(str(error))
+            return
+        self.watcher.say(f"{len(came):,} rows of {where} came in and are closed.")
+        if outcome.again:
+            self.watcher.say(
+                f"{outcome.again:,} are bad again and stay open: make quarantine says why."
+            )
+
+    def _replay_refused(self, asked: quarantine.Asked, where: str) -> None:
+        """Keep the corrected rows, then load the file with them as any file of the inbox."""
+        file = asked.file
+        for batch, files in self.pending():
+            if batch.batch_id == file.batch_id and any(
+                f.source.name == file.feed and f.checksum() == file.xxh3_128.hex for f in files
+            ):
+                break
+        else:
+            raise BatchError(
+                f"{where} was refused and is no longer in the inbox as it was.",
+                "Put that file back, or correct the one that is there; nothing was changed.",
+            )
+        good = {n: record for n, record in asked.rows.items() if n not in asked.still}
+        with self.ledger.transaction():
+            corrected.keep(self.ledger, file, good, file.load_id)
+        load = self._open(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
+        self._through(load, batch, files, set())
+
+    def _retell(self, replay_id: int, batch_id: str, as_of: datetime) -> None:
+        """Tell a replay of the live build again, at its own place in a rebuild."""
+        load = self._open(
+            batch_id, as_of, NEXT, is_rebuild=True, kind="replay", stands_for=replay_id
+        )
+        with self._stage("replay", f"batch {batch_id}", load, NEXT) as counts:
+            for (feed, checksum), rows in corrected.kept_by(self.work, replay_id).items():
+                self._correct(load, feed, checksum, rows, {}, counts)
+            self._finish(self.work, load, "rebuilt")
+        self.retold[replay_id] = load.load_id
+
+    def _correct(
+        self,
+        load: Load,
+        feed: str,
+        checksum: str,
+        rows: dict[int, bytes],
+        still: dict[int, Reason],
+        counts: dict[str, int],
+    ) -> corrected.Outcome:
+        """Bring corrected rows from staging to the facts, in the name of a load without files."""
+        build = {"statuses": list(load.statuses), "is_rebuild": load.is_rebuild}
+        outcome = corrected.correct(self.work, build, feed, checksum, rows, still, load.load_id)
+        done: Counter[str] = Counter(
+            corrected=len(set().union(*outcome.lines.values())), bad_again=outcome.again
+        )
+        for load_id in outcome.lines:
+            dims.run_calendar(self.work, load_id, load.as_of, load.load_id)
+        arrived = dims.Arrived(load.load_id, load.as_of, False, load.statuses, load.is_rebuild)
+        lines = sorted(set().union(*outcome.lines.values()))
+        for dimension in DIMENSIONS.values():
+            if dimension.source.name == feed and lines:
+                done.update(dims.correct(self.work, dimension, arrived, list(outcome.lines), lines))
+        for fact in FACTS.values():
+            for load_id, of_load in outcome.lines.items() if fact.source.name == feed else ():
+                told = facts.correct_fact(
+                    self.work,
+                    fact,
+                    facts.Arrived(load_id, load.schemas.warehouse, load.statuses, load.is_rebuild),
+                    facts.Corrected(of_load, load.load_id, outcome.displaces),
+                )
+                done.update({f"{fact.name}_{name}": n for name, n in told.items()})
+        for name, n in done.items():
+            counts[name] = counts.get(name, 0) + n
+        return outcome
 
     def stage_files(self, batch: Batch, files: list[FeedFile]) -> Summary:
         """Stage these files of a batch, whether they were seen before or not."""
@@ -256,17 +387,32 @@ class Pipeline:
             )
         return batches
 
-    def _open(self, batch_id: str, as_of: datetime, schemas: Schemas, *, is_rebuild: bool) -> Load:
+    def _open(
+        self,
+        batch_id: str,
+        as_of: datetime,
+        schemas: Schemas,
+        *,
+        is_rebuild: bool,
+        kind: str = "batch",
+        stands_for: int | None = None,
+    ) -> Load:
         values = {
             "batch_id": batch_id,
             "as_of": as_of,
+            "kind": kind,
             "is_rebuild": is_rebuild,
             "first_load_id": self.rebuilt[0] if self.rebuilt else None,
         }
         load_id = scalar(self.ledger, "ledger/ledger.open_load", values)
         if is_rebuild:
             self.rebuilt.append(load_id)
-        return Load(load_id, batch_id, as_of, schemas, is_rebuild)
+        return Load(load_id, batch_id, as_of, schemas, is_rebuild, stands_for)
+
+    def _forget(self, load: Load) -> None:
+        """Leave no trace of a load that came to nothing."""
+        for name in ("forget_stage", "forget_load"):
+            run(self.ledger, f"ledger/ledger.{name}", {"load_id": load.load_id})
 
     def _through(
         self,
@@ -305,7 +451,8 @@ class Pipeline:
             refused = error.staged
             if refused is not None:
                 refused.status, refused.loaded = "refused", 0
-                stage.record_rejects(self.ledger, load.load_id, refused)
+                rows = self._kept(self.ledger, load, refused.file, refused.checksum)
+                stage.record_rejects(self.ledger, load.load_id, refused, rows)
                 values = stage.ledger_values(load.load_id, refused)
                 run(self.ledger, "ledger/ledger.record_file", values)
             raise
@@ -328,16 +475,24 @@ class Pipeline:
             self.watcher.say(f"{file.path.name} of batch {load.batch_id} skipped: {note}.")
             self.log.info("file_skipped", file=file.path.name, batch=load.batch_id, same_as=same)
             return stage.Staged(file, checksum, status="skipped", notes=[note])
+        rows = self._kept(self.work, load, file, checksum)
+        # What was let in before, and corrected since, is let in again.
+        is_mended = load.stands_for is not None and corrected.kept(
+            self.work, file.source.name, checksum, None
+        )
         staged = stage.run_file(
             self.work,
             load.load_id,
             batch,
             file,
             checksum,
-            self.settings.reject_share,
+            1.0 if is_mended else self.settings.reject_share,
             self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
+            rows,
         )
-        stage.record_rejects(self.work, load.load_id, staged)
+        stage.record_rejects(self.work, load.load_id, staged, rows)
+        if not load.is_rebuild:
+            run(self.work, "quarantine/quarantine.close_refused", values)
         skipped = run(self.work, "ledger/ledger.skipped_after", values).fetchone()
         if skipped is not None:
             later_id, later_as_of, same_as = skipped
@@ -347,6 +502,12 @@ class Pipeline:
             self.watcher.say(f"{file.path.name} of batch {load.batch_id}: {note}.")
         self.log.info("file_staged", file=file.path.name, batch=load.batch_id, **staged.counts())
         return staged
+
+    def _kept(
+        self, connection: psycopg.Connection[Any], load: Load, file: FeedFile, checksum: str
+    ) -> dict[int, bytes]:
+        """Rows of a file as people corrected them; in a rebuild those known at its place."""
+        return corrected.kept(connection, file.source.name, checksum, load.stands_for)
 
     def _finish_before(self, load: Load) -> None:
         """Finish the loads before this one, so that what was known after each can be told."""
@@ -437,7 +598,7 @@ class Pipeline:
             said = str(error) if isinstance(error, AcaError | _TakenBack) else type(error).__name__
             if not self.ledger.closed:
                 self._end_stage(self.ledger, stage_run_id, "failed", counts, said)
-                if load and name == "stage":
+                if load and name in ("stage", "replay"):
                     self._finish(self.ledger, load, "failed", said)
             if isinstance(error, _TakenBack):
                 self.log.info("stage_taken_back", stage=name, load_id=load_id)
@@ -508,6 +669,8 @@ class Pipeline:
                     run(self.work, "rebuild/swap.lock_patience", {"patience": "100ms"})
                     rebuild.swap(self.work)
                     run(self.work, "ledger/ledger.go_live", {"rebuilt": self.rebuilt})
+                    moved = {"old": list(self.retold), "new": list(self.retold.values())}
+                    run(self.work, "quarantine/quarantine.hand_over", moved)
                 return
             except psycopg.errors.LockNotAvailable:
                 if time.monotonic() > deadline:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -55,6 +55,7 @@ class Staged:
     notes: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     distinct_keys: int | None = None
+    header: list[str] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Row counts for the ledger."""
@@ -84,8 +85,11 @@ def run_file(
     checksum: str,
     reject_share: float,
     on_bytes: Callable[[int], None] = lambda _: None,
+    corrected: Mapping[int, bytes] | None = None,
 ) -> Staged:
     """Load one file into its staging table.
+
+    ``corrected``: records that take the place of those on their lines.
 
     Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, and
     ``BatchError`` if it cannot be read or is not what its manifest says; both carry the
@@ -93,7 +97,7 @@ def run_file(
     """
     staged = Staged(file, checksum)
     try:
-        _run_file(connection, load_id, batch, staged, reject_share, on_bytes)
+        _run_file(connection, load_id, batch, staged, reject_share, on_bytes, corrected or {})
     except BatchError as error:
         staged.status = "refused"
         error.staged = staged
@@ -108,6 +112,7 @@ def _run_file(
     staged: Staged,
     reject_share: float,
     on_bytes: Callable[[int], None],
+    corrected: Mapping[int, bytes],
 ) -> None:
     file, checksum = staged.file, staged.checksum
     if file.expected.checksum and file.expected.checksum != checksum:
@@ -126,17 +131,13 @@ def _run_file(
     columns, extra = _match_header(batch, file, header)
     if extra:
         staged.notes.append("ignored unknown columns: " + ", ".join(extra))
+    staged.header = header
     staged.columns = [name for name in columns if name not in extra]
+    if corrected:
+        staged.notes.append(f"{len(corrected):,} rows taken as people corrected them")
+        stream_records = records.put_in_place(stream_records, corrected)
     source = file.source
-    dates = {c.name for c in source.columns if c.type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)}
-    stream = records.Stream(
-        fields=len(header),
-        prefix=b"%d," % load_id,
-        dates=frozenset(at for at, name in enumerate(columns) if name in dates),
-    )
-    _copy(connection, stream, stream_records, columns, extra, staged)
-    staged.read = stream.read
-    staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
+    _send(connection, load_id, staged, columns, extra, stream_records)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
     _analyze(connection, source)
     _set_aside(connection, load_id, batch, source, staged)
@@ -150,6 +151,61 @@ def _run_file(
         )
     index = sql.Literal(f"{source.table}_load_id_idx")
     run(connection, "stage/stage.summarize", index=index)
+
+
+def _send(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    staged: Staged,
+    columns: list[str],
+    extra: list[str],
+    stream_records: Iterator[tuple[int, list[bytes]]],
+) -> None:
+    """Stream records into staging; those that cannot be taken are set aside."""
+    dates = {
+        c.name
+        for c in staged.file.source.columns
+        if c.type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
+    }
+    stream = records.Stream(
+        fields=len(columns),
+        prefix=b"%d," % load_id,
+        dates=frozenset(at for at, name in enumerate(columns) if name in dates),
+    )
+    _copy(connection, stream, stream_records, columns, extra, staged)
+    staged.read = stream.read
+    staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
+
+
+def add_rows(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    batch: Batch,
+    staged: Staged,
+    rows: Mapping[int, bytes],
+) -> None:
+    """Stage records as rows of a file that is loaded, on the lines that they stand for."""
+    columns, extra = _match_header(batch, staged.file, staged.header)
+    _send(
+        connection,
+        load_id,
+        staged,
+        columns,
+        extra,
+        ((line, [record]) for line, record in sorted(rows.items())),
+    )
+
+
+def settle(connection: psycopg.Connection[Any], load_id: int, batch: Batch, staged: Staged) -> None:
+    """Set aside what cannot stand among the rows of a file, and measure what stays."""
+    _set_aside(connection, load_id, batch, staged.file.source, staged)
+    index = sql.Literal(f"{staged.file.source.table}_load_id_idx")
+    run(connection, "stage/stage.summarize", index=index)
+
+
+def check_expected(batch: Batch, staged: Staged) -> None:
+    """Hold a file against what its manifest says of it; ``BatchError`` if they differ."""
+    _check_expected(batch, staged)
 
 
 def repeat_file(
@@ -171,11 +227,27 @@ def repeat_file(
     run(connection, "stage/stage.repeat_file", {**values, **latest})
 
 
-def record_rejects(connection: psycopg.Connection[Any], load_id: int, staged: Staged) -> None:
-    """Write the rows set aside to quarantine, each with its raw line read from the file again."""
+def record_rejects(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    staged: Staged,
+    corrected: Mapping[int, bytes] | None = None,
+) -> None:
+    """Write the rows set aside to quarantine, each with its raw line read from the file again.
+
+    A row that was corrected, and is bad again, is kept as it was corrected.
+    """
     if not staged.rejected:
         return
     raw = raw_lines(staged.file, {r.line for r in staged.rejected})
+    raw |= {line: as_text(record) for line, record in (corrected or {}).items()}
+    write_rejects(connection, load_id, staged, raw)
+
+
+def write_rejects(
+    connection: psycopg.Connection[Any], load_id: int, staged: Staged, raw: Mapping[int, str]
+) -> None:
+    """Write rows set aside to quarantine, with their text by line where there is any."""
     with connection.cursor() as cursor:
         cursor.executemany(
             statement("stage/stage.reject"),
@@ -202,13 +274,16 @@ def raw_lines(file: FeedFile, wanted: set[int]) -> dict[int, str]:
         line = first
         for record in block:
             if line in wanted:
-                # NUL cannot be stored in text.
-                text = record.removesuffix(b"\r").decode("utf-8", errors="backslashreplace")
-                found[line] = text.replace("\0", "\\x00")
+                found[line] = as_text(record.removesuffix(b"\r"))
             line += record.count(b"\n") + 1
         if len(found) == len(wanted):
             break
     return found
+
+
+def as_text(record: bytes) -> str:
+    """A record as text that can be stored: undecodable bytes escaped, and NUL, which cannot be."""
+    return record.decode("utf-8", errors="backslashreplace").replace("\0", "\\x00")
 
 
 def _analyze(connection: psycopg.Connection[Any], source: Source) -> None:
@@ -450,4 +525,5 @@ def ledger_values(load_id: int, staged: Staged) -> dict[str, Any]:
         "note": "; ".join(staged.notes) or None,
         "columns": staged.columns,
         "distinct_keys": staged.distinct_keys,
+        "header": staged.header,
     }

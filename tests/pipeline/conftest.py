@@ -66,9 +66,9 @@ class Warehouse:
             pipeline.run_stages(("stage", "dims", "facts"))
             return pipeline.run_cubes()
 
-    def rebuild(self) -> Summary:
+    def rebuild(self, reject_share: float = 0.05) -> Summary:
         """Rebuild from the whole inbox, likewise without the checks."""
-        with self.pipeline() as pipeline:
+        with self.pipeline(reject_share) as pipeline:
             pipeline.run_checks = lambda *_: pipeline.summary
             return pipeline.full_load()
 
