@@ -22,7 +22,6 @@ from psycopg.types.json import Jsonb
 from etl import log, quality_views, quarantine, rebuild
 from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
 from etl.config import Settings
-from etl.contract import Reason
 from etl.db.connection import connect, set_search_path
 from etl.db.schema import migrate
 from etl.db.statements import run, scalar
@@ -220,6 +219,11 @@ class Pipeline:
         where = f"{file.file_name} of batch {file.batch_id}"
         if asked.untouched:
             self.watcher.say(f"{asked.untouched:,} rows were left as they are and stay open.")
+        if asked.escaped:
+            self.watcher.say(
+                f"{asked.escaped:,} rows still hold escaped bytes and stay open: write the text "
+                "that is meant."
+            )
         if not asked.rows:
             what = "were all dealt with before" if asked.closed else "are none corrected"
             self.watcher.say(f"The rows of {where} {what}: nothing to load.")
@@ -240,13 +244,12 @@ class Pipeline:
         )
         try:
             with self._stage("replay", f"batch {file.batch_id}", load, LIVE) as counts:
-                outcome = self._correct(
-                    load, file.feed, file.xxh3_128.hex, asked.rows, asked.still, counts
-                )
+                outcome = self._correct(load, file.feed, file.xxh3_128.hex, asked.rows, counts)
                 came = set().union(*outcome.lines.values())
                 if not came and not outcome.again:
                     raise _TakenBack(f"The rows of {where} were all dealt with before.")
-                rows = {line: record for line, record in asked.rows.items() if line in came}
+                taken = came | outcome.again
+                rows = {line: record for line, record in asked.rows.items() if line in taken}
                 corrected.keep(self.work, file, rows, load.load_id)
                 self._finish(self.work, load, "loaded")
         except _TakenBack as error:
@@ -256,7 +259,7 @@ class Pipeline:
         self.watcher.say(f"{len(came):,} rows of {where} came in and are closed.")
         if outcome.again:
             self.watcher.say(
-                f"{outcome.again:,} are bad again and stay open: make quarantine says why."
+                f"{len(outcome.again):,} are bad again and stay open: make quarantine says why."
             )
 
     def _replay_refused(self, asked: quarantine.Asked, where: str) -> None:
@@ -272,9 +275,8 @@ class Pipeline:
                 f"{where} was refused and is no longer in the inbox as it was.",
                 "Put that file back, or correct the one that is there; nothing was changed.",
             )
-        good = {n: record for n, record in asked.rows.items() if n not in asked.still}
         with self.ledger.transaction():
-            corrected.keep(self.ledger, file, good, file.load_id)
+            corrected.keep(self.ledger, file, asked.rows, file.load_id)
         load = self._open(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
         self._through(load, batch, files, set())
 
@@ -285,7 +287,7 @@ class Pipeline:
         )
         with self._stage("replay", f"batch {batch_id}", load, NEXT) as counts:
             for (feed, checksum), rows in corrected.kept_by(self.work, replay_id).items():
-                self._correct(load, feed, checksum, rows, {}, counts)
+                self._correct(load, feed, checksum, rows, counts)
             self._finish(self.work, load, "rebuilt")
         self.retold[replay_id] = load.load_id
 
@@ -295,14 +297,13 @@ class Pipeline:
         feed: str,
         checksum: str,
         rows: dict[int, bytes],
-        still: dict[int, Reason],
         counts: dict[str, int],
     ) -> corrected.Outcome:
         """Bring corrected rows from staging to the facts, in the name of a load without files."""
         build = {"statuses": list(load.statuses), "is_rebuild": load.is_rebuild}
-        outcome = corrected.correct(self.work, build, feed, checksum, rows, still, load.load_id)
+        outcome = corrected.correct(self.work, build, feed, checksum, rows, load.load_id)
         done: Counter[str] = Counter(
-            corrected=len(set().union(*outcome.lines.values())), bad_again=outcome.again
+            corrected=len(set().union(*outcome.lines.values())), bad_again=len(outcome.again)
         )
         for load_id in outcome.lines:
             dims.run_calendar(self.work, load_id, load.as_of, load.load_id)

@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 
 from etl import quarantine_file
-from etl.contract import Reason
 from etl.db.connection import connect
 from etl.db.statements import run
 from etl.errors import SchemaError, UsageError
@@ -32,14 +31,14 @@ _EXPORT = "make quarantine-export BATCH=... writes them anew."
 class Asked:
     """What a corrected file asks for: rows by line of the file that they belong to.
 
-    ``still``: lines whose rows are bad as before, with why. ``untouched``: rows left as they were.
+    ``untouched``: rows left as they were. ``escaped``: rows that still hold escaped bytes.
     ``closed``: rows that were dealt with before.
     """
 
     file: stage.File
     rows: dict[int, bytes] = field(default_factory=dict)
-    still: dict[int, Reason] = field(default_factory=dict)
     untouched: int = 0
+    escaped: int = 0
     closed: int = 0
 
 
@@ -180,11 +179,10 @@ def asked(connection: psycopg.Connection[Any], path: Path) -> Asked:
             continue
         # Text that the quarantine does not hold cannot have been left alone.
         entry = Entry(row.rejected_row_id, line, (reason,), (), raw or "")
-        record, still = quarantine_file.record(row, header, entry)
-        if record is None:
+        if quarantine_file.is_untouched(row, header, entry):
             found.untouched += 1
-            continue
-        found.rows[line] = record
-        if still is not None:
-            found.still[line] = still
+        elif quarantine_file.is_escaped(row, header, entry):
+            found.escaped += 1
+        else:
+            found.rows[line] = quarantine_file.record(row, header, entry)
     return found

@@ -164,36 +164,51 @@ def read(path: Path) -> tuple[list[str], list[Row]]:
     return [n for n in names if n not in OWN and not n.startswith(_SPARE)], found
 
 
-def record(row: Row, header: Sequence[str], entry: Entry) -> tuple[bytes | None, Reason | None]:
-    """The record that a person made of an entry; no record if it is as it was.
+def is_untouched(row: Row, header: Sequence[str], entry: Entry) -> bool:
+    """Whether a person left an entry as it was, and did not say that it is right as it is."""
+    before = lay_out(entry.raw, entry.reasons)
+    after = [*(row.values[name] for name in header), *_filled(row.spare)]
+    longest = max(len(before), len(after))
+    pairs = zip(_padded(before, longest), _padded(after, longest), strict=True)
+    return not row.as_is and all(_same(*pair) for pair in pairs)
 
-    A reason says why the row cannot be taken, as it still has what it was set aside for. A field
-    that was left alone keeps its quotes, since an empty field in quotes is empty text.
-    """
-    fields = [row.values[name] for name in header]
-    was = lay_out(entry.raw, entry.reasons)
-    before = was + [""] * (len(header) - len(was))
-    left_alone = [_same(a, b) for a, b in zip(fields, before, strict=False)]
-    spare = list(row.spare)
-    while spare and not spare[-1].strip():
-        spare.pop()
-    if not row.as_is and all(left_alone) and spare == before[len(header) :]:
-        return None, None
-    tokens = [found.group(1) for found in _TOKEN.finditer(entry.raw)]
-    exact = len(tokens) == len(was) == len(header)
-    text = ",".join(
-        tokens[at] if exact and alone else _quoted(field)
-        for at, (field, alone) in enumerate(zip(fields, left_alone, strict=True))
-    )
-    made = "".join([text, *(f",{_quoted(field)}" for field in spare)]).encode()
-    if not row.as_is and Reason.NOT_UTF8.text in entry.reasons:
-        escaped = any(
-            alone and _ESCAPED.search(field)
-            for field, alone in zip(fields, left_alone, strict=True)
+
+def is_escaped(row: Row, header: Sequence[str], entry: Entry) -> bool:
+    """Whether a field still holds bytes as the quarantine escaped them, which are no text."""
+    before = _padded(lay_out(entry.raw, entry.reasons), len(header))
+    return (
+        not row.as_is
+        and Reason.NOT_UTF8.text in entry.reasons
+        and any(
+            _ESCAPED.search(held) and _ESCAPED.search(row.values[name])
+            for held, name in zip(before, header, strict=False)
         )
-        if escaped:
-            return made, Reason.NOT_UTF8
-    return made, None
+    )
+
+
+def record(row: Row, header: Sequence[str], entry: Entry) -> bytes:
+    """The record that a person made of an entry.
+
+    A field that was left alone keeps its quotes, since an empty field in quotes is empty text.
+    """
+    before = lay_out(entry.raw, entry.reasons)
+    tokens = [found.group(1) for found in _TOKEN.finditer(entry.raw)]
+    exact = len(tokens) == len(before) == len(header)
+    fields = [
+        tokens[at] if exact and _same(row.values[name], before[at]) else _quoted(row.values[name])
+        for at, name in enumerate(header)
+    ]
+    return ",".join([*fields, *map(_quoted, _filled(row.spare))]).encode()
+
+
+def _filled(spare: Sequence[str]) -> list[str]:
+    """Spare fields up to the last that says something."""
+    last = max((at for at, field in enumerate(spare, start=1) if field.strip()), default=0)
+    return list(spare[:last])
+
+
+def _padded(fields: Sequence[str], length: int) -> list[str]:
+    return [*fields, *[""] * (length - len(fields))]
 
 
 def _same(one: str, other: str) -> bool:

@@ -276,6 +276,7 @@ def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
             sql.SQL("{} as {}").format(_stored(fact, c), sql.Identifier(c)) for c in fact.states
         ),
         "old_states": names(fact.states, "old"),
+        "states_differ": differ((fact.date, *fact.states), "h", "c"),
     }
 
 
@@ -314,7 +315,7 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
     if has_rows:
         updated = run(connection, "facts/claim.update_known", values, **parts).rowcount
     if order.is_late:
-        run(connection, "facts/claim.drop_unfounded_states")
+        run(connection, "facts/claim.drop_unfounded_states", **parts)
         run(connection, "facts/claim.insert_missing_states", **parts)
         run(connection, "facts/claim.drop_chain")
     for (month,) in run(connection, "facts/claim.months_of_load", values, **parts).fetchall():

@@ -56,10 +56,10 @@ class File:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of corrected rows: lines that came in, by load; rows that are bad again."""
+    """What became of corrected rows: lines that came in, by load; those that are bad again."""
 
     lines: dict[int, list[int]] = field(default_factory=dict)
-    again: int = 0
+    again: set[int] = field(default_factory=set)
     displaces: bool = False
 
 
@@ -120,20 +120,18 @@ def correct(
     feed: str,
     checksum: str,
     rows: Mapping[int, bytes],
-    still: Mapping[int, Reason],
     made_by: int,
 ) -> Outcome:
     """Put corrected rows into staging, in every load of the build whose file has these bytes.
 
-    ``build``: the statuses of the build's loads, and whether it is a rebuild. ``still``: lines
-    whose rows are known to be bad as before. ``BatchError`` if the file, now whole, is not what
-    its manifest says.
+    ``build``: the statuses of the build's loads, and whether it is a rebuild. ``BatchError`` if the
+    file, now whole, is not what its manifest says.
     """
     outcome = Outcome()
     values = {"feed": feed, "xxh3_128": checksum, **build}
     for (load_id,) in run(connection, "quarantine/quarantine.loads_of_file", values).fetchall():
         file = file_of(connection, load_id, feed)
-        _correct_file(connection, file, rows, still, made_by, outcome)
+        _correct_file(connection, file, rows, made_by, outcome)
         twins = run(
             connection, "quarantine/quarantine.twin_skipped", {**values, "load_id": load_id}
         )
@@ -147,7 +145,6 @@ def _correct_file(
     connection: psycopg.Connection[Any],
     file: File,
     given: Mapping[int, bytes],
-    still: Mapping[int, Reason],
     made_by: int,
     outcome: Outcome,
 ) -> None:
@@ -163,10 +160,8 @@ def _correct_file(
     batch = Batch(file.batch_id, file.as_of, ())
     counted = _counted_before(connection, file, batch, entries)
     staged = _staged(file)
-    taken = {line: record for line, record in rows.items() if line not in still}
-    staged.rejected += [stage.Rejected(line, None, still[line]) for line in rows.keys() & still]
-    stage.add_rows(connection, file.load_id, batch, staged, taken)
-    rivals = _rivals(connection, file, list(taken))
+    stage.add_rows(connection, file.load_id, batch, staged, rows)
+    rivals = _rivals(connection, file, list(rows))
     stage.settle(connection, file.load_id, batch, staged)
 
     bad = {r.line: r for r in staged.rejected}
@@ -179,7 +174,7 @@ def _correct_file(
     came = sorted(rows.keys() - bad.keys())
     if came:
         outcome.lines[file.load_id] = came
-    outcome.again += len(rows) - len(came)
+    outcome.again |= rows.keys() & bad.keys()
     outcome.displaces |= bool(displaced) or staged.duplicate > 0
 
 

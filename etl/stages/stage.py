@@ -26,6 +26,8 @@ from etl.db import records
 from etl.db.statements import equal, names, run, statement
 from etl.errors import BatchError, RejectThresholdError
 
+# How many reasons a message names when a file is refused.
+_REASONS_SHOWN = 6
 # "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name.
 _NOTICE = re.compile(r'(\d+)\D*?["«„“]([a-z][a-z0-9_]*)["»“”]')
 
@@ -474,13 +476,17 @@ def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
         return
     reasons = Counter(
         r.reason.text + (f" in {r.column}" if r.column else "") for r in staged.rejected
-    ).most_common(3)
+    ).most_common()
+    said = [f"{n:,} x {reason}" for reason, n in reasons[:_REASONS_SHOWN]]
+    if rest := sum(n for _, n in reasons[_REASONS_SHOWN:]):
+        said.append(f"{rest:,} for other reasons")
     raise RejectThresholdError(
         f"{staged.file.path.name} of batch {batch.batch_id} was refused: {bad:,} of "
         f"{staged.read:,} rows are bad ({bad / staged.read:.1%}, limit {reject_share:.1%}); "
-        + "; ".join(f"{n:,} x {reason}" for reason, n in reasons)
+        + "; ".join(said)
         + ".",
-        "See quality.rejected_row for the lines. Mend the file, or raise REJECT_SHARE.",
+        "make quarantine lists the rows, and make quarantine-export writes them to correct; or "
+        "mend the file, or raise REJECT_SHARE.",
     )
 
 

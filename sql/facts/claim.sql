@@ -212,6 +212,7 @@ where h.claim_id = told.claim_id
         select 1
         from chain as c
         where c.claim_id = h.claim_id and c.load_id = h.load_id and not c.is_latest
+            and not ({states_differ})
     );
 
 -- name: insert_missing_states
