@@ -9,7 +9,7 @@ READY := .venv/.ready $(if $(wildcard $(PY)),,remake)
 
 ##@ Start here
 help: ## Show this help
-	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## Make the Python environment in .venv (other targets do it when needed)
 
@@ -73,6 +73,16 @@ cubes: $(READY) ## Refresh the cubes
 restate: $(READY) ## Make a dimension's history again from staging [DIM=member FROM= SHOW=yes]
 	@$(PY) -m etl restate --dim '$(DIM)' $(if $(FROM),--from '$(FROM)') $(if $(SHOW),--show)
 
+##@ Quarantine
+quarantine: $(READY) ## List the rows that are set aside, by file and reason
+	@$(PY) -m etl quarantine
+
+quarantine-export: $(READY) ## Write the open rows of a batch as CSV to correct [BATCH= FEED=]
+	@$(PY) -m etl quarantine-export --batch '$(BATCH)' $(if $(FEED),--feed '$(FEED)')
+
+quarantine-replay: $(READY) ## Load corrected rows as if they had been right at first [FILE=]
+	@$(PY) -m etl quarantine-replay --file '$(FILE)'
+
 ##@ Development
 test: $(READY) ## Run every test, on up to four cores [ARGS=]
 	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
@@ -102,6 +112,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv/.ready: requirements.lock pyproject.toml
 	@scripts/setup.sh
 
-.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate test lint format docs bench lock clean clean-data remake
+.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate quarantine quarantine-export quarantine-replay test lint format docs bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

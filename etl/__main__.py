@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import log, report
+from etl import log, quarantine, report
 from etl.batch import find_batches
 from etl.config import Settings, settings
 from etl.db import server
@@ -163,6 +163,38 @@ def restate(
         ) from None
 
     run_pipeline("restate", lambda pipeline: pipeline.restate(DIMENSIONS[dim], first, show=show))
+
+
+@app.command("quarantine")
+def quarantine_open() -> None:
+    """List the rows that were set aside and are open, by file and reason."""
+    report.show_quarantine(quarantine.open_rows(server.ensure_running(settings())))
+
+
+@app.command("quarantine-export")
+def quarantine_export(
+    batch: Annotated[str, typer.Option(help="Which batch, as make quarantine lists it.")] = "",
+    feed: Annotated[str, typer.Option(help="Only this feed of it.")] = "",
+    to: Annotated[str, typer.Option(help="Folder to write to, else one under DATA_DIR.")] = "",
+) -> None:
+    """Write the open rows of a batch as CSV to correct, a file a feed."""
+    chosen = settings()
+    folder = Path(to) if to else quarantine.folder_of(chosen.data, batch)
+    written = quarantine.export(server.ensure_running(chosen), folder, batch, feed or None)
+    report.show_exports(written)
+
+
+@app.command("quarantine-replay")
+def quarantine_replay(
+    file: Annotated[str, typer.Option(help="The corrected export.")] = "",
+) -> None:
+    """Load corrected rows as if they had been right at first, and close their entries."""
+    if not file:
+        raise UsageError(
+            "Which file is meant?",
+            "Name the export that you corrected: make quarantine-replay FILE=.../claims.csv",
+        )
+    run_pipeline("quarantine-replay", lambda pipeline: pipeline.replay(Path(file)))
 
 
 @app.command("dq-check")

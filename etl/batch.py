@@ -127,7 +127,7 @@ def look_through(inbox: Path) -> tuple[list[Batch], list[BatchError]]:
 
 def in_order_of_knowing(
     batches: list[Batch], known: Iterable[tuple[int, str, str]]
-) -> list[tuple[Batch, list[FeedFile]]]:
+) -> list[tuple[int | None, Batch, list[FeedFile]]]:
     """The files of these batches in the order in which a warehouse came to know them.
 
     Args:
@@ -136,7 +136,8 @@ def in_order_of_knowing(
 
     Returns:
         What to load one after the other: for each of the loads those of its files that are still
-        there, then whatever no load had, batch by batch. A file is told once, where it came first.
+        there, then, without a load, whatever none had, batch by batch. A file is told once, where
+        it came first.
     """
     waiting: dict[tuple[str, str], list[tuple[int, FeedFile]]] = {}
     for number, batch in enumerate(batches):
@@ -152,7 +153,7 @@ def in_order_of_knowing(
     for number, batch in enumerate(batches):
         if files := [file for file in batch.files if id(file) in left]:
             told[None, number] = files
-    return [(batches[number], files) for (_, number), files in told.items()]
+    return [(load_id, batches[number], files) for (load_id, number), files in told.items()]
 
 
 def read_batch(folder: Path) -> Batch:

@@ -8,7 +8,8 @@ the last stage that was committed. A full load goes into schemas of its own (``e
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from etl import log, quality_views, rebuild
+from etl import log, quality_views, quarantine, rebuild
 from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing, look_through
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
@@ -35,6 +36,7 @@ from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
 from etl.seed import is_synthetic
 from etl.stages import checks, cubes, dims, facts, found, stage
+from etl.stages import quarantine as corrected
 from etl.stages.checks import CheckReport
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Schemas
 
@@ -59,6 +61,7 @@ class Pipeline:
         self.log = log.get().bind(command=command)
         self.rebuilt: list[int] = []
         self.stopped: list[BatchError | CheckFailedError] = []
+        self.retold: dict[int, int] = {}
 
     def __enter__(self) -> Pipeline:
         self.ledger = connect(self.url, "aca-warehouse ledger")
@@ -135,9 +138,14 @@ class Pipeline:
         rebuild.drop(self.ledger, NEXT)
         rebuild.create(self.ledger, self.url)
         known = run(self.ledger, "ledger/ledger.files_known").fetchall()
-        for batch, files in in_order_of_knowing(batches, known):
-            load = self._open(batch.batch_id, batch.as_of, NEXT, is_rebuild=True)
+        replays = run(self.ledger, "quarantine/quarantine.replays").fetchall()
+        for told, batch, files in in_order_of_knowing(batches, known):
+            while replays and (told is None or replays[0][0] < told):
+                self._retell(*replays.pop(0))
+            load = self._open(batch.batch_id, batch.as_of, NEXT, is_rebuild=True, stands_for=told)
             self._through(load, batch, files, set())
+        for replay in replays:
+            self._retell(*replay)
         self.run_cubes(NEXT)
         self.run_checks(NEXT)
         self._wait_for_older_readers()
@@ -201,7 +209,13 @@ class Pipeline:
         """
         self.run_stages(("dims", "facts"))
         what = f"{dimension.table} from {since:%Y-%m-%d}"
-        load = self._open(f"restate {what}", since.replace(tzinfo=UTC), LIVE, is_rebuild=False)
+        load = self._open(
+            f"restate {what}",
+            since.replace(tzinfo=UTC),
+            LIVE,
+            is_rebuild=False,
+            kind="restatement",
+        )
         try:
             with self._stage("restate", what, load, LIVE) as counts:
                 arrived = dims.Arrived(load.load_id, load.as_of, False, load.statuses, False)
@@ -217,12 +231,140 @@ class Pipeline:
                 counts.update(changes)
                 self._finish(self.work, load, "loaded")
         except _TakenBack as error:
-            for name in ("forget_stage", "forget_load"):
-                run(self.ledger, f"ledger/ledger.{name}", {"load_id": load.load_id})
+            self._forget(load)
             self.watcher.say(str(error))
             return self.summary
         self.run_cubes(LIVE)
         return self.run_checks(LIVE)
+
+    def replay(self, path: Path) -> Summary:
+        """Load the rows of a corrected export of the quarantine as if they had been right at first.
+
+        Where the file is loaded they join its rows, in one transaction to the facts; where it was
+        refused it is loaded with them. Cubes and checks follow.
+        """
+        self.run_stages(("dims", "facts"))
+        set_session_path(self.ledger)
+        asked = quarantine.asked(self.ledger, path)
+        file = asked.file
+        where = f"{file.file_name} of batch {file.batch_id}"
+        if asked.untouched:
+            self.watcher.say(f"{asked.untouched:,} rows were left as they are and stay open.")
+        if asked.escaped:
+            self.watcher.say(
+                f"{asked.escaped:,} rows still hold escaped bytes and stay open: write the text "
+                "that is meant."
+            )
+        if not asked.rows:
+            what = "were all dealt with before" if asked.closed else "are none corrected"
+            self.watcher.say(f"The rows of {where} {what}: nothing to load.")
+        elif file.status == "refused":
+            self._replay_refused(asked, where)
+        else:
+            self._replay_loaded(asked, where)
+        # Also where an earlier run ended before it came to them.
+        if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
+            self.run_cubes(LIVE)
+            self.run_checks(LIVE)
+        return self.summary
+
+    def _replay_loaded(self, asked: quarantine.Asked, where: str) -> None:
+        file = asked.file
+        load = self._open(
+            f"replay {file.batch_id}", file.as_of, LIVE, is_rebuild=False, kind="replay"
+        )
+        try:
+            with self._stage("replay", f"batch {file.batch_id}", load, LIVE) as counts:
+                outcome = self._correct(load, file.feed, file.xxh3_128.hex, asked.rows, counts)
+                came = set().union(*outcome.lines.values())
+                if not came and not outcome.again:
+                    raise _TakenBack(f"The rows of {where} were all dealt with before.")
+                taken = came | outcome.again
+                rows = {line: record for line, record in asked.rows.items() if line in taken}
+                corrected.keep(self.work, file, rows, load.load_id)
+                self._gate_replay(load, file, outcome)
+                self._finish(self.work, load, "loaded")
+        except _TakenBack as error:
+            self._forget(load)
+            self.watcher.say(str(error))
+            return
+        self.watcher.say(f"{len(came):,} rows of {where} came in and are closed.")
+        if outcome.again:
+            self.watcher.say(
+                f"{len(outcome.again):,} are bad again and stay open: make quarantine says why."
+            )
+
+    def _gate_replay(self, load: Load, file: corrected.File, outcome: corrected.Outcome) -> None:
+        """The gates of all stages: what entered staging and facts bears the loads it belongs to."""
+        what = f"batch {file.batch_id}"
+        for load_id in outcome.lines:
+            self._gate("stage", what, load_id, [file.feed])
+        self._gate("dims", what, load.load_id, [file.feed])
+        for load_id in outcome.lines:
+            self._gate("facts", what, load_id, [file.feed])
+
+    def _replay_refused(self, asked: quarantine.Asked, where: str) -> None:
+        """Keep the corrected rows, then load the file with them as any file of the inbox."""
+        file = asked.file
+        for batch, files in self.pending():
+            if batch.batch_id == file.batch_id and any(
+                f.source.name == file.feed and f.checksum() == file.xxh3_128.hex for f in files
+            ):
+                break
+        else:
+            raise BatchError(
+                f"{where} was refused and is no longer in the inbox as it was.",
+                "Put that file back, or correct the one that is there; nothing was changed.",
+            )
+        with self.ledger.transaction():
+            corrected.keep(self.ledger, file, asked.rows, file.load_id)
+        load = self._open(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
+        self._through(load, batch, files, set())
+
+    def _retell(self, replay_id: int, batch_id: str, as_of: datetime) -> None:
+        """Tell a replay of the live build again, at its own place in a rebuild."""
+        load = self._open(
+            batch_id, as_of, NEXT, is_rebuild=True, kind="replay", stands_for=replay_id
+        )
+        with self._stage("replay", f"batch {batch_id}", load, NEXT) as counts:
+            for (feed, checksum), rows in corrected.kept_by(self.work, replay_id).items():
+                self._correct(load, feed, checksum, rows, counts)
+            self._finish(self.work, load, "rebuilt")
+        self.retold[replay_id] = load.load_id
+
+    def _correct(
+        self,
+        load: Load,
+        feed: str,
+        checksum: str,
+        rows: dict[int, bytes],
+        counts: dict[str, int],
+    ) -> corrected.Outcome:
+        """Bring corrected rows from staging to the facts, in the name of a load without files."""
+        build = {"statuses": list(load.statuses), "is_rebuild": load.is_rebuild}
+        outcome = corrected.correct(self.work, build, feed, checksum, rows, load.load_id)
+        done: Counter[str] = Counter(
+            corrected=len(set().union(*outcome.lines.values())), bad_again=len(outcome.again)
+        )
+        for load_id in outcome.lines:
+            dims.run_calendar(self.work, load_id, load.as_of, load.load_id)
+        arrived = dims.Arrived(load.load_id, load.as_of, False, load.statuses, load.is_rebuild)
+        lines = sorted(set().union(*outcome.lines.values()))
+        for dimension in DIMENSIONS.values():
+            if dimension.source.name == feed and lines:
+                done.update(dims.correct(self.work, dimension, arrived, list(outcome.lines), lines))
+        for fact in FACTS.values():
+            for load_id, of_load in outcome.lines.items() if fact.source.name == feed else ():
+                told = facts.correct_fact(
+                    self.work,
+                    fact,
+                    facts.Arrived(load_id, load.schemas.warehouse, load.statuses, load.is_rebuild),
+                    facts.Corrected(of_load, load.load_id, outcome.displaces),
+                )
+                done.update({f"{fact.name}_{name}": n for name, n in told.items()})
+        for name, n in done.items():
+            counts[name] = counts.get(name, 0) + n
+        return outcome
 
     def stage_files(self, batch: Batch, files: list[FeedFile]) -> Summary:
         """Stage these files of a batch, whether they were seen before or not."""
@@ -239,7 +381,7 @@ class Pipeline:
                 counts[cube.name] = cubes.run_cube(self.work, cube, schemas.cubes).get("rows", 0)
                 self.watcher.advance(1)
             if schemas == LIVE:
-                self._gate("cubes", None)
+                self._gate("cubes", "the cubes")
         return self.summary
 
     def run_checks(self, schemas: Schemas = LIVE, truth: Path | None = None) -> Summary:
@@ -297,17 +439,32 @@ class Pipeline:
             )
         return batches
 
-    def _open(self, batch_id: str, as_of: datetime, schemas: Schemas, *, is_rebuild: bool) -> Load:
+    def _open(
+        self,
+        batch_id: str,
+        as_of: datetime,
+        schemas: Schemas,
+        *,
+        is_rebuild: bool,
+        kind: str = "batch",
+        stands_for: int | None = None,
+    ) -> Load:
         values = {
             "batch_id": batch_id,
             "as_of": as_of,
+            "kind": kind,
             "is_rebuild": is_rebuild,
             "first_load_id": self.rebuilt[0] if self.rebuilt else None,
         }
         load_id = scalar(self.ledger, "ledger/ledger.open_load", values)
         if is_rebuild:
             self.rebuilt.append(load_id)
-        return Load(load_id, batch_id, as_of, schemas, is_rebuild)
+        return Load(load_id, batch_id, as_of, schemas, is_rebuild, stands_for)
+
+    def _forget(self, load: Load) -> None:
+        """Leave no trace of a load that came to nothing."""
+        for name in ("forget_stage", "forget_load"):
+            run(self.ledger, f"ledger/ledger.{name}", {"load_id": load.load_id})
 
     def _through(
         self,
@@ -343,12 +500,13 @@ class Pipeline:
                     come.append(staged)
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
-                self._gate("stage", load)
+                self._gate_load("stage", load)
         except BatchError as error:
             refused = error.staged
             if refused is not None:
                 refused.status, refused.loaded = "refused", 0
-                stage.record_rejects(self.ledger, load.load_id, refused)
+                rows = self._kept(self.ledger, load, refused.file, refused.checksum)
+                stage.record_rejects(self.ledger, load.load_id, refused, rows)
                 values = stage.ledger_values(load.load_id, refused)
                 run(self.ledger, "ledger/ledger.record_file", values)
             raise
@@ -373,13 +531,18 @@ class Pipeline:
             self.watcher.say(f"{file.path.name} of batch {load.batch_id} skipped: {note}.")
             self.log.info("file_skipped", file=file.path.name, batch=load.batch_id, same_as=same)
             return stage.Staged(file, checksum, status="skipped", notes=[note])
+        rows = self._kept(self.work, load, file, checksum)
+        # What was let in before, and corrected since, is let in again.
+        is_mended = load.stands_for is not None and corrected.kept(
+            self.work, file.source.name, checksum, None
+        )
         staged = stage.run_file(
             self.work,
             load.load_id,
             batch,
             file,
             checksum,
-            self.settings.reject_share,
+            None if is_mended else self.settings.reject_share,
             self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
             {
                 contract: stage.Before(columns, as_of)
@@ -387,8 +550,11 @@ class Pipeline:
                     self.work, "ledger/ledger.columns_before", values
                 )
             },
+            rows,
         )
-        stage.record_rejects(self.work, load.load_id, staged)
+        stage.record_rejects(self.work, load.load_id, staged, rows)
+        if not load.is_rebuild:
+            run(self.work, "quarantine/quarantine.close_refused", values)
         skipped = run(self.work, "ledger/ledger.skipped_after", values).fetchone()
         if skipped is not None:
             later_id, later_as_of, same_as = skipped
@@ -398,6 +564,12 @@ class Pipeline:
             self.watcher.say(f"{file.path.name} of batch {load.batch_id}: {note}.")
         self.log.info("file_staged", file=file.path.name, batch=load.batch_id, **staged.counts())
         return staged
+
+    def _kept(
+        self, connection: psycopg.Connection[Any], load: Load, file: FeedFile, checksum: str
+    ) -> dict[int, bytes]:
+        """Rows of a file as people corrected them; in a rebuild those known at its place."""
+        return corrected.kept(connection, file.source.name, checksum, load.stands_for)
 
     def _finish_before(self, load: Load) -> None:
         """Finish the loads before this one, so that what was known after each can be told."""
@@ -433,7 +605,7 @@ class Pipeline:
                     for name, n in dims.run_dimension(self.work, dimension, arrived).items():
                         counts[name] = counts.get(name, 0) + n
                 self.watcher.advance(1)
-            self._gate("dims", load)
+            self._gate_load("dims", load)
 
     def _run_facts(self, load: Load) -> None:
         what = f"batch {load.batch_id}"
@@ -448,34 +620,32 @@ class Pipeline:
                     for name, n in done.items():
                         counts[f"{fact.name}_{name}"] = n
                 self.watcher.advance(1)
-            self._gate("facts", load)
+            self._gate_load("facts", load)
             status = "rebuilt" if load.is_rebuild else "loaded"
             self._finish(self.work, load, status)
 
-    def _gate(self, stage: str, load: Load | None) -> None:
+    def _gate(
+        self, stage: str, what: str, load_id: int | None = None, feeds: Collection[str] = ()
+    ) -> None:
         """Let a stage last only if what it did passes its checks; within its transaction.
 
         A rebuild has no gates: nobody sees it before all the checks have looked at it.
         """
-        if load is not None and load.is_rebuild:
-            return
         report = checks.run_gate(
-            self.work,
-            self.ledger,
-            LIVE,
-            ("running", "loaded"),
-            stage,
-            load.load_id if load else None,
-            self._feeds(load) if load else (),
+            self.work, self.ledger, LIVE, ("running", "loaded"), stage, load_id, feeds
         )
         self.log.info("gate", stage=stage, total=report.checks, failed=report.failed)
         if report.failed_critical:
             raise CheckFailedError(
-                f"The stage {stage}{f' of batch {load.batch_id}' if load else ''} was taken back: "
+                f"What the stage {stage} did for {what} was taken back: "
                 f"{report.failed_critical} critical checks failed: {_worst(report)}.",
                 "Readers keep what they had. quality.check_judged tells what failed, with its "
                 "advice; when the cause is gone, make incremental goes on from there.",
             )
+
+    def _gate_load(self, stage: str, load: Load) -> None:
+        if not load.is_rebuild:
+            self._gate(stage, f"batch {load.batch_id}", load.load_id, self._feeds(load))
 
     def _feeds(self, load: Load) -> dict[str, str]:
         return dict(
@@ -515,7 +685,7 @@ class Pipeline:
             said = str(error) if isinstance(error, AcaError | _TakenBack) else type(error).__name__
             if not self.ledger.closed:
                 self._end_stage(self.ledger, stage_run_id, "failed", counts, said)
-                if load and name == "stage":
+                if load and name in ("stage", "replay"):
                     self._finish(self.ledger, load, "failed", said)
             if isinstance(error, _TakenBack):
                 self.log.info("stage_taken_back", stage=name, load_id=load_id)
@@ -586,6 +756,8 @@ class Pipeline:
                     run(self.work, "rebuild/swap.lock_patience", {"patience": "100ms"})
                     rebuild.swap(self.work)
                     run(self.work, "ledger/ledger.go_live", {"rebuilt": self.rebuilt})
+                    moved = {"old": list(self.retold), "new": list(self.retold.values())}
+                    run(self.work, "quarantine/quarantine.hand_over", moved)
                 return
             except psycopg.errors.LockNotAvailable:
                 if time.monotonic() > deadline:

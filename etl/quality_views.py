@@ -52,7 +52,8 @@ def ensure(connection: psycopg.Connection[Any]) -> None:
                 view=_view(name),
                 comment=sql.Literal(comment),
             )
-        for (grant,) in grants:
+        stewards = run(connection, "quality/build.grants_to_stewards").fetchall()
+        for (grant,) in [*grants, *stewards]:
             connection.execute(sql.SQL(cast(LiteralString, grant)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.prompt import Confirm
 from rich.table import Table
 
 from etl.config import Settings
+from etl.contract import Reason
 from etl.db import server
 from etl.errors import AcaError
 from etl.run import Summary
@@ -24,6 +26,7 @@ _NEXT = {
     "facts": "make cubes",
     "cubes": "make dq-check",
     "restate": "make psql to query; ledger.fact_rekey tells which facts were keyed anew",
+    "quarantine-replay": "make quarantine for what is still open, make psql to query",
     "dq-check": "make dq-report for a page of the results; make psql to query quality.failing_now",
 }
 
@@ -223,3 +226,41 @@ def show_status(status: server.Status, chosen: Settings, runs: list[tuple[Any, .
         for begun, stage, batch, state, seconds in runs:
             table.add_row(f"{begun:%Y-%m-%d %H:%M:%S}", stage, batch or "", state, f"{seconds:.1f}")
         console.print(table)
+
+
+def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
+    """What the quarantine holds that nobody has dealt with, what to do about it, and how."""
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+    if not rows:
+        console.print("Nothing is open in the quarantine.", highlight=False)
+        return
+    table = _table("Open in the quarantine")
+    for name in ("batch", "file", "reason", "column", "rows", "first line", "since, UTC"):
+        table.add_column(name, justify="right" if name in ("rows", "first line") else "left")
+    for batch, file, is_refused, reason, column, count, line, since in rows:
+        shown = f"{file} (refused)" if is_refused else file
+        began = f"{since:%Y-%m-%d %H:%M}"
+        table.add_row(batch, shown, reason, column or "", f"{count:,}", f"{line:,}", began)
+    console.print(table)
+    advice = {reason.text: reason.advice for reason in Reason}
+    console.print()
+    for reason in dict.fromkeys(row[3] for row in rows):
+        console.print(f"{reason}: {advice[reason]}", highlight=False, markup=False)
+    console.print()
+    console.print(
+        f"[bold]Next[/bold]     make quarantine-export BATCH={rows[0][0]} writes the rows as CSV; "
+        "correct them, then make quarantine-replay FILE=...",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show_exports(written: list[tuple[Path, int]]) -> None:
+    """Which files were written, and what to do with them."""
+    console = Console(file=sys.stdout, soft_wrap=True)
+    for path, rows in written:
+        console.print(f"{rows:,} rows in {path}", highlight=False, markup=False)
+    console.print(
+        f"[bold]Next[/bold]     correct them, then make quarantine-replay FILE={written[0][0]}",
+        highlight=False,
+    )

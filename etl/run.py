@@ -50,13 +50,17 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A batch on its way: its ledger key, the build it goes into."""
+    """A batch on its way: its ledger key, the build it goes into.
+
+    ``stands_for``: in a rebuild, the load of the live build that it tells again.
+    """
 
     load_id: int
     batch_id: str
     as_of: datetime
     schemas: Schemas
     is_rebuild: bool
+    stands_for: int | None = None
 
     @property
     def statuses(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import operator
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -239,6 +239,28 @@ def trimmed(record: bytes, bare: bytes) -> bytes:
             value = b'"' + value[1:-1].strip(b" \t") + b'"'
         fields.append(value)
     return b",".join(fields)
+
+
+def put_in_place(
+    blocks: Iterable[tuple[int, list[bytes]]], corrected: Mapping[int, bytes]
+) -> Iterator[tuple[int, list[bytes]]]:
+    """The records with some replaced, by the line on which they begin.
+
+    A replaced record is a block of its own: it may have another height than the one it stands
+    for, and the lines after it keep their numbers.
+    """
+    for first, block in blocks:
+        line, begun, since = first, first, 0
+        for at, record in enumerate(block):
+            after = line + record.count(b"\n") + 1
+            if line in corrected:
+                if at > since:
+                    yield begun, block[since:at]
+                yield line, [corrected[line]]
+                begun, since = after, at + 1
+            line = after
+        if since < len(block):
+            yield begun, block[since:]
 
 
 class HeaderError(ValueError):

@@ -159,6 +159,14 @@ def ledger(metadata: MetaData) -> None:
             comment="What was noticed of the file: byte_order_mark, crlf, extra_columns, "
             "new_columns, lost_columns, reordered, trimmed_rows, first_bad_byte.",
         ),
+        Column(
+            "header",
+            ARRAY(Text),
+            nullable=False,
+            server_default=text("'{}'"),
+            comment="Names of the file's columns in its order, also those that the contract does "
+            "not know; empty where it was not read.",
+        ),
         PrimaryKeyConstraint("load_id", "feed"),
         CheckConstraint("kind in ('delta', 'snapshot')", name="kind"),
         CheckConstraint("status in ('loaded', 'skipped', 'refused')", name="status"),
@@ -178,8 +186,8 @@ def ledger(metadata: MetaData) -> None:
             "stage",
             Text,
             nullable=False,
-            comment="stage, dims, facts, cubes, checks, swap, restate; rebuilt_cubes in a full "
-            "load.",
+            comment="stage, dims, facts, cubes, checks, swap, restate, replay; rebuilt_cubes in a "
+            "full load.",
         ),
         Column("status", Text, nullable=False, comment="running, done or failed."),
         Column("started_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
@@ -294,14 +302,14 @@ def _quarantine(metadata: MetaData) -> None:
             BigInteger,
             ForeignKey("ledger.load.load_id"),
             nullable=False,
-            comment="The load that brought it.",
+            comment="The load that brought it; of a file that was refused, the load that was.",
         ),
         Column("created_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
         Column("created_by", Text, nullable=False, server_default=text("session_user")),
-        PrimaryKeyConstraint("feed", "xxh3_128", "line"),
+        PrimaryKeyConstraint("feed", "xxh3_128", "line", "load_id"),
         schema="quality",
         comment="Rows of the quarantine as people corrected them, for data stewards alone. A full "
-        "load takes them in again. One row a file and line.",
+        "load takes them in again. One row a file, line and load that brought it.",
     )
 
 

@@ -49,9 +49,17 @@ class Arrived:
     is_rebuild: bool
 
 
-def run_calendar(connection: psycopg.Connection[Any], load_id: int, as_of: datetime) -> int:
-    """Extend ``dim_date`` and ``dim_geography`` by what the load names; days and places added."""
-    values = {"load_id": load_id, "as_of": as_of}
+def run_calendar(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    as_of: datetime,
+    made_by: int | None = None,
+) -> int:
+    """Extend ``dim_date`` and ``dim_geography`` by what the load names; days and places added.
+
+    ``made_by``: the load in whose name they come, where that is another one.
+    """
+    values = {"load_id": load_id, "as_of": as_of, "made_by": made_by or load_id}
     added = 0
     for name in ("date", "geography"):
         run(connection, f"dims/{name}.ensure_unknown")
@@ -146,11 +154,24 @@ def restate(
     What the dimension holds before ``since`` stays as it is. ``arrived`` is a load without files.
     """
     helper = _Helper(connection, dimension, arrived, reason="restated")
-    counts = helper.restate(since)
-    counts["rekeyed"] = helper.rekey_facts()
-    helper.analyze(sum(counts.values()))
-    helper.drop_temporary()
-    return counts
+    helper.run("find_all", "respliced")
+    return helper.remake(since)
+
+
+def correct(
+    connection: psycopg.Connection[Any],
+    dimension: Dimension,
+    arrived: Arrived,
+    loads: list[int],
+    lines: list[int],
+) -> dict[str, int]:
+    """Make the history of keys again of which rows were corrected in staging; what changed.
+
+    ``loads`` and ``lines`` say where the rows are; ``arrived`` is a load without files.
+    """
+    helper = _Helper(connection, dimension, arrived)
+    helper.run("find_corrected", "respliced", loads=loads, lines=lines)
+    return helper.remake(BEGINNING)
 
 
 class _Helper:
@@ -296,9 +317,16 @@ class _Helper:
         self.retell()
         return {"replayed": self.respliced, **self.apply()}
 
-    def restate(self, since: datetime) -> dict[str, int]:
-        """Make the history of every key again from an instant on, as staging tells it."""
-        self.run("find_all", "respliced")
+    def remake(self, since: datetime) -> dict[str, int]:
+        """Make the history of the respliced keys again, and facts follow; what changed."""
+        counts = self.tell_again(since)
+        counts["rekeyed"] = self.rekey_facts()
+        self.analyze(sum(counts.values()))
+        self.drop_temporary()
+        return counts
+
+    def tell_again(self, since: datetime) -> dict[str, int]:
+        """Make histories again from an instant on, as staging tells them."""
         self.count_respliced()
         self.run("create_moved", "moved")
         if not self.respliced:

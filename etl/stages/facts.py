@@ -43,6 +43,18 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Corrected:
+    """Rows that were corrected in staging: where they are, and the load that corrected them.
+
+    ``displaces``: whether one of them took the place of a row that had been loaded.
+    """
+
+    lines: list[int]
+    made_by: int
+    displaces: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Order:
     """Where a load's batch stands among those of its feed.
 
@@ -52,28 +64,85 @@ class _Order:
 
     load_id: int
     loads: list[int]
+    corrected: Corrected | None = None
 
     @property
     def is_late(self) -> bool:
-        return len(self.loads) > 1
+        return len(self.loads) > 1 or self.corrected is not None
 
     @property
     def values(self) -> dict[str, Any]:
-        return {"load_id": self.load_id, "loads": self.loads}
+        of_rows = {
+            "lines": self.corrected.lines if self.corrected else None,
+            "made_by": self.corrected.made_by if self.corrected else self.load_id,
+        }
+        return {"load_id": self.load_id, "loads": self.loads, **of_rows}
+
+    def in_hand(self, alias: str = "s") -> sql.Composable:
+        """Which rows of staging the facts are brought up to."""
+        of_load = sql.SQL("{}.load_id = %(load_id)s").format(sql.Identifier(alias))
+        if self.corrected is None:
+            return of_load
+        of_lines = sql.SQL("{}.source_line = any(%(lines)s)").format(sql.Identifier(alias))
+        return sql.SQL("{} and {}").format(of_load, of_lines)
+
+
+def correct_fact(
+    connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived, corrected: Corrected
+) -> dict[str, int]:
+    """Bring one fact up to rows of a load that were corrected in staging; counts by kind.
+
+    What was not held before is marked as not known before the load that corrected it.
+    """
+    order = _Order(arrived.load_id, _loads(connection, fact, arrived), corrected)
+    key = sql.Identifier(fact.key)
+    # Where a row went, whatever stood behind it may come back.
+    among = (
+        sql.SQL("true")
+        if corrected.displaces
+        else sql.SQL("f.{0} in (select s.{0} from {1} as s where {2})").format(
+            key, sql.Identifier(fact.source.table), order.in_hand()
+        )
+    )
+    table = sql.Identifier(fact.table)
+    run(connection, "facts/order.hold", order.values, key=key, fact=table, among=among)
+    counts = _run(connection, fact, order, arrived.schema)
+    columns = scalar(connection, "facts/order.columns", {"fact": fact.table})
+    run(
+        connection,
+        "facts/order.not_before",
+        order.values,
+        key=key,
+        fact=table,
+        past=sql.Identifier(fact.past),
+        columns=names(columns),
+        columns_of_fact=names(columns, "f"),
+        among=among,
+    )
+    run(connection, "facts/order.drop_held")
+    return counts
 
 
 def run_fact(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) -> dict[str, int]:
     """Load one fact's rows of the load; counts by kind."""
-    order = _order(connection, fact, arrived)
-    inferred = sum(_infer(connection, fact, ref, arrived.load_id) for ref in fact.references)
+    loads = _loads(connection, fact, arrived)
+    order = _Order(arrived.load_id, loads[-1:] if loads[-1] == arrived.load_id else loads)
+    return _run(connection, fact, order, arrived.schema)
+
+
+def _run(
+    connection: psycopg.Connection[Any], fact: Fact, order: _Order, schema: str
+) -> dict[str, int]:
+    inferred = sum(_infer(connection, fact, ref, order) for ref in fact.references)
     if fact is FACT_CLAIM:
-        counts = _run_claims(connection, order, arrived.schema)
+        counts = _run_claims(connection, order, schema)
     else:
         counts = _run_enrollments(connection, order)
     return {"inferred": inferred, **counts}
 
 
-def _order(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) -> _Order:
+def _loads(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) -> list[int]:
+    """The loads that can have told facts of this kind, in the order of their batches."""
     found = run(
         connection,
         "facts/order.loads",
@@ -84,18 +153,17 @@ def _order(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) ->
             "is_rebuild": arrived.is_rebuild,
         },
     )
-    loads = [load_id for (load_id,) in found]
-    return _Order(arrived.load_id, loads[-1:] if loads[-1] == arrived.load_id else loads)
+    return [load_id for (load_id,) in found]
 
 
-def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, load_id: int) -> int:
+def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, order: _Order) -> int:
     dimension = ref.dimension
     named = [k for k, _ in ref.key]
     count = run(
         connection,
         "facts/reference.infer",
         {
-            "load_id": load_id,
+            **order.values,
             "last_sk": last_sk(connection, dimension),
             "hash_version": dimension.hash_version,
         },
@@ -104,6 +172,7 @@ def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, load
         sk=sql.Identifier(dimension.sk),
         staging=sql.Identifier(fact.source.table),
         date=sql.Identifier(fact.date),
+        in_hand=order.in_hand(),
         keys=names(named),
         named_keys=names(named, "named"),
         key_values=sql.SQL(", ").join(
@@ -188,9 +257,15 @@ def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
     named = dict.fromkeys(c for ref in fact.references for _, c in ref.key if c is not None)
     return {
         # Versions of one key keep their facts, so a changed key is one that was told anew.
-        "is_changed": sql.SQL("f.load_id <> v.load_id")
-        if order.is_late
-        else differ(columns, "f", "v"),
+        "is_changed": sql.SQL(" or ").join(
+            [
+                *([sql.SQL("f.load_id <> v.load_id")] if order.is_late else []),
+                # A corrected row may also take the place of another one of its own load.
+                *([differ(columns, "f", "v")] if order.corrected or not order.is_late else []),
+            ]
+        ),
+        "in_hand": order.in_hand(),
+        "r_in_hand": order.in_hand("r"),
         "told_by": sql.Identifier("k", "load_id") if order.is_late else sql.Placeholder("load_id"),
         "natural_keys": sql.SQL(", ").join(
             sql.SQL("nullif(s.{}, '')").format(sql.Identifier(c)) for c in named
@@ -201,6 +276,7 @@ def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
             sql.SQL("{} as {}").format(_stored(fact, c), sql.Identifier(c)) for c in fact.states
         ),
         "old_states": names(fact.states, "old"),
+        "states_differ": differ((fact.date, *fact.states), "h", "c"),
     }
 
 
@@ -223,7 +299,7 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
     else:
         run(connection, "facts/claim.no_known")
     run(connection, "facts/claim.index_known")
-    found = run(connection, "facts/claim.new_months", {**values, "schema": schema})
+    found = run(connection, "facts/claim.new_months", {**values, "schema": schema}, **parts)
     months = [month for (month,) in found]
     inserted = 0
     if months:
@@ -239,10 +315,10 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
     if has_rows:
         updated = run(connection, "facts/claim.update_known", values, **parts).rowcount
     if order.is_late:
-        run(connection, "facts/claim.drop_unfounded_states")
+        run(connection, "facts/claim.drop_unfounded_states", **parts)
         run(connection, "facts/claim.insert_missing_states", **parts)
         run(connection, "facts/claim.drop_chain")
-    for (month,) in run(connection, "facts/claim.months_of_load", values).fetchall():
+    for (month,) in run(connection, "facts/claim.months_of_load", values, **parts).fetchall():
         run(connection, "facts/claim.analyze", partition=sql.Identifier(_partition(month)))
     run(connection, "facts/claim.drop_known")
     return {"inserted": inserted, "updated": updated, "partitions": len(months)}
@@ -306,7 +382,9 @@ def _run_enrollments(connection: psycopg.Connection[Any], order: _Order) -> dict
     run(connection, "facts/enrollment.find_standing", values)
     run(connection, "facts/enrollment.index_standing")
     replaced = run(connection, "facts/enrollment.drop_fallen", values).rowcount
-    run(connection, "facts/enrollment.key_rows", values, **parts)
+    displaces = order.corrected is not None and order.corrected.displaces
+    in_hand = sql.SQL("true") if displaces else order.in_hand()
+    run(connection, "facts/enrollment.key_rows", values, in_hand=in_hand, **parts)
     run(connection, "facts/enrollment.index_keyed")
     replaced += run(connection, "facts/enrollment.replace_same_grain").rowcount
     updated = run(

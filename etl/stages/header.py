@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any
 
 from etl.batch import Batch, FeedFile
-from etl.contract import Sender
+from etl.contract import Sender, Source
 from etl.db import encodings, records
 from etl.errors import BatchError
 from etl.senders import contracts_of
@@ -105,6 +105,12 @@ def read(
         f"{where} {unread}.",
         "Ask the sender for a CSV file in UTF-8 whose first line names its columns.",
     ) from unread
+
+
+def of_names(source: Source, contract: str | None, names: list[str]) -> Header:
+    """The header of a file that was read before, from what the ledger keeps of it."""
+    known = {found.name: found for found in contracts_of(source)}
+    return _header(known.get(contract or "", known[source.name]), names, b"")
 
 
 def _names(where: str, found: list[str]) -> list[str]:

@@ -27,6 +27,8 @@ from etl.errors import BatchError, RejectThresholdError
 from etl.stages import breaches, header, landing
 from etl.stages.header import Before, Header, shown
 
+# How many reasons a message names when a file is refused.
+_REASONS_SHOWN = 6
 # "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name.
 _NOTICE = re.compile(r'(\d+)\D*?["«„“]([a-z][a-z0-9_]*)["»“”]')
 
@@ -45,8 +47,9 @@ class Staged:
     """What became of one file.
 
     ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
-    for machines, as JSON can hold it. ``contract``: the one under which it came. ``bad_byte``:
-    the first for which a row was set aside.
+    for machines, as JSON can hold it. ``contract``: the one under which it came. ``header``: the
+    file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
+    set aside.
     """
 
     file: FeedFile
@@ -61,6 +64,7 @@ class Staged:
     notes: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     distinct_keys: int | None = None
+    header: list[str] = field(default_factory=list)
     findings: dict[str, Any] = field(default_factory=dict)
     contract: Sender | None = None
     bad_byte: encodings.BadByte | None = None
@@ -91,21 +95,33 @@ def run_file(
     batch: Batch,
     file: FeedFile,
     checksum: str,
-    reject_share: float,
+    reject_share: float | None,
     on_bytes: Callable[[int], None] = lambda _: None,
     before: Mapping[str, Before] | None = None,
+    corrected: Mapping[int, bytes] | None = None,
 ) -> Staged:
     """Load one file into its staging table.
 
-    ``before``: by contract the file of the feed that came before this one.
+    ``before``: by contract the file of the feed that came before this one. ``corrected``: records
+    that take the place of those on their lines.
 
-    Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, and
+    Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, or than its
+    contract says (``None``: any may be), and
     ``BatchError`` if it cannot be read or is not what its manifest says; both carry the
     ``Staged`` so far as ``.staged`` for the record, and the caller rolls back.
     """
     staged = Staged(file, checksum)
     try:
-        _run_file(connection, load_id, batch, staged, reject_share, on_bytes, before or {})
+        _run_file(
+            connection,
+            load_id,
+            batch,
+            staged,
+            reject_share,
+            on_bytes,
+            before or {},
+            corrected or {},
+        )
     except BatchError as error:
         staged.status = "refused"
         error.staged = staged
@@ -118,9 +134,10 @@ def _run_file(
     load_id: int,
     batch: Batch,
     staged: Staged,
-    reject_share: float,
+    reject_share: float | None,
     on_bytes: Callable[[int], None],
     before: Mapping[str, Before],
+    corrected: Mapping[int, bytes],
 ) -> None:
     file, checksum = staged.file, staged.checksum
     where = f"{file.path.name} of batch {batch.batch_id}"
@@ -131,11 +148,68 @@ def _run_file(
         )
     seen = _Seen()
     head, stream_records = header.read(batch, file, seen.through(file, on_bytes))
-    contract = staged.contract = head.contract
-    staged.columns = head.columns
+    contract = _under(staged, head)
     notes, staged.findings = header.drift(head, batch.as_of, before.get(contract.name))
     staged.notes += notes
     source = file.source
+    if corrected:
+        staged.notes.append(f"{len(corrected):,} rows taken as people corrected them")
+        stream_records = records.put_in_place(stream_records, corrected)
+    try:
+        stream = _send(connection, load_id, staged, head, stream_records)
+    except psycopg.errors.ProgramLimitExceeded as error:
+        raise BatchError(
+            f"{where} has a row that no table can hold: a key is too long, or its "
+            f"{len(head.names):,} columns are too wide together.",
+            "Ask the sender for shorter keys and for the contract's columns alone; nothing was "
+            "loaded.",
+        ) from error
+    if not seen.ends_line and stream.is_cut():
+        raise BatchError(
+            f"{where} is cut short: it ends in the middle of the row on line {stream.last_line:,}.",
+            "Ask the sender for the whole file again; nothing was loaded.",
+        )
+    if stream.trimmed:
+        staged.findings["trimmed_rows"] = stream.trimmed
+    _tell_bad_bytes(staged)
+    # Before the rows are looked up: without statistics on this load the plan is a nested loop.
+    _analyze(connection, source)
+    _set_aside(connection, load_id, batch, contract, staged)
+    staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
+    if reject_share is not None:
+        share = reject_share if contract.reject_share is None else contract.reject_share
+        _check_threshold(batch, staged, share)
+    volume = contract.expected_volume
+    said = breaches.of_volume(volume, staged.read, where)
+    if volume is not None and said is not None:
+        staged.notes.append(said)
+        staged.findings["rows_expected"] = [volume.low, volume.high]
+    check_expected(batch, staged)
+    if not file.unchanged():
+        raise BatchError(
+            f"{where} changed while it was being read.",
+            "Let the sender finish writing, then run again; nothing was loaded.",
+        )
+    index = sql.Literal(f"{source.table}_load_id_idx")
+    run(connection, "stage/stage.summarize", index=index)
+
+
+def _under(staged: Staged, head: Header) -> Sender:
+    """Note under which contract a file comes, and its columns."""
+    staged.contract = head.contract
+    staged.header, staged.columns = list(head.names), head.columns
+    return head.contract
+
+
+def _send(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    staged: Staged,
+    head: Header,
+    stream_records: Iterator[tuple[int, list[bytes]]],
+) -> records.Stream:
+    """Stream records into staging; those that cannot be taken are set aside."""
+    source = staged.file.source
     stream = records.Stream(
         fields=len(head.names),
         prefix=b"%d," % load_id,
@@ -145,43 +219,35 @@ def _run_file(
             if name and source.column(name).type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
         ),
     )
-    try:
-        _copy(connection, stream, stream_records, head, staged)
-    except psycopg.errors.ProgramLimitExceeded as error:
-        raise BatchError(
-            f"{where} has a row that no table can hold: a key is too long, or its "
-            f"{len(head.names):,} columns are too wide together.",
-            "Ask the sender for shorter keys and for the contract's columns alone; nothing was "
-            "loaded.",
-        ) from error
+    _copy(connection, stream, stream_records, head, staged)
     staged.read = stream.read
-    if not seen.ends_line and stream.is_cut():
-        raise BatchError(
-            f"{where} is cut short: it ends in the middle of the row on line {stream.last_line:,}.",
-            "Ask the sender for the whole file again; nothing was loaded.",
-        )
     staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
-    if stream.trimmed:
-        staged.findings["trimmed_rows"] = stream.trimmed
-    _tell_bad_bytes(staged)
-    # Before the rows are looked up: without statistics on this load the plan is a nested loop.
-    _analyze(connection, source)
+    return stream
+
+
+def add_rows(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    staged: Staged,
+    head: Header,
+    rows: Mapping[int, bytes],
+) -> None:
+    """Stage records as rows of a file that is loaded, on the lines that they stand for."""
+    _under(staged, head)
+    in_order = ((line, [record]) for line, record in sorted(rows.items()))
+    _send(connection, load_id, staged, head, in_order)
+
+
+def settle(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    batch: Batch,
+    contract: Sender,
+    staged: Staged,
+) -> None:
+    """Set aside what cannot stand among the rows of a file, and measure what stays."""
     _set_aside(connection, load_id, batch, contract, staged)
-    staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
-    share = reject_share if contract.reject_share is None else contract.reject_share
-    _check_threshold(batch, staged, share)
-    volume = contract.expected_volume
-    said = breaches.of_volume(volume, staged.read, where)
-    if volume is not None and said is not None:
-        staged.notes.append(said)
-        staged.findings["rows_expected"] = [volume.low, volume.high]
-    _check_expected(batch, staged)
-    if not file.unchanged():
-        raise BatchError(
-            f"{where} changed while it was being read.",
-            "Let the sender finish writing, then run again; nothing was loaded.",
-        )
-    index = sql.Literal(f"{source.table}_load_id_idx")
+    index = sql.Literal(f"{contract.source.table}_load_id_idx")
     run(connection, "stage/stage.summarize", index=index)
 
 
@@ -204,12 +270,28 @@ def repeat_file(
     run(connection, "stage/stage.repeat_file", {**values, **latest})
 
 
-def record_rejects(connection: psycopg.Connection[Any], load_id: int, staged: Staged) -> None:
-    """Write the rows set aside to quarantine, each with its raw line read from the file again."""
+def record_rejects(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    staged: Staged,
+    corrected: Mapping[int, bytes] | None = None,
+) -> None:
+    """Write the rows set aside to quarantine, each with its raw line read from the file again.
+
+    A row that was corrected, and is bad again, is kept as it was corrected.
+    """
     if not staged.rejected:
         return
     encoding = staged.contract.parsing.encoding if staged.contract else encodings.UTF8
     raw = raw_lines(staged.file, {r.line for r in staged.rejected}, encoding)
+    raw |= {line: as_text(record) for line, record in (corrected or {}).items()}
+    write_rejects(connection, load_id, staged, raw)
+
+
+def write_rejects(
+    connection: psycopg.Connection[Any], load_id: int, staged: Staged, raw: Mapping[int, str]
+) -> None:
+    """Write rows set aside to quarantine, with their text by line where there is any."""
     with connection.cursor() as cursor:
         cursor.executemany(
             statement("stage/stage.reject"),
@@ -237,13 +319,16 @@ def raw_lines(file: FeedFile, wanted: set[int], encoding: str) -> dict[int, str]
         line = first
         for record in block:
             if line in wanted:
-                # NUL cannot be stored in text.
-                text = record.removesuffix(b"\r").decode("utf-8", errors="backslashreplace")
-                found[line] = text.replace("\0", "\\x00")
+                found[line] = as_text(record.removesuffix(b"\r"))
             line += record.count(b"\n") + 1
         if len(found) == len(wanted):
             break
     return found
+
+
+def as_text(record: bytes) -> str:
+    """A record as text that can be stored: undecodable bytes escaped, and NUL, which cannot be."""
+    return record.decode("utf-8", errors="backslashreplace").replace("\0", "\\x00")
 
 
 def _analyze(connection: psycopg.Connection[Any], source: Source) -> None:
@@ -418,18 +503,23 @@ def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
         return
     reasons = Counter(
         r.reason.text + (f" in {r.column}" if r.column else "") for r in staged.rejected
-    ).most_common(3)
+    ).most_common()
+    said = [f"{n:,} x {reason}" for reason, n in reasons[:_REASONS_SHOWN]]
+    if rest := sum(n for _, n in reasons[_REASONS_SHOWN:]):
+        said.append(f"{rest:,} for other reasons")
     raise RejectThresholdError(
         f"{staged.file.path.name} of batch {batch.batch_id} was refused: {bad:,} of "
         f"{staged.read:,} rows are bad ({bad / staged.read:.1%}, limit {reject_share:.1%}); "
-        + "; ".join(f"{n:,} x {reason}" for reason, n in reasons)
+        + "; ".join(said)
         + "."
         + (f" As for encoding, {staged.bad_byte}." if staged.bad_byte else ""),
-        "See quality.rejected_row for the lines. Mend the file, or raise REJECT_SHARE.",
+        "make quarantine lists the rows, and make quarantine-export writes them to correct; or "
+        "mend the file, or raise REJECT_SHARE.",
     )
 
 
-def _check_expected(batch: Batch, staged: Staged) -> None:
+def check_expected(batch: Batch, staged: Staged) -> None:
+    """Hold a file against what its manifest says of it; ``BatchError`` if they differ."""
     said = staged.file.expected
     where = f"{staged.file.path.name} of batch {batch.batch_id}"
     hint = "Ask the sender for the file or the manifest again; nothing was loaded."
@@ -470,6 +560,7 @@ def ledger_values(load_id: int, staged: Staged) -> dict[str, Any]:
         "note": "; ".join(staged.notes) or None,
         "columns": staged.columns,
         "distinct_keys": staged.distinct_keys,
+        "header": staged.header,
         "contract": staged.contract.name if staged.contract else None,
         "findings": Jsonb(staged.findings),
     }

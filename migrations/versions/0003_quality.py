@@ -92,11 +92,111 @@ exception
         raise notice 'the role aca_data_steward was not created: a superuser may create it';
 end
 $$"""
+# What a data steward reads of the quarantine; the views on it are granted as they are made.
+FOR_STEWARDS = """do $$
+begin
+    if to_regrole('aca_data_steward') is not null then
+        {action} usage on schema quality, ledger {towards} aca_data_steward;
+        {action} select on ledger.load, ledger.load_file, quality.quarantined_row,
+            quality.quarantined_line, quality.correction {towards} aca_data_steward;
+    end if;
+end
+$$"""
 STEWARD = """exists (
     select 1
     from pg_roles as r
     where r.rolname = 'aca_data_steward' and pg_has_role(current_user, r.oid, 'member')
 )"""
+
+# Which load of the live build stands for what was known after a load. Loads without files are a
+# part of the story by their kind, no longer by their name.
+KNOWN_LOAD = """create or replace function warehouse.known_load(load_id bigint) returns bigint
+language plpgsql stable parallel safe
+as $known$
+#variable_conflict use_column
+declare
+    asked ledger.load;
+    held ledger.load;
+    live_build bigint;
+    stands_for bigint;
+begin
+    if $1 = 9223372036854775807 then
+        return $1;
+    end if;
+    select l.* into asked from ledger.load as l where l.load_id = $1;
+    if asked.load_id is null then
+        raise exception 'there is no load %', coalesce($1::text, 'without a number')
+            using errcode = 'no_data_found', hint = 'ledger.load lists the loads.';
+    end if;
+    if asked.status in ('running', 'rebuilt') then
+        raise exception 'load % is still on its way', $1
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'Ask again when ledger.load calls it loaded.';
+    end if;
+    -- A load that failed left what the one before it had left.
+    select l.*
+    into held
+    from ledger.load as l
+    where l.build_id = asked.build_id and l.load_id <= $1 and l.finished_at is not null
+        and l.status in ('loaded', 'superseded')
+    order by l.load_id desc
+    limit 1;
+    if held.load_id is null then
+        raise exception 'load % failed, and no load of its build came before it', $1
+            using errcode = 'no_data_found', hint = 'ledger.load lists the loads.';
+    end if;
+    if held.live_at is null then
+        raise exception 'what was known after load % is not held: '
+            'later loads changed it before rows were kept as they had been', $1
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'live_at in ledger.load is set where it is held.';
+    end if;
+    select max(l.build_id) into live_build from ledger.load as l where l.status = 'loaded';
+    if asked.build_id = live_build then
+        return held.load_id;
+    end if;
+    with told as materialized (
+        select
+            l.build_id,
+            l.load_id,
+            row_number() over (partition by l.build_id order by l.load_id, f.feed) as place,
+            row(l.batch_id, l.as_of, f.feed, f.kind, f.xxh3_128) as what
+        from ledger.load as l
+        left join ledger.load_file as f on l.load_id = f.load_id and f.status = 'loaded'
+        where l.finished_at is not null and l.status in ('loaded', 'superseded')
+            and (f.load_id is not null or {told_alone})
+            and (l.build_id = live_build or (l.build_id = asked.build_id and l.load_id <= $1))
+    ),
+
+    lengths as (
+        select
+            l.load_id,
+            sum(count(t.load_id)) over (order by l.load_id) as length
+        from ledger.load as l
+        left join told as t on l.load_id = t.load_id
+        where l.build_id = live_build and l.status = 'loaded'
+        group by l.load_id
+    )
+
+    select max(s.load_id)
+    into stands_for
+    from lengths as s
+    where s.length = (select count(*) from told as t where t.build_id = asked.build_id)
+        and not exists (
+            select 1
+            from told as before
+            left join told as now on before.place = now.place and now.build_id = live_build
+            where before.build_id = asked.build_id and before.what is distinct from now.what
+        );
+    if stands_for is null then
+        raise exception 'load % was replaced by a rebuild from other batches, '
+            'and what was known after it is no longer held', $1
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = 'ledger.load_file lists its files: load them in a database of their own.';
+    end if;
+    return stands_for;
+end
+$known$"""
 
 
 def one_of(column: str, words: tuple[str, ...], name: str | None = None) -> sa.CheckConstraint:
@@ -149,6 +249,26 @@ def _ledger() -> None:
         ),
         schema="ledger",
     )
+    op.add_column(
+        "load_file",
+        sa.Column(
+            "header",
+            postgresql.ARRAY(sa.Text()),
+            nullable=False,
+            server_default=sa.text("'{}'"),
+            comment="Names of the file's columns in its order, also those that the contract does "
+            "not know; empty where it was not read.",
+        ),
+        schema="ledger",
+    )
+    op.alter_column(
+        "stage_run",
+        "stage",
+        comment="stage, dims, facts, cubes, checks, swap, restate, replay; rebuilt_cubes in a "
+        "full load.",
+        schema="ledger",
+    )
+    op.execute(KNOWN_LOAD.replace("{told_alone}", "l.kind <> 'batch'"))
 
 
 def _quarantine() -> None:
@@ -253,18 +373,24 @@ def _quarantine() -> None:
             nullable=False,
             comment="The row as it should have been, CSV. Personal data: direct.",
         ),
-        sa.Column("load_id", sa.BigInteger(), nullable=False, comment="The load that brought it."),
+        sa.Column(
+            "load_id",
+            sa.BigInteger(),
+            nullable=False,
+            comment="The load that brought it; of a file that was refused, the load that was.",
+        ),
         sa.Column("created_at", INSTANT, nullable=False, server_default=CLOCK),
         sa.Column("created_by", sa.Text(), nullable=False, server_default=sa.text("session_user")),
-        sa.PrimaryKeyConstraint("feed", "xxh3_128", "line"),
+        sa.PrimaryKeyConstraint("feed", "xxh3_128", "line", "load_id"),
         sa.ForeignKeyConstraint(["load_id"], ["ledger.load.load_id"]),
         schema="quality",
         comment="Rows of the quarantine as people corrected them, for data stewards alone. A full "
-        "load takes them in again. One row a file and line.",
+        "load takes them in again. One row a file, line and load that brought it.",
     )
     for table in ("quarantined_line", "correction"):
         op.execute(f"alter table quality.{table} enable row level security")
         op.execute(f"create policy stewards on quality.{table} using ({STEWARD})")
+    op.execute(FOR_STEWARDS.format(action="grant", towards="to"))
 
 
 def _checks() -> None:
@@ -427,6 +553,7 @@ def _checks() -> None:
 
 def downgrade() -> None:
     """Take the change back; corrections and changed thresholds are lost."""
+    op.execute(FOR_STEWARDS.format(action="revoke", towards="from"))
     for (view,) in (
         op.get_bind()
         .execute(
@@ -484,7 +611,14 @@ def downgrade() -> None:
         "comment on table quality.rejected_row is "
         "'Quarantine: one row a line of a feed that was set aside.'"
     )
-    for column in ("findings", "contract"):
+    op.execute(KNOWN_LOAD.replace("{told_alone}", "starts_with(l.batch_id, 'restate ')"))
+    op.alter_column(
+        "stage_run",
+        "stage",
+        comment="stage, dims, facts, cubes, checks, swap, restate; rebuilt_cubes in a full load.",
+        schema="ledger",
+    )
+    for column in ("header", "findings", "contract"):
         op.drop_column("load_file", column, schema="ledger")
     op.drop_constraint("load_kind_check", "load", schema="ledger")
     op.drop_column("load", "kind", schema="ledger")

@@ -105,7 +105,8 @@ from (
 order by last_of_batch.load_id;
 
 -- name: files
--- The files of the build, as the ledger tells of them. One row a file.
+-- The files of the build, as the ledger tells of them, without those of which people corrected
+-- rows: the truth is about what was sent. One row a file.
 select
     l.batch_id,
     f.feed,
@@ -118,4 +119,9 @@ select
     f.totals
 from load_file as f
 inner join load as l on f.load_id = l.load_id
-where f.status = 'loaded' and l.status = any(%(statuses)s);
+where f.status = 'loaded' and l.status = any(%(statuses)s)
+    and not exists (
+        select 1
+        from correction as c
+        where c.feed = f.feed and c.xxh3_128 = f.xxh3_128
+    );

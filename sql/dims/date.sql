@@ -59,7 +59,7 @@ select
     extract(isodow from day) in (6, 7),
     extract(year from day),
     to_char(day, 'mmdd') >= '1101' or to_char(day, 'mmdd') <= '0115',
-    %(load_id)s
+    %(made_by)s
 from days
 order by date_key;
 

@@ -7,7 +7,7 @@ select
     + row_number() over (order by pair.state, pair.region),
     pair.state,
     pair.region,
-    %(load_id)s
+    %(made_by)s
 from (
     select distinct
         state,

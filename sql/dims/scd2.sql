@@ -787,6 +787,13 @@ select {keys_of_dim}
 from {dim} as d
 where d.{sk} > 0;
 
+-- name: find_corrected
+-- The keys that rows name which were corrected in staging. One row a key.
+create temporary table respliced on commit drop as
+select distinct {keys_of_row}
+from {staging} as s
+where s.load_id = any(%(loads)s) and s.source_line = any(%(lines)s);
+
 -- name: keep_earlier
 -- The replayed history from an instant on, and before it the history that the dimension holds;
 -- a key of which it holds nothing so early has the replayed history alone. One row a version.

@@ -37,7 +37,7 @@ with told as (
     where s.claim_id in (
         select r.claim_id
         from claims_raw as r
-        where r.load_id = %(load_id)s
+        where {r_in_hand}
     )
 ),
 
@@ -83,9 +83,9 @@ analyze known;
 -- Months of service of the load that have no partition yet. One row a month, in order.
 select month
 from (
-    select distinct date_trunc('month', service_date)::date as month
-    from claims_raw
-    where load_id = %(load_id)s
+    select distinct date_trunc('month', s.service_date)::date as month
+    from claims_raw as s
+    where {in_hand}
 ) as months
 where to_regclass(format(
     '%%I.%%I', %(schema)s::text, 'fact_claim_' || to_char(month, 'yyyy_mm')
@@ -149,7 +149,7 @@ select
 from claims_raw as s
 inner join dim_date as day on s.service_date = day.full_date
 {references}
-where s.load_id = %(load_id)s
+where {in_hand}
     and (date_trunc('month', s.service_date)::date = any(%(new_months)s)) = %(into_new)s
     and not exists (
         select 1
@@ -212,6 +212,7 @@ where h.claim_id = told.claim_id
         select 1
         from chain as c
         where c.claim_id = h.claim_id and c.load_id = h.load_id and not c.is_latest
+            and not ({states_differ})
     );
 
 -- name: insert_missing_states
@@ -236,9 +237,9 @@ analyze {partition} (claim_id, date_key, service_date, member_sk, provider_sk, p
 
 -- name: months_of_load
 -- Months of service that the load touched. One row a month.
-select distinct date_trunc('month', service_date)::date as month
-from claims_raw
-where load_id = %(load_id)s
+select distinct date_trunc('month', s.service_date)::date as month
+from claims_raw as s
+where {in_hand}
 order by month;
 
 -- name: drop_known

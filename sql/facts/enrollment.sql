@@ -65,7 +65,7 @@ inner join dim_date as day on s.start_date = day.full_date
 inner join dim_date as last_day
     on last_day.full_date = coalesce(s.end_date, make_date(day.plan_year, 12, 31))
 {references}
-where t.load_id = %(load_id)s and s.load_id = %(load_id)s;
+where {in_hand};
 
 -- name: index_keyed
 -- Statistics for the joins that follow.

@@ -18,3 +18,38 @@ where f.feed = %(feed)s and f.status = 'loaded'
         )
     )
 order by l.as_of, l.batch_id collate "C", l.load_id;
+
+-- name: hold
+-- Which facts are held before corrected rows come, of those that they may bring. One row a fact.
+create temporary table held on commit drop as
+select f.{key}
+from {fact} as f
+where {among};
+
+-- name: columns
+-- The columns of a fact but the load, which are also those of its past. One row.
+select array_agg(a.attname::text order by a.attnum)
+from pg_attribute as a
+where a.attrelid = to_regclass(%(fact)s) and a.attnum > 0 and not a.attisdropped
+    and a.attname <> 'load_id';
+
+-- name: not_before
+-- Say of facts that a later load brought to the batch of an earlier one that they were not there
+-- before it: a row of the past that no load before it knew. One row a fact.
+insert into {past} ({columns}, load_id, known_to_load_id)
+select
+    {columns_of_fact},
+    %(made_by)s,
+    %(made_by)s
+from {fact} as f
+where {among}
+    and not exists (
+        select 1
+        from held as h
+        where h.{key} = f.{key}
+    )
+on conflict do nothing;
+
+-- name: drop_held
+-- Make room for the next fact. No rows.
+drop table held;

@@ -35,12 +35,12 @@ select
     {hash_of_nothing},
     %(hash_version)s,
     true,
-    %(load_id)s
+    %(made_by)s
 from (
     select distinct {key_values}
     from {staging} as s
     inner join dim_date as day on s.{date} = day.full_date
-    where s.load_id = %(load_id)s
+    where {in_hand}
 ) as named
 where {all_present}
     and not exists (

@@ -40,12 +40,13 @@ where status in ('running', 'rebuilt')
 -- name: open_load
 -- Begin a load: as part of the live build, or of the rebuild whose first load is named; without
 -- one it is itself the first. One row.
-insert into load (load_id, batch_id, as_of, status, is_rebuild, build_id)
+insert into load (load_id, batch_id, as_of, kind, status, is_rebuild, build_id)
 overriding system value
 select
     next.load_id,
     %(batch_id)s,
     %(as_of)s,
+    %(kind)s,
     'running',
     %(is_rebuild)s,
     case
@@ -112,6 +113,7 @@ insert into load_file (
     note,
     columns,
     distinct_keys,
+    header,
     contract,
     findings
 )
@@ -133,6 +135,7 @@ values (
     %(note)s,
     %(columns)s,
     %(distinct_keys)s,
+    %(header)s,
     %(contract)s,
     %(findings)s
 );
@@ -289,7 +292,7 @@ select exists(
     select 1
     from stage_run as r
     inner join load as l on r.load_id = l.load_id
-    where r.stage in ('facts', 'restate') and r.status = 'done' and l.status = 'loaded'
+    where r.stage in ('facts', 'restate', 'replay') and r.status = 'done' and l.status = 'loaded'
         and not l.is_rebuild
         and r.finished_at > coalesce((
             select max(c.started_at)

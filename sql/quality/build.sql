@@ -22,6 +22,13 @@ cross join lateral aclexplode(c.relacl) as g
 where c.relnamespace = 'quality'::regnamespace and c.relname = any(%(views)s)
     and g.grantee <> c.relowner;
 
+-- name: grants_to_stewards
+-- Statements that let data stewards read the views on the quarantine, where there is their role.
+-- One row a view.
+select format('grant select on quality.%I to aca_data_steward', v.name)
+from unnest(array['rejected_row', 'quarantine_open']) as v (name)
+where to_regrole('aca_data_steward') is not null;
+
 -- name: drop_view
 -- Take a view away. It fails while others read from it.
 drop view if exists {view};

@@ -55,7 +55,7 @@ where q.closed_at is null
                 where later.load_id > q.load_id
                     and later.batch_id = l.batch_id
                     and other.feed = q.feed
-                    and not later.is_rebuild
+                    and (not later.is_rebuild or later.status = 'loaded')
             )
         )
     )

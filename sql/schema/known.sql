@@ -23,8 +23,9 @@ $latest$;
 
 -- name: known_load
 -- Which load of the live build stands for what was known after a load. A superseded build is told
--- by its story: which files it loaded, in order, and what was restated; the live load with the
--- same story stands for it. The greatest bigint is the present and stands for itself. One value.
+-- by its story: which files it loaded, in order, what was restated and what was replayed; the live
+-- load with the same story stands for it. The greatest bigint is the present and stands for itself.
+-- One value.
 create function {schema}.known_load(load_id bigint) returns bigint
 language plpgsql stable parallel safe
 as $known$
@@ -79,7 +80,7 @@ begin
         from ledger.load as l
         left join ledger.load_file as f on l.load_id = f.load_id and f.status = 'loaded'
         where l.finished_at is not null and l.status in ('loaded', 'superseded')
-            and (f.load_id is not null or starts_with(l.batch_id, 'restate '))
+            and (f.load_id is not null or l.kind <> 'batch')
             and (l.build_id = live_build or (l.build_id = asked.build_id and l.load_id <= $1))
     ),
 

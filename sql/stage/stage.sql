@@ -113,13 +113,14 @@ from {table}
 where load_id = %(same_as)s;
 
 -- name: repeat_rejects
--- Give a load the rejected rows of another one whose file is the same. One row a line and reason.
+-- Give a load the rejected rows of another one whose file is the same, those that are open.
+-- One row a line and reason.
 with held as materialized (
     select
         q.*,
         nextval(pg_get_serial_sequence('quality.quarantined_row', 'rejected_row_id')) as new_id
     from quarantined_row as q
-    where q.load_id = %(same_as)s and q.feed = %(feed)s
+    where q.load_id = %(same_as)s and q.feed = %(feed)s and q.closed_at is null
 ),
 
 repeated as (
@@ -155,6 +156,9 @@ set
     rows_duplicate = same.rows_duplicate,
     totals = same.totals,
     columns = same.columns,
+    header = same.header,
+    contract = same.contract,
+    findings = same.findings,
     distinct_keys = same.distinct_keys,
     latest_effective_ts = %(latest_effective_ts)s
 from load_file as same

@@ -16,7 +16,10 @@ import pytest
 from etl.config import ROOT, Settings
 from etl.db.connection import connect
 from etl.pipeline import Pipeline
+from etl.quality import CRITICAL
 from etl.run import Summary
+from etl.stages.checks import run_sql_checks
+from etl.warehouse import LIVE
 from tests.watching import Silent
 
 Contents = dict[str, list[tuple[Any, ...]]]
@@ -66,9 +69,9 @@ class Warehouse:
             pipeline.run_stages(("stage", "dims", "facts"))
             return pipeline.run_cubes()
 
-    def rebuild(self) -> Summary:
+    def rebuild(self, reject_share: float = 0.05) -> Summary:
         """Rebuild from the whole inbox, likewise without the checks."""
-        with self.pipeline() as pipeline:
+        with self.pipeline(reject_share) as pipeline:
             pipeline.run_checks = lambda *_: pipeline.summary
             return pipeline.full_load()
 
@@ -95,6 +98,15 @@ class Warehouse:
             )
             found[table].sort(key=repr)
         return found
+
+
+def failed_critical(connection: psycopg.Connection[Any]) -> set[str]:
+    """Critical checks in SQL that fail. What the text that fills feeds is worth is not at issue."""
+    return {
+        check.name
+        for check, found in run_sql_checks(connection, LIVE, ("running", "loaded"))
+        if check.severity == CRITICAL and (found is None or found.rows_failed)
+    }
 
 
 @pytest.fixture

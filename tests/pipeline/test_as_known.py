@@ -475,8 +475,9 @@ def test_a_restatement_is_part_of_the_story(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     # As a restatement leaves it: a load without files.
     (restated,) = warehouse.rows(
-        "insert into ledger.load (batch_id, as_of, status, is_rebuild, finished_at, live_at) "
-        "values ('restate facts', now(), 'loaded', false, now(), now()) returning load_id"
+        "insert into ledger.load (batch_id, as_of, kind, status, is_rebuild, finished_at, live_at) "
+        "values ('restate facts', now(), 'restatement', 'loaded', false, now(), now()) "
+        "returning load_id"
     )[0]
     state = present(warehouse.connection)
     assert as_known(warehouse.connection, restated) == state

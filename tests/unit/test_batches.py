@@ -13,7 +13,7 @@ MEMBERS = [{"member_id": "A"}]
 
 def told(inbox: Path, known: list[tuple[int, str, str]]) -> list[tuple[str, list[str]]]:
     order = in_order_of_knowing(find_batches(inbox), known)
-    return [(batch.batch_id, [f.source.name for f in files]) for batch, files in order]
+    return [(batch.batch_id, [f.source.name for f in files]) for _, batch, files in order]
 
 
 def test_nothing_known_is_the_order_of_as_of(tmp_path: Path) -> None:
@@ -49,4 +49,4 @@ def test_two_folders_of_one_batch_keep_their_files_apart(tmp_path: Path) -> None
         write_batch(tmp_path, folder, {"batch_id": "one", "as_of": "2025-01-01"}, **feeds)
     known = [(1, "one", "plans"), (2, "one", "members"), (2, "one", "plans")]
     order = in_order_of_knowing(find_batches(tmp_path), known)
-    assert [[f.path.parent.name for f in files] for _, files in order] == [["a"], ["b", "b"]]
+    assert [[f.path.parent.name for f in files] for *_, files in order] == [["a"], ["b", "b"]]

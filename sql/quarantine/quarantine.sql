@@ -1,0 +1,291 @@
+-- name: open_rows
+-- What is open, by batch, file, reason and column, oldest first. One row a load, feed, column and
+-- reason.
+select
+    o.batch_id,
+    o.file,
+    o.is_refused,
+    o.reason,
+    o.column_name,
+    o.rows_open,
+    o.first_line,
+    o.since
+from quarantine_open as o
+order by o.as_of, o.batch_id collate "C", o.load_id, o.feed, o.rows_open desc, o.reason;
+
+-- name: batch_is_known
+-- Whether a batch of this name was ever loaded, or tried. One row.
+select exists(select 1 from load where batch_id = %(batch_id)s and kind = 'batch');
+
+-- name: open_files
+-- The files of a batch with open entries. One row a load and feed.
+select
+    o.load_id,
+    o.feed,
+    f.header
+from (
+    select distinct
+        load_id,
+        feed
+    from quarantine_open
+    where batch_id = %(batch_id)s and (%(feed)s::text is null or feed = %(feed)s)
+) as o
+inner join load_file as f on o.load_id = f.load_id and o.feed = f.feed
+order by o.feed, o.load_id;
+
+-- name: entries_of_file
+-- The open entries of a file, with their raw lines for whoever may read them. One row an entry.
+select
+    rejected_row_id,
+    line,
+    column_name,
+    reason,
+    raw_line
+from rejected_row
+where load_id = %(load_id)s and feed = %(feed)s and closed_at is null
+order by line, rejected_row_id;
+
+-- name: entries_named
+-- The entries that bear these numbers. One row an entry.
+select
+    rejected_row_id,
+    load_id,
+    feed,
+    line,
+    reason,
+    raw_line,
+    closed_at
+from rejected_row
+where rejected_row_id = any(%(ids)s);
+
+-- name: file
+-- A file of a load, as the ledger tells of it. One row.
+select
+    f.load_id,
+    l.batch_id,
+    l.as_of,
+    f.feed,
+    f.file_name,
+    f.kind,
+    f.contract,
+    f.status,
+    f.xxh3_128,
+    f.header,
+    f.rows_read,
+    f.rows_rejected,
+    f.rows_duplicate,
+    f.totals,
+    f.note
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+where f.load_id = %(load_id)s and f.feed = %(feed)s;
+
+-- name: loads_of_file
+-- The loads of a build that hold a file of these bytes. One row a load.
+select l.load_id
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+where f.feed = %(feed)s and f.xxh3_128 = %(xxh3_128)s::uuid and f.status = 'loaded'
+    and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
+order by l.load_id;
+
+-- name: open_entries
+-- The open entries of a file on some of its lines. One row an entry.
+select
+    q.rejected_row_id,
+    q.line,
+    q.reason,
+    t.raw_line
+from quarantined_row as q
+left join quarantined_line as t on q.rejected_row_id = t.rejected_row_id
+where q.load_id = %(load_id)s and q.feed = %(feed)s and q.line = any(%(lines)s)
+    and q.closed_at is null
+order by q.line, q.rejected_row_id;
+
+-- name: open_reasons
+-- Why rows of a file are still set aside. One row a line.
+select
+    line,
+    min(reason) as reason
+from quarantined_row
+where load_id = %(load_id)s and feed = %(feed)s and closed_at is null
+group by line;
+
+-- name: take_amounts
+-- Take rows out of staging again, and sum what amounts they bear. One row.
+with taken as (
+    delete from {table}
+    where load_id = %(load_id)s and source_line = any(%(lines)s)
+    returning {money}
+)
+
+select {sums}
+from taken;
+
+-- name: find_rivals
+-- The rows of a load that bear a key which a corrected row bears too: one of them may have to go.
+-- One row a row.
+create temporary table rival on commit drop as
+select
+    r.source_line,
+    {columns}
+from {table} as r
+where r.load_id = %(load_id)s and not (r.source_line = any(%(lines)s))
+    and exists (
+        select 1
+        from {table} as c
+        where c.load_id = %(load_id)s and c.source_line = any(%(lines)s) and {same_key}
+    );
+
+-- name: rival_lines
+-- On which lines they are, in the order in which their text is read. One row a row.
+select source_line from rival
+order by source_line;
+
+-- name: rival_text
+-- Their text, in the order of the file's columns. One row a row.
+copy (select {texts} from rival order by source_line) to stdout with (format csv);
+
+-- name: drop_rivals
+-- Make room for the next file. No rows.
+drop table rival;
+
+-- name: close
+-- Close the entries on these lines of a file. One row an entry.
+update quarantined_row
+set
+    closed_at = clock_timestamp(),
+    closed_by = %(closed_by)s
+where load_id = %(load_id)s and feed = %(feed)s and line = any(%(lines)s) and closed_at is null;
+
+-- name: change_entry
+-- An entry whose corrected row is bad again: it stays open, with what is wrong now. One row.
+with changed as (
+    update quarantined_row
+    set
+        reason = %(reason)s,
+        column_name = %(column_name)s
+    where rejected_row_id = %(rejected_row_id)s
+    returning rejected_row_id
+)
+
+insert into quarantined_line (rejected_row_id, raw_line)
+select
+    rejected_row_id,
+    %(raw_line)s
+from changed
+on conflict (rejected_row_id) do update set raw_line = excluded.raw_line;
+
+-- name: close_entry
+-- Close one entry of several on a line. One row.
+update quarantined_row
+set
+    closed_at = clock_timestamp(),
+    closed_by = %(closed_by)s
+where rejected_row_id = %(rejected_row_id)s;
+
+-- name: recount_file
+-- What the ledger says of a file whose rows were corrected. One row.
+update load_file
+set
+    rows_loaded = %(rows_loaded)s,
+    rows_rejected = %(rows_rejected)s,
+    rows_duplicate = %(rows_duplicate)s,
+    totals = %(totals)s,
+    latest_effective_ts = %(latest_effective_ts)s,
+    distinct_keys = %(distinct_keys)s,
+    note = %(note)s
+where load_id = %(load_id)s and feed = %(feed)s;
+
+-- name: keep
+-- Keep a corrected row, for files of these bytes that are staged later. One row a line.
+insert into correction (feed, xxh3_128, line, load_id, columns, record)
+values (
+    %(feed)s,
+    %(xxh3_128)s::uuid,
+    %(line)s,
+    %(load_id)s,
+    %(columns)s,
+    %(record)s
+)
+on conflict (feed, xxh3_128, line, load_id) do update set
+    columns = excluded.columns,
+    record = excluded.record,
+    created_at = excluded.created_at,
+    created_by = excluded.created_by;
+
+-- name: kept
+-- The corrected rows of files of these bytes, as known before a load: of two for one line the
+-- later one counts. One row a line.
+select distinct on (line)
+    line,
+    record
+from correction
+where feed = %(feed)s and xxh3_128 = %(xxh3_128)s::uuid
+    and (%(before)s::bigint is null or load_id < %(before)s)
+order by line, load_id desc;
+
+-- name: kept_by
+-- The corrected rows that a load brought. One row a file and line.
+select
+    feed,
+    xxh3_128::text,
+    line,
+    record
+from correction
+where load_id = %(load_id)s;
+
+-- name: replays
+-- The replays of the live build, in order. One row a load.
+select
+    load_id,
+    batch_id,
+    as_of
+from load
+where kind = 'replay' and status = 'loaded'
+order by load_id;
+
+-- name: hand_over
+-- Let the corrected rows belong to the replays of the build that takes the live place.
+-- One row a corrected row.
+update correction as c
+set load_id = m.new_load_id
+from unnest(%(old)s::bigint[], %(new)s::bigint[]) as m (old_load_id, new_load_id)
+where c.load_id = m.old_load_id;
+
+-- name: close_refused
+-- Close the entries of a file that was refused and has come after all: what is still wrong with
+-- it is entered with the load that brought it. One row an entry.
+update quarantined_row as q
+set
+    closed_at = clock_timestamp(),
+    closed_by = %(load_id)s
+from load_file as f
+where q.load_id = f.load_id and q.feed = f.feed and q.closed_at is null
+    and f.feed = %(feed)s and f.xxh3_128 = %(xxh3_128)s::uuid and f.status = 'refused'
+    and f.load_id < %(load_id)s;
+
+-- name: twin_skipped
+-- Files of the same bytes that were skipped because this one came before, which say something
+-- after all now that a row of it lies in the future. One row a load.
+select
+    l.load_id,
+    l.as_of
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+inner join load_file as o on o.load_id = %(load_id)s and f.feed = o.feed
+inner join load as b on o.load_id = b.load_id
+where f.feed = %(feed)s and f.status = 'skipped' and f.xxh3_128 = o.xxh3_128
+    and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
+    and l.batch_id <> b.batch_id
+    and (l.as_of, l.batch_id collate "C") > (b.as_of, b.batch_id collate "C")
+    and o.latest_effective_ts > b.as_of at time zone 'UTC'
+    and not exists (
+        select 1
+        from load_file as between_file
+        inner join load as n on between_file.load_id = n.load_id
+        where between_file.feed = f.feed and between_file.status in ('loaded', 'skipped')
+            and n.status = any(%(statuses)s) and (n.is_rebuild or not %(is_rebuild)s)
+            and (n.as_of, n.batch_id collate "C") > (b.as_of, b.batch_id collate "C")
+            and (n.as_of, n.batch_id collate "C") < (l.as_of, l.batch_id collate "C")
+    );
