@@ -160,7 +160,7 @@ class Pipeline:
         if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
             try:
                 self.run_cubes(LIVE)
-                self.run_checks(LIVE)
+                self.judge_arrivals()
             except CheckFailedError as error:
                 self.stopped.append(error)
         self._tell_stopped()
@@ -265,7 +265,6 @@ class Pipeline:
         # Also where an earlier run ended before it came to them.
         if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
             self.run_cubes(LIVE)
-            self.run_checks(LIVE)
         return self.summary
 
     def _replay_loaded(self, asked: quarantine.Asked, where: str) -> None:
@@ -390,8 +389,6 @@ class Pipeline:
         ``truth``: folder of what synthetic feeds really hold, which a load never asks.
         """
         statuses = ("running", "rebuilt") if schemas == NEXT else ("running", "loaded")
-        # The days of synthetic batches are none of this world: nothing is late by the clock.
-        now = None if is_synthetic(self.settings.inbox) else datetime.now(UTC)
         started = time.monotonic()
         begun = {"load_id": None, "stage": "checks"}
         stage_run_id = scalar(self.ledger, "ledger/ledger.begin_stage", begun)
@@ -404,7 +401,7 @@ class Pipeline:
                 statuses,
                 lambda _: self.watcher.advance(1),
                 truth,
-                now,
+                self._now(),
             )
             if truth is not None:
                 self.summary.found = found.run_found(self.ledger, schemas, statuses, truth)
@@ -428,7 +425,23 @@ class Pipeline:
             )
         return self.summary
 
+    def judge_arrivals(self) -> Summary:
+        """Hold what came of each feed against what came before; the gate behind all the others."""
+        report = checks.run_arrivals(self.ledger, LIVE, ("running", "loaded"), self._now())
+        set_session_path(self.ledger)
+        self._judged("arrivals", report)
+        if report.failed_critical:
+            raise CheckFailedError(
+                f"{report.failed_critical} critical checks failed: {_worst(report)}.",
+                "The loads are in place. See quality.check_judged; ask the sender.",
+            )
+        return self.summary
+
     # How it is done
+
+    def _now(self) -> datetime | None:
+        """Against what feeds may be late; the days of synthetic batches are none of this world."""
+        return None if is_synthetic(self.settings.inbox) else datetime.now(UTC)
 
     def _all_batches(self) -> list[Batch]:
         batches = find_batches(self.settings.inbox)
@@ -634,7 +647,7 @@ class Pipeline:
         report = checks.run_gate(
             self.work, self.ledger, LIVE, ("running", "loaded"), stage, load_id, feeds
         )
-        self.log.info("gate", stage=stage, total=report.checks, failed=report.failed)
+        self._judged(stage, report)
         if report.failed_critical:
             raise CheckFailedError(
                 f"What the stage {stage} did for {what} was taken back: "
@@ -642,6 +655,10 @@ class Pipeline:
                 "Readers keep what they had. quality.check_judged tells what failed, with its "
                 "advice; when the cause is gone, make incremental goes on from there.",
             )
+
+    def _judged(self, gate: str, report: CheckReport) -> None:
+        self.summary.gates.append(report)
+        self.log.info("gate", stage=gate, total=report.checks, failed=report.failed)
 
     def _gate_load(self, stage: str, load: Load) -> None:
         if not load.is_rebuild:

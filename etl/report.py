@@ -16,8 +16,12 @@ from etl.config import Settings
 from etl.contract import Reason
 from etl.db import server
 from etl.errors import AcaError
+from etl.quality import SEVERITIES
 from etl.run import Summary
+from etl.stages.checks import CheckReport
 
+# How many failed checks the summary names.
+_SHOWN = 8
 _NEXT = {
     "full-load": "make psql to query, make incremental for the next batch, make dq-check to verify",
     "incremental": "make psql to query, make dq-check to verify",
@@ -88,6 +92,25 @@ def show_error(error: AcaError) -> None:
         console.print(error.hint, highlight=False, soft_wrap=True, markup=False)
 
 
+def _verdict(console: Console, title: str, reports: list[CheckReport]) -> None:
+    """How many checks passed, and what failed, the worst first."""
+    checks, failed = sum(r.checks for r in reports), sum(r.failed for r in reports)
+    verdict = f"{checks - failed:,} of {checks:,} checks passed"
+    if failed:
+        verdict += f", {failed:,} failed ({sum(r.failed_critical for r in reports):,} critical)"
+    console.print(f"[bold]{title:<8}[/bold] {verdict}", highlight=False)
+    failures = [failure for report in reports for failure in report.failures]
+    for failure in sorted(failures, key=lambda f: SEVERITIES.index(f.check.severity))[:_SHOWN]:
+        console.print(
+            f"         {failure.check.severity}: {failure.check.name}, "
+            f"{failure.rows_failed:,} rows",
+            highlight=False,
+            markup=False,
+        )
+    if len(failures) > _SHOWN:
+        console.print(f"         and {len(failures) - _SHOWN:,} more", highlight=False)
+
+
 def show_summary(summary: Summary) -> None:
     """The last words of a run, on stdout."""
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
@@ -96,19 +119,10 @@ def show_summary(summary: Summary) -> None:
         console.print(_files(summary))
         console.print(_money(summary))
     _counts(console, summary)
+    if summary.gates:
+        _verdict(console, "Gates", summary.gates)
     if summary.checks is not None:
-        report = summary.checks
-        verdict = f"{report.checks - report.failed} of {report.checks} checks passed"
-        if report.failed:
-            verdict += f", {report.failed} failed ({report.failed_critical} critical)"
-        console.print(f"[bold]Checks[/bold]   {verdict}", highlight=False)
-        for failure in report.failures[:8]:
-            console.print(
-                f"         {failure.check.severity}: {failure.check.name}, "
-                f"{failure.rows_failed:,} rows",
-                highlight=False,
-                markup=False,
-            )
+        _verdict(console, "Checks", [summary.checks])
     if summary.found:
         console.print(_found(summary))
     if summary.seconds:

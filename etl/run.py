@@ -40,6 +40,7 @@ class Summary:
     files: list[Staged] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     checks: CheckReport | None = None
+    gates: list[CheckReport] = field(default_factory=list)
     found: tuple[KindFound, ...] = ()
     notes: list[str] = field(default_factory=list)
 

@@ -15,12 +15,14 @@ from etl.checks.staging import stage_gate, staging_checks
 from etl.quality import Check
 from etl.render.expectations import suites
 
-# Which checks run in a stage's transaction, on the rows of the load in hand.
+# Which checks run in a stage's transaction, on the rows of the load in hand; how much came, of what
+# kind and when is judged once all is in.
 _GATES: dict[str, Callable[[], tuple[SqlCheck, ...]]] = {
     "stage": stage_gate,
     "dims": dims_gate,
     "facts": facts_gate,
     "cubes": cubes_gate,
+    "arrivals": arrival_checks,
 }
 
 

@@ -1,4 +1,4 @@
-"""Checks of staging: against the ledger, and the clauses of contracts without which no row is."""
+"""Checks of staging: against the ledger, and the clauses of contracts on what a load brought."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def staging_checks() -> tuple[SqlCheck, ...]:
 
 
 def stage_gate() -> tuple[SqlCheck, ...]:
-    """What must hold of a load before it is staged: its files recounted, and its keys there."""
+    """What is asked of a load before it is staged: its files recounted, and every clause."""
     return (
         *(_against_ledger(source, _OF_LOAD) for source in FEEDS.values()),
         *(_clauses(suite, FEEDS[suite.feed]) for suite in suites() if suite.feed is not None),
@@ -97,15 +97,14 @@ def _skipped(source: Source) -> SqlCheck:
 
 
 def _clauses(suite: Suite, source: Source) -> SqlCheck:
-    """The critical expectations of a feed, asked of the rows of a load alone."""
-    critical = [e for e in suite.expectations if e.check.severity == CRITICAL]
+    """The expectations of a feed, asked of the rows of a load alone, all in one scan of these."""
     return SqlCheck(
         "checks/clauses.counted",
         {
             "table": sql.Identifier(source.table),
             "scope": sql.SQL("{} and {}").format(_OF_LOAD, looked_at(suite)),
-            **tallied({e.check.name: broken(e) for e in critical}, keys_of(suite.keys)),
+            **tallied({e.check.name: broken(e) for e in suite.expectations}, keys_of(suite.keys)),
         },
-        {e.check.name: e.check for e in critical},
+        {e.check.name: e.check for e in suite.expectations},
         feed=source.name,
     )

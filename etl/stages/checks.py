@@ -138,6 +138,27 @@ def run_gate(
     return _record(ledger, schemas, check_run_id, results)
 
 
+def run_arrivals(
+    connection: psycopg.Connection[Any],
+    schemas: Schemas,
+    statuses: tuple[str, ...],
+    now: datetime | None = None,
+) -> CheckReport:
+    """Judge how much came of each feed, of what kind and when, and record that; see ``run_checks``.
+
+    Loads that have no profile yet get one, so that it costs what is new and not what there is.
+    """
+    with connection.transaction():
+        set_search_path(connection, schemas.path)
+        begun = {"load_id": None, "gate": "arrivals", "statuses": list(statuses)}
+        check_run_id = scalar(connection, "checks/record.begin_run", begun)
+        thresholds = _thresholds(connection)
+        _profile(connection, statuses)
+        found = list(_answer(connection, gate_checks("arrivals"), statuses, now))
+    results = [_judge(replace(c, **thresholds.get(c.name, {})), finding) for c, finding in found]
+    return _record(connection, schemas, check_run_id, results)
+
+
 def _gate_values(
     work: psycopg.Connection[Any],
     entry: SqlCheck,
@@ -219,19 +240,27 @@ def run_sql_checks(
         run(connection, "checks/record.one_snapshot")
         run(connection, "checks/record.read_only")
         set_search_path(connection, schemas.path)
-        loads = run(
-            connection, "checks/staging.loads_of_build", {"statuses": list(statuses)}
-        ).fetchall()
-        in_facts = [load_id for load_id, is_in_facts in loads if is_in_facts]
-        for entry in sql_checks():
-            values = {
-                **entry.values,
-                "now": now,
-                "feed": entry.feed,
-                "loads": in_facts if entry.only_in_facts else [load_id for load_id, _ in loads],
-                "loads_in_facts": in_facts,
-            }
-            yield from _run_sql(connection, entry, values)
+        yield from _answer(connection, sql_checks(), statuses, now)
+
+
+def _answer(
+    connection: psycopg.Connection[Any],
+    entries: tuple[SqlCheck, ...],
+    statuses: tuple[str, ...],
+    now: datetime | None,
+) -> Iterator[Answer]:
+    asked = {"statuses": list(statuses)}
+    loads = run(connection, "checks/staging.loads_of_build", asked).fetchall()
+    in_facts = [load_id for load_id, is_in_facts in loads if is_in_facts]
+    for entry in entries:
+        values = {
+            **entry.values,
+            "now": now,
+            "feed": entry.feed,
+            "loads": in_facts if entry.only_in_facts else [load_id for load_id, _ in loads],
+            "loads_in_facts": in_facts,
+        }
+        yield from _run_sql(connection, entry, values)
 
 
 def _run_sql(
