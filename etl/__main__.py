@@ -214,7 +214,8 @@ def dq_report(
 
     chosen = settings()
     folder = Path(to).resolve() if to else chosen.data / "quality"
-    page, docs = write_report(server.ensure_running(chosen), folder)
+    truth = chosen.truth if is_synthetic(chosen.inbox) else None
+    page, docs = write_report(server.ensure_running(chosen), folder, truth)
     typer.echo(f"Report:    {page}\nData docs: {docs}")
 
 

@@ -343,7 +343,7 @@ class Pipeline:
         build = {"statuses": list(load.statuses), "is_rebuild": load.is_rebuild}
         outcome = corrected.correct(self.work, build, feed, checksum, rows, load.load_id)
         done: Counter[str] = Counter(
-            corrected=len(set().union(*outcome.lines.values())), bad_again=len(outcome.again)
+            rows_corrected=len(set().union(*outcome.lines.values())), bad_again=len(outcome.again)
         )
         for load_id in outcome.lines:
             dims.run_calendar(self.work, load_id, load.as_of, load.load_id)

@@ -19,6 +19,8 @@ from etl.db.statements import run, scalar, statement
 from etl.errors import SchemaError, UsageError
 from etl.quality_docs import write_data_docs
 from etl.render import quality_page as page
+from etl.stages.found import run_found
+from etl.warehouse import LIVE
 
 PAGE = "report.html"
 DATA_DOCS = "data-docs"
@@ -30,17 +32,15 @@ MOST_RESOLVED = 30
 _Row = TypeVar("_Row")
 
 
-def write_report(
-    url: str, folder: Path, defects: Sequence[page.Defect] | None = None
-) -> tuple[Path, Path]:
+def write_report(url: str, folder: Path, truth: Path | None = None) -> tuple[Path, Path]:
     """Write both into the folder; where the page and the first of the data docs are.
 
-    ``defects``: what was found of the defects of synthetic feeds, if anybody compared. Raises
-    ``UsageError`` if the checks never ran or the folder cannot be written, ``SchemaError`` if the
-    views are of another version.
+    ``truth``: folder of what synthetic feeds really hold, against which the defects found are held.
+    Raises ``UsageError`` if the checks never ran or the folder cannot be written, ``SchemaError``
+    if the views are of another version.
     """
     with connect(url, "aca-warehouse report") as connection:
-        report = read_report(connection, defects)
+        report = read_report(connection, _defects(connection, truth) if truth else None)
     path = folder / PAGE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -68,6 +68,15 @@ def read_report(
             "The views on data quality are those of another version of the code.",
             "Run make migrate.",
         ) from error
+
+
+def _defects(connection: psycopg.Connection[Any], truth: Path) -> list[page.Defect] | None:
+    """What was found of the defects of synthetic feeds; ``None`` where none were asked for."""
+    try:
+        kinds = run_found(connection, LIVE, ("running", "loaded"), truth)
+    except psycopg.errors.UndefinedTable:
+        return None
+    return [page.Defect(k.kind, k.injected, k.found, k.missed, k.invented) for k in kinds] or None
 
 
 def _read(

@@ -52,7 +52,7 @@ _HAS_CONSEQUENCES = {
 }
 # What a refused file is told by: the words of the run that refused it.
 _OF_WORDS = {
-    "truncated": re.compile("is not the file that its manifest describes"),
+    "truncated": re.compile("is not the file that its manifest describes|is cut short"),
     "renamed_column": re.compile(r"lacks required columns: .*\(the file has "),
     "missing_column": re.compile(r"lacks required columns: [^(]*$"),
 }
