@@ -20,7 +20,7 @@ from etl.db import server
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
 from etl.pipeline import Pipeline, latest_runs
 from etl.run import Summary
-from etl.seed import generate, increment, is_synthetic
+from etl.seed.marker import is_synthetic
 from etl.stages import thresholds
 from etl.warehouse import DIMENSIONS
 
@@ -58,6 +58,8 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
 def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
     # Hidden names are no batches: a generator that was killed leaves only such.
     if not chosen.inbox.exists() or all(p.name[0] in "._" for p in chosen.inbox.iterdir()):
+        from etl.seed.generate import generate  # takes a while, and only it needs NumPy and Faker
+
         pipeline.watcher.say(f"The inbox {chosen.inbox} is empty: making synthetic feeds.")
         generate(chosen.inbox, truth=chosen.truth)
 
@@ -71,6 +73,8 @@ def _incremental(pipeline: Pipeline) -> Summary:
     inbox = pipeline.settings.inbox
     if not pipeline.pending() and not pipeline.unfinished() and not pipeline.stopped:
         if is_synthetic(inbox):
+            from etl.seed.generate import increment
+
             batch = increment(inbox, truth=pipeline.settings.truth)
             pipeline.watcher.say(
                 "Nothing was pending in the synthetic inbox: made the next day's batch, "

@@ -23,7 +23,7 @@ from etl import log, quality_views, quarantine, rebuild
 from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing, look_through
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
-from etl.db.schema import migrate
+from etl.db.schema import is_newest, migrate
 from etl.db.statements import run, scalar
 from etl.errors import (
     AcaError,
@@ -34,7 +34,7 @@ from etl.errors import (
 )
 from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
-from etl.seed import is_synthetic
+from etl.seed.marker import is_synthetic
 from etl.stages import checks, cubes, dims, facts, found, stage
 from etl.stages import quarantine as corrected
 from etl.stages.checks import CheckReport
@@ -67,7 +67,8 @@ class Pipeline:
         self.ledger = connect(self.url, "aca-warehouse ledger")
         try:
             self._take_lock()
-            migrate(self.url)
+            if not is_newest(self.ledger):
+                migrate(self.url)
             quality_views.ensure(self.ledger)
             set_session_path(self.ledger)
             self.work = connect(self.url, WORKER)

@@ -7,17 +7,18 @@ of a rebuild: it reads the old warehouse until the moment it reads the new one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import MetaData
 
 from etl.db.schema import engine
 from etl.db.statements import equal, names, run, scalar
 from etl.errors import UsageError
-from etl.render.metadata import rebuilt
 from etl.warehouse import DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Fact, Schemas, past_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
 
 RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
 
@@ -61,6 +62,8 @@ def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
 
 def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEXT) -> None:
     """Make a build's schemas with empty tables, as the contracts say, and all that goes along."""
+    from etl.render.metadata import rebuilt  # on SQLAlchemy, see ``etl.db.schema``
+
     for schema in schemas.build:
         run(connection, "schema/guard.create_schema", schema=sql.Identifier(schema))
     tables = rebuilt(schemas)

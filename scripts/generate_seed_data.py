@@ -14,8 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from etl.config import settings
 from etl.errors import AcaError, UsageError
-from etl.seed import generate, simulate
-from etl.seed.generate import DEFAULT_MEMBERS, DEFAULT_SEED, DEFAULT_YEARS
+from etl.seed.generate import DEFAULT_MEMBERS, DEFAULT_SEED, DEFAULT_YEARS, generate, simulate
 from etl.seed.output import MANIFEST
 
 

@@ -28,8 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from etl.config import ROOT
 from etl.errors import AcaError
-from etl.seed import generate
-from etl.seed.generate import DEFAULT_SEED
+from etl.seed.generate import DEFAULT_SEED, generate
 from etl.seed.reference import AGE_GROUPS, STATES, read
 
 IMAGES = ROOT / "docs" / "images"

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from etl.seed import catalogue, dirt, fact_rows, member_rows, providers, truth
+from etl.seed import catalogue, dirt, fact_rows, member_rows, providers, truth, truth_file
 from etl.seed.encode import Block
 from etl.seed.marker import Marker
 from etl.seed.output import BatchWriter
@@ -69,7 +69,7 @@ class Series:
 
     def _read(self, sequence: int) -> dict[str, Any] | None:
         """The truth of a batch, if it is there and of this inbox."""
-        found = truth.read(self._folder, self._marker.span.batch_day(sequence).isoformat())
+        found = truth_file.read(self._folder, self._marker.span.batch_day(sequence).isoformat())
         if found is None or found.get("made_from") != self._marker.made_from:
             return None
         return found
@@ -137,7 +137,7 @@ class Series:
         checksums: dict[str, str],
     ) -> None:
         batch_id = world.day.isoformat()
-        truth.write(
+        truth_file.write(
             self._folder,
             batch_id,
             {

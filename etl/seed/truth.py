@@ -5,10 +5,8 @@ Nothing here is read by the pipeline. ``docs/synthetic-feeds.md`` describes the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +26,6 @@ _NAMED = {"member_id": MEMBER, "provider_id": PROVIDER}
 _DATE_OF_PLAN = {"enrollments": "start_date", "claims": "service_date"}
 PlanYear = tuple[str, str]
 # Without these a file in the folder is no truth of a batch.
-_FIELDS = {"batch_id", "made_from", "refused", "files", "dimensions", "unknown"}
 
 
 @dataclass(slots=True)
@@ -201,23 +198,6 @@ def described(files: list[FileTruth], checksums: dict[str, str]) -> dict[str, di
         }
         for file, (name, checksum) in zip(files, checksums.items(), strict=True)
     }
-
-
-def write(folder: Path, batch_id: str, truth: dict[str, Any]) -> None:
-    """Write a batch's truth, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{batch_id}.partial"
-    partial.write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / f"{batch_id}.json")
-
-
-def read(folder: Path, batch_id: str) -> dict[str, Any] | None:
-    """A batch's truth, or ``None`` if there is none that can be read."""
-    try:
-        found = json.loads((folder / f"{batch_id}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and found.keys() >= _FIELDS else None
 
 
 def patched(block: Block, soiled: Soiled) -> Block:

@@ -18,7 +18,6 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import make_url
 
 from etl.checks.sql import keys_of, tallied
 from etl.db.connection import connect, set_search_path
@@ -140,5 +139,7 @@ def _parts(suite: Suite, expectations: list[Expectation]) -> dict[str, sql.Compo
 
 def _connection_string(url: str) -> str:
     """The URL for the psycopg 3 driver; a dollar sign would be read as a variable."""
+    from sqlalchemy import make_url
+
     parsed = make_url(url).set(drivername="postgresql+psycopg")
     return parsed.render_as_string(hide_password=False).replace("$", "%24")

@@ -18,7 +18,7 @@ from psycopg import sql
 from etl.db.connection import set_search_path
 from etl.db.statements import names, run
 from etl.quality import CRITICAL, Check, Finding
-from etl.seed import truth
+from etl.seed import truth_file
 from etl.sources import FEEDS
 from etl.warehouse import DIMENSIONS, Dimension, Schemas
 
@@ -84,7 +84,9 @@ def comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any
     if not loaded:
         return None
     batch_ids = [p.stem for p in sorted(folder.glob("*.json")) if p.stem <= max(loaded)]
-    told = [t for t in (truth.read(folder, batch_id) for batch_id in batch_ids) if t is not None]
+    told = [
+        t for t in (truth_file.read(folder, batch_id) for batch_id in batch_ids) if t is not None
+    ]
     expected = {
         t["batch_id"]: {name: file["xxh3_128"] for name, file in t["files"].items()}
         for t in told

@@ -27,7 +27,7 @@ from etl.checks.business import claims_values, line_breaks, relation
 from etl.contract import Reason
 from etl.db.connection import set_search_path
 from etl.db.statements import Parts, equal, run, statement
-from etl.seed import truth
+from etl.seed import truth_file
 from etl.seed.dirt import KINDS, REFUSED
 from etl.sources import FEEDS
 from etl.stages.checks_truth import comparable
@@ -135,7 +135,7 @@ def _told(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
         return []
     told = {batch["batch_id"]: batch for batch in loaded}
     for path in folder.glob("*.json"):
-        batch = truth.read(folder, path.stem)
+        batch = truth_file.read(folder, path.stem)
         if batch is not None and batch["refused"]:
             told[batch["batch_id"]] = batch
     return [told[batch_id] for batch_id in sorted(told)]

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from etl.__main__ import guarded
 from etl.config import settings
-from etl.seed import increment
+from etl.seed.generate import increment
 from etl.seed.output import MANIFEST
 
 

@@ -14,6 +14,14 @@ select
     set_config('parallel_tuple_cost', '0', true),
     set_config('max_parallel_workers_per_gather', '2', true);
 
+-- name: is_migrated
+-- Whether migrations ever ran here. One row.
+select to_regclass('public.alembic_version') is not null;
+
+-- name: revision
+-- The newest migration that ran here. One row.
+select version_num from public.alembic_version;
+
 -- name: live_path
 -- Where unqualified table names of the ledger's session resolve. One row.
 select set_config('search_path', %(path)s, false);

@@ -10,9 +10,8 @@ import pytest
 from etl.errors import BatchError
 from etl.report import show_summary
 from etl.run import Summary
-from etl.seed import generate, increment, simulate
 from etl.seed.dirt import KINDS, REFUSED
-from etl.seed.generate import DEFAULT_SEED
+from etl.seed.generate import DEFAULT_SEED, generate, increment, simulate
 from etl.stages.found import Found, KindFound, Place, compare, run_found
 from etl.warehouse import LIVE
 from tests.pipeline.conftest import Warehouse

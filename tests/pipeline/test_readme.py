@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from etl.config import ROOT
-from etl.seed import generate
+from etl.seed.generate import generate
 from tests.pipeline.conftest import Warehouse
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

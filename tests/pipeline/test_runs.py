@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from etl.db.connection import connect
-from etl.seed import generate, simulate
+from etl.seed.generate import generate, simulate
 from tests.conftest import fresh_database
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Contents, Warehouse

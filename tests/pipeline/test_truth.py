@@ -16,8 +16,8 @@ import pytest
 
 from etl.db.connection import connect
 from etl.quality import Finding
-from etl.seed import generate, simulate
 from etl.seed.dirt import REJECTED
+from etl.seed.generate import generate, simulate
 from etl.stages.checks_truth import run_truth_checks, truth_checks
 from etl.warehouse import LIVE
 from tests.conftest import fresh_database

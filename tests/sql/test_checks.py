@@ -380,10 +380,11 @@ def test_a_delete_marker_may_be_empty(warehouse, warehouse_url):
         "insert into providers_raw (load_id, source_line, provider_id, is_deleted)"
         " values (2, 9, 'D', true), (2, 10, 'D', false), (2, 11, 'D', null)"
     )
-    run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
     assert warehouse.execute(
         "select rows_checked, rows_failed, failing_keys from check_result"
-        " where check_name = 'providers_raw.name.not_null'"
+        " where check_name = 'providers_raw.name.not_null' and check_run_id = %s",
+        [report.check_run_id],
     ).fetchone() == (
         4,
         2,
@@ -487,6 +488,8 @@ def test_no_more_than_a_hundred_keys_are_kept(warehouse, warehouse_url):
     assert kept["claims_raw.status.not_null"] == ("250", "100")
     assert warehouse.execute(
         "select failing_keys -> 0 from check_result where check_name = 'claims_raw.status.not_null'"
+        " and check_run_id = %s",
+        [report.check_run_id],
     ).fetchone() == ({"load_id": 2, "source_line": 1001, "claim_id": "more1"},)
 
 

@@ -24,7 +24,7 @@ from feed_reader import (
 
 from etl.batch import find_batches
 from etl.contract import Between, Matches, OneOf, Type
-from etl.seed import generate, increment, simulate
+from etl.seed.generate import generate, increment, simulate
 from etl.seed.span import Span
 from etl.seed.world import World
 from etl.sources import FEEDS as CONTRACTS

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from etl.config import ROOT
-from etl.seed import generate, increment
 from etl.seed.dirt import DEFAULT_SHARE, HIGHEST_SHARE, KINDS
+from etl.seed.generate import generate, increment
 from etl.seed.marker import VERSION
 from etl.sources import FEEDS
 
