@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from etl.db.connection import connect
+from etl.errors import CheckFailedError
 from etl.seed.generate import generate, simulate
 from tests.conftest import fresh_database
 from tests.feeds import write_batch
@@ -76,14 +77,14 @@ def test_a_rebuild_gives_the_rows_and_keys_of_batch_after_batch(
     assert all("skipped: already loaded" in said for said in warehouse.watcher.said)
     assert warehouse.contents() == grown
     # And one fact row lost behind its back is found.
-    assert warehouse.command("dq-check").returncode == 0
-    warehouse.connection.execute(
-        "delete from warehouse.fact_claim where claim_id = "
-        "(select min(claim_id) from warehouse.fact_claim)"
-    )
-    found = warehouse.command("dq-check")
-    assert found.returncode == 6, found.stdout
-    assert "critical" in found.stderr
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_checks()
+        warehouse.connection.execute(
+            "delete from warehouse.fact_claim where claim_id = "
+            "(select min(claim_id) from warehouse.fact_claim)"
+        )
+        with pytest.raises(CheckFailedError, match="critical"):
+            pipeline.run_checks()
 
 
 @pytest.mark.parametrize("command", ["full-load", "incremental"])

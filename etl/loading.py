@@ -1,0 +1,210 @@
+"""A load on its way through the stages: files to staging, staging to dimensions and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from etl.batch import Batch, FeedFile, look_through
+from etl.db.statements import run, scalar
+from etl.errors import BatchError
+from etl.run import Load
+from etl.session import Session
+from etl.stages import dims, facts, stage
+from etl.stages import quarantine as corrected
+from etl.warehouse import DIMENSIONS, FACTS, LIVE
+
+STAGES = ("stage", "dims", "facts")
+
+
+class Loading(Session):
+    """A run that takes loads through the stages."""
+
+    def pending(self) -> list[tuple[Batch, list[FeedFile]]]:
+        """Batches of the inbox with the files that are not loaded yet, in order.
+
+        Those that cannot be read are put into ``stopped``.
+        """
+        seen = {
+            (batch_id, feed, size, modified)
+            for batch_id, feed, size, modified in run(self.ledger, "ledger/ledger.files_seen")
+        }
+        found = []
+        batches, unreadable = look_through(self.settings.inbox)
+        self.stopped = list(unreadable)
+        for batch in batches:
+            files = [
+                f
+                for f in batch.files
+                if (batch.batch_id, f.source.name, f.size_bytes, f.modified_ns) not in seen
+            ]
+            if files:
+                found.append((batch, files))
+        return found
+
+    def unfinished(self) -> list[tuple[Load, set[str]]]:
+        """Loads that are staged and not in the facts yet, with the stages they have behind them."""
+        return [
+            (Load(load_id, batch_id, as_of, LIVE, is_rebuild=False), set(done or ()))
+            for load_id, batch_id, as_of, done in run(self.ledger, "ledger/ledger.unfinished")
+        ]
+
+    def through(
+        self,
+        load: Load,
+        batch: Batch | None,
+        files: list[FeedFile],
+        done: set[str],
+        wanted: tuple[str, ...] = STAGES,
+    ) -> None:
+        """Take a load through the stages wanted that it has not behind it, in order."""
+        steps: dict[str, Callable[[], None]] = {
+            "stage": lambda: self._run_stage(load, batch, files),
+            "dims": lambda: self._run_dims(load),
+            "facts": lambda: self._run_facts(load),
+        }
+        for name in STAGES:
+            if name in done:
+                continue
+            if name not in wanted:
+                break
+            steps[name]()
+
+    def _run_stage(self, load: Load, batch: Batch, files: list[FeedFile]) -> None:
+        what = f"batch {load.batch_id}"
+        total = sum(f.size_bytes for f in files)
+        come = []
+        try:
+            with self.stage("stage", what, load, load.schemas, total=total) as counts:
+                for file in files:
+                    staged = self._stage_file(load, batch, file)
+                    values = stage.ledger_values(load.load_id, staged)
+                    run(self.work, "ledger/ledger.record_file", values)
+                    come.append(staged)
+                    for name, amount in staged.counts().items():
+                        counts[name] = counts.get(name, 0) + amount
+                self.gate_load("stage", load)
+        except BatchError as error:
+            refused = error.staged
+            if refused is not None:
+                refused.status, refused.loaded = "refused", 0
+                rows = self._kept(self.ledger, load, refused.file, refused.checksum)
+                stage.record_rejects(self.ledger, load.load_id, refused, rows)
+                values = stage.ledger_values(load.load_id, refused)
+                run(self.ledger, "ledger/ledger.record_file", values)
+            raise
+        self.summary.files += come
+
+    def _stage_file(self, load: Load, batch: Batch, file: FeedFile) -> stage.Staged:
+        checksum = file.checksum()
+        values = {
+            "feed": file.source.name,
+            "xxh3_128": checksum,
+            "kind": file.expected.kind,
+            "contract": file.expected.contract,
+            "load_id": load.load_id,
+            "batch_id": load.batch_id,
+            "as_of": load.as_of,
+            "statuses": list(load.statuses),
+            "is_rebuild": load.is_rebuild,
+        }
+        same = scalar(self.work, "ledger/ledger.same_file", values)
+        if same is not None:
+            note = f"already loaded with batch {same}"
+            self.watcher.say(f"{file.path.name} of batch {load.batch_id} skipped: {note}.")
+            self.log.info("file_skipped", file=file.path.name, batch=load.batch_id, same_as=same)
+            return stage.Staged(file, checksum, status="skipped", notes=[note])
+        rows = self._kept(self.work, load, file, checksum)
+        # What was let in before, and corrected since, is let in again.
+        is_mended = load.stands_for is not None and corrected.kept(
+            self.work, file.source.name, checksum, None
+        )
+        staged = stage.run_file(
+            self.work,
+            load.load_id,
+            batch,
+            file,
+            checksum,
+            None if is_mended else self.settings.reject_share,
+            self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
+            {
+                contract: stage.Before(columns, as_of)
+                for contract, columns, as_of in run(
+                    self.work, "ledger/ledger.columns_before", values
+                )
+            },
+            rows,
+        )
+        stage.record_rejects(self.work, load.load_id, staged, rows)
+        if not load.is_rebuild:
+            run(self.work, "quarantine/quarantine.close_refused", values)
+        skipped = run(self.work, "ledger/ledger.skipped_after", values).fetchone()
+        if skipped is not None:
+            later_id, later_as_of, same_as = skipped
+            stage.repeat_file(self.work, file.source, later_id, later_as_of, same_as)
+            staged.notes.append(f"load {later_id} had skipped the same file and has it now")
+        for note in staged.notes:
+            self.watcher.say(f"{file.path.name} of batch {load.batch_id}: {note}.")
+        self.log.info("file_staged", file=file.path.name, batch=load.batch_id, **staged.counts())
+        return staged
+
+    def _kept(
+        self, connection: psycopg.Connection[Any], load: Load, file: FeedFile, checksum: str
+    ) -> dict[int, bytes]:
+        """Rows of a file as people corrected them; in a rebuild those known at its place."""
+        return corrected.kept(connection, file.source.name, checksum, load.stands_for)
+
+    def _finish_before(self, load: Load) -> None:
+        """Finish the loads before this one, so that what was known after each can be told."""
+        for earlier, done in self.unfinished():
+            if earlier.load_id < load.load_id:
+                self.watcher.say(
+                    f"Batch {earlier.batch_id} is taken through the facts before the dimensions of "
+                    f"batch {load.batch_id}: loads change them one after the other."
+                )
+                self.through(earlier, None, [], done)
+
+    def _run_dims(self, load: Load) -> None:
+        if not load.is_rebuild:
+            self._finish_before(load)
+        what = f"batch {load.batch_id}"
+        with self.stage("dims", what, load, load.schemas, total=len(DIMENSIONS)) as counts:
+            kinds = self.feeds(load)
+            dims.run_calendar(self.work, load.load_id, load.as_of)
+            dims.ensure_unknown(self.work)
+            for dimension in DIMENSIONS.values():
+                rehashed = dims.rehash(self.work, dimension)
+                if rehashed:
+                    counts["rehashed"] = counts.get("rehashed", 0) + rehashed
+                kind = kinds.get(dimension.source.name)
+                if kind is not None:
+                    arrived = dims.Arrived(
+                        load.load_id,
+                        load.as_of,
+                        kind == "snapshot",
+                        load.statuses,
+                        load.is_rebuild,
+                    )
+                    for name, n in dims.run_dimension(self.work, dimension, arrived).items():
+                        counts[name] = counts.get(name, 0) + n
+                self.watcher.advance(1)
+            self.gate_load("dims", load)
+
+    def _run_facts(self, load: Load) -> None:
+        what = f"batch {load.batch_id}"
+        with self.stage("facts", what, load, load.schemas, total=len(FACTS)) as counts:
+            kinds = self.feeds(load)
+            arrived = facts.Arrived(
+                load.load_id, load.schemas.warehouse, load.statuses, load.is_rebuild
+            )
+            for fact in FACTS.values():
+                if fact.source.name in kinds:
+                    done = facts.run_fact(self.work, fact, arrived)
+                    for name, n in done.items():
+                        counts[f"{fact.name}_{name}"] = n
+                self.watcher.advance(1)
+            self.gate_load("facts", load)
+            status = "rebuilt" if load.is_rebuild else "loaded"
+            self.finish(self.work, load, status)

@@ -1,0 +1,229 @@
+"""One run on the warehouse: its lock, its connections, the ledger, its gates.
+
+The only place that opens transactions that write. A run holds one advisory lock, so there is only
+ever one. Each stage is one transaction that also says in the ledger that the stage is done: killed
+anywhere, the next run goes on from the last stage that was committed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from etl import log, quality_views
+from etl.config import Settings
+from etl.db.connection import connect, set_search_path
+from etl.db.schema import is_newest, migrate
+from etl.db.statements import run, scalar
+from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
+from etl.quality import CRITICAL
+from etl.run import Load, Summary, Watcher
+from etl.stages import checks
+from etl.stages.checks import CheckReport
+from etl.warehouse import LIVE, Schemas
+
+LOCK_KEY = 0x0ACA
+WORKER = "aca-warehouse work"
+
+
+class TakenBack(Exception):
+    """A change turned out to be none, or was not wanted: its transaction is rolled back."""
+
+
+class Session:
+    """One run; a context manager that holds the run's lock."""
+
+    def __init__(self, url: str, settings: Settings, watcher: Watcher, command: str) -> None:
+        self.url = url
+        self.settings = settings
+        self.watcher = watcher
+        self.summary = Summary(command)
+        self.log = log.get().bind(command=command)
+        self.rebuilt: list[int] = []
+        self.stopped: list[BatchError | CheckFailedError] = []
+        self.retold: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        self.ledger = connect(self.url, "aca-warehouse ledger")
+        try:
+            self._take_lock()
+            if not is_newest(self.ledger):
+                migrate(self.url)
+            quality_views.ensure(self.ledger)
+            set_session_path(self.ledger)
+            self.work = connect(self.url, WORKER)
+        except BaseException:
+            self.ledger.close()
+            raise
+        run(self.work, "ledger/session.work_session")
+        run(self.ledger, "ledger/ledger.close_interrupted")
+        run(self.ledger, "ledger/ledger.fail_interrupted")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.work.close()
+        self.ledger.close()
+
+    def _take_lock(self) -> None:
+        if not scalar(self.ledger, "ledger/ledger.try_lock", {"key": LOCK_KEY}):
+            raise AlreadyRunningError(
+                "Another run is working on this warehouse.",
+                "Wait for it to end; make status shows what it is doing. Nothing was changed.",
+            )
+        run(self.ledger, "ledger/ledger.end_orphans", {"application": WORKER})
+
+    def open_load(
+        self,
+        batch_id: str,
+        as_of: datetime,
+        schemas: Schemas,
+        *,
+        is_rebuild: bool,
+        kind: str = "batch",
+        stands_for: int | None = None,
+    ) -> Load:
+        """Begin a load; ``kind`` is that of the ledger, ``stands_for`` that of ``Load``."""
+        values = {
+            "batch_id": batch_id,
+            "as_of": as_of,
+            "kind": kind,
+            "is_rebuild": is_rebuild,
+            "first_load_id": self.rebuilt[0] if self.rebuilt else None,
+        }
+        load_id = scalar(self.ledger, "ledger/ledger.open_load", values)
+        if is_rebuild:
+            self.rebuilt.append(load_id)
+        return Load(load_id, batch_id, as_of, schemas, is_rebuild, stands_for)
+
+    def forget(self, load: Load) -> None:
+        """Leave no trace of a load that came to nothing."""
+        for name in ("forget_stage", "forget_load"):
+            run(self.ledger, f"ledger/ledger.{name}", {"load_id": load.load_id})
+
+    def finish(
+        self, connection: psycopg.Connection[Any], load: Load, status: str, error: str | None = None
+    ) -> None:
+        """Say how a load ended, within the transaction of ``connection``."""
+        run(
+            connection,
+            "ledger/ledger.finish_load",
+            {"load_id": load.load_id, "status": status, "error": error},
+        )
+
+    def feeds(self, load: Load) -> dict[str, str]:
+        """The feeds that a load brought, each with the kind of its file."""
+        return dict(
+            run(self.work, "ledger/ledger.feeds_of_load", {"load_id": load.load_id}).fetchall()
+        )
+
+    @contextmanager
+    def stage(
+        self, name: str, what: str, load: Load | None, schemas: Schemas, total: int | None = None
+    ) -> Iterator[dict[str, int]]:
+        """One stage: one transaction on the working connection, one row in the ledger."""
+        load_id = load.load_id if load else None
+        begun = {"load_id": load_id, "stage": name}
+        stage_run_id = scalar(self.ledger, "ledger/ledger.begin_stage", begun)
+        counts: dict[str, int] = {}
+        started = time.monotonic()
+        shown = name.removeprefix("rebuilt_")
+        self.watcher.begin(shown, what, total)
+        try:
+            with self.work.transaction():
+                set_search_path(self.work, schemas.path)
+                run(self.work, "ledger/session.work_transaction")
+                if load_id is not None:
+                    run(self.work, "schema/past.set_load", {"load_id": load_id})
+                yield counts
+                self._end_stage(self.work, stage_run_id, "done", counts, None)
+        except BaseException as error:
+            said = str(error) if isinstance(error, AcaError | TakenBack) else type(error).__name__
+            if not self.ledger.closed:
+                self._end_stage(self.ledger, stage_run_id, "failed", counts, said)
+                if load and name in ("stage", "replay"):
+                    self.finish(self.ledger, load, "failed", said)
+            if isinstance(error, TakenBack):
+                self.log.info("stage_taken_back", stage=name, load_id=load_id)
+            else:
+                self.log.error("stage_failed", stage=name, load_id=load_id, error=said)
+            raise
+        finally:
+            self.watcher.end()
+        seconds = time.monotonic() - started
+        self.summary.seconds[shown] = self.summary.seconds.get(shown, 0.0) + seconds
+        for key, amount in counts.items():
+            self.summary.add(key, amount)
+        self.log.info(
+            "stage_done", stage=name, load_id=load_id, seconds=round(seconds, 3), **counts
+        )
+
+    def _end_stage(
+        self,
+        connection: psycopg.Connection[Any],
+        stage_run_id: int,
+        status: str,
+        counts: dict[str, int],
+        error: str | None,
+    ) -> None:
+        run(
+            connection,
+            "ledger/ledger.finish_stage",
+            {
+                "stage_run_id": stage_run_id,
+                "status": status,
+                "counts": Jsonb(counts),
+                "error": error,
+            },
+        )
+
+    def gate(
+        self, stage: str, what: str, load_id: int | None = None, feeds: Collection[str] = ()
+    ) -> None:
+        """Let a stage last only if what it did passes its checks; within its transaction."""
+        report = checks.run_gate(
+            self.work, self.ledger, LIVE, ("running", "loaded"), stage, load_id, feeds
+        )
+        self.judged(stage, report)
+        if report.failed_critical:
+            raise CheckFailedError(
+                f"The work on {what} was taken back at the gate of {stage}: {worst(report)}.",
+                "Readers keep what they had. quality.check_judged tells what failed, with its "
+                "advice; when the cause is gone, make incremental goes on from there.",
+            )
+
+    def gate_load(self, stage: str, load: Load) -> None:
+        """The gate of a stage for a load.
+
+        A rebuild has none: nobody sees it before all the checks have looked at it.
+        """
+        if not load.is_rebuild:
+            self.gate(stage, f"batch {load.batch_id}", load.load_id, self.feeds(load))
+
+    def judged(self, gate: str, report: CheckReport) -> None:
+        """Note what a gate found."""
+        self.summary.gates.append(report)
+        self.log.info("gate", stage=gate, total=report.checks, failed=report.failed)
+
+
+def worst(report: CheckReport) -> str:
+    """How many critical checks failed, and the first few by name."""
+    found = [r for r in report.failures if r.check.severity == CRITICAL]
+    named = "; ".join(f"{r.check.name} ({r.rows_failed:,} rows)" for r in found[:3])
+    return f"{len(found)} critical check{'s' if len(found) > 1 else ''} failed: {named}"
+
+
+def set_session_path(connection: psycopg.Connection[Any]) -> None:
+    """Resolve table names in the live schemas for the rest of the session."""
+    run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.path)})
