@@ -221,6 +221,11 @@ class Pipeline(Loading):
         self.log.info(
             "checks", total=report.checks, failed=report.failed, critical=report.failed_critical
         )
+        if truth is not None and report.checks == len(checks.all_checks()):
+            self.summary.notes.append(
+                "The truth of the synthetic feeds was not compared: what is loaded is not what the "
+                "generator wrote, such as rows that were corrected."
+            )
         if report.failed_critical:
             raise CheckFailedError(
                 f"{worst(report)}.",

@@ -76,7 +76,8 @@ def _defects(connection: psycopg.Connection[Any], truth: Path) -> list[page.Defe
         kinds = run_found(connection, LIVE, ("running", "loaded"), truth)
     except psycopg.errors.UndefinedTable:
         return None
-    return [page.Defect(k.kind, k.injected, k.found, k.missed, k.invented) for k in kinds] or None
+    told = [k for k in kinds if k.injected or k.found or k.invented]
+    return [page.Defect(k.kind, k.injected, k.found, k.missed, k.invented) for k in told] or None
 
 
 def _read(

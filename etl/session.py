@@ -58,6 +58,8 @@ class Session:
                 migrate(self.url)
             quality_views.ensure(self.ledger)
             set_session_path(self.ledger)
+            with self.ledger.transaction():
+                checks.define(self.ledger)
             self.work = connect(self.url, WORKER)
         except BaseException:
             self.ledger.close()
@@ -199,8 +201,9 @@ class Session:
         if report.failed_critical:
             raise CheckFailedError(
                 f"The work on {what} was taken back at the gate of {stage}: {worst(report)}.",
-                "Readers keep what they had. quality.check_judged tells what failed, with its "
-                "advice; when the cause is gone, make incremental goes on from there.",
+                "Readers keep what they had. quality.check_judged tells which rows. What the stage "
+                "had just made was wrong: look for what changed in code or tables. When the cause "
+                "is gone, make incremental goes on from there.",
             )
 
     def gate_load(self, stage: str, load: Load) -> None:

@@ -184,21 +184,21 @@ def _answers(expected: Future[list[Answer]]) -> Iterator[Answer]:
 
 
 def define(connection: psycopg.Connection[Any]) -> None:
-    """Write the registry down, so that whoever reads results knows what they mean."""
-    defined = {"sql": tuple(truth_checks().values())}
-    for answered_by, checks in checks_by_kind().items():
-        defined[answered_by] = (*checks, *defined.get(answered_by, ()))
+    """Keep the registry in the database, so that whoever reads results knows what they mean."""
+    answered_by = {"sql": tuple(truth_checks().values())}
+    for kind, checks in checks_by_kind().items():
+        answered_by[kind] = (*checks, *answered_by.get(kind, ()))
+    declared = {
+        check.name: {**asdict(check), "answered_by": kind}
+        for kind, checks in answered_by.items()
+        for check in checks
+    }
+    held = {row[0]: row for row in run(connection, "checks/record.definitions")}
+    changed = [c for name, c in declared.items() if held.get(name) != tuple(c.values())]
     with connection.cursor() as cursor:
-        cursor.executemany(
-            statement("checks/record.define"),
-            [
-                {**asdict(check), "answered_by": answered_by}
-                for answered_by, checks in defined.items()
-                for check in checks
-            ],
-        )
-    names = [check.name for checks in defined.values() for check in checks]
-    run(connection, "checks/record.retire", {"names": names})
+        cursor.executemany(statement("checks/record.define"), changed)
+    if held.keys() - declared.keys():
+        run(connection, "checks/record.retire", {"names": list(declared)})
 
 
 def _profile(connection: psycopg.Connection[Any], statuses: tuple[str, ...]) -> None:

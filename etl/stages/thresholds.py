@@ -17,7 +17,6 @@ from etl.db.connection import set_search_path
 from etl.db.statements import run
 from etl.errors import UsageError
 from etl.quality import SEVERITIES
-from etl.stages.checks import define
 from etl.warehouse import LIVE
 
 # How many results are judged anew to tell what a change means.
@@ -76,7 +75,6 @@ def change(connection: psycopg.Connection[Any], wanted: Wanted) -> str:
     name = {"name": wanted.check}
     with connection.transaction():
         set_search_path(connection, LIVE.path)
-        define(connection)
         limits = run(connection, "checks/thresholds.limits", name).fetchone()
         if limits is None:
             known = [found for (found,) in run(connection, "checks/thresholds.known")]

@@ -21,6 +21,24 @@ values (
 )
 returning check_run_id;
 
+-- name: definitions
+-- The registry as it is kept, of checks that are not retired, in the order of a check's fields.
+-- One row a check.
+select
+    check_name,
+    table_name,
+    column_name,
+    dimension,
+    severity,
+    means,
+    advice,
+    threshold,
+    threshold_share,
+    unit,
+    answered_by
+from check_definition
+where retired_at is null;
+
 -- name: define
 -- Keep the registry as the code declares it. One row a check.
 insert into check_definition as d (

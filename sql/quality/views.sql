@@ -1,7 +1,8 @@
 -- Views on the quarantine and the results of the checks, made anew by a run if their text changed.
 
 -- name: rejected_row
--- Quarantine: the rows that were set aside; raw_line is empty for whoever is no data steward.
+-- Quarantine: the rows that were set aside; raw_line is empty for whoever is neither a data
+-- steward nor the owner.
 -- One row a line of a feed and reason.
 select
     q.rejected_row_id,
@@ -16,12 +17,13 @@ select
             select 1
             from pg_roles as r
             where r.rolname = 'aca_data_steward' and pg_has_role(current_user, r.oid, 'member')
-        ) then t.raw_line
+        ) or pg_has_role(current_user, owner.relowner, 'member') then t.raw_line
     end as raw_line,
     q.created_at,
     q.closed_at,
     q.closed_by
 from quarantined_row as q
+inner join pg_class as owner on owner.oid = 'quarantined_line'::regclass
 left join quarantined_line as t on q.rejected_row_id = t.rejected_row_id;
 
 -- name: quarantine_open
@@ -142,7 +144,8 @@ group by s.check_run_id, s.started_at, s.load_id;
 
 -- name: check_episode
 -- From when to when each check failed: the first run of a row of failures to the first run after
--- it that passed. One row a check and row of failures; resolved_at is empty while it fails.
+-- it that passed, of runs on all that is there and of those that judge how feeds arrived. One row a
+-- check and row of failures; resolved_at is empty while it fails.
 with judged as (
     select
         j.*,
@@ -159,7 +162,7 @@ with judged as (
             passed,
             lag(passed) over (partition by check_name order by check_run_id) as passed_before
         from check_judged
-        where gate is null
+        where gate is null or gate = 'arrivals'
     ) as j
 ),
 
@@ -198,8 +201,8 @@ left join (
 ) as p on f.check_name = p.check_name and f.episode = p.episode;
 
 -- name: failing_now
--- What fails at the latest run on all that is there, the worst first, with what to do and since
--- when. One row a check.
+-- What fails at the latest run on all that is there, or of how feeds arrived since then, the worst
+-- first, with what to do and since when. One row a check.
 select
     j.check_name,
     j.table_name,
@@ -217,14 +220,24 @@ select
     e.failing_since,
     e.runs_failed,
     j.failing_keys
-from check_judged as j
+from (
+    select
+        c.check_name,
+        max(r.check_run_id) as check_run_id
+    from check_run as r
+    inner join check_result as c on r.check_run_id = c.check_run_id
+    where r.finished_at is not null and (r.gate is null or r.gate = 'arrivals')
+        and r.check_run_id >= coalesce((
+            select max(whole.check_run_id)
+            from check_run as whole
+            where whole.gate is null and whole.finished_at is not null
+        ), 0)
+    group by c.check_name
+) as latest
+inner join check_judged as j
+    on latest.check_name = j.check_name and latest.check_run_id = j.check_run_id
 left join check_episode as e on j.check_name = e.check_name and j.check_run_id = e.last_run_id
 where not j.passed
-    and j.check_run_id = (
-        select max(r.check_run_id)
-        from check_run as r
-        where r.gate is null and r.finished_at is not null
-    )
 order by array_position(array['critical', 'major', 'minor'], j.severity), j.check_name;
 
 -- name: time_to_resolve

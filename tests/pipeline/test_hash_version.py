@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from etl import loading
 from etl.warehouse import DIMENSIONS, Dimension
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
@@ -29,7 +28,7 @@ def promoted(monkeypatch: pytest.MonkeyPatch) -> Dimension:
         source=replace(member.source, columns=columns),
         hash_version=member.hash_version + 1,
     )
-    monkeypatch.setitem(pipeline.DIMENSIONS, "member", changed)
+    monkeypatch.setitem(DIMENSIONS, "member", changed)
     return changed
 
 
