@@ -17,6 +17,7 @@ CLAIM = {
     "plan_id": "P",
     "service_date": "2025-01-10",
     "status": "approved",
+    "diagnosis_code": "E119",
 }
 
 # By stage: damage that the stage does without noticing, put in by a trigger; the critical checks
@@ -233,3 +234,39 @@ def test_a_batch_that_comes_late_passes_its_gates(loaded):
         (2,),
         (3,),
     ]
+
+
+def test_arrivals_are_judged_once_all_is_in(loaded):
+    with loaded.pipeline() as pipeline:
+        pipeline.incremental()
+    assert gates(loaded)[-2:] == [("cubes", 2, 0), ("arrivals", 2, 0)]
+    # These feeds are of long ago.
+    failing = "select check_name, severity, means <> '', advice <> '' from quality.failing_now"
+    assert ("claims_raw.fresh", "minor", True, True) in loaded.rows(failing)
+    loaded.connection.execute(
+        "insert into quality.check_threshold (check_name, severity, reason)"
+        " values ('claims_raw.fresh', 'critical', 'a test')"
+    )
+    write(loaded.inbox, "2025-03-31", 3)
+    with (
+        loaded.pipeline() as pipeline,
+        pytest.raises(CheckFailedError, match=r"1 critical check failed: claims_raw\.fresh"),
+    ):
+        pipeline.incremental()
+    # It says so, and what came is there to be seen.
+    assert [claim for claim, *_ in seen(loaded)[0]] == ["c1", "c2", "c3"]
+    assert len(seen(loaded)[1]) == 1
+    assert loaded.rows("select sum(claims) from cubes.claims_daily_member")[0][0] == 3
+
+
+def test_a_clause_of_any_severity_is_measured_on_the_rows_of_a_load(loaded):
+    write_batch(
+        loaded.inbox,
+        "2025-03-31",
+        claims=[{**CLAIM, "claim_id": f"c{n}", "diagnosis_code": "what?"} for n in (7, 8)],
+    )
+    loaded.incremental()
+    assert loaded.rows(
+        "select load_id, rows_checked, rows_failed, passed from quality.check_judged"
+        " where check_name = 'claims_raw.diagnosis_code.matches' order by check_run_id"
+    ) == [(1, 1, 0, True), (2, 1, 0, True), (3, 2, 2, False)]
