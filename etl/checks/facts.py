@@ -73,10 +73,19 @@ def _against_staging(fact: Fact, scope: Parts) -> SqlCheck:
         "told_sums": _sums(money),
         "held_sums": _sums(money),
         "sums_that_differ": _sums_that_differ(money, "held", "told"),
+        "totals": sql.SQL(", ").join(
+            sql.SQL("coalesce(sum({0}), 0) as {0}").format(sql.Identifier(m)) for m in money
+        ),
+        "totals_without_earlier": sql.SQL(", ").join(
+            sql.SQL("staged.{0} - earlier.{0} as {0}").format(sql.Identifier(m)) for m in money
+        ),
         "key_of_row": keys_of((fact.key,)),
     }
-    latest = "latest_claims" if fact is FACT_CLAIM else "latest_enrollments"
-    parts["latest"] = statement(f"checks/facts.{latest}", **parts)
+    if fact is FACT_CLAIM:
+        name = "claims_against_staging"
+    else:
+        name = "enrollments_against_staging"
+        parts["latest"] = statement("checks/facts.latest_enrollments", **parts)
     told = (
         (
             "each_once",
@@ -115,7 +124,7 @@ def _against_staging(fact: Fact, scope: Parts) -> SqlCheck:
         ),
     )
     return SqlCheck(
-        "checks/facts.against_staging",
+        f"checks/facts.{name}",
         parts,
         rules(fact.table, *told),
         feed=fact.source.name,

@@ -53,33 +53,49 @@ from fact_claim as f
 inner join dim_member as m on f.member_sk = m.member_sk
 where f.member_sk <> -1;
 
+-- name: covering
+-- Spans of coverage of named members. One row an enrolment.
+select
+    m.member_id,
+    e.start_date,
+    e.end_date
+from fact_enrollment as e
+inner join dim_member as m on e.member_sk = m.member_sk
+where e.member_sk <> -1 and e.start_date <= e.end_date;
+
 -- name: outside_coverage
 -- Claims whose day of service no enrolment of the member covers. Of a member whom no feed brought
 -- and who has no enrolment nothing can be said; that the member is unknown is another rule's.
-with covered as materialized (
-    select
-        m.member_id,
-        range_agg(daterange(e.start_date, e.end_date, '[]')) as days
-    from fact_enrollment as e
-    inner join dim_member as m on e.member_sk = m.member_sk
-    where e.member_sk <> -1 and e.start_date <= e.end_date
-    group by m.member_id
-)
-
 select
     v.rule,
     c.claim_id,
     c.load_id,
     c.member_id
-from {claims} as c
-left join covered as h on c.member_id = h.member_id
+from (
+    select c.*
+    from {claims} as c
+    where not exists (
+        select 1
+        from {covering} as e
+        where e.member_id = c.member_id and c.service_date between e.start_date and e.end_date
+    )
+    -- A step of its own that runs in parallel: few claims are left for what follows.
+    offset 0
+) as c
 cross join lateral (
     values
     ('within_coverage', true),
     ('paid_within_coverage', c.paid_amount > 0)
 ) as v (rule, is_broken)
-where case when h.member_id is null then c.is_known else not h.days @> c.service_date end
-    and v.is_broken;
+where v.is_broken
+    and (
+        c.is_known
+        or exists (
+            select 1
+            from {covering} as e
+            where e.member_id = c.member_id
+        )
+    );
 
 -- name: claim_values
 -- Claims whose own values contradict one another, or that bear a diagnosis that cannot exist.
@@ -192,10 +208,14 @@ from (
             -- A newborn's coverage may begin before the birth that is recorded.
             case
                 when m.dob is not null
-                    then greatest(extract(year from age(e.start_date, m.dob)), 0)::integer
+                    then greatest(
+                        extract(year from age(e.start_date::timestamp, m.dob::timestamp)), 0
+                    )::integer
             end as age,
             (select min(f.factor) from unnest(%(factors)s::numeric[]) as f (factor)) as lowest,
             (select max(f.factor) from unnest(%(factors)s::numeric[]) as f (factor)) as highest
+        -- Worked out once a row, and not wherever it is used.
+        offset 0
     ) as a
     cross join lateral (
         select
@@ -203,6 +223,7 @@ from (
                 when a.age >= cardinality(%(factors)s::numeric[]) then a.highest
                 else (%(factors)s::numeric[])[a.age + 1]
             end
+        offset 0
     ) as r (factor)
 ) as b
 cross join lateral (

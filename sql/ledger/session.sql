@@ -6,12 +6,15 @@ select
 
 -- name: work_transaction
 -- Settings of a stage's transaction: sets are large and one run is alone, so both cores and
--- some memory may be used; a reader's settings are untouched.
+-- some memory may be used; a reader's settings are untouched. More workers may be asked for than
+-- there are cores: those of a step that has ended count until they are cleared away, and the next
+-- step of the same statement would go without.
 select
     set_config('work_mem', '192MB', true),
     set_config('maintenance_work_mem', '512MB', true),
     set_config('parallel_setup_cost', '0', true),
     set_config('parallel_tuple_cost', '0', true),
+    set_config('max_parallel_workers', '6', true),
     set_config('max_parallel_workers_per_gather', '2', true);
 
 -- name: live_path
