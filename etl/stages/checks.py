@@ -218,6 +218,7 @@ def run_sql_checks(
     with connection.transaction():
         run(connection, "checks/record.one_snapshot")
         run(connection, "checks/record.read_only")
+        run(connection, "ledger/session.work_transaction")
         set_search_path(connection, schemas.path)
         loads = run(
             connection, "checks/staging.loads_of_build", {"statuses": list(statuses)}

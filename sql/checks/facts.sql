@@ -45,7 +45,13 @@ where s.rank_of_id = 1
 -- Of a claim that staging tells once there is no latest state to look for: it is joined to the row
 -- that its own load brought, in one pass that runs in parallel and hands on only what is not as it
 -- should be. The few claims with more rows are put in order and compared.
-with unsettled as materialized (
+with asked as {kept} (
+    select f.*
+    from fact_claim as f
+    where {scope}
+),
+
+unsettled as materialized (
     select
         s.claim_id as told_claim_id,
         f.claim_id as held_claim_id,
@@ -64,8 +70,7 @@ with unsettled as materialized (
         select
             f.*,
             hash_record_extended(row({held_state}), 0) as state
-        from fact_claim as f
-        where {scope}
+        from asked as f
     ) as f on s.claim_id = f.claim_id and s.load_id = f.load_id
     {references}
     where s.claim_id is null
@@ -114,9 +119,8 @@ compared as (
     ) as s
     full join (
         select f.*
-        from fact_claim as f
+        from asked as f
         inner join several as c on f.claim_id = c.claim_id
-        where {scope}
     ) as f on s.claim_id = f.claim_id
     {references}
     union all
@@ -152,8 +156,7 @@ held as (
     select
         count(*) as facts,
         {totals}
-    from fact_claim as f
-    where {scope}
+    from asked
 ),
 
 staged as (
@@ -317,12 +320,17 @@ end
 -- A fact joined to all its dimensions at once, as reports do, in one pass: no key is empty, each
 -- version is there and was in force, each date key is of its day, and the joins change neither
 -- the number of facts nor the money. One row a rule.
-with alone as (
+with asked as {kept} (
+    select f.*
+    from {fact} as f
+    where {scope}
+),
+
+alone as (
     select
         count(*) as facts,
         {sums}
-    from {fact} as f
-    where {scope}
+    from asked
 ),
 
 judged as (
@@ -330,9 +338,8 @@ judged as (
         {columns},
         {is_whole} as is_whole,
         {flags}
-    from {fact} as f
+    from asked as f
     {references}
-    where {scope}
 ),
 
 joined as (
