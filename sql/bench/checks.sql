@@ -88,7 +88,7 @@ with plain as (
                 where l.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'loaded'
             )
         ) as known_in_time,
-        {of_its_own}
+        {of_its_own},
         {clauses}
     from {table} as d
 ),
@@ -226,11 +226,13 @@ cross join one_key;
 
 -- name: of_its_own_plan
 -- The rules of plans alone: a fragment of a select list.
-count(*) filter (where d.deductible > d.oop_max) as deductible_within_limit, -- noqa: PRS
+count(*) filter (  -- noqa: PRS, part of a select list
+    where d.deductible > d.oop_max
+) as deductible_within_limit
 
 -- name: of_its_own_provider
 -- The rules of providers alone: a fragment of a select list. Luhn's check over the NPI's digits.
-count(*) filter ( -- noqa: PRS
+count(*) filter (  -- noqa: PRS, part of a select list
     where d.current_flag and not d.is_inferred and d.npi ~ '^[0-9]{{10}}$'
     and (
         24 + substr(d.npi, 2, 1)::integer + substr(d.npi, 4, 1)::integer
@@ -252,11 +254,11 @@ count(*) filter ( -- noqa: PRS
         group by d.npi
         having count(*) > 1
     ) as same
-) as npi_unique,
+) as npi_unique
 
 -- name: of_its_own_member
 -- The rules of members alone: a fragment of a select list.
-count(*) filter ( -- noqa: PRS
+count(*) filter (  -- noqa: PRS, part of a select list
     where d.dob is not null
     and d.age_group ~ '^[0-9]{{1,3}}(-[0-9]{{1,3}}|\+)$'
     and (
@@ -265,7 +267,7 @@ count(*) filter ( -- noqa: PRS
         or d.year - extract(year from d.dob) - 1
         > coalesce(substring(d.age_group from '-([0-9]+)$')::integer, 999)
     )
-) as age_in_band,
+) as age_in_band
 
 -- name: fact_claim
 -- The claims: their own values in one scan, the joins to the dimensions in another, to coverage in a
@@ -583,32 +585,30 @@ joined as (
         or f.csr_variant in ('02', '03') and lower(l.metal_tier) = 'catastrophic' as is_off_metal,
         f.aptc_amount > 0 and lower(l.metal_tier) = 'catastrophic' as is_off_credit
     from fact_enrollment as f
-    left join dim_member as o on f.member_sk = o.member_sk
-    cross join lateral (
-        select
-            o.*,
-            case
-                when o.dob is not null
-                    then greatest(
-                        extract(year from age(f.start_date::timestamp, o.dob::timestamp)), 0
-                    )::integer
-            end as whole_age
-        offset 0
-    ) as m
+    left join dim_member as m on f.member_sk = m.member_sk
     left join dim_plan as l on f.plan_sk = l.plan_sk
     left join dim_date as b on f.enrollment_start_date_key = b.date_key
     left join dim_date as e on f.enrollment_end_date_key = e.date_key
     cross join lateral (
-        -- Without a date of birth there is neither; LEAST would pass over the NULL.
         select
-            m.whole_age as age,
             case
-                when m.whole_age is not null
-                    then (%(factors)s::numeric[])[
-                        least(m.whole_age + 1, cardinality(%(factors)s::numeric[]))
-                    ]
+                when m.dob is not null
+                    then greatest(
+                        extract(year from age(f.start_date::timestamp, m.dob::timestamp)), 0
+                    )::integer
+            end as age
+    ) as y
+    cross join lateral (
+        -- Without a date of birth there is none; LEAST would pass over the NULL.
+        select
+            y.age,
+            case
+                when y.age is not null
+                    then
+                        (%(factors)s::numeric[])[
+                            least(y.age + 1, cardinality(%(factors)s::numeric[]))
+                        ]
             end as factor
-        offset 0
     ) as a
 ),
 

@@ -55,7 +55,7 @@ unsettled as materialized (
     select
         s.claim_id as told_claim_id,
         f.claim_id as held_claim_id,
-        s.state is distinct from f.state as is_outdated,
+        (s.state is distinct from f.state) as is_outdated,
         {keys_differ} as is_miskeyed
     from (
         select
