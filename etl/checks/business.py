@@ -71,6 +71,15 @@ def _shared(checks: dict[str, Check], **shares: float) -> dict[str, Check]:
     }
 
 
+def outside_coverage(claims: str) -> sql.Composed:
+    """The statement that returns claims on a day without coverage; ``claims`` is a statement."""
+    return statement(
+        "checks/business.outside_coverage",
+        claims=relation(claims),
+        covering=relation("checks/business.covering"),
+    )
+
+
 def relation(name: str) -> sql.Composed:
     """A named statement as a relation of another one."""
     return sql.SQL("({})").format(statement(name))
@@ -97,9 +106,7 @@ def _coverage() -> SqlCheck:
     )
     # Claims for people whose coverage is over come in all the time, and are denied.
     return _judged(
-        statement(
-            "checks/business.outside_coverage", claims=relation("checks/business.claims_held")
-        ),
+        outside_coverage("checks/business.claims_held"),
         ("claim_id",),
         "fact_claim",
         _shared(checks, within_coverage=0.02),

@@ -17,6 +17,9 @@ _DATE_KEYS = {
         "enrollment_end_date_key": "end_date",
     },
 }
+# Whether a statement that reads its facts twice keeps them: those of a load are found once, all of
+# them are read where they are, by as many workers as there are.
+_FOUND_ONCE, _WHERE_THEY_ARE = sql.SQL("materialized"), sql.SQL("not materialized")
 _BY_HAND = "Rows were changed or deleted by something other than a load: make full-load."
 _STATES = "Earlier states of claims, or a claim's load_id, were changed by hand: make full-load."
 
@@ -36,7 +39,12 @@ def facts_gate() -> tuple[SqlCheck, ...]:
     return (
         *(_against_staging(fact, _told_by_loads(fact)) for fact in FACTS.values()),
         *(
-            _keyed(fact, sql.SQL("f.load_id = {}").format(sql.Placeholder("load_id")))
+            _keyed(
+                fact,
+                sql.SQL("f.load_id = {} and {}").format(
+                    sql.Placeholder("load_id"), _told_by_loads(fact)
+                ),
+            )
             for fact in FACTS.values()
         ),
     )
@@ -51,13 +59,18 @@ def _told_by_loads(fact: Fact) -> Parts:
     )
 
 
+def _asked(scope: Parts) -> dict[str, Parts]:
+    """Which facts a statement is about, and how it reads them."""
+    return {"scope": scope, "kept": _WHERE_THEY_ARE if scope is EVERYTHING else _FOUND_ONCE}
+
+
 def _against_staging(fact: Fact, scope: Parts) -> SqlCheck:
     told_keys, held_keys = _natural_keys(fact)
     money = fact.source.money
     parts: dict[str, Parts] = {
         "key": sql.Identifier(fact.key),
         "fact": sql.Identifier(fact.table),
-        "scope": scope,
+        **_asked(scope),
         "told_state": _told_state(fact),
         "held_state": names(_state(fact), "f"),
         "told_keys": sql.SQL(", ").join(
@@ -73,10 +86,19 @@ def _against_staging(fact: Fact, scope: Parts) -> SqlCheck:
         "told_sums": _sums(money),
         "held_sums": _sums(money),
         "sums_that_differ": _sums_that_differ(money, "held", "told"),
+        "totals": sql.SQL(", ").join(
+            sql.SQL("coalesce(sum({0}), 0) as {0}").format(sql.Identifier(m)) for m in money
+        ),
+        "totals_without_earlier": sql.SQL(", ").join(
+            sql.SQL("staged.{0} - earlier.{0} as {0}").format(sql.Identifier(m)) for m in money
+        ),
         "key_of_row": keys_of((fact.key,)),
     }
-    latest = "latest_claims" if fact is FACT_CLAIM else "latest_enrollments"
-    parts["latest"] = statement(f"checks/facts.{latest}", **parts)
+    if fact is FACT_CLAIM:
+        name = "claims_against_staging"
+    else:
+        name = "enrollments_against_staging"
+        parts["latest"] = statement("checks/facts.latest_enrollments", **parts)
     told = (
         (
             "each_once",
@@ -115,7 +137,7 @@ def _against_staging(fact: Fact, scope: Parts) -> SqlCheck:
         ),
     )
     return SqlCheck(
-        "checks/facts.against_staging",
+        f"checks/facts.{name}",
         parts,
         rules(fact.table, *told),
         feed=fact.source.name,
@@ -194,7 +216,7 @@ def _keyed(fact: Fact, scope: Parts) -> SqlCheck:
         "checks/facts.keyed",
         {
             "fact": sql.Identifier(fact.table),
-            "scope": scope,
+            **_asked(scope),
             "sums": _sums(money),
             "is_whole": sql.SQL("num_nulls({}) = 0").format(sql.SQL(", ").join(whole)),
             "money_of_whole": sql.SQL(", ").join(

@@ -239,6 +239,7 @@ def run_sql_checks(
     with connection.transaction():
         run(connection, "checks/record.one_snapshot")
         run(connection, "checks/record.read_only")
+        run(connection, "ledger/session.work_transaction")
         set_search_path(connection, schemas.path)
         yield from _answer(connection, sql_checks(), statuses, now)
 

@@ -23,7 +23,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl.checks.business import claims_values, line_breaks, relation
+from etl.checks.business import claims_values, line_breaks, outside_coverage, relation
 from etl.contract import Reason
 from etl.db.connection import set_search_path
 from etl.db.statements import Parts, equal, run, statement
@@ -177,7 +177,6 @@ def _in_ledger(connection: psycopg.Connection[Any], loads: list[int]) -> Iterato
 
 def _in_staging(connection: psycopg.Connection[Any], loads: list[int]) -> Iterator[Found]:
     """Loaded kinds: what the checks find, asked of every line that was staged."""
-    claims = relation("checks/found.claims_told")
     kinds = {
         "within_coverage": "service_outside_coverage",
         "amounts_in_order": "paid_above_allowed",
@@ -186,8 +185,11 @@ def _in_staging(connection: psycopg.Connection[Any], loads: list[int]) -> Iterat
         "npi_check_digit": "bad_npi",
     }
     asked: list[tuple[str, Parts]] = [
-        ("claims", statement("checks/business.outside_coverage", claims=claims)),
-        ("claims", statement("checks/business.claim_values", claims=claims)),
+        ("claims", outside_coverage("checks/found.claims_told")),
+        (
+            "claims",
+            statement("checks/business.claim_values", claims=relation("checks/found.claims_told")),
+        ),
         (
             "enrollments",
             statement(

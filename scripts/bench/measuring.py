@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from etl.config import ROOT, settings
 from etl.db import server
 from etl.db.connection import connect
 from etl.db.statements import run, scalar, statement
+from etl.seed.output import MANIFEST
 
 DATABASE = "aca_bench"
 LOADING = ("stage", "dims", "facts", "rebuilt_cubes", "cubes", "swap")
@@ -93,6 +95,19 @@ def timed(arguments: list[str], **environment: str) -> dict[str, float]:
         raise SystemExit(f"{said} ended with exit code {code}; run it by hand to see why.")
     wall = round(time.perf_counter() - started, 2)
     return {"wall": wall, "peak_mb": round(usage.ru_maxrss / 1024)}
+
+
+def measured_seed(
+    folder: Path, members: int, years: int, dirty: str | None = None
+) -> dict[str, Any]:
+    """Generate the first batch: wall, peak memory, rows by feed. ``dirty``: defects to put in."""
+    command = ["scripts/generate_seed_data.py", "--members", str(members), "--years", str(years)]
+    command += ["--dirty", dirty] if dirty else []
+    seeding = timed([*command, "--inbox", str(folder / "inbox"), "--truth", str(folder / "truth")])
+    (batch,) = (p for p in (folder / "inbox").iterdir() if p.is_dir())
+    files = json.loads((batch / MANIFEST).read_text(encoding="utf-8"))["files"]
+    rows = {name.removesuffix(".csv"): said["rows"] for name, said in files.items()}
+    return {**seeding, "batch": str(batch), "rows": rows}
 
 
 def measured_run(url: str, inbox: Path, command: str) -> dict[str, Any]:

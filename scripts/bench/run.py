@@ -2,8 +2,8 @@
 
 Generates feeds of the size asked for, copies them as they are into untyped logged tables (the
 floor), then runs the full load and a few incremental days in a database of its own and prints
-each stage's seconds and its ratio to the floor. Then the same for the history of a large dimension
-(``members_history``). The tables also go to data/bench as JSON.
+each stage's seconds and its ratio to the floor. Then what the checks cost on it (``checks``), and
+the history of a large dimension (``members_history``). The tables also go to data/bench as JSON.
 """
 
 from __future__ import annotations
@@ -16,26 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import checks
 import members_history
 import typer
-from measuring import LOADING, floor_seconds, measured_run, scratch, timed
+from measuring import LOADING, floor_seconds, measured_run, measured_seed, scratch
 from rich.console import Console
 from rich.table import Table
 
 from etl.__main__ import guarded
 from etl.config import settings
 from etl.seed.generate import increment
-from etl.seed.output import MANIFEST
-
-
-def measured_seed(folder: Path, members: int, years: int) -> dict[str, Any]:
-    """Generate the first batch: wall, peak memory, rows by feed."""
-    command = ["scripts/generate_seed_data.py", "--members", str(members), "--years", str(years)]
-    seeding = timed([*command, "--inbox", str(folder / "inbox"), "--truth", str(folder / "truth")])
-    (batch,) = (p for p in (folder / "inbox").iterdir() if p.is_dir())
-    files = json.loads((batch / MANIFEST).read_text(encoding="utf-8"))["files"]
-    rows = {name.removesuffix(".csv"): said["rows"] for name, said in files.items()}
-    return {**seeding, "batch": str(batch), "rows": rows}
 
 
 def measure(members: int, years: int, days: int) -> dict[str, Any]:
@@ -49,6 +39,7 @@ def measure(members: int, years: int, days: int) -> dict[str, Any]:
         for _ in range(days):
             increment(folder / "inbox", truth=folder / "truth")
             daily.append(measured_run(url, folder / "inbox", "incremental"))
+        checked = checks.measure(url, rounds=2)
         size = sum(p.stat().st_size for p in batch.iterdir())
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -59,6 +50,7 @@ def measure(members: int, years: int, days: int) -> dict[str, Any]:
         "floor_seconds": {name: round(s, 2) for name, s in floors.items()},
         "full_load": full,
         "incremental": daily,
+        "checks": checked,
     }
 
 
@@ -100,6 +92,14 @@ def main(
     members: Annotated[int, typer.Option(help="How many members.", min=100)] = 90_000,
     years: Annotated[int, typer.Option(help="How many plan years.", min=1)] = 2,
     days: Annotated[int, typer.Option(help="How many incremental days.", min=0)] = 2,
+    dirty_members: Annotated[
+        int,
+        typer.Option(
+            help="How many members, with defects in their feeds, the checks are compared on; 0 for "
+            "none.",
+            min=0,
+        ),
+    ] = 5_000,
     history_members: Annotated[
         int, typer.Option(help="How many members in the measurement of history; 0 for none.", min=0)
     ] = 1_000_000,
@@ -107,6 +107,10 @@ def main(
     """Measure the load against a plain COPY of the same bytes."""
     result = measure(members, years, days)
     show(result)
+    checks.show(result["checks"])
+    if dirty_members:
+        result["checks_of_dirt"] = checks.measure_dirty(dirty_members)
+        checks.show(result["checks_of_dirt"])
     if history_members:
         result["history"] = members_history.measure(history_members)
         members_history.show(result["history"])

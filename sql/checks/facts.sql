@@ -1,23 +1,5 @@
 -- Checks of the facts against staging, the dimensions and the calendar.
 
--- name: latest_claims
--- The latest state of every claim in staging: by the order of the batches, then of the lines.
--- One row a claim.
-select distinct on (s.claim_id)
-    s.claim_id,
-    hash_record_extended(row({told_state}), 0) as state,
-    {told_keys},
-    {told_money}
-from claims_raw as s
-inner join load as l on s.load_id = l.load_id
-where s.load_id = any(%(loads)s)
-order by
-    s.claim_id,
-    l.as_of desc,
-    l.batch_id collate "C" desc,
-    s.load_id desc,
-    s.source_line desc;
-
 -- name: latest_enrollments
 -- The enrolments in staging that stand: no later state has the same identifier, and none the
 -- same member, plan and start. One row an enrolment.
@@ -57,9 +39,175 @@ where s.rank_of_id = 1
         or coalesce(s.plan_id, '') = ''
     );
 
--- name: against_staging
--- A fact against the latest state of its feed: each there once and nothing else, in that state,
--- keyed to what the feed names, and the same money. One row a rule.
+-- name: claims_against_staging
+-- The claims against the latest state of their feed: each there once and nothing else, in that
+-- state, keyed to what the feed names, and the same money. One row a rule.
+-- Of a claim that staging tells once there is no latest state to look for: it is joined to the row
+-- that its own load brought, in one pass that runs in parallel and hands on only what is not as it
+-- should be. The few claims with more rows are put in order and compared.
+with asked as {kept} (
+    select f.*
+    from fact_claim as f
+    where {scope}
+),
+
+unsettled as materialized (
+    select
+        s.claim_id as told_claim_id,
+        f.claim_id as held_claim_id,
+        (s.state is distinct from f.state) as is_outdated,
+        {keys_differ} as is_miskeyed
+    from (
+        select
+            s.claim_id,
+            s.load_id,
+            hash_record_extended(row({told_state}), 0) as state,
+            {told_keys}
+        from claims_raw as s
+        where s.load_id = any(%(loads)s)
+    ) as s
+    full join (
+        select
+            f.*,
+            hash_record_extended(row({held_state}), 0) as state
+        from asked as f
+    ) as f on s.claim_id = f.claim_id and s.load_id = f.load_id
+    {references}
+    where s.claim_id is null
+        or f.claim_id is null
+        or s.state is distinct from f.state
+        or {keys_differ}
+),
+
+several as materialized (
+    select distinct coalesce(told_claim_id, held_claim_id) as claim_id
+    from unsettled
+    where told_claim_id is null or held_claim_id is null
+),
+
+told_of_several as materialized (
+    select
+        s.claim_id,
+        row_number() over (
+            partition by s.claim_id
+            order by
+                l.as_of desc,
+                l.batch_id collate "C" desc,
+                s.load_id desc,
+                s.source_line desc
+        ) as place,
+        hash_record_extended(row({told_state}), 0) as state,
+        {told_keys},
+        {told_money}
+    from claims_raw as s
+    inner join several as c on s.claim_id = c.claim_id
+    inner join load as l on s.load_id = l.load_id
+    where s.load_id = any(%(loads)s)
+),
+
+compared as (
+    select
+        coalesce(s.claim_id, f.claim_id) as claim_id,
+        s.claim_id is not null as is_told,
+        f.claim_id is not null as is_held,
+        s.state <> hash_record_extended(row({held_state}), 0) as is_outdated,
+        {keys_differ} as is_miskeyed
+    from (
+        select *
+        from told_of_several
+        where place = 1
+    ) as s
+    full join (
+        select f.*
+        from asked as f
+        inner join several as c on f.claim_id = c.claim_id
+    ) as f on s.claim_id = f.claim_id
+    {references}
+    union all
+    select
+        u.told_claim_id,
+        true,
+        true,
+        u.is_outdated,
+        u.is_miskeyed
+    from unsettled as u
+    left join several as c on u.told_claim_id = c.claim_id
+    where u.told_claim_id is not null and u.held_claim_id is not null and c.claim_id is null
+),
+
+judged as (
+    select
+        count(*) filter (where not is_held) as missing,
+        count(*) filter (where not is_told) as unfounded,
+        count(*) filter (where is_told and is_held and is_outdated) as outdated,
+        count(*) filter (where is_told and is_held and is_miskeyed) as miskeyed,
+        some_keys({key_of_row}) filter (where not is_held) as keys_missing,
+        some_keys({key_of_row}) filter (where not is_told) as keys_unfounded,
+        some_keys({key_of_row}) filter (
+            where is_told and is_held and is_outdated
+        ) as keys_outdated,
+        some_keys({key_of_row}) filter (
+            where is_told and is_held and is_miskeyed
+        ) as keys_miskeyed
+    from compared
+),
+
+held as (
+    select
+        count(*) as facts,
+        {totals}
+    from asked
+),
+
+staged as (
+    select
+        count(*) as facts,
+        {totals}
+    from claims_raw as s
+    where s.load_id = any(%(loads)s)
+),
+
+earlier as (
+    select
+        count(*) as facts,
+        {totals}
+    from told_of_several
+    where place > 1
+),
+
+told as (
+    select
+        staged.facts - earlier.facts as facts,
+        {totals_without_earlier}
+    from staged
+    cross join earlier
+)
+
+select
+    v.rule,
+    v.rows_checked,
+    v.rows_failed,
+    v.failing_keys
+from judged as j
+cross join held
+cross join told
+cross join lateral (
+    values
+    (
+        'each_once',
+        told.facts,
+        j.missing + abs(held.facts - j.unfounded - (told.facts - j.missing)),
+        j.keys_missing
+    ),
+    ('none_unfounded', held.facts, j.unfounded, j.keys_unfounded),
+    ('latest_state', held.facts - j.unfounded, j.outdated, j.keys_outdated),
+    ('keyed_as_told', held.facts - j.unfounded, j.miskeyed, j.keys_miskeyed),
+    ('money_total', told.facts, {sums_that_differ}, '[]')
+) as v (rule, rows_checked, rows_failed, failing_keys);
+
+-- name: enrollments_against_staging
+-- The enrolments against those in staging that stand: each there once and nothing else, in that
+-- state, keyed to what the feed names, and the same money. One row a rule.
 with latest as materialized (
     {latest}
 ),
@@ -172,12 +320,17 @@ end
 -- A fact joined to all its dimensions at once, as reports do, in one pass: no key is empty, each
 -- version is there and was in force, each date key is of its day, and the joins change neither
 -- the number of facts nor the money. One row a rule.
-with alone as (
+with asked as {kept} (
+    select f.*
+    from {fact} as f
+    where {scope}
+),
+
+alone as (
     select
         count(*) as facts,
         {sums}
-    from {fact} as f
-    where {scope}
+    from asked
 ),
 
 judged as (
@@ -185,9 +338,8 @@ judged as (
         {columns},
         {is_whole} as is_whole,
         {flags}
-    from {fact} as f
+    from asked as f
     {references}
-    where {scope}
 ),
 
 joined as (

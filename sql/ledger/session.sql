@@ -1,17 +1,19 @@
 -- name: work_session
--- Settings of the session that does the work, before it makes its first temporary table.
-select
-    set_config('temp_buffers', '128MB', false),
-    set_config('jit', 'off', false);
+-- Settings of the session that does the work, before it makes its first temporary table. One row.
+select set_config('temp_buffers', '128MB', false);
 
 -- name: work_transaction
--- Settings of a stage's transaction: sets are large and one run is alone, so both cores and
--- some memory may be used; a reader's settings are untouched.
+-- Settings of the transaction of a stage or of the checks: sets are large and one run is alone, so
+-- both cores and some memory may be used; a reader's settings are untouched. Compiling a statement
+-- takes longer than it saves. More workers may be asked for than there are cores: those of a step
+-- that has ended count until they are cleared away, and the next step would go without. One row.
 select
+    set_config('jit', 'off', true),
     set_config('work_mem', '192MB', true),
     set_config('maintenance_work_mem', '512MB', true),
     set_config('parallel_setup_cost', '0', true),
     set_config('parallel_tuple_cost', '0', true),
+    set_config('max_parallel_workers', '6', true),
     set_config('max_parallel_workers_per_gather', '2', true);
 
 -- name: is_migrated
