@@ -2,6 +2,8 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+# Commands are many and short: without its bytecode Python compiles the packages anew for each.
+unexport PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
 # A Python that went away under the environment leaves the stamp behind: look at both.
