@@ -33,15 +33,15 @@ def assert_exact(kinds: dict[str, KindFound]) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("seed", [DEFAULT_SEED, 3, 4])
+@pytest.mark.parametrize("seed", [DEFAULT_SEED, 3])
 def test_every_kind_is_found_where_it_was_put_and_none_is_invented(
     warehouse: Warehouse, seed: int
 ) -> None:
     truth = warehouse.data / "truth"
     generate(
-        warehouse.inbox, members=200, seed=seed, dirty=",".join([*OTHERS, "0.01"]), truth=truth
+        warehouse.inbox, members=150, seed=seed, dirty=",".join([*OTHERS, "0.01"]), truth=truth
     )
-    simulate(warehouse.inbox, 20, dirty="0.1", truth=truth)
+    simulate(warehouse.inbox, 12, dirty="0.1", truth=truth)
     simulate(warehouse.inbox, 3, dirty=",".join([*OTHERS, "0.05"]), truth=truth)
     simulate(warehouse.inbox, 2, truth=truth)
     warehouse.incremental(reject_share=0.9)
