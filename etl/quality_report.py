@@ -74,8 +74,8 @@ def _defects(connection: psycopg.Connection[Any], truth: Path) -> list[page.Defe
     """What was found of the defects of synthetic feeds; ``None`` where none were asked for."""
     try:
         kinds = run_found(connection, LIVE, ("running", "loaded"), truth)
-    except psycopg.errors.UndefinedTable:
-        return None
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable):
+        return None  # of another version, which reading the report says
     told = [k for k in kinds if k.injected or k.found or k.invented]
     return [page.Defect(k.kind, k.injected, k.found, k.missed, k.invented) for k in told] or None
 

@@ -108,9 +108,18 @@ def read(
 
 
 def of_names(source: Source, contract: str | None, names: list[str]) -> Header:
-    """The header of a file that was read before, from what the ledger keeps of it."""
+    """The header of a file that was read before, from what the ledger keeps of it.
+
+    Raises ``BatchError`` if its contract is declared no more: its rows cannot be read otherwise.
+    """
     known = {found.name: found for found in contracts_of(source)}
-    return _header(known.get(contract or "", known[source.name]), names, b"")
+    wanted = contract or source.name
+    if wanted not in known:
+        raise BatchError(
+            f"The file came under the contract {shown(wanted)}, which is declared no more.",
+            "Declare it again in etl/senders, then replay the rows; nothing was changed.",
+        )
+    return _header(known[wanted], names, b"")
 
 
 def _names(where: str, found: list[str]) -> list[str]:

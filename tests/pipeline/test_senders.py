@@ -17,6 +17,7 @@ from etl import senders
 from etl.contract import Between, Breach, Matches, Parsing, Sender, Volume
 from etl.errors import BatchError, RejectThresholdError
 from etl.sources import FEEDS
+from etl.stages import header
 from etl.stages.stage import Staged
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
@@ -324,3 +325,11 @@ def test_instants_and_dates_with_times(
     assert warehouse.rows("select dob, source_updated_at from staging.members_raw") == [
         (date(1983, 2, 24), datetime(2023, 2, 24, 13, 1, tzinfo=UTC))
     ]
+
+
+def test_a_contract_that_is_declared_no_more_is_missed_by_name() -> None:
+    source = FEEDS["plans"]
+    head = header.of_names(source, None, ["plan_id", "odd"])
+    assert (head.contract.name, head.targets) == ("plans", ("plan_id", None))
+    with pytest.raises(BatchError, match="'gone', which is declared no more"):
+        header.of_names(source, "gone", ["plan_id"])
