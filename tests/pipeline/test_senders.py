@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from etl import senders
+from etl import quarantine, senders
 from etl.contract import Between, Breach, Matches, Parsing, Sender, Volume
 from etl.errors import BatchError, RejectThresholdError
 from etl.sources import FEEDS
@@ -187,6 +187,33 @@ def test_a_new_sender_is_a_declaration(warehouse: Warehouse, declared: Sender) -
     assert warehouse.rows("select raw_line from quality.rejected_row where line = 5") == [
         ('"D","M","P","Q","2/13/2025","1","1","","1","*","approved","E119"',)
     ]
+
+
+def test_rows_come_back_in_the_writing_of_their_sender(
+    warehouse: Warehouse, declared: Sender
+) -> None:
+    put(warehouse, "2025-02-01", "claims.csv", encoded(FRENCH, "windows-1252"))
+    ((path, count),) = quarantine.export(warehouse.url, warehouse.data, "2025-02-01", "claims")
+    assert count == 11
+    right = {"5": ("date", "13/2/2025"), "7": ("réclamé", "1.234,50 €"), "9": ("n° sinistre", "H")}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(r | dict([right[r["_line"]]]) if r["_line"] in right else r for r in rows)
+    with warehouse.pipeline() as pipeline:
+        pipeline.replay(path)
+    assert warehouse.rows(
+        "select f.claim_id, m.member_id, f.service_date, f.claim_amount from warehouse.fact_claim "
+        "as f join warehouse.dim_member as m using (member_sk) where claim_id in ('D', 'F', 'H') "
+        "order by 1"
+    ) == [
+        ("D", "M", date(2025, 2, 13), 1),
+        ("F", "M", date(2025, 2, 1), Decimal("1234.50")),
+        ("H", "M", date(2025, 2, 1), 1),
+    ]
+    assert warehouse.rows("select sum(rows_open) from quality.quarantine_open") == [(8,)]
 
 
 def test_a_breach_may_cost_the_file(warehouse: Warehouse, declared: Sender) -> None:
