@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from etl.contract import Reason
-from etl.db import encodings
+from etl.db import encodings, whole_blocks
 
 BOM = b"\xef\xbb\xbf"
 # A record still open after so many bytes has a quote that was never closed: far above any real
@@ -30,9 +30,10 @@ _BLANKS = re.compile(rb"[ \t]+(?=,|$)|(?:(?<=,)|^)[ \t]+", re.MULTILINE)
 _FIELD = re.compile(rb'(?:^|,)((?:[^",]+|"[^"]*")*)')
 
 
-# PostgreSQL reads these as dates, and which date depends on when it reads them.
+# PostgreSQL reads these as dates, also beside a time (10:00 today), and which date depends on when
+# it reads them.
 _WORDS = (b"today", b"now", b"yesterday", b"tomorrow", b"epoch")
-_CLOCK_FIELD = re.compile(rb'(?:^|,)"?(?:' + b"|".join(_WORDS) + rb')"?(?=,|$)', re.IGNORECASE)
+_CLOCK_WORD = re.compile(rb"(?<![a-z])(?:" + b"|".join(_WORDS) + rb")(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -115,7 +116,8 @@ class Stream:
         joined = b"\n".join(block)
         # What a whole block cannot have need not be looked for in each of its records.
         is_utf8 = _is_utf8(joined)
-        dates = self.dates if _may_name_the_clock(joined) else frozenset[int]()
+        named = whole_blocks.may_name(whole_blocks.padded(joined), _WORDS)
+        dates = self.dates if named else frozenset[int]()
         for record in block:
             if b'"' in record:
                 height = record.count(b"\n") + 1
@@ -155,26 +157,27 @@ def _plain_records(block: list[bytes], separators: int) -> tuple[list[bytes], in
     joined = b"\n".join(block)
     quoted = b'"' in joined
     bare = _QUOTED.sub(b"", joined) if quoted else joined
+    whole = whole_blocks.padded(joined)
+    parts = whole_blocks.padded(bare) if quoted else whole
     if (
         b"\r" in joined
         or b"\0" in joined
         or b'"' in bare
-        or not joined.count(b"\n") == bare.count(b"\n") == len(block) - 1
+        or not whole_blocks.feeds(whole) == whole_blocks.feeds(parts) == len(block) - 1
         or not _is_utf8(joined)
-        or _may_name_the_clock(joined)
+        or whole_blocks.may_name(whole, _WORDS)
+        or (quoted and whole_blocks.blank_beside_quote(whole))
     ):
         return None
-    bare_records = bare.split(b"\n") if quoted else block
     changed = 0
-    if _has_blanks(bare) or any(r[:1] == b" " or r[-1:] == b" " for r in bare_records):
+    if whole_blocks.blank_beside_separator(parts):
         if quoted:
             return None
-        clean = _BLANKS.sub(b"", joined).split(b"\n")
+        bare = _BLANKS.sub(b"", joined)
+        clean = bare.split(b"\n")
         changed = sum(map(operator.ne, block, clean))
-        block = bare_records = clean
-    if quoted and _has_blank_at_quote(joined):
-        return None
-    if all(block) and all(record.count(b",") == separators for record in bare_records):
+        block = clean
+    if all(block) and whole_blocks.have_fields(bare, separators):
         return block, changed
     return None
 
@@ -185,16 +188,6 @@ def _is_utf8(block: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _may_name_the_clock(block: bytes) -> bool:
-    lowered = block.lower()
-    return lowered.startswith(_WORDS) or any(
-        end + word in lowered
-        for word in _WORDS
-        if word in lowered
-        for end in (b",", b"\n", b'"', b" ")
-    )
 
 
 def _has_blanks(bare: bytes) -> bool:
@@ -218,10 +211,9 @@ def _fault(
         return Reason.STRAY_RETURN
     if bare.count(b",") != separators:
         return Reason.FIELD_COUNT
-    if dates:
-        clean = trimmed(record, bare)
-        for found in _CLOCK_FIELD.finditer(clean):
-            if _QUOTED.sub(b"", clean[: found.start() + 1]).count(b",") in dates:
+    if dates and _CLOCK_WORD.search(record):
+        for at, found in enumerate(_FIELD.finditer(record)):
+            if at in dates and _CLOCK_WORD.search(found.group(1)):
                 return Reason.CLOCK_WORD
     return None
 
@@ -322,17 +314,20 @@ def _records(blocks: Iterable[bytes], fields: int, line: int) -> Iterator[tuple[
     rest = b""
     for block in blocks:
         data = rest + block
-        done, rest = _split(data, fields, final=False)
+        done, rest, many_lines = _split(data, fields, final=False)
         if done:
             yield line, done
-            line += sum(r.count(b"\n") + 1 for r in done) if b'"' in data else len(done)
+            line += sum(r.count(b"\n") + 1 for r in done) if many_lines else len(done)
     if rest:
-        done, _ = _split(rest, fields, final=True)
+        done, _, _ = _split(rest, fields, final=True)
         yield line, done
 
 
-def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes]:
-    """Whole records of ``data`` and what is left over; with ``final``, nothing is left over."""
+def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes, bool]:
+    """Whole records of ``data``, what is left over, and whether any may have more than one line.
+
+    With ``final``, nothing is left over.
+    """
     quoted = b'"' in data
     if not quoted and b"\r" in data:
         # A return that ends the data may be half of a line end: it stays for the next block.
@@ -342,8 +337,9 @@ def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes
     if final and last:
         lines.append(last)
         last = b""
-    if not quoted:
-        return lines, last
+    # A quote that opens on the last line, which is not whole, is no matter of these lines.
+    if not quoted or not lines or whole_blocks.quotes_close(data[: len(data) - len(last)]):
+        return lines, last, False
     done: list[bytes] = []
     at = 0
     while at < len(lines):
@@ -354,7 +350,7 @@ def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes
                 size += len(lines[end]) + 1
                 end += 1
             if end == len(lines) and not final and size < LONGEST_RECORD:
-                return done, b"\n".join([*lines[at:], last])
+                return done, b"\n".join([*lines[at:], last]), True
             whole = b"\n".join(lines[at : end + 1])
             if end < len(lines) and _QUOTED.sub(b"", whole).count(b",") == fields - 1:
                 record, end = whole, end + 1
@@ -362,4 +358,4 @@ def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes
                 end = at + 1
         done.append(record)
         at = end
-    return done, last
+    return done, last, True

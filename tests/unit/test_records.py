@@ -98,6 +98,19 @@ def test_faults_are_set_aside_one_row_each() -> None:
 
 
 @pytest.mark.parametrize(
+    "date", [b"today", b'"NOW"', b"10:00 today", b"epoch ad", b'"mon, tomorrow"', b"\x0btoday"]
+)
+@pytest.mark.parametrize("size", [5, 1 << 20])
+def test_a_date_that_the_clock_decides_is_set_aside(date: bytes, size: int) -> None:
+    sent, stream_bytes = stream(b"a,b,c\ntoday,now,todays\n1,2," + date + b"\nsnow,2,3\n", size)
+    assert sent.rejects == [(3, Reason.CLOCK_WORD)]
+    assert [row[2:] for row in parsed(stream_bytes)] == [
+        ["today", "now", "todays"],
+        ["snow", "2", "3"],
+    ]
+
+
+@pytest.mark.parametrize(
     "head",
     ["a,b\n".encode("utf-16"), b"a,b\rc,d\r", b'a,"b\n1,2\n', b"a,\xff\n", b"a," * 1600 + b"b\n"],
 )
