@@ -136,6 +136,7 @@ class Loading(Session):
                 )
             },
             rows,
+            load.is_rebuild,
         )
         stage.record_rejects(self.work, load.load_id, staged, rows)
         if not load.is_rebuild:

@@ -27,12 +27,13 @@ from psycopg import sql
 from etl.contract import IS_DELETED, Source
 from etl.db.statements import assign, differ, equal, names, run, scalar, statement
 from etl.render import hashing
+from etl.stages import bulk
 from etl.warehouse import DIMENSIONS, FACTS, Dimension
 
 _EARLIEST = datetime(1, 1, 1)
 # The first version of a key begins here.
 BEGINNING = datetime(1900, 1, 1)
-# From so many rows on it pays to make keys and indexes after them.
+# From so many rows on it pays to make keys and indexes afterwards.
 _BULK_ROWS = 10_000
 # Statistics are renewed when more than this share of the versions changed.
 _STALE_SHARE = 0.01
@@ -238,8 +239,11 @@ class _Helper:
 
     def classify(self) -> None:
         """Find out what each row of the load means and which keys need a replay."""
-        self.run("classify", "arrival", **self.values)
-        self.analyze_temporary("arrival")
+        if self.is_first:
+            self.run("classify_first", "arrival")
+        else:
+            self.run("classify", "arrival", **self.values)
+        self.run("analyze_arrival")
         self.arrivals = dict(self.run("count_arrivals").fetchall())
         self.find_respliced()
         if self.respliced:
@@ -283,8 +287,9 @@ class _Helper:
                 counts[count] += self.run(step).rowcount
         if {"new", "changed"} & self.arrivals.keys():
             last = last_sk(self.connection, self.dimension)
+            insert = "insert_first" if self.is_first else "insert_fresh"
             with self.in_bulk() if self.fills(last) else nullcontext():
-                counts["new_versions"] = self.run("insert_fresh", last_sk=last).rowcount
+                counts["new_versions"] = self.run(insert, last_sk=last).rowcount
         return counts
 
     def fills(self, last: int) -> bool:
@@ -299,16 +304,12 @@ class _Helper:
 
     @contextmanager
     def in_bulk(self) -> Iterator[None]:
-        """Do without foreign keys, indexes and the guard while very many rows come."""
-        parts = self.run("bulk_parts", dim=self.dimension.table).fetchall()
+        """Do without keys, indexes and the guard while very many rows come."""
         guard = {"guard": sql.Identifier(f"{self.dimension.table}_guard_inserts")}
-        for drop, _ in parts:
-            self.connection.execute(drop)
-        self.run("rest_guard", parts=guard)
-        yield
-        self.run("wake_guard", parts=guard)
-        for _, make in parts:
-            self.connection.execute(make)
+        with bulk.without_indexes(self.connection, self.dimension.table):
+            self.run("rest_guard", parts=guard)
+            yield
+            self.run("wake_guard", parts=guard)
 
     def replay(self) -> dict[str, int]:
         """The replay, for the keys that need it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -24,7 +25,7 @@ from etl.contract import Reason, Sender, Source, Type
 from etl.db import encodings, records
 from etl.db.statements import equal, names, run, statement
 from etl.errors import BatchError, RejectThresholdError
-from etl.stages import breaches, header, landing
+from etl.stages import breaches, bulk, header, landing
 from etl.stages.header import Before, Header, shown
 
 # How many reasons a message names when a file is refused.
@@ -99,11 +100,12 @@ def run_file(
     on_bytes: Callable[[int], None] = lambda _: None,
     before: Mapping[str, Before] | None = None,
     corrected: Mapping[int, bytes] | None = None,
+    is_rebuild: bool = False,
 ) -> Staged:
     """Load one file into its staging table.
 
     ``before``: by contract the file of the feed that came before this one. ``corrected``: records
-    that take the place of those on their lines.
+    that take the place of those on their lines. ``is_rebuild``: nobody reads the table yet.
 
     Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, or than its
     contract says (``None``: any may be), and
@@ -121,6 +123,7 @@ def run_file(
             on_bytes,
             before or {},
             corrected or {},
+            is_rebuild,
         )
     except BatchError as error:
         staged.status = "refused"
@@ -138,6 +141,7 @@ def _run_file(
     on_bytes: Callable[[int], None],
     before: Mapping[str, Before],
     corrected: Mapping[int, bytes],
+    is_rebuild: bool,
 ) -> None:
     file, checksum = staged.file, staged.checksum
     where = f"{file.path.name} of batch {batch.batch_id}"
@@ -155,8 +159,10 @@ def _run_file(
     if corrected:
         staged.notes.append(f"{len(corrected):,} rows taken as people corrected them")
         stream_records = records.put_in_place(stream_records, corrected)
+    in_bulk = is_rebuild and bulk.is_worth(connection, source.table, file.size_bytes)
     try:
-        stream = _send(connection, load_id, staged, head, stream_records)
+        with bulk.without_indexes(connection, source.table) if in_bulk else nullcontext():
+            stream = _send(connection, load_id, staged, head, stream_records)
     except psycopg.errors.ProgramLimitExceeded as error:
         raise BatchError(
             f"{where} has a row that no table can hold: a key is too long, or its "

@@ -1,20 +1,29 @@
 -- name: extend
 -- Add every day of the years that the load names and that the calendar lacks, and once the row
 -- for no date known. One row a day.
-with years as (
-    select extract(year from service_date)::integer as year
+with named as (
+    -- Days are few and rows are many: each day's year is looked at once.
+    select service_date::date as day
     from claims_raw
     where load_id = %(load_id)s
-    union
-    select extract(year from start_date)::integer
+    group by service_date
+    union all
+    select start_date::date
     from enrollments_raw
     where load_id = %(load_id)s
-    union
-    select extract(year from end_date)::integer
+    group by start_date
+    union all
+    select end_date::date
     from enrollments_raw
     where load_id = %(load_id)s and end_date is not null
-    union
-    select extract(year from %(as_of)s::timestamptz at time zone 'UTC')::integer
+    group by end_date
+    union all
+    select (%(as_of)s::timestamptz at time zone 'UTC')::date
+),
+
+years as (
+    select distinct extract(year from day)::integer as year
+    from named
 ),
 
 days as (

@@ -116,6 +116,28 @@ select
 from judged as j
 where class is not null;
 
+-- name: classify_first
+-- The rows of the load that fills an empty dimension, whole, since each makes a version: all are
+-- new. One row a staged row.
+create temporary table arrival on commit drop as
+with arrived as (
+    select
+        s.source_line,
+        {typed_columns},
+        {marked} is true as is_deleted,
+        {effective} as effective_ts
+    from {staging} as s
+    where s.load_id = %(load_id)s
+)
+
+select
+    j.*,
+    null::bigint as current_sk,
+    'new' as class,
+    false as corrects,
+    case when not j.is_deleted then {hash_of_judged} end as attr_hash
+from arrived as j;
+
 -- name: create_suspect
 -- Keys that the simple path might get wrong. One row a key and reason.
 create temporary table suspect on commit drop as
@@ -218,30 +240,6 @@ select
 from arrival
 group by class;
 
--- name: bulk_parts
--- What costs less to make after many rows have come than to keep up with each: foreign keys,
--- unique keys and indexes, but the primary key, which others refer to. One row a part, with the
--- statements that drop it and make it again.
-select
-    format('alter table %%s drop constraint %%I', k.conrelid::regclass, k.conname),
-    format(
-        'alter table %%s add constraint %%I %%s',
-        k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid)
-    )
-from pg_constraint as k
-where k.conrelid = to_regclass(%(dim)s) and k.contype in ('u', 'f')
-union all
-select
-    format('drop index %%s', i.indexrelid::regclass),
-    pg_get_indexdef(i.indexrelid)
-from pg_index as i
-where i.indrelid = to_regclass(%(dim)s) and not i.indisprimary
-    and not exists (
-        select 1
-        from pg_constraint as k
-        where k.conindid = i.indexrelid and k.contype in ('u', 'p')
-    );
-
 -- name: rest_guard
 -- Let the guard rest while only first versions of new keys come, each of them current from 1900
 -- on: the unique index on current versions says as much. No rows.
@@ -334,6 +332,34 @@ inner join (
 ) as v on a.source_line = v.source_line
 {lookup_joins};
 
+-- name: insert_first
+-- Make the versions of a dimension that was empty; their surrogate keys follow the lines of the
+-- file, and one is left out for every line that makes none. One row a version.
+insert into {dim} (
+    {sk},
+    {columns},
+    {lookup_columns}
+    validity_start_ts,
+    validity_end_ts,
+    current_flag,
+    attr_hash,
+    hash_version,
+    load_id
+)
+select
+    v.source_line - (select min(source_line) - 1 from arrival),
+    {value_columns},
+    {lookup_values}
+    timestamp '1900-01-01',
+    timestamp '9999-12-31',
+    true,
+    v.attr_hash,
+    %(hash_version)s,
+    %(load_id)s
+from arrival as v
+{lookup_joins}
+where not v.is_deleted;
+
 -- name: correct_type_1
 -- Correct the Type 1 attributes on every version of the keys that the load corrects.
 -- One row a version touched.
@@ -424,6 +450,10 @@ create index on delivery ({keys});
 -- name: index_observation
 -- Observations are looked up by key and time. No rows.
 create index on observation ({keys}, effective_ts);
+
+-- name: analyze_arrival
+-- Statistics of what arrivals are looked up by. No rows.
+analyze arrival (source_line, {keys}, class, current_sk);
 
 -- name: analyze_temporary
 -- Statistics for the joins that follow. No rows.
