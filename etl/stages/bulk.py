@@ -10,8 +10,9 @@ import psycopg
 
 from etl.db.statements import run, scalar
 
-# From so many bytes on it pays to make indexes after the rows have come.
-_WORTH_BYTES = 4 << 20
+# From so many rows, or bytes of a file, on it pays to make keys and indexes afterwards.
+ROWS = 10_000
+_BYTES = 4 << 20
 
 
 @contextmanager
@@ -31,4 +32,4 @@ def without_indexes(connection: psycopg.Connection[Any], table: str) -> Iterator
 def is_worth(connection: psycopg.Connection[Any], table: str, size_bytes: int) -> bool:
     """Whether a file of this size brings most of what the table will hold, and enough of it."""
     held = scalar(connection, "rebuild/bulk.size", {"table": table})
-    return size_bytes > max(held, _WORTH_BYTES)
+    return size_bytes > max(held, _BYTES)

@@ -27,16 +27,12 @@ from psycopg import sql
 from etl.contract import IS_DELETED, Source
 from etl.db.statements import assign, differ, equal, names, run, scalar, statement
 from etl.render import hashing
-from etl.stages import bulk
+from etl.stages import bulk, statistics
 from etl.warehouse import DIMENSIONS, FACTS, Dimension
 
 _EARLIEST = datetime(1, 1, 1)
 # The first version of a key begins here.
 BEGINNING = datetime(1900, 1, 1)
-# From so many rows on it pays to make keys and indexes afterwards.
-_BULK_ROWS = 10_000
-# Statistics are renewed when more than this share of the versions changed.
-_STALE_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +294,7 @@ class _Helper:
         return (
             self.arrived.is_rebuild
             and "changed" not in self.arrivals
-            and new >= _BULK_ROWS
+            and new >= bulk.ROWS
             and new > last
         )
 
@@ -410,8 +406,7 @@ class _Helper:
 
     def analyze(self, changed: int) -> None:
         """Refresh the planner's statistics if enough has changed for it to matter."""
-        estimate = self.run("row_estimate", dim=self.dimension.table).fetchone()[0]
-        if changed > _STALE_SHARE * estimate:
+        if statistics.are_stale(self.connection, self.dimension.table, changed):
             analyze(self.connection, self.dimension)
 
     def analyze_temporary(self, name: str) -> None:

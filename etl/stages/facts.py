@@ -11,6 +11,7 @@ state that the latest batch told, whenever that batch came. Two paths lead there
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -20,6 +21,7 @@ from psycopg import sql
 
 from etl.db.statements import assign, differ, names, run, scalar, statement
 from etl.render import hashing
+from etl.stages import bulk, statistics
 from etl.stages.dims import analyze, last_sk
 from etl.warehouse import FACT_CLAIM, FACT_ENROLLMENT, Fact, Reference
 
@@ -106,7 +108,7 @@ def correct_fact(
     )
     table = sql.Identifier(fact.table)
     run(connection, "facts/order.hold", order.values, key=key, fact=table, among=among)
-    counts = _run(connection, fact, order, arrived.schema)
+    counts = _run(connection, fact, order, arrived.schema, arrived.is_rebuild)
     columns = scalar(connection, "facts/order.columns", {"fact": fact.table})
     run(
         connection,
@@ -127,17 +129,21 @@ def run_fact(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) 
     """Load one fact's rows of the load; counts by kind."""
     loads = _loads(connection, fact, arrived)
     order = _Order(arrived.load_id, loads[-1:] if loads[-1] == arrived.load_id else loads)
-    return _run(connection, fact, order, arrived.schema)
+    return _run(connection, fact, order, arrived.schema, arrived.is_rebuild)
 
 
 def _run(
-    connection: psycopg.Connection[Any], fact: Fact, order: _Order, schema: str
+    connection: psycopg.Connection[Any],
+    fact: Fact,
+    order: _Order,
+    schema: str,
+    is_rebuild: bool,
 ) -> dict[str, int]:
     inferred = sum(_infer(connection, fact, ref, order) for ref in fact.references)
     if fact is FACT_CLAIM:
         counts = _run_claims(connection, order, schema)
     else:
-        counts = _run_enrollments(connection, order)
+        counts = _run_enrollments(connection, order, is_rebuild)
     return {"inferred": inferred, **counts}
 
 
@@ -186,7 +192,7 @@ def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, orde
             sql.SQL("d.{0} = named.{0}").format(sql.Identifier(k)) for k in named
         ),
     ).rowcount
-    if count:
+    if statistics.are_stale(connection, dimension.table, count):
         analyze(connection, dimension)
     return count
 
@@ -299,18 +305,19 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
     else:
         run(connection, "facts/claim.no_known")
     run(connection, "facts/claim.index_known")
-    found = run(connection, "facts/claim.new_months", {**values, "schema": schema}, **parts)
-    months = [month for (month,) in found]
+    found = run(connection, "facts/claim.months", {**values, "schema": schema}, **parts).fetchall()
+    months = [month for month, is_new in found if is_new]
     inserted = 0
     if months:
         inserted += _fill_new_months(connection, values, parts, months)
-    inserted += run(
-        connection,
-        "facts/claim.insert_new",
-        {**values, "new_months": months, "into_new": False},
-        target=sql.Identifier("fact_claim"),
-        **parts,
-    ).rowcount
+    if len(months) < len(found):
+        inserted += run(
+            connection,
+            "facts/claim.insert_new",
+            {**values, "new_months": months, "into_new": False},
+            target=sql.Identifier("fact_claim"),
+            **parts,
+        ).rowcount
     updated = 0
     if has_rows:
         updated = run(connection, "facts/claim.update_known", values, **parts).rowcount
@@ -318,8 +325,9 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
         run(connection, "facts/claim.drop_unfounded_states", **parts)
         run(connection, "facts/claim.insert_missing_states", **parts)
         run(connection, "facts/claim.drop_chain")
-    for (month,) in run(connection, "facts/claim.months_of_load", values, **parts).fetchall():
-        run(connection, "facts/claim.analyze", partition=sql.Identifier(_partition(month)))
+    touched = {**values, "schema": schema, "stale_share": statistics.STALE_SHARE}
+    for (name,) in run(connection, "facts/claim.stale_partitions", touched, **parts).fetchall():
+        run(connection, "facts/claim.analyze", partition=sql.Identifier(name))
     run(connection, "facts/claim.drop_known")
     return {"inserted": inserted, "updated": updated, "partitions": len(months)}
 
@@ -371,15 +379,19 @@ def _next_month(month: date) -> date:
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
-def _run_enrollments(connection: psycopg.Connection[Any], order: _Order) -> dict[str, int]:
-    values = order.values
+def _run_enrollments(
+    connection: psycopg.Connection[Any], order: _Order, is_rebuild: bool
+) -> dict[str, int]:
+    values, table = order.values, FACT_ENROLLMENT.table
     parts = _reference_parts(FACT_ENROLLMENT)
     columns = (
         *(ref.sk for ref in FACT_ENROLLMENT.references),
         *_ENROLLMENT_OWN,
         *FACT_ENROLLMENT.carried,
     )
-    run(connection, "facts/enrollment.find_standing", values)
+    fills = is_rebuild and not scalar(connection, "facts/enrollment.has_rows")
+    standing = run(connection, "facts/enrollment.find_standing", values).rowcount
+    in_bulk = fills and standing >= bulk.ROWS
     run(connection, "facts/enrollment.index_standing")
     replaced = run(connection, "facts/enrollment.drop_fallen", values).rowcount
     displaces = order.corrected is not None and order.corrected.displaces
@@ -393,13 +405,14 @@ def _run_enrollments(connection: psycopg.Connection[Any], order: _Order) -> dict
         assign_columns=assign(columns, "k"),
         columns_differ=differ(columns, "f", "k"),
     ).rowcount
-    inserted = run(
-        connection,
-        "facts/enrollment.insert_new",
-        columns=names(columns),
-        keyed_columns=names(columns, "k"),
-    ).rowcount
-    if inserted or updated or replaced:
+    with bulk.without_indexes(connection, table) if in_bulk else nullcontext():
+        inserted = run(
+            connection,
+            "facts/enrollment.insert_new",
+            columns=names(columns),
+            keyed_columns=names(columns, "k"),
+        ).rowcount
+    if statistics.are_stale(connection, table, inserted + updated + replaced):
         run(connection, "facts/enrollment.analyze")
     for name in ("keyed", "standing"):
         run(connection, f"facts/enrollment.drop_{name}")

@@ -949,11 +949,6 @@ set
     attr_hash = {hash_of_dim},
     hash_version = %(hash_version)s;
 
--- name: row_estimate
--- About how many versions there are, as the planner believes; -1 if it never looked. One row.
-select reltuples::bigint from pg_class
-where oid = to_regclass(%(dim)s);
-
 -- name: last_sk
 -- The highest surrogate key ever given. One row.
 select greatest(

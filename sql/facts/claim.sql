@@ -79,17 +79,26 @@ where c.is_latest;
 -- Statistics for the joins that follow.
 analyze known;
 
--- name: new_months
--- Months of service of the load that have no partition yet. One row a month, in order.
-select month
-from (
-    select distinct date_trunc('month', s.service_date)::date as month
+-- name: months
+-- Months of service of the load, and whether each has no partition yet. One row a month, in order.
+with days as (
+    select s.service_date::date as day
     from claims_raw as s
     where {in_hand}
-) as months
-where to_regclass(format(
-    '%%I.%%I', %(schema)s::text, 'fact_claim_' || to_char(month, 'yyyy_mm')
-)) is null
+    group by s.service_date
+),
+
+months as (
+    select distinct date_trunc('month', day)::date as month
+    from days
+)
+
+select
+    month,
+    to_regclass(
+        format('%%I.%%I', %(schema)s::text, 'fact_claim_' || to_char(month, 'yyyy_mm'))
+    ) is null as is_new
+from months
 order by month;
 
 -- name: create_loading
@@ -235,12 +244,32 @@ where not c.is_latest
 -- Refresh the planner's statistics of one partition, of the columns that joins and filters use.
 analyze {partition} (claim_id, date_key, service_date, member_sk, provider_sk, plan_sk, status);
 
--- name: months_of_load
--- Months of service that the load touched. One row a month.
-select distinct date_trunc('month', s.service_date)::date as month
-from claims_raw as s
-where {in_hand}
-order by month;
+-- name: stale_partitions
+-- Partitions that the load touched whose statistics do not know of much that came since they were
+-- gathered, or were never gathered. One row a partition.
+with days as (
+    select
+        s.service_date::date as day,
+        count(*) as claims
+    from claims_raw as s
+    where {in_hand}
+    group by s.service_date
+),
+
+months as (
+    select
+        'fact_claim_' || to_char(day, 'yyyy_mm') as partition,
+        sum(claims) as claims
+    from days
+    group by partition
+)
+
+select m.partition
+from months as m
+inner join pg_class as c on to_regclass(format('%%I.%%I', %(schema)s::text, m.partition)) = c.oid
+where c.reltuples <= 0
+    or m.claims + pg_stat_get_mod_since_analyze(c.oid) > c.reltuples * %(stale_share)s
+order by m.partition;
 
 -- name: drop_known
 -- Make room for the next load. No rows.

@@ -1,3 +1,7 @@
+-- name: has_rows
+-- Whether any enrolment was loaded before. One row.
+select exists(select 1 from fact_enrollment);
+
 -- name: find_standing
 -- The enrolments that stand: the latest row of their identifier that is also the latest of its
 -- member, plan and start, by the order of the batches and of the lines. Without a member or a plan

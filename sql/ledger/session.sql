@@ -27,3 +27,12 @@ select version_num from public.alembic_version;
 -- name: live_path
 -- Where unqualified table names of the ledger's session resolve. One row.
 select set_config('search_path', %(path)s, false);
+
+-- name: are_stale
+-- Whether more of a table has changed since its statistics were gathered than may, the rows of
+-- this transaction among them; a table that was never looked at is stale. One row.
+select
+    reltuples <= 0
+    or %(changed)s + pg_stat_get_mod_since_analyze(oid) > reltuples * %(stale_share)s
+from pg_class
+where oid = to_regclass(%(table)s);

@@ -1,0 +1,18 @@
+"""Statistics: whether what the planner believes of a table is still near enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from etl.db.statements import scalar
+
+# They are gathered again when more than this share of a table's rows is not known to them.
+STALE_SHARE = 0.01
+
+
+def are_stale(connection: psycopg.Connection[Any], table: str, changed: int) -> bool:
+    """Whether a table has changed so much since they were gathered; ``changed``: rows just now."""
+    values = {"table": table, "changed": changed, "stale_share": STALE_SHARE}
+    return bool(changed and scalar(connection, "ledger/session.are_stale", values))
