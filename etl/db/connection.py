@@ -18,6 +18,8 @@ _SESSION = {
     # A backend whose client was killed in the middle of a statement gives up within a second,
     # so that the next run finds no transaction of a dead one in its way.
     "client_connection_check_interval": "500ms",
+    # Compiling a statement takes longer than it saves, most of all where catalogs are asked.
+    "jit": "off",
 }
 
 

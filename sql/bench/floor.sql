@@ -34,3 +34,34 @@ select coalesce(max(stage_run_id), 0) from ledger.stage_run;
 -- name: claims
 -- Claims that the fact holds. One row.
 select count(*) from warehouse.fact_claim;
+
+-- name: members_joined
+-- The hash join alone: the members of staging against the current versions. One row.
+select count(*)
+from members_raw as s
+inner join dim_member as d on s.member_id = d.member_id and d.current_flag;
+
+-- name: claims_joined
+-- The same of the claims, each to the version of its day. One row.
+select count(*)
+from claims_raw as s
+inner join dim_member as d
+    on s.member_id = d.member_id
+    and s.service_date >= d.validity_start_ts and s.service_date < d.validity_end_ts;
+
+-- name: claims_grouped
+-- The grouped scan alone: the sums of all claims by member and day. One row.
+select
+    count(*),
+    sum(day.paid_usd)
+from (
+    select
+        member_sk,
+        service_date,
+        count(*) as claims,
+        sum(claim_amount) as billed_usd,
+        sum(allowed_amount) as allowed_usd,
+        sum(paid_amount) as paid_usd
+    from fact_claim
+    group by member_sk, service_date
+) as day;

@@ -1,0 +1,74 @@
+"""What a load can hardly do without, alone: its hash joins and one grouped scan of the claims.
+
+Asked of a loaded warehouse, with the settings of a stage. Beside them each cube by itself, made of
+its definition as a full load makes it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from rich.console import Console
+from rich.table import Table
+
+from etl.db.connection import connect, set_search_path
+from etl.db.statements import Parts, run, statement
+from etl.warehouse import CUBES, LIVE
+
+ALONE = ("members_joined", "claims_joined", "claims_grouped")
+_ROUNDS = 2
+
+
+def measure(url: str) -> dict[str, Any]:
+    """Seconds of each part alone and of each cube, the best of two rounds each."""
+    with connect(url, "aca-warehouse bench") as connection, connection.transaction():
+        run(connection, "ledger/session.work_session")
+        run(connection, "ledger/session.work_transaction")
+        set_search_path(connection, LIVE.path)
+        return {
+            "alone": {name: _best(connection, f"bench/floor.{name}") for name in ALONE},
+            "cubes": {name: _cube(connection, name) for name in CUBES},
+        }
+
+
+def _best(connection: psycopg.Connection[Any], name: str, **parts: Parts) -> float:
+    found = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        run(connection, name, **parts).fetchall()
+        found.append(time.perf_counter() - started)
+    return round(min(found), 2)
+
+
+def _cube(connection: psycopg.Connection[Any], name: str) -> float:
+    """Seconds until a cube is a logged table with its grain, which then goes again."""
+    cube = sql.Identifier(LIVE.cubes, "bench_cube")
+    found = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        definition = statement(f"cubes/{name}.definition")
+        run(connection, "cubes/build.create", cube=cube, definition=definition)
+        grain = sql.SQL(", ").join(sql.Identifier(column) for column in CUBES[name].grain)
+        index = sql.Identifier("bench_cube_grain_idx")
+        run(connection, "cubes/build.add_grain", index=index, cube=cube, grain=grain)
+        found.append(time.perf_counter() - started)
+        run(connection, "bench/floor.drop_untyped", table=cube)
+    return round(min(found), 2)
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the parts and the cubes, each cube with its ratio to the grouped scan."""
+    grouped = result["alone"]["claims_grouped"]
+    table = Table(
+        title="Parts alone, and each cube; one grouped scan of the claims = 1",
+        title_justify="left",
+        box=None,
+    )
+    for name in ("what", "seconds", "ratio"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for what, spent in (result["alone"] | result["cubes"]).items():
+        table.add_row(what.replace("_", " "), f"{spent:.2f}", f"{spent / grouped:.2f}")
+    Console().print(table)
