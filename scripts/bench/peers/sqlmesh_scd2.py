@@ -13,14 +13,8 @@ MODEL = "history.members"
 
 def load(step: Step) -> str:
     """Plan and apply at first, and run what is due afterwards, as of the file's instant."""
-    to = conninfo_to_dict(step.url)
-    connection = PostgresConnectionConfig(
-        host=to["host"],
-        port=int(to["port"]),
-        user=to["user"],
-        password=to["password"],
-        database=to["dbname"],
-    )
+    parts = conninfo_to_dict(step.url)
+    connection = PostgresConnectionConfig(database=parts.pop("dbname"), **parts)
     context = Context(
         paths=str(HERE / "sqlmesh_project"),
         config=Config(
