@@ -187,7 +187,7 @@ def show(result: dict[str, Any], history: dict[str, Any]) -> None:
             *_cells(peer["snapshot_with_keys_seconds"], floor),
             ", ".join(peer["contents"]["guards"]) or "none",
         )
-    Console(width=200).print(table)
+    Console(width=220).print(table)
 
 
 def _cells(seconds: float | None, floor: float) -> tuple[str, str]:
