@@ -236,8 +236,10 @@ def _measured(peer: Peer, url: str, folder: Path, files: Files) -> dict[str, Any
     home.mkdir()
     own = f"{url.rsplit('/', 1)[0]}/{OWN}"
     with connect(url, "aca-warehouse bench") as admin, ExitStack() as databases:
-        databases.callback(_drop, admin, OWN)
-        databases.callback(_drop, admin, KEPT)
+        for name in (OWN, KEPT):
+            # A run that was killed leaves them behind.
+            _drop(admin, name)
+            databases.callback(_drop, admin, name)
         run(admin, "bench/floor.create_database", database=sql.Identifier(OWN))
         if peer.is_prepared:
             _prepare(own, files)
