@@ -8,6 +8,9 @@ unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 # A Python that went away under the environment leaves the stamp behind: look at both.
 READY := .venv/.ready $(if $(wildcard $(PY)),,remake)
+# What the bench measures beside the warehouse, only where it is asked for.
+PEERS_READY := $(if $(PEERS),.venv-peers/.ready)
+LOCK := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock'
 
 ##@ Start here
 help: ## Show this help
@@ -98,11 +101,11 @@ format: $(READY) ## Format Python and SQL
 docs: $(READY) ## Build the documentation in docs/_build/html
 	@$(PY) -m etl docs && $(PY) -m sphinx -q -W docs docs/_build/html
 
-bench: $(READY) ## Measure the load against a plain COPY
-	@$(PY) scripts/bench/run.py $(ARGS)
+bench: $(READY) $(PEERS_READY) ## Measure the load against a plain COPY [PEERS=1 ARGS=]
+	@$(PY) scripts/bench/run.py $(if $(PEERS),--peers) $(ARGS)
 
-lock: $(READY) ## Renew requirements.lock after a change of pyproject.toml [UPGRADE=yes]
-	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+lock: $(READY) ## Renew both locks after a change of pyproject.toml [UPGRADE=yes]
+	@$(LOCK) --extra dev pyproject.toml -o requirements.lock && $(LOCK) --group peers -o scripts/bench/peers/requirements.lock
 
 ##@ Cleaning
 clean: ## Delete caches and build output; the database stays
@@ -113,6 +116,9 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 
 .venv/.ready: requirements.lock pyproject.toml
 	@scripts/setup.sh
+
+.venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
+	@scripts/bench/peers/setup.sh
 
 .PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate quarantine quarantine-export quarantine-replay test lint format docs bench lock clean clean-data remake
 remake:

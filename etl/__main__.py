@@ -315,6 +315,9 @@ def guarded(call: Callable[[], Any]) -> int:
         if code == INTERRUPTED:
             message = "Interrupted; the stage in hand was rolled back."
             report.show_error(AcaError(message, "Run again: it goes on from the last stage."))
+        elif isinstance(code, str):
+            report.show_error(AcaError(code))
+            return AcaError.exit_code
         return code if isinstance(code, int) else 0
     except Exception as error:
         # The text of a driver's error can hold values of rows, so only its kind is shown.

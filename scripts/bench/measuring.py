@@ -9,11 +9,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from etl.config import ROOT, settings
@@ -59,23 +61,57 @@ def _copy_plain(url: str, batch: Path) -> dict[str, float]:
     found = {}
     with connect(url, "aca-warehouse bench") as connection:
         for path in sorted(batch.glob("*.csv")):
-            with path.open(encoding="utf-8", newline="") as file:
-                header = next(csv.reader(file))
             table = sql.Identifier(f"floor_{path.stem}")
-            columns = sql.SQL(", ").join(
-                sql.SQL("{} text").format(sql.Identifier(name)) for name in header
-            )
-            run(connection, "bench/floor.create_untyped", untyped=table, column_types=columns)
-            started = time.perf_counter()
-            with (
-                connection.cursor().copy(statement("bench/floor.copy_plain", table=table)) as copy,
-                path.open("rb") as file_bytes,
-            ):
-                while block := file_bytes.read(1 << 20):
-                    copy.write(block)
-            found[path.stem] = time.perf_counter() - started
+            found[path.stem] = copy_plain(connection, path, table)
             run(connection, "bench/floor.drop_untyped", table=table)
     return found
+
+
+def copy_plain(
+    connection: psycopg.Connection[Any],
+    path: Path,
+    table: sql.Identifier,
+    types: Mapping[str, str] = MappingProxyType({}),
+) -> float:
+    """Seconds of a plain COPY of a CSV into a new table, of text columns but for ``types``."""
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.Identifier(types.get(name, "text")))
+        for name in header_of(path)
+    )
+    run(connection, "bench/floor.create_untyped", untyped=table, column_types=columns)
+    started = time.perf_counter()
+    with (
+        connection.cursor().copy(statement("bench/floor.copy_plain", table=table)) as copy,
+        path.open("rb") as file_bytes,
+    ):
+        while block := file_bytes.read(1 << 20):
+            copy.write(block)
+    return time.perf_counter() - started
+
+
+def header_of(path: Path) -> list[str]:
+    """The columns that a CSV names."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
+
+
+def contents(
+    url: str, table: sql.Identifier, is_current: sql.Composable, is_member: sql.Composable
+) -> dict[str, Any]:
+    """What is in a history of members, and the kinds of guards that the database has on it."""
+    with connect(url, "aca-warehouse bench") as connection:
+        cursor = run(
+            connection,
+            "bench/peers.versions",
+            table=table,
+            is_current=is_current,
+            is_member=is_member,
+        )
+        names = [column.name for column in cursor.description or ()]
+        (row,) = cursor.fetchall()
+        values = {"table": table.as_string(connection)}
+        guards = [kind for (kind,) in run(connection, "bench/peers.guards", values)]
+    return {**dict(zip(names, row, strict=True)), "guards": guards}
 
 
 def timed(arguments: list[str], **environment: str) -> dict[str, float]:

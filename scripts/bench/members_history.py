@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from measuring import floor_seconds, measured_run, scratch
+from measuring import contents, floor_seconds, measured_run, scratch
+from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +25,9 @@ COLUMNS = (
     "high_cost_member,mutually_exclusive_hcc_condition,geographic_reporting,year"
 )
 CHANGED_SHARE = 0.05
+FIRST_DAY, SECOND_DAY = "2025-01-01", "2025-02-01"
+FIRST, SNAPSHOT = "first load", "snapshot, 5 % changed"
+DIM_MEMBER = sql.Identifier("warehouse", "dim_member")
 
 
 def row(n: int, last_name: str = "Last") -> str:
@@ -36,36 +40,44 @@ def row(n: int, last_name: str = "Last") -> str:
     )
 
 
+def changed_members(members: int) -> set[int]:
+    """Who has another last name in the second file, the same in every run."""
+    return set(random.Random(1).sample(range(members), int(members * CHANGED_SHARE)))
+
+
 def measure(members: int) -> dict[str, Any]:
     """Seconds of stage and dims for each batch, with the floor."""
-    drawn = random.Random(1)
-    changed = set(drawn.sample(range(members), int(members * CHANGED_SHARE)))
+    changed = changed_members(members)
 
-    def rows(order: Iterator[int] | range) -> Iterator[str]:
+    def rows(order: Iterable[int]) -> Iterator[str]:
         return (row(n, "New" if n in changed else "Last") for n in order)
 
     with scratch() as (url, folder):
         inbox = folder / "inbox"
-        first = _write(inbox, "2025-01-01", map(row, range(members)))
+        first = write_batch(inbox, FIRST_DAY, map(row, range(members)))
         floor = sum(floor_seconds(url, first).values())
-        found = {"first load": measured_run(url, inbox, "full-load")}
+        found = {FIRST: measured_run(url, inbox, "full-load")}
 
         def load(what: str) -> None:
             stage = measured_run(url, inbox, "stage")
             dims = measured_run(url, inbox, "dims")
-            found[what] = {"stages": {**stage["stages"], **dims["stages"]}}
+            found[what] = {
+                "stages": {**stage["stages"], **dims["stages"]},
+                "start": stage["wall"] - stage["stages"]["stage"],
+            }
             measured_run(url, inbox, "facts")
 
-        _write(inbox, "2025-02-01", rows(range(members)))
-        load("snapshot, 5 % changed")
-        shutil.copytree(inbox / "2025-02-01", inbox / "2025-03-01")
+        write_batch(inbox, SECOND_DAY, rows(range(members)))
+        load(SNAPSHOT)
+        held = contents(url, DIM_MEMBER, sql.Identifier("current_flag"), sql.SQL("member_sk > 0"))
+        shutil.copytree(inbox / SECOND_DAY, inbox / "2025-03-01")
         load("the same file again")
-        _write(inbox, "2025-04-01", rows(range(members - 1, -1, -1)))
+        write_batch(inbox, "2025-04-01", rows(range(members - 1, -1, -1)))
         load("the same rows in another order")
         for day, what in ((1, None), (2, "one member, backdated")):
             # The first of them pays for the columns that it brings for the first time.
             late = f"{row(day, 'Before')},2025-01-15T00:00:00Z"
-            _write(inbox, f"2025-05-0{day}", [late], f"{COLUMNS},source_updated_at", "delta")
+            write_batch(inbox, f"2025-05-0{day}", [late], f"{COLUMNS},source_updated_at", "delta")
             load(what or "warming up")
     found.pop("warming up")
     return {
@@ -75,6 +87,8 @@ def measure(members: int) -> dict[str, Any]:
             what: {stage: run["stages"].get(stage, 0.0) for stage in ("stage", "dims")}
             for what, run in found.items()
         },
+        "start_seconds": round(found[SNAPSHOT]["start"], 2),
+        "contents": held,
     }
 
 
@@ -96,9 +110,14 @@ def show(result: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def _write(
-    inbox: Path, batch_id: str, rows: Any, columns: str = COLUMNS, kind: str = "snapshot"
+def write_batch(
+    inbox: Path,
+    batch_id: str,
+    rows: Iterable[str],
+    columns: str = COLUMNS,
+    kind: str = "snapshot",
 ) -> Path:
+    """Write a batch of members, which is a folder of its own, and return it."""
     folder = inbox / batch_id
     folder.mkdir()
     with (folder / "members.csv").open("w", encoding="utf-8", newline="") as file:

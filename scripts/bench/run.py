@@ -3,7 +3,8 @@
 Generates feeds of the size asked for, copies them as they are into untyped logged tables (the
 floor), then runs the full load and a few incremental days in a database of its own and prints
 each stage's seconds and its ratio to the floor. Then what the checks cost on it (``checks``), and
-the history of a large dimension (``members_history``). The tables also go to data/bench as JSON.
+the history of a large dimension (``members_history``), and the same by others (``members_peers``).
+The tables also go to data/bench as JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Annotated, Any
 
 import checks
 import members_history
+import members_peers
 import typer
 from measuring import LOADING, floor_seconds, measured_run, measured_seed, scratch
 from rich.console import Console
@@ -42,8 +44,6 @@ def measure(members: int, years: int, days: int) -> dict[str, Any]:
         checked = checks.measure(url, rounds=2)
         size = sum(p.stat().st_size for p in batch.iterdir())
     return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
         "members": members,
         "megabytes": round(size / 1e6),
         "seeding": seeding,
@@ -89,7 +89,9 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main(
-    members: Annotated[int, typer.Option(help="How many members.", min=100)] = 90_000,
+    members: Annotated[
+        int, typer.Option(help="How many members in the whole load; 0 for none.", min=0)
+    ] = 90_000,
     years: Annotated[int, typer.Option(help="How many plan years.", min=1)] = 2,
     days: Annotated[int, typer.Option(help="How many incremental days.", min=0)] = 2,
     dirty_members: Annotated[
@@ -103,17 +105,30 @@ def main(
     history_members: Annotated[
         int, typer.Option(help="How many members in the measurement of history; 0 for none.", min=0)
     ] = 1_000_000,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Measure the same history as others make it, too.")
+    ] = False,
 ) -> None:
     """Measure the load against a plain COPY of the same bytes."""
-    result = measure(members, years, days)
-    show(result)
-    checks.show(result["checks"])
+    if peers and not history_members:
+        raise typer.BadParameter("peers are measured beside the history: --history-members")
+    result = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
+    }
+    if members:
+        result |= measure(members, years, days)
+        show(result)
+        checks.show(result["checks"])
     if dirty_members:
         result["checks_of_dirt"] = checks.measure_dirty(dirty_members)
         checks.show(result["checks_of_dirt"])
     if history_members:
         result["history"] = members_history.measure(history_members)
         members_history.show(result["history"])
+        if peers:
+            result["peers"] = members_peers.measure(result["history"])
+            members_peers.show(result["peers"], result["history"])
     file = settings().data / "bench" / f"{result['when'].replace(':', '')}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=2), encoding="utf-8")

@@ -27,19 +27,26 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-# The lock
+# The locks: ours, and that of the peers that the bench measures
+
+PEERS_LOCK = "scripts/bench/peers/requirements.lock"
 
 
-def stale_lines(pyproject: str, lock: str) -> list[str]:
+def stale_lines(pyproject: str, lock: str, group: str = "") -> list[str]:
     """What `make lock` would change: requirements that the lock does not follow."""
-    project = tomllib.loads(pyproject)["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    declared = tomllib.loads(pyproject)
+    project = declared["project"]
+    if group:
+        wanted, source = declared["dependency-groups"][group], f"(pyproject.toml:{group})"
+    else:
+        wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+        source = "(pyproject.toml)"
     required = {canonicalize_name(r.name): r for r in map(Requirement, wanted)}
     pinned, direct = {}, set()
     for block in re.split(r"\n(?=[a-z0-9])", lock):
         pin = Requirement(block.split("\\")[0])
         pinned[canonicalize_name(pin.name)] = pin
-        if "(pyproject.toml)" in block:
+        if source in block:
             direct.add(canonicalize_name(pin.name))
     problems = []
     for name, requirement in required.items():
@@ -62,12 +69,18 @@ def stale_lines(pyproject: str, lock: str) -> list[str]:
     return problems
 
 
-def lock_body() -> str:
-    return "\n".join(line for line in read("requirements.lock").splitlines() if line[:1] != "#")
+def lock_body(name: str = "requirements.lock") -> str:
+    return "\n".join(line for line in read(name).splitlines() if line[:1] != "#")
 
 
 def test_lock_follows_pyproject() -> None:
     assert stale_lines(read("pyproject.toml"), lock_body()) == [], "run: make lock"
+
+
+def test_lock_of_peers_follows_pyproject() -> None:
+    assert stale_lines(read("pyproject.toml"), lock_body(PEERS_LOCK), "peers") == [], (
+        "run: make lock"
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,10 +101,11 @@ def test_changed_dependency_makes_lock_stale(old: str, new: str) -> None:
     assert stale_lines(pyproject.replace(old, new), lock_body())
 
 
-def test_lock_names_no_address_and_hashes_everything() -> None:
-    lock = read("requirements.lock")
+@pytest.mark.parametrize("name", ["requirements.lock", PEERS_LOCK])
+def test_lock_names_no_address_and_hashes_everything(name: str) -> None:
+    lock = read(name)
     assert not re.search(r"://|--index|--find-links|^-|file:|\s/\w", lock, re.MULTILINE)
-    for block in re.split(r"\n(?=[a-z0-9])", lock_body()):
+    for block in re.split(r"\n(?=[a-z0-9])", lock_body(name)):
         assert "--hash=sha256:" in block, block.split("\\")[0]
 
 
@@ -128,6 +142,15 @@ def test_every_target_is_phony_and_one_line() -> None:
         recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)*)", makefile, re.MULTILINE)
         assert recipe is not None
         assert len(recipe[1].splitlines()) <= 1, target
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_peers_are_installed_and_measured_only_where_asked_for(asked: bool) -> None:
+    command = ["make", "-n", "bench", *(["PEERS=1"] if asked else [])]
+    dry = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert ("run.py --peers" in dry.stdout) is asked
+    if not (asked and (ROOT / ".venv-peers" / ".ready").exists()):
+        assert ("peers/setup.sh" in dry.stdout) is asked
 
 
 def test_clean_data_asks_first(tmp_path: Path) -> None:
