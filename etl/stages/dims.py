@@ -236,17 +236,18 @@ class _Helper:
     def classify(self) -> None:
         """Find out what each row of the load means and which keys need a replay."""
         if self.is_first:
-            self.run("classify_first", "arrival")
+            self.arrivals = {"new": self.run("classify_first", "arrival").rowcount}
         else:
             self.run("classify", "arrival", **self.values)
-        self.run("analyze_arrival")
-        self.arrivals = dict(self.run("count_arrivals").fetchall())
+            self.arrivals = dict(self.run("count_arrivals").fetchall())
+            self.run("analyze_arrival")
         self.find_respliced()
         if self.respliced:
             self.run("leave_respliced")
             self.arrivals = dict(self.run("count_arrivals").fetchall())
         self.run("create_moved", "moved")
-        self.run("move_changed")
+        if "changed" in self.arrivals:
+            self.run("move_changed")
         self.run("move_respliced", moved_from_ts=BEGINNING)
 
     def find_respliced(self) -> None:
@@ -256,7 +257,8 @@ class _Helper:
         looks = {
             "late": out_of_order or bool({"late", "absent"} & self.arrivals.keys()),
             "repeated": self.values["may_repeat"],
-            "returning": bool({"new", "inferred"} & self.arrivals.keys()),
+            "returning": bool({"new", "inferred"} & self.arrivals.keys())
+            and (not self.is_first or self.run("has_markers").fetchone()[0]),
             "marked": is_snapshot and not self.is_first,
             "all": is_snapshot and out_of_order,
         }

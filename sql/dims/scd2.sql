@@ -174,6 +174,10 @@ where class in ('changed', 'same', 'gone')
             and s.source_line <> arrival.source_line
     );
 
+-- name: has_markers
+-- Whether any delete marker is staged. One row.
+select exists(select 1 from {staging} as s where {marked});
+
 -- name: suspect_returning
 -- Keys that come again after a gap, and keys of which a delete marker came before they did.
 -- One row an arrival.
@@ -333,8 +337,8 @@ inner join (
 {lookup_joins};
 
 -- name: insert_first
--- Make the versions of a dimension that was empty; their surrogate keys follow the lines of the
--- file, and one is left out for every line that makes none. One row a version.
+-- Make the versions of a dimension that was empty; their surrogate keys are the places of their
+-- rows in the file. One row a version.
 insert into {dim} (
     {sk},
     {columns},
@@ -347,7 +351,7 @@ insert into {dim} (
     load_id
 )
 select
-    v.source_line - (select min(source_line) - 1 from arrival),
+    v.source_line - 1,
     {value_columns},
     {lookup_values}
     timestamp '1900-01-01',
