@@ -420,6 +420,7 @@ def test_a_changed_cube_that_a_view_reads_from_is_refused_in_a_sentence(tables, 
 
 
 def test_the_grain_of_a_cube_is_enforced(tables):
+    claims(tables, (1, 1, 1, "2025-01-10", "approved", 1, 1, 1))
     for cube in CUBES.values():
         build(tables, cube)
         grain = tables.execute(
@@ -429,5 +430,5 @@ def test_the_grain_of_a_cube_is_enforced(tables):
             (f"cubes.{cube.name}",),
         ).fetchone()[0]
         assert tuple(grain) == cube.grain
-    with pytest.raises(psycopg.errors.WrongObjectType):
-        tables.execute("delete from claims_daily_member")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        tables.execute("insert into claims_daily_member select * from claims_daily_member")
