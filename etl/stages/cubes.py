@@ -156,17 +156,20 @@ def _merge(
     """Bring a cube to the rows of a query, writing only what differs; rows written."""
     columns = [column for column, _ in _columns(connection, cube)]
     others = [column for column in columns if column not in cube.grain]
-    return run(
+    run(connection, "cubes/build.want", definition=query)
+    run(connection, "cubes/build.analyze_wanted")
+    written = run(
         connection,
         "cubes/build.merge",
         cube=sql.Identifier(schema, cube.name),
-        query=query,
-        same_grain=equal(cube.grain, "c", "q"),
-        is_changed=differ(others, "c", "q"),
-        assign=assign(others, "q"),
+        same_grain=equal(cube.grain, "c", "w"),
+        is_changed=differ(others, "c", "w"),
+        assign=assign(others, "w"),
         columns=names(columns),
-        values=names(columns, "q"),
+        values=names(columns, "w"),
     ).rowcount
+    run(connection, "cubes/build.drop_wanted")
+    return written
 
 
 def _replace(connection: psycopg.Connection[Any], cube: Cube, schema: str, held: _Held) -> int:

@@ -204,8 +204,14 @@ compared as (
     select
         d.member_id,
         d.service_date,
-        row(f.claims, f.pending_claims, f.billed_usd, f.pending_billed_usd, f.allowed_usd, f.paid_usd)
-        is distinct from row(
+        row(
+            f.claims,
+            f.pending_claims,
+            f.billed_usd,
+            f.pending_billed_usd,
+            f.allowed_usd,
+            f.paid_usd
+        ) <> row(
             coalesce(c.claims, 0),
             coalesce(c.pending_claims, 0),
             coalesce(c.billed_usd, 0),
@@ -262,7 +268,7 @@ with moved as (
         sum(allowed_usd) as allowed_usd,
         sum(paid_usd) as paid_usd
     from moved_day
-    group by 1
+    group by date_trunc('month', service_date::timestamp)::date
 ),
 
 names (cube) as (
@@ -371,12 +377,14 @@ with judged as (
     select
         h.member_id,
         h.month,
-        h.paid_12_months_usd is distinct from (
-            select sum(c.paid_usd)
-            from claims_daily_member as c
-            where c.member_id = h.member_id
-                and c.service_date >= (h.month - interval '11 months')::date
-                and c.service_date < (h.month + interval '1 month')::date
+        (
+            h.paid_12_months_usd is distinct from (
+                select sum(c.paid_usd)
+                from claims_daily_member as c
+                where c.member_id = h.member_id
+                    and c.service_date >= (h.month - interval '11 months')::date
+                    and c.service_date < (h.month + interval '1 month')::date
+            )
         ) as is_broken
     from high_cost_member_tracking as h
     where h.member_id in (select k.member_id from concerned as k)

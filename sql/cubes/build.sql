@@ -30,15 +30,28 @@ comment on column {cube}.{column} is {comment};
 -- Refresh the planner's statistics of the cube.
 analyze {cube};
 
+-- name: want
+-- The rows that a cube has to hold; several workers make them, which a merge would not let them.
+-- One row a row of its grain.
+create temporary table wanted on commit drop as {definition};
+
+-- name: analyze_wanted
+-- Statistics for the join that follows. No rows.
+analyze wanted;
+
 -- name: merge
--- Bring the cube to what a query of its rows says: only what differs is written, so readers go on
+-- Bring the cube to the rows that it has to hold: only what differs is written, so readers go on
 -- with what it held and an unchanged row stays as it is. One row a row written.
-merge into {cube} as c
-using ({query}) as q
+merge into {cube} as c  -- noqa: PRS, the linter does not know "by source"
+using wanted as w
     on {same_grain}
 when matched and {is_changed} then update set {assign}
 when not matched then insert ({columns}) values ({values})
 when not matched by source then delete;
+
+-- name: drop_wanted
+-- Make room for the next cube. No rows.
+drop table wanted;
 
 -- name: drop_table
 -- Make room for the cube's new definition. Refused where views read from it.

@@ -1,6 +1,6 @@
--- What changed in the facts since the cubes were last made. The tables of the past hold every row as
--- it was before a load changed it, so what was known after a load is known exactly; what a load
--- brought is found through the rows that it staged. Each step costs what changed, not what there is.
+-- What changed in the facts since the cubes were last made. The tables of the past hold every row
+-- as it was before a load changed it, so what was known after a load is known exactly; what a load
+-- brought is found through the rows that it staged. A step costs what changed, not what there is.
 
 -- name: made_through
 -- The load that the cubes are made through when they are made now: later changes bear later loads.
@@ -130,6 +130,7 @@ cross join lateral (
         c.load_id
     from fact_claim as c
     where c.claim_id = s.claim_id and c.service_date = s.service_date and c.load_id = s.load_id
+    order by c.claim_id
     -- Keeps the look-up a look-up.
     offset 0
 ) as f
@@ -151,6 +152,7 @@ cross join lateral (
         c.load_id
     from fact_claim as c
     where c.claim_id = w.claim_id and c.service_date = w.service_date
+    order by c.claim_id
     offset 0
 ) as f;
 
@@ -173,6 +175,7 @@ cross join lateral (
         c.load_id
     from fact_claim as c
     where c.claim_id = w.claim_id
+    order by c.claim_id
     offset 0
 ) as f
 where not exists (
@@ -210,6 +213,7 @@ with same as (
             c.load_id
         from fact_claim as c
         where c.provider_sk = p.provider_sk
+        order by c.claim_id
         offset 0
     ) as f
     where not exists (

@@ -1,6 +1,5 @@
--- How each cube follows what changed (cubes/changes): the same rows as its definition gives, made of
--- the rows that it holds and of the movement. What cannot have changed is not read where that would
--- cost more than what did change.
+-- How each cube follows what changed (cubes/changes): the rows that its definition gives, made of
+-- the rows that it held and of the movement.
 
 -- name: last_month
 -- The last month with a claim of anyone, as the cube of the metal tiers has it. One row.
@@ -55,7 +54,7 @@ create temporary table moved_day (
 -- Add the movement to the days that it touches; a day without a claim left goes.
 -- One row a member and day written.
 with merged as (
-    merge into claims_daily_member as c
+    merge into claims_daily_member as c  -- noqa: PRS, nor a merge in a step
     using (
         select
             case when member_id = '' then '(unknown)' else member_id end as member_id,
@@ -409,12 +408,23 @@ where f.paid_amount < 0 and f.member_sk <> -1
 -- name: track_concerned
 -- Their rows, made of their days. One row a member and month over the threshold.
 create temporary table tracked on commit drop as
-with monthly as (
+with candidates as (
+    select k.member_id
+    from concerned as k
+    cross join lateral (
+        select sum(c.paid_usd) as paid_usd
+        from claims_daily_member as c
+        where c.member_id = k.member_id and c.paid_usd > 0
+    ) as ever
+    where ever.paid_usd >= 50000
+),
+
+monthly as (
     select
         d.member_id,
         d.month,
         sum(d.paid_usd) as paid_usd
-    from concerned as k
+    from candidates as k
     cross join lateral (
         select
             c.member_id,
@@ -422,17 +432,11 @@ with monthly as (
             c.paid_usd
         from claims_daily_member as c
         where c.member_id = k.member_id
+        order by c.service_date
+        -- Keeps the look-up a look-up.
         offset 0
     ) as d
     group by d.member_id, d.month
-),
-
-candidates as (
-    select member_id
-    from monthly
-    where paid_usd > 0
-    group by member_id
-    having sum(paid_usd) >= 50000
 ),
 
 changes as (
@@ -441,7 +445,6 @@ changes as (
         moved.month,
         sum(moved.paid_usd) as paid_usd
     from monthly
-    inner join candidates using (member_id)
     cross join lateral (
         values
         (monthly.month, monthly.paid_usd),
@@ -500,7 +503,7 @@ merge into high_cost_member_tracking as h
 using tracked as t
     on h.member_id = t.member_id and h.month = t.month
 when matched and row(h.paid_12_months_usd, h.band, h.first_month_over)
-    is distinct from row(t.paid_12_months_usd, t.band, t.first_month_over)
+    <> row(t.paid_12_months_usd, t.band, t.first_month_over)
     then update set
         paid_12_months_usd = t.paid_12_months_usd,
         band = t.band,
