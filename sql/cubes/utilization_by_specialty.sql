@@ -11,9 +11,16 @@
 
 -- name: definition
 -- The cube as a plain query. One row a specialty and month of service.
-with claim_sums as (
+with provider_specialties as (
     select
-        f.provider_sk,
+        provider_sk,
+        coalesce(specialty, '(unknown)') as specialty
+    from dim_provider
+),
+
+claim_sums as (
+    select
+        p.specialty,
         d.month_start as month,
         f.status,
         count(*) as claims,
@@ -22,36 +29,31 @@ with claim_sums as (
         sum(f.paid_amount) as paid_usd
     from fact_claim as f
     inner join dim_date as d on f.date_key = d.date_key
-    group by f.provider_sk, d.month_start, f.status
-),
-
-provider_specialties as (
-    select
-        provider_sk,
-        coalesce(specialty, '(unknown)') as specialty
-    from dim_provider
+    inner join provider_specialties as p on f.provider_sk = p.provider_sk
+    group by p.specialty, d.month_start, f.status
 ),
 
 -- What a status says is asked of sums: claims are many, statuses are few.
 claims as (
     select
-        p.specialty,
+        c.specialty,
         c.month,
         coalesce(sum(c.claims) filter (where not state.is_pending), 0) as claims,
         coalesce(sum(c.claims) filter (where state.is_pending), 0) as pending_claims,
         coalesce(sum(c.claims) filter (where state.is_denied), 0) as denied_claims,
-        sum(c.billed_usd) filter (where not state.is_pending) as billed_usd,
-        sum(c.billed_usd) filter (where state.is_pending) as pending_billed_usd,
-        sum(c.allowed_usd) filter (where not state.is_pending) as allowed_usd,
-        sum(c.paid_usd) filter (where not state.is_pending and not state.is_denied) as paid_usd
+        coalesce(sum(c.billed_usd) filter (where not state.is_pending), 0) as billed_usd,
+        coalesce(sum(c.billed_usd) filter (where state.is_pending), 0) as pending_billed_usd,
+        coalesce(sum(c.allowed_usd) filter (where not state.is_pending), 0) as allowed_usd,
+        coalesce(
+            sum(c.paid_usd) filter (where not state.is_pending and not state.is_denied), 0
+        ) as paid_usd
     from claim_sums as c
-    inner join provider_specialties as p on c.provider_sk = p.provider_sk
     cross join lateral (
         select
             coalesce(lower(c.status) = 'pending', false) as is_pending,
             coalesce(lower(c.status) = 'denied', false) as is_denied
     ) as state
-    group by p.specialty, c.month
+    group by c.specialty, c.month
 ),
 
 -- Two versions of a member in one month are one member.
@@ -108,14 +110,14 @@ select
     c.denied_claims::bigint as denied_claims,
     coalesce(n.members, 0) as members,
     coalesce(round(v.member_months, 6), 0) as member_months,
-    coalesce(c.billed_usd, 0)::numeric(16, 2) as billed_usd,
-    coalesce(c.pending_billed_usd, 0)::numeric(16, 2) as pending_billed_usd,
-    coalesce(c.allowed_usd, 0)::numeric(16, 2) as allowed_usd,
-    coalesce(c.paid_usd, 0)::numeric(16, 2) as paid_usd,
+    c.billed_usd::numeric(16, 2) as billed_usd,
+    c.pending_billed_usd::numeric(16, 2) as pending_billed_usd,
+    c.allowed_usd::numeric(16, 2) as allowed_usd,
+    c.paid_usd::numeric(16, 2) as paid_usd,
     round(c.claims * 1000 / v.member_months, 2) as claims_per_1000,
     round(coalesce(n.members, 0) * 1000 / v.member_months, 2) as members_per_1000,
-    round(coalesce(c.allowed_usd, 0) * 1000 / v.member_months, 2) as allowed_per_1000_usd,
-    round(coalesce(c.paid_usd, 0) * 1000 / v.member_months, 2) as paid_per_1000_usd
+    round(c.allowed_usd * 1000 / v.member_months, 2) as allowed_per_1000_usd,
+    round(c.paid_usd * 1000 / v.member_months, 2) as paid_per_1000_usd
 from claims as c
 left join claimants as n on c.specialty = n.specialty and c.month = n.month
 left join coverage as v on c.month = v.month;
