@@ -182,9 +182,8 @@ class Pipeline(Loading):
         # A rebuild's cubes say nothing of how fresh the live ones are.
         name = "cubes" if schemas == LIVE else "rebuilt_cubes"
         with self.stage(name, "cubes", None, schemas, total=len(CUBES)) as counts:
-            made = cubes.run_cubes(self.work, schemas, whole=whole)
+            made = cubes.run_cubes(self.work, schemas, whole=whole, on_cubes=self.watcher.advance)
             counts.update(made.rows)
-            self.watcher.advance(len(made.rows))
             if schemas == LIVE:
                 self.gate("cubes", "the cubes", kind="moved_cubes" if made.by_change else "cubes")
         return self.summary

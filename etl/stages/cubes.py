@@ -15,6 +15,7 @@ to the same rows:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
@@ -62,11 +63,15 @@ class _Held:
 
 
 def run_cubes(
-    connection: psycopg.Connection[Any], schemas: Schemas = LIVE, *, whole: bool = False
+    connection: psycopg.Connection[Any],
+    schemas: Schemas = LIVE,
+    *,
+    whole: bool = False,
+    on_cubes: Callable[[int], None] = lambda _: None,
 ) -> Made:
     """Make the cubes of a build, or bring them up to date; by what changed unless ``whole``.
 
-    Runs in the caller's transaction, whose search path leads to the tables of the same build.
+    ``on_cubes`` is told of every few that are done. Runs in the caller's transaction, whose search path leads to the tables of the same build.
     Raises ``SchemaError`` if a changed cube cannot be replaced because other views read from it.
     """
     held = {cube.name: _held(connection, cube, schemas.cubes) for cube in CUBES.values()}
@@ -78,11 +83,12 @@ def run_cubes(
     since = None if whole else _since(held)
     if since is not None and _are_few(connection, since):
         made = Made(_follow(connection, schemas.cubes, since), by_change=True)
+        on_cubes(len(made.rows))
     else:
-        rows = {
-            cube.name: run_cube(connection, cube, schemas.cubes)["rows"] for cube in CUBES.values()
-        }
-        made = Made(rows, by_change=False)
+        made = Made({}, by_change=False)
+        for cube in CUBES.values():
+            made.rows[cube.name] = run_cube(connection, cube, schemas.cubes)["rows"]
+            on_cubes(1)
     for cube in CUBES.values():
         _describe(connection, cube, schemas.cubes, made_through)
     return made

@@ -57,11 +57,11 @@ def loaded(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def second(warehouse: Warehouse) -> None:
+def second(warehouse: Warehouse, batch_id: str = "2025-05-02") -> None:
     """A claim more in March, one adjusted, one told again; coverage ends sooner."""
     write_batch(
         warehouse.inbox,
-        "2025-05-02",
+        batch_id,
         enrollments=[cover("e2", "B", "2025-03-01", "2025-03-31")],
         claims=[
             claim("c2", "A", "2025-03-10", "12.00", status="adjusted"),
@@ -253,3 +253,9 @@ def test_keys_that_facts_named_first_move_their_claims_when_they_come(
     assert loaded.rows(
         "select specialty from cubes.utilization_by_specialty where month = '2025-02-01'"
     ) == [("Oncology",)]
+    # A rebuild's loads are numbered on, and what comes after it is followed from there.
+    loaded.rebuild()
+    assert through(loaded) == {"6"}
+    second(loaded, "2025-05-04")
+    loaded.incremental()
+    assert through(loaded) == {"7"}

@@ -174,7 +174,7 @@ def test_cubes_that_disagree_with_the_facts_are_not_shown(loaded, monkeypatch):
     before = seen(loaded)[1]
     made = cubes.run_cubes
 
-    def damaging(connection: psycopg.Connection, schemas, *, whole):
+    def damaging(connection: psycopg.Connection, schemas, **_):
         found = made(connection, schemas, whole=True)
         connection.execute("update fact_claim set paid_amount = paid_amount + 1")
         return found
