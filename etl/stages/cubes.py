@@ -71,8 +71,9 @@ def run_cubes(
 ) -> Made:
     """Make the cubes of a build, or bring them up to date; by what changed unless ``whole``.
 
-    ``on_cubes`` is told of every few that are done. Runs in the caller's transaction, whose search path leads to the tables of the same build.
-    Raises ``SchemaError`` if a changed cube cannot be replaced because other views read from it.
+    ``on_cubes`` is told of every few that are done. Runs in the caller's transaction, whose search
+    path leads to the tables of the same build. Raises ``SchemaError`` if a changed cube cannot be
+    replaced because other views read from it.
     """
     held = {cube.name: _held(connection, cube, schemas.cubes) for cube in CUBES.values()}
     for entry in (*DIMENSIONS.values(), *FACTS.values()):
