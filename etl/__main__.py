@@ -139,8 +139,8 @@ def facts() -> None:
 
 @app.command()
 def cubes() -> None:
-    """Refresh the cubes."""
-    run_pipeline("cubes", lambda pipeline: pipeline.run_cubes())
+    """Make the cubes again, whole; of what is there only rows that differ are written."""
+    run_pipeline("cubes", lambda pipeline: pipeline.run_cubes(whole=True))
 
 
 @app.command()

@@ -138,7 +138,7 @@ class Pipeline(Loading):
             self.forget(load)
             self.watcher.say(str(error))
             return self.summary
-        self.run_cubes(LIVE)
+        self.run_cubes(LIVE, whole=True)
         return self.run_checks(LIVE)
 
     def replay(self, path: Path) -> Summary:
@@ -177,16 +177,15 @@ class Pipeline(Loading):
         self.through(load, batch, files, set(), ("stage",))
         return self.summary
 
-    def run_cubes(self, schemas: Schemas = LIVE) -> Summary:
-        """Make the cubes or bring them up to date."""
+    def run_cubes(self, schemas: Schemas = LIVE, *, whole: bool = False) -> Summary:
+        """Make the cubes or bring them up to date; by what changed unless ``whole``."""
         # A rebuild's cubes say nothing of how fresh the live ones are.
         name = "cubes" if schemas == LIVE else "rebuilt_cubes"
         with self.stage(name, "cubes", None, schemas, total=len(CUBES)) as counts:
-            for cube in CUBES.values():
-                counts[cube.name] = cubes.run_cube(self.work, cube, schemas.cubes).get("rows", 0)
-                self.watcher.advance(1)
+            made = cubes.run_cubes(self.work, schemas, whole=whole, on_cubes=self.watcher.advance)
+            counts.update(made.rows)
             if schemas == LIVE:
-                self.gate("cubes", "the cubes")
+                self.gate("cubes", "the cubes", kind="moved_cubes" if made.by_change else "cubes")
         return self.summary
 
     def run_checks(self, schemas: Schemas = LIVE, truth: Path | None = None) -> Summary:

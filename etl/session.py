@@ -191,11 +191,19 @@ class Session:
         )
 
     def gate(
-        self, stage: str, what: str, load_id: int | None = None, feeds: Collection[str] = ()
+        self,
+        stage: str,
+        what: str,
+        load_id: int | None = None,
+        feeds: Collection[str] = (),
+        kind: str | None = None,
     ) -> None:
-        """Let a stage last only if what it did passes its checks; within its transaction."""
+        """Let a stage last only if what it did passes its checks; within its transaction.
+
+        ``kind``: which of its gates, where a stage has more than one.
+        """
         report = checks.run_gate(
-            self.work, self.ledger, LIVE, ("running", "loaded"), stage, load_id, feeds
+            self.work, self.ledger, LIVE, ("running", "loaded"), stage, load_id, feeds, kind
         )
         self.judged(stage, report)
         if report.failed_critical:

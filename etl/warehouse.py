@@ -162,7 +162,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Cube:
-    """A materialized view; its definition is ``sql/cubes/<name>.sql``."""
+    """A table kept equal to a query, its definition in ``sql/cubes/<name>.sql``."""
 
     name: str
     grain: tuple[str, ...]

@@ -25,9 +25,10 @@ def include_name(name: str | None, kind: str, parents: dict[str, Any]) -> bool:
 def include_object(
     item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
 ) -> bool:
-    """Partitions come and go with the data; they are no part of the schema."""
+    """Partitions and cubes are made of the data; they are no part of the schema."""
     is_partition = re.fullmatch(r"fact_claim_\d{4}_\d{2}", str(name)) is not None
-    return not (kind == "table" and reflected and is_partition)
+    is_cube = getattr(item, "schema", None) == "cubes"
+    return not (kind == "table" and reflected and (is_partition or is_cube))
 
 
 def compare_type(

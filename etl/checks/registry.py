@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from etl.checks.arrivals import arrival_checks
 from etl.checks.business import business_checks
-from etl.checks.cubes import cube_checks, cubes_gate
+from etl.checks.cubes import cube_checks, cubes_gate, moved_cubes_gate
 from etl.checks.dims import dimension_checks, dims_gate
 from etl.checks.facts import fact_checks, facts_gate
 from etl.checks.past import past_checks
@@ -16,12 +16,13 @@ from etl.quality import Check
 from etl.render.expectations import suites
 
 # Which checks run in a stage's transaction, on the rows of the load in hand; how much came, of what
-# kind and when is judged once all is in.
+# kind and when is judged once all is in. Cubes have two gates: see ``etl.stages.cubes``.
 _GATES: dict[str, Callable[[], tuple[SqlCheck, ...]]] = {
     "stage": stage_gate,
     "dims": dims_gate,
     "facts": facts_gate,
     "cubes": cubes_gate,
+    "moved_cubes": moved_cubes_gate,
     "arrivals": arrival_checks,
 }
 

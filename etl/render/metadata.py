@@ -299,7 +299,7 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
 
 def _past(table: Table, key: str) -> None:
     """The rows of a table as they were held before a load changed them or took them away."""
-    Table(
+    past = Table(
         past_of(table.name),
         table.metadata,
         *_copies(table.columns),
@@ -314,6 +314,8 @@ def _past(table: Table, key: str) -> None:
         comment=f"Rows of {table.name} as they were held before a load changed them.",
         info={"past_of": table.name},
     )
+    # What changed since a load: what a load changed lies together.
+    Index(None, past.c.known_to_load_id, postgresql_using="brin")
 
 
 def _states(table: Table, fact: Fact) -> None:

@@ -117,12 +117,14 @@ def run_gate(
     stage: str,
     load_id: int | None,
     feeds: Collection[str],
+    kind: str | None = None,
 ) -> CheckReport:
     """Hold what a stage did for a load against the checks that it must pass, and record that.
 
     ``work`` is in the transaction of the stage, whose search path leads to the build. The record is
     made on ``ledger``, so that it stays if the stage is rolled back, which is for the caller to
-    decide. ``feeds``: those that the load brought.
+    decide. ``feeds``: those that the load brought. ``kind``: which of the stage's gates, where it
+    has more than one.
     """
     with ledger.transaction():
         set_search_path(ledger, schemas.path)
@@ -130,7 +132,7 @@ def run_gate(
         check_run_id = scalar(ledger, "checks/record.begin_run", begun)
         thresholds = _thresholds(ledger)
     results = []
-    for entry in gate_checks(stage):
+    for entry in gate_checks(kind or stage):
         if entry.feed is None or entry.feed in feeds:
             values = _gate_values(work, entry, statuses, stage, load_id)
             for check, finding in _run_sql(work, entry, values):

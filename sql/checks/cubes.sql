@@ -183,3 +183,218 @@ select
         jsonb_build_object('member_id', member_id, 'month', month)
     ) filter (where is_broken) as failing_keys
 from judged;
+
+-- name: moved_days
+-- The days of members that loads named since the cubes were made before, and those that moved,
+-- against the facts, each looked up. One row; a row checked is a member and day.
+with days as (
+    select
+        case when s.member_id <> '' then s.member_id::text else '(unknown)' end as member_id,
+        s.service_date::date as service_date
+    from claims_raw as s
+    where s.load_id > (select load_id from followed)
+    union
+    select
+        case when member_id <> '' then member_id else '(unknown)' end,
+        service_date
+    from movement
+),
+
+compared as (
+    select
+        d.member_id,
+        d.service_date,
+        row(
+            f.claims,
+            f.pending_claims,
+            f.billed_usd,
+            f.pending_billed_usd,
+            f.allowed_usd,
+            f.paid_usd
+        ) <> row(
+            coalesce(c.claims, 0),
+            coalesce(c.pending_claims, 0),
+            coalesce(c.billed_usd, 0),
+            coalesce(c.pending_billed_usd, 0),
+            coalesce(c.allowed_usd, 0),
+            coalesce(c.paid_usd, 0)
+        )
+        or (f.claims + f.pending_claims > 0) <> (c.member_id is not null) as is_broken
+    from days as d
+    cross join lateral (
+        select
+            count(*) filter (where not state.is_pending) as claims,
+            count(*) filter (where state.is_pending) as pending_claims,
+            coalesce(sum(f.claim_amount) filter (where not state.is_pending), 0) as billed_usd,
+            coalesce(sum(f.claim_amount) filter (where state.is_pending), 0)
+            as pending_billed_usd,
+            coalesce(sum(f.allowed_amount) filter (where not state.is_pending), 0)
+            as allowed_usd,
+            coalesce(
+                sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied), 0
+            ) as paid_usd
+        from dim_member as m
+        inner join fact_claim as f on m.member_sk = f.member_sk
+        cross join lateral (
+            select
+                lower(coalesce(f.status, '')) = 'pending' as is_pending,
+                lower(coalesce(f.status, '')) = 'denied' as is_denied
+        ) as state
+        where m.member_id = case when d.member_id = '(unknown)' then '' else d.member_id end
+            and f.service_date = d.service_date
+    ) as f
+    left join claims_daily_member as c
+        on d.member_id = c.member_id and d.service_date = c.service_date
+)
+
+select
+    'claims_daily_member' as rule,
+    count(*) as rows_checked,
+    count(*) filter (where is_broken) as rows_failed,
+    some_keys(jsonb_build_object('member_id', member_id, 'service_date', service_date))
+    filter (where is_broken) as failing_keys
+from compared;
+
+-- name: moved_months
+-- Claims and money of the two cubes by month against what they were and what members' days moved
+-- by. One row a cube; a row checked is a month that moved.
+with moved as (
+    select
+        date_trunc('month', service_date::timestamp)::date as month,
+        sum(claims) as claims,
+        sum(pending_claims) as pending_claims,
+        sum(billed_usd) as billed_usd,
+        sum(pending_billed_usd) as pending_billed_usd,
+        sum(allowed_usd) as allowed_usd,
+        sum(paid_usd) as paid_usd
+    from moved_day
+    group by date_trunc('month', service_date::timestamp)::date
+),
+
+names (cube) as (
+    values
+    ('claims_by_plan_metal_month'),
+    ('utilization_by_specialty')
+),
+
+sides as (
+    select
+        cube,
+        month,
+        -1 as sign,
+        claims,
+        pending_claims,
+        billed_usd,
+        pending_billed_usd,
+        allowed_usd,
+        paid_usd
+    from month_before
+    union all
+    select
+        n.cube,
+        m.month,
+        -1,
+        m.claims,
+        m.pending_claims,
+        m.billed_usd,
+        m.pending_billed_usd,
+        m.allowed_usd,
+        m.paid_usd
+    from names as n
+    cross join moved as m
+    union all
+    select
+        'claims_by_plan_metal_month',
+        month,
+        1,
+        claims,
+        pending_claims,
+        billed_usd,
+        pending_billed_usd,
+        allowed_usd,
+        paid_usd
+    from claims_by_plan_metal_month
+    union all
+    select
+        'utilization_by_specialty',
+        month,
+        1,
+        claims,
+        pending_claims,
+        billed_usd,
+        pending_billed_usd,
+        allowed_usd,
+        paid_usd
+    from utilization_by_specialty
+),
+
+compared as (
+    select
+        s.cube,
+        s.month,
+        row(
+            sum(s.sign * s.claims),
+            sum(s.sign * s.pending_claims),
+            sum(s.sign * s.billed_usd),
+            sum(s.sign * s.pending_billed_usd),
+            sum(s.sign * s.allowed_usd),
+            sum(s.sign * s.paid_usd)
+        ) <> row(0, 0, 0, 0, 0, 0) as is_broken
+    from sides as s
+    group by s.cube, s.month
+)
+
+select
+    n.cube as rule,
+    count(c.cube) filter (where c.month in (select m.month from moved as m)) as rows_checked,
+    count(*) filter (where c.is_broken) as rows_failed,
+    some_keys(jsonb_build_object('month', c.month)) filter (where c.is_broken) as failing_keys
+from names as n
+left join compared as c on n.cube = c.cube
+group by n.cube;
+
+-- name: moved_coverage
+-- Days of coverage in the cube against what they were and what enrolments that came, changed or
+-- went add and take. One row; a row checked is an enrolment.
+select
+    'covered_days' as rule,
+    (select count(*) from enrollment_is) as rows_checked,
+    (
+        (select coalesce(sum(covered_days), 0) from claims_by_plan_metal_month)
+        <> (select coalesce(sum(covered_days), 0) from month_before)
+        + (select coalesce(sum(coverage_days), 0) from enrollment_is)
+        - (
+            select coalesce(sum(coverage_days), 0)
+            from enrollment_was
+            where load_id <= (select load_id from followed)
+        )
+    )::integer as rows_failed;
+
+-- name: moved_high_cost
+-- The rolling twelve months of the members concerned against the days of claims_daily_member.
+-- One row; a row checked is a row of the cube.
+with judged as (
+    select
+        h.member_id,
+        h.month,
+        (
+            h.paid_12_months_usd is distinct from (
+                select sum(c.paid_usd)
+                from claims_daily_member as c
+                where c.member_id = h.member_id
+                    and c.service_date >= (h.month - interval '11 months')::date
+                    and c.service_date < (h.month + interval '1 month')::date
+            )
+        ) as is_broken
+    from high_cost_member_tracking as h
+    where h.member_id in (select k.member_id from concerned as k)
+)
+
+select
+    'high_cost_member_tracking' as rule,
+    count(*) as rows_checked,
+    count(*) filter (where is_broken) as rows_failed,
+    some_keys(
+        jsonb_build_object('member_id', member_id, 'month', month)
+    ) filter (where is_broken) as failing_keys
+from judged;

@@ -13,26 +13,18 @@
 
 -- name: definition
 -- The cube as a plain query. One row a metal tier and month.
-with member_claims as (
+with claim_sums as (
     select
         f.plan_sk,
         d.month_start as month,
-        f.member_sk,
-        count(*) filter (where not state.is_pending) as claims,
-        count(*) filter (where state.is_pending) as pending_claims,
-        count(*) filter (where state.is_denied) as denied_claims,
-        sum(f.claim_amount) filter (where not state.is_pending) as billed_usd,
-        sum(f.claim_amount) filter (where state.is_pending) as pending_billed_usd,
-        sum(f.allowed_amount) filter (where not state.is_pending) as allowed_usd,
-        sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied) as paid_usd
+        f.status,
+        count(*) as claims,
+        sum(f.claim_amount) as billed_usd,
+        sum(f.allowed_amount) as allowed_usd,
+        sum(f.paid_amount) as paid_usd
     from fact_claim as f
     inner join dim_date as d on f.date_key = d.date_key
-    cross join lateral (
-        select
-            coalesce(lower(f.status) = 'pending', false) as is_pending,
-            coalesce(lower(f.status) = 'denied', false) as is_denied
-    ) as state
-    group by f.plan_sk, d.month_start, f.member_sk
+    group by f.plan_sk, d.month_start, f.status
 ),
 
 plan_tiers as (
@@ -42,23 +34,46 @@ plan_tiers as (
     from dim_plan
 ),
 
+-- What a status says is asked of sums: claims are many, statuses are few.
 claims as (
     select
         p.metal_tier,
         c.month,
-        sum(c.claims) as claims,
-        sum(c.pending_claims) as pending_claims,
-        sum(c.denied_claims) as denied_claims,
-        -- Two versions of a member in one month are one member.
-        count(distinct m.member_id) filter (where c.claims > 0) as members,
-        sum(c.billed_usd) as billed_usd,
-        sum(c.pending_billed_usd) as pending_billed_usd,
-        sum(c.allowed_usd) as allowed_usd,
-        sum(c.paid_usd) as paid_usd
-    from member_claims as c
+        coalesce(sum(c.claims) filter (where not state.is_pending), 0) as claims,
+        coalesce(sum(c.claims) filter (where state.is_pending), 0) as pending_claims,
+        coalesce(sum(c.claims) filter (where state.is_denied), 0) as denied_claims,
+        sum(c.billed_usd) filter (where not state.is_pending) as billed_usd,
+        sum(c.billed_usd) filter (where state.is_pending) as pending_billed_usd,
+        sum(c.allowed_usd) filter (where not state.is_pending) as allowed_usd,
+        sum(c.paid_usd) filter (where not state.is_pending and not state.is_denied) as paid_usd
+    from claim_sums as c
     inner join plan_tiers as p on c.plan_sk = p.plan_sk
-    inner join dim_member as m on c.member_sk = m.member_sk
+    cross join lateral (
+        select
+            coalesce(lower(c.status) = 'pending', false) as is_pending,
+            coalesce(lower(c.status) = 'denied', false) as is_denied
+    ) as state
     group by p.metal_tier, c.month
+),
+
+-- Two versions of a member in one month are one member.
+claimants as (
+    select
+        metal_tier,
+        month,
+        count(*) as members
+    from (
+        select distinct
+            p.metal_tier,
+            d.month_start as month,
+            m.member_id
+        from fact_claim as f
+        inner join dim_date as d on f.date_key = d.date_key
+        inner join plan_tiers as p on f.plan_sk = p.plan_sk
+        inner join dim_member as m on f.member_sk = m.member_sk
+        where not coalesce(lower(f.status) = 'pending', false)
+    ) as member
+    group by metal_tier, month
 ),
 
 -- Equal spans are counted before they are laid out over their months.
@@ -115,7 +130,7 @@ select
     coalesce(c.claims, 0)::bigint as claims,
     coalesce(c.pending_claims, 0)::bigint as pending_claims,
     coalesce(c.denied_claims, 0)::bigint as denied_claims,
-    coalesce(c.members, 0) as members,
+    coalesce(n.members, 0) as members,
     exposure.covered_days,
     round(exposure.member_months, 6) as member_months,
     coalesce(c.billed_usd, 0)::numeric(16, 2) as billed_usd,
@@ -126,6 +141,7 @@ select
 from tiers as t
 cross join months as m
 left join claims as c on t.metal_tier = c.metal_tier and m.month = c.month
+left join claimants as n on t.metal_tier = n.metal_tier and m.month = n.month
 left join coverage as v on t.metal_tier = v.metal_tier and m.month = v.month
 cross join lateral (
     select

@@ -12,25 +12,41 @@
 
 -- name: definition
 -- The cube as a plain query. One row a member and month over the threshold.
-with monthly as (
+with adjudicated as not materialized (
     select
-        m.member_id,
-        d.month_start as month,
-        sum(f.paid_amount) as paid_usd
-    from fact_claim as f
-    inner join dim_date as d on f.date_key = d.date_key
-    inner join dim_member as m on f.member_sk = m.member_sk
-    where f.member_sk <> -1 and lower(coalesce(f.status, '')) not in ('pending', 'denied')
-    group by m.member_id, d.month_start
+        member_sk,
+        date_key,
+        paid_amount
+    from fact_claim
+    where member_sk <> -1 and lower(coalesce(status, '')) not in ('pending', 'denied')
 ),
 
 -- No window can hold more than all that was ever paid: few members are left from here on.
 candidates as (
-    select member_id
-    from monthly
-    where paid_usd > 0
-    group by member_id
-    having sum(paid_usd) >= 50000
+    select m.member_id
+    from (
+        select
+            member_sk,
+            sum(paid_amount) as paid_usd
+        from adjudicated
+        where paid_amount > 0
+        group by member_sk
+    ) as version
+    inner join dim_member as m on version.member_sk = m.member_sk
+    group by m.member_id
+    having sum(version.paid_usd) >= 50000
+),
+
+monthly as (
+    select
+        m.member_id,
+        d.month_start as month,
+        sum(f.paid_amount) as paid_usd
+    from candidates as c
+    inner join dim_member as m on c.member_id = m.member_id
+    inner join adjudicated as f on m.member_sk = f.member_sk
+    inner join dim_date as d on f.date_key = d.date_key
+    group by m.member_id, d.month_start
 ),
 
 -- What enters the window in its month of service leaves it twelve months later.
@@ -40,7 +56,6 @@ changes as (
         moved.month,
         sum(moved.paid_usd) as paid_usd
     from monthly
-    inner join candidates using (member_id)
     cross join lateral (
         values
         (monthly.month, monthly.paid_usd),

@@ -11,52 +11,69 @@
 
 -- name: definition
 -- The cube as a plain query. One row a specialty and month of service.
-with member_claims as (
-    select
-        f.provider_sk,
-        d.month_start as month,
-        f.member_sk,
-        count(*) filter (where not state.is_pending) as claims,
-        count(*) filter (where state.is_pending) as pending_claims,
-        count(*) filter (where state.is_denied) as denied_claims,
-        sum(f.claim_amount) filter (where not state.is_pending) as billed_usd,
-        sum(f.claim_amount) filter (where state.is_pending) as pending_billed_usd,
-        sum(f.allowed_amount) filter (where not state.is_pending) as allowed_usd,
-        sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied) as paid_usd
-    from fact_claim as f
-    inner join dim_date as d on f.date_key = d.date_key
-    cross join lateral (
-        select
-            coalesce(lower(f.status) = 'pending', false) as is_pending,
-            coalesce(lower(f.status) = 'denied', false) as is_denied
-    ) as state
-    group by f.provider_sk, d.month_start, f.member_sk
-),
-
-provider_specialties as (
+with provider_specialties as (
     select
         provider_sk,
         coalesce(specialty, '(unknown)') as specialty
     from dim_provider
 ),
 
-claims as (
+claim_sums as (
     select
         p.specialty,
+        d.month_start as month,
+        f.status,
+        count(*) as claims,
+        sum(f.claim_amount) as billed_usd,
+        sum(f.allowed_amount) as allowed_usd,
+        sum(f.paid_amount) as paid_usd
+    from fact_claim as f
+    inner join dim_date as d on f.date_key = d.date_key
+    inner join provider_specialties as p on f.provider_sk = p.provider_sk
+    group by p.specialty, d.month_start, f.status
+),
+
+-- What a status says is asked of sums: claims are many, statuses are few.
+claims as (
+    select
+        c.specialty,
         c.month,
-        sum(c.claims)::bigint as claims,
-        sum(c.pending_claims)::bigint as pending_claims,
-        sum(c.denied_claims)::bigint as denied_claims,
-        -- Two versions of a member in one month are one member.
-        count(distinct m.member_id) filter (where c.claims > 0) as members,
-        coalesce(sum(c.billed_usd), 0)::numeric(16, 2) as billed_usd,
-        coalesce(sum(c.pending_billed_usd), 0)::numeric(16, 2) as pending_billed_usd,
-        coalesce(sum(c.allowed_usd), 0)::numeric(16, 2) as allowed_usd,
-        coalesce(sum(c.paid_usd), 0)::numeric(16, 2) as paid_usd
-    from member_claims as c
-    inner join provider_specialties as p on c.provider_sk = p.provider_sk
-    inner join dim_member as m on c.member_sk = m.member_sk
-    group by p.specialty, c.month
+        coalesce(sum(c.claims) filter (where not state.is_pending), 0) as claims,
+        coalesce(sum(c.claims) filter (where state.is_pending), 0) as pending_claims,
+        coalesce(sum(c.claims) filter (where state.is_denied), 0) as denied_claims,
+        coalesce(sum(c.billed_usd) filter (where not state.is_pending), 0) as billed_usd,
+        coalesce(sum(c.billed_usd) filter (where state.is_pending), 0) as pending_billed_usd,
+        coalesce(sum(c.allowed_usd) filter (where not state.is_pending), 0) as allowed_usd,
+        coalesce(
+            sum(c.paid_usd) filter (where not state.is_pending and not state.is_denied), 0
+        ) as paid_usd
+    from claim_sums as c
+    cross join lateral (
+        select
+            coalesce(lower(c.status) = 'pending', false) as is_pending,
+            coalesce(lower(c.status) = 'denied', false) as is_denied
+    ) as state
+    group by c.specialty, c.month
+),
+
+-- Two versions of a member in one month are one member.
+claimants as (
+    select
+        specialty,
+        month,
+        count(*) as members
+    from (
+        select distinct
+            p.specialty,
+            d.month_start as month,
+            m.member_id
+        from fact_claim as f
+        inner join dim_date as d on f.date_key = d.date_key
+        inner join provider_specialties as p on f.provider_sk = p.provider_sk
+        inner join dim_member as m on f.member_sk = m.member_sk
+        where not coalesce(lower(f.status) = 'pending', false)
+    ) as member
+    group by specialty, month
 ),
 
 -- Equal spans are counted before they are laid out over their months.
@@ -88,20 +105,21 @@ coverage as (
 select
     c.specialty,
     c.month,
-    c.claims,
-    c.pending_claims,
-    c.denied_claims,
-    c.members,
+    c.claims::bigint as claims,
+    c.pending_claims::bigint as pending_claims,
+    c.denied_claims::bigint as denied_claims,
+    coalesce(n.members, 0) as members,
     coalesce(round(v.member_months, 6), 0) as member_months,
-    c.billed_usd,
-    c.pending_billed_usd,
-    c.allowed_usd,
-    c.paid_usd,
+    c.billed_usd::numeric(16, 2) as billed_usd,
+    c.pending_billed_usd::numeric(16, 2) as pending_billed_usd,
+    c.allowed_usd::numeric(16, 2) as allowed_usd,
+    c.paid_usd::numeric(16, 2) as paid_usd,
     round(c.claims * 1000 / v.member_months, 2) as claims_per_1000,
-    round(c.members * 1000 / v.member_months, 2) as members_per_1000,
+    round(coalesce(n.members, 0) * 1000 / v.member_months, 2) as members_per_1000,
     round(c.allowed_usd * 1000 / v.member_months, 2) as allowed_per_1000_usd,
     round(c.paid_usd * 1000 / v.member_months, 2) as paid_per_1000_usd
 from claims as c
+left join claimants as n on c.specialty = n.specialty and c.month = n.month
 left join coverage as v on c.month = v.month;
 
 -- name: columns

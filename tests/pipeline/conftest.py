@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter as Tally
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +13,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from etl.config import ROOT, Settings
-from etl.db.connection import connect
+from etl.db.connection import connect, set_search_path
+from etl.db.statements import run
 from etl.pipeline import Pipeline
 from etl.quality import CRITICAL
 from etl.run import Summary
 from etl.stages.checks import run_sql_checks
-from etl.warehouse import LIVE
+from etl.warehouse import CUBES, LIVE
 from tests.watching import Silent
 
 Contents = dict[str, list[tuple[Any, ...]]]
@@ -67,7 +70,9 @@ class Warehouse:
         """Load what is pending, without the checks, which have tests of their own."""
         with self.pipeline(reject_share) as pipeline:
             pipeline.run_stages(("stage", "dims", "facts"))
-            return pipeline.run_cubes()
+            summary = pipeline.run_cubes()
+        assert differing_cubes(self.connection) == []
+        return summary
 
     def rebuild(self, reject_share: float = 0.05) -> Summary:
         """Rebuild from the whole inbox, likewise without the checks."""
@@ -98,6 +103,18 @@ class Warehouse:
             )
             found[table].sort(key=repr)
         return found
+
+
+def differing_cubes(connection: psycopg.Connection[Any]) -> list[str]:
+    """Cubes that are not what their definitions say."""
+    found = []
+    with connection.transaction():
+        set_search_path(connection, LIVE.path)
+        for name in CUBES:
+            held = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(name)))
+            if Tally(held) != Tally(run(connection, f"cubes/{name}.definition")):
+                found.append(name)
+    return found
 
 
 def failed_critical(connection: psycopg.Connection[Any]) -> set[str]:

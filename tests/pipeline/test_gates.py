@@ -172,14 +172,14 @@ def test_cubes_that_disagree_with_the_facts_are_not_shown(loaded, monkeypatch):
     from etl.stages import cubes
 
     before = seen(loaded)[1]
-    made = cubes.run_cube
+    made = cubes.run_cubes
 
-    def damaging(connection: psycopg.Connection, cube, schema):
-        counts = made(connection, cube, schema)
+    def damaging(connection: psycopg.Connection, schemas, **_):
+        found = made(connection, schemas, whole=True)
         connection.execute("update fact_claim set paid_amount = paid_amount + 1")
-        return counts
+        return found
 
-    monkeypatch.setattr(cubes, "run_cube", damaging)
+    monkeypatch.setattr(cubes, "run_cubes", damaging)
     with pytest.raises(CheckFailedError, match=r"money_as_in_facts"):
         loaded.incremental()
     assert seen(loaded)[1] == before

@@ -1,0 +1,261 @@
+"""Cubes that follow what a batch changed: what else there is stays as it is.
+
+That they are what their definitions say is looked at after every load of the tests
+(``Warehouse.incremental``), and of hostile sequences in ``test_fact_history``.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import psycopg
+import pytest
+
+from etl.errors import CheckFailedError
+from etl.stages import cubes
+from etl.warehouse import CUBES
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Warehouse, differing_cubes
+
+PROVIDERS = [{"provider_id": "D", "specialty": "Cardiology"}]
+PLANS = [{"plan_id": "P", "effective_year": y, "metal_tier": "Silver"} for y in (2024, 2025)]
+
+
+def claim(claim_id: str, member_id: str, day: str, paid: str = "10.00", **more: str) -> Any:
+    keys = {"claim_id": claim_id, "member_id": member_id, "provider_id": "D", "plan_id": "P"}
+    return {**keys, "service_date": day, "paid_amount": paid, "status": "approved", **more}
+
+
+def cover(enrollment_id: str, member_id: str, start: str, end: str) -> Any:
+    keys = {"enrollment_id": enrollment_id, "member_id": member_id, "plan_id": "P"}
+    return {**keys, "start_date": start, "end_date": end}
+
+
+@pytest.fixture
+def loaded(warehouse: Warehouse) -> Warehouse:
+    """Claims of four members in January, March and April, one of them over the threshold."""
+    write_batch(
+        warehouse.inbox,
+        "2025-05-01",
+        members=[{"member_id": m} for m in "ABC"],
+        plans=PLANS,
+        providers=PROVIDERS,
+        enrollments=[
+            cover("e1", "A", "2025-01-01", "2025-04-30"),
+            cover("e2", "B", "2025-03-01", "2025-04-30"),
+        ],
+        claims=[
+            claim("c1", "A", "2025-01-10"),
+            claim("c2", "A", "2025-03-10"),
+            claim("c3", "B", "2025-03-10"),
+            claim("c4", "B", "2025-04-10", "60000.00"),
+            claim("c5", "", "2025-01-10", status="pending"),
+        ],
+    )
+    warehouse.incremental()
+    return warehouse
+
+
+def second(warehouse: Warehouse, batch_id: str = "2025-05-02") -> None:
+    """A claim more in March, one adjusted, one told again; coverage ends sooner."""
+    write_batch(
+        warehouse.inbox,
+        batch_id,
+        enrollments=[cover("e2", "B", "2025-03-01", "2025-03-31")],
+        claims=[
+            claim("c2", "A", "2025-03-10", "12.00", status="adjusted"),
+            claim("c3", "B", "2025-03-10"),
+            claim("c6", "A", "2025-03-11"),
+        ],
+    )
+
+
+def written(warehouse: Warehouse, cube: str, grain: str) -> dict[Any, str]:
+    """By which transaction each row was written."""
+    return dict(warehouse.rows(f"select ({grain})::text, xmin::text from cubes.{cube}"))
+
+
+def through(warehouse: Warehouse) -> set[str | None]:
+    """Through which load the cubes say that they are made."""
+    return {
+        found
+        for name in CUBES
+        for (found,) in warehouse.rows(
+            "select substring(obj_description("
+            f"'cubes.{name}'::regclass) from 'Made through load ([0-9]+)')"
+        )
+    }
+
+
+def test_only_what_changed_is_written_and_checked(loaded: Warehouse) -> None:
+    rows = {name: ", ".join(cube.grain) for name, cube in CUBES.items()}
+    before = {name: written(loaded, name, grain) for name, grain in rows.items()}
+    assert through(loaded) == {"1"}
+    second(loaded)
+    loaded.incremental()
+    assert through(loaded) == {"2"}
+    changed = {
+        name: {
+            row for row, by in written(loaded, name, grain).items() if before[name].get(row) != by
+        }
+        for name, grain in rows.items()
+    }
+    assert changed == {
+        "claims_daily_member": {"(A,2025-03-10)", "(A,2025-03-11)"},
+        "claims_by_plan_metal_month": {"(Silver,2025-03-01)", "(Silver,2025-04-01)"},
+        "utilization_by_specialty": {"(Cardiology,2025-03-01)", "(Cardiology,2025-04-01)"},
+        "high_cost_member_tracking": set(),
+    }
+    # The gate looked at days that were named, months that moved, enrolments that changed.
+    assert dict(
+        loaded.rows(
+            "select check_name, rows_checked from quality.check_judged where check_run_id ="
+            " (select max(check_run_id) from quality.check_run where gate = 'cubes')"
+        )
+    ) == {
+        "claims_daily_member.money_as_in_facts": 3,
+        "claims_by_plan_metal_month.money_as_in_facts": 1,
+        "utilization_by_specialty.money_as_in_facts": 1,
+        "claims_by_plan_metal_month.covered_days": 1,
+        "high_cost_member_tracking.rolling_paid": 0,
+    }
+
+
+DAMAGE = {
+    "claims_daily_member.money_as_in_facts": (
+        "update claims_daily_member set paid_usd = 0 where service_date = '2025-03-11'"
+    ),
+    "claims_by_plan_metal_month.money_as_in_facts": (
+        "update claims_by_plan_metal_month set claims = 9 where month = '2025-03-01'"
+    ),
+    "claims_by_plan_metal_month.covered_days": (
+        "update claims_by_plan_metal_month set covered_days = 9 where month = '2025-03-01'"
+    ),
+    "utilization_by_specialty.money_as_in_facts": "delete from utilization_by_specialty",
+    "high_cost_member_tracking.rolling_paid": (
+        "update claims_daily_member set paid_usd = 70000 where service_date = '2025-04-10';"
+        "insert into concerned values ('B')"
+    ),
+}
+
+
+def test_what_moved_wrongly_is_taken_back(
+    loaded: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = cubes.run_cubes
+    second(loaded)
+    with loaded.pipeline() as pipeline:
+        pipeline.run_stages(("stage", "dims", "facts"))
+    held = loaded.rows("select * from cubes.claims_daily_member order by 1, 2")
+    for heard, damage in DAMAGE.items():
+
+        def damaging(
+            connection: psycopg.Connection[Any], *build: Any, what: str = damage, **how: Any
+        ) -> cubes.Made:
+            found = made(connection, *build, **how)
+            assert found.by_change
+            connection.execute(what)
+            return found
+
+        monkeypatch.setattr(cubes, "run_cubes", damaging)
+        with loaded.pipeline() as pipeline, pytest.raises(CheckFailedError, match=heard):
+            pipeline.run_cubes()
+    assert through(loaded) == {"1"}
+    assert loaded.rows("select * from cubes.claims_daily_member order by 1, 2") == held
+    monkeypatch.undo()
+    with loaded.pipeline() as pipeline:
+        pipeline.run_cubes()
+    assert differing_cubes(loaded.connection) == []
+
+
+def test_where_no_load_tells_what_cubes_were_made_of_they_are_made_whole(
+    loaded: Warehouse,
+) -> None:
+    # A load that has changed dimensions and not yet facts: what it finds is neither before nor
+    # after it.
+    write_batch(
+        loaded.inbox,
+        "2025-04-01",
+        members=[{"member_id": "A", "last_name": "earlier"}],
+        providers=[{"provider_id": "D", "specialty": "Oncology"}],
+        claims=[claim("c1", "A", "2025-01-10", provider_id="E"), claim("c7", "A", "2025-01-11")],
+    )
+    for stages, known in ((("stage", "dims"), None), (("facts",), "2")):
+        with loaded.pipeline() as pipeline:
+            pipeline.run_stages(stages)
+            pipeline.run_cubes()
+        assert through(loaded) == {known}
+        assert differing_cubes(loaded.connection) == []
+    # A change by hand, which the next load to come through counts as its own.
+    loaded.connection.execute("update warehouse.fact_claim set paid_amount = 20 where true")
+    loaded.connection.execute("delete from warehouse.fact_enrollment where enrollment_id = 'e1'")
+    with loaded.pipeline() as pipeline:
+        pipeline.run_cubes(whole=True)
+    assert through(loaded) == {None}
+    second(loaded)
+    loaded.incremental()
+    assert through(loaded) == {"3"}
+    loaded.connection.execute("update warehouse.fact_claim set paid_amount = 30 where true")
+    write_batch(loaded.inbox, "2025-05-03", claims=[claim("c8", "C", "2025-02-01")])
+    loaded.incremental()
+    assert through(loaded) == {"4"}
+    assert loaded.rows("select sum(paid_usd) from cubes.utilization_by_specialty") != [(0,)]
+
+
+def test_a_month_that_passes_moves_members_without_a_claim(loaded: Warehouse) -> None:
+    """Who is over the threshold stays so; what leaves the window below zero brings others back."""
+    write_batch(
+        loaded.inbox,
+        "2025-05-02",
+        claims=[
+            claim("d1", "A", "2024-05-10", "-30000.00", status="reversed"),
+            claim("d2", "A", "2024-08-10", "55000.00"),
+        ],
+    )
+    loaded.incremental()
+    over = "select month from cubes.high_cost_member_tracking where member_id = '{}' order by 1"
+    assert loaded.rows(over.format("A")) == []
+    write_batch(loaded.inbox, "2025-07-01", claims=[claim("d3", "C", "2025-06-10")])
+    loaded.incremental()
+    assert loaded.rows(over.format("A")) == [(date(2025, 5, 1),), (date(2025, 6, 1),)]
+    assert loaded.rows(over.format("B")) == [(date(2025, m, 1),) for m in (4, 5, 6)]
+    # The only claim of the last month turns out to be of another year.
+    write_batch(loaded.inbox, "2025-07-02", claims=[claim("d3", "C", "2024-01-10")])
+    loaded.incremental()
+    assert loaded.rows(over.format("A")) == []
+    assert loaded.rows(over.format("B")) == [(date(2025, 4, 1),)]
+
+
+def test_keys_that_facts_named_first_move_their_claims_when_they_come(
+    loaded: Warehouse,
+) -> None:
+    write_batch(
+        loaded.inbox,
+        "2025-05-02",
+        enrollments=[{**cover("e3", "Z", "2025-02-01", "2025-02-28"), "plan_id": "Q"}],
+        claims=[claim("d1", "Z", "2025-02-10", provider_id="F", plan_id="Q")],
+    )
+    loaded.incremental()
+    write_batch(
+        loaded.inbox,
+        "2025-05-03",
+        members=[{"member_id": "Z"}],
+        plans=[{"plan_id": "Q", "effective_year": 2025, "metal_tier": "gold"}],
+        providers=[{"provider_id": "F", "specialty": "Oncology"}],
+    )
+    loaded.incremental()
+    assert through(loaded) == {"3"}
+    assert loaded.rows(
+        "select metal_tier, covered_days from cubes.claims_by_plan_metal_month"
+        " where claims > 0 and month = '2025-02-01'"
+    ) == [("Gold", 28)]
+    assert loaded.rows(
+        "select specialty from cubes.utilization_by_specialty where month = '2025-02-01'"
+    ) == [("Oncology",)]
+    # A rebuild's loads are numbered on, and what comes after it is followed from there.
+    loaded.rebuild()
+    assert through(loaded) == {"6"}
+    second(loaded, "2025-05-04")
+    loaded.incremental()
+    assert through(loaded) == {"7"}
