@@ -1,0 +1,429 @@
+"""What analysts notice of the warehouse at work: errors, half states, waits for locks, slowness.
+
+Twenty connections ask what analysts ask, the documented reports (``etl.documented``) and lookups by
+key, while a full load, an incremental and a refresh of the cubes run, each as a process of its own.
+Then a hundred connections run the documented reports while a batch loads. A witness asks in one
+statement how much each layer holds and of which loads; every answer has to be a state that was
+complete. Waits for locks are read from ``pg_locks``, which tells when a wait began.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import psycopg
+from measuring import measured_run
+from psycopg.rows import dict_row
+from rich.console import Console
+from rich.table import Table
+
+from etl import documented
+from etl.db.connection import connect
+from etl.db.statements import run, scalar
+from etl.seed.generate import increment
+
+MOST_WAIT = 0.25  # seconds that an analyst may wait for a lock
+FEW, MANY = 20, 100  # connections
+IDLE = 10.0  # seconds without other work, to compare with
+LEAST = 5.0  # seconds that a phase lasts at least: a short command is run again until then
+# Seconds that an analyst reads what came before asking again. Without it twenty loops would measure
+# how two cores are shared out, and nothing else.
+PAUSE = 0.1
+LOOKUPS_A_REPORT = 4
+SAMPLED = 0.02  # seconds between two looks for waits
+KEYS = 500
+
+APPLICATION = "aca-warehouse analyst"
+LOOKUPS = (
+    "lookup_claim",
+    "lookup_member",
+    "lookup_claims_of_member",
+    "lookup_days_of_member",
+    "ask_month",
+)
+LAYERS = ("dims", "facts", "cubes")
+
+State = tuple[str, ...]
+Ask = Callable[[psycopg.Connection[Any], random.Random], str]
+
+
+@dataclass
+class Phase:
+    """What was seen while one thing ran; times in seconds.
+
+    ``asked``: how long each answer took, by question. ``states``: what the witness saw. ``waits``:
+    the longest that each wait for a lock was seen to last, by session and beginning.
+    """
+
+    name: str
+    connections: int
+    seconds: float = 0.0
+    asked: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    errors: list[str] = field(default_factory=list)
+    states: set[State] = field(default_factory=set)
+    waits: dict[tuple[Any, ...], tuple[float, str]] = field(default_factory=dict)
+    unseen: float = 0.0
+
+    @property
+    def worst_wait(self) -> tuple[float, str]:
+        """Seconds of the longest wait for a lock, and for what; nought without one."""
+        return max(self.waits.values(), default=(0.0, ""))
+
+    def told(self) -> dict[str, Any]:
+        """What is written down of the phase; times in milliseconds, but for ``seconds``."""
+        reports = [s for name, all_ in self.asked.items() if name not in LOOKUPS for s in all_]
+        lookups = [s for name in LOOKUPS for s in self.asked.get(name, ())]
+        slowest = max(((max(s), name) for name, s in self.asked.items()), default=(0.0, ""))
+        wait, lock = self.worst_wait
+        return {
+            "connections": self.connections,
+            "seconds": round(self.seconds, 2),
+            "lookups": _spread(lookups),
+            "reports": _spread(reports),
+            "by_question": {name: _spread(s) for name, s in sorted(self.asked.items())},
+            "slowest": [slowest[1], round(slowest[0] * 1000, 1)],
+            "states_seen": len(self.states),
+            "lock_waits": len(self.waits),
+            "worst_lock_wait_ms": round(wait * 1000, 1),
+            "worst_lock_wait_for": lock,
+            "longest_between_looks_ms": round(self.unseen * 1000, 1),
+            "errors": self.errors,
+        }
+
+
+def measure(url: str, folder: Path) -> dict[str, Any]:
+    """Analysts on a loaded warehouse while it works; ``folder`` has its inbox and truth.
+
+    The answer has a ``wrong``, empty where nobody saw an error, a half state or a long wait.
+    """
+    inbox = folder / "inbox"
+    keys = _keys(url)
+    phases: list[Phase] = []
+    wrong: list[str] = []
+
+    def next_day() -> None:
+        increment(inbox, truth=folder / "truth")
+
+    def load(command: str) -> Callable[[], None]:
+        return lambda: _until(LEAST, lambda: measured_run(url, inbox, command))
+
+    with connect(url, "aca-warehouse bench") as witness, watched(url) as watch:
+        with at_work(url, FEW, mixed(keys)) as analysts:
+            for name, work in (
+                ("nothing else", lambda: time.sleep(IDLE)),
+                ("full load", lambda: measured_run(url, inbox, "full-load")),
+                ("incremental", lambda: measured_run(url, inbox, "incremental")),
+                ("cubes", load("cubes")),
+            ):
+                if name == "incremental":
+                    next_day()
+                phase = Phase(name, FEW)
+                wrong += _phase(phase, work, witness, watch, analysts)
+                phases.append(phase)
+        next_day()
+        with at_work(url, MANY, reports_in_turn()) as analysts:
+            phase = Phase("incremental, reports alone", MANY)
+            wrong += _phase(
+                phase, lambda: measured_run(url, inbox, "incremental"), witness, watch, analysts
+            )
+            phases.append(phase)
+    return {"phases": {phase.name: phase.told() for phase in phases}, "wrong": wrong}
+
+
+def judge(result: dict[str, Any]) -> None:
+    """``SystemExit`` where an analyst saw an error or half a state, or waited for too long."""
+    if result["wrong"]:
+        raise SystemExit("Analysts noticed: " + "; ".join(result["wrong"]))
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print what was seen, a row a phase; milliseconds but for the first column of numbers."""
+    table = Table(
+        title="Analysts while the warehouse works; milliseconds, the first column seconds",
+        title_justify="left",
+        box=None,
+    )
+    columns = (
+        "beside",
+        "seconds",
+        "connections",
+        "answers",
+        "lookup p50",
+        "p95",
+        "report p50",
+        "p95",
+        "most",
+        "lock wait",
+        "errors",
+    )
+    for name in columns:
+        table.add_column(name, justify="left" if name == "beside" else "right")
+    for name, phase in result["phases"].items():
+        lookups, reports = phase["lookups"], phase["reports"]
+        table.add_row(
+            name,
+            f"{phase['seconds']:.1f}",
+            str(phase["connections"]),
+            f"{lookups['answers'] + reports['answers']:,}",
+            *(f"{of[point]:,.0f}" for of in (lookups, reports) for point in ("p50", "p95")),
+            f"{phase['slowest'][1]:,.0f}",
+            f"{phase['worst_lock_wait_ms']:,.0f}",
+            f"{len(phase['errors']):,}",
+        )
+    Console().print(table)
+
+
+class Analyst(threading.Thread):
+    """One connection that asks, reads the answer, waits a little, and asks again."""
+
+    def __init__(self, url: str, number: int, asks: Sequence[Ask]) -> None:
+        super().__init__(name=f"analyst {number}", daemon=True)
+        self.connection = connect(url, APPLICATION)
+        self.phase: Phase | None = None
+        self.ended = threading.Event()
+        self.random = random.Random(number)
+        self.asks = asks
+
+    def run(self) -> None:
+        """Ask until the end, all questions in an order of one's own, then in another."""
+        while not self.ended.is_set():
+            for ask in self.random.sample(self.asks, len(self.asks)):
+                if self.ended.is_set():
+                    return
+                phase, started = self.phase, time.perf_counter()
+                try:
+                    name = ask(self.connection, self.random)
+                except psycopg.Error as error:
+                    if self.ended.is_set():
+                        return
+                    if phase:
+                        phase.errors.append(_said(error))
+                    if self.connection.broken:
+                        return
+                else:
+                    if phase:
+                        phase.asked[name].append(time.perf_counter() - started)
+                self.ended.wait(self.random.uniform(0, 2 * PAUSE))
+
+
+class Watch(threading.Thread):
+    """Looks every few milliseconds whether an analyst waits for a lock."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.connection = connect(url, "aca-warehouse bench")
+        self.phase: Phase | None = None
+        self.ended = threading.Event()
+        self.values = {"application": APPLICATION}
+
+    def run(self) -> None:
+        """Look until the end. A wait that is over before the next look is not seen."""
+        looked = time.perf_counter()
+        while not self.ended.wait(SAMPLED):
+            waiting = scalar(self.connection, "bench/analysts.waiting", self.values)
+            now = time.perf_counter()
+            if phase := self.phase:
+                phase.unseen = max(phase.unseen, now - looked)
+            looked = now
+            if not (waiting and phase):
+                continue
+            for pid, began, seconds, lock, behind in run(
+                self.connection, "bench/analysts.waits", self.values
+            ):
+                # Looked at again, the same wait has lasted longer.
+                phase.waits[pid, began] = (seconds, f"{lock}, behind {behind}")
+
+
+@contextmanager
+def at_work(url: str, count: int, asks: Sequence[Ask]) -> Iterator[list[Analyst]]:
+    """So many analysts, each with a connection of its own; at the end nobody asks any more."""
+    analysts = [Analyst(url, number, asks) for number in range(count)]
+    for analyst in analysts:
+        analyst.start()
+    try:
+        yield analysts
+    finally:
+        for analyst in analysts:
+            analyst.ended.set()
+        for analyst in analysts:
+            while analyst.is_alive():
+                with suppress(psycopg.Error):
+                    analyst.connection.cancel_safe(timeout=5)
+                analyst.join(timeout=1)
+            analyst.connection.close()
+
+
+@contextmanager
+def watched(url: str) -> Iterator[Watch]:
+    """Somebody who looks for waits, until the end."""
+    watch = Watch(url)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.ended.set()
+        watch.join()
+        watch.connection.close()
+
+
+def mixed(keys: Sequence[dict[str, Any]]) -> list[Ask]:
+    """The documented reports once, and lookups by key some times as often."""
+    reports = reports_in_turn()
+    lookups = [_lookup(name, keys) for name in LOOKUPS]
+    share = LOOKUPS_A_REPORT * len(reports) // len(lookups)
+    return [*reports, *(lookups * share)]
+
+
+def reports_in_turn() -> list[Ask]:
+    """The documented reports, each as it is on the page."""
+
+    def asking(report: documented.Report) -> Ask:
+        def ask(connection: psycopg.Connection[Any], _: random.Random) -> str:
+            cursor = connection.execute(report.text)
+            while True:
+                if cursor.description is not None:
+                    cursor.fetchall()
+                if not cursor.nextset():
+                    return report.name
+
+        return ask
+
+    return [asking(report) for report in documented.reports().values()]
+
+
+def _lookup(name: str, keys: Sequence[dict[str, Any]]) -> Ask:
+    def ask(connection: psycopg.Connection[Any], drawn: random.Random) -> str:
+        run(connection, f"bench/analysts.{name}", drawn.choice(keys)).fetchall()
+        return name
+
+    return ask
+
+
+def _keys(url: str) -> list[dict[str, Any]]:
+    """Claims and members to look up, with the month around the claim."""
+    with connect(url, "aca-warehouse bench") as connection:
+        rows = run(connection, "bench/analysts.keys", {"count": KEYS}).fetchall()
+    found = []
+    for claim_id, service_date, member_id in rows:
+        month = service_date.replace(day=1)
+        found.append(
+            {
+                "claim_id": claim_id,
+                "member_id": member_id,
+                "service_date": service_date,
+                "month": month,
+                "next_month": _first_of_next(month),
+            }
+        )
+    return found
+
+
+def _first_of_next(month: date) -> date:
+    return (month + timedelta(days=31)).replace(day=1)
+
+
+def _phase(
+    phase: Phase,
+    work: Callable[[], Any],
+    witness: psycopg.Connection[Any],
+    watch: Watch,
+    analysts: Sequence[Analyst],
+) -> list[str]:
+    """Let the work be done while everybody asks; what was wrong, in sentences."""
+    before = _state(witness, phase)
+    done = threading.Event()
+
+    def bear_witness() -> None:
+        while not done.is_set():
+            try:
+                phase.states.add(_state(witness, phase))
+            except psycopg.Error as error:
+                phase.errors.append(f"the witness: {_said(error)}")
+                return
+            done.wait(PAUSE)
+
+    witnessing = threading.Thread(target=bear_witness, name="witness")
+    for thread in (watch, *analysts):
+        thread.phase = phase
+    witnessing.start()
+    started = time.perf_counter()
+    try:
+        work()
+    finally:
+        phase.seconds = time.perf_counter() - started
+        for thread in (watch, *analysts):
+            thread.phase = None
+        done.set()
+        witnessing.join()
+    after = _state(witness, phase)
+    return [f"{phase.name}: {said}" for said in _wrong(phase, before, after)]
+
+
+def _state(witness: psycopg.Connection[Any], phase: Phase) -> State:
+    """What each layer holds, in one snapshot; a fault within it is an error of the phase."""
+    cursor = run(witness, "bench/analysts.state")
+    cursor.row_factory = dict_row
+    (seen,) = cursor.fetchall()
+    if seen["orphans"]:
+        phase.errors.append(f"{seen['orphans']:,} facts point at no version")
+    if not seen["days"] == seen["tiers"] == seen["specialties"]:
+        phase.errors.append("the cubes differ among themselves")
+    cubes = f"{seen['days']} {seen['high_cost']}"
+    return seen["dims"], seen["facts"], cubes
+
+
+def _wrong(phase: Phase, before: State, after: State) -> Iterator[str]:
+    """What must not be.
+
+    A rebuild takes the live place all at once. Otherwise dimensions, facts and cubes follow one
+    after the other, each whole; generated feeds name no key that the dimensions lack, so that facts
+    add nothing to them.
+    """
+    steps = (0, len(LAYERS)) if phase.name == "full load" else range(len(LAYERS) + 1)
+    complete = {after[:step] + before[step:] for step in steps}
+    if halves := phase.states - complete:
+        differing = {
+            layer
+            for seen in halves
+            for layer, *values in zip(LAYERS, seen, before, after, strict=True)
+            if values[0] not in values[1:]
+        }
+        yield f"{len(halves)} half states ({', '.join(sorted(differing)) or 'layers mixed'})"
+    for error in sorted(set(phase.errors)):
+        yield f"{phase.errors.count(error)} times: {error}"
+    wait, lock = phase.worst_wait
+    if wait > MOST_WAIT:
+        yield f"{wait * 1000:,.0f} ms of waiting for {lock}"
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, float]:
+    """How many answers, and milliseconds within which half, 95 % and all of them came."""
+    points = quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else [*seconds] * 19
+    in_ms = [round(1000 * s, 1) for s in points] or [0.0] * 19
+    most = round(1000 * max(seconds, default=0.0), 1)
+    return {"answers": len(seconds), "p50": in_ms[9], "p95": in_ms[18], "most": most}
+
+
+def _said(error: psycopg.Error) -> str:
+    """What kind of error it is, and its first line."""
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first}"
+
+
+def _until(least: float, work: Callable[[], Any]) -> None:
+    """Do the work, and again until so many seconds have passed."""
+    started = time.perf_counter()
+    while True:
+        work()
+        if time.perf_counter() - started > least:
+            return
