@@ -98,8 +98,8 @@ format: $(READY) ## Format Python and SQL
 docs: $(READY) ## Build the documentation in docs/_build/html
 	@$(PY) -m etl docs && $(PY) -m sphinx -q -W docs docs/_build/html
 
-bench: $(READY) ## Measure the load against a plain COPY
-	@$(PY) scripts/bench/run.py $(ARGS)
+bench: $(READY) ## Measure the load against a plain COPY [ANALYSTS=1 ARGS=]
+	@$(PY) scripts/bench/run.py $(if $(ANALYSTS),--analysts) $(ARGS)
 
 lock: $(READY) ## Renew requirements.lock after a change of pyproject.toml [UPGRADE=yes]
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock' pyproject.toml -o requirements.lock

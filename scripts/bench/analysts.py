@@ -36,9 +36,10 @@ MOST_WAIT = 0.25  # seconds that an analyst may wait for a lock
 FEW, MANY = 20, 100  # connections
 IDLE = 10.0  # seconds without other work, to compare with
 LEAST = 5.0  # seconds that a phase lasts at least: a short command is run again until then
-# Seconds that an analyst reads what came before asking again. Without it twenty loops would measure
-# how two cores are shared out, and nothing else.
-PAUSE = 0.1
+# Seconds that somebody reads an answer before asking again, on average: of the twenty, who look keys
+# up, and of the hundred, who read reports. Loops without a pause would measure how the cores are
+# shared out among them, and nothing else.
+PAUSE_OF_FEW, PAUSE_OF_MANY = 0.1, 5.0
 LOOKUPS_A_REPORT = 4
 SAMPLED = 0.02  # seconds between two looks for waits
 KEYS = 500
@@ -118,7 +119,7 @@ def measure(url: str, folder: Path) -> dict[str, Any]:
         return lambda: _until(LEAST, lambda: measured_run(url, inbox, command))
 
     with connect(url, "aca-warehouse bench") as witness, watched(url) as watch:
-        with at_work(url, FEW, mixed(keys)) as analysts:
+        with at_work(url, FEW, mixed(keys), PAUSE_OF_FEW) as analysts:
             for name, work in (
                 ("nothing else", lambda: time.sleep(IDLE)),
                 ("full load", lambda: measured_run(url, inbox, "full-load")),
@@ -131,7 +132,7 @@ def measure(url: str, folder: Path) -> dict[str, Any]:
                 wrong += _phase(phase, work, witness, watch, analysts)
                 phases.append(phase)
         next_day()
-        with at_work(url, MANY, reports_in_turn()) as analysts:
+        with at_work(url, MANY, reports_in_turn(), PAUSE_OF_MANY) as analysts:
             phase = Phase("incremental, reports alone", MANY)
             wrong += _phase(
                 phase, lambda: measured_run(url, inbox, "incremental"), witness, watch, analysts
@@ -186,19 +187,21 @@ def show(result: dict[str, Any]) -> None:
 class Analyst(threading.Thread):
     """One connection that asks, reads the answer, waits a little, and asks again."""
 
-    def __init__(self, url: str, number: int, asks: Sequence[Ask]) -> None:
+    def __init__(self, url: str, number: int, asks: Sequence[Ask], pause: float) -> None:
         super().__init__(name=f"analyst {number}", daemon=True)
         self.connection = connect(url, APPLICATION)
         self.phase: Phase | None = None
         self.ended = threading.Event()
         self.random = random.Random(number)
         self.asks = asks
+        self.pause = pause
 
     def run(self) -> None:
         """Ask until the end, all questions in an order of one's own, then in another."""
         while not self.ended.is_set():
             for ask in self.random.sample(self.asks, len(self.asks)):
-                if self.ended.is_set():
+                # First of all, or everybody would ask at once at the beginning.
+                if self.ended.wait(self.random.uniform(0, 2 * self.pause)):
                     return
                 phase, started = self.phase, time.perf_counter()
                 try:
@@ -213,7 +216,6 @@ class Analyst(threading.Thread):
                 else:
                     if phase:
                         phase.asked[name].append(time.perf_counter() - started)
-                self.ended.wait(self.random.uniform(0, 2 * PAUSE))
 
 
 class Watch(threading.Thread):
@@ -245,9 +247,9 @@ class Watch(threading.Thread):
 
 
 @contextmanager
-def at_work(url: str, count: int, asks: Sequence[Ask]) -> Iterator[list[Analyst]]:
+def at_work(url: str, count: int, asks: Sequence[Ask], pause: float) -> Iterator[list[Analyst]]:
     """So many analysts, each with a connection of its own; at the end nobody asks any more."""
-    analysts = [Analyst(url, number, asks) for number in range(count)]
+    analysts = [Analyst(url, number, asks, pause) for number in range(count)]
     for analyst in analysts:
         analyst.start()
     try:
@@ -350,7 +352,7 @@ def _phase(
             except psycopg.Error as error:
                 phase.errors.append(f"the witness: {_said(error)}")
                 return
-            done.wait(PAUSE)
+            done.wait(PAUSE_OF_FEW)
 
     witnessing = threading.Thread(target=bear_witness, name="witness")
     for thread in (watch, *analysts):
@@ -386,8 +388,7 @@ def _wrong(phase: Phase, before: State, after: State) -> Iterator[str]:
     """What must not be.
 
     A rebuild takes the live place all at once. Otherwise dimensions, facts and cubes follow one
-    after the other, each whole; generated feeds name no key that the dimensions lack, so that facts
-    add nothing to them.
+    after the other, each whole.
     """
     steps = (0, len(LAYERS)) if phase.name == "full load" else range(len(LAYERS) + 1)
     complete = {after[:step] + before[step:] for step in steps}

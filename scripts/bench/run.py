@@ -2,8 +2,10 @@
 
 Generates feeds of the size asked for, copies them as they are into untyped logged tables (the
 floor), then runs the full load and a few incremental days in a database of its own and prints
-each stage's seconds and its ratio to the floor. Then what the checks cost on it (``checks``), and
-the history of a large dimension (``members_history``). The tables also go to data/bench as JSON.
+each stage's seconds and its ratio to the floor. Then, in the same warehouse, how fast the documented
+reports are (``reports``), what the checks cost (``checks``) and, if asked, what analysts notice while
+it works (``analysts``); and the history of a large dimension (``members_history``). The tables also
+go to data/bench as JSON.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import analysts
 import checks
 import members_history
+import reports
 import typer
 from measuring import LOADING, floor_seconds, measured_run, measured_seed, scratch
 from rich.console import Console
@@ -28,8 +32,8 @@ from etl.config import settings
 from etl.seed.generate import increment
 
 
-def measure(members: int, years: int, days: int) -> dict[str, Any]:
-    """The whole load, and incremental days after it."""
+def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[str, Any]:
+    """The whole load, incremental days after it, the reports, the checks, and analysts if asked."""
     with scratch() as (url, folder):
         seeding = measured_seed(folder, members, years)
         batch = Path(seeding.pop("batch"))
@@ -39,8 +43,10 @@ def measure(members: int, years: int, days: int) -> dict[str, Any]:
         for _ in range(days):
             increment(folder / "inbox", truth=folder / "truth")
             daily.append(measured_run(url, folder / "inbox", "incremental"))
-        checked = checks.measure(url, rounds=2)
         size = sum(p.stat().st_size for p in batch.iterdir())
+        asked = reports.measure(url)
+        checked = checks.measure(url, rounds=2)
+        noticed = analysts.measure(url, folder) if with_analysts else None
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
@@ -50,7 +56,9 @@ def measure(members: int, years: int, days: int) -> dict[str, Any]:
         "floor_seconds": {name: round(s, 2) for name, s in floors.items()},
         "full_load": full,
         "incremental": daily,
+        "reports": asked,
         "checks": checked,
+        "analysts": noticed,
     }
 
 
@@ -103,11 +111,18 @@ def main(
     history_members: Annotated[
         int, typer.Option(help="How many members in the measurement of history; 0 for none.", min=0)
     ] = 1_000_000,
+    with_analysts: Annotated[
+        bool,
+        typer.Option("--analysts", help="Also what analysts notice while the warehouse works."),
+    ] = False,
 ) -> None:
     """Measure the load against a plain COPY of the same bytes."""
-    result = measure(members, years, days)
+    result = measure(members, years, days, with_analysts)
     show(result)
+    reports.show(result["reports"])
     checks.show(result["checks"])
+    if result["analysts"]:
+        analysts.show(result["analysts"])
     if dirty_members:
         result["checks_of_dirt"] = checks.measure_dirty(dirty_members)
         checks.show(result["checks_of_dirt"])
@@ -118,6 +133,8 @@ def main(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=2), encoding="utf-8")
     typer.echo(f"Written to {file}")
+    if result["analysts"]:
+        analysts.judge(result["analysts"])
 
 
 if __name__ == "__main__":
