@@ -1,7 +1,7 @@
 """The reports that the documentation shows: the blocks of SQL in the pages, read from there.
 
-A block of ``docs/analysts.md`` that begins with ``-- name: its_name`` is a report. The page is their
-only source; tests, measurements and whoever reads the page have the same text.
+A block of ``docs/analysts.md`` that begins with ``-- name: its_name`` is a report. The page is
+their only source: tests, measurements and whoever reads the page have the same text.
 """
 
 from __future__ import annotations

@@ -36,9 +36,9 @@ MOST_WAIT = 0.25  # seconds that an analyst may wait for a lock
 FEW, MANY = 20, 100  # connections
 IDLE = 10.0  # seconds without other work, to compare with
 LEAST = 5.0  # seconds that a phase lasts at least: a short command is run again until then
-# Seconds that somebody reads an answer before asking again, on average: of the twenty, who look keys
-# up, and of the hundred, who read reports. Loops without a pause would measure how the cores are
-# shared out among them, and nothing else.
+# Seconds that somebody reads an answer before asking again, on average: of the twenty, who look
+# keys up, and of the hundred, who read reports. Loops without a pause would measure how the cores
+# are shared out among them, and nothing else.
 PAUSE_OF_FEW, PAUSE_OF_MANY = 0.1, 5.0
 LOOKUPS_A_REPORT = 4
 SAMPLED = 0.02  # seconds between two looks for waits
