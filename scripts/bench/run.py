@@ -4,8 +4,8 @@ Generates feeds of the size asked for, copies them as they are into untyped logg
 floor), then runs the full load and a few incremental days in a database of its own and prints
 each stage's seconds and its ratio to the floor. Then, in the same warehouse, how fast the
 documented reports are (``reports``), what the checks cost (``checks``) and, if asked, what analysts
-notice while it works (``analysts``); and the history of a large dimension (``members_history``). The
-tables also go to data/bench as JSON.
+notice while it works (``analysts``); and the history of a large dimension (``members_history``).
+The tables also go to data/bench as JSON.
 """
 
 from __future__ import annotations
