@@ -34,8 +34,7 @@ from etl.seed.generate import increment
 
 MOST_WAIT = 0.25  # seconds that an analyst may wait for a lock
 FEW, MANY = 20, 100  # connections
-IDLE = 10.0  # seconds without other work, to compare with
-LEAST = 5.0  # seconds that a phase lasts at least: a short command is run again until then
+LEAST = 20.0  # seconds that a phase lasts at least: a short command is run again until then
 # Seconds that somebody reads an answer before asking again, on average: of the twenty, who look
 # keys up, and of the hundred, who read reports. Loops without a pause would measure how the cores
 # are shared out among them, and nothing else.
@@ -53,6 +52,7 @@ LOOKUPS = (
     "ask_month",
 )
 LAYERS = ("dims", "facts", "cubes")
+NOTHING, FULL_LOAD = "nothing else", "full load"
 
 State = tuple[str, ...]
 Ask = Callable[[psycopg.Connection[Any], random.Random], str]
@@ -62,8 +62,10 @@ Ask = Callable[[psycopg.Connection[Any], random.Random], str]
 class Phase:
     """What was seen while one thing ran; times in seconds.
 
-    ``asked``: how long each answer took, by question. ``states``: what the witness saw. ``waits``:
-    the longest that each wait for a lock was seen to last, by session and beginning.
+    ``seconds``: how long it ran. ``asked``: how long each answer took, by question. ``states``: how
+    many the witness saw; ``halves``: those of them that were never complete. ``waits``: the longest
+    that each wait for a lock was seen to last, by session and beginning. ``unseen``: the longest
+    time between two looks for waits.
     """
 
     name: str
@@ -71,7 +73,8 @@ class Phase:
     seconds: float = 0.0
     asked: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     errors: list[str] = field(default_factory=list)
-    states: set[State] = field(default_factory=set)
+    states: int = 0
+    halves: list[str] = field(default_factory=list)
     waits: dict[tuple[Any, ...], tuple[float, str]] = field(default_factory=dict)
     unseen: float = 0.0
 
@@ -79,6 +82,14 @@ class Phase:
     def worst_wait(self) -> tuple[float, str]:
         """Seconds of the longest wait for a lock, and for what; nought without one."""
         return max(self.waits.values(), default=(0.0, ""))
+
+    def wrong(self) -> Iterator[str]:
+        """What must not be, in sentences."""
+        for said in (*self.halves, *sorted(set(self.errors))):
+            yield f"{said} ({self.errors.count(said) or 1} times)"
+        wait, lock = self.worst_wait
+        if wait > MOST_WAIT:
+            yield f"{wait * 1000:,.0f} ms of waiting for {lock}"
 
     def told(self) -> dict[str, Any]:
         """What is written down of the phase; times in milliseconds, but for ``seconds``."""
@@ -93,7 +104,8 @@ class Phase:
             "reports": _spread(reports),
             "by_question": {name: _spread(s) for name, s in sorted(self.asked.items())},
             "slowest": [slowest[1], round(slowest[0] * 1000, 1)],
-            "states_seen": len(self.states),
+            "states_seen": self.states,
+            "half_states": self.halves,
             "lock_waits": len(self.waits),
             "worst_lock_wait_ms": round(wait * 1000, 1),
             "worst_lock_wait_for": lock,
@@ -108,37 +120,30 @@ def measure(url: str, folder: Path) -> dict[str, Any]:
     The answer has a ``wrong``, empty where nobody saw an error, a half state or a long wait.
     """
     inbox = folder / "inbox"
-    keys = _keys(url)
-    phases: list[Phase] = []
-    wrong: list[str] = []
+    asks = mixed(_keys(url))
+
+    def command(name: str) -> Callable[[], Any]:
+        return lambda: measured_run(url, inbox, name)
 
     def next_day() -> None:
         increment(inbox, truth=folder / "truth")
 
-    def load(command: str) -> Callable[[], None]:
-        return lambda: _until(LEAST, lambda: measured_run(url, inbox, command))
-
+    phases = [Phase(NOTHING, FEW), Phase(FULL_LOAD, FEW), Phase("incremental", FEW)]
+    phases += [Phase("cubes", FEW), Phase("incremental, reports alone", MANY)]
+    idle, full, day, cubes, many = phases
     with connect(url, "aca-warehouse bench") as witness, watched(url) as watch:
-        with at_work(url, FEW, mixed(keys), PAUSE_OF_FEW) as analysts:
-            for name, work in (
-                ("nothing else", lambda: time.sleep(IDLE)),
-                ("full load", lambda: measured_run(url, inbox, "full-load")),
-                ("incremental", lambda: measured_run(url, inbox, "incremental")),
-                ("cubes", load("cubes")),
-            ):
-                if name == "incremental":
-                    next_day()
-                phase = Phase(name, FEW)
-                wrong += _phase(phase, work, witness, watch, analysts)
-                phases.append(phase)
-        next_day()
+        with at_work(url, FEW, asks, PAUSE_OF_FEW) as analysts:
+            seen = Seen(witness, watch, analysts)
+            seen.during(idle, lambda: time.sleep(LEAST))
+            seen.during(full, command("full-load"))
+            seen.during(day, command("incremental"), before=next_day)
+            seen.during(cubes, command("cubes"))
         with at_work(url, MANY, reports_in_turn(), PAUSE_OF_MANY) as analysts:
-            phase = Phase("incremental, reports alone", MANY)
-            wrong += _phase(
-                phase, lambda: measured_run(url, inbox, "incremental"), witness, watch, analysts
-            )
-            phases.append(phase)
-    return {"phases": {phase.name: phase.told() for phase in phases}, "wrong": wrong}
+            Seen(witness, watch, analysts).during(many, command("incremental"), before=next_day)
+    return {
+        "phases": {phase.name: phase.told() for phase in phases},
+        "wrong": [f"{phase.name}: {said}" for phase in phases for said in phase.wrong()],
+    }
 
 
 def judge(result: dict[str, Any]) -> None:
@@ -182,6 +187,71 @@ def show(result: dict[str, Any]) -> None:
             f"{len(phase['errors']):,}",
         )
     Console().print(table)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Who looks: a connection that bears witness, somebody who looks for waits, and analysts."""
+
+    witness: psycopg.Connection[Any]
+    watch: Watch
+    analysts: Sequence[Analyst]
+
+    def during(
+        self, phase: Phase, work: Callable[[], Any], before: Callable[[], None] | None = None
+    ) -> None:
+        """Let the work be done while everybody asks, often enough to fill the phase.
+
+        What comes ``before`` each time is not measured.
+        """
+        while phase.seconds < LEAST:
+            if before:
+                before()
+            self._once(phase, work)
+
+    def _once(self, phase: Phase, work: Callable[[], Any]) -> None:
+        old = self._state(phase)
+        states = {old}
+        done = threading.Event()
+
+        def bear_witness() -> None:
+            while not done.wait(PAUSE_OF_FEW):
+                try:
+                    states.add(self._state(phase))
+                except psycopg.Error as error:
+                    phase.errors.append(f"the witness: {_said(error)}")
+                    return
+
+        witnessing = threading.Thread(target=bear_witness, name="witness")
+        self._tell(phase)
+        witnessing.start()
+        started = time.perf_counter()
+        try:
+            work()
+        finally:
+            phase.seconds += time.perf_counter() - started
+            self._tell(None)
+            done.set()
+            witnessing.join()
+        new = self._state(phase)
+        states.add(new)
+        phase.states += len(states)
+        phase.halves += _halves(states, old, new, at_once=phase.name == FULL_LOAD)
+
+    def _tell(self, phase: Phase | None) -> None:
+        for thread in (self.watch, *self.analysts):
+            thread.phase = phase
+
+    def _state(self, phase: Phase) -> State:
+        """What each layer holds, in one snapshot; a fault within it is an error of the phase."""
+        cursor = run(self.witness, "bench/analysts.state")
+        cursor.row_factory = dict_row
+        (seen,) = cursor.fetchall()
+        if seen["orphans"]:
+            phase.errors.append(f"{seen['orphans']:,} facts point at no version")
+        if not seen["days"] == seen["tiers"] == seen["specialties"]:
+            phase.errors.append("the cubes differ among themselves")
+        return seen["dims"], seen["facts"], f"{seen['days']} {seen['high_cost']}"
 
 
 class Analyst(threading.Thread):
@@ -334,77 +404,20 @@ def _first_of_next(month: date) -> date:
     return (month + timedelta(days=31)).replace(day=1)
 
 
-def _phase(
-    phase: Phase,
-    work: Callable[[], Any],
-    witness: psycopg.Connection[Any],
-    watch: Watch,
-    analysts: Sequence[Analyst],
-) -> list[str]:
-    """Let the work be done while everybody asks; what was wrong, in sentences."""
-    before = _state(witness, phase)
-    done = threading.Event()
-
-    def bear_witness() -> None:
-        while not done.is_set():
-            try:
-                phase.states.add(_state(witness, phase))
-            except psycopg.Error as error:
-                phase.errors.append(f"the witness: {_said(error)}")
-                return
-            done.wait(PAUSE_OF_FEW)
-
-    witnessing = threading.Thread(target=bear_witness, name="witness")
-    for thread in (watch, *analysts):
-        thread.phase = phase
-    witnessing.start()
-    started = time.perf_counter()
-    try:
-        work()
-    finally:
-        phase.seconds = time.perf_counter() - started
-        for thread in (watch, *analysts):
-            thread.phase = None
-        done.set()
-        witnessing.join()
-    after = _state(witness, phase)
-    return [f"{phase.name}: {said}" for said in _wrong(phase, before, after)]
-
-
-def _state(witness: psycopg.Connection[Any], phase: Phase) -> State:
-    """What each layer holds, in one snapshot; a fault within it is an error of the phase."""
-    cursor = run(witness, "bench/analysts.state")
-    cursor.row_factory = dict_row
-    (seen,) = cursor.fetchall()
-    if seen["orphans"]:
-        phase.errors.append(f"{seen['orphans']:,} facts point at no version")
-    if not seen["days"] == seen["tiers"] == seen["specialties"]:
-        phase.errors.append("the cubes differ among themselves")
-    cubes = f"{seen['days']} {seen['high_cost']}"
-    return seen["dims"], seen["facts"], cubes
-
-
-def _wrong(phase: Phase, before: State, after: State) -> Iterator[str]:
-    """What must not be.
+def _halves(states: set[State], old: State, new: State, *, at_once: bool) -> Iterator[str]:
+    """States that were never complete, in sentences.
 
     A rebuild takes the live place all at once. Otherwise dimensions, facts and cubes follow one
     after the other, each whole.
     """
-    steps = (0, len(LAYERS)) if phase.name == "full load" else range(len(LAYERS) + 1)
-    complete = {after[:step] + before[step:] for step in steps}
-    if halves := phase.states - complete:
-        differing = {
+    steps = (0, len(LAYERS)) if at_once else range(len(LAYERS) + 1)
+    for state in states - {new[:step] + old[step:] for step in steps}:
+        odd = [
             layer
-            for seen in halves
-            for layer, *values in zip(LAYERS, seen, before, after, strict=True)
-            if values[0] not in values[1:]
-        }
-        yield f"{len(halves)} half states ({', '.join(sorted(differing)) or 'layers mixed'})"
-    for error in sorted(set(phase.errors)):
-        yield f"{phase.errors.count(error)} times: {error}"
-    wait, lock = phase.worst_wait
-    if wait > MOST_WAIT:
-        yield f"{wait * 1000:,.0f} ms of waiting for {lock}"
+            for layer, seen, *whole in zip(LAYERS, state, old, new, strict=True)
+            if seen not in whole
+        ]
+        yield f"half a state: {', '.join(odd) or 'layers that do not belong together'}"
 
 
 def _spread(seconds: Sequence[float]) -> dict[str, float]:
@@ -419,12 +432,3 @@ def _said(error: psycopg.Error) -> str:
     """What kind of error it is, and its first line."""
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first}"
-
-
-def _until(least: float, work: Callable[[], Any]) -> None:
-    """Do the work, and again until so many seconds have passed."""
-    started = time.perf_counter()
-    while True:
-        work()
-        if time.perf_counter() - started > least:
-            return

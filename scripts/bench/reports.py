@@ -27,6 +27,7 @@ TIMES = 3
 SHARED = (
     "claims_now",
     "members_in_time",
+    "members_now",
     "plans_in_time",
     "providers_in_time",
     "enrollments_now",

@@ -1,6 +1,6 @@
 -- Documented reports asked of the staging tables, as somebody would write them who has only those:
 -- what a claim is now and who a member was on a day has to be worked out each time. Each bears the
--- name of the report in docs/analysts.md to which it gives the same answer. The first five are the
+-- name of the report in docs/analysts.md to which it gives the same answer. The first six are the
 -- steps that they share. Columns that a file leaves out are not looked for elsewhere, nor are keys
 -- that a snapshot lacks: of generated feeds the answers are the same without.
 
@@ -43,6 +43,17 @@ window told as (
         coalesce(s.source_updated_at, l.as_of), l.as_of, l.batch_id collate "C",
         s.load_id, s.source_line
 );
+
+-- name: members_now
+-- Who a member is now. One row a member.
+select distinct on (s.member_id)
+    s.member_id,
+    s.broker_name
+from staging.members_raw as s
+inner join ledger.load as l on s.load_id = l.load_id
+order by
+    s.member_id, coalesce(s.source_updated_at, l.as_of) desc, l.as_of desc,
+    l.batch_id collate "C" desc, s.load_id desc, s.source_line desc;
 
 -- name: plans_in_time
 -- What a plan was from when to when. One row a plan, plan year and row of the feed.
@@ -236,14 +247,13 @@ order by paid_usd desc nulls last;
 -- Paid in a year, by the broker of now. One row a broker.
 with claims as ({claims_now}),
 
-members as ({members_in_time})
+members as ({members_now})
 
 select
     m.broker_name,
     sum(c.paid_usd) as paid_usd
 from claims as c
-left join members as m
-    on c.member_id = m.member_id and m.valid_to = timestamp '9999-12-31'
+left join members as m on c.member_id = m.member_id
 where c.service_date >= date '2025-01-01' and c.service_date < date '2026-01-01'
     and c.status not in ('pending', 'denied')
 group by m.broker_name
