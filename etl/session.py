@@ -145,6 +145,8 @@ class Session:
         shown = name.removeprefix("rebuilt_")
         self.watcher.begin(shown, what, total)
         try:
+            # What earlier stages changed must not count for this one when statistics are renewed.
+            run(self.work, "ledger/session.settle_counts")
             with self.work.transaction():
                 set_search_path(self.work, schemas.path)
                 run(self.work, "ledger/session.work_transaction")

@@ -28,6 +28,11 @@ select version_num from public.alembic_version;
 -- Where unqualified table names of the ledger's session resolve. One row.
 select set_config('search_path', %(path)s, false);
 
+-- name: settle_counts
+-- Let the counts of changed rows that the session still holds go to the statistics when the
+-- statement ends, so that the next transaction counts its own. One row.
+select pg_stat_force_next_flush();
+
 -- name: stale_tables
 -- Tables of a build whose statistics the transaction in hand has left behind: it changed more than
 -- a share of their rows and did not analyze them; or a partitioned table whose partitions have
