@@ -38,9 +38,10 @@ LEAST = 20.0  # seconds that a phase lasts at least: a short command is run agai
 # Seconds that somebody reads an answer before asking again, on average: of the twenty, who look
 # keys up, and of the hundred, who read reports. Loops without a pause would measure how the cores
 # are shared out among them, and nothing else.
-PAUSE_OF_FEW, PAUSE_OF_MANY = 0.1, 5.0
+PAUSE_OF_FEW, PAUSE_OF_MANY = 0.5, 5.0
 LOOKUPS_A_REPORT = 4
 SAMPLED = 0.02  # seconds between two looks for waits
+WITNESSED = 0.1  # seconds between two looks at the state
 KEYS = 500
 
 APPLICATION = "aca-warehouse analyst"
@@ -215,7 +216,7 @@ class Seen:
         done = threading.Event()
 
         def bear_witness() -> None:
-            while not done.wait(PAUSE_OF_FEW):
+            while not done.wait(WITNESSED):
                 try:
                     states.add(self._state(phase))
                 except psycopg.Error as error:
