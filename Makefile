@@ -101,8 +101,8 @@ format: $(READY) ## Format Python and SQL
 docs: $(READY) ## Build the documentation in docs/_build/html
 	@$(PY) -m etl docs && $(PY) -m sphinx -q -W docs docs/_build/html
 
-bench: $(READY) $(PEERS_READY) ## Measure the load against a plain COPY [PEERS=1 ARGS=]
-	@$(PY) scripts/bench/run.py $(if $(PEERS),--peers) $(ARGS)
+bench: $(READY) $(PEERS_READY) ## Measure the load against a plain COPY [PEERS=1 ANALYSTS=1 ARGS=]
+	@$(PY) scripts/bench/run.py $(if $(PEERS),--peers) $(if $(ANALYSTS),--analysts) $(ARGS)
 
 lock: $(READY) ## Renew both locks after a change of pyproject.toml [UPGRADE=yes]
 	@$(LOCK) --extra dev pyproject.toml -o requirements.lock && $(LOCK) --group peers -o scripts/bench/peers/requirements.lock

@@ -13,6 +13,9 @@ from etl.session import Session
 from etl.warehouse import LIVE
 
 READER_PATIENCE = 15 * 60  # seconds to wait for a long report before a rebuild goes live
+RETIRED_PATIENCE = 5.0  # seconds to wait for queries that still read the build it replaced
+# How long a lock is asked for at once: whoever asks after us for the same table waits behind us.
+LOCK_PATIENCE = "100ms"
 
 
 def wait_for_older_readers(session: Session) -> None:
@@ -48,7 +51,7 @@ def swap(session: Session) -> None:
     while True:
         try:
             with session.stage("swap", "swap", None, LIVE):
-                run(session.work, "rebuild/swap.lock_patience", {"patience": "100ms"})
+                run(session.work, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
                 rebuild.swap(session.work)
                 run(session.work, "ledger/ledger.go_live", {"rebuilt": session.rebuilt})
                 moved = {"old": list(session.retold), "new": list(session.retold.values())}
@@ -73,10 +76,18 @@ def drop_retired(session: Session) -> None:
             "drop and create it again before the next full load."
         )
         return
-    try:
-        with session.ledger.transaction():
-            run(session.ledger, "rebuild/swap.lock_patience", {"patience": "5s"})
-            rebuild.drop(session.ledger, rebuild.RETIRED)
-    except psycopg.errors.LockNotAvailable:
-        # A long query still reads the old tables; the next full load clears them away.
-        session.log.info("retired_kept")
+    # A query that was being planned at the swap may yet ask for parts of tables that it has begun
+    # to lock. So no table is kept while another is waited for, but for a moment; then once more.
+    deadline = time.monotonic() + RETIRED_PATIENCE
+    while True:
+        try:
+            with session.ledger.transaction():
+                run(session.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                rebuild.drop(session.ledger, rebuild.RETIRED)
+            return
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() > deadline:
+                # A long query still reads the old tables; the next full load clears them away.
+                session.log.info("retired_kept")
+                return
+            time.sleep(0.2)

@@ -15,18 +15,20 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from etl import log, quality_views
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
 from etl.db.schema import is_newest, migrate
-from etl.db.statements import run, scalar
+from etl.db.statements import names, run, scalar
 from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
 from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
 from etl.stages import checks
 from etl.stages.checks import CheckReport
+from etl.stages.statistics import STALE_SHARE
 from etl.warehouse import LIVE, Schemas
 
 LOCK_KEY = 0x0ACA
@@ -143,12 +145,15 @@ class Session:
         shown = name.removeprefix("rebuilt_")
         self.watcher.begin(shown, what, total)
         try:
+            # What earlier stages changed must not count for this one when statistics are renewed.
+            run(self.work, "ledger/session.settle_counts")
             with self.work.transaction():
                 set_search_path(self.work, schemas.path)
                 run(self.work, "ledger/session.work_transaction")
                 if load_id is not None:
                     run(self.work, "schema/past.set_load", {"load_id": load_id})
                 yield counts
+                self._renew_statistics(schemas)
                 self._end_stage(self.work, stage_run_id, "done", counts, None)
         except BaseException as error:
             said = str(error) if isinstance(error, AcaError | TakenBack) else type(error).__name__
@@ -170,6 +175,24 @@ class Session:
         self.log.info(
             "stage_done", stage=name, load_id=load_id, seconds=round(seconds, 3), **counts
         )
+
+    def _renew_statistics(self, schemas: Schemas) -> None:
+        """Refresh what the planner knows of tables that a stage changed and did not analyze itself.
+
+        Stages analyze what their own steps read; what only readers plan with is left to here: past
+        rows, states, and partitioned tables as a whole.
+        """
+        stale = {"schemas": list(schemas.build), "share": STALE_SHARE}
+        found = run(self.work, "ledger/session.stale_tables", stale).fetchall()
+        for schema, table, is_partitioned, columns in found:
+            run(
+                self.work,
+                "ledger/session.renew_statistics",
+                # A part has statistics of its own, and its stage has seen to them.
+                only=sql.SQL("only" if is_partitioned else ""),
+                table=sql.Identifier(schema, table),
+                columns=names(columns),
+            )
 
     def _end_stage(
         self,

@@ -408,7 +408,7 @@ class _Helper:
 
     def analyze(self, changed: int) -> None:
         """Refresh the planner's statistics if enough has changed for it to matter."""
-        if statistics.are_stale(self.connection, self.dimension.table, changed):
+        if changed and statistics.are_stale(self.connection, self.dimension.table):
             analyze(self.connection, self.dimension)
 
     def analyze_temporary(self, name: str) -> None:

@@ -192,7 +192,7 @@ def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, orde
             sql.SQL("d.{0} = named.{0}").format(sql.Identifier(k)) for k in named
         ),
     ).rowcount
-    if statistics.are_stale(connection, dimension.table, count):
+    if count and statistics.are_stale(connection, dimension.table):
         analyze(connection, dimension)
     return count
 
@@ -325,9 +325,6 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
         run(connection, "facts/claim.drop_unfounded_states", **parts)
         run(connection, "facts/claim.insert_missing_states", **parts)
         run(connection, "facts/claim.drop_chain")
-    touched = {**values, "schema": schema, "stale_share": statistics.STALE_SHARE}
-    for (name,) in run(connection, "facts/claim.stale_partitions", touched, **parts).fetchall():
-        run(connection, "facts/claim.analyze", partition=sql.Identifier(name))
     run(connection, "facts/claim.drop_known")
     return {"inserted": inserted, "updated": updated, "partitions": len(months)}
 
@@ -365,7 +362,7 @@ def _fill_new_months(
         target=sql.Identifier("fact_claim_loading"),
         **parts,
     ).rowcount
-    for name in ("detach", "add_key", "add_bounds", "attach", "drop_bounds"):
+    for name in ("detach", "add_key", "add_bounds", "attach", "drop_bounds", "analyze"):
         each(name)
     run(connection, "facts/claim.drop_loading")
     return inserted
@@ -412,7 +409,7 @@ def _run_enrollments(
             columns=names(columns),
             keyed_columns=names(columns, "k"),
         ).rowcount
-    if statistics.are_stale(connection, table, inserted + updated + replaced):
+    if fills:
         run(connection, "facts/enrollment.analyze")
     for name in ("keyed", "standing"):
         run(connection, f"facts/enrollment.drop_{name}")

@@ -12,7 +12,7 @@ from etl.db.statements import scalar
 STALE_SHARE = 0.01
 
 
-def are_stale(connection: psycopg.Connection[Any], table: str, changed: int) -> bool:
-    """Whether a table has changed so much since they were gathered; ``changed``: rows just now."""
-    values = {"table": table, "changed": changed, "stale_share": STALE_SHARE}
-    return bool(changed and scalar(connection, "ledger/session.are_stale", values))
+def are_stale(connection: psycopg.Connection[Any], table: str) -> bool:
+    """Whether a table has changed so much since they were gathered."""
+    values = {"table": table, "share": STALE_SHARE}
+    return bool(scalar(connection, "ledger/session.are_stale", values))

@@ -2,8 +2,10 @@
 
 Generates feeds of the size asked for, copies them as they are into untyped logged tables (the
 floor), then runs the full load and a few incremental days in a database of its own and prints
-each stage's seconds and its ratio to the floor. Then what the checks cost on it (``checks``), and
-the history of a large dimension (``members_history``), and the same by others (``members_peers``).
+each stage's seconds and its ratio to the floor. Then, in the same warehouse, how fast the
+documented reports are (``reports``), what the checks cost (``checks``) and, if asked, what analysts
+notice while it works (``analysts``); the history of a large dimension (``members_history``), and
+the same by others (``members_peers``).
 The tables also go to data/bench as JSON.
 """
 
@@ -17,9 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import analysts
 import checks
 import members_history
 import members_peers
+import parts
+import reports
+import targets
 import typer
 from measuring import LOADING, floor_seconds, measured_run, measured_seed, scratch
 from rich.console import Console
@@ -30,8 +36,8 @@ from etl.config import settings
 from etl.seed.generate import increment
 
 
-def measure(members: int, years: int, days: int) -> dict[str, Any]:
-    """The whole load, and incremental days after it."""
+def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[str, Any]:
+    """The whole load, incremental days after it, the reports, the checks, and analysts if asked."""
     with scratch() as (url, folder):
         seeding = measured_seed(folder, members, years)
         batch = Path(seeding.pop("batch"))
@@ -41,8 +47,11 @@ def measure(members: int, years: int, days: int) -> dict[str, Any]:
         for _ in range(days):
             increment(folder / "inbox", truth=folder / "truth")
             daily.append(measured_run(url, folder / "inbox", "incremental"))
-        checked = checks.measure(url, rounds=2)
         size = sum(p.stat().st_size for p in batch.iterdir())
+        alone = parts.measure(url)
+        asked = reports.measure(url)
+        checked = checks.measure(url, rounds=2)
+        noticed = analysts.measure(url, folder) if with_analysts else None
     return {
         "members": members,
         "megabytes": round(size / 1e6),
@@ -50,7 +59,10 @@ def measure(members: int, years: int, days: int) -> dict[str, Any]:
         "floor_seconds": {name: round(s, 2) for name, s in floors.items()},
         "full_load": full,
         "incremental": daily,
+        "parts": alone,
+        "reports": asked,
         "checks": checked,
+        "analysts": noticed,
     }
 
 
@@ -71,7 +83,7 @@ def show(result: dict[str, Any]) -> None:
     rows += [(stage, full["stages"][stage]) for stage in LOADING if stage in full["stages"]]
     rows += [("full load without checks", full["loading"]), ("full load, wall", full["wall"])]
     rows += [
-        (f"incremental day {number}, without checks", day["loading"])
+        (f"incremental day {number}, with its gates", day["loading"])
         for number, day in enumerate(result["incremental"], start=1)
     ]
     for what, seconds in rows:
@@ -108,6 +120,10 @@ def main(
     peers: Annotated[
         bool, typer.Option("--peers", help="Measure the same history as others make it, too.")
     ] = False,
+    with_analysts: Annotated[
+        bool,
+        typer.Option("--analysts", help="Also what analysts notice while the warehouse works."),
+    ] = False,
 ) -> None:
     """Measure the load against a plain COPY of the same bytes."""
     if peers and not history_members:
@@ -117,9 +133,13 @@ def main(
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
     }
     if members:
-        result |= measure(members, years, days)
+        result |= measure(members, years, days, with_analysts)
         show(result)
+        parts.show(result["parts"])
+        reports.show(result["reports"])
         checks.show(result["checks"])
+        if with_analysts:
+            analysts.show(result["analysts"])
     if dirty_members:
         result["checks_of_dirt"] = checks.measure_dirty(dirty_members)
         checks.show(result["checks_of_dirt"])
@@ -129,10 +149,13 @@ def main(
         if peers:
             result["peers"] = members_peers.measure(result["history"])
             members_peers.show(result["peers"], result["history"])
+    targets.show(result)
     file = settings().data / "bench" / f"{result['when'].replace(':', '')}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=2), encoding="utf-8")
     typer.echo(f"Written to {file}")
+    if members and with_analysts:
+        analysts.judge(result["analysts"])
 
 
 if __name__ == "__main__":

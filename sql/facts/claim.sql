@@ -244,33 +244,6 @@ where not c.is_latest
 -- Refresh the planner's statistics of one partition, of the columns that joins and filters use.
 analyze {partition} (claim_id, date_key, service_date, member_sk, provider_sk, plan_sk, status);
 
--- name: stale_partitions
--- Partitions that the load touched whose statistics do not know of much that came since they were
--- gathered, or were never gathered. One row a partition.
-with days as (
-    select
-        s.service_date::date as day,
-        count(*) as claims
-    from claims_raw as s
-    where {in_hand}
-    group by s.service_date
-),
-
-months as (
-    select
-        'fact_claim_' || to_char(day, 'yyyy_mm') as partition,
-        sum(claims) as claims
-    from days
-    group by partition
-)
-
-select m.partition
-from months as m
-inner join pg_class as c on to_regclass(format('%%I.%%I', %(schema)s::text, m.partition)) = c.oid
-where c.reltuples <= 0
-    or m.claims + pg_stat_get_mod_since_analyze(c.oid) > c.reltuples * %(stale_share)s
-order by m.partition;
-
 -- name: drop_known
 -- Make room for the next load. No rows.
 drop table known;

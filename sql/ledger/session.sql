@@ -28,10 +28,83 @@ select version_num from public.alembic_version;
 select set_config('search_path', %(path)s, false);
 
 -- name: are_stale
--- Whether more of a table has changed since its statistics were gathered than may, the rows of
--- this transaction among them; a table that was never looked at is stale. One row.
+-- Whether more of a table has changed since its statistics were gathered than may, by earlier
+-- transactions or this one; a table that was never looked at is stale. One row.
 select
     reltuples <= 0
-    or %(changed)s + pg_stat_get_mod_since_analyze(oid) > reltuples * %(stale_share)s
+    or pg_stat_get_mod_since_analyze(oid)
+    + pg_stat_get_xact_tuples_inserted(oid)
+    + pg_stat_get_xact_tuples_updated(oid)
+    + pg_stat_get_xact_tuples_deleted(oid) > reltuples * %(share)s
 from pg_class
 where oid = to_regclass(%(table)s);
+
+-- name: settle_counts
+-- Let the counts of changed rows that the session still holds go to the statistics when the
+-- statement ends, so that the next transaction counts its own. One row.
+select pg_stat_force_next_flush();
+
+-- name: stale_tables
+-- Tables of a build whose statistics the transaction in hand has left behind: it changed more than
+-- a share of their rows and did not analyze them; or a partitioned table whose partitions have
+-- come to hold so many more than it was told, for autovacuum never looks at one as a whole. With
+-- the columns by which rows are found and joined. One row a table.
+with changed as (
+    select
+        relid,
+        n_tup_ins + n_tup_upd + n_tup_del as changes
+    from pg_stat_xact_user_tables
+    where schemaname = any(%(schemas)s)
+),
+
+touched as (
+    select
+        relid,
+        changes,
+        null::double precision as rows_in_partitions
+    from changed
+    union all
+    select
+        i.inhparent,
+        sum(coalesce(c.changes, 0)),
+        sum(greatest(p.reltuples, 0))
+    from pg_inherits as i
+    inner join pg_class as p on i.inhrelid = p.oid and p.relkind in ('r', 'p')
+    left join changed as c on i.inhrelid = c.relid
+    group by i.inhparent
+    having sum(c.changes) > 0
+)
+
+select
+    n.nspname as schema_name,
+    t.relname as table_name,
+    t.relkind = 'p' as is_partitioned,
+    array_agg(a.attname order by a.attnum) as columns
+from touched as h
+inner join pg_class as t on h.relid = t.oid and t.relkind in ('r', 'p')
+inner join pg_namespace as n on t.relnamespace = n.oid
+inner join pg_attribute as a on t.oid = a.attrelid
+where n.nspname = any(%(schemas)s)
+    and (
+        h.changes > %(share)s * greatest(t.reltuples, 0)
+        or abs(h.rows_in_partitions - t.reltuples) > %(share)s * h.rows_in_partitions
+    )
+    and coalesce(pg_stat_get_last_analyze_time(t.oid) < now(), true)
+    and (
+        exists (
+            select 1
+            from pg_index as i
+            where i.indrelid = t.oid and a.attnum = any(i.indkey)
+        )
+        or exists (
+            select 1
+            from pg_constraint as k
+            where k.conrelid = t.oid and a.attnum = any(k.conkey) and k.contype in ('p', 'u', 'f')
+        )
+    )
+group by n.nspname, t.relname, t.relkind
+order by n.nspname, t.relname;
+
+-- name: renew_statistics
+-- Refresh the planner's statistics of these columns of a table. No rows.
+analyze {only} {table} ({columns});

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from etl import documented
 from etl.config import ROOT
 from etl.seed.generate import generate
 from tests.pipeline.conftest import Warehouse
@@ -27,9 +27,8 @@ def test_documented_queries_run(warehouse: Warehouse, feeds: Path) -> None:
     warehouse.incremental()
     ran = 0
     for page in PAGES:
-        for query in re.findall(r"```sql\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-            if re.match(r"\s*(select|with)\b", query, re.IGNORECASE):
-                with warehouse.connection.transaction(force_rollback=True):
-                    warehouse.connection.execute(query)
-                ran += 1
+        for query in documented.queries(page):
+            with warehouse.connection.transaction(force_rollback=True):
+                warehouse.connection.execute(query)
+            ran += 1
     assert ran >= 5

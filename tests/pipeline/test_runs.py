@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import psycopg
@@ -174,6 +175,41 @@ def test_readers_see_the_old_warehouse_until_they_see_the_new(warehouse: Warehou
     reader.execute("drop owned by test_reader")
     reader.execute("drop role test_reader")
     reader.close()
+
+
+def test_nobody_is_kept_waiting_by_the_end_of_the_old_build(warehouse: Warehouse) -> None:
+    """While a long query still reads it, the run asks for its tables for moments only."""
+    write_batch(warehouse.inbox, "2025-01-10", claims=[{"claim_id": "C1"}])
+    warehouse.rebuild()
+    waits: dict[datetime, float] = {}
+    ended = threading.Event()
+
+    def look() -> None:
+        with connect(warehouse.url, "test") as watch:
+            while not ended.wait(0.005):
+                waits.update(
+                    watch.execute(
+                        "select waitstart, "
+                        "extract(epoch from clock_timestamp() - waitstart)::float8 "
+                        "from pg_locks where not granted and waitstart is not null"
+                    )
+                )
+                if len(waits) > 2:
+                    reader.rollback()
+
+    with connect(warehouse.url, "test", autocommit=False) as reader:
+        reader.execute("select count(*) from warehouse.fact_claim")
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            warehouse.rebuild()
+        finally:
+            ended.set()
+            looking.join()
+    assert len(waits) > 2
+    # It asks for 100 ms; a busy machine takes longer to say so.
+    assert max(waits.values()) < 1.0
+    assert warehouse.rows("select to_regnamespace('warehouse_retired') is null") == [(True,)]
 
 
 def test_an_older_batch_that_comes_late_changes_no_later_state(warehouse: Warehouse) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from etl import errors
+from etl import documented, errors
 from etl.config import ROOT
 from etl.contract import Pii
 from etl.render import dictionary
@@ -91,6 +91,12 @@ def test_readme_lists_every_setting() -> None:
     settings = set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE))
     told = {row[0].strip("`") for row in rows(ROOT / "README.md") if row[0].strip("`").isupper()}
     assert told == settings
+
+
+def test_every_query_of_the_analysts_page_has_a_name_and_asks_one_question() -> None:
+    reports = documented.reports()
+    assert [r.text for r in reports.values()] == documented.queries(documented.PAGE)
+    assert sum(r.question is not None for r in reports.values()) >= 10
 
 
 def test_analysts_page_lists_personal_columns() -> None:

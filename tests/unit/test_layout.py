@@ -15,7 +15,7 @@ from etl.sources import FEEDS
 # From the bottom up: a module may import from its own layer and from those before it.
 LAYERS = (
     ("errors", "contract", "quality", "config", "reference"),
-    ("db", "sources"),
+    ("db", "sources", "documented"),
     ("log", "warehouse", "senders"),
     ("render", "batch", "quarantine_file"),
     ("checks",),

@@ -1,0 +1,120 @@
+"""How fast the documented reports are, beside the same question asked of the staging tables.
+
+``sql/bench/reports.sql`` has a statement for each report that asks about claims, enrolments or
+members, under the report's name. Reports on the ledger, on the checks and on what was known before
+have none: staging does not hold what they read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from rich.console import Console
+from rich.table import Table
+
+from etl import documented
+from etl.db.connection import connect
+from etl.db.statements import read_file, run, statement
+from etl.sources import FEEDS
+
+TIMES = 3
+ENOUGH = 60.0  # seconds after which a question is not asked once more
+SHARED = (
+    "claims_now",
+    "members_in_time",
+    "members_now",
+    "plans_in_time",
+    "providers_in_time",
+    "enrollments_now",
+)
+
+Answer = list[tuple[Any, ...]]
+
+
+def measure(url: str) -> dict[str, dict[str, Any]]:
+    """Seconds of each documented report, the median of three, and of staging where it has one.
+
+    ``SystemExit`` where the two answers to one question differ.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    of_staging = read_file("bench/reports").keys() - {*SHARED, "analyze"}
+    shared = {name: statement(f"bench/reports.{name}") for name in SHARED}
+    with connect(url, "aca-warehouse bench") as connection:
+        for source in FEEDS.values():
+            # Or autovacuum would do so in the midst of it.
+            table = sql.Identifier("staging", source.table)
+            run(connection, "bench/reports.analyze", table=table)
+        for name, report in documented.reports().items():
+            seconds, answer = _timed(lambda report=report: _ask(connection, report))
+            found[name] = {"star_seconds": seconds}
+            if name not in of_staging:
+                continue
+            asked = statement(f"bench/reports.{name}", **shared)
+            seconds, other = _timed(lambda asked=asked: connection.execute(asked).fetchall())
+            # As sets of rows: where the page's order leaves two rows equal, either may be first.
+            if Counter(answer) != Counter(other):
+                raise SystemExit(_differing(name, answer, other))
+            found[name]["staging_seconds"] = seconds
+            found[name]["times_faster"] = round(seconds / found[name]["star_seconds"], 1)
+    if unknown := of_staging - found.keys():
+        raise SystemExit(f"{', '.join(sorted(unknown))}: no such report is documented.")
+    return found
+
+
+def show(result: dict[str, dict[str, Any]]) -> None:
+    """Print a row a report: seconds of the star schema and of staging, and their ratio."""
+    table = Table(
+        title=f"Documented reports, warm, the median of {TIMES}",
+        title_justify="left",
+        box=None,
+    )
+    for name in ("report", "star schema, s", "staging, s", "times faster"):
+        table.add_column(name, justify="left" if name == "report" else "right")
+    for name, spent in result.items():
+        staging = spent.get("staging_seconds")
+        table.add_row(
+            name,
+            f"{spent['star_seconds']:.4f}",
+            f"{staging:.3f}" if staging else "",
+            f"{spent['times_faster']:,.1f}" if staging else "",
+        )
+    Console().print(table)
+
+
+def _ask(connection: psycopg.Connection[Any], report: documented.Report) -> Answer:
+    """Every row that the statements of a report answer with."""
+    cursor = connection.execute(report.text)
+    rows: Answer = []
+    while True:
+        if cursor.description is not None:
+            rows += cursor.fetchall()
+        if not cursor.nextset():
+            return rows
+
+
+def _timed(ask: Callable[[], Answer]) -> tuple[float, Answer]:
+    """The median seconds of asking a few times, fewer if it takes long, and the last answer."""
+    seconds = []
+    for _ in range(TIMES):
+        started = time.perf_counter()
+        answer = ask()
+        seconds.append(time.perf_counter() - started)
+        if sum(seconds) > ENOUGH:
+            break
+    return round(median(seconds), 5), answer
+
+
+def _differing(name: str, star: Answer, staging: Answer) -> str:
+    """How many rows differ; never their values, which can be about a person."""
+    only_star = sum((Counter(star) - Counter(staging)).values())
+    only_staging = sum((Counter(staging) - Counter(star)).values())
+    return (
+        f"{name}: {only_star:,} rows of the star schema's answer are not in that of staging, "
+        f"{only_staging:,} the other way round."
+    )

@@ -1,0 +1,43 @@
+"""What is wanted of the load, each as a ratio, beside what a run measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+PEAK_MB = 300
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print each target that the run measured, with what is wanted at most."""
+    table = Table(title="What is wanted at most", title_justify="left", box=None)
+    for name in ("what", "measured", "wanted"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for what, measured, wanted in _targets(result):
+        table.add_row(what, f"{measured:,.2f}", f"{wanted:,.2f}")
+    Console().print(table)
+
+
+def _targets(result: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
+    """What is measured, how much it is, and how much it may be."""
+    if "full_load" in result:
+        floors, full = result["floor_seconds"], result["full_load"]
+        stages, days = full["stages"], result["incremental"]
+        yield "stage of all feeds / COPY of them", stages["stage"] / sum(floors.values()), 1.6
+        yield "both facts / COPY of the claims", stages["facts"] / floors["claims"], 4.5
+        grouped = result["parts"]["alone"]["claims_grouped"]
+        for cube, spent in result["parts"]["cubes"].items():
+            yield f"{cube} / grouped scan of the claims", spent / grouped, 4
+        for number, day in enumerate(days, start=1):
+            yield f"day {number}, all of it, % of a full load", 100 * day["wall"] / full["wall"], 3
+        peak = max(run["peak_mb"] for run in (full, *days))
+        yield "memory of Python at its peak, MB", peak, PEAK_MB
+    if "history" in result:
+        history = result["history"]
+        for what, wanted in (("first load", 4.5), ("snapshot, 5 % changed", 3.5)):
+            spent = history["seconds"][what]
+            both = (spent["stage"] + spent["dims"]) / history["floor_seconds"]
+            yield f"members, {what}, gates apart / COPY", both, wanted
