@@ -147,13 +147,18 @@ def measured_seed(
 
 
 def measured_run(url: str, inbox: Path, command: str) -> dict[str, Any]:
-    """Run a command of the warehouse in a process of its own: wall, peak memory, stages."""
+    """Run a command of the warehouse in a process of its own: wall, peak memory, stages, gates.
+
+    The seconds of a stage include those of its gate.
+    """
     with connect(url, "aca-warehouse bench") as connection:
         known = scalar(connection, "rebuild/swap.schema_exists", {"schema": "ledger"})
         after = scalar(connection, "bench/floor.last_stage_run") if known else 0
+        gate_after = scalar(connection, "bench/floor.last_check_run") if known else 0
     spent = timed(["-m", "etl", command], DATABASE_URL=url, INBOX=str(inbox))
     with connect(url, "aca-warehouse bench") as connection:
         rows = run(connection, "bench/floor.stage_seconds", {"after": after}).fetchall()
+        gates = run(connection, "bench/floor.gate_seconds", {"after": gate_after}).fetchall()
         claims = scalar(connection, "bench/floor.claims")
     stages = {stage: round(seconds, 2) for stage, seconds in rows}
     loading = sum(stages.get(stage, 0.0) for stage in LOADING)
@@ -161,5 +166,6 @@ def measured_run(url: str, inbox: Path, command: str) -> dict[str, Any]:
         **spent,
         "loading": round(loading, 2),
         "stages": stages,
+        "gates": {gate: round(seconds, 2) for gate, seconds in gates},
         "claims": claims,
     }

@@ -46,7 +46,7 @@ def changed_members(members: int) -> set[int]:
 
 
 def measure(members: int) -> dict[str, Any]:
-    """Seconds of stage and dims for each batch, with the floor."""
+    """Seconds of stage and dims for each batch, gates apart, with the floor."""
     changed = changed_members(members)
 
     def rows(order: Iterable[int]) -> Iterator[str]:
@@ -63,6 +63,7 @@ def measure(members: int) -> dict[str, Any]:
             dims = measured_run(url, inbox, "dims")
             found[what] = {
                 "stages": {**stage["stages"], **dims["stages"]},
+                "gates": {**stage["gates"], **dims["gates"]},
                 "start": stage["wall"] - stage["stages"]["stage"],
             }
             measured_run(url, inbox, "facts")
@@ -84,7 +85,14 @@ def measure(members: int) -> dict[str, Any]:
         "members": members,
         "floor_seconds": round(floor, 2),
         "seconds": {
-            what: {stage: run["stages"].get(stage, 0.0) for stage in ("stage", "dims")}
+            what: {
+                stage: round(run["stages"].get(stage, 0.0) - run["gates"].get(stage, 0.0), 2)
+                for stage in ("stage", "dims")
+            }
+            for what, run in found.items()
+        },
+        "gates_seconds": {
+            what: round(sum(run["gates"].get(stage, 0.0) for stage in ("stage", "dims")), 2)
             for what, run in found.items()
         },
         "start_seconds": round(found[SNAPSHOT]["start"], 2),
@@ -101,11 +109,12 @@ def show(result: dict[str, Any]) -> None:
         title_justify="left",
         box=None,
     )
-    for name in ("what", "stage", "dims", "both", "ratio"):
+    for name in ("what", "stage", "dims", "both", "ratio", "gates"):
         table.add_column(name, justify="left" if name == "what" else "right")
     for what, seconds in result["seconds"].items():
         both = seconds["stage"] + seconds["dims"]
-        cells = (seconds["stage"], seconds["dims"], both, both / floor)
+        gates = result["gates_seconds"][what]
+        cells = (seconds["stage"], seconds["dims"], both, both / floor, gates)
         table.add_row(what, *(f"{cell:.2f}" for cell in cells))
     Console().print(table)
 

@@ -82,10 +82,13 @@ def show(result: dict[str, Any]) -> None:
     rows = [("feeds generated", seeding["wall"]), ("plain COPY, untyped", floor)]
     rows += [(stage, full["stages"][stage]) for stage in LOADING if stage in full["stages"]]
     rows += [("full load without checks", full["loading"]), ("full load, wall", full["wall"])]
-    rows += [
-        (f"incremental day {number}, with its gates", day["loading"])
-        for number, day in enumerate(result["incremental"], start=1)
-    ]
+    for number, day in enumerate(result["incremental"], start=1):
+        rows += [
+            (f"incremental day {number}, its stages with their gates", day["loading"]),
+            ("  of it cubes", day["stages"]["cubes"]),
+            ("  of it gates", sum(day["gates"].values())),
+            ("  wall", day["wall"]),
+        ]
     for what, seconds in rows:
         table.add_row(what, f"{seconds:.2f}", f"{seconds / floor:.2f}")
     console = Console()

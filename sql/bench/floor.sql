@@ -31,6 +31,19 @@ group by stage;
 -- Where the next run begins. One row.
 select coalesce(max(stage_run_id), 0) from ledger.stage_run;
 
+-- name: gate_seconds
+-- What the gates of the latest run took. One row a stage.
+select
+    gate,
+    sum(extract(epoch from finished_at - started_at))::float8 as seconds
+from quality.check_run
+where gate is not null and check_run_id > %(after)s
+group by gate;
+
+-- name: last_check_run
+-- Where the checks of the next run begin. One row.
+select coalesce(max(check_run_id), 0) from quality.check_run;
+
 -- name: claims
 -- Claims that the fact holds. One row.
 select count(*) from warehouse.fact_claim;
