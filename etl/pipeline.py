@@ -50,6 +50,7 @@ class Pipeline(Loading):
             self.through(load, batch, files, set())
         for left in replays:
             replay.retell(self, *left)
+        rebuild.finish(self.ledger)
         self.run_cubes(NEXT)
         self.run_checks(NEXT)
         golive.wait_for_older_readers(self)

@@ -71,6 +71,13 @@ def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEX
         tables.create_all(sqlalchemy_connection, checkfirst=False)
     _guard(connection, schemas.warehouse)
     _keep_past(connection, schemas.warehouse)
+
+
+def finish(connection: psycopg.Connection[Any], schemas: Schemas = NEXT) -> None:
+    """Put the views on a build's tables, once no load puts a table in another's place."""
+    from etl.render.metadata import rebuilt  # on SQLAlchemy, see ``etl.db.schema``
+
+    tables = rebuilt(schemas)
     _add_views(connection, schemas, tables)
     _add_known(connection, schemas, tables)
 

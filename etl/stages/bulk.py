@@ -1,4 +1,4 @@
-"""Bulk: a table of a build that nobody reads yet, without its indexes while very many rows come."""
+"""Bulk: a table of a build that nobody reads yet, and very many rows that come to it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from etl.db.statements import run, scalar
 
@@ -26,6 +27,23 @@ def without_indexes(connection: psycopg.Connection[Any], table: str) -> Iterator
         connection.execute(drop)
     yield
     for _, make in reversed(parts):
+        connection.execute(make)
+
+
+def replace(connection: psycopg.Connection[Any], table: str, made: str) -> None:
+    """Put a table that was made of a query in the place of one with the same columns.
+
+    It becomes all that the other was: rules, defaults, triggers, keys, indexes, foreign keys and
+    descriptions. No view may read from the other yet.
+    """
+    declared = run(connection, "rebuild/bulk.declared", {"table": table}).fetchall()
+    parts = run(connection, "rebuild/bulk.parts", {"table": table}).fetchall()
+    for drop, _ in parts:
+        connection.execute(drop)
+    old, new = sql.Identifier(table), sql.Identifier(made)
+    run(connection, "rebuild/bulk.drop", table=old)
+    run(connection, "rebuild/bulk.rename", made=new, table=old)
+    for make in (*(make for (make,) in declared), *(make for _, make in reversed(parts))):
         connection.execute(make)
 
 

@@ -9,6 +9,7 @@ select
     f.columns,
     f.latest_effective_ts,
     coalesce(f.distinct_keys < f.rows_loaded, true) as may_repeat,
+    f.rows_loaded,
     row_number() over (order by l.as_of, l.batch_id collate "C", l.load_id) as batch_rank
 from load_file as f
 inner join load as l on f.load_id = l.load_id
@@ -25,12 +26,13 @@ where f.feed = %(feed)s and f.status = 'loaded'
 
 -- name: watermark
 -- What is known of the load in hand: the latest instant at which a row of the other loads of the
--- feed took effect, whether a later batch is among them, and whether it may name a key twice.
--- One row.
+-- feed took effect, whether a later batch is among them, whether it may name a key twice, and its
+-- rows. One row.
 select
     max(t.latest_effective_ts) filter (where t.load_id <> %(load_id)s) as effective_ts,
     max(t.batch_rank) > max(t.batch_rank) filter (where t.load_id = %(load_id)s) as is_late,
-    bool_or(t.may_repeat) filter (where t.load_id = %(load_id)s) as may_repeat
+    bool_or(t.may_repeat) filter (where t.load_id = %(load_id)s) as may_repeat,
+    sum(t.rows_loaded) filter (where t.load_id = %(load_id)s)::bigint as rows_loaded
 from told as t;
 
 -- name: columns_told
@@ -39,6 +41,43 @@ select
     load_id,
     columns
 from told;
+
+-- name: has_markers
+-- Whether the load has a delete marker. One row.
+select exists(select 1 from {staging} as s where s.load_id = %(load_id)s and {marked});
+
+-- name: fill
+-- An empty dimension with a version for every row of the load, beside the row for no key known;
+-- surrogate keys are the places of the rows in the file. One row a version.
+create table {filled} as
+with versions as (
+    select
+        v.source_line - 1 as {sk},
+        {value_columns},
+        {lookup_named}
+        timestamp '1900-01-01' as validity_start_ts,
+        timestamp '9999-12-31' as validity_end_ts,
+        true as current_flag,
+        {hash_of_value} as attr_hash,
+        %(hash_version)s::smallint as hash_version,
+        false as is_inferred,
+        %(load_id)s::bigint as load_id,
+        now() as created_at
+    from (
+        select
+            source_line,
+            {typed_columns}
+        from {staging} as s
+        where load_id = %(load_id)s
+    ) as v
+    {lookup_joins}
+)
+
+select {table_columns}
+from {dim}
+union all
+select {table_columns}
+from versions;
 
 -- name: classify
 -- What each row of the load means for the current version of its key, and of a snapshot which
@@ -116,28 +155,6 @@ select
 from judged as j
 where class is not null;
 
--- name: classify_first
--- The rows of the load that fills an empty dimension, whole, since each makes a version: all are
--- new. One row a staged row.
-create temporary table arrival on commit drop as
-with arrived as (
-    select
-        s.source_line,
-        {typed_columns},
-        {marked} is true as is_deleted,
-        {effective} as effective_ts
-    from {staging} as s
-    where s.load_id = %(load_id)s
-)
-
-select
-    j.*,
-    null::bigint as current_sk,
-    'new' as class,
-    false as corrects,
-    case when not j.is_deleted then {hash_of_judged} end as attr_hash
-from arrived as j;
-
 -- name: create_suspect
 -- Keys that the simple path might get wrong. One row a key and reason.
 create temporary table suspect on commit drop as
@@ -173,10 +190,6 @@ where class in ('changed', 'same', 'gone')
         where s.load_id = %(load_id)s and {key_s_arrival}
             and s.source_line <> arrival.source_line
     );
-
--- name: has_markers
--- Whether any delete marker is staged. One row.
-select exists(select 1 from {staging} as s where {marked});
 
 -- name: suspect_returning
 -- Keys that come again after a gap, and keys of which a delete marker came before they did.
@@ -335,34 +348,6 @@ inner join (
     where load_id = %(load_id)s
 ) as v on a.source_line = v.source_line
 {lookup_joins};
-
--- name: insert_first
--- Make the versions of a dimension that was empty; their surrogate keys are the places of their
--- rows in the file. One row a version.
-insert into {dim} (
-    {sk},
-    {columns},
-    {lookup_columns}
-    validity_start_ts,
-    validity_end_ts,
-    current_flag,
-    attr_hash,
-    hash_version,
-    load_id
-)
-select
-    v.source_line - 1,
-    {value_columns},
-    {lookup_values}
-    timestamp '1900-01-01',
-    timestamp '9999-12-31',
-    true,
-    v.attr_hash,
-    %(hash_version)s,
-    %(load_id)s
-from arrival as v
-{lookup_joins}
-where not v.is_deleted;
 
 -- name: correct_type_1
 -- Correct the Type 1 attributes on every version of the keys that the load corrects.

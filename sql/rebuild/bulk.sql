@@ -59,6 +59,86 @@ select
 from parts
 order by position, name;
 
+-- name: columns
+-- The columns of a table in their order. One row.
+select array_agg(attname::text order by attnum)
+from pg_attribute
+where attrelid = to_regclass(%(table)s) and attnum > 0 and not attisdropped;
+
+-- name: declared
+-- What a table is but for its rows, keys and indexes: rules, defaults, triggers and descriptions.
+-- One row a statement that makes a part of it, in order.
+with rules as (
+    -- Rules of one statement are looked at in one pass over the rows.
+    select
+        format(
+            'alter table %%s %%s',
+            to_regclass(%(table)s),
+            string_agg(
+                format('add constraint %%I %%s', conname, pg_get_constraintdef(oid)),
+                ', ' order by conname
+            )
+        ) as make_it
+    from pg_constraint
+    where conrelid = to_regclass(%(table)s) and contype in ('n', 'c')
+    having count(*) > 0
+),
+
+columns as (
+    select
+        a.attnum,
+        format('%%s.%%I', a.attrelid::regclass, a.attname) as name,
+        format('alter table %%s alter %%I', a.attrelid::regclass, a.attname) as alter_it,
+        pg_get_expr(d.adbin, d.adrelid) as default_value,
+        col_description(a.attrelid, a.attnum) as description
+    from pg_attribute as a
+    left join pg_attrdef as d on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where a.attrelid = to_regclass(%(table)s) and a.attnum > 0 and not a.attisdropped
+),
+
+parts as (
+    select
+        1 as position,
+        make_it
+    from rules
+    union all
+    select
+        2,
+        format('%%s set default %%s', alter_it, default_value)
+    from columns
+    where default_value is not null
+    union all
+    select
+        3,
+        pg_get_triggerdef(oid)
+    from pg_trigger
+    where tgrelid = to_regclass(%(table)s) and not tgisinternal
+    union all
+    select
+        4,
+        format('comment on column %%s is %%L', name, description)
+    from columns
+    where description is not null
+    union all
+    select
+        5,
+        format('comment on table %%s is %%L', to_regclass(%(table)s), described.comment)
+    from (select obj_description(to_regclass(%(table)s), 'pg_class') as comment) as described
+    where described.comment is not null
+)
+
+select make_it
+from parts
+order by position, make_it;
+
+-- name: drop
+-- The table gives way to the one that was made from it. No rows.
+drop table {table};
+
+-- name: rename
+-- The one that was made takes its name. No rows.
+alter table {made} rename to {table};
+
 -- name: size
 -- Bytes of a table's rows. One row.
 select pg_relation_size(%(table)s::regclass);

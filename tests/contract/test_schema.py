@@ -78,6 +78,7 @@ def test_a_rebuild_makes_the_schema_that_the_migrations_make(
     database: psycopg.Connection[Any], database_url: str, part: int
 ) -> None:
     rebuild.create(database, database_url)
+    rebuild.finish(database)
     assert catalog(database, NEXT.build[part], LIVE.build[part]) == catalog(
         database, LIVE.build[part], LIVE.build[part]
     )
