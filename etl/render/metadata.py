@@ -270,7 +270,7 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
             "attr_hash",
             UUID,
             nullable=False,
-            comment="xxh3_128 of the change drivers, 16 bytes (docs/architecture).",
+            comment="First 16 bytes of the SHA-256 of the change drivers (docs/architecture).",
         ),
         Column(
             "hash_version",
