@@ -20,6 +20,7 @@ _DATE_KEYS = {
 # Whether a statement that reads its facts twice keeps them: those of a load are found once, all of
 # them are read where they are, by as many workers as there are.
 _FOUND_ONCE, _WHERE_THEY_ARE = sql.SQL("materialized"), sql.SQL("not materialized")
+_OF_LOAD = sql.SQL("f.load_id = {}").format(sql.Placeholder("load_id"))
 _BY_HAND = "Rows were changed or deleted by something other than a load: make full-load."
 _STATES = "Earlier states of claims, or a claim's load_id, were changed by hand: make full-load."
 
@@ -38,14 +39,10 @@ def facts_gate() -> tuple[SqlCheck, ...]:
     """The same of the facts that a load, and those of its feed after it, told."""
     return (
         *(_against_staging(fact, _told_by_loads(fact)) for fact in FACTS.values()),
-        *(
-            _keyed(
-                fact,
-                sql.SQL("f.load_id = {} and {}").format(
-                    sql.Placeholder("load_id"), _told_by_loads(fact)
-                ),
-            )
-            for fact in FACTS.values()
+        _keyed(FACT_CLAIM, _OF_LOAD, statement("checks/facts.brought_claims")),
+        _keyed(
+            FACT_ENROLLMENT,
+            sql.SQL("{} and {}").format(_OF_LOAD, _told_by_loads(FACT_ENROLLMENT)),
         ),
     )
 
@@ -153,7 +150,8 @@ def _join(ref: Reference, fact: str) -> sql.Composed:
     )
 
 
-def _keyed(fact: Fact, scope: Parts) -> SqlCheck:
+def _keyed(fact: Fact, scope: Parts, facts: Parts | None = None) -> SqlCheck:
+    """The keys of the facts in scope; ``facts``: where those are looked up, as ``f``."""
     money = fact.source.money
     sks = [ref.sk for ref in fact.references]
     days = _DATE_KEYS[fact.name]
@@ -215,7 +213,7 @@ def _keyed(fact: Fact, scope: Parts) -> SqlCheck:
     return SqlCheck(
         "checks/facts.keyed",
         {
-            "fact": sql.Identifier(fact.table),
+            "facts": facts or sql.SQL("{} as f").format(sql.Identifier(fact.table)),
             **_asked(scope),
             "sums": _sums(money),
             "is_whole": sql.SQL("num_nulls({}) = 0").format(sql.SQL(", ").join(whole)),

@@ -339,6 +339,7 @@ def as_text(record: bytes) -> str:
 
 def _analyze(connection: psycopg.Connection[Any], source: Source) -> None:
     """Refresh the planner's statistics of the columns by which staged rows are looked up."""
+    run(connection, "stage/stage.sample")
     run(
         connection,
         "stage/stage.analyze",

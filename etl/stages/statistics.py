@@ -9,7 +9,7 @@ import psycopg
 from etl.db.statements import scalar
 
 # They are gathered again when more than this share of a table's rows is not known to them.
-STALE_SHARE = 0.01
+STALE_SHARE = 0.05
 
 
 def are_stale(connection: psycopg.Connection[Any], table: str) -> bool:

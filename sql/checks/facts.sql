@@ -300,6 +300,23 @@ f.{key} in (  -- noqa: PRS, part of a where clause
     where r.load_id = any(%(loads)s)
 )
 
+-- name: brought_claims
+-- The claims that a load brought, each looked up in the partition of its day: a fragment of a from
+-- clause.
+(  -- noqa: PRS, part of a from clause
+    select c.*
+    from claims_raw as r
+    cross join lateral (
+        select *
+        from fact_claim as c
+        where c.claim_id = r.claim_id and c.service_date = r.service_date and c.load_id = r.load_id
+        order by c.claim_id
+        -- Keeps the look-up a look-up.
+        offset 0
+    ) as c
+    where r.load_id = %(load_id)s
+) as f
+
 -- name: out_of_force
 -- Whether the version that a fact is keyed to was not in force on the fact's date: a fragment of a
 -- select list. Where the key was gone on that date, the last version before it is meant.
@@ -322,7 +339,7 @@ end
 -- the number of facts nor the money. One row a rule.
 with asked as {kept} (
     select f.*
-    from {fact} as f
+    from {facts}
     where {scope}
 ),
 

@@ -94,6 +94,12 @@ select
 from recorded
 where %(raw_line)s::text is not null;
 
+-- name: sample
+-- Let statistics of staging be gathered from fewer rows than usual: which load a row is of and how
+-- many keys there are shows in a few, and a table of years is read in as many places as rows are
+-- looked at. Holds until the transaction ends. One row.
+select set_config('default_statistics_target', '30', true);
+
 -- name: analyze
 -- Refresh the planner's statistics of the columns by which staged rows are looked up.
 analyze {table} ({columns});
