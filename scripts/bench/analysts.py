@@ -14,7 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -34,11 +34,11 @@ from etl.seed.generate import increment
 
 MOST_WAIT = 0.25  # seconds that an analyst may wait for a lock
 FEW, MANY = 20, 100  # connections
-LEAST = 20.0  # seconds that a phase lasts at least: a short command is run again until then
+LEAST = 30.0  # seconds that a phase lasts at least: a short command is run again until then
 # Seconds that somebody reads an answer before asking again, on average: of the twenty, who look
 # keys up, and of the hundred, who read reports. Loops without a pause would measure how the cores
 # are shared out among them, and nothing else.
-PAUSE_OF_FEW, PAUSE_OF_MANY = 0.5, 5.0
+PAUSE_OF_FEW, PAUSE_OF_MANY = 2.0, 30.0
 LOOKUPS_A_REPORT = 4
 SAMPLED = 0.02  # seconds between two looks for waits
 WITNESSED = 0.1  # seconds between two looks at the state
@@ -187,7 +187,8 @@ def show(result: dict[str, Any]) -> None:
             f"{phase['worst_lock_wait_ms']:,.0f}",
             f"{len(phase['errors']):,}",
         )
-    Console().print(table)
+    # Wide enough for all columns where nobody sits at a terminal, too.
+    Console(width=120).print(table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,11 +329,13 @@ def at_work(url: str, count: int, asks: Sequence[Ask], pause: float) -> Iterator
     finally:
         for analyst in analysts:
             analyst.ended.set()
+        with connect(url, "aca-warehouse bench") as connection:
+            while any(analyst.is_alive() for analyst in analysts):
+                # All at once: one by one they would ask on while the others are stopped.
+                run(connection, "bench/analysts.cancel", {"application": APPLICATION})
+                analysts[-1].join(timeout=0.5)
+                time.sleep(0.1)
         for analyst in analysts:
-            while analyst.is_alive():
-                with suppress(psycopg.Error):
-                    analyst.connection.cancel_safe(timeout=5)
-                analyst.join(timeout=1)
             analyst.connection.close()
 
 

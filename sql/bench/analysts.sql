@@ -186,3 +186,9 @@ select
 from pg_locks as l
 inner join pg_stat_activity as a on l.pid = a.pid
 where not l.granted and l.waitstart is not null and a.application_name = %(application)s;
+
+-- name: cancel
+-- Let no analyst's question go on. One row.
+select count(pg_cancel_backend(pid))
+from pg_stat_activity
+where application_name = %(application)s and datname = current_database();
