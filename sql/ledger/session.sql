@@ -6,8 +6,10 @@ select set_config('temp_buffers', '128MB', false);
 -- Settings of the transaction of a stage or of the checks: sets are large and one run is alone, so
 -- both cores and some memory may be used; a reader's settings are untouched. More workers may be
 -- asked for than there are cores: those of a step that has ended count until they are cleared
--- away, and the next step would go without. One row.
+-- away, and the next step would go without. What the statistics say is asked anew each time: a
+-- stage renews them and then asks which are stale. One row.
 select
+    set_config('stats_fetch_consistency', 'none', true),
     set_config('work_mem', '192MB', true),
     set_config('maintenance_work_mem', '512MB', true),
     set_config('parallel_setup_cost', '0', true),
