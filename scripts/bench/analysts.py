@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 import psycopg
-from measuring import measured_run
+from measuring import measured_run, next_day
 from psycopg.rows import dict_row
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +31,6 @@ from rich.table import Table
 from etl import documented
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
-from etl.seed.generate import increment
 
 MOST_WAIT = 0.25  # seconds that an analyst may wait for a lock
 FEW, MANY = 20, 100  # connections
@@ -126,9 +126,7 @@ def measure(url: str, folder: Path) -> dict[str, Any]:
     def command(name: str) -> Callable[[], Any]:
         return lambda: measured_run(url, inbox, name)
 
-    def next_day() -> None:
-        increment(inbox, truth=folder / "truth")
-
+    another_day = partial(next_day, folder)
     phases = [Phase(NOTHING, FEW), Phase(FULL_LOAD, FEW), Phase("incremental", FEW)]
     phases += [Phase("cubes", FEW), Phase("incremental, reports alone", MANY)]
     idle, full, day, cubes, many = phases
@@ -137,10 +135,10 @@ def measure(url: str, folder: Path) -> dict[str, Any]:
             seen = Seen(witness, watch, analysts)
             seen.during(idle, lambda: time.sleep(LEAST))
             seen.during(full, command("full-load"))
-            seen.during(day, command("incremental"), before=next_day)
+            seen.during(day, command("incremental"), before=another_day)
             seen.during(cubes, command("cubes"))
         with at_work(url, MANY, reports_in_turn(), PAUSE_OF_MANY) as analysts:
-            Seen(witness, watch, analysts).during(many, command("incremental"), before=next_day)
+            Seen(witness, watch, analysts).during(many, command("incremental"), before=another_day)
     return {
         "phases": {phase.name: phase.told() for phase in phases},
         "wrong": [f"{phase.name}: {said}" for phase in phases for said in phase.wrong()],

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import psycopg
-from measuring import measured_run, measured_seed, scratch, timed
+from measuring import measured_run, measured_seed, next_day, scratch, timed
 from psycopg import sql
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +27,6 @@ from etl.contract import Type
 from etl.db.connection import connect, set_search_path
 from etl.db.statements import Parts, Values, equal, names, run, statement
 from etl.render.expectations import Suite, broken, looked_at, suites
-from etl.seed.generate import increment
 from etl.sources import FEEDS
 from etl.stages.checks import CheckResult, run_checks
 from etl.warehouse import DIMENSIONS, FACT_CLAIM, FACTS, LIVE
@@ -69,7 +68,7 @@ def measure_dirty(members: int) -> dict[str, Any]:
     with scratch() as (url, folder):
         measured_seed(folder, members, years=2, dirty="0.01")
         measured_run(url, folder / "inbox", "full-load")
-        increment(folder / "inbox", truth=folder / "truth")
+        next_day(folder)
         measured_run(url, folder / "inbox", "incremental")
         return {"members": members, **measure(url, rounds=1)}
 

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from measuring import floor_seconds, measured_run, measured_seed, scratch
+from measuring import floor_seconds, measured_run, measured_seed, next_day, scratch
 from rich.console import Console
 from rich.table import Table
 
 from etl.__main__ import guarded
 from etl.config import settings
-from etl.seed.generate import increment
 
 # About 100 thousand, 1 million and 5 million claims in two plan years.
 SIZES = (8_000, 80_000, 400_000)
@@ -35,7 +34,7 @@ def measure(members: int) -> dict[str, Any]:
         batch = Path(measured_seed(folder, members, years=2)["batch"])
         floors = floor_seconds(url, batch)
         full = measured_run(url, folder / "inbox", "full-load")
-        increment(folder / "inbox", truth=folder / "truth")
+        next_day(folder)
         day = measured_run(url, folder / "inbox", "incremental")
     return {
         "members": members,

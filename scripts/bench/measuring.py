@@ -146,6 +146,15 @@ def measured_seed(
     return {**seeding, "batch": str(batch), "rows": rows}
 
 
+def next_day(folder: Path) -> None:
+    """Generate the next day's batch.
+
+    In a process of its own: what this one has used at most, its children are counted to have used.
+    """
+    where = ["--inbox", str(folder / "inbox"), "--truth", str(folder / "truth")]
+    timed(["scripts/generate_seed_data.py", "--increment", *where])
+
+
 def measured_run(url: str, inbox: Path, command: str) -> dict[str, Any]:
     """Run a command of the warehouse in a process of its own: wall, peak memory, stages, gates.
 

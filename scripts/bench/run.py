@@ -27,13 +27,12 @@ import parts
 import reports
 import targets
 import typer
-from measuring import LOADING, floor_seconds, measured_run, measured_seed, scratch
+from measuring import LOADING, floor_seconds, measured_run, measured_seed, next_day, scratch
 from rich.console import Console
 from rich.table import Table
 
 from etl.__main__ import guarded
 from etl.config import settings
-from etl.seed.generate import increment
 
 
 def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[st
         full = measured_run(url, folder / "inbox", "full-load")
         daily = []
         for _ in range(days):
-            increment(folder / "inbox", truth=folder / "truth")
+            next_day(folder)
             daily.append(measured_run(url, folder / "inbox", "incremental"))
         size = sum(p.stat().st_size for p in batch.iterdir())
         alone = parts.measure(url)
