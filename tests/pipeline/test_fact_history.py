@@ -270,7 +270,7 @@ def warehouse(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
 
 
 @settings(
-    max_examples=12,
+    max_examples=9,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

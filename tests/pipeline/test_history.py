@@ -387,7 +387,7 @@ def test_what_was_wrong_once(warehouse: Warehouse, what: str) -> None:
     load_and_observe(warehouse, MEMBER, Sequence(tuple(ONCE_WRONG[what]), days))
 
 
-@share_of_examples(4)
+@share_of_examples(6)
 @given(sequence=sequences(MEMBER.optional))
 def test_any_order_gives_the_history_of_the_model(warehouse: Warehouse, sequence: Sequence) -> None:
     load_and_observe(warehouse, MEMBER, sequence)
