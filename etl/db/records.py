@@ -16,6 +16,7 @@ from itertools import chain
 
 from etl.contract import Reason
 from etl.db import encodings, whole_blocks
+from etl.db.keys import Keys
 
 BOM = b"\xef\xbb\xbf"
 # A record still open after so many bytes has a quote that was never closed: far above any real
@@ -42,13 +43,15 @@ class Stream:
 
     ``read``: records seen, header apart. ``rejects``: (line, reason) of those set aside.
     ``trimmed``: records from which blanks were taken. ``dates``: positions of the fields that
-    hold dates. ``line_of(n)`` tells on which line of the file the record begins that ends on line
-    ``n`` of what was sent. ``is_cut()`` and ``last_line`` tell of the last record of all.
+    hold dates. ``keys``: sees every record sent. ``line_of(n)`` tells on which line of the file the
+    record begins that ends on line ``n`` of what was sent. ``is_cut()`` and ``last_line`` tell of
+    the last record of all.
     """
 
     fields: int
     prefix: bytes
     dates: frozenset[int] = frozenset()
+    keys: Keys | None = None
     read: int = 0
     trimmed: int = 0
     rejects: list[tuple[int, Reason]] = field(default_factory=list)
@@ -105,13 +108,17 @@ class Stream:
             self._shifts.append((self._sent_lines + 1, first - self._sent_lines - 1))
         self._sent_lines += len(block)
         self._next_line = first + len(block)
+        return self._sent(range(first, self._next_line), block)
+
+    def _sent(self, lines: Iterable[int], clean: list[bytes]) -> bytes:
+        if self.keys is not None:
+            self.keys.see(clean)
         prefix = self.prefix
-        return b"".join(
-            [b"%b%d,%b\n" % (prefix, line, record) for line, record in enumerate(block, first)]
-        )
+        sent = zip(lines, clean, strict=True)
+        return b"".join([b"%b%d,%b\n" % (prefix, line, record) for line, record in sent])
 
     def _careful(self, first: int, block: list[bytes], separators: int) -> bytes:
-        sent = []
+        lines, sent = [], []
         line = first
         joined = b"\n".join(block)
         # What a whole block cannot have need not be looked for in each of its records.
@@ -139,9 +146,10 @@ class Stream:
                     self._long[self._sent_lines] = line
                 clean = trimmed(record, bare)
                 self.trimmed += clean != record
-                sent.append(b"%b%d,%b\n" % (self.prefix, line, clean))
+                lines.append(line)
+                sent.append(clean)
             line += height
-        return b"".join(sent)
+        return self._sent(lines, sent)
 
 
 def _plain_records(block: list[bytes], separators: int) -> tuple[list[bytes], int] | None:

@@ -58,12 +58,15 @@ def run_calendar(
     """
     values = {"load_id": load_id, "as_of": as_of, "made_by": made_by or load_id}
     added = 0
-    for name in ("date", "geography"):
+    for name, lists in (("date", ("years",)), ("geography", ("states", "regions"))):
         run(connection, f"dims/{name}.ensure_unknown")
-        count = run(connection, f"dims/{name}.extend", values).rowcount
-        if count:
+        # A question of its own, for one that inserts at once would use one core.
+        missing = run(connection, f"dims/{name}.missing", values).fetchall()
+        if missing:
+            columns = map(list, zip(*missing, strict=True))
+            found = dict(zip(lists, columns, strict=True))
+            added += run(connection, f"dims/{name}.extend", {**values, **found}).rowcount
             run(connection, f"dims/{name}.analyze")
-        added += count
     return added
 
 
@@ -493,7 +496,7 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "keys_of_either": sql.SQL(", ").join(
             sql.SQL("coalesce(a.{0}, c.{0}) as {0}").format(sql.Identifier(k)) for k in key
         ),
-        "columns_arrived": names(dimension.drivers, "a"),
+        "values_arrived": names(rest, "a"),
         "columns_of_dim": names(columns, "d"),
         "value_columns": names(columns, "v"),
         "keys_of_value": names(key, "v"),

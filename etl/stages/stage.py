@@ -23,7 +23,8 @@ from psycopg.types.json import Jsonb
 from etl.batch import Batch, FeedFile
 from etl.contract import Reason, Sender, Source, Type
 from etl.db import encodings, records
-from etl.db.statements import equal, names, run, statement
+from etl.db.keys import Keys
+from etl.db.statements import equal, names, run, scalar, statement
 from etl.errors import BatchError, RejectThresholdError
 from etl.stages import breaches, bulk, header, landing
 from etl.stages.header import Before, Header, shown
@@ -180,7 +181,8 @@ def _run_file(
     _tell_bad_bytes(staged)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
     _analyze(connection, source)
-    _set_aside(connection, load_id, batch, contract, staged)
+    keys_differ = stream.keys is not None and stream.keys.differ()
+    _set_aside(connection, load_id, batch, contract, staged, keys_differ=keys_differ)
     staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
     if reject_share is not None:
         share = reject_share if contract.reject_share is None else contract.reject_share
@@ -224,11 +226,21 @@ def _send(
             for at, name in enumerate(head.targets)
             if name and source.column(name).type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
         ),
+        keys=_keys(head),
     )
     _copy(connection, stream, stream_records, head, staged)
     staged.read = stream.read
     staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
     return stream
+
+
+def _keys(head: Header) -> Keys | None:
+    """What tells repeated keys, where a key is one field whose bytes are its value."""
+    source = head.contract.source
+    if len(source.key) > 1 or landing.plan(head).is_needed:
+        return None
+    [key] = source.key
+    return Keys(head.targets.index(key)) if source.column(key).type is Type.KEY else None
 
 
 def add_rows(
@@ -271,7 +283,7 @@ def repeat_file(
     )
     run(connection, "stage/stage.repeat_rejects", values)
     _analyze(connection, source)
-    measured = _measure(connection, source, values)
+    measured = _measure(connection, source, values, keys_differ=True)
     latest = {"latest_effective_ts": measured.latest_effective_ts}
     run(connection, "stage/stage.repeat_file", {**values, **latest})
 
@@ -407,8 +419,13 @@ def _set_aside(
     batch: Batch,
     contract: Sender,
     staged: Staged,
+    *,
+    keys_differ: bool = False,
 ) -> None:
-    """Take rows that are typed but cannot stand out of staging, and measure what stays."""
+    """Take rows that are typed but cannot stand out of staging, and measure what stays.
+
+    ``keys_differ``: it is known that each row has a key of its own.
+    """
     source = contract.source
     table = sql.Identifier(source.table)
     values = {"load_id": load_id, "as_of": batch.as_of}
@@ -427,7 +444,7 @@ def _set_aside(
             second=sql.Identifier(second),
         )
         staged.rejected += [Rejected(line, second, Reason.OUT_OF_ORDER) for (line,) in lines]
-    measured = _measure(connection, source, values)
+    measured = _measure(connection, source, values, keys_differ=keys_differ)
     losers = []
     if measured.distinct_keys < measured.rows:
         columns = [c.name for c in source.staged]
@@ -483,8 +500,13 @@ def _effective(source: Source, prefix: str | None) -> sql.Composable:
 
 
 def _measure(
-    connection: psycopg.Connection[Any], source: Source, values: dict[str, Any]
+    connection: psycopg.Connection[Any],
+    source: Source,
+    values: dict[str, Any],
+    *,
+    keys_differ: bool = False,
 ) -> _Measured:
+    table = sql.Identifier(source.table)
     parts = [
         sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(m), sql.Identifier(m))
         for m in source.money
@@ -493,15 +515,23 @@ def _measure(
         connection,
         "stage/stage.measure",
         values,
-        table=sql.Identifier(source.table),
-        key_list=names(source.key),
+        table=table,
         totals=sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(parts)),
         effective=_effective(source, None),
     ).fetchone()
     assert row is not None  # an aggregate always gives a row
-    rows, distinct_keys, totals, latest = row
+    rows, totals, latest = row
     amounts = {column: Decimal(said) for column, said in totals.items()}
-    return _Measured(rows, distinct_keys, amounts, latest)
+    keys = rows
+    if not keys_differ:
+        keys = scalar(
+            connection,
+            "stage/stage.count_keys",
+            values,
+            table=table,
+            key_list=names(source.key),
+        )
+    return _Measured(rows, keys, amounts, latest)
 
 
 def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:

@@ -1,6 +1,5 @@
--- name: extend
--- Add every day of the years that the load names and that the calendar lacks, and once the row
--- for no date known. One row a day.
+-- name: missing
+-- The years that the load names and that the calendar lacks. One row a year.
 with named as (
     -- Days are few and rows are many: each day's year is looked at once.
     select service_date::date as day
@@ -24,18 +23,23 @@ with named as (
 years as (
     select distinct extract(year from day)::integer as year
     from named
-),
+)
 
-days as (
+select y.year
+from years as y
+where not exists (
+    select 1
+    from dim_date as d
+    where d.full_date = make_date(y.year, 1, 1)
+);
+
+-- name: extend
+-- Add every day of these years. One row a day.
+with days as (
     select generate_series(
         make_date(y.year, 1, 1)::timestamp, make_date(y.year, 12, 31)::timestamp, interval '1 day'
     )::date as day
-    from years as y
-    where not exists (
-        select 1
-        from dim_date as d
-        where d.full_date = make_date(y.year, 1, 1)
-    )
+    from unnest(%(years)s::integer[]) as y (year)
 )
 
 insert into dim_date (

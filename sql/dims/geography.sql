@@ -1,13 +1,9 @@
--- name: extend
--- Add the pairs of state and region that the load's members name and that are not there yet, in
--- order, so that a rebuild gives the same keys. One row a state and region.
-insert into dim_geography (geography_sk, state, region, load_id)
+-- name: missing
+-- The pairs of state and region that the load's members name and that are not there yet.
+-- One row a pair.
 select
-    (select greatest(max(geography_sk), 0) from dim_geography)
-    + row_number() over (order by pair.state, pair.region),
-    pair.state,
-    pair.region,
-    %(made_by)s
+    state,
+    region
 from (
     select distinct
         state,
@@ -20,6 +16,17 @@ where not exists (
     from dim_geography as g
     where g.state = pair.state and g.region = pair.region
 );
+
+-- name: extend
+-- Add pairs, in order, so that a rebuild gives the same keys. One row a state and region.
+insert into dim_geography (geography_sk, state, region, load_id)
+select
+    (select greatest(max(geography_sk), 0) from dim_geography)
+    + row_number() over (order by pair.state, pair.region),
+    pair.state,
+    pair.region,
+    %(made_by)s
+from unnest(%(states)s::text[], %(regions)s::text[]) as pair (state, region);
 
 -- name: ensure_unknown
 -- The row for members whose state or region is not known. One row, once.

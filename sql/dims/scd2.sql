@@ -81,7 +81,8 @@ from versions;
 
 -- name: classify
 -- What each row of the load means for the current version of its key, and of a snapshot which
--- keys it lacks; rows that mean nothing are left out. One row a staged row or absent key.
+-- keys it lacks, with the row's values; rows that mean nothing are left out. One row a staged row
+-- or absent key.
 --   absent    the key is current and a snapshot lacks it
 --   new       no version of the key is current
 --   inferred  the key has only the row that a fact made for it
@@ -109,8 +110,8 @@ held as (
 
 judged as (
     select
-        {columns_arrived},
         {keys_of_either},
+        {values_arrived},
         a.source_line,
         a.is_deleted,
         coalesce(a.effective_ts, c.validity_start_ts) as effective_ts,
@@ -143,7 +144,7 @@ judged as (
 
 select
     source_line,
-    {keys},
+    {columns},
     effective_ts,
     is_deleted,
     current_sk,
@@ -274,19 +275,12 @@ set
     {assign_all},
     {lookup_assign}
     is_inferred = false,
-    attr_hash = a.attr_hash,
+    attr_hash = v.attr_hash,
     hash_version = %(hash_version)s,
     load_id = %(load_id)s
-from arrival as a
-inner join (
-    select
-        source_line,
-        {typed_columns}
-    from {staging} as s
-    where load_id = %(load_id)s
-) as v on a.source_line = v.source_line
+from arrival as v
 {lookup_joins}
-where a.class = 'inferred' and not a.is_deleted and d.{sk} = a.current_sk;
+where v.class = 'inferred' and not v.is_deleted and d.{sk} = v.current_sk;
 
 -- name: close_replaced
 -- End the versions that a change replaces or a delete marker takes away. One row a version ended.
@@ -321,32 +315,22 @@ insert into {dim} (
     load_id
 )
 select
-    %(last_sk)s + a.position,
+    %(last_sk)s + v.position,
     {value_columns},
     {lookup_values}
-    case when a.class = 'changed' then a.effective_ts else timestamp '1900-01-01' end,
+    case when v.class = 'changed' then v.effective_ts else timestamp '1900-01-01' end,
     timestamp '9999-12-31',
     true,
-    a.attr_hash,
+    v.attr_hash,
     %(hash_version)s,
     %(load_id)s
 from (
     select
-        source_line,
-        class,
-        effective_ts,
-        attr_hash,
+        *,
         row_number() over (order by source_line) as position
     from arrival
     where class in ('new', 'changed') and not is_deleted
-) as a
-inner join (
-    select
-        source_line,
-        {typed_columns}
-    from {staging} as s
-    where load_id = %(load_id)s
-) as v on a.source_line = v.source_line
+) as v
 {lookup_joins};
 
 -- name: correct_type_1
@@ -354,15 +338,8 @@ inner join (
 -- One row a version touched.
 update {dim} as d
 set {assign_type_1}
-from arrival as a
-inner join (
-    select
-        source_line,
-        {typed_columns}
-    from {staging} as s
-    where load_id = %(load_id)s
-) as v on a.source_line = v.source_line
-where a.corrects and {key_d_v} and {type_1_differ_d_v};
+from arrival as v
+where v.corrects and {key_d_v} and {type_1_differ_d_v};
 
 -- name: collect
 -- When and by whom the respliced keys were delivered, alive or marked as deleted.
@@ -731,13 +708,12 @@ with no data;
 -- Versions that a change replaces. One row a version.
 insert into moved (old_sk, {keys}, from_ts, reason)
 select
-    d.{sk},
-    {keys_of_dim},
-    a.effective_ts,
+    current_sk,
+    {keys},
+    effective_ts,
     'changed'
-from arrival as a
-inner join {dim} as d on a.current_sk = d.{sk}
-where a.class = 'changed';
+from arrival
+where class = 'changed';
 
 -- name: move_respliced
 -- Versions whose key has its history made again. One row a version.

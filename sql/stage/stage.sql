@@ -68,14 +68,18 @@ where t.load_id = %(load_id)s and t.source_line = losers.source_line
 returning losers.source_line, losers.is_equal;
 
 -- name: measure
--- What was staged of a file: rows, distinct keys, sums of its money columns, latest effective
--- time. Keys are counted by 64-bit hashes, which may take two for one and never one for two.
--- One row.
+-- What was staged of a file: rows, sums of its money columns, latest effective time. One row.
 select
     count(*) as rows_staged,
-    count(distinct hash_record_extended(row({key_list}), 0)) as distinct_keys,
     {totals} as sums,
     max({effective}) as latest_effective_ts
+from {table}
+where load_id = %(load_id)s;
+
+-- name: count_keys
+-- How many keys were staged of a file, counted by 64-bit hashes, which may take two for one and
+-- never one for two. One row.
+select count(distinct hash_record_extended(row({key_list}), 0))
 from {table}
 where load_id = %(load_id)s;
 
