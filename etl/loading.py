@@ -12,8 +12,10 @@ from etl.db.statements import run, scalar
 from etl.errors import BatchError
 from etl.run import Load
 from etl.session import Session
-from etl.stages import dims, facts, stage
+from etl.stages import dims, facts, rejects, stage
 from etl.stages import quarantine as corrected
+from etl.stages.header import Before
+from etl.stages.staged import Staged
 from etl.warehouse import DIMENSIONS, FACTS, LIVE
 
 STAGES = ("stage", "dims", "facts")
@@ -80,7 +82,7 @@ class Loading(Session):
             with self.stage("stage", what, load, load.schemas, total=total) as counts:
                 for file in files:
                     staged = self._stage_file(load, batch, file)
-                    values = stage.ledger_values(load.load_id, staged)
+                    values = staged.ledger_values(load.load_id)
                     run(self.work, "ledger/ledger.record_file", values)
                     come.append(staged)
                     for name, amount in staged.counts().items():
@@ -91,13 +93,13 @@ class Loading(Session):
             if refused is not None:
                 refused.status, refused.loaded = "refused", 0
                 rows = self._kept(self.ledger, load, refused.file, refused.checksum)
-                stage.record_rejects(self.ledger, load.load_id, refused, rows)
-                values = stage.ledger_values(load.load_id, refused)
+                rejects.record_rejects(self.ledger, load.load_id, refused, rows)
+                values = refused.ledger_values(load.load_id)
                 run(self.ledger, "ledger/ledger.record_file", values)
             raise
         self.summary.files += come
 
-    def _stage_file(self, load: Load, batch: Batch, file: FeedFile) -> stage.Staged:
+    def _stage_file(self, load: Load, batch: Batch, file: FeedFile) -> Staged:
         checksum = file.checksum()
         values = {
             "feed": file.source.name,
@@ -115,7 +117,7 @@ class Loading(Session):
             note = f"already loaded with batch {same}"
             self.watcher.say(f"{file.path.name} of batch {load.batch_id} skipped: {note}.")
             self.log.info("file_skipped", file=file.path.name, batch=load.batch_id, same_as=same)
-            return stage.Staged(file, checksum, status="skipped", notes=[note])
+            return Staged(file, checksum, status="skipped", notes=[note])
         rows = self._kept(self.work, load, file, checksum)
         # What was let in before, and corrected since, is let in again.
         is_mended = load.stands_for is not None and corrected.kept(
@@ -130,7 +132,7 @@ class Loading(Session):
             None if is_mended else self.settings.reject_share,
             self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
             {
-                contract: stage.Before(columns, as_of)
+                contract: Before(columns, as_of)
                 for contract, columns, as_of in run(
                     self.work, "ledger/ledger.columns_before", values
                 )
@@ -138,7 +140,7 @@ class Loading(Session):
             rows,
             load.is_rebuild,
         )
-        stage.record_rejects(self.work, load.load_id, staged, rows)
+        rejects.record_rejects(self.work, load.load_id, staged, rows)
         if not load.is_rebuild:
             run(self.work, "quarantine/quarantine.close_refused", values)
         skipped = run(self.work, "ledger/ledger.skipped_after", values).fetchone()

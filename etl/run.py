@@ -8,7 +8,7 @@ from typing import Protocol
 
 from etl.stages.checks import CheckReport
 from etl.stages.found import KindFound
-from etl.stages.stage import Staged
+from etl.stages.staged import Staged
 from etl.warehouse import Schemas
 
 

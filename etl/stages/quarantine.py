@@ -23,10 +23,9 @@ from etl.batch import Batch, Expected, FeedFile
 from etl.contract import Reason, Source
 from etl.db.statements import equal, names, run, scalar, statement
 from etl.sources import FEEDS
-from etl.stages import header, stage
+from etl.stages import header, rejects, sift, stage
 from etl.stages.header import Header
-
-_NOT_COMPARED = "manifest totals not compared: rows were set aside"
+from etl.stages.staged import Rejected, Staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +173,7 @@ def _correct_file(
     displaced = [r for line, r in bad.items() if line not in rows]
     _close(connection, file, entries, rows, bad, made_by)
     staged.rejected = displaced
-    stage.write_rejects(connection, file.load_id, staged, rivals)
+    rejects.write_rejects(connection, file.load_id, staged, rivals)
     _recount(connection, file, batch, staged, counted, len(bad) - len(rows))
 
     came = sorted(rows.keys() - bad.keys())
@@ -184,11 +183,11 @@ def _correct_file(
     outcome.displaces |= bool(displaced) or staged.duplicate > 0
 
 
-def _staged(file: File) -> stage.Staged:
+def _staged(file: File) -> Staged:
     """A file of the ledger as the stage knows files; nothing of it is read from the disk."""
     expected = {c: Decimal(t["expected"]) for c, t in file.totals.items() if "expected" in t}
     told = FeedFile(file.source, Path(file.file_name), Expected(file.kind, totals=expected), 0, 0)
-    return stage.Staged(told, file.xxh3_128.hex)
+    return Staged(told, file.xxh3_128.hex)
 
 
 def _counted_before(
@@ -262,7 +261,7 @@ def _close(
     file: File,
     entries: list[tuple[Any, ...]],
     rows: Mapping[int, bytes],
-    bad: Mapping[int, stage.Rejected],
+    bad: Mapping[int, Rejected],
     made_by: int,
 ) -> None:
     """Close the entries of rows that came in; the first of a bad row says what is wrong now."""
@@ -289,7 +288,7 @@ def _close(
         values |= {
             "reason": found.reason.text,
             "column_name": found.column,
-            "raw_line": stage.as_text(rows[line]),
+            "raw_line": rejects.as_text(rows[line]),
         }
         run(connection, "quarantine/quarantine.change_entry", values)
 
@@ -298,7 +297,7 @@ def _recount(
     connection: psycopg.Connection[Any],
     file: File,
     batch: Batch,
-    staged: stage.Staged,
+    staged: Staged,
     counted: Mapping[str, Decimal],
     more_rejected: int,
 ) -> None:
@@ -309,9 +308,9 @@ def _recount(
     of_file = {"load_id": file.load_id, "feed": file.feed}
     reasons = dict(run(connection, "quarantine/quarantine.open_reasons", of_file).fetchall())
     by_text = {reason.text: reason for reason in Reason}
-    staged.rejected = [stage.Rejected(n, None, by_text[text]) for n, text in reasons.items()]
-    staged.notes = [n for n in (file.note or "").split("; ") if n and n != _NOT_COMPARED]
-    stage.check_expected(batch, staged)
+    staged.rejected = [Rejected(n, None, by_text[text]) for n, text in reasons.items()]
+    staged.notes = [n for n in (file.note or "").split("; ") if n and n != sift.NOT_COMPARED]
+    sift.check_expected(batch, staged)
     rejected = file.rows_rejected + more_rejected
     duplicate = file.rows_duplicate + staged.duplicate
     run(

@@ -18,7 +18,7 @@ from etl.contract import Between, Breach, Matches, Parsing, Sender, Volume
 from etl.errors import BatchError, RejectThresholdError
 from etl.sources import FEEDS
 from etl.stages import header
-from etl.stages.stage import Staged
+from etl.stages.staged import Staged
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
 

@@ -1,0 +1,81 @@
+"""What became of one file of a batch: its counts, the rows set aside, what a person should know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from etl.batch import FeedFile
+from etl.contract import Reason, Sender
+from etl.db import encodings
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A row set aside: where, and why. The raw line is looked up when it is recorded."""
+
+    line: int
+    column: str | None
+    reason: Reason
+
+
+@dataclass(slots=True)
+class Staged:
+    """What became of one file.
+
+    ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
+    for machines, as JSON can hold it. ``contract``: the one under which it came. ``header``: the
+    file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
+    set aside.
+    """
+
+    file: FeedFile
+    checksum: str
+    status: str = "loaded"
+    read: int = 0
+    loaded: int = 0
+    duplicate: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    totals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    latest_effective_ts: datetime | None = None
+    notes: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    distinct_keys: int | None = None
+    header: list[str] = field(default_factory=list)
+    findings: dict[str, Any] = field(default_factory=dict)
+    contract: Sender | None = None
+    bad_byte: encodings.BadByte | None = None
+
+    def counts(self) -> dict[str, int]:
+        """Row counts for the ledger."""
+        return {
+            "rows_read": self.read,
+            "rows_loaded": self.loaded,
+            "rows_rejected": len(self.rejected),
+            "rows_duplicate": self.duplicate,
+        }
+
+    def ledger_values(self, load_id: int) -> dict[str, Any]:
+        """The file's row in ``ledger.load_file``."""
+        return {
+            "load_id": load_id,
+            "feed": self.file.source.name,
+            "file_name": self.file.path.name,
+            "kind": self.file.expected.kind,
+            "status": self.status,
+            "size_bytes": self.file.size_bytes,
+            "modified_ns": self.file.modified_ns,
+            "xxh3_128": self.checksum,
+            **self.counts(),
+            "totals": Jsonb(self.totals),
+            "latest_effective_ts": self.latest_effective_ts,
+            "note": "; ".join(self.notes) or None,
+            "columns": self.columns,
+            "distinct_keys": self.distinct_keys,
+            "header": self.header,
+            "contract": self.contract.name if self.contract else None,
+            "findings": Jsonb(self.findings),
+        }
