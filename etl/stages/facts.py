@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl.db.statements import assign, differ, names, run, scalar, statement
+from etl.db.statements import assign, differ, equal, names, run, scalar, statement
 from etl.render import hashing
 from etl.stages import bulk, statistics
 from etl.stages.dims import analyze, last_sk
@@ -165,22 +165,15 @@ def _loads(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) ->
 def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, order: _Order) -> int:
     dimension = ref.dimension
     named = [k for k, _ in ref.key]
-    count = run(
+    dim = sql.Identifier(dimension.table)
+    unknown = run(
         connection,
-        "facts/reference.infer",
-        {
-            **order.values,
-            "last_sk": last_sk(connection, dimension),
-            "hash_version": dimension.hash_version,
-        },
-        hash_of_nothing=hashing.of_nothing(dimension),
-        dim=sql.Identifier(dimension.table),
-        sk=sql.Identifier(dimension.sk),
+        "facts/reference.find_unknown",
+        order.values,
+        dim=dim,
         staging=sql.Identifier(fact.source.table),
         date=sql.Identifier(fact.date),
         in_hand=order.in_hand(),
-        keys=names(named),
-        named_keys=names(named, "named"),
         key_values=sql.SQL(", ").join(
             sql.SQL("{} as {}").format(value, sql.Identifier(k))
             for k, value in _key_values(ref).items()
@@ -188,13 +181,26 @@ def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, orde
         all_present=sql.SQL(" and ").join(
             sql.SQL("{} is not null").format(sql.Identifier("named", k)) for k in named
         ),
-        same_key=sql.SQL(" and ").join(
-            sql.SQL("d.{0} = named.{0}").format(sql.Identifier(k)) for k in named
-        ),
+        same_key=equal(named, "d", "named"),
     ).rowcount
-    if count and statistics.are_stale(connection, dimension.table):
-        analyze(connection, dimension)
-    return count
+    if unknown:
+        run(
+            connection,
+            "facts/reference.infer",
+            {
+                **order.values,
+                "last_sk": last_sk(connection, dimension),
+                "hash_version": dimension.hash_version,
+            },
+            hash_of_nothing=hashing.of_nothing(dimension),
+            dim=dim,
+            sk=sql.Identifier(dimension.sk),
+            keys=names(named),
+        )
+        if statistics.are_stale(connection, dimension.table):
+            analyze(connection, dimension)
+    run(connection, "facts/reference.drop_unknown")
+    return unknown
 
 
 def _key_values(ref: Reference) -> dict[str, sql.Composable]:

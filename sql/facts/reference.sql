@@ -12,30 +12,11 @@ left join lateral (
     limit 1
 ) as {last_before} on true
 
--- name: infer
--- Make a row for every key that the load's facts name and the dimension does not hold, in key
--- order. One row a key.
-insert into {dim} (
-    {sk},
-    {keys},
-    validity_start_ts,
-    validity_end_ts,
-    current_flag,
-    attr_hash,
-    hash_version,
-    is_inferred,
-    load_id
-)
-select
-    %(last_sk)s + row_number() over (order by {named_keys}),
-    {named_keys},
-    timestamp '1900-01-01',
-    timestamp '9999-12-31',
-    true,
-    {hash_of_nothing},
-    %(hash_version)s,
-    true,
-    %(made_by)s
+-- name: find_unknown
+-- The keys that the load's facts name and the dimension does not hold: a table of its own, for what
+-- inserts at once would use one core. One row a key.
+create temporary table unknown on commit drop as
+select named.*
 from (
     select distinct {key_values}
     from {staging} as s
@@ -48,3 +29,32 @@ where {all_present}
         from {dim} as d
         where {same_key}
     );
+
+-- name: infer
+-- Make a row for every unknown key, in key order. One row a key.
+insert into {dim} (
+    {sk},
+    {keys},
+    validity_start_ts,
+    validity_end_ts,
+    current_flag,
+    attr_hash,
+    hash_version,
+    is_inferred,
+    load_id
+)
+select
+    %(last_sk)s + row_number() over (order by {keys}),
+    {keys},
+    timestamp '1900-01-01',
+    timestamp '9999-12-31',
+    true,
+    {hash_of_nothing},
+    %(hash_version)s,
+    true,
+    %(made_by)s
+from unknown;
+
+-- name: drop_unknown
+-- Make room for the next dimension. No rows.
+drop table unknown;
