@@ -34,68 +34,89 @@ create or replace view {view} {options} as {definition};
 -- name: blockers
 -- What outside a retired build still depends on it: the build is kept until that is gone.
 -- One row an object.
-with parts as (
+with gone as (
+    select oid
+    from pg_namespace
+    where nspname = any(%(schemas)s)
+),
+
+needed as (
     select
         'pg_class'::regclass as class_id,
-        oid,
-        relnamespace as namespace_id
+        oid
     from pg_class
+    where relnamespace in (select oid from gone)
     union all
     select
         'pg_type'::regclass,
-        oid,
-        typnamespace
+        oid
     from pg_type
+    where typnamespace in (select oid from gone)
     union all
     select
         'pg_proc'::regclass,
-        oid,
-        pronamespace
+        oid
     from pg_proc
+    where pronamespace in (select oid from gone)
     union all
     select
         'pg_constraint'::regclass,
-        oid,
-        connamespace
+        oid
     from pg_constraint
-    union all
-    select
-        'pg_rewrite'::regclass,
-        w.oid,
-        c.relnamespace
-    from pg_rewrite as w
-    inner join pg_class as c on w.ev_class = c.oid
-    union all
-    select
-        'pg_trigger'::regclass,
-        t.oid,
-        c.relnamespace
-    from pg_trigger as t
-    inner join pg_class as c on t.tgrelid = c.oid
-    union all
-    select
-        'pg_attrdef'::regclass,
-        a.oid,
-        c.relnamespace
-    from pg_attrdef as a
-    inner join pg_class as c on a.adrelid = c.oid
-    union all
-    select
-        'pg_policy'::regclass,
-        p.oid,
-        c.relnamespace
-    from pg_policy as p
-    inner join pg_class as c on p.polrelid = c.oid
+    where connamespace in (select oid from gone)
 )
 
 select distinct pg_describe_object(d.classid, d.objid, 0) as object
-from pg_depend as d
-inner join parts as needed on d.refclassid = needed.class_id and d.refobjid = needed.oid
-inner join parts as needing on d.classid = needing.class_id and d.objid = needing.oid
-inner join pg_namespace as n on needed.namespace_id = n.oid
+from needed as n
+inner join pg_depend as d on n.class_id = d.refclassid and n.oid = d.refobjid
+-- Each is looked up by its number: the statistics of the catalogs are old after a rebuild.
+cross join lateral (
+    select c.relnamespace as namespace_id
+    from pg_class as c
+    where d.classid = 'pg_class'::regclass and c.oid = d.objid
+    union all
+    select t.typnamespace
+    from pg_type as t
+    where d.classid = 'pg_type'::regclass and t.oid = d.objid
+    union all
+    select p.pronamespace
+    from pg_proc as p
+    where d.classid = 'pg_proc'::regclass and p.oid = d.objid
+    union all
+    select k.connamespace
+    from pg_constraint as k
+    where d.classid = 'pg_constraint'::regclass and k.oid = d.objid
+    union all
+    select c.relnamespace
+    from pg_class as c
+    where c.oid = (
+        select ev_class from pg_rewrite
+        where d.classid = 'pg_rewrite'::regclass and oid = d.objid
+    )
+    union all
+    select c.relnamespace
+    from pg_class as c
+    where c.oid = (
+        select tgrelid from pg_trigger
+        where d.classid = 'pg_trigger'::regclass and oid = d.objid
+    )
+    union all
+    select c.relnamespace
+    from pg_class as c
+    where c.oid = (
+        select adrelid from pg_attrdef
+        where d.classid = 'pg_attrdef'::regclass and oid = d.objid
+    )
+    union all
+    select c.relnamespace
+    from pg_class as c
+    where c.oid = (
+        select polrelid from pg_policy
+        where d.classid = 'pg_policy'::regclass and oid = d.objid
+    )
+) as needing
 inner join pg_namespace as m on needing.namespace_id = m.oid
-where n.nspname = any(%(schemas)s) and m.nspname <> all(%(schemas)s)
-    and m.nspname !~ '^pg_' and d.deptype in ('n', 'a')
+where m.nspname <> all(%(schemas)s) and m.nspname !~ '^pg_' and d.deptype in ('n', 'a')
 order by object;
 
 -- name: copy_schema_grants
