@@ -1,7 +1,7 @@
 """Cubes: tables kept equal to their definitions, after a daily batch by what it changed.
 
 ``sql/cubes/<name>.sql`` says what a cube is: its ``definition``, a plain query, and its
-``columns``. The comment of the table ends with a mark of that text, so that a changed definition
+``columns``. The comment of the table ends with a mark of that file, so that a changed definition
 is noticed and the cube made anew, and with the load that the cube is made through. Two paths lead
 to the same rows:
 
@@ -30,6 +30,19 @@ from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, Cube, Schemas
 # Up to so many changes, or such a share of the claims, cost less to follow than to make all anew.
 _FEW = 50_000
 _FEW_OF_CLAIMS = 0.05
+
+# What the cubes take of a fact, and what tells one row from another.
+_TAKEN = {
+    "claim": names(
+        (
+            *("claim_id", "service_date", "member_sk", "provider_sk", "plan_sk", "status"),
+            *("claim_amount", "allowed_amount", "paid_amount", "load_id"),
+        )
+    ),
+    "enrollment": names(
+        ("enrollment_id", "plan_sk", "start_date", "end_date", "coverage_days", "load_id")
+    ),
+}
 
 _DAILY = "claims_daily_member"
 _METAL = "claims_by_plan_metal_month"
@@ -104,12 +117,23 @@ def run_cube(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> di
     if held is None:
         rows = _create(connection, cube, schema, cube.name)
     elif held.is_as_defined(cube):
-        rows = _merge(connection, cube, schema, statement(f"cubes/{cube.name}.definition"))
+        rows = _merge(connection, cube, schema, definition(cube))
         _describe(connection, cube, schema, None)
     else:
         rows = _replace(connection, cube, schema, held)
     run(connection, "cubes/build.analyze", cube=sql.Identifier(schema, cube.name))
     return {"rows": rows}
+
+
+def definition(cube: Cube) -> sql.Composed:
+    """The query that a cube is kept equal to."""
+    parts = {"windows": _windows()} if cube.name == _HIGH_COST else {}
+    return statement(f"cubes/{cube.name}.definition", **parts)
+
+
+def _windows() -> sql.Composed:
+    """How rolling months are laid out, the same for all members and for those that changed."""
+    return statement(f"cubes/{_HIGH_COST}.windows")
 
 
 def _held(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> _Held | None:
@@ -136,8 +160,7 @@ def _are_few(connection: psycopg.Connection[Any], since: int) -> bool:
 def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str, name: str) -> int:
     """Make a cube under a name; its rows."""
     table = sql.Identifier(schema, name)
-    definition = statement(f"cubes/{cube.name}.definition")
-    rows = run(connection, "cubes/build.create", cube=table, definition=definition).rowcount
+    rows = run(connection, "cubes/build.create", cube=table, definition=definition(cube)).rowcount
     run(
         connection,
         "cubes/build.add_grain",
@@ -232,7 +255,7 @@ def _follow(connection: psycopg.Connection[Any], schema: str, since: int) -> dic
     }
     run(connection, "cubes/refresh.find_concerned", months)
     run(connection, "cubes/changes.analyze", table=sql.Identifier("concerned"))
-    run(connection, "cubes/refresh.track_concerned", months)
+    run(connection, "cubes/refresh.track_concerned", months, windows=_windows())
     gone = run(connection, "cubes/refresh.drop_untracked", months).rowcount
     rows[_HIGH_COST] = gone + run(connection, f"cubes/refresh.{_HIGH_COST}").rowcount
     return rows
@@ -243,7 +266,7 @@ def _find_changes(connection: psycopg.Connection[Any], since: int) -> None:
     through = {"through": since}
 
     def find(name: str, *tables: str) -> int:
-        found = run(connection, f"cubes/changes.{name}", through).rowcount
+        found = run(connection, f"cubes/changes.{name}", through, **_TAKEN).rowcount
         for table in tables:
             run(connection, "cubes/changes.analyze", table=sql.Identifier(table))
         return found
@@ -282,5 +305,5 @@ def _describe(
 def _comment(cube: Cube) -> str:
     """The catalog comment of the cube but for the load; it changes when the definition does."""
     file = read_file(f"cubes/{cube.name}")
-    mark = xxhash.xxh3_64_hexdigest((file["definition"] + file["columns"]).encode())
+    mark = xxhash.xxh3_64_hexdigest("".join(file.values()).encode())
     return f"{cube.description} One row a {' and '.join(cube.grain)}. Definition {mark}."

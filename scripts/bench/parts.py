@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from etl.db.connection import connect, set_search_path
-from etl.db.statements import Parts, run, statement
+from etl.db.statements import Parts, run
+from etl.stages.cubes import definition
 from etl.warehouse import CUBES, LIVE
 
 ALONE = ("members_joined", "claims_joined", "claims_grouped")
@@ -49,8 +50,7 @@ def _cube(connection: psycopg.Connection[Any], name: str) -> float:
     found = []
     for _ in range(_ROUNDS):
         started = time.perf_counter()
-        definition = statement(f"cubes/{name}.definition")
-        run(connection, "cubes/build.create", cube=cube, definition=definition)
+        run(connection, "cubes/build.create", cube=cube, definition=definition(CUBES[name]))
         grain = sql.SQL(", ").join(sql.Identifier(column) for column in CUBES[name].grain)
         index = sql.Identifier("bench_cube_grain_idx")
         run(connection, "cubes/build.add_grain", index=index, cube=cube, grain=grain)

@@ -1,6 +1,7 @@
 -- What changed in the facts since the cubes were last made. The tables of the past hold every row
 -- as it was before a load changed it, so what was known after a load is known exactly; what a load
 -- brought is found through the rows that it staged. A step costs what changed, not what there is.
+-- {claim} and {enrollment} are what the cubes take of a row.
 
 -- name: made_through
 -- The load that the cubes are made through when they are made now: later changes bear later loads.
@@ -95,17 +96,7 @@ order by member_sk, known_to_load_id;
 -- Claims that were changed or went, as they were first; also those that only came since.
 -- One row a claim.
 create temporary table claim_was on commit drop as
-select distinct on (claim_id)
-    claim_id,
-    service_date,
-    member_sk,
-    provider_sk,
-    plan_sk,
-    status,
-    claim_amount,
-    allowed_amount,
-    paid_amount,
-    load_id
+select distinct on (claim_id) {claim}
 from fact_claim_past
 where known_to_load_id > %(through)s
 order by claim_id, known_to_load_id;
@@ -117,17 +108,7 @@ create temporary table claim_is on commit drop as
 select f.*
 from claims_raw as s
 cross join lateral (
-    select
-        c.claim_id,
-        c.service_date,
-        c.member_sk,
-        c.provider_sk,
-        c.plan_sk,
-        c.status,
-        c.claim_amount,
-        c.allowed_amount,
-        c.paid_amount,
-        c.load_id
+    select {claim}
     from fact_claim as c
     where c.claim_id = s.claim_id and c.service_date = s.service_date and c.load_id = s.load_id
     order by c.claim_id
@@ -139,17 +120,7 @@ union
 select f.*
 from claim_was as w
 cross join lateral (
-    select
-        c.claim_id,
-        c.service_date,
-        c.member_sk,
-        c.provider_sk,
-        c.plan_sk,
-        c.status,
-        c.claim_amount,
-        c.allowed_amount,
-        c.paid_amount,
-        c.load_id
+    select {claim}
     from fact_claim as c
     where c.claim_id = w.claim_id and c.service_date = w.service_date
     order by c.claim_id
@@ -162,17 +133,7 @@ insert into claim_is
 select f.*
 from claim_was as w
 cross join lateral (
-    select
-        c.claim_id,
-        c.service_date,
-        c.member_sk,
-        c.provider_sk,
-        c.plan_sk,
-        c.status,
-        c.claim_amount,
-        c.allowed_amount,
-        c.paid_amount,
-        c.load_id
+    select {claim}
     from fact_claim as c
     where c.claim_id = w.claim_id
     order by c.claim_id
@@ -200,17 +161,7 @@ with same as (
     select f.*
     from provider_renamed as p
     cross join lateral (
-        select
-            c.claim_id,
-            c.service_date,
-            c.member_sk,
-            c.provider_sk,
-            c.plan_sk,
-            c.status,
-            c.claim_amount,
-            c.allowed_amount,
-            c.paid_amount,
-            c.load_id
+        select {claim}
         from fact_claim as c
         where c.provider_sk = p.provider_sk
         order by c.claim_id
@@ -242,24 +193,14 @@ where w.metal_tier <> coalesce(initcap(p.metal_tier), '(unknown)');
 -- One row a claim.
 with same as (
     insert into claim_is
-    select
-        f.claim_id,
-        f.service_date,
-        f.member_sk,
-        f.provider_sk,
-        f.plan_sk,
-        f.status,
-        f.claim_amount,
-        f.allowed_amount,
-        f.paid_amount,
-        f.load_id
+    select {claim}
     from fact_claim as f
-    inner join plan_renamed as p on f.plan_sk = p.plan_sk
-    where not exists (
-        select 1
-        from claim_is as i
-        where i.claim_id = f.claim_id
-    )
+    where f.plan_sk in (select p.plan_sk from plan_renamed as p)
+        and not exists (
+            select 1
+            from claim_is as i
+            where i.claim_id = f.claim_id
+        )
     returning *
 )
 
@@ -354,13 +295,7 @@ where row(
 -- Enrolments that were changed or went, as they were first; also those that only came since.
 -- One row an enrolment.
 create temporary table enrollment_was on commit drop as
-select distinct on (enrollment_id)
-    enrollment_id,
-    plan_sk,
-    start_date,
-    end_date,
-    coverage_days,
-    load_id
+select distinct on (enrollment_id) {enrollment}
 from fact_enrollment_past
 where known_to_load_id > %(through)s
 order by enrollment_id, known_to_load_id;
@@ -369,42 +304,30 @@ order by enrollment_id, known_to_load_id;
 -- Enrolments that came or changed, as they are, and those of plans that have another tier now.
 -- One row an enrolment.
 create temporary table enrollment_is on commit drop as
-select
-    f.enrollment_id,
-    f.plan_sk,
-    f.start_date,
-    f.end_date,
-    f.coverage_days,
-    f.load_id
+select {enrollment}
 from fact_enrollment as f
 inner join (
-    select s.enrollment_id
+    select s.enrollment_id as named_id
     from enrollments_raw as s
     where s.load_id > %(through)s
     union
     select w.enrollment_id
     from enrollment_was as w
-) as named on f.enrollment_id = named.enrollment_id;
+) as named on f.enrollment_id = named.named_id;
 
 -- name: enrollments_same
 -- Enrolments in plans that have another tier now and stayed as they were, in both tables.
 -- One row an enrolment.
 with same as (
     insert into enrollment_is
-    select
-        f.enrollment_id,
-        f.plan_sk,
-        f.start_date,
-        f.end_date,
-        f.coverage_days,
-        f.load_id
+    select {enrollment}
     from fact_enrollment as f
-    inner join plan_renamed as p on f.plan_sk = p.plan_sk
-    where not exists (
-        select 1
-        from enrollment_is as i
-        where i.enrollment_id = f.enrollment_id
-    )
+    where f.plan_sk in (select p.plan_sk from plan_renamed as p)
+        and not exists (
+            select 1
+            from enrollment_is as i
+            where i.enrollment_id = f.enrollment_id
+        )
     returning *
 )
 

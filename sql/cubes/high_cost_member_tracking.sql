@@ -37,7 +37,7 @@ candidates as (
     having sum(version.paid_usd) >= 50000
 ),
 
-monthly as (
+monthly as (  -- noqa: ST03, the windows use it
     select
         m.member_id,
         d.month_start as month,
@@ -49,8 +49,20 @@ monthly as (
     group by m.member_id, d.month_start
 ),
 
--- What enters the window in its month of service leaves it twelve months later.
-changes as (
+last_month as (  -- noqa: ST03
+    select d.month_start as month
+    from dim_date as d
+    where d.full_date = (select max(service_date) from fact_claim)
+)
+
+select w.*
+from ({windows}) as w;
+
+-- name: windows
+-- The windows over the threshold, of what members were paid a month (monthly), up to the last month
+-- (last_month). What enters the window in its month of service leaves it twelve months later.
+-- One row a member and month.
+with changes as (
     select
         member_id,
         moved.month,
@@ -73,12 +85,6 @@ spells as (
         sum(paid_usd) over history as paid_12_months_usd
     from changes
     window history as (partition by member_id order by month)
-),
-
-last_month as (
-    select d.month_start as month
-    from dim_date as d
-    where d.full_date = (select max(service_date) from fact_claim)
 )
 
 select

@@ -419,7 +419,7 @@ with candidates as (
     where ever.paid_usd >= 50000
 ),
 
-monthly as (
+monthly as (  -- noqa: ST03, the windows use it
     select
         d.member_id,
         d.month,
@@ -439,48 +439,12 @@ monthly as (
     group by d.member_id, d.month
 ),
 
-changes as (
-    select
-        member_id,
-        moved.month,
-        sum(moved.paid_usd) as paid_usd
-    from monthly
-    cross join lateral (
-        values
-        (monthly.month, monthly.paid_usd),
-        ((monthly.month + interval '12 months')::date, -monthly.paid_usd)
-    ) as moved (month, paid_usd)
-    group by member_id, moved.month
-),
-
-spells as (
-    select
-        member_id,
-        month as from_month,
-        lead(month) over history as to_month,
-        sum(paid_usd) over history as paid_12_months_usd
-    from changes
-    window history as (partition by member_id order by month)
+last_month as (  -- noqa: ST03
+    select %(month_now)s::date as month
 )
 
-select
-    s.member_id,
-    m.month::date as month,
-    s.paid_12_months_usd::numeric(16, 2) as paid_12_months_usd,
-    case
-        when s.paid_12_months_usd >= 1000000 then '$1M+'
-        when s.paid_12_months_usd >= 250000 then '$250k+'
-        when s.paid_12_months_usd >= 100000 then '$100k+'
-        else '$50k+'
-    end as band,
-    min(m.month::date) over (partition by s.member_id) as first_month_over
-from spells as s
-cross join lateral generate_series(
-    s.from_month::timestamp,
-    least(s.to_month - interval '1 month', %(month_now)s::date::timestamp),
-    interval '1 month'
-) as m (month)
-where s.paid_12_months_usd >= 50000;
+select w.*
+from ({windows}) as w;
 
 -- name: drop_untracked
 -- Rows of these members that are none any more, and rows of months after the last.

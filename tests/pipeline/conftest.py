@@ -17,11 +17,11 @@ from psycopg import sql
 
 from etl.config import ROOT, Settings
 from etl.db.connection import connect, set_search_path
-from etl.db.statements import run
 from etl.pipeline import Pipeline
 from etl.quality import CRITICAL
 from etl.run import Summary
 from etl.stages.checks import run_sql_checks
+from etl.stages.cubes import definition
 from etl.warehouse import CUBES, LIVE
 from tests.watching import Silent
 
@@ -110,9 +110,9 @@ def differing_cubes(connection: psycopg.Connection[Any]) -> list[str]:
     found = []
     with connection.transaction():
         set_search_path(connection, LIVE.path)
-        for name in CUBES:
+        for name, cube in CUBES.items():
             held = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(name)))
-            if Tally(held) != Tally(run(connection, f"cubes/{name}.definition")):
+            if Tally(held) != Tally(connection.execute(definition(cube))):
                 found.append(name)
     return found
 

@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from etl.db.connection import set_search_path
-from etl.db.statements import run, statement
+from etl.db.statements import run
 from etl.errors import SchemaError
 from etl.stages import cubes
 from etl.stages.cubes import run_cube
@@ -125,7 +125,7 @@ def query(database, cube, columns):
     return database.execute(
         sql.SQL("select {} from ({}) as cube order by {}").format(
             sql.SQL(", ").join(map(sql.Identifier, columns.split())),
-            statement(f"cubes/{cube}.definition"),
+            cubes.definition(CUBES[cube]),
             sql.SQL(", ").join(map(sql.Identifier, CUBES[cube].grain)),
         )
     ).fetchall()
@@ -414,7 +414,7 @@ def test_a_materialized_view_of_before_becomes_a_table(tables):
     cube = CUBES[DAILY]
     tables.execute(
         sql.SQL("create materialized view cubes.claims_daily_member as {}").format(
-            statement(f"cubes/{DAILY}.definition")
+            cubes.definition(CUBES[DAILY])
         )
     )
     tables.execute("grant select on cubes.claims_daily_member to public")
