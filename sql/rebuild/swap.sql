@@ -71,11 +71,7 @@ from needed as n
 inner join pg_depend as d on n.class_id = d.refclassid and n.oid = d.refobjid
 -- Each is looked up by its number: the statistics of the catalogs are old after a rebuild.
 cross join lateral (
-    select c.relnamespace as namespace_id
-    from pg_class as c
-    where d.classid = 'pg_class'::regclass and c.oid = d.objid
-    union all
-    select t.typnamespace
+    select t.typnamespace as namespace_id
     from pg_type as t
     where d.classid = 'pg_type'::regclass and t.oid = d.objid
     union all
@@ -89,31 +85,13 @@ cross join lateral (
     union all
     select c.relnamespace
     from pg_class as c
-    where c.oid = (
-        select ev_class from pg_rewrite
-        where d.classid = 'pg_rewrite'::regclass and oid = d.objid
-    )
-    union all
-    select c.relnamespace
-    from pg_class as c
-    where c.oid = (
-        select tgrelid from pg_trigger
-        where d.classid = 'pg_trigger'::regclass and oid = d.objid
-    )
-    union all
-    select c.relnamespace
-    from pg_class as c
-    where c.oid = (
-        select adrelid from pg_attrdef
-        where d.classid = 'pg_attrdef'::regclass and oid = d.objid
-    )
-    union all
-    select c.relnamespace
-    from pg_class as c
-    where c.oid = (
-        select polrelid from pg_policy
-        where d.classid = 'pg_policy'::regclass and oid = d.objid
-    )
+    where c.oid = case d.classid
+        when 'pg_class'::regclass then d.objid
+        when 'pg_rewrite'::regclass then (select ev_class from pg_rewrite where oid = d.objid)
+        when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = d.objid)
+        when 'pg_attrdef'::regclass then (select adrelid from pg_attrdef where oid = d.objid)
+        when 'pg_policy'::regclass then (select polrelid from pg_policy where oid = d.objid)
+    end
 ) as needing
 inner join pg_namespace as m on needing.namespace_id = m.oid
 where m.nspname <> all(%(schemas)s) and m.nspname !~ '^pg_' and d.deptype in ('n', 'a')

@@ -1,0 +1,51 @@
+"""What somebody built on a build that was replaced keeps that build from being dropped."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from etl.rebuild import blockers
+
+# What is said of each object, and how it comes to be.
+NEEDING = {
+    "rule _RETURN on view mine.v": "create view mine.v as select id from warehouse_retired.t",
+    "constraint r_id_fkey on table mine.r": "create table mine.r (id integer references"
+    " warehouse_retired.t)",
+    "trigger look on table mine.s": "create table mine.s (); create trigger look before insert"
+    " on mine.s execute function warehouse_retired.look()",
+    "default value for column id of table mine.d": "create table mine.d"
+    " (id integer default warehouse_retired.one())",
+    "policy p on table mine.p": "create table mine.p (id integer); create policy p on mine.p"
+    " using (id in (select id from warehouse_retired.t))",
+    "function mine.f(warehouse_retired.t)": "create function mine.f(warehouse_retired.t)"
+    " returns integer language sql return 1",
+    "table mine.c": "create table mine.c (held warehouse_retired.t)",
+}
+
+
+@pytest.fixture(scope="module")
+def retired(admin_url: str) -> psycopg.Connection:
+    """A retired build of a table and two functions, and a schema of somebody's own."""
+    with psycopg.connect(admin_url) as connection:
+        connection.execute(
+            "create schema mine; create schema warehouse_retired;"
+            " create table warehouse_retired.t (id integer primary key default 1);"
+            " create view warehouse_retired.own as select id from warehouse_retired.t;"
+            " create function warehouse_retired.one() returns integer language sql return 1;"
+            " create function warehouse_retired.look() returns trigger language plpgsql"
+            " as 'begin return null; end'"
+        )
+        yield connection
+        connection.rollback()
+
+
+def test_what_a_build_holds_itself_does_not_keep_it(retired: psycopg.Connection) -> None:
+    assert blockers(retired) == []
+
+
+@pytest.mark.parametrize("needing", NEEDING)
+def test_whatever_needs_a_retired_build_is_named(retired: psycopg.Connection, needing: str) -> None:
+    with retired.transaction(force_rollback=True):
+        retired.execute(NEEDING[needing])
+        assert needing in blockers(retired)
