@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from psycopg import sql
 
 from etl.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
@@ -22,7 +20,7 @@ def dimension_checks() -> tuple[SqlCheck, ...]:
     return (
         *(_versions(dimension, EVERYTHING) for dimension in dimensions),
         *(_hashes(dimension, EVERYTHING) for dimension in dimensions),
-        *(_keys(dimension, EVERYTHING) for dimension in dimensions),
+        *(_keys(dimension) for dimension in dimensions),
         *(_one_key(dimension) for dimension in dimensions),
     )
 
@@ -51,15 +49,6 @@ def _touched(dimension: Dimension) -> Parts:
         "checks/dims.touched",
         dim=sql.Identifier(dimension.table),
         past=sql.Identifier(dimension.past),
-        keys=names(dimension.key),
-    )
-
-
-def _named(dimension: Dimension) -> Parts:
-    """Whether the load in hand named a row's key."""
-    return statement(
-        "checks/dims.named",
-        staging=sql.Identifier(dimension.source.table),
         keys=names(dimension.key),
     )
 
@@ -183,49 +172,57 @@ def _hashes(dimension: Dimension, scope: Parts) -> SqlCheck:
 
 def _keys_told(dimension: Dimension) -> SqlCheck:
     """That every key that the load in hand told is held; what nobody told is not asked."""
-    entry = _keys(dimension, _named(dimension), sql.SQL("s.{}").format(_OF_LOAD))
-    name = "keys_as_told"
-    return replace(entry, checks={name: entry.checks[name]})
+    return SqlCheck(
+        "checks/dims.keys_told",
+        {**_key_parts(dimension), "key_d_s": equal(dimension.key, "d", "s")},
+        rules(dimension.table, _as_told(dimension)),
+        feed=dimension.source.name,
+    )
 
 
-def _keys(dimension: Dimension, scope: Parts, scope_of_staging: Parts = EVERYTHING) -> SqlCheck:
-    told = (
-        (
-            "keys_as_told",
-            "completeness",
-            CRITICAL,
-            "the feed tells of a key that has no version, or only an inferred row",
-            _restate(dimension),
-        ),
-        (
-            "none_unfounded",
-            "consistency",
-            CRITICAL,
-            "no row of the feed named the key, and it is not inferred",
-            _restate(dimension),
-        ),
+def _keys(dimension: Dimension) -> SqlCheck:
+    unfounded = (
+        "none_unfounded",
+        "consistency",
+        CRITICAL,
+        "no row of the feed named the key, and it is not inferred",
+        _restate(dimension),
     )
     return SqlCheck(
         "checks/dims.keys",
         {
-            "dim": sql.Identifier(dimension.table),
+            **_key_parts(dimension),
             "sk": sql.Identifier(dimension.sk),
-            "staging": sql.Identifier(dimension.source.table),
-            "marked": _marked(dimension.source),
-            "keys_of_staging": names(dimension.key, "s"),
             "keys_of_dim": names(dimension.key, "d"),
             "key_told_held": equal(dimension.key, "told", "held"),
             "either_key": sql.SQL(", ").join(
                 sql.SQL("coalesce(told.{0}, held.{0}) as {0}").format(sql.Identifier(k))
                 for k in dimension.key
             ),
-            "key_of_row": keys_of(dimension.key),
-            "scope": scope,
-            "scope_of_staging": scope_of_staging,
         },
-        rules(dimension.table, *told),
+        rules(dimension.table, _as_told(dimension), unfounded),
         feed=dimension.source.name,
     )
+
+
+def _as_told(dimension: Dimension) -> tuple[str, str, str, str, str]:
+    return (
+        "keys_as_told",
+        "completeness",
+        CRITICAL,
+        "the feed tells of a key that has no version, or only an inferred row",
+        _restate(dimension),
+    )
+
+
+def _key_parts(dimension: Dimension) -> dict[str, Parts]:
+    return {
+        "dim": sql.Identifier(dimension.table),
+        "staging": sql.Identifier(dimension.source.table),
+        "marked": _marked(dimension.source),
+        "keys_of_staging": names(dimension.key, "s"),
+        "key_of_row": keys_of(dimension.key),
+    }
 
 
 def _one_key(dimension: Dimension) -> SqlCheck:

@@ -6,12 +6,19 @@ stream spends waiting for the server.
 
 from __future__ import annotations
 
+import tempfile
 from array import array
+from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 
-# Hashes of so many keys are held, 128 MB; of a longer file it is left to the server.
-_MOST = 16 << 20
+Hashes = npt.NDArray[np.int64]
+
+# So many hashes are held, 32 MB; the others are on disk, in runs of as many, each in order.
+_HELD = 4 << 20
+# Between these lie the 64 spans of all hashes, about as many in each.
+_EDGES = np.linspace(-(2.0**63), 2.0**63, 65)[1:-1].astype(np.int64)
 
 
 class Keys:
@@ -23,7 +30,10 @@ class Keys:
 
     def __init__(self, at: int) -> None:
         self._at = at
-        self._hashes = array("q")
+        self._held = array("q")
+        self._disk: IO[bytes] | None = None
+        # Where on disk the spans of each run begin, and where the last one ends.
+        self._begins: list[list[int]] = []
         self._all_told = True
 
     def see(self, records: list[bytes]) -> None:
@@ -33,14 +43,57 @@ class Keys:
         keys = [record.split(b",", self._at + 1)[self._at] for record in records]
         # A quote before the key may hold a comma.
         quotable = records if self._at else keys
-        if b'"' in b"".join(quotable) or len(self._hashes) > _MOST:
-            self._all_told = False
-            self._hashes = array("q")
-        else:
-            self._hashes.extend(map(hash, keys))
+        if b'"' in b"".join(quotable):
+            self._give_up()
+            return
+        self._held.extend(map(hash, keys))
+        if len(self._held) >= _HELD:
+            self._put_down()
 
     def differ(self) -> bool:
         """Whether each record certainly has a key of its own. To be asked once, at the end."""
-        hashes = np.frombuffer(self._hashes, np.int64)
-        hashes.sort()
-        return self._all_told and not bool((hashes[1:] == hashes[:-1]).any())
+        if self._disk is None:
+            return self._all_told and _are_distinct(_in_order(self._held))
+        self._put_down()
+        with self._disk:
+            return self._all_told and all(
+                _are_distinct(self._span(number)) for number in range(len(_EDGES) + 1)
+            )
+
+    def _put_down(self) -> None:
+        run = _in_order(self._held)
+        try:
+            # Without a name, so that it goes with the process.
+            self._disk = self._disk or tempfile.TemporaryFile()  # noqa: SIM115
+            begin = self._disk.tell() // run.itemsize
+            self._disk.write(run.data)
+            self._disk.flush()
+        except OSError:  # no room: the server counts
+            self._give_up()
+        else:
+            edges = [0, *np.searchsorted(run, _EDGES).tolist(), len(run)]
+            self._begins.append([begin + edge for edge in edges])
+            self._held = array("q")
+
+    def _span(self, number: int) -> Hashes:
+        """The hashes of one span, from all runs, in order."""
+        pieces = []
+        for begins in self._begins:
+            begin, end = begins[number : number + 2]
+            self._disk.seek(begin * self._held.itemsize)
+            pieces.append(self._disk.read((end - begin) * self._held.itemsize))
+        return _in_order(bytearray().join(pieces))
+
+    def _give_up(self) -> None:
+        self._all_told = False
+        self._held = array("q")
+
+
+def _in_order(hashes: array[int] | bytearray) -> Hashes:
+    found = np.frombuffer(hashes, np.int64)
+    found.sort()
+    return found
+
+
+def _are_distinct(hashes: Hashes) -> bool:
+    return not bool((hashes[1:] == hashes[:-1]).any())

@@ -211,12 +211,10 @@ def _profile(connection: psycopg.Connection[Any], statuses: tuple[str, ...]) -> 
         values = {"feed": source.name, "loads": loads}
         new = [load_id for (load_id,) in run(connection, "checks/arrivals.unprofiled", values)]
         if new:
-            run(
-                connection,
-                "checks/arrivals.profile",
-                {**values, "loads": new},
-                **profile_parts(source),
-            )
+            values["loads"] = new
+            parts = profile_parts(source)
+            for step in ("look", "profile", "look_away"):
+                run(connection, f"checks/arrivals.{step}", values, **parts)
 
 
 def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:

@@ -13,9 +13,20 @@ where f.load_id = any(%(loads)s)
         where p.load_id = f.load_id and p.feed = f.feed
     );
 
+-- name: look
+-- What the rows of these loads come to, column by column, in one scan of them; on all cores, which
+-- a statement that inserts cannot use. One row a load.
+create temporary table looked_at on commit drop as
+select
+    {aggregates},
+    load_id
+from {staging}
+where load_id = any(%(loads)s)
+group by load_id;
+
 -- name: profile
--- Write down what the rows of these loads look like, in one scan of them. Of a column that the file
--- does not have nothing is said. One row a load and figure.
+-- Write down what the rows of these loads look like. Of a column that the file does not have
+-- nothing is said. One row a load and figure.
 insert into feed_profile (load_id, feed, metric, column_name, member, measured)
 select
     f.load_id,
@@ -25,14 +36,7 @@ select
     v.member,
     v.measured
 from load_file as f
-left join (
-    select
-        {aggregates},
-        load_id
-    from {staging}
-    where load_id = any(%(loads)s)
-    group by load_id
-) as m on f.load_id = m.load_id
+left join looked_at as m on f.load_id = m.load_id
 cross join lateral (
     values
     {figures}
@@ -41,6 +45,10 @@ where f.load_id = any(%(loads)s)
     and f.feed = %(feed)s
     and v.measured is not null
     and (v.column_name = '' or v.column_name = any(f.columns));
+
+-- name: look_away
+-- Make room for the next feed. No rows.
+drop table looked_at;
 
 -- name: unusual
 -- The figures of a feed's latest load against those of the loads before it that are of its kind and

@@ -13,14 +13,6 @@
     where known_to_load_id = %(load_id)s
 )
 
--- name: named
--- Whether the load in hand named a row's key: a fragment of a where clause.
-({keys}) in (  -- noqa: PRS, part of a where clause
-    select {keys}
-    from {staging}
-    where load_id = %(load_id)s
-)
-
 -- name: versions
 -- The versions of one dimension against each other. One row a rule.
 with ends_told as (
@@ -155,7 +147,6 @@ with told as (
         bool_or(s.load_id = any(%(loads_in_facts)s)) as is_due
     from {staging} as s
     where s.load_id = any(%(loads)s) and not coalesce({marked}, false)
-        and {scope_of_staging}
     group by {keys_of_staging}
 ),
 
@@ -164,7 +155,7 @@ held as (
         {keys_of_dim},
         bool_or(d.is_inferred) as is_inferred
     from {dim} as d
-    where d.{sk} <> -1 and {scope}
+    where d.{sk} <> -1
     group by {keys_of_dim}
 ),
 
@@ -201,3 +192,28 @@ cross join lateral (
     ('keys_as_told', counted.told, counted.missing, counted.keys_missing),
     ('none_unfounded', counted.held, counted.unfounded, counted.keys_unfounded)
 ) as v (rule, rows_checked, rows_failed, failing_keys);
+
+-- name: keys_told
+-- The keys that the load in hand tells against the dimension: each is held, and not only as made
+-- up. Delete markers tell of no key. One row.
+with missing as (
+    select distinct {keys_of_staging}
+    from {staging} as s
+    where s.load_id = %(load_id)s and not coalesce({marked}, false)
+        and not exists (
+            select 1
+            from {dim} as d
+            where {key_d_s} and not d.is_inferred
+        )
+)
+
+select
+    'keys_as_told' as rule,
+    (
+        select count(*)
+        from {staging} as s
+        where s.load_id = %(load_id)s and not coalesce({marked}, false)
+    ) as rows_checked,
+    count(*) as rows_failed,
+    some_keys({key_of_row}) as failing_keys
+from missing;
