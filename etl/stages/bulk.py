@@ -47,6 +47,14 @@ def replace(connection: psycopg.Connection[Any], table: str, made: str) -> None:
         connection.execute(make)
 
 
+def begin_anew(connection: psycopg.Connection[Any], table: str) -> bool:
+    """Begin a table anew if it has no rows: those that the transaction brings may come frozen."""
+    is_empty = scalar(connection, "rebuild/bulk.size", {"table": table}) == 0
+    if is_empty:
+        run(connection, "rebuild/bulk.empty", table=sql.Identifier(table))
+    return is_empty
+
+
 def is_worth(connection: psycopg.Connection[Any], table: str, size_bytes: int) -> bool:
     """Whether a file of this size brings most of what the table will hold, and enough of it."""
     held = scalar(connection, "rebuild/bulk.size", {"table": table})

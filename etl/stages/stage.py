@@ -102,7 +102,8 @@ def _run_file(
     in_bulk = is_rebuild and bulk.is_worth(connection, source.table, file.size_bytes)
     try:
         with bulk.without_indexes(connection, source.table) if in_bulk else nullcontext():
-            stream = _send(connection, load_id, staged, head, stream_records)
+            is_anew = in_bulk and bulk.begin_anew(connection, source.table)
+            stream = _send(connection, load_id, staged, head, stream_records, is_anew=is_anew)
     except psycopg.errors.ProgramLimitExceeded as error:
         raise BatchError(
             f"{where} has a row that no table can hold: a key is too long, or its "
@@ -144,8 +145,13 @@ def _send(
     staged: Staged,
     head: Header,
     stream_records: Iterator[tuple[int, list[bytes]]],
+    *,
+    is_anew: bool = False,
 ) -> records.Stream:
-    """Stream records into staging; those that cannot be taken are set aside."""
+    """Stream records into staging; those that cannot be taken are set aside.
+
+    ``is_anew``: the transaction has emptied the table.
+    """
     source = staged.file.source
     stream = records.Stream(
         fields=len(head.names),
@@ -157,7 +163,7 @@ def _send(
         ),
         keys=_keys(head),
     )
-    _copy(connection, stream, stream_records, head, staged)
+    _copy(connection, stream, stream_records, head, staged, is_anew=is_anew)
     staged.read = stream.read
     staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
     return stream
@@ -251,6 +257,8 @@ def _copy(
     stream_records: Iterator[tuple[int, list[bytes]]],
     head: Header,
     staged: Staged,
+    *,
+    is_anew: bool,
 ) -> None:
     source = staged.file.source
     plan = landing.plan(head)
@@ -266,9 +274,13 @@ def _copy(
 
     connection.add_notice_handler(note)
     try:
-        with connection.cursor().copy(
-            statement("stage/stage.copy_in", table=into, columns=names(plan.fields))
-        ) as copy:
+        statement_in = statement(
+            "stage/stage.copy_in",
+            table=into,
+            columns=names(plan.fields),
+            frozen=sql.Literal(is_anew and not plan.is_needed),
+        )
+        with connection.cursor().copy(statement_in) as copy:
             for piece in stream.send(stream_records):
                 copy.write(piece)
     finally:

@@ -139,6 +139,10 @@ drop table {table};
 -- The one that was made takes its name. No rows.
 alter table {made} rename to {table};
 
+-- name: empty
+-- Begin a table that has no rows anew. No rows.
+truncate {table};
+
 -- name: size
 -- Bytes of a table's rows. One row.
 select pg_relation_size(%(table)s::regclass);

@@ -1,8 +1,10 @@
 -- name: copy_in
 -- Stream a file's records into its staging table. A row that fails a type or a domain's rule is
--- skipped with a notice that names its line and column. One row a record.
+-- skipped with a notice that names its line and column. Rows that come frozen need not be written
+-- again when they are read first; so only into a table that the transaction has emptied.
+-- One row a record.
 copy {table} (load_id, source_line, {columns}) from stdin
-with (format csv, on_error ignore, log_verbosity verbose);
+with (format csv, freeze {frozen}, on_error ignore, log_verbosity verbose);
 
 -- name: set_aside_unordered
 -- Take out the rows in which a date comes before the one that it must not precede.
