@@ -141,7 +141,7 @@ alter table {made} rename to {table};
 
 -- name: empty
 -- Begin a table that has no rows anew. No rows.
-truncate {table};
+truncate {emptied};
 
 -- name: size
 -- Bytes of a table's rows. One row.

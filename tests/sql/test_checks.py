@@ -113,6 +113,35 @@ def loaded(
 @pytest.fixture
 def warehouse_url(admin_url: str, loaded: str) -> Iterator[str]:
     """URL of a copy of the loaded database, for one test to damage."""
+    yield from _copied(admin_url, loaded)
+
+
+@pytest.fixture(scope="module")
+def shared(admin_url: str, loaded: str) -> Iterator[psycopg.Connection]:
+    """A connection to a copy that tests damage one after the other and put right again."""
+    for url in _copied(admin_url, loaded):
+        with _unguarded(url) as connection:
+            # As the checks have it, who are in the same transaction here.
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            yield connection
+
+
+@pytest.fixture
+def warehouse(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
+    """A connection to a loaded database which neither foreign keys nor triggers hold back.
+
+    What a test does is rolled back, unless it asks for the URL of a copy of its own too.
+    """
+    if "warehouse_url" in request.fixturenames:
+        with _unguarded(request.getfixturevalue("warehouse_url")) as connection:
+            yield connection
+    else:
+        connection = request.getfixturevalue("shared")
+        with connection.transaction(force_rollback=True):
+            yield connection
+
+
+def _copied(admin_url: str, loaded: str) -> Iterator[str]:
     name = f"test_checks_{next(_copies)}"
     with psycopg.connect(admin_url, autocommit=True) as admin:
         copy(admin, loaded, name)
@@ -120,17 +149,12 @@ def warehouse_url(admin_url: str, loaded: str) -> Iterator[str]:
         drop(admin, name)
 
 
-@pytest.fixture
-def warehouse(warehouse_url: str) -> Iterator[psycopg.Connection]:
-    """A connection to that copy which neither foreign keys nor triggers hold back."""
-    with connect(warehouse_url, "test") as connection:
-        connection.execute("set session_replication_role = replica")
-        connection.execute(
-            sql.SQL("set search_path = {}").format(
-                sql.SQL(", ").join(map(sql.Identifier, LIVE.path))
-            )
-        )
-        yield connection
+def _unguarded(url: str) -> psycopg.Connection:
+    connection = connect(url, "test")
+    connection.execute("set session_replication_role = replica")
+    path = sql.SQL(", ").join(map(sql.Identifier, LIVE.path))
+    connection.execute(sql.SQL("set search_path = {}").format(path))
+    return connection
 
 
 def found_by(connection: psycopg.Connection, name: str) -> Finding:
@@ -399,6 +423,7 @@ def test_what_was_told_before_states_were_kept_is_not_missed(warehouse):
     assert failing(warehouse) == {}
 
 
+@pytest.mark.usefixtures("warehouse_url")  # guarded, so not in a transaction of the shared one
 def test_a_change_by_hand_is_of_the_next_load(warehouse):
     warehouse.execute("set session_replication_role = origin")
     warehouse.execute("update dim_member set call_count = 9 where member_id = 'B'")
