@@ -14,6 +14,7 @@ from etl.db.connection import connect
 from etl.quality import MOST_KEYS
 from etl.stages.checks import run_sql_checks
 from etl.warehouse import LIVE
+from tests.conftest import fresh_database
 
 OURS = {check.name for entry in business_checks() for check in entry.checks.values()}
 Keys = dict[str, tuple[dict[str, Any], ...]]
@@ -67,16 +68,26 @@ values
 """
 
 
-@pytest.fixture
-def warehouse(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+@pytest.fixture(scope="module")
+def sound(admin_url: str, template: str) -> Iterator[psycopg.Connection[Any]]:
     """A small sound warehouse, facts and dimensions alone."""
-    with connect(database_url, "test") as connection:
-        connection.execute(
-            "set session_replication_role = replica;"
-            "set search_path = warehouse, staging, cubes, ledger, quality"
-        )
-        connection.execute(SOUND)
-        yield connection
+    for url in fresh_database(admin_url, template):
+        with connect(url, "test") as connection:
+            connection.execute(
+                "set session_replication_role = replica;"
+                "set search_path = warehouse, staging, cubes, ledger, quality"
+            )
+            connection.execute(SOUND)
+            # As the checks have it, who are in a test's transaction.
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            yield connection
+
+
+@pytest.fixture
+def warehouse(sound: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any]]:
+    """The same; what a test does to it is rolled back."""
+    with sound.transaction(force_rollback=True):
+        yield sound
 
 
 def broken(connection: psycopg.Connection[Any]) -> Keys:
