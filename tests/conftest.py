@@ -24,6 +24,7 @@ from etl.db import server
 from etl.db.connection import connect
 from etl.db.schema import migrate
 from etl.db.tuning import core_count
+from etl.warehouse import LIVE
 
 # How many examples a test draws that does not say so itself, and whether always the same ones;
 # pytest --hypothesis-profile=long chooses the other.
@@ -136,6 +137,15 @@ def fresh_database(admin_url: str, template: str) -> Iterator[str]:
         copy(connection, template, name)
         yield url_of(admin_url, name)
         drop(connection, name)
+
+
+def unguarded(url: str) -> psycopg.Connection[Any]:
+    """A connection to the live tables which neither foreign keys nor triggers hold back."""
+    connection = connect(url, "test")
+    connection.execute("set session_replication_role = replica")
+    path = sql.SQL(", ").join(map(sql.Identifier, LIVE.path))
+    connection.execute(sql.SQL("set search_path = {}").format(path))
+    return connection
 
 
 @pytest.fixture

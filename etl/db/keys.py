@@ -63,7 +63,8 @@ class Keys:
     def _put_down(self) -> None:
         run = _in_order(self._held)
         try:
-            # Without a name, so that it goes with the process.
+            # Open from block to block until differ() closes it; without a name, so that it goes
+            # with a process that is killed.
             self._disk = self._disk or tempfile.TemporaryFile()  # noqa: SIM115
             begin = self._disk.tell() // run.itemsize
             self._disk.write(run.data)

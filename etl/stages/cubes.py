@@ -1,9 +1,9 @@
 """Cubes: tables kept equal to their definitions, after a daily batch by what it changed.
 
 ``sql/cubes/<name>.sql`` says what a cube is: its ``definition``, a plain query, and its
-``columns``. The comment of the table ends with a mark of that file, so that a changed definition
-is noticed and the cube made anew, and with the load that the cube is made through. Two paths lead
-to the same rows:
+``columns``, and what its refresh shares with it. The comment of the table ends with a mark of that
+file, so that a changed definition is noticed and the cube made anew, and with the load that the
+cube is made through. Two paths lead to the same rows:
 
 - whole: the definition is run; a new cube is filled from it, of one that is there only the rows
   that differ are written;
@@ -127,13 +127,9 @@ def run_cube(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> di
 
 def definition(cube: Cube) -> sql.Composed:
     """The query that a cube is kept equal to."""
-    parts = {"windows": _windows()} if cube.name == _HIGH_COST else {}
-    return statement(f"cubes/{cube.name}.definition", **parts)
-
-
-def _windows() -> sql.Composed:
-    """How rolling months are laid out, the same for all members and for those that changed."""
-    return statement(f"cubes/{_HIGH_COST}.windows")
+    file = f"cubes/{cube.name}"
+    shared = read_file(file).keys() - {"definition", "columns"}
+    return statement(f"{file}.definition", **{name: statement(f"{file}.{name}") for name in shared})
 
 
 def _held(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> _Held | None:
@@ -255,7 +251,8 @@ def _follow(connection: psycopg.Connection[Any], schema: str, since: int) -> dic
     }
     run(connection, "cubes/refresh.find_concerned", months)
     run(connection, "cubes/changes.analyze", table=sql.Identifier("concerned"))
-    run(connection, "cubes/refresh.track_concerned", months, windows=_windows())
+    windows = statement(f"cubes/{_HIGH_COST}.windows")
+    run(connection, "cubes/refresh.track_concerned", months, windows=windows)
     gone = run(connection, "cubes/refresh.drop_untracked", months).rowcount
     rows[_HIGH_COST] = gone + run(connection, f"cubes/refresh.{_HIGH_COST}").rowcount
     return rows

@@ -2,7 +2,7 @@
 
 Each file streams once through COPY. Python looks at the bytes for what would break COPY
 (``etl.db.records``), PostgreSQL parses and types, and what fails is set aside with its line,
-column and reason. Memory is bounded by a block, whatever the file's size.
+column and reason. Memory is bounded by a block and 32 MB of hashes, whatever the file's size.
 """
 
 from __future__ import annotations
@@ -153,6 +153,7 @@ def _send(
     ``is_anew``: the transaction has emptied the table.
     """
     source = staged.file.source
+    plan = landing.plan(head)
     stream = records.Stream(
         fields=len(head.names),
         prefix=b"%d," % load_id,
@@ -161,18 +162,18 @@ def _send(
             for at, name in enumerate(head.targets)
             if name and source.column(name).type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
         ),
-        keys=_keys(head),
+        keys=None if plan.is_needed else _keys(head),
     )
-    _copy(connection, stream, stream_records, head, staged, is_anew=is_anew)
+    _copy(connection, stream, stream_records, head, plan, staged, is_anew=is_anew)
     staged.read = stream.read
     staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
     return stream
 
 
 def _keys(head: Header) -> Keys | None:
-    """What tells repeated keys, where a key is one field whose bytes are its value."""
+    """What tells repeated keys, where a key is one field; the file's bytes are its value."""
     source = head.contract.source
-    if len(source.key) > 1 or landing.plan(head).is_needed:
+    if len(source.key) > 1:
         return None
     [key] = source.key
     return Keys(head.targets.index(key)) if source.column(key).type is Type.KEY else None
@@ -256,12 +257,12 @@ def _copy(
     stream: records.Stream,
     stream_records: Iterator[tuple[int, list[bytes]]],
     head: Header,
+    plan: landing.Landing,
     staged: Staged,
     *,
     is_anew: bool,
 ) -> None:
     source = staged.file.source
-    plan = landing.plan(head)
     if plan.is_needed:
         landing.create(connection, head, plan)
     into = sql.Identifier("landing" if plan.is_needed else source.table)

@@ -49,7 +49,7 @@ monthly as (  -- noqa: ST03, the windows use it
     group by m.member_id, d.month_start
 ),
 
-last_month as (  -- noqa: ST03
+last_month as (  -- noqa: ST03, and this
     select d.month_start as month
     from dim_date as d
     where d.full_date = (select max(service_date) from fact_claim)

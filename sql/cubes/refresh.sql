@@ -439,7 +439,7 @@ monthly as (  -- noqa: ST03, the windows use it
     group by d.member_id, d.month
 ),
 
-last_month as (  -- noqa: ST03
+last_month as (  -- noqa: ST03, and this
     select %(month_now)s::date as month
 )
 

@@ -20,12 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl.checks.arrivals import LEAST_LOADS, MOST_LOADS, arrival_checks
-from etl.db.connection import connect
 from etl.db.statements import run
 from etl.quality import Finding, passes
 from etl.stages.checks import _profile, run_sql_checks
 from etl.warehouse import LIVE
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, unguarded
 
 FEED = "claims"
 MONDAY = date(2024, 1, 8)
@@ -47,11 +46,7 @@ class Came:
 def books(admin_url: str, template: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to a database of which the books alone are used."""
     for url in fresh_database(admin_url, template):
-        with connect(url, "test") as connection:
-            connection.execute(
-                "set search_path = warehouse, staging, cubes, ledger, quality; "
-                "set session_replication_role = replica"
-            )
+        with unguarded(url) as connection:
             yield connection
 
 

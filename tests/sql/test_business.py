@@ -10,11 +10,10 @@ import psycopg
 import pytest
 
 from etl.checks.business import business_checks
-from etl.db.connection import connect
 from etl.quality import MOST_KEYS
 from etl.stages.checks import run_sql_checks
 from etl.warehouse import LIVE
-from tests.conftest import fresh_database
+from tests.conftest import fresh_database, unguarded
 
 OURS = {check.name for entry in business_checks() for check in entry.checks.values()}
 Keys = dict[str, tuple[dict[str, Any], ...]]
@@ -72,11 +71,7 @@ values
 def sound(admin_url: str, template: str) -> Iterator[psycopg.Connection[Any]]:
     """A small sound warehouse, facts and dimensions alone."""
     for url in fresh_database(admin_url, template):
-        with connect(url, "test") as connection:
-            connection.execute(
-                "set session_replication_role = replica;"
-                "set search_path = warehouse, staging, cubes, ledger, quality"
-            )
+        with unguarded(url) as connection:
             connection.execute(SOUND)
             # As the checks have it, who are in a test's transaction.
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from etl.checks.registry import sql_checks
 from etl.config import Settings
 from etl.contract import Pii
-from etl.db.connection import connect, set_search_path
+from etl.db.connection import set_search_path
 from etl.pipeline import STAGES, Pipeline
 from etl.quality import MOST_KEYS, Finding
 from etl.render.expectations import suites
@@ -26,7 +26,7 @@ from etl.stages.checks import all_checks, run_checks, run_sql_checks
 from etl.stages.checks_gx import run_suites
 from etl.stages.cubes import run_cube
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE
-from tests.conftest import copy, drop, url_of
+from tests.conftest import copy, drop, unguarded, url_of
 from tests.feeds import write_batch
 from tests.watching import Silent
 
@@ -120,7 +120,7 @@ def warehouse_url(admin_url: str, loaded: str) -> Iterator[str]:
 def shared(admin_url: str, loaded: str) -> Iterator[psycopg.Connection]:
     """A connection to a copy that tests damage one after the other and put right again."""
     for url in _copied(admin_url, loaded):
-        with _unguarded(url) as connection:
+        with unguarded(url) as connection:
             # As the checks have it, who are in the same transaction here.
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             yield connection
@@ -133,7 +133,7 @@ def warehouse(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
     What a test does is rolled back, unless it asks for the URL of a copy of its own too.
     """
     if "warehouse_url" in request.fixturenames:
-        with _unguarded(request.getfixturevalue("warehouse_url")) as connection:
+        with unguarded(request.getfixturevalue("warehouse_url")) as connection:
             yield connection
     else:
         connection = request.getfixturevalue("shared")
@@ -147,14 +147,6 @@ def _copied(admin_url: str, loaded: str) -> Iterator[str]:
         copy(admin, loaded, name)
         yield url_of(admin_url, name)
         drop(admin, name)
-
-
-def _unguarded(url: str) -> psycopg.Connection:
-    connection = connect(url, "test")
-    connection.execute("set session_replication_role = replica")
-    path = sql.SQL(", ").join(map(sql.Identifier, LIVE.path))
-    connection.execute(sql.SQL("set search_path = {}").format(path))
-    return connection
 
 
 def found_by(connection: psycopg.Connection, name: str) -> Finding:
