@@ -1,0 +1,84 @@
+"""What the world sends, each kind a folder of ``world/``, with its right answer worked out by hand.
+
+A case is a folder with ``case.toml`` and batch folders beside it:
+
+    sends = "What comes, in one sentence."
+    answer = "What is right, and why."
+    [[steps]]
+    batches = ["2025-01-10"]     # put into the inbox first
+    command = "incremental"      # incremental, full-load or stage
+    exit = 0
+    says = ["part of what a person reads"]
+    [[steps.tables]]
+    query = "select provider_id, name from staging.providers_raw order by 1"
+    rows = [["P1", "Dr Bob"]]    # every value as text, null as ""
+
+A new case is a new folder and no code.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.errors import AcaError
+from etl.pipeline import Pipeline
+from tests.pipeline.conftest import Warehouse
+
+WORLD = Path(__file__).parent / "world"
+CASES = sorted(path.parent for path in WORLD.rglob("case.toml"))
+DEFAULTS = {"command": "incremental", "exit": 0, "batches": [], "says": [], "tables": []}
+COMMANDS = {
+    "incremental": Pipeline.incremental,
+    "full-load": Pipeline.full_load,
+    "stage": lambda pipeline: pipeline.run_stages(("stage",)),
+}
+
+
+def name_of(case: Path) -> str:
+    return str(case.relative_to(WORLD))
+
+
+def run(warehouse: Warehouse, command: str) -> tuple[int, str]:
+    """Exit code of a command, and all that it said to a person."""
+    code, said = 0, ""
+    try:
+        with warehouse.pipeline() as pipeline:
+            pipeline.run_checks = lambda *_: pipeline.summary
+            COMMANDS[command](pipeline)
+    except AcaError as error:
+        code, said = error.exit_code, f"{error.message} {error.hint}"
+    return code, "\n".join([*warehouse.watcher.said, said])
+
+
+def as_text(rows: list[tuple[Any, ...]]) -> list[list[str]]:
+    return [["" if value is None else str(value) for value in row] for row in rows]
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_the_right_answer_is_given(warehouse: Warehouse, case: Path) -> None:
+    declared = tomllib.loads((case / "case.toml").read_text(encoding="utf-8"))
+    assert declared["sends"], declared["answer"]
+    for step in declared["steps"]:
+        asked = DEFAULTS | step
+        for batch in asked["batches"]:
+            shutil.copytree(case / batch, warehouse.inbox / batch, dirs_exist_ok=True)
+        code, said = run(warehouse, asked["command"])
+        assert code == asked["exit"], said
+        for part in asked["says"]:
+            assert part in said
+        for table in asked["tables"]:
+            assert as_text(warehouse.rows(table["query"])) == table["rows"], table["query"]
+
+
+def test_every_folder_of_the_world_is_a_case_or_a_kind() -> None:
+    assert CASES
+    batches = {batch for case in CASES for batch in case.iterdir() if batch.is_dir()}
+    kinds = {case.parent for case in CASES}
+    folders = {path for path in WORLD.rglob("*") if path.is_dir()}
+    within = {path for path in folders if any(batch in path.parents for batch in batches)}
+    assert folders - within == {*CASES, *batches, *kinds}
