@@ -50,6 +50,15 @@ class Type(Enum):
         return _REFUSALS[self.staging]
 
     @property
+    def form(self) -> str | None:
+        """How a value is written in a feed's own files, as a regular expression over all of it.
+
+        PostgreSQL reads far more (15-JAN-25, 0x64, IST) and guesses at what it means; so a value
+        is typed only if it is written so. ``None`` for text, which may be anything.
+        """
+        return _FORMS.get(self.staging)
+
+    @property
     def mandatory(self) -> bool:
         """Whether a row without the value is set aside: no row can be placed without it."""
         return self in (Type.KEY, Type.KEY_YEAR, Type.KEY_DATE)
@@ -70,7 +79,23 @@ class Reason(Enum):
         "carriage return outside quotes",
         "Take the carriage return out, or put quotes around the value that holds it.",
     )
-    OPEN_QUOTE = ("quote that is never closed", "Close the quote, or double one that is meant.")
+    OPEN_QUOTE = ("unterminated quoted field", "Close the quote, or double one that is meant.")
+    STRAY_QUOTE = (
+        "quote in the middle of a value",
+        "Put the value in quotes and double the quotes in it, as RFC 4180 asks.",
+    )
+    TOO_LONG = (
+        "line longer than any row may be",
+        "Ask the sender what the line is: a row has at most 1,048,576 bytes.",
+    )
+    REPEATED_HEADER = (
+        "header repeated among the rows",
+        "Nothing is lost: the sender put files together with their headers.",
+    )
+    TRAILER = (
+        "trailer or total line among the rows",
+        "Nothing is lost if it only counts the rows; ask the sender to leave it out.",
+    )
     CLOCK_WORD = (
         "a word of the clock where a date is due",
         "Write the day itself: today and the like change their meaning.",
@@ -164,6 +189,21 @@ DOMAINS = (
         "a number that can be counted with",
     ),
 )
+
+
+# Read alike by Python and PostgreSQL. A time may lack its seconds and its offset (then it is UTC).
+_FORMS = {
+    "integer": "[-+]?[0-9]+",
+    "plan_year": "[0-9]{4}",
+    "key_year": "[0-9]{4}",
+    "boolean": "[Tt]([Rr][Uu][Ee])?|[Ff]([Aa][Ll][Ss][Ee])?|[Yy]([Ee][Ss])?|[Nn][Oo]?|[01]",
+    "money_usd": "[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)",
+    "finite_number": "[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]{1,3})?",
+    "calendar_date": "[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    "key_date": "[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    "utc_instant": "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    "([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?( ?[Zz]| ?[-+][0-9]{2}(:?[0-9]{2})?)?)?",
+}
 
 
 _REFUSALS = {
@@ -367,8 +407,9 @@ class Parsing:
     the order. ``decimal``, ``thousands``: the marks in numbers; thousands marks have to stand
     before every three digits or nowhere. ``currency``: signs or words that may stand before or
     after an amount. ``percent``: a ratio that ends in ``%`` is so many hundredths.
-    ``null_words``: values that say that there is none, without regard to case; the empty word
-    is an empty value in quotes.
+    ``null_words``: values that say that there is none, without regard to case.
+    ``empty_quotes``: what an empty value in quotes says, nothing (as one without quotes does) or
+    a text of no length.
     """
 
     encoding: str = "utf-8"
@@ -378,6 +419,7 @@ class Parsing:
     currency: tuple[str, ...] = ()
     percent: bool = False
     null_words: tuple[str, ...] = ()
+    empty_quotes: Literal["nothing", "text"] = "nothing"
 
     def __post_init__(self) -> None:
         codecs.lookup(self.encoding)

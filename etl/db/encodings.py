@@ -75,6 +75,15 @@ def marked(head: bytes) -> str | None:
     return next((name for mark, name in _MARKS if head.startswith(mark)), None)
 
 
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are UTF-8 text."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def first_bad_byte(blocks: Iterable[bytes]) -> BadByte | None:
     """The first byte that is not UTF-8 text; NUL is none, since no column can hold it."""
     offset, rest = 0, b""

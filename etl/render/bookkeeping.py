@@ -124,8 +124,9 @@ def ledger(metadata: MetaData) -> None:
             JSONB,
             nullable=False,
             server_default=text("'{}'"),
-            comment="Control totals by money column, US dollars: in_file, loaded (without "
-            "repeated rows), and expected where the manifest says.",
+            comment="Control totals by money column, US dollars: in_file (all that was read) = "
+            "loaded + rejected + duplicate; expected where the manifest says; unread: how many "
+            "amounts of rejected rows could not be read, which are in none of these.",
         ),
         Column(
             "latest_effective_ts",
@@ -167,12 +168,19 @@ def ledger(metadata: MetaData) -> None:
             comment="Names of the file's columns in its order, also those that the contract does "
             "not know; empty where it was not read.",
         ),
+        Column("bytes_read", BigInteger, comment="Bytes of the file, unpacked."),
+        Column("lines_read", BigInteger, comment="Lines of the file, its header among them."),
+        Column("lines_blank", BigInteger, comment="Lines with nothing on them."),
         PrimaryKeyConstraint("load_id", "feed"),
         CheckConstraint("kind in ('delta', 'snapshot')", name="kind"),
         CheckConstraint("status in ('loaded', 'skipped', 'refused')", name="status"),
         CheckConstraint(
             "status <> 'loaded' or rows_read = rows_loaded + rows_rejected + rows_duplicate",
             name="rows_accounted",
+        ),
+        CheckConstraint(
+            "status <> 'loaded' or lines_read is null or lines_read > rows_read + lines_blank",
+            name="lines_accounted",
         ),
         schema="ledger",
         comment="One row a load and file.",

@@ -6,7 +6,9 @@ values: such statements run without parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from psycopg import sql
@@ -47,6 +49,23 @@ def _is_written_otherwise(column: Column, parsing: Parsing) -> bool:
     )
 
 
+def cents_reader(column: Column, parsing: Parsing) -> Callable[[bytes], int | None]:
+    """A function that reads an amount as this sender writes it, in cents, as ``read`` does."""
+    grammar, signs = (re.compile(e, re.ASCII) for e in _grammar(column, parsing))
+    words = {word.lower() for word in parsing.null_words}
+
+    def cents(value: bytes) -> int | None:
+        text = value.decode(errors="replace")
+        if text.lower() in words:
+            return 0
+        if not grammar.match(text):
+            return None
+        exact = Decimal(signs.sub("", text).replace(parsing.decimal, ".")) * 100
+        return int(exact) if exact == exact.to_integral_value() else None
+
+    return cents
+
+
 def read(column: Column, parsing: Parsing, fields: Sequence[sql.Composable]) -> sql.Composable:
     """The value of the first of these text fields that has one, as text that the type takes."""
     values = [_read(column, parsing, field) for field in fields]
@@ -54,13 +73,24 @@ def read(column: Column, parsing: Parsing, fields: Sequence[sql.Composable]) -> 
 
 
 def _read(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
-    value = field
     if _is_written_otherwise(column, parsing):
         value = (_date if column.type in _DATES else _number)(column, parsing, field)
+    else:
+        value = _in_form(column, field)
     if not parsing.null_words:
         return value
     words = _listed(sql.Literal(word.lower()) for word in parsing.null_words)
     return sql.SQL("case when lower({}) not in ({}) then {} end").format(field, words, value)
+
+
+def _in_form(column: Column, field: sql.Composable) -> sql.Composable:
+    """The field if it is written as the feed's own files are."""
+    form = column.type.form
+    if form is None:
+        return field
+    return sql.SQL(
+        "case when {field} ~ {form} or {field} is null then {field} else {not_so} end"
+    ).format(field=field, form=sql.Literal(f"^({form})$"), not_so=_NOT_SO)
 
 
 def _date(_: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:

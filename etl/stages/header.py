@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -66,12 +66,16 @@ class Header:
 
 
 def read(
-    batch: Batch, file: FeedFile, blocks: Iterable[bytes]
+    batch: Batch,
+    file: FeedFile,
+    blocks: Iterable[bytes],
+    watch: Callable[[Iterable[bytes]], Iterator[bytes]] = iter,
 ) -> tuple[Header, Iterator[tuple[int, list[bytes]]]]:
     """A file's header and its records as UTF-8, under the contract that fits it.
 
     That is the contract which the manifest names, else the first whose required columns are all
-    there, the feed's own before those of senders. Raises ``BatchError`` if none fits.
+    there, the feed's own before those of senders. ``watch`` sees its text go past. Raises
+    ``BatchError`` if none fits.
     """
     where = f"{file.path.name} of batch {batch.batch_id}"
     head, rest = records.peek(blocks)
@@ -96,7 +100,7 @@ def read(
         missing = _missing(contract, names)
         if not missing:
             text = encodings.transcoded(chain([head], rest), encoding)
-            return _header(contract, names, head), records.header_and_records(text)[1]
+            return _header(contract, names, head), records.header_and_records(watch(text))[1]
         if nearest is None or len(missing) < nearest[0]:
             nearest = len(missing), contract, names
     if nearest is not None:

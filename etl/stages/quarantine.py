@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 from etl.batch import Batch, Expected, FeedFile
 from etl.contract import Reason, Source
 from etl.db.statements import equal, names, run, scalar, statement
+from etl.db.stream import NO_ROWS
 from etl.sources import FEEDS
 from etl.stages import header, rejects, sift, stage
 from etl.stages.header import Header
@@ -163,7 +164,6 @@ def _correct_file(
     if not rows:
         return
     batch = Batch(file.batch_id, file.as_of, ())
-    counted = _counted_before(connection, file, entries)
     staged = _staged(file)
     stage.add_rows(connection, file.load_id, staged, file.head, rows)
     rivals = _rivals(connection, file, list(rows))
@@ -173,8 +173,8 @@ def _correct_file(
     displaced = [r for line, r in bad.items() if line not in rows]
     _close(connection, file, entries, rows, bad, made_by)
     staged.rejected = displaced
-    rejects.write_rejects(connection, file.load_id, staged, rivals)
-    _recount(connection, file, batch, staged, counted, len(bad) - len(rows))
+    rejects.write_rejects(connection, file.load_id, staged, sorted(rivals.items()))
+    _recount(connection, file, batch, staged, len(bad) - len(rows))
 
     came = sorted(rows.keys() - bad.keys())
     if came:
@@ -188,45 +188,6 @@ def _staged(file: File) -> Staged:
     expected = {c: Decimal(t["expected"]) for c, t in file.totals.items() if "expected" in t}
     told = FeedFile(file.source, Path(file.file_name), Expected(file.kind, totals=expected), 0, 0)
     return Staged(told, file.xxh3_128.hex)
-
-
-def _counted_before(
-    connection: psycopg.Connection[Any],
-    file: File,
-    entries: list[tuple[Any, ...]],
-) -> dict[str, Decimal]:
-    """Amounts that the file's total holds of the rows which are not in staging and stay so.
-
-    Repeated rows are in the total of the file and not in what was loaded. One of them that was
-    corrected is counted anew: what it bore before is read from its text once more.
-    """
-    money = file.source.money
-    amounts = {
-        c: Decimal(file.totals[c]["in_file"]) - Decimal(file.totals[c]["loaded"])
-        for c in money
-        if c in file.totals
-    }
-    again = {
-        line: raw.encode()
-        for _, line, reason, raw in entries
-        if reason == Reason.CONFLICT.text and raw is not None
-    }
-    if again and amounts:
-        stage.add_rows(connection, file.load_id, _staged(file), file.head, again)
-        sums = run(
-            connection,
-            "quarantine/quarantine.take_amounts",
-            {"load_id": file.load_id, "lines": list(again)},
-            table=sql.Identifier(file.source.table),
-            money=names(money),
-            sums=sql.SQL(", ").join(
-                sql.SQL("coalesce(sum({}), 0)::text").format(sql.Identifier(c)) for c in money
-            ),
-        ).fetchone()
-        assert sums is not None  # an aggregate always gives a row
-        for column, amount in zip(money, sums, strict=True):
-            amounts[column] -= Decimal(amount)
-    return amounts
 
 
 def _rivals(connection: psycopg.Connection[Any], file: File, lines: list[int]) -> dict[int, str]:
@@ -298,17 +259,21 @@ def _recount(
     file: File,
     batch: Batch,
     staged: Staged,
-    counted: Mapping[str, Decimal],
     more_rejected: int,
 ) -> None:
     """Let the ledger tell of the file as it would had the rows been right at first."""
-    for column, amount in counted.items():
-        total = staged.totals[column]
-        total["in_file"] = str(Decimal(total["in_file"]) + amount)
     of_file = {"load_id": file.load_id, "feed": file.feed}
-    reasons = dict(run(connection, "quarantine/quarantine.open_reasons", of_file).fetchall())
+    left = run(connection, "quarantine/quarantine.open_reasons", of_file).fetchall()
     by_text = {reason.text: reason for reason in Reason}
-    staged.rejected = [Rejected(n, None, by_text[text]) for n, text in reasons.items()]
+    staged.rejected = [Rejected(line, None, by_text[reason]) for line, reason, _ in left]
+    for column, total in file.totals.items():
+        staged.duplicate_cents[column] += sift.dollars_to_cents(total["duplicate"])
+    sums = rejects.Amounts(rejects.money_fields(file.head))
+    for _, reason, raw in left:
+        if by_text[reason] not in NO_ROWS:
+            sums.add(None if raw is None else rejects.values_of(raw.encode(), file.head))
+    staged.rejected_amounts = sums
+    sift.add_up(staged)
     staged.notes = [n for n in (file.note or "").split("; ") if n and n != sift.NOT_COMPARED]
     sift.check_expected(batch, staged)
     rejected = file.rows_rejected + more_rejected

@@ -18,16 +18,18 @@ from psycopg import sql
 from etl.batch import Batch
 from etl.contract import Reason, Sender, Source
 from etl.db import encodings
+from etl.db.amounts import Amounts
 from etl.db.statements import equal, names, run, scalar
 from etl.errors import BatchError, RejectThresholdError
 from etl.stages import breaches
 from etl.stages.header import shown
 from etl.stages.staged import Rejected, Staged
 
+_CENT = Decimal("0.01")
 # How many reasons a message names when a file is refused.
 _REASONS_SHOWN = 6
 # Said of a file whose totals nothing can be compared with.
-NOT_COMPARED = "manifest totals not compared: rows were set aside"
+NOT_COMPARED = "manifest totals not compared: amounts of rejected rows cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +88,55 @@ def set_aside(
             same_key=equal(source.key, "t", "r"),
             effective=_effective(source, None),
             effective_of_row=_effective(source, "t"),
+            amounts=names(source.money, "t"),
         ).fetchall()
     kept = measure(connection, source, values) if losers else measured
-    staged.duplicate = sum(is_equal for _, is_equal in losers)
-    staged.rejected += [
-        Rejected(line, source.key[0], Reason.CONFLICT) for line, is_equal in losers if not is_equal
-    ]
+    for line, is_equal, amounts in losers:
+        if is_equal:
+            staged.duplicate += 1
+            for column, amount in zip(source.money, amounts, strict=True):
+                staged.duplicate_cents[column] += int((amount or 0) * 100)
+        else:
+            staged.rejected.append(Rejected(line, source.key[0], Reason.CONFLICT))
+    staged.kept = kept.rows
     staged.latest_effective_ts = kept.latest_effective_ts
     staged.distinct_keys = kept.distinct_keys
-    for column in source.money:
-        staged.totals[column] = {
-            "in_file": str(measured.totals[column]),
-            "loaded": str(kept.totals[column]),
+    staged.totals = {column: {"loaded": str(kept.totals[column])} for column in source.money}
+
+
+def add_up(staged: Staged, read: Amounts | None = None) -> None:
+    """Tell the amounts of a file apart: loaded, rejected, duplicate, and all that it holds.
+
+    ``read``: what was told from the file's bytes alone, by column. ``BatchError`` if it differs.
+    """
+    expected = staged.file.expected.totals
+    for column, total in staged.totals.items():
+        rejected = staged.rejected_amounts.cents[column]
+        duplicate = staged.duplicate_cents[column]
+        in_file = dollars_to_cents(total["loaded"]) + rejected + duplicate
+        total |= {
+            "in_file": _dollars(in_file),
+            "rejected": _dollars(rejected),
+            "duplicate": _dollars(duplicate),
+            "unread": staged.rejected_amounts.unread[column],
         }
-        if column in staged.file.expected.totals:
-            staged.totals[column]["expected"] = str(staged.file.expected.totals[column])
+        if column in expected:
+            total["expected"] = str(expected[column])
+        if read is not None and column in read.fields and read.cents[column] != in_file:
+            raise BatchError(
+                f"{staged.file.path.name}: {column} adds up to {_dollars(read.cents[column])} in "
+                f"the file and to {_dollars(in_file)} in what was made of it.",
+                "This is a fault of the reader: keep the file and report it; nothing was loaded.",
+            )
+
+
+def _dollars(cents: int) -> str:
+    return str(Decimal(cents).scaleb(-2).quantize(_CENT))
+
+
+def dollars_to_cents(dollars: str) -> int:
+    """An amount of the ledger in cents."""
+    return int(Decimal(dollars) * 100)
 
 
 def tell_bad_bytes(staged: Staged) -> None:
@@ -168,6 +204,12 @@ def judge(batch: Batch, contract: Sender, staged: Staged, reject_share: float | 
     Raises ``RejectThresholdError`` and ``BatchError``.
     """
     staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
+    if staged.loaded != staged.kept:
+        raise BatchError(
+            f"{_where(batch, staged)}: of {staged.read:,} rows {staged.loaded:,} should have "
+            f"stayed, and {staged.kept:,} did.",
+            "This is a fault of the reader: keep the file and report it; nothing was loaded.",
+        )
     if reject_share is not None:
         share = reject_share if contract.reject_share is None else contract.reject_share
         _check_threshold(batch, staged, share)
@@ -209,18 +251,17 @@ def check_expected(batch: Batch, staged: Staged) -> None:
     said = staged.file.expected
     where = _where(batch, staged)
     hint = "Ask the sender for the file or the manifest again; nothing was loaded."
-    if said.rows is not None and said.rows != staged.read:
+    rows = staged.rows_of_sender
+    if said.rows is not None and said.rows != rows:
         raise BatchError(
-            f"{where} holds {staged.read:,} rows where its manifest says {said.rows:,}.", hint
+            f"{where} holds {rows:,} rows where its manifest says {said.rows:,}.", hint
         )
-    # Amounts on rows that were set aside cannot be summed, so totals compare only without them.
-    if said.totals and any(r.reason is not Reason.CONFLICT for r in staged.rejected):
-        staged.notes.append(NOT_COMPARED)
-        return
     for column, amount in said.totals.items():
         found = staged.totals.get(column)
         if found is None:
             staged.notes.append("the manifest totals a column that is no amount: " + shown(column))
+        elif found["unread"]:
+            staged.notes += [NOT_COMPARED] if NOT_COMPARED not in staged.notes else []
         elif Decimal(found["in_file"]) != amount:
             raise BatchError(
                 f"{where}: {column} adds up to {found['in_file']} where its manifest says "

@@ -18,14 +18,19 @@ from psycopg import sql
 
 from etl.batch import Batch, FeedFile
 from etl.contract import Reason, Sender, Source, Type
-from etl.db import records
+from etl.db import forms, records
+from etl.db.amounts import MoneyField
 from etl.db.keys import Keys
 from etl.db.statements import names, run, statement
+from etl.db.stream import Fields, Stream
 from etl.errors import BatchError
-from etl.stages import bulk, header, landing, sift
+from etl.stages import bulk, header, landing, rejects, sift
 from etl.stages.header import Before, Header
+from etl.stages.seen import Seen
 from etl.stages.staged import Rejected, Staged
 
+# What an empty value in quotes says, as an option of COPY.
+_EMPTY_QUOTES = {"nothing": ", force_null *", "text": ""}
 # "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name.
 _NOTICE = re.compile(r'(\d+)\D*?["«„“]([a-z][a-z0-9_]*)["»“”]')
 
@@ -90,12 +95,13 @@ def _run_file(
             f"{where} is not the file that its manifest describes: the checksum differs.",
             "Ask the sender for the file or the manifest again; nothing was loaded.",
         )
-    seen = _Seen()
-    head, stream_records = header.read(batch, file, seen.through(file, on_bytes))
+    seen = Seen(file)
+    head, stream_records = header.read(batch, file, seen.through(on_bytes), seen.text)
     contract = _under(staged, head)
     notes, staged.findings = header.drift(head, batch.as_of, before.get(contract.name))
     staged.notes += notes
     source = file.source
+    stream_records = seen.records(stream_records)
     if corrected:
         staged.notes.append(f"{len(corrected):,} rows taken as people corrected them")
         stream_records = records.put_in_place(stream_records, corrected)
@@ -118,11 +124,14 @@ def _run_file(
         )
     if stream.trimmed:
         staged.findings["trimmed_rows"] = stream.trimmed
+    _account_for(staged, seen, stream)
     sift.tell_bad_bytes(staged)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
     _analyze(connection, source)
     keys_differ = stream.keys is not None and stream.keys.differ()
     sift.set_aside(connection, load_id, batch, contract, staged, keys_differ=keys_differ)
+    rejects.look_up(staged, head, corrected)
+    sift.add_up(staged, stream.amounts)
     sift.judge(batch, contract, staged, reject_share)
     if not file.unchanged():
         raise BatchError(
@@ -147,27 +156,46 @@ def _send(
     stream_records: Iterator[tuple[int, list[bytes]]],
     *,
     is_anew: bool = False,
-) -> records.Stream:
-    """Stream records into staging; those that cannot be taken are set aside.
+) -> Stream:
+    """Stream records into staging; those that cannot be taken are rejected.
 
     ``is_anew``: the transaction has emptied the table.
     """
-    source = staged.file.source
     plan = landing.plan(head)
-    stream = records.Stream(
-        fields=len(head.names),
-        prefix=b"%d," % load_id,
-        dates=frozenset(
-            at
-            for at, name in enumerate(head.targets)
-            if name and source.column(name).type in (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
-        ),
-        keys=None if plan.is_needed else _keys(head),
+    stream = Stream(
+        _fields(head, plan),
+        b"%d," % load_id,
+        None if plan.is_needed else _keys(head),
+        staged.file.path.name,
     )
     _copy(connection, stream, stream_records, head, plan, staged, is_anew=is_anew)
     staged.read = stream.read
-    staged.rejected += [Rejected(line, None, reason) for line, reason in stream.rejects]
+    staged.rejected += [
+        Rejected(line, None if at is None else head.targets[at], reason)
+        for line, reason, at in stream.rejects
+    ]
     return stream
+
+
+def _fields(head: Header, plan: landing.Landing) -> Fields:
+    """What is known of the file's fields: the stream judges those that COPY is to type."""
+    source = head.contract.source
+    forms_of = {}
+    for at, (name, target) in enumerate(zip(plan.fields, head.targets, strict=True)):
+        form = forms.form_of(source.column(name).type) if name == target else None
+        if form is not None:
+            forms_of[at] = form
+    return Fields(
+        head.names,
+        tuple(at for key in source.key for at in head.fields(key)[:1]),
+        forms_of,
+        {
+            column: MoneyField((at,), forms.cents)
+            for column in source.money
+            for at in head.fields(column)
+            if at in forms_of
+        },
+    )
 
 
 def _keys(head: Header) -> Keys | None:
@@ -240,21 +268,23 @@ def _analyze(connection: psycopg.Connection[Any], source: Source) -> None:
     )
 
 
-class _Seen:
-    """What a file's bytes were as they went past; ``ends_line``: whether the last is a line's."""
-
-    ends_line = False
-
-    def through(self, file: FeedFile, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
-        for block in file.blocks():
-            on_bytes(len(block))
-            self.ends_line = block.rstrip(b"\0").endswith((b"\n", b"\r"))
-            yield block
+def _account_for(staged: Staged, seen: Seen, stream: Stream) -> None:
+    """Hold what was read of a file against what became of it; ``BatchError`` if they differ."""
+    staged.bytes_read, staged.lines_read = seen.bytes, seen.lines
+    staged.lines_blank = stream.blank
+    accounted = 1 + seen.lines_of_records
+    if seen.lines != accounted or stream.read != stream.sent + len(stream.rejects):
+        raise BatchError(
+            f"{staged.file.path.name} has {seen.lines:,} lines, of which {accounted:,} were told "
+            f"apart as header, rows and empty lines, and {stream.read:,} rows, of which "
+            f"{stream.sent:,} were sent and {len(stream.rejects):,} rejected.",
+            "This is a fault of the reader: keep the file and report it; nothing was loaded.",
+        )
 
 
 def _copy(
     connection: psycopg.Connection[Any],
-    stream: records.Stream,
+    stream: Stream,
     stream_records: Iterator[tuple[int, list[bytes]]],
     head: Header,
     plan: landing.Landing,
@@ -280,10 +310,19 @@ def _copy(
             table=into,
             columns=names(plan.fields),
             frozen=sql.Literal(is_anew and not plan.is_needed),
+            empty_quotes=sql.SQL(_EMPTY_QUOTES[head.contract.parsing.empty_quotes]),
         )
-        with connection.cursor().copy(statement_in) as copy:
+        cursor = connection.cursor()
+        with cursor.copy(statement_in) as copy:
             for piece in stream.send(stream_records):
                 copy.write(piece)
+        if stream.sent != cursor.rowcount + len(skipped):
+            raise BatchError(
+                f"{staged.file.path.name}: of {stream.sent:,} rows sent the server took "
+                f"{cursor.rowcount:,} and rejected {len(skipped):,}.",
+                "It split rows otherwise than the file means: keep the file and report it; "
+                "nothing was loaded.",
+            )
     finally:
         connection.remove_notice_handler(note)
     for sent_line, column in skipped:

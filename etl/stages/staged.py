@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,8 @@ from psycopg.types.json import Jsonb
 from etl.batch import FeedFile
 from etl.contract import Reason, Sender
 from etl.db import encodings
+from etl.db.amounts import Amounts
+from etl.db.stream import NO_ROWS
 
 
 @dataclass(slots=True)
@@ -26,6 +29,10 @@ class Rejected:
 class Staged:
     """What became of one file.
 
+    ``bytes_read``, ``lines_read``, ``lines_blank``: of the file unpacked, its header among the
+    lines. ``kept``: rows that staging holds of it. ``duplicate_cents``: of its duplicates, by money
+    column. ``rejected_amounts``: of its rejected rows. ``texts``: of these by line, as far as they
+    are kept in memory.
     ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
     for machines, as JSON can hold it. ``contract``: the one under which it came. ``header``: the
     file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
@@ -48,6 +55,18 @@ class Staged:
     findings: dict[str, Any] = field(default_factory=dict)
     contract: Sender | None = None
     bad_byte: encodings.BadByte | None = None
+    kept: int = 0
+    bytes_read: int | None = None
+    lines_read: int | None = None
+    lines_blank: int | None = None
+    duplicate_cents: Counter[str] = field(default_factory=Counter)
+    rejected_amounts: Amounts = field(default_factory=lambda: Amounts({}))
+    texts: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def rows_of_sender(self) -> int:
+        """Rows as the sender counts them: without headers and totals among them."""
+        return self.read - sum(r.reason in NO_ROWS for r in self.rejected)
 
     def counts(self) -> dict[str, int]:
         """Row counts for the ledger."""
@@ -70,6 +89,9 @@ class Staged:
             "modified_ns": self.file.modified_ns,
             "xxh3_128": self.checksum,
             **self.counts(),
+            "bytes_read": self.bytes_read,
+            "lines_read": self.lines_read,
+            "lines_blank": self.lines_blank,
             "totals": Jsonb(self.totals),
             "latest_effective_ts": self.latest_effective_ts,
             "note": "; ".join(self.notes) or None,

@@ -103,24 +103,15 @@ where q.load_id = %(load_id)s and q.feed = %(feed)s and q.line = any(%(lines)s)
 order by q.line, q.rejected_row_id;
 
 -- name: open_reasons
--- Why rows of a file are still set aside. One row a line.
+-- Why rows of a file are still rejected, and their text. One row a line.
 select
-    line,
-    min(reason) as reason
-from quarantined_row
-where load_id = %(load_id)s and feed = %(feed)s and closed_at is null
-group by line;
-
--- name: take_amounts
--- Take rows out of staging again, and sum what amounts they bear. One row.
-with taken as (
-    delete from {table}
-    where load_id = %(load_id)s and source_line = any(%(lines)s)
-    returning {money}
-)
-
-select {sums}
-from taken;
+    q.line,
+    min(q.reason) as reason,
+    min(t.raw_line) as raw_line
+from quarantined_row as q
+left join quarantined_line as t on q.rejected_row_id = t.rejected_row_id
+where q.load_id = %(load_id)s and q.feed = %(feed)s and q.closed_at is null
+group by q.line;
 
 -- name: find_rivals
 -- The rows of a load that bear a key which a corrected row bears too: one of them may have to go.

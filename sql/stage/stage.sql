@@ -4,7 +4,7 @@
 -- again when they are read first; so only into a table that the transaction has emptied.
 -- One row a record.
 copy {table} (load_id, source_line, {columns}) from stdin
-with (format csv, freeze {frozen}, on_error ignore, log_verbosity verbose);
+with (format csv, freeze {frozen}, on_error ignore, log_verbosity verbose{empty_quotes});
 
 -- name: set_aside_unordered
 -- Take out the rows in which a date comes before the one that it must not precede.
@@ -28,7 +28,8 @@ where load_id = %(load_id)s;
 
 -- name: set_aside_repeated
 -- Keep the last row in the file of those with one key and effective time.
--- One row a line taken out, with whether it equals the one that stays in every column.
+-- One row a line taken out, with whether it equals the one that stays in every column, and its
+-- amounts.
 with repeated as materialized (
     select
         {key_list},
@@ -67,7 +68,7 @@ losers as materialized (
 delete from {table} as t
 using losers
 where t.load_id = %(load_id)s and t.source_line = losers.source_line
-returning losers.source_line, losers.is_equal;
+returning losers.source_line, losers.is_equal, array[{amounts}]::numeric[];
 
 -- name: measure
 -- What was staged of a file: rows, sums of its money columns, latest effective time. One row.
