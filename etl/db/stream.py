@@ -279,12 +279,13 @@ def _plain(block: list[bytes], fields: int) -> tuple[list[bytes], Layout] | None
     joined = b"\n".join(block)
     if b"\r" in joined or b"\0" in joined or not encodings.is_utf8(joined):
         return None
-    if whole_blocks.has_blank_to_trim(joined):
+    layout = whole_blocks.lay_out(joined, fields)
+    if layout is not None and layout.has_blanks:
         if b'"' in joined:
             return None
         joined = records.trimmed_block(joined)
         block = joined.split(b"\n")
-    layout = whole_blocks.lay_out(joined, fields)
+        layout = whole_blocks.lay_out(joined, fields)
     if layout is None or len(layout.ends) != len(block) or not all(block):
         return None
     return block, layout

@@ -37,24 +37,18 @@ def _begins(block: Bytes) -> Places:
     return np.concatenate(([0], np.flatnonzero(block[1:] == _FEED) + 1))
 
 
-def has_blank_to_trim(block: bytes) -> bool:
-    """Whether a blank may begin or end a field, quotes apart."""
-    data = np.frombuffer(b"\n%b\n" % block, np.uint8)
-    marks = (data == _COMMA) | (data == _FEED) | (data == _QUOTE)
-    blanks = (data == _BLANK) | (data == _TAB)
-    return bool((marks[:-1] & blanks[1:]).any() or (blanks[:-1] & marks[1:]).any())
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where the values of a block's records are: an array of (records, fields) each.
 
-    A value in quotes begins after the one and ends before the other.
+    A value in quotes begins after the one and ends before the other. ``has_blanks``: whether a
+    blank stands at the end of a value.
     """
 
     data: Bytes
     begins: Places
     ends: Places
+    has_blanks: bool
 
     def lengths(self, at: int) -> Places:
         """How many bytes the values of a field have."""
@@ -67,7 +61,7 @@ class Layout:
 
 
 def lay_out(block: bytes, fields: int) -> Layout | None:
-    """Where the values of a block are, records a line each without a blank to trim.
+    """Where the values of a block are, records a line each.
 
     ``None`` if a record may have another number of fields or a quote that does not open or close
     a field, or goes on after its line.
@@ -77,7 +71,7 @@ def lay_out(block: bytes, fields: int) -> Layout | None:
     quoted = b'"' in block
     if quoted:
         quotes = data == _QUOTE
-        inside = np.logical_xor.accumulate(quotes)
+        inside = np.bitwise_xor.accumulate(quotes.view(np.uint8)).view(np.bool_)
         if not _open_and_close_fields(data, quotes, inside):
             return None
         if (inside & (data == _FEED)).any():
@@ -94,7 +88,14 @@ def lay_out(block: bytes, fields: int) -> Layout | None:
     if quoted:
         in_quotes = data[begins] == _QUOTE
         begins, ends = begins + in_quotes, ends - in_quotes
-    return Layout(data, begins, ends)
+    return Layout(data, begins, ends, _has_blanks(data, begins, ends))
+
+
+def _has_blanks(data: Bytes, begins: Places, ends: Places) -> bool:
+    """Whether a value begins or ends with a blank."""
+    blanks = (data == _BLANK) | (data == _TAB)
+    # An empty value has a mark on both sides, which is none.
+    return bool(blanks[begins].any() or blanks[ends - 1].any())
 
 
 def _open_and_close_fields(data: Bytes, quotes: Marks, inside: Marks) -> bool:
