@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -156,24 +157,25 @@ def _files(summary: Summary) -> Table:
 
 
 def _money(summary: Summary) -> Table:
+    """What the files hold, and what became of it: read = loaded + rejected + duplicate."""
     table = _table("US dollars")
     table.add_column("column")
-    for name in ("sender says", "in files", "repeated", "in staging"):
+    for name in ("sender says", "read", "rejected", "duplicate", "loaded", "unreadable"):
         table.add_column(name, justify="right")
-    columns: dict[str, list[Decimal | None]] = {}
+    sums: dict[str, Counter[str]] = {}
+    unsaid: set[str] = set()
     for staged in summary.files:
-        for column, said in staged.totals.items():
-            row = columns.setdefault(f"{staged.file.source.name}.{column}", [Decimal(0)] * 3)
-            for at, key in enumerate(("expected", "in_file", "loaded")):
-                row[at] = (
-                    row[at] + Decimal(said[key]) if key in said and row[at] is not None else None
-                )
-    for column, (expected, in_files, loaded) in columns.items():
-        repeated = in_files - loaded
+        for column, total in staged.totals.items():
+            name = f"{staged.file.source.name}.{column}"
+            sums.setdefault(name, Counter()).update({k: Decimal(v) for k, v in total.items()})
+            if "expected" not in total:
+                unsaid.add(name)
+    for name, sum_of in sums.items():
         table.add_row(
-            column,
-            "-" if expected is None else f"{expected:,.2f}",
-            *(f"{amount:,.2f}" for amount in (in_files, repeated, loaded)),
+            name,
+            "-" if name in unsaid else f"{sum_of['expected']:,.2f}",
+            *(f"{sum_of[k]:,.2f}" for k in ("in_file", "rejected", "duplicate", "loaded")),
+            f"{sum_of['unread']:,}",
         )
     return table
 

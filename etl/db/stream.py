@@ -129,8 +129,8 @@ class Stream:
             if plain is None:
                 yield self._send_one_by_one(first, block)
             else:
-                clean, layout = plain
-                self.trimmed += sum(map(operator.ne, block, clean)) if clean is not block else 0
+                clean, layout, changed = plain
+                self.trimmed += changed
                 yield self._send_block(first, clean, layout)
             if len(self.rejects) > MOST_REJECTED:
                 raise BatchError(
@@ -268,8 +268,10 @@ def fault_of(record: bytes, fields: int, *, is_utf8: bool = False) -> Reason | N
     return Reason.FIELD_COUNT if bare.count(b",") != fields - 1 else None
 
 
-def _plain(block: list[bytes], fields: int) -> tuple[list[bytes], Layout] | None:
+def _plain(block: list[bytes], fields: int) -> tuple[list[bytes], Layout, int] | None:
     """The records, trimmed, with where their values are, if none needs a closer look.
+
+    With them, how many were trimmed.
 
     A handful of searches over all its bytes at once, which nearly every block passes, instead of
     as many over each record.
@@ -279,13 +281,14 @@ def _plain(block: list[bytes], fields: int) -> tuple[list[bytes], Layout] | None
     joined = b"\n".join(block)
     if b"\r" in joined or b"\0" in joined or not encodings.is_utf8(joined):
         return None
-    layout = whole_blocks.lay_out(joined, fields)
+    layout, changed = whole_blocks.lay_out(joined, fields), 0
     if layout is not None and layout.has_blanks:
         if b'"' in joined:
             return None
         joined = records.trimmed_block(joined)
-        block = joined.split(b"\n")
+        clean = joined.split(b"\n")
+        block, changed = clean, sum(map(operator.ne, block, clean))
         layout = whole_blocks.lay_out(joined, fields)
     if layout is None or len(layout.ends) != len(block) or not all(block):
         return None
-    return block, layout
+    return block, layout, changed

@@ -175,7 +175,7 @@ def test_a_new_sender_is_a_declaration(warehouse: Warehouse, declared: Sender) -
         (8, "claim_amount", amount),
         (9, "claim_id", "a key that is empty"),
         (10, "paid_amount", "outside what the contract allows"),
-        (11, None, "a word of the clock where a date is due"),
+        (11, "service_date", day),
         (12, "service_date", day),
         (13, None, "bytes that are not UTF-8"),
         (14, "claim_amount", amount),
