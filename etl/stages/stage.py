@@ -30,7 +30,7 @@ from etl.stages.seen import Seen
 from etl.stages.staged import Rejected, Staged
 
 # What an empty value in quotes says, as an option of COPY.
-_EMPTY_QUOTES = {"nothing": ", force_null *", "text": ""}
+_EMPTY_QUOTES = {"nothing": "force_null *", "text": "null ''"}
 # "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name.
 _NOTICE = re.compile(r'(\d+)\D*?["«„“]([a-z][a-z0-9_]*)["»“”]')
 

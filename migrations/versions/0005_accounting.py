@@ -27,6 +27,22 @@ TOTALS_BEFORE = (
     "Control totals by money column, US dollars: in_file, loaded (without repeated rows), and "
     "expected where the manifest says."
 )
+# The amounts of rejected rows were in no total before.
+TELL_TOTALS_APART = """
+update ledger.load_file
+set totals = (
+    select jsonb_object_agg(
+        t.key,
+        t.value || jsonb_build_object(
+            'rejected', '0.00',
+            'duplicate', ((t.value ->> 'in_file')::numeric - (t.value ->> 'loaded')::numeric)::text,
+            'unread', rows_rejected
+        )
+    )
+    from jsonb_each(totals) as t
+)
+where totals <> '{}'
+"""
 OPEN_QUOTE_BEFORE, OPEN_QUOTE = "quote that is never closed", "unterminated quoted field"
 REASONS = (
     "wrong number of fields",
@@ -66,12 +82,13 @@ def upgrade() -> None:
             "load_file", sa.Column(name, sa.BigInteger(), comment=comment), schema="ledger"
         )
     op.create_check_constraint(
-        op.f("load_file_lines_accounted"),
+        op.f("load_file_lines_accounted_check"),
         "load_file",
         "status <> 'loaded' or lines_read is null or lines_read > rows_read + lines_blank",
         schema="ledger",
     )
     op.execute(f"comment on column ledger.load_file.totals is '{TOTALS}'")
+    op.execute(TELL_TOTALS_APART)
 
 
 def downgrade() -> None:
@@ -79,7 +96,7 @@ def downgrade() -> None:
     left = tuple(r for r in REASONS if r not in REASONS_ADDED)
     rename_reason(OPEN_QUOTE, OPEN_QUOTE_BEFORE, left)
     op.execute(f"comment on column ledger.load_file.totals is '{TOTALS_BEFORE}'")
-    op.drop_constraint(op.f("load_file_lines_accounted"), "load_file", schema="ledger")
+    op.drop_constraint(op.f("load_file_lines_accounted_check"), "load_file", schema="ledger")
     for name in ADDED:
         op.drop_column("load_file", name, schema="ledger")
 

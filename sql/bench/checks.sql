@@ -52,13 +52,12 @@ left join lateral (
     from jsonb_each(t.totals) as e
     where coalesce((h.totals ->> e.key)::numeric, 0)
         is distinct from (e.value ->> 'loaded')::numeric
+        or (e.value ->> 'in_file')::numeric is distinct from
+        (e.value ->> 'loaded')::numeric + (e.value ->> 'rejected')::numeric
+        + (e.value ->> 'duplicate')::numeric
         or (
-            t.rows_rejected = 0
-            and (
-                (e.value ->> 'in_file')::numeric <> (e.value ->> 'expected')::numeric
-                or t.rows_duplicate = 0
-                and coalesce((h.totals ->> e.key)::numeric, 0) <> (e.value ->> 'in_file')::numeric
-            )
+            (e.value ->> 'unread')::bigint = 0
+            and (e.value ->> 'in_file')::numeric <> (e.value ->> 'expected')::numeric
         )
 ) as m on true;
 

@@ -59,13 +59,14 @@ money as (
     select
         c.load_id,
         coalesce((c.held_totals ->> t.key)::numeric, 0) as held_usd,
+        (t.value ->> 'in_file')::numeric as in_file_usd,
         (t.value ->> 'loaded')::numeric as loaded_usd,
-        -- Rows set aside are in the file's total and not in staging's.
+        (t.value ->> 'rejected')::numeric as rejected_usd,
+        (t.value ->> 'duplicate')::numeric as duplicate_usd,
+        -- What cannot be read is in no total but the sender's.
         case
-            when c.rows_rejected = 0 and c.rows_duplicate = 0 then (t.value ->> 'in_file')::numeric
-        end as whole_file_usd,
-        case when c.rows_rejected = 0 then (t.value ->> 'in_file')::numeric end as in_file_usd,
-        (t.value ->> 'expected')::numeric as expected_usd
+            when (t.value ->> 'unread')::bigint = 0 then (t.value ->> 'expected')::numeric
+        end as expected_usd
     from compared as c
     cross join lateral jsonb_each(c.totals) as t
     where c.is_told
@@ -107,8 +108,8 @@ from (
         load_id,
         (
             held_usd is distinct from loaded_usd
-            or held_usd <> whole_file_usd
-            or in_file_usd <> expected_usd
+            or in_file_usd is distinct from loaded_usd + rejected_usd + duplicate_usd
+            or coalesce(in_file_usd <> expected_usd, false)
         ) as is_off
     from money
 ) as judged;

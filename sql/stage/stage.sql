@@ -4,7 +4,7 @@
 -- again when they are read first; so only into a table that the transaction has emptied.
 -- One row a record.
 copy {table} (load_id, source_line, {columns}) from stdin
-with (format csv, freeze {frozen}, on_error ignore, log_verbosity verbose{empty_quotes});
+with (format csv, freeze {frozen}, on_error ignore, log_verbosity verbose, {empty_quotes});
 
 -- name: set_aside_unordered
 -- Take out the rows in which a date comes before the one that it must not precede.

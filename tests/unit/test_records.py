@@ -14,6 +14,7 @@ from etl.contract import Reason, Type
 from etl.db import forms, records
 from etl.db.amounts import MoneyField
 from etl.db.stream import Fields, Stream
+from tests import rfc4180
 
 FIELDS = 3
 NAMES = ("a", "b", "c")
@@ -77,9 +78,8 @@ def written(rows: Iterable[Iterable[str]], end: str, quoting: int) -> bytes:
 
 
 def swallows(record: bytes) -> bool:
-    return any(
-        len(one_line(line) or ()) == FIELDS for line in record.splitlines(keepends=True)[1:-1]
-    )
+    inner = record.decode().split("\n")[1:-2]
+    return any(len(rfc4180.one_line(line + "\n", FIELDS)) == FIELDS for line in inner)
 
 
 @settings(max_examples=300, deadline=None)
@@ -103,74 +103,10 @@ PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"x", b" ", b"2.50", b"2025-01-31",
 def test_records_are_those_of_rfc_4180_and_lines_add_up(pieces: list[bytes], size: int) -> None:
     body = b"".join(pieces)
     sent, stream_bytes = stream(b"a,b,c\n" + body, size)
-    lines = body.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    sound, rejected, blank = by_the_letter([line + b"\n" for line in lines])
-    assert parsed(stream_bytes) == [["7", str(line), *row] for line, row in sound]
-    assert [line for line, *_ in sent.rejects] == rejected
-    assert (sent.blank, sent.read) == (blank, len(sound) + len(rejected))
-
-
-def by_the_letter(lines: list[bytes]) -> tuple[list[tuple[int, list[str]]], list[int], int]:
-    """Rows by line, lines that are none, and empty lines: RFC 4180, a sign at a time."""
-    sound, rejected, blank, at = [], [], 0, 0
-    while at < len(lines):
-        if not lines[at].strip():
-            blank, at = blank + 1, at + 1
-            continue
-        height, row = one_record(lines[at:])
-        if row is None or len(row) != FIELDS or row == list(NAMES):
-            rejected.append(at + 2)
-            height = height if row == list(NAMES) else 1
-        else:
-            sound.append((at + 2, row))
-        at += height
-    return sound, rejected, blank
-
-
-def one_record(lines: list[bytes]) -> tuple[int, list[str] | None]:
-    text, at, row, height = b"".join(lines).decode(), 0, [], 1
-    while True:
-        while text[at : at + 1] in (" ", "\t"):
-            at += 1
-        value = ""
-        if text[at : at + 1] == '"':
-            at += 1
-            while text[at : at + 2] == '""' or text[at : at + 1] not in ('"', ""):
-                step = 2 if text[at : at + 2] == '""' else 1
-                if text[at] == "\n":
-                    inner = one_line(lines[height]) if height < len(lines) else None
-                    if inner is not None and len(inner) == FIELDS:
-                        return 1, None
-                    height += 1
-                value += text[at]
-                at += step
-            if text[at : at + 1] != '"':
-                return 1, None
-            at += 1
-            while text[at : at + 1] in (" ", "\t"):
-                at += 1
-        else:
-            while text[at : at + 1] not in (",", "\n", '"', ""):
-                value += text[at]
-                at += 1
-            value = value.removesuffix("\r") if text[at : at + 1] == "\n" else value
-        row.append(value.strip(" \t"))
-        if text[at : at + 2] == "\r\n":
-            at += 1
-        if text[at : at + 1] == ",":
-            at += 1
-        elif text[at : at + 1] == "\n":
-            return height, row
-        else:
-            return 1, None
-
-
-def one_line(line: bytes) -> list[str] | None:
-    """The values of a line that needs no other to be a record."""
-    height, row = one_record([line])
-    return row if height == 1 else None
+    wanted = rfc4180.read(body, list(NAMES))
+    assert parsed(stream_bytes) == [["7", str(line), *row] for line, row in wanted.rows]
+    assert [line for line, *_ in sent.rejects] == wanted.rejected
+    assert (sent.blank, sent.read) == (wanted.blank, len(wanted.rows) + len(wanted.rejected))
 
 
 @pytest.mark.parametrize("size", [7, 1 << 20])

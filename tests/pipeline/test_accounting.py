@@ -1,0 +1,164 @@
+"""What a hostile file holds is loaded, rejected or duplicate: in rows, and in money to the cent."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from etl.batch import read_batch
+from etl.db.connection import connect
+from etl.errors import AcaError
+from etl.pipeline import Pipeline
+from tests import rfc4180
+from tests.conftest import fresh_database
+from tests.pipeline.conftest import Warehouse
+
+HEADER = [
+    *("claim_id", "member_id", "provider_id", "plan_id", "service_date"),
+    *("claim_amount", "allowed_amount", "paid_amount"),
+    *("status", "diagnosis_code", "procedure_code"),
+]
+MONEY = ("claim_amount", "allowed_amount", "paid_amount")
+AMOUNT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)", re.ASCII)
+DATES = ["2025-01-31", "2025-02-30", "15-JAN-25", "31.01.2025", ""]
+AMOUNTS = ["10.00", "-3.5", ".25", "7", "", "1_000", "$5", "0x64", "2.500", "2.505", "1e2"]
+AMOUNTS += ["999999999999.99", "99999999999999999999", "12,5", " 4.00 "]
+TEXTS = ["x", 'Tape 2" x 5 yd', '"quoted"', "a,b", "two\nlines", " padded ", "é", "", '"', "\x00"]
+
+Stage = Callable[[bytes], dict[str, Any]]
+Drawn = list[tuple[list[str], str, str]]
+numbers = itertools.count()
+
+
+def escaped(value: str, how: str) -> str:
+    """A value as a careful sender writes it, or as a careless one does."""
+    if how == "raw" or (how == "minimal" and not any(mark in value for mark in '",\n')):
+        return value
+    return '"' + (value if how == "undoubled" else value.replace('"', '""')) + '"'
+
+
+def row(text: str) -> list[str]:
+    return ["C1", "M1", "R1", "P1", "2025-01-31", "10.00", "8.00", "6.00", "paid", text, "x"]
+
+
+STRAY_QUOTES = [('5" pipe', "raw"), ("x", "minimal"), ('2" tape', "raw")]
+values = st.tuples(
+    st.integers(0, 6).map(lambda n: f"C{n}"),
+    st.just("M1"),
+    st.just("R1"),
+    st.just("P1"),
+    st.sampled_from(DATES[:1] * 9 + DATES),
+    *(st.sampled_from(AMOUNTS) for _ in MONEY),
+    st.just("paid"),
+    st.sampled_from(TEXTS),
+    st.sampled_from(TEXTS),
+)
+rows = st.lists(
+    st.tuples(
+        values,
+        st.sampled_from(["minimal"] * 6 + ["all", "raw", "undoubled"]),
+        st.sampled_from(["\n"] * 8 + ["\r\n", "\n\n", ",\n"]),
+    ),
+    max_size=12,
+)
+
+
+@pytest.fixture(scope="module")
+def stage(
+    admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """Stage a file of claims; what the ledger and staging say of it."""
+    folder = tmp_path_factory.mktemp("accounting")
+    for url in fresh_database(admin_url, template):
+        with connect(url, "test") as connection:
+            warehouse = Warehouse(url, folder / "inbox", folder, connection)
+            with warehouse.pipeline(reject_share=1) as pipeline:
+                yield partial(send, warehouse, pipeline)
+
+
+def send(warehouse: Warehouse, pipeline: Pipeline, data: bytes) -> dict[str, Any]:
+    folder = warehouse.inbox / f"2025-01-01-{next(numbers)}"
+    folder.mkdir(parents=True)
+    (folder / "claims.csv").write_bytes(data)
+    batch = read_batch(folder)
+    try:
+        pipeline.stage_files(batch, list(batch.files))
+    except AcaError as error:
+        return {"refused": str(error)}
+    return told(warehouse)
+
+
+def told(warehouse: Warehouse) -> dict[str, Any]:
+    names = "load_id, rows_read, rows_loaded, rows_rejected, rows_duplicate, lines_read, totals"
+    values = warehouse.rows(f"select {names} from ledger.load_file order by load_id desc limit 1")
+    found = dict(zip(names.split(", "), values[0], strict=True))
+    sums = ", ".join(f"coalesce(sum({column}), 0)" for column in MONEY)
+    (held,) = warehouse.rows(
+        f"select count(*), {sums} from staging.claims_raw where load_id = {found['load_id']}"
+    )
+    return found | {"held": held}
+
+
+def amount(value: str) -> Decimal | None:
+    """US dollars to the cent; none where it is not one."""
+    if not value:
+        return Decimal(0)
+    if not AMOUNT.fullmatch(value) or Decimal(value) != round(Decimal(value), 2):
+        return None
+    return Decimal(value)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rows, st.booleans())
+@example(
+    [
+        (
+            ("C1", "M1", "R1", "P1", "2025-01-31", "100.00", "80.00", "60.00", "paid", word, "x"),
+            how,
+            "\n",
+        )
+        for word, how in [('5" pipe', "raw"), ("x", "minimal"), ('2" tape', "raw")]
+    ],
+    False,
+)
+def test_read_is_loaded_and_rejected_and_duplicate_in_rows_and_cents(
+    stage: Stage, drawn: Drawn, mark: bool
+) -> None:
+    body = "".join(
+        ",".join(escaped(value, how) for value in fields) + end for fields, how, end in drawn
+    ).encode()
+    head = ",".join(HEADER).encode() + b"\n"
+    found = stage((b"\xef\xbb\xbf" if mark else b"") + head + body)
+    if "refused" in found:
+        # Nothing is held of a file that was refused, and that it was skipped needs no more.
+        assert "cut short" in found["refused"]
+        return
+    by_letter = rfc4180.read(body, HEADER)
+    if found["lines_read"] is None:  # the same bytes as the file before
+        return
+    assert found["lines_read"] == 1 + body.count(b"\n") + (not body.endswith(b"\n") and body != b"")
+    assert found["rows_read"] == len(by_letter.rows) + len(by_letter.rejected)
+    assert found["rows_read"] == sum(
+        found[name] for name in ("rows_loaded", "rows_rejected", "rows_duplicate")
+    )
+    assert found["held"][0] == found["rows_loaded"]
+    for at, column in enumerate(MONEY):
+        total = found["totals"][column]
+        # No record with a NUL can be taken apart.
+        read = [
+            None if any("\0" in value for value in row) else amount(row[HEADER.index(column)])
+            for _, row in by_letter.rows
+        ]
+        assert Decimal(total["in_file"]) == sum(a for a in read if a is not None)
+        assert total["unread"] == read.count(None) + len(by_letter.rejected)
+        parts = (total[name] for name in ("loaded", "rejected", "duplicate"))
+        assert Decimal(total["in_file"]) == sum(map(Decimal, parts))
+        assert Decimal(total["loaded"]) == found["held"][1 + at]
