@@ -126,7 +126,11 @@ _TRAILER = re.compile(
     rb"[\s*#=\-]*(?:" + "|".join(_TRAILERS).replace(" ", "[ _]?").encode() + rb")[\s*#=:\-]*",
     re.IGNORECASE,
 )
-TRAILER_STARTS: Collection[bytes] = sorted({word[:3].encode() for word in _TRAILERS})
+# How they may begin, by length.
+TRAILER_STARTS: tuple[Collection[bytes], ...] = (
+    sorted({word[:3].encode() for word in _TRAILERS}),
+    (b"*", b"#", b"=", b"-"),
+)
 
 
 def is_trailer(key: bytes) -> bool:

@@ -158,7 +158,8 @@ class Stream:
         fields = self.fields
         odd = whole_blocks.begins_with(layout, fields.telling, [fields.start_of_header])
         for at in fields.keys:
-            odd |= whole_blocks.begins_with(layout, at, forms.TRAILER_STARTS)
+            for starts in forms.TRAILER_STARTS:
+                odd |= whole_blocks.begins_with(layout, at, starts)
         money = {column: money.positions[0] for column, money in fields.money.items()}
         for at, form in fields.forms.items():
             if at not in money.values():

@@ -118,17 +118,7 @@ def amount(value: str) -> Decimal | None:
 
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rows, st.booleans())
-@example(
-    [
-        (
-            ("C1", "M1", "R1", "P1", "2025-01-31", "100.00", "80.00", "60.00", "paid", word, "x"),
-            how,
-            "\n",
-        )
-        for word, how in [('5" pipe', "raw"), ("x", "minimal"), ('2" tape', "raw")]
-    ],
-    False,
-)
+@example([(row(text), how, "\n") for text, how in STRAY_QUOTES], False)
 def test_read_is_loaded_and_rejected_and_duplicate_in_rows_and_cents(
     stage: Stage, drawn: Drawn, mark: bool
 ) -> None:
