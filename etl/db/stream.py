@@ -101,8 +101,8 @@ class Stream:
         # The mark by which old systems end a file is no record.
         if not last.strip(b" \t\r\x1a"):
             return False
-        bare = records.without_quoted(last)
-        return b'"' in bare or bare.count(b",") < len(self.fields.names) - 1
+        fields = records.without_quoted(last).count(b",") + 1
+        return records.is_open(last) or fields < len(self.fields.names)
 
     def line_of(self, sent_line: int) -> int:
         """Line of the file for a line number that PostgreSQL reports of the stream."""
