@@ -24,7 +24,7 @@ from etl.db.whole_blocks import Layout
 from etl.errors import BatchError
 
 # No file of so many bad rows is worth more than a look at the first of them.
-MOST_REJECTED = 1_000_000
+MOST_REJECTED = 500_000
 
 # What is no row of the file, so that it bears no amount of it either.
 NO_ROWS = (Reason.REPEATED_HEADER, Reason.TRAILER)
