@@ -60,7 +60,10 @@ class Type(Enum):
 
     @property
     def mandatory(self) -> bool:
-        """Whether a row without the value is set aside: no row can be placed without it."""
+        """Whether a row without the value is set aside: no row can be placed without it.
+
+        Only a delete marker can be without a ``KEY_DATE``.
+        """
         return self in (Type.KEY, Type.KEY_YEAR, Type.KEY_DATE)
 
 
@@ -168,7 +171,6 @@ DOMAINS = (
         "date",
         "value between '1900-01-01' and '2199-12-31'",
         "a date without which the row has no place",
-        not_null=True,
     ),
     Domain(
         "utc_instant",
@@ -333,7 +335,9 @@ class Source:
     ``key``: the columns that name one thing. ``effective``: the column that says since when a
     row is true, where the feed has one (else the batch's ``as_of``). ``money``: the columns
     whose sums are the file's control totals. ``ordered``: pairs of columns of which the first
-    is never after the second; a row that breaks the order is set aside. ``deletable``: whether
+    is never after the second; a row that breaks the order is set aside. ``canceled_days``: a
+    second date up to so many days before the first is no fault but says that the thing never was,
+    as enrollment systems write coverage that is canceled from its start. ``deletable``: whether
     the file may carry a delete marker (``IS_DELETED``), which is no attribute of the thing.
     ``unique``: sets of columns beside the key whose values no two current rows share.
     ``volume``: rows that a file holds. ``freshness_days``: days that may pass from one batch of
@@ -347,6 +351,7 @@ class Source:
     effective: str | None = None
     money: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
+    canceled_days: int = 0
     deletable: bool = False
     unique: tuple[tuple[str, ...], ...] = ()
     volume: Volume | None = None

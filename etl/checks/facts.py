@@ -90,6 +90,7 @@ def _against_staging(fact: Fact, scope: Parts) -> SqlCheck:
             sql.SQL("staged.{0} - earlier.{0} as {0}").format(sql.Identifier(m)) for m in money
         ),
         "key_of_row": keys_of((fact.key,)),
+        "places": statement("checks/facts.places"),
     }
     if fact is FACT_CLAIM:
         name = "claims_against_staging"
@@ -298,6 +299,7 @@ def _claim_chain_told() -> SqlCheck:
     return SqlCheck(
         "checks/facts.claim_chain_told",
         {
+            "places": statement("checks/facts.places"),
             "told_state": _told(fact, kept),
             "held_state": names(kept, "h"),
             "told_keys_and_state": sql.SQL(", ").join(
@@ -309,6 +311,7 @@ def _claim_chain_told() -> SqlCheck:
             "key_of_row": keys_of((fact.key, "load_id")),
         },
         rules(fact.state, rule),
+        feed=fact.source.name,
         only_in_facts=True,
     )
 

@@ -56,6 +56,11 @@ def form_of(type_: Type) -> Form | None:
     return _FORMS.get(type_)
 
 
+def is_true(value: bytes) -> bool:
+    """Whether a boolean in its form is true."""
+    return value[:1].lower() in (b"t", b"y", b"1")
+
+
 def cents(value: bytes) -> int | None:
     """An amount in cents; ``None`` where it is none or finer than a cent."""
     if not value:

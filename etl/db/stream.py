@@ -39,13 +39,16 @@ class Fields:
 
     ``names``: as its header has them, in lower case. ``keys``: those that make up the key.
     ``forms``: how values are written that COPY is to type. ``money``: the amounts among them, each
-    one field.
+    one field. ``needed``: dates without which only a delete marker can be placed; ``marker``: the
+    field that says that a row is one.
     """
 
     names: tuple[str, ...]
     keys: tuple[int, ...] = ()
     forms: Mapping[int, Form] = field(default_factory=dict)
     money: Mapping[str, MoneyField] = field(default_factory=dict)
+    needed: tuple[int, ...] = ()
+    marker: int | None = None
 
     @property
     def telling(self) -> int:
@@ -160,6 +163,8 @@ class Stream:
         for at in fields.keys:
             for starts in forms.TRAILER_STARTS:
                 odd |= whole_blocks.begins_with(layout, at, starts)
+        for at in fields.needed:
+            odd |= layout.lengths(at) == 0
         money = {column: money.positions[0] for column, money in fields.money.items()}
         for at, form in fields.forms.items():
             if at not in money.values():
@@ -214,6 +219,10 @@ class Stream:
         for at, form in self.fields.forms.items():
             if reason := form.fault(values[at]):
                 return reason, at
+        is_marker = self.fields.marker is not None and forms.is_true(values[self.fields.marker])
+        for at in self.fields.needed:
+            if not values[at] and not is_marker:
+                return self.fields.forms[at].type.refusal, at
         return None
 
     def _is_header(self, values: list[bytes]) -> bool:

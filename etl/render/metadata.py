@@ -100,6 +100,11 @@ def _staging_type(column: contract.Column, schema: str) -> TypeEngine:
     return _BASE[column.type.staging]
 
 
+def _may_mark(source: contract.Source, column: contract.Column) -> bool:
+    """Whether a delete marker need not say the column, without which no other row can be placed."""
+    return source.deletable and column.type is contract.Type.KEY_DATE
+
+
 def _staging(metadata: MetaData, schema: str, source: contract.Source) -> None:
     table = Table(
         source.table,
@@ -122,7 +127,7 @@ def _staging(metadata: MetaData, schema: str, source: contract.Source) -> None:
             Column(
                 c.name,
                 _staging_type(c, schema),
-                nullable=not c.type.mandatory,
+                nullable=not c.type.mandatory or _may_mark(source, c),
                 comment=comment(c),
             )
             for c in source.staged
@@ -136,7 +141,7 @@ def _staging(metadata: MetaData, schema: str, source: contract.Source) -> None:
         # A late change is spliced into its key's history, for which all rows of the key are
         # looked up. Facts need no such index: a late batch of them is served by one pass.
         Index(None, *(table.c[k] for k in source.key))
-    if source.deletable:
+    if source.deletable and any(dimension.source is source for dimension in DIMENSIONS.values()):
         # Delete markers are few; a key that comes is looked up among them.
         Index(
             f"{source.table}_deleted_idx",

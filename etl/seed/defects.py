@@ -185,8 +185,9 @@ def _paid_above_allowed(row: Row) -> Spoilt | None:
 
 
 def _end_before_start(row: Row) -> Spoilt:
-    day_before = _day(row.value("start_date")) - timedelta(days=1)
-    return _unreadable(row, "end_date", _text(day_before))
+    # Further than the ends by which coverage is canceled from its start.
+    end = _day(row.value("start_date")) - timedelta(days=400)
+    return _unreadable(row, "end_date", _text(end))
 
 
 def _service_outside_coverage(row: Row) -> Spoilt:

@@ -10,6 +10,8 @@ enrollments = Source(
     freshness_days=31,
     money=("premium_paid", "aptc_amount"),
     ordered=(("start_date", "end_date"),),
+    canceled_days=366,
+    deletable=True,
     columns=(
         Column("enrollment_id", Type.KEY, "Identifier of the span of coverage.", required=True),
         Column("member_id", Type.TEXT, "The member covered.", required=True),
@@ -20,7 +22,8 @@ enrollments = Source(
         Column(
             "end_date",
             Type.DATE,
-            "Last day of coverage; empty means to the end of the plan year.",
+            "Last day of coverage; empty means to the end of the plan year, and a day before the "
+            "start, by at most 366, that the coverage was canceled from its start.",
         ),
         Column(
             "premium_paid",

@@ -176,7 +176,7 @@ def _gate_values(
     elif stage == "facts":
         # The state of a fact is what the last of these told; no earlier one has a say.
         told = run(work, "facts/order.loads", {"feed": entry.feed, **asked})
-        in_order = [found for (found,) in told]
+        in_order = [found for found, _ in told]
         loads = in_order[in_order.index(load_id) :]
     return {**entry.values, **asked, "feed": entry.feed, "loads": loads, "loads_in_facts": loads}
 

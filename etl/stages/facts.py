@@ -61,11 +61,12 @@ class _Order:
     """Where a load's batch stands among those of its feed.
 
     ``loads``: those that can have told the facts that the load names, in the order of their
-    batches; the load alone where its batch is the latest, for then it has the last word.
+    batches, each with whether it is a snapshot; the load alone where its batch is the latest, for
+    then it has the last word.
     """
 
     load_id: int
-    loads: list[int]
+    loads: list[tuple[int, bool]]
     corrected: Corrected | None = None
 
     @property
@@ -78,7 +79,19 @@ class _Order:
             "lines": self.corrected.lines if self.corrected else None,
             "made_by": self.corrected.made_by if self.corrected else self.load_id,
         }
-        return {"load_id": self.load_id, "loads": self.loads, **of_rows}
+        loads, snapshots = map(list, zip(*self.loads, strict=True))
+        return {
+            "load_id": self.load_id,
+            "loads": loads,
+            "snapshots": snapshots,
+            "is_snapshot": self.is_snapshot,
+            **of_rows,
+        }
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether what the load lacks is gone."""
+        return self.corrected is None and (self.load_id, True) in self.loads
 
     def in_hand(self, alias: str = "s") -> sql.Composable:
         """Which rows of staging the facts are brought up to."""
@@ -128,7 +141,7 @@ def correct_fact(
 def run_fact(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) -> dict[str, int]:
     """Load one fact's rows of the load; counts by kind."""
     loads = _loads(connection, fact, arrived)
-    order = _Order(arrived.load_id, loads[-1:] if loads[-1] == arrived.load_id else loads)
+    order = _Order(arrived.load_id, loads[-1:] if loads[-1][0] == arrived.load_id else loads)
     return _run(connection, fact, order, arrived.schema, arrived.is_rebuild)
 
 
@@ -147,9 +160,11 @@ def _run(
     return {"inferred": inferred, **counts}
 
 
-def _loads(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) -> list[int]:
+def _loads(
+    connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived
+) -> list[tuple[int, bool]]:
     """The loads that can have told facts of this kind, in the order of their batches."""
-    found = run(
+    return run(
         connection,
         "facts/order.loads",
         {
@@ -158,8 +173,7 @@ def _loads(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) ->
             "statuses": list(arrived.statuses),
             "is_rebuild": arrived.is_rebuild,
         },
-    )
-    return [load_id for (load_id,) in found]
+    ).fetchall()
 
 
 def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, order: _Order) -> int:
@@ -284,6 +298,7 @@ def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
         ),
         "carried_of_row": sql.SQL(", ").join(_stored(fact, c) for c in fact.carried),
         "states": names(fact.states),
+        "f_states": names(fact.states, "f"),
         "state_values": sql.SQL(", ").join(
             sql.SQL("{} as {}").format(_stored(fact, c), sql.Identifier(c)) for c in fact.states
         ),
@@ -302,15 +317,24 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
     values = order.values
     parts = {**_reference_parts(FACT_CLAIM), **_state_parts(FACT_CLAIM, order)}
     has_rows = scalar(connection, "facts/claim.has_rows")
+    run(connection, "facts/claim.create_gone")
     if order.is_late:
+        hand = "snapshot" if order.is_snapshot else "load"
+        parts["hand"] = statement(f"facts/claim.hand_of_{hand}", **parts)
         run(connection, "facts/claim.find_chain", values, **parts)
         run(connection, "facts/claim.index_chain")
         run(connection, "facts/claim.find_known_late")
+        run(connection, "facts/claim.find_gone_late", values, **parts)
     elif has_rows:
         run(connection, "facts/claim.find_known", values)
+        if order.is_snapshot:
+            run(connection, "facts/claim.find_absent", values)
+        if scalar(connection, "facts/claim.has_markers", values):
+            run(connection, "facts/claim.find_marked", values)
     else:
         run(connection, "facts/claim.no_known")
     run(connection, "facts/claim.index_known")
+    taken_back = run(connection, "facts/claim.take_back", **parts).rowcount
     found = run(connection, "facts/claim.months", {**values, "schema": schema}, **parts).fetchall()
     months = [month for month, is_new in found if is_new]
     inserted = 0
@@ -331,8 +355,14 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
         run(connection, "facts/claim.drop_unfounded_states", **parts)
         run(connection, "facts/claim.insert_missing_states", **parts)
         run(connection, "facts/claim.drop_chain")
-    run(connection, "facts/claim.drop_known")
-    return {"inserted": inserted, "updated": updated, "partitions": len(months)}
+    for name in ("known", "gone"):
+        run(connection, f"facts/claim.drop_{name}")
+    return {
+        "inserted": inserted,
+        "updated": updated,
+        "taken_back": taken_back,
+        "partitions": len(months),
+    }
 
 
 def _fill_new_months(
@@ -394,14 +424,15 @@ def _run_enrollments(
     )
     fills = is_rebuild and not scalar(connection, "facts/enrollment.has_rows")
     standing = run(connection, "facts/enrollment.find_standing", values).rowcount
+    displaced = scalar(connection, "facts/enrollment.leave_displaced", values)
     in_bulk = fills and standing >= bulk.ROWS
     run(connection, "facts/enrollment.index_standing")
-    replaced = run(connection, "facts/enrollment.drop_fallen", values).rowcount
+    taken_back = run(connection, "facts/enrollment.drop_fallen", values).rowcount
     displaces = order.corrected is not None and order.corrected.displaces
     in_hand = sql.SQL("true") if displaces else order.in_hand()
     run(connection, "facts/enrollment.key_rows", values, in_hand=in_hand, **parts)
     run(connection, "facts/enrollment.index_keyed")
-    replaced += run(connection, "facts/enrollment.replace_same_grain").rowcount
+    displaced += run(connection, "facts/enrollment.replace_same_grain").rowcount
     updated = run(
         connection,
         "facts/enrollment.update_known",
@@ -419,4 +450,9 @@ def _run_enrollments(
         run(connection, "facts/enrollment.analyze")
     for name in ("keyed", "standing"):
         run(connection, f"facts/enrollment.drop_{name}")
-    return {"inserted": inserted, "updated": updated, "replaced": replaced}
+    return {
+        "inserted": inserted,
+        "updated": updated,
+        "displaced": displaced,
+        "taken_back": taken_back,
+    }

@@ -71,6 +71,7 @@ def set_aside(
             table=table,
             first=sql.Identifier(first),
             second=sql.Identifier(second),
+            canceled_days=sql.Literal(source.canceled_days),
         )
         staged.rejected += [Rejected(line, second, Reason.OUT_OF_ORDER) for (line,) in lines]
     measured = measure(connection, source, values, keys_differ=keys_differ)

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from etl.batch import Batch, FeedFile
-from etl.contract import Reason, Sender, Source, Type
+from etl.contract import IS_DELETED, Reason, Sender, Source, Type
 from etl.db import forms, records
 from etl.db.amounts import MoneyField
 from etl.db.keys import Keys
@@ -195,6 +195,8 @@ def _fields(head: Header, plan: landing.Landing) -> Fields:
             for at in head.fields(column)
             if at in forms_of
         },
+        tuple(at for at, form in forms_of.items() if form.type is Type.KEY_DATE),
+        next(iter(head.fields(IS_DELETED.name)), None),
     )
 
 

@@ -1,8 +1,33 @@
 -- Checks of the facts against staging, the dimensions and the calendar.
 
+-- name: places
+-- The loads of a feed in the order of their batches. A fragment; one row a load.
+select  -- noqa: PRS, part of a with clause
+    l.load_id,
+    p.kind = 'snapshot' as is_snapshot,
+    row_number() over (order by l.as_of, l.batch_id collate "C", l.load_id) as place
+from load_file as p
+inner join load as l on p.load_id = l.load_id
+where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s)
+
 -- name: latest_enrollments
--- The enrolments in staging that stand: no later state has the same identifier, and none the
--- same member, plan and start. One row an enrolment.
+-- The enrollments in staging that stand: no later state has the same identifier, and none the
+-- same member, plan and start; a row that takes coverage back counts for its own identifier alone,
+-- and what the last snapshot lacks is gone. One row an enrollment.
+with places as (
+    {places}
+),
+
+told as (
+    select
+        e.*,
+        l.place,
+        e.is_deleted is true or coalesce(e.end_date < e.start_date, false) as is_taken_back,
+        max(l.place) filter (where l.is_snapshot) over () as snapshot_place
+    from enrollments_raw as e
+    inner join places as l on e.load_id = l.load_id
+)
+
 select
     s.enrollment_id,
     hash_record_extended(row({told_state}), 0) as state,
@@ -13,25 +38,17 @@ from (
         e.*,
         row_number() over (
             partition by e.enrollment_id
-            order by
-                l.as_of desc,
-                l.batch_id collate "C" desc,
-                e.load_id desc,
-                e.source_line desc
+            order by e.place desc, e.source_line desc
         ) as rank_of_id,
         row_number() over (
-            partition by nullif(e.member_id, ''), nullif(e.plan_id, ''), e.start_date
-            order by
-                l.as_of desc,
-                l.batch_id collate "C" desc,
-                e.load_id desc,
-                e.source_line desc
+            partition by
+                e.is_taken_back, nullif(e.member_id, ''), nullif(e.plan_id, ''), e.start_date
+            order by e.place desc, e.source_line desc
         ) as rank_of_grain
-    from enrollments_raw as e
-    inner join load as l on e.load_id = l.load_id
-    where e.load_id = any(%(loads)s)
+    from told as e
 ) as s
-where s.rank_of_id = 1
+where s.rank_of_id = 1 and not s.is_taken_back
+    and (s.place >= s.snapshot_place or s.snapshot_place is null)
     and (
         s.rank_of_grain = 1
         -- Without a member or a plan nothing says that two are the same.
@@ -51,16 +68,34 @@ with asked as {kept} (
     where {scope}
 ),
 
+places as (
+    {places}
+),
+
+-- What is told before the last snapshot alone is gone; so are claims whose latest row is a marker.
+last_snapshot as (
+    select max(place) as place
+    from places
+    where is_snapshot
+),
+
 unsettled as materialized (
     select
         s.claim_id as told_claim_id,
         f.claim_id as held_claim_id,
         (s.state is distinct from f.state) as is_outdated,
-        {keys_differ} as is_miskeyed
+        {keys_differ} as is_miskeyed,
+        s.may_be_gone
     from (
         select
             s.claim_id,
             s.load_id,
+            s.is_deleted is true
+            or s.load_id in (
+                select p.load_id
+                from places as p
+                inner join last_snapshot as n on p.place < n.place
+            ) as may_be_gone,
             hash_record_extended(row({told_state}), 0) as state,
             {told_keys}
         from claims_raw as s
@@ -75,6 +110,7 @@ unsettled as materialized (
     {references}
     where s.claim_id is null
         or f.claim_id is null
+        or s.may_be_gone
         or s.state is distinct from f.state
         or {keys_differ}
 ),
@@ -82,7 +118,7 @@ unsettled as materialized (
 several as materialized (
     select distinct coalesce(told_claim_id, held_claim_id) as claim_id
     from unsettled
-    where told_claim_id is null or held_claim_id is null
+    where told_claim_id is null or held_claim_id is null or may_be_gone
 ),
 
 told_of_several as materialized (
@@ -90,19 +126,16 @@ told_of_several as materialized (
         s.claim_id,
         row_number() over (
             partition by s.claim_id
-            order by
-                l.as_of desc,
-                l.batch_id collate "C" desc,
-                s.load_id desc,
-                s.source_line desc
-        ) as place,
+            order by l.place desc, s.source_line desc
+        ) as rank,
+        s.is_deleted is true or coalesce(l.place < n.place, false) as is_gone,
         hash_record_extended(row({told_state}), 0) as state,
         {told_keys},
         {told_money}
     from claims_raw as s
     inner join several as c on s.claim_id = c.claim_id
-    inner join load as l on s.load_id = l.load_id
-    where s.load_id = any(%(loads)s)
+    inner join places as l on s.load_id = l.load_id
+    cross join last_snapshot as n
 ),
 
 compared as (
@@ -115,7 +148,7 @@ compared as (
     from (
         select *
         from told_of_several
-        where place = 1
+        where rank = 1 and not is_gone
     ) as s
     full join (
         select f.*
@@ -172,7 +205,7 @@ earlier as (
         count(*) as facts,
         {totals}
     from told_of_several
-    where place > 1
+    where rank > 1 or is_gone
 ),
 
 told as (
@@ -422,8 +455,10 @@ summed as (
 judged as (
     select
         c.claim_id,
-        (s.ends_in_latest is distinct from true) as ends_in_fact,
-        (s.net_paid_amount is distinct from coalesce(f.paid_amount, 0)) as nets_to_paid,
+        -- A claim that is gone has earlier states alone.
+        f.claim_id is not null and s.ends_in_latest is distinct from true as ends_in_fact,
+        f.claim_id is not null
+        and s.net_paid_amount is distinct from coalesce(f.paid_amount, 0) as nets_to_paid,
         coalesce(s.repeats_load, false) as one_state_a_load
     from changed as c
     left join summed as s on c.claim_id = s.claim_id
@@ -471,22 +506,48 @@ with several as materialized (
     having not coalesce(bool_or(l.live_at is null and l.status = 'loaded'), false)
 ),
 
+places as (
+    {places}
+),
+
 told as (
     select
         s.claim_id,
         s.load_id,
-        row_number() over by_rank as place,
+        l.place,
+        lead(l.place) over (partition by s.claim_id order by l.place) as next_place,
+        s.is_deleted is true as is_marker,
         hash_record_extended(row({told_state}), 0) as state,
-        hash_record_extended(row({told_keys_and_state}), 0) as whole_state,
-        lag(hash_record_extended(row({told_keys_and_state}), 0)) over by_rank as last_whole_state
+        hash_record_extended(row({told_keys_and_state}), 0) as whole_state
     from claims_raw as s
     inner join several as c on s.claim_id = c.claim_id
-    inner join load as l on s.load_id = l.load_id
-    where s.load_id = any(%(loads)s)
-    window by_rank as (
-        partition by s.claim_id
-        order by l.as_of, l.batch_id collate "C", s.load_id, s.source_line
-    )
+    inner join places as l on s.load_id = l.load_id
+),
+
+ended as (
+    select
+        t.*,
+        t.is_marker
+        or exists (
+            select 1
+            from places as p
+            where p.is_snapshot and p.place > t.place
+                and (p.place < t.next_place or t.next_place is null)
+        ) as is_gone_after
+    from told as t
+),
+
+compared as (
+    select
+        t.*,
+        lag(t.whole_state) over by_place as last_whole_state,
+        lag(t.is_gone_after) over by_place as was_gone,
+        first_value(t.is_gone_after) over (
+            partition by t.claim_id
+            order by t.place desc
+        ) as is_gone
+    from ended as t
+    window by_place as (partition by t.claim_id order by t.place)
 ),
 
 due as (
@@ -494,9 +555,11 @@ due as (
         t.claim_id,
         t.load_id,
         t.state,
-        lead(t.load_id) over (partition by t.claim_id order by t.place) is null as is_latest
-    from told as t
-    where t.place = 1 or t.whole_state <> t.last_whole_state
+        not t.is_gone
+        and lead(t.load_id) over (partition by t.claim_id order by t.place) is null as is_latest
+    from compared as t
+    where not t.is_marker
+        and (t.was_gone is not false or t.whole_state <> t.last_whole_state)
 ),
 
 held as (

@@ -4,12 +4,12 @@ with named as (
     -- Days are few and rows are many: each day's year is looked at once.
     select service_date::date as day
     from claims_raw
-    where load_id = %(load_id)s
+    where load_id = %(load_id)s and service_date is not null
     group by service_date
     union all
     select start_date::date
     from enrollments_raw
-    where load_id = %(load_id)s
+    where load_id = %(load_id)s and start_date is not null
     group by start_date
     union all
     select end_date::date

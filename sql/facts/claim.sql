@@ -10,7 +10,7 @@ select
     f.service_date
 from claims_raw as s
 inner join fact_claim as f on s.claim_id = f.claim_id
-where s.load_id = %(load_id)s;
+where s.load_id = %(load_id)s and s.is_deleted is not true;
 
 -- name: no_known
 -- The same when the fact is empty. No rows.
@@ -19,34 +19,108 @@ create temporary table known (
     service_date date not null
 ) on commit drop;
 
+-- name: create_gone
+-- Claims that are taken back, with the day under which the fact holds them, if it does. No rows.
+create temporary table gone (
+    claim_id text not null,
+    service_date date
+) on commit drop;
+
+-- name: has_markers
+-- Whether the load has a delete marker. One row.
+select exists(select 1 from claims_raw where load_id = %(load_id)s and is_deleted);
+
+-- name: find_marked
+-- Claims that the load marks as deleted. One row a claim.
+insert into gone (claim_id, service_date)
+select
+    f.claim_id,
+    f.service_date
+from claims_raw as s
+inner join fact_claim as f on s.claim_id = f.claim_id
+where s.load_id = %(load_id)s and s.is_deleted;
+
+-- name: find_absent
+-- Claims that the load, a snapshot, lacks. One row a claim.
+insert into gone (claim_id, service_date)
+select
+    f.claim_id,
+    f.service_date
+from fact_claim as f
+where not exists (
+    select 1
+    from claims_raw as s
+    where s.load_id = %(load_id)s and s.claim_id = f.claim_id
+);
+
+-- name: hand_of_load
+-- The claims whose states are put in order: those that the rows in hand name. A fragment.
+select r.claim_id  -- noqa: PRS, part of a from clause
+from claims_raw as r
+where {r_in_hand}
+
+-- name: hand_of_snapshot
+-- The same of a late snapshot, which says something of every claim. A fragment.
+select r.claim_id  -- noqa: PRS, part of a from clause
+from claims_raw as r
+where {r_in_hand}
+union
+select f.claim_id
+from fact_claim as f
+union
+select h.claim_id
+from fact_claim_state as h
+
 -- name: find_chain
--- The states that the load's claims were told to be in, by the order of their batches, whatever
--- the order in which they came; a state told again by the next batch is one with it.
+-- The states that the claims in hand were told to be in, by the order of their batches, whatever
+-- the order in which they came; a state told again by the next batch is one with it, unless the
+-- claim was gone between: by a delete marker, or for a snapshot that lacks it.
 -- One row a claim and load in which its state changed.
 create temporary table chain on commit drop as
-with told as (
+with loads as (
+    select
+        l.load_id,
+        l.is_snapshot,
+        l.place
+    from unnest(%(loads)s::bigint[], %(snapshots)s::boolean[])
+        with ordinality as l (load_id, is_snapshot, place)
+),
+
+told as (
     select
         s.claim_id,
         s.load_id,
         l.place,
+        lead(l.place) over (partition by s.claim_id order by l.place) as next_place,
         s.service_date::date as service_date,
         {state_values},
+        s.is_deleted is true as is_marker,
         row(s.service_date::date, {natural_keys}, {carried_of_row}) as state
-    from unnest(%(loads)s::bigint[]) with ordinality as l (load_id, place)
+    from loads as l
     inner join claims_raw as s on l.load_id = s.load_id
-    where s.claim_id in (
-        select r.claim_id
-        from claims_raw as r
-        where {r_in_hand}
-    )
+    where s.claim_id in ({hand})
+),
+
+ended as (
+    select
+        t.*,
+        t.is_marker
+        or exists (
+            select 1
+            from loads as p
+            where p.is_snapshot and p.place > t.place
+                and (p.place < t.next_place or t.next_place is null)
+        ) as is_gone_after
+    from told as t
 ),
 
 compared as (
     select
         t.*,
         lag(t.place) over history as place_before,
-        lag(t.state) over history as state_before
-    from told as t
+        lag(t.state) over history as state_before,
+        lag(t.is_gone_after) over history as was_gone
+    from ended as t
     window history as (partition by t.claim_id order by t.place)
 )
 
@@ -55,9 +129,55 @@ select
     c.load_id,
     c.service_date,
     {states},
-    lead(c.load_id) over (partition by c.claim_id order by c.place) is null as is_latest
+    lead(c.load_id) over (partition by c.claim_id order by c.place) is null
+    and c.claim_id not in (
+        select e.claim_id
+        from ended as e
+        where e.next_place is null and e.is_gone_after
+    ) as is_latest
 from compared as c
-where c.place_before is null or c.state is distinct from c.state_before;
+where not c.is_marker
+    and (c.place_before is null or c.was_gone or c.state is distinct from c.state_before);
+
+-- name: find_gone_late
+-- Claims in hand that are gone in the end. One row a claim.
+insert into gone (claim_id, service_date)
+select
+    h.claim_id,
+    f.service_date
+from ({hand}) as h
+left join fact_claim as f on h.claim_id = f.claim_id
+where not exists (
+    select 1
+    from chain as c
+    where c.claim_id = h.claim_id and c.is_latest
+);
+
+-- name: take_back
+-- Claims that are gone leave the fact; the state that each was in joins its earlier ones.
+-- One row a claim.
+with taken as (
+    delete from fact_claim as f
+    using gone as g
+    where f.claim_id = g.claim_id and f.service_date = g.service_date
+    returning
+        f.claim_id,
+        f.load_id,
+        f.service_date,
+        {f_states}
+)
+
+insert into fact_claim_state (claim_id, load_id, service_date, {states})
+select
+    t.claim_id,
+    t.load_id,
+    t.service_date,
+    {states}
+from taken as t;
+
+-- name: drop_gone
+-- Make room for the next load. No rows.
+drop table gone;
 
 -- name: index_chain
 -- Statistics for the joins that follow.
@@ -84,7 +204,7 @@ analyze known;
 with days as (
     select s.service_date::date as day
     from claims_raw as s
-    where {in_hand}
+    where {in_hand} and s.is_deleted is not true
     group by s.service_date
 ),
 
@@ -158,12 +278,17 @@ select
 from claims_raw as s
 inner join dim_date as day on s.service_date = day.full_date
 {references}
-where {in_hand}
+where {in_hand} and s.is_deleted is not true
     and (date_trunc('month', s.service_date)::date = any(%(new_months)s)) = %(into_new)s
     and not exists (
         select 1
         from known as k
         where k.claim_id = s.claim_id
+    )
+    and not exists (
+        select 1
+        from gone as g
+        where g.claim_id = s.claim_id
     );
 
 -- name: update_known

@@ -3,45 +3,79 @@
 select exists(select 1 from fact_enrollment);
 
 -- name: find_standing
--- The enrolments that stand: the latest row of their identifier that is also the latest of its
+-- The enrollments that stand: the latest row of their identifier that is also the latest of its
 -- member, plan and start, by the order of the batches and of the lines. Without a member or a plan
 -- nothing says that two are the same. A row that is outdated still takes the place of those
--- before it. One row an enrolment.
+-- before it; one that takes coverage back (a delete marker, an end before the start) takes no place
+-- but that of its own identifier. What a later snapshot lacks does not stand. One row an enrollment.
 create temporary table standing on commit drop as
-select
-    r.load_id,
-    r.source_line,
-    r.enrollment_id
-from (
+with told as (
     select
         s.load_id,
         s.source_line,
         s.enrollment_id,
-        s.member_id <> '' and s.plan_id <> '' as has_grain,
+        s.member_id,
+        s.plan_id,
+        s.start_date,
+        l.place,
+        s.is_deleted is true or coalesce(s.end_date < s.start_date, false) as is_taken_back,
+        max(l.place) filter (where l.is_snapshot) over () as snapshot_place
+    from unnest(%(loads)s::bigint[], %(snapshots)s::boolean[])
+        with ordinality as l (load_id, is_snapshot, place)
+    inner join enrollments_raw as s on l.load_id = s.load_id
+),
+
+ranked as (
+    select
+        t.*,
+        t.member_id <> '' and t.plan_id <> '' as has_grain,
         row_number() over (
-            partition by s.enrollment_id
-            order by l.place desc, s.source_line desc
+            partition by t.enrollment_id
+            order by t.place desc, t.source_line desc
         ) as place_in_id,
         row_number() over (
-            partition by s.member_id, s.plan_id, s.start_date
-            order by l.place desc, s.source_line desc
+            partition by t.member_id, t.plan_id, t.start_date, t.is_taken_back
+            order by t.place desc, t.source_line desc
         ) as place_in_grain
-    from unnest(%(loads)s::bigint[]) with ordinality as l (load_id, place)
-    inner join enrollments_raw as s on l.load_id = s.load_id
-) as r
-where r.place_in_id = 1 and (r.place_in_grain = 1 or r.has_grain is not true);
+    from told as t
+)
+
+select
+    r.load_id,
+    r.source_line,
+    r.enrollment_id,
+    r.place_in_grain > 1 and r.has_grain is true as is_displaced
+from ranked as r
+where r.place_in_id = 1 and not r.is_taken_back
+    and (r.place >= r.snapshot_place or r.snapshot_place is null);
+
+-- name: leave_displaced
+-- Enrollments that another one of the same member, plan and start displaces do not stand. One row,
+-- with how many of them the load told.
+with displaced as (
+    delete from standing
+    where is_displaced
+    returning load_id
+)
+
+select count(*) filter (where load_id = %(load_id)s)
+from displaced;
 
 -- name: index_standing
 -- Statistics for the joins that follow.
 analyze standing;
 
 -- name: drop_fallen
--- Enrolments that were told again and no longer stand. One row an enrolment.
+-- Enrolments that were told again, or that a snapshot lacks, and no longer stand.
+-- One row an enrolment.
 delete from fact_enrollment as f
-where exists (
-    select 1
-    from enrollments_raw as s
-    where s.load_id = any(%(loads)s) and s.enrollment_id = f.enrollment_id
+where (
+    %(is_snapshot)s
+    or exists (
+        select 1
+        from enrollments_raw as s
+        where s.load_id = any(%(loads)s) and s.enrollment_id = f.enrollment_id
+    )
 )
 and not exists (
     select 1

@@ -1,7 +1,9 @@
 -- name: loads
 -- The loads of a feed that are in the facts of this build, and the one in hand, in the order of
--- their batches. One row a load.
-select l.load_id
+-- their batches, and whether each is a snapshot. One row a load.
+select
+    l.load_id,
+    f.kind = 'snapshot' as is_snapshot
 from load as l
 inner join load_file as f on l.load_id = f.load_id
 where f.feed = %(feed)s and f.status = 'loaded'

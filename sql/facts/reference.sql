@@ -21,7 +21,7 @@ from (
     select distinct {key_values}
     from {staging} as s
     inner join dim_date as day on s.{date} = day.full_date
-    where {in_hand}
+    where {in_hand} and s.is_deleted is not true
 ) as named
 where {all_present}
     and not exists (

@@ -7,10 +7,11 @@ copy {table} (load_id, source_line, {columns}) from stdin
 with (format csv, freeze {frozen}, on_error ignore, log_verbosity verbose, {empty_quotes});
 
 -- name: set_aside_unordered
--- Take out the rows in which a date comes before the one that it must not precede.
+-- Take out the rows in which a date comes before the one that it must not precede, by more days
+-- than say that the thing was canceled from its start.
 -- One row a line taken out.
 delete from {table}
-where load_id = %(load_id)s and {first} > {second}
+where load_id = %(load_id)s and {first} - {second} > {canceled_days}
 returning source_line;
 
 -- name: set_aside_breaches

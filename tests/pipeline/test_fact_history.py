@@ -47,6 +47,7 @@ class Batch:
     enrollments: list[Row]
     plans: list[Row] = field(default_factory=list)
     providers: list[Row] = field(default_factory=list)
+    snapshots: frozenset[str] = frozenset()
 
     @property
     def rank(self) -> tuple[datetime, bytes]:
@@ -73,25 +74,48 @@ def claim_state(row: Row) -> tuple[Any, ...]:
     )
 
 
-def chains(batches: list[Batch], order: list[int]) -> dict[str, list[tuple[int, tuple[Any, ...]]]]:
-    """Every claim's states in the order of the batches, each with the load that brought it."""
-    found: dict[str, list[tuple[int, tuple[Any, ...]]]] = {}
+Chain = list[tuple[int, tuple[Any, ...] | None]]
+
+
+def chains(batches: list[Batch], order: list[int]) -> dict[str, Chain]:
+    """Every claim's states in the order of the batches, each with the load that brought it.
+
+    None where the claim is gone: by a marker, or for a snapshot that lacks it.
+    """
+    found: dict[str, Chain] = {}
     for batch in sorted(batches, key=lambda b: b.rank):
         load_id = order.index(batches.index(batch)) + 1
-        for row in last_lines(batch.claims, "claim_id"):
+        rows = last_lines(batch.claims, "claim_id")
+        for row in rows:
             chain = found.setdefault(row["claim_id"], [])
-            if not chain or chain[-1][1] != claim_state(row):
-                chain.append((load_id, claim_state(row)))
+            state = None if row.get("is_deleted") else claim_state(row)
+            if chain[-1][1] != state if chain else state is not None:
+                chain.append((load_id, state))
+        if "claims" in batch.snapshots:
+            for claim in found.keys() - {row["claim_id"] for row in rows}:
+                if found[claim] and found[claim][-1][1] is not None:
+                    found[claim].append((load_id, None))
     return found
 
 
 def standing(batches: list[Batch]) -> list[tuple[Any, ...]]:
-    """The enrolments that are the last word on their identifier and on their grain."""
+    """The enrolments that are the last word on their identifier and on their grain.
+
+    A marker, an end before the start and a snapshot that lacks it take one back.
+    """
+    in_order = sorted(batches, key=lambda b: b.rank)
     told = [
-        row
-        for batch in sorted(batches, key=lambda b: b.rank)
+        row | {"place": place}
+        for place, batch in enumerate(in_order)
         for row in last_lines(batch.enrollments, "enrollment_id")
     ]
+    last_snapshot = max(
+        (n for n, b in enumerate(in_order) if "enrollments" in b.snapshots), default=0
+    )
+
+    def is_taken_back(row: Row) -> bool:
+        end = row["end_date"]
+        return bool(row.get("is_deleted")) or (end is not None and end < row["start_date"])
 
     def grain(row: Row) -> tuple[Any, ...]:
         return (row["member_id"], row["plan_id"], row["start_date"])
@@ -101,7 +125,10 @@ def standing(batches: list[Batch]) -> list[tuple[Any, ...]]:
         later = told[n + 1 :]
         if any(r["enrollment_id"] == row["enrollment_id"] for r in later):
             continue
-        if row["member_id"] and row["plan_id"] and any(grain(r) == grain(row) for r in later):
+        if is_taken_back(row) or row["place"] < last_snapshot:
+            continue
+        alive = [r for r in later if not is_taken_back(r)]
+        if row["member_id"] and row["plan_id"] and any(grain(r) == grain(row) for r in alive):
             continue
         end = row["end_date"] or date(row["start_date"].year, 12, 31)
         found.append((row["enrollment_id"], *grain(row), end, row["premium_paid"]))
@@ -143,7 +170,8 @@ def draw_claims(rng: random.Random, number: int) -> list[Row]:
                 {"service_date": date(2024, 2, 1), "paid_amount": Decimal("-70000.00")}
                 | {"status": rng.choice(["reversed", "Denied"])},
             )[claim % 12]
-            rows.append(row | change if rng.random() < 0.5 else row)
+            row = row | change if rng.random() < 0.5 else row
+            rows.append(row | {"is_deleted": "true"} if rng.random() < 0.1 else row)
     rng.shuffle(rows)
     # No two files are alike: the same bytes are not loaded again.
     return [*rows, row | {"claim_id": f"only in {number}"}]
@@ -160,8 +188,10 @@ def draw_enrollments(rng: random.Random, number: int) -> list[Row]:
                     "member_id": rng.choice([f"M{person}", f"M{person}", f"N{person}", ""]),
                     "plan_id": rng.choice(["P0", "P0", "P0", ""]),
                     "start_date": rng.choice([date(2025, 1, 1), date(2025, 2, 1)]),
-                    "end_date": rng.choice([None, date(2025, 3, 31)]),
+                    # An end before the start: canceled from the start.
+                    "end_date": rng.choice([None, date(2025, 3, 31)] * 3 + [date(2024, 12, 31)]),
                     "premium_paid": rng.choice([Decimal("10.00"), Decimal("20.00")]),
+                    "is_deleted": rng.choice([None] * 9 + ["true"]),
                 }
             )
     rng.shuffle(rows)
@@ -205,6 +235,7 @@ def sequences(draw: st.DrawFn) -> tuple[list[Batch], list[int]]:
                 for provider in ("D0", "D1")
                 if rng.random() < 0.3
             ],
+            frozenset(feed for feed in ("claims", "enrollments") if rng.random() < 0.25),
         )
         for number, (day, batch_id) in enumerate(zip(times, ids, strict=True))
     ]
@@ -246,7 +277,11 @@ class Warehouse:
         write_batch(
             self.folder,
             batch.batch_id,
-            {"batch_id": batch.batch_id, "as_of": f"{batch.as_of.isoformat()}Z"},
+            {
+                "batch_id": batch.batch_id,
+                "as_of": f"{batch.as_of.isoformat()}Z",
+                "files": {f"{feed}.csv": {"kind": "snapshot"} for feed in batch.snapshots},
+            },
             members=batch.members,
             claims=batch.claims,
             enrollments=batch.enrollments,
@@ -296,13 +331,19 @@ def test_any_order_gives_the_facts_of_the_model(
         "using (provider_sk) join warehouse.dim_plan using (plan_sk)"
     )
     assert sorted(held, key=repr) == sorted(
-        ((claim, chain[-1][0], *chain[-1][1]) for claim, chain in told.items()), key=repr
+        (
+            (claim, chain[-1][0], *chain[-1][1])
+            for claim, chain in told.items()
+            if chain and chain[-1][1] is not None
+        ),
+        key=repr,
     )
 
     wanted = [
         (claim, load_id, state[0], state[4], state[5], place == len(chain) - 1)
         for claim, chain in told.items()
         for place, (load_id, state) in enumerate(chain)
+        if state is not None
     ]
     assert sorted(wanted) == warehouse.rows(
         "select claim_id, load_id, service_date, status, paid_amount, is_latest "
