@@ -206,6 +206,11 @@ def _counts(console: Console, summary: Summary) -> None:
             ("claims updated", counts.get("claim_updated", 0)),
             ("enrolments new", counts.get("enrollment_inserted", 0)),
             ("enrolments updated", counts.get("enrollment_updated", 0)),
+            (
+                "taken back",
+                counts.get("claim_taken_back", 0) + counts.get("enrollment_taken_back", 0),
+            ),
+            ("enrollments displaced", counts.get("enrollment_displaced", 0)),
             ("re-keyed", counts.get("rekeyed", 0)),
             (
                 "keys inferred",

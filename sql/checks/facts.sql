@@ -1,14 +1,14 @@
 -- Checks of the facts against staging, the dimensions and the calendar.
 
 -- name: places
--- The loads of a feed in the order of their batches. A fragment; one row a load.
-select  -- noqa: PRS, part of a with clause
+-- The loads of a feed in the order of their batches. One row a load.
+select
     l.load_id,
     p.kind = 'snapshot' as is_snapshot,
     row_number() over (order by l.as_of, l.batch_id collate "C", l.load_id) as place
 from load_file as p
 inner join load as l on p.load_id = l.load_id
-where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s)
+where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s);
 
 -- name: latest_enrollments
 -- The enrollments in staging that stand: no later state has the same identifier, and none the

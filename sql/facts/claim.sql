@@ -54,14 +54,15 @@ where not exists (
 );
 
 -- name: hand_of_load
--- The claims whose states are put in order: those that the rows in hand name. A fragment.
-select r.claim_id  -- noqa: PRS, part of a from clause
+-- The claims whose states are put in order: those that the rows in hand name.
+-- One row a row.
+select r.claim_id
 from claims_raw as r
-where {r_in_hand}
+where {r_in_hand};
 
 -- name: hand_of_snapshot
--- The same of a late snapshot, which says something of every claim. A fragment.
-select r.claim_id  -- noqa: PRS, part of a from clause
+-- The same of a late snapshot, which says something of every claim. One row a claim.
+select r.claim_id
 from claims_raw as r
 where {r_in_hand}
 union
@@ -69,7 +70,7 @@ select f.claim_id
 from fact_claim as f
 union
 select h.claim_id
-from fact_claim_state as h
+from fact_claim_state as h;
 
 -- name: find_chain
 -- The states that the claims in hand were told to be in, by the order of their batches, whatever

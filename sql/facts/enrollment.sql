@@ -7,7 +7,8 @@ select exists(select 1 from fact_enrollment);
 -- member, plan and start, by the order of the batches and of the lines. Without a member or a plan
 -- nothing says that two are the same. A row that is outdated still takes the place of those
 -- before it; one that takes coverage back (a delete marker, an end before the start) takes no place
--- but that of its own identifier. What a later snapshot lacks does not stand. One row an enrollment.
+-- but that of its own identifier. What a later snapshot lacks does not stand.
+-- One row an enrollment.
 create temporary table standing on commit drop as
 with told as (
     select

@@ -276,7 +276,7 @@ def test_stages_one_at_a_time_make_the_same_warehouse(warehouse: Warehouse) -> N
         ("claims.csv", b"claim_id,claim_id\n1,2\n", "more than once"),
         ("claims.csv", b"claim_id,member_id\r1,2\r", "carriage returns alone"),
         ("claims.csv", "claim_id,member_id\n".encode("utf-16"), "UTF-16"),
-        ("claims.csv", b'claim_id,"member_id\n1,2\n', "never closed"),
+        ("claims.csv", b'claim_id,"member_id\n1,2\n', "does not open or close a name"),
         ("claims.csv", b"x," * 2000 + b"y\n", "2,001 columns"),
         ("manifest.json", b"{", "cannot be used"),
         ("manifest.json", b'{"files": {"claims.csv": {"rows": 3}}}', "which is not there"),

@@ -273,7 +273,9 @@ for table in (*DIMENSIONS.values(), *FACTS.values()):
     }
 
 DEFECTS |= {
-    "fact_claim_state.ends_in_fact": "delete from fact_claim where claim_id = 'c2'",
+    "fact_claim_state.ends_in_fact": (
+        "update load set as_of = '2025-03-31Z' where batch_id = '2025-01-31'"
+    ),
     "fact_claim_state.nets_to_paid": (
         "update load set as_of = '2025-03-31Z' where batch_id = '2025-01-31';"
         "update fact_claim_state set paid_amount = 7"
