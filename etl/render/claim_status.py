@@ -1,4 +1,4 @@
-"""What the status of a claim means for its money, as a fragment of SQL for whoever counts claims."""
+"""What the status of a claim means for its money, as SQL for whoever counts claims."""
 
 from __future__ import annotations
 
