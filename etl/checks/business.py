@@ -11,13 +11,13 @@ from typing import cast
 
 from psycopg import sql
 
-from etl.checks.sql import SqlCheck, rules
+from etl.checks.sql import SqlCheck, keys_of, rules
 from etl.contract import OneOf, Source, Type
 from etl.db.statements import Parts, Values, names, statement
 from etl.quality import MAJOR, MINOR, Check
 from etl.reference import age_curve, diagnosis_categories, state_age_curves
 from etl.sources import FEEDS
-from etl.warehouse import DIM_MEMBER, DIM_PLAN, DIM_PROVIDER, DIMENSIONS, Dimension
+from etl.warehouse import DIM_MEMBER, DIM_PLAN, DIM_PROVIDER, DIMENSIONS, FACTS, Dimension, Fact
 
 _ASK = "Ask the sender; the rows are loaded as they came."
 # A batch may be dated before the last days that it tells of, such as the first of its month.
@@ -34,6 +34,7 @@ def business_checks() -> tuple[SqlCheck, ...]:
         _enrollments(),
         _members(),
         _births(),
+        *(_known_on_day(fact) for fact in FACTS.values()),
         _providers(),
         _plans(),
         *(
@@ -369,6 +370,44 @@ def _births() -> SqlCheck:
         checks,
         {"days_ahead": _DAYS_AHEAD},
         checked=statement("checks/business.members_judged"),
+    )
+
+
+def _known_on_day(fact: Fact) -> SqlCheck:
+    """Of a plan's year there is one plan, told at any time; who people were changes with time."""
+    dimensions = [r.dimension for r in fact.references if r.dimension is not DIM_PLAN]
+    described = " and ".join(d.name for d in dimensions)
+    checks = rules(
+        fact.table,
+        (
+            "values_known_on_day",
+            "timeliness",
+            MINOR,
+            f"the version of {described} that the fact joins describes what was true later: its "
+            "values are known only from a day after the fact's on",
+            "Reports as was show later values there: known_from_ts of the version says since when. "
+            "For history of before the first batch, load older files or raise the threshold.",
+        ),
+    )
+    joins = [
+        sql.SQL("inner join {dim} on f.{sk} = {dim}.{sk}").format(
+            dim=sql.Identifier(d.table), sk=sql.Identifier(d.sk)
+        )
+        for d in dimensions
+    ]
+    # A few facts come before the feed that describes their member, in every month.
+    return SqlCheck(
+        "checks/business.known_on_day",
+        {
+            "fact": sql.Identifier(fact.table),
+            "date": sql.Identifier(fact.date),
+            "keys": keys_of((fact.key,)),
+            "joins": sql.SQL(" ").join(joins),
+            "known_from": sql.SQL(", ").join(
+                sql.Identifier(d.table, "known_from_ts") for d in dimensions
+            ),
+        },
+        _shared(checks, values_known_on_day=0.05),
     )
 
 

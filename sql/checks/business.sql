@@ -314,6 +314,20 @@ cross join lateral (
 where (b.is_before_birth or b.is_ahead or b.is_negative)
     and v.is_broken;
 
+-- name: known_on_day
+-- Facts that join a first version of a key on a day before its values are known: since a first
+-- version reaches back to 1900, they describe what was true later. An inferred version tells
+-- nothing and is not judged. One row; a row checked is a fact.
+select
+    'values_known_on_day' as rule,
+    count(*) as rows_checked,
+    count(v.known_from) as rows_judged,
+    count(*) filter (where v.known_from > f.{date}) as rows_failed,
+    some_keys({keys}) filter (where v.known_from > f.{date}) as failing_keys
+from {fact} as f
+{joins}
+cross join lateral (select greatest({known_from})::date as known_from) as v;
+
 -- name: enrollments_held
 -- The enrolments of named members as the fact holds them. One row an enrolment.
 select

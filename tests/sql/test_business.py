@@ -111,6 +111,7 @@ BOTH = {"fact_claim.within_coverage": C1, "fact_claim.paid_within_coverage": C1}
 FIT = "fact_enrollment.reduction_fits_metal"
 RATED = "fact_enrollment.premium_as_rated"
 NEGATIVE, BORN = "fact_claim.negative_takes_back", "dim_member.born_by_batch"
+KNOWN = "fact_claim.values_known_on_day"
 SHARED_NPI = "dim_provider.npi_unique"
 POSSIBLE, LISTED = "fact_claim.diagnosis_possible", "fact_claim.diagnosis_listed"
 CASES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
@@ -171,6 +172,10 @@ CASES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         "update fact_enrollment set member_sk = 3, start_date = '2025-01-01', premium_paid = 0"
         " where enrollment_id = 'e2'",
         {"fact_claim.service_after_birth": {"claim_id": "c5"}, BORN: {"member_sk": 3}},
+    ),
+    "values that are known only later": (
+        "update dim_member set known_from_ts = '2025-01-02' where member_sk = 1",
+        {KNOWN: C1, KNOWN.replace("claim", "enrollment"): E1},
     ),
     "a day long after the batch": (
         CLAIM.format("paid_date = '2025-09-02'"),
@@ -334,6 +339,9 @@ QUIET = {
         " gen_random_uuid(), 2);"
         "update fact_enrollment set member_sk = 4 where member_sk = 1;"
         "update dim_member set dob = null where member_sk = 1"
+    ),
+    "values that are known since the day": (
+        "update dim_member set known_from_ts = '2025-01-01 12:00' where member_sk = 1"
     ),
     "a batch of the month's first day": CLAIM.format("paid_date = '2025-09-01'"),
     "a cent of rounding": SPAN.format("premium_paid = 78.59"),
