@@ -555,7 +555,7 @@ with events as (
     select
         {observed_columns},
         g.gone_ts,
-        g.gone_ts,
+        g.gone_ts as known_from_ts,
         true as is_gone
     from gap as g
     cross join lateral (
@@ -569,7 +569,7 @@ with events as (
     select
         {observed_columns},
         g.back_ts,
-        g.back_ts,
+        g.back_ts as known_from_ts,
         false as is_gone
     from gap as g
     cross join lateral (
