@@ -101,3 +101,23 @@ def test_stricter_and_wider_checks_and_columns_not_sent_count_for_their_files(ju
         " where check_name = 'enrollments_raw.premium_paid.between.wide'"
     )
     assert [key["enrollment_id"] for (keys,) in rows for key in keys] == ["2025-01-04"]
+    # Nobody sends a variant: that nothing failed says nothing, and the result says so.
+    said = judged.rows(
+        "select check_name, rows_checked, rows_judged, passed, message from quality.check_result"
+        " where check_run_id = (select max(check_run_id) from quality.check_run where gate is null)"
+        " and column_name = 'csr_variant' and table_name = 'fact_enrollment'"
+    )
+    message = "The check judged 0 of 4 rows: none has the values it looks at."
+    assert said == [("fact_enrollment.csr_variant.one_of", 4, 0, True, message)]
+    assert judged.rows(
+        "select check_name, rows_checked from quality.judged_nothing_now"
+        " where table_name = 'fact_enrollment' order by 1"
+    ) == [
+        ("fact_enrollment.aptc_amount.between", 4),
+        ("fact_enrollment.covered_after_birth", 4),
+        ("fact_enrollment.csr_variant.one_of", 4),
+        ("fact_enrollment.no_credit_on_catastrophic", 4),
+        ("fact_enrollment.premium_as_rated", 4),
+        ("fact_enrollment.reduction_fits_metal", 4),
+        ("fact_enrollment.values_known_on_day", 4),
+    ]

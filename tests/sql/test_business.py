@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from etl.checks.business import business_checks
-from etl.quality import MOST_KEYS
+from etl.checks.registry import all_checks
+from etl.quality import MAJOR, MOST_KEYS
 from etl.stages.checks import run_sql_checks
 from etl.warehouse import LIVE
 from tests.conftest import fresh_database, unguarded
@@ -380,3 +381,17 @@ def test_check_digits_are_those_of_luhn(warehouse) -> None:
     wrong = sum(not holds(npi) for npi in npis)
     assert 0 < wrong < len(npis)
     assert found["dim_provider.npi_check_digit"] == wrong
+
+
+def test_words_that_a_rule_does_not_know_are_not_judged_and_that_is_told(warehouse) -> None:
+    def findings() -> dict[str, Any]:
+        return {c.name: found for c, found in run_sql_checks(warehouse, LIVE, ("loaded",))}
+
+    assert not findings()[FIT].judged_nothing
+    warehouse.execute("update fact_enrollment set csr_variant = '87'")
+    found = findings()[FIT]
+    assert (found.rows_checked, found.rows_judged, found.rows_failed) == (3, 0, 0)
+    assert found.judged_nothing
+    # The word itself is a major failure of the list.
+    check = next(c for c in all_checks() if c.name == "fact_enrollment.csr_variant.one_of")
+    assert check.severity == MAJOR
