@@ -324,6 +324,7 @@ def _curves() -> Values:
     ]
     states, ages, factors = map(list, zip(*rows, strict=True))
     return {
+        "own_curves": list(state_age_curves()),
         "curve_states": states,
         "curve_ages": ages,
         "curve_factors": factors,

@@ -186,8 +186,6 @@ def _declared(table: str) -> tuple[dict[str, Parts], Values]:
     parts = {name: part for entry in entries for name, part in entry.parts.items()}
     values = {name: value for entry in entries for name, value in entry.values.items()}
     values["feed"] = next((entry.feed for entry in entries if entry.feed), None)
-    if "factors" in values:
-        values |= {"lowest": min(values["factors"]), "highest": max(values["factors"])}
     return parts, values
 
 

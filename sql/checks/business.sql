@@ -426,7 +426,7 @@ from (
             end as state
     ) as a
     left join factors as r
-        on r.state = case when a.state = any(%(curve_states)s::text[]) then a.state else '' end
+        on r.state = case when a.state = any(%(own_curves)s::text[]) then a.state else '' end
         and r.age = coalesce(least(a.age, %(oldest)s::integer), 0)
 ) as b
 cross join lateral (
