@@ -234,9 +234,14 @@ class Pii(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """The value is one of these words, compared without regard to case."""
+    """The value is one of these words, compared without regard to case.
+
+    ``closed``: money or history depends on the word, and code says what each one means. A word that
+    is not listed is then a major failure, and no cube counts it as if it were known.
+    """
 
     values: tuple[str, ...]
+    closed: bool = False
 
     def __str__(self) -> str:
         return "one of " + ", ".join(self.values)

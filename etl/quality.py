@@ -60,12 +60,20 @@ class Finding:
 
     ``measured`` is in the check's unit, ``None`` where that is rows: then ``rows_failed`` is it.
     ``keys``: up to ``MOST_KEYS`` rows that failed, each by its surrogate or natural key.
+    ``rows_judged``: how many of the rows checked have what the check looks at, ``None`` where each
+    has. Of a column that nobody sends no row is judged: then that nothing failed says nothing.
     """
 
     rows_checked: int
     rows_failed: int
     measured: float | None = None
     keys: tuple[dict[str, Any], ...] = ()
+    rows_judged: int | None = None
+
+    @property
+    def judged_nothing(self) -> bool:
+        """Whether there are rows and none of them could be judged."""
+        return self.rows_checked > 0 and self.rows_judged == 0
 
     @property
     def figure(self) -> float:

@@ -99,6 +99,9 @@ def _verdict(console: Console, title: str, reports: list[CheckReport]) -> None:
     verdict = f"{checks - failed:,} of {checks:,} checks passed"
     if failed:
         verdict += f", {failed:,} failed ({sum(r.failed_critical for r in reports):,} critical)"
+    silent = sorted({name for r in reports for name in r.judged_nothing})
+    if silent:
+        verdict += f"; {len(silent):,} judged 0 rows, having no values to judge"
     console.print(f"[bold]{title:<8}[/bold] {verdict}", highlight=False)
     failures = [failure for report in reports for failure in report.failures]
     for failure in sorted(failures, key=lambda f: SEVERITIES.index(f.check.severity))[:_SHOWN]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from etl.contract import Source, Type
+from etl.contract import Column, OneOf, Source, Type
 from etl.sources import FEEDS
 
 _FILLERS = {
@@ -26,9 +26,18 @@ _FILLERS = {
 }
 
 
+def _filler(column: Column) -> str:
+    """What a test does not care about; of a closed list a word that is on it."""
+    if column.name == "status":
+        return "approved"
+    if isinstance(column.check, OneOf) and column.check.closed:
+        return column.check.values[0]
+    return _FILLERS[column.type]
+
+
 def fill(source: Source, row: Mapping[str, Any]) -> dict[str, str]:
     """A whole row of a feed from the columns that matter."""
-    known = {c.name: _FILLERS[c.type] if c.required else "" for c in source.staged}
+    known = {c.name: _filler(c) if c.required else "" for c in source.staged}
     unknown = row.keys() - known.keys()
     assert not unknown, f"{source.name} has no {unknown}"
     return known | {k: "" if v is None else str(v) for k, v in row.items()}

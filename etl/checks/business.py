@@ -7,18 +7,21 @@ the threshold says so and the comment beside it says why.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from psycopg import sql
 
-from etl.checks.sql import SqlCheck, rules
-from etl.contract import Source, Type
+from etl.checks.sql import SqlCheck, keys_of, rules
+from etl.contract import OneOf, Source, Type
 from etl.db.statements import Parts, Values, names, statement
 from etl.quality import MAJOR, MINOR, Check
-from etl.reference import age_curve, diagnosis_categories
+from etl.reference import age_curve, diagnosis_categories, state_age_curves
 from etl.sources import FEEDS
-from etl.warehouse import DIM_MEMBER, DIM_PLAN, DIM_PROVIDER, DIMENSIONS, Dimension
+from etl.warehouse import DIM_MEMBER, DIM_PLAN, DIM_PROVIDER, DIMENSIONS, FACTS, Dimension, Fact
 
 _ASK = "Ask the sender; the rows are loaded as they came."
+# A batch may be dated before the last days that it tells of, such as the first of its month.
+_DAYS_AHEAD = 31
 
 
 def business_checks() -> tuple[SqlCheck, ...]:
@@ -26,9 +29,12 @@ def business_checks() -> tuple[SqlCheck, ...]:
     return (
         _coverage(),
         _claims(),
+        _against_others(),
         _overlaps(),
         _enrollments(),
         _members(),
+        _births(),
+        *(_known_on_day(fact) for fact in FACTS.values()),
         _providers(),
         _plans(),
         *(
@@ -49,15 +55,22 @@ def claims_values() -> Values:
 def _judged(
     failing: Parts,
     keys: tuple[str, ...],
-    checked: str,
+    table: str,
     checks: dict[str, Check],
     values: Values | None = None,
     feed: str | None = None,
+    checked: Parts | None = None,
 ) -> SqlCheck:
-    """A check of the rows that a statement returns; ``checked`` is the table of all of them."""
+    """A check of the rows of a table that a statement returns.
+
+    ``checked``: the statement that counts the rows of the table, and those that each rule can
+    judge; without one each rule judges all.
+    """
+    if checked is None:
+        checked = statement("checks/business.all_rows", table=sql.Identifier(table))
     return SqlCheck(
         "checks/business.judged",
-        {"failing": failing, "keys": names(keys), "checked": sql.Identifier(checked)},
+        {"failing": failing, "keys": names(keys), "checked": checked},
         checks,
         feed=feed,
         values={"rules": list(checks), **(values or {})},
@@ -110,6 +123,43 @@ def _coverage() -> SqlCheck:
         ("claim_id",),
         "fact_claim",
         _shared(checks, within_coverage=0.02),
+        checked=statement("checks/business.claims_of_members_judged"),
+    )
+
+
+def _against_others() -> SqlCheck:
+    checks = rules(
+        "fact_claim",
+        (
+            "service_after_birth",
+            "consistency",
+            MAJOR,
+            "the day of service is before the patient's birth",
+            "Ask the sender which of member, date of birth and day of service is wrong.",
+        ),
+        (
+            "known_by_batch",
+            "consistency",
+            MAJOR,
+            f"a day of the claim is more than {_DAYS_AHEAD} days after the batch that told of it",
+            "Ask the sender for the day, or see whether the batch bears the right date.",
+        ),
+        (
+            "negative_takes_back",
+            "consistency",
+            MAJOR,
+            "a payment below zero takes back nothing that was paid: no earlier state of the claim "
+            "and no other claim of the member and day paid as much",
+            "Ask the sender what it reverses; sums of what was paid are too low by it meanwhile.",
+        ),
+    )
+    return _judged(
+        statement("checks/business.claims_against_others"),
+        ("claim_id",),
+        "fact_claim",
+        checks,
+        {"days_ahead": _DAYS_AHEAD},
+        checked=statement("checks/business.claims_of_members_judged"),
     )
 
 
@@ -120,10 +170,24 @@ def _claims() -> SqlCheck:
             "amounts_in_order",
             "validity",
             MAJOR,
-            "paid is above allowed, or allowed above billed",
+            "paid is above allowed or, where that is empty, above billed, or allowed is above "
+            "billed",
             _ASK,
         ),
-        ("denied_pays_nothing", "validity", MINOR, "a denied claim bears a paid amount", _ASK),
+        (
+            "denied_pays_nothing",
+            "validity",
+            MAJOR,
+            "a denied claim bears a paid amount",
+            "Ask the sender whether it was paid; no cube counts the amount meanwhile.",
+        ),
+        (
+            "pending_pays_nothing",
+            "validity",
+            MAJOR,
+            "a pending claim bears a paid amount",
+            "Ask the sender whether it was paid; no cube counts the amount meanwhile.",
+        ),
         (
             "diagnosis_possible",
             "validity",
@@ -142,11 +206,11 @@ def _claims() -> SqlCheck:
         (
             "discharged_after_admission",
             "consistency",
-            MINOR,
-            "a stay ends before it begins",
+            MAJOR,
+            "a stay ends before it begins, or before the day of service",
             _ASK,
         ),
-        ("paid_after_service", "consistency", MINOR, "a claim was paid before the service", _ASK),
+        ("paid_after_service", "consistency", MAJOR, "a claim was paid before the service", _ASK),
     )
     # The lists name half of the categories there are, and nearly all that are common.
     return _judged(
@@ -155,6 +219,7 @@ def _claims() -> SqlCheck:
         "fact_claim",
         _shared(checks, diagnosis_listed=0.05),
         claims_values(),
+        checked=statement("checks/business.claims_judged"),
     )
 
 
@@ -196,7 +261,7 @@ def _enrollments() -> SqlCheck:
             MAJOR,
             "premium and tax credit together are not the plan's premium at the member's age",
             "See whether the plan's premium is that of a 21-year-old, and whether the state has "
-            "an age curve of its own (45 CFR 147.102(e)).",
+            "a new age curve of its own (45 CFR 147.102(e); etl/reference/age_curve_state.csv).",
         ),
         (
             "reduction_fits_metal",
@@ -222,25 +287,49 @@ def _enrollments() -> SqlCheck:
             "Ask the sender for a row a plan year: the next year's plan is another one (45 CFR "
             "155.20).",
         ),
+        (
+            "covered_after_birth",
+            "consistency",
+            MAJOR,
+            "coverage ended before the member's birth",
+            "Ask the sender which of member, date of birth and span is wrong.",
+        ),
     )
-    factors = _factors()
     # Rating areas and states' own curves move a premium, and so do corrected birth dates.
     return _judged(
         statement("checks/business.enrollment_values"),
         ("enrollment_id",),
         "fact_enrollment",
         _shared(checks, premium_as_rated=0.01),
-        {"factors": factors},
+        {**_curves(), "variants": list(_variants())},
+        checked=statement("checks/business.enrollments_judged"),
     )
 
 
-def _factors() -> list[float]:
-    """Premium factor by age in whole years; the last holds for all older."""
-    curve = age_curve()
-    return [
-        next(factor for first, factor in reversed(curve) if first <= age)
-        for age in range(curve[-1][0] + 1)
+def _variants() -> tuple[str, ...]:
+    return cast(OneOf, FEEDS["enrollments"].column("csr_variant").check).values
+
+
+def _curves() -> Values:
+    """Premium factors by state and age in whole years; the last age stands for all older.
+
+    The federal curve is that of the state ''.
+    """
+    curves = {"": age_curve(), **state_age_curves()}
+    oldest = max(first for curve in curves.values() for first, _ in curve)
+    rows = [
+        (state, age, next(factor for first, factor in reversed(curve) if first <= age))
+        for state, curve in curves.items()
+        for age in range(oldest + 1)
     ]
+    states, ages, factors = map(list, zip(*rows, strict=True))
+    return {
+        "own_curves": list(state_age_curves()),
+        "curve_states": states,
+        "curve_ages": ages,
+        "curve_factors": factors,
+        "oldest": oldest,
+    }
 
 
 def _members() -> SqlCheck:
@@ -255,7 +344,71 @@ def _members() -> SqlCheck:
         ),
     )
     return _judged(
-        statement("checks/business.member_ages"), (DIM_MEMBER.sk,), DIM_MEMBER.table, checks
+        statement("checks/business.member_ages"),
+        (DIM_MEMBER.sk,),
+        DIM_MEMBER.table,
+        checks,
+        checked=statement("checks/business.members_judged"),
+    )
+
+
+def _births() -> SqlCheck:
+    checks = rules(
+        DIM_MEMBER.table,
+        (
+            "born_by_batch",
+            "consistency",
+            MAJOR,
+            f"the date of birth is more than {_DAYS_AHEAD} days after the batch that told of it, "
+            "or more than 125 years before",
+            "Ask the sender for the date of birth: premium and age band follow from it.",
+        ),
+    )
+    return _judged(
+        statement("checks/business.birth_dates"),
+        (DIM_MEMBER.sk,),
+        DIM_MEMBER.table,
+        checks,
+        {"days_ahead": _DAYS_AHEAD},
+        checked=statement("checks/business.members_judged"),
+    )
+
+
+def _known_on_day(fact: Fact) -> SqlCheck:
+    """Of a plan's year there is one plan, told at any time; who people were changes with time."""
+    dimensions = [r.dimension for r in fact.references if r.dimension is not DIM_PLAN]
+    described = " and ".join(d.name for d in dimensions)
+    checks = rules(
+        fact.table,
+        (
+            "values_known_on_day",
+            "timeliness",
+            MINOR,
+            f"the version of {described} that the fact joins describes what was true later: its "
+            "values are known only from a day after the fact's on",
+            "Reports as was show later values there: known_from_ts of the version says since when. "
+            "For history of before the first batch, load older files or raise the threshold.",
+        ),
+    )
+    joins = [
+        sql.SQL("inner join {dim} on f.{sk} = {dim}.{sk}").format(
+            dim=sql.Identifier(d.table), sk=sql.Identifier(d.sk)
+        )
+        for d in dimensions
+    ]
+    # A few facts come before the feed that describes their member, in every month.
+    return SqlCheck(
+        "checks/business.known_on_day",
+        {
+            "fact": sql.Identifier(fact.table),
+            "date": sql.Identifier(fact.date),
+            "keys": keys_of((fact.key,)),
+            "joins": sql.SQL(" ").join(joins),
+            "known_from": sql.SQL(", ").join(
+                sql.Identifier(d.table, "known_from_ts") for d in dimensions
+            ),
+        },
+        _shared(checks, values_known_on_day=0.05),
     )
 
 
@@ -275,6 +428,7 @@ def _providers() -> SqlCheck:
         DIM_PROVIDER.key,
         DIM_PROVIDER.table,
         checks,
+        checked=statement("checks/business.npis_judged"),
     )
 
 
@@ -289,7 +443,13 @@ def _plans() -> SqlCheck:
             "Ask the sender; the deductible counts towards the maximum (45 CFR 156.130).",
         ),
     )
-    return _judged(statement("checks/business.plan_values"), (DIM_PLAN.sk,), DIM_PLAN.table, checks)
+    return _judged(
+        statement("checks/business.plan_values"),
+        (DIM_PLAN.sk,),
+        DIM_PLAN.table,
+        checks,
+        checked=statement("checks/business.plans_judged"),
+    )
 
 
 def _shared_values(dimension: Dimension, columns: tuple[str, ...]) -> SqlCheck:
@@ -303,17 +463,17 @@ def _shared_values(dimension: Dimension, columns: tuple[str, ...]) -> SqlCheck:
             "Ask the sender whether the two are one, or which of them bears it wrongly.",
         ),
     )
+    parts = {
+        "dim": sql.Identifier(dimension.table),
+        "columns": names(columns),
+        "broken_rule": sql.Literal(next(iter(checks))),
+    }
     return _judged(
-        statement(
-            "checks/business.shared_values",
-            dim=sql.Identifier(dimension.table),
-            sk=sql.Identifier(dimension.sk),
-            columns=names(columns),
-            broken_rule=sql.Literal(next(iter(checks))),
-        ),
+        statement("checks/business.shared_values", sk=sql.Identifier(dimension.sk), **parts),
         (dimension.sk,),
         dimension.table,
         checks,
+        checked=statement("checks/business.shared_judged", **parts),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from etl.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied
+from etl.checks.clauses import clauses
+from etl.checks.sql import EVERYTHING, SqlCheck, rules
 from etl.contract import Source
 from etl.db.statements import Parts
 from etl.quality import CRITICAL
-from etl.render.expectations import Suite, broken, looked_at, suites
+from etl.render.expectations import Suite, looked_at, suites
 from etl.sources import FEEDS
 
 _REBUILD = (
@@ -100,11 +101,7 @@ def _clauses(suite: Suite, source: Source) -> SqlCheck:
     """The expectations of a feed, asked of the rows of a load alone, all in one scan of these."""
     return SqlCheck(
         "checks/clauses.counted",
-        {
-            "table": sql.Identifier(source.table),
-            "scope": sql.SQL("{} and {}").format(_OF_LOAD, looked_at(suite)),
-            **tallied({e.check.name: broken(e) for e in suite.expectations}, keys_of(suite.keys)),
-        },
+        clauses(suite, suite.expectations, sql.SQL("{} and {}").format(_OF_LOAD, looked_at(suite))),
         {e.check.name: e.check for e in suite.expectations},
         feed=source.name,
     )

@@ -22,7 +22,8 @@ def read(name: str) -> list[dict[str, str]]:
 def age_curve() -> tuple[tuple[int, float], ...]:
     """The federal default age curve from 2018 on: (first age, premium factor), in order of age.
 
-    The factor holds from that age up to the next one's (45 CFR 147.102(d) and (e)).
+    The factor holds from that age up to the next one's (45 CFR 147.102(d) and (e)). States may have
+    a curve of their own: see ``state_age_curves``.
     """
     curve = []
     for row in read("age_curve_federal_default.csv"):
@@ -30,6 +31,18 @@ def age_curve() -> tuple[tuple[int, float], ...]:
             first = row["age"].rstrip("+").split("-")[0]
             curve.append((int(first), float(row["factor"])))
     return tuple(sorted(curve))
+
+
+@cache
+def state_age_curves() -> dict[str, tuple[tuple[int, float], ...]]:
+    """Age curves of the states that have one of their own (45 CFR 147.102(e)), by postal code.
+
+    Each as ``age_curve``; a state that is not among them uses that one.
+    """
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for row in read("age_curve_state.csv"):
+        curves.setdefault(row["state"], []).append((int(row["age"]), float(row["factor"])))
+    return {state: tuple(sorted(curve)) for state, curve in curves.items()}
 
 
 @cache

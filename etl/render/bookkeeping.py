@@ -430,6 +430,11 @@ def _checks(metadata: MetaData) -> None:
             server_default=text("'[]'"),
             comment="Up to a hundred rows that failed, by surrogate or natural key.",
         ),
+        Column(
+            "rows_judged",
+            BigInteger,
+            comment="Rows checked that have the values it looks at; empty where all have.",
+        ),
         PrimaryKeyConstraint("check_run_id", "check_name"),
         _one_of("severity", SEVERITIES),
         CheckConstraint("jsonb_array_length(failing_keys) <= 100", name="failing_keys"),

@@ -4,17 +4,31 @@ Pure data: an expectation is the name of a Great Expectations type and its argum
 here imports that package. ``etl/stages/checks_gx.py`` runs them. ``broken`` says the same in SQL,
 for those who need the rows that fail or ask it of a few rows only; a test holds that both count
 alike.
+
+A sender's contract may ask for more or for less than the feed does. Each clause therefore says on
+which loads it is judged: the feed's on all but those whose contract says otherwise, a sender's on
+the loads that came under its contract.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
 
-from etl.contract import IS_DELETED, Between, Column, Matches, OneOf, Source
+from etl.contract import (
+    IS_DELETED,
+    Between,
+    Column,
+    Constraint,
+    Matches,
+    OneOf,
+    Sender,
+    Source,
+)
 from etl.quality import CRITICAL, MAJOR, MINOR, Check
+from etl.senders import contracts_of
 from etl.sources import FEEDS
 from etl.warehouse import DIMENSIONS, FACTS, Dimension, Fact
 
@@ -43,11 +57,17 @@ _ADVICE_ON_KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A check that Great Expectations answers: its expectation type and arguments."""
+    """A check that Great Expectations answers: its expectation type and arguments.
+
+    ``of``: the sender's contract on whose loads alone it is judged. ``not_of``: the contracts on
+    whose loads it is not, because they say something else or do not send the column.
+    """
 
     check: Check
     kind: str
     arguments: dict[str, Any]
+    of: str | None = None
+    not_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +100,8 @@ def _staging(source: Source) -> Suite:
     found = []
     for column in source.columns:
         if column.required:
-            found.append(_not_null(source.table, column.name, _severity(source, column)))
-        found += _constraint(source.table, column)
+            found.append(_required(source.table, source, column, _severity(source, column)))
+        found += _constraints(source.table, source, column)
     return Suite(
         "staging",
         source.table,
@@ -97,7 +117,7 @@ def _dimension(dimension: Dimension) -> Suite:
     keys = (dimension.sk, *dimension.key, *(lookup.column for lookup in dimension.lookups))
     found = [_not_null(dimension.table, name, CRITICAL) for name in keys]
     for column in dimension.attributes:
-        found += _constraint(dimension.table, column)
+        found += _constraints(dimension.table, dimension.source, column)
     return Suite("warehouse", dimension.table, tuple(found), (dimension.sk,))
 
 
@@ -106,8 +126,8 @@ def _fact(fact: Fact) -> Suite:
     found = [_not_null(fact.table, name, CRITICAL) for name in keys]
     for column in map(fact.source.column, fact.carried):
         if column.name in fact.source.money and column.required:
-            found.append(_not_null(fact.table, column.name, MAJOR))
-        found += _constraint(fact.table, column)
+            found.append(_required(fact.table, fact.source, column, MAJOR))
+        found += _constraints(fact.table, fact.source, column)
     if fact.source is FEEDS["enrollments"]:
         found.append(_between(fact.table, "coverage_days", Between(1, _DAYS_OF_YEAR), MAJOR))
     return Suite("warehouse", fact.table, tuple(found), (fact.key,))
@@ -117,7 +137,23 @@ def _severity(source: Source, column: Column) -> str:
     """How bad an empty required value is: without a key no row, without money a wrong sum."""
     if column.type.mandatory:
         return CRITICAL
-    return MAJOR if column.name in source.money or column.name in _FOREIGN else MINOR
+    is_needed = column.name in source.money or column.name in _FOREIGN or _is_closed(column.check)
+    return MAJOR if is_needed else MINOR
+
+
+def _is_closed(rule: Constraint | None) -> bool:
+    return isinstance(rule, OneOf) and rule.closed
+
+
+def _senders(source: Source) -> tuple[Sender, ...]:
+    """The contracts of senders of a feed; the feed's own is not among them."""
+    return contracts_of(source)[1:]
+
+
+def _required(table: str, source: Source, column: Column, severity: str) -> Expectation:
+    """That a required value is there, where the sender sends the column at all."""
+    silent = tuple(c.name for c in _senders(source) if column.name in c.not_sent)
+    return replace(_not_null(table, column.name, severity), not_of=silent)
 
 
 def _not_null(table: str, column: str, severity: str) -> Expectation:
@@ -136,27 +172,46 @@ def _not_null(table: str, column: str, severity: str) -> Expectation:
     )
 
 
-def _constraint(table: str, column: Column) -> list[Expectation]:
-    rule = column.check
-    if rule is None:
-        return []
-    if isinstance(rule, Between):
-        return [_between(table, column.name, rule, MINOR)]
-    return [
-        Expectation(
-            Check(
-                f"{table}.{column.name}.{'one_of' if isinstance(rule, OneOf) else 'matches'}",
-                table,
-                column.name,
-                "validity",
-                MINOR,
-                f"{column.name} is not as expected: {rule}",
-                _ADVICE[_layer(table)],
-            ),
-            _MATCHES,
-            {"column": column.name, "regex": pattern(rule)},
+def _constraints(table: str, source: Source, column: Column) -> list[Expectation]:
+    """What a good value looks like by the feed, and by each contract that says otherwise.
+
+    What a word of a closed list means stands in code, whatever a contract calls a good word: in
+    the warehouse such a list is judged by the feed's own words alone.
+    """
+    closed = _is_closed(column.check)
+    senders = () if closed and _layer(table) == "warehouse" else _senders(source)
+    others = [c for c in senders if c.checks.get(column.name, column.check) != column.check]
+    found = []
+    if column.check is not None:
+        own = _constraint(table, column.name, column.check, closed)
+        found.append(replace(own, not_of=tuple(c.name for c in others)))
+    for sender in others:
+        clause = _constraint(table, column.name, sender.checks[column.name], closed)
+        check = replace(
+            clause.check,
+            name=f"{clause.check.name}.{sender.name}",
+            means=f"{clause.check.means}, by the contract {sender.name}",
         )
-    ]
+        found.append(replace(clause, check=check, of=sender.name))
+    return found
+
+
+def _constraint(table: str, column: str, rule: Constraint, closed: bool) -> Expectation:
+    if isinstance(rule, Between):
+        return _between(table, column, rule, MINOR)
+    return Expectation(
+        Check(
+            f"{table}.{column}.{'one_of' if isinstance(rule, OneOf) else 'matches'}",
+            table,
+            column,
+            "validity",
+            MAJOR if closed or _is_closed(rule) else MINOR,
+            f"{column} is not as expected: {rule}",
+            _ADVICE[_layer(table)],
+        ),
+        _MATCHES,
+        {"column": column, "regex": pattern(rule)},
+    )
 
 
 def _between(table: str, column: str, rule: Between, severity: str) -> Expectation:
@@ -195,6 +250,13 @@ def broken(expectation: Expectation) -> sql.Composed:
             if end is not None
         )
     )
+
+
+def has_value(expectation: Expectation) -> sql.Composable:
+    """Whether a row has a value that the expectation can judge, in SQL."""
+    if expectation.kind == _NOT_NULL:
+        return sql.SQL("true")
+    return sql.SQL("{} is not null").format(sql.Identifier(expectation.arguments["column"]))
 
 
 def looked_at(suite: Suite) -> sql.Composable:

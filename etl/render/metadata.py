@@ -284,9 +284,16 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
             comment="Definition by which attr_hash was made.",
         ),
         *_lineage(),
+        Column(
+            "known_from_ts",
+            VALIDITY,
+            comment="Since when the values of the version are known, UTC: on the first of a key, "
+            "which reaches back to 1900, later than its start. Empty where no feed told them.",
+        ),
         PrimaryKeyConstraint(dimension.sk),
         UniqueConstraint(*dimension.key, "validity_start_ts"),
         CheckConstraint("validity_start_ts < validity_end_ts", name="not_empty"),
+        CheckConstraint("known_from_ts >= validity_start_ts", name="known_in_force"),
         CheckConstraint(
             f"current_flag = (validity_end_ts = '{OPEN_END}'::timestamp)", name="current_is_open"
         ),

@@ -206,6 +206,7 @@ class CheckRow:
     threshold: float
     threshold_share: float | None
     is_changed: bool
+    rows_judged: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +366,8 @@ def figure(check: Failure | CheckRow) -> str:
     unit = check.unit or "rows"
     if unit != "rows" and check.measured is not None:
         return f"{number(check.measured)} {unit}"
+    if check.rows_checked and isinstance(check, CheckRow) and check.rows_judged == 0:
+        return f"judged 0 of {plural(check.rows_checked, 'row')}"
     failed = check.rows_failed or 0
     said = f"{failed:,} of {plural(check.rows_checked, 'row')}"
     if failed and check.rows_checked:

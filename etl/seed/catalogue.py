@@ -161,9 +161,14 @@ def plans(year: int) -> Plans:
     )
 
 
-def age_premium(base: NDArray[np.int64], age: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Monthly premium in cents at an age from that of a 21-year-old (45 CFR 147.102(e))."""
-    return (base * age_factors()[age] + 500) // 1000
+def age_premium(
+    base: NDArray[np.int64], state: NDArray[np.int64], age: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Monthly premium in cents at an age from that of a 21-year-old (45 CFR 147.102(e)).
+
+    ``state``: the plans' states, positions in ``STATES``.
+    """
+    return (base * age_factors()[state, age] + 500) // 1000
 
 
 @dataclass(frozen=True, slots=True)

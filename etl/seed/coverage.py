@@ -253,7 +253,7 @@ def _priced(
     catalogue = plans(year)
     metal = catalogue.metal[plan]
     age = age_on(people.born, start)
-    premium = age_premium(catalogue.premium[plan], age)
+    premium = age_premium(catalogue.premium[plan], catalogue.state[plan], age)
     aptc = _credit(catalogue, roster, plan != NONE, age, premium)
     aptc = np.where(metal == CATASTROPHIC, 0, aptc)
     grace = np.where(aptc > 0, _GRACE_DAYS, _GRACE_DAYS_WITHOUT_CREDIT)
@@ -328,7 +328,8 @@ def _credit(
     household pays its share of income already, so its whole benchmark premium is credited.
     """
     home, homes = roster.household, roster.households
-    benchmark = age_premium(catalogue.benchmark[homes.state[home]], age)
+    state = homes.state[home]
+    benchmark = age_premium(catalogue.benchmark[state], state, age)
     counted = np.where(held & ~roster.newborn, benchmark, 0)
     together = np.bincount(home, counted, minlength=len(homes)).astype(np.int64)
     first, more = poverty_guideline(catalogue.year - 1)

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from etl.reference import age_curve, read
+from etl.reference import age_curve, read, state_age_curves
 
 # States of HealthCare.gov with many plans in both published years, from desert to lakes.
 STATES = ("AZ", "FL", "MI", "NC", "OH", "OR", "TX", "WI")
@@ -108,10 +108,15 @@ def mixes() -> tuple[Mix, ...]:
 
 @cache
 def age_factors() -> NDArray[np.int64]:
-    """Premium factor in thousandths by age 0 to 119 (45 CFR 147.102(d) and (e), from 2018)."""
-    factors = np.zeros(120, dtype=np.int64)
-    for age, factor in age_curve():
-        factors[age:] = round(1000 * factor)
+    """Premium factor in thousandths by ``STATES`` (row) and age 0 to 119 (column).
+
+    45 CFR 147.102(d) and (e), from 2018; Oregon has a curve of its own.
+    """
+    factors = np.zeros((len(STATES), 120), dtype=np.int64)
+    own = state_age_curves()
+    for row, state in enumerate(STATES):
+        for age, factor in own.get(state, age_curve()):
+            factors[row, age:] = round(1000 * factor)
     return factors
 
 

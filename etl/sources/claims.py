@@ -28,7 +28,7 @@ claims = Source(
             Type.TEXT,
             "State of adjudication: pending, approved, denied, adjusted or reversed.",
             required=True,
-            check=OneOf(("pending", "approved", "denied", "adjusted", "reversed")),
+            check=OneOf(("pending", "approved", "denied", "adjusted", "reversed"), closed=True),
         ),
         Column(
             "diagnosis_code",

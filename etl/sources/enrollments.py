@@ -37,7 +37,7 @@ enrollments = Source(
             Type.TEXT,
             "Cost-sharing reduction variant: 01 standard, 02 zero and 03 limited cost sharing for "
             "American Indians, 04 to 06 silver 73, 87 and 94 (45 CFR 156.420).",
-            check=OneOf(("00", "01", "02", "03", "04", "05", "06")),
+            check=OneOf(("00", "01", "02", "03", "04", "05", "06"), closed=True),
         ),
         Column(
             "aptc_amount",

@@ -25,7 +25,8 @@ plans = Source(
             required=True,
             driver=True,
             check=OneOf(
-                ("Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum", "Catastrophic")
+                ("Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum", "Catastrophic"),
+                closed=True,
             ),
         ),
         Column(

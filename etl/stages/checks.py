@@ -61,13 +61,17 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """A run of the checks. ``failures``: what failed, the worst first."""
+    """A run of the checks. ``failures``: what failed, the worst first.
+
+    ``judged_nothing``: names of those that had rows to look at and could judge none of them.
+    """
 
     check_run_id: int
     checks: int
     failed: int
     failed_critical: int
     failures: tuple[CheckResult, ...]
+    judged_nothing: tuple[str, ...] = ()
 
 
 def run_checks(
@@ -288,6 +292,7 @@ def _finding(row: dict[str, Any]) -> Finding:
         row["rows_failed"],
         None if measured is None else float(measured),
         tuple(row.get("failing_keys") or ()),
+        row.get("rows_judged"),
     )
 
 
@@ -296,6 +301,11 @@ def _judge(check: Check, found: Finding | None) -> CheckResult:
         message = "The check could not be evaluated: a table or column it reads is missing."
         return CheckResult(check, None, False, message)
     passed = passes(check, found)
+    if passed and found.judged_nothing:
+        message = (
+            f"The check judged 0 of {found.rows_checked:,} rows: none has the values it looks at."
+        )
+        return CheckResult(check, found, True, message)
     if passed:
         return CheckResult(check, found, True, None)
     if check.unit == "rows":
@@ -325,6 +335,7 @@ def _record(
         len(failures),
         sum(r.check.severity == CRITICAL for r in failures),
         tuple(failures),
+        tuple(r.check.name for r in results if r.found and r.found.judged_nothing),
     )
     with connection.transaction(), connection.cursor() as cursor:
         set_search_path(connection, schemas.path)
@@ -336,6 +347,7 @@ def _record(
                     "check_run_id": check_run_id,
                     "passed": result.passed,
                     "rows_checked": result.found.rows_checked if result.found else None,
+                    "rows_judged": result.found.rows_judged if result.found else None,
                     "rows_failed": result.rows_failed,
                     "message": result.message,
                     "measured": result.found.figure if result.found else None,

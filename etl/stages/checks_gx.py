@@ -17,19 +17,20 @@ from dataclasses import replace
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
-from etl.checks.sql import keys_of, tallied
+from etl.checks.clauses import clauses
 from etl.db.connection import connect, set_search_path
 from etl.db.statements import run
 from etl.quality import Check, Finding
-from etl.render.expectations import Expectation, Suite, broken, looked_at
+from etl.render.expectations import Expectation, Suite, looked_at
 from etl.warehouse import Schemas
 
 # Counts and no samples.
 _RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 Found = dict[str, Finding | None]
+# By contract of a sender, the loads that came under it.
+Loads = dict[str, list[int]]
 
 
 def run_suites(
@@ -39,8 +40,9 @@ def run_suites(
     source = _source(url)
     try:
         with connect(url, "aca-warehouse checks") as connection:
+            loads = dict(_loads_by_contract(connection, schemas))
             for suite in suites:
-                found = _validate(source, suite, getattr(schemas, suite.layer))
+                found = _validate(source, suite, getattr(schemas, suite.layer), loads)
                 found = _with_keys(connection, schemas, suite, found)
                 for expectation in suite.expectations:
                     yield expectation.check, found.get(expectation.check.name)
@@ -68,39 +70,61 @@ def _source(url: str) -> Any:
         )
 
 
-def _validate(source: Any, suite: Suite, schema: str) -> Found:
-    """Counts by name of check, all expectations of the table in as few scans as can be."""
+def _loads_by_contract(
+    connection: psycopg.Connection[Any], schemas: Schemas
+) -> list[tuple[str, list[int]]]:
+    with connection.transaction():
+        set_search_path(connection, schemas.path)
+        return run(connection, "checks/clauses.loads_by_contract").fetchall()
+
+
+def _validate(source: Any, suite: Suite, schema: str, loads: Loads) -> Found:
+    """Counts by name of check, all expectations of the table in as few scans as can be.
+
+    What is judged on the loads of a contract under which none came has nothing to count.
+    """
     from great_expectations.core import ExpectationSuite
 
     with warnings.catch_warnings(action="ignore"):
         asset = source.add_table_asset(name=suite.table, table_name=suite.table, schema_name=schema)
         batch = asset.add_batch_definition_whole_table("all").get_batch()
-        only = _row_condition(suite)
         result = batch.validate(
             ExpectationSuite(
                 name=suite.table,
                 expectations=[
                     {
                         "type": e.kind,
-                        "kwargs": {**e.arguments, **only},
+                        "kwargs": {**e.arguments, **_row_condition(suite, e, loads)},
                         "meta": {"check": e.check.name},
                     }
                     for e in suite.expectations
+                    if e.of is None or e.of in loads
                 ],
             ),
             result_format=_RESULT_FORMAT,
         )
-    return {r.expectation_config.meta["check"]: _counts(r) for r in result.results}
+    found: Found = {e.check.name: Finding(0, 0) for e in suite.expectations if e.of is not None}
+    return found | {r.expectation_config.meta["check"]: _counts(r) for r in result.results}
 
 
-def _row_condition(suite: Suite) -> dict[str, Any]:
-    """The rows that the suite is about, the same for each expectation: so they share a scan."""
-    if suite.marked is None:
-        return {}
+def _row_condition(suite: Suite, expectation: Expectation, loads: Loads) -> dict[str, Any]:
+    """The rows that the expectation is about: those that share a condition share a scan."""
     from great_expectations.expectations.row_conditions import Column
 
+    load = Column("load_id")
+    of_load = None
+    elsewhere = [load_id for name in expectation.not_of for load_id in loads.get(name, ())]
+    if expectation.of is not None:
+        of_load = load.is_in(loads[expectation.of])
+    elif elsewhere:
+        of_load = load.is_not_in(elsewhere)
+    if suite.marked is None:
+        return {} if of_load is None else {"row_condition": of_load}
     marked = Column(suite.marked)
-    return {"row_condition": marked.is_null() | (marked == False)}  # noqa: E712, builds a condition
+    ways = (marked.is_null(), marked == False)  # noqa: E712, builds a condition
+    if of_load is not None:
+        ways = tuple(way & of_load for way in ways)
+    return {"row_condition": ways[0] | ways[1]}
 
 
 def _counts(result: Any) -> Finding | None:
@@ -108,7 +132,12 @@ def _counts(result: Any) -> Finding | None:
     if "unexpected_count" not in found or "element_count" not in found:
         return None
     # Of an empty table Great Expectations knows no count of failures.
-    return Finding(found["element_count"], found["unexpected_count"] or 0)
+    checked = found["element_count"]
+    return Finding(
+        checked,
+        found["unexpected_count"] or 0,
+        rows_judged=checked - (found.get("missing_count") or 0),
+    )
 
 
 def _with_keys(
@@ -121,19 +150,12 @@ def _with_keys(
     with connection.transaction():
         run(connection, "checks/record.read_only")
         set_search_path(connection, schemas.path)
-        rows = run(connection, "checks/clauses.counted", **_parts(suite, failing)).fetchall()
-    keys = {rule: tuple(shown) for rule, _, _, shown in rows}
+        parts = clauses(suite, failing, looked_at(suite))
+        rows = run(connection, "checks/clauses.counted", **parts).fetchall()
+    keys = {rule: tuple(shown) for rule, *_, shown in rows}
     return {
         name: replace(finding, keys=keys[name]) if finding and name in keys else finding
         for name, finding in found.items()
-    }
-
-
-def _parts(suite: Suite, expectations: list[Expectation]) -> dict[str, sql.Composable]:
-    return {
-        "table": sql.Identifier(suite.table),
-        "scope": looked_at(suite),
-        **tallied({e.check.name: broken(e) for e in expectations}, keys_of(suite.keys)),
     }
 
 

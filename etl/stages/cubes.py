@@ -25,6 +25,7 @@ from psycopg import sql
 
 from etl.db.statements import assign, differ, equal, names, read_file, run, scalar, statement
 from etl.errors import SchemaError
+from etl.render import claim_status
 from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE, Cube, Schemas
 
 # Up to so many changes, or such a share of the claims, cost less to follow than to make all anew.
@@ -129,7 +130,8 @@ def definition(cube: Cube) -> sql.Composed:
     """The query that a cube is kept equal to."""
     file = f"cubes/{cube.name}"
     shared = read_file(file).keys() - {"definition", "columns"}
-    return statement(f"{file}.definition", **{name: statement(f"{file}.{name}") for name in shared})
+    parts: dict[str, sql.Composable] = {n: statement(f"{file}.{n}") for n in shared}
+    return statement(f"{file}.definition", state=claim_status.state(), **parts)
 
 
 def _held(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> _Held | None:
@@ -261,9 +263,10 @@ def _follow(connection: psycopg.Connection[Any], schema: str, since: int) -> dic
 def _find_changes(connection: psycopg.Connection[Any], since: int) -> None:
     """Find what changed since a load: tables ``movement`` and ``coverage_movement``."""
     through = {"through": since}
+    taken = {**_TAKEN, "state": claim_status.state()}
 
     def find(name: str, *tables: str) -> int:
-        found = run(connection, f"cubes/changes.{name}", through, **_TAKEN).rowcount
+        found = run(connection, f"cubes/changes.{name}", through, **taken).rowcount
         for table in tables:
             run(connection, "cubes/changes.analyze", table=sql.Identifier(table))
         return found
@@ -302,5 +305,6 @@ def _describe(
 def _comment(cube: Cube) -> str:
     """The catalog comment of the cube but for the load; it changes when the definition does."""
     file = read_file(f"cubes/{cube.name}")
-    mark = xxhash.xxh3_64_hexdigest("".join(file.values()).encode())
+    texts = (*file.values(), claim_status.state().as_string())
+    mark = xxhash.xxh3_64_hexdigest("".join(texts).encode())
     return f"{cube.description} One row a {' and '.join(cube.grain)}. Definition {mark}."

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from etl.checks.arrivals import arrival_checks
+from etl.checks.clauses import is_about
 from etl.checks.cubes import cube_checks
 from etl.checks.past import past_checks
 from etl.checks.registry import sql_checks
@@ -185,8 +186,6 @@ def _declared(table: str) -> tuple[dict[str, Parts], Values]:
     parts = {name: part for entry in entries for name, part in entry.parts.items()}
     values = {name: value for entry in entries for name, value in entry.values.items()}
     values["feed"] = next((entry.feed for entry in entries if entry.feed), None)
-    if "factors" in values:
-        values |= {"lowest": min(values["factors"]), "highest": max(values["factors"])}
     return parts, values
 
 
@@ -230,8 +229,8 @@ def _clauses(suite: Suite) -> dict[str, Parts]:
     """The clauses of the contract, counted by rule; and those of a staging table summed up."""
     rules = {
         e.check.name.removeprefix(f"{suite.table}."): sql.SQL(
-            "count(*) filter (where {} and {})"
-        ).format(looked_at(suite), broken(e))
+            "count(*) filter (where {} and {} and {})"
+        ).format(looked_at(suite), is_about(e), broken(e))
         for e in suite.expectations
     }
     return {

@@ -266,7 +266,19 @@ count(*) filter (  -- noqa: PRS, part of a select list
         or d.year - extract(year from d.dob) - 1
         > coalesce(substring(d.age_group from '-([0-9]+)$')::integer, 999)
     )
-) as age_in_band
+) as age_in_band,
+count(*) filter (
+    where d.dob > (
+        select (l.as_of at time zone 'UTC')::date + %(days_ahead)s::integer
+        from load as l
+        where l.load_id = d.load_id
+    )
+    or d.dob < (
+        select (l.as_of at time zone 'UTC')::date - interval '125 years'
+        from load as l
+        where l.load_id = d.load_id
+    )
+) as born_by_batch
 
 -- name: fact_claim
 -- The claims: their own values in one scan, the joins to the dimensions in another, to coverage in a
@@ -284,17 +296,24 @@ with plain as (
         ) as keys_present,
         count(*) filter (
             where lower(coalesce(status, '')) <> 'reversed'
-            and (paid_amount > allowed_amount or allowed_amount > claim_amount)
+            and (
+                allowed_amount > claim_amount
+                or paid_amount > allowed_amount
+                or allowed_amount is null and paid_amount > claim_amount
+            )
         ) as amounts_in_order,
         count(*) filter (where lower(status) = 'denied' and paid_amount <> 0)
             as denied_pays_nothing,
+        count(*) filter (where lower(status) = 'pending' and paid_amount <> 0)
+            as pending_pays_nothing,
         count(*) filter (
             where diagnosis_code
             !~ '^([ABCF-SV-Z][0-9]|[DET][0-8]|U0)[0-9A-Z](\.?[0-9A-Z]{{1,4}})?$'
         ) as diagnosis_possible,
         count(*) filter (where left(diagnosis_code, 3) <> all(%(categories)s::text[]))
             as diagnosis_listed,
-        count(*) filter (where discharge_date < admit_date) as discharged_after_admission,
+        count(*) filter (where discharge_date < admit_date or discharge_date < service_date)
+            as discharged_after_admission,
         count(*) filter (where paid_date < service_date) as paid_after_service,
         {clauses}
     from fact_claim
@@ -378,6 +397,49 @@ uncovered as materialized (
                 and e.member_sk <> -1
                 and f.service_date between e.start_date and e.end_date
         )
+),
+
+beside as (
+    select
+        count(*) filter (
+            where f.service_date < m.dob
+            and not exists (
+                select 1
+                from dim_member as told
+                where told.member_id = m.member_id and told.dob <= f.service_date
+            )
+        ) as service_after_birth,
+        count(*) filter (
+            where (l.as_of at time zone 'UTC')::date + %(days_ahead)s::integer
+            < greatest(f.service_date, f.admit_date, f.discharge_date, f.paid_date)
+        ) as known_by_batch,
+        count(*) filter (
+            where m.known_from_ts::date > f.service_date or p.known_from_ts::date > f.service_date
+        ) as values_known_on_day,
+        count(*) filter (
+            where f.paid_amount < 0
+            and coalesce(
+                (
+                    select max(s.paid_amount)
+                    from fact_claim_state as s
+                    where s.claim_id = f.claim_id
+                ), 0
+            ) < -f.paid_amount
+            and coalesce(
+                (
+                    select max(o.paid_amount)
+                    from fact_claim as o
+                    inner join dim_member as v on o.member_sk = v.member_sk
+                    where v.member_id = m.member_id
+                        and o.service_date = f.service_date
+                        and (f.member_sk <> -1 or o.provider_sk = f.provider_sk)
+                ), 0
+            ) < -f.paid_amount
+        ) as negative_takes_back
+    from fact_claim as f
+    inner join dim_member as m on f.member_sk = m.member_sk
+    inner join dim_provider as p on f.provider_sk = p.provider_sk
+    inner join load as l on f.load_id = l.load_id
 ),
 
 outside as (
@@ -510,6 +572,7 @@ select
     plain.*,
     placed.*,
     outside.*,
+    beside.*,
     abs(placed.facts - plain.facts) as joins_keep_facts,
     {joins_keep_money} as joins_keep_money,
     held.missing + plain.facts - held.unfounded - (told.facts - held.missing) as each_once,
@@ -520,6 +583,7 @@ select
 from plain
 cross join placed
 cross join outside
+cross join beside
 cross join told
 cross join held;
 
@@ -578,8 +642,15 @@ joined as (
         l.plan_sk is not null
         and (f.premium_paid + coalesce(f.aptc_amount, 0) <> 0 or coalesce(a.age >= 21, true))
         and f.premium_paid + coalesce(f.aptc_amount, 0) not between
-        l.monthly_premium * coalesce(a.factor, %(lowest)s) - 0.02
-        and l.monthly_premium * coalesce(a.factor, %(highest)s) * 1.5 + 0.02 as is_off_premium,
+        l.monthly_premium * coalesce(curve.factor, curves.lowest) - 0.02
+        and l.monthly_premium * coalesce(curve.factor, curves.highest)
+        * case
+            when coalesce(a.age, 99) >= 21 or a.age >= 18 and extract(year from f.start_date) < 2020
+                then 1.5
+            else 1
+        end + 0.02 as is_off_premium,
+        f.end_date < m.dob as is_unborn,
+        m.known_from_ts::date > f.start_date as is_known_later,
         f.csr_variant in ('04', '05', '06') and lower(l.metal_tier) <> 'silver'
         or f.csr_variant in ('02', '03') and lower(l.metal_tier) = 'catastrophic' as is_off_metal,
         f.aptc_amount > 0 and lower(l.metal_tier) = 'catastrophic' as is_off_credit
@@ -595,20 +666,28 @@ joined as (
                     then greatest(
                         extract(year from age(f.start_date::timestamp, m.dob::timestamp)), 0
                     )::integer
-            end as age
-    ) as y
-    cross join lateral (
-        -- Without a date of birth there is none; LEAST would pass over the NULL.
-        select
-            y.age,
+            end as age,
             case
-                when y.age is not null
-                    then
-                        (%(factors)s::numeric[])[
-                            least(y.age + 1, cardinality(%(factors)s::numeric[]))
-                        ]
-            end as factor
+                when coalesce(substring(l.plan_id from '^.{{5}}(..).{{7}}'), m.state)
+                    = any(%(own_curves)s::text[])
+                    then coalesce(substring(l.plan_id from '^.{{5}}(..).{{7}}'), m.state)
+                else ''
+            end as curve_state
     ) as a
+    left join (
+        select
+            c.state,
+            min(c.factor) as lowest,
+            max(c.factor) as highest
+        from unnest(%(curve_states)s::text[], %(curve_factors)s::numeric[]) as c (state, factor)
+        group by c.state
+    ) as curves on a.curve_state = curves.state
+    left join unnest(
+        %(curve_states)s::text[], %(curve_ages)s::integer[], %(curve_factors)s::numeric[]
+    ) as curve (state, age, factor)
+        on a.curve_state = curve.state
+        and case when a.age > %(oldest)s::integer then %(oldest)s::integer else a.age end
+        = curve.age
 ),
 
 placed as (
@@ -625,6 +704,8 @@ placed as (
         count(*) filter (where is_off_premium) as premium_as_rated,
         count(*) filter (where is_off_metal) as reduction_fits_metal,
         count(*) filter (where is_off_credit) as no_credit_on_catastrophic,
+        count(*) filter (where is_unborn) as covered_after_birth,
+        count(*) filter (where is_known_later) as values_known_on_day,
         count(*) filter (
             where not lacks_plan
             and extract(year from end_date) <> extract(year from start_date)

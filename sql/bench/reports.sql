@@ -24,7 +24,6 @@ order by s.claim_id, l.as_of desc, l.batch_id collate "C" desc, s.load_id desc, 
 select
     s.member_id,
     s.state,
-    s.plan_metal,
     s.broker_name,
     case
         when row_number() over told > 1
@@ -130,7 +129,8 @@ paid as (
     select
         coalesce(p.metal_tier, '(unknown)') as metal_tier,
         count(*) filter (where c.status <> 'pending') as claims,
-        sum(c.paid_usd) filter (where c.status not in ('pending', 'denied')) as paid_usd
+        sum(c.paid_usd) filter (where c.status in ('approved', 'adjusted', 'reversed'))
+        as paid_usd
     from claims as c
     left join plans as p
         on c.plan_id = p.plan_id and extract(year from c.service_date) = p.effective_year
@@ -189,19 +189,24 @@ order by t.metal_tier;
 -- Who was covered on a day, as they were that day. One row a state and metal level.
 with members as ({members_in_time}),
 
+plans as ({plans_in_time}),
+
 enrollments as ({enrollments_now})
 
 select
     m.state,
-    m.plan_metal,
+    p.metal_tier,
     count(distinct m.member_id) as members
 from enrollments as e
+inner join plans as p
+    on e.plan_id = p.plan_id and extract(year from e.start_date) = p.effective_year
+    and e.start_date >= p.valid_from and e.start_date < p.valid_to
 inner join members as m
     on e.member_id = m.member_id
     and timestamp '2025-07-01' >= m.valid_from and timestamp '2025-07-01' < m.valid_to
 where date '2025-07-01' between e.start_date and e.end_date
-group by m.state, m.plan_metal
-order by m.state, m.plan_metal;
+group by m.state, p.metal_tier
+order by m.state, p.metal_tier;
 
 -- name: denied_by_specialty
 -- Share of claims denied. One row a specialty.
@@ -239,7 +244,7 @@ left join members as m
     on c.member_id = m.member_id
     and c.service_date >= m.valid_from and c.service_date < m.valid_to
 where c.service_date >= date '2025-01-01' and c.service_date < date '2026-01-01'
-    and c.status not in ('pending', 'denied')
+    and c.status in ('approved', 'adjusted', 'reversed')
 group by m.broker_name
 order by paid_usd desc nulls last;
 
@@ -255,7 +260,7 @@ select
 from claims as c
 left join members as m on c.member_id = m.member_id
 where c.service_date >= date '2025-01-01' and c.service_date < date '2026-01-01'
-    and c.status not in ('pending', 'denied')
+    and c.status in ('approved', 'adjusted', 'reversed')
 group by m.broker_name
 order by paid_usd desc nulls last;
 
@@ -296,8 +301,9 @@ with told as (
         l.batch_id,
         l.load_id,
         case
-            when lower(s.status) in ('pending', 'denied') then 0.00
-            else coalesce(s.paid_amount::numeric(14, 2), 0.00)
+            when s.status in ('approved', 'adjusted', 'reversed')
+                then coalesce(s.paid_amount::numeric(14, 2), 0.00)
+            else 0.00
         end as paid_usd
     from staging.claims_raw as s
     inner join ledger.load as l on s.load_id = l.load_id

@@ -2,7 +2,8 @@
 -- but the first returns the rows that break rules: one row a row and rule, with the rule's name.
 
 -- name: judged
--- The rows that break rules, counted, with the keys of up to a hundred a rule. One row a rule.
+-- The rows that break rules, counted, with the keys of up to a hundred a rule, and how many rows
+-- there are of which the rule can say anything. One row a rule.
 with failing as materialized (
     {failing}
 ),
@@ -33,12 +34,113 @@ shown as (
 select
     r.rule,
     checked.rows_checked,
+    coalesce((checked.judged ->> r.rule)::bigint, checked.rows_checked) as rows_judged,
     coalesce(c.rows_failed, 0) as rows_failed,
     coalesce(s.failing_keys, '[]') as failing_keys
 from unnest(%(rules)s::text[]) as r (rule)
-cross join (select count(*) as rows_checked from {checked} as t) as checked
+cross join ({checked}) as checked
 left join counted as c on r.rule = c.rule
 left join shown as s on r.rule = s.rule;
+
+-- name: all_rows
+-- How many rows a table has, of each of which the rules can say something. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object() as judged
+from {table};
+
+-- name: claims_judged
+-- Of how many claims the rules on their own values can say something: those with the values that a
+-- rule compares. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object(
+        'amounts_in_order',
+        count(*) filter (where num_nonnulls(claim_amount, allowed_amount, paid_amount) > 1),
+        'denied_pays_nothing', count(*) filter (where num_nulls(status, paid_amount) = 0),
+        'pending_pays_nothing', count(*) filter (where num_nulls(status, paid_amount) = 0),
+        'diagnosis_possible', count(diagnosis_code),
+        'diagnosis_listed', count(diagnosis_code),
+        'discharged_after_admission', count(discharge_date),
+        'paid_after_service', count(paid_date)
+    ) as judged
+from fact_claim;
+
+-- name: claims_of_members_judged
+-- How many claims name a member, and how many one whose date of birth is known. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object(
+        'within_coverage', count(*) filter (where f.member_sk <> -1),
+        'paid_within_coverage',
+        count(*) filter (where f.member_sk <> -1 and f.paid_amount is not null),
+        'service_after_birth', count(m.dob),
+        'known_by_batch', count(*),
+        'negative_takes_back', count(f.paid_amount)
+    ) as judged
+from fact_claim as f
+inner join dim_member as m on f.member_sk = m.member_sk;
+
+-- name: enrollments_judged
+-- Of how many enrolments the rules on plan and member can say something; a variant whose word is
+-- not known fits no metal and contradicts none. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object(
+        'premium_as_rated',
+        count(*) filter (where num_nulls(e.premium_paid, p.monthly_premium) = 0),
+        'reduction_fits_metal',
+        count(*) filter (where e.csr_variant = any(%(variants)s::text[]) and p.metal_tier <> ''),
+        'no_credit_on_catastrophic',
+        count(*) filter (where num_nulls(e.aptc_amount, p.metal_tier) = 0),
+        'covered_after_birth', count(m.dob)
+    ) as judged
+from fact_enrollment as e
+inner join dim_plan as p on e.plan_sk = p.plan_sk
+inner join dim_member as m on e.member_sk = m.member_sk;
+
+-- name: members_judged
+-- Of how many versions of members the rules can say something: those with a date of birth, and for
+-- the age band with a plan year and a band of numbers. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object(
+        'age_in_band',
+        count(*) filter (
+            where d.dob is not null
+            and d.year is not null
+            and d.age_group ~ '^([0-9]{{1,3}})(?:-([0-9]{{1,3}})|\+)$'
+        ),
+        'born_by_batch', count(d.dob)
+    ) as judged
+from dim_member as d;
+
+-- name: plans_judged
+-- Of how many versions of plans both amounts are known. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object(
+        'deductible_within_limit', count(*) filter (where num_nulls(deductible, oop_max) = 0)
+    ) as judged
+from dim_plan;
+
+-- name: npis_judged
+-- Of how many providers as they are now the NPI has ten digits. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object(
+        'npi_check_digit', count(*) filter (where p.npi ~ '^[0-9]{{10}}$')
+    ) as judged
+from dim_provider as p;
+
+-- name: shared_judged
+-- How many versions have all of the values that no two may share. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object(
+        {broken_rule}, count(*) filter (where num_nulls({columns}) = 0)
+    ) as judged
+from {dim};
 
 -- name: claims_held
 -- The claims of named members as the fact holds them. One row a claim.
@@ -100,6 +202,8 @@ where v.is_broken
 
 -- name: claim_values
 -- Claims whose own values contradict one another, or that bear a diagnosis that cannot exist.
+-- What a value is compared with may be empty: a payment without an allowed amount is held against
+-- what was billed. Two values of which one is empty contradict nothing otherwise.
 -- ICD-10-CM: a letter, a digit, a digit or letter, then up to four more; U only for U07 and U09.
 -- D and E end with 89, T with 88. A category that is not among those listed may exist all the same.
 select
@@ -112,12 +216,17 @@ from (
         c.load_id,
         -- A reversal may bear amounts below zero, for which the order turns round.
         lower(coalesce(c.status, '')) <> 'reversed'
-        and (c.paid_amount > c.allowed_amount or c.allowed_amount > c.claim_amount) as is_unordered,
-        lower(c.status) = 'denied' and c.paid_amount <> 0 as is_denied_paid,
+        and (
+            c.allowed_amount > c.claim_amount
+            or c.paid_amount > coalesce(c.allowed_amount, c.claim_amount)
+        ) is true as is_unordered,
+        coalesce(lower(c.status) = 'denied' and c.paid_amount <> 0, false) as is_denied_paid,
+        coalesce(lower(c.status) = 'pending' and c.paid_amount <> 0, false) as is_pending_paid,
         c.diagnosis_code
         !~ '^([ABCF-SV-Z][0-9]|[DET][0-8]|U0)[0-9A-Z](\.?[0-9A-Z]{{1,4}})?$' as is_impossible,
         left(c.diagnosis_code, 3) <> all(%(categories)s::text[]) as is_unlisted,
-        c.discharge_date < c.admit_date as is_left_before,
+        -- The later of the two that are there: GREATEST leaves an empty admission out.
+        c.discharge_date < greatest(c.admit_date, c.service_date) as is_left_before,
         c.paid_date < c.service_date as is_paid_before
     from {claims} as c
 ) as b
@@ -125,6 +234,7 @@ cross join lateral (
     values
     ('amounts_in_order', b.is_unordered),
     ('denied_pays_nothing', b.is_denied_paid),
+    ('pending_pays_nothing', b.is_pending_paid),
     ('diagnosis_possible', b.is_impossible),
     ('diagnosis_listed', b.is_unlisted),
     ('discharged_after_admission', b.is_left_before),
@@ -133,12 +243,90 @@ cross join lateral (
 where (
     b.is_unordered
     or b.is_denied_paid
+    or b.is_pending_paid
     or b.is_impossible
     or b.is_unlisted
     or b.is_left_before
     or b.is_paid_before
 )
 and v.is_broken;
+
+-- name: claims_against_others
+-- Claims that contradict what is known beside them: service before the patient's birth, a day long
+-- after the batch that told of it, a payment below zero that takes back nothing. A birth date that
+-- was corrected since counts as corrected. What a payment takes back is an earlier state of the
+-- same claim, or another claim of the same member (of nobody: of the same provider) and day, that
+-- paid at least as much. Without a date of birth, and without a payment, there is nothing to say.
+select
+    v.rule,
+    b.claim_id,
+    b.load_id
+from (
+    select
+        f.claim_id,
+        f.load_id,
+        f.service_date,
+        f.paid_amount,
+        f.member_sk,
+        f.provider_sk,
+        m.member_id,
+        coalesce(f.service_date < m.dob, false) as is_before_birth,
+        -- GREATEST leaves out days that are not known.
+        greatest(f.service_date, f.admit_date, f.discharge_date, f.paid_date)
+        > (l.as_of at time zone 'UTC')::date + %(days_ahead)s::integer as is_ahead,
+        coalesce(f.paid_amount < 0, false) as is_negative
+    from fact_claim as f
+    inner join dim_member as m on f.member_sk = m.member_sk
+    inner join load as l on f.load_id = l.load_id
+) as b
+cross join lateral (
+    values
+    (
+        'service_after_birth',
+        b.is_before_birth
+        and not exists (
+            select 1
+            from dim_member as told
+            where told.member_id = b.member_id and told.dob <= b.service_date
+        )
+    ),
+    ('known_by_batch', b.is_ahead),
+    (
+        'negative_takes_back',
+        b.is_negative
+        and not exists (
+            select 1
+            from fact_claim_state as s
+            where s.claim_id = b.claim_id and s.paid_amount >= -b.paid_amount
+        )
+        and not exists (
+            select 1
+            from dim_member as version
+            inner join fact_claim as paid on version.member_sk = paid.member_sk
+            where version.member_id = b.member_id
+                and paid.service_date = b.service_date
+                and (b.member_sk <> -1 or paid.provider_sk = b.provider_sk)
+                and paid.paid_amount >= -b.paid_amount
+        )
+    )
+) as v (rule, is_broken)
+-- First of all the few rows that may break any rule.
+where (b.is_before_birth or b.is_ahead or b.is_negative)
+    and v.is_broken;
+
+-- name: known_on_day
+-- Facts that join a first version of a key on a day before its values are known: since a first
+-- version reaches back to 1900, they describe what was true later. An inferred version tells
+-- nothing and is not judged. One row; a row checked is a fact.
+select
+    'values_known_on_day' as rule,
+    count(*) as rows_checked,
+    count(v.known_from) as rows_judged,
+    count(*) filter (where v.known_from > f.{date}) as rows_failed,
+    some_keys({keys}) filter (where v.known_from > f.{date}) as failing_keys
+from {fact} as f
+{joins}
+cross join lateral (select greatest({known_from})::date as known_from) as v;
 
 -- name: enrollments_held
 -- The enrolments of named members as the fact holds them. One row an enrolment.
@@ -183,7 +371,22 @@ where exists (
 -- Enrolments that do not fit their plan or their member. The premium of an age is the plan's, which
 -- is that of a 21-year-old, times the age's factor on the first day of coverage, and for those who
 -- may smoke up to half as much again; without a date of birth any age may be meant. Of more than
--- three children under 21 in a household the others cost nothing.
+-- three children under 21 in a household the others cost nothing. The factor is on the curve of the
+-- state that the plan is sold in, by its identifier, or else that the member lives in; states
+-- without a curve of their own use the federal one. What is compared with may be empty: without a
+-- premium, the plan's premium or the metal there is nothing to say; no tax credit is a credit of 0.
+with factors as materialized (
+    select
+        c.state,
+        c.age,
+        c.factor,
+        min(c.factor) over (partition by c.state) as lowest,
+        max(c.factor) over (partition by c.state) as highest
+    from unnest(
+        %(curve_states)s::text[], %(curve_ages)s::integer[], %(curve_factors)s::numeric[]
+    ) as c (state, age, factor)
+)
+
 select
     v.rule,
     b.enrollment_id,
@@ -195,12 +398,17 @@ from (
         -- A cent of rounding on each of the two amounts.
         (e.premium_paid + coalesce(e.aptc_amount, 0) <> 0 or coalesce(a.age >= 21, true))
         and e.premium_paid + coalesce(e.aptc_amount, 0) not between
-        p.monthly_premium * coalesce(r.factor, a.lowest) - 0.02
-        and p.monthly_premium * coalesce(r.factor, a.highest) * 1.5 + 0.02 as is_off_premium,
+        p.monthly_premium * case when a.age is null then r.lowest else r.factor end - 0.02
+        and p.monthly_premium * case when a.age is null then r.highest else r.factor end
+        -- Tobacco may be rated where it is lawful: from 21 on, and until 2019 from 18 on.
+        * case when a.age < 21 and (a.age < 18 or e.start_date >= '2020-01-01') then 1 else 1.5 end
+        + 0.02 as is_off_premium,
         e.csr_variant in ('04', '05', '06') and lower(p.metal_tier) <> 'silver'
         or e.csr_variant in ('02', '03') and lower(p.metal_tier) = 'catastrophic' as is_off_metal,
         e.aptc_amount > 0 and lower(p.metal_tier) = 'catastrophic' as is_off_credit,
-        extract(year from e.end_date) <> extract(year from e.start_date) as is_past_year
+        extract(year from e.end_date) <> extract(year from e.start_date) as is_past_year,
+        -- Coverage may begin before the birth that is recorded, and does not end before it.
+        coalesce(e.end_date < m.dob, false) as is_unborn
     from fact_enrollment as e
     inner join dim_plan as p on e.plan_sk = p.plan_sk
     left join dim_member as m on e.member_sk = m.member_sk
@@ -213,26 +421,24 @@ from (
                         extract(year from age(e.start_date::timestamp, m.dob::timestamp)), 0
                     )::integer
             end as age,
-            (select min(f.factor) from unnest(%(factors)s::numeric[]) as f (factor)) as lowest,
-            (select max(f.factor) from unnest(%(factors)s::numeric[]) as f (factor)) as highest
-    ) as a
-    cross join lateral (
-        select
             case
-                when a.age >= cardinality(%(factors)s::numeric[]) then a.highest
-                else (%(factors)s::numeric[])[a.age + 1]
-            end
-    ) as r (factor)
+                when length(p.plan_id) >= 14 then substr(p.plan_id, 6, 2) else m.state
+            end as state
+    ) as a
+    left join factors as r
+        on r.state = case when a.state = any(%(own_curves)s::text[]) then a.state else '' end
+        and r.age = coalesce(least(a.age, %(oldest)s::integer), 0)
 ) as b
 cross join lateral (
     values
     ('premium_as_rated', b.is_off_premium),
     ('reduction_fits_metal', b.is_off_metal),
     ('no_credit_on_catastrophic', b.is_off_credit),
-    ('ends_in_plan_year', b.is_past_year)
+    ('ends_in_plan_year', b.is_past_year),
+    ('covered_after_birth', b.is_unborn)
 ) as v (rule, is_broken)
--- First of all rows that break any rule: to make four rows of each is what takes long.
-where (b.is_off_premium or b.is_off_metal or b.is_off_credit or b.is_past_year)
+-- First of all rows that break any rule: to make several rows of each is what takes long.
+where (b.is_off_premium or b.is_off_metal or b.is_off_credit or b.is_past_year or b.is_unborn)
     and v.is_broken;
 
 -- name: member_ages
@@ -252,6 +458,19 @@ cross join lateral (
         regexp_match(d.age_group, '^([0-9]{{1,3}})(?:-([0-9]{{1,3}})|\+)$') as band
 ) as a
 where a.oldest < a.band[1]::integer or a.youngest > coalesce(a.band[2]::integer, 999);
+
+-- name: birth_dates
+-- Versions of members who, by their date of birth, are born after the batch that told of it, or are
+-- older than anybody became. Without a date of birth there is nothing to say.
+select
+    'born_by_batch' as rule,
+    d.member_sk,
+    d.load_id
+from dim_member as d
+inner join load as l on d.load_id = l.load_id
+cross join lateral (select (l.as_of at time zone 'UTC')::date as told_on) as t
+where d.dob > t.told_on + %(days_ahead)s::integer
+    or d.dob < (t.told_on - interval '125 years')::date;
 
 -- name: providers_held
 -- The providers as they are now, those that no feed brought apart. One row a provider.

@@ -1,20 +1,35 @@
 -- Clauses of contracts in SQL, where the rows that break them are wanted or a few rows are asked.
 
 -- name: counted
--- The rows of a table that break clauses of its contract, all in one scan. One row a clause.
+-- How many rows of a table each clause of its contracts is about and can judge, and how many break
+-- it, all in one scan. One row a clause.
 select
     v.rule,
-    counted.rows_checked,
+    v.rows_checked,
+    v.rows_judged,
     v.rows_failed,
     v.failing_keys
 from (
-    select
-        count(*) as rows_checked,
-        {tallies}
+    select {tallies}
     from {table}
     where {scope}
 ) as counted
 cross join lateral (
     values
     {tallied}
-) as v (rule, rows_failed, failing_keys);
+) as v (rule, rows_checked, rows_judged, rows_failed, failing_keys);
+
+-- name: loads_under
+-- The loads that came under any of some contracts, those of every build. One row a load.
+select f.load_id
+from load_file as f
+where f.contract = any({contracts});
+
+-- name: loads_by_contract
+-- The loads that came under contracts of senders, those of every build. One row a contract.
+select
+    contract,
+    array_agg(load_id) as loads
+from load_file
+where contract is not null
+group by contract;

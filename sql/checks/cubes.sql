@@ -6,19 +6,17 @@
 with facts as materialized (
     select
         d.month_start as month,
-        count(*) filter (where not state.is_pending) as claims,
+        count(*) filter (where state.is_adjudicated) as claims,
         count(*) filter (where state.is_pending) as pending_claims,
-        sum(f.claim_amount) filter (where not state.is_pending) as billed_usd,
+        count(*) filter (where state.is_unknown) as unknown_status_claims,
+        sum(f.claim_amount) filter (where state.is_adjudicated) as billed_usd,
         sum(f.claim_amount) filter (where state.is_pending) as pending_billed_usd,
-        sum(f.allowed_amount) filter (where not state.is_pending) as allowed_usd,
-        sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied) as paid_usd
+        sum(f.claim_amount) filter (where state.is_unknown) as unknown_status_billed_usd,
+        sum(f.allowed_amount) filter (where state.is_adjudicated) as allowed_usd,
+        sum(f.paid_amount) filter (where state.is_paid) as paid_usd
     from fact_claim as f
     inner join dim_date as d on f.service_date = d.full_date
-    cross join lateral (
-        select
-            lower(coalesce(f.status, '')) = 'pending' as is_pending,
-            lower(coalesce(f.status, '')) = 'denied' as is_denied
-    ) as state
+    cross join lateral ({state}) as state
     group by d.month_start
 ),
 
@@ -28,8 +26,10 @@ cubes as (
         d.month_start as month,
         sum(c.claims) as claims,
         sum(c.pending_claims) as pending_claims,
+        sum(c.unknown_status_claims) as unknown_status_claims,
         sum(c.billed_usd) as billed_usd,
         sum(c.pending_billed_usd) as pending_billed_usd,
+        sum(c.unknown_status_billed_usd) as unknown_status_billed_usd,
         sum(c.allowed_usd) as allowed_usd,
         sum(c.paid_usd) as paid_usd
     from claims_daily_member as c
@@ -41,8 +41,10 @@ cubes as (
         month,
         sum(claims),
         sum(pending_claims),
+        sum(unknown_status_claims),
         sum(billed_usd),
         sum(pending_billed_usd),
+        sum(unknown_status_billed_usd),
         sum(allowed_usd),
         sum(paid_usd)
     from claims_by_plan_metal_month
@@ -53,8 +55,10 @@ cubes as (
         month,
         sum(claims),
         sum(pending_claims),
+        sum(unknown_status_claims),
         sum(billed_usd),
         sum(pending_billed_usd),
+        sum(unknown_status_billed_usd),
         sum(allowed_usd),
         sum(paid_usd)
     from utilization_by_specialty
@@ -83,15 +87,19 @@ compared as (
         row(
             coalesce(e.claims, 0),
             coalesce(e.pending_claims, 0),
+            coalesce(e.unknown_status_claims, 0),
             coalesce(e.billed_usd, 0),
             coalesce(e.pending_billed_usd, 0),
+            coalesce(e.unknown_status_billed_usd, 0),
             coalesce(e.allowed_usd, 0),
             coalesce(e.paid_usd, 0)
         ) = row(
             coalesce(c.claims, 0),
             coalesce(c.pending_claims, 0),
+            coalesce(c.unknown_status_claims, 0),
             coalesce(c.billed_usd, 0),
             coalesce(c.pending_billed_usd, 0),
+            coalesce(c.unknown_status_billed_usd, 0),
             coalesce(c.allowed_usd, 0),
             coalesce(c.paid_usd, 0)
         ) as agrees
@@ -207,39 +215,41 @@ compared as (
         row(
             f.claims,
             f.pending_claims,
+            f.unknown_status_claims,
             f.billed_usd,
             f.pending_billed_usd,
+            f.unknown_status_billed_usd,
             f.allowed_usd,
             f.paid_usd
         ) <> row(
             coalesce(c.claims, 0),
             coalesce(c.pending_claims, 0),
+            coalesce(c.unknown_status_claims, 0),
             coalesce(c.billed_usd, 0),
             coalesce(c.pending_billed_usd, 0),
+            coalesce(c.unknown_status_billed_usd, 0),
             coalesce(c.allowed_usd, 0),
             coalesce(c.paid_usd, 0)
         )
-        or (f.claims + f.pending_claims > 0) <> (c.member_id is not null) as is_broken
+        or (f.claims + f.pending_claims + f.unknown_status_claims > 0)
+        <> (c.member_id is not null) as is_broken
     from days as d
     cross join lateral (
         select
-            count(*) filter (where not state.is_pending) as claims,
+            count(*) filter (where state.is_adjudicated) as claims,
             count(*) filter (where state.is_pending) as pending_claims,
-            coalesce(sum(f.claim_amount) filter (where not state.is_pending), 0) as billed_usd,
+            count(*) filter (where state.is_unknown) as unknown_status_claims,
+            coalesce(sum(f.claim_amount) filter (where state.is_adjudicated), 0) as billed_usd,
             coalesce(sum(f.claim_amount) filter (where state.is_pending), 0)
             as pending_billed_usd,
-            coalesce(sum(f.allowed_amount) filter (where not state.is_pending), 0)
+            coalesce(sum(f.claim_amount) filter (where state.is_unknown), 0)
+            as unknown_status_billed_usd,
+            coalesce(sum(f.allowed_amount) filter (where state.is_adjudicated), 0)
             as allowed_usd,
-            coalesce(
-                sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied), 0
-            ) as paid_usd
+            coalesce(sum(f.paid_amount) filter (where state.is_paid), 0) as paid_usd
         from dim_member as m
         inner join fact_claim as f on m.member_sk = f.member_sk
-        cross join lateral (
-            select
-                lower(coalesce(f.status, '')) = 'pending' as is_pending,
-                lower(coalesce(f.status, '')) = 'denied' as is_denied
-        ) as state
+        cross join lateral ({state}) as state
         where m.member_id = case when d.member_id = '(unknown)' then '' else d.member_id end
             and f.service_date = d.service_date
     ) as f
@@ -263,8 +273,10 @@ with moved as (
         date_trunc('month', service_date::timestamp)::date as month,
         sum(claims) as claims,
         sum(pending_claims) as pending_claims,
+        sum(unknown_status_claims) as unknown_status_claims,
         sum(billed_usd) as billed_usd,
         sum(pending_billed_usd) as pending_billed_usd,
+        sum(unknown_status_billed_usd) as unknown_status_billed_usd,
         sum(allowed_usd) as allowed_usd,
         sum(paid_usd) as paid_usd
     from moved_day
@@ -284,8 +296,10 @@ sides as (
         -1 as sign,
         claims,
         pending_claims,
+        unknown_status_claims,
         billed_usd,
         pending_billed_usd,
+        unknown_status_billed_usd,
         allowed_usd,
         paid_usd
     from month_before
@@ -296,8 +310,10 @@ sides as (
         -1,
         m.claims,
         m.pending_claims,
+        m.unknown_status_claims,
         m.billed_usd,
         m.pending_billed_usd,
+        m.unknown_status_billed_usd,
         m.allowed_usd,
         m.paid_usd
     from names as n
@@ -309,8 +325,10 @@ sides as (
         1,
         claims,
         pending_claims,
+        unknown_status_claims,
         billed_usd,
         pending_billed_usd,
+        unknown_status_billed_usd,
         allowed_usd,
         paid_usd
     from claims_by_plan_metal_month
@@ -321,8 +339,10 @@ sides as (
         1,
         claims,
         pending_claims,
+        unknown_status_claims,
         billed_usd,
         pending_billed_usd,
+        unknown_status_billed_usd,
         allowed_usd,
         paid_usd
     from utilization_by_specialty
@@ -335,11 +355,13 @@ compared as (
         row(
             sum(s.sign * s.claims),
             sum(s.sign * s.pending_claims),
+            sum(s.sign * s.unknown_status_claims),
             sum(s.sign * s.billed_usd),
             sum(s.sign * s.pending_billed_usd),
+            sum(s.sign * s.unknown_status_billed_usd),
             sum(s.sign * s.allowed_usd),
             sum(s.sign * s.paid_usd)
-        ) <> row(0, 0, 0, 0, 0, 0) as is_broken
+        ) <> row(0, 0, 0, 0, 0, 0, 0, 0) as is_broken
     from sides as s
     group by s.cube, s.month
 )

@@ -254,26 +254,21 @@ summed as (
         t.service_date,
         t.metal_tier,
         t.specialty,
-        coalesce(sum(t.sign) filter (where not state.is_pending), 0) as claims,
+        coalesce(sum(t.sign) filter (where state.is_adjudicated), 0) as claims,
         coalesce(sum(t.sign) filter (where state.is_pending), 0) as pending_claims,
         coalesce(sum(t.sign) filter (where state.is_denied), 0) as denied_claims,
-        coalesce(sum(t.sign * t.claim_amount) filter (where not state.is_pending), 0)
+        coalesce(sum(t.sign) filter (where state.is_unknown), 0) as unknown_status_claims,
+        coalesce(sum(t.sign * t.claim_amount) filter (where state.is_adjudicated), 0)
         as billed_usd,
         coalesce(sum(t.sign * t.claim_amount) filter (where state.is_pending), 0)
         as pending_billed_usd,
-        coalesce(sum(t.sign * t.allowed_amount) filter (where not state.is_pending), 0)
+        coalesce(sum(t.sign * t.claim_amount) filter (where state.is_unknown), 0)
+        as unknown_status_billed_usd,
+        coalesce(sum(t.sign * t.allowed_amount) filter (where state.is_adjudicated), 0)
         as allowed_usd,
-        coalesce(
-            sum(t.sign * t.paid_amount) filter (
-                where not state.is_pending and not state.is_denied
-            ), 0
-        ) as paid_usd
+        coalesce(sum(t.sign * t.paid_amount) filter (where state.is_paid), 0) as paid_usd
     from told as t
-    cross join lateral (
-        select
-            coalesce(lower(t.status) = 'pending', false) as is_pending,
-            coalesce(lower(t.status) = 'denied', false) as is_denied
-    ) as state
+    cross join lateral ({state}) as state
     group by t.member_id, t.service_date, t.metal_tier, t.specialty
 )
 
@@ -285,11 +280,13 @@ where row(
     s.claims,
     s.pending_claims,
     s.denied_claims,
+    s.unknown_status_claims,
     s.billed_usd,
     s.pending_billed_usd,
+    s.unknown_status_billed_usd,
     s.allowed_usd,
     s.paid_usd
-) <> row(0, 0, 0, 0, 0, 0, 0);
+) <> row(0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 -- name: enrollments_were
 -- Enrolments that were changed or went, as they were first; also those that only came since.
@@ -421,9 +418,10 @@ cross join lateral (
         c.provider_sk,
         count(*) as claims
     from fact_claim as c
+    cross join lateral ({state}) as state
     where c.member_sk = m.member_sk and c.service_date >= t.month
         and c.service_date < (t.month + interval '1 month')::date
-        and not coalesce(lower(c.status) = 'pending', false)
+        and state.is_adjudicated
     group by c.plan_sk, c.provider_sk
 ) as f
 inner join dim_plan as p on f.plan_sk = p.plan_sk

@@ -3,7 +3,7 @@
 -- the first to the last with a claim or with coverage, also where there was none.
 -- Units: counts of claims and members; member-months; amounts in US dollars, to the cent.
 -- Assumptions:
---   * Pending and denied claims: see claims_daily_member.
+--   * Pending and denied claims, and those of an unknown status: see claims_daily_member.
 --   * The tier is that of the plan version in force on the day of service (claims) or on the
 --     first day of coverage (member-months), written with capitals (silver and Silver are one);
 --     '(unknown)' where the plan is not known. The row for it appears only where it is used.
@@ -39,20 +39,18 @@ claims as (
     select
         p.metal_tier,
         c.month,
-        coalesce(sum(c.claims) filter (where not state.is_pending), 0) as claims,
+        coalesce(sum(c.claims) filter (where state.is_adjudicated), 0) as claims,
         coalesce(sum(c.claims) filter (where state.is_pending), 0) as pending_claims,
         coalesce(sum(c.claims) filter (where state.is_denied), 0) as denied_claims,
-        sum(c.billed_usd) filter (where not state.is_pending) as billed_usd,
+        coalesce(sum(c.claims) filter (where state.is_unknown), 0) as unknown_status_claims,
+        sum(c.billed_usd) filter (where state.is_adjudicated) as billed_usd,
         sum(c.billed_usd) filter (where state.is_pending) as pending_billed_usd,
-        sum(c.allowed_usd) filter (where not state.is_pending) as allowed_usd,
-        sum(c.paid_usd) filter (where not state.is_pending and not state.is_denied) as paid_usd
+        sum(c.billed_usd) filter (where state.is_unknown) as unknown_status_billed_usd,
+        sum(c.allowed_usd) filter (where state.is_adjudicated) as allowed_usd,
+        sum(c.paid_usd) filter (where state.is_paid) as paid_usd
     from claim_sums as c
     inner join plan_tiers as p on c.plan_sk = p.plan_sk
-    cross join lateral (
-        select
-            coalesce(lower(c.status) = 'pending', false) as is_pending,
-            coalesce(lower(c.status) = 'denied', false) as is_denied
-    ) as state
+    cross join lateral ({state}) as state
     group by p.metal_tier, c.month
 ),
 
@@ -71,7 +69,8 @@ claimants as (
         inner join dim_date as d on f.date_key = d.date_key
         inner join plan_tiers as p on f.plan_sk = p.plan_sk
         inner join dim_member as m on f.member_sk = m.member_sk
-        where not coalesce(lower(f.status) = 'pending', false)
+        cross join lateral ({state}) as state
+        where state.is_adjudicated
     ) as member
     group by metal_tier, month
 ),
@@ -130,11 +129,13 @@ select
     coalesce(c.claims, 0)::bigint as claims,
     coalesce(c.pending_claims, 0)::bigint as pending_claims,
     coalesce(c.denied_claims, 0)::bigint as denied_claims,
+    coalesce(c.unknown_status_claims, 0)::bigint as unknown_status_claims,
     coalesce(n.members, 0) as members,
     exposure.covered_days,
     round(exposure.member_months, 6) as member_months,
     coalesce(c.billed_usd, 0)::numeric(16, 2) as billed_usd,
     coalesce(c.pending_billed_usd, 0)::numeric(16, 2) as pending_billed_usd,
+    coalesce(c.unknown_status_billed_usd, 0)::numeric(16, 2) as unknown_status_billed_usd,
     coalesce(c.allowed_usd, 0)::numeric(16, 2) as allowed_usd,
     coalesce(c.paid_usd, 0)::numeric(16, 2) as paid_usd,
     round(coalesce(c.paid_usd, 0) / nullif(exposure.member_months, 0), 2) as paid_pmpm_usd
@@ -162,11 +163,13 @@ from (
     ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
     ('pending_claims', 'Claims not adjudicated yet.'),
     ('denied_claims', 'Denied claims; they are part of claims.'),
+    ('unknown_status_claims', 'Claims of a status that the contract does not know.'),
     ('members', 'Members with an adjudicated claim; unknown ones count as one.'),
     ('covered_days', 'Days of coverage in the month over all spans, first and last included.'),
     ('member_months', 'Days of coverage over the days of the month.'),
     ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
     ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
+    ('unknown_status_billed_usd', 'Billed on claims of an unknown status, US dollars.'),
     ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
     ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.'),
     ('paid_pmpm_usd', 'Paid per member per month, US dollars; empty without member-months.')

@@ -6,6 +6,8 @@
 --     regard to case. A claim without a status counts as adjudicated.
 --   * A pending claim is not adjudicated: it and its billed amount are counted apart and enter
 --     no other column.
+--   * A claim of a status that the contract does not know is counted apart in the same way,
+--     with what was billed, and is never paid: nobody can say what became of it.
 --   * A denied claim counts as a claim, with what was billed and allowed, and pays nothing,
 --     whatever its paid amount says. Adjusted and reversed claims count with the amounts they
 --     bear.
@@ -16,25 +18,22 @@
 select
     case when f.member_sk = -1 then '(unknown)' else m.member_id end as member_id,
     f.service_date,
-    count(*) filter (where not state.is_pending) as claims,
+    count(*) filter (where state.is_adjudicated) as claims,
     count(*) filter (where state.is_pending) as pending_claims,
     count(*) filter (where state.is_denied) as denied_claims,
-    coalesce(sum(f.claim_amount) filter (where not state.is_pending), 0)::numeric(16, 2)
+    count(*) filter (where state.is_unknown) as unknown_status_claims,
+    coalesce(sum(f.claim_amount) filter (where state.is_adjudicated), 0)::numeric(16, 2)
     as billed_usd,
     coalesce(sum(f.claim_amount) filter (where state.is_pending), 0)::numeric(16, 2)
     as pending_billed_usd,
-    coalesce(sum(f.allowed_amount) filter (where not state.is_pending), 0)::numeric(16, 2)
+    coalesce(sum(f.claim_amount) filter (where state.is_unknown), 0)::numeric(16, 2)
+    as unknown_status_billed_usd,
+    coalesce(sum(f.allowed_amount) filter (where state.is_adjudicated), 0)::numeric(16, 2)
     as allowed_usd,
-    coalesce(
-        sum(f.paid_amount) filter (where not state.is_pending and not state.is_denied), 0
-    )::numeric(16, 2) as paid_usd
+    coalesce(sum(f.paid_amount) filter (where state.is_paid), 0)::numeric(16, 2) as paid_usd
 from fact_claim as f
 inner join dim_member as m on f.member_sk = m.member_sk
-cross join lateral (
-    select
-        coalesce(lower(f.status) = 'pending', false) as is_pending,
-        coalesce(lower(f.status) = 'denied', false) as is_denied
-) as state
+cross join lateral ({state}) as state
 group by 1, 2;
 
 -- name: columns
@@ -49,8 +48,10 @@ from (
     ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
     ('pending_claims', 'Claims not adjudicated yet.'),
     ('denied_claims', 'Denied claims; they are part of claims.'),
+    ('unknown_status_claims', 'Claims of a status that the contract does not know.'),
     ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
     ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
+    ('unknown_status_billed_usd', 'Billed on claims of an unknown status, US dollars.'),
     ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
     ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.')
 ) as c (column_name, description);

@@ -4,7 +4,8 @@
 -- window no longer holds so much. The last month is the last with a claim of anyone.
 -- Units: amounts in US dollars, to the cent. Bands are named by their lower bound, which is in.
 -- Assumptions:
---   * What is paid: see claims_daily_member (pending and denied claims pay nothing).
+--   * What is paid: see claims_daily_member (claims that are pending, denied or of an unknown
+--     status pay nothing).
 --   * A month is the month of service, not of payment.
 --   * first_month_over is the first month that a member ever reached $50,000, also where the
 --     member fell out and came back.
@@ -18,7 +19,8 @@ with adjudicated as not materialized (
         date_key,
         paid_amount
     from fact_claim
-    where member_sk <> -1 and lower(coalesce(status, '')) not in ('pending', 'denied')
+    cross join lateral ({state}) as state
+    where member_sk <> -1 and state.is_paid
 ),
 
 -- No window can hold more than all that was ever paid: few members are left from here on.

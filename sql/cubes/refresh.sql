@@ -5,7 +5,7 @@
 -- The last month with a claim of anyone, as the cube of the metal tiers has it. One row.
 select max(month)
 from claims_by_plan_metal_month
-where claims + pending_claims > 0;
+where claims + pending_claims + unknown_status_claims > 0;
 
 -- name: months_before
 -- Claims and money by month of the two small cubes before they are brought up to date, for their
@@ -16,8 +16,10 @@ select
     month,
     sum(claims) as claims,
     sum(pending_claims) as pending_claims,
+    sum(unknown_status_claims) as unknown_status_claims,
     sum(billed_usd) as billed_usd,
     sum(pending_billed_usd) as pending_billed_usd,
+    sum(unknown_status_billed_usd) as unknown_status_billed_usd,
     sum(allowed_usd) as allowed_usd,
     sum(paid_usd) as paid_usd,
     sum(covered_days) as covered_days
@@ -29,8 +31,10 @@ select
     month,
     sum(claims),
     sum(pending_claims),
+    sum(unknown_status_claims),
     sum(billed_usd),
     sum(pending_billed_usd),
+    sum(unknown_status_billed_usd),
     sum(allowed_usd),
     sum(paid_usd),
     null
@@ -44,8 +48,10 @@ create temporary table moved_day (
     service_date date,
     claims bigint,
     pending_claims bigint,
+    unknown_status_claims bigint,
     billed_usd numeric,
     pending_billed_usd numeric,
+    unknown_status_billed_usd numeric,
     allowed_usd numeric,
     paid_usd numeric
 ) on commit drop;
@@ -62,8 +68,10 @@ with merged as (
             sum(claims) as claims,
             sum(pending_claims) as pending_claims,
             sum(denied_claims) as denied_claims,
+            sum(unknown_status_claims) as unknown_status_claims,
             sum(billed_usd) as billed_usd,
             sum(pending_billed_usd) as pending_billed_usd,
+            sum(unknown_status_billed_usd) as unknown_status_billed_usd,
             sum(allowed_usd) as allowed_usd,
             sum(paid_usd) as paid_usd
         from movement
@@ -72,22 +80,27 @@ with merged as (
             sum(claims),
             sum(pending_claims),
             sum(denied_claims),
+            sum(unknown_status_claims),
             sum(billed_usd),
             sum(pending_billed_usd),
+            sum(unknown_status_billed_usd),
             sum(allowed_usd),
             sum(paid_usd)
-        ) <> row(0, 0, 0, 0, 0, 0, 0)
+        ) <> row(0, 0, 0, 0, 0, 0, 0, 0, 0)
     ) as m
         on c.member_id = m.member_id and c.service_date = m.service_date
     when matched
         and c.claims + m.claims = 0 and c.pending_claims + m.pending_claims = 0
+        and c.unknown_status_claims + m.unknown_status_claims = 0
         then delete
     when matched then update set
         claims = c.claims + m.claims,
         pending_claims = c.pending_claims + m.pending_claims,
         denied_claims = c.denied_claims + m.denied_claims,
+        unknown_status_claims = c.unknown_status_claims + m.unknown_status_claims,
         billed_usd = c.billed_usd + m.billed_usd,
         pending_billed_usd = c.pending_billed_usd + m.pending_billed_usd,
+        unknown_status_billed_usd = c.unknown_status_billed_usd + m.unknown_status_billed_usd,
         allowed_usd = c.allowed_usd + m.allowed_usd,
         paid_usd = c.paid_usd + m.paid_usd
     when not matched then insert (
@@ -96,8 +109,10 @@ with merged as (
         claims,
         pending_claims,
         denied_claims,
+        unknown_status_claims,
         billed_usd,
         pending_billed_usd,
+        unknown_status_billed_usd,
         allowed_usd,
         paid_usd
     ) values (
@@ -106,8 +121,10 @@ with merged as (
         m.claims,
         m.pending_claims,
         m.denied_claims,
+        m.unknown_status_claims,
         m.billed_usd,
         m.pending_billed_usd,
+        m.unknown_status_billed_usd,
         m.allowed_usd,
         m.paid_usd
     )
@@ -116,9 +133,13 @@ with merged as (
         m.service_date,
         coalesce(new.claims, 0) - coalesce(old.claims, 0) as claims,
         coalesce(new.pending_claims, 0) - coalesce(old.pending_claims, 0) as pending_claims,
+        coalesce(new.unknown_status_claims, 0) - coalesce(old.unknown_status_claims, 0)
+        as unknown_status_claims,
         coalesce(new.billed_usd, 0) - coalesce(old.billed_usd, 0) as billed_usd,
         coalesce(new.pending_billed_usd, 0) - coalesce(old.pending_billed_usd, 0)
         as pending_billed_usd,
+        coalesce(new.unknown_status_billed_usd, 0) - coalesce(old.unknown_status_billed_usd, 0)
+        as unknown_status_billed_usd,
         coalesce(new.allowed_usd, 0) - coalesce(old.allowed_usd, 0) as allowed_usd,
         coalesce(new.paid_usd, 0) - coalesce(old.paid_usd, 0) as paid_usd
 )
@@ -159,10 +180,12 @@ sums as (
         claims,
         pending_claims,
         denied_claims,
+        unknown_status_claims,
         members,
         covered_days,
         billed_usd,
         pending_billed_usd,
+        unknown_status_billed_usd,
         allowed_usd,
         paid_usd
     from claims_by_plan_metal_month
@@ -173,10 +196,12 @@ sums as (
         claims,
         pending_claims,
         denied_claims,
+        unknown_status_claims,
         0,
         0,
         billed_usd,
         pending_billed_usd,
+        unknown_status_billed_usd,
         allowed_usd,
         paid_usd
     from movement
@@ -187,7 +212,9 @@ sums as (
         0,
         0,
         0,
+        0,
         (coalesce(s.claims, 0) > 0)::integer - (coalesce(s.claims, 0) > m.claims)::integer,
+        0,
         0,
         0,
         0,
@@ -204,7 +231,9 @@ sums as (
         0,
         0,
         0,
+        0,
         covered_days,
+        0,
         0,
         0,
         0,
@@ -219,15 +248,21 @@ used as (
         sum(claims) as claims,
         sum(pending_claims) as pending_claims,
         sum(denied_claims) as denied_claims,
+        sum(unknown_status_claims) as unknown_status_claims,
         sum(members) as members,
         sum(covered_days) as covered_days,
         sum(billed_usd) as billed_usd,
         sum(pending_billed_usd) as pending_billed_usd,
+        sum(unknown_status_billed_usd) as unknown_status_billed_usd,
         sum(allowed_usd) as allowed_usd,
         sum(paid_usd) as paid_usd
     from sums
     group by metal_tier, month
-    having sum(claims) <> 0 or sum(pending_claims) <> 0 or sum(covered_days) <> 0
+    having
+        sum(claims) <> 0
+        or sum(pending_claims) <> 0
+        or sum(unknown_status_claims) <> 0
+        or sum(covered_days) <> 0
 ),
 
 months as (
@@ -251,11 +286,13 @@ select
     coalesce(u.claims, 0)::bigint as claims,
     coalesce(u.pending_claims, 0)::bigint as pending_claims,
     coalesce(u.denied_claims, 0)::bigint as denied_claims,
+    coalesce(u.unknown_status_claims, 0)::bigint as unknown_status_claims,
     coalesce(u.members, 0)::bigint as members,
     exposure.covered_days,
     round(exposure.member_months, 6) as member_months,
     coalesce(u.billed_usd, 0)::numeric(16, 2) as billed_usd,
     coalesce(u.pending_billed_usd, 0)::numeric(16, 2) as pending_billed_usd,
+    coalesce(u.unknown_status_billed_usd, 0)::numeric(16, 2) as unknown_status_billed_usd,
     coalesce(u.allowed_usd, 0)::numeric(16, 2) as allowed_usd,
     coalesce(u.paid_usd, 0)::numeric(16, 2) as paid_usd,
     round(coalesce(u.paid_usd, 0) / nullif(exposure.member_months, 0), 2) as paid_pmpm_usd
@@ -300,9 +337,11 @@ sums as (
         claims,
         pending_claims,
         denied_claims,
+        unknown_status_claims,
         members,
         billed_usd,
         pending_billed_usd,
+        unknown_status_billed_usd,
         allowed_usd,
         paid_usd
     from utilization_by_specialty
@@ -313,9 +352,11 @@ sums as (
         claims,
         pending_claims,
         denied_claims,
+        unknown_status_claims,
         0,
         billed_usd,
         pending_billed_usd,
+        unknown_status_billed_usd,
         allowed_usd,
         paid_usd
     from movement
@@ -326,7 +367,9 @@ sums as (
         0,
         0,
         0,
+        0,
         (coalesce(s.claims, 0) > 0)::integer - (coalesce(s.claims, 0) > m.claims)::integer,
+        0,
         0,
         0,
         0,
@@ -343,14 +386,16 @@ claims as (
         sum(claims)::bigint as claims,
         sum(pending_claims)::bigint as pending_claims,
         sum(denied_claims)::bigint as denied_claims,
+        sum(unknown_status_claims)::bigint as unknown_status_claims,
         sum(members)::bigint as members,
         sum(billed_usd)::numeric(16, 2) as billed_usd,
         sum(pending_billed_usd)::numeric(16, 2) as pending_billed_usd,
+        sum(unknown_status_billed_usd)::numeric(16, 2) as unknown_status_billed_usd,
         sum(allowed_usd)::numeric(16, 2) as allowed_usd,
         sum(paid_usd)::numeric(16, 2) as paid_usd
     from sums
     group by specialty, month
-    having sum(claims) <> 0 or sum(pending_claims) <> 0
+    having sum(claims) <> 0 or sum(pending_claims) <> 0 or sum(unknown_status_claims) <> 0
 ),
 
 coverage as (
@@ -369,10 +414,12 @@ select
     c.claims,
     c.pending_claims,
     c.denied_claims,
+    c.unknown_status_claims,
     c.members,
     coalesce(round(v.member_months, 6), 0) as member_months,
     c.billed_usd,
     c.pending_billed_usd,
+    c.unknown_status_billed_usd,
     c.allowed_usd,
     c.paid_usd,
     round(c.claims * 1000 / v.member_months, 2) as claims_per_1000,

@@ -3,8 +3,8 @@
 -- Units: counts of claims and members; amounts in US dollars, to the cent; rates per 1,000
 -- member-months of all members of the month, whether or not they had a claim.
 -- Assumptions:
---   * Pending and denied claims: see claims_daily_member; member-months: see
---     claims_by_plan_metal_month.
+--   * Pending and denied claims, and those of an unknown status: see claims_daily_member;
+--     member-months: see claims_by_plan_metal_month.
 --   * The specialty is that of the provider version in force on the day of service, not the one
 --     billed on the claim; '(unknown)' where the provider or its specialty is not known.
 --   * A member counts once a specialty and month; claims that name no member count as one.
@@ -38,21 +38,18 @@ claims as (
     select
         c.specialty,
         c.month,
-        coalesce(sum(c.claims) filter (where not state.is_pending), 0) as claims,
+        coalesce(sum(c.claims) filter (where state.is_adjudicated), 0) as claims,
         coalesce(sum(c.claims) filter (where state.is_pending), 0) as pending_claims,
         coalesce(sum(c.claims) filter (where state.is_denied), 0) as denied_claims,
-        coalesce(sum(c.billed_usd) filter (where not state.is_pending), 0) as billed_usd,
+        coalesce(sum(c.claims) filter (where state.is_unknown), 0) as unknown_status_claims,
+        coalesce(sum(c.billed_usd) filter (where state.is_adjudicated), 0) as billed_usd,
         coalesce(sum(c.billed_usd) filter (where state.is_pending), 0) as pending_billed_usd,
-        coalesce(sum(c.allowed_usd) filter (where not state.is_pending), 0) as allowed_usd,
-        coalesce(
-            sum(c.paid_usd) filter (where not state.is_pending and not state.is_denied), 0
-        ) as paid_usd
+        coalesce(sum(c.billed_usd) filter (where state.is_unknown), 0)
+        as unknown_status_billed_usd,
+        coalesce(sum(c.allowed_usd) filter (where state.is_adjudicated), 0) as allowed_usd,
+        coalesce(sum(c.paid_usd) filter (where state.is_paid), 0) as paid_usd
     from claim_sums as c
-    cross join lateral (
-        select
-            coalesce(lower(c.status) = 'pending', false) as is_pending,
-            coalesce(lower(c.status) = 'denied', false) as is_denied
-    ) as state
+    cross join lateral ({state}) as state
     group by c.specialty, c.month
 ),
 
@@ -71,7 +68,8 @@ claimants as (
         inner join dim_date as d on f.date_key = d.date_key
         inner join provider_specialties as p on f.provider_sk = p.provider_sk
         inner join dim_member as m on f.member_sk = m.member_sk
-        where not coalesce(lower(f.status) = 'pending', false)
+        cross join lateral ({state}) as state
+        where state.is_adjudicated
     ) as member
     group by specialty, month
 ),
@@ -108,10 +106,12 @@ select
     c.claims::bigint as claims,
     c.pending_claims::bigint as pending_claims,
     c.denied_claims::bigint as denied_claims,
+    c.unknown_status_claims::bigint as unknown_status_claims,
     coalesce(n.members, 0) as members,
     coalesce(round(v.member_months, 6), 0) as member_months,
     c.billed_usd::numeric(16, 2) as billed_usd,
     c.pending_billed_usd::numeric(16, 2) as pending_billed_usd,
+    c.unknown_status_billed_usd::numeric(16, 2) as unknown_status_billed_usd,
     c.allowed_usd::numeric(16, 2) as allowed_usd,
     c.paid_usd::numeric(16, 2) as paid_usd,
     round(c.claims * 1000 / v.member_months, 2) as claims_per_1000,
@@ -134,10 +134,12 @@ from (
     ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
     ('pending_claims', 'Claims not adjudicated yet.'),
     ('denied_claims', 'Denied claims; they are part of claims.'),
+    ('unknown_status_claims', 'Claims of a status that the contract does not know.'),
     ('members', 'Members with an adjudicated claim; unknown ones count as one.'),
     ('member_months', 'Member-months of all coverage in the month, of any specialty.'),
     ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
     ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
+    ('unknown_status_billed_usd', 'Billed on claims of an unknown status, US dollars.'),
     ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
     ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.'),
     ('claims_per_1000', 'Claims per 1,000 member-months; empty without member-months.'),

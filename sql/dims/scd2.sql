@@ -62,11 +62,13 @@ with versions as (
         %(hash_version)s::smallint as hash_version,
         false as is_inferred,
         %(load_id)s::bigint as load_id,
-        now() as created_at
+        now() as created_at,
+        v.effective_ts as known_from_ts
     from (
         select
             source_line,
-            {typed_columns}
+            {typed_columns},
+            {effective} as effective_ts
         from {staging} as s
         where load_id = %(load_id)s
     ) as v
@@ -123,7 +125,10 @@ judged as (
                 end
             when c.{sk} is null then 'new'
             when c.is_inferred then 'inferred'
-            when a.effective_ts < c.validity_start_ts or %(out_of_order)s then 'late'
+            -- Before its values are known, too: then they are known since earlier than was said.
+            when a.effective_ts < coalesce(c.known_from_ts, c.validity_start_ts)
+                or %(out_of_order)s
+                then 'late'
             when a.is_deleted or {drivers_said_differ_a_c}
                 then case
                     when
@@ -277,7 +282,8 @@ set
     is_inferred = false,
     attr_hash = v.attr_hash,
     hash_version = %(hash_version)s,
-    load_id = %(load_id)s
+    load_id = %(load_id)s,
+    known_from_ts = v.effective_ts
 from arrival as v
 {lookup_joins}
 where v.class = 'inferred' and not v.is_deleted and d.{sk} = v.current_sk;
@@ -312,7 +318,8 @@ insert into {dim} (
     current_flag,
     attr_hash,
     hash_version,
-    load_id
+    load_id,
+    known_from_ts
 )
 select
     %(last_sk)s + v.position,
@@ -323,7 +330,8 @@ select
     true,
     v.attr_hash,
     %(hash_version)s,
-    %(load_id)s
+    %(load_id)s,
+    v.effective_ts
 from (
     select
         *,
@@ -364,6 +372,7 @@ create temporary table observation on commit drop as
 select distinct on ({keys_of_row}, e.effective_ts)
     {typed_columns},
     e.effective_ts,
+    e.effective_ts as known_from_ts,
     t.batch_rank,
     s.load_id,
     s.source_line
@@ -435,8 +444,8 @@ where not exists (
 );
 
 -- name: reach_back
--- What was observed first of a key counts from 1900 on, so that earlier facts find it.
--- One row a key.
+-- What was observed first of a key counts from 1900 on, so that earlier facts find it; since when
+-- it is known stays as it is. One row a key.
 update observation as o
 set effective_ts = timestamp '1900-01-01'
 where not exists (
@@ -534,6 +543,7 @@ with events as (
     select
         {observed_columns},
         o.effective_ts,
+        o.known_from_ts,
         false as is_gone
     from observation as o
     where not exists (
@@ -545,6 +555,7 @@ with events as (
     select
         {observed_columns},
         g.gone_ts,
+        g.gone_ts as known_from_ts,
         true as is_gone
     from gap as g
     cross join lateral (
@@ -558,6 +569,7 @@ with events as (
     select
         {observed_columns},
         g.back_ts,
+        g.back_ts as known_from_ts,
         false as is_gone
     from gap as g
     cross join lateral (
@@ -606,7 +618,8 @@ select
     row_number() over (order by {keys_of_event}, e.validity_start_ts) as position,
     {version_columns},
     e.validity_start_ts,
-    e.validity_end_ts
+    e.validity_end_ts,
+    e.known_from_ts
 from spans as e
 inner join (
     select distinct on ({keys_of_observation}) o.*
@@ -649,13 +662,15 @@ set
     hash_version = %(hash_version)s,
     load_id = case
         when d.is_inferred or {drivers_differ_d_v} then %(load_id)s else d.load_id
-    end
+    end,
+    known_from_ts = v.known_from_ts
 from replayed as v
 {lookup_joins}
 where {key_d_v} and d.validity_start_ts = v.validity_start_ts
     and (
         d.is_inferred
         or d.validity_end_ts <> v.validity_end_ts
+        or d.known_from_ts is distinct from v.known_from_ts
         or {drivers_differ_d_v}
         or {type_1_differ_d_v}
     );
@@ -671,7 +686,8 @@ insert into {dim} (
     current_flag,
     attr_hash,
     hash_version,
-    load_id
+    load_id,
+    known_from_ts
 )
 select
     %(last_sk)s + row_number() over (order by v.position),
@@ -682,7 +698,8 @@ select
     v.validity_end_ts = timestamp '9999-12-31',
     {hash_of_value},
     %(hash_version)s,
-    %(load_id)s
+    %(load_id)s,
+    v.known_from_ts
 from replayed as v
 {lookup_joins}
 where not exists (
@@ -797,7 +814,8 @@ with kept as (
     select
         {columns_of_dim},
         d.validity_start_ts,
-        least(d.validity_end_ts, %(since)s) as validity_end_ts
+        least(d.validity_end_ts, %(since)s) as validity_end_ts,
+        d.known_from_ts
     from {dim} as d
     inner join respliced as r on {key_d_r}
     where d.validity_start_ts < %(since)s and not d.is_inferred
@@ -813,7 +831,10 @@ pieces as (
             when k.has_earlier then greatest(v.validity_start_ts, %(since)s)
             else v.validity_start_ts
         end as validity_start_ts,
-        v.validity_end_ts
+        v.validity_end_ts,
+        case
+            when k.has_earlier then greatest(v.known_from_ts, %(since)s) else v.known_from_ts
+        end as known_from_ts
     from replayed as v
     cross join lateral (
         select exists(select 1 from kept as d where {key_d_v}) as has_earlier
@@ -853,7 +874,8 @@ select
     row_number() over (order by {keys_of_event}, e.validity_start_ts) as position,
     {version_columns},
     e.validity_start_ts,
-    e.last_end_ts as validity_end_ts
+    e.last_end_ts as validity_end_ts,
+    e.known_from_ts
 from stretches as e
 inner join (
     select distinct on ({keys_of_value}) v.*
@@ -878,6 +900,7 @@ where not exists (
             d.{sk} is null
             or d.is_inferred
             or d.validity_end_ts <> v.validity_end_ts
+            or d.known_from_ts is distinct from v.known_from_ts
             or {drivers_differ_d_v}
             or {type_1_differ_d_v}
         )

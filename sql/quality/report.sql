@@ -216,7 +216,8 @@ select
     d.unit,
     coalesce(j.threshold, t.threshold, d.threshold) as threshold,
     coalesce(j.threshold_share, t.threshold_share, d.threshold_share) as threshold_share,
-    t.check_name is not null as is_changed
+    t.check_name is not null as is_changed,
+    j.rows_judged
 from quality.check_definition as d
 left join quality.check_threshold as t on d.check_name = t.check_name
 left join (

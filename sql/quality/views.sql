@@ -91,7 +91,8 @@ select
     r.message,
     d.means,
     d.advice,
-    r.failing_keys
+    r.failing_keys,
+    r.rows_judged
 from check_result as r
 inner join check_run as n on r.check_run_id = n.check_run_id
 left join check_definition as d on r.check_name = d.check_name
@@ -239,6 +240,28 @@ inner join check_judged as j
 left join check_episode as e on j.check_name = e.check_name and j.check_run_id = e.last_run_id
 where not j.passed
 order by array_position(array['critical', 'major', 'minor'], j.severity), j.check_name;
+
+-- name: judged_nothing_now
+-- Checks that, at the latest run on all that is there, had rows to look at and could judge none of
+-- them: no row has the values that the check compares, so that it passed says nothing.
+-- One row a check.
+select
+    r.check_name,
+    r.table_name,
+    r.column_name,
+    r.dimension,
+    r.severity,
+    r.rows_checked,
+    r.message
+from check_result as r
+where r.rows_judged = 0
+    and r.rows_checked > 0
+    and r.check_run_id = (
+        select max(n.check_run_id)
+        from check_run as n
+        where n.gate is null and n.finished_at is not null
+    )
+order by array_position(array['critical', 'major', 'minor'], r.severity), r.check_name;
 
 -- name: time_to_resolve
 -- How long failures of each severity lasted until a run passed. One row a severity.

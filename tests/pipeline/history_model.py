@@ -14,7 +14,8 @@ says, else at its batch's as_of.
    An earlier one that is equal to it in every column is a duplicate; one that differs is rejected.
 1. Observations: of alive lines of one effective time, the latest. Markers: likewise.
 2. A marker is void if an alive line of the same effective time comes later.
-3. The first observation of a key, by effective time, counts from 1900-01-01 on.
+3. The first observation of a key, by effective time, counts from 1900-01-01 on. That version is
+   known from the observation's own effective time on, every other one from its start on.
 4. The key is gone in gaps [gone, back):
    a. Absence. A snapshot has no line of the key, and an earlier batch has an alive one. Gone at
       the snapshot's as_of. Back with the first alive line of a later batch (by rank, then
@@ -82,6 +83,7 @@ class Version:
     name: str | None
     zip: str | None
     type_1: str | None
+    known_from: datetime | None = None
     is_inferred: bool = False
 
     @property
@@ -188,7 +190,7 @@ def _history(key: str, lines: list[Line], ranked: list[tuple[Rank, Batch]]) -> l
             stretches.append((at, now))
     ends = [start for start, _ in stretches[1:]] + [OPEN]
     return [
-        Version(key, start, end, now[0], now[1], type_1)
+        Version(key, start, end, now[0], now[1], type_1, first if start == EARLIEST else start)
         for (start, now), end in zip(stretches, ends, strict=True)
         if now is not None
     ]

@@ -51,6 +51,7 @@ def loaded(warehouse: Warehouse) -> Warehouse:
             claim("c3", "B", "2025-03-10"),
             claim("c4", "B", "2025-04-10", "60000.00"),
             claim("c5", "", "2025-01-10", status="pending"),
+            claim("c7", "B", "2025-04-11", status="VOID"),
         ],
     )
     warehouse.incremental()
@@ -69,6 +70,38 @@ def second(warehouse: Warehouse, batch_id: str = "2025-05-02") -> None:
             claim("c6", "A", "2025-03-11"),
         ],
     )
+
+
+def test_a_claim_that_gets_or_loses_a_known_status_moves(loaded: Warehouse) -> None:
+    apart = (
+        "select sum(claims), sum(unknown_status_claims), sum(unknown_status_billed_usd)"
+        " from cubes.{} where {}"
+    )
+    places = {
+        "claims_daily_member": "member_id = 'B' and service_date >= '2025-04-01'",
+        "claims_by_plan_metal_month": "month = '2025-04-01'",
+        "utilization_by_specialty": "month = '2025-04-01'",
+    }
+    told = {"2025-05-02": ("approved", "Rejected"), "2025-05-03": ("x", "denied")}
+    expected = {"2025-05-02": (1, 1, 10), "2025-05-03": (1, 1, 10)}
+    for batch, (first, second_) in told.items():
+        write_batch(
+            loaded.inbox,
+            batch,
+            claims=[
+                claim("c4", "B", "2025-04-10", "60000.00", status=second_),
+                claim("c7", "B", "2025-04-11", status=first),
+            ],
+        )
+        loaded.incremental()  # which compares each cube with its definition
+        for cube, place in places.items():
+            assert loaded.rows(apart.format(cube, place)) == [expected[batch]], (batch, cube)
+    # A day of which only claims of an unknown status were left goes with them.
+    write_batch(loaded.inbox, "2025-05-04", claims=[claim("c7", "B", "2025-03-11")])
+    loaded.incremental()
+    assert loaded.rows(apart.format("claims_daily_member", "service_date = '2025-04-11'")) == [
+        (None, None, None)
+    ]
 
 
 def written(warehouse: Warehouse, cube: str, grain: str) -> dict[Any, str]:

@@ -136,7 +136,8 @@ def versions(warehouse: Warehouse, subject: Subject, relation: str | None = None
     found = []
     for *row, is_current in warehouse.rows(
         f"select {subject.key}, validity_start_ts, validity_end_ts, {', '.join(parts)}, "
-        f"is_inferred, current_flag from {relation or f'warehouse.{subject.dimension.table}'} "
+        "known_from_ts, is_inferred, current_flag "
+        f"from {relation or f'warehouse.{subject.dimension.table}'} "
         f"where {subject.dimension.sk} > 0"
     ):
         version = Version(*row)

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from etl.checks.business import business_checks
-from etl.quality import MOST_KEYS
+from etl.checks.registry import all_checks
+from etl.quality import MAJOR, MOST_KEYS
 from etl.stages.checks import run_sql_checks
 from etl.warehouse import LIVE
 from tests.conftest import fresh_database, unguarded
@@ -20,7 +21,8 @@ Keys = dict[str, tuple[dict[str, Any], ...]]
 
 SOUND = """
 insert into load (load_id, batch_id, as_of, status, is_rebuild) overriding system value
-values (1, 'one', '2025-01-01Z', 'loaded', false), (2, 'two', '2025-03-01Z', 'loaded', false);
+values (1, 'one', '2025-01-01Z', 'loaded', false), (2, 'two', '2025-03-01Z', 'loaded', false),
+    (3, 'three', '2025-08-01Z', 'loaded', false);
 insert into load_file (load_id, feed, file_name, kind, status, size_bytes, modified_ns, xxh3_128)
 select n, f, 'f', 'delta', 'loaded', 1, 1, gen_random_uuid()
 from generate_series(1, 2) as n, unnest('{members,plans,providers}'::text[]) as f;
@@ -60,10 +62,11 @@ insert into fact_claim (claim_id, date_key, service_date, member_sk, provider_sk
     paid_date, load_id)
 values
     ('c1', 20250101, '2025-01-01', 1, 1, 1, 'approved', 'E119', 9, 8, 7, '2025-01-01',
-        '2025-01-01', '2025-01-01', 1),
-    ('c2', 20250630, '2025-06-30', 1, 1, 1, 'denied', 'U071', 9, 0, 0, null, null, null, 1),
-    ('c3', 20250701, '2025-07-01', 3, 1, 1, 'approved', 'Z3A.20', 9, 8, 7, null, null, null, 1),
-    ('c4', 20250701, '2025-07-01', -1, 1, 1, 'reversed', null, -9, -8, -7, null, null, null, 1);
+        '2025-01-01', '2025-01-01', 3),
+    ('c2', 20250630, '2025-06-30', 1, 1, 1, 'denied', 'U071', 9, 0, 0, null, null, null, 3),
+    ('c3', 20250701, '2025-07-01', 3, 1, 1, 'approved', 'Z3A.20', 9, 8, 7, null, null, null, 3),
+    ('c4', 20250701, '2025-07-01', -1, 1, 1, 'reversed', null, -9, -8, -7, null, null, null, 3),
+    ('c5', 20250701, '2025-07-01', -1, 1, 1, 'adjusted', null, 9, 8, 7, null, null, null, 3);
 """
 
 
@@ -102,21 +105,24 @@ def test_what_is_within_the_rules_is_quiet(warehouse) -> None:
 
 
 CLAIM = "update fact_claim set {} where claim_id = 'c1'"
+UNDATED = "admit_date = null, discharge_date = null, paid_date = null"
 SPAN = "update fact_enrollment set {} where enrollment_id = 'e1'"
 C1, E1, E2 = {"claim_id": "c1"}, {"enrollment_id": "e1"}, {"enrollment_id": "e2"}
 BOTH = {"fact_claim.within_coverage": C1, "fact_claim.paid_within_coverage": C1}
 FIT = "fact_enrollment.reduction_fits_metal"
 RATED = "fact_enrollment.premium_as_rated"
+NEGATIVE, BORN = "fact_claim.negative_takes_back", "dim_member.born_by_batch"
+KNOWN = "fact_claim.values_known_on_day"
 SHARED_NPI = "dim_provider.npi_unique"
 POSSIBLE, LISTED = "fact_claim.diagnosis_possible", "fact_claim.diagnosis_listed"
 CASES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
-    "the day after": (CLAIM.format("service_date = '2025-07-01', paid_date = null"), BOTH),
+    "the day after": (CLAIM.format(f"service_date = '2025-07-01', {UNDATED}"), BOTH),
     "the day before": (
         "update fact_enrollment set start_date = '2025-01-02' where enrollment_id = 'e1'",
         BOTH,
     ),
     "an unpaid claim in a gap": (
-        CLAIM.format("service_date = '2025-07-31', paid_amount = 0, paid_date = null"),
+        CLAIM.format(f"service_date = '2025-07-31', paid_amount = 0, {UNDATED}"),
         {"fact_claim.within_coverage": C1},
     ),
     "a known member without any enrolment": (
@@ -134,9 +140,75 @@ CASES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         CLAIM.format("allowed_amount = 9.01"),
         {"fact_claim.amounts_in_order": C1},
     ),
+    "paid above billed, allowed empty": (
+        CLAIM.format("allowed_amount = null, paid_amount = 9.01"),
+        {"fact_claim.amounts_in_order": C1},
+    ),
+    "paid above allowed, billed empty": (
+        CLAIM.format("claim_amount = null, paid_amount = 8.01"),
+        {"fact_claim.amounts_in_order": C1},
+    ),
     "a denied claim that was paid": (
         CLAIM.format("status = 'Denied'"),
         {"fact_claim.denied_pays_nothing": C1},
+    ),
+    "a pending claim that was paid": (
+        CLAIM.format("status = 'PENDING'"),
+        {"fact_claim.pending_pays_nothing": C1},
+    ),
+    "a payment below zero that takes back nothing": (
+        CLAIM.format("claim_amount = -9, allowed_amount = -8, paid_amount = -7")
+        + "; update fact_claim set status = 'reversed' where claim_id = 'c1'",
+        {NEGATIVE: C1},
+    ),
+    "a payment below zero of more than was paid": (
+        "update fact_claim set paid_amount = 6.99 where claim_id = 'c5'",
+        {NEGATIVE: {"claim_id": "c4"}},
+    ),
+    "a service before the birth": (
+        "update dim_member set dob = '2025-07-02', age_group = null where member_sk = 3;"
+        "update dim_member set is_inferred = false where member_sk = 3;"
+        "update fact_claim set member_sk = 3 where claim_id in ('c4', 'c5');"
+        "delete from fact_claim where claim_id in ('c3', 'c4');"
+        "update fact_enrollment set member_sk = 3, start_date = '2025-01-01', premium_paid = 0"
+        " where enrollment_id = 'e2'",
+        {"fact_claim.service_after_birth": {"claim_id": "c5"}, BORN: {"member_sk": 3}},
+    ),
+    "values that are known only later": (
+        "update dim_member set known_from_ts = '2025-01-02' where member_sk = 1",
+        {KNOWN: C1, KNOWN.replace("claim", "enrollment"): E1},
+    ),
+    "a day long after the batch": (
+        CLAIM.format("paid_date = '2025-09-02'"),
+        {"fact_claim.known_by_batch": C1},
+    ),
+    "coverage that ended before the birth": (
+        "update dim_member set dob = '2026-01-01', age_group = null where member_sk = 2;"
+        "update dim_member set load_id = 3 where member_sk = 2",
+        {"fact_enrollment.covered_after_birth": {"enrollment_id": "e3"}, BORN: {"member_sk": 2}},
+    ),
+    "older than anybody became": (
+        "update dim_member set dob = '1899-12-31', age_group = null where member_sk = 2;"
+        "update fact_enrollment set premium_paid = 600 where enrollment_id = 'e3'",
+        {BORN: {"member_sk": 2}},
+    ),
+    "left before the service": (
+        CLAIM.format("admit_date = null, discharge_date = '2024-12-31'"),
+        {"fact_claim.discharged_after_admission": C1},
+    ),
+    "a child of Oregon on the federal curve": (
+        "update dim_plan set plan_id = '10091OR0750002' where plan_sk = 2",
+        {RATED: {"enrollment_id": "e3"}},
+    ),
+    "a child of another state on Oregon's curve": (
+        "update dim_plan set plan_id = '10091TX0750002' where plan_sk = 2;"
+        "update dim_member set state = 'OR' where member_sk = 2;"
+        "update fact_enrollment set premium_paid = 127 where enrollment_id = 'e3'",
+        {RATED: {"enrollment_id": "e3"}},
+    ),
+    "a child who pays for tobacco": (
+        "update fact_enrollment set premium_paid = 160 where enrollment_id = 'e3'",
+        {RATED: {"enrollment_id": "e3"}},
     ),
     "no code": (CLAIM.format("diagnosis_code = 'ZZZ9'"), {POSSIBLE: C1, LISTED: C1}),
     "a code of ICD-9": (CLAIM.format("diagnosis_code = '25000'"), {POSSIBLE: C1, LISTED: C1}),
@@ -246,6 +318,33 @@ QUIET = {
     " and member_sk = 1",
     "words that are no band": "update dim_member set age_group = 'adult'",
     "an inferred plan has no premium": "update dim_plan set monthly_premium = null",
+    "a child of Oregon on its own curve": (
+        "update dim_member set state = 'OR' where member_sk = 2;"
+        "update fact_enrollment set premium_paid = 127 where enrollment_id = 'e3'"
+    ),
+    "a payment without allowed and billed": CLAIM.format(
+        "allowed_amount = null, claim_amount = null"
+    ),
+    "a reversal of an earlier state": (
+        CLAIM.format("claim_amount = -9, allowed_amount = -8, paid_amount = -7, status = null")
+        + "; update fact_claim set status = 'Reversed' where claim_id = 'c1';"
+        "insert into fact_claim_state (claim_id, load_id, service_date, status, paid_amount)"
+        " values ('c1', 1, '2025-01-01', 'approved', 7)"
+    ),
+    "a birth date that was corrected since": (
+        "update dim_member set dob = '2026-01-01', age_group = null, load_id = 3,"
+        " validity_end_ts = '2025-07-10', current_flag = false where member_sk = 1;"
+        "insert into dim_member (member_sk, member_id, dob, is_inferred, load_id,"
+        " validity_start_ts, validity_end_ts, current_flag, attr_hash, hash_version)"
+        " values (4, 'A', '1985-06-15', false, 3, '2025-07-10', '9999-12-31', true,"
+        " gen_random_uuid(), 2);"
+        "update fact_enrollment set member_sk = 4 where member_sk = 1;"
+        "update dim_member set dob = null where member_sk = 1"
+    ),
+    "values that are known since the day": (
+        "update dim_member set known_from_ts = '2025-01-01 12:00' where member_sk = 1"
+    ),
+    "a batch of the month's first day": CLAIM.format("paid_date = '2025-09-01'"),
     "a cent of rounding": SPAN.format("premium_paid = 78.59"),
     "spans that meet": SPAN.format("end_date = '2025-07-31'"),
 }
@@ -282,3 +381,17 @@ def test_check_digits_are_those_of_luhn(warehouse) -> None:
     wrong = sum(not holds(npi) for npi in npis)
     assert 0 < wrong < len(npis)
     assert found["dim_provider.npi_check_digit"] == wrong
+
+
+def test_words_that_a_rule_does_not_know_are_not_judged_and_that_is_told(warehouse) -> None:
+    def findings() -> dict[str, Any]:
+        return {c.name: found for c, found in run_sql_checks(warehouse, LIVE, ("loaded",))}
+
+    assert not findings()[FIT].judged_nothing
+    warehouse.execute("update fact_enrollment set csr_variant = '87'")
+    found = findings()[FIT]
+    assert (found.rows_checked, found.rows_judged, found.rows_failed) == (3, 0, 0)
+    assert found.judged_nothing
+    # The word itself is a major failure of the list.
+    check = next(c for c in all_checks() if c.name == "fact_enrollment.csr_variant.one_of")
+    assert check.severity == MAJOR

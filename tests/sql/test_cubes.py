@@ -10,6 +10,8 @@ from psycopg import sql
 from etl.db.connection import set_search_path
 from etl.db.statements import run
 from etl.errors import SchemaError
+from etl.render import claim_status
+from etl.sources import FEEDS
 from etl.stages import cubes
 from etl.stages.cubes import run_cube
 from etl.warehouse import CUBES, LIVE, Cube
@@ -469,3 +471,51 @@ def test_the_grain_of_a_cube_is_enforced(tables):
         assert tuple(grain) == cube.grain
     with pytest.raises(psycopg.errors.UniqueViolation):
         tables.execute("insert into claims_daily_member select * from claims_daily_member")
+
+
+UNKNOWN = ("D", "Paid", "VOID", "Rejected", "BILLED", "approved ", "")
+
+
+def test_claims_of_an_unknown_status_are_counted_apart_and_never_paid(tables):
+    claims(
+        tables,
+        (1, 1, 1, "2025-02-10", "Approved", "100.00", "80.00", "70.00"),
+        *((1, 1, 1, "2025-02-10", word, "60000.00", "60000.00", "60000.00") for word in UNKNOWN),
+        (2, 1, 1, "2025-02-10", "VOID", "60000.00", "60000.00", "60000.00"),
+    )
+    columns = "claims unknown_status_claims billed_usd unknown_status_billed_usd"
+    columns += " allowed_usd paid_usd"
+    one, apart = (1, D(100), D(80), D(70)), len(UNKNOWN)
+    by_member = [
+        (one[0], apart, one[1], apart * D(60000), one[2], one[3]),
+        (0, 1, D(0), D(60000), D(0), D(0)),
+    ]
+    together = [(one[0], apart + 1, one[1], (apart + 1) * D(60000), one[2], one[3])]
+    assert query(tables, DAILY, columns) == by_member
+    rows = [row for row in query(tables, METAL, f"{columns} members") if row[1]]
+    assert rows == [(*row, 1) for row in together]
+    assert query(tables, SPECIALTY, f"{columns} members") == [(*row, 1) for row in together]
+    assert query(tables, HIGH_COST, "member_id") == []
+
+
+def test_the_words_of_a_status_are_those_of_the_contract(tables):
+    words = [*FEEDS["claims"].column("status").check.values, None, "void"]
+    tables.execute("create temporary table said (status text)")
+    with tables.cursor() as cursor:
+        cursor.executemany("insert into said values (%s)", [(word,) for word in words])
+    found = tables.execute(
+        sql.SQL(
+            "select s.status, is_pending, is_denied, is_unknown, is_adjudicated, is_paid"
+            " from said as s cross join lateral ({}) as state"
+        ).format(claim_status.state())
+    ).fetchall()
+    # Pending, denied, unknown, adjudicated, paid.
+    assert {word: "".join("-+"[flag] for flag in flags) for word, *flags in found} == {
+        "pending": "+----",
+        "denied": "-+-+-",
+        "approved": "---++",
+        "adjusted": "---++",
+        "reversed": "---++",
+        None: "---++",
+        "void": "--+--",
+    }

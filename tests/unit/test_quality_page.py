@@ -296,3 +296,9 @@ def test_filter_and_order_work(tmp_path: Path) -> None:
     assert found["order"] == "descending"
     assert found["first"] in {f"plain.{n}" for n in range(4)}
     assert found["folded"] == 4  # the lists of keys
+
+
+def test_a_check_that_could_judge_no_row_says_so() -> None:
+    assert page.figure(check("a", rows_judged=0)) == "judged 0 of 1,000 rows"
+    assert page.figure(check("a", rows_judged=7)) == "0 of 1,000 rows"
+    assert page.figure(check("a", rows_checked=0, rows_judged=0)) == "0 of 0 rows"

@@ -234,9 +234,14 @@ def test_premiums_and_credits_are_those_of_open_enrolment(sample):
 
 
 @cache
-def age_factors() -> NDArray[np.int64]:
-    """The federal age curve in thousandths, by age up to 119."""
+def age_factors(state: str) -> NDArray[np.int64]:
+    """The state's age curve in thousandths, by age up to 119: its own or the federal one."""
     factors = np.zeros(120, dtype=np.int64)
+    for row in reference("age_curve_state.csv"):
+        if row["state"] == state:
+            factors[int(row["age"]) :] = round(1000 * float(row["factor"]))
+    if factors.any():
+        return factors
     for row in reference("age_curve_federal_default.csv"):
         if row["from_year"] == "2018":
             low, _, high = row["age"].partition("-")
@@ -246,9 +251,14 @@ def age_factors() -> NDArray[np.int64]:
 
 
 def test_premium_is_the_plans_at_the_members_age(sample):
-    """45 CFR 147.102(e), to a cent; the age is that on the first day."""
+    """45 CFR 147.102(e), to a cent; the age is that on the first day, the curve the plan's."""
     base = sample.plans.cents("monthly_premium")[sample.span_plan]
-    exact = base * age_factors()[sample.span_age] / 1000
+    plan_state = np.array([p[5:7] for p in sample.plans["plan_id"].tolist()])[sample.span_plan]
+    factor = np.zeros(len(base), dtype=np.int64)
+    for state in STATES:
+        rows = plan_state == state.encode()
+        factor[rows] = age_factors(state)[sample.span_age[rows]]
+    exact = base * factor / 1000
     off = np.abs(sample.span_premium - exact)
     assert (off <= 1).all(), f"{(off > 1).sum()} of {len(off)} premiums, by up to {off.max()} cents"
 
@@ -310,7 +320,7 @@ def test_tax_credit_of_those_who_live_alone(sample):
                 level = guideline["first_person"][year - 1]
                 level += (size - 1) * guideline["additional_person"][year - 1]
                 due = 100 * level * income / 1000 * part / 12
-                full = benchmark * age_factors()[sample.span_age[rows]] / 1000 - due
+                full = benchmark * age_factors(state)[sample.span_age[rows]] / 1000 - due
                 most = np.clip(full, 0, sample.span_premium[rows] - 100)
                 matches = np.abs(credit - np.nan_to_num(most)) <= CREDIT_CENTS
                 right[size] += int((matches & ~agrees).sum())
