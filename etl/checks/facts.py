@@ -7,6 +7,7 @@ from psycopg import sql
 from etl.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
 from etl.db.statements import Parts, equal, names, statement
 from etl.quality import CRITICAL, Check
+from etl.render.values import end
 from etl.warehouse import FACT_CLAIM, FACT_ENROLLMENT, FACTS, Fact, Reference
 
 # Which dates of a fact its date keys stand for.
@@ -340,12 +341,13 @@ def _told_state(fact: Fact) -> sql.Composed:
 def _told(fact: Fact, columns: tuple[str, ...]) -> sql.Composed:
     told = []
     for name in columns:
-        stored = fact.source.column(name).type.stored
+        column = fact.source.column(name)
+        stored = column.type.stored
         value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(stored))
         if fact is FACT_ENROLLMENT and name == "end_date":
             # Without an end, coverage runs to the end of the plan year.
             year_end = sql.SQL("make_date(extract(year from s.start_date)::integer, 12, 31)")
-            value = sql.SQL("coalesce({}, {})").format(value, year_end)
+            value = end(column, "s", year_end)
         told.append(value)
     return sql.SQL(", ").join(told)
 

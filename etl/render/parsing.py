@@ -153,7 +153,7 @@ def fault(column: Column, value: sql.Composable) -> sql.Composable:
     # No value at all is one to every type but those of keys.
     judged = sql.SQL("is not true" if column.type.mandatory else "is false")
     return sql.SQL("pg_input_is_valid({}, {}) {}").format(
-        value, sql.Literal(column.type.staging), judged
+        value, sql.Literal(column.staging), judged
     )
 
 

@@ -27,6 +27,7 @@ plans = Source(
             check=OneOf(
                 ("Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum", "Catastrophic")
             ),
+            longest=40,
         ),
         Column(
             "monthly_premium",

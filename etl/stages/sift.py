@@ -22,6 +22,7 @@ from etl.db.amounts import Amounts
 from etl.db.statements import equal, names, run, scalar
 from etl.errors import BatchError, RejectThresholdError
 from etl.stages import breaches
+from etl.stages import values as values_of
 from etl.stages.header import shown
 from etl.stages.staged import Rejected, Staged
 
@@ -50,12 +51,15 @@ def set_aside(
     staged: Staged,
     *,
     keys_differ: bool = False,
+    is_printable: bool = False,
 ) -> None:
     """Take rows that are typed but cannot stand out of staging, and measure what stays.
 
-    ``keys_differ``: it is known that each row has a key of its own.
+    ``keys_differ``: it is known that each row has a key of its own. ``is_printable``: that no
+    value has a character but visible ASCII.
     """
     source = contract.source
+    values_of.set_aside(connection, load_id, batch.as_of, source, staged, is_printable=is_printable)
     table = sql.Identifier(source.table)
     values = {"load_id": load_id, "as_of": batch.as_of}
     where = _where(batch, staged)
