@@ -46,12 +46,12 @@ def set_aside(
         if reason.name.lower() in seen:
             staged.rejected += _take_out(connection, source, bound, reason, found)
     if "empty" in seen:
-        rows = _empty(connection, source, bound, nothing)
-        staged.findings["null_words"] = rows
-        staged.notes.append(f"{rows:,} rows say NULL or the like where a key is due: taken as none")
+        n = _empty(connection, source, bound, nothing)
+        staged.findings["null_words"] = n
+        staged.notes.append(f"{n:,} keys of other feeds are NULL or the like: taken as none")
     for name, rows in ends.items():
         staged.findings.setdefault("open_ends", {})[name] = rows
-        staged.notes.append(f"{rows:,} rows say by a day far off that their {name} is open")
+        staged.notes.append(f"{rows:,} rows say by a day far off that they run on ({name})")
 
 
 def _present(source: Source, columns: list[str]) -> list[Column]:
@@ -126,18 +126,18 @@ def _take_out(
 def _empty(
     connection: psycopg.Connection[Any], source: Source, bound: dict[str, Any], found: Faults
 ) -> int:
-    emptied = [
-        sql.SQL("{0} = case when {1} then null else {0} end").format(sql.Identifier(name), is_word)
+    """Take words for nothing out of references; how many."""
+    return sum(
+        run(
+            connection,
+            "stage/values.empty_references",
+            bound,
+            table=sql.Identifier(source.table),
+            reference=sql.Identifier(name),
+            is_null_word=is_word,
+        ).rowcount
         for name, is_word in found.items()
-    ]
-    return run(
-        connection,
-        "stage/values.empty_references",
-        bound,
-        table=sql.Identifier(source.table),
-        emptied=sql.SQL(", ").join(emptied),
-        is_null_word=_any(found),
-    ).rowcount
+    )
 
 
 def _any(found: Faults) -> sql.Composed:

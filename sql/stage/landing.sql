@@ -50,7 +50,7 @@ moved as (
 select
     source_line,
     fault,
-    {shown} as shown
+    {shown} as beginning
 from judged
 where fault is not null;
 

@@ -5,7 +5,7 @@
 -- they run on, by column. One row.
 select
     {kinds},
-    {open_ends} as open_ends
+    {open_ends} as ends
 from {table}
 where load_id = %(load_id)s;
 
@@ -19,6 +19,5 @@ returning source_line, {at_fault};
 -- name: empty_references
 -- Let a word for nothing, where a thing of another feed is due, be nothing. One row a line.
 update {table}
-set
-    {emptied}
-where load_id = %(load_id)s and ({is_null_word});
+set {reference} = null
+where load_id = %(load_id)s and {is_null_word};
