@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
 from typing import Any
 
 from psycopg import sql
 
 from etl.contract import Between, Column, Parsing, Sender, Type
+from etl.db.amounts import to_cents
 from etl.render.expectations import pattern
 
 _DATES = (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
@@ -60,8 +60,7 @@ def cents_reader(column: Column, parsing: Parsing) -> Callable[[bytes], int | No
             return 0
         if not grammar.match(text):
             return None
-        exact = Decimal(signs.sub("", text).replace(parsing.decimal, ".")) * 100
-        return int(exact) if exact == exact.to_integral_value() else None
+        return to_cents(signs.sub("", text).replace(parsing.decimal, "."))
 
     return cents
 

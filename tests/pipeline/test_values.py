@@ -135,7 +135,8 @@ def test_the_longest_value_of_each_text_loads_and_one_character_more_is_rejected
             rows.append({key: f"K{len(rows)}", column.name: value})
     found = stage(way, source, rows)
     assert found == {
-        2 * place + 3: (column.name, Reason.TOO_LONG.text) for place, column in enumerate(texts)
+        2 * place + 3: (column.name, Reason.VALUE_TOO_LONG.text)
+        for place, column in enumerate(texts)
     }
 
 
@@ -147,7 +148,7 @@ def test_the_largest_amount_loads_and_one_cent_more_is_rejected(
     amounts = [LARGEST_AMOUNT, more, f"-{LARGEST_AMOUNT}", f"-{more}", "9" * 200, "ten"]
     rows = [{"claim_id": f"C{n}", "paid_amount": amount} for n, amount in enumerate(amounts)]
     found = stage(way, FEEDS["claims"], rows)
-    large = ("paid_amount", Reason.TOO_LARGE.text)
+    large = ("paid_amount", Reason.AMOUNT_TOO_LARGE.text)
     assert found == {3: large, 5: large, 6: large, 7: ("paid_amount", Reason.NOT_AN_AMOUNT.text)}
 
 
