@@ -48,7 +48,7 @@ claims = Source(
             required=True,
             pii=Pii.HEALTH,
             check=Matches(r"^[A-Z][0-9][0-9A-Z]\.?[0-9A-Z]{0,4}$"),
-            longest=20,
+            longest=40,
         ),
         Column(
             "procedure_code",

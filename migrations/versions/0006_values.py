@@ -73,12 +73,12 @@ LONGEST = {
     },
     "claims_raw": {
         20: (
-            "diagnosis_code",
             "ms_drg",
             "ms_drg_mdc",
         ),
         40: (
             "status",
+            "diagnosis_code",
             "procedure_code",
             "claim_type",
             "cpt",
