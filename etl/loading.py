@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import psycopg
@@ -102,27 +102,24 @@ class Loading(Session):
         of facts are taken out, and what else the load brought is carried to its end.
         """
         self._note_fault("load_set_aside", load, error)
-        files = run(self.ledger, "ledger/ledger.files_of_load", {"load_id": load.load_id})
-        names_of = dict(files.fetchall())
-        told = [fact.source.name for fact in FACTS.values() if fact.source.name in names_of]
-        feeds = list(names_of) if stage == "dims" else told
-        if self.feed_in_hand in feeds and stage == "facts":
-            feeds = [self.feed_in_hand]
-        said = self.feed_in_hand if self.feed_in_hand in feeds else None
-        what = names_of[said] if said else " and ".join(names_of[feed] for feed in feeds)
-        why = f"{what} cannot pass {stage}: {take_out.reason(error)}"
-        if not feeds:
+        self.set_aside.add(load.batch_id)
+        found = run(self.ledger, "ledger/ledger.files_of_load", {"load_id": load.load_id})
+        files = dict(found.fetchall())
+        at_fault = self._at_fault(files, stage)
+        if stage == "facts" and not at_fault:
             raise error
+        # A stage that was rolled back with all its files has left nothing to take out.
+        what = " and ".join(files[feed] for feed in at_fault) or "what it brought"
+        why = f"{what} cannot pass {stage}: {take_out.reason(error)}"
+        left = files.keys() - at_fault
         if load.is_rebuild:
             raise BatchError(
                 f"Batch {load.batch_id} cannot be loaded: {why}.",
                 "The rebuild was not put live; readers keep what they had. Ask the sender for a "
                 "corrected file, or take it out of the inbox, then make full-load.",
             ) from error
-        left = names_of.keys() - set(feeds)
-        self.set_aside.add(load.batch_id)
         with self.stage("set_aside", f"batch {load.batch_id}", load, load.schemas) as counts:
-            counts["rows_taken_out"] = take_out.take_out(self.work, load.load_id, feeds, why)
+            counts["rows_taken_out"] = take_out.take_out(self.work, load.load_id, at_fault, why)
             if not left:
                 self.finish(self.work, load, "failed", why)
         if left:
@@ -130,12 +127,15 @@ class Loading(Session):
                 self.through(load, None, [], {"stage", "dims"}, wanted)
             except BatchError as further:
                 self.stopped.append(further)
-        rest = "the other files of the batch are loaded" if left else "nothing of it is loaded"
-        raise BatchError(
-            f"Batch {load.batch_id} was set aside: {why}; {rest}.",
-            "Other batches are loaded. Ask the sender for a corrected file and put it into the "
-            "batch's folder; make incremental tries again.",
-        ) from error
+        rest = "the other files of it are" if left else "nothing of it is"
+        raise _was_set_aside(load, why, rest) from error
+
+    def _at_fault(self, files: Collection[str], stage: str) -> list[str]:
+        """Which feeds of a load to take out: of facts the one in hand or all, before them all."""
+        if stage != "facts":
+            return sorted(files)
+        told = [fact.source.name for fact in FACTS.values() if fact.source.name in files]
+        return [self.feed_in_hand] if self.feed_in_hand in told else told
 
     def _run_stage(self, load: Load, batch: Batch, files: list[FeedFile]) -> None:
         what = f"batch {load.batch_id}"
@@ -208,7 +208,10 @@ class Loading(Session):
             if not take_out.is_of_file(error):
                 raise
             self._note_fault("file_set_aside", load, error)
-            raise self._cannot_pass(load, file, checksum, error) from error
+            why = f"{file.path.name} cannot pass stage: {take_out.reason(error)}"
+            refusal = _was_set_aside(load, why, "nothing of it is")
+            refusal.staged = Staged(file, checksum, status="refused", notes=[why])
+            raise refusal from error
         rejects.record_rejects(self.work, load.load_id, staged, rows)
         if not load.is_rebuild:
             run(self.work, "quarantine/quarantine.close_refused", values)
@@ -225,18 +228,6 @@ class Loading(Session):
     def _note_fault(self, event: str, load: Load, error: Exception) -> None:
         why, places = take_out.reason(error), take_out.places(error)
         self.log.error(event, batch=load.batch_id, load_id=load.load_id, why=why, places=places)
-
-    def _cannot_pass(
-        self, load: Load, file: FeedFile, checksum: str, error: Exception
-    ) -> BatchError:
-        why = f"{file.path.name} cannot pass stage: {take_out.reason(error)}"
-        refusal = BatchError(
-            f"Batch {load.batch_id} was set aside: {why}; nothing of it is loaded.",
-            "Other batches are loaded. Ask the sender for a corrected file and put it into the "
-            "batch's folder; make incremental tries again. The log has more.",
-        )
-        refusal.staged = Staged(file, checksum, status="refused", notes=[why])
-        return refusal
 
     def _kept(
         self, connection: psycopg.Connection[Any], load: Load, file: FeedFile, checksum: str
@@ -304,3 +295,11 @@ class Loading(Session):
             self.gate_load("facts", load)
             status = "rebuilt" if load.is_rebuild else "loaded"
             self.finish(self.work, load, status)
+
+
+def _was_set_aside(load: Load, why: str, rest: str) -> BatchError:
+    return BatchError(
+        f"Batch {load.batch_id} was set aside: {why}; {rest} loaded.",
+        "Other batches are loaded. Ask the sender for a corrected file and put it into the batch's "
+        "folder; make incremental tries again.",
+    )

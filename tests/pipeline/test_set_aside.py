@@ -78,7 +78,7 @@ def test_facts_that_cannot_pass_are_taken_out_and_the_rest_of_their_batch_stays(
     write_batch(limited.inbox, "2025-01-02", enrollments=[{**COVER, "enrollment_id": "E2"}])
     said = refused(limited)
     assert "enrollments.csv cannot pass facts" in said
-    assert "the other files of the batch are loaded" in said
+    assert "the other files of it are loaded" in said
     assert limited.rows("select enrollment_id from warehouse.fact_enrollment") == [("E2",)]
     assert limited.rows("select claim_id from warehouse.fact_claim") == [("C1",)]
     assert limited.rows(
@@ -142,6 +142,25 @@ def test_a_file_that_the_loader_stumbles_over_holds_up_no_other(
     said = refused(warehouse)
     assert "members.csv cannot pass stage" in said
     assert "a value of the file" not in said
+    assert loads(warehouse) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
+
+
+def test_a_stage_that_fails_at_its_gate_for_its_data_holds_up_no_other(
+    warehouse: Warehouse,
+) -> None:
+    for day in ("2025-01-01", "2025-01-02"):
+        write_batch(warehouse.inbox, day, members=[MEMBER])
+    with warehouse.pipeline() as pipeline:
+        gate_load = pipeline.gate_load
+
+        def overflow(stage: str, load: Any) -> None:
+            if stage == "stage" and load.batch_id == "2025-01-01":
+                raise psycopg.errors.NumericValueOutOfRange
+            gate_load(stage, load)
+
+        pipeline.gate_load = overflow
+        with pytest.raises(BatchError, match="2025-01-01 was set aside: what it brought cannot"):
+            pipeline.incremental()
     assert loads(warehouse) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
 
 
