@@ -12,6 +12,7 @@ import pytest
 
 from etl import quarantine, senders
 from etl.contract import LARGEST_AMOUNT, NULL_WORDS, Parsing, Reason, Sender, Source, Type
+from etl.db import whole_blocks
 from etl.sources import FEEDS
 from tests.feeds import fill, write_batch
 from tests.pipeline.conftest import Warehouse, failed_critical
@@ -100,6 +101,12 @@ def test_keys_with_odd_characters_are_rejected_and_sound_ones_load(
     held = warehouse.rows("select provider_id from staging.providers_raw")
     assert sorted(key for (key,) in held) == sorted(SOUND)
     assert all(unicodedata.is_normalized("NFC", key) for (key,) in held)
+
+
+@pytest.mark.parametrize("sign", ODD.values(), ids=list(ODD))
+def test_a_block_with_one_odd_character_is_not_taken_for_visible_ascii(sign: str) -> None:
+    assert whole_blocks.is_printable(b'7,2,K 1~!\n7,3,"K,2"\n', 2)
+    assert not whole_blocks.is_printable(f"7,2,K{sign}1\n7,3,K2\n".encode(), 2)
 
 
 @pytest.mark.parametrize("way", WAYS)
