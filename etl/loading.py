@@ -85,13 +85,18 @@ class Loading(Session):
                 continue
             if name not in wanted:
                 break
-            try:
-                steps[name]()
-            except psycopg.Error as error:
-                if not take_out.is_of_data(error):
-                    raise
-                # What is left of the load goes on.
-                self._set_aside(load, name, error, wanted)
+            self._step(load, name, steps[name], wanted)
+
+    def _step(
+        self, load: Load, stage: str, step: Callable[[], None], wanted: tuple[str, ...]
+    ) -> None:
+        """Take a load through a stage, or set it aside where its data cannot pass."""
+        try:
+            step()
+        except psycopg.Error as error:
+            if not take_out.is_of_data(error):
+                raise
+            self._set_aside(load, stage, error, wanted)
 
     def _set_aside(
         self, load: Load, stage: str, error: psycopg.Error, wanted: tuple[str, ...]
