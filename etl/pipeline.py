@@ -17,7 +17,7 @@ from etl import golive, quarantine, rebuild, replay
 from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
-from etl.errors import BatchError, CheckFailedError
+from etl.errors import AcaError, BatchError, CheckFailedError
 from etl.loading import STAGES, Loading
 from etl.run import Summary
 from etl.seed.marker import is_synthetic
@@ -227,6 +227,10 @@ class Pipeline(Loading):
             )
             if truth is not None:
                 self.summary.found = found.run_found(self.ledger, schemas, statuses, truth)
+        except AcaError as error:
+            set_session_path(self.ledger)
+            self._end_stage(self.ledger, stage_run_id, "failed", {}, str(error))
+            raise
         finally:
             self.watcher.end()
         counts = {"checks": report.checks, "failed": report.failed}

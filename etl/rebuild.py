@@ -15,12 +15,10 @@ from psycopg import sql
 from etl.db.schema import engine
 from etl.db.statements import equal, names, run, scalar
 from etl.errors import UsageError
-from etl.warehouse import DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Fact, Schemas, past_of
+from etl.warehouse import DIMENSIONS, FACTS, LIVE, NEXT, RETIRED, Dimension, Fact, Schemas, past_of
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
-
-RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
 
 # Functions by which a session asks for what was known: statement, name, argument, what it is for.
 _KNOWN_FUNCTIONS = (
