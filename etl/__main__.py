@@ -273,7 +273,7 @@ def status() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the schema to the newest migration."""
-    run_pipeline("migrate", lambda pipeline: pipeline.summary)
+    run_pipeline("migrate", lambda pipeline: pipeline.tidy())
     typer.echo("The schema is at the newest migration.")
 
 

@@ -36,7 +36,7 @@ class Pipeline(Loading):
     def full_load(self) -> Summary:
         """Rebuild everything from every batch of the inbox, then put it in the live place."""
         batches = self._all_batches()
-        rebuild.clear_retired(self.ledger)
+        golive.prepare(self)
         rebuild.drop(self.ledger, NEXT)
         rebuild.create(self.ledger, self.url)
         known = run(self.ledger, "ledger/ledger.files_known").fetchall()
@@ -55,8 +55,7 @@ class Pipeline(Loading):
         self.run_checks(NEXT)
         golive.wait_for_older_readers(self)
         golive.swap(self)
-        golive.drop_retired(self)
-        return self.summary
+        return self.tidy()
 
     def incremental(self) -> Summary:
         """Finish what was begun and load every batch that is not loaded yet."""
@@ -68,7 +67,14 @@ class Pipeline(Loading):
                 self.judge_arrivals()
             except (BatchError, CheckFailedError) as error:
                 self.stopped.append(error)
+        self.tidy()
         self._tell_stopped()
+        return self.summary
+
+    def tidy(self) -> Summary:
+        """Let views of people follow that may by now, drop what they needed, name what is left."""
+        golive.clear_replaced(self)
+        self.summary.notes += golive.notes(self.ledger)
         return self.summary
 
     def run_stages(self, wanted: tuple[str, ...]) -> Summary:

@@ -115,3 +115,7 @@ order by limits.place;
 -- name: sees_other_sessions
 -- Whether the role may see what sessions of other roles are doing. One row.
 select pg_has_role(current_user, 'pg_read_all_stats', 'usage');
+
+-- name: role
+-- The role whose rights hold, as it is written in SQL. One row.
+select quote_ident(current_user);

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.config import ROOT, Settings
 from etl.db.connection import connect, set_search_path
@@ -23,6 +24,7 @@ from etl.run import Summary
 from etl.stages.checks import run_sql_checks
 from etl.stages.cubes import definition
 from etl.warehouse import CUBES, LIVE
+from tests.conftest import url_of
 from tests.watching import Silent
 
 Contents = dict[str, list[tuple[Any, ...]]]
@@ -124,6 +126,57 @@ def failed_critical(connection: psycopg.Connection[Any]) -> set[str]:
         for check, found in run_sql_checks(connection, LIVE, ("running", "loaded"))
         if check.severity == CRITICAL and (found is None or found.rows_failed)
     }
+
+
+# Every sign that means something in a URL, in key=value pairs or to a library on the way.
+ODD_PASSWORD = "p@ss/w:rd?#%41$HOME${X}&a=b+c' \\\"ü"
+
+
+@dataclass
+class Managed(Warehouse):
+    """A warehouse on a server as managed ones are: its owner is no superuser.
+
+    ``address``: what DATABASE_URL says. ``admin``: a connection of the superuser to the same
+    database; with ``server`` one to another.
+    """
+
+    owner: str = ""
+    address: str = ""
+    admin: psycopg.Connection[Any] = field(kw_only=True)
+    server: psycopg.Connection[Any] = field(kw_only=True)
+    roles: list[str] = field(default_factory=list)
+
+    def login(self, role: str) -> str:
+        """Make a role that may log in; the address by which it does."""
+        identifier = sql.Identifier(role)
+        self.admin.execute(
+            sql.SQL("create role {} login nosuperuser password {}").format(identifier, ODD_PASSWORD)
+        )
+        self.roles.append(role)
+        return make_conninfo(self.address, user=role)
+
+
+@pytest.fixture
+def managed(admin_url: str, inbox: Path, tmp_path: Path) -> Iterator[Managed]:
+    """An empty database whose owner is no superuser, and an empty inbox."""
+    owner, name = "managed_owner", "managed"
+    role, database = sql.Identifier(owner), sql.Identifier(name)
+    parts = {"user": owner, "password": ODD_PASSWORD, "dbname": name}
+    address = make_conninfo("", **conninfo_to_dict(admin_url) | parts)
+    with psycopg.connect(admin_url, autocommit=True) as server:
+        server.execute(sql.SQL("create role {} login password {}").format(role, ODD_PASSWORD))
+        server.execute(sql.SQL("create database {} owner {}").format(database, role))
+        roles = [owner]
+        try:
+            with connect(address, "test") as own, connect(url_of(admin_url, name), "test") as admin:
+                yield Managed(
+                    address, inbox, tmp_path / "data", own, Silent(), owner, address,
+                    admin=admin, server=server, roles=roles,
+                )  # fmt: skip
+        finally:
+            server.execute(sql.SQL("drop database if exists {} with (force)").format(database))
+            for made in reversed(roles):
+                server.execute(sql.SQL("drop role {}").format(sql.Identifier(made)))
 
 
 @pytest.fixture

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,54 +18,22 @@ from etl.errors import ServerError
 from etl.pipeline import Pipeline
 from etl.stages import checks_gx
 from tests.feeds import write_batch
+from tests.pipeline.conftest import ODD_PASSWORD, Managed
 from tests.watching import Silent
 
-# Every sign that means something in a URL, in key=value pairs or to a library on the way.
-PASSWORD = "p@ss/w:rd?#%41$HOME${X}&a=b+c' \\\"ü"
-OWNER = "managed_owner"
-DATABASE = "managed"
+
+def settings_of(managed: Managed, address: str | None = None) -> Settings:
+    return Settings(address or managed.address, managed.inbox, managed.data, reject_share=0.05)
 
 
-@dataclass
-class Managed:
-    """A database whose owner is no superuser, seen by its owner and by the server's superuser."""
-
-    parts: dict[str, Any]
-    admin: psycopg.Connection[Any]
-    settings: Settings
-
-    @property
-    def address(self) -> str:
-        return make_conninfo("", **self.parts)
-
-    def pipeline(self, address: str | None = None) -> Pipeline:
-        settings = replace(self.settings, database_url=address or self.address)
-        return Pipeline(server.ensure_running(settings), settings, Silent(), "test")
-
-    def limit(self, connections: int) -> None:
-        self.admin.execute(
-            sql.SQL("alter role {} connection limit {}").format(
-                sql.Identifier(OWNER), sql.Literal(connections)
-            )
+def limit(managed: Managed, connections: int) -> None:
+    """Let the owner have so many connections, the test's own apart."""
+    managed.connection.close()
+    managed.admin.execute(
+        sql.SQL("alter role {} connection limit {}").format(
+            sql.Identifier(managed.owner), sql.Literal(connections)
         )
-
-
-@pytest.fixture
-def managed(admin_url: str, inbox: Path, tmp_path: Path) -> Iterator[Managed]:
-    """An empty database that a role owns which is no superuser, and an inbox."""
-    role, database = sql.Identifier(OWNER), sql.Identifier(DATABASE)
-    parts = conninfo_to_dict(admin_url) | {"user": OWNER, "password": PASSWORD, "dbname": DATABASE}
-    with psycopg.connect(admin_url, autocommit=True) as admin:
-        admin.execute(
-            sql.SQL("create role {} login nosuperuser password {}").format(role, PASSWORD)
-        )
-        try:
-            admin.execute(sql.SQL("create database {} owner {}").format(database, role))
-            settings = Settings("", inbox, tmp_path / "data", reject_share=0.05)
-            yield Managed(parts, admin, settings)
-        finally:
-            admin.execute(sql.SQL("drop database if exists {} with (force)").format(database))
-            admin.execute(sql.SQL("drop role {}").format(role))
+    )
 
 
 # Addresses
@@ -89,11 +54,11 @@ def test_url_of_any_address_means_the_same(parts: dict[str, str]) -> None:
 
 def forms(managed: Managed, folder: Path) -> dict[str, str]:
     """The ways that libpq takes to say where a database is."""
-    parts = managed.parts
+    parts = conninfo_to_dict(managed.address)
     plain = {name: value for name, value in parts.items() if name != "password"}
     passfile = folder / "pgpass"
-    secret = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
-    passfile.write_text(f"*:*:{DATABASE}:{OWNER}:{secret}\n")
+    secret = ODD_PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
+    passfile.write_text(f"*:*:managed:{managed.owner}:{secret}\n")
     passfile.chmod(0o600)
     return {
         "key=value pairs": managed.address,
@@ -108,11 +73,11 @@ def test_every_form_of_an_address_that_libpq_takes_leads_there(
     managed: Managed, tmp_path: Path
 ) -> None:
     for form, address in forms(managed, tmp_path).items():
-        url = server.ensure_running(replace(managed.settings, database_url=address))
+        url = server.ensure_running(settings_of(managed, address))
         assert url.startswith("postgresql://"), form
         with connect(url, "test") as there:
             found = there.execute("select current_user, current_database()").fetchone()
-            assert found == (OWNER, DATABASE), form
+            assert found == (managed.owner, "managed"), form
 
 
 @pytest.mark.parametrize(
@@ -131,20 +96,20 @@ def test_every_form_of_an_address_that_libpq_takes_leads_there(
 )
 def test_address_that_libpq_does_not_take_is_one_sentence(managed: Managed, address: str) -> None:
     with pytest.raises(ServerError, match="DATABASE_URL") as caught:
-        server.ensure_running(replace(managed.settings, database_url=address))
+        server.ensure_running(settings_of(managed, address))
     assert caught.value.hint
     assert "\n" not in caught.value.message
 
 
 def test_database_that_cannot_hold_every_name_is_refused(managed: Managed) -> None:
-    database = sql.Identifier(DATABASE)
-    managed.admin.execute(sql.SQL("drop database {}").format(database))
-    managed.admin.execute(
+    database = sql.Identifier("managed")
+    managed.server.execute(sql.SQL("drop database {} with (force)").format(database))
+    managed.server.execute(
         sql.SQL("create database {} owner {} encoding 'LATIN1' locale 'C' template template0")
-        .format(database, sql.Identifier(OWNER))
+        .format(database, sql.Identifier(managed.owner))
     )  # fmt: skip
     with pytest.raises(ServerError, match="keeps text as LATIN1"):
-        server.ensure_running(replace(managed.settings, database_url=managed.address))
+        server.ensure_running(settings_of(managed))
 
 
 def test_files_are_read_as_utf_8_whatever_the_address_says(managed: Managed) -> None:
@@ -156,23 +121,23 @@ def test_files_are_read_as_utf_8_whatever_the_address_says(managed: Managed) -> 
 
 
 def test_full_load_needs_no_more_connections_than_it_says(managed: Managed) -> None:
-    write_batch(managed.settings.inbox, "2025-01-10", members=[{"member_id": "A"}])
-    managed.limit(requirements.CONNECTIONS)
+    write_batch(managed.inbox, "2025-01-10", members=[{"member_id": "A"}])
+    limit(managed, requirements.CONNECTIONS)
     with managed.pipeline() as pipeline:
         summary = pipeline.full_load()
     assert summary.checks is not None
     assert summary.checks.failed_critical == 0
 
 
-@pytest.mark.parametrize("limit", range(1, requirements.CONNECTIONS))
+@pytest.mark.parametrize("most", range(1, requirements.CONNECTIONS))
 def test_too_few_connections_are_said_before_anything_is_done(
-    managed: Managed, limit: int, monkeypatch: pytest.MonkeyPatch
+    managed: Managed, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "FULL_SECONDS", 0.3)
-    managed.limit(limit)
+    limit(managed, most)
     with pytest.raises(ServerError, match="A run needs 4 connections at once") as caught:
         managed.pipeline().__enter__()
-    assert f"of {limit} in use for the role {OWNER}" in caught.value.hint
+    assert f"of {most} in use for the role {managed.owner}" in caught.value.hint
     with connect(managed.address, "test") as there:
         assert there.execute("select to_regnamespace('ledger')").fetchone() == (None,)
 
@@ -199,18 +164,24 @@ def test_check_that_cannot_be_asked_is_no_failed_check(
 
 
 def test_rights_that_are_lacking_come_with_the_grants_that_help(managed: Managed) -> None:
-    database, role = sql.Identifier(DATABASE), sql.Identifier(OWNER)
+    database, role = sql.Identifier("managed"), sql.Identifier(managed.owner)
     managed.admin.execute(sql.SQL("alter database {} owner to current_user").format(database))
     managed.admin.execute(sql.SQL("revoke temporary on database {} from public").format(database))
     with pytest.raises(ServerError, match="lacks rights") as caught:
         managed.pipeline().__enter__()
-    for lack in ("to create schemas", "to create temporary tables", "a table in schema public"):
+    for lack in ("create schemas", "create temporary tables", "create a table in schema public"):
         assert lack in caught.value.message
-    grants = caught.value.hint.partition(": ")[2]
-    with psycopg.connect(
-        make_conninfo(managed.admin.info.dsn, password=managed.admin.info.password, dbname=DATABASE)
-    ) as there:
-        there.execute(grants)
+    managed.admin.execute(caught.value.hint.partition(": ")[2])
     with managed.pipeline() as pipeline:
         assert pipeline.is_empty()
-    managed.admin.execute(sql.SQL("revoke all on database {} from {}").format(database, role))
+    managed.admin.execute(sql.SQL("drop owned by {}").format(role))
+
+
+def test_warehouse_of_another_role_is_named_with_the_grant_that_helps(managed: Managed) -> None:
+    with managed.pipeline():
+        pass
+    other = managed.login("managed_other")
+    managed.admin.execute("grant create on database managed to managed_other")
+    with pytest.raises(ServerError, match="which belongs to managed_owner") as caught:
+        Pipeline(other, settings_of(managed), Silent(), "test").__enter__()
+    assert "grant managed_owner to managed_other;" in caught.value.hint

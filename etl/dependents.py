@@ -1,0 +1,207 @@
+"""What people built on the warehouse: found, made to follow a rebuild, or named.
+
+A view is bound to tables and not to their names, so after a swap it would go on reading the build
+that was replaced. Those that may be replaced are; of all others a person is told which they are,
+why, and what helps. No object of a person ever stops a load, and none is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+from etl.db.statements import run, scalar, statement
+from etl.warehouse import Schemas
+
+# How long a lock is asked for at once: whoever asks after us for the same table waits behind us.
+LOCK_PATIENCE = "100ms"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """Somebody's object that cannot follow a rebuild: which, why not, and what helps."""
+
+    name: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Somebody's view on a build, in the columns of ``rebuild/dependents.views``."""
+
+    oid: int
+    schema: str
+    name: str
+    shown: str
+    shown_schema: str
+    owner: str
+    definition: str
+    options: str
+    is_temporary: bool
+    is_ours: bool
+    may_create: bool
+    has_types_of_build: bool
+    has_dependents: bool
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Its name for a statement."""
+        return sql.Identifier(self.schema, self.name)
+
+    def stuck(self, reason: str, remedy: str) -> Dependent:
+        """This view as one that cannot follow."""
+        return Dependent(f"view {self.shown}", reason, remedy)
+
+    def obstacle(self, role: str) -> Dependent | None:
+        """Why the view cannot be replaced by ``role``; none if it can."""
+        if self.is_temporary:
+            return self.stuck(
+                f"temporary, of a session of {self.owner}",
+                "it is gone when its session ends; let the session create it again",
+            )
+        if not self.is_ours:
+            return self.stuck(
+                f"it belongs to {self.owner}",
+                f"grant {self.owner} to {role}; or let {self.owner} create it again after the load",
+            )
+        if not self.may_create:
+            return self.stuck(
+                f"{role} may not create views in its schema",
+                f"grant create on schema {self.shown_schema} to {role}",
+            )
+        if self.has_types_of_build and self.has_dependents:
+            return self.stuck(
+                "the types of its columns are made anew by a rebuild, and other objects hang on it",
+                "drop it with what hangs on it, and create them again, its columns cast to types "
+                "such as text or numeric",
+            )
+        return None
+
+
+def views(connection: psycopg.Connection[Any], schemas: Schemas) -> list[View]:
+    """The views outside a build that read from it."""
+    found = run(
+        connection,
+        "rebuild/dependents.views",
+        {"schemas": list(schemas.build)},
+        needed=statement("rebuild/dependents.needed"),
+    )
+    return [View(*row) for row in found]
+
+
+def stuck(connection: psycopg.Connection[Any], schemas: Schemas) -> list[Dependent]:
+    """What reads from a build and cannot be made to follow another that takes its place."""
+    role = scalar(connection, "server/server.role")
+    on_build = views(connection, schemas)
+    obstacles = [view.obstacle(role) for view in on_build]
+    others = run(
+        connection,
+        "rebuild/dependents.others",
+        {"schemas": list(schemas.build), "views": [view.oid for view in on_build]},
+        needed=statement("rebuild/dependents.needed"),
+    )
+    return [
+        *(found for found in obstacles if found),
+        *(
+            Dependent(
+                name,
+                "only its owner can make it anew",
+                "drop it and create it again after the load",
+            )
+            for (name,) in others
+        ),
+    ]
+
+
+def follow(connection: psycopg.Connection[Any], found: list[View]) -> list[Dependent]:
+    """Let views read from what bears the live names now; those that could not, with the reason.
+
+    In the caller's transaction. ``psycopg.errors.LockNotAvailable`` where a view is in use.
+    """
+    role = scalar(connection, "server/server.role")
+    left = []
+    for view in found:
+        obstacle = view.obstacle(role)
+        if obstacle is None:
+            try:
+                with connection.transaction():
+                    _replace(connection, view)
+            except psycopg.OperationalError:
+                raise  # such as a view in use
+            except psycopg.DatabaseError as error:
+                obstacle = view.stuck(
+                    f"its definition no longer fits: {error.diag.message_primary}",
+                    "create it again",
+                )
+        if obstacle is not None:
+            left.append(obstacle)
+    return left
+
+
+def _replace(connection: psycopg.Connection[Any], view: View) -> None:
+    """Define a view again; one whose columns change their type is dropped and made again."""
+    said = []
+    if view.has_types_of_build:
+        said = run(connection, "rebuild/dependents.said_of_view", {"view_oid": view.oid}).fetchall()
+        run(connection, "rebuild/dependents.drop", view=view.identifier)
+    run(
+        connection,
+        "rebuild/dependents.replace",
+        view=view.identifier,
+        definition=sql.SQL(cast(LiteralString, view.definition.rstrip().removesuffix(";"))),
+        options=sql.SQL(cast(LiteralString, f"with ({view.options})" if view.options else "")),
+    )
+    for (again,) in said:
+        connection.execute(again)
+
+
+def strangers(
+    connection: psycopg.Connection[Any], schemas: Schemas, made: list[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """What somebody put into a build's schemas, each with the command that takes it elsewhere.
+
+    ``made``: schema and name of all that the warehouse makes there.
+    """
+    return run(connection, "rebuild/dependents.strangers", _named(schemas, made)).fetchall()
+
+
+def prune(
+    connection: psycopg.Connection[Any], schemas: Schemas, made: list[tuple[str, str]]
+) -> None:
+    """Drop the parts of a retired build that nobody needs or reads; the rest stays.
+
+    Each is a transaction of its own, so that no table is kept while another is waited for. What
+    needs another part goes first, so it is asked again as long as something goes.
+    """
+    parts = _named(schemas, made)
+    goes_on = True
+    while goes_on:
+        drops = run(connection, "rebuild/dependents.parts", parts).fetchall()
+        went = [_dropped(connection, sql.SQL(drop)) for (drop,) in drops]
+        goes_on = any(went)
+    for schema in schemas.build:
+        drop = statement("rebuild/dependents.drop_empty_schema", schema=sql.Identifier(schema))
+        _dropped(connection, drop)
+
+
+def _dropped(connection: psycopg.Connection[Any], drop: sql.Composable) -> bool:
+    """Whether something could be dropped, since nothing needs it and nobody reads it."""
+    try:
+        with connection.transaction():
+            run(connection, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+            connection.execute(drop)
+    except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.LockNotAvailable):
+        return False
+    return True
+
+
+def _named(schemas: Schemas, made: list[tuple[str, str]]) -> dict[str, Any]:
+    return {
+        "schemas": list(schemas.build),
+        "made_schemas": [schema for schema, _ in made],
+        "made_names": [name for _, name in made],
+    }
