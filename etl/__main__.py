@@ -18,7 +18,7 @@ from etl.batch import find_batches
 from etl.config import Settings, settings
 from etl.db import server
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
-from etl.pipeline import Pipeline, latest_runs
+from etl.pipeline import Pipeline, latest_runs, notices
 from etl.run import Summary
 from etl.seed.marker import is_synthetic
 from etl.stages import thresholds
@@ -95,6 +95,13 @@ def _whole(pipeline: Pipeline) -> Summary:
 def _dq_check(pipeline: Pipeline) -> Summary:
     chosen = pipeline.settings
     return pipeline.run_checks(truth=chosen.truth if is_synthetic(chosen.inbox) else None)
+
+
+def _migrate(pipeline: Pipeline) -> Summary:
+    pipeline.tidy()
+    for notice in notices(pipeline.url):
+        pipeline.watcher.say(notice)
+    return pipeline.summary
 
 
 @app.callback()
@@ -265,15 +272,19 @@ def down() -> None:
 def status() -> None:
     """Say whether the server runs and what the warehouse holds."""
     found = server.status(settings())
+    url = server.ensure_running(settings()) if found.running else None
     report.show_status(
-        found, settings(), latest_runs(server.ensure_running(settings())) if found.running else []
+        found,
+        settings(),
+        latest_runs(url) if url else [],
+        notices(url) if url else [],
     )
 
 
 @app.command()
 def migrate() -> None:
     """Bring the schema to the newest migration."""
-    run_pipeline("migrate", lambda pipeline: pipeline.tidy())
+    run_pipeline("migrate", _migrate)
     typer.echo("The schema is at the newest migration.")
 
 

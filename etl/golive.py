@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import psycopg
 from psycopg import sql
 
 from etl import dependents, rebuild
-from etl.db.statements import run
+from etl.db.requirements import sees_other_sessions
+from etl.db.statements import run, scalar
 from etl.dependents import LOCK_PATIENCE
 from etl.errors import ServerError, UsageError
 from etl.session import Session
@@ -18,8 +20,9 @@ READER_PATIENCE = 15 * 60  # seconds to wait for a long report before a rebuild 
 RETIRED_PATIENCE = 5.0  # seconds to wait for queries that still read the build it replaced
 # How long older transactions are waited for before a person is told that they are.
 QUIET_PATIENCE = "1s"
-# Seconds in which a moment is looked for at which nobody reads any table.
-LOCK_SECONDS = 1.0
+# Seconds in which a moment is looked for at which nobody reads, most of them by keeping readers
+# who come for LOCK_PATIENCE at a time.
+LOCK_SECONDS = 3.0
 # How many objects of people are named one by one.
 _NAMED = 50
 
@@ -132,23 +135,41 @@ def _let_reports_end(session: Session) -> None:
     """Let no report read one table before the swap and another after it.
 
     Best is a moment at which nobody reads: the tables are held from it to the commit, which is
-    next. Where somebody always does, the transactions that have a snapshot are waited for, and
-    what begins in the moment between is let be. ``LockNotAvailable`` where they go on for long.
+    next. It is looked for without keeping anybody, then by keeping those who come for a moment.
+    Where somebody reads all the time, the transactions that could be such reports are waited for.
+    ``LockNotAvailable`` where they go on for long.
     """
     rows = run(session.work, "rebuild/swap.tables", {"schemas": list(RETIRED.build)}).fetchall()
     if not rows:
         return
-    tables = sql.SQL(", ").join(sql.Identifier(*row) for row in rows)
     deadline = time.monotonic() + LOCK_SECONDS
+    patience = "10ms"
     while time.monotonic() < deadline:
+        # Readers who hold one table and wait for another would keep us as long as they hold it;
+        # in one of the orders in which they can be asked for, those who hold none are kept first.
+        tables = sql.SQL(", ").join(sql.Identifier(*row) for row in random.sample(rows, len(rows)))
         try:
             with session.work.transaction():
+                run(session.work, "rebuild/swap.moment", {"patience": patience})
                 run(session.work, "rebuild/swap.lock_tables", tables=tables)
+                run(session.work, "rebuild/swap.moment", {"patience": "0"})
             return
-        except psycopg.errors.LockNotAvailable:
-            time.sleep(0.02)
-    if not _is_quiet(session):
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
+            is_late = time.monotonic() > deadline - LOCK_SECONDS * 0.8
+            patience = LOCK_PATIENCE if is_late else patience
+            time.sleep(0.2 if is_late else 0.02)
+    if not _no_report_goes_on(session):
         raise psycopg.errors.LockNotAvailable
+
+
+def _no_report_goes_on(session: Session) -> bool:
+    """Whether no transaction of more than one statement has read or is about to.
+
+    Without the right to see other sessions: whether all that have a snapshot ended in a moment.
+    """
+    if not sees_other_sessions(session.ledger):
+        return _is_quiet(session)
+    return not scalar(session.ledger, "rebuild/swap.reports_go_on")
 
 
 def notes(connection: psycopg.Connection) -> list[str]:

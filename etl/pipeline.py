@@ -16,6 +16,7 @@ import psycopg
 from etl import golive, quarantine, rebuild, replay
 from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
 from etl.db.connection import connect
+from etl.db.requirements import sees_other_sessions
 from etl.db.statements import run, scalar
 from etl.errors import AcaError, BatchError, CheckFailedError
 from etl.loading import STAGES, Loading
@@ -311,3 +312,16 @@ def latest_runs(url: str) -> list[tuple[Any, ...]]:
             return run(connection, "ledger/ledger.latest_runs").fetchall()
         except psycopg.errors.UndefinedTable:
             return []
+
+
+def notices(url: str) -> list[str]:
+    """What whoever runs the warehouse should know of its database, each in a sentence."""
+    with connect(url, "aca-warehouse status") as connection:
+        said = golive.notes(connection)
+        if not sees_other_sessions(connection):
+            role = scalar(connection, "server/server.role")
+            said.append(
+                f"{role} cannot see what sessions of other roles are doing, so it cannot say whose "
+                f"transaction a run waits for: grant pg_monitor to {role}."
+            )
+    return said

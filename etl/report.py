@@ -227,8 +227,10 @@ def _counts(console: Console, summary: Summary) -> None:
             console.print(f"[bold]{name:<9}[/bold]{text}", highlight=False)
 
 
-def show_status(status: server.Status, chosen: Settings, runs: list[tuple[Any, ...]]) -> None:
-    """Whether the server runs, where everything is, and the latest stages, newest first."""
+def show_status(
+    status: server.Status, chosen: Settings, runs: list[tuple[Any, ...]], notices: list[str]
+) -> None:
+    """Whether the server runs, where everything is, what to know, the latest stages first."""
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
     kind = "embedded server" if status.embedded else "server of DATABASE_URL"
     if status.running:
@@ -243,6 +245,9 @@ def show_status(status: server.Status, chosen: Settings, runs: list[tuple[Any, .
     lines += [("Inbox", str(chosen.inbox)), ("Log", str(chosen.log_file))]
     for name, said in lines:
         console.print(f"[bold]{name:<8}[/bold]{said}", highlight=False, soft_wrap=True)
+    for notice in notices:
+        console.print("Note    ", style="bold", end="")
+        console.print(notice, highlight=False, soft_wrap=True, markup=False)
     if runs:
         table = _table("Latest stages")
         for name in ("begun, UTC", "stage", "batch", "status", "seconds"):

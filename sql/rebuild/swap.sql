@@ -235,5 +235,18 @@ where n.nspname = any(%(schemas)s) and t.relkind in ('r', 'p') and not t.relispa
 order by n.nspname, t.relname;
 
 -- name: lock_tables
--- Have these tables, with their partitions, while nobody reads them, or fail at once. No rows.
-lock table {tables} in access exclusive mode nowait;
+-- Have these tables, with their partitions, while nobody reads them. No rows.
+lock table {tables} in access exclusive mode;
+
+-- name: moment
+-- How long a statement may take from here on in this transaction; 0 is without end. One row.
+select set_config('statement_timeout', %(patience)s, true);
+
+-- name: reports_go_on
+-- Whether a session holds a snapshot in a transaction that began before its latest statement: it
+-- may have read tables before and read others later. One row.
+select count(*) > 0 as go_on
+from pg_stat_activity as a
+where a.datname = current_database() and a.application_name !~ '^aca-warehouse'
+    and a.backend_type = 'client backend' and a.backend_xmin is not null
+    and (a.state <> 'active' or a.xact_start < a.query_start);
