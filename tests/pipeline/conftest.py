@@ -128,8 +128,9 @@ def failed_critical(connection: psycopg.Connection[Any]) -> set[str]:
     }
 
 
-# Every sign that means something in a URL, in key=value pairs or to a library on the way.
-ODD_PASSWORD = "p@ss/w:rd?#%41$HOME${X}&a=b+c' \\\"ü"
+def odd_password() -> str:
+    """Every sign that means something in a URL, in key=value pairs or to a library on the way."""
+    return "p@ss/w:rd?#%41$HOME${X}&a=b+c' \\\"ü"
 
 
 @dataclass
@@ -150,7 +151,9 @@ class Managed(Warehouse):
         """Make a role that may log in; the address by which it does."""
         identifier = sql.Identifier(role)
         self.admin.execute(
-            sql.SQL("create role {} login nosuperuser password {}").format(identifier, ODD_PASSWORD)
+            sql.SQL("create role {} login nosuperuser password {}").format(
+                identifier, odd_password()
+            )
         )
         self.roles.append(role)
         return make_conninfo(self.address, user=role)
@@ -161,10 +164,10 @@ def managed(admin_url: str, inbox: Path, tmp_path: Path) -> Iterator[Managed]:
     """An empty database whose owner is no superuser, and an empty inbox."""
     owner, name = "managed_owner", "managed"
     role, database = sql.Identifier(owner), sql.Identifier(name)
-    parts = {"user": owner, "password": ODD_PASSWORD, "dbname": name}
+    parts = {"user": owner, "password": odd_password(), "dbname": name}
     address = make_conninfo("", **conninfo_to_dict(admin_url) | parts)
     with psycopg.connect(admin_url, autocommit=True) as server:
-        server.execute(sql.SQL("create role {} login password {}").format(role, ODD_PASSWORD))
+        server.execute(sql.SQL("create role {} login password {}").format(role, odd_password()))
         server.execute(sql.SQL("create database {} owner {}").format(database, role))
         roles = [owner]
         try:

@@ -18,7 +18,7 @@ from etl.errors import ServerError
 from etl.pipeline import Pipeline
 from etl.stages import checks_gx
 from tests.feeds import write_batch
-from tests.pipeline.conftest import ODD_PASSWORD, Managed
+from tests.pipeline.conftest import Managed, odd_password
 from tests.watching import Silent
 
 
@@ -57,7 +57,7 @@ def forms(managed: Managed, folder: Path) -> dict[str, str]:
     parts = conninfo_to_dict(managed.address)
     plain = {name: value for name, value in parts.items() if name != "password"}
     passfile = folder / "pgpass"
-    secret = ODD_PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
+    secret = odd_password().replace("\\", "\\\\").replace(":", "\\:")
     passfile.write_text(f"*:*:managed:{managed.owner}:{secret}\n")
     passfile.chmod(0o600)
     return {
@@ -91,7 +91,7 @@ def test_every_form_of_an_address_that_libpq_takes_leads_there(
         "host=127.0.0.1 port=1 sslmode=perhaps",
         "postgresql://127.0.0.1:1,127.0.0.1:2/warehouse",
         "postgresql://u@127.0.0.1:1/warehouse?nonsense=1",
-        "host=127.0.0.1 port=1 password='\udcff'",
+        "host=127.0.0.1 port=1 dbname='\udcff'",
     ],
 )
 def test_address_that_libpq_does_not_take_is_one_sentence(managed: Managed, address: str) -> None:
