@@ -169,6 +169,12 @@ def strangers(
     return run(connection, "rebuild/dependents.strangers", _named(schemas, made)).fetchall()
 
 
+def additions(connection: psycopg.Connection[Any], old: Schemas, new: Schemas) -> list[str]:
+    """What somebody put on tables of one build and those of another go without, by description."""
+    builds = {"old": list(old.build), "new": list(new.build)}
+    return [name for (name,) in run(connection, "rebuild/dependents.additions", builds)]
+
+
 def prune(
     connection: psycopg.Connection[Any], schemas: Schemas, made: list[tuple[str, str]]
 ) -> None:

@@ -14,7 +14,7 @@ from etl.db.statements import run, scalar
 from etl.dependents import LOCK_PATIENCE
 from etl.errors import ServerError, UsageError
 from etl.session import Session
-from etl.warehouse import LIVE, RETIRED, Schemas
+from etl.warehouse import LIVE, NEXT, RETIRED, Schemas
 
 READER_PATIENCE = 15 * 60  # seconds to wait for a long report before a rebuild goes live
 RETIRED_PATIENCE = 5.0  # seconds to wait for queries that still read the build it replaced
@@ -113,12 +113,17 @@ def swap(session: Session) -> None:
             with session.stage("swap", "swap", None, LIVE):
                 run(session.work, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
                 found = dependents.views(session.work, LIVE)
+                added = dependents.additions(session.work, LIVE, NEXT)
                 rebuild.swap(session.work)
                 _let_reports_end(session)
                 dependents.follow(session.work, found)
                 run(session.work, "ledger/ledger.go_live", {"rebuilt": session.rebuilt})
                 moved = {"old": list(session.retold), "new": list(session.retold.values())}
                 run(session.work, "quarantine/quarantine.hand_over", moved)
+            if added:
+                session.summary.notes.append(
+                    f"Not carried over, so make it again where it is needed: {_listed(added)}."
+                )
             return
         except psycopg.errors.LockNotAvailable:
             if time.monotonic() > deadline:

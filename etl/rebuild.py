@@ -242,7 +242,7 @@ def _kept() -> Iterator[tuple[Dimension | Fact, str]]:
 
 
 def made(schemas: Schemas) -> list[tuple[str, str]]:
-    """Schema and name of every table, view, function and domain that the warehouse makes."""
+    """Schema and name of every table, column, view, function and domain of a build."""
     from etl.render.metadata import rebuilt  # on SQLAlchemy, see ``etl.db.schema``
 
     of_dimensions = [
@@ -257,8 +257,11 @@ def made(schemas: Schemas) -> list[tuple[str, str]]:
         "refuse_overlapping_versions",
         "keep_past",
     }
+    tables = rebuilt(schemas).tables.values()
+    columns = ((table, column) for table in tables for column in table.columns)
     return [
-        *((str(table.schema), table.name) for table in rebuilt(schemas).tables.values()),
+        *((str(table.schema), table.name) for table in tables),
+        *((str(table.schema), f"{table.name}.{column.name}") for table, column in columns),
         *((schemas.warehouse, name) for name in in_warehouse),
         *((schemas.as_known, name) for name in (*shown, *of_dimensions)),
         *((schemas.cubes, name) for name in CUBES),

@@ -184,9 +184,9 @@ where v.oid = %(view_oid)s
 order by said.place;
 
 -- name: strangers
--- What somebody put into the schemas of a build: tables, views, sequences, functions, types and
--- extensions that the warehouse does not make, with the command that takes them elsewhere. One row
--- an object.
+-- What somebody put into the schemas of a build: tables, columns, views, sequences, functions,
+-- types and extensions that the warehouse does not make, with the command that takes them
+-- elsewhere. One row an object.
 with build as (
     select
         oid,
@@ -258,11 +258,36 @@ found as (
         quote_ident(x.extname)
     from pg_extension as x
     inner join build as b on x.extnamespace = b.oid
+    union all
+    select
+        'pg_attribute'::regclass,
+        c.oid,
+        b.nspname,
+        c.relname || '.' || a.attname,
+        'column',
+        format('%%I.%%I.%%I', b.nspname, c.relname, a.attname)
+    from pg_attribute as a
+    inner join pg_class as c on a.attrelid = c.oid
+    inner join build as b on c.relnamespace = b.oid
+    where c.relkind in ('r', 'p') and not c.relispartition and a.attnum > 0 and not a.attisdropped
+        -- Of tables whose columns are declared.
+        and exists (
+            select 1
+            from made as m
+            where m.schema_name = b.nspname and m.object_name like c.relname || '.%%'
+        )
 )
 
 select
     f.kind || ' ' || f.identity as object,
-    format('alter %%s %%s set schema ...;', f.kind, f.identity) as remedy
+    case
+        when f.kind = 'column'
+            then format(
+                'alter table %%I.%%I drop column %%I;',
+                f.nspname, split_part(f.object_name, '.', 1), split_part(f.object_name, '.', 2)
+            )
+        else format('alter %%s %%s set schema ...;', f.kind, f.identity)
+    end as remedy
 from found as f
 left join made as m on f.nspname = m.schema_name and f.object_name = m.object_name
 where m.object_name is null
@@ -388,3 +413,69 @@ order by object;
 -- name: drop_empty_schema
 -- Clear away a schema of a retired build in which nothing is left. No rows.
 drop schema if exists {schema} restrict;
+
+-- name: additions
+-- What somebody put on tables of a build that those of another do not have: indexes, triggers,
+-- rules, policies and statistics, which the other build goes without. One row an object.
+with builds as (
+    select
+        s.old_name,
+        old.oid as old_oid,
+        new.oid as new_oid
+    from unnest(%(old)s::text[], %(new)s::text[]) as s (old_name, new_name)
+    inner join pg_namespace as old on s.old_name = old.nspname
+    inner join pg_namespace as new on s.new_name = new.nspname
+),
+
+tables as (
+    select
+        old.oid as old_oid,
+        new.oid as new_oid,
+        format('%%I.%%I', b.old_name, old.relname) as table_name
+    from builds as b
+    inner join pg_class as old on b.old_oid = old.relnamespace
+    inner join pg_class as new on b.new_oid = new.relnamespace and old.relname = new.relname
+    where old.relkind in ('r', 'p') and not old.relispartition
+),
+
+parts as (
+    select
+        'index' as kind,
+        i.indrelid as table_oid,
+        c.relname as part_name
+    from pg_index as i
+    inner join pg_class as c on i.indexrelid = c.oid
+    union all
+    select
+        'trigger',
+        tgrelid,
+        tgname
+    from pg_trigger
+    where not tgisinternal
+    union all
+    select
+        'rule',
+        ev_class,
+        rulename
+    from pg_rewrite
+    union all
+    select
+        'policy',
+        polrelid,
+        polname
+    from pg_policy
+    union all
+    select
+        'statistics',
+        stxrelid,
+        stxname
+    from pg_statistic_ext
+)
+
+select format('%%s %%I on %%s', old.kind, old.part_name, t.table_name) as object
+from tables as t
+inner join parts as old on t.old_oid = old.table_oid
+left join parts as new
+    on t.new_oid = new.table_oid and old.kind = new.kind and old.part_name = new.part_name
+where new.part_name is null
+order by object;

@@ -71,7 +71,7 @@ def views_in(connection: psycopg.Connection) -> list[str]:
 def loaded(managed: Managed) -> Managed:
     """A loaded warehouse of one provider, and an analyst who may read it."""
     send(managed, "2025-01-10", "A")
-    managed.rebuild()
+    assert managed.rebuild().notes == []
     managed.login(ANALYST)
     managed.connection.execute(
         "grant usage on schema warehouse, staging, cubes, as_known, ledger to managed_analyst;"
@@ -164,7 +164,8 @@ def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(
     loaded.connection.execute(
         "create table cubes.mine as select 1 as one; create view warehouse.ours as select 1 as one;"
         "create function as_known.f() returns integer language sql return 1;"
-        "create sequence staging.numbers; create type warehouse.kind as enum ('a')"
+        "create sequence staging.numbers; create type warehouse.kind as enum ('a');"
+        "alter table warehouse.dim_plan add column remark text"
     )
     with pytest.raises(UsageError) as caught:
         loaded.rebuild()
@@ -172,6 +173,7 @@ def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(
                  "sequence staging.numbers", "type warehouse.kind"):  # fmt: skip
         assert name in caught.value.message
         assert f"alter {name} set schema ...;" in caught.value.hint
+    assert "column warehouse.dim_plan.remark" in caught.value.message
     loaded.connection.execute("create schema mine")
     for statement in caught.value.hint.partition("again: ")[2].split(";")[:-1]:
         loaded.connection.execute(statement.replace("...", "mine"))
@@ -201,3 +203,22 @@ def test_copy_with_types_of_the_warehouse_stays_and_is_no_matter(loaded: Managed
             assert summary.notes == []
         assert analyst.execute("select provider_id from own.copy natural join passing") is not None
         assert count(analyst, "own.copy") == count(analyst, "passing") == 1
+
+
+def test_what_somebody_put_on_our_tables_is_named_when_it_is_not_carried_over(
+    loaded: Managed,
+) -> None:
+    assert loaded.rebuild().notes == []
+    loaded.connection.execute(
+        "create index mine on warehouse.fact_claim (status);"
+        "create statistics warehouse.mine on state, city from warehouse.dim_provider;"
+        "create policy mine on cubes.claims_daily_member"
+    )
+    (note,) = loaded.rebuild().notes
+    for name in (
+        "index mine on warehouse.fact_claim",
+        "statistics mine on warehouse.dim_provider",
+        "policy mine on cubes.claims_daily_member",
+    ):
+        assert name in note
+    assert loaded.rebuild().notes == []
