@@ -25,6 +25,18 @@ _SESSION = {
     # A backend whose client was killed in the middle of a statement gives up within a second,
     # so that the next run finds no transaction of a dead one in its way.
     "client_connection_check_interval": "500ms",
+    # What a role or database was given for people at a screen does not hold for a load.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    # Alembic keeps its mark where the path leads, and we look for it here.
+    "search_path": "public",
+    # Rows that COPY skips arrive as notices.
+    "client_min_messages": "notice",
     # Compiling a statement takes longer than it saves, most of all where catalogs are asked.
     "jit": "off",
 }
@@ -40,10 +52,6 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
     ``url``: an address as libpq takes it. Settings that it has itself (``options``) hold where
     ours do not say otherwise.
     """
-    ours = " ".join(
-        f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in _SESSION.items()
-    )
-    given = str(conninfo_to_dict(url).get("options") or "")
     deadline = time.monotonic() + FULL_SECONDS
     while True:
         try:
@@ -51,7 +59,7 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
                 url,
                 autocommit=autocommit,
                 application_name=application,
-                options=f"{given} {ours}".strip(),
+                options=session_options(url),
                 # Files are sent as UTF-8, whatever PGCLIENTENCODING or the address says.
                 client_encoding="utf8",
                 connect_timeout=15,
@@ -65,6 +73,13 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
                     "See that the server runs (make status) and that DATABASE_URL is right.",
                 ) from error
         time.sleep(0.05)
+
+
+def session_options(address: str) -> str:
+    """The settings of a session, as libpq's ``options``: those of the address, then ours."""
+    given = str(conninfo_to_dict(address).get("options") or "")
+    ours = (f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in _SESSION.items())
+    return " ".join((given, *ours)).strip()
 
 
 def is_url(address: str) -> bool:

@@ -24,7 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 from etl.config import Settings
 from etl.db import cluster
 from etl.db.cluster import DATABASE, MAJOR
-from etl.db.connection import as_url, is_url
+from etl.db.connection import as_url, is_url, session_options
 from etl.db.home import locate, open_private, packaged_programs, prepare
 from etl.db.statements import statement
 from etl.errors import ServerError
@@ -119,7 +119,8 @@ def _inspect_given(address: str) -> tuple[int, str, int]:
     where = f"The server at {parts['host']}" if "host" in parts else "The server"
     where += f":{parts['port']}" if "port" in parts else ""
     try:
-        with psycopg.connect(address, connect_timeout=10) as connection:
+        options = session_options(address)
+        with psycopg.connect(address, connect_timeout=10, options=options) as connection:
             version = connection.info.server_version
             port = connection.info.port
             encoding, is_standby, size = connection.execute(

@@ -16,10 +16,25 @@ from etl.db import connection, requirements, server
 from etl.db.connection import as_url, connect
 from etl.errors import ServerError
 from etl.pipeline import Pipeline
+from etl.sources import FEEDS
 from etl.stages import checks_gx
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Managed, odd_password
 from tests.watching import Silent
+
+# What people set for roles, and would end or change a load.
+ROLE_SETTINGS = {
+    "statement_timeout": "20ms",
+    "lock_timeout": "1ms",
+    "idle_in_transaction_session_timeout": "20ms",
+    "transaction_timeout": "50ms",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+    "client_min_messages": "error",
+    "datestyle": "German",
+    "timezone": "Asia/Tokyo",
+    "search_path": "nowhere",
+}
 
 
 def settings_of(managed: Managed, address: str | None = None) -> Settings:
@@ -120,13 +135,24 @@ def test_files_are_read_as_utf_8_whatever_the_address_says(managed: Managed) -> 
 # Connections and rights
 
 
-def test_full_load_needs_no_more_connections_than_it_says(managed: Managed) -> None:
-    write_batch(managed.inbox, "2025-01-10", members=[{"member_id": "A"}])
+def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_set_to(
+    managed: Managed,
+) -> None:
+    write_batch(managed.inbox, "2025-01-10", members=[{"member_id": "A"}, {"member_id": "B"}])
+    with (managed.inbox / "2025-01-10" / "members.csv").open("a") as file:
+        file.write("," * (len(FEEDS["members"].staged) - 1) + "\n")
+    for name, value in ROLE_SETTINGS.items():
+        managed.admin.execute(
+            sql.SQL("alter role {} set {} = {}").format(
+                sql.Identifier(managed.owner), sql.Identifier(name), sql.Literal(value)
+            )
+        )
     limit(managed, requirements.CONNECTIONS)
-    with managed.pipeline() as pipeline:
+    with managed.pipeline(reject_share=0.5) as pipeline:
         summary = pipeline.full_load()
     assert summary.checks is not None
     assert summary.checks.failed_critical == 0
+    assert [file.counts()["rows_rejected"] for file in summary.files] == [1]
 
 
 @pytest.mark.parametrize("most", range(1, requirements.CONNECTIONS))
