@@ -102,7 +102,7 @@ def _is_quiet(session: Session) -> bool:
             run(session.ledger, "rebuild/swap.drop_boundary")
         except psycopg.errors.LockNotAvailable:
             session.log.info("boundary_kept")  # a pg_dump that began meanwhile reads it
-        run(session.ledger, "rebuild/swap.patience_of_session", {"patience": "0"})
+        run(session.ledger, "rebuild/swap.usual_patience")
 
 
 def swap(session: Session) -> None:

@@ -187,6 +187,10 @@ select set_config('lock_timeout', %(patience)s, true);
 -- How long to wait for a lock from now on in this session. One row.
 select set_config('lock_timeout', %(patience)s, false);
 
+-- name: usual_patience
+-- Wait for locks as long as sessions usually do from now on. No rows.
+reset lock_timeout;
+
 -- name: make_boundary
 -- A table that nobody reads, for the index that finds older snapshots. No rows.
 create table if not exists ledger.older_snapshots (id integer);
