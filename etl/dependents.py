@@ -93,53 +93,59 @@ def views(connection: psycopg.Connection[Any], schemas: Schemas) -> list[View]:
     return [View(*row) for row in found]
 
 
-def stuck(connection: psycopg.Connection[Any], schemas: Schemas) -> list[Dependent]:
-    """What reads from a build and cannot be made to follow another that takes its place."""
-    role = scalar(connection, "server/server.role")
-    on_build = views(connection, schemas)
-    obstacles = [view.obstacle(role) for view in on_build]
-    others = run(
-        connection,
-        "rebuild/dependents.others",
-        {"schemas": list(schemas.build), "views": [view.oid for view in on_build]},
-        needed=statement("rebuild/dependents.needed"),
-    )
-    return [
-        *(found for found in obstacles if found),
-        *(
-            Dependent(
-                name,
-                "only its owner can make it anew",
-                "drop it and create it again after the load",
-            )
-            for (name,) in others
-        ),
-    ]
+def stuck(
+    connection: psycopg.Connection[Any], schemas: Schemas, *, is_replaced: bool = False
+) -> list[Dependent]:
+    """What reads from a build and cannot be made to follow another that takes its place.
 
-
-def follow(connection: psycopg.Connection[Any], found: list[View]) -> list[Dependent]:
-    """Let views read from what bears the live names now; those that could not, with the reason.
-
-    In the caller's transaction. ``psycopg.errors.LockNotAvailable`` where a view is in use.
+    ``is_replaced``: another has taken its place, so whatever still reads from it did not follow.
     """
     role = scalar(connection, "server/server.role")
-    left = []
+    on_build = views(connection, schemas)
+    found = [
+        view.obstacle(role)
+        or view.stuck(
+            "it was in use, or its definition no longer fits",
+            "run make migrate; if it is named again, create it again",
+        )
+        for view in on_build
+        if is_replaced or view.obstacle(role)
+    ]
+    asked = {"schemas": list(schemas.build), "views": [view.oid for view in on_build]}
+    needed = statement("rebuild/dependents.needed")
+    for (name,) in run(connection, "rebuild/dependents.others", asked, needed=needed):
+        found.append(
+            Dependent(
+                name,
+                "it cannot be replaced where it is",
+                "drop it and create it again after the load",
+            )
+        )
+    return found
+
+
+def may_follow(connection: psycopg.Connection[Any], schemas: Schemas) -> bool:
+    """Whether any view that reads from a build can be made to follow another."""
+    role = scalar(connection, "server/server.role")
+    return not all(view.obstacle(role) for view in views(connection, schemas))
+
+
+def follow(connection: psycopg.Connection[Any], found: list[View]) -> None:
+    """Let those of the views that may read from what bears the live names now.
+
+    In the caller's transaction. What could not follow still reads from the old build, see
+    ``stuck``. ``psycopg.errors.LockNotAvailable`` where a view is in use.
+    """
+    role = scalar(connection, "server/server.role")
     for view in found:
-        obstacle = view.obstacle(role)
-        if obstacle is None:
+        if view.obstacle(role) is None:
             try:
                 with connection.transaction():
                     _replace(connection, view)
             except psycopg.OperationalError:
-                raise  # such as a view in use
-            except psycopg.DatabaseError as error:
-                obstacle = view.stuck(
-                    f"its definition no longer fits: {error.diag.message_primary}",
-                    "create it again",
-                )
-        if obstacle is not None:
-            left.append(obstacle)
-    return left
+                raise
+            except psycopg.DatabaseError:
+                continue  # such as a column that is no longer there
 
 
 def _replace(connection: psycopg.Connection[Any], view: View) -> None:

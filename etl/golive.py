@@ -181,7 +181,7 @@ def notes(connection: psycopg.Connection) -> list[str]:
     """What goes on reading a build that was replaced, or lies in one, with what helps."""
     said = []
     for build in rebuild.kept_builds(connection):
-        found = dependents.stuck(connection, build)
+        found = dependents.stuck(connection, build, is_replaced=True)
         said += [f"Reads the warehouse as it was before a full load: {d}" for d in _grouped(found)]
         for name, remedy in dependents.strangers(connection, build, rebuild.made(build)):
             said.append(f"{name} was put into the warehouse while it was rebuilt: {remedy}")
@@ -192,9 +192,10 @@ def clear_replaced(session: Session) -> None:
     """Let views follow that may by now, and drop what nobody needs of builds that were replaced."""
     for build in rebuild.kept_builds(session.ledger):
         try:
-            with session.ledger.transaction():
-                run(session.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
-                dependents.follow(session.ledger, rebuild.views_of(session.ledger, build))
+            if dependents.may_follow(session.ledger, build):
+                with session.ledger.transaction():
+                    run(session.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                    dependents.follow(session.ledger, rebuild.views_of(session.ledger, build))
         except psycopg.errors.LockNotAvailable:
             session.log.info("view_in_use")  # it follows at the next run
         _drop(session, build)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from etl import dependents
 from etl.db.connection import connect
 from etl.errors import UsageError
 from etl.rebuild import kept_builds
@@ -155,6 +156,27 @@ def test_views_of_another_role_never_fail_a_load_and_follow_once_it_is_granted(
     assert loaded.rows(
         "select distinct pg_get_userbyid(relowner) from pg_class where relname = 'v'"
     ) == [(ANALYST,)]
+
+
+def test_view_whose_definition_no_longer_fits_fails_no_load(
+    loaded: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded.connection.execute(
+        "create schema own; create view own.v as select name from warehouse.dim_provider;"
+        "create view own.w as select name from warehouse.dim_provider"
+    )
+    replace = dependents._replace
+
+    def no_longer_fits(connection: psycopg.Connection, view: dependents.View) -> None:
+        if view.name == "v":
+            connection.execute("select no_longer from warehouse.dim_provider")
+        replace(connection, view)
+
+    monkeypatch.setattr(dependents, "_replace", no_longer_fits)
+    send(loaded, "2025-01-11", "B")
+    (note,) = loaded.rebuild().notes
+    assert "view own.v (it was in use, or its definition no longer fits)" in note
+    assert (count(loaded.connection, "own.v"), count(loaded.connection, "own.w")) == (2, 3)
 
 
 def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(
