@@ -43,6 +43,7 @@ class View:
     options: str
     is_temporary: bool
     is_ours: bool
+    is_of_superuser: bool
     may_create: bool
     has_types_of_build: bool
     has_dependents: bool
@@ -64,10 +65,10 @@ class View:
                 "it is gone when its session ends; let the session create it again",
             )
         if not self.is_ours:
-            return self.stuck(
-                f"it belongs to {self.owner}",
-                f"grant {self.owner} to {role}; or let {self.owner} create it again after the load",
-            )
+            again = f"let {self.owner} create it again after the load"
+            # Nobody should make a loader a superuser for the sake of a view.
+            remedy = again if self.is_of_superuser else f"grant {self.owner} to {role}, or {again}"
+            return self.stuck(f"it belongs to {self.owner}", remedy)
         if not self.may_create:
             return self.stuck(
                 f"{role} may not create views in its schema",

@@ -58,6 +58,7 @@ select
     coalesce(array_to_string(v.reloptions, ', '), '') as options,
     n.nspname ~ '^pg_temp_' as is_temporary,
     pg_has_role(current_user, v.relowner, 'usage') as is_ours,
+    o.rolsuper as is_of_superuser,
     has_schema_privilege(n.oid, 'create') as may_create,
     (
         select count(*) > 0
@@ -106,6 +107,7 @@ select
 from found as f
 inner join pg_class as v on f.oid = v.oid and v.relkind = 'v'
 inner join pg_namespace as n on v.relnamespace = n.oid
+inner join pg_roles as o on v.relowner = o.oid
 where n.oid not in (select b.oid from build as b)
     and (
         n.nspname !~ '^pg_temp_'

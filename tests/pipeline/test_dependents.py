@@ -129,6 +129,10 @@ def test_views_of_another_role_never_fail_a_load_and_follow_once_it_is_granted(
         for kind, made in (FOLLOW | STAY).items():
             schema = f"their_{kind}"
             analyst.execute(f"create schema {schema}; {made.format(s=schema)}")
+        loaded.admin.execute(
+            "create schema boss;"
+            "create view boss.v as select provider_id from warehouse.dim_provider"
+        )
         analyst.execute("create temporary view passing as select * from warehouse.dim_provider")
         before = {view: count(analyst, view) for view in (*views_in(analyst), "passing")}
         for day in ("2025-01-11", "2025-01-12"):
@@ -137,6 +141,7 @@ def test_views_of_another_role_never_fail_a_load_and_follow_once_it_is_granted(
             told = "\n".join(summary.notes if day == "2025-01-12" else loaded.watcher.said)
             assert "view their_whole_row.v" in told
             assert "(it belongs to managed_analyst): grant managed_analyst to managed_" in told
+            assert "view boss.v (it belongs to aca_owner): let aca_owner create" in told
             assert {view: count(analyst, view) for view in before} == before
         # Of a replaced build only what is read is kept.
         assert loaded.rows(
@@ -144,7 +149,7 @@ def test_views_of_another_role_never_fail_a_load_and_follow_once_it_is_granted(
             " on c.relnamespace = n.oid where n.nspname ~ '_(kept_1|retired)$'"
             " and c.relname in ('fact_claim', 'dim_member', 'claims_daily_member')"
         ) == [(0,)]
-    loaded.admin.execute("grant managed_analyst to managed_owner")
+    loaded.admin.execute("grant managed_analyst to managed_owner; drop schema boss cascade")
     loaded.connection.execute("drop schema their_function_with_body cascade")
     loaded.connection.execute("drop schema their_materialized cascade")
     loaded.connection.execute("drop schema their_types_with_a_chain cascade")
