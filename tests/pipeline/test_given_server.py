@@ -155,13 +155,13 @@ def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_
     assert [file.counts()["rows_rejected"] for file in summary.files] == [1]
 
 
-@pytest.mark.parametrize("most", range(1, requirements.CONNECTIONS))
+@pytest.mark.parametrize("most", [1, 2, requirements.CONNECTIONS - 1])
 def test_too_few_connections_are_said_before_anything_is_done(
     managed: Managed, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "FULL_SECONDS", 0.3)
     limit(managed, most)
-    with pytest.raises(ServerError, match="A run needs 4 connections at once") as caught:
+    with pytest.raises(ServerError, match=r"A run needs \d connections at once") as caught:
         managed.pipeline().__enter__()
     assert f"of {most} in use for the role {managed.owner}" in caught.value.hint
     with connect(managed.address, "test") as there:
