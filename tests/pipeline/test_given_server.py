@@ -37,16 +37,16 @@ ROLE_SETTINGS = {
 }
 
 
-def settings_of(managed: Managed, address: str | None = None) -> Settings:
-    return Settings(address or managed.address, managed.inbox, managed.data, reject_share=0.05)
+def settings_of(bare: Managed, address: str | None = None) -> Settings:
+    return Settings(address or bare.address, bare.inbox, bare.data, reject_share=0.05)
 
 
-def limit(managed: Managed, connections: int) -> None:
+def limit(bare: Managed, connections: int) -> None:
     """Let the owner have so many connections, the test's own apart."""
-    managed.connection.close()
-    managed.admin.execute(
+    bare.connection.close()
+    bare.admin.execute(
         sql.SQL("alter role {} connection limit {}").format(
-            sql.Identifier(managed.owner), sql.Literal(connections)
+            sql.Identifier(bare.owner), sql.Literal(connections)
         )
     )
 
@@ -67,17 +67,17 @@ def test_url_of_any_address_means_the_same(parts: dict[str, str]) -> None:
     assert conninfo_to_dict(as_url(address)) == parts
 
 
-def forms(managed: Managed, folder: Path) -> dict[str, str]:
+def forms(bare: Managed, folder: Path) -> dict[str, str]:
     """The ways that libpq takes to say where a database is."""
-    parts = conninfo_to_dict(managed.address)
+    parts = conninfo_to_dict(bare.address)
     plain = {name: value for name, value in parts.items() if name != "password"}
     passfile = folder / "pgpass"
     secret = odd_password().replace("\\", "\\\\").replace(":", "\\:")
-    passfile.write_text(f"*:*:managed:{managed.owner}:{secret}\n")
+    passfile.write_text(f"*:*:managed:{bare.owner}:{secret}\n")
     passfile.chmod(0o600)
     return {
-        "key=value pairs": managed.address,
-        "URL": as_url(managed.address),
+        "key=value pairs": bare.address,
+        "URL": as_url(bare.address),
         "URL with all in its query": as_url(make_conninfo("", **parts, hostaddr="127.0.0.1")),
         "several hosts": make_conninfo("", **parts | {"host": "127.0.0.1,localhost"}),
         "password file": make_conninfo("", **plain, passfile=str(passfile)),
@@ -85,14 +85,14 @@ def forms(managed: Managed, folder: Path) -> dict[str, str]:
 
 
 def test_every_form_of_an_address_that_libpq_takes_leads_there(
-    managed: Managed, tmp_path: Path
+    bare: Managed, tmp_path: Path
 ) -> None:
-    for form, address in forms(managed, tmp_path).items():
-        url = server.ensure_running(settings_of(managed, address))
+    for form, address in forms(bare, tmp_path).items():
+        url = server.ensure_running(settings_of(bare, address))
         assert url.startswith("postgresql://"), form
         with connect(url, "test") as there:
             found = there.execute("select current_user, current_database()").fetchone()
-            assert found == (managed.owner, "managed"), form
+            assert found == (bare.owner, "managed"), form
 
 
 @pytest.mark.parametrize(
@@ -109,26 +109,26 @@ def test_every_form_of_an_address_that_libpq_takes_leads_there(
         "host=127.0.0.1 port=1 dbname='\udcff'",
     ],
 )
-def test_address_that_libpq_does_not_take_is_one_sentence(managed: Managed, address: str) -> None:
+def test_address_that_libpq_does_not_take_is_one_sentence(bare: Managed, address: str) -> None:
     with pytest.raises(ServerError, match="DATABASE_URL") as caught:
-        server.ensure_running(settings_of(managed, address))
+        server.ensure_running(settings_of(bare, address))
     assert caught.value.hint
     assert "\n" not in caught.value.message
 
 
-def test_database_that_cannot_hold_every_name_is_refused(managed: Managed) -> None:
+def test_database_that_cannot_hold_every_name_is_refused(bare: Managed) -> None:
     database = sql.Identifier("managed")
-    managed.server.execute(sql.SQL("drop database {} with (force)").format(database))
-    managed.server.execute(
+    bare.server.execute(sql.SQL("drop database {} with (force)").format(database))
+    bare.server.execute(
         sql.SQL("create database {} owner {} encoding 'LATIN1' locale 'C' template template0")
-        .format(database, sql.Identifier(managed.owner))
+        .format(database, sql.Identifier(bare.owner))
     )  # fmt: skip
     with pytest.raises(ServerError, match="keeps text as LATIN1"):
-        server.ensure_running(settings_of(managed))
+        server.ensure_running(settings_of(bare))
 
 
-def test_files_are_read_as_utf_8_whatever_the_address_says(managed: Managed) -> None:
-    with connect(f"{managed.address} client_encoding=latin1", "test") as there:
+def test_files_are_read_as_utf_8_whatever_the_address_says(bare: Managed) -> None:
+    with connect(f"{bare.address} client_encoding=latin1", "test") as there:
         assert there.execute("show client_encoding").fetchone() == ("UTF8",)
 
 
@@ -136,19 +136,19 @@ def test_files_are_read_as_utf_8_whatever_the_address_says(managed: Managed) -> 
 
 
 def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_set_to(
-    managed: Managed,
+    bare: Managed,
 ) -> None:
-    write_batch(managed.inbox, "2025-01-10", members=[{"member_id": "A"}, {"member_id": "B"}])
-    with (managed.inbox / "2025-01-10" / "members.csv").open("a") as file:
+    write_batch(bare.inbox, "2025-01-10", members=[{"member_id": "A"}, {"member_id": "B"}])
+    with (bare.inbox / "2025-01-10" / "members.csv").open("a") as file:
         file.write("," * (len(FEEDS["members"].staged) - 1) + "\n")
     for name, value in ROLE_SETTINGS.items():
-        managed.admin.execute(
+        bare.admin.execute(
             sql.SQL("alter role {} set {} = {}").format(
-                sql.Identifier(managed.owner), sql.Identifier(name), sql.Literal(value)
+                sql.Identifier(bare.owner), sql.Identifier(name), sql.Literal(value)
             )
         )
-    limit(managed, requirements.CONNECTIONS)
-    with managed.pipeline(reject_share=0.5) as pipeline:
+    limit(bare, requirements.CONNECTIONS)
+    with bare.pipeline(reject_share=0.5) as pipeline:
         summary = pipeline.full_load()
     assert summary.checks is not None
     assert summary.checks.failed_critical == 0
@@ -157,21 +157,21 @@ def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_
 
 @pytest.mark.parametrize("most", [1, 2, requirements.CONNECTIONS - 1])
 def test_too_few_connections_are_said_before_anything_is_done(
-    managed: Managed, most: int, monkeypatch: pytest.MonkeyPatch
+    bare: Managed, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "FULL_SECONDS", 0.3)
-    limit(managed, most)
+    limit(bare, most)
     with pytest.raises(ServerError, match=r"A run needs \d connections at once") as caught:
-        managed.pipeline().__enter__()
-    assert f"of {most} in use for the role {managed.owner}" in caught.value.hint
-    with connect(managed.address, "test") as there:
+        bare.pipeline().__enter__()
+    assert f"of {most} in use for the role {bare.owner}" in caught.value.hint
+    with connect(bare.address, "test") as there:
         assert there.execute("select to_regnamespace('ledger')").fetchone() == (None,)
 
 
 def test_check_that_cannot_be_asked_is_no_failed_check(
-    managed: Managed, monkeypatch: pytest.MonkeyPatch
+    bare: Managed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with managed.pipeline() as pipeline:
+    with bare.pipeline() as pipeline:
 
         def refuse(url: str, application: str, *, autocommit: bool = True) -> Any:
             if not autocommit:
@@ -189,25 +189,25 @@ def test_check_that_cannot_be_asked_is_no_failed_check(
         )
 
 
-def test_rights_that_are_lacking_come_with_the_grants_that_help(managed: Managed) -> None:
-    database, role = sql.Identifier("managed"), sql.Identifier(managed.owner)
-    managed.admin.execute(sql.SQL("alter database {} owner to current_user").format(database))
-    managed.admin.execute(sql.SQL("revoke temporary on database {} from public").format(database))
+def test_rights_that_are_lacking_come_with_the_grants_that_help(bare: Managed) -> None:
+    database, role = sql.Identifier("managed"), sql.Identifier(bare.owner)
+    bare.admin.execute(sql.SQL("alter database {} owner to current_user").format(database))
+    bare.admin.execute(sql.SQL("revoke temporary on database {} from public").format(database))
     with pytest.raises(ServerError, match="lacks rights") as caught:
-        managed.pipeline().__enter__()
+        bare.pipeline().__enter__()
     for lack in ("create schemas", "create temporary tables", "create a table in schema public"):
         assert lack in caught.value.message
-    managed.admin.execute(caught.value.hint.partition(": ")[2])
-    with managed.pipeline() as pipeline:
+    bare.admin.execute(caught.value.hint.partition(": ")[2])
+    with bare.pipeline() as pipeline:
         assert pipeline.is_empty()
-    managed.admin.execute(sql.SQL("drop owned by {}").format(role))
+    bare.admin.execute(sql.SQL("drop owned by {}").format(role))
 
 
-def test_warehouse_of_another_role_is_named_with_the_grant_that_helps(managed: Managed) -> None:
-    with managed.pipeline():
+def test_warehouse_of_another_role_is_named_with_the_grant_that_helps(bare: Managed) -> None:
+    with bare.pipeline():
         pass
-    other = managed.login("managed_other")
-    managed.admin.execute("grant create on database managed to managed_other")
-    with pytest.raises(ServerError, match="which belongs to managed_owner") as caught:
-        Pipeline(other, settings_of(managed), Silent(), "test").__enter__()
-    assert "grant managed_owner to managed_other;" in caught.value.hint
+    other = bare.login("bare_other")
+    bare.admin.execute("grant create on database managed to bare_other")
+    with pytest.raises(ServerError, match="which belongs to bare_owner") as caught:
+        Pipeline(other, settings_of(bare), Silent(), "test").__enter__()
+    assert "grant bare_owner to bare_other;" in caught.value.hint

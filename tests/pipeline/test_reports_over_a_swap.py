@@ -98,9 +98,11 @@ def test_report_that_has_read_one_table_reads_the_others_of_the_same_build(
 
 
 def test_transaction_left_idle_in_read_committed_holds_nothing_up(
-    managed: Managed, reader: psycopg.Connection
+    managed: Managed, reader: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has read, so it holds locks on tables, and no snapshot."""
+    monkeypatch.setattr(golive, "LOCK_SECONDS", 1.0)
+    monkeypatch.setattr(golive, "RETIRED_PATIENCE", 0.5)
     reader.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     assert count(reader, TABLES[1]) == 1
     send(managed, 2)
