@@ -107,16 +107,37 @@ def main(context: typer.Context) -> None:
         run_pipeline("full-load", _whole)
 
 
+AllowFuture = Annotated[
+    list[str] | None,
+    typer.Option(help="Batch that may lie far in the future; may be repeated."),
+]
+
+
 @app.command("full-load")
-def full_load() -> None:
+def full_load(allow_future: AllowFuture = None) -> None:
     """Rebuild everything from every batch of the inbox; makes synthetic feeds if it is empty."""
-    run_pipeline("full-load", _full_load)
+
+    def work(pipeline: Pipeline) -> Summary:
+        pipeline.allowed_ahead = allow_future or ()
+        return _full_load(pipeline)
+
+    run_pipeline("full-load", work)
 
 
 @app.command()
-def incremental() -> None:
+def incremental(
+    allow_future: AllowFuture = None,
+    recheck: Annotated[
+        bool, typer.Option(help="Compare every file by its bytes, unchanged as it may look.")
+    ] = False,
+) -> None:
     """Load every batch of the inbox that is not loaded yet."""
-    run_pipeline("incremental", _incremental)
+
+    def work(pipeline: Pipeline) -> Summary:
+        pipeline.allowed_ahead, pipeline.recheck = allow_future or (), recheck
+        return _incremental(pipeline)
+
+    run_pipeline("incremental", work)
 
 
 @app.command()

@@ -28,7 +28,6 @@ from etl.manifest import Entry, Expected, Manifest
 from etl.senders import contracts_of
 from etl.sources import FEEDS
 
-
 # How many things of the inbox itself a message names.
 _NAMED = 5
 

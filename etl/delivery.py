@@ -67,7 +67,9 @@ class FeedFile:
     @property
     def signature(self) -> frozenset[tuple[str, int, int]]:
         """By what it is seen cheaply that it is another: names, sizes and times of its files."""
-        return frozenset((f.path.name, f.size_bytes, f.modified_ns) for f in self.files)
+        return frozenset(
+            (shown.plain(f.path.name), f.size_bytes, f.modified_ns) for f in self.files
+        )
 
     def checksum(self) -> str:
         """xxh3_128, 32 hexadecimal digits, of the bytes on disk, or of its parts' checksums."""

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from etl import golive, quarantine, rebuild, replay
-from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
+from etl.batch import Batch, FeedFile, in_order_of_knowing
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
@@ -56,6 +56,7 @@ class Pipeline(Loading):
         golive.wait_for_older_readers(self)
         golive.swap(self)
         golive.drop_retired(self)
+        self._tell_stopped()
         return self.summary
 
     def incremental(self) -> Summary:
@@ -269,8 +270,9 @@ class Pipeline(Loading):
         return None if is_synthetic(self.settings.inbox) else datetime.now(UTC)
 
     def _all_batches(self) -> list[Batch]:
-        batches = find_batches(self.settings.inbox)
+        batches = self.all_batches()
         if not batches:
+            self._tell_stopped()
             raise BatchError(
                 f"The inbox {self.settings.inbox} holds no batch.",
                 "Put a batch folder there, or run make seed for synthetic feeds.",

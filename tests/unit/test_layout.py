@@ -22,7 +22,7 @@ LAYERS = (
     ("render", "batch", "quarantine_file"),
     ("checks",),
     ("seed", "stages", "rebuild", "quality_views", "quality_docs"),
-    ("run", "quarantine"),
+    ("run", "quarantine", "pending"),
     ("session",),
     ("loading", "golive"),
     ("replay",),
