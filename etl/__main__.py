@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import log, quarantine, report
+from etl import log, quarantine, report, senders
 from etl.batch import find_batches
 from etl.config import Settings, settings
 from etl.db import server
@@ -40,6 +40,7 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
     """Run some of the pipeline on the configured server and say what happened."""
     chosen = settings()
     log.configure(chosen.log_file)
+    senders.ensure_sound()
     url = server.ensure_running(chosen)
     with Pipeline(url, chosen, report.Terminal(), command) as pipeline:
         try:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 from rich.table import Table
 
+from etl import shown
 from etl.config import Settings
 from etl.contract import Reason
 from etl.db import server
@@ -80,7 +81,7 @@ class Terminal:
     def say(self, text: str) -> None:
         """Something that a person should read."""
         self.said += 1
-        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+        self.console.print(shown.plain(text), highlight=False, soft_wrap=True, markup=False)
 
 
 def show_error(error: AcaError) -> None:
