@@ -38,6 +38,8 @@ _MEANT = {
     "mode": "kind",
     "load_type": "kind",
     "count": "rows",
+    "row_count": "rows",
+    "record_count": "rows",
     "records": "rows",
     "lines": "rows",
     "checksum": "xxh3_128",

@@ -1,0 +1,188 @@
+"""The inbox against the ledger: files that changed in secret, days ahead, feeds in parts."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from etl import quarantine
+from etl.errors import BatchError
+from etl.sources import FEEDS
+from tests.feeds import fill, write_batch
+from tests.pipeline.conftest import Warehouse
+
+
+def provider(key: str, name: str) -> dict[str, str]:
+    return {"provider_id": key, "name": name}
+
+
+def names(warehouse: Warehouse) -> list[str]:
+    query = (
+        "select name from warehouse.dim_provider where current_flag and provider_sk > 0 order by 1"
+    )
+    return [name for (name,) in warehouse.rows(query)]
+
+
+def write_part(folder: Path, name: str, rows: list[dict[str, str] | str]) -> None:
+    source = FEEDS["providers"]
+    with (folder / name).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [c.name for c in source.staged], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            if isinstance(row, str):
+                file.write(f"{row}\n")
+            else:
+                writer.writerow(fill(source, row))
+
+
+def correct_in_secret(path: Path, old: bytes, new: bytes) -> None:
+    """Change a file and keep its size and its modification time."""
+    before = path.stat()
+    path.write_bytes(path.read_bytes().replace(old, new))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def test_a_correction_that_keeps_size_and_time_is_loaded(warehouse: Warehouse) -> None:
+    folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    warehouse.incremental()
+    correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr B")
+    warehouse.incremental()
+    assert names(warehouse) == ["Dr B"]
+    assert warehouse.rows("select count(*) from ledger.load") == [(2,)]
+
+
+def test_a_file_that_was_only_touched_is_read_once_and_not_loaded(warehouse: Warehouse) -> None:
+    folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    warehouse.incremental()
+    correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr A")
+    for assumed in (0, 1):
+        with warehouse.pipeline() as pipeline:
+            found = pipeline.lookout().look(pipeline.ledger)
+            assert (found.pending, len(found.assumed)) == ([], assumed)
+
+
+def test_recheck_reads_what_the_file_system_hides(warehouse: Warehouse) -> None:
+    folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    warehouse.incremental()
+    correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr B")
+    changed = (folder / "providers.csv").stat().st_ctime_ns
+    # As on a file system that does not say when a file changed.
+    warehouse.rows(f"update ledger.load_file_part set changed_ns = {changed} returning part")
+    with warehouse.pipeline() as pipeline:
+        assert pipeline.pending() == []
+    with warehouse.pipeline() as pipeline:
+        pipeline.recheck = True
+        [(batch, _)] = pipeline.pending()
+        assert batch.batch_id == "2025-01-10"
+
+
+def test_what_an_older_load_brought_does_not_hide_that_a_file_came_back(
+    warehouse: Warehouse,
+) -> None:
+    folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    first = (folder / "providers.csv").read_bytes(), (folder / "providers.csv").stat().st_mtime_ns
+    warehouse.incremental()
+    (folder / "providers.csv").write_bytes(first[0].replace(b"Dr A", b"Dr Bee"))
+    warehouse.incremental()
+    (folder / "providers.csv").write_bytes(first[0])
+    os.utime(folder / "providers.csv", ns=(first[1], first[1]))
+    warehouse.incremental()
+    assert names(warehouse) == ["Dr A"]
+
+
+def test_a_day_ahead_that_was_allowed_once_stays_allowed(warehouse: Warehouse) -> None:
+    write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    write_batch(warehouse.inbox, "2052-01-11", providers=[provider("P1", "Dr B")])
+    refused = warehouse.command("incremental")
+    assert refused.returncode == 4
+    assert "more than 180 days after today and after 2025-01-10" in refused.stderr
+    assert warehouse.command("full-load").returncode == 4
+    allowed = warehouse.command("incremental", "--allow-future", "2052-01-11")
+    assert allowed.returncode == 0, allowed.stderr
+    warehouse.rebuild()
+    assert names(warehouse) == ["Dr B"]
+
+
+def test_a_file_in_the_inbox_itself_fails_the_run_after_the_batches(warehouse: Warehouse) -> None:
+    write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    (warehouse.inbox / "claims.csv").write_text("claim_id\n")
+    for load in (warehouse.rebuild, warehouse.pipeline().__class__.incremental):
+        with pytest.raises(BatchError, match=r"in no batch and was not loaded: claims\.csv"):
+            if load == warehouse.rebuild:
+                load()
+            else:
+                with warehouse.pipeline() as pipeline:
+                    pipeline.incremental()
+        assert names(warehouse) == ["Dr A"]
+
+
+def send_in_parts(warehouse: Warehouse) -> Path:
+    folder = warehouse.inbox / "2025-01-10"
+    folder.mkdir()
+    write_part(folder, "providers_1.csv", [provider(f"P{n:02}", "Dr A") for n in range(30)])
+    write_part(folder, "providers_2.csv", ["P88,too few", provider("P99", "Dr Z")])
+    return folder
+
+
+def test_parts_are_one_file_to_a_rebuild_and_a_change_of_one_loads_all(
+    warehouse: Warehouse,
+) -> None:
+    folder = send_in_parts(warehouse)
+    warehouse.incremental()
+    held = warehouse.contents()
+    warehouse.rebuild()
+    assert warehouse.contents() == held
+    correct_in_secret(folder / "providers_2.csv", b"Dr Z", b"Dr Y")
+    warehouse.incremental()
+    assert names(warehouse) == ["Dr A"] * 30 + ["Dr Y"]
+
+
+def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse) -> None:
+    send_in_parts(warehouse)
+    warehouse.incremental()
+    with warehouse.pipeline() as pipeline:
+        [(path, _)] = quarantine.export(pipeline.ledger, "2025-01-10", None, warehouse.data)
+        header, row = path.read_text(encoding="utf-8").splitlines()
+        columns = next(csv.reader([header]))
+        values = dict(zip(columns, next(csv.reader([row])), strict=True))
+        values |= fill(FEEDS["providers"], provider("P88", "Dr C"))
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerow(values)
+        pipeline.replay(path)
+    assert "Dr C" in names(warehouse)
+    assert warehouse.rows(
+        "select file_name, rows_read, rows_loaded, rows_rejected from quality.source_file "
+        "order by part"
+    ) == [("providers_1.csv", 30, 30, 0), ("providers_2.csv", 2, 2, 0)]
+    held = warehouse.contents()
+    warehouse.rebuild()
+    assert warehouse.contents() == held
+
+
+def test_a_part_that_is_cut_short_is_refused_by_its_name(warehouse: Warehouse) -> None:
+    folder = send_in_parts(warehouse)
+    path = folder / "providers_1.csv"
+    path.write_bytes(path.read_bytes()[:-20])
+    with (
+        pytest.raises(BatchError, match=r"providers_1\.csv .* in the middle of the row on line 31"),
+        warehouse.pipeline() as pipeline,
+    ):
+        pipeline.incremental()
+
+
+def test_a_quote_left_open_in_one_part_takes_no_row_of_the_next(warehouse: Warehouse) -> None:
+    folder = send_in_parts(warehouse)
+    rows = [provider(f"Q{n:02}", "Dr Q") for n in range(30)]
+    write_part(folder, "providers_2.csv", [*rows, 'Q30,"Dr Q,x,x,x,x,x,x'])
+    write_part(folder, "providers_3.csv", [provider("R1", 'Dr "R" R'), provider("R2", "Dr R")])
+    warehouse.incremental()
+    assert warehouse.rows(
+        "select provider_id from staging.providers_raw where provider_id like 'R%' order by 1"
+    ) == [("R1",), ("R2",)]
