@@ -18,7 +18,7 @@ from etl.batch import find_batches
 from etl.config import Settings, settings
 from etl.db import server
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
-from etl.pipeline import Pipeline, latest_runs
+from etl.pipeline import Pipeline, assumed_unchanged, latest_runs
 from etl.run import Summary
 from etl.seed.marker import is_synthetic
 from etl.stages import thresholds
@@ -290,6 +290,9 @@ def status() -> None:
     report.show_status(
         found, settings(), latest_runs(server.ensure_running(settings())) if found.running else []
     )
+    if found.running:
+        url = server.ensure_running(settings())
+        report.show_assumed(*assumed_unchanged(url, settings().inbox))
 
 
 @app.command()

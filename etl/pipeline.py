@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from etl import golive, quarantine, rebuild, replay
+from etl import golive, pending, quarantine, rebuild, replay
 from etl.batch import Batch, FeedFile, in_order_of_knowing
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
@@ -303,3 +303,14 @@ def latest_runs(url: str) -> list[tuple[Any, ...]]:
             return run(connection, "ledger/ledger.latest_runs").fetchall()
         except psycopg.errors.UndefinedTable:
             return []
+
+
+def assumed_unchanged(url: str, inbox: Path) -> tuple[int, int]:
+    """How many loaded files of the inbox, and bytes of them, are taken as unchanged unread."""
+    with connect(url, "aca-warehouse status") as connection:
+        set_session_path(connection)
+        try:
+            files = pending.assumed(connection, inbox)
+        except (psycopg.errors.UndefinedTable, BatchError):
+            return 0, 0
+        return len(files), sum(file.size_bytes for file in files)

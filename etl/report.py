@@ -253,6 +253,20 @@ def show_status(status: server.Status, chosen: Settings, runs: list[tuple[Any, .
         console.print(table)
 
 
+def show_assumed(files: int, size_bytes: int) -> None:
+    """What is taken for granted of files that are loaded."""
+    if not files:
+        return
+    console = Console(file=sys.stdout, soft_wrap=True)
+    console.print(
+        f"Assumed  {files:,} loaded files ({size_bytes / 2**20:,.0f} MiB) are as they were: their "
+        "names, sizes and times (of modification and of change) are. make incremental RECHECK=yes "
+        "compares their bytes.",
+        highlight=False,
+        markup=False,
+    )
+
+
 def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
     """What the quarantine holds that nobody has dealt with, what to do about it, and how."""
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)

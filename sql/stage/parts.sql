@@ -71,7 +71,7 @@ select
     p.size_bytes,
     p.modified_ns,
     p.changed_ns,
-    p.xxh3_128::text as xxh3_128
+    replace(p.xxh3_128::text, '-', '') as xxh3_128
 from load_file_part as p
 inner join load_file as f on p.load_id = f.load_id and p.feed = f.feed
 inner join load as l on p.load_id = l.load_id

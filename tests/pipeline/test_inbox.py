@@ -10,6 +10,7 @@ import pytest
 
 from etl import quarantine
 from etl.errors import BatchError
+from etl.pipeline import Pipeline, assumed_unchanged
 from etl.sources import FEEDS
 from tests.feeds import fill, write_batch
 from tests.pipeline.conftest import Warehouse
@@ -60,10 +61,13 @@ def test_a_file_that_was_only_touched_is_read_once_and_not_loaded(warehouse: War
     folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
     warehouse.incremental()
     correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr A")
-    for assumed in (0, 1):
+    for count in (0, 1):
+        assert assumed_unchanged(warehouse.url, warehouse.inbox)[0] == count
         with warehouse.pipeline() as pipeline:
-            found = pipeline.lookout().look(pipeline.ledger)
-            assert (found.pending, len(found.assumed)) == ([], assumed)
+            assert pipeline.pending() == []
+    shown = warehouse.command("status").stdout
+    assert "Assumed  1 loaded files" in shown
+    assert "make incremental RECHECK=yes" in shown
 
 
 def test_recheck_reads_what_the_file_system_hides(warehouse: Warehouse) -> None:
@@ -111,13 +115,11 @@ def test_a_day_ahead_that_was_allowed_once_stays_allowed(warehouse: Warehouse) -
 def test_a_file_in_the_inbox_itself_fails_the_run_after_the_batches(warehouse: Warehouse) -> None:
     write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
     (warehouse.inbox / "claims.csv").write_text("claim_id\n")
-    for load in (warehouse.rebuild, warehouse.pipeline().__class__.incremental):
-        with pytest.raises(BatchError, match=r"in no batch and was not loaded: claims\.csv"):
-            if load == warehouse.rebuild:
-                load()
-            else:
-                with warehouse.pipeline() as pipeline:
-                    pipeline.incremental()
+    for command in (Pipeline.incremental, Pipeline.full_load):
+        with warehouse.pipeline() as pipeline:
+            pipeline.run_checks = lambda *_: None
+            with pytest.raises(BatchError, match=r"was not loaded: claims\.csv"):
+                command(pipeline)
         assert names(warehouse) == ["Dr A"]
 
 
@@ -145,16 +147,15 @@ def test_parts_are_one_file_to_a_rebuild_and_a_change_of_one_loads_all(
 def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse) -> None:
     send_in_parts(warehouse)
     warehouse.incremental()
+    [(path, _)] = quarantine.export(warehouse.url, warehouse.data, "2025-01-10", None)
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        columns, [row] = list(reader.fieldnames or ()), list(reader)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerow(row | fill(FEEDS["providers"], provider("P88", "Dr C")))
     with warehouse.pipeline() as pipeline:
-        [(path, _)] = quarantine.export(pipeline.ledger, "2025-01-10", None, warehouse.data)
-        header, row = path.read_text(encoding="utf-8").splitlines()
-        columns = next(csv.reader([header]))
-        values = dict(zip(columns, next(csv.reader([row])), strict=True))
-        values |= fill(FEEDS["providers"], provider("P88", "Dr C"))
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerow(values)
         pipeline.replay(path)
     assert "Dr C" in names(warehouse)
     assert warehouse.rows(
