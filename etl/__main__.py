@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from etl import log, quarantine, report, senders
-from etl.batch import find_batches
+from etl.batch import find_batches, is_empty
 from etl.config import Settings, settings
 from etl.db import server
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
@@ -57,8 +57,7 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
 
 
 def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
-    # Hidden names are no batches: a generator that was killed leaves only such.
-    if not chosen.inbox.exists() or all(p.name[0] in "._" for p in chosen.inbox.iterdir()):
+    if is_empty(chosen.inbox):
         from etl.seed.generate import generate  # takes a while, and only it needs NumPy and Faker
 
         pipeline.watcher.say(f"The inbox {chosen.inbox} is empty: making synthetic feeds.")

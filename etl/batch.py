@@ -19,6 +19,7 @@ from etl.folder import (
     feed_and_part,
     is_passed_over,
     kind_of,
+    leads_out,
     look_into,
     missing_part,
     part_key,
@@ -93,10 +94,19 @@ def strays(inbox: Path) -> BatchError | None:
     )
 
 
+def is_empty(inbox: Path) -> bool:
+    """Whether an inbox holds nothing but hidden names: a generator that was killed leaves such."""
+    return all(path.name[0] in "._" for path in _listed(inbox))
+
+
 def _entries_of(inbox: Path) -> list[Path]:
     """What the inbox holds, apart from what is hidden and what says nothing."""
+    return [path for path in _listed(inbox) if not is_passed_over(path.name)]
+
+
+def _listed(inbox: Path) -> list[Path]:
     try:
-        found = sorted(inbox.iterdir())
+        return sorted(inbox.iterdir())
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -104,12 +114,11 @@ def _entries_of(inbox: Path) -> list[Path]:
             f"The inbox {inbox} cannot be read: {error.strerror}.",
             "See that INBOX names a folder that whoever runs this may read.",
         ) from error
-    return [path for path in found if not is_passed_over(path.name)]
 
 
 def _is_folder(path: Path, inbox: Path) -> bool:
     """Whether a path is a folder; ``BatchError`` if it leads to one that is out of the inbox."""
-    if path.is_symlink() and not path.resolve().is_relative_to(inbox.resolve()) and path.is_dir():
+    if path.is_dir() and leads_out(path, inbox):
         raise BatchError(
             f"Batch {shown.name(path.name)} is a link that leads out of the inbox.",
             "Put the folder itself there, or let INBOX name the folder that holds it; nothing of "
@@ -232,11 +241,16 @@ def _feed(where: str, source: Source, files: list[Named], said: dict[str, Entry]
     if len(parts) == 1:
         return parts[0]
     is_whole = () in by_key and files[0].key != ()
-    return in_parts(source, parts, _of_all(whole, parts, by_key[()] if is_whole else None))
+    return in_parts(source, parts, _of_all(where, whole, parts, by_key[()] if is_whole else None))
 
 
-def _of_all(whole: Expected, parts: list[FeedFile], entry: Entry | None) -> Expected:
+def _of_all(where: str, whole: Expected, parts: list[FeedFile], entry: Entry | None) -> Expected:
     """What the manifest says of all parts together: under the feed's name, else as their sums."""
+    if entry is not None and entry.checksum is not None:
+        raise manifest.error(
+            where,
+            f"xxh3_128 of {shown.name(entry.name)} cannot hold for {len(parts):,} files together",
+        )
     if entry is not None:
         return replace(whole, rows=entry.rows, totals=entry.totals)
     rows = [part.expected.rows for part in parts]

@@ -107,16 +107,24 @@ def kind_of(path: Path, inbox: Path) -> tuple[os.stat_result | None, str]:
     show what its sender may not read.
     """
     try:
-        if path.is_symlink() and not path.resolve().is_relative_to(inbox.resolve()):
+        if leads_out(path, inbox):
             return None, "a link that leads out of the inbox"
         found = path.stat()
-    except (OSError, RuntimeError) as error:  # a link to itself is a RuntimeError
+    except OSError as error:
         if path.is_symlink():
             return None, "a link that leads nowhere"
-        return None, f"not to be read ({getattr(error, 'strerror', None) or 'it went away'})"
+        return None, f"not to be read ({error.strerror or 'it went away'})"
     if stat.S_ISREG(found.st_mode):
         return found, "a file"
     return None, next((words for is_kind, words in _KINDS if is_kind(found.st_mode)), "no file")
+
+
+def leads_out(path: Path, inbox: Path) -> bool:
+    """Whether a path is a link to something that is not in the inbox."""
+    try:
+        return path.is_symlink() and not path.resolve().is_relative_to(inbox.resolve())
+    except RuntimeError:  # a link to itself
+        return False
 
 
 def look_into(folder: Path, inbox: Path) -> Contents:

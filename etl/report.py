@@ -153,7 +153,7 @@ def _files(summary: Summary) -> Table:
     for staged in summary.files:
         row = feeds.setdefault(staged.file.source.name, [0] * 6)
         skipped = staged.status == "skipped"
-        for at, n in enumerate((1, *staged.counts().values(), skipped)):
+        for at, n in enumerate((len(staged.file.files), *staged.counts().values(), skipped)):
             row[at] += n
     for feed, row in feeds.items():
         table.add_row(feed, *(f"{n:,}" for n in row))

@@ -119,9 +119,13 @@ def test_what_lies_in_the_inbox_itself_is_named(tmp_path: Path) -> None:
     (tmp_path / "claims.csv").touch()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "2025-01-11").symlink_to(tmp_path / "gone")
+    (tmp_path / "2025-01-12").symlink_to(tmp_path / "2025-01-12")
     error = strays(tmp_path)
     assert error is not None
-    assert "2025-01-11, a link that leads nowhere; claims.csv; pipe, a named pipe" in error.message
+    assert (
+        "2025-01-11, a link that leads nowhere; 2025-01-12, a link that leads nowhere; "
+        "claims.csv; pipe, a named pipe"
+    ) in error.message
 
 
 @pytest.mark.parametrize(
