@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -187,3 +189,53 @@ def test_a_quote_left_open_in_one_part_takes_no_row_of_the_next(warehouse: Wareh
     assert warehouse.rows(
         "select provider_id from staging.providers_raw where provider_id like 'R%' order by 1"
     ) == [("R1",), ("R2",)]
+
+
+def hostile_rows() -> list[bytes]:
+    """Rows as they may come, two of them bad, one repeated and some over several lines."""
+    odd = [b"Dr A", b'"Dr ""B"" C"', b'"two\nlines"', b"  Dr D ", b'"a, b"', b'"three\n\nlines"']
+    rows = [b"P%02d,%b,x,x,x,WI,53202,x" % (n, odd[n % len(odd)]) for n in range(80)]
+    rows[20], rows[50], rows[70] = b"P20,too few", b'P50,"Dr" E,x,x,x,WI,53202,x', rows[3]
+    return rows
+
+
+def test_split_between_any_rows_a_feed_is_staged_as_one_file(warehouse: Warehouse) -> None:
+    header = b"provider_id,name,specialty,street,city,state,zip,phone"
+    rows, chosen = hostile_rows(), random.Random(11)
+    for day in range(10, 16):
+        cuts = [0, *sorted(chosen.sample(range(81), (day - 10) * 2)), 80]
+        folder = warehouse.inbox / f"2025-01-{day}"
+        folder.mkdir()
+        for number, (begin, end) in enumerate(pairwise(cuts), 1):
+            line_end = chosen.choice([b"\n", b"\r\n"])
+            data = line_end.join([header, *rows[begin:end]]) + line_end * chosen.choice([0, 1])
+            (folder / f"providers_{number}.csv").write_bytes(data)
+    warehouse.incremental()
+    staged, rejected = (
+        warehouse.rows(query)
+        for query in (
+            "select array_agg((source_line, provider_id, name) order by source_line)::text "
+            "from staging.providers_raw group by load_id",
+            "select array_agg((line, reason) order by line)::text from quality.rejected_row "
+            "group by load_id",
+        )
+    )
+    assert len(staged) == len(rejected) == 6
+    assert len(set(staged)) == len(set(rejected)) == 1
+    assert (
+        warehouse.rows(
+            "select count(*) from staging.providers_raw as r left join quality.source_file as f "
+            "on r.load_id = f.load_id and r.source_line >= f.first_line "
+            "and r.source_line <= coalesce(f.last_line, r.source_line) group by r.load_id "
+            "having count(*) <> count(f.part)"
+        )
+        == []
+    )
+    assert (
+        warehouse.rows(
+            "select f.load_id from ledger.load_file as f inner join ledger.load_file_part as p "
+            "on f.load_id = p.load_id group by f.load_id, f.feed, f.rows_read, f.rows_duplicate "
+            "having f.rows_read <> sum(p.rows_read) or f.rows_duplicate <> sum(p.rows_duplicate)"
+        )
+        == []
+    )
