@@ -41,6 +41,11 @@ class Batch:
     as_of: datetime
     files: tuple[FeedFile, ...]
 
+    @property
+    def folder(self) -> str:
+        """Name of the folder in the inbox."""
+        return self.files[0].path.parent.name if self.files else self.batch_id
+
 
 def find_batches(inbox: Path) -> list[Batch]:
     """Every batch of the inbox in ``as_of`` order; hidden folders are not batches.
@@ -61,10 +66,10 @@ def look_through(inbox: Path) -> tuple[list[Batch], list[BatchError]]:
         try:
             if _is_folder(folder, inbox):
                 found.append((folder, read_batch(folder, inbox)))
-        except BatchError as error:
-            refused.append(error)
-        except OSError as error:
-            refused.append(unreadable(folder, error))
+        except (BatchError, OSError) as error:
+            refusal = unreadable(folder, error) if isinstance(error, OSError) else error
+            refusal.folder = folder.name
+            refused.append(refusal)
     batches, twice = _each_once(found)
     batches.sort(key=lambda b: (b.as_of, b.batch_id))
     return batches, refused + twice
@@ -132,14 +137,17 @@ def _each_once(found: list[tuple[Path, Batch]]) -> tuple[list[Batch], list[Batch
     folders: dict[str, list[str]] = {}
     for folder, batch in found:
         folders.setdefault(batch.batch_id, []).append(shown.name(folder.name))
-    twice = [
-        BatchError(
-            f"The folders {', '.join(names)} all say that they are the batch {shown.name(name)}.",
-            "Leave one of them, or give each a batch_id of its own; nothing of them was loaded.",
-        )
-        for name, names in folders.items()
-        if len(names) > 1
-    ]
+    twice = []
+    for name, names in folders.items():
+        if len(names) > 1:
+            error = BatchError(
+                f"The folders {', '.join(names)} all say that they are the batch "
+                f"{shown.name(name)}.",
+                "Leave one of them, or give each a batch_id of its own; nothing of them was "
+                "loaded.",
+            )
+            error.folder = names[0]
+            twice.append(error)
     return [batch for _, batch in found if len(folders[batch.batch_id]) == 1], twice
 
 

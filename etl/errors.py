@@ -14,9 +14,15 @@ from etl import shown
 
 
 class AcaError(Exception):
-    """Base of every error that a user can cause or mend."""
+    """Base of every error that a user can cause or mend.
+
+    ``folder``, ``load_id``: the batch that it stops and its load, where it is about one; set by
+    whoever reads the batch or takes it through the stages.
+    """
 
     exit_code = 1
+    folder: str | None = None
+    load_id: int | None = None
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(shown.plain(message))

@@ -98,6 +98,7 @@ class Lookout:
                     if self._is_pending(ledger, file, before):
                         files.append(file)
                 except BatchError as error:
+                    error.folder = batch.folder
                     found.refused.append(error)
             if files:
                 found.pending.append((batch, files))
@@ -176,9 +177,11 @@ def _known(ledger: psycopg.Connection[Any]) -> dict[tuple[str, str], list[_Known
 def _ahead(batch: Batch, newest: datetime | None) -> BatchError:
     name = shown.name(batch.batch_id)
     against = f" and after {newest:%Y-%m-%d}, the newest other batch" if newest else ""
-    return BatchError(
+    error = BatchError(
         f"Batch {name} says that it became true on {batch.as_of:%Y-%m-%d}, more than "
         f"{HORIZON.days} days after today{against}.",
         "If its day is mistyped, rename the folder or mend as_of: it would beat every correction "
         f"until then. If it is meant: make incremental ALLOW_FUTURE='{name}'.",
     )
+    error.folder = batch.folder
+    return error
