@@ -18,11 +18,11 @@ help: ## Show this help
 
 setup: $(READY) ## Make the Python environment in .venv (other targets do it when needed)
 
-full-load: $(READY) ## Rebuild the warehouse from every batch in the inbox
-	@$(PY) -m etl full-load
+full-load: $(READY) ## Rebuild the warehouse from every batch in the inbox [ALLOW_FUTURE=]
+	@$(PY) -m etl full-load $(if $(ALLOW_FUTURE),--allow-future '$(ALLOW_FUTURE)')
 
-incremental: $(READY) ## Load the batches that are not loaded yet
-	@$(PY) -m etl incremental
+incremental: $(READY) ## Load the batches that are not loaded yet [RECHECK=yes ALLOW_FUTURE=]
+	@$(PY) -m etl incremental $(if $(filter yes,$(RECHECK)),--recheck) $(if $(ALLOW_FUTURE),--allow-future '$(ALLOW_FUTURE)')
 
 dq-check: $(READY) ## Run the data quality checks; fails if a critical one fails
 	@$(PY) -m etl dq-check

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import log, quarantine, report
-from etl.batch import find_batches
+from etl import log, quarantine, report, senders
+from etl.batch import find_batches, is_empty
 from etl.config import Settings, settings
 from etl.db import server
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
-from etl.pipeline import Pipeline, latest_runs, notices
+from etl.pipeline import Pipeline, assumed_unchanged, latest_runs, notices
 from etl.run import Summary
 from etl.seed.marker import is_synthetic
 from etl.stages import thresholds
@@ -40,6 +40,7 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
     """Run some of the pipeline on the configured server and say what happened."""
     chosen = settings()
     log.configure(chosen.log_file)
+    senders.ensure_sound()
     url = server.ensure_running(chosen)
     with Pipeline(url, chosen, report.Terminal(), command) as pipeline:
         try:
@@ -56,8 +57,7 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
 
 
 def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
-    # Hidden names are no batches: a generator that was killed leaves only such.
-    if not chosen.inbox.exists() or all(p.name[0] in "._" for p in chosen.inbox.iterdir()):
+    if is_empty(chosen.inbox):
         from etl.seed.generate import generate  # takes a while, and only it needs NumPy and Faker
 
         pipeline.watcher.say(f"The inbox {chosen.inbox} is empty: making synthetic feeds.")
@@ -114,16 +114,37 @@ def main(context: typer.Context) -> None:
         run_pipeline("full-load", _whole)
 
 
+AllowFuture = Annotated[
+    list[str] | None,
+    typer.Option(help="Batch that may lie far in the future; may be repeated."),
+]
+
+
 @app.command("full-load")
-def full_load() -> None:
+def full_load(allow_future: AllowFuture = None) -> None:
     """Rebuild everything from every batch of the inbox; makes synthetic feeds if it is empty."""
-    run_pipeline("full-load", _full_load)
+
+    def work(pipeline: Pipeline) -> Summary:
+        pipeline.allowed_ahead = allow_future or ()
+        return _full_load(pipeline)
+
+    run_pipeline("full-load", work)
 
 
 @app.command()
-def incremental() -> None:
+def incremental(
+    allow_future: AllowFuture = None,
+    recheck: Annotated[
+        bool, typer.Option(help="Compare every file by its bytes, unchanged as it may look.")
+    ] = False,
+) -> None:
     """Load every batch of the inbox that is not loaded yet."""
-    run_pipeline("incremental", _incremental)
+
+    def work(pipeline: Pipeline) -> Summary:
+        pipeline.allowed_ahead, pipeline.recheck = allow_future or (), recheck
+        return _incremental(pipeline)
+
+    run_pipeline("incremental", work)
 
 
 @app.command()
@@ -279,6 +300,8 @@ def status() -> None:
         latest_runs(url) if url else [],
         notices(url) if url else [],
     )
+    if url:
+        report.show_assumed(*assumed_unchanged(url, settings().inbox))
 
 
 @app.command()

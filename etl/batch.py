@@ -2,93 +2,35 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import xxhash
-
+from etl import manifest, shown
 from etl.contract import Source
+from etl.delivery import FeedFile, feed_file, in_parts
 from etl.errors import BatchError
+from etl.folder import (
+    Contents,
+    Named,
+    feed_and_part,
+    is_passed_over,
+    kind_of,
+    leads_out,
+    look_into,
+    missing_part,
+    part_key,
+    unreadable,
+)
+from etl.manifest import Entry, Expected, Manifest
 from etl.senders import contracts_of
 from etl.sources import FEEDS
 
-MANIFEST = "manifest.json"
-_BLOCK = 1 << 20
-_YEARS = range(1900, 2200)
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What the manifest says of a file; ``None`` where it says nothing.
-
-    ``contract``: the name of the contract under which the file comes.
-    """
-
-    kind: str = "delta"
-    rows: int | None = None
-    checksum: str | None = None
-    totals: dict[str, Decimal] = field(default_factory=dict)
-    contract: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FeedFile:
-    """One file of a batch. ``size_bytes`` and ``modified_ns`` are those of the file on disk."""
-
-    source: Source
-    path: Path
-    expected: Expected
-    size_bytes: int
-    modified_ns: int
-
-    def checksum(self) -> str:
-        """xxh3_128 of the bytes on disk, 32 hexadecimal digits."""
-        digest = xxhash.xxh3_128()
-        try:
-            with self.path.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-        except OSError as error:
-            raise self._unreadable(error.strerror or "it is damaged") from error
-        return digest.hexdigest()
-
-    def blocks(self) -> Iterator[bytes]:
-        """The file's bytes, unpacked, a block at a time; ``BatchError`` if gzip is damaged."""
-        try:
-            with self._open() as file:
-                while block := file.read(_BLOCK):
-                    yield block
-        except (EOFError, zlib.error, OSError) as error:  # BadGzipFile is an OSError
-            # The text of the library's error can quote the file.
-            why = "it is cut short" if isinstance(error, EOFError) else "it is damaged"
-            raise self._unreadable(why) from error
-
-    def _unreadable(self, why: str) -> BatchError:
-        return BatchError(
-            f"{self.path.name} of batch {self.path.parent.name} cannot be read to its end: {why}.",
-            "See that the file may be read, or ask the sender for it again; nothing was loaded.",
-        )
-
-    def _open(self) -> BinaryIO:
-        if self.path.suffix == ".gz":
-            return gzip.open(self.path, "rb")
-        return self.path.open("rb")
-
-    def unchanged(self) -> bool:
-        """Whether the file on disk is still the one that was looked at first."""
-        try:
-            stat = self.path.stat()
-        except OSError:
-            return False
-        return (stat.st_size, stat.st_mtime_ns) == (self.size_bytes, self.modified_ns)
+# How many things of the inbox itself a message names.
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +40,11 @@ class Batch:
     batch_id: str
     as_of: datetime
     files: tuple[FeedFile, ...]
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder in the inbox."""
+        return self.files[0].path.parent.name if self.files else self.batch_id
 
 
 def find_batches(inbox: Path) -> list[Batch]:
@@ -113,16 +60,95 @@ def find_batches(inbox: Path) -> list[Batch]:
 
 def look_through(inbox: Path) -> tuple[list[Batch], list[BatchError]]:
     """The batches of the inbox in ``as_of`` order, and why the others cannot be read."""
-    batches, refused = [], []
-    for folder in sorted(inbox.iterdir()) if inbox.is_dir() else ():
-        if not folder.is_dir() or folder.name[0] in "._":
-            continue
+    found: list[tuple[Path, Batch]] = []
+    refused: list[BatchError] = []
+    for folder in _entries_of(inbox):
         try:
-            batches.append(read_batch(folder))
-        except BatchError as error:
-            refused.append(error)
+            if _is_folder(folder, inbox):
+                found.append((folder, read_batch(folder, inbox)))
+        except (BatchError, OSError) as error:
+            refusal = unreadable(folder, error) if isinstance(error, OSError) else error
+            refusal.folder = folder.name
+            refused.append(refusal)
+    batches, twice = _each_once(found)
     batches.sort(key=lambda b: (b.as_of, b.batch_id))
-    return [b for b in batches if b.files], refused
+    return batches, refused + twice
+
+
+def strays(inbox: Path) -> BatchError | None:
+    """What lies in the inbox itself and is no batch, so that no run would ever load it."""
+    odd = []
+    for path in _entries_of(inbox):
+        try:
+            if _is_folder(path, inbox):
+                continue
+            _, what = kind_of(path, inbox)
+        except BatchError:
+            continue  # named where batches are looked through
+        except OSError as error:
+            what = f"not to be read ({error.strerror})"
+        odd.append(shown.name(path.name) + ("" if what == "a file" else f", {what}"))
+    if not odd:
+        return None
+    more = len(odd) - _NAMED
+    named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+    return BatchError(
+        f"The inbox itself holds what is in no batch and was not loaded: {named}.",
+        "Put files into a folder that is named by their day (2025-01-31/claims.csv), or take them "
+        "away.",
+    )
+
+
+def is_empty(inbox: Path) -> bool:
+    """Whether an inbox holds nothing but hidden names: a generator that was killed leaves such."""
+    return all(path.name[0] in "._" for path in _listed(inbox))
+
+
+def _entries_of(inbox: Path) -> list[Path]:
+    """What the inbox holds, apart from what is hidden and what says nothing."""
+    return [path for path in _listed(inbox) if not is_passed_over(path.name)]
+
+
+def _listed(inbox: Path) -> list[Path]:
+    try:
+        return sorted(inbox.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BatchError(
+            f"The inbox {inbox} cannot be read: {error.strerror}.",
+            "See that INBOX names a folder that whoever runs this may read.",
+        ) from error
+
+
+def _is_folder(path: Path, inbox: Path) -> bool:
+    """Whether a path is a folder; ``BatchError`` if it leads to one that is out of the inbox."""
+    if path.is_dir() and leads_out(path, inbox):
+        raise BatchError(
+            f"Batch {shown.name(path.name)} is a link that leads out of the inbox.",
+            "Put the folder itself there, or let INBOX name the folder that holds it; nothing of "
+            "it was loaded.",
+        )
+    return path.is_dir()
+
+
+def _each_once(found: list[tuple[Path, Batch]]) -> tuple[list[Batch], list[BatchError]]:
+    """The batches whose name no other folder bears, and why the others are refused."""
+    folders: dict[str, list[str]] = {}
+    for folder, batch in found:
+        folders.setdefault(batch.batch_id, []).append(shown.name(folder.name))
+    twice = []
+    for name, names in folders.items():
+        if len(names) > 1:
+            error = BatchError(
+                f"The folders {', '.join(names)} all say that they are the batch "
+                f"{shown.name(name)}.",
+                "Leave one of them, or give each a batch_id of its own; nothing of them was "
+                "loaded.",
+            )
+            error.folder = names[0]
+            twice.append(error)
+    return [batch for _, batch in found if len(folders[batch.batch_id]) == 1], twice
 
 
 def in_order_of_knowing(
@@ -139,121 +165,151 @@ def in_order_of_knowing(
         there, then, without a load, whatever none had, batch by batch. A file is told once, where
         it came first.
     """
-    waiting: dict[tuple[str, str], list[tuple[int, FeedFile]]] = {}
-    for number, batch in enumerate(batches):
-        for file in batch.files:
-            waiting.setdefault((batch.batch_id, file.source.name), []).append((number, file))
-    # Two folders may bear one batch_id: such files are told apart, so that each keeps its batch.
+    waiting = {
+        (batch.batch_id, file.source.name): (number, file)
+        for number, batch in enumerate(batches)
+        for file in batch.files
+    }
     told: dict[tuple[int | None, int], list[FeedFile]] = {}
     for load_id, batch_id, feed in known:
-        if files := waiting.get((batch_id, feed)):
-            number, file = files.pop(0)
+        if found := waiting.pop((batch_id, feed), None):
+            number, file = found
             told.setdefault((load_id, number), []).append(file)
-    left = {id(file) for files in waiting.values() for _, file in files}
-    for number, batch in enumerate(batches):
-        if files := [file for file in batch.files if id(file) in left]:
-            told[None, number] = files
+    for number, file in waiting.values():
+        told.setdefault((None, number), []).append(file)
     return [(load_id, batches[number], files) for (load_id, number), files in told.items()]
 
 
-def read_batch(folder: Path) -> Batch:
-    """Read a batch folder's names and manifest; the feeds themselves are not opened."""
-    manifest = _manifest(folder)
-    declared = manifest.get("files", {})
-    if not isinstance(declared, dict):
-        raise _manifest_error(folder, "'files' is not an object of file names")
-    files = []
-    for source in FEEDS.values():
-        found = [
-            folder / name
-            for name in (source.file_name, f"{source.file_name}.gz")
-            if (folder / name).is_file()
-        ]
-        if len(found) > 1:
+def read_batch(folder: Path, inbox: Path | None = None) -> Batch:
+    """Read a batch folder's names and manifest; the feeds themselves are not opened.
+
+    ``inbox``: where links may lead, by default only into the folder's own.
+    """
+    where = shown.name(folder.name)
+    contents = look_into(folder, inbox or folder.parent)
+    said = manifest.read_manifest(folder, contents.manifest) if contents.manifest else Manifest()
+    entries = _entries(where, said, contents)
+    batch_id = said.batch_id or manifest.checked_batch_id(where, folder.name)
+    as_of = said.as_of or _as_of(folder)
+    if not contents.files:
+        raise BatchError(
+            f"Batch {where} holds no file of a feed.",
+            "Put its files there, or take the folder away; there is nothing to load.",
+        )
+    files = tuple(
+        _feed(where, source, contents.files[source.name], entries.get(source.name, {}))
+        for source in FEEDS.values()
+        if source.name in contents.files
+    )
+    return Batch(batch_id, as_of, files)
+
+
+def _entries(where: str, said: Manifest, contents: Contents) -> dict[str, dict[str, Entry]]:
+    """What the manifest says, by feed and part; every file that it names has to be there."""
+    entries: dict[str, dict[str, Entry]] = {}
+    for entry in said.files:
+        named = feed_and_part(entry.name)
+        there = contents.files.get(named[0], []) if named else []
+        # The feed's own name stands for the file that is there, or for all its parts together.
+        if (
+            named is None
+            or not there
+            or not (named[1] == "" or part_key(named[1]) in {one.key for one in there})
+        ):
             raise BatchError(
-                f"Batch {folder.name} has {source.file_name} both plain and as .gz.",
-                "Leave the one that is meant to be loaded.",
-            )
-        for path in found:
-            said = declared.get(path.name, declared.get(source.file_name, {}))
-            stat = path.stat()
-            expected = _expected(folder, source, path.name, said)
-            files.append(FeedFile(source, path, expected, stat.st_size, stat.st_mtime_ns))
-    for name in declared:
-        if name not in {n for f in files for n in (f.path.name, f.source.file_name)}:
-            raise BatchError(
-                f"The manifest of batch {folder.name} names {name}, which is not there.",
+                f"The manifest of batch {where} names {shown.name(entry.name)}, which is not "
+                "there.",
                 "Ask the sender for the missing file, or take its name out of the manifest.",
             )
-    return Batch(
-        str(manifest.get("batch_id") or folder.name), _as_of(folder, manifest), tuple(files)
+        feed, part = named
+        if part in entries.setdefault(feed, {}):
+            raise manifest.error(where, f"it names {shown.name(entry.name)} twice")
+        entries[feed][part] = entry
+    return entries
+
+
+def _feed(where: str, source: Source, files: list[Named], said: dict[str, Entry]) -> FeedFile:
+    """A feed of a batch: its file, or its files as parts of one."""
+    listed = {part_key(part) for part in said}
+    if gone := missing_part(files, is_listed=listed >= {one.key for one in files}):
+        raise BatchError(
+            f"Batch {where} lacks {gone} of {source.name}: it has "
+            f"{', '.join(shown.name(one.path.name) for one in files)}.",
+            "Ask the sender for the missing file; if there is none, let the manifest name the "
+            "files that there are.",
+        )
+    by_key = {part_key(part): entry for part, entry in said.items()}
+    whole = _expected(where, source, list(said.values()))
+    parts = []
+    for one in files:
+        entry = by_key.get(one.key) or (by_key.get(()) if len(files) == 1 else None)
+        of_part = entry or Entry(one.path.name)
+        told = replace(whole, rows=of_part.rows, checksum=of_part.checksum, totals=of_part.totals)
+        parts.append(feed_file(source, one.path, told, one.found))
+    if len(parts) == 1:
+        return parts[0]
+    is_whole = () in by_key and files[0].key != ()
+    return in_parts(source, parts, _of_all(where, whole, parts, by_key[()] if is_whole else None))
+
+
+def _of_all(where: str, whole: Expected, parts: list[FeedFile], entry: Entry | None) -> Expected:
+    """What the manifest says of all parts together: under the feed's name, else as their sums."""
+    if entry is not None and entry.checksum is not None:
+        raise manifest.error(
+            where,
+            f"xxh3_128 of {shown.name(entry.name)} cannot hold for {len(parts):,} files together",
+        )
+    if entry is not None:
+        return replace(whole, rows=entry.rows, totals=entry.totals)
+    rows = [part.expected.rows for part in parts]
+    totals = [part.expected.totals for part in parts]
+    return replace(
+        whole,
+        rows=None if None in rows else sum(n for n in rows if n is not None),
+        totals={
+            column: sum((of_part[column] for of_part in totals), Decimal(0))
+            for column in totals[0]
+            if all(column in of_part for of_part in totals)
+        },
     )
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.exists():
-        return {}
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError) as error:
-        raise _manifest_error(folder, f"it is not readable as JSON ({error})") from error
-    if not isinstance(manifest, dict):
-        raise _manifest_error(folder, "it is not a JSON object")
-    return manifest
+def _expected(where: str, source: Source, entries: list[Entry]) -> Expected:
+    """What holds for all files of a feed: kind and contract, which cannot differ between parts."""
+    known = [contract.name for contract in contracts_of(source)]
+    for entry in entries:
+        name = shown.name(entry.name)
+        if entry.contract is not None and entry.contract not in known:
+            raise manifest.error(
+                where,
+                f"contract of {name} is {shown.name(entry.contract)!r}, which is none of "
+                f"{', '.join(known)}",
+            )
+        for column in entry.totals:
+            if column not in source.money:
+                near = manifest.meant(column, source.money)
+                raise manifest.error(
+                    where, f"totals of {name} have {shown.name(column)}, which is no amount{near}"
+                )
+    kinds = {entry.kind for entry in entries if entry.kind}
+    contracts = {entry.contract for entry in entries if entry.contract}
+    if len(kinds) > 1 or len(contracts) > 1:
+        what = "kind" if len(kinds) > 1 else "contract"
+        raise manifest.error(where, f"the files of {source.name} are said to differ in {what}")
+    return Expected(kinds.pop() if kinds else "delta", contract=next(iter(contracts), None))
 
 
-def _manifest_error(folder: Path, problem: str) -> BatchError:
-    return BatchError(
-        f"{MANIFEST} of batch {folder.name} cannot be used: {problem}.",
-        "Mend the manifest or ask the sender for it again; nothing was loaded.",
-    )
-
-
-def _as_of(folder: Path, manifest: dict[str, Any]) -> datetime:
-    said = manifest.get("as_of")
-    if said is not None:
-        try:
-            moment = datetime.fromisoformat(str(said))
-            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        except (ValueError, OverflowError):
-            raise _manifest_error(folder, f"as_of is {said!r}, which is no ISO instant") from None
-        if moment.year not in _YEARS:
-            raise _manifest_error(folder, f"as_of is {said!r}, and years run from 1900 to 2199")
-        return moment
-    start = re.match(r"\d{4}-\d{2}-\d{2}", folder.name)
+def _as_of(folder: Path) -> datetime:
+    """When a batch without ``as_of`` in its manifest became true: its folder's name says it."""
+    start = re.match(r"\d{4}-\d{2}-\d{2}", folder.name, re.ASCII)
     try:
         day = date.fromisoformat(start.group()) if start else None
     except ValueError:
         day = None
-    if day is None or day.year not in _YEARS:
+    if day is None or day.year not in manifest.YEARS:
         raise BatchError(
-            f"Batch {folder.name} does not say when it became true.",
+            f"Batch {shown.name(folder.name)} does not say when it became true.",
             "Begin the folder's name with an ISO date (1900 to 2199), or give as_of in its "
             "manifest.json.",
         )
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _expected(folder: Path, source: Source, name: str, said: Any) -> Expected:
-    if not isinstance(said, dict):
-        raise _manifest_error(folder, f"what it says of {name} is not an object")
-    kind = said.get("kind", "delta")
-    if kind not in ("delta", "snapshot"):
-        raise _manifest_error(folder, f"kind of {name} is {kind!r}, neither delta nor snapshot")
-    rows = said.get("rows")
-    if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 0):
-        raise _manifest_error(folder, f"rows of {name} is {rows!r}, which is no count")
-    totals = said.get("totals") or {}
-    try:
-        amounts = {column: Decimal(str(amount)) for column, amount in totals.items()}
-    except (InvalidOperation, AttributeError):
-        raise _manifest_error(folder, f"totals of {name} are not amounts") from None
-    checksum = said.get("xxh3_128")
-    contract = said.get("contract")
-    known = [contract.name for contract in contracts_of(source)]
-    if contract is not None and contract not in known:
-        raise _manifest_error(
-            folder, f"contract of {name} is {contract!r}, which is none of {', '.join(known)}"
-        )
-    return Expected(kind, rows, str(checksum).lower() if checksum else None, amounts, contract)

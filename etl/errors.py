@@ -1,7 +1,8 @@
 """What can go wrong, each with an exit code and a message that says what to do next.
 
 The message of an ``AcaError`` is shown to the user as it is: one sentence on what happened and
-where, and ``hint``, one on what to do. No message may carry a value of a personal column.
+where, and ``hint``, one on what to do; whatever in it came from outside is made fit to be shown
+here, once (``etl.shown``). No message may carry a value of a personal column.
 The exit codes are documented in docs/runbooks/exit-codes.md; a test compares the two.
 """
 
@@ -9,16 +10,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from etl import shown
+
 
 class AcaError(Exception):
-    """Base of every error that a user can cause or mend."""
+    """Base of every error that a user can cause or mend.
+
+    ``folder``, ``load_id``: the batch that it stops and its load, where it is about one; set by
+    whoever reads the batch or takes it through the stages.
+    """
 
     exit_code = 1
+    folder: str | None = None
+    load_id: int | None = None
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(shown.plain(message))
+        self.message = shown.plain(message)
+        self.hint = shown.plain(hint)
 
 
 class UsageError(AcaError):

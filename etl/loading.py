@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
-from etl.batch import Batch, FeedFile, look_through
+from etl.batch import Batch, FeedFile
 from etl.config import Settings
 from etl.db.statements import run, scalar
 from etl.errors import BatchError
+from etl.pending import Lookout
 from etl.run import Load, Watcher
+from etl.seed.marker import is_synthetic
 from etl.session import Session
-from etl.stages import dims, facts, rejects, stage, take_out
+from etl.stages import dims, facts, parts, rejects, stage, take_out
 from etl.stages import quarantine as corrected
 from etl.stages.header import Before
 from etl.stages.staged import Staged
@@ -26,8 +29,13 @@ class Loading(Session):
     """A run that takes loads through the stages.
 
     ``feed_in_hand``: the feed whose rows a stage of a load is at work on, if any one.
-    ``set_aside``: batches that this run found that they cannot pass.
+    ``set_aside``: batches that this run found that they cannot pass. ``recheck``: compare every
+    file of the inbox by its bytes. ``allowed_ahead``: batches that may lie far in the future.
     """
+
+    recheck = False
+    allowed_ahead: Collection[str] = ()
+    _lookout: Lookout | None = None
 
     def __init__(self, url: str, settings: Settings, watcher: Watcher, command: str) -> None:
         super().__init__(url, settings, watcher, command)
@@ -39,22 +47,39 @@ class Loading(Session):
 
         Those that cannot be read are put into ``stopped``.
         """
-        seen = {
-            (batch_id, feed, size, modified)
-            for batch_id, feed, size, modified in run(self.ledger, "ledger/ledger.files_seen")
-        }
-        found = []
-        batches, unreadable = look_through(self.settings.inbox)
-        self.stopped += unreadable
-        for batch in batches:
-            files = [
-                f
-                for f in batch.files
-                if (batch.batch_id, f.source.name, f.size_bytes, f.modified_ns) not in seen
-            ]
-            if files and batch.batch_id not in self.set_aside:
-                found.append((batch, files))
-        return found
+        found = self.lookout().look(self.ledger)
+        for error in (*found.refused, found.stray):
+            self._stop(error)
+        return [
+            (batch, files) for batch, files in found.pending if batch.batch_id not in self.set_aside
+        ]
+
+    def all_batches(self) -> list[Batch]:
+        """Every batch of the inbox, in order; ``BatchError`` if one of them may not be loaded.
+
+        What lies in the inbox and in no batch is put into ``stopped``.
+        """
+        found = self.lookout().look(self.ledger)
+        self._stop(found.stray)
+        for error in found.refused[1:]:
+            self.watcher.say(f"Also: {error.message}")
+        if found.refused:
+            raise found.refused[0]
+        return found.batches
+
+    def lookout(self) -> Lookout:
+        """What looks at the inbox for this run."""
+        if self._lookout is None:
+            inbox = self.settings.inbox
+            # The days of synthetic batches are none of this world.
+            now = None if is_synthetic(inbox) else datetime.now(UTC)
+            self._lookout = Lookout(inbox, now, recheck=self.recheck, allowed=self.allowed_ahead)
+        return self._lookout
+
+    def _stop(self, error: BatchError | None) -> None:
+        """Remember what stopped a batch, once."""
+        if error is not None and error.message not in {known.message for known in self.stopped}:
+            self.stopped.append(error)
 
     def unfinished(self) -> list[tuple[Load, set[str]]]:
         """Loads that are staged and not in the facts yet, with the stages they have behind them."""
@@ -152,6 +177,7 @@ class Loading(Session):
                     staged = self._stage_file(load, batch, file)
                     values = staged.ledger_values(load.load_id)
                     run(self.work, "ledger/ledger.record_file", values)
+                    parts.record(self.work, load.load_id, staged)
                     come.append(staged)
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
@@ -164,6 +190,7 @@ class Loading(Session):
                 rejects.record_rejects(self.ledger, load.load_id, refused, rows)
                 values = refused.ledger_values(load.load_id)
                 run(self.ledger, "ledger/ledger.record_file", values)
+                parts.record(self.ledger, load.load_id, refused)
             raise
         self.summary.files += come
 
@@ -183,8 +210,8 @@ class Loading(Session):
         same = scalar(self.work, "ledger/ledger.same_file", values)
         if same is not None:
             note = f"already loaded with batch {same}"
-            self.watcher.say(f"{file.path.name} of batch {load.batch_id} skipped: {note}.")
-            self.log.info("file_skipped", file=file.path.name, batch=load.batch_id, same_as=same)
+            self.watcher.say(f"{file.name} of batch {load.batch_id} skipped: {note}.")
+            self.log.info("file_skipped", file=file.name, batch=load.batch_id, same_as=same)
             return Staged(file, checksum, status="skipped", notes=[note])
         rows = self._kept(self.work, load, file, checksum)
         # What was let in before, and corrected since, is let in again.
@@ -199,7 +226,7 @@ class Loading(Session):
                 file,
                 checksum,
                 None if is_mended else self.settings.reject_share,
-                self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
+                self.watcher.advance if not file.is_packed else lambda _: None,
                 {
                     contract: Before(columns, as_of)
                     for contract, columns, as_of in run(
@@ -213,7 +240,7 @@ class Loading(Session):
             if not take_out.is_of_file(error):
                 raise
             self._note_fault("file_set_aside", load, error)
-            why = f"{file.path.name} cannot pass stage: {take_out.reason(error)}"
+            why = f"{file.name} cannot pass stage: {take_out.reason(error)}"
             refusal = _was_set_aside(load, why, "nothing of it is")
             refusal.staged = Staged(file, checksum, status="refused", notes=[why])
             raise refusal from error
@@ -226,8 +253,8 @@ class Loading(Session):
             stage.repeat_file(self.work, file.source, later_id, later_as_of, same_as)
             staged.notes.append(f"load {later_id} had skipped the same file and has it now")
         for note in staged.notes:
-            self.watcher.say(f"{file.path.name} of batch {load.batch_id}: {note}.")
-        self.log.info("file_staged", file=file.path.name, batch=load.batch_id, **staged.counts())
+            self.watcher.say(f"{file.name} of batch {load.batch_id}: {note}.")
+        self.log.info("file_staged", file=file.name, batch=load.batch_id, **staged.counts())
         return staged
 
     def _note_fault(self, event: str, load: Load, error: Exception) -> None:

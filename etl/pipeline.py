@@ -13,8 +13,8 @@ from typing import Any
 
 import psycopg
 
-from etl import golive, quarantine, rebuild, replay
-from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
+from etl import golive, pending, quarantine, rebuild, replay
+from etl.batch import Batch, FeedFile, in_order_of_knowing
 from etl.db.connection import connect
 from etl.db.requirements import sees_other_sessions
 from etl.db.statements import run, scalar
@@ -56,7 +56,9 @@ class Pipeline(Loading):
         self.run_checks(NEXT)
         golive.wait_for_older_readers(self)
         golive.swap(self)
-        return self.tidy()
+        self.tidy()
+        self._tell_stopped()
+        return self.summary
 
     def incremental(self) -> Summary:
         """Finish what was begun and load every batch that is not loaded yet."""
@@ -280,8 +282,9 @@ class Pipeline(Loading):
         return None if is_synthetic(self.settings.inbox) else datetime.now(UTC)
 
     def _all_batches(self) -> list[Batch]:
-        batches = find_batches(self.settings.inbox)
+        batches = self.all_batches()
         if not batches:
+            self._tell_stopped()
             raise BatchError(
                 f"The inbox {self.settings.inbox} holds no batch.",
                 "Put a batch folder there, or run make seed for synthetic feeds.",
@@ -325,3 +328,14 @@ def notices(url: str) -> list[str]:
                 f"transaction a run waits for: grant pg_monitor to {role}."
             )
     return said
+
+
+def assumed_unchanged(url: str, inbox: Path) -> tuple[int, int]:
+    """How many loaded files of the inbox, and bytes of them, are taken as unchanged unread."""
+    with connect(url, "aca-warehouse status") as connection:
+        set_session_path(connection)
+        try:
+            files = pending.assumed(connection, inbox)
+        except (psycopg.errors.UndefinedTable, BatchError):
+            return 0, 0
+        return len(files), sum(file.size_bytes for file in files)

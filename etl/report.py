@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 from rich.table import Table
 
+from etl import shown
 from etl.config import Settings
 from etl.contract import Reason
 from etl.db import server
@@ -80,7 +81,7 @@ class Terminal:
     def say(self, text: str) -> None:
         """Something that a person should read."""
         self.said += 1
-        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+        self.console.print(shown.plain(text), highlight=False, soft_wrap=True, markup=False)
 
 
 def show_error(error: AcaError) -> None:
@@ -152,7 +153,7 @@ def _files(summary: Summary) -> Table:
     for staged in summary.files:
         row = feeds.setdefault(staged.file.source.name, [0] * 6)
         skipped = staged.status == "skipped"
-        for at, n in enumerate((1, *staged.counts().values(), skipped)):
+        for at, n in enumerate((len(staged.file.files), *staged.counts().values(), skipped)):
             row[at] += n
     for feed, row in feeds.items():
         table.add_row(feed, *(f"{n:,}" for n in row))
@@ -255,6 +256,20 @@ def show_status(
         for begun, stage, batch, state, seconds in runs:
             table.add_row(f"{begun:%Y-%m-%d %H:%M:%S}", stage, batch or "", state, f"{seconds:.1f}")
         console.print(table)
+
+
+def show_assumed(files: int, size_bytes: int) -> None:
+    """What is taken for granted of files that are loaded."""
+    if not files:
+        return
+    console = Console(file=sys.stdout, soft_wrap=True)
+    console.print(
+        f"Assumed  {files:,} loaded files ({size_bytes / 2**20:,.0f} MiB) are as they were: their "
+        "names, sizes and times (of modification and of change) are. make incremental RECHECK=yes "
+        "compares their bytes.",
+        highlight=False,
+        markup=False,
+    )
 
 
 def show_quarantine(rows: list[tuple[Any, ...]]) -> None:

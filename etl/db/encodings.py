@@ -42,6 +42,8 @@ _MARKS = (
     (b"\xfe\xff", "UTF-16"),
 )
 _LONGEST_KIND = 64
+# Where a tar archive says what it is.
+_TAR, _TAR_AT = b"ustar", 257
 _SAMPLE = 1 << 16
 _UTF8_SIGNS = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}")
 _CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1f]")
@@ -66,6 +68,8 @@ def kind_of(head: bytes) -> str | None:
     for magic, kind in _KINDS:
         if head.startswith(magic):
             return kind
+    if head.startswith(_TAR, _TAR_AT):
+        return "a tar archive"
     start = head[:_LONGEST_KIND].lstrip().lower()
     return next((kind for magic, kind in _MARKUP if start.startswith(magic)), None)
 

@@ -109,7 +109,12 @@ def ledger(metadata: MetaData) -> None:
         metadata,
         Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
         Column("feed", Text, nullable=False, comment="members, plans, providers and so on."),
-        Column("file_name", Text, nullable=False, comment="File inside the batch folder."),
+        Column(
+            "file_name",
+            Text,
+            nullable=False,
+            comment="File inside the batch folder; of several parts all, in order.",
+        ),
         Column("kind", Text, nullable=False, comment="delta or snapshot."),
         Column("status", Text, nullable=False, comment="loaded, skipped or refused."),
         Column("size_bytes", BigInteger, nullable=False),
@@ -183,7 +188,44 @@ def ledger(metadata: MetaData) -> None:
             name="lines_accounted",
         ),
         schema="ledger",
-        comment="One row a load and file.",
+        comment="One row a load and feed: its file, or its files as parts of one.",
+    )
+    Table(
+        "load_file_part",
+        metadata,
+        Column("load_id", BigInteger, nullable=False),
+        Column("feed", Text, nullable=False),
+        Column("part", Integer, nullable=False, comment="1 for the first or only file."),
+        Column("file_name", Text, nullable=False, comment="File inside the batch folder."),
+        Column("size_bytes", BigInteger, nullable=False),
+        Column("modified_ns", BigInteger, nullable=False, comment="File's mtime, nanoseconds."),
+        Column(
+            "changed_ns",
+            BigInteger,
+            comment="When the file system saw the file change last (ctime), nanoseconds: as long "
+            "as that is the same, so are the bytes. Empty if it was not noted.",
+        ),
+        Column("xxh3_128", UUID, nullable=False, comment="Checksum of the file's bytes."),
+        Column(
+            "first_line",
+            BigInteger,
+            comment="source_line of the file's first row, which is on its line 2: line = "
+            "source_line - first_line + 2. Empty if it was not read.",
+        ),
+        Column("rows_read", BigInteger, nullable=False, server_default=text("0")),
+        Column("rows_loaded", BigInteger, nullable=False, server_default=text("0")),
+        Column("rows_rejected", BigInteger, nullable=False, server_default=text("0")),
+        Column("rows_duplicate", BigInteger, nullable=False, server_default=text("0")),
+        PrimaryKeyConstraint("load_id", "feed", "part"),
+        ForeignKeyConstraint(
+            ["load_id", "feed"], ["ledger.load_file.load_id", "ledger.load_file.feed"]
+        ),
+        CheckConstraint(
+            "rows_read = rows_loaded + rows_rejected + rows_duplicate", name="rows_accounted"
+        ),
+        CheckConstraint("part > 0", name="part_positive"),
+        schema="ledger",
+        comment="One row a load, feed and file of it.",
     )
     Table(
         "stage_run",

@@ -60,6 +60,11 @@ def read_marker(inbox: Path) -> Marker | None:
         return Marker(**said)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise UsageError(
+            f"The inbox {inbox} cannot be read: {error.strerror}.",
+            "See that INBOX names a folder that whoever runs this may read.",
+        ) from error
     except (ValueError, TypeError) as error:
         raise UsageError(
             f"{inbox / MARKER} is damaged: {error}.",

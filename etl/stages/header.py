@@ -18,6 +18,7 @@ from etl.contract import Sender, Source
 from etl.db import encodings, records
 from etl.errors import BatchError
 from etl.senders import contracts_of
+from etl.stages import misread
 
 Findings = dict[str, Any]
 
@@ -77,7 +78,7 @@ def read(
     there, the feed's own before those of senders. ``watch`` sees its text go past. Raises
     ``BatchError`` if none fits.
     """
-    where = f"{file.path.name} of batch {batch.batch_id}"
+    where = f"{file.name} of batch {batch.batch_id}"
     head, rest = records.peek(blocks)
     kind = encodings.kind_of(head)
     if kind:
@@ -85,11 +86,15 @@ def read(
             f"{where} is {kind}, not a CSV file of UTF-8 text.",
             "Ask the sender for the CSV file itself, plain or packed with gzip as .csv.gz.",
         )
+    candidates = [
+        contract
+        for contract in contracts_of(file.source)
+        if file.expected.contract in (None, contract.name)
+    ]
+    misread.check(where, head, candidates)
     nearest: tuple[int, Sender, list[str]] | None = None
     unread: records.HeaderError | None = None
-    for contract in contracts_of(file.source):
-        if file.expected.contract not in (None, contract.name):
-            continue
+    for contract in candidates:
         encoding = contract.parsing.encoding
         try:
             found, _ = records.header_and_records(encodings.transcoded([head], encoding))

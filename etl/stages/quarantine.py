@@ -24,9 +24,9 @@ from etl.contract import Reason, Source
 from etl.db.statements import equal, names, run, scalar, statement
 from etl.db.stream import NO_ROWS
 from etl.sources import FEEDS
-from etl.stages import header, rejects, sift, stage
+from etl.stages import header, parts, rejects, sift, stage
 from etl.stages.header import Header
-from etl.stages.staged import Rejected, Staged
+from etl.stages.staged import PartRead, Rejected, Staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class File:
     rows_duplicate: int
     totals: dict[str, dict[str, str]]
     note: str | None
+    part_names: list[str]
+    part_lines: list[int]
 
     @property
     def source(self) -> Source:
@@ -186,8 +188,14 @@ def _correct_file(
 def _staged(file: File) -> Staged:
     """A file of the ledger as the stage knows files; nothing of it is read from the disk."""
     expected = {c: Decimal(t["expected"]) for c, t in file.totals.items() if "expected" in t}
-    told = FeedFile(file.source, Path(file.file_name), Expected(file.kind, totals=expected), 0, 0)
-    return Staged(told, file.xxh3_128.hex)
+    said = Expected(file.kind, totals=expected)
+    told = FeedFile(file.source, Path(file.file_name), said, 0, 0)
+    staged = Staged(told, file.xxh3_128.hex)
+    staged.parts = [
+        PartRead(FeedFile(file.source, Path(name), said, 0, 0), line)
+        for name, line in zip(file.part_names, file.part_lines, strict=True)
+    ]
+    return staged
 
 
 def _rivals(connection: psycopg.Connection[Any], file: File, lines: list[int]) -> dict[int, str]:
@@ -292,6 +300,7 @@ def _recount(
             "note": "; ".join(staged.notes) or None,
         },
     )
+    parts.recount(connection, file.load_id, file.feed, staged.parts, staged)
 
 
 def batch_is_known(connection: psycopg.Connection[Any], batch_id: str) -> bool:

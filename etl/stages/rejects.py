@@ -19,6 +19,7 @@ from etl.db.amounts import Amounts, MoneyField
 from etl.db.statements import statement
 from etl.db.stream import NO_ROWS, fault_of
 from etl.render import parsing
+from etl.stages import parts
 from etl.stages.header import Header
 from etl.stages.staged import Rejected, Staged
 
@@ -112,7 +113,7 @@ def _entry(load_id: int, staged: Staged, rejected: Rejected, text: str | None) -
     return {
         "load_id": load_id,
         "feed": staged.file.source.name,
-        "file": staged.file.path.name,
+        "file": staged.file_of(rejected.line),
         "line": rejected.line,
         "column_name": rejected.column,
         "reason": rejected.reason.text,
@@ -134,9 +135,7 @@ def _records_on(file: FeedFile, wanted: set[int], encoding: str) -> Iterator[tup
     left = len(wanted)
     if not left:
         return
-    text = encodings.transcoded(file.blocks(), encoding)
-    _, blocks = records.header_and_records(text)
-    for first, block in blocks:
+    for first, block in parts.read_again(file, encoding):
         line = first
         for record in block:
             if line in wanted:

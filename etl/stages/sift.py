@@ -21,7 +21,7 @@ from etl.db import encodings
 from etl.db.amounts import Amounts, to_dollars
 from etl.db.statements import equal, names, run, scalar
 from etl.errors import BatchError, RejectThresholdError
-from etl.stages import breaches
+from etl.stages import breaches, parts
 from etl.stages import values as values_of
 from etl.stages.header import shown
 from etl.stages.staged import Rejected, Staged
@@ -98,6 +98,8 @@ def set_aside(
     for line, is_equal, amounts in losers:
         if is_equal:
             staged.duplicate += 1
+            if len(staged.parts) > 1:
+                staged.duplicates.append((line, tuple(amounts)))
             for column, amount in zip(source.money, amounts, strict=True):
                 staged.duplicate_cents[column] += int((amount or 0) * 100)
         else:
@@ -128,7 +130,7 @@ def add_up(staged: Staged, read: Amounts | None = None) -> None:
             total["expected"] = str(expected[column])
         if read is not None and column in read.fields and read.cents[column] != in_file:
             raise BatchError(
-                f"{staged.file.path.name}: {column} adds up to {to_dollars(read.cents[column])} in "
+                f"{staged.file.name}: {column} adds up to {to_dollars(read.cents[column])} in "
                 f"the file and to {to_dollars(in_file)} in what was made of it.",
                 "This is a fault of the reader: keep the file and report it; nothing was loaded.",
             )
@@ -148,10 +150,12 @@ def tell_bad_bytes(staged: Staged) -> None:
     if encoding != encodings.UTF8:
         staged.notes.append(f"line {min(lines):,} is the first with bytes that are not {encoding}")
         return
-    staged.bad_byte = bad = encodings.first_bad_byte(staged.file.blocks())
-    if bad is not None:
+    found = parts.first_bad_byte(staged.file)
+    if found is not None:
+        part, bad = found
+        staged.bad_byte = bad
         staged.findings |= {"first_bad_byte": bad.offset, "encoding": bad.likely}
-        staged.notes.append(str(bad))
+        staged.notes.append(f"{part.name}: {bad}" if staged.file.parts else str(bad))
 
 
 def _effective(source: Source, prefix: str | None) -> sql.Composable:
@@ -222,7 +226,7 @@ def judge(batch: Batch, contract: Sender, staged: Staged, reject_share: float | 
 
 
 def _where(batch: Batch, staged: Staged) -> str:
-    return f"{staged.file.path.name} of batch {batch.batch_id}"
+    return f"{staged.file.name} of batch {batch.batch_id}"
 
 
 def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:

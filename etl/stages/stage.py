@@ -18,16 +18,15 @@ from psycopg import sql
 
 from etl.batch import Batch, FeedFile
 from etl.contract import IS_DELETED, Reason, Sender, Source, Type
-from etl.db import forms, records
+from etl.db import forms
 from etl.db.amounts import MoneyField
 from etl.db.keys import Keys
 from etl.db.statements import names, run, statement
 from etl.db.stream import Fields, Stream
 from etl.errors import BatchError
 from etl.render.values import refusal
-from etl.stages import bulk, header, landing, rejects, sift
+from etl.stages import bulk, header, landing, parts, rejects, sift
 from etl.stages.header import Before, Header
-from etl.stages.seen import Seen
 from etl.stages.staged import Rejected, Staged
 
 # What an empty value in quotes says, as an option of COPY.
@@ -92,28 +91,24 @@ def _run_file(
     corrected: Mapping[int, bytes],
     is_rebuild: bool,
 ) -> None:
-    file, checksum = staged.file, staged.checksum
-    where = f"{file.path.name} of batch {batch.batch_id}"
-    if file.expected.checksum and file.expected.checksum != checksum:
-        raise BatchError(
-            f"{where} is not the file that its manifest describes: the checksum differs.",
-            "Ask the sender for the file or the manifest again; nothing was loaded.",
-        )
-    seen = Seen(file)
-    head, stream_records = header.read(batch, file, seen.through(on_bytes), seen.text)
+    file = staged.file
+    where = f"{file.name} of batch {batch.batch_id}"
+    parts.check_checksums(batch, staged)
+    reading = parts.Reading(batch, staged, on_bytes, corrected)
+    head = reading.head
     contract = _under(staged, head)
     notes, staged.findings = header.drift(head, batch.as_of, before.get(contract.name))
     staged.notes += notes
     source = file.source
-    stream_records = seen.records(stream_records)
     if corrected:
         staged.notes.append(f"{len(corrected):,} rows taken as people corrected them")
-        stream_records = records.put_in_place(stream_records, corrected)
     in_bulk = is_rebuild and bulk.is_worth(connection, source.table, file.size_bytes)
     try:
         with bulk.without_indexes(connection, source.table) if in_bulk else nullcontext():
             is_anew = in_bulk and bulk.begin_anew(connection, source.table)
-            stream = _send(connection, load_id, staged, head, stream_records, is_anew=is_anew)
+            stream = _send(
+                connection, load_id, staged, head, reading.records(), reading, is_anew=is_anew
+            )
     except psycopg.errors.ProgramLimitExceeded as error:
         raise BatchError(
             f"{where} has a row that no table can hold: a key is too long, or its "
@@ -121,14 +116,9 @@ def _run_file(
             "Ask the sender for shorter keys and for the contract's columns alone; nothing was "
             "loaded.",
         ) from error
-    if not seen.ends_line and stream.is_cut():
-        raise BatchError(
-            f"{where} is cut short: it ends in the middle of the row on line {stream.last_line:,}.",
-            "Ask the sender for the whole file again; nothing was loaded.",
-        )
     if stream.trimmed:
         staged.findings["trimmed_rows"] = stream.trimmed
-    _account_for(staged, seen, stream)
+    _account_for(staged, reading, stream)
     sift.tell_bad_bytes(staged)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
     _analyze(connection, source)
@@ -145,6 +135,7 @@ def _run_file(
     rejects.look_up(staged, head, corrected)
     sift.add_up(staged, stream.amounts)
     sift.judge(batch, contract, staged, reject_share)
+    parts.count(connection, load_id, batch, staged)
     if not file.unchanged():
         raise BatchError(
             f"{where} changed while it was being read.",
@@ -166,11 +157,13 @@ def _send(
     staged: Staged,
     head: Header,
     stream_records: Iterator[tuple[int, list[bytes]]],
+    reading: parts.Reading | None = None,
     *,
     is_anew: bool = False,
 ) -> Stream:
     """Stream records into staging; those that cannot be taken are rejected.
 
+    ``reading``: where they come from, if that is a file.
     ``is_anew``: the transaction has emptied the table.
     """
     plan = landing.plan(head)
@@ -178,8 +171,10 @@ def _send(
         _fields(head, plan),
         b"%d," % load_id,
         None if plan.is_needed else _keys(head),
-        staged.file.path.name,
+        staged.file.name,
     )
+    if reading is not None:
+        reading.stream = stream
     _copy(connection, stream, stream_records, head, plan, staged, is_anew=is_anew)
     staged.read = stream.read
     staged.rejected += [
@@ -263,6 +258,7 @@ def repeat_file(
     measured = sift.measure(connection, source, values, keys_differ=True)
     latest = {"latest_effective_ts": measured.latest_effective_ts}
     run(connection, "stage/stage.repeat_file", {**values, **latest})
+    run(connection, "stage/stage.repeat_parts", values)
 
 
 def _summarize(connection: psycopg.Connection[Any], source: Source) -> None:
@@ -282,14 +278,14 @@ def _analyze(connection: psycopg.Connection[Any], source: Source) -> None:
     )
 
 
-def _account_for(staged: Staged, seen: Seen, stream: Stream) -> None:
+def _account_for(staged: Staged, reading: parts.Reading, stream: Stream) -> None:
     """Hold what was read of a file against what became of it; ``BatchError`` if they differ."""
-    staged.bytes_read, staged.lines_read = seen.bytes, seen.lines
+    staged.bytes_read, staged.lines_read = reading.bytes, reading.lines
     staged.lines_blank = stream.blank
-    accounted = 1 + seen.lines_of_records
-    if seen.lines != accounted or stream.read != stream.sent + len(stream.rejects):
+    accounted = reading.lines_accounted
+    if reading.lines != accounted or stream.read != stream.sent + len(stream.rejects):
         raise BatchError(
-            f"{staged.file.path.name} has {seen.lines:,} lines, of which {accounted:,} were told "
+            f"{staged.file.name} has {reading.lines:,} lines, of which {accounted:,} were told "
             f"apart as header, rows and empty lines, and {stream.read:,} rows, of which "
             f"{stream.sent:,} were sent and {len(stream.rejects):,} rejected.",
             "This is a fault of the reader: keep the file and report it; nothing was loaded.",
@@ -332,7 +328,7 @@ def _copy(
                 copy.write(piece)
         if stream.sent != cursor.rowcount + len(skipped):
             raise BatchError(
-                f"{staged.file.path.name}: of {stream.sent:,} rows sent the server took "
+                f"{staged.file.name}: of {stream.sent:,} rows sent the server took "
                 f"{cursor.rowcount:,} and rejected {len(skipped):,}.",
                 "It split rows otherwise than the file means: keep the file and report it; "
                 "nothing was loaded.",

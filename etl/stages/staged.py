@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -25,6 +27,22 @@ class Rejected:
     reason: Reason
 
 
+# The line on which the first row of a file stands: its header is line 1.
+FIRST_LINE = 2
+
+
+@dataclass(slots=True)
+class PartRead:
+    """What became of one file of a feed; ``first_line``: of its rows, among those of all files."""
+
+    file: FeedFile
+    first_line: int
+    read: int = 0
+    loaded: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+
+
 @dataclass(slots=True)
 class Staged:
     """What became of one file.
@@ -32,7 +50,8 @@ class Staged:
     ``bytes_read``, ``lines_read``, ``lines_blank``: of the file unpacked, its header among the
     lines. ``kept``: rows that staging holds of it. ``duplicate_cents``: of its duplicates, by money
     column. ``rejected_amounts``: of its rejected rows. ``texts``: of these by line, as far as they
-    are kept in memory.
+    are kept in memory. ``parts``: the files that were read, in order. ``duplicates``: line and
+    amounts of duplicate rows where there is more than one file.
     ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
     for machines, as JSON can hold it. ``contract``: the one under which it came. ``header``: the
     file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
@@ -62,11 +81,19 @@ class Staged:
     duplicate_cents: Counter[str] = field(default_factory=Counter)
     rejected_amounts: Amounts = field(default_factory=lambda: Amounts({}))
     texts: dict[int, str] = field(default_factory=dict)
+    parts: list[PartRead] = field(default_factory=list)
+    duplicates: list[tuple[int, tuple[Decimal | None, ...]]] = field(default_factory=list)
 
     @property
     def rows_of_sender(self) -> int:
         """Rows as the sender counts them: without headers and totals among them."""
         return self.read - sum(r.reason in NO_ROWS for r in self.rejected)
+
+    def file_of(self, line: int) -> str:
+        """Name of the file on which a line of them all stands."""
+        found = bisect_right(self.parts, line, key=lambda part: part.first_line)
+        file = self.parts[found - 1].file if found else self.file
+        return file.names
 
     def counts(self) -> dict[str, int]:
         """Row counts for the ledger."""
@@ -82,7 +109,7 @@ class Staged:
         return {
             "load_id": load_id,
             "feed": self.file.source.name,
-            "file_name": self.file.path.name,
+            "file_name": self.file.names,
             "kind": self.file.expected.kind,
             "status": self.status,
             "size_bytes": self.file.size_bytes,

@@ -70,4 +70,5 @@ def take_out(
         rows += run(connection, "stage/take_out.delete_rows", values, table=table).rowcount
     run(connection, "stage/take_out.release_skipped", values)
     run(connection, "stage/take_out.refuse_files", values)
+    run(connection, "stage/take_out.refuse_parts", values)
     return rows

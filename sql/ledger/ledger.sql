@@ -146,16 +146,11 @@ values (
     %(findings)s
 );
 
--- name: files_seen
--- Files that the live warehouse holds or has skipped. One row a load and file.
-select
-    l.batch_id,
-    f.feed,
-    f.size_bytes,
-    f.modified_ns
-from load_file as f
-inner join load as l on f.load_id = l.load_id
-where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped');
+-- name: newest_batch
+-- When the newest batch that the live warehouse holds became true. One row.
+select max(as_of)
+from load
+where kind = 'batch' and status in ('loaded', 'running');
 
 -- name: same_file
 -- The batch that already brought these bytes, if bringing them again can change nothing: it is

@@ -3,6 +3,7 @@
 -- name: rejected_row
 -- Quarantine: the rows that were set aside; raw_line is empty for whoever is neither a data
 -- steward nor the owner.
+-- line counts on over the files of a feed, file_line is that of the file.
 -- One row a line of a feed and reason.
 select
     q.rejected_row_id,
@@ -21,10 +22,35 @@ select
     end as raw_line,
     q.created_at,
     q.closed_at,
-    q.closed_by
+    q.closed_by,
+    q.line - coalesce(p.first_line, 2) + 2 as file_line
 from quarantined_row as q
 inner join pg_class as owner on owner.oid = 'quarantined_line'::regclass
-left join quarantined_line as t on q.rejected_row_id = t.rejected_row_id;
+left join quarantined_line as t on q.rejected_row_id = t.rejected_row_id
+left join load_file_part as p
+    on q.load_id = p.load_id and q.feed = p.feed and q.file = p.file_name;
+
+-- name: source_file
+-- Every file that was read, and which lines of its load are its rows: what stands on source_line is
+-- on line source_line - first_line + 2 of the file. last_line is empty where no other file follows.
+-- One row a load, feed and file.
+select
+    l.load_id,
+    l.batch_id,
+    l.as_of,
+    p.feed,
+    p.part,
+    p.file_name,
+    p.first_line,
+    lead(p.first_line) over (partition by p.load_id, p.feed order by p.part) - 1 as last_line,
+    p.rows_read,
+    p.rows_loaded,
+    p.rows_rejected,
+    p.rows_duplicate,
+    p.xxh3_128
+from load_file_part as p
+inner join load as l on p.load_id = l.load_id
+where p.first_line is not null;
 
 -- name: quarantine_open
 -- What the quarantine holds that nobody has dealt with: rows of the live build, and of files that
@@ -39,10 +65,12 @@ select
     q.reason,
     q.column_name,
     count(*) as rows_open,
-    min(q.line) as first_line,
+    min(q.line - coalesce(p.first_line, 2) + 2) as first_line,
     min(q.created_at) as since
 from quarantined_row as q
 inner join load as l on q.load_id = l.load_id
+left join load_file_part as p
+    on q.load_id = p.load_id and q.feed = p.feed and q.file = p.file_name
 inner join load_file as f on q.load_id = f.load_id and q.feed = f.feed
 where q.closed_at is null
     and (

@@ -75,9 +75,18 @@ select
     f.rows_rejected,
     f.rows_duplicate,
     f.totals,
-    f.note
+    f.note,
+    p.part_names,
+    p.part_lines
 from load_file as f
 inner join load as l on f.load_id = l.load_id
+cross join lateral (
+    select
+        coalesce(array_agg(part.file_name order by part.part), array[]::text[]) as part_names,
+        coalesce(array_agg(part.first_line order by part.part), array[]::bigint[]) as part_lines
+    from load_file_part as part
+    where part.load_id = f.load_id and part.feed = f.feed and part.first_line is not null
+) as p
 where f.load_id = %(load_id)s and f.feed = %(feed)s;
 
 -- name: loads_of_file

@@ -178,3 +178,17 @@ set
 from load_file as same
 where f.load_id = %(load_id)s and f.feed = %(feed)s
     and same.load_id = %(same_as)s and same.feed = f.feed;
+
+-- name: repeat_parts
+-- Let the parts of a file that was skipped count as read, with the lines and figures of those that
+-- they equal. One row a part.
+update load_file_part as p
+set
+    first_line = same.first_line,
+    rows_read = same.rows_read,
+    rows_loaded = same.rows_loaded,
+    rows_rejected = same.rows_rejected,
+    rows_duplicate = same.rows_duplicate
+from load_file_part as same
+where p.load_id = %(load_id)s and p.feed = %(feed)s
+    and same.load_id = %(same_as)s and same.feed = p.feed and same.part = p.part;

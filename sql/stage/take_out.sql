@@ -14,6 +14,16 @@ set
     note = concat_ws('; ', note, %(why)s::text)
 where load_id = %(load_id)s and feed = any(%(feeds)s) and status = 'loaded';
 
+-- name: refuse_parts
+-- What became of the rows of these files: none is held. One row a load, feed and part.
+update load_file_part
+set
+    rows_read = 0,
+    rows_loaded = 0,
+    rows_rejected = 0,
+    rows_duplicate = 0
+where load_id = %(load_id)s and feed = any(%(feeds)s);
+
 -- name: release_skipped
 -- Files that were skipped because one of these files had brought the same are pending again.
 -- One row a file.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from etl.batch import find_batches, in_order_of_knowing
+from etl.batch import find_batches, in_order_of_knowing, look_through
 from tests.feeds import write_batch
 
 PLANS = [{"plan_id": "P"}]
@@ -44,9 +44,12 @@ def test_what_is_known_comes_first_and_in_the_order_of_its_loads(tmp_path: Path)
     ]
 
 
-def test_two_folders_of_one_batch_keep_their_files_apart(tmp_path: Path) -> None:
+def test_two_folders_of_one_batch_are_refused(tmp_path: Path) -> None:
     for folder, feeds in (("a", {"plans": PLANS}), ("b", {"plans": PLANS, "members": MEMBERS})):
         write_batch(tmp_path, folder, {"batch_id": "one", "as_of": "2025-01-01"}, **feeds)
-    known = [(1, "one", "plans"), (2, "one", "members"), (2, "one", "plans")]
-    order = in_order_of_knowing(find_batches(tmp_path), known)
-    assert [[f.path.parent.name for f in files] for *_, files in order] == [["a"], ["b", "b"]]
+    write_batch(tmp_path, "2025-01-02", plans=PLANS)
+    batches, refused = look_through(tmp_path)
+    assert [batch.batch_id for batch in batches] == ["2025-01-02"]
+    assert [error.message for error in refused] == [
+        "The folders a, b all say that they are the batch one."
+    ]

@@ -14,13 +14,15 @@ from etl.sources import FEEDS
 
 # From the bottom up: a module may import from its own layer and from those before it.
 LAYERS = (
-    ("errors", "contract", "quality", "config", "reference"),
+    ("errors", "shown", "contract", "quality", "config", "reference"),
     ("db", "sources", "documented"),
     ("log", "warehouse", "senders"),
+    ("manifest",),
+    ("delivery", "folder"),
     ("render", "batch", "quarantine_file"),
     ("checks", "dependents"),
     ("seed", "stages", "rebuild", "quality_views", "quality_docs"),
-    ("run", "quarantine"),
+    ("run", "quarantine", "pending"),
     ("session",),
     ("loading", "golive"),
     ("replay",),

@@ -1,0 +1,86 @@
+-- name: measure
+-- What staging holds of each part of a file, by the line on which its rows begin: rows, and sums of
+-- money as an array. One row a part that has rows.
+select
+    width_bucket(source_line, %(first_lines)s::bigint[]) as part,
+    count(*) as rows_loaded,
+    array[{sums}]::numeric[] as amounts
+from {table}
+where load_id = %(load_id)s
+group by width_bucket(source_line, %(first_lines)s::bigint[]);
+
+-- name: record
+-- Record one file of a feed. One row a load, feed and part.
+insert into load_file_part (
+    load_id,
+    feed,
+    part,
+    file_name,
+    size_bytes,
+    modified_ns,
+    changed_ns,
+    xxh3_128,
+    first_line,
+    rows_read,
+    rows_loaded,
+    rows_rejected,
+    rows_duplicate
+)
+values (
+    %(load_id)s,
+    %(feed)s,
+    %(part)s,
+    %(file_name)s,
+    %(size_bytes)s,
+    %(modified_ns)s,
+    %(changed_ns)s,
+    %(xxh3_128)s::uuid,
+    %(first_line)s,
+    %(rows_read)s,
+    %(rows_loaded)s,
+    %(rows_rejected)s,
+    %(rows_duplicate)s
+);
+
+-- name: recount
+-- What the ledger says of a part whose rows were corrected. One row.
+with open_lines as (
+    select count(distinct line) as lines
+    from quarantined_row
+    where load_id = %(load_id)s and feed = %(feed)s and closed_at is null
+        and line >= %(first_line)s and line < coalesce(%(next_line)s::bigint, line + 1)
+)
+
+update load_file_part as p
+set
+    rows_rejected = o.lines,
+    rows_duplicate = p.rows_duplicate + %(more_duplicates)s,
+    rows_loaded = p.rows_read - o.lines - p.rows_duplicate - %(more_duplicates)s
+from open_lines as o
+where p.load_id = %(load_id)s and p.feed = %(feed)s and p.part = %(part)s;
+
+-- name: seen
+-- The files that the live warehouse holds or has skipped, as they lay on the disk, the latest load
+-- of a feed first. One row a load, feed and part.
+select
+    l.load_id,
+    l.batch_id,
+    p.feed,
+    p.part,
+    p.file_name,
+    p.size_bytes,
+    p.modified_ns,
+    p.changed_ns,
+    replace(p.xxh3_128::text, '-', '') as xxh3_128
+from load_file_part as p
+inner join load_file as f on p.load_id = f.load_id and p.feed = f.feed
+inner join load as l on p.load_id = l.load_id
+where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped')
+order by l.load_id desc, p.feed, p.part;
+
+-- name: note_change
+-- A file whose bytes were compared and are the same, though the file system saw it change since.
+-- One row.
+update load_file_part
+set changed_ns = %(changed_ns)s
+where load_id = %(load_id)s and feed = %(feed)s and part = %(part)s;
