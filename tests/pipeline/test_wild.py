@@ -147,10 +147,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         + b"\n",
         r"no table can hold: .* its 1,408 columns are too wide together",
     ),
-    "a key too long for an index": (
-        PLAIN.replace(b"P7,", random.Random(3).randbytes(3000).hex().encode() + b","),
-        "no table can hold: a key is too long",
-    ),
 }
 
 
