@@ -62,12 +62,13 @@ class Pipeline(Loading):
         """Finish what was begun and load every batch that is not loaded yet."""
         self._load_pending(STAGES)
         # Also when a batch was refused: what did come must show in the cubes.
-        if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
-            try:
+        try:
+            if self._cubes_are_due():
                 self.run_cubes(LIVE)
+            if scalar(self.ledger, "ledger/ledger.arrivals_are_due"):
                 self.judge_arrivals()
-            except (BatchError, CheckFailedError) as error:
-                self.stopped.append(error)
+        except (BatchError, CheckFailedError) as error:
+            self.stopped.append(error)
         self._tell_stopped()
         return self.summary
 
@@ -141,7 +142,9 @@ class Pipeline(Loading):
         except TakenBack as error:
             self.forget(load)
             self.watcher.say(str(error))
-            return self.summary
+            # A restatement that was killed before its cubes: they follow now.
+            if show or not self._cubes_are_due():
+                return self.summary
         self.run_cubes(LIVE, whole=True)
         return self.run_checks(LIVE)
 
@@ -171,9 +174,13 @@ class Pipeline(Loading):
         else:
             replay.replay_loaded(self, asked, where)
         # Also where an earlier run ended before it came to them.
-        if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
+        if self._cubes_are_due():
             self.run_cubes(LIVE)
         return self.summary
+
+    def _cubes_are_due(self) -> bool:
+        """Whether a load, a replay or a restatement came since the cubes were made."""
+        return bool(scalar(self.ledger, "ledger/ledger.cubes_are_due"))
 
     def stage_files(self, batch: Batch, files: list[FeedFile]) -> Summary:
         """Stage these files of a batch, whether they were seen before or not."""
