@@ -7,6 +7,7 @@ ones; everything else works on these.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from etl.errors import BatchError, CheckFailedError
 from etl.loading import STAGES, Loading
 from etl.run import Summary
 from etl.seed.marker import is_synthetic
-from etl.session import TakenBack, set_session_path, worst
+from etl.session import TakenBack, set_session_path, words, worst
 from etl.stages import checks, cubes, dims, found, take_out
 from etl.warehouse import CUBES, LIVE, NEXT, Dimension, Schemas
 
@@ -234,6 +235,11 @@ class Pipeline(Loading):
             )
             if truth is not None:
                 self.summary.found = found.run_found(self.ledger, schemas, statuses, truth)
+        except BaseException as error:
+            with suppress(psycopg.Error):
+                set_session_path(self.ledger)
+                self._end_stage(self.ledger, stage_run_id, "failed", {}, words(error))
+            raise
         finally:
             self.watcher.end()
         counts = {"checks": report.checks, "failed": report.failed}

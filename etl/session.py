@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -18,9 +18,10 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from etl import log, quality_views
+from etl import log, quality_views, waiting
 from etl.config import Settings
-from etl.db.connection import connect, set_search_path
+from etl.db import trouble
+from etl.db.connection import PREFIX, connect, set_search_path
 from etl.db.schema import is_newest, migrate
 from etl.db.statements import names, run, scalar
 from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
@@ -29,10 +30,11 @@ from etl.run import Load, Summary, Watcher
 from etl.stages import checks
 from etl.stages.checks import CheckReport
 from etl.stages.statistics import STALE_SHARE
+from etl.stopping import Stopped
 from etl.warehouse import LIVE, Schemas
 
 LOCK_KEY = 0x0ACA
-WORKER = "aca-warehouse work"
+WORKER = f"{PREFIX} work"
 
 
 class TakenBack(Exception):
@@ -53,7 +55,12 @@ class Session:
         self.retold: dict[int, int] = {}
 
     def __enter__(self) -> Self:
-        self.ledger = connect(self.url, "aca-warehouse ledger")
+        self.ledger = connect(self.url, f"{PREFIX} ledger")
+        self.work: psycopg.Connection[Any] = self.ledger  # until it has one of its own
+        self._watch = waiting.Watch(
+            self.url, lambda: [self.ledger, self.work], lambda text: self.watcher.say(text)
+        )
+        self._watch.start()
         try:
             self._take_lock()
             if not is_newest(self.ledger):
@@ -64,6 +71,7 @@ class Session:
                 checks.define(self.ledger)
             self.work = connect(self.url, WORKER)
         except BaseException:
+            self._watch.stop()
             self.ledger.close()
             raise
         run(self.work, "ledger/session.work_session")
@@ -77,6 +85,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._watch.stop()
         self.work.close()
         self.ledger.close()
 
@@ -156,10 +165,11 @@ class Session:
                 self._renew_statistics(schemas)
                 self._end_stage(self.work, stage_run_id, "done", counts, None)
         except BaseException as error:
-            said = str(error) if isinstance(error, AcaError | TakenBack) else type(error).__name__
-            if not self.ledger.closed:
+            said = words(error)
+            # Where the server is gone the next run notes that this one was interrupted.
+            with suppress(psycopg.OperationalError):
                 self._end_stage(self.ledger, stage_run_id, "failed", counts, said)
-                if load and name in ("stage", "replay"):
+                if load and name in ("stage", "replay", "restate"):
                     self.finish(self.ledger, load, "failed", said)
             if isinstance(error, TakenBack):
                 self.log.info("stage_taken_back", stage=name, load_id=load_id)
@@ -249,6 +259,16 @@ class Session:
         """Note what a gate found."""
         self.summary.gates.append(report)
         self.log.info("gate", stage=gate, total=report.checks, failed=report.failed)
+
+
+def words(error: BaseException) -> str:
+    """What the ledger says of the end of a stage: never the text of a driver, which can quote."""
+    if isinstance(error, AcaError | TakenBack | Stopped):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by SIGINT"
+    explained = trouble.explain(error)
+    return explained.message if explained else type(error).__name__
 
 
 def worst(report: CheckReport) -> str:

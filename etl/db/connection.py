@@ -9,6 +9,11 @@ from psycopg import sql
 
 from etl.errors import ServerError
 
+# How every session of ours calls itself, with what it does behind it.
+PREFIX = "aca-warehouse"
+# After so long at a lock that somebody else holds a run gives up (``etl.waiting`` tells whom).
+LOCK_WAIT_SECONDS = 15 * 60
+
 # Values are read the same on every machine: instants without an offset are UTC, and a date such
 # as 01/02/2025, which could mean two days, is refused rather than guessed at.
 _SESSION = {
@@ -25,8 +30,9 @@ _SESSION = {
 
 def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.Connection[Any]:
     """Open a connection named ``application``; ``ServerError`` where there is none to be had."""
+    settings = {**_SESSION, "lock_timeout": f"{LOCK_WAIT_SECONDS}s"}
     options = " ".join(
-        f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in _SESSION.items()
+        f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in settings.items()
     )
     try:
         return psycopg.connect(

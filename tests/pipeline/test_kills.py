@@ -84,8 +84,9 @@ def held(connection: psycopg.Connection[Any]) -> Held:
             for row in told
             if schema not in ("ledger", "quality") or lasts(row)
         ]
-        # A stage that is killed behind its gate comes to it again.
-        is_note = table in ("check_run", "check_result")
+        # A stage that is killed behind its gate comes to it again, and what is made whole each
+        # time, such as the cubes, is made again.
+        is_note = table in ("check_run", "check_result", "stage_run")
         found[f"{schema}.{table}"] = sorted(set(lines) if is_note else lines)
     return found
 

@@ -14,13 +14,13 @@ from etl.sources import FEEDS
 
 # From the bottom up: a module may import from its own layer and from those before it.
 LAYERS = (
-    ("errors", "contract", "quality", "config", "reference"),
+    ("errors", "contract", "quality", "config", "reference", "stopping"),
     ("db", "sources", "documented"),
     ("log", "warehouse", "senders"),
     ("render", "batch", "quarantine_file"),
     ("checks",),
     ("seed", "stages", "rebuild", "quality_views", "quality_docs"),
-    ("run", "quarantine"),
+    ("run", "quarantine", "waiting"),
     ("session",),
     ("loading", "golive"),
     ("replay",),
