@@ -41,8 +41,8 @@ _BY_STATE = {
     ),
     "55P03": ServerError(
         "The run waited too long for a lock that another session holds on a table.",
-        f"{_AGAIN}End that session's transaction, which docs/runbooks/a-run-was-killed.md shows how to "
-        "find, then run again.",
+        f"{_AGAIN}End that session's transaction, then run again; "
+        "docs/runbooks/a-run-was-killed.md shows how to find it.",
     ),
     "57014": ServerError(
         "A statement of the run was cancelled, by a person or by a statement_timeout.",
