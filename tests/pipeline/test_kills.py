@@ -83,10 +83,11 @@ def held(connection: psycopg.Connection[Any]) -> Held:
             repr([value_of(k, v) for k, v in row.items() if k not in _CLOCKS | _NUMBERS])
             for row in told
             if schema not in ("ledger", "quality") or lasts(row)
+            # What is made whole each time, such as the cubes, is made again, with other counts.
+            if table != "stage_run" or row["load_id"] is not None
         ]
-        # A stage that is killed behind its gate comes to it again, and what is made whole each
-        # time, such as the cubes, is made again.
-        is_note = table in ("check_run", "check_result", "stage_run")
+        # A stage that is killed behind its gate comes to it again.
+        is_note = table in ("check_run", "check_result")
         found[f"{schema}.{table}"] = sorted(set(lines) if is_note else lines)
     return found
 
