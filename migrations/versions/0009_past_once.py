@@ -1,14 +1,14 @@
 """Rows of the past: a change by hand for a load that failed is kept once.
 
-Revision: 0006, after 0005.
+Revision: 0009, after 0008.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
