@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import log, quarantine, report, senders
+from etl import log, quarantine, report, senders, stopping
 from etl.batch import find_batches, is_empty
 from etl.config import Settings, settings
-from etl.db import server
+from etl.db import server, trouble
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
 from etl.pipeline import Pipeline, assumed_unchanged, latest_runs, notices
 from etl.run import Summary
@@ -338,7 +338,11 @@ def docs(
 
 
 def guarded(call: Callable[[], Any]) -> int:
-    """Run a command; every error a user can cause ends in one sentence and its exit code."""
+    """Run a command; every error a user can cause ends in one sentence and its exit code.
+
+    A signal that asks for the end gives 128 and its number, as a shell counts.
+    """
+    stopping.listen()
     try:
         call()
     except AcaError as error:
@@ -346,6 +350,11 @@ def guarded(call: Callable[[], Any]) -> int:
         return _code(error, error.exit_code)
     except (KeyboardInterrupt, SystemExit) as error:
         code = error.code if isinstance(error, SystemExit) else INTERRUPTED
+        stopped = stopping.stopped()
+        if stopped is not None:
+            message = f"The run was {stopped}; the stage in hand was rolled back."
+            report.show_error(AcaError(message, "Run again: what was committed stays."))
+            return 128 + stopped.number
         if code == INTERRUPTED:
             message = "Interrupted; the stage in hand was rolled back."
             report.show_error(AcaError(message, "Run again: it goes on from the last stage."))
@@ -354,6 +363,10 @@ def guarded(call: Callable[[], Any]) -> int:
             return AcaError.exit_code
         return code if isinstance(code, int) else 0
     except Exception as error:
+        explained = trouble.explain(error)
+        if explained is not None:
+            report.show_error(explained)
+            return _code(error, explained.exit_code)
         # The text of a driver's error can hold values of rows, so only its kind is shown.
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"

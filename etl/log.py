@@ -7,9 +7,10 @@ that could carry such a value are cut before an event is written, whoever wrote 
 from __future__ import annotations
 
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import structlog
 
@@ -32,22 +33,49 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 class _Tee:
-    """Writes a line to the log file and, if asked, to stderr."""
+    """Writes a line to the log file and, if asked, to stderr.
+
+    A log that cannot be written, such as on a full disk, is said once and ends no run: what is
+    committed would stay, and the run would seem to have failed.
+    """
 
     def __init__(self, path: Path, *, echo: bool) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        self._path = path
         self._echo = echo
+        self._file: IO[str] | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            self._do_without(error)
 
     def write(self, text: str) -> int:
         if self._echo:
             sys.stderr.write(text)
-        return self._file.write(text)
+        return len(text) if self._file is None else self._try(self._file.write, text)
 
     def flush(self) -> None:
         if self._echo:
             sys.stderr.flush()
-        self._file.flush()
+        if self._file is not None:
+            self._try(self._file.flush)
+
+    def _try(self, do: Callable[..., int | None], *arguments: str) -> int:
+        try:
+            return do(*arguments) or 0
+        except OSError as error:
+            self._do_without(error)
+            return 0
+
+    def _do_without(self, error: OSError) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
+        sys.stderr.write(
+            f"The log {self._path} cannot be written ({error.strerror}); the run goes on without "
+            "it. The ledger says what was done.\n"
+        )
 
 
 def configure(path: Path) -> None:

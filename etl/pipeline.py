@@ -7,6 +7,7 @@ ones; everything else works on these.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from etl.batch import Batch, FeedFile, in_order_of_knowing
 from etl.db.connection import connect
 from etl.db.requirements import sees_other_sessions
 from etl.db.statements import run, scalar
-from etl.errors import AcaError, BatchError, CheckFailedError
+from etl.errors import BatchError, CheckFailedError
 from etl.loading import STAGES, Loading
 from etl.run import Summary
 from etl.seed.marker import is_synthetic
-from etl.session import TakenBack, set_session_path, worst
+from etl.session import TakenBack, set_session_path, words, worst
 from etl.stages import checks, cubes, dims, found, take_out
 from etl.warehouse import CUBES, LIVE, NEXT, Dimension, Schemas
 
@@ -64,12 +65,13 @@ class Pipeline(Loading):
         """Finish what was begun and load every batch that is not loaded yet."""
         self._load_pending(STAGES)
         # Also when a batch was refused: what did come must show in the cubes.
-        if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
-            try:
+        try:
+            if self._cubes_are_due():
                 self.run_cubes(LIVE)
+            if scalar(self.ledger, "ledger/ledger.arrivals_are_due"):
                 self.judge_arrivals()
-            except (BatchError, CheckFailedError) as error:
-                self.stopped.append(error)
+        except (BatchError, CheckFailedError) as error:
+            self.stopped.append(error)
         self.tidy()
         self._tell_stopped()
         return self.summary
@@ -150,7 +152,9 @@ class Pipeline(Loading):
         except TakenBack as error:
             self.forget(load)
             self.watcher.say(str(error))
-            return self.summary
+            # A restatement that was killed before its cubes: they follow now.
+            if show or not self._cubes_are_due():
+                return self.summary
         self.run_cubes(LIVE, whole=True)
         return self.run_checks(LIVE)
 
@@ -180,9 +184,13 @@ class Pipeline(Loading):
         else:
             replay.replay_loaded(self, asked, where)
         # Also where an earlier run ended before it came to them.
-        if scalar(self.ledger, "ledger/ledger.cubes_are_due"):
+        if self._cubes_are_due():
             self.run_cubes(LIVE)
         return self.summary
+
+    def _cubes_are_due(self) -> bool:
+        """Whether a load, a replay or a restatement came since the cubes were made."""
+        return bool(scalar(self.ledger, "ledger/ledger.cubes_are_due"))
 
     def stage_files(self, batch: Batch, files: list[FeedFile]) -> Summary:
         """Stage these files of a batch, whether they were seen before or not."""
@@ -236,9 +244,10 @@ class Pipeline(Loading):
             )
             if truth is not None:
                 self.summary.found = found.run_found(self.ledger, schemas, statuses, truth)
-        except AcaError as error:
-            set_session_path(self.ledger)
-            self._end_stage(self.ledger, stage_run_id, "failed", {}, str(error))
+        except BaseException as error:
+            with suppress(psycopg.Error):
+                set_session_path(self.ledger)
+                self._end_stage(self.ledger, stage_run_id, "failed", {}, words(error))
             raise
         finally:
             self.watcher.end()

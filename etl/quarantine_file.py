@@ -81,6 +81,20 @@ def write(path: Path, header: Sequence[str], entries: Sequence[Entry]) -> None:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}.", "Name another folder with --to."
         ) from error
+    try:
+        _write_rows(descriptor, names, entries, laid_out)
+    except OSError:
+        # Half an export would be taken for all of it, and no other would be written over it.
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write_rows(
+    descriptor: int,
+    names: Sequence[str],
+    entries: Sequence[Entry],
+    laid_out: Sequence[Sequence[str]],
+) -> None:
     # With a byte-order mark, or spreadsheets take the text for another encoding.
     with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)

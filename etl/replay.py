@@ -16,19 +16,33 @@ from etl.warehouse import DIMENSIONS, FACTS, LIVE, NEXT
 
 
 def replay_loaded(loading: Loading, asked: quarantine.Asked, where: str) -> None:
-    """Let corrected rows join those of their file, in one transaction to the facts."""
+    """Let corrected rows join those of their file, in one transaction to the facts.
+
+    Where every row is bad again just as it was when it was replayed before, nothing is written:
+    whoever repeats a replay, such as one that was killed at its end, has it once in the ledger.
+    """
     file = asked.file
     load = loading.open_load(
         f"replay {file.batch_id}", file.as_of, LIVE, is_rebuild=False, kind="replay"
     )
     try:
         with loading.stage("replay", f"batch {file.batch_id}", load, LIVE) as counts:
-            outcome = _correct(loading, load, file.feed, file.xxh3_128.hex, asked.rows, counts)
+            checksum = file.xxh3_128.hex
+            tried = corrected.kept(loading.work, file.feed, checksum, None)
+            outcome = _correct(loading, load, file.feed, checksum, asked.rows, counts)
             came = set().union(*outcome.lines.values())
             if not came and not outcome.again:
                 raise TakenBack(f"The rows of {where} were all dealt with before.")
-            taken = came | outcome.again
-            rows = {line: record for line, record in asked.rows.items() if line in taken}
+            rows = {
+                line: record
+                for line, record in asked.rows.items()
+                if line in came or (line in outcome.again and tried.get(line) != record)
+            }
+            if not rows:
+                raise TakenBack(
+                    f"The rows of {where} are bad as they were when they were replayed before, "
+                    "and stay open: make quarantine says why."
+                )
             corrected.keep(loading.work, file, rows, load.load_id)
             _gate_replay(loading, load, file, outcome)
             loading.finish(loading.work, load, "loaded")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -18,9 +18,10 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from etl import log, quality_views
+from etl import log, quality_views, waiting
 from etl.config import Settings
-from etl.db.connection import connect, set_search_path
+from etl.db import trouble
+from etl.db.connection import PREFIX, connect, set_search_path
 from etl.db.requirements import require_connections, require_rights
 from etl.db.schema import is_newest, migrate
 from etl.db.statements import names, run, scalar
@@ -30,10 +31,11 @@ from etl.run import Load, Summary, Watcher
 from etl.stages import checks
 from etl.stages.checks import CheckReport
 from etl.stages.statistics import STALE_SHARE
+from etl.stopping import Stopped
 from etl.warehouse import KEPT, LIVE, NEXT, RETIRED, Schemas
 
 LOCK_KEY = 0x0ACA
-WORKER = "aca-warehouse work"
+WORKER = f"{PREFIX} work"
 
 
 class TakenBack(Exception):
@@ -55,8 +57,14 @@ class Session:
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
-            self.ledger = connect(self.url, "aca-warehouse ledger")
+            self.ledger = connect(self.url, f"{PREFIX} ledger")
             opened.callback(self.ledger.close)
+            self.work: psycopg.Connection[Any] = self.ledger  # until it has one of its own
+            self._watch = waiting.Watch(
+                self.url, lambda: [self.ledger, self.work], lambda text: self.watcher.say(text)
+            )
+            self._watch.start()
+            opened.callback(self._watch.stop)
             self._take_lock()
             require_rights(self.ledger, (*KEPT, *LIVE.build, *NEXT.build, *RETIRED.build))
             require_connections(self.url, self.ledger)
@@ -79,6 +87,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._watch.stop()
         self.work.close()
         self.ledger.close()
 
@@ -158,10 +167,11 @@ class Session:
                 self._renew_statistics(schemas)
                 self._end_stage(self.work, stage_run_id, "done", counts, None)
         except BaseException as error:
-            said = str(error) if isinstance(error, AcaError | TakenBack) else type(error).__name__
-            if not self.ledger.closed:
+            said = words(error)
+            # Where the server is gone the next run notes that this one was interrupted.
+            with suppress(psycopg.OperationalError):
                 self._end_stage(self.ledger, stage_run_id, "failed", counts, said)
-                if load and name in ("stage", "replay"):
+                if load and name in ("stage", "replay", "restate"):
                     self.finish(self.ledger, load, "failed", said)
             if isinstance(error, TakenBack):
                 self.log.info("stage_taken_back", stage=name, load_id=load_id)
@@ -251,6 +261,16 @@ class Session:
         """Note what a gate found."""
         self.summary.gates.append(report)
         self.log.info("gate", stage=gate, total=report.checks, failed=report.failed)
+
+
+def words(error: BaseException) -> str:
+    """What the ledger says of the end of a stage: never the text of a driver, which can quote."""
+    if isinstance(error, AcaError | TakenBack | Stopped):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by SIGINT"
+    explained = trouble.explain(error)
+    return explained.message if explained else type(error).__name__
 
 
 def worst(report: CheckReport) -> str:

@@ -142,7 +142,16 @@ def _start(home: Home) -> None:
         with open(home.log, "ab", opener=open_private) as log:
             before = log.tell()
             start = ("pg_ctl", "start", "--silent", "--wait", f"--timeout={_START_SECONDS}")
-            done = home.run(*start, f"--pgdata={home.cluster}", output=log)
+            # pg_ctl puts the folder into a command of the shell between double quotes and no more:
+            # a path with a double quote, dollar sign or back-tick would mean something else there.
+            # So it is named from the folder above; the server's own name is what it is known by.
+            done = home.run(
+                *start,
+                f"--pgdata={home.cluster.name}",
+                f"--options=-c cluster_name={home.name}",
+                output=log,
+                cwd=home.base,
+            )
         if done.returncode == 0:
             write_private(home.state / "port", f"{port}\n")
             return

@@ -16,6 +16,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 from etl.errors import ServerError
 
+# How every session of ours calls itself, with what it does behind it.
+PREFIX = "aca-warehouse"
+# After so long at a lock that somebody else holds a run gives up (``etl.waiting`` tells whom).
+LOCK_WAIT_SECONDS = 15 * 60
+
 # Values are read the same on every machine: instants without an offset are UTC, and a date such
 # as 01/02/2025, which could mean two days, is refused rather than guessed at.
 _SESSION = {
@@ -27,7 +32,7 @@ _SESSION = {
     "client_connection_check_interval": "500ms",
     # What a role or database was given for people at a screen does not hold for a load.
     "statement_timeout": "0",
-    "lock_timeout": "0",
+    "lock_timeout": f"{LOCK_WAIT_SECONDS}s",
     "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",

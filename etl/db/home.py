@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from etl.config import Settings
-from etl.errors import ServerError
+from etl.errors import ServerError, UsageError
 
 SHARED = Path("/var/lib/aca-warehouse")
 SYSTEM_USER = "aca-warehouse"
@@ -65,10 +65,17 @@ class Home:
         return f"aca-{_digest(self.cluster)}"
 
     def run(
-        self, program: str, *arguments: str, output: IO[bytes] | int = subprocess.PIPE
+        self,
+        program: str,
+        *arguments: str,
+        output: IO[bytes] | int = subprocess.PIPE,
+        cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a program of PostgreSQL as the server's user; both its outputs go to ``output``."""
-        return _run_as(self.owner, [str(self.programs / program), *arguments], output)
+        """Run a program of PostgreSQL as the server's user; both its outputs go to ``output``.
+
+        ``cwd``: a folder that the server's user may enter; the file system's root without one.
+        """
+        return _run_as(self.owner, [str(self.programs / program), *arguments], output, cwd)
 
     def write(self, file: Path, text: str) -> None:
         """Write a file that only the server's user may read."""
@@ -87,8 +94,14 @@ def locate(settings: Settings) -> Home:
 
 
 def prepare(settings: Settings) -> Home:
-    """The home, with everything in place that the server's user needs to enter and run it."""
+    """The home, with everything in place that the server's user needs to enter and run it.
+
+    ``UsageError`` where PostgreSQL cannot live in the folder: its own files hold the path as a
+    line of text.
+    """
+    _require_plain(settings.data)
     home = locate(settings)
+    _require_runnable(home.programs)
     if os.geteuid() != 0:
         return home
     owner = home.owner or _system_user()
@@ -107,6 +120,30 @@ def prepare(settings: Settings) -> Home:
     if not _may_enter(owner, programs / "postgres"):
         programs = _copy_programs(base)
     return Home(home.state, base, programs, owner)
+
+
+def _require_plain(folder: Path) -> None:
+    name = str(folder)
+    # Bytes that are no UTF-8 arrive as lone surrogates, which are not printable either.
+    odd = [sign for sign in name if not sign.isprintable() and sign.isascii()]
+    odd += [sign for sign in name if "\ud800" <= sign <= "\udfff"]
+    if odd:
+        raise UsageError(
+            f"The data folder {name!a} has a line feed or another sign in its path that "
+            "PostgreSQL cannot take.",
+            "Set DATA_DIR to a folder without such a sign, or move the checkout; no database was "
+            "made.",
+        )
+
+
+def _require_runnable(programs: Path) -> None:
+    """PostgreSQL's programs start each other through a shell, with their path in double quotes."""
+    if any(sign in str(programs) for sign in '"$`'):
+        raise UsageError(
+            f"PostgreSQL's programs are in {programs}, whose path has a double quote, dollar sign "
+            "or back-tick, and cannot run there.",
+            "Move the checkout to a folder without such a sign; DATA_DIR may have one.",
+        )
 
 
 def packaged_programs() -> Path:
@@ -202,7 +239,10 @@ def _copy_programs(base: Path) -> Path:
 
 
 def _run_as(
-    owner: Owner | None, command: list[str], output: IO[bytes] | int
+    owner: Owner | None,
+    command: list[str],
+    output: IO[bytes] | int,
+    cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     # A bare environment: PGDATA and the like would change what the programs do, and passwords
     # have no business in the environment of a server.
@@ -213,7 +253,7 @@ def _run_as(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        cwd="/",  # the server's user may not be able to enter ours
+        cwd=cwd or "/",  # the server's user may not be able to enter ours
         env=environment | {"LC_ALL": "C", "TZ": "UTC"},
         check=False,
         **identity,

@@ -888,32 +888,36 @@ where e.begins = 1;
 -- Let the restated history be the one to apply. No rows.
 alter table restated rename to replayed;
 
--- name: leave_unchanged
--- Keys whose history is as it has to be. One row a key.
-delete from respliced as r
+-- name: find_differing
+-- Keys whose history is not as it has to be: a version is missing, or is not as it should be, or
+-- should not be. One row a key.
+create temporary table differing on commit drop as
+select {keys_of_value}
+from replayed as v
+left join {dim} as d on {key_d_v} and v.validity_start_ts = d.validity_start_ts
+where d.{sk} is null
+    or d.is_inferred
+    or d.validity_end_ts <> v.validity_end_ts
+    or d.known_from_ts is distinct from v.known_from_ts
+    or {drivers_differ_d_v}
+    or {type_1_differ_d_v}
+union
+select {keys_of_dim}
+from {dim} as d
+inner join respliced as r on {key_d_r}
 where not exists (
     select 1
     from replayed as v
-    left join {dim} as d on {key_d_v} and v.validity_start_ts = d.validity_start_ts
-    where {key_v_r}
-        and (
-            d.{sk} is null
-            or d.is_inferred
-            or d.validity_end_ts <> v.validity_end_ts
-            or d.known_from_ts is distinct from v.known_from_ts
-            or {drivers_differ_d_v}
-            or {type_1_differ_d_v}
-        )
-)
-and not exists (
+    where {key_v_d} and v.validity_start_ts = d.validity_start_ts
+);
+
+-- name: leave_unchanged
+-- Keys whose history is as it has to be are left alone. One row a key.
+delete from respliced as r
+where not exists (
     select 1
-    from {dim} as d
+    from differing as d
     where {key_d_r}
-        and not exists (
-            select 1
-            from replayed as v
-            where {key_v_d} and v.validity_start_ts = d.validity_start_ts
-        )
 );
 
 -- name: leave_their_versions

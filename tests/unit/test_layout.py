@@ -14,7 +14,7 @@ from etl.sources import FEEDS
 
 # From the bottom up: a module may import from its own layer and from those before it.
 LAYERS = (
-    ("errors", "shown", "contract", "quality", "config", "reference"),
+    ("errors", "shown", "contract", "quality", "config", "reference", "stopping"),
     ("db", "sources", "documented"),
     ("log", "warehouse", "senders"),
     ("manifest",),
@@ -22,7 +22,7 @@ LAYERS = (
     ("render", "batch", "quarantine_file"),
     ("checks", "dependents"),
     ("seed", "stages", "rebuild", "quality_views", "quality_docs"),
-    ("run", "quarantine", "pending"),
+    ("run", "quarantine", "pending", "waiting"),
     ("session",),
     ("loading", "golive"),
     ("replay",),

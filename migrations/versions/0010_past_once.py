@@ -1,0 +1,109 @@
+"""Rows of the past: a change by hand for a load that failed is kept once.
+
+Revision: 0010, after 0009.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+KEEP_PAST = """create or replace function warehouse.keep_past() returns trigger
+language plpgsql
+as $past$
+declare
+    past regclass := format('%I.%I', tg_table_schema, tg_table_name || '_past')::regclass;
+    known_to bigint := coalesce(
+        nullif(current_setting('aca.load_id', true), '')::bigint,
+        (
+            select min(l.load_id)
+            from ledger.load as l
+            where l.status = 'running' and not l.is_rebuild
+        ),
+        (select max(l.load_id) + 1 from ledger.load as l),
+        1
+    );
+    last_known bigint := (
+        select coalesce(max(l.load_id), 0)
+        from ledger.load as l
+        where l.load_id < known_to and l.status in ('loaded', 'running', 'rebuilt')
+    );
+    kept text;
+    key_name text;
+begin
+    select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+    into kept
+    from pg_attribute as a
+    where a.attrelid = past and a.attnum > 0 and not a.attisdropped
+        and a.attname <> 'known_to_load_id';
+    select quote_ident(a.attname)
+    into key_name
+    from pg_index as i
+    inner join pg_attribute as a on i.indrelid = a.attrelid and a.attnum = i.indkey[0]
+    where i.indrelid = past and i.indisprimary;
+    execute format(
+        'insert into %1$s (%2$s, known_to_load_id)
+        select %2$s, $1 from was
+        where load_id <> $1' || case
+            when last_known < known_to - 1
+                then ' and not exists (
+            select from %1$s as earlier
+            where earlier.%3$s = was.%3$s
+                and earlier.known_to_load_id > $2 and earlier.known_to_load_id < $1
+        )'
+            else ''
+        end || '
+        on conflict do nothing',
+        past, kept, key_name
+    )
+    using known_to, last_known;
+    return null;
+end
+$past$"""
+
+KEEP_PAST_BEFORE = """create or replace function warehouse.keep_past() returns trigger
+language plpgsql
+as $past$
+declare
+    past regclass := format('%I.%I', tg_table_schema, tg_table_name || '_past')::regclass;
+    known_to bigint := coalesce(
+        nullif(current_setting('aca.load_id', true), '')::bigint,
+        (
+            select min(l.load_id)
+            from ledger.load as l
+            where l.status = 'running' and not l.is_rebuild
+        ),
+        (select max(l.load_id) + 1 from ledger.load as l),
+        1
+    );
+    kept text;
+begin
+    select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+    into kept
+    from pg_attribute as a
+    where a.attrelid = past and a.attnum > 0 and not a.attisdropped
+        and a.attname <> 'known_to_load_id';
+    execute format(
+        'insert into %1$s (%2$s, known_to_load_id)
+        select %2$s, $1 from was where load_id <> $1
+        on conflict do nothing',
+        past, kept
+    )
+    using known_to;
+    return null;
+end
+$past$"""
+
+
+def upgrade() -> None:
+    """Replace the function that keeps the past."""
+    op.execute(KEEP_PAST)
+
+
+def downgrade() -> None:
+    """Take the change back."""
+    op.execute(KEEP_PAST_BEFORE)

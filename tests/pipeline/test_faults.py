@@ -1,0 +1,241 @@
+"""Faults of the machine and of people under a run: a sentence, an exit code, and nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import structlog
+
+from etl import log, quarantine_file, waiting
+from etl.db import connection as connections
+from etl.db.trouble import explain
+from etl.errors import ServerError, UsageError
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Warehouse
+
+
+@pytest.fixture
+def pending(warehouse: Warehouse) -> Warehouse:
+    """A warehouse with a batch of plans to load."""
+    warehouse.incremental()
+    write_batch(warehouse.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
+    return warehouse
+
+
+@contextmanager
+def held(warehouse: Warehouse, table: str = "staging.plans_raw") -> Iterator[psycopg.Connection]:
+    """A table that another session keeps for itself, in a transaction that is left idle."""
+    with psycopg.connect(warehouse.url, application_name="an analyst's tool") as other:
+        other.execute("select 'Jane Doe', $$Jane Doe$$")
+        other.execute(f"lock table {table} in share mode")
+        yield other
+
+
+def blocked(warehouse: Warehouse, process: subprocess.Popen[str]) -> int:
+    """The session of a run once it waits for a lock."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        found = warehouse.rows(
+            "select pid from pg_stat_activity where wait_event_type = 'Lock' "
+            "and application_name like 'aca-warehouse%' and datname = current_database()"
+        )
+        if found:
+            return int(found[0][0])
+        time.sleep(0.05)
+    raise AssertionError("the run does not wait")
+
+
+def test_whom_a_load_waits_for_is_said_within_five_seconds_and_the_load_goes_on(
+    pending: Warehouse,
+) -> None:
+    began = time.monotonic()
+    said_after = []
+
+    def release(other: psycopg.Connection) -> None:
+        while not any("Waiting" in said for said in pending.watcher.said):
+            if time.monotonic() > began + 30:
+                break
+            time.sleep(0.05)
+        said_after.append(time.monotonic() - began)
+        other.rollback()
+
+    with held(pending) as other:
+        releasing = threading.Thread(target=release, args=[other])
+        releasing.start()
+        pending.incremental()
+        releasing.join()
+        first, *rest = (s for s in pending.watcher.said if "ait" in s)
+    pid = other.info.backend_pid if not other.closed else ""
+    assert "Waiting for a lock that is held by session" in first
+    assert str(pid) in first
+    assert "of aca_owner (an analyst's tool) at 127.0.0.1" in first
+    assert "idle in transaction" in first
+    assert "lock table staging.plans_raw in share mode" in first
+    assert "after 15 minutes of waiting the run ends with exit code 3" in first
+    assert "The wait is over" in rest[-1]
+    assert said_after[0] < 5 + 3  # the run itself takes its time to come to the lock
+    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+
+
+def test_what_is_said_of_a_session_holds_no_text_of_its_query() -> None:
+    query = "select * from warehouse.dim_member where last_name = 'Doe' or $x$Doe$x$ = first_name"
+    said = waiting.describe((7, "ann", "psql", "10.0.0.1", None, "active", query))
+    assert said.startswith("session 7 of ann (psql) at 10.0.0.1, which runs: select * from")
+    assert "Doe" not in said
+    hidden = waiting.describe((7, "ann", "psql", None, None, None, None))
+    assert "hidden from us without the role pg_monitor" in hidden
+
+
+def test_a_wait_without_end_ends_with_code_3(
+    pending: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "LOCK_WAIT_SECONDS", 1)
+    with held(pending), pytest.raises(psycopg.errors.LockNotAvailable) as found:
+        pending.incremental()
+    explained = explain(found.value)
+    assert isinstance(explained, ServerError)
+    assert pending.rows(
+        "select l.status, l.error, r.status, r.error from ledger.load l "
+        "join ledger.stage_run r using (load_id)"
+    ) == [("failed", explained.message, "failed", explained.message)]
+    pending.incremental()
+    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
+def test_a_signal_stops_a_run_in_order_and_the_ledger_says_so(
+    pending: Warehouse, name: str
+) -> None:
+    number = signal.Signals[name]
+    with held(pending):
+        process = pending.start("incremental")
+        blocked(pending, process)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        # While the table is still held: the statement that waited was cancelled.
+        assert pending.rows(
+            "select count(*) from pg_stat_activity where application_name like 'aca-warehouse%' "
+            "and datname = current_database()"
+        ) == [(0,)]
+    assert process.returncode == 128 + number, err
+    assert f"Error: The run was stopped by {name}; the stage in hand was rolled back." in err
+    assert "Traceback" not in err
+    assert pending.rows(
+        "select l.status, l.error, r.status, r.error from ledger.load l "
+        "join ledger.stage_run r using (load_id)"
+    ) == [("failed", f"stopped by {name}", "failed", f"stopped by {name}")]
+    pending.incremental()
+    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+
+
+@pytest.mark.parametrize("whose", ["work", "all"])
+def test_a_run_whose_sessions_the_server_ends_says_so_and_the_next_goes_on(
+    pending: Warehouse, whose: str
+) -> None:
+    with held(pending):
+        process = pending.start("incremental")
+        blocked(pending, process)
+        pending.rows(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and application_name like "
+            f"'aca-warehouse {'work' if whose == 'work' else '%'}'"
+        )
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 3, err
+    assert "Error: The server went away while the run was at work" in err
+    assert "unforeseen" not in err
+    pending.incremental()
+    assert pending.rows("select status, error from ledger.load order by load_id")[0] == (
+        "failed",
+        "interrupted" if whose == "all" else explain(psycopg.OperationalError()).message,
+    )
+    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+
+
+def test_a_disk_that_is_full_under_the_database_is_one_sentence(pending: Warehouse) -> None:
+    pending.connection.execute(
+        "create function public.full_disk() returns trigger language plpgsql as "
+        "$$ begin raise disk_full using message = 'could not extend file: Jane Doe'; end $$"
+    )
+    pending.connection.execute(
+        "create trigger full_disk before insert on ledger.load_file "
+        "for each statement execute function public.full_disk()"
+    )
+    done = pending.command("incremental")
+    assert done.returncode == 3
+    assert "Error: The disk of the database is full." in done.stderr
+    assert "Doe" not in done.stderr
+    assert pending.rows("select error from ledger.load") == [("The disk of the database is full.",)]
+    pending.connection.execute("drop function public.full_disk cascade")
+    pending.incremental()
+    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+
+
+def test_every_fault_of_server_and_disk_has_a_sentence_however_it_is_wrapped() -> None:
+    class Wrapped(Exception):
+        orig: BaseException
+
+    for cause in (
+        psycopg.errors.DiskFull(),
+        psycopg.errors.AdminShutdown(),
+        psycopg.errors.CrashShutdown(),
+        psycopg.errors.CannotConnectNow(),
+        psycopg.errors.ConnectionFailure(),
+        psycopg.errors.QueryCanceled(),
+        psycopg.errors.DeadlockDetected(),
+        psycopg.errors.OutOfMemory(),
+        psycopg.errors.IdleInTransactionSessionTimeout(),
+        psycopg.OperationalError("server closed the connection unexpectedly"),
+        psycopg.InterfaceError("the connection is closed"),
+        OSError(errno.ENOSPC, "No space left on device", "/somewhere/file"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+    ):
+        wrapped = Wrapped()
+        wrapped.orig = cause
+        for error in (cause, wrapped):
+            explained = explain(error)
+            assert explained is not None, cause
+            assert (explained.exit_code, bool(explained.hint)) == (3, True)
+    for other in (psycopg.errors.UndefinedTable(), ValueError(), UsageError("x")):
+        assert explain(other) is None
+
+
+def test_a_log_on_a_full_disk_is_said_once_and_ends_no_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = structlog.get_config()
+    try:
+        log.configure(Path("/dev/full"))
+        for _ in range(3):
+            log.get().info("an_event")
+        said = capsys.readouterr().err
+        assert said.count("cannot be written (No space left on device)") == 1
+        assert said.count("an_event") == 3
+    finally:
+        structlog.configure(**before)
+
+
+def test_an_export_that_the_disk_cannot_hold_leaves_no_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "claims.csv"
+    entry = quarantine_file.Entry(1, 2, ("missing key",), ("claim_id",), "a,b")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(quarantine_file, "_write_rows", full)
+    monkeypatch.setattr(quarantine_file, "_ADVICE", {"missing key": "x"})
+    with pytest.raises(OSError, match="No space left"):
+        quarantine_file.write(path, ["claim_id", "member_id"], [entry])
+    assert not path.exists()

@@ -1,0 +1,185 @@
+"""How the work of set statements grows with the data: as the rows do, and never as their square."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from etl.db.connection import connect
+from etl.pipeline import Pipeline
+from etl.stages import dims
+from etl.warehouse import DIMENSIONS
+from tests.conftest import fresh_database
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Warehouse
+from tests.pipeline.test_quarantine import export, rewrite
+
+FACTOR = 4
+# Work that grows with the square comes to FACTOR ** 2 times as much.
+MOST = 2 * FACTOR
+# Rows for each member up to which a statement may look at all there is instead of by an index.
+FEW = 10
+
+Work = dict[str, int]
+
+
+def watched(connection: psycopg.Connection[Any], work: Work) -> None:
+    """Add up what each statement of a connection does: rows that its nodes look at, by its text."""
+
+    def note(message: psycopg.errors.Diagnostic) -> None:
+        text = message.message_primary or ""
+        if "plan:\n" not in text:
+            return
+        said = json.loads(text.partition("plan:\n")[2])
+        query = re.sub(r"\d+", "0", " ".join(said["Query Text"].split()))[:400]
+        work[query] = max(work.get(query, 0), sum(map(looked_at, nodes(said["Plan"]))))
+
+    connection.add_notice_handler(note)
+    # Of the messages in between a COPY hears those that are meant for it.
+    add, remove = connection.add_notice_handler, connection.remove_notice_handler
+    heard: dict[Any, Any] = {}
+
+    def add_for_notices(handler: Any) -> None:
+        heard[handler] = lambda said: handler(said) if said.severity == "NOTICE" else None
+        add(heard[handler])
+
+    connection.add_notice_handler = add_for_notices
+    connection.remove_notice_handler = lambda handler: remove(heard.pop(handler))
+    for setting in (
+        "load 'auto_explain'",
+        "set auto_explain.log_min_duration = 0",
+        "set auto_explain.log_analyze = on",
+        "set auto_explain.log_timing = off",
+        "set auto_explain.log_format = json",
+        "set client_min_messages = log",
+    ):
+        connection.execute(setting)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every node of a plan, subplans included."""
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def looked_at(node: dict[str, Any]) -> int:
+    """Rows that a node comes to see in all its loops."""
+    removed = sum(amount for name, amount in node.items() if name.startswith("Rows Removed by"))
+    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+def batches(members: int) -> list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]]:
+    """Batches of every kind that the stages tell apart, in the order of arrival.
+
+    Each with its manifest, its feeds and the columns that it lacks.
+    """
+    of = range(members)
+
+    def people(batch: int, which: range = of, **more: Any) -> list[dict[str, Any]]:
+        return [
+            {"member_id": f"M{n}", "last_name": f"n{batch * (n % 3)}", "call_count": batch, **more}
+            for n in which
+        ]
+
+    def claims(batch: int, bad: int = 0) -> list[dict[str, Any]]:
+        return [
+            {
+                "claim_id": f"C{batch * members // 2 + n}",
+                "member_id": f"M{n}",
+                "provider_id": f"R{n}",
+                "plan_id": f"P{n}",
+                "service_date": f"2025-0{1 + n % 3}-1{n % 9}",
+                "paid_amount": "x" if n < bad else f"{batch}.00",
+            }
+            for n in of
+        ]
+
+    def others(batch: int) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "plans": [
+                {"plan_id": f"P{n}", "effective_year": 2025, "name": f"p{batch * (n % 2)}"}
+                for n in of
+            ],
+            "providers": [{"provider_id": f"R{n}", "name": f"r{batch * (n % 2)}"} for n in of],
+            "enrollments": [
+                {
+                    "enrollment_id": f"E{n}",
+                    "member_id": f"M{n}",
+                    "plan_id": f"P{n}",
+                    "premium_paid": f"{batch * (n % 2)}.00",
+                }
+                for n in of
+            ],
+        }
+
+    snapshot = {"files": {"members.csv": {"kind": "snapshot"}}}
+    first = {"members": people(1), "claims": claims(1, members // 10), **others(1)}
+    gone = range(members // 20)
+    return [
+        ("2025-01-10", {}, first, ()),
+        ("2025-02-10", {}, {"members": people(2), "claims": claims(2), **others(2)}, ()),
+        ("2025-01-20", {}, {"members": people(3), "claims": claims(3), **others(3)}, ()),
+        ("2025-03-10", {}, {"members": people(4)}, ("call_count", "zip")),
+        ("2025-03-20", {}, {"members": people(4, gone, is_deleted="true")}, ()),
+        ("2025-04-10", snapshot, {"members": people(5, of[members // 20 :])}, ()),
+    ]
+
+
+@contextmanager
+def run(warehouse: Warehouse, work: Work) -> Iterator[Pipeline]:
+    """A run whose work is watched."""
+    with warehouse.pipeline(1) as pipeline:
+        watched(pipeline.work, work)
+        yield pipeline
+
+
+def life(warehouse: Warehouse, members: int) -> Work:
+    """The work of every statement that the commands send, the most that it did at once."""
+    work: Work = {}
+    for batch_id, manifest, feeds, lacking in batches(members):
+        write_batch(warehouse.inbox, batch_id, manifest, lacking, **feeds)
+        with run(warehouse, work) as pipeline:
+            pipeline.run_stages(("stage", "dims", "facts"))
+            pipeline.run_cubes()
+    (path,) = export(warehouse, "2025-01-10", "claims")
+    rewrite(path, lambda row: row | {"paid_amount": "1.00"})
+    with run(warehouse, work) as pipeline:
+        pipeline.run_checks = lambda *_: pipeline.summary
+        pipeline.replay(path)
+    for dimension in DIMENSIONS.values():
+        for since in (dims.BEGINNING, datetime(2025, 2, 1)):
+            with run(warehouse, work) as pipeline:
+                pipeline.run_checks = lambda *_, of=pipeline: of.summary
+                pipeline.restate(dimension, since)
+    return work
+
+
+@pytest.mark.parametrize("members", [250, pytest.param(2_500, marks=pytest.mark.slow)])
+def test_no_statement_works_with_the_square_of_the_rows(
+    admin_url: str, template: str, tmp_path: Path, members: int
+) -> None:
+    works = []
+    for size in (members, members * FACTOR):
+        for url in fresh_database(admin_url, template):
+            with connect(url, "test") as connection:
+                inbox = tmp_path / str(size)
+                inbox.mkdir()
+                data = tmp_path / f"data-{size}"
+                works.append(life(Warehouse(url, inbox, data, connection), size))
+    small, large = works
+    grown = {
+        query: (small.get(query, 0), work)
+        for query, work in large.items()
+        if work > MOST * max(small.get(query, 0), FEW * members)
+    }
+    assert len(large) > 100
+    assert grown == {}

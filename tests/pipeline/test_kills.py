@@ -1,0 +1,363 @@
+"""Every command that writes, killed at any moment and run again: the rows of an undisturbed run."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from etl.contract import Reason
+from etl.db.connection import connect
+from etl.errors import BatchError
+from tests.conftest import copy, drop, fresh_database, url_of
+from tests.pipeline.conftest import Warehouse
+from tests.pipeline.kills import Ended, run_command
+from tests.pipeline.test_quarantine import BATCHES, Rows, correct, export, rewrite, send
+
+SCHEMAS = ["staging", "warehouse", "cubes", "ledger", "quality"]
+# What the clock or a counter says, and so differs from run to run.
+_CLOCKS = {"started_at", "finished_at", "live_at", "created_at", "defined_at", "load_timestamp"}
+_CLOCKS |= {"measured", "message"}  # of a check, some of which measure days until now
+_NUMBERS = {"stage_run_id", "check_run_id", "fact_rekey_id"}
+_LOADS = {"load_id", "build_id", "known_to_load_id", "closed_by"}
+Held = dict[str, list[str]]
+
+
+def held(connection: psycopg.Connection[Any]) -> Held:
+    """Every row of every table, loads by their place among those that last.
+
+    What a killed run noted of itself in the ledger is left out, and so is a build that another has
+    replaced; a gate that was passed by a stage which was killed behind it counts once.
+    """
+    lasting = [
+        load_id
+        for (load_id,) in connection.execute(
+            "select load_id from ledger.load where status <> 'superseded' "
+            "and error is distinct from 'interrupted' order by 1"
+        )
+    ]
+    entries = {
+        number: (sum(load < load_id for load in lasting), load_id, *rest)
+        for number, load_id, *rest in connection.execute(
+            "select rejected_row_id, load_id, feed, line, column_name from quality.quarantined_row"
+        )
+    }
+
+    def value_of(column: str, value: Any) -> Any:
+        if value is None:
+            return None
+        if column in _LOADS:
+            return sum(load < value for load in lasting)
+        if column == "failing_keys":
+            return [{k: value_of(k, v) for k, v in key.items()} for key in value]
+        if column == "rejected_row_id":
+            return entries[value][0], *entries[value][2:]
+        return "some time" if column == "closed_at" else value
+
+    def lasts(row: dict[str, Any]) -> bool:
+        """Whether a row of the ledger or of quality is more than what a killed run noted."""
+        return (
+            row.get("load_id") in (None, *lasting)
+            and entries.get(row.get("rejected_row_id"), (0, lasting[0]))[1] in lasting
+            and row.get("error") != "interrupted"
+            and row.get("finished_at", True) is not None
+        )
+
+    found: Held = {}
+    for schema, table in connection.execute(
+        "select schemaname, tablename from pg_tables where schemaname = any(%s) order by 1, 2",
+        [SCHEMAS],
+    ).fetchall():
+        rows = connection.execute(f"select * from {schema}.{table}")
+        names = [column.name for column in rows.description or ()]
+        told = (dict(zip(names, row, strict=True)) for row in rows)
+        lines = [
+            repr([value_of(k, v) for k, v in row.items() if k not in _CLOCKS | _NUMBERS])
+            for row in told
+            if schema not in ("ledger", "quality") or lasts(row)
+            # What is made whole each time, such as the cubes, is made again, with other counts.
+            if table != "stage_run" or row["load_id"] is not None
+        ]
+        # A stage that is killed behind its gate comes to it again.
+        is_note = table in ("check_run", "check_result")
+        found[f"{schema}.{table}"] = sorted(set(lines) if is_note else lines)
+    return found
+
+
+def differing(found: Held, wanted: Held) -> dict[str, tuple[list[str], list[str]]]:
+    """Tables that differ, each with rows that are too many and rows that are missing."""
+    different = {}
+    for table in wanted.keys() | found.keys():
+        left, right = found.get(table, []), wanted.get(table, [])
+        if left != right:
+            more, less = list(left), list(right)
+            for row in left:
+                if row in less:
+                    less.remove(row)
+                    more.remove(row)
+            different[table] = (more, less)
+    return different
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A command in a warehouse that is ready for it: its database to copy, its arguments."""
+
+    admin_url: str
+    prepared: str
+    environment: dict[str, str]
+    arguments: tuple[str, ...]
+    folder: Path
+    checks: bool
+
+    @contextmanager
+    def warehouse(self) -> Iterator[tuple[psycopg.Connection[Any], Callable[..., Ended]]]:
+        """A copy of the prepared warehouse: a connection, and a way to run the command on it."""
+        name = f"killed_{next(_numbers)}"
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            copy(admin, self.prepared, name)
+            url = url_of(self.admin_url, name)
+
+            def run(kill_at: int | None = None, after: float | None = None) -> Ended:
+                return run_command(
+                    {**self.environment, "DATABASE_URL": url},
+                    *self.arguments,
+                    said=self.folder / "said",
+                    kill_at=kill_at,
+                    kill_after=after,
+                    checks=self.checks,
+                )
+
+            try:
+                with connect(url, "test") as connection:
+                    yield connection, run
+            finally:
+                drop(admin, name)
+
+    def undisturbed(self) -> tuple[Held, tuple[str, ...], int | None]:
+        """What the command leaves when nothing happens to it, its moments and its exit code."""
+        with self.warehouse() as (connection, run):
+            ended = run()
+            return held(connection), ended.moments, ended.code
+
+    def killed(self, *moments: int) -> Held:
+        """What is left when it was killed at these moments, one run after the other, then run.
+
+        A run that finds less to do may end before its moment.
+        """
+        with self.warehouse() as (connection, run):
+            for moment in moments:
+                run(moment)
+            assert run().code is not None
+            return held(connection)
+
+
+_numbers = itertools.count()
+
+
+def _loaded(warehouse: Warehouse, batches: int) -> None:
+    for number in range(batches):
+        send(warehouse.inbox, number, 0)
+        warehouse.incremental(1)
+
+
+def _incremental(warehouse: Warehouse) -> tuple[str, ...]:
+    _loaded(warehouse, 2)
+    for number in range(2, len(BATCHES)):
+        send(warehouse.inbox, number, 0)
+    return ("incremental",)
+
+
+def _stage(warehouse: Warehouse) -> tuple[str, ...]:
+    _incremental(warehouse)
+    return ("stage",)
+
+
+def _dims(warehouse: Warehouse) -> tuple[str, ...]:
+    _incremental(warehouse)
+    with warehouse.pipeline(1) as pipeline:
+        pipeline.run_stages(("stage",))
+    return ("dims",)
+
+
+def _facts(warehouse: Warehouse) -> tuple[str, ...]:
+    _dims(warehouse)
+    with warehouse.pipeline(1) as pipeline:
+        pipeline.run_stages(("dims",))
+    return ("facts",)
+
+
+def _cubes(warehouse: Warehouse) -> tuple[str, ...]:
+    _facts(warehouse)
+    with warehouse.pipeline(1) as pipeline:
+        pipeline.run_stages(("facts",))
+    return ("cubes",)
+
+
+def _full_load(warehouse: Warehouse) -> tuple[str, ...]:
+    _loaded(warehouse, len(BATCHES))
+    (path,) = export(warehouse, BATCHES[0][0], "claims")
+    correct(0, path)
+    with warehouse.pipeline() as pipeline:
+        pipeline.replay(path)
+    return ("full-load",)
+
+
+def _restate(warehouse: Warehouse) -> tuple[str, ...]:
+    """The history of a member was changed by hand in all its kinds."""
+    _loaded(warehouse, len(BATCHES))
+    with warehouse.connection.transaction():
+        for statement in (
+            "update warehouse.dim_member set last_name = 'wrong' where member_id in ('M2', 'M5')",
+            "update warehouse.dim_member set call_count = 77 where member_id = 'M3'",
+            "delete from warehouse.dim_member as d where member_id = 'M1' and current_flag "
+            "and not exists (select from warehouse.fact_claim where member_sk = d.member_sk) "
+            "and not exists (select from warehouse.fact_enrollment where member_sk = d.member_sk)",
+        ):
+            warehouse.connection.execute(statement)
+    return ("restate", "--dim", "member", "--from", "2025-01-05")
+
+
+def _replay(warehouse: Warehouse, number: int, feed: str) -> tuple[str, ...]:
+    _loaded(warehouse, len(BATCHES))
+    (path,) = export(warehouse, BATCHES[number][0], feed)
+    correct(number, path)
+    return ("quarantine-replay", "--file", str(path))
+
+
+def _replay_members(warehouse: Warehouse) -> tuple[str, ...]:
+    return _replay(warehouse, 1, "members")
+
+
+def _replay_claims(warehouse: Warehouse) -> tuple[str, ...]:
+    return _replay(warehouse, 0, "claims")
+
+
+def _replay_bad_again(warehouse: Warehouse) -> tuple[str, ...]:
+    """One row is right now, one bad in another way, and one is said to be right as it is."""
+    _, _, path = _replay_claims(warehouse)
+
+    def spoil(row: Rows) -> Rows:
+        if row["_reason"] == Reason.NOT_A_DATE.text:
+            return row | {"service_date": "never"}
+        if row["_reason"] == Reason.NOT_AN_AMOUNT.text:
+            return row | {"paid_amount": "2.105", "_as_is": "yes"}
+        return row
+
+    rewrite(Path(path), spoil)
+    return ("quarantine-replay", "--file", path)
+
+
+def _replay_refused(warehouse: Warehouse) -> tuple[str, ...]:
+    """The file of a batch was refused as a whole."""
+    _loaded(warehouse, 1)
+    send(warehouse.inbox, 1, 0)
+    with pytest.raises(BatchError):
+        warehouse.incremental(0)
+    (path,) = export(warehouse, BATCHES[1][0], "members")
+    correct(1, path)
+    return ("quarantine-replay", "--file", str(path))
+
+
+def _threshold(warehouse: Warehouse) -> tuple[str, ...]:
+    _loaded(warehouse, 1)
+    return ("dq-threshold", "--check", "claims_raw.status.one_of", "--count", "5", "--why", "x")
+
+
+PREPARATIONS: dict[str, Callable[[Warehouse], tuple[str, ...]]] = {
+    "incremental": _incremental,
+    "stage": _stage,
+    "dims": _dims,
+    "facts": _facts,
+    "cubes": _cubes,
+    "full_load": _full_load,
+    "restate": _restate,
+    "replay_members": _replay_members,
+    "replay_claims": _replay_claims,
+    "replay_bad_again": _replay_bad_again,
+    "replay_refused": _replay_refused,
+    "threshold": _threshold,
+}
+
+
+@pytest.fixture
+def trial(
+    request: pytest.FixtureRequest, admin_url: str, template: str, tmp_path: Path
+) -> Iterator[Trial]:
+    """The trial whose preparation the test names."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for url in fresh_database(admin_url, template):
+        with connect(url, "test") as connection:
+            warehouse = Warehouse(url, inbox, tmp_path / "data", connection)
+            arguments = PREPARATIONS[request.param](warehouse)
+            environment = warehouse.environment(REJECT_SHARE="1")
+        checks = request.node.get_closest_marker("slow") is not None
+        database = url.rpartition("/")[2]
+        yield Trial(admin_url, database, environment, arguments, tmp_path, checks)
+
+
+def _own_stage(moments: tuple[str, ...]) -> tuple[int, int]:
+    """The first statement and the commit of the first transaction that does much."""
+    begins = 0
+    for number, moment in enumerate(moments):
+        if moment == "before commit" and number - begins > 25:
+            return begins, number
+        if moment == "after commit":
+            begins = number + 1
+    raise AssertionError("the command does little")
+
+
+@pytest.mark.parametrize("trial", ["restate", "replay_bad_again"], indirect=True)
+def test_a_command_killed_in_its_own_stage_or_at_its_commit_leaves_what_it_leaves_undisturbed(
+    trial: Trial,
+) -> None:
+    wanted, moments, code = trial.undisturbed()
+    assert code == 0
+    first, commit = _own_stage(moments)
+    assert differing(trial.killed((first + commit) // 2, commit), wanted) == {}
+    assert differing(trial.killed(commit + 1), wanted) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", list(PREPARATIONS), indirect=True)
+def test_every_command_that_writes_killed_anywhere_leaves_what_it_leaves_undisturbed(
+    trial: Trial,
+) -> None:
+    wanted, moments, _ = trial.undisturbed()
+    assert differing(trial.undisturbed()[0], wanted) == {}
+    draw = random.Random(len(moments))
+    ends = [number for number, moment in enumerate(moments) if "commit" in moment]
+    chosen = {moments.index(moment) for moment in moments} | {len(moments) - 1}
+    chosen |= set(draw.sample(ends, min(8, len(ends))))
+    chosen |= set(draw.sample(range(len(moments)), 12))
+    for moment in sorted(chosen):
+        found = differing(trial.killed(moment), wanted)
+        assert found == {}, (moment, moments[moment])
+    for _ in range(4):
+        twice = [draw.randrange(len(moments) * 2 // 3) for _ in range(2)]
+        assert differing(trial.killed(*twice), wanted) == {}, twice
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", ["incremental", "full_load", "restate"], indirect=True)
+def test_a_run_killed_at_any_time_leaves_what_it_leaves_undisturbed(trial: Trial) -> None:
+    """At a time and not at a moment: also in the midst of a statement."""
+    began = time.monotonic()
+    wanted, _, _ = trial.undisturbed()
+    seconds = time.monotonic() - began
+    draw = random.Random(7)
+    for _ in range(12):
+        delay = draw.uniform(0, seconds)
+        with trial.warehouse() as (connection, run):
+            run(after=delay)
+            run()
+            assert differing(held(connection), wanted) == {}, delay
