@@ -159,7 +159,7 @@ def _against_others() -> SqlCheck:
         "fact_claim",
         checks,
         {"days_ahead": _DAYS_AHEAD},
-        checked=statement("checks/business.claims_of_members_judged"),
+        checked=statement("checks/business.claims_against_others_judged"),
     )
 
 
