@@ -6,22 +6,19 @@ the threshold says so and the comment beside it says why.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import cast
 
 from psycopg import sql
 
+from etl.checks.described import described_checks
+from etl.checks.judged import ASK, DAYS_AHEAD, judged, relation, shared
 from etl.checks.sql import SqlCheck, keys_of, rules
 from etl.contract import OneOf, Source, Type
-from etl.db.statements import Parts, Values, names, statement
-from etl.quality import MAJOR, MINOR, Check
+from etl.db.statements import Values, names, statement
+from etl.quality import MAJOR, MINOR
 from etl.reference import age_curve, diagnosis_categories, state_age_curves
 from etl.sources import FEEDS
-from etl.warehouse import DIM_MEMBER, DIM_PLAN, DIM_PROVIDER, DIMENSIONS, FACTS, Dimension, Fact
-
-_ASK = "Ask the sender; the rows are loaded as they came."
-# A batch may be dated before the last days that it tells of, such as the first of its month.
-_DAYS_AHEAD = 31
+from etl.warehouse import DIM_PLAN, FACTS, Fact
 
 
 def business_checks() -> tuple[SqlCheck, ...]:
@@ -32,17 +29,8 @@ def business_checks() -> tuple[SqlCheck, ...]:
         _against_others(),
         _overlaps(),
         _enrollments(),
-        _members(),
-        _births(),
         *(_known_on_day(fact) for fact in FACTS.values()),
-        _providers(),
-        _plans(),
-        *(
-            _shared_values(dimension, columns)
-            for dimension in DIMENSIONS.values()
-            for columns in dimension.source.unique
-        ),
-        *(_unknown(dimension) for dimension in DIMENSIONS.values()),
+        *described_checks(),
         *(_line_breaks(source) for source in FEEDS.values()),
     )
 
@@ -52,38 +40,6 @@ def claims_values() -> Values:
     return {"categories": list(diagnosis_categories())}
 
 
-def _judged(
-    failing: Parts,
-    keys: tuple[str, ...],
-    table: str,
-    checks: dict[str, Check],
-    values: Values | None = None,
-    feed: str | None = None,
-    checked: Parts | None = None,
-) -> SqlCheck:
-    """A check of the rows of a table that a statement returns.
-
-    ``checked``: the statement that counts the rows of the table, and those that each rule can
-    judge; without one each rule judges all.
-    """
-    if checked is None:
-        checked = statement("checks/business.all_rows", table=sql.Identifier(table))
-    return SqlCheck(
-        "checks/business.judged",
-        {"failing": failing, "keys": names(keys), "checked": checked},
-        checks,
-        feed=feed,
-        values={"rules": list(checks), **(values or {})},
-    )
-
-
-def _shared(checks: dict[str, Check], **shares: float) -> dict[str, Check]:
-    """The checks, with the share of rows that may fail of those named."""
-    return checks | {
-        rule: replace(checks[rule], threshold_share=share) for rule, share in shares.items()
-    }
-
-
 def outside_coverage(claims: str) -> sql.Composed:
     """The statement that returns claims on a day without coverage; ``claims`` is a statement."""
     return statement(
@@ -91,11 +47,6 @@ def outside_coverage(claims: str) -> sql.Composed:
         claims=relation(claims),
         covering=relation("checks/business.covering"),
     )
-
-
-def relation(name: str) -> sql.Composed:
-    """A named statement as a relation of another one."""
-    return sql.SQL("({})").format(statement(name))
 
 
 def _coverage() -> SqlCheck:
@@ -114,15 +65,15 @@ def _coverage() -> SqlCheck:
             "consistency",
             MINOR,
             "no enrolment of the member runs on the day of service, paid or not",
-            "A few denied claims are usual. Many mean that enrolments are missing: " + _ASK,
+            "A few denied claims are usual. Many mean that enrolments are missing: " + ASK,
         ),
     )
     # Claims for people whose coverage is over come in all the time, and are denied.
-    return _judged(
+    return judged(
         outside_coverage("checks/business.claims_held"),
         ("claim_id",),
         "fact_claim",
-        _shared(checks, within_coverage=0.02),
+        shared(checks, within_coverage=0.02),
         checked=statement("checks/business.claims_of_members_judged"),
     )
 
@@ -141,7 +92,7 @@ def _against_others() -> SqlCheck:
             "known_by_batch",
             "consistency",
             MAJOR,
-            f"a day of the claim is more than {_DAYS_AHEAD} days after the batch that told of it",
+            f"a day of the claim is more than {DAYS_AHEAD} days after the batch that told of it",
             "Ask the sender for the day, or see whether the batch bears the right date.",
         ),
         (
@@ -153,13 +104,13 @@ def _against_others() -> SqlCheck:
             "Ask the sender what it reverses; sums of what was paid are too low by it meanwhile.",
         ),
     )
-    return _judged(
+    return judged(
         statement("checks/business.claims_against_others"),
         ("claim_id",),
         "fact_claim",
         checks,
-        {"days_ahead": _DAYS_AHEAD},
-        checked=statement("checks/business.claims_of_members_judged"),
+        {"days_ahead": DAYS_AHEAD},
+        checked=statement("checks/business.claims_against_others_judged"),
     )
 
 
@@ -172,7 +123,7 @@ def _claims() -> SqlCheck:
             MAJOR,
             "paid is above allowed or, where that is empty, above billed, or allowed is above "
             "billed",
-            _ASK,
+            ASK,
         ),
         (
             "denied_pays_nothing",
@@ -208,16 +159,16 @@ def _claims() -> SqlCheck:
             "consistency",
             MAJOR,
             "a stay ends before it begins, or before the day of service",
-            _ASK,
+            ASK,
         ),
-        ("paid_after_service", "consistency", MAJOR, "a claim was paid before the service", _ASK),
+        ("paid_after_service", "consistency", MAJOR, "a claim was paid before the service", ASK),
     )
     # The lists name half of the categories there are, and nearly all that are common.
-    return _judged(
+    return judged(
         statement("checks/business.claim_values", claims=sql.Identifier("fact_claim")),
         ("claim_id",),
         "fact_claim",
-        _shared(checks, diagnosis_listed=0.05),
+        shared(checks, diagnosis_listed=0.05),
         claims_values(),
         checked=statement("checks/business.claims_judged"),
     )
@@ -242,13 +193,13 @@ def _overlaps() -> SqlCheck:
             "155.420(b)(2)). Of many ask the sender.",
         ),
     )
-    return _judged(
+    return judged(
         statement(
             "checks/business.overlapping", enrollments=relation("checks/business.enrollments_held")
         ),
         ("enrollment_id",),
         "fact_enrollment",
-        _shared(checks, one_a_month=0.01),
+        shared(checks, one_a_month=0.01),
     )
 
 
@@ -296,11 +247,11 @@ def _enrollments() -> SqlCheck:
         ),
     )
     # Rating areas and states' own curves move a premium, and so do corrected birth dates.
-    return _judged(
+    return judged(
         statement("checks/business.enrollment_values"),
         ("enrollment_id",),
         "fact_enrollment",
-        _shared(checks, premium_as_rated=0.01),
+        shared(checks, premium_as_rated=0.01),
         {**_curves(), "variants": list(_variants())},
         checked=statement("checks/business.enrollments_judged"),
     )
@@ -330,48 +281,6 @@ def _curves() -> Values:
         "curve_factors": factors,
         "oldest": oldest,
     }
-
-
-def _members() -> SqlCheck:
-    checks = rules(
-        DIM_MEMBER.table,
-        (
-            "age_in_band",
-            "consistency",
-            MINOR,
-            "the age band holds no age that the member had in the plan year",
-            "Ask the sender which of date of birth, band and year is wrong.",
-        ),
-    )
-    return _judged(
-        statement("checks/business.member_ages"),
-        (DIM_MEMBER.sk,),
-        DIM_MEMBER.table,
-        checks,
-        checked=statement("checks/business.members_judged"),
-    )
-
-
-def _births() -> SqlCheck:
-    checks = rules(
-        DIM_MEMBER.table,
-        (
-            "born_by_batch",
-            "consistency",
-            MAJOR,
-            f"the date of birth is more than {_DAYS_AHEAD} days after the batch that told of it, "
-            "or more than 125 years before",
-            "Ask the sender for the date of birth: premium and age band follow from it.",
-        ),
-    )
-    return _judged(
-        statement("checks/business.birth_dates"),
-        (DIM_MEMBER.sk,),
-        DIM_MEMBER.table,
-        checks,
-        {"days_ahead": _DAYS_AHEAD},
-        checked=statement("checks/business.members_judged"),
-    )
 
 
 def _known_on_day(fact: Fact) -> SqlCheck:
@@ -408,96 +317,7 @@ def _known_on_day(fact: Fact) -> SqlCheck:
                 sql.Identifier(d.table, "known_from_ts") for d in dimensions
             ),
         },
-        _shared(checks, values_known_on_day=0.05),
-    )
-
-
-def _providers() -> SqlCheck:
-    checks = rules(
-        DIM_PROVIDER.table,
-        (
-            "npi_check_digit",
-            "validity",
-            MINOR,
-            "the NPI's check digit is wrong",
-            "Look the provider up in the national registry (45 CFR 162.406) and tell the sender.",
-        ),
-    )
-    return _judged(
-        statement("checks/business.bad_npis", providers=relation("checks/business.providers_held")),
-        DIM_PROVIDER.key,
-        DIM_PROVIDER.table,
-        checks,
-        checked=statement("checks/business.npis_judged"),
-    )
-
-
-def _plans() -> SqlCheck:
-    checks = rules(
-        DIM_PLAN.table,
-        (
-            "deductible_within_limit",
-            "consistency",
-            MAJOR,
-            "the deductible is above the out-of-pocket maximum",
-            "Ask the sender; the deductible counts towards the maximum (45 CFR 156.130).",
-        ),
-    )
-    return _judged(
-        statement("checks/business.plan_values"),
-        (DIM_PLAN.sk,),
-        DIM_PLAN.table,
-        checks,
-        checked=statement("checks/business.plans_judged"),
-    )
-
-
-def _shared_values(dimension: Dimension, columns: tuple[str, ...]) -> SqlCheck:
-    checks = rules(
-        dimension.table,
-        (
-            "_".join((*columns, "unique")),
-            "uniqueness",
-            MINOR,
-            f"two keys that hold today share their {' and '.join(columns)}",
-            "Ask the sender whether the two are one, or which of them bears it wrongly.",
-        ),
-    )
-    parts = {
-        "dim": sql.Identifier(dimension.table),
-        "columns": names(columns),
-        "broken_rule": sql.Literal(next(iter(checks))),
-    }
-    return _judged(
-        statement("checks/business.shared_values", sk=sql.Identifier(dimension.sk), **parts),
-        (dimension.sk,),
-        dimension.table,
-        checks,
-        checked=statement("checks/business.shared_judged", **parts),
-    )
-
-
-def _unknown(dimension: Dimension) -> SqlCheck:
-    checks = rules(
-        dimension.table,
-        (
-            "known_in_time",
-            "timeliness",
-            MINOR,
-            "facts named the key more than 31 days ago and its own feed has not brought it",
-            f"Ask the sender of {dimension.source.name} for it, or correct the fact's key.",
-        ),
-    )
-    return _judged(
-        statement(
-            "checks/business.still_unknown",
-            dim=sql.Identifier(dimension.table),
-            sk=sql.Identifier(dimension.sk),
-        ),
-        (dimension.sk,),
-        dimension.table,
-        checks,
-        feed=dimension.source.name,
+        shared(checks, values_known_on_day=0.05),
     )
 
 
@@ -512,7 +332,7 @@ def _line_breaks(source: Source) -> SqlCheck:
             "Ask the sender whether it belongs there; exports to other systems stumble over it.",
         ),
     )
-    return _judged(
+    return judged(
         line_breaks(source), ("load_id", "source_line"), source.table, checks, feed=source.name
     )
 

@@ -23,7 +23,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl.checks.business import claims_values, line_breaks, outside_coverage, relation
+from etl.checks.business import claims_values, line_breaks, outside_coverage
+from etl.checks.judged import relation
 from etl.contract import Reason
 from etl.db.connection import set_search_path
 from etl.db.statements import Parts, equal, run, statement

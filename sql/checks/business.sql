@@ -67,15 +67,23 @@ select
 from fact_claim;
 
 -- name: claims_of_members_judged
--- How many claims name a member, and how many one whose date of birth is known. One row.
+-- How many claims name a member, and how many of them say what was paid. One row.
 select
     count(*) as rows_checked,
     jsonb_build_object(
-        'within_coverage', count(*) filter (where f.member_sk <> -1),
+        'within_coverage', count(*) filter (where member_sk <> -1),
         'paid_within_coverage',
-        count(*) filter (where f.member_sk <> -1 and f.paid_amount is not null),
+        count(*) filter (where member_sk <> -1 and paid_amount is not null)
+    ) as judged
+from fact_claim;
+
+-- name: claims_against_others_judged
+-- How many claims are of a member whose date of birth is known, and how many say what was paid.
+-- One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object(
         'service_after_birth', count(m.dob),
-        'known_by_batch', count(*),
         'negative_takes_back', count(f.paid_amount)
     ) as judged
 from fact_claim as f
