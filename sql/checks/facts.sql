@@ -10,6 +10,49 @@ from load_file as p
 inner join load as l on p.load_id = l.load_id
 where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s);
 
+-- name: told_claims
+-- The rows of staging of several claims, with the place of their load and whether they reverse what
+-- an earlier one told of the same claim, so that nothing of it is left. A fragment; one row a row.
+select  -- noqa: PRS, part of a from clause
+    s.*,
+    l.place,
+    {s_is_reversal}
+    and (
+        coalesce(
+            bool_or(s.is_deleted is not true and not {s_is_reversal}) over (
+                partition by s.claim_id
+                order by l.place
+                rows between unbounded preceding and 1 preceding
+            ),
+            false
+        )
+        -- Looked for only where there is a reversal.
+        or s.claim_id in (
+            select s.claim_id
+            from claims_raw as s
+            where s.load_id = any(%(loads_before)s)
+                and s.is_deleted is not true
+                and not {s_is_reversal}
+        )
+    ) as is_reversing
+from claims_raw as s
+inner join several as c on s.claim_id = c.claim_id
+inner join places as l on s.load_id = l.load_id
+
+-- name: netted
+-- An amount of a claim as the fact has to hold it. A fragment.
+case  -- noqa: PRS, a value
+    when s.is_reversing and {told} < 0 then 0
+    else {told}
+end
+
+-- name: earlier_total
+-- What staging has of an amount and the facts have not: it was told earlier, it is gone, or it
+-- reverses its own claim. A fragment.
+coalesce(  -- noqa: PRS, a value
+    sum({amount} - case when rank > 1 or is_gone then 0 else coalesce({netted}, 0) end), 0
+) as {amount}
+
 -- name: latest_enrollments
 -- The enrollments in staging that stand: no later state has the same identifier, and none the
 -- same member, plan and start; a row that takes coverage back counts for its own identifier alone,
@@ -73,6 +116,7 @@ places as (
 ),
 
 -- What is told before the last snapshot alone is gone; so are claims whose latest row is a marker.
+-- An amount below zero may take back what was told before.
 last_snapshot as (
     select max(place) as place
     from places
@@ -91,6 +135,7 @@ unsettled as materialized (
             s.claim_id,
             s.load_id,
             s.is_deleted is true
+            or {s_is_reversal}
             or s.load_id in (
                 select p.load_id
                 from places as p
@@ -126,15 +171,16 @@ told_of_several as materialized (
         s.claim_id,
         row_number() over (
             partition by s.claim_id
-            order by l.place desc, s.source_line desc
+            order by s.place desc, s.source_line desc
         ) as rank,
-        s.is_deleted is true or coalesce(l.place < n.place, false) as is_gone,
-        hash_record_extended(row({told_state}), 0) as state,
+        s.is_deleted is true or coalesce(s.place < n.place, false) as is_gone,
+        hash_record_extended(row({netted_state}), 0) as state,
         {told_keys},
-        {told_money}
-    from claims_raw as s
-    inner join several as c on s.claim_id = c.claim_id
-    inner join places as l on s.load_id = l.load_id
+        {told_money},
+        {netted_money}
+    from (
+        {told_claims}
+    ) as s
     cross join last_snapshot as n
 ),
 
@@ -202,10 +248,9 @@ staged as (
 
 earlier as (
     select
-        count(*) as facts,
-        {totals}
+        count(*) filter (where rank > 1 or is_gone) as facts,
+        {earlier_totals}
     from told_of_several
-    where rank > 1 or is_gone
 ),
 
 told as (
@@ -514,14 +559,14 @@ told as (
     select
         s.claim_id,
         s.load_id,
-        l.place,
-        lead(l.place) over (partition by s.claim_id order by l.place) as next_place,
+        s.place,
+        lead(s.place) over (partition by s.claim_id order by s.place) as next_place,
         s.is_deleted is true as is_marker,
         hash_record_extended(row({told_state}), 0) as state,
         hash_record_extended(row({told_keys_and_state}), 0) as whole_state
-    from claims_raw as s
-    inner join several as c on s.claim_id = c.claim_id
-    inner join places as l on s.load_id = l.load_id
+    from (
+        {told_claims}
+    ) as s
 ),
 
 ended as (
