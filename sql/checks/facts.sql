@@ -53,6 +53,87 @@ coalesce(  -- noqa: PRS, a value
     sum({amount} - case when rank > 1 or is_gone then 0 else coalesce({netted}, 0) end), 0
 ) as {amount}
 
+-- name: told_again
+-- Claims that have been told otherwise: for another member, of another day of service, or below
+-- zero after they were told at or above it. One row a claim and rule.
+with several as materialized (
+    select distinct h.claim_id
+    from fact_claim_state as h
+),
+
+told as (
+    select
+        s.claim_id,
+        min(nullif(s.member_id, '')) <> max(nullif(s.member_id, '')) as has_members,
+        min(s.service_date) <> max(s.service_date) as has_days,
+        bool_or({s_is_reversal}) and not bool_and({s_is_reversal}) as is_reversed
+    from claims_raw as s
+    inner join several as c on s.claim_id = c.claim_id
+    where s.load_id = any(%(loads)s) and s.is_deleted is not true
+    group by s.claim_id
+)
+
+select
+    v.rule,
+    t.claim_id
+from told as t
+cross join lateral (
+    values
+    ('one_member', t.has_members),
+    ('one_service_date', t.has_days),
+    ('not_reversed_by_itself', t.is_reversed)
+) as v (rule, is_broken)
+where v.is_broken;
+
+-- name: told_again_by_load
+-- The same of what a load told: what it changed is found in the past of the fact, what a later
+-- batch has the last word on by its key. One row a claim and rule.
+with told as (
+    select
+        f.claim_id,
+        f.service_date,
+        f.member_sk,
+        w.service_date as other_date,
+        m.member_id as other_member,
+        w.member_sk <> -1 as names_other
+    from fact_claim_past as w
+    inner join fact_claim as f on w.claim_id = f.claim_id
+    inner join dim_member as m on w.member_sk = m.member_sk
+    where w.known_to_load_id = %(load_id)s
+    union all
+    select
+        f.claim_id,
+        f.service_date,
+        f.member_sk,
+        s.service_date,
+        s.member_id,
+        s.member_id <> ''
+    from claims_raw as s
+    inner join fact_claim as f on s.claim_id = f.claim_id and s.load_id <> f.load_id
+    -- A load whose batch is the latest has the last word on all that it tells.
+    where s.load_id = %(load_id)s and s.is_deleted is not true
+        and cardinality(%(loads)s::bigint[]) > 1
+)
+
+select distinct
+    v.rule,
+    t.claim_id
+from told as t
+inner join dim_member as m on t.member_sk = m.member_sk
+cross join lateral (
+    values
+    ('one_member', t.names_other and t.member_sk <> -1 and t.other_member <> m.member_id),
+    ('one_service_date', t.other_date <> t.service_date)
+) as v (rule, is_broken)
+where v.is_broken
+union
+select
+    'not_reversed_by_itself',
+    s.claim_id
+from claims_raw as s
+inner join fact_claim_state as h on s.claim_id = h.claim_id
+where s.load_id = %(load_id)s and {s_is_reversal};
+
 -- name: latest_enrollments
 -- The enrollments in staging that stand: no later state has the same identifier, and none the
 -- same member, plan and start; a row that takes coverage back counts for its own identifier alone,
