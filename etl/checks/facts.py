@@ -148,7 +148,9 @@ def _told_again(name: str) -> SqlCheck:
                 name, s_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("s"))
             ),
             "keys": names((FACT_CLAIM.key,)),
-            "checked": sql.Identifier(FACT_CLAIM.state),
+            "checked": statement(
+                "checks/business.all_rows", table=sql.Identifier(FACT_CLAIM.state)
+            ),
         },
         checks,
         feed=FACT_CLAIM.source.name,

@@ -113,9 +113,7 @@ def set_aside(
     staged.totals = {column: {"loaded": str(kept.totals[column])} for column in source.money}
 
 
-def _conflicts(
-    source: Source, in_conflict: dict[Reason, list[list[Decimal | None]]]
-) -> list[str]:
+def _conflicts(source: Source, in_conflict: dict[Reason, list[list[Decimal | None]]]) -> list[str]:
     """How many rows gave way to a later one of their key, and how much money went with them."""
     said = []
     for reason, rows in in_conflict.items():
