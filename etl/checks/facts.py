@@ -477,7 +477,11 @@ def _netted(fact: Fact) -> dict[str, Parts]:
     is_reversal = statement("facts/claim.is_reversal", row=sql.Identifier("s"))
     return {
         "s_is_reversal": is_reversal,
-        "told_claims": statement("checks/facts.told_claims", s_is_reversal=is_reversal),
+        "told_claims": statement(
+            "checks/facts.told_claims",
+            s_is_reversal=is_reversal,
+            before_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("before")),
+        ),
         "netted_state": _told(fact, _state(fact), is_netted=True),
         "netted_money": sql.SQL(", ").join(
             sql.SQL("{} as {}").format(

@@ -93,7 +93,7 @@ def set_aside(
             effective=_effective(source, None),
             effective_of_row=_effective(source, "t"),
             amounts=names(source.money, "t"),
-            line_column=sql.Identifier("t", source.line) if source.line else sql.SQL("null"),
+            line_column=sql.Identifier("t", source.line) if source.line else sql.SQL("null::text"),
         ).fetchall()
     kept = measure(connection, source, values) if losers else measured
     in_conflict: dict[Reason, list[list[Decimal | None]]] = {}

@@ -28,11 +28,11 @@ select  -- noqa: PRS, part of a from clause
         )
         -- Looked for only where there is a reversal.
         or s.claim_id in (
-            select s.claim_id
-            from claims_raw as s
-            where s.load_id = any(%(loads_before)s)
-                and s.is_deleted is not true
-                and not {s_is_reversal}
+            select before.claim_id
+            from claims_raw as before
+            where before.load_id = any(%(loads_before)s)
+                and before.is_deleted is not true
+                and not {before_is_reversal}
         )
     ) as is_reversing
 from claims_raw as s
@@ -105,9 +105,9 @@ with told as (
         f.claim_id,
         f.service_date,
         f.member_sk,
-        s.service_date,
-        s.member_id,
-        s.member_id <> ''
+        s.service_date as other_date,
+        s.member_id as other_member,
+        s.member_id <> '' as names_other
     from claims_raw as s
     inner join fact_claim as f on s.claim_id = f.claim_id and s.load_id <> f.load_id
     -- A load whose batch is the latest has the last word on all that it tells.

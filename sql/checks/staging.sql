@@ -139,8 +139,8 @@ from (
 ) as judged;
 
 -- name: lines_set_aside
--- Rows that were rejected as lines of a thing that the feed tells by one row. One row; a row checked
--- is one that was loaded or rejected so.
+-- Rows that were rejected as lines of a thing that the feed tells by one row.
+-- One row; a row checked is one that was loaded or rejected so.
 select
     'no_lines' as rule,
     loaded.row_count + lines.row_count as rows_checked,

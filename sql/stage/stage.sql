@@ -46,8 +46,8 @@ ranked as (
         t.source_line,
         row({row_columns}) as whole_row,
         last_value(row({row_columns})) over repeats as last_whole_row,
-        ({line_column})::text as line_value,
-        last_value(({line_column})::text) over repeats as last_line_value,
+        {line_column} as line_value,
+        last_value({line_column}) over repeats as last_line_value,
         last_value(t.source_line) over repeats as last_line
     from {table} as t
     inner join repeated as r
@@ -64,7 +64,7 @@ losers as materialized (
     select
         source_line,
         (whole_row is distinct from last_whole_row) = false as is_equal,
-        line_value is distinct from last_line_value as is_line
+        (line_value is distinct from last_line_value) = true as is_line
     from ranked
     where source_line <> last_line
 )
