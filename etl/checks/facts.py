@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from etl.checks.claim_ids import told_again
 from etl.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
 from etl.db.statements import Parts, equal, names, statement
-from etl.quality import CRITICAL, MAJOR, MINOR, Check
+from etl.quality import CRITICAL, MAJOR, Check
 from etl.render.values import end
 from etl.warehouse import (
     DIMENSIONS,
@@ -45,7 +46,7 @@ def fact_checks() -> tuple[SqlCheck, ...]:
         *(_keys_known(dimension) for dimension in DIMENSIONS.values()),
         _claim_chain(),
         _claim_chain_told(),
-        _told_again("checks/facts.told_again"),
+        told_again("checks/facts.told_again"),
     )
 
 
@@ -59,7 +60,7 @@ def facts_gate() -> tuple[SqlCheck, ...]:
             sql.SQL("{} and {}").format(_OF_LOAD, _told_by_loads(FACT_ENROLLMENT)),
         ),
         *(_keys_known(dimension) for dimension in DIMENSIONS.values()),
-        _told_again("checks/facts.told_again_by_load"),
+        told_again("checks/facts.told_again_by_load"),
     )
 
 
@@ -110,52 +111,6 @@ def _keys_known(dimension: Dimension) -> SqlCheck:
         {"keys_known": check},
         only_in_facts=True,
         values={"few": FEW_UNKNOWN},
-    )
-
-
-def _told_again(name: str) -> SqlCheck:
-    """Claim ids that come again and seem to mean another claim, or take their claim back."""
-    checks = rules(
-        FACT_CLAIM.table,
-        (
-            "one_member",
-            "consistency",
-            MAJOR,
-            "a claim id came again for another member; the latest one stands",
-            "Ask the sender whether the member was corrected or the id was given to two claims: "
-            "then the money of the first one is missing.",
-        ),
-        (
-            "one_service_date",
-            "consistency",
-            MAJOR,
-            "a claim id came again with another day of service; the latest one stands",
-            "Ask the sender whether the day was corrected or the id was given to two claims: "
-            "then the money of the first one is missing.",
-        ),
-        (
-            "not_reversed_by_itself",
-            "consistency",
-            MINOR,
-            "a claim came again under its own id with amounts below zero; nothing of it is left",
-            "If it was no reversal but an adjustment, ask the sender to call it adjusted.",
-        ),
-    )
-    return SqlCheck(
-        "checks/business.judged",
-        {
-            "failing": statement(
-                name, s_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("s"))
-            ),
-            "keys": names((FACT_CLAIM.key,)),
-            "checked": statement(
-                "checks/business.all_rows", table=sql.Identifier(FACT_CLAIM.state)
-            ),
-        },
-        checks,
-        feed=FACT_CLAIM.source.name,
-        only_in_facts=True,
-        values={"rules": list(checks)},
     )
 
 

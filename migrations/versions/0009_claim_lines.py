@@ -1,14 +1,14 @@
 """Rows that are lines of one claim are rejected for a reason of their own.
 
-Revision: 0008, after 0007.
+Revision: 0009, after 0008.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
@@ -25,6 +25,10 @@ REASONS = (
     "trailer or total line among the rows",
     "a word of the clock where a date is due",
     "a key that is empty",
+    "a key with invisible or unusual characters",
+    "value longer than the column allows",
+    "amount larger than the column allows",
+    "date too far ahead of its batch",
     "not a valid integer",
     "not a valid year",
     "not a valid boolean",
