@@ -164,6 +164,10 @@ class Reason(Enum):
         "conflicting row of the same key and time; the last in the file stands",
         "Leave the row that holds, or give the rows keys or times of their own.",
     )
+    LINE = (
+        "another line of the same claim; claim lines are not supported yet, the last one stands",
+        "Ask the sender for one row a claim with the sums of its lines.",
+    )
     BREACH = (
         "outside what the contract allows",
         "Correct the value; the data dictionary says what the column may hold.",
@@ -434,7 +438,9 @@ class Source:
     whose sums are the file's control totals. ``ordered``: pairs of columns of which the first
     is never after the second; a row that breaks the order is set aside. ``canceled_days``: a
     second date up to so many days before the first is no fault but says that the thing never was,
-    as enrollment systems write coverage that is canceled from its start. ``deletable``: whether
+    as enrollment systems write coverage that is canceled from its start. ``line``: the column that
+    tells lines of one thing apart where a sender writes these in place of the thing itself.
+    ``deletable``: whether
     the file may carry a delete marker (``IS_DELETED``), which is no attribute of the thing.
     ``unique``: sets of columns beside the key whose values no two current rows share.
     ``volume``: rows that a file holds. ``freshness_days``: days that may pass from one batch of
@@ -449,6 +455,7 @@ class Source:
     money: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
     canceled_days: int = 0
+    line: str | None = None
     deletable: bool = False
     unique: tuple[tuple[str, ...], ...] = ()
     volume: Volume | None = None

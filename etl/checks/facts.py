@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
+from etl.checks.claim_ids import told_again
 from etl.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
 from etl.db.statements import Parts, equal, names, statement
 from etl.quality import CRITICAL, MAJOR, Check
@@ -45,6 +46,7 @@ def fact_checks() -> tuple[SqlCheck, ...]:
         *(_keys_known(dimension) for dimension in DIMENSIONS.values()),
         _claim_chain(),
         _claim_chain_told(),
+        told_again("checks/facts.told_again"),
     )
 
 
@@ -58,6 +60,7 @@ def facts_gate() -> tuple[SqlCheck, ...]:
             sql.SQL("{} and {}").format(_OF_LOAD, _told_by_loads(FACT_ENROLLMENT)),
         ),
         *(_keys_known(dimension) for dimension in DIMENSIONS.values()),
+        told_again("checks/facts.told_again_by_load"),
     )
 
 
@@ -158,6 +161,7 @@ def _against_staging(fact: Fact, scope: Parts) -> SqlCheck:
     }
     if fact is FACT_CLAIM:
         name = "claims_against_staging"
+        parts |= _netted(fact)
     else:
         name = "enrollments_against_staging"
         parts["latest"] = statement("checks/facts.latest_enrollments", **parts)
@@ -364,12 +368,13 @@ def _claim_chain_told() -> SqlCheck:
         "checks/facts.claim_chain_told",
         {
             "places": statement("checks/facts.places"),
-            "told_state": _told(fact, kept),
+            **_netted(fact),
+            "told_state": _told(fact, kept, is_netted=True),
             "held_state": names(kept, "h"),
             "told_keys_and_state": sql.SQL(", ").join(
                 (
                     *(sql.SQL("coalesce({}, '')").format(sql.Identifier("s", c)) for c in named),
-                    _told_state(fact),
+                    _told(fact, _state(fact), is_netted=True),
                 )
             ),
             "key_of_row": keys_of((fact.key, "load_id")),
@@ -404,18 +409,50 @@ def _told_state(fact: Fact) -> sql.Composed:
     return _told(fact, _state(fact))
 
 
-def _told(fact: Fact, columns: tuple[str, ...]) -> sql.Composed:
+def _told(fact: Fact, columns: tuple[str, ...], *, is_netted: bool = False) -> sql.Composed:
+    """``is_netted``: without what a claim that is reversed under its own id has below zero."""
     told = []
     for name in columns:
         column = fact.source.column(name)
         stored = column.type.stored
         value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(stored))
+        if is_netted and name in fact.source.money:
+            value = statement("checks/facts.netted", told=value)
         if fact is FACT_ENROLLMENT and name == "end_date":
             # Without an end, coverage runs to the end of the plan year.
             year_end = sql.SQL("make_date(extract(year from s.start_date)::integer, 12, 31)")
             value = end(column, "s", year_end)
         told.append(value)
     return sql.SQL(", ").join(told)
+
+
+def _netted(fact: Fact) -> dict[str, Parts]:
+    """Parts of statements that know that a claim can be reversed under its own id."""
+    money = fact.source.money
+    is_reversal = statement("facts/claim.is_reversal", row=sql.Identifier("s"))
+    return {
+        "s_is_reversal": is_reversal,
+        "told_claims": statement(
+            "checks/facts.told_claims",
+            s_is_reversal=is_reversal,
+            before_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("before")),
+        ),
+        "netted_state": _told(fact, _state(fact), is_netted=True),
+        "netted_money": sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(
+                _told(fact, (m,), is_netted=True), sql.Identifier(f"netted_{m}")
+            )
+            for m in money
+        ),
+        "earlier_totals": sql.SQL(", ").join(
+            statement(
+                "checks/facts.earlier_total",
+                amount=sql.Identifier(m),
+                netted=sql.Identifier(f"netted_{m}"),
+            )
+            for m in money
+        ),
+    }
 
 
 def _natural_keys(fact: Fact) -> tuple[dict[str, sql.Composable], list[sql.Composable]]:

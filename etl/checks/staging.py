@@ -6,9 +6,9 @@ from psycopg import sql
 
 from etl.checks.clauses import clauses
 from etl.checks.sql import EVERYTHING, SqlCheck, rules
-from etl.contract import Source
+from etl.contract import Reason, Source
 from etl.db.statements import Parts
-from etl.quality import CRITICAL
+from etl.quality import CRITICAL, MAJOR
 from etl.render.expectations import Suite, looked_at, suites
 from etl.sources import FEEDS
 
@@ -24,6 +24,7 @@ def staging_checks() -> tuple[SqlCheck, ...]:
     return (
         *(_against_ledger(source, EVERYTHING) for source in FEEDS.values()),
         *(_skipped(source) for source in FEEDS.values()),
+        *(_lines(source) for source in FEEDS.values() if source.line),
     )
 
 
@@ -31,6 +32,7 @@ def stage_gate() -> tuple[SqlCheck, ...]:
     """What is asked of a load before it is staged: its files recounted, and every clause."""
     return (
         *(_against_ledger(source, _OF_LOAD) for source in FEEDS.values()),
+        *(_lines(source) for source in FEEDS.values() if source.line),
         *(_clauses(suite, FEEDS[suite.feed]) for suite in suites() if suite.feed is not None),
     )
 
@@ -95,6 +97,24 @@ def _skipped(source: Source) -> SqlCheck:
         _REBUILD,
     )
     return SqlCheck("checks/staging.skipped_held", {}, rules(source.table, told), feed=source.name)
+
+
+def _lines(source: Source) -> SqlCheck:
+    told = (
+        "no_lines",
+        "completeness",
+        MAJOR,
+        "rows share a claim id and are lines of the claim, of which the last one alone is loaded",
+        "Claim lines are not supported yet: ask the sender for one row a claim with the sums of "
+        "its lines. The note in ledger.load_file says how much money is set aside.",
+    )
+    return SqlCheck(
+        "checks/staging.lines_set_aside",
+        {},
+        rules(source.table, told),
+        feed=source.name,
+        values={"reason": Reason.LINE.text},
+    )
 
 
 def _clauses(suite: Suite, source: Source) -> SqlCheck:

@@ -7,6 +7,7 @@ claims = Source(
     description="Medical and pharmacy claims, one row a claim and state.",
     key=("claim_id",),
     deletable=True,
+    line="procedure_code",
     volume=Volume(1, 100_000_000),
     freshness_days=31,
     money=("claim_amount", "allowed_amount", "paid_amount"),

@@ -175,15 +175,24 @@ def _gate_values(
 ) -> Values:
     """What the checks of a gate are about: the load, and the loads that can explain its rows."""
     asked = {"load_id": load_id, "statuses": list(statuses), "is_rebuild": False}
-    loads = [load_id]
+    loads, loads_before = [load_id], []
     if stage == "dims":
         loads = [found for found, _ in run(work, "checks/staging.loads_of_build", asked)]
     elif stage == "facts" and entry.feed is not None:
-        # The state of a fact is what the last of these told; no earlier one has a say.
+        # The state of a fact is what the last of these told; an earlier one has a say only in
+        # whether that reverses it.
         told = run(work, "facts/order.loads", {"feed": entry.feed, **asked})
         in_order = [found for found, _ in told]
-        loads = in_order[in_order.index(load_id) :]
-    return {**entry.values, **asked, "feed": entry.feed, "loads": loads, "loads_in_facts": loads}
+        place = in_order.index(load_id)
+        loads_before, loads = in_order[:place], in_order[place:]
+    return {
+        **entry.values,
+        **asked,
+        "feed": entry.feed,
+        "loads_before": loads_before,
+        "loads": loads,
+        "loads_in_facts": loads,
+    }
 
 
 def _answers(expected: Future[list[Answer]]) -> Iterator[Answer]:
@@ -264,6 +273,7 @@ def _answer(
             "now": now,
             "feed": entry.feed,
             "loads": in_facts if entry.only_in_facts else [load_id for load_id, _ in loads],
+            "loads_before": [],
             "loads_in_facts": in_facts,
         }
         yield from _run_sql(connection, entry, values)

@@ -271,7 +271,7 @@ def _reference_parts(fact: Fact) -> dict[str, sql.Composable]:
         "carried": names(fact.carried),
         # As the warehouse stores them: finer digits of a ratio are no change of state.
         "carried_values": sql.SQL(", ").join(
-            sql.SQL("{} as {}").format(_stored(fact, c), sql.Identifier(c)) for c in fact.carried
+            sql.SQL("{} as {}").format(_held(fact, c), sql.Identifier(c)) for c in fact.carried
         ),
         "assign_sks": assign(sks, "v"),
         "assign_carried": assign(fact.carried, "v"),
@@ -289,6 +289,8 @@ def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
                 *([sql.SQL("f.load_id <> v.load_id")] if order.is_late else []),
                 # A corrected row may also take the place of another one of its own load.
                 *([differ(columns, "f", "v")] if order.corrected or not order.is_late else []),
+                # A late batch can bring what a reversal of a later one takes back.
+                *([differ(fact.source.money, "f", "v")] if order.is_late else []),
             ]
         ),
         "in_hand": order.in_hand(),
@@ -297,11 +299,11 @@ def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
         "natural_keys": sql.SQL(", ").join(
             sql.SQL("nullif(s.{}, '')").format(sql.Identifier(c)) for c in named
         ),
-        "carried_of_row": sql.SQL(", ").join(_stored(fact, c) for c in fact.carried),
+        "carried_of_row": sql.SQL(", ").join(_held(fact, c) for c in fact.carried),
         "states": names(fact.states),
         "f_states": names(fact.states, "f"),
         "state_values": sql.SQL(", ").join(
-            sql.SQL("{} as {}").format(_stored(fact, c), sql.Identifier(c)) for c in fact.states
+            sql.SQL("{} as {}").format(_held(fact, c), sql.Identifier(c)) for c in fact.states
         ),
         "old_states": names(fact.states, "old"),
         "states_differ": differ((fact.date, *fact.states), "h", "c"),
@@ -314,14 +316,36 @@ def _stored(fact: Fact, column: str) -> sql.Composed:
     return sql.SQL("s.{}::{}").format(sql.Identifier(column), sql.SQL(stored))
 
 
+def _held(fact: Fact, column: str) -> sql.Composed:
+    """The same as the fact holds it: nothing of a claim that is reversed under its own id."""
+    stored = _stored(fact, column)
+    if fact is not FACT_CLAIM or column not in fact.source.money:
+        return stored
+    return statement("facts/claim.netted", amount=sql.Identifier("s", column), stored=stored)
+
+
+def _reversals(*rows: str) -> dict[str, sql.Composable]:
+    """Whether a row is a reversal, for each of these relations."""
+    return {
+        f"{row}_is_reversal": statement("facts/claim.is_reversal", row=sql.Identifier(row))
+        for row in rows
+    }
+
+
 def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str) -> dict[str, int]:
     values = order.values
-    parts = {**_reference_parts(FACT_CLAIM), **_state_parts(FACT_CLAIM, order)}
+    parts = {
+        **_reference_parts(FACT_CLAIM),
+        **_state_parts(FACT_CLAIM, order),
+        **_reversals("s", "f"),
+    }
     has_rows = scalar(connection, "facts/claim.has_rows")
     run(connection, "facts/claim.create_gone")
+    run(connection, "facts/claim.create_reversing")
     if order.is_late:
         hand = "snapshot" if order.is_snapshot else "load"
         parts["hand"] = statement(f"facts/claim.hand_of_{hand}", **parts)
+        run(connection, "facts/claim.find_reversing_late", values, **parts)
         run(connection, "facts/claim.find_chain", values, **parts)
         run(connection, "facts/claim.index_chain")
         run(connection, "facts/claim.find_known_late")
@@ -330,8 +354,12 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
         run(connection, "facts/claim.find_known", values)
         if order.is_snapshot:
             run(connection, "facts/claim.find_absent", values)
-        if scalar(connection, "facts/claim.has_markers", values):
+        signs = run(connection, "facts/claim.signs", values, **parts).fetchone()
+        has_markers, has_reversals = signs or (False, False)
+        if has_markers:
             run(connection, "facts/claim.find_marked", values)
+        if has_reversals:
+            run(connection, "facts/claim.find_reversing", values, **parts)
     else:
         run(connection, "facts/claim.no_known")
     run(connection, "facts/claim.index_known")
@@ -356,7 +384,7 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
         run(connection, "facts/claim.drop_unfounded_states", **parts)
         run(connection, "facts/claim.insert_missing_states", **parts)
         run(connection, "facts/claim.drop_chain")
-    for name in ("known", "gone"):
+    for name in ("known", "gone", "reversing"):
         run(connection, f"facts/claim.drop_{name}")
     return {
         "inserted": inserted,

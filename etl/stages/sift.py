@@ -93,9 +93,11 @@ def set_aside(
             effective=_effective(source, None),
             effective_of_row=_effective(source, "t"),
             amounts=names(source.money, "t"),
+            line_column=sql.Identifier("t", source.line) if source.line else sql.SQL("null::text"),
         ).fetchall()
     kept = measure(connection, source, values) if losers else measured
-    for line, is_equal, amounts in losers:
+    in_conflict: dict[Reason, list[list[Decimal | None]]] = {}
+    for line, is_equal, is_line, amounts in losers:
         if is_equal:
             staged.duplicate += 1
             if len(staged.parts) > 1:
@@ -103,11 +105,27 @@ def set_aside(
             for column, amount in zip(source.money, amounts, strict=True):
                 staged.duplicate_cents[column] += int((amount or 0) * 100)
         else:
-            staged.rejected.append(Rejected(line, source.key[0], Reason.CONFLICT))
+            reason = Reason.LINE if is_line else Reason.CONFLICT
+            staged.rejected.append(Rejected(line, source.key[0], reason))
+            in_conflict.setdefault(reason, []).append(amounts)
+    staged.notes += _conflicts(source, in_conflict)
     staged.kept = kept.rows
     staged.latest_effective_ts = kept.latest_effective_ts
     staged.distinct_keys = kept.distinct_keys
     staged.totals = {column: {"loaded": str(kept.totals[column])} for column in source.money}
+
+
+def _conflicts(source: Source, in_conflict: dict[Reason, list[list[Decimal | None]]]) -> list[str]:
+    """How many rows gave way to a later one of their key, and how much money went with them."""
+    said = []
+    for reason, rows in in_conflict.items():
+        sums = [sum(amount or 0 for amount in amounts) for amounts in zip(*rows, strict=True)]
+        money = ", ".join(
+            f"{column} {total:,.2f}" for column, total in zip(source.money, sums, strict=True)
+        )
+        text = f"{len(rows):,} rows rejected: {reason.text}"
+        said.append(f"{text} (US dollars set aside: {money})" if money else text)
+    return said
 
 
 def add_up(staged: Staged, read: Amounts | None = None) -> None:

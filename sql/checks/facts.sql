@@ -10,6 +10,130 @@ from load_file as p
 inner join load as l on p.load_id = l.load_id
 where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s);
 
+-- name: told_claims
+-- The rows of staging of several claims, with the place of their load and whether they reverse what
+-- an earlier one told of the same claim, so that nothing of it is left. A fragment; one row a row.
+select  -- noqa: PRS, part of a from clause
+    s.*,
+    l.place,
+    {s_is_reversal}
+    and (
+        coalesce(
+            bool_or(s.is_deleted is not true and not {s_is_reversal}) over (
+                partition by s.claim_id
+                order by l.place
+                rows between unbounded preceding and 1 preceding
+            ),
+            false
+        )
+        -- Looked for only where there is a reversal.
+        or s.claim_id in (
+            select before.claim_id
+            from claims_raw as before
+            where before.load_id = any(%(loads_before)s)
+                and before.is_deleted is not true
+                and not {before_is_reversal}
+        )
+    ) as is_reversing
+from claims_raw as s
+inner join several as c on s.claim_id = c.claim_id
+inner join places as l on s.load_id = l.load_id
+
+-- name: netted
+-- An amount of a claim as the fact has to hold it. A fragment.
+case  -- noqa: PRS, a value
+    when s.is_reversing and {told} < 0 then 0
+    else {told}
+end
+
+-- name: earlier_total
+-- What staging has of an amount and the facts have not: it was told earlier, it is gone, or it
+-- reverses its own claim. A fragment.
+coalesce(  -- noqa: PRS, a value
+    sum({amount} - case when rank > 1 or is_gone then 0 else coalesce({netted}, 0) end), 0
+) as {amount}
+
+-- name: told_again
+-- Claims that have been told otherwise: for another member, of another day of service, or below
+-- zero after they were told at or above it. One row a claim and rule.
+with several as materialized (
+    select distinct h.claim_id
+    from fact_claim_state as h
+),
+
+told as (
+    select
+        s.claim_id,
+        min(nullif(s.member_id, '')) <> max(nullif(s.member_id, '')) as has_members,
+        min(s.service_date) <> max(s.service_date) as has_days,
+        bool_or({s_is_reversal}) and not bool_and({s_is_reversal}) as is_reversed
+    from claims_raw as s
+    inner join several as c on s.claim_id = c.claim_id
+    where s.load_id = any(%(loads)s) and s.is_deleted is not true
+    group by s.claim_id
+)
+
+select
+    v.rule,
+    t.claim_id
+from told as t
+cross join lateral (
+    values
+    ('one_member', t.has_members),
+    ('one_service_date', t.has_days),
+    ('not_reversed_by_itself', t.is_reversed)
+) as v (rule, is_broken)
+where v.is_broken;
+
+-- name: told_again_by_load
+-- The same of what a load told: what it changed is found in the past of the fact, what a later
+-- batch has the last word on by its key. One row a claim and rule.
+with told as (
+    select
+        f.claim_id,
+        f.service_date,
+        f.member_sk,
+        w.service_date as other_date,
+        m.member_id as other_member,
+        w.member_sk <> -1 as names_other
+    from fact_claim_past as w
+    inner join fact_claim as f on w.claim_id = f.claim_id
+    inner join dim_member as m on w.member_sk = m.member_sk
+    where w.known_to_load_id = %(load_id)s
+    union all
+    select
+        f.claim_id,
+        f.service_date,
+        f.member_sk,
+        s.service_date as other_date,
+        s.member_id as other_member,
+        s.member_id <> '' as names_other
+    from claims_raw as s
+    inner join fact_claim as f on s.claim_id = f.claim_id and s.load_id <> f.load_id
+    -- A load whose batch is the latest has the last word on all that it tells.
+    where s.load_id = %(load_id)s and s.is_deleted is not true
+        and cardinality(%(loads)s::bigint[]) > 1
+)
+
+select distinct
+    v.rule,
+    t.claim_id
+from told as t
+inner join dim_member as m on t.member_sk = m.member_sk
+cross join lateral (
+    values
+    ('one_member', t.names_other and t.member_sk <> -1 and t.other_member <> m.member_id),
+    ('one_service_date', t.other_date <> t.service_date)
+) as v (rule, is_broken)
+where v.is_broken
+union
+select
+    'not_reversed_by_itself',
+    s.claim_id
+from claims_raw as s
+inner join fact_claim_state as h on s.claim_id = h.claim_id
+where s.load_id = %(load_id)s and {s_is_reversal};
+
 -- name: latest_enrollments
 -- The enrollments in staging that stand: no later state has the same identifier, and none the
 -- same member, plan and start; a row that takes coverage back counts for its own identifier alone,
@@ -73,6 +197,7 @@ places as (
 ),
 
 -- What is told before the last snapshot alone is gone; so are claims whose latest row is a marker.
+-- An amount below zero may take back what was told before.
 last_snapshot as (
     select max(place) as place
     from places
@@ -91,6 +216,7 @@ unsettled as materialized (
             s.claim_id,
             s.load_id,
             s.is_deleted is true
+            or {s_is_reversal}
             or s.load_id in (
                 select p.load_id
                 from places as p
@@ -126,15 +252,16 @@ told_of_several as materialized (
         s.claim_id,
         row_number() over (
             partition by s.claim_id
-            order by l.place desc, s.source_line desc
+            order by s.place desc, s.source_line desc
         ) as rank,
-        s.is_deleted is true or coalesce(l.place < n.place, false) as is_gone,
-        hash_record_extended(row({told_state}), 0) as state,
+        s.is_deleted is true or coalesce(s.place < n.place, false) as is_gone,
+        hash_record_extended(row({netted_state}), 0) as state,
         {told_keys},
-        {told_money}
-    from claims_raw as s
-    inner join several as c on s.claim_id = c.claim_id
-    inner join places as l on s.load_id = l.load_id
+        {told_money},
+        {netted_money}
+    from (
+        {told_claims}
+    ) as s
     cross join last_snapshot as n
 ),
 
@@ -202,10 +329,9 @@ staged as (
 
 earlier as (
     select
-        count(*) as facts,
-        {totals}
+        count(*) filter (where rank > 1 or is_gone) as facts,
+        {earlier_totals}
     from told_of_several
-    where rank > 1 or is_gone
 ),
 
 told as (
@@ -514,14 +640,14 @@ told as (
     select
         s.claim_id,
         s.load_id,
-        l.place,
-        lead(l.place) over (partition by s.claim_id order by l.place) as next_place,
+        s.place,
+        lead(s.place) over (partition by s.claim_id order by s.place) as next_place,
         s.is_deleted is true as is_marker,
         hash_record_extended(row({told_state}), 0) as state,
         hash_record_extended(row({told_keys_and_state}), 0) as whole_state
-    from claims_raw as s
-    inner join several as c on s.claim_id = c.claim_id
-    inner join places as l on s.load_id = l.load_id
+    from (
+        {told_claims}
+    ) as s
 ),
 
 ended as (

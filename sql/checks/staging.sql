@@ -137,3 +137,25 @@ from (
     from load_file as f
     where f.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'skipped'
 ) as judged;
+
+-- name: lines_set_aside
+-- Rows that were rejected as lines of a thing that the feed tells by one row.
+-- One row; a row checked is one that was loaded or rejected so.
+select
+    'no_lines' as rule,
+    loaded.row_count + lines.row_count as rows_checked,
+    lines.row_count as rows_failed,
+    lines.failing_keys
+from (
+    select
+        count(*) as row_count,
+        some_keys(jsonb_build_object('load_id', q.load_id, 'line', q.line)) as failing_keys
+    from quarantined_row as q
+    where q.load_id = any(%(loads)s) and q.feed = %(feed)s
+        and q.reason = %(reason)s and q.closed_at is null
+) as lines
+cross join (
+    select coalesce(sum(f.rows_loaded), 0)::bigint as row_count
+    from load_file as f
+    where f.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'loaded'
+) as loaded;

@@ -26,9 +26,95 @@ create temporary table gone (
     service_date date
 ) on commit drop;
 
--- name: has_markers
--- Whether the load has a delete marker. One row.
-select exists(select 1 from claims_raw where load_id = %(load_id)s and is_deleted);
+-- name: signs
+-- Whether the load has a delete marker, and whether it has amounts below zero. One row.
+select
+    coalesce(bool_or(s.is_deleted), false) as has_markers,
+    coalesce(bool_or({s_is_reversal}), false) as has_reversals
+from claims_raw as s
+where s.load_id = %(load_id)s;
+
+-- name: is_reversal
+-- Whether a state takes back what was told before under its claim id: it has an amount below zero
+-- and is no adjustment, which stands as it was told. A fragment.
+coalesce(  -- noqa: PRS, a condition
+    least({row}.claim_amount, {row}.allowed_amount, {row}.paid_amount) < 0
+    and lower({row}.status) is distinct from 'adjusted',
+    false
+)
+
+-- name: create_reversing
+-- States that reverse their own claim, of which nothing is left: their amounts below zero count as
+-- zero, since the state that they take back is no longer there to make up for them. A reversal that
+-- has a claim id of its own is none, for the claim that it reverses is still there. No rows.
+create temporary table reversing (
+    claim_id text not null,
+    load_id bigint not null
+) on commit drop;
+
+-- name: netted
+-- An amount as the fact holds it. A fragment.
+case  -- noqa: PRS, a value
+    when {amount} < 0
+        and (s.claim_id, s.load_id) in (
+            select
+                r.claim_id,
+                r.load_id
+            from reversing as r
+        ) then 0
+    else {stored}
+end
+
+-- name: find_reversing
+-- Those of a load that is the latest. One row a claim.
+insert into reversing (claim_id, load_id)
+select
+    s.claim_id,
+    s.load_id
+from claims_raw as s
+where s.load_id = %(load_id)s and {s_is_reversal}
+    and (
+        exists (
+            select 1
+            from fact_claim as f
+            where f.claim_id = s.claim_id and not {f_is_reversal}
+        )
+        or exists (
+            select 1
+            from fact_claim_state as f
+            where f.claim_id = s.claim_id and not {f_is_reversal}
+        )
+    );
+
+-- name: find_reversing_late
+-- Those of all loads, by the order of their batches. One row a claim and load.
+insert into reversing (claim_id, load_id)
+select
+    t.claim_id,
+    t.load_id
+from (
+    select
+        s.claim_id,
+        s.load_id,
+        {s_is_reversal} as is_reversal,
+        bool_or(s.is_deleted is not true and not {s_is_reversal}) over (
+            partition by s.claim_id
+            order by l.place
+            rows between unbounded preceding and 1 preceding
+        ) as was_told
+    from unnest(%(loads)s::bigint[]) with ordinality as l (load_id, place)
+    inner join claims_raw as s on l.load_id = s.load_id
+    where s.claim_id in (
+        select s.claim_id
+        from claims_raw as s
+        where s.load_id = any(%(loads)s) and {s_is_reversal}
+    )
+) as t
+where t.is_reversal and t.was_told;
+
+-- name: drop_reversing
+-- Make room for the next load. No rows.
+drop table reversing;
 
 -- name: find_marked
 -- Claims that the load marks as deleted. One row a claim.
@@ -324,7 +410,8 @@ with changed as (
         old.claim_id,
         old.load_id,
         old.service_date,
-        {old_states}
+        {old_states},
+        new.load_id as new_load_id
 )
 
 insert into fact_claim_state (claim_id, load_id, service_date, {states})
@@ -333,7 +420,9 @@ select
     c.load_id,
     c.service_date,
     {states}
-from changed as c;
+from changed as c
+-- What one load says otherwise now than it did, since others came to be known, is no other state.
+where c.load_id <> c.new_load_id;
 
 -- name: drop_unfounded_states
 -- Earlier states that the order of the batches does not bear out. One row a claim and load.

@@ -29,8 +29,8 @@ where load_id = %(load_id)s;
 
 -- name: set_aside_repeated
 -- Keep the last row in the file of those with one key and effective time.
--- One row a line taken out, with whether it equals the one that stays in every column, and its
--- amounts.
+-- One row a line taken out, with whether it equals the one that stays in every column, whether it
+-- is another line of the same thing, and its amounts.
 with repeated as materialized (
     select
         {key_list},
@@ -46,6 +46,8 @@ ranked as (
         t.source_line,
         row({row_columns}) as whole_row,
         last_value(row({row_columns})) over repeats as last_whole_row,
+        {line_column} as line_value,
+        last_value({line_column}) over repeats as last_line_value,
         last_value(t.source_line) over repeats as last_line
     from {table} as t
     inner join repeated as r
@@ -61,7 +63,8 @@ ranked as (
 losers as materialized (
     select
         source_line,
-        (whole_row is distinct from last_whole_row) = false as is_equal
+        (whole_row is distinct from last_whole_row) = false as is_equal,
+        (line_value is distinct from last_line_value) = true as is_line
     from ranked
     where source_line <> last_line
 )
@@ -69,7 +72,11 @@ losers as materialized (
 delete from {table} as t
 using losers
 where t.load_id = %(load_id)s and t.source_line = losers.source_line
-returning losers.source_line, losers.is_equal, array[{amounts}]::numeric[];
+returning
+    losers.source_line,
+    losers.is_equal,
+    losers.is_line,
+    array[{amounts}]::numeric[];
 
 -- name: measure
 -- What was staged of a file: rows, sums of its money columns, latest effective time. One row.

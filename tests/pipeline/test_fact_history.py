@@ -80,14 +80,21 @@ Chain = list[tuple[int, tuple[Any, ...] | None]]
 def chains(batches: list[Batch], order: list[int]) -> dict[str, Chain]:
     """Every claim's states in the order of the batches, each with the load that brought it.
 
-    None where the claim is gone: by a marker, or for a snapshot that lacks it.
+    None where the claim is gone: by a marker, or for a snapshot that lacks it. Nothing is left of
+    a claim that goes below zero after it was told otherwise: it is reversed.
     """
     found: dict[str, Chain] = {}
+    told: set[str] = set()
     for batch in sorted(batches, key=lambda b: b.rank):
         load_id = order.index(batches.index(batch)) + 1
         rows = last_lines(batch.claims, "claim_id")
         for row in rows:
             chain = found.setdefault(row["claim_id"], [])
+            is_reversal = row["paid_amount"] < 0 and row["status"] != "adjusted"
+            if is_reversal and row["claim_id"] in told:
+                row = row | {"paid_amount": Decimal("0.00")}
+            elif not is_reversal and not row.get("is_deleted"):
+                told.add(row["claim_id"])
             state = None if row.get("is_deleted") else claim_state(row)
             if chain[-1][1] != state if chain else state is not None:
                 chain.append((load_id, state))
@@ -168,7 +175,7 @@ def draw_claims(rng: random.Random, number: int) -> list[Row]:
                 {"utilization": Decimal("2")},
                 {"status": "approved", "paid_amount": Decimal("60000.00")},
                 {"service_date": date(2024, 2, 1), "paid_amount": Decimal("-70000.00")}
-                | {"status": rng.choice(["reversed", "Denied"])},
+                | {"status": rng.choice(["reversed", "Denied", "adjusted"])},
             )[claim % 12]
             row = row | change if rng.random() < 0.5 else row
             rows.append(row | {"is_deleted": "true"} if rng.random() < 0.1 else row)
