@@ -1,14 +1,14 @@
 """Rows that are lines of one claim are rejected for a reason of their own.
 
-Revision: 0009, after 0008.
+Revision: 0011, after 0010.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
