@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,12 +64,18 @@ def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
         generate(chosen.inbox, truth=chosen.truth)
 
 
-def _full_load(pipeline: Pipeline) -> Summary:
-    _seed_if_empty(pipeline.settings, pipeline)
-    return pipeline.full_load()
+def _full_load(
+    pipeline: Pipeline, confirmed: Sequence[str] = (), *, forget: bool = False
+) -> Summary:
+    # Where something is loaded, an empty inbox means that its files are gone.
+    if forget or pipeline.is_empty():
+        _seed_if_empty(pipeline.settings, pipeline)
+    pipeline.confirm_snapshots(confirmed)
+    return pipeline.full_load(forget=forget)
 
 
-def _incremental(pipeline: Pipeline) -> Summary:
+def _incremental(pipeline: Pipeline, confirmed: Sequence[str] = ()) -> Summary:
+    pipeline.confirm_snapshots(confirmed)
     inbox = pipeline.settings.inbox
     if not pipeline.pending() and not pipeline.unfinished() and not pipeline.stopped:
         if is_synthetic(inbox):
@@ -107,16 +113,30 @@ def main(context: typer.Context) -> None:
         run_pipeline("full-load", _whole)
 
 
+Confirmed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--confirm-snapshot",
+        help="Batch whose snapshot may end as many keys as it lacks; may be repeated.",
+    ),
+]
+
+
 @app.command("full-load")
-def full_load() -> None:
+def full_load(
+    confirmed: Confirmed = None,
+    forget: Annotated[
+        bool, typer.Option(help="Go on without files that are loaded and no longer there.")
+    ] = False,
+) -> None:
     """Rebuild everything from every batch of the inbox; makes synthetic feeds if it is empty."""
-    run_pipeline("full-load", _full_load)
+    run_pipeline("full-load", lambda pipeline: _full_load(pipeline, confirmed or (), forget=forget))
 
 
 @app.command()
-def incremental() -> None:
+def incremental(confirmed: Confirmed = None) -> None:
     """Load every batch of the inbox that is not loaded yet."""
-    run_pipeline("incremental", _incremental)
+    run_pipeline("incremental", lambda pipeline: _incremental(pipeline, confirmed or ()))
 
 
 @app.command()

@@ -99,6 +99,11 @@ class Batch:
     as_of: datetime
     files: tuple[FeedFile, ...]
 
+    @property
+    def folder(self) -> str:
+        """Name of the folder in the inbox."""
+        return self.files[0].path.parent.name if self.files else self.batch_id
+
 
 def find_batches(inbox: Path) -> list[Batch]:
     """Every batch of the inbox in ``as_of`` order; hidden folders are not batches.
@@ -120,6 +125,7 @@ def look_through(inbox: Path) -> tuple[list[Batch], list[BatchError]]:
         try:
             batches.append(read_batch(folder))
         except BatchError as error:
+            error.folder = folder.name
             refused.append(error)
     batches.sort(key=lambda b: (b.as_of, b.batch_id))
     return [b for b in batches if b.files], refused

@@ -334,6 +334,22 @@ IS_DELETED = Column(
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotLimit:
+    """How many keys a snapshot may end by its silence before somebody has to confirm it.
+
+    It may end ``share`` (0 to 1) of the keys that were there before it, and always fewer than
+    ``keys``: a file that was cut short must not end what it lacks.
+    """
+
+    share: float = 0.10
+    keys: int = 20
+
+    def refuses(self, ending: int, held: int) -> bool:
+        """Whether a snapshot that ends so many of the keys held has to be confirmed."""
+        return ending >= self.keys and ending > self.share * held
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One feed: a CSV file of a batch and the staging table that mirrors it.
 
@@ -346,7 +362,7 @@ class Source:
     the file may carry a delete marker (``IS_DELETED``), which is no attribute of the thing.
     ``unique``: sets of columns beside the key whose values no two current rows share.
     ``volume``: rows that a file holds. ``freshness_days``: days that may pass from one batch of
-    the feed to the next.
+    the feed to the next. ``snapshot_limit``: keys that a snapshot may end unconfirmed.
     """
 
     name: str
@@ -361,6 +377,7 @@ class Source:
     unique: tuple[tuple[str, ...], ...] = ()
     volume: Volume | None = None
     freshness_days: int | None = None
+    snapshot_limit: SnapshotLimit = SnapshotLimit()
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]

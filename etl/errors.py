@@ -11,9 +11,15 @@ from typing import Any
 
 
 class AcaError(Exception):
-    """Base of every error that a user can cause or mend."""
+    """Base of every error that a user can cause or mend.
+
+    ``folder``, ``load_id``: the batch that it stops and its load, where it is about one; set by
+    whoever reads the batch or takes it through the stages.
+    """
 
     exit_code = 1
+    folder: str | None = None
+    load_id: int | None = None
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from etl import guards
 from etl.batch import Batch, FeedFile, look_through
 from etl.db.statements import run, scalar
 from etl.errors import BatchError
@@ -87,6 +88,7 @@ class Loading(Session):
                     come.append(staged)
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
+                guards.guard_snapshots(self, load, come)
                 self.gate_load("stage", load)
         except BatchError as error:
             refused = error.staged

@@ -7,14 +7,15 @@ ones; everything else works on these.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from etl import golive, quarantine, rebuild, replay
-from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing
+from etl import golive, guards, quarantine, rebuild, replay
+from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing, look_through
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
@@ -33,9 +34,24 @@ class Pipeline(Loading):
         """Whether no batch was ever loaded."""
         return not scalar(self.ledger, "ledger/ledger.ever_loaded")
 
-    def full_load(self) -> Summary:
-        """Rebuild everything from every batch of the inbox, then put it in the live place."""
-        batches = self._all_batches()
+    def confirm_snapshots(self, named: Sequence[str]) -> None:
+        """Let the snapshots of these batches end as many keys as they lack, in this run."""
+        if named:
+            batches, _ = look_through(self.settings.inbox)
+            self.confirmed = guards.batches_named(batches, named)
+
+    def full_load(self, *, forget: bool = False) -> Summary:
+        """Rebuild everything from every batch of the inbox, then put it in the live place.
+
+        ``forget``: also where that loses what came from files that the inbox no longer holds.
+        """
+        batches = find_batches(self.settings.inbox)
+        guards.guard_what_is_held(self, batches, forget=forget)
+        if not batches:
+            raise BatchError(
+                f"The inbox {self.settings.inbox} holds no batch.",
+                "Put a batch folder there, or run make seed for synthetic feeds.",
+            )
         rebuild.clear_retired(self.ledger)
         rebuild.drop(self.ledger, NEXT)
         rebuild.create(self.ledger, self.url)
@@ -251,15 +267,6 @@ class Pipeline(Loading):
     def _now(self) -> datetime | None:
         """Against what feeds may be late; the days of synthetic batches are none of this world."""
         return None if is_synthetic(self.settings.inbox) else datetime.now(UTC)
-
-    def _all_batches(self) -> list[Batch]:
-        batches = find_batches(self.settings.inbox)
-        if not batches:
-            raise BatchError(
-                f"The inbox {self.settings.inbox} holds no batch.",
-                "Put a batch folder there, or run make seed for synthetic feeds.",
-            )
-        return batches
 
 
 def _told(changes: dict[str, int]) -> str:

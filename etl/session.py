@@ -51,6 +51,7 @@ class Session:
         self.rebuilt: list[int] = []
         self.stopped: list[BatchError | CheckFailedError] = []
         self.retold: dict[int, int] = {}
+        self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
 
     def __enter__(self) -> Self:
         self.ledger = connect(self.url, "aca-warehouse ledger")

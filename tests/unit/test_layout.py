@@ -22,6 +22,7 @@ LAYERS = (
     ("seed", "stages", "rebuild", "quality_views", "quality_docs"),
     ("run", "quarantine"),
     ("session",),
+    ("guards",),
     ("loading", "golive"),
     ("replay",),
     ("pipeline",),

@@ -1,0 +1,66 @@
+-- name: snapshots_of_load
+-- The snapshots that a load brought. One row a feed, with its files and their checksums.
+select
+    feed,
+    array_agg(file_name order by file_name) as file_names,
+    array_agg(xxh3_128 order by file_name) as checksums
+from load_file
+where load_id = %(load_id)s and kind = 'snapshot' and status = 'loaded'
+group by feed
+order by feed;
+
+-- name: loads_before
+-- The loads that say which keys of a feed are there just before a load in the order of batches:
+-- the latest snapshot before it and what came after that. One row: their ids in that order, or null.
+with earlier as (
+    select
+        l.load_id,
+        l.as_of,
+        l.batch_id,
+        bool_or(f.kind = 'snapshot') as is_snapshot
+    from load_file as f
+    inner join load as l on f.load_id = l.load_id
+    where f.feed = %(feed)s and f.status = 'loaded' and l.status = any(%(statuses)s)
+        and (l.is_rebuild or not %(is_rebuild)s)
+        and (l.as_of, l.batch_id collate "C", l.load_id)
+        < (%(as_of)s, %(batch_id)s, %(load_id)s::bigint)
+    group by l.load_id, l.as_of, l.batch_id
+),
+
+ranked as (
+    select
+        load_id,
+        is_snapshot,
+        row_number() over (order by as_of, batch_id collate "C", load_id) as batch_rank
+    from earlier
+)
+
+select array_agg(load_id order by batch_rank)
+from ranked
+where batch_rank >= (select coalesce(max(batch_rank) filter (where is_snapshot), 0) from ranked);
+
+-- name: count_ending
+-- How many keys these loads leave there, in their order, and how many of them a snapshot lacks. A
+-- key counts as gone where the last load that names it only says that it is deleted. One row.
+with held as (
+    select
+        {keys_of_row},
+        max(2 * l.place + case when {marked} is true then 0 else 1 end) as latest
+    from {table} as s
+    inner join unnest(%(loads)s::bigint[]) with ordinality as l (load_id, place)
+        on s.load_id = l.load_id
+    group by {keys_of_row}
+),
+
+present as (
+    select distinct {keys_of_row}
+    from {table} as s
+    where s.load_id = %(load_id)s
+)
+
+select
+    count(*) as held,
+    count(*) filter (where p.{first_key} is null) as ending
+from held as h
+left join present as p on {key_p_h}
+where mod(h.latest, 2) = 1;
