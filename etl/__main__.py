@@ -100,7 +100,7 @@ def _whole(pipeline: Pipeline) -> Summary:
 
 def _dq_check(pipeline: Pipeline) -> Summary:
     chosen = pipeline.settings
-    return pipeline.run_checks(truth=chosen.truth if is_synthetic(chosen.inbox) else None)
+    return pipeline.dq_check(truth=chosen.truth if is_synthetic(chosen.inbox) else None)
 
 
 @app.callback()

@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 
-from etl import guards
+from etl import guards, refused
 from etl.batch import Batch, FeedFile, look_through
 from etl.db.statements import run, scalar
-from etl.errors import BatchError
+from etl.errors import AcaError, BatchError
 from etl.run import Load
 from etl.session import Session
 from etl.stages import dims, facts, rejects, stage
@@ -30,22 +30,9 @@ class Loading(Session):
 
         Those that cannot be read are put into ``stopped``.
         """
-        seen = {
-            (batch_id, feed, size, modified)
-            for batch_id, feed, size, modified in run(self.ledger, "ledger/ledger.files_seen")
-        }
-        found = []
         batches, unreadable = look_through(self.settings.inbox)
         self.stopped = list(unreadable)
-        for batch in batches:
-            files = [
-                f
-                for f in batch.files
-                if (batch.batch_id, f.source.name, f.size_bytes, f.modified_ns) not in seen
-            ]
-            if files:
-                found.append((batch, files))
-        return found
+        return refused.unseen(self.ledger, batches)
 
     def unfinished(self) -> list[tuple[Load, set[str]]]:
         """Loads that are staged and not in the facts yet, with the stages they have behind them."""
@@ -62,7 +49,10 @@ class Loading(Session):
         done: set[str],
         wanted: tuple[str, ...] = STAGES,
     ) -> None:
-        """Take a load through the stages wanted that it has not behind it, in order."""
+        """Take a load through the stages wanted that it has not behind it, in order.
+
+        What stops it says which batch it is about.
+        """
         steps: dict[str, Callable[[], None]] = {
             "stage": lambda: self._run_stage(load, batch, files),
             "dims": lambda: self._run_dims(load),
@@ -73,7 +63,11 @@ class Loading(Session):
                 continue
             if name not in wanted:
                 break
-            steps[name]()
+            try:
+                steps[name]()
+            except AcaError as error:
+                error.folder, error.load_id = batch.folder if batch else load.batch_id, load.load_id
+                raise
 
     def _run_stage(self, load: Load, batch: Batch, files: list[FeedFile]) -> None:
         what = f"batch {load.batch_id}"
@@ -91,12 +85,12 @@ class Loading(Session):
                 guards.guard_snapshots(self, load, come)
                 self.gate_load("stage", load)
         except BatchError as error:
-            refused = error.staged
-            if refused is not None:
-                refused.status, refused.loaded = "refused", 0
-                rows = self._kept(self.ledger, load, refused.file, refused.checksum)
-                rejects.record_rejects(self.ledger, load.load_id, refused, rows)
-                values = refused.ledger_values(load.load_id)
+            at_fault = error.staged
+            if at_fault is not None:
+                at_fault.status, at_fault.loaded = "refused", 0
+                rows = self._kept(self.ledger, load, at_fault.file, at_fault.checksum)
+                rejects.record_rejects(self.ledger, load.load_id, at_fault, rows)
+                values = at_fault.ledger_values(load.load_id)
                 run(self.ledger, "ledger/ledger.record_file", values)
             raise
         self.summary.files += come

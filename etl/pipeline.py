@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from etl import golive, guards, quarantine, rebuild, replay
+from etl import golive, guards, quarantine, rebuild, refused, replay
 from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing, look_through
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
@@ -250,6 +250,30 @@ class Pipeline(Loading):
                 if schemas == NEXT
                 else "See quality.check_result; make full-load rebuilds all from the inbox.",
             )
+        return self.summary
+
+    def dq_check(self, truth: Path | None = None) -> Summary:
+        """Run every check; fails also while a batch is refused and that is not settled."""
+        try:
+            self.run_checks(truth=truth)
+        except CheckFailedError as error:
+            self.stopped.append(error)
+        refused.settle(self.ledger, self.settings.inbox)
+        held = refused.held_batches(self.ledger, self.settings.inbox)
+        named = []
+        for batch in held:
+            if not batch.is_settled_by_waiting:
+                self.watcher.say(f"Batch {batch.folder} is {batch.state}: {batch.reason}")
+                named.append(batch.folder)
+        if named:
+            count = "A batch is" if len(named) == 1 else f"{len(named):,} batches are"
+            unsettled = BatchError(
+                f"{count} not in the warehouse for what is wrong with it: {', '.join(named[:10])}.",
+                "make status says why and what to do. Until it is loaded, or gone from the inbox, "
+                "this fails.",
+            )
+            self.stopped.append(unsettled)
+        self._tell_stopped()
         return self.summary
 
     def judge_arrivals(self) -> Summary:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from etl import log, quality_views
+from etl import log, quality_views, refused
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
 from etl.db.schema import is_newest, migrate
@@ -79,6 +79,11 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.work.close()
+        # What a crash leaves is not looked at, and the server may be gone.
+        if error is None or isinstance(error, AcaError):
+            with suppress(psycopg.Error, OSError):
+                refused.note(self.ledger, [*self.stopped, error])
+                refused.settle(self.ledger, self.settings.inbox)
         self.ledger.close()
 
     def _take_lock(self) -> None:

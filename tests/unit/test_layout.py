@@ -20,7 +20,7 @@ LAYERS = (
     ("render", "batch", "quarantine_file"),
     ("checks",),
     ("seed", "stages", "rebuild", "quality_views", "quality_docs"),
-    ("run", "quarantine"),
+    ("run", "quarantine", "refused"),
     ("session",),
     ("guards",),
     ("loading", "golive"),

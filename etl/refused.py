@@ -1,0 +1,137 @@
+"""Batches that are not in the warehouse: refused, stopped at a gate, or waiting for their turn.
+
+The ledger keeps what was refused, also where no load began; the inbox says what is settled since:
+what was loaded, or is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from etl.batch import Batch, FeedFile, look_through
+from etl.db.statements import run
+from etl.errors import AcaError
+
+REFUSED, STOPPED, WAITING = "refused", "stopped", "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBatch:
+    """A batch that is not in the warehouse, and why. ``state``: refused, stopped or waiting.
+
+    ``since``: when it was refused at first; ``None`` for one that no run has come to.
+    """
+
+    folder: str
+    state: str
+    since: datetime | None
+    reason: str
+    advice: str
+
+    @property
+    def is_settled_by_waiting(self) -> bool:
+        """Whether the next run loads it without anybody's doing."""
+        return self.state == WAITING
+
+
+def unseen(
+    connection: psycopg.Connection[Any], batches: Iterable[Batch]
+) -> list[tuple[Batch, list[FeedFile]]]:
+    """Batches with the files that the live warehouse has not loaded yet, in order."""
+    seen = set(run(connection, "ledger/ledger.files_seen").fetchall())
+    found = []
+    for batch in batches:
+        files = [
+            f
+            for f in batch.files
+            if (batch.batch_id, f.source.name, f.size_bytes, f.modified_ns) not in seen
+        ]
+        if files:
+            found.append((batch, files))
+    return found
+
+
+def note(connection: psycopg.Connection[Any], errors: Iterable[BaseException | None]) -> None:
+    """Enter into the ledger which batches these errors are about."""
+    for error in errors:
+        if isinstance(error, AcaError) and error.folder is not None:
+            values = {
+                "folder": error.folder,
+                "load_id": error.load_id,
+                "reason": error.message,
+                "advice": error.hint,
+            }
+            run(connection, "ledger/refused.note", values)
+
+
+def settle(connection: psycopg.Connection[Any], inbox: Path) -> None:
+    """Bring the ledger's list of refused batches up to what the inbox and the loads say."""
+    batches, unreadable = look_through(inbox)
+    note(connection, unreadable)
+    _, settled = _open(connection, unseen(connection, batches), unreadable)
+    run(connection, "ledger/refused.settle", {"settled": settled})
+
+
+def held_batches(connection: psycopg.Connection[Any], inbox: Path) -> list[HeldBatch]:
+    """What is not in the warehouse: what was refused or stopped first, then what waits.
+
+    Reads only, so that it also says what no run has come to yet.
+    """
+    batches, unreadable = look_through(inbox)
+    pending = unseen(connection, batches)
+    held, _ = _open(connection, pending, unreadable)
+    known = {h.folder for h in held}
+    held += [
+        HeldBatch(str(e.folder), REFUSED, None, e.message, e.hint)
+        for e in unreadable
+        if e.folder not in known
+    ]
+    under_way = [
+        batch_id
+        for _, batch_id, _, _ in run(connection, "ledger/ledger.unfinished")
+        if batch_id not in known
+    ]
+    held += [
+        HeldBatch(batch_id, WAITING, None, "It is staged and not in the facts yet.", _GO_ON)
+        for batch_id in under_way
+    ]
+    held += [
+        HeldBatch(batch.folder, WAITING, None, _not_loaded(batch, files), _GO_ON)
+        for batch, files in pending
+        if not {batch.folder, batch.batch_id} & known
+    ]
+    return held
+
+
+_GO_ON = "make incremental loads it."
+
+
+def _not_loaded(batch: Batch, files: Sequence[FeedFile]) -> str:
+    if len(files) == len(batch.files):
+        return "It is not loaded yet."
+    verb = "is" if len(files) == 1 else "are"
+    return f"{', '.join(f.path.name for f in files)} {verb} not loaded yet."
+
+
+def _open(
+    connection: psycopg.Connection[Any],
+    pending: Iterable[tuple[Batch, list[FeedFile]]],
+    unreadable: Iterable[AcaError],
+) -> tuple[list[HeldBatch], list[int]]:
+    """What the ledger has as refused, as far as it still is, and the ids of what is settled."""
+    troubled = {name for batch, _ in pending for name in (batch.folder, batch.batch_id)}
+    troubled |= {str(error.folder) for error in unreadable}
+    held, settled = [], []
+    for key, folder, since, reason, advice, is_stopped in run(connection, "ledger/refused.open"):
+        if is_stopped or folder in troubled:
+            state = STOPPED if is_stopped else REFUSED
+            held.append(HeldBatch(folder, state, since, reason, advice))
+        else:
+            settled.append(key)
+    return held, settled
