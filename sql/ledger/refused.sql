@@ -28,8 +28,8 @@ select
     r.reason,
     r.advice,
     coalesce(l.status = 'running', false) as is_stopped
-from ledger.refused_batch as r
-left join ledger.load as l on r.load_id = l.load_id
+from refused_batch as r
+left join load as l on r.load_id = l.load_id
 where r.settled_at is null
 order by r.tried_at desc, r.folder;
 
