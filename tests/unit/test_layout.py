@@ -14,7 +14,7 @@ from etl.sources import FEEDS
 
 # From the bottom up: a module may import from its own layer and from those before it.
 LAYERS = (
-    ("errors", "contract", "quality", "config", "reference"),
+    ("errors", "plain", "contract", "quality", "config", "reference"),
     ("db", "sources", "documented"),
     ("log", "warehouse", "senders"),
     ("render", "batch", "quarantine_file"),
@@ -26,6 +26,7 @@ LAYERS = (
     ("loading", "golive"),
     ("replay",),
     ("pipeline",),
+    ("screen",),
     ("report", "quality_report"),
     ("__main__",),
     ("load",),

@@ -1,6 +1,6 @@
 """What was refused stays visible until it is settled; what people decided about it is kept.
 
-Revision: 0005, after 0004.
+Revision: 0006, after 0005.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
