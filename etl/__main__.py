@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,13 +19,26 @@ from etl.batch import find_batches
 from etl.config import Settings, settings
 from etl.db import server
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
-from etl.pipeline import Pipeline, latest_runs
+from etl.pipeline import Overview, Pipeline, overview
 from etl.run import Summary
+from etl.running import refuse_to_end_run
 from etl.seed.marker import is_synthetic
 from etl.stages import thresholds
 from etl.warehouse import DIMENSIONS
 
 INTERRUPTED = 130
+# What a run leaves that was stopped, and what the next one does, by command.
+_ROLLED_BACK = "The stage in hand was rolled back; what was committed stays."
+_GOES_ON = f"{_ROLLED_BACK} Run again: it goes on from the last stage that was done."
+_AFTERWARDS = {
+    "full-load": "Until a full load is done readers keep what they had. Run again: it begins "
+    "again from the first batch.",
+    **dict.fromkeys(("incremental", "stage", "dims", "facts", "cubes"), _GOES_ON),
+    "restate": f"{_ROLLED_BACK} Run again: it says first what is still to change.",
+    "quarantine-replay": f"{_ROLLED_BACK} Run again: no row comes in twice.",
+    "dq-check": "Rows of the warehouse were not changed. Run again: all the checks run.",
+}
+_at_work = ContextVar("at_work", default="")
 
 app = typer.Typer(
     help="The ACA warehouse: load batches from the inbox into PostgreSQL, stage to cubes.",
@@ -38,6 +52,7 @@ app = typer.Typer(
 
 def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
     """Run some of the pipeline on the configured server and say what happened."""
+    _at_work.set(command)
     chosen = settings()
     log.configure(chosen.log_file)
     url = server.ensure_running(chosen)
@@ -95,6 +110,7 @@ def _incremental(pipeline: Pipeline, confirmed: Sequence[str] = ()) -> Summary:
 def _whole(pipeline: Pipeline) -> Summary:
     if pipeline.is_empty():
         return _full_load(pipeline)
+    _at_work.set("incremental")
     return pipeline.incremental()
 
 
@@ -274,20 +290,47 @@ def up() -> None:
     status()
 
 
+Force = Annotated[bool, typer.Option("--force", help="Also if that ends a run.")]
+
+
 @app.command()
-def down() -> None:
-    """Stop the embedded server."""
+def down(force: Force = False) -> None:
+    """Stop the embedded server, unless a run is at work on it."""
+    _may_stop("down", force=force)
     stopped = server.stop(settings())
     typer.echo("The server was stopped." if stopped else "The server was not running.")
 
 
+@app.command("clean-data")
+def clean_data(
+    confirm: Annotated[bool, typer.Option("--confirm", help="Yes, delete it.")] = False,
+    force: Force = False,
+) -> None:
+    """Stop the embedded server and delete its database, unless a run is at work on it."""
+    if not confirm:
+        raise UsageError(
+            "This deletes the database of the embedded server.",
+            "If that is what you want: make clean-data CONFIRM=yes",
+        )
+    _may_stop("clean-data CONFIRM=yes", force=force)
+    server.remove(settings())
+
+
+def _may_stop(command: str, *, force: bool) -> None:
+    url = server.running_url(settings())
+    if url is not None and not force:
+        refuse_to_end_run(url, command=command)
+
+
 @app.command()
 def status() -> None:
-    """Say whether the server runs and what the warehouse holds."""
-    found = server.status(settings())
-    report.show_status(
-        found, settings(), latest_runs(server.ensure_running(settings())) if found.running else []
-    )
+    """Say what is not loaded and why, whether the server runs, and what was done last."""
+    chosen = settings()
+    found = server.status(chosen)
+    seen = Overview()
+    if found.running:
+        seen = overview(server.ensure_running(chosen), chosen.inbox)
+    report.show_status(found, chosen, seen)
 
 
 @app.command()
@@ -333,8 +376,7 @@ def guarded(call: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, SystemExit) as error:
         code = error.code if isinstance(error, SystemExit) else INTERRUPTED
         if code == INTERRUPTED:
-            message = "Interrupted; the stage in hand was rolled back."
-            report.show_error(AcaError(message, "Run again: it goes on from the last stage."))
+            report.show_error(AcaError("Interrupted.", _afterwards()))
         elif isinstance(code, str):
             report.show_error(AcaError(code))
             return AcaError.exit_code
@@ -343,14 +385,15 @@ def guarded(call: Callable[[], Any]) -> int:
         # The text of a driver's error can hold values of rows, so only its kind is shown.
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
-        report.show_error(
-            AcaError(
-                f"Something unforeseen stopped the run: {said}. The stage in hand was rolled back.",
-                "Run again with DEBUG=1 for the traceback; what was committed stays.",
-            )
-        )
+        message = f"Something unforeseen stopped the run: {said}."
+        report.show_error(AcaError(message, f"{_afterwards()} DEBUG=1 shows the traceback."))
         return _code(error, 1)
     return 0
+
+
+def _afterwards() -> str:
+    """What the command that was stopped left, and what it does when it is run again."""
+    return _AFTERWARDS.get(_at_work.get(), "Run it again.")
 
 
 def _code(error: BaseException, code: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
 from etl.loading import STAGES, Loading
 from etl.run import Summary
+from etl.running import who_runs
 from etl.seed.marker import is_synthetic
 from etl.session import TakenBack, set_session_path, worst
 from etl.stages import checks, cubes, dims, found
@@ -308,11 +310,28 @@ def _told(changes: dict[str, int]) -> str:
     )
 
 
-def latest_runs(url: str) -> list[tuple[Any, ...]]:
-    """The latest stages, newest first: (begun, stage, batch, status, seconds)."""
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What ``make status`` says of a warehouse.
+
+    ``held``: batches that are not in it. ``running``: the run at work. ``stages``: the latest,
+    newest first, as (begun, stage, batch, status, seconds).
+    """
+
+    held: Sequence[refused.HeldBatch] = ()
+    running: Sequence[str] = ()
+    stages: Sequence[tuple[Any, ...]] = ()
+
+
+def overview(url: str, inbox: Path) -> Overview:
+    """Look at a warehouse and its inbox without changing either."""
     with connect(url, "aca-warehouse status") as connection:
         set_session_path(connection)
         try:
-            return run(connection, "ledger/ledger.latest_runs").fetchall()
-        except psycopg.errors.UndefinedTable:
-            return []
+            return Overview(
+                refused.held_batches(connection, inbox),
+                who_runs(connection),
+                run(connection, "ledger/ledger.latest_runs").fetchall(),
+            )
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            return Overview()  # no run has made the tables of this version yet

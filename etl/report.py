@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ from etl.config import Settings
 from etl.contract import Reason
 from etl.db import server
 from etl.errors import AcaError
+from etl.pipeline import Overview
 from etl.plain import plain
 from etl.quality import SEVERITIES
+from etl.refused import HeldBatch
 from etl.run import Summary
 from etl.screen import Screen
 from etl.stages.checks import CheckReport
 
-# How many failed checks the summary names.
+# How many failed checks the summary names, and how many batches the status.
 _SHOWN = 8
+_HELD = 20
 _NEXT = {
     "full-load": "make psql to query, make incremental for the next batch, make dq-check to verify",
     "incremental": "make psql to query, make dq-check to verify",
@@ -213,9 +217,22 @@ def _counts(console: Screen, summary: Summary) -> None:
             console.line(text, name)
 
 
-def show_status(status: server.Status, chosen: Settings, runs: list[tuple[Any, ...]]) -> None:
-    """Whether the server runs, where everything is, and the latest stages, newest first."""
+def _held(console: Screen, held: Sequence[HeldBatch]) -> None:
+    """Batches that are not in the warehouse, each with the reason and what to do."""
+    for batch in held[:_HELD]:
+        since = f", since {batch.since:%Y-%m-%d %H:%M} UTC" if batch.since else ""
+        console.line(f"batch {batch.folder}{since}: {batch.reason}", batch.state.capitalize())
+        console.line(f"         {batch.advice}")
+    if len(held) > _HELD:
+        console.line(f"         and {len(held) - _HELD:,} batches more")
+    if held:
+        console.print()
+
+
+def show_status(status: server.Status, chosen: Settings, seen: Overview) -> None:
+    """What is not loaded, whether the server runs, where everything is, the latest stages."""
     console = Screen()
+    _held(console, seen.held)
     kind = "embedded server" if status.embedded else "server of DATABASE_URL"
     if status.running:
         state = f"PostgreSQL {status.version}, running on port {status.port}"
@@ -227,12 +244,13 @@ def show_status(status: server.Status, chosen: Settings, runs: list[tuple[Any, .
     if status.size_bytes is not None:
         lines.append(("Size", f"{status.size_bytes / 2**20:,.0f} MiB"))
     lines += [("Inbox", str(chosen.inbox)), ("Log", str(chosen.log_file))]
+    lines += [("Running", text) for text in seen.running]
     for name, said in lines:
         console.line(said, name)
-    if runs:
+    if seen.stages:
         columns = ("begun, UTC", "stage", "batch", "status", "seconds")
         table = screen.table("Latest stages", *columns, right=("seconds",))
-        for begun, stage, batch, state, seconds in runs:
+        for begun, stage, batch, state, seconds in seen.stages:
             table.add_row(f"{begun:%Y-%m-%d %H:%M:%S}", stage, batch or "", state, f"{seconds:.1f}")
         console.print(table)
 

@@ -26,12 +26,12 @@ from etl.db.statements import names, run, scalar
 from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
 from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
+from etl.running import LOCK_KEY, session_name, who_runs
 from etl.stages import checks
 from etl.stages.checks import CheckReport
 from etl.stages.statistics import STALE_SHARE
 from etl.warehouse import LIVE, Schemas
 
-LOCK_KEY = 0x0ACA
 WORKER = "aca-warehouse work"
 
 
@@ -54,7 +54,7 @@ class Session:
         self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
 
     def __enter__(self) -> Self:
-        self.ledger = connect(self.url, "aca-warehouse ledger")
+        self.ledger = connect(self.url, session_name(self.summary.command))
         try:
             self._take_lock()
             if not is_newest(self.ledger):
@@ -88,8 +88,9 @@ class Session:
 
     def _take_lock(self) -> None:
         if not scalar(self.ledger, "ledger/ledger.try_lock", {"key": LOCK_KEY}):
+            found = "; ".join(who_runs(self.ledger))
             raise AlreadyRunningError(
-                "Another run is working on this warehouse.",
+                f"Another run is working on this warehouse{': ' * bool(found)}{found}.",
                 "Wait for it to end; make status shows what it is doing. Nothing was changed.",
             )
         run(self.ledger, "ledger/ledger.end_orphans", {"application": WORKER})

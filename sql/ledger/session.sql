@@ -17,6 +17,21 @@ select
     set_config('max_parallel_workers', '6', true),
     set_config('max_parallel_workers_per_gather', '2', true);
 
+-- name: who_runs
+-- The sessions that hold the lock of a warehouse: of this database, or of any on the server.
+-- One row a run.
+select
+    l.pid,
+    a.application_name,
+    a.usename,
+    to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') as since
+from pg_locks as l
+inner join pg_stat_activity as a on l.pid = a.pid
+where l.locktype = 'advisory' and l.granted
+    and l.classid = 0 and l.objid = %(key)s and l.objsubid = 1
+    and (%(anywhere)s or a.datname = current_database())
+order by l.pid;
+
 -- name: is_migrated
 -- Whether migrations ever ran here. One row.
 select to_regclass('public.alembic_version') is not null;

@@ -21,6 +21,7 @@ LAYERS = (
     ("checks",),
     ("seed", "stages", "rebuild", "quality_views", "quality_docs"),
     ("run", "quarantine", "refused"),
+    ("running",),
     ("session",),
     ("guards",),
     ("loading", "golive"),
