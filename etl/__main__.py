@@ -255,7 +255,7 @@ def dq_report(
     chosen = settings()
     folder = Path(to).resolve() if to else chosen.data / "quality"
     truth = chosen.truth if is_synthetic(chosen.inbox) else None
-    page, docs = write_report(server.ensure_running(chosen), folder, truth)
+    page, docs = write_report(server.ensure_running(chosen), folder, truth, chosen.inbox)
     typer.echo(f"Report:    {page}\nData docs: {docs}")
 
 
