@@ -264,7 +264,7 @@ class Pipeline(Loading):
         held = refused.held_batches(self.ledger, self.settings.inbox)
         named = []
         for batch in held:
-            if not batch.is_settled_by_waiting:
+            if batch.needs_somebody:
                 self.watcher.say(f"Batch {batch.folder} is {batch.state}: {batch.reason}")
                 named.append(batch.folder)
         if named:

@@ -17,13 +17,17 @@ import psycopg
 from etl.batch import Batch, FeedFile, look_through
 from etl.db.statements import run
 from etl.errors import AcaError
+from etl.plain import plain
 
 REFUSED, STOPPED, WAITING = "refused", "stopped", "waiting"
+_GO_ON = "make incremental loads it."
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBatch:
-    """A batch that is not in the warehouse, and why. ``state``: refused, stopped or waiting.
+    """A batch that is not in the warehouse, and why; texts as they can be shown.
+
+    ``state``: refused, stopped at a gate, or waiting for a run to come to it.
 
     ``since``: when it was refused at first; ``None`` for one that no run has come to.
     """
@@ -35,9 +39,9 @@ class HeldBatch:
     advice: str
 
     @property
-    def is_settled_by_waiting(self) -> bool:
-        """Whether the next run loads it without anybody's doing."""
-        return self.state == WAITING
+    def needs_somebody(self) -> bool:
+        """Whether something has to be done before a run can load it."""
+        return self.state != WAITING
 
 
 def unseen(
@@ -62,10 +66,10 @@ def note(connection: psycopg.Connection[Any], errors: Iterable[BaseException | N
     for error in errors:
         if isinstance(error, AcaError) and error.folder is not None:
             values = {
-                "folder": error.folder,
+                "folder": plain(error.folder),
                 "load_id": error.load_id,
-                "reason": error.message,
-                "advice": error.hint,
+                "reason": plain(error.message),
+                "advice": plain(error.hint),
             }
             run(connection, "ledger/refused.note", values)
 
@@ -88,28 +92,30 @@ def held_batches(connection: psycopg.Connection[Any], inbox: Path) -> list[HeldB
     held, _ = _open(connection, pending, unreadable)
     known = {h.folder for h in held}
     held += [
-        HeldBatch(str(e.folder), REFUSED, None, e.message, e.hint)
-        for e in unreadable
-        if e.folder not in known
+        HeldBatch(name, REFUSED, None, error.message, error.hint)
+        for name, error in ((plain(str(e.folder)), e) for e in unreadable)
+        if name not in known
     ]
     under_way = [
-        batch_id
+        plain(batch_id)
         for _, batch_id, _, _ in run(connection, "ledger/ledger.unfinished")
-        if batch_id not in known
+        if plain(batch_id) not in known
     ]
     held += [
         HeldBatch(batch_id, WAITING, None, "It is staged and not in the facts yet.", _GO_ON)
         for batch_id in under_way
     ]
     held += [
-        HeldBatch(batch.folder, WAITING, None, _not_loaded(batch, files), _GO_ON)
+        HeldBatch(plain(batch.folder), WAITING, None, _not_loaded(batch, files), _GO_ON)
         for batch, files in pending
-        if not {batch.folder, batch.batch_id} & known
+        if not _names(batch) & known
     ]
     return held
 
 
-_GO_ON = "make incremental loads it."
+def _names(batch: Batch) -> set[str]:
+    """What the ledger may call a batch: a load that goes on knows its id and not its folder."""
+    return {plain(batch.folder), plain(batch.batch_id)}
 
 
 def _not_loaded(batch: Batch, files: Sequence[FeedFile]) -> str:
@@ -125,8 +131,8 @@ def _open(
     unreadable: Iterable[AcaError],
 ) -> tuple[list[HeldBatch], list[int]]:
     """What the ledger has as refused, as far as it still is, and the ids of what is settled."""
-    troubled = {name for batch, _ in pending for name in (batch.folder, batch.batch_id)}
-    troubled |= {str(error.folder) for error in unreadable}
+    troubled = {name for batch, _ in pending for name in _names(batch)}
+    troubled |= {plain(str(error.folder)) for error in unreadable}
     held, settled = [], []
     for key, folder, since, reason, advice, is_stopped in run(connection, "ledger/refused.open"):
         if is_stopped or folder in troubled:
