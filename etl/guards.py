@@ -63,8 +63,8 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
         "statuses": list(load.statuses),
         "is_rebuild": load.is_rebuild,
     }
-    for found in snapshot.of_load(session.work, values):
-        if not found.is_over_limit or _is_confirmed(session, load, found):
+    for found in snapshot.over_limit(session.work, values):
+        if _is_confirmed(session, load, found):
             continue
         command = "full-load" if load.is_rebuild else "incremental"
         limit = found.source.snapshot_limit

@@ -88,10 +88,11 @@ class Session:
 
     def _take_lock(self) -> None:
         if not scalar(self.ledger, "ledger/ledger.try_lock", {"key": LOCK_KEY}):
-            found = "; ".join(who_runs(self.ledger))
+            found = "".join(f"It is {said}. " for said in who_runs(self.ledger))
             raise AlreadyRunningError(
-                f"Another run is working on this warehouse{': ' * bool(found)}{found}.",
-                "Wait for it to end; make status shows what it is doing. Nothing was changed.",
+                "Another run is working on this warehouse.",
+                f"{found}Wait for it to end; make status shows what it is doing. Nothing was "
+                "changed.",
             )
         run(self.ledger, "ledger/ledger.end_orphans", {"application": WORKER})
 

@@ -16,13 +16,13 @@ import psycopg
 from psycopg import sql
 
 from etl.contract import IS_DELETED, Source
-from etl.db.statements import equal, names, run, scalar
+from etl.db.statements import equal, names, run
 from etl.sources import FEEDS
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot of a load: its feed, its files with their checksums, and what it ends.
+    """A snapshot of a load that ends more keys than its feed declares.
 
     ``held``: keys that were there before it; ``ending``: those of them that it lacks.
     """
@@ -33,45 +33,61 @@ class Snapshot:
     held: int
     ending: int
 
-    @property
-    def is_over_limit(self) -> bool:
-        """Whether it ends more than the feed declares."""
-        return self.source.snapshot_limit.refuses(self.ending, self.held)
-
     def __str__(self) -> str:
         return f"{' and '.join(self.file_names)} lacks {self.ending:,} of {self.held:,} keys"
 
 
-def of_load(connection: psycopg.Connection[Any], build: Mapping[str, Any]) -> list[Snapshot]:
-    """The snapshots among the files that a load has just staged, one a feed.
+def over_limit(connection: psycopg.Connection[Any], build: Mapping[str, Any]) -> list[Snapshot]:
+    """The snapshots that a load has just staged and that end more than may end, one a feed.
 
     ``build``: load_id, batch_id and as_of of the load; statuses and is_rebuild of its build.
     """
     rows = run(connection, "stage/snapshot.snapshots_of_load", dict(build)).fetchall()
     found = []
     for feed, files, checksums in rows:
-        values = {**build, "feed": feed}
-        loads = scalar(connection, "stage/snapshot.loads_before", values)
-        counts = count_ending(connection, FEEDS[feed], {**values, "loads": loads})
-        found.append(Snapshot(FEEDS[feed], files, checksums, *counts))
+        source, values = FEEDS[feed], {**build, "feed": feed}
+        loads, most_keys = run(connection, "stage/snapshot.loads_before", values).fetchone() or (
+            None,
+            0,
+        )
+        values["loads"] = loads
+        if loads and _may_refuse(connection, source, values, most_keys):
+            held, ending = count_ending(connection, source, values)
+            if source.snapshot_limit.refuses(ending, held):
+                found.append(Snapshot(source, files, checksums, held, ending))
     return found
+
+
+def _may_refuse(
+    connection: psycopg.Connection[Any], source: Source, values: dict[str, Any], most_keys: int
+) -> bool:
+    """Whether the limit can be passed at all, by bounds that are far cheaper than the count.
+
+    No more keys end than rows are missing, and no fewer were there than the largest load has,
+    but for those that were deleted.
+    """
+    missing, deleted = run(
+        connection, "stage/snapshot.count_missing", values, **_parts(source)
+    ).fetchone() or (0, 0)
+    return source.snapshot_limit.refuses(missing, max(most_keys - deleted, 0))
 
 
 def count_ending(
     connection: psycopg.Connection[Any], source: Source, values: dict[str, Any]
 ) -> tuple[int, int]:
     """How many keys are there after ``loads``, in their order, and how many ``load_id`` lacks."""
-    if not values["loads"]:
-        return 0, 0
-    marked = sql.Identifier("s", IS_DELETED.name) if source.deletable else sql.SQL("false")
     held, ending = run(
-        connection,
-        "stage/snapshot.count_ending",
-        values,
-        table=sql.Identifier(source.table),
-        keys_of_row=names(source.key, "s"),
-        first_key=sql.Identifier(source.key[0]),
-        key_p_h=equal(source.key, "p", "h"),
-        marked=marked,
+        connection, "stage/snapshot.count_ending", values, **_parts(source)
     ).fetchone() or (0, 0)
     return held, ending
+
+
+def _parts(source: Source) -> dict[str, sql.Composable]:
+    return {
+        "table": sql.Identifier(source.table),
+        "keys_of_row": names(source.key, "s"),
+        "first_key": sql.Identifier(source.key[0]),
+        "key_p_h": equal(source.key, "p", "h"),
+        "key_p_s": equal(source.key, "p", "s"),
+        "marked": sql.Identifier("s", IS_DELETED.name) if source.deletable else sql.SQL("false"),
+    }

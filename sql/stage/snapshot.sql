@@ -11,13 +11,15 @@ order by feed;
 
 -- name: loads_before
 -- The loads that say which keys of a feed are there just before a load in the order of batches:
--- the latest snapshot before it and what came after that. One row: their ids in that order, or null.
+-- the latest snapshot before it and what came after that. One row: their ids in that order, or
+-- null, and the most keys that one of them has.
 with earlier as (
     select
         l.load_id,
         l.as_of,
         l.batch_id,
-        bool_or(f.kind = 'snapshot') as is_snapshot
+        bool_or(f.kind = 'snapshot') as is_snapshot,
+        max(f.distinct_keys) as keys
     from load_file as f
     inner join load as l on f.load_id = l.load_id
     where f.feed = %(feed)s and f.status = 'loaded' and l.status = any(%(statuses)s)
@@ -31,13 +33,47 @@ ranked as (
     select
         load_id,
         is_snapshot,
+        keys,
         row_number() over (order by as_of, batch_id collate "C", load_id) as batch_rank
     from earlier
+),
+
+since as (
+    select coalesce(max(batch_rank) filter (where is_snapshot), 0) as first_rank
+    from ranked
 )
 
-select array_agg(load_id order by batch_rank)
-from ranked
-where batch_rank >= (select coalesce(max(batch_rank) filter (where is_snapshot), 0) from ranked);
+select
+    array_agg(r.load_id order by r.batch_rank) as loads,
+    coalesce(max(r.keys), 0) as most_keys
+from ranked as r
+inner join since as s on r.batch_rank >= s.first_rank;
+
+-- name: count_missing
+-- How many rows of these loads name a key that a snapshot lacks, which is as many as can end, and
+-- how many say that theirs is deleted. Goes past the rows once, on all cores. One row.
+with missing as (
+    select count(*) as missing_rows
+    from {table} as s
+    where s.load_id = any(%(loads)s)
+        and not exists (
+            select 1
+            from {table} as p
+            where p.load_id = %(load_id)s and {key_p_s}
+        )
+),
+
+deleted as (
+    select count(*) as deleted_rows
+    from {table} as s
+    where s.load_id = any(%(loads)s) and {marked} is true
+)
+
+select
+    missing.missing_rows,
+    deleted.deleted_rows
+from missing
+cross join deleted;
 
 -- name: count_ending
 -- How many keys these loads leave there, in their order, and how many of them a snapshot lacks. A

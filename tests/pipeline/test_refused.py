@@ -184,7 +184,7 @@ def test_who_runs_is_said_before_anything_ends_a_run(warehouse: Warehouse) -> No
         assert "make test by" in overview(warehouse.url, warehouse.inbox).running[0]
         second = warehouse.command("incremental")
     assert second.returncode == 7
-    assert "Another run is working on this warehouse: make test by " in second.stderr
+    assert "Another run is working on this warehouse.\nIt is make test by " in second.stderr
 
 
 @pytest.mark.parametrize(
