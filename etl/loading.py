@@ -63,11 +63,13 @@ class Loading(Session):
                 continue
             if name not in wanted:
                 break
+            self.in_hand = (batch.folder if batch else load.batch_id, load.load_id)
             try:
                 steps[name]()
             except AcaError as error:
-                error.folder, error.load_id = batch.folder if batch else load.batch_id, load.load_id
+                error.folder, error.load_id = self.in_hand
                 raise
+            self.in_hand = None
 
     def _run_stage(self, load: Load, batch: Batch, files: list[FeedFile]) -> None:
         what = f"batch {load.batch_id}"

@@ -51,6 +51,9 @@ class Session:
         self.rebuilt: list[int] = []
         self.stopped: list[BatchError | CheckFailedError] = []
         self.retold: dict[int, int] = {}
+        self.in_hand: tuple[str, int] | None = (
+            None  # the folder and load that a stage is at work on
+        )
         self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
 
     def __enter__(self) -> Self:
@@ -79,12 +82,24 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.work.close()
-        # What a crash leaves is not looked at, and the server may be gone.
-        if error is None or isinstance(error, AcaError):
-            with suppress(psycopg.Error, OSError):
-                refused.note(self.ledger, [*self.stopped, error])
-                refused.settle(self.ledger, self.settings.inbox)
+        with suppress(psycopg.Error, OSError):  # the server or the inbox may be gone
+            refused.note(self.ledger, [*self.stopped, self._about_batch(error)])
+            refused.settle(self.ledger, self.settings.inbox)
         self.ledger.close()
+
+    def _about_batch(self, error: BaseException | None) -> BaseException | None:
+        """What stopped the run, as far as a batch may be at fault: no signal and no lost server."""
+        is_unforeseen = isinstance(error, Exception) and not isinstance(
+            error, AcaError | psycopg.OperationalError | psycopg.InterfaceError
+        )
+        if not is_unforeseen or self.in_hand is None:
+            return error
+        said = AcaError(
+            f"Something unforeseen stopped it: {type(error).__name__}.",
+            "Run again with DEBUG=1 for the traceback.",
+        )
+        said.folder, said.load_id = self.in_hand
+        return said
 
     def _take_lock(self) -> None:
         if not scalar(self.ledger, "ledger/ledger.try_lock", {"key": LOCK_KEY}):

@@ -19,6 +19,7 @@ from etl.quality_report import read_report
 from etl.refused import REFUSED, STOPPED, WAITING
 from etl.render.quality_page import quality_page
 from etl.running import refuse_to_end_run
+from etl.stages import stage
 from tests.feeds import write_batch
 from tests.page_parts import read_page
 from tests.pipeline.conftest import Warehouse
@@ -121,6 +122,25 @@ def test_a_batch_that_a_gate_stopped_is_said_until_it_is_loaded(
         check(warehouse)
     load(warehouse)
     assert check(warehouse) == []
+    assert held(warehouse) == []
+
+
+def test_a_batch_at_which_a_run_broke_down_is_said(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(warehouse, "2025-01-01")
+
+    def break_down(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "run_file", break_down)
+        with pytest.raises((ZeroDivisionError, BatchError)):
+            load(warehouse)
+    [batch] = overview(warehouse.url, warehouse.inbox).held
+    assert (batch.folder, batch.state) == ("2025-01-01", REFUSED)
+    assert "ZeroDivisionError" in batch.reason
+    load(warehouse)
     assert held(warehouse) == []
 
 
