@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import psycopg
@@ -22,17 +25,57 @@ from etl.warehouse import DIMENSIONS, FACTS, LIVE
 STAGES = ("stage", "dims", "facts")
 
 
+def look(
+    ledger: psycopg.Connection[Any], inbox: Path
+) -> tuple[list[tuple[Batch, list[FeedFile]]], list[BatchError]]:
+    """What the inbox holds that is not loaded, in order, and why other batches cannot be read."""
+    batches, unreadable = look_through(inbox)
+    return refused.unseen(ledger, batches), unreadable
+
+
 class Loading(Session):
     """A run that takes loads through the stages."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Enter into the ledger what was refused, and what is settled since."""
+        with suppress(psycopg.Error, OSError):  # the server or the inbox may be gone
+            refused.note(self.ledger, [*self.stopped, self._about_batch(error)])
+            self.settle_refused()
+        super().__exit__(kind, error, trace)
+
+    def settle_refused(self) -> list[refused.HeldBatch]:
+        """Enter which refused batches are settled; what is not in the warehouse after that."""
+        found = look(self.ledger, self.settings.inbox)
+        refused.settle(self.ledger, *found)
+        return refused.held_batches(self.ledger, *found)
+
+    def _about_batch(self, error: BaseException | None) -> BaseException | None:
+        """What stopped the run, as far as a batch may be at fault: no signal and no lost server."""
+        is_unforeseen = isinstance(error, Exception) and not isinstance(
+            error, AcaError | psycopg.OperationalError | psycopg.InterfaceError
+        )
+        if not is_unforeseen or self.in_hand is None:
+            return error
+        said = AcaError(
+            f"Something unforeseen stopped it: {type(error).__name__}.",
+            "Run again with DEBUG=1 for the traceback.",
+        )
+        said.folder, said.load_id = self.in_hand
+        return said
 
     def pending(self) -> list[tuple[Batch, list[FeedFile]]]:
         """Batches of the inbox with the files that are not loaded yet, in order.
 
         Those that cannot be read are put into ``stopped``.
         """
-        batches, unreadable = look_through(self.settings.inbox)
+        found, unreadable = look(self.ledger, self.settings.inbox)
         self.stopped = list(unreadable)
-        return refused.unseen(self.ledger, batches)
+        return found
 
     def unfinished(self) -> list[tuple[Load, set[str]]]:
         """Loads that are staged and not in the facts yet, with the stages they have behind them."""

@@ -20,7 +20,7 @@ from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing, look_t
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
-from etl.loading import STAGES, Loading
+from etl.loading import STAGES, Loading, look
 from etl.run import Summary
 from etl.running import who_runs
 from etl.seed.marker import is_synthetic
@@ -260,10 +260,8 @@ class Pipeline(Loading):
             self.run_checks(truth=truth)
         except CheckFailedError as error:
             self.stopped.append(error)
-        refused.settle(self.ledger, self.settings.inbox)
-        held = refused.held_batches(self.ledger, self.settings.inbox)
         named = []
-        for batch in held:
+        for batch in self.settle_refused():
             if batch.needs_somebody:
                 self.watcher.say(f"Batch {batch.folder} is {batch.state}: {batch.reason}")
                 named.append(batch.folder)
@@ -329,7 +327,7 @@ def overview(url: str, inbox: Path) -> Overview:
         set_session_path(connection)
         try:
             return Overview(
-                refused.held_batches(connection, inbox),
+                refused.held_batches(connection, *look(connection, inbox)),
                 who_runs(connection),
                 run(connection, "ledger/ledger.latest_runs").fetchall(),
             )

@@ -18,6 +18,7 @@ from etl import refused
 from etl.db.connection import connect, set_search_path
 from etl.db.statements import run, scalar, statement
 from etl.errors import SchemaError, UsageError
+from etl.loading import look
 from etl.quality_docs import write_data_docs
 from etl.render import quality_page as page
 from etl.stages.found import run_found
@@ -88,7 +89,7 @@ def _defects(connection: psycopg.Connection[Any], truth: Path) -> list[page.Defe
 
 def _held(connection: psycopg.Connection[Any], inbox: Path) -> list[page.Held]:
     set_search_path(connection, LIVE.path)
-    held = refused.held_batches(connection, inbox)
+    held = refused.held_batches(connection, *look(connection, inbox))
     return [page.Held(b.folder, b.state, b.since, b.reason, b.advice) for b in held]
 
 

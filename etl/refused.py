@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from etl.batch import Batch, FeedFile, look_through
+from etl.batch import Batch, FeedFile
 from etl.db.statements import run
 from etl.errors import AcaError
-from etl.plain import plain
+from etl.shown import plain
+
+Pending = Sequence[tuple[Batch, list[FeedFile]]]
 
 REFUSED, STOPPED, WAITING = "refused", "stopped", "waiting"
 _GO_ON = "make incremental loads it."
@@ -66,7 +67,7 @@ def note(connection: psycopg.Connection[Any], errors: Iterable[BaseException | N
     for error in errors:
         if isinstance(error, AcaError) and error.folder is not None:
             values = {
-                "folder": plain(error.folder),
+                "folder": _called(error.folder),
                 "load_id": error.load_id,
                 "reason": plain(error.message),
                 "advice": plain(error.hint),
@@ -74,48 +75,57 @@ def note(connection: psycopg.Connection[Any], errors: Iterable[BaseException | N
             run(connection, "ledger/refused.note", values)
 
 
-def settle(connection: psycopg.Connection[Any], inbox: Path) -> None:
-    """Bring the ledger's list of refused batches up to what the inbox and the loads say."""
-    batches, unreadable = look_through(inbox)
+def settle(
+    connection: psycopg.Connection[Any], pending: Pending, unreadable: Sequence[AcaError]
+) -> None:
+    """Bring the ledger's list of refused batches up to what the inbox and the loads say.
+
+    ``pending``: batches with files that are not loaded. ``unreadable``: why others cannot be read.
+    """
     note(connection, unreadable)
-    _, settled = _open(connection, unseen(connection, batches), unreadable)
+    _, settled = _open(connection, pending, unreadable)
     run(connection, "ledger/refused.settle", {"settled": settled})
 
 
-def held_batches(connection: psycopg.Connection[Any], inbox: Path) -> list[HeldBatch]:
+def held_batches(
+    connection: psycopg.Connection[Any], pending: Pending, unreadable: Sequence[AcaError]
+) -> list[HeldBatch]:
     """What is not in the warehouse: what was refused or stopped first, then what waits.
 
     Reads only, so that it also says what no run has come to yet.
     """
-    batches, unreadable = look_through(inbox)
-    pending = unseen(connection, batches)
     held, _ = _open(connection, pending, unreadable)
     known = {h.folder for h in held}
     held += [
         HeldBatch(name, REFUSED, None, error.message, error.hint)
-        for name, error in ((plain(str(e.folder)), e) for e in unreadable)
+        for name, error in ((_called(str(e.folder)), e) for e in unreadable)
         if name not in known
     ]
     under_way = [
-        plain(batch_id)
+        _called(batch_id)
         for _, batch_id, _, _ in run(connection, "ledger/ledger.unfinished")
-        if plain(batch_id) not in known
+        if _called(batch_id) not in known
     ]
     held += [
         HeldBatch(batch_id, WAITING, None, "It is staged and not in the facts yet.", _GO_ON)
         for batch_id in under_way
     ]
     held += [
-        HeldBatch(plain(batch.folder), WAITING, None, _not_loaded(batch, files), _GO_ON)
+        HeldBatch(_called(batch.folder), WAITING, None, _not_loaded(batch, files), _GO_ON)
         for batch, files in pending
         if not _names(batch) & known
     ]
     return held
 
 
+def _called(name: str) -> str:
+    """A name as it can be kept and shown, on one line."""
+    return plain(name).replace("\n", "\\n")
+
+
 def _names(batch: Batch) -> set[str]:
     """What the ledger may call a batch: a load that goes on knows its id and not its folder."""
-    return {plain(batch.folder), plain(batch.batch_id)}
+    return {_called(batch.folder), _called(batch.batch_id)}
 
 
 def _not_loaded(batch: Batch, files: Sequence[FeedFile]) -> str:
@@ -126,13 +136,11 @@ def _not_loaded(batch: Batch, files: Sequence[FeedFile]) -> str:
 
 
 def _open(
-    connection: psycopg.Connection[Any],
-    pending: Iterable[tuple[Batch, list[FeedFile]]],
-    unreadable: Iterable[AcaError],
+    connection: psycopg.Connection[Any], pending: Pending, unreadable: Sequence[AcaError]
 ) -> tuple[list[HeldBatch], list[int]]:
     """What the ledger has as refused, as far as it still is, and the ids of what is settled."""
     troubled = {name for batch, _ in pending for name in _names(batch)}
-    troubled |= {plain(str(error.folder)) for error in unreadable}
+    troubled |= {_called(str(error.folder)) for error in unreadable}
     held, settled = [], []
     for key, folder, since, reason, advice, is_stopped in run(connection, "ledger/refused.open"):
         if is_stopped or folder in troubled:

@@ -20,11 +20,11 @@ from etl.contract import Reason
 from etl.db import server
 from etl.errors import AcaError
 from etl.pipeline import Overview
-from etl.plain import plain
 from etl.quality import SEVERITIES
 from etl.refused import HeldBatch
 from etl.run import Summary
 from etl.screen import Screen
+from etl.shown import plain
 from etl.stages.checks import CheckReport
 
 # How many failed checks the summary names, and how many batches the status.

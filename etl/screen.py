@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl.plain import plain
+from etl.shown import plain
 
 # Where nobody looks at a terminal, tables are this wide.
 WIDTH = 100

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from etl import log, quality_views, refused
+from etl import log, quality_views
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
 from etl.db.schema import is_newest, migrate
@@ -82,24 +82,7 @@ class Session:
         trace: TracebackType | None,
     ) -> None:
         self.work.close()
-        with suppress(psycopg.Error, OSError):  # the server or the inbox may be gone
-            refused.note(self.ledger, [*self.stopped, self._about_batch(error)])
-            refused.settle(self.ledger, self.settings.inbox)
         self.ledger.close()
-
-    def _about_batch(self, error: BaseException | None) -> BaseException | None:
-        """What stopped the run, as far as a batch may be at fault: no signal and no lost server."""
-        is_unforeseen = isinstance(error, Exception) and not isinstance(
-            error, AcaError | psycopg.OperationalError | psycopg.InterfaceError
-        )
-        if not is_unforeseen or self.in_hand is None:
-            return error
-        said = AcaError(
-            f"Something unforeseen stopped it: {type(error).__name__}.",
-            "Run again with DEBUG=1 for the traceback.",
-        )
-        said.folder, said.load_id = self.in_hand
-        return said
 
     def _take_lock(self) -> None:
         if not scalar(self.ledger, "ledger/ledger.try_lock", {"key": LOCK_KEY}):

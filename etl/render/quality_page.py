@@ -18,8 +18,8 @@ from typing import Any
 import jinja2
 
 from etl.contract import Reason
-from etl.plain import plain
 from etl.quality import ASPECTS, CRITICAL, MOST_KEYS, SEVERITIES
+from etl.shown import plain
 
 # A feed is late once it is this many times its usual interval behind.
 LATE = 2

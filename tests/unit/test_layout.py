@@ -14,7 +14,7 @@ from etl.sources import FEEDS
 
 # From the bottom up: a module may import from its own layer and from those before it.
 LAYERS = (
-    ("errors", "plain", "contract", "quality", "config", "reference"),
+    ("errors", "shown", "contract", "quality", "config", "reference"),
     ("db", "sources", "documented"),
     ("log", "warehouse", "senders"),
     ("render", "batch", "quarantine_file"),
