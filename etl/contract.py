@@ -338,15 +338,23 @@ class SnapshotLimit:
     """How many keys a snapshot may end by its silence before somebody has to confirm it.
 
     It may end ``share`` (0 to 1) of the keys that were there before it, and always fewer than
-    ``keys``: a file that was cut short must not end what it lacks.
+    ``keys``: a file that was cut short must not end what it lacks. ``new_year_share``: likewise of
+    the first snapshot of a calendar year, where years make a difference.
     """
 
     share: float = 0.10
     keys: int = 20
+    new_year_share: float | None = None
 
-    def refuses(self, ending: int, held: int) -> bool:
+    def share_of(self, *, is_new_year: bool) -> float:
+        """The share that a snapshot may end."""
+        if is_new_year and self.new_year_share is not None:
+            return self.new_year_share
+        return self.share
+
+    def refuses(self, ending: int, held: int, *, is_new_year: bool = False) -> bool:
         """Whether a snapshot that ends so many of the keys held has to be confirmed."""
-        return ending >= self.keys and ending > self.share * held
+        return ending >= self.keys and ending > self.share_of(is_new_year=is_new_year) * held
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from etl.session import Session
 from etl.sources import FEEDS
 from etl.stages import snapshot
 from etl.stages.staged import Staged
+from etl.warehouse import LIVE
 
 # How many files that are gone a message names; all of them are said before it.
 _NAMED = 3
@@ -67,11 +68,10 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
         if _is_confirmed(session, load, found):
             continue
         command = "full-load" if load.is_rebuild else "incremental"
-        limit = found.source.snapshot_limit
         refusal = BatchError(
             f"{' and '.join(found.file_names)} of batch {load.batch_id} is a snapshot that lacks "
             f"{found.ending:,} of the {found.held:,} keys that were there before it, and they "
-            f"would end; more than {limit.share:.0%} have to be confirmed.",
+            f"would end; more than {found.share:.0%} have to be confirmed.",
             "Nothing of the batch was loaded. Ask the sender whether the file is whole; if so: "
             f"make {command} CONFIRM_SNAPSHOT={shlex.quote(load.batch_id)}",
         )
@@ -125,7 +125,8 @@ def guard_what_is_held(session: Session, batches: Iterable[Batch], *, forget: bo
 
     With ``forget`` it goes on without them, and the ledger says who decided that.
     """
-    lost = _lost(session.ledger, batches)
+    lost, session.corrected = _lost(session.ledger, batches)
+    session.forgets = forget
     if not lost:
         return
     for file in lost:
@@ -140,20 +141,50 @@ def guard_what_is_held(session: Session, batches: Iterable[Batch], *, forget: bo
     raise BatchError(
         f"A full load would lose what came from {count} that the inbox no longer holds: "
         f"{named}{more}.",
-        "Nothing was changed. Put them back into the inbox. If a file was corrected in its place, "
-        "make incremental first. To go on without them: make full-load FORGET=yes",
+        f"Nothing was changed. Put {'it' if len(lost) == 1 else 'them'} back into the inbox, or go "
+        "on without: make full-load FORGET=yes",
     )
 
 
-def _lost(connection: psycopg.Connection[Any], batches: Iterable[Batch]) -> list[HeldFile]:
+def guard_corrections(session: Session, load: Load) -> None:
+    """Refuse a rebuild of a file that was corrected in its place and lacks keys that are loaded.
+
+    Belongs into the transaction of the stage.
+    """
+    for feed in session.feeds(load) if load.is_rebuild else ():
+        for file in session.corrected.get((load.batch_id, feed), ()):
+            values = {"loads": [file.load_id], "load_id": load.load_id}
+            held, ending = snapshot.count_ending(
+                session.work, FEEDS[feed], values, held_schema=LIVE.staging
+            )
+            if not ending:
+                continue
+            if session.forgets:
+                _decide(session.work, "forget_file", file, f"{file}: {ending:,} keys are no more")
+                continue
+            raise BatchError(
+                f"The file in the place of {file} lacks {ending:,} of its {held:,} keys, and a "
+                "full load would lose them.",
+                "Readers keep what they had. Send what was left out, or go on without: make "
+                "full-load FORGET=yes",
+            )
+
+
+_Corrected = dict[tuple[str, str], list[HeldFile]]
+
+
+def _lost(
+    connection: psycopg.Connection[Any], batches: Iterable[Batch]
+) -> tuple[list[HeldFile], _Corrected]:
     """Files that the live warehouse took in and the inbox lacks, by their bytes.
 
     A file stands for one of its own batch first, then for one whose folder had another name. One
-    that was corrected in its place is not missed if the correction, loaded since, has every key.
+    that was corrected in its place is not missed if the correction has every key; where that is
+    not loaded yet, it is to be seen once it is staged, and the file is among the second.
     """
     held = [HeldFile(*row) for row in run(connection, "ledger/ledger.files_held")]
     if not held:
-        return []
+        return [], {}
     there = Counter(
         (batch.batch_id, file.source.name, UUID(file.checksum()))
         for batch in batches
@@ -170,14 +201,18 @@ def _lost(connection: psycopg.Connection[Any], batches: Iterable[Batch]) -> list
     renamed = Counter[tuple[str, UUID]]()
     for (_, feed, checksum), files in there.items():
         renamed[feed, checksum] += files
-    lost = []
+    unloaded = {(batch_id, feed) for (batch_id, feed, _), files in there.items() if files}
+    lost: list[HeldFile] = []
+    corrected: _Corrected = {}
     for file in missing:
-        content = (file.feed, file.xxh3_128)
-        if renamed[content]:
+        place, content = (file.batch_id, file.feed), (file.feed, file.xxh3_128)
+        if place in unloaded:
+            corrected.setdefault(place, []).append(file)
+        elif renamed[content]:
             renamed[content] -= 1
-        elif not _is_corrected(connection, file, corrections.get((file.batch_id, file.feed))):
+        elif not _is_corrected(connection, file, corrections.get(place)):
             lost.append(file)
-    return lost
+    return lost, corrected
 
 
 def _is_corrected(

@@ -128,6 +128,7 @@ class Loading(Session):
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
                 guards.guard_snapshots(self, load, come)
+                guards.guard_corrections(self, load)
                 self.gate_load("stage", load)
         except BatchError as error:
             at_fault = error.staged

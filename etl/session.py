@@ -8,7 +8,7 @@ anywhere, the next run goes on from the last stage that was committed.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
@@ -54,6 +54,10 @@ class Session:
         self.in_hand: tuple[str, int] | None = (
             None  # the folder and load that a stage is at work on
         )
+        # Of a rebuild: files that another took the place of, by batch and feed, and whether what
+        # they brought may be lost.
+        self.corrected: Mapping[tuple[str, str], Sequence[Any]] = {}
+        self.forgets = False
         self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
 
     def __enter__(self) -> Self:

@@ -24,7 +24,8 @@ from etl.sources import FEEDS
 class Snapshot:
     """A snapshot of a load that ends more keys than its feed declares.
 
-    ``held``: keys that were there before it; ``ending``: those of them that it lacks.
+    ``held``: keys that were there before it; ``ending``: those of them that it lacks. ``share``:
+    how many it may end.
     """
 
     source: Source
@@ -32,6 +33,7 @@ class Snapshot:
     checksums: list[UUID]
     held: int
     ending: int
+    share: float
 
     def __str__(self) -> str:
         return f"{' and '.join(self.file_names)} lacks {self.ending:,} of {self.held:,} keys"
@@ -46,38 +48,52 @@ def over_limit(connection: psycopg.Connection[Any], build: Mapping[str, Any]) ->
     found = []
     for feed, files, checksums in rows:
         source, values = FEEDS[feed], {**build, "feed": feed}
-        loads, most_keys = run(connection, "stage/snapshot.loads_before", values).fetchone() or (
-            None,
-            0,
-        )
-        values["loads"] = loads
-        if loads and _may_refuse(connection, source, values, most_keys):
+        before = run(connection, "stage/snapshot.loads_before", values).fetchone()
+        if before is None or before[0] is None:
+            continue
+        values["loads"], most_keys, first_as_of = before
+        is_new_year = first_as_of.year != build["as_of"].year
+        limit = source.snapshot_limit
+        held, ending = _bounds(connection, source, values, most_keys)
+        if limit.refuses(ending, held, is_new_year=is_new_year):
             held, ending = count_ending(connection, source, values)
-            if source.snapshot_limit.refuses(ending, held):
-                found.append(Snapshot(source, files, checksums, held, ending))
+        if limit.refuses(ending, held, is_new_year=is_new_year):
+            share = limit.share_of(is_new_year=is_new_year)
+            found.append(Snapshot(source, files, checksums, held, ending, share))
     return found
 
 
-def _may_refuse(
+def _bounds(
     connection: psycopg.Connection[Any], source: Source, values: dict[str, Any], most_keys: int
-) -> bool:
-    """Whether the limit can be passed at all, by bounds that are far cheaper than the count.
+) -> tuple[int, int]:
+    """No more keys than were there, and no fewer than end: far cheaper than to count them.
 
-    No more keys end than rows are missing, and no fewer were there than the largest load has,
-    but for those that were deleted.
+    At least as many were there as the largest load has, but for those that were deleted, and at
+    most as many end as rows are missing.
     """
     missing, deleted = run(
         connection, "stage/snapshot.count_missing", values, **_parts(source)
     ).fetchone() or (0, 0)
-    return source.snapshot_limit.refuses(missing, max(most_keys - deleted, 0))
+    return max(most_keys - deleted, 0), missing
 
 
 def count_ending(
-    connection: psycopg.Connection[Any], source: Source, values: dict[str, Any]
+    connection: psycopg.Connection[Any],
+    source: Source,
+    values: dict[str, Any],
+    held_schema: str | None = None,
 ) -> tuple[int, int]:
-    """How many keys are there after ``loads``, in their order, and how many ``load_id`` lacks."""
+    """How many keys are there after ``loads``, in their order, and how many ``load_id`` lacks.
+
+    ``held_schema``: where the rows of ``loads`` are, if that is another build.
+    """
+    place = (source.table,) if held_schema is None else (held_schema, source.table)
     held, ending = run(
-        connection, "stage/snapshot.count_ending", values, **_parts(source)
+        connection,
+        "stage/snapshot.count_ending",
+        values,
+        held_table=sql.Identifier(*place),
+        **_parts(source),
     ).fetchone() or (0, 0)
     return held, ending
 

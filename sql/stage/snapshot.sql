@@ -12,7 +12,7 @@ order by feed;
 -- name: loads_before
 -- The loads that say which keys of a feed are there just before a load in the order of batches:
 -- the latest snapshot before it and what came after that. One row: their ids in that order, or
--- null, and the most keys that one of them has.
+-- null, the most keys that one of them has, and when the first of them was true.
 with earlier as (
     select
         l.load_id,
@@ -32,6 +32,7 @@ with earlier as (
 ranked as (
     select
         load_id,
+        as_of,
         is_snapshot,
         keys,
         row_number() over (order by as_of, batch_id collate "C", load_id) as batch_rank
@@ -45,7 +46,8 @@ since as (
 
 select
     array_agg(r.load_id order by r.batch_rank) as loads,
-    coalesce(max(r.keys), 0) as most_keys
+    coalesce(max(r.keys), 0) as most_keys,
+    min(r.as_of) as first_as_of
 from ranked as r
 inner join since as s on r.batch_rank >= s.first_rank;
 
@@ -76,13 +78,14 @@ from missing
 cross join deleted;
 
 -- name: count_ending
--- How many keys these loads leave there, in their order, and how many of them a snapshot lacks. A
--- key counts as gone where the last load that names it only says that it is deleted. One row.
+-- How many keys these loads leave there, in their order, and how many of them another load lacks,
+-- which may lie in another table. A key counts as gone where the last load that names it only says
+-- that it is deleted. One row.
 with held as (
     select
         {keys_of_row},
         max(2 * l.place + case when {marked} is true then 0 else 1 end) as latest
-    from {table} as s
+    from {held_table} as s
     inner join unnest(%(loads)s::bigint[]) with ordinality as l (load_id, place)
         on s.load_id = l.load_id
     group by {keys_of_row}

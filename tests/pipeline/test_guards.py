@@ -53,6 +53,8 @@ def test_a_limit_refuses_more_than_its_share_and_at_least_its_number(
     ending: int, held: int, refused: bool
 ) -> None:
     assert SnapshotLimit().refuses(ending, held) is refused
+    assert SnapshotLimit(new_year_share=1).refuses(ending, held) is refused
+    assert not SnapshotLimit(new_year_share=1).refuses(ending, held, is_new_year=True)
 
 
 @pytest.mark.parametrize("left", [10, 0], ids=["ten rows", "a header alone"])
@@ -125,6 +127,20 @@ def test_keys_are_counted_before_the_snapshot_in_the_order_of_batches(
     assert warehouse.rows(ALIVE) == [(80,)]
 
 
+def test_more_members_may_end_with_the_plan_year(warehouse: Warehouse) -> None:
+    def members(day: str, last: int) -> None:
+        rows = [{"member_id": f"M{n}"} for n in range(last)]
+        manifest = {"files": {"members.csv": {"kind": "snapshot"}}}
+        write_batch(warehouse.inbox, day, manifest, members=rows)
+
+    members("2025-12-01", 100)
+    members("2026-01-01", 65)
+    load(warehouse)
+    members("2026-02-01", 43)
+    with pytest.raises(BatchError, match="lacks 22 of the 65 keys"):
+        load(warehouse)
+
+
 def test_rows_that_were_rejected_do_not_count_as_there(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
@@ -185,14 +201,19 @@ def test_a_file_corrected_in_its_place_is_not_missed_if_it_has_every_key(
         rows = providers(0, last, name=f"good {last}")
         write_batch(warehouse.inbox, "2025-01-10", providers=rows)
 
+    # Loaded before the rebuild, or with it.
     correct(4)
-    with pytest.raises(BatchError, match="would lose"):
-        rebuild(warehouse)
     load(warehouse)
     rebuild(warehouse)
-    assert warehouse.rows(ALIVE) == [(4,)]
+    correct(5)
+    rebuild(warehouse)
+    assert warehouse.rows(ALIVE) == [(5,)]
     correct(3)
-    load(warehouse)
-    with pytest.raises(BatchError, match="would lose"):
+    with pytest.raises(BatchError, match="lacks 2 of its 5 keys"):
         rebuild(warehouse)
-    assert warehouse.rows(ALIVE) == [(4,)]
+    load(warehouse)
+    with pytest.raises(BatchError, match=r"no longer holds: providers.csv of batch .* \(5 rows\)"):
+        rebuild(warehouse)
+    assert warehouse.rows(ALIVE) == [(5,)]
+    rebuild(warehouse, forget=True)
+    assert warehouse.rows(ALIVE) == [(3,)]
