@@ -1,6 +1,6 @@
 """What was refused stays visible until it is settled; what people decided about it is kept.
 
-Revision: 0006, after 0005.
+Revision: 0008, after 0007.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0006"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
