@@ -11,6 +11,7 @@ import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from typing import Literal
 
@@ -20,10 +21,13 @@ class Type(Enum):
 
     The staging domains (see ``DOMAINS``) refuse what PostgreSQL's own input would take but no
     report can use: NaN and infinity, money finer than a cent, a date outside 1900 to 2199.
+    ``KEY`` names the thing that the row is about, ``REFERENCE`` a thing of another feed. A third
+    entry is the longest value in characters, which a column of ``TEXT`` may declare otherwise.
     """
 
-    TEXT = ("text", "text")
-    KEY = ("key_text", "text")
+    TEXT = ("varchar", "text", 255)
+    KEY = ("key_text", "text", 64)
+    REFERENCE = ("varchar", "text", 64)
     INTEGER = ("integer", "integer")
     YEAR = ("plan_year", "integer")
     KEY_YEAR = ("key_year", "integer")
@@ -36,13 +40,26 @@ class Type(Enum):
 
     @property
     def staging(self) -> str:
-        """The type of the column in ``staging``: a base type or one of ``DOMAINS``."""
+        """The type of the column in ``staging``: a base type or one of ``DOMAINS``.
+
+        That of a column, with its longest value, is ``Column.staging``.
+        """
         return self.value[0]
 
     @property
     def stored(self) -> str:
         """The type of the column in ``warehouse``."""
         return self.value[1]
+
+    @property
+    def longest(self) -> int | None:
+        """The most characters of a value, where it is text."""
+        return self.value[2] if len(self.value) > 2 else None
+
+    @property
+    def names_a_thing(self) -> bool:
+        """Whether values are looked up as keys, so that two that look the same must be the same."""
+        return self in (Type.KEY, Type.REFERENCE)
 
     @property
     def refusal(self) -> Reason:
@@ -103,7 +120,28 @@ class Reason(Enum):
         "a word of the clock where a date is due",
         "Write the day itself: today and the like change their meaning.",
     )
-    NO_KEY = ("a key that is empty", "Give the row its key; without one it has no place.")
+    NO_KEY = (
+        "a key that is empty",
+        "Give the row its key; without one it has no place. NULL, N/A and the like are no keys.",
+    )
+    ODD_KEY = (
+        "a key with invisible or unusual characters",
+        "Write the key in visible letters, digits and signs: without blanks around it, no-break "
+        "spaces, zero-width signs, full-width or taken-apart letters.",
+    )
+    VALUE_TOO_LONG = (
+        "value longer than the column allows",
+        "Shorten the value; the data dictionary says how long it may be.",
+    )
+    AMOUNT_TOO_LARGE = (
+        "amount larger than the column allows",
+        "Correct the amount; the data dictionary says how large one may be.",
+    )
+    TOO_FAR_AHEAD = (
+        "date too far ahead of its batch",
+        "Correct the date or the batch's as_of; the data dictionary says how far ahead of as_of "
+        "the column may lie. If the date is meant, raise ahead_days of the column.",
+    )
     NOT_AN_INTEGER = ("not a valid integer", "Write digits, with a minus sign at most.")
     NOT_A_YEAR = ("not a valid year", "Write a year from 1900 to 2199.")
     NOT_A_BOOLEAN = ("not a valid boolean", "Write true or false, t or f, yes or no, 1 or 0.")
@@ -136,6 +174,20 @@ class Reason(Enum):
         self.advice = advice
 
 
+# The largest amount of money in one field, US dollars. A million of them fit into the sums of the
+# cubes, numeric(16,2); the largest claims that insurers report are of some ten million.
+LARGEST_AMOUNT = "99999999.99"
+
+# How many days after a batch's ``as_of`` a date may lie that the calendar has to hold.
+DAYS_AHEAD = 3660
+
+# Words that people and programs write for a key where there is none; compared in small letters.
+NULL_WORDS = (
+    "null", "(null)", "<null>", "nan", "nil", "none", "na", "n/a", "#n/a", "<na>", "\\n", "~", "-",
+    "--", "?", ".",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
     """A base type narrowed by a rule; a value that breaks the rule rejects its row."""
@@ -151,7 +203,13 @@ class Domain:
 # row is reported with its line and column and the load goes on. So the rules cost no second
 # pass: about a fifth on top of the typed COPY (docs/decisions/0004-staging-domains.md).
 DOMAINS = (
-    Domain("key_text", "text", "value <> ''", "a key: present and not empty", not_null=True),
+    Domain(
+        "key_text",
+        f"varchar({Type.KEY.longest})",
+        "value <> ''",
+        "a key: present and not empty",
+        not_null=True,
+    ),
     Domain(
         "key_year",
         "integer",
@@ -165,6 +223,12 @@ DOMAINS = (
         "date",
         "value between '1900-01-01' and '2199-12-31'",
         "a date that a calendar of this business can hold",
+    ),
+    Domain(
+        "open_date",
+        "date",
+        "value between '1900-01-01' and '9999-12-31'",
+        "a date, or a day far off that says that a thing runs on",
     ),
     Domain(
         "key_date",
@@ -181,7 +245,7 @@ DOMAINS = (
     Domain(
         "money_usd",
         "numeric",
-        "min_scale(value) <= 2 and abs(value) < 1000000000000 and value <> 'NaN'",
+        f"min_scale(value) <= 2 and abs(value) <= {LARGEST_AMOUNT}",
         "US dollars to the cent; finer amounts are refused, never rounded",
     ),
     Domain(
@@ -209,7 +273,7 @@ _FORMS = {
 
 
 _REFUSALS = {
-    "text": Reason.NOT_UTF8,
+    "varchar": Reason.VALUE_TOO_LONG,
     "key_text": Reason.NO_KEY,
     "integer": Reason.NOT_AN_INTEGER,
     "plan_year": Reason.NOT_A_YEAR,
@@ -306,6 +370,10 @@ class Column:
     ``driver``: a change of its value makes a new version of the dimension row; any other
     attribute is Type 1 and is corrected in place. ``check``: what a good value looks like.
     ``on_breach``: what follows where a value is none; a warning is left to the quality checks.
+    ``longest``: the most characters, where a text may be shorter or longer than its type says.
+    ``open_end``: a date from this day on is no date but says that the thing runs on; it is kept
+    in staging as it came and means the same as an empty one. ``ahead_days``: how many days after
+    its batch's ``as_of`` a value may lie; a row with a later one is set aside.
     """
 
     name: str
@@ -316,14 +384,35 @@ class Column:
     pii: Pii = Pii.NONE
     check: Constraint | None = None
     on_breach: Breach = Breach.WARN
+    longest: int | None = None
+    open_end: date | None = None
+    ahead_days: int | None = None
 
     def __post_init__(self) -> None:
+        if self.longest is not None and self.type is not Type.TEXT:
+            raise ValueError(f"{self.name}: the longest value of its type is that of all such")
+        if self.open_end is not None and self.type is not Type.DATE:
+            raise ValueError(f"{self.name}: only a date that may be empty can have an open end")
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", self.name):
             raise ValueError(f"{self.name!r} is not a column name")
         if self.on_breach is not Breach.WARN and self.check is None:
             raise ValueError(f"{self.name}: without a check there is no breach")
         if self.type.mandatory and not self.required:
             raise ValueError(f"{self.name}: a key column has to be required")
+
+    @property
+    def most_characters(self) -> int | None:
+        """The longest value, where it is text."""
+        return self.longest or self.type.longest
+
+    @property
+    def staging(self) -> str:
+        """The type of the column in ``staging`` as SQL says it."""
+        if self.open_end is not None:
+            return "open_date"
+        if self.type.staging == "varchar":
+            return f"varchar({self.most_characters})"
+        return self.type.staging
 
 
 IS_DELETED = Column(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +12,12 @@ import psycopg
 
 from etl import guards, refused
 from etl.batch import Batch, FeedFile, look_through
+from etl.config import Settings
 from etl.db.statements import run, scalar
 from etl.errors import AcaError, BatchError
-from etl.run import Load
+from etl.run import Load, Watcher
 from etl.session import Session
-from etl.stages import dims, facts, rejects, stage
+from etl.stages import dims, facts, rejects, stage, take_out
 from etl.stages import quarantine as corrected
 from etl.stages.header import Before
 from etl.stages.staged import Staged
@@ -34,7 +35,16 @@ def look(
 
 
 class Loading(Session):
-    """A run that takes loads through the stages."""
+    """A run that takes loads through the stages.
+
+    ``feed_in_hand``: the feed whose rows a stage of a load is at work on, if any one.
+    ``set_aside``: batches that this run found that they cannot pass.
+    """
+
+    def __init__(self, url: str, settings: Settings, watcher: Watcher, command: str) -> None:
+        super().__init__(url, settings, watcher, command)
+        self.feed_in_hand: str | None = None
+        self.set_aside: set[str] = set()
 
     def __exit__(
         self,
@@ -74,8 +84,9 @@ class Loading(Session):
         Those that cannot be read are put into ``stopped``.
         """
         found, unreadable = look(self.ledger, self.settings.inbox)
-        self.stopped = list(unreadable)
-        return found
+        known = {error.message for error in self.stopped}
+        self.stopped += [error for error in unreadable if error.message not in known]
+        return [(batch, files) for batch, files in found if batch.batch_id not in self.set_aside]
 
     def unfinished(self) -> list[tuple[Load, set[str]]]:
         """Loads that are staged and not in the facts yet, with the stages they have behind them."""
@@ -94,7 +105,8 @@ class Loading(Session):
     ) -> None:
         """Take a load through the stages wanted that it has not behind it, in order.
 
-        What stops it says which batch it is about.
+        Raises ``BatchError`` if it cannot pass: then it is set aside, and others may go on. What
+        stops it says which batch it is about.
         """
         steps: dict[str, Callable[[], None]] = {
             "stage": lambda: self._run_stage(load, batch, files),
@@ -106,13 +118,69 @@ class Loading(Session):
                 continue
             if name not in wanted:
                 break
-            self.in_hand = (batch.folder if batch else load.batch_id, load.load_id)
+            in_hand = (batch.folder if batch else load.batch_id, load.load_id)
+            self.in_hand = in_hand
             try:
-                steps[name]()
+                self._step(load, name, steps[name], wanted)
             except AcaError as error:
-                error.folder, error.load_id = self.in_hand
+                error.folder, error.load_id = in_hand
                 raise
             self.in_hand = None
+
+    def _step(
+        self, load: Load, stage: str, step: Callable[[], None], wanted: tuple[str, ...]
+    ) -> None:
+        """Take a load through a stage, or set it aside where its data cannot pass."""
+        try:
+            step()
+        except psycopg.Error as error:
+            if not take_out.is_of_data(error):
+                raise
+            self._set_aside(load, stage, error, wanted)
+
+    def _set_aside(
+        self, load: Load, stage: str, error: psycopg.Error, wanted: tuple[str, ...]
+    ) -> None:
+        """Take a load whose data cannot pass a stage back out, and say so: ``BatchError``.
+
+        Dimensions that it changed in a stage before stay, for they are right: then only the files
+        of facts are taken out, and what else the load brought is carried to its end.
+        """
+        self._note_fault("load_set_aside", load, error)
+        self.set_aside.add(load.batch_id)
+        found = run(self.ledger, "ledger/ledger.files_of_load", {"load_id": load.load_id})
+        files = dict(found.fetchall())
+        at_fault = self._at_fault(files, stage)
+        if stage == "facts" and not at_fault:
+            raise error
+        # A stage that was rolled back with all its files has left nothing to take out.
+        what = " and ".join(files[feed] for feed in at_fault) or "what it brought"
+        why = f"{what} cannot pass {stage}: {take_out.reason(error)}"
+        left = files.keys() - at_fault
+        if load.is_rebuild:
+            raise BatchError(
+                f"Batch {load.batch_id} cannot be loaded: {why}.",
+                "The rebuild was not put live; readers keep what they had. Ask the sender for a "
+                "corrected file, or take it out of the inbox, then make full-load.",
+            ) from error
+        with self.stage("set_aside", f"batch {load.batch_id}", load, load.schemas) as counts:
+            counts["rows_taken_out"] = take_out.take_out(self.work, load.load_id, at_fault, why)
+            if not left:
+                self.finish(self.work, load, "failed", why)
+        if left:
+            try:
+                self.through(load, None, [], {"stage", "dims"}, wanted)
+            except BatchError as further:
+                self.stopped.append(further)
+        rest = "the other files of it are" if left else "nothing of it is"
+        raise _was_set_aside(load, why, rest) from error
+
+    def _at_fault(self, files: Collection[str], stage: str) -> list[str]:
+        """Which feeds of a load to take out: of facts the one in hand or all, before them all."""
+        if stage != "facts":
+            return sorted(files)
+        told = [fact.source.name for fact in FACTS.values() if fact.source.name in files]
+        return [self.feed_in_hand] if self.feed_in_hand in told else told
 
     def _run_stage(self, load: Load, batch: Batch, files: list[FeedFile]) -> None:
         what = f"batch {load.batch_id}"
@@ -165,23 +233,32 @@ class Loading(Session):
         is_mended = load.stands_for is not None and corrected.kept(
             self.work, file.source.name, checksum, None
         )
-        staged = stage.run_file(
-            self.work,
-            load.load_id,
-            batch,
-            file,
-            checksum,
-            None if is_mended else self.settings.reject_share,
-            self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
-            {
-                contract: Before(columns, as_of)
-                for contract, columns, as_of in run(
-                    self.work, "ledger/ledger.columns_before", values
-                )
-            },
-            rows,
-            load.is_rebuild,
-        )
+        try:
+            staged = stage.run_file(
+                self.work,
+                load.load_id,
+                batch,
+                file,
+                checksum,
+                None if is_mended else self.settings.reject_share,
+                self.watcher.advance if file.path.suffix != ".gz" else lambda _: None,
+                {
+                    contract: Before(columns, as_of)
+                    for contract, columns, as_of in run(
+                        self.work, "ledger/ledger.columns_before", values
+                    )
+                },
+                rows,
+                load.is_rebuild,
+            )
+        except Exception as error:
+            if not take_out.is_of_file(error):
+                raise
+            self._note_fault("file_set_aside", load, error)
+            why = f"{file.path.name} cannot pass stage: {take_out.reason(error)}"
+            refusal = _was_set_aside(load, why, "nothing of it is")
+            refusal.staged = Staged(file, checksum, status="refused", notes=[why])
+            raise refusal from error
         rejects.record_rejects(self.work, load.load_id, staged, rows)
         if not load.is_rebuild:
             run(self.work, "quarantine/quarantine.close_refused", values)
@@ -194,6 +271,10 @@ class Loading(Session):
             self.watcher.say(f"{file.path.name} of batch {load.batch_id}: {note}.")
         self.log.info("file_staged", file=file.path.name, batch=load.batch_id, **staged.counts())
         return staged
+
+    def _note_fault(self, event: str, load: Load, error: Exception) -> None:
+        why, places = take_out.reason(error), take_out.places(error)
+        self.log.error(event, batch=load.batch_id, load_id=load.load_id, why=why, places=places)
 
     def _kept(
         self, connection: psycopg.Connection[Any], load: Load, file: FeedFile, checksum: str
@@ -209,7 +290,10 @@ class Loading(Session):
                     f"Batch {earlier.batch_id} is taken through the facts before the dimensions of "
                     f"batch {load.batch_id}: loads change them one after the other."
                 )
-                self.through(earlier, None, [], done)
+                try:
+                    self.through(earlier, None, [], done)
+                except BatchError as error:
+                    self.stopped.append(error)
 
     def _run_dims(self, load: Load) -> None:
         if not load.is_rebuild:
@@ -217,6 +301,7 @@ class Loading(Session):
         what = f"batch {load.batch_id}"
         with self.stage("dims", what, load, load.schemas, total=len(DIMENSIONS)) as counts:
             kinds = self.feeds(load)
+            self.feed_in_hand = None
             dims.run_calendar(self.work, load.load_id, load.as_of)
             dims.ensure_unknown(self.work)
             for dimension in DIMENSIONS.values():
@@ -224,6 +309,7 @@ class Loading(Session):
                 if rehashed:
                     counts["rehashed"] = counts.get("rehashed", 0) + rehashed
                 kind = kinds.get(dimension.source.name)
+                self.feed_in_hand = dimension.source.name
                 if kind is not None:
                     arrived = dims.Arrived(
                         load.load_id,
@@ -235,6 +321,7 @@ class Loading(Session):
                     for name, n in dims.run_dimension(self.work, dimension, arrived).items():
                         counts[name] = counts.get(name, 0) + n
                 self.watcher.advance(1)
+            self.feed_in_hand = None
             self.gate_load("dims", load)
 
     def _run_facts(self, load: Load) -> None:
@@ -245,11 +332,21 @@ class Loading(Session):
                 load.load_id, load.schemas.warehouse, load.statuses, load.is_rebuild
             )
             for fact in FACTS.values():
+                self.feed_in_hand = fact.source.name
                 if fact.source.name in kinds:
                     done = facts.run_fact(self.work, fact, arrived)
                     for name, n in done.items():
                         counts[f"{fact.name}_{name}"] = n
                 self.watcher.advance(1)
+            self.feed_in_hand = None
             self.gate_load("facts", load)
             status = "rebuilt" if load.is_rebuild else "loaded"
             self.finish(self.work, load, status)
+
+
+def _was_set_aside(load: Load, why: str, rest: str) -> BatchError:
+    return BatchError(
+        f"Batch {load.batch_id} was set aside: {why}; {rest} loaded.",
+        "Other batches are loaded. Ask the sender for a corrected file and put it into the batch's "
+        "folder; make incremental tries again.",
+    )

@@ -25,7 +25,7 @@ from etl.run import Summary
 from etl.running import who_runs
 from etl.seed.marker import is_synthetic
 from etl.session import TakenBack, set_session_path, worst
-from etl.stages import checks, cubes, dims, found
+from etl.stages import checks, cubes, dims, found, take_out
 from etl.warehouse import CUBES, LIVE, NEXT, Dimension, Schemas
 
 
@@ -84,7 +84,7 @@ class Pipeline(Loading):
             try:
                 self.run_cubes(LIVE)
                 self.judge_arrivals()
-            except CheckFailedError as error:
+            except (BatchError, CheckFailedError) as error:
                 self.stopped.append(error)
         self._tell_stopped()
         return self.summary
@@ -104,7 +104,10 @@ class Pipeline(Loading):
         """
         try:
             for load, done in self.unfinished():
-                self.through(load, None, [], done, wanted)
+                try:
+                    self.through(load, None, [], done, wanted)
+                except BatchError as error:
+                    self.stopped.append(error)
             if "stage" in wanted:
                 for batch, files in self.pending():
                     load = self.open_load(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
@@ -200,11 +203,24 @@ class Pipeline(Loading):
         """Make the cubes or bring them up to date; by what changed unless ``whole``."""
         # A rebuild's cubes say nothing of how fresh the live ones are.
         name = "cubes" if schemas == LIVE else "rebuilt_cubes"
-        with self.stage(name, "cubes", None, schemas, total=len(CUBES)) as counts:
-            made = cubes.run_cubes(self.work, schemas, whole=whole, on_cubes=self.watcher.advance)
-            counts.update(made.rows)
-            if schemas == LIVE:
-                self.gate("cubes", "the cubes", kind="moved_cubes" if made.by_change else "cubes")
+        try:
+            with self.stage(name, "cubes", None, schemas, total=len(CUBES)) as counts:
+                made = cubes.run_cubes(
+                    self.work, schemas, whole=whole, on_cubes=self.watcher.advance
+                )
+                counts.update(made.rows)
+                if schemas == LIVE:
+                    kind = "moved_cubes" if made.by_change else "cubes"
+                    self.gate("cubes", "the cubes", kind=kind)
+        except psycopg.Error as error:
+            if not take_out.is_of_data(error):
+                raise
+            raise BatchError(
+                f"The cubes could not be brought up to date: {take_out.reason(error)}.",
+                "Dimensions and facts are loaded, and the cubes keep what they held. Have the "
+                "amounts or names that do not fit corrected by a later batch, then make "
+                "incremental.",
+            ) from error
         return self.summary
 
     def run_checks(self, schemas: Schemas = LIVE, truth: Path | None = None) -> Summary:

@@ -14,6 +14,7 @@ from etl.sources import FEEDS
 _FILLERS = {
     Type.TEXT: "x",
     Type.KEY: "k",
+    Type.REFERENCE: "x",
     Type.INTEGER: "1",
     Type.YEAR: "2025",
     Type.KEY_YEAR: "2025",

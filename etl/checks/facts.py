@@ -6,8 +6,17 @@ from psycopg import sql
 
 from etl.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
 from etl.db.statements import Parts, equal, names, statement
-from etl.quality import CRITICAL, Check
-from etl.warehouse import FACT_CLAIM, FACT_ENROLLMENT, FACTS, Fact, Reference
+from etl.quality import CRITICAL, MAJOR, Check
+from etl.render.values import end
+from etl.warehouse import (
+    DIMENSIONS,
+    FACT_CLAIM,
+    FACT_ENROLLMENT,
+    FACTS,
+    Dimension,
+    Fact,
+    Reference,
+)
 
 # Which dates of a fact its date keys stand for.
 _DATE_KEYS = {
@@ -21,6 +30,9 @@ _DATE_KEYS = {
 # them are read where they are, by as many workers as there are.
 _FOUND_ONCE, _WHERE_THEY_ARE = sql.SQL("materialized"), sql.SQL("not materialized")
 _OF_LOAD = sql.SQL("f.load_id = {}").format(sql.Placeholder("load_id"))
+# How many keys of a dimension the facts of one load may name that nothing else tells of: so many,
+# or of all keys that they name this share.
+FEW_UNKNOWN, MOST_UNKNOWN_PERCENT = 20, 10
 _BY_HAND = "Rows were changed or deleted by something other than a load: make full-load."
 _STATES = "Earlier states of claims, or a claim's load_id, were changed by hand: make full-load."
 
@@ -30,6 +42,7 @@ def fact_checks() -> tuple[SqlCheck, ...]:
     return (
         *(_against_staging(fact, EVERYTHING) for fact in FACTS.values()),
         *(_keyed(fact, EVERYTHING) for fact in FACTS.values()),
+        *(_keys_known(dimension) for dimension in DIMENSIONS.values()),
         _claim_chain(),
         _claim_chain_told(),
     )
@@ -44,6 +57,57 @@ def facts_gate() -> tuple[SqlCheck, ...]:
             FACT_ENROLLMENT,
             sql.SQL("{} and {}").format(_OF_LOAD, _told_by_loads(FACT_ENROLLMENT)),
         ),
+        *(_keys_known(dimension) for dimension in DIMENSIONS.values()),
+    )
+
+
+def _keys_known(dimension: Dimension) -> SqlCheck:
+    """Whether the facts of a load name many keys that nothing else tells of."""
+    references = [
+        (fact, ref)
+        for fact in FACTS.values()
+        for ref in fact.references
+        if ref.dimension is dimension
+    ]
+    told = []
+    for fact, ref in references:
+        values = [
+            sql.Identifier("s", column)
+            if column
+            else sql.SQL("extract(year from {})::integer").format(sql.Identifier("s", fact.date))
+            for _, column in ref.key
+        ]
+        told.append(
+            statement(
+                "checks/facts.keys_told",
+                key_values=sql.SQL(", ").join(values),
+                staging=sql.Identifier(fact.source.table),
+            )
+        )
+    check = Check(
+        f"{dimension.table}.keys_known",
+        dimension.table,
+        None,
+        "integrity",
+        MAJOR,
+        "the facts of a load name many keys that no feed has told of",
+        "Compare such keys with those of the feed: leading zeros that a spreadsheet took away, or "
+        "another form of the key? Then ask for the file again; else ask where the feed is.",
+        threshold=MOST_UNKNOWN_PERCENT,
+        unit="percent of the keys named",
+    )
+    parts: dict[str, Parts] = {
+        "dim": sql.Identifier(dimension.table),
+        "sk": sql.Identifier(dimension.sk),
+        "key_of_row": keys_of((dimension.sk,), "d"),
+        "keys_told": sql.SQL("\nunion\n").join(told),
+    }
+    return SqlCheck(
+        "checks/facts.keys_known",
+        parts,
+        {"keys_known": check},
+        only_in_facts=True,
+        values={"few": FEW_UNKNOWN},
     )
 
 
@@ -343,12 +407,13 @@ def _told_state(fact: Fact) -> sql.Composed:
 def _told(fact: Fact, columns: tuple[str, ...]) -> sql.Composed:
     told = []
     for name in columns:
-        stored = fact.source.column(name).type.stored
+        column = fact.source.column(name)
+        stored = column.type.stored
         value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(stored))
         if fact is FACT_ENROLLMENT and name == "end_date":
             # Without an end, coverage runs to the end of the plan year.
             year_end = sql.SQL("make_date(extract(year from s.start_date)::integer, 12, 31)")
-            value = sql.SQL("coalesce({}, {})").format(value, year_end)
+            value = end(column, "s", year_end)
         told.append(value)
     return sql.SQL(", ").join(told)
 

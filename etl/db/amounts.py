@@ -8,9 +8,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Context, Decimal
+
+# An amount of more digits is not added up: no column can hold one, and it is counted as unread.
+MOST_DIGITS = 200
+_EXACT = Context(prec=MOST_DIGITS + 10)
 
 # Cents of an amount as a sender writes it; None where it cannot be read.
 Reader = Callable[[bytes], int | None]
+
+
+def to_cents(amount: str) -> int | None:
+    """Dollars in cents, exactly; ``None`` where there are parts of a cent, or too many digits."""
+    if len(amount) > MOST_DIGITS:
+        return None
+    exact = _EXACT.multiply(Decimal(amount), 100)
+    return int(exact) if exact == exact.to_integral_value() else None
+
+
+def to_dollars(cents: int) -> str:
+    """Cents as dollars with two decimals."""
+    dollars, rest = divmod(abs(cents), 100)
+    return f"{'-' if cents < 0 else ''}{dollars}.{rest:02}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from decimal import Decimal
 
 import numpy as np
 
 from etl.contract import Reason, Type
 from etl.db import whole_blocks
+from etl.db.amounts import to_cents
 from etl.db.whole_blocks import Layout, Marks
 
 # PostgreSQL would read these as dates, and which date depends on when it reads them.
@@ -67,8 +67,7 @@ def cents(value: bytes) -> int | None:
         return 0
     if not _FORMS[Type.MONEY].pattern.fullmatch(value):
         return None
-    exact = Decimal(value.decode()) * 100
-    return int(exact) if exact == exact.to_integral_value() else None
+    return to_cents(value.decode())
 
 
 def _not_of(*shapes: bytes) -> Callable[[Layout, int], Marks]:

@@ -67,10 +67,10 @@ class Stream:
 
     ``read``: records seen, header apart; ``blank``: lines with nothing on them, which are none.
     ``sent``: records passed on. ``trimmed``: records from which blanks were taken. ``amounts``: of
-    all records, those of rejected rows included. ``keys``: sees every record sent. ``where``: what
-    a message calls the file. ``line_of(n)``
-    tells on which line of the file the record begins that ends on line ``n`` of what was sent.
-    ``is_cut()`` and ``last_line`` tell of the last record of all.
+    all records, those of rejected rows included. ``keys``: sees every record sent.
+    ``is_printable``: nothing but visible ASCII was sent. ``where``: what a message calls the file.
+    ``line_of(n)`` tells on which line of the file the record begins that ends on line ``n`` of
+    what was sent. ``is_cut()`` and ``last_line`` tell of the last record of all.
     """
 
     fields: Fields
@@ -81,6 +81,7 @@ class Stream:
     blank: int = 0
     sent: int = 0
     trimmed: int = 0
+    is_printable: bool = True
     rejects: list[Reject] = field(default_factory=list)
     amounts: Amounts = field(init=False)
     _sent_lines: int = 0
@@ -239,9 +240,11 @@ class Stream:
         if self.keys is not None:
             self.keys.see(clean)
         prefix = self.prefix
-        return b"".join(
+        sent = b"".join(
             [b"%b%d,%b\n" % (prefix, n, record) for n, record in zip(lines, clean, strict=True)]
         )
+        self.is_printable = self.is_printable and whole_blocks.is_printable(sent, len(clean))
+        return sent
 
     def _keep_lines(self, lines: range | list[int], clean: list[bytes]) -> None:
         """Keep what tells the lines of the file from those of the stream."""

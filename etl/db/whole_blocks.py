@@ -25,6 +25,13 @@ _LONGEST_AMOUNT = 16
 _TENS = np.array([100, 10, 1], np.int64)
 
 
+def is_printable(sent: bytes, lines: int) -> bool:
+    """Whether bytes are visible ASCII and blanks, but for the feeds that end so many lines."""
+    # Below a blank and above a tilde: what is less than a blank becomes very much.
+    others = np.frombuffer(sent, np.uint8) - np.uint8(_BLANK) > ord("~") - _BLANK
+    return int(np.count_nonzero(others)) == lines
+
+
 def quotes_close(lines: bytes) -> bool:
     """Whether each line has an even number of quotes, so that no record goes on after its line."""
     block = np.frombuffer(lines, np.uint8)

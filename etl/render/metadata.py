@@ -21,6 +21,7 @@ from sqlalchemy import (
     Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
+    String,
     Table,
     Text,
     UniqueConstraint,
@@ -81,6 +82,10 @@ def rebuilt(schemas: Schemas, metadata: MetaData | None = None) -> MetaData:
 def comment(column: contract.Column) -> str:
     """The catalog comment of a column: its description, rule and personal-data class."""
     parts = [column.description]
+    if column.ahead_days is not None:
+        parts.append(f"At most {column.ahead_days:,} days after its batch's as_of.")
+    if column.open_end is not None:
+        parts.append(f"A day from {column.open_end:%Y-%m-%d} on means that it runs on.")
     if column.check:
         parts.append(f"Expected: {column.check}.")
     if column.pii is not contract.Pii.NONE:
@@ -90,16 +95,16 @@ def comment(column: contract.Column) -> str:
 
 def _staging_type(column: contract.Column, schema: str) -> TypeEngine:
     for domain in contract.DOMAINS:
-        if domain.name == column.type.staging:
+        if domain.name == column.staging:
             return DOMAIN(
                 domain.name,
-                _BASE[domain.base],
+                _BASE.get(domain.base) or String(column.most_characters),
                 not_null=domain.not_null or None,
                 check=text(domain.rule),
                 constraint_name=f"{domain.name}_check",
                 schema=schema,
             )
-    return _BASE[column.type.staging]
+    return _BASE.get(column.staging) or String(column.most_characters)
 
 
 def _may_mark(source: contract.Source, column: contract.Column) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
 from typing import Any
 
 from psycopg import sql
 
 from etl.contract import Between, Column, Parsing, Sender, Type
+from etl.db.amounts import to_cents
 from etl.render.expectations import pattern
 
 _DATES = (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
@@ -60,8 +60,7 @@ def cents_reader(column: Column, parsing: Parsing) -> Callable[[bytes], int | No
             return 0
         if not grammar.match(text):
             return None
-        exact = Decimal(signs.sub("", text).replace(parsing.decimal, ".")) * 100
-        return int(exact) if exact == exact.to_integral_value() else None
+        return to_cents(signs.sub("", text).replace(parsing.decimal, "."))
 
     return cents
 
@@ -153,7 +152,7 @@ def fault(column: Column, value: sql.Composable) -> sql.Composable:
     # No value at all is one to every type but those of keys.
     judged = sql.SQL("is not true" if column.type.mandatory else "is false")
     return sql.SQL("pg_input_is_valid({}, {}) {}").format(
-        value, sql.Literal(column.type.staging), judged
+        value, sql.Literal(column.staging), judged
     )
 
 

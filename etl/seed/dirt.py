@@ -88,7 +88,7 @@ _ALL = (
         "bad_encoding",
         REJECTED,
         "bytes of another encoding than UTF-8 in a text",
-        _typed(Type.TEXT),
+        _typed(Type.TEXT, Type.REFERENCE),
     ),
     Kind(
         "line_feed",

@@ -1,6 +1,6 @@
 """The claims feed: one row a claim, in its latest state known to the sender."""
 
-from etl.contract import Column, Matches, OneOf, Pii, Source, Type, Volume
+from etl.contract import DAYS_AHEAD, Column, Matches, OneOf, Pii, Source, Type, Volume
 
 claims = Source(
     name="claims",
@@ -12,12 +12,23 @@ claims = Source(
     money=("claim_amount", "allowed_amount", "paid_amount"),
     columns=(
         Column("claim_id", Type.KEY, "Identifier of the claim.", required=True),
-        Column("member_id", Type.TEXT, "The patient.", required=True),
-        Column("provider_id", Type.TEXT, "Who rendered and billed the service.", required=True),
+        Column("member_id", Type.REFERENCE, "The patient.", required=True),
         Column(
-            "plan_id", Type.TEXT, "The plan billed; its year is that of service.", required=True
+            "provider_id", Type.REFERENCE, "Who rendered and billed the service.", required=True
         ),
-        Column("service_date", Type.KEY_DATE, "First day of service.", required=True),
+        Column(
+            "plan_id",
+            Type.REFERENCE,
+            "The plan billed; its year is that of service.",
+            required=True,
+        ),
+        Column(
+            "service_date",
+            Type.KEY_DATE,
+            "First day of service.",
+            required=True,
+            ahead_days=DAYS_AHEAD,
+        ),
         Column("claim_amount", Type.MONEY, "Amount billed, US dollars.", required=True),
         Column(
             "allowed_amount", Type.MONEY, "Amount allowed by contract, US dollars.", required=True
@@ -29,6 +40,7 @@ claims = Source(
             "State of adjudication: pending, approved, denied, adjusted or reversed.",
             required=True,
             check=OneOf(("pending", "approved", "denied", "adjusted", "reversed"), closed=True),
+            longest=40,
         ),
         Column(
             "diagnosis_code",
@@ -37,6 +49,7 @@ claims = Source(
             required=True,
             pii=Pii.HEALTH,
             check=Matches(r"^[A-Z][0-9][0-9A-Z]\.?[0-9A-Z]{0,4}$"),
+            longest=40,
         ),
         Column(
             "procedure_code",
@@ -44,6 +57,7 @@ claims = Source(
             "Procedure, HCPCS level II or a local code.",
             required=True,
             pii=Pii.HEALTH,
+            longest=40,
         ),
         Column(
             "charges", Type.MONEY, "Billed charges as the sender's mart repeats them, US dollars."
@@ -58,22 +72,37 @@ claims = Source(
         Column("clean_claim_out", Type.DATE, "Day on which the clean claim left adjudication."),
         Column("utilization", Type.RATIO, "Units of service as counted for utilization."),
         Column("hcg_units_days", Type.RATIO, "Units or days in the cost-guideline grouping."),
-        Column("claim_type", Type.TEXT, "Professional, Inpatient, Outpatient or Pharmacy."),
+        Column(
+            "claim_type", Type.TEXT, "Professional, Inpatient, Outpatient or Pharmacy.", longest=40
+        ),
         Column("major_service_category", Type.TEXT, "Service category, coarse."),
         Column("provider_specialty", Type.TEXT, "Specialty as billed on the claim."),
         Column("detailed_service_category", Type.TEXT, "Service category, fine."),
-        Column("ms_drg", Type.TEXT, "MS-DRG of an inpatient stay, three digits.", pii=Pii.HEALTH),
+        Column(
+            "ms_drg",
+            Type.TEXT,
+            "MS-DRG of an inpatient stay, three digits.",
+            pii=Pii.HEALTH,
+            longest=20,
+        ),
         Column("ms_drg_description", Type.TEXT, "Title of the MS-DRG.", pii=Pii.HEALTH),
-        Column("ms_drg_mdc", Type.TEXT, "Major diagnostic category of the MS-DRG.", pii=Pii.HEALTH),
+        Column(
+            "ms_drg_mdc",
+            Type.TEXT,
+            "Major diagnostic category of the MS-DRG.",
+            pii=Pii.HEALTH,
+            longest=20,
+        ),
         Column(
             "ms_drg_mdc_desc", Type.TEXT, "Title of the major diagnostic category.", pii=Pii.HEALTH
         ),
-        Column("cpt", Type.TEXT, "Procedure code as billed.", pii=Pii.HEALTH),
+        Column("cpt", Type.TEXT, "Procedure code as billed.", pii=Pii.HEALTH, longest=40),
         Column(
             "cpt_consumer_description",
             Type.TEXT,
             "The sender's own plain words for the procedure.",
             pii=Pii.HEALTH,
+            longest=1000,
         ),
         *(
             Column(
@@ -84,7 +113,9 @@ claims = Source(
             )
             for level in range(1, 6)
         ),
-        Column("channel", Type.TEXT, "How a drug was dispensed: retail, mail or specialty."),
+        Column(
+            "channel", Type.TEXT, "How a drug was dispensed: retail, mail or specialty.", longest=40
+        ),
         Column("drug_name", Type.TEXT, "Name of the drug as dispensed.", pii=Pii.HEALTH),
         Column("drug_class", Type.TEXT, "Therapeutic class of the drug.", pii=Pii.HEALTH),
         Column("drug_subclass", Type.TEXT, "Therapeutic subclass of the drug.", pii=Pii.HEALTH),

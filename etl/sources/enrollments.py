@@ -1,6 +1,8 @@
 """The enrollments feed: one row a member, plan and start of coverage."""
 
-from etl.contract import Between, Column, OneOf, Source, Type, Volume
+from datetime import date
+
+from etl.contract import DAYS_AHEAD, Between, Column, OneOf, Source, Type, Volume
 
 enrollments = Source(
     name="enrollments",
@@ -14,16 +16,29 @@ enrollments = Source(
     deletable=True,
     columns=(
         Column("enrollment_id", Type.KEY, "Identifier of the span of coverage.", required=True),
-        Column("member_id", Type.TEXT, "The member covered.", required=True),
+        Column("member_id", Type.REFERENCE, "The member covered.", required=True),
         Column(
-            "plan_id", Type.TEXT, "The plan held; its year is that of the start.", required=True
+            "plan_id",
+            Type.REFERENCE,
+            "The plan held; its year is that of the start.",
+            required=True,
         ),
-        Column("start_date", Type.KEY_DATE, "First day of coverage.", required=True),
+        Column(
+            "start_date",
+            Type.KEY_DATE,
+            "First day of coverage.",
+            required=True,
+            ahead_days=DAYS_AHEAD,
+        ),
         Column(
             "end_date",
             Type.DATE,
             "Last day of coverage; empty means to the end of the plan year, and a day before the "
             "start, by at most 366, that the coverage was canceled from its start.",
+            # Enrollment systems write 9999-12-31, 2999-12-31, 2099-12-31 or the last day that
+            # their database can hold, such as 2079-06-06, for coverage without an end.
+            open_end=date(2070, 1, 1),
+            ahead_days=DAYS_AHEAD,
         ),
         Column(
             "premium_paid",
@@ -38,6 +53,7 @@ enrollments = Source(
             "Cost-sharing reduction variant: 01 standard, 02 zero and 03 limited cost sharing for "
             "American Indians, 04 to 06 silver 73, 87 and 94 (45 CFR 156.420).",
             check=OneOf(("00", "01", "02", "03", "04", "05", "06"), closed=True),
+            longest=40,
         ),
         Column(
             "aptc_amount",

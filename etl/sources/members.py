@@ -35,9 +35,10 @@ members = Source(
             required=True,
             driver=True,
             check=OneOf(("F", "M", "X", "U")),
+            longest=20,
         ),
-        Column("email", Type.TEXT, "E-mail address.", pii=Pii.DIRECT),
-        Column("phone", Type.TEXT, "Telephone number.", pii=Pii.DIRECT),
+        Column("email", Type.TEXT, "E-mail address.", pii=Pii.DIRECT, longest=254),
+        Column("phone", Type.TEXT, "Telephone number.", pii=Pii.DIRECT, longest=40),
         Column("street", Type.TEXT, "Street address.", pii=Pii.DIRECT),
         Column("city", Type.TEXT, "City of residence.", pii=Pii.QUASI),
         Column(
@@ -47,6 +48,7 @@ members = Source(
             required=True,
             driver=True,
             check=Matches("^[A-Z]{2}$"),
+            longest=60,
         ),
         Column(
             "zip",
@@ -55,6 +57,7 @@ members = Source(
             driver=True,
             pii=Pii.QUASI,
             check=Matches("^[0-9]{5}(-[0-9]{4})?$"),
+            longest=20,
         ),
         Column(
             "fpl_ratio",
@@ -64,7 +67,12 @@ members = Source(
             driver=True,
             check=Between(0, 100),
         ),
-        Column("hios_id", Type.TEXT, "HIOS identifier of the plan variant held, 16 characters."),
+        Column(
+            "hios_id",
+            Type.TEXT,
+            "HIOS identifier of the plan variant held, 16 characters.",
+            longest=40,
+        ),
         Column(
             "plan_network_access_type",
             Type.TEXT,
@@ -72,6 +80,7 @@ members = Source(
             required=True,
             driver=True,
             check=OneOf(("HMO", "EPO", "PPO", "POS")),
+            longest=40,
         ),
         Column(
             "plan_metal",
@@ -82,6 +91,7 @@ members = Source(
             check=OneOf(
                 ("Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum", "Catastrophic")
             ),
+            longest=40,
         ),
         Column(
             "age_group",
@@ -89,6 +99,7 @@ members = Source(
             "Age band as in the open-enrolment counts, such as 26-34.",
             required=True,
             driver=True,
+            longest=40,
         ),
         Column(
             "region",
@@ -207,6 +218,9 @@ members = Source(
             "source_updated_at",
             Type.TIMESTAMP,
             "Instant from which the row is true, by the sender's clock (UTC without an offset).",
+            # Changes are dated ahead to the next plan year, which open enrollment fixes at most
+            # two months before it begins (45 CFR 155.410(e)): a year is more than any needs.
+            ahead_days=366,
         ),
     ),
 )

@@ -28,6 +28,7 @@ plans = Source(
                 ("Bronze", "Expanded Bronze", "Silver", "Gold", "Platinum", "Catastrophic"),
                 closed=True,
             ),
+            longest=40,
         ),
         Column(
             "monthly_premium",

@@ -17,6 +17,7 @@ providers = Source(
             Type.TEXT,
             "National provider identifier, ten digits (45 CFR 162.406).",
             check=Matches("^[0-9]{10}$"),
+            longest=20,
         ),
         Column("name", Type.TEXT, "Name of the provider.", required=True, driver=True),
         Column("specialty", Type.TEXT, "Specialty billed under.", required=True, driver=True),
@@ -29,6 +30,7 @@ providers = Source(
             required=True,
             driver=True,
             check=Matches("^[A-Z]{2}$"),
+            longest=60,
         ),
         Column(
             "zip",
@@ -37,7 +39,10 @@ providers = Source(
             required=True,
             driver=True,
             check=Matches("^[0-9]{5}(-[0-9]{4})?$"),
+            longest=20,
         ),
-        Column("phone", Type.TEXT, "Telephone of the practice.", required=True, driver=True),
+        Column(
+            "phone", Type.TEXT, "Telephone of the practice.", required=True, driver=True, longest=40
+        ),
     ),
 )

@@ -177,7 +177,7 @@ def _gate_values(
     loads = [load_id]
     if stage == "dims":
         loads = [found for found, _ in run(work, "checks/staging.loads_of_build", asked)]
-    elif stage == "facts":
+    elif stage == "facts" and entry.feed is not None:
         # The state of a fact is what the last of these told; no earlier one has a say.
         told = run(work, "facts/order.loads", {"feed": entry.feed, **asked})
         in_order = [found for found, _ in told]

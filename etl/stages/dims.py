@@ -27,6 +27,8 @@ from psycopg import sql
 from etl.contract import IS_DELETED, Source
 from etl.db.statements import assign, differ, equal, names, run, scalar, statement
 from etl.render import hashing
+from etl.render.values import is_open_end
+from etl.sources import FEEDS
 from etl.stages import bulk, statistics
 from etl.warehouse import DIMENSIONS, FACTS, Dimension
 
@@ -58,10 +60,14 @@ def run_calendar(
     """
     values = {"load_id": load_id, "as_of": as_of, "made_by": made_by or load_id}
     added = 0
-    for name, lists in (("date", ("years",)), ("geography", ("states", "regions"))):
+    ends = {"is_open_end": is_open_end(FEEDS["enrollments"].column("end_date"))}
+    for name, lists, parts in (
+        ("date", ("years",), ends),
+        ("geography", ("states", "regions"), {}),
+    ):
         run(connection, f"dims/{name}.ensure_unknown")
         # A question of its own, for one that inserts at once would use one core.
-        missing = run(connection, f"dims/{name}.missing", values).fetchall()
+        missing = run(connection, f"dims/{name}.missing", values, **parts).fetchall()
         if missing:
             columns = map(list, zip(*missing, strict=True))
             found = dict(zip(lists, columns, strict=True))

@@ -21,6 +21,7 @@ from psycopg import sql
 
 from etl.db.statements import assign, differ, equal, names, run, scalar, statement
 from etl.render import hashing
+from etl.render.values import end as end_of
 from etl.stages import bulk, statistics
 from etl.stages.dims import analyze, last_sk
 from etl.warehouse import FACT_CLAIM, FACT_ENROLLMENT, Fact, Reference
@@ -430,7 +431,19 @@ def _run_enrollments(
     taken_back = run(connection, "facts/enrollment.drop_fallen", values).rowcount
     displaces = order.corrected is not None and order.corrected.displaces
     in_hand = sql.SQL("true") if displaces else order.in_hand()
-    run(connection, "facts/enrollment.key_rows", values, in_hand=in_hand, **parts)
+    last_day = end_of(
+        FACT_ENROLLMENT.source.column("end_date"),
+        "s",
+        sql.SQL("make_date(day.plan_year, 12, 31)"),
+    )
+    run(
+        connection,
+        "facts/enrollment.key_rows",
+        values,
+        in_hand=in_hand,
+        last_day=last_day,
+        **parts,
+    )
     run(connection, "facts/enrollment.index_keyed")
     displaced += run(connection, "facts/enrollment.replace_same_grain").rowcount
     updated = run(

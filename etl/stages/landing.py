@@ -18,6 +18,9 @@ from etl.db.statements import names, run
 from etl.render import parsing
 from etl.stages.header import Header
 
+# So many characters of a value at fault are enough to tell what is wrong with it.
+_SHOWN = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Landing:
@@ -60,11 +63,14 @@ def create(connection: psycopg.Connection[Any], header: Header, landing: Landing
 
 def move(
     connection: psycopg.Connection[Any], header: Header, landing: Landing
-) -> list[tuple[int, str]]:
-    """Move the rows into staging and drop the table; (line, column) of those left out."""
+) -> list[tuple[int, str, str | None]]:
+    """Move the rows into staging and drop the table.
+
+    Returns (line, column, beginning of its value) of those left out.
+    """
     source = header.contract.source
     table, columns = sql.Identifier(source.table), names(header.columns)
-    left: list[tuple[int, str]] = []
+    left: list[tuple[int, str, str | None]] = []
     if landing.written:
         written = [source.column(name) for name in landing.written]
         left = run(
@@ -74,6 +80,7 @@ def move(
             columns=columns,
             values=sql.SQL(", ").join(_value(header, landing, name) for name in header.columns),
             first_fault=sql.SQL("case {} end").format(sql.SQL(" ").join(map(_when, written))),
+            shown=sql.SQL("case fault {} end").format(sql.SQL(" ").join(map(_shown, written))),
             typed=sql.SQL(", ").join(_typed(source.column(c), landing) for c in header.columns),
         ).fetchall()
     else:
@@ -96,9 +103,15 @@ def _when(column: Column) -> sql.Composable:
     return sql.SQL("when {} then {}").format(fault, sql.Literal(column.name))
 
 
+def _shown(column: Column) -> sql.Composable:
+    return sql.SQL("when {} then left({}, {})").format(
+        sql.Literal(column.name), sql.Identifier(column.name), sql.Literal(_SHOWN)
+    )
+
+
 def _typed(column: Column, landing: Landing) -> sql.Composable:
     if column.name not in landing.written:
         return sql.Identifier(column.name)
     # The name of a type is no identifier: "integer" in quotes is none.
-    kind = sql.SQL(cast(LiteralString, column.type.staging))
+    kind = sql.SQL(cast(LiteralString, column.staging))
     return sql.SQL("{}::{}").format(sql.Identifier(column.name), kind)

@@ -18,14 +18,14 @@ from psycopg import sql
 from etl.batch import Batch
 from etl.contract import Reason, Sender, Source
 from etl.db import encodings
-from etl.db.amounts import Amounts
+from etl.db.amounts import Amounts, to_dollars
 from etl.db.statements import equal, names, run, scalar
 from etl.errors import BatchError, RejectThresholdError
 from etl.stages import breaches
+from etl.stages import values as values_of
 from etl.stages.header import shown
 from etl.stages.staged import Rejected, Staged
 
-_CENT = Decimal("0.01")
 # How many reasons a message names when a file is refused.
 _REASONS_SHOWN = 6
 # Said of a file whose totals nothing can be compared with.
@@ -50,12 +50,15 @@ def set_aside(
     staged: Staged,
     *,
     keys_differ: bool = False,
+    is_printable: bool = False,
 ) -> None:
     """Take rows that are typed but cannot stand out of staging, and measure what stays.
 
-    ``keys_differ``: it is known that each row has a key of its own.
+    ``keys_differ``: it is known that each row has a key of its own. ``is_printable``: that no
+    value has a character but visible ASCII.
     """
     source = contract.source
+    values_of.set_aside(connection, load_id, batch.as_of, source, staged, is_printable=is_printable)
     table = sql.Identifier(source.table)
     values = {"load_id": load_id, "as_of": batch.as_of}
     where = _where(batch, staged)
@@ -116,23 +119,19 @@ def add_up(staged: Staged, read: Amounts | None = None) -> None:
         duplicate = staged.duplicate_cents[column]
         in_file = dollars_to_cents(total["loaded"]) + rejected + duplicate
         total |= {
-            "in_file": _dollars(in_file),
-            "rejected": _dollars(rejected),
-            "duplicate": _dollars(duplicate),
+            "in_file": to_dollars(in_file),
+            "rejected": to_dollars(rejected),
+            "duplicate": to_dollars(duplicate),
             "unread": staged.rejected_amounts.unread[column],
         }
         if column in expected:
             total["expected"] = str(expected[column])
         if read is not None and column in read.fields and read.cents[column] != in_file:
             raise BatchError(
-                f"{staged.file.path.name}: {column} adds up to {_dollars(read.cents[column])} in "
-                f"the file and to {_dollars(in_file)} in what was made of it.",
+                f"{staged.file.path.name}: {column} adds up to {to_dollars(read.cents[column])} in "
+                f"the file and to {to_dollars(in_file)} in what was made of it.",
                 "This is a fault of the reader: keep the file and report it; nothing was loaded.",
             )
-
-
-def _dollars(cents: int) -> str:
-    return str(Decimal(cents).scaleb(-2).quantize(_CENT))
 
 
 def dollars_to_cents(dollars: str) -> int:

@@ -24,6 +24,7 @@ from etl.db.keys import Keys
 from etl.db.statements import names, run, statement
 from etl.db.stream import Fields, Stream
 from etl.errors import BatchError
+from etl.render.values import refusal
 from etl.stages import bulk, header, landing, rejects, sift
 from etl.stages.header import Before, Header
 from etl.stages.seen import Seen
@@ -31,8 +32,11 @@ from etl.stages.staged import Rejected, Staged
 
 # What an empty value in quotes says, as an option of COPY.
 _EMPTY_QUOTES = {"nothing": "force_null *", "text": "null ''"}
-# "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name.
-_NOTICE = re.compile(r'(\d+)\D*?["«„“]([a-z][a-z0-9_]*)["»“”]')
+# "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name,
+# and after it the beginning of the value, which is read here and kept nowhere.
+_NOTICE = re.compile(
+    r'(\d+)\D*?["«„“] ?([a-z][a-z0-9_]*) ?["»“”](?:[^"«„“]*["«„“] ?(.*?) ?["»“”]$)?', re.DOTALL
+)
 
 
 def run_file(
@@ -129,7 +133,15 @@ def _run_file(
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
     _analyze(connection, source)
     keys_differ = stream.keys is not None and stream.keys.differ()
-    sift.set_aside(connection, load_id, batch, contract, staged, keys_differ=keys_differ)
+    sift.set_aside(
+        connection,
+        load_id,
+        batch,
+        contract,
+        staged,
+        keys_differ=keys_differ,
+        is_printable=stream.is_printable,
+    )
     rejects.look_up(staged, head, corrected)
     sift.add_up(staged, stream.amounts)
     sift.judge(batch, contract, staged, reject_share)
@@ -298,12 +310,12 @@ def _copy(
     if plan.is_needed:
         landing.create(connection, head, plan)
     into = sql.Identifier("landing" if plan.is_needed else source.table)
-    skipped: list[tuple[int, str | None]] = []
+    skipped: list[tuple[int, str | None, str | None]] = []
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
         found = _NOTICE.search(diagnostic.message_primary or "")
         if found:
-            skipped.append((int(found.group(1)), found.group(2)))
+            skipped.append((int(found.group(1)), found.group(2), found.group(3)))
 
     connection.add_notice_handler(note)
     try:
@@ -327,14 +339,14 @@ def _copy(
             )
     finally:
         connection.remove_notice_handler(note)
-    for sent_line, column in skipped:
-        staged.rejected.append(_mistyped(source, stream.line_of(sent_line), column))
+    for sent_line, column, shown in skipped:
+        staged.rejected.append(_mistyped(source, stream.line_of(sent_line), column, shown))
     if plan.is_needed:
-        for line, column in landing.move(connection, head, plan):
-            staged.rejected.append(Rejected(line, column, source.column(column).type.refusal))
+        for line, column, shown in landing.move(connection, head, plan):
+            staged.rejected.append(Rejected(line, column, refusal(source.column(column), shown)))
 
 
-def _mistyped(source: Source, line: int, column: str | None) -> Rejected:
+def _mistyped(source: Source, line: int, column: str | None, shown: str | None) -> Rejected:
     declared = {c.name: c for c in source.staged}.get(column or "")
     # A column that only the file knows is text: no bytes but these can be refused in it.
-    return Rejected(line, column, declared.type.refusal if declared else Reason.NOT_UTF8)
+    return Rejected(line, column, refusal(declared, shown) if declared else Reason.NOT_UTF8)

@@ -587,3 +587,60 @@ from (
     from due
     full join held on due.claim_id = held.claim_id and due.load_id = held.load_id
 ) as judged;
+
+-- name: keys_known
+-- Of the loads in whose name rows of a dimension were inferred, more than a few, and are to this
+-- day: the largest share of the keys that such a load names which nothing but its facts tells of.
+-- One row; a row checked is a load, a row that fails an inferred row of the worst one.
+with inferred as (
+    select
+        d.load_id,
+        count(*) as keys,
+        some_keys({key_of_row}) as some_rows
+    from {dim} as d
+    where d.is_inferred and d.{sk} <> -1 and d.load_id = any(%(loads)s)
+    group by d.load_id
+    having count(*) > %(few)s
+),
+
+named as (
+    select
+        n.load_id,
+        count(*) as keys
+    from (
+        {keys_told}
+    ) as n
+    group by n.load_id
+),
+
+worst as (
+    select
+        i.keys,
+        i.some_rows,
+        100.0 * i.keys / n.keys as share
+    from inferred as i
+    inner join named as n on i.load_id = n.load_id
+    order by share desc, i.load_id
+    limit 1
+)
+
+select
+    'keys_known' as rule,
+    cardinality(%(loads)s::bigint[]) as rows_checked,
+    coalesce(w.keys, 0) as rows_failed,
+    coalesce(w.share, 0)::double precision as measured,
+    coalesce(w.some_rows, '[]') as failing_keys
+from (values (1)) as always (one)
+left join worst as w on true;
+
+-- name: keys_told
+-- The keys of a dimension that a fact's rows name, of loads in whose name rows were inferred: a
+-- part of a from clause. One row a load and key.
+select
+    s.load_id,
+    {key_values}
+from {staging} as s
+where s.load_id in (
+    select i.load_id
+    from inferred as i
+)

@@ -14,7 +14,8 @@ with named as (
     union all
     select end_date::date
     from enrollments_raw
-    where load_id = %(load_id)s and end_date is not null
+    -- A day that says that coverage runs on is no day of the calendar.
+    where load_id = %(load_id)s and not ({is_open_end})
     group by end_date
     union all
     select (%(as_of)s::timestamptz at time zone 'UTC')::date

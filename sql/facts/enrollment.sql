@@ -86,7 +86,8 @@ and not exists (
 
 -- name: key_rows
 -- The load's enrolments that stand, keyed to the versions in force on the first day of coverage.
--- Without an end, coverage runs to the end of the plan year. One row an enrolment.
+-- Without an end, or with one that says that it runs on, coverage runs to the end of the plan year.
+-- One row an enrolment.
 create temporary table keyed on commit drop as
 select
     s.enrollment_id,
@@ -102,7 +103,7 @@ from standing as t
 inner join enrollments_raw as s on t.load_id = s.load_id and t.source_line = s.source_line
 inner join dim_date as day on s.start_date = day.full_date
 inner join dim_date as last_day
-    on last_day.full_date = coalesce(s.end_date, make_date(day.plan_year, 12, 31))
+    on last_day.full_date = {last_day}
 {references}
 where {in_hand};
 

@@ -266,6 +266,15 @@ select
 from load_file
 where load_id = %(load_id)s and status = 'loaded';
 
+-- name: files_of_load
+-- The names of the files that a load brought. One row a feed.
+select
+    feed,
+    file_name
+from load_file
+where load_id = %(load_id)s and status = 'loaded'
+order by feed;
+
 -- name: go_live
 -- The loads of a rebuild that took the live place, all at one time. One row a load.
 update load

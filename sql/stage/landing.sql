@@ -20,7 +20,8 @@ from landing;
 
 -- name: move_read
 -- Read values as the contract declares that they are written and move the rows whose values are
--- all of their types into staging. One row a line left out, with the first column at fault.
+-- all of their types into staging. One row a line left out, with the first column at fault and the
+-- beginning of its value.
 with told as materialized (
     select
         load_id,
@@ -48,7 +49,8 @@ moved as (
 
 select
     source_line,
-    fault
+    fault,
+    {shown} as beginning
 from judged
 where fault is not null;
 

@@ -26,7 +26,8 @@ AS_OF = [FIRST + timedelta(days=d) for d in (0, 1, 1.5, 2, 3, 6)]
 # Byte by byte another order than that of any language; "" often, to be the same batch again.
 SUFFIXES = ("", "-b", "-B", "_a", "b", "é", "")
 FAR = [EARLIEST, EARLIEST + timedelta(microseconds=1), FIRST + timedelta(microseconds=1)]
-FAR += [datetime(1950, 1, 1), datetime(2150, 1, 1)]
+# As far ahead as the column allows of the earliest batch.
+FAR += [datetime(1950, 1, 1), FIRST + timedelta(days=366)]
 CLAIM_DAYS = [(FIRST + timedelta(days=d)).date() for d in (-30, -3, 0, 1, 2, 3, 4, 6, 8, 12, 400)]
 
 

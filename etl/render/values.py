@@ -1,0 +1,85 @@
+"""What a value may be beyond its type, as SQL, and why one was refused.
+
+Pure functions. Conditions are true of a value that cannot stay, and never unknown of one that can.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from psycopg import sql
+
+from etl.contract import LARGEST_AMOUNT, NULL_WORDS, Column, Reason, Type
+
+_LONGEST_WORD = max(map(len, NULL_WORDS))
+_AMOUNT = re.compile(r"[-+]?\d+(\.\d*)?")
+# Characters that count as letters, look like nothing and are normal: fillers of Hangul and vowels
+# of Khmer that are not written.
+_UNSEEN_LETTERS = "[\u115f\u1160\u17b4\u17b5]"
+
+
+def is_null_word(column: Column) -> sql.Composed:
+    """Whether a key is a word for nothing; nearly every key is told by its length alone."""
+    return sql.SQL(
+        "(octet_length({name}) <= {longest} and lower({name}) in ({words})) is true"
+    ).format(
+        name=sql.Identifier(column.name),
+        longest=sql.Literal(_LONGEST_WORD),
+        words=sql.SQL(", ").join(map(sql.Literal, NULL_WORDS)),
+    )
+
+
+def is_odd_key(column: Column) -> sql.Composed:
+    """Whether a key has characters by which two that look the same may differ.
+
+    Allowed are visible ASCII, blanks inside, and letters and digits in their one normal form
+    (NFKC, Unicode Standard Annex 15). So are left out: control and format characters, no-break
+    and other blanks, letters taken apart and full-width ones.
+    """
+    return sql.SQL(
+        """({name} collate "C" ~ '[^ -~]' and ({name} is not nfkc normalized """
+        """or {name} collate "pg_c_utf8" ~ '[^[:alnum:] -~]' or {name} ~ {unseen})) is true"""
+    ).format(name=sql.Identifier(column.name), unseen=sql.Literal(_UNSEEN_LETTERS))
+
+
+def is_open_end(column: Column, of_row: str | None = None) -> sql.Composed:
+    """Whether a date says that the thing runs on; ``of_row``: the alias under which it stands."""
+    name = sql.Identifier(*filter(None, [of_row, column.name]))
+    return sql.SQL("{} >= {}").format(name, sql.Literal(column.open_end))
+
+
+def end(column: Column, of_row: str, otherwise: sql.Composable) -> sql.Composed:
+    """The date on which a thing ends, ``otherwise`` where none is given or it runs on."""
+    return sql.SQL("case when {name} < {open_end} then {name} else {otherwise} end").format(
+        name=sql.Identifier(of_row, column.name),
+        open_end=sql.Literal(column.open_end),
+        otherwise=otherwise,
+    )
+
+
+def is_too_far_ahead(column: Column) -> sql.Composed:
+    """Whether a date lies beyond what its column allows after the batch's ``as_of``."""
+    name = sql.Identifier(column.name)
+    is_later = sql.SQL(
+        "{name} > %(as_of)s::timestamptz at time zone 'UTC' + make_interval(days => {days})"
+    ).format(
+        name=sql.SQL("{} at time zone 'UTC'").format(name)
+        if column.type is Type.TIMESTAMP
+        else name,
+        days=sql.Literal(column.ahead_days),
+    )
+    if column.open_end is None:
+        return sql.SQL("({}) is true").format(is_later)
+    return sql.SQL("({} and not {}) is true").format(is_later, is_open_end(column))
+
+
+def refusal(column: Column, shown: str | None) -> Reason:
+    """Why a value did not fit its column; ``shown``: its beginning, ``None`` if there is none."""
+    if column.type.longest is not None and shown:
+        return Reason.VALUE_TOO_LONG
+    if column.type is Type.MONEY and shown:
+        amount = shown.removesuffix("...")
+        if _AMOUNT.fullmatch(amount) and abs(Decimal(amount)) > Decimal(LARGEST_AMOUNT):
+            return Reason.AMOUNT_TOO_LARGE
+    return column.type.refusal

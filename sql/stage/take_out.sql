@@ -1,0 +1,30 @@
+-- A load that cannot pass leaves staging again, so that those after it can.
+
+-- name: delete_rows
+-- Take the rows of a load out of a feed's staging table. One row a line.
+delete from {table}
+where load_id = %(load_id)s;
+
+-- name: refuse_files
+-- Let files of a load count as refused, which is what they are from now on. One row a file.
+update load_file
+set
+    status = 'refused',
+    rows_loaded = 0,
+    note = concat_ws('; ', note, %(why)s::text)
+where load_id = %(load_id)s and feed = any(%(feeds)s) and status = 'loaded';
+
+-- name: release_skipped
+-- Files that were skipped because one of these files had brought the same are pending again.
+-- One row a file.
+update load_file as f
+set
+    status = 'refused',
+    note = concat_ws('; ', f.note, 'the file that it equals was set aside: it is loaded anew')
+from load_file as same
+inner join load as s on same.load_id = s.load_id
+inner join load as l on l.status in ('running', 'loaded') and not l.is_rebuild
+where same.load_id = %(load_id)s and same.feed = any(%(feeds)s)
+    and f.load_id = l.load_id and f.feed = same.feed and f.status = 'skipped'
+    and f.xxh3_128 = same.xxh3_128
+    and (l.as_of, l.batch_id collate "C") >= (s.as_of, s.batch_id collate "C");

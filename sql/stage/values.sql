@@ -1,0 +1,23 @@
+-- Values that fit their type and that no row can be placed by: seen in one pass over what came.
+
+-- name: look
+-- Whether any row of the load has a value of each kind that is looked for, and how many say that
+-- they run on, by column. One row.
+select
+    {kinds},
+    {open_ends} as ends
+from {table}
+where load_id = %(load_id)s;
+
+-- name: set_aside
+-- Take out the rows with a value for which no row can stay.
+-- One row a line taken out, with the first column at fault.
+delete from {table}
+where load_id = %(load_id)s and ({is_fault})
+returning source_line, {at_fault};
+
+-- name: empty_references
+-- Let a word for nothing, where a thing of another feed is due, be nothing. One row a line.
+update {table}
+set {reference} = null
+where load_id = %(load_id)s and {is_null_word};

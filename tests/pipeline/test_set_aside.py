@@ -1,0 +1,190 @@
+"""A load that its own data keep from passing is set aside, and the loads after it go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from etl.errors import BatchError
+from etl.stages import stage
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Warehouse, failed_critical
+
+MEMBER = {"member_id": "M1"}
+COVER = {"enrollment_id": "E1", "member_id": "M1", "plan_id": "P1", "end_date": "2025-12-31"}
+CLAIM = {"claim_id": "C1", "member_id": "M1", "provider_id": "D1", "plan_id": "P1"}
+
+
+def refused(warehouse: Warehouse) -> str:
+    """What a run says of the batch that it set aside."""
+    with warehouse.pipeline() as pipeline, pytest.raises(BatchError) as error:
+        pipeline.incremental()
+    return f"{error.value.message} {error.value.hint}"
+
+
+def loads(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return warehouse.rows("select batch_id, status from ledger.load order by load_id")
+
+
+@pytest.fixture
+def limited(warehouse: Warehouse) -> Warehouse:
+    connection = warehouse.connection
+    for table, rule in (
+        ("warehouse.dim_member", "last_name <> 'Toolong'"),
+        ("warehouse.fact_enrollment", "premium_paid < 1000"),
+    ):
+        connection.execute(f"alter table {table} add constraint too_much check ({rule})")
+    return warehouse
+
+
+def test_a_load_that_dims_cannot_take_leaves_staging_and_later_batches_load(
+    limited: Warehouse,
+) -> None:
+    write_batch(limited.inbox, "2025-01-01", members=[{**MEMBER, "last_name": "Toolong"}])
+    write_batch(limited.inbox, "2025-01-02", members=[{"member_id": "M2"}])
+    said = refused(limited)
+    assert "Batch 2025-01-01 was set aside: members.csv cannot pass dims: check violation" in said
+    assert "make incremental tries again" in said
+    assert loads(limited) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
+    assert limited.rows("select member_id from staging.members_raw") == [("M2",)]
+    assert limited.rows("select status, note like '%cannot pass%' from ledger.load_file") == [
+        ("refused", True),
+        ("loaded", None),
+    ]
+    assert failed_critical(limited.connection) == set()
+    # It is tried again, and said again, until it is put right.
+    assert "2025-01-01 was set aside" in refused(limited)
+    (limited.inbox / "2025-01-01" / "members.csv").unlink()
+    (limited.inbox / "2025-01-01").rmdir()
+    write_batch(limited.inbox, "2025-01-01", members=[{**MEMBER, "last_name": "Good"}])
+    limited.incremental()
+    assert limited.rows(
+        "select member_id, last_name from warehouse.dim_member where member_sk > 0 order by 1"
+    ) == [("M1", "Good"), ("M2", "x")]
+
+
+def test_facts_that_cannot_pass_are_taken_out_and_the_rest_of_their_batch_stays(
+    limited: Warehouse,
+) -> None:
+    write_batch(
+        limited.inbox,
+        "2025-01-01",
+        members=[MEMBER],
+        enrollments=[{**COVER, "premium_paid": "2000"}],
+        claims=[CLAIM],
+    )
+    write_batch(limited.inbox, "2025-01-02", enrollments=[{**COVER, "enrollment_id": "E2"}])
+    said = refused(limited)
+    assert "enrollments.csv cannot pass facts" in said
+    assert "the other files of it are loaded" in said
+    assert limited.rows("select enrollment_id from warehouse.fact_enrollment") == [("E2",)]
+    assert limited.rows("select claim_id from warehouse.fact_claim") == [("C1",)]
+    assert limited.rows(
+        "select feed, status from ledger.load_file where load_id = 1 order by 1"
+    ) == [("claims", "loaded"), ("enrollments", "refused"), ("members", "loaded")]
+    assert failed_critical(limited.connection) == set()
+    with limited.pipeline() as pipeline:
+        assert [[f.source.name for f in files] for _, files in pipeline.pending()] == [
+            ["enrollments"]
+        ]
+
+
+def test_a_load_staged_before_it_fails_does_not_keep_what_was_skipped_as_its_equal(
+    limited: Warehouse,
+) -> None:
+    row = {**COVER, "premium_paid": "2000"}
+    write_batch(limited.inbox, "2025-01-01", enrollments=[row])
+    write_batch(limited.inbox, "2025-01-02", enrollments=[row], members=[MEMBER])
+    with limited.pipeline() as pipeline:
+        pipeline.run_stages(("stage",))
+    limited.connection.execute("alter table warehouse.fact_enrollment drop constraint too_much")
+    limited.connection.execute(
+        "alter table warehouse.fact_enrollment add constraint too_much "
+        "check (load_id <> 1 or premium_paid < 1000)"
+    )
+    assert "Batch 2025-01-01 was set aside" in refused(limited)
+    assert limited.rows(
+        "select e.premium_paid, l.batch_id from warehouse.fact_enrollment as e "
+        "join ledger.load as l using (load_id)"
+    ) == [(2000, "2025-01-02")]
+
+
+def test_a_sum_too_large_for_a_cube_is_said_and_a_later_batch_mends_it(
+    warehouse: Warehouse,
+) -> None:
+    write_batch(warehouse.inbox, "2025-01-01", claims=[CLAIM])
+    warehouse.incremental()
+    warehouse.connection.execute(
+        "alter table cubes.claims_daily_member add constraint too_much check (paid_usd < 1000)"
+    )
+    write_batch(warehouse.inbox, "2025-01-02", claims=[{**CLAIM, "paid_amount": "2000"}])
+    assert "The cubes could not be brought up to date: check violation" in refused(warehouse)
+    write_batch(warehouse.inbox, "2025-01-03", claims=[{**CLAIM, "paid_amount": "5"}])
+    warehouse.incremental()
+    assert warehouse.rows("select paid_usd from cubes.claims_daily_member") == [(5,)]
+
+
+def test_a_file_that_the_loader_stumbles_over_holds_up_no_other(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_file = stage.run_file
+
+    def stumble(connection: Any, load_id: int, batch: Any, *rest: Any) -> Any:
+        if batch.batch_id == "2025-01-01":
+            raise KeyError("a value of the file")
+        return run_file(connection, load_id, batch, *rest)
+
+    monkeypatch.setattr(stage, "run_file", stumble)
+    write_batch(warehouse.inbox, "2025-01-01", members=[MEMBER])
+    write_batch(warehouse.inbox, "2025-01-02", members=[MEMBER])
+    said = refused(warehouse)
+    assert "members.csv cannot pass stage" in said
+    assert "a value of the file" not in said
+    assert loads(warehouse) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
+
+
+def test_a_stage_that_fails_at_its_gate_for_its_data_holds_up_no_other(
+    warehouse: Warehouse,
+) -> None:
+    for day in ("2025-01-01", "2025-01-02"):
+        write_batch(warehouse.inbox, day, members=[MEMBER])
+    with warehouse.pipeline() as pipeline:
+        gate_load = pipeline.gate_load
+
+        def overflow(stage: str, load: Any) -> None:
+            if stage == "stage" and load.batch_id == "2025-01-01":
+                raise psycopg.errors.NumericValueOutOfRange
+            gate_load(stage, load)
+
+        pipeline.gate_load = overflow
+        with pytest.raises(BatchError, match="2025-01-01 was set aside: what it brought cannot"):
+            pipeline.incremental()
+    assert loads(warehouse) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
+
+
+def test_a_rebuild_says_which_batch_cannot_pass_and_leaves_the_live_warehouse(
+    warehouse: Warehouse,
+) -> None:
+    write_batch(warehouse.inbox, "2025-01-01", members=[MEMBER])
+    warehouse.incremental()
+    write_batch(warehouse.inbox, "2025-01-02", members=[MEMBER, {"member_id": "M2"}])
+    with warehouse.pipeline() as pipeline:
+        pipeline._run_dims = _overflow_in_second(pipeline._run_dims)
+        with pytest.raises(BatchError, match="2025-01-02") as error:
+            pipeline.full_load()
+    assert "numeric value out of range" in error.value.message
+    assert "make full-load" in error.value.hint
+    assert warehouse.rows("select member_id from warehouse.dim_member where member_sk > 0") == [
+        ("M1",)
+    ]
+
+
+def _overflow_in_second(run_dims: Any) -> Any:
+    def wrapped(load: Any) -> None:
+        run_dims(load)
+        if load.batch_id == "2025-01-02":
+            raise psycopg.errors.NumericValueOutOfRange
+
+    return wrapped
