@@ -19,7 +19,7 @@ from etl.batch import find_batches
 from etl.config import Settings, settings
 from etl.db import server
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
-from etl.pipeline import Overview, Pipeline, overview
+from etl.pipeline import Overview, Pipeline, notices, overview
 from etl.run import Summary
 from etl.running import refuse_to_end_run
 from etl.seed.marker import is_synthetic
@@ -117,6 +117,13 @@ def _whole(pipeline: Pipeline) -> Summary:
 def _dq_check(pipeline: Pipeline) -> Summary:
     chosen = pipeline.settings
     return pipeline.dq_check(truth=chosen.truth if is_synthetic(chosen.inbox) else None)
+
+
+def _migrate(pipeline: Pipeline) -> Summary:
+    pipeline.tidy()
+    for notice in notices(pipeline.url):
+        pipeline.watcher.say(notice)
+    return pipeline.summary
 
 
 @app.callback()
@@ -327,16 +334,15 @@ def status() -> None:
     """Say what is not loaded and why, whether the server runs, and what was done last."""
     chosen = settings()
     found = server.status(chosen)
-    seen = Overview()
-    if found.running:
-        seen = overview(server.ensure_running(chosen), chosen.inbox)
-    report.show_status(found, chosen, seen)
+    url = server.ensure_running(chosen) if found.running else None
+    seen = overview(url, chosen.inbox) if url else Overview()
+    report.show_status(found, chosen, seen, notices(url) if url else [])
 
 
 @app.command()
 def migrate() -> None:
     """Bring the schema to the newest migration."""
-    run_pipeline("migrate", lambda pipeline: pipeline.summary)
+    run_pipeline("migrate", _migrate)
     typer.echo("The schema is at the newest migration.")
 
 

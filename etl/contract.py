@@ -186,6 +186,9 @@ NULL_WORDS = (
     "null", "(null)", "<null>", "nan", "nil", "none", "na", "n/a", "#n/a", "<na>", "\\n", "~", "-",
     "--", "?", ".",
 )  # fmt: skip
+# What cubes show where a fact names no key. A thing that is called so would be taken for it, so
+# this is no key either, in just this spelling.
+SHOWN_FOR_NO_KEY = "(unknown)"
 
 
 @dataclass(frozen=True, slots=True)

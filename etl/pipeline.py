@@ -18,8 +18,9 @@ import psycopg
 from etl import golive, guards, quarantine, rebuild, refused, replay
 from etl.batch import Batch, FeedFile, find_batches, in_order_of_knowing, look_through
 from etl.db.connection import connect
+from etl.db.requirements import sees_other_sessions
 from etl.db.statements import run, scalar
-from etl.errors import BatchError, CheckFailedError
+from etl.errors import AcaError, BatchError, CheckFailedError
 from etl.loading import STAGES, Loading, look
 from etl.run import Summary
 from etl.running import who_runs
@@ -54,7 +55,7 @@ class Pipeline(Loading):
                 f"The inbox {self.settings.inbox} holds no batch.",
                 "Put a batch folder there, or run make seed for synthetic feeds.",
             )
-        rebuild.clear_retired(self.ledger)
+        golive.prepare(self)
         rebuild.drop(self.ledger, NEXT)
         rebuild.create(self.ledger, self.url)
         known = run(self.ledger, "ledger/ledger.files_known").fetchall()
@@ -73,8 +74,7 @@ class Pipeline(Loading):
         self.run_checks(NEXT)
         golive.wait_for_older_readers(self)
         golive.swap(self)
-        golive.drop_retired(self)
-        return self.summary
+        return self.tidy()
 
     def incremental(self) -> Summary:
         """Finish what was begun and load every batch that is not loaded yet."""
@@ -86,7 +86,14 @@ class Pipeline(Loading):
                 self.judge_arrivals()
             except (BatchError, CheckFailedError) as error:
                 self.stopped.append(error)
+        self.tidy()
         self._tell_stopped()
+        return self.summary
+
+    def tidy(self) -> Summary:
+        """Let views of people follow that may by now, drop what they needed, name what is left."""
+        golive.clear_replaced(self)
+        self.summary.notes += golive.notes(self.ledger)
         return self.summary
 
     def run_stages(self, wanted: tuple[str, ...]) -> Summary:
@@ -245,6 +252,10 @@ class Pipeline(Loading):
             )
             if truth is not None:
                 self.summary.found = found.run_found(self.ledger, schemas, statuses, truth)
+        except AcaError as error:
+            set_session_path(self.ledger)
+            self._end_stage(self.ledger, stage_run_id, "failed", {}, str(error))
+            raise
         finally:
             self.watcher.end()
         counts = {"checks": report.checks, "failed": report.failed}
@@ -349,3 +360,16 @@ def overview(url: str, inbox: Path) -> Overview:
             )
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             return Overview()  # no run has made the tables of this version yet
+
+
+def notices(url: str) -> list[str]:
+    """What whoever runs the warehouse should know of its database, each in a sentence."""
+    with connect(url, "aca-warehouse status") as connection:
+        said = golive.notes(connection)
+        if not sees_other_sessions(connection):
+            role = scalar(connection, "server/server.role")
+            said.append(
+                f"{role} cannot see what sessions of other roles are doing, so it cannot say whose "
+                f"transaction a run waits for: grant pg_monitor to {role}."
+            )
+    return said

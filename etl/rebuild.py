@@ -12,15 +12,25 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 import psycopg
 from psycopg import sql
 
+from etl import dependents
+from etl.contract import DOMAINS
 from etl.db.schema import engine
 from etl.db.statements import equal, names, run, scalar
-from etl.errors import UsageError
-from etl.warehouse import DIMENSIONS, FACTS, LIVE, NEXT, Dimension, Fact, Schemas, past_of
+from etl.warehouse import (
+    CUBES,
+    DIMENSIONS,
+    FACTS,
+    LIVE,
+    NEXT,
+    RETIRED,
+    Dimension,
+    Fact,
+    Schemas,
+    past_of,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
-
-RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
 
 # Functions by which a session asks for what was known: statement, name, argument, what it is for.
 _KNOWN_FUNCTIONS = (
@@ -231,55 +241,99 @@ def _kept() -> Iterator[tuple[Dimension | Fact, str]]:
     yield from ((fact, fact.key) for fact in FACTS.values())
 
 
-def clear_retired(connection: psycopg.Connection[Any]) -> None:
-    """Drop what an earlier swap left behind; ``UsageError`` while somebody's object needs it."""
-    blocked = blockers(connection)
-    if blocked:
-        raise UsageError(
-            f"{', '.join(blocked[:3])} still reads from the warehouse before last.",
-            "Drop and create it again, so that it reads from the live schemas; then run again.",
-        )
-    drop(connection, RETIRED)
+def made(schemas: Schemas) -> list[tuple[str, str]]:
+    """Schema and name of every table, column, view, function and domain of a build."""
+    from etl.render.metadata import rebuilt  # on SQLAlchemy, see ``etl.db.schema``
+
+    of_dimensions = [
+        f"{d.table}_{view}" for d in DIMENSIONS.values() for view in ("current", "as_is")
+    ]
+    shown = ["dim_date", "dim_geography", *(entry.table for entry, _ in _kept())]
+    in_warehouse = {
+        *of_dimensions,
+        *(f"{fact.table}_history" for fact in FACTS.values() if fact.states),
+        *(name for _, name, _, _ in _KNOWN_FUNCTIONS),
+        *(f"{table}_as_known_at" for table in shown),
+        "refuse_overlapping_versions",
+        "keep_past",
+    }
+    tables = rebuilt(schemas).tables.values()
+    columns = ((table, column) for table in tables for column in table.columns)
+    return [
+        *((str(table.schema), table.name) for table in tables),
+        *((str(table.schema), f"{table.name}.{column.name}") for table, column in columns),
+        *((schemas.warehouse, name) for name in in_warehouse),
+        *((schemas.as_known, name) for name in (*shown, *of_dimensions)),
+        *((schemas.cubes, name) for name in CUBES),
+        *((schemas.staging, domain.name) for domain in DOMAINS),
+    ]
 
 
-def blockers(connection: psycopg.Connection[Any]) -> list[str]:
-    """Objects outside a retired build that read from it."""
-    rows = run(connection, "rebuild/swap.blockers", {"schemas": list(RETIRED.build)})
+def kept_builds(connection: psycopg.Connection[Any]) -> list[Schemas]:
+    """The builds that were replaced and are still there, the oldest first."""
+    numbers = run(connection, "rebuild/dependents.kept_builds")
+    kept = [_kept_build(number) for (number,) in numbers]
+    is_retired = any(
+        scalar(connection, "rebuild/swap.schema_exists", {"schema": schema})
+        for schema in RETIRED.build
+    )
+    return [*kept, RETIRED] if is_retired else kept
+
+
+def _kept_build(number: int) -> Schemas:
+    return Schemas(*(f"{schema}_kept_{number}" for schema in LIVE.build))
+
+
+def set_aside(connection: psycopg.Connection[Any]) -> None:
+    """Keep what is left of the retired build under a number, so that the next can be retired."""
+    numbers = [number for (number,) in run(connection, "rebuild/dependents.kept_builds")]
+    kept = _kept_build(max(numbers, default=0) + 1)
+    with connection.transaction():
+        _rename_build(connection, RETIRED, kept)
+
+
+def blockers(connection: psycopg.Connection[Any], schemas: Schemas = RETIRED) -> list[str]:
+    """Objects outside a retired build that depend on it."""
+    rows = run(connection, "rebuild/swap.blockers", {"schemas": list(schemas.build)})
     return [name for (name,) in rows]
 
 
-def swap(connection: psycopg.Connection[Any]) -> None:
-    """Let the rebuild take the live place; the caller's transaction makes it one moment.
+def views_of(connection: psycopg.Connection[Any], schemas: Schemas) -> list[dependents.View]:
+    """The views on a retired build, with definitions that name the live one instead.
 
-    Grants on the live schemas and tables carry over, and views that analysts built on them read
-    from the new ones afterwards.
+    In the caller's transaction, in which the retired build bears the live names for a moment.
     """
-    live = {"schemas": list(LIVE.build)}
-    views = run(connection, "rebuild/swap.dependent_views", live).fetchall()
-    for live_name, next_name, retired_name in zip(
-        LIVE.build, NEXT.build, RETIRED.build, strict=True
-    ):
-        if scalar(connection, "rebuild/swap.schema_exists", {"schema": live_name}):
-            _rename(connection, live_name, retired_name)
-        _rename(connection, next_name, live_name)
+    aside = Schemas(*(f"{schema}_aside" for schema in LIVE.build))
+    moves = ((LIVE, aside), (schemas, LIVE))
+    for old, new in moves:
+        _rename_build(connection, old, new)
+    found = dependents.views(connection, LIVE)
+    for old, new in reversed(moves):
+        _rename_build(connection, new, old)
+    return found
+
+
+def swap(connection: psycopg.Connection[Any]) -> None:
+    """Let the rebuild bear the live names; the caller's transaction makes it one moment.
+
+    Grants on the live schemas, tables, views and functions carry over.
+    """
+    _rename_build(connection, LIVE, RETIRED)
+    _rename_build(connection, NEXT, LIVE)
+    for live_name, retired_name in zip(LIVE.build, RETIRED.build, strict=True):
         moved = {"from_schema": retired_name, "to_schema": live_name}
         for kind in ("schema", "table", "function"):
             for (grant,) in run(connection, f"rebuild/swap.copy_{kind}_grants", moved).fetchall():
                 connection.execute(grant)
-    for schema, view, definition, options in views:
-        run(
-            connection,
-            "rebuild/swap.replace_view",
-            view=sql.Identifier(schema, view),
-            definition=sql.SQL(definition.rstrip().removesuffix(";")),
-            options=sql.SQL(f"with ({options})" if options else ""),
-        )
 
 
-def _rename(connection: psycopg.Connection[Any], name: str, new_name: str) -> None:
-    run(
-        connection,
-        "rebuild/swap.rename_schema",
-        schema=sql.Identifier(name),
-        new_name=sql.Identifier(new_name),
-    )
+def _rename_build(connection: psycopg.Connection[Any], old: Schemas, new: Schemas) -> None:
+    """Give what there is of a build's schemas other names."""
+    for name, new_name in zip(old.build, new.build, strict=True):
+        if scalar(connection, "rebuild/swap.schema_exists", {"schema": name}):
+            run(
+                connection,
+                "rebuild/swap.rename_schema",
+                schema=sql.Identifier(name),
+                new_name=sql.Identifier(new_name),
+            )

@@ -229,7 +229,9 @@ def _held(console: Screen, held: Sequence[HeldBatch]) -> None:
         console.print()
 
 
-def show_status(status: server.Status, chosen: Settings, seen: Overview) -> None:
+def show_status(
+    status: server.Status, chosen: Settings, seen: Overview, notices: Sequence[str] = ()
+) -> None:
     """What is not loaded, whether the server runs, where everything is, the latest stages."""
     console = Screen()
     _held(console, seen.held)
@@ -247,6 +249,8 @@ def show_status(status: server.Status, chosen: Settings, seen: Overview) -> None
     lines += [("Running", text) for text in seen.running]
     for name, said in lines:
         console.line(said, name)
+    for notice in notices:
+        console.line(notice, "Note")
     if seen.stages:
         columns = ("begun, UTC", "stage", "batch", "status", "seconds")
         table = screen.table("Latest stages", *columns, right=("seconds",))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 from etl import log, quality_views
 from etl.config import Settings
 from etl.db.connection import connect, set_search_path
+from etl.db.requirements import require_connections, require_rights
 from etl.db.schema import is_newest, migrate
 from etl.db.statements import names, run, scalar
 from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
@@ -30,7 +31,7 @@ from etl.running import LOCK_KEY, session_name, who_runs
 from etl.stages import checks
 from etl.stages.checks import CheckReport
 from etl.stages.statistics import STALE_SHARE
-from etl.warehouse import LIVE, Schemas
+from etl.warehouse import KEPT, LIVE, NEXT, RETIRED, Schemas
 
 WORKER = "aca-warehouse work"
 
@@ -61,9 +62,12 @@ class Session:
         self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
 
     def __enter__(self) -> Self:
-        self.ledger = connect(self.url, session_name(self.summary.command))
-        try:
+        with ExitStack() as opened:
+            self.ledger = connect(self.url, session_name(self.summary.command))
+            opened.callback(self.ledger.close)
             self._take_lock()
+            require_rights(self.ledger, (*KEPT, *LIVE.build, *NEXT.build, *RETIRED.build))
+            require_connections(self.url, self.ledger)
             if not is_newest(self.ledger):
                 migrate(self.url)
             quality_views.ensure(self.ledger)
@@ -71,9 +75,7 @@ class Session:
             with self.ledger.transaction():
                 checks.define(self.ledger)
             self.work = connect(self.url, WORKER)
-        except BaseException:
-            self.ledger.close()
-            raise
+            opened.pop_all()
         run(self.work, "ledger/session.work_session")
         run(self.ledger, "ledger/ledger.close_interrupted")
         run(self.ledger, "ledger/ledger.fail_interrupted")

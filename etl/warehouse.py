@@ -35,11 +35,14 @@ class Schemas:
 
         The first is where tables are made, which only partitions are.
         """
-        return [self.warehouse, self.staging, self.cubes, "ledger", "quality"]
+        return [self.warehouse, self.staging, self.cubes, *KEPT]
 
 
+# The schemas that no rebuild replaces.
+KEPT = ("ledger", "quality")
 LIVE = Schemas()
 NEXT = Schemas("staging_next", "warehouse_next", "cubes_next", "as_known_next")
+RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
 
 
 def past_of(table: str) -> str:

@@ -1,11 +1,18 @@
-"""Connections to the warehouse's database, with the session settings that every one of them has."""
+"""Connections to the warehouse's database, with the session settings that every one of them has.
+
+Whatever libpq takes for an address is one here: a URL, ``key=value`` pairs, several hosts, a
+service, a password file. It is handed to libpq as it is, and never read by another library.
+"""
 
 from __future__ import annotations
 
+import time
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from etl.errors import ServerError
 
@@ -18,31 +25,91 @@ _SESSION = {
     # A backend whose client was killed in the middle of a statement gives up within a second,
     # so that the next run finds no transaction of a dead one in its way.
     "client_connection_check_interval": "500ms",
+    # What a role or database was given for people at a screen does not hold for a load.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    # Alembic keeps its mark where the path leads, and we look for it here.
+    "search_path": "public",
+    # Rows that COPY skips arrive as notices.
+    "client_min_messages": "notice",
     # Compiling a statement takes longer than it saves, most of all where catalogs are asked.
     "jit": "off",
 }
+# A session that was closed counts until its process has ended, so a full house is asked again.
+_FULL = ("too many", "remaining connection slots")
+FULL_SECONDS = 2.0
+_SCHEMES = ("postgresql://", "postgres://")
 
 
 def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.Connection[Any]:
-    """Open a connection named ``application``; ``ServerError`` where there is none to be had."""
-    options = " ".join(
-        f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in _SESSION.items()
-    )
-    try:
-        return psycopg.connect(
-            url,
-            autocommit=autocommit,
-            application_name=application,
-            options=options,
-            connect_timeout=15,
+    """Open a connection named ``application``; ``ServerError`` where there is none to be had.
+
+    ``url``: an address as libpq takes it. Settings that it has itself (``options``) hold where
+    ours do not say otherwise.
+    """
+    deadline = time.monotonic() + FULL_SECONDS
+    while True:
+        try:
+            return psycopg.connect(
+                url,
+                autocommit=autocommit,
+                application_name=application,
+                options=session_options(url),
+                # Files are sent as UTF-8, whatever PGCLIENTENCODING or the address says.
+                client_encoding="utf8",
+                connect_timeout=15,
+            )
+        except psycopg.OperationalError as error:
+            # The first line says what happened, the rest guesses why.
+            reason = str(error).strip().splitlines()[0]
+            if not any(word in reason for word in _FULL) or time.monotonic() > deadline:
+                raise ServerError(
+                    f"The database cannot be reached: {reason}",
+                    "See that the server runs (make status) and that DATABASE_URL is right.",
+                ) from error
+        time.sleep(0.05)
+
+
+def session_options(address: str) -> str:
+    """The settings of a session, as libpq's ``options``: those of the address, then ours."""
+    given = str(conninfo_to_dict(address).get("options") or "")
+    ours = (f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in _SESSION.items())
+    return " ".join((given, *ours)).strip()
+
+
+def is_url(address: str) -> bool:
+    """Whether an address is a URL and not ``key=value`` pairs."""
+    return address.startswith(_SCHEMES)
+
+
+def as_url(address: str) -> str:
+    """The URL that means the same to libpq as an address of either form."""
+    if is_url(address):
+        return address
+    parts = {name: str(value) for name, value in conninfo_to_dict(address).items()}
+    where = ""
+    # Several hosts, each with its port, have no place but the query.
+    if "host" in parts and "," not in parts["host"]:
+        where = ":".join(
+            quote(parts.pop(name), safe="") for name in ("host", "port") if name in parts
         )
-    except psycopg.OperationalError as error:
-        # The first line says what happened, the rest guesses why.
-        reason = str(error).strip().splitlines()[0]
-        raise ServerError(
-            f"The database cannot be reached: {reason}",
-            "See that the server runs (make status) and that DATABASE_URL is right.",
-        ) from error
+    password = f":{quote(parts.pop('password'), safe='')}" if "password" in parts else ""
+    login = f"{quote(parts.pop('user', ''), safe='')}{password}"
+    database = quote(parts.pop("dbname", ""), safe="")
+    query = urlencode(parts, quote_via=quote)
+    return "".join(
+        (
+            "postgresql://",
+            f"{login}@" if login else "",
+            f"{where}/{database}",
+            f"?{query}" if query else "",
+        )
+    )
 
 
 def set_search_path(connection: psycopg.Connection[Any], schemas: list[str]) -> None:

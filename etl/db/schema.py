@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from etl.config import ROOT
+from etl.db.connection import connect
 from etl.db.statements import scalar
 from etl.errors import SchemaError
 
@@ -23,13 +24,14 @@ MIGRATIONS = ROOT / "migrations"
 
 def engine(url: str) -> Engine:
     """An SQLAlchemy engine on the psycopg 3 driver that keeps no connection open."""
-    from sqlalchemy import create_engine, make_url
+    from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
     return create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
+        "postgresql+psycopg://",
+        # An address is for libpq to read: SQLAlchemy knows fewer forms of it.
+        creator=lambda: connect(url, "aca-warehouse schema", autocommit=False),
         poolclass=NullPool,
-        connect_args={"options": "-c timezone=UTC"},
     )
 
 

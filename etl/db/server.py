@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -25,7 +24,9 @@ from psycopg.conninfo import conninfo_to_dict
 from etl.config import Settings
 from etl.db import cluster
 from etl.db.cluster import DATABASE, MAJOR
+from etl.db.connection import as_url, is_url, session_options
 from etl.db.home import locate, open_private, packaged_programs, prepare
+from etl.db.statements import statement
 from etl.errors import ServerError
 
 
@@ -42,13 +43,15 @@ class Status:
 
 
 def ensure_running(settings: Settings) -> str:
-    """Return the libpq URL of a server that answers, starting the embedded one if need be.
+    """Return the URL of a server that answers, starting the embedded one if need be.
+
+    It is for libpq to read, which knows more forms of a URL than other libraries do.
 
     Raises ``ServerError`` where there is none to be had; no message holds a password.
     """
     if settings.database_url:
         _inspect_given(settings.database_url)
-        return settings.database_url
+        return as_url(settings.database_url)
     with _plain_errors(settings), _locked(settings):
         home = prepare(settings)
         password = cluster.password_of(home)
@@ -120,53 +123,73 @@ def binaries(settings: Settings) -> Path:
     return packaged_programs()
 
 
-def _inspect_given(url: str) -> tuple[int, str, int]:
-    """Port, version and size in bytes of the database that ``url`` names."""
-    parts = _parts(url)
-    where = f"{parts.get('host', 'the local socket')}:{parts.get('port', 5432)}"
+def _inspect_given(address: str) -> tuple[int, str, int]:
+    """Port, version and size in bytes of the database that ``address`` names."""
+    parts = _parts(address)
+    where = f"The server at {parts['host']}" if "host" in parts else "The server"
+    where += f":{parts['port']}" if "port" in parts else ""
     try:
-        with psycopg.connect(url, connect_timeout=10) as connection:
+        options = session_options(address)
+        with psycopg.connect(address, connect_timeout=10, options=options) as connection:
             version = connection.info.server_version
-            size = connection.execute("select pg_database_size(current_database())").fetchone()
             port = connection.info.port
-    except psycopg.OperationalError as error:
+            encoding, is_standby, size = connection.execute(
+                statement("server/server.database")
+            ).fetchone() or ("", False, 0)
+    except psycopg.Error as error:
         reason = cluster.reason_of(error)
         if password := parts.get("password"):
             reason = reason.replace(password, "***")
         raise ServerError(
-            f"The server at {where} that DATABASE_URL names does not let us in: {reason}",
+            f"{where} that DATABASE_URL names does not let us in: {reason}",
             "Check that it runs and that DATABASE_URL is right, or leave DATABASE_URL empty "
             "to use the embedded server.",
         ) from None
     if version < MAJOR * 10_000:
         raise ServerError(
-            f"The server at {where} is PostgreSQL {version // 10_000}; the warehouse needs "
-            f"{MAJOR} or later.",
+            f"{where} is PostgreSQL {version // 10_000}; the warehouse needs {MAJOR} or later.",
             "Upgrade it, or leave DATABASE_URL empty to use the embedded server.",
         )
-    return port, _readable(version), size[0]
+    if encoding != "UTF8":
+        raise ServerError(
+            f"The database that DATABASE_URL names keeps text as {encoding}, which cannot hold "
+            "every name.",
+            "Create one with: create database ... encoding 'UTF8' template template0",
+        )
+    if is_standby:
+        raise ServerError(
+            f"{where} that DATABASE_URL names can only be read: it is a standby.",
+            "Name the primary; of several hosts, target_session_attrs=read-write chooses it.",
+        )
+    return port, _readable(version), size
 
 
 def _readable(version: int) -> str:
     return f"{version // 10_000}.{version % 10_000}"
 
 
-def _parts(url: str) -> dict[str, Any]:
-    """The parts of a URL.
+def _parts(address: str) -> dict[str, str]:
+    """The parts of an address.
 
-    What libpq says of a malformed one is not repeated: where the password has characters that
-    are not escaped, pieces of it land in the host, the port or the name of the database.
+    What libpq says of a malformed one is not repeated: where the password of a URL has characters
+    that are not escaped, pieces of it land in the host, the port or the name of the database.
     """
+    shape = {"host": r"[\w.:,/@-]*", "port": r"[\d,]*", "dbname": "[^@]*"}
     try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        parts = {"port": "?"}
-    shape = {"host": r"[\w.:,/-]*", "port": r"[\d,]*", "dbname": "[^@]*"}
-    if not all(re.fullmatch(shape[name], str(parts.get(name, ""))) for name in shape):
+        address.encode()
+        parts = {name: str(value) for name, value in conninfo_to_dict(address).items()}
+        is_sound = not is_url(address) or (
+            all(re.fullmatch(shape[name], parts.get(name, "")) for name in shape)
+            and "@" not in parts.get("host", "")[1:]
+        )
+    except (psycopg.ProgrammingError, UnicodeError):
+        is_sound = False
+    if not is_sound:
         raise ServerError(
-            "DATABASE_URL is not a PostgreSQL URL.",
+            "DATABASE_URL is not a PostgreSQL URL, nor key=value pairs as libpq reads them.",
             "Write postgresql://user:password@host:port/database, with special characters of "
-            "the password percent-encoded (@ as %40, / as %2F).",
+            "the password percent-encoded (@ as %40, / as %2F), or "
+            "host=... port=... dbname=... user=... password='...'.",
         )
     return parts
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from psycopg import sql
 
-from etl.contract import LARGEST_AMOUNT, NULL_WORDS, Column, Reason, Type
+from etl.contract import LARGEST_AMOUNT, NULL_WORDS, SHOWN_FOR_NO_KEY, Column, Reason, Type
 
 _LONGEST_WORD = max(map(len, NULL_WORDS))
 _AMOUNT = re.compile(r"[-+]?\d+(\.\d*)?")
@@ -22,11 +22,13 @@ _UNSEEN_LETTERS = "[\u115f\u1160\u17b4\u17b5]"
 def is_null_word(column: Column) -> sql.Composed:
     """Whether a key is a word for nothing; nearly every key is told by its length alone."""
     return sql.SQL(
-        "(octet_length({name}) <= {longest} and lower({name}) in ({words})) is true"
+        "(octet_length({name}) <= {longest} and lower({name}) in ({words})"
+        " or {name} = {shown}) is true"
     ).format(
         name=sql.Identifier(column.name),
         longest=sql.Literal(_LONGEST_WORD),
         words=sql.SQL(", ").join(map(sql.Literal, NULL_WORDS)),
+        shown=sql.Literal(SHOWN_FOR_NO_KEY),
     )
 
 

@@ -24,6 +24,7 @@ from etl.checks.registry import all_checks, checks_by_kind, gate_checks, sql_che
 from etl.checks.sql import SqlCheck
 from etl.db.connection import set_search_path
 from etl.db.statements import Values, run, scalar, statement
+from etl.errors import ServerError
 from etl.quality import CRITICAL, SEVERITIES, Check, Finding, passes
 from etl.render.expectations import suites
 from etl.sources import FEEDS
@@ -277,6 +278,12 @@ def _run_sql(
             columns = [c.name for c in cursor.description or ()]
             rows = [dict(zip(columns, row, strict=True)) for row in cursor]
         found = {row["rule"]: _finding(row) for row in rows}
+    except psycopg.errors.InsufficientPrivilege as error:
+        names = ", ".join(entry.checks)
+        raise ServerError(
+            f"The role of DATABASE_URL may not read what these checks ask: {names}.",
+            "Run the checks as the owner of the warehouse.",
+        ) from error
     except (psycopg.ProgrammingError, psycopg.DataError):
         # A table is not there, such as a cube that was never made: the checks fail as not
         # evaluated. The server's words could quote a value and are left out.

@@ -21,12 +21,15 @@ import psycopg
 from etl.checks.clauses import clauses
 from etl.db.connection import connect, set_search_path
 from etl.db.statements import run
+from etl.errors import ServerError
 from etl.quality import Check, Finding
 from etl.render.expectations import Expectation, Suite, looked_at
 from etl.warehouse import Schemas
 
 # Counts and no samples.
 _RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
+
+_APPLICATION = "aca-warehouse checks"
 
 Found = dict[str, Finding | None]
 # By contract of a sender, the loads that came under it.
@@ -36,21 +39,44 @@ Loads = dict[str, list[int]]
 def run_suites(
     url: str, schemas: Schemas, suites: tuple[Suite, ...]
 ) -> Iterator[tuple[Check, Finding | None]]:
-    """Validate the suites; for each check what it found, ``None`` if that could not be told."""
-    source = _source(url)
+    """Validate the suites; for each check what it found, ``None`` if its column is not there.
+
+    Raises ``ServerError`` where a check could not be asked: that is no failure of the check.
+    """
+    opened = _Opened(url)
+    source = _source(opened)
     try:
-        with connect(url, "aca-warehouse checks") as connection:
+        with connect(url, _APPLICATION) as connection:
             loads = dict(_loads_by_contract(connection, schemas))
             for suite in suites:
-                found = _validate(source, suite, getattr(schemas, suite.layer), loads)
-                found = _with_keys(connection, schemas, suite, found)
+                asked = _evaluable(connection, schemas, suite)
+                found = _ask(source, asked, getattr(schemas, suite.layer), loads, opened)
+                found = _with_keys(connection, schemas, asked, found)
                 for expectation in suite.expectations:
                     yield expectation.check, found.get(expectation.check.name)
     finally:
         source.get_engine().dispose()
 
 
-def _source(url: str) -> Any:
+class _Opened:
+    """Opens connections for Great Expectations, and keeps the reason if one is not to be had.
+
+    An address is for libpq to read: SQLAlchemy and Great Expectations know fewer forms of it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.error: ServerError | None = None
+
+    def __call__(self) -> psycopg.Connection[Any]:
+        try:
+            return connect(self.url, _APPLICATION, autocommit=False)
+        except ServerError as error:
+            self.error = error
+            raise
+
+
+def _source(opened: _Opened) -> Any:
     """The database as a data source of a Great Expectations context that lives in memory."""
     # Its messages can quote values, and some of its loggers set a level of their own.
     logger = logging.getLogger("great_expectations")
@@ -59,15 +85,55 @@ def _source(url: str) -> Any:
     with warnings.catch_warnings(action="ignore"):
         import great_expectations as gx  # takes seconds, and only the checks need it
         from great_expectations.data_context.types.base import ProgressBarsConfig
+        from sqlalchemy.pool import NullPool
 
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        return context.data_sources.add_postgres(
-            name="warehouse",
-            connection_string=_connection_string(url),
-            create_temp_table=False,
-            kwargs={"connect_args": {"options": "-c timezone=UTC"}},
-        )
+        try:
+            return context.data_sources.add_postgres(
+                name="warehouse",
+                # It asks for an address of this form and does not use it.
+                connection_string="postgresql+psycopg://warehouse@warehouse/warehouse",
+                create_temp_table=False,
+                # It makes several engines, and each would keep a connection for later.
+                kwargs={"creator": opened, "poolclass": NullPool},
+            )
+        except ConnectionError as error:
+            raise opened.error or error from error
+
+
+def _evaluable(connection: psycopg.Connection[Any], schemas: Schemas, suite: Suite) -> Suite:
+    """The suite without the expectations on columns that the table does not have."""
+    table = {"schema": getattr(schemas, suite.layer), "table": suite.table}
+    held = {name for (name,) in run(connection, "checks/clauses.columns", table)}
+    needed = {*suite.keys, suite.marked} - {None}
+    if not held >= needed:
+        return replace(suite, expectations=())
+    kept = tuple(e for e in suite.expectations if e.arguments["column"] in held)
+    return replace(suite, expectations=kept)
+
+
+def _ask(source: Any, suite: Suite, schema: str, loads: Loads, opened: _Opened) -> Found:
+    """Counts by name of check; ``ServerError`` if one of them could not be told."""
+    if not suite.expectations:
+        return {}
+    from great_expectations.exceptions import GreatExpectationsError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        found = _validate(source, suite, schema, loads)
+    except (ConnectionError, GreatExpectationsError, SQLAlchemyError) as error:
+        raise _not_asked(suite, schema, opened) from error
+    if not all(found.get(e.check.name) for e in suite.expectations):
+        raise _not_asked(suite, schema, opened)
+    return found
+
+
+def _not_asked(suite: Suite, schema: str, opened: _Opened) -> ServerError:
+    return opened.error or ServerError(
+        f"The checks of {schema}.{suite.table} could not be asked.",
+        "Nothing is said about them. See the log of the server and run again.",
+    )
 
 
 def _loads_by_contract(
@@ -157,11 +223,3 @@ def _with_keys(
         name: replace(finding, keys=keys[name]) if finding and name in keys else finding
         for name, finding in found.items()
     }
-
-
-def _connection_string(url: str) -> str:
-    """The URL for the psycopg 3 driver; a dollar sign would be read as a variable."""
-    from sqlalchemy import make_url
-
-    parsed = make_url(url).set(drivername="postgresql+psycopg")
-    return parsed.render_as_string(hide_password=False).replace("$", "%24")

@@ -33,3 +33,12 @@ select
 from load_file
 where contract is not null
 group by contract;
+
+-- name: columns
+-- The columns that a table has. One row a column, none where there is no such table.
+select a.attname as column_name
+from pg_attribute as a
+inner join pg_class as t on a.attrelid = t.oid
+inner join pg_namespace as n on t.relnamespace = n.oid
+where n.nspname = %(schema)s and t.relname = %(table)s
+    and a.attnum > 0 and not a.attisdropped;

@@ -10,27 +10,6 @@ select to_regnamespace(%(schema)s) is not null;
 -- Give a schema another name; sessions that read it are not disturbed. No rows.
 alter schema {schema} rename to {new_name};
 
--- name: dependent_views
--- Views outside the build that read from it, with their definitions as they read before the swap
--- and their options. One row a view.
-select distinct
-    n.nspname as schema_name,
-    v.relname as view_name,
-    pg_get_viewdef(v.oid) as definition,
-    coalesce(array_to_string(v.reloptions, ', '), '') as options
-from pg_class as v
-inner join pg_namespace as n on v.relnamespace = n.oid
-inner join pg_rewrite as w on v.oid = w.ev_class
-inner join pg_depend as d on w.oid = d.objid and d.classid = 'pg_rewrite'::regclass
-inner join pg_class as t on d.refobjid = t.oid and d.refclassid = 'pg_class'::regclass
-inner join pg_namespace as m on t.relnamespace = m.oid
-where m.nspname = any(%(schemas)s) and v.relkind = 'v' and n.nspname <> all(%(schemas)s)
-order by schema_name, view_name;
-
--- name: replace_view
--- Let a view read from the build that is live now; its grants and its own readers stay.
-create or replace view {view} {options} as {definition};
-
 -- name: blockers
 -- What outside a retired build still depends on it: the build is kept until that is gone.
 -- One row an object.
@@ -94,7 +73,17 @@ cross join lateral (
     end
 ) as needing
 inner join pg_namespace as m on needing.namespace_id = m.oid
-where m.nspname <> all(%(schemas)s) and m.nspname !~ '^pg_' and d.deptype in ('n', 'a')
+where m.nspname <> all(%(schemas)s) and d.deptype in ('n', 'a')
+    and (
+        m.nspname !~ '^pg_'
+        -- What is temporary counts as long as its session lives and is none of ours.
+        or exists (
+            select 1
+            from pg_stat_activity as a
+            where m.nspname ~ '^pg_temp_' and a.application_name !~ '^aca-warehouse'
+                and a.pid = pg_stat_get_backend_pid(substring(m.nspname, '\d+$')::integer)
+        )
+    )
 order by object;
 
 -- name: copy_schema_grants
@@ -194,15 +183,74 @@ order by old.signature, a.grantee nulls first;
 -- How long to wait for a lock in this transaction. One row.
 select set_config('lock_timeout', %(patience)s, true);
 
--- name: boundary
--- A transaction id that every snapshot taken from now on is later than. One row.
-select pg_current_xact_id()::text;
+-- name: patience_of_session
+-- How long to wait for a lock from now on in this session. One row.
+select set_config('lock_timeout', %(patience)s, false);
+
+-- name: usual_patience
+-- Wait for locks as long as sessions usually do from now on. No rows.
+reset lock_timeout;
+
+-- name: make_boundary
+-- A table that nobody reads, for the index that finds older snapshots. No rows.
+create table if not exists ledger.older_snapshots (id integer);
+
+-- name: await_older_snapshots
+-- Wait until every transaction in the database has ended whose snapshot is older than this
+-- statement. The server sees the snapshots of all roles, which the role of a loader may not, and
+-- waits for them before an index may be used that was made concurrently. No rows.
+create index concurrently on ledger.older_snapshots (id);
+
+-- name: drop_boundary
+-- Clear that table away. No rows.
+drop table if exists ledger.older_snapshots;
 
 -- name: older_snapshots
--- Sessions whose transaction may have begun before the boundary: to them the tables of the
--- rebuild would be empty. One row a session.
-select pid
-from pg_stat_activity
-where datname = current_database() and backend_type = 'client backend'
-    and pid <> pg_backend_pid() and backend_xmin is not null
-    and age(backend_xmin) > age((%(boundary)s)::xid);
+-- Sessions that may hold a snapshot that is waited for: those seen to hold one, and those of
+-- other roles that are in a transaction of which no more can be seen. The longest first.
+-- One row a session.
+select
+    a.pid,
+    a.usename,
+    a.application_name
+from pg_stat_activity as a
+where a.datname = current_database() and a.application_name !~ '^aca-warehouse'
+    and (
+        a.backend_xmin is not null
+        or (
+            a.query = '<insufficient privilege>'
+            and exists (
+                select 1
+                from pg_locks as l
+                where l.pid = a.pid and l.locktype = 'virtualxid' and l.granted
+            )
+        )
+    )
+order by a.xact_start nulls last, a.pid;
+
+-- name: tables
+-- The tables of a build, their partitions apart. One row a table.
+select
+    n.nspname as schema_name,
+    t.relname as table_name
+from pg_class as t
+inner join pg_namespace as n on t.relnamespace = n.oid
+where n.nspname = any(%(schemas)s) and t.relkind in ('r', 'p') and not t.relispartition
+order by n.nspname, t.relname;
+
+-- name: lock_tables
+-- Have these tables, with their partitions, while nobody reads them. No rows.
+lock table {tables} in access exclusive mode;
+
+-- name: moment
+-- How long a statement may take from here on in this transaction; 0 is without end. One row.
+select set_config('statement_timeout', %(patience)s, true);
+
+-- name: reports_go_on
+-- Whether a session holds a snapshot in a transaction that began before its latest statement: it
+-- may have read tables before and read others later. One row.
+select count(*) > 0 as go_on
+from pg_stat_activity as a
+where a.datname = current_database() and a.application_name !~ '^aca-warehouse'
+    and a.backend_type = 'client backend' and a.backend_xmin is not null
+    and (a.state <> 'active' or a.xact_start < a.query_start);

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter as Tally
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.config import ROOT, Settings
 from etl.db.connection import connect, set_search_path
+from etl.db.schema import migrate
 from etl.pipeline import Pipeline
 from etl.quality import CRITICAL
 from etl.run import Summary
 from etl.stages.checks import run_sql_checks
 from etl.stages.cubes import definition
 from etl.warehouse import CUBES, LIVE
+from tests.conftest import drop, url_of
 from tests.watching import Silent
 
 Contents = dict[str, list[tuple[Any, ...]]]
@@ -124,6 +128,108 @@ def failed_critical(connection: psycopg.Connection[Any]) -> set[str]:
         for check, found in run_sql_checks(connection, LIVE, ("running", "loaded"))
         if check.severity == CRITICAL and (found is None or found.rows_failed)
     }
+
+
+def odd_password() -> str:
+    """Every sign that means something in a URL, in key=value pairs or to a library on the way."""
+    return "p@ss/w:rd?#%41$HOME${X}&a=b+c' \\\"ü"
+
+
+@dataclass
+class Managed(Warehouse):
+    """A warehouse on a server as managed ones are: its owner is no superuser.
+
+    ``address``: what DATABASE_URL says. ``admin``: a connection of the superuser to the same
+    database; with ``server`` one to another.
+    """
+
+    owner: str = ""
+    address: str = ""
+    admin: psycopg.Connection[Any] = field(kw_only=True)
+    server: psycopg.Connection[Any] = field(kw_only=True)
+    roles: list[str] = field(default_factory=list)
+
+    def login(self, role: str) -> str:
+        """Make a role that may log in; the address by which it does."""
+        identifier = sql.Identifier(role)
+        self.admin.execute(
+            sql.SQL("create role {} login nosuperuser password {}").format(
+                identifier, odd_password()
+            )
+        )
+        self.roles.append(role)
+        return make_conninfo(self.address, user=role)
+
+
+def owned(admin_url: str, owner: str, name: str) -> str:
+    """The address of a database for a role."""
+    parts = {"user": owner, "password": odd_password(), "dbname": name}
+    return make_conninfo("", **conninfo_to_dict(admin_url) | parts)
+
+
+@contextmanager
+def role(admin_url: str, name: str) -> Iterator[None]:
+    """A role that may log in and do no more."""
+    with psycopg.connect(admin_url, autocommit=True) as server:
+        made = sql.SQL("create role {} login password {}")
+        server.execute(made.format(sql.Identifier(name), odd_password()))
+        yield
+        server.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+@contextmanager
+def managed_by(
+    admin_url: str, owner: str, template: str, inbox: Path, data: Path
+) -> Iterator[Managed]:
+    """A database of this owner, a copy of the template."""
+    name = "managed"
+    parts = {"database": name, "owner": owner, "template": template}
+    made = sql.SQL("create database {database} owner {owner} template {template} strategy wal_log")
+    with psycopg.connect(admin_url, autocommit=True) as server:
+        server.execute(made.format(**{k: sql.Identifier(v) for k, v in parts.items()}))
+        roles: list[str] = []
+        address = owned(admin_url, owner, name)
+        try:
+            with connect(address, "test") as own, connect(url_of(admin_url, name), "test") as admin:
+                yield Managed(
+                    address, inbox, data, own, Silent(), owner, address,
+                    admin=admin, server=server, roles=roles,
+                )  # fmt: skip
+        finally:
+            drop(server, name)
+            for made_role in reversed(roles):
+                server.execute(sql.SQL("drop role {}").format(sql.Identifier(made_role)))
+
+
+@pytest.fixture
+def bare(admin_url: str, inbox: Path, tmp_path: Path) -> Iterator[Managed]:
+    """An empty database whose owner is no superuser, and an empty inbox."""
+    with (
+        role(admin_url, "bare_owner"),
+        managed_by(admin_url, "bare_owner", "template0", inbox, tmp_path / "data") as managed,
+    ):
+        yield managed
+
+
+@pytest.fixture(scope="session")
+def managed_template(admin_url: str) -> Iterator[tuple[str, str]]:
+    """A role that is no superuser, and a database of it with the migrated schema."""
+    owner, name = "managed_owner", "managed_template"
+    with role(admin_url, owner), psycopg.connect(admin_url, autocommit=True) as server:
+        made = sql.SQL("create database {} owner {}")
+        server.execute(made.format(sql.Identifier(name), sql.Identifier(owner)))
+        migrate(owned(admin_url, owner, name))
+        yield owner, name
+        drop(server, name)
+
+
+@pytest.fixture
+def managed(
+    managed_template: tuple[str, str], admin_url: str, inbox: Path, tmp_path: Path
+) -> Iterator[Managed]:
+    """A warehouse without a load whose owner is no superuser, and an empty inbox."""
+    with managed_by(admin_url, *managed_template, inbox, tmp_path / "data") as managed:
+        yield managed
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ LAYERS = (
     ("db", "sources", "documented"),
     ("log", "warehouse", "senders"),
     ("render", "batch", "quarantine_file"),
-    ("checks",),
+    ("checks", "dependents"),
     ("seed", "stages", "rebuild", "quality_views", "quality_docs"),
     ("run", "quarantine", "refused"),
     ("running",),

@@ -1,0 +1,213 @@
+"""A server that DATABASE_URL names, and an owner who is no superuser: what managed servers give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from etl.config import Settings
+from etl.db import connection, requirements, server
+from etl.db.connection import as_url, connect
+from etl.errors import ServerError
+from etl.pipeline import Pipeline
+from etl.sources import FEEDS
+from etl.stages import checks_gx
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Managed, odd_password
+from tests.watching import Silent
+
+# What people set for roles, and would end or change a load.
+ROLE_SETTINGS = {
+    "statement_timeout": "20ms",
+    "lock_timeout": "1ms",
+    "idle_in_transaction_session_timeout": "20ms",
+    "transaction_timeout": "50ms",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+    "client_min_messages": "error",
+    "datestyle": "German",
+    "timezone": "Asia/Tokyo",
+    "search_path": "nowhere",
+}
+
+
+def settings_of(bare: Managed, address: str | None = None) -> Settings:
+    return Settings(address or bare.address, bare.inbox, bare.data, reject_share=0.05)
+
+
+def limit(bare: Managed, connections: int) -> None:
+    """Let the owner have so many connections, the test's own apart."""
+    bare.connection.close()
+    bare.admin.execute(
+        sql.SQL("alter role {} connection limit {}").format(
+            sql.Identifier(bare.owner), sql.Literal(connections)
+        )
+    )
+
+
+# Addresses
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["user", "password", "host", "port", "dbname", "service", "passfile", "options"]
+        ),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+    )
+)
+def test_url_of_any_address_means_the_same(parts: dict[str, str]) -> None:
+    address = make_conninfo("", **parts)
+    assert conninfo_to_dict(as_url(address)) == parts
+
+
+def forms(bare: Managed, folder: Path) -> dict[str, str]:
+    """The ways that libpq takes to say where a database is."""
+    parts = conninfo_to_dict(bare.address)
+    plain = {name: value for name, value in parts.items() if name != "password"}
+    passfile = folder / "pgpass"
+    secret = odd_password().replace("\\", "\\\\").replace(":", "\\:")
+    passfile.write_text(f"*:*:managed:{bare.owner}:{secret}\n")
+    passfile.chmod(0o600)
+    return {
+        "key=value pairs": bare.address,
+        "URL": as_url(bare.address),
+        "URL with all in its query": as_url(make_conninfo("", **parts, hostaddr="127.0.0.1")),
+        "several hosts": make_conninfo("", **parts | {"host": "127.0.0.1,localhost"}),
+        "password file": make_conninfo("", **plain, passfile=str(passfile)),
+    }
+
+
+def test_every_form_of_an_address_that_libpq_takes_leads_there(
+    bare: Managed, tmp_path: Path
+) -> None:
+    for form, address in forms(bare, tmp_path).items():
+        url = server.ensure_running(settings_of(bare, address))
+        assert url.startswith("postgresql://"), form
+        with connect(url, "test") as there:
+            found = there.execute("select current_user, current_database()").fetchone()
+            assert found == (bare.owner, "managed"), form
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "warehouse",
+        "host=127.0.0.1 colour=red",
+        "service=nowhere_to_be_found",
+        "host=127.0.0.1 port=abc",
+        "host=127.0.0.1,localhost port=1,2,3",
+        "host=127.0.0.1 port=1 sslmode=perhaps",
+        "postgresql://127.0.0.1:1,127.0.0.1:2/warehouse",
+        "postgresql://u@127.0.0.1:1/warehouse?nonsense=1",
+        "host=127.0.0.1 port=1 dbname='\udcff'",
+    ],
+)
+def test_address_that_libpq_does_not_take_is_one_sentence(bare: Managed, address: str) -> None:
+    with pytest.raises(ServerError, match="DATABASE_URL") as caught:
+        server.ensure_running(settings_of(bare, address))
+    assert caught.value.hint
+    assert "\n" not in caught.value.message
+
+
+def test_database_that_cannot_hold_every_name_is_refused(bare: Managed) -> None:
+    database = sql.Identifier("managed")
+    bare.server.execute(sql.SQL("drop database {} with (force)").format(database))
+    bare.server.execute(
+        sql.SQL("create database {} owner {} encoding 'LATIN1' locale 'C' template template0")
+        .format(database, sql.Identifier(bare.owner))
+    )  # fmt: skip
+    with pytest.raises(ServerError, match="keeps text as LATIN1"):
+        server.ensure_running(settings_of(bare))
+
+
+def test_files_are_read_as_utf_8_whatever_the_address_says(bare: Managed) -> None:
+    with connect(f"{bare.address} client_encoding=latin1", "test") as there:
+        assert there.execute("show client_encoding").fetchone() == ("UTF8",)
+
+
+# Connections and rights
+
+
+def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_set_to(
+    bare: Managed,
+) -> None:
+    write_batch(bare.inbox, "2025-01-10", members=[{"member_id": "A"}, {"member_id": "B"}])
+    with (bare.inbox / "2025-01-10" / "members.csv").open("a") as file:
+        file.write("," * (len(FEEDS["members"].staged) - 1) + "\n")
+    for name, value in ROLE_SETTINGS.items():
+        bare.admin.execute(
+            sql.SQL("alter role {} set {} = {}").format(
+                sql.Identifier(bare.owner), sql.Identifier(name), sql.Literal(value)
+            )
+        )
+    limit(bare, requirements.CONNECTIONS)
+    with bare.pipeline(reject_share=0.5) as pipeline:
+        summary = pipeline.full_load()
+    assert summary.checks is not None
+    assert summary.checks.failed_critical == 0
+    assert [file.counts()["rows_rejected"] for file in summary.files] == [1]
+
+
+@pytest.mark.parametrize("most", [1, 2, requirements.CONNECTIONS - 1])
+def test_too_few_connections_are_said_before_anything_is_done(
+    bare: Managed, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "FULL_SECONDS", 0.3)
+    limit(bare, most)
+    with pytest.raises(ServerError, match=r"A run needs \d connections at once") as caught:
+        bare.pipeline().__enter__()
+    assert f"of {most} in use for the role {bare.owner}" in caught.value.hint
+    with connect(bare.address, "test") as there:
+        assert there.execute("select to_regnamespace('ledger')").fetchone() == (None,)
+
+
+def test_check_that_cannot_be_asked_is_no_failed_check(
+    bare: Managed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bare.pipeline() as pipeline:
+
+        def refuse(url: str, application: str, *, autocommit: bool = True) -> Any:
+            if not autocommit:
+                raise ServerError("No connection is to be had.")
+            return connect(url, application)
+
+        monkeypatch.setattr(checks_gx, "connect", refuse)
+        with pytest.raises(ServerError, match="No connection is to be had"):
+            pipeline.run_checks()
+        assert pipeline.ledger.execute(
+            "select status, error from ledger.stage_run order by stage_run_id desc limit 1"
+        ).fetchone() == ("failed", "No connection is to be had.")
+        assert pipeline.ledger.execute("select count(*) from quality.check_result").fetchone() == (
+            0,
+        )
+
+
+def test_rights_that_are_lacking_come_with_the_grants_that_help(bare: Managed) -> None:
+    database, role = sql.Identifier("managed"), sql.Identifier(bare.owner)
+    bare.admin.execute(sql.SQL("alter database {} owner to current_user").format(database))
+    bare.admin.execute(sql.SQL("revoke temporary on database {} from public").format(database))
+    with pytest.raises(ServerError, match="lacks rights") as caught:
+        bare.pipeline().__enter__()
+    for lack in ("create schemas", "create temporary tables", "create a table in schema public"):
+        assert lack in caught.value.message
+    bare.admin.execute(caught.value.hint.partition(": ")[2])
+    with bare.pipeline() as pipeline:
+        assert pipeline.is_empty()
+    bare.admin.execute(sql.SQL("drop owned by {}").format(role))
+
+
+def test_warehouse_of_another_role_is_named_with_the_grant_that_helps(bare: Managed) -> None:
+    with bare.pipeline():
+        pass
+    other = bare.login("bare_other")
+    bare.admin.execute("grant create on database managed to bare_other")
+    with pytest.raises(ServerError, match="which belongs to bare_owner") as caught:
+        Pipeline(other, settings_of(bare), Silent(), "test").__enter__()
+    assert "grant bare_owner to bare_other;" in caught.value.hint
