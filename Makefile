@@ -12,26 +12,36 @@ READY := .venv/.ready $(if $(wildcard $(PY)),,remake)
 PEERS_READY := $(if $(PEERS),.venv-peers/.ready)
 LOCK := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock'
 
+# A variable on the command line that no target asked for knows is a slip of the hand: not obeyed,
+# and not passed over. What a target takes is said in its help, what all take in .env.example.
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+# A make that a target starts has targets and variables of its own.
+MAKEOVERRIDES :=
+UNKNOWN := $(if $(GIVEN),$(shell awk -v given='$(GIVEN)' -v targets='$(or $(MAKECMDGOALS),help)' -f scripts/make_variables.awk Makefile .env.example))
+$(if $(UNKNOWN),$(error $(UNKNOWN)))
+# A value as one word of the shell.
+quoted = '$(subst ','\'',$(1))'
+
 ##@ Start here
 help: ## Show this help
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## Make the Python environment in .venv (other targets do it when needed)
 
-full-load: $(READY) ## Rebuild the warehouse from every batch in the inbox [ALLOW_FUTURE=]
-	@$(PY) -m etl full-load $(if $(ALLOW_FUTURE),--allow-future '$(ALLOW_FUTURE)')
+full-load: $(READY) ## Rebuild the warehouse from every batch in the inbox [CONFIRM_SNAPSHOT= FORGET=yes ALLOW_FUTURE=]
+	@$(PY) -m etl full-load $(if $(CONFIRM_SNAPSHOT),--confirm-snapshot $(call quoted,$(CONFIRM_SNAPSHOT))) $(if $(filter yes,$(FORGET)),--forget) $(if $(ALLOW_FUTURE),--allow-future $(call quoted,$(ALLOW_FUTURE)))
 
-incremental: $(READY) ## Load the batches that are not loaded yet [RECHECK=yes ALLOW_FUTURE=]
-	@$(PY) -m etl incremental $(if $(filter yes,$(RECHECK)),--recheck) $(if $(ALLOW_FUTURE),--allow-future '$(ALLOW_FUTURE)')
+incremental: $(READY) ## Load the batches that are not loaded yet [CONFIRM_SNAPSHOT= RECHECK=yes ALLOW_FUTURE=]
+	@$(PY) -m etl incremental $(if $(CONFIRM_SNAPSHOT),--confirm-snapshot $(call quoted,$(CONFIRM_SNAPSHOT))) $(if $(filter yes,$(RECHECK)),--recheck) $(if $(ALLOW_FUTURE),--allow-future $(call quoted,$(ALLOW_FUTURE)))
 
 dq-check: $(READY) ## Run the data quality checks; fails if a critical one fails
 	@$(PY) -m etl dq-check
 
 dq-report: $(READY) ## Write a page on data quality, results of the checks and quarantine [TO=]
-	@$(PY) -m etl dq-report $(if $(TO),--to '$(TO)')
+	@$(PY) -m etl dq-report $(if $(TO),--to $(call quoted,$(TO)))
 
 dq-threshold: $(READY) ## Change what a check is judged by [CHECK= COUNT= SHARE= SEVERITY= WHY= RESET=yes]
-	@$(PY) -m etl dq-threshold --check '$(CHECK)' $(if $(COUNT),--count '$(COUNT)') $(if $(SHARE),--share '$(SHARE)') $(if $(SEVERITY),--severity '$(SEVERITY)') --why '$(subst ','\'',$(WHY))' $(if $(filter yes,$(RESET)),--reset)
+	@$(PY) -m etl dq-threshold --check $(call quoted,$(CHECK)) $(if $(COUNT),--count $(call quoted,$(COUNT))) $(if $(SHARE),--share $(call quoted,$(SHARE))) $(if $(SEVERITY),--severity $(call quoted,$(SEVERITY))) --why $(call quoted,$(WHY)) $(if $(filter yes,$(RESET)),--reset)
 
 psql: $(READY) ## Open psql on the warehouse
 	@$(PY) -m etl psql
@@ -40,10 +50,10 @@ psql: $(READY) ## Open psql on the warehouse
 up: $(READY) ## Start PostgreSQL (other targets do it when needed)
 	@$(PY) -m etl up
 
-down: $(READY) ## Stop the embedded PostgreSQL
-	@$(PY) -m etl down
+down: $(READY) ## Stop the embedded PostgreSQL, unless a run is at work [FORCE=yes]
+	@$(PY) -m etl down $(if $(filter yes,$(FORCE)),--force)
 
-status: $(READY) ## Show the server, the schema and the last load
+status: $(READY) ## Show what was refused or waits, the server and the latest stages
 	@$(PY) -m etl status
 
 db-url: $(READY) ## Print the connection URL, and nothing else, on stdout
@@ -51,13 +61,13 @@ db-url: $(READY) ## Print the connection URL, and nothing else, on stdout
 
 ##@ Feeds
 seed: $(READY) ## Write synthetic feeds into the inbox [MEMBERS= YEARS= SEED= DIRTY= GZIP=yes]
-	@$(PY) scripts/generate_seed_data.py $(if $(MEMBERS),--members $(MEMBERS)) $(if $(YEARS),--years $(YEARS)) $(if $(SEED),--seed $(SEED)) $(if $(DIRTY),--dirty '$(DIRTY)') $(if $(GZIP),--gzip)
+	@$(PY) scripts/generate_seed_data.py $(if $(MEMBERS),--members $(MEMBERS)) $(if $(YEARS),--years $(YEARS)) $(if $(SEED),--seed $(SEED)) $(if $(DIRTY),--dirty $(call quoted,$(DIRTY))) $(if $(GZIP),--gzip)
 
 seed-increment: $(READY) ## Write the next dated batch of synthetic feeds [DIRTY=]
-	@$(PY) scripts/generate_seed_data.py --increment $(if $(DIRTY),--dirty '$(DIRTY)')
+	@$(PY) scripts/generate_seed_data.py --increment $(if $(DIRTY),--dirty $(call quoted,$(DIRTY)))
 
 simulate: $(READY) ## Write the batches of the next days [DAYS=30 DIRTY=]
-	@$(PY) scripts/generate_seed_data.py --days $(or $(DAYS),30) $(if $(DIRTY),--dirty '$(DIRTY)')
+	@$(PY) scripts/generate_seed_data.py --days $(or $(DAYS),30) $(if $(DIRTY),--dirty $(call quoted,$(DIRTY)))
 
 ##@ One stage at a time
 migrate: $(READY) ## Bring the schema up to date
@@ -76,17 +86,17 @@ cubes: $(READY) ## Refresh the cubes
 	@$(PY) -m etl cubes
 
 restate: $(READY) ## Make a dimension's history again from staging [DIM=member FROM= SHOW=yes]
-	@$(PY) -m etl restate --dim '$(DIM)' $(if $(FROM),--from '$(FROM)') $(if $(SHOW),--show)
+	@$(PY) -m etl restate --dim $(call quoted,$(DIM)) $(if $(FROM),--from $(call quoted,$(FROM))) $(if $(SHOW),--show)
 
 ##@ Quarantine
 quarantine: $(READY) ## List the rows that are set aside, by file and reason
 	@$(PY) -m etl quarantine
 
 quarantine-export: $(READY) ## Write the open rows of a batch as CSV to correct [BATCH= FEED=]
-	@$(PY) -m etl quarantine-export --batch '$(BATCH)' $(if $(FEED),--feed '$(FEED)')
+	@$(PY) -m etl quarantine-export --batch $(call quoted,$(BATCH)) $(if $(FEED),--feed $(call quoted,$(FEED)))
 
 quarantine-replay: $(READY) ## Load corrected rows as if they had been right at first [FILE=]
-	@$(PY) -m etl quarantine-replay --file '$(FILE)'
+	@$(PY) -m etl quarantine-replay --file $(call quoted,$(FILE))
 
 ##@ Development
 test: $(READY) ## Run the tests, on up to four cores [ARGS=]
@@ -114,8 +124,8 @@ lock: $(READY) ## Renew both locks after a change of pyproject.toml [UPGRADE=yes
 clean: ## Delete caches and build output; the database stays
 	@rm -rf .pytest_cache .ruff_cache .hypothesis docs/_build build *.egg-info && find etl migrations scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
-clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIRM=yes]
-	@$(if $(filter yes,$(CONFIRM)),$(PY) -c 'from etl.config import settings; from etl.db import server; server.remove(settings())',echo 'This deletes the database. If that is what you want: make clean-data CONFIRM=yes' >&2; exit 2)
+clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIRM=yes FORCE=yes]
+	@$(if $(filter yes,$(CONFIRM)),$(PY) -m etl clean-data --confirm $(if $(filter yes,$(FORCE)),--force),echo 'This deletes the database. If that is what you want: make clean-data CONFIRM=yes' >&2; exit 2)
 
 .venv/.ready: requirements.lock pyproject.toml
 	@scripts/setup.sh

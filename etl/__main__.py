@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,13 +19,26 @@ from etl.batch import find_batches, is_empty
 from etl.config import Settings, settings
 from etl.db import server, trouble
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
-from etl.pipeline import Pipeline, assumed_unchanged, latest_runs, notices
+from etl.pipeline import Overview, Pipeline, assumed_unchanged, notices, overview
 from etl.run import Summary
+from etl.running import refuse_to_end_run
 from etl.seed.marker import is_synthetic
 from etl.stages import thresholds
 from etl.warehouse import DIMENSIONS
 
 INTERRUPTED = 130
+# What a run leaves that was stopped, and what the next one does, by command.
+_ROLLED_BACK = "The stage in hand was rolled back; what was committed stays."
+_GOES_ON = f"{_ROLLED_BACK} Run again: it goes on from the last stage that was done."
+_AFTERWARDS = {
+    "full-load": "Until a full load is done readers keep what they had. Run again: it begins "
+    "again from the first batch.",
+    **dict.fromkeys(("incremental", "stage", "dims", "facts", "cubes"), _GOES_ON),
+    "restate": f"{_ROLLED_BACK} Run again: it says first what is still to change.",
+    "quarantine-replay": f"{_ROLLED_BACK} Run again: no row comes in twice.",
+    "dq-check": "Rows of the warehouse were not changed. Run again: all the checks run.",
+}
+_at_work = ContextVar("at_work", default="")
 
 app = typer.Typer(
     help="The ACA warehouse: load batches from the inbox into PostgreSQL, stage to cubes.",
@@ -38,6 +52,7 @@ app = typer.Typer(
 
 def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
     """Run some of the pipeline on the configured server and say what happened."""
+    _at_work.set(command)
     chosen = settings()
     log.configure(chosen.log_file)
     senders.ensure_sound()
@@ -64,12 +79,18 @@ def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
         generate(chosen.inbox, truth=chosen.truth)
 
 
-def _full_load(pipeline: Pipeline) -> Summary:
-    _seed_if_empty(pipeline.settings, pipeline)
-    return pipeline.full_load()
+def _full_load(
+    pipeline: Pipeline, confirmed: Sequence[str] = (), *, forget: bool = False
+) -> Summary:
+    # Where something is loaded, an empty inbox means that its files are gone.
+    if forget or pipeline.is_empty():
+        _seed_if_empty(pipeline.settings, pipeline)
+    pipeline.confirm_snapshots(confirmed)
+    return pipeline.full_load(forget=forget)
 
 
-def _incremental(pipeline: Pipeline) -> Summary:
+def _incremental(pipeline: Pipeline, confirmed: Sequence[str] = ()) -> Summary:
+    pipeline.confirm_snapshots(confirmed)
     inbox = pipeline.settings.inbox
     if not pipeline.pending() and not pipeline.unfinished() and not pipeline.stopped:
         if is_synthetic(inbox):
@@ -89,12 +110,13 @@ def _incremental(pipeline: Pipeline) -> Summary:
 def _whole(pipeline: Pipeline) -> Summary:
     if pipeline.is_empty():
         return _full_load(pipeline)
+    _at_work.set("incremental")
     return pipeline.incremental()
 
 
 def _dq_check(pipeline: Pipeline) -> Summary:
     chosen = pipeline.settings
-    return pipeline.run_checks(truth=chosen.truth if is_synthetic(chosen.inbox) else None)
+    return pipeline.dq_check(truth=chosen.truth if is_synthetic(chosen.inbox) else None)
 
 
 def _migrate(pipeline: Pipeline) -> Summary:
@@ -118,21 +140,35 @@ AllowFuture = Annotated[
     list[str] | None,
     typer.Option(help="Batch that may lie far in the future; may be repeated."),
 ]
+Confirmed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--confirm-snapshot",
+        help="Batch whose snapshot may end as many keys as it lacks; may be repeated.",
+    ),
+]
 
 
 @app.command("full-load")
-def full_load(allow_future: AllowFuture = None) -> None:
+def full_load(
+    confirmed: Confirmed = None,
+    allow_future: AllowFuture = None,
+    forget: Annotated[
+        bool, typer.Option(help="Go on without files that are loaded and no longer there.")
+    ] = False,
+) -> None:
     """Rebuild everything from every batch of the inbox; makes synthetic feeds if it is empty."""
 
     def work(pipeline: Pipeline) -> Summary:
         pipeline.allowed_ahead = allow_future or ()
-        return _full_load(pipeline)
+        return _full_load(pipeline, confirmed or (), forget=forget)
 
     run_pipeline("full-load", work)
 
 
 @app.command()
 def incremental(
+    confirmed: Confirmed = None,
     allow_future: AllowFuture = None,
     recheck: Annotated[
         bool, typer.Option(help="Compare every file by its bytes, unchanged as it may look.")
@@ -142,7 +178,7 @@ def incremental(
 
     def work(pipeline: Pipeline) -> Summary:
         pipeline.allowed_ahead, pipeline.recheck = allow_future or (), recheck
-        return _incremental(pipeline)
+        return _incremental(pipeline, confirmed or ())
 
     run_pipeline("incremental", work)
 
@@ -247,7 +283,7 @@ def dq_report(
     chosen = settings()
     folder = Path(to).resolve() if to else chosen.data / "quality"
     truth = chosen.truth if is_synthetic(chosen.inbox) else None
-    page, docs = write_report(server.ensure_running(chosen), folder, truth)
+    page, docs = write_report(server.ensure_running(chosen), folder, truth, chosen.inbox)
     typer.echo(f"Report:    {page}\nData docs: {docs}")
 
 
@@ -282,26 +318,48 @@ def up() -> None:
     status()
 
 
+Force = Annotated[bool, typer.Option("--force", help="Also if that ends a run.")]
+
+
 @app.command()
-def down() -> None:
-    """Stop the embedded server."""
+def down(force: Force = False) -> None:
+    """Stop the embedded server, unless a run is at work on it."""
+    _may_stop("down", force=force)
     stopped = server.stop(settings())
     typer.echo("The server was stopped." if stopped else "The server was not running.")
 
 
+@app.command("clean-data")
+def clean_data(
+    confirm: Annotated[bool, typer.Option("--confirm", help="Yes, delete it.")] = False,
+    force: Force = False,
+) -> None:
+    """Stop the embedded server and delete its database, unless a run is at work on it."""
+    if not confirm:
+        raise UsageError(
+            "This deletes the database of the embedded server.",
+            "If that is what you want: make clean-data CONFIRM=yes",
+        )
+    _may_stop("clean-data CONFIRM=yes", force=force)
+    server.remove(settings())
+
+
+def _may_stop(command: str, *, force: bool) -> None:
+    url = server.running_url(settings())
+    if url is not None and not force:
+        refuse_to_end_run(url, command=command)
+
+
 @app.command()
 def status() -> None:
-    """Say whether the server runs and what the warehouse holds."""
-    found = server.status(settings())
-    url = server.ensure_running(settings()) if found.running else None
-    report.show_status(
-        found,
-        settings(),
-        latest_runs(url) if url else [],
-        notices(url) if url else [],
-    )
+    """Say what is not loaded and why, whether the server runs, and what was done last."""
+    chosen = settings()
+    found = server.status(chosen)
+    url = server.ensure_running(chosen) if found.running else None
+    seen = overview(url, chosen.inbox) if url else Overview()
+    report.show_status(found, chosen, seen, notices(url) if url else [])
     if url:
-        report.show_assumed(*assumed_unchanged(url, settings().inbox))
+        report.show_assumed(*assumed_unchanged(url, chosen.inbox))
 
 
 @app.command()
@@ -356,8 +414,7 @@ def guarded(call: Callable[[], Any]) -> int:
             report.show_error(AcaError(message, "Run again: what was committed stays."))
             return 128 + stopped.number
         if code == INTERRUPTED:
-            message = "Interrupted; the stage in hand was rolled back."
-            report.show_error(AcaError(message, "Run again: it goes on from the last stage."))
+            report.show_error(AcaError("Interrupted.", _afterwards()))
         elif isinstance(code, str):
             report.show_error(AcaError(code))
             return AcaError.exit_code
@@ -370,14 +427,15 @@ def guarded(call: Callable[[], Any]) -> int:
         # The text of a driver's error can hold values of rows, so only its kind is shown.
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
-        report.show_error(
-            AcaError(
-                f"Something unforeseen stopped the run: {said}. The stage in hand was rolled back.",
-                "Run again with DEBUG=1 for the traceback; what was committed stays.",
-            )
-        )
+        message = f"Something unforeseen stopped the run: {said}."
+        report.show_error(AcaError(message, f"{_afterwards()} DEBUG=1 shows the traceback."))
         return _code(error, 1)
     return 0
+
+
+def _afterwards() -> str:
+    """What the command that was stopped left, and what it does when it is run again."""
+    return _AFTERWARDS.get(_at_work.get(), "Run it again.")
 
 
 def _code(error: BaseException, code: int) -> int:

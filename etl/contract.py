@@ -430,6 +430,30 @@ IS_DELETED = Column(
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotLimit:
+    """How many keys a snapshot may end by its silence before somebody has to confirm it.
+
+    It may end ``share`` (0 to 1) of the keys that were there before it, and always fewer than
+    ``keys``: a file that was cut short must not end what it lacks. ``new_year_share``: likewise of
+    the first snapshot of a calendar year, where years make a difference.
+    """
+
+    share: float = 0.10
+    keys: int = 20
+    new_year_share: float | None = None
+
+    def share_of(self, *, is_new_year: bool) -> float:
+        """The share that a snapshot may end."""
+        if is_new_year and self.new_year_share is not None:
+            return self.new_year_share
+        return self.share
+
+    def refuses(self, ending: int, held: int, *, is_new_year: bool = False) -> bool:
+        """Whether a snapshot that ends so many of the keys held has to be confirmed."""
+        return ending >= self.keys and ending > self.share_of(is_new_year=is_new_year) * held
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One feed: a CSV file of a batch and the staging table that mirrors it.
 
@@ -444,7 +468,7 @@ class Source:
     the file may carry a delete marker (``IS_DELETED``), which is no attribute of the thing.
     ``unique``: sets of columns beside the key whose values no two current rows share.
     ``volume``: rows that a file holds. ``freshness_days``: days that may pass from one batch of
-    the feed to the next.
+    the feed to the next. ``snapshot_limit``: keys that a snapshot may end unconfirmed.
     """
 
     name: str
@@ -460,6 +484,7 @@ class Source:
     unique: tuple[tuple[str, ...], ...] = ()
     volume: Volume | None = None
     freshness_days: int | None = None
+    snapshot_limit: SnapshotLimit = SnapshotLimit()
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.columns]

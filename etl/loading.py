@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import psycopg
 
+from etl import guards, refused
 from etl.batch import Batch, FeedFile
 from etl.config import Settings
 from etl.db.statements import run, scalar
-from etl.errors import BatchError
-from etl.pending import Lookout
+from etl.errors import AcaError, BatchError
+from etl.pending import Inbox, Lookout
 from etl.run import Load, Watcher
 from etl.seed.marker import is_synthetic
 from etl.session import Session
@@ -23,6 +27,16 @@ from etl.stages.staged import Staged
 from etl.warehouse import DIMENSIONS, FACTS, LIVE
 
 STAGES = ("stage", "dims", "facts")
+
+
+def look(connection: psycopg.Connection[Any], inbox: Path) -> Inbox:
+    """What the inbox holds, for those who only look."""
+    return Lookout(inbox, _today(inbox), only_looks=True).look(connection)
+
+
+def _today(inbox: Path) -> datetime | None:
+    """After which a batch lies in the future; the days of synthetic ones are none of this world."""
+    return None if is_synthetic(inbox) else datetime.now(UTC)
 
 
 class Loading(Session):
@@ -41,6 +55,38 @@ class Loading(Session):
         super().__init__(url, settings, watcher, command)
         self.feed_in_hand: str | None = None
         self.set_aside: set[str] = set()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Enter into the ledger what was refused, and what is settled since."""
+        with suppress(psycopg.Error, OSError):  # the server or the inbox may be gone
+            refused.note(self.ledger, [*self.stopped, self._about_batch(error)])
+            self.settle_refused()
+        super().__exit__(kind, error, trace)
+
+    def settle_refused(self) -> list[refused.HeldBatch]:
+        """Enter which refused batches are settled; what is not in the warehouse after that."""
+        found = self.lookout().look(self.ledger)
+        refused.settle(self.ledger, found.pending, found.refused)
+        return refused.held_batches(self.ledger, found.pending, found.refused)
+
+    def _about_batch(self, error: BaseException | None) -> BaseException | None:
+        """What stopped the run, as far as a batch may be at fault: no signal and no lost server."""
+        is_unforeseen = isinstance(error, Exception) and not isinstance(
+            error, AcaError | psycopg.OperationalError | psycopg.InterfaceError
+        )
+        if not is_unforeseen or self.in_hand is None:
+            return error
+        said = AcaError(
+            f"Something unforeseen stopped it: {type(error).__name__}.",
+            "Run again with DEBUG=1 for the traceback.",
+        )
+        said.folder, said.load_id = self.in_hand
+        return said
 
     def pending(self) -> list[tuple[Batch, list[FeedFile]]]:
         """Batches of the inbox with the files that are not loaded yet, in order.
@@ -71,9 +117,9 @@ class Loading(Session):
         """What looks at the inbox for this run."""
         if self._lookout is None:
             inbox = self.settings.inbox
-            # The days of synthetic batches are none of this world.
-            now = None if is_synthetic(inbox) else datetime.now(UTC)
-            self._lookout = Lookout(inbox, now, recheck=self.recheck, allowed=self.allowed_ahead)
+            self._lookout = Lookout(
+                inbox, _today(inbox), recheck=self.recheck, allowed=self.allowed_ahead
+            )
         return self._lookout
 
     def _stop(self, error: BatchError | None) -> None:
@@ -98,7 +144,8 @@ class Loading(Session):
     ) -> None:
         """Take a load through the stages wanted that it has not behind it, in order.
 
-        Raises ``BatchError`` if it cannot pass: then it is set aside, and others may go on.
+        Raises ``BatchError`` if it cannot pass: then it is set aside, and others may go on. What
+        stops it says which batch it is about.
         """
         steps: dict[str, Callable[[], None]] = {
             "stage": lambda: self._run_stage(load, batch, files),
@@ -110,7 +157,14 @@ class Loading(Session):
                 continue
             if name not in wanted:
                 break
-            self._step(load, name, steps[name], wanted)
+            in_hand = (batch.folder if batch else load.batch_id, load.load_id)
+            self.in_hand = in_hand
+            try:
+                self._step(load, name, steps[name], wanted)
+            except AcaError as error:
+                error.folder, error.load_id = in_hand
+                raise
+            self.in_hand = None
 
     def _step(
         self, load: Load, stage: str, step: Callable[[], None], wanted: tuple[str, ...]
@@ -181,16 +235,18 @@ class Loading(Session):
                     come.append(staged)
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
+                guards.guard_snapshots(self, load, come)
+                guards.guard_corrections(self, load)
                 self.gate_load("stage", load)
         except BatchError as error:
-            refused = error.staged
-            if refused is not None:
-                refused.status, refused.loaded = "refused", 0
-                rows = self._kept(self.ledger, load, refused.file, refused.checksum)
-                rejects.record_rejects(self.ledger, load.load_id, refused, rows)
-                values = refused.ledger_values(load.load_id)
+            at_fault = error.staged
+            if at_fault is not None:
+                at_fault.status, at_fault.loaded = "refused", 0
+                rows = self._kept(self.ledger, load, at_fault.file, at_fault.checksum)
+                rejects.record_rejects(self.ledger, load.load_id, at_fault, rows)
+                values = at_fault.ledger_values(load.load_id)
                 run(self.ledger, "ledger/ledger.record_file", values)
-                parts.record(self.ledger, load.load_id, refused)
+                parts.record(self.ledger, load.load_id, at_fault)
             raise
         self.summary.files += come
 

@@ -7,21 +7,24 @@ ones; everything else works on these.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from etl import golive, pending, quarantine, rebuild, replay
-from etl.batch import Batch, FeedFile, in_order_of_knowing
+from etl import golive, guards, pending, quarantine, rebuild, refused, replay
+from etl.batch import Batch, FeedFile, in_order_of_knowing, look_through
 from etl.db.connection import connect
 from etl.db.requirements import sees_other_sessions
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
-from etl.loading import STAGES, Loading
+from etl.loading import STAGES, Loading, look
 from etl.run import Summary
+from etl.running import who_runs
 from etl.seed.marker import is_synthetic
 from etl.session import TakenBack, set_session_path, words, worst
 from etl.stages import checks, cubes, dims, found, take_out
@@ -35,9 +38,25 @@ class Pipeline(Loading):
         """Whether no batch was ever loaded."""
         return not scalar(self.ledger, "ledger/ledger.ever_loaded")
 
-    def full_load(self) -> Summary:
-        """Rebuild everything from every batch of the inbox, then put it in the live place."""
-        batches = self._all_batches()
+    def confirm_snapshots(self, named: Sequence[str]) -> None:
+        """Let the snapshots of these batches end as many keys as they lack, in this run."""
+        if named:
+            batches, _ = look_through(self.settings.inbox)
+            self.confirmed = guards.batches_named(batches, named)
+
+    def full_load(self, *, forget: bool = False) -> Summary:
+        """Rebuild everything from every batch of the inbox, then put it in the live place.
+
+        ``forget``: also where that loses what came from files that the inbox no longer holds.
+        """
+        batches = self.all_batches()
+        guards.guard_what_is_held(self, batches, forget=forget)
+        if not batches:
+            self._tell_stopped()
+            raise BatchError(
+                f"The inbox {self.settings.inbox} holds no batch.",
+                "Put a batch folder there, or run make seed for synthetic feeds.",
+            )
         golive.prepare(self)
         rebuild.drop(self.ledger, NEXT)
         rebuild.create(self.ledger, self.url)
@@ -274,6 +293,28 @@ class Pipeline(Loading):
             )
         return self.summary
 
+    def dq_check(self, truth: Path | None = None) -> Summary:
+        """Run every check; fails also while a batch is refused and that is not settled."""
+        try:
+            self.run_checks(truth=truth)
+        except CheckFailedError as error:
+            self.stopped.append(error)
+        named = []
+        for batch in self.settle_refused():
+            if batch.needs_somebody:
+                self.watcher.say(f"Batch {batch.folder} is {batch.state}: {batch.reason}")
+                named.append(batch.folder)
+        if named:
+            count = "A batch is" if len(named) == 1 else f"{len(named):,} batches are"
+            unsettled = BatchError(
+                f"{count} not in the warehouse for what is wrong with it: {', '.join(named[:10])}.",
+                "make status says why and what to do. Until it is loaded, or gone from the inbox, "
+                "this fails.",
+            )
+            self.stopped.append(unsettled)
+        self._tell_stopped()
+        return self.summary
+
     def judge_arrivals(self) -> Summary:
         """Hold what came of each feed against what came before; the gate behind all the others."""
         report = checks.run_arrivals(self.ledger, LIVE, ("running", "loaded"), self._now())
@@ -289,16 +330,6 @@ class Pipeline(Loading):
     def _now(self) -> datetime | None:
         """Against what feeds may be late; the days of synthetic batches are none of this world."""
         return None if is_synthetic(self.settings.inbox) else datetime.now(UTC)
-
-    def _all_batches(self) -> list[Batch]:
-        batches = self.all_batches()
-        if not batches:
-            self._tell_stopped()
-            raise BatchError(
-                f"The inbox {self.settings.inbox} holds no batch.",
-                "Put a batch folder there, or run make seed for synthetic feeds.",
-            )
-        return batches
 
 
 def _told(changes: dict[str, int]) -> str:
@@ -316,14 +347,32 @@ def _told(changes: dict[str, int]) -> str:
     )
 
 
-def latest_runs(url: str) -> list[tuple[Any, ...]]:
-    """The latest stages, newest first: (begun, stage, batch, status, seconds)."""
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What ``make status`` says of a warehouse.
+
+    ``held``: batches that are not in it. ``running``: the run at work. ``stages``: the latest,
+    newest first, as (begun, stage, batch, status, seconds).
+    """
+
+    held: Sequence[refused.HeldBatch] = ()
+    running: Sequence[str] = ()
+    stages: Sequence[tuple[Any, ...]] = ()
+
+
+def overview(url: str, inbox: Path) -> Overview:
+    """Look at a warehouse and its inbox without changing either."""
     with connect(url, "aca-warehouse status") as connection:
         set_session_path(connection)
         try:
-            return run(connection, "ledger/ledger.latest_runs").fetchall()
-        except psycopg.errors.UndefinedTable:
-            return []
+            found = look(connection, inbox)
+            return Overview(
+                refused.held_batches(connection, found.pending, found.refused),
+                who_runs(connection),
+                run(connection, "ledger/ledger.latest_runs").fetchall(),
+            )
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            return Overview()  # no run has made the tables of this version yet
 
 
 def notices(url: str) -> list[str]:

@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import class_row
 
-from etl.db.connection import connect
+from etl import refused
+from etl.db.connection import connect, set_search_path
 from etl.db.statements import run, scalar, statement
 from etl.errors import SchemaError, UsageError
+from etl.loading import look
 from etl.quality_docs import write_data_docs
 from etl.render import quality_page as page
 from etl.stages.found import run_found
@@ -32,15 +34,18 @@ MOST_RESOLVED = 30
 _Row = TypeVar("_Row")
 
 
-def write_report(url: str, folder: Path, truth: Path | None = None) -> tuple[Path, Path]:
+def write_report(
+    url: str, folder: Path, truth: Path | None = None, inbox: Path | None = None
+) -> tuple[Path, Path]:
     """Write both into the folder; where the page and the first of the data docs are.
 
     ``truth``: folder of what synthetic feeds really hold, against which the defects found are held.
+    ``inbox``: where the batches lie, of which those that are not loaded are named.
     Raises ``UsageError`` if the checks never ran or the folder cannot be written, ``SchemaError``
     if the views are of another version.
     """
     with connect(url, "aca-warehouse report") as connection:
-        report = read_report(connection, _defects(connection, truth) if truth else None)
+        report = read_report(connection, _defects(connection, truth) if truth else None, inbox)
     path = folder / PAGE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,14 +60,16 @@ def write_report(url: str, folder: Path, truth: Path | None = None) -> tuple[Pat
 
 
 def read_report(
-    connection: psycopg.Connection[Any], defects: Sequence[page.Defect] | None = None
+    connection: psycopg.Connection[Any],
+    defects: Sequence[page.Defect] | None = None,
+    inbox: Path | None = None,
 ) -> page.QualityReport:
     """What the page shows, all of one state of the database."""
     try:
         with connection.transaction():
             run(connection, "checks/record.one_snapshot")
             run(connection, "checks/record.read_only")
-            return _read(connection, defects)
+            return _read(connection, defects, _held(connection, inbox) if inbox else ())
     except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as error:
         raise SchemaError(
             "The views on data quality are those of another version of the code.",
@@ -80,8 +87,17 @@ def _defects(connection: psycopg.Connection[Any], truth: Path) -> list[page.Defe
     return [page.Defect(k.kind, k.injected, k.found, k.missed, k.invented) for k in told] or None
 
 
+def _held(connection: psycopg.Connection[Any], inbox: Path) -> list[page.Held]:
+    set_search_path(connection, LIVE.path)
+    inbox_now = look(connection, inbox)
+    held = refused.held_batches(connection, inbox_now.pending, inbox_now.refused)
+    return [page.Held(b.folder, b.state, b.since, b.reason, b.advice) for b in held]
+
+
 def _read(
-    connection: psycopg.Connection[Any], defects: Sequence[page.Defect] | None
+    connection: psycopg.Connection[Any],
+    defects: Sequence[page.Defect] | None,
+    held: Sequence[page.Held],
 ) -> page.QualityReport:
     def rows(kind: type[_Row], name: str, **values: Any) -> list[_Row]:
         with connection.cursor(row_factory=class_row(kind)) as cursor:
@@ -100,6 +116,7 @@ def _read(
     latest = found[0]
     return page.QualityReport(
         latest=latest,
+        held=held,
         trend=rows(page.Run, "trend", runs=MOST_RUNS),
         scores=rows(page.Score, "scores", check_run_id=latest.check_run_id),
         failing=rows(page.Failure, "failing"),

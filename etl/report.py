@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 from rich.table import Table
 
-from etl import shown
+from etl import screen
 from etl.config import Settings
 from etl.contract import Reason
 from etl.db import server
 from etl.errors import AcaError
+from etl.pipeline import Overview
 from etl.quality import SEVERITIES
+from etl.refused import HeldBatch
 from etl.run import Summary
+from etl.screen import Screen
+from etl.shown import plain
 from etl.stages.checks import CheckReport
 
-# How many failed checks the summary names.
+# How many failed checks the summary names, and how many batches the status.
 _SHOWN = 8
+_HELD = 20
 _NEXT = {
     "full-load": "make psql to query, make incremental for the next batch, make dq-check to verify",
     "incremental": "make psql to query, make dq-check to verify",
@@ -41,7 +47,7 @@ class Terminal:
     """Shows stages as they run: bars on a terminal, nothing where nobody looks."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        self.console = Screen(stderr=True)
         self.said = 0
         self._progress: Progress | None = None
         self._task = None
@@ -51,7 +57,7 @@ class Terminal:
         if not self.console.is_terminal:
             return
         self._progress = Progress(
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<28}", markup=False),
             BarColumn(bar_width=32),
             TextColumn("{task.percentage:>3.0f}%") if total else TextColumn(""),
             TimeElapsedColumn(),
@@ -60,7 +66,7 @@ class Terminal:
         )
         self._progress.start()
         title = stage if what == stage else f"{stage:<7}{what}"
-        self._task = self._progress.add_task(title, total=total)
+        self._task = self._progress.add_task(plain(title), total=total)
 
     def advance(self, amount: int) -> None:
         """So much of the stage is done."""
@@ -81,20 +87,18 @@ class Terminal:
     def say(self, text: str) -> None:
         """Something that a person should read."""
         self.said += 1
-        self.console.print(shown.plain(text), highlight=False, soft_wrap=True, markup=False)
+        self.console.line(text)
 
 
 def show_error(error: AcaError) -> None:
     """One sentence on what happened and one on what to do."""
-    console = Console(stderr=True)
-    console.print(
-        f"Error: {error.message}", style="red", highlight=False, soft_wrap=True, markup=False
-    )
+    console = Screen(stderr=True)
+    console.line(f"Error: {error.message}", style="red")
     if error.hint:
-        console.print(error.hint, highlight=False, soft_wrap=True, markup=False)
+        console.line(error.hint)
 
 
-def _verdict(console: Console, title: str, reports: list[CheckReport]) -> None:
+def _verdict(console: Screen, title: str, reports: list[CheckReport]) -> None:
     """How many checks passed, and what failed, the worst first."""
     checks, failed = sum(r.checks for r in reports), sum(r.failed for r in reports)
     verdict = f"{checks - failed:,} of {checks:,} checks passed"
@@ -103,22 +107,19 @@ def _verdict(console: Console, title: str, reports: list[CheckReport]) -> None:
     silent = sorted({name for r in reports for name in r.judged_nothing})
     if silent:
         verdict += f"; {len(silent):,} judged 0 rows, having no values to judge"
-    console.print(f"[bold]{title:<8}[/bold] {verdict}", highlight=False)
+    console.line(verdict, title)
     failures = [failure for report in reports for failure in report.failures]
     for failure in sorted(failures, key=lambda f: SEVERITIES.index(f.check.severity))[:_SHOWN]:
-        console.print(
-            f"         {failure.check.severity}: {failure.check.name}, "
-            f"{failure.rows_failed:,} rows",
-            highlight=False,
-            markup=False,
+        console.line(
+            f"         {failure.check.severity}: {failure.check.name}, {failure.rows_failed:,} rows"
         )
     if len(failures) > _SHOWN:
-        console.print(f"         and {len(failures) - _SHOWN:,} more", highlight=False)
+        console.line(f"         and {len(failures) - _SHOWN:,} more")
 
 
 def show_summary(summary: Summary) -> None:
     """The last words of a run, on stdout."""
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+    console = Screen()
     console.print()
     if summary.files:
         console.print(_files(summary))
@@ -132,23 +133,15 @@ def show_summary(summary: Summary) -> None:
         console.print(_found(summary))
     if summary.seconds:
         times = ", ".join(f"{name} {s:.1f}" for name, s in summary.seconds.items())
-        console.print(f"[bold]Seconds[/bold]  {times}", highlight=False)
+        console.line(times, "Seconds")
     for note in summary.notes:
-        console.print(f"[bold]Note[/bold]     {note}", highlight=False)
-    console.print(
-        f"[bold]Next[/bold]     {_NEXT.get(summary.command, 'make help')}", highlight=False
-    )
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        console.line(note, "Note")
+    console.line(_NEXT.get(summary.command, "make help"), "Next")
 
 
 def _files(summary: Summary) -> Table:
-    table = _table("Rows")
-    table.add_column("feed")
-    for name in ("files", "read", "loaded", "rejected", "duplicate", "skipped"):
-        table.add_column(name, justify="right")
+    counted = ("files", "read", "loaded", "rejected", "duplicate", "skipped")
+    table = screen.table("Rows", "feed", *counted, right=counted)
     feeds: dict[str, list[int]] = {}
     for staged in summary.files:
         row = feeds.setdefault(staged.file.source.name, [0] * 6)
@@ -162,10 +155,8 @@ def _files(summary: Summary) -> Table:
 
 def _money(summary: Summary) -> Table:
     """What the files hold, and what became of it: read = loaded + rejected + duplicate."""
-    table = _table("US dollars")
-    table.add_column("column")
-    for name in ("sender says", "read", "rejected", "duplicate", "loaded", "unreadable"):
-        table.add_column(name, justify="right")
+    summed = ("sender says", "read", "rejected", "duplicate", "loaded", "unreadable")
+    table = screen.table("US dollars", "column", *summed, right=summed)
     sums: dict[str, Counter[str]] = {}
     unsaid: set[str] = set()
     for staged in summary.files:
@@ -185,10 +176,8 @@ def _money(summary: Summary) -> Table:
 
 
 def _found(summary: Summary) -> Table:
-    table = _table("Defects put in and found")
-    table.add_column("kind")
-    for name in ("injected", "found", "missed", "invented", "consequences"):
-        table.add_column(name, justify="right")
+    counted = ("injected", "found", "missed", "invented", "consequences")
+    table = screen.table("Defects put in and found", "kind", *counted, right=counted)
     for kind in summary.found:
         counts = (kind.injected, kind.found, kind.missed, kind.invented, kind.consequences)
         if any(counts):
@@ -196,7 +185,7 @@ def _found(summary: Summary) -> Table:
     return table
 
 
-def _counts(console: Console, summary: Summary) -> None:
+def _counts(console: Screen, summary: Summary) -> None:
     counts = summary.counts
     said = {
         "Versions": [
@@ -225,14 +214,27 @@ def _counts(console: Console, summary: Summary) -> None:
     for name, pairs in said.items():
         if any(n for _, n in pairs):
             text = ", ".join(f"{label} {n:,}" for label, n in pairs)
-            console.print(f"[bold]{name:<9}[/bold]{text}", highlight=False)
+            console.line(text, name)
+
+
+def _held(console: Screen, held: Sequence[HeldBatch]) -> None:
+    """Batches that are not in the warehouse, each with the reason and what to do."""
+    for batch in held[:_HELD]:
+        since = f", since {batch.since:%Y-%m-%d %H:%M} UTC" if batch.since else ""
+        console.line(f"batch {batch.folder}{since}: {batch.reason}", batch.state.capitalize())
+        console.line(f"         {batch.advice}")
+    if len(held) > _HELD:
+        console.line(f"         and {len(held) - _HELD:,} batches more")
+    if held:
+        console.print()
 
 
 def show_status(
-    status: server.Status, chosen: Settings, runs: list[tuple[Any, ...]], notices: list[str]
+    status: server.Status, chosen: Settings, seen: Overview, notices: Sequence[str] = ()
 ) -> None:
-    """Whether the server runs, where everything is, what to know, the latest stages first."""
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100)
+    """What is not loaded, whether the server runs, where everything is, the latest stages."""
+    console = Screen()
+    _held(console, seen.held)
     kind = "embedded server" if status.embedded else "server of DATABASE_URL"
     if status.running:
         state = f"PostgreSQL {status.version}, running on port {status.port}"
@@ -244,16 +246,15 @@ def show_status(
     if status.size_bytes is not None:
         lines.append(("Size", f"{status.size_bytes / 2**20:,.0f} MiB"))
     lines += [("Inbox", str(chosen.inbox)), ("Log", str(chosen.log_file))]
+    lines += [("Running", text) for text in seen.running]
     for name, said in lines:
-        console.print(f"[bold]{name:<8}[/bold]{said}", highlight=False, soft_wrap=True)
+        console.line(said, name)
     for notice in notices:
-        console.print("Note    ", style="bold", end="")
-        console.print(notice, highlight=False, soft_wrap=True, markup=False)
-    if runs:
-        table = _table("Latest stages")
-        for name in ("begun, UTC", "stage", "batch", "status", "seconds"):
-            table.add_column(name, justify="right" if name == "seconds" else "left")
-        for begun, stage, batch, state, seconds in runs:
+        console.line(notice, "Note")
+    if seen.stages:
+        columns = ("begun, UTC", "stage", "batch", "status", "seconds")
+        table = screen.table("Latest stages", *columns, right=("seconds",))
+        for begun, stage, batch, state, seconds in seen.stages:
             table.add_row(f"{begun:%Y-%m-%d %H:%M:%S}", stage, batch or "", state, f"{seconds:.1f}")
         console.print(table)
 
@@ -262,25 +263,22 @@ def show_assumed(files: int, size_bytes: int) -> None:
     """What is taken for granted of files that are loaded."""
     if not files:
         return
-    console = Console(file=sys.stdout, soft_wrap=True)
-    console.print(
-        f"Assumed  {files:,} loaded files ({size_bytes / 2**20:,.0f} MiB) are as they were: their "
-        "names, sizes and times (of modification and of change) are. make incremental RECHECK=yes "
+    Screen().line(
+        f"{files:,} loaded files ({size_bytes / 2**20:,.0f} MiB) are as they were: their names, "
+        "sizes and times (of modification and of change) are. make incremental RECHECK=yes "
         "compares their bytes.",
-        highlight=False,
-        markup=False,
+        "Assumed",
     )
 
 
 def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
     """What the quarantine holds that nobody has dealt with, what to do about it, and how."""
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+    console = Screen(width=120)
     if not rows:
-        console.print("Nothing is open in the quarantine.", highlight=False)
+        console.line("Nothing is open in the quarantine.")
         return
-    table = _table("Open in the quarantine")
-    for name in ("batch", "file", "reason", "column", "rows", "first line", "since, UTC"):
-        table.add_column(name, justify="right" if name in ("rows", "first line") else "left")
+    columns = ("batch", "file", "reason", "column", "rows", "first line", "since, UTC")
+    table = screen.table("Open in the quarantine", *columns, right=("rows", "first line"))
     for batch, file, is_refused, reason, column, count, line, since in rows:
         shown = f"{file} (refused)" if is_refused else file
         began = f"{since:%Y-%m-%d %H:%M}"
@@ -289,22 +287,19 @@ def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
     advice = {reason.text: reason.advice for reason in Reason}
     console.print()
     for reason in dict.fromkeys(row[3] for row in rows):
-        console.print(f"{reason}: {advice[reason]}", highlight=False, markup=False)
+        console.line(f"{reason}: {advice[reason]}")
     console.print()
-    console.print(
-        f"[bold]Next[/bold]     make quarantine-export BATCH={rows[0][0]} writes the rows as CSV; "
-        "correct them, then make quarantine-replay FILE=...",
-        highlight=False,
-        soft_wrap=True,
+    console.line(
+        f"make quarantine-export BATCH={shlex.quote(rows[0][0])} writes the rows as CSV; correct "
+        "them, then make quarantine-replay FILE=...",
+        "Next",
     )
 
 
 def show_exports(written: list[tuple[Path, int]]) -> None:
     """Which files were written, and what to do with them."""
-    console = Console(file=sys.stdout, soft_wrap=True)
+    console = Screen()
     for path, rows in written:
-        console.print(f"{rows:,} rows in {path}", highlight=False, markup=False)
-    console.print(
-        f"[bold]Next[/bold]     correct them, then make quarantine-replay FILE={written[0][0]}",
-        highlight=False,
-    )
+        console.line(f"{rows:,} rows in {path}")
+    file = shlex.quote(str(written[0][0]))
+    console.line(f"correct them, then make quarantine-replay FILE={file}", "Next")

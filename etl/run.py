@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -10,6 +12,14 @@ from etl.stages.checks import CheckReport
 from etl.stages.found import KindFound
 from etl.stages.staged import Staged
 from etl.warehouse import Schemas
+
+
+def os_user() -> str:
+    """Who runs this process, by the name that its machine knows."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may know its user by number only
+        return str(os.getuid())
 
 
 class Watcher(Protocol):

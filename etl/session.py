@@ -8,7 +8,7 @@ anywhere, the next run goes on from the last stage that was committed.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from types import TracebackType
@@ -28,13 +28,13 @@ from etl.db.statements import names, run, scalar
 from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
 from etl.quality import CRITICAL
 from etl.run import Load, Summary, Watcher
+from etl.running import LOCK_KEY, session_name, who_runs
 from etl.stages import checks
 from etl.stages.checks import CheckReport
 from etl.stages.statistics import STALE_SHARE
 from etl.stopping import Stopped
 from etl.warehouse import KEPT, LIVE, NEXT, RETIRED, Schemas
 
-LOCK_KEY = 0x0ACA
 WORKER = f"{PREFIX} work"
 
 
@@ -54,10 +54,17 @@ class Session:
         self.rebuilt: list[int] = []
         self.stopped: list[BatchError | CheckFailedError] = []
         self.retold: dict[int, int] = {}
+        # The folder and load that a stage is at work on.
+        self.in_hand: tuple[str, int] | None = None
+        # Of a rebuild: files that another took the place of, by batch and feed, and whether what
+        # they brought may be lost.
+        self.corrected: Mapping[tuple[str, str], Sequence[Any]] = {}
+        self.forgets = False
+        self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
-            self.ledger = connect(self.url, f"{PREFIX} ledger")
+            self.ledger = connect(self.url, session_name(self.summary.command))
             opened.callback(self.ledger.close)
             self.work: psycopg.Connection[Any] = self.ledger  # until it has one of its own
             self._watch = waiting.Watch(
@@ -93,9 +100,11 @@ class Session:
 
     def _take_lock(self) -> None:
         if not scalar(self.ledger, "ledger/ledger.try_lock", {"key": LOCK_KEY}):
+            found = "".join(f"It is {said}. " for said in who_runs(self.ledger))
             raise AlreadyRunningError(
                 "Another run is working on this warehouse.",
-                "Wait for it to end; make status shows what it is doing. Nothing was changed.",
+                f"{found}Wait for it to end; make status shows what it is doing. Nothing was "
+                "changed.",
             )
         run(self.ledger, "ledger/ledger.end_orphans", {"application": WORKER})
 

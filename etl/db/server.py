@@ -67,6 +67,16 @@ def ensure_running(settings: Settings) -> str:
             return cluster.url_of(password, connection.info.port)
 
 
+def running_url(settings: Settings) -> str | None:
+    """URL of the embedded server if it runs, whatever DATABASE_URL says; starts nothing."""
+    if not (settings.data / "postgres").exists():
+        return None
+    with _plain_errors(settings):
+        home = locate(settings)
+        port = cluster.running_port(home) if home.cluster.exists() else None
+        return None if port is None else cluster.url_of(cluster.password_of(home), port, "postgres")
+
+
 def stop(settings: Settings) -> bool:
     """Stop the embedded server; False if it was not running."""
     if not (settings.data / "postgres").exists():

@@ -32,6 +32,7 @@ from sqlalchemy.types import TypeEngine
 
 from etl import contract
 from etl.render.bookkeeping import INSTANT, NAMING, ledger, quality
+from etl.render.refusals import refusals
 from etl.sources import FEEDS
 from etl.warehouse import DIMENSIONS, FACTS, LIVE, Dimension, Fact, Schemas, past_of
 
@@ -55,6 +56,7 @@ def build(schemas: Schemas = LIVE) -> MetaData:
     """All tables, those that a rebuild replaces in the schemas given."""
     metadata = MetaData(naming_convention=NAMING)
     ledger(metadata)
+    refusals(metadata)
     quality(metadata)
     rebuilt(schemas, metadata)
     return metadata

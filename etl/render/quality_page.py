@@ -19,6 +19,7 @@ import jinja2
 
 from etl.contract import Reason
 from etl.quality import ASPECTS, CRITICAL, MOST_KEYS, SEVERITIES
+from etl.shown import plain
 
 # A feed is late once it is this many times its usual interval behind.
 LATE = 2
@@ -43,6 +44,17 @@ class Latest:
     is_not_live: bool | None
     made_at: datetime
     loads_since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A batch that is not in the warehouse: refused, stopped at a gate, or waiting for a run."""
+
+    folder: str
+    state: str
+    since: datetime | None
+    reason: str
+    advice: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +242,7 @@ class QualityReport:
     """
 
     latest: Latest
+    held: Sequence[Held] = ()
     trend: Sequence[Run] = ()
     scores: Sequence[Score] = ()
     failing: Sequence[Failure] = ()
@@ -325,9 +338,9 @@ def span(seconds: float | None) -> str:
     return " ".join(said[:2]) or "0\u00a0s"
 
 
-def plural(count: int, word: str) -> str:
-    """A count with its noun."""
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+def plural(count: int, word: str, words: str = "") -> str:
+    """A count with its noun; ``words``: more than one, where that is not formed with an s."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {words or word + 's'}"
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -528,7 +541,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        share=share, number=number, instant=instant, day=day, span=span, plural=plural
+        share=share, number=number, instant=instant, day=day, span=span, plural=plural, plain=plain
     )
     environment.globals.update(
         allowed=allowed,

@@ -1,6 +1,16 @@
 """The members feed: one row a member (or a change of one)."""
 
-from etl.contract import Between, Column, Matches, OneOf, Pii, Source, Type, Volume
+from etl.contract import (
+    Between,
+    Column,
+    Matches,
+    OneOf,
+    Pii,
+    SnapshotLimit,
+    Source,
+    Type,
+    Volume,
+)
 
 members = Source(
     name="members",
@@ -10,6 +20,9 @@ members = Source(
     volume=Volume(1, 20_000_000),
     freshness_days=31,
     effective="source_updated_at",
+    # Coverage ends with the plan year, which is the calendar year (45 CFR 155.20), and a good part
+    # of the members do not renew.
+    snapshot_limit=SnapshotLimit(new_year_share=0.40),
     columns=(
         Column("member_id", Type.KEY, "Identifier of the member, stable for life.", required=True),
         Column("first_name", Type.TEXT, "Given name.", required=True, driver=True, pii=Pii.DIRECT),

@@ -292,6 +292,26 @@ inner join load_file as f on l.load_id = f.load_id
 where l.status = 'loaded' and f.status in ('loaded', 'skipped')
 order by l.load_id, f.feed;
 
+-- name: files_held
+-- Files that the live warehouse took in or skipped, with their rows and control totals, in the
+-- order in which it came to know them. One row a load and file.
+select
+    l.load_id,
+    l.batch_id,
+    f.feed,
+    f.file_name,
+    f.xxh3_128,
+    f.status,
+    f.rows_loaded,
+    (
+        select jsonb_object_agg(t.money, t.amounts ->> 'loaded' order by t.money)
+        from jsonb_each(f.totals) as t (money, amounts)
+    ) as totals
+from load as l
+inner join load_file as f on l.load_id = f.load_id
+where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped')
+order by l.load_id, f.feed;
+
 -- name: ever_loaded
 -- Whether the live warehouse holds any batch. One row.
 select exists(select 1 from load where status = 'loaded');

@@ -38,6 +38,21 @@ where not waiting.granted and waiting.waitstart < clock_timestamp() - interval '
     and coalesce(a.application_name, '') not like 'aca-warehouse%%'
 order by since;
 
+-- name: who_runs
+-- The sessions that hold the lock of a warehouse: of this database, or of any on the server.
+-- One row a run.
+select
+    l.pid,
+    a.application_name,
+    a.usename,
+    to_char(a.backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"') as since
+from pg_locks as l
+inner join pg_stat_activity as a on l.pid = a.pid
+where l.locktype = 'advisory' and l.granted
+    and l.classid = 0 and l.objid = %(key)s and l.objsubid = 1
+    and (%(anywhere)s or a.datname = current_database())
+order by l.pid;
+
 -- name: is_migrated
 -- Whether migrations ever ran here. One row.
 select to_regclass('public.alembic_version') is not null;

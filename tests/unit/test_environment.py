@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import tomllib
@@ -270,3 +271,62 @@ def test_no_file_holds_a_password() -> None:
         if words := passwords_in(path.read_text(encoding="utf-8", errors="replace")):
             guilty[name] = words
     assert guilty == {}
+
+
+# Variables of the Makefile
+
+
+def make(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "-n", *words]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=env)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seed", "MEMBER=200"], "did you mean MEMBERS?"),
+        (["seed", "members=200"], "did you mean MEMBERS?"),
+        (["full-load", "MEMBERS=200"], "which is for make seed"),
+        (["incremental", "CONFIRM_SNAPSHOTS=x"], "did you mean CONFIRM_SNAPSHOT?"),
+        (["clean-data", "CONFIRMED=yes"], "did you mean CONFIRM?"),
+        (["status", "INBX=/tmp"], "did you mean INBOX?"),
+        (["ANYTHING=1"], "make help does not know the variable ANYTHING."),
+    ],
+)
+def test_a_variable_that_no_target_asked_for_knows_is_refused(words: list[str], said: str) -> None:
+    done = make(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["seed", "MEMBERS=20", "GZIP=yes"],
+        ["seed", "full-load", "MEMBERS=20"],
+        ["full-load", "INBOX=/tmp/x", "DEBUG=1"],
+        ["dq-threshold", "CHECK=x", "WHY=it is, MEMBER=200 or not"],
+        ["setup", "PYTHON=python3"],
+    ],
+)
+def test_a_variable_that_a_target_or_every_target_knows_is_taken(words: list[str]) -> None:
+    done = make(*words, MEMBER="1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_variable_of_a_recipe_is_named_in_its_help() -> None:
+    makefile = read("Makefile")
+    lock = re.findall(r"^LOCK :=(.*)$", makefile, re.MULTILINE)[0]
+    for target, said in helped_targets().items():
+        rule = re.search(rf"^{target}:[^#\n]*##.*\n((?:\t.*\n)*)", makefile, re.MULTILINE)
+        assert rule is not None
+        used = set(re.findall(r"\$\(([A-Z_]+)\)", rule[1] + lock * ("$(LOCK)" in rule[1])))
+        named = set(re.findall(r"([A-Z_]+)=", said))
+        assert used - {"PY", "LOCK"} == named, target
+
+
+def test_a_value_reaches_the_command_as_one_word() -> None:
+    done = make("quarantine-export", "BATCH=it's [/x]")
+    assert "--batch 'it'\\''s [/x]'" in done.stdout

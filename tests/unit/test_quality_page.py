@@ -70,6 +70,7 @@ def full(text: str = "plain") -> page.QualityReport:
     names = [f"{text}.{n}" for n in range(300)]
     return page.QualityReport(
         latest=latest(batch_id=text, loads_since=2),
+        held=[page.Held(text, state, NOW, text, text) for state in ("refused", "waiting")],
         trend=[run(n, n % 5, n % 5 // 4) for n in range(119)] + [run(119, 4, 1)],
         scores=[
             page.Score(f"table_{n}", aspect, 3, n % 2, n % 4 // 3, 1 - n % 2 / 3)

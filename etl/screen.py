@@ -1,0 +1,47 @@
+"""The one place where text is shown to a person: what it says is shown, never obeyed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from etl.shown import plain
+
+# Where nobody looks at a terminal, tables are this wide.
+WIDTH = 100
+
+
+class Screen(Console):
+    """A console on which no text is markup, an emoji or a command to the terminal.
+
+    Names of batches come from folders and manifests: ``[/x]`` is a name as good as any.
+    """
+
+    def __init__(self, *, stderr: bool = False, width: int = WIDTH) -> None:
+        is_watched = (sys.stderr if stderr else sys.stdout).isatty()
+        # What goes to stderr is sentences, which are never broken.
+        super().__init__(stderr=stderr, width=None if is_watched or stderr else width)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every string passes here, also those in the cells of a table."""
+        taken = {"markup": False, "emoji": False, "highlight": False, "highlighter": None}
+        return super().render_str(plain(text), **{**options, **taken})
+
+    def line(self, text: str, label: str = "", style: str = "") -> None:
+        """A line that is not broken, after a label in bold if there is one."""
+        shown = Text(plain(text), style=style)
+        if label:
+            shown = Text.assemble((f"{label:<8} ", "bold"), shown)
+        self.print(shown, soft_wrap=True)
+
+
+def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table; ``right``: the columns that hold numbers."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left")
+    return made

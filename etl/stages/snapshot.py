@@ -1,0 +1,109 @@
+"""Snapshots: what one says by its silence, counted before anything follows from it.
+
+A snapshot holds every key there is, so a key that it lacks is gone. A file that was cut short
+looks the same. Keys are counted in staging, where all that was told of a feed lies, so that a
+batch out of order is judged by what came before it in the order of batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+
+from etl.contract import IS_DELETED, Source
+from etl.db.statements import equal, names, run
+from etl.sources import FEEDS
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot of a load that ends more keys than its feed declares.
+
+    ``held``: keys that were there before it; ``ending``: those of them that it lacks. ``share``:
+    how many it may end.
+    """
+
+    source: Source
+    file_names: list[str]
+    checksums: list[UUID]
+    held: int
+    ending: int
+    share: float
+
+    def __str__(self) -> str:
+        return f"{' and '.join(self.file_names)} lacks {self.ending:,} of {self.held:,} keys"
+
+
+def over_limit(connection: psycopg.Connection[Any], build: Mapping[str, Any]) -> list[Snapshot]:
+    """The snapshots that a load has just staged and that end more than may end, one a feed.
+
+    ``build``: load_id, batch_id and as_of of the load; statuses and is_rebuild of its build.
+    """
+    rows = run(connection, "stage/snapshot.snapshots_of_load", dict(build)).fetchall()
+    found = []
+    for feed, files, checksums in rows:
+        source, values = FEEDS[feed], {**build, "feed": feed}
+        before = run(connection, "stage/snapshot.loads_before", values).fetchone()
+        if before is None or before[0] is None:
+            continue
+        values["loads"], most_keys, first_as_of = before
+        is_new_year = first_as_of.year != build["as_of"].year
+        limit = source.snapshot_limit
+        held, ending = _bounds(connection, source, values, most_keys)
+        if limit.refuses(ending, held, is_new_year=is_new_year):
+            held, ending = count_ending(connection, source, values)
+        if limit.refuses(ending, held, is_new_year=is_new_year):
+            share = limit.share_of(is_new_year=is_new_year)
+            found.append(Snapshot(source, files, checksums, held, ending, share))
+    return found
+
+
+def _bounds(
+    connection: psycopg.Connection[Any], source: Source, values: dict[str, Any], most_keys: int
+) -> tuple[int, int]:
+    """No more keys than were there, and no fewer than end: far cheaper than to count them.
+
+    At least as many were there as the largest load has, but for those that were deleted, and at
+    most as many end as rows are missing.
+    """
+    missing, deleted = run(
+        connection, "stage/snapshot.count_missing", values, **_parts(source)
+    ).fetchone() or (0, 0)
+    return max(most_keys - deleted, 0), missing
+
+
+def count_ending(
+    connection: psycopg.Connection[Any],
+    source: Source,
+    values: dict[str, Any],
+    held_schema: str | None = None,
+) -> tuple[int, int]:
+    """How many keys are there after ``loads``, in their order, and how many ``load_id`` lacks.
+
+    ``held_schema``: where the rows of ``loads`` are, if that is another build.
+    """
+    place = (source.table,) if held_schema is None else (held_schema, source.table)
+    held, ending = run(
+        connection,
+        "stage/snapshot.count_ending",
+        values,
+        held_table=sql.Identifier(*place),
+        **_parts(source),
+    ).fetchone() or (0, 0)
+    return held, ending
+
+
+def _parts(source: Source) -> dict[str, sql.Composable]:
+    return {
+        "table": sql.Identifier(source.table),
+        "keys_of_row": names(source.key, "s"),
+        "first_key": sql.Identifier(source.key[0]),
+        "key_p_h": equal(source.key, "p", "h"),
+        "key_p_s": equal(source.key, "p", "s"),
+        "marked": sql.Identifier("s", IS_DELETED.name) if source.deletable else sql.SQL("false"),
+    }

@@ -1,0 +1,105 @@
+-- name: snapshots_of_load
+-- The snapshots that a load brought. One row a feed, with its files and their checksums.
+select
+    feed,
+    array_agg(file_name order by file_name) as file_names,
+    array_agg(xxh3_128 order by file_name) as checksums
+from load_file
+where load_id = %(load_id)s and kind = 'snapshot' and status = 'loaded'
+group by feed
+order by feed;
+
+-- name: loads_before
+-- The loads that say which keys of a feed are there just before a load in the order of batches:
+-- the latest snapshot before it and what came after that. One row: their ids in that order, or
+-- null, the most keys that one of them has, and when the first of them was true.
+with earlier as (
+    select
+        l.load_id,
+        l.as_of,
+        l.batch_id,
+        bool_or(f.kind = 'snapshot') as is_snapshot,
+        max(f.distinct_keys) as keys
+    from load_file as f
+    inner join load as l on f.load_id = l.load_id
+    where f.feed = %(feed)s and f.status = 'loaded' and l.status = any(%(statuses)s)
+        and (l.is_rebuild or not %(is_rebuild)s)
+        and (l.as_of, l.batch_id collate "C", l.load_id)
+        < (%(as_of)s, %(batch_id)s, %(load_id)s::bigint)
+    group by l.load_id, l.as_of, l.batch_id
+),
+
+ranked as (
+    select
+        load_id,
+        as_of,
+        is_snapshot,
+        keys,
+        row_number() over (order by as_of, batch_id collate "C", load_id) as batch_rank
+    from earlier
+),
+
+since as (
+    select coalesce(max(batch_rank) filter (where is_snapshot), 0) as first_rank
+    from ranked
+)
+
+select
+    array_agg(r.load_id order by r.batch_rank) as loads,
+    coalesce(max(r.keys), 0) as most_keys,
+    min(r.as_of) as first_as_of
+from ranked as r
+inner join since as s on r.batch_rank >= s.first_rank;
+
+-- name: count_missing
+-- How many rows of these loads name a key that a snapshot lacks, which is as many as can end, and
+-- how many say that theirs is deleted. Goes past the rows once, on all cores. One row.
+with missing as (
+    select count(*) as missing_rows
+    from {table} as s
+    where s.load_id = any(%(loads)s)
+        and not exists (
+            select 1
+            from {table} as p
+            where p.load_id = %(load_id)s and {key_p_s}
+        )
+),
+
+deleted as (
+    select count(*) as deleted_rows
+    from {table} as s
+    where s.load_id = any(%(loads)s) and {marked} is true
+)
+
+select
+    missing.missing_rows,
+    deleted.deleted_rows
+from missing
+cross join deleted;
+
+-- name: count_ending
+-- How many keys these loads leave there, in their order, and how many of them another load lacks,
+-- which may lie in another table. A key counts as gone where the last load that names it only says
+-- that it is deleted. One row.
+with held as (
+    select
+        {keys_of_row},
+        max(2 * l.place + case when {marked} is true then 0 else 1 end) as latest
+    from {held_table} as s
+    inner join unnest(%(loads)s::bigint[]) with ordinality as l (load_id, place)
+        on s.load_id = l.load_id
+    group by {keys_of_row}
+),
+
+present as (
+    select distinct {keys_of_row}
+    from {table} as s
+    where s.load_id = %(load_id)s
+)
+
+select
+    count(*) as held,
+    count(*) filter (where p.{first_key} is null) as ending
+from held as h
+left join present as p on {key_p_h}
+where mod(h.latest, 2) = 1;

@@ -1,0 +1,219 @@
+"""What ends or loses much is refused, said how to confirm, and recorded once it is confirmed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.contract import SnapshotLimit
+from etl.errors import BatchError, UsageError
+from tests.feeds import write_batch
+from tests.pipeline.conftest import Warehouse
+
+ALIVE = "select count(*) from warehouse.dim_provider where current_flag and provider_sk > 0"
+DECISIONS = (
+    "select kind, batch_id, feed, says, decided_by = session_user, os_user <> '' "
+    "from ledger.decision order by decision_id"
+)
+
+
+def providers(first: int, last: int, **changes: Any) -> list[dict[str, Any]]:
+    return [{"provider_id": f"P{n:04}", **changes} for n in range(first, last)]
+
+
+def snapshot(warehouse: Warehouse, day: str, rows: list[Mapping[str, Any]], **more: Any) -> Path:
+    manifest = {"files": {"providers.csv": {"kind": "snapshot"}}, **more}
+    return write_batch(warehouse.inbox, day, manifest, providers=rows)
+
+
+def load(warehouse: Warehouse, *confirmed: str) -> None:
+    with warehouse.pipeline() as pipeline:
+        pipeline.confirm_snapshots(confirmed)
+        pipeline.run_stages(("stage", "dims", "facts"))
+
+
+def rebuild(warehouse: Warehouse, *confirmed: str, forget: bool = False) -> None:
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_checks = lambda *_: pipeline.summary
+        pipeline.confirm_snapshots(confirmed)
+        pipeline.full_load(forget=forget)
+
+
+@pytest.mark.parametrize(
+    ("ending", "held", "refused"),
+    [(20, 199, True), (20, 200, False), (21, 200, True), (19, 19, False), (990, 1000, True)],
+)
+def test_a_limit_refuses_more_than_its_share_and_at_least_its_number(
+    ending: int, held: int, refused: bool
+) -> None:
+    assert SnapshotLimit().refuses(ending, held) is refused
+    assert SnapshotLimit(new_year_share=1).refuses(ending, held) is refused
+    assert not SnapshotLimit(new_year_share=1).refuses(ending, held, is_new_year=True)
+
+
+@pytest.mark.parametrize("left", [10, 0], ids=["ten rows", "a header alone"])
+def test_a_snapshot_cut_short_ends_nobody_until_it_is_confirmed(
+    warehouse: Warehouse, left: int
+) -> None:
+    snapshot(warehouse, "2025-01-10", providers(0, 100))
+    load(warehouse)
+    snapshot(warehouse, "2025-02-10", providers(0, left))
+    write_batch(warehouse.inbox, "2025-03-10", providers=providers(100, 101))
+    said = f"lacks {100 - left} of the 100 keys that were there before it"
+    with pytest.raises(BatchError, match=said) as refusal:
+        load(warehouse)
+    assert refusal.value.hint.endswith("make incremental CONFIRM_SNAPSHOT=2025-02-10")
+    assert warehouse.rows(ALIVE) == [(101,)]
+    assert warehouse.rows(
+        "select l.status, f.status from ledger.load as l join ledger.load_file "
+        "as f using (load_id) order by load_id"
+    ) == [("loaded", "loaded"), ("failed", "refused"), ("loaded", "loaded")]
+    with pytest.raises(UsageError, match="no batch 2025-02-11"):
+        load(warehouse, "2025-02-11")
+    load(warehouse, "2025-02-10")
+    assert warehouse.rows(ALIVE) == [(left + 1,)]
+    assert warehouse.rows(DECISIONS) == [
+        (
+            *("confirm_snapshot", "2025-02-10", "providers"),
+            f"providers.csv lacks {100 - left} of 100 keys",
+            True,
+            True,
+        )
+    ]
+    # What was confirmed is not asked again, and the rebuild is the same.
+    before = warehouse.contents()
+    rebuild(warehouse)
+    assert warehouse.contents() == before
+
+
+def test_a_confirmation_holds_for_the_bytes_that_were_seen_and_in_a_full_load(
+    warehouse: Warehouse,
+) -> None:
+    snapshot(warehouse, "2025-01-10", providers(0, 100))
+    cut = snapshot(warehouse, "2025-02-10", providers(0, 50))
+    with pytest.raises(BatchError) as refusal:
+        rebuild(warehouse)
+    assert "make full-load CONFIRM_SNAPSHOT=2025-02-10" in refusal.value.hint
+    rebuild(warehouse, "2025-02-10")
+    assert warehouse.rows(ALIVE) == [(50,)]
+    # The same batch, cut shorter.
+    shutil.rmtree(cut)
+    snapshot(warehouse, "2025-02-10", providers(0, 20))
+    with pytest.raises(BatchError, match="lacks 30 of the 50"):
+        load(warehouse)
+    assert warehouse.rows(ALIVE) == [(50,)]
+
+
+def test_keys_are_counted_before_the_snapshot_in_the_order_of_batches(
+    warehouse: Warehouse,
+) -> None:
+    snapshot(warehouse, "2025-01-10", providers(0, 60))
+    write_batch(warehouse.inbox, "2025-01-20", providers=providers(60, 100))
+    # 15 are gone already, by markers: a snapshot without them ends no more of them.
+    write_batch(warehouse.inbox, "2025-01-25", providers=providers(0, 15, is_deleted="true"))
+    snapshot(warehouse, "2025-03-10", providers(15, 95))
+    load(warehouse)
+    assert warehouse.rows(ALIVE) == [(80,)]
+    # One that comes late and out of order is judged by the 100 that were there in its time.
+    snapshot(warehouse, "2025-01-22", providers(0, 70))
+    with pytest.raises(BatchError, match="lacks 30 of the 100 keys"):
+        load(warehouse)
+    assert warehouse.rows(ALIVE) == [(80,)]
+
+
+def test_more_members_may_end_with_the_plan_year(warehouse: Warehouse) -> None:
+    def members(day: str, last: int) -> None:
+        rows = [{"member_id": f"M{n}"} for n in range(last)]
+        manifest = {"files": {"members.csv": {"kind": "snapshot"}}}
+        write_batch(warehouse.inbox, day, manifest, members=rows)
+
+    members("2025-12-01", 100)
+    members("2026-01-01", 65)
+    load(warehouse)
+    members("2026-02-01", 43)
+    with pytest.raises(BatchError, match="lacks 22 of the 65 keys"):
+        load(warehouse)
+
+
+def test_rows_that_were_rejected_do_not_count_as_there(warehouse: Warehouse) -> None:
+    snapshot(warehouse, "2025-01-10", providers(0, 100))
+    load(warehouse)
+    folder = snapshot(warehouse, "2025-02-10", providers(0, 70))
+    with (folder / "providers.csv").open("a") as file:
+        file.writelines(f"P{n:04}\n" for n in range(70, 100))
+    with (
+        pytest.raises(BatchError, match="lacks 30 of the 100 keys"),
+        warehouse.pipeline(reject_share=0.5) as pipeline,
+    ):
+        pipeline.run_stages(("stage",))
+    assert warehouse.rows("select count(*) from quality.rejected_row") == [(30,)]
+
+
+CLAIM = {"service_date": date(2025, 1, 5), "claim_amount": 500, "allowed_amount": 500}
+
+
+def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehouse) -> None:
+    claims = [{**CLAIM, "claim_id": "C1", "paid_amount": 500}]
+    gone = write_batch(warehouse.inbox, "2025-01-10", claims=claims)
+    claims = [{**CLAIM, "claim_id": "C2", "paid_amount": 400}]
+    write_batch(warehouse.inbox, "2025-01-20", claims=claims)
+    load(warehouse)
+    aside = warehouse.data / "aside"
+    aside.mkdir(parents=True)
+    gone.rename(aside / "2025-01-10")
+    paid = "select sum(paid_amount)::int from warehouse.fact_claim"
+    for _ in range(2):
+        done = warehouse.command("full-load")
+        assert done.returncode == 4
+        assert "claims.csv of batch 2025-01-10 (1 row, " in done.stderr
+        assert "paid_amount $500.00" in done.stderr
+        assert "make full-load FORGET=yes" in done.stderr
+        assert warehouse.rows(paid) == [(900,)]
+        # Nor where nothing is left: no synthetic feeds take the place of what was loaded.
+        for folder in list(warehouse.inbox.iterdir()):
+            folder.rename(aside / folder.name)
+    (aside / "2025-01-20").rename(warehouse.inbox / "renamed 2025")
+    (warehouse.inbox / "renamed 2025" / "manifest.json").write_text(
+        json.dumps({"as_of": "2025-01-20T00:00:00Z"})
+    )
+    rebuild(warehouse, forget=True)
+    assert warehouse.rows(paid) == [(400,)]
+    [(kind, batch, feed, says, by, of)] = warehouse.rows(DECISIONS)
+    assert (kind, batch, feed, by, of) == ("forget_file", "2025-01-10", "claims", True, True)
+    assert "paid_amount $500.00" in says
+    rebuild(warehouse)
+
+
+def test_a_file_corrected_in_its_place_is_not_missed_if_it_has_every_key(
+    warehouse: Warehouse,
+) -> None:
+    folder = write_batch(warehouse.inbox, "2025-01-10", providers=providers(0, 3, name="bad"))
+    load(warehouse)
+
+    def correct(last: int) -> None:
+        shutil.rmtree(folder)
+        rows = providers(0, last, name=f"good {last}")
+        write_batch(warehouse.inbox, "2025-01-10", providers=rows)
+
+    # Loaded before the rebuild, or with it.
+    correct(4)
+    load(warehouse)
+    rebuild(warehouse)
+    correct(5)
+    rebuild(warehouse)
+    assert warehouse.rows(ALIVE) == [(5,)]
+    correct(3)
+    with pytest.raises(BatchError, match="lacks 2 of its 5 keys"):
+        rebuild(warehouse)
+    load(warehouse)
+    with pytest.raises(BatchError, match=r"no longer holds: providers.csv of batch .* \(5 rows\)"):
+        rebuild(warehouse)
+    assert warehouse.rows(ALIVE) == [(5,)]
+    rebuild(warehouse, forget=True)
+    assert warehouse.rows(ALIVE) == [(3,)]

@@ -1,0 +1,228 @@
+"""What is refused or waits is said first, by every command that says how things are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from etl import __main__ as door
+from etl import guards, report
+from etl.batch import look_through
+from etl.config import Settings
+from etl.db.server import Status
+from etl.errors import AlreadyRunningError, BatchError, CheckFailedError
+from etl.pipeline import Pipeline, overview
+from etl.quality_report import read_report
+from etl.refused import REFUSED, STOPPED, WAITING
+from etl.render.quality_page import quality_page
+from etl.running import refuse_to_end_run
+from tests.feeds import write_batch
+from tests.page_parts import read_page
+from tests.pipeline.conftest import Warehouse
+
+HOSTILE = "2025-01-04 [x] [red]:smile: \x1b[2J\u202e"
+SHOWN = r"2025-01-04 [x] [red]:smile: \x1b[2J\u202e"
+
+
+def send(warehouse: Warehouse, folder: str, manifest: str | None = None) -> Path:
+    made = write_batch(warehouse.inbox, folder, providers=[{"provider_id": folder[:10]}])
+    if manifest is not None:
+        (made / "manifest.json").write_text(manifest)
+    return made
+
+
+def load(warehouse: Warehouse) -> None:
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_stages(("stage", "dims", "facts"))
+
+
+def check(warehouse: Warehouse) -> list[str]:
+    """What dq-check says apart from its checks, whose results are not at issue."""
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_checks = lambda *_, **__: pipeline.summary
+        pipeline.dq_check()
+    return warehouse.watcher.said
+
+
+def held(warehouse: Warehouse) -> list[tuple[str, str]]:
+    return [(b.folder, b.state) for b in overview(warehouse.url, warehouse.inbox).held]
+
+
+def test_a_refused_batch_is_said_until_it_is_settled(warehouse: Warehouse) -> None:
+    send(warehouse, "2025-01-01")
+    load(warehouse)
+    assert check(warehouse) == []
+    # Nothing has run since: an unreadable folder is refused, the others wait.
+    send(warehouse, "2025-01-02", manifest="{")
+    (send(warehouse, "2025-01-03") / "providers.csv").write_bytes(b"provider_id\nA\n")
+    send(warehouse, HOSTILE, manifest='{"files": 7}')
+    send(warehouse, "2025-01-05")
+    waiting = [("2025-01-03", WAITING), ("2025-01-05", WAITING)]
+    assert held(warehouse) == [("2025-01-02", REFUSED), (SHOWN, REFUSED), *waiting]
+    with pytest.raises(BatchError, match="3 batches are not in the warehouse"):
+        load_and_check(warehouse)
+    assert sorted(held(warehouse)) == [
+        ("2025-01-02", REFUSED),
+        ("2025-01-03", REFUSED),
+        (SHOWN, REFUSED),
+    ]
+    # Each leaves a record, also where no load began, and one however often it is tried.
+    for _ in range(2):
+        with pytest.raises(BatchError):
+            load(warehouse)
+    assert warehouse.rows(
+        "select folder, load_id is null, reason like '%' || left(folder, 10) || '%', "
+        "advice <> '', settled_at is null from ledger.refused_batch order by folder"
+    ) == [
+        ("2025-01-02", True, True, True, True),
+        ("2025-01-03", False, True, True, True),
+        (SHOWN, True, True, True, True),
+    ]
+    # Settled: gone, renamed to be no batch, or loaded since.
+    shutil.rmtree(warehouse.inbox / "2025-01-02")
+    (warehouse.inbox / HOSTILE).rename(warehouse.inbox / "_aside")
+    shutil.rmtree(warehouse.inbox / "2025-01-03")
+    send(warehouse, "2025-01-03")
+    with pytest.raises(BatchError, match=r"A batch is not in the warehouse .*: 2025-01-03"):
+        check(warehouse)
+    load(warehouse)
+    assert check(warehouse) == []
+    assert held(warehouse) == []
+    assert warehouse.rows("select count(*) from ledger.refused_batch where settled_at is null") == [
+        (0,)
+    ]
+
+
+def load_and_check(warehouse: Warehouse) -> None:
+    with pytest.raises(BatchError):
+        load(warehouse)
+    check(warehouse)
+
+
+def test_a_batch_that_a_gate_stopped_is_said_until_it_is_loaded(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(warehouse, "2025-01-01")
+    send(warehouse, "2025-01-02")
+
+    def stop(_: Pipeline, stage: str, *__: object) -> None:
+        if stage == "dims":
+            raise CheckFailedError("The work on the batch was taken back.", "Look for a cause.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pipeline, "gate_load", stop)
+        with pytest.raises(CheckFailedError):
+            load(warehouse)
+    assert held(warehouse) == [("2025-01-01", STOPPED), ("2025-01-02", WAITING)]
+    with pytest.raises(BatchError, match="A batch is not in the warehouse"):
+        check(warehouse)
+    load(warehouse)
+    assert check(warehouse) == []
+    assert held(warehouse) == []
+
+
+def test_a_batch_at_which_a_run_broke_down_is_said(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(warehouse, "2025-01-01")
+
+    def break_down(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(guards, "guard_snapshots", break_down)
+        with pytest.raises(ZeroDivisionError):
+            load(warehouse)
+    [batch] = overview(warehouse.url, warehouse.inbox).held
+    assert (batch.folder, batch.state) == ("2025-01-01", REFUSED)
+    assert "ZeroDivisionError" in batch.reason
+    load(warehouse)
+    assert held(warehouse) == []
+
+
+def test_names_are_shown_and_never_obeyed(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_batch(
+        warehouse.inbox,
+        "2025-01-03",
+        {"batch_id": f"[/x]{HOSTILE}"},
+        providers=[{"provider_id": "A"}, *[{"provider_id": f"B{n}"} for n in range(30)]],
+    )
+    with (warehouse.inbox / "2025-01-03" / "providers.csv").open("a") as file:
+        file.write("short\n")
+    load(warehouse)
+    send(warehouse, HOSTILE, manifest="{")
+    settings = Settings(warehouse.url, warehouse.inbox, warehouse.data, 0.05)
+    status = Status(False, True, 5432, "18", None, None)
+    capsys.readouterr()
+    report.show_status(status, settings, overview(warehouse.url, warehouse.inbox))
+    rows = warehouse.connection.execute(
+        "select batch_id, file, is_refused, reason, column_name, rows_open, first_line, since "
+        "from quality.quarantine_open"
+    ).fetchall()
+    report.show_quarantine(rows)
+    _, [error] = look_through(warehouse.inbox)
+    report.show_error(error)
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0].startswith(f"Refused  batch {SHOWN}: manifest.json of batch ")
+    assert out.count("[/x]") >= 4  # of its stages and its rejected row
+    assert f"batch {SHOWN} cannot be used" in err
+    assert "\x1b" not in out + err
+    assert "\u202e" not in out + err
+
+
+def test_what_is_refused_comes_first_on_the_page(warehouse: Warehouse) -> None:
+    send(warehouse, "2025-01-01")
+    load(warehouse)
+    warehouse.connection.execute("insert into quality.check_run (finished_at) values (now())")
+    send(warehouse, "2025-01-02 <b>", manifest="{")
+    with warehouse.pipeline():
+        pass
+    seen = quality_page(read_report(warehouse.connection, None, warehouse.inbox))
+    parts = read_page(seen)
+    assert parts.wrong == []
+    assert parts.ids.index("held") < parts.ids.index("score")
+    assert "manifest.json of batch 2025-01-02 &lt;b&gt; cannot be used" in seen
+
+
+def test_who_runs_is_said_before_anything_ends_a_run(warehouse: Warehouse) -> None:
+    refuse_to_end_run(warehouse.url, command="down")
+    with warehouse.pipeline():
+        with pytest.raises(
+            AlreadyRunningError, match=r"make test by .+, process \d+, since 2"
+        ) as e:
+            refuse_to_end_run(warehouse.url, command="down")
+        assert "make down FORCE=yes" in e.value.hint
+        # Also from another database of the server, which is stopped as a whole.
+        with pytest.raises(AlreadyRunningError):
+            refuse_to_end_run(warehouse.url.rsplit("/", 1)[0] + "/postgres", command="down")
+        assert "make test by" in overview(warehouse.url, warehouse.inbox).running[0]
+        second = warehouse.command("incremental")
+    assert second.returncode == 7
+    assert "Another run is working on this warehouse.\nIt is make test by " in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("incremental", "it goes on from the last stage that was done"),
+        ("dims", "it goes on from the last stage that was done"),
+        ("full-load", "it begins again from the first batch"),
+        ("quarantine-replay", "no row comes in twice"),
+        ("", "Run it again."),
+    ],
+)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, psycopg.errors.InternalError])
+def test_what_stopped_a_command_says_what_the_next_one_does(
+    capsys: pytest.CaptureFixture[str], error: type[BaseException], command: str, said: str
+) -> None:
+    def call() -> None:
+        door._at_work.set(command)
+        raise error
+
+    assert door.guarded(call) == (door.INTERRUPTED if error is KeyboardInterrupt else 1)
+    assert said in capsys.readouterr().err
