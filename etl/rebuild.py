@@ -137,7 +137,7 @@ def _add_views(connection: psycopg.Connection[Any], schemas: Schemas, tables: Me
                 key=sql.Identifier(fact.key),
                 date=sql.Identifier(fact.date),
                 fact=sql.Identifier(schemas.warehouse, fact.table),
-                state=sql.Identifier(schemas.warehouse, fact.state),
+                earlier_states=sql.Identifier(schemas.warehouse, fact.state),
                 states=names(fact.states),
                 states_told=names(fact.states, "told"),
             )

@@ -41,7 +41,7 @@ from (
         {date},
         {states},
         false as is_latest
-    from {state}
+    from {earlier_states}
     union all
     select
         {key},
