@@ -78,10 +78,15 @@ class Watch:
                     log.get().info("waiting", for_sessions=list(pids))
                     told_at = told_at if told else now
                 elif told and not pids:
-                    self._say(f"The wait is over after {now - told_at:,.0f} s; going on.")
+                    self._say_over(now - told_at)
                 told = pids
+        if told:  # it ended, and so did the run, since the last look
+            self._say_over(time.monotonic() - told_at)
         if asking is not None:
             asking.close()
+
+    def _say_over(self, seconds: float) -> None:
+        self._say(f"The wait is over after {seconds:,.0f} s; going on.")
 
     def _is_busy(self) -> bool:
         active = psycopg.pq.TransactionStatus.ACTIVE

@@ -32,7 +32,6 @@ _SESSION = {
     "client_connection_check_interval": "500ms",
     # What a role or database was given for people at a screen does not hold for a load.
     "statement_timeout": "0",
-    "lock_timeout": f"{LOCK_WAIT_SECONDS}s",
     "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
@@ -83,7 +82,8 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
 def session_options(address: str) -> str:
     """The settings of a session, as libpq's ``options``: those of the address, then ours."""
     given = str(conninfo_to_dict(address).get("options") or "")
-    ours = (f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in _SESSION.items())
+    settings = {**_SESSION, "lock_timeout": f"{LOCK_WAIT_SECONDS}s"}
+    ours = (f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
     return " ".join((given, *ours)).strip()
 
 

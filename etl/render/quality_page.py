@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from typing import Any
 
@@ -298,9 +299,10 @@ def share(value: float) -> str:
     """A share, 0 to 1, in percent. Only all is 100 % and only nothing is 0 %."""
     if value in (0, 1):
         return f"{value:.0%}".replace("%", "\u00a0%")
-    percent = min(max(value * 100, 0.01), 99.99)
-    decimals = 1 if 0.1 <= percent <= 99.9 else 2
-    return f"{percent:.{decimals}f}\u00a0%"
+    # As the server rounds what it is asked for, so that page and views say the same.
+    percent = min(max(Decimal(repr(value)) * 100, Decimal("0.01")), Decimal("99.99"))
+    places = Decimal("0.1") if Decimal("0.1") <= percent <= Decimal("99.9") else Decimal("0.01")
+    return f"{percent.quantize(places, ROUND_HALF_UP)}\u00a0%"
 
 
 def number(value: float) -> str:

@@ -149,7 +149,7 @@ def test_names_are_shown_and_never_obeyed(
     write_batch(
         warehouse.inbox,
         "2025-01-03",
-        {"batch_id": f"[/x]{HOSTILE}"},
+        {"batch_id": "[/x] [x] [red]:smile:"},
         providers=[{"provider_id": "A"}, *[{"provider_id": f"B{n}"} for n in range(30)]],
     )
     with (warehouse.inbox / "2025-01-03" / "providers.csv").open("a") as file:

@@ -87,7 +87,7 @@ def write_feeds(inbox: Path) -> None:
             {"enrollment_id": "e4", "member_id": "C", "plan_id": "P", "start_date": "2025-03-01"},
         ],
         claims=[
-            {**claim, "claim_id": "c2", "service_date": "2025-01-20"},
+            {**claim, "claim_id": "c2", "service_date": "2025-01-11"},
             {**claim, "claim_id": "c6", "service_date": "2025-03-05"},
             {**claim, "claim_id": "c7", "service_date": "2025-03-05", "member_id": "C"},
         ],
