@@ -171,8 +171,8 @@ class Pipeline(Loading):
         except TakenBack as error:
             self.forget(load)
             self.watcher.say(str(error))
-            # A restatement that was killed before its cubes: they follow now.
-            if show or not self._cubes_are_due():
+            # One that was killed before its cubes or checks: they follow now.
+            if show or not scalar(self.ledger, "ledger/ledger.checks_are_due"):
                 return self.summary
         self.run_cubes(LIVE, whole=True)
         return self.run_checks(LIVE)

@@ -331,6 +331,19 @@ select exists(
         ), '-infinity')
 );
 
+-- name: checks_are_due
+-- Whether a restatement came since everything was last checked. One row.
+select exists(
+    select 1
+    from stage_run as r
+    where r.stage = 'restate' and r.status = 'done'
+        and r.finished_at > coalesce((
+            select max(c.started_at)
+            from stage_run as c
+            where c.stage = 'checks' and c.status = 'done'
+        ), '-infinity')
+);
+
 -- name: arrivals_are_due
 -- Whether a load came since what came was last judged: at the gate of the arrivals, or by the
 -- checks of a rebuild. One row.

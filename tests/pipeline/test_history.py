@@ -103,8 +103,13 @@ def reset(warehouse: Warehouse) -> None:
 
 
 def write(inbox: Path, subject: Subject, sequence: Sequence, number: int) -> None:
-    """Put a batch of a sequence into the inbox, the first with the claims."""
+    """Put a batch of a sequence into the inbox, the first with the claims.
+
+    One that bears the name of an earlier one takes its place, as a corrected file does.
+    """
     batch = sequence.batches[number]
+    named = [n for n, other in enumerate(sequence.batches) if other.batch_id == batch.batch_id]
+    shutil.rmtree(inbox / f"{named[0]}", ignore_errors=True)
     claims = [
         {"claim_id": f"{key} {day}", subject.key: key, "service_date": day}
         for key, days in sequence.claim_days.items()
@@ -112,7 +117,7 @@ def write(inbox: Path, subject: Subject, sequence: Sequence, number: int) -> Non
     ]
     write_batch(
         inbox,
-        f"{number}",
+        f"{named[0]}",
         {
             "batch_id": batch.batch_id,
             "as_of": batch.as_of.isoformat(),

@@ -76,7 +76,7 @@ BATCHES: list[tuple[str, dict[str, Any], dict[str, list[dict[str, Any]]]]] = [
             ],
             "providers": [{"provider_id": "R1", "name": ("caf@e9@", "café")}],
             "enrollments": [
-                enrolment(1, 1, end_date=("2024-12-01", "2025-12-01")),
+                enrolment(1, 1, end_date=("2015-12-01", "2025-12-01")),
                 enrolment(2, 2),
                 enrolment(3, 3, premium_paid=("ten", "10.50")),
             ],
