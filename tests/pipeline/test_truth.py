@@ -62,6 +62,7 @@ def told(truth: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Any, ...]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dirty", ["", "0.02"], ids=["clean", "dirty"])
 def test_a_month_of_days_is_as_the_truth_says(warehouse: Warehouse, dirty: str) -> None:
     generate(warehouse.inbox, members=400, seed=11, dirty=dirty, truth=warehouse.data / "truth")
@@ -148,6 +149,7 @@ def _found(warehouse: Warehouse) -> dict[str, Finding]:
     return {check.table: found for check, found in results}
 
 
+@pytest.mark.slow
 def test_any_order_of_days_gives_the_same_warehouse(
     warehouse: Warehouse, admin_url: str, template: str, tmp_path: Path
 ) -> None:
