@@ -12,7 +12,7 @@ from rich.text import Text
 from etl.shown import plain
 
 # Where nobody looks at a terminal, tables are this wide.
-WIDTH = 100
+WIDTH = 120
 
 
 class Screen(Console):

@@ -52,9 +52,17 @@ class Sequence:
 
 @st.composite
 def sequences(
-    draw: st.DrawFn, optional: tuple[str, ...] = OPTIONAL, *, most: int = 6, in_order: bool = False
+    draw: st.DrawFn,
+    optional: tuple[str, ...] = OPTIONAL,
+    *,
+    most: int = 6,
+    in_order: bool = False,
+    once_each: bool = False,
 ) -> Sequence:
-    """Two batches or more. ``optional``: columns that a file of the feed may have or lack."""
+    """Two batches or more. ``optional``: columns that a file of the feed may have or lack.
+
+    ``once_each``: of batches of one name only the last, which is what an inbox still holds of them.
+    """
     seed = draw(st.integers(0, 9999))
     drawn = draw(
         st.lists(
@@ -80,6 +88,8 @@ def sequences(
         )
         for as_of, suffix, kind, content, lacks in drawn
     ]
+    if once_each:
+        batches = list({batch.batch_id: batch for batch in batches}.values())
     if in_order or draw(st.booleans()):
         batches.sort(key=lambda b: (b.as_of, b.batch_id.encode()))
     return Sequence(tuple(batches), {key: _claim_days(seed, key) for key in KEYS})

@@ -408,7 +408,7 @@ def test_a_feed_without_effective_times_has_its_history_too(
 
 
 @share_of_examples(25)
-@given(sequence=sequences(MEMBER.optional, most=4), share=st.floats(0, 1))
+@given(sequence=sequences(MEMBER.optional, most=4, once_each=True), share=st.floats(0, 1))
 def test_a_rebuild_and_what_comes_after_it_make_the_same_rows(
     warehouse: Warehouse, sequence: Sequence, share: float
 ) -> None:
