@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 
 from etl.batch import Batch, Expected, FeedFile
 from etl.contract import Reason, Source
+from etl.db.amounts import Amounts
 from etl.db.statements import equal, names, run, scalar, statement
 from etl.db.stream import NO_ROWS
 from etl.sources import FEEDS
@@ -276,7 +277,7 @@ def _recount(
     staged.rejected = [Rejected(line, None, by_text[reason]) for line, reason, _ in left]
     for column, total in file.totals.items():
         staged.duplicate_cents[column] += sift.dollars_to_cents(total["duplicate"])
-    sums = rejects.Amounts(rejects.money_fields(file.head))
+    sums = Amounts(rejects.money_fields(file.head))
     for _, reason, raw in left:
         if by_text[reason] not in NO_ROWS:
             sums.add(None if raw is None else rejects.values_of(raw.encode(), file.head))

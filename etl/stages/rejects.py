@@ -15,7 +15,7 @@ import psycopg
 from etl.batch import FeedFile
 from etl.contract import Parsing, Source
 from etl.db import encodings, forms, records
-from etl.db.amounts import Amounts, MoneyField
+from etl.db.amounts import Amounts, MoneyField, Reader
 from etl.db.statements import statement
 from etl.db.stream import NO_ROWS, fault_of
 from etl.render import parsing
@@ -53,7 +53,7 @@ def money_fields(head: Header) -> dict[str, MoneyField]:
     }
 
 
-def _reader(source: Source, column: str, written: Parsing) -> Any:
+def _reader(source: Source, column: str, written: Parsing) -> Reader:
     declared = source.column(column)
     if parsing.is_plain(declared, written):
         return forms.cents
