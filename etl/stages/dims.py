@@ -480,7 +480,7 @@ def _lacking(dimension: Dimension, told: dict[int, list[str]]) -> dict[str, list
 # Every pair of aliases by which the statements compare natural keys or attributes.
 _KEY_PAIRS = (
     *("a_c", "a_s", "arrival_respliced", "d_arrival", "d_m", "d_r", "d_v", "earlier_o", "h_g"),
-    *("o_g", "o_m", "o_r", "r_v", "s_arrival", "s_m", "s_o", "s_r", "t_e", "v_d", "v_r"),
+    *("o_g", "o_m", "o_p", "o_r", "r_v", "s_arrival", "s_m", "s_r", "t_e", "v_d", "v_r"),
 )
 
 

@@ -386,37 +386,56 @@ order by {keys_of_row}, e.effective_ts, t.batch_rank desc, s.source_line desc;
 -- name: complete_driver
 -- A driver that a row's file does not have was not said: it is what was said last before that
 -- time, or else first after it. One row an observation completed.
-update observation as o
-set {filled} = (
-    select {typed_column}
-    from {staging} as s
+with said as (
+    select distinct on ({keys_of_row}, e.effective_ts)
+        {keys_of_row},
+        e.effective_ts,
+        {typed_column} as value
+    from respliced as r
+    inner join {staging} as s on {key_s_r}
     inner join told as t on s.load_id = t.load_id
     cross join lateral (select {effective_of_load} as effective_ts) as e
-    where {key_s_o} and {name} = any(t.columns) and {marked} is not true
-    order by
-        e.effective_ts <= o.effective_ts desc,
-        case when e.effective_ts <= o.effective_ts then e.effective_ts end desc,
-        e.effective_ts,
-        t.batch_rank desc,
-        s.source_line desc
-    limit 1
+    where {name} = any(t.columns) and {marked} is not true
+    order by {keys_of_row}, e.effective_ts, t.batch_rank desc, s.source_line desc
+),
+
+period as (
+    select
+        {keys},
+        value,
+        case when row_number() over by_time > 1 then effective_ts else '-infinity' end as from_ts,
+        lead(effective_ts, 1, timestamp 'infinity') over by_time as until_ts
+    from said
+    window by_time as (partition by {keys} order by effective_ts)
 )
-where o.load_id = any(%(lacking)s);
+
+update observation as o
+set {filled} = p.value
+from period as p
+where {key_o_p}
+    and o.effective_ts >= p.from_ts
+    and o.effective_ts < p.until_ts
+    and o.load_id = any(%(lacking)s);
 
 -- name: complete_type_1
 -- A Type 1 attribute that a row's file does not have is what was said of it last.
 -- One row an observation completed.
-update observation as o
-set {filled} = (
-    select {typed_column}
-    from {staging} as s
+with said as (
+    select distinct on ({keys_of_row})
+        {keys_of_row},
+        {typed_column} as value
+    from respliced as r
+    inner join {staging} as s on {key_s_r}
     inner join told as t on s.load_id = t.load_id
     cross join lateral (select {effective_of_load} as effective_ts) as e
-    where {key_s_o} and {name} = any(t.columns) and {marked} is not true
-    order by t.batch_rank desc, e.effective_ts desc, s.source_line desc
-    limit 1
+    where {name} = any(t.columns) and {marked} is not true
+    order by {keys_of_row}, t.batch_rank desc, e.effective_ts desc, s.source_line desc
 )
-where o.load_id = any(%(lacking)s);
+
+update observation as o
+set {filled} = p.value
+from said as p
+where {key_o_p} and o.load_id = any(%(lacking)s);
 
 -- name: index_delivery
 -- Deliveries are looked up by key. No rows.
