@@ -33,7 +33,7 @@ def assert_exact(kinds: dict[str, KindFound]) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("seed", [DEFAULT_SEED, 3])
+@pytest.mark.parametrize("seed", [DEFAULT_SEED, pytest.param(3, marks=pytest.mark.slow)])
 def test_every_kind_is_found_where_it_was_put_and_none_is_invented(
     warehouse: Warehouse, seed: int
 ) -> None:

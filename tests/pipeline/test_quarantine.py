@@ -274,7 +274,7 @@ def right(admin_url: str, template: str, tmp_path: Path) -> Iterator[dict[str, A
             yield everything(warehouse)
 
 
-@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("order", [-1, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_replay_makes_what_would_be_had_the_rows_been_right(
     warehouse: Warehouse, right: dict[str, Any], order: int
 ) -> None:
