@@ -2,8 +2,8 @@
 
 The server is the project's own embedded one in a folder of its own, so that no test can touch a
 warehouse; of processes that share the tests (``pytest -n``) each has its own. It is made anew and
-writes to memory, or at least without waiting for the disk, which only a crash would tell. A migrated
-template database is made once; each test's database is a copy of it.
+writes to memory, or at least without waiting for the disk, which only a crash would tell. A
+migrated template database is made once; each test's database is a copy of it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ settings.load_profile("same")
 
 TEMPLATE = "aca_template"
 MOST_WORKERS = 4
-# Where files are kept in memory, on Linux, and the bytes that all servers together may come to need.
-# Each test copies hundreds of small files for its database: on a disk that is a third of the time.
+# Where Linux keeps files in memory, and the bytes that all servers together may come to need. Each
+# test's database is a copy of hundreds of small files: on a disk that is a third of the time.
 MEMORY = Path("/dev/shm")
 ROOM = 6 << 30
 # What a server may do that holds nothing worth keeping. Tests of the server have servers of their
