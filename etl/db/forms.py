@@ -7,7 +7,7 @@ which are told of a whole block at once; only what is of none of them is looked 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,11 +130,8 @@ _TRAILER = re.compile(
     rb"[\s*#=\-]*(?:" + "|".join(_TRAILERS).replace(" ", "[ _]?").encode() + rb")[\s*#=:\-]*",
     re.IGNORECASE,
 )
-# How they may begin, by length.
-TRAILER_STARTS: tuple[Collection[bytes], ...] = (
-    sorted({word[:3].encode() for word in _TRAILERS}),
-    (b"*", b"#", b"=", b"-"),
-)
+# How they may begin.
+TRAILER_STARTS = (*sorted({word[:3].encode() for word in _TRAILERS}), b"*", b"#", b"=", b"-")
 
 
 def is_trailer(key: bytes) -> bool:

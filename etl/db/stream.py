@@ -162,8 +162,7 @@ class Stream:
         fields = self.fields
         odd = whole_blocks.begins_with(layout, fields.telling, [fields.start_of_header])
         for at in fields.keys:
-            for starts in forms.TRAILER_STARTS:
-                odd |= whole_blocks.begins_with(layout, at, starts)
+            odd |= whole_blocks.begins_with(layout, at, forms.TRAILER_STARTS)
         for at in fields.needed:
             odd |= layout.lengths(at) == 0
         money = {column: money.positions[0] for column, money in fields.money.items()}

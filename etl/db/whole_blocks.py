@@ -6,7 +6,7 @@ its records. Each answer errs on the side of caution: a yes is looked into recor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,13 +35,9 @@ def is_printable(sent: bytes, lines: int) -> bool:
 def quotes_close(lines: bytes) -> bool:
     """Whether each line has an even number of quotes, so that no record goes on after its line."""
     block = np.frombuffer(lines, np.uint8)
-    quotes = (block == _QUOTE).view(np.uint8)
-    return not np.bitwise_xor.reduceat(quotes, _begins(block)).any()
-
-
-def _begins(block: Bytes) -> Places:
-    """Where each line begins; all but the first with the line feed before it."""
-    return np.concatenate(([0], np.flatnonzero(block[1:] == _FEED) + 1))
+    quotes = np.flatnonzero(block == _QUOTE)
+    before_each_end = np.searchsorted(quotes, np.flatnonzero(block == _FEED))
+    return len(quotes) % 2 == 0 and not (before_each_end % 2).any()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,53 +70,70 @@ def lay_out(block: bytes, fields: int) -> Layout | None:
     a field, or goes on after its line.
     """
     data = np.frombuffer(block + b"\n", np.uint8)
-    marks = (data == _COMMA) | (data == _FEED)
+    feeds = data == _FEED
+    marks = (data == _COMMA) | feeds
     quoted = b'"' in block
-    if quoted:
-        quotes = data == _QUOTE
-        inside = np.bitwise_xor.accumulate(quotes.view(np.uint8)).view(np.bool_)
-        if not _open_and_close_fields(data, quotes, inside):
-            return None
-        if (inside & (data == _FEED)).any():
-            return None
-        marks &= ~inside
+    if quoted and not _take_out_quoted(data, feeds, marks):
+        return None
     places = np.flatnonzero(marks)
     if len(places) % fields:
         return None
     begins = np.concatenate(([0], places[:-1] + 1)).reshape(-1, fields)
     ends = places.reshape(-1, fields)
     # Each last mark, and no other, is a line's end.
-    if np.count_nonzero(data == _FEED) != len(ends) or (data[ends[:, -1]] != _FEED).any():
+    if np.count_nonzero(feeds) != len(ends) or not feeds[ends[:, -1]].all():
         return None
+    blanks = (data == _BLANK) | (data == _TAB)
+    # A line's end stands before the first byte.
+    has_blanks = bool(
+        blanks[0] or (blanks[1:] & marks[:-1]).any() or (blanks[:-1] & marks[1:]).any()
+    )
     if quoted:
         in_quotes = data[begins] == _QUOTE
         begins, ends = begins + in_quotes, ends - in_quotes
-    return Layout(data, begins, ends, _has_blanks(data, begins, ends))
+        first, last = begins[in_quotes], ends[in_quotes] - 1
+        has_blanks = has_blanks or bool(blanks[first].any() or blanks[last].any())
+    return Layout(data, begins, ends, has_blanks)
 
 
-def _has_blanks(data: Bytes, begins: Places, ends: Places) -> bool:
-    """Whether a value begins or ends with a blank."""
-    blanks = (data == _BLANK) | (data == _TAB)
-    # An empty value has a mark on both sides, which is none.
-    return bool(blanks[begins].any() or blanks[ends - 1].any())
+def _take_out_quoted(data: Bytes, feeds: Marks, marks: Marks) -> bool:
+    """Clear the marks inside quotes; whether each quote opens or closes a field on its line.
+
+    Two quotes that mean one close and open again with nothing between them.
+    """
+    at = np.flatnonzero(data == _QUOTE)
+    if len(at) % 2:
+        return False
+    opens, closes = at[::2], at[1::2]
+    # The byte before the first is the last one, a line's end.
+    beside = np.concatenate((data[opens - 1], data[closes + 1]))
+    if not ((beside == _COMMA) | (beside == _FEED) | (beside == _QUOTE)).all():
+        return False
+    lengths = closes - opens
+    inside = np.repeat(opens - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+    if feeds[inside].any():
+        return False
+    marks[inside] = False
+    return True
 
 
-def _open_and_close_fields(data: Bytes, quotes: Marks, inside: Marks) -> bool:
-    """Whether each quote stands at an end of a field or is one of two that mean one."""
-    at = np.flatnonzero(quotes)
-    opens = inside[at]
-    # The last byte, a line's end, also stands before the first.
-    beside = np.concatenate((data[at[opens] - 1], data[at[~opens] + 1]))
-    return bool(((beside == _COMMA) | (beside == _FEED) | (beside == _QUOTE)).all())
+def feeds(block: bytes) -> int:
+    """How many line feeds a block has."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == _FEED))
 
 
-def begins_with(layout: Layout, at: int, starts: Collection[bytes]) -> Marks:
-    """Which values of a field begin with one of these, in any case; all are of one length."""
-    width = len(next(iter(starts)))
-    heads = layout.heads(at, width) | _SMALL
-    found = np.zeros(len(heads), np.bool_)
+def begins_with(layout: Layout, at: int, starts: Sequence[bytes]) -> Marks:
+    """Which values of a field begin with one of these, in any case."""
+    found = np.zeros(len(layout.begins), np.bool_)
     for start in starts:
-        found |= (heads == np.frombuffer(start, np.uint8) | _SMALL).all(axis=1)
+        # Few values have the first letter, and fewer the next: only these are looked at further.
+        rows = np.arange(len(found))
+        for place, letter in enumerate(start):
+            signs = layout.data.take(layout.begins[rows, at] + place, mode="clip")
+            rows = rows[signs | _SMALL == letter | _SMALL]
+            if not len(rows):
+                break
+        found[rows] = True
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from etl.batch import FeedFile
+from etl.db import whole_blocks
 from etl.db.records import Block
 from etl.errors import BatchError
 
@@ -56,7 +57,7 @@ class Seen:
         ends_line = True
         for block in blocks:
             if block:
-                self.lines += block.count(b"\n")
+                self.lines += whole_blocks.feeds(block)
                 ends_line = block.endswith(b"\n")
             yield block
         self.lines += not ends_line
@@ -64,5 +65,5 @@ class Seen:
     def records(self, blocks: Iterable[Block]) -> Iterator[Block]:
         """The records made of it, whose lines are counted."""
         for first, block in blocks:
-            self.lines_of_records += len(block) + b"".join(block).count(b"\n")
+            self.lines_of_records += len(block) + whole_blocks.feeds(b"".join(block))
             yield first, block
