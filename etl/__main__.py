@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -378,9 +377,7 @@ def db_url() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def psql(context: typer.Context) -> None:
     """Open psql on the warehouse; further arguments go to psql."""
-    url = server.ensure_running(settings())
-    program = str(server.binaries(settings()) / "psql")
-    os.execv(program, [program, url, *context.args])
+    server.become_psql(settings(), context.args)
 
 
 @app.command()

@@ -71,8 +71,8 @@ class Loading(Session):
     def settle_refused(self) -> list[refused.HeldBatch]:
         """Enter which refused batches are settled; what is not in the warehouse after that."""
         found = self.lookout().look(self.ledger)
-        refused.settle(self.ledger, found.pending, found.refused)
-        return refused.held_batches(self.ledger, found.pending, found.refused)
+        refused.settle(self.ledger, found)
+        return refused.held_batches(self.ledger, found)
 
     def _about_batch(self, error: BaseException | None) -> BaseException | None:
         """What stopped the run, as far as a batch may be at fault: no signal and no lost server."""

@@ -302,7 +302,7 @@ class Pipeline(Loading):
         named = []
         for batch in self.settle_refused():
             if batch.needs_somebody:
-                self.watcher.say(f"Batch {batch.folder} is {batch.state}: {batch.reason}")
+                self.watcher.say(f"{batch.state.capitalize()}: {batch.title}. {batch.reason}")
                 named.append(batch.folder)
         if named:
             count = "A batch is" if len(named) == 1 else f"{len(named):,} batches are"
@@ -367,7 +367,7 @@ def overview(url: str, inbox: Path) -> Overview:
         try:
             found = look(connection, inbox)
             return Overview(
-                refused.held_batches(connection, found.pending, found.refused),
+                refused.held_batches(connection, found),
                 who_runs(connection),
                 run(connection, "ledger/ledger.latest_runs").fetchall(),
             )

@@ -89,8 +89,7 @@ def _defects(connection: psycopg.Connection[Any], truth: Path) -> list[page.Defe
 
 def _held(connection: psycopg.Connection[Any], inbox: Path) -> list[page.Held]:
     set_search_path(connection, LIVE.path)
-    inbox_now = look(connection, inbox)
-    held = refused.held_batches(connection, inbox_now.pending, inbox_now.refused)
+    held = refused.held_batches(connection, look(connection, inbox))
     return [page.Held(b.folder, b.state, b.since, b.reason, b.advice) for b in held]
 
 

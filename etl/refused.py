@@ -16,11 +16,12 @@ import psycopg
 from etl.batch import Batch, FeedFile
 from etl.db.statements import run
 from etl.errors import AcaError
+from etl.pending import Inbox
 from etl.shown import plain
 
-Pending = Sequence[tuple[Batch, list[FeedFile]]]
-
 REFUSED, STOPPED, WAITING = "refused", "stopped", "waiting"
+# What stands for the name of a batch where files lie in the inbox itself.
+_NO_BATCH = "files in no batch"
 _GO_ON = "make incremental loads it."
 
 
@@ -38,6 +39,11 @@ class HeldBatch:
     since: datetime | None
     reason: str
     advice: str
+
+    @property
+    def title(self) -> str:
+        """What it is called in a sentence."""
+        return self.folder if self.folder == _NO_BATCH else f"batch {self.folder}"
 
     @property
     def needs_somebody(self) -> bool:
@@ -58,32 +64,27 @@ def note(connection: psycopg.Connection[Any], errors: Iterable[BaseException | N
             run(connection, "ledger/refused.note", values)
 
 
-def settle(
-    connection: psycopg.Connection[Any], pending: Pending, unreadable: Sequence[AcaError]
-) -> None:
-    """Bring the ledger's list of refused batches up to what the inbox and the loads say.
-
-    ``pending``: batches with files that are not loaded. ``unreadable``: why others cannot be read.
-    """
-    note(connection, unreadable)
-    _, settled = _open(connection, pending, unreadable)
+def settle(connection: psycopg.Connection[Any], inbox: Inbox) -> None:
+    """Bring the ledger's list of refused batches up to what the inbox and the loads say."""
+    note(connection, inbox.refused)
+    _, settled = _open(connection, inbox)
     run(connection, "ledger/refused.settle", {"settled": settled})
 
 
-def held_batches(
-    connection: psycopg.Connection[Any], pending: Pending, unreadable: Sequence[AcaError]
-) -> list[HeldBatch]:
+def held_batches(connection: psycopg.Connection[Any], inbox: Inbox) -> list[HeldBatch]:
     """What is not in the warehouse: what was refused or stopped first, then what waits.
 
     Reads only, so that it also says what no run has come to yet.
     """
-    held, _ = _open(connection, pending, unreadable)
+    held, _ = _open(connection, inbox)
     known = {h.folder for h in held}
     held += [
         HeldBatch(name, REFUSED, None, error.message, error.hint)
-        for name, error in ((_called(str(e.folder)), e) for e in unreadable)
+        for name, error in ((_called(str(e.folder)), e) for e in inbox.refused)
         if name not in known
     ]
+    if inbox.stray:
+        held.append(HeldBatch(_NO_BATCH, REFUSED, None, inbox.stray.message, inbox.stray.hint))
     under_way = [
         _called(batch_id)
         for _, batch_id, _, _ in run(connection, "ledger/ledger.unfinished")
@@ -95,7 +96,7 @@ def held_batches(
     ]
     held += [
         HeldBatch(_called(batch.folder), WAITING, None, _not_loaded(batch, files), _GO_ON)
-        for batch, files in pending
+        for batch, files in inbox.pending
         if not _names(batch) & known
     ]
     return held
@@ -118,12 +119,10 @@ def _not_loaded(batch: Batch, files: Sequence[FeedFile]) -> str:
     return f"{', '.join(f.path.name for f in files)} {verb} not loaded yet."
 
 
-def _open(
-    connection: psycopg.Connection[Any], pending: Pending, unreadable: Sequence[AcaError]
-) -> tuple[list[HeldBatch], list[int]]:
+def _open(connection: psycopg.Connection[Any], inbox: Inbox) -> tuple[list[HeldBatch], list[int]]:
     """What the ledger has as refused, as far as it still is, and the ids of what is settled."""
-    troubled = {name for batch, _ in pending for name in _names(batch)}
-    troubled |= {_called(str(error.folder)) for error in unreadable}
+    troubled = {name for batch, _ in inbox.pending for name in _names(batch)}
+    troubled |= {_called(str(error.folder)) for error in inbox.refused}
     held, settled = [], []
     for key, folder, since, reason, advice, is_stopped in run(connection, "ledger/refused.open"):
         if is_stopped or folder in troubled:

@@ -221,7 +221,7 @@ def _held(console: Screen, held: Sequence[HeldBatch]) -> None:
     """Batches that are not in the warehouse, each with the reason and what to do."""
     for batch in held[:_HELD]:
         since = f", since {batch.since:%Y-%m-%d %H:%M} UTC" if batch.since else ""
-        console.line(f"batch {batch.folder}{since}: {batch.reason}", batch.state.capitalize())
+        console.line(f"{batch.title}{since}: {batch.reason}", batch.state.capitalize())
         console.line(f"         {batch.advice}")
     if len(held) > _HELD:
         console.line(f"         and {len(held) - _HELD:,} batches more")
@@ -239,7 +239,7 @@ def show_status(
     if status.running:
         state = f"PostgreSQL {status.version}, running on port {status.port}"
     else:
-        state = "not running (make up)" if status.embedded else "not reached"
+        state = "not running (make up)" if status.embedded else f"not reached. {status.trouble}"
     lines = [("Server", f"{kind}, {state}")]
     if status.data is not None:
         lines.append(("Data", str(status.data)))

@@ -12,14 +12,15 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.config import Settings
 from etl.db import cluster
@@ -32,7 +33,10 @@ from etl.errors import ServerError
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is known of the server. ``data`` and ``size_bytes`` are None where we cannot tell."""
+    """What is known of the server. ``data`` and ``size_bytes`` are None where we cannot tell.
+
+    ``trouble``: why one that is given does not answer.
+    """
 
     embedded: bool
     running: bool
@@ -40,6 +44,7 @@ class Status:
     version: str
     data: Path | None
     size_bytes: int | None
+    trouble: str = ""
 
 
 def ensure_running(settings: Settings) -> str:
@@ -102,8 +107,8 @@ def status(settings: Settings) -> Status:
     if settings.database_url:
         try:
             port, version, size = _inspect_given(settings.database_url)
-        except ServerError:
-            return Status(False, False, None, "", None, None)
+        except ServerError as error:
+            return Status(False, False, None, "", None, None, error.message)
         return Status(False, True, port, version, None, size)
     with _plain_errors(settings):
         home = locate(settings)
@@ -121,6 +126,16 @@ def status(settings: Settings) -> Status:
 def binaries(settings: Settings) -> Path:
     """Return the folder with psql, pg_dump and pg_restore of PostgreSQL 18."""
     return packaged_programs()
+
+
+def become_psql(settings: Settings, arguments: Sequence[str]) -> NoReturn:
+    """Go on as psql on the warehouse, with these arguments."""
+    address = conninfo_to_dict(ensure_running(settings))
+    # Everybody on the machine can read a program's arguments; its environment is its own.
+    password = address.pop("password", None)
+    environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
+    program = str(binaries(settings) / "psql")
+    os.execve(program, [program, make_conninfo(**address), *arguments], environment)
 
 
 def _inspect_given(address: str) -> tuple[int, str, int]:

@@ -114,6 +114,17 @@ def test_address_that_libpq_does_not_take_is_one_sentence(bare: Managed, address
         server.ensure_running(settings_of(bare, address))
     assert caught.value.hint
     assert "\n" not in caught.value.message
+    assert server.status(settings_of(bare, address)).trouble == caught.value.message
+
+
+def test_psql_is_given_no_password_that_others_can_read(bare: Managed) -> None:
+    said = bare.command(
+        "psql", "-Atc", "select current_user", "-c", "\\! tr '\\0' ' ' < /proc/$PPID/cmdline"
+    )
+    user, arguments = said.stdout.split("\n", 1)
+    assert (said.returncode, user) == (0, bare.owner)
+    assert "psql" in arguments
+    assert odd_password() not in arguments
 
 
 def test_database_that_cannot_hold_every_name_is_refused(bare: Managed) -> None:

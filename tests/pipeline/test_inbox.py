@@ -12,7 +12,7 @@ import pytest
 
 from etl import quarantine
 from etl.errors import BatchError
-from etl.pipeline import Pipeline, assumed_unchanged
+from etl.pipeline import Pipeline, assumed_unchanged, overview
 from etl.sources import FEEDS
 from tests.feeds import fill, write_batch
 from tests.pipeline.conftest import Warehouse
@@ -123,6 +123,12 @@ def test_a_file_in_the_inbox_itself_fails_the_run_after_the_batches(warehouse: W
             with pytest.raises(BatchError, match=r"was not loaded: claims\.csv"):
                 command(pipeline)
         assert names(warehouse) == ["Dr A"]
+    seen = overview(warehouse.url, warehouse.inbox).held
+    assert [(batch.title, batch.needs_somebody) for batch in seen] == [("files in no batch", True)]
+    with warehouse.pipeline() as pipeline:
+        pipeline.run_checks = lambda *_, **__: pipeline.summary
+        with pytest.raises(BatchError, match="files in no batch"):
+            pipeline.dq_check()
 
 
 def send_in_parts(warehouse: Warehouse) -> Path:
