@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter as Tally
@@ -32,6 +33,11 @@ from tests.watching import Silent
 Contents = dict[str, list[tuple[Any, ...]]]
 
 
+def _heed_hang_up() -> None:
+    """Be stopped by SIGHUP also where the tests themselves are run to go on after it (nohup)."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @dataclass
 class Warehouse:
     """A database and an inbox."""
@@ -56,6 +62,7 @@ class Warehouse:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_heed_hang_up,
         )
 
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
