@@ -82,7 +82,7 @@ def _full_load(
     pipeline: Pipeline, confirmed: Sequence[str] = (), *, forget: bool = False
 ) -> Summary:
     # Where something is loaded, an empty inbox means that its files are gone.
-    if forget or pipeline.is_empty():
+    if pipeline.is_empty():
         _seed_if_empty(pipeline.settings, pipeline)
     pipeline.confirm_snapshots(confirmed)
     return pipeline.full_load(forget=forget)
@@ -407,8 +407,7 @@ def guarded(call: Callable[[], Any]) -> int:
         code = error.code if isinstance(error, SystemExit) else INTERRUPTED
         stopped = stopping.stopped()
         if stopped is not None:
-            message = f"The run was {stopped}; the stage in hand was rolled back."
-            report.show_error(AcaError(message, "Run again: what was committed stays."))
+            report.show_error(AcaError(f"The run was {stopped}.", _afterwards()))
             return 128 + stopped.number
         if code == INTERRUPTED:
             report.show_error(AcaError("Interrupted.", _afterwards()))

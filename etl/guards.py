@@ -69,11 +69,12 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
             continue
         command = "full-load" if load.is_rebuild else "incremental"
         refusal = BatchError(
-            f"{' and '.join(found.file_names)} of batch {load.batch_id} is a snapshot that lacks "
-            f"{found.ending:,} of the {found.held:,} keys that were there before it, and they "
-            f"would end; more than {found.share:.0%} have to be confirmed.",
-            "Nothing of the batch was loaded. Ask the sender whether the file is whole; if so: "
-            f"make {command} CONFIRM_SNAPSHOT={shlex.quote(load.batch_id)}",
+            f"{' and '.join(found.file_names)} of batch {found.batch_id} is a snapshot that lacks "
+            f"{found.ending:,} of the {found.held:,} keys that were there before it"
+            f"{'' if found.batch_id == load.batch_id else f', with batch {load.batch_id},'} and "
+            f"they would end; more than {found.share:.0%} have to be confirmed.",
+            f"Nothing of batch {load.batch_id} was loaded. Ask the sender whether the snapshot is "
+            f"whole; if so: make {command} CONFIRM_SNAPSHOT={shlex.quote(found.batch_id)}",
         )
         of_feed = [s for s in staged if s.file.source is found.source and s.status == "loaded"]
         refusal.staged = of_feed[-1] if of_feed else None
@@ -83,19 +84,19 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
 def _is_confirmed(session: Session, load: Load, found: snapshot.Snapshot) -> bool:
     """Whether somebody confirmed this snapshot, just now or before; just now is recorded."""
     values: dict[str, Any] = {
-        "batch_id": load.batch_id,
+        "batch_id": found.batch_id,
         "feed": found.source.name,
         "checksums": found.checksums,
     }
     before = {c for (c,) in run(session.work, "ledger/decision.confirmed_files", values)}
     if before >= set(found.checksums):
         return True
-    if load.batch_id not in session.confirmed:
+    if found.batch_id not in session.confirmed:
         return False
     for checksum in found.checksums:
-        file = HeldFile(load.load_id, load.batch_id, found.source.name, "", checksum)
+        file = HeldFile(load.load_id, found.batch_id, found.source.name, "", checksum)
         _decide(session.work, "confirm_snapshot", file, str(found))
-    session.watcher.say(f"Confirmed for batch {load.batch_id}: {found}, which end.")
+    session.watcher.say(f"Confirmed for batch {found.batch_id}: {found}, which end.")
     return True
 
 
@@ -146,16 +147,18 @@ def guard_what_is_held(session: Session, batches: Iterable[Batch], *, forget: bo
     )
 
 
-def guard_corrections(session: Session, load: Load) -> None:
+def guard_corrections(session: Session, load: Load, staged: Sequence[Staged]) -> None:
     """Refuse a rebuild of a file that was corrected in its place and lacks keys that are loaded.
 
     Belongs into the transaction of the stage.
     """
-    for feed in session.feeds(load) if load.is_rebuild else ():
+    # A file that was skipped as equal to another batch's lacks them just as well.
+    came = {s.file.source.name for s in staged} if load.is_rebuild else set()
+    for feed in sorted(came):
         for file in session.corrected.get((load.batch_id, feed), ()):
             values = {"loads": [file.load_id], "load_id": load.load_id}
             held, ending = snapshot.count_ending(
-                session.work, FEEDS[feed], values, held_schema=LIVE.staging
+                session.work, FEEDS[feed], values, held_schema=LIVE.staging, also_marked=True
             )
             if not ending:
                 continue
@@ -191,13 +194,15 @@ def _lost(
         for file in batch.files
     )
     missing, corrections = [], {}
-    for file in held:
+    # Of loads of the same bytes the latest that brought rows stands for the file that is there.
+    for file in sorted(held, key=lambda f: (f.status == "loaded", f.load_id), reverse=True):
         place = (file.batch_id, file.feed, file.xxh3_128)
         if there[place]:
             there[place] -= 1
-            corrections[place[:2]] = file.load_id
+            corrections.setdefault(place[:2], file.load_id)
         elif file.status == "loaded":
             missing.append(file)
+    missing.reverse()
     renamed = Counter[tuple[str, UUID]]()
     for (_, feed, checksum), files in there.items():
         renamed[feed, checksum] += files
@@ -222,7 +227,7 @@ def _is_corrected(
     if corrected_by is None or corrected_by < file.load_id:
         return False
     values = {"loads": [file.load_id], "load_id": corrected_by}
-    _, ending = snapshot.count_ending(connection, FEEDS[file.feed], values)
+    _, ending = snapshot.count_ending(connection, FEEDS[file.feed], values, also_marked=True)
     return ending == 0
 
 

@@ -31,7 +31,10 @@ STAGES = ("stage", "dims", "facts")
 
 def look(connection: psycopg.Connection[Any], inbox: Path) -> Inbox:
     """What the inbox holds, for those who only look."""
-    return Lookout(inbox, _today(inbox), only_looks=True).look(connection)
+    try:
+        return Lookout(inbox, _today(inbox), only_looks=True).look(connection)
+    except BatchError as error:
+        return Inbox(stray=error, is_there=False)
 
 
 def _today(inbox: Path) -> datetime | None:
@@ -63,7 +66,8 @@ class Loading(Session):
         trace: TracebackType | None,
     ) -> None:
         """Enter into the ledger what was refused, and what is settled since."""
-        with suppress(psycopg.Error, OSError):  # the server or the inbox may be gone
+        # The server or the inbox may be gone.
+        with suppress(psycopg.Error, OSError, BatchError):
             refused.note(self.ledger, [*self.stopped, self._about_batch(error)])
             self.settle_refused()
         super().__exit__(kind, error, trace)
@@ -236,7 +240,7 @@ class Loading(Session):
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
                 guards.guard_snapshots(self, load, come)
-                guards.guard_corrections(self, load)
+                guards.guard_corrections(self, load, come)
                 self.gate_load("stage", load)
         except BatchError as error:
             at_fault = error.staged

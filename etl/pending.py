@@ -51,13 +51,14 @@ class Inbox:
 
     ``batches``: all that may be loaded, in order, and ``pending`` the files of them that are not
     loaded as they are. ``refused``: why other batches may not be loaded. ``stray``: what lies in
-    the inbox and is in no batch.
+    the inbox and is in no batch, or why it cannot be looked through; then it is not ``is_there``.
     """
 
     batches: list[Batch] = field(default_factory=list)
     pending: list[tuple[Batch, list[FeedFile]]] = field(default_factory=list)
     refused: list[BatchError] = field(default_factory=list)
     stray: BatchError | None = None
+    is_there: bool = True
 
 
 class Lookout:
@@ -85,8 +86,16 @@ class Lookout:
         self._checksums: dict[_FileKey, str] = {}
 
     def look(self, ledger: psycopg.Connection[Any]) -> Inbox:
-        """Hold the inbox against the ledger."""
+        """Hold the inbox against the ledger.
+
+        Raises ``BatchError`` where the inbox cannot be read, or is gone from under what it brought.
+        """
         known = _known(ledger)
+        if known and not self.inbox.is_dir():
+            raise BatchError(
+                f"The inbox {self.inbox} is not there, and files of it are loaded.",
+                "See that INBOX names the right folder and that it can be reached.",
+            )
         found = Inbox(stray=strays(self.inbox))
         batches, found.refused = look_through(self.inbox)
         newest = scalar(ledger, "ledger/ledger.newest_batch")

@@ -124,18 +124,20 @@ def _entries(connection: psycopg.Connection[Any], load_id: int, feed: str) -> li
     by_line: dict[int, list[tuple[Any, ...]]] = {}
     for row in rows:
         by_line.setdefault(row[1], []).append(row)
-    return [_entry(line, of_line) for line, of_line in by_line.items()]
+    return [_entry(of_line) for of_line in by_line.values()]
 
 
-def _entry(line: int, rows: Iterable[tuple[Any, ...]]) -> Entry:
-    """An entry from (number, line, column, reason, raw line) of one line."""
+def _entry(rows: Iterable[tuple[Any, ...]]) -> Entry:
+    """An entry from (number, line, file, line of it, column, reason, raw line) of one line."""
     listed = list(rows)
+    number, _, file, line, *_, raw = listed[0]
     return Entry(
-        listed[0][0],
+        number,
         line,
         tuple(dict.fromkeys(reason for *_, reason, _ in listed)),
-        tuple(dict.fromkeys(column for _, _, column, *_ in listed if column)),
-        listed[0][-1],
+        tuple(dict.fromkeys(column for *_, column, _, _ in listed if column)),
+        raw,
+        file,
     )
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from etl.contract import Reason
 from etl.errors import UsageError
 
-ID, LINE, REASON, COLUMN, ADVICE, AS_IS = OWN = (
+ID, FILE, LINE, REASON, COLUMN, ADVICE, AS_IS = OWN = (
     "_rejected_row_id",
+    "_file",
     "_line",
     "_reason",
     "_column",
@@ -43,6 +44,7 @@ class Entry:
     reasons: tuple[str, ...]
     columns: tuple[str, ...]
     raw: str
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def _write_rows(
             advice = " ".join(dict.fromkeys(_ADVICE[reason] for reason in entry.reasons))
             said = (
                 str(entry.rejected_row_id),
+                entry.file,
                 str(entry.line),
                 "; ".join(entry.reasons),
                 "; ".join(entry.columns),
@@ -114,7 +117,7 @@ def _write_rows(
 
 def lay_out(raw: str, reasons: Iterable[str]) -> list[str]:
     """The fields of a raw line, left to right."""
-    broken = {Reason.OPEN_QUOTE.text, Reason.STRAY_RETURN.text}
+    broken = {Reason.OPEN_QUOTE.text, Reason.STRAY_QUOTE.text, Reason.STRAY_RETURN.text}
     if not broken & set(reasons):
         try:
             return next(csv.reader(io.StringIO(raw, newline="")), [""])

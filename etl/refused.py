@@ -20,8 +20,8 @@ from etl.pending import Inbox
 from etl.shown import plain
 
 REFUSED, STOPPED, WAITING = "refused", "stopped", "waiting"
-# What stands for the name of a batch where files lie in the inbox itself.
-_NO_BATCH = "files in no batch"
+# What stands for the name of a batch where something is wrong with the inbox itself.
+_NO_BATCH = "the inbox"
 _GO_ON = "make incremental loads it."
 
 
@@ -84,7 +84,8 @@ def held_batches(connection: psycopg.Connection[Any], inbox: Inbox) -> list[Held
         if name not in known
     ]
     if inbox.stray:
-        held.append(HeldBatch(_NO_BATCH, REFUSED, None, inbox.stray.message, inbox.stray.hint))
+        stray = HeldBatch(_NO_BATCH, REFUSED, None, inbox.stray.message, inbox.stray.hint)
+        held.insert(0, stray)
     under_way = [
         _called(batch_id)
         for _, batch_id, _, _ in run(connection, "ledger/ledger.unfinished")
@@ -125,7 +126,7 @@ def _open(connection: psycopg.Connection[Any], inbox: Inbox) -> tuple[list[HeldB
     troubled |= {_called(str(error.folder)) for error in inbox.refused}
     held, settled = [], []
     for key, folder, since, reason, advice, is_stopped in run(connection, "ledger/refused.open"):
-        if is_stopped or folder in troubled:
+        if is_stopped or folder in troubled or not inbox.is_there:
             state = STOPPED if is_stopped else REFUSED
             held.append(HeldBatch(folder, state, since, reason, advice))
         else:

@@ -96,6 +96,9 @@ class Session:
     ) -> None:
         self._watch.stop()
         self.work.close()
+        # A session that is closed goes on for a moment, in which the next run would be refused.
+        with suppress(psycopg.Error):
+            run(self.ledger, "ledger/ledger.unlock", {"key": LOCK_KEY})
         self.ledger.close()
 
     def _take_lock(self) -> None:

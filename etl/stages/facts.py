@@ -295,6 +295,7 @@ def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
         ),
         "in_hand": order.in_hand(),
         "r_in_hand": order.in_hand("r"),
+        "fresh": statement("facts/claim.fresh") if order.is_late else order.in_hand(),
         "told_by": sql.Identifier("k", "load_id") if order.is_late else sql.Placeholder("load_id"),
         "natural_keys": sql.SQL(", ").join(
             sql.SQL("nullif(s.{}, '')").format(sql.Identifier(c)) for c in named

@@ -22,12 +22,13 @@ from etl.sources import FEEDS
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot of a load that ends more keys than its feed declares.
+    """A snapshot that ends more keys than its feed declares.
 
-    ``held``: keys that were there before it; ``ending``: those of them that it lacks. ``share``:
-    how many it may end.
+    ``batch_id``: its batch. ``held``: keys that were there before it; ``ending``: those of them
+    that it lacks. ``share``: how many it may end.
     """
 
+    batch_id: str
     source: Source
     file_names: list[str]
     checksums: list[UUID]
@@ -40,27 +41,44 @@ class Snapshot:
 
 
 def over_limit(connection: psycopg.Connection[Any], build: Mapping[str, Any]) -> list[Snapshot]:
-    """The snapshots that a load has just staged and that end more than may end, one a feed.
+    """The snapshots that end more than may end now that a load is staged, one a feed.
 
-    ``build``: load_id, batch_id and as_of of the load; statuses and is_rebuild of its build.
+    Its own, and those that came before it although they come after it in the order of batches:
+    they end what it brings. ``build``: load_id, batch_id and as_of of the load; statuses and
+    is_rebuild of its build.
     """
-    rows = run(connection, "stage/snapshot.snapshots_of_load", dict(build)).fetchall()
     found = []
-    for feed, files, checksums in rows:
-        source, values = FEEDS[feed], {**build, "feed": feed}
-        before = run(connection, "stage/snapshot.loads_before", values).fetchone()
-        if before is None or before[0] is None:
-            continue
-        values["loads"], most_keys, first_as_of = before
-        is_new_year = first_as_of.year != build["as_of"].year
-        limit = source.snapshot_limit
-        held, ending = _bounds(connection, source, values, most_keys)
-        if limit.refuses(ending, held, is_new_year=is_new_year):
-            held, ending = count_ending(connection, source, values)
-        if limit.refuses(ending, held, is_new_year=is_new_year):
-            share = limit.share_of(is_new_year=is_new_year)
-            found.append(Snapshot(source, files, checksums, held, ending, share))
-    return found
+    for feed, files, checksums in run(connection, "stage/snapshot.snapshots_of_load", dict(build)):
+        found.append(_judged(connection, {**build, "feed": feed}, files, checksums))
+    for feed, files, checksums, *load in run(
+        connection, "stage/snapshot.snapshots_after", dict(build)
+    ):
+        later = dict(zip(("load_id", "batch_id", "as_of"), load, strict=True))
+        found.append(_judged(connection, {**build, **later, "feed": feed}, files, checksums))
+    return [snapshot for snapshot in found if snapshot is not None]
+
+
+def _judged(
+    connection: psycopg.Connection[Any],
+    values: dict[str, Any],
+    files: list[str],
+    checksums: list[UUID],
+) -> Snapshot | None:
+    """A snapshot, if it ends more keys than it may."""
+    source = FEEDS[values["feed"]]
+    before = run(connection, "stage/snapshot.loads_before", values).fetchone()
+    if before is None or before[0] is None:
+        return None
+    values["loads"], most_keys, first_as_of = before
+    is_new_year = first_as_of.year != values["as_of"].year
+    limit = source.snapshot_limit
+    held, ending = _bounds(connection, source, values, most_keys)
+    if limit.refuses(ending, held, is_new_year=is_new_year):
+        held, ending = count_ending(connection, source, values)
+    if not limit.refuses(ending, held, is_new_year=is_new_year):
+        return None
+    share = limit.share_of(is_new_year=is_new_year)
+    return Snapshot(values["batch_id"], source, files, checksums, held, ending, share)
 
 
 def _bounds(
@@ -82,6 +100,8 @@ def count_ending(
     source: Source,
     values: dict[str, Any],
     held_schema: str | None = None,
+    *,
+    also_marked: bool = False,
 ) -> tuple[int, int]:
     """How many keys are there after ``loads``, in their order, and how many ``load_id`` lacks.
 
@@ -93,7 +113,7 @@ def count_ending(
         "stage/snapshot.count_ending",
         values,
         held_table=sql.Identifier(*place),
-        **_parts(source),
+        **{**_parts(source), **({"marked": sql.SQL("false")} if also_marked else {})},
     ).fetchone() or (0, 0)
     return held, ending
 
@@ -105,5 +125,16 @@ def _parts(source: Source) -> dict[str, sql.Composable]:
         "first_key": sql.Identifier(source.key[0]),
         "key_p_h": equal(source.key, "p", "h"),
         "key_p_s": equal(source.key, "p", "s"),
-        "marked": sql.Identifier("s", IS_DELETED.name) if source.deletable else sql.SQL("false"),
+        "marked": _taken_back(source),
     }
+
+
+def _taken_back(source: Source) -> sql.Composable:
+    """Whether a row of staging says that its thing is gone, or never was."""
+    ways = [sql.Identifier("s", IS_DELETED.name)] if source.deletable else []
+    if source.canceled_days:
+        ways += [
+            sql.SQL("{} < {}").format(sql.Identifier("s", last), sql.Identifier("s", first))
+            for first, last in source.ordered
+        ]
+    return sql.SQL("({})").format(sql.SQL(" or ").join([*ways, sql.SQL("false")]))

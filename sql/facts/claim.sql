@@ -344,6 +344,16 @@ alter table {partition} drop constraint bounds;
 -- Nothing is left of the loading parent.
 drop table fact_claim_loading;
 
+-- name: fresh
+-- Which rows of staging the latest states of the claims in hand are. A fragment.
+(s.claim_id, s.load_id) in (  -- noqa: PRS, a condition
+    select
+        c.claim_id,
+        c.load_id
+    from chain as c
+    where c.is_latest
+)
+
 -- name: insert_new
 -- Claims that the fact does not hold yet, each keyed to the versions in force on its day of
 -- service. One row a claim.
@@ -365,7 +375,7 @@ select
 from claims_raw as s
 inner join dim_date as day on s.service_date = day.full_date
 {references}
-where {in_hand} and s.is_deleted is not true
+where {fresh} and s.is_deleted is not true
     and (date_trunc('month', s.service_date)::date = any(%(new_months)s)) = %(into_new)s
     and not exists (
         select 1

@@ -2,6 +2,10 @@
 -- Take the warehouse for this run, if no other has it. One row.
 select pg_try_advisory_lock(%(key)s);
 
+-- name: unlock
+-- Give back the lock that a run holds. One row.
+select pg_advisory_unlock(%(key)s);
+
 -- name: end_orphans
 -- End sessions of a run that was killed and whose last statement is still at work. Only the
 -- holder of the run's lock may do this. One row a session.

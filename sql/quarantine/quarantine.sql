@@ -38,6 +38,8 @@ order by o.feed, o.load_id;
 select
     rejected_row_id,
     line,
+    file,
+    file_line,
     column_name,
     reason,
     raw_line

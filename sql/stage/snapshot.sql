@@ -9,6 +9,30 @@ where load_id = %(load_id)s and kind = 'snapshot' and status = 'loaded'
 group by feed
 order by feed;
 
+-- name: snapshots_after
+-- The snapshot of each feed that a load brings which comes next after it in the order of batches,
+-- if it is loaded already. One row a feed, with its load, files and checksums.
+select distinct on (f.feed)
+    f.feed,
+    array_agg(f.file_name order by f.file_name) as file_names,
+    array_agg(f.xxh3_128 order by f.file_name) as checksums,
+    l.load_id,
+    l.batch_id,
+    l.as_of
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+where f.kind = 'snapshot' and f.status = 'loaded' and l.status = any(%(statuses)s)
+    and (l.is_rebuild or not %(is_rebuild)s)
+    and (l.as_of, l.batch_id collate "C", l.load_id)
+    > (%(as_of)s, %(batch_id)s, %(load_id)s::bigint)
+    and f.feed in (
+        select own.feed
+        from load_file as own
+        where own.load_id = %(load_id)s and own.status = 'loaded'
+    )
+group by f.feed, l.load_id, l.batch_id, l.as_of
+order by f.feed, l.as_of, l.batch_id collate "C", l.load_id;
+
 -- name: loads_before
 -- The loads that say which keys of a feed are there just before a load in the order of batches:
 -- the latest snapshot before it and what came after that. One row: their ids in that order, or

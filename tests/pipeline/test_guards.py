@@ -217,3 +217,101 @@ def test_a_file_corrected_in_its_place_is_not_missed_if_it_has_every_key(
     assert warehouse.rows(ALIVE) == [(5,)]
     rebuild(warehouse, forget=True)
     assert warehouse.rows(ALIVE) == [(3,)]
+
+
+def claim(key: str, paid: int, **more: Any) -> dict[str, Any]:
+    money = dict.fromkeys(("claim_amount", "allowed_amount", "paid_amount"), paid)
+    return {"claim_id": key, "service_date": date(2025, 1, 5), **money, **more}
+
+
+def enrollment(number: int, **more: Any) -> dict[str, Any]:
+    own = {"enrollment_id": f"E{number}", "member_id": f"M{number}", "plan_id": "P1"}
+    return {**own, "start_date": "2025-01-01", **more}
+
+
+def send_again(warehouse: Warehouse, day: str, **feeds: Any) -> None:
+    """Put another file in the place of one that was sent."""
+    shutil.rmtree(warehouse.inbox / day, ignore_errors=True)
+    write_batch(warehouse.inbox, day, **feeds)
+
+
+PAID = "select claim_id, paid_amount::int from warehouse.fact_claim order by 1"
+
+
+def test_a_snapshot_does_not_end_coverage_that_was_canceled_before_it(
+    warehouse: Warehouse,
+) -> None:
+    snapshot_of = {"files": {"enrollments.csv": {"kind": "snapshot"}}}
+    everybody = [enrollment(n) for n in range(100)]
+    write_batch(warehouse.inbox, "2025-01-10", snapshot_of, enrollments=everybody)
+    canceled = [enrollment(n, end_date="2024-12-31") for n in range(25)]
+    write_batch(warehouse.inbox, "2025-02-10", enrollments=canceled)
+    write_batch(warehouse.inbox, "2025-03-10", snapshot_of, enrollments=everybody[25:])
+    load(warehouse)
+    assert warehouse.rows("select count(*) from warehouse.fact_enrollment") == [(75,)]
+
+
+def test_a_late_load_is_not_ended_in_silence_by_a_snapshot_that_came_before_it(
+    warehouse: Warehouse,
+) -> None:
+    snapshot(warehouse, "2025-03-10", providers(0, 10))
+    load(warehouse)
+    write_batch(warehouse.inbox, "2025-01-10", providers=providers(0, 1000))
+    said = (
+        "batch 2025-03-10 is a snapshot that lacks 990 of the 1,000 keys that were there before "
+        "it, with batch 2025-01-10, and they would end"
+    )
+    with pytest.raises(BatchError, match=said) as error:
+        load(warehouse)
+    assert "CONFIRM_SNAPSHOT=2025-03-10" in error.value.hint
+    load(warehouse, "2025-03-10")
+    assert warehouse.rows(ALIVE) == [(10,)]
+    rebuild(warehouse)
+    assert warehouse.rows(ALIVE) == [(10,)]
+
+
+def test_a_correction_that_leaves_out_a_delete_marker_is_refused_by_a_full_load(
+    warehouse: Warehouse,
+) -> None:
+    write_batch(warehouse.inbox, "2025-01-10", claims=[claim("c1", 500)])
+    marked = [claim("c1", 500, is_deleted="true"), claim("c2", 1)]
+    write_batch(warehouse.inbox, "2025-02-10", claims=marked)
+    load(warehouse)
+    send_again(warehouse, "2025-02-10", claims=[claim("c2", 2)])
+    load(warehouse)
+    assert warehouse.rows(PAID) == [("c2", 2)]
+    with pytest.raises(BatchError):
+        rebuild(warehouse)
+    assert warehouse.rows(PAID) == [("c2", 2)]
+
+
+def test_a_correction_with_the_bytes_of_another_batch_is_refused_by_a_full_load(
+    warehouse: Warehouse,
+) -> None:
+    write_batch(warehouse.inbox, "2025-01-10", claims=[claim("c1", 500)])
+    write_batch(warehouse.inbox, "2025-01-20", claims=[claim("c2", 400)])
+    load(warehouse)
+    send_again(warehouse, "2025-01-20", claims=[claim("c1", 500)])
+    with pytest.raises(BatchError):
+        rebuild(warehouse)
+    assert warehouse.rows(PAID) == [("c1", 500), ("c2", 400)]
+
+
+def test_a_file_that_was_corrected_and_put_back_is_not_missed(warehouse: Warehouse) -> None:
+    for paid in (500, 400, 500):
+        send_again(warehouse, "2025-01-10", claims=[claim("c1", paid)])
+        load(warehouse)
+    rebuild(warehouse)
+    assert warehouse.rows(PAID) == [("c1", 500)]
+
+
+def test_an_empty_inbox_is_not_filled_with_invented_feeds_where_something_is_loaded(
+    warehouse: Warehouse,
+) -> None:
+    write_batch(warehouse.inbox, "2025-01-10", claims=[claim("c1", 500)])
+    load(warehouse)
+    shutil.rmtree(warehouse.inbox / "2025-01-10")
+    said = warehouse.command("full-load", "--forget")
+    assert said.returncode == BatchError.exit_code
+    assert "holds no batch" in said.stderr
+    assert warehouse.rows(PAID) == [("c1", 500)]

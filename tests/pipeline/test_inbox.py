@@ -124,10 +124,10 @@ def test_a_file_in_the_inbox_itself_fails_the_run_after_the_batches(warehouse: W
                 command(pipeline)
         assert names(warehouse) == ["Dr A"]
     seen = overview(warehouse.url, warehouse.inbox).held
-    assert [(batch.title, batch.needs_somebody) for batch in seen] == [("files in no batch", True)]
+    assert [(batch.title, batch.needs_somebody) for batch in seen] == [("the inbox", True)]
     with warehouse.pipeline() as pipeline:
         pipeline.run_checks = lambda *_, **__: pipeline.summary
-        with pytest.raises(BatchError, match="files in no batch"):
+        with pytest.raises(BatchError, match="the inbox"):
             pipeline.dq_check()
 
 

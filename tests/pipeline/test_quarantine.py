@@ -683,6 +683,43 @@ def test_only_stewards_read_what_was_set_aside(warehouse: Warehouse, dirty: Path
             connection.execute(f"drop role {role}")
 
 
+def test_a_row_of_a_snapshot_that_comes_back_as_it_was_before_is_held_as_first_told(
+    warehouse: Warehouse,
+) -> None:
+    load(warehouse, "2025-01-10", claims=[claim(1, 1), claim(2, 2)])
+    of_claims = {"files": {"claims.csv": {"kind": "snapshot"}}}
+    cut = [claim(1, 1), claim(2, 2, paid_amount="x")]
+    load(warehouse, "2025-02-10", manifest=of_claims, claims=cut)
+    held = "select claim_id, load_id from warehouse.fact_claim order by 1"
+    assert warehouse.rows(held) == [("C1", 1)]
+    (path,) = export(warehouse, "2025-02-10", "claims")
+    rewrite(path, lambda row: row | {"paid_amount": "2.10"})
+    replay(warehouse, path)
+    assert warehouse.rows(held) == [("C1", 1), ("C2", 1)]
+    assert failed_critical(warehouse.connection) == set()
+    before = warehouse.rows("select * from warehouse.fact_claim_history order by 1")
+    warehouse.rebuild()
+    assert len(warehouse.rows("select * from warehouse.fact_claim_history")) == len(before)
+    assert failed_critical(warehouse.connection) == set()
+
+
+def test_an_export_names_the_file_and_its_own_line_and_keeps_every_sign(
+    warehouse: Warehouse,
+) -> None:
+    rows = [claim(n, n) for n in range(1, 9)] + [claim(9, 9, channel="@")]
+    folder = write_batch(warehouse.inbox, "2025-01-10", claims=rows)
+    head, *lines = (folder / "claims.csv").read_text().splitlines(keepends=True)
+    (folder / "claims.csv").unlink()
+    for number, of_part in ((1, lines[:7]), (2, lines[7:])):
+        text = head + "".join(of_part).replace("@", '"5" pipe')
+        (folder / f"claims_{number}.csv").write_text(text)
+    warehouse.incremental(1)
+    (path,) = export(warehouse, "2025-01-10", "claims")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["_file"], row["_line"], row["channel"]) == ("claims_2.csv", "3", '"5" pipe')
+
+
 def test_the_commands_say_what_to_do(warehouse: Warehouse) -> None:
     done = warehouse.command("quarantine")
     assert (done.returncode, "Run make migrate" in done.stderr) == (8, True)

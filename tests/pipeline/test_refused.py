@@ -226,3 +226,24 @@ def test_what_stopped_a_command_says_what_the_next_one_does(
 
     assert door.guarded(call) == (door.INTERRUPTED if error is KeyboardInterrupt else 1)
     assert said in capsys.readouterr().err
+
+
+def test_an_inbox_that_is_gone_settles_nothing_and_fails_what_needs_it(
+    warehouse: Warehouse,
+) -> None:
+    send(warehouse, "2025-01-01")
+    load(warehouse)
+    send(warehouse, "2025-01-02", manifest="{")
+    with pytest.raises(BatchError):
+        load(warehouse)
+    aside = warehouse.inbox.rename(warehouse.inbox.parent / "aside")
+    assert held(warehouse) == [("the inbox", REFUSED), ("2025-01-02", REFUSED)]
+    for command in ("incremental", "full-load", "dq-check"):
+        said = warehouse.command(command)
+        assert said.returncode == BatchError.exit_code, said.stderr
+        assert "is not there, and files of it are loaded" in said.stderr
+    assert warehouse.command("cubes").returncode == 0
+    aside.rename(warehouse.inbox)
+    assert held(warehouse) == [("2025-01-02", REFUSED)]
+    with pytest.raises(BatchError, match="2025-01-02"):
+        check(warehouse)
