@@ -13,17 +13,28 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import log, quarantine, report, senders, stopping
-from etl.batch import find_batches, is_empty
+from etl import log
 from etl.config import Settings, settings
-from etl.db import server, trouble
+from etl.contracts import senders
+from etl.db import trouble
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
-from etl.pipeline import Overview, Pipeline, assumed_unchanged, notices, overview
-from etl.run import Summary
-from etl.running import refuse_to_end_run
-from etl.seed.marker import is_synthetic
-from etl.stages import thresholds
-from etl.warehouse import DIMENSIONS
+from etl.inbox.batch import find_batches, is_empty
+from etl.pipeline import console, stopping
+from etl.pipeline.commands import (
+    Overview,
+    Pipeline,
+    assumed_unchanged,
+    held_in,
+    notices,
+    overview,
+)
+from etl.pipeline.running import refuse_to_end_run
+from etl.pipeline.summary import Summary
+from etl.quality import thresholds
+from etl.quarantine import export
+from etl.server import server
+from etl.synthetic.marker import is_synthetic
+from etl.warehouse.tables import DIMENSIONS
 
 INTERRUPTED = 130
 # What a run leaves that was stopped, and what the next one does, by command.
@@ -56,23 +67,23 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
     log.configure(chosen.log_file)
     senders.ensure_sound()
     url = server.ensure_running(chosen)
-    with Pipeline(url, chosen, report.Terminal(), command) as pipeline:
+    with Pipeline(url, chosen, console.Terminal(), command) as pipeline:
         try:
             work(pipeline)
         except (BatchError, CheckFailedError):
             # Of what was refused nothing came; the rest did.
             if pipeline.summary.seconds:
-                report.show_summary(pipeline.summary)
+                console.show_summary(pipeline.summary)
             raise
         if pipeline.summary.seconds:
-            report.show_summary(pipeline.summary)
+            console.show_summary(pipeline.summary)
         elif command != "migrate" and not pipeline.watcher.said:
             pipeline.watcher.say("Nothing to do: no load is due for this.")
 
 
 def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
     if is_empty(chosen.inbox):
-        from etl.seed.generate import generate  # takes a while, and only it needs NumPy and Faker
+        from etl.synthetic.generate import generate
 
         pipeline.watcher.say(f"The inbox {chosen.inbox} is empty: making synthetic feeds.")
         generate(chosen.inbox, truth=chosen.truth)
@@ -93,7 +104,7 @@ def _incremental(pipeline: Pipeline, confirmed: Sequence[str] = ()) -> Summary:
     inbox = pipeline.settings.inbox
     if not pipeline.pending() and not pipeline.unfinished() and not pipeline.stopped:
         if is_synthetic(inbox):
-            from etl.seed.generate import increment
+            from etl.synthetic.generate import increment
 
             batch = increment(inbox, truth=pipeline.settings.truth)
             pipeline.watcher.say(
@@ -235,7 +246,7 @@ def restate(
 @app.command("quarantine")
 def quarantine_open() -> None:
     """List the rows that were set aside and are open, by file and reason."""
-    report.show_quarantine(quarantine.open_rows(server.ensure_running(settings())))
+    console.show_quarantine(export.open_rows(server.ensure_running(settings())))
 
 
 @app.command("quarantine-export")
@@ -246,9 +257,9 @@ def quarantine_export(
 ) -> None:
     """Write the open rows of a batch as CSV to correct, a file a feed."""
     chosen = settings()
-    folder = Path(to) if to else quarantine.folder_of(chosen.data, batch)
-    written = quarantine.export(server.ensure_running(chosen), folder, batch, feed or None)
-    report.show_exports(written)
+    folder = Path(to) if to else export.folder_of(chosen.data, batch)
+    written = export.export(server.ensure_running(chosen), folder, batch, feed or None)
+    console.show_exports(written)
 
 
 @app.command("quarantine-replay")
@@ -277,12 +288,12 @@ def dq_report(
     ] = "",
 ) -> None:
     """Write a page on the results of the quality checks, with data docs beside it."""
-    from etl.quality_report import write_report
+    from etl.quality.report import write_report
 
     chosen = settings()
     folder = Path(to).resolve() if to else chosen.data / "quality"
     truth = chosen.truth if is_synthetic(chosen.inbox) else None
-    page, docs = write_report(server.ensure_running(chosen), folder, truth, chosen.inbox)
+    page, docs = write_report(server.ensure_running(chosen), folder, truth, held_in(chosen.inbox))
     typer.echo(f"Report:    {page}\nData docs: {docs}")
 
 
@@ -356,9 +367,9 @@ def status() -> None:
     found = server.status(chosen)
     url = server.ensure_running(chosen) if found.running else None
     seen = overview(url, chosen.inbox) if url else Overview()
-    report.show_status(found, chosen, seen, notices(url) if url else [])
+    console.show_status(found, chosen, seen, notices(url) if url else [])
     if url:
-        report.show_assumed(*assumed_unchanged(url, chosen.inbox))
+        console.show_assumed(*assumed_unchanged(url, chosen.inbox))
 
 
 @app.command()
@@ -385,7 +396,7 @@ def docs(
     check: Annotated[bool, typer.Option(help="Only say whether it is stale.")] = False,
 ) -> None:
     """Write the generated pages of the documentation: the data dictionary."""
-    from etl.render.dictionary import write
+    from etl.docs.data_dictionary import write
 
     if not write(check=check):
         typer.echo("docs/data-dictionary.md is stale: run make docs.", err=True)
@@ -401,30 +412,30 @@ def guarded(call: Callable[[], Any]) -> int:
     try:
         call()
     except AcaError as error:
-        report.show_error(error)
+        console.show_error(error)
         return _code(error, error.exit_code)
     except (KeyboardInterrupt, SystemExit) as error:
         code = error.code if isinstance(error, SystemExit) else INTERRUPTED
         stopped = stopping.stopped()
         if stopped is not None:
-            report.show_error(AcaError(f"The run was {stopped}.", _afterwards()))
+            console.show_error(AcaError(f"The run was {stopped}.", _afterwards()))
             return 128 + stopped.number
         if code == INTERRUPTED:
-            report.show_error(AcaError("Interrupted.", _afterwards()))
+            console.show_error(AcaError("Interrupted.", _afterwards()))
         elif isinstance(code, str):
-            report.show_error(AcaError(code))
+            console.show_error(AcaError(code))
             return AcaError.exit_code
         return code if isinstance(code, int) else 0
     except Exception as error:
         explained = trouble.explain(error)
         if explained is not None:
-            report.show_error(explained)
+            console.show_error(explained)
             return _code(error, explained.exit_code)
         # The text of a driver's error can hold values of rows, so only its kind is shown.
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
         message = f"Something unforeseen stopped the run: {said}."
-        report.show_error(AcaError(message, f"{_afterwards()} DEBUG=1 shows the traceback."))
+        console.show_error(AcaError(message, f"{_afterwards()} DEBUG=1 shows the traceback."))
         return _code(error, 1)
     return 0
 

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import structlog
 
-from etl.contract import Pii
-from etl.sources import FEEDS
+from etl.contracts.column import Pii
+from etl.contracts.feeds import FEEDS
 
 # A column that says something of a person, plus the whole rows and secrets that a careless call
 # might pass.

@@ -10,9 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import DOMAIN
 
 from etl.config import settings
-from etl.db.schema import engine
-from etl.db.server import ensure_running
-from etl.render.metadata import build
+from etl.schema.migrations import engine
+from etl.schema.warehouse_tables import build
+from etl.server.server import ensure_running
 
 SCHEMAS = ("staging", "warehouse", "cubes", "as_known", "ledger", "quality")
 

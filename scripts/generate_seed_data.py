@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from etl.config import settings
 from etl.errors import AcaError, UsageError
-from etl.seed.generate import DEFAULT_MEMBERS, DEFAULT_SEED, DEFAULT_YEARS, generate, simulate
-from etl.seed.output import MANIFEST
+from etl.synthetic.feeds.output import MANIFEST
+from etl.synthetic.generate import DEFAULT_MEMBERS, DEFAULT_SEED, DEFAULT_YEARS, generate, simulate
 
 
 def main(

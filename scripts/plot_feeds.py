@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from etl.config import ROOT
 from etl.errors import AcaError
-from etl.seed.generate import DEFAULT_SEED, generate
-from etl.seed.reference import AGE_GROUPS, STATES, read
+from etl.synthetic.core.reference import AGE_GROUPS, STATES, read
+from etl.synthetic.generate import DEFAULT_SEED, generate
 
 IMAGES = ROOT / "docs" / "images"
 DEFAULT_MEMBERS = 40_000
@@ -137,7 +137,7 @@ class Feeds:
 
     @property
     def chosen(self) -> Flags:
-        """Enrolments that the open enrolment for the year of the batch counts."""
+        """Enrollments that the open enrollment for the year of the batch counts."""
         starts = [f"{self.as_of.year}-{month:02d}-01" for month in (1, 2)]
         reasons = ("renewal", "open_enrollment")
         return np.isin(
@@ -145,7 +145,7 @@ class Feeds:
         ) & np.isin(self.enrollments["enrollment_reason"], reasons)
 
     def covered_days(self, first: date, last: date) -> NDArray[np.int64]:
-        """Days of each enrolment from one day to another."""
+        """Days of each enrollment from one day to another."""
         start = np.maximum(self.enrollments["start_date"], np.datetime64(first))
         end = np.minimum(self.enrollments["last_day"], np.datetime64(last))
         return np.maximum((end - start).astype(np.int64) + 1, 0)
@@ -216,7 +216,7 @@ def _typed(name: str, values: Sequence[str]) -> NDArray:
 
 
 def published(*columns: str) -> NDArray[np.int64]:
-    """The open-enrolment counts of the generator's states, added up; withheld ones are none."""
+    """The open-enrollment counts of the generator's states, added up; withheld ones are none."""
     rows = [row for row in read("oep_state_2025.csv") if row["State_Abrvtn"] in STATES]
     return np.array([sum(_count(row[column]) for row in rows) for column in columns])
 
@@ -480,7 +480,7 @@ def _pairs(
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.1)
     if legend:
-        names = ("in the feeds", "published, eight states, 2025 open enrolment")
+        names = ("in the feeds", "published, eight states, 2025 open enrollment")
         bars = [container[0] for container in axes.containers]
         axes.legend(bars, names, frameon=False, loc="lower right")
 
@@ -496,7 +496,7 @@ def _beside(
 
 
 def money(feeds: Feeds) -> list[Measure]:
-    """Premiums of open enrolment beside the published ones, and the complete year's ratios."""
+    """Premiums of open enrollment beside the published ones, and the complete year's ratios."""
     year, spans, chosen = feeds.complete, feeds.enrollments, feeds.chosen
     credit = spans["aptc_amount"][chosen]
     new = 100 * np.mean(spans["enrollment_reason"][chosen] == "open_enrollment")

@@ -7,9 +7,9 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from etl.contract import Source
-from etl.seed import encode
-from etl.sources import FEEDS
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
+from etl.synthetic.core import encode
 from tests.feeds import fill
 
 Row = dict[str, str]

@@ -22,11 +22,11 @@ from hypothesis import settings
 from psycopg import sql
 
 from etl.config import ROOT, Settings
-from etl.db import server
 from etl.db.connection import connect
-from etl.db.schema import migrate
-from etl.db.tuning import core_count
-from etl.warehouse import LIVE
+from etl.schema.migrations import migrate
+from etl.server import server
+from etl.server.tuning import core_count
+from etl.warehouse.tables import LIVE
 
 # How many examples a test draws that does not say so itself, and whether always the same ones;
 # pytest --hypothesis-profile=long chooses the other.

@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from etl.contract import Column, OneOf, Source, Type
-from etl.sources import FEEDS
+from etl.contracts.column import Column, OneOf
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
+from etl.contracts.types import Type
 
 _FILLERS = {
     Type.TEXT: "x",

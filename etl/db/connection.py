@@ -18,7 +18,8 @@ from etl.errors import ServerError
 
 # How every session of ours calls itself, with what it does behind it.
 PREFIX = "aca-warehouse"
-# After so long at a lock that somebody else holds a run gives up (``etl.waiting`` tells whom).
+# After so long at a lock that somebody else holds a run gives up (``etl.pipeline.waiting`` tells
+# whom).
 LOCK_WAIT_SECONDS = 15 * 60
 
 # Values are read the same on every machine: instants without an offset are UTC, and a date such

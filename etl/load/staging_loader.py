@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 
 from etl.__main__ import guarded, run_pipeline
-from etl.batch import read_batch
 from etl.config import settings
 from etl.errors import UsageError
-from etl.pipeline import Pipeline
-from etl.run import Summary
+from etl.inbox.batch import read_batch
+from etl.pipeline.commands import Pipeline
+from etl.pipeline.summary import Summary
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -6,9 +6,9 @@ from typing import cast
 
 from psycopg import sql
 
-from etl.contract import OneOf
+from etl.contracts.column import OneOf
+from etl.contracts.feeds import FEEDS
 from etl.db.statements import statement
-from etl.sources import FEEDS
 
 
 def state() -> sql.Composed:

@@ -1,9 +1,9 @@
 """From contracts to Great Expectations suites, and what every quality check is known by.
 
 Pure data: an expectation is the name of a Great Expectations type and its arguments, so nothing
-here imports that package. ``etl/stages/checks_gx.py`` runs them. ``broken`` says the same in SQL,
-for those who need the rows that fail or ask it of a few rows only; a test holds that both count
-alike.
+here imports that package. ``etl/quality/great_expectations.py`` runs them. ``broken`` says the same
+in SQL, for those who need the rows that fail or ask it of a few rows only; a test holds that both
+count alike.
 
 A sender's contract may ask for more or for less than the feed does. Each clause therefore says on
 which loads it is judged: the feed's on all but those whose contract says otherwise, a sender's on
@@ -17,20 +17,13 @@ from typing import Any
 
 from psycopg import sql
 
-from etl.contract import (
-    IS_DELETED,
-    Between,
-    Column,
-    Constraint,
-    Matches,
-    OneOf,
-    Sender,
-    Source,
-)
-from etl.quality import CRITICAL, MAJOR, MINOR, Check
-from etl.senders import contracts_of
-from etl.sources import FEEDS
-from etl.warehouse import DIMENSIONS, FACTS, Dimension, Fact
+from etl.contracts.checks import CRITICAL, MAJOR, MINOR, Check
+from etl.contracts.column import IS_DELETED, Between, Column, Constraint, Matches, OneOf
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
+from etl.contracts.sender import Sender
+from etl.contracts.senders import contracts_of
+from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact
 
 # Columns by which a feed names a thing of another feed.
 _FOREIGN = {name for source in FEEDS.values() for name in source.key}

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from etl.warehouse import Dimension
+from etl.warehouse.tables import Dimension
 
 _HASH = sql.SQL("encode(substring(sha256(record_send(row({}))) for 16), 'hex')::uuid")
 

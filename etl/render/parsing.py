@@ -12,8 +12,10 @@ from typing import Any
 
 from psycopg import sql
 
-from etl.contract import Between, Column, Parsing, Sender, Type
-from etl.db.amounts import to_cents
+from etl.contracts.column import Between, Column
+from etl.contracts.sender import Parsing, Sender
+from etl.contracts.types import Type
+from etl.inbox.amounts import to_cents
 from etl.render.expectations import pattern
 
 _DATES = (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)

@@ -10,7 +10,9 @@ from decimal import Decimal
 
 from psycopg import sql
 
-from etl.contract import LARGEST_AMOUNT, NULL_WORDS, SHOWN_FOR_NO_KEY, Column, Reason, Type
+from etl.contracts.column import Column
+from etl.contracts.reasons import Reason
+from etl.contracts.types import LARGEST_AMOUNT, NULL_WORDS, SHOWN_FOR_NO_KEY, Type
 
 _LONGEST_WORD = max(map(len, NULL_WORDS))
 _AMOUNT = re.compile(r"[-+]?\d+(\.\d*)?")

@@ -15,9 +15,10 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from etl.contract import IS_DELETED, Source
+from etl.contracts.column import IS_DELETED
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
 from etl.db.statements import equal, names, run
-from etl.sources import FEEDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from etl.contracts.feeds import FEEDS
 from etl.db.statements import run
 from etl.errors import AcaError
-from etl.sources import FEEDS
 
 # Classes of SQLSTATE that the data alone can be the cause of (PostgreSQL, appendix A): cardinality
 # violation, data exception, integrity constraint violation, program limit exceeded.

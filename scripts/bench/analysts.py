@@ -1,10 +1,10 @@
 """What analysts notice of the warehouse at work: errors, half states, waits for locks, slowness.
 
-Twenty connections ask what analysts ask, the documented reports (``etl.documented``) and lookups by
-key, while a full load, an incremental and a refresh of the cubes run, each as a process of its own.
-Then a hundred connections run the documented reports while a batch loads. A witness asks in one
-statement how much each layer holds and of which loads; every answer has to be a state that was
-complete. Waits for locks are read from ``pg_locks``, which tells when a wait began.
+Twenty connections ask what analysts ask, the documented reports (``etl.docs.report_queries``) and
+lookups by key, while a full load, an incremental and a refresh of the cubes run, each as a process
+of its own. Then a hundred connections run the documented reports while a batch loads. A witness
+asks in one statement how much each layer holds and of which loads; every answer has to be a state
+that was complete. Waits for locks are read from ``pg_locks``, which tells when a wait began.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from psycopg.rows import dict_row
 from rich.console import Console
 from rich.table import Table
 
-from etl import documented
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
+from etl.docs import report_queries
 
 MOST_WAIT = 0.25  # seconds that an analyst may wait for a lock
 FEW, MANY = 20, 100  # connections
@@ -361,7 +361,7 @@ def mixed(keys: Sequence[dict[str, Any]]) -> list[Ask]:
 def reports_in_turn() -> list[Ask]:
     """The documented reports, each as it is on the page."""
 
-    def asking(report: documented.Report) -> Ask:
+    def asking(report: report_queries.Report) -> Ask:
         def ask(connection: psycopg.Connection[Any], _: random.Random) -> str:
             cursor = connection.execute(report.text)
             while True:
@@ -372,7 +372,7 @@ def reports_in_turn() -> list[Ask]:
 
         return ask
 
-    return [asking(report) for report in documented.reports().values()]
+    return [asking(report) for report in report_queries.reports().values()]
 
 
 def _lookup(name: str, keys: Sequence[dict[str, Any]]) -> Ask:

@@ -18,19 +18,19 @@ from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
-from etl.checks.arrivals import arrival_checks
-from etl.checks.clauses import is_about
-from etl.checks.cubes import cube_checks
-from etl.checks.past import past_checks
-from etl.checks.registry import sql_checks
-from etl.checks.sql import SqlCheck
-from etl.contract import Type
+from etl.contracts.feeds import FEEDS
+from etl.contracts.types import Type
 from etl.db.connection import connect, set_search_path
 from etl.db.statements import Parts, Values, equal, names, run, statement
+from etl.quality.checks.arrivals import arrival_checks
+from etl.quality.checks.clauses import is_about
+from etl.quality.checks.cubes import cube_checks
+from etl.quality.checks.past import past_checks
+from etl.quality.checks.registry import sql_checks
+from etl.quality.checks.sql import SqlCheck
+from etl.quality.runner import CheckResult, run_checks
 from etl.render.expectations import Suite, broken, looked_at, suites
-from etl.sources import FEEDS
-from etl.stages.checks import CheckResult, run_checks
-from etl.warehouse import DIMENSIONS, FACT_CLAIM, FACTS, LIVE
+from etl.warehouse.tables import DIMENSIONS, FACT_CLAIM, FACTS, LIVE
 
 Counts = dict[str, int]
 

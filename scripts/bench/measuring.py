@@ -19,10 +19,10 @@ import psycopg
 from psycopg import sql
 
 from etl.config import ROOT, settings
-from etl.db import server
 from etl.db.connection import connect
 from etl.db.statements import run, scalar, statement
-from etl.seed.output import MANIFEST
+from etl.server import server
+from etl.synthetic.feeds.output import MANIFEST
 
 DATABASE = "aca_bench"
 LOADING = ("stage", "dims", "facts", "rebuilt_cubes", "cubes", "swap")

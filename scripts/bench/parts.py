@@ -16,8 +16,8 @@ from rich.table import Table
 
 from etl.db.connection import connect, set_search_path
 from etl.db.statements import Parts, run
-from etl.stages.cubes import definition
-from etl.warehouse import CUBES, LIVE
+from etl.stages.cubes.refresh import definition
+from etl.warehouse.tables import CUBES, LIVE
 
 ALONE = ("members_joined", "claims_joined", "claims_grouped")
 _ROUNDS = 2

@@ -1,6 +1,6 @@
 """How fast the documented reports are, beside the same question asked of the staging tables.
 
-``sql/bench/reports.sql`` has a statement for each report that asks about claims, enrolments or
+``sql/bench/reports.sql`` has a statement for each report that asks about claims, enrollments or
 members, under the report's name. Reports on the ledger, on the checks and on what was known before
 have none: staging does not hold what they read.
 """
@@ -18,10 +18,10 @@ from psycopg import sql
 from rich.console import Console
 from rich.table import Table
 
-from etl import documented
+from etl.contracts.feeds import FEEDS
 from etl.db.connection import connect
 from etl.db.statements import read_file, run, statement
-from etl.sources import FEEDS
+from etl.docs import report_queries
 
 TIMES = 3
 ENOUGH = 60.0  # seconds after which a question is not asked once more
@@ -50,7 +50,7 @@ def measure(url: str) -> dict[str, dict[str, Any]]:
             # Or autovacuum would do so in the midst of it.
             table = sql.Identifier("staging", source.table)
             run(connection, "bench/reports.analyze", table=table)
-        for name, report in documented.reports().items():
+        for name, report in report_queries.reports().items():
             seconds, answer = _timed(lambda report=report: _ask(connection, report))
             found[name] = {"star_seconds": seconds}
             if name not in of_staging:
@@ -87,7 +87,7 @@ def show(result: dict[str, dict[str, Any]]) -> None:
     Console().print(table)
 
 
-def _ask(connection: psycopg.Connection[Any], report: documented.Report) -> Answer:
+def _ask(connection: psycopg.Connection[Any], report: report_queries.Report) -> Answer:
     """Every row that the statements of a report answer with."""
     cursor = connection.execute(report.text)
     rows: Answer = []

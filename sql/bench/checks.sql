@@ -167,14 +167,14 @@ neighbours as (
                     and greatest({effective}, timestamp '1900-01-01 00:00:00.000001')
                     = v.validity_end_ts
             )
-        ) as ends_explained
+        ) as version_end_has_cause
     from versions as v
 ),
 
 keys as (
     select
-        count(*) filter (where t.is_due and h.is_inferred is distinct from false) as keys_as_told,
-        count(*) filter (where not h.is_inferred and t.is_due is null) as none_unfounded
+        count(*) filter (where t.is_due and h.is_inferred is distinct from false) as keys_match_staging,
+        count(*) filter (where not h.is_inferred and t.is_due is null) as no_orphan_version
     from (
         select
             {keys_of_staging},
@@ -573,10 +573,10 @@ select
     placed.*,
     outside.*,
     beside.*,
-    abs(placed.facts - plain.facts) as joins_keep_facts,
+    abs(placed.facts - plain.facts) as joins_preserve_row_count,
     {joins_keep_money} as joins_keep_money,
-    held.missing + plain.facts - held.unfounded - (told.facts - held.missing) as each_once,
-    held.unfounded as none_unfounded,
+    held.missing + plain.facts - held.unfounded - (told.facts - held.missing) as one_row_per_key,
+    held.unfounded as no_orphan_version,
     held.outdated as latest_state,
     held.miskeyed as keyed_as_told,
     {money_total} as money_total
@@ -588,7 +588,7 @@ cross join told
 cross join held;
 
 -- name: fact_enrollment
--- The enrolments: their own values, plan and member, the joins to the dimensions, other enrolments
+-- The enrollments: their own values, plan and member, the joins to the dimensions, other enrollments
 -- of the member, and those in staging that stand.
 with plain as (
     select
@@ -713,7 +713,7 @@ placed as (
     from joined
 ),
 
--- The latest end of the member's enrolments before each says whether one of them overlaps it.
+-- The latest end of the member's enrollments before each says whether one of them overlaps it.
 overlapping as (
     select
         count(*) filter (where e.last_end_date >= e.start_date) as no_day_twice,
@@ -809,10 +809,10 @@ select
     plain.*,
     placed.*,
     overlapping.*,
-    abs(placed.facts - plain.facts) as joins_keep_facts,
+    abs(placed.facts - plain.facts) as joins_preserve_row_count,
     {joins_keep_money} as joins_keep_money,
-    held.missing + plain.facts - held.unfounded - (told.facts - held.missing) as each_once,
-    held.unfounded as none_unfounded,
+    held.missing + plain.facts - held.unfounded - (told.facts - held.missing) as one_row_per_key,
+    held.unfounded as no_orphan_version,
     held.outdated as latest_state,
     held.miskeyed as keyed_as_told,
     {money_total} as money_total
@@ -922,7 +922,7 @@ as_told as (
     select
         count(*) filter (
             where due.is_latest is distinct from held.is_latest or due.state <> held.state
-        ) as as_staging_tells
+        ) as states_match_staging
     from (
         select
             t.claim_id,

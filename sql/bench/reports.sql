@@ -90,8 +90,8 @@ window told as (
 );
 
 -- name: enrollments_now
--- The enrolments that stand: the latest of its identifier and of its member, plan and start.
--- One row an enrolment.
+-- The enrollments that stand: the latest of its identifier and of its member, plan and start.
+-- One row an enrollment.
 select distinct on (e.member_id, e.plan_id, e.start_date)
     e.member_id,
     e.plan_id,

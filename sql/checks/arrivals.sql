@@ -46,7 +46,7 @@ where f.load_id = any(%(loads)s)
     and v.measured is not null
     and (v.column_name = '' or v.column_name = any(f.columns));
 
--- name: look_away
+-- name: drop_profile_rows
 -- Make room for the next feed. No rows.
 drop table looked_at;
 

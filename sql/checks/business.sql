@@ -90,7 +90,7 @@ from fact_claim as f
 inner join dim_member as m on f.member_sk = m.member_sk;
 
 -- name: enrollments_judged
--- Of how many enrolments the rules on plan and member can say something; a variant whose word is
+-- Of how many enrollments the rules on plan and member can say something; a variant whose word is
 -- not known fits no metal and contradicts none. One row.
 select
     count(*) as rows_checked,
@@ -164,7 +164,7 @@ inner join dim_member as m on f.member_sk = m.member_sk
 where f.member_sk <> -1;
 
 -- name: covering
--- Spans of coverage of named members. One row an enrolment.
+-- Spans of coverage of named members. One row an enrollment.
 select
     m.member_id,
     e.start_date,
@@ -174,8 +174,8 @@ inner join dim_member as m on e.member_sk = m.member_sk
 where e.member_sk <> -1 and e.start_date <= e.end_date;
 
 -- name: outside_coverage
--- Claims whose day of service no enrolment of the member covers. Of a member whom no feed brought
--- and who has no enrolment nothing can be said; that the member is unknown is another rule's.
+-- Claims whose day of service no enrollment of the member covers. Of a member whom no feed brought
+-- and who has no enrollment nothing can be said; that the member is unknown is another rule's.
 with uncovered as materialized (
     -- A join that runs in parallel and leaves few claims for what follows.
     select c.*
@@ -337,7 +337,7 @@ from {fact} as f
 cross join lateral (select greatest({known_from})::date as known_from) as v;
 
 -- name: enrollments_held
--- The enrolments of named members as the fact holds them. One row an enrolment.
+-- The enrollments of named members as the fact holds them. One row an enrollment.
 select
     e.enrollment_id,
     e.load_id,
@@ -351,7 +351,7 @@ inner join dim_member as m on e.member_sk = m.member_sk
 where e.member_sk <> -1;
 
 -- name: overlapping
--- Enrolments that begin while an earlier one of the same member runs, or in a month of which that
+-- Enrollments that begin while an earlier one of the same member runs, or in a month of which that
 -- has a day, as it was known when the later one came.
 select
     v.rule,
@@ -376,7 +376,7 @@ where exists (
 );
 
 -- name: enrollment_values
--- Enrolments that do not fit their plan or their member. The premium of an age is the plan's, which
+-- Enrollments that do not fit their plan or their member. The premium of an age is the plan's, which
 -- is that of a 21-year-old, times the age's factor on the first day of coverage, and for those who
 -- may smoke up to half as much again; without a date of birth any age may be meant. Of more than
 -- three children under 21 in a household the others cost nothing. The factor is on the curve of the

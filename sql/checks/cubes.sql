@@ -117,8 +117,8 @@ left join compared as c on n.cube = c.cube
 group by n.cube;
 
 -- name: covered_days
--- Days of coverage in the cube by tier and month against those of the enrolments. One row; a row
--- checked is an enrolment.
+-- Days of coverage in the cube by tier and month against those of the enrollments. One row; a row
+-- checked is an enrollment.
 select
     'covered_days' as rule,
     e.enrollments as rows_checked,
@@ -376,8 +376,8 @@ left join compared as c on n.cube = c.cube
 group by n.cube;
 
 -- name: moved_coverage
--- Days of coverage in the cube against what they were and what enrolments that came, changed or
--- went add and take. One row; a row checked is an enrolment.
+-- Days of coverage in the cube against what they were and what enrollments that came, changed or
+-- went add and take. One row; a row checked is an enrollment.
 select
     'covered_days' as rule,
     (select count(*) from enrollment_is) as rows_checked,

@@ -98,7 +98,7 @@ judged as (
                 and s.load_id = any(%(loads)s)
                 and greatest({effective}, timestamp '1900-01-01 00:00:00.000001')
                 = validity_end_ts
-        ) as ends_explained,
+        ) as version_end_has_cause,
         current_flag <> (validity_end_ts = timestamp '9999-12-31') as current_is_open,
         validity_start_ts = last_end_ts
         and (attr_hash = last_attr_hash or drivers = last_drivers) as neighbours_differ,
@@ -189,8 +189,8 @@ from (
 ) as counted
 cross join lateral (
     values
-    ('keys_as_told', counted.told, counted.missing, counted.keys_missing),
-    ('none_unfounded', counted.held, counted.unfounded, counted.keys_unfounded)
+    ('keys_match_staging', counted.told, counted.missing, counted.keys_missing),
+    ('no_orphan_version', counted.held, counted.unfounded, counted.keys_unfounded)
 ) as v (rule, rows_checked, rows_failed, failing_keys);
 
 -- name: keys_told
@@ -208,7 +208,7 @@ with missing as (
 )
 
 select
-    'keys_as_told' as rule,
+    'keys_match_staging' as rule,
     (
         select count(*)
         from {staging} as s

@@ -353,19 +353,19 @@ cross join told
 cross join lateral (
     values
     (
-        'each_once',
+        'one_row_per_key',
         told.facts,
         j.missing + abs(held.facts - j.unfounded - (told.facts - j.missing)),
         j.keys_missing
     ),
-    ('none_unfounded', held.facts, j.unfounded, j.keys_unfounded),
+    ('no_orphan_version', held.facts, j.unfounded, j.keys_unfounded),
     ('latest_state', held.facts - j.unfounded, j.outdated, j.keys_outdated),
     ('keyed_as_told', held.facts - j.unfounded, j.miskeyed, j.keys_miskeyed),
     ('money_total', told.facts, {sums_that_differ}, '[]')
 ) as v (rule, rows_checked, rows_failed, failing_keys);
 
 -- name: enrollments_against_staging
--- The enrolments against those in staging that stand: each there once and nothing else, in that
+-- The enrollments against those in staging that stand: each there once and nothing else, in that
 -- state, keyed to what the feed names, and the same money. One row a rule.
 with latest as materialized (
     {latest}
@@ -415,7 +415,7 @@ held as (
 )
 
 select
-    'each_once' as rule,
+    'one_row_per_key' as rule,
     t.facts as rows_checked,
     h.missing + (h.known - (t.facts - h.missing)) as rows_failed,
     h.keys_missing as failing_keys
@@ -423,7 +423,7 @@ from held as h
 cross join told as t
 union all
 select
-    'none_unfounded',
+    'no_orphan_version',
     h.facts,
     h.facts - h.known,
     h.keys_unfounded
@@ -535,7 +535,7 @@ from alone
 cross join joined
 cross join lateral (
     values
-    ('joins_keep_facts', abs(joined.facts - alone.facts), '[]'::jsonb),
+    ('joins_preserve_row_count', abs(joined.facts - alone.facts), '[]'::jsonb),
     ('joins_keep_money', {sums_that_differ}, '[]'),
     {tallied}
 ) as v (rule, rows_failed, failing_keys);
@@ -699,7 +699,7 @@ held as (
 )
 
 select
-    'as_staging_tells' as rule,
+    'states_match_staging' as rule,
     count(*) as rows_checked,
     count(*) filter (where is_broken) as rows_failed,
     some_keys({key_of_row}) filter (where is_broken) as failing_keys

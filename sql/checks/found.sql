@@ -86,7 +86,7 @@ from claims_raw as s
 where s.load_id = any(%(loads)s);
 
 -- name: enrollments_told
--- The enrolments of the build in every state that was told: known from the place of its load among
+-- The enrollments of the build in every state that was told: known from the place of its load among
 -- the batches up to that of the next state. Without an end, coverage runs to the end of the plan
 -- year. One row a line.
 select

@@ -289,8 +289,8 @@ where row(
 ) <> row(0, 0, 0, 0, 0, 0, 0, 0, 0);
 
 -- name: enrollments_were
--- Enrolments that were changed or went, as they were first; also those that only came since.
--- One row an enrolment.
+-- Enrollments that were changed or went, as they were first; also those that only came since.
+-- One row an enrollment.
 create temporary table enrollment_was on commit drop as
 select distinct on (enrollment_id) {enrollment}
 from fact_enrollment_past
@@ -298,8 +298,8 @@ where known_to_load_id > %(through)s
 order by enrollment_id, known_to_load_id;
 
 -- name: enrollments_are
--- Enrolments that came or changed, as they are, and those of plans that have another tier now.
--- One row an enrolment.
+-- Enrollments that came or changed, as they are, and those of plans that have another tier now.
+-- One row an enrollment.
 create temporary table enrollment_is on commit drop as
 select {enrollment}
 from fact_enrollment as f
@@ -313,8 +313,8 @@ inner join (
 ) as named on f.enrollment_id = named.named_id;
 
 -- name: enrollments_same
--- Enrolments in plans that have another tier now and stayed as they were, in both tables.
--- One row an enrolment.
+-- Enrollments in plans that have another tier now and stayed as they were, in both tables.
+-- One row an enrollment.
 with same as (
     insert into enrollment_is
     select {enrollment}
@@ -333,8 +333,8 @@ select *
 from same;
 
 -- name: enrollments_told_again
--- Enrolments that loads told again and nothing changed: they are what they were.
--- One row an enrolment.
+-- Enrollments that loads told again and nothing changed: they are what they were.
+-- One row an enrollment.
 insert into enrollment_was
 select i.*
 from enrollment_is as i

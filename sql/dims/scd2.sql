@@ -239,21 +239,21 @@ select {keys_of_dim}
 from {dim} as d
 where d.{sk} > 0 and not d.is_inferred;
 
--- name: find_respliced
+-- name: find_keys_to_rebuild
 -- The keys whose history is made again from all that staging holds of them. One row a key.
-create temporary table respliced on commit drop as
+create temporary table key_to_rebuild on commit drop as
 select distinct {keys}
 from suspect;
 
--- name: count_respliced
+-- name: count_keys_to_rebuild
 -- How many keys have their history made again. One row.
-select count(*) from respliced;
+select count(*) from key_to_rebuild;
 
--- name: leave_respliced
+-- name: leave_keys_to_rebuild
 -- Respliced keys take no part in the simple path. One row an arrival taken out.
 delete from arrival
-using respliced
-where {key_arrival_respliced};
+using key_to_rebuild as r
+where {key_arrival_r};
 
 -- name: count_arrivals
 -- How many arrivals there are of each class. One row a class.
@@ -263,12 +263,12 @@ select
 from arrival
 group by class;
 
--- name: rest_guard
+-- name: disable_overlap_guard
 -- Let the guard rest while only first versions of new keys come, each of them current from 1900
 -- on: the unique index on current versions says as much. No rows.
 alter table {dim} disable trigger {guard};
 
--- name: wake_guard
+-- name: enable_overlap_guard
 -- Put the guard back. No rows.
 alter table {dim} enable trigger {guard};
 
@@ -350,7 +350,7 @@ from arrival as v
 where v.corrects and {key_d_v} and {type_1_differ_d_v};
 
 -- name: collect
--- When and by whom the respliced keys were delivered, alive or marked as deleted.
+-- When and by whom the keys to rebuild were delivered, alive or marked as deleted.
 -- One row a staged row.
 create temporary table delivery on commit drop as
 select
@@ -361,12 +361,12 @@ select
     t.as_of_ts,
     t.is_snapshot,
     s.source_line
-from respliced as r
+from key_to_rebuild as r
 inner join {staging} as s on {key_s_r}
 inner join told as t on s.load_id = t.load_id;
 
 -- name: observe
--- What was told of the respliced keys while they were there, one row a key and effective time: of
+-- What was told of the keys to rebuild while they were there, one row a key and effective time: of
 -- two rows for one instant that of the later batch counts, and within a file the later line.
 create temporary table observation on commit drop as
 select distinct on ({keys_of_row}, e.effective_ts)
@@ -376,7 +376,7 @@ select distinct on ({keys_of_row}, e.effective_ts)
     t.batch_rank,
     s.load_id,
     s.source_line
-from respliced as r
+from key_to_rebuild as r
 inner join {staging} as s on {key_s_r}
 inner join told as t on s.load_id = t.load_id
 cross join lateral (select {effective_of_load} as effective_ts) as e
@@ -391,7 +391,7 @@ with said as (
         {keys_of_row},
         e.effective_ts,
         {typed_column} as value
-    from respliced as r
+    from key_to_rebuild as r
     inner join {staging} as s on {key_s_r}
     inner join told as t on s.load_id = t.load_id
     cross join lateral (select {effective_of_load} as effective_ts) as e
@@ -424,7 +424,7 @@ with said as (
     select distinct on ({keys_of_row})
         {keys_of_row},
         {typed_column} as value
-    from respliced as r
+    from key_to_rebuild as r
     inner join {staging} as s on {key_s_r}
     inner join told as t on s.load_id = t.load_id
     cross join lateral (select {effective_of_load} as effective_ts) as e
@@ -455,7 +455,7 @@ analyze {name};
 
 -- name: leave_unobserved
 -- A key of which only delete markers came has no history to make. One row a key.
-delete from respliced as r
+delete from key_to_rebuild as r
 where not exists (
     select 1
     from observation as o
@@ -474,12 +474,12 @@ where not exists (
 );
 
 -- name: find_gaps
--- When the respliced keys were gone: from a snapshot that lacks a key which an earlier batch had,
+-- When the keys to rebuild were gone: from a snapshot that lacks a key which an earlier batch had,
 -- or from a delete marker, until something brings the key back. One row a key and gap.
 create temporary table gap on commit drop as
 with absences as (
     select
-        {keys_of_respliced},
+        {keys_of_rebuilt},
         p.as_of_ts as gone_ts,
         (
             select
@@ -492,7 +492,7 @@ with absences as (
             order by s.batch_rank, s.effective_ts
             limit 1
         ) as back_ts
-    from respliced as r
+    from key_to_rebuild as r
     cross join told as p
     where p.is_snapshot
         and exists (
@@ -555,7 +555,7 @@ from (
 where coalesce(back_ts > gone_ts, true);
 
 -- name: replay
--- The history of the respliced keys as it has to be: what was observed, in order, equal
+-- The history of the keys to rebuild as it has to be: what was observed, in order, equal
 -- neighbours as one, gaps left open, the first version from 1900. One row a version.
 create temporary table replayed on commit drop as
 with events as (
@@ -647,10 +647,10 @@ inner join (
 ) as t on {key_t_e}
 where not e.is_gone;
 
--- name: drop_unfounded
+-- name: drop_orphaned_versions
 -- Versions that the replayed history no longer has. One row a version.
 delete from {dim} as d
-using respliced as r
+using key_to_rebuild as r
 where {key_d_r}
     and not exists (
         select 1
@@ -751,7 +751,7 @@ select
 from arrival
 where class = 'changed';
 
--- name: move_respliced
+-- name: move_rebuilt
 -- Versions whose key has its history made again. One row a version.
 insert into moved (old_sk, {keys}, from_ts, reason)
 select
@@ -759,7 +759,7 @@ select
     {keys_of_dim},
     %(moved_from_ts)s,
     case when d.is_inferred then 'completed' else %(reason)s end
-from respliced as r
+from key_to_rebuild as r
 inner join {dim} as d on {key_d_r};
 
 -- name: earliest_moved
@@ -809,7 +809,7 @@ returning facts;
 
 -- name: find_all
 -- Every key of which staging or the dimension holds anything. One row a key.
-create temporary table respliced on commit drop as
+create temporary table key_to_rebuild on commit drop as
 select {keys_of_row}
 from {staging} as s
 inner join told as t on s.load_id = t.load_id
@@ -820,7 +820,7 @@ where d.{sk} > 0;
 
 -- name: find_corrected
 -- The keys that rows name which were corrected in staging. One row a key.
-create temporary table respliced on commit drop as
+create temporary table key_to_rebuild on commit drop as
 select distinct {keys_of_row}
 from {staging} as s
 where s.load_id = any(%(loads)s) and s.source_line = any(%(lines)s);
@@ -836,7 +836,7 @@ with kept as (
         least(d.validity_end_ts, %(since)s) as validity_end_ts,
         d.known_from_ts
     from {dim} as d
-    inner join respliced as r on {key_d_r}
+    inner join key_to_rebuild as r on {key_d_r}
     where d.validity_start_ts < %(since)s and not d.is_inferred
 ),
 
@@ -923,7 +923,7 @@ where d.{sk} is null
 union
 select {keys_of_dim}
 from {dim} as d
-inner join respliced as r on {key_d_r}
+inner join key_to_rebuild as r on {key_d_r}
 where not exists (
     select 1
     from replayed as v
@@ -932,7 +932,7 @@ where not exists (
 
 -- name: leave_unchanged
 -- Keys whose history is as it has to be are left alone. One row a key.
-delete from respliced as r
+delete from key_to_rebuild as r
 where not exists (
     select 1
     from differing as d
@@ -944,7 +944,7 @@ where not exists (
 delete from replayed as v
 where not exists (
     select 1
-    from respliced as r
+    from key_to_rebuild as r
     where {key_r_v}
 );
 

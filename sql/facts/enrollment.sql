@@ -1,8 +1,8 @@
 -- name: has_rows
--- Whether any enrolment was loaded before. One row.
+-- Whether any enrollment was loaded before. One row.
 select exists(select 1 from fact_enrollment);
 
--- name: find_standing
+-- name: find_latest
 -- The enrollments that stand: the latest row of their identifier that is also the latest of its
 -- member, plan and start, by the order of the batches and of the lines. Without a member or a plan
 -- nothing says that two are the same. A row that is outdated still takes the place of those
@@ -66,9 +66,9 @@ from displaced;
 -- Statistics for the joins that follow.
 analyze standing;
 
--- name: drop_fallen
--- Enrolments that were told again, or that a snapshot lacks, and no longer stand.
--- One row an enrolment.
+-- name: delete_superseded
+-- Enrollments that were told again, or that a snapshot lacks, and no longer stand.
+-- One row an enrollment.
 delete from fact_enrollment as f
 where (
     %(is_snapshot)s
@@ -85,9 +85,9 @@ and not exists (
 );
 
 -- name: key_rows
--- The load's enrolments that stand, keyed to the versions in force on the first day of coverage.
+-- The load's enrollments that stand, keyed to the versions in force on the first day of coverage.
 -- Without an end, or with one that says that it runs on, coverage runs to the end of the plan year.
--- One row an enrolment.
+-- One row an enrollment.
 create temporary table keyed on commit drop as
 select
     s.enrollment_id,
@@ -112,17 +112,17 @@ where {in_hand};
 analyze keyed;
 
 -- name: replace_same_grain
--- Another enrolment of the same member, plan and start takes the place of the one held. Where two
+-- Another enrollment of the same member, plan and start takes the place of the one held. Where two
 -- change places, both go and come again: neither is ever in the other's way.
--- One row an enrolment replaced.
+-- One row an enrollment replaced.
 delete from fact_enrollment as f
 using keyed as k
 where f.member_sk = k.member_sk and f.plan_sk = k.plan_sk and f.start_date = k.start_date
     and k.member_sk > 0 and k.plan_sk > 0 and f.enrollment_id <> k.enrollment_id;
 
 -- name: update_known
--- Enrolments held in an earlier state take the new one; others are left alone.
--- One row an enrolment.
+-- Enrollments held in an earlier state take the new one; others are left alone.
+-- One row an enrollment.
 update fact_enrollment as f
 set
     {assign_columns},
@@ -131,7 +131,7 @@ from keyed as k
 where f.enrollment_id = k.enrollment_id and {columns_differ};
 
 -- name: insert_new
--- Enrolments that the fact does not hold yet. One row an enrolment.
+-- Enrollments that the fact does not hold yet. One row an enrollment.
 insert into fact_enrollment (enrollment_id, {columns}, load_id)
 select
     k.enrollment_id,

@@ -35,7 +35,7 @@ from pg_attribute as a
 where a.attrelid = to_regclass(%(fact)s) and a.attnum > 0 and not a.attisdropped
     and a.attname <> 'load_id';
 
--- name: not_before
+-- name: mark_unknown_before
 -- Say of facts that a later load brought to the batch of an earlier one that they were not there
 -- before it: a row of the past that no load before it knew. One row a fact.
 insert into {past} ({columns}, load_id, known_to_load_id)

@@ -9,13 +9,13 @@ import pytest
 from alembic import command
 from sqlalchemy.dialects import postgresql
 
-from etl import rebuild
-from etl.contract import DOMAINS
+from etl.contracts.feeds import FEEDS
+from etl.contracts.types import DOMAINS
 from etl.db.connection import connect
-from etl.db.schema import alembic_config, migrate
-from etl.render.metadata import build
-from etl.sources import FEEDS
-from etl.warehouse import LIVE, NEXT
+from etl.schema import rebuild
+from etl.schema.migrations import alembic_config, migrate
+from etl.schema.warehouse_tables import build
+from etl.warehouse.tables import LIVE, NEXT
 
 # Everything that the catalog says of the tables of some schemas; {} is the schema's name.
 CATALOG = {

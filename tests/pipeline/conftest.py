@@ -19,14 +19,14 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.config import ROOT, Settings
+from etl.contracts.checks import CRITICAL
 from etl.db.connection import connect, set_search_path
-from etl.db.schema import migrate
-from etl.pipeline import Pipeline
-from etl.quality import CRITICAL
-from etl.run import Summary
-from etl.stages.checks import run_sql_checks
-from etl.stages.cubes import definition
-from etl.warehouse import CUBES, LIVE
+from etl.pipeline.commands import Pipeline
+from etl.pipeline.summary import Summary
+from etl.quality.runner import run_sql_checks
+from etl.schema.migrations import migrate
+from etl.stages.cubes.refresh import definition
+from etl.warehouse.tables import CUBES, LIVE
 from tests.conftest import drop, url_of
 from tests.watching import Silent
 

@@ -21,7 +21,9 @@ import psycopg
 
 # Children are forked from a process that has loaded the program and done nothing else.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["etl.__main__", "etl.stages.checks_gx", "sqlalchemy", __name__])
+_CONTEXT.set_forkserver_preload(
+    ["etl.__main__", "etl.quality.great_expectations", "sqlalchemy", __name__]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def _work(
     output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(output, stream)
-    from etl import __main__ as command_line  # the program reads the environment set above
+    from etl import __main__ as command_line
 
     numbers = itertools.count()
 

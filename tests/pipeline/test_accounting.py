@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from etl.batch import read_batch
 from etl.db.connection import connect
 from etl.errors import AcaError
-from etl.pipeline import Pipeline
+from etl.inbox.batch import read_batch
+from etl.pipeline.commands import Pipeline
 from tests import rfc4180
 from tests.conftest import fresh_database
 from tests.pipeline.conftest import Warehouse

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from etl.db.connection import connect
 from etl.errors import BatchError
-from etl.warehouse import DIMENSIONS, FACTS
+from etl.warehouse.tables import DIMENSIONS, FACTS
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
 
@@ -189,8 +189,8 @@ def test_every_state_is_reproduced_also_after_a_rebuild(
         for load_id, state in told.items():
             known = as_known(connection, load_id)
             assert without_clock(known) == without_clock(state), load_id
-            (stands_for,) = warehouse.rows(f"select warehouse.known_load({load_id})")[0]
-            assert stands_for > before
+            (rebuilds_load_id,) = warehouse.rows(f"select warehouse.known_load({load_id})")[0]
+            assert rebuilds_load_id > before
     # What a rebuild told is as good as what was loaded: its own loads leave the same states.
     live = warehouse.rows("select load_id from ledger.load where status = 'loaded' order by 1")
     assert [without_clock(as_known(connection, n)) for (n,) in live] == [

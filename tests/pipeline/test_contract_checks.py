@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from etl import senders
-from etl.contract import Between, OneOf, Sender
-from etl.sources import FEEDS
+from etl.contracts import senders
+from etl.contracts.column import Between, OneOf
+from etl.contracts.feeds import FEEDS
+from etl.contracts.sender import Sender
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
 

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from etl.errors import CheckFailedError
-from etl.stages import cubes
-from etl.warehouse import CUBES
+from etl.stages.cubes import refresh
+from etl.warehouse.tables import CUBES
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse, differing_cubes
 
@@ -140,7 +140,7 @@ def test_only_what_changed_is_written_and_checked(loaded: Warehouse) -> None:
         "utilization_by_specialty": {"(Cardiology,2025-03-01)", "(Cardiology,2025-04-01)"},
         "high_cost_member_tracking": set(),
     }
-    # The gate looked at days that were named, months that moved, enrolments that changed.
+    # The gate looked at days that were named, months that moved, enrollments that changed.
     assert dict(
         loaded.rows(
             "select check_name, rows_checked from quality.check_judged where check_run_id ="
@@ -176,7 +176,7 @@ DAMAGE = {
 def test_what_moved_wrongly_is_taken_back(
     loaded: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = cubes.run_cubes
+    made = refresh.run_cubes
     second(loaded)
     with loaded.pipeline() as pipeline:
         pipeline.run_stages(("stage", "dims", "facts"))
@@ -185,13 +185,13 @@ def test_what_moved_wrongly_is_taken_back(
 
         def damaging(
             connection: psycopg.Connection[Any], *build: Any, what: str = damage, **how: Any
-        ) -> cubes.Made:
+        ) -> refresh.Made:
             found = made(connection, *build, **how)
             assert found.by_change
             connection.execute(what)
             return found
 
-        monkeypatch.setattr(cubes, "run_cubes", damaging)
+        monkeypatch.setattr(refresh, "run_cubes", damaging)
         with loaded.pipeline() as pipeline, pytest.raises(CheckFailedError, match=heard):
             pipeline.run_cubes()
     assert through(loaded) == {"1"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from etl import dependents
 from etl.db.connection import connect
 from etl.errors import UsageError
-from etl.rebuild import kept_builds
+from etl.schema import dependents
+from etl.schema.rebuild import kept_builds
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Managed
 

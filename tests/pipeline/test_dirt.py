@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import xxhash
 
+from etl.contracts.feeds import FEEDS
 from etl.errors import BatchError
-from etl.seed.dirt import KINDS, LOADED, REFUSED, REJECTED, Defect, parse
-from etl.seed.soil import Soiler
-from etl.sources import FEEDS
+from etl.synthetic.defects.dirt import KINDS, LOADED, REFUSED, REJECTED, Defect, parse
+from etl.synthetic.defects.injector import DefectInjector
 from tests.blocks import block_of, drawn_rows
 from tests.pipeline.conftest import Warehouse
 
@@ -48,7 +48,7 @@ def send(inbox: Path, day: date, dirt: str, *feeds: str, compressed: bool = Fals
     files, found = {}, {}
     for feed in feeds:
         source, sent = FEEDS[feed], Sent()
-        soiler = Soiler(parse(dirt), SEED, (day - date(1970, 1, 1)).days, source)
+        soiler = DefectInjector(parse(dirt), SEED, (day - date(1970, 1, 1)).days, source)
         data, totals = soiler.header(), Counter(dict.fromkeys(source.money, 0))
         clean = drawn_rows(feed, ROWS)
         for rows in (clean[:250], clean[250:]):

@@ -1,6 +1,6 @@
 """Facts against a slow, obvious model: hostile sequences of batches, loaded in any order.
 
-One drawn sequence holds many claims and enrolments that have nothing to do with each other, so
+One drawn sequence holds many claims and enrollments that have nothing to do with each other, so
 that a few runs try many cases. The model knows lists and nothing of how the facts are loaded.
 """
 
@@ -20,17 +20,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from etl import documented
 from etl.config import Settings
 from etl.db.connection import connect
-from etl.pipeline import STAGES, Pipeline
-from etl.warehouse import CUBES
+from etl.docs import report_queries
+from etl.pipeline.commands import STAGES, Pipeline
+from etl.warehouse.tables import CUBES
 from tests.feeds import write_batch
 from tests.pipeline.conftest import differing_cubes, failed_critical
 from tests.watching import Silent
 
 CLAIMS = 40
-PEOPLE = 10  # whose enrolments get in each other's way
+PEOPLE = 10  # whose enrollments get in each other's way
 FIRST = datetime(2025, 6, 1)
 TIERS = ["Silver", "SILVER", "Gold"]
 
@@ -107,7 +107,7 @@ def chains(batches: list[Batch], order: list[int]) -> dict[str, Chain]:
 
 
 def standing(batches: list[Batch]) -> list[tuple[Any, ...]]:
-    """The enrolments that are the last word on their identifier and on their grain.
+    """The enrollments that are the last word on their identifier and on their grain.
 
     A marker, an end before the start and a snapshot that lacks it take one back.
     """
@@ -186,7 +186,7 @@ def draw_claims(rng: random.Random, number: int) -> list[Row]:
 
 
 def draw_enrollments(rng: random.Random, number: int) -> list[Row]:
-    """One batch's enrolments: few identifiers and few grains a person, so that they collide."""
+    """One batch's enrollments: few identifiers and few grains a person, so that they collide."""
     rows = []
     for person in range(PEOPLE):
         for name in rng.choices("abcd", k=rng.randint(0, 4)):
@@ -367,7 +367,7 @@ def test_any_order_gives_the_facts_of_the_model(
         "select coalesce(sum(paid_amount), 0) from warehouse.fact_claim "
         "where lower(coalesce(status, 'approved')) in ('approved', 'adjusted', 'reversed')"
     )
-    by_load = warehouse.rows(documented.reports()["paid_as_each_load_told"].question or "")
+    by_load = warehouse.rows(report_queries.reports()["paid_as_each_load_told"].question or "")
     assert (by_load[-1][-1] if by_load else 0) == paid[0][0]
 
     misplaced = warehouse.rows(

@@ -15,10 +15,12 @@ import psycopg
 import pytest
 import structlog
 
-from etl import log, quarantine_file, waiting
+from etl import log
 from etl.db import connection as connections
 from etl.db.trouble import explain
 from etl.errors import ServerError, UsageError
+from etl.pipeline import waiting
+from etl.quarantine import correction_csv
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
 
@@ -128,7 +130,8 @@ def test_a_signal_stops_a_run_in_order_and_the_ledger_says_so(
             "and datname = current_database()"
         ) == [(0,)]
     assert process.returncode == 128 + number, err
-    assert f"Error: The run was stopped by {name}; the stage in hand was rolled back." in err
+    assert f"Error: The run was stopped by {name}." in err
+    assert "Run again: it goes on from the last stage" in err
     assert "Traceback" not in err
     assert pending.rows(
         "select l.status, l.error, r.status, r.error from ledger.load l "
@@ -229,13 +232,13 @@ def test_an_export_that_the_disk_cannot_hold_leaves_no_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "claims.csv"
-    entry = quarantine_file.Entry(1, 2, ("missing key",), ("claim_id",), "a,b")
+    entry = correction_csv.Entry(1, 2, ("missing key",), ("claim_id",), "a,b")
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(quarantine_file, "_write_rows", full)
-    monkeypatch.setattr(quarantine_file, "_ADVICE", {"missing key": "x"})
+    monkeypatch.setattr(correction_csv, "_write_rows", full)
+    monkeypatch.setattr(correction_csv, "_ADVICE", {"missing key": "x"})
     with pytest.raises(OSError, match="No space left"):
-        quarantine_file.write(path, ["claim_id", "member_id"], [entry])
+        correction_csv.write(path, ["claim_id", "member_id"], [entry])
     assert not path.exists()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from etl.errors import BatchError
-from etl.report import show_summary
-from etl.run import Summary
-from etl.seed.dirt import KINDS, REFUSED
-from etl.seed.generate import DEFAULT_SEED, generate, increment, simulate
-from etl.stages.found import Found, KindFound, Place, compare, run_found
-from etl.warehouse import LIVE
+from etl.pipeline.console import show_summary
+from etl.pipeline.summary import Summary
+from etl.quality.detection import Found, KindFound, Place, compare, run_found
+from etl.synthetic.defects.dirt import KINDS, REFUSED
+from etl.synthetic.generate import DEFAULT_SEED, generate, increment, simulate
+from etl.warehouse.tables import LIVE
 from tests.pipeline.conftest import Warehouse
 
 FATAL = [kind.name for kind in KINDS.values() if kind.outcome == REFUSED]

@@ -16,12 +16,12 @@ import xxhash
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from etl import senders
-from etl.batch import read_batch
+from etl.contracts import senders
+from etl.contracts.feeds import FEEDS
 from etl.db.connection import connect
 from etl.errors import AcaError
-from etl.pipeline import Pipeline
-from etl.sources import FEEDS
+from etl.inbox.batch import read_batch
+from etl.pipeline.commands import Pipeline
 from tests.blocks import drawn_rows
 from tests.conftest import fresh_database
 from tests.pipeline.conftest import Warehouse

@@ -12,12 +12,13 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.config import Settings
-from etl.db import connection, requirements, server
+from etl.contracts.feeds import FEEDS
+from etl.db import connection
 from etl.db.connection import as_url, connect
 from etl.errors import ServerError
-from etl.pipeline import Pipeline
-from etl.sources import FEEDS
-from etl.stages import checks_gx
+from etl.pipeline.commands import Pipeline
+from etl.quality import great_expectations
+from etl.server import requirements, server
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Managed, odd_password
 from tests.watching import Silent
@@ -189,7 +190,7 @@ def test_check_that_cannot_be_asked_is_no_failed_check(
                 raise ServerError("No connection is to be had.")
             return connect(url, application)
 
-        monkeypatch.setattr(checks_gx, "connect", refuse)
+        monkeypatch.setattr(great_expectations, "connect", refuse)
         with pytest.raises(ServerError, match="No connection is to be had"):
             pipeline.run_checks()
         assert pipeline.ledger.execute(

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from etl.db.connection import connect
-from etl.pipeline import Pipeline
-from etl.stages import dims
-from etl.warehouse import DIMENSIONS
+from etl.pipeline.commands import Pipeline
+from etl.stages.dims import merge
+from etl.warehouse.tables import DIMENSIONS
 from tests.conftest import fresh_database
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
@@ -156,7 +156,7 @@ def life(warehouse: Warehouse, members: int) -> Work:
         pipeline.run_checks = lambda *_: pipeline.summary
         pipeline.replay(path)
     for dimension in DIMENSIONS.values():
-        for since in (dims.BEGINNING, datetime(2025, 2, 1)):
+        for since in (merge.BEGINNING, datetime(2025, 2, 1)):
             with run(warehouse, work) as pipeline:
                 pipeline.run_checks = lambda *_, of=pipeline: of.summary
                 pipeline.restate(dimension, since)

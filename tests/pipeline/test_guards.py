@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from etl.contract import SnapshotLimit
+from etl.contracts.feed import SnapshotLimit
 from etl.errors import BatchError, UsageError
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse

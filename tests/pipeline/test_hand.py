@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from etl.contracts.feeds import FEEDS
 from etl.errors import RejectThresholdError
-from etl.sources import FEEDS
 from tests.pipeline.conftest import Warehouse
 
 HAND = Path(__file__).parent / "hand"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from etl.warehouse import DIMENSIONS, Dimension
+from etl.warehouse.tables import DIMENSIONS, Dimension
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
 

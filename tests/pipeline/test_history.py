@@ -25,8 +25,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl.pipeline import STAGES, Pipeline
-from etl.warehouse import DIM_MEMBER, DIM_PROVIDER, Dimension
+from etl.pipeline.commands import STAGES, Pipeline
+from etl.warehouse.tables import DIM_MEMBER, DIM_PROVIDER, Dimension
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Contents, Warehouse, failed_critical
 from tests.pipeline.history_draws import KEYS, OPTIONAL, Sequence, sequences

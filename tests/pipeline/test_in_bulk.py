@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from etl.stages import bulk
-from etl.warehouse import LIVE
+from etl.warehouse.tables import LIVE
 from tests.blocks import drawn_rows
 from tests.contract.test_schema import catalog
 from tests.feeds import write_batch

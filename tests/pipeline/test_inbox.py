@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from etl import quarantine
+from etl.contracts.feeds import FEEDS
 from etl.errors import BatchError
-from etl.pipeline import Pipeline, assumed_unchanged, overview
-from etl.sources import FEEDS
+from etl.pipeline.commands import Pipeline, assumed_unchanged, overview
+from etl.quarantine import export
 from tests.feeds import fill, write_batch
 from tests.pipeline.conftest import Warehouse
 
@@ -155,7 +155,7 @@ def test_parts_are_one_file_to_a_rebuild_and_a_change_of_one_loads_all(
 def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse) -> None:
     send_in_parts(warehouse)
     warehouse.incremental()
-    [(path, _)] = quarantine.export(warehouse.url, warehouse.data, "2025-01-10", None)
+    [(path, _)] = export.export(warehouse.url, warehouse.data, "2025-01-10", None)
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         columns, [row] = list(reader.fieldnames or ()), list(reader)

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from etl.contract import Reason
+from etl.contracts.reasons import Reason
 from etl.db.connection import connect
 from etl.errors import BatchError
 from tests.conftest import copy, drop, fresh_database, url_of

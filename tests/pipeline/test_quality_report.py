@@ -14,10 +14,10 @@ import pytest
 
 from etl.db.connection import connect
 from etl.errors import CheckFailedError, UsageError
-from etl.quality_docs import write_data_docs
-from etl.quality_report import read_report, write_report
+from etl.quality.data_docs import write_data_docs
+from etl.quality.report import read_report, write_report
+from etl.quality.report_page import quality_page
 from etl.render.expectations import suites
-from etl.render.quality_page import quality_page
 from tests.browser import find_browser, text_of
 from tests.conftest import fresh_database
 from tests.feeds import write_batch

@@ -12,13 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from etl import quarantine
-from etl.contract import Reason
+from etl.contracts.feeds import FEEDS
+from etl.contracts.reasons import Reason
 from etl.db.connection import connect
 from etl.errors import BatchError, RejectThresholdError, UsageError
-from etl.pipeline import Pipeline
-from etl.sources import FEEDS
-from etl.warehouse import CUBES
+from etl.pipeline.commands import Pipeline
+from etl.quarantine.export import export as export_rows
+from etl.warehouse.tables import CUBES
 from tests.conftest import fresh_database
 from tests.feeds import fill, write_batch
 from tests.pipeline.conftest import Warehouse, failed_critical
@@ -53,7 +53,7 @@ def claim(number: int, of: int, **more: Any) -> dict[str, Any]:
     }
 
 
-def enrolment(number: int, of: int, **more: Any) -> dict[str, Any]:
+def enrollment(number: int, of: int, **more: Any) -> dict[str, Any]:
     return {
         "enrollment_id": f"E{number}",
         "member_id": f"M{of}",
@@ -76,9 +76,9 @@ BATCHES: list[tuple[str, dict[str, Any], dict[str, list[dict[str, Any]]]]] = [
             ],
             "providers": [{"provider_id": "R1", "name": ("caf@e9@", "café")}],
             "enrollments": [
-                enrolment(1, 1, end_date=("2015-12-01", "2025-12-01")),
-                enrolment(2, 2),
-                enrolment(3, 3, premium_paid=("ten", "10.50")),
+                enrollment(1, 1, end_date=("2015-12-01", "2025-12-01")),
+                enrollment(2, 2),
+                enrollment(3, 3, premium_paid=("ten", "10.50")),
             ],
             "claims": [
                 claim(1, 1),
@@ -109,8 +109,8 @@ BATCHES: list[tuple[str, dict[str, Any], dict[str, list[dict[str, Any]]]]] = [
                 claim(7, 7, member_id=("M7@comma@", "M7")),
             ],
             "enrollments": [
-                enrolment(4, 1, start_date=("2025-02-30", "2025-02-01")),
-                enrolment(2, 2, premium_paid=("x", "77.00")),
+                enrollment(4, 1, start_date=("2025-02-30", "2025-02-01")),
+                enrollment(2, 2, premium_paid=("x", "77.00")),
             ],
         },
     ),
@@ -141,7 +141,7 @@ BATCHES: list[tuple[str, dict[str, Any], dict[str, list[dict[str, Any]]]]] = [
             ],
             "plans": [{"plan_id": "P1", "effective_year": 2025, "metal_tier": "Gold"}],
             "claims": [claim(2, 2, paid_amount="9.99"), claim(9, 1, service_date="2025-02-20")],
-            "enrollments": [enrolment(5, 1, start_date="2025-02-01")],
+            "enrollments": [enrollment(5, 1, start_date="2025-02-01")],
         },
     ),
 ]
@@ -171,7 +171,7 @@ def mended(number: int, feed: str, line: int) -> Rows:
 
 def export(warehouse: Warehouse, batch_id: str, feed: str | None = None) -> list[Path]:
     folder = warehouse.data / "quarantine" / batch_id
-    return [path for path, _ in quarantine.export(warehouse.url, folder, batch_id, feed)]
+    return [path for path, _ in export_rows(warehouse.url, folder, batch_id, feed)]
 
 
 def rewrite(path: Path, mend: Callable[[Rows], Rows | None], **how: Any) -> None:

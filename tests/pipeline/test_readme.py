@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from etl import documented
 from etl.config import ROOT
-from etl.seed.generate import generate
+from etl.docs import report_queries
+from etl.synthetic.generate import generate
 from tests.pipeline.conftest import Warehouse
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -27,7 +27,7 @@ def test_documented_queries_run(warehouse: Warehouse, feeds: Path) -> None:
     warehouse.incremental()
     ran = 0
     for page in PAGES:
-        for query in documented.queries(page):
+        for query in report_queries.queries(page):
             with warehouse.connection.transaction(force_rollback=True):
                 warehouse.connection.execute(query)
             ran += 1

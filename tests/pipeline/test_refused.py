@@ -9,16 +9,16 @@ import psycopg
 import pytest
 
 from etl import __main__ as door
-from etl import guards, report
-from etl.batch import look_through
 from etl.config import Settings
-from etl.db.server import Status
 from etl.errors import AlreadyRunningError, BatchError, CheckFailedError
-from etl.pipeline import Pipeline, overview
-from etl.quality_report import read_report
-from etl.refused import REFUSED, STOPPED, WAITING
-from etl.render.quality_page import quality_page
-from etl.running import refuse_to_end_run
+from etl.inbox.batch import look_through
+from etl.inbox.refused import REFUSED, STOPPED, WAITING
+from etl.pipeline import console, guards
+from etl.pipeline.commands import Pipeline, held_in, overview
+from etl.pipeline.running import refuse_to_end_run
+from etl.quality.report import read_report
+from etl.quality.report_page import quality_page
+from etl.server.server import Status
 from tests.feeds import write_batch
 from tests.page_parts import read_page
 from tests.pipeline.conftest import Warehouse
@@ -159,14 +159,14 @@ def test_names_are_shown_and_never_obeyed(
     settings = Settings(warehouse.url, warehouse.inbox, warehouse.data, 0.05)
     status = Status(False, True, 5432, "18", None, None)
     capsys.readouterr()
-    report.show_status(status, settings, overview(warehouse.url, warehouse.inbox))
+    console.show_status(status, settings, overview(warehouse.url, warehouse.inbox))
     rows = warehouse.connection.execute(
         "select batch_id, file, is_refused, reason, column_name, rows_open, first_line, since "
         "from quality.quarantine_open"
     ).fetchall()
-    report.show_quarantine(rows)
+    console.show_quarantine(rows)
     _, [error] = look_through(warehouse.inbox)
-    report.show_error(error)
+    console.show_error(error)
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith(f"Refused  batch {SHOWN}: manifest.json of batch ")
     assert out.count("[/x]") >= 4  # of its stages and its rejected row
@@ -182,7 +182,7 @@ def test_what_is_refused_comes_first_on_the_page(warehouse: Warehouse) -> None:
     send(warehouse, "2025-01-02 <b>", manifest="{")
     with warehouse.pipeline():
         pass
-    seen = quality_page(read_report(warehouse.connection, None, warehouse.inbox))
+    seen = quality_page(read_report(warehouse.connection, held=held_in(warehouse.inbox)))
     parts = read_page(seen)
     assert parts.wrong == []
     assert parts.ids.index("held") < parts.ids.index("score")

@@ -14,11 +14,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from etl import documented
 from etl.db.connection import connect
 from etl.db.statements import statement
-from etl.seed.generate import generate, simulate
-from etl.warehouse import LIVE
+from etl.docs import report_queries
+from etl.synthetic.generate import generate, simulate
+from etl.warehouse.tables import LIVE
 from tests.conftest import fresh_database
 from tests.pipeline.conftest import Warehouse
 
@@ -29,7 +29,7 @@ MEMBERS = 2000
 # It asks for what was paid over all time.
 ALL_TIME = {"paid_as_each_load_told"}
 
-REPORTS = {name: r for name, r in documented.reports().items() if r.question is not None}
+REPORTS = {name: r for name, r in report_queries.reports().items() if r.question is not None}
 _DAYS = re.compile(
     r"service_date >= date '([\d-]+)'(?: and (?:\w\.)?service_date < date '([\d-]+)')?"
 )
@@ -68,7 +68,7 @@ def explained(
     return list(nodes(found[0]["Plan"]))
 
 
-def plan_of(warehouse: Warehouse, report: documented.Report) -> list[Node]:
+def plan_of(warehouse: Warehouse, report: report_queries.Report) -> list[Node]:
     """The plan of a report's question, with the session where the report puts it."""
     with warehouse.connection.transaction(force_rollback=True):
         for said in report.statements:
@@ -83,7 +83,7 @@ def months_read(plan: list[Node]) -> set[str]:
     return {n["Relation Name"] for n in plan if _PARTITION.fullmatch(n.get("Relation Name", ""))}
 
 
-def months_asked(warehouse: Warehouse, report: documented.Report) -> set[str] | None:
+def months_asked(warehouse: Warehouse, report: report_queries.Report) -> set[str] | None:
     """Partitions of the days that a report asks for; none where it names no days."""
     spans = set(_DAYS.findall(report.text))
     if not spans:

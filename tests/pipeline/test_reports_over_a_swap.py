@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from etl import golive
 from etl.db.connection import connect
+from etl.pipeline import swap
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Managed
 
@@ -75,14 +75,14 @@ def test_report_that_has_read_one_table_reads_the_others_of_the_same_build(
 ) -> None:
     """It begins when the rebuild is complete, so only its reading holds the swap up."""
     complete, begun = threading.Event(), threading.Event()
-    wait = golive.wait_for_older_readers
+    wait = swap.wait_for_older_readers
 
     def wait_and_let_it_begin(*asked: object) -> None:
         wait(*asked)
         complete.set()
         begun.wait(60)
 
-    monkeypatch.setattr(golive, "wait_for_older_readers", wait_and_let_it_begin)
+    monkeypatch.setattr(swap, "wait_for_older_readers", wait_and_let_it_begin)
     send(managed, 2)
     with ThreadPoolExecutor(1) as beside:
         load = beside.submit(managed.rebuild)
@@ -101,8 +101,8 @@ def test_transaction_left_idle_in_read_committed_holds_nothing_up(
     managed: Managed, reader: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has read, so it holds locks on tables, and no snapshot."""
-    monkeypatch.setattr(golive, "LOCK_SECONDS", 1.0)
-    monkeypatch.setattr(golive, "RETIRED_PATIENCE", 0.5)
+    monkeypatch.setattr(swap, "LOCK_SECONDS", 1.0)
+    monkeypatch.setattr(swap, "RETIRED_PATIENCE", 0.5)
     reader.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     assert count(reader, TABLES[1]) == 1
     send(managed, 2)

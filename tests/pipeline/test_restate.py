@@ -6,9 +6,9 @@ from datetime import datetime
 
 import pytest
 
-from etl.pipeline import Pipeline
-from etl.stages.checks import run_sql_checks
-from etl.warehouse import DIMENSIONS, LIVE
+from etl.pipeline.commands import Pipeline
+from etl.quality.runner import run_sql_checks
+from etl.warehouse.tables import DIMENSIONS, LIVE
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Contents, Warehouse
 

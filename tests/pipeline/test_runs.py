@@ -17,7 +17,7 @@ import pytest
 
 from etl.db.connection import connect
 from etl.errors import CheckFailedError
-from etl.seed.generate import generate, simulate
+from etl.synthetic.generate import generate, simulate
 from tests.conftest import fresh_database
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Contents, Warehouse

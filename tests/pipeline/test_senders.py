@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
-from etl import quarantine, senders
-from etl.contract import Between, Breach, Matches, Parsing, Sender, Volume
+from etl.contracts import senders
+from etl.contracts.column import Between, Breach, Matches
+from etl.contracts.feed import Volume
+from etl.contracts.feeds import FEEDS
+from etl.contracts.sender import Parsing, Sender
 from etl.errors import BatchError, RejectThresholdError
-from etl.sources import FEEDS
-from etl.stages import header
-from etl.stages.staged import Staged
+from etl.inbox import header
+from etl.quarantine import export
+from etl.stages.stage.staged import Staged
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
 
@@ -193,7 +196,7 @@ def test_rows_come_back_in_the_writing_of_their_sender(
     warehouse: Warehouse, declared: Sender
 ) -> None:
     put(warehouse, "2025-02-01", "claims.csv", encoded(FRENCH, "windows-1252"))
-    ((path, count),) = quarantine.export(warehouse.url, warehouse.data, "2025-02-01", "claims")
+    ((path, count),) = export.export(warehouse.url, warehouse.data, "2025-02-01", "claims")
     assert count == 11
     right = {"5": ("date", "13/2/2025"), "7": ("réclamé", "1.234,50 €"), "9": ("n° sinistre", "H")}
     with path.open(encoding="utf-8-sig", newline="") as file:

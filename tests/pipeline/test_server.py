@@ -21,10 +21,10 @@ import psycopg
 import pytest
 
 from etl.config import ROOT, Settings
-from etl.db import home as home_module
-from etl.db import server
-from etl.db.home import locate
 from etl.errors import ServerError, UsageError
+from etl.server import home as home_module
+from etl.server import server
+from etl.server.home import locate
 from tests.feeds import write_batch
 
 AS_ROOT = os.geteuid() == 0

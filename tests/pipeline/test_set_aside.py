@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from etl.errors import BatchError
-from etl.stages import stage
+from etl.stages.stage import load_file
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse, failed_critical
 
@@ -129,14 +129,14 @@ def test_a_sum_too_large_for_a_cube_is_said_and_a_later_batch_mends_it(
 def test_a_file_that_the_loader_stumbles_over_holds_up_no_other(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_file = stage.run_file
+    run_file = load_file.run_file
 
     def stumble(connection: Any, load_id: int, batch: Any, *rest: Any) -> Any:
         if batch.batch_id == "2025-01-01":
             raise KeyError("a value of the file")
         return run_file(connection, load_id, batch, *rest)
 
-    monkeypatch.setattr(stage, "run_file", stumble)
+    monkeypatch.setattr(load_file, "run_file", stumble)
     write_batch(warehouse.inbox, "2025-01-01", members=[MEMBER])
     write_batch(warehouse.inbox, "2025-01-02", members=[MEMBER])
     said = refused(warehouse)

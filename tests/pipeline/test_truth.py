@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from etl.contracts.checks import Finding
 from etl.db.connection import connect
-from etl.quality import Finding
-from etl.seed.dirt import REJECTED
-from etl.seed.generate import generate, simulate
-from etl.stages.checks_truth import run_truth_checks, truth_checks
-from etl.warehouse import LIVE
+from etl.quality.truth_checks import run_truth_checks, truth_checks
+from etl.synthetic.defects.dirt import REJECTED
+from etl.synthetic.generate import generate, simulate
+from etl.warehouse.tables import LIVE
 from tests.conftest import fresh_database
 from tests.pipeline.conftest import Warehouse
 

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from etl import quarantine, senders
-from etl.contract import LARGEST_AMOUNT, NULL_WORDS, Parsing, Reason, Sender, Source, Type
-from etl.db import whole_blocks
-from etl.sources import FEEDS
+from etl.contracts import senders
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
+from etl.contracts.reasons import Reason
+from etl.contracts.sender import Parsing, Sender
+from etl.contracts.types import LARGEST_AMOUNT, NULL_WORDS, Type
+from etl.inbox import block_scan
+from etl.quarantine import export
 from tests.feeds import fill, write_batch
 from tests.pipeline.conftest import Warehouse, failed_critical
 
@@ -105,8 +109,8 @@ def test_keys_with_odd_characters_are_rejected_and_sound_ones_load(
 
 @pytest.mark.parametrize("sign", ODD.values(), ids=list(ODD))
 def test_a_block_with_one_odd_character_is_not_taken_for_visible_ascii(sign: str) -> None:
-    assert whole_blocks.is_printable(b'7,2,K 1~!\n7,3,"K,2"\n', 2)
-    assert not whole_blocks.is_printable(f"7,2,K{sign}1\n7,3,K2\n".encode(), 2)
+    assert block_scan.is_printable(b'7,2,K 1~!\n7,3,"K,2"\n', 2)
+    assert not block_scan.is_printable(f"7,2,K{sign}1\n7,3,K2\n".encode(), 2)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -176,7 +180,7 @@ def test_a_row_that_was_corrected_to_an_odd_key_stays_in_quarantine(
     keys = ["P\u200b1", "P\u200b2", *(f"Q{n}" for n in range(40))]
     write_batch(warehouse.inbox, "2025-01-10", providers=[{"provider_id": key} for key in keys])
     warehouse.incremental()
-    [(path, _)] = quarantine.export(warehouse.url, tmp_path, "2025-01-10", "providers")
+    [(path, _)] = export.export(warehouse.url, tmp_path, "2025-01-10", "providers")
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("P\u200b1", "P1").replace("P\u200b2", "\uff302"), encoding="utf-8")
     with warehouse.pipeline() as pipeline:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from etl.errors import BatchError
-from etl.stages.staged import Staged
+from etl.stages.stage.staged import Staged
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
 

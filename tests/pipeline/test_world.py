@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 
 from etl.errors import AcaError
-from etl.pipeline import Pipeline
+from etl.pipeline.commands import Pipeline
 from tests.pipeline.conftest import Warehouse
 
 WORLD = Path(__file__).parent / "world"

@@ -19,11 +19,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl.checks.arrivals import LEAST_LOADS, MOST_LOADS, arrival_checks
+from etl.contracts.checks import Finding, passes
 from etl.db.statements import run
-from etl.quality import Finding, passes
-from etl.stages.checks import _profile, run_sql_checks
-from etl.warehouse import LIVE
+from etl.quality.checks.arrivals import LEAST_LOADS, MOST_LOADS, arrival_checks
+from etl.quality.runner import _profile, run_sql_checks
+from etl.warehouse.tables import LIVE
 from tests.conftest import fresh_database, unguarded
 
 FEED = "claims"

@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from etl.checks.business import business_checks
-from etl.checks.registry import all_checks
-from etl.quality import MAJOR, MOST_KEYS
-from etl.stages.checks import run_sql_checks
-from etl.warehouse import LIVE
+from etl.contracts.checks import MAJOR, MOST_KEYS
+from etl.quality.checks.business import business_checks
+from etl.quality.checks.registry import all_checks
+from etl.quality.runner import run_sql_checks
+from etl.warehouse.tables import LIVE
 from tests.conftest import fresh_database, unguarded
 
 OURS = {check.name for entry in business_checks() for check in entry.checks.values()}
@@ -125,12 +125,12 @@ CASES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         CLAIM.format(f"service_date = '2025-07-31', paid_amount = 0, {UNDATED}"),
         {"fact_claim.within_coverage": C1},
     ),
-    "a known member without any enrolment": (
+    "a known member without any enrollment": (
         "update fact_enrollment set member_sk = -1 where member_sk = 1;"
         "delete from fact_claim where claim_id = 'c2'",
         BOTH,
     ),
-    "an unknown member with an enrolment": (
+    "an unknown member with an enrollment": (
         "update fact_claim set service_date = '2025-07-15' where claim_id = 'c3';"
         "update fact_enrollment set member_sk = 3 where enrollment_id = 'e2'",
         {k: {"claim_id": "c3"} for k in BOTH},

@@ -14,18 +14,18 @@ from psycopg import sql
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from etl.checks.registry import sql_checks
 from etl.config import Settings
-from etl.contract import Pii
+from etl.contracts.checks import MOST_KEYS, Finding
+from etl.contracts.column import Pii
+from etl.contracts.feeds import FEEDS
 from etl.db.connection import set_search_path
-from etl.pipeline import STAGES, Pipeline
-from etl.quality import MOST_KEYS, Finding
+from etl.pipeline.commands import STAGES, Pipeline
+from etl.quality.checks.registry import sql_checks
+from etl.quality.great_expectations import run_suites
+from etl.quality.runner import all_checks, run_checks, run_sql_checks
 from etl.render.expectations import suites
-from etl.sources import FEEDS
-from etl.stages.checks import all_checks, run_checks, run_sql_checks
-from etl.stages.checks_gx import run_suites
-from etl.stages.cubes import run_cube
-from etl.warehouse import CUBES, DIMENSIONS, FACTS, LIVE
+from etl.stages.cubes.refresh import run_cube
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE
 from tests.conftest import copy, drop, unguarded, url_of
 from tests.feeds import write_batch
 from tests.watching import Silent
@@ -224,7 +224,7 @@ for dim in DIMENSIONS.values():
         f"{t}.one_current": (
             f"{unlocked} drop index {t}_current_idx; update {t} set current_flag = true"
         ),
-        f"{t}.ends_explained": (
+        f"{t}.version_end_has_cause": (
             f"update {t} set validity_end_ts = validity_end_ts - interval '1 second'"
             " where not current_flag"
         ),
@@ -234,8 +234,8 @@ for dim in DIMENSIONS.values():
         f"update {t} as d set attr_hash = o.attr_hash from {t} as o where o.{key} = d.{key}"
         f" and o.validity_end_ts = d.validity_start_ts",
         f"{t}.attr_hash_recomputed": f"update {t} set {driver} = 'changed' where {sk} = 1",
-        f"{t}.keys_as_told": f"update {t} set is_inferred = true where {sk} = 1",
-        f"{t}.none_unfounded": f"delete from {dim.source.table} as s using {t} as d"
+        f"{t}.keys_match_staging": f"update {t} set is_inferred = true where {sk} = 1",
+        f"{t}.no_orphan_version": f"delete from {dim.source.table} as s using {t} as d"
         f" where d.{sk} = 1 and s.{key} = d.{key}",
         f"{t}.sk_one_key": f"create temporary table other as select * from {t} where {sk} = 1;"
         f"update other set {key} = 'other'; insert into {dim.past} select *, 3 from other",
@@ -249,8 +249,8 @@ for fact in FACTS.values():
     t, key, amount = fact.table, fact.key, fact.source.money[0]
     first = f"where {key} = (select min({key}) from {t})"
     DEFECTS |= {
-        f"{t}.each_once": f"delete from {t} {first}",
-        f"{t}.none_unfounded": (
+        f"{t}.one_row_per_key": f"delete from {t} {first}",
+        f"{t}.no_orphan_version": (
             f"create temporary table more as select * from {t} {first};"
             f"update more set {key} = 'more', member_sk = -1; insert into {t} select * from more"
         ),
@@ -259,7 +259,7 @@ for fact in FACTS.values():
         f"{t}.money_total": f"update {t} set {amount} = {amount} + 0.01 {first}",
         f"{t}.keys_present": f"alter table {t} alter column load_id drop not null;"
         f"update {t} set load_id = null {first}",
-        f"{t}.joins_keep_facts": "delete from dim_member where member_sk = 1",
+        f"{t}.joins_preserve_row_count": "delete from dim_member where member_sk = 1",
         f"{t}.joins_keep_money": "delete from dim_plan where plan_sk = 1",
     }
     for reference in fact.references:
@@ -292,7 +292,7 @@ DEFECTS |= {
         "update fact_claim_state set paid_amount = 7"
     ),
     "fact_claim_state.one_state_a_load": "update fact_claim_state set load_id = 2",
-    "fact_claim_state.as_staging_tells": "update fact_claim_state set status = 'denied'",
+    "fact_claim_state.states_match_staging": "update fact_claim_state set status = 'denied'",
     "fact_claim.date_key.in_calendar": "update fact_claim set date_key = -1",
     "fact_enrollment.enrollment_start_date_key.in_calendar": (
         "update fact_enrollment set enrollment_start_date_key = enrollment_end_date_key"
@@ -325,7 +325,7 @@ def test_every_critical_check_in_sql_has_a_defect():
 # Other ways in which some of them are broken.
 MORE_DEFECTS = {
     "a snapshot that has the key ends no version of it": (
-        "dim_member.ends_explained",
+        "dim_member.version_end_has_cause",
         "update dim_member set validity_end_ts = '2025-02-28', current_flag = false"
         " where member_id = 'B'",
     ),
@@ -334,19 +334,19 @@ MORE_DEFECTS = {
         "update dim_provider set name = 'one' where provider_id = 'D'",
     ),
     "a key that the dimension lost": (
-        "dim_member.keys_as_told",
+        "dim_member.keys_match_staging",
         "delete from dim_member where member_id = 'B'",
     ),
     "a claim with another load than the one that told of it": (
-        "fact_claim_state.as_staging_tells",
+        "fact_claim_state.states_match_staging",
         "update fact_claim set load_id = 1 where claim_id = 'c6'",
     ),
     "an earlier state that nobody told": (
-        "fact_claim_state.as_staging_tells",
+        "fact_claim_state.states_match_staging",
         "insert into fact_claim_state (claim_id, load_id, service_date) values ('c1', 2, now())",
     ),
     "an earlier state that is lost": (
-        "fact_claim_state.as_staging_tells",
+        "fact_claim_state.states_match_staging",
         "delete from fact_claim_state",
     ),
     "a chain whose order turned round": (
@@ -383,7 +383,7 @@ def test_the_restatement_of_its_own_dimension_may_end_a_version(warehouse):
     )
     assert failing(warehouse) == {}
     warehouse.execute("update load set batch_id = replace(batch_id, 'plan', 'member')")
-    assert failing(warehouse) == {"dim_plan.ends_explained": 1}
+    assert failing(warehouse) == {"dim_plan.version_end_has_cause": 1}
 
 
 def test_a_delete_marker_explains_an_end_and_tells_of_no_key(warehouse, warehouse_url, tmp_path):
@@ -399,10 +399,10 @@ def test_a_delete_marker_explains_an_end_and_tells_of_no_key(warehouse, warehous
     # A claim named nobody two months ago.
     assert failing(warehouse) == {"dim_provider.known_in_time": 1}
     warehouse.execute("update dim_provider set is_inferred = false where provider_id = 'nobody'")
-    assert failing(warehouse) == {"dim_provider.none_unfounded": 1}
+    assert failing(warehouse) == {"dim_provider.no_orphan_version": 1}
     warehouse.execute("update dim_provider set is_inferred = true where provider_id = 'nobody'")
     warehouse.execute("update providers_raw set provider_id = 'E' where load_id = 3")
-    assert failing(warehouse)["dim_provider.ends_explained"] == 1
+    assert failing(warehouse)["dim_provider.version_end_has_cause"] == 1
 
 
 def test_a_delete_marker_may_be_empty(warehouse, warehouse_url):
@@ -424,7 +424,7 @@ def test_a_delete_marker_may_be_empty(warehouse, warehouse_url):
 
 def test_what_was_told_before_states_were_kept_is_not_missed(warehouse):
     warehouse.execute("delete from fact_claim_state")
-    assert failing(warehouse) == {"fact_claim_state.as_staging_tells": 1}
+    assert failing(warehouse) == {"fact_claim_state.states_match_staging": 1}
     warehouse.execute("update load set live_at = null where load_id = 1")
     assert failing(warehouse) == {}
 
@@ -437,7 +437,13 @@ def test_a_change_by_hand_is_of_the_next_load(warehouse):
 
 
 # Rules of a whole table that no row is to blame for.
-WITHOUT_KEYS = ("sk_unique", "joins_keep_facts", "joins_keep_money", "money_total", "covered_days")
+WITHOUT_KEYS = (
+    "sk_unique",
+    "joins_preserve_row_count",
+    "joins_keep_money",
+    "money_total",
+    "covered_days",
+)
 
 
 @pytest.mark.parametrize("name", DEFECTS)
@@ -446,7 +452,7 @@ def test_a_defect_is_found(warehouse, name):
     found = found_by(warehouse, name)
     assert found.rows_failed
     # The rows at fault are told by their keys, but for more of one key.
-    if not name.endswith(WITHOUT_KEYS) and name not in ("fact_claim.each_once",):
+    if not name.endswith(WITHOUT_KEYS) and name not in ("fact_claim.one_row_per_key",):
         assert found.keys
         assert len(found.keys) <= found.rows_failed
 
@@ -460,7 +466,7 @@ def test_a_defect_is_found(warehouse, name):
             [{"member_sk": 2}],
         ),
         (
-            "dim_member.keys_as_told",
+            "dim_member.keys_match_staging",
             "delete from dim_member where member_id = 'B'",
             [{"member_id": "B"}],
         ),
@@ -470,7 +476,7 @@ def test_a_defect_is_found(warehouse, name):
             [{"claim_id": "c1"}, {"claim_id": "c6"}],
         ),
         (
-            "fact_claim.each_once",
+            "fact_claim.one_row_per_key",
             "delete from fact_claim where claim_id = 'c1'",
             [{"claim_id": "c1"}],
         ),
@@ -490,7 +496,7 @@ def test_a_defect_is_found(warehouse, name):
             [{"load_id": 2}],
         ),
         (
-            "fact_claim_state.as_staging_tells",
+            "fact_claim_state.states_match_staging",
             "update fact_claim_state set status = 'denied'",
             [{"claim_id": "c2", "load_id": 1}],
         ),
@@ -506,7 +512,7 @@ def test_no_more_than_a_hundred_keys_are_kept(warehouse, warehouse_url):
         "insert into claims_raw (load_id, source_line, claim_id, service_date)"
         " select 2, 1000 + n, 'more' || n, '2025-03-01' from generate_series(1, 250) as n"
     )
-    assert len(found_by(warehouse, "fact_claim.each_once").keys) == MOST_KEYS
+    assert len(found_by(warehouse, "fact_claim.one_row_per_key").keys) == MOST_KEYS
     report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
     kept = dict(
         warehouse.execute(
@@ -515,7 +521,7 @@ def test_no_more_than_a_hundred_keys_are_kept(warehouse, warehouse_url):
             [report.check_run_id],
         )
     )
-    assert kept["fact_claim.each_once"] == ("250", "100")
+    assert kept["fact_claim.one_row_per_key"] == ("250", "100")
     assert kept["claims_raw.status.not_null"] == ("250", "100")
     assert warehouse.execute(
         "select failing_keys -> 0 from check_result where check_name = 'claims_raw.status.not_null'"
@@ -571,7 +577,7 @@ def test_a_run_is_recorded(warehouse, warehouse_url):
     ).fetchone() == (report.checks, report.failed, report.failed_critical, True)
     assert warehouse.execute(
         "select table_name, severity, passed, rows_checked, rows_failed, message"
-        " from check_result where check_run_id = %s and check_name = 'fact_claim.each_once'",
+        " from check_result where check_run_id = %s and check_name = 'fact_claim.one_row_per_key'",
         (report.check_run_id,),
     ).fetchone() == (
         "fact_claim",
@@ -590,7 +596,7 @@ def test_a_claim_that_is_there_twice_is_found(warehouse):
         "update more set service_date = '2025-01-09', date_key = 20250109;"
         "insert into fact_claim select * from more"
     )
-    assert failing(warehouse)["fact_claim.each_once"] == 1
+    assert failing(warehouse)["fact_claim.one_row_per_key"] == 1
 
 
 def test_a_total_that_the_manifest_gives_otherwise_is_found(warehouse):
@@ -625,8 +631,8 @@ def test_a_load_that_is_staged_only_is_not_missed_in_the_facts(warehouse):
         " select max(load_id), 'facts', 'done' from load"
     )
     assert failing(warehouse) == {
-        "fact_claim.each_once": 1,
-        "fact_claim_state.as_staging_tells": 1,
+        "fact_claim.one_row_per_key": 1,
+        "fact_claim_state.states_match_staging": 1,
     }
 
 

@@ -7,14 +7,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from etl.contracts.feeds import FEEDS
 from etl.db.connection import set_search_path
 from etl.db.statements import run
 from etl.errors import SchemaError
 from etl.render import claim_status
-from etl.sources import FEEDS
-from etl.stages import cubes
-from etl.stages.cubes import run_cube
-from etl.warehouse import CUBES, LIVE, Cube
+from etl.stages.cubes import refresh
+from etl.stages.cubes.refresh import run_cube
+from etl.warehouse.tables import CUBES, LIVE, Cube
 
 DAILY = "claims_daily_member"
 METAL = "claims_by_plan_metal_month"
@@ -127,7 +127,7 @@ def query(database, cube, columns):
     return database.execute(
         sql.SQL("select {} from ({}) as cube order by {}").format(
             sql.SQL(", ").join(map(sql.Identifier, columns.split())),
-            cubes.definition(CUBES[cube]),
+            refresh.definition(CUBES[cube]),
             sql.SQL(", ").join(map(sql.Identifier, CUBES[cube].grain)),
         )
     ).fetchall()
@@ -371,8 +371,8 @@ def test_a_cube_and_its_columns_say_what_they_are(tables, cube):
 
 def _redefine(monkeypatch, cube: Cube):
     """Let the cube have another definition from now on."""
-    file = dict(cubes.read_file(f"cubes/{cube.name}"))
-    monkeypatch.setattr(cubes, "read_file", lambda _: {**file, "definition": "changed"})
+    file = dict(refresh.read_file(f"cubes/{cube.name}"))
+    monkeypatch.setattr(refresh, "read_file", lambda _: {**file, "definition": "changed"})
 
 
 def _oid(database, name):
@@ -416,7 +416,7 @@ def test_a_materialized_view_of_before_becomes_a_table(tables):
     cube = CUBES[DAILY]
     tables.execute(
         sql.SQL("create materialized view cubes.claims_daily_member as {}").format(
-            cubes.definition(CUBES[DAILY])
+            refresh.definition(CUBES[DAILY])
         )
     )
     tables.execute("grant select on cubes.claims_daily_member to public")

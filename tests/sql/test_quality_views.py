@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from etl import quality_views
 from etl.db.statements import read_file
 from etl.errors import SchemaError
-from etl.warehouse import LIVE
+from etl.schema import quality_views
+from etl.warehouse.tables import LIVE
 
 DAY = timedelta(days=1)
 FIRST = datetime(2025, 1, 1, tzinfo=UTC)

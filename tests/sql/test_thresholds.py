@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from etl import quality_views
 from etl.config import ROOT
 from etl.errors import UsageError
-from etl.stages import thresholds
-from etl.stages.checks import define
-from etl.stages.thresholds import Wanted, change
-from etl.warehouse import LIVE
+from etl.quality import thresholds
+from etl.quality.runner import define
+from etl.quality.thresholds import Wanted, change
+from etl.schema import quality_views
+from etl.warehouse.tables import LIVE
 
 NAME = "fact_claim.amounts_in_order"
 

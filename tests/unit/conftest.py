@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from feed_sample import Sample
 
-from etl.seed.generate import generate
+from etl.synthetic.generate import generate
 
 MEMBERS, YEARS, SEED = 40_000, 2, 20_250_101
 

@@ -29,7 +29,7 @@ GROUPS = {
     "TX": ("TX",),
     "other six": tuple(s for s in STATES if s not in ("FL", "TX")),
 }
-PLAN_YEAR = 2025  # of the open enrolment counted, and the second of the sample
+PLAN_YEAR = 2025  # of the open enrollment counted, and the second of the sample
 FULL_YEAR = 2024  # whose claims have nearly all come by the day of the batch
 REDUCED = {"06": (1000, 1500), "05": (1501, 2000), "04": (2001, 2500)}  # thousandths of the level
 
@@ -198,7 +198,7 @@ class Sample:
 
     @cached_property
     def opened(self) -> Ints:
-        """The spans of the year's open enrolment: bought or renewed for January or February 1."""
+        """The spans of the year's open enrollment: bought or renewed for January or February 1."""
         start = self.span_start
         year = int(year_of(self.as_of))
         first = (start == day(year, 1)) | (start == day(year, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from etl.batch import find_batches, in_order_of_knowing, look_through
+from etl.inbox.batch import find_batches, in_arrival_order, look_through
 from tests.feeds import write_batch
 
 PLANS = [{"plan_id": "P"}]
@@ -12,7 +12,7 @@ MEMBERS = [{"member_id": "A"}]
 
 
 def told(inbox: Path, known: list[tuple[int, str, str]]) -> list[tuple[str, list[str]]]:
-    order = in_order_of_knowing(find_batches(inbox), known)
+    order = in_arrival_order(find_batches(inbox), known)
     return [(batch.batch_id, [f.source.name for f in files]) for _, batch, files in order]
 
 

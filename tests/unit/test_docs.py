@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from etl import documented, errors
+from etl import errors
 from etl.config import ROOT
-from etl.contract import Pii
-from etl.render import dictionary
-from etl.sources import FEEDS
+from etl.contracts.column import Pii
+from etl.contracts.feeds import FEEDS
+from etl.docs import data_dictionary, report_queries
 
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *(p for p in DOCS.rglob("*.md") if "_build" not in p.parts)])
@@ -94,8 +94,8 @@ def test_readme_lists_every_setting() -> None:
 
 
 def test_every_query_of_the_analysts_page_has_a_name_and_asks_one_question() -> None:
-    reports = documented.reports()
-    assert [r.text for r in reports.values()] == documented.queries(documented.PAGE)
+    reports = report_queries.reports()
+    assert [r.text for r in reports.values()] == report_queries.queries(report_queries.PAGE)
     assert sum(r.question is not None for r in reports.values()) >= 10
 
 
@@ -129,4 +129,4 @@ def test_hash_example_of_the_architecture_page() -> None:
 
 
 def test_data_dictionary_is_not_stale() -> None:
-    assert dictionary.write(check=True), "run make docs"
+    assert data_dictionary.write(check=True), "run make docs"

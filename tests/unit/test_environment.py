@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from etl.config import ROOT
-from etl.db.tuning import GIB, server_settings
+from etl.server.tuning import GIB, server_settings
 
 TARGETS = (
     *("help", "setup", "lock", "up", "down", "status", "migrate", "seed", "seed-increment"),

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from etl.checks.registry import all_checks, gate_checks
-from etl.contract import Between, Matches, OneOf
-from etl.quality import ASPECTS, SEVERITIES
+from etl.contracts.checks import ASPECTS, SEVERITIES
+from etl.contracts.column import Between, Matches, OneOf
+from etl.contracts.feeds import FEEDS
+from etl.quality.checks.registry import all_checks, gate_checks
 from etl.render.expectations import pattern, suites
-from etl.sources import FEEDS
-from etl.warehouse import DIMENSIONS, FACTS
+from etl.warehouse.tables import DIMENSIONS, FACTS
 
 BY_NAME = {e.check.name: e for suite in suites() for e in suite.expectations}
 

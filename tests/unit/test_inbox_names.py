@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl import senders, shown
-from etl.batch import look_through, read_batch, strays
+from etl import shown
+from etl.contracts import senders
 from etl.errors import AcaError, BatchError, UsageError
-from etl.folder import feed_and_part, part_key
+from etl.inbox.batch import look_through, read_batch, strays
+from etl.inbox.folder import feed_and_part, part_key
 from tests.feeds import write_batch
 
 PLANS = [{"plan_id": "P"}]
@@ -236,13 +237,13 @@ def test_parts_come_in_the_order_in_which_people_count() -> None:
 def test_a_contract_that_cannot_be_used_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, said: str
 ) -> None:
-    head = "from etl.contract import Sender\nfrom etl.sources.plans import plans\n"
+    head = "from etl.contracts.sender import Sender\nfrom etl.contracts.feeds.plans import plans\n"
     (tmp_path / "ours.py").write_text(head + text + "\n")
     monkeypatch.setattr(senders, "_FOLDER", tmp_path)
     monkeypatch.setattr(senders, "__path__", [str(tmp_path)])
     monkeypatch.setattr(senders, "FAULTS", [])
-    monkeypatch.delitem(__import__("sys").modules, "etl.senders.ours", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "etl.contracts.senders.ours", raising=False)
     senders._declare("ours")
-    with pytest.raises(UsageError, match=r"The contract in etl/senders/ours\.py") as error:
+    with pytest.raises(UsageError, match=r"contract in etl/contracts/senders/ours\.py") as error:
         senders.ensure_sound()
     assert said in error.value.message

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.db import keys as module
-from etl.db.keys import Keys
+from etl.inbox import distinct_keys as module
+from etl.inbox.distinct_keys import Keys
 
 FIELDS = 3
 values = st.text(alphabet='ab,"', max_size=3)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from etl.contract import Reason
-from etl.quality import ASPECTS
-from etl.quality_docs import offline
-from etl.render import quality_page as page
-from etl.render.quality_page import quality_page, share, span
+from etl.contracts.checks import ASPECTS
+from etl.contracts.reasons import Reason
+from etl.inbox.refused import HeldBatch
+from etl.quality import report_page as page
+from etl.quality.data_docs import offline
+from etl.quality.report_page import quality_page, share, span
 from tests.browser import find_browser, text_of
 from tests.page_parts import fetched_from_elsewhere, read_page
 
@@ -70,7 +71,7 @@ def full(text: str = "plain") -> page.QualityReport:
     names = [f"{text}.{n}" for n in range(300)]
     return page.QualityReport(
         latest=latest(batch_id=text, loads_since=2),
-        held=[page.Held(text, state, NOW, text, text) for state in ("refused", "waiting")],
+        held=[HeldBatch(text, state, NOW, text, text) for state in ("refused", "waiting")],
         trend=[run(n, n % 5, n % 5 // 4) for n in range(119)] + [run(119, 4, 1)],
         scores=[
             page.Score(f"table_{n}", aspect, 3, n % 2, n % 4 // 3, 1 - n % 2 / 3)

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 @cache
 def counts(column: str) -> dict[str, int]:
-    """A column of the open-enrolment counts by state; a withheld count is too small to matter."""
+    """A column of the open-enrollment counts by state; a withheld count is too small to matter."""
     found = {}
     for row in reference("oep_state_2025.csv"):
         digits = re.sub(r"[$, ]", "", row[column])
@@ -118,7 +118,7 @@ def unhelped(sample: Sample, rows: Ints, group: str) -> Shares:
 
 
 # How far the model may be off, as a part of what is published.
-OPEN_ENROLMENT: dict[Callable[[Sample, Ints, str], Shares], float] = {
+OPEN_ENROLLMENT: dict[Callable[[Sample, Ints, str], Shares], float] = {
     ages: 0.06,
     elders: 0.25,
     sexes: 0.02,
@@ -149,12 +149,12 @@ def test_states_are_those_of_open_enrolment(sample):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("shares", OPEN_ENROLMENT, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("shares", OPEN_ENROLLMENT, ids=lambda f: f.__name__)
 def test_members_are_those_of_open_enrolment(sample, shares, group):
     rows = in_states(sample, sample.opened, GROUPS[group])
     household = sample.household[sample.span_member[rows]]
     assert_near(
-        share(name, flags, household, expected, OPEN_ENROLMENT[shares])
+        share(name, flags, household, expected, OPEN_ENROLLMENT[shares])
         for name, flags, expected in shares(sample, rows, group)
     )
 

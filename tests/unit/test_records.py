@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from etl.contract import Reason, Type
-from etl.db import forms, records
-from etl.db.amounts import MoneyField
-from etl.db.stream import Fields, Stream
+from etl.contracts.reasons import Reason
+from etl.contracts.types import Type
+from etl.inbox import csv_records, value_forms
+from etl.inbox.amounts import MoneyField
+from etl.inbox.copy_stream import Fields, Stream
 from tests import rfc4180
 
 FIELDS = 3
@@ -21,11 +22,11 @@ NAMES = ("a", "b", "c")
 values = st.text(alphabet='xy ,"\n\té0', max_size=6)
 rows = st.lists(st.lists(values, min_size=FIELDS, max_size=FIELDS), max_size=12)
 PLAIN = Fields(NAMES)
-MONEY = {"b": MoneyField((1,), forms.cents)}
+MONEY = {"b": MoneyField((1,), value_forms.cents)}
 TYPED = Fields(
     NAMES,
     keys=(0,),
-    forms={1: forms.form_of(Type.MONEY), 2: forms.form_of(Type.DATE)},
+    forms={1: value_forms.form_of(Type.MONEY), 2: value_forms.form_of(Type.DATE)},
     money=MONEY,
 )
 
@@ -35,7 +36,7 @@ def blocks_of(data: bytes, size: int) -> list[bytes]:
 
 
 def stream(data: bytes, size: int, fields: Fields = PLAIN) -> tuple[Stream, bytes]:
-    header, found = records.header_and_records(blocks_of(data, size))
+    header, found = csv_records.header_and_records(blocks_of(data, size))
     assert tuple(header) == fields.names
     sent = Stream(fields, b"7,")
     return sent, b"".join(sent.send(found))
@@ -180,7 +181,7 @@ def test_a_line_that_is_too_long_is_rejected_in_little_memory(long: bytes, end: 
 )
 @pytest.mark.parametrize("size", [5, 1 << 20])
 def test_a_date_that_the_clock_decides_is_rejected(date: bytes, size: int) -> None:
-    dated = Fields(NAMES, forms={2: forms.form_of(Type.DATE)})
+    dated = Fields(NAMES, forms={2: value_forms.form_of(Type.DATE)})
     data = b"a,b,c\ntoday,now,2025-01-01\n1,2," + date + b"\nsnow,2,\n"
     sent, stream_bytes = stream(data, size, dated)
     assert sent.rejects == [(3, Reason.CLOCK_WORD, 2)]
@@ -210,7 +211,7 @@ WRITTEN = [
 def test_whole_blocks_pass_no_value_that_its_form_refuses_and_postgresql_might_take(
     type_: Type, drawn: list[str], quoted: bool
 ) -> None:
-    form = forms.form_of(type_)
+    form = value_forms.form_of(type_)
     assert form is not None
     drawn = [value.strip() for value in drawn if "," not in value]
     mark = '"' if quoted else ""
@@ -245,7 +246,7 @@ def test_amounts_of_whole_blocks_are_those_of_single_values(drawn: list[str], qu
     mark = '"' if quoted else ""
     body = "".join(f"k{n},{mark}{value}{mark},\n" for n, value in enumerate(drawn))
     sent, _ = stream(b"a,b,c\n" + body.encode(), 1 << 20, Fields(NAMES, money=MONEY))
-    read = [forms.cents(value.encode()) for value in drawn]
+    read = [value_forms.cents(value.encode()) for value in drawn]
     assert sent.amounts.cents["b"] == sum(cents or 0 for cents in read)
     assert sent.amounts.unread["b"] == read.count(None)
 
@@ -255,5 +256,5 @@ def test_amounts_of_whole_blocks_are_those_of_single_values(drawn: list[str], qu
     ["a,b\n".encode("utf-16"), b"a,b\rc,d\r", b'a,"b\n1,2\n', b"a,\xff\n", b"a," * 1600 + b"b\n"],
 )
 def test_a_first_line_that_is_no_header_is_refused(head: bytes) -> None:
-    with pytest.raises(records.HeaderError):
-        records.header_and_records([head])
+    with pytest.raises(csv_records.HeaderError):
+        csv_records.header_and_records([head])

@@ -22,12 +22,13 @@ from feed_reader import (
     total,
 )
 
-from etl.batch import find_batches
-from etl.contract import Between, Matches, OneOf, Type
-from etl.seed.generate import generate, increment, simulate
-from etl.seed.span import Span
-from etl.seed.world import World
-from etl.sources import FEEDS as CONTRACTS
+from etl.contracts.column import Between, Matches, OneOf
+from etl.contracts.feeds import FEEDS as CONTRACTS
+from etl.contracts.types import Type
+from etl.inbox.batch import find_batches
+from etl.synthetic.core.span import Span
+from etl.synthetic.generate import generate, increment, simulate
+from etl.synthetic.world.world import World
 
 MEMBERS, SEED, DAYS = 700, 7, 40
 REFERENCE = Path(__file__).parents[2] / "etl" / "reference"
@@ -429,7 +430,7 @@ def test_plan_year_rolls_over_on_january_first(folders, batches):
 
 
 def test_next_catalogue_is_published_when_open_enrollment_begins():
-    """45 CFR 155.410(e): open enrolment of a plan year begins on November 1 of the year before."""
+    """45 CFR 155.410(e): open enrollment of a plan year begins on November 1 of the year before."""
     span = Span(SEED, 50, 1, 2025)
     assert span.batch_day(321) == date(2026, 11, 1)
     world = World(span, span.batch_day(322))

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from etl.contracts.feeds import FEEDS
 from etl.errors import UsageError
-from etl.seed import defects as makers
-from etl.seed.dirt import (
+from etl.synthetic.core.encode import header, lines
+from etl.synthetic.defects import defects as makers
+from etl.synthetic.defects.dirt import (
     DUPLICATE,
     EXTRA_COLUMN,
     KINDS,
@@ -29,9 +31,7 @@ from etl.seed.dirt import (
     Dirt,
     parse,
 )
-from etl.seed.encode import header, lines
-from etl.seed.soil import Soiled, Soiler
-from etl.sources import FEEDS
+from etl.synthetic.defects.injector import DefectInjector, Soiled
 from tests.blocks import Row, block_of, drawn_rows, npi
 
 SEED, DAY, ROWS = 11, 20_423, 600
@@ -88,7 +88,7 @@ def soiled(
     spare: np.ndarray | None = None,
 ) -> File:
     clean = drawn_rows(feed, rows)
-    soiler = Soiler(parse(dirt), seed, DAY, FEEDS[feed])
+    soiler = DefectInjector(parse(dirt), seed, DAY, FEEDS[feed])
     data, made = soiler.header(), []
     for part in np.array_split(np.arange(rows), blocks):
         block = block_of(FEEDS[feed], [clean[i] for i in part])
@@ -330,7 +330,7 @@ def test_same_arguments_same_bytes():
     first, again = (soiled("0.1", "claims") for _ in range(2))
     assert (first.data, first.defects) == (again.data, again.defects)
     assert soiled("0.1", "claims", seed=SEED + 1).data != first.data
-    soilers = [Soiler(parse("0.1"), SEED, day, FEEDS["claims"]) for day in (DAY, DAY + 1)]
+    soilers = [DefectInjector(parse("0.1"), SEED, day, FEEDS["claims"]) for day in (DAY, DAY + 1)]
     block = block_of(FEEDS["claims"], first.clean)
     assert soilers[0].soil(block).data != soilers[1].soil(block).data
 
@@ -376,7 +376,7 @@ def test_rows_that_are_needed_stay():
 def test_harmless_defects_of_the_whole_file(feed: str, tmp_path: Path):
     source = FEEDS[feed]
     for kind in ("byte_order_mark", "crlf", "extra_column"):
-        soiler = Soiler(parse(kind), SEED, DAY, source)
+        soiler = DefectInjector(parse(kind), SEED, DAY, source)
         data = soiler.header() + soiler.soil(block_of(source, drawn_rows(feed, 30))).data
         assert not soiler.refused
         assert (data[:3] == b"\xef\xbb\xbf") == (kind == "byte_order_mark")
@@ -412,7 +412,7 @@ def test_fatal_defects(tmp_path: Path, suffix: str):
     clean = drawn_rows("claims", 50)
     for kind in ("truncated", "renamed_column", "missing_column"):
         # What else was asked for stays away from a file that nobody will look into.
-        soiler = Soiler(parse(f"{kind},bad_date,crlf"), SEED, DAY, FEEDS["claims"])
+        soiler = DefectInjector(parse(f"{kind},bad_date,crlf"), SEED, DAY, FEEDS["claims"])
         part = soiler.soil(block_of(FEEDS["claims"], clean))
         data = soiler.header() + part.data
         assert soiler.refused
@@ -436,11 +436,11 @@ def test_fatal_defects(tmp_path: Path, suffix: str):
                 assert row.pop("paid_amt") == was["paid_amount"]
             assert row == {k: v for k, v in was.items() if k != defect.column}
     for feed in ("members", "plans", "providers", "enrollments"):
-        assert not Soiler(parse("truncated,missing_column"), SEED, DAY, FEEDS[feed]).refused
+        assert not DefectInjector(parse("truncated,missing_column"), SEED, DAY, FEEDS[feed]).refused
 
 
 def test_a_cut_is_never_between_two_lines(tmp_path: Path):
-    soiler = Soiler(parse("truncated"), SEED, DAY, FEEDS["claims"])
+    soiler = DefectInjector(parse("truncated"), SEED, DAY, FEEDS["claims"])
     for text, left in (("ab\ncd\n", "a"), ("abc\ndef\n", "ab"), ("abcd\nef\n", "abc")):
         path = tmp_path / "claims.csv"
         path.write_text(text, newline="")
@@ -453,7 +453,7 @@ def test_a_share_hits_about_one_file_in_ten_as_a_whole(tmp_path: Path):
         defect.kind
         for day in range(200)
         for source in FEEDS.values()
-        for defect in Soiler(parse("0.01"), SEED, day, source).finish(tmp_path)
+        for defect in DefectInjector(parse("0.01"), SEED, day, source).finish(tmp_path)
     )
     assert found.keys() == {"byte_order_mark", "crlf", "extra_column"}
     assert all(70 <= n <= 130 for n in found.values())

@@ -21,11 +21,11 @@ from feed_reader import (
     rows_of,
 )
 
-from etl.batch import find_batches
 from etl.errors import AlreadyRunningError, UsageError
-from etl.seed import fact_rows
-from etl.seed.generate import generate, increment, simulate
-from etl.seed.marker import is_synthetic
+from etl.inbox.batch import find_batches
+from etl.synthetic.feeds import fact_rows
+from etl.synthetic.generate import generate, increment, simulate
+from etl.synthetic.marker import is_synthetic
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,7 +138,7 @@ def test_a_failing_generator_leaves_no_batch(tmp_path, monkeypatch):
 def test_a_killed_generator_leaves_no_batch(tmp_path):
     """Killed for good (SIGKILL) while it writes claims; then run again."""
     code = (
-        "import sys; from pathlib import Path; from etl.seed.generate import generate; "
+        "import sys; from pathlib import Path; from etl.synthetic.generate import generate; "
         "generate(Path(sys.argv[1]), members=30_000, years=2, seed=1)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) as process:
@@ -160,7 +160,7 @@ def test_a_killed_simulation_goes_on_where_it_was(tmp_path):
     simulate(tmp_path / "untroubled" / "inbox", 18, dirty="0.01")
     inbox = tmp_path / "killed" / "inbox"
     code = (
-        "import sys; from pathlib import Path; from etl.seed.generate import simulate; "
+        "import sys; from pathlib import Path; from etl.synthetic.generate import simulate; "
         "simulate(Path(sys.argv[1]), 18, dirty='0.01')"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(inbox)], cwd=ROOT) as process:

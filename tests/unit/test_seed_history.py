@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.seed.history import History, Rows
+from etl.synthetic.truth.history import History, Rows
 from tests.pipeline.history_model import OPEN, Batch, Row, replay
 
 KEYS = ("A", "B", "C")

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from etl.seed import encode
-from etl.seed.rng import Counts, Dice, Lognormal, Weighted, below, chance
+from etl.synthetic.core import encode
+from etl.synthetic.core.rng import Counts, Dice, Lognormal, Weighted, below, chance
 
 ROWS = 200_000
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from etl.config import ROOT
-from etl.seed.dirt import DEFAULT_SHARE, HIGHEST_SHARE, KINDS
-from etl.seed.generate import generate, increment
-from etl.seed.marker import VERSION
-from etl.sources import FEEDS
+from etl.contracts.feeds import FEEDS
+from etl.synthetic.defects.dirt import DEFAULT_SHARE, HIGHEST_SHARE, KINDS
+from etl.synthetic.generate import generate, increment
+from etl.synthetic.marker import VERSION
 
 PAGE = (ROOT / "docs" / "synthetic-feeds.md").read_text(encoding="utf-8")
 IMAGES = ROOT / "docs" / "images"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from etl.db import tuning
-from etl.db.tuning import GIB, MIB, server_settings
+from etl.server import tuning
+from etl.server.tuning import GIB, MIB, server_settings
 
 
 def mib(text: str) -> int:

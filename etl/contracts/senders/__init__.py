@@ -1,0 +1,71 @@
+"""Contracts with senders whose files differ from what a feed asks for, one module each.
+
+A new sender is a module here that declares a ``Sender``, and no other code
+(docs/runbooks/a-new-sender.md). A module that cannot be used is answered in one sentence when
+contracts are asked for, and not with a traceback when they are read.
+"""
+
+from __future__ import annotations
+
+import traceback
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from etl.contracts.feed import Source
+from etl.contracts.sender import Sender
+from etl.errors import UsageError
+
+_FOLDER = Path(__file__).parent
+SENDERS: dict[str, Sender] = {}
+# Why modules cannot be used, a sentence each.
+FAULTS: list[str] = []
+
+
+def contracts_of(source: Source) -> tuple[Sender, ...]:
+    """The contracts under which a feed's file may come, the feed's own first."""
+    ensure_sound()
+    own = Sender(source.name, source, source.description)
+    return (own, *(sender for sender in SENDERS.values() if sender.source is source))
+
+
+def ensure_sound() -> None:
+    """Raise ``UsageError`` if a contract cannot be used."""
+    if FAULTS:
+        raise UsageError(
+            f"{FAULTS[0]}.",
+            "Correct the contract (docs/runbooks/a-new-sender.md), then run again; nothing was "
+            "changed.",
+        )
+
+
+def _declare(module: str) -> None:
+    """Take in the contracts that a module declares, or note why it cannot be used."""
+    where = f"The contract in etl/contracts/senders/{module}.py"
+    try:
+        declared = vars(import_module(f"{__name__}.{module}")).values()
+    except Exception as error:  # whatever is wrong in it: a value, a name, the syntax
+        FAULTS.append(f"{where} cannot be used{_line(error, module)}: {error}")
+        return
+    for sender in declared:
+        if not isinstance(sender, Sender):
+            continue
+        if sender.name in SENDERS or sender.name == sender.source.name:
+            FAULTS.append(f"{where} has the name {sender.name}, which another contract has")
+        SENDERS.setdefault(sender.name, sender)
+
+
+def _line(error: Exception, module: str) -> str:
+    """On which line of a module an error arose."""
+    if isinstance(error, SyntaxError):
+        return ""  # its text says so
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename) == _FOLDER / f"{module}.py"
+    ]
+    return f" (line {lines[-1]})" if lines else ""
+
+
+for _found in iter_modules([str(_FOLDER)]):
+    _declare(_found.name)

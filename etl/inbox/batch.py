@@ -1,0 +1,316 @@
+"""Batches: folders of the inbox, their files and what the sender's manifest says of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from etl import shown
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
+from etl.contracts.senders import contracts_of
+from etl.errors import BatchError
+from etl.inbox import manifest
+from etl.inbox.delivery import FeedFile, feed_file, in_parts
+from etl.inbox.folder import (
+    Contents,
+    Named,
+    feed_and_part,
+    is_passed_over,
+    kind_of,
+    leads_out,
+    look_into,
+    missing_part,
+    part_key,
+    unreadable,
+)
+from etl.inbox.manifest import Entry, Expected, Manifest
+
+# How many things of the inbox itself a message names.
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A folder of the inbox. ``as_of``: when its facts became true, UTC."""
+
+    batch_id: str
+    as_of: datetime
+    files: tuple[FeedFile, ...]
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder in the inbox."""
+        return self.files[0].path.parent.name if self.files else self.batch_id
+
+
+def find_batches(inbox: Path) -> list[Batch]:
+    """Every batch of the inbox in ``as_of`` order; hidden folders are not batches.
+
+    Raises the ``BatchError`` of the first that cannot be read.
+    """
+    batches, refused = look_through(inbox)
+    if refused:
+        raise refused[0]
+    return batches
+
+
+def look_through(inbox: Path) -> tuple[list[Batch], list[BatchError]]:
+    """The batches of the inbox in ``as_of`` order, and why the others cannot be read."""
+    found: list[tuple[Path, Batch]] = []
+    refused: list[BatchError] = []
+    for folder in _entries_of(inbox):
+        try:
+            if _is_folder(folder, inbox):
+                found.append((folder, read_batch(folder, inbox)))
+        except (BatchError, OSError) as error:
+            refusal = unreadable(folder, error) if isinstance(error, OSError) else error
+            refusal.folder = folder.name
+            refused.append(refusal)
+    batches, twice = _each_once(found)
+    batches.sort(key=lambda b: (b.as_of, b.batch_id))
+    return batches, refused + twice
+
+
+def strays(inbox: Path) -> BatchError | None:
+    """What lies in the inbox itself and is no batch, so that no run would ever load it."""
+    odd = []
+    for path in _entries_of(inbox):
+        try:
+            if _is_folder(path, inbox):
+                continue
+            _, what = kind_of(path, inbox)
+        except BatchError:
+            continue  # named where batches are looked through
+        except OSError as error:
+            what = f"not to be read ({error.strerror})"
+        odd.append(shown.name(path.name) + ("" if what == "a file" else f", {what}"))
+    if not odd:
+        return None
+    more = len(odd) - _NAMED
+    named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+    return BatchError(
+        f"The inbox itself holds what is in no batch and was not loaded: {named}.",
+        "Put files into a folder that is named by their day (2025-01-31/claims.csv), or take them "
+        "away.",
+    )
+
+
+def is_empty(inbox: Path) -> bool:
+    """Whether an inbox holds nothing but hidden names: a generator that was killed leaves such."""
+    return all(path.name[0] in "._" for path in _listed(inbox))
+
+
+def _entries_of(inbox: Path) -> list[Path]:
+    """What the inbox holds, apart from what is hidden and what says nothing."""
+    return [path for path in _listed(inbox) if not is_passed_over(path.name)]
+
+
+def _listed(inbox: Path) -> list[Path]:
+    try:
+        return sorted(inbox.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BatchError(
+            f"The inbox {inbox} cannot be read: {error.strerror}.",
+            "See that INBOX names a folder that whoever runs this may read.",
+        ) from error
+
+
+def _is_folder(path: Path, inbox: Path) -> bool:
+    """Whether a path is a folder; ``BatchError`` if it leads to one that is out of the inbox."""
+    if path.is_dir() and leads_out(path, inbox):
+        raise BatchError(
+            f"Batch {shown.name(path.name)} is a link that leads out of the inbox.",
+            "Put the folder itself there, or let INBOX name the folder that holds it; nothing of "
+            "it was loaded.",
+        )
+    return path.is_dir()
+
+
+def _each_once(found: list[tuple[Path, Batch]]) -> tuple[list[Batch], list[BatchError]]:
+    """The batches whose name no other folder bears, and why the others are refused."""
+    folders: dict[str, list[str]] = {}
+    for folder, batch in found:
+        folders.setdefault(batch.batch_id, []).append(shown.name(folder.name))
+    twice = []
+    for name, names in folders.items():
+        if len(names) > 1:
+            error = BatchError(
+                f"The folders {', '.join(names)} all say that they are the batch "
+                f"{shown.name(name)}.",
+                "Leave one of them, or give each a batch_id of its own; nothing of them was "
+                "loaded.",
+            )
+            error.folder = names[0]
+            twice.append(error)
+    return [batch for _, batch in found if len(folders[batch.batch_id]) == 1], twice
+
+
+def in_arrival_order(
+    batches: list[Batch], known: Iterable[tuple[int, str, str]]
+) -> list[tuple[int | None, Batch, list[FeedFile]]]:
+    """The files of these batches in the order in which a warehouse came to know them.
+
+    Args:
+        batches: The batches in their own order.
+        known: (load, batch_id, feed) of files that the warehouse has, in the order of its loads.
+
+    Returns:
+        What to load one after the other: for each of the loads those of its files that are still
+        there, then, without a load, whatever none had, batch by batch. A file is told once, where
+        it came first.
+    """
+    waiting = {
+        (batch.batch_id, file.source.name): (number, file)
+        for number, batch in enumerate(batches)
+        for file in batch.files
+    }
+    told: dict[tuple[int | None, int], list[FeedFile]] = {}
+    for load_id, batch_id, feed in known:
+        if found := waiting.pop((batch_id, feed), None):
+            number, file = found
+            told.setdefault((load_id, number), []).append(file)
+    for number, file in waiting.values():
+        told.setdefault((None, number), []).append(file)
+    return [(load_id, batches[number], files) for (load_id, number), files in told.items()]
+
+
+def read_batch(folder: Path, inbox: Path | None = None) -> Batch:
+    """Read a batch folder's names and manifest; the feeds themselves are not opened.
+
+    ``inbox``: where links may lead, by default only into the folder's own.
+    """
+    where = shown.name(folder.name)
+    contents = look_into(folder, inbox or folder.parent)
+    said = manifest.read_manifest(folder, contents.manifest) if contents.manifest else Manifest()
+    entries = _entries(where, said, contents)
+    batch_id = said.batch_id or manifest.checked_batch_id(where, folder.name)
+    as_of = said.as_of or _as_of(folder)
+    if not contents.files:
+        raise BatchError(
+            f"Batch {where} holds no file of a feed.",
+            "Put its files there, or take the folder away; there is nothing to load.",
+        )
+    files = tuple(
+        _feed(where, source, contents.files[source.name], entries.get(source.name, {}))
+        for source in FEEDS.values()
+        if source.name in contents.files
+    )
+    return Batch(batch_id, as_of, files)
+
+
+def _entries(where: str, said: Manifest, contents: Contents) -> dict[str, dict[str, Entry]]:
+    """What the manifest says, by feed and part; every file that it names has to be there."""
+    entries: dict[str, dict[str, Entry]] = {}
+    for entry in said.files:
+        named = feed_and_part(entry.name)
+        there = contents.files.get(named[0], []) if named else []
+        # The feed's own name stands for the file that is there, or for all its parts together.
+        if (
+            named is None
+            or not there
+            or not (named[1] == "" or part_key(named[1]) in {one.key for one in there})
+        ):
+            raise BatchError(
+                f"The manifest of batch {where} names {shown.name(entry.name)}, which is not "
+                "there.",
+                "Ask the sender for the missing file, or take its name out of the manifest.",
+            )
+        feed, part = named
+        if part in entries.setdefault(feed, {}):
+            raise manifest.error(where, f"it names {shown.name(entry.name)} twice")
+        entries[feed][part] = entry
+    return entries
+
+
+def _feed(where: str, source: Source, files: list[Named], said: dict[str, Entry]) -> FeedFile:
+    """A feed of a batch: its file, or its files as parts of one."""
+    listed = {part_key(part) for part in said}
+    if gone := missing_part(files, is_listed=listed >= {one.key for one in files}):
+        raise BatchError(
+            f"Batch {where} lacks {gone} of {source.name}: it has "
+            f"{', '.join(shown.name(one.path.name) for one in files)}.",
+            "Ask the sender for the missing file; if there is none, let the manifest name the "
+            "files that there are.",
+        )
+    by_key = {part_key(part): entry for part, entry in said.items()}
+    whole = _expected(where, source, list(said.values()))
+    parts = []
+    for one in files:
+        entry = by_key.get(one.key) or (by_key.get(()) if len(files) == 1 else None)
+        of_part = entry or Entry(one.path.name)
+        told = replace(whole, rows=of_part.rows, checksum=of_part.checksum, totals=of_part.totals)
+        parts.append(feed_file(source, one.path, told, one.found))
+    if len(parts) == 1:
+        return parts[0]
+    is_whole = () in by_key and files[0].key != ()
+    return in_parts(source, parts, _of_all(where, whole, parts, by_key[()] if is_whole else None))
+
+
+def _of_all(where: str, whole: Expected, parts: list[FeedFile], entry: Entry | None) -> Expected:
+    """What the manifest says of all parts together: under the feed's name, else as their sums."""
+    if entry is not None and entry.checksum is not None:
+        raise manifest.error(
+            where,
+            f"xxh3_128 of {shown.name(entry.name)} cannot hold for {len(parts):,} files together",
+        )
+    if entry is not None:
+        return replace(whole, rows=entry.rows, totals=entry.totals)
+    rows = [part.expected.rows for part in parts]
+    totals = [part.expected.totals for part in parts]
+    return replace(
+        whole,
+        rows=None if None in rows else sum(n for n in rows if n is not None),
+        totals={
+            column: sum((of_part[column] for of_part in totals), Decimal(0))
+            for column in totals[0]
+            if all(column in of_part for of_part in totals)
+        },
+    )
+
+
+def _expected(where: str, source: Source, entries: list[Entry]) -> Expected:
+    """What holds for all files of a feed: kind and contract, which cannot differ between parts."""
+    known = [contract.name for contract in contracts_of(source)]
+    for entry in entries:
+        name = shown.name(entry.name)
+        if entry.contract is not None and entry.contract not in known:
+            raise manifest.error(
+                where,
+                f"contract of {name} is {shown.name(entry.contract)!r}, which is none of "
+                f"{', '.join(known)}",
+            )
+        for column in entry.totals:
+            if column not in source.money:
+                near = manifest.meant(column, source.money)
+                raise manifest.error(
+                    where, f"totals of {name} have {shown.name(column)}, which is no amount{near}"
+                )
+    kinds = {entry.kind for entry in entries if entry.kind}
+    contracts = {entry.contract for entry in entries if entry.contract}
+    if len(kinds) > 1 or len(contracts) > 1:
+        what = "kind" if len(kinds) > 1 else "contract"
+        raise manifest.error(where, f"the files of {source.name} are said to differ in {what}")
+    return Expected(kinds.pop() if kinds else "delta", contract=next(iter(contracts), None))
+
+
+def _as_of(folder: Path) -> datetime:
+    """When a batch without ``as_of`` in its manifest became true: its folder's name says it."""
+    start = re.match(r"\d{4}-\d{2}-\d{2}", folder.name, re.ASCII)
+    try:
+        day = date.fromisoformat(start.group()) if start else None
+    except ValueError:
+        day = None
+    if day is None or day.year not in manifest.YEARS:
+        raise BatchError(
+            f"Batch {shown.name(folder.name)} does not say when it became true.",
+            "Begin the folder's name with an ISO date (1900 to 2199), or give as_of in its "
+            "manifest.json.",
+        )
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

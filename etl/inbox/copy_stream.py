@@ -1,0 +1,308 @@
+"""From a file's records to the bytes that COPY takes: line numbers, rejected rows, amounts.
+
+PostgreSQL types the values. What it would split or read otherwise than the file means is rejected
+here first: stray quotes, a wrong number of fields, bytes that are not UTF-8, values that are not
+written as their type asks, headers and totals among the rows. Amounts are added up from the bytes,
+so that what the server holds can be held against what the file says.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from etl.contracts.reasons import Reason
+from etl.errors import BatchError
+from etl.inbox import block_scan, csv_records, encodings, value_forms
+from etl.inbox.amounts import Amounts, MoneyField
+from etl.inbox.block_scan import Layout
+from etl.inbox.csv_records import Block
+from etl.inbox.distinct_keys import Keys
+from etl.inbox.value_forms import Form
+
+# No file of so many bad rows is worth more than a look at the first of them.
+MOST_REJECTED = 500_000
+
+# What is no row of the file, so that it bears no amount of it either.
+NO_ROWS = (Reason.REPEATED_HEADER, Reason.TRAILER)
+
+# Line, reason, and the position of the field at fault where one is.
+Reject = tuple[int, Reason, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What is known of a file's fields, by position.
+
+    ``names``: as its header has them, in lower case. ``keys``: those that make up the key.
+    ``forms``: how values are written that COPY is to type. ``money``: the amounts among them, each
+    one field. ``needed``: dates without which only a delete marker can be placed; ``marker``: the
+    field that says that a row is one.
+    """
+
+    names: tuple[str, ...]
+    keys: tuple[int, ...] = ()
+    forms: Mapping[int, Form] = field(default_factory=dict)
+    money: Mapping[str, MoneyField] = field(default_factory=dict)
+    needed: tuple[int, ...] = ()
+    marker: int | None = None
+
+    @property
+    def telling(self) -> int:
+        """The field by which a repeated header is told first."""
+        return self.keys[0] if self.keys else 0
+
+    @property
+    def start_of_header(self) -> bytes:
+        """How that field begins there."""
+        return self.names[self.telling][:6].encode()
+
+
+@dataclass(slots=True)
+class Stream:
+    """The records of one file on their way to COPY.
+
+    ``read``: records seen, header apart; ``blank``: lines with nothing on them, which are none.
+    ``sent``: records passed on. ``trimmed``: records from which blanks were taken. ``amounts``: of
+    all records, those of rejected rows included. ``keys``: sees every record sent.
+    ``is_printable``: nothing but visible ASCII was sent. ``where``: what a message calls the file.
+    ``line_of(n)`` tells on which line of the file the record begins that ends on line ``n`` of
+    what was sent. ``is_cut()`` and ``last_line`` tell of the last record of all.
+    """
+
+    fields: Fields
+    prefix: bytes
+    keys: Keys | None = None
+    where: str = "The file"
+    read: int = 0
+    blank: int = 0
+    sent: int = 0
+    trimmed: int = 0
+    is_printable: bool = True
+    rejects: list[Reject] = field(default_factory=list)
+    amounts: Amounts = field(init=False)
+    _sent_lines: int = 0
+    _next_line: int = 1
+    _shifts: list[tuple[int, int]] = field(default_factory=list)
+    _long: dict[int, int] = field(default_factory=dict)
+    _last: Block = (2, [])
+
+    def __post_init__(self) -> None:
+        self.amounts = Amounts(self.fields.money)
+
+    @property
+    def last_line(self) -> int:
+        """Line on which the last record begins."""
+        first, block = self._last
+        return first + sum(record.count(b"\n") + 1 for record in block[:-1])
+
+    def is_cut(self) -> bool:
+        """Whether the last record, if no line end follows it, breaks off before its last field."""
+        last = b"".join(self._last[1][-1:])
+        # The mark by which old systems end a file is no record.
+        if not last.strip(b" \t\r\x1a"):
+            return False
+        fields = csv_records.without_quoted(last).count(b",") + 1
+        return csv_records.is_open(last) or fields < len(self.fields.names)
+
+    def line_of(self, sent_line: int) -> int:
+        """Line of the file for a line number that PostgreSQL reports of the stream."""
+        if sent_line in self._long:
+            return self._long[sent_line]
+        low, high = 0, len(self._shifts)
+        while low < high:
+            middle = (low + high) // 2
+            if self._shifts[middle][0] <= sent_line:
+                low = middle + 1
+            else:
+                high = middle
+        return sent_line + (self._shifts[low - 1][1] if low else 0)
+
+    def send(self, blocks: Iterable[Block]) -> Iterator[bytes]:
+        """Yield what COPY takes, one piece a block: prefix, line number, the record's fields.
+
+        Raises ``BatchError`` when far too many rows are bad.
+        """
+        for first, block in blocks:
+            self.read += len(block)
+            self._last = first, block
+            plain = _plain(block, len(self.fields.names))
+            if plain is None:
+                yield self._send_one_by_one(first, block)
+            else:
+                clean, layout, changed = plain
+                self.trimmed += changed
+                yield self._send_block(first, clean, layout)
+            if len(self.rejects) > MOST_REJECTED:
+                raise BatchError(
+                    f"{self.where} has more than {MOST_REJECTED:,} bad rows, the first on line "
+                    f"{self.rejects[0][0]:,}: {self.rejects[0][1].text}.",
+                    "Ask the sender for the file again, or declare how it is written in a "
+                    "contract; nothing was loaded.",
+                )
+
+    def _send_block(self, first: int, block: list[bytes], layout: Layout) -> bytes:
+        """Send records that are sound; those that look odd in some field are looked at."""
+        odd = self._odd(layout)
+        suspects = np.flatnonzero(odd).tolist() if odd.any() else []
+        bad = []
+        for at in suspects:
+            if not self._take(first + at, csv_records.values_of(block[at])):
+                bad.append(at)
+        if not bad:
+            return self._sent(range(first, first + len(block)), block)
+        kept = np.delete(np.arange(len(block)), bad).tolist()
+        return self._sent([first + at for at in kept], [block[at] for at in kept])
+
+    def _odd(self, layout: Layout) -> block_scan.Marks:
+        """Which records have to be looked at by themselves; adds up the amounts of the others."""
+        fields = self.fields
+        odd = block_scan.begins_with(layout, fields.telling, [fields.start_of_header])
+        for at in fields.keys:
+            odd |= block_scan.begins_with(layout, at, value_forms.TRAILER_STARTS)
+        for at in fields.needed:
+            odd |= layout.lengths(at) == 0
+        money = {column: money.positions[0] for column, money in fields.money.items()}
+        for at, form in fields.forms.items():
+            if at not in money.values():
+                odd |= form.odd(layout, at)
+        amounts = {}
+        for column, at in money.items():
+            amounts[column], is_odd = block_scan.amounts(layout, at)
+            odd |= is_odd
+        for column, cents in amounts.items():
+            self.amounts.cents[column] += int(cents[~odd].sum())
+        return odd
+
+    def _take(self, line: int, values: list[bytes]) -> bool:
+        """Whether the values of a sound record are a row's; adds up or rejects them."""
+        found = self._misfit(values)
+        if found is not None:
+            self.rejects.append((line, *found))
+        if found is None or found[0] not in NO_ROWS:
+            self.amounts.add(values)
+        return found is None
+
+    def _send_one_by_one(self, first: int, block: list[bytes]) -> bytes:
+        lines, sent = [], []
+        line = first
+        # What a whole block cannot have need not be looked for in each of its records.
+        is_utf8 = encodings.is_utf8(b"\n".join(block))
+        for record in block:
+            height = record.count(b"\n") + 1
+            record = record.removesuffix(b"\r")
+            if not record.strip():
+                self.read -= 1
+                self.blank += 1
+            elif reason := fault_of(record, len(self.fields.names), is_utf8=is_utf8):
+                self.amounts.add(None)
+                self.rejects.append((line, reason, None))
+            else:
+                clean = csv_records.trimmed(record)
+                if self._take(line, csv_records.values_of(clean)):
+                    self.trimmed += clean != record
+                    lines.append(line)
+                    sent.append(clean)
+            line += height
+        return self._sent(lines, sent)
+
+    def _misfit(self, values: list[bytes]) -> tuple[Reason, int | None] | None:
+        """Why the values of a sound record cannot be a row of the file, and which is at fault."""
+        if self._is_header(values):
+            return Reason.REPEATED_HEADER, None
+        for at in self.fields.keys:
+            if value_forms.is_trailer(values[at]):
+                return Reason.TRAILER, at
+        for at, form in self.fields.forms.items():
+            if reason := form.fault(values[at]):
+                return reason, at
+        is_marker = self.fields.marker is not None and value_forms.is_true(
+            values[self.fields.marker]
+        )
+        for at in self.fields.needed:
+            if not values[at] and not is_marker:
+                return self.fields.forms[at].type.refusal, at
+        return None
+
+    def _is_header(self, values: list[bytes]) -> bool:
+        if not values[self.fields.telling].lower().startswith(self.fields.start_of_header):
+            return False
+        names = (value.decode().strip().lower() for value in values)
+        return tuple(names) == self.fields.names
+
+    def _sent(self, lines: range | list[int], clean: list[bytes]) -> bytes:
+        if not clean:
+            return b""
+        self._keep_lines(lines, clean)
+        self.sent += len(clean)
+        if self.keys is not None:
+            self.keys.see(clean)
+        prefix = self.prefix
+        sent = b"".join(
+            [b"%b%d,%b\n" % (prefix, n, record) for n, record in zip(lines, clean, strict=True)]
+        )
+        self.is_printable = self.is_printable and block_scan.is_printable(sent, len(clean))
+        return sent
+
+    def _keep_lines(self, lines: range | list[int], clean: list[bytes]) -> None:
+        """Keep what tells the lines of the file from those of the stream."""
+        if isinstance(lines, range):
+            if lines.start != self._next_line:
+                self._shifts.append((self._sent_lines + 1, lines.start - self._sent_lines - 1))
+            self._sent_lines += len(lines)
+            self._next_line = lines.stop
+            return
+        for line, record in zip(lines, clean, strict=True):
+            height = record.count(b"\n") + 1
+            if line != self._next_line:
+                self._shifts.append((self._sent_lines + 1, line - self._sent_lines - 1))
+            self._sent_lines += height
+            self._next_line = line + height
+            if height > 1:
+                self._long[self._sent_lines] = line
+
+
+def fault_of(record: bytes, fields: int, *, is_utf8: bool = False) -> Reason | None:
+    """Why the fields of a record, without its line's end, cannot be told apart as they must be.
+
+    ``is_utf8``: its text is known to be UTF-8.
+    """
+    if len(record) > csv_records.LONGEST_RECORD:
+        return Reason.TOO_LONG
+    if b"\0" in record or not (is_utf8 or encodings.is_utf8(record)):
+        return Reason.NOT_UTF8
+    if not csv_records.is_sound(record):
+        return Reason.OPEN_QUOTE if csv_records.is_open(record) else Reason.STRAY_QUOTE
+    bare = csv_records.without_quoted(record)
+    if b"\r" in bare:
+        return Reason.STRAY_RETURN
+    return Reason.FIELD_COUNT if bare.count(b",") != fields - 1 else None
+
+
+def _plain(block: list[bytes], fields: int) -> tuple[list[bytes], Layout, int] | None:
+    """The records, trimmed, with where their values are, if none needs a closer look.
+
+    With them, how many were trimmed.
+
+    A handful of searches over all its bytes at once, which nearly every block passes, instead of
+    as many over each record.
+    """
+    if all(record[-1:] == b"\r" for record in block):
+        block = [record[:-1] for record in block]
+    joined = b"\n".join(block)
+    if b"\r" in joined or b"\0" in joined or not encodings.is_utf8(joined):
+        return None
+    layout, changed = block_scan.lay_out(joined, fields), 0
+    if layout is not None and layout.has_blanks:
+        if b'"' in joined:
+            return None
+        joined = csv_records.trimmed_block(joined)
+        clean = joined.split(b"\n")
+        block, changed = clean, sum(map(operator.ne, block, clean))
+        layout = block_scan.lay_out(joined, fields)
+    if layout is None or len(layout.ends) != len(block) or not all(block):
+        return None
+    return block, layout, changed

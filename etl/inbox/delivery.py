@@ -1,0 +1,146 @@
+"""Delivery: the file of a feed in a batch, whole or in parts, as it lies on the disk."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import xxhash
+
+from etl import shown
+from etl.contracts.feed import Source
+from etl.errors import BatchError
+from etl.inbox.manifest import Expected, open_regular
+
+_BLOCK = 1 << 20
+# How many parts a message names before it only counts them.
+_PARTS_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFile:
+    """One feed of a batch: one file, or several that are its parts and are read as one.
+
+    ``size_bytes``, ``modified_ns`` and ``changed_ns`` (when the file system last saw it change,
+    which no sender can set) are those of the file on disk. ``parts``: in order, none where the
+    feed is one file; then size and times are their sum and their latest, ``path`` is the first
+    one's, and ``expected`` is what the manifest says of all of them together.
+    """
+
+    source: Source
+    path: Path
+    expected: Expected
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int = 0
+    parts: tuple[FeedFile, ...] = ()
+    _checksum: list[str] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def files(self) -> tuple[FeedFile, ...]:
+        """Its files, in order: its parts, or itself."""
+        return self.parts or (self,)
+
+    @property
+    def name(self) -> str:
+        """What a message calls it."""
+        if len(self.parts) > _PARTS_NAMED:
+            first, last = self.parts[0].name, self.parts[-1].name
+            return f"{first} to {last} ({len(self.parts):,} parts)"
+        return self.names
+
+    @property
+    def names(self) -> str:
+        """The names of all its files."""
+        return ", ".join(shown.plain(file.path.name) for file in self.files)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether its bytes are not those that are read, so that they tell of no progress."""
+        return any(file.path.suffix.lower() == ".gz" for file in self.files)
+
+    @property
+    def signature(self) -> frozenset[tuple[str, int, int]]:
+        """By what it is seen cheaply that it is another: names, sizes and times of its files."""
+        return frozenset(
+            (shown.plain(f.path.name), f.size_bytes, f.modified_ns) for f in self.files
+        )
+
+    def checksum(self) -> str:
+        """xxh3_128, 32 hexadecimal digits, of the bytes on disk, or of its parts' checksums."""
+        if not self._checksum:
+            self._checksum.append(self._digest())
+        return self._checksum[0]
+
+    def _digest(self) -> str:
+        digest = xxhash.xxh3_128()
+        for part in self.parts:
+            digest.update(bytes.fromhex(part.checksum()))
+        if self.parts:
+            return digest.hexdigest()
+        try:
+            with open_regular(self.path) as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+        except OSError as error:
+            raise self._unreadable(error.strerror or "it is damaged") from error
+        return digest.hexdigest()
+
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes of one file, unpacked, a block at a time; ``BatchError`` if gzip is damaged."""
+        try:
+            with open_regular(self.path) as raw, self._unpacked(raw) as file:
+                while block := file.read(_BLOCK):
+                    yield block
+        except (EOFError, zlib.error, OSError) as error:  # BadGzipFile is an OSError
+            # The text of the library's error can quote the file.
+            why = "it is cut short" if isinstance(error, EOFError) else "it is damaged"
+            raise self._unreadable(why) from error
+
+    def _unpacked(self, raw: BinaryIO) -> BinaryIO:
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if self.is_packed else raw
+
+    def _unreadable(self, why: str) -> BatchError:
+        return BatchError(
+            f"{self.name} of batch {shown.name(self.path.parent.name)} cannot be read to its end: "
+            f"{why}.",
+            "See that the file may be read, or ask the sender for it again; nothing was loaded.",
+        )
+
+    def unchanged(self) -> bool:
+        """Whether the file on disk is still the one that was looked at first."""
+        if self.parts:
+            return all(part.unchanged() for part in self.parts)
+        try:
+            found = self.path.stat()
+        except OSError:
+            return False
+        if (found.st_size, found.st_mtime_ns) != (self.size_bytes, self.modified_ns):
+            return False
+        # A link or a right given to it meanwhile counts as a change of the file too.
+        return found.st_ctime_ns == self.changed_ns or self._digest() == self.checksum()
+
+
+def feed_file(source: Source, path: Path, expected: Expected, found: os.stat_result) -> FeedFile:
+    """A feed that is one file, or a part of one."""
+    return FeedFile(
+        source, path, expected, found.st_size, found.st_mtime_ns, changed_ns=found.st_ctime_ns
+    )
+
+
+def in_parts(source: Source, parts: list[FeedFile], expected: Expected) -> FeedFile:
+    """A feed that is several files."""
+    return FeedFile(
+        source,
+        parts[0].path,
+        expected,
+        sum(part.size_bytes for part in parts),
+        max(part.modified_ns for part in parts),
+        max(part.changed_ns for part in parts),
+        tuple(parts),
+    )

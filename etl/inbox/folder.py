@@ -1,0 +1,229 @@
+"""Folder: what lies in a batch's folder, name by name, so that nothing is passed over in silence.
+
+A name is a feed's, the manifest's, one that is known to say nothing (a read-me, checksums), or
+the batch is refused. Names are taken without regard to case.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from etl import shown
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
+from etl.errors import BatchError
+from etl.inbox.manifest import MANIFEST
+
+# claims.csv, CLAIMS_2.CSV, claims-part3.csv.gz, claims.FL.csv: a feed, and maybe a sign and a part.
+_FEED_FILE = re.compile(
+    rf"({'|'.join(FEEDS)})(?:[-_. ]([a-z0-9]+(?:[-_. ][a-z0-9]+)*))?\.csv(\.gz)?",
+    re.ASCII | re.IGNORECASE,
+)
+# Words of a part's name that say that the file is another edition of a feed and no part of it.
+_EDITION = re.compile(
+    "old|new|copy|backup|bak|orig|original|tmp|temp|draft|test|sample|example|prev|previous|final|"
+    "fixed|correct|corrected|correction|update|updated|replace|replacement|resend|resent|v[0-9]+|"
+    + "|".join(FEEDS),
+    re.ASCII,
+)
+_NUMBERED = re.compile(
+    r"(?:part|file|chunk|seg|p)?[-_. ]?([0-9]{1,3})(?:[-_. ]?of[-_. ]?([0-9]{1,3}))?", re.ASCII
+)
+# What people and programs leave beside the feeds, and what says nothing of them.
+_HARMLESS = re.compile(
+    r"(?:read ?me(?:\.(?:txt|md|pdf|html?))?|thumbs\.db|desktop\.ini"
+    r"|(?:md5|sha1|sha256|sha512|b2|xxh)sums?(?:\.txt)?|checksums?(?:\.txt)?"
+    r"|.*\.(?:md5|sha1|sha256|sha512|xxh3|xxh128|asc|sig))",
+    re.ASCII | re.IGNORECASE,
+)
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+# How many odd things a message names.
+_NAMED = 3
+
+# (0, number, "") or (1, 0, word): names of parts in the order in which people count.
+PartKey = tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A file that bears the name of a feed. ``part``: what follows the feed's name, or nothing."""
+
+    path: Path
+    part: str
+    found: os.stat_result
+
+    @property
+    def key(self) -> PartKey:
+        """The part's place among the others; a file without a part comes first."""
+        return part_key(self.part)
+
+    @property
+    def number(self) -> tuple[int, int | None] | None:
+        """Which part it says it is, and of how many where it says that too."""
+        found = _NUMBERED.fullmatch(self.part)
+        return found and (int(found[1]), int(found[2]) if found[2] else None)
+
+
+@dataclass(slots=True)
+class Contents:
+    """What lies in a batch's folder: the manifest if there is one, and files by feed, in order."""
+
+    manifest: Path | None = None
+    files: dict[str, list[Named]] = field(default_factory=dict)
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a name says nothing: hidden, or known to say nothing of the feeds."""
+    return name[:1] in ("", ".", "_") or _HARMLESS.fullmatch(name) is not None
+
+
+def feed_and_part(name: str) -> tuple[str, str] | None:
+    """The feed and the part that a file's name says, in lower case, if it says any."""
+    found = _FEED_FILE.fullmatch(name)
+    return (found[1].lower(), (found[2] or "").lower()) if found else None
+
+
+def part_key(part: str) -> PartKey:
+    """Sorts parts as people count them: 2 before 10."""
+    tokens = re.findall(r"[0-9]+|[a-z]+", part)
+    return tuple((0, int(t), "") if t.isdigit() else (1, 0, t) for t in tokens)
+
+
+def kind_of(path: Path, inbox: Path) -> tuple[os.stat_result | None, str]:
+    """What a path is: its ``stat`` if it is a regular file, else what it is in words.
+
+    A link counts as what it leads to if that lies in the inbox; one that leads out of it could
+    show what its sender may not read.
+    """
+    try:
+        if leads_out(path, inbox):
+            return None, "a link that leads out of the inbox"
+        found = path.stat()
+    except OSError as error:
+        if path.is_symlink():
+            return None, "a link that leads nowhere"
+        return None, f"not to be read ({error.strerror or 'it went away'})"
+    if stat.S_ISREG(found.st_mode):
+        return found, "a file"
+    return None, next((words for is_kind, words in _KINDS if is_kind(found.st_mode)), "no file")
+
+
+def leads_out(path: Path, inbox: Path) -> bool:
+    """Whether a path is a link to something that is not in the inbox."""
+    try:
+        return path.is_symlink() and not path.resolve().is_relative_to(inbox.resolve())
+    except RuntimeError:  # a link to itself
+        return False
+
+
+def look_into(folder: Path, inbox: Path) -> Contents:
+    """Read the names of a batch's folder; ``BatchError`` if one of them is none that it may be."""
+    contents = Contents()
+    odd: list[str] = []
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    for path in paths:
+        name = path.name
+        if is_passed_over(name):
+            continue
+        found, what = kind_of(path, inbox)
+        named = feed_and_part(name)
+        is_manifest = name.casefold() == MANIFEST
+        if found is None:
+            odd.append(f"{shown.name(name)}, which is {what}{_inside(path, what)}")
+        elif is_manifest and contents.manifest is None:
+            contents.manifest = path
+        elif named is None:
+            what = "a second manifest" if is_manifest else "none of the names that its files have"
+            odd.append(f"{shown.name(name)}, which is {what}")
+        elif any(_EDITION.fullmatch(word) for word in re.split(r"[-_. ]", named[1])):
+            odd.append(f"{shown.name(name)}, which may be a part or another edition of {named[0]}")
+        else:
+            of_feed = contents.files.setdefault(named[0], [])
+            of_feed.append(Named(path, named[1], found))
+    if odd:
+        raise _odd(folder, odd)
+    for feed, of_feed in contents.files.items():
+        of_feed.sort(key=lambda one: one.key)
+        _each_once(folder, FEEDS[feed], of_feed)
+    return contents
+
+
+def _inside(path: Path, what: str) -> str:
+    """Whether a folder in a batch's folder holds the batch."""
+    if what != "a folder":
+        return ""
+    try:
+        names = sorted(inner.name for inner in path.iterdir())
+    except OSError:
+        names = []
+    inner = next((name for name in names if feed_and_part(name)), None)
+    return f" with {inner} in it, one level too deep" if inner else ""
+
+
+def _odd(folder: Path, odd: list[str]) -> BatchError:
+    more = len(odd) - _NAMED
+    named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+    return BatchError(
+        f"Batch {shown.name(folder.name)} holds {named}.",
+        "A batch's files are named as the feeds (members.csv, claims.csv.gz), their parts "
+        "claims_1.csv, claims_2.csv: rename what is one, and take away the rest or let its name "
+        "begin with an underscore; nothing of the batch was loaded.",
+    )
+
+
+def _each_once(folder: Path, source: Source, files: list[Named]) -> None:
+    """No part may be there twice: one of the two is not meant."""
+    for one, other in pairwise(files):
+        if one.key != other.key:
+            continue
+        first, second = (shown.name(n.path.name) for n in (one, other))
+        packed = {n.path.suffix.lower() == ".gz" for n in (one, other)}
+        if len(packed) == 2 and one.part == other.part:
+            plain = f"{source.name}.csv" if not one.part else first.removesuffix(".gz")
+            message = f"Batch {shown.name(folder.name)} has {plain} both plain and as .gz."
+        else:
+            message = (
+                f"Batch {shown.name(folder.name)} has two files for one: {first} and {second}."
+            )
+        raise BatchError(message, "Leave the one that is meant to be loaded.")
+
+
+def missing_part(files: list[Named], *, is_listed: bool) -> str | None:
+    """Which part the numbers of the others say is missing.
+
+    ``is_listed``: the manifest names the files that there are, so that a gap in their numbers says
+    nothing; that a part is one of so many still does.
+    """
+    numbers = [n for n in (one.number for one in files) if n is not None]
+    there = {number for number, _ in numbers}
+    totals = {total for _, total in numbers if total is not None}
+    low, high = (min(there), max(there)) if there else (0, 0)
+    if totals:
+        low = 0 if 0 in there else 1
+        high = max(totals) + low - 1
+    elif is_listed or len(there) < 2:
+        return None
+    gone = sorted(set(range(low, high + 1)) - there)
+    return f"part {gone[0]}" if gone else None
+
+
+def unreadable(folder: Path, error: OSError) -> BatchError:
+    """A batch whose folder cannot be read, or vanished while it was."""
+    return BatchError(
+        f"Batch {shown.name(folder.name)} cannot be read: {error.strerror or 'it went away'}.",
+        "See that whoever runs this may read the folder and its files; nothing of it was loaded.",
+    )

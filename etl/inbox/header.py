@@ -1,0 +1,247 @@
+"""Header: under which contract a file comes, and how its columns differ from it and from before.
+
+Every difference is told in one sentence, and again for machines in ``findings``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from etl.contracts.feed import Source
+from etl.contracts.sender import Sender
+from etl.contracts.senders import contracts_of
+from etl.errors import BatchError
+from etl.inbox import csv_records, encodings, misread
+from etl.inbox.batch import Batch, FeedFile
+
+Findings = dict[str, Any]
+
+# How like a name must be to one that is missing, to be shown beside it or asked about.
+_NEAR = 0.6
+_MOST_NAMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The file before this one: its columns in order, none if that is not known; its ``as_of``."""
+
+    columns: list[str]
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a file, as its contract reads it.
+
+    ``names``: as the file has them, in lower case. ``targets``: our column for each of them, or
+    ``None`` where the contract knows none.
+    """
+
+    contract: Sender
+    names: tuple[str, ...]
+    targets: tuple[str | None, ...]
+    byte_order_mark: bool
+    crlf: bool
+
+    @property
+    def columns(self) -> list[str]:
+        """Our columns in the file's order, each once."""
+        return list(dict.fromkeys(target for target in self.targets if target))
+
+    @property
+    def extra(self) -> list[str]:
+        """Names that the contract does not know."""
+        return [n for n, target in zip(self.names, self.targets, strict=True) if target is None]
+
+    def fields(self, column: str) -> list[int]:
+        """Positions of the fields that are this column, the one to prefer first."""
+        preferred = list(self.contract.targets)
+        found = [at for at, target in enumerate(self.targets) if target == column]
+        return sorted(found, key=lambda at: preferred.index(self.names[at]))
+
+
+def read(
+    batch: Batch,
+    file: FeedFile,
+    blocks: Iterable[bytes],
+    watch: Callable[[Iterable[bytes]], Iterator[bytes]] = iter,
+) -> tuple[Header, Iterator[tuple[int, list[bytes]]]]:
+    """A file's header and its records as UTF-8, under the contract that fits it.
+
+    That is the contract which the manifest names, else the first whose required columns are all
+    there, the feed's own before those of senders. ``watch`` sees its text go past. Raises
+    ``BatchError`` if none fits.
+    """
+    where = f"{file.name} of batch {batch.batch_id}"
+    head, rest = csv_records.peek(blocks)
+    kind = encodings.kind_of(head)
+    if kind:
+        raise BatchError(
+            f"{where} is {kind}, not a CSV file of UTF-8 text.",
+            "Ask the sender for the CSV file itself, plain or packed with gzip as .csv.gz.",
+        )
+    candidates = [
+        contract
+        for contract in contracts_of(file.source)
+        if file.expected.contract in (None, contract.name)
+    ]
+    misread.check(where, head, candidates)
+    nearest: tuple[int, Sender, list[str]] | None = None
+    unread: csv_records.HeaderError | None = None
+    for contract in candidates:
+        encoding = contract.parsing.encoding
+        try:
+            found, _ = csv_records.header_and_records(encodings.transcoded([head], encoding))
+        except csv_records.HeaderError as error:
+            unread = unread or error
+            continue
+        names = _names(where, found)
+        missing = _missing(contract, names)
+        if not missing:
+            text = encodings.transcoded(chain([head], rest), encoding)
+            return _header(contract, names, head), csv_records.header_and_records(watch(text))[1]
+        if nearest is None or len(missing) < nearest[0]:
+            nearest = len(missing), contract, names
+    if nearest is not None:
+        raise _lacking(where, nearest[1], nearest[2])
+    raise BatchError(
+        f"{where} {unread}.",
+        "Ask the sender for a CSV file in UTF-8 whose first line names its columns.",
+    ) from unread
+
+
+def of_names(source: Source, contract: str | None, names: list[str]) -> Header:
+    """The header of a file that was read before, from what the ledger keeps of it.
+
+    Raises ``BatchError`` if its contract is declared no more: its rows cannot be read otherwise.
+    """
+    known = {found.name: found for found in contracts_of(source)}
+    wanted = contract or source.name
+    if wanted not in known:
+        raise BatchError(
+            f"The file came under the contract {shown(wanted)}, which is declared no more.",
+            "Declare it again in etl/contracts/senders, then replay the rows; nothing was changed.",
+        )
+    return _header(known[wanted], names, b"")
+
+
+def _names(where: str, found: list[str]) -> list[str]:
+    """The names of a header, made comparable."""
+    names = [name.strip().lower() for name in found]
+    if not any(names):
+        raise BatchError(
+            f"{where} is empty: it has no header.",
+            "Ask the sender for the file again, or take it out of the batch.",
+        )
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
+    if twice:
+        raise BatchError(
+            f"{where} names the column {shown(twice[0])} more than once.",
+            "Ask the sender for a file in which every column has a name of its own.",
+        )
+    return names
+
+
+def _missing(contract: Sender, names: list[str]) -> list[str]:
+    """Required columns of ours for which the header has no name."""
+    there = {contract.targets.get(name) for name in names}
+    return [column for column in contract.required if column not in there]
+
+
+def _lacking(where: str, contract: Sender, names: list[str]) -> BatchError:
+    known = contract.targets
+    extra = [name for name in names if name not in known]
+    said = []
+    for column in _missing(contract, names):
+        wanted = [name for name, target in known.items() if target == column]
+        near = [n for name in wanted for n in difflib.get_close_matches(name, extra, 1, _NEAR)]
+        said.append(column + (f" (the file has {shown(near[0])})" if near else ""))
+    own = contract.name == contract.source.name
+    return BatchError(
+        f"{where} lacks required columns: {', '.join(said)}."
+        if own
+        else f"{where} lacks required columns of the contract {contract.name}: {', '.join(said)}.",
+        "Ask the sender for the columns that the contract names (docs: data dictionary).",
+    )
+
+
+def _header(contract: Sender, names: list[str], head: bytes) -> Header:
+    known = contract.targets
+    return Header(
+        contract,
+        tuple(names),
+        tuple(known.get(name) for name in names),
+        byte_order_mark=head.startswith(csv_records.BOM),
+        crlf=head.partition(b"\n")[0].endswith(b"\r"),
+    )
+
+
+def drift(header: Header, as_of: datetime, before: Before | None) -> tuple[list[str], Findings]:
+    """How the columns differ from the contract and from the file before: sentences, findings."""
+    columns, extra, contract = header.columns, header.extra, header.contract
+    notes: list[str] = []
+    findings: Findings = {}
+    was = (before.columns if before else []) or columns
+    lost = [column for column in was if column not in columns]
+    asked = {} if contract.sends_more else _asked(header)
+    for name, column in asked.items():
+        notes.append(
+            f"unknown column {shown(name)} ignored; {column}, which the last file had, is "
+            "missing: did the sender rename it?"
+            if column in lost
+            else f"unknown column {shown(name)} ignored; did the sender mean {column}?"
+        )
+    others = [name for name in extra if name not in asked]
+    if others and not contract.sends_more:
+        notes.append("ignored unknown columns: " + _listed(shown(name) for name in others))
+    gone = [column for column in lost if column not in asked.values()]
+    if gone:
+        notes.append(f"optional columns that the last file had are missing: {_listed(gone)}")
+    new = [column for column in columns if column not in was]
+    if new:
+        notes.append(f"optional columns that the last file did not have are taken: {_listed(new)}")
+    moved = [c for c in columns if c in was] != [c for c in was if c in columns]
+    if moved:
+        notes.append("the columns come in another order than in the last file")
+    days = contract.expected_freshness_days
+    if before and days is not None and (late := (as_of - before.as_of).days) > days:
+        notes.append(f"the last file came {late:,} days before, and {days:,} may pass")
+        findings["days_since_last"] = late
+    found = {
+        "byte_order_mark": header.byte_order_mark,
+        "crlf": header.crlf,
+        "extra_columns": extra,
+        "lost_columns": lost,
+        "new_columns": new,
+        "reordered": moved,
+    }
+    return notes, findings | {name: value for name, value in found.items() if value}
+
+
+def _asked(header: Header) -> dict[str, str]:
+    """Unknown names that are nearly those of a column that the file does not have."""
+    known = header.contract.targets
+    free = {name: column for name, column in known.items() if column not in header.columns}
+    found: dict[str, str] = {}
+    for name in header.extra:
+        near = difflib.get_close_matches(name, free, 1, _NEAR)
+        if near and free[near[0]] not in found.values():
+            found[name] = free[near[0]]
+    return found
+
+
+def _listed(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = len(listed) - _MOST_NAMES
+    return ", ".join(listed[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def shown(name: str) -> str:
+    """A name from a file, made fit for a message."""
+    return ascii(name[:63])

@@ -1,0 +1,69 @@
+"""Misread: a first line that is no header of ours, though one stands near or is written otherwise.
+
+Without this a file with semicolons between its fields would be said to lack every column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from etl.contracts.sender import Sender
+from etl.errors import BatchError
+from etl.inbox import encodings
+from etl.inbox.csv_records import BOM
+
+_SIGNS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", ":": "colons"}
+# A header is looked for in so many lines.
+_LINES = 20
+# Of the columns that a contract asks for, a line that names this share is its header.
+_SHARE = 0.5
+
+
+def check(where: str, head: bytes, contracts: Iterable[Sender]) -> None:
+    """Raise ``BatchError`` if a file's header is not its first line, or has no commas.
+
+    ``head``: the file's first bytes, some lines of them.
+    """
+    found: tuple[int, str] | None = None
+    for contract in contracts:
+        lines = _lines(head, contract.parsing.encoding)
+        if not lines or _is_header(lines[0], ",", contract):
+            return
+        found = found or _header(lines, contract)
+    if found is None:
+        return
+    number, sign = found
+    lines = _lines(head, encodings.UTF8)
+    said = []
+    if number:
+        blank = all(not line.strip() for line in lines[:number])
+        what = "with a blank line" if blank else "with a line that is no header"
+        said.append(f"begins {what}: its header stands on line {number + 1}")
+    if sign != ",":
+        said.append(f"separates its fields by {_SIGNS[sign]}, not by commas")
+    raise BatchError(
+        f"{where} {', and '.join(said)}.",
+        "Ask the sender for a CSV file whose first line names its columns, with commas between "
+        "them; nothing was loaded.",
+    )
+
+
+def _lines(head: bytes, encoding: str) -> list[str]:
+    text = b"".join(encodings.transcoded([head.removeprefix(BOM)], encoding))
+    return text.decode("utf-8", "replace").splitlines()[:_LINES]
+
+
+def _header(lines: list[str], contract: Sender) -> tuple[int, str] | None:
+    """The first line that is a header, counted from 0, and what stands between its names."""
+    for number, line in enumerate(lines):
+        for sign in _SIGNS:
+            if _is_header(line, sign, contract):
+                return number, sign
+    return None
+
+
+def _is_header(line: str, sign: str, contract: Sender) -> bool:
+    names = {name.strip(' \t\r"').lower() for name in line.split(sign)}
+    there = {contract.targets.get(name) for name in names}
+    required = contract.required
+    return sum(column in there for column in required) >= max(1, len(required) * _SHARE)

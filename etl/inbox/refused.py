@@ -1,0 +1,134 @@
+"""Batches that are not in the warehouse: refused, stopped at a gate, or waiting for their turn.
+
+The ledger keeps what was refused, also where no load began; the inbox says what is settled since:
+what was loaded, or is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from etl.db.statements import run
+from etl.errors import AcaError
+from etl.inbox.batch import Batch, FeedFile
+from etl.inbox.pending import Inbox
+from etl.shown import plain
+
+REFUSED, STOPPED, WAITING = "refused", "stopped", "waiting"
+# What stands for the name of a batch where something is wrong with the inbox itself.
+_NO_BATCH = "the inbox"
+_GO_ON = "make incremental loads it."
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBatch:
+    """A batch that is not in the warehouse, and why; texts as they can be shown.
+
+    ``state``: refused, stopped at a gate, or waiting for a run to come to it.
+
+    ``since``: when it was refused at first; ``None`` for one that no run has come to.
+    """
+
+    folder: str
+    state: str
+    since: datetime | None
+    reason: str
+    advice: str
+
+    @property
+    def title(self) -> str:
+        """What it is called in a sentence."""
+        return self.folder if self.folder == _NO_BATCH else f"batch {self.folder}"
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether something has to be done before a run can load it."""
+        return self.state != WAITING
+
+
+def note(connection: psycopg.Connection[Any], errors: Iterable[BaseException | None]) -> None:
+    """Enter into the ledger which batches these errors are about."""
+    for error in errors:
+        if isinstance(error, AcaError) and error.folder is not None:
+            values = {
+                "folder": _called(error.folder),
+                "load_id": error.load_id,
+                "reason": plain(error.message),
+                "advice": plain(error.hint),
+            }
+            run(connection, "ledger/refused.note", values)
+
+
+def settle(connection: psycopg.Connection[Any], inbox: Inbox) -> None:
+    """Bring the ledger's list of refused batches up to what the inbox and the loads say."""
+    note(connection, inbox.refused)
+    _, settled = _open(connection, inbox)
+    run(connection, "ledger/refused.settle", {"settled": settled})
+
+
+def held_batches(connection: psycopg.Connection[Any], inbox: Inbox) -> list[HeldBatch]:
+    """What is not in the warehouse: what was refused or stopped first, then what waits.
+
+    Reads only, so that it also says what no run has come to yet.
+    """
+    held, _ = _open(connection, inbox)
+    known = {h.folder for h in held}
+    held += [
+        HeldBatch(name, REFUSED, None, error.message, error.hint)
+        for name, error in ((_called(str(e.folder)), e) for e in inbox.refused)
+        if name not in known
+    ]
+    if inbox.stray:
+        stray = HeldBatch(_NO_BATCH, REFUSED, None, inbox.stray.message, inbox.stray.hint)
+        held.insert(0, stray)
+    under_way = [
+        _called(batch_id)
+        for _, batch_id, _, _ in run(connection, "ledger/ledger.unfinished")
+        if _called(batch_id) not in known
+    ]
+    held += [
+        HeldBatch(batch_id, WAITING, None, "It is staged and not in the facts yet.", _GO_ON)
+        for batch_id in under_way
+    ]
+    held += [
+        HeldBatch(_called(batch.folder), WAITING, None, _not_loaded(batch, files), _GO_ON)
+        for batch, files in inbox.pending
+        if not _names(batch) & known
+    ]
+    return held
+
+
+def _called(name: str) -> str:
+    """A name as it can be kept and shown, on one line."""
+    return plain(name).replace("\n", "\\n")
+
+
+def _names(batch: Batch) -> set[str]:
+    """What the ledger may call a batch: a load that goes on knows its id and not its folder."""
+    return {_called(batch.folder), _called(batch.batch_id)}
+
+
+def _not_loaded(batch: Batch, files: Sequence[FeedFile]) -> str:
+    if len(files) == len(batch.files):
+        return "It is not loaded yet."
+    verb = "is" if len(files) == 1 else "are"
+    return f"{', '.join(f.path.name for f in files)} {verb} not loaded yet."
+
+
+def _open(connection: psycopg.Connection[Any], inbox: Inbox) -> tuple[list[HeldBatch], list[int]]:
+    """What the ledger has as refused, as far as it still is, and the ids of what is settled."""
+    troubled = {name for batch, _ in inbox.pending for name in _names(batch)}
+    troubled |= {_called(str(error.folder)) for error in inbox.refused}
+    held, settled = [], []
+    for key, folder, since, reason, advice, is_stopped in run(connection, "ledger/refused.open"):
+        if is_stopped or folder in troubled or not inbox.is_there:
+            state = STOPPED if is_stopped else REFUSED
+            held.append(HeldBatch(folder, state, since, reason, advice))
+        else:
+            settled.append(key)
+    return held, settled

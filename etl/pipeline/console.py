@@ -1,0 +1,305 @@
+"""What a person sees of a run: progress while it goes on, a summary when it is over."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.prompt import Confirm
+from rich.table import Table
+
+from etl.config import Settings
+from etl.contracts.checks import SEVERITIES
+from etl.contracts.reasons import Reason
+from etl.errors import AcaError
+from etl.inbox.refused import HeldBatch
+from etl.pipeline import screen
+from etl.pipeline.commands import Overview
+from etl.pipeline.screen import Screen
+from etl.pipeline.summary import Summary
+from etl.quality.runner import CheckReport
+from etl.server import server
+from etl.shown import plain
+
+# How many failed checks the summary names, and how many batches the status.
+_SHOWN = 8
+_HELD = 20
+_NEXT = {
+    "full-load": "make psql to query, make incremental for the next batch, make dq-check to verify",
+    "incremental": "make psql to query, make dq-check to verify",
+    "stage": "make dims",
+    "dims": "make facts",
+    "facts": "make cubes",
+    "cubes": "make dq-check",
+    "restate": "make psql to query; ledger.fact_rekey tells which facts were keyed anew",
+    "quarantine-replay": "make quarantine for what is still open, make psql to query",
+    "dq-check": "make dq-report for a page of the results; make psql to query quality.failing_now",
+}
+
+
+class Terminal:
+    """Shows stages as they run: bars on a terminal, nothing where nobody looks."""
+
+    def __init__(self) -> None:
+        self.console = Screen(stderr=True)
+        self.said = 0
+        self._progress: Progress | None = None
+        self._task = None
+
+    def begin(self, stage: str, what: str, total: int | None = None) -> None:
+        """A stage begins."""
+        if not self.console.is_terminal:
+            return
+        self._progress = Progress(
+            TextColumn("{task.description:<28}", markup=False),
+            BarColumn(bar_width=32),
+            TextColumn("{task.percentage:>3.0f}%") if total else TextColumn(""),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self._progress.start()
+        title = stage if what == stage else f"{stage:<7}{what}"
+        self._task = self._progress.add_task(plain(title), total=total)
+
+    def advance(self, amount: int) -> None:
+        """So much of the stage is done."""
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, amount)
+
+    def agree(self, text: str) -> bool:
+        """Say what is about to last, and ask whether it may if somebody is there to answer."""
+        self.say(text)
+        return not sys.stdin.isatty() or Confirm.ask("Go on?", console=self.console)
+
+    def end(self) -> None:
+        """The stage is over."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def say(self, text: str) -> None:
+        """Something that a person should read."""
+        self.said += 1
+        self.console.line(text)
+
+
+def show_error(error: AcaError) -> None:
+    """One sentence on what happened and one on what to do."""
+    console = Screen(stderr=True)
+    console.line(f"Error: {error.message}", style="red")
+    if error.hint:
+        console.line(error.hint)
+
+
+def _verdict(console: Screen, title: str, reports: list[CheckReport]) -> None:
+    """How many checks passed, and what failed, the worst first."""
+    checks, failed = sum(r.checks for r in reports), sum(r.failed for r in reports)
+    verdict = f"{checks - failed:,} of {checks:,} checks passed"
+    if failed:
+        verdict += f", {failed:,} failed ({sum(r.failed_critical for r in reports):,} critical)"
+    silent = sorted({name for r in reports for name in r.judged_nothing})
+    if silent:
+        verdict += f"; {len(silent):,} judged 0 rows, having no values to judge"
+    console.line(verdict, title)
+    failures = [failure for report in reports for failure in report.failures]
+    for failure in sorted(failures, key=lambda f: SEVERITIES.index(f.check.severity))[:_SHOWN]:
+        console.line(
+            f"         {failure.check.severity}: {failure.check.name}, {failure.rows_failed:,} rows"
+        )
+    if len(failures) > _SHOWN:
+        console.line(f"         and {len(failures) - _SHOWN:,} more")
+
+
+def show_summary(summary: Summary) -> None:
+    """The last words of a run, on stdout."""
+    console = Screen()
+    console.print()
+    if summary.files:
+        console.print(_files(summary))
+        console.print(_money(summary))
+    _counts(console, summary)
+    if summary.gates:
+        _verdict(console, "Gates", summary.gates)
+    if summary.checks is not None:
+        _verdict(console, "Checks", [summary.checks])
+    if summary.found:
+        console.print(_found(summary))
+    if summary.seconds:
+        times = ", ".join(f"{name} {s:.1f}" for name, s in summary.seconds.items())
+        console.line(times, "Seconds")
+    for note in summary.notes:
+        console.line(note, "Note")
+    console.line(_NEXT.get(summary.command, "make help"), "Next")
+
+
+def _files(summary: Summary) -> Table:
+    counted = ("files", "read", "loaded", "rejected", "duplicate", "skipped")
+    table = screen.table("Rows", "feed", *counted, right=counted)
+    feeds: dict[str, list[int]] = {}
+    for staged in summary.files:
+        row = feeds.setdefault(staged.file.source.name, [0] * 6)
+        skipped = staged.status == "skipped"
+        for at, n in enumerate((len(staged.file.files), *staged.counts().values(), skipped)):
+            row[at] += n
+    for feed, row in feeds.items():
+        table.add_row(feed, *(f"{n:,}" for n in row))
+    return table
+
+
+def _money(summary: Summary) -> Table:
+    """What the files hold, and what became of it: read = loaded + rejected + duplicate."""
+    summed = ("sender says", "read", "rejected", "duplicate", "loaded", "unreadable")
+    table = screen.table("US dollars", "column", *summed, right=summed)
+    sums: dict[str, Counter[str]] = {}
+    unsaid: set[str] = set()
+    for staged in summary.files:
+        for column, total in staged.totals.items():
+            name = f"{staged.file.source.name}.{column}"
+            sums.setdefault(name, Counter()).update({k: Decimal(v) for k, v in total.items()})
+            if "expected" not in total:
+                unsaid.add(name)
+    for name, sum_of in sums.items():
+        table.add_row(
+            name,
+            "-" if name in unsaid else f"{sum_of['expected']:,.2f}",
+            *(f"{sum_of[k]:,.2f}" for k in ("in_file", "rejected", "duplicate", "loaded")),
+            f"{sum_of['unread']:,}",
+        )
+    return table
+
+
+def _found(summary: Summary) -> Table:
+    counted = ("injected", "found", "missed", "invented", "consequences")
+    table = screen.table("Defects put in and found", "kind", *counted, right=counted)
+    for kind in summary.found:
+        counts = (kind.injected, kind.found, kind.missed, kind.invented, kind.consequences)
+        if any(counts):
+            table.add_row(kind.kind, *(f"{n:,}" for n in counts))
+    return table
+
+
+def _counts(console: Screen, summary: Summary) -> None:
+    counts = summary.counts
+    said = {
+        "Versions": [
+            ("new", counts.get("new_versions", 0) + counts.get("spliced_in", 0)),
+            ("expired", counts.get("expired", 0) + counts.get("shortened", 0)),
+            ("corrected in place", counts.get("corrected", 0)),
+            ("completed", counts.get("completed", 0)),
+        ],
+        "Facts": [
+            ("claims new", counts.get("claim_inserted", 0)),
+            ("claims updated", counts.get("claim_updated", 0)),
+            ("enrollments new", counts.get("enrollment_inserted", 0)),
+            ("enrollments updated", counts.get("enrollment_updated", 0)),
+            (
+                "taken back",
+                counts.get("claim_taken_back", 0) + counts.get("enrollment_taken_back", 0),
+            ),
+            ("enrollments displaced", counts.get("enrollment_displaced", 0)),
+            ("re-keyed", counts.get("rekeyed", 0)),
+            (
+                "keys inferred",
+                counts.get("claim_inferred", 0) + counts.get("enrollment_inferred", 0),
+            ),
+        ],
+    }
+    for name, pairs in said.items():
+        if any(n for _, n in pairs):
+            text = ", ".join(f"{label} {n:,}" for label, n in pairs)
+            console.line(text, name)
+
+
+def _held(console: Screen, held: Sequence[HeldBatch]) -> None:
+    """Batches that are not in the warehouse, each with the reason and what to do."""
+    for batch in held[:_HELD]:
+        since = f", since {batch.since:%Y-%m-%d %H:%M} UTC" if batch.since else ""
+        console.line(f"{batch.title}{since}: {batch.reason}", batch.state.capitalize())
+        console.line(f"         {batch.advice}")
+    if len(held) > _HELD:
+        console.line(f"         and {len(held) - _HELD:,} batches more")
+    if held:
+        console.print()
+
+
+def show_status(
+    status: server.Status, chosen: Settings, seen: Overview, notices: Sequence[str] = ()
+) -> None:
+    """What is not loaded, whether the server runs, where everything is, the latest stages."""
+    console = Screen()
+    _held(console, seen.held)
+    kind = "embedded server" if status.embedded else "server of DATABASE_URL"
+    if status.running:
+        state = f"PostgreSQL {status.version}, running on port {status.port}"
+    else:
+        state = "not running (make up)" if status.embedded else f"not reached. {status.trouble}"
+    lines = [("Server", f"{kind}, {state}")]
+    if status.data is not None:
+        lines.append(("Data", str(status.data)))
+    if status.size_bytes is not None:
+        lines.append(("Size", f"{status.size_bytes / 2**20:,.0f} MiB"))
+    lines += [("Inbox", str(chosen.inbox)), ("Log", str(chosen.log_file))]
+    lines += [("Running", text) for text in seen.running]
+    for name, said in lines:
+        console.line(said, name)
+    for notice in notices:
+        console.line(notice, "Note")
+    if seen.stages:
+        columns = ("begun, UTC", "stage", "batch", "status", "seconds")
+        table = screen.table("Latest stages", *columns, right=("seconds",))
+        for begun, stage, batch, state, seconds in seen.stages:
+            table.add_row(f"{begun:%Y-%m-%d %H:%M:%S}", stage, batch or "", state, f"{seconds:.1f}")
+        console.print(table)
+
+
+def show_assumed(files: int, size_bytes: int) -> None:
+    """What is taken for granted of files that are loaded."""
+    if not files:
+        return
+    Screen().line(
+        f"{files:,} loaded files ({size_bytes / 2**20:,.0f} MiB) are as they were: their names, "
+        "sizes and times (of modification and of change) are. make incremental RECHECK=yes "
+        "compares their bytes.",
+        "Assumed",
+    )
+
+
+def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
+    """What the quarantine holds that nobody has dealt with, what to do about it, and how."""
+    console = Screen(width=120)
+    if not rows:
+        console.line("Nothing is open in the quarantine.")
+        return
+    columns = ("batch", "file", "reason", "column", "rows", "first line", "since, UTC")
+    table = screen.table("Open in the quarantine", *columns, right=("rows", "first line"))
+    for batch, file, is_refused, reason, column, count, line, since in rows:
+        shown = f"{file} (refused)" if is_refused else file
+        began = f"{since:%Y-%m-%d %H:%M}"
+        table.add_row(batch, shown, reason, column or "", f"{count:,}", f"{line:,}", began)
+    console.print(table)
+    advice = {reason.text: reason.advice for reason in Reason}
+    console.print()
+    for reason in dict.fromkeys(row[3] for row in rows):
+        console.line(f"{reason}: {advice[reason]}")
+    console.print()
+    console.line(
+        f"make quarantine-export BATCH={shlex.quote(rows[0][0])} writes the rows as CSV; correct "
+        "them, then make quarantine-replay FILE=...",
+        "Next",
+    )
+
+
+def show_exports(written: list[tuple[Path, int]]) -> None:
+    """Which files were written, and what to do with them."""
+    console = Screen()
+    for path, rows in written:
+        console.line(f"{rows:,} rows in {path}")
+    file = shlex.quote(str(written[0][0]))
+    console.line(f"correct them, then make quarantine-replay FILE={file}", "Next")

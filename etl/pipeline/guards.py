@@ -1,0 +1,245 @@
+"""What is refused until somebody says that it is meant: keys that a snapshot ends, files forgotten.
+
+A decision is recorded with who made it and when, and holds for later rebuilds.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from etl.contracts.feeds import FEEDS
+from etl.db.statements import run
+from etl.errors import BatchError, UsageError
+from etl.inbox.batch import Batch
+from etl.pipeline.session import Session
+from etl.pipeline.summary import Load, os_user
+from etl.stages import snapshot
+from etl.stages.stage.staged import Staged
+from etl.warehouse.tables import LIVE
+
+# How many files that are gone a message names; all of them are said before it.
+_NAMED = 3
+
+
+def batches_named(batches: Iterable[Batch], named: Sequence[str]) -> frozenset[str]:
+    """The ids of batches with a snapshot, named by id or folder, several with commas between.
+
+    Raises ``UsageError`` where there is none of a name.
+    """
+    ids = {
+        name: batch.batch_id
+        for batch in batches
+        if any(file.expected.kind == "snapshot" for file in batch.files)
+        for name in (batch.folder, batch.batch_id)
+    }
+    wanted = [
+        piece.strip() for name in named for piece in ([name] if name in ids else name.split(","))
+    ]
+    for name in wanted:
+        if name not in ids:
+            raise UsageError(
+                f"There is no snapshot to confirm: no batch {name} of the inbox brings one.",
+                "Name the batch as the message does that asks for it. Nothing was changed.",
+            )
+    return frozenset(ids[name] for name in wanted)
+
+
+def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> None:
+    """Refuse a load whose snapshot ends more keys than its feed declares, unless confirmed.
+
+    Belongs into the transaction of the stage. Raises ``BatchError`` with the file as ``.staged``.
+    """
+    values = {
+        "load_id": load.load_id,
+        "batch_id": load.batch_id,
+        "as_of": load.as_of,
+        "statuses": list(load.statuses),
+        "is_rebuild": load.is_rebuild,
+    }
+    for found in snapshot.over_limit(session.work, values):
+        if _is_confirmed(session, load, found):
+            continue
+        command = "full-load" if load.is_rebuild else "incremental"
+        refusal = BatchError(
+            f"{' and '.join(found.file_names)} of batch {found.batch_id} is a snapshot that lacks "
+            f"{found.ending:,} of the {found.held:,} keys that were there before it"
+            f"{'' if found.batch_id == load.batch_id else f', with batch {load.batch_id},'} and "
+            f"they would end; more than {found.share:.0%} have to be confirmed.",
+            f"Nothing of batch {load.batch_id} was loaded. Ask the sender whether the snapshot is "
+            f"whole; if so: make {command} CONFIRM_SNAPSHOT={shlex.quote(found.batch_id)}",
+        )
+        of_feed = [s for s in staged if s.file.source is found.source and s.status == "loaded"]
+        refusal.staged = of_feed[-1] if of_feed else None
+        raise refusal
+
+
+def _is_confirmed(session: Session, load: Load, found: snapshot.Snapshot) -> bool:
+    """Whether somebody confirmed this snapshot, just now or before; just now is recorded."""
+    values: dict[str, Any] = {
+        "batch_id": found.batch_id,
+        "feed": found.source.name,
+        "checksums": found.checksums,
+    }
+    before = {c for (c,) in run(session.work, "ledger/decision.confirmed_files", values)}
+    if before >= set(found.checksums):
+        return True
+    if found.batch_id not in session.confirmed:
+        return False
+    for checksum in found.checksums:
+        file = HeldFile(load.load_id, found.batch_id, found.source.name, "", checksum)
+        _decide(session.work, "confirm_snapshot", file, str(found))
+    session.watcher.say(f"Confirmed for batch {found.batch_id}: {found}, which end.")
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that the live warehouse took in; ``totals``: US dollars by money column."""
+
+    load_id: int
+    batch_id: str
+    feed: str
+    name: str
+    xxh3_128: UUID
+    status: str = "loaded"
+    rows: int = 0
+    totals: dict[str, str] | None = None
+
+    def __str__(self) -> str:
+        money = (
+            f"{column} ${Decimal(amount):,.2f}" for column, amount in (self.totals or {}).items()
+        )
+        rows = f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
+        return f"{self.name} of batch {self.batch_id} ({', '.join((rows, *money))})"
+
+
+def guard_what_is_held(session: Session, batches: Iterable[Batch], *, forget: bool) -> None:
+    """Refuse a rebuild that would lose what came from files that are no longer in the inbox.
+
+    With ``forget`` it goes on without them, and the ledger says who decided that.
+    """
+    lost, session.corrected = _lost(session.ledger, batches)
+    session.forgets = forget
+    if not lost:
+        return
+    for file in lost:
+        session.watcher.say(f"{'Forgotten' if forget else 'Gone from the inbox'}: {file}.")
+    if forget:
+        for file in lost:
+            _decide(session.ledger, "forget_file", file, str(file))
+        return
+    count = "a file" if len(lost) == 1 else f"{len(lost):,} files"
+    named = "; ".join(str(file) for file in lost[:_NAMED])
+    more = f"; and {len(lost) - _NAMED:,} more" if len(lost) > _NAMED else ""
+    raise BatchError(
+        f"A full load would lose what came from {count} that the inbox no longer holds: "
+        f"{named}{more}.",
+        f"Nothing was changed. Put {'it' if len(lost) == 1 else 'them'} back into the inbox, or go "
+        "on without: make full-load FORGET=yes",
+    )
+
+
+def guard_corrections(session: Session, load: Load, staged: Sequence[Staged]) -> None:
+    """Refuse a rebuild of a file that was corrected in its place and lacks keys that are loaded.
+
+    Belongs into the transaction of the stage.
+    """
+    # A file that was skipped as equal to another batch's lacks them just as well.
+    came = {s.file.source.name for s in staged} if load.is_rebuild else set()
+    for feed in sorted(came):
+        for file in session.corrected.get((load.batch_id, feed), ()):
+            values = {"loads": [file.load_id], "load_id": load.load_id}
+            held, ending = snapshot.count_ending(
+                session.work, FEEDS[feed], values, held_schema=LIVE.staging, also_marked=True
+            )
+            if not ending:
+                continue
+            if session.forgets:
+                _decide(session.work, "forget_file", file, f"{file}: {ending:,} keys are no more")
+                continue
+            raise BatchError(
+                f"The file in the place of {file} lacks {ending:,} of its {held:,} keys, and a "
+                "full load would lose them.",
+                "Readers keep what they had. Send what was left out, or go on without: make "
+                "full-load FORGET=yes",
+            )
+
+
+_Corrected = dict[tuple[str, str], list[HeldFile]]
+
+
+def _lost(
+    connection: psycopg.Connection[Any], batches: Iterable[Batch]
+) -> tuple[list[HeldFile], _Corrected]:
+    """Files that the live warehouse took in and the inbox lacks, by their bytes.
+
+    A file stands for one of its own batch first, then for one whose folder had another name. One
+    that was corrected in its place is not missed if the correction has every key; where that is
+    not loaded yet, it is to be seen once it is staged, and the file is among the second.
+    """
+    held = [HeldFile(*row) for row in run(connection, "ledger/ledger.files_held")]
+    if not held:
+        return [], {}
+    there = Counter(
+        (batch.batch_id, file.source.name, UUID(file.checksum()))
+        for batch in batches
+        for file in batch.files
+    )
+    missing, corrections = [], {}
+    # Of loads of the same bytes the latest that brought rows stands for the file that is there.
+    for file in sorted(held, key=lambda f: (f.status == "loaded", f.load_id), reverse=True):
+        place = (file.batch_id, file.feed, file.xxh3_128)
+        if there[place]:
+            there[place] -= 1
+            corrections.setdefault(place[:2], file.load_id)
+        elif file.status == "loaded":
+            missing.append(file)
+    missing.reverse()
+    renamed = Counter[tuple[str, UUID]]()
+    for (_, feed, checksum), files in there.items():
+        renamed[feed, checksum] += files
+    unloaded = {(batch_id, feed) for (batch_id, feed, _), files in there.items() if files}
+    lost: list[HeldFile] = []
+    corrected: _Corrected = {}
+    for file in missing:
+        place, content = (file.batch_id, file.feed), (file.feed, file.xxh3_128)
+        if place in unloaded:
+            corrected.setdefault(place, []).append(file)
+        elif renamed[content]:
+            renamed[content] -= 1
+        elif not _is_corrected(connection, file, corrections.get(place)):
+            lost.append(file)
+    return lost, corrected
+
+
+def _is_corrected(
+    connection: psycopg.Connection[Any], file: HeldFile, corrected_by: int | None
+) -> bool:
+    """Whether a load brought a correction of a file in its place that has every key of it."""
+    if corrected_by is None or corrected_by < file.load_id:
+        return False
+    values = {"loads": [file.load_id], "load_id": corrected_by}
+    _, ending = snapshot.count_ending(connection, FEEDS[file.feed], values, also_marked=True)
+    return ending == 0
+
+
+def _decide(connection: psycopg.Connection[Any], kind: str, file: HeldFile, says: str) -> None:
+    """Record that somebody let through what is refused otherwise."""
+    values = {
+        "kind": kind,
+        "batch_id": file.batch_id,
+        "feed": file.feed,
+        "xxh3_128": file.xxh3_128,
+        "load_id": file.load_id,
+        "says": says,
+        "os_user": os_user(),
+    }
+    run(connection, "ledger/decision.decide", values)

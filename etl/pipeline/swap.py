@@ -1,0 +1,227 @@
+"""Going live: a complete rebuild takes the place of what readers read, and the old one goes."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import psycopg
+from psycopg import sql
+
+from etl.db.statements import run, scalar
+from etl.errors import ServerError, UsageError
+from etl.pipeline.session import Session
+from etl.schema import dependents, rebuild
+from etl.schema.dependents import LOCK_PATIENCE
+from etl.server.requirements import sees_other_sessions
+from etl.warehouse.tables import LIVE, NEXT, RETIRED, Schemas
+
+READER_PATIENCE = 15 * 60  # seconds to wait for a long report before a rebuild goes live
+RETIRED_PATIENCE = 5.0  # seconds to wait for queries that still read the build it replaced
+# How long older transactions are waited for before a person is told that they are.
+QUIET_PATIENCE = "1s"
+# Seconds in which a moment is looked for at which nobody reads, most of them by keeping readers
+# who come for LOCK_PATIENCE at a time.
+LOCK_SECONDS = 3.0
+# How many objects of people are named one by one.
+_NAMED = 50
+
+
+def prepare(session: Session) -> None:
+    """Make room for a rebuild; say first what it would lose and what will not follow it.
+
+    ``UsageError`` where somebody keeps something in the schemas that a rebuild makes anew.
+    """
+    found = dependents.strangers(session.ledger, LIVE, rebuild.made(LIVE))
+    if found:
+        named = _listed([name for name, _ in found])
+        raise UsageError(
+            f"A full load makes the schemas {', '.join(LIVE.build)} anew, and these in them are "
+            f"not of the warehouse and would be lost: {named}.",
+            "Move each to a schema of your own, or drop it, then run again: "
+            + " ".join(remedy for _, remedy in found[:_NAMED]),
+        )
+    clear_replaced(session)
+    if RETIRED in rebuild.kept_builds(session.ledger):
+        rebuild.set_aside(session.ledger)
+    for text in _grouped(dependents.stuck(session.ledger, LIVE)):
+        session.watcher.say(f"Will not follow this load but go on reading what is live now: {text}")
+
+
+def _grouped(found: list[dependents.Dependent]) -> list[str]:
+    """What a person is told of somebody's objects: those with the same remedy in one sentence."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for dependent in found:
+        names.setdefault((dependent.reason, dependent.remedy), []).append(dependent.name)
+    return [f"{_listed(alike)} ({reason}): {remedy}." for (reason, remedy), alike in names.items()]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def wait_for_older_readers(session: Session) -> None:
+    """Wait until no transaction is left whose snapshot is older than this moment.
+
+    It would find the new tables under the live names and no rows in them, or some tables of the
+    old build and some of the new: a repeatable-read report or a pg_dump would be wrong without a
+    word. A session that is idle in a read-committed transaction holds no snapshot.
+    """
+    deadline = time.monotonic() + READER_PATIENCE
+    said = False
+    while not _is_quiet(session):
+        older = run(session.ledger, "rebuild/swap.older_snapshots").fetchall()
+        whom = ", ".join(f"session {pid} of {user} ({name})" for pid, user, name in older[:3])
+        if time.monotonic() > deadline:
+            raise ServerError(
+                f"The rebuild could not go live: a transaction has been open for over "
+                f"{READER_PATIENCE // 60} minutes: {whom}.",
+                "End that transaction (pg_stat_activity shows whose it is) and run again; "
+                "readers keep what they had.",
+            )
+        if not said:
+            session.watcher.say(
+                f"The rebuild is complete; waiting for older transactions to end: {whom}."
+            )
+            said = True
+
+
+def _is_quiet(session: Session) -> bool:
+    """Whether all transactions with an older snapshot ended within a short wait for each."""
+    run(session.ledger, "rebuild/swap.make_boundary")
+    run(session.ledger, "rebuild/swap.patience_of_session", {"patience": QUIET_PATIENCE})
+    try:
+        run(session.ledger, "rebuild/swap.await_older_snapshots")
+    except psycopg.errors.LockNotAvailable:
+        return False
+    else:
+        return True
+    finally:
+        try:
+            run(session.ledger, "rebuild/swap.drop_boundary")
+        except psycopg.errors.LockNotAvailable:
+            session.log.info("boundary_kept")  # a pg_dump that began meanwhile reads it
+        run(session.ledger, "rebuild/swap.usual_patience")
+
+
+def swap(session: Session) -> None:
+    """Put the rebuild live; where somebody is in the midst of reading, wait and try again."""
+    deadline = time.monotonic() + READER_PATIENCE
+    while True:
+        try:
+            with session.stage("swap", "swap", None, LIVE):
+                run(session.work, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                found = dependents.views(session.work, LIVE)
+                added = dependents.additions(session.work, LIVE, NEXT)
+                rebuild.swap(session.work)
+                _let_reports_end(session)
+                dependents.follow(session.work, found)
+                run(session.work, "ledger/ledger.go_live", {"rebuilt": session.rebuilt})
+                moved = {
+                    "old": list(session.rebuilt_loads),
+                    "new": list(session.rebuilt_loads.values()),
+                }
+                run(session.work, "quarantine/quarantine.hand_over", moved)
+            if added:
+                session.summary.notes.append(
+                    f"Not carried over, so make it again where it is needed: {_listed(added)}."
+                )
+            return
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    "The rebuild could not go live: reports on the warehouse, or a view on it, are "
+                    "in use without a break.",
+                    "End the transactions that read it (pg_stat_activity) and run again; "
+                    "readers keep what they had.",
+                ) from None
+            wait_for_older_readers(session)
+
+
+def _let_reports_end(session: Session) -> None:
+    """Let no report read one table before the swap and another after it.
+
+    Best is a moment at which nobody reads: the tables are held from it to the commit, which is
+    next. It is looked for without keeping anybody, then by keeping those who come for a moment.
+    Where somebody reads all the time, the transactions that could be such reports are waited for.
+    ``LockNotAvailable`` where they go on for long.
+    """
+    rows = run(session.work, "rebuild/swap.tables", {"schemas": list(RETIRED.build)}).fetchall()
+    if not rows:
+        return
+    deadline = time.monotonic() + LOCK_SECONDS
+    patience = "10ms"
+    while time.monotonic() < deadline:
+        # Readers who hold one table and wait for another would keep us as long as they hold it;
+        # in one of the orders in which they can be asked for, those who hold none are kept first.
+        tables = sql.SQL(", ").join(sql.Identifier(*row) for row in random.sample(rows, len(rows)))
+        try:
+            with session.work.transaction():
+                run(session.work, "rebuild/swap.moment", {"patience": patience})
+                run(session.work, "rebuild/swap.lock_tables", tables=tables)
+                run(session.work, "rebuild/swap.moment", {"patience": "0"})
+            return
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
+            is_late = time.monotonic() > deadline - LOCK_SECONDS * 0.8
+            patience = LOCK_PATIENCE if is_late else patience
+            time.sleep(0.2 if is_late else 0.02)
+    if not _no_report_goes_on(session):
+        raise psycopg.errors.LockNotAvailable
+
+
+def _no_report_goes_on(session: Session) -> bool:
+    """Whether no transaction of more than one statement has read or is about to.
+
+    Without the right to see other sessions: whether all that have a snapshot ended in a moment.
+    """
+    if not sees_other_sessions(session.ledger):
+        return _is_quiet(session)
+    return not scalar(session.ledger, "rebuild/swap.reports_go_on")
+
+
+def notes(connection: psycopg.Connection) -> list[str]:
+    """What goes on reading a build that was replaced, or lies in one, with what helps."""
+    said = []
+    for build in rebuild.kept_builds(connection):
+        found = dependents.stuck(connection, build, is_replaced=True)
+        said += [f"Reads the warehouse as it was before a full load: {d}" for d in _grouped(found)]
+        for name, remedy in dependents.strangers(connection, build, rebuild.made(build)):
+            said.append(f"{name} was put into the warehouse while it was rebuilt: {remedy}")
+    return said
+
+
+def clear_replaced(session: Session) -> None:
+    """Let views follow that may by now, and drop what nobody needs of builds that were replaced."""
+    for build in rebuild.kept_builds(session.ledger):
+        try:
+            if dependents.may_follow(session.ledger, build):
+                with session.ledger.transaction():
+                    run(session.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                    dependents.follow(session.ledger, rebuild.views_of(session.ledger, build))
+        except psycopg.errors.LockNotAvailable:
+            session.log.info("view_in_use")  # it follows at the next run
+        _drop(session, build)
+
+
+def _drop(session: Session, build: Schemas) -> None:
+    """Drop a build that was replaced, or of one that somebody needs the rest."""
+    made = rebuild.made(build)
+    if rebuild.blockers(session.ledger, build) or dependents.strangers(session.ledger, build, made):
+        dependents.prune(session.ledger, build, made)
+        return
+    # A query that was being planned at the swap may yet ask for parts of tables that it has begun
+    # to lock. So no table is kept while another is waited for, but for a moment; then once more.
+    deadline = time.monotonic() + RETIRED_PATIENCE
+    while True:
+        try:
+            with session.ledger.transaction():
+                run(session.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                rebuild.drop(session.ledger, build)
+            return
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() > deadline:
+                # A long query still reads the old tables; a later run clears them away.
+                session.log.info("retired_kept")
+                return
+            time.sleep(0.2)

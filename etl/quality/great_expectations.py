@@ -1,0 +1,225 @@
+"""Checks that Great Expectations answers, one validation a table.
+
+Great Expectations is used in memory: nothing is written to disk, nothing is sent anywhere, no
+progress bars. Only counts leave it: a result with samples of values would hold personal data. The
+rows that break an expectation are asked for by their keys, and only where some do.
+
+It counts all expectations of a table in one scan and the rows in another; what else it sends reads
+no rows. Loading it takes seconds of Python, in which the server can do other work.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from etl.contracts.checks import Check, Finding
+from etl.db.connection import connect, set_search_path
+from etl.db.statements import run
+from etl.errors import ServerError
+from etl.quality.checks.clauses import clauses
+from etl.render.expectations import Expectation, Suite, looked_at
+from etl.warehouse.tables import Schemas
+
+# Counts and no samples.
+_RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
+
+_APPLICATION = "aca-warehouse checks"
+
+Found = dict[str, Finding | None]
+# By contract of a sender, the loads that came under it.
+Loads = dict[str, list[int]]
+
+
+def run_suites(
+    url: str, schemas: Schemas, suites: tuple[Suite, ...]
+) -> Iterator[tuple[Check, Finding | None]]:
+    """Validate the suites; for each check what it found, ``None`` if its column is not there.
+
+    Raises ``ServerError`` where a check could not be asked: that is no failure of the check.
+    """
+    opened = _Opened(url)
+    source = _source(opened)
+    try:
+        with connect(url, _APPLICATION) as connection:
+            loads = dict(_loads_by_contract(connection, schemas))
+            for suite in suites:
+                asked = _evaluable(connection, schemas, suite)
+                found = _ask(source, asked, getattr(schemas, suite.layer), loads, opened)
+                found = _with_keys(connection, schemas, asked, found)
+                for expectation in suite.expectations:
+                    yield expectation.check, found.get(expectation.check.name)
+    finally:
+        source.get_engine().dispose()
+
+
+class _Opened:
+    """Opens connections for Great Expectations, and keeps the reason if one is not to be had.
+
+    An address is for libpq to read: SQLAlchemy and Great Expectations know fewer forms of it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.error: ServerError | None = None
+
+    def __call__(self) -> psycopg.Connection[Any]:
+        try:
+            return connect(self.url, _APPLICATION, autocommit=False)
+        except ServerError as error:
+            self.error = error
+            raise
+
+
+def _source(opened: _Opened) -> Any:
+    """The database as a data source of a Great Expectations context that lives in memory."""
+    # Its messages can quote values, and some of its loggers set a level of their own.
+    logger = logging.getLogger("great_expectations")
+    logger.handlers = [logging.NullHandler()]
+    logger.propagate = False
+    with warnings.catch_warnings(action="ignore"):
+        import great_expectations as gx  # takes seconds, and only the checks need it
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+        from sqlalchemy.pool import NullPool
+
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        try:
+            return context.data_sources.add_postgres(
+                name="warehouse",
+                # It asks for an address of this form and does not use it.
+                connection_string="postgresql+psycopg://warehouse@warehouse/warehouse",
+                create_temp_table=False,
+                # It makes several engines, and each would keep a connection for later.
+                kwargs={"creator": opened, "poolclass": NullPool},
+            )
+        except ConnectionError as error:
+            raise opened.error or error from error
+
+
+def _evaluable(connection: psycopg.Connection[Any], schemas: Schemas, suite: Suite) -> Suite:
+    """The suite without the expectations on columns that the table does not have."""
+    table = {"schema": getattr(schemas, suite.layer), "table": suite.table}
+    held = {name for (name,) in run(connection, "checks/clauses.columns", table)}
+    needed = {*suite.keys, suite.marked} - {None}
+    if not held >= needed:
+        return replace(suite, expectations=())
+    kept = tuple(e for e in suite.expectations if e.arguments["column"] in held)
+    return replace(suite, expectations=kept)
+
+
+def _ask(source: Any, suite: Suite, schema: str, loads: Loads, opened: _Opened) -> Found:
+    """Counts by name of check; ``ServerError`` if one of them could not be told."""
+    if not suite.expectations:
+        return {}
+    from great_expectations.exceptions import GreatExpectationsError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        found = _validate(source, suite, schema, loads)
+    except (ConnectionError, GreatExpectationsError, SQLAlchemyError) as error:
+        raise _not_asked(suite, schema, opened) from error
+    if not all(found.get(e.check.name) for e in suite.expectations):
+        raise _not_asked(suite, schema, opened)
+    return found
+
+
+def _not_asked(suite: Suite, schema: str, opened: _Opened) -> ServerError:
+    return opened.error or ServerError(
+        f"The checks of {schema}.{suite.table} could not be asked.",
+        "Nothing is said about them. See the log of the server and run again.",
+    )
+
+
+def _loads_by_contract(
+    connection: psycopg.Connection[Any], schemas: Schemas
+) -> list[tuple[str, list[int]]]:
+    with connection.transaction():
+        set_search_path(connection, schemas.path)
+        return run(connection, "checks/clauses.loads_by_contract").fetchall()
+
+
+def _validate(source: Any, suite: Suite, schema: str, loads: Loads) -> Found:
+    """Counts by name of check, all expectations of the table in as few scans as can be.
+
+    What is judged on the loads of a contract under which none came has nothing to count.
+    """
+    from great_expectations.core import ExpectationSuite
+
+    with warnings.catch_warnings(action="ignore"):
+        asset = source.add_table_asset(name=suite.table, table_name=suite.table, schema_name=schema)
+        batch = asset.add_batch_definition_whole_table("all").get_batch()
+        result = batch.validate(
+            ExpectationSuite(
+                name=suite.table,
+                expectations=[
+                    {
+                        "type": e.kind,
+                        "kwargs": {**e.arguments, **_row_condition(suite, e, loads)},
+                        "meta": {"check": e.check.name},
+                    }
+                    for e in suite.expectations
+                    if e.of is None or e.of in loads
+                ],
+            ),
+            result_format=_RESULT_FORMAT,
+        )
+    found: Found = {e.check.name: Finding(0, 0) for e in suite.expectations if e.of is not None}
+    return found | {r.expectation_config.meta["check"]: _counts(r) for r in result.results}
+
+
+def _row_condition(suite: Suite, expectation: Expectation, loads: Loads) -> dict[str, Any]:
+    """The rows that the expectation is about: those that share a condition share a scan."""
+    from great_expectations.expectations.row_conditions import Column
+
+    load = Column("load_id")
+    of_load = None
+    elsewhere = [load_id for name in expectation.not_of for load_id in loads.get(name, ())]
+    if expectation.of is not None:
+        of_load = load.is_in(loads[expectation.of])
+    elif elsewhere:
+        of_load = load.is_not_in(elsewhere)
+    if suite.marked is None:
+        return {} if of_load is None else {"row_condition": of_load}
+    marked = Column(suite.marked)
+    ways = (marked.is_null(), marked == False)  # noqa: E712, builds a condition
+    if of_load is not None:
+        ways = tuple(way & of_load for way in ways)
+    return {"row_condition": ways[0] | ways[1]}
+
+
+def _counts(result: Any) -> Finding | None:
+    found = result.result
+    if "unexpected_count" not in found or "element_count" not in found:
+        return None
+    # Of an empty table Great Expectations knows no count of failures.
+    checked = found["element_count"]
+    return Finding(
+        checked,
+        found["unexpected_count"] or 0,
+        rows_judged=checked - (found.get("missing_count") or 0),
+    )
+
+
+def _with_keys(
+    connection: psycopg.Connection[Any], schemas: Schemas, suite: Suite, found: Found
+) -> Found:
+    """The findings with the keys of rows that fail, in one more scan of a table that has any."""
+    failing = [e for e in suite.expectations if (f := found[e.check.name]) and f.rows_failed]
+    if not failing:
+        return found
+    with connection.transaction():
+        run(connection, "checks/record.read_only")
+        set_search_path(connection, schemas.path)
+        parts = clauses(suite, failing, looked_at(suite))
+        rows = run(connection, "checks/clauses.counted", **parts).fetchall()
+    keys = {rule: tuple(shown) for rule, *_, shown in rows}
+    return {
+        name: replace(finding, keys=keys[name]) if finding and name in keys else finding
+        for name, finding in found.items()
+    }

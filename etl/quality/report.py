@@ -1,0 +1,140 @@
+"""The report on data quality as files: ``report.html``, and Great Expectations' data docs beside.
+
+Reads the quality views in one snapshot and runs no check. Keys of rows lead to people, so only the
+owner of the files can read them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import class_row
+
+from etl.db.connection import connect, set_search_path
+from etl.db.statements import run, scalar, statement
+from etl.errors import SchemaError, UsageError
+from etl.inbox.refused import HeldBatch
+from etl.quality import report_page as page
+from etl.quality.data_docs import write_data_docs
+from etl.quality.detection import run_found
+from etl.warehouse.tables import LIVE
+
+PAGE = "report.html"
+DATA_DOCS = "data-docs"
+# How much the page shows at most: runs and loads as bars and points that can be told apart.
+MOST_RUNS = MOST_LOADS = 120
+MOST_DETAILS = 300
+MOST_RESOLVED = 30
+
+_Row = TypeVar("_Row")
+HeldNow = Callable[[psycopg.Connection[Any]], Sequence[HeldBatch]]
+
+
+def write_report(
+    url: str, folder: Path, truth: Path | None = None, held: HeldNow = lambda _: ()
+) -> tuple[Path, Path]:
+    """Write both into the folder; where the page and the first of the data docs are.
+
+    ``truth``: folder of what synthetic feeds really hold, against which the defects found are held.
+    ``held``: finds the batches that are not in the warehouse.
+    Raises ``UsageError`` if the checks never ran or the folder cannot be written, ``SchemaError``
+    if the views are of another version.
+    """
+    with connect(url, "aca-warehouse report") as connection:
+        report = read_report(connection, _defects(connection, truth) if truth else None, held)
+    path = folder / PAGE
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_private(path, page.quality_page(report))
+        docs = write_data_docs(folder / DATA_DOCS, report.latest, report.checks)
+    except OSError as error:
+        raise UsageError(
+            f"The report cannot be written into {folder}: {error.strerror or 'it is no folder'}.",
+            "Name a folder that can be written: make dq-report TO=folder",
+        ) from error
+    return path, docs
+
+
+def read_report(
+    connection: psycopg.Connection[Any],
+    defects: Sequence[page.Defect] | None = None,
+    held: HeldNow = lambda _: (),
+) -> page.QualityReport:
+    """What the page shows, all of one state of the database."""
+    try:
+        with connection.transaction():
+            run(connection, "checks/record.one_snapshot")
+            run(connection, "checks/record.read_only")
+            return _read(connection, defects, _held(connection, held))
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as error:
+        raise SchemaError(
+            "The views on data quality are those of another version of the code.",
+            "Run make migrate.",
+        ) from error
+
+
+def _defects(connection: psycopg.Connection[Any], truth: Path) -> list[page.Defect] | None:
+    """What was found of the defects of synthetic feeds; ``None`` where none were asked for."""
+    try:
+        kinds = run_found(connection, LIVE, ("running", "loaded"), truth)
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable):
+        return None  # of another version, which reading the report says
+    told = [k for k in kinds if k.injected or k.found or k.invented]
+    return [page.Defect(k.kind, k.injected, k.found, k.missed, k.invented) for k in told] or None
+
+
+def _held(connection: psycopg.Connection[Any], held: HeldNow) -> Sequence[HeldBatch]:
+    set_search_path(connection, LIVE.path)
+    return held(connection)
+
+
+def _read(
+    connection: psycopg.Connection[Any],
+    defects: Sequence[page.Defect] | None,
+    held: Sequence[HeldBatch],
+) -> page.QualityReport:
+    def rows(kind: type[_Row], name: str, **values: Any) -> list[_Row]:
+        with connection.cursor(row_factory=class_row(kind)) as cursor:
+            return cursor.execute(statement(f"quality/report.{name}"), values).fetchall()
+
+    found = (
+        rows(page.Latest, "latest_run")
+        if scalar(connection, "quality/report.views_are_there")
+        else []
+    )
+    if not found:
+        raise UsageError(
+            "There is nothing to report: no run of the quality checks has finished.",
+            "Run make dq-check first.",
+        )
+    latest = found[0]
+    return page.QualityReport(
+        latest=latest,
+        held=held,
+        trend=rows(page.Run, "trend", runs=MOST_RUNS),
+        scores=rows(page.Score, "scores", check_run_id=latest.check_run_id),
+        failing=rows(page.Failure, "failing"),
+        resolved=rows(page.Resolved, "resolved", most=MOST_RESOLVED),
+        times_to_resolve=rows(page.TimeToResolve, "times_to_resolve"),
+        stopped=rows(page.Stopped, "stopped", most=MOST_RESOLVED),
+        arrivals=rows(page.Arrival, "arrivals", loads=MOST_LOADS),
+        freshness=rows(page.Freshness, "freshness"),
+        quarantine_reasons=rows(page.QuarantineReason, "quarantine_reasons"),
+        quarantine=rows(page.Quarantined, "quarantine", most=MOST_DETAILS),
+        checks=rows(page.CheckRow, "checks"),
+        defects=defects,
+        has_data_docs=True,
+        most_details=MOST_DETAILS,
+    )
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Whole or not at all, and for the owner's eyes."""
+    draft = path.with_name(f".{path.name}.{time.monotonic_ns()}")
+    draft.touch(mode=0o600)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,386 @@
+"""Checks: whether what the warehouse holds is right, and the record of having looked.
+
+Two kinds, one list: expectations rendered from the contracts, which Great Expectations answers,
+and named SQL for what it cannot say. Checks only read. What they find is counts and the keys of
+rows that fail, never another value. Some of them also gate a stage: they run in its transaction, on
+the rows of the load in hand, before anybody sees what the stage did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from etl.contracts.checks import CRITICAL, SEVERITIES, Check, Finding, passes
+from etl.contracts.feeds import FEEDS
+from etl.db.connection import set_search_path
+from etl.db.statements import Values, run, scalar, statement
+from etl.errors import ServerError
+from etl.quality.checks.arrivals import profile_parts
+from etl.quality.checks.registry import all_checks, checks_by_kind, gate_checks, sql_checks
+from etl.quality.checks.sql import SqlCheck
+from etl.quality.great_expectations import run_suites
+from etl.quality.truth_checks import run_truth_checks, truth_checks
+from etl.render.expectations import suites
+from etl.warehouse.tables import Schemas
+
+__all__ = [
+    "CheckReport",
+    "CheckResult",
+    "all_checks",
+    "define",
+    "run_checks",
+    "run_gate",
+    "run_sql_checks",
+]
+
+Answer = tuple[Check, Finding | None]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check found and how it was judged; ``found`` is ``None`` where it could not be."""
+
+    check: Check
+    found: Finding | None
+    passed: bool
+    message: str | None
+
+    @property
+    def rows_failed(self) -> int:
+        """How many rows failed; 0 where that is not known."""
+        return self.found.rows_failed if self.found else 0
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """A run of the checks. ``failures``: what failed, the worst first.
+
+    ``judged_nothing``: names of those that had rows to look at and could judge none of them.
+    """
+
+    check_run_id: int
+    checks: int
+    failed: int
+    failed_critical: int
+    failures: tuple[CheckResult, ...]
+    judged_nothing: tuple[str, ...] = ()
+
+
+def run_checks(
+    connection: psycopg.Connection[Any],
+    url: str,
+    schemas: Schemas,
+    statuses: tuple[str, ...],
+    on_check: Callable[[CheckResult], None] = lambda _: None,
+    truth: Path | None = None,
+    now: datetime | None = None,
+) -> CheckReport:
+    """Run every check on one build of the warehouse and record what each found.
+
+    ``connection`` is in autocommit mode; ``url`` leads to the same database. ``statuses`` are
+    those of the loads that make up the build. ``truth``: folder of what synthetic feeds really
+    hold, to be compared as well. ``now``: the instant against which feeds may be late, none where
+    their batches are of no real day. Whether a failure matters is left to the caller.
+    """
+    with connection.transaction():
+        set_search_path(connection, schemas.path)
+        define(connection)
+        begun = {"load_id": None, "gate": None, "statuses": list(statuses)}
+        check_run_id = scalar(connection, "checks/record.begin_run", begun)
+        thresholds = _thresholds(connection)
+        _profile(connection, statuses)
+    results = []
+    with ThreadPoolExecutor(1) as beside:
+        # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
+        expected = beside.submit(lambda: list(run_suites(url, schemas, suites())))
+        found = chain(
+            run_sql_checks(connection, schemas, statuses, now),
+            run_truth_checks(connection, schemas, statuses, truth) if truth else (),
+            _answers(expected),
+        )
+        for check, finding in found:
+            result = _judge(replace(check, **thresholds.get(check.name, {})), finding)
+            results.append(result)
+            on_check(result)
+    return _record(connection, schemas, check_run_id, results)
+
+
+def run_gate(
+    work: psycopg.Connection[Any],
+    ledger: psycopg.Connection[Any],
+    schemas: Schemas,
+    statuses: tuple[str, ...],
+    stage: str,
+    load_id: int | None,
+    feeds: Collection[str],
+    kind: str | None = None,
+) -> CheckReport:
+    """Hold what a stage did for a load against the checks that it must pass, and record that.
+
+    ``work`` is in the transaction of the stage, whose search path leads to the build. The record is
+    made on ``ledger``, so that it stays if the stage is rolled back, which is for the caller to
+    decide. ``feeds``: those that the load brought. ``kind``: which of the stage's gates, where it
+    has more than one.
+    """
+    with ledger.transaction():
+        set_search_path(ledger, schemas.path)
+        begun = {"load_id": load_id, "gate": stage, "statuses": list(statuses)}
+        check_run_id = scalar(ledger, "checks/record.begin_run", begun)
+        thresholds = _thresholds(ledger)
+    results = []
+    for entry in gate_checks(kind or stage):
+        if entry.feed is None or entry.feed in feeds:
+            values = _gate_values(work, entry, statuses, stage, load_id)
+            for check, finding in _run_sql(work, entry, values):
+                results.append(_judge(replace(check, **thresholds.get(check.name, {})), finding))
+    return _record(ledger, schemas, check_run_id, results)
+
+
+def run_arrivals(
+    connection: psycopg.Connection[Any],
+    schemas: Schemas,
+    statuses: tuple[str, ...],
+    now: datetime | None = None,
+) -> CheckReport:
+    """Judge how much came of each feed, of what kind and when, and record that; see ``run_checks``.
+
+    Loads that have no profile yet get one, so that it costs what is new and not what there is.
+    """
+    with connection.transaction():
+        set_search_path(connection, schemas.path)
+        begun = {"load_id": None, "gate": "arrivals", "statuses": list(statuses)}
+        check_run_id = scalar(connection, "checks/record.begin_run", begun)
+        thresholds = _thresholds(connection)
+        _profile(connection, statuses)
+        found = list(_answer(connection, gate_checks("arrivals"), statuses, now))
+    results = [_judge(replace(c, **thresholds.get(c.name, {})), finding) for c, finding in found]
+    return _record(connection, schemas, check_run_id, results)
+
+
+def _gate_values(
+    work: psycopg.Connection[Any],
+    entry: SqlCheck,
+    statuses: tuple[str, ...],
+    stage: str,
+    load_id: int | None,
+) -> Values:
+    """What the checks of a gate are about: the load, and the loads that can explain its rows."""
+    asked = {"load_id": load_id, "statuses": list(statuses), "is_rebuild": False}
+    loads, loads_before = [load_id], []
+    if stage == "dims":
+        loads = [found for found, _ in run(work, "checks/staging.loads_of_build", asked)]
+    elif stage == "facts" and entry.feed is not None:
+        # The state of a fact is what the last of these told; an earlier one has a say only in
+        # whether that reverses it.
+        told = run(work, "facts/order.loads", {"feed": entry.feed, **asked})
+        in_order = [found for found, _ in told]
+        place = in_order.index(load_id)
+        loads_before, loads = in_order[:place], in_order[place:]
+    return {
+        **entry.values,
+        **asked,
+        "feed": entry.feed,
+        "loads_before": loads_before,
+        "loads": loads,
+        "loads_in_facts": loads,
+    }
+
+
+def _answers(expected: Future[list[Answer]]) -> Iterator[Answer]:
+    yield from expected.result()
+
+
+def define(connection: psycopg.Connection[Any]) -> None:
+    """Keep the registry in the database, so that whoever reads results knows what they mean."""
+    answered_by = {"sql": tuple(truth_checks().values())}
+    for kind, checks in checks_by_kind().items():
+        answered_by[kind] = (*checks, *answered_by.get(kind, ()))
+    declared = {
+        check.name: {**asdict(check), "answered_by": kind}
+        for kind, checks in answered_by.items()
+        for check in checks
+    }
+    held = {row[0]: row for row in run(connection, "checks/record.definitions")}
+    changed = [c for name, c in declared.items() if held.get(name) != tuple(c.values())]
+    with connection.cursor() as cursor:
+        cursor.executemany(statement("checks/record.define"), changed)
+    if held.keys() - declared.keys():
+        run(connection, "checks/record.retire", {"names": list(declared)})
+
+
+def _profile(connection: psycopg.Connection[Any], statuses: tuple[str, ...]) -> None:
+    """Write down what the loads of the build look like that have no profile yet, feed by feed."""
+    asked = {"statuses": list(statuses)}
+    loads = [load_id for load_id, _ in run(connection, "checks/staging.loads_of_build", asked)]
+    for source in FEEDS.values():
+        values = {"feed": source.name, "loads": loads}
+        new = [load_id for (load_id,) in run(connection, "checks/arrivals.unprofiled", values)]
+        if new:
+            values["loads"] = new
+            parts = profile_parts(source)
+            for step in ("look", "profile", "drop_profile_rows"):
+                run(connection, f"checks/arrivals.{step}", values, **parts)
+
+
+def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
+    """What people changed, by check: fields of ``Check`` with their values."""
+    fields = ("threshold", "threshold_share", "severity")
+    return {
+        name: {f: value for f, value in zip(fields, changed, strict=True) if value is not None}
+        for name, *changed in run(connection, "checks/record.thresholds")
+    }
+
+
+def run_sql_checks(
+    connection: psycopg.Connection[Any],
+    schemas: Schemas,
+    statuses: tuple[str, ...],
+    now: datetime | None = None,
+) -> Iterator[Answer]:
+    """Each check in SQL with what it found, all of one state of the database.
+
+    ``None`` where a check could not be evaluated.
+    """
+    with connection.transaction():
+        run(connection, "checks/record.one_snapshot")
+        run(connection, "checks/record.read_only")
+        run(connection, "ledger/session.work_transaction")
+        set_search_path(connection, schemas.path)
+        yield from _answer(connection, sql_checks(), statuses, now)
+
+
+def _answer(
+    connection: psycopg.Connection[Any],
+    entries: tuple[SqlCheck, ...],
+    statuses: tuple[str, ...],
+    now: datetime | None,
+) -> Iterator[Answer]:
+    asked = {"statuses": list(statuses)}
+    loads = run(connection, "checks/staging.loads_of_build", asked).fetchall()
+    in_facts = [load_id for load_id, is_in_facts in loads if is_in_facts]
+    for entry in entries:
+        values = {
+            **entry.values,
+            "now": now,
+            "feed": entry.feed,
+            "loads": in_facts if entry.only_in_facts else [load_id for load_id, _ in loads],
+            "loads_before": [],
+            "loads_in_facts": in_facts,
+        }
+        yield from _run_sql(connection, entry, values)
+
+
+def _run_sql(
+    connection: psycopg.Connection[Any], entry: SqlCheck, values: Values
+) -> Iterator[Answer]:
+    try:
+        with connection.transaction():
+            cursor = run(connection, entry.statement, values, **entry.parts)
+            columns = [c.name for c in cursor.description or ()]
+            rows = [dict(zip(columns, row, strict=True)) for row in cursor]
+        found = {row["rule"]: _finding(row) for row in rows}
+    except psycopg.errors.InsufficientPrivilege as error:
+        names = ", ".join(entry.checks)
+        raise ServerError(
+            f"The role of DATABASE_URL may not read what these checks ask: {names}.",
+            "Run the checks as the owner of the warehouse.",
+        ) from error
+    except (psycopg.ProgrammingError, psycopg.DataError):
+        # A table is not there, such as a cube that was never made: the checks fail as not
+        # evaluated. The server's words could quote a value and are left out.
+        found = {}
+    for rule, check in entry.checks.items():
+        yield check, found.get(rule)
+
+
+def _finding(row: dict[str, Any]) -> Finding:
+    measured = row.get("measured")
+    return Finding(
+        row["rows_checked"],
+        row["rows_failed"],
+        None if measured is None else float(measured),
+        tuple(row.get("failing_keys") or ()),
+        row.get("rows_judged"),
+    )
+
+
+def _judge(check: Check, found: Finding | None) -> CheckResult:
+    if found is None:
+        message = "The check could not be evaluated: a table or column it reads is missing."
+        return CheckResult(check, None, False, message)
+    passed = passes(check, found)
+    if passed and found.judged_nothing:
+        message = (
+            f"The check judged 0 of {found.rows_checked:,} rows: none has the values it looks at."
+        )
+        return CheckResult(check, found, True, message)
+    if passed:
+        return CheckResult(check, found, True, None)
+    if check.unit == "rows":
+        message = f"{found.rows_failed:,} of {found.rows_checked:,}: {check.means}."
+    else:
+        message = (
+            f"{found.figure:,.1f} {check.unit}, at most {check.threshold:,.1f}: {check.means}."
+        )
+    return CheckResult(check, found, False, message)
+
+
+def _worst_first(result: CheckResult) -> tuple[int, str]:
+    return SEVERITIES.index(result.check.severity), result.check.name
+
+
+def _record(
+    connection: psycopg.Connection[Any],
+    schemas: Schemas,
+    check_run_id: int,
+    results: list[CheckResult],
+) -> CheckReport:
+    """Write down what was found, and sum it up."""
+    failures = sorted((r for r in results if not r.passed), key=_worst_first)
+    report = CheckReport(
+        check_run_id,
+        len(results),
+        len(failures),
+        sum(r.check.severity == CRITICAL for r in failures),
+        tuple(failures),
+        tuple(r.check.name for r in results if r.found and r.found.judged_nothing),
+    )
+    with connection.transaction(), connection.cursor() as cursor:
+        set_search_path(connection, schemas.path)
+        cursor.executemany(
+            statement("checks/record.add_result"),
+            [
+                {
+                    **asdict(result.check),
+                    "check_run_id": check_run_id,
+                    "passed": result.passed,
+                    "rows_checked": result.found.rows_checked if result.found else None,
+                    "rows_judged": result.found.rows_judged if result.found else None,
+                    "rows_failed": result.rows_failed,
+                    "message": result.message,
+                    "measured": result.found.figure if result.found else None,
+                    "failing_keys": Jsonb(result.found.keys if result.found else ()),
+                }
+                for result in results
+            ],
+        )
+        run(
+            connection,
+            "checks/record.finish_run",
+            {
+                "check_run_id": check_run_id,
+                "checks": report.checks,
+                "failed": report.failed,
+                "failed_critical": report.failed_critical,
+            },
+        )
+    return report

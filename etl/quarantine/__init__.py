@@ -1,0 +1,1 @@
+"""The quarantine: rows that were rejected, their export and their correction."""

@@ -1,0 +1,311 @@
+"""Quarantine: rows that people corrected, into the staging of the load that had set them aside.
+
+They take the lines that they stand for, under the load that brought the file, so that they rank
+as if they had been right at first. What the ledger says of the file follows, and the entries close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
+from etl.contracts.reasons import Reason
+from etl.db.statements import equal, names, run, scalar, statement
+from etl.inbox import header
+from etl.inbox.amounts import Amounts
+from etl.inbox.batch import Batch, Expected, FeedFile
+from etl.inbox.copy_stream import NO_ROWS
+from etl.inbox.header import Header
+from etl.stages.stage import load_file, parts, rejects, validate
+from etl.stages.stage.staged import PartRead, Rejected, Staged
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a load, as the ledger tells of it."""
+
+    load_id: int
+    batch_id: str
+    as_of: datetime
+    feed: str
+    file_name: str
+    kind: str
+    contract: str | None
+    status: str
+    xxh3_128: UUID
+    header: list[str]
+    rows_read: int
+    rows_rejected: int
+    rows_duplicate: int
+    totals: dict[str, dict[str, str]]
+    note: str | None
+    part_names: list[str]
+    part_lines: list[int]
+
+    @property
+    def source(self) -> Source:
+        """The feed's contract."""
+        return FEEDS[self.feed]
+
+    @property
+    def head(self) -> Header:
+        """Its columns, as the contract under which it came reads them."""
+        return header.of_names(self.source, self.contract, self.header)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of corrected rows: lines that came in, by load; those that are bad again."""
+
+    lines: dict[int, list[int]] = field(default_factory=dict)
+    again: set[int] = field(default_factory=set)
+    displaces: bool = False
+
+
+def file_of(connection: psycopg.Connection[Any], load_id: int, feed: str) -> File:
+    """What the ledger says of a file."""
+    with connection.cursor(row_factory=class_row(File)) as cursor:
+        found = cursor.execute(
+            statement("quarantine/quarantine.file"), {"load_id": load_id, "feed": feed}
+        ).fetchone()
+    assert found is not None  # every entry of the quarantine has its file
+    return found
+
+
+def kept(
+    connection: psycopg.Connection[Any], feed: str, checksum: str, before: int | None
+) -> dict[int, bytes]:
+    """The corrected rows of files of these bytes by line, as known before a load."""
+    values = {"feed": feed, "xxh3_128": checksum, "before": before}
+    found = run(connection, "quarantine/quarantine.kept", values)
+    return {line: record.encode() for line, record in found}
+
+
+def kept_by(
+    connection: psycopg.Connection[Any], load_id: int
+) -> dict[tuple[str, str], dict[int, bytes]]:
+    """The corrected rows that a load brought, by feed and checksum of the file and by line."""
+    found: dict[tuple[str, str], dict[int, bytes]] = {}
+    values = {"load_id": load_id}
+    for feed, checksum, line, record in run(connection, "quarantine/quarantine.kept_by", values):
+        found.setdefault((feed, checksum), {})[line] = record.encode()
+    return found
+
+
+def keep(
+    connection: psycopg.Connection[Any], file: File, rows: Mapping[int, bytes], load_id: int
+) -> None:
+    """Keep corrected rows by the checksum of their file: a full load finds the bad ones there."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            statement("quarantine/quarantine.keep"),
+            [
+                {
+                    "feed": file.feed,
+                    "xxh3_128": file.xxh3_128,
+                    "line": line,
+                    "load_id": load_id,
+                    "columns": file.header,
+                    "record": record.decode(),
+                }
+                for line, record in sorted(rows.items())
+            ],
+        )
+
+
+def correct(
+    connection: psycopg.Connection[Any],
+    build: dict[str, Any],
+    feed: str,
+    checksum: str,
+    rows: Mapping[int, bytes],
+    made_by: int,
+) -> Outcome:
+    """Put corrected rows into staging, in every load of the build whose file has these bytes.
+
+    ``build``: the statuses of the build's loads, and whether it is a rebuild. ``BatchError`` if the
+    file, now whole, is not what its manifest says.
+    """
+    outcome = Outcome()
+    values = {"feed": feed, "xxh3_128": checksum, **build}
+    for (load_id,) in run(connection, "quarantine/quarantine.loads_of_file", values).fetchall():
+        file = file_of(connection, load_id, feed)
+        _correct_file(connection, file, rows, made_by, outcome)
+        twins = run(
+            connection, "quarantine/quarantine.twin_skipped", {**values, "load_id": load_id}
+        )
+        for twin_id, as_of in twins.fetchall():
+            load_file.repeat_file(connection, file.source, twin_id, as_of, load_id)
+            outcome.lines[twin_id] = outcome.lines.get(load_id, [])
+    return outcome
+
+
+def _correct_file(
+    connection: psycopg.Connection[Any],
+    file: File,
+    given: Mapping[int, bytes],
+    made_by: int,
+    outcome: Outcome,
+) -> None:
+    """Put corrected rows into the staging of one load, as far as they are open there."""
+    of_file = {"load_id": file.load_id, "feed": file.feed}
+    entries = run(
+        connection, "quarantine/quarantine.open_entries", {**of_file, "lines": list(given)}
+    ).fetchall()
+    is_open = {line for _, line, *_ in entries}
+    rows = {line: record for line, record in given.items() if line in is_open}
+    if not rows:
+        return
+    batch = Batch(file.batch_id, file.as_of, ())
+    staged = _staged(file)
+    load_file.add_rows(connection, file.load_id, staged, file.head, rows)
+    rivals = _rivals(connection, file, list(rows))
+    load_file.settle(connection, file.load_id, batch, file.head.contract, staged)
+
+    bad = {r.line: r for r in staged.rejected}
+    displaced = [r for line, r in bad.items() if line not in rows]
+    _close(connection, file, entries, rows, bad, made_by)
+    staged.rejected = displaced
+    rejects.write_rejects(connection, file.load_id, staged, sorted(rivals.items()))
+    _recount(connection, file, batch, staged, len(bad) - len(rows))
+
+    came = sorted(rows.keys() - bad.keys())
+    if came:
+        outcome.lines[file.load_id] = came
+    outcome.again |= rows.keys() & bad.keys()
+    outcome.displaces |= bool(displaced) or staged.duplicate > 0
+
+
+def _staged(file: File) -> Staged:
+    """A file of the ledger as the stage knows files; nothing of it is read from the disk."""
+    expected = {c: Decimal(t["expected"]) for c, t in file.totals.items() if "expected" in t}
+    said = Expected(file.kind, totals=expected)
+    told = FeedFile(file.source, Path(file.file_name), said, 0, 0)
+    staged = Staged(told, file.xxh3_128.hex)
+    staged.parts = [
+        PartRead(FeedFile(file.source, Path(name), said, 0, 0), line)
+        for name, line in zip(file.part_names, file.part_lines, strict=True)
+    ]
+    return staged
+
+
+def _rivals(connection: psycopg.Connection[Any], file: File, lines: list[int]) -> dict[int, str]:
+    """Text by line of the rows which a corrected row may displace; read before any of them goes."""
+    known = [c.name for c in file.source.staged]
+    run(
+        connection,
+        "quarantine/quarantine.find_rivals",
+        {"load_id": file.load_id, "lines": lines},
+        table=sql.Identifier(file.source.table),
+        columns=names(known, "r"),
+        same_key=equal(file.source.key, "c", "r"),
+    )
+    found = [n for (n,) in run(connection, "quarantine/quarantine.rival_lines").fetchall()]
+    texts = sql.SQL(", ").join(
+        sql.Identifier(target) if target else sql.SQL("null::text") for target in file.head.targets
+    )
+    rivals: dict[int, str] = {}
+    if found:
+        with connection.cursor().copy(
+            statement("quarantine/quarantine.rival_text", texts=texts)
+        ) as copy:
+            # COPY sends each row as a message of its own, also one with line ends in it.
+            for line, record in zip(found, copy, strict=True):
+                rivals[line] = bytes(record).decode().removesuffix("\n")
+    run(connection, "quarantine/quarantine.drop_rivals")
+    return rivals
+
+
+def _close(
+    connection: psycopg.Connection[Any],
+    file: File,
+    entries: list[tuple[Any, ...]],
+    rows: Mapping[int, bytes],
+    bad: Mapping[int, Rejected],
+    made_by: int,
+) -> None:
+    """Close the entries of rows that came in; the first of a bad row says what is wrong now."""
+    run(
+        connection,
+        "quarantine/quarantine.close",
+        {
+            "load_id": file.load_id,
+            "feed": file.feed,
+            "lines": sorted(rows.keys() - bad.keys()),
+            "closed_by": made_by,
+        },
+    )
+    changed: set[int] = set()
+    for rejected_row_id, line, *_ in entries:
+        found = bad.get(line)
+        if found is None:
+            continue
+        values = {"rejected_row_id": rejected_row_id, "closed_by": made_by}
+        if line in changed:
+            run(connection, "quarantine/quarantine.close_entry", values)
+            continue
+        changed.add(line)
+        values |= {
+            "reason": found.reason.text,
+            "column_name": found.column,
+            "raw_line": rejects.as_text(rows[line]),
+        }
+        run(connection, "quarantine/quarantine.change_entry", values)
+
+
+def _recount(
+    connection: psycopg.Connection[Any],
+    file: File,
+    batch: Batch,
+    staged: Staged,
+    more_rejected: int,
+) -> None:
+    """Let the ledger tell of the file as it would had the rows been right at first."""
+    of_file = {"load_id": file.load_id, "feed": file.feed}
+    left = run(connection, "quarantine/quarantine.open_reasons", of_file).fetchall()
+    by_text = {reason.text: reason for reason in Reason}
+    staged.rejected = [Rejected(line, None, by_text[reason]) for line, reason, _ in left]
+    for column, total in file.totals.items():
+        staged.duplicate_cents[column] += validate.dollars_to_cents(total["duplicate"])
+    sums = Amounts(rejects.money_fields(file.head))
+    for _, reason, raw in left:
+        if by_text[reason] not in NO_ROWS:
+            sums.add(None if raw is None else rejects.values_of(raw.encode(), file.head))
+    staged.rejected_amounts = sums
+    validate.add_up(staged)
+    staged.notes = [n for n in (file.note or "").split("; ") if n and n != validate.NOT_COMPARED]
+    validate.check_expected(batch, staged)
+    rejected = file.rows_rejected + more_rejected
+    duplicate = file.rows_duplicate + staged.duplicate
+    run(
+        connection,
+        "quarantine/quarantine.recount_file",
+        {
+            **of_file,
+            "rows_loaded": file.rows_read - rejected - duplicate,
+            "rows_rejected": rejected,
+            "rows_duplicate": duplicate,
+            "totals": Jsonb(staged.totals),
+            "latest_effective_ts": staged.latest_effective_ts,
+            "distinct_keys": staged.distinct_keys,
+            "note": "; ".join(staged.notes) or None,
+        },
+    )
+    parts.recount(connection, file.load_id, file.feed, staged.parts, staged)
+
+
+def batch_is_known(connection: psycopg.Connection[Any], batch_id: str) -> bool:
+    """Whether a batch of this name was ever loaded, or tried."""
+    return bool(scalar(connection, "quarantine/quarantine.batch_is_known", {"batch_id": batch_id}))

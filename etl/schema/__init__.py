@@ -1,0 +1,1 @@
+"""The database's objects: tables, migrations, the schemas of a rebuild."""

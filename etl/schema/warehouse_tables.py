@@ -1,0 +1,448 @@
+"""From contracts to tables: the SQLAlchemy ``MetaData`` of one build of the warehouse.
+
+Alembic compares a database with it, the rebuild creates its schemas from it, and the tests hold
+the catalog against it. Nothing here connects to a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import DOMAIN, TIMESTAMP, UUID
+from sqlalchemy.types import TypeEngine
+
+from etl.contracts.column import IS_DELETED, Pii
+from etl.contracts.column import Column as FeedColumn
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
+from etl.contracts.types import DOMAINS, Type
+from etl.schema.ledger_tables import INSTANT, NAMING, ledger, quality
+from etl.schema.refusals import refusals
+from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, Dimension, Fact, Schemas, past_of
+
+# Validity is UTC without a zone: an analyst's client zone can then never move a boundary.
+VALIDITY = TIMESTAMP(timezone=False)
+OPEN_END = "9999-12-31"
+
+_BASE: dict[str, TypeEngine] = {
+    "text": Text(),
+    "integer": Integer(),
+    "boolean": Boolean(),
+    "date": Date(),
+    "timestamptz": INSTANT,
+    "numeric": Numeric(),
+    "numeric(14,2)": Numeric(14, 2),
+    "numeric(14,6)": Numeric(14, 6),
+}
+
+
+def build(schemas: Schemas = LIVE) -> MetaData:
+    """All tables, those that a rebuild replaces in the schemas given."""
+    metadata = MetaData(naming_convention=NAMING)
+    ledger(metadata)
+    refusals(metadata)
+    quality(metadata)
+    rebuilt(schemas, metadata)
+    return metadata
+
+
+def rebuilt(schemas: Schemas, metadata: MetaData | None = None) -> MetaData:
+    """The tables that a rebuild replaces: staging, dimensions and facts."""
+    metadata = MetaData(naming_convention=NAMING) if metadata is None else metadata
+    for source in FEEDS.values():
+        _staging(metadata, schemas.staging, source)
+    _date(metadata, schemas.warehouse)
+    _geography(metadata, schemas.warehouse)
+    for dimension in DIMENSIONS.values():
+        _past(_dimension(metadata, schemas.warehouse, dimension), dimension.sk)
+    for fact in FACTS.values():
+        table = _fact(metadata, schemas.warehouse, fact)
+        _past(table, fact.key)
+        if fact.states:
+            _states(table, fact)
+    return metadata
+
+
+def comment(column: FeedColumn) -> str:
+    """The catalog comment of a column: its description, rule and personal-data class."""
+    parts = [column.description]
+    if column.ahead_days is not None:
+        parts.append(f"At most {column.ahead_days:,} days after its batch's as_of.")
+    if column.open_end is not None:
+        parts.append(f"A day from {column.open_end:%Y-%m-%d} on means that it runs on.")
+    if column.check:
+        parts.append(f"Expected: {column.check}.")
+    if column.pii is not Pii.NONE:
+        parts.append(f"Personal data: {column.pii.value}.")
+    return " ".join(parts)
+
+
+def _staging_type(column: FeedColumn, schema: str) -> TypeEngine:
+    for domain in DOMAINS:
+        if domain.name == column.staging:
+            return DOMAIN(
+                domain.name,
+                _BASE.get(domain.base) or String(column.most_characters),
+                not_null=domain.not_null or None,
+                check=text(domain.rule),
+                constraint_name=f"{domain.name}_check",
+                schema=schema,
+            )
+    return _BASE.get(column.staging) or String(column.most_characters)
+
+
+def _may_mark(source: Source, column: FeedColumn) -> bool:
+    """Whether a delete marker need not say the column, without which no other row can be placed."""
+    return source.deletable and column.type is Type.KEY_DATE
+
+
+def _staging(metadata: MetaData, schema: str, source: Source) -> None:
+    table = Table(
+        source.table,
+        metadata,
+        Column("load_id", BigInteger, nullable=False, comment="The load that brought the row."),
+        Column(
+            "source_line",
+            BigInteger,
+            nullable=False,
+            comment="Line of the file on which the row begins; the header is line 1.",
+        ),
+        Column(
+            "load_timestamp",
+            INSTANT,
+            nullable=False,
+            server_default=text("now()"),
+            comment="When the row was loaded.",
+        ),
+        *(
+            Column(
+                c.name,
+                _staging_type(c, schema),
+                nullable=not c.type.mandatory or _may_mark(source, c),
+                comment=comment(c),
+            )
+            for c in source.staged
+        ),
+        schema=schema,
+        comment=f"{source.description} One row a line of {source.file_name}, typed.",
+    )
+    # Rows of a load lie together: a few pages of index find them among all that was staged.
+    Index(None, table.c.load_id, postgresql_using="brin")
+    if any(dimension.source is source for dimension in DIMENSIONS.values()):
+        # A late change is spliced into its key's history, for which all rows of the key are
+        # looked up. Facts need no such index: a late batch of them is served by one pass.
+        Index(None, *(table.c[k] for k in source.key))
+    if source.deletable and any(dimension.source is source for dimension in DIMENSIONS.values()):
+        # Delete markers are few; a key that comes is looked up among them.
+        Index(
+            f"{source.table}_deleted_idx",
+            *(table.c[k] for k in source.key),
+            postgresql_where=table.c[IS_DELETED.name],
+        )
+
+
+def _lineage() -> list[Column]:
+    return [
+        Column(
+            "is_inferred",
+            Boolean,
+            nullable=False,
+            server_default=text("false"),
+            comment="Made because a fact named the key before its feed did.",
+        ),
+        Column(
+            "load_id",
+            BigInteger,
+            nullable=False,
+            comment="The load that made or last changed the version; 0 for rows no feed brought.",
+        ),
+        Column(
+            "created_at",
+            INSTANT,
+            nullable=False,
+            server_default=text("now()"),
+            comment="When the row was made.",
+        ),
+    ]
+
+
+def _date(metadata: MetaData, schema: str) -> None:
+    def words(name: str, said: str, type_: TypeEngine | type[TypeEngine] = Integer) -> Column:
+        return Column(name, type_, comment=said)
+
+    Table(
+        "dim_date",
+        metadata,
+        Column("date_key", Integer, autoincrement=False, comment="yyyymmdd; -1 is no date known."),
+        words("full_date", "The date.", Date),
+        words("year", "Calendar year."),
+        words("quarter", "Calendar quarter, 1 to 4."),
+        words("month", "Calendar month, 1 to 12."),
+        words("month_name", "English name of the month.", Text),
+        words("month_start", "First day of the month.", Date),
+        words("day_of_month", "Day of the month, 1 to 31."),
+        words("day_of_week", "ISO day of the week, Monday 1 to Sunday 7."),
+        words("day_name", "English name of the day.", Text),
+        words("is_weekend", "Saturday or Sunday.", Boolean),
+        words(
+            "plan_year",
+            "Plan year; in the individual market the calendar year (45 CFR 155.20).",
+        ),
+        words(
+            "is_open_enrollment",
+            "November 1 to January 15 (45 CFR 155.410(e)).",
+            Boolean,
+        ),
+        *_lineage(),
+        PrimaryKeyConstraint("date_key"),
+        UniqueConstraint("full_date"),
+        schema=schema,
+        comment="Calendar: one row a date, whole years, plus -1 for no date known.",
+    )
+
+
+def _geography(metadata: MetaData, schema: str) -> None:
+    Table(
+        "dim_geography",
+        metadata,
+        Column("geography_sk", BigInteger, autoincrement=False, comment="Surrogate key."),
+        Column("state", Text, comment="State, two-letter postal code."),
+        Column("region", Text, comment="Region of the state used for reporting."),
+        *_lineage(),
+        PrimaryKeyConstraint("geography_sk"),
+        UniqueConstraint("state", "region"),
+        schema=schema,
+        comment="Where members live: one row a state and region, plus -1 for unknown.",
+    )
+
+
+def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
+    key = set(dimension.key)
+    table = Table(
+        dimension.table,
+        metadata,
+        Column(
+            dimension.sk,
+            BigInteger,
+            autoincrement=False,
+            comment="Surrogate key of the version; -1 is the unknown row.",
+        ),
+        *(
+            Column(
+                c.name,
+                _BASE[c.type.stored],
+                nullable=c.name not in key,
+                comment=comment(c)
+                + (" Natural key." if c.name in key else "")
+                + (" Change driver." if c.driver else ""),
+            )
+            for c in dimension.source.columns
+        ),
+        *(
+            Column(
+                lookup.column,
+                BigInteger,
+                ForeignKey(f"{schema}.{lookup.table}.{lookup.column}"),
+                nullable=False,
+                server_default=text("-1"),
+                comment=f"{lookup.table} by {', '.join(lookup.match)}.",
+            )
+            for lookup in dimension.lookups
+        ),
+        Column(
+            "validity_start_ts",
+            VALIDITY,
+            nullable=False,
+            comment="First instant of the version, UTC; 1900-01-01 on the first of a key.",
+        ),
+        Column(
+            "validity_end_ts",
+            VALIDITY,
+            nullable=False,
+            comment="First instant after the version, UTC; 9999-12-31 on the current one.",
+        ),
+        Column("current_flag", Boolean, nullable=False, comment="Whether it is the current one."),
+        Column(
+            "attr_hash",
+            UUID,
+            nullable=False,
+            comment="First 16 bytes of the SHA-256 of the change drivers (docs/architecture).",
+        ),
+        Column(
+            "hash_version",
+            SmallInteger,
+            nullable=False,
+            comment="Definition by which attr_hash was made.",
+        ),
+        *_lineage(),
+        Column(
+            "known_from_ts",
+            VALIDITY,
+            comment="Since when the values of the version are known, UTC: on the first of a key, "
+            "which reaches back to 1900, later than its start. Empty where no feed told them.",
+        ),
+        PrimaryKeyConstraint(dimension.sk),
+        UniqueConstraint(*dimension.key, "validity_start_ts"),
+        CheckConstraint("validity_start_ts < validity_end_ts", name="not_empty"),
+        CheckConstraint("known_from_ts >= validity_start_ts", name="known_in_force"),
+        CheckConstraint(
+            f"current_flag = (validity_end_ts = '{OPEN_END}'::timestamp)", name="current_is_open"
+        ),
+        schema=schema,
+        comment=dimension.description,
+    )
+    Index(
+        f"{dimension.table}_current_idx",
+        *(table.c[k] for k in dimension.key),
+        unique=True,
+        postgresql_where=table.c.current_flag,
+    )
+    return table
+
+
+def _past(table: Table, key: str) -> None:
+    """The rows of a table as they were held before a load changed them or took them away."""
+    past = Table(
+        past_of(table.name),
+        table.metadata,
+        *_copies(table.columns),
+        Column(
+            "known_to_load_id",
+            BigInteger,
+            nullable=False,
+            comment="The load that changed the row or took it away.",
+        ),
+        PrimaryKeyConstraint(key, "known_to_load_id"),
+        schema=table.schema,
+        comment=f"Rows of {table.name} as they were held before a load changed them.",
+        info={"past_of": table.name},
+    )
+    # What changed since a load: what a load changed lies together.
+    Index(None, past.c.known_to_load_id, postgresql_using="brin")
+
+
+def _states(table: Table, fact: Fact) -> None:
+    """The states that a fact was told to be in before its latest one."""
+    Table(
+        fact.state,
+        table.metadata,
+        *_copies(table.c[name] for name in (fact.key, "load_id", fact.date, *fact.states)),
+        PrimaryKeyConstraint(fact.key, "load_id"),
+        schema=table.schema,
+        comment=f"States of {fact.name}s before their latest, by the order of their batches. "
+        f"{table.name}_history has these and the latest.",
+    )
+
+
+def _copies(columns: Iterable[Column]) -> list[Column]:
+    """Columns of the same names, types and meanings, free of keys and defaults."""
+    return [Column(c.name, c.type, nullable=c.nullable, comment=c.comment) for c in columns]
+
+
+def _reference(schema: str, table: str, target: str, column: str, said: str) -> Column:
+    # Deferrable, so that a splice can drop a version and re-key its facts in one transaction.
+    return Column(
+        column,
+        BigInteger if target.endswith("_sk") else Integer,
+        ForeignKey(f"{schema}.{table}.{target}", deferrable=True),
+        nullable=False,
+        comment=said,
+    )
+
+
+def _fact(metadata: MetaData, schema: str, fact: Fact) -> Table:
+    keys = [
+        _reference(
+            schema,
+            ref.dimension.table,
+            ref.sk,
+            ref.sk,
+            f"Version of the {ref.dimension.name} in force on {fact.date}; -1 if none is named.",
+        )
+        for ref in fact.references
+    ]
+    carried = [
+        Column(c.name, _BASE[c.type.stored], comment=comment(c))
+        for c in map(fact.source.column, fact.carried)
+    ]
+    load = Column(
+        "load_id",
+        BigInteger,
+        nullable=False,
+        comment="The load that brought the row's present state.",
+    )
+    key = Column(fact.key, Text, nullable=False, comment=fact.source.column(fact.key).description)
+    if fact.name == "claim":
+        table = Table(
+            fact.table,
+            metadata,
+            key,
+            _reference(schema, "dim_date", "date_key", "date_key", "Day of service, yyyymmdd."),
+            Column("service_date", Date, nullable=False, comment="First day of service."),
+            *keys,
+            *carried,
+            load,
+            PrimaryKeyConstraint(fact.key, "service_date"),
+            schema=schema,
+            comment=f"{fact.description} Partitioned by month of service_date.",
+            postgresql_partition_by="RANGE (service_date)",
+        )
+        Index(None, table.c.member_sk)
+        Index(None, table.c.provider_sk)
+        return table
+    table = Table(
+        fact.table,
+        metadata,
+        key,
+        *keys,
+        _reference(schema, "dim_date", "date_key", "enrollment_start_date_key", "Start, yyyymmdd."),
+        _reference(schema, "dim_date", "date_key", "enrollment_end_date_key", "End, yyyymmdd."),
+        Column("start_date", Date, nullable=False, comment="First day of coverage."),
+        Column(
+            "end_date",
+            Date,
+            nullable=False,
+            comment="Last day of coverage; the end of the plan year where the feed has none.",
+        ),
+        Column(
+            "coverage_days",
+            Integer,
+            nullable=False,
+            comment="Days covered, first and last included.",
+        ),
+        *carried,
+        load,
+        PrimaryKeyConstraint(fact.key),
+        CheckConstraint("end_date >= start_date", name="dates_in_order"),
+        CheckConstraint("coverage_days > 0", name="coverage_positive"),
+        schema=schema,
+        comment=fact.description,
+    )
+    Index(
+        f"{fact.table}_grain_idx",
+        table.c.member_sk,
+        table.c.plan_sk,
+        table.c.start_date,
+        unique=True,
+        postgresql_where=text("member_sk > 0 and plan_sk > 0"),
+    )
+    return table

@@ -1,0 +1,248 @@
+"""The PostgreSQL server: the one that DATABASE_URL names, else an embedded one of our own.
+
+The embedded server is made and started when something needs it, keeps running until ``stop``, and
+is found again, or mended, by the next caller. Whoever starts or stops it holds a lock, so that two
+callers at once do not get in each other's way.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from etl.config import Settings
+from etl.db.connection import as_url, is_url, session_options
+from etl.db.statements import statement
+from etl.errors import ServerError
+from etl.server import cluster
+from etl.server.cluster import DATABASE, MAJOR
+from etl.server.home import locate, open_private, packaged_programs, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is known of the server. ``data`` and ``size_bytes`` are None where we cannot tell.
+
+    ``trouble``: why one that is given does not answer.
+    """
+
+    embedded: bool
+    running: bool
+    port: int | None
+    version: str
+    data: Path | None
+    size_bytes: int | None
+    trouble: str = ""
+
+
+def ensure_running(settings: Settings) -> str:
+    """Return the URL of a server that answers, starting the embedded one if need be.
+
+    It is for libpq to read, which knows more forms of a URL than other libraries do.
+
+    Raises ``ServerError`` where there is none to be had; no message holds a password.
+    """
+    if settings.database_url:
+        _inspect_given(settings.database_url)
+        return as_url(settings.database_url)
+    with _plain_errors(settings), _locked(settings):
+        home = prepare(settings)
+        password = cluster.password_of(home)
+        if not home.cluster.exists():
+            cluster.create(home, password)
+        cluster.require_own_major(home)
+        with cluster.connect(home, password) as connection:
+            known = connection.execute(
+                "select 1 from pg_catalog.pg_database where datname = %s", [DATABASE]
+            )
+            if known.fetchone() is None:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+            return cluster.url_of(password, connection.info.port)
+
+
+def running_url(settings: Settings) -> str | None:
+    """URL of the embedded server if it runs, whatever DATABASE_URL says; starts nothing."""
+    if not (settings.data / "postgres").exists():
+        return None
+    with _plain_errors(settings):
+        home = locate(settings)
+        port = cluster.running_port(home) if home.cluster.exists() else None
+        return None if port is None else cluster.url_of(cluster.password_of(home), port, "postgres")
+
+
+def stop(settings: Settings) -> bool:
+    """Stop the embedded server; False if it was not running."""
+    if not (settings.data / "postgres").exists():
+        return False
+    with _plain_errors(settings), _locked(settings):
+        return cluster.stop(locate(settings))
+
+
+def remove(settings: Settings) -> None:
+    """Stop the embedded server and delete its database, password and log."""
+    stop(settings)
+    if not (settings.data / "postgres").exists():
+        return
+    with _plain_errors(settings), _locked(settings):
+        home = locate(settings)
+        if home.base != home.state and home.base.exists():
+            shutil.rmtree(home.base)
+        shutil.rmtree(home.state)
+
+
+def status(settings: Settings) -> Status:
+    """Describe the server without starting or changing anything."""
+    if settings.database_url:
+        try:
+            port, version, size = _inspect_given(settings.database_url)
+        except ServerError as error:
+            return Status(False, False, None, "", None, None, error.message)
+        return Status(False, True, port, version, None, size)
+    with _plain_errors(settings):
+        home = locate(settings)
+        if not home.cluster.exists():
+            return Status(True, False, None, "", home.cluster, None)
+        major, size = cluster.major_of(home), _folder_bytes(home.cluster)
+        port = cluster.running_port(home)
+        if port is None:
+            return Status(True, False, None, major, home.cluster, size)
+        with cluster.connect(home, cluster.password_of(home)) as connection:
+            version = connection.info.server_version
+        return Status(True, True, port, _readable(version), home.cluster, size)
+
+
+def binaries(settings: Settings) -> Path:
+    """Return the folder with psql, pg_dump and pg_restore of PostgreSQL 18."""
+    return packaged_programs()
+
+
+def become_psql(settings: Settings, arguments: Sequence[str]) -> NoReturn:
+    """Go on as psql on the warehouse, with these arguments."""
+    address = conninfo_to_dict(ensure_running(settings))
+    # Everybody on the machine can read a program's arguments; its environment is its own.
+    password = address.pop("password", None)
+    environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
+    program = str(binaries(settings) / "psql")
+    os.execve(program, [program, make_conninfo(**address), *arguments], environment)
+
+
+def _inspect_given(address: str) -> tuple[int, str, int]:
+    """Port, version and size in bytes of the database that ``address`` names."""
+    parts = _parts(address)
+    where = f"The server at {parts['host']}" if "host" in parts else "The server"
+    where += f":{parts['port']}" if "port" in parts else ""
+    try:
+        options = session_options(address)
+        with psycopg.connect(address, connect_timeout=10, options=options) as connection:
+            version = connection.info.server_version
+            port = connection.info.port
+            encoding, is_standby, size = connection.execute(
+                statement("server/server.database")
+            ).fetchone() or ("", False, 0)
+    except psycopg.Error as error:
+        reason = cluster.reason_of(error)
+        if password := parts.get("password"):
+            reason = reason.replace(password, "***")
+        raise ServerError(
+            f"{where} that DATABASE_URL names does not let us in: {reason}",
+            "Check that it runs and that DATABASE_URL is right, or leave DATABASE_URL empty "
+            "to use the embedded server.",
+        ) from None
+    if version < MAJOR * 10_000:
+        raise ServerError(
+            f"{where} is PostgreSQL {version // 10_000}; the warehouse needs {MAJOR} or later.",
+            "Upgrade it, or leave DATABASE_URL empty to use the embedded server.",
+        )
+    if encoding != "UTF8":
+        raise ServerError(
+            f"The database that DATABASE_URL names keeps text as {encoding}, which cannot hold "
+            "every name.",
+            "Create one with: create database ... encoding 'UTF8' template template0",
+        )
+    if is_standby:
+        raise ServerError(
+            f"{where} that DATABASE_URL names can only be read: it is a standby.",
+            "Name the primary; of several hosts, target_session_attrs=read-write chooses it.",
+        )
+    return port, _readable(version), size
+
+
+def _readable(version: int) -> str:
+    return f"{version // 10_000}.{version % 10_000}"
+
+
+def _parts(address: str) -> dict[str, str]:
+    """The parts of an address.
+
+    What libpq says of a malformed one is not repeated: where the password of a URL has characters
+    that are not escaped, pieces of it land in the host, the port or the name of the database.
+    """
+    shape = {"host": r"[\w.:,/@-]*", "port": r"[\d,]*", "dbname": "[^@]*"}
+    try:
+        address.encode()
+        parts = {name: str(value) for name, value in conninfo_to_dict(address).items()}
+        is_sound = not is_url(address) or (
+            all(re.fullmatch(shape[name], parts.get(name, "")) for name in shape)
+            and "@" not in parts.get("host", "")[1:]
+        )
+    except (psycopg.ProgrammingError, UnicodeError):
+        is_sound = False
+    if not is_sound:
+        raise ServerError(
+            "DATABASE_URL is not a PostgreSQL URL, nor key=value pairs as libpq reads them.",
+            "Write postgresql://user:password@host:port/database, with special characters of "
+            "the password percent-encoded (@ as %40, / as %2F), or "
+            "host=... port=... dbname=... user=... password='...'.",
+        )
+    return parts
+
+
+@contextmanager
+def _locked(settings: Settings) -> Iterator[None]:
+    """Hold the lock of the embedded server; the system frees it if we are killed."""
+    state = settings.data / "postgres"
+    state.mkdir(parents=True, exist_ok=True)
+    # The server's own user has to pass through, and nobody has to look around.
+    state.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    with open(state / "lock", "w", opener=open_private) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _plain_errors(settings: Settings) -> Iterator[None]:
+    """Say in a sentence what the file system or the server refused."""
+    try:
+        yield
+    except psycopg.Error as error:
+        reason = cluster.reason_of(error)
+        raise ServerError(f"The embedded server refuses its work: {reason}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise cluster.disk_full(settings.data) from error
+        raise ServerError(
+            f"The embedded server cannot use {error.filename or settings.data}: {error.strerror}.",
+            "Run make as the user that owns the data folder, or set DATA_DIR to a folder of yours.",
+        ) from error
+
+
+def _folder_bytes(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        try:
+            size += path.lstat().st_size
+        except FileNotFoundError:
+            continue  # a running server comes and goes with files
+    return size

@@ -1,0 +1,1 @@
+"""The stage ``cubes``: from dimensions and facts to the cubes."""

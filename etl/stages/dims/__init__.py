@@ -1,0 +1,1 @@
+"""The stage ``dims``: from staging to the dimensions."""

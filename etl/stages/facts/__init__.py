@@ -1,0 +1,1 @@
+"""The stage ``facts``: from staging to the facts."""

@@ -1,0 +1,1 @@
+"""The stage ``stage``: the files of a batch into their staging tables."""

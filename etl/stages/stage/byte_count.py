@@ -1,0 +1,69 @@
+"""Seen: what a file's bytes and lines come to, counted as they go past and before anything is read.
+
+Nothing here knows of quotes, fields or types: what is counted so is held against what the reader
+made of the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from etl.errors import BatchError
+from etl.inbox import block_scan
+from etl.inbox.batch import FeedFile
+from etl.inbox.csv_records import Block
+
+# Packed text shrinks to a tenth, and to a hundredth where it repeats itself; what unpacks to more
+# than this, or is larger than any feed, is no feed.
+MOST_UNPACKED_TIMES = 250
+LARGEST_UNPACKED = 256 << 30
+# Small files may be as odd as they like.
+_SMALL = 64 << 20
+
+
+class Seen:
+    """Counts of one file.
+
+    ``bytes``: unpacked. ``lines``: line feeds of its text, and a last line without one.
+    ``lines_of_records``: those of the records that were made of it. ``ends_line``: whether the
+    last byte is a line's.
+    """
+
+    def __init__(self, file: FeedFile) -> None:
+        self._file = file
+        self.bytes = 0
+        self.lines = 0
+        self.lines_of_records = 0
+        self.ends_line = False
+
+    def through(self, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+        """The file's blocks; ``BatchError`` if it unpacks to more than any feed holds."""
+        for block in self._file.blocks():
+            on_bytes(len(block))
+            self.bytes += len(block)
+            self.ends_line = block.rstrip(b"\0").endswith((b"\n", b"\r"))
+            if self.bytes > min(
+                LARGEST_UNPACKED, max(_SMALL, MOST_UNPACKED_TIMES * self._file.size_bytes)
+            ):
+                raise BatchError(
+                    f"{self._file.path.name} of batch {self._file.path.parent.name} unpacks to "
+                    f"more than {self.bytes >> 20:,} MiB from {self._file.size_bytes >> 10:,} KiB.",
+                    "No feed is packed so: ask the sender what it is; nothing was loaded.",
+                )
+            yield block
+
+    def text(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The blocks of its text as UTF-8, whose lines are counted."""
+        ends_line = True
+        for block in blocks:
+            if block:
+                self.lines += block_scan.feeds(block)
+                ends_line = block.endswith(b"\n")
+            yield block
+        self.lines += not ends_line
+
+    def records(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The records made of it, whose lines are counted."""
+        for first, block in blocks:
+            self.lines_of_records += len(block) + block_scan.feeds(b"".join(block))
+            yield first, block

@@ -1,0 +1,117 @@
+"""Landing: files whose columns are not those of staging go through a table of their own.
+
+Columns that the contract does not know are dropped on the way. Values that the sender writes
+otherwise than the feed asks for land as text, and one set-based statement reads them as the
+contract declares, moves the rows into staging and gives back those that cannot be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+from etl.contracts.column import Column
+from etl.db.statements import names, run
+from etl.inbox.header import Header
+from etl.render import parsing
+
+# So many characters of a value at fault are enough to tell what is wrong with it.
+_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What a file's fields are called where they land.
+
+    ``fields``: a name for each, in the file's order: our column's where COPY can read it.
+    ``written``: columns that are read from text, each with its fields.
+    """
+
+    fields: list[str]
+    written: dict[str, list[str]]
+    is_needed: bool
+
+
+def plan(header: Header) -> Landing:
+    """Where the fields of a file go."""
+    fields = [f"field_{at}" for at in range(len(header.targets))]
+    written = {}
+    for name in header.columns:
+        at = header.fields(name)
+        column = header.contract.source.column(name)
+        if len(at) == 1 and parsing.is_plain(column, header.contract.parsing):
+            fields[at[0]] = name
+        else:
+            written[name] = [fields[position] for position in at]
+    return Landing(fields, written, is_needed=fields != header.columns)
+
+
+def create(connection: psycopg.Connection[Any], header: Header, landing: Landing) -> None:
+    """Make the table: typed where COPY reads the value, text elsewhere."""
+    columns = sql.SQL(", ").join(
+        sql.Identifier(name)
+        if name == target
+        else sql.SQL("null::text as {}").format(sql.Identifier(name))
+        for name, target in zip(landing.fields, header.targets, strict=True)
+    )
+    table = sql.Identifier(header.contract.source.table)
+    run(connection, "stage/landing.create", table=table, columns=columns)
+
+
+def move(
+    connection: psycopg.Connection[Any], header: Header, landing: Landing
+) -> list[tuple[int, str, str | None]]:
+    """Move the rows into staging and drop the table.
+
+    Returns (line, column, beginning of its value) of those left out.
+    """
+    source = header.contract.source
+    table, columns = sql.Identifier(source.table), names(header.columns)
+    left: list[tuple[int, str, str | None]] = []
+    if landing.written:
+        written = [source.column(name) for name in landing.written]
+        left = run(
+            connection,
+            "stage/landing.move_read",
+            table=table,
+            columns=columns,
+            values=sql.SQL(", ").join(_value(header, landing, name) for name in header.columns),
+            first_fault=sql.SQL("case {} end").format(sql.SQL(" ").join(map(_when, written))),
+            shown=sql.SQL("case fault {} end").format(sql.SQL(" ").join(map(_shown, written))),
+            typed=sql.SQL(", ").join(_typed(source.column(c), landing) for c in header.columns),
+        ).fetchall()
+    else:
+        run(connection, "stage/landing.move", table=table, columns=columns)
+    run(connection, "stage/landing.drop")
+    return left
+
+
+def _value(header: Header, landing: Landing, name: str) -> sql.Composable:
+    if name not in landing.written:
+        return sql.Identifier(name)
+    fields = [sql.Identifier(field) for field in landing.written[name]]
+    column = header.contract.source.column(name)
+    value = parsing.read(column, header.contract.parsing, fields)
+    return sql.SQL("{} as {}").format(value, sql.Identifier(name))
+
+
+def _when(column: Column) -> sql.Composable:
+    fault = parsing.fault(column, sql.Identifier(column.name))
+    return sql.SQL("when {} then {}").format(fault, sql.Literal(column.name))
+
+
+def _shown(column: Column) -> sql.Composable:
+    return sql.SQL("when {} then left({}, {})").format(
+        sql.Literal(column.name), sql.Identifier(column.name), sql.Literal(_SHOWN)
+    )
+
+
+def _typed(column: Column, landing: Landing) -> sql.Composable:
+    if column.name not in landing.written:
+        return sql.Identifier(column.name)
+    # The name of a type is no identifier: "integer" in quotes is none.
+    kind = sql.SQL(cast(LiteralString, column.staging))
+    return sql.SQL("{}::{}").format(sql.Identifier(column.name), kind)

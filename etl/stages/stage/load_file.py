@@ -1,0 +1,353 @@
+"""Stage: the files of a batch into their staging tables, typed, 1:1, each row with its line.
+
+Each file streams once through COPY. Python looks at the bytes for what would break COPY
+(``etl.inbox.csv_records``), PostgreSQL parses and types, and what fails is set aside with its line,
+column and reason. Memory is bounded by a block and 32 MB of hashes, whatever the file's size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.contracts.column import IS_DELETED
+from etl.contracts.feed import Source
+from etl.contracts.reasons import Reason
+from etl.contracts.sender import Sender
+from etl.contracts.types import Type
+from etl.db.statements import names, run, statement
+from etl.errors import BatchError
+from etl.inbox import header, value_forms
+from etl.inbox.amounts import MoneyField
+from etl.inbox.batch import Batch, FeedFile
+from etl.inbox.copy_stream import Fields, Stream
+from etl.inbox.distinct_keys import Keys
+from etl.inbox.header import Before, Header
+from etl.render.values import refusal
+from etl.stages import bulk
+from etl.stages.stage import landing, parts, rejects, validate
+from etl.stages.stage.staged import Rejected, Staged
+
+# What an empty value in quotes says, as an option of COPY.
+_EMPTY_QUOTES = {"nothing": "force_null *", "text": "null ''"}
+# "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name,
+# and after it the beginning of the value, which is read here and kept nowhere.
+_NOTICE = re.compile(
+    r'(\d+)\D*?["«„“] ?([a-z][a-z0-9_]*) ?["»“”](?:[^"«„“]*["«„“] ?(.*?) ?["»“”]$)?', re.DOTALL
+)
+
+
+def run_file(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    batch: Batch,
+    file: FeedFile,
+    checksum: str,
+    reject_share: float | None,
+    on_bytes: Callable[[int], None] = lambda _: None,
+    before: Mapping[str, Before] | None = None,
+    corrected: Mapping[int, bytes] | None = None,
+    is_rebuild: bool = False,
+) -> Staged:
+    """Load one file into its staging table.
+
+    ``before``: by contract the file of the feed that came before this one. ``corrected``: records
+    that take the place of those on their lines. ``is_rebuild``: nobody reads the table yet.
+
+    Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, or than its
+    contract says (``None``: any may be), and
+    ``BatchError`` if it cannot be read or is not what its manifest says; both carry the
+    ``Staged`` so far as ``.staged`` for the record, and the caller rolls back.
+    """
+    staged = Staged(file, checksum)
+    try:
+        _run_file(
+            connection,
+            load_id,
+            batch,
+            staged,
+            reject_share,
+            on_bytes,
+            before or {},
+            corrected or {},
+            is_rebuild,
+        )
+    except BatchError as error:
+        staged.status = "refused"
+        error.staged = staged
+        raise
+    return staged
+
+
+def _run_file(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    batch: Batch,
+    staged: Staged,
+    reject_share: float | None,
+    on_bytes: Callable[[int], None],
+    before: Mapping[str, Before],
+    corrected: Mapping[int, bytes],
+    is_rebuild: bool,
+) -> None:
+    file = staged.file
+    where = f"{file.name} of batch {batch.batch_id}"
+    parts.check_checksums(batch, staged)
+    reading = parts.Reading(batch, staged, on_bytes, corrected)
+    head = reading.head
+    contract = _under(staged, head)
+    notes, staged.findings = header.drift(head, batch.as_of, before.get(contract.name))
+    staged.notes += notes
+    source = file.source
+    if corrected:
+        staged.notes.append(f"{len(corrected):,} rows taken as people corrected them")
+    in_bulk = is_rebuild and bulk.is_worth(connection, source.table, file.size_bytes)
+    try:
+        with bulk.without_indexes(connection, source.table) if in_bulk else nullcontext():
+            is_anew = in_bulk and bulk.begin_anew(connection, source.table)
+            stream = _send(
+                connection, load_id, staged, head, reading.records(), reading, is_anew=is_anew
+            )
+    except psycopg.errors.ProgramLimitExceeded as error:
+        raise BatchError(
+            f"{where} has a row that no table can hold: a key is too long, or its "
+            f"{len(head.names):,} columns are too wide together.",
+            "Ask the sender for shorter keys and for the contract's columns alone; nothing was "
+            "loaded.",
+        ) from error
+    if stream.trimmed:
+        staged.findings["trimmed_rows"] = stream.trimmed
+    _account_for(staged, reading, stream)
+    validate.tell_bad_bytes(staged)
+    # Before the rows are looked up: without statistics on this load the plan is a nested loop.
+    _analyze(connection, source)
+    keys_differ = stream.keys is not None and stream.keys.differ()
+    validate.set_aside(
+        connection,
+        load_id,
+        batch,
+        contract,
+        staged,
+        keys_differ=keys_differ,
+        is_printable=stream.is_printable,
+    )
+    rejects.look_up(staged, head, corrected)
+    validate.add_up(staged, stream.amounts)
+    validate.judge(batch, contract, staged, reject_share)
+    parts.count(connection, load_id, batch, staged)
+    if not file.unchanged():
+        raise BatchError(
+            f"{where} changed while it was being read.",
+            "Let the sender finish writing, then run again; nothing was loaded.",
+        )
+    _summarize(connection, source)
+
+
+def _under(staged: Staged, head: Header) -> Sender:
+    """Note under which contract a file comes, and its columns."""
+    staged.contract = head.contract
+    staged.header, staged.columns = list(head.names), head.columns
+    return head.contract
+
+
+def _send(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    staged: Staged,
+    head: Header,
+    stream_records: Iterator[tuple[int, list[bytes]]],
+    reading: parts.Reading | None = None,
+    *,
+    is_anew: bool = False,
+) -> Stream:
+    """Stream records into staging; those that cannot be taken are rejected.
+
+    ``reading``: where they come from, if that is a file.
+    ``is_anew``: the transaction has emptied the table.
+    """
+    plan = landing.plan(head)
+    stream = Stream(
+        _fields(head, plan),
+        b"%d," % load_id,
+        None if plan.is_needed else _keys(head),
+        staged.file.name,
+    )
+    if reading is not None:
+        reading.stream = stream
+    _copy(connection, stream, stream_records, head, plan, staged, is_anew=is_anew)
+    staged.read = stream.read
+    staged.rejected += [
+        Rejected(line, None if at is None else head.targets[at], reason)
+        for line, reason, at in stream.rejects
+    ]
+    return stream
+
+
+def _fields(head: Header, plan: landing.Landing) -> Fields:
+    """What is known of the file's fields: the stream judges those that COPY is to type."""
+    source = head.contract.source
+    forms_of = {}
+    for at, (name, target) in enumerate(zip(plan.fields, head.targets, strict=True)):
+        form = value_forms.form_of(source.column(name).type) if name == target else None
+        if form is not None:
+            forms_of[at] = form
+    return Fields(
+        head.names,
+        tuple(at for key in source.key for at in head.fields(key)[:1]),
+        forms_of,
+        {
+            column: MoneyField((at,), value_forms.cents)
+            for column in source.money
+            for at in head.fields(column)
+            if at in forms_of
+        },
+        tuple(at for at, form in forms_of.items() if form.type is Type.KEY_DATE),
+        next(iter(head.fields(IS_DELETED.name)), None),
+    )
+
+
+def _keys(head: Header) -> Keys | None:
+    """What tells repeated keys, where a key is one field; the file's bytes are its value."""
+    source = head.contract.source
+    if len(source.key) > 1:
+        return None
+    [key] = source.key
+    return Keys(head.targets.index(key)) if source.column(key).type is Type.KEY else None
+
+
+def add_rows(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    staged: Staged,
+    head: Header,
+    rows: Mapping[int, bytes],
+) -> None:
+    """Stage records as rows of a file that is loaded, on the lines that they stand for."""
+    _under(staged, head)
+    in_order = ((line, [record]) for line, record in sorted(rows.items()))
+    _send(connection, load_id, staged, head, in_order)
+
+
+def settle(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    batch: Batch,
+    contract: Sender,
+    staged: Staged,
+) -> None:
+    """Set aside what cannot stand among the rows of a file, and measure what stays."""
+    validate.set_aside(connection, load_id, batch, contract, staged)
+    _summarize(connection, contract.source)
+
+
+def repeat_file(
+    connection: psycopg.Connection[Any], source: Source, load_id: int, as_of: datetime, same_as: int
+) -> None:
+    """Load a file that was skipped after all, from the rows of the load that it is the same as."""
+    values = {"load_id": load_id, "same_as": same_as, "feed": source.name, "as_of": as_of}
+    run(
+        connection,
+        "stage/stage.repeat_rows",
+        values,
+        table=sql.Identifier(source.table),
+        columns=names(c.name for c in source.staged),
+    )
+    run(connection, "stage/stage.repeat_rejects", values)
+    _analyze(connection, source)
+    measured = validate.measure(connection, source, values, keys_differ=True)
+    latest = {"latest_effective_ts": measured.latest_effective_ts}
+    run(connection, "stage/stage.repeat_file", {**values, **latest})
+    run(connection, "stage/stage.repeat_parts", values)
+
+
+def _summarize(connection: psycopg.Connection[Any], source: Source) -> None:
+    """Let the index on loads know of the rows that came."""
+    index = sql.Literal(f"{source.table}_load_id_idx")
+    run(connection, "stage/stage.summarize", index=index)
+
+
+def _analyze(connection: psycopg.Connection[Any], source: Source) -> None:
+    """Refresh the planner's statistics of the columns by which staged rows are looked up."""
+    run(connection, "stage/stage.sample")
+    run(
+        connection,
+        "stage/stage.analyze",
+        table=sql.Identifier(source.table),
+        columns=names(["load_id", *source.key, *filter(None, [source.effective])]),
+    )
+
+
+def _account_for(staged: Staged, reading: parts.Reading, stream: Stream) -> None:
+    """Hold what was read of a file against what became of it; ``BatchError`` if they differ."""
+    staged.bytes_read, staged.lines_read = reading.bytes, reading.lines
+    staged.lines_blank = stream.blank
+    accounted = reading.lines_accounted
+    if reading.lines != accounted or stream.read != stream.sent + len(stream.rejects):
+        raise BatchError(
+            f"{staged.file.name} has {reading.lines:,} lines, of which {accounted:,} were told "
+            f"apart as header, rows and empty lines, and {stream.read:,} rows, of which "
+            f"{stream.sent:,} were sent and {len(stream.rejects):,} rejected.",
+            "This is a fault of the reader: keep the file and report it; nothing was loaded.",
+        )
+
+
+def _copy(
+    connection: psycopg.Connection[Any],
+    stream: Stream,
+    stream_records: Iterator[tuple[int, list[bytes]]],
+    head: Header,
+    plan: landing.Landing,
+    staged: Staged,
+    *,
+    is_anew: bool,
+) -> None:
+    source = staged.file.source
+    if plan.is_needed:
+        landing.create(connection, head, plan)
+    into = sql.Identifier("landing" if plan.is_needed else source.table)
+    skipped: list[tuple[int, str | None, str | None]] = []
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        found = _NOTICE.search(diagnostic.message_primary or "")
+        if found:
+            skipped.append((int(found.group(1)), found.group(2), found.group(3)))
+
+    connection.add_notice_handler(note)
+    try:
+        statement_in = statement(
+            "stage/stage.copy_in",
+            table=into,
+            columns=names(plan.fields),
+            frozen=sql.Literal(is_anew and not plan.is_needed),
+            empty_quotes=sql.SQL(_EMPTY_QUOTES[head.contract.parsing.empty_quotes]),
+        )
+        cursor = connection.cursor()
+        with cursor.copy(statement_in) as copy:
+            for piece in stream.send(stream_records):
+                copy.write(piece)
+        if stream.sent != cursor.rowcount + len(skipped):
+            raise BatchError(
+                f"{staged.file.name}: of {stream.sent:,} rows sent the server took "
+                f"{cursor.rowcount:,} and rejected {len(skipped):,}.",
+                "It split rows otherwise than the file means: keep the file and report it; "
+                "nothing was loaded.",
+            )
+    finally:
+        connection.remove_notice_handler(note)
+    for sent_line, column, shown in skipped:
+        staged.rejected.append(_mistyped(source, stream.line_of(sent_line), column, shown))
+    if plan.is_needed:
+        for line, column, shown in landing.move(connection, head, plan):
+            staged.rejected.append(Rejected(line, column, refusal(source.column(column), shown)))
+
+
+def _mistyped(source: Source, line: int, column: str | None, shown: str | None) -> Rejected:
+    declared = {c.name: c for c in source.staged}.get(column or "")
+    # A column that only the file knows is text: no bytes but these can be refused in it.
+    return Rejected(line, column, refusal(declared, shown) if declared else Reason.NOT_UTF8)

@@ -1,0 +1,264 @@
+"""Parts: the files of one feed in a batch, read one after the other as one.
+
+The lines of a later part go on counting where the rows of the part before it end, its header
+apart, so that a row's ``source_line`` still names one row of a load. ``ledger.load_file_part``
+leads back from there to the file and its line.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl import shown
+from etl.db.statements import run
+from etl.errors import BatchError
+from etl.inbox import csv_records, encodings, header
+from etl.inbox.batch import Batch, FeedFile
+from etl.inbox.copy_stream import NO_ROWS, Stream
+from etl.inbox.csv_records import Block
+from etl.inbox.header import Header
+from etl.stages.stage.byte_count import Seen
+from etl.stages.stage.staged import FIRST_LINE, PartRead, Staged
+
+_HINT = "Ask the sender for the file or the manifest again; nothing was loaded."
+
+
+class Reading:
+    """A feed's files on their way; ``head`` is the header that all of them have.
+
+    ``stream``: what takes the records, set before the first is asked for. Raises ``BatchError``
+    where a file cannot be read, is cut short, or has other columns than the first.
+    """
+
+    stream: Stream
+
+    def __init__(
+        self,
+        batch: Batch,
+        staged: Staged,
+        on_bytes: Callable[[int], None],
+        corrected: Mapping[int, bytes],
+    ) -> None:
+        self._batch = batch
+        self._staged = staged
+        self._on_bytes = on_bytes
+        self._corrected = corrected
+        self._seen: list[Seen] = []
+        self.head, self._first = self._open(staged.file.files[0])
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files, unpacked."""
+        return sum(seen.bytes for seen in self._seen)
+
+    @property
+    def lines(self) -> int:
+        """Lines of all files, their headers among them."""
+        return sum(seen.lines for seen in self._seen)
+
+    @property
+    def lines_accounted(self) -> int:
+        """Lines that were told apart as headers, rows and empty lines."""
+        return sum(1 + seen.lines_of_records for seen in self._seen)
+
+    def _open(self, part: FeedFile) -> tuple[Header, Iterator[Block]]:
+        seen = Seen(part)
+        self._seen.append(seen)
+        head, blocks = header.read(self._batch, part, seen.through(self._on_bytes), seen.text)
+        return head, seen.records(blocks)
+
+    def records(self) -> Iterator[Block]:
+        """The records of all files, on the lines that they have together."""
+        blocks, line = self._first, FIRST_LINE
+        for part in self._staged.file.files:
+            if part is not self._staged.file.files[0]:
+                head, blocks = self._open(part)
+                self._same_header(part, head)
+            self._staged.parts.append(PartRead(part, line))
+            shifted = _shifted(blocks, line - FIRST_LINE)
+            if self._corrected:
+                shifted = csv_records.put_in_place(shifted, self._corrected)
+            yield from shifted
+            self._check_end(part, line - FIRST_LINE)
+            line += self._seen[-1].lines_of_records
+
+    def _check_end(self, part: FeedFile, shift: int) -> None:
+        seen = self._seen[-1]
+        if seen.ends_line or not seen.lines_of_records or not self.stream.is_cut():
+            return
+        raise BatchError(
+            f"{part.name} of batch {self._batch.batch_id} is cut short: it ends in the middle of "
+            f"the row on line {self.stream.last_line - shift:,}.",
+            "Ask the sender for the whole file again; nothing was loaded.",
+        )
+
+    def _same_header(self, part: FeedFile, head: Header) -> None:
+        if head.names == self.head.names and head.contract.name == self.head.contract.name:
+            return
+        lacking = [shown.name(n) for n in self.head.names if n not in head.names]
+        more = [shown.name(n) for n in head.names if n not in self.head.names]
+        how = " and ".join(
+            [f"it lacks {', '.join(lacking[:3])}"] * bool(lacking)
+            + [f"it has {', '.join(more[:3])}"] * bool(more)
+        )
+        raise BatchError(
+            f"{part.name} of batch {self._batch.batch_id} has other columns than "
+            f"{self._staged.file.files[0].name}, of which it is a part: "
+            f"{how or 'they come in another order'}.",
+            "Ask the sender for parts with one header; if it is no part, take it away or give it "
+            "another name; nothing was loaded.",
+        )
+
+
+def _shifted(blocks: Iterable[Block], lines: int) -> Iterator[Block]:
+    return ((line + lines, block) for line, block in blocks)
+
+
+def read_again(file: FeedFile, encoding: str) -> Iterator[Block]:
+    """The records of a feed's files once more, on the lines that they have together."""
+    shift = 0
+    for part in file.files:
+        text = encodings.transcoded(part.blocks(), encoding)
+        _, blocks = csv_records.header_and_records(text)
+        lines = 0
+        for line, block in blocks:
+            lines += sum(record.count(b"\n") + 1 for record in block)
+            yield line + shift, block
+        shift += lines
+
+
+def check_checksums(batch: Batch, staged: Staged) -> None:
+    """Hold each file against the checksum that the manifest says; ``BatchError`` if it differs."""
+    for part in staged.file.files:
+        found = part.checksum() if staged.file.parts else staged.checksum
+        if part.expected.checksum not in (None, found):
+            raise BatchError(
+                f"{part.name} of batch {batch.batch_id} is not the file that its manifest "
+                "describes: the checksum differs.",
+                _HINT,
+            )
+
+
+def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, staged: Staged) -> None:
+    """Tell the rows of a file apart by its parts, and hold each to what the manifest says of it."""
+    if len(staged.parts) == 1:
+        [part] = staged.parts
+        part.read, part.loaded = staged.read, staged.loaded
+        part.rejected, part.duplicate = len(staged.rejected), staged.duplicate
+        return
+    source = staged.file.source
+    firsts = [part.first_line for part in staged.parts]
+    sums = sql.SQL(", ").join(
+        sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(c)) for c in source.money
+    )
+    measured = {
+        number: (rows, amounts)
+        for number, rows, amounts in run(
+            connection,
+            "stage/parts.measure",
+            {"load_id": load_id, "first_lines": firsts},
+            table=sql.Identifier(source.table),
+            sums=sums,
+        )
+    }
+    rejected = Counter(bisect_right(firsts, r.line) for r in staged.rejected)
+    no_rows = Counter(bisect_right(firsts, r.line) for r in staged.rejected if r.reason in NO_ROWS)
+    totals: dict[tuple[int, str], Decimal] = {}
+    for number, part in enumerate(staged.parts, 1):
+        part.loaded, amounts = measured.get(number, (0, [Decimal(0)] * len(source.money)))
+        for column, amount in zip(source.money, amounts, strict=True):
+            totals[number, column] = amount
+    for line, repeated in staged.duplicates:
+        number = bisect_right(firsts, line)
+        staged.parts[number - 1].duplicate += 1
+        for column, amount in zip(source.money, repeated, strict=True):
+            totals[number, column] += amount or 0
+    for number, part in enumerate(staged.parts, 1):
+        part.rejected = rejected[number]
+        part.read = part.loaded + part.rejected + part.duplicate
+        of_part = {column: totals[number, column] for column in source.money}
+        _check_expected(batch, part, part.read - no_rows[number], of_part)
+
+
+def _check_expected(batch: Batch, part: PartRead, rows: int, totals: dict[str, Decimal]) -> None:
+    """Hold a part against its manifest.
+
+    What rejected rows bear is told of all parts together alone, so with such rows the amounts are
+    compared there.
+    """
+    said, where = part.file.expected, f"{part.file.name} of batch {batch.batch_id}"
+    if said.rows is not None and said.rows != rows:
+        raise BatchError(
+            f"{where} holds {rows:,} rows where its manifest says {said.rows:,}.", _HINT
+        )
+    for column, amount in said.totals.items():
+        if not part.rejected and totals[column] != amount:
+            raise BatchError(
+                f"{where}: {column} adds up to {totals[column]} where its manifest says {amount}.",
+                _HINT,
+            )
+
+
+def record(connection: psycopg.Connection[Any], load_id: int, staged: Staged) -> None:
+    """Enter the files of a feed in the ledger, with where their lines begin and what came of them.
+
+    A file that was refused or skipped has no rows here, and of what was not read no first line.
+    """
+    is_loaded = staged.status == "loaded"
+    for number, file in enumerate(staged.file.files, 1):
+        read = staged.parts[number - 1] if number <= len(staged.parts) else None
+        counted = read if is_loaded and read is not None else PartRead(file, FIRST_LINE)
+        values = {
+            "load_id": load_id,
+            "feed": staged.file.source.name,
+            "part": number,
+            "file_name": shown.plain(file.path.name),
+            "size_bytes": file.size_bytes,
+            "modified_ns": file.modified_ns,
+            "changed_ns": file.changed_ns,
+            "xxh3_128": file.checksum() if staged.file.parts else staged.checksum,
+            "first_line": read.first_line if read is not None else None,
+            "rows_read": counted.read,
+            "rows_loaded": counted.loaded,
+            "rows_rejected": counted.rejected,
+            "rows_duplicate": counted.duplicate,
+        }
+        run(connection, "stage/parts.record", values)
+
+
+def recount(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    feed: str,
+    parts: list[PartRead],
+    staged: Staged,
+) -> None:
+    """Let the ledger tell of the parts of a file as it would had corrected rows been right."""
+    firsts = [part.first_line for part in parts]
+    duplicate = Counter(bisect_right(firsts, line) for line, _ in staged.duplicates)
+    for number, part in enumerate(parts, 1):
+        values = {
+            "load_id": load_id,
+            "feed": feed,
+            "part": number,
+            "first_line": part.first_line,
+            "next_line": firsts[number] if number < len(firsts) else None,
+            "more_duplicates": duplicate[number] if len(parts) > 1 else staged.duplicate,
+        }
+        run(connection, "stage/parts.recount", values)
+
+
+def first_bad_byte(file: FeedFile) -> tuple[FeedFile, encodings.BadByte] | None:
+    """The first byte of a feed's files that is not UTF-8 text, with the file that has it."""
+    for part in file.files:
+        found = encodings.first_bad_byte(part.blocks())
+        if found is not None:
+            return part, found
+    return None

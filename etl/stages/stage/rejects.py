@@ -1,0 +1,152 @@
+"""Rejects: rejected rows go to quarantine with their text, and their amounts are added up.
+
+Both are read from the file once more, so that what is said of a rejected row is what the file
+says, whoever rejected it: the reader, the server's types, or a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+import psycopg
+
+from etl.contracts.feed import Source
+from etl.contracts.sender import Parsing
+from etl.db.statements import statement
+from etl.inbox import csv_records, encodings, value_forms
+from etl.inbox.amounts import Amounts, MoneyField, Reader
+from etl.inbox.batch import FeedFile
+from etl.inbox.copy_stream import NO_ROWS, fault_of
+from etl.inbox.header import Header
+from etl.render import parsing
+from etl.stages.stage import parts
+from etl.stages.stage.staged import Rejected, Staged
+
+# So much text is kept in memory between the look at rejected rows and their record.
+_MOST_TEXT = 16 << 20
+# So many entries are written at a time.
+_AT_ONCE = 5_000
+
+
+def look_up(staged: Staged, head: Header, corrected: Mapping[int, bytes]) -> None:
+    """Add up the amounts of the rejected rows, and keep their texts as far as memory allows."""
+    sums = Amounts(money_fields(head))
+    no_rows = {r.line for r in staged.rejected if r.reason in NO_ROWS}
+    size = 0
+    for line, record in _rejected_records(staged, corrected):
+        if line not in no_rows:
+            sums.add(values_of(record, head))
+        size += len(record)
+        if size <= _MOST_TEXT:
+            staged.texts[line] = as_text(record)
+    staged.rejected_amounts = sums
+
+
+def money_fields(head: Header) -> dict[str, MoneyField]:
+    """Where a file's amounts stand, and how its sender writes them."""
+    contract = head.contract
+    return {
+        column: MoneyField(tuple(positions), _reader(contract.source, column, contract.parsing))
+        for column in contract.source.money
+        if (positions := head.fields(column))
+    }
+
+
+def _reader(source: Source, column: str, written: Parsing) -> Reader:
+    declared = source.column(column)
+    if parsing.is_plain(declared, written):
+        return value_forms.cents
+    return parsing.cents_reader(declared, written)
+
+
+def values_of(record: bytes, head: Header) -> list[bytes] | None:
+    """The values of a record of the file; ``None`` where its fields cannot be told apart."""
+    if fault_of(record, len(head.names)) is not None:
+        return None
+    return csv_records.values_of(csv_records.trimmed(record))
+
+
+def record_rejects(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    staged: Staged,
+    corrected: Mapping[int, bytes],
+) -> None:
+    """Write the rejected rows to quarantine, each with its text.
+
+    A row that was corrected, and is bad again, is kept as it was corrected.
+    """
+    if not staged.rejected:
+        return
+    if len(staged.texts) == len({r.line for r in staged.rejected}):
+        texts: Iterable[tuple[int, str]] = sorted(staged.texts.items())
+    else:
+        texts = ((n, as_text(record)) for n, record in _rejected_records(staged, corrected))
+    write_rejects(connection, load_id, staged, texts)
+
+
+def write_rejects(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    staged: Staged,
+    texts: Iterable[tuple[int, str]],
+) -> None:
+    """Write rejected rows to quarantine; ``texts``: of each line, in order, where there is any."""
+    rows = sorted(staged.rejected, key=lambda r: (r.line, r.column or ""))
+    in_order = iter(texts)
+    line, text = next(in_order, (0, None))
+    entries: list[dict[str, Any]] = []
+    with connection.cursor() as cursor:
+        for wanted, of_line in groupby(rows, key=lambda r: r.line):
+            while 0 < line < wanted:
+                line, text = next(in_order, (0, None))
+            raw = text if line == wanted else None
+            entries += [_entry(load_id, staged, rejected, raw) for rejected in of_line]
+            if len(entries) >= _AT_ONCE:
+                cursor.executemany(statement("stage/stage.reject"), entries)
+                entries.clear()
+        cursor.executemany(statement("stage/stage.reject"), entries)
+
+
+def _entry(load_id: int, staged: Staged, rejected: Rejected, text: str | None) -> dict[str, Any]:
+    return {
+        "load_id": load_id,
+        "feed": staged.file.source.name,
+        "file": staged.file_of(rejected.line),
+        "line": rejected.line,
+        "column_name": rejected.column,
+        "reason": rejected.reason.text,
+        "raw_line": text,
+    }
+
+
+def _rejected_records(
+    staged: Staged, corrected: Mapping[int, bytes]
+) -> Iterator[tuple[int, bytes]]:
+    """The rejected records in the order of the file, read again."""
+    wanted = {r.line for r in staged.rejected}
+    encoding = staged.contract.parsing.encoding if staged.contract else encodings.UTF8
+    for line, record in _records_on(staged.file, wanted, encoding):
+        yield line, corrected.get(line, record)
+
+
+def _records_on(file: FeedFile, wanted: set[int], encoding: str) -> Iterator[tuple[int, bytes]]:
+    left = len(wanted)
+    if not left:
+        return
+    for first, block in parts.read_again(file, encoding):
+        line = first
+        for record in block:
+            if line in wanted:
+                yield line, record.removesuffix(b"\r")
+                left -= 1
+            line += record.count(b"\n") + 1
+        if not left:
+            break
+
+
+def as_text(record: bytes) -> str:
+    """A record as text that can be stored: undecodable bytes escaped, and NUL, which cannot be."""
+    return record.decode("utf-8", errors="backslashreplace").replace("\0", "\\x00")

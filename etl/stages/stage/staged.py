@@ -1,0 +1,131 @@
+"""What became of one file of a batch: its counts, the rows set aside, what a person should know."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from etl.contracts.reasons import Reason
+from etl.contracts.sender import Sender
+from etl.inbox import encodings
+from etl.inbox.amounts import Amounts
+from etl.inbox.batch import FeedFile
+from etl.inbox.copy_stream import NO_ROWS
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A row set aside: where, and why. The raw line is looked up when it is recorded."""
+
+    line: int
+    column: str | None
+    reason: Reason
+
+
+# The line on which the first row of a file stands: its header is line 1.
+FIRST_LINE = 2
+
+
+@dataclass(slots=True)
+class PartRead:
+    """What became of one file of a feed; ``first_line``: of its rows, among those of all files."""
+
+    file: FeedFile
+    first_line: int
+    read: int = 0
+    loaded: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+
+
+@dataclass(slots=True)
+class Staged:
+    """What became of one file.
+
+    ``bytes_read``, ``lines_read``, ``lines_blank``: of the file unpacked, its header among the
+    lines. ``kept``: rows that staging holds of it. ``duplicate_cents``: of its duplicates, by money
+    column. ``rejected_amounts``: of its rejected rows. ``texts``: of these by line, as far as they
+    are kept in memory. ``parts``: the files that were read, in order. ``duplicates``: line and
+    amounts of duplicate rows where there is more than one file.
+    ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
+    for machines, as JSON can hold it. ``contract``: the one under which it came. ``header``: the
+    file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
+    set aside.
+    """
+
+    file: FeedFile
+    checksum: str
+    status: str = "loaded"
+    read: int = 0
+    loaded: int = 0
+    duplicate: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    totals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    latest_effective_ts: datetime | None = None
+    notes: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    distinct_keys: int | None = None
+    header: list[str] = field(default_factory=list)
+    findings: dict[str, Any] = field(default_factory=dict)
+    contract: Sender | None = None
+    bad_byte: encodings.BadByte | None = None
+    kept: int = 0
+    bytes_read: int | None = None
+    lines_read: int | None = None
+    lines_blank: int | None = None
+    duplicate_cents: Counter[str] = field(default_factory=Counter)
+    rejected_amounts: Amounts = field(default_factory=lambda: Amounts({}))
+    texts: dict[int, str] = field(default_factory=dict)
+    parts: list[PartRead] = field(default_factory=list)
+    duplicates: list[tuple[int, tuple[Decimal | None, ...]]] = field(default_factory=list)
+
+    @property
+    def rows_of_sender(self) -> int:
+        """Rows as the sender counts them: without headers and totals among them."""
+        return self.read - sum(r.reason in NO_ROWS for r in self.rejected)
+
+    def file_of(self, line: int) -> str:
+        """Name of the file on which a line of them all stands."""
+        found = bisect_right(self.parts, line, key=lambda part: part.first_line)
+        file = self.parts[found - 1].file if found else self.file
+        return file.names
+
+    def counts(self) -> dict[str, int]:
+        """Row counts for the ledger."""
+        return {
+            "rows_read": self.read,
+            "rows_loaded": self.loaded,
+            "rows_rejected": len(self.rejected),
+            "rows_duplicate": self.duplicate,
+        }
+
+    def ledger_values(self, load_id: int) -> dict[str, Any]:
+        """The file's row in ``ledger.load_file``."""
+        return {
+            "load_id": load_id,
+            "feed": self.file.source.name,
+            "file_name": self.file.names,
+            "kind": self.file.expected.kind,
+            "status": self.status,
+            "size_bytes": self.file.size_bytes,
+            "modified_ns": self.file.modified_ns,
+            "xxh3_128": self.checksum,
+            **self.counts(),
+            "bytes_read": self.bytes_read,
+            "lines_read": self.lines_read,
+            "lines_blank": self.lines_blank,
+            "totals": Jsonb(self.totals),
+            "latest_effective_ts": self.latest_effective_ts,
+            "note": "; ".join(self.notes) or None,
+            "columns": self.columns,
+            "distinct_keys": self.distinct_keys,
+            "header": self.header,
+            "contract": self.contract.name if self.contract else None,
+            "findings": Jsonb(self.findings),
+        }

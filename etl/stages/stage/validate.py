@@ -1,0 +1,294 @@
+"""Sift: rows that are typed but cannot stand leave staging, and a file is held to what it must be.
+
+What stays is measured: rows, keys, sums of money, the latest effective time. A file with too many
+rows set aside, or other than its manifest says, is refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.contracts.feed import Source
+from etl.contracts.reasons import Reason
+from etl.contracts.sender import Sender
+from etl.db.statements import equal, names, run, scalar
+from etl.errors import BatchError, RejectThresholdError
+from etl.inbox import encodings
+from etl.inbox.amounts import Amounts, to_dollars
+from etl.inbox.batch import Batch
+from etl.inbox.header import shown
+from etl.stages.stage import breaches, parts
+from etl.stages.stage import odd_values as values_of
+from etl.stages.stage.staged import Rejected, Staged
+
+# How many reasons a message names when a file is refused.
+_REASONS_SHOWN = 6
+# Said of a file whose totals nothing can be compared with.
+NOT_COMPARED = "manifest totals not compared: amounts of rejected rows cannot be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the staged rows of a load add up to."""
+
+    rows: int
+    distinct_keys: int
+    totals: dict[str, Decimal]
+    latest_effective_ts: datetime | None
+
+
+def set_aside(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    batch: Batch,
+    contract: Sender,
+    staged: Staged,
+    *,
+    keys_differ: bool = False,
+    is_printable: bool = False,
+) -> None:
+    """Take rows that are typed but cannot stand out of staging, and measure what stays.
+
+    ``keys_differ``: it is known that each row has a key of its own. ``is_printable``: that no
+    value has a character but visible ASCII.
+    """
+    source = contract.source
+    values_of.set_aside(connection, load_id, batch.as_of, source, staged, is_printable=is_printable)
+    table = sql.Identifier(source.table)
+    values = {"load_id": load_id, "as_of": batch.as_of}
+    where = _where(batch, staged)
+    staged.rejected += [
+        Rejected(line, column, Reason.BREACH)
+        for line, column in breaches.set_aside(connection, load_id, contract, staged.columns, where)
+    ]
+    for first, second in source.ordered:
+        lines = run(
+            connection,
+            "stage/stage.set_aside_unordered",
+            values,
+            table=table,
+            first=sql.Identifier(first),
+            second=sql.Identifier(second),
+            canceled_days=sql.Literal(source.canceled_days),
+        )
+        staged.rejected += [Rejected(line, second, Reason.OUT_OF_ORDER) for (line,) in lines]
+    measured = measure(connection, source, values, keys_differ=keys_differ)
+    losers = []
+    if measured.distinct_keys < measured.rows:
+        columns = [c.name for c in source.staged]
+        losers = run(
+            connection,
+            "stage/stage.set_aside_repeated",
+            values,
+            table=table,
+            row_columns=names(columns, "t"),
+            key_list=names(source.key),
+            row_key=names(source.key, "t"),
+            same_key=equal(source.key, "t", "r"),
+            effective=_effective(source, None),
+            effective_of_row=_effective(source, "t"),
+            amounts=names(source.money, "t"),
+            line_column=sql.Identifier("t", source.line) if source.line else sql.SQL("null::text"),
+        ).fetchall()
+    kept = measure(connection, source, values) if losers else measured
+    in_conflict: dict[Reason, list[list[Decimal | None]]] = {}
+    for line, is_equal, is_line, amounts in losers:
+        if is_equal:
+            staged.duplicate += 1
+            if len(staged.parts) > 1:
+                staged.duplicates.append((line, tuple(amounts)))
+            for column, amount in zip(source.money, amounts, strict=True):
+                staged.duplicate_cents[column] += int((amount or 0) * 100)
+        else:
+            reason = Reason.LINE if is_line else Reason.CONFLICT
+            staged.rejected.append(Rejected(line, source.key[0], reason))
+            in_conflict.setdefault(reason, []).append(amounts)
+    staged.notes += _conflicts(source, in_conflict)
+    staged.kept = kept.rows
+    staged.latest_effective_ts = kept.latest_effective_ts
+    staged.distinct_keys = kept.distinct_keys
+    staged.totals = {column: {"loaded": str(kept.totals[column])} for column in source.money}
+
+
+def _conflicts(source: Source, in_conflict: dict[Reason, list[list[Decimal | None]]]) -> list[str]:
+    """How many rows gave way to a later one of their key, and how much money went with them."""
+    said = []
+    for reason, rows in in_conflict.items():
+        sums = [sum(amount or 0 for amount in amounts) for amounts in zip(*rows, strict=True)]
+        money = ", ".join(
+            f"{column} {total:,.2f}" for column, total in zip(source.money, sums, strict=True)
+        )
+        text = f"{len(rows):,} rows rejected: {reason.text}"
+        said.append(f"{text} (US dollars set aside: {money})" if money else text)
+    return said
+
+
+def add_up(staged: Staged, read: Amounts | None = None) -> None:
+    """Tell the amounts of a file apart: loaded, rejected, duplicate, and all that it holds.
+
+    ``read``: what was told from the file's bytes alone, by column. ``BatchError`` if it differs.
+    """
+    expected = staged.file.expected.totals
+    for column, total in staged.totals.items():
+        rejected = staged.rejected_amounts.cents[column]
+        duplicate = staged.duplicate_cents[column]
+        in_file = dollars_to_cents(total["loaded"]) + rejected + duplicate
+        total |= {
+            "in_file": to_dollars(in_file),
+            "rejected": to_dollars(rejected),
+            "duplicate": to_dollars(duplicate),
+            "unread": staged.rejected_amounts.unread[column],
+        }
+        if column in expected:
+            total["expected"] = str(expected[column])
+        if read is not None and column in read.fields and read.cents[column] != in_file:
+            raise BatchError(
+                f"{staged.file.name}: {column} adds up to {to_dollars(read.cents[column])} in "
+                f"the file and to {to_dollars(in_file)} in what was made of it.",
+                "This is a fault of the reader: keep the file and report it; nothing was loaded.",
+            )
+
+
+def dollars_to_cents(dollars: str) -> int:
+    """An amount of the ledger in cents."""
+    return int(Decimal(dollars) * 100)
+
+
+def tell_bad_bytes(staged: Staged) -> None:
+    """Say where the first byte is for which rows were set aside, and what it looks like."""
+    lines = [r.line for r in staged.rejected if r.reason is Reason.NOT_UTF8]
+    if not lines or staged.contract is None:
+        return
+    encoding = staged.contract.parsing.encoding
+    if encoding != encodings.UTF8:
+        staged.notes.append(f"line {min(lines):,} is the first with bytes that are not {encoding}")
+        return
+    found = parts.first_bad_byte(staged.file)
+    if found is not None:
+        part, bad = found
+        staged.bad_byte = bad
+        staged.findings |= {"first_bad_byte": bad.offset, "encoding": bad.likely}
+        staged.notes.append(f"{part.name}: {bad}" if staged.file.parts else str(bad))
+
+
+def _effective(source: Source, prefix: str | None) -> sql.Composable:
+    as_of = sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")
+    if source.effective is None:
+        return as_of
+    column = sql.Identifier(*filter(None, [prefix, source.effective]))
+    return sql.SQL("coalesce({} at time zone 'UTC', {})").format(column, as_of)
+
+
+def measure(
+    connection: psycopg.Connection[Any],
+    source: Source,
+    values: dict[str, Any],
+    *,
+    keys_differ: bool = False,
+) -> Measured:
+    """Add up the staged rows of a load; ``keys_differ``: their keys need not be counted."""
+    table = sql.Identifier(source.table)
+    parts = [
+        sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(m), sql.Identifier(m))
+        for m in source.money
+    ]
+    row = run(
+        connection,
+        "stage/stage.measure",
+        values,
+        table=table,
+        totals=sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(parts)),
+        effective=_effective(source, None),
+    ).fetchone()
+    assert row is not None  # an aggregate always gives a row
+    rows, totals, latest = row
+    amounts = {column: Decimal(said) for column, said in totals.items()}
+    keys = rows
+    if not keys_differ:
+        keys = scalar(
+            connection,
+            "stage/stage.count_keys",
+            values,
+            table=table,
+            key_list=names(source.key),
+        )
+    return Measured(rows, keys, amounts, latest)
+
+
+def judge(batch: Batch, contract: Sender, staged: Staged, reject_share: float | None) -> None:
+    """Count what stays, and hold the file to its threshold, its volume and its manifest.
+
+    Raises ``RejectThresholdError`` and ``BatchError``.
+    """
+    staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
+    if staged.loaded != staged.kept:
+        raise BatchError(
+            f"{_where(batch, staged)}: of {staged.read:,} rows {staged.loaded:,} should have "
+            f"stayed, and {staged.kept:,} did.",
+            "This is a fault of the reader: keep the file and report it; nothing was loaded.",
+        )
+    if reject_share is not None:
+        share = reject_share if contract.reject_share is None else contract.reject_share
+        _check_threshold(batch, staged, share)
+    volume = contract.expected_volume
+    said = breaches.of_volume(volume, staged.read, _where(batch, staged))
+    if volume is not None and said is not None:
+        staged.notes.append(said)
+        staged.findings["rows_expected"] = [volume.low, volume.high]
+    check_expected(batch, staged)
+
+
+def _where(batch: Batch, staged: Staged) -> str:
+    return f"{staged.file.name} of batch {batch.batch_id}"
+
+
+def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
+    bad = len(staged.rejected)
+    if bad == 0 or bad <= reject_share * staged.read:
+        return
+    reasons = Counter(
+        r.reason.text + (f" in {r.column}" if r.column else "") for r in staged.rejected
+    ).most_common()
+    said = [f"{n:,} x {reason}" for reason, n in reasons[:_REASONS_SHOWN]]
+    if rest := sum(n for _, n in reasons[_REASONS_SHOWN:]):
+        said.append(f"{rest:,} for other reasons")
+    raise RejectThresholdError(
+        f"{_where(batch, staged)} was refused: {bad:,} of "
+        f"{staged.read:,} rows are bad ({bad / staged.read:.1%}, limit {reject_share:.1%}); "
+        + "; ".join(said)
+        + "."
+        + (f" As for encoding, {staged.bad_byte}." if staged.bad_byte else ""),
+        "make quarantine lists the rows, and make quarantine-export writes them to correct; or "
+        "mend the file, or raise REJECT_SHARE.",
+    )
+
+
+def check_expected(batch: Batch, staged: Staged) -> None:
+    """Hold a file against what its manifest says of it; ``BatchError`` if they differ."""
+    said = staged.file.expected
+    where = _where(batch, staged)
+    hint = "Ask the sender for the file or the manifest again; nothing was loaded."
+    rows = staged.rows_of_sender
+    if said.rows is not None and said.rows != rows:
+        raise BatchError(
+            f"{where} holds {rows:,} rows where its manifest says {said.rows:,}.", hint
+        )
+    for column, amount in said.totals.items():
+        found = staged.totals.get(column)
+        if found is None:
+            staged.notes.append("the manifest totals a column that is no amount: " + shown(column))
+        elif found["unread"]:
+            staged.notes += [NOT_COMPARED] if NOT_COMPARED not in staged.notes else []
+        elif Decimal(found["in_file"]) != amount:
+            raise BatchError(
+                f"{where}: {column} adds up to {found['in_file']} where its manifest says "
+                f"{amount}.",
+                hint,
+            )

@@ -1,0 +1,1 @@
+"""What the generator is built on: random numbers, calendar, reference data, encoding."""

@@ -1,0 +1,1 @@
+"""Defects on request: their kinds, and putting them into rows."""

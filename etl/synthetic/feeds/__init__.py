@@ -1,0 +1,1 @@
+"""The world as rows of feeds, and their files."""

@@ -1,0 +1,1 @@
+"""What the feeds truly hold, written down beside them."""

@@ -1,0 +1,243 @@
+"""The truth beside the feeds: what each batch really holds, and what must come of it.
+
+Nothing here is read by the pipeline. ``docs/synthetic-feeds.md`` describes the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from etl.contracts.feed import Source
+from etl.synthetic.core.encode import Block
+from etl.synthetic.core.rng import Ints
+from etl.synthetic.defects.dirt import Defect
+from etl.synthetic.defects.injector import Soiled
+from etl.synthetic.truth.history import Counts, History, Rows, digests, driver_columns, numbers
+
+MEMBER, PROVIDER, PLAN = "dim_member", "dim_provider", "dim_plan"
+# Where a feed's rows of numbered keys go, and which dimension the other feeds' columns name.
+_NUMBERED = {"members": MEMBER, "providers": PROVIDER}
+_NAMED = {"member_id": MEMBER, "provider_id": PROVIDER}
+_DATE_OF_PLAN = {"enrollments": "start_date", "claims": "service_date"}
+PlanYear = tuple[str, str]
+# Without these a file in the folder is no truth of a batch.
+
+
+@dataclass(slots=True)
+class FileTruth:
+    """One file of a batch as it was written, block by block."""
+
+    source: Source
+    kind: str
+    rows: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    new: int = 0
+    totals: dict[str, int] = field(default_factory=dict)
+    loaded_totals: dict[str, int] = field(default_factory=dict)
+    defects: list[Defect] = field(default_factory=list)
+    refused: bool = False
+    # Of dimensions: the rows that will be loaded. Of facts: the keys that they name.
+    told: list[Rows] = field(default_factory=list)
+    plans: set[PlanYear] = field(default_factory=set)
+    lost_plans: set[PlanYear] = field(default_factory=set)
+    named: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    strangers: dict[str, set[str]] = field(default_factory=dict)
+    strange_plans: set[PlanYear] = field(default_factory=set)
+
+    @property
+    def loaded(self) -> int:
+        """Rows that stay in staging."""
+        return 0 if self.refused else self.rows - self.rejected - self.duplicate
+
+    def add(self, block: Block, soiled: Soiled, as_of: int, lost_plans: set[PlanYear]) -> None:
+        """Count a block in. ``lost_plans``: published ones whose row was not loaded."""
+        self.rows += soiled.rows
+        self.rejected += soiled.rejected_records
+        self.duplicate += soiled.duplicates
+        self.defects += soiled.defects
+        kept = np.ones(len(block), dtype=bool)
+        kept[soiled.rejected] = False
+        if block.new is not None:
+            self.new += int((block.new & kept).sum()) + len(soiled.added)
+        for name, cents in soiled.totals.items():
+            self.totals[name] = self.totals.get(name, 0) + cents
+            loaded = self.loaded_totals.get(name, 0) + int(block.cents[name][kept].sum())
+            for position, value in soiled.changed.get(name, {}).items():
+                loaded += _cents(value) - int(block.cents[name][position])
+            self.loaded_totals[name] = loaded + sum(_cents(row[name]) for row in soiled.added)
+        if self.source.name in _NUMBERED:
+            self._tell(patched(block, soiled), kept, as_of)
+        elif self.source.name == "plans":
+            for position, plan in enumerate(_plan_years(block, "effective_year")):
+                (self.plans if kept[position] else self.lost_plans).add(plan)
+        else:
+            self._name(block, soiled, kept, lost_plans)
+
+    def _tell(self, block: Block, kept: NDArray[np.bool_], as_of: int) -> None:
+        drivers, others = driver_columns(self.source)
+        effective = np.full(len(block), as_of, dtype=np.int64)
+        if self.source.effective:
+            stamps = [t.decode().removesuffix("Z") for t in block.columns[self.source.effective]]
+            effective = np.array(stamps, dtype="datetime64[s]").astype(np.int64)
+        key = numbers(block.columns[self.source.key[0]])
+        rows = Rows(key, effective, digests(block, drivers), digests(block, others))
+        self.told.append(rows.take(kept))
+
+    def _name(
+        self, block: Block, soiled: Soiled, kept: NDArray[np.bool_], lost_plans: set[PlanYear]
+    ) -> None:
+        for column in _NAMED.keys() & block.columns.keys():
+            keys = numbers(block.columns[column])
+            own = kept.copy()
+            own[list(soiled.changed.get(column, {}))] = False
+            dimension = _NAMED[column]
+            seen = self.named.get(dimension, np.zeros(0, dtype=bool))
+            seen = np.pad(seen, (0, max(0, int(keys.max(initial=-1)) + 1 - len(seen))))
+            seen[keys[own]] = True
+            self.named[dimension] = seen
+            strangers = self.strangers.setdefault(dimension, set())
+            strangers |= {v.decode() for v in soiled.changed.get(column, {}).values()}
+        day = _DATE_OF_PLAN[self.source.name]
+        moved = soiled.changed.get(day, {})
+        for position, value in moved.items():
+            plan = _text(block.columns["plan_id"][position])
+            self.strange_plans.add((plan, value.decode()[:4]))
+        if lost_plans:
+            stay = kept.copy()
+            stay[list(moved)] = False
+            here = set(_plan_years(block, day, np.flatnonzero(stay)))
+            self.strange_plans |= here & lost_plans
+
+
+class Truth:
+    """What the batches so far must have made of the warehouse."""
+
+    def __init__(self) -> None:
+        self.histories = {MEMBER: History(), PROVIDER: History()}
+        self.plans: set[PlanYear] = set()
+        self.lost_plans: set[PlanYear] = set()
+        # Keys that facts have named and no feed has brought: the rows that are inferred.
+        self.unknown: dict[str, set[str]] = {MEMBER: set(), PROVIDER: set(), PLAN: set()}
+
+    def take(self, files: list[FileTruth], as_of: int) -> dict[str, dict[str, int]]:
+        """Take in a batch's files, unless one of them is refused; returns its keys by feed."""
+        if any(file.refused for file in files):
+            return {}
+        keys: dict[str, dict[str, int]] = {}
+        for file in files:
+            name = file.source.name
+            if name in _NUMBERED:
+                keys[name] = asdict(self._deliver(file, as_of))
+            elif name == "plans":
+                new = len(file.plans - self.plans)
+                keys[name] = {"new": new, "unchanged": len(file.plans) - new}
+                self.lost_plans = self.lost_with(files)
+                self.plans |= file.plans
+                self.unknown[PLAN] -= {_joined(plan) for plan in file.plans}
+            else:
+                keys[name] = {"new": file.new, "changed": file.loaded - file.new}
+        for file in files:
+            self._infer(file)
+        return keys
+
+    def lost_with(self, files: list[FileTruth]) -> set[PlanYear]:
+        """The plans that were published and not loaded, once these files of a batch are."""
+        lost = self.lost_plans.union(*(file.lost_plans for file in files))
+        return lost.difference(self.plans, *(file.plans for file in files))
+
+    def _deliver(self, file: FileTruth, as_of: int) -> Counts:
+        dimension = _NUMBERED[file.source.name]
+        rows = Rows.together(file.told)
+        counts = self.histories[dimension].deliver(rows, as_of, snapshot=file.kind == "snapshot")
+        if self.unknown[dimension]:
+            self.unknown[dimension] -= _identifiers(dimension, rows.key)
+        return counts
+
+    def _infer(self, file: FileTruth) -> None:
+        for dimension, seen in file.named.items():
+            keys = np.flatnonzero(seen)
+            lacking = keys[~self.histories[dimension].knows(keys)]
+            self.unknown[dimension] |= _identifiers(dimension, lacking)
+            self.unknown[dimension] |= file.strangers[dimension]
+        self.unknown[PLAN] |= {_joined(plan) for plan in file.strange_plans - self.plans}
+
+    def dimensions(self) -> dict[str, dict[str, int]]:
+        """What each dimension must hold by now, the unknown row apart."""
+        held = {
+            name: {"keys": h.keys, "versions": h.versions, "current": h.current}
+            for name, h in self.histories.items()
+        }
+        plans = len(self.plans)
+        held[PLAN] = {"keys": plans, "versions": plans, "current": plans}
+        for name, counts in held.items():
+            counts["inferred"] = len(self.unknown[name])
+        return held
+
+
+def described(files: list[FileTruth], checksums: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """The files of a batch for the record, by name in the order written."""
+    return {
+        name: {
+            "rows": file.rows,
+            "loaded": file.loaded,
+            "rejected": file.rejected,
+            "duplicate": file.duplicate,
+            "refused": file.refused,
+            "totals": {
+                column: {"in_file": _dollars(cents), "loaded": _dollars(file.loaded_totals[column])}
+                for column, cents in file.totals.items()
+            },
+            "defects": [asdict(d) for d in file.defects],
+            "xxh3_128": checksum,
+        }
+        for file, (name, checksum) in zip(files, checksums.items(), strict=True)
+    }
+
+
+def patched(block: Block, soiled: Soiled) -> Block:
+    """The block with the values that will be loaded in the place of its own."""
+    columns = dict(block.columns)
+    for name, changes in soiled.changed.items():
+        column = columns[name].astype(
+            f"S{max(columns[name].itemsize, *map(len, changes.values()))}"
+        )
+        for position, value in changes.items():
+            column[position] = value
+        columns[name] = column
+    return Block(block.source, columns, block.cents)
+
+
+def _plan_years(block: Block, date_column: str, rows: Ints | None = None) -> Iterator[PlanYear]:
+    at = np.arange(len(block)) if rows is None else rows
+    plan, when = block.columns["plan_id"][at], block.columns[date_column][at]
+    for name, day in zip(plan, when, strict=True):
+        yield _text(name), _text(day)[:4]
+
+
+def _identifiers(dimension: str, keys: Ints) -> set[str]:
+    """What the feeds call members and providers of these numbers."""
+    letter = {MEMBER: "M", PROVIDER: "P"}[dimension]
+    return {f"{letter}{key:08d}" for key in keys.tolist()}
+
+
+def _text(field_bytes: bytes) -> str:
+    return field_bytes.replace(b"\0", b"").decode()
+
+
+def _joined(plan: PlanYear) -> str:
+    return " ".join(plan)
+
+
+def _cents(value: bytes) -> int:
+    dollars, _, cents = value.decode().partition(".")
+    return int(dollars) * 100 + int(cents or "0")
+
+
+def _dollars(cents: int) -> str:
+    return f"{cents // 100}.{cents % 100:02d}"

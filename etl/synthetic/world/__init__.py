@@ -1,0 +1,1 @@
+"""The world that feeds tell of: people, plans, providers, coverage, care and its cost."""

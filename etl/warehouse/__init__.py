@@ -1,0 +1,1 @@
+"""The warehouse as it is declared: dimensions, facts and cubes."""

@@ -1,0 +1,259 @@
+"""What the warehouse holds: its dimensions, facts and cubes, each one entry.
+
+Columns come from the feed that an entry names; only what the warehouse adds is said here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from etl.contracts.column import Column
+from etl.contracts.feed import Source
+from etl.contracts.feeds import FEEDS
+
+
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """Names of the schemas that one build of the warehouse lives in.
+
+    A rebuild goes into schemas of its own and takes the place of the live ones when it is done
+    and checked, so that readers never see half of it.
+    """
+
+    staging: str = "staging"
+    warehouse: str = "warehouse"
+    cubes: str = "cubes"
+    as_known: str = "as_known"
+
+    @property
+    def build(self) -> tuple[str, str, str, str]:
+        """The schemas that a rebuild replaces."""
+        return (self.staging, self.warehouse, self.cubes, self.as_known)
+
+    @property
+    def path(self) -> list[str]:
+        """The search path in which unqualified table names of ``sql/`` resolve.
+
+        The first is where tables are made, which only partitions are.
+        """
+        return [self.warehouse, self.staging, self.cubes, *KEPT]
+
+
+# The schemas that no rebuild replaces.
+KEPT = ("ledger", "quality")
+LIVE = Schemas()
+NEXT = Schemas("staging_next", "warehouse_next", "cubes_next", "as_known_next")
+RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
+
+
+def past_of(table: str) -> str:
+    """Name of the table that keeps a table's rows as they were before a load changed them."""
+    return f"{table}_past"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A key that a dimension row takes from another dimension by equal columns."""
+
+    column: str
+    table: str
+    match: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A slowly changing dimension (Type 2 for change drivers, Type 1 for other attributes).
+
+    ``hash_version`` names the definition of ``attr_hash``: which drivers, in which order.
+    """
+
+    name: str
+    source: Source
+    description: str
+    lookups: tuple[Lookup, ...] = ()
+    hash_version: int = 2
+
+    @property
+    def table(self) -> str:
+        """Name of the table."""
+        return f"dim_{self.name}"
+
+    @property
+    def past(self) -> str:
+        """Name of the table that keeps its rows as they were before a load changed them."""
+        return past_of(self.table)
+
+    @property
+    def sk(self) -> str:
+        """Name of the surrogate key."""
+        return f"{self.name}_sk"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The natural key."""
+        return self.source.key
+
+    @property
+    def attributes(self) -> tuple[Column, ...]:
+        """Every column of the feed but the key, in declared order."""
+        return tuple(c for c in self.source.columns if c.name not in self.key)
+
+    @property
+    def drivers(self) -> tuple[str, ...]:
+        """Names of the attributes whose change makes a version."""
+        return tuple(c.name for c in self.attributes if c.driver)
+
+    @property
+    def type_1(self) -> tuple[str, ...]:
+        """Names of the attributes that are corrected in place."""
+        return tuple(c.name for c in self.attributes if not c.driver)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """How a fact finds a dimension: by these staging columns or expressions, on its own date.
+
+    ``key`` pairs each natural-key column of the dimension with the staging column that names
+    it; a pair ``("effective_year", None)`` is the year of the fact's date.
+    """
+
+    dimension: Dimension
+    key: tuple[tuple[str, str | None], ...]
+
+    @property
+    def sk(self) -> str:
+        """The foreign key's column in the fact."""
+        return self.dimension.sk
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A fact table.
+
+    ``date``: the date on which its dimension versions must be in force. ``carried``: columns
+    taken over from the feed as they are. ``states``: those of them that are kept for every state
+    that the fact has been in, not only the latest; none where no history of states is kept.
+    """
+
+    name: str
+    source: Source
+    description: str
+    date: str
+    references: tuple[Reference, ...]
+    carried: tuple[str, ...]
+    states: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> str:
+        """Name of the table."""
+        return f"fact_{self.name}"
+
+    @property
+    def past(self) -> str:
+        """Name of the table that keeps its rows as they were before a load changed them."""
+        return past_of(self.table)
+
+    @property
+    def state(self) -> str:
+        """Name of the table of its states before the latest, where ``states`` are kept."""
+        return f"{self.table}_state"
+
+    @property
+    def key(self) -> str:
+        """The degenerate key: the feed's own identifier."""
+        return self.source.key[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Cube:
+    """A table kept equal to a query, its definition in ``sql/cubes/<name>.sql``."""
+
+    name: str
+    grain: tuple[str, ...]
+    description: str
+
+
+DIM_MEMBER = Dimension(
+    "member",
+    FEEDS["members"],
+    "Members through time, one row a version. Personal data: see the column comments.",
+    lookups=(Lookup("geography_sk", "dim_geography", ("state", "region")),),
+)
+DIM_PLAN = Dimension(
+    "plan", FEEDS["plans"], "Plans through time, one row a version of a plan in a plan year."
+)
+DIM_PROVIDER = Dimension(
+    "provider", FEEDS["providers"], "Providers through time, one row a version."
+)
+
+DIMENSIONS: dict[str, Dimension] = {d.name: d for d in (DIM_PLAN, DIM_PROVIDER, DIM_MEMBER)}
+
+_MEMBER = Reference(DIM_MEMBER, (("member_id", "member_id"),))
+_PROVIDER = Reference(DIM_PROVIDER, (("provider_id", "provider_id"),))
+_PLAN = Reference(DIM_PLAN, (("plan_id", "plan_id"), ("effective_year", None)))
+
+FACT_CLAIM = Fact(
+    "claim",
+    FEEDS["claims"],
+    "Claims, one row a claim in its latest state. Amounts in US dollars.",
+    date="service_date",
+    references=(_MEMBER, _PROVIDER, _PLAN),
+    carried=(
+        "status",
+        "diagnosis_code",
+        "procedure_code",
+        "claim_amount",
+        "allowed_amount",
+        "paid_amount",
+        "claim_type",
+        "major_service_category",
+        "detailed_service_category",
+        "provider_specialty",
+        "ms_drg",
+        "channel",
+        "drug_class",
+        "is_oon",
+        "utilization",
+        "ccsr_system_description",
+        "admit_date",
+        "discharge_date",
+        "paid_date",
+    ),
+    states=("status", "claim_amount", "allowed_amount", "paid_amount", "paid_date"),
+)
+FACT_ENROLLMENT = Fact(
+    "enrollment",
+    FEEDS["enrollments"],
+    "Coverage, one row a member, plan and start. Premium and tax credit are US dollars a month.",
+    date="start_date",
+    references=(_MEMBER, _PLAN),
+    carried=("premium_paid", "csr_variant", "aptc_amount", "enrollment_reason"),
+)
+
+FACTS: dict[str, Fact] = {f.name: f for f in (FACT_ENROLLMENT, FACT_CLAIM)}
+
+CUBES: dict[str, Cube] = {
+    c.name: c
+    for c in (
+        Cube(
+            "claims_daily_member",
+            ("member_id", "service_date"),
+            "Claims and money by member and day of service.",
+        ),
+        Cube(
+            "claims_by_plan_metal_month",
+            ("metal_tier", "month"),
+            "Claims, member-months and paid PMPM by metal tier and month of service.",
+        ),
+        Cube(
+            "high_cost_member_tracking",
+            ("member_id", "month"),
+            "Members whose paid claims over twelve months pass $50k, by month.",
+        ),
+        Cube(
+            "utilization_by_specialty",
+            ("specialty", "month"),
+            "Claims and money by specialty of the provider, per 1,000 member-months.",
+        ),
+    )
+}
