@@ -8,6 +8,7 @@ lines that say what it does and its grain. ``{braces}`` are identifiers or fragm
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, LiteralString, cast
@@ -16,6 +17,8 @@ import psycopg
 from psycopg import sql
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "sql"
+# So many rows of a result are held where it comes row by row.
+_ROWS_AT_ONCE = 1_000
 _HEADER = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
 Parts = sql.Composable
@@ -54,6 +57,18 @@ def run(
 ) -> psycopg.Cursor[Any]:
     """Execute a named statement; the cursor holds its rows and row count."""
     return connection.execute(statement(name, **parts), values)
+
+
+def rows_of(
+    connection: psycopg.Connection[Any],
+    name: str,
+    values: Values | None = None,
+    /,
+    **parts: Parts,
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of a named statement as they come, so that they need not fit into memory."""
+    with connection.cursor() as cursor:
+        yield from cursor.stream(statement(name, **parts), values, size=_ROWS_AT_ONCE)
 
 
 def scalar(

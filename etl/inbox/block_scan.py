@@ -20,8 +20,8 @@ _FEED, _QUOTE, _COMMA, _BLANK, _TAB = b'\n", \t'
 _POINT, _MINUS, _PLUS, _ZERO = b".-+0"
 # Sets this bit of an ASCII letter to make it a small one.
 _SMALL = 0x20
-# So many digits, a sign and a point can be counted with as cents in 64 bits.
-_LONGEST_AMOUNT = 16
+# So many signs of an amount, times the records of a block, can be added up as cents in 64 bits.
+_LONGEST_AMOUNT = 12
 _TENS = np.array([100, 10, 1], np.int64)
 
 

@@ -9,6 +9,8 @@ so that what the server holds can be held against what the file says.
 from __future__ import annotations
 
 import operator
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +27,9 @@ from etl.inbox.value_forms import Form
 
 # No file of so many bad rows is worth more than a look at the first of them.
 MOST_REJECTED = 500_000
+
+# What is sent before the records, and skipped: it shows how lines end.
+FIRST_LINE = b"\n"
 
 # What is no row of the file, so that it bears no amount of it either.
 NO_ROWS = (Reason.REPEATED_HEADER, Reason.TRAILER)
@@ -84,10 +89,14 @@ class Stream:
     is_printable: bool = True
     rejects: list[Reject] = field(default_factory=list)
     amounts: Amounts = field(init=False)
-    _sent_lines: int = 0
-    _next_line: int = 1
-    _shifts: list[tuple[int, int]] = field(default_factory=list)
-    _long: dict[int, int] = field(default_factory=dict)
+    _sent_lines: int = FIRST_LINE.count(b"\n")
+    _next_line: int = 2
+    # From which line of the stream on how many lines are to be added; the last line of each record
+    # of several, and the line of the file on which that begins.
+    _shifted_from: array[int] = field(default_factory=lambda: array("q"))
+    _shifts: array[int] = field(default_factory=lambda: array("q"))
+    _long_ends: array[int] = field(default_factory=lambda: array("q"))
+    _long_begins: array[int] = field(default_factory=lambda: array("q"))
     _last: Block = (2, [])
 
     def __post_init__(self) -> None:
@@ -110,16 +119,11 @@ class Stream:
 
     def line_of(self, sent_line: int) -> int:
         """Line of the file for a line number that PostgreSQL reports of the stream."""
-        if sent_line in self._long:
-            return self._long[sent_line]
-        low, high = 0, len(self._shifts)
-        while low < high:
-            middle = (low + high) // 2
-            if self._shifts[middle][0] <= sent_line:
-                low = middle + 1
-            else:
-                high = middle
-        return sent_line + (self._shifts[low - 1][1] if low else 0)
+        at = bisect_left(self._long_ends, sent_line)
+        if at < len(self._long_ends) and self._long_ends[at] == sent_line:
+            return self._long_begins[at]
+        before = bisect_right(self._shifted_from, sent_line)
+        return sent_line + (self._shifts[before - 1] if before else 0)
 
     def send(self, blocks: Iterable[Block]) -> Iterator[bytes]:
         """Yield what COPY takes, one piece a block: prefix, line number, the record's fields.
@@ -136,13 +140,12 @@ class Stream:
                 clean, layout, changed = plain
                 self.trimmed += changed
                 yield self._send_block(first, clean, layout)
-            if len(self.rejects) > MOST_REJECTED:
-                raise BatchError(
-                    f"{self.where} has more than {MOST_REJECTED:,} bad rows, the first on line "
-                    f"{self.rejects[0][0]:,}: {self.rejects[0][1].text}.",
-                    "Ask the sender for the file again, or declare how it is written in a "
-                    "contract; nothing was loaded.",
-                )
+            self.refuse_if_hopeless()
+
+    def refuse_if_hopeless(self, others: int = 0) -> None:
+        """Raise ``BatchError`` when far too many rows are bad; ``others``: found elsewhere."""
+        if len(self.rejects) + others > MOST_REJECTED:
+            raise too_many_bad_rows(self.where)
 
     def _send_block(self, first: int, block: list[bytes], layout: Layout) -> bytes:
         """Send records that are sound; those that look odd in some field are looked at."""
@@ -251,18 +254,33 @@ class Stream:
         """Keep what tells the lines of the file from those of the stream."""
         if isinstance(lines, range):
             if lines.start != self._next_line:
-                self._shifts.append((self._sent_lines + 1, lines.start - self._sent_lines - 1))
+                self._shift(lines.start)
             self._sent_lines += len(lines)
             self._next_line = lines.stop
             return
         for line, record in zip(lines, clean, strict=True):
             height = record.count(b"\n") + 1
             if line != self._next_line:
-                self._shifts.append((self._sent_lines + 1, line - self._sent_lines - 1))
+                self._shift(line)
             self._sent_lines += height
             self._next_line = line + height
             if height > 1:
-                self._long[self._sent_lines] = line
+                self._long_ends.append(self._sent_lines)
+                self._long_begins.append(line)
+
+    def _shift(self, line: int) -> None:
+        """Note that what is sent next stands on another line of the file than the one after."""
+        self._shifted_from.append(self._sent_lines + 1)
+        self._shifts.append(line - self._sent_lines - 1)
+
+
+def too_many_bad_rows(where: str) -> BatchError:
+    """Why a file of more bad rows than anybody looks at is refused."""
+    return BatchError(
+        f"{where} has more than {MOST_REJECTED:,} bad rows.",
+        "Ask the sender for the file again, or declare how it is written in a contract; nothing "
+        "was loaded.",
+    )
 
 
 def fault_of(record: bytes, fields: int, *, is_utf8: bool = False) -> Reason | None:

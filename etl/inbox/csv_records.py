@@ -35,7 +35,7 @@ _REOPENING = re.compile(_IN_QUOTES + rb'"[ \t]*+(?:,' + _VALUE + rb')*,[ \t]*+"'
 _ONE_VALUE = re.compile(rb'(?:^|,)((?:[^",]+|"[^"]*")*)')
 _QUOTED = re.compile(rb'"[^"]*"')
 # Blanks beside a comma or at the ends of a record without quotes.
-_BLANKS = re.compile(rb"[ \t]+(?=,|$)|(?:(?<=,)|^)[ \t]+", re.MULTILINE)
+_BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=,|$)|(?:(?<=,)|^)[ \t]++", re.MULTILINE)
 
 # (line of the first, records): the records of a part of a file.
 Block = tuple[int, list[bytes]]

@@ -89,9 +89,11 @@ def _not_a_truth(layout: Layout, at: int) -> Marks:
     lengths = layout.lengths(at)
     odd = lengths != 0
     first = layout.heads(at, 1)[:, 0]
+    # The server would not see a control sign that ends a word.
+    ends_in_letter = layout.data[layout.ends[:, at] - 1] > ord(" ")
     for length, letters in _TRUTHS.items():
         both_cases = list(letters + letters.upper())
-        odd &= ~((lengths == length) & np.isin(first, both_cases))
+        odd &= ~((lengths == length) & np.isin(first, both_cases) & ends_in_letter)
     return odd
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import sql
 
-from etl.contracts.column import Between, Column
+from etl.contracts.column import IS_DELETED, Between, Column
 from etl.contracts.sender import Parsing, Sender
 from etl.contracts.types import Type
 from etl.inbox.amounts import to_cents
@@ -60,7 +60,7 @@ def cents_reader(column: Column, parsing: Parsing) -> Callable[[bytes], int | No
         text = value.decode(errors="replace")
         if text.lower() in words:
             return 0
-        if not grammar.match(text):
+        if not grammar.fullmatch(text):
             return None
         return to_cents(signs.sub("", text).replace(parsing.decimal, "."))
 
@@ -156,6 +156,14 @@ def fault(column: Column, value: sql.Composable) -> sql.Composable:
     return sql.SQL("pg_input_is_valid({}, {}) {}").format(
         value, sql.Literal(column.staging), judged
     )
+
+
+def unless_marker(fault: sql.Composable, value: sql.Composable) -> sql.Composable:
+    """The fault of a date, which a row that says that its thing is gone may lack."""
+    return sql.SQL(
+        "({fault} and not ({value} is null and case when pg_input_is_valid({marker}::text, "
+        "'boolean') then {marker}::text::boolean else false end))"
+    ).format(fault=fault, value=value, marker=sql.Identifier(IS_DELETED.name))
 
 
 def breach(contract: Sender, name: str) -> tuple[sql.Composable, dict[str, Any]]:

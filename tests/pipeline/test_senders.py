@@ -357,6 +357,19 @@ def test_instants_and_dates_with_times(
     ]
 
 
+def test_a_delete_marker_needs_no_date_under_any_contract(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender("m", FEEDS["enrollments"], "", parsing=Parsing(date_order="mdy"))
+    monkeypatch.setitem(senders.SENDERS, "m", sender)
+    head, marked = fields("enrollments", start_date="").rstrip().split(b"\n")
+    _, lacking = fields("enrollments", start_date="", enrollment_id="E2").rstrip().split(b"\n")
+    lines = [head + b",is_deleted", marked + b",true", lacking + b",false", b""]
+    with pytest.raises(RejectThresholdError):
+        put(warehouse, "2025-02-01", "enrollments.csv", b"\n".join(lines), {"contract": "m"})
+    assert rejected(warehouse) == [(3, "start_date", "not a valid date")]
+
+
 def test_a_contract_that_is_declared_no_more_is_missed_by_name() -> None:
     source = FEEDS["plans"]
     head = header.of_names(source, None, ["plan_id", "odd"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import time
 import zipfile
 from typing import Any
 
@@ -170,3 +171,56 @@ def test_gzip_that_is_cut_short_is_refused(warehouse: Warehouse, at: int) -> Non
     with pytest.raises(BatchError, match=r"to its end: it is (cut short|damaged)"):
         put(warehouse, gzip.compress(PLAIN)[:at], "providers.csv.gz")
     assert staged_rows(warehouse, "1") == []
+
+
+@pytest.mark.parametrize("first", [b'"Dr\n0"', b'"Dr\r0"', b'"D\r\nr\n0"'])
+def test_the_line_of_a_row_that_the_server_rejects_is_right_whatever_the_first_record_holds(
+    warehouse: Warehouse, first: bytes
+) -> None:
+    rows = [ROWS[0].replace(b"Dr 0", first), *ROWS[1:]]
+    rows[50] = rows[50].replace(b"Dr 50", b"x" * 300)
+    data = b"\n".join([HEAD, *rows, b""])
+    staged = put(warehouse, data)
+    line = data[: data.index(b"xxx")].count(b"\n") + 1
+    assert [(r.line, r.column) for r in staged.rejected] == [(line, "name")]
+    assert warehouse.rows("select line, left(raw_line, 4) from quality.rejected_row") == [
+        (line, "P50,")
+    ]
+
+
+def test_a_file_of_rows_that_the_server_rejects_comes_to_its_end(warehouse: Warehouse) -> None:
+    # So many notices that the server stops to read until they are taken in.
+    rows = [ROW % (n, n) for n in range(60_000)]
+    rows += [ROW.replace(b"P%d", b"K" * 70 + b"%d") % (n, n) for n in range(60_000)]
+    folder = write_batch(warehouse.inbox, "2025-01-01")
+    (folder / "providers.csv").write_bytes(b"\n".join([HEAD, *rows, b""]))
+    with warehouse.pipeline(reject_share=1) as pipeline:
+        pipeline.run_stages(("stage",))
+        (staged,) = pipeline.summary.files
+    assert (staged.loaded, len(staged.rejected)) == (60_000, 60_000)
+
+
+def test_a_long_run_of_blanks_takes_no_longer_than_other_text(warehouse: Warehouse) -> None:
+    odd = ROWS[7].replace(b"Dr 7", b" a" + b" " * 900_000 + b"b")
+    started = time.perf_counter()
+    assert put(warehouse, PLAIN.replace(ROWS[7], odd)).loaded == 59
+    assert time.perf_counter() - started < 10
+
+
+def test_amounts_of_any_length_are_added_up_and_rejected(warehouse: Warehouse) -> None:
+    claims = [
+        {
+            "claim_id": f"C{n}",
+            "service_date": "2025-01-05",
+            "claim_amount": 5 if n > 9 else 10**16 - 1,
+            "allowed_amount": 5,
+            "paid_amount": 5,
+        }
+        for n in range(200)
+    ]
+    write_batch(warehouse.inbox, "2025-01-01", claims=claims)
+    with warehouse.pipeline(reject_share=0.2) as pipeline:
+        pipeline.run_stages(("stage",))
+        (staged,) = pipeline.summary.files
+    assert (staged.loaded, len(staged.rejected)) == (190, 10)
+    assert staged.totals["claim_amount"]["in_file"] == f"{10 * (10**16 - 1) + 950}.00"

@@ -13,8 +13,10 @@ from typing import Any, LiteralString, cast
 import psycopg
 from psycopg import sql
 
-from etl.contracts.column import Column
-from etl.db.statements import names, run
+from etl.contracts.column import IS_DELETED, Column
+from etl.contracts.types import Type
+from etl.db.statements import names, rows_of, run
+from etl.inbox.copy_stream import MOST_REJECTED, too_many_bad_rows
 from etl.inbox.header import Header
 from etl.render import parsing
 
@@ -73,16 +75,20 @@ def move(
     left: list[tuple[int, str, str | None]] = []
     if landing.written:
         written = [source.column(name) for name in landing.written]
-        left = run(
+        faults = sql.SQL(" ").join(_when(column, header) for column in written)
+        for row in rows_of(
             connection,
             "stage/landing.move_read",
             table=table,
             columns=columns,
             values=sql.SQL(", ").join(_value(header, landing, name) for name in header.columns),
-            first_fault=sql.SQL("case {} end").format(sql.SQL(" ").join(map(_when, written))),
+            first_fault=sql.SQL("case {} end").format(faults),
             shown=sql.SQL("case fault {} end").format(sql.SQL(" ").join(map(_shown, written))),
             typed=sql.SQL(", ").join(_typed(source.column(c), landing) for c in header.columns),
-        ).fetchall()
+        ):
+            left.append(row)
+            if len(left) > MOST_REJECTED:
+                raise too_many_bad_rows(f"The file of {source.name}")
     else:
         run(connection, "stage/landing.move", table=table, columns=columns)
     run(connection, "stage/landing.drop")
@@ -98,8 +104,11 @@ def _value(header: Header, landing: Landing, name: str) -> sql.Composable:
     return sql.SQL("{} as {}").format(value, sql.Identifier(name))
 
 
-def _when(column: Column) -> sql.Composable:
-    fault = parsing.fault(column, sql.Identifier(column.name))
+def _when(column: Column, header: Header) -> sql.Composable:
+    value = sql.Identifier(column.name)
+    fault = parsing.fault(column, value)
+    if column.type is Type.KEY_DATE and IS_DELETED.name in header.columns:
+        fault = parsing.unless_marker(fault, value)
     return sql.SQL("when {} then {}").format(fault, sql.Literal(column.name))
 
 

@@ -21,12 +21,13 @@ from etl.contracts.feed import Source
 from etl.contracts.reasons import Reason
 from etl.contracts.sender import Sender
 from etl.contracts.types import Type
+from etl.db.copy_writer import ListeningWriter
 from etl.db.statements import names, run, statement
 from etl.errors import BatchError
 from etl.inbox import header, value_forms
 from etl.inbox.amounts import MoneyField
 from etl.inbox.batch import Batch, FeedFile
-from etl.inbox.copy_stream import Fields, Stream
+from etl.inbox.copy_stream import FIRST_LINE, Fields, Stream
 from etl.inbox.distinct_keys import Keys
 from etl.inbox.header import Before, Header
 from etl.render.values import refusal
@@ -328,9 +329,11 @@ def _copy(
             empty_quotes=sql.SQL(_EMPTY_QUOTES[head.contract.parsing.empty_quotes]),
         )
         cursor = connection.cursor()
-        with cursor.copy(statement_in) as copy:
+        with cursor.copy(statement_in, writer=ListeningWriter(cursor)) as copy:
+            copy.write(FIRST_LINE)
             for piece in stream.send(stream_records):
                 copy.write(piece)
+                stream.refuse_if_hopeless(len(skipped))
         if stream.sent != cursor.rowcount + len(skipped):
             raise BatchError(
                 f"{staged.file.name}: of {stream.sent:,} rows sent the server took "

@@ -28,6 +28,7 @@ from etl.stages.stage.staged import Rejected, Staged
 _MOST_TEXT = 16 << 20
 # So many entries are written at a time.
 _AT_ONCE = 5_000
+_SIGNS_AT_ONCE = 8 << 20
 
 
 def look_up(staged: Staged, head: Header, corrected: Mapping[int, bytes]) -> None:
@@ -98,15 +99,19 @@ def write_rejects(
     in_order = iter(texts)
     line, text = next(in_order, (0, None))
     entries: list[dict[str, Any]] = []
+    signs = 0
     with connection.cursor() as cursor:
         for wanted, of_line in groupby(rows, key=lambda r: r.line):
             while 0 < line < wanted:
                 line, text = next(in_order, (0, None))
             raw = text if line == wanted else None
-            entries += [_entry(load_id, staged, rejected, raw) for rejected in of_line]
-            if len(entries) >= _AT_ONCE:
+            of_this = [_entry(load_id, staged, rejected, raw) for rejected in of_line]
+            entries += of_this
+            signs += len(raw or "") * len(of_this)
+            if len(entries) >= _AT_ONCE or signs >= _SIGNS_AT_ONCE:
                 cursor.executemany(statement("stage/stage.reject"), entries)
                 entries.clear()
+                signs = 0
         cursor.executemany(statement("stage/stage.reject"), entries)
 
 

@@ -7,6 +7,7 @@ rows set aside, or other than its manifest says, is refused.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,11 +19,12 @@ from psycopg import sql
 from etl.contracts.feed import Source
 from etl.contracts.reasons import Reason
 from etl.contracts.sender import Sender
-from etl.db.statements import equal, names, run, scalar
+from etl.db.statements import equal, names, rows_of, run, scalar
 from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import encodings
 from etl.inbox.amounts import Amounts, to_dollars
 from etl.inbox.batch import Batch
+from etl.inbox.copy_stream import MOST_REJECTED, too_many_bad_rows
 from etl.inbox.header import shown
 from etl.stages.stage import breaches, parts
 from etl.stages.stage import odd_values as values_of
@@ -80,10 +82,10 @@ def set_aside(
         )
         staged.rejected += [Rejected(line, second, Reason.OUT_OF_ORDER) for (line,) in lines]
     measured = measure(connection, source, values, keys_differ=keys_differ)
-    losers = []
+    losers: Iterable[tuple[Any, ...]] = ()
     if measured.distinct_keys < measured.rows:
         columns = [c.name for c in source.staged]
-        losers = run(
+        losers = rows_of(
             connection,
             "stage/stage.set_aside_repeated",
             values,
@@ -96,10 +98,11 @@ def set_aside(
             effective_of_row=_effective(source, "t"),
             amounts=names(source.money, "t"),
             line_column=sql.Identifier("t", source.line) if source.line else sql.SQL("null::text"),
-        ).fetchall()
-    kept = measure(connection, source, values) if losers else measured
-    in_conflict: dict[Reason, list[list[Decimal | None]]] = {}
+        )
+    in_conflict: dict[Reason, Conflict] = {}
+    any_lost = False
     for line, is_equal, is_line, amounts in losers:
+        any_lost = True
         if is_equal:
             staged.duplicate += 1
             if len(staged.parts) > 1:
@@ -109,23 +112,37 @@ def set_aside(
         else:
             reason = Reason.LINE if is_line else Reason.CONFLICT
             staged.rejected.append(Rejected(line, source.key[0], reason))
-            in_conflict.setdefault(reason, []).append(amounts)
-    staged.notes += _conflicts(source, in_conflict)
+            in_conflict.setdefault(reason, Conflict(source)).add(amounts)
+            if len(staged.rejected) > MOST_REJECTED:
+                raise too_many_bad_rows(staged.file.name)
+    kept = measure(connection, source, values) if any_lost else measured
+    staged.notes += _conflicts(in_conflict)
     staged.kept = kept.rows
     staged.latest_effective_ts = kept.latest_effective_ts
     staged.distinct_keys = kept.distinct_keys
     staged.totals = {column: {"loaded": str(kept.totals[column])} for column in source.money}
 
 
-def _conflicts(source: Source, in_conflict: dict[Reason, list[list[Decimal | None]]]) -> list[str]:
+class Conflict:
+    """Rows that gave way to a later one of their key; the money that went with them, US dollars."""
+
+    def __init__(self, source: Source) -> None:
+        self.rows = 0
+        self.sums = dict.fromkeys(source.money, Decimal(0))
+
+    def add(self, amounts: Iterable[Decimal | None]) -> None:
+        """Count a row with its amounts, in the order of the feed's money columns."""
+        self.rows += 1
+        for column, amount in zip(self.sums, amounts, strict=True):
+            self.sums[column] += amount or 0
+
+
+def _conflicts(in_conflict: dict[Reason, Conflict]) -> list[str]:
     """How many rows gave way to a later one of their key, and how much money went with them."""
     said = []
-    for reason, rows in in_conflict.items():
-        sums = [sum(amount or 0 for amount in amounts) for amounts in zip(*rows, strict=True)]
-        money = ", ".join(
-            f"{column} {total:,.2f}" for column, total in zip(source.money, sums, strict=True)
-        )
-        text = f"{len(rows):,} rows rejected: {reason.text}"
+    for reason, conflict in in_conflict.items():
+        money = ", ".join(f"{column} {total:,.2f}" for column, total in conflict.sums.items())
+        text = f"{conflict.rows:,} rows rejected: {reason.text}"
         said.append(f"{text} (US dollars set aside: {money})" if money else text)
     return said
 
