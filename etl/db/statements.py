@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, LiteralString, cast
@@ -59,16 +60,24 @@ def run(
     return connection.execute(statement(name, **parts), values)
 
 
+@contextmanager
 def rows_of(
     connection: psycopg.Connection[Any],
     name: str,
     values: Values | None = None,
     /,
     **parts: Parts,
-) -> Iterator[tuple[Any, ...]]:
-    """The rows of a named statement as they come, so that they need not fit into memory."""
-    with connection.cursor() as cursor:
-        yield from cursor.stream(statement(name, **parts), values, size=_ROWS_AT_ONCE)
+) -> Iterator[Iterator[tuple[Any, ...]]]:
+    """The rows of a named statement as they come, so that they need not fit into memory.
+
+    Whoever stops before the last row ends the statement with the block.
+    """
+    text = statement(name, **parts)
+    with (
+        connection.cursor() as cursor,
+        closing(cursor.stream(text, values, size=_ROWS_AT_ONCE)) as rows,
+    ):
+        yield rows
 
 
 def scalar(

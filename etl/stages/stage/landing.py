@@ -72,11 +72,11 @@ def move(
     """
     source = header.contract.source
     table, columns = sql.Identifier(source.table), names(header.columns)
-    left: list[tuple[int, str, str | None]] = []
+    left: list[tuple[Any, ...]] = []
     if landing.written:
         written = [source.column(name) for name in landing.written]
         faults = sql.SQL(" ").join(_when(column, header) for column in written)
-        for row in rows_of(
+        with rows_of(
             connection,
             "stage/landing.move_read",
             table=table,
@@ -85,10 +85,11 @@ def move(
             first_fault=sql.SQL("case {} end").format(faults),
             shown=sql.SQL("case fault {} end").format(sql.SQL(" ").join(map(_shown, written))),
             typed=sql.SQL(", ").join(_typed(source.column(c), landing) for c in header.columns),
-        ):
-            left.append(row)
-            if len(left) > MOST_REJECTED:
-                raise too_many_bad_rows(f"The file of {source.name}")
+        ) as rows:
+            for row in rows:
+                left.append(row)
+                if len(left) > MOST_REJECTED:
+                    raise too_many_bad_rows(f"The file of {source.name}")
     else:
         run(connection, "stage/landing.move", table=table, columns=columns)
     run(connection, "stage/landing.drop")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -82,10 +83,10 @@ def set_aside(
         )
         staged.rejected += [Rejected(line, second, Reason.OUT_OF_ORDER) for (line,) in lines]
     measured = measure(connection, source, values, keys_differ=keys_differ)
-    losers: Iterable[tuple[Any, ...]] = ()
+    repeated: AbstractContextManager[Iterable[tuple[Any, ...]]] = nullcontext(())
     if measured.distinct_keys < measured.rows:
         columns = [c.name for c in source.staged]
-        losers = rows_of(
+        repeated = rows_of(
             connection,
             "stage/stage.set_aside_repeated",
             values,
@@ -101,20 +102,21 @@ def set_aside(
         )
     in_conflict: dict[Reason, Conflict] = {}
     any_lost = False
-    for line, is_equal, is_line, amounts in losers:
-        any_lost = True
-        if is_equal:
-            staged.duplicate += 1
-            if len(staged.parts) > 1:
-                staged.duplicates.append((line, tuple(amounts)))
-            for column, amount in zip(source.money, amounts, strict=True):
-                staged.duplicate_cents[column] += int((amount or 0) * 100)
-        else:
-            reason = Reason.LINE if is_line else Reason.CONFLICT
-            staged.rejected.append(Rejected(line, source.key[0], reason))
-            in_conflict.setdefault(reason, Conflict(source)).add(amounts)
-            if len(staged.rejected) > MOST_REJECTED:
-                raise too_many_bad_rows(staged.file.name)
+    with repeated as losers:
+        for line, is_equal, is_line, amounts in losers:
+            any_lost = True
+            if is_equal:
+                staged.duplicate += 1
+                if len(staged.parts) > 1:
+                    staged.duplicates.append((line, tuple(amounts)))
+                for column, amount in zip(source.money, amounts, strict=True):
+                    staged.duplicate_cents[column] += int((amount or 0) * 100)
+            else:
+                reason = Reason.LINE if is_line else Reason.CONFLICT
+                staged.rejected.append(Rejected(line, source.key[0], reason))
+                in_conflict.setdefault(reason, Conflict(source)).add(amounts)
+                if len(staged.rejected) > MOST_REJECTED:
+                    raise too_many_bad_rows(staged.file.name)
     kept = measure(connection, source, values) if any_lost else measured
     staged.notes += _conflicts(in_conflict)
     staged.kept = kept.rows
