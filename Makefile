@@ -34,7 +34,7 @@ full-load: $(READY) ## Rebuild the warehouse from every batch in the inbox [CONF
 incremental: $(READY) ## Load the batches that are not loaded yet [CONFIRM_SNAPSHOT= RECHECK=yes ALLOW_FUTURE=]
 	@$(PY) -m etl incremental $(if $(CONFIRM_SNAPSHOT),--confirm-snapshot $(call quoted,$(CONFIRM_SNAPSHOT))) $(if $(filter yes,$(RECHECK)),--recheck) $(if $(ALLOW_FUTURE),--allow-future $(call quoted,$(ALLOW_FUTURE)))
 
-dq-check: $(READY) ## Run the data quality checks; fails if a critical one fails
+dq-check: $(READY) ## Run the data quality checks; fails if a critical one fails or a batch is refused
 	@$(PY) -m etl dq-check
 
 dq-report: $(READY) ## Write a page on data quality, results of the checks and quarantine [TO=]
@@ -85,7 +85,7 @@ facts: $(READY) ## Load the facts
 cubes: $(READY) ## Refresh the cubes
 	@$(PY) -m etl cubes
 
-restate: $(READY) ## Make a dimension's history again from staging [DIM=member FROM= SHOW=yes]
+restate: $(READY) ## Make a dimension's history again from staging [DIM=member|plan|provider FROM= SHOW=yes]
 	@$(PY) -m etl restate --dim $(call quoted,$(DIM)) $(if $(FROM),--from $(call quoted,$(FROM))) $(if $(SHOW),--show)
 
 ##@ Quarantine
