@@ -198,7 +198,7 @@ class Stream:
                 self.read -= 1
                 self.blank += 1
             elif reason := fault_of(record, len(self.fields.names), is_utf8=is_utf8):
-                self.amounts.add(None)
+                self.amounts.add(values_despite(record, len(self.fields.names), reason))
                 self.rejects.append((line, reason, None))
             else:
                 clean = csv_records.trimmed(record)
@@ -280,6 +280,13 @@ def fault_of(record: bytes, fields: int, *, is_utf8: bool = False) -> Reason | N
     if b"\r" in bare:
         return Reason.STRAY_RETURN
     return Reason.FIELD_COUNT if bare.count(b",") != fields - 1 else None
+
+
+def values_despite(record: bytes, fields: int, fault: Reason) -> list[bytes] | None:
+    """The values of a record with a fault, so far as its amounts can be told from them."""
+    if fault in (Reason.OPEN_QUOTE, Reason.STRAY_QUOTE):
+        return csv_records.values_apart(record, fields)
+    return None
 
 
 def _plain(block: list[bytes], fields: int) -> tuple[list[bytes], Layout, int] | None:
