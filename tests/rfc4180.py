@@ -32,13 +32,20 @@ def read(body: bytes, header: list[str]) -> Read:
             found.blank, at = found.blank + 1, at + 1
             continue
         height, row = record(texts[at:], len(header))
-        if row is None or len(row) != len(header) or row == header:
+        if row is None or len(row) != len(header) or is_header(row, header):
             found.rejected.append(at + 2)
-            height = height if row == header else 1
+            height = height if row and len(row) == len(header) else 1
         else:
             found.rows.append((at + 2, row))
         at += height
     return found
+
+
+def is_header(row: list[str], header: list[str]) -> bool:
+    """Whether most values of a row, its first among them, are names of the header."""
+    spelled = ["".join(filter(str.isalnum, value)).lower() for value in row]
+    named = [value for value in spelled if value in header]
+    return spelled[0] in header and len(named) > 1 and len(named) * 2 > len(list(filter(None, row)))
 
 
 def record(lines: list[str], fields: int) -> tuple[int, list[str] | None]:

@@ -21,6 +21,7 @@ from etl.inbox.amounts import Amounts, MoneyField
 from etl.inbox.block_scan import Layout
 from etl.inbox.csv_records import Block
 from etl.inbox.distinct_keys import Keys
+from etl.inbox.no_rows import NoRows
 from etl.inbox.value_forms import Form
 
 # No file of so many bad rows is worth more than a look at the first of them.
@@ -40,7 +41,8 @@ class Fields:
     ``names``: as its header has them, in lower case. ``keys``: those that make up the key.
     ``forms``: how values are written that COPY is to type. ``money``: the amounts among them, each
     one field. ``needed``: dates without which only a delete marker can be placed; ``marker``: the
-    field that says that a row is one.
+    field that says that a row is one. ``required``: those, the key apart, that every row should
+    fill. ``feed`` and ``columns``: what the feed and its columns are called.
     """
 
     names: tuple[str, ...]
@@ -49,16 +51,9 @@ class Fields:
     money: Mapping[str, MoneyField] = field(default_factory=dict)
     needed: tuple[int, ...] = ()
     marker: int | None = None
-
-    @property
-    def telling(self) -> int:
-        """The field by which a repeated header is told first."""
-        return self.keys[0] if self.keys else 0
-
-    @property
-    def start_of_header(self) -> bytes:
-        """How that field begins there."""
-        return self.names[self.telling][:6].encode()
+    required: tuple[int, ...] = ()
+    feed: str = ""
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -84,6 +79,7 @@ class Stream:
     is_printable: bool = True
     rejects: list[Reject] = field(default_factory=list)
     amounts: Amounts = field(init=False)
+    _no_rows: NoRows = field(init=False)
     _sent_lines: int = 0
     _next_line: int = 1
     _shifts: list[tuple[int, int]] = field(default_factory=list)
@@ -91,7 +87,16 @@ class Stream:
     _last: Block = (2, [])
 
     def __post_init__(self) -> None:
-        self.amounts = Amounts(self.fields.money)
+        fields = self.fields
+        self.amounts = Amounts(fields.money)
+        self._no_rows = NoRows(
+            fields.names,
+            fields.keys,
+            fields.columns,
+            fields.feed,
+            fields.required,
+            fields.marker,
+        )
 
     @property
     def last_line(self) -> int:
@@ -160,9 +165,7 @@ class Stream:
     def _odd(self, layout: Layout) -> block_scan.Marks:
         """Which records have to be looked at by themselves; adds up the amounts of the others."""
         fields = self.fields
-        odd = block_scan.begins_with(layout, fields.telling, [fields.start_of_header])
-        for at in fields.keys:
-            odd |= block_scan.begins_with(layout, at, value_forms.TRAILER_STARTS)
+        odd = self._no_rows.odd(layout)
         for at in fields.needed:
             odd |= layout.lengths(at) == 0
         money = {column: money.positions[0] for column, money in fields.money.items()}
@@ -198,8 +201,7 @@ class Stream:
                 self.read -= 1
                 self.blank += 1
             elif reason := fault_of(record, len(self.fields.names), is_utf8=is_utf8):
-                self.amounts.add(values_despite(record, len(self.fields.names), reason))
-                self.rejects.append((line, reason, None))
+                self._reject(line, record, reason)
             else:
                 clean = csv_records.trimmed(record)
                 if self._take(line, csv_records.values_of(clean)):
@@ -209,13 +211,18 @@ class Stream:
             line += height
         return self._sent(lines, sent)
 
+    def _reject(self, line: int, record: bytes, reason: Reason) -> None:
+        """Reject a record whose fields cannot be told apart as they must be."""
+        if reason is Reason.FIELD_COUNT:
+            reason = self._no_rows.fault_of_line(record) or reason
+        if reason not in NO_ROWS:
+            self.amounts.add(values_despite(record, len(self.fields.names), reason))
+        self.rejects.append((line, reason, None))
+
     def _misfit(self, values: list[bytes]) -> tuple[Reason, int | None] | None:
         """Why the values of a sound record cannot be a row of the file, and which is at fault."""
-        if self._is_header(values):
-            return Reason.REPEATED_HEADER, None
-        for at in self.fields.keys:
-            if value_forms.is_trailer(values[at]):
-                return Reason.TRAILER, at
+        if no_row := self._no_rows.fault(values):
+            return no_row
         for at, form in self.fields.forms.items():
             if reason := form.fault(values[at]):
                 return reason, at
@@ -226,12 +233,6 @@ class Stream:
             if not values[at] and not is_marker:
                 return self.fields.forms[at].type.refusal, at
         return None
-
-    def _is_header(self, values: list[bytes]) -> bool:
-        if not values[self.fields.telling].lower().startswith(self.fields.start_of_header):
-            return False
-        names = (value.decode().strip().lower() for value in values)
-        return tuple(names) == self.fields.names
 
     def _sent(self, lines: range | list[int], clean: list[bytes]) -> bytes:
         if not clean:

@@ -265,3 +265,55 @@ def test_amounts_of_whole_blocks_are_those_of_single_values(drawn: list[str], qu
 def test_a_first_line_that_is_no_header_is_refused(head: bytes) -> None:
     with pytest.raises(csv_records.HeaderError):
         csv_records.header_and_records([head])
+
+
+PROVIDERS = Fields(
+    ("provider_id", "name", "specialty", "city", "address_1"),
+    keys=(0,),
+    required=(1, 2, 3),
+    feed="providers",
+    columns=("provider_id", "name", "npi", "specialty", "city"),
+)
+HEADER = b"provider_id,name,specialty,city,address_1\n"
+TOTALS = [
+    *("Total records: 160,,,,", "TRAILER 000160,,,,", "TRAILER|160,,,,", "Records=160,,,,"),
+    *("160 rows,,,,", "(3 rows),,,,", "3 rows selected.,,,,", "TOTAL 3,,,,", "1 record,,,,"),
+    *("Total Providers,160,,,", '"Number of records: 1,600",,,,', "*** END OF FILE ***,,,,"),
+    *("TRAILER-000160,,,,", "Providers: 160,,,,", "160 providers,,,,", "-- Grand Total --,9,,,"),
+    *("T,160,,,", "Summe,,,,", "Gesamt,160,,,", "TOTAL,Dr Oak,Surgery,Salem,1 Main"),
+    *("TRAILER|160", "160 rows", "Total,160", "(3 rows)"),
+]
+HEADERS = [
+    *("Provider_ID,,,,", "Provider ID,NPI,Name,City,", "PROVIDERID,NPI,,,", "provider-id,x,y,z,1"),
+    *("name,provider_id,npi,city,specialty", "address_1,city,name,,", '"Name","City","NPI",,'),
+    "Provider ID,NPI,Name",
+]
+ROWS = [
+    *("T1000", "TOTALCARE01", "SUM123", "TOTAL9", "END-100", "COUNT_7", "160ROWS", "SUMMIT 1"),
+    *("T", "Summe", "SUMMERS", "Totally Care", "ROW 12", "Provider 12", "Count Basie 3", "R-160"),
+    *("#160", "name", "City", "NAMES", "160", "ENDO CARE", "TRL160", "RECORDS1", "Recordati 5"),
+]
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize(
+    ("lines", "reason"), [(TOTALS, Reason.TRAILER), (HEADERS, Reason.REPEATED_HEADER)]
+)
+def test_headers_and_totals_in_any_spelling_are_no_rows(
+    lines: list[str], reason: Reason, quoted: bool
+) -> None:
+    # A line over line ends makes the whole block be read record by record.
+    more = 'P7,"Dr\nOak",Surgery,Salem,1 Main\n' if quoted else ""
+    for line in lines:
+        body = f"P1,Dr Oak,Surgery,Salem,1 Main\n{line}\n{more}P2,Dr Elm,Surgery,Salem,1 Main\n"
+        sent, _ = stream(HEADER + body.encode(), 1 << 20, PROVIDERS)
+        assert [(at, why) for at, why, _ in sent.rejects] == [(3, reason)], line
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_key_that_only_looks_like_a_total_or_a_header_is_a_row(quoted: bool) -> None:
+    body = "".join(f"{key},Dr Oak,Surgery,Salem,1 Main\n" for key in ROWS)
+    body += 'P7,"Dr\nOak",Surgery,Salem,1 Main\n' if quoted else ""
+    sent, _ = stream(HEADER + body.encode(), 1 << 20, PROVIDERS)
+    assert sent.rejects == []
+    assert sent.sent == len(ROWS) + quoted
