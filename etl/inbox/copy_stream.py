@@ -108,7 +108,7 @@ class Stream:
         """Whether the last record, if no line end follows it, breaks off before its last field."""
         last = b"".join(self._last[1][-1:])
         # The mark by which old systems end a file is no record.
-        if not last.strip(b" \t\r\x1a"):
+        if not last.strip(b" \t\r\n\x1a"):
             return False
         fields = csv_records.without_quoted(last).count(b",") + 1
         return csv_records.is_open(last) or fields < len(self.fields.names)
@@ -134,6 +134,10 @@ class Stream:
         for first, block in blocks:
             self.read += len(block)
             self._last = first, block
+            if not any(record.strip() for record in block):
+                self.read -= len(block)
+                self.blank += sum(record.count(b"\n") + 1 for record in block)
+                continue
             plain = _plain(block, len(self.fields.names))
             if plain is None:
                 yield self._send_one_by_one(first, block)
@@ -199,7 +203,7 @@ class Stream:
             record = record.removesuffix(b"\r")
             if not record.strip():
                 self.read -= 1
-                self.blank += 1
+                self.blank += height
             elif reason := fault_of(record, len(self.fields.names), is_utf8=is_utf8):
                 self._reject(line, record, reason)
             else:

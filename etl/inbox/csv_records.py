@@ -47,7 +47,12 @@ _VALUE_APART = re.compile(rb'(?:^|,)([ \t]*+"' + _IN_QUOTES + rb'"[ \t]*+(?=,|$)
 # Blanks beside a comma or at the ends of a record without quotes.
 _BLANKS = re.compile(rb"[ \t]+(?=,|$)|(?:(?<=,)|^)[ \t]+", re.MULTILINE)
 
-# (line of the first, records): the records of a part of a file.
+# Line ends with nothing between them, so many that they are no slip: they are not taken one by one.
+_MANY = 64
+_BLANK_RUN = re.compile(rb"(?:\r\n){%d,}|\n{%d,}" % (_MANY, _MANY))
+
+# (line of the first, records): the records of a part of a file. Very many empty lines are one
+# record together, of as many lines.
 Block = tuple[int, list[bytes]]
 
 
@@ -217,14 +222,15 @@ def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes
     if not quoted and b"\r" in data:
         # A return that ends the data may be half of a line end: it stays for the next block.
         data = data.replace(b"\r\n", b"\n")
-    lines = data.split(b"\n")
+    has_runs = any(end * _MANY in data for end in (b"\n", b"\r\n"))
+    lines = _lines(data) if has_runs else data.split(b"\n")
     last = lines.pop()
     if final and last:
         lines.append(last)
         last = b""
     # A quote that opens on the last line, which is not whole, is no matter of these lines.
     if not quoted or not lines or block_scan.quotes_close(data[: len(data) - len(last)]):
-        return lines, last, False
+        return lines, last, has_runs
     done: list[bytes] = []
     at = 0
     while at < len(lines):
@@ -239,8 +245,20 @@ def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes
     return done, last, True
 
 
+def _lines(data: bytes) -> list[bytes]:
+    """The lines of ``data``; very many empty ones together as one, without their last end."""
+    lines, begun = [], 0
+    for run in _BLANK_RUN.finditer(data):
+        # The first end is that of the line before.
+        first = data.index(b"\n", run.start())
+        lines += data[begun:first].split(b"\n")
+        lines.append(data[first + 1 : run.end() - 1])
+        begun = run.end()
+    return lines + data[begun:].split(b"\n")
+
+
 def _height(lines: list[bytes], at: int, fields: int, ahead: int) -> int | None:
-    """How many lines the record has that begins here; ``None`` if its end is not among them.
+    """How many of the lines are the record that begins here; ``None`` if its end is not among them.
 
     ``ahead``: how many bytes follow them in any case.
 
@@ -258,10 +276,14 @@ def _height(lines: list[bytes], at: int, fields: int, ahead: int) -> int | None:
     size = len(lines[at]) + ahead
     for end in range(at + 1, len(lines)):
         line = lines[end].removesuffix(b"\r")
-        size += len(line)
+        size += len(line) + 1
         if size > LONGEST_RECORD:
             return 1
-        closing = _CLOSING.fullmatch(line) if b'"' in line else None
+        if b'"' not in line:
+            if line.count(b",") >= fields - 1:
+                return 1
+            continue
+        closing = _CLOSING.fullmatch(line)
         if closing:
             values = _commas(closing["values"])
             # As do all after the first on a line that closes the first one.

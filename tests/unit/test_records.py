@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -164,6 +165,31 @@ def test_lines_of_the_stream_lead_back_to_those_of_the_file() -> None:
     sent, _ = stream(b'a,b,c\n1,2,3\n1,2\n\n1,"x\ny",3\n4,5,6\n', 7)
     # PostgreSQL reports the last line of a record in the stream.
     assert [sent.line_of(n) for n in (1, 3, 4)] == [2, 5, 7]
+
+
+@pytest.mark.parametrize("size", [99, 1 << 20])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_empty_lines_in_bulk_are_counted_and_keep_the_lines_of_the_rows(
+    end: bytes, size: int
+) -> None:
+    gap = end * 500
+    body = gap + b"1,2,3" + gap + b'4,"x' + gap + b'y",6' + gap + b'7,"x,x' + gap + b"8,9,10" + gap
+    sent, stream_bytes = stream(b"a,b,c\n" + body, size)
+    wanted = rfc4180.read(body, list(NAMES))
+    assert parsed(stream_bytes) == [["7", str(line), *row] for line, row in wanted.rows]
+    assert [line for line, *_ in sent.rejects] == wanted.rejected
+    assert (sent.blank, sent.read) == (wanted.blank, 4)
+
+
+@pytest.mark.parametrize("opened", [b"", b'4,"never closed\n'])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_empty_lines_by_the_million_pass_in_seconds(end: bytes, opened: bytes) -> None:
+    blocks = [b"a,b,c\n1,2,3\n" + opened, *[end * (1 << 19)] * 64, b"5,6,7\n"]
+    begun = time.process_time()
+    sent = Stream(PLAIN, b"7,")
+    assert sum(map(len, sent.send(csv_records.header_and_records(blocks)[1])))
+    assert (sent.sent, len(sent.rejects), sent.blank) == (2, bool(opened), 64 << 19)
+    assert time.process_time() - begun < 3
 
 
 SHORT = b"x" * 99 + b"\n"
