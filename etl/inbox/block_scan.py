@@ -22,6 +22,8 @@ _POINT, _MINUS, _PLUS, _ZERO = b".-+0"
 _SMALL = 0x20
 # So many signs of an amount, times the records of a block, can be added up as cents in 64 bits.
 _LONGEST_AMOUNT = 12
+# What is longer is no key, and no word that stands in the place of one.
+_LONGEST_WORDS = 64
 _TENS = np.array([100, 10, 1], np.int64)
 
 
@@ -125,15 +127,41 @@ def feeds(block: bytes) -> int:
 def begins_with(layout: Layout, at: int, starts: Sequence[bytes]) -> Marks:
     """Which values of a field begin with one of these, in any case."""
     found = np.zeros(len(layout.begins), np.bool_)
-    for start in starts:
-        # Few values have the first letter, and fewer the next: only these are looked at further.
-        rows = np.arange(len(found))
-        for place, letter in enumerate(start):
-            signs = layout.data.take(layout.begins[rows, at] + place, mode="clip")
-            rows = rows[signs | _SMALL == letter | _SMALL]
+    if not starts:
+        return found
+    firsts = layout.data.take(layout.begins[:, at], mode="clip") | _SMALL
+    # Few values have the first letter, and fewer the next: only these are looked at further.
+    likely = np.zeros(256, np.bool_)
+    likely[[start[0] | _SMALL for start in starts]] = True
+    candidates = np.flatnonzero(likely[firsts])
+    for start in starts if len(candidates) else ():
+        rows = candidates[firsts[candidates] == start[0] | _SMALL]
+        for place, letter in enumerate(start[1:], 1):
             if not len(rows):
                 break
+            signs = layout.data.take(layout.begins[rows, at] + place, mode="clip")
+            rows = rows[signs | _SMALL == letter | _SMALL]
         found[rows] = True
+    return found
+
+
+def is_in_words(layout: Layout, at: int, starts: Sequence[bytes], signs: bytes) -> Marks:
+    """Which values of a field have no digit, or one of these signs and another end or such a start.
+
+    Most keys end in a digit and begin otherwise, and only the others are looked at as a whole.
+    """
+    lengths = layout.lengths(at)
+    lasts = layout.data.take(layout.ends[:, at] - 1, mode="clip")
+    rows = np.flatnonzero(((lasts - _ZERO > 9) | begins_with(layout, at, starts)) & (lengths > 0))
+    found = np.zeros(len(lengths), np.bool_)
+    if len(rows):
+        width = int(min(lengths[rows].max(), _LONGEST_WORDS))
+        places = layout.begins[rows, at][:, None] + np.arange(width)
+        values = layout.data.take(places, mode="clip")
+        within = np.arange(width) < lengths[rows][:, None]
+        has_digit = ((values - _ZERO <= 9) & within).any(axis=1)
+        is_sign = np.isin(np.arange(256), list(signs))
+        found[rows] = ~has_digit | (is_sign[values] & within).any(axis=1)
     return found
 
 

@@ -23,6 +23,7 @@ from etl.inbox.amounts import Amounts, MoneyField
 from etl.inbox.block_scan import Layout
 from etl.inbox.csv_records import Block
 from etl.inbox.distinct_keys import Keys
+from etl.inbox.no_rows import NoRows
 from etl.inbox.value_forms import Form
 
 # No file of so many bad rows is worth more than a look at the first of them.
@@ -45,7 +46,8 @@ class Fields:
     ``names``: as its header has them, in lower case. ``keys``: those that make up the key.
     ``forms``: how values are written that COPY is to type. ``money``: the amounts among them, each
     one field. ``needed``: dates without which only a delete marker can be placed; ``marker``: the
-    field that says that a row is one.
+    field that says that a row is one. ``required``: those, the key apart, that every row should
+    fill. ``feed`` and ``columns``: what the feed and its columns are called.
     """
 
     names: tuple[str, ...]
@@ -54,16 +56,9 @@ class Fields:
     money: Mapping[str, MoneyField] = field(default_factory=dict)
     needed: tuple[int, ...] = ()
     marker: int | None = None
-
-    @property
-    def telling(self) -> int:
-        """The field by which a repeated header is told first."""
-        return self.keys[0] if self.keys else 0
-
-    @property
-    def start_of_header(self) -> bytes:
-        """How that field begins there."""
-        return self.names[self.telling][:6].encode()
+    required: tuple[int, ...] = ()
+    feed: str = ""
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -89,6 +84,7 @@ class Stream:
     is_printable: bool = True
     rejects: list[Reject] = field(default_factory=list)
     amounts: Amounts = field(init=False)
+    _no_rows: NoRows = field(init=False)
     _sent_lines: int = FIRST_LINE.count(b"\n")
     _next_line: int = 2
     # From which line of the stream on how many lines are to be added; the last line of each record
@@ -100,7 +96,16 @@ class Stream:
     _last: Block = (2, [])
 
     def __post_init__(self) -> None:
-        self.amounts = Amounts(self.fields.money)
+        fields = self.fields
+        self.amounts = Amounts(fields.money)
+        self._no_rows = NoRows(
+            fields.names,
+            fields.keys,
+            fields.columns,
+            fields.feed,
+            fields.required,
+            fields.marker,
+        )
 
     @property
     def last_line(self) -> int:
@@ -112,7 +117,7 @@ class Stream:
         """Whether the last record, if no line end follows it, breaks off before its last field."""
         last = b"".join(self._last[1][-1:])
         # The mark by which old systems end a file is no record.
-        if not last.strip(b" \t\r\x1a"):
+        if not last.strip(b" \t\r\n\x1a"):
             return False
         fields = csv_records.without_quoted(last).count(b",") + 1
         return csv_records.is_open(last) or fields < len(self.fields.names)
@@ -133,6 +138,10 @@ class Stream:
         for first, block in blocks:
             self.read += len(block)
             self._last = first, block
+            if not any(record.strip() for record in block):
+                self.read -= len(block)
+                self.blank += sum(record.count(b"\n") + 1 for record in block)
+                continue
             plain = _plain(block, len(self.fields.names))
             if plain is None:
                 yield self._send_one_by_one(first, block)
@@ -163,9 +172,7 @@ class Stream:
     def _odd(self, layout: Layout) -> block_scan.Marks:
         """Which records have to be looked at by themselves; adds up the amounts of the others."""
         fields = self.fields
-        odd = block_scan.begins_with(layout, fields.telling, [fields.start_of_header])
-        for at in fields.keys:
-            odd |= block_scan.begins_with(layout, at, value_forms.TRAILER_STARTS)
+        odd = self._no_rows.odd(layout)
         for at in fields.needed:
             odd |= layout.lengths(at) == 0
         money = {column: money.positions[0] for column, money in fields.money.items()}
@@ -199,10 +206,9 @@ class Stream:
             record = record.removesuffix(b"\r")
             if not record.strip():
                 self.read -= 1
-                self.blank += 1
+                self.blank += height
             elif reason := fault_of(record, len(self.fields.names), is_utf8=is_utf8):
-                self.amounts.add(None)
-                self.rejects.append((line, reason, None))
+                self._reject(line, record, reason)
             else:
                 clean = csv_records.trimmed(record)
                 if self._take(line, csv_records.values_of(clean)):
@@ -212,13 +218,18 @@ class Stream:
             line += height
         return self._sent(lines, sent)
 
+    def _reject(self, line: int, record: bytes, reason: Reason) -> None:
+        """Reject a record whose fields cannot be told apart as they must be."""
+        if reason is Reason.FIELD_COUNT:
+            reason = self._no_rows.fault_of_line(record) or reason
+        if reason not in NO_ROWS:
+            self.amounts.add(values_despite(record, len(self.fields.names), reason))
+        self.rejects.append((line, reason, None))
+
     def _misfit(self, values: list[bytes]) -> tuple[Reason, int | None] | None:
         """Why the values of a sound record cannot be a row of the file, and which is at fault."""
-        if self._is_header(values):
-            return Reason.REPEATED_HEADER, None
-        for at in self.fields.keys:
-            if value_forms.is_trailer(values[at]):
-                return Reason.TRAILER, at
+        if no_row := self._no_rows.fault(values):
+            return no_row
         for at, form in self.fields.forms.items():
             if reason := form.fault(values[at]):
                 return reason, at
@@ -229,12 +240,6 @@ class Stream:
             if not values[at] and not is_marker:
                 return self.fields.forms[at].type.refusal, at
         return None
-
-    def _is_header(self, values: list[bytes]) -> bool:
-        if not values[self.fields.telling].lower().startswith(self.fields.start_of_header):
-            return False
-        names = (value.decode().strip().lower() for value in values)
-        return tuple(names) == self.fields.names
 
     def _sent(self, lines: range | list[int], clean: list[bytes]) -> bytes:
         if not clean:
@@ -298,6 +303,13 @@ def fault_of(record: bytes, fields: int, *, is_utf8: bool = False) -> Reason | N
     if b"\r" in bare:
         return Reason.STRAY_RETURN
     return Reason.FIELD_COUNT if bare.count(b",") != fields - 1 else None
+
+
+def values_despite(record: bytes, fields: int, fault: Reason) -> list[bytes] | None:
+    """The values of a record with a fault, so far as its amounts can be told from them."""
+    if fault in (Reason.OPEN_QUOTE, Reason.STRAY_QUOTE):
+        return csv_records.values_apart(record, fields)
+    return None
 
 
 def _plain(block: list[bytes], fields: int) -> tuple[list[bytes], Layout, int] | None:

@@ -3,7 +3,8 @@
 A quote opens a value only where the value begins and closes it only where it ends; two of them in
 a quoted value mean one. A record ends at a line feed outside quotes. Whatever keeps to none of
 this is a record of its own, of one line, for ``etl.inbox.copy_stream`` to set aside: one stray
-quote costs one row, never those after it.
+quote costs one row, never those after it. A quoted value that goes over line ends is believed only
+where none of its lines could be a row by itself.
 """
 
 from __future__ import annotations
@@ -27,17 +28,31 @@ MOST_FIELDS = 1500
 _IN_QUOTES = rb'(?:[^"]++|"")*+'
 _VALUE = rb'(?:[ \t]*+"' + _IN_QUOTES + rb'"[ \t]*+|[^",\n]*+)'
 _VALUES = re.compile(_VALUE + rb"(?:," + _VALUE + rb")*+")
-_VALUES_AND_OPEN = re.compile(rb"(?:" + _VALUE + rb',)*+[ \t]*+"' + _IN_QUOTES)
+_VALUES_AND_OPEN = re.compile(
+    rb"(?P<values>(?:" + _VALUE + rb',)*+)[ \t]*+"(?P<opened>' + _IN_QUOTES + rb")"
+)
 # Lines that begin within quotes: all of it, up to the record's end, or in and out of quotes.
 _WITHIN = re.compile(_IN_QUOTES)
-_CLOSING = re.compile(_IN_QUOTES + rb'"[ \t]*+(?:,' + _VALUE + rb")*+")
-_REOPENING = re.compile(_IN_QUOTES + rb'"[ \t]*+(?:,' + _VALUE + rb')*,[ \t]*+"' + _IN_QUOTES)
+_CLOSING = re.compile(
+    rb"(?P<closed>" + _IN_QUOTES + rb')"[ \t]*+(?P<values>(?:,' + _VALUE + rb")*+)"
+)
+_REOPENING = re.compile(
+    rb"(?P<closed>" + _IN_QUOTES + rb')"[ \t]*+(?P<values>(?:,' + _VALUE + rb")*,)[ \t]*+"
+    rb'"(?P<opened>' + _IN_QUOTES + rb")"
+)
 _ONE_VALUE = re.compile(rb'(?:^|,)((?:[^",]+|"[^"]*")*)')
 _QUOTED = re.compile(rb'"[^"]*"')
+# A value of a record whose quotes are not sound: whole in quotes, or up to the next comma.
+_VALUE_APART = re.compile(rb'(?:^|,)([ \t]*+"' + _IN_QUOTES + rb'"[ \t]*+(?=,|$)|[^,]*)')
 # Blanks beside a comma or at the ends of a record without quotes.
 _BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=,|$)|(?:(?<=,)|^)[ \t]++", re.MULTILINE)
 
-# (line of the first, records): the records of a part of a file.
+# Line ends with nothing between them, so many that they are no slip: they are not taken one by one.
+_MANY = 64
+_BLANK_RUN = re.compile(rb"(?:\r\n){%d,}|\n{%d,}" % (_MANY, _MANY))
+
+# (line of the first, records): the records of a part of a file. Very many empty lines are one
+# record together, of as many lines.
 Block = tuple[int, list[bytes]]
 
 
@@ -61,6 +76,20 @@ def values_of(record: bytes) -> list[bytes]:
     if b'"' not in record:
         return record.split(b",")
     return [_unquoted(value) for value in _ONE_VALUE.findall(record)]
+
+
+def values_apart(record: bytes, fields: int) -> list[bytes] | None:
+    """The values of a record whose quotes are not sound, if one reading gives so many.
+
+    That is every comma ending a value, else every comma but those in sound quotes.
+    """
+    values = record.split(b",")
+    if len(values) != fields:
+        values = _VALUE_APART.findall(record)
+    if len(values) != fields:
+        return None
+    stripped = (value.strip(b" \t") for value in values)
+    return [_unquoted(value) if value[1:].endswith(b'"') else value for value in stripped]
 
 
 def _unquoted(value: bytes) -> bytes:
@@ -193,14 +222,15 @@ def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes
     if not quoted and b"\r" in data:
         # A return that ends the data may be half of a line end: it stays for the next block.
         data = data.replace(b"\r\n", b"\n")
-    lines = data.split(b"\n")
+    has_runs = any(end * _MANY in data for end in (b"\n", b"\r\n"))
+    lines = _lines(data) if has_runs else data.split(b"\n")
     last = lines.pop()
     if final and last:
         lines.append(last)
         last = b""
     # A quote that opens on the last line, which is not whole, is no matter of these lines.
     if not quoted or not lines or block_scan.quotes_close(data[: len(data) - len(last)]):
-        return lines, last, False
+        return lines, last, has_runs
     done: list[bytes] = []
     at = 0
     while at < len(lines):
@@ -215,35 +245,63 @@ def _split(data: bytes, fields: int, *, final: bool) -> tuple[list[bytes], bytes
     return done, last, True
 
 
+def _lines(data: bytes) -> list[bytes]:
+    """The lines of ``data``; very many empty ones together as one, without their last end."""
+    lines, begun = [], 0
+    for run in _BLANK_RUN.finditer(data):
+        # The first end is that of the line before.
+        first = data.index(b"\n", run.start())
+        lines += data[begun:first].split(b"\n")
+        lines.append(data[first + 1 : run.end() - 1])
+        begun = run.end()
+    return lines + data[begun:].split(b"\n")
+
+
 def _height(lines: list[bytes], at: int, fields: int, ahead: int) -> int | None:
-    """How many lines the record has that begins here; ``None`` if its end is not among them.
+    """How many of the lines are the record that begins here; ``None`` if its end is not among them.
 
     ``ahead``: how many bytes follow them in any case.
 
     1 where its quotes are not sound, its end is too far or leaves it with another number of
-    fields, or where it would swallow a line that by itself is a record of the file: then a quote
-    was never closed.
+    fields, or where one of its lines could be a row by itself: then a quote was never closed.
     """
-    if not _VALUES_AND_OPEN.fullmatch(lines[at]):
+    opening = _VALUES_AND_OPEN.fullmatch(lines[at])
+    if not opening:
+        return 1
+    # Where the value stands among the others that is open at the end of a line.
+    open_at = _commas(opening["values"])
+    # All values before the last stand on a line that opens the last one, so it loses none.
+    if open_at != fields - 1 and open_at + opening["opened"].count(b",") >= fields - 1:
         return 1
     size = len(lines[at]) + ahead
     for end in range(at + 1, len(lines)):
         line = lines[end].removesuffix(b"\r")
-        size += len(line)
-        if size > LONGEST_RECORD or _has_fields(line, fields):
+        size += len(line) + 1
+        if size > LONGEST_RECORD:
             return 1
         if b'"' not in line:
+            if line.count(b",") >= fields - 1:
+                return 1
             continue
-        if _CLOSING.fullmatch(line):
-            record = b"\n".join(lines[at : end + 1])
-            return end + 1 - at if without_quoted(record).count(b",") == fields - 1 else 1
-        if not (_WITHIN.fullmatch(line) or _REOPENING.fullmatch(line)):
+        closing = _CLOSING.fullmatch(line)
+        if closing:
+            values = _commas(closing["values"])
+            # As do all after the first on a line that closes the first one.
+            could_be_row = open_at != 0 and closing["closed"].count(b",") + values >= fields - 1
+            return end + 1 - at if not could_be_row and open_at + values == fields - 1 else 1
+        if _WITHIN.fullmatch(line):
+            commas = line.count(b",")
+        elif reopening := _REOPENING.fullmatch(line):
+            between = _commas(reopening["values"])
+            commas = (reopening["closed"] + reopening["opened"]).count(b",") + between
+            open_at += between
+        else:
+            return 1
+        if commas >= fields - 1:
             return 1
     return None if size <= LONGEST_RECORD else 1
 
 
-def _has_fields(line: bytes, fields: int) -> bool:
-    """Whether a line is by itself a record with so many values."""
-    if line.count(b",") < fields - 1 or not is_sound(line):
-        return False
-    return without_quoted(line).count(b",") == fields - 1
+def _commas(values: bytes) -> int:
+    """How many commas stand between values, those in quotes apart."""
+    return without_quoted(values).count(b",")

@@ -113,30 +113,3 @@ _FORMS = {
     for type_ in Type
     if type_.form is not None
 }
-
-# How lines begin, in the column of a key, that count or add up the rows: no key is such a word.
-_TRAILERS = (
-    *(
-        "trailer",
-        "trailer record",
-        "trl",
-        "total",
-        "totals",
-        "grand total",
-        "sub total",
-        "subtotal",
-    ),
-    *("sum", "footer", "eof", "end of file", "end", "count", "record count", "row count"),
-    *("total records", "total rows", "rows", "records"),
-)
-_TRAILER = re.compile(
-    rb"[\s*#=\-]*(?:" + "|".join(_TRAILERS).replace(" ", "[ _]?").encode() + rb")[\s*#=:\-]*",
-    re.IGNORECASE,
-)
-# How they may begin.
-TRAILER_STARTS = (*sorted({word[:3].encode() for word in _TRAILERS}), b"*", b"#", b"=", b"-")
-
-
-def is_trailer(key: bytes) -> bool:
-    """Whether what stands for a key says that the line counts or adds up others."""
-    return _TRAILER.fullmatch(key) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -58,7 +59,7 @@ def parsed(sent: bytes) -> list[list[str]]:
 def test_every_row_goes_through_trimmed_with_its_line(
     drawn: list[list[str]], size: int, end: str, quoting: int, bom: bool
 ) -> None:
-    # A row that holds a line which by itself is a row of the file is not believed.
+    # A row of which a line by itself could be a row of the file is not believed.
     drawn = [row for row in drawn if not swallows(written([row], end, quoting))]
     data = (b"\xef\xbb\xbf" if bom else b"") + written([NAMES, *drawn], end, quoting)
     sent, stream_bytes = stream(data, size)
@@ -79,8 +80,8 @@ def written(rows: Iterable[Iterable[str]], end: str, quoting: int) -> bytes:
 
 
 def swallows(record: bytes) -> bool:
-    inner = record.decode().split("\n")[1:-2]
-    return any(len(rfc4180.one_line(line + "\n", FIELDS)) == FIELDS for line in inner)
+    lines = record.decode().splitlines(keepends=True)
+    return rfc4180.record(lines, FIELDS)[1] is None
 
 
 @settings(max_examples=300, deadline=None)
@@ -101,6 +102,13 @@ PIECES = [b'"', b'""', b",", b"\n", b"\r\n", b"x", b" ", b"2.50", b"2025-01-31",
 @example([b'x,5" pipe,x\n', b"x,x,x\n", b'x,2" tape,x\n'], 7)
 @example([b'x,"5" pipe",x\n', b"x,x,x\n", b'x,"2" tape",x\n'], 7)
 @example([b'x,"5 pipe,x\n', b"x,x,x\n", b'x,x,"x"\n'], 7)
+@example([b'x,x,"Tape 2\n', b'x,x,x 5 yd"\n'], 7)
+@example([b'x,"12 Main,x\n', b'x,Unit 5",x\n'], 7)
+@example([b'x,x,"Tape 2\n', b'x,x,5"" pipe\n', b'x,x,5 yd"\n'], 7)
+@example([b'x,x,"Tape 2\n', b'x,x,"5"" pipe"\n', b'x,x,5 yd"\n'], 7)
+@example([b'x,x,"two, or\n', b'three, lines"\n'], 7)
+@example([b'"two, or\n', b'three lines",x,x\n'], 7)
+@example([b'x,"two\n', b'lines","a,b"\n'], 7)
 def test_records_are_those_of_rfc_4180_and_lines_add_up(pieces: list[bytes], size: int) -> None:
     body = b"".join(pieces)
     sent, stream_bytes = stream(b"a,b,c\n" + body, size)
@@ -157,6 +165,31 @@ def test_lines_of_the_stream_lead_back_to_those_of_the_file() -> None:
     sent, _ = stream(b'a,b,c\n1,2,3\n1,2\n\n1,"x\ny",3\n4,5,6\n', 7)
     # PostgreSQL reports the last line of a record in the stream.
     assert [sent.line_of(n) for n in (2, 4, 5)] == [2, 5, 7]
+
+
+@pytest.mark.parametrize("size", [99, 1 << 20])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_empty_lines_in_bulk_are_counted_and_keep_the_lines_of_the_rows(
+    end: bytes, size: int
+) -> None:
+    gap = end * 500
+    body = gap + b"1,2,3" + gap + b'4,"x' + gap + b'y",6' + gap + b'7,"x,x' + gap + b"8,9,10" + gap
+    sent, stream_bytes = stream(b"a,b,c\n" + body, size)
+    wanted = rfc4180.read(body, list(NAMES))
+    assert parsed(stream_bytes) == [["7", str(line), *row] for line, row in wanted.rows]
+    assert [line for line, *_ in sent.rejects] == wanted.rejected
+    assert (sent.blank, sent.read) == (wanted.blank, 4)
+
+
+@pytest.mark.parametrize("opened", [b"", b'4,"never closed\n'])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_empty_lines_by_the_million_pass_in_seconds(end: bytes, opened: bytes) -> None:
+    blocks = [b"a,b,c\n1,2,3\n" + opened, *[end * (1 << 19)] * 64, b"5,6,7\n"]
+    begun = time.process_time()
+    sent = Stream(PLAIN, b"7,")
+    assert sum(map(len, sent.send(csv_records.header_and_records(blocks)[1])))
+    assert (sent.sent, len(sent.rejects), sent.blank) == (2, bool(opened), 64 << 19)
+    assert time.process_time() - begun < 3
 
 
 SHORT = b"x" * 99 + b"\n"
@@ -258,3 +291,55 @@ def test_amounts_of_whole_blocks_are_those_of_single_values(drawn: list[str], qu
 def test_a_first_line_that_is_no_header_is_refused(head: bytes) -> None:
     with pytest.raises(csv_records.HeaderError):
         csv_records.header_and_records([head])
+
+
+PROVIDERS = Fields(
+    ("provider_id", "name", "specialty", "city", "address_1"),
+    keys=(0,),
+    required=(1, 2, 3),
+    feed="providers",
+    columns=("provider_id", "name", "npi", "specialty", "city"),
+)
+HEADER = b"provider_id,name,specialty,city,address_1\n"
+TOTALS = [
+    *("Total records: 160,,,,", "TRAILER 000160,,,,", "TRAILER|160,,,,", "Records=160,,,,"),
+    *("160 rows,,,,", "(3 rows),,,,", "3 rows selected.,,,,", "TOTAL 3,,,,", "1 record,,,,"),
+    *("Total Providers,160,,,", '"Number of records: 1,600",,,,', "*** END OF FILE ***,,,,"),
+    *("TRAILER-000160,,,,", "Providers: 160,,,,", "160 providers,,,,", "-- Grand Total --,9,,,"),
+    *("T,160,,,", "Summe,,,,", "Gesamt,160,,,", "TOTAL,Dr Oak,Surgery,Salem,1 Main"),
+    *("TRAILER|160", "160 rows", "Total,160", "(3 rows)"),
+]
+HEADERS = [
+    *("Provider_ID,,,,", "Provider ID,NPI,Name,City,", "PROVIDERID,NPI,,,", "provider-id,x,y,z,1"),
+    *("name,provider_id,npi,city,specialty", "address_1,city,name,,", '"Name","City","NPI",,'),
+    "Provider ID,NPI,Name",
+]
+ROWS = [
+    *("T1000", "TOTALCARE01", "SUM123", "TOTAL9", "END-100", "COUNT_7", "160ROWS", "SUMMIT 1"),
+    *("T", "Summe", "SUMMERS", "Totally Care", "ROW 12", "Provider 12", "Count Basie 3", "R-160"),
+    *("#160", "name", "City", "NAMES", "160", "ENDO CARE", "TRL160", "RECORDS1", "Recordati 5"),
+]
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize(
+    ("lines", "reason"), [(TOTALS, Reason.TRAILER), (HEADERS, Reason.REPEATED_HEADER)]
+)
+def test_headers_and_totals_in_any_spelling_are_no_rows(
+    lines: list[str], reason: Reason, quoted: bool
+) -> None:
+    # A line over line ends makes the whole block be read record by record.
+    more = 'P7,"Dr\nOak",Surgery,Salem,1 Main\n' if quoted else ""
+    for line in lines:
+        body = f"P1,Dr Oak,Surgery,Salem,1 Main\n{line}\n{more}P2,Dr Elm,Surgery,Salem,1 Main\n"
+        sent, _ = stream(HEADER + body.encode(), 1 << 20, PROVIDERS)
+        assert [(at, why) for at, why, _ in sent.rejects] == [(3, reason)], line
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_key_that_only_looks_like_a_total_or_a_header_is_a_row(quoted: bool) -> None:
+    body = "".join(f"{key},Dr Oak,Surgery,Salem,1 Main\n" for key in ROWS)
+    body += 'P7,"Dr\nOak",Surgery,Salem,1 Main\n' if quoted else ""
+    sent, _ = stream(HEADER + body.encode(), 1 << 20, PROVIDERS)
+    assert sent.rejects == []
+    assert sent.sent == len(ROWS) + quoted

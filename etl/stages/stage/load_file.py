@@ -210,6 +210,14 @@ def _fields(head: Header, plan: landing.Landing) -> Fields:
         },
         tuple(at for at, form in forms_of.items() if form.type is Type.KEY_DATE),
         next(iter(head.fields(IS_DELETED.name)), None),
+        tuple(
+            at
+            for column in head.contract.required
+            if column not in source.key
+            for at in head.fields(column)[:1]
+        ),
+        source.name,
+        tuple(head.contract.targets),
     )
 
 

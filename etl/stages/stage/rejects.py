@@ -18,7 +18,7 @@ from etl.db.statements import statement
 from etl.inbox import csv_records, encodings, value_forms
 from etl.inbox.amounts import Amounts, MoneyField, Reader
 from etl.inbox.batch import FeedFile
-from etl.inbox.copy_stream import NO_ROWS, fault_of
+from etl.inbox.copy_stream import NO_ROWS, fault_of, values_despite
 from etl.inbox.header import Header
 from etl.render import parsing
 from etl.stages.stage import parts
@@ -64,8 +64,9 @@ def _reader(source: Source, column: str, written: Parsing) -> Reader:
 
 def values_of(record: bytes, head: Header) -> list[bytes] | None:
     """The values of a record of the file; ``None`` where its fields cannot be told apart."""
-    if fault_of(record, len(head.names)) is not None:
-        return None
+    fields = len(head.names)
+    if fault := fault_of(record, fields):
+        return values_despite(record, fields, fault)
     return csv_records.values_of(csv_records.trimmed(record))
 
 
