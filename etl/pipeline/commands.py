@@ -376,10 +376,12 @@ def overview(url: str, inbox: Path) -> Overview:
     with connect(url, "aca-warehouse status") as connection:
         set_session_path(connection)
         try:
+            running = who_runs(connection)
+            values = {"is_at_work": bool(running)}
             return Overview(
                 held_in(inbox)(connection),
-                who_runs(connection),
-                run(connection, "ledger/ledger.latest_runs").fetchall(),
+                running,
+                run(connection, "ledger/ledger.latest_runs", values).fetchall(),
             )
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             return Overview()  # no run has made the tables of this version yet

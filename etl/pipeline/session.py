@@ -87,8 +87,16 @@ class Session:
             opened.pop_all()
         run(self.work, "ledger/session.work_session")
         run(self.ledger, "ledger/ledger.close_interrupted")
-        run(self.ledger, "ledger/ledger.fail_interrupted")
+        self._fail_unfinished("interrupted")
         return self
+
+    def _fail_unfinished(self, error: str) -> None:
+        """Enter of loads that came to nothing that they failed; what they left goes."""
+        with self.ledger.transaction():
+            run(self.ledger, "ledger/ledger.fail_interrupted", {"error": error})
+            for name in ("files", "lines", "rejects", "profiles", "rekeys"):
+                step = "fail" if name == "files" else "clear"
+                run(self.ledger, f"ledger/ledger.{step}_{name}")
 
     def __exit__(
         self,
@@ -98,6 +106,9 @@ class Session:
     ) -> None:
         self._watch.stop()
         self.work.close()
+        if self.rebuilt:
+            with suppress(psycopg.Error):
+                self._fail_unfinished("its full load did not go live")
         # A session that is closed goes on for a moment, in which the next run would be refused.
         with suppress(psycopg.Error):
             run(self.ledger, "ledger/ledger.unlock", {"key": LOCK_KEY})

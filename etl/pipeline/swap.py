@@ -118,6 +118,7 @@ def swap(session: Session) -> None:
                 _let_reports_end(session)
                 dependents.follow(session.work, found)
                 run(session.work, "ledger/ledger.go_live", {"rebuilt": session.rebuilt})
+                run(session.work, "ledger/ledger.supersede_files")
                 moved = {
                     "old": list(session.rebuilt_loads),
                     "new": list(session.rebuilt_loads.values()),
