@@ -62,6 +62,8 @@ class Session:
         # they brought may be lost.
         self.corrected: Mapping[tuple[str, str], Sequence[Any]] = {}
         self.forgets = False
+        # What was decided about it, as rows of the ledger: written when it goes live.
+        self.decided: list[dict[str, Any]] = []
         self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
 
     def __enter__(self) -> Self:

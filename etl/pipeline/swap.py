@@ -119,6 +119,8 @@ def swap(session: Session) -> None:
                 dependents.follow(session.work, found)
                 run(session.work, "ledger/ledger.go_live", {"rebuilt": session.rebuilt})
                 run(session.work, "ledger/ledger.supersede_files")
+                for values in session.decided:
+                    run(session.work, "ledger/decision.decide", values)
                 moved = {
                     "old": list(session.rebuilt_loads),
                     "new": list(session.rebuilt_loads.values()),
