@@ -47,8 +47,18 @@ class Pipeline(Loading):
     def confirm_snapshots(self, named: Sequence[str]) -> None:
         """Let the snapshots of these batches end as many keys as they lack, in this run."""
         if named:
-            batches, _ = look_through(self.settings.inbox)
+            batches = [
+                batch
+                for batch in look_through(self.settings.inbox)[0]
+                if any(file.expected.kind == "snapshot" for file in batch.files)
+            ]
             self.confirmed = guards.batches_named(batches, named)
+
+    def allow_future(self, named: Sequence[str]) -> None:
+        """Let in these batches although they lie far in the future, in this run."""
+        if named:
+            batches, _ = look_through(self.settings.inbox)
+            self.allowed_ahead = guards.batches_named(batches, named)
 
     def full_load(self, *, forget: bool = False) -> Summary:
         """Rebuild everything from every batch of the inbox, then put it in the live place.
@@ -366,20 +376,24 @@ class Overview:
     stages: Sequence[tuple[Any, ...]] = ()
 
 
-def held_in(inbox: Path) -> Callable[[psycopg.Connection[Any]], list[refused.HeldBatch]]:
+def held_in(
+    inbox: Path, *, is_named: bool = False
+) -> Callable[[psycopg.Connection[Any]], list[refused.HeldBatch]]:
     """What finds the batches of an inbox that are not in a warehouse, without changing either."""
-    return lambda connection: refused.held_batches(connection, look(connection, inbox))
+    return lambda connection: refused.held_batches(
+        connection, look(connection, inbox, is_named=is_named)
+    )
 
 
-def overview(url: str, inbox: Path) -> Overview:
-    """Look at a warehouse and its inbox without changing either."""
+def overview(url: str, inbox: Path, *, is_named: bool = False) -> Overview:
+    """Look at a warehouse and its inbox, which has to be there if named; changes neither."""
     with connect(url, "aca-warehouse status") as connection:
         set_session_path(connection)
         try:
             running = who_runs(connection)
             values = {"is_at_work": bool(running)}
             return Overview(
-                held_in(inbox)(connection),
+                held_in(inbox, is_named=is_named)(connection),
                 running,
                 run(connection, "ledger/ledger.latest_runs", values).fetchall(),
             )

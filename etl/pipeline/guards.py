@@ -32,23 +32,18 @@ _NAMED = 3
 
 
 def batches_named(batches: Iterable[Batch], named: Sequence[str]) -> frozenset[str]:
-    """The ids of batches with a snapshot, named by id or folder, several with commas between.
+    """The ids of batches that are named by id or folder, several with commas between.
 
     Raises ``UsageError`` where there is none of a name.
     """
-    ids = {
-        name: batch.batch_id
-        for batch in batches
-        if any(file.expected.kind == "snapshot" for file in batch.files)
-        for name in (batch.folder, batch.batch_id)
-    }
+    ids = {name: batch.batch_id for batch in batches for name in (batch.folder, batch.batch_id)}
     wanted = [
         piece.strip() for name in named for piece in ([name] if name in ids else name.split(","))
     ]
     for name in wanted:
         if name not in ids:
             raise UsageError(
-                f"There is no snapshot to confirm: no batch {name} of the inbox brings one.",
+                f"The inbox has no batch {name} that could be meant.",
                 "Name the batch as the message does that asks for it. Nothing was changed.",
             )
     return frozenset(ids[name] for name in wanted)
@@ -100,6 +95,19 @@ def _is_confirmed(session: Session, load: Load, found: snapshot.Snapshot) -> boo
         _decide(session, load, "confirm_snapshot", file, str(found))
     session.watcher.say(f"Confirmed for batch {found.batch_id}: {found}, which end.")
     return True
+
+
+def note_let_in(session: Session, load: Load, staged: Sequence[Staged], far: str) -> None:
+    """Record that somebody let in a batch that lies far in the future, file by file.
+
+    Belongs into the transaction of the stage. ``far``: how far it lies.
+    """
+    for one in staged:
+        file = HeldFile(
+            load.load_id, load.batch_id, one.file.source.name, one.file.name, UUID(one.checksum)
+        )
+        _decide(session, load, "allow_future", file, f"{one.file.name} {far}")
+    session.watcher.say(f"Let in: batch {load.batch_id}, which {far}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,10 +185,16 @@ values (
 );
 
 -- name: newest_batch
--- When the newest batch that the live warehouse holds became true. One row.
-select max(as_of)
-from load
-where kind = 'batch' and status in ('loaded', 'running');
+-- When the newest batch that the live warehouse holds became true, those apart that somebody let
+-- in although they lie far in the future. One row.
+select max(l.as_of)
+from load as l
+where l.kind = 'batch' and l.status in ('loaded', 'running')
+    and not exists (
+        select 1
+        from decision as d
+        where d.kind = 'allow_future' and d.batch_id = l.batch_id
+    );
 
 -- name: same_file
 -- The batch that already brought these bytes, if bringing them again can change nothing: it is
