@@ -64,6 +64,7 @@ class Session:
         self.forgets = False
         # What was decided about it, as rows of the ledger: written when it goes live.
         self.decided: list[dict[str, Any]] = []
+        self.waits_for = ""  # whose transactions it was last said to wait for before it goes live
         self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
 
     def __enter__(self) -> Self:
@@ -71,11 +72,11 @@ class Session:
             self.ledger = connect(self.url, session_name(self.summary.command))
             opened.callback(self.ledger.close)
             self.work: psycopg.Connection[Any] = self.ledger  # until it has one of its own
-            self._watch = waiting.Watch(
+            self.watch = waiting.Watch(
                 self.url, lambda: [self.ledger, self.work], lambda text: self.watcher.say(text)
             )
-            self._watch.start()
-            opened.callback(self._watch.stop)
+            self.watch.start()
+            opened.callback(self.watch.stop)
             self._take_lock()
             require_rights(self.ledger, (*KEPT, *LIVE.build, *NEXT.build, *RETIRED.build))
             require_connections(self.url, self.ledger)
@@ -106,7 +107,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._watch.stop()
+        self.watch.stop(went_on=error is None)
         self.work.close()
         if self.rebuilt:
             with suppress(psycopg.Error):

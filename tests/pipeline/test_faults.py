@@ -22,7 +22,7 @@ from etl.errors import ServerError, UsageError
 from etl.pipeline import waiting
 from etl.quarantine import correction_csv
 from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.pipeline.conftest import Managed, Warehouse
 
 
 @pytest.fixture
@@ -96,6 +96,42 @@ def test_what_is_said_of_a_session_holds_no_text_of_its_query() -> None:
     assert "Doe" not in said
     hidden = waiting.describe((7, "ann", "psql", None, None, None, None))
     assert "hidden from us without the role pg_monitor" in hidden
+
+
+def test_a_wait_that_ends_with_the_run_is_not_said_to_go_on(pending: Warehouse) -> None:
+    with held(pending):
+        process = pending.start("incremental")
+        while "Waiting for a lock" not in (said := process.stderr.readline()):
+            assert said, "the run ended without waiting"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert "stopped by SIGTERM" in err
+    assert "wait is over" not in err
+
+
+def test_a_table_that_is_locked_keeps_who_only_looks_for_five_seconds(pending: Warehouse) -> None:
+    with psycopg.connect(pending.url, application_name="an analyst's tool") as other:
+        other.execute("lock table ledger.load in access exclusive mode")
+        began = time.monotonic()
+        done = pending.command("status")
+        assert time.monotonic() - began < 5 + 4
+    assert done.returncode == 3
+    assert "A table of the warehouse was locked for 5 s by session" in done.stderr
+    assert "(an analyst's tool)" in done.stderr
+
+
+def test_a_wait_for_a_report_whose_session_cannot_be_seen_is_said_once(managed: Managed) -> None:
+    write_batch(managed.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
+    with psycopg.connect(managed.login("report_reader")) as reader:
+        reader.execute("set transaction isolation level repeatable read")
+        reader.execute("select 1 from pg_class limit 1")
+        releasing = threading.Timer(8, reader.rollback)
+        releasing.start()
+        managed.rebuild()
+        releasing.join()
+    said = [text for text in managed.watcher.said if "ait" in text]
+    assert len(said) == 1, said
+    assert "waiting for older transactions to end: session" in said[0]
 
 
 def test_a_wait_without_end_ends_with_code_3(
