@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import log
+from etl import early, log
 from etl.config import Settings, settings
 from etl.contracts import senders
 from etl.db import trouble
@@ -36,7 +36,7 @@ from etl.server import server
 from etl.synthetic.marker import is_synthetic
 from etl.warehouse.tables import DIMENSIONS
 
-INTERRUPTED = 130
+INTERRUPTED = early.INTERRUPTED
 # What a run leaves that was stopped, and what the next one does, by command.
 _ROLLED_BACK = "The stage in hand was rolled back; what was committed stays."
 _GOES_ON = f"{_ROLLED_BACK} Run again: it goes on from the last stage that was done."
@@ -417,6 +417,7 @@ def guarded(call: Callable[[], Any]) -> int:
     """
     stopping.listen()
     try:
+        early.hand_over()
         call()
     except AcaError as error:
         console.show_error(error)

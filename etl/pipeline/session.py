@@ -97,9 +97,9 @@ class Session:
         """Enter of loads that came to nothing that they failed; what they left goes."""
         with self.ledger.transaction():
             run(self.ledger, "ledger/ledger.fail_interrupted", {"error": error})
-            for name in ("files", "lines", "rejects", "profiles", "rekeys"):
-                step = "fail" if name == "files" else "clear"
-                run(self.ledger, f"ledger/ledger.{step}_{name}")
+            run(self.ledger, "ledger/ledger.fail_files")
+            for name in ("clear_lines", "clear_rejects", "clear_profiles", "clear_rekeys"):
+                run(self.ledger, f"ledger/ledger.{name}")
 
     def __exit__(
         self,

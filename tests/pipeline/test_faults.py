@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import pytest
 import structlog
 
 from etl import log
+from etl.config import ROOT
 from etl.db import connection as connections
 from etl.db.trouble import explain
 from etl.errors import ServerError, UsageError
@@ -175,6 +178,35 @@ def test_a_signal_stops_a_run_in_order_and_the_ledger_says_so(
     ) == [("failed", f"stopped by {name}", "failed", f"stopped by {name}")]
     pending.incremental()
     assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_one_sentence(tmp_path: Path) -> None:
+    # What is loaded last is made to wait, so that the signal comes before the command line.
+    (tmp_path / "typer.py").write_text("import time\nprint(flush=True)\ntime.sleep(30)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etl", "status"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == "Error: Interrupted.\nNothing had begun. Run it again.\n"
+
+
+def test_ctrl_c_stops_a_run_in_order_and_the_ledger_says_so(pending: Warehouse) -> None:
+    with held(pending):
+        process = pending.start("incremental")
+        blocked(pending, process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Error: Interrupted.\nThe stage in hand was rolled back" in err
+    assert pending.rows("select error from ledger.load") == [("stopped by SIGINT",)]
 
 
 @pytest.mark.parametrize("whose", ["work", "all"])
