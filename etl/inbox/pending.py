@@ -8,7 +8,6 @@ they are the same.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -210,10 +209,11 @@ def _known(ledger: psycopg.Connection[Any]) -> dict[tuple[str, str], list[_Known
 
 def _ahead(batch: Batch, far: str) -> BatchError:
     name = shown.name(batch.batch_id)
+    quoted = "'{}'".format(name.replace("'", r"'\''"))
     error = BatchError(
         f"Batch {name} says that it {far}.",
         "If its day is mistyped, rename the folder or mend as_of: it would beat every correction "
-        f"until then. If it is meant: make incremental ALLOW_FUTURE={shlex.quote(name)}",
+        f"until then. If it is meant: make incremental ALLOW_FUTURE={quoted}",
     )
     error.folder = batch.folder
     return error
