@@ -9,18 +9,18 @@ PY := .venv/bin/python
 # A Python that went away under the environment leaves the stamp behind: look at both.
 READY := .venv/.ready $(if $(wildcard $(PY)),,remake)
 # What the bench measures beside the warehouse, only where it is asked for.
-PEERS_READY := $(if $(PEERS),.venv-peers/.ready)
-LOCK := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(if $(UPGRADE),--upgrade) --custom-compile-command 'make lock'
+PEERS_READY := $(if $(filter 1,$(PEERS)),.venv-peers/.ready)
+LOCK := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(if $(filter yes,$(UPGRADE)),--upgrade) --custom-compile-command 'make lock'
 
 # A variable on the command line that no target asked for knows is a slip of the hand: not obeyed,
 # and not passed over. What a target takes is said in its help, what all take in .env.example.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 # A make that a target starts has targets and variables of its own.
 MAKEOVERRIDES :=
-UNKNOWN := $(if $(GIVEN),$(shell awk -v given='$(GIVEN)' -v targets='$(or $(MAKECMDGOALS),help)' -f scripts/make_variables.awk Makefile .env.example))
-$(if $(UNKNOWN),$(error $(UNKNOWN)))
 # A value as one word of the shell.
 quoted = '$(subst ','\'',$(1))'
+WRONG := $(shell env $(foreach name,$(GIVEN),$(call quoted,GIVEN_$(name)=$(value $(name)))) awk -v given='$(GIVEN)' -v targets='$(or $(MAKECMDGOALS),help)' -f scripts/make_variables.awk Makefile .env.example)
+$(if $(WRONG),$(error $(WRONG)))
 
 ##@ Start here
 help: ## Show this help
@@ -61,7 +61,7 @@ db-url: $(READY) ## Print the connection URL, and nothing else, on stdout
 
 ##@ Feeds
 seed: $(READY) ## Write synthetic feeds into the inbox [MEMBERS= YEARS= SEED= DIRTY= GZIP=yes]
-	@$(PY) scripts/generate_seed_data.py $(if $(MEMBERS),--members $(MEMBERS)) $(if $(YEARS),--years $(YEARS)) $(if $(SEED),--seed $(SEED)) $(if $(DIRTY),--dirty $(call quoted,$(DIRTY))) $(if $(GZIP),--gzip)
+	@$(PY) scripts/generate_seed_data.py $(if $(MEMBERS),--members $(MEMBERS)) $(if $(YEARS),--years $(YEARS)) $(if $(SEED),--seed $(SEED)) $(if $(DIRTY),--dirty $(call quoted,$(DIRTY))) $(if $(filter yes,$(GZIP)),--gzip)
 
 seed-increment: $(READY) ## Write the next dated batch of synthetic feeds [DIRTY=]
 	@$(PY) scripts/generate_seed_data.py --increment $(if $(DIRTY),--dirty $(call quoted,$(DIRTY)))
@@ -86,7 +86,7 @@ cubes: $(READY) ## Refresh the cubes
 	@$(PY) -m etl cubes
 
 restate: $(READY) ## Make a dimension's history again from staging [DIM=member|plan|provider FROM= SHOW=yes]
-	@$(PY) -m etl restate --dim $(call quoted,$(DIM)) $(if $(FROM),--from $(call quoted,$(FROM))) $(if $(SHOW),--show)
+	@$(PY) -m etl restate --dim $(call quoted,$(DIM)) $(if $(FROM),--from $(call quoted,$(FROM))) $(if $(filter yes,$(SHOW)),--show)
 
 ##@ Quarantine
 quarantine: $(READY) ## List the rows that are set aside, by file and reason
@@ -115,7 +115,7 @@ docs: $(READY) ## Build the documentation in docs/_build/html
 	@$(PY) -m etl docs && $(PY) -m sphinx -q -W docs docs/_build/html
 
 bench: $(READY) $(PEERS_READY) ## Measure the load against a plain COPY [PEERS=1 ANALYSTS=1 ARGS=]
-	@$(PY) scripts/bench/run.py $(if $(PEERS),--peers) $(if $(ANALYSTS),--analysts) $(ARGS)
+	@$(PY) scripts/bench/run.py $(if $(filter 1,$(PEERS)),--peers) $(if $(filter 1,$(ANALYSTS)),--analysts) $(ARGS)
 
 lock: $(READY) ## Renew both locks after a change of pyproject.toml [UPGRADE=yes]
 	@$(LOCK) --extra dev pyproject.toml -o requirements.lock && $(LOCK) --group peers -o scripts/bench/peers/requirements.lock

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import log
+from etl import early, log
 from etl.config import Settings, settings
 from etl.contracts import senders
 from etl.db import trouble
@@ -36,7 +36,7 @@ from etl.server import server
 from etl.synthetic.marker import is_synthetic
 from etl.warehouse.tables import DIMENSIONS
 
-INTERRUPTED = 130
+INTERRUPTED = early.INTERRUPTED
 # What a run leaves that was stopped, and what the next one does, by command.
 _ROLLED_BACK = "The stage in hand was rolled back; what was committed stays."
 _GOES_ON = f"{_ROLLED_BACK} Run again: it goes on from the last stage that was done."
@@ -94,6 +94,7 @@ def _full_load(
 ) -> Summary:
     # Where something is loaded, an empty inbox means that its files are gone.
     if pipeline.is_empty():
+        pipeline.lookout().look(pipeline.ledger)
         _seed_if_empty(pipeline.settings, pipeline)
     pipeline.confirm_snapshots(confirmed)
     return pipeline.full_load(forget=forget)
@@ -170,7 +171,7 @@ def full_load(
     """Rebuild everything from every batch of the inbox; makes synthetic feeds if it is empty."""
 
     def work(pipeline: Pipeline) -> Summary:
-        pipeline.allowed_ahead = allow_future or ()
+        pipeline.allow_future(allow_future or ())
         return _full_load(pipeline, confirmed or (), forget=forget)
 
     run_pipeline("full-load", work)
@@ -187,7 +188,8 @@ def incremental(
     """Load every batch of the inbox that is not loaded yet."""
 
     def work(pipeline: Pipeline) -> Summary:
-        pipeline.allowed_ahead, pipeline.recheck = allow_future or (), recheck
+        pipeline.recheck = recheck
+        pipeline.allow_future(allow_future or ())
         return _incremental(pipeline, confirmed or ())
 
     run_pipeline("incremental", work)
@@ -293,7 +295,12 @@ def dq_report(
     chosen = settings()
     folder = Path(to).resolve() if to else chosen.data / "quality"
     truth = chosen.truth if is_synthetic(chosen.inbox) else None
-    page, docs = write_report(server.ensure_running(chosen), folder, truth, held_in(chosen.inbox))
+    page, docs = write_report(
+        server.ensure_running(chosen),
+        folder,
+        truth,
+        held_in(chosen.inbox, is_named=chosen.names_inbox),
+    )
     typer.echo(f"Report:    {page}\nData docs: {docs}")
 
 
@@ -366,7 +373,7 @@ def status() -> None:
     chosen = settings()
     found = server.status(chosen)
     url = server.ensure_running(chosen) if found.running else None
-    seen = overview(url, chosen.inbox) if url else Overview()
+    seen = overview(url, chosen.inbox, is_named=chosen.names_inbox) if url else Overview()
     console.show_status(found, chosen, seen, notices(url) if url else [])
     if url:
         console.show_assumed(*assumed_unchanged(url, chosen.inbox))
@@ -410,6 +417,7 @@ def guarded(call: Callable[[], Any]) -> int:
     """
     stopping.listen()
     try:
+        early.hand_over()
         call()
     except AcaError as error:
         console.show_error(error)

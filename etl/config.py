@@ -23,7 +23,8 @@ class Settings:
     """What a run needs to know of its surroundings.
 
     ``database_url``: libpq URL of the server to use; empty means the embedded server.
-    ``inbox``: folder of batches. ``data``: folder for everything that the warehouse keeps
+    ``inbox``: folder of batches; ``names_inbox``: it was named by a person, and so has to be there.
+    ``data``: folder for everything that the warehouse keeps
     outside the database (embedded server, logs, synthetic inbox and its truth); ignored by git.
     ``reject_share``: a file with a larger share of bad rows is refused whole (0 to 1).
     ``debug``: show tracebacks.
@@ -34,6 +35,7 @@ class Settings:
     data: Path
     reject_share: float
     debug: bool = False
+    names_inbox: bool = False
 
     @property
     def truth(self) -> Path:
@@ -70,5 +72,6 @@ def settings() -> Settings:
         inbox=(ROOT / read("INBOX", str(data / "inbox"))).resolve(),
         data=data,
         reject_share=_share("REJECT_SHARE", read("REJECT_SHARE", "0.05")),
+        names_inbox=bool(read("INBOX", "")),
         debug=read("DEBUG", "0").lower() in ("1", "true", "yes", "on"),
     )

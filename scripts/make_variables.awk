@@ -1,7 +1,10 @@
 # Says what is wrong with the variables of a make command line, or nothing. Reads the Makefile, whose
 # help names in brackets what each target takes, and .env.example, whose settings every target takes.
 #
-# -v given: names of the variables; -v targets: the targets asked for.
+# A variable whose help says NAME=yes or NAME=1 takes that, no or nothing, wherever it is set.
+#
+# -v given: names of the variables, whose values are in the environment as GIVEN_<name>; -v targets:
+# the targets asked for.
 
 BEGIN {
     asked_count = split(targets, asked, " ")
@@ -18,6 +21,7 @@ FILENAME ~ /Makefile$/ && /^[a-z-]+:.*## .*\[.*\]$/ {
     while (match(text, /[A-Z_]+=/)) {
         name = substr(text, RSTART, RLENGTH - 1)
         text = substr(text, RSTART + RLENGTH)
+        if (target in is_asked && match(text, /^(yes|1)/)) switches[name] = substr(text, 1, RLENGTH)
         takers[name] = takers[name] " " target
         if (target in is_asked && !(name in known)) {
             known[name]
@@ -72,6 +76,14 @@ END {
         else if (name in takers) printf ", which is for make%s.", takers[name]
         else printf "."
         printf " %s; nothing was done\n", own ? "It takes " own " and the settings of .env.example" : "It takes the settings of .env.example"
+        exit
+    }
+    for (name in switches) {
+        value = ("GIVEN_" name in ENVIRON) ? ENVIRON["GIVEN_" name] : ENVIRON[name]
+        if (value == switches[name] || value == "no" || value == "") continue
+        gsub(/[^[:print:]]/, "?", value)
+        if (length(value) > 40) value = substr(value, 1, 40) "..."
+        printf "make %s does not know the value %s of %s: write %s=%s, or leave it out; nothing was done\n", targets, value, name, name, switches[name]
         exit
     }
 }

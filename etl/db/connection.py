@@ -75,7 +75,8 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
             if not any(word in reason for word in _FULL) or time.monotonic() > deadline:
                 raise ServerError(
                     f"The database cannot be reached: {reason}",
-                    "See that the server runs (make status) and that DATABASE_URL is right.",
+                    "See that the server runs (make status); if DATABASE_URL is set, that it "
+                    "is right.",
                 ) from error
         time.sleep(0.05)
 

@@ -64,8 +64,10 @@ class Inbox:
 class Lookout:
     """Looks at the inbox for one run.
 
-    ``recheck``: read every file, however old. ``allowed``: batches that may lie in the future.
-    ``only_looks``: nothing is noted in the ledger.
+    ``recheck``: read every file, however old. ``allowed``: ids of batches that may lie in the
+    future; those that are there only for that are put into ``let_in``, with how far they lie.
+    ``only_looks``: nothing is noted in the ledger. ``has_to_be_there``: also an inbox of which
+    nothing is loaded.
     ``now``: after which a day lies in the future; none where the days are of no real world.
     """
 
@@ -77,12 +79,15 @@ class Lookout:
         recheck: bool = False,
         allowed: Collection[str] = (),
         only_looks: bool = False,
+        has_to_be_there: bool = False,
     ) -> None:
         self.inbox = inbox
         self.now = now
         self.recheck = recheck
         self.allowed = allowed
         self.only_looks = only_looks
+        self.has_to_be_there = has_to_be_there
+        self.let_in: dict[str, str] = {}
         self._checksums: dict[_FileKey, str] = {}
 
     def look(self, ledger: psycopg.Connection[Any]) -> Inbox:
@@ -91,10 +96,12 @@ class Lookout:
         Raises ``BatchError`` where the inbox cannot be read, or is gone from under what it brought.
         """
         known = _known(ledger)
-        if known and not self.inbox.is_dir():
+        if (known or self.has_to_be_there) and not self.inbox.is_dir():
             raise BatchError(
-                f"The inbox {self.inbox} is not there, and files of it are loaded.",
-                "See that INBOX names the right folder and that it can be reached.",
+                f"The inbox {self.inbox} is not there"
+                f"{', and files of it are loaded' if known else ''}.",
+                "See that INBOX names the right folder and that it can be reached; a new one has "
+                "to be made first.",
             )
         found = Inbox(stray=strays(self.inbox))
         batches, found.refused = look_through(self.inbox)
@@ -119,18 +126,32 @@ class Lookout:
     def _not_ahead(
         self, batches: list[Batch], loaded: Collection[str], newest: datetime | None
     ) -> tuple[list[Batch], list[BatchError]]:
-        """The batches without those that lie too far in the future; these, refused."""
+        """The batches without those that lie too far in the future; these, refused.
+
+        What lies beyond the horizon and was let in does not move the horizon of others.
+        """
         kept: list[Batch] = []
         refused: list[BatchError] = []
         for batch in batches:
             known = [moment for moment in (self.now, newest) if moment is not None]
-            is_known = batch.batch_id in loaded or batch.batch_id in self.allowed
-            if is_known or not known or batch.as_of - max(known) <= HORIZON:
-                kept.append(batch)
+            if not known or batch.as_of - max(known) <= HORIZON:
                 newest = batch.as_of if newest is None else max(newest, batch.as_of)
-            else:
-                refused.append(_ahead(batch, newest))
+            elif batch.batch_id in self.allowed:
+                self.let_in[batch.batch_id] = self._far(batch, newest)
+            elif batch.batch_id not in loaded:
+                refused.append(_ahead(batch, self._far(batch, newest)))
+                continue
+            kept.append(batch)
         return kept, refused
+
+    def _far(self, batch: Batch, newest: datetime | None) -> str:
+        """How far a batch lies ahead of what it is held against."""
+        against = ["today"] if self.now else []
+        against += [f"{newest:%Y-%m-%d}, the newest other batch"] if newest else []
+        return (
+            f"became true on {batch.as_of:%Y-%m-%d}, more than {HORIZON.days} days after "
+            f"{' and after '.join(against)}"
+        )
 
     def _is_pending(
         self, ledger: psycopg.Connection[Any], file: FeedFile, known: list[_Known] | None
@@ -186,14 +207,13 @@ def _known(ledger: psycopg.Connection[Any]) -> dict[tuple[str, str], list[_Known
     return found
 
 
-def _ahead(batch: Batch, newest: datetime | None) -> BatchError:
+def _ahead(batch: Batch, far: str) -> BatchError:
     name = shown.name(batch.batch_id)
-    against = f" and after {newest:%Y-%m-%d}, the newest other batch" if newest else ""
+    quoted = "'{}'".format(name.replace("'", r"'\''"))
     error = BatchError(
-        f"Batch {name} says that it became true on {batch.as_of:%Y-%m-%d}, more than "
-        f"{HORIZON.days} days after today{against}.",
+        f"Batch {name} says that it {far}.",
         "If its day is mistyped, rename the folder or mend as_of: it would beat every correction "
-        f"until then. If it is meant: make incremental ALLOW_FUTURE='{name}'.",
+        f"until then. If it is meant: make incremental ALLOW_FUTURE={quoted}",
     )
     error.folder = batch.folder
     return error

@@ -7,8 +7,8 @@ live ones; everything else works on these.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import psycopg
 
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
-from etl.errors import BatchError, CheckFailedError
+from etl.errors import BatchError, CheckFailedError, ServerError
 from etl.inbox import pending, refused
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
 from etl.pipeline import guards, replay, swap
@@ -26,6 +26,7 @@ from etl.pipeline.load import STAGES, Loading, look
 from etl.pipeline.running import who_runs
 from etl.pipeline.session import RolledBack, set_session_path, words, worst
 from etl.pipeline.summary import Summary
+from etl.pipeline.waiting import describe
 from etl.quality import detection, runner
 from etl.quarantine import export
 from etl.schema import rebuild
@@ -35,6 +36,8 @@ from etl.stages.cubes import refresh
 from etl.stages.dims import merge
 from etl.synthetic.marker import is_synthetic
 from etl.warehouse.tables import CUBES, LIVE, NEXT, Dimension, Schemas
+
+LOOK_SECONDS = 5  # who only looks waits no longer than this for a lock
 
 
 class Pipeline(Loading):
@@ -47,8 +50,18 @@ class Pipeline(Loading):
     def confirm_snapshots(self, named: Sequence[str]) -> None:
         """Let the snapshots of these batches end as many keys as they lack, in this run."""
         if named:
-            batches, _ = look_through(self.settings.inbox)
+            batches = [
+                batch
+                for batch in look_through(self.settings.inbox)[0]
+                if any(file.expected.kind == "snapshot" for file in batch.files)
+            ]
             self.confirmed = guards.batches_named(batches, named)
+
+    def allow_future(self, named: Sequence[str]) -> None:
+        """Let in these batches although they lie far in the future, in this run."""
+        if named:
+            batches, _ = look_through(self.settings.inbox)
+            self.allowed_ahead = guards.batches_named(batches, named)
 
     def full_load(self, *, forget: bool = False) -> Summary:
         """Rebuild everything from every batch of the inbox, then put it in the live place.
@@ -366,20 +379,45 @@ class Overview:
     stages: Sequence[tuple[Any, ...]] = ()
 
 
-def held_in(inbox: Path) -> Callable[[psycopg.Connection[Any]], list[refused.HeldBatch]]:
+def held_in(
+    inbox: Path, *, is_named: bool = False
+) -> Callable[[psycopg.Connection[Any]], list[refused.HeldBatch]]:
     """What finds the batches of an inbox that are not in a warehouse, without changing either."""
-    return lambda connection: refused.held_batches(connection, look(connection, inbox))
+    return lambda connection: refused.held_batches(
+        connection, look(connection, inbox, is_named=is_named)
+    )
 
 
-def overview(url: str, inbox: Path) -> Overview:
-    """Look at a warehouse and its inbox without changing either."""
+@contextmanager
+def _looking(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection for who only looks, and does not wait long for what somebody keeps.
+
+    Raises ``ServerError`` that names who keeps it.
+    """
     with connect(url, "aca-warehouse status") as connection:
         set_session_path(connection)
+        run(connection, "ledger/session.look_patience", {"patience": f"{LOOK_SECONDS}s"})
         try:
+            yield connection
+        except psycopg.errors.LockNotAvailable as error:
+            found = run(connection, "ledger/session.who_locks").fetchall()
+            whom = "; ".join(map(describe, found)) or "a session that has let go of it since"
+            raise ServerError(
+                f"A table of the warehouse was locked for {LOOK_SECONDS} s by {whom}.",
+                "End that transaction, or ask again when it is over. Nothing was changed.",
+            ) from error
+
+
+def overview(url: str, inbox: Path, *, is_named: bool = False) -> Overview:
+    """Look at a warehouse and its inbox, which has to be there if named; changes neither."""
+    with _looking(url) as connection:
+        try:
+            running = who_runs(connection)
+            values = {"is_at_work": bool(running)}
             return Overview(
-                held_in(inbox)(connection),
-                who_runs(connection),
-                run(connection, "ledger/ledger.latest_runs").fetchall(),
+                held_in(inbox, is_named=is_named)(connection),
+                running,
+                run(connection, "ledger/ledger.latest_runs", values).fetchall(),
             )
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             return Overview()  # no run has made the tables of this version yet
@@ -387,7 +425,7 @@ def overview(url: str, inbox: Path) -> Overview:
 
 def notices(url: str) -> list[str]:
     """What whoever runs the warehouse should know of its database, each in a sentence."""
-    with connect(url, "aca-warehouse status") as connection:
+    with _looking(url) as connection:
         said = swap.notes(connection)
         if not sees_other_sessions(connection):
             role = scalar(connection, "server/server.role")
@@ -400,8 +438,7 @@ def notices(url: str) -> list[str]:
 
 def assumed_unchanged(url: str, inbox: Path) -> tuple[int, int]:
     """How many loaded files of the inbox, and bytes of them, are taken as unchanged unread."""
-    with connect(url, "aca-warehouse status") as connection:
-        set_session_path(connection)
+    with _looking(url) as connection:
         try:
             files = pending.assumed(connection, inbox)
         except (psycopg.errors.UndefinedTable, BatchError):

@@ -255,7 +255,8 @@ def show_status(
         columns = ("begun, UTC", "stage", "batch", "status", "seconds")
         table = screen.table("Latest stages", *columns, right=("seconds",))
         for begun, stage, batch, state, seconds in seen.stages:
-            table.add_row(f"{begun:%Y-%m-%d %H:%M:%S}", stage, batch or "", state, f"{seconds:.1f}")
+            took = "" if seconds is None else f"{seconds:.1f}"
+            table.add_row(f"{begun:%Y-%m-%d %H:%M:%S}", stage, batch or "", state, took)
         console.print(table)
 
 

@@ -1,6 +1,8 @@
 """What is refused until somebody says that it is meant: keys that a snapshot ends, files forgotten.
 
-A decision is recorded with who made it and when, and holds for later rebuilds.
+A decision is recorded with who made it and when, and holds for later rebuilds. It is written in the
+transaction in which it takes effect: of a load that of its stage, of a rebuild that in which it
+goes live.
 """
 
 from __future__ import annotations
@@ -30,23 +32,18 @@ _NAMED = 3
 
 
 def batches_named(batches: Iterable[Batch], named: Sequence[str]) -> frozenset[str]:
-    """The ids of batches with a snapshot, named by id or folder, several with commas between.
+    """The ids of batches that are named by id or folder, several with commas between.
 
     Raises ``UsageError`` where there is none of a name.
     """
-    ids = {
-        name: batch.batch_id
-        for batch in batches
-        if any(file.expected.kind == "snapshot" for file in batch.files)
-        for name in (batch.folder, batch.batch_id)
-    }
+    ids = {name: batch.batch_id for batch in batches for name in (batch.folder, batch.batch_id)}
     wanted = [
         piece.strip() for name in named for piece in ([name] if name in ids else name.split(","))
     ]
     for name in wanted:
         if name not in ids:
             raise UsageError(
-                f"There is no snapshot to confirm: no batch {name} of the inbox brings one.",
+                f"The inbox has no batch {name} that could be meant.",
                 "Name the batch as the message does that asks for it. Nothing was changed.",
             )
     return frozenset(ids[name] for name in wanted)
@@ -95,9 +92,22 @@ def _is_confirmed(session: Session, load: Load, found: snapshot.Snapshot) -> boo
         return False
     for checksum in found.checksums:
         file = HeldFile(load.load_id, found.batch_id, found.source.name, "", checksum)
-        _decide(session.work, "confirm_snapshot", file, str(found))
+        _decide(session, load, "confirm_snapshot", file, str(found))
     session.watcher.say(f"Confirmed for batch {found.batch_id}: {found}, which end.")
     return True
+
+
+def note_let_in(session: Session, load: Load, staged: Sequence[Staged], far: str) -> None:
+    """Record that somebody let in a batch that lies far in the future, file by file.
+
+    Belongs into the transaction of the stage. ``far``: how far it lies.
+    """
+    for one in staged:
+        file = HeldFile(
+            load.load_id, load.batch_id, one.file.source.name, one.file.name, UUID(one.checksum)
+        )
+        _decide(session, load, "allow_future", file, f"{one.file.name} {far}")
+    session.watcher.say(f"Let in: batch {load.batch_id}, which {far}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +144,7 @@ def guard_what_is_held(session: Session, batches: Iterable[Batch], *, forget: bo
         session.watcher.say(f"{'Forgotten' if forget else 'Gone from the inbox'}: {file}.")
     if forget:
         for file in lost:
-            _decide(session.ledger, "forget_file", file, str(file))
+            _decide_at_swap(session, _values("forget_file", file, str(file)))
         return
     count = "a file" if len(lost) == 1 else f"{len(lost):,} files"
     named = "; ".join(str(file) for file in lost[:_NAMED])
@@ -163,7 +173,8 @@ def guard_corrections(session: Session, load: Load, staged: Sequence[Staged]) ->
             if not ending:
                 continue
             if session.forgets:
-                _decide(session.work, "forget_file", file, f"{file}: {ending:,} keys are no more")
+                says = f"{file}: {ending:,} keys are no more"
+                _decide(session, load, "forget_file", file, says)
                 continue
             raise BatchError(
                 f"The file in the place of {file} lacks {ending:,} of its {held:,} keys, and a "
@@ -182,8 +193,9 @@ def _lost(
     """Files that the live warehouse took in and the inbox lacks, by their bytes.
 
     A file stands for one of its own batch first, then for one whose folder had another name. One
-    that was corrected in its place is not missed if the correction has every key; where that is
-    not loaded yet, it is to be seen once it is staged, and the file is among the second.
+    that was corrected in its place is not missed if the correction, wherever it lies by now, has
+    every key; where that is not loaded yet, it is to be seen once it is staged, and the file is
+    among the second.
     """
     held = [HeldFile(*row) for row in run(connection, "ledger/ledger.files_held")]
     if not held:
@@ -194,16 +206,17 @@ def _lost(
         for file in batch.files
     )
     missing, corrections = [], {}
+    renamed = Counter[tuple[str, UUID]]()
     # Of loads of the same bytes the latest that brought rows stands for the file that is there.
     for file in sorted(held, key=lambda f: (f.status == "loaded", f.load_id), reverse=True):
         place = (file.batch_id, file.feed, file.xxh3_128)
         if there[place]:
             there[place] -= 1
             corrections.setdefault(place[:2], file.load_id)
+            # One that was skipped brings the rows once those that it repeated are gone.
+            renamed[place[1:]] += file.status == "skipped"
         elif file.status == "loaded":
             missing.append(file)
-    missing.reverse()
-    renamed = Counter[tuple[str, UUID]]()
     for (_, feed, checksum), files in there.items():
         renamed[feed, checksum] += files
     unloaded = {(batch_id, feed) for (batch_id, feed, _), files in there.items() if files}
@@ -215,8 +228,10 @@ def _lost(
             corrected.setdefault(place, []).append(file)
         elif renamed[content]:
             renamed[content] -= 1
+            corrections.setdefault(place, file.load_id)
         elif not _is_corrected(connection, file, corrections.get(place)):
             lost.append(file)
+    lost.reverse()
     return lost, corrected
 
 
@@ -231,9 +246,25 @@ def _is_corrected(
     return ending == 0
 
 
-def _decide(connection: psycopg.Connection[Any], kind: str, file: HeldFile, says: str) -> None:
-    """Record that somebody let through what is refused otherwise."""
-    values = {
+def _decide(session: Session, load: Load, kind: str, file: HeldFile, says: str) -> None:
+    """Record that somebody let through what is refused otherwise, as soon as that lasts."""
+    values = _values(kind, file, says)
+    if load.is_rebuild:
+        _decide_at_swap(session, values)
+    else:
+        run(session.work, "ledger/decision.decide", values)
+
+
+def _decide_at_swap(session: Session, values: dict[str, Any]) -> None:
+    """Keep a decision about a rebuild until it goes live, once however often it is asked for."""
+    known = ("kind", "batch_id", "feed", "xxh3_128")
+    if not any(all(one[k] == values[k] for k in known) for one in session.decided):
+        session.decided.append(values)
+
+
+def _values(kind: str, file: HeldFile, says: str) -> dict[str, Any]:
+    """A decision's row."""
+    return {
         "kind": kind,
         "batch_id": file.batch_id,
         "feed": file.feed,
@@ -242,4 +273,3 @@ def _decide(connection: psycopg.Connection[Any], kind: str, file: HeldFile, says
         "says": says,
         "os_user": os_user(),
     }
-    run(connection, "ledger/decision.decide", values)

@@ -33,10 +33,11 @@ from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE
 STAGES = ("stage", "dims", "facts")
 
 
-def look(connection: psycopg.Connection[Any], inbox: Path) -> Inbox:
-    """What the inbox holds, for those who only look."""
+def look(connection: psycopg.Connection[Any], inbox: Path, *, is_named: bool = False) -> Inbox:
+    """What the inbox holds, for those who only look; ``is_named``: it has to be there."""
     try:
-        return Lookout(inbox, _today(inbox), only_looks=True).look(connection)
+        lookout = Lookout(inbox, _today(inbox), only_looks=True, has_to_be_there=is_named)
+        return lookout.look(connection)
     except BatchError as error:
         return Inbox(stray=error, is_there=False)
 
@@ -51,7 +52,8 @@ class Loading(Session):
 
     ``feed_in_hand``: the feed whose rows a stage of a load is at work on, if any one.
     ``set_aside``: batches that this run found that they cannot pass. ``recheck``: compare every
-    file of the inbox by its bytes. ``allowed_ahead``: batches that may lie far in the future.
+    file of the inbox by its bytes. ``allowed_ahead``: ids of batches that may lie far in the
+    future.
     """
 
     recheck = False
@@ -126,7 +128,11 @@ class Loading(Session):
         if self._lookout is None:
             inbox = self.settings.inbox
             self._lookout = Lookout(
-                inbox, _today(inbox), recheck=self.recheck, allowed=self.allowed_ahead
+                inbox,
+                _today(inbox),
+                recheck=self.recheck,
+                allowed=self.allowed_ahead,
+                has_to_be_there=self.settings.names_inbox,
             )
         return self._lookout
 
@@ -243,6 +249,8 @@ class Loading(Session):
                     come.append(staged)
                     for name, amount in staged.counts().items():
                         counts[name] = counts.get(name, 0) + amount
+                if load.batch_id in self.lookout().let_in:
+                    guards.note_let_in(self, load, come, self.lookout().let_in[load.batch_id])
                 guards.guard_snapshots(self, load, come)
                 guards.guard_corrections(self, load, come)
                 self.gate_load("stage", load)

@@ -62,6 +62,9 @@ class Session:
         # they brought may be lost.
         self.corrected: Mapping[tuple[str, str], Sequence[Any]] = {}
         self.forgets = False
+        # What was decided about it, as rows of the ledger: written when it goes live.
+        self.decided: list[dict[str, Any]] = []
+        self.waits_for = ""  # whose transactions it was last said to wait for before it goes live
         self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
 
     def __enter__(self) -> Self:
@@ -69,11 +72,11 @@ class Session:
             self.ledger = connect(self.url, session_name(self.summary.command))
             opened.callback(self.ledger.close)
             self.work: psycopg.Connection[Any] = self.ledger  # until it has one of its own
-            self._watch = waiting.Watch(
+            self.watch = waiting.Watch(
                 self.url, lambda: [self.ledger, self.work], lambda text: self.watcher.say(text)
             )
-            self._watch.start()
-            opened.callback(self._watch.stop)
+            self.watch.start()
+            opened.callback(self.watch.stop)
             self._take_lock()
             require_rights(self.ledger, (*KEPT, *LIVE.build, *NEXT.build, *RETIRED.build))
             require_connections(self.url, self.ledger)
@@ -87,8 +90,16 @@ class Session:
             opened.pop_all()
         run(self.work, "ledger/session.work_session")
         run(self.ledger, "ledger/ledger.close_interrupted")
-        run(self.ledger, "ledger/ledger.fail_interrupted")
+        self._fail_unfinished("interrupted")
         return self
+
+    def _fail_unfinished(self, error: str) -> None:
+        """Enter of loads that came to nothing that they failed; what they left goes."""
+        with self.ledger.transaction():
+            run(self.ledger, "ledger/ledger.fail_interrupted", {"error": error})
+            run(self.ledger, "ledger/ledger.fail_files")
+            for name in ("clear_lines", "clear_rejects", "clear_profiles", "clear_rekeys"):
+                run(self.ledger, f"ledger/ledger.{name}")
 
     def __exit__(
         self,
@@ -96,8 +107,11 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._watch.stop()
+        self.watch.stop(went_on=error is None)
         self.work.close()
+        if self.rebuilt:
+            with suppress(psycopg.Error):
+                self._fail_unfinished("its full load did not go live")
         # A session that is closed goes on for a moment, in which the next run would be refused.
         with suppress(psycopg.Error):
             run(self.ledger, "ledger/ledger.unlock", {"key": LOCK_KEY})

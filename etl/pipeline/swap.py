@@ -69,10 +69,10 @@ def wait_for_older_readers(session: Session) -> None:
     word. A session that is idle in a read-committed transaction holds no snapshot.
     """
     deadline = time.monotonic() + READER_PATIENCE
-    said = False
     while not _is_quiet(session):
         older = run(session.ledger, "rebuild/swap.older_snapshots").fetchall()
         whom = ", ".join(f"session {pid} of {user} ({name})" for pid, user, name in older[:3])
+        whom = whom or "of sessions that are not shown"
         if time.monotonic() > deadline:
             raise ServerError(
                 f"The rebuild could not go live: a transaction has been open for over "
@@ -80,11 +80,11 @@ def wait_for_older_readers(session: Session) -> None:
                 "End that transaction (pg_stat_activity shows whose it is) and run again; "
                 "readers keep what they had.",
             )
-        if not said:
+        if whom != session.waits_for:
             session.watcher.say(
                 f"The rebuild is complete; waiting for older transactions to end: {whom}."
             )
-            said = True
+            session.waits_for = whom
 
 
 def _is_quiet(session: Session) -> bool:
@@ -92,7 +92,8 @@ def _is_quiet(session: Session) -> bool:
     run(session.ledger, "rebuild/swap.make_boundary")
     run(session.ledger, "rebuild/swap.patience_of_session", {"patience": QUIET_PATIENCE})
     try:
-        run(session.ledger, "rebuild/swap.await_older_snapshots")
+        with session.watch.silenced():
+            run(session.ledger, "rebuild/swap.await_older_snapshots")
     except psycopg.errors.LockNotAvailable:
         return False
     else:
@@ -118,6 +119,9 @@ def swap(session: Session) -> None:
                 _let_reports_end(session)
                 dependents.follow(session.work, found)
                 run(session.work, "ledger/ledger.go_live", {"rebuilt": session.rebuilt})
+                run(session.work, "ledger/ledger.supersede_files")
+                for values in session.decided:
+                    run(session.work, "ledger/decision.decide", values)
                 moved = {
                     "old": list(session.rebuilt_loads),
                     "new": list(session.rebuilt_loads.values()),

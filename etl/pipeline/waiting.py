@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,16 +44,28 @@ class Watch:
         self._connections = connections
         self._say = say
         self._over = threading.Event()
+        self._is_silent = threading.Event()
+        self._went_on = False
         self._thread = threading.Thread(target=self._watch, name="whom we wait for", daemon=True)
 
     def start(self) -> None:
         """Begin to look."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Look no more."""
+    def stop(self, *, went_on: bool = False) -> None:
+        """Look no more; ``went_on``: whoever waited at the last look had what it waited for."""
+        self._went_on = went_on
         self._over.set()
         self._thread.join(timeout=5)
+
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Say nothing of waits in here: whoever waits tries for moments, and says so itself."""
+        self._is_silent.set()
+        try:
+            yield
+        finally:
+            self._is_silent.clear()
 
     def _watch(self) -> None:
         asking: psycopg.Connection[Any] | None = None
@@ -62,7 +74,7 @@ class Watch:
         told_at = 0.0
         while not self._over.wait(_LOOK_SECONDS):
             now = time.monotonic()
-            if not self._is_busy():
+            if self._is_silent.is_set() or not self._is_busy():
                 busy_since = None
             elif busy_since is None:
                 busy_since = now
@@ -72,25 +84,28 @@ class Watch:
             with suppress(psycopg.Error, AcaError):
                 asking = asking or connect(self._url, f"{PREFIX} watch")
                 found = run(asking, "ledger/session.waited_for").fetchall()
+                if self._is_silent.is_set():
+                    continue
                 pids = tuple(sorted(row[0] for row in found))
                 if pids and pids != told:
                     self._say(_sentence(found))
                     log.get().info("waiting", for_sessions=list(pids))
                     told_at = told_at if told else now
                 elif told and not pids:
-                    self._say_over(now - told_at)
+                    self._say(f"{_over(now - told_at)}; going on.")
                 told = pids
-        if told:  # it ended, and so did the run, since the last look
-            self._say_over(time.monotonic() - told_at)
+        if told and self._went_on:  # it ended, and so did the run, since the last look
+            self._say(f"{_over(time.monotonic() - told_at)}.")
         if asking is not None:
             asking.close()
-
-    def _say_over(self, seconds: float) -> None:
-        self._say(f"The wait is over after {seconds:,.0f} s; going on.")
 
     def _is_busy(self) -> bool:
         active = psycopg.pq.TransactionStatus.ACTIVE
         return any(c.pgconn.transaction_status == active for c in self._connections())
+
+
+def _over(seconds: float) -> str:
+    return f"The wait is over after {seconds:,.0f} s"
 
 
 def _sentence(found: list[tuple[Any, ...]]) -> str:

@@ -116,7 +116,14 @@ def ledger(metadata: MetaData) -> None:
             comment="File inside the batch folder; of several parts all, in order.",
         ),
         Column("kind", Text, nullable=False, comment="delta or snapshot."),
-        Column("status", Text, nullable=False, comment="loaded, skipped or refused."),
+        Column(
+            "status",
+            Text,
+            nullable=False,
+            comment="loaded (its rows are in the warehouse, or in a full load under way); skipped; "
+            "refused; failed (its full load never went live); superseded (a later full load took "
+            "its place).",
+        ),
         Column("size_bytes", BigInteger, nullable=False),
         Column("modified_ns", BigInteger, nullable=False, comment="File's mtime, nanoseconds."),
         Column("xxh3_128", UUID, nullable=False, comment="Checksum of the file's bytes."),
@@ -178,7 +185,7 @@ def ledger(metadata: MetaData) -> None:
         Column("lines_blank", BigInteger, comment="Lines with nothing on them."),
         PrimaryKeyConstraint("load_id", "feed"),
         CheckConstraint("kind in ('delta', 'snapshot')", name="kind"),
-        CheckConstraint("status in ('loaded', 'skipped', 'refused')", name="status"),
+        _one_of("status", ("loaded", "skipped", "refused", "failed", "superseded")),
         CheckConstraint(
             "status <> 'loaded' or rows_read = rows_loaded + rows_rejected + rows_duplicate",
             name="rows_accounted",

@@ -59,8 +59,9 @@ def refusals(metadata: MetaData) -> None:
             "kind",
             Text,
             nullable=False,
-            comment="confirm_snapshot (its file may end many keys) or forget_file (a full load "
-            "may do without the file, which is gone from the inbox).",
+            comment="confirm_snapshot (its file may end many keys), forget_file (a full load may "
+            "do without the file, which is gone from the inbox) or allow_future (its batch may lie "
+            "far in the future).",
         ),
         Column("batch_id", Text, nullable=False),
         Column("feed", Text, nullable=False),
@@ -77,7 +78,7 @@ def refusals(metadata: MetaData) -> None:
         Column("decided_by", Text, nullable=False, server_default=text("session_user")),
         Column("os_user", Text, nullable=False, comment="Who ran the command, on its machine."),
         PrimaryKeyConstraint("decision_id"),
-        CheckConstraint("kind in ('confirm_snapshot', 'forget_file')", name="kind"),
+        CheckConstraint("kind in ('confirm_snapshot', 'forget_file', 'allow_future')", name="kind"),
         schema="ledger",
         comment="What people decided where the warehouse refuses by itself. One row a decision "
         "and file.",

@@ -25,12 +25,12 @@ where status = 'running';
 
 -- name: fail_interrupted
 -- A load that was interrupted before its files were staged has left nothing, and a rebuild that
--- was interrupted left nothing that lasts. One row a load.
+-- was interrupted, or ended without going live, left nothing that lasts. One row a load.
 update load
 set
     status = 'failed',
     finished_at = clock_timestamp(),
-    error = 'interrupted'
+    error = %(error)s
 where status in ('running', 'rebuilt')
     and (
         is_rebuild
@@ -40,6 +40,40 @@ where status in ('running', 'rebuilt')
             where r.load_id = load.load_id and r.stage = 'stage' and r.status = 'done'
         )
     );
+
+-- name: fail_files
+-- Files that loads brought which failed as a whole: what came of them is held nowhere. One row a
+-- load and file.
+update load_file as f
+set status = 'failed'
+from load as l
+where f.load_id = l.load_id and f.status = 'loaded' and l.status = 'failed';
+
+-- name: clear_lines
+-- Take away the text of rows set aside of files that came to nothing. One row a row set aside.
+delete from quarantined_line as t
+using quarantined_row as q, load_file as f
+where t.rejected_row_id = q.rejected_row_id and q.load_id = f.load_id and q.feed = f.feed
+    and f.status = 'failed';
+
+-- name: clear_rejects
+-- Take away rows set aside of files that came to nothing: the files are read again, and they come
+-- again with them. One row a row set aside.
+delete from quarantined_row as q
+using load_file as f
+where q.load_id = f.load_id and q.feed = f.feed and f.status = 'failed';
+
+-- name: clear_profiles
+-- Take away what rows that came to nothing looked like. One row a load, feed and figure.
+delete from feed_profile as p
+using load_file as f
+where p.load_id = f.load_id and p.feed = f.feed and f.status = 'failed';
+
+-- name: clear_rekeys
+-- Take away what loads that came to nothing did to facts. One row a load, fact and dimension.
+delete from fact_rekey as r
+using load as l
+where r.load_id = l.load_id and l.is_rebuild and l.status = 'failed';
 
 -- name: open_load
 -- Begin a load: as part of the live build, or of the rebuild whose first load is named; without
@@ -151,10 +185,16 @@ values (
 );
 
 -- name: newest_batch
--- When the newest batch that the live warehouse holds became true. One row.
-select max(as_of)
-from load
-where kind = 'batch' and status in ('loaded', 'running');
+-- When the newest batch that the live warehouse holds became true, those apart that somebody let
+-- in although they lie far in the future. One row.
+select max(l.as_of)
+from load as l
+where l.kind = 'batch' and l.status in ('loaded', 'running')
+    and not exists (
+        select 1
+        from decision as d
+        where d.kind = 'allow_future' and d.batch_id = l.batch_id
+    );
 
 -- name: same_file
 -- The batch that already brought these bytes, if bringing them again can change nothing: it is
@@ -285,6 +325,13 @@ set
 where (status = 'rebuilt' and is_rebuild)
     or (status in ('loaded', 'running') and not (load_id = any(%(rebuilt)s)));
 
+-- name: supersede_files
+-- Files of loads that a rebuild took the place of. One row a load and file.
+update load_file as f
+set status = 'superseded'
+from load as l
+where f.load_id = l.load_id and f.status = 'loaded' and l.status = 'superseded';
+
 -- name: files_known
 -- Files of the live warehouse in the order in which it came to know them. One row a load and file.
 select
@@ -369,13 +416,18 @@ select exists(
 );
 
 -- name: latest_runs
--- The latest stages, newest first. One row a stage run.
+-- The latest stages, newest first. One that nobody is at work on was interrupted, and no run has
+-- entered that yet. One row a stage run.
 select
     r.started_at,
     r.stage,
     l.batch_id,
-    r.status,
-    extract(epoch from coalesce(r.finished_at, clock_timestamp()) - r.started_at)::float8 as seconds
+    case when r.status = 'running' and not %(is_at_work)s then 'interrupted' else r.status end,
+    case
+        when r.finished_at is not null
+            then extract(epoch from r.finished_at - r.started_at)::float8
+        when %(is_at_work)s then extract(epoch from clock_timestamp() - r.started_at)::float8
+    end as seconds
 from stage_run as r
 left join load as l on r.load_id = l.load_id
 order by r.stage_run_id desc

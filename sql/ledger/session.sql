@@ -38,6 +38,28 @@ where not waiting.granted and waiting.waitstart < clock_timestamp() - interval '
     and coalesce(a.application_name, '') not like 'aca-warehouse%%'
 order by since;
 
+-- name: look_patience
+-- How long statements of a session that only looks wait for a lock. One row.
+select set_config('lock_timeout', %(patience)s, false);
+
+-- name: who_locks
+-- Sessions that let nobody read a table of the warehouse. What a role may not see of them is NULL.
+-- One row a session.
+select distinct
+    l.pid,
+    a.usename as user_name,
+    a.application_name as program,
+    coalesce(host(a.client_addr), case when a.state is not null then 'this machine' end) as address,
+    a.xact_start as since,
+    a.state,
+    nullif(a.query, '<insufficient privilege>') as query
+from pg_locks as l
+inner join pg_database as d on l.database = d.oid and d.datname = current_database()
+left join pg_stat_activity as a on l.pid = a.pid
+where l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock'
+    and l.pid is distinct from pg_backend_pid()
+order by since;
+
 -- name: who_runs
 -- The sessions that hold the lock of a warehouse: of this database, or of any on the server.
 -- One row a run.

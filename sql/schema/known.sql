@@ -78,7 +78,7 @@ begin
             row_number() over (partition by l.build_id order by l.load_id, f.feed) as place,
             row(l.batch_id, l.as_of, f.feed, f.kind, f.xxh3_128) as what
         from ledger.load as l
-        left join ledger.load_file as f on l.load_id = f.load_id and f.status = 'loaded'
+        left join ledger.load_file as f on l.load_id = f.load_id and f.status in ('loaded', 'superseded')
         where l.finished_at is not null and l.status in ('loaded', 'superseded')
             and (f.load_id is not null or l.kind <> 'batch')
             and (l.build_id = live_build or (l.build_id = asked.build_id and l.load_id <= $1))

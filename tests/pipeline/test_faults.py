@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,13 +18,14 @@ import pytest
 import structlog
 
 from etl import log
+from etl.config import ROOT
 from etl.db import connection as connections
 from etl.db.trouble import explain
 from etl.errors import ServerError, UsageError
 from etl.pipeline import waiting
 from etl.quarantine import correction_csv
 from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.pipeline.conftest import Managed, Warehouse
 
 
 @pytest.fixture
@@ -98,6 +101,42 @@ def test_what_is_said_of_a_session_holds_no_text_of_its_query() -> None:
     assert "hidden from us without the role pg_monitor" in hidden
 
 
+def test_a_wait_that_ends_with_the_run_is_not_said_to_go_on(pending: Warehouse) -> None:
+    with held(pending):
+        process = pending.start("incremental")
+        while "Waiting for a lock" not in (said := process.stderr.readline()):
+            assert said, "the run ended without waiting"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    assert "stopped by SIGTERM" in err
+    assert "wait is over" not in err
+
+
+def test_a_table_that_is_locked_keeps_who_only_looks_for_five_seconds(pending: Warehouse) -> None:
+    with psycopg.connect(pending.url, application_name="an analyst's tool") as other:
+        other.execute("lock table ledger.load in access exclusive mode")
+        began = time.monotonic()
+        done = pending.command("status")
+        assert time.monotonic() - began < 5 + 4
+    assert done.returncode == 3
+    assert "A table of the warehouse was locked for 5 s by session" in done.stderr
+    assert "(an analyst's tool)" in done.stderr
+
+
+def test_a_wait_for_a_report_whose_session_cannot_be_seen_is_said_once(managed: Managed) -> None:
+    write_batch(managed.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
+    with psycopg.connect(managed.login("report_reader")) as reader:
+        reader.execute("set transaction isolation level repeatable read")
+        reader.execute("select 1 from pg_class limit 1")
+        releasing = threading.Timer(8, reader.rollback)
+        releasing.start()
+        managed.rebuild()
+        releasing.join()
+    said = [text for text in managed.watcher.said if "ait" in text]
+    assert len(said) == 1, said
+    assert "waiting for older transactions to end: session" in said[0]
+
+
 def test_a_wait_without_end_ends_with_code_3(
     pending: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +178,35 @@ def test_a_signal_stops_a_run_in_order_and_the_ledger_says_so(
     ) == [("failed", f"stopped by {name}", "failed", f"stopped by {name}")]
     pending.incremental()
     assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_one_sentence(tmp_path: Path) -> None:
+    # What is loaded last is made to wait, so that the signal comes before the command line.
+    (tmp_path / "typer.py").write_text("import time\nprint(flush=True)\ntime.sleep(30)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etl", "status"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == "Error: Interrupted.\nNothing had begun. Run it again.\n"
+
+
+def test_ctrl_c_stops_a_run_in_order_and_the_ledger_says_so(pending: Warehouse) -> None:
+    with held(pending):
+        process = pending.start("incremental")
+        blocked(pending, process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Error: Interrupted.\nThe stage in hand was rolled back" in err
+    assert pending.rows("select error from ledger.load") == [("stopped by SIGINT",)]
 
 
 @pytest.mark.parametrize("whose", ["work", "all"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from etl.contracts.feed import SnapshotLimit
-from etl.errors import BatchError, UsageError
+from etl.errors import BatchError, CheckFailedError, UsageError
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
 
@@ -188,6 +189,61 @@ def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehou
     assert (kind, batch, feed, by, of) == ("forget_file", "2025-01-10", "claims", True, True)
     assert "paid_amount $500.00" in says
     rebuild(warehouse)
+
+
+def test_what_is_decided_for_a_full_load_stands_only_if_that_goes_live(
+    warehouse: Warehouse,
+) -> None:
+    gone = write_batch(warehouse.inbox, "2025-01-10", claims=[claim("C1", 500)])
+    snapshot(warehouse, "2025-01-11", providers(0, 100))
+    load(warehouse)
+    shutil.rmtree(gone)
+    send_again(warehouse, "2025-01-11", providers=providers(0, 50))
+    snapshot(warehouse, "2025-02-11", providers(0, 10))
+
+    def full_load(fails: bool) -> None:
+        def check(*_: Any) -> Any:
+            if fails:
+                raise CheckFailedError("A check failed.")
+            return pipeline.summary
+
+        with warehouse.pipeline() as pipeline:
+            pipeline.run_checks = check
+            pipeline.confirm_snapshots(["2025-02-11"])
+            pipeline.full_load(forget=True)
+
+    with pytest.raises(CheckFailedError):
+        full_load(fails=True)
+    assert warehouse.rows(DECISIONS) == []
+    full_load(fails=False)
+    decided = [(kind, batch) for kind, batch, *_ in warehouse.rows(DECISIONS)]
+    assert sorted(decided) == [
+        ("confirm_snapshot", "2025-02-11"),
+        ("forget_file", "2025-01-10"),
+        ("forget_file", "2025-01-11"),
+    ]
+
+
+def test_a_file_packed_out_and_moved_to_a_folder_of_another_name_is_not_missed(
+    warehouse: Warehouse,
+) -> None:
+    folder = write_batch(warehouse.inbox, "2026-01-04-gz", claims=[claim("C1", 500)])
+    plain = (folder / "claims.csv").read_bytes()
+    (folder / "claims.csv").unlink()
+    (folder / "claims.csv.gz").write_bytes(gzip.compress(plain))
+    load(warehouse)
+    (folder / "claims.csv.gz").unlink()
+    (folder / "claims.csv").write_bytes(plain)
+    load(warehouse)
+    moved = folder.rename(warehouse.inbox / "2026-01-05-renamed")
+    load(warehouse)
+    rebuild(warehouse)
+    assert warehouse.rows(PAID) == [("C1", 500)]
+    # Nor is it there where it is only said to have been skipped.
+    shutil.rmtree(moved)
+    write_batch(warehouse.inbox, "2026-01-06", claims=[claim("C2", 1)])
+    with pytest.raises(BatchError, match="would lose what came from a file"):
+        rebuild(warehouse)
 
 
 def test_a_file_corrected_in_its_place_is_not_missed_if_it_has_every_key(

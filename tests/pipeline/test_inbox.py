@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from etl.contracts.feeds import FEEDS
-from etl.errors import BatchError
+from etl.errors import BatchError, UsageError
+from etl.inbox.pending import Lookout
 from etl.pipeline.commands import Pipeline, assumed_unchanged, overview
+from etl.pipeline.session import set_session_path
 from etl.quarantine import export
 from tests.feeds import fill, write_batch
 from tests.pipeline.conftest import Warehouse
@@ -99,6 +101,66 @@ def test_what_an_older_load_brought_does_not_hide_that_a_file_came_back(
     os.utime(folder / "providers.csv", ns=(first[1], first[1]))
     warehouse.incremental()
     assert names(warehouse) == ["Dr A"]
+
+
+def test_a_batch_that_was_let_in_ahead_does_not_move_the_horizon_and_who_did_it_is_kept(
+    warehouse: Warehouse,
+) -> None:
+    for day in ("2025-01-10", "2052-01-11", "2052-02-11"):
+        write_batch(warehouse.inbox, day, providers=[provider(f"P{day[:7]}", "Dr A")])
+    with warehouse.pipeline() as pipeline:
+        pipeline.allow_future(["2052-01-11"])
+        with pytest.raises(
+            BatchError, match=r"2052-02-11 .* today and after 2025-01-10, the newest"
+        ):
+            pipeline.incremental()
+    write_batch(warehouse.inbox, "2052,3", {"as_of": "2052-03-11T00:00:00Z"}, claims=[])
+    with warehouse.pipeline() as pipeline, pytest.raises(BatchError):
+        pipeline.incremental()
+    with warehouse.pipeline() as pipeline:
+        with pytest.raises(UsageError, match="no batch 2052-04"):
+            pipeline.allow_future(["2052-02-11,2052-04-11"])
+        pipeline.allow_future(["2052-02-11, 2052-01-11", "2052,3"])
+        pipeline.incremental()
+    decided = (
+        "select batch_id, feed, says like '%more than 180 days after today and after 2025-01-10%', "
+        "os_user <> '', decided_by = session_user from ledger.decision where kind = 'allow_future' "
+        'order by batch_id collate "C"'
+    )
+    wanted = [
+        ("2052,3", "claims", True, True, True),
+        ("2052-01-11", "providers", True, True, True),
+        ("2052-02-11", "providers", True, True, True),
+    ]
+    assert warehouse.rows(decided) == wanted
+    # What was let in once stays so, and is not entered again.
+    warehouse.rebuild()
+    assert warehouse.rows(decided) == wanted
+
+
+def test_where_days_are_of_no_real_world_nothing_is_held_against_today(
+    warehouse: Warehouse,
+) -> None:
+    write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    write_batch(warehouse.inbox, "2025-09-10", providers=[provider("P1", "Dr B")])
+    set_session_path(warehouse.connection)
+    [error] = Lookout(warehouse.inbox, None).look(warehouse.connection).refused
+    assert "more than 180 days after 2025-01-10, the newest other batch." in error.message
+
+
+def test_an_inbox_that_was_named_has_to_be_there(warehouse: Warehouse) -> None:
+    warehouse.inbox.rmdir()
+    for command in ("incremental", "full-load", "stage", "dq-check"):
+        done = warehouse.command(command)
+        assert done.returncode == BatchError.exit_code, done.stderr
+        assert f"The inbox {warehouse.inbox} is not there." in done.stderr
+    assert f"The inbox {warehouse.inbox} is not there." in warehouse.command("status").stdout
+    assert not warehouse.inbox.exists()
+    warehouse.inbox.write_text("")
+    assert "Not a directory" in warehouse.command("incremental").stderr
+    # The usual one may come yet.
+    done = warehouse.command("stage", INBOX="")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_day_ahead_that_was_allowed_once_stays_allowed(warehouse: Warehouse) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ def held(connection: psycopg.Connection[Any]) -> Held:
     """Every row of every table, loads by their place among those that last.
 
     What a killed run noted of itself in the ledger is left out, and so is a build that another has
-    replaced; a gate that was passed by a stage which was killed behind it counts once.
+    replaced; not what whoever sums the ledger or the quarantine would count twice: files said to
+    be loaded, rows set aside, profiles and facts keyed anew of loads that do not last. A gate that
+    was passed by a stage which was killed behind it counts once.
     """
     lasting = [
         load_id
@@ -45,12 +48,22 @@ def held(connection: psycopg.Connection[Any]) -> Held:
             "and error is distinct from 'interrupted' order by 1"
         )
     ]
+    interrupted = {
+        load_id
+        for (load_id,) in connection.execute(
+            "select load_id from ledger.load where error = 'interrupted'"
+        )
+    }
     entries = {
         number: (sum(load < load_id for load in lasting), load_id, *rest)
         for number, load_id, *rest in connection.execute(
             "select rejected_row_id, load_id, feed, line, column_name from quality.quarantined_row"
         )
     }
+
+    of_loads = ("quarantined_row", "feed_profile", "fact_rekey")
+    dead: dict[str, set[int]] = defaultdict(set, dict.fromkeys(of_loads, interrupted))
+    dead["quarantined_line"] = {n for n, entry in entries.items() if entry[1] in interrupted}
 
     def value_of(column: str, value: Any) -> Any:
         if value is None:
@@ -64,8 +77,12 @@ def held(connection: psycopg.Connection[Any]) -> Held:
             return entries[value][0], *entries[value][2:]
         return "some time" if column == "closed_at" else value
 
-    def lasts(row: dict[str, Any]) -> bool:
+    def lasts(table: str, row: dict[str, Any]) -> bool:
         """Whether a row of the ledger or of quality is more than what a killed run noted."""
+        if table == "load_file" and row["status"] == "loaded":
+            return True
+        if row.get("load_id", row.get("rejected_row_id")) in dead[table]:
+            return True
         return (
             row.get("load_id") in (None, *lasting)
             and entries.get(row.get("rejected_row_id"), (0, lasting[0]))[1] in lasting
@@ -84,7 +101,7 @@ def held(connection: psycopg.Connection[Any]) -> Held:
         lines = [
             repr([value_of(k, v) for k, v in row.items() if k not in _CLOCKS | _NUMBERS])
             for row in told
-            if schema not in ("ledger", "quality") or lasts(row)
+            if schema not in ("ledger", "quality") or lasts(table, row)
             # What is made whole each time, such as the cubes, is made again, with other counts.
             if table != "stage_run" or row["load_id"] is not None
         ]

@@ -17,6 +17,7 @@ import pytest
 
 from etl.db.connection import connect
 from etl.errors import CheckFailedError
+from etl.pipeline.commands import overview
 from etl.synthetic.generate import generate, simulate
 from tests.conftest import fresh_database
 from tests.feeds import write_batch
@@ -107,6 +108,63 @@ def test_a_killed_run_leaves_nothing_that_the_next_does_not_mend(
         warehouse.incremental()
     assert warehouse.contents() == untroubled
     assert seen
+
+
+def test_the_ledger_counts_only_what_is_held_after_full_loads_that_replaced_failed_and_died(
+    warehouse: Warehouse,
+) -> None:
+    folder = write_batch(
+        warehouse.inbox, "2025-01-10", providers=[{"provider_id": f"P{n}"} for n in range(30)]
+    )
+    with (folder / "providers.csv").open("a") as file:
+        file.write("too few\n")
+    books = (
+        "select (select sum(rows_loaded)::int from ledger.load_file where status = 'loaded'), "
+        "(select count(*) from quality.quarantined_row as q where not exists (select from "
+        "ledger.load as l where l.load_id = q.load_id and l.status = 'superseded')), "
+        "(select count(distinct load_id) from quality.feed_profile as p where exists (select "
+        "from ledger.load as l where l.load_id = p.load_id and l.status = 'failed'))"
+    )
+    warehouse.rebuild()
+    warehouse.rebuild()
+    assert warehouse.rows(books) == [(30, 1, 0)]
+    # One that fails at its checks, after what the loads look like was noted.
+    warehouse.connection.execute(
+        "create function public.fail() returns trigger language plpgsql as "
+        "$$ begin raise disk_full; end $$; create trigger fail before insert on "
+        "quality.check_result for each statement execute function public.fail()"
+    )
+    assert warehouse.command("full-load").returncode == 3
+    assert warehouse.rows(books) == [(30, 1, 0)]
+    warehouse.connection.execute("drop function public.fail cascade")
+    # And one that is killed while it waits to go live.
+    with connect(warehouse.url, "test", autocommit=False) as reader:
+        reader.execute("set transaction isolation level repeatable read")
+        reader.execute("select count(*) from warehouse.dim_provider")
+        process = warehouse.start("full-load")
+        while "older transactions" not in (said := process.stderr.readline()):
+            assert said, "the run ended without waiting"
+        process.kill()
+        process.wait()
+    with warehouse.pipeline():
+        pass
+    assert warehouse.rows(books) == [(30, 1, 0)]
+    assert warehouse.rows(
+        "select status, count(*) from ledger.load_file group by 1 order by 1"
+    ) == [
+        ("failed", 2),
+        ("loaded", 1),
+        ("superseded", 1),
+    ]
+
+
+def test_a_stage_that_nobody_is_at_work_on_is_not_said_to_run(warehouse: Warehouse) -> None:
+    warehouse.rows(
+        "insert into ledger.stage_run (stage, status) values ('cubes', 'running') returning 1"
+    )
+    [latest, *_] = overview(warehouse.url, warehouse.inbox).stages
+    assert latest[3:] == ("interrupted", None)
+    assert "interrupted" in warehouse.command("status").stdout
 
 
 def _wait_for_stage(warehouse: Warehouse, process: subprocess.Popen[str]) -> str:

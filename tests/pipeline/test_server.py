@@ -74,7 +74,7 @@ def starter(settings: Settings) -> subprocess.Popen[str]:
     """Another process that starts the server and prints its URL."""
     code = (
         "import sys; from pathlib import Path; from etl.config import Settings\n"
-        "from etl.db import server; data = Path(sys.argv[1])\n"
+        "from etl.server import server; data = Path(sys.argv[1])\n"
         "print(server.ensure_running(Settings('', data, data, 0.05)))"
     )
     return subprocess.Popen(

@@ -316,6 +316,32 @@ def test_a_variable_that_a_target_or_every_target_knows_is_taken(words: list[str
     assert done.returncode == 0, done.stderr
 
 
+SWITCHES = sorted(
+    {
+        (target, name, word)
+        for target, said in helped_targets().items()
+        for name, word in re.findall(r"([A-Z_]+)=(yes|1)", said)
+    }
+)
+
+
+@pytest.mark.parametrize(("target", "name", "word"), SWITCHES)
+def test_a_switch_takes_its_word_and_no_and_refuses_all_else_by_name(
+    target: str, name: str, word: str
+) -> None:
+    more = ["CONFIRM=yes"] if target == "clean-data" and name != "CONFIRM" else []
+    plain = make(target, *more).stdout
+    for value in ("", "no"):
+        assert make(target, *more, f"{name}={value}").stdout == plain
+    assert make(target, *more, f"{name}={word}").stdout != plain
+    for value in ("true", "2", "YES", "yes no", "it's, $(x)", "yes\nno"):
+        done = make(target, *more, f"{name}={value}")
+        assert done.returncode == 2, value
+        assert f"of {name}: write {name}={word}, or leave it out; nothing was done" in done.stderr
+        assert done.stdout == ""
+    assert f"the value on of {name}" in make(target, **{name: "on"}).stderr
+
+
 def test_every_variable_of_a_recipe_is_named_in_its_help() -> None:
     makefile = read("Makefile")
     lock = re.findall(r"^LOCK :=(.*)$", makefile, re.MULTILINE)[0]

@@ -15,7 +15,7 @@ from etl.docs import report_queries
 
 # The rooms from the bottom up: a module may import from rooms on its own floor and below it.
 FLOORS = (
-    ("errors", "shown", "contracts", "reference"),
+    ("early", "errors", "shown", "contracts", "reference"),
     ("config", "log", "db", "warehouse", "inbox"),
     ("render", "schema", "server"),
     ("stages", "docs", "synthetic"),
