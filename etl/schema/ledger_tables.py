@@ -333,6 +333,19 @@ def _quarantine(metadata: MetaData) -> None:
         comment="The text of rows set aside, for data stewards alone. One row a quarantined row.",
     )
     Table(
+        "rejected_key",
+        metadata,
+        Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
+        Column("feed", Text, nullable=False),
+        Column(
+            "key", ARRAY(Text), nullable=False, comment="Values of the key's columns, in order."
+        ),
+        PrimaryKeyConstraint("load_id", "feed", "key"),
+        schema="quality",
+        comment="Keys that rejected rows of snapshots name, which do not end for want of a row. "
+        "One row a load, feed and key.",
+    )
+    Table(
         "correction",
         metadata,
         Column("feed", Text, nullable=False),

@@ -137,7 +137,7 @@ where s.load_id = %(load_id)s and {s_is_reversal};
 -- name: latest_enrollments
 -- The enrollments in staging that stand: no later state has the same identifier, and none the
 -- same member, plan and start; a row that takes coverage back counts for its own identifier alone,
--- and what the last snapshot lacks is gone. One row an enrollment.
+-- and what a later snapshot lacks, also among its rejected rows, is gone. One row an enrollment.
 with places as (
     {places}
 ),
@@ -146,8 +146,7 @@ told as (
     select
         e.*,
         l.place,
-        e.is_deleted is true or coalesce(e.end_date < e.start_date, false) as is_taken_back,
-        max(l.place) filter (where l.is_snapshot) over () as snapshot_place
+        e.is_deleted is true or coalesce(e.end_date < e.start_date, false) as is_taken_back
     from enrollments_raw as e
     inner join places as l on e.load_id = l.load_id
 )
@@ -172,7 +171,18 @@ from (
     from told as e
 ) as s
 where s.rank_of_id = 1 and not s.is_taken_back
-    and (s.place >= s.snapshot_place or s.snapshot_place is null)
+    and not exists (
+        select 1
+        from places as p
+        where p.is_snapshot and p.place > s.place
+            and (p.load_id, s.enrollment_id) not in (
+                select
+                    n.load_id,
+                    n.key[1]
+                from rejected_key as n
+                where n.feed = %(feed)s
+            )
+    )
     and (
         s.rank_of_grain = 1
         -- Without a member or a plan nothing says that two are the same.
@@ -196,8 +206,8 @@ places as (
     {places}
 ),
 
--- What is told before the last snapshot alone is gone; so are claims whose latest row is a marker.
--- An amount below zero may take back what was told before.
+-- What is told before the last snapshot alone may be gone; so are claims whose latest row is a
+-- marker. An amount below zero may take back what was told before.
 last_snapshot as (
     select max(place) as place
     from places
@@ -254,7 +264,19 @@ told_of_several as materialized (
             partition by s.claim_id
             order by s.place desc, s.source_line desc
         ) as rank,
-        s.is_deleted is true or coalesce(s.place < n.place, false) as is_gone,
+        s.is_deleted is true
+        or exists (
+            select 1
+            from places as p
+            where p.is_snapshot and p.place > s.place
+                and (p.load_id, s.claim_id) not in (
+                    select
+                        n.load_id,
+                        n.key[1]
+                    from rejected_key as n
+                    where n.feed = %(feed)s
+                )
+        ) as is_gone,
         hash_record_extended(row({netted_state}), 0) as state,
         {told_keys},
         {told_money},
@@ -262,7 +284,6 @@ told_of_several as materialized (
     from (
         {told_claims}
     ) as s
-    cross join last_snapshot as n
 ),
 
 compared as (
@@ -659,6 +680,13 @@ ended as (
             from places as p
             where p.is_snapshot and p.place > t.place
                 and (p.place < t.next_place or t.next_place is null)
+                and (p.load_id, t.claim_id) not in (
+                    select
+                        n.load_id,
+                        n.key[1]
+                    from rejected_key as n
+                    where n.feed = %(feed)s
+                )
         ) as is_gone_after
     from told as t
 ),

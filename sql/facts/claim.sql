@@ -127,7 +127,7 @@ inner join fact_claim as f on s.claim_id = f.claim_id
 where s.load_id = %(load_id)s and s.is_deleted;
 
 -- name: find_absent
--- Claims that the load, a snapshot, lacks. One row a claim.
+-- Claims that the load, a snapshot, lacks and names in no rejected row. One row a claim.
 insert into gone (claim_id, service_date)
 select
     f.claim_id,
@@ -137,6 +137,11 @@ where not exists (
     select 1
     from claims_raw as s
     where s.load_id = %(load_id)s and s.claim_id = f.claim_id
+)
+and not exists (
+    select 1
+    from rejected_key as n
+    where n.load_id = %(load_id)s and n.feed = 'claims' and n.key = array[f.claim_id::text]
 );
 
 -- name: hand_of_load
@@ -197,6 +202,12 @@ ended as (
             from loads as p
             where p.is_snapshot and p.place > t.place
                 and (p.place < t.next_place or t.next_place is null)
+                and not exists (
+                    select 1
+                    from rejected_key as n
+                    where n.load_id = p.load_id and n.feed = 'claims'
+                        and n.key = array[t.claim_id::text]
+                )
         ) as is_gone_after
     from told as t
 ),

@@ -13,8 +13,9 @@ import pytest
 
 from etl.contracts.feed import SnapshotLimit
 from etl.errors import BatchError, UsageError
+from etl.quarantine.export import export
 from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.pipeline.conftest import Warehouse, failed_critical
 
 ALIVE = "select count(*) from warehouse.dim_provider where current_flag and provider_sk > 0"
 DECISIONS = (
@@ -141,18 +142,50 @@ def test_more_members_may_end_with_the_plan_year(warehouse: Warehouse) -> None:
         load(warehouse)
 
 
-def test_rows_that_were_rejected_do_not_count_as_there(warehouse: Warehouse) -> None:
+def test_keys_of_rejected_rows_count_as_there_and_are_as_told_once_they_are_corrected(
+    warehouse: Warehouse,
+) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
-    folder = snapshot(warehouse, "2025-02-10", providers(0, 70))
+    folder = snapshot(warehouse, "2025-02-10", providers(0, 60))
     with (folder / "providers.csv").open("a") as file:
-        file.writelines(f"P{n:04}\n" for n in range(70, 100))
-    with (
-        pytest.raises(BatchError, match="lacks 30 of the 100 keys"),
-        warehouse.pipeline(reject_share=0.5) as pipeline,
-    ):
-        pipeline.run_stages(("stage",))
-    assert warehouse.rows("select count(*) from quality.rejected_row") == [(30,)]
+        # A field alone; one that does not end; another without its key.
+        file.writelines(f"P{n:04}\n" for n in range(60, 90))
+        file.write('P0090,"\n')
+    warehouse.incremental(0.5)
+    assert warehouse.rows(ALIVE) == [(91,)]
+    assert failed_critical(warehouse.connection) == set()
+    before = warehouse.contents()
+    warehouse.rebuild(0.5)
+    assert warehouse.contents() == before
+    [path] = [
+        path for path, _ in export(warehouse.url, warehouse.data / "out", "2025-02-10", "providers")
+    ]
+    text = path.read_text(encoding="utf-8-sig").replace("P0061,", "P0061,corrected,")
+    path.write_text(text, encoding="utf-8")
+    with warehouse.pipeline(0.5) as pipeline:
+        pipeline.replay(path)
+    assert warehouse.rows(ALIVE) == [(91,)]
+    assert failed_critical(warehouse.connection) == set()
+
+
+def test_rejected_rows_without_a_key_may_be_of_those_that_end(warehouse: Warehouse) -> None:
+    snapshot(warehouse, "2025-01-10", providers(0, 100))
+    load(warehouse)
+    rows = providers(0, 99)
+    snapshot(warehouse, "2025-02-10", [*rows, {"provider_id": "NULL"}])
+    with pytest.raises(BatchError, match="lacks 1 of the 100 keys") as refusal:
+        load(warehouse)
+    assert "make quarantine-export BATCH=2025-02-10" in refusal.value.hint
+    load(warehouse, "2025-02-10")
+    assert warehouse.rows(ALIVE) == [(99,)]
+    before = warehouse.contents()
+    rebuild(warehouse)
+    assert warehouse.contents() == before
+    # Where nothing ends, nothing is asked.
+    snapshot(warehouse, "2025-03-10", [*rows, {"provider_id": "NULL"}, {"provider_id": "N/A"}])
+    load(warehouse)
+    assert warehouse.rows(ALIVE) == [(99,)]
 
 
 CLAIM = {"service_date": date(2025, 1, 5), "claim_amount": 500, "allowed_amount": 500}

@@ -1,0 +1,44 @@
+"""Keys that rejected rows of a snapshot name are kept: what is there does not end.
+
+Revision: 0013, after 0012.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the table."""
+    op.create_table(
+        "rejected_key",
+        sa.Column(
+            "load_id",
+            sa.BigInteger,
+            sa.ForeignKey("ledger.load.load_id", name="rejected_key_load_id_fkey"),
+            nullable=False,
+        ),
+        sa.Column("feed", sa.Text, nullable=False),
+        sa.Column(
+            "key",
+            postgresql.ARRAY(sa.Text),
+            nullable=False,
+            comment="Values of the key's columns, in order.",
+        ),
+        sa.PrimaryKeyConstraint("load_id", "feed", "key", name="rejected_key_pkey"),
+        schema="quality",
+        comment="Keys that rejected rows of snapshots name, which do not end for want of a row. "
+        "One row a load, feed and key.",
+    )
+
+
+def downgrade() -> None:
+    """Take it away."""
+    op.drop_table("rejected_key", schema="quality")
