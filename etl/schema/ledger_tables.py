@@ -340,10 +340,16 @@ def _quarantine(metadata: MetaData) -> None:
         Column(
             "key", ARRAY(Text), nullable=False, comment="Values of the key's columns, in order."
         ),
+        Column(
+            "reversed_in_full",
+            Boolean,
+            comment="Whether the row that stands takes all of it back; empty where it takes "
+            "nothing back.",
+        ),
         PrimaryKeyConstraint("load_id", "feed", "key"),
         schema="quality",
-        comment="Keys that rejected rows of snapshots name, which do not end for want of a row. "
-        "One row a load, feed and key.",
+        comment="Keys that rows name which their file has and staging has not: rejected ones of "
+        "snapshots, and claims that the same file reverses. One row a load, feed and key.",
     )
     Table(
         "correction",

@@ -1,4 +1,4 @@
-"""Keys that rejected rows of a snapshot name are kept: what is there does not end.
+"""Keys of rows that are not in staging are kept: what a snapshot names, what a file reverses.
 
 Revision: 0013, after 0012.
 """
@@ -32,10 +32,16 @@ def upgrade() -> None:
             nullable=False,
             comment="Values of the key's columns, in order.",
         ),
+        sa.Column(
+            "reversed_in_full",
+            sa.Boolean,
+            comment="Whether the row that stands takes all of it back; empty where it takes "
+            "nothing back.",
+        ),
         sa.PrimaryKeyConstraint("load_id", "feed", "key", name="rejected_key_pkey"),
         schema="quality",
-        comment="Keys that rejected rows of snapshots name, which do not end for want of a row. "
-        "One row a load, feed and key.",
+        comment="Keys that rows name which their file has and staging has not: rejected ones of "
+        "snapshots, and claims that the same file reverses. One row a load, feed and key.",
     )
 
 

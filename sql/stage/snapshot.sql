@@ -108,13 +108,14 @@ values (%(load_id)s, %(feed)s, %(key)s)
 on conflict do nothing;
 
 -- name: repeat_keys
--- Give a load the keys that rejected rows of another one name whose file is the same.
+-- Give a load the keys of another one whose file is the same, of rows that are not in staging.
 -- One row a load, feed and key.
-insert into rejected_key (load_id, feed, key)
+insert into rejected_key (load_id, feed, key, reversed_in_full)
 select
     %(load_id)s,
     feed,
-    key
+    key,
+    reversed_in_full
 from rejected_key
 where load_id = %(same_as)s and feed = %(feed)s
 on conflict do nothing;

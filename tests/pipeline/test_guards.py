@@ -13,9 +13,12 @@ import pytest
 
 from etl.contracts.feed import SnapshotLimit
 from etl.errors import BatchError, UsageError
+from etl.quality.runner import run_sql_checks
 from etl.quarantine.export import export
+from etl.warehouse.tables import LIVE
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse, failed_critical
+from tests.pipeline.test_world import WORLD
 
 ALIVE = "select count(*) from warehouse.dim_provider where current_flag and provider_sk > 0"
 DECISIONS = (
@@ -266,6 +269,29 @@ def send_again(warehouse: Warehouse, day: str, **feeds: Any) -> None:
     """Put another file in the place of one that was sent."""
     shutil.rmtree(warehouse.inbox / day, ignore_errors=True)
     write_batch(warehouse.inbox, day, **feeds)
+
+
+@pytest.mark.parametrize(
+    ("case", "reversed_claims", "partly"),
+    [
+        ("reversed by another amount", ["C1", "C2", "C3", "C5"], ["C1", "C2", "C5"]),
+        ("reversed in its own file", ["C1", "C2", "C4"], []),
+    ],
+)
+def test_claims_that_are_reversed_by_themselves_pass_and_are_named_by_the_checks_of_everything(
+    warehouse: Warehouse, case: str, reversed_claims: list[str], partly: list[str]
+) -> None:
+    shutil.copytree(WORLD / "claim ids" / f"a claim {case}", warehouse.inbox, dirs_exist_ok=True)
+    (warehouse.inbox / "case.toml").unlink()
+    warehouse.incremental(0.5)
+    found = {
+        check.name: sorted(row["claim_id"] for row in answer.keys)
+        for check, answer in run_sql_checks(warehouse.connection, LIVE, ("running", "loaded"))
+        if answer is not None and "reversed" in check.name
+    }
+    assert found["fact_claim.reversed_in_full"] == partly
+    assert found["fact_claim.not_reversed_by_itself"] == reversed_claims
+    assert failed_critical(warehouse.connection) == set()
 
 
 PAID = "select claim_id, paid_amount::int from warehouse.fact_claim order by 1"
