@@ -28,7 +28,7 @@ class SnapshotLimit:
 
     It may end ``share`` (0 to 1) of the keys that were there before it, and always fewer than
     ``keys``: a file that was cut short must not end what it lacks. ``new_year_share``: likewise of
-    the first snapshot of a calendar year, where years make a difference.
+    the first snapshot of a calendar year, in its first two months, where years make a difference.
     """
 
     share: float = 0.10

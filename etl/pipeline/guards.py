@@ -66,7 +66,12 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
     }
     nameless = {s.file.source.name: s.nameless for s in staged}
     for found in snapshot.over_limit(session.work, values, nameless):
-        if _is_confirmed(session, load, found):
+        if found.is_usual or _is_confirmed(session, load, found):
+            session.watcher.say(
+                f"{' and '.join(found.file_names)} of batch {found.batch_id} ends {found.ending:,} "
+                f"of the {found.held:,} keys that were there before it"
+                f"{': it is the first snapshot of a year' if found.is_usual else ', as confirmed'}."
+            )
             continue
         command = "full-load" if load.is_rebuild else "incremental"
         why = f"more than {found.share:.0%} have to be confirmed"

@@ -20,14 +20,18 @@ from etl.contracts.feed import Source
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import equal, names, run, statement, texts
 
+# Coverage ends with the year, and snapshots are monthly: by March the members who left are gone.
+_LAST_MONTH_OF_NEW_YEAR = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot that ends more keys than its feed declares.
+    """A snapshot that ends more keys than its feed declares for most of the year.
 
     ``batch_id``: its batch. ``held``: keys that were there before it; ``ending``: those of them
     that it lacks. ``share``: how many it may end. ``nameless``: where it ends no more, its rejected
-    rows whose key cannot be read, which may be those of keys that it seems to lack.
+    rows whose key cannot be read, which may be those of keys that it seems to lack. ``is_usual``:
+    it ends so many only as the first of a year, which nobody has to confirm.
     """
 
     batch_id: str
@@ -38,6 +42,7 @@ class Snapshot:
     ending: int
     share: float
     nameless: int = 0
+    is_usual: bool = False
 
     def __str__(self) -> str:
         return f"{' and '.join(self.file_names)} lacks {self.ending:,} of {self.held:,} keys"
@@ -47,6 +52,8 @@ def over_limit(
     connection: psycopg.Connection[Any], build: Mapping[str, Any], nameless: Mapping[str, int]
 ) -> list[Snapshot]:
     """The snapshots that end more than may end now that a load is staged, one a feed.
+
+    Those are among them that may since they are the first of a year: so much is to be said of.
 
     Its own, and those that came before it although they come after it in the order of batches:
     they end what it brings. ``build``: load_id, batch_id and as_of of the load; statuses and
@@ -77,17 +84,20 @@ def _judged(
     if before is None or before[0] is None:
         return None
     values["loads"], most_keys, first_as_of = before
-    is_new_year = first_as_of.year != values["as_of"].year
+    as_of = values["as_of"]
+    is_new_year = first_as_of.year != as_of.year and as_of.month <= _LAST_MONTH_OF_NEW_YEAR
     limit = source.snapshot_limit
     held, ending = _bounds(connection, source, values, most_keys)
-    if (nameless and ending) or limit.refuses(ending, held, is_new_year=is_new_year):
+    if (nameless and ending) or limit.refuses(ending, held):
         held, ending = count_ending(connection, source, values, counts_named=True)
     is_over = limit.refuses(ending, held, is_new_year=is_new_year)
-    if not is_over and not (nameless and ending):
+    if not limit.refuses(ending, held) and not (nameless and ending):
         return None
     share = limit.share_of(is_new_year=is_new_year)
     found = Snapshot(values["batch_id"], source, files, checksums, held, ending, share)
-    return found if is_over else replace(found, nameless=nameless)
+    if is_over:
+        return found
+    return replace(found, nameless=nameless, is_usual=not nameless)
 
 
 def _bounds(

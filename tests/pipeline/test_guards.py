@@ -140,9 +140,30 @@ def test_more_members_may_end_with_the_plan_year(warehouse: Warehouse) -> None:
     members("2025-12-01", 100)
     members("2026-01-01", 65)
     load(warehouse)
+    said = "members.csv of batch 2026-01-01 ends 35 of the 100 keys that were there before it"
+    assert any(said in line for line in warehouse.watcher.said)
+    rebuild(warehouse)
+    assert any(said in line for line in warehouse.watcher.said)
     members("2026-02-01", 43)
     with pytest.raises(BatchError, match="lacks 22 of the 65 keys"):
         load(warehouse)
+
+
+@pytest.mark.parametrize(("day", "refused"), [("2025-02-28", False), ("2025-06-01", True)])
+def test_the_new_year_ends_members_in_january_and_february_alone(
+    warehouse: Warehouse, day: str, refused: bool
+) -> None:
+    for delta, first in (("2024-12-10", 0), ("2025-01-20", 50)):
+        rows = [{"member_id": f"M{n}"} for n in range(first, first + 50)]
+        write_batch(warehouse.inbox, delta, members=rows)
+    manifest = {"files": {"members.csv": {"kind": "snapshot"}}}
+    write_batch(warehouse.inbox, day, manifest, members=[{"member_id": f"M{n}"} for n in range(65)])
+    if refused:
+        with pytest.raises(BatchError, match="lacks 35 of the 100 keys"):
+            load(warehouse)
+    else:
+        load(warehouse)
+        assert any("ends 35 of the 100 keys" in line for line in warehouse.watcher.said)
 
 
 def test_keys_of_rejected_rows_count_as_there_and_are_as_told_once_they_are_corrected(
