@@ -28,7 +28,7 @@ class SnapshotLimit:
 
     It may end ``share`` (0 to 1) of the keys that were there before it, and always fewer than
     ``keys``: a file that was cut short must not end what it lacks. ``new_year_share``: likewise of
-    the first snapshot of a calendar year, where years make a difference.
+    the first snapshot of a calendar year, in its first two months, where years make a difference.
     """
 
     share: float = 0.10
@@ -57,6 +57,7 @@ class Source:
     second date up to so many days before the first is no fault but says that the thing never was,
     as enrollment systems write coverage that is canceled from its start. ``line``: the column that
     tells lines of one thing apart where a sender writes these in place of the thing itself.
+    ``reversible``: a row with amounts below zero takes back another one of its key.
     ``deletable``: whether
     the file may carry a delete marker (``IS_DELETED``), which is no attribute of the thing.
     ``unique``: sets of columns beside the key whose values no two current rows share.
@@ -73,6 +74,7 @@ class Source:
     ordered: tuple[tuple[str, str], ...] = ()
     canceled_days: int = 0
     line: str | None = None
+    reversible: bool = False
     deletable: bool = False
     unique: tuple[tuple[str, ...], ...] = ()
     volume: Volume | None = None

@@ -99,6 +99,13 @@ def names(columns: Any, prefix: str | None = None) -> sql.Composed:
     )
 
 
+def texts(columns: Any, prefix: str) -> sql.Composed:
+    """A comma-separated list of the columns of ``prefix`` as text."""
+    return sql.SQL(", ").join(
+        sql.SQL("{}::text").format(sql.Identifier(prefix, column)) for column in columns
+    )
+
+
 def equal(columns: Any, left: str, right: str) -> sql.Composed:
     """``left.c = right.c`` for each column, joined by AND."""
     return sql.SQL(" and ").join(

@@ -61,17 +61,32 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
         "statuses": list(load.statuses),
         "is_rebuild": load.is_rebuild,
     }
-    for found in snapshot.over_limit(session.work, values):
-        if _is_confirmed(session, load, found):
+    nameless = {s.file.source.name: s.nameless for s in staged}
+    for found in snapshot.over_limit(session.work, values, nameless):
+        if found.is_usual or _is_confirmed(session, load, found):
+            session.watcher.say(
+                f"{' and '.join(found.file_names)} of batch {found.batch_id} ends {found.ending:,} "
+                f"of the {found.held:,} keys that were there before it"
+                f"{': it is the first snapshot of a year' if found.is_usual else ', as confirmed'}."
+            )
             continue
         command = "full-load" if load.is_rebuild else "incremental"
+        why = f"more than {found.share:.0%} have to be confirmed"
+        ask = "Ask the sender whether the snapshot is whole; if so:"
+        if found.nameless:
+            rows = f"{found.nameless:,} rejected row{'s' * (found.nameless > 1)}"
+            why = f"the key of {rows} of it cannot be read, which may be theirs"
+            ask = (
+                f"Correct the rows (make quarantine-export BATCH={shlex.quote(found.batch_id)}, "
+                "make quarantine-replay), or let the keys end:"
+            )
         refusal = BatchError(
             f"{' and '.join(found.file_names)} of batch {found.batch_id} is a snapshot that lacks "
             f"{found.ending:,} of the {found.held:,} keys that were there before it"
             f"{'' if found.batch_id == load.batch_id else f', with batch {load.batch_id},'} and "
-            f"they would end; more than {found.share:.0%} have to be confirmed.",
-            f"Nothing of batch {load.batch_id} was loaded. Ask the sender whether the snapshot is "
-            f"whole; if so: make {command} CONFIRM_SNAPSHOT={shlex.quote(found.batch_id)}",
+            f"they would end; {why}.",
+            f"Nothing of batch {load.batch_id} was loaded. {ask} "
+            f"make {command} CONFIRM_SNAPSHOT={shlex.quote(found.batch_id)}",
         )
         of_feed = [s for s in staged if s.file.source is found.source and s.status == "loaded"]
         refusal.staged = of_feed[-1] if of_feed else None

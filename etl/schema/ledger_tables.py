@@ -340,6 +340,25 @@ def _quarantine(metadata: MetaData) -> None:
         comment="The text of rows set aside, for data stewards alone. One row a quarantined row.",
     )
     Table(
+        "rejected_key",
+        metadata,
+        Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
+        Column("feed", Text, nullable=False),
+        Column(
+            "key", ARRAY(Text), nullable=False, comment="Values of the key's columns, in order."
+        ),
+        Column(
+            "reversed_in_full",
+            Boolean,
+            comment="Whether the row that stands takes all of it back; empty where it takes "
+            "nothing back.",
+        ),
+        PrimaryKeyConstraint("load_id", "feed", "key"),
+        schema="quality",
+        comment="Keys that rows name which their file has and staging has not: rejected ones of "
+        "snapshots, and claims that the same file reverses. One row a load, feed and key.",
+    )
+    Table(
         "correction",
         metadata,
         Column("feed", Text, nullable=False),

@@ -8,7 +8,7 @@ batch out of order is judged by what came before it in the order of batches.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -18,15 +18,20 @@ from psycopg import sql
 from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Source
 from etl.contracts.feeds import FEEDS
-from etl.db.statements import equal, names, run
+from etl.db.statements import equal, names, run, statement, texts
+
+# Coverage ends with the year, and snapshots are monthly: by March the members who left are gone.
+_LAST_MONTH_OF_NEW_YEAR = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot that ends more keys than its feed declares.
+    """A snapshot that ends more keys than its feed declares for most of the year.
 
     ``batch_id``: its batch. ``held``: keys that were there before it; ``ending``: those of them
-    that it lacks. ``share``: how many it may end.
+    that it lacks. ``share``: how many it may end. ``nameless``: where it ends no more, its rejected
+    rows whose key cannot be read, which may be those of keys that it seems to lack. ``is_usual``:
+    it ends so many only as the first of a year, which nobody has to confirm.
     """
 
     batch_id: str
@@ -36,21 +41,28 @@ class Snapshot:
     held: int
     ending: int
     share: float
+    nameless: int = 0
+    is_usual: bool = False
 
     def __str__(self) -> str:
         return f"{' and '.join(self.file_names)} lacks {self.ending:,} of {self.held:,} keys"
 
 
-def over_limit(connection: psycopg.Connection[Any], build: Mapping[str, Any]) -> list[Snapshot]:
+def over_limit(
+    connection: psycopg.Connection[Any], build: Mapping[str, Any], nameless: Mapping[str, int]
+) -> list[Snapshot]:
     """The snapshots that end more than may end now that a load is staged, one a feed.
+
+    Those are among them that may since they are the first of a year: so much is to be said of.
 
     Its own, and those that came before it although they come after it in the order of batches:
     they end what it brings. ``build``: load_id, batch_id and as_of of the load; statuses and
-    is_rebuild of its build.
+    is_rebuild of its build. ``nameless``: by feed, rejected rows of the load that name no key.
     """
     found = []
     for feed, files, checksums in run(connection, "stage/snapshot.snapshots_of_load", dict(build)):
-        found.append(_judged(connection, {**build, "feed": feed}, files, checksums))
+        values = {**build, "feed": feed}
+        found.append(_judged(connection, values, files, checksums, nameless.get(feed, 0)))
     for feed, files, checksums, *load in run(
         connection, "stage/snapshot.snapshots_after", dict(build)
     ):
@@ -64,22 +76,28 @@ def _judged(
     values: dict[str, Any],
     files: list[str],
     checksums: list[UUID],
+    nameless: int = 0,
 ) -> Snapshot | None:
-    """A snapshot, if it ends more keys than it may."""
+    """A snapshot, if it ends more keys than it may: any, where rejected rows may be theirs."""
     source = FEEDS[values["feed"]]
     before = run(connection, "stage/snapshot.loads_before", values).fetchone()
     if before is None or before[0] is None:
         return None
     values["loads"], most_keys, first_as_of = before
-    is_new_year = first_as_of.year != values["as_of"].year
+    as_of = values["as_of"]
+    is_new_year = first_as_of.year != as_of.year and as_of.month <= _LAST_MONTH_OF_NEW_YEAR
     limit = source.snapshot_limit
     held, ending = _bounds(connection, source, values, most_keys)
-    if limit.refuses(ending, held, is_new_year=is_new_year):
-        held, ending = count_ending(connection, source, values)
-    if not limit.refuses(ending, held, is_new_year=is_new_year):
+    if (nameless and ending) or limit.refuses(ending, held):
+        held, ending = count_ending(connection, source, values, counts_named=True)
+    is_over = limit.refuses(ending, held, is_new_year=is_new_year)
+    if not limit.refuses(ending, held) and not (nameless and ending):
         return None
     share = limit.share_of(is_new_year=is_new_year)
-    return Snapshot(values["batch_id"], source, files, checksums, held, ending, share)
+    found = Snapshot(values["batch_id"], source, files, checksums, held, ending, share)
+    if is_over:
+        return found
+    return replace(found, nameless=nameless, is_usual=not nameless)
 
 
 def _bounds(
@@ -103,10 +121,12 @@ def count_ending(
     held_schema: str | None = None,
     *,
     also_marked: bool = False,
+    counts_named: bool = False,
 ) -> tuple[int, int]:
     """How many keys are there after ``loads``, in their order, and how many ``load_id`` lacks.
 
-    ``held_schema``: where the rows of ``loads`` are, if that is another build.
+    ``held_schema``: where the rows of ``loads`` are, if that is another build. ``counts_named``:
+    it does not lack a key that one of its rejected rows names.
     """
     place = (source.table,) if held_schema is None else (held_schema, source.table)
     held, ending = run(
@@ -114,6 +134,11 @@ def count_ending(
         "stage/snapshot.count_ending",
         values,
         held_table=sql.Identifier(*place),
+        is_named=(
+            statement("stage/snapshot.is_named", key_texts=texts(source.key, "h"))
+            if counts_named
+            else sql.SQL("false")
+        ),
         **{**_parts(source), **({"marked": sql.SQL("false")} if also_marked else {})},
     ).fetchone() or (0, 0)
     return held, ending

@@ -86,6 +86,11 @@ judged as (
                         select 1
                         from {staging} as s
                         where s.load_id = e.load_id and {key_s_compared}
+                        union all
+                        select 1
+                        from rejected_key as n
+                        where n.load_id = e.load_id and n.feed = %(feed)s
+                            and n.key = array[{key_texts}]
                     )
                 )
         )

@@ -19,10 +19,10 @@ select  -- noqa: PRS, part of a from clause
     {s_is_reversal}
     and (
         coalesce(
-            bool_or(s.is_deleted is not true and not {s_is_reversal}) over (
+            bool_or(s.is_deleted is not true and (not {s_is_reversal} or {s_in_file})) over (
                 partition by s.claim_id
                 order by l.place
-                rows between unbounded preceding and 1 preceding
+                rows between unbounded preceding and current row
             ),
             false
         )
@@ -32,7 +32,7 @@ select  -- noqa: PRS, part of a from clause
             from claims_raw as before
             where before.load_id = any(%(loads_before)s)
                 and before.is_deleted is not true
-                and not {before_is_reversal}
+                and (not {before_is_reversal} or {before_in_file})
         )
     ) as is_reversing
 from claims_raw as s
@@ -55,10 +55,52 @@ coalesce(  -- noqa: PRS, a value
 
 -- name: told_again
 -- Claims that have been told otherwise: for another member, of another day of service, or below
--- zero after they were told at or above it. One row a claim and rule.
+-- zero after they were told at or above it, by another amount too. One row a claim and rule.
 with several as materialized (
-    select distinct h.claim_id
+    select h.claim_id
     from fact_claim_state as h
+    union
+    select n.key[1]
+    from rejected_key as n
+    where n.feed = 'claims' and n.reversed_in_full is not null and n.load_id = any(%(loads)s)
+),
+
+places as (
+    {places}
+),
+
+told_in_order as (
+    select
+        s.*,
+        l.place,
+        {s_is_reversal} as is_reversal,
+        {s_in_file} as is_reversed_in_file
+    from claims_raw as s
+    inner join several as c on s.claim_id = c.claim_id
+    inner join places as l on s.load_id = l.load_id
+    where s.is_deleted is not true
+),
+
+reversed_otherwise as (
+    select r.claim_id
+    from told_in_order as r
+    inner join lateral (
+        select b.*
+        from told_in_order as b
+        where b.claim_id = r.claim_id and b.place < r.place and not b.is_reversal
+        order by b.place desc
+        limit 1
+    ) as b on true
+    where r.is_reversal and not r.is_reversed_in_file
+        and (
+            r.claim_amount + b.claim_amount <> 0
+            or r.allowed_amount + b.allowed_amount <> 0
+            or r.paid_amount + b.paid_amount <> 0
+        )
+    union
+    select n.key[1]
+    from rejected_key as n
+    where n.feed = 'claims' and not n.reversed_in_full and n.load_id = any(%(loads)s)
 ),
 
 told as (
@@ -66,10 +108,9 @@ told as (
         s.claim_id,
         min(nullif(s.member_id, '')) <> max(nullif(s.member_id, '')) as has_members,
         min(s.service_date) <> max(s.service_date) as has_days,
-        bool_or({s_is_reversal}) and not bool_and({s_is_reversal}) as is_reversed
-    from claims_raw as s
-    inner join several as c on s.claim_id = c.claim_id
-    where s.load_id = any(%(loads)s) and s.is_deleted is not true
+        (bool_or(s.is_reversal) and not bool_and(s.is_reversal))
+        or bool_or(s.is_reversal and s.is_reversed_in_file) as is_reversed
+    from told_in_order as s
     group by s.claim_id
 )
 
@@ -81,7 +122,14 @@ cross join lateral (
     values
     ('one_member', t.has_members),
     ('one_service_date', t.has_days),
-    ('not_reversed_by_itself', t.is_reversed)
+    ('not_reversed_by_itself', t.is_reversed),
+    (
+        'reversed_in_full',
+        t.claim_id in (
+            select o.claim_id
+            from reversed_otherwise as o
+        )
+    )
 ) as v (rule, is_broken)
 where v.is_broken;
 
@@ -132,12 +180,52 @@ select
     s.claim_id
 from claims_raw as s
 inner join fact_claim_state as h on s.claim_id = h.claim_id
-where s.load_id = %(load_id)s and {s_is_reversal};
+where s.load_id = %(load_id)s and {s_is_reversal}
+union
+select
+    v.rule,
+    n.key[1]
+from rejected_key as n
+cross join lateral (
+    values
+    ('not_reversed_by_itself', true),
+    ('reversed_in_full', not n.reversed_in_full)
+) as v (rule, is_broken)
+where n.load_id = %(load_id)s and n.feed = 'claims' and n.reversed_in_full is not null
+    and v.is_broken
+union
+select
+    'reversed_in_full',
+    s.claim_id
+from claims_raw as s
+inner join load as l on s.load_id = l.load_id
+inner join lateral (
+    select h.*
+    from fact_claim_state as h
+    inner join load as before on h.load_id = before.load_id
+    where h.claim_id = s.claim_id and not {h_is_reversal}
+        and (before.as_of, before.batch_id collate "C", before.load_id)
+        < (l.as_of, l.batch_id collate "C", l.load_id)
+    -- A state that was reversed is held as zero: then the one before it was.
+    order by
+        coalesce(greatest(h.claim_amount, h.allowed_amount, h.paid_amount) > 0, false) desc,
+        before.as_of desc,
+        before.batch_id collate "C" desc,
+        before.load_id desc
+    limit 1
+) as h on true
+where s.load_id = %(load_id)s and s.is_deleted is not true and {s_is_reversal}
+    and not {s_in_file}
+    and (
+        s.claim_amount + h.claim_amount <> 0
+        or s.allowed_amount + h.allowed_amount <> 0
+        or s.paid_amount + h.paid_amount <> 0
+    );
 
 -- name: latest_enrollments
 -- The enrollments in staging that stand: no later state has the same identifier, and none the
 -- same member, plan and start; a row that takes coverage back counts for its own identifier alone,
--- and what the last snapshot lacks is gone. One row an enrollment.
+-- and what a later snapshot lacks, also among its rejected rows, is gone. One row an enrollment.
 with places as (
     {places}
 ),
@@ -146,8 +234,7 @@ told as (
     select
         e.*,
         l.place,
-        e.is_deleted is true or coalesce(e.end_date < e.start_date, false) as is_taken_back,
-        max(l.place) filter (where l.is_snapshot) over () as snapshot_place
+        e.is_deleted is true or coalesce(e.end_date < e.start_date, false) as is_taken_back
     from enrollments_raw as e
     inner join places as l on e.load_id = l.load_id
 )
@@ -172,7 +259,18 @@ from (
     from told as e
 ) as s
 where s.rank_of_id = 1 and not s.is_taken_back
-    and (s.place >= s.snapshot_place or s.snapshot_place is null)
+    and not exists (
+        select 1
+        from places as p
+        where p.is_snapshot and p.place > s.place
+            and (p.load_id, s.enrollment_id) not in (
+                select
+                    n.load_id,
+                    n.key[1]
+                from rejected_key as n
+                where n.feed = %(feed)s
+            )
+    )
     and (
         s.rank_of_grain = 1
         -- Without a member or a plan nothing says that two are the same.
@@ -196,8 +294,8 @@ places as (
     {places}
 ),
 
--- What is told before the last snapshot alone is gone; so are claims whose latest row is a marker.
--- An amount below zero may take back what was told before.
+-- What is told before the last snapshot alone may be gone; so are claims whose latest row is a
+-- marker. An amount below zero may take back what was told before.
 last_snapshot as (
     select max(place) as place
     from places
@@ -254,7 +352,19 @@ told_of_several as materialized (
             partition by s.claim_id
             order by s.place desc, s.source_line desc
         ) as rank,
-        s.is_deleted is true or coalesce(s.place < n.place, false) as is_gone,
+        s.is_deleted is true
+        or exists (
+            select 1
+            from places as p
+            where p.is_snapshot and p.place > s.place
+                and (p.load_id, s.claim_id) not in (
+                    select
+                        n.load_id,
+                        n.key[1]
+                    from rejected_key as n
+                    where n.feed = %(feed)s
+                )
+        ) as is_gone,
         hash_record_extended(row({netted_state}), 0) as state,
         {told_keys},
         {told_money},
@@ -262,7 +372,6 @@ told_of_several as materialized (
     from (
         {told_claims}
     ) as s
-    cross join last_snapshot as n
 ),
 
 compared as (
@@ -659,6 +768,13 @@ ended as (
             from places as p
             where p.is_snapshot and p.place > t.place
                 and (p.place < t.next_place or t.next_place is null)
+                and (p.load_id, t.claim_id) not in (
+                    select
+                        n.load_id,
+                        n.key[1]
+                    from rejected_key as n
+                    where n.feed = %(feed)s
+                )
         ) as is_gone_after
     from told as t
 ),

@@ -161,6 +161,13 @@ select
 from judged as j
 where class is not null;
 
+-- name: leave_named
+-- A key that a rejected row of the snapshot names is not absent. One row an arrival taken out.
+delete from arrival
+using rejected_key as n
+where arrival.class = 'absent'
+    and n.load_id = %(load_id)s and n.feed = %(feed)s and n.key = array[{key_texts_of_arrival}];
+
 -- name: create_suspect
 -- Keys that the simple path might get wrong. One row a key and reason.
 create temporary table suspect on commit drop as
@@ -475,7 +482,8 @@ where not exists (
 
 -- name: find_gaps
 -- When the keys to rebuild were gone: from a snapshot that lacks a key which an earlier batch had,
--- or from a delete marker, until something brings the key back. One row a key and gap.
+-- and names it in no rejected row, or from a delete marker, until something brings the key back.
+-- One row a key and gap.
 create temporary table gap on commit drop as
 with absences as (
     select
@@ -504,6 +512,12 @@ with absences as (
             select 1
             from delivery as s
             where {key_s_r} and s.batch_rank = p.batch_rank
+        )
+        and not exists (
+            select 1
+            from rejected_key as n
+            where n.load_id = p.load_id and n.feed = %(feed)s
+                and n.key = array[{key_texts_of_rebuilt}]
         )
 ),
 

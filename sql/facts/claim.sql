@@ -43,6 +43,24 @@ coalesce(  -- noqa: PRS, a condition
     false
 )
 
+-- name: is_reversed_in_file
+-- Whether the file of a row told the same claim before it was reversed. A fragment.
+({row}.load_id, {row}.claim_id) in (  -- noqa: PRS, a condition
+    select
+        n.load_id,
+        n.key[1]
+    from rejected_key as n
+    where n.feed = 'claims' and n.reversed_in_full is not null
+)
+
+-- name: has_reversed_in_file
+-- Whether the load reverses a claim that it tells itself. One row.
+select exists(
+    select 1
+    from rejected_key as n
+    where n.load_id = %(load_id)s and n.feed = 'claims' and n.reversed_in_full is not null
+);
+
 -- name: create_reversing
 -- States that reverse their own claim, of which nothing is left: their amounts below zero count as
 -- zero, since the state that they take back is no longer there to make up for them. A reversal that
@@ -74,7 +92,8 @@ select
 from claims_raw as s
 where s.load_id = %(load_id)s and {s_is_reversal}
     and (
-        exists (
+        {s_in_file}
+        or exists (
             select 1
             from fact_claim as f
             where f.claim_id = s.claim_id and not {f_is_reversal}
@@ -97,10 +116,10 @@ from (
         s.claim_id,
         s.load_id,
         {s_is_reversal} as is_reversal,
-        bool_or(s.is_deleted is not true and not {s_is_reversal}) over (
+        bool_or(s.is_deleted is not true and (not {s_is_reversal} or {s_in_file})) over (
             partition by s.claim_id
             order by l.place
-            rows between unbounded preceding and 1 preceding
+            rows between unbounded preceding and current row
         ) as was_told
     from unnest(%(loads)s::bigint[]) with ordinality as l (load_id, place)
     inner join claims_raw as s on l.load_id = s.load_id
@@ -127,7 +146,7 @@ inner join fact_claim as f on s.claim_id = f.claim_id
 where s.load_id = %(load_id)s and s.is_deleted;
 
 -- name: find_absent
--- Claims that the load, a snapshot, lacks. One row a claim.
+-- Claims that the load, a snapshot, lacks and names in no rejected row. One row a claim.
 insert into gone (claim_id, service_date)
 select
     f.claim_id,
@@ -137,6 +156,11 @@ where not exists (
     select 1
     from claims_raw as s
     where s.load_id = %(load_id)s and s.claim_id = f.claim_id
+)
+and not exists (
+    select 1
+    from rejected_key as n
+    where n.load_id = %(load_id)s and n.feed = 'claims' and n.key = array[f.claim_id::text]
 );
 
 -- name: hand_of_load
@@ -197,6 +221,12 @@ ended as (
             from loads as p
             where p.is_snapshot and p.place > t.place
                 and (p.place < t.next_place or t.next_place is null)
+                and not exists (
+                    select 1
+                    from rejected_key as n
+                    where n.load_id = p.load_id and n.feed = 'claims'
+                        and n.key = array[t.claim_id::text]
+                )
         ) as is_gone_after
     from told as t
 ),

@@ -7,10 +7,20 @@ select exists(select 1 from fact_enrollment);
 -- member, plan and start, by the order of the batches and of the lines. Without a member or a plan
 -- nothing says that two are the same. A row that is outdated still takes the place of those
 -- before it; one that takes coverage back (a delete marker, an end before the start) takes no place
--- but that of its own identifier. What a later snapshot lacks does not stand.
+-- but that of its own identifier. What a later snapshot lacks, and names in no rejected row, does
+-- not stand.
 -- One row an enrollment.
 create temporary table standing on commit drop as
-with told as (
+with loads as (
+    select
+        l.load_id,
+        l.is_snapshot,
+        l.place
+    from unnest(%(loads)s::bigint[], %(snapshots)s::boolean[])
+        with ordinality as l (load_id, is_snapshot, place)
+),
+
+told as (
     select
         s.load_id,
         s.source_line,
@@ -19,10 +29,8 @@ with told as (
         s.plan_id,
         s.start_date,
         l.place,
-        s.is_deleted is true or coalesce(s.end_date < s.start_date, false) as is_taken_back,
-        max(l.place) filter (where l.is_snapshot) over () as snapshot_place
-    from unnest(%(loads)s::bigint[], %(snapshots)s::boolean[])
-        with ordinality as l (load_id, is_snapshot, place)
+        s.is_deleted is true or coalesce(s.end_date < s.start_date, false) as is_taken_back
+    from loads as l
     inner join enrollments_raw as s on l.load_id = s.load_id
 ),
 
@@ -48,7 +56,17 @@ select
     r.place_in_grain > 1 and r.has_grain is true as is_displaced
 from ranked as r
 where r.place_in_id = 1 and not r.is_taken_back
-    and (r.place >= r.snapshot_place or r.snapshot_place is null);
+    and not exists (
+        select 1
+        from loads as p
+        where p.is_snapshot and p.place > r.place
+            and not exists (
+                select 1
+                from rejected_key as n
+                where n.load_id = p.load_id and n.feed = 'enrollments'
+                    and n.key = array[r.enrollment_id::text]
+            )
+    );
 
 -- name: leave_displaced
 -- Enrollments that another one of the same member, plan and start displaces do not stand. One row,
@@ -71,7 +89,15 @@ analyze standing;
 -- One row an enrollment.
 delete from fact_enrollment as f
 where (
-    %(is_snapshot)s
+    (
+        %(is_snapshot)s
+        and not exists (
+            select 1
+            from rejected_key as n
+            where n.load_id = %(load_id)s and n.feed = 'enrollments'
+                and n.key = array[f.enrollment_id::text]
+        )
+    )
     or exists (
         select 1
         from enrollments_raw as s

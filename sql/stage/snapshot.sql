@@ -101,9 +101,36 @@ select
 from missing
 cross join deleted;
 
+-- name: name_key
+-- Write down a key that a rejected row of a snapshot names. One row a load, feed and key.
+insert into rejected_key (load_id, feed, key)
+values (%(load_id)s, %(feed)s, %(key)s)
+on conflict do nothing;
+
+-- name: repeat_keys
+-- Give a load the keys of another one whose file is the same, of rows that are not in staging.
+-- One row a load, feed and key.
+insert into rejected_key (load_id, feed, key, reversed_in_full)
+select
+    %(load_id)s,
+    feed,
+    key,
+    reversed_in_full
+from rejected_key
+where load_id = %(same_as)s and feed = %(feed)s
+on conflict do nothing;
+
+-- name: is_named
+-- Whether a rejected row of a snapshot names a key that was held. A fragment.
+exists (  -- noqa: PRS, a condition
+    select 1
+    from rejected_key as n
+    where n.load_id = %(load_id)s and n.feed = %(feed)s and n.key = array[{key_texts}]
+)
+
 -- name: count_ending
 -- How many keys these loads leave there, in their order, and how many of them another load lacks,
--- which may lie in another table. A key counts as gone where the last load that names it only says
+-- which may lie in another table, and does not name in a rejected row where that counts. A key counts as gone where the last load that names it only says
 -- that it is deleted. One row.
 with held as (
     select
@@ -123,7 +150,7 @@ present as (
 
 select
     count(*) as held,
-    count(*) filter (where p.{first_key} is null) as ending
+    count(*) filter (where p.{first_key} is null and not {is_named}) as ending
 from held as h
 left join present as p on {key_p_h}
 where mod(h.latest, 2) = 1;

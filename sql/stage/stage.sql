@@ -29,9 +29,11 @@ from {table}
 where load_id = %(load_id)s;
 
 -- name: set_aside_repeated
--- Keep the last row in the file of those with one key and effective time.
+-- Keep the last row in the file of those with one key and effective time; where their amounts are
+-- nothing together, the last that takes back what another one told, in whichever order they stand.
 -- One row a line taken out, with whether it equals the one that stays in every column, whether it
--- is another line of the same thing, and its amounts.
+-- is another line of the same thing, its amounts, and whether the row that stays takes all of it
+-- back. Keys that are reversed so, or in part, are written down.
 with repeated as materialized (
     select
         {key_list},
@@ -42,32 +44,55 @@ with repeated as materialized (
     having count(*) > 1
 ),
 
-ranked as (
+ranked as materialized (
     select
         t.source_line,
         row({row_columns}) as whole_row,
-        last_value(row({row_columns})) over repeats as last_whole_row,
         {line_column} as line_value,
-        last_value({line_column}) over repeats as last_line_value,
-        last_value(t.source_line) over repeats as last_line
+        array[{key_texts}] as key,
+        array[{amounts}]::numeric[] as amounts,
+        {is_reversal} as takes_back,
+        {is_told} as can_be_taken_back,
+        case
+            when {nets_to_nothing} and bool_or({is_told}) over repeats
+                then max(t.source_line) filter (where {is_reversal}) over repeats
+        end as reversing_line,
+        max(t.source_line) over repeats as last_line
     from {table} as t
     inner join repeated as r
         on {same_key} and {effective_of_row} is not distinct from r.effective_ts
     where t.load_id = %(load_id)s
-    window repeats as (
-        partition by {row_key}, {effective_of_row}
-        order by t.source_line
-        rows between unbounded preceding and unbounded following
-    )
+    window repeats as (partition by {row_key}, {effective_of_row})
 ),
 
 losers as materialized (
     select
-        source_line,
-        (whole_row is distinct from last_whole_row) = false as is_equal,
-        (line_value is distinct from last_line_value) = true as is_line
-    from ranked
-    where source_line <> last_line
+        r.source_line,
+        r.key,
+        r.amounts,
+        (r.whole_row is distinct from k.whole_row) = false as is_equal,
+        (r.line_value is distinct from k.line_value) = true as is_line,
+        k.takes_back and r.can_be_taken_back as is_reversed,
+        (
+            select bool_and(coalesce(u.amount, 0) = -coalesce(u.amount_kept, 0))
+            from unnest(r.amounts, k.amounts) as u (amount, amount_kept)
+        ) as is_in_full
+    from ranked as r
+    inner join ranked as k on coalesce(r.reversing_line, r.last_line) = k.source_line
+    where r.source_line <> k.source_line
+),
+
+named as (
+    insert into rejected_key (load_id, feed, key, reversed_in_full)
+    select
+        %(load_id)s,
+        {feed},
+        key,
+        bool_or(is_in_full)
+    from losers
+    where is_reversed and not is_line
+    group by key
+    on conflict (load_id, feed, key) do update set reversed_in_full = excluded.reversed_in_full
 )
 
 delete from {table} as t
@@ -77,7 +102,8 @@ returning
     losers.source_line,
     losers.is_equal,
     losers.is_line,
-    array[{amounts}]::numeric[];
+    losers.amounts,
+    losers.is_reversed and not losers.is_line and losers.is_in_full;
 
 -- name: measure
 -- What was staged of a file: rows, sums of its money columns, latest effective time. One row.

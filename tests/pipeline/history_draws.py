@@ -85,6 +85,7 @@ def sequences(
             kind,
             _rows(seed, content, frozenset(optional) - lacks),
             frozenset(optional) - lacks,
+            _unreadable(seed, content),
         )
         for as_of, suffix, kind, content, lacks in drawn
     ]
@@ -110,6 +111,11 @@ def _rows(seed: int, content: int, has: frozenset[str]) -> tuple[Row, ...]:
     ]
     random.Random(f"{seed} {content}").shuffle(rows)
     return tuple(rows)
+
+
+def _unreadable(seed: int, content: int) -> tuple[str, ...]:
+    dice = random.Random(f"{seed} {content} unreadable")
+    return tuple(dice.sample(KEYS, dice.choice([0, 0, 6])))
 
 
 def _rows_of_key(seed: int, content: int, key: str) -> list[Row]:

@@ -17,7 +17,8 @@ says, else at its batch's as_of.
 3. The first observation of a key, by effective time, counts from 1900-01-01 on. That version is
    known from the observation's own effective time on, every other one from its start on.
 4. The key is gone in gaps [gone, back):
-   a. Absence. A snapshot has no line of the key, and an earlier batch has an alive one. Gone at
+   a. Absence. A snapshot has no line of the key, nor a row of it that was rejected because it
+      cannot be read, and an earlier batch has an alive line. Gone at
       the snapshot's as_of. Back with the first alive line of a later batch (by rank, then
       effective time): at its effective time if that is after gone, else at its batch's as_of.
    b. A marker that is not void. Gone at its effective time, but not before a microsecond after
@@ -71,6 +72,7 @@ class Batch:
     kind: str  # delta or snapshot
     rows: tuple[Row, ...]
     has: frozenset[str] = frozenset({"effective", "zip", "type_1", "is_deleted"})
+    unreadable: tuple[str, ...] = ()  # keys of further rows, which are rejected
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def standing(batch: Batch) -> tuple[list[int], Counts]:
                 duplicate += 1
             else:
                 rejected += 1
-    return stands, Counts(len(batch.rows), len(stands), rejected, duplicate)
+    rejected += len(batch.unreadable)
+    return stands, Counts(len(batch.rows) + len(batch.unreadable), len(stands), rejected, duplicate)
 
 
 def replay(batches: Iterable[Batch], named_by_facts: Collection[str] = ()) -> list[Version]:
@@ -208,6 +211,8 @@ def _absences(
     gaps = []
     for rank, batch in ranked:
         if batch.kind != "snapshot" or any(line.rank == rank for line in lines):
+            continue
+        if lines[0].row.key in batch.unreadable:
             continue
         if not any(line.rank < rank for line in alive):
             continue

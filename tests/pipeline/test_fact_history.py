@@ -75,6 +75,11 @@ def claim_state(row: Row) -> tuple[Any, ...]:
     )
 
 
+def reverses(row: Row) -> bool:
+    """Whether a row takes back what was told of its claim before."""
+    return row["paid_amount"] < 0 and row["status"] != "adjusted"
+
+
 Chain = list[tuple[int, tuple[Any, ...] | None]]
 
 
@@ -91,7 +96,13 @@ def chains(batches: list[Batch], order: list[int]) -> dict[str, Chain]:
         rows = last_lines(batch.claims, "claim_id")
         for row in rows:
             chain = found.setdefault(row["claim_id"], [])
-            is_reversal = row["paid_amount"] < 0 and row["status"] != "adjusted"
+            is_reversal = reverses(row)
+            # What its own file told before it is taken back as well.
+            if is_reversal and any(
+                r["claim_id"] == row["claim_id"] and not reverses(r) and not r.get("is_deleted")
+                for r in batch.claims
+            ):
+                told.add(row["claim_id"])
             if is_reversal and row["claim_id"] in told:
                 row = row | {"paid_amount": Decimal("0.00")}
             elif not is_reversal and not row.get("is_deleted"):

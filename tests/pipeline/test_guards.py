@@ -14,8 +14,12 @@ import pytest
 
 from etl.contracts.feed import SnapshotLimit
 from etl.errors import BatchError, CheckFailedError, UsageError
+from etl.quality.runner import run_sql_checks
+from etl.quarantine.export import export
+from etl.warehouse.tables import LIVE
 from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.pipeline.conftest import Warehouse, failed_critical
+from tests.pipeline.test_world import WORLD
 
 ALIVE = "select count(*) from warehouse.dim_provider where current_flag and provider_sk > 0"
 DECISIONS = (
@@ -137,23 +141,76 @@ def test_more_members_may_end_with_the_plan_year(warehouse: Warehouse) -> None:
     members("2025-12-01", 100)
     members("2026-01-01", 65)
     load(warehouse)
+    said = "members.csv of batch 2026-01-01 ends 35 of the 100 keys that were there before it"
+    assert any(said in line for line in warehouse.watcher.said)
+    rebuild(warehouse)
+    assert any(said in line for line in warehouse.watcher.said)
     members("2026-02-01", 43)
     with pytest.raises(BatchError, match="lacks 22 of the 65 keys"):
         load(warehouse)
 
 
-def test_rows_that_were_rejected_do_not_count_as_there(warehouse: Warehouse) -> None:
+@pytest.mark.parametrize(("day", "refused"), [("2025-02-28", False), ("2025-06-01", True)])
+def test_the_new_year_ends_members_in_january_and_february_alone(
+    warehouse: Warehouse, day: str, refused: bool
+) -> None:
+    for delta, first in (("2024-12-10", 0), ("2025-01-20", 50)):
+        rows = [{"member_id": f"M{n}"} for n in range(first, first + 50)]
+        write_batch(warehouse.inbox, delta, members=rows)
+    manifest = {"files": {"members.csv": {"kind": "snapshot"}}}
+    write_batch(warehouse.inbox, day, manifest, members=[{"member_id": f"M{n}"} for n in range(65)])
+    if refused:
+        with pytest.raises(BatchError, match="lacks 35 of the 100 keys"):
+            load(warehouse)
+    else:
+        load(warehouse)
+        assert any("ends 35 of the 100 keys" in line for line in warehouse.watcher.said)
+
+
+def test_keys_of_rejected_rows_count_as_there_and_are_as_told_once_they_are_corrected(
+    warehouse: Warehouse,
+) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
-    folder = snapshot(warehouse, "2025-02-10", providers(0, 70))
+    folder = snapshot(warehouse, "2025-02-10", providers(0, 60))
     with (folder / "providers.csv").open("a") as file:
-        file.writelines(f"P{n:04}\n" for n in range(70, 100))
-    with (
-        pytest.raises(BatchError, match="lacks 30 of the 100 keys"),
-        warehouse.pipeline(reject_share=0.5) as pipeline,
-    ):
-        pipeline.run_stages(("stage",))
-    assert warehouse.rows("select count(*) from quality.rejected_row") == [(30,)]
+        # A field alone; one that does not end; another without its key.
+        file.writelines(f"P{n:04}\n" for n in range(60, 90))
+        file.write('P0090,"\n')
+    warehouse.incremental(0.5)
+    assert warehouse.rows(ALIVE) == [(91,)]
+    assert failed_critical(warehouse.connection) == set()
+    before = warehouse.contents()
+    warehouse.rebuild(0.5)
+    assert warehouse.contents() == before
+    [path] = [
+        path for path, _ in export(warehouse.url, warehouse.data / "out", "2025-02-10", "providers")
+    ]
+    text = path.read_text(encoding="utf-8-sig").replace("P0061,", "P0061,corrected,")
+    path.write_text(text, encoding="utf-8")
+    with warehouse.pipeline(0.5) as pipeline:
+        pipeline.replay(path)
+    assert warehouse.rows(ALIVE) == [(91,)]
+    assert failed_critical(warehouse.connection) == set()
+
+
+def test_rejected_rows_without_a_key_may_be_of_those_that_end(warehouse: Warehouse) -> None:
+    snapshot(warehouse, "2025-01-10", providers(0, 100))
+    load(warehouse)
+    rows = providers(0, 99)
+    snapshot(warehouse, "2025-02-10", [*rows, {"provider_id": "NULL"}])
+    with pytest.raises(BatchError, match="lacks 1 of the 100 keys") as refusal:
+        load(warehouse)
+    assert "make quarantine-export BATCH=2025-02-10" in refusal.value.hint
+    load(warehouse, "2025-02-10")
+    assert warehouse.rows(ALIVE) == [(99,)]
+    before = warehouse.contents()
+    rebuild(warehouse)
+    assert warehouse.contents() == before
+    # Where nothing ends, nothing is asked.
+    snapshot(warehouse, "2025-03-10", [*rows, {"provider_id": "NULL"}, {"provider_id": "N/A"}])
+    load(warehouse)
+    assert warehouse.rows(ALIVE) == [(99,)]
 
 
 CLAIM = {"service_date": date(2025, 1, 5), "claim_amount": 500, "allowed_amount": 500}
@@ -289,6 +346,29 @@ def send_again(warehouse: Warehouse, day: str, **feeds: Any) -> None:
     """Put another file in the place of one that was sent."""
     shutil.rmtree(warehouse.inbox / day, ignore_errors=True)
     write_batch(warehouse.inbox, day, **feeds)
+
+
+@pytest.mark.parametrize(
+    ("case", "reversed_claims", "partly"),
+    [
+        ("reversed by another amount", ["C1", "C2", "C3", "C5"], ["C1", "C2", "C5"]),
+        ("reversed in its own file", ["C1", "C2", "C4"], []),
+    ],
+)
+def test_claims_that_are_reversed_by_themselves_pass_and_are_named_by_the_checks_of_everything(
+    warehouse: Warehouse, case: str, reversed_claims: list[str], partly: list[str]
+) -> None:
+    shutil.copytree(WORLD / "claim ids" / f"a claim {case}", warehouse.inbox, dirs_exist_ok=True)
+    (warehouse.inbox / "case.toml").unlink()
+    warehouse.incremental(0.5)
+    found = {
+        check.name: sorted(row["claim_id"] for row in answer.keys)
+        for check, answer in run_sql_checks(warehouse.connection, LIVE, ("running", "loaded"))
+        if answer is not None and "reversed" in check.name
+    }
+    assert found["fact_claim.reversed_in_full"] == partly
+    assert found["fact_claim.not_reversed_by_itself"] == reversed_claims
+    assert failed_critical(warehouse.connection) == set()
 
 
 PAID = "select claim_id, paid_amount::int from warehouse.fact_claim order by 1"

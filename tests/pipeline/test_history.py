@@ -130,6 +130,7 @@ def write(inbox: Path, subject: Subject, sequence: Sequence, number: int) -> Non
                 | {column: getattr(row, part) for part, column in subject.columns.items()}
                 for row in batch.rows
             ]
+            + [{subject.key: key, subject.columns["name"]: "x" * 300} for key in batch.unreadable]
         },
         **({"claims": claims} if number == 0 else {}),
     )

@@ -8,6 +8,7 @@ A case is a folder with ``case.toml`` and batch folders beside it:
     batches = ["2025-01-10"]     # put into the inbox first
     command = "incremental"      # incremental, full-load or stage
     exit = 0
+    reject_share = 0.05          # of the rows of a file that may be rejected
     says = ["part of what a person reads"]
     [[steps.tables]]
     query = "select provider_id, name from staging.providers_raw order by 1"
@@ -31,7 +32,14 @@ from tests.pipeline.conftest import Warehouse
 
 WORLD = Path(__file__).parent / "world"
 CASES = sorted(path.parent for path in WORLD.rglob("case.toml"))
-DEFAULTS = {"command": "incremental", "exit": 0, "batches": [], "says": [], "tables": []}
+DEFAULTS = {
+    "command": "incremental",
+    "exit": 0,
+    "reject_share": 0.05,
+    "batches": [],
+    "says": [],
+    "tables": [],
+}
 COMMANDS = {
     "incremental": Pipeline.incremental,
     "full-load": Pipeline.full_load,
@@ -43,11 +51,11 @@ def name_of(case: Path) -> str:
     return str(case.relative_to(WORLD))
 
 
-def run(warehouse: Warehouse, command: str) -> tuple[int, str]:
+def run(warehouse: Warehouse, command: str, reject_share: float) -> tuple[int, str]:
     """Exit code of a command, and all that it said to a person."""
     code, said = 0, ""
     try:
-        with warehouse.pipeline() as pipeline:
+        with warehouse.pipeline(reject_share) as pipeline:
             pipeline.run_checks = lambda *_: pipeline.summary
             COMMANDS[command](pipeline)
     except AcaError as error:
@@ -67,7 +75,7 @@ def test_the_right_answer_is_given(warehouse: Warehouse, case: Path) -> None:
         asked = DEFAULTS | step
         for batch in asked["batches"]:
             shutil.copytree(case / batch, warehouse.inbox / batch, dirs_exist_ok=True)
-        code, said = run(warehouse, asked["command"])
+        code, said = run(warehouse, asked["command"], asked["reject_share"])
         assert code == asked["exit"], said
         for part in asked["says"]:
             assert part in said

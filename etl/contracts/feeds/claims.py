@@ -8,6 +8,7 @@ claims = Source(
     name="claims",
     description="Medical and pharmacy claims, one row a claim and state.",
     key=("claim_id",),
+    reversible=True,
     deletable=True,
     line="procedure_code",
     volume=Volume(1, 100_000_000),

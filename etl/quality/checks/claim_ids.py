@@ -37,12 +37,25 @@ def told_again(name: str) -> SqlCheck:
             "a claim came again under its own id with amounts below zero; nothing of it is left",
             "If it was no reversal but an adjustment, ask the sender to call it adjusted.",
         ),
+        (
+            "reversed_in_full",
+            "consistency",
+            MAJOR,
+            "a claim came again under its own id below zero by another amount than it had; it "
+            "counts as 0.00",
+            "Ask the sender what is left of the claim, and to send that as its new state, or to "
+            "call the row adjusted.",
+        ),
     )
     return SqlCheck(
         "checks/business.judged",
         {
             "failing": statement(
-                name, s_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("s"))
+                name,
+                s_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("s")),
+                h_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("h")),
+                s_in_file=statement("facts/claim.is_reversed_in_file", row=sql.Identifier("s")),
+                places=statement("checks/facts.places"),
             ),
             "keys": names((FACT_CLAIM.key,)),
             "checked": statement(

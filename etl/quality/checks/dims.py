@@ -7,7 +7,7 @@ from psycopg import sql
 from etl.contracts.checks import CRITICAL
 from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Source
-from etl.db.statements import Parts, equal, names, statement
+from etl.db.statements import Parts, equal, names, statement, texts
 from etl.quality.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
 from etl.render import hashing
 from etl.warehouse.tables import DIMENSIONS, Dimension
@@ -127,6 +127,7 @@ def _versions(dimension: Dimension, scope: Parts) -> SqlCheck:
             "sk": sql.Identifier(dimension.sk),
             "keys_of_dim": names(dimension.key, "d"),
             "key_s_compared": equal(dimension.key, "s", "compared"),
+            "key_texts": texts(dimension.key, "compared"),
             "staging": sql.Identifier(source.table),
             "marked": _marked(source),
             "effective": sql.SQL("coalesce(s.{} at time zone 'UTC', {})").format(

@@ -430,12 +430,15 @@ def _netted(fact: Fact) -> dict[str, Parts]:
     """Parts of statements that know that a claim can be reversed under its own id."""
     money = fact.source.money
     is_reversal = statement("facts/claim.is_reversal", row=sql.Identifier("s"))
+    in_file = "facts/claim.is_reversed_in_file"
     return {
         "s_is_reversal": is_reversal,
         "told_claims": statement(
             "checks/facts.told_claims",
             s_is_reversal=is_reversal,
             before_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("before")),
+            s_in_file=statement(in_file, row=sql.Identifier("s")),
+            before_in_file=statement(in_file, row=sql.Identifier("before")),
         ),
         "netted_state": _told(fact, _state(fact), is_netted=True),
         "netted_money": sql.SQL(", ").join(

@@ -27,7 +27,7 @@ from psycopg import sql
 from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Source
 from etl.contracts.feeds import FEEDS
-from etl.db.statements import assign, differ, equal, names, run, scalar, statement
+from etl.db.statements import assign, differ, equal, names, run, scalar, statement, texts
 from etl.render import hashing
 from etl.render.values import is_open_end
 from etl.stages import bulk, statistics
@@ -281,6 +281,8 @@ class _Helper:
     def classify(self) -> None:
         """Find out what each row of the load means and which keys need a replay."""
         self.run("classify", "arrival", **self.values)
+        if self.arrived.is_snapshot and not self.is_first:
+            self.run("leave_named")
         self.arrivals = dict(self.run("count_arrivals").fetchall())
         self.run("analyze_arrival")
         self.find_keys_to_rebuild()
@@ -503,6 +505,8 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "keys_of_observation": names(key, "o"),
         "keys_of_event": names(key, "e"),
         "keys_of_marker": names(key, "m"),
+        "key_texts_of_arrival": texts(key, "arrival"),
+        "key_texts_of_rebuilt": texts(key, "r"),
         "columns": names(columns),
         "keys_of_either": sql.SQL(", ").join(
             sql.SQL("coalesce(a.{0}, c.{0}) as {0}").format(sql.Identifier(k)) for k in key

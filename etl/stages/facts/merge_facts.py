@@ -327,10 +327,9 @@ def _held(fact: Fact, column: str) -> sql.Composed:
 
 def _reversals(*rows: str) -> dict[str, sql.Composable]:
     """Whether a row is a reversal, for each of these relations."""
-    return {
-        f"{row}_is_reversal": statement("facts/claim.is_reversal", row=sql.Identifier(row))
-        for row in rows
-    }
+    is_reversal, in_file = "facts/claim.is_reversal", "facts/claim.is_reversed_in_file"
+    found = {f"{row}_is_reversal": statement(is_reversal, row=sql.Identifier(row)) for row in rows}
+    return {**found, "s_in_file": statement(in_file, row=sql.Identifier("s"))}
 
 
 def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str) -> dict[str, int]:
@@ -363,6 +362,8 @@ def _run_claims(connection: psycopg.Connection[Any], order: _Order, schema: str)
             run(connection, "facts/claim.find_reversing", values, **parts)
     else:
         run(connection, "facts/claim.no_known")
+        if scalar(connection, "facts/claim.has_reversed_in_file", values):
+            run(connection, "facts/claim.find_reversing", values, **parts)
     run(connection, "facts/claim.index_known")
     taken_back = run(connection, "facts/claim.take_back", **parts).rowcount
     found = run(connection, "facts/claim.months", {**values, "schema": schema}, **parts).fetchall()

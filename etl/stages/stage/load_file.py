@@ -268,6 +268,7 @@ def repeat_file(
         columns=names(c.name for c in source.staged),
     )
     run(connection, "stage/stage.repeat_rejects", values)
+    run(connection, "stage/snapshot.repeat_keys", values)
     _analyze(connection, source)
     measured = validate.measure(connection, source, values, keys_differ=True)
     latest = {"latest_effective_ts": measured.latest_effective_ts}

@@ -15,13 +15,13 @@ import psycopg
 from etl.contracts.feed import Source
 from etl.contracts.sender import Parsing
 from etl.db.statements import statement
-from etl.inbox import csv_records, encodings, value_forms
+from etl.inbox import csv_records, encodings, header, value_forms
 from etl.inbox.amounts import Amounts, MoneyField, Reader
 from etl.inbox.batch import FeedFile
 from etl.inbox.copy_stream import NO_ROWS, fault_of, values_despite
 from etl.inbox.header import Header
 from etl.render import parsing
-from etl.stages.stage import parts
+from etl.stages.stage import parts, rejected_keys
 from etl.stages.stage.staged import Rejected, Staged
 
 # So much text is kept in memory between the look at rejected rows and their record.
@@ -101,19 +101,35 @@ def write_rejects(
     line, text = next(in_order, (0, None))
     entries: list[dict[str, Any]] = []
     signs = 0
+    records: list[str] = []
+    names_keys = staged.file.expected.kind == "snapshot" and staged.contract is not None
     with connection.cursor() as cursor:
         for wanted, of_line in groupby(rows, key=lambda r: r.line):
             while 0 < line < wanted:
                 line, text = next(in_order, (0, None))
             raw = text if line == wanted else None
-            of_this = [_entry(load_id, staged, rejected, raw) for rejected in of_line]
-            entries += of_this
-            signs += len(raw or "") * len(of_this)
+            found = list(of_line)
+            entries += [_entry(load_id, staged, rejected, raw) for rejected in found]
+            signs += len(raw or "") * len(found)
+            if names_keys and not any(rejected.reason in NO_ROWS for rejected in found):
+                records.append(raw or "")
             if len(entries) >= _AT_ONCE or signs >= _SIGNS_AT_ONCE:
                 cursor.executemany(statement("stage/stage.reject"), entries)
                 entries.clear()
+                _name_keys(connection, load_id, staged, records)
                 signs = 0
         cursor.executemany(statement("stage/stage.reject"), entries)
+        _name_keys(connection, load_id, staged, records)
+
+
+def _name_keys(
+    connection: psycopg.Connection[Any], load_id: int, staged: Staged, records: list[str]
+) -> None:
+    """Write down which keys rejected rows of a snapshot name; ``records`` is empty after that."""
+    if records and staged.contract is not None:
+        head = header.of_names(staged.file.source, staged.contract.name, staged.header)
+        staged.nameless += rejected_keys.record_keys(connection, load_id, head, records)
+        records.clear()
 
 
 def _entry(load_id: int, staged: Staged, rejected: Rejected, text: str | None) -> dict[str, Any]:

@@ -52,7 +52,8 @@ class Staged:
     lines. ``kept``: rows that staging holds of it. ``duplicate_cents``: of its duplicates, by money
     column. ``rejected_amounts``: of its rejected rows. ``texts``: of these by line, as far as they
     are kept in memory. ``parts``: the files that were read, in order. ``duplicates``: line and
-    amounts of duplicate rows where there is more than one file.
+    amounts of duplicate rows where there is more than one file. ``nameless``: rejected rows of a
+    snapshot whose key cannot be read, once they are in quarantine.
     ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
     for machines, as JSON can hold it. ``contract``: the one under which it came. ``header``: the
     file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
@@ -84,6 +85,7 @@ class Staged:
     texts: dict[int, str] = field(default_factory=dict)
     parts: list[PartRead] = field(default_factory=list)
     duplicates: list[tuple[int, tuple[Decimal | None, ...]]] = field(default_factory=list)
+    nameless: int = 0
 
     @property
     def rows_of_sender(self) -> int:

@@ -20,7 +20,7 @@ from psycopg import sql
 from etl.contracts.feed import Source
 from etl.contracts.reasons import Reason
 from etl.contracts.sender import Sender
-from etl.db.statements import equal, names, rows_of, run, scalar
+from etl.db.statements import equal, names, rows_of, run, scalar, statement, texts
 from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import encodings
 from etl.inbox.amounts import Amounts, to_dollars
@@ -98,14 +98,19 @@ def set_aside(
             effective=_effective(source, None),
             effective_of_row=_effective(source, "t"),
             amounts=names(source.money, "t"),
+            feed=sql.Literal(source.name),
+            key_texts=texts(source.key, "t"),
+            **_reversal_parts(source),
             line_column=sql.Identifier("t", source.line) if source.line else sql.SQL("null::text"),
         )
     in_conflict: dict[Reason, Conflict] = {}
     any_lost = False
+    taken_back = 0
     with repeated as losers:
-        for line, is_equal, is_line, amounts in losers:
+        for line, is_equal, is_line, amounts, is_taken_back in losers:
             any_lost = True
-            if is_equal:
+            taken_back += is_taken_back
+            if is_equal or is_taken_back:
                 staged.duplicate += 1
                 if len(staged.parts) > 1:
                     staged.duplicates.append((line, tuple(amounts)))
@@ -118,11 +123,32 @@ def set_aside(
                 if len(staged.rejected) > MOST_REJECTED:
                     raise too_many_bad_rows(staged.file.name)
     kept = measure(connection, source, values) if any_lost else measured
+    if taken_back:
+        rows = f"{taken_back:,} row{'s are' if taken_back > 1 else ' is'}"
+        staged.notes.append(f"{rows} taken back in full by another one of the same key")
     staged.notes += _conflicts(in_conflict)
     staged.kept = kept.rows
     staged.latest_effective_ts = kept.latest_effective_ts
     staged.distinct_keys = kept.distinct_keys
     staged.totals = {column: {"loaded": str(kept.totals[column])} for column in source.money}
+
+
+def _reversal_parts(source: Source) -> dict[str, sql.Composable]:
+    """How a row that takes back another one of its key is known, where a feed has such rows."""
+    if not source.reversible:
+        no = sql.SQL("false")
+        return {"is_reversal": no, "is_told": no, "nets_to_nothing": no}
+    reversal = statement("facts/claim.is_reversal", row=sql.Identifier("t"))
+    stands = sql.SQL("t.is_deleted is not true and {}")
+    sums = [
+        sql.SQL("coalesce(sum({}) over repeats, 0) = 0").format(sql.Identifier("t", m))
+        for m in source.money
+    ]
+    return {
+        "is_reversal": stands.format(reversal),
+        "is_told": stands.format(sql.SQL("not {}").format(reversal)),
+        "nets_to_nothing": sql.SQL(" and ").join(sums),
+    }
 
 
 class Conflict:

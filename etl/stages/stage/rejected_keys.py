@@ -1,0 +1,60 @@
+"""Keys that rejected rows name: a snapshot that names a key does not end it, readable or not.
+
+Only keys are read here, from rows that are in quarantine. Of a row with other than its header's
+number of fields nothing says which value is which, so that a text counts as a key in the first
+field alone, and a plan year wherever one stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import product
+from typing import Any
+
+import psycopg
+
+from etl.contracts.types import NULL_WORDS, Type
+from etl.db.statements import statement
+from etl.inbox import csv_records
+from etl.inbox.copy_stream import fault_of
+from etl.inbox.header import Header
+
+# A key of staging: visible ASCII with blanks inside, no longer than the type lets it be.
+_KEY = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
+_YEAR = re.compile(r"[12][0-9]{3}")
+_NO_KEYS = frozenset(word.lower() for word in NULL_WORDS)
+
+
+def keys_of(record: str, head: Header) -> set[tuple[str, ...]]:
+    """The keys that a rejected record may be of; none where none can be read."""
+    raw = record.encode()
+    source = head.contract.source
+    is_whole = fault_of(raw, len(head.names)) is None
+    if is_whole:
+        values = [v.decode() for v in csv_records.values_of(csv_records.trimmed(raw))]
+    else:
+        values = [value.strip(' \t\r"') for value in record.split(",")]
+    parts = []
+    for key in source.key:
+        is_year = source.column(key).type is Type.KEY_YEAR
+        places: Iterable[int] = head.fields(key)[:1]
+        if not is_whole:
+            places = range(len(values)) if is_year else [at for at in places if at == 0]
+        form = _YEAR if is_year else _KEY
+        parts.append({values[at] for at in places if form.fullmatch(values[at])})
+    return {key for key in product(*parts) if not _NO_KEYS & {part.lower() for part in key}}
+
+
+def record_keys(
+    connection: psycopg.Connection[Any], load_id: int, head: Header, records: Iterable[str]
+) -> int:
+    """Write down the keys that rejected records of a snapshot name; how many name none."""
+    found = [keys_of(record, head) for record in records]
+    feed = head.contract.source.name
+    entries = [
+        {"load_id": load_id, "feed": feed, "key": list(key)} for key in sorted(set().union(*found))
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(statement("stage/snapshot.name_key"), entries)
+    return sum(not keys for keys in found)
