@@ -173,7 +173,9 @@ neighbours as (
 
 keys as (
     select
-        count(*) filter (where t.is_due and h.is_inferred is distinct from false) as keys_match_staging,
+        count(*) filter (
+            where t.is_due and h.is_inferred is distinct from false
+        ) as keys_match_staging,
         count(*) filter (where not h.is_inferred and t.is_due is null) as no_orphan_version
     from (
         select

@@ -376,13 +376,14 @@ where exists (
 );
 
 -- name: enrollment_values
--- Enrollments that do not fit their plan or their member. The premium of an age is the plan's, which
--- is that of a 21-year-old, times the age's factor on the first day of coverage, and for those who
--- may smoke up to half as much again; without a date of birth any age may be meant. Of more than
--- three children under 21 in a household the others cost nothing. The factor is on the curve of the
--- state that the plan is sold in, by its identifier, or else that the member lives in; states
--- without a curve of their own use the federal one. What is compared with may be empty: without a
--- premium, the plan's premium or the metal there is nothing to say; no tax credit is a credit of 0.
+-- Enrollments that do not fit their plan or their member. The premium of an age is the plan's,
+-- which is that of a 21-year-old, times the age's factor on the first day of coverage, and for
+-- those who may smoke up to half as much again; without a date of birth any age may be meant. Of
+-- more than three children under 21 in a household the others cost nothing. The factor is on the
+-- curve of the state that the plan is sold in, by its identifier, or else that the member lives in;
+-- states without a curve of their own use the federal one. What is compared with may be empty:
+-- without a premium, the plan's premium or the metal there is nothing to say; no tax credit is a
+-- credit of 0.
 with factors as materialized (
     select
         c.state,

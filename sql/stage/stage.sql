@@ -1,11 +1,14 @@
 -- name: copy_in
 -- Stream a file's records into its staging table. A row that fails a type or a domain's rule is
 -- skipped with a notice that names its line and column. The first line is nothing but a line's end,
--- by which the server knows how lines end before quotes hold such signs. Rows that come frozen need not be written
--- again when they are read first; so only into a table that the transaction has emptied.
+-- by which the server knows how lines end before quotes hold such signs. Rows that come frozen need
+-- not be written again when they are read first; so only into a table that the transaction has
+-- emptied.
 -- One row a record.
 copy {table} (load_id, source_line, {columns}) from stdin
-with (format csv, header true, freeze {frozen}, on_error ignore, log_verbosity verbose, {empty_quotes});
+with (
+    format csv, header true, freeze {frozen}, on_error ignore, log_verbosity verbose, {empty_quotes}
+);
 
 -- name: set_aside_unordered
 -- Take out the rows in which a date comes before the one that it must not precede, by more days
