@@ -145,8 +145,13 @@ class History:
         found[inside] = self._known[keys[inside]]
         return found
 
-    def deliver(self, rows: Rows, as_of: int, *, snapshot: bool) -> Counts:
-        """Take in the rows of a file, later ones than all before; ``as_of`` in seconds."""
+    def deliver(
+        self, rows: Rows, as_of: int, *, snapshot: bool, also_named: Ints | None = None
+    ) -> Counts:
+        """Take in the rows of a file, later ones than all before; ``as_of`` in seconds.
+
+        ``also_named``: keys of rows that are rejected, which a snapshot does not end.
+        """
         counts = Counts()
         self._grow(int(rows.key.max(initial=-1)) + 1)
         known = self._known.copy()
@@ -164,6 +169,8 @@ class History:
             self._tell(key, bool(known[key]), rows.take(np.array(positions)), as_of, counts)
         if snapshot:
             known[rows.key] = False
+            if also_named is not None:
+                known[also_named[also_named < len(known)]] = False
             for key in np.flatnonzero(known).tolist():
                 counts.vanished += self._lack(key, as_of)
         return counts

@@ -44,6 +44,8 @@ class FileTruth:
     refused: bool = False
     # Of dimensions: the rows that will be loaded. Of facts: the keys that they name.
     told: list[Rows] = field(default_factory=list)
+    # Of dimensions: the keys of rows that will be rejected, which a snapshot names all the same.
+    rejected_keys: list[Ints] = field(default_factory=list)
     plans: set[PlanYear] = field(default_factory=set)
     lost_plans: set[PlanYear] = field(default_factory=set)
     named: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class FileTruth:
         key = numbers(block.columns[self.source.key[0]])
         rows = Rows(key, effective, digests(block, drivers), digests(block, others))
         self.told.append(rows.take(kept))
+        self.rejected_keys.append(key[~kept])
 
     def _name(
         self, block: Block, soiled: Soiled, kept: NDArray[np.bool_], lost_plans: set[PlanYear]
@@ -154,7 +157,10 @@ class Truth:
     def _deliver(self, file: FileTruth, as_of: int) -> Counts:
         dimension = _NUMBERED[file.source.name]
         rows = Rows.together(file.told)
-        counts = self.histories[dimension].deliver(rows, as_of, snapshot=file.kind == "snapshot")
+        named = np.concatenate([np.zeros(0, dtype=np.int64), *file.rejected_keys])
+        counts = self.histories[dimension].deliver(
+            rows, as_of, snapshot=file.kind == "snapshot", also_named=named
+        )
         if self.unknown[dimension]:
             self.unknown[dimension] -= _identifiers(dimension, rows.key)
         return counts
