@@ -11,6 +11,7 @@ no rows. Loading it takes seconds of Python, in which the server can do other wo
 from __future__ import annotations
 
 import logging
+import operator
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -187,7 +188,7 @@ def _row_condition(suite: Suite, expectation: Expectation, loads: Loads) -> dict
     if suite.marked is None:
         return {} if of_load is None else {"row_condition": of_load}
     marked = Column(suite.marked)
-    ways = (marked.is_null(), marked == False)  # noqa: E712, builds a condition
+    ways = (marked.is_null(), operator.eq(marked, False))
     if of_load is not None:
         ways = tuple(way & of_load for way in ways)
     return {"row_condition": ways[0] | ways[1]}

@@ -137,6 +137,6 @@ def _watch(moment: Any) -> None:
             _die()
         return left
 
-    psycopg.Connection.execute = watched_execute  # type: ignore[method-assign]
-    psycopg.Cursor.executemany = watched_executemany  # type: ignore[method-assign]
-    psycopg.Transaction.__exit__ = watched_leave  # type: ignore[method-assign]
+    psycopg.Connection.execute = watched_execute
+    psycopg.Cursor.executemany = watched_executemany
+    psycopg.Transaction.__exit__ = watched_leave
