@@ -30,7 +30,7 @@ from etl.inbox.value_forms import Form
 MOST_REJECTED = 500_000
 
 # What is sent before the records, and skipped: it shows how lines end.
-FIRST_LINE = b"\n"
+LINE_END = b"\n"
 
 # What is no row of the file, so that it bears no amount of it either.
 NO_ROWS = (Reason.REPEATED_HEADER, Reason.TRAILER)
@@ -85,7 +85,7 @@ class Stream:
     rejects: list[Reject] = field(default_factory=list)
     amounts: Amounts = field(init=False)
     _no_rows: NoRows = field(init=False)
-    _sent_lines: int = FIRST_LINE.count(b"\n")
+    _sent_lines: int = LINE_END.count(b"\n")
     _next_line: int = 2
     # From which line of the stream on how many lines are to be added; the last line of each record
     # of several, and the line of the file on which that begins.
@@ -153,8 +153,7 @@ class Stream:
 
     def refuse_if_hopeless(self, others: int = 0) -> None:
         """Raise ``BatchError`` when far too many rows are bad; ``others``: found elsewhere."""
-        if len(self.rejects) + others > MOST_REJECTED:
-            raise too_many_bad_rows(self.where)
+        refuse_too_many(len(self.rejects) + others, self.where)
 
     def _send_block(self, first: int, block: list[bytes], layout: Layout) -> bytes:
         """Send records that are sound; those that look odd in some field are looked at."""
@@ -279,13 +278,14 @@ class Stream:
         self._shifts.append(line - self._sent_lines - 1)
 
 
-def too_many_bad_rows(where: str) -> BatchError:
-    """Why a file of more bad rows than anybody looks at is refused."""
-    return BatchError(
-        f"{where} has more than {MOST_REJECTED:,} bad rows.",
-        "Ask the sender for the file again, or declare how it is written in a contract; nothing "
-        "was loaded.",
-    )
+def refuse_too_many(bad_rows: int, where: str) -> None:
+    """Raise ``BatchError`` where a file has more bad rows than anybody looks at."""
+    if bad_rows > MOST_REJECTED:
+        raise BatchError(
+            f"{where} has more than {MOST_REJECTED:,} bad rows.",
+            "Ask the sender for the file again, or declare how it is written in a contract; "
+            "nothing was loaded.",
+        )
 
 
 def fault_of(record: bytes, fields: int, *, is_utf8: bool = False) -> Reason | None:

@@ -16,7 +16,7 @@ from psycopg import sql
 from etl.contracts.column import IS_DELETED, Column
 from etl.contracts.types import Type
 from etl.db.statements import names, rows_of, run
-from etl.inbox.copy_stream import MOST_REJECTED, too_many_bad_rows
+from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import Header
 from etl.render import parsing
 
@@ -88,8 +88,7 @@ def move(
         ) as rows:
             for row in rows:
                 left.append(row)
-                if len(left) > MOST_REJECTED:
-                    raise too_many_bad_rows(f"The file of {source.name}")
+                refuse_too_many(len(left), f"The file of {source.name}")
     else:
         run(connection, "stage/landing.move", table=table, columns=columns)
     run(connection, "stage/landing.drop")

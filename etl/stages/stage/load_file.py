@@ -27,7 +27,7 @@ from etl.errors import BatchError
 from etl.inbox import header, value_forms
 from etl.inbox.amounts import MoneyField
 from etl.inbox.batch import Batch, FeedFile
-from etl.inbox.copy_stream import FIRST_LINE, Fields, Stream
+from etl.inbox.copy_stream import LINE_END, Fields, Stream
 from etl.inbox.distinct_keys import Keys
 from etl.inbox.header import Before, Header
 from etl.render.values import refusal
@@ -339,7 +339,7 @@ def _copy(
         )
         cursor = connection.cursor()
         with cursor.copy(statement_in, writer=ListeningWriter(cursor)) as copy:
-            copy.write(FIRST_LINE)
+            copy.write(LINE_END)
             for piece in stream.send(stream_records):
                 copy.write(piece)
                 stream.refuse_if_hopeless(len(skipped))

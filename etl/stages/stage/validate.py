@@ -25,7 +25,7 @@ from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import encodings
 from etl.inbox.amounts import Amounts, to_dollars
 from etl.inbox.batch import Batch
-from etl.inbox.copy_stream import MOST_REJECTED, too_many_bad_rows
+from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import shown
 from etl.stages.stage import breaches, parts
 from etl.stages.stage import odd_values as values_of
@@ -120,8 +120,7 @@ def set_aside(
                 reason = Reason.LINE if is_line else Reason.CONFLICT
                 staged.rejected.append(Rejected(line, source.key[0], reason))
                 in_conflict.setdefault(reason, Conflict(source)).add(amounts)
-                if len(staged.rejected) > MOST_REJECTED:
-                    raise too_many_bad_rows(staged.file.name)
+                refuse_too_many(len(staged.rejected), staged.file.name)
     kept = measure(connection, source, values) if any_lost else measured
     if taken_back:
         rows = f"{taken_back:,} row{'s are' if taken_back > 1 else ' is'}"
