@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.synthetic.core import encode
 from tests.feeds import fill
@@ -78,14 +78,13 @@ def drawn_rows(feed: str, count: int) -> list[Row]:
     return [{name: row[name] for name in names} for row in filled]
 
 
-def block_of(source: Source, rows: Sequence[Mapping[str, str]]) -> encode.Block:
+def block_of(feed: Feed, rows: Sequence[Mapping[str, str]]) -> encode.Block:
     """A block of these rows; unused bytes stand before and after the text of a field."""
     unused = np.zeros(len(rows), dtype="S3")
     columns = {
-        c.name: encode.join(unused, encode.texts(row[c.name] for row in rows))
-        for c in source.columns
+        c.name: encode.join(unused, encode.texts(row[c.name] for row in rows)) for c in feed.columns
     }
-    return encode.block(source, columns, {name: cents(rows, name) for name in source.money})
+    return encode.block(feed, columns, {name: cents(rows, name) for name in feed.money})
 
 
 def cents(rows: Sequence[Mapping[str, str]], column: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.contracts.column import Column, OneOf
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import Type
 
@@ -38,11 +38,11 @@ def _filler(column: Column) -> str:
     return _FILLERS[column.type]
 
 
-def fill(source: Source, row: Mapping[str, Any]) -> dict[str, str]:
+def fill(feed: Feed, row: Mapping[str, Any]) -> dict[str, str]:
     """A whole row of a feed from the columns that matter."""
-    known = {c.name: _filler(c) if c.required else "" for c in source.staged}
+    known = {c.name: _filler(c) if c.required else "" for c in feed.staged}
     unknown = row.keys() - known.keys()
-    assert not unknown, f"{source.name} has no {unknown}"
+    assert not unknown, f"{feed.name} has no {unknown}"
     return known | {k: "" if v is None else str(v) for k, v in row.items()}
 
 
@@ -60,12 +60,12 @@ def write_batch(
     folder = inbox / batch_id
     folder.mkdir(parents=True)
     for name, rows in feeds.items():
-        source = FEEDS[name]
-        with (folder / source.file_name).open("w", newline="", encoding="utf-8") as file:
-            header = [c.name for c in source.staged if c.name not in lacking]
+        feed = FEEDS[name]
+        with (folder / feed.file_name).open("w", newline="", encoding="utf-8") as file:
+            header = [c.name for c in feed.staged if c.name not in lacking]
             writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
-            writer.writerows(fill(source, row) for row in rows)
+            writer.writerows(fill(feed, row) for row in rows)
     if manifest is not None:
         (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

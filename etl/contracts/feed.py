@@ -47,7 +47,7 @@ class SnapshotLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Feed:
     """One feed: a CSV file of a batch and the staging table that mirrors it.
 
     ``key``: the columns that name one thing. ``effective``: the column that says since when a

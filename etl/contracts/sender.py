@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from etl.contracts.column import Breach, Constraint
-from etl.contracts.feed import Source, Volume
+from etl.contracts.feed import Feed, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Parsing:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class SenderContract:
     """A contract with one sender of a feed: how its files differ from what the feed asks for.
 
     ``header``: the sender's names to our columns, without regard to case; where several are one
@@ -56,7 +56,7 @@ class Sender:
     """
 
     name: str
-    source: Source
+    feed: Feed
     description: str
     header: Mapping[str, str] = field(default_factory=dict)
     parsing: Parsing = Parsing()
@@ -69,15 +69,15 @@ class Sender:
     freshness_days: int | None = None
 
     def __post_init__(self) -> None:
-        declared = {c.name: c for c in self.source.staged}
+        declared = {c.name: c for c in self.feed.staged}
         for name in (*self.header.values(), *self.not_sent, *self.checks, *self.on_breach):
             if name not in declared:
-                raise ValueError(f"{self.name}: {self.source.name} has no column {name}")
+                raise ValueError(f"{self.name}: {self.feed.name} has no column {name}")
         lowered = [name.lower() for name in self.header]
         if len(set(lowered)) != len(lowered):
             raise ValueError(f"{self.name}: a name of the header is declared twice")
         for name in self.not_sent:
-            if name in self.source.key or declared[name].type.mandatory:
+            if name in self.feed.key or declared[name].type.mandatory:
                 raise ValueError(f"{self.name}: without {name} a row has no place")
             if name in self.header.values():
                 raise ValueError(f"{self.name}: {name} is both sent and not sent")
@@ -90,7 +90,7 @@ class Sender:
         """Our column for each name, in lower case, that the sender's header may hold."""
         own = {
             c.name: c.name
-            for c in self.source.staged
+            for c in self.feed.staged
             if c.name not in self.header.values() and c.name not in self.not_sent
         }
         return own | {name.lower(): column for name, column in self.header.items()}
@@ -98,22 +98,22 @@ class Sender:
     @property
     def required(self) -> tuple[str, ...]:
         """Our columns for which the sender's header must hold a name."""
-        return tuple(name for name in self.source.required if name not in self.not_sent)
+        return tuple(name for name in self.feed.required if name not in self.not_sent)
 
     def check(self, column: str) -> Constraint | None:
         """What a good value of the column looks like in this sender's files."""
-        return self.checks.get(column, self.source.column(column).check)
+        return self.checks.get(column, self.feed.column(column).check)
 
     def breach(self, column: str) -> Breach:
         """What follows where a value of the column is no good one."""
-        return self.on_breach.get(column, self.source.column(column).on_breach)
+        return self.on_breach.get(column, self.feed.column(column).on_breach)
 
     @property
     def expected_volume(self) -> Volume | None:
         """How many rows a file of this sender holds."""
-        return self.volume or self.source.volume
+        return self.volume or self.feed.volume
 
     @property
     def expected_freshness_days(self) -> int | None:
         """How many days may pass from one batch of this sender to the next."""
-        return self.freshness_days or self.source.freshness_days
+        return self.freshness_days or self.feed.freshness_days

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from etl import shown
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.senders import contracts_of
 from etl.errors import BatchError
@@ -167,7 +167,7 @@ def in_arrival_order(
         it came first.
     """
     waiting = {
-        (batch.batch_id, file.source.name): (number, file)
+        (batch.batch_id, file.feed.name): (number, file)
         for number, batch in enumerate(batches)
         for file in batch.files
     }
@@ -198,9 +198,9 @@ def read_batch(folder: Path, inbox: Path | None = None) -> Batch:
             "Put its files there, or take the folder away; there is nothing to load.",
         )
     files = tuple(
-        _feed(where, source, contents.files[source.name], entries.get(source.name, {}))
-        for source in FEEDS.values()
-        if source.name in contents.files
+        _feed(where, feed, contents.files[feed.name], entries.get(feed.name, {}))
+        for feed in FEEDS.values()
+        if feed.name in contents.files
     )
     return Batch(batch_id, as_of, files)
 
@@ -229,28 +229,28 @@ def _entries(where: str, said: Manifest, contents: Contents) -> dict[str, dict[s
     return entries
 
 
-def _feed(where: str, source: Source, files: list[Named], said: dict[str, Entry]) -> FeedFile:
+def _feed(where: str, feed: Feed, files: list[Named], said: dict[str, Entry]) -> FeedFile:
     """A feed of a batch: its file, or its files as parts of one."""
     listed = {part_key(part) for part in said}
     if gone := missing_part(files, is_listed=listed >= {one.key for one in files}):
         raise BatchError(
-            f"Batch {where} lacks {gone} of {source.name}: it has "
+            f"Batch {where} lacks {gone} of {feed.name}: it has "
             f"{', '.join(shown.name(one.path.name) for one in files)}.",
             "Ask the sender for the missing file; if there is none, let the manifest name the "
             "files that there are.",
         )
     by_key = {part_key(part): entry for part, entry in said.items()}
-    whole = _expected(where, source, list(said.values()))
+    whole = _expected(where, feed, list(said.values()))
     parts = []
     for one in files:
         entry = by_key.get(one.key) or (by_key.get(()) if len(files) == 1 else None)
         of_part = entry or Entry(one.path.name)
         told = replace(whole, rows=of_part.rows, checksum=of_part.checksum, totals=of_part.totals)
-        parts.append(feed_file(source, one.path, told, one.found))
+        parts.append(feed_file(feed, one.path, told, one.found))
     if len(parts) == 1:
         return parts[0]
     is_whole = () in by_key and files[0].key != ()
-    return in_parts(source, parts, _of_all(where, whole, parts, by_key[()] if is_whole else None))
+    return in_parts(feed, parts, _of_all(where, whole, parts, by_key[()] if is_whole else None))
 
 
 def _of_all(where: str, whole: Expected, parts: list[FeedFile], entry: Entry | None) -> Expected:
@@ -275,9 +275,9 @@ def _of_all(where: str, whole: Expected, parts: list[FeedFile], entry: Entry | N
     )
 
 
-def _expected(where: str, source: Source, entries: list[Entry]) -> Expected:
+def _expected(where: str, feed: Feed, entries: list[Entry]) -> Expected:
     """What holds for all files of a feed: kind and contract, which cannot differ between parts."""
-    known = [contract.name for contract in contracts_of(source)]
+    known = [contract.name for contract in contracts_of(feed)]
     for entry in entries:
         name = shown.name(entry.name)
         if entry.contract is not None and entry.contract not in known:
@@ -287,8 +287,8 @@ def _expected(where: str, source: Source, entries: list[Entry]) -> Expected:
                 f"{', '.join(known)}",
             )
         for column in entry.totals:
-            if column not in source.money:
-                near = manifest.meant(column, source.money)
+            if column not in feed.money:
+                near = manifest.meant(column, feed.money)
                 raise manifest.error(
                     where, f"totals of {name} have {shown.name(column)}, which is no amount{near}"
                 )
@@ -296,7 +296,7 @@ def _expected(where: str, source: Source, entries: list[Entry]) -> Expected:
     contracts = {entry.contract for entry in entries if entry.contract}
     if len(kinds) > 1 or len(contracts) > 1:
         what = "kind" if len(kinds) > 1 else "contract"
-        raise manifest.error(where, f"the files of {source.name} are said to differ in {what}")
+        raise manifest.error(where, f"the files of {feed.name} are said to differ in {what}")
     return Expected(kinds.pop() if kinds else "delta", contract=next(iter(contracts), None))
 
 

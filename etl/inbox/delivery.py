@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 import xxhash
 
 from etl import shown
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.errors import BatchError
 from etl.inbox.manifest import Expected, open_regular
 
@@ -32,7 +32,7 @@ class FeedFile:
     one's, and ``expected`` is what the manifest says of all of them together.
     """
 
-    source: Source
+    feed: Feed
     path: Path
     expected: Expected
     size_bytes: int
@@ -126,17 +126,17 @@ class FeedFile:
         return found.st_ctime_ns == self.changed_ns or self._digest() == self.checksum()
 
 
-def feed_file(source: Source, path: Path, expected: Expected, found: os.stat_result) -> FeedFile:
+def feed_file(feed: Feed, path: Path, expected: Expected, found: os.stat_result) -> FeedFile:
     """A feed that is one file, or a part of one."""
     return FeedFile(
-        source, path, expected, found.st_size, found.st_mtime_ns, changed_ns=found.st_ctime_ns
+        feed, path, expected, found.st_size, found.st_mtime_ns, changed_ns=found.st_ctime_ns
     )
 
 
-def in_parts(source: Source, parts: list[FeedFile], expected: Expected) -> FeedFile:
+def in_parts(feed: Feed, parts: list[FeedFile], expected: Expected) -> FeedFile:
     """A feed that is several files."""
     return FeedFile(
-        source,
+        feed,
         parts[0].path,
         expected,
         sum(part.size_bytes for part in parts),

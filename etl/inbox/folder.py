@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from etl import shown
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.errors import BatchError
 from etl.inbox.manifest import MANIFEST
@@ -185,7 +185,7 @@ def _odd(folder: Path, odd: list[str]) -> BatchError:
     )
 
 
-def _each_once(folder: Path, source: Source, files: list[Named]) -> None:
+def _each_once(folder: Path, feed: Feed, files: list[Named]) -> None:
     """No part may be there twice: one of the two is not meant."""
     for one, other in pairwise(files):
         if one.key != other.key:
@@ -193,7 +193,7 @@ def _each_once(folder: Path, source: Source, files: list[Named]) -> None:
         first, second = (shown.name(n.path.name) for n in (one, other))
         packed = {n.path.suffix.lower() == ".gz" for n in (one, other)}
         if len(packed) == 2 and one.part == other.part:
-            plain = f"{source.name}.csv" if not one.part else first.removesuffix(".gz")
+            plain = f"{feed.name}.csv" if not one.part else first.removesuffix(".gz")
             message = f"Batch {shown.name(folder.name)} has {plain} both plain and as .gz."
         else:
             message = (

@@ -13,8 +13,8 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from etl.contracts.feed import Source
-from etl.contracts.sender import Sender
+from etl.contracts.feed import Feed
+from etl.contracts.sender import SenderContract
 from etl.contracts.senders import contracts_of
 from etl.errors import BatchError
 from etl.inbox import csv_records, encodings, misread
@@ -43,7 +43,7 @@ class Header:
     ``None`` where the contract knows none.
     """
 
-    contract: Sender
+    contract: SenderContract
     names: tuple[str, ...]
     targets: tuple[str | None, ...]
     byte_order_mark: bool
@@ -88,11 +88,11 @@ def read(
         )
     candidates = [
         contract
-        for contract in contracts_of(file.source)
+        for contract in contracts_of(file.feed)
         if file.expected.contract in (None, contract.name)
     ]
     misread.check(where, head, candidates)
-    nearest: tuple[int, Sender, list[str]] | None = None
+    nearest: tuple[int, SenderContract, list[str]] | None = None
     unread: csv_records.HeaderError | None = None
     for contract in candidates:
         encoding = contract.parsing.encoding
@@ -116,13 +116,13 @@ def read(
     ) from unread
 
 
-def of_names(source: Source, contract: str | None, names: list[str]) -> Header:
+def of_names(feed: Feed, contract: str | None, names: list[str]) -> Header:
     """The header of a file that was read before, from what the ledger keeps of it.
 
     Raises ``BatchError`` if its contract is declared no more: its rows cannot be read otherwise.
     """
-    known = {found.name: found for found in contracts_of(source)}
-    wanted = contract or source.name
+    known = {found.name: found for found in contracts_of(feed)}
+    wanted = contract or feed.name
     if wanted not in known:
         raise BatchError(
             f"The file came under the contract {shown(wanted)}, which is declared no more.",
@@ -148,13 +148,13 @@ def _names(where: str, found: list[str]) -> list[str]:
     return names
 
 
-def _missing(contract: Sender, names: list[str]) -> list[str]:
+def _missing(contract: SenderContract, names: list[str]) -> list[str]:
     """Required columns of ours for which the header has no name."""
     there = {contract.targets.get(name) for name in names}
     return [column for column in contract.required if column not in there]
 
 
-def _lacking(where: str, contract: Sender, names: list[str]) -> BatchError:
+def _lacking(where: str, contract: SenderContract, names: list[str]) -> BatchError:
     known = contract.targets
     extra = [name for name in names if name not in known]
     said = []
@@ -162,7 +162,7 @@ def _lacking(where: str, contract: Sender, names: list[str]) -> BatchError:
         wanted = [name for name, target in known.items() if target == column]
         near = [n for name in wanted for n in difflib.get_close_matches(name, extra, 1, _NEAR)]
         said.append(column + (f" (the file has {shown(near[0])})" if near else ""))
-    own = contract.name == contract.source.name
+    own = contract.name == contract.feed.name
     return BatchError(
         f"{where} lacks required columns: {', '.join(said)}."
         if own
@@ -171,7 +171,7 @@ def _lacking(where: str, contract: Sender, names: list[str]) -> BatchError:
     )
 
 
-def _header(contract: Sender, names: list[str], head: bytes) -> Header:
+def _header(contract: SenderContract, names: list[str], head: bytes) -> Header:
     known = contract.targets
     return Header(
         contract,

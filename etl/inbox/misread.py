@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from etl.contracts.sender import Sender
+from etl.contracts.sender import SenderContract
 from etl.errors import BatchError
 from etl.inbox import encodings
 from etl.inbox.csv_records import BOM
@@ -19,7 +19,7 @@ _LINES = 20
 _SHARE = 0.5
 
 
-def check(where: str, head: bytes, contracts: Iterable[Sender]) -> None:
+def check(where: str, head: bytes, contracts: Iterable[SenderContract]) -> None:
     """Raise ``BatchError`` if a file's header is not its first line, or has no commas.
 
     ``head``: the file's first bytes, some lines of them.
@@ -53,7 +53,7 @@ def _lines(head: bytes, encoding: str) -> list[str]:
     return text.decode("utf-8", "replace").splitlines()[:_LINES]
 
 
-def _header(lines: list[str], contract: Sender) -> tuple[int, str] | None:
+def _header(lines: list[str], contract: SenderContract) -> tuple[int, str] | None:
     """The first line that is a header, counted from 0, and what stands between its names."""
     for number, line in enumerate(lines):
         for sign in _SIGNS:
@@ -62,7 +62,7 @@ def _header(lines: list[str], contract: Sender) -> tuple[int, str] | None:
     return None
 
 
-def _is_header(line: str, sign: str, contract: Sender) -> bool:
+def _is_header(line: str, sign: str, contract: SenderContract) -> bool:
     names = {name.strip(' \t\r"').lower() for name in line.split(sign)}
     there = {contract.targets.get(name) for name in names}
     required = contract.required

@@ -112,7 +112,7 @@ class Lookout:
         for batch in found.batches:
             files = []
             for file in batch.files:
-                before = known.get((batch.batch_id, file.source.name))
+                before = known.get((batch.batch_id, file.feed.name))
                 try:
                     if self._is_pending(ledger, file, before):
                         files.append(file)
@@ -170,7 +170,7 @@ class Lookout:
                 return True
             if part.changed_ns != before.changed_ns and not self.only_looks:
                 values = {"changed_ns": part.changed_ns, "part": before.part}
-                values |= {"load_id": before.load_id, "feed": file.source.name}
+                values |= {"load_id": before.load_id, "feed": file.feed.name}
                 run(ledger, "stage/parts.note_change", values)
         return False
 
@@ -184,7 +184,7 @@ def assumed(ledger: psycopg.Connection[Any], inbox: Path) -> list[FeedFile]:
     found = []
     for batch in look_through(inbox)[0]:
         for file in batch.files:
-            of_feed = known.get((batch.batch_id, file.source.name), ())
+            of_feed = known.get((batch.batch_id, file.feed.name), ())
             if {one.signature for one in of_feed} == file.signature:
                 changed = {one.name: one.changed_ns for one in of_feed}
                 found += [f for f in file.files if changed[f.names] == f.changed_ns]

@@ -45,7 +45,7 @@ def load(
                 "Name a folder of the inbox, or give the path of a batch folder.",
             )
         found = read_batch(folder.resolve())
-        files = [f for f in found.files if not feed or f.source.name in feed]
+        files = [f for f in found.files if not feed or f.feed.name in feed]
         if not files:
             raise UsageError(
                 f"Batch {found.batch_id} has no file to load.",

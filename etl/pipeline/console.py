@@ -144,7 +144,7 @@ def _files(summary: Summary) -> Table:
     table = screen.table("Rows", "feed", *counted, right=counted)
     feeds: dict[str, list[int]] = {}
     for staged in summary.files:
-        row = feeds.setdefault(staged.file.source.name, [0] * 6)
+        row = feeds.setdefault(staged.file.feed.name, [0] * 6)
         skipped = staged.status == "skipped"
         for at, n in enumerate((len(staged.file.files), *staged.counts().values(), skipped)):
             row[at] += n
@@ -161,7 +161,7 @@ def _money(summary: Summary) -> Table:
     unsaid: set[str] = set()
     for staged in summary.files:
         for column, total in staged.totals.items():
-            name = f"{staged.file.source.name}.{column}"
+            name = f"{staged.file.feed.name}.{column}"
             sums.setdefault(name, Counter()).update({k: Decimal(v) for k, v in total.items()})
             if "expected" not in total:
                 unsaid.add(name)

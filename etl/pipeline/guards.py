@@ -61,7 +61,7 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
         "statuses": list(load.statuses),
         "is_rebuild": load.is_rebuild,
     }
-    nameless = {s.file.source.name: s.nameless for s in staged}
+    nameless = {s.file.feed.name: s.nameless for s in staged}
     for found in snapshot.over_limit(session.work, values, nameless):
         if found.is_usual or _is_confirmed(session, load, found):
             session.watcher.say(
@@ -88,7 +88,7 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
             f"Nothing of batch {load.batch_id} was loaded. {ask} "
             f"make {command} CONFIRM_SNAPSHOT={shlex.quote(found.batch_id)}",
         )
-        of_feed = [s for s in staged if s.file.source is found.source and s.status == "loaded"]
+        of_feed = [s for s in staged if s.file.feed is found.feed and s.status == "loaded"]
         refusal.staged = of_feed[-1] if of_feed else None
         raise refusal
 
@@ -97,7 +97,7 @@ def _is_confirmed(session: Session, load: Load, found: snapshot.Snapshot) -> boo
     """Whether somebody confirmed this snapshot, just now or before; just now is recorded."""
     values: dict[str, Any] = {
         "batch_id": found.batch_id,
-        "feed": found.source.name,
+        "feed": found.feed.name,
         "checksums": found.checksums,
     }
     before = {c for (c,) in run(session.work, "ledger/decision.confirmed_files", values)}
@@ -106,7 +106,7 @@ def _is_confirmed(session: Session, load: Load, found: snapshot.Snapshot) -> boo
     if found.batch_id not in session.confirmed:
         return False
     for checksum in found.checksums:
-        file = HeldFile(load.load_id, found.batch_id, found.source.name, "", checksum)
+        file = HeldFile(load.load_id, found.batch_id, found.feed.name, "", checksum)
         _decide(session, load, "confirm_snapshot", file, str(found))
     session.watcher.say(f"Confirmed for batch {found.batch_id}: {found}, which end.")
     return True
@@ -119,7 +119,7 @@ def note_let_in(session: Session, load: Load, staged: Sequence[Staged], far: str
     """
     for one in staged:
         file = HeldFile(
-            load.load_id, load.batch_id, one.file.source.name, one.file.name, UUID(one.checksum)
+            load.load_id, load.batch_id, one.file.feed.name, one.file.name, UUID(one.checksum)
         )
         _decide(session, load, "allow_future", file, f"{one.file.name} {far}")
     session.watcher.say(f"Let in: batch {load.batch_id}, which {far}.")
@@ -178,7 +178,7 @@ def guard_corrections(session: Session, load: Load, staged: Sequence[Staged]) ->
     Belongs into the transaction of the stage.
     """
     # A file that was skipped as equal to another batch's lacks them just as well.
-    came = {s.file.source.name for s in staged} if load.is_rebuild else set()
+    came = {s.file.feed.name for s in staged} if load.is_rebuild else set()
     for feed in sorted(came):
         for file in session.corrected.get((load.batch_id, feed), ()):
             values = {"loads": [file.load_id], "load_id": load.load_id}
@@ -216,7 +216,7 @@ def _lost(
     if not held:
         return [], {}
     there = Counter(
-        (batch.batch_id, file.source.name, UUID(file.checksum()))
+        (batch.batch_id, file.feed.name, UUID(file.checksum()))
         for batch in batches
         for file in batch.files
     )
@@ -224,7 +224,7 @@ def _lost(
     renamed = Counter[tuple[str, UUID]]()
     # Of loads of the same bytes the latest that brought rows stands for the file that is there.
     for file in sorted(held, key=lambda f: (f.status == "loaded", f.load_id), reverse=True):
-        place = (file.batch_id, file.feed, file.xxh3_128)
+        place = (file.batch_id, file.feed_name, file.xxh3_128)
         if there[place]:
             there[place] -= 1
             corrections.setdefault(place[:2], file.load_id)
@@ -238,7 +238,7 @@ def _lost(
     lost: list[HeldFile] = []
     corrected: _Corrected = {}
     for file in missing:
-        place, content = (file.batch_id, file.feed), (file.feed, file.xxh3_128)
+        place, content = (file.batch_id, file.feed_name), (file.feed_name, file.xxh3_128)
         if place in unloaded:
             corrected.setdefault(place, []).append(file)
         elif renamed[content]:
@@ -257,7 +257,7 @@ def _is_corrected(
     if corrected_by is None or corrected_by < file.load_id:
         return False
     values = {"loads": [file.load_id], "load_id": corrected_by}
-    _, ending = snapshot.count_ending(connection, FEEDS[file.feed], values, also_marked=True)
+    _, ending = snapshot.count_ending(connection, FEEDS[file.feed_name], values, also_marked=True)
     return ending == 0
 
 
@@ -282,7 +282,7 @@ def _values(kind: str, file: HeldFile, says: str) -> dict[str, Any]:
     return {
         "kind": kind,
         "batch_id": file.batch_id,
-        "feed": file.feed,
+        "feed": file.feed_name,
         "xxh3_128": file.xxh3_128,
         "load_id": file.load_id,
         "says": says,

@@ -232,7 +232,7 @@ class Loading(Session):
         """Which feeds of a load to take out: of facts the one in hand or all, before them all."""
         if stage != "facts":
             return sorted(files)
-        told = [fact.source.name for fact in FACTS.values() if fact.source.name in files]
+        told = [fact.feed.name for fact in FACTS.values() if fact.feed.name in files]
         return [self.feed_in_hand] if self.feed_in_hand in told else told
 
     def _run_stage(self, load: Load, batch: Batch, files: list[FeedFile]) -> None:
@@ -269,7 +269,7 @@ class Loading(Session):
     def _stage_file(self, load: Load, batch: Batch, file: FeedFile) -> Staged:
         checksum = file.checksum()
         values = {
-            "feed": file.source.name,
+            "feed": file.feed.name,
             "xxh3_128": checksum,
             "kind": file.expected.kind,
             "contract": file.expected.contract,
@@ -288,7 +288,7 @@ class Loading(Session):
         rows = self._kept(self.work, load, file, checksum)
         # What was let in before, and corrected since, is let in again.
         is_mended = load.rebuilds_load_id is not None and corrected.kept(
-            self.work, file.source.name, checksum, None
+            self.work, file.feed.name, checksum, None
         )
         try:
             staged = load_file.run_file(
@@ -322,7 +322,7 @@ class Loading(Session):
         skipped = run(self.work, "ledger/ledger.skipped_after", values).fetchone()
         if skipped is not None:
             later_id, later_as_of, same_as = skipped
-            load_file.repeat_file(self.work, file.source, later_id, later_as_of, same_as)
+            load_file.repeat_file(self.work, file.feed, later_id, later_as_of, same_as)
             staged.notes.append(f"load {later_id} had skipped the same file and has it now")
         for note in staged.notes:
             self.watcher.say(f"{file.name} of batch {load.batch_id}: {note}.")
@@ -337,7 +337,7 @@ class Loading(Session):
         self, connection: psycopg.Connection[Any], load: Load, file: FeedFile, checksum: str
     ) -> dict[int, bytes]:
         """Rows of a file as people corrected them; in a rebuild those known at its place."""
-        return corrected.kept(connection, file.source.name, checksum, load.rebuilds_load_id)
+        return corrected.kept(connection, file.feed.name, checksum, load.rebuilds_load_id)
 
     def _finish_before(self, load: Load) -> None:
         """Finish the loads before this one, so that what was known after each can be told."""
@@ -365,8 +365,8 @@ class Loading(Session):
                 rehashed = merge.rehash(self.work, dimension)
                 if rehashed:
                     counts["rehashed"] = counts.get("rehashed", 0) + rehashed
-                kind = kinds.get(dimension.source.name)
-                self.feed_in_hand = dimension.source.name
+                kind = kinds.get(dimension.feed.name)
+                self.feed_in_hand = dimension.feed.name
                 if kind is not None:
                     arrived = merge.Arrived(
                         load.load_id,
@@ -389,8 +389,8 @@ class Loading(Session):
                 load.load_id, load.schemas.warehouse, load.statuses, load.is_rebuild
             )
             for fact in FACTS.values():
-                self.feed_in_hand = fact.source.name
-                if fact.source.name in kinds:
+                self.feed_in_hand = fact.feed.name
+                if fact.feed.name in kinds:
                     done = merge_facts.run_fact(self.work, fact, arrived)
                     for name, n in done.items():
                         counts[f"{fact.name}_{name}"] = n

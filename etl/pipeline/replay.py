@@ -29,8 +29,8 @@ def replay_loaded(loading: Loading, asked: export.ReplayRequest, where: str) -> 
     try:
         with loading.stage("replay", f"batch {file.batch_id}", load, LIVE) as counts:
             checksum = file.xxh3_128.hex
-            tried = corrected.kept(loading.work, file.feed, checksum, None)
-            outcome = _correct(loading, load, file.feed, checksum, asked.rows, counts)
+            tried = corrected.kept(loading.work, file.feed_name, checksum, None)
+            outcome = _correct(loading, load, file.feed_name, checksum, asked.rows, counts)
             came = set().union(*outcome.lines.values())
             if not came and not outcome.again:
                 raise RolledBack(f"The rows of {where} were all dealt with before.")
@@ -64,10 +64,10 @@ def _gate_replay(
     """The gates of all stages: what entered staging and facts bears the loads it belongs to."""
     what = f"batch {file.batch_id}"
     for load_id in outcome.lines:
-        loading.gate("stage", what, load_id, [file.feed])
-    loading.gate("dims", what, load.load_id, [file.feed])
+        loading.gate("stage", what, load_id, [file.feed_name])
+    loading.gate("dims", what, load.load_id, [file.feed_name])
     for load_id in outcome.lines:
-        loading.gate("facts", what, load_id, [file.feed])
+        loading.gate("facts", what, load_id, [file.feed_name])
 
 
 def replay_refused(loading: Loading, asked: export.ReplayRequest, where: str) -> None:
@@ -75,7 +75,7 @@ def replay_refused(loading: Loading, asked: export.ReplayRequest, where: str) ->
     file = asked.file
     for batch, files in loading.pending():
         if batch.batch_id == file.batch_id and any(
-            f.source.name == file.feed and f.checksum() == file.xxh3_128.hex for f in files
+            f.feed.name == file.feed_name and f.checksum() == file.xxh3_128.hex for f in files
         ):
             break
     else:
@@ -120,10 +120,10 @@ def _correct(
     arrived = merge.Arrived(load.load_id, load.as_of, False, load.statuses, load.is_rebuild)
     lines = sorted(set().union(*outcome.lines.values()))
     for dimension in DIMENSIONS.values():
-        if dimension.source.name == feed and lines:
+        if dimension.feed.name == feed and lines:
             done.update(merge.correct(loading.work, dimension, arrived, list(outcome.lines), lines))
     for fact in FACTS.values():
-        for load_id, of_load in outcome.lines.items() if fact.source.name == feed else ():
+        for load_id, of_load in outcome.lines.items() if fact.feed.name == feed else ():
             told = merge_facts.correct_fact(
                 loading.work,
                 fact,

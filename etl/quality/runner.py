@@ -221,12 +221,12 @@ def _profile(connection: psycopg.Connection[Any], statuses: tuple[str, ...]) -> 
     """Write down what the loads of the build look like that have no profile yet, feed by feed."""
     asked = {"statuses": list(statuses)}
     loads = [load_id for load_id, _ in run(connection, "checks/staging.loads_of_build", asked)]
-    for source in FEEDS.values():
-        values = {"feed": source.name, "loads": loads}
+    for feed in FEEDS.values():
+        values = {"feed": feed.name, "loads": loads}
         new = [load_id for (load_id,) in run(connection, "checks/arrivals.unprofiled", values)]
         if new:
             values["loads"] = new
-            parts = profile_parts(source)
+            parts = profile_parts(feed)
             for step in ("look", "profile", "drop_profile_rows"):
                 run(connection, f"checks/arrivals.{step}", values, **parts)
 

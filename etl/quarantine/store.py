@@ -19,7 +19,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
 from etl.db.statements import equal, names, run, scalar, statement
@@ -39,7 +39,7 @@ class File:
     load_id: int
     batch_id: str
     as_of: datetime
-    feed: str
+    feed_name: str
     file_name: str
     kind: str
     contract: str | None
@@ -55,14 +55,14 @@ class File:
     part_lines: list[int]
 
     @property
-    def source(self) -> Source:
+    def feed(self) -> Feed:
         """The feed's contract."""
-        return FEEDS[self.feed]
+        return FEEDS[self.feed_name]
 
     @property
     def head(self) -> Header:
         """Its columns, as the contract under which it came reads them."""
-        return header.of_names(self.source, self.contract, self.header)
+        return header.of_names(self.feed, self.contract, self.header)
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ def keep(
             statement("quarantine/quarantine.keep"),
             [
                 {
-                    "feed": file.feed,
+                    "feed": file.feed_name,
                     "xxh3_128": file.xxh3_128,
                     "line": line,
                     "load_id": load_id,
@@ -147,7 +147,7 @@ def correct(
             connection, "quarantine/quarantine.twin_skipped", {**values, "load_id": load_id}
         )
         for twin_id, as_of in twins.fetchall():
-            load_file.repeat_file(connection, file.source, twin_id, as_of, load_id)
+            load_file.repeat_file(connection, file.feed, twin_id, as_of, load_id)
             outcome.lines[twin_id] = outcome.lines.get(load_id, [])
     return outcome
 
@@ -160,7 +160,7 @@ def _correct_file(
     outcome: Outcome,
 ) -> None:
     """Put corrected rows into the staging of one load, as far as they are open there."""
-    of_file = {"load_id": file.load_id, "feed": file.feed}
+    of_file = {"load_id": file.load_id, "feed": file.feed_name}
     entries = run(
         connection, "quarantine/quarantine.open_entries", {**of_file, "lines": list(given)}
     ).fetchall()
@@ -192,10 +192,10 @@ def _staged(file: File) -> Staged:
     """A file of the ledger as the stage knows files; nothing of it is read from the disk."""
     expected = {c: Decimal(t["expected"]) for c, t in file.totals.items() if "expected" in t}
     said = Expected(file.kind, totals=expected)
-    told = FeedFile(file.source, Path(file.file_name), said, 0, 0)
+    told = FeedFile(file.feed, Path(file.file_name), said, 0, 0)
     staged = Staged(told, file.xxh3_128.hex)
     staged.parts = [
-        PartRead(FeedFile(file.source, Path(name), said, 0, 0), line)
+        PartRead(FeedFile(file.feed, Path(name), said, 0, 0), line)
         for name, line in zip(file.part_names, file.part_lines, strict=True)
     ]
     return staged
@@ -203,14 +203,14 @@ def _staged(file: File) -> Staged:
 
 def _rivals(connection: psycopg.Connection[Any], file: File, lines: list[int]) -> dict[int, str]:
     """Text by line of the rows which a corrected row may displace; read before any of them goes."""
-    known = [c.name for c in file.source.staged]
+    known = [c.name for c in file.feed.staged]
     run(
         connection,
         "quarantine/quarantine.find_rivals",
         {"load_id": file.load_id, "lines": lines},
-        table=sql.Identifier(file.source.table),
+        table=sql.Identifier(file.feed.table),
         columns=names(known, "r"),
-        same_key=equal(file.source.key, "c", "r"),
+        same_key=equal(file.feed.key, "c", "r"),
     )
     found = [n for (n,) in run(connection, "quarantine/quarantine.rival_lines").fetchall()]
     texts = sql.SQL(", ").join(
@@ -242,7 +242,7 @@ def _close(
         "quarantine/quarantine.close",
         {
             "load_id": file.load_id,
-            "feed": file.feed,
+            "feed": file.feed_name,
             "lines": sorted(rows.keys() - bad.keys()),
             "closed_by": made_by,
         },
@@ -273,7 +273,7 @@ def _recount(
     more_rejected: int,
 ) -> None:
     """Let the ledger tell of the file as it would had the rows been right at first."""
-    of_file = {"load_id": file.load_id, "feed": file.feed}
+    of_file = {"load_id": file.load_id, "feed": file.feed_name}
     left = run(connection, "quarantine/quarantine.open_reasons", of_file).fetchall()
     by_text = {reason.text: reason for reason in Reason}
     staged.rejected = [Rejected(line, None, by_text[reason]) for line, reason, _ in left]
@@ -303,7 +303,7 @@ def _recount(
             "note": "; ".join(staged.notes) or None,
         },
     )
-    parts.recount(connection, file.load_id, file.feed, staged.parts, staged)
+    parts.recount(connection, file.load_id, file.feed_name, staged.parts, staged)
 
 
 def batch_is_known(connection: psycopg.Connection[Any], batch_id: str) -> bool:

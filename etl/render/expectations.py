@@ -19,14 +19,14 @@ from psycopg import sql
 
 from etl.contracts.checks import CRITICAL, MAJOR, MINOR, Check
 from etl.contracts.column import IS_DELETED, Between, Column, Constraint, Matches, OneOf
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
-from etl.contracts.sender import Sender
+from etl.contracts.sender import SenderContract
 from etl.contracts.senders import contracts_of
 from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact
 
 # Columns by which a feed names a thing of another feed.
-_FOREIGN = {name for source in FEEDS.values() for name in source.key}
+_FOREIGN = {name for feed in FEEDS.values() for name in feed.key}
 # The longest span of coverage: one plan year, since the next year's plan is another plan.
 _DAYS_OF_YEAR = 366
 
@@ -83,13 +83,13 @@ class Suite:
 def suites() -> tuple[Suite, ...]:
     """The suites of every staging table, dimension and fact."""
     return (
-        *(_staging(source) for source in FEEDS.values()),
+        *(_staging(feed) for feed in FEEDS.values()),
         *(_dimension(dimension) for dimension in DIMENSIONS.values()),
         *(_fact(fact) for fact in FACTS.values()),
     )
 
 
-def _staging(source: Source) -> Suite:
+def _staging(source: Feed) -> Suite:
     found = []
     for column in source.columns:
         if column.required:
@@ -110,27 +110,27 @@ def _dimension(dimension: Dimension) -> Suite:
     keys = (dimension.sk, *dimension.key, *(lookup.column for lookup in dimension.lookups))
     found = [_not_null(dimension.table, name, CRITICAL) for name in keys]
     for column in dimension.attributes:
-        found += _constraints(dimension.table, dimension.source, column)
+        found += _constraints(dimension.table, dimension.feed, column)
     return Suite("warehouse", dimension.table, tuple(found), (dimension.sk,))
 
 
 def _fact(fact: Fact) -> Suite:
     keys = (fact.key, fact.date, *(reference.sk for reference in fact.references))
     found = [_not_null(fact.table, name, CRITICAL) for name in keys]
-    for column in map(fact.source.column, fact.carried):
-        if column.name in fact.source.money and column.required:
-            found.append(_required(fact.table, fact.source, column, MAJOR))
-        found += _constraints(fact.table, fact.source, column)
-    if fact.source is FEEDS["enrollments"]:
+    for column in map(fact.feed.column, fact.carried):
+        if column.name in fact.feed.money and column.required:
+            found.append(_required(fact.table, fact.feed, column, MAJOR))
+        found += _constraints(fact.table, fact.feed, column)
+    if fact.feed is FEEDS["enrollments"]:
         found.append(_between(fact.table, "coverage_days", Between(1, _DAYS_OF_YEAR), MAJOR))
     return Suite("warehouse", fact.table, tuple(found), (fact.key,))
 
 
-def _severity(source: Source, column: Column) -> str:
+def _severity(feed: Feed, column: Column) -> str:
     """How bad an empty required value is: without a key no row, without money a wrong sum."""
     if column.type.mandatory:
         return CRITICAL
-    is_needed = column.name in source.money or column.name in _FOREIGN or _is_closed(column.check)
+    is_needed = column.name in feed.money or column.name in _FOREIGN or _is_closed(column.check)
     return MAJOR if is_needed else MINOR
 
 
@@ -138,14 +138,14 @@ def _is_closed(rule: Constraint | None) -> bool:
     return isinstance(rule, OneOf) and rule.closed
 
 
-def _senders(source: Source) -> tuple[Sender, ...]:
+def _senders(feed: Feed) -> tuple[SenderContract, ...]:
     """The contracts of senders of a feed; the feed's own is not among them."""
-    return contracts_of(source)[1:]
+    return contracts_of(feed)[1:]
 
 
-def _required(table: str, source: Source, column: Column, severity: str) -> Expectation:
+def _required(table: str, feed: Feed, column: Column, severity: str) -> Expectation:
     """That a required value is there, where the sender sends the column at all."""
-    silent = tuple(c.name for c in _senders(source) if column.name in c.not_sent)
+    silent = tuple(c.name for c in _senders(feed) if column.name in c.not_sent)
     return replace(_not_null(table, column.name, severity), not_of=silent)
 
 
@@ -165,14 +165,14 @@ def _not_null(table: str, column: str, severity: str) -> Expectation:
     )
 
 
-def _constraints(table: str, source: Source, column: Column) -> list[Expectation]:
+def _constraints(table: str, feed: Feed, column: Column) -> list[Expectation]:
     """What a good value looks like by the feed, and by each contract that says otherwise.
 
     What a word of a closed list means stands in code, whatever a contract calls a good word: in
     the warehouse such a list is judged by the feed's own words alone.
     """
     closed = _is_closed(column.check)
-    senders = () if closed and _layer(table) == "warehouse" else _senders(source)
+    senders = () if closed and _layer(table) == "warehouse" else _senders(feed)
     others = [c for c in senders if c.checks.get(column.name, column.check) != column.check]
     found = []
     if column.check is not None:

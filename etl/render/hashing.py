@@ -27,7 +27,7 @@ def of_columns(dimension: Dimension, alias: str) -> sql.Composed:
 def of_nothing(dimension: Dimension) -> sql.Composed:
     """The hash of a row all of whose drivers are NULL, as inferred and unknown rows are."""
     return _hash(
-        sql.SQL("null::{}").format(sql.SQL(dimension.source.column(name).type.stored))
+        sql.SQL("null::{}").format(sql.SQL(dimension.feed.column(name).type.stored))
         for name in dimension.drivers
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import sql
 
 from etl.contracts.column import IS_DELETED, Between, Column
-from etl.contracts.sender import Parsing, Sender
+from etl.contracts.sender import Parsing, SenderContract
 from etl.contracts.types import Type
 from etl.inbox.amounts import to_cents
 from etl.render.expectations import pattern
@@ -166,7 +166,7 @@ def unless_marker(fault: sql.Composable, value: sql.Composable) -> sql.Composabl
     ).format(fault=fault, value=value, marker=sql.Identifier(IS_DELETED.name))
 
 
-def breach(contract: Sender, name: str) -> tuple[sql.Composable, dict[str, Any]]:
+def breach(contract: SenderContract, name: str) -> tuple[sql.Composable, dict[str, Any]]:
     """Whether a staged value is none that the contract allows, with the values to bind."""
     column, rule = sql.Identifier(name), contract.check(name)
     if rule is None:

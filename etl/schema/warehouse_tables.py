@@ -32,7 +32,7 @@ from sqlalchemy.types import TypeEngine
 
 from etl.contracts.column import IS_DELETED, Pii
 from etl.contracts.column import Column as FeedColumn
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS, Type
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger, quality
@@ -68,8 +68,8 @@ def build(schemas: Schemas = LIVE) -> MetaData:
 def rebuilt(schemas: Schemas, metadata: MetaData | None = None) -> MetaData:
     """The tables that a rebuild replaces: staging, dimensions and facts."""
     metadata = MetaData(naming_convention=NAMING) if metadata is None else metadata
-    for source in FEEDS.values():
-        _staging(metadata, schemas.staging, source)
+    for feed in FEEDS.values():
+        _staging(metadata, schemas.staging, feed)
     _date(metadata, schemas.warehouse)
     _geography(metadata, schemas.warehouse)
     for dimension in DIMENSIONS.values():
@@ -110,14 +110,14 @@ def _staging_type(column: FeedColumn, schema: str) -> TypeEngine:
     return _BASE.get(column.staging) or String(column.most_characters)
 
 
-def _may_mark(source: Source, column: FeedColumn) -> bool:
+def _may_mark(feed: Feed, column: FeedColumn) -> bool:
     """Whether a delete marker need not say the column, without which no other row can be placed."""
-    return source.deletable and column.type is Type.KEY_DATE
+    return feed.deletable and column.type is Type.KEY_DATE
 
 
-def _staging(metadata: MetaData, schema: str, source: Source) -> None:
+def _staging(metadata: MetaData, schema: str, feed: Feed) -> None:
     table = Table(
-        source.table,
+        feed.table,
         metadata,
         Column("load_id", BigInteger, nullable=False, comment="The load that brought the row."),
         Column(
@@ -137,25 +137,25 @@ def _staging(metadata: MetaData, schema: str, source: Source) -> None:
             Column(
                 c.name,
                 _staging_type(c, schema),
-                nullable=not c.type.mandatory or _may_mark(source, c),
+                nullable=not c.type.mandatory or _may_mark(feed, c),
                 comment=comment(c),
             )
-            for c in source.staged
+            for c in feed.staged
         ),
         schema=schema,
-        comment=f"{source.description} One row a line of {source.file_name}, typed.",
+        comment=f"{feed.description} One row a line of {feed.file_name}, typed.",
     )
     # Rows of a load lie together: a few pages of index find them among all that was staged.
     Index(None, table.c.load_id, postgresql_using="brin")
-    if any(dimension.source is source for dimension in DIMENSIONS.values()):
+    if any(dimension.feed is feed for dimension in DIMENSIONS.values()):
         # A late change is spliced into its key's history, for which all rows of the key are
         # looked up. Facts need no such index: a late batch of them is served by one pass.
-        Index(None, *(table.c[k] for k in source.key))
-    if source.deletable and any(dimension.source is source for dimension in DIMENSIONS.values()):
+        Index(None, *(table.c[k] for k in feed.key))
+    if feed.deletable and any(dimension.feed is feed for dimension in DIMENSIONS.values()):
         # Delete markers are few; a key that comes is looked up among them.
         Index(
-            f"{source.table}_deleted_idx",
-            *(table.c[k] for k in source.key),
+            f"{feed.table}_deleted_idx",
+            *(table.c[k] for k in feed.key),
             postgresql_where=table.c[IS_DELETED.name],
         )
 
@@ -255,7 +255,7 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
                 + (" Natural key." if c.name in key else "")
                 + (" Change driver." if c.driver else ""),
             )
-            for c in dimension.source.columns
+            for c in dimension.feed.columns
         ),
         *(
             Column(
@@ -382,7 +382,7 @@ def _fact(metadata: MetaData, schema: str, fact: Fact) -> Table:
     ]
     carried = [
         Column(c.name, _BASE[c.type.stored], comment=comment(c))
-        for c in map(fact.source.column, fact.carried)
+        for c in map(fact.feed.column, fact.carried)
     ]
     load = Column(
         "load_id",
@@ -390,7 +390,7 @@ def _fact(metadata: MetaData, schema: str, fact: Fact) -> Table:
         nullable=False,
         comment="The load that brought the row's present state.",
     )
-    key = Column(fact.key, Text, nullable=False, comment=fact.source.column(fact.key).description)
+    key = Column(fact.key, Text, nullable=False, comment=fact.feed.column(fact.key).description)
     if fact.name == "claim":
         table = Table(
             fact.table,

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.column import IS_DELETED
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import equal, names, run, statement, texts
 
@@ -35,7 +35,7 @@ class Snapshot:
     """
 
     batch_id: str
-    source: Source
+    feed: Feed
     file_names: list[str]
     checksums: list[UUID]
     held: int
@@ -79,29 +79,29 @@ def _judged(
     nameless: int = 0,
 ) -> Snapshot | None:
     """A snapshot, if it ends more keys than it may: any, where rejected rows may be theirs."""
-    source = FEEDS[values["feed"]]
+    feed = FEEDS[values["feed"]]
     before = run(connection, "stage/snapshot.loads_before", values).fetchone()
     if before is None or before[0] is None:
         return None
     values["loads"], most_keys, first_as_of = before
     as_of = values["as_of"]
     is_new_year = first_as_of.year != as_of.year and as_of.month <= _LAST_MONTH_OF_NEW_YEAR
-    limit = source.snapshot_limit
-    held, ending = _bounds(connection, source, values, most_keys)
+    limit = feed.snapshot_limit
+    held, ending = _bounds(connection, feed, values, most_keys)
     if (nameless and ending) or limit.refuses(ending, held):
-        held, ending = count_ending(connection, source, values, counts_named=True)
+        held, ending = count_ending(connection, feed, values, counts_named=True)
     is_over = limit.refuses(ending, held, is_new_year=is_new_year)
     if not limit.refuses(ending, held) and not (nameless and ending):
         return None
     share = limit.share_of(is_new_year=is_new_year)
-    found = Snapshot(values["batch_id"], source, files, checksums, held, ending, share)
+    found = Snapshot(values["batch_id"], feed, files, checksums, held, ending, share)
     if is_over:
         return found
     return replace(found, nameless=nameless, is_usual=not nameless)
 
 
 def _bounds(
-    connection: psycopg.Connection[Any], source: Source, values: dict[str, Any], most_keys: int
+    connection: psycopg.Connection[Any], feed: Feed, values: dict[str, Any], most_keys: int
 ) -> tuple[int, int]:
     """No more keys than were there, and no fewer than end: far cheaper than to count them.
 
@@ -109,14 +109,14 @@ def _bounds(
     most as many end as rows are missing.
     """
     missing, deleted = run(
-        connection, "stage/snapshot.count_missing", values, **_parts(source)
+        connection, "stage/snapshot.count_missing", values, **_parts(feed)
     ).fetchone() or (0, 0)
     return max(most_keys - deleted, 0), missing
 
 
 def count_ending(
     connection: psycopg.Connection[Any],
-    source: Source,
+    feed: Feed,
     values: dict[str, Any],
     held_schema: str | None = None,
     *,
@@ -128,39 +128,39 @@ def count_ending(
     ``held_schema``: where the rows of ``loads`` are, if that is another build. ``counts_named``:
     it does not lack a key that one of its rejected rows names.
     """
-    place = (source.table,) if held_schema is None else (held_schema, source.table)
+    place = (feed.table,) if held_schema is None else (held_schema, feed.table)
     held, ending = run(
         connection,
         "stage/snapshot.count_ending",
         values,
         held_table=sql.Identifier(*place),
         is_named=(
-            statement("stage/snapshot.is_named", key_texts=texts(source.key, "h"))
+            statement("stage/snapshot.is_named", key_texts=texts(feed.key, "h"))
             if counts_named
             else sql.SQL("false")
         ),
-        **{**_parts(source), **({"marked": sql.SQL("false")} if also_marked else {})},
+        **{**_parts(feed), **({"marked": sql.SQL("false")} if also_marked else {})},
     ).fetchone() or (0, 0)
     return held, ending
 
 
-def _parts(source: Source) -> dict[str, sql.Composable]:
+def _parts(feed: Feed) -> dict[str, sql.Composable]:
     return {
-        "table": sql.Identifier(source.table),
-        "keys_of_row": names(source.key, "s"),
-        "first_key": sql.Identifier(source.key[0]),
-        "key_p_h": equal(source.key, "p", "h"),
-        "key_p_s": equal(source.key, "p", "s"),
-        "marked": _taken_back(source),
+        "table": sql.Identifier(feed.table),
+        "keys_of_row": names(feed.key, "s"),
+        "first_key": sql.Identifier(feed.key[0]),
+        "key_p_h": equal(feed.key, "p", "h"),
+        "key_p_s": equal(feed.key, "p", "s"),
+        "marked": _taken_back(feed),
     }
 
 
-def _taken_back(source: Source) -> sql.Composable:
+def _taken_back(feed: Feed) -> sql.Composable:
     """Whether a row of staging says that its thing is gone, or never was."""
-    ways = [sql.Identifier("s", IS_DELETED.name)] if source.deletable else []
-    if source.canceled_days:
+    ways = [sql.Identifier("s", IS_DELETED.name)] if feed.deletable else []
+    if feed.canceled_days:
         ways += [
             sql.SQL("{} < {}").format(sql.Identifier("s", last), sql.Identifier("s", first))
-            for first, last in source.ordered
+            for first, last in feed.ordered
         ]
     return sql.SQL("({})").format(sql.SQL(" or ").join([*ways, sql.SQL("false")]))

@@ -117,15 +117,15 @@ class Series:
             _progress() as progress,
             BatchWriter(self._inbox, world.day, compressed=self._marker.gzip) as writer,
         ):
-            for name, source in FEEDS.items():
+            for name, feed in FEEDS.items():
                 opened = self._open(world, known, files, name)
                 if opened is None:
                     continue
                 file, soiler, data = opened
                 task = progress.add_task(f"{world.day} {name}", total=_expected(world).get(name))
-                writer.write(source.file_name, _shown(progress, task, file, soiler.header(), data))
-                writer.describe(source.file_name, file.kind, file.rows, file.totals)
-                file.defects = soiler.finish(writer.path(source.file_name)) + file.defects
+                writer.write(feed.file_name, _shown(progress, task, file, soiler.header(), data))
+                writer.describe(feed.file_name, file.kind, file.rows, file.totals)
+                file.defects = soiler.finish(writer.path(feed.file_name)) + file.defects
                 files.append(file)
             keys = known.take(files, world.today * 86_400)
             self._record(world, known, files, keys, writer.checksums)

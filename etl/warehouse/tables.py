@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from etl.contracts.column import Column
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 
 
@@ -68,7 +68,7 @@ class Dimension:
     """
 
     name: str
-    source: Source
+    feed: Feed
     description: str
     lookups: tuple[Lookup, ...] = ()
     hash_version: int = 2
@@ -91,12 +91,12 @@ class Dimension:
     @property
     def key(self) -> tuple[str, ...]:
         """The natural key."""
-        return self.source.key
+        return self.feed.key
 
     @property
     def attributes(self) -> tuple[Column, ...]:
         """Every column of the feed but the key, in declared order."""
-        return tuple(c for c in self.source.columns if c.name not in self.key)
+        return tuple(c for c in self.feed.columns if c.name not in self.key)
 
     @property
     def drivers(self) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ class Fact:
     """
 
     name: str
-    source: Source
+    feed: Feed
     description: str
     date: str
     references: tuple[Reference, ...]
@@ -161,7 +161,7 @@ class Fact:
     @property
     def key(self) -> str:
         """The degenerate key: the feed's own identifier."""
-        return self.source.key[0]
+        return self.feed.key[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,9 +196,9 @@ def _table(entry: SqlCheck) -> str:
 def _written(suite: Suite) -> tuple[str, dict[str, Parts]]:
     """Name of the statement for a table, and its parts that the registry does not have."""
     table = sql.Identifier(suite.table)
-    for source in FEEDS.values():
-        if source.table == suite.table:
-            texts = names((c.name for c in source.columns if c.type is Type.TEXT), "s")
+    for feed in FEEDS.values():
+        if feed.table == suite.table:
+            texts = names((c.name for c in feed.columns if c.type is Type.TEXT), "s")
             return "staging", {"table": table, "texts": texts}
     for dimension in DIMENSIONS.values():
         if dimension.table == suite.table:
@@ -211,8 +211,8 @@ def _written(suite: Suite) -> tuple[str, dict[str, Parts]]:
             }
     (fact,) = (f for f in FACTS.values() if f.table == suite.table)
     return fact.table, {
-        "joins_keep_money": _sums_that_differ(fact.source.money, "placed"),
-        "money_total": _sums_that_differ(fact.source.money, "told"),
+        "joins_keep_money": _sums_that_differ(fact.feed.money, "placed"),
+        "money_total": _sums_that_differ(fact.feed.money, "told"),
     }
 
 

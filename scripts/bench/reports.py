@@ -46,9 +46,9 @@ def measure(url: str) -> dict[str, dict[str, Any]]:
     of_staging = read_file("bench/reports").keys() - {*SHARED, "analyze"}
     shared = {name: statement(f"bench/reports.{name}") for name in SHARED}
     with connect(url, "aca-warehouse bench") as connection:
-        for source in FEEDS.values():
+        for feed in FEEDS.values():
             # Or autovacuum would do so in the midst of it.
-            table = sql.Identifier("staging", source.table)
+            table = sql.Identifier("staging", feed.table)
             run(connection, "bench/reports.analyze", table=table)
         for name, report in report_queries.reports().items():
             seconds, answer = _timed(lambda report=report: _ask(connection, report))

@@ -112,16 +112,16 @@ def test_the_catalog_is_what_the_contracts_say(database: psycopg.Connection[Any]
 
 
 def test_every_feed_column_is_staged_and_described(database: psycopg.Connection[Any]) -> None:
-    for source in FEEDS.values():
+    for feed in FEEDS.values():
         found = {
             name: (said or "")
             for name, said in database.execute(
                 "select attname, col_description(attrelid, attnum) from pg_attribute "
                 "where attrelid = to_regclass(%s) and attnum > 0",
-                [f"staging.{source.table}"],
+                [f"staging.{feed.table}"],
             )
         }
-        for column in source.columns:
+        for column in feed.columns:
             assert column.description in found[column.name]
         assert {"load_id", "load_timestamp", "source_line"} <= found.keys()
 

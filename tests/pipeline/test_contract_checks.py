@@ -9,16 +9,22 @@ import pytest
 from etl.contracts import senders
 from etl.contracts.column import Between, OneOf
 from etl.contracts.feeds import FEEDS
-from etl.contracts.sender import Sender
+from etl.contracts.sender import SenderContract
 from tests.feeds import write_batch
 from tests.pipeline.conftest import Warehouse
 
 ENROLLMENTS, PROVIDERS, CLAIMS = FEEDS["enrollments"], FEEDS["providers"], FEEDS["claims"]
 CONTRACTS = (
-    Sender("strict", ENROLLMENTS, "Sends small premiums.", checks={"premium_paid": Between(0, 5)}),
-    Sender("wide", ENROLLMENTS, "Sends credits too.", checks={"premium_paid": Between(-50)}),
-    Sender("silent", PROVIDERS, "Sends no specialty.", not_sent=("specialty",)),
-    Sender("own_words", CLAIMS, "Says Paid.", checks={"status": OneOf(("Paid", "approved"))}),
+    SenderContract(
+        "strict", ENROLLMENTS, "Sends small premiums.", checks={"premium_paid": Between(0, 5)}
+    ),
+    SenderContract(
+        "wide", ENROLLMENTS, "Sends credits too.", checks={"premium_paid": Between(-50)}
+    ),
+    SenderContract("silent", PROVIDERS, "Sends no specialty.", not_sent=("specialty",)),
+    SenderContract(
+        "own_words", CLAIMS, "Says Paid.", checks={"status": OneOf(("Paid", "approved"))}
+    ),
 )
 # Which batch comes under which contract, with the premium that it sends.
 BATCHES = (

@@ -21,11 +21,11 @@ def promoted(monkeypatch: pytest.MonkeyPatch) -> Dimension:
     """Members with an attribute that was Type 1 and is a change driver now."""
     member = DIMENSIONS["member"]
     columns = tuple(
-        replace(c, driver=True) if c.name == "hios_id" else c for c in member.source.columns
+        replace(c, driver=True) if c.name == "hios_id" else c for c in member.feed.columns
     )
     changed = replace(
         member,
-        source=replace(member.source, columns=columns),
+        feed=replace(member.feed, columns=columns),
         hash_version=member.hash_version + 1,
     )
     monkeypatch.setitem(DIMENSIONS, "member", changed)

@@ -56,7 +56,7 @@ class Subject:
 
     @property
     def feed(self) -> str:
-        return self.dimension.source.name
+        return self.dimension.feed.name
 
     @property
     def optional(self) -> tuple[str, ...]:

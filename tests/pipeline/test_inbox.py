@@ -32,15 +32,15 @@ def names(warehouse: Warehouse) -> list[str]:
 
 
 def write_part(folder: Path, name: str, rows: list[dict[str, str] | str]) -> None:
-    source = FEEDS["providers"]
+    feed = FEEDS["providers"]
     with (folder / name).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [c.name for c in source.staged], lineterminator="\n")
+        writer = csv.DictWriter(file, [c.name for c in feed.staged], lineterminator="\n")
         writer.writeheader()
         for row in rows:
             if isinstance(row, str):
                 file.write(f"{row}\n")
             else:
-                writer.writerow(fill(source, row))
+                writer.writerow(fill(feed, row))
 
 
 def correct_in_secret(path: Path, old: bytes, new: bytes) -> None:

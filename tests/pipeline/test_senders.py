@@ -17,7 +17,7 @@ from etl.contracts import senders
 from etl.contracts.column import Between, Breach, Matches
 from etl.contracts.feed import Volume
 from etl.contracts.feeds import FEEDS
-from etl.contracts.sender import Parsing, Sender
+from etl.contracts.sender import Parsing, SenderContract
 from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import header
 from etl.quarantine import export
@@ -38,9 +38,9 @@ CMS = [
     ("60612HI0110018-01", "KP HI Standard Gold 1500/30", "Gold", 1500, 7800, "0.25"),
 ]
 
-mediterranean = Sender(
+mediterranean = SenderContract(
     name="mediterranean",
-    source=FEEDS["claims"],
+    feed=FEEDS["claims"],
     description="A clearing house that writes as its country does.",
     header={
         "N° Sinistre": "claim_id",
@@ -115,7 +115,7 @@ def rejected(warehouse: Warehouse) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture
-def declared(monkeypatch: pytest.MonkeyPatch) -> Sender:
+def declared(monkeypatch: pytest.MonkeyPatch) -> SenderContract:
     monkeypatch.setitem(senders.SENDERS, mediterranean.name, mediterranean)
     return mediterranean
 
@@ -159,7 +159,7 @@ def test_the_same_file_as_other_years_write_it(warehouse: Warehouse) -> None:
     ]
 
 
-def test_a_new_sender_is_a_declaration(warehouse: Warehouse, declared: Sender) -> None:
+def test_a_new_sender_is_a_declaration(warehouse: Warehouse, declared: SenderContract) -> None:
     staged = put(warehouse, "2025-02-01", "claims.csv", encoded(FRENCH, "windows-1252"))
     columns = (
         "source_line, claim_id, member_id, service_date, claim_amount, allowed_amount, "
@@ -193,7 +193,7 @@ def test_a_new_sender_is_a_declaration(warehouse: Warehouse, declared: Sender) -
 
 
 def test_rows_come_back_in_the_writing_of_their_sender(
-    warehouse: Warehouse, declared: Sender
+    warehouse: Warehouse, declared: SenderContract
 ) -> None:
     put(warehouse, "2025-02-01", "claims.csv", encoded(FRENCH, "windows-1252"))
     ((path, count),) = export.export(warehouse.url, warehouse.data, "2025-02-01", "claims")
@@ -219,7 +219,7 @@ def test_rows_come_back_in_the_writing_of_their_sender(
     assert warehouse.rows("select sum(rows_open) from quality.quarantine_open") == [(8,)]
 
 
-def test_a_breach_may_cost_the_file(warehouse: Warehouse, declared: Sender) -> None:
+def test_a_breach_may_cost_the_file(warehouse: Warehouse, declared: SenderContract) -> None:
     data = encoded(FRENCH.replace("approved", "lost", 2), "windows-1252")
     with pytest.raises(BatchError, match=r"status of 2 rows is not one of pending") as refused:
         put(warehouse, "2025-02-01", "claims.csv", data)
@@ -233,7 +233,7 @@ def test_the_manifest_says_under_which_contract_a_file_comes(
     monkeypatch.setitem(
         senders.SENDERS,
         "americans",
-        Sender(
+        SenderContract(
             "americans", FEEDS["claims"], "Dates as in the USA.", parsing=Parsing("utf-8", "mdy")
         ),
     )
@@ -307,7 +307,7 @@ def test_files_of_several_senders_are_not_compared(warehouse: Warehouse) -> None
 
 @pytest.mark.parametrize("breach", [Breach.WARN, Breach.REJECT_FILE])
 def test_volume(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, breach: Breach) -> None:
-    sender = Sender("few", FEEDS["plans"], "Few plans.", volume=Volume(2, 9, breach))
+    sender = SenderContract("few", FEEDS["plans"], "Few plans.", volume=Volume(2, 9, breach))
     monkeypatch.setitem(senders.SENDERS, "few", sender)
     said, told = {"contract": "few"}, "1 rows where 2 to 9 are expected"
     if breach is Breach.WARN:
@@ -329,8 +329,8 @@ def test_a_contract_that_cannot_be_is_refused_where_it_is_declared() -> None:
     ]
     for given in wrong:
         with pytest.raises(ValueError, match="wrong"):
-            Sender("wrong", plans, "", **given)
-    assert Sender("right", plans, "", checks={"name": Matches("[A-Z].*")}).check("name")
+            SenderContract("wrong", plans, "", **given)
+    assert SenderContract("right", plans, "", checks={"name": Matches("[A-Z].*")}).check("name")
     with pytest.raises(ValueError, match="marks"):
         Parsing(decimal=",", thousands=",")
     with pytest.raises(ValueError, match="no range"):
@@ -342,7 +342,7 @@ def test_a_contract_that_cannot_be_is_refused_where_it_is_declared() -> None:
 def test_instants_and_dates_with_times(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sender = Sender("m", FEEDS["members"], "", parsing=Parsing(date_order="mdy"))
+    sender = SenderContract("m", FEEDS["members"], "", parsing=Parsing(date_order="mdy"))
     monkeypatch.setitem(senders.SENDERS, "m", sender)
     text = {"member_id": "M", "dob": "2/24/1983 1:01", "year": "2025", "fpl_ratio": "1"}
     flags = {
@@ -360,7 +360,7 @@ def test_instants_and_dates_with_times(
 def test_a_delete_marker_needs_no_date_under_any_contract(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sender = Sender("m", FEEDS["enrollments"], "", parsing=Parsing(date_order="mdy"))
+    sender = SenderContract("m", FEEDS["enrollments"], "", parsing=Parsing(date_order="mdy"))
     monkeypatch.setitem(senders.SENDERS, "m", sender)
     head, marked = fields("enrollments", start_date="").rstrip().split(b"\n")
     _, lacking = fields("enrollments", start_date="", enrollment_id="E2").rstrip().split(b"\n")
@@ -371,8 +371,8 @@ def test_a_delete_marker_needs_no_date_under_any_contract(
 
 
 def test_a_contract_that_is_declared_no_more_is_missed_by_name() -> None:
-    source = FEEDS["plans"]
-    head = header.of_names(source, None, ["plan_id", "odd"])
+    feed = FEEDS["plans"]
+    head = header.of_names(feed, None, ["plan_id", "odd"])
     assert (head.contract.name, head.targets) == ("plans", ("plan_id", None))
     with pytest.raises(BatchError, match="'gone', which is declared no more"):
-        header.of_names(source, "gone", ["plan_id"])
+        header.of_names(feed, "gone", ["plan_id"])

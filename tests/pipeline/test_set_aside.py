@@ -86,7 +86,7 @@ def test_facts_that_cannot_pass_are_taken_out_and_the_rest_of_their_batch_stays(
     ) == [("claims", "loaded"), ("enrollments", "refused"), ("members", "loaded")]
     assert failed_critical(limited.connection) == set()
     with limited.pipeline() as pipeline:
-        assert [[f.source.name for f in files] for _, files in pipeline.pending()] == [
+        assert [[f.feed.name for f in files] for _, files in pipeline.pending()] == [
             ["enrollments"]
         ]
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from etl.contracts import senders
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
-from etl.contracts.sender import Parsing, Sender
+from etl.contracts.sender import Parsing, SenderContract
 from etl.contracts.types import LARGEST_AMOUNT, NULL_WORDS, Type
 from etl.inbox import block_scan
 from etl.quarantine import export
@@ -58,15 +58,15 @@ SOUND = ["K-1", "k_1/2.3", "K 1", "\u00c9tude", "\u0416\u0443\u043a", "\u4e2d\u6
 WAYS = ("as the feed asks", "with a column that nobody knows", "as a sender writes")
 
 
-def write(inbox: Path, day: str, source: Source, rows: list[dict[str, Any]], way: str) -> Path:
+def write(inbox: Path, day: str, feed: Feed, rows: list[dict[str, Any]], way: str) -> Path:
     """A batch of one file that goes into staging by one of the ways there are."""
-    manifest = {"files": {source.file_name: {"contract": "other"}}} if way == WAYS[2] else None
+    manifest = {"files": {feed.file_name: {"contract": "other"}}} if way == WAYS[2] else None
     folder = write_batch(inbox, day, manifest)
-    with (folder / source.file_name).open("w", newline="", encoding="utf-8") as file:
+    with (folder / feed.file_name).open("w", newline="", encoding="utf-8") as file:
         more = ["nobody_knows"] if way == WAYS[1] else []
-        writer = csv.DictWriter(file, [*(c.name for c in source.staged), *more], restval="")
+        writer = csv.DictWriter(file, [*(c.name for c in feed.staged), *more], restval="")
         writer.writeheader()
-        writer.writerows(fill(source, row) for row in rows)
+        writer.writerows(fill(feed, row) for row in rows)
     return folder
 
 
@@ -74,10 +74,12 @@ def write(inbox: Path, day: str, source: Source, rows: list[dict[str, Any]], way
 def stage(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Stage rows of a feed by a way; the reasons of those rejected, by line and column."""
 
-    def staged(way: str, source: Source, rows: list[dict[str, Any]]) -> dict[int, tuple[str, str]]:
-        other = Sender("other", source, "", parsing=Parsing(null_words=("nobody sends this",)))
+    def staged(way: str, feed: Feed, rows: list[dict[str, Any]]) -> dict[int, tuple[str, str]]:
+        other = SenderContract(
+            "other", feed, "", parsing=Parsing(null_words=("nobody sends this",))
+        )
         monkeypatch.setitem(senders.SENDERS, "other", other)
-        write(warehouse.inbox, "2025-01-10", source, rows, way)
+        write(warehouse.inbox, "2025-01-10", feed, rows, way)
         with warehouse.pipeline(reject_share=1) as pipeline:
             pipeline.run_stages(("stage",))
         found = warehouse.rows("select line, column_name, reason from quality.quarantined_row")

@@ -235,7 +235,7 @@ for dim in DIMENSIONS.values():
         f" and o.validity_end_ts = d.validity_start_ts",
         f"{t}.attr_hash_recomputed": f"update {t} set {driver} = 'changed' where {sk} = 1",
         f"{t}.keys_match_staging": f"update {t} set is_inferred = true where {sk} = 1",
-        f"{t}.no_orphan_version": f"delete from {dim.source.table} as s using {t} as d"
+        f"{t}.no_orphan_version": f"delete from {dim.feed.table} as s using {t} as d"
         f" where d.{sk} = 1 and s.{key} = d.{key}",
         f"{t}.sk_one_key": f"create temporary table other as select * from {t} where {sk} = 1;"
         f"update other set {key} = 'other'; insert into {dim.past} select *, 3 from other",
@@ -246,7 +246,7 @@ for dim in DIMENSIONS.values():
         )
 
 for fact in FACTS.values():
-    t, key, amount = fact.table, fact.key, fact.source.money[0]
+    t, key, amount = fact.table, fact.key, fact.feed.money[0]
     first = f"where {key} = (select min({key}) from {t})"
     DEFECTS |= {
         f"{t}.one_row_per_key": f"delete from {t} {first}",
@@ -674,14 +674,14 @@ def test_no_personal_value_is_stored_or_said(
     """Every personal column of staging holds a value that its contract refuses."""
     monkeypatch.chdir(tmp_path)
     marked = []
-    for source in FEEDS.values():
-        for column in source.columns:
+    for feed in FEEDS.values():
+        for column in feed.columns:
             if column.pii is not Pii.NONE and column.type.stored == "text":
                 secret = f"Tell-Tale {column.name}"
                 marked.append(secret)
                 for table in (
-                    source.table,
-                    *(d.table for d in DIMENSIONS.values() if d.source is source),
+                    feed.table,
+                    *(d.table for d in DIMENSIONS.values() if d.feed is feed),
                 ):
                     warehouse.execute(
                         sql.SQL("update {} set {} = {}").format(
@@ -708,7 +708,7 @@ def test_no_personal_value_is_stored_or_said(
     assert {name for key in shown for name in key} <= {
         "load_id",
         "source_line",
-        *(key for source in FEEDS.values() for key in source.key),
+        *(key for feed in FEEDS.values() for key in feed.key),
         *(dimension.sk for dimension in DIMENSIONS.values()),
         "month",
         "known_to_load_id",

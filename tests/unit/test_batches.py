@@ -13,7 +13,7 @@ MEMBERS = [{"member_id": "A"}]
 
 def told(inbox: Path, known: list[tuple[int, str, str]]) -> list[tuple[str, list[str]]]:
     order = in_arrival_order(find_batches(inbox), known)
-    return [(batch.batch_id, [f.source.name for f in files]) for _, batch, files in order]
+    return [(batch.batch_id, [f.feed.name for f in files]) for _, batch, files in order]
 
 
 def test_nothing_known_is_the_order_of_as_of(tmp_path: Path) -> None:

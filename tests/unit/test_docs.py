@@ -101,10 +101,10 @@ def test_every_query_of_the_analysts_page_has_a_name_and_asks_one_question() -> 
 
 def test_analysts_page_lists_personal_columns() -> None:
     held = {
-        (pii.value, source.name): {c.name for c in source.columns if c.pii is pii}
+        (pii.value, feed.name): {c.name for c in feed.columns if c.pii is pii}
         for pii in Pii
-        for source in FEEDS.values()
-        if pii is not Pii.NONE and any(c.pii is pii for c in source.columns)
+        for feed in FEEDS.values()
+        if pii is not Pii.NONE and any(c.pii is pii for c in feed.columns)
     }
     told = {
         (row[0].partition(":")[0], row[1]): set(re.findall(r"`(\w+)`", row[2]))

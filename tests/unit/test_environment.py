@@ -38,16 +38,16 @@ def stale_lines(pyproject: str, lock: str, group: str = "") -> list[str]:
     declared = tomllib.loads(pyproject)
     project = declared["project"]
     if group:
-        wanted, source = declared["dependency-groups"][group], f"(pyproject.toml:{group})"
+        wanted, feed = declared["dependency-groups"][group], f"(pyproject.toml:{group})"
     else:
         wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-        source = "(pyproject.toml)"
+        feed = "(pyproject.toml)"
     required = {canonicalize_name(r.name): r for r in map(Requirement, wanted)}
     pinned, direct = {}, set()
     for block in re.split(r"\n(?=[a-z0-9])", lock):
         pin = Requirement(block.split("\\")[0])
         pinned[canonicalize_name(pin.name)] = pin
-        if source in block:
+        if feed in block:
             direct.add(canonicalize_name(pin.name))
     problems = []
     for name, requirement in required.items():

@@ -16,16 +16,16 @@ BY_NAME = {e.check.name: e for suite in suites() for e in suite.expectations}
 
 def test_every_staging_table_dimension_and_fact_has_a_suite():
     assert {(s.layer, s.table) for s in suites()} == {
-        *(("staging", source.table) for source in FEEDS.values()),
+        *(("staging", feed.table) for feed in FEEDS.values()),
         *(("warehouse", dimension.table) for dimension in DIMENSIONS.values()),
         *(("warehouse", fact.table) for fact in FACTS.values()),
     }
 
 
 def test_every_clause_of_every_contract_has_an_expectation():
-    for source in FEEDS.values():
-        for column in source.columns:
-            name = f"{source.table}.{column.name}"
+    for feed in FEEDS.values():
+        for column in feed.columns:
+            name = f"{feed.table}.{column.name}"
             assert (f"{name}.not_null" in BY_NAME) == column.required
             for kind, rule in ((OneOf, "one_of"), (Between, "between"), (Matches, "matches")):
                 assert (f"{name}.{rule}" in BY_NAME) == isinstance(column.check, kind)

@@ -227,17 +227,23 @@ def test_parts_come_in_the_order_in_which_people_count() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sender = Sender(name='x', source=plans, description='', header={'a': 'no'})", "(line 3)"),
-        ("sender = Sender(nmae='x')", "nmae"),
+        (
+            "sender = SenderContract(name='x', feed=plans, description='', header={'a': 'no'})",
+            "(line 3)",
+        ),
+        ("sender = SenderContract(nmae='x')", "nmae"),
         ("sender = (", "was never closed"),
         ("raise KeyError('no')", "(line 3)"),
-        ("sender = Sender('cms_plan_attributes', plans, '')", "which another contract has"),
+        ("sender = SenderContract('cms_plan_attributes', plans, '')", "which another contract has"),
     ],
 )
 def test_a_contract_that_cannot_be_used_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, said: str
 ) -> None:
-    head = "from etl.contracts.sender import Sender\nfrom etl.contracts.feeds.plans import plans\n"
+    head = (
+        "from etl.contracts.sender import SenderContract\n"
+        "from etl.contracts.feeds.plans import plans\n"
+    )
     (tmp_path / "ours.py").write_text(head + text + "\n")
     monkeypatch.setattr(senders, "_FOLDER", tmp_path)
     monkeypatch.setattr(senders, "__path__", [str(tmp_path)])

@@ -108,12 +108,12 @@ def names(feed: str) -> list[str]:
 
 def check_accounts(file: File) -> None:
     """Counts, totals and what will be loaded, each worked out anew from the file."""
-    source, aligned = FEEDS[file.feed], file.aligned()
+    feed, aligned = FEEDS[file.feed], file.aligned()
     outcomes = Counter(d.outcome for d in file.defects)
     assert file.total("rows") == len(aligned)
     assert file.total("rejected_records") == outcomes[REJECTED]
     assert file.total("duplicates") == outcomes[DUPLICATE]
-    for column in source.money:
+    for column in feed.money:
         expected, at = Decimal(0), names(file.feed).index(column)
         for defect, record, row in aligned:
             lost = defect is not None and defect.outcome == REJECTED and row is not None
@@ -190,8 +190,8 @@ class Seen:
         return self.clean[self.column]
 
     def key_and_time(self, record: list[str]) -> list[str]:
-        source = FEEDS[self.feed]
-        columns = [*source.key, *filter(None, [source.effective])]
+        feed = FEEDS[self.feed]
+        columns = [*feed.key, *filter(None, [feed.effective])]
         return [record[names(self.feed).index(c)] for c in columns]
 
 
@@ -452,8 +452,8 @@ def test_a_share_hits_about_one_file_in_ten_as_a_whole(tmp_path: Path):
     found = Counter(
         defect.kind
         for day in range(200)
-        for source in FEEDS.values()
-        for defect in DefectInjector(parse("0.01"), SEED, day, source).finish(tmp_path)
+        for feed in FEEDS.values()
+        for defect in DefectInjector(parse("0.01"), SEED, day, feed).finish(tmp_path)
     )
     assert found.keys() == {"byte_order_mark", "crlf", "extra_column"}
     assert all(70 <= n <= 130 for n in found.values())

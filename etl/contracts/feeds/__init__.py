@@ -1,12 +1,12 @@
 """The feeds, one module each. ``FEEDS`` holds them in the order in which they load."""
 
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds.claims import claims
 from etl.contracts.feeds.enrollments import enrollments
 from etl.contracts.feeds.members import members
 from etl.contracts.feeds.plans import plans
 from etl.contracts.feeds.providers import providers
 
-FEEDS: dict[str, Source] = {
-    source.name: source for source in (members, plans, providers, enrollments, claims)
+FEEDS: dict[str, Feed] = {
+    feed.name: feed for feed in (members, plans, providers, enrollments, claims)
 }

@@ -1,10 +1,10 @@
 """The claims feed: one row a claim, in its latest state known to the sender."""
 
 from etl.contracts.column import Column, Matches, OneOf, Pii
-from etl.contracts.feed import Source, Volume
+from etl.contracts.feed import Feed, Volume
 from etl.contracts.types import DAYS_AHEAD, Type
 
-claims = Source(
+claims = Feed(
     name="claims",
     description="Medical and pharmacy claims, one row a claim and state.",
     key=("claim_id",),

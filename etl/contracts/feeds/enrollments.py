@@ -3,10 +3,10 @@
 from datetime import date
 
 from etl.contracts.column import Between, Column, OneOf
-from etl.contracts.feed import Source, Volume
+from etl.contracts.feed import Feed, Volume
 from etl.contracts.types import DAYS_AHEAD, Type
 
-enrollments = Source(
+enrollments = Feed(
     name="enrollments",
     description="Spans of coverage: who held which plan from when to when, at what premium.",
     key=("enrollment_id",),

@@ -1,10 +1,10 @@
 """The members feed: one row a member (or a change of one)."""
 
 from etl.contracts.column import Between, Column, Matches, OneOf, Pii
-from etl.contracts.feed import SnapshotLimit, Source, Volume
+from etl.contracts.feed import Feed, SnapshotLimit, Volume
 from etl.contracts.types import Type
 
-members = Source(
+members = Feed(
     name="members",
     description="People covered by an individual-market plan, as the enrollment system knows them.",
     deletable=True,

@@ -1,10 +1,10 @@
 """The plans feed: one row a plan and plan year."""
 
 from etl.contracts.column import Between, Column, OneOf
-from etl.contracts.feed import Source, Volume
+from etl.contracts.feed import Feed, Volume
 from etl.contracts.types import Type
 
-plans = Source(
+plans = Feed(
     name="plans",
     description="Plans on offer, by plan year (a plan of another year is another plan).",
     deletable=True,

@@ -1,10 +1,10 @@
 """The providers feed: one row a provider."""
 
 from etl.contracts.column import Column, Matches
-from etl.contracts.feed import Source, Volume
+from etl.contracts.feed import Feed, Volume
 from etl.contracts.types import Type
 
-providers = Source(
+providers = Feed(
     name="providers",
     description="Clinicians, facilities and pharmacies that bill the insurer.",
     deletable=True,

@@ -1,6 +1,6 @@
 """Contracts with senders whose files differ from what a feed asks for, one module each.
 
-A new sender is a module here that declares a ``Sender``, and no other code
+A new sender is a module here that declares a ``SenderContract``, and no other code
 (docs/runbooks/a-new-sender.md). A module that cannot be used is answered in one sentence when
 contracts are asked for, and not with a traceback when they are read.
 """
@@ -12,21 +12,21 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from etl.contracts.feed import Source
-from etl.contracts.sender import Sender
+from etl.contracts.feed import Feed
+from etl.contracts.sender import SenderContract
 from etl.errors import UsageError
 
 _FOLDER = Path(__file__).parent
-SENDERS: dict[str, Sender] = {}
+SENDERS: dict[str, SenderContract] = {}
 # Why modules cannot be used, a sentence each.
 FAULTS: list[str] = []
 
 
-def contracts_of(source: Source) -> tuple[Sender, ...]:
+def contracts_of(feed: Feed) -> tuple[SenderContract, ...]:
     """The contracts under which a feed's file may come, the feed's own first."""
     ensure_sound()
-    own = Sender(source.name, source, source.description)
-    return (own, *(sender for sender in SENDERS.values() if sender.source is source))
+    own = SenderContract(feed.name, feed, feed.description)
+    return (own, *(sender for sender in SENDERS.values() if sender.feed is feed))
 
 
 def ensure_sound() -> None:
@@ -48,9 +48,9 @@ def _declare(module: str) -> None:
         FAULTS.append(f"{where} cannot be used{_line(error, module)}: {error}")
         return
     for sender in declared:
-        if not isinstance(sender, Sender):
+        if not isinstance(sender, SenderContract):
             continue
-        if sender.name in SENDERS or sender.name == sender.source.name:
+        if sender.name in SENDERS or sender.name == sender.feed.name:
             FAULTS.append(f"{where} has the name {sender.name}, which another contract has")
         SENDERS.setdefault(sender.name, sender)
 

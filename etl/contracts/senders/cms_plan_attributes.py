@@ -7,11 +7,11 @@ cost-sharing variant.
 from etl.contracts.column import Breach
 from etl.contracts.feed import Volume
 from etl.contracts.feeds.plans import plans
-from etl.contracts.sender import Parsing, Sender
+from etl.contracts.sender import Parsing, SenderContract
 
-cms_plan_attributes = Sender(
+cms_plan_attributes = SenderContract(
     name="cms_plan_attributes",
-    source=plans,
+    feed=plans,
     description="Plan Attributes public use file of CMS, in-network tier 1, individual amounts.",
     header={
         "BusinessYear": "effective_year",

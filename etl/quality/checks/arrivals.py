@@ -14,7 +14,7 @@ from psycopg import sql
 
 from etl.contracts.checks import MINOR, Check
 from etl.contracts.column import Column, OneOf
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import Type
 from etl.db.statements import Parts
@@ -30,17 +30,17 @@ _NUMBERS = (Type.MONEY, Type.RATIO, Type.INTEGER)
 def arrival_checks() -> tuple[SqlCheck, ...]:
     """Every check of volume, distribution and freshness, feed by feed."""
     return (
-        *(_unusual(source) for source in FEEDS.values()),
+        *(_unusual(feed) for feed in FEEDS.values()),
         *(
-            _fresh(source, source.freshness_days)
-            for source in FEEDS.values()
-            if source.freshness_days is not None
+            _fresh(feed, feed.freshness_days)
+            for feed in FEEDS.values()
+            if feed.freshness_days is not None
         ),
-        *(_agreed(source) for source in FEEDS.values() if source.volume is not None),
+        *(_agreed(feed) for feed in FEEDS.values() if feed.volume is not None),
     )
 
 
-def _unusual(source: Source) -> SqlCheck:
+def _unusual(source: Feed) -> SqlCheck:
     checks = rules(
         source.table,
         (
@@ -73,7 +73,7 @@ def _unusual(source: Source) -> SqlCheck:
     )
 
 
-def _fresh(source: Source, days: int) -> SqlCheck:
+def _fresh(source: Feed, days: int) -> SqlCheck:
     check = Check(
         f"{source.table}.fresh",
         source.table,
@@ -88,7 +88,7 @@ def _fresh(source: Source, days: int) -> SqlCheck:
     return SqlCheck("checks/arrivals.fresh", {}, {"fresh": check}, feed=source.name)
 
 
-def _agreed(source: Source) -> SqlCheck:
+def _agreed(source: Feed) -> SqlCheck:
     checks = rules(
         source.table,
         (
@@ -102,7 +102,7 @@ def _agreed(source: Source) -> SqlCheck:
     return SqlCheck("checks/arrivals.agreed", {}, checks, feed=source.name)
 
 
-def profile_parts(source: Source) -> dict[str, Parts]:
+def profile_parts(feed: Feed) -> dict[str, Parts]:
     """What ``arrivals.profile`` is composed of for a feed: aggregates, and the figures of them.
 
     Rows; of each column the share that is empty; of each number the mean; of each word that the
@@ -110,7 +110,7 @@ def profile_parts(source: Source) -> dict[str, Parts]:
     """
     aggregates: list[sql.Composable] = [sql.SQL("count(*)::double precision as row_count")]
     figures = [_figure("rows", "", "", sql.SQL("coalesce(m.row_count, 0)"))]
-    for at, column in enumerate(source.columns):
+    for at, column in enumerate(feed.columns):
         aggregates.append(_named("count({column})", column, "filled", at))
         empty = sql.SQL("1 - {} / m.row_count").format(sql.Identifier("m", f"filled_{at}"))
         figures.append(_figure("null_share", column.name, "", empty))
@@ -131,7 +131,7 @@ def profile_parts(source: Source) -> dict[str, Parts]:
                 share = sql.SQL("{} / m.row_count").format(sql.Identifier("m", f"share_{name}"))
                 figures.append(_figure("share_of", column.name, word, share))
     return {
-        "staging": sql.Identifier(source.table),
+        "staging": sql.Identifier(feed.table),
         "aggregates": sql.SQL(",\n").join(aggregates),
         "figures": sql.SQL(",\n").join(figures),
     }

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from etl.contracts.checks import MAJOR, MINOR
 from etl.contracts.column import OneOf
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import Type
 from etl.db.statements import Values, names, statement
@@ -33,7 +33,7 @@ def business_checks() -> tuple[SqlCheck, ...]:
         _enrollments(),
         *(_known_on_day(fact) for fact in FACTS.values()),
         *described_checks(),
-        *(_line_breaks(source) for source in FEEDS.values()),
+        *(_line_breaks(feed) for feed in FEEDS.values()),
     )
 
 
@@ -323,7 +323,7 @@ def _known_on_day(fact: Fact) -> SqlCheck:
     )
 
 
-def _line_breaks(source: Source) -> SqlCheck:
+def _line_breaks(source: Feed) -> SqlCheck:
     checks = rules(
         source.table,
         (
@@ -339,10 +339,10 @@ def _line_breaks(source: Source) -> SqlCheck:
     )
 
 
-def line_breaks(source: Source) -> sql.Composed:
+def line_breaks(feed: Feed) -> sql.Composed:
     """The statement that returns a feed's rows with a line break in a text."""
     return statement(
         "checks/business.line_breaks",
-        staging=sql.Identifier(source.table),
-        texts=names((c.name for c in source.columns if c.type is Type.TEXT), "s"),
+        staging=sql.Identifier(feed.table),
+        texts=names((c.name for c in feed.columns if c.type is Type.TEXT), "s"),
     )

@@ -63,7 +63,7 @@ def told_again(name: str) -> SqlCheck:
             ),
         },
         checks,
-        feed=FACT_CLAIM.source.name,
+        feed=FACT_CLAIM.feed.name,
         only_in_facts=True,
         values={"rules": list(checks)},
     )

@@ -21,7 +21,7 @@ def described_checks() -> tuple[SqlCheck, ...]:
         *(
             _shared_values(dimension, columns)
             for dimension in DIMENSIONS.values()
-            for columns in dimension.source.unique
+            for columns in dimension.feed.unique
         ),
         *(_unknown(dimension) for dimension in DIMENSIONS.values()),
     )
@@ -142,7 +142,7 @@ def _unknown(dimension: Dimension) -> SqlCheck:
             "timeliness",
             MINOR,
             "facts named the key more than 31 days ago and its own feed has not brought it",
-            f"Ask the sender of {dimension.source.name} for it, or correct the fact's key.",
+            f"Ask the sender of {dimension.feed.name} for it, or correct the fact's key.",
         ),
     )
     return judged(
@@ -154,5 +154,5 @@ def _unknown(dimension: Dimension) -> SqlCheck:
         (dimension.sk,),
         dimension.table,
         checks,
-        feed=dimension.source.name,
+        feed=dimension.feed.name,
     )

@@ -6,7 +6,7 @@ from psycopg import sql
 
 from etl.contracts.checks import CRITICAL
 from etl.contracts.column import IS_DELETED
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.db.statements import Parts, equal, names, statement, texts
 from etl.quality.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
 from etl.render import hashing
@@ -55,7 +55,7 @@ def _touched(dimension: Dimension) -> Parts:
 
 
 def _versions(dimension: Dimension, scope: Parts) -> SqlCheck:
-    source = dimension.source
+    source = dimension.feed
     as_of = sql.SQL("l.as_of at time zone 'UTC'")
     advice = _restate(dimension)
     told = [
@@ -145,9 +145,9 @@ def _versions(dimension: Dimension, scope: Parts) -> SqlCheck:
     )
 
 
-def _marked(source: Source) -> sql.Composable:
+def _marked(feed: Feed) -> sql.Composable:
     """Whether a staged row is a delete marker."""
-    return sql.Identifier("s", IS_DELETED.name) if source.deletable else sql.SQL("false")
+    return sql.Identifier("s", IS_DELETED.name) if feed.deletable else sql.SQL("false")
 
 
 def _hashes(dimension: Dimension, scope: Parts) -> SqlCheck:
@@ -168,7 +168,7 @@ def _hashes(dimension: Dimension, scope: Parts) -> SqlCheck:
             "key_of_row": keys_of((dimension.sk,), "d"),
         },
         rules(dimension.table, rule),
-        feed=dimension.source.name,
+        feed=dimension.feed.name,
     )
 
 
@@ -178,7 +178,7 @@ def _keys_told(dimension: Dimension) -> SqlCheck:
         "checks/dims.keys_told",
         {**_key_parts(dimension), "key_d_s": equal(dimension.key, "d", "s")},
         rules(dimension.table, _as_told(dimension)),
-        feed=dimension.source.name,
+        feed=dimension.feed.name,
     )
 
 
@@ -203,7 +203,7 @@ def _keys(dimension: Dimension) -> SqlCheck:
             ),
         },
         rules(dimension.table, _as_told(dimension), unfounded),
-        feed=dimension.source.name,
+        feed=dimension.feed.name,
     )
 
 
@@ -220,8 +220,8 @@ def _as_told(dimension: Dimension) -> tuple[str, str, str, str, str]:
 def _key_parts(dimension: Dimension) -> dict[str, Parts]:
     return {
         "dim": sql.Identifier(dimension.table),
-        "staging": sql.Identifier(dimension.source.table),
-        "marked": _marked(dimension.source),
+        "staging": sql.Identifier(dimension.feed.table),
+        "marked": _marked(dimension.feed),
         "keys_of_staging": names(dimension.key, "s"),
         "key_of_row": keys_of(dimension.key),
     }

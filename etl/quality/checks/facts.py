@@ -84,7 +84,7 @@ def _keys_known(dimension: Dimension) -> SqlCheck:
             statement(
                 "checks/facts.keys_told",
                 key_values=sql.SQL(", ").join(values),
-                staging=sql.Identifier(fact.source.table),
+                staging=sql.Identifier(fact.feed.table),
             )
         )
     check = Check(
@@ -119,7 +119,7 @@ def _told_by_loads(fact: Fact) -> Parts:
     return statement(
         "checks/facts.told_by_loads",
         key=sql.Identifier(fact.key),
-        staging=sql.Identifier(fact.source.table),
+        staging=sql.Identifier(fact.feed.table),
     )
 
 
@@ -130,7 +130,7 @@ def _asked(scope: Parts) -> dict[str, Parts]:
 
 def _against_staging(fact: Fact, scope: Parts) -> SqlCheck:
     told_keys, held_keys = _natural_keys(fact)
-    money = fact.source.money
+    money = fact.feed.money
     parts: dict[str, Parts] = {
         "key": sql.Identifier(fact.key),
         "fact": sql.Identifier(fact.table),
@@ -206,7 +206,7 @@ def _against_staging(fact: Fact, scope: Parts) -> SqlCheck:
         f"checks/facts.{name}",
         parts,
         rules(fact.table, *told),
-        feed=fact.source.name,
+        feed=fact.feed.name,
         only_in_facts=True,
     )
 
@@ -221,7 +221,7 @@ def _join(ref: Reference, fact: str) -> sql.Composed:
 
 def _keyed(fact: Fact, scope: Parts, facts: Parts | None = None) -> SqlCheck:
     """The keys of the facts in scope; ``facts``: where those are looked up, as ``f``."""
-    money = fact.source.money
+    money = fact.feed.money
     sks = [ref.sk for ref in fact.references]
     days = _DATE_KEYS[fact.name]
     filled = (fact.key, *sks, *days, *days.values(), "load_id")
@@ -300,7 +300,7 @@ def _keyed(fact: Fact, scope: Parts, facts: Parts | None = None) -> SqlCheck:
             **tallied_columns(broken, keys_of((fact.key,))),
         },
         checks,
-        feed=fact.source.name,
+        feed=fact.feed.name,
     )
 
 
@@ -380,7 +380,7 @@ def _claim_chain_told() -> SqlCheck:
             "key_of_row": keys_of((fact.key, "load_id")),
         },
         rules(fact.state, rule),
-        feed=fact.source.name,
+        feed=fact.feed.name,
         only_in_facts=True,
     )
 
@@ -413,10 +413,10 @@ def _told(fact: Fact, columns: tuple[str, ...], *, is_netted: bool = False) -> s
     """``is_netted``: without what a claim that is reversed under its own id has below zero."""
     told = []
     for name in columns:
-        column = fact.source.column(name)
+        column = fact.feed.column(name)
         stored = column.type.stored
         value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(stored))
-        if is_netted and name in fact.source.money:
+        if is_netted and name in fact.feed.money:
             value = statement("checks/facts.netted", told=value)
         if fact is FACT_ENROLLMENT and name == "end_date":
             # Without an end, coverage runs to the end of the plan year.
@@ -428,7 +428,7 @@ def _told(fact: Fact, columns: tuple[str, ...], *, is_netted: bool = False) -> s
 
 def _netted(fact: Fact) -> dict[str, Parts]:
     """Parts of statements that know that a claim can be reversed under its own id."""
-    money = fact.source.money
+    money = fact.feed.money
     is_reversal = statement("facts/claim.is_reversal", row=sql.Identifier("s"))
     in_file = "facts/claim.is_reversed_in_file"
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from etl.contracts.checks import CRITICAL, MAJOR
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
 from etl.db.statements import Parts
@@ -23,22 +23,22 @@ _OF_LOAD = sql.SQL("load_id = {}").format(sql.Placeholder("load_id"))
 def staging_checks() -> tuple[SqlCheck, ...]:
     """What staging holds against what the ledger says of the files."""
     return (
-        *(_against_ledger(source, EVERYTHING) for source in FEEDS.values()),
-        *(_skipped(source) for source in FEEDS.values()),
-        *(_lines(source) for source in FEEDS.values() if source.line),
+        *(_against_ledger(feed, EVERYTHING) for feed in FEEDS.values()),
+        *(_skipped(feed) for feed in FEEDS.values()),
+        *(_lines(feed) for feed in FEEDS.values() if feed.line),
     )
 
 
 def stage_gate() -> tuple[SqlCheck, ...]:
     """What is asked of a load before it is staged: its files recounted, and every clause."""
     return (
-        *(_against_ledger(source, _OF_LOAD) for source in FEEDS.values()),
-        *(_lines(source) for source in FEEDS.values() if source.line),
+        *(_against_ledger(feed, _OF_LOAD) for feed in FEEDS.values()),
+        *(_lines(feed) for feed in FEEDS.values() if feed.line),
         *(_clauses(suite, FEEDS[suite.feed]) for suite in suites() if suite.feed is not None),
     )
 
 
-def _against_ledger(source: Source, scope: Parts) -> SqlCheck:
+def _against_ledger(source: Feed, scope: Parts) -> SqlCheck:
     told = [
         (
             "rows_as_in_file",
@@ -89,7 +89,7 @@ def _against_ledger(source: Source, scope: Parts) -> SqlCheck:
     )
 
 
-def _skipped(source: Source) -> SqlCheck:
+def _skipped(source: Feed) -> SqlCheck:
     told = (
         "skipped_is_held",
         "completeness",
@@ -100,7 +100,7 @@ def _skipped(source: Source) -> SqlCheck:
     return SqlCheck("checks/staging.skipped_held", {}, rules(source.table, told), feed=source.name)
 
 
-def _lines(source: Source) -> SqlCheck:
+def _lines(source: Feed) -> SqlCheck:
     told = (
         "no_lines",
         "completeness",
@@ -118,7 +118,7 @@ def _lines(source: Source) -> SqlCheck:
     )
 
 
-def _clauses(suite: Suite, source: Source) -> SqlCheck:
+def _clauses(suite: Suite, source: Feed) -> SqlCheck:
     """The expectations of a feed, asked of the rows of a load alone, all in one scan of these."""
     return SqlCheck(
         "checks/clauses.counted",

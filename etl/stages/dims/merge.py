@@ -25,7 +25,7 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.column import IS_DELETED
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import assign, differ, equal, names, run, scalar, statement, texts
 from etl.render import hashing
@@ -90,7 +90,7 @@ def ensure_unknown(connection: psycopg.Connection[Any]) -> None:
             keys=names(dimension.key),
             # No feed can bring an empty key or a year below 1900, so nothing meets this row.
             unknown_key=sql.SQL(", ").join(
-                sql.SQL("''" if dimension.source.column(k).type.stored == "text" else "-1")
+                sql.SQL("''" if dimension.feed.column(k).type.stored == "text" else "-1")
                 for k in dimension.key
             ),
         )
@@ -205,7 +205,7 @@ class _Helper:
             "is_snapshot": arrived.is_snapshot,
             "statuses": list(arrived.statuses),
             "is_rebuild": arrived.is_rebuild,
-            "feed": dimension.source.name,
+            "feed": dimension.feed.name,
             "hash_version": dimension.hash_version,
             "reason": reason,
         }
@@ -406,7 +406,7 @@ class _Helper:
             kind = "driver" if column in self.dimension.drivers else "type_1"
             parts = {
                 "filled": sql.Identifier(column),
-                "typed_column": _typed(self.dimension.source, column),
+                "typed_column": _typed(self.dimension.feed, column),
                 "name": sql.Literal(column),
             }
             self.run(f"complete_{kind}", parts=parts, lacking=loads)
@@ -475,7 +475,7 @@ def _lacking(dimension: Dimension, told: dict[int, list[str]]) -> dict[str, list
     found = {}
     for column in (*dimension.drivers, *dimension.type_1):
         loads = [load_id for load_id, columns in told.items() if column not in columns]
-        if column != dimension.source.effective and 0 < len(loads) < len(told):
+        if column != dimension.feed.effective and 0 < len(loads) < len(told):
             found[column] = loads
     return found
 
@@ -489,13 +489,13 @@ _KEY_PAIRS = (
 
 def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
     """The identifiers and fragments that the shared statements take, for one dimension."""
-    source, key = dimension.source, dimension.key
-    columns = [c.name for c in source.columns]
+    feed, key = dimension.feed, dimension.key
+    columns = [c.name for c in feed.columns]
     rest = [c for c in columns if c not in key]
     parts: dict[str, sql.Composable] = {
         "dim": sql.Identifier(dimension.table),
         "past": sql.Identifier(dimension.past),
-        "staging": sql.Identifier(source.table),
+        "staging": sql.Identifier(feed.table),
         "sk": sql.Identifier(dimension.sk),
         "keys": names(key),
         "keys_of_arrival": names(key, "arrival"),
@@ -517,7 +517,7 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "keys_of_value": names(key, "v"),
         "observed_columns": names(columns, "o"),
         "typed_columns": sql.SQL(", ").join(
-            sql.SQL("{} as {}").format(_typed(source, c), sql.Identifier(c)) for c in columns
+            sql.SQL("{} as {}").format(_typed(feed, c), sql.Identifier(c)) for c in columns
         ),
         "hash_of_judged": hashing.of_columns(dimension, "j"),
         "hash_of_value": hashing.of_columns(dimension, "v"),
@@ -526,9 +526,9 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
         "version_columns": sql.SQL(", ").join(
             sql.Identifier("t" if c in dimension.type_1 else "e", c) for c in columns
         ),
-        "effective": _effective(source, sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")),
-        "effective_of_load": _effective(source, sql.SQL("t.as_of_ts")),
-        "marked": sql.Identifier("s", IS_DELETED.name) if source.deletable else sql.SQL("false"),
+        "effective": _effective(feed, sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")),
+        "effective_of_load": _effective(feed, sql.SQL("t.as_of_ts")),
+        "marked": sql.Identifier("s", IS_DELETED.name) if feed.deletable else sql.SQL("false"),
         "assign_all": assign(rest, "v"),
         "assign_type_1": assign(dimension.type_1, "v"),
         **_lookup_parts(dimension),
@@ -542,18 +542,18 @@ def _parts(dimension: Dimension, arrived: Arrived) -> dict[str, sql.Composable]:
     return parts
 
 
-def _typed(source: Source, column: str) -> sql.Composed:
+def _typed(feed: Feed, column: str) -> sql.Composed:
     """A staging column in the type that the warehouse stores."""
-    stored = source.column(column).type.stored
+    stored = feed.column(column).type.stored
     return sql.SQL("s.{}::{}").format(sql.Identifier(column), sql.SQL(stored))
 
 
-def _effective(source: Source, as_of: sql.SQL) -> sql.Composable:
+def _effective(feed: Feed, as_of: sql.SQL) -> sql.Composable:
     """Since when a staging row is true, as a UTC timestamp."""
-    if source.effective is None:
+    if feed.effective is None:
         return as_of
     return sql.SQL("coalesce(s.{} at time zone 'UTC', {})").format(
-        sql.Identifier(source.effective), as_of
+        sql.Identifier(feed.effective), as_of
     )
 
 

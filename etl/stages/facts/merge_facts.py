@@ -117,7 +117,7 @@ def correct_fact(
         sql.SQL("true")
         if corrected.displaces
         else sql.SQL("f.{0} in (select s.{0} from {1} as s where {2})").format(
-            key, sql.Identifier(fact.source.table), order.in_hand()
+            key, sql.Identifier(fact.feed.table), order.in_hand()
         )
     )
     table = sql.Identifier(fact.table)
@@ -169,7 +169,7 @@ def _loads(
         connection,
         "facts/order.loads",
         {
-            "feed": fact.source.name,
+            "feed": fact.feed.name,
             "load_id": arrived.load_id,
             "statuses": list(arrived.statuses),
             "is_rebuild": arrived.is_rebuild,
@@ -186,7 +186,7 @@ def _infer(connection: psycopg.Connection[Any], fact: Fact, ref: Reference, orde
         "facts/reference.find_unknown",
         order.values,
         dim=dim,
-        staging=sql.Identifier(fact.source.table),
+        staging=sql.Identifier(fact.feed.table),
         date=sql.Identifier(fact.date),
         in_hand=order.in_hand(),
         key_values=sql.SQL(", ").join(
@@ -290,7 +290,7 @@ def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
                 # A corrected row may also take the place of another one of its own load.
                 *([differ(columns, "f", "v")] if order.corrected or not order.is_late else []),
                 # A late batch can bring what a reversal of a later one takes back.
-                *([differ(fact.source.money, "f", "v")] if order.is_late else []),
+                *([differ(fact.feed.money, "f", "v")] if order.is_late else []),
             ]
         ),
         "in_hand": order.in_hand(),
@@ -313,14 +313,14 @@ def _state_parts(fact: Fact, order: _Order) -> dict[str, sql.Composable]:
 
 def _stored(fact: Fact, column: str) -> sql.Composed:
     """A staging column in the type that the warehouse stores."""
-    stored = fact.source.column(column).type.stored
+    stored = fact.feed.column(column).type.stored
     return sql.SQL("s.{}::{}").format(sql.Identifier(column), sql.SQL(stored))
 
 
 def _held(fact: Fact, column: str) -> sql.Composed:
     """The same as the fact holds it: nothing of a claim that is reversed under its own id."""
     stored = _stored(fact, column)
-    if fact is not FACT_CLAIM or column not in fact.source.money:
+    if fact is not FACT_CLAIM or column not in fact.feed.money:
         return stored
     return statement("facts/claim.netted", amount=sql.Identifier("s", column), stored=stored)
 
@@ -462,7 +462,7 @@ def _run_enrollments(
     displaces = order.corrected is not None and order.corrected.displaces
     in_hand = sql.SQL("true") if displaces else order.in_hand()
     last_day = end_of(
-        FACT_ENROLLMENT.source.column("end_date"),
+        FACT_ENROLLMENT.feed.column("end_date"),
         "s",
         sql.SQL("make_date(day.plan_year, 12, 31)"),
     )

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from etl.contracts.column import Breach
 from etl.contracts.feed import Volume
-from etl.contracts.sender import Sender
+from etl.contracts.sender import SenderContract
 from etl.db.statements import run, scalar
 from etl.errors import BatchError
 from etl.render import parsing
@@ -23,7 +23,7 @@ from etl.render import parsing
 def set_aside(
     connection: psycopg.Connection[Any],
     load_id: int,
-    contract: Sender,
+    contract: SenderContract,
     columns: Iterable[str],
     where: str,
 ) -> list[tuple[int, str]]:
@@ -39,7 +39,7 @@ def set_aside(
         if follows is not Breach.WARN:
             rules[follows][name], bound = parsing.breach(contract, name)
             values |= bound
-    table = sql.Identifier(contract.source.table)
+    table = sql.Identifier(contract.feed.table)
     if fatal := rules[Breach.REJECT_FILE]:
         counts = sql.SQL(", ").join(
             sql.SQL("count(*) filter (where {})").format(rule) for rule in fatal.values()

@@ -43,7 +43,7 @@ def plan(header: Header) -> Landing:
     written = {}
     for name in header.columns:
         at = header.fields(name)
-        column = header.contract.source.column(name)
+        column = header.contract.feed.column(name)
         if len(at) == 1 and parsing.is_plain(column, header.contract.parsing):
             fields[at[0]] = name
         else:
@@ -59,7 +59,7 @@ def create(connection: psycopg.Connection[Any], header: Header, landing: Landing
         else sql.SQL("null::text as {}").format(sql.Identifier(name))
         for name, target in zip(landing.fields, header.targets, strict=True)
     )
-    table = sql.Identifier(header.contract.source.table)
+    table = sql.Identifier(header.contract.feed.table)
     run(connection, "stage/landing.create", table=table, columns=columns)
 
 
@@ -70,11 +70,11 @@ def move(
 
     Returns (line, column, beginning of its value) of those left out.
     """
-    source = header.contract.source
-    table, columns = sql.Identifier(source.table), names(header.columns)
+    feed = header.contract.feed
+    table, columns = sql.Identifier(feed.table), names(header.columns)
     left: list[tuple[Any, ...]] = []
     if landing.written:
-        written = [source.column(name) for name in landing.written]
+        written = [feed.column(name) for name in landing.written]
         faults = sql.SQL(" ").join(_when(column, header) for column in written)
         with rows_of(
             connection,
@@ -84,11 +84,11 @@ def move(
             values=sql.SQL(", ").join(_value(header, landing, name) for name in header.columns),
             first_fault=sql.SQL("case {} end").format(faults),
             shown=sql.SQL("case fault {} end").format(sql.SQL(" ").join(map(_shown, written))),
-            typed=sql.SQL(", ").join(_typed(source.column(c), landing) for c in header.columns),
+            typed=sql.SQL(", ").join(_typed(feed.column(c), landing) for c in header.columns),
         ) as rows:
             for row in rows:
                 left.append(row)
-                refuse_too_many(len(left), f"The file of {source.name}")
+                refuse_too_many(len(left), f"The file of {feed.name}")
     else:
         run(connection, "stage/landing.move", table=table, columns=columns)
     run(connection, "stage/landing.drop")
@@ -99,7 +99,7 @@ def _value(header: Header, landing: Landing, name: str) -> sql.Composable:
     if name not in landing.written:
         return sql.Identifier(name)
     fields = [sql.Identifier(field) for field in landing.written[name]]
-    column = header.contract.source.column(name)
+    column = header.contract.feed.column(name)
     value = parsing.read(column, header.contract.parsing, fields)
     return sql.SQL("{} as {}").format(value, sql.Identifier(name))
 

@@ -17,9 +17,9 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.column import IS_DELETED
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
-from etl.contracts.sender import Sender
+from etl.contracts.sender import SenderContract
 from etl.contracts.types import Type
 from etl.db.copy_writer import ListeningWriter
 from etl.db.statements import names, run, statement
@@ -105,13 +105,13 @@ def _run_file(
     contract = _under(staged, head)
     notes, staged.findings = header.drift(head, batch.as_of, before.get(contract.name))
     staged.notes += notes
-    source = file.source
+    feed = file.feed
     if corrected:
         staged.notes.append(f"{len(corrected):,} rows taken as people corrected them")
-    in_bulk = is_rebuild and bulk.is_worth(connection, source.table, file.size_bytes)
+    in_bulk = is_rebuild and bulk.is_worth(connection, feed.table, file.size_bytes)
     try:
-        with bulk.without_indexes(connection, source.table) if in_bulk else nullcontext():
-            is_anew = in_bulk and bulk.begin_anew(connection, source.table)
+        with bulk.without_indexes(connection, feed.table) if in_bulk else nullcontext():
+            is_anew = in_bulk and bulk.begin_anew(connection, feed.table)
             stream = _send(
                 connection, load_id, staged, head, reading.records(), reading, is_anew=is_anew
             )
@@ -127,7 +127,7 @@ def _run_file(
     _account_for(staged, reading, stream)
     validate.tell_bad_bytes(staged)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
-    _analyze(connection, source)
+    _analyze(connection, feed)
     keys_differ = stream.keys is not None and stream.keys.differ()
     validate.set_aside(
         connection,
@@ -147,10 +147,10 @@ def _run_file(
             f"{where} changed while it was being read.",
             "Let the sender finish writing, then run again; nothing was loaded.",
         )
-    _summarize(connection, source)
+    _summarize(connection, feed)
 
 
-def _under(staged: Staged, head: Header) -> Sender:
+def _under(staged: Staged, head: Header) -> SenderContract:
     """Note under which contract a file comes, and its columns."""
     staged.contract = head.contract
     staged.header, staged.columns = list(head.names), head.columns
@@ -192,19 +192,19 @@ def _send(
 
 def _fields(head: Header, plan: landing.Landing) -> Fields:
     """What is known of the file's fields: the stream judges those that COPY is to type."""
-    source = head.contract.source
+    feed = head.contract.feed
     forms_of = {}
     for at, (name, target) in enumerate(zip(plan.fields, head.targets, strict=True)):
-        form = value_forms.form_of(source.column(name).type) if name == target else None
+        form = value_forms.form_of(feed.column(name).type) if name == target else None
         if form is not None:
             forms_of[at] = form
     return Fields(
         head.names,
-        tuple(at for key in source.key for at in head.fields(key)[:1]),
+        tuple(at for key in feed.key for at in head.fields(key)[:1]),
         forms_of,
         {
             column: MoneyField((at,), value_forms.cents)
-            for column in source.money
+            for column in feed.money
             for at in head.fields(column)
             if at in forms_of
         },
@@ -213,21 +213,21 @@ def _fields(head: Header, plan: landing.Landing) -> Fields:
         tuple(
             at
             for column in head.contract.required
-            if column not in source.key
+            if column not in feed.key
             for at in head.fields(column)[:1]
         ),
-        source.name,
+        feed.name,
         tuple(head.contract.targets),
     )
 
 
 def _keys(head: Header) -> Keys | None:
     """What tells repeated keys, where a key is one field; the file's bytes are its value."""
-    source = head.contract.source
-    if len(source.key) > 1:
+    feed = head.contract.feed
+    if len(feed.key) > 1:
         return None
-    [key] = source.key
-    return Keys(head.targets.index(key)) if source.column(key).type is Type.KEY else None
+    [key] = feed.key
+    return Keys(head.targets.index(key)) if feed.column(key).type is Type.KEY else None
 
 
 def add_rows(
@@ -247,49 +247,49 @@ def settle(
     connection: psycopg.Connection[Any],
     load_id: int,
     batch: Batch,
-    contract: Sender,
+    contract: SenderContract,
     staged: Staged,
 ) -> None:
     """Set aside what cannot stand among the rows of a file, and measure what stays."""
     validate.set_aside(connection, load_id, batch, contract, staged)
-    _summarize(connection, contract.source)
+    _summarize(connection, contract.feed)
 
 
 def repeat_file(
-    connection: psycopg.Connection[Any], source: Source, load_id: int, as_of: datetime, same_as: int
+    connection: psycopg.Connection[Any], feed: Feed, load_id: int, as_of: datetime, same_as: int
 ) -> None:
     """Load a file that was skipped after all, from the rows of the load that it is the same as."""
-    values = {"load_id": load_id, "same_as": same_as, "feed": source.name, "as_of": as_of}
+    values = {"load_id": load_id, "same_as": same_as, "feed": feed.name, "as_of": as_of}
     run(
         connection,
         "stage/stage.repeat_rows",
         values,
-        table=sql.Identifier(source.table),
-        columns=names(c.name for c in source.staged),
+        table=sql.Identifier(feed.table),
+        columns=names(c.name for c in feed.staged),
     )
     run(connection, "stage/stage.repeat_rejects", values)
     run(connection, "stage/snapshot.repeat_keys", values)
-    _analyze(connection, source)
-    measured = validate.measure(connection, source, values, keys_differ=True)
+    _analyze(connection, feed)
+    measured = validate.measure(connection, feed, values, keys_differ=True)
     latest = {"latest_effective_ts": measured.latest_effective_ts}
     run(connection, "stage/stage.repeat_file", {**values, **latest})
     run(connection, "stage/stage.repeat_parts", values)
 
 
-def _summarize(connection: psycopg.Connection[Any], source: Source) -> None:
+def _summarize(connection: psycopg.Connection[Any], feed: Feed) -> None:
     """Let the index on loads know of the rows that came."""
-    index = sql.Literal(f"{source.table}_load_id_idx")
+    index = sql.Literal(f"{feed.table}_load_id_idx")
     run(connection, "stage/stage.summarize", index=index)
 
 
-def _analyze(connection: psycopg.Connection[Any], source: Source) -> None:
+def _analyze(connection: psycopg.Connection[Any], feed: Feed) -> None:
     """Refresh the planner's statistics of the columns by which staged rows are looked up."""
     run(connection, "stage/stage.sample")
     run(
         connection,
         "stage/stage.analyze",
-        table=sql.Identifier(source.table),
-        columns=names(["load_id", *source.key, *filter(None, [source.effective])]),
+        table=sql.Identifier(feed.table),
+        columns=names(["load_id", *feed.key, *filter(None, [feed.effective])]),
     )
 
 
@@ -317,10 +317,10 @@ def _copy(
     *,
     is_anew: bool,
 ) -> None:
-    source = staged.file.source
+    feed = staged.file.feed
     if plan.is_needed:
         landing.create(connection, head, plan)
-    into = sql.Identifier("landing" if plan.is_needed else source.table)
+    into = sql.Identifier("landing" if plan.is_needed else feed.table)
     skipped: list[tuple[int, str | None, str | None]] = []
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -353,13 +353,13 @@ def _copy(
     finally:
         connection.remove_notice_handler(note)
     for sent_line, column, shown in skipped:
-        staged.rejected.append(_mistyped(source, stream.line_of(sent_line), column, shown))
+        staged.rejected.append(_mistyped(feed, stream.line_of(sent_line), column, shown))
     if plan.is_needed:
         for line, column, shown in landing.move(connection, head, plan):
-            staged.rejected.append(Rejected(line, column, refusal(source.column(column), shown)))
+            staged.rejected.append(Rejected(line, column, refusal(feed.column(column), shown)))
 
 
-def _mistyped(source: Source, line: int, column: str | None, shown: str | None) -> Rejected:
-    declared = {c.name: c for c in source.staged}.get(column or "")
+def _mistyped(feed: Feed, line: int, column: str | None, shown: str | None) -> Rejected:
+    declared = {c.name: c for c in feed.staged}.get(column or "")
     # A column that only the file knows is text: no bytes but these can be refused in it.
     return Rejected(line, column, refusal(declared, shown) if declared else Reason.NOT_UTF8)

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.column import Column
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
 from etl.contracts.types import Type
 from etl.db.statements import run
@@ -27,7 +27,7 @@ def set_aside(
     connection: psycopg.Connection[Any],
     load_id: int,
     as_of: datetime,
-    source: Source,
+    feed: Feed,
     staged: Staged,
     *,
     is_printable: bool,
@@ -37,19 +37,19 @@ def set_aside(
     ``is_printable``: the file has no byte but visible ASCII, and so no key with odd characters.
     """
     bound = {"load_id": load_id, "as_of": as_of}
-    faults = _faults(source, staged.columns, is_printable=is_printable)
-    nothing = _null_words(source, staged.columns, Type.REFERENCE)
+    faults = _faults(feed, staged.columns, is_printable=is_printable)
+    nothing = _null_words(feed, staged.columns, Type.REFERENCE)
     kinds = {**{reason.name.lower(): found for reason, found in faults.items()}, "empty": nothing}
     kinds = {kind: found for kind, found in kinds.items() if found}
-    open_ends = [c for c in _present(source, staged.columns) if c.open_end is not None]
+    open_ends = [c for c in _present(feed, staged.columns) if c.open_end is not None]
     if not kinds and not open_ends:
         return
-    seen, ends = _look(connection, source, bound, kinds, open_ends)
+    seen, ends = _look(connection, feed, bound, kinds, open_ends)
     for reason, found in faults.items():
         if reason.name.lower() in seen:
-            staged.rejected += _take_out(connection, source, bound, reason, found)
+            staged.rejected += _take_out(connection, feed, bound, reason, found)
     if "empty" in seen:
-        n = _empty(connection, source, bound, nothing)
+        n = _empty(connection, feed, bound, nothing)
         staged.findings["null_words"] = n
         staged.notes.append(f"{n:,} keys of other feeds are NULL or the like: taken as none")
     for name, rows in ends.items():
@@ -57,17 +57,17 @@ def set_aside(
         staged.notes.append(f"{rows:,} rows say by a day far off that they run on ({name})")
 
 
-def _present(source: Source, columns: list[str]) -> list[Column]:
+def _present(feed: Feed, columns: list[str]) -> list[Column]:
     """The columns of a feed that a file has."""
-    return [c for c in source.staged if c.name in columns]
+    return [c for c in feed.staged if c.name in columns]
 
 
-def _faults(source: Source, columns: list[str], *, is_printable: bool) -> dict[Reason, Faults]:
+def _faults(feed: Feed, columns: list[str], *, is_printable: bool) -> dict[Reason, Faults]:
     """For each reason for which a value costs its row, the columns that may have such a value."""
-    present = _present(source, columns)
+    present = _present(feed, columns)
     odd = [] if is_printable else [c for c in present if c.type.names_a_thing]
     return {
-        Reason.NO_KEY: _null_words(source, columns, Type.KEY),
+        Reason.NO_KEY: _null_words(feed, columns, Type.KEY),
         Reason.ODD_KEY: {c.name: values.is_odd_key(c) for c in odd},
         Reason.TOO_FAR_AHEAD: {
             c.name: values.is_too_far_ahead(c) for c in present if c.ahead_days is not None
@@ -75,13 +75,13 @@ def _faults(source: Source, columns: list[str], *, is_printable: bool) -> dict[R
     }
 
 
-def _null_words(source: Source, columns: list[str], kind: Type) -> Faults:
-    return {c.name: values.is_null_word(c) for c in _present(source, columns) if c.type is kind}
+def _null_words(feed: Feed, columns: list[str], kind: Type) -> Faults:
+    return {c.name: values.is_null_word(c) for c in _present(feed, columns) if c.type is kind}
 
 
 def _look(
     connection: psycopg.Connection[Any],
-    source: Source,
+    feed: Feed,
     bound: dict[str, Any],
     kinds: dict[str, Faults],
     open_ends: list[Column],
@@ -94,7 +94,7 @@ def _look(
         connection,
         "stage/values.look",
         bound,
-        table=sql.Identifier(source.table),
+        table=sql.Identifier(feed.table),
         kinds=sql.SQL(", ").join(
             [sql.SQL("bool_or({})").format(_any(found)) for found in kinds.values()]
             or [sql.SQL("null")]
@@ -109,7 +109,7 @@ def _look(
 
 def _take_out(
     connection: psycopg.Connection[Any],
-    source: Source,
+    feed: Feed,
     bound: dict[str, Any],
     reason: Reason,
     found: Faults,
@@ -119,7 +119,7 @@ def _take_out(
         connection,
         "stage/values.set_aside",
         bound,
-        table=sql.Identifier(source.table),
+        table=sql.Identifier(feed.table),
         is_fault=_any(found),
         at_fault=sql.SQL("case {} end").format(sql.SQL(" ").join(cases)),
     )
@@ -127,7 +127,7 @@ def _take_out(
 
 
 def _empty(
-    connection: psycopg.Connection[Any], source: Source, bound: dict[str, Any], found: Faults
+    connection: psycopg.Connection[Any], feed: Feed, bound: dict[str, Any], found: Faults
 ) -> int:
     """Take words for nothing out of references; how many."""
     return sum(
@@ -135,7 +135,7 @@ def _empty(
             connection,
             "stage/values.empty_references",
             bound,
-            table=sql.Identifier(source.table),
+            table=sql.Identifier(feed.table),
             reference=sql.Identifier(name),
             is_null_word=is_word,
         ).rowcount

@@ -153,10 +153,10 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
         part.read, part.loaded = staged.read, staged.loaded
         part.rejected, part.duplicate = len(staged.rejected), staged.duplicate
         return
-    source = staged.file.source
+    feed = staged.file.feed
     firsts = [part.first_line for part in staged.parts]
     sums = sql.SQL(", ").join(
-        sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(c)) for c in source.money
+        sql.SQL("coalesce(sum({}), 0)").format(sql.Identifier(c)) for c in feed.money
     )
     measured = {
         number: (rows, amounts)
@@ -164,7 +164,7 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
             connection,
             "stage/parts.measure",
             {"load_id": load_id, "first_lines": firsts},
-            table=sql.Identifier(source.table),
+            table=sql.Identifier(feed.table),
             sums=sums,
         )
     }
@@ -172,18 +172,18 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
     no_rows = Counter(bisect_right(firsts, r.line) for r in staged.rejected if r.reason in NO_ROWS)
     totals: dict[tuple[int, str], Decimal] = {}
     for number, part in enumerate(staged.parts, 1):
-        part.loaded, amounts = measured.get(number, (0, [Decimal(0)] * len(source.money)))
-        for column, amount in zip(source.money, amounts, strict=True):
+        part.loaded, amounts = measured.get(number, (0, [Decimal(0)] * len(feed.money)))
+        for column, amount in zip(feed.money, amounts, strict=True):
             totals[number, column] = amount
     for line, repeated in staged.duplicates:
         number = bisect_right(firsts, line)
         staged.parts[number - 1].duplicate += 1
-        for column, amount in zip(source.money, repeated, strict=True):
+        for column, amount in zip(feed.money, repeated, strict=True):
             totals[number, column] += amount or 0
     for number, part in enumerate(staged.parts, 1):
         part.rejected = rejected[number]
         part.read = part.loaded + part.rejected + part.duplicate
-        of_part = {column: totals[number, column] for column in source.money}
+        of_part = {column: totals[number, column] for column in feed.money}
         _check_expected(batch, part, part.read - no_rows[number], of_part)
 
 
@@ -217,7 +217,7 @@ def record(connection: psycopg.Connection[Any], load_id: int, staged: Staged) ->
         counted = read if is_loaded and read is not None else PartRead(file, FIRST_LINE)
         values = {
             "load_id": load_id,
-            "feed": staged.file.source.name,
+            "feed": staged.file.feed.name,
             "part": number,
             "file_name": shown.plain(file.path.name),
             "size_bytes": file.size_bytes,

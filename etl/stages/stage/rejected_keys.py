@@ -29,15 +29,15 @@ _NO_KEYS = frozenset(word.lower() for word in NULL_WORDS)
 def keys_of(record: str, head: Header) -> set[tuple[str, ...]]:
     """The keys that a rejected record may be of; none where none can be read."""
     raw = record.encode()
-    source = head.contract.source
+    feed = head.contract.feed
     is_whole = fault_of(raw, len(head.names)) is None
     if is_whole:
         values = [v.decode() for v in csv_records.values_of(csv_records.trimmed(raw))]
     else:
         values = [value.strip(' \t\r"') for value in record.split(",")]
     parts = []
-    for key in source.key:
-        is_year = source.column(key).type is Type.KEY_YEAR
+    for key in feed.key:
+        is_year = feed.column(key).type is Type.KEY_YEAR
         places: Iterable[int] = head.fields(key)[:1]
         if not is_whole:
             places = range(len(values)) if is_year else [at for at in places if at == 0]
@@ -51,7 +51,7 @@ def record_keys(
 ) -> int:
     """Write down the keys that rejected records of a snapshot name; how many name none."""
     found = [keys_of(record, head) for record in records]
-    feed = head.contract.source.name
+    feed = head.contract.feed.name
     entries = [
         {"load_id": load_id, "feed": feed, "key": list(key)} for key in sorted(set().union(*found))
     ]

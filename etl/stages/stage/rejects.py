@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.sender import Parsing
 from etl.db.statements import statement
 from etl.inbox import csv_records, encodings, header, value_forms
@@ -49,14 +49,14 @@ def money_fields(head: Header) -> dict[str, MoneyField]:
     """Where a file's amounts stand, and how its sender writes them."""
     contract = head.contract
     return {
-        column: MoneyField(tuple(positions), _reader(contract.source, column, contract.parsing))
-        for column in contract.source.money
+        column: MoneyField(tuple(positions), _reader(contract.feed, column, contract.parsing))
+        for column in contract.feed.money
         if (positions := head.fields(column))
     }
 
 
-def _reader(source: Source, column: str, written: Parsing) -> Reader:
-    declared = source.column(column)
+def _reader(feed: Feed, column: str, written: Parsing) -> Reader:
+    declared = feed.column(column)
     if parsing.is_plain(declared, written):
         return value_forms.cents
     return parsing.cents_reader(declared, written)
@@ -127,7 +127,7 @@ def _name_keys(
 ) -> None:
     """Write down which keys rejected rows of a snapshot name; ``records`` is empty after that."""
     if records and staged.contract is not None:
-        head = header.of_names(staged.file.source, staged.contract.name, staged.header)
+        head = header.of_names(staged.file.feed, staged.contract.name, staged.header)
         staged.nameless += rejected_keys.record_keys(connection, load_id, head, records)
         records.clear()
 
@@ -135,7 +135,7 @@ def _name_keys(
 def _entry(load_id: int, staged: Staged, rejected: Rejected, text: str | None) -> dict[str, Any]:
     return {
         "load_id": load_id,
-        "feed": staged.file.source.name,
+        "feed": staged.file.feed.name,
         "file": staged.file_of(rejected.line),
         "line": rejected.line,
         "column_name": rejected.column,

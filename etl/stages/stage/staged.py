@@ -12,7 +12,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from etl.contracts.reasons import Reason
-from etl.contracts.sender import Sender
+from etl.contracts.sender import SenderContract
 from etl.inbox import encodings
 from etl.inbox.amounts import Amounts
 from etl.inbox.batch import FeedFile
@@ -74,7 +74,7 @@ class Staged:
     distinct_keys: int | None = None
     header: list[str] = field(default_factory=list)
     findings: dict[str, Any] = field(default_factory=dict)
-    contract: Sender | None = None
+    contract: SenderContract | None = None
     bad_byte: encodings.BadByte | None = None
     kept: int = 0
     bytes_read: int | None = None
@@ -111,7 +111,7 @@ class Staged:
         """The file's row in ``ledger.load_file``."""
         return {
             "load_id": load_id,
-            "feed": self.file.source.name,
+            "feed": self.file.feed.name,
             "file_name": self.file.names,
             "kind": self.file.expected.kind,
             "status": self.status,

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
-from etl.contracts.sender import Sender
+from etl.contracts.sender import SenderContract
 from etl.db.statements import equal, names, rows_of, run, scalar, statement, texts
 from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import encodings
@@ -51,7 +51,7 @@ def set_aside(
     connection: psycopg.Connection[Any],
     load_id: int,
     batch: Batch,
-    contract: Sender,
+    contract: SenderContract,
     staged: Staged,
     *,
     keys_differ: bool = False,
@@ -62,7 +62,7 @@ def set_aside(
     ``keys_differ``: it is known that each row has a key of its own. ``is_printable``: that no
     value has a character but visible ASCII.
     """
-    source = contract.source
+    source = contract.feed
     values_of.set_aside(connection, load_id, batch.as_of, source, staged, is_printable=is_printable)
     table = sql.Identifier(source.table)
     values = {"load_id": load_id, "as_of": batch.as_of}
@@ -132,16 +132,16 @@ def set_aside(
     staged.totals = {column: {"loaded": str(kept.totals[column])} for column in source.money}
 
 
-def _reversal_parts(source: Source) -> dict[str, sql.Composable]:
+def _reversal_parts(feed: Feed) -> dict[str, sql.Composable]:
     """How a row that takes back another one of its key is known, where a feed has such rows."""
-    if not source.reversible:
+    if not feed.reversible:
         no = sql.SQL("false")
         return {"is_reversal": no, "is_told": no, "nets_to_nothing": no}
     reversal = statement("facts/claim.is_reversal", row=sql.Identifier("t"))
     stands = sql.SQL("t.is_deleted is not true and {}")
     sums = [
         sql.SQL("coalesce(sum({}) over repeats, 0) = 0").format(sql.Identifier("t", m))
-        for m in source.money
+        for m in feed.money
     ]
     return {
         "is_reversal": stands.format(reversal),
@@ -153,9 +153,9 @@ def _reversal_parts(source: Source) -> dict[str, sql.Composable]:
 class Conflict:
     """Rows that gave way to a later one of their key; the money that went with them, US dollars."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, feed: Feed) -> None:
         self.rows = 0
-        self.sums = dict.fromkeys(source.money, Decimal(0))
+        self.sums = dict.fromkeys(feed.money, Decimal(0))
 
     def add(self, amounts: Iterable[Decimal | None]) -> None:
         """Count a row with its amounts, in the order of the feed's money columns."""
@@ -222,26 +222,26 @@ def tell_bad_bytes(staged: Staged) -> None:
         staged.notes.append(f"{part.name}: {bad}" if staged.file.parts else str(bad))
 
 
-def _effective(source: Source, prefix: str | None) -> sql.Composable:
+def _effective(feed: Feed, prefix: str | None) -> sql.Composable:
     as_of = sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")
-    if source.effective is None:
+    if feed.effective is None:
         return as_of
-    column = sql.Identifier(*filter(None, [prefix, source.effective]))
+    column = sql.Identifier(*filter(None, [prefix, feed.effective]))
     return sql.SQL("coalesce({} at time zone 'UTC', {})").format(column, as_of)
 
 
 def measure(
     connection: psycopg.Connection[Any],
-    source: Source,
+    feed: Feed,
     values: dict[str, Any],
     *,
     keys_differ: bool = False,
 ) -> Measured:
     """Add up the staged rows of a load; ``keys_differ``: their keys need not be counted."""
-    table = sql.Identifier(source.table)
+    table = sql.Identifier(feed.table)
     parts = [
         sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(m), sql.Identifier(m))
-        for m in source.money
+        for m in feed.money
     ]
     row = run(
         connection,
@@ -249,7 +249,7 @@ def measure(
         values,
         table=table,
         totals=sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(parts)),
-        effective=_effective(source, None),
+        effective=_effective(feed, None),
     ).fetchone()
     assert row is not None  # an aggregate always gives a row
     rows, totals, latest = row
@@ -261,12 +261,14 @@ def measure(
             "stage/stage.count_keys",
             values,
             table=table,
-            key_list=names(source.key),
+            key_list=names(feed.key),
         )
     return Measured(rows, keys, amounts, latest)
 
 
-def judge(batch: Batch, contract: Sender, staged: Staged, reject_share: float | None) -> None:
+def judge(
+    batch: Batch, contract: SenderContract, staged: Staged, reject_share: float | None
+) -> None:
     """Count what stays, and hold the file to its threshold, its volume and its manifest.
 
     Raises ``RejectThresholdError`` and ``BatchError``.

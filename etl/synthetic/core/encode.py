@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 
 Column = NDArray[np.bytes_]
 
@@ -129,9 +129,9 @@ def where(present: NDArray[np.bool_], column: Column) -> Column:
     return np.where(present, column, np.array(b"", dtype=column.dtype))
 
 
-def header(source: Source) -> bytes:
+def header(feed: Feed) -> bytes:
     """The header line of a feed, in the contract's declared order."""
-    return ",".join(c.name for c in source.columns).encode() + b"\n"
+    return ",".join(c.name for c in feed.columns).encode() + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +142,13 @@ class Block:
     the feed's control totals. ``new``: of facts, which rows no batch before had.
     """
 
-    source: Source
+    feed: Feed
     columns: Mapping[str, Column]
     cents: Mapping[str, NDArray[np.integer]]
     new: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
-        return len(self.columns[self.source.key[0]])
+        return len(self.columns[self.feed.key[0]])
 
     @property
     def totals(self) -> dict[str, int]:
@@ -181,7 +181,7 @@ def lines(records: NDArray[np.void]) -> bytes:
 
 
 def block(
-    source: Source,
+    feed: Feed,
     columns: Mapping[str, Column],
     cents: Mapping[str, NDArray[np.integer]] | None = None,
     new: NDArray[np.bool_] | None = None,
@@ -191,9 +191,9 @@ def block(
     ``cents``: the amounts of the feed's control totals; ``new`` as in ``Block``.
     """
     amounts = cents or {}
-    if amounts.keys() != set(source.money):
-        raise ValueError(f"{source.name}: totals are wanted of {', '.join(source.money)}")
-    names = [c.name for c in source.columns]
+    if amounts.keys() != set(feed.money):
+        raise ValueError(f"{feed.name}: totals are wanted of {', '.join(feed.money)}")
+    names = [c.name for c in feed.columns]
     if columns.keys() != set(names):
-        raise ValueError(f"{source.name}: {sorted(columns.keys() ^ set(names))} do not match")
-    return Block(source, {name: columns[name] for name in names}, amounts, new)
+        raise ValueError(f"{feed.name}: {sorted(columns.keys() ^ set(names))} do not match")
+    return Block(feed, {name: columns[name] for name in names}, amounts, new)

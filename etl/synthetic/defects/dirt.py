@@ -47,15 +47,14 @@ class Kind:
 def _typed(*types: Type) -> dict[str, tuple[str, ...]]:
     """The columns of these types, by feed."""
     found = {
-        source.name: tuple(c.name for c in source.columns if c.type in types)
-        for source in FEEDS.values()
+        feed.name: tuple(c.name for c in feed.columns if c.type in types) for feed in FEEDS.values()
     }
     return {name: columns for name, columns in found.items() if columns}
 
 
-_EVERY_COLUMN = {source.name: tuple(c.name for c in source.columns) for source in FEEDS.values()}
+_EVERY_COLUMN = {feed.name: tuple(c.name for c in feed.columns) for feed in FEEDS.values()}
 _WHOLE = dict.fromkeys(FEEDS, ())
-_KEYS = {source.name: source.key[:1] for source in FEEDS.values()}
+_KEYS = {feed.name: feed.key[:1] for feed in FEEDS.values()}
 # The sender's new column and its name, of which the contract knows nothing.
 EXTRA_COLUMN = "export_run"
 # What the sender now calls the column that goes by another name in the contract.

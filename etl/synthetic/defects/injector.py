@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.synthetic.core.encode import Block, constant, join, lines
 from etl.synthetic.core.rng import BITS, Dice, below, chance
 from etl.synthetic.defects.defects import MAKERS, Corrupted, Row, split
@@ -78,12 +78,12 @@ class DefectInjector:
     defects than those it is refused for.
     """
 
-    def __init__(self, dirt: Dirt | None, seed: int, day: int, source: Source) -> None:
-        kinds = dirt.of(source.name) if dirt else []
-        self._source = source
-        self._at = {c.name: i for i, c in enumerate(source.columns)}
-        self._words = (seed, "dirt", day, source.name)
-        self._keys = f"{day}{source.name[0].upper()}"
+    def __init__(self, dirt: Dirt | None, seed: int, day: int, feed: Feed) -> None:
+        kinds = dirt.of(feed.name) if dirt else []
+        self._feed = feed
+        self._at = {c.name: i for i, c in enumerate(feed.columns)}
+        self._words = (seed, "dirt", day, feed.name)
+        self._keys = f"{day}{feed.name[0].upper()}"
         self.refused = any(k.outcome == REFUSED for k in kinds)
         self._file = {k.name: k for k in kinds if k.whole_file and self._hits_file(k, dirt)}
         self._kinds = [] if self.refused else [k for k in kinds if not k.whole_file]
@@ -104,7 +104,7 @@ class DefectInjector:
 
     def header(self) -> bytes:
         """The file's first line."""
-        names = [c.name for c in self._source.columns if c.name != self._missing]
+        names = [c.name for c in self._feed.columns if c.name != self._missing]
         if "renamed_column" in self._file:
             names = [NEW_NAME.get(name, name) for name in names]
         if "extra_column" in self._file:
@@ -116,7 +116,7 @@ class DefectInjector:
     def _missing(self) -> str | None:
         """The column that the file lacks."""
         kind = self._file.get("missing_column")
-        return kind.columns[self._source.name][0] if kind else None
+        return kind.columns[self._feed.name][0] if kind else None
 
     def soil(self, block: Block, spare: NDArray[np.bool_] | None = None) -> Soiled:
         """The next block of the file with its share of defects.
@@ -142,7 +142,7 @@ class DefectInjector:
                 fields=split(lines(records[position : position + 1]).removesuffix(self._end)),
                 at=self._at,
                 cents={name: int(values[position]) for name, values in block.cents.items()},
-                columns=kind.columns[self._source.name],
+                columns=kind.columns[self._feed.name],
                 fresh=f"{self._keys}{first + position:08d}".encode(),
                 draw=draw,
             )
@@ -165,7 +165,7 @@ class DefectInjector:
         if "crlf" in self._file:
             last = list(columns)[-1]
             columns[last] = join(columns[last], np.repeat(np.array([b"\r"]), len(block)))
-        return Block(block.source, columns, block.cents)
+        return Block(block.feed, columns, block.cents)
 
     def _choices(self, dice: Dice, rows: int) -> Iterator[tuple[Kind, int, int]]:
         """Kind, position and a draw for the rest, of each row that may get a defect.
@@ -205,7 +205,7 @@ class DefectInjector:
             for at, fields in enumerate(made.records):
                 if at == made.faulty:
                     defects.append(
-                        Defect(kind.name, self._source.name, self._line, made.column, kind.outcome)
+                        Defect(kind.name, self._feed.name, self._line, made.column, kind.outcome)
                     )
                 write(b",".join(fields) + self._end)
         write(lines(records[done:]))
@@ -221,9 +221,9 @@ class DefectInjector:
         return [
             Defect(
                 kind.name,
-                self._source.name,
+                self._feed.name,
                 1,
-                next(iter(kind.columns[self._source.name]), None),
+                next(iter(kind.columns[self._feed.name]), None),
                 kind.outcome,
             )
             for kind in self._file.values()

@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.synthetic.core.encode import Block, Column, lines, side_by_side
 from etl.synthetic.core.rng import Ints
 
@@ -264,8 +264,8 @@ def numbers(column: Column) -> Ints:
     return digits @ (10 ** np.arange(digits.shape[1] - 1, -1, -1))
 
 
-def driver_columns(source: Source) -> tuple[list[str], list[str]]:
+def driver_columns(feed: Feed) -> tuple[list[str], list[str]]:
     """A feed's change drivers, and its other attributes, its key and times apart."""
-    apart = {*source.key, source.effective}
-    drivers = [c.name for c in source.columns if c.driver]
-    return drivers, [c.name for c in source.columns if not c.driver and c.name not in apart]
+    apart = {*feed.key, feed.effective}
+    drivers = [c.name for c in feed.columns if c.driver]
+    return drivers, [c.name for c in feed.columns if not c.driver and c.name not in apart]

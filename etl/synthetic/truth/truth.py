@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from etl.contracts.feed import Source
+from etl.contracts.feed import Feed
 from etl.synthetic.core.encode import Block
 from etl.synthetic.core.rng import Ints
 from etl.synthetic.defects.dirt import Defect
@@ -32,7 +32,7 @@ PlanYear = tuple[str, str]
 class FileTruth:
     """One file of a batch as it was written, block by block."""
 
-    source: Source
+    feed: Feed
     kind: str
     rows: int = 0
     rejected: int = 0
@@ -73,21 +73,21 @@ class FileTruth:
             for position, value in soiled.changed.get(name, {}).items():
                 loaded += _cents(value) - int(block.cents[name][position])
             self.loaded_totals[name] = loaded + sum(_cents(row[name]) for row in soiled.added)
-        if self.source.name in _NUMBERED:
+        if self.feed.name in _NUMBERED:
             self._tell(patched(block, soiled), kept, as_of)
-        elif self.source.name == "plans":
+        elif self.feed.name == "plans":
             for position, plan in enumerate(_plan_years(block, "effective_year")):
                 (self.plans if kept[position] else self.lost_plans).add(plan)
         else:
             self._name(block, soiled, kept, lost_plans)
 
     def _tell(self, block: Block, kept: NDArray[np.bool_], as_of: int) -> None:
-        drivers, others = driver_columns(self.source)
+        drivers, others = driver_columns(self.feed)
         effective = np.full(len(block), as_of, dtype=np.int64)
-        if self.source.effective:
-            stamps = [t.decode().removesuffix("Z") for t in block.columns[self.source.effective]]
+        if self.feed.effective:
+            stamps = [t.decode().removesuffix("Z") for t in block.columns[self.feed.effective]]
             effective = np.array(stamps, dtype="datetime64[s]").astype(np.int64)
-        key = numbers(block.columns[self.source.key[0]])
+        key = numbers(block.columns[self.feed.key[0]])
         rows = Rows(key, effective, digests(block, drivers), digests(block, others))
         self.told.append(rows.take(kept))
         self.rejected_keys.append(key[~kept])
@@ -106,7 +106,7 @@ class FileTruth:
             self.named[dimension] = seen
             strangers = self.strangers.setdefault(dimension, set())
             strangers |= {v.decode() for v in soiled.changed.get(column, {}).values()}
-        day = _DATE_OF_PLAN[self.source.name]
+        day = _DATE_OF_PLAN[self.feed.name]
         moved = soiled.changed.get(day, {})
         for position, value in moved.items():
             plan = _text(block.columns["plan_id"][position])
@@ -134,7 +134,7 @@ class Truth:
             return {}
         keys: dict[str, dict[str, int]] = {}
         for file in files:
-            name = file.source.name
+            name = file.feed.name
             if name in _NUMBERED:
                 keys[name] = asdict(self._deliver(file, as_of))
             elif name == "plans":
@@ -155,7 +155,7 @@ class Truth:
         return lost.difference(self.plans, *(file.plans for file in files))
 
     def _deliver(self, file: FileTruth, as_of: int) -> Counts:
-        dimension = _NUMBERED[file.source.name]
+        dimension = _NUMBERED[file.feed.name]
         rows = Rows.together(file.told)
         named = np.concatenate([np.zeros(0, dtype=np.int64), *file.rejected_keys])
         counts = self.histories[dimension].deliver(
@@ -216,7 +216,7 @@ def patched(block: Block, soiled: Soiled) -> Block:
         for position, value in changes.items():
             column[position] = value
         columns[name] = column
-    return Block(block.source, columns, block.cents)
+    return Block(block.feed, columns, block.cents)
 
 
 def _plan_years(block: Block, date_column: str, rows: Ints | None = None) -> Iterator[PlanYear]:

@@ -222,7 +222,7 @@ def sharing(year: int) -> Sharing:
 
 def blocks(years: range) -> Iterator[encode.Block]:
     """The plans feed of these plan years: a block a year."""
-    source = FEEDS["plans"]
+    feed = FEEDS["plans"]
     for year in years:
         c = plans(year)
         columns = {
@@ -236,4 +236,4 @@ def blocks(years: range) -> Iterator[encode.Block]:
             "pcp_copay": encode.money(c.copay),
             "effective_year": encode.whole(np.full(len(c.plan_id), year), 1),
         }
-        yield encode.block(source, columns)
+        yield encode.block(feed, columns)
