@@ -224,7 +224,7 @@ def _lost(
     renamed = Counter[tuple[str, UUID]]()
     # Of loads of the same bytes the latest that brought rows stands for the file that is there.
     for file in sorted(held, key=lambda f: (f.status == "loaded", f.load_id), reverse=True):
-        place = (file.batch_id, file.feed_name, file.xxh3_128)
+        place = (file.batch_id, file.feed, file.xxh3_128)
         if there[place]:
             there[place] -= 1
             corrections.setdefault(place[:2], file.load_id)
@@ -238,7 +238,7 @@ def _lost(
     lost: list[HeldFile] = []
     corrected: _Corrected = {}
     for file in missing:
-        place, content = (file.batch_id, file.feed_name), (file.feed_name, file.xxh3_128)
+        place, content = (file.batch_id, file.feed), (file.feed, file.xxh3_128)
         if place in unloaded:
             corrected.setdefault(place, []).append(file)
         elif renamed[content]:
@@ -257,7 +257,7 @@ def _is_corrected(
     if corrected_by is None or corrected_by < file.load_id:
         return False
     values = {"loads": [file.load_id], "load_id": corrected_by}
-    _, ending = snapshot.count_ending(connection, FEEDS[file.feed_name], values, also_marked=True)
+    _, ending = snapshot.count_ending(connection, FEEDS[file.feed], values, also_marked=True)
     return ending == 0
 
 
@@ -282,7 +282,7 @@ def _values(kind: str, file: HeldFile, says: str) -> dict[str, Any]:
     return {
         "kind": kind,
         "batch_id": file.batch_id,
-        "feed": file.feed_name,
+        "feed": file.feed,
         "xxh3_128": file.xxh3_128,
         "load_id": file.load_id,
         "says": says,

@@ -66,7 +66,7 @@ select
     f.load_id,
     l.batch_id,
     l.as_of,
-    f.feed,
+    f.feed as feed_name,
     f.file_name,
     f.kind,
     f.contract,
