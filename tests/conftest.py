@@ -26,7 +26,7 @@ from etl.db.connection import connect
 from etl.schema.migrations import migrate
 from etl.server import server
 from etl.server.tuning import core_count
-from etl.warehouse.tables import LIVE
+from tests.support.databases import fresh_database, url_of
 
 # How many examples a test draws that does not say so itself, and whether always the same ones;
 # pytest --hypothesis-profile=long chooses the other.
@@ -49,7 +49,6 @@ CARELESS = {
     "min_wal_size": "64MB",
     "max_wal_size": "512MB",
 }
-_numbers = itertools.count(1)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -101,11 +100,6 @@ def admin_url(server_settings: Settings) -> str:
     return server.ensure_running(server_settings)
 
 
-def url_of(admin_url: str, database: str) -> str:
-    """The same server's URL for another database."""
-    return f"{admin_url.rsplit('/', 1)[0]}/{database}"
-
-
 @pytest.fixture(scope="session")
 def template(admin_url: str) -> str:
     """A migrated database that tests are copied from."""
@@ -113,22 +107,6 @@ def template(admin_url: str) -> str:
         connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
     migrate(url_of(admin_url, TEMPLATE))
     return TEMPLATE
-
-
-def copy(connection: psycopg.Connection[Any], template: str, database: str) -> None:
-    """Make a database as a copy of another."""
-    connection.execute(
-        sql.SQL("create database {} template {} strategy wal_log").format(
-            sql.Identifier(database), sql.Identifier(template)
-        )
-    )
-
-
-def drop(connection: psycopg.Connection[Any], database: str) -> None:
-    """Drop a database, whoever is connected to it."""
-    connection.execute(
-        sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database))
-    )
 
 
 @pytest.fixture
@@ -141,24 +119,6 @@ def empty_url(admin_url: str) -> Iterator[str]:
 def database_url(admin_url: str, template: str) -> Iterator[str]:
     """URL of a fresh database with the migrated schema."""
     yield from fresh_database(admin_url, template)
-
-
-def fresh_database(admin_url: str, template: str) -> Iterator[str]:
-    """URL of a database copied from a template, dropped after use."""
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(admin_url, autocommit=True) as connection:
-        copy(connection, template, name)
-        yield url_of(admin_url, name)
-        drop(connection, name)
-
-
-def unguarded(url: str) -> psycopg.Connection[Any]:
-    """A connection to the live tables which neither foreign keys nor triggers hold back."""
-    connection = connect(url, "test")
-    connection.execute("set session_replication_role = replica")
-    path = sql.SQL(", ").join(map(sql.Identifier, LIVE.path))
-    connection.execute(sql.SQL("set search_path = {}").format(path))
-    return connection
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from psycopg import errors
 
 from etl.db.connection import connect
 from etl.warehouse.tables import DIMENSIONS, Dimension
-from tests.conftest import fresh_database
+from tests.support.databases import fresh_database
 
 COLUMNS = "validity_start_ts, validity_end_ts, current_flag, attr_hash, hash_version, load_id"
 

@@ -17,9 +17,9 @@ from etl.db.connection import connect
 from etl.errors import AcaError
 from etl.inbox.batch import read_batch
 from etl.pipeline.commands import Pipeline
-from tests import rfc4180
-from tests.conftest import fresh_database
-from tests.pipeline.conftest import Warehouse
+from tests.support import rfc4180
+from tests.support.databases import fresh_database
+from tests.support.warehouse import Warehouse
 
 HEADER = [
     *("claim_id", "member_id", "provider_id", "plan_id", "service_date"),

@@ -10,8 +10,8 @@ from etl.contracts import senders
 from etl.contracts.column import Between, OneOf
 from etl.contracts.feeds import FEEDS
 from etl.contracts.sender import SenderContract
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse
 
 ENROLLMENTS, PROVIDERS, CLAIMS = FEEDS["enrollments"], FEEDS["providers"], FEEDS["claims"]
 CONTRACTS = (

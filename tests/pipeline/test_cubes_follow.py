@@ -15,8 +15,8 @@ import pytest
 from etl.errors import CheckFailedError
 from etl.stages.cubes import refresh
 from etl.warehouse.tables import CUBES
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse, differing_cubes
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse, differing_cubes
 
 PROVIDERS = [{"provider_id": "D", "specialty": "Cardiology"}]
 PLANS = [{"plan_id": "P", "effective_year": y, "metal_tier": "Silver"} for y in (2024, 2025)]

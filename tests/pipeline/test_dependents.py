@@ -9,8 +9,8 @@ from etl.db.connection import connect
 from etl.errors import UsageError
 from etl.schema import dependents
 from etl.schema.rebuild import kept_builds
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Managed
+from tests.support.feeds import write_batch
+from tests.support.managed import Managed
 
 ANALYST = "managed_analyst"
 

@@ -17,8 +17,8 @@ from etl.contracts.feeds import FEEDS
 from etl.errors import BatchError
 from etl.synthetic.defects.dirt import KINDS, LOADED, REFUSED, REJECTED, Defect, parse
 from etl.synthetic.defects.injector import DefectInjector
-from tests.blocks import block_of, drawn_rows
-from tests.pipeline.conftest import Warehouse
+from tests.support.blocks import block_of, drawn_rows
+from tests.support.warehouse import Warehouse
 
 ROWS, SEED = 600, 5
 ROW_KINDS = [k for k in KINDS.values() if not k.whole_file]

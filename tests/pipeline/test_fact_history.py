@@ -25,9 +25,9 @@ from etl.db.connection import connect
 from etl.docs import report_queries
 from etl.pipeline.commands import STAGES, Pipeline
 from etl.warehouse.tables import CUBES
-from tests.feeds import write_batch
-from tests.pipeline.conftest import differing_cubes, failed_critical
-from tests.watching import Silent
+from tests.support.feeds import write_batch
+from tests.support.warehouse import differing_cubes, failed_critical
+from tests.support.watching import Silent
 
 CLAIMS = 40
 PEOPLE = 10  # whose enrollments get in each other's way

@@ -24,8 +24,9 @@ from etl.db.trouble import explain
 from etl.errors import ServerError, UsageError
 from etl.pipeline import waiting
 from etl.quarantine import correction_csv
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Managed, Warehouse
+from tests.support.feeds import write_batch
+from tests.support.managed import Managed
+from tests.support.warehouse import Warehouse
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from etl.quality.detection import Found, KindFound, Place, compare, run_found
 from etl.synthetic.defects.dirt import KINDS, REFUSED
 from etl.synthetic.generate import DEFAULT_SEED, generate, increment, simulate
 from etl.warehouse.tables import LIVE
-from tests.pipeline.conftest import Warehouse
+from tests.support.warehouse import Warehouse
 
 FATAL = [kind.name for kind in KINDS.values() if kind.outcome == REFUSED]
 OTHERS = [name for name in KINDS if name not in FATAL]

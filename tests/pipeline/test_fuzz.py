@@ -22,10 +22,11 @@ from etl.db.connection import connect
 from etl.errors import AcaError
 from etl.inbox.batch import read_batch
 from etl.pipeline.commands import Pipeline
-from tests.blocks import drawn_rows
-from tests.conftest import fresh_database
-from tests.pipeline.conftest import Warehouse
-from tests.pipeline.test_senders import FRENCH, WILD, encoded, mediterranean
+from tests.support.blocks import drawn_rows
+from tests.support.databases import fresh_database
+from tests.support.files import WILD
+from tests.support.mediterranean import FRENCH, encoded, mediterranean
+from tests.support.warehouse import Warehouse
 
 Stage = Callable[..., str]
 numbers = itertools.count()

@@ -7,8 +7,8 @@ import pytest
 
 from etl.errors import CheckFailedError
 from etl.stages.dims import merge as dims_stage
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse
 
 STAGES = ("stage", "dims", "facts")
 CLAIM = {

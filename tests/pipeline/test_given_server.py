@@ -19,9 +19,9 @@ from etl.errors import ServerError
 from etl.pipeline.commands import Pipeline
 from etl.quality import great_expectations
 from etl.server import requirements, server
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Managed, odd_password
-from tests.watching import Silent
+from tests.support.feeds import write_batch
+from tests.support.managed import Managed, odd_password
+from tests.support.watching import Silent
 
 # What people set for roles, and would end or change a load.
 ROLE_SETTINGS = {

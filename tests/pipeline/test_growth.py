@@ -17,10 +17,10 @@ from etl.db.connection import connect
 from etl.pipeline.commands import Pipeline
 from etl.stages.dims import merge
 from etl.warehouse.tables import DIMENSIONS
-from tests.conftest import fresh_database
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
-from tests.pipeline.test_quarantine import export, rewrite
+from tests.support.corrections import export, rewrite
+from tests.support.databases import fresh_database
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse
 
 FACTOR = 4
 # Work that grows with the square comes to FACTOR ** 2 times as much.

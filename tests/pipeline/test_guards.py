@@ -17,9 +17,9 @@ from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.quality.runner import run_sql_checks
 from etl.quarantine.export import export
 from etl.warehouse.tables import LIVE
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse, failed_critical
-from tests.pipeline.test_world import WORLD
+from tests.support.feeds import write_batch
+from tests.support.files import WORLD
+from tests.support.warehouse import Warehouse, failed_critical
 
 ALIVE = "select count(*) from warehouse.dim_provider where current_flag and provider_sk > 0"
 DECISIONS = (

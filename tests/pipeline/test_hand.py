@@ -13,7 +13,7 @@ import pytest
 
 from etl.contracts.feeds import FEEDS
 from etl.errors import RejectThresholdError
-from tests.pipeline.conftest import Warehouse
+from tests.support.warehouse import Warehouse
 
 HAND = Path(__file__).parent / "hand"
 EARLIEST, OPEN = datetime(1900, 1, 1), datetime(9999, 12, 31)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from etl.warehouse.tables import DIMENSIONS, Dimension
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse
 
 VERSIONS = (
     "select member_id, hios_id, validity_start_ts::text, current_flag "

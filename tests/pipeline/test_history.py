@@ -27,10 +27,9 @@ from hypothesis import strategies as st
 
 from etl.pipeline.commands import STAGES, Pipeline
 from etl.warehouse.tables import DIM_MEMBER, DIM_PROVIDER, Dimension
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Contents, Warehouse, failed_critical
-from tests.pipeline.history_draws import KEYS, OPTIONAL, Sequence, sequences
-from tests.pipeline.history_model import (
+from tests.support.feeds import write_batch
+from tests.support.history_draws import KEYS, OPTIONAL, Sequence, sequences
+from tests.support.history_model import (
     EARLIEST,
     Batch,
     Counts,
@@ -41,6 +40,7 @@ from tests.pipeline.history_model import (
     replay,
     standing,
 )
+from tests.support.warehouse import Contents, Warehouse, failed_critical
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import pytest
 
 from etl.stages import bulk
 from etl.warehouse.tables import LIVE
-from tests.blocks import drawn_rows
-from tests.contract.test_schema import catalog
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse, failed_critical
+from tests.support.blocks import drawn_rows
+from tests.support.catalog import catalog
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse, failed_critical
 
 FEEDS = {
     feed: drawn_rows(feed, 12)

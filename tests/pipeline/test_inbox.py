@@ -16,8 +16,8 @@ from etl.inbox.pending import Lookout
 from etl.pipeline.commands import Pipeline, assumed_unchanged, overview
 from etl.pipeline.session import set_session_path
 from etl.quarantine import export
-from tests.feeds import fill, write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.support.feeds import fill, write_batch
+from tests.support.warehouse import Warehouse
 
 
 def provider(key: str, name: str) -> dict[str, str]:

@@ -18,10 +18,10 @@ import pytest
 from etl.contracts.reasons import Reason
 from etl.db.connection import connect
 from etl.errors import BatchError
-from tests.conftest import copy, drop, fresh_database, url_of
-from tests.pipeline.conftest import Warehouse
-from tests.pipeline.kills import Ended, run_command
-from tests.pipeline.test_quarantine import BATCHES, Rows, correct, export, rewrite, send
+from tests.support.corrections import BATCHES, Rows, correct, export, rewrite, send
+from tests.support.databases import copy, drop, fresh_database, url_of
+from tests.support.kills import Ended, run_command
+from tests.support.warehouse import Warehouse
 
 SCHEMAS = ["staging", "warehouse", "cubes", "ledger", "quality"]
 # What the clock or a counter says, and so differs from run to run.

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse
 
 MOST_KB = 400 << 10
 MIB = 1 << 20

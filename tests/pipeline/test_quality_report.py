@@ -18,11 +18,11 @@ from etl.quality.data_docs import write_data_docs
 from etl.quality.report import read_report, write_report
 from etl.quality.report_page import quality_page
 from etl.render.expectations import suites
-from tests.browser import find_browser, text_of
-from tests.conftest import fresh_database
-from tests.feeds import write_batch
-from tests.page_parts import fetched_from_elsewhere, read_page
-from tests.pipeline.conftest import Warehouse
+from tests.support.browser import find_browser, text_of
+from tests.support.databases import fresh_database
+from tests.support.feeds import write_batch
+from tests.support.page_parts import fetched_from_elsewhere, read_page
+from tests.support.warehouse import Warehouse
 
 # A value that stands in every personal column of every row, good or set aside.
 MARK = "Zzyzxmark"

@@ -10,7 +10,7 @@ import pytest
 from etl.config import ROOT
 from etl.docs import report_queries
 from etl.synthetic.generate import generate
-from tests.pipeline.conftest import Warehouse
+from tests.support.warehouse import Warehouse
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

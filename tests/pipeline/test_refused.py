@@ -19,9 +19,9 @@ from etl.pipeline.running import refuse_to_end_run
 from etl.quality.report import read_report
 from etl.quality.report_page import quality_page
 from etl.server.server import Status
-from tests.feeds import write_batch
-from tests.page_parts import read_page
-from tests.pipeline.conftest import Warehouse
+from tests.support.feeds import write_batch
+from tests.support.page_parts import read_page
+from tests.support.warehouse import Warehouse
 
 HOSTILE = "2025-01-04 [x] [red]:smile: \x1b[2J\u202e"
 SHOWN = r"2025-01-04 [x] [red]:smile: \x1b[2J\u202e"

@@ -19,8 +19,8 @@ from etl.db.statements import statement
 from etl.docs import report_queries
 from etl.synthetic.generate import generate, simulate
 from etl.warehouse.tables import LIVE
-from tests.conftest import fresh_database
-from tests.pipeline.conftest import Warehouse
+from tests.support.databases import fresh_database
+from tests.support.warehouse import Warehouse
 
 # Enough for a month of claims to fill more pages than an index is deep: below that reading all of
 # a partition is what a good plan does.

@@ -12,8 +12,8 @@ import pytest
 
 from etl.db.connection import connect
 from etl.pipeline import swap
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Managed
+from tests.support.feeds import write_batch
+from tests.support.managed import Managed
 
 # Read one after the other; a full load from more batches changes them all.
 TABLES = ("staging.claims_raw", "warehouse.fact_claim", "cubes.claims_daily_member")

@@ -9,8 +9,8 @@ import pytest
 from etl.pipeline.commands import Pipeline
 from etl.quality.runner import run_sql_checks
 from etl.warehouse.tables import DIMENSIONS, LIVE
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Contents, Warehouse
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Contents, Warehouse
 
 MEMBER = DIMENSIONS["member"]
 LONG_AGO = datetime(1900, 1, 1)

@@ -19,9 +19,9 @@ from etl.db.connection import connect
 from etl.errors import CheckFailedError
 from etl.pipeline.commands import overview
 from etl.synthetic.generate import generate, simulate
-from tests.conftest import fresh_database
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Contents, Warehouse
+from tests.support.databases import fresh_database
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Contents, Warehouse
 
 
 @pytest.fixture(scope="session")

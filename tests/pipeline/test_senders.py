@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from etl.contracts import senders
-from etl.contracts.column import Between, Breach, Matches
+from etl.contracts.column import Breach, Matches
 from etl.contracts.feed import Volume
 from etl.contracts.feeds import FEEDS
 from etl.contracts.sender import Parsing, SenderContract
@@ -22,10 +20,10 @@ from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import header
 from etl.quarantine import export
 from etl.stages.stage.staged import Staged
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
-
-WILD = Path(__file__).parent / "wild"
+from tests.support.feeds import write_batch
+from tests.support.files import WILD
+from tests.support.mediterranean import FRENCH, encoded, mediterranean
+from tests.support.warehouse import Warehouse
 
 # Plan, name, metal level, deductible, limit, share: read off the file by eye.
 CMS = [
@@ -38,54 +36,6 @@ CMS = [
     ("60612HI0110018-01", "KP HI Standard Gold 1500/30", "Gold", 1500, 7800, "0.25"),
 ]
 
-mediterranean = SenderContract(
-    name="mediterranean",
-    feed=FEEDS["claims"],
-    description="A clearing house that writes as its country does.",
-    header={
-        "N° Sinistre": "claim_id",
-        "Assuré": "member_id",
-        "Date": "service_date",
-        "Réclamé": "claim_amount",
-        "Admis": "allowed_amount",
-        "Admis (devise)": "allowed_amount",
-        "Payé": "paid_amount",
-        "Parti": "discharge_date",
-    },
-    parsing=Parsing(
-        encoding="windows-1252",
-        date_order="dmy",
-        decimal=",",
-        thousands=".",
-        currency=("€", "EUR"),
-        null_words=("", "NR", "*", "néant"),
-    ),
-    not_sent=("procedure_code",),
-    checks={"paid_amount": Between(0, 5000)},
-    on_breach={"paid_amount": Breach.REJECT_ROW, "status": Breach.REJECT_FILE},
-    reject_share=0.9,
-)
-
-FRENCH = """\
-N° Sinistre;Assuré;provider_id;plan_id;Date;Réclamé;Admis;Admis (devise);Payé;\
-Parti;status;diagnosis_code
-A;Zoé;P;Q;31.12.2024;1.234,50;1.000,00;;€ 900;*;approved;E119
-B;NR;P;Q;1/2/2025;"-12,5 €";néant;EUR 7,00;EUR0;03-02-2025;approved;NR
-C;M;P;Q;2025-02-01;1;1;;1;*;approved;E119
-D;M;P;Q;2/13/2025;1;1;;1;*;approved;E119
-E;M;P;Q;1.2.25;1;1;;1;*;approved;E119
-F;M;P;Q;1.2.2025;1,234.50;1;;1;*;approved;E119
-G;M;P;Q;1.2.2025;12.34;1;;1;*;approved;E119
-*;M;P;Q;1.2.2025;1;1;;1;*;approved;E119
-I;M;P;Q;1.2.2025;1;1;;5.000,01;*;approved;E119
-J;M;P;Q;today;1;1;;1;*;approved;E119
-K;M;P;Q;*;1;1;;1;*;approved;E119
-L;M\x81;P;Q;1.2.2025;1;1;;1;*;approved;E119
-M;M;P;Q;1.2.2025;$1;1;;1;*;approved;E119
-C;M;P;Q;2025-02-01;1,00;1;;1;"";approved;E119
-N;M;P;Q;1.2.2025;1,005;1;;1;*;approved;E119
-"""
-
 
 def put(
     warehouse: Warehouse, day: str, name: str, data: bytes, said: Mapping[str, Any] | None = None
@@ -97,15 +47,6 @@ def put(
     with warehouse.pipeline() as pipeline:
         pipeline.run_stages(("stage",))
         return pipeline.summary.files[-1]
-
-
-def encoded(text: str, encoding: str) -> bytes:
-    """Lines of fields with semicolons as CSV; U+0081 stands for a byte without a sign."""
-    out = io.StringIO()
-    rows = list(csv.reader(io.StringIO(text), delimiter=";"))
-    csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerows(rows)
-    parts = out.getvalue().split("\x81")
-    return b"\x81".join(part.encode(encoding) for part in parts)
 
 
 def rejected(warehouse: Warehouse) -> list[tuple[Any, ...]]:

@@ -25,7 +25,7 @@ from etl.errors import ServerError, UsageError
 from etl.server import home as home_module
 from etl.server import server
 from etl.server.home import locate
-from tests.feeds import write_batch
+from tests.support.feeds import write_batch
 
 AS_ROOT = os.geteuid() == 0
 SECRET = "hunter" + "2"

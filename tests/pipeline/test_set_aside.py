@@ -9,8 +9,8 @@ import pytest
 
 from etl.errors import BatchError
 from etl.stages.stage import load_file
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse, failed_critical
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse, failed_critical
 
 MEMBER = {"member_id": "M1"}
 COVER = {"enrollment_id": "E1", "member_id": "M1", "plan_id": "P1", "end_date": "2025-12-31"}

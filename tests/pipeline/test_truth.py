@@ -20,8 +20,8 @@ from etl.quality.truth_checks import run_truth_checks, truth_checks
 from etl.synthetic.defects.dirt import REJECTED
 from etl.synthetic.generate import generate, simulate
 from etl.warehouse.tables import LIVE
-from tests.conftest import fresh_database
-from tests.pipeline.conftest import Warehouse
+from tests.support.databases import fresh_database
+from tests.support.warehouse import Warehouse
 
 DAYS = 30
 KEYS = {

@@ -18,8 +18,8 @@ from etl.contracts.sender import Parsing, SenderContract
 from etl.contracts.types import LARGEST_AMOUNT, NULL_WORDS, Type
 from etl.inbox import block_scan
 from etl.quarantine import export
-from tests.feeds import fill, write_batch
-from tests.pipeline.conftest import Warehouse, failed_critical
+from tests.support.feeds import fill, write_batch
+from tests.support.warehouse import Warehouse, failed_critical
 
 # Each is a character that shows nothing, looks like another, or is written in more ways than one.
 ODD = {

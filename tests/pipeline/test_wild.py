@@ -13,8 +13,8 @@ import pytest
 
 from etl.errors import BatchError
 from etl.stages.stage.staged import Staged
-from tests.feeds import write_batch
-from tests.pipeline.conftest import Warehouse
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse
 
 HEAD = b"provider_id,name,specialty,street,city,state,zip,phone"
 ROW = b"P%d,Dr %d,Family,Oak St,Madison,WI,53703,555"

@@ -28,9 +28,9 @@ import pytest
 
 from etl.errors import AcaError
 from etl.pipeline.commands import Pipeline
-from tests.pipeline.conftest import Warehouse
+from tests.support.files import WORLD
+from tests.support.warehouse import Warehouse
 
-WORLD = Path(__file__).parent / "world"
 CASES = sorted(path.parent for path in WORLD.rglob("case.toml"))
 DEFAULTS = {
     "command": "incremental",

@@ -24,7 +24,7 @@ from etl.db.statements import run
 from etl.quality.checks.arrivals import LEAST_LOADS, MOST_LOADS, arrival_checks
 from etl.quality.runner import _profile, run_sql_checks
 from etl.warehouse.tables import LIVE
-from tests.conftest import fresh_database, unguarded
+from tests.support.databases import fresh_database, unguarded
 
 FEED = "claims"
 MONDAY = date(2024, 1, 8)

@@ -14,7 +14,7 @@ from etl.quality.checks.business import business_checks
 from etl.quality.checks.registry import all_checks
 from etl.quality.runner import run_sql_checks
 from etl.warehouse.tables import LIVE
-from tests.conftest import fresh_database, unguarded
+from tests.support.databases import fresh_database, unguarded
 
 OURS = {check.name for entry in business_checks() for check in entry.checks.values()}
 Keys = dict[str, tuple[dict[str, Any], ...]]

@@ -26,9 +26,9 @@ from etl.quality.runner import all_checks, run_checks, run_sql_checks
 from etl.render.expectations import suites
 from etl.stages.cubes.refresh import run_cube
 from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE
-from tests.conftest import copy, drop, unguarded, url_of
-from tests.feeds import write_batch
-from tests.watching import Silent
+from tests.support.databases import copy, drop, unguarded, url_of
+from tests.support.feeds import write_batch
+from tests.support.watching import Silent
 
 STATUSES = ("loaded", "running")
 _copies = itertools.count(1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from feed_sample import Sample
 
 from etl.synthetic.generate import generate
+from tests.support.feed_sample import Sample
 
 MEMBERS, YEARS, SEED = 40_000, 2, 20_250_101
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from etl.inbox.batch import find_batches, in_arrival_order, look_through
-from tests.feeds import write_batch
+from tests.support.feeds import write_batch
 
 PLANS = [{"plan_id": "P"}]
 MEMBERS = [{"member_id": "A"}]

@@ -19,7 +19,7 @@ from etl.contracts import senders
 from etl.errors import AcaError, BatchError, UsageError
 from etl.inbox.batch import look_through, read_batch, strays
 from etl.inbox.folder import feed_and_part, part_key
-from tests.feeds import write_batch
+from tests.support.feeds import write_batch
 
 PLANS = [{"plan_id": "P"}]
 NOBODY = 65534

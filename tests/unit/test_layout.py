@@ -31,17 +31,17 @@ def modules() -> list[Path]:
     return sorted(p for p in (ROOT / "etl").rglob("*.py") if p != ROOT / "etl" / "__init__.py")
 
 
-def imported(path: Path) -> set[str]:
+def imported(path: Path, package: str = "etl") -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "etl":
-                found |= {f"etl.{alias.name}" for alias in node.names}
+            if node.module == package:
+                found |= {f"{package}.{alias.name}" for alias in node.names}
             else:
                 found.add(node.module)
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return {name for name in found if name.startswith("etl.")}
+    return {name for name in found if name.startswith(f"{package}.")}
 
 
 def part(path: Path) -> str:
@@ -56,6 +56,26 @@ def test_imports_go_one_way() -> None:
         if FLOOR[name.split(".")[1]] > FLOOR[part(path)]
     ]
     assert wrong == []
+
+
+def test_no_test_module_imports_from_another() -> None:
+    tests = ROOT / "tests"
+    alone = {path.stem for path in tests.rglob("*.py") if path.parent.name != "support"}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted(tests.rglob("*.py"))
+        for name in imported(path, "tests") | (imported_alone(path) & alone)
+        if not name.startswith("tests.support")
+    ]
+    assert wrong == []
+
+
+def imported_alone(path: Path) -> set[str]:
+    """Modules that are imported by a name without a dot, as pytest lets tests of a folder."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    plain = (n for n in ast.walk(tree) if isinstance(n, ast.Import))
+    names = {alias.name for node in plain for alias in node.names}
+    return names | {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
 
 
 def test_migrations_stand_alone() -> None:

@@ -17,8 +17,8 @@ from etl.inbox.refused import HeldBatch
 from etl.quality import report_page as page
 from etl.quality.data_docs import offline
 from etl.quality.report_page import quality_page, share, span
-from tests.browser import find_browser, text_of
-from tests.page_parts import fetched_from_elsewhere, read_page
+from tests.support.browser import find_browser, text_of
+from tests.support.page_parts import fetched_from_elsewhere, read_page
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&{{7*7}}"

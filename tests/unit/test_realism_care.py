@@ -12,7 +12,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from feed_sample import (
+
+from tests.support.feed_sample import (
     FULL_YEAR,
     PLAN_YEAR,
     STATES,

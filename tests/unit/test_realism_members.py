@@ -17,7 +17,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from feed_sample import (
+from numpy.typing import NDArray
+
+from tests.support.feed_sample import (
     FULL_YEAR,
     GROUPS,
     PLAN_YEAR,
@@ -34,7 +36,6 @@ from feed_sample import (
     reference,
     share,
 )
-from numpy.typing import NDArray
 
 # Who is insured: oep_state_2025.csv
 

@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from feed_sample import (
+
+from tests.support.feed_sample import (
     FULL_YEAR,
     MONTH_DAYS,
     REDUCED,

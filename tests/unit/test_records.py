@@ -16,7 +16,7 @@ from etl.contracts.types import Type
 from etl.inbox import csv_records, value_forms
 from etl.inbox.amounts import MoneyField
 from etl.inbox.copy_stream import Fields, Stream
-from tests import rfc4180
+from tests.support import rfc4180
 
 FIELDS = 3
 NAMES = ("a", "b", "c")

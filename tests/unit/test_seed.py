@@ -13,14 +13,6 @@ from pathlib import Path
 
 import pytest
 import xxhash
-from feed_reader import (
-    FEEDS,
-    fingerprint,
-    last_covered_day,
-    manifest,
-    read,
-    total,
-)
 
 from etl.contracts.column import Between, Matches, OneOf
 from etl.contracts.feeds import FEEDS as CONTRACTS
@@ -29,6 +21,14 @@ from etl.inbox.batch import find_batches
 from etl.synthetic.core.span import Span
 from etl.synthetic.generate import generate, increment, simulate
 from etl.synthetic.world.world import World
+from tests.support.feed_reader import (
+    FEEDS,
+    fingerprint,
+    last_covered_day,
+    manifest,
+    read,
+    total,
+)
 
 MEMBERS, SEED, DAYS = 700, 7, 40
 REFERENCE = Path(__file__).parents[2] / "etl" / "reference"

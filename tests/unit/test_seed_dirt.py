@@ -32,7 +32,7 @@ from etl.synthetic.defects.dirt import (
     parse,
 )
 from etl.synthetic.defects.injector import DefectInjector, Soiled
-from tests.blocks import Row, block_of, drawn_rows, npi
+from tests.support.blocks import Row, block_of, drawn_rows, npi
 
 SEED, DAY, ROWS = 11, 20_423, 600
 ROW_KINDS = [k for k in KINDS.values() if not k.whole_file]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.synthetic.truth.history import History, Rows
-from tests.pipeline.history_model import OPEN, Batch, Row, replay
+from tests.support.history_model import OPEN, Batch, Row, replay
 
 KEYS = ("A", "B", "C")
 NAMES = ("x", "y", None)

@@ -10,7 +10,7 @@ import numpy as np
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.synthetic.core import encode
-from tests.feeds import fill
+from tests.support.feeds import fill
 
 Row = dict[str, str]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.pipeline.history_model import EARLIEST, Batch, Row
+from tests.support.history_model import EARLIEST, Batch, Row
 
 KEYS = tuple(f"K{n:02d}" for n in range(60))
 OPTIONAL = ("effective", "zip", "type_1", "is_deleted")

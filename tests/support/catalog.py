@@ -1,0 +1,62 @@
+"""What PostgreSQL's catalog says of a schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+# Everything that the catalog says of the tables of some schemas; {} is the schema's name.
+CATALOG = {
+    "columns": """
+        select c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+            pg_get_expr(d.adbin, d.adrelid), a.attidentity,
+            col_description(c.oid, a.attnum), obj_description(c.oid)
+        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+        left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+        where c.relnamespace = to_regnamespace(%s) and c.relkind in ('r', 'p')
+            and not a.attisdropped and not c.relispartition
+        order by 1, 2""",
+    "constraints": """
+        select c.relname, k.conname, k.contype, pg_get_constraintdef(k.oid)
+        from pg_constraint k join pg_class c on c.oid = k.conrelid
+        where c.relnamespace = to_regnamespace(%s) and not c.relispartition
+        order by 1, 2""",
+    "indexes": """
+        select c.relname, i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
+        from pg_index i join pg_class c on c.oid = i.indrelid
+        where c.relnamespace = to_regnamespace(%s) and not c.relispartition
+        order by 1, 2""",
+    "triggers": """
+        select c.relname, pg_get_triggerdef(t.oid)
+        from pg_trigger t join pg_class c on c.oid = t.tgrelid
+        where c.relnamespace = to_regnamespace(%s) and not t.tgisinternal order by 1, 2""",
+    "functions": """
+        select proname, pg_get_functiondef(oid), obj_description(oid) from pg_proc
+        where pronamespace = to_regnamespace(%s) order by 1, 2""",
+    "views": """
+        select relname, pg_get_viewdef(oid), obj_description(oid) from pg_class
+        where relnamespace = to_regnamespace(%s) and relkind = 'v' order by 1""",
+    "domains": """
+        select t.typname, format_type(t.typbasetype, t.typtypmod), t.typnotnull,
+            pg_get_constraintdef(k.oid)
+        from pg_type t left join pg_constraint k on k.contypid = t.oid and k.contype = 'c'
+        where t.typnamespace = to_regnamespace(%s) and t.typtype = 'd' order by 1""",
+}
+
+
+def catalog(connection: psycopg.Connection[Any], schema: str, live: str) -> dict[str, Any]:
+    """What the catalog says of a schema, with the schema called by its live name."""
+    found: dict[str, Any] = {}
+    for kind, query in CATALOG.items():
+        rows = connection.execute(query, [schema]).fetchall()
+        found[kind] = [
+            tuple(
+                v.replace("_next.", ".").replace(f"{schema}.", f"{live}.")
+                if isinstance(v, str)
+                else v
+                for v in row
+            )
+            for row in rows
+        ]
+    return found

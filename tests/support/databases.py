@@ -1,0 +1,54 @@
+"""Databases of the tests' server: copied, dropped, and written to without its guards."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.db.connection import connect
+from etl.warehouse.tables import LIVE
+
+_numbers = itertools.count(1)
+
+
+def url_of(admin_url: str, database: str) -> str:
+    """The same server's URL for another database."""
+    return f"{admin_url.rsplit('/', 1)[0]}/{database}"
+
+
+def copy(connection: psycopg.Connection[Any], template: str, database: str) -> None:
+    """Make a database as a copy of another."""
+    connection.execute(
+        sql.SQL("create database {} template {} strategy wal_log").format(
+            sql.Identifier(database), sql.Identifier(template)
+        )
+    )
+
+
+def drop(connection: psycopg.Connection[Any], database: str) -> None:
+    """Drop a database, whoever is connected to it."""
+    connection.execute(
+        sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database))
+    )
+
+
+def fresh_database(admin_url: str, template: str) -> Iterator[str]:
+    """URL of a database copied from a template, dropped after use."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        copy(connection, template, name)
+        yield url_of(admin_url, name)
+        drop(connection, name)
+
+
+def unguarded(url: str) -> psycopg.Connection[Any]:
+    """A connection to the live tables which neither foreign keys nor triggers hold back."""
+    connection = connect(url, "test")
+    connection.execute("set session_replication_role = replica")
+    path = sql.SQL(", ").join(map(sql.Identifier, LIVE.path))
+    connection.execute(sql.SQL("set search_path = {}").format(path))
+    return connection

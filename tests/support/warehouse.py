@@ -1,0 +1,131 @@
+"""Whole runs: a warehouse of its own for each test, driven as the command line drives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter as Tally
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.config import ROOT, Settings
+from etl.contracts.checks import CRITICAL
+from etl.db.connection import set_search_path
+from etl.pipeline.commands import Pipeline
+from etl.pipeline.summary import Summary
+from etl.quality.runner import run_sql_checks
+from etl.stages.cubes.refresh import definition
+from etl.warehouse.tables import CUBES, LIVE
+from tests.support.watching import Silent
+
+Contents = dict[str, list[tuple[Any, ...]]]
+
+
+def _heed_hang_up() -> None:
+    """Be stopped by SIGHUP also where the tests themselves are run to go on after it (nohup)."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@dataclass
+class Warehouse:
+    """A database and an inbox."""
+
+    url: str
+    inbox: Path
+    data: Path
+    connection: psycopg.Connection[Any]
+    watcher: Silent = field(default_factory=Silent)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        given = {"DATABASE_URL": self.url, "INBOX": str(self.inbox), "DATA_DIR": str(self.data)}
+        return {**os.environ, **given, **more}
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Begin ``python -m etl ...``."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "etl", *arguments],
+            cwd=ROOT,
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_heed_hang_up,
+        )
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m etl ...`` to its end."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=180)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def pipeline(self, reject_share: float = 0.05) -> Pipeline:
+        """A run inside the test's own process."""
+        settings = Settings(self.url, self.inbox, self.data, reject_share)
+        self.watcher = Silent()
+        return Pipeline(self.url, settings, self.watcher, "test")
+
+    def incremental(self, reject_share: float = 0.05) -> Summary:
+        """Load what is pending, without the checks, which have tests of their own."""
+        with self.pipeline(reject_share) as pipeline:
+            pipeline.run_stages(("stage", "dims", "facts"))
+            summary = pipeline.run_cubes()
+        assert differing_cubes(self.connection) == []
+        return summary
+
+    def rebuild(self, reject_share: float = 0.05) -> Summary:
+        """Rebuild from the whole inbox, likewise without the checks."""
+        with self.pipeline(reject_share) as pipeline:
+            pipeline.run_checks = lambda *_: pipeline.summary
+            return pipeline.full_load()
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query).fetchall()
+
+    def contents(self, *, keys: bool = True) -> Contents:
+        """Every row of dimensions and facts, load ids and clock times apart."""
+        tables = (
+            "dim_date dim_geography dim_member dim_plan dim_provider fact_claim fact_enrollment"
+        )
+        found = {}
+        for table in tables.split():
+            columns = [
+                name
+                for (name,) in self.rows(
+                    "select column_name from information_schema.columns where "
+                    f"table_schema = 'warehouse' and table_name = '{table}' order by 1"
+                )
+                if name not in ("load_id", "created_at") and (keys or not name.endswith("_sk"))
+            ]
+            found[table] = self.rows(
+                f"select {', '.join(columns)} from warehouse.{table} order by {table}::text"
+            )
+            found[table].sort(key=repr)
+        return found
+
+
+def differing_cubes(connection: psycopg.Connection[Any]) -> list[str]:
+    """Cubes that are not what their definitions say."""
+    found = []
+    with connection.transaction():
+        set_search_path(connection, LIVE.path)
+        for name, cube in CUBES.items():
+            held = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(name)))
+            if Tally(held) != Tally(connection.execute(definition(cube))):
+                found.append(name)
+    return found
+
+
+def failed_critical(connection: psycopg.Connection[Any]) -> set[str]:
+    """Critical checks in SQL that fail. What the text that fills feeds is worth is not at issue."""
+    return {
+        check.name
+        for check, found in run_sql_checks(connection, LIVE, ("running", "loaded"))
+        if check.severity == CRITICAL and (found is None or found.rows_failed)
+    }
