@@ -7,6 +7,8 @@ service, a password file. It is handed to libpq as it is, and never read by anot
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from etl.db.statements import run
 from etl.errors import ServerError
 
 # How every session of ours calls itself, with what it does behind it.
@@ -119,7 +122,21 @@ def as_url(address: str) -> str:
     )
 
 
-def set_search_path(connection: psycopg.Connection[Any], schemas: list[str]) -> None:
+@contextmanager
+def reading(connection: psycopg.Connection[Any], schemas: Sequence[str] = ()) -> Iterator[None]:
+    """A transaction that sees one state of the database and in which nothing can be written.
+
+    ``schemas``: where unqualified table names are looked for, if not where the session does.
+    """
+    with connection.transaction():
+        run(connection, "db/reading.one_state")
+        run(connection, "db/reading.change_nothing")
+        if schemas:
+            set_search_path(connection, schemas)
+        yield
+
+
+def set_search_path(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> None:
     """Resolve unqualified table names in these schemas until the transaction ends."""
     connection.execute(
         sql.SQL("set local search_path = {}").format(

@@ -25,7 +25,7 @@ from psycopg import sql
 
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
-from etl.db.connection import set_search_path
+from etl.db.connection import reading
 from etl.db.statements import Parts, equal, run, statement
 from etl.quality.checks.business import claims_values, line_breaks, outside_coverage
 from etl.quality.checks.judged import relation
@@ -105,10 +105,7 @@ def run_found(
     ``folder`` holds the truth. There is nothing to compare where the warehouse holds other batches
     than those that the truth tells of, or where no dirt was asked for.
     """
-    with connection.transaction():
-        run(connection, "checks/record.one_snapshot")
-        run(connection, "checks/record.read_only")
-        set_search_path(connection, schemas.path)
+    with reading(connection, schemas.path):
         asked = {"statuses": list(statuses)}
         told = _told(folder, run(connection, "checks/truth.files", asked).fetchall())
         if not any(batch.get("dirty") for batch in told):

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 
 from etl.contracts.checks import Check, Finding
-from etl.db.connection import connect, set_search_path
+from etl.db.connection import connect, reading
 from etl.db.statements import run
 from etl.errors import ServerError
 from etl.quality.checks.clauses import clauses
@@ -140,8 +140,7 @@ def _not_asked(suite: Suite, schema: str, opened: _Opened) -> ServerError:
 def _loads_by_contract(
     connection: psycopg.Connection[Any], schemas: Schemas
 ) -> list[tuple[str, list[int]]]:
-    with connection.transaction():
-        set_search_path(connection, schemas.path)
+    with reading(connection, schemas.path):
         return run(connection, "checks/clauses.loads_by_contract").fetchall()
 
 
@@ -214,9 +213,7 @@ def _with_keys(
     failing = [e for e in suite.expectations if (f := found[e.check.name]) and f.rows_failed]
     if not failing:
         return found
-    with connection.transaction():
-        run(connection, "checks/record.read_only")
-        set_search_path(connection, schemas.path)
+    with reading(connection, schemas.path):
         parts = clauses(suite, failing, looked_at(suite))
         rows = run(connection, "checks/clauses.counted", **parts).fetchall()
     keys = {rule: tuple(shown) for rule, *_, shown in rows}

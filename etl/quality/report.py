@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import class_row
 
-from etl.db.connection import connect, set_search_path
-from etl.db.statements import run, scalar, statement
+from etl.db.connection import connect, reading, set_search_path
+from etl.db.statements import scalar, statement
 from etl.errors import SchemaError, UsageError
 from etl.inbox.refused import HeldBatch
 from etl.quality import report_page as page
@@ -66,9 +66,7 @@ def read_report(
 ) -> page.QualityReport:
     """What the page shows, all of one state of the database."""
     try:
-        with connection.transaction():
-            run(connection, "checks/record.one_snapshot")
-            run(connection, "checks/record.read_only")
+        with reading(connection):
             return _read(connection, defects, _held(connection, held))
     except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable) as error:
         raise SchemaError(

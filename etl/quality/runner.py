@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 
 from etl.contracts.checks import CRITICAL, SEVERITIES, Check, Finding, passes
 from etl.contracts.feeds import FEEDS
-from etl.db.connection import set_search_path
+from etl.db.connection import reading, set_search_path
 from etl.db.statements import Values, run, scalar, statement
 from etl.errors import ServerError
 from etl.quality.checks.arrivals import profile_parts
@@ -250,11 +250,8 @@ def run_sql_checks(
 
     ``None`` where a check could not be evaluated.
     """
-    with connection.transaction():
-        run(connection, "checks/record.one_snapshot")
-        run(connection, "checks/record.read_only")
+    with reading(connection, schemas.path):
         run(connection, "ledger/session.work_transaction")
-        set_search_path(connection, schemas.path)
         yield from _answer(connection, sql_checks(), statuses, now)
 
 

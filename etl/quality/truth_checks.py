@@ -17,7 +17,7 @@ from psycopg import sql
 
 from etl.contracts.checks import CRITICAL, Check, Finding
 from etl.contracts.feeds import FEEDS
-from etl.db.connection import set_search_path
+from etl.db.connection import reading
 from etl.db.statements import names, run
 from etl.synthetic.truth import truth_file
 from etl.warehouse.tables import DIMENSIONS, Dimension, Schemas
@@ -46,10 +46,7 @@ def run_truth_checks(
     connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...], folder: Path
 ) -> Iterator[tuple[Check, Finding]]:
     """Each check with what it found, in figures compared; none if nothing is comparable."""
-    with connection.transaction():
-        run(connection, "checks/record.one_snapshot")
-        run(connection, "checks/record.read_only")
-        set_search_path(connection, schemas.path)
+    with reading(connection, schemas.path):
         files = run(connection, "checks/truth.files", {"statuses": list(statuses)}).fetchall()
         told = comparable(folder, files)
         if told is None:

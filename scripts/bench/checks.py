@@ -20,7 +20,7 @@ from rich.table import Table
 
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import Type
-from etl.db.connection import connect, set_search_path
+from etl.db.connection import connect, reading
 from etl.db.statements import Parts, Values, equal, names, run, statement
 from etl.quality.checks.arrivals import arrival_checks
 from etl.quality.checks.clauses import is_about
@@ -78,10 +78,7 @@ def by_hand(url: str) -> tuple[dict[str, float], Counts]:
     """Seconds by table and broken rows by check, from one statement a table."""
     seconds: dict[str, float] = {}
     counts: Counts = {}
-    with connect(url, "aca-warehouse bench") as connection, connection.transaction():
-        run(connection, "checks/record.one_snapshot")
-        run(connection, "checks/record.read_only")
-        set_search_path(connection, LIVE.path)
+    with connect(url, "aca-warehouse bench") as connection, reading(connection, LIVE.path):
         # What whoever writes such a statement allows it, and every stage of a load has.
         run(connection, "ledger/session.work_session")
         run(connection, "ledger/session.work_transaction")

@@ -1,13 +1,5 @@
 -- The record of a run of the checks.
 
--- name: one_snapshot
--- See one state of the database in all the SQL checks. The first statement of a transaction.
-set transaction_isolation = 'repeatable read';
-
--- name: read_only
--- Change nothing.
-set transaction_read_only = on;
-
 -- name: begin_run
 -- Open the record of a run, on one load in a stage's transaction or on all that is there.
 -- One row.

@@ -93,6 +93,45 @@ def test_only_config_reads_the_environment() -> None:
     assert found - {"config.py"} <= {"server/cluster.py", "server/home.py", "server/server.py"}
 
 
+# Apart from the pipeline, which writes loads: who opens a transaction, and for what.
+OPEN_TRANSACTIONS = {
+    "db/connection.py": "reading(), in which nothing can be written",
+    "quality/runner.py": "what the checks found",
+    "quality/thresholds.py": "what a check is judged by",
+    "schema/dependents.py": "views of others",
+    "schema/quality_views.py": "views of ours",
+    "schema/rebuild.py": "the names of schemas",
+}
+# And who opens a connection, on which a statement outside a transaction would be one by itself.
+OPEN_CONNECTIONS = {
+    "quality/great_expectations.py": "reads",
+    "quality/report.py": "reads",
+    "quarantine/export.py": "reads",
+    "schema/migrations.py": "tables",
+    "server/cluster.py": "a server of ours",
+    "server/requirements.py": "tries what sessions there may be",
+    "server/server.py": "a server of ours",
+}
+
+
+def test_only_the_pipeline_opens_transactions_that_write_loads() -> None:
+    assert outside_pipeline(r"\.transaction\(") == OPEN_TRANSACTIONS.keys()
+    connects = r"(?<!def )\bconnect\("
+    assert outside_pipeline(connects) - {"db/connection.py"} == OPEN_CONNECTIONS.keys()
+    # Libraries begin transactions of their own on these.
+    begun = outside_pipeline(r"\.(commit|rollback)\(|autocommit=False")
+    assert begun == {"quality/great_expectations.py", "schema/migrations.py"}
+    for path in FOLDER.rglob("*.sql"):
+        for key, text in read_file(str(path.relative_to(FOLDER).with_suffix(""))).items():
+            assert not re.match(r"(--.*\n|\s)*(begin|start|commit|rollback)\b", text), key
+
+
+def outside_pipeline(pattern: str) -> set[str]:
+    """Modules outside the pipeline whose text has this."""
+    found = {p for p in modules() if re.search(pattern, p.read_text(encoding="utf-8"))}
+    return {str(p.relative_to(ROOT / "etl")) for p in found if part(p) != "pipeline"}
+
+
 def test_every_statement_has_a_name_and_says_what_it_does() -> None:
     for path in sorted(FOLDER.rglob("*.sql")):
         name = str(path.relative_to(FOLDER).with_suffix(""))
