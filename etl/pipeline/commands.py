@@ -33,7 +33,7 @@ from etl.schema import rebuild
 from etl.server.requirements import sees_other_sessions
 from etl.stages import take_out
 from etl.stages.cubes import refresh
-from etl.stages.dims import merge
+from etl.stages.dims import history
 from etl.synthetic.marker import is_synthetic
 from etl.warehouse.tables import CUBES, LIVE, NEXT, Dimension, Schemas
 
@@ -175,8 +175,8 @@ class Pipeline(Loading):
         )
         try:
             with self.stage("restate", what, load, LIVE) as counts:
-                arrived = merge.Arrived(load.load_id, load.as_of, False, load.statuses, False)
-                changes = merge.restate(self.work, dimension, arrived, since)
+                feed_load = history.FeedLoad(load.load_id, load.as_of, False, load.statuses, False)
+                changes = history.restate(self.work, dimension, feed_load, since)
                 self.watcher.end()
                 if not any(changes.values()):
                     raise RolledBack(f"{dimension.table} is what staging tells: no change.")
@@ -354,9 +354,9 @@ class Pipeline(Loading):
 def _told(changes: dict[str, int]) -> str:
     """What a restatement changes, for a person."""
     said = {
-        "replayed": "keys have another history",
-        "spliced_in": "versions come",
-        "merged": "go",
+        "rebuilt_keys": "keys have another history",
+        "added": "versions come",
+        "removed": "go",
         "shortened": "end sooner",
         "rewritten": "differ otherwise",
         "rekeyed": "facts are keyed anew",

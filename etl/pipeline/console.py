@@ -189,7 +189,7 @@ def _counts(console: Screen, summary: Summary) -> None:
     counts = summary.counts
     said = {
         "Versions": [
-            ("new", counts.get("new_versions", 0) + counts.get("spliced_in", 0)),
+            ("new", counts.get("new_versions", 0) + counts.get("added", 0)),
             ("expired", counts.get("expired", 0) + counts.get("shortened", 0)),
             ("corrected in place", counts.get("corrected", 0)),
             ("completed", counts.get("completed", 0)),

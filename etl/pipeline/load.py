@@ -23,7 +23,7 @@ from etl.pipeline.session import Session
 from etl.pipeline.summary import Load, Watcher
 from etl.quarantine import store as corrected
 from etl.stages import take_out
-from etl.stages.dims import merge
+from etl.stages.dims import calendar, history, rehash, unknown
 from etl.stages.facts import merge_facts
 from etl.stages.stage import load_file, parts, rejects
 from etl.stages.stage.staged import Staged
@@ -359,23 +359,23 @@ class Loading(Session):
         with self.stage("dims", what, load, load.schemas, total=len(DIMENSIONS)) as counts:
             kinds = self.feeds(load)
             self.feed_in_hand = None
-            merge.run_calendar(self.work, load.load_id, load.as_of)
-            merge.ensure_unknown(self.work)
+            calendar.extend(self.work, load.load_id, load.as_of)
+            unknown.ensure_rows(self.work)
             for dimension in DIMENSIONS.values():
-                rehashed = merge.rehash(self.work, dimension)
+                rehashed = rehash.rehash(self.work, dimension)
                 if rehashed:
                     counts["rehashed"] = counts.get("rehashed", 0) + rehashed
                 kind = kinds.get(dimension.feed.name)
                 self.feed_in_hand = dimension.feed.name
                 if kind is not None:
-                    arrived = merge.Arrived(
+                    feed_load = history.FeedLoad(
                         load.load_id,
                         load.as_of,
                         kind == "snapshot",
                         load.statuses,
                         load.is_rebuild,
                     )
-                    for name, n in merge.run_dimension(self.work, dimension, arrived).items():
+                    for name, n in history.run_dimension(self.work, dimension, feed_load).items():
                         counts[name] = counts.get(name, 0) + n
                 self.watcher.advance(1)
             self.feed_in_hand = None

@@ -11,7 +11,7 @@ from etl.pipeline.session import RolledBack
 from etl.pipeline.summary import Load
 from etl.quarantine import export
 from etl.quarantine import store as corrected
-from etl.stages.dims import merge
+from etl.stages.dims import calendar, history
 from etl.stages.facts import merge_facts
 from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, NEXT
 
@@ -116,12 +116,14 @@ def _correct(
         rows_corrected=len(set().union(*outcome.lines.values())), bad_again=len(outcome.again)
     )
     for load_id in outcome.lines:
-        merge.run_calendar(loading.work, load_id, load.as_of, load.load_id)
-    arrived = merge.Arrived(load.load_id, load.as_of, False, load.statuses, load.is_rebuild)
+        calendar.extend(loading.work, load_id, load.as_of, load.load_id)
+    feed_load = history.FeedLoad(load.load_id, load.as_of, False, load.statuses, load.is_rebuild)
     lines = sorted(set().union(*outcome.lines.values()))
     for dimension in DIMENSIONS.values():
         if dimension.feed.name == feed and lines:
-            done.update(merge.correct(loading.work, dimension, arrived, list(outcome.lines), lines))
+            done.update(
+                history.correct(loading.work, dimension, feed_load, list(outcome.lines), lines)
+            )
     for fact in FACTS.values():
         for load_id, of_load in outcome.lines.items() if fact.feed.name == feed else ():
             told = merge_facts.correct_fact(

@@ -37,11 +37,19 @@ from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS, Type
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger, quality
 from etl.schema.refusals import refusals
-from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, Dimension, Fact, Schemas, past_of
+from etl.warehouse.tables import (
+    DIMENSIONS,
+    FACTS,
+    LIVE,
+    OPEN_END,
+    Dimension,
+    Fact,
+    Schemas,
+    past_of,
+)
 
 # Validity is UTC without a zone: an analyst's client zone can then never move a boundary.
 VALIDITY = TIMESTAMP(timezone=False)
-OPEN_END = "9999-12-31"
 
 _BASE: dict[str, TypeEngine] = {
     "text": Text(),
@@ -305,7 +313,8 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
         CheckConstraint("validity_start_ts < validity_end_ts", name="not_empty"),
         CheckConstraint("known_from_ts >= validity_start_ts", name="known_in_force"),
         CheckConstraint(
-            f"current_flag = (validity_end_ts = '{OPEN_END}'::timestamp)", name="current_is_open"
+            f"current_flag = (validity_end_ts = '{OPEN_END:%Y-%m-%d}'::timestamp)",
+            name="current_is_open",
         ),
         schema=schema,
         comment=dimension.description,

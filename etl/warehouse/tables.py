@@ -6,6 +6,7 @@ Columns come from the feed that an entry names; only what the warehouse adds is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from etl.contracts.column import Column
 from etl.contracts.feed import Feed
@@ -44,6 +45,12 @@ KEPT = ("ledger", "quality")
 LIVE = Schemas()
 NEXT = Schemas("staging_next", "warehouse_next", "cubes_next", "as_known_next")
 RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
+
+
+# The first version of a key is valid from here on, so that facts from before anything was known of
+# it find one. A version that nothing ends is valid until there. Both are UTC.
+BEGINNING = datetime(1900, 1, 1)
+OPEN_END = datetime(9999, 12, 31)
 
 
 def past_of(table: str) -> str:

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from etl.errors import CheckFailedError
-from etl.stages.dims import merge as dims_stage
+from etl.stages.dims import history
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
@@ -156,11 +156,11 @@ def test_a_critical_failure_takes_the_stage_back(loaded, stage):
     assert [bool(failed) for failed in tried] == [False, True, False]
 
 
-def test_a_key_that_the_merge_lost_is_heard(loaded, monkeypatch):
+def test_gate_of_dims_detects_a_key_that_was_not_merged(loaded, monkeypatch):
     write_batch(loaded.inbox, "2025-03-31", members=[{"member_id": "B"}])
     loaded.incremental()
     write_batch(loaded.inbox, "2025-04-30", members=[{"member_id": "C"}])
-    monkeypatch.setattr(dims_stage, "run_dimension", lambda *_: {})
+    monkeypatch.setattr(history, "run_dimension", lambda *_: {})
     with pytest.raises(CheckFailedError, match=r"dim_member\.keys_match_staging"):
         loaded.incremental()
     monkeypatch.undo()

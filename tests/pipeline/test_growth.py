@@ -15,8 +15,7 @@ import pytest
 
 from etl.db.connection import connect
 from etl.pipeline.commands import Pipeline
-from etl.stages.dims import merge
-from etl.warehouse.tables import DIMENSIONS
+from etl.warehouse.tables import BEGINNING, DIMENSIONS
 from tests.support.corrections import export, rewrite
 from tests.support.databases import fresh_database
 from tests.support.feeds import write_batch
@@ -156,7 +155,7 @@ def life(warehouse: Warehouse, members: int) -> Work:
         pipeline.run_checks = lambda *_: pipeline.summary
         pipeline.replay(path)
     for dimension in DIMENSIONS.values():
-        for since in (merge.BEGINNING, datetime(2025, 2, 1)):
+        for since in (BEGINNING, datetime(2025, 2, 1)):
             with run(warehouse, work) as pipeline:
                 pipeline.run_checks = lambda *_, of=pipeline: of.summary
                 pipeline.restate(dimension, since)

@@ -23,7 +23,7 @@ from etl.db.statements import assign, differ, equal, names, run, scalar, stateme
 from etl.render import hashing
 from etl.render.values import end as end_of
 from etl.stages import bulk, statistics
-from etl.stages.dims.merge import analyze, last_sk
+from etl.stages.dims.versions import analyze, last_sk
 from etl.warehouse.tables import FACT_CLAIM, FACT_ENROLLMENT, Fact, Reference
 
 _ENROLLMENT_OWN = (

@@ -1,0 +1,49 @@
+"""The calendar and the geography: dimensions without history, extended by what a load names."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.contracts.feeds import FEEDS
+from etl.db.statements import run
+from etl.render.values import is_open_end
+
+
+def extend(
+    connection: psycopg.Connection[Any],
+    load_id: int,
+    as_of: datetime,
+    made_by: int | None = None,
+) -> int:
+    """Extend ``dim_date`` and ``dim_geography`` by what the load names; days and places added.
+
+    ``made_by``: the load in whose name they come, where that is another one.
+    """
+    values = {"load_id": load_id, "as_of": as_of, "made_by": made_by or load_id}
+    open_end = is_open_end(FEEDS["enrollments"].column("end_date"))
+    days = _extend(connection, "date", values, ("years",), is_open_end=open_end)
+    return days + _extend(connection, "geography", values, ("states", "regions"))
+
+
+def _extend(
+    connection: psycopg.Connection[Any],
+    dimension: str,
+    values: dict[str, Any],
+    lists: tuple[str, ...],
+    **parts: sql.Composable,
+) -> int:
+    """Add the rows that a dimension lacks; ``lists``: the columns by which they are made."""
+    run(connection, f"dims/{dimension}.ensure_unknown")
+    # A query of its own, since one that inserts at once would use one core.
+    missing = run(connection, f"dims/{dimension}.missing", values, **parts).fetchall()
+    if not missing:
+        return 0
+    columns = map(list, zip(*missing, strict=True))
+    given = values | dict(zip(lists, columns, strict=True))
+    added = run(connection, f"dims/{dimension}.extend", given).rowcount
+    run(connection, f"dims/{dimension}.analyze")
+    return added

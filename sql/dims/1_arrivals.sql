@@ -1,0 +1,158 @@
+-- Arrivals: what each row of a load means for the current version of its key.
+--
+--   before    member  last_name  valid from  valid until
+--             A       Ames       1900-01-01  9999-12-31
+--             B       Bell       1900-01-01  9999-12-31
+--
+--   arrivals  of a snapshot as of 2025-02-01
+--             member  last_name
+--             A       Archer
+--             C       Cole
+--
+--   after     key  class    because
+--             A    changed  a change driver differs
+--             B    absent   the snapshot lacks it
+--             C    new      no version of it is current
+
+-- name: create_build_load
+-- The loads of the feed that this build has in the dimension, and the current one, in the order
+-- of their batches, which is not always that of their arrival. One row a load.
+create temporary table build_load on commit drop as
+select
+    l.load_id,
+    l.as_of at time zone 'UTC' as as_of_ts,
+    f.kind = 'snapshot' as is_snapshot,
+    f.columns as file_columns,
+    f.latest_effective_ts,
+    coalesce(f.distinct_keys < f.rows_loaded, true) as may_repeat,
+    f.rows_loaded,
+    row_number() over (order by l.as_of, l.batch_id collate "C", l.load_id) as batch_rank
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+where f.feed = %(feed)s and f.status = 'loaded'
+    and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
+    and (
+        l.load_id = %(load_id)s
+        or exists (
+            select 1
+            from stage_run as done
+            where done.load_id = l.load_id and done.stage = 'dims' and done.status = 'done'
+        )
+    );
+
+-- name: watermark
+-- How the current load compares with the others of the feed: the latest instant at which a row of
+-- them took effect, whether one of them has a later batch, whether the current one may name a key
+-- twice, and its rows. One row.
+select
+    max(l.latest_effective_ts) filter (where l.load_id <> %(load_id)s) as effective_ts,
+    max(l.batch_rank) > max(l.batch_rank) filter (where l.load_id = %(load_id)s) as is_late,
+    bool_or(l.may_repeat) filter (where l.load_id = %(load_id)s) as may_repeat,
+    sum(l.rows_loaded) filter (where l.load_id = %(load_id)s)::bigint as rows_loaded
+from build_load as l;
+
+-- name: file_columns
+-- Which columns the file of each load has. One row a load.
+select
+    load_id,
+    file_columns
+from build_load;
+
+-- name: classify
+-- What each row of the load means for the current version of its key, and of a snapshot which
+-- keys it lacks, with the row's values; rows that mean nothing are left out. One row a staged row
+-- or absent key.
+--   absent    the key is current and a snapshot lacks it
+--   new       no version of the key is current
+--   inferred  the key has only the row that a fact made for it
+--   late      something later is or may be known, or the row lacks columns that other files have:
+--             the history of the key is rebuilt
+--   gone      a delete marker, and no row of its key is later
+--   changed   a driver differs, and no row of its key is later
+--   same      the drivers agree and a Type 1 attribute differs
+create temporary table arrival on commit drop as
+with arrived as (
+    select
+        s.source_line,
+        {typed_columns},
+        {marked} is true as is_deleted,
+        {effective} as effective_ts
+    from {staging} as s
+    where s.load_id = %(load_id)s
+),
+
+current_version as (
+    select *
+    from {dim}
+    where current_flag
+),
+
+classified as (
+    select
+        {keys_of_either},
+        {values_of_a},
+        a.source_line,
+        a.is_deleted,
+        coalesce(a.effective_ts, c.validity_start_ts) as effective_ts,
+        c.{sk} as current_sk,
+        case
+            when a.source_line is null
+                then case
+                    when %(is_snapshot)s and c.{sk} > 0 and not c.is_inferred then 'absent'
+                end
+            when c.{sk} is null then 'new'
+            when c.is_inferred then 'inferred'
+            -- Also a row that agrees but is earlier: the values are known since then.
+            when a.effective_ts < coalesce(c.known_from_ts, c.validity_start_ts)
+                or %(out_of_order)s
+                then 'late'
+            when a.is_deleted or {file_drivers_differ}
+                then case
+                    when
+                        a.effective_ts <= c.validity_start_ts
+                        or a.effective_ts <= %(known_until)s
+                        or %(columns_vary)s
+                        then 'late'
+                    when a.is_deleted then 'gone'
+                    else 'changed'
+                end
+            when {file_type_1_differ}
+                then case when %(columns_vary)s then 'late' else 'same' end
+        end as class,
+        {file_type_1_differ} as corrects
+    from arrived as a
+    {left_or_full_join} current_version as c on {same_key_a_c}
+)
+
+select
+    source_line,
+    {columns},
+    effective_ts,
+    is_deleted,
+    current_sk,
+    class,
+    class in ('same', 'changed') and corrects as corrects,
+    case
+        when class in ('new', 'inferred', 'changed') and not is_deleted then {hash_of_v}
+    end as attr_hash
+from classified as v
+where class is not null;
+
+-- name: remove_rejected_keys
+-- A key that a rejected row of the snapshot names is not absent. One row an arrival removed.
+delete from arrival as a
+using rejected_key as n
+where a.class = 'absent'
+    and n.load_id = %(load_id)s and n.feed = %(feed)s and n.key = array[{key_texts_of_a}];
+
+-- name: count_classes
+-- How many arrivals there are of each class. One row a class.
+select
+    class,
+    count(*)
+from arrival
+group by class;
+
+-- name: analyze_arrival
+-- Statistics of the columns by which arrivals are looked up. No rows.
+analyze arrival (source_line, {keys}, class, current_sk);

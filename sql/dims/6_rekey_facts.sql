@@ -1,0 +1,90 @@
+-- Re-key: facts of a version whose validity was shortened get the version of their own date.
+--
+--   before    sk  valid from  valid until      claim  service_date  member_sk
+--             1   1900-01-01  9999-12-31       C1     2025-01-15    1
+--                                              C2     2025-02-15    1
+--
+--   arrivals  a change as of 2025-02-01 shortened version 1 and added version 2
+--
+--   after     sk  valid from  valid until      claim  service_date  member_sk
+--             1   1900-01-01  2025-02-01       C1     2025-01-15    1
+--             2   2025-02-01  9999-12-31       C2     2025-02-15    2
+
+-- name: create_shortened
+-- Versions whose validity was, or may have been, shortened: facts of that time have to find
+-- another. One row a version, with the instant from which on its facts may be concerned, and why.
+create temporary table shortened on commit drop as
+select
+    {sk} as old_sk,
+    {keys},
+    validity_start_ts as from_ts,
+    ''::text as reason
+from {dim}
+with no data;
+
+-- name: add_changed
+-- Versions that a change replaced. One row a version.
+insert into shortened (old_sk, {keys}, from_ts, reason)
+select
+    current_sk,
+    {keys},
+    effective_ts,
+    'changed'
+from arrival
+where class = 'changed';
+
+-- name: add_rebuilt
+-- Versions whose key had its history rebuilt. One row a version.
+insert into shortened (old_sk, {keys}, from_ts, reason)
+select
+    x.existing_sk,
+    {keys},
+    %(since)s,
+    case when x.is_inferred then 'completed' else %(reason)s end
+from key_to_rebuild as k
+inner join existing_version as x on k.key_id = x.key_id;
+
+-- name: earliest_shortened
+-- From which date on facts may be concerned; nothing if none are. One row.
+select
+    count(*) as versions,
+    min(from_ts)::date as from_date
+from shortened;
+
+-- name: rekey
+-- Point the facts of these versions at the version in force on their own date, or, where the key
+-- was gone on that date, at the last one before it, and enter in the ledger how many and why.
+-- One row a reason.
+with rekeyed as (
+    update {fact} as f
+    set {sk} = n.new_sk
+    from shortened as o
+    cross join lateral (
+        select
+            d.{sk} as new_sk,
+            d.validity_start_ts,
+            lead(d.validity_start_ts, 1, 'infinity') over (order by d.validity_start_ts) as next_ts
+        from {dim} as d
+        where {same_key_d_o}
+    ) as n
+    where f.{sk} = o.old_sk and f.{date} >= %(from_date)s
+        and f.{date} >= o.from_ts::date
+        and f.{date} >= n.validity_start_ts and f.{date} < n.next_ts
+        and f.{sk} <> n.new_sk
+    returning
+        o.reason,
+        f.{date} as fact_date
+)
+
+insert into fact_rekey (load_id, fact, dimension, reason, facts, first_date, last_date)
+select
+    %(load_id)s,
+    %(fact)s,
+    %(dimension)s,
+    reason,
+    count(*),
+    min(fact_date),
+    max(fact_date)
+from rekeyed
+group by reason
+returning facts;

@@ -1,0 +1,70 @@
+-- Versions: what every row of a slowly changing dimension consists of, whoever makes it.
+
+-- name: complete
+-- Versions with all columns of their table: a query gives their keys, values and validity, and
+-- other dimensions the surrogate keys that they take from there. One row a version.
+select
+    v.{sk},
+    {columns_of_v},
+    {lookup_values}
+    v.validity_start_ts,
+    v.validity_end_ts,
+    v.validity_end_ts = {open_end} as current_flag,
+    v.attr_hash,
+    %(hash_version)s::smallint as hash_version,
+    v.is_inferred,
+    %(load_id)s::bigint as load_id,
+    now() as created_at,
+    v.known_from_ts
+from ({given}) as v
+{lookup_joins};
+
+-- name: insert
+-- Add versions. One row a version.
+insert into {dim} ({table_columns})
+select {table_columns}
+from ({versions}) as v;
+
+-- name: unknown_version
+-- The row that facts without a key point at, once. One row.
+select
+    -1::bigint as {sk},
+    {columns_of_unknown},
+    {beginning} as validity_start_ts,
+    {open_end} as validity_end_ts,
+    {hash_of_nothing} as attr_hash,
+    false as is_inferred,
+    null::timestamp as known_from_ts
+where not exists (select 1 from {dim} where {sk} = -1);
+
+-- name: last_sk
+-- The highest surrogate key ever given. One row.
+select greatest(
+    0,
+    (select max({sk}) from {dim}),
+    (select max({sk}) from {past})
+);
+
+-- name: analyze
+-- Statistics of the columns by which versions are looked up. No rows.
+analyze {dim} ({looked_up});
+
+-- name: hash_version
+-- By which definition the hashes of the dimension were made. At most one row.
+select hash_version from {dim}
+where {sk} = -1;
+
+-- name: rehash
+-- Give the versions the hashes of the new definition; no version is made. One row a version.
+update {dim} as v
+set
+    attr_hash = {hash_of_v},
+    hash_version = %(hash_version)s;
+
+-- name: analyze_temporary
+-- Statistics for the joins that follow. No rows.
+analyze {name};
+
+-- name: drop_temporary
+-- Make room for the next dimension. No rows.
+drop table {name};
