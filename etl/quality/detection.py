@@ -27,7 +27,7 @@ from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
 from etl.db.connection import reading
 from etl.db.statements import Parts, equal, run, statement
-from etl.quality.checks.business import claims_values, line_breaks, outside_coverage
+from etl.quality.checks.business import claim_values, claims_values, line_breaks, outside_coverage
 from etl.quality.checks.judged import relation
 from etl.quality.truth_checks import comparable
 from etl.synthetic.defects.dirt import KINDS, REFUSED
@@ -184,10 +184,7 @@ def _in_staging(connection: psycopg.Connection[Any], loads: list[int]) -> Iterat
     }
     asked: list[tuple[str, Parts]] = [
         ("claims", outside_coverage("checks/found.claims_told")),
-        (
-            "claims",
-            statement("checks/business.claim_values", claims=relation("checks/found.claims_told")),
-        ),
+        ("claims", claim_values(relation("checks/found.claims_told"))),
         (
             "enrollments",
             statement(

@@ -11,13 +11,16 @@ from etl.contracts.feeds import FEEDS
 from etl.db.statements import statement
 
 
-def state() -> sql.Composed:
+def state(row: str | None = None) -> sql.Composed:
     """The relation to join laterally: ``is_pending``, ``is_denied``, ``is_unknown`` and more.
 
-    It reads a column ``status`` of the query around it (``sql/facts/status.sql``). The words are
-    those of the claims contract, so a word that is not declared there is unknown and never paid.
+    It reads the column ``status`` of the query around it, of the relation ``row`` where several
+    have one. The words are those of the claims contract, so a word that is not declared there is
+    unknown and never paid.
     """
     words = cast(OneOf, FEEDS["claims"].column("status").check).values
     return statement(
-        "facts/status.state", known_words=sql.Literal([word.lower() for word in words])
+        "facts/status.state",
+        status=sql.Identifier(*filter(None, [row, "status"])),
+        known_words=sql.Literal([word.lower() for word in words]),
     )

@@ -12,10 +12,13 @@ select distinct on (s.claim_id)
     s.provider_id,
     s.plan_id,
     s.service_date::date as service_date,
-    lower(coalesce(s.status, '')) as status,
+    state.is_adjudicated,
+    state.is_denied,
+    state.is_paid,
     s.paid_amount::numeric(14, 2) as paid_usd
 from staging.claims_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
+cross join lateral ({state}) as state
 order by s.claim_id, l.as_of desc, l.batch_id collate "C" desc, s.load_id desc, s.source_line desc;
 
 -- name: members_in_time
@@ -128,9 +131,8 @@ enrollments as ({enrollments_now}),
 paid as (
     select
         coalesce(p.metal_tier, '(unknown)') as metal_tier,
-        count(*) filter (where c.status <> 'pending') as claims,
-        sum(c.paid_usd) filter (where c.status in ('approved', 'adjusted', 'reversed'))
-        as paid_usd
+        count(*) filter (where c.is_adjudicated) as claims,
+        sum(c.paid_usd) filter (where c.is_paid) as paid_usd
     from claims as c
     left join plans as p
         on c.plan_id = p.plan_id and extract(year from c.service_date) = p.effective_year
@@ -216,11 +218,11 @@ providers as ({providers_in_time})
 
 select
     coalesce(p.specialty, '(unknown)') as specialty,
-    count(*) filter (where c.status <> 'pending') as claims,
-    count(*) filter (where c.status = 'denied') as denied_claims,
+    count(*) filter (where c.is_adjudicated) as claims,
+    count(*) filter (where c.is_denied) as denied_claims,
     round(
-        100.0 * count(*) filter (where c.status = 'denied')
-        / nullif(count(*) filter (where c.status <> 'pending'), 0), 1
+        100.0 * count(*) filter (where c.is_denied)
+        / nullif(count(*) filter (where c.is_adjudicated), 0), 1
     ) as denied_percent
 from claims as c
 left join providers as p
@@ -244,7 +246,7 @@ left join members as m
     on c.member_id = m.member_id
     and c.service_date >= m.valid_from and c.service_date < m.valid_to
 where c.service_date >= date '2025-01-01' and c.service_date < date '2026-01-01'
-    and c.status in ('approved', 'adjusted', 'reversed')
+    and c.is_paid
 group by m.broker_name
 order by paid_usd desc nulls last;
 
@@ -260,7 +262,7 @@ select
 from claims as c
 left join members as m on c.member_id = m.member_id
 where c.service_date >= date '2025-01-01' and c.service_date < date '2026-01-01'
-    and c.status in ('approved', 'adjusted', 'reversed')
+    and c.is_paid
 group by m.broker_name
 order by paid_usd desc nulls last;
 
@@ -300,13 +302,11 @@ with told as (
         l.as_of,
         l.batch_id,
         l.load_id,
-        case
-            when s.status in ('approved', 'adjusted', 'reversed')
-                then coalesce(s.paid_amount::numeric(14, 2), 0.00)
-            else 0.00
-        end as paid_usd
+        case when state.is_paid then coalesce(s.paid_amount::numeric(14, 2), 0.00) else 0.00 end
+        as paid_usd
     from staging.claims_raw as s
     inner join ledger.load as l on s.load_id = l.load_id
+    cross join lateral ({state}) as state
 ),
 
 changes as (

@@ -228,8 +228,8 @@ from (
             c.allowed_amount > c.claim_amount
             or c.paid_amount > coalesce(c.allowed_amount, c.claim_amount)
         ) is true as is_unordered,
-        coalesce(lower(c.status) = 'denied' and c.paid_amount <> 0, false) as is_denied_paid,
-        coalesce(lower(c.status) = 'pending' and c.paid_amount <> 0, false) as is_pending_paid,
+        coalesce(state.is_denied and c.paid_amount <> 0, false) as is_denied_paid,
+        coalesce(state.is_pending and c.paid_amount <> 0, false) as is_pending_paid,
         c.diagnosis_code
         !~ '^([ABCF-SV-Z][0-9]|[DET][0-8]|U0)[0-9A-Z](\.?[0-9A-Z]{{1,4}})?$' as is_impossible,
         left(c.diagnosis_code, 3) <> all(%(categories)s::text[]) as is_unlisted,
@@ -237,6 +237,7 @@ from (
         c.discharge_date < greatest(c.admit_date, c.service_date) as is_left_before,
         c.paid_date < c.service_date as is_paid_before
     from {claims} as c
+    cross join lateral ({state}) as state
 ) as b
 cross join lateral (
     values

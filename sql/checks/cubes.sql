@@ -150,7 +150,7 @@ due as (
     cross join last_month as l
     where c.service_date >= l.month - interval '11 months' and c.member_id <> '(unknown)'
     group by c.member_id
-    having sum(c.paid_usd) >= 50000
+    having sum(c.paid_usd) >= ({threshold})
 ),
 
 judged as (

@@ -463,7 +463,7 @@ with candidates as (
         from claims_daily_member as c
         where c.member_id = k.member_id and c.paid_usd > 0
     ) as ever
-    where ever.paid_usd >= 50000
+    where ever.paid_usd >= ({threshold})
 ),
 
 monthly as (  -- noqa: ST03, the windows use it

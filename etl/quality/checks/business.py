@@ -20,6 +20,7 @@ from etl.quality.checks.described import described_checks
 from etl.quality.checks.judged import ASK, DAYS_AHEAD, judged, relation, shared
 from etl.quality.checks.sql import SqlCheck, keys_of, rules
 from etl.reference import age_curve, diagnosis_categories, state_age_curves
+from etl.render import claim_status
 from etl.warehouse.tables import DIM_PLAN, FACTS, Fact
 
 
@@ -35,6 +36,11 @@ def business_checks() -> tuple[SqlCheck, ...]:
         *described_checks(),
         *(_line_breaks(feed) for feed in FEEDS.values()),
     )
+
+
+def claim_values(claims: sql.Composable) -> sql.Composed:
+    """The statement that returns claims whose own values contradict one another."""
+    return statement("checks/business.claim_values", claims=claims, state=claim_status.state())
 
 
 def claims_values() -> Values:
@@ -167,7 +173,7 @@ def _claims() -> SqlCheck:
     )
     # The lists name half of the categories there are, and nearly all that are common.
     return judged(
-        statement("checks/business.claim_values", claims=sql.Identifier("fact_claim")),
+        claim_values(sql.Identifier("fact_claim")),
         ("claim_id",),
         "fact_claim",
         shared(checks, diagnosis_listed=0.05),

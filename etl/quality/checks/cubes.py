@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from etl.contracts.checks import CRITICAL, Check
+from etl.db.statements import statement
 from etl.quality.checks.sql import SqlCheck
 from etl.render import claim_status
 from etl.warehouse.tables import CUBES
@@ -14,7 +15,9 @@ _DAILY = "claims_daily_member"
 
 def cube_checks() -> tuple[SqlCheck, ...]:
     """Every cube against the facts."""
-    return (*cubes_gate(), SqlCheck("checks/cubes.high_cost", {}, _ROLLING))
+    file = f"cubes/{_HIGH_COST}"
+    threshold = statement(f"{file}.threshold", bands=statement(f"{file}.bands"))
+    return (*cubes_gate(), SqlCheck("checks/cubes.high_cost", {"threshold": threshold}, _ROLLING))
 
 
 def cubes_gate() -> tuple[SqlCheck, ...]:

@@ -128,10 +128,17 @@ def run_cube(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> di
 
 def definition(cube: Cube) -> sql.Composed:
     """The query that a cube is kept equal to."""
-    file = f"cubes/{cube.name}"
-    shared = read_file(file).keys() - {"definition", "columns"}
-    parts: dict[str, sql.Composable] = {n: statement(f"{file}.{n}") for n in shared}
-    return statement(f"{file}.definition", state=claim_status.state(), **parts)
+    return part_of(cube, "definition")
+
+
+def part_of(cube: Cube, name: str) -> sql.Composed:
+    """A statement of a cube's file, which may take in those that come before it."""
+    parts: dict[str, sql.Composable] = {"state": claim_status.state()}
+    for earlier in read_file(f"cubes/{cube.name}"):
+        if earlier == name:
+            break
+        parts[earlier] = statement(f"cubes/{cube.name}.{earlier}", **parts)
+    return statement(f"cubes/{cube.name}.{name}", **parts)
 
 
 def _held(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> _Held | None:
@@ -253,8 +260,8 @@ def _follow(connection: psycopg.Connection[Any], schema: str, since: int) -> dic
     }
     run(connection, "cubes/refresh.find_concerned", months)
     run(connection, "cubes/changes.analyze", table=sql.Identifier("concerned"))
-    windows = statement(f"cubes/{_HIGH_COST}.windows")
-    run(connection, "cubes/refresh.track_concerned", months, windows=windows)
+    high_cost = {part: part_of(CUBES[_HIGH_COST], part) for part in ("threshold", "windows")}
+    run(connection, "cubes/refresh.track_concerned", months, **high_cost)
     gone = run(connection, "cubes/refresh.drop_untracked", months).rowcount
     rows[_HIGH_COST] = gone + run(connection, f"cubes/refresh.{_HIGH_COST}").rowcount
     return rows
