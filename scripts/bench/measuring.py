@@ -133,12 +133,9 @@ def timed(arguments: list[str], **environment: str) -> dict[str, float]:
     return {"wall": wall, "peak_mb": round(usage.ru_maxrss / 1024)}
 
 
-def measured_seed(
-    folder: Path, members: int, years: int, dirty: str | None = None
-) -> dict[str, Any]:
-    """Generate the first batch: wall, peak memory, rows by feed. ``dirty``: defects to put in."""
+def measured_seed(folder: Path, members: int, years: int) -> dict[str, Any]:
+    """Generate the first batch: wall, peak memory, rows by feed."""
     command = ["scripts/generate_seed_data.py", "--members", str(members), "--years", str(years)]
-    command += ["--dirty", dirty] if dirty else []
     seeding = timed([*command, "--inbox", str(folder / "inbox"), "--truth", str(folder / "truth")])
     (batch,) = (p for p in (folder / "inbox").iterdir() if p.is_dir())
     files = json.loads((batch / MANIFEST).read_text(encoding="utf-8"))["files"]

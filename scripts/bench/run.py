@@ -108,14 +108,6 @@ def main(
     ] = 90_000,
     years: Annotated[int, typer.Option(help="How many plan years.", min=1)] = 2,
     days: Annotated[int, typer.Option(help="How many incremental days.", min=0)] = 2,
-    dirty_members: Annotated[
-        int,
-        typer.Option(
-            help="How many members, with defects in their feeds, the checks are compared on; 0 for "
-            "none.",
-            min=0,
-        ),
-    ] = 5_000,
     history_members: Annotated[
         int, typer.Option(help="How many members in the measurement of history; 0 for none.", min=0)
     ] = 1_000_000,
@@ -139,12 +131,9 @@ def main(
         show(result)
         parts.show(result["parts"])
         reports.show(result["reports"])
-        checks.show(result["checks"])
+        checks.show(result["checks"], sum(result["floor_seconds"].values()))
         if with_analysts:
             analysts.show(result["analysts"])
-    if dirty_members:
-        result["checks_of_dirt"] = checks.measure_dirty(dirty_members)
-        checks.show(result["checks_of_dirt"])
     if history_members:
         result["history"] = members_history.measure(history_members)
         members_history.show(result["history"])

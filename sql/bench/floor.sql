@@ -10,6 +10,10 @@ copy {table} from stdin with (format csv, header true);
 -- Make room for the next round.
 drop table {table};
 
+-- name: scan
+-- The plain scan that the checks are measured against. One row.
+select count(*) from {table};
+
 -- name: create_database
 -- A database for the measurement, so that no warehouse is touched.
 create database {database};

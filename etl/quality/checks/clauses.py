@@ -25,7 +25,7 @@ def clauses(suite: Suite, expectations: Sequence[Expectation], scope: Parts) -> 
                 "count(*) filter (where {about} and {broken}) as {failed}, "
                 "some_keys({keys}) filter (where {about} and {broken}) as {shown}"
             ).format(
-                about=is_about(expectation),
+                about=_is_about(expectation),
                 there=has_value(expectation),
                 broken=broken(expectation),
                 keys=keys_of(suite.keys),
@@ -45,7 +45,7 @@ def clauses(suite: Suite, expectations: Sequence[Expectation], scope: Parts) -> 
     }
 
 
-def is_about(expectation: Expectation) -> Parts:
+def _is_about(expectation: Expectation) -> Parts:
     """Whether a row is of a load on which the expectation is judged."""
     if expectation.of is not None:
         return sql.SQL("load_id = any(array({}))").format(_loads_under(expectation.of))
