@@ -1,5 +1,5 @@
 """The ACA warehouse: feeds in, a star schema and cubes on PostgreSQL out."""
 
-from etl import early
+from etl.pipeline import stopping
 
-early.listen()
+stopping.end_while_loading()

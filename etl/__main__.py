@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from etl import early, log
+from etl import log
 from etl.config import Settings, settings
 from etl.contracts import senders
 from etl.db import trouble
@@ -33,10 +33,10 @@ from etl.pipeline.summary import Summary
 from etl.quality import thresholds
 from etl.quarantine import export
 from etl.server import server
-from etl.synthetic.marker import is_synthetic
+from etl.synthetic import marker
+from etl.synthetic.evaluate.truth_folder import TruthFolder
 from etl.warehouse.tables import DIMENSIONS
 
-INTERRUPTED = early.INTERRUPTED
 # What a run leaves that was stopped, and what the next one does, by command.
 _ROLLED_BACK = "The stage in hand was rolled back; what was committed stays."
 _GOES_ON = f"{_ROLLED_BACK} Run again: it goes on from the last stage that was done."
@@ -67,7 +67,9 @@ def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
     log.configure(chosen.log_file)
     senders.ensure_sound()
     url = server.ensure_running(chosen)
-    with Pipeline(url, chosen, console.Terminal(), command) as pipeline:
+    with Pipeline(
+        url, chosen, console.Terminal(), command, lambda: marker.now(chosen.inbox)
+    ) as pipeline:
         try:
             work(pipeline)
         except (BatchError, CheckFailedError):
@@ -104,7 +106,7 @@ def _incremental(pipeline: Pipeline, confirmed: Sequence[str] = ()) -> Summary:
     pipeline.confirm_snapshots(confirmed)
     inbox = pipeline.settings.inbox
     if not pipeline.pending() and not pipeline.unfinished() and not pipeline.stopped:
-        if is_synthetic(inbox):
+        if marker.is_synthetic(inbox):
             from etl.synthetic.generate import increment
 
             batch = increment(inbox, truth=pipeline.settings.truth)
@@ -126,8 +128,12 @@ def _whole(pipeline: Pipeline) -> Summary:
 
 
 def _dq_check(pipeline: Pipeline) -> Summary:
-    chosen = pipeline.settings
-    return pipeline.dq_check(truth=chosen.truth if is_synthetic(chosen.inbox) else None)
+    return pipeline.dq_check(_truth(pipeline.settings))
+
+
+def _truth(chosen: Settings) -> TruthFolder | None:
+    """What the feeds of the inbox really contain, where the generator made them."""
+    return TruthFolder(chosen.truth) if marker.is_synthetic(chosen.inbox) else None
 
 
 def _migrate(pipeline: Pipeline) -> Summary:
@@ -294,12 +300,11 @@ def dq_report(
 
     chosen = settings()
     folder = Path(to).resolve() if to else chosen.data / "quality"
-    truth = chosen.truth if is_synthetic(chosen.inbox) else None
     page, docs = write_report(
         server.ensure_running(chosen),
         folder,
-        truth,
-        held_in(chosen.inbox, is_named=chosen.names_inbox),
+        _truth(chosen),
+        held_in(chosen.inbox, marker.now(chosen.inbox), is_named=chosen.names_inbox),
     )
     typer.echo(f"Report:    {page}\nData docs: {docs}")
 
@@ -373,7 +378,11 @@ def status() -> None:
     chosen = settings()
     found = server.status(chosen)
     url = server.ensure_running(chosen) if found.running else None
-    seen = overview(url, chosen.inbox, is_named=chosen.names_inbox) if url else Overview()
+    seen = (
+        overview(url, chosen.inbox, marker.now(chosen.inbox), is_named=chosen.names_inbox)
+        if url
+        else Overview()
+    )
     console.show_status(found, chosen, seen, notices(url) if url else [])
     if url:
         console.show_assumed(*assumed_unchanged(url, chosen.inbox))
@@ -415,20 +424,19 @@ def guarded(call: Callable[[], Any]) -> int:
 
     A signal that asks for the end gives 128 and its number, as a shell counts.
     """
-    stopping.listen()
     try:
-        early.hand_over()
+        stopping.listen()
         call()
     except AcaError as error:
         console.show_error(error)
         return _code(error, error.exit_code)
     except (KeyboardInterrupt, SystemExit) as error:
-        code = error.code if isinstance(error, SystemExit) else INTERRUPTED
+        code = error.code if isinstance(error, SystemExit) else stopping.INTERRUPTED
         stopped = stopping.stopped()
         if stopped is not None:
             console.show_error(AcaError(f"The run was {stopped}.", _afterwards()))
             return 128 + stopped.number
-        if code == INTERRUPTED:
+        if code == stopping.INTERRUPTED:
             console.show_error(AcaError("Interrupted.", _afterwards()))
         elif isinstance(code, str):
             console.show_error(AcaError(code))

@@ -1,20 +1,26 @@
 """What can go wrong, each with an exit code and a message that says what to do next.
 
 The message of an ``AcaError`` is shown to the user as it is: one sentence on what happened and
-where, and ``hint``, one on what to do; whatever in it came from outside is made fit to be shown
-here, once (``etl.shown``). No message may carry a value of a personal column.
+where, and ``hint``, one on what to do. No message may carry a value of a personal column.
+A name, a manifest or a file can contain what a terminal would obey, what no database can store, or
+what looks like something else: ``printable`` takes such characters out, here and wherever text
+from outside is shown or kept in the ledger.
 The exit codes are documented in docs/runbooks/exit-codes.md; a test compares the two.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
-from etl import shown
+_LONGEST_NAME = 100
+# Other, control; format (marks that turn the direction of text, or take no room); surrogate;
+# separators of lines and paragraphs.
+_UNFIT = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class AcaError(Exception):
-    """Base of every error that a user can cause or mend.
+    """Base of every error that a user can cause or fix.
 
     ``folder``, ``load_id``: the batch that it stops and its load, where it is about one; set by
     whoever reads the batch or takes it through the stages.
@@ -25,9 +31,9 @@ class AcaError(Exception):
     load_id: int | None = None
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(shown.plain(message))
-        self.message = shown.plain(message)
-        self.hint = shown.plain(hint)
+        super().__init__(printable(message))
+        self.message = printable(message)
+        self.hint = printable(hint)
 
 
 class UsageError(AcaError):
@@ -74,3 +80,29 @@ class SchemaError(AcaError):
     """The database's schema is not the one that this version of the code works on."""
 
     exit_code = 8
+
+
+def printable(text: str) -> str:
+    """The text with every character escaped that is not there to be read; line feeds stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c == "\n" or not _is_unfit(c) else _escaped(c) for c in text)
+
+
+def one_line(text: str) -> str:
+    """A name from outside for a message: on one line, and no longer than a name should be."""
+    cut = text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
+    return printable(cut).replace("\n", "\\n")
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text has nothing in it that would have to be escaped."""
+    return not any(_is_unfit(c) for c in text)
+
+
+def _is_unfit(character: str) -> bool:
+    return unicodedata.category(character) in _UNFIT
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

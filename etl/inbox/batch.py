@@ -9,11 +9,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from etl import shown
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.senders import contracts_of
-from etl.errors import BatchError
+from etl.errors import BatchError, one_line
 from etl.inbox import manifest
 from etl.inbox.delivery import FeedFile, feed_file, in_parts
 from etl.inbox.folder import (
@@ -88,7 +87,7 @@ def strays(inbox: Path) -> BatchError | None:
             continue  # named where batches are looked through
         except OSError as error:
             what = f"not to be read ({error.strerror})"
-        odd.append(shown.name(path.name) + ("" if what == "a file" else f", {what}"))
+        odd.append(one_line(path.name) + ("" if what == "a file" else f", {what}"))
     if not odd:
         return None
     more = len(odd) - _NAMED
@@ -126,7 +125,7 @@ def _is_folder(path: Path, inbox: Path) -> bool:
     """Whether a path is a folder; ``BatchError`` if it leads to one that is out of the inbox."""
     if path.is_dir() and leads_out(path, inbox):
         raise BatchError(
-            f"Batch {shown.name(path.name)} is a link that leads out of the inbox.",
+            f"Batch {one_line(path.name)} is a link that leads out of the inbox.",
             "Put the folder itself there, or let INBOX name the folder that holds it; nothing of "
             "it was loaded.",
         )
@@ -137,13 +136,12 @@ def _each_once(found: list[tuple[Path, Batch]]) -> tuple[list[Batch], list[Batch
     """The batches whose name no other folder bears, and why the others are refused."""
     folders: dict[str, list[str]] = {}
     for folder, batch in found:
-        folders.setdefault(batch.batch_id, []).append(shown.name(folder.name))
+        folders.setdefault(batch.batch_id, []).append(one_line(folder.name))
     twice = []
     for name, names in folders.items():
         if len(names) > 1:
             error = BatchError(
-                f"The folders {', '.join(names)} all say that they are the batch "
-                f"{shown.name(name)}.",
+                f"The folders {', '.join(names)} all say that they are the batch {one_line(name)}.",
                 "Leave one of them, or give each a batch_id of its own; nothing of them was "
                 "loaded.",
             )
@@ -186,7 +184,7 @@ def read_batch(folder: Path, inbox: Path | None = None) -> Batch:
 
     ``inbox``: where links may lead, by default only into the folder's own.
     """
-    where = shown.name(folder.name)
+    where = one_line(folder.name)
     contents = look_into(folder, inbox or folder.parent)
     said = manifest.read_manifest(folder, contents.manifest) if contents.manifest else Manifest()
     entries = _entries(where, said, contents)
@@ -218,13 +216,12 @@ def _entries(where: str, said: Manifest, contents: Contents) -> dict[str, dict[s
             or not (named[1] == "" or part_key(named[1]) in {one.key for one in there})
         ):
             raise BatchError(
-                f"The manifest of batch {where} names {shown.name(entry.name)}, which is not "
-                "there.",
+                f"The manifest of batch {where} names {one_line(entry.name)}, which is not there.",
                 "Ask the sender for the missing file, or take its name out of the manifest.",
             )
         feed, part = named
         if part in entries.setdefault(feed, {}):
-            raise manifest.error(where, f"it names {shown.name(entry.name)} twice")
+            raise manifest.error(where, f"it names {one_line(entry.name)} twice")
         entries[feed][part] = entry
     return entries
 
@@ -235,7 +232,7 @@ def _feed(where: str, feed: Feed, files: list[Named], said: dict[str, Entry]) ->
     if gone := missing_part(files, is_listed=listed >= {one.key for one in files}):
         raise BatchError(
             f"Batch {where} lacks {gone} of {feed.name}: it has "
-            f"{', '.join(shown.name(one.path.name) for one in files)}.",
+            f"{', '.join(one_line(one.path.name) for one in files)}.",
             "Ask the sender for the missing file; if there is none, let the manifest name the "
             "files that there are.",
         )
@@ -258,7 +255,7 @@ def _of_all(where: str, whole: Expected, parts: list[FeedFile], entry: Entry | N
     if entry is not None and entry.checksum is not None:
         raise manifest.error(
             where,
-            f"xxh3_128 of {shown.name(entry.name)} cannot hold for {len(parts):,} files together",
+            f"xxh3_128 of {one_line(entry.name)} cannot hold for {len(parts):,} files together",
         )
     if entry is not None:
         return replace(whole, rows=entry.rows, totals=entry.totals)
@@ -279,18 +276,19 @@ def _expected(where: str, feed: Feed, entries: list[Entry]) -> Expected:
     """What holds for all files of a feed: kind and contract, which cannot differ between parts."""
     known = [contract.name for contract in contracts_of(feed)]
     for entry in entries:
-        name = shown.name(entry.name)
+        name = one_line(entry.name)
         if entry.contract is not None and entry.contract not in known:
             raise manifest.error(
                 where,
-                f"contract of {name} is {shown.name(entry.contract)!r}, which is none of "
+                f"contract of {name} is {one_line(entry.contract)!r}, which is none of "
                 f"{', '.join(known)}",
             )
         for column in entry.totals:
             if column not in feed.money:
                 near = manifest.meant(column, feed.money)
                 raise manifest.error(
-                    where, f"totals of {name} have {shown.name(column)}, which is no amount{near}"
+                    where,
+                    f"totals of {name} have {one_line(column)}, which is no amount{near}",
                 )
     kinds = {entry.kind for entry in entries if entry.kind}
     contracts = {entry.contract for entry in entries if entry.contract}
@@ -309,7 +307,7 @@ def _as_of(folder: Path) -> datetime:
         day = None
     if day is None or day.year not in manifest.YEARS:
         raise BatchError(
-            f"Batch {shown.name(folder.name)} does not say when it became true.",
+            f"Batch {one_line(folder.name)} does not say when it became true.",
             "Begin the folder's name with an ISO date (1900 to 2199), or give as_of in its "
             "manifest.json.",
         )

@@ -12,9 +12,8 @@ from typing import BinaryIO, cast
 
 import xxhash
 
-from etl import shown
 from etl.contracts.feed import Feed
-from etl.errors import BatchError
+from etl.errors import BatchError, one_line, printable
 from etl.inbox.manifest import Expected, open_regular
 
 _BLOCK = 1 << 20
@@ -57,7 +56,7 @@ class FeedFile:
     @property
     def names(self) -> str:
         """The names of all its files."""
-        return ", ".join(shown.plain(file.path.name) for file in self.files)
+        return ", ".join(printable(file.path.name) for file in self.files)
 
     @property
     def is_packed(self) -> bool:
@@ -67,9 +66,7 @@ class FeedFile:
     @property
     def signature(self) -> frozenset[tuple[str, int, int]]:
         """By what it is seen cheaply that it is another: names, sizes and times of its files."""
-        return frozenset(
-            (shown.plain(f.path.name), f.size_bytes, f.modified_ns) for f in self.files
-        )
+        return frozenset((printable(f.path.name), f.size_bytes, f.modified_ns) for f in self.files)
 
     def checksum(self) -> str:
         """xxh3_128, 32 hexadecimal digits, of the bytes on disk, or of its parts' checksums."""
@@ -107,7 +104,7 @@ class FeedFile:
 
     def _unreadable(self, why: str) -> BatchError:
         return BatchError(
-            f"{self.name} of batch {shown.name(self.path.parent.name)} cannot be read to its end: "
+            f"{self.name} of batch {one_line(self.path.parent.name)} cannot be read to its end: "
             f"{why}.",
             "See that the file may be read, or ask the sender for it again; nothing was loaded.",
         )

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from etl import shown
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
-from etl.errors import BatchError
+from etl.errors import BatchError, one_line
 from etl.inbox.manifest import MANIFEST
 
 # claims.csv, CLAIMS_2.CSV, claims-part3.csv.gz, claims.FL.csv: a feed, and maybe a sign and a part.
@@ -143,14 +142,14 @@ def look_into(folder: Path, inbox: Path) -> Contents:
         named = feed_and_part(name)
         is_manifest = name.casefold() == MANIFEST
         if found is None:
-            odd.append(f"{shown.name(name)}, which is {what}{_inside(path, what)}")
+            odd.append(f"{one_line(name)}, which is {what}{_inside(path, what)}")
         elif is_manifest and contents.manifest is None:
             contents.manifest = path
         elif named is None:
             what = "a second manifest" if is_manifest else "none of the names that its files have"
-            odd.append(f"{shown.name(name)}, which is {what}")
+            odd.append(f"{one_line(name)}, which is {what}")
         elif any(_EDITION.fullmatch(word) for word in re.split(r"[-_. ]", named[1])):
-            odd.append(f"{shown.name(name)}, which may be a part or another edition of {named[0]}")
+            odd.append(f"{one_line(name)}, which may be a part or another edition of {named[0]}")
         else:
             of_feed = contents.files.setdefault(named[0], [])
             of_feed.append(Named(path, named[1], found))
@@ -178,7 +177,7 @@ def _odd(folder: Path, odd: list[str]) -> BatchError:
     more = len(odd) - _NAMED
     named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
     return BatchError(
-        f"Batch {shown.name(folder.name)} holds {named}.",
+        f"Batch {one_line(folder.name)} holds {named}.",
         "A batch's files are named as the feeds (members.csv, claims.csv.gz), their parts "
         "claims_1.csv, claims_2.csv: rename what is one, and take away the rest or let its name "
         "begin with an underscore; nothing of the batch was loaded.",
@@ -190,15 +189,13 @@ def _each_once(folder: Path, feed: Feed, files: list[Named]) -> None:
     for one, other in pairwise(files):
         if one.key != other.key:
             continue
-        first, second = (shown.name(n.path.name) for n in (one, other))
+        first, second = (one_line(n.path.name) for n in (one, other))
         packed = {n.path.suffix.lower() == ".gz" for n in (one, other)}
         if len(packed) == 2 and one.part == other.part:
             plain = f"{feed.name}.csv" if not one.part else first.removesuffix(".gz")
-            message = f"Batch {shown.name(folder.name)} has {plain} both plain and as .gz."
+            message = f"Batch {one_line(folder.name)} has {plain} both plain and as .gz."
         else:
-            message = (
-                f"Batch {shown.name(folder.name)} has two files for one: {first} and {second}."
-            )
+            message = f"Batch {one_line(folder.name)} has two files for one: {first} and {second}."
         raise BatchError(message, "Leave the one that is meant to be loaded.")
 
 
@@ -224,6 +221,6 @@ def missing_part(files: list[Named], *, is_listed: bool) -> str | None:
 def unreadable(folder: Path, error: OSError) -> BatchError:
     """A batch whose folder cannot be read, or vanished while it was."""
     return BatchError(
-        f"Batch {shown.name(folder.name)} cannot be read: {error.strerror or 'it went away'}.",
+        f"Batch {one_line(folder.name)} cannot be read: {error.strerror or 'it went away'}.",
         "See that whoever runs this may read the folder and its files; nothing of it was loaded.",
     )

@@ -18,8 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from etl import shown
-from etl.errors import BatchError
+from etl.errors import BatchError, is_printable, one_line
 
 MANIFEST = "manifest.json"
 YEARS = range(1900, 2200)
@@ -111,7 +110,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 def read_manifest(folder: Path, path: Path) -> Manifest:
     """Read a batch's manifest; ``BatchError`` where it is not as declared."""
-    where = shown.name(folder.name)
+    where = one_line(folder.name)
     said = _object(where, "it", _parsed(where, path))
     _known_keys(where, "it", said, _KEYS)
     files = _object(where, "'files'", said.get("files") or {})
@@ -180,7 +179,7 @@ def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {shown.name(key)} comes twice")
+            raise ValueError(f"the key {one_line(key)} comes twice")
         found[key] = value
     return found
 
@@ -195,7 +194,7 @@ def _known_keys(where: str, what: str, said: dict[str, Any], known: tuple[str, .
     for key in said:
         # What senders note for themselves may stand under names of their own.
         if key not in known and key[:1] != "_":
-            raise error(where, f"{what} has the unknown key {shown.name(key)}{meant(key, known)}")
+            raise error(where, f"{what} has the unknown key {one_line(key)}{meant(key, known)}")
 
 
 def _batch_id(where: str, said: Any) -> str | None:
@@ -210,9 +209,9 @@ def _batch_id(where: str, said: Any) -> str | None:
 
 def checked_batch_id(where: str, said: str) -> str:
     """A batch's name, if it can be shown and stored; ``BatchError`` otherwise."""
-    if not said.strip() or len(said) > LONGEST_BATCH_ID or not shown.is_fit(said):
+    if not said.strip() or len(said) > LONGEST_BATCH_ID or not is_printable(said):
         raise BatchError(
-            f"Batch {where} has a name that cannot be used: {shown.name(said)!r}.",
+            f"Batch {where} has a name that cannot be used: {one_line(said)!r}.",
             f"Give it a name of at most {LONGEST_BATCH_ID} letters, digits and signs, none of "
             "them invisible.",
         )
@@ -222,7 +221,7 @@ def checked_batch_id(where: str, said: str) -> str:
 def _as_of(where: str, said: Any) -> datetime | None:
     if said is None:
         return None
-    quoted = repr(shown.name(said)) if isinstance(said, str) else "not a text"
+    quoted = repr(one_line(said)) if isinstance(said, str) else "not a text"
     try:
         moment = datetime.fromisoformat(said if isinstance(said, str) and said.isascii() else "")
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -234,7 +233,7 @@ def _as_of(where: str, said: Any) -> datetime | None:
 
 
 def _entry(where: str, name: str, said: Any) -> Entry:
-    shown_name = shown.name(name)
+    shown_name = one_line(name)
     said = _object(where, f"what it says of {shown_name}", said)
     _known_keys(where, f"what it says of {shown_name}", said, _FILE_KEYS)
     kind = said.get("kind")
@@ -270,7 +269,7 @@ def _totals(where: str, shown_name: str, said: Any) -> dict[str, Decimal]:
 def _quoted(said: Any) -> str:
     """A value from a manifest for a message: texts and numbers as they are, others by kind."""
     if isinstance(said, str):
-        return repr(shown.name(said))
+        return repr(one_line(said))
     if isinstance(said, int | Decimal) and not isinstance(said, bool):
-        return shown.name(f"{said:f}" if isinstance(said, Decimal) else str(said))
+        return one_line(f"{said:f}" if isinstance(said, Decimal) else str(said))
     return {bool: "true or false", dict: "an object", list: "a list"}.get(type(said), "nothing")

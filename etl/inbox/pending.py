@@ -16,9 +16,8 @@ from typing import Any
 
 import psycopg
 
-from etl import shown
 from etl.db.statements import run, scalar
-from etl.errors import BatchError
+from etl.errors import BatchError, one_line
 from etl.inbox.batch import Batch, FeedFile, look_through, strays
 
 # A batch that became true so much later than today and than every other batch has a mistyped day:
@@ -208,7 +207,7 @@ def _known(ledger: psycopg.Connection[Any]) -> dict[tuple[str, str], list[_Known
 
 
 def _ahead(batch: Batch, far: str) -> BatchError:
-    name = shown.name(batch.batch_id)
+    name = one_line(batch.batch_id)
     quoted = "'{}'".format(name.replace("'", r"'\''"))
     error = BatchError(
         f"Batch {name} says that it {far}.",

@@ -14,10 +14,9 @@ from typing import Any
 import psycopg
 
 from etl.db.statements import run
-from etl.errors import AcaError
+from etl.errors import AcaError, printable
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.pending import Inbox
-from etl.shown import plain
 
 REFUSED, STOPPED, WAITING = "refused", "stopped", "waiting"
 # What stands for the name of a batch where something is wrong with the inbox itself.
@@ -58,8 +57,8 @@ def note(connection: psycopg.Connection[Any], errors: Iterable[BaseException | N
             values = {
                 "folder": _called(error.folder),
                 "load_id": error.load_id,
-                "reason": plain(error.message),
-                "advice": plain(error.hint),
+                "reason": printable(error.message),
+                "advice": printable(error.hint),
             }
             run(connection, "ledger/refused.note", values)
 
@@ -105,7 +104,7 @@ def held_batches(connection: psycopg.Connection[Any], inbox: Inbox) -> list[Held
 
 def _called(name: str) -> str:
     """A name as it can be kept and shown, on one line."""
-    return plain(name).replace("\n", "\\n")
+    return printable(name).replace("\n", "\\n")
 
 
 def _names(batch: Batch) -> set[str]:

@@ -27,14 +27,14 @@ from etl.pipeline.running import who_runs
 from etl.pipeline.session import RolledBack, set_session_path, words, worst
 from etl.pipeline.summary import Summary
 from etl.pipeline.waiting import describe
-from etl.quality import detection, runner
+from etl.quality import runner
+from etl.quality.truth import Truth
 from etl.quarantine import export
 from etl.schema import rebuild
 from etl.server.requirements import sees_other_sessions
 from etl.stages import take_out
 from etl.stages.cubes import refresh
 from etl.stages.dims import history
-from etl.synthetic.marker import is_synthetic
 from etl.warehouse.tables import CUBES, LIVE, NEXT, Dimension, Schemas
 
 LOOK_SECONDS = 5  # who only looks waits no longer than this for a lock
@@ -260,10 +260,10 @@ class Pipeline(Loading):
             ) from error
         return self.summary
 
-    def run_checks(self, schemas: Schemas = LIVE, truth: Path | None = None) -> Summary:
+    def run_checks(self, schemas: Schemas = LIVE, truth: Truth | None = None) -> Summary:
         """Run every check; ``CheckFailedError`` if a critical one fails.
 
-        ``truth``: folder of what synthetic feeds really hold, which a load never asks.
+        ``truth``: what the feeds really contain, which a load never asks for.
         """
         statuses = ("running", "rebuilt") if schemas == NEXT else ("running", "loaded")
         started = time.monotonic()
@@ -278,10 +278,10 @@ class Pipeline(Loading):
                 statuses,
                 lambda _: self.watcher.advance(1),
                 truth,
-                self._now(),
+                self.now(),
             )
             if truth is not None:
-                self.summary.found = detection.run_found(self.ledger, schemas, statuses, truth)
+                self.summary.detections = truth.detections(self.ledger, schemas, statuses)
         except BaseException as error:
             with suppress(psycopg.Error):
                 set_session_path(self.ledger)
@@ -312,7 +312,7 @@ class Pipeline(Loading):
             )
         return self.summary
 
-    def dq_check(self, truth: Path | None = None) -> Summary:
+    def dq_check(self, truth: Truth | None = None) -> Summary:
         """Run every check; fails also while a batch is refused and that is not settled."""
         try:
             self.run_checks(truth=truth)
@@ -336,7 +336,7 @@ class Pipeline(Loading):
 
     def judge_arrivals(self) -> Summary:
         """Hold what came of each feed against what came before; the gate behind all the others."""
-        report = runner.run_arrivals(self.ledger, LIVE, ("running", "loaded"), self._now())
+        report = runner.run_arrivals(self.ledger, LIVE, ("running", "loaded"), self.now())
         set_session_path(self.ledger)
         self.judged("arrivals", report)
         if report.failed_critical:
@@ -345,10 +345,6 @@ class Pipeline(Loading):
                 "The loads are in place. See quality.check_judged; ask the sender.",
             )
         return self.summary
-
-    def _now(self) -> datetime | None:
-        """Against what feeds may be late; the days of synthetic batches are none of this world."""
-        return None if is_synthetic(self.settings.inbox) else datetime.now(UTC)
 
 
 def _told(changes: dict[str, int]) -> str:
@@ -380,11 +376,11 @@ class Overview:
 
 
 def held_in(
-    inbox: Path, *, is_named: bool = False
+    inbox: Path, now: datetime | None, *, is_named: bool = False
 ) -> Callable[[psycopg.Connection[Any]], list[refused.HeldBatch]]:
     """What finds the batches of an inbox that are not in a warehouse, without changing either."""
     return lambda connection: refused.held_batches(
-        connection, look(connection, inbox, is_named=is_named)
+        connection, look(connection, inbox, now, is_named=is_named)
     )
 
 
@@ -408,14 +404,14 @@ def _looking(url: str) -> Iterator[psycopg.Connection[Any]]:
             ) from error
 
 
-def overview(url: str, inbox: Path, *, is_named: bool = False) -> Overview:
+def overview(url: str, inbox: Path, now: datetime | None, *, is_named: bool = False) -> Overview:
     """Look at a warehouse and its inbox, which has to be there if named; changes neither."""
     with _looking(url) as connection:
         try:
             running = who_runs(connection)
             values = {"is_at_work": bool(running)}
             return Overview(
-                held_in(inbox, is_named=is_named)(connection),
+                held_in(inbox, now, is_named=is_named)(connection),
                 running,
                 run(connection, "ledger/ledger.latest_runs", values).fetchall(),
             )

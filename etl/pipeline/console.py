@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import astuple
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rich.table import Table
 from etl.config import Settings
 from etl.contracts.checks import SEVERITIES
 from etl.contracts.reasons import Reason
-from etl.errors import AcaError
+from etl.errors import AcaError, printable
 from etl.inbox.refused import HeldBatch
 from etl.pipeline import screen
 from etl.pipeline.commands import Overview
@@ -25,7 +26,6 @@ from etl.pipeline.screen import Screen
 from etl.pipeline.summary import Summary
 from etl.quality.runner import CheckReport
 from etl.server import server
-from etl.shown import plain
 
 # How many failed checks the summary names, and how many batches the status.
 _SHOWN = 8
@@ -66,7 +66,7 @@ class Terminal:
         )
         self._progress.start()
         title = stage if what == stage else f"{stage:<7}{what}"
-        self._task = self._progress.add_task(plain(title), total=total)
+        self._task = self._progress.add_task(printable(title), total=total)
 
     def advance(self, amount: int) -> None:
         """So much of the stage is done."""
@@ -129,8 +129,8 @@ def show_summary(summary: Summary) -> None:
         _verdict(console, "Gates", summary.gates)
     if summary.checks is not None:
         _verdict(console, "Checks", [summary.checks])
-    if summary.found:
-        console.print(_found(summary))
+    if summary.detections:
+        console.print(_detections(summary))
     if summary.seconds:
         times = ", ".join(f"{name} {s:.1f}" for name, s in summary.seconds.items())
         console.line(times, "Seconds")
@@ -175,11 +175,11 @@ def _money(summary: Summary) -> Table:
     return table
 
 
-def _found(summary: Summary) -> Table:
-    counted = ("injected", "found", "missed", "invented", "consequences")
-    table = screen.table("Defects put in and found", "kind", *counted, right=counted)
-    for kind in summary.found:
-        counts = (kind.injected, kind.found, kind.missed, kind.invented, kind.consequences)
+def _detections(summary: Summary) -> Table:
+    counted = ("injected", "detected", "false negatives", "false positives", "consequences")
+    table = screen.table("Defects put in and detected", "kind", *counted, right=counted)
+    for kind in summary.detections:
+        counts = astuple(kind)[1:]
         if any(counts):
             table.add_row(kind.kind, *(f"{n:,}" for n in counts))
     return table

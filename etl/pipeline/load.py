@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +19,7 @@ from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.header import Before
 from etl.inbox.pending import Inbox, Lookout
 from etl.pipeline import guards
-from etl.pipeline.session import Session
+from etl.pipeline.session import Session, utc_now
 from etl.pipeline.summary import Load, Watcher
 from etl.quarantine import store as corrected
 from etl.stages import take_out
@@ -27,24 +27,24 @@ from etl.stages.dims import calendar, history, rehash, unknown
 from etl.stages.facts import merge_facts
 from etl.stages.stage import load_file, parts, rejects
 from etl.stages.stage.staged import Staged
-from etl.synthetic.marker import is_synthetic
 from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE
 
 STAGES = ("stage", "dims", "facts")
 
 
-def look(connection: psycopg.Connection[Any], inbox: Path, *, is_named: bool = False) -> Inbox:
-    """What the inbox holds, for those who only look; ``is_named``: it has to be there."""
+def look(
+    connection: psycopg.Connection[Any],
+    inbox: Path,
+    now: datetime | None,
+    *,
+    is_named: bool = False,
+) -> Inbox:
+    """What the inbox contains, for those who only look; ``is_named``: it has to be there."""
     try:
-        lookout = Lookout(inbox, _today(inbox), only_looks=True, has_to_be_there=is_named)
+        lookout = Lookout(inbox, now, only_looks=True, has_to_be_there=is_named)
         return lookout.look(connection)
     except BatchError as error:
         return Inbox(stray=error, is_there=False)
-
-
-def _today(inbox: Path) -> datetime | None:
-    """After which a batch lies in the future; the days of synthetic ones are none of this world."""
-    return None if is_synthetic(inbox) else datetime.now(UTC)
 
 
 class Loading(Session):
@@ -60,8 +60,15 @@ class Loading(Session):
     allowed_ahead: Collection[str] = ()
     _lookout: Lookout | None = None
 
-    def __init__(self, url: str, settings: Settings, watcher: Watcher, command: str) -> None:
-        super().__init__(url, settings, watcher, command)
+    def __init__(
+        self,
+        url: str,
+        settings: Settings,
+        watcher: Watcher,
+        command: str,
+        now: Callable[[], datetime | None] = utc_now,
+    ) -> None:
+        super().__init__(url, settings, watcher, command, now)
         self.feed_in_hand: str | None = None
         self.set_aside: set[str] = set()
 
@@ -126,10 +133,9 @@ class Loading(Session):
     def lookout(self) -> Lookout:
         """What looks at the inbox for this run."""
         if self._lookout is None:
-            inbox = self.settings.inbox
             self._lookout = Lookout(
-                inbox,
-                _today(inbox),
+                self.settings.inbox,
+                self.now(),
                 recheck=self.recheck,
                 allowed=self.allowed_ahead,
                 has_to_be_there=self.settings.names_inbox,

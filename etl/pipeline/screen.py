@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl.shown import plain
+from etl.errors import printable
 
 # Where nobody looks at a terminal, tables are this wide.
 WIDTH = 120
@@ -29,11 +29,11 @@ class Screen(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Every string passes here, also those in the cells of a table."""
         taken = {"markup": False, "emoji": False, "highlight": False, "highlighter": None}
-        return super().render_str(plain(text), **{**options, **taken})
+        return super().render_str(printable(text), **{**options, **taken})
 
     def line(self, text: str, label: str = "", style: str = "") -> None:
         """A line that is not broken, after a label in bold if there is one."""
-        shown = Text(plain(text), style=style)
+        shown = Text(printable(text), style=style)
         if label:
             shown = Text.assemble((f"{label:<8} ", "bold"), shown)
         self.print(shown, soft_wrap=True)

@@ -8,9 +8,9 @@ anywhere, the next run goes on from the last stage that was committed.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,15 +40,32 @@ from etl.warehouse.tables import KEPT, LIVE, NEXT, RETIRED, Schemas
 WORKER = f"{PREFIX} work"
 
 
+def utc_now() -> datetime:
+    """The instant in UTC."""
+    return datetime.now(UTC)
+
+
 class RolledBack(Exception):
     """A change turned out to be none, or was not wanted: its transaction is rolled back."""
 
 
 class Session:
-    """One run; a context manager that holds the run's lock."""
+    """One run; a context manager that holds the run's lock.
 
-    def __init__(self, url: str, settings: Settings, watcher: Watcher, command: str) -> None:
+    ``now``: the instant against which batches may be late or in the future; ``None`` where their
+    days are none of the real world.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: Settings,
+        watcher: Watcher,
+        command: str,
+        now: Callable[[], datetime | None] = utc_now,
+    ) -> None:
         self.url = url
+        self.now = now
         self.settings = settings
         self.watcher = watcher
         self.summary = Summary(command)

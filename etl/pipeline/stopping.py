@@ -1,5 +1,7 @@
 """Signals that ask a run to stop: it ends in order, as with Ctrl-C, and says so.
 
+Loading the program takes half a second, in which nothing has begun: Ctrl-C then ends it with a
+sentence and not in a traceback (``etl/__init__.py``; only the standard library is imported here).
 Python's own answer to SIGTERM, SIGHUP and SIGQUIT is to die at once, without a word and with a
 stage left ``running`` in the ledger. Here they are raised in the main thread: the statement at
 work is cancelled, its transaction rolled back, and the ledger says by which signal.
@@ -7,11 +9,15 @@ work is cancelled, its transaction rolled back, and the ledger says by which sig
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from types import FrameType
 
+INTERRUPTED = 130
+_NOTHING_BEGUN = b"Error: Interrupted.\nNothing had begun. Run it again.\n"
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -26,8 +32,23 @@ class Stopped(KeyboardInterrupt):
 _first: list[Stopped] = []
 
 
+def end_while_loading() -> None:
+    """Let Ctrl-C end the program at once, where this is what ``python -m`` was asked for.
+
+    While its packages are looked for the name of the program is ``-m``.
+    """
+    is_program = sys.argv[:1] == ["-m"]
+    if is_program and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
 def listen() -> None:
-    """Raise ``Stopped`` at these signals from now on; those that are ignored (nohup) stay so."""
+    """Raise ``Stopped`` at these signals from now on; those that are ignored (nohup) stay so.
+
+    Ctrl-C raises ``KeyboardInterrupt`` again, which from here on somebody catches.
+    """
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:
@@ -47,3 +68,8 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     if not _first:
         _first.append(Stopped(number))
         raise _first[0]
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    os.write(2, _NOTHING_BEGUN)
+    os._exit(INTERRUPTED)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from etl.quality.detection import KindFound
 from etl.quality.runner import CheckReport
+from etl.quality.truth import Detection
 from etl.stages.stage.staged import Staged
 from etl.warehouse.tables import Schemas
 
@@ -51,7 +51,7 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=dict)
     checks: CheckReport | None = None
     gates: list[CheckReport] = field(default_factory=list)
-    found: tuple[KindFound, ...] = ()
+    detections: tuple[Detection, ...] = ()
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, amount: int) -> None:

@@ -20,7 +20,7 @@ from etl.errors import SchemaError, UsageError
 from etl.inbox.refused import HeldBatch
 from etl.quality import report_page as page
 from etl.quality.data_docs import write_data_docs
-from etl.quality.detection import run_found
+from etl.quality.truth import Detection, Truth
 from etl.warehouse.tables import LIVE
 
 PAGE = "report.html"
@@ -35,11 +35,11 @@ HeldNow = Callable[[psycopg.Connection[Any]], Sequence[HeldBatch]]
 
 
 def write_report(
-    url: str, folder: Path, truth: Path | None = None, held: HeldNow = lambda _: ()
+    url: str, folder: Path, truth: Truth | None = None, held: HeldNow = lambda _: ()
 ) -> tuple[Path, Path]:
     """Write both into the folder; where the page and the first of the data docs are.
 
-    ``truth``: folder of what synthetic feeds really hold, against which the defects found are held.
+    ``truth``: what the feeds really contain, if that is known, for the defects that are detected.
     ``held``: finds the batches that are not in the warehouse.
     Raises ``UsageError`` if the checks never ran or the folder cannot be written, ``SchemaError``
     if the views are of another version.
@@ -61,7 +61,7 @@ def write_report(
 
 def read_report(
     connection: psycopg.Connection[Any],
-    defects: Sequence[page.Defect] | None = None,
+    defects: Sequence[Detection] | None = None,
     held: HeldNow = lambda _: (),
 ) -> page.QualityReport:
     """What the page shows, all of one state of the database."""
@@ -75,14 +75,13 @@ def read_report(
         ) from error
 
 
-def _defects(connection: psycopg.Connection[Any], truth: Path) -> list[page.Defect] | None:
-    """What was found of the defects of synthetic feeds; ``None`` where none were asked for."""
+def _defects(connection: psycopg.Connection[Any], truth: Truth) -> list[Detection] | None:
+    """Which defects of the feeds were detected; ``None`` where none were put in."""
     try:
-        kinds = run_found(connection, LIVE, ("running", "loaded"), truth)
+        kinds = truth.detections(connection, LIVE, ("running", "loaded"))
     except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable):
         return None  # of another version, which reading the report says
-    told = [k for k in kinds if k.injected or k.found or k.invented]
-    return [page.Defect(k.kind, k.injected, k.found, k.missed, k.invented) for k in told] or None
+    return [k for k in kinds if k.injected or k.detected or k.false_positives] or None
 
 
 def _held(connection: psycopg.Connection[Any], held: HeldNow) -> Sequence[HeldBatch]:
@@ -92,7 +91,7 @@ def _held(connection: psycopg.Connection[Any], held: HeldNow) -> Sequence[HeldBa
 
 def _read(
     connection: psycopg.Connection[Any],
-    defects: Sequence[page.Defect] | None,
+    defects: Sequence[Detection] | None,
     held: Sequence[HeldBatch],
 ) -> page.QualityReport:
     def rows(kind: type[_Row], name: str, **values: Any) -> list[_Row]:

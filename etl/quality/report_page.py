@@ -20,8 +20,9 @@ import jinja2
 
 from etl.contracts.checks import ASPECTS, CRITICAL, MOST_KEYS, SEVERITIES
 from etl.contracts.reasons import Reason
+from etl.errors import printable
 from etl.inbox.refused import HeldBatch
-from etl.shown import plain
+from etl.quality.truth import Detection
 
 # A feed is late once it is this many times its usual interval behind.
 LATE = 2
@@ -213,17 +214,6 @@ class CheckRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Defect:
-    """Defects of one kind that the generator of synthetic feeds made, and what was found."""
-
-    kind: str
-    injected: int
-    found: int
-    missed: int
-    invented: int
-
-
-@dataclass(frozen=True, slots=True)
 class QualityReport:
     """Everything that the page shows.
 
@@ -245,7 +235,7 @@ class QualityReport:
     quarantine_reasons: Sequence[QuarantineReason] = ()
     quarantine: Sequence[Quarantined] = ()
     checks: Sequence[CheckRow] = ()
-    defects: Sequence[Defect] | None = None
+    defects: Sequence[Detection] | None = None
     has_data_docs: bool = False
     most_details: int = 300
 
@@ -533,7 +523,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        share=share, number=number, instant=instant, day=day, span=span, plural=plural, plain=plain
+        share=share,
+        number=number,
+        instant=instant,
+        day=day,
+        span=span,
+        plural=plural,
+        plain=printable,
     )
     environment.globals.update(
         allowed=allowed,

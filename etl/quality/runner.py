@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -28,7 +27,7 @@ from etl.quality.checks.arrivals import profile_parts
 from etl.quality.checks.registry import all_checks, checks_by_kind, gate_checks, sql_checks
 from etl.quality.checks.sql import SqlCheck
 from etl.quality.great_expectations import run_suites
-from etl.quality.truth_checks import run_truth_checks, truth_checks
+from etl.quality.truth import Truth, truth_checks
 from etl.render.expectations import suites
 from etl.warehouse.tables import Schemas
 
@@ -81,14 +80,14 @@ def run_checks(
     schemas: Schemas,
     statuses: tuple[str, ...],
     on_check: Callable[[CheckResult], None] = lambda _: None,
-    truth: Path | None = None,
+    truth: Truth | None = None,
     now: datetime | None = None,
 ) -> CheckReport:
     """Run every check on one build of the warehouse and record what each found.
 
     ``connection`` is in autocommit mode; ``url`` leads to the same database. ``statuses`` are
-    those of the loads that make up the build. ``truth``: folder of what synthetic feeds really
-    hold, to be compared as well. ``now``: the instant against which feeds may be late, none where
+    those of the loads that make up the build. ``truth``: what the feeds really contain, if that is
+    known, to be compared as well. ``now``: the instant against which feeds may be late, none where
     their batches are of no real day. Whether a failure matters is left to the caller.
     """
     with connection.transaction():
@@ -104,7 +103,7 @@ def run_checks(
         expected = beside.submit(lambda: list(run_suites(url, schemas, suites())))
         found = chain(
             run_sql_checks(connection, schemas, statuses, now),
-            run_truth_checks(connection, schemas, statuses, truth) if truth else (),
+            truth.run_checks(connection, schemas, statuses) if truth else (),
             _answers(expected),
         )
         for check, finding in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,8 @@ def read_marker(inbox: Path) -> Marker | None:
 def is_synthetic(inbox: Path) -> bool:
     """Whether the generator made this inbox."""
     return read_marker(inbox) is not None
+
+
+def now(inbox: Path) -> datetime | None:
+    """Against which its batches may be late or in the future; synthetic ones have no real day."""
+    return None if is_synthetic(inbox) else datetime.now(UTC)

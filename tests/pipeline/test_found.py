@@ -10,8 +10,9 @@ import pytest
 from etl.errors import BatchError
 from etl.pipeline.console import show_summary
 from etl.pipeline.summary import Summary
-from etl.quality.detection import Found, KindFound, Place, compare, run_found
+from etl.quality.truth import Detection
 from etl.synthetic.defects.dirt import KINDS, REFUSED
+from etl.synthetic.evaluate.detection import Found, Place, compare, detections
 from etl.synthetic.generate import DEFAULT_SEED, generate, increment, simulate
 from etl.warehouse.tables import LIVE
 from tests.support.warehouse import Warehouse
@@ -21,20 +22,25 @@ OTHERS = [name for name in KINDS if name not in FATAL]
 STATUSES = ("running", "loaded")
 
 
-def found(warehouse: Warehouse) -> dict[str, KindFound]:
-    kinds = run_found(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth")
-    show_summary(Summary("test", found=kinds))
+def found(warehouse: Warehouse) -> dict[str, Detection]:
+    kinds = detections(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth")
+    show_summary(Summary("test", detections=kinds))
     return {kind.kind: kind for kind in kinds}
 
 
-def assert_exact(kinds: dict[str, KindFound]) -> None:
+def errors(kind: Detection) -> tuple[int, int]:
+    """False negatives and false positives."""
+    return kind.false_negatives, kind.false_positives
+
+
+def assert_exact(kinds: dict[str, Detection]) -> None:
     """As many found as were put in, each where it is, and nothing that nothing explains."""
-    wrong = [k for k in kinds.values() if k.missed or k.invented or k.found != k.injected]
+    wrong = [k for k in kinds.values() if any(errors(k)) or k.detected != k.injected]
     assert wrong == []
 
 
 @pytest.mark.parametrize("seed", [DEFAULT_SEED, pytest.param(3, marks=pytest.mark.slow)])
-def test_every_kind_is_found_where_it_was_put_and_none_is_invented(
+def test_every_injected_defect_is_detected_at_its_line_without_false_positives(
     warehouse: Warehouse, seed: int
 ) -> None:
     truth = warehouse.data / "truth"
@@ -71,19 +77,19 @@ def test_every_kind_is_found_where_it_was_put_and_none_is_invented(
     assert not any(found(warehouse)[name].injected for name in FATAL)
 
 
-def test_what_is_missed_and_what_is_invented_is_told(warehouse: Warehouse) -> None:
+def test_changed_rows_give_false_negatives_and_false_positives(warehouse: Warehouse) -> None:
     generate(warehouse.inbox, members=60, dirty=",".join(OTHERS), truth=warehouse.data / "truth")
     warehouse.incremental(reject_share=0.9)
     assert_exact(before := found(warehouse))
 
     def after(statement: str) -> dict[str, tuple[int, int]]:
-        """Kinds of which some are missed or invented, once this was changed as well."""
+        """Kinds with false negatives or false positives, once this was changed as well."""
         warehouse.connection.execute(
             "set search_path = staging, warehouse, quality; "
             "set session_replication_role = replica; " + statement
         )
         kinds = found(warehouse).values()
-        return {k.kind: (k.missed, k.invented) for k in kinds if k.missed or k.invented}
+        return {k.kind: errors(k) for k in kinds if any(errors(k))}
 
     npis = before["bad_npi"].injected
     assert npis
@@ -119,10 +125,10 @@ def test_what_is_missed_and_what_is_invented_is_told(warehouse: Warehouse) -> No
 
 def test_clean_or_other_feeds_are_not_compared(warehouse: Warehouse, tmp_path: Path) -> None:
     generate(warehouse.inbox, members=60, truth=warehouse.data / "truth")
-    assert run_found(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth") == ()
+    assert detections(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth") == ()
     warehouse.incremental()
-    assert run_found(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth") == ()
-    assert run_found(warehouse.connection, LIVE, STATUSES, tmp_path / "none") == ()
+    assert detections(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth") == ()
+    assert detections(warehouse.connection, LIVE, STATUSES, tmp_path / "none") == ()
 
 
 def test_a_finding_is_explained_by_its_own_member_alone() -> None:
@@ -153,7 +159,7 @@ def test_a_finding_is_explained_by_its_own_member_alone() -> None:
             {"M5"},
         )
     }
-    assert seen["overlapping_enrollment"] == KindFound("overlapping_enrollment", 1, 1, 0, 1, 1)
-    assert seen["orphan_member"] == KindFound("orphan_member", 0, 0, 0, 1, 1)
-    assert seen["service_outside_coverage"] == KindFound("service_outside_coverage", 0, 0, 0, 0, 1)
-    assert seen["bad_diagnosis"] == KindFound("bad_diagnosis", 0, 0, 0, 1, 0)
+    assert seen["overlapping_enrollment"] == Detection("overlapping_enrollment", 1, 1, 0, 1, 1)
+    assert seen["orphan_member"] == Detection("orphan_member", 0, 0, 0, 1, 1)
+    assert seen["service_outside_coverage"] == Detection("service_outside_coverage", 0, 0, 0, 0, 1)
+    assert seen["bad_diagnosis"] == Detection("bad_diagnosis", 0, 0, 0, 1, 0)

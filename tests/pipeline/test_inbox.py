@@ -13,7 +13,7 @@ import pytest
 from etl.contracts.feeds import FEEDS
 from etl.errors import BatchError, UsageError
 from etl.inbox.pending import Lookout
-from etl.pipeline.commands import Pipeline, assumed_unchanged, overview
+from etl.pipeline.commands import Pipeline, assumed_unchanged
 from etl.pipeline.session import set_session_path
 from etl.quarantine import export
 from tests.support.feeds import fill, write_batch
@@ -185,7 +185,7 @@ def test_a_file_in_the_inbox_itself_fails_the_run_after_the_batches(warehouse: W
             with pytest.raises(BatchError, match=r"was not loaded: claims\.csv"):
                 command(pipeline)
         assert names(warehouse) == ["Dr A"]
-    seen = overview(warehouse.url, warehouse.inbox).held
+    seen = warehouse.overview().held
     assert [(batch.title, batch.needs_somebody) for batch in seen] == [("the inbox", True)]
     with warehouse.pipeline() as pipeline:
         pipeline.run_checks = lambda *_, **__: pipeline.summary

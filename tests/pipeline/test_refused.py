@@ -13,9 +13,10 @@ from etl.config import Settings
 from etl.errors import AlreadyRunningError, BatchError, CheckFailedError
 from etl.inbox.batch import look_through
 from etl.inbox.refused import REFUSED, STOPPED, WAITING
-from etl.pipeline import console, guards
-from etl.pipeline.commands import Pipeline, held_in, overview
+from etl.pipeline import console, guards, stopping
+from etl.pipeline.commands import Pipeline, held_in
 from etl.pipeline.running import refuse_to_end_run
+from etl.pipeline.session import utc_now
 from etl.quality.report import read_report
 from etl.quality.report_page import quality_page
 from etl.server.server import Status
@@ -48,7 +49,7 @@ def check(warehouse: Warehouse) -> list[str]:
 
 
 def held(warehouse: Warehouse) -> list[tuple[str, str]]:
-    return [(b.folder, b.state) for b in overview(warehouse.url, warehouse.inbox).held]
+    return [(b.folder, b.state) for b in warehouse.overview().held]
 
 
 def test_a_refused_batch_is_said_until_it_is_settled(warehouse: Warehouse) -> None:
@@ -136,7 +137,7 @@ def test_a_batch_at_which_a_run_broke_down_is_said(
         patched.setattr(guards, "guard_snapshots", break_down)
         with pytest.raises(ZeroDivisionError):
             load(warehouse)
-    [batch] = overview(warehouse.url, warehouse.inbox).held
+    [batch] = warehouse.overview().held
     assert (batch.folder, batch.state) == ("2025-01-01", REFUSED)
     assert "ZeroDivisionError" in batch.reason
     load(warehouse)
@@ -159,7 +160,7 @@ def test_names_are_shown_and_never_obeyed(
     settings = Settings(warehouse.url, warehouse.inbox, warehouse.data, 0.05)
     status = Status(False, True, 5432, "18", None, None)
     capsys.readouterr()
-    console.show_status(status, settings, overview(warehouse.url, warehouse.inbox))
+    console.show_status(status, settings, warehouse.overview())
     rows = warehouse.connection.execute(
         "select batch_id, file, is_refused, reason, column_name, rows_open, first_line, since "
         "from quality.quarantine_open"
@@ -182,7 +183,7 @@ def test_what_is_refused_comes_first_on_the_page(warehouse: Warehouse) -> None:
     send(warehouse, "2025-01-02 <b>", manifest="{")
     with warehouse.pipeline():
         pass
-    seen = quality_page(read_report(warehouse.connection, held=held_in(warehouse.inbox)))
+    seen = quality_page(read_report(warehouse.connection, held=held_in(warehouse.inbox, utc_now())))
     parts = read_page(seen)
     assert parts.wrong == []
     assert parts.ids.index("held") < parts.ids.index("score")
@@ -200,7 +201,7 @@ def test_who_runs_is_said_before_anything_ends_a_run(warehouse: Warehouse) -> No
         # Also from another database of the server, which is stopped as a whole.
         with pytest.raises(AlreadyRunningError):
             refuse_to_end_run(warehouse.url.rsplit("/", 1)[0] + "/postgres", command="down")
-        assert "make test by" in overview(warehouse.url, warehouse.inbox).running[0]
+        assert "make test by" in warehouse.overview().running[0]
         second = warehouse.command("incremental")
     assert second.returncode == 7
     assert "Another run is working on this warehouse.\nIt is make test by " in second.stderr
@@ -224,7 +225,7 @@ def test_what_stopped_a_command_says_what_the_next_one_does(
         door._at_work.set(command)
         raise error
 
-    assert door.guarded(call) == (door.INTERRUPTED if error is KeyboardInterrupt else 1)
+    assert door.guarded(call) == (stopping.INTERRUPTED if error is KeyboardInterrupt else 1)
     assert said in capsys.readouterr().err
 
 

@@ -17,7 +17,6 @@ import pytest
 
 from etl.db.connection import connect
 from etl.errors import CheckFailedError
-from etl.pipeline.commands import overview
 from etl.synthetic.generate import generate, simulate
 from tests.support.databases import fresh_database
 from tests.support.feeds import write_batch
@@ -162,7 +161,7 @@ def test_a_stage_that_nobody_is_at_work_on_is_not_said_to_run(warehouse: Warehou
     warehouse.rows(
         "insert into ledger.stage_run (stage, status) values ('cubes', 'running') returning 1"
     )
-    [latest, *_] = overview(warehouse.url, warehouse.inbox).stages
+    [latest, *_] = warehouse.overview().stages
     assert latest[3:] == ("interrupted", None)
     assert "interrupted" in warehouse.command("status").stdout
 

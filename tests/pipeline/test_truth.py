@@ -16,8 +16,9 @@ import pytest
 
 from etl.contracts.checks import Finding
 from etl.db.connection import connect
-from etl.quality.truth_checks import run_truth_checks, truth_checks
+from etl.quality.truth import truth_checks
 from etl.synthetic.defects.dirt import REJECTED
+from etl.synthetic.evaluate.truth_checks import run_truth_checks
 from etl.synthetic.generate import generate, simulate
 from etl.warehouse.tables import LIVE
 from tests.support.databases import fresh_database

@@ -17,10 +17,11 @@ from psycopg import sql
 from etl.config import ROOT, Settings
 from etl.contracts.checks import CRITICAL
 from etl.db.connection import set_search_path
-from etl.pipeline.commands import Pipeline
+from etl.pipeline.commands import Overview, Pipeline, overview
 from etl.pipeline.summary import Summary
 from etl.quality.runner import run_sql_checks
 from etl.stages.cubes.refresh import definition
+from etl.synthetic import marker
 from etl.warehouse.tables import CUBES, LIVE
 from tests.support.watching import Silent
 
@@ -69,7 +70,11 @@ class Warehouse:
         """A run inside the test's own process."""
         settings = Settings(self.url, self.inbox, self.data, reject_share)
         self.watcher = Silent()
-        return Pipeline(self.url, settings, self.watcher, "test")
+        return Pipeline(self.url, settings, self.watcher, "test", lambda: marker.now(self.inbox))
+
+    def overview(self) -> Overview:
+        """What ``make status`` says of it."""
+        return overview(self.url, self.inbox, marker.now(self.inbox))
 
     def incremental(self, reject_share: float = 0.05) -> Summary:
         """Load what is pending, without the checks, which have tests of their own."""

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl import shown
 from etl.contracts import senders
-from etl.errors import AcaError, BatchError, UsageError
+from etl.errors import AcaError, BatchError, UsageError, is_printable, one_line
 from etl.inbox.batch import look_through, read_batch, strays
 from etl.inbox.folder import feed_and_part, part_key
 from tests.support.feeds import write_batch
@@ -166,7 +165,7 @@ def test_a_hostile_manifest_is_one_sentence(
     with pytest.raises(BatchError) as error:
         read_batch(folder)
     assert said in error.value.message
-    assert shown.is_fit(error.value.message)
+    assert is_printable(error.value.message)
     assert len(error.value.message) < 400
 
 
@@ -186,16 +185,16 @@ def test_a_name_that_no_database_can_store_is_refused(tmp_path: Path) -> None:
     batches, refused = look_through(tmp_path)
     assert batches == []
     assert all("a name that cannot be used" in error.message for error in refused)
-    assert all(shown.is_fit(error.message) for error in refused)
+    assert all(is_printable(error.message) for error in refused)
 
 
 @given(st.text())
 def test_what_is_shown_holds_nothing_that_a_terminal_obeys(text: str) -> None:
     error = AcaError(text, text)
     for said in (error.message, error.hint, str(error)):
-        assert shown.is_fit(said.replace("\n", ""))
+        assert is_printable(said.replace("\n", ""))
         said.encode()
-    assert shown.is_fit(shown.name(text))
+    assert is_printable(one_line(text))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from etl.inbox.refused import HeldBatch
 from etl.quality import report_page as page
 from etl.quality.data_docs import offline
 from etl.quality.report_page import quality_page, share, span
+from etl.quality.truth import Detection
 from tests.support.browser import find_browser, text_of
 from tests.support.page_parts import fetched_from_elsewhere, read_page
 
@@ -91,7 +92,7 @@ def full(text: str = "plain") -> page.QualityReport:
         checks=[
             check(name, passed=n > 3, rows_failed=0 if n > 3 else 5) for n, name in enumerate(names)
         ],
-        defects=[page.Defect(text, 10, 9, 1, 0)],
+        defects=[Detection(text, 10, 9, 1, 0, 0)],
         has_data_docs=True,
     )
 
@@ -188,7 +189,7 @@ def test_loads_after_the_run_and_dead_rebuilds_are_told() -> None:
 
 
 def test_defects_are_shown_if_there_are_any_to_show() -> None:
-    defect = page.Defect("wrong date", 1000, 998, 2, 0)
+    defect = Detection("wrong date", 1000, 998, 2, 0, 0)
     text = text_of(quality_page(page.QualityReport(latest(), defects=[defect])))
     assert "wrong date 1,000 998 2 0" in text
 

@@ -16,9 +16,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl import shown
 from etl.db.statements import run
-from etl.errors import BatchError
+from etl.errors import BatchError, one_line, printable
 from etl.inbox import csv_records, encodings, header
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.copy_stream import NO_ROWS, Stream
@@ -102,8 +101,8 @@ class Reading:
     def _same_header(self, part: FeedFile, head: Header) -> None:
         if head.names == self.head.names and head.contract.name == self.head.contract.name:
             return
-        lacking = [shown.name(n) for n in self.head.names if n not in head.names]
-        more = [shown.name(n) for n in head.names if n not in self.head.names]
+        lacking = [one_line(n) for n in self.head.names if n not in head.names]
+        more = [one_line(n) for n in head.names if n not in self.head.names]
         how = " and ".join(
             [f"it lacks {', '.join(lacking[:3])}"] * bool(lacking)
             + [f"it has {', '.join(more[:3])}"] * bool(more)
@@ -219,7 +218,7 @@ def record(connection: psycopg.Connection[Any], load_id: int, staged: Staged) ->
             "load_id": load_id,
             "feed": staged.file.feed.name,
             "part": number,
-            "file_name": shown.plain(file.path.name),
+            "file_name": printable(file.path.name),
             "size_bytes": file.size_bytes,
             "modified_ns": file.modified_ns,
             "changed_ns": file.changed_ns,

@@ -1,7 +1,7 @@
--- What was found of defects in synthetic feeds, to be held against what was put in. The truth is
--- not asked here. Rows are told by batch, file and line.
+-- Which defects are detected in synthetic feeds, to be compared with those put in. The truth is not
+-- read here. Rows are identified by batch, file and line.
 
--- name: set_aside
+-- name: rejected
 -- Rows of the build's files that are in quarantine, as their files have them. One row a row and
 -- reason.
 select
@@ -20,7 +20,7 @@ left join quarantined_line as t on q.rejected_row_id = t.rejected_row_id
 where q.load_id = any(%(loads)s) and f.status = 'loaded';
 
 -- name: noticed
--- What the ledger says of each file of the build beside its rows. One row a file.
+-- What was noticed in each file of the build apart from its rows. One row a file.
 select
     l.batch_id,
     f.file_name,
@@ -31,7 +31,7 @@ inner join load as l on f.load_id = l.load_id
 where f.load_id = any(%(loads)s) and f.status = 'loaded';
 
 -- name: refused
--- Files that were refused when their batch came last, with what was said. One row a file.
+-- Files that were refused when their batch came last, with the error. One row a file.
 select
     l.batch_id,
     f.file_name,
@@ -47,8 +47,8 @@ where l.status = 'failed'
     );
 
 -- name: lines
--- The rows that a statement of the checks returns, which tells them by load and by key or line:
--- where each stands in the files, and whose it is. One row a row and rule.
+-- The rows that a statement of the checks returns by load and by key or line: where each is in the
+-- files, and whose it is. One row a row and rule.
 with failing as materialized (
     {failing}
 )
@@ -66,8 +66,8 @@ inner join load as l on s.load_id = l.load_id
 inner join load_file as f on s.load_id = f.load_id
 where f.feed = %(feed)s;
 
--- name: claims_told
--- The claims of the build in every state that was told. One row a line.
+-- name: claim_states
+-- The claims of the build in every state that was sent. One row a line.
 select
     s.claim_id,
     s.load_id,
@@ -85,8 +85,8 @@ select
 from claims_raw as s
 where s.load_id = any(%(loads)s);
 
--- name: enrollments_told
--- The enrollments of the build in every state that was told: known from the place of its load among
+-- name: enrollment_states
+-- The enrollments of the build in every state that was sent: known from the place of its load among
 -- the batches up to that of the next state. Without an end, coverage runs to the end of the plan
 -- year. One row a line.
 select
@@ -108,8 +108,8 @@ inner join (
     where load_id = any(%(loads)s)
 ) as l on s.load_id = l.load_id;
 
--- name: providers_told
--- The providers of the build as they were told. One row a line.
+-- name: provider_states
+-- The providers of the build in every state that was sent. One row a line.
 select
     s.provider_id,
     s.load_id,
@@ -117,7 +117,7 @@ select
 from providers_raw as s
 where s.load_id = any(%(loads)s);
 
--- name: strangers
+-- name: orphans
 -- Rows of a feed that name a key which its own feed has not brought. One row a line.
 select
     'unknown_key' as rule,

@@ -1,7 +1,7 @@
--- Checks of a synthetic warehouse against the truth that the generator tells of its feeds.
+-- Checks of a synthetic warehouse against the truth that the generator wrote of its feeds.
 
 -- name: dimension_counts
--- What a dimension holds, counted as the truth counts: keys, versions and current rows that a
+-- What a dimension contains, counted as the truth counts: keys, versions and current rows that a
 -- feed brought, and inferred rows. The unknown row counts for nothing. One row.
 select
     count(distinct row({key})) filter (where not is_inferred) as keys,
@@ -12,11 +12,11 @@ from {dim}
 where {sk} <> -1;
 
 -- name: dimension_counts_after
--- What a dimension held after each of some loads, counted in the same way, from its rows and those
--- kept as they were: a row was held from the load that made it, or that had last changed it, up to
--- the one that changed it next. Of a key there is one version that begins in 1900, so that these
--- tell the keys. One row a load, in order.
-with held as (
+-- What a dimension contained after each of some loads, counted in the same way, from its rows and
+-- those kept as they were: a row was known from the load that made it, or that had last changed it,
+-- up to the one that changed it next. A key has one version that begins in 1900, so these count the
+-- keys. One row a load, in order.
+with rows_known as (
     select
         {sk},
         load_id,
@@ -39,16 +39,16 @@ with held as (
 spans as (
     select
         greatest(
-            h.load_id,
-            lag(h.known_to_load_id) over (partition by h.{sk} order by h.known_to_load_id)
+            r.load_id,
+            lag(r.known_to_load_id) over (partition by r.{sk} order by r.known_to_load_id)
         ) as from_load_id,
-        h.known_to_load_id as to_load_id,
-        (not h.is_inferred and h.validity_start_ts = timestamp '1900-01-01')::integer as keys,
-        (not h.is_inferred)::integer as versions,
-        (not h.is_inferred and h.current_flag)::integer as current,
-        h.is_inferred::integer as inferred
-    from held as h
-    where h.{sk} <> -1
+        r.known_to_load_id as to_load_id,
+        (not r.is_inferred and r.validity_start_ts = timestamp '1900-01-01')::integer as keys,
+        (not r.is_inferred)::integer as versions,
+        (not r.is_inferred and r.current_flag)::integer as current,
+        r.is_inferred::integer as inferred
+    from rows_known as r
+    where r.{sk} <> -1
 ),
 
 changes as (
@@ -80,10 +80,10 @@ order by l.load_id;
 
 -- name: batches
 -- The batches of the build in the order of their loads; batches come in the order of their names
--- where is_in_order. Only what was known after a load that has been live is held. One row a batch.
+-- where is_in_order. Only what was known after a load that has been live is kept. One row a batch.
 select
     last_of_batch.batch_id,
-    case when last_of_batch.is_held then last_of_batch.load_id end as held_load_id,
+    case when last_of_batch.is_kept then last_of_batch.load_id end as kept_load_id,
     last_of_batch.first_load_id > lag(last_of_batch.load_id, 1, 0::bigint) over (
         order by last_of_batch.batch_id collate "C"
     ) as is_in_order
@@ -92,7 +92,7 @@ from (
         l.batch_id,
         min(l.load_id) as first_load_id,
         max(l.load_id) as load_id,
-        bool_and(l.live_at is not null) as is_held
+        bool_and(l.live_at is not null) as is_kept
     from load as l
     where l.status = any(%(statuses)s)
         and exists (
@@ -105,7 +105,7 @@ from (
 order by last_of_batch.load_id;
 
 -- name: files
--- The files of the build, as the ledger tells of them, without those of which people corrected
+-- The files of the build, as the ledger has them, without those of which people corrected
 -- rows: the truth is about what was sent. One row a file.
 select
     l.batch_id,

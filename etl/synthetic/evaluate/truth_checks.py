@@ -1,9 +1,9 @@
-"""Checks of synthetic feeds against the truth that the generator told beside them.
+"""Checks of a warehouse of synthetic feeds against the truth that the generator wrote.
 
-Only ``dq-check`` asks for these, and only of a warehouse that holds every batch of the truth up to
-its last one, byte for byte: of any other there is nothing to compare. A load never reads the truth.
-What the dimensions hold is compared with what they must hold after the last batch. Where batches
-came in their order, so is what was held after each of the others.
+Only ``dq-check`` runs these, and only on a warehouse that contains every batch of the truth up to
+its last one, byte for byte: with any other there is nothing to compare. A load never reads the
+truth. The dimensions are compared with what they must contain after the last batch. Where batches
+came in their order, the same is done for what was known after each of the others.
 """
 
 from __future__ import annotations
@@ -15,31 +15,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl.contracts.checks import CRITICAL, Check, Finding
+from etl.contracts.checks import Check, Finding
 from etl.contracts.feeds import FEEDS
 from etl.db.connection import reading
 from etl.db.statements import names, run
+from etl.quality.truth import truth_checks
 from etl.synthetic.truth import truth_file
 from etl.warehouse.tables import DIMENSIONS, Dimension, Schemas
-
-_RULE = "as_the_truth_says"
-
-
-def _check(table: str, means: str) -> Check:
-    return Check(f"{table}.{_RULE}", table, None, "consistency", CRITICAL, means)
-
-
-def truth_checks() -> dict[str, Check]:
-    """The checks by table."""
-    dimensions = {
-        d.table: _check(d.table, "keys, versions, current or inferred rows are other than told")
-        for d in DIMENSIONS.values()
-    }
-    feeds = {
-        s.table: _check(s.table, "a file's rows or money totals are other than told")
-        for s in FEEDS.values()
-    }
-    return {**dimensions, **feeds}
 
 
 def run_truth_checks(
@@ -47,69 +29,68 @@ def run_truth_checks(
 ) -> Iterator[tuple[Check, Finding]]:
     """Each check with what it found, in figures compared; none if nothing is comparable."""
     with reading(connection, schemas.path):
-        files = run(connection, "checks/truth.files", {"statuses": list(statuses)}).fetchall()
-        told = comparable(folder, files)
-        if told is None:
+        files = run(connection, "synthetic/truth.files", {"statuses": list(statuses)}).fetchall()
+        truth = comparable(folder, files)
+        if truth is None:
             return
         checks = truth_checks()
         loads = _loads_in_order(connection, statuses)
-        by_batch = {t["batch_id"]: t["dimensions"] for t in told}
+        by_batch = {t["batch_id"]: t["dimensions"] for t in truth}
         for dimension in DIMENSIONS.values():
-            said = [told[-1]["dimensions"][dimension.table]]
-            found = [_held(connection, dimension)]
+            expected = [truth[-1]["dimensions"][dimension.table]]
+            found = [_counts(connection, dimension)]
             if loads:
-                said += [by_batch[batch_id][dimension.table] for batch_id in loads]
-                found += _held_after(connection, dimension, list(loads.values()))
+                expected += [by_batch[batch_id][dimension.table] for batch_id in loads]
+                found += _counts_after(connection, dimension, list(loads.values()))
             compared = [
                 s[name] == count
-                for s, f in zip(said, found, strict=True)
+                for s, f in zip(expected, found, strict=True)
                 for name, count in f.items()
             ]
             yield checks[dimension.table], Finding(len(compared), compared.count(False))
-        by_name = {(t["batch_id"], name): f for t in told for name, f in t["files"].items()}
-        for feed, source in FEEDS.items():
-            of_feed = [row for row in files if row[1] == feed]
+        by_name = {(t["batch_id"], name): f for t in truth for name, f in t["files"].items()}
+        for feed in FEEDS.values():
+            of_feed = [row for row in files if row[1] == feed.name]
             wrong = sum(_figures(by_name[row[0], row[2]]) != _counted(row) for row in of_feed)
-            yield checks[source.table], Finding(len(of_feed), wrong)
+            yield checks[feed.table], Finding(len(of_feed), wrong)
 
 
 def comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]] | None:
-    """The truth of the batches loaded, in order, if they are those that it tells of."""
+    """The truth of the batches loaded, in order, if it covers exactly these."""
     loaded: dict[str, dict[str, str]] = {}
     for batch_id, _, file_name, checksum, *_ in files:
         loaded.setdefault(batch_id, {})[file_name] = checksum.hex
     if not loaded:
         return None
     batch_ids = [p.stem for p in sorted(folder.glob("*.json")) if p.stem <= max(loaded)]
-    told = [
-        t for t in (truth_file.read(folder, batch_id) for batch_id in batch_ids) if t is not None
-    ]
+    found = (truth_file.read(folder, batch_id) for batch_id in batch_ids)
+    truth = [batch for batch in found if batch is not None]
     expected = {
         t["batch_id"]: {name: file["xxh3_128"] for name, file in t["files"].items()}
-        for t in told
+        for t in truth
         if not t["refused"]
     }
-    return told if expected == loaded else None
+    return truth if expected == loaded else None
 
 
 def _loads_in_order(
     connection: psycopg.Connection[Any], statuses: tuple[str, ...]
 ) -> dict[str, int]:
-    """The last load of each batch after which what was known is held, the last batch apart.
+    """The last load of each batch whose state is still known, without the last batch.
 
-    None if the batches came in another order than theirs: the truth tells of no such state.
+    Empty if the batches came in another order than theirs: the truth has no such state.
     """
-    batches = run(connection, "checks/truth.batches", {"statuses": list(statuses)}).fetchall()
+    batches = run(connection, "synthetic/truth.batches", {"statuses": list(statuses)}).fetchall()
     if not all(is_in_order for *_, is_in_order in batches):
         return {}
     return {batch_id: load_id for batch_id, load_id, _ in batches[:-1] if load_id is not None}
 
 
-def _held(connection: psycopg.Connection[Any], dimension: Dimension) -> dict[str, int]:
+def _counts(connection: psycopg.Connection[Any], dimension: Dimension) -> dict[str, int]:
     """The counts of a dimension as it is."""
     cursor = run(
         connection,
-        "checks/truth.dimension_counts",
+        "synthetic/truth.dimension_counts",
         dim=sql.Identifier(dimension.table),
         sk=sql.Identifier(dimension.sk),
         key=names(dimension.key),
@@ -118,13 +99,13 @@ def _held(connection: psycopg.Connection[Any], dimension: Dimension) -> dict[str
     return found
 
 
-def _held_after(
+def _counts_after(
     connection: psycopg.Connection[Any], dimension: Dimension, loads: list[int]
 ) -> list[dict[str, int]]:
     """The counts of a dimension as it was known after each of the loads."""
     cursor = run(
         connection,
-        "checks/truth.dimension_counts_after",
+        "synthetic/truth.dimension_counts_after",
         {"loads": loads},
         dim=sql.Identifier(dimension.table),
         past=sql.Identifier(dimension.past),
@@ -139,7 +120,7 @@ def _by_name(cursor: psycopg.Cursor[Any]) -> list[dict[str, int]]:
 
 
 def _figures(file: dict[str, Any]) -> tuple[Any, ...]:
-    """What the truth says of a file, as ``_counted`` tells what the ledger says."""
+    """What the truth says of a file, in the form in which ``_counted`` gives the ledger's."""
     counts = (file[name] for name in ("rows", "loaded", "rejected", "duplicate"))
     return *counts, {column: sums["loaded"] for column, sums in file["totals"].items()}
 

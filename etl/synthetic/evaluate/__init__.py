@@ -1,0 +1,1 @@
+"""A warehouse of synthetic feeds compared with what the generator put into them."""
