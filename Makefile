@@ -114,6 +114,9 @@ format: $(READY) ## Format Python and SQL
 docs: $(READY) ## Build the documentation in docs/_build/html
 	@$(PY) -m etl docs && $(PY) -m sphinx -q -W docs docs/_build/html
 
+migration: $(READY) ## Write the migration of changed declarations of tables [WHAT= BASELINE=yes]
+	@$(PY) scripts/make_migration.py $(if $(WHAT),--what $(call quoted,$(WHAT))) $(if $(filter yes,$(BASELINE)),--baseline)
+
 bench: $(READY) $(PEERS_READY) ## Measure the load against a plain COPY [PEERS=1 ANALYSTS=1 ARGS=]
 	@$(PY) scripts/bench/run.py $(if $(filter 1,$(PEERS)),--peers) $(if $(filter 1,$(ANALYSTS)),--analysts) $(ARGS)
 
@@ -133,6 +136,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate quarantine quarantine-export quarantine-replay test test-slow lint format docs bench lock clean clean-data remake
+.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate quarantine quarantine-export quarantine-replay test test-slow lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

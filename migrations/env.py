@@ -6,15 +6,15 @@ import re
 from typing import Any
 
 from alembic import context
-from sqlalchemy import text
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import DOMAIN
 
 from etl.config import settings
+from etl.schema.autogenerate import render_item
 from etl.schema.migrations import engine
-from etl.schema.warehouse_tables import build
+from etl.schema.revisions import SCHEMAS
+from etl.schema.warehouse_tables import all_tables
 from etl.server.server import ensure_running
-
-SCHEMAS = ("staging", "warehouse", "cubes", "as_known", "ledger", "quality")
 
 
 def include_name(name: str | None, kind: str, parents: dict[str, Any]) -> bool:
@@ -40,23 +40,26 @@ def compare_type(
     return None
 
 
-def run() -> None:
-    """Run the migrations on the database that the command names."""
-    url = context.config.attributes.get("url") or ensure_running(settings())
-    with engine(url).connect() as connection:
-        context.configure(
-            connection=connection,
-            target_metadata=build(),
-            include_schemas=True,
-            include_name=include_name,
-            include_object=include_object,
-            compare_type=compare_type,
-            compare_server_default=False,
-            transaction_per_migration=True,
-        )
-        with context.begin_transaction():
-            context.run_migrations()
-        connection.execute(text("select 1"))
+def run(connection: Connection) -> None:
+    """Run the migrations."""
+    context.configure(
+        connection=connection,
+        target_metadata=all_tables(),
+        include_schemas=True,
+        include_name=include_name,
+        include_object=include_object,
+        compare_type=compare_type,
+        compare_server_default=False,
+        autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+        render_item=render_item,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 
 
-run()
+given = context.config.attributes
+if "connection" in given:
+    run(given["connection"])
+else:
+    with engine(given.get("url") or ensure_running(settings())).begin() as opened:
+        run(opened)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, LiteralString, cast
 
@@ -21,6 +22,7 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "sql"
 # So many rows of a result are held where it comes row by row.
 _ROWS_AT_ONCE = 1_000
 _HEADER = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
+_LEADING_COMMENT = re.compile(r"((?:--[^\n]*\n)*)(.*)", re.DOTALL)
 
 Parts = sql.Composable
 Values = dict[str, Any]
@@ -47,6 +49,14 @@ def statement(name: str, /, **parts: Parts) -> sql.Composed:
     except KeyError:
         raise KeyError(f"sql/{file}.sql has no statement {key}") from None
     return sql.SQL(cast(LiteralString, text)).format(**parts)
+
+
+def described(name: str) -> tuple[str, str]:
+    """What the header of a statement says, up to an empty line of it, and the statement's text."""
+    file, _, key = name.rpartition(".")
+    header, text = _LEADING_COMMENT.fullmatch(read_file(file)[key]).groups()
+    lines = (line.removeprefix("--").strip() for line in header.splitlines())
+    return " ".join(takewhile(bool, lines)), text
 
 
 def run(

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from etl.config import ROOT
 from etl.contracts.reasons import Reason
 from etl.contracts.types import DOMAINS
-from etl.schema.warehouse_tables import build
+from etl.schema.warehouse_tables import all_tables
 from etl.warehouse.tables import CUBES
 
 PAGE = ROOT / "docs" / "data-dictionary.md"
@@ -26,7 +26,7 @@ the reasons for which rows are rejected.
 
 def render() -> str:
     """The whole page, Markdown."""
-    tables = sorted(build().tables.values(), key=lambda t: (_order(t), t.name))
+    tables = sorted(all_tables().tables.values(), key=lambda t: (_order(t), t.name))
     parts = [_HEAD]
     schema = None
     for table in tables:

@@ -1,6 +1,6 @@
 """What a person can ask of the warehouse, and the order in which it is done.
 
-A full load goes into schemas of its own (``etl.schema.rebuild``) and then takes the place of the
+A full load goes into schemas of its own (``etl.schema.build``) and then takes the place of the
 live ones; everything else works on these.
 """
 
@@ -30,7 +30,7 @@ from etl.pipeline.waiting import describe
 from etl.quality import runner
 from etl.quality.truth import Truth
 from etl.quarantine import export
-from etl.schema import rebuild
+from etl.schema import build
 from etl.server.requirements import sees_other_sessions
 from etl.stages import take_out
 from etl.stages.cubes import refresh
@@ -77,8 +77,8 @@ class Pipeline(Loading):
                 "Put a batch folder there, or run make seed for synthetic feeds.",
             )
         swap.prepare(self)
-        rebuild.drop(self.ledger, NEXT)
-        rebuild.create(self.ledger, self.url)
+        build.drop(self.ledger, NEXT)
+        build.create(self.ledger, self.url)
         known = run(self.ledger, "ledger/ledger.files_known").fetchall()
         replays = run(self.ledger, "quarantine/quarantine.replays").fetchall()
         for told, batch, files in in_arrival_order(batches, known):
@@ -90,7 +90,7 @@ class Pipeline(Loading):
             self.through(load, batch, files, set())
         for left in replays:
             replay.rebuild_replay(self, *left)
-        rebuild.finish(self.ledger)
+        build.finish(self.ledger)
         self.run_cubes(NEXT)
         self.run_checks(NEXT)
         swap.wait_for_older_readers(self)

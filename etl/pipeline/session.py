@@ -25,14 +25,15 @@ from etl.db import trouble
 from etl.db.connection import PREFIX, connect, set_search_path
 from etl.db.statements import names, run, scalar
 from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
+from etl.inbox.batch import find_batches
 from etl.pipeline import waiting
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
 from etl.pipeline.stopping import Stopped
 from etl.pipeline.summary import Load, Summary, Watcher
 from etl.quality import runner
 from etl.quality.runner import CheckReport
-from etl.schema import quality_views
-from etl.schema.migrations import is_newest, migrate
+from etl.schema import repeatable, revisions
+from etl.schema.migrations import migrate
 from etl.server.requirements import require_connections, require_rights
 from etl.stages.statistics import STALE_SHARE
 from etl.warehouse.tables import KEPT, LIVE, NEXT, RETIRED, Schemas
@@ -97,9 +98,11 @@ class Session:
             self._take_lock()
             require_rights(self.ledger, (*KEPT, *LIVE.build, *NEXT.build, *RETIRED.build))
             require_connections(self.url, self.ledger)
-            if not is_newest(self.ledger):
+            if self.summary.command == "full-load" and revisions.is_of_before(self.ledger):
+                self._keep_old_warehouse()
+            if not revisions.is_newest(self.ledger):
                 migrate(self.url)
-            quality_views.ensure(self.ledger)
+            repeatable.ensure(self.ledger)
             set_session_path(self.ledger)
             with self.ledger.transaction():
                 runner.define(self.ledger)
@@ -109,6 +112,18 @@ class Session:
         run(self.ledger, "ledger/ledger.close_interrupted")
         self._fail_unfinished("interrupted")
         return self
+
+    def _keep_old_warehouse(self) -> None:
+        """Make room for a full load where the warehouse is one that no migration leads on from."""
+        if not find_batches(self.settings.inbox):
+            return  # nothing to make a new one from
+        names = ", ".join(revisions.keep_old(self.ledger))
+        said = (
+            f"The warehouse of an earlier version is now in the schemas {names}, and views on it "
+            "still read it: drop them when nobody needs them."
+        )
+        self.watcher.say(said)
+        self.summary.notes.append(said)
 
     def _fail_unfinished(self, error: str) -> None:
         """Enter of loads that came to nothing that they failed; what they left goes."""

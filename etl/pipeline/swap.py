@@ -11,7 +11,7 @@ from psycopg import sql
 from etl.db.statements import run, scalar
 from etl.errors import ServerError, UsageError
 from etl.pipeline.session import Session
-from etl.schema import dependents, rebuild
+from etl.schema import build, dependents
 from etl.schema.dependents import LOCK_PATIENCE
 from etl.server.requirements import sees_other_sessions
 from etl.warehouse.tables import LIVE, NEXT, RETIRED, Schemas
@@ -32,7 +32,7 @@ def prepare(session: Session) -> None:
 
     ``UsageError`` where somebody keeps something in the schemas that a rebuild makes anew.
     """
-    found = dependents.strangers(session.ledger, LIVE, rebuild.made(LIVE))
+    found = dependents.strangers(session.ledger, LIVE, build.made(LIVE))
     if found:
         named = _listed([name for name, _ in found])
         raise UsageError(
@@ -42,8 +42,8 @@ def prepare(session: Session) -> None:
             + " ".join(remedy for _, remedy in found[:_NAMED]),
         )
     clear_replaced(session)
-    if RETIRED in rebuild.kept_builds(session.ledger):
-        rebuild.set_aside(session.ledger)
+    if RETIRED in build.kept_builds(session.ledger):
+        build.set_aside(session.ledger)
     for text in _grouped(dependents.stuck(session.ledger, LIVE)):
         session.watcher.say(f"Will not follow this load but go on reading what is live now: {text}")
 
@@ -115,7 +115,7 @@ def swap(session: Session) -> None:
                 run(session.work, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
                 found = dependents.views(session.work, LIVE)
                 added = dependents.additions(session.work, LIVE, NEXT)
-                rebuild.swap(session.work)
+                build.swap(session.work)
                 _let_reports_end(session)
                 dependents.follow(session.work, found)
                 run(session.work, "ledger/ledger.go_live", {"rebuilt": session.rebuilt})
@@ -187,32 +187,34 @@ def _no_report_goes_on(session: Session) -> bool:
 def notes(connection: psycopg.Connection) -> list[str]:
     """What goes on reading a build that was replaced, or lies in one, with what helps."""
     said = []
-    for build in rebuild.kept_builds(connection):
-        found = dependents.stuck(connection, build, is_replaced=True)
+    for replaced in build.kept_builds(connection):
+        found = dependents.stuck(connection, replaced, is_replaced=True)
         said += [f"Reads the warehouse as it was before a full load: {d}" for d in _grouped(found)]
-        for name, remedy in dependents.strangers(connection, build, rebuild.made(build)):
+        for name, remedy in dependents.strangers(connection, replaced, build.made(replaced)):
             said.append(f"{name} was put into the warehouse while it was rebuilt: {remedy}")
     return said
 
 
 def clear_replaced(session: Session) -> None:
     """Let views follow that may by now, and drop what nobody needs of builds that were replaced."""
-    for build in rebuild.kept_builds(session.ledger):
+    for replaced in build.kept_builds(session.ledger):
         try:
-            if dependents.may_follow(session.ledger, build):
+            if dependents.may_follow(session.ledger, replaced):
                 with session.ledger.transaction():
                     run(session.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
-                    dependents.follow(session.ledger, rebuild.views_of(session.ledger, build))
+                    dependents.follow(session.ledger, build.views_of(session.ledger, replaced))
         except psycopg.errors.LockNotAvailable:
             session.log.info("view_in_use")  # it follows at the next run
-        _drop(session, build)
+        _drop(session, replaced)
 
 
-def _drop(session: Session, build: Schemas) -> None:
+def _drop(session: Session, replaced: Schemas) -> None:
     """Drop a build that was replaced, or of one that somebody needs the rest."""
-    made = rebuild.made(build)
-    if rebuild.blockers(session.ledger, build) or dependents.strangers(session.ledger, build, made):
-        dependents.prune(session.ledger, build, made)
+    made = build.made(replaced)
+    if build.blockers(session.ledger, replaced) or dependents.strangers(
+        session.ledger, replaced, made
+    ):
+        dependents.prune(session.ledger, replaced, made)
         return
     # A query that was being planned at the swap may yet ask for parts of tables that it has begun
     # to lock. So no table is kept while another is waited for, but for a moment; then once more.
@@ -221,7 +223,7 @@ def _drop(session: Session, build: Schemas) -> None:
         try:
             with session.ledger.transaction():
                 run(session.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
-                rebuild.drop(session.ledger, build)
+                build.drop(session.ledger, replaced)
             return
         except psycopg.errors.LockNotAvailable:
             if time.monotonic() > deadline:

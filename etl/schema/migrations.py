@@ -1,4 +1,4 @@
-"""The database's schema: Alembic for the live one, the contracts for a rebuild's.
+"""The live schemas, brought to what the declarations and the texts of ``sql/`` say.
 
 Alembic and SQLAlchemy take half a second to import, and on most days there is nothing to migrate:
 they are imported where they are used.
@@ -6,20 +6,22 @@ they are imported where they are used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from etl.config import ROOT
 from etl.db.connection import connect
-from etl.db.statements import scalar
 from etl.errors import SchemaError
+from etl.schema import repeatable
+from etl.schema.revisions import MIGRATIONS
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Engine
 
-MIGRATIONS = ROOT / "migrations"
+# A column that goes, or gets another type, while a view reads it.
+_NEEDED = (psycopg.errors.DependentObjectsStillExist, psycopg.errors.FeatureNotSupported)
 
 
 def engine(url: str) -> Engine:
@@ -45,24 +47,28 @@ def alembic_config(url: str) -> Config:
     return config
 
 
-def is_newest(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the schema is at the newest migration; their files are numbered in order."""
-    newest = max(path.name for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
-    return (
-        bool(scalar(connection, "ledger/session.is_migrated"))
-        and scalar(connection, "ledger/session.revision") == newest.partition("_")[0]
-    )
-
-
 def migrate(url: str) -> None:
-    """Bring the schema to the newest migration."""
+    """Bring the tables to the newest migration and all else to its text, in one transaction."""
     from alembic import command
     from alembic.util.exc import CommandError
+    from sqlalchemy.exc import DBAPIError
 
-    try:
-        command.upgrade(alembic_config(url), "head")
-    except CommandError as error:
-        raise SchemaError(
-            f"The database cannot be brought to the newest migration: {error}.",
-            "The database may have been migrated by newer code: use that code.",
-        ) from error
+    config = alembic_config(url)
+    with engine(url).begin() as connection:
+        config.attributes["connection"] = connection
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        try:
+            with connection.begin_nested():
+                command.upgrade(config, "head")
+        except CommandError as error:
+            raise SchemaError(
+                f"The database cannot be brought to the newest migration: {error}.",
+                "The database may have been migrated by newer code: use that code.",
+            ) from error
+        except DBAPIError as error:
+            if not isinstance(error.orig, _NEEDED):
+                raise
+            with repeatable.dropped(driver):
+                command.upgrade(config, "head")
+        repeatable.ensure(driver)

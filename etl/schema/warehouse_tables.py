@@ -63,17 +63,17 @@ _BASE: dict[str, TypeEngine] = {
 }
 
 
-def build(schemas: Schemas = LIVE) -> MetaData:
+def all_tables(schemas: Schemas = LIVE) -> MetaData:
     """All tables, those that a rebuild replaces in the schemas given."""
     metadata = MetaData(naming_convention=NAMING)
     ledger(metadata)
     refusals(metadata)
     quality(metadata)
-    rebuilt(schemas, metadata)
+    tables_of_build(schemas, metadata)
     return metadata
 
 
-def rebuilt(schemas: Schemas, metadata: MetaData | None = None) -> MetaData:
+def tables_of_build(schemas: Schemas, metadata: MetaData | None = None) -> MetaData:
     """The tables that a rebuild replaces: staging, dimensions and facts."""
     metadata = MetaData(naming_convention=NAMING) if metadata is None else metadata
     for feed in FEEDS.values():

@@ -1,4 +1,5 @@
--- Views on the quarantine and the results of the checks, made anew by a run if their text changed.
+-- Views on the quarantine and the results of the checks: each statement is a view, made again by a
+-- run if its text has changed.
 
 -- name: rejected_row
 -- Quarantine: the rows that were set aside; raw_line is empty for whoever is neither a data

@@ -1,13 +1,11 @@
--- name: create_schema
--- An empty schema of a build.
-create schema {schema};
-
--- name: create_function
--- The guard of the slowly changing dimensions: no statement, whoever sends it, may leave two
--- versions of one key that overlap. Compares what a statement touched with its key's versions;
--- the lock makes two writers at once wait for each other. A transaction that sees the past could
--- not see what the other wrote, and is refused. Arguments: surrogate key, natural key.
-create function {schema}.refuse_overlapping_versions() returns trigger
+-- name: refuse_overlapping_versions
+-- Refuses a statement, whoever sends it, that would leave two versions of one key that overlap.
+-- Arguments: surrogate key, natural key.
+--
+-- Compares the rows that the statement touched with all versions of their keys. The lock makes two
+-- writers at once wait for each other. A transaction on an older snapshot could not see what the
+-- other one wrote, so it is refused.
+create or replace function {schema}.refuse_overlapping_versions() returns trigger
 language plpgsql
 as $guard$
 declare
@@ -18,7 +16,7 @@ begin
         raise exception 'versions of % are only written in a READ COMMITTED transaction',
             tg_table_name
             using errcode = 'invalid_transaction_state',
-                hint = 'Begin the transaction anew without REPEATABLE READ or SERIALIZABLE.';
+                hint = 'Begin the transaction again without REPEATABLE READ or SERIALIZABLE.';
     end if;
     perform pg_advisory_xact_lock(tg_relid::bigint);
     select string_agg(format('d.%1$I = t.%1$I', tg_argv[i]), ' and ')
@@ -46,13 +44,13 @@ end
 $guard$;
 
 -- name: guard_inserts
--- Put the guard on rows that come.
-create trigger {trigger} after insert on {table}
+-- Guards inserted versions against overlaps.
+create or replace trigger {trigger} after insert on {table}
 referencing new table as touched
 for each statement execute function {schema}.refuse_overlapping_versions({arguments});
 
 -- name: guard_updates
--- Put the guard on rows that change.
-create trigger {trigger} after update on {table}
+-- Guards changed versions against overlaps.
+create or replace trigger {trigger} after update on {table}
 referencing new table as touched
 for each statement execute function {schema}.refuse_overlapping_versions({arguments});

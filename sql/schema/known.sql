@@ -1,6 +1,6 @@
 -- name: latest_load
--- The load that was live last at an instant, in the build that was live then. One value.
-create function {schema}.latest_load(at timestamptz) returns bigint
+-- The load that was live last at an instant.
+create or replace function {schema}.latest_load(at timestamptz) returns bigint
 language plpgsql stable parallel safe
 as $latest$
 declare
@@ -22,11 +22,12 @@ end
 $latest$;
 
 -- name: known_load
--- Which load of the live build stands for what was known after a load. A superseded build is told
--- by its story: which files it loaded, in order, what was restated and what was replayed; the live
--- load with the same story stands for it. The greatest bigint is the present and stands for itself.
--- One value.
-create function {schema}.known_load(load_id bigint) returns bigint
+-- The load of the live build that stands for what was known after a load.
+--
+-- A load of a superseded build is matched by its history: the files loaded up to it, in order, what
+-- was restated and what was replayed. The live load with the same history stands for it. The
+-- greatest bigint is the present and stands for itself.
+create or replace function {schema}.known_load(load_id bigint) returns bigint
 language plpgsql stable parallel safe
 as $known$
 #variable_conflict use_column
@@ -115,14 +116,14 @@ end
 $known$;
 
 -- name: known_load_at_time
--- Which load of the live build stands for what was known at an instant. One value.
-create function {schema}.known_load(at timestamptz) returns bigint
+-- The load of the live build that stands for what was known at an instant.
+create or replace function {schema}.known_load(at timestamptz) returns bigint
 language sql stable parallel safe
 return {schema}.known_load({schema}.latest_load(at));
 
 -- name: as_known_at
--- Put the session at what was known after a load, which has to be held. One sentence about it.
-create function {schema}.as_known_at(load_id bigint) returns text
+-- Puts the session at what was known after a load: schema as_known shows it.
+create or replace function {schema}.as_known_at(load_id bigint) returns text
 language sql
 begin atomic
     select
@@ -146,68 +147,23 @@ begin atomic
 end;
 
 -- name: as_known_at_time
--- Put the session at what was known at an instant. One sentence about it.
-create function {schema}.as_known_at(at timestamptz) returns text
+-- Puts the session at what was known at an instant: schema as_known shows it.
+create or replace function {schema}.as_known_at(at timestamptz) returns text
 language sql
 return {schema}.as_known_at({schema}.latest_load(at));
 
 -- name: as_known_now
--- Put the session back to the present. One sentence about it.
-create function {schema}.as_known_now() returns text
+-- Puts the session back to the present.
+create or replace function {schema}.as_known_now() returns text
 language sql
 return 'as known now' || set_config('aca.as_known_load_id', '', false);
 
 -- name: as_known_point
--- The load that the session is put at; the greatest bigint, the present, without one. One value.
-create function {schema}.as_known_point() returns bigint
+-- The load that the session is put at.
+--
+-- Without one the greatest bigint, which is the present.
+create or replace function {schema}.as_known_point() returns bigint
 language sql stable parallel safe
 return coalesce(
     nullif(current_setting('aca.as_known_load_id', true), '')::bigint, 9223372036854775807
 );
-
--- name: kept
--- A table as it was known after a load: its rows that the load already held and no later one
--- changed, and the rows that later loads changed as they were before the first of these.
--- One row as the table has it.
-create function {function}(load_id bigint) returns setof {table}
-language sql stable parallel safe
-begin atomic
-    select {columns_of_held}
-    from {table} as held
-    where held.load_id <= {known}
-        and not exists (
-            select 1
-            from {past} as later
-            where later.{key} = held.{key} and later.known_to_load_id > {known}
-        )
-    union all
-    select {columns_of_held}
-    from {past} as held
-    where held.load_id <= {known} and held.known_to_load_id > {known}
-        and not exists (
-            select 1
-            from {past} as sooner
-            where sooner.{key} = held.{key} and sooner.known_to_load_id > {known}
-                and sooner.known_to_load_id < held.known_to_load_id
-        );
-end;
-
--- name: grown
--- A table that only grows as it was known after a load. One row as the table has it.
-create function {function}(load_id bigint) returns setof {table}
-language sql stable parallel safe
-begin atomic
-    select {columns_of_held}
-    from {table} as held
-    where held.load_id <= {known};
-end;
-
--- name: view
--- A table as it was known at the session's point. One row as the table has it.
-create view {view} as
-select *
-from {function}({point}());
-
--- name: describe
--- Say in the catalog what a function is for.
-comment on function {function} is {comment};

@@ -1,10 +1,10 @@
--- name: create_function
--- Keeps the rows of a table as they were before a statement changed them or took them away,
--- whoever sends it, up to the load in hand; a change by hand counts for the next load to come
--- through. What one load does to a row in several steps is one change, and so is what a load does
--- to a row that was changed by hand for a load which then failed: nobody can ask what was known
--- after that one. No rows.
-create function {schema}.keep_past() returns trigger
+-- name: keep_past
+-- Keeps rows as they were before a statement changed or deleted them, whoever sends it.
+--
+-- The change belongs to the current load; a change by hand to the next load that succeeds. What one
+-- load does to a row in several steps is one change, and so is what a load does to a row that was
+-- changed by hand for a load which then failed: nobody can ask what was known after that one.
+create or replace function {schema}.keep_past() returns trigger
 language plpgsql
 as $past$
 declare
@@ -58,14 +58,14 @@ end
 $past$;
 
 -- name: keep_updates
--- Keep what an update changes. No rows.
-create trigger {trigger} after update on {table}
+-- Keeps rows as they were before an update.
+create or replace trigger {trigger} after update on {table}
 referencing old table as was
 for each statement execute function {schema}.keep_past();
 
 -- name: keep_deletes
--- Keep what a delete takes away. No rows.
-create trigger {trigger} after delete on {table}
+-- Keeps rows as they were before a delete.
+create or replace trigger {trigger} after delete on {table}
 referencing old table as was
 for each statement execute function {schema}.keep_past();
 

@@ -1,18 +1,19 @@
 -- name: current
--- A dimension's versions that are current. One row a key that is there now, and the row -1.
-create view {view} as
+-- Current versions of {dim}, one row a {thing}.
+--
+-- Also the row -1.
 select *
 from {dim}
 where current_flag;
 
 -- name: as_is
--- For every surrogate key of a dimension, the current row of its key, or its last one where the
--- key is gone: facts join it by the key that they bear and none is lost. One row a version.
-create view {view} as
+-- For every {sk}, the current row of its {thing}, or the last one.
+--
+-- One row a version. Facts join it by the key that they bear, and none is lost.
 select
     version.{sk},
     latest.{sk} as {latest_sk},
-    {columns_of_latest}
+    {columns}
 from {dim} as version
 inner join {dim} as latest
     on {key_version_latest}
@@ -23,9 +24,8 @@ inner join {dim} as latest
     );
 
 -- name: fact_history
--- Every state that a fact was told to be in; the time and name of its batch order them.
--- One row a fact and load in which it changed.
-create view {view} as
+-- Every state that a {fact} was told to be in, one row a {fact} and load in which it changed; as_of
+-- and batch_id order them.
 select
     told.{key},
     told.load_id,
@@ -52,7 +52,3 @@ from (
     from {fact}
 ) as told
 inner join ledger.load as batch on told.load_id = batch.load_id;
-
--- name: describe
--- Say in the catalog what a view is for.
-comment on view {view} is {comment};

@@ -12,9 +12,9 @@ from sqlalchemy.dialects import postgresql
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS
 from etl.db.connection import connect
-from etl.schema import rebuild
+from etl.schema import build
 from etl.schema.migrations import alembic_config, migrate
-from etl.schema.warehouse_tables import build
+from etl.schema.warehouse_tables import all_tables
 from etl.warehouse.tables import LIVE, NEXT
 from tests.support.catalog import catalog
 
@@ -23,8 +23,8 @@ from tests.support.catalog import catalog
 def test_a_rebuild_makes_the_schema_that_the_migrations_make(
     database: psycopg.Connection[Any], database_url: str, part: int
 ) -> None:
-    rebuild.create(database, database_url)
-    rebuild.finish(database)
+    build.create(database, database_url)
+    build.finish(database)
     assert catalog(database, NEXT.build[part], LIVE.build[part]) == catalog(
         database, LIVE.build[part], LIVE.build[part]
     )
@@ -32,7 +32,7 @@ def test_a_rebuild_makes_the_schema_that_the_migrations_make(
 
 def test_the_catalog_is_what_the_contracts_say(database: psycopg.Connection[Any]) -> None:
     dialect = postgresql.dialect()
-    for table in build().tables.values():
+    for table in all_tables().tables.values():
         rows = database.execute(
             "select a.attname, t.typname, format_type(a.atttypid, a.atttypmod), a.attnotnull, "
             "col_description(a.attrelid, a.attnum) from pg_attribute a "
@@ -74,7 +74,7 @@ def test_every_feed_column_is_staged_and_described(database: psycopg.Connection[
 
 def test_migrations_go_up_down_and_up_without_drift(empty_url: str) -> None:
     config = alembic_config(empty_url)
-    migrate(empty_url)
+    command.upgrade(config, "head")
     command.check(config)
     command.downgrade(config, "base")
     with connect(empty_url, "test") as connection:

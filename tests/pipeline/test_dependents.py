@@ -8,7 +8,7 @@ import pytest
 from etl.db.connection import connect
 from etl.errors import UsageError
 from etl.schema import dependents
-from etl.schema.rebuild import kept_builds
+from etl.schema.build import kept_builds
 from tests.support.feeds import write_batch
 from tests.support.managed import Managed
 

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from etl.db.statements import read_file
 from etl.errors import SchemaError
-from etl.schema import quality_views
+from etl.schema import repeatable
 from etl.warehouse.tables import LIVE
 
 DAY = timedelta(days=1)
@@ -34,7 +33,7 @@ RUNS = {
 
 @pytest.fixture
 def drawn(database: psycopg.Connection) -> psycopg.Connection:
-    quality_views.ensure(database)
+    repeatable.ensure(database)
     database.execute(
         f"set search_path = {', '.join(LIVE.path)}; set timezone = 'UTC';"
         " set intervalstyle = postgres"
@@ -266,46 +265,56 @@ def test_freshness_is_against_the_clock_and_against_the_newest(arrived):
     ]
 
 
-def test_a_changed_view_is_made_anew_and_who_read_it_still_can(drawn, monkeypatch):
+def change(monkeypatch, statement, old, new):
+    """Let a statement have another text, as a later version of the code has it."""
+    real = repeatable.described
+    comment, text = real(statement)
+    assert old in text
+    changed = comment, text.replace(old, new, 1)
+    monkeypatch.setattr(
+        repeatable, "described", lambda name: changed if name == statement else real(name)
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("as score_change", "as score_change,\n    1 as one"),
+        # Columns before others: the view cannot be replaced where it is.
+        ("s.check_run_id,", "s.check_run_id,\n    1 as one,"),
+    ],
+)
+def test_a_changed_view_is_made_again_and_who_read_it_still_can(drawn, monkeypatch, old, new):
     drawn.execute(
         "drop role if exists quality_reader; create role quality_reader;"
         "grant select on quality.check_trend to quality_reader"
     )
-    changed = dict(read_file("quality/views"))
-    changed["check_trend"] = changed["check_trend"].replace(
-        "s.check_run_id,\n    s.started_at", "s.check_run_id,\n    1 as one,\n    s.started_at", 1
-    )
-    real = quality_views.statement
-    from psycopg import sql
-
-    monkeypatch.setattr(quality_views, "read_file", lambda _: changed)
-    monkeypatch.setattr(
-        quality_views,
-        "statement",
-        lambda name: (
-            sql.SQL(changed["check_trend"]).format()
-            if name.endswith(".check_trend")
-            else real(name)
-        ),
-    )
+    change(monkeypatch, "quality/views.check_trend", old, new)
     granted = "select has_table_privilege('quality_reader', 'quality.check_trend', 'select')"
     try:
-        quality_views.ensure(drawn)
+        repeatable.ensure(drawn)
         assert rows(drawn, "select distinct one from check_trend") == [(1,)]
         assert rows(drawn, granted) == [(True,)]
         # And left alone where nothing changed.
-        (before,) = rows(drawn, "select 'quality.check_trend'::regclass::oid")
-        quality_views.ensure(drawn)
-        assert rows(drawn, "select 'quality.check_trend'::regclass::oid") == [before]
+        made = "select oid, xmin from pg_class where relnamespace = 'quality'::regnamespace"
+        before = rows(drawn, made)
+        repeatable.ensure(drawn)
+        assert rows(drawn, made) == before
     finally:
         drawn.execute("drop owned by quality_reader; drop role quality_reader")
 
 
+def test_a_view_of_somebody_follows_a_change_that_leaves_its_columns(drawn, monkeypatch):
+    drawn.execute("create view public.mine as select * from quality.check_trend")
+    change(monkeypatch, "quality/views.check_score", "5::numeric", "50::numeric")
+    before = rows(drawn, "select score from public.mine")
+    repeatable.ensure(drawn)
+    assert rows(drawn, "select score from public.mine") != before
+
+
 def test_a_view_of_somebody_on_a_changed_one_is_not_dropped(drawn, monkeypatch):
     drawn.execute("create view public.mine as select * from quality.check_trend")
-    changed = dict(read_file("quality/views"))
-    changed["check_score"] += "\n-- changed"
-    monkeypatch.setattr(quality_views, "read_file", lambda _: changed)
+    change(monkeypatch, "quality/views.check_score", "j.started_at,\n", "j.started_at as began,\n")
     with pytest.raises(SchemaError, match="other views read from it"):
-        quality_views.ensure(drawn)
+        repeatable.ensure(drawn)
     assert rows(drawn, "select count(*) from public.mine") == [(5,)]

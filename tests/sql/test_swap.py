@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from etl.schema.rebuild import blockers
+from etl.schema.build import blockers
 
 # What is said of each object, and how it comes to be.
 NEEDING = {

@@ -12,7 +12,7 @@ from etl.errors import UsageError
 from etl.quality import thresholds
 from etl.quality.runner import define
 from etl.quality.thresholds import Wanted, change
-from etl.schema import quality_views
+from etl.schema import repeatable
 from etl.warehouse.tables import LIVE
 
 NAME = "fact_claim.amounts_in_order"
@@ -21,7 +21,7 @@ NAME = "fact_claim.amounts_in_order"
 @pytest.fixture
 def judged(database):
     """Four runs in which 0, 5, 20 and 40 of 1,000 claims were in the wrong order."""
-    quality_views.ensure(database)
+    repeatable.ensure(database)
     database.execute(f"set search_path = {', '.join(LIVE.path)}")
     define(database)
     for failed in (0, 5, 20, 40):

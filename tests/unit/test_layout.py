@@ -108,9 +108,10 @@ OPEN_TRANSACTIONS = {
     "db/connection.py": "reading(), in which nothing can be written",
     "quality/runner.py": "what the checks found",
     "quality/thresholds.py": "what a check is judged by",
+    "schema/build.py": "the names of schemas",
     "schema/dependents.py": "views of others",
-    "schema/quality_views.py": "views of ours",
-    "schema/rebuild.py": "the names of schemas",
+    "schema/repeatable.py": "views, functions, triggers and rights of ours",
+    "schema/revisions.py": "the names of schemas",
 }
 # And who opens a connection, on which a statement outside a transaction would be one by itself.
 OPEN_CONNECTIONS = {
@@ -130,7 +131,11 @@ def test_only_the_pipeline_opens_transactions_that_write_loads() -> None:
     assert outside_pipeline(connects) - {"db/connection.py"} == OPEN_CONNECTIONS.keys()
     # Libraries begin transactions of their own on these.
     begun = outside_pipeline(r"\.(commit|rollback)\(|autocommit=False")
-    assert begun == {"quality/great_expectations.py", "schema/migrations.py"}
+    assert begun == {
+        "quality/great_expectations.py",
+        "schema/autogenerate.py",  # what it tries goes again
+        "schema/migrations.py",
+    }
     for path in FOLDER.rglob("*.sql"):
         for key, text in read_file(str(path.relative_to(FOLDER).with_suffix(""))).items():
             assert not re.match(r"(--.*\n|\s)*(begin|start|commit|rollback)\b", text), key

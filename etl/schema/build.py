@@ -1,0 +1,125 @@
+"""A full load's own schemas: made empty, filled apart, and put in the place of the live ones.
+
+Renaming schemas takes no lock on a table, so an analyst's query never waits and never sees half
+of a rebuild: it reads the old warehouse until the moment it reads the new one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.contracts.types import DOMAINS
+from etl.db.statements import run, scalar
+from etl.schema import dependents, repeatable
+from etl.schema.migrations import engine
+from etl.warehouse.tables import CUBES, LIVE, NEXT, RETIRED, Schemas
+
+
+def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
+    """Clear a build's schemas away."""
+    for schema in reversed(schemas.build):
+        run(connection, "rebuild/swap.drop_schema", schema=sql.Identifier(schema))
+
+
+def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEXT) -> None:
+    """Make a build's schemas with empty tables, as the contracts say, and what guards them."""
+    from etl.schema.warehouse_tables import tables_of_build
+
+    for schema in schemas.build:
+        run(connection, "schema/repeatable.create_schema", schema=sql.Identifier(schema))
+    with engine(url).begin() as sqlalchemy_connection:
+        tables_of_build(schemas).create_all(sqlalchemy_connection, checkfirst=False)
+    repeatable.ensure(connection, [repeatable.guards()], schemas)
+
+
+def finish(connection: psycopg.Connection[Any], schemas: Schemas = NEXT) -> None:
+    """Put the views on a build's tables, once no load puts a table in another's place."""
+    repeatable.ensure(connection, [repeatable.of_build()], schemas)
+
+
+def made(schemas: Schemas) -> list[tuple[str, str]]:
+    """Schema and name of every table, column, view, function and domain of a build."""
+    from etl.schema.warehouse_tables import tables_of_build
+
+    tables = tables_of_build(schemas).tables.values()
+    columns = ((table, column) for table in tables for column in table.columns)
+    return [
+        *((str(table.schema), table.name) for table in tables),
+        *((str(table.schema), f"{table.name}.{column.name}") for table, column in columns),
+        *((entry.place.in_build(schemas), entry.place.name) for entry in repeatable.of_build()),
+        *((schemas.cubes, name) for name in CUBES),
+        *((schemas.staging, domain.name) for domain in DOMAINS),
+    ]
+
+
+def kept_builds(connection: psycopg.Connection[Any]) -> list[Schemas]:
+    """The builds that were replaced and are still there, the oldest first."""
+    numbers = run(connection, "rebuild/dependents.kept_builds")
+    kept = [_kept_build(number) for (number,) in numbers]
+    is_retired = any(
+        scalar(connection, "rebuild/swap.schema_exists", {"schema": schema})
+        for schema in RETIRED.build
+    )
+    return [*kept, RETIRED] if is_retired else kept
+
+
+def _kept_build(number: int) -> Schemas:
+    return Schemas(*(f"{schema}_kept_{number}" for schema in LIVE.build))
+
+
+def set_aside(connection: psycopg.Connection[Any]) -> None:
+    """Keep what is left of the retired build under a number, so that the next can be retired."""
+    numbers = [number for (number,) in run(connection, "rebuild/dependents.kept_builds")]
+    kept = _kept_build(max(numbers, default=0) + 1)
+    with connection.transaction():
+        _rename_build(connection, RETIRED, kept)
+
+
+def blockers(connection: psycopg.Connection[Any], schemas: Schemas = RETIRED) -> list[str]:
+    """Objects outside a retired build that depend on it."""
+    rows = run(connection, "rebuild/swap.blockers", {"schemas": list(schemas.build)})
+    return [name for (name,) in rows]
+
+
+def views_of(connection: psycopg.Connection[Any], schemas: Schemas) -> list[dependents.View]:
+    """The views on a retired build, with definitions that name the live one instead.
+
+    In the caller's transaction, in which the retired build bears the live names for a moment.
+    """
+    aside = Schemas(*(f"{schema}_aside" for schema in LIVE.build))
+    moves = ((LIVE, aside), (schemas, LIVE))
+    for old, new in moves:
+        _rename_build(connection, old, new)
+    found = dependents.views(connection, LIVE)
+    for old, new in reversed(moves):
+        _rename_build(connection, new, old)
+    return found
+
+
+def swap(connection: psycopg.Connection[Any]) -> None:
+    """Let the rebuild bear the live names; the caller's transaction makes it one moment.
+
+    Grants on the live schemas, tables, views and functions carry over.
+    """
+    _rename_build(connection, LIVE, RETIRED)
+    _rename_build(connection, NEXT, LIVE)
+    for live_name, retired_name in zip(LIVE.build, RETIRED.build, strict=True):
+        moved = {"from_schema": retired_name, "to_schema": live_name}
+        for kind in ("schema", "table", "function"):
+            for (grant,) in run(connection, f"rebuild/swap.copy_{kind}_grants", moved).fetchall():
+                connection.execute(grant)
+
+
+def _rename_build(connection: psycopg.Connection[Any], old: Schemas, new: Schemas) -> None:
+    """Give what there is of a build's schemas other names."""
+    for name, new_name in zip(old.build, new.build, strict=True):
+        if scalar(connection, "rebuild/swap.schema_exists", {"schema": name}):
+            run(
+                connection,
+                "rebuild/swap.rename_schema",
+                schema=sql.Identifier(name),
+                new_name=sql.Identifier(new_name),
+            )

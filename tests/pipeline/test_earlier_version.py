@@ -1,0 +1,59 @@
+"""A warehouse of a version from before the baseline: it is refused, or kept and rebuilt."""
+
+from __future__ import annotations
+
+from tests.support.feeds import write_batch
+from tests.support.warehouse import Warehouse
+
+COUNT = "select count(*) from {}.dim_provider where provider_sk > 0"
+MADE = "select nspname from pg_namespace where nspname like '%\\_before' order by 1"
+
+
+def make_old(warehouse: Warehouse) -> None:
+    """A loaded warehouse with the mark of an earlier version, and a view of somebody on it."""
+    write_batch(warehouse.inbox, "2025-01-01", providers=[{"provider_id": "P1"}])
+    warehouse.incremental()
+    warehouse.connection.execute(
+        "create view public.mine as select provider_id from warehouse.dim_provider;"
+        "update public.alembic_version set version_num = '0014'"
+    )
+
+
+def test_a_warehouse_of_an_earlier_version_is_refused_in_a_sentence(warehouse: Warehouse) -> None:
+    make_old(warehouse)
+    for command in ("incremental", "migrate", "dq-check"):
+        done = warehouse.command(command)
+        assert done.returncode == 8, done.stderr
+        assert "made by an earlier version (migration 0014)" in done.stderr
+        assert "make full-load rebuilds it" in done.stderr
+    assert warehouse.rows(COUNT.format("warehouse")) == [(1,)]
+    assert warehouse.rows(MADE) == []
+
+
+def test_a_full_load_rebuilds_a_warehouse_of_an_earlier_version_and_keeps_it(
+    warehouse: Warehouse,
+) -> None:
+    make_old(warehouse)
+    write_batch(warehouse.inbox, "2025-01-02", providers=[{"provider_id": "P2"}])
+    done = warehouse.command("full-load")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "of an earlier version is now in the schemas as_known_before" in done.stdout + done.stderr
+    )
+    assert warehouse.rows(COUNT.format("warehouse")) == [(2,)]
+    assert warehouse.rows(COUNT.format("warehouse_before")) == [(1,)]
+    assert warehouse.rows("select count(*) from ledger_before.load") == [(1,)]
+    # It reads what it read.
+    assert ("P2",) not in warehouse.rows("select provider_id from public.mine")
+    assert warehouse.command("incremental").returncode == 0
+
+
+def test_a_full_load_from_an_empty_inbox_leaves_the_earlier_version_as_it_is(
+    warehouse: Warehouse,
+) -> None:
+    make_old(warehouse)
+    warehouse.inbox.joinpath("2025-01-01").rename(warehouse.inbox.parent / "elsewhere")
+    done = warehouse.command("full-load")
+    assert done.returncode == 8, done.stderr
+    assert warehouse.rows(MADE) == []
+    assert warehouse.rows(COUNT.format("warehouse")) == [(1,)]
