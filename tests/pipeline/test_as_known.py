@@ -119,38 +119,38 @@ def rebuild(warehouse: Warehouse) -> None:
 
 
 @pytest.fixture
-def told(warehouse: Warehouse) -> dict[int, State]:
+def states(warehouse: Warehouse) -> dict[int, State]:
     """Every batch loaded, and the state that each load left."""
     return {bring(warehouse, number): present(warehouse.connection) for number in range(6)}
 
 
-def test_every_state_is_reproduced_also_after_a_rebuild(
-    warehouse: Warehouse, told: dict[int, State]
+def test_the_state_after_each_load_is_read_again_also_after_a_rebuild(
+    warehouse: Warehouse, states: dict[int, State]
 ) -> None:
     connection = warehouse.connection
-    assert len({repr(state["report"]) for state in told.values()}) >= 4
-    for load_id, state in told.items():
+    assert len({repr(state["report"]) for state in states.values()}) >= 4
+    for load_id, state in states.items():
         assert as_known(connection, load_id) == state, load_id
     before = warehouse.rows("select max(load_id) from ledger.load")[0][0]
     for _ in range(2):
         rebuild(warehouse)
-        for load_id, state in told.items():
+        for load_id, state in states.items():
             known = as_known(connection, load_id)
             assert without_clock(known) == without_clock(state), load_id
             (rebuilds_load_id,) = warehouse.rows(f"select warehouse.known_load({load_id})")[0]
             assert rebuilds_load_id > before
-    # What a rebuild told is as good as what was loaded: its own loads leave the same states.
+    # The loads of the rebuild itself leave the same states.
     live = warehouse.rows("select load_id from ledger.load where status = 'loaded' order by 1")
     assert [without_clock(as_known(connection, n)) for (n,) in live] == [
-        without_clock(state) for state in told.values()
+        without_clock(state) for state in states.values()
     ]
 
 
-def test_the_past_is_refused_where_a_rebuild_told_another(
-    warehouse: Warehouse, told: dict[int, State]
+def test_the_past_is_refused_after_a_rebuild_from_other_batches(
+    warehouse: Warehouse, states: dict[int, State]
 ) -> None:
     connection = warehouse.connection
-    first, second, *_, last = told
+    first, second, *_, last = states
     sayings = [
         connection.execute("select warehouse.as_known_at(%s)", [n]).fetchone()
         for n in (first, last)
@@ -159,7 +159,7 @@ def test_the_past_is_refused_where_a_rebuild_told_another(
     file = warehouse.inbox / "2025-02-10" / "claims.csv"
     file.write_text(file.read_text().replace("11.50", "12.50"))
     rebuild(warehouse)
-    assert without_clock(as_known(connection, first)) == without_clock(told[first])
+    assert without_clock(as_known(connection, first)) == without_clock(states[first])
     for load_id in (second, last):
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:
             connection.execute("select warehouse.known_load(%s)", [load_id])
@@ -168,7 +168,7 @@ def test_the_past_is_refused_where_a_rebuild_told_another(
             "after it is no longer held"
         )
         assert refused.value.diag.message_hint
-    # The session is still where it was put, and is told that this is no more.
+    # The session keeps its point, and gets the error that the point is gone.
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=f"load {last} was repl"):
         connection.execute("select * from as_known.fact_claim")
     assert connection.execute("select warehouse.as_known_now()").fetchone() == ("as known now",)
@@ -178,13 +178,13 @@ def test_the_past_is_refused_where_a_rebuild_told_another(
     # A file more in a batch of old is another story too, from that batch on.
     write_batch(warehouse.inbox, "2025-01-01", plans=[{**PLAN, "metal_tier": "Bronze"}])
     rebuild(warehouse)
-    assert without_clock(as_known(connection, first)) == without_clock(told[first])
+    assert without_clock(as_known(connection, first)) == without_clock(states[first])
 
 
-def test_a_point_stays_for_the_session_and_over_a_rebuild(
-    warehouse: Warehouse, told: dict[int, State]
+def test_a_session_keeps_its_point_over_a_rebuild(
+    warehouse: Warehouse, states: dict[int, State]
 ) -> None:
-    second = list(told)[1]
+    second = list(states)[1]
     with connect(warehouse.url, "test") as reader:
         (said,) = reader.execute("select warehouse.as_known_at(%s)", [second]).fetchone()
         (live_at,) = warehouse.rows(f"select live_at from ledger.load where load_id = {second}")[0]
@@ -193,15 +193,15 @@ def test_a_point_stays_for_the_session_and_over_a_rebuild(
         )
         # Plans made before the swap may not outlive it.
         for _ in range(7):
-            assert read(reader, "select * from as_known.dim_member") == told[second]["dim_member"]
+            assert read(reader, "select * from as_known.dim_member") == states[second]["dim_member"]
         rebuild(warehouse)
         reader.execute("set search_path = as_known, warehouse")
-        assert read(reader, REPORT) == told[second]["report"]
+        assert read(reader, REPORT) == states[second]["report"]
         (said,) = reader.execute("select warehouse.as_known_at(%s)", [second]).fetchone()
         assert said.endswith(" stands for it")
         with pytest.raises(psycopg.errors.NoDataFound, match="there is no load 999"):
             reader.execute("select warehouse.as_known_at(999)")
-        assert read(reader, REPORT) == told[second]["report"]
+        assert read(reader, REPORT) == states[second]["report"]
 
 
 def test_without_a_point_the_views_show_the_present(warehouse: Warehouse) -> None:
@@ -217,7 +217,9 @@ def test_without_a_point_the_views_show_the_present(warehouse: Warehouse) -> Non
         )
 
 
-def test_a_point_in_time(warehouse: Warehouse) -> None:
+def test_a_point_in_time_gives_the_state_after_the_last_load_before_it(
+    warehouse: Warehouse,
+) -> None:
     connection = warehouse.connection
     moments: list[tuple[datetime, State]] = []
     for number in range(3):
@@ -246,7 +248,7 @@ def test_a_point_in_time(warehouse: Warehouse) -> None:
         )
 
 
-def test_a_load_that_failed_answers_with_what_it_left(warehouse: Warehouse) -> None:
+def test_after_a_failed_load_the_state_is_that_of_the_load_before(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     state = present(warehouse.connection)
     folder = write_batch(warehouse.inbox, "2025-01-15", plans=[{"plan_id": "P1"}])
@@ -265,7 +267,7 @@ def test_a_load_that_failed_answers_with_what_it_left(warehouse: Warehouse) -> N
     assert without_clock(as_known(warehouse.connection, first + 1)) == without_clock(state)
 
 
-def test_a_load_on_its_way_and_one_from_before_rows_were_kept_are_refused(
+def test_a_running_load_and_one_from_before_rows_were_kept_are_refused(
     warehouse: Warehouse,
 ) -> None:
     first = bring(warehouse, 0)
@@ -355,9 +357,9 @@ def test_stages_run_singly_take_loads_one_after_the_other(warehouse: Warehouse) 
 
 
 def test_a_filter_reaches_the_partitions_and_no_function_is_scanned(
-    warehouse: Warehouse, told: dict[int, State]
+    warehouse: Warehouse, states: dict[int, State]
 ) -> None:
-    load_id = list(told)[1]
+    load_id = list(states)[1]
     connection = warehouse.connection
     connection.execute("select warehouse.as_known_at(%s)", [load_id])
 
@@ -419,7 +421,7 @@ def test_grants_and_views_of_what_was_known_outlive_a_rebuild(warehouse: Warehou
     connection.execute(sql.SQL("drop role {}").format(role))
 
 
-def test_a_restatement_is_part_of_the_story(warehouse: Warehouse) -> None:
+def test_a_restatement_makes_another_story_than_a_rebuild(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     # As a restatement leaves it: a load without files.
     (restated,) = warehouse.rows(
@@ -435,7 +437,7 @@ def test_a_restatement_is_part_of_the_story(warehouse: Warehouse) -> None:
         warehouse.rows(f"select warehouse.known_load({restated})")
 
 
-def test_a_batch_that_was_loaded_in_parts_is_told_in_parts(warehouse: Warehouse) -> None:
+def test_a_batch_that_was_loaded_in_parts_is_rebuilt_in_parts(warehouse: Warehouse) -> None:
     day = date(2025, 1, 10)
     folder = write_batch(warehouse.inbox, str(day), members=[MEMBER_A])
     states = []

@@ -42,16 +42,16 @@ def watched(connection: psycopg.Connection[Any], work: Work) -> None:
         work[query] = max(work.get(query, 0), sum(map(looked_at, nodes(said["Plan"]))))
 
     connection.add_notice_handler(note)
-    # Of the messages in between a COPY hears those that are meant for it.
+    # While a COPY runs, its own handlers get notices only, not the plans.
     add, remove = connection.add_notice_handler, connection.remove_notice_handler
-    heard: dict[Any, Any] = {}
+    wrapped: dict[Any, Any] = {}
 
     def add_for_notices(handler: Any) -> None:
-        heard[handler] = lambda said: handler(said) if said.severity == "NOTICE" else None
-        add(heard[handler])
+        wrapped[handler] = lambda said: handler(said) if said.severity == "NOTICE" else None
+        add(wrapped[handler])
 
     connection.add_notice_handler = add_for_notices
-    connection.remove_notice_handler = lambda handler: remove(heard.pop(handler))
+    connection.remove_notice_handler = lambda handler: remove(wrapped.pop(handler))
     for setting in (
         "load 'auto_explain'",
         "set auto_explain.log_min_duration = 0",
@@ -163,7 +163,7 @@ def life(warehouse: Warehouse, members: int) -> Work:
 
 
 @pytest.mark.parametrize("members", [250, pytest.param(2_500, marks=pytest.mark.slow)])
-def test_no_statement_works_with_the_square_of_the_rows(
+def test_four_times_the_rows_cost_no_statement_eight_times_the_work(
     admin_url: str, template: str, tmp_path: Path, members: int
 ) -> None:
     works = []

@@ -1,4 +1,4 @@
-"""A new definition of the hash: every version is hashed anew and none is made for it."""
+"""A new definition of the hash: every version is hashed again and none is added."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def promoted(monkeypatch: pytest.MonkeyPatch) -> Dimension:
     return changed
 
 
-def test_a_new_driver_makes_versions_only_of_what_changes(
+def test_a_new_driver_adds_versions_only_for_changed_values(
     warehouse: Warehouse, request: pytest.FixtureRequest
 ) -> None:
     write_batch(warehouse.inbox, "2025-01-01", members=[member(m, "H1") for m in "ABC"])
@@ -58,7 +58,7 @@ def test_a_new_driver_makes_versions_only_of_what_changes(
     assert all(after[sk] != attr_hash for sk, attr_hash in before)
 
 
-def test_a_load_of_another_feed_hashes_anew_too(
+def test_a_load_of_another_feed_also_hashes_members_again(
     warehouse: Warehouse, request: pytest.FixtureRequest
 ) -> None:
     write_batch(warehouse.inbox, "2025-01-01", members=[member("A", "H1")])

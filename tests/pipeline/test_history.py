@@ -1,10 +1,10 @@
 """History against a slow, obvious model: hostile sequences of batches, loaded in any order.
 
-The model (``history_model``) replays all batches over plain lists. Whatever the order in which
-the warehouse got them, its dimension rows and the versions that its facts point at must be those
-of the model, after every load and as told afterwards of every load. One sequence holds the
-histories of many keys that have nothing to do with one another (``history_draws``); a failure
-shows one of them.
+The model (``history_model``) works out histories over plain lists. Whatever the order in which
+the warehouse got the batches, its dimension rows and the versions that its facts point at must be
+those of the model, after every load and when asked afterwards what was known after it. One
+sequence has the histories of many keys that have nothing to do with one another
+(``history_draws``); a failure shows one of them.
 
 A sequence costs as much as many examples of another test: these run a share of the examples of
 the profile. ``make test ARGS='--hypothesis-profile=long tests/pipeline/test_history.py'`` runs
@@ -37,8 +37,8 @@ from tests.support.history_model import (
     Version,
     effective_of,
     in_force,
-    replay,
-    standing,
+    model_versions,
+    valid_rows,
 )
 from tests.support.warehouse import Contents, Warehouse, failed_critical
 
@@ -171,13 +171,13 @@ def story(sequence: Sequence, loaded: int, key: str) -> str:
             f"  {batch.kind} as of {moment(batch.as_of)}, batch {batch.batch_id}"
             + (f", lacks {', '.join(lacks)}" if lacks else "")
         )
-        stands, _ = standing(batch)
+        valid, _ = valid_rows(batch)
         for number, row in enumerate(batch.rows):
             if row.key == key:
                 lines.append(
                     f"    {'MARKER' if row.is_deleted else 'alive '} "
                     f"{moment(effective_of(row, batch))} name={row.name} zip={row.zip} "
-                    f"type_1={row.type_1}" + ("" if number in stands else "  (repeated)")
+                    f"type_1={row.type_1}" + ("" if number in valid else "  (repeated)")
                 )
     lines.append(f"  claims on {', '.join(map(str, sequence.claim_days[key])) or 'no day'}")
     return "\n".join(lines)
@@ -203,7 +203,7 @@ def simplest(sequence: Sequence, keys: set[str]) -> str:
     return min(keys, key=lambda key: (rows[key], key))
 
 
-# What must hold
+# What must be true
 
 
 @dataclass
@@ -217,19 +217,19 @@ class Observer:
     keyed: dict[str, int] = field(default_factory=dict)  # claim: the surrogate key that it has
 
     def after_load(self, loaded: int) -> None:
-        """All that must hold when this many batches are loaded."""
+        """All that must be true when this many batches are loaded."""
         batches = self.sequence.batches[:loaded]
-        wanted = replay(batches, self.claimed)
+        wanted = model_versions(batches, self.claimed)
         self.compare("the rows of the dimension", loaded, wanted, self.versions())
         self.claims_point_at(loaded, wanted)
         self.file_is_accounted(loaded)
         self.surrogate_keys_stay()
-        self.rekeying_is_told(loaded)
+        self.ledger_counts_rekeyed(loaded)
 
     def after_all(self) -> None:
-        """What must hold in the end of every load before."""
+        """What must be true in the end of every load before."""
         for loaded in range(1, len(self.sequence.batches) + 1):
-            wanted = replay(self.sequence.batches[:loaded], self.claimed)
+            wanted = model_versions(self.sequence.batches[:loaded], self.claimed)
             known = as_known_at(self.warehouse, self.subject, self.load_id(loaded))
             self.compare(f"what was known after load {loaded}", loaded, wanted, known)
 
@@ -300,8 +300,8 @@ class Observer:
             assert any(is_copy(batch, b) for b in self.sequence.batches[: loaded - 1])
             assert counts == [0, 0, 0, 0]
             return
-        assert (status, Counts(*counts)) == ("loaded", standing(batch)[1]), batch.batch_id
-        assert quarantined == standing(batch)[1].rejected
+        assert (status, Counts(*counts)) == ("loaded", valid_rows(batch)[1]), batch.batch_id
+        assert quarantined == valid_rows(batch)[1].rejected
 
     def surrogate_keys_stay(self) -> None:
         """No surrogate key ever means another thing than before."""
@@ -313,21 +313,21 @@ class Observer:
             owner = self.owners.setdefault(number, key)
             assert owner == key, f"{sk} {number} was {owner}'s and is {key}'s"
 
-    def rekeying_is_told(self, loaded: int) -> None:
+    def ledger_counts_rekeyed(self, loaded: int) -> None:
         """The ledger says how many claims got another surrogate key."""
         sk = self.subject.dimension.sk
         keyed = dict(self.warehouse.rows(f"select claim_id, {sk} from warehouse.fact_claim"))
         changed = sorted(c for c, number in self.keyed.items() if keyed[c] != number)
         self.keyed = keyed
-        told = self.warehouse.rows(
+        noted = self.warehouse.rows(
             "select reason, sum(facts)::int from ledger.fact_rekey "
             f"where load_id = {self.load_id(loaded)} and fact = 'fact_claim' "
             f"and dimension = '{self.subject.dimension.table}' group by reason order by reason"
         )
-        if sum(n for _, n in told) != len(changed):
+        if sum(n for _, n in noted) != len(changed):
             keys = {claim.split()[0] for claim in changed}
             raise AssertionError(
-                f"{len(changed)} claims were keyed anew, the ledger tells of {dict(told)}: "
+                f"{len(changed)} claims were re-keyed, the ledger notes {dict(noted)}: "
                 f"{', '.join(changed)}\n"
                 + (story(self.sequence, loaded, simplest(self.sequence, keys)) if keys else "")
             )
@@ -338,7 +338,7 @@ def is_copy(one: Batch, other: Batch) -> bool:
 
 
 def load_and_observe(warehouse: Warehouse, subject: Subject, sequence: Sequence) -> None:
-    """Load a sequence batch by batch; all that must hold is looked at after each."""
+    """Load a sequence batch by batch; all that must be true is checked after each."""
     reset(warehouse)
     observer = Observer(warehouse, subject, sequence)
     with warehouse.pipeline(reject_share=1.0) as pipeline:
@@ -389,20 +389,24 @@ ONCE_WRONG = {
 
 
 @pytest.mark.parametrize("what", ONCE_WRONG)
-def test_what_was_wrong_once(warehouse: Warehouse, what: str) -> None:
+def test_histories_that_were_wrong_once_are_those_of_the_model(
+    warehouse: Warehouse, what: str
+) -> None:
     days = {"K00": [day.date() for day in DAY[4::4]]}
     load_and_observe(warehouse, MEMBER, Sequence(tuple(ONCE_WRONG[what]), days))
 
 
 @share_of_examples(6)
 @given(sequence=sequences(MEMBER.optional))
-def test_any_order_gives_the_history_of_the_model(warehouse: Warehouse, sequence: Sequence) -> None:
+def test_batches_in_any_order_give_the_history_of_the_model(
+    warehouse: Warehouse, sequence: Sequence
+) -> None:
     load_and_observe(warehouse, MEMBER, sequence)
 
 
 @share_of_examples(10)
 @given(sequence=sequences(PROVIDER.optional))
-def test_a_feed_without_effective_times_has_its_history_too(
+def test_batches_without_effective_times_give_the_history_of_the_model(
     warehouse: Warehouse, sequence: Sequence
 ) -> None:
     load_and_observe(warehouse, PROVIDER, sequence)
@@ -410,14 +414,14 @@ def test_a_feed_without_effective_times_has_its_history_too(
 
 @share_of_examples(25)
 @given(sequence=sequences(MEMBER.optional, most=4, once_each=True), share=st.floats(0, 1))
-def test_a_rebuild_and_what_comes_after_it_make_the_same_rows(
+def test_one_rebuild_gives_the_rows_of_a_rebuild_and_later_loads(
     warehouse: Warehouse, sequence: Sequence, share: float
 ) -> None:
     """All batches in one rebuild, or some, in any order, and the others one by one after it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pipeline, "run_checks", lambda self, *_: self.summary)
         at_once = rebuilt(warehouse, sequence, len(sequence.batches))
-        assert versions(warehouse, MEMBER) == replay(
+        assert versions(warehouse, MEMBER) == model_versions(
             in_order(sequence), [key for key, days in sequence.claim_days.items() if days]
         )
         stepwise = rebuilt(warehouse, sequence, 1 + int(share * (len(sequence.batches) - 1)))
@@ -431,7 +435,7 @@ def test_a_rebuild_and_what_comes_after_it_make_the_same_rows(
 
 
 def rebuilt(warehouse: Warehouse, sequence: Sequence, first: int) -> dict[bool, Contents]:
-    """What is held after a rebuild of the first batches and one load for each of the others.
+    """The contents after a rebuild of the first batches and one load for each of the others.
 
     With and without surrogate keys.
     """
@@ -452,7 +456,7 @@ def in_order(sequence: Sequence) -> list[Batch]:
     return sorted(sequence.batches, key=lambda b: (b.as_of, b.batch_id.encode()))
 
 
-def test_utc_is_what_an_offset_means(warehouse: Warehouse) -> None:
+def test_an_effective_time_with_an_offset_starts_a_version_in_utc(warehouse: Warehouse) -> None:
     write_batch(
         warehouse.inbox,
         "2025-01-10",

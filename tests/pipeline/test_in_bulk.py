@@ -1,4 +1,4 @@
-"""What a rebuild does otherwise with very many rows gives what it gives with few."""
+"""A rebuild that treats very many rows in bulk gives what an ordinary one gives."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FEEDS = {
     feed: drawn_rows(feed, 12)
     for feed in ("members", "plans", "providers", "enrollments", "claims")
 }
-# Of the members that come twice, the first row alone: such a load is told row by row.
+# Of the members that come twice, the first row alone: such a load takes the ordinary way.
 FEEDS["members"] = list({row["member_id"]: row for row in reversed(FEEDS["members"])}.values())
 TABLES = (LIVE.staging, LIVE.warehouse, LIVE.as_known)
 
 
 @pytest.fixture
-def told(warehouse: Warehouse) -> Warehouse:
+def two_batches(warehouse: Warehouse) -> Warehouse:
     """A warehouse with two batches in its inbox: all feeds, and a change of some members."""
     write_batch(warehouse.inbox, "2025-01-01", **FEEDS)
     changed = [row | {"last_name": "Other"} for row in FEEDS["members"][:5]]
@@ -33,18 +33,18 @@ def told(warehouse: Warehouse) -> Warehouse:
 
 
 @pytest.mark.parametrize("rejected", [False, True])
-def test_many_rows_make_the_same_warehouse_as_few(
-    told: Warehouse, monkeypatch: pytest.MonkeyPatch, rejected: bool
+def test_a_rebuild_in_bulk_gives_the_rows_and_objects_of_an_ordinary_one(
+    two_batches: Warehouse, monkeypatch: pytest.MonkeyPatch, rejected: bool
 ) -> None:
     if rejected:  # A line that makes no version leaves its surrogate key out.
         bad = [
             row | {"dob": "never"} if at == 3 else row for at, row in enumerate(FEEDS["members"])
         ]
-        shutil.rmtree(told.inbox / "2025-01-01")
-        write_batch(told.inbox, "2025-01-01", **(FEEDS | {"members": bad}))
-    told.rebuild(reject_share=1.0)
-    few = told.contents(keys=False)
-    declared = [catalog(told.connection, schema, schema) for schema in TABLES]
+        shutil.rmtree(two_batches.inbox / "2025-01-01")
+        write_batch(two_batches.inbox, "2025-01-01", **(FEEDS | {"members": bad}))
+    two_batches.rebuild(reject_share=1.0)
+    few = two_batches.contents(keys=False)
+    declared = [catalog(two_batches.connection, schema, schema) for schema in TABLES]
     monkeypatch.setattr(bulk, "ROWS", 1)
     monkeypatch.setattr(bulk, "_BYTES", 1)
     replaced: list[str] = []
@@ -52,8 +52,8 @@ def test_many_rows_make_the_same_warehouse_as_few(
     monkeypatch.setattr(
         bulk, "replace", lambda *given: (replaced.append(given[1]), replace(*given))
     )
-    told.rebuild(reject_share=1.0)
+    two_batches.rebuild(reject_share=1.0)
     assert sorted(replaced) == ["dim_member", "dim_plan", "dim_provider"]
-    assert told.contents(keys=False) == few
-    assert [catalog(told.connection, schema, schema) for schema in TABLES] == declared
-    assert failed_critical(told.connection) == set()
+    assert two_batches.contents(keys=False) == few
+    assert [catalog(two_batches.connection, schema, schema) for schema in TABLES] == declared
+    assert failed_critical(two_batches.connection) == set()

@@ -1,4 +1,4 @@
-"""A dimension's history made again from staging: shown first, then done, and facts follow."""
+"""A dimension's history rebuilt from staging: shown first, then done, and facts follow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONG_AGO = datetime(1900, 1, 1)
 
 
 @pytest.fixture
-def told(warehouse: Warehouse) -> Contents:
+def loaded(warehouse: Warehouse) -> Contents:
     """Two members with three names each, claims on every version; the contents as loaded."""
     for number, name in enumerate(("Ames", "Bell", "Cole"), start=1):
         write_batch(
@@ -46,7 +46,7 @@ def restate(warehouse: Warehouse, since: datetime = LONG_AGO, *, show: bool = Fa
     return warehouse.watcher.said
 
 
-def spoil(warehouse: Warehouse) -> None:
+def damage(warehouse: Warehouse) -> None:
     """Lose B's second version and its facts' keys, and change A's first name in its last."""
     (first,) = warehouse.rows(
         "select member_sk from warehouse.dim_member where member_id = 'B' "
@@ -64,27 +64,29 @@ def spoil(warehouse: Warehouse) -> None:
             warehouse.connection.execute(statement)
 
 
-def test_what_is_as_staging_tells_is_left_alone(warehouse: Warehouse, told: Contents) -> None:
-    assert restate(warehouse) == ["dim_member is what staging tells: no change."]
-    assert warehouse.contents() == told
-
-
-def test_a_spoilt_history_is_made_again_and_facts_follow(
-    warehouse: Warehouse, told: Contents
+def test_restating_an_undamaged_dimension_changes_nothing(
+    warehouse: Warehouse, loaded: Contents
 ) -> None:
-    spoil(warehouse)
-    spoilt = warehouse.contents()
+    assert restate(warehouse) == ["dim_member is what staging tells: no change."]
+    assert warehouse.contents() == loaded
+
+
+def test_restating_a_damaged_history_rebuilds_it_and_rekeys_facts(
+    warehouse: Warehouse, loaded: Contents
+) -> None:
+    damage(warehouse)
+    damaged = warehouse.contents()
     said = (
         "Restating dim_member from 1900-01-01: 2 keys have another history, 1 versions come, "
         "0 go, 1 end sooner, 1 differ otherwise, 1 facts are keyed anew."
     )
     assert restate(warehouse, show=True) == [f"{said} This was only shown."]
-    assert warehouse.contents() == spoilt
+    assert warehouse.contents() == damaged
     # What was only shown leaves no trace.
     assert warehouse.rows("select count(*) from ledger.load") == [(3,)]
     assert restate(warehouse) == [said]
     assert warehouse.contents(keys=False) == {
-        table: sorted(rows, key=repr) for table, rows in without_keys(told, warehouse).items()
+        table: sorted(rows, key=repr) for table, rows in without_keys(loaded, warehouse).items()
     }
     assert warehouse.rows(
         "select fact, dimension, reason, facts, first_date::text, last_date::text "
@@ -113,10 +115,10 @@ def without_keys(contents: Contents, warehouse: Warehouse) -> Contents:
     return kept
 
 
-def test_history_before_the_day_asked_for_stays_as_filed(
-    warehouse: Warehouse, told: Contents
+def test_restating_from_a_day_keeps_the_history_before_it(
+    warehouse: Warehouse, loaded: Contents
 ) -> None:
-    spoil(warehouse)
+    damage(warehouse)
     restate(warehouse, datetime(2025, 2, 15))
     assert warehouse.rows(
         "select member_id, last_name, first_name, validity_start_ts::text "
@@ -134,27 +136,29 @@ def test_history_before_the_day_asked_for_stays_as_filed(
     ]
 
 
-def test_what_was_known_before_can_still_be_asked(warehouse: Warehouse, told: Contents) -> None:
-    spoil(warehouse)
+def test_the_damaged_history_can_be_read_as_known_after_a_restatement(
+    warehouse: Warehouse, loaded: Contents
+) -> None:
+    damage(warehouse)
     state = (
         "select member_id, first_name, last_name, validity_start_ts, validity_end_ts "
         "from warehouse.dim_member{} order by 1, 4"
     )
-    spoilt = warehouse.rows(state.format(""))
+    damaged = warehouse.rows(state.format(""))
     # A change by hand is known after the next load, which brings nothing more.
     write_batch(warehouse.inbox, "2025-04-01", plans=[{"plan_id": "P"}])
     warehouse.incremental()
     (load_id,) = warehouse.rows("select max(load_id) from ledger.load")[0]
     restate(warehouse)
-    assert warehouse.rows(state.format("")) != spoilt
-    assert warehouse.rows(state.format(f"_as_known_at({load_id})")) == spoilt
+    assert warehouse.rows(state.format("")) != damaged
+    assert warehouse.rows(state.format(f"_as_known_at({load_id})")) == damaged
 
 
-def test_a_change_by_hand_before_a_look_and_a_load_is_sound(
-    warehouse: Warehouse, told: Contents
+def test_a_restatement_only_shown_leaves_past_rows_consistent(
+    warehouse: Warehouse, loaded: Contents
 ) -> None:
-    spoil(warehouse)
-    # The number that the look takes for its load is left out of the ledger.
+    damage(warehouse)
+    # The load id taken by a restatement that is only shown is missing from the ledger.
     restate(warehouse, show=True)
     write_batch(warehouse.inbox, "2025-04-01", plans=[{"plan_id": "P"}])
     warehouse.incremental()
@@ -167,7 +171,7 @@ def test_a_change_by_hand_before_a_look_and_a_load_is_sound(
     assert failed == set()
 
 
-def test_the_command_asks_for_a_dimension_and_a_day(warehouse: Warehouse) -> None:
+def test_restate_without_a_valid_dimension_or_day_is_refused(warehouse: Warehouse) -> None:
     for arguments, said in (
         ((), "Which dimension is meant?"),
         (("--dim", "broker"), "There is no dimension 'broker' to restate."),

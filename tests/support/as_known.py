@@ -59,7 +59,7 @@ def as_known(connection: psycopg.Connection[Any], load_id: int) -> State:
 
 
 def without_clock(state: State) -> State:
-    """A state without what every rebuild gives anew."""
+    """A state without what every rebuild gives again."""
     return {
         name: sorted(
             ({k: v for k, v in r.items() if k not in ("load_id", "created_at")} for r in rows),

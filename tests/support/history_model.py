@@ -7,10 +7,10 @@ Batches are ordered by their *rank*: as_of, then batch_id byte by byte, then the
 they were loaded. "Earlier", "later" and "latest" go by rank and not by arrival; what a set of
 batches makes does not depend on the order in which they came, but for two loads of one batch.
 
-A *line* is a row that stands in its file: alive, or a delete marker. It takes effect when it
+A *line* is a valid row of a file: alive, or a delete marker. It takes effect when it
 says, else at its batch's as_of.
 
-0. Of a file's rows of one key and effective time the last stands, markers and alive rows alike.
+0. Of a file's rows of one key and effective time the last is valid, markers and alive rows alike.
    An earlier one that is equal to it in every column is a duplicate; one that differs is rejected.
 1. Observations: of alive lines of one effective time, the latest. Markers: likewise.
 2. A marker is void if an alive line of the same effective time comes later.
@@ -95,7 +95,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Line:
-    """A row that stands in its file, and where it stands."""
+    """A valid row of a file, and where it is."""
 
     rank: Rank
     number: int
@@ -126,10 +126,10 @@ def effective_of(row: Row, batch: Batch) -> datetime:
     return row.effective or batch.as_of
 
 
-def standing(batch: Batch) -> tuple[list[int], Counts]:
-    """Positions of the rows that stand in a file, and its counts (rule 0)."""
+def valid_rows(batch: Batch) -> tuple[list[int], Counts]:
+    """Positions of the valid rows of a file, and its counts (rule 0)."""
     last = {(row.key, effective_of(row, batch)): n for n, row in enumerate(batch.rows)}
-    stands = sorted(last.values())
+    valid = sorted(last.values())
     duplicate = rejected = 0
     for number, row in enumerate(batch.rows):
         stays = last[row.key, effective_of(row, batch)]
@@ -139,15 +139,15 @@ def standing(batch: Batch) -> tuple[list[int], Counts]:
             else:
                 rejected += 1
     rejected += len(batch.unreadable)
-    return stands, Counts(len(batch.rows) + len(batch.unreadable), len(stands), rejected, duplicate)
+    return valid, Counts(len(batch.rows) + len(batch.unreadable), len(valid), rejected, duplicate)
 
 
-def replay(batches: Iterable[Batch], named_by_facts: Collection[str] = ()) -> list[Version]:
+def model_versions(batches: Iterable[Batch], named_by_facts: Collection[str] = ()) -> list[Version]:
     """Every row of the dimension, by key and start. ``batches``: in the order of loading."""
     ranked = sorted(((b.as_of, b.batch_id.encode(), n), b) for n, b in enumerate(batches))
     lines: dict[str, list[Line]] = {}
     for rank, batch in ranked:
-        for number in standing(batch)[0]:
+        for number in valid_rows(batch)[0]:
             row = batch.rows[number]
             line = Line(rank, number, effective_of(row, batch), row, batch)
             lines.setdefault(row.key, []).append(line)

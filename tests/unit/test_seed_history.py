@@ -1,4 +1,4 @@
-"""The generator's replay of history against the slow, obvious model of the pipeline's tests."""
+"""The generator's own history against the slow, obvious model of the pipeline's tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl.synthetic.truth.history import History, Rows
-from tests.support.history_model import OPEN, Batch, Row, replay
+from tests.support.history_model import OPEN, Batch, Row, model_versions
 
 KEYS = ("A", "B", "C")
 NAMES = ("x", "y", None)
@@ -60,10 +60,10 @@ def delivered(rows: tuple[Row, ...], as_of: datetime) -> Rows:
 def test_versions_are_those_of_the_model(batches: list[Batch]) -> None:
     history = History()
     for number, batch in enumerate(batches, start=1):
-        before, known = replay(batches[: number - 1]), history.keys
+        before, known = model_versions(batches[: number - 1]), history.keys
         rows = delivered(batch.rows, batch.as_of)
         counts = history.deliver(rows, seconds(batch.as_of), snapshot=batch.kind == "snapshot")
-        after = replay(batches[:number])
+        after = model_versions(batches[:number])
         assert history.versions == len(after)
         assert history.keys == len({v.key for v in after})
         assert history.current == len({v.key for v in after if v.end == OPEN})
