@@ -22,6 +22,7 @@ BOM = b"\xef\xbb\xbf"
 LONGEST_RECORD = 1 << 20
 # A table of PostgreSQL has room for 1,600 columns, three of them ours.
 MOST_FIELDS = 1500
+_LONGEST_NAME = 1 << 17
 
 # A value in quotes, with blanks around it, or one without; nothing in it is looked at twice, so
 # that no text takes longer than its length.
@@ -185,7 +186,9 @@ def _header(line: bytes, data: bytes) -> list[str]:
     try:
         names = next(csv.reader([trimmed(line).decode()]), [])
     except csv.Error:
-        raise HeaderError("has a first line too long to be a header") from None
+        names = [line.decode()]  # longer than the limit of the csv module, which others may raise
+    if max(map(len, names), default=0) > _LONGEST_NAME:
+        raise HeaderError("has a first line too long to be a header")
     if len(names) > MOST_FIELDS:
         raise HeaderError(f"names {len(names):,} columns")
     return names

@@ -293,6 +293,16 @@ def test_a_first_line_that_is_no_header_is_refused(head: bytes) -> None:
         csv_records.header_and_records([head])
 
 
+@pytest.mark.parametrize("limit", [1 << 17, 1 << 24])
+def test_a_name_of_a_megabyte_is_refused_whatever_else_is_read_as_csv(limit: int) -> None:
+    before = csv.field_size_limit(limit)
+    try:
+        with pytest.raises(csv_records.HeaderError, match="too long to be a header"):
+            csv_records.header_and_records([b"x" * (1 << 20) + b",a\n"])
+    finally:
+        csv.field_size_limit(before)
+
+
 PROVIDERS = Fields(
     ("provider_id", "name", "specialty", "city", "address_1"),
     keys=(0,),

@@ -1,0 +1,33 @@
+"""One small change to a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A file with one change.
+
+    ``subject``: the statement or function that is changed, as the record of the tests calls it.
+    """
+
+    path: Path
+    subject: str
+    line: int
+    before: str
+    after: str
+    text: str
+
+    @classmethod
+    def of(cls, path: Path, text: str, start: int, stop: int, put: str, subject: str) -> Self:
+        """Put something in the place of a part of the text."""
+        changed = text[:start] + put + text[stop:]
+        begin = text.rfind("\n", 0, start) + 1
+        before, after = (t[begin : t.find("\n", begin + 1)].strip() for t in (text, changed))
+        return cls(path, subject, text.count("\n", 0, start) + 1, before, after, changed)
+
+    def __str__(self) -> str:
+        return f"{self.path.name}:{self.line} {self.subject}\n  - {self.before}\n  + {self.after}"

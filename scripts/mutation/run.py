@@ -1,0 +1,160 @@
+"""Try the tests by breaking the code: change one thing, run the tests that are known to run it.
+
+The changes are made in a copy of the tree. What each test runs is recorded once (``--record``).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import python_mutants
+import sql_mutants
+import typer
+from mutant import Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTEST = (str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider")
+RUNS = ROOT / "data" / "mutation" / "runs.jsonl"
+RESULTS = ROOT / "data" / "mutation" / "results.jsonl"
+# Made once for all tests, or run by none.
+LEFT_OUT = ("schema", "server", "bench", "quality", "db")
+# A change that PostgreSQL or Python does not even take says nothing about the tests.
+NO_CODE = re.compile(
+    r"errors\.(SyntaxError|Undefined|Ambiguous|Invalid|Indeterminate|DatatypeMismatch|Grouping"
+    r"|CannotCoerce|FeatureNotSupported)"
+)
+
+
+def main(
+    count: Annotated[int, typer.Option(help="How many changes.")] = 100,
+    seed: Annotated[int, typer.Option(help="Which ones.")] = 1,
+    only: Annotated[str, typer.Option(help="Statements or functions with this in the name.")] = "",
+    seconds: Annotated[float, typer.Option(help="Of tests for each change, at first.")] = 20,
+    record: Annotated[bool, typer.Option("--record", help="Record what tests run.")] = False,
+    tests: Annotated[str, typer.Option(help="What to record.")] = "tests",
+    show: Annotated[bool, typer.Option("--show", help="List the changes and try none.")] = False,
+) -> None:
+    """Break statements and stages one by one, and list what no test minds."""
+    if record:
+        RUNS.parent.mkdir(parents=True, exist_ok=True)
+        plugin = ("-p", "tests.support.recording", "--record", str(RUNS))
+        raise SystemExit(subprocess.call([*PYTEST, *plugin, *tests.split()], cwd=ROOT))
+    by_subject = _tests_by_subject()
+    mutants = sorted(
+        (m for m in _mutants() if only in m.subject and m.subject in by_subject),
+        key=lambda m: (m.subject, m.line, m.after),
+    )
+    random.Random(seed).shuffle(mutants)
+    typer.echo(f"{len(mutants):,} changes can be tried.")
+    if show:
+        typer.echo("\n".join(map(str, mutants[:count])))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        tree = _copy_of_tree(Path(folder))
+        judged: list[str] = []
+        for mutant in mutants:
+            if len(judged) == count:
+                break
+            verdict = _try(mutant, tree, by_subject[mutant.subject], seconds)
+            if verdict != "no code":
+                judged.append(verdict)
+            _note(mutant, verdict)
+    typer.echo(f"{len(judged)} tried, {judged.count('lives')} live: {RESULTS.relative_to(ROOT)}")
+
+
+def _tests_by_subject() -> dict[str, list[tuple[str, float]]]:
+    """For each statement and function the tests that run it, with their seconds, cheapest first."""
+    found: dict[str, list[tuple[str, float]]] = {}
+    lines = map(json.loads, RUNS.read_text(encoding="utf-8").splitlines())
+    latest = {line["test"]: line for line in lines}
+    for line in sorted(latest.values(), key=lambda line: line["seconds"]):
+        for subject in line["runs"]:
+            found.setdefault(subject, []).append((line["test"], line["seconds"]))
+    return found
+
+
+def _mutants() -> Iterator[Mutant]:
+    for path in (ROOT / "sql").rglob("*.sql"):
+        if path.parent.name not in LEFT_OUT:
+            yield from sql_mutants.of_file(path)
+    for path in (ROOT / "etl" / "stages").rglob("*.py"):
+        yield from python_mutants.of_file(path, ROOT)
+
+
+def _copy_of_tree(folder: Path) -> Path:
+    files = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT).decode().split("\0")
+    for name in filter(None, files):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def _try(mutant: Mutant, tree: Path, tests: list[tuple[str, float]], seconds: float) -> str:
+    """``dies``, ``lives``, or ``no code``."""
+    path = tree / mutant.path.relative_to(ROOT)
+    before = path.read_text(encoding="utf-8")
+    path.write_text(mutant.text, encoding="utf-8")
+    try:
+        first = _within(tests, seconds)
+        # What lives at first is shown to every other test that runs it.
+        for names in (first, [name for name, _ in tests if name not in first]):
+            if names and (verdict := _verdict(names, tree)) != "lives":
+                return verdict
+        return "lives"
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+def _within(tests: list[tuple[str, float]], seconds: float) -> list[str]:
+    """Tests that together take so long, taken in turn from each module."""
+    turns: dict[str, int] = {}
+    order = []
+    for name, cost in tests:
+        module = name.partition("::")[0]
+        turns[module] = turns.get(module, 0) + 1
+        order.append((turns[module], cost, name))
+    chosen: list[str] = []
+    for _, cost, name in sorted(order):
+        if not chosen or seconds >= cost:
+            chosen.append(name)
+            seconds -= cost
+    return chosen
+
+
+def _verdict(tests: list[str], tree: Path) -> str:
+    try:
+        done = subprocess.run(
+            [*PYTEST, "-x", "-n", "0", *tests],
+            cwd=tree,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+    except subprocess.TimeoutExpired:
+        return "dies"
+    if done.returncode == 0:
+        return "lives"
+    return "no code" if NO_CODE.search(done.stdout) else "dies"
+
+
+def _note(mutant: Mutant, verdict: str) -> None:
+    what = {"subject": mutant.subject, "line": mutant.line, "verdict": verdict}
+    with RESULTS.open("a", encoding="utf-8") as file:
+        at = {"at": time.strftime("%H:%M:%S"), "before": mutant.before, "after": mutant.after}
+        file.write(json.dumps({**what, **at}, ensure_ascii=False) + "\n")
+    if verdict == "lives":
+        typer.echo(f"lives: {mutant}")
+
+
+if __name__ == "__main__":
+    sys.exit(typer.run(main))
