@@ -57,6 +57,41 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(core_count(), MOST_WORKERS)
 
 
+class Durations:
+    """Keeps the seconds of each test from run to run, so that the dearest modules go first.
+
+    At the end of a run no process is then left with a long module while the others are idle.
+    ``make test ARGS=--durations=40`` lists the dearest tests.
+    """
+
+    FILE = "aca/durations"
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.cache = config.cache
+        self.is_kept = not hasattr(config, "workerinput")  # by the process that hands out tests
+        self.seconds: dict[str, float] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0) + report.duration
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        known = self.cache.get(self.FILE, {}) if self.cache else {}
+        of_module: dict[Path, float] = {}
+        for item in items:
+            of_module[item.path] = of_module.get(item.path, 0) + known.get(item.nodeid, 0)
+        items.sort(key=lambda item: -of_module[item.path])
+
+    def pytest_sessionfinish(self) -> None:
+        if self.cache and self.is_kept and self.seconds:
+            before = self.cache.get(self.FILE, {})
+            rounded = {test: round(seconds, 2) for test, seconds in self.seconds.items()}
+            self.cache.set(self.FILE, {**before, **rounded})
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Durations(config))
+
+
 def servers_folder() -> Path:
     """Where the servers of tests live: in memory where it has room for them, else in ``data``."""
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
@@ -112,13 +147,15 @@ def template(admin_url: str) -> str:
 @pytest.fixture
 def empty_url(admin_url: str) -> Iterator[str]:
     """URL of an empty database."""
-    yield from fresh_database(admin_url, "template0")
+    with fresh_database(admin_url, "template0") as url:
+        yield url
 
 
 @pytest.fixture
 def database_url(admin_url: str, template: str) -> Iterator[str]:
     """URL of a fresh database with the migrated schema."""
-    yield from fresh_database(admin_url, template)
+    with fresh_database(admin_url, template) as url:
+        yield url
 
 
 @pytest.fixture

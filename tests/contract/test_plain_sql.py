@@ -68,7 +68,8 @@ class History:
 @pytest.fixture(scope="module")
 def shared_url(admin_url: str, template: str) -> Iterator[str]:
     """One database for all of these tests, for none of them changes more than its histories."""
-    yield from fresh_database(admin_url, template)
+    with fresh_database(admin_url, template) as url:
+        yield url
 
 
 @pytest.fixture(params=DIMENSIONS)

@@ -13,13 +13,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from etl.db.connection import connect
 from etl.errors import AcaError
 from etl.inbox.batch import read_batch
 from etl.pipeline.commands import Pipeline
 from tests.support import rfc4180
-from tests.support.databases import fresh_database
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, fresh_warehouse
 
 HEADER = [
     *("claim_id", "member_id", "provider_id", "plan_id", "service_date"),
@@ -107,11 +105,11 @@ def stage(
 ) -> Iterator[Stage]:
     """Stage a file of claims; what the ledger and staging say of it."""
     folder = tmp_path_factory.mktemp("accounting")
-    for url in fresh_database(admin_url, template):
-        with connect(url, "test") as connection:
-            warehouse = Warehouse(url, folder / "inbox", folder, connection)
-            with warehouse.pipeline(reject_share=1) as pipeline:
-                yield partial(send, warehouse, pipeline)
+    with (
+        fresh_warehouse(admin_url, template, folder / "inbox", folder) as warehouse,
+        warehouse.pipeline(reject_share=1) as pipeline,
+    ):
+        yield partial(send, warehouse, pipeline)
 
 
 def send(warehouse: Warehouse, pipeline: Pipeline, data: bytes) -> dict[str, Any]:

@@ -18,15 +18,13 @@ from hypothesis import strategies as st
 
 from etl.contracts import senders
 from etl.contracts.feeds import FEEDS
-from etl.db.connection import connect
 from etl.errors import AcaError
 from etl.inbox.batch import read_batch
 from etl.pipeline.commands import Pipeline
 from tests.support.blocks import drawn_rows
-from tests.support.databases import fresh_database
 from tests.support.files import WILD
 from tests.support.mediterranean import FRENCH, encoded, mediterranean
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, fresh_warehouse
 
 Stage = Callable[..., str]
 numbers = itertools.count()
@@ -92,11 +90,11 @@ def stage(
     """Stage a file of a feed as the pipeline does, and hold what came of it against the ledger."""
     folder = tmp_path_factory.mktemp("fuzz")
     senders.SENDERS[mediterranean.name] = mediterranean
-    for url in fresh_database(admin_url, template):
-        with connect(url, "test") as connection:
-            warehouse = Warehouse(url, folder / "inbox", folder, connection)
-            with warehouse.pipeline(reject_share=0.5) as pipeline:
-                yield partial(send, warehouse, pipeline)
+    with (
+        fresh_warehouse(admin_url, template, folder / "inbox", folder) as warehouse,
+        warehouse.pipeline(reject_share=0.5) as pipeline,
+    ):
+        yield partial(send, warehouse, pipeline)
     del senders.SENDERS[mediterranean.name]
 
 

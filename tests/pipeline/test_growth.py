@@ -13,13 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from etl.db.connection import connect
 from etl.pipeline.commands import Pipeline
 from etl.warehouse.tables import BEGINNING, DIMENSIONS
 from tests.support.corrections import export, rewrite
-from tests.support.databases import fresh_database
 from tests.support.feeds import write_batch
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, fresh_warehouse
 
 FACTOR = 4
 # Work that grows with the square comes to FACTOR ** 2 times as much.
@@ -168,12 +166,10 @@ def test_four_times_the_rows_cost_no_statement_eight_times_the_work(
 ) -> None:
     works = []
     for size in (members, members * FACTOR):
-        for url in fresh_database(admin_url, template):
-            with connect(url, "test") as connection:
-                inbox = tmp_path / str(size)
-                inbox.mkdir()
-                data = tmp_path / f"data-{size}"
-                works.append(life(Warehouse(url, inbox, data, connection), size))
+        inbox = tmp_path / str(size)
+        inbox.mkdir()
+        with fresh_warehouse(admin_url, template, inbox, tmp_path / f"data-{size}") as warehouse:
+            works.append(life(warehouse, size))
     small, large = works
     grown = {
         query: (small.get(query, 0), work)

@@ -314,7 +314,7 @@ def trial(
     """The trial whose preparation the test names."""
     inbox = tmp_path / "inbox"
     inbox.mkdir()
-    for url in fresh_database(admin_url, template):
+    with fresh_database(admin_url, template) as url:
         with connect(url, "test") as connection:
             warehouse = Warehouse(url, inbox, tmp_path / "data", connection)
             arguments = PREPARATIONS[request.param](warehouse)

@@ -19,10 +19,9 @@ from etl.quality.report import read_report, write_report
 from etl.quality.report_page import quality_page
 from etl.render.expectations import suites
 from tests.support.browser import find_browser, text_of
-from tests.support.databases import fresh_database
 from tests.support.feeds import write_batch
 from tests.support.page_parts import fetched_from_elsewhere, read_page
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, fresh_warehouse
 
 # A value that stands in every personal column of every row, good or set aside.
 MARK = "Zzyzxmark"
@@ -64,10 +63,7 @@ class Made:
 def made(admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """Two batches with bad rows, the checks, a threshold changed afterwards, the report."""
     folder = tmp_path_factory.mktemp("quality")
-    databases = fresh_database(admin_url, template)
-    url = next(databases)
-    with connect(url, "test") as connection:
-        warehouse = Warehouse(url, folder / "inbox", folder / "data", connection)
+    with fresh_warehouse(admin_url, template, folder / "inbox", folder / "data") as warehouse:
         write_batch(
             warehouse.inbox,
             "2025-01-10",
@@ -86,7 +82,6 @@ def made(admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
         reported = warehouse.command("dq-report")
         assert reported.returncode == 0, reported.stderr
         yield Made(warehouse, warehouse.data / "quality", reported.stdout)
-    next(databases, None)
 
 
 def test_says_where_it_wrote(made: Made) -> None:

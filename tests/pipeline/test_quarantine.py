@@ -28,9 +28,8 @@ from tests.support.corrections import (
     rewrite,
     send,
 )
-from tests.support.databases import fresh_database
 from tests.support.feeds import write_batch
-from tests.support.warehouse import Warehouse, failed_critical
+from tests.support.warehouse import Warehouse, failed_critical, fresh_warehouse
 
 
 @pytest.fixture(autouse=True)
@@ -92,14 +91,12 @@ def open_rows(warehouse: Warehouse) -> int:
 def right(admin_url: str, template: str, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """What the warehouse holds where every row was right at first."""
     inbox = tmp_path / "right"
-    for url in fresh_database(admin_url, template):
-        with connect(url, "test") as connection:
-            warehouse = Warehouse(url, inbox, tmp_path / "right-data", connection)
-            for number in range(len(BATCHES)):
-                send(inbox, number, 1)
-                warehouse.incremental(1)
-            assert open_rows(warehouse) == 0
-            yield everything(warehouse)
+    with fresh_warehouse(admin_url, template, inbox, tmp_path / "right-data") as warehouse:
+        for number in range(len(BATCHES)):
+            send(inbox, number, 1)
+            warehouse.incremental(1)
+        assert open_rows(warehouse) == 0
+        yield everything(warehouse)
 
 
 @pytest.mark.parametrize("order", [-1, pytest.param(1, marks=pytest.mark.slow)])
@@ -152,11 +149,9 @@ def beside(
 ) -> dict[str, Any]:
     """What another warehouse holds into which all was brought right at first."""
     found = {}
-    for url in fresh_database(admin_url, template):
-        with connect(url, "test") as connection:
-            other = Warehouse(url, tmp_path / "beside", tmp_path / "beside-data", connection)
-            bring(other)
-            found = everything(other)
+    with fresh_warehouse(admin_url, template, tmp_path / "other", tmp_path / "data") as other:
+        bring(other)
+        found = everything(other)
     return found
 
 

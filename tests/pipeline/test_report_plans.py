@@ -14,13 +14,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from etl.db.connection import connect
 from etl.db.statements import statement
 from etl.docs import report_queries
 from etl.synthetic.generate import generate, simulate
 from etl.warehouse.tables import LIVE
-from tests.support.databases import fresh_database
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, fresh_warehouse
 
 # Enough for a month of claims to fill more pages than an index is deep: below that reading all of
 # a partition is what a good plan does.
@@ -46,11 +44,9 @@ def loaded(
     folder = tmp_path_factory.mktemp("plans")
     inbox = folder / "inbox"
     generate(inbox, members=MEMBERS)
-    for url in fresh_database(admin_url, template):
-        with connect(url, "test") as connection:
-            warehouse = Warehouse(url, inbox, folder, connection)
-            warehouse.rebuild()
-            yield warehouse
+    with fresh_warehouse(admin_url, template, inbox, folder) as warehouse:
+        warehouse.rebuild()
+        yield warehouse
 
 
 def nodes(plan: Node) -> Iterator[Node]:

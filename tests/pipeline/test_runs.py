@@ -18,9 +18,8 @@ import pytest
 from etl.db.connection import connect
 from etl.errors import CheckFailedError
 from etl.synthetic.generate import generate, simulate
-from tests.support.databases import fresh_database
 from tests.support.feeds import write_batch
-from tests.support.warehouse import Contents, Warehouse
+from tests.support.warehouse import Contents, Warehouse, fresh_warehouse
 
 
 @pytest.fixture(scope="session")
@@ -38,11 +37,9 @@ def untroubled(
 ) -> Iterator[Contents]:
     """What the synthetic inbox becomes when nothing goes wrong."""
     folder = tmp_path_factory.mktemp("untroubled")
-    for url in fresh_database(admin_url, template):
-        with connect(url, "test") as connection:
-            warehouse = Warehouse(url, synthetic, folder, connection)
-            warehouse.incremental()
-            yield warehouse.contents()
+    with fresh_warehouse(admin_url, template, synthetic, folder) as warehouse:
+        warehouse.incremental()
+        yield warehouse.contents()
 
 
 def first_batch(inbox: Path) -> Path:

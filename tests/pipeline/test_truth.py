@@ -9,20 +9,19 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from etl.contracts.checks import Finding
-from etl.db.connection import connect
 from etl.quality.truth import truth_checks
 from etl.synthetic.defects.dirt import REJECTED
 from etl.synthetic.evaluate.truth_checks import run_truth_checks
 from etl.synthetic.generate import generate, simulate
 from etl.warehouse.tables import LIVE
-from tests.support.databases import fresh_database
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, fresh_warehouse
 
 DAYS = 30
 KEYS = {
@@ -161,15 +160,13 @@ def test_any_order_of_days_gives_the_same_warehouse(
     batches = sorted(p for p in warehouse.inbox.iterdir() if p.is_dir())
     random.Random(5).shuffle(batches)
     inbox = tmp_path / "drawn"
-    for url in fresh_database(admin_url, template):
-        with connect(url, "test") as connection:
-            drawn = Warehouse(url, inbox, tmp_path / "drawn data", connection)
-            for batch in batches:
-                shutil.copytree(batch, inbox / batch.name)
-                with drawn.pipeline(reject_share=0.5) as pipeline:
-                    pipeline.run_stages(("stage", "dims", "facts"))
-            assert drawn.contents(keys=False) == warehouse.contents(keys=False)
-            drawn_truth = Warehouse(url, inbox, tmp_path, connection)
-            # Of batches in another order the truth only tells where they lead.
-            assert compared(drawn_truth) == dict.fromkeys(truth_checks(), 0)
-            assert figures(drawn_truth)["dim_member"] == 4
+    with fresh_warehouse(admin_url, template, inbox, tmp_path / "drawn data") as drawn:
+        for batch in batches:
+            shutil.copytree(batch, inbox / batch.name)
+            with drawn.pipeline(reject_share=0.5) as pipeline:
+                pipeline.run_stages(("stage", "dims", "facts"))
+        assert drawn.contents(keys=False) == warehouse.contents(keys=False)
+        drawn_truth = replace(drawn, data=tmp_path)
+        # Of batches in another order the truth only tells where they lead.
+        assert compared(drawn_truth) == dict.fromkeys(truth_checks(), 0)
+        assert figures(drawn_truth)["dim_member"] == 4

@@ -45,9 +45,8 @@ class Came:
 @pytest.fixture(scope="module")
 def books(admin_url: str, template: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection to a database of which the books alone are used."""
-    for url in fresh_database(admin_url, template):
-        with unguarded(url) as connection:
-            yield connection
+    with fresh_database(admin_url, template) as url, unguarded(url) as connection:
+        yield connection
 
 
 def write(connection: psycopg.Connection[Any], series: Iterable[Came], feed: str = FEED) -> None:

@@ -73,12 +73,11 @@ values
 @pytest.fixture(scope="module")
 def sound(admin_url: str, template: str) -> Iterator[psycopg.Connection[Any]]:
     """A small sound warehouse, facts and dimensions alone."""
-    for url in fresh_database(admin_url, template):
-        with unguarded(url) as connection:
-            connection.execute(SOUND)
-            # As the checks have it, who are in a test's transaction.
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            yield connection
+    with fresh_database(admin_url, template) as url, unguarded(url) as connection:
+        connection.execute(SOUND)
+        # As the checks have it, who are in a test's transaction.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        yield connection
 
 
 @pytest.fixture

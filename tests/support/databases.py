@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from etl.db.connection import connect
 from etl.warehouse.tables import LIVE
 
 _numbers = itertools.count(1)
+_used: list[str] = []
 
 
 def url_of(admin_url: str, database: str) -> str:
@@ -36,13 +38,21 @@ def drop(connection: psycopg.Connection[Any], database: str) -> None:
     )
 
 
+@contextmanager
 def fresh_database(admin_url: str, template: str) -> Iterator[str]:
-    """URL of a database copied from a template, dropped after use."""
+    """URL of a database copied from a template, dropped when the next one is made.
+
+    The sessions of a test take a moment to end; dropped at once, it would be waited for.
+    """
     name = f"test_{next(_numbers)}"
     with psycopg.connect(admin_url, autocommit=True) as connection:
+        while _used:
+            drop(connection, _used.pop())
         copy(connection, template, name)
+    try:
         yield url_of(admin_url, name)
-        drop(connection, name)
+    finally:
+        _used.append(name)
 
 
 def unguarded(url: str) -> psycopg.Connection[Any]:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter as Tally
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,14 @@ from psycopg import sql
 
 from etl.config import ROOT, Settings
 from etl.contracts.checks import CRITICAL
-from etl.db.connection import set_search_path
+from etl.db.connection import connect, set_search_path
 from etl.pipeline.commands import Overview, Pipeline, overview
 from etl.pipeline.summary import Summary
 from etl.quality.runner import run_sql_checks
 from etl.stages.cubes.refresh import definition
 from etl.synthetic import marker
 from etl.warehouse.tables import CUBES, LIVE
+from tests.support.databases import fresh_database
 from tests.support.watching import Silent
 
 Contents = dict[str, list[tuple[Any, ...]]]
@@ -113,6 +116,13 @@ class Warehouse:
             )
             found[table].sort(key=repr)
         return found
+
+
+@contextmanager
+def fresh_warehouse(admin_url: str, template: str, inbox: Path, data: Path) -> Iterator[Warehouse]:
+    """A warehouse in a database of its own, copied from a template."""
+    with fresh_database(admin_url, template) as url, connect(url, "test") as connection:
+        yield Warehouse(url, inbox, data, connection)
 
 
 def differing_cubes(connection: psycopg.Connection[Any]) -> list[str]:
