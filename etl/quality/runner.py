@@ -180,7 +180,7 @@ def _gate_values(
     elif stage == "facts" and entry.feed is not None:
         # The state of a fact is what the last of these told; an earlier one has a say only in
         # whether that reverses it.
-        told = run(work, "facts/order.loads", {"feed": entry.feed, **asked})
+        told = run(work, "facts/loads.build_loads", {"feed": entry.feed, **asked})
         in_order = [found for found, _ in told]
         place = in_order.index(load_id)
         loads_before, loads = in_order[:place], in_order[place:]

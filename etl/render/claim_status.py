@@ -1,4 +1,4 @@
-"""What the status of a claim means for its money, as SQL for whoever counts claims."""
+"""What the status of a claim and the signs of its amounts mean for its money, as SQL."""
 
 from __future__ import annotations
 
@@ -24,3 +24,16 @@ def state(row: str | None = None) -> sql.Composed:
         status=sql.Identifier(*filter(None, [row, "status"])),
         known_words=sql.Literal([word.lower() for word in words]),
     )
+
+
+def is_reversal(row: str) -> sql.Composed:
+    """Whether a row of claims reverses the earlier states of its own claim id."""
+    return statement("facts/status.is_reversal", row=sql.Identifier(row))
+
+
+def reversals(*rows: str) -> dict[str, sql.Composable]:
+    """Of each row, ``<row>_is_reversal`` and whether its file had the claim that it reverses."""
+    in_file = "facts/status.is_reversed_in_file"
+    return {f"{row}_is_reversal": is_reversal(row) for row in rows} | {
+        f"{row}_in_file": statement(in_file, row=sql.Identifier(row)) for row in rows
+    }

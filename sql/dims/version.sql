@@ -60,11 +60,3 @@ update {dim} as v
 set
     attr_hash = {hash_of_v},
     hash_version = %(hash_version)s;
-
--- name: analyze_temporary
--- Statistics for the joins that follow. No rows.
-analyze {name};
-
--- name: drop_temporary
--- Make room for the next dimension. No rows.
-drop table {name};

@@ -1,6 +1,6 @@
--- What the status of a claim says about its money. This is the only place of the rule: cubes, the
--- statements that follow their changes, checks and reports take the fragment in.
--- etl/render/claim_status.py returns it with the words of the contract.
+-- What the status and the signs of a claim's amounts say about its money. This is the only place of
+-- these rules: the stages, cubes, checks and reports take the fragments in from
+-- etl/render/claim_status.py.
 
 -- name: state
 -- Whether a claim is pending, denied, of a status that no contract knows, adjudicated, and paid
@@ -13,3 +13,22 @@ select
     said.word = any({known_words}) and said.word <> 'pending' as is_adjudicated,
     said.word = any({known_words}) and said.word not in ('pending', 'denied') as is_paid
 from (select coalesce(lower({status}), 'approved') as word) as said;
+
+-- name: is_reversal
+-- Whether a state of a claim reverses the earlier ones of its claim id: it has an amount below zero
+-- and is no adjustment, which counts with the amounts it bears. A fragment.
+coalesce(  -- noqa: PRS, a condition
+    least({row}.claim_amount, {row}.allowed_amount, {row}.paid_amount) < 0
+    and lower({row}.status) is distinct from 'adjusted',
+    false
+)
+
+-- name: is_reversed_in_file
+-- Whether the file of a row also had the claim as it was before the row reverses it. A fragment.
+({row}.load_id, {row}.claim_id) in (  -- noqa: PRS, a condition
+    select
+        n.load_id,
+        n.key[1]
+    from rejected_key as n
+    where n.feed = 'claims' and n.reversed_in_full is not null
+)

@@ -7,6 +7,7 @@ from psycopg import sql
 from etl.contracts.checks import MAJOR, MINOR
 from etl.db.statements import names, statement
 from etl.quality.checks.sql import SqlCheck, rules
+from etl.render import claim_status
 from etl.warehouse.tables import FACT_CLAIM
 
 
@@ -52,9 +53,7 @@ def told_again(name: str) -> SqlCheck:
         {
             "failing": statement(
                 name,
-                s_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("s")),
-                h_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("h")),
-                s_in_file=statement("facts/claim.is_reversed_in_file", row=sql.Identifier("s")),
+                **claim_status.reversals("s", "h"),
                 places=statement("checks/facts.places"),
             ),
             "keys": names((FACT_CLAIM.key,)),

@@ -8,6 +8,7 @@ from etl.contracts.checks import CRITICAL, MAJOR, Check
 from etl.db.statements import Parts, equal, names, statement
 from etl.quality.checks.claim_ids import told_again
 from etl.quality.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
+from etl.render import claim_status
 from etl.render.values import end
 from etl.warehouse.tables import (
     DIMENSIONS,
@@ -429,16 +430,10 @@ def _told(fact: Fact, columns: tuple[str, ...], *, is_netted: bool = False) -> s
 def _netted(fact: Fact) -> dict[str, Parts]:
     """Parts of statements that know that a claim can be reversed under its own id."""
     money = fact.feed.money
-    is_reversal = statement("facts/claim.is_reversal", row=sql.Identifier("s"))
-    in_file = "facts/claim.is_reversed_in_file"
     return {
-        "s_is_reversal": is_reversal,
+        "s_is_reversal": claim_status.is_reversal("s"),
         "told_claims": statement(
-            "checks/facts.told_claims",
-            s_is_reversal=is_reversal,
-            before_is_reversal=statement("facts/claim.is_reversal", row=sql.Identifier("before")),
-            s_in_file=statement(in_file, row=sql.Identifier("s")),
-            before_in_file=statement(in_file, row=sql.Identifier("before")),
+            "checks/facts.told_claims", **claim_status.reversals("s", "before")
         ),
         "netted_state": _told(fact, _state(fact), is_netted=True),
         "netted_money": sql.SQL(", ").join(

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from psycopg import sql
 
+from etl.stages import temporary
 from etl.stages.dims.simple_path import Classes
 from etl.stages.dims.work import DimensionWork
 from etl.warehouse.tables import BEGINNING
@@ -48,7 +49,7 @@ def rebuild_differing(work: DimensionWork, since: datetime) -> dict[str, int]:
     _lay_out(work)
     if since > BEGINNING:
         work.run("4_rebuild_history.create_restated", since=since)
-        work.run("version.drop_temporary", {"name": sql.Identifier("rebuilt")})
+        temporary.drop(work.connection, "rebuilt")
         work.run("4_rebuild_history.use_restated")
     work.analyze("rebuilt")
     # A table of its own, whose rows are counted before keys are looked up in it: guesses at how

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import statement
-from etl.stages import statistics
+from etl.stages import statistics, temporary
 from etl.stages.dims import fragments, versions
 from etl.warehouse.tables import Dimension
 
@@ -82,8 +82,7 @@ class DimensionWork:
     def __exit__(self, *exception: object) -> None:
         """Make room for the next dimension; a failed statement ends the transaction anyway."""
         if exception[0] is None:
-            for name in reversed(self.temporary):
-                self.run("version.drop_temporary", {"name": sql.Identifier(name)})
+            temporary.drop(self.connection, *reversed(self.temporary))
 
     def run(
         self,
@@ -114,9 +113,9 @@ class DimensionWork:
             self.connection, self.dimension, f"dims/{name}", {**self.values, "last_sk": last_sk}
         )
 
-    def analyze(self, temporary: str) -> None:
+    def analyze(self, table: str) -> None:
         """Gather statistics of a temporary table for the joins that follow."""
-        self.run("version.analyze_temporary", {"name": sql.Identifier(temporary)})
+        temporary.analyze(self.connection, table)
 
     def analyze_dimension(self, changed: int) -> None:
         """Renew the planner's statistics if enough has changed for it to matter."""

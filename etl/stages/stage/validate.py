@@ -20,13 +20,14 @@ from psycopg import sql
 from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
 from etl.contracts.sender import SenderContract
-from etl.db.statements import equal, names, rows_of, run, scalar, statement, texts
+from etl.db.statements import equal, names, rows_of, run, scalar, texts
 from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import encodings
 from etl.inbox.amounts import Amounts, to_dollars
 from etl.inbox.batch import Batch
 from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import shown
+from etl.render import claim_status
 from etl.stages.stage import breaches, parts
 from etl.stages.stage import odd_values as values_of
 from etl.stages.stage.staged import Rejected, Staged
@@ -137,7 +138,7 @@ def _reversal_parts(feed: Feed) -> dict[str, sql.Composable]:
     if not feed.reversible:
         no = sql.SQL("false")
         return {"is_reversal": no, "is_told": no, "nets_to_nothing": no}
-    reversal = statement("facts/claim.is_reversal", row=sql.Identifier("t"))
+    reversal = claim_status.is_reversal("t")
     stands = sql.SQL("t.is_deleted is not true and {}")
     sums = [
         sql.SQL("coalesce(sum({}) over repeats, 0) = 0").format(sql.Identifier("t", m))

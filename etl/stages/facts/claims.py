@@ -1,0 +1,141 @@
+"""Claims: one row a claim in its latest state, and its earlier states next to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.db.statements import differ, names, run, scalar, statement
+from etl.render import claim_status
+from etl.stages import temporary
+from etl.stages.facts import claim_partitions, columns, references
+from etl.stages.facts.fact_loads import FactLoads
+from etl.warehouse.tables import FACT_CLAIM
+
+Parts = dict[str, sql.Composable]
+
+
+def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) -> dict[str, int]:
+    """Bring the claims up to the current rows; counts by kind. ``schema``: of the build's facts."""
+    parts = _parts(loads)
+    has_rows = scalar(connection, "facts/3_claims_of_latest_load.has_rows")
+    run(connection, "facts/3_claims_of_latest_load.create_withdrawn")
+    run(connection, "facts/2_claim_reversals.create_self_reversal")
+    if loads.is_late:
+        _find_states_of_late(connection, loads, parts)
+    elif has_rows:
+        _find_states_of_latest(connection, loads, parts)
+    else:
+        _find_states_of_first(connection, loads, parts)
+    temporary.analyze(connection, "existing_claim")
+    withdrawn = run(connection, "facts/6_claim_rows.withdraw", **parts).rowcount
+    inserted, months = claim_partitions.insert(connection, schema, loads.values, parts)
+    updated = 0
+    if has_rows:
+        updated = run(
+            connection, "facts/6_claim_rows.update_existing", loads.values, **parts
+        ).rowcount
+    if loads.is_late:
+        run(connection, "facts/4_claims_of_late_load.delete_unconfirmed_states", **parts)
+        run(connection, "facts/4_claims_of_late_load.insert_missing_states", **parts)
+        temporary.drop(connection, "claim_state")
+    temporary.drop(connection, "existing_claim", "withdrawn_claim", "self_reversal")
+    return {
+        "inserted": inserted,
+        "updated": updated,
+        "taken_back": withdrawn,
+        "partitions": months,
+    }
+
+
+def _find_states_of_late(
+    connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts
+) -> None:
+    """Work out the states of the affected claims again from the rows of all loads."""
+    file, values = "facts/4_claims_of_late_load", loads.values
+    run(connection, "facts/2_claim_reversals.find_of_late", values, **parts)
+    run(connection, f"{file}.find_states", values, **parts)
+    temporary.analyze(connection, "claim_state")
+    run(connection, f"{file}.find_existing")
+    run(connection, f"{file}.find_withdrawn", values, **parts)
+
+
+def _find_states_of_latest(
+    connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts
+) -> None:
+    """Find which claims of the load the fact has, and which ones it ends or reverses."""
+    file, values = "facts/3_claims_of_latest_load", loads.values
+    run(connection, f"{file}.find_existing", values)
+    if loads.is_snapshot:
+        run(connection, f"{file}.find_absent", values)
+    signs = run(connection, f"{file}.signs", values, **parts).fetchone()
+    has_markers, has_reversals = signs or (False, False)
+    if has_markers:
+        run(connection, f"{file}.find_marked", values)
+    if has_reversals:
+        run(connection, "facts/2_claim_reversals.find_of_latest", values, **parts)
+
+
+def _find_states_of_first(
+    connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts
+) -> None:
+    """The same while the fact is empty: only the load's own file can have reversed a claim."""
+    run(connection, "facts/3_claims_of_latest_load.no_existing")
+    if scalar(connection, "facts/2_claim_reversals.has_reversed_in_file", loads.values):
+        run(connection, "facts/2_claim_reversals.find_of_latest", loads.values, **parts)
+
+
+def _parts(loads: FactLoads) -> Parts:
+    """Identifiers and fragments of the claims' statements."""
+    fact = FACT_CLAIM
+    keys = dict.fromkeys(c for ref in fact.references for _, c in ref.key if c is not None)
+    current = {"is_current": loads.is_current(), "r_is_current": loads.is_current("r")}
+    affected = "snapshot" if loads.is_snapshot else "load"
+    return {
+        **references.parts(fact),
+        **columns.parts(fact),
+        **claim_status.reversals("s", "f", "r"),
+        **current,
+        "build_load": statement("facts/loads.build_load"),
+        "affected_claims": statement(
+            f"facts/4_claims_of_late_load.claims_of_{affected}", **current
+        ),
+        "is_changed": _is_changed(loads),
+        "is_latest_state": statement("facts/4_claims_of_late_load.is_latest_state")
+        if loads.is_late
+        else loads.is_current(),
+        "state_load_id": sql.Identifier("k", "load_id")
+        if loads.is_late
+        else sql.Placeholder("load_id"),
+        "natural_keys": sql.SQL(", ").join(
+            sql.SQL("nullif(s.{}, '')").format(sql.Identifier(key)) for key in keys
+        ),
+        "carried_of_row": sql.SQL(", ").join(columns.value(fact, c) for c in fact.carried),
+        "states": names(fact.states),
+        "f_states": names(fact.states, "f"),
+        "old_states": names(fact.states, "old"),
+        "state_values": columns.values(fact, fact.states),
+        "states_differ": differ((fact.date, *fact.states), "h", "c"),
+    }
+
+
+def _is_changed(loads: FactLoads) -> sql.Composed:
+    """Whether the fact has an existing claim in another state than its latest one."""
+    compared = (
+        FACT_CLAIM.date,
+        *(reference.sk for reference in FACT_CLAIM.references),
+        *FACT_CLAIM.carried,
+    )
+    conditions = []
+    if loads.is_late:
+        # Versions of one key keep their facts, so a changed key comes with another load.
+        conditions.append(sql.SQL("f.load_id <> v.load_id"))
+    if loads.corrected or not loads.is_late:
+        # A corrected row may also take the place of another one of its own load.
+        conditions.append(differ(compared, "f", "v"))
+    if loads.is_late:
+        # A late batch can bring the amounts that a later one reverses.
+        conditions.append(differ(FACT_CLAIM.feed.money, "f", "v"))
+    return sql.SQL(" or ").join(conditions)

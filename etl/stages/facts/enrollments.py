@@ -1,0 +1,88 @@
+"""Enrollments: one row a member, plan and start of coverage, its latest state."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.db.statements import assign, differ, names, run, scalar, statement
+from etl.render.values import end
+from etl.stages import bulk, temporary
+from etl.stages.facts import columns, references
+from etl.stages.facts.fact_loads import FactLoads
+from etl.warehouse.tables import FACT_ENROLLMENT
+
+_FILE = "facts/7_enrollments"
+_COLUMNS = (
+    *(reference.sk for reference in FACT_ENROLLMENT.references),
+    "enrollment_start_date_key",
+    "enrollment_end_date_key",
+    "start_date",
+    "end_date",
+    "coverage_days",
+    *FACT_ENROLLMENT.carried,
+)
+
+
+def merge(
+    connection: psycopg.Connection[Any], loads: FactLoads, *, is_rebuild: bool
+) -> dict[str, int]:
+    """Bring the enrollments up to the current rows; counts by kind."""
+    is_first = is_rebuild and not scalar(connection, f"{_FILE}.has_rows")
+    latest = run(
+        connection,
+        f"{_FILE}.find_latest",
+        loads.values,
+        build_load=statement("facts/loads.build_load"),
+    ).rowcount
+    displaced = scalar(connection, f"{_FILE}.delete_displaced", loads.values)
+    temporary.analyze(connection, "latest_enrollment")
+    canceled = run(connection, f"{_FILE}.delete_superseded", loads.values).rowcount
+    _key_rows(connection, loads)
+    displaced += run(connection, f"{_FILE}.replace_same_grain").rowcount
+    updated = run(
+        connection,
+        f"{_FILE}.update_existing",
+        assign_columns=assign(_COLUMNS, "k"),
+        columns_differ=differ(_COLUMNS, "f", "k"),
+    ).rowcount
+    in_bulk = is_first and latest >= bulk.ROWS
+    with bulk.without_indexes(connection, FACT_ENROLLMENT.table) if in_bulk else nullcontext():
+        inserted = run(
+            connection,
+            f"{_FILE}.insert_new",
+            columns=names(_COLUMNS),
+            keyed_columns=names(_COLUMNS, "k"),
+        ).rowcount
+    if is_first:
+        run(connection, f"{_FILE}.analyze")
+    temporary.drop(connection, "keyed_enrollment", "latest_enrollment")
+    return {
+        "inserted": inserted,
+        "updated": updated,
+        "displaced": displaced,
+        "taken_back": canceled,
+    }
+
+
+def _key_rows(connection: psycopg.Connection[Any], loads: FactLoads) -> None:
+    """Find the surrogate keys and the last day of coverage of the valid enrollments."""
+    last_day = end(
+        FACT_ENROLLMENT.feed.column("end_date"),
+        "s",
+        sql.SQL("make_date(day.plan_year, 12, 31)"),
+    )
+    run(
+        connection,
+        f"{_FILE}.key_rows",
+        loads.values,
+        # What a displaced row displaced before may be valid again, whichever load brought it.
+        is_current=sql.SQL("true") if loads.displaces else loads.is_current(),
+        last_day=last_day,
+        **references.parts(FACT_ENROLLMENT),
+        **columns.parts(FACT_ENROLLMENT),
+    )
+    temporary.analyze(connection, "keyed_enrollment")

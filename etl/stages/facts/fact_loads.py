@@ -1,0 +1,106 @@
+"""Which loads a fact is made of, and which rows of staging it is brought up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.db.statements import run
+from etl.warehouse.tables import Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The current load: the build that it goes into, and the schema of that build's facts."""
+
+    load_id: int
+    schema: str
+    statuses: tuple[str, ...]
+    is_rebuild: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """Rows that were corrected in staging: where they are, and the load that corrected them.
+
+    ``displaces``: whether one of them took the place of a row that had been loaded.
+    """
+
+    lines: list[int]
+    made_by: int
+    displaces: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FactLoads:
+    """The loads from which the latest states of the facts that a load names are found.
+
+    ``build_loads``: those that may have brought these facts, in the order of their batches, each
+    with whether it is a snapshot; the load alone where its batch is the latest, because then its
+    rows are the latest states.
+    """
+
+    load_id: int
+    build_loads: list[tuple[int, bool]]
+    corrected: Corrected | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether other batches may have brought later states."""
+        return len(self.build_loads) > 1 or self.corrected is not None
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether the load ends what it lacks."""
+        return self.corrected is None and (self.load_id, True) in self.build_loads
+
+    @property
+    def displaces(self) -> bool:
+        """Whether a corrected row took the place of one that had been loaded."""
+        return self.corrected is not None and self.corrected.displaces
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the statements bind."""
+        build_loads, snapshots = map(list, zip(*self.build_loads, strict=True))
+        return {
+            "load_id": self.load_id,
+            "build_loads": build_loads,
+            "snapshots": snapshots,
+            "is_snapshot": self.is_snapshot,
+            "lines": self.corrected.lines if self.corrected else None,
+            "current_load_id": self.corrected.made_by if self.corrected else self.load_id,
+        }
+
+    def is_current(self, alias: str = "s") -> sql.Composable:
+        """Whether the facts are brought up to a row of staging."""
+        of_load = sql.SQL("{}.load_id = %(load_id)s").format(sql.Identifier(alias))
+        if self.corrected is None:
+            return of_load
+        of_lines = sql.SQL("{}.source_line = any(%(lines)s)").format(sql.Identifier(alias))
+        return sql.SQL("{} and {}").format(of_load, of_lines)
+
+
+def find(
+    connection: psycopg.Connection[Any],
+    fact: Fact,
+    arrived: Arrived,
+    corrected: Corrected | None = None,
+) -> FactLoads:
+    """The loads that a load of this fact, or its corrected rows, have to be seen with."""
+    build_loads = run(
+        connection,
+        "facts/loads.build_loads",
+        {
+            "feed": fact.feed.name,
+            "load_id": arrived.load_id,
+            "statuses": list(arrived.statuses),
+            "is_rebuild": arrived.is_rebuild,
+        },
+    ).fetchall()
+    if corrected is None and build_loads[-1][0] == arrived.load_id:
+        build_loads = build_loads[-1:]
+    return FactLoads(arrived.load_id, build_loads, corrected)

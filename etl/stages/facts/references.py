@@ -1,0 +1,126 @@
+"""References: the surrogate keys of dimension versions that facts point at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.db.statements import assign, equal, names, run, statement
+from etl.render import hashing
+from etl.stages import statistics, temporary
+from etl.stages.dims.versions import analyze, last_sk
+from etl.stages.facts.fact_loads import FactLoads
+from etl.warehouse.tables import BEGINNING, OPEN_END, Fact, Reference
+
+
+def infer_unknown(connection: psycopg.Connection[Any], fact: Fact, loads: FactLoads) -> int:
+    """Give every key that no dimension has an inferred version; how many."""
+    return sum(_infer(connection, fact, reference, loads) for reference in fact.references)
+
+
+def _infer(
+    connection: psycopg.Connection[Any], fact: Fact, reference: Reference, loads: FactLoads
+) -> int:
+    dimension = reference.dimension
+    keys = [key for key, _ in reference.key]
+    dim = sql.Identifier(dimension.table)
+    unknown = run(
+        connection,
+        "facts/1_references.find_unknown_keys",
+        loads.values,
+        dim=dim,
+        staging=sql.Identifier(fact.feed.table),
+        date=sql.Identifier(fact.date),
+        is_current=loads.is_current(),
+        key_values=sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(value, sql.Identifier(key))
+            for key, value in _key_values(reference).items()
+        ),
+        all_present=sql.SQL(" and ").join(
+            sql.SQL("{} is not null").format(sql.Identifier("named", key)) for key in keys
+        ),
+        same_key=equal(keys, "d", "named"),
+    ).rowcount
+    if unknown:
+        run(
+            connection,
+            "facts/1_references.infer_versions",
+            {
+                **loads.values,
+                "last_sk": last_sk(connection, dimension),
+                "hash_version": dimension.hash_version,
+            },
+            hash_of_nothing=hashing.of_nothing(dimension),
+            dim=dim,
+            sk=sql.Identifier(dimension.sk),
+            keys=names(keys),
+            beginning=sql.Literal(BEGINNING),
+            open_end=sql.Literal(OPEN_END),
+        )
+        if statistics.are_stale(connection, dimension.table):
+            analyze(connection, dimension)
+    temporary.drop(connection, "unknown_key")
+    return unknown
+
+
+def parts(fact: Fact) -> dict[str, sql.Composable]:
+    """The joins that find a fact's dimension versions, and the keys that they give."""
+    sks = [reference.sk for reference in fact.references]
+    keys = [_sk_value(reference) for reference in fact.references]
+    return {
+        "references": sql.SQL("\n").join(_join(fact, r) for r in fact.references),
+        "sks": names(sks),
+        "sk_values": sql.SQL(", ").join(keys),
+        "sk_values_named": sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(key, sql.Identifier(sk))
+            for key, sk in zip(keys, sks, strict=True)
+        ),
+        "assign_sks": assign(sks, "v"),
+    }
+
+
+def _join(fact: Fact, reference: Reference) -> sql.Composed:
+    values = _key_values(reference)
+    in_force, before = _aliases(reference)
+
+    def same_key(alias: str) -> sql.Composed:
+        return sql.SQL(" and ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(alias, key), value)
+            for key, value in values.items()
+        )
+
+    return statement(
+        "facts/1_references.join_in_force",
+        dim=sql.Identifier(reference.dimension.table),
+        sk=sql.Identifier(reference.sk),
+        in_force=sql.Identifier(in_force),
+        last_before=sql.Identifier(before),
+        date=sql.Identifier("s", fact.date),
+        same_key=same_key(in_force),
+        same_key_before=same_key("before"),
+    )
+
+
+def _sk_value(reference: Reference) -> sql.Composed:
+    """The key of the version in force, of the last before it, or of the unknown row."""
+    in_force, before = _aliases(reference)
+    return sql.SQL("coalesce({}, {}, -1)").format(
+        sql.Identifier(in_force, reference.sk), sql.Identifier(before, reference.sk)
+    )
+
+
+def _aliases(reference: Reference) -> tuple[str, str]:
+    name = reference.dimension.name
+    return f"{name}_in_force", f"{name}_before"
+
+
+def _key_values(reference: Reference) -> dict[str, sql.Composable]:
+    """For each natural-key column, its value in a staging row of the fact."""
+    return {
+        key: sql.SQL("day.plan_year")
+        if column is None
+        else sql.SQL("nullif(s.{}, '')").format(sql.Identifier(column))
+        for key, column in reference.key
+    }

@@ -1,0 +1,33 @@
+-- Which loads a fact is made of.
+
+-- name: build_loads
+-- The loads of a feed that are in the facts of this build, and the current one, in the order of
+-- their batches, and whether each is a snapshot. One row a load.
+select
+    l.load_id,
+    f.kind = 'snapshot' as is_snapshot
+from load as l
+inner join load_file as f on l.load_id = f.load_id
+where f.feed = %(feed)s and f.status = 'loaded'
+    and (
+        l.load_id = %(load_id)s
+        or (
+            l.status = any(%(statuses)s)
+            and (l.is_rebuild or not %(is_rebuild)s)
+            and exists (
+                select 1
+                from stage_run as r
+                where r.load_id = l.load_id and r.stage = 'facts' and r.status = 'done'
+            )
+        )
+    )
+order by l.as_of, l.batch_id collate "C", l.load_id;
+
+-- name: build_load
+-- The same as bound, with the place of each in the order of the batches. One row a load.
+select
+    l.load_id,
+    l.is_snapshot,
+    l.batch_rank
+from unnest(%(build_loads)s::bigint[], %(snapshots)s::boolean[])
+    with ordinality as l (load_id, is_snapshot, batch_rank);
