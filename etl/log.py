@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO, cast
 
 import structlog
 
@@ -80,6 +80,7 @@ class _Tee:
 
 def configure(path: Path) -> None:
     """Send logs to ``path``, and to stderr too when no person looks at it."""
+    log = cast(TextIO, _Tee(path, echo=not sys.stderr.isatty()))  # only written to and flushed
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -88,7 +89,7 @@ def configure(path: Path) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(sort_keys=True, default=str),
         ],
-        logger_factory=structlog.WriteLoggerFactory(file=_Tee(path, echo=not sys.stderr.isatty())),
+        logger_factory=structlog.WriteLoggerFactory(file=log),
         cache_logger_on_first_use=False,
     )
 

@@ -17,7 +17,7 @@ from etl.schema.warehouse_tables import all_tables
 from etl.server.server import ensure_running
 
 
-def include_name(name: str | None, kind: str, parents: dict[str, Any]) -> bool:
+def include_name(name: str | None, kind: str, parents: Any) -> bool:
     """Look at our schemas only."""
     return name in SCHEMAS if kind == "schema" else True
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -77,7 +77,7 @@ _INCOME_EDGES = (0.999, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 
 # Blue and orange of the palette of Okabe and Ito, which the colour-blind can tell apart.
 _FEEDS, _PUBLISHED, _QUIET, _INK = "#0072B2", "#E69F00", "#8A8A8A", "#222222"
-_STYLE = {
+_STYLE: Any = {
     "axes.edgecolor": _QUIET,
     "axes.labelcolor": _INK,
     "axes.spines.right": False,
@@ -173,10 +173,10 @@ def main(
     measured: list[Measure] = []
     with mpl.rc_context(_STYLE):
         for name, plot in PLOTS.items():
-            figure, found = plot(feeds)
+            figure, measures = plot(feeds)
             # No date and no version of matplotlib: the bytes are those of the feeds alone.
             figure.savefig(out / f"{name}.svg", metadata={"Date": None, "Creator": None})
-            measured += found
+            measured += measures
     typer.echo("| measure | feeds | published |\n|---|---:|---:|")
     for found in [*measured, *money(feeds)]:
         typer.echo(f"| {found.name} | {found.feeds} | {found.published} |")
@@ -481,12 +481,12 @@ def _pairs(
     axes.margins(x=0.1)
     if legend:
         names = ("in the feeds", "published, eight states, 2025 open enrollment")
-        bars = [container[0] for container in axes.containers]
-        axes.legend(bars, names, frameon=False, loc="lower right")
+        drawn = [container[0] for container in axes.containers]
+        axes.legend(drawn, names, frameon=False, loc="lower right")
 
 
 def _beside(
-    names: Iterable[str], found: Sequence[float] | NDArray, told: NDArray
+    names: Iterable[str], found: Sequence[float | np.floating] | NDArray, told: NDArray
 ) -> Iterable[Measure]:
     for name, ours, theirs in zip(names, found, told, strict=True):
         yield Measure(name, f"{ours:.1f} %", f"{theirs:.1f} %")

@@ -8,12 +8,12 @@ lines that say what it does and its grain. ``{braces}`` are identifiers or fragm
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg import sql
@@ -48,7 +48,7 @@ def statement(name: str, /, **parts: Parts) -> sql.Composed:
         text = read_file(file)[key]
     except KeyError:
         raise KeyError(f"sql/{file}.sql has no statement {key}") from None
-    return sql.SQL(cast(LiteralString, text)).format(**parts)
+    return sql.SQL(text).format(**parts)
 
 
 def described(name: str) -> tuple[str, str]:
@@ -82,12 +82,11 @@ def rows_of(
 
     Whoever stops before the last row ends the statement with the block.
     """
-    text = statement(name, **parts)
-    with (
-        connection.cursor() as cursor,
-        closing(cursor.stream(text, values, size=_ROWS_AT_ONCE)) as rows,
-    ):
-        yield rows
+    with connection.cursor() as cursor:
+        stream = cursor.stream(statement(name, **parts), values, size=_ROWS_AT_ONCE)
+        # Declared as an iterator, it is a generator: closed, it ends the statement.
+        with closing(cast(Generator[tuple[Any, ...]], stream)) as rows:
+            yield rows
 
 
 def scalar(

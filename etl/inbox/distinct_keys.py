@@ -55,9 +55,9 @@ class Keys:
         if self._disk is None:
             return self._all_told and _are_distinct(_in_order(self._held))
         self._put_down()
-        with self._disk:
+        with self._disk as disk:
             return self._all_told and all(
-                _are_distinct(self._span(number)) for number in range(len(_EDGES) + 1)
+                _are_distinct(self._span(disk, number)) for number in range(len(_EDGES) + 1)
             )
 
     def _put_down(self) -> None:
@@ -76,13 +76,13 @@ class Keys:
             self._begins.append([begin + edge for edge in edges])
             self._held = array("q")
 
-    def _span(self, number: int) -> Hashes:
+    def _span(self, disk: IO[bytes], number: int) -> Hashes:
         """The hashes of one span, from all runs, in order."""
         pieces = []
         for begins in self._begins:
             begin, end = begins[number : number + 2]
-            self._disk.seek(begin * self._held.itemsize)
-            pieces.append(self._disk.read((end - begin) * self._held.itemsize))
+            disk.seek(begin * self._held.itemsize)
+            pieces.append(disk.read((end - begin) * self._held.itemsize))
         return _in_order(bytearray().join(pieces))
 
     def _give_up(self) -> None:

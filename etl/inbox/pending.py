@@ -168,7 +168,7 @@ class Lookout:
             if self._checksums[_key(part)] != before.checksum:
                 return True
             if part.changed_ns != before.changed_ns and not self.only_looks:
-                values = {"changed_ns": part.changed_ns, "part": before.part}
+                values: dict[str, Any] = {"changed_ns": part.changed_ns, "part": before.part}
                 values |= {"load_id": before.load_id, "feed": file.feed.name}
                 run(ledger, "stage/parts.note_change", values)
         return False

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from etl.config import Settings
 from etl.errors import ServerError, UsageError
@@ -247,7 +247,9 @@ def _run_as(
     # A bare environment: PGDATA and the like would change what the programs do, and passwords
     # have no business in the environment of a server.
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    identity = {"user": owner.uid, "group": owner.gid, "extra_groups": []} if owner else {}
+    identity: dict[str, Any] = {}
+    if owner:
+        identity = {"user": owner.uid, "group": owner.gid, "extra_groups": []}
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

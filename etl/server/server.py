@@ -114,13 +114,13 @@ def status(settings: Settings) -> Status:
         home = locate(settings)
         if not home.cluster.exists():
             return Status(True, False, None, "", home.cluster, None)
-        major, size = cluster.major_of(home), _folder_bytes(home.cluster)
-        port = cluster.running_port(home)
-        if port is None:
-            return Status(True, False, None, major, home.cluster, size)
+        size = _folder_bytes(home.cluster)
+        running_on = cluster.running_port(home)
+        if running_on is None:
+            return Status(True, False, None, cluster.major_of(home), home.cluster, size)
         with cluster.connect(home, cluster.password_of(home)) as connection:
-            version = connection.info.server_version
-        return Status(True, True, port, _readable(version), home.cluster, size)
+            version = _readable(connection.info.server_version)
+        return Status(True, True, running_on, version, home.cluster, size)
 
 
 def binaries(settings: Settings) -> Path:
@@ -135,7 +135,7 @@ def become_psql(settings: Settings, arguments: Sequence[str]) -> NoReturn:
     password = address.pop("password", None)
     environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
     program = str(binaries(settings) / "psql")
-    os.execve(program, [program, make_conninfo(**address), *arguments], environment)
+    os.execve(program, [program, make_conninfo("", **address), *arguments], environment)
 
 
 def _inspect_given(address: str) -> tuple[int, str, int]:

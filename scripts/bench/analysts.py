@@ -239,8 +239,9 @@ class Seen:
         phase.halves += _halves(states, old, new, at_once=phase.name == FULL_LOAD)
 
     def _tell(self, phase: Phase | None) -> None:
-        for thread in (self.watch, *self.analysts):
-            thread.phase = phase
+        self.watch.phase = phase
+        for analyst in self.analysts:
+            analyst.phase = phase
 
     def _state(self, phase: Phase) -> State:
         """What each layer holds, in one snapshot; a fault within it is an error of the phase."""

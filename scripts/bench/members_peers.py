@@ -80,7 +80,7 @@ class Peer:
         return sql.SQL("{} is null").format(sql.Identifier(self.end))
 
 
-DBT = {
+DBT: dict[str, Any] = {
     "program": "dbt_snapshot",
     "package": "dbt-core",
     "is_copied": True,
@@ -88,7 +88,7 @@ DBT = {
     "end": "dbt_valid_to",
     "surrogate": "dbt_scd_id",
 }
-DLT = {
+DLT: dict[str, Any] = {
     "program": "dlt_scd2",
     "package": "dlt",
     "start": "_dlt_valid_from",
@@ -360,14 +360,15 @@ def _contents(peer: Peer, url: str, table: str) -> dict[str, Any]:
 
 def _add_keys(peer: Peer, url: str, table: str) -> float:
     """Seconds of the keys that our dimension has, and of a constraint against overlaps."""
+    of_peer = _identifier(table)
     parts = {
-        "table": _identifier(table),
+        "table": of_peer,
         "valid_from": sql.Identifier(peer.start),
         "valid_to": sql.Identifier(peer.end),
         "is_current": peer.is_current,
         "period": sql.Identifier(peer.period),
     }
-    held = contents(url, parts["table"], peer.is_current, ALL)["guards"]
+    held = contents(url, of_peer, peer.is_current, ALL)["guards"]
     with connect(url, "aca-warehouse bench") as connection:
         run(connection, "bench/peers.create_gist")
         started = time.perf_counter()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -53,12 +54,12 @@ def measure(url: str) -> dict[str, dict[str, Any]]:
             table = sql.Identifier("staging", feed.table)
             run(connection, "bench/reports.analyze", table=table)
         for name, report in report_queries.reports().items():
-            seconds, answer = _timed(lambda report=report: _ask(connection, report))
+            seconds, answer = _timed(partial(_ask, connection, report))
             found[name] = {"star_seconds": seconds}
             if name not in of_staging:
                 continue
             asked = statement(f"bench/reports.{name}", **shared)
-            seconds, other = _timed(lambda asked=asked: connection.execute(asked).fetchall())
+            seconds, other = _timed(partial(_rows, connection, asked))
             # As sets of rows: where the page's order leaves two rows equal, either may be first.
             if Counter(answer) != Counter(other):
                 raise SystemExit(_differing(name, answer, other))
@@ -98,6 +99,10 @@ def _ask(connection: psycopg.Connection[Any], report: report_queries.Report) -> 
             rows += cursor.fetchall()
         if not cursor.nextset():
             return rows
+
+
+def _rows(connection: psycopg.Connection[Any], asked: sql.Composed) -> Answer:
+    return connection.execute(asked).fetchall()
 
 
 def _timed(ask: Callable[[], Answer]) -> tuple[float, Answer]:

@@ -127,7 +127,7 @@ def poverty_guideline(year: int) -> tuple[int, int]:
     The tax credit of a year uses the guideline of the year before (26 CFR 1.36B-1(h)), so the
     caller passes that. The newest guideline stands in for years not yet published.
     """
-    amounts = {"first_person": {}, "additional_person": {}}
+    amounts: dict[str, dict[int, int]] = {"first_person": {}, "additional_person": {}}
     for row in read("federal_poverty_guidelines.csv"):
         if row["area"] == "CONTIGUOUS_US":
             amounts[row["component"]][int(row["effective"][:4])] = int(row["amount"])

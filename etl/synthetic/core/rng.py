@@ -49,7 +49,7 @@ def below(draw: Ints, limit: int | Ints) -> Ints:
     return (draw * limit) >> BITS
 
 
-def chance(draw: Ints, per_mille: int | Ints) -> NDArray[np.bool_]:
+def chance(draw: Ints, per_mille: int | NDArray[np.integer]) -> NDArray[np.bool_]:
     """Whether events of this probability in thousandths happen."""
     return below(draw, 1000) < per_mille
 

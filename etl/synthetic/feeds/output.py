@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
-from io import BufferedWriter
+from io import BufferedIOBase, BufferedWriter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import xxhash
 
@@ -33,7 +33,7 @@ class _Hashed(BufferedWriter):
 
 
 @contextmanager
-def _opened(path: Path, *, compressed: bool) -> Iterator[tuple[BinaryIO, _Hashed]]:
+def _opened(path: Path, *, compressed: bool) -> Iterator[tuple[BufferedIOBase, _Hashed]]:
     with path.open("xb", buffering=0) as raw, _Hashed(raw) as file:
         if compressed:
             # No name and no time in the header: the same feed gives the same bytes.

@@ -178,16 +178,12 @@ class History:
     def _grow(self, size: int) -> None:
         more = size - len(self._known)
         if more > 0:
+            one = self._one
             self._one = Rows(
-                *(
-                    np.pad(a, (0, more))
-                    for a in (
-                        self._one.key,
-                        self._one.effective,
-                        self._one.drivers,
-                        self._one.others,
-                    )
-                )
+                np.pad(one.key, (0, more)),
+                np.pad(one.effective, (0, more)),
+                np.pad(one.drivers, (0, more)),
+                np.pad(one.others, (0, more)),
             )
             self._as_of = np.pad(self._as_of, (0, more))
             self._known = np.pad(self._known, (0, more))
@@ -212,8 +208,10 @@ class History:
 
     def _life(self, key: int) -> _Life:
         if key not in self._lives:
-            one = (self._one.effective[key], self._one.drivers[key], self._one.others[key])
-            first = (int(self._as_of[key]), *map(int, one))
+            effective, drivers, others = (
+                int(a[key]) for a in (self._one.effective, self._one.drivers, self._one.others)
+            )
+            first = (int(self._as_of[key]), effective, drivers, others)
             self._lives[key] = _Life([first])
             self._versions[key] = [(_ALWAYS, first[2])]
         return self._lives[key]

@@ -72,7 +72,7 @@ class Health:
         """The condition that each is counted under on a day, or ``NONE``."""
         return np.where(self.onset <= day, self.condition, NONE)
 
-    def segment(self, day: Ints | int) -> Ints:
+    def segment(self, day: Ints | np.int64 | int) -> Ints:
         """Position in ``SEGMENTS`` of each on a day."""
         ill = _by_conditions(self.condition, self.second)
         pregnant = self.due != NONE

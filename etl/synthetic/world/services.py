@@ -252,14 +252,14 @@ def procedures() -> Procedures:
             share = 1_000_000 * _HCPCS_WEIGHT[coarse] // len(chosen)
             rows.append((row["code"], row["short_description"], levels, billed, share, cost))
 
-    def weight(row: tuple[str, str, tuple[str, ...], int, int, int], kind: int, at: int) -> int:
+    def occurrence(row: tuple[str, str, tuple[str, ...], int, int, int], kind: int, at: int) -> int:
         _, _, levels, billed, share, _ = row
         if billed != kind:
             return 0
         chapters, fitting, others = _FITTING.get(levels[2], ((), 0, 100))
         return share * (fitting if at in chapters else others) // 1000
 
-    lists = [[weight(row, kind, at) for row in rows] for kind in range(4) for at in Chapter]
+    lists = [[occurrence(row, kind, at) for row in rows] for kind in range(4) for at in Chapter]
     return Procedures(
         tuple(r[0] for r in rows),
         tuple(r[1] for r in rows),
@@ -317,15 +317,15 @@ def drugs() -> Drugs:
                 n, s = len(rows), _SYLLABLES
                 stem = s[n % 12] + s[(n // 12 + 5) % 12] + s[(n * 7 + n // 12) % 12]
                 rows.append((f"{stem.title()}{n:03d}", f"{stem}-{n:03d}", group, subgroup))
-    name, generic, group, subgroup = zip(*rows, strict=True)
+    names, generics, groups, all_subgroups = zip(*rows, strict=True)
     # Specialty drugs are drawn apart, so that their chapters get pain and inflammation here.
     of = [_DRUG_CLASS_OF.get(at, SPECIALTY_CLASS) for at in Chapter]
     of = [SPECIALTY_CLASS - 1 if c == SPECIALTY_CLASS else c for c in of]
     return Drugs(
-        name,
-        generic,
-        group,
-        subgroup,
+        names,
+        generics,
+        groups,
+        all_subgroups,
         first[SPECIALTY_CLASS],
         np.array([first[c] for c in of]),
         np.array([count[c] for c in of]),
