@@ -105,6 +105,9 @@ test: $(READY) ## Run the tests, on up to four cores [ARGS=]
 test-slow: $(READY) ## Run the longer trials: kills, random histories by the hundred [ARGS=]
 	@$(PY) -m pytest -n auto --dist worksteal -m slow $(ARGS)
 
+mutate: $(READY) ## Break statements and stages one by one and list what no test notices [ARGS=]
+	@$(PY) scripts/mutation/run.py $(ARGS)
+
 lint: $(READY) ## Check Python and SQL
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m sqlfluff lint --disable-progress-bar sql
 
@@ -136,6 +139,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate quarantine quarantine-export quarantine-replay test test-slow lint format docs migration bench lock clean clean-data remake
+.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate quarantine quarantine-export quarantine-replay test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

@@ -44,7 +44,7 @@ def main(
     tests: Annotated[str, typer.Option(help="What to record.")] = "tests",
     show: Annotated[bool, typer.Option("--show", help="List the changes and try none.")] = False,
 ) -> None:
-    """Break statements and stages one by one, and list what no test minds."""
+    """Break statements and stages one by one, and list what no test notices."""
     if record:
         RUNS.parent.mkdir(parents=True, exist_ok=True)
         plugin = ("-p", "tests.support.recording", "--record", str(RUNS))
@@ -77,7 +77,13 @@ def _tests_by_subject() -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}
     lines = map(json.loads, RUNS.read_text(encoding="utf-8").splitlines())
     latest = {line["test"]: line for line in lines}
+    listed = subprocess.check_output(
+        [*PYTEST, "--collect-only", "-q", "tests"], cwd=ROOT, text=True
+    )
+    there = set(listed.splitlines())
     for line in sorted(latest.values(), key=lambda line: line["seconds"]):
+        if line["test"] not in there:
+            continue  # renamed or gone since it was recorded
         for subject in line["runs"]:
             found.setdefault(subject, []).append((line["test"], line["seconds"]))
     return found
