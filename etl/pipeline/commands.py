@@ -30,12 +30,12 @@ from etl.pipeline.waiting import describe
 from etl.quality import runner
 from etl.quality.truth import Truth
 from etl.quarantine import export
-from etl.schema import build
+from etl.schema import build as schema_build
 from etl.server.requirements import sees_other_sessions
 from etl.stages import take_out
 from etl.stages.cubes import refresh
 from etl.stages.dims import history
-from etl.warehouse.tables import CUBES, LIVE, NEXT, Dimension, Schemas
+from etl.warehouse.tables import CUBES, LIVE, NEXT, Build, Dimension
 
 LOOK_SECONDS = 5  # who only looks waits no longer than this for a lock
 
@@ -77,20 +77,18 @@ class Pipeline(Loading):
                 "Put a batch folder there, or run make seed for synthetic feeds.",
             )
         swap.prepare(self)
-        build.drop(self.ledger, NEXT)
-        build.create(self.ledger, self.url)
+        schema_build.drop(self.ledger, NEXT.schemas)
+        schema_build.create(self.ledger, self.url)
         known = run(self.ledger, "ledger/ledger.files_known").fetchall()
         replays = run(self.ledger, "quarantine/quarantine.replays").fetchall()
         for told, batch, files in in_arrival_order(batches, known):
             while replays and (told is None or replays[0][0] < told):
                 replay.rebuild_replay(self, *replays.pop(0))
-            load = self.open_load(
-                batch.batch_id, batch.as_of, NEXT, is_rebuild=True, rebuilds_load_id=told
-            )
+            load = self.open_load(batch.batch_id, batch.as_of, NEXT, rebuilds_load_id=told)
             self.through(load, batch, files, set())
         for left in replays:
             replay.rebuild_replay(self, *left)
-        build.finish(self.ledger)
+        schema_build.finish(self.ledger)
         self.run_cubes(NEXT)
         self.run_checks(NEXT)
         swap.wait_for_older_readers(self)
@@ -141,7 +139,7 @@ class Pipeline(Loading):
                     self.stopped.append(error)
             if "stage" in wanted:
                 for batch, files in self.pending():
-                    load = self.open_load(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
+                    load = self.open_load(batch.batch_id, batch.as_of, LIVE)
                     try:
                         self.through(load, batch, files, set(), wanted)
                     except BatchError as error:
@@ -170,12 +168,11 @@ class Pipeline(Loading):
             f"restate {what}",
             since.replace(tzinfo=UTC),
             LIVE,
-            is_rebuild=False,
             kind="restatement",
         )
         try:
             with self.stage("restate", what, load, LIVE) as counts:
-                feed_load = history.FeedLoad(load.load_id, load.as_of, False, load.statuses, False)
+                feed_load = history.FeedLoad(load.load_id, load.as_of, False, load.build)
                 changes = history.restate(self.work, dimension, feed_load, since)
                 self.watcher.end()
                 if not any(changes.values()):
@@ -232,21 +229,21 @@ class Pipeline(Loading):
 
     def stage_files(self, batch: Batch, files: list[FeedFile]) -> Summary:
         """Stage these files of a batch, whether they were seen before or not."""
-        load = self.open_load(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
+        load = self.open_load(batch.batch_id, batch.as_of, LIVE)
         self.through(load, batch, files, set(), ("stage",))
         return self.summary
 
-    def run_cubes(self, schemas: Schemas = LIVE, *, whole: bool = False) -> Summary:
+    def run_cubes(self, build: Build = LIVE, *, whole: bool = False) -> Summary:
         """Make the cubes or bring them up to date; by what changed unless ``whole``."""
         # A rebuild's cubes say nothing of how fresh the live ones are.
-        name = "cubes" if schemas == LIVE else "rebuilt_cubes"
+        name = "cubes" if build == LIVE else "rebuilt_cubes"
         try:
-            with self.stage(name, "cubes", None, schemas, total=len(CUBES)) as counts:
+            with self.stage(name, "cubes", None, build, total=len(CUBES)) as counts:
                 made = refresh.run_cubes(
-                    self.work, schemas, whole=whole, on_cubes=self.watcher.advance
+                    self.work, build, whole=whole, on_cubes=self.watcher.advance
                 )
                 counts.update(made.rows)
-                if schemas == LIVE:
+                if build == LIVE:
                     kind = "moved_cubes" if made.by_change else "cubes"
                     self.gate("cubes", "the cubes", kind=kind)
         except psycopg.Error as error:
@@ -260,12 +257,11 @@ class Pipeline(Loading):
             ) from error
         return self.summary
 
-    def run_checks(self, schemas: Schemas = LIVE, truth: Truth | None = None) -> Summary:
+    def run_checks(self, build: Build = LIVE, truth: Truth | None = None) -> Summary:
         """Run every check; ``CheckFailedError`` if a critical one fails.
 
         ``truth``: what the feeds really contain, which a load never asks for.
         """
-        statuses = ("running", "rebuilt") if schemas == NEXT else ("running", "loaded")
         started = time.monotonic()
         begun = {"load_id": None, "stage": "checks"}
         stage_run_id = scalar(self.ledger, "ledger/ledger.begin_stage", begun)
@@ -274,14 +270,13 @@ class Pipeline(Loading):
             report = runner.run_checks(
                 self.ledger,
                 self.url,
-                schemas,
-                statuses,
+                build,
                 lambda _: self.watcher.advance(1),
                 truth,
                 self.now(),
             )
             if truth is not None:
-                self.summary.detections = truth.detections(self.ledger, schemas, statuses)
+                self.summary.detections = truth.detections(self.ledger, build)
         except BaseException as error:
             with suppress(psycopg.Error):
                 set_session_path(self.ledger)
@@ -307,7 +302,7 @@ class Pipeline(Loading):
                 f"{worst(report)}.",
                 "The rebuild was not put live; readers keep what they had. See "
                 "quality.check_result."
-                if schemas == NEXT
+                if build == NEXT
                 else "See quality.check_result; make full-load rebuilds all from the inbox.",
             )
         return self.summary
@@ -336,7 +331,7 @@ class Pipeline(Loading):
 
     def judge_arrivals(self) -> Summary:
         """Hold what came of each feed against what came before; the gate behind all the others."""
-        report = runner.run_arrivals(self.ledger, LIVE, ("running", "loaded"), self.now())
+        report = runner.run_arrivals(self.ledger, LIVE, self.now())
         set_session_path(self.ledger)
         self.judged("arrivals", report)
         if report.failed_critical:

@@ -58,8 +58,7 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
         "load_id": load.load_id,
         "batch_id": load.batch_id,
         "as_of": load.as_of,
-        "statuses": list(load.statuses),
-        "is_rebuild": load.is_rebuild,
+        **load.build.values,
     }
     nameless = {s.file.feed.name: s.nameless for s in staged}
     for found in snapshot.over_limit(session.work, values, nameless):
@@ -70,7 +69,7 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
                 f"{': it is the first snapshot of a year' if found.is_usual else ', as confirmed'}."
             )
             continue
-        command = "full-load" if load.is_rebuild else "incremental"
+        command = "full-load" if load.build.is_rebuild else "incremental"
         why = f"more than {found.share:.0%} have to be confirmed"
         ask = "Ask the sender whether the snapshot is whole; if so:"
         if found.nameless:
@@ -178,12 +177,16 @@ def guard_corrections(session: Session, load: Load, staged: Sequence[Staged]) ->
     Belongs into the transaction of the stage.
     """
     # A file that was skipped as equal to another batch's lacks them just as well.
-    came = {s.file.feed.name for s in staged} if load.is_rebuild else set()
+    came = {s.file.feed.name for s in staged} if load.build.is_rebuild else set()
     for feed in sorted(came):
         for file in session.corrected.get((load.batch_id, feed), ()):
             values = {"loads": [file.load_id], "load_id": load.load_id}
             held, ending = snapshot.count_ending(
-                session.work, FEEDS[feed], values, held_schema=LIVE.staging, also_marked=True
+                session.work,
+                FEEDS[feed],
+                values,
+                held_schema=LIVE.schemas.staging,
+                also_marked=True,
             )
             if not ending:
                 continue
@@ -264,7 +267,7 @@ def _is_corrected(
 def _decide(session: Session, load: Load, kind: str, file: HeldFile, says: str) -> None:
     """Record that somebody let through what is refused otherwise, as soon as that lasts."""
     values = _values(kind, file, says)
-    if load.is_rebuild:
+    if load.build.is_rebuild:
         _decide_at_swap(session, values)
     else:
         run(session.work, "ledger/decision.decide", values)

@@ -150,7 +150,7 @@ class Loading(Session):
     def unfinished(self) -> list[tuple[Load, set[str]]]:
         """Loads that are staged and not in the facts yet, with the stages they have behind them."""
         return [
-            (Load(load_id, batch_id, as_of, LIVE, is_rebuild=False), set(done or ()))
+            (Load(load_id, batch_id, as_of, LIVE), set(done or ()))
             for load_id, batch_id, as_of, done in run(self.ledger, "ledger/ledger.unfinished")
         ]
 
@@ -216,13 +216,13 @@ class Loading(Session):
         what = " and ".join(files[feed] for feed in at_fault) or "what it brought"
         why = f"{what} cannot pass {stage}: {take_out.reason(error)}"
         left = files.keys() - at_fault
-        if load.is_rebuild:
+        if load.build.is_rebuild:
             raise BatchError(
                 f"Batch {load.batch_id} cannot be loaded: {why}.",
                 "The rebuild was not put live; readers keep what they had. Ask the sender for a "
                 "corrected file, or take it out of the inbox, then make full-load.",
             ) from error
-        with self.stage("set_aside", f"batch {load.batch_id}", load, load.schemas) as counts:
+        with self.stage("set_aside", f"batch {load.batch_id}", load, load.build) as counts:
             counts["rows_taken_out"] = take_out.take_out(self.work, load.load_id, at_fault, why)
             if not left:
                 self.finish(self.work, load, "failed", why)
@@ -246,7 +246,7 @@ class Loading(Session):
         total = sum(f.size_bytes for f in files)
         come = []
         try:
-            with self.stage("stage", what, load, load.schemas, total=total) as counts:
+            with self.stage("stage", what, load, load.build, total=total) as counts:
                 for file in files:
                     staged = self._stage_file(load, batch, file)
                     values = staged.ledger_values(load.load_id)
@@ -282,8 +282,7 @@ class Loading(Session):
             "load_id": load.load_id,
             "batch_id": load.batch_id,
             "as_of": load.as_of,
-            "statuses": list(load.statuses),
-            "is_rebuild": load.is_rebuild,
+            **load.build.values,
         }
         same = scalar(self.work, "ledger/ledger.same_file", values)
         if same is not None:
@@ -312,7 +311,7 @@ class Loading(Session):
                     )
                 },
                 rows,
-                load.is_rebuild,
+                load.build.is_rebuild,
             )
         except Exception as error:
             if not take_out.is_of_file(error):
@@ -323,7 +322,7 @@ class Loading(Session):
             refusal.staged = Staged(file, checksum, status="refused", notes=[why])
             raise refusal from error
         rejects.record_rejects(self.work, load.load_id, staged, rows)
-        if not load.is_rebuild:
+        if not load.build.is_rebuild:
             run(self.work, "quarantine/quarantine.close_refused", values)
         skipped = run(self.work, "ledger/ledger.skipped_after", values).fetchone()
         if skipped is not None:
@@ -359,10 +358,10 @@ class Loading(Session):
                     self.stopped.append(error)
 
     def _run_dims(self, load: Load) -> None:
-        if not load.is_rebuild:
+        if not load.build.is_rebuild:
             self._finish_before(load)
         what = f"batch {load.batch_id}"
-        with self.stage("dims", what, load, load.schemas, total=len(DIMENSIONS)) as counts:
+        with self.stage("dims", what, load, load.build, total=len(DIMENSIONS)) as counts:
             kinds = self.feeds(load)
             self.feed_in_hand = None
             calendar.extend(self.work, load.load_id, load.as_of)
@@ -378,8 +377,7 @@ class Loading(Session):
                         load.load_id,
                         load.as_of,
                         kind == "snapshot",
-                        load.statuses,
-                        load.is_rebuild,
+                        load.build,
                     )
                     for name, n in history.run_dimension(self.work, dimension, feed_load).items():
                         counts[name] = counts.get(name, 0) + n
@@ -389,11 +387,9 @@ class Loading(Session):
 
     def _run_facts(self, load: Load) -> None:
         what = f"batch {load.batch_id}"
-        with self.stage("facts", what, load, load.schemas, total=len(FACTS)) as counts:
+        with self.stage("facts", what, load, load.build, total=len(FACTS)) as counts:
             kinds = self.feeds(load)
-            arrived = merge_facts.Arrived(
-                load.load_id, load.schemas.warehouse, load.statuses, load.is_rebuild
-            )
+            arrived = merge_facts.Arrived(load.load_id, load.build)
             for fact in FACTS.values():
                 self.feed_in_hand = fact.feed.name
                 if fact.feed.name in kinds:
@@ -403,7 +399,7 @@ class Loading(Session):
                 self.watcher.advance(1)
             self.feed_in_hand = None
             self.gate_load("facts", load)
-            status = "rebuilt" if load.is_rebuild else "loaded"
+            status = "rebuilt" if load.build.is_rebuild else "loaded"
             self.finish(self.work, load, status)
 
 

@@ -23,9 +23,7 @@ def replay_loaded(loading: Loading, asked: export.ReplayRequest, where: str) -> 
     whoever repeats a replay, such as one that was killed at its end, has it once in the ledger.
     """
     file = asked.file
-    load = loading.open_load(
-        f"replay {file.batch_id}", file.as_of, LIVE, is_rebuild=False, kind="replay"
-    )
+    load = loading.open_load(f"replay {file.batch_id}", file.as_of, LIVE, kind="replay")
     try:
         with loading.stage("replay", f"batch {file.batch_id}", load, LIVE) as counts:
             checksum = file.xxh3_128.hex
@@ -85,15 +83,13 @@ def replay_refused(loading: Loading, asked: export.ReplayRequest, where: str) ->
         )
     with loading.ledger.transaction():
         corrected.keep(loading.ledger, file, asked.rows, file.load_id)
-    load = loading.open_load(batch.batch_id, batch.as_of, LIVE, is_rebuild=False)
+    load = loading.open_load(batch.batch_id, batch.as_of, LIVE)
     loading.through(load, batch, files, set())
 
 
 def rebuild_replay(loading: Loading, replay_id: int, batch_id: str, as_of: datetime) -> None:
     """Tell a replay of the live build again, at its own place in a rebuild."""
-    load = loading.open_load(
-        batch_id, as_of, NEXT, is_rebuild=True, kind="replay", rebuilds_load_id=replay_id
-    )
+    load = loading.open_load(batch_id, as_of, NEXT, kind="replay", rebuilds_load_id=replay_id)
     with loading.stage("replay", f"batch {batch_id}", load, NEXT) as counts:
         for (feed, checksum), rows in corrected.kept_by(loading.work, replay_id).items():
             _correct(loading, load, feed, checksum, rows, counts)
@@ -110,14 +106,13 @@ def _correct(
     counts: dict[str, int],
 ) -> corrected.Outcome:
     """Bring corrected rows from staging to the facts, in the name of a load without files."""
-    build = {"statuses": list(load.statuses), "is_rebuild": load.is_rebuild}
-    outcome = corrected.correct(loading.work, build, feed, checksum, rows, load.load_id)
+    outcome = corrected.correct(loading.work, load.build, feed, checksum, rows, load.load_id)
     done: Counter[str] = Counter(
         rows_corrected=len(set().union(*outcome.lines.values())), bad_again=len(outcome.again)
     )
     for load_id in outcome.lines:
         calendar.extend(loading.work, load_id, load.as_of, load.load_id)
-    feed_load = history.FeedLoad(load.load_id, load.as_of, False, load.statuses, load.is_rebuild)
+    feed_load = history.FeedLoad(load.load_id, load.as_of, False, load.build)
     lines = sorted(set().union(*outcome.lines.values()))
     for dimension in DIMENSIONS.values():
         if dimension.feed.name == feed and lines:
@@ -129,9 +124,7 @@ def _correct(
             told = merge_facts.correct_fact(
                 loading.work,
                 fact,
-                merge_facts.Arrived(
-                    load_id, load.schemas.warehouse, load.statuses, load.is_rebuild
-                ),
+                merge_facts.Arrived(load_id, load.build),
                 merge_facts.Corrected(of_load, load.load_id, outcome.displaces),
             )
             done.update({f"{fact.name}_{name}": n for name, n in told.items()})

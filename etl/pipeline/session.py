@@ -36,7 +36,7 @@ from etl.schema import repeatable, revisions
 from etl.schema.migrations import migrate
 from etl.server.requirements import require_connections, require_rights
 from etl.stages.statistics import STALE_SHARE
-from etl.warehouse.tables import KEPT, LIVE, NEXT, RETIRED, Schemas
+from etl.warehouse.tables import KEPT, LIVE, NEXT, RETIRED, Build
 
 WORKER = f"{PREFIX} work"
 
@@ -96,7 +96,9 @@ class Session:
             self.watch.start()
             opened.callback(self.watch.stop)
             self._take_lock()
-            require_rights(self.ledger, (*KEPT, *LIVE.build, *NEXT.build, *RETIRED.build))
+            require_rights(
+                self.ledger, (*KEPT, *LIVE.schemas.build, *NEXT.schemas.build, *RETIRED.build)
+            )
             require_connections(self.url, self.ledger)
             if self.summary.command == "full-load" and revisions.is_of_before(self.ledger):
                 self._keep_old_warehouse()
@@ -163,9 +165,8 @@ class Session:
         self,
         batch_id: str,
         as_of: datetime,
-        schemas: Schemas,
+        build: Build,
         *,
-        is_rebuild: bool,
         kind: str = "batch",
         rebuilds_load_id: int | None = None,
     ) -> Load:
@@ -174,13 +175,13 @@ class Session:
             "batch_id": batch_id,
             "as_of": as_of,
             "kind": kind,
-            "is_rebuild": is_rebuild,
+            "is_rebuild": build.is_rebuild,
             "first_load_id": self.rebuilt[0] if self.rebuilt else None,
         }
         load_id = scalar(self.ledger, "ledger/ledger.open_load", values)
-        if is_rebuild:
+        if build.is_rebuild:
             self.rebuilt.append(load_id)
-        return Load(load_id, batch_id, as_of, schemas, is_rebuild, rebuilds_load_id)
+        return Load(load_id, batch_id, as_of, build, rebuilds_load_id)
 
     def forget(self, load: Load) -> None:
         """Leave no trace of a load that came to nothing."""
@@ -205,7 +206,7 @@ class Session:
 
     @contextmanager
     def stage(
-        self, name: str, what: str, load: Load | None, schemas: Schemas, total: int | None = None
+        self, name: str, what: str, load: Load | None, build: Build, total: int | None = None
     ) -> Iterator[dict[str, int]]:
         """One stage: one transaction on the working connection, one row in the ledger."""
         load_id = load.load_id if load else None
@@ -219,12 +220,12 @@ class Session:
             # What earlier stages changed must not count for this one when statistics are renewed.
             run(self.work, "ledger/session.settle_counts")
             with self.work.transaction():
-                set_search_path(self.work, schemas.path)
+                set_search_path(self.work, build.schemas.path)
                 run(self.work, "ledger/session.work_transaction")
                 if load_id is not None:
                     run(self.work, "schema/past.set_load", {"load_id": load_id})
                 yield counts
-                self._renew_statistics(schemas)
+                self._renew_statistics(build)
                 self._end_stage(self.work, stage_run_id, "done", counts, None)
         except BaseException as error:
             said = words(error)
@@ -248,13 +249,13 @@ class Session:
             "stage_done", stage=name, load_id=load_id, seconds=round(seconds, 3), **counts
         )
 
-    def _renew_statistics(self, schemas: Schemas) -> None:
+    def _renew_statistics(self, build: Build) -> None:
         """Refresh what the planner knows of tables that a stage changed and did not analyze itself.
 
         Stages analyze what their own steps read; what only readers plan with is left to here: past
         rows, states, and partitioned tables as a whole.
         """
-        stale = {"schemas": list(schemas.build), "share": STALE_SHARE}
+        stale = {"schemas": list(build.schemas.build), "share": STALE_SHARE}
         found = run(self.work, "ledger/session.stale_tables", stale).fetchall()
         for schema, table, is_partitioned, columns in found:
             run(
@@ -297,9 +298,7 @@ class Session:
 
         ``kind``: which of its gates, where a stage has more than one.
         """
-        report = runner.run_gate(
-            self.work, self.ledger, LIVE, ("running", "loaded"), stage, load_id, feeds, kind
-        )
+        report = runner.run_gate(self.work, self.ledger, LIVE, stage, load_id, feeds, kind)
         self.judged(stage, report)
         if report.failed_critical:
             raise CheckFailedError(
@@ -314,7 +313,7 @@ class Session:
 
         A rebuild has none: nobody sees it before all the checks have looked at it.
         """
-        if not load.is_rebuild:
+        if not load.build.is_rebuild:
             self.gate(stage, f"batch {load.batch_id}", load.load_id, self.feeds(load))
 
     def judged(self, gate: str, report: CheckReport) -> None:
@@ -342,4 +341,4 @@ def worst(report: CheckReport) -> str:
 
 def set_session_path(connection: psycopg.Connection[Any]) -> None:
     """Resolve table names in the live schemas for the rest of the session."""
-    run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.path)})
+    run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.schemas.path)})

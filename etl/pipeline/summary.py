@@ -11,7 +11,7 @@ from typing import Protocol
 from etl.quality.runner import CheckReport
 from etl.quality.truth import Detection
 from etl.stages.stage.staged import Staged
-from etl.warehouse.tables import Schemas
+from etl.warehouse.tables import Build
 
 
 def os_user() -> str:
@@ -69,11 +69,5 @@ class Load:
     load_id: int
     batch_id: str
     as_of: datetime
-    schemas: Schemas
-    is_rebuild: bool
+    build: Build
     rebuilds_load_id: int | None = None
-
-    @property
-    def statuses(self) -> tuple[str, ...]:
-        """Ledger states of the loads that this build consists of."""
-        return ("running", "rebuilt") if self.is_rebuild else ("running", "loaded")

@@ -32,19 +32,19 @@ def prepare(session: Session) -> None:
 
     ``UsageError`` where somebody keeps something in the schemas that a rebuild makes anew.
     """
-    found = dependents.strangers(session.ledger, LIVE, build.made(LIVE))
+    found = dependents.strangers(session.ledger, LIVE.schemas, build.made(LIVE.schemas))
     if found:
         named = _listed([name for name, _ in found])
         raise UsageError(
-            f"A full load makes the schemas {', '.join(LIVE.build)} anew, and these in them are "
-            f"not of the warehouse and would be lost: {named}.",
+            f"A full load makes the schemas {', '.join(LIVE.schemas.build)} again, and these in "
+            f"them are not of the warehouse and would be lost: {named}.",
             "Move each to a schema of your own, or drop it, then run again: "
             + " ".join(remedy for _, remedy in found[:_NAMED]),
         )
     clear_replaced(session)
     if RETIRED in build.kept_builds(session.ledger):
         build.set_aside(session.ledger)
-    for text in _grouped(dependents.stuck(session.ledger, LIVE)):
+    for text in _grouped(dependents.stuck(session.ledger, LIVE.schemas)):
         session.watcher.say(f"Will not follow this load but go on reading what is live now: {text}")
 
 
@@ -113,8 +113,8 @@ def swap(session: Session) -> None:
         try:
             with session.stage("swap", "swap", None, LIVE):
                 run(session.work, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
-                found = dependents.views(session.work, LIVE)
-                added = dependents.additions(session.work, LIVE, NEXT)
+                found = dependents.views(session.work, LIVE.schemas)
+                added = dependents.additions(session.work, LIVE.schemas, NEXT.schemas)
                 build.swap(session.work)
                 _let_reports_end(session)
                 dependents.follow(session.work, found)

@@ -78,14 +78,14 @@ def read_report(
 def _defects(connection: psycopg.Connection[Any], truth: Truth) -> list[Detection] | None:
     """Which defects of the feeds were detected; ``None`` where none were put in."""
     try:
-        kinds = truth.detections(connection, LIVE, ("running", "loaded"))
+        kinds = truth.detections(connection, LIVE)
     except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable):
         return None  # of another version, which reading the report says
     return [k for k in kinds if k.injected or k.detected or k.false_positives] or None
 
 
 def _held(connection: psycopg.Connection[Any], held: HeldNow) -> Sequence[HeldBatch]:
-    set_search_path(connection, LIVE.path)
+    set_search_path(connection, LIVE.schemas.path)
     return held(connection)
 
 

@@ -29,7 +29,7 @@ from etl.quality.checks.sql import SqlCheck
 from etl.quality.great_expectations import run_suites
 from etl.quality.truth import Truth, truth_checks
 from etl.render.expectations import suites
-from etl.warehouse.tables import Schemas
+from etl.warehouse.tables import Build
 
 __all__ = [
     "CheckReport",
@@ -77,47 +77,45 @@ class CheckReport:
 def run_checks(
     connection: psycopg.Connection[Any],
     url: str,
-    schemas: Schemas,
-    statuses: tuple[str, ...],
+    build: Build,
     on_check: Callable[[CheckResult], None] = lambda _: None,
     truth: Truth | None = None,
     now: datetime | None = None,
 ) -> CheckReport:
     """Run every check on one build of the warehouse and record what each found.
 
-    ``connection`` is in autocommit mode; ``url`` leads to the same database. ``statuses`` are
-    those of the loads that make up the build. ``truth``: what the feeds really contain, if that is
-    known, to be compared as well. ``now``: the instant against which feeds may be late, none where
-    their batches are of no real day. Whether a failure matters is left to the caller.
+    ``connection`` is in autocommit mode; ``url`` leads to the same database. ``truth``:
+    what the feeds really contain, if that is known, to be compared as well. ``now``: the instant
+    against which feeds may be late, none where their batches are of no real day. Whether a failure
+    matters is left to the caller.
     """
     with connection.transaction():
-        set_search_path(connection, schemas.path)
+        set_search_path(connection, build.schemas.path)
         define(connection)
-        begun = {"load_id": None, "gate": None, "statuses": list(statuses)}
+        begun = {"load_id": None, "gate": None, **build.values}
         check_run_id = scalar(connection, "checks/record.begin_run", begun)
         thresholds = _thresholds(connection)
-        _profile(connection, statuses)
+        _profile(connection, build)
     results = []
     with ThreadPoolExecutor(1) as beside:
         # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
-        expected = beside.submit(lambda: list(run_suites(url, schemas, suites())))
+        expected = beside.submit(lambda: list(run_suites(url, build.schemas, suites())))
         found = chain(
-            run_sql_checks(connection, schemas, statuses, now),
-            truth.run_checks(connection, schemas, statuses) if truth else (),
+            run_sql_checks(connection, build, now),
+            truth.run_checks(connection, build) if truth else (),
             _answers(expected),
         )
         for check, finding in found:
             result = _judge(replace(check, **thresholds.get(check.name, {})), finding)
             results.append(result)
             on_check(result)
-    return _record(connection, schemas, check_run_id, results)
+    return _record(connection, build, check_run_id, results)
 
 
 def run_gate(
     work: psycopg.Connection[Any],
     ledger: psycopg.Connection[Any],
-    schemas: Schemas,
-    statuses: tuple[str, ...],
+    build: Build,
     stage: str,
     load_id: int | None,
     feeds: Collection[str],
@@ -131,23 +129,22 @@ def run_gate(
     has more than one.
     """
     with ledger.transaction():
-        set_search_path(ledger, schemas.path)
-        begun = {"load_id": load_id, "gate": stage, "statuses": list(statuses)}
+        set_search_path(ledger, build.schemas.path)
+        begun = {"load_id": load_id, "gate": stage, **build.values}
         check_run_id = scalar(ledger, "checks/record.begin_run", begun)
         thresholds = _thresholds(ledger)
     results = []
     for entry in gate_checks(kind or stage):
         if entry.feed is None or entry.feed in feeds:
-            values = _gate_values(work, entry, statuses, stage, load_id)
+            values = _gate_values(work, entry, build, stage, load_id)
             for check, finding in _run_sql(work, entry, values):
                 results.append(_judge(replace(check, **thresholds.get(check.name, {})), finding))
-    return _record(ledger, schemas, check_run_id, results)
+    return _record(ledger, build, check_run_id, results)
 
 
 def run_arrivals(
     connection: psycopg.Connection[Any],
-    schemas: Schemas,
-    statuses: tuple[str, ...],
+    build: Build,
     now: datetime | None = None,
 ) -> CheckReport:
     """Judge how much came of each feed, of what kind and when, and record that; see ``run_checks``.
@@ -155,25 +152,25 @@ def run_arrivals(
     Loads that have no profile yet get one, so that it costs what is new and not what there is.
     """
     with connection.transaction():
-        set_search_path(connection, schemas.path)
-        begun = {"load_id": None, "gate": "arrivals", "statuses": list(statuses)}
+        set_search_path(connection, build.schemas.path)
+        begun = {"load_id": None, "gate": "arrivals", **build.values}
         check_run_id = scalar(connection, "checks/record.begin_run", begun)
         thresholds = _thresholds(connection)
-        _profile(connection, statuses)
-        found = list(_answer(connection, gate_checks("arrivals"), statuses, now))
+        _profile(connection, build)
+        found = list(_answer(connection, gate_checks("arrivals"), build, now))
     results = [_judge(replace(c, **thresholds.get(c.name, {})), finding) for c, finding in found]
-    return _record(connection, schemas, check_run_id, results)
+    return _record(connection, build, check_run_id, results)
 
 
 def _gate_values(
     work: psycopg.Connection[Any],
     entry: SqlCheck,
-    statuses: tuple[str, ...],
+    build: Build,
     stage: str,
     load_id: int | None,
 ) -> Values:
     """What the checks of a gate are about: the load, and the loads that can explain its rows."""
-    asked = {"load_id": load_id, "statuses": list(statuses), "is_rebuild": False}
+    asked = {"load_id": load_id, **build.values}
     loads, loads_before = [load_id], []
     if stage == "dims":
         loads = [found for found, _ in run(work, "checks/staging.loads_of_build", asked)]
@@ -216,9 +213,9 @@ def define(connection: psycopg.Connection[Any]) -> None:
         run(connection, "checks/record.retire", {"names": list(declared)})
 
 
-def _profile(connection: psycopg.Connection[Any], statuses: tuple[str, ...]) -> None:
+def _profile(connection: psycopg.Connection[Any], build: Build) -> None:
     """Write down what the loads of the build look like that have no profile yet, feed by feed."""
-    asked = {"statuses": list(statuses)}
+    asked = build.values
     loads = [load_id for load_id, _ in run(connection, "checks/staging.loads_of_build", asked)]
     for feed in FEEDS.values():
         values = {"feed": feed.name, "loads": loads}
@@ -241,26 +238,25 @@ def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]
 
 def run_sql_checks(
     connection: psycopg.Connection[Any],
-    schemas: Schemas,
-    statuses: tuple[str, ...],
+    build: Build,
     now: datetime | None = None,
 ) -> Iterator[Answer]:
     """Each check in SQL with what it found, all of one state of the database.
 
     ``None`` where a check could not be evaluated.
     """
-    with reading(connection, schemas.path):
+    with reading(connection, build.schemas.path):
         run(connection, "ledger/session.work_transaction")
-        yield from _answer(connection, sql_checks(), statuses, now)
+        yield from _answer(connection, sql_checks(), build, now)
 
 
 def _answer(
     connection: psycopg.Connection[Any],
     entries: tuple[SqlCheck, ...],
-    statuses: tuple[str, ...],
+    build: Build,
     now: datetime | None,
 ) -> Iterator[Answer]:
-    asked = {"statuses": list(statuses)}
+    asked = build.values
     loads = run(connection, "checks/staging.loads_of_build", asked).fetchall()
     in_facts = [load_id for load_id, is_in_facts in loads if is_in_facts]
     for entry in entries:
@@ -336,7 +332,7 @@ def _worst_first(result: CheckResult) -> tuple[int, str]:
 
 def _record(
     connection: psycopg.Connection[Any],
-    schemas: Schemas,
+    build: Build,
     check_run_id: int,
     results: list[CheckResult],
 ) -> CheckReport:
@@ -351,7 +347,7 @@ def _record(
         tuple(r.check.name for r in results if r.found and r.found.judged_nothing),
     )
     with connection.transaction(), connection.cursor() as cursor:
-        set_search_path(connection, schemas.path)
+        set_search_path(connection, build.schemas.path)
         cursor.executemany(
             statement("checks/record.add_result"),
             [

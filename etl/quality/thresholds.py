@@ -74,7 +74,7 @@ def change(connection: psycopg.Connection[Any], wanted: Wanted) -> str:
     wanted.validate()
     name = {"name": wanted.check}
     with connection.transaction():
-        set_search_path(connection, LIVE.path)
+        set_search_path(connection, LIVE.schemas.path)
         limits = run(connection, "checks/thresholds.limits", name).fetchone()
         if limits is None:
             known = [found for (found,) in run(connection, "checks/thresholds.known")]

@@ -14,7 +14,7 @@ import psycopg
 
 from etl.contracts.checks import CRITICAL, Check, Finding
 from etl.contracts.feeds import FEEDS
-from etl.warehouse.tables import DIMENSIONS, Schemas
+from etl.warehouse.tables import DIMENSIONS, Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,18 @@ class Detection:
 
 
 class Truth(Protocol):
-    """What feeds really contain. ``statuses`` are those of the loads that make up the build.
+    """What feeds really contain.
 
     Both return nothing where the warehouse contains other batches than those of the truth.
     """
 
     def run_checks(
-        self, connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...]
+        self, connection: psycopg.Connection[Any], build: Build
     ) -> Iterable[tuple[Check, Finding]]:
         """Each of ``truth_checks`` with the number of figures compared and of those that differ."""
 
     def detections(
-        self, connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...]
+        self, connection: psycopg.Connection[Any], build: Build
     ) -> tuple[Detection, ...]:
         """Each kind of defect with what was put in and what was detected."""
 

@@ -44,7 +44,7 @@ class ReplayRequest:
 
 def _reader(url: str) -> psycopg.Connection[Any]:
     connection = connect(url, "aca-warehouse quarantine")
-    run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.path)})
+    run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.schemas.path)})
     return connection
 
 

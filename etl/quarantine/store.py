@@ -30,6 +30,7 @@ from etl.inbox.copy_stream import NO_ROWS
 from etl.inbox.header import Header
 from etl.stages.stage import load_file, parts, rejects, validate
 from etl.stages.stage.staged import PartRead, Rejected, Staged
+from etl.warehouse.tables import Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def keep(
 
 def correct(
     connection: psycopg.Connection[Any],
-    build: dict[str, Any],
+    build: Build,
     feed: str,
     checksum: str,
     rows: Mapping[int, bytes],
@@ -135,11 +136,10 @@ def correct(
 ) -> Outcome:
     """Put corrected rows into staging, in every load of the build whose file has these bytes.
 
-    ``build``: the statuses of the build's loads, and whether it is a rebuild. ``BatchError`` if the
-    file, now whole, is not what its manifest says.
+    ``BatchError`` if the file, now whole, is not what its manifest says.
     """
     outcome = Outcome()
-    values = {"feed": feed, "xxh3_128": checksum, **build}
+    values = {"feed": feed, "xxh3_128": checksum, **build.values}
     for (load_id,) in run(connection, "quarantine/quarantine.loads_of_file", values).fetchall():
         file = file_of(connection, load_id, feed)
         _correct_file(connection, file, rows, made_by, outcome)

@@ -118,7 +118,7 @@ def _domains(connection: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
                 name: tuple(rest)
                 for name, *rest in run(own, "schema/migration.domains", {"schema": s})
             }
-            for s in (_TRIED, LIVE.staging)
+            for s in (_TRIED, LIVE.schemas.staging)
         )
         trial.rollback()
     return declared, found
@@ -148,7 +148,7 @@ def _changed(domain: Domain, found: Any, declared: Any) -> list[Statement]:
     return changes
 
 
-def _parts(domain: Domain, schema: str = LIVE.staging) -> dict[str, sql.Composable]:
+def _parts(domain: Domain, schema: str = LIVE.schemas.staging) -> dict[str, sql.Composable]:
     return {
         "domain": sql.Identifier(schema, domain.name),
         "base": _text(domain.base),

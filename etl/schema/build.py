@@ -24,7 +24,7 @@ def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
         run(connection, "rebuild/swap.drop_schema", schema=sql.Identifier(schema))
 
 
-def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEXT) -> None:
+def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEXT.schemas) -> None:
     """Make a build's schemas with empty tables, as the contracts say, and what guards them."""
     from etl.schema.warehouse_tables import tables_of_build
 
@@ -35,7 +35,7 @@ def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEX
     repeatable.ensure(connection, [repeatable.guards()], schemas)
 
 
-def finish(connection: psycopg.Connection[Any], schemas: Schemas = NEXT) -> None:
+def finish(connection: psycopg.Connection[Any], schemas: Schemas = NEXT.schemas) -> None:
     """Put the views on a build's tables, once no load puts a table in another's place."""
     repeatable.ensure(connection, [repeatable.of_build()], schemas)
 
@@ -67,7 +67,7 @@ def kept_builds(connection: psycopg.Connection[Any]) -> list[Schemas]:
 
 
 def _kept_build(number: int) -> Schemas:
-    return Schemas(*(f"{schema}_kept_{number}" for schema in LIVE.build))
+    return Schemas(*(f"{schema}_kept_{number}" for schema in LIVE.schemas.build))
 
 
 def set_aside(connection: psycopg.Connection[Any]) -> None:
@@ -89,11 +89,11 @@ def views_of(connection: psycopg.Connection[Any], schemas: Schemas) -> list[depe
 
     In the caller's transaction, in which the retired build bears the live names for a moment.
     """
-    aside = Schemas(*(f"{schema}_aside" for schema in LIVE.build))
-    moves = ((LIVE, aside), (schemas, LIVE))
+    aside = Schemas(*(f"{schema}_aside" for schema in LIVE.schemas.build))
+    moves = ((LIVE.schemas, aside), (schemas, LIVE.schemas))
     for old, new in moves:
         _rename_build(connection, old, new)
-    found = dependents.views(connection, LIVE)
+    found = dependents.views(connection, LIVE.schemas)
     for old, new in reversed(moves):
         _rename_build(connection, new, old)
     return found
@@ -104,9 +104,9 @@ def swap(connection: psycopg.Connection[Any]) -> None:
 
     Grants on the live schemas, tables, views and functions carry over.
     """
-    _rename_build(connection, LIVE, RETIRED)
-    _rename_build(connection, NEXT, LIVE)
-    for live_name, retired_name in zip(LIVE.build, RETIRED.build, strict=True):
+    _rename_build(connection, LIVE.schemas, RETIRED)
+    _rename_build(connection, NEXT.schemas, LIVE.schemas)
+    for live_name, retired_name in zip(LIVE.schemas.build, RETIRED.build, strict=True):
         moved = {"from_schema": retired_name, "to_schema": live_name}
         for kind in ("schema", "table", "function"):
             for (grant,) in run(connection, f"rebuild/swap.copy_{kind}_grants", moved).fetchall():

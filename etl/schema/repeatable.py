@@ -127,7 +127,7 @@ class SchemaObject:
 def ensure(
     connection: psycopg.Connection[Any],
     groups: Sequence[Sequence[SchemaObject]] = (),
-    schemas: Schemas = LIVE,
+    schemas: Schemas = LIVE.schemas,
 ) -> None:
     """Make what is not there as its text says, drop what has no text; who could use it still can.
 
@@ -159,7 +159,7 @@ def ensure(
 def dropped(
     connection: psycopg.Connection[Any],
     objects: Sequence[SchemaObject] = (),
-    schemas: Schemas = LIVE,
+    schemas: Schemas = LIVE.schemas,
 ) -> Iterator[None]:
     """Do without objects, or all, such as while the tables that they read change.
 

@@ -63,7 +63,7 @@ _BASE: dict[str, TypeEngine] = {
 }
 
 
-def all_tables(schemas: Schemas = LIVE) -> MetaData:
+def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     """All tables, those that a rebuild replaces in the schemas given."""
     metadata = MetaData(naming_convention=NAMING)
     ledger(metadata)

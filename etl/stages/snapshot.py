@@ -56,8 +56,8 @@ def over_limit(
     Those are among them that may since they are the first of a year: so much is to be said of.
 
     Its own, and those that came before it although they come after it in the order of batches:
-    they end what it brings. ``build``: load_id, batch_id and as_of of the load; statuses and
-    is_rebuild of its build. ``nameless``: by feed, rejected rows of the load that name no key.
+    they end what it brings. ``build``: load_id, batch_id and as_of of the load; the
+    values of its build. ``nameless``: by feed, rejected rows of the load that name no key.
     """
     found = []
     for feed, files, checksums in run(connection, "stage/snapshot.snapshots_of_load", dict(build)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from etl.contracts.column import Column
 from etl.contracts.feed import Feed
@@ -42,9 +43,33 @@ class Schemas:
 
 # The schemas that no rebuild replaces.
 KEPT = ("ledger", "quality")
-LIVE = Schemas()
-NEXT = Schemas("staging_next", "warehouse_next", "cubes_next", "as_known_next")
 RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build of the warehouse: where its tables are and which loads it consists of.
+
+    ``statuses``: those of its loads in the ledger, loads that are still running among them.
+    """
+
+    schemas: Schemas
+    statuses: tuple[str, ...]
+    is_rebuild: bool
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What statements bind to find the loads of the build."""
+        return {"statuses": list(self.statuses), "is_rebuild": self.is_rebuild}
+
+
+# What readers see, and the rebuild that is going to take its place.
+LIVE = Build(Schemas(), ("running", "loaded"), is_rebuild=False)
+NEXT = Build(
+    Schemas("staging_next", "warehouse_next", "cubes_next", "as_known_next"),
+    ("running", "rebuilt"),
+    is_rebuild=True,
+)
 
 
 # The first version of a key is valid from here on, so that facts from before anything was known of

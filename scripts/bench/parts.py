@@ -28,7 +28,7 @@ def measure(url: str) -> dict[str, Any]:
     with connect(url, "aca-warehouse bench") as connection, connection.transaction():
         run(connection, "ledger/session.work_session")
         run(connection, "ledger/session.work_transaction")
-        set_search_path(connection, LIVE.path)
+        set_search_path(connection, LIVE.schemas.path)
         return {
             "alone": {name: _best(connection, f"bench/floor.{name}") for name in ALONE},
             "cubes": {name: _cube(connection, name) for name in CUBES},
@@ -46,7 +46,7 @@ def _best(connection: psycopg.Connection[Any], name: str, **parts: Parts) -> flo
 
 def _cube(connection: psycopg.Connection[Any], name: str) -> float:
     """Seconds until a cube is a logged table with its grain, which then goes again."""
-    cube = sql.Identifier(LIVE.cubes, "bench_cube")
+    cube = sql.Identifier(LIVE.schemas.cubes, "bench_cube")
     found = []
     for _ in range(_ROUNDS):
         started = time.perf_counter()

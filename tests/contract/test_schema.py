@@ -25,8 +25,8 @@ def test_a_rebuild_makes_the_schema_that_the_migrations_make(
 ) -> None:
     build.create(database, database_url)
     build.finish(database)
-    assert catalog(database, NEXT.build[part], LIVE.build[part]) == catalog(
-        database, LIVE.build[part], LIVE.build[part]
+    assert catalog(database, NEXT.schemas.build[part], LIVE.schemas.build[part]) == catalog(
+        database, LIVE.schemas.build[part], LIVE.schemas.build[part]
     )
 
 

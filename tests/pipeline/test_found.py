@@ -19,11 +19,10 @@ from tests.support.warehouse import Warehouse
 
 FATAL = [kind.name for kind in KINDS.values() if kind.outcome == REFUSED]
 OTHERS = [name for name in KINDS if name not in FATAL]
-STATUSES = ("running", "loaded")
 
 
 def found(warehouse: Warehouse) -> dict[str, Detection]:
-    kinds = detections(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth")
+    kinds = detections(warehouse.connection, LIVE, warehouse.data / "truth")
     show_summary(Summary("test", detections=kinds))
     return {kind.kind: kind for kind in kinds}
 
@@ -125,10 +124,10 @@ def test_changed_rows_give_false_negatives_and_false_positives(warehouse: Wareho
 
 def test_clean_or_other_feeds_are_not_compared(warehouse: Warehouse, tmp_path: Path) -> None:
     generate(warehouse.inbox, members=60, truth=warehouse.data / "truth")
-    assert detections(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth") == ()
+    assert detections(warehouse.connection, LIVE, warehouse.data / "truth") == ()
     warehouse.incremental()
-    assert detections(warehouse.connection, LIVE, STATUSES, warehouse.data / "truth") == ()
-    assert detections(warehouse.connection, LIVE, STATUSES, tmp_path / "none") == ()
+    assert detections(warehouse.connection, LIVE, warehouse.data / "truth") == ()
+    assert detections(warehouse.connection, LIVE, tmp_path / "none") == ()
 
 
 def test_a_finding_is_explained_by_its_own_member_alone() -> None:

@@ -19,7 +19,7 @@ FEEDS = {
 }
 # Of the members that come twice, the first row alone: such a load takes the ordinary way.
 FEEDS["members"] = list({row["member_id"]: row for row in reversed(FEEDS["members"])}.values())
-TABLES = (LIVE.staging, LIVE.warehouse, LIVE.as_known)
+TABLES = (LIVE.schemas.staging, LIVE.schemas.warehouse, LIVE.schemas.as_known)
 
 
 @pytest.fixture

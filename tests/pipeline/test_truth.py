@@ -143,9 +143,7 @@ def figures(warehouse: Warehouse) -> dict[str, int]:
 
 
 def _found(warehouse: Warehouse) -> dict[str, Finding]:
-    results = run_truth_checks(
-        warehouse.connection, LIVE, ("running", "loaded"), warehouse.data / "truth"
-    )
+    results = run_truth_checks(warehouse.connection, LIVE, warehouse.data / "truth")
     return {check.table: found for check, found in results}
 
 

@@ -90,7 +90,7 @@ def warehouse(sound: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any
 def broken(connection: psycopg.Connection[Any]) -> Keys:
     """The keys of the rows that break each of our rules."""
     found = {}
-    for check, finding in run_sql_checks(connection, LIVE, ("loaded",)):
+    for check, finding in run_sql_checks(connection, LIVE):
         if check.name in OURS:
             assert finding is not None, check.name
             assert len(finding.keys) == min(finding.rows_failed, MOST_KEYS)
@@ -374,7 +374,7 @@ def test_check_digits_are_those_of_luhn(warehouse) -> None:
         )
     found = {
         check.name: finding.rows_failed
-        for check, finding in run_sql_checks(warehouse, LIVE, ("loaded",))
+        for check, finding in run_sql_checks(warehouse, LIVE)
         if finding
     }
     wrong = sum(not holds(npi) for npi in npis)
@@ -384,7 +384,7 @@ def test_check_digits_are_those_of_luhn(warehouse) -> None:
 
 def test_words_that_a_rule_does_not_know_are_not_judged_and_that_is_told(warehouse) -> None:
     def findings() -> dict[str, Any]:
-        return {c.name: found for c, found in run_sql_checks(warehouse, LIVE, ("loaded",))}
+        return {c.name: found for c, found in run_sql_checks(warehouse, LIVE)}
 
     assert not findings()[FIT].judged_nothing
     warehouse.execute("update fact_enrollment set csr_variant = '87'")

@@ -30,7 +30,6 @@ from tests.support.databases import copy, drop, unguarded, url_of
 from tests.support.feeds import write_batch
 from tests.support.watching import Silent
 
-STATUSES = ("loaded", "running")
 _copies = itertools.count(1)
 
 
@@ -159,7 +158,7 @@ def _copied(admin_url: str, loaded: str) -> Iterator[str]:
 
 def found_by(connection: psycopg.Connection, name: str) -> Finding:
     """What one SQL check finds."""
-    ((_, found),) = (a for a in run_sql_checks(connection, LIVE, STATUSES) if a[0].name == name)
+    ((_, found),) = (a for a in run_sql_checks(connection, LIVE) if a[0].name == name)
     assert found is not None
     return found
 
@@ -171,7 +170,7 @@ def failing(connection: psycopg.Connection) -> dict[str, int | None]:
     """
     return {
         check.name: found and found.rows_failed
-        for check, found in run_sql_checks(connection, LIVE, STATUSES)
+        for check, found in run_sql_checks(connection, LIVE)
         if (found is None or found.rows_failed) and not check.name.endswith("known_on_day")
     }
 
@@ -410,7 +409,7 @@ def test_a_delete_marker_may_be_empty(warehouse, warehouse_url):
         "insert into providers_raw (load_id, source_line, provider_id, is_deleted)"
         " values (2, 9, 'D', true), (2, 10, 'D', false), (2, 11, 'D', null)"
     )
-    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    report = run_checks(warehouse, warehouse_url, LIVE)
     assert warehouse.execute(
         "select rows_checked, rows_failed, failing_keys from check_result"
         " where check_name = 'providers_raw.name.not_null' and check_run_id = %s",
@@ -513,7 +512,7 @@ def test_no_more_than_a_hundred_keys_are_kept(warehouse, warehouse_url):
         " select 2, 1000 + n, 'more' || n, '2025-03-01' from generate_series(1, 250) as n"
     )
     assert len(found_by(warehouse, "fact_claim.one_row_per_key").keys) == MOST_KEYS
-    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    report = run_checks(warehouse, warehouse_url, LIVE)
     kept = dict(
         warehouse.execute(
             "select check_name, (rows_failed, jsonb_array_length(failing_keys)) from check_result"
@@ -545,7 +544,7 @@ def test_keys_gathered_by_several_workers_are_no_more(database, number):
 
 def test_a_sound_warehouse_passes_every_check(warehouse, warehouse_url):
     seen = []
-    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES, seen.append)
+    report = run_checks(warehouse, warehouse_url, LIVE, seen.append)
     # One claim names no member, and the text that fills the feeds is not what contracts expect:
     # that is reported and leaves the warehouse sound.
     assert [f.check.name for f in report.failures if f.check.severity != "minor"] == [
@@ -557,10 +556,10 @@ def test_a_sound_warehouse_passes_every_check(warehouse, warehouse_url):
 
 def test_an_empty_warehouse_passes_with_no_rows(database, database_url):
     with database.transaction():
-        set_search_path(database, LIVE.path)
+        set_search_path(database, LIVE.schemas.path)
         for cube in CUBES.values():
-            run_cube(database, cube, LIVE.cubes)
-    report = run_checks(database, database_url, LIVE, STATUSES)
+            run_cube(database, cube, LIVE.schemas.cubes)
+    report = run_checks(database, database_url, LIVE)
     assert report.failures == ()
     assert database.execute(
         "select sum(rows_checked), sum(rows_failed), bool_and(passed) from quality.check_result"
@@ -569,7 +568,7 @@ def test_an_empty_warehouse_passes_with_no_rows(database, database_url):
 
 def test_a_run_is_recorded(warehouse, warehouse_url):
     warehouse.execute("delete from fact_claim where claim_id = 'c1'")
-    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    report = run_checks(warehouse, warehouse_url, LIVE)
     assert warehouse.execute(
         "select checks, failed, failed_critical, finished_at is not null from check_run"
         " where check_run_id = %s",
@@ -689,7 +688,7 @@ def test_no_personal_value_is_stored_or_said(
                         )
                     )
     warehouse.execute("update members_raw set dob = '1907-03-07'")
-    report = run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    report = run_checks(warehouse, warehouse_url, LIVE)
     assert {"members_raw.zip.matches", "claims_raw.diagnosis_code.matches"} <= {
         failure.check.name for failure in report.failures
     }
@@ -726,7 +725,7 @@ def test_an_expectation_counts_the_rows_that_break_it(warehouse, warehouse_url):
         " where numbered.ctid = members_raw.ctid;"
         "update fact_enrollment set coverage_days = 367 where enrollment_id = 'e4'"
     )
-    run_checks(warehouse, warehouse_url, LIVE, STATUSES)
+    run_checks(warehouse, warehouse_url, LIVE)
     found = dict(
         warehouse.execute("select check_name, (rows_checked, rows_failed) from check_result")
     )

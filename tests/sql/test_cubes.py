@@ -64,7 +64,9 @@ def tables(database):
 
 def set_path(database):
     database.execute(
-        sql.SQL("set search_path = {}").format(sql.SQL(", ").join(map(sql.Identifier, LIVE.path)))
+        sql.SQL("set search_path = {}").format(
+            sql.SQL(", ").join(map(sql.Identifier, LIVE.schemas.path))
+        )
     )
 
 
@@ -135,7 +137,7 @@ def query(database, cube, columns):
 
 def build(database, cube, schema="cubes"):
     with database.transaction():
-        set_search_path(database, LIVE.path)
+        set_search_path(database, LIVE.schemas.path)
         return run_cube(database, cube, schema)
 
 

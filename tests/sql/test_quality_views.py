@@ -35,7 +35,7 @@ RUNS = {
 def drawn(database: psycopg.Connection) -> psycopg.Connection:
     repeatable.ensure(database)
     database.execute(
-        f"set search_path = {', '.join(LIVE.path)}; set timezone = 'UTC';"
+        f"set search_path = {', '.join(LIVE.schemas.path)}; set timezone = 'UTC';"
         " set intervalstyle = postgres"
     )
     for name, (table, dimension, severity, threshold, share) in CHECKS.items():

@@ -22,7 +22,7 @@ NAME = "fact_claim.amounts_in_order"
 def judged(database):
     """Four runs in which 0, 5, 20 and 40 of 1,000 claims were in the wrong order."""
     repeatable.ensure(database)
-    database.execute(f"set search_path = {', '.join(LIVE.path)}")
+    database.execute(f"set search_path = {', '.join(LIVE.schemas.path)}")
     define(database)
     for failed in (0, 5, 20, 40):
         database.execute(

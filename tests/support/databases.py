@@ -59,6 +59,6 @@ def unguarded(url: str) -> psycopg.Connection[Any]:
     """A connection to the live tables which neither foreign keys nor triggers hold back."""
     connection = connect(url, "test")
     connection.execute("set session_replication_role = replica")
-    path = sql.SQL(", ").join(map(sql.Identifier, LIVE.path))
+    path = sql.SQL(", ").join(map(sql.Identifier, LIVE.schemas.path))
     connection.execute(sql.SQL("set search_path = {}").format(path))
     return connection

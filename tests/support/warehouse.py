@@ -129,7 +129,7 @@ def differing_cubes(connection: psycopg.Connection[Any]) -> list[str]:
     """Cubes that are not what their definitions say."""
     found = []
     with connection.transaction():
-        set_search_path(connection, LIVE.path)
+        set_search_path(connection, LIVE.schemas.path)
         for name, cube in CUBES.items():
             held = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(name)))
             if Tally(held) != Tally(connection.execute(definition(cube))):
@@ -141,6 +141,6 @@ def failed_critical(connection: psycopg.Connection[Any]) -> set[str]:
     """Critical checks in SQL that fail. What the text that fills feeds is worth is not at issue."""
     return {
         check.name
-        for check, found in run_sql_checks(connection, LIVE, ("running", "loaded"))
+        for check, found in run_sql_checks(connection, LIVE)
         if check.severity == CRITICAL and (found is None or found.rows_failed)
     }

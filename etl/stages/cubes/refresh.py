@@ -26,7 +26,7 @@ from psycopg import sql
 from etl.db.statements import assign, differ, equal, names, read_file, run, scalar, statement
 from etl.errors import SchemaError
 from etl.render import claim_status
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE, Cube, Schemas
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE, Build, Cube
 
 # Up to so many changes, or such a share of the claims, cost less to follow than to make all anew.
 _FEW = 50_000
@@ -78,7 +78,7 @@ class _Held:
 
 def run_cubes(
     connection: psycopg.Connection[Any],
-    schemas: Schemas = LIVE,
+    build: Build = LIVE,
     *,
     whole: bool = False,
     on_cubes: Callable[[int], None] = lambda _: None,
@@ -89,12 +89,12 @@ def run_cubes(
     path leads to the tables of the same build. Raises ``SchemaError`` if a changed cube cannot be
     replaced because other views read from it.
     """
+    schemas = build.schemas
     held = {cube.name: _held(connection, cube, schemas.cubes) for cube in CUBES.values()}
     for entry in (*DIMENSIONS.values(), *FACTS.values()):
         index = f'"{schemas.warehouse}"."{entry.past}_known_to_load_id_idx"'
         run(connection, "cubes/changes.summarize", {"index": index})
-    asked = {"is_rebuild": schemas != LIVE}
-    made_through = scalar(connection, "cubes/changes.made_through", asked)
+    made_through = scalar(connection, "cubes/changes.made_through", build.values)
     since = None if whole else _since(held)
     if since is not None and _are_few(connection, since):
         made = Made(_follow(connection, schemas.cubes, since), by_change=True)

@@ -24,7 +24,7 @@ def may_fill(work: DimensionWork) -> bool:
     twice, and no row is a delete marker.
     """
     return (
-        work.load.is_rebuild
+        work.load.build.is_rebuild
         and work.is_first
         and len(work.file_columns) == 1
         and not work.watermark.may_repeat
@@ -105,7 +105,7 @@ def _outgrows(work: DimensionWork, classes: Classes) -> bool:
     """Whether the load brings most of what the dimension will have, and nobody reads it yet."""
     new = classes.get("new", 0)
     return (
-        work.load.is_rebuild
+        work.load.build.is_rebuild
         and "changed" not in classes
         and new >= bulk.ROWS
         and new > versions.last_sk(work.connection, work.dimension)

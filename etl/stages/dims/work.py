@@ -12,7 +12,7 @@ from psycopg import sql
 from etl.db.statements import statement
 from etl.stages import statistics, temporary
 from etl.stages.dims import fragments, versions
-from etl.warehouse.tables import Dimension
+from etl.warehouse.tables import Build, Dimension
 
 _EARLIEST = datetime(1, 1, 1)
 
@@ -24,8 +24,7 @@ class FeedLoad:
     load_id: int
     as_of: datetime
     is_snapshot: bool
-    statuses: tuple[str, ...]
-    is_rebuild: bool
+    build: Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +65,7 @@ class DimensionWork:
             "load_id": load.load_id,
             "as_of": load.as_of,
             "is_snapshot": load.is_snapshot,
-            "statuses": list(load.statuses),
-            "is_rebuild": load.is_rebuild,
+            **load.build.values,
             "feed": dimension.feed.name,
             "hash_version": dimension.hash_version,
         }

@@ -9,17 +9,15 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import run
-from etl.warehouse.tables import Fact
+from etl.warehouse.tables import Build, Fact
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """The current load: the build that it goes into, and the schema of that build's facts."""
+    """The current load and the build that it goes into."""
 
     load_id: int
-    schema: str
-    statuses: tuple[str, ...]
-    is_rebuild: bool
+    build: Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +92,7 @@ def find(
     build_loads = run(
         connection,
         "facts/loads.build_loads",
-        {
-            "feed": fact.feed.name,
-            "load_id": arrived.load_id,
-            "statuses": list(arrived.statuses),
-            "is_rebuild": arrived.is_rebuild,
-        },
+        {"feed": fact.feed.name, "load_id": arrived.load_id, **arrived.build.values},
     ).fetchall()
     if corrected is None and build_loads[-1][0] == arrived.load_id:
         build_loads = build_loads[-1:]

@@ -72,7 +72,7 @@ def _merge(
 ) -> dict[str, int]:
     inferred = references.infer_unknown(connection, fact, loads)
     if fact is FACT_CLAIM:
-        counts = claims.merge(connection, loads, arrived.schema)
+        counts = claims.merge(connection, loads, arrived.build.schemas.warehouse)
     else:
-        counts = enrollments.merge(connection, loads, is_rebuild=arrived.is_rebuild)
+        counts = enrollments.merge(connection, loads, is_rebuild=arrived.build.is_rebuild)
     return {"inferred": inferred, **counts}

@@ -33,7 +33,7 @@ from etl.quality.truth import Detection
 from etl.synthetic.defects.dirt import KINDS, REFUSED
 from etl.synthetic.evaluate.truth_checks import comparable
 from etl.synthetic.truth import truth_file
-from etl.warehouse.tables import DIM_MEMBER, DIM_PROVIDER, Dimension, Schemas
+from etl.warehouse.tables import DIM_MEMBER, DIM_PROVIDER, Build, Dimension
 
 # Kinds of which the ledger counts how many a file has, not where.
 _COUNTED = ("duplicate", "trailing_spaces")
@@ -83,15 +83,15 @@ class Found:
 
 
 def detections(
-    connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...], folder: Path
+    connection: psycopg.Connection[Any], build: Build, folder: Path
 ) -> tuple[Detection, ...]:
     """Each kind of defect with what was put in and what was detected; none if not comparable.
 
     ``folder`` contains the truth. There is nothing to compare where the warehouse contains other
     batches than those of the truth, or where no dirt was asked for.
     """
-    with reading(connection, schemas.path):
-        asked = {"statuses": list(statuses)}
+    with reading(connection, build.schemas.path):
+        asked = build.values
         truth = _truth(folder, run(connection, "synthetic/truth.files", asked).fetchall())
         if not any(batch.get("dirty") for batch in truth):
             return ()

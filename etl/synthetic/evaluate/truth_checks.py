@@ -21,20 +21,20 @@ from etl.db.connection import reading
 from etl.db.statements import names, run
 from etl.quality.truth import truth_checks
 from etl.synthetic.truth import truth_file
-from etl.warehouse.tables import DIMENSIONS, Dimension, Schemas
+from etl.warehouse.tables import DIMENSIONS, Build, Dimension
 
 
 def run_truth_checks(
-    connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...], folder: Path
+    connection: psycopg.Connection[Any], build: Build, folder: Path
 ) -> Iterator[tuple[Check, Finding]]:
     """Each check with what it found, in figures compared; none if nothing is comparable."""
-    with reading(connection, schemas.path):
-        files = run(connection, "synthetic/truth.files", {"statuses": list(statuses)}).fetchall()
+    with reading(connection, build.schemas.path):
+        files = run(connection, "synthetic/truth.files", build.values).fetchall()
         truth = comparable(folder, files)
         if truth is None:
             return
         checks = truth_checks()
-        loads = _loads_in_order(connection, statuses)
+        loads = _loads_in_order(connection, build)
         by_batch = {t["batch_id"]: t["dimensions"] for t in truth}
         for dimension in DIMENSIONS.values():
             expected = [truth[-1]["dimensions"][dimension.table]]
@@ -73,14 +73,12 @@ def comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any
     return truth if expected == loaded else None
 
 
-def _loads_in_order(
-    connection: psycopg.Connection[Any], statuses: tuple[str, ...]
-) -> dict[str, int]:
+def _loads_in_order(connection: psycopg.Connection[Any], build: Build) -> dict[str, int]:
     """The last load of each batch whose state is still known, without the last batch.
 
     Empty if the batches came in another order than theirs: the truth has no such state.
     """
-    batches = run(connection, "synthetic/truth.batches", {"statuses": list(statuses)}).fetchall()
+    batches = run(connection, "synthetic/truth.batches", build.values).fetchall()
     if not all(is_in_order for *_, is_in_order in batches):
         return {}
     return {batch_id: load_id for batch_id, load_id, _ in batches[:-1] if load_id is not None}

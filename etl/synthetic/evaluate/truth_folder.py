@@ -12,7 +12,7 @@ import psycopg
 from etl.contracts.checks import Check, Finding
 from etl.quality.truth import Detection
 from etl.synthetic.evaluate import detection, truth_checks
-from etl.warehouse.tables import Schemas
+from etl.warehouse.tables import Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class TruthFolder:
     folder: Path
 
     def run_checks(
-        self, connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...]
+        self, connection: psycopg.Connection[Any], build: Build
     ) -> Iterator[tuple[Check, Finding]]:
         """Each check with what it found."""
-        return truth_checks.run_truth_checks(connection, schemas, statuses, self.folder)
+        return truth_checks.run_truth_checks(connection, build, self.folder)
 
     def detections(
-        self, connection: psycopg.Connection[Any], schemas: Schemas, statuses: tuple[str, ...]
+        self, connection: psycopg.Connection[Any], build: Build
     ) -> tuple[Detection, ...]:
         """Each kind of defect with what was put in and what was detected."""
-        return detection.detections(connection, schemas, statuses, self.folder)
+        return detection.detections(connection, build, self.folder)
