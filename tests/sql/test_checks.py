@@ -753,7 +753,7 @@ def test_great_expectations_reads_a_table_twice(warehouse, warehouse_url):
     try:
         for suite in suites():
             sent.clear()
-            list(run_suites(warehouse_url, LIVE, (suite,)))
+            list(run_suites(warehouse_url, LIVE.schemas, (suite,)))
             of_table = [(s, v) for s, v in sent if f"{suite.layer}.{suite.table}" in s]
             scans = [s for s, v in of_table if " LIMIT " not in s]
             assert len(scans) == 2, suite.table
