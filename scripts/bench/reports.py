@@ -23,7 +23,7 @@ from etl.contracts.feeds import FEEDS
 from etl.db.connection import connect
 from etl.db.statements import read_file, run, statement
 from etl.docs import report_queries
-from etl.render import claim_status
+from etl.render import claim_status, validity
 
 TIMES = 3
 ENOUGH = 60.0  # seconds after which a question is not asked once more
@@ -46,8 +46,8 @@ def measure(url: str) -> dict[str, dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     of_staging = read_file("bench/reports").keys() - {*SHARED, "analyze"}
-    state = {"state": claim_status.state("s")}
-    shared = state | {name: statement(f"bench/reports.{name}", **state) for name in SHARED}
+    rules = {"state": claim_status.state("s"), **validity.BOUNDS}
+    shared = rules | {name: statement(f"bench/reports.{name}", **rules) for name in SHARED}
     with connect(url, "aca-warehouse bench") as connection:
         for feed in FEEDS.values():
             # Or autovacuum would do so in the midst of it.

@@ -31,11 +31,11 @@ select
     case
         when row_number() over told > 1
             then coalesce(s.source_updated_at, l.as_of) at time zone 'UTC'
-        else timestamp '1900-01-01'
+        else {beginning}
     end as valid_from,
     coalesce(
         lead(coalesce(s.source_updated_at, l.as_of)) over told at time zone 'UTC',
-        timestamp '9999-12-31'
+        {open_end}
     ) as valid_to
 from staging.members_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
@@ -65,9 +65,9 @@ select
     initcap(s.metal_tier) as metal_tier,
     case
         when row_number() over told > 1 then l.as_of at time zone 'UTC'
-        else timestamp '1900-01-01'
+        else {beginning}
     end as valid_from,
-    coalesce(lead(l.as_of) over told at time zone 'UTC', timestamp '9999-12-31') as valid_to
+    coalesce(lead(l.as_of) over told at time zone 'UTC', {open_end}) as valid_to
 from staging.plans_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
 window told as (
@@ -82,9 +82,9 @@ select
     s.specialty,
     case
         when row_number() over told > 1 then l.as_of at time zone 'UTC'
-        else timestamp '1900-01-01'
+        else {beginning}
     end as valid_from,
-    coalesce(lead(l.as_of) over told at time zone 'UTC', timestamp '9999-12-31') as valid_to
+    coalesce(lead(l.as_of) over told at time zone 'UTC', {open_end}) as valid_to
 from staging.providers_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
 window told as (

@@ -73,9 +73,9 @@ judged as (
         lacks_key as keys_present,
         validity_end_ts <= validity_start_ts as no_empty_version,
         validity_start_ts < last_end_ts as no_overlap,
-        last_end_ts is null and validity_start_ts <> timestamp '1900-01-01' as first_from_1900,
+        last_end_ts is null and validity_start_ts <> {beginning} as first_from_1900,
         next_start_ts is null and current_versions > 1 as one_current,
-        validity_end_ts < coalesce(next_start_ts, timestamp '9999-12-31')
+        validity_end_ts < coalesce(next_start_ts, {open_end})
         and not exists (
             select 1
             from ends_told as e
@@ -101,10 +101,10 @@ judged as (
             inner join load as l on s.load_id = l.load_id
             where {marked} and {key_s_compared}
                 and s.load_id = any(%(loads)s)
-                and greatest({effective}, timestamp '1900-01-01 00:00:00.000001')
+                and greatest({effective}, {beginning} + interval '1 microsecond')
                 = validity_end_ts
         ) as version_end_has_cause,
-        current_flag <> (validity_end_ts = timestamp '9999-12-31') as current_is_open,
+        current_flag <> (validity_end_ts = {open_end}) as current_is_open,
         validity_start_ts = last_end_ts
         and (attr_hash = last_attr_hash or drivers = last_drivers) as neighbours_differ,
         type_1 <> last_type_1 as type_1_everywhere

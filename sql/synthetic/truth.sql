@@ -43,7 +43,7 @@ spans as (
             lag(r.known_to_load_id) over (partition by r.{sk} order by r.known_to_load_id)
         ) as from_load_id,
         r.known_to_load_id as to_load_id,
-        (not r.is_inferred and r.validity_start_ts = timestamp '1900-01-01')::integer as keys,
+        (not r.is_inferred and r.validity_start_ts = {beginning})::integer as keys,
         (not r.is_inferred)::integer as versions,
         (not r.is_inferred and r.current_flag)::integer as current,
         r.is_inferred::integer as inferred

@@ -9,7 +9,7 @@ from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Feed
 from etl.db.statements import Parts, equal, names, statement, texts
 from etl.quality.checks.sql import EVERYTHING, SqlCheck, keys_of, rules, tallied_columns
-from etl.render import hashing
+from etl.render import hashing, validity
 from etl.warehouse.tables import DIMENSIONS, Dimension
 
 _OF_LOAD = sql.SQL("load_id = {}").format(sql.Placeholder("load_id"))
@@ -124,6 +124,7 @@ def _versions(dimension: Dimension, scope: Parts) -> SqlCheck:
         {
             "dim": sql.Identifier(dimension.table),
             "name": sql.Literal(dimension.table),
+            **validity.BOUNDS,
             "sk": sql.Identifier(dimension.sk),
             "keys_of_dim": names(dimension.key, "d"),
             "key_s_compared": equal(dimension.key, "s", "compared"),

@@ -14,8 +14,8 @@ from psycopg import sql
 from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Feed
 from etl.db.statements import assign, differ, equal, names, texts
-from etl.render import hashing
-from etl.warehouse.tables import BEGINNING, OPEN_END, Dimension
+from etl.render import hashing, validity
+from etl.warehouse.tables import Dimension
 
 Parts = dict[str, sql.Composable]
 
@@ -30,8 +30,7 @@ def of_dimension(dimension: Dimension) -> Parts:
         "past": sql.Identifier(dimension.past),
         "staging": sql.Identifier(feed.table),
         "sk": sql.Identifier(dimension.sk),
-        "beginning": sql.Literal(BEGINNING),
-        "open_end": sql.Literal(OPEN_END),
+        **validity.BOUNDS,
         "keys": names(key),
         "key_texts_of_a": texts(key, "a"),
         "key_texts_of_k": texts(key, "k"),

@@ -8,11 +8,11 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import assign, equal, names, run, statement
-from etl.render import hashing
+from etl.render import hashing, validity
 from etl.stages import statistics, temporary
 from etl.stages.dims.versions import analyze, last_sk
 from etl.stages.facts.fact_loads import FactLoads
-from etl.warehouse.tables import BEGINNING, OPEN_END, Fact, Reference
+from etl.warehouse.tables import Fact, Reference
 
 
 def infer_unknown(connection: psycopg.Connection[Any], fact: Fact, loads: FactLoads) -> int:
@@ -56,8 +56,7 @@ def _infer(
             dim=dim,
             sk=sql.Identifier(dimension.sk),
             keys=names(keys),
-            beginning=sql.Literal(BEGINNING),
-            open_end=sql.Literal(OPEN_END),
+            **validity.BOUNDS,
         )
         if statistics.are_stale(connection, dimension.table):
             analyze(connection, dimension)

@@ -20,6 +20,7 @@ from etl.contracts.feeds import FEEDS
 from etl.db.connection import reading
 from etl.db.statements import names, run
 from etl.quality.truth import truth_checks
+from etl.render import validity
 from etl.synthetic.truth import truth_file
 from etl.warehouse.tables import DIMENSIONS, Build, Dimension
 
@@ -108,6 +109,7 @@ def _counts_after(
         dim=sql.Identifier(dimension.table),
         past=sql.Identifier(dimension.past),
         sk=sql.Identifier(dimension.sk),
+        **validity.BOUNDS,
     )
     return _by_name(cursor)
 
