@@ -268,14 +268,14 @@ def ledger(metadata: MetaData) -> None:
             Text,
             nullable=False,
             comment="Why other versions are in force on the facts' dates: changed (a version "
-            "began), spliced (a late, repeated or returning row remade a history), completed (a "
+            "began), rebuilt (a late, repeated or returning row rebuilt a history), completed (a "
             "key that facts named first got its history), restated.",
         ),
         Column("facts", BigInteger, nullable=False, comment="How many facts."),
         Column("first_date", Date, nullable=False, comment="Earliest date of these facts."),
         Column("last_date", Date, nullable=False, comment="Latest date of these facts."),
         PrimaryKeyConstraint("fact_rekey_id"),
-        CheckConstraint("reason in ('changed', 'spliced', 'completed', 'restated')", name="reason"),
+        CheckConstraint("reason in ('changed', 'rebuilt', 'completed', 'restated')", name="reason"),
         CheckConstraint("facts > 0", name="facts_positive"),
         CheckConstraint("first_date <= last_date", name="dates_in_order"),
         schema="ledger",

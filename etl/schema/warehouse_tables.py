@@ -156,8 +156,8 @@ def _staging(metadata: MetaData, schema: str, feed: Feed) -> None:
     # Rows of a load lie together: a few pages of index find them among all that was staged.
     Index(None, table.c.load_id, postgresql_using="brin")
     if any(dimension.feed is feed for dimension in DIMENSIONS.values()):
-        # A late change is spliced into its key's history, for which all rows of the key are
-        # looked up. Facts need no such index: a late batch of them is served by one pass.
+        # A late change rebuilds its key's history, for which all rows of the key are looked
+        # up. Facts need no such index: a late batch of them is served by one pass.
         Index(None, *(table.c[k] for k in feed.key))
     if feed.deletable and any(dimension.feed is feed for dimension in DIMENSIONS.values()):
         # Delete markers are few; a key that comes is looked up among them.
@@ -368,7 +368,7 @@ def _copies(columns: Iterable[Column]) -> list[Column]:
 
 
 def _reference(schema: str, table: str, target: str, column: str, said: str) -> Column:
-    # Deferrable, so that a splice can drop a version and re-key its facts in one transaction.
+    # Deferrable, so that a rebuilt history can drop a version and re-key its facts in one transaction.
     return Column(
         column,
         BigInteger if target.endswith("_sk") else Integer,

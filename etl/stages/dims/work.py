@@ -53,7 +53,7 @@ class DimensionWork:
         connection: psycopg.Connection[Any],
         dimension: Dimension,
         load: FeedLoad,
-        rekey_reason: str = "spliced",
+        rekey_reason: str = "rebuilt",
     ) -> None:
         self.connection = connection
         self.dimension = dimension
