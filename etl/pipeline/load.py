@@ -23,7 +23,7 @@ from etl.pipeline.session import Session, utc_now
 from etl.pipeline.summary import Load, Watcher
 from etl.quarantine import store as corrected
 from etl.stages import take_out
-from etl.stages.dims import calendar, history, rehash, unknown
+from etl.stages.dims import calendar, empty_versions, history, rehash
 from etl.stages.facts import merge_facts
 from etl.stages.stage import load_file, parts, rejects
 from etl.stages.stage.staged import Staged
@@ -365,7 +365,7 @@ class Loading(Session):
             kinds = self.feeds(load)
             self.feed_in_hand = None
             calendar.extend(self.work, load.load_id, load.as_of)
-            unknown.ensure_rows(self.work)
+            empty_versions.ensure_unknown(self.work)
             for dimension in DIMENSIONS.values():
                 rehashed = rehash.rehash(self.work, dimension)
                 if rehashed:

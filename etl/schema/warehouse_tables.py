@@ -368,7 +368,7 @@ def _copies(columns: Iterable[Column]) -> list[Column]:
 
 
 def _reference(schema: str, table: str, target: str, column: str, said: str) -> Column:
-    # Deferrable, so that a rebuilt history can drop a version and re-key its facts in one transaction.
+    # Deferrable, so that a rebuilt history can drop a version before its facts are re-keyed.
     return Column(
         column,
         BigInteger if target.endswith("_sk") else Integer,

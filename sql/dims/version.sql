@@ -26,16 +26,34 @@ select {table_columns}
 from ({versions}) as v;
 
 -- name: unknown_version
--- The row that facts without a key point at, once. One row.
+-- The key of the row that facts without a key point at, once. One row.
 select
     -1::bigint as {sk},
-    {columns_of_unknown},
+    {unknown_key},
+    false as is_inferred
+where not exists (select 1 from {dim} where {sk} = -1);
+
+-- name: inferred_versions
+-- Keys that facts name and the dimension does not have, numbered in key order. One row a key.
+select
+    %(last_sk)s + row_number() over (order by {keys}) as {sk},
+    {keys},
+    true as is_inferred
+from unknown_key;
+
+-- name: without_values
+-- A version for all time of each key that a query gives, of which no feed has said anything.
+-- One row a key.
+select
+    {sk},
+    {keys},
+    {values_missing},
     {beginning} as validity_start_ts,
     {open_end} as validity_end_ts,
     {hash_of_nothing} as attr_hash,
-    false as is_inferred,
+    is_inferred,
     null::timestamp as known_from_ts
-where not exists (select 1 from {dim} where {sk} = -1);
+from ({keys_given}) as k;
 
 -- name: last_sk
 -- The highest surrogate key ever given. One row.

@@ -32,31 +32,6 @@ where {all_present}
         where {same_key}
     );
 
--- name: infer_versions
--- An inferred version for every unknown key, in key order. One row a key.
-insert into {dim} (
-    {sk},
-    {keys},
-    validity_start_ts,
-    validity_end_ts,
-    current_flag,
-    attr_hash,
-    hash_version,
-    is_inferred,
-    load_id
-)
-select
-    %(last_sk)s + row_number() over (order by {keys}),
-    {keys},
-    {beginning},
-    {open_end},
-    true,
-    {hash_of_nothing},
-    %(hash_version)s,
-    true,
-    %(current_load_id)s
-from unknown_key;
-
 -- name: join_in_force
 -- The version of a dimension in force on the fact's own date (at its first instant, UTC); where
 -- the key was gone on that date, the last version before it. At most one row a fact.

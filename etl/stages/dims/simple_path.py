@@ -47,7 +47,7 @@ def fill(work: DimensionWork) -> dict[str, int]:
     parts = {
         "filled": sql.Identifier(filled),
         "table_columns": names(columns),
-        "versions": versions.complete(work.dimension, "dims/3_simple_path.first_versions"),
+        "versions": versions.complete(work.dimension, work.text("3_simple_path.first_versions")),
     }
     work.run("3_simple_path.fill", parts)
     bulk.replace(work.connection, table, filled)

@@ -18,22 +18,18 @@ _OWN = (
 )
 
 
-def complete(dimension: Dimension, name: str, /, **parts: sql.Composable) -> sql.Composed:
-    """The versions that a named query gives, with all columns of the dimension."""
-    of_dimension = fragments.of_dimension(dimension)
-    given = statement(name, **of_dimension, **parts)
-    return statement("dims/version.complete", **of_dimension, given=given)
+def complete(dimension: Dimension, given: sql.Composed) -> sql.Composed:
+    """The query of all columns of versions of which ``given`` has keys, values and validity."""
+    return statement("dims/version.complete", **fragments.of_dimension(dimension), given=given)
 
 
 def insert(
     connection: psycopg.Connection[Any],
     dimension: Dimension,
-    name: str,
+    given: sql.Composed,
     values: dict[str, Any],
-    /,
-    **parts: sql.Composable,
 ) -> int:
-    """Add the versions that a named query gives; how many.
+    """Add the versions that a query gives; how many.
 
     ``values``: at least the ``load_id`` and ``hash_version`` of the versions.
     """
@@ -45,7 +41,7 @@ def insert(
         values,
         dim=sql.Identifier(dimension.table),
         table_columns=names((dimension.sk, *feed_columns, *looked_up, *_OWN)),
-        versions=complete(dimension, name, **parts),
+        versions=complete(dimension, given),
     ).rowcount
 
 

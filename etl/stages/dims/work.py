@@ -108,7 +108,7 @@ class DimensionWork:
         """Add the versions that a query of ``sql/dims/`` gives; how many."""
         last_sk = versions.last_sk(self.connection, self.dimension)
         return versions.insert(
-            self.connection, self.dimension, f"dims/{name}", {**self.values, "last_sk": last_sk}
+            self.connection, self.dimension, self.text(name), {**self.values, "last_sk": last_sk}
         )
 
     def analyze(self, table: str) -> None:

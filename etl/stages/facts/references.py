@@ -8,9 +8,8 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import assign, equal, names, run, statement
-from etl.render import hashing, validity
 from etl.stages import statistics, temporary
-from etl.stages.dims.versions import analyze, last_sk
+from etl.stages.dims import empty_versions, versions
 from etl.stages.facts.fact_loads import FactLoads
 from etl.warehouse.tables import Fact, Reference
 
@@ -25,12 +24,11 @@ def _infer(
 ) -> int:
     dimension = reference.dimension
     keys = [key for key, _ in reference.key]
-    dim = sql.Identifier(dimension.table)
     unknown = run(
         connection,
         "facts/1_references.find_unknown_keys",
         loads.values,
-        dim=dim,
+        dim=sql.Identifier(dimension.table),
         staging=sql.Identifier(fact.feed.table),
         date=sql.Identifier(fact.date),
         is_current=loads.is_current(),
@@ -44,22 +42,9 @@ def _infer(
         same_key=equal(keys, "d", "named"),
     ).rowcount
     if unknown:
-        run(
-            connection,
-            "facts/1_references.infer_versions",
-            {
-                **loads.values,
-                "last_sk": last_sk(connection, dimension),
-                "hash_version": dimension.hash_version,
-            },
-            hash_of_nothing=hashing.of_nothing(dimension),
-            dim=dim,
-            sk=sql.Identifier(dimension.sk),
-            keys=names(keys),
-            **validity.BOUNDS,
-        )
+        empty_versions.infer(connection, dimension, loads.values["current_load_id"])
         if statistics.are_stale(connection, dimension.table):
-            analyze(connection, dimension)
+            versions.analyze(connection, dimension)
     temporary.drop(connection, "unknown_key")
     return unknown
 
