@@ -1,18 +1,20 @@
 -- Arrivals: what each row of a load means for the current version of its key.
 --
---   before    member  last_name  valid from  valid until
---             A       Ames       1900-01-01  9999-12-31
---             B       Bell       1900-01-01  9999-12-31
+-- before:
+--   member_id | last_name | valid_from | valid_until
+--   A         | Ames      | 1900-01-01 | 9999-12-31
+--   B         | Bell      | 1900-01-01 | 9999-12-31
 --
---   arrivals  of a snapshot as of 2025-02-01
---             member  last_name
---             A       Archer
---             C       Cole
+-- arrivals, snapshot as of 2025-02-01:
+--   member_id | last_name
+--   A         | Archer
+--   C         | Cole
 --
---   after     key  class    because
---             A    changed  a change driver differs
---             B    absent   the snapshot lacks it
---             C    new      no version of it is current
+-- after, the table arrival:
+--   member_id | class
+--   A         | changed
+--   B         | absent
+--   C         | new
 
 -- name: create_build_load
 -- The loads of the feed that this build has in the dimension, and the current one, in the order

@@ -1,17 +1,20 @@
 -- Keys to rebuild: those of which the simple path might get the history wrong. They get a number.
+-- Here the row of A is dated before the current version; B is left to the simple path.
 --
---   before    member  last_name  valid from  valid until
---             A       Ames       1900-01-01  2025-03-01
---             A       Archer     2025-03-01  9999-12-31
---             B       Bell       1900-01-01  9999-12-31
+-- before:
+--   member_id | last_name | valid_from | valid_until
+--   A         | Ames      | 1900-01-01 | 2025-03-01
+--   A         | Archer    | 2025-03-01 | 9999-12-31
+--   B         | Bell      | 1900-01-01 | 9999-12-31
 --
---   arrivals  of a batch as of 2025-04-01
---             member  last_name  class    since
---             A       Abbott     late     2025-02-01, before the current version
---             B       Baker      changed  2025-04-01
+-- arrivals, delta as of 2025-04-01:
+--   member_id | last_name | source_updated_at
+--   A         | Abbott    | 2025-02-01T00:00:00Z
+--   B         | Baker     |
 --
---   after     key_id  member
---             1       A         B is left to the simple path
+-- after, the table key_to_rebuild:
+--   key_id | member_id
+--   1      | A
 
 -- name: create_candidate
 -- Keys that the simple path might get wrong. One row a key and reason.

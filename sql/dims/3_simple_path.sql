@@ -1,20 +1,23 @@
 -- The simple path: arrivals that are the latest of their key end the current version and add one.
+-- Here last_name is a Type 2 attribute, and call_count one of Type 1.
 --
---   before    member  last_name  calls  valid from  valid until
---             A       Ames       1      1900-01-01  9999-12-31
---             B       Bell       1      1900-01-01  9999-12-31
+-- before:
+--   member_id | last_name | call_count | valid_from | valid_until
+--   A         | Ames      | 1          | 1900-01-01 | 9999-12-31
+--   B         | Bell      | 1          | 1900-01-01 | 9999-12-31
 --
---   arrivals  of a batch as of 2025-02-01
---             member  last_name  calls  class
---             A       Archer     2      changed  last_name is a Type 2 attribute, calls Type 1
---             B       Bell       5      same
---             C       Cole       1      new
+-- arrivals, delta as of 2025-02-01:
+--   member_id | last_name | call_count
+--   A         | Archer    | 2
+--   B         | Bell      | 5
+--   C         | Cole      | 1
 --
---   after     member  last_name  calls  valid from  valid until
---             A       Ames       2      1900-01-01  2025-02-01
---             A       Archer     2      2025-02-01  9999-12-31
---             B       Bell       5      1900-01-01  9999-12-31
---             C       Cole       1      1900-01-01  9999-12-31
+-- after, the dimension:
+--   member_id | last_name | call_count | valid_from | valid_until
+--   A         | Ames      | 2          | 1900-01-01 | 2025-02-01
+--   A         | Archer    | 2          | 2025-02-01 | 9999-12-31
+--   B         | Bell      | 5          | 1900-01-01 | 9999-12-31
+--   C         | Cole      | 1          | 1900-01-01 | 9999-12-31
 
 -- name: has_markers
 -- Whether the load has a delete marker. One row.

@@ -1,19 +1,21 @@
 -- Rebuild: the history of each key_to_rebuild as it has to be, from all that staging has of it.
+-- Here a late row begins a version, and a delete marker opens a gap up to the next one.
 --
---   before    member  last_name  valid from  valid until
---             A       Ames       1900-01-01  2025-03-01
---             A       Archer     2025-03-01  9999-12-31
+-- before:
+--   member_id | last_name | valid_from | valid_until
+--   A         | Ames      | 1900-01-01 | 2025-03-01
+--   A         | Archer    | 2025-03-01 | 9999-12-31
 --
---   arrivals  of a delta as of 2025-04-01, the latest of the batches
---             member  last_name  is_deleted  source_updated_at
---             A       Abbott     false       2025-02-01
---             A                  true        2025-02-10
+-- arrivals, delta as of 2025-04-01:
+--   member_id | last_name | is_deleted | source_updated_at
+--   A         | Abbott    | false      | 2025-02-01T00:00:00Z
+--   A         |           | true       | 2025-02-10T00:00:00Z
 --
---   after     deliveries, by effective time     rebuilt versions
---             2025-01-01  Ames                  Ames    1900-01-01  2025-02-01
---             2025-02-01  Abbott                Abbott  2025-02-01  2025-02-10
---             2025-02-10  deleted               a gap
---             2025-03-01  Archer                Archer  2025-03-01  9999-12-31
+-- after, the table rebuilt:
+--   key_id | last_name | valid_from | valid_until | existing_sk
+--   1      | Ames      | 1900-01-01 | 2025-02-01  | 1
+--   1      | Abbott    | 2025-02-01 | 2025-02-10  |
+--   1      | Archer    | 2025-03-01 | 9999-12-31  | 2
 
 -- name: deliveries
 -- All that staging has of the keys to rebuild, with what is known of each row's load.

@@ -1,18 +1,20 @@
 -- Apply: change the dimension where it differs from the rebuilt history, and nowhere else.
+-- Here version 1 is shortened, version 3 added, and version 2 left alone.
 --
---   before    sk  last_name  valid from  valid until
---             1   Ames       1900-01-01  2025-03-01
---             2   Archer     2025-03-01  9999-12-31
+-- before:
+--   member_sk | member_id | last_name | valid_from | valid_until
+--   1         | A         | Ames      | 1900-01-01 | 2025-03-01
+--   2         | A         | Archer    | 2025-03-01 | 9999-12-31
 --
---   rebuilt   existing_sk  last_name  valid from  valid until
---             1            Ames       1900-01-01  2025-02-01
---                          Abbott     2025-02-01  2025-03-01
---             2            Archer     2025-03-01  9999-12-31
+-- arrivals, delta as of 2025-04-01:
+--   member_id | last_name | source_updated_at
+--   A         | Abbott    | 2025-02-01T00:00:00Z
 --
---   after     sk  last_name  valid from  valid until
---             1   Ames       1900-01-01  2025-02-01   shortened
---             3   Abbott     2025-02-01  2025-03-01   added
---             2   Archer     2025-03-01  9999-12-31   left alone
+-- after, the dimension:
+--   member_sk | member_id | last_name | valid_from | valid_until
+--   1         | A         | Ames      | 1900-01-01 | 2025-02-01
+--   3         | A         | Abbott    | 2025-02-01 | 2025-03-01
+--   2         | A         | Archer    | 2025-03-01 | 9999-12-31
 
 -- name: create_differing
 -- Keys whose history is not as it has to be: a version is missing, or is not as it should be, or

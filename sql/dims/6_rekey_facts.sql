@@ -1,14 +1,22 @@
 -- Re-key: facts of a version whose validity was shortened get the version of their own date.
 --
---   before    sk  valid from  valid until      claim  service_date  member_sk
---             1   1900-01-01  9999-12-31       C1     2025-01-15    1
---                                              C2     2025-02-15    1
+-- before:
+--   member_sk | member_id | last_name | valid_from | valid_until
+--   1         | A         | Ames      | 1900-01-01 | 9999-12-31
 --
---   arrivals  a change as of 2025-02-01 shortened version 1 and added version 2
+-- facts before:
+--   claim_id | member_id | service_date | member_sk
+--   C1       | A         | 2025-01-15   | 1
+--   C2       | A         | 2025-02-15   | 1
 --
---   after     sk  valid from  valid until      claim  service_date  member_sk
---             1   1900-01-01  2025-02-01       C1     2025-01-15    1
---             2   2025-02-01  9999-12-31       C2     2025-02-15    2
+-- arrivals, delta as of 2025-02-01:
+--   member_id | last_name
+--   A         | Archer
+--
+-- after, the facts:
+--   claim_id | service_date | member_sk
+--   C1       | 2025-01-15   | 1
+--   C2       | 2025-02-15   | 2
 
 -- name: create_shortened
 -- Versions whose validity was, or may have been, shortened: facts of that time have to find

@@ -40,13 +40,13 @@ def number_keys(work: DimensionWork) -> int:
 
 def rebuild(work: DimensionWork, keys: int) -> dict[str, int]:
     """Rebuild the history of the numbered keys; counts of what changed, by kind."""
-    _lay_out(work)
+    lay_out(work)
     return {"rebuilt_keys": keys, **_apply(work)}
 
 
 def rebuild_differing(work: DimensionWork, since: datetime) -> dict[str, int]:
     """Rebuild from an instant (UTC) on the history of those numbered keys whose history differs."""
-    _lay_out(work)
+    lay_out(work)
     if since > BEGINNING:
         work.run("4_rebuild_history.create_restated", since=since)
         temporary.drop(work.connection, "rebuilt")
@@ -68,7 +68,7 @@ def _count_keys(work: DimensionWork) -> int:
     return keys
 
 
-def _lay_out(work: DimensionWork) -> None:
+def lay_out(work: DimensionWork) -> None:
     """Lay out what the history of the numbered keys has to be, as the table ``rebuilt``."""
     delivered = {"deliveries": work.text("4_rebuild_history.deliveries")}
     for name in ("delivery", "observation"):
