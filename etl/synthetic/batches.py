@@ -20,8 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from etl.contracts.feeds import FEEDS
 from etl.synthetic.core.encode import Block
+from etl.synthetic.core.known_feeds import FEEDS, as_written
 from etl.synthetic.defects import dirt
 from etl.synthetic.defects.injector import DefectInjector
 from etl.synthetic.feeds import fact_rows, member_rows
@@ -106,8 +106,9 @@ class Series:
         first = next(blocks, None)
         if first is None:
             return None
-        soiler = DefectInjector(self._dirt(world), self._marker.seed, world.today, FEEDS[name])
-        file = FileTruth(FEEDS[name], _kinds(world)[name], refused=soiler.refused)
+        feed = as_written(first)
+        soiler = DefectInjector(self._dirt(world), self._marker.seed, world.today, feed)
+        file = FileTruth(feed, _kinds(world)[name], refused=soiler.refused)
         lost = known.lost_with(files)
         return file, soiler, _soiled(file, soiler, chain([first], blocks), world.today, lost)
 

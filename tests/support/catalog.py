@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
@@ -45,8 +46,13 @@ CATALOG = {
 }
 
 
-def catalog(connection: psycopg.Connection[Any], schema: str, live: str) -> dict[str, Any]:
-    """What the catalog says of a schema, with the schema called by its live name."""
+def catalog(
+    connection: psycopg.Connection[Any], schema: str, live: str, *, in_order: bool = True
+) -> dict[str, Any]:
+    """What the catalog says of a schema, with the schema called by its live name.
+
+    ``in_order``: with the order of columns, which a column that a migration adds ends.
+    """
     found: dict[str, Any] = {}
     for kind, query in CATALOG.items():
         rows = connection.execute(query, [schema]).fetchall()
@@ -59,4 +65,16 @@ def catalog(connection: psycopg.Connection[Any], schema: str, live: str) -> dict
             )
             for row in rows
         ]
-    return found
+    return found if in_order else {kind: _unordered(kind, rows) for kind, rows in found.items()}
+
+
+def _unordered(kind: str, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The same without the order of columns: their numbers, and of the lines that list them."""
+    if kind == "columns":
+        return sorted(((table, *rest) for table, _, *rest in rows), key=repr)
+    if kind in ("functions", "views"):
+        return [
+            tuple(sorted(re.split(r",?\s*\n\s*", v)) if isinstance(v, str) else v for v in row)
+            for row in rows
+        ]
+    return rows

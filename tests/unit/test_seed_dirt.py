@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from etl.contracts.feeds import FEEDS
 from etl.errors import UsageError
 from etl.synthetic.core.encode import header, lines
+from etl.synthetic.core.known_feeds import FEEDS
 from etl.synthetic.defects import defects as makers
 from etl.synthetic.defects.dirt import (
     DUPLICATE,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from etl.config import ROOT
-from etl.contracts.feeds import FEEDS
+from etl.synthetic.core.known_feeds import FEEDS
 from etl.synthetic.defects.dirt import DEFAULT_SHARE, HIGHEST_SHARE, KINDS
 from etl.synthetic.generate import generate, increment
 from etl.synthetic.marker import VERSION

@@ -186,14 +186,16 @@ def block(
     cents: Mapping[str, NDArray[np.integer]] | None = None,
     new: NDArray[np.bool_] | None = None,
 ) -> Block:
-    """A block of rows from ``columns``, which holds every column of the contract.
+    """A block of rows from ``columns``, which has every column that the contract requires.
 
-    ``cents``: the amounts of the feed's control totals; ``new`` as in ``Block``.
+    Others are left out where the generator does not know them. ``cents``: the amounts of the
+    feed's control totals; ``new`` as in ``Block``.
     """
     amounts = cents or {}
     if amounts.keys() != set(feed.money):
         raise ValueError(f"{feed.name}: totals are wanted of {', '.join(feed.money)}")
     names = [c.name for c in feed.columns]
-    if columns.keys() != set(names):
-        raise ValueError(f"{feed.name}: {sorted(columns.keys() ^ set(names))} do not match")
-    return Block(feed, {name: columns[name] for name in names}, amounts, new)
+    wrong = (columns.keys() - set(names)) | (set(feed.required) - columns.keys())
+    if wrong:
+        raise ValueError(f"{feed.name}: {sorted(wrong)} do not match")
+    return Block(feed, {name: columns[name] for name in names if name in columns}, amounts, new)

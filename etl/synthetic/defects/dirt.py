@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from etl.contracts.feeds import FEEDS
 from etl.contracts.types import Type
 from etl.errors import UsageError
+from etl.synthetic.core.known_feeds import FEEDS
 
 DEFAULT_SHARE = 0.01  # of a feed's rows, for each row defect that is asked for by name
 HIGHEST_SHARE = 0.5

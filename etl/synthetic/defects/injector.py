@@ -142,7 +142,7 @@ class DefectInjector:
                 fields=split(lines(records[position : position + 1]).removesuffix(self._end)),
                 at=self._at,
                 cents={name: int(values[position]) for name, values in block.cents.items()},
-                columns=kind.columns[self._feed.name],
+                columns=tuple(c for c in kind.columns[self._feed.name] if c in self._at),
                 fresh=f"{self._keys}{first + position:08d}".encode(),
                 draw=draw,
             )

@@ -1,0 +1,290 @@
+"""The runbooks do what they say: each change, done literally in a copy of the tree, is loaded.
+
+A change touches as many files by hand as its case says, and no more: where one needs another file,
+its case fails until the number is raised, which should be thought about twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import filecmp
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.config import ROOT
+from tests.support.warehouse import Warehouse
+
+# What a change works on; tests and environments stay where they are.
+TREE = ("etl", "migrations", "sql", "scripts", "docs", "pyproject.toml")
+DICTIONARY = "docs/data-dictionary.md"
+RUNBOOKS = "docs/runbooks"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change as its runbook has it.
+
+    ``by_hand``: the text of a new file, or in a file that there is what takes the place of what.
+    ``batch``: writes what a sender then sends. ``shows``: a query on the warehouse and what it
+    finds after the next run, and after a full load.
+    """
+
+    runbook: str
+    by_hand: Mapping[str, str | Mapping[str, str]]
+    files_by_hand: int
+    batch: Callable[[Path], None]
+    shows: tuple[str, list[tuple[Any, ...]]]
+    has_migration: bool = True
+
+
+COLUMN = """\
+        Column("preferred_language", Type.TEXT, "Language of letters to the member."),
+"""
+FEED = '''\
+"""The brokers feed: one row a broker."""
+
+from etl.contracts.column import Column
+from etl.contracts.feed import Feed, Volume
+from etl.contracts.types import Type
+
+brokers = Feed(
+    name="brokers",
+    description="Brokers who sell the plans of the insurer.",
+    key=("broker_id",),
+    volume=Volume(1, 100_000),
+    columns=(
+        Column("broker_id", Type.KEY, "Identifier of the broker.", required=True),
+        Column("name", Type.TEXT, "Name of the broker.", required=True, driver=True),
+        Column("license_state", Type.TEXT, "State of the license.", longest=60),
+    ),
+)
+'''
+DIMENSION = """\
+DIM_BROKER = Dimension("broker", FEEDS["brokers"], "Brokers through time, one row a version.")
+"""
+SENDER = '''\
+"""A county that sends its members with column names of its own."""
+
+from etl.contracts.feeds.members import members
+from etl.contracts.sender import Parsing, SenderContract
+
+county = SenderContract(
+    name="county",
+    feed=members,
+    description="A county, which writes dates as month, day and year.",
+    header={"Person": "member_id", "Birth date": "dob"},
+    parsing=Parsing(date_order="mdy"),
+)
+'''
+
+
+def write(folder: Path, feed: str, rows: list[dict[str, str]], contract: str = "") -> None:
+    """A batch of one file, with a manifest."""
+    folder.mkdir()
+    with (folder / f"{feed}.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    files = {f"{feed}.csv": {"kind": "delta"} | ({"contract": contract} if contract else {})}
+    manifest = {"batch_id": folder.name, "as_of": "2026-01-02T00:00:00Z", "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def a_member(inbox: Path, **more: str) -> dict[str, str]:
+    """The first member of the first batch, with other values."""
+    with next(inbox.glob("*/members.csv")).open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    return {**row, "member_id": "M-NEW", "source_updated_at": "2026-01-01T00:00:00Z", **more}
+
+
+def send_language(inbox: Path) -> None:
+    write(inbox / "2026-01-02", "members", [a_member(inbox, preferred_language="Spanish")])
+
+
+def send_brokers(inbox: Path) -> None:
+    rows = [{"broker_id": f"B{n}", "name": f"Broker {n}", "license_state": "OH"} for n in (1, 2)]
+    write(inbox / "2026-01-02", "brokers", rows)
+
+
+def send_county(inbox: Path) -> None:
+    row = a_member(inbox, dob="02/13/1980")
+    names = {"member_id": "Person", "dob": "Birth date"}
+    write(
+        inbox / "2026-01-02",
+        "members",
+        [{names.get(name, name): value for name, value in row.items()}],
+        "county",
+    )
+
+
+CHANGES = {
+    "a column": Change(
+        "adding-a-feed-or-dimension.md",
+        {
+            "etl/contracts/feeds/members.py": {
+                '        Column("email", ': f'{COLUMN}        Column("email", ',
+            }
+        },
+        files_by_hand=1,
+        batch=send_language,
+        shows=(
+            "select member_id, preferred_language from warehouse.dim_member_current"
+            " where preferred_language is not null",
+            [("M-NEW", "Spanish")],
+        ),
+    ),
+    "a dimension": Change(
+        "adding-a-feed-or-dimension.md",
+        {
+            "etl/contracts/feeds/brokers.py": FEED,
+            "etl/contracts/feeds/__init__.py": {
+                "from etl.contracts.feeds.claims": "from etl.contracts.feeds.brokers import brokers"
+                "\nfrom etl.contracts.feeds.claims",
+                "(members, plans, providers,": "(members, plans, providers, brokers,",
+            },
+            "etl/warehouse/tables.py": {
+                "\nDIMENSIONS: ": f"{DIMENSION}\nDIMENSIONS: ",
+                "(DIM_PLAN, DIM_PROVIDER, DIM_MEMBER)": "(DIM_PLAN, DIM_PROVIDER, DIM_BROKER, "
+                "DIM_MEMBER)",
+            },
+        },
+        files_by_hand=3,
+        batch=send_brokers,
+        shows=(
+            "select broker_id from warehouse.dim_broker_current where broker_sk > 0 order by 1",
+            [("B1",), ("B2",)],
+        ),
+    ),
+    "a sender": Change(
+        "a-new-sender.md",
+        {"etl/contracts/senders/county.py": SENDER},
+        files_by_hand=1,
+        batch=send_county,
+        shows=(
+            "select dob::text from warehouse.dim_member_current where member_id = 'M-NEW'",
+            [("1980-02-13",)],
+        ),
+        has_migration=False,
+    ),
+}
+
+
+def changed_files(before: Path, after: Path) -> set[str]:
+    """Files that differ between two trees or are in one of them alone, caches apart."""
+
+    def differing(compared: filecmp.dircmp[str], folder: Path) -> Iterator[str]:
+        for name in (*compared.left_only, *compared.right_only, *compared.diff_files):
+            yield str(folder / name)
+        for name, below in compared.subdirs.items():
+            yield from differing(below, folder / name)
+
+    return set(differing(filecmp.dircmp(before, after, ["__pycache__", "_build"]), Path()))
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A copy of the tree, whose commands work on a warehouse."""
+
+    folder: Path
+    warehouse: Warehouse
+
+    def copy(self, name: str) -> Path:
+        """Another copy, as it is now."""
+        return Path(shutil.copytree(self.folder, self.folder.parent / name))
+
+    def apply(self, change: Change) -> None:
+        """Do by hand what the runbook says."""
+        for name, said in change.by_hand.items():
+            path = self.folder / name
+            if isinstance(said, str):
+                assert not path.exists()
+                path.write_text(said, encoding="utf-8")
+                continue
+            text = path.read_text(encoding="utf-8")
+            for old, new in said.items():
+                assert text.count(old) == 1, old
+                text = text.replace(old, new)
+            path.write_text(text, encoding="utf-8")
+
+    def run(self, *command: str) -> str:
+        """A command of the Makefile, without make; what it printed."""
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=self.folder,
+            env=self.warehouse.environment(PYTHONDONTWRITEBYTECODE="1"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return done.stdout
+
+
+@pytest.fixture
+def tree(tmp_path: Path, warehouse: Warehouse) -> Tree:
+    """A copy of the tree with a loaded warehouse."""
+    folder = tmp_path / "tree"
+    for name in TREE:
+        source, target = ROOT / name, folder / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "_build", "*.png")
+            shutil.copytree(source, target, ignore=ignored)
+        else:
+            shutil.copy(source, target)
+    made = Tree(folder, warehouse)
+    made.run("scripts/generate_seed_data.py", "--members", "300", "--years", "1")
+    made.run("-m", "etl", "full-load")
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_by_the_runbook_needs_no_file_that_it_does_not_name(
+    tree: Tree, change: Change
+) -> None:
+    before = tree.copy("before")
+    tree.apply(change)
+    by_hand = changed_files(before, tree.folder)
+    assert len(by_hand) == change.files_by_hand
+
+    if change.has_migration:
+        tree.run("scripts/make_migration.py", "--what", "what the runbook does")
+        tree.run("-m", "etl", "docs")
+        generated = changed_files(before, tree.folder) - by_hand
+        generated.remove(DICTIONARY)
+        (migration,) = generated
+        assert migration.startswith("migrations/versions/")
+        # And nothing is left to migrate.
+        assert "not changed" in tree.run("scripts/make_migration.py", "--what", "nothing")
+
+    # The generator need not know of the change.
+    tree.run("scripts/generate_seed_data.py", "--increment")
+    change.batch(tree.warehouse.inbox)
+    query, expected = change.shows
+    for command in ("migrate", "incremental", "dq-check"):
+        tree.run("-m", "etl", command)
+    assert tree.warehouse.rows(query) == expected
+    tree.run("-m", "etl", "full-load")
+    assert tree.warehouse.rows(query) == expected
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_runbook_says_literally_what_is_done(change: Change) -> None:
+    text = (ROOT / RUNBOOKS / change.runbook).read_text(encoding="utf-8")
+    for name, said in change.by_hand.items():
+        assert name in text
+        if isinstance(said, str):
+            assert said in text
+            continue
+        for old, new in said.items():
+            # What comes in, without what was there.
+            for line in new.replace(old, "").strip("\n").splitlines():
+                assert line.strip() in text
