@@ -2,13 +2,13 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-# Commands are many and short: without its bytecode Python compiles the packages anew for each.
+# Commands are many and short: without its bytecode Python compiles the packages again for each.
 unexport PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
 # A Python that went away under the environment leaves the stamp behind: look at both.
 READY := .venv/.ready $(if $(wildcard $(PY)),,remake)
-# What the bench measures beside the warehouse, only where it is asked for.
+# What the bench measures next to the warehouse, only where it is asked for.
 PEERS_READY := $(if $(filter 1,$(PEERS)),.venv-peers/.ready)
 LOCK := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(if $(filter yes,$(UPGRADE)),--upgrade) --custom-compile-command 'make lock'
 
@@ -85,11 +85,11 @@ facts: $(READY) ## Load the facts
 cubes: $(READY) ## Refresh the cubes
 	@$(PY) -m etl cubes
 
-restate: $(READY) ## Make a dimension's history again from staging [DIM=member|plan|provider FROM= SHOW=yes]
+restate: $(READY) ## Rebuild a dimension's history from staging [DIM=member|plan|provider FROM= SHOW=yes]
 	@$(PY) -m etl restate --dim $(call quoted,$(DIM)) $(if $(FROM),--from $(call quoted,$(FROM))) $(if $(filter yes,$(SHOW)),--show)
 
 ##@ Quarantine
-quarantine: $(READY) ## List the rows that are set aside, by file and reason
+quarantine: $(READY) ## List the rejected rows, by file and reason
 	@$(PY) -m etl quarantine
 
 quarantine-export: $(READY) ## Write the open rows of a batch as CSV to correct [BATCH= FEED=]

@@ -38,7 +38,7 @@ from etl.synthetic.evaluate.truth_folder import TruthFolder
 from etl.warehouse.tables import DIMENSIONS
 
 # What a run leaves that was stopped, and what the next one does, by command.
-_ROLLED_BACK = "The stage in hand was rolled back; what was committed stays."
+_ROLLED_BACK = "The current stage was rolled back; what was committed stays."
 _GOES_ON = f"{_ROLLED_BACK} Run again: it goes on from the last stage that was done."
 _AFTERWARDS = {
     "full-load": "Until a full load is done readers keep what they had. Run again: it begins "
@@ -115,7 +115,7 @@ def _incremental(pipeline: Pipeline, confirmed: Sequence[str] = ()) -> Summary:
                 f"{batch.name}."
             )
         else:
-            held = "every batch of it is loaded" if find_batches(inbox) else "it holds no batch"
+            held = "every batch of it is loaded" if find_batches(inbox) else "it contains no batch"
             pipeline.watcher.say(f"Nothing to load from the inbox {inbox}: {held}.")
     return pipeline.incremental()
 
@@ -209,19 +209,19 @@ def stage() -> None:
 
 @app.command()
 def dims() -> None:
-    """Bring the dimensions up to what is staged."""
+    """Bring the dimensions up to date with staging."""
     run_pipeline("dims", lambda pipeline: pipeline.run_stages(("dims",)))
 
 
 @app.command()
 def facts() -> None:
-    """Bring the facts up to what the dimensions hold."""
+    """Bring the facts up to date with the dimensions."""
     run_pipeline("facts", lambda pipeline: pipeline.run_stages(("facts",)))
 
 
 @app.command()
 def cubes() -> None:
-    """Make the cubes again, whole; of what is there only rows that differ are written."""
+    """Build the whole cubes again; only rows that differ are written."""
     run_pipeline("cubes", lambda pipeline: pipeline.run_cubes(whole=True))
 
 
@@ -233,7 +233,7 @@ def restate(
     ] = "1900-01-01",
     show: Annotated[bool, typer.Option(help="Only show what would change.")] = False,
 ) -> None:
-    """Make a dimension's history again from staging; shows first what would change."""
+    """Rebuild a dimension's history from staging; shows first what would change."""
     if dim not in DIMENSIONS:
         raise UsageError(
             f"There is no dimension {dim!r} to restate." if dim else "Which dimension is meant?",
@@ -253,7 +253,7 @@ def restate(
 
 @app.command("quarantine")
 def quarantine_open() -> None:
-    """List the rows that were set aside and are open, by file and reason."""
+    """List the rejected rows that are open, by file and reason."""
     console.show_quarantine(export.open_rows(server.ensure_running(settings())))
 
 
@@ -292,10 +292,10 @@ def dq_check() -> None:
 @app.command("dq-report")
 def dq_report(
     to: Annotated[
-        str, typer.Option(help="Folder to write into; DATA_DIR/quality if it is not said.")
+        str, typer.Option(help="Folder to write into; by default DATA_DIR/quality.")
     ] = "",
 ) -> None:
-    """Write a page on the results of the quality checks, with data docs beside it."""
+    """Write a page on the results of the quality checks, with data docs next to it."""
     from etl.quality.report import write_report
 
     chosen = settings()
@@ -322,7 +322,7 @@ def dq_threshold(
     why: Annotated[str, typer.Option(help="The reason, for those who come after.")] = "",
     reset: Annotated[bool, typer.Option(help="Back to what the code says.")] = False,
 ) -> None:
-    """Change what a check is judged by; past results are judged anew without running it."""
+    """Change what a check is judged by; past results are judged again without running it."""
     wanted = thresholds.Wanted(check, count, share, severity, why, reset)
     wanted.validate()
 
@@ -447,7 +447,7 @@ def guarded(call: Callable[[], Any]) -> int:
         if explained is not None:
             console.show_error(explained)
             return _code(error, explained.exit_code)
-        # The text of a driver's error can hold values of rows, so only its kind is shown.
+        # The text of a driver's error can contain values of rows, so only its kind is shown.
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
         message = f"Something unforeseen stopped the run: {said}."

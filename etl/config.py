@@ -39,7 +39,7 @@ class Settings:
 
     @property
     def truth(self) -> Path:
-        """What the generator says that each synthetic batch really holds."""
+        """Where the generator writes what each synthetic batch really contains."""
         return self.data / "truth"
 
     @property

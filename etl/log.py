@@ -26,7 +26,7 @@ REDACTED = frozenset(
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace the values of keys that may hold personal data or a secret."""
+    """Replace the values of keys that may contain personal data or a secret."""
     for key in event.keys() & REDACTED:
         event[key] = "[redacted]"
     return event

@@ -30,7 +30,7 @@ def main(
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(help="Folder for what each batch really holds; by default DATA_DIR/truth."),
+        typer.Option(help="Folder for what each batch really contains; by default DATA_DIR/truth."),
     ] = None,
     gzip: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz files.")] = False,
     increment: Annotated[
@@ -53,10 +53,10 @@ def main(
             raise UsageError(
                 "--increment and --days were both given.", "--increment is the same as --days 1."
             )
-        target, beside = inbox or settings().inbox, truth or settings().truth
+        target, truth_folder = inbox or settings().inbox, truth or settings().truth
         began = time.monotonic()
         if increment or days is not None:
-            folders = simulate(target, 1 if days is None else days, dirty=dirty, truth=beside)
+            folders = simulate(target, 1 if days is None else days, dirty=dirty, truth=truth_folder)
         else:
             folders = [
                 generate(
@@ -67,7 +67,7 @@ def main(
                     first_year=first_year,
                     gzip=gzip,
                     dirty=dirty,
-                    truth=beside,
+                    truth=truth_folder,
                 )
             ]
     except AcaError as error:
@@ -84,7 +84,7 @@ def main(
 
 
 def _rows(folder: Path) -> dict[str, int]:
-    """Rows of a batch by feed, as its manifest tells them."""
+    """Rows of a batch by feed, as its manifest gives them."""
     files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
     return {name.split(".")[0]: said["rows"] for name, said in files.items()}
 

@@ -75,7 +75,7 @@ _INCOMES = {
 }
 _INCOME_EDGES = (0.999, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 
-# Blue and orange of the palette of Okabe and Ito, which the colour-blind can tell apart.
+# Blue and orange of the palette of Okabe and Ito, which the color-blind can distinguish.
 _FEEDS, _PUBLISHED, _QUIET, _INK = "#0072B2", "#E69F00", "#8A8A8A", "#222222"
 _STYLE: Any = {
     "axes.edgecolor": _QUIET,
@@ -99,7 +99,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A measured figure and, where there is one, the published one to hold it against."""
+    """A measured figure and, where there is one, the published one to compare it with."""
 
     name: str
     feeds: str
@@ -108,7 +108,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Feeds:
-    """The columns of a first batch that the plots need: days, cents, or text as it stands.
+    """The columns of a first batch that the plots need: days, cents, or text as it is.
 
     ``as_of``: the batch's day. ``complete``: the plan year before, whose claims are all but in.
     ``premium``: a month's, before the tax credit.
@@ -309,16 +309,16 @@ def age_mix(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     age = (_month(start) - _month(born) - (days[1] < days[0])) // 12
     band = np.searchsorted((17, 25, 34, 44, 54, 64), age)
     found = _percent(np.bincount(band, minlength=len(_AGES)))
-    told = _percent(published(*(f"Age_{name}" for name in _AGES)))
+    official = _percent(published(*(f"Age_{name}" for name in _AGES)))
     figure = Figure((7.2, 3.9))
     axes = figure.subplots()
-    _pairs(axes, [name.replace("-", " to ") for name in AGE_GROUPS], found, told)
+    _pairs(axes, [name.replace("-", " to ") for name in AGE_GROUPS], found, official)
     axes.set(xlabel="share of plan selections (%)", ylabel="age")
     women = 100 * np.mean(feeds.members["gender"][who] == "F")
     counted = published("Female", "Cnsmr")
     return figure, [
         Measure("plan selections", f"{len(age):,}", f"{counted[1]:,}"),
-        *_beside([f"age {name}" for name in AGE_GROUPS], found, told),
+        *_compared([f"age {name}" for name in AGE_GROUPS], found, official),
         Measure("women", f"{women:.1f} %", f"{100 * counted[0] / counted[1]:.1f} %"),
     ]
 
@@ -331,14 +331,14 @@ def metal_mix(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     metal = feeds.plans["metal_tier"][_position(keys, held)]
     metal = np.where(metal == "Expanded Bronze", "Bronze", metal)
     found = _percent(np.array([np.sum(metal == name) for name in _METALS]))
-    told = _percent(published(*_METALS.values()))
+    official = _percent(published(*_METALS.values()))
     variant = feeds.enrollments["csr_variant"][chosen]
     reduced = [100 * np.mean(np.isin(variant, codes)) for _, codes in _VARIANTS.values()]
     counted = published(*(column for column, _ in _VARIANTS.values()), "Cnsmr")
     counted = 100 * counted[:-1] / counted[-1]
     figure = Figure((7.2, 4.8))
     above, below = figure.subplots(2, height_ratios=(5, 4), sharex=True)
-    _pairs(above, ["Bronze*" if name == "Bronze" else name for name in _METALS], found, told)
+    _pairs(above, ["Bronze*" if name == "Bronze" else name for name in _METALS], found, official)
     above.set(ylabel="metal tier")
     _pairs(below, list(_VARIANTS), np.array(reduced), counted, legend=False)
     below.set(
@@ -346,8 +346,8 @@ def metal_mix(feeds: Feeds) -> tuple[Figure, list[Measure]]:
         ylabel="reduced cost sharing",
     )
     return figure, [
-        *_beside(_METALS, found, told),
-        *_beside((f"variant {name}" for name in _VARIANTS), reduced, counted),
+        *_compared(_METALS, found, official),
+        *_compared((f"variant {name}" for name in _VARIANTS), reduced, counted),
     ]
 
 
@@ -358,17 +358,17 @@ def income_mix(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     band = np.searchsorted(_INCOME_EDGES, ratio)
     found = _percent(np.bincount(band, minlength=len(_INCOMES)))
     counted = published(*_INCOMES.values())
-    # Who told none asked for no help; the generator counts them in the highest band.
+    # Who stated none asked for no help; the generator counts them in the highest band.
     counted[-1] += published("FPL_OTHR")[0]
-    told = _percent(counted)
+    official = _percent(counted)
     figure = Figure((7.2, 4.2))
     axes = figure.subplots()
-    _pairs(axes, list(_INCOMES), found, told)
+    _pairs(axes, list(_INCOMES), found, official)
     axes.set(
         xlabel="share of plan selections (%)",
         ylabel="income / poverty level",
     )
-    return figure, list(_beside((f"income {name}" for name in _INCOMES), found, told))
+    return figure, list(_compared((f"income {name}" for name in _INCOMES), found, official))
 
 
 def payment_lag(feeds: Feeds) -> tuple[Figure, list[Measure]]:
@@ -437,13 +437,13 @@ def seasonality(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     figure = Figure((7.2, 3.4))
     axes = figure.subplots()
     measured = []
-    for name, kind, colour, at, above in (
+    for name, kind, color, at, above in (
         ("respiratory diagnoses", lungs, _PUBLISHED, 6, -16),
         ("all others", ~lungs, _FEEDS, 6, 8),
     ):
         rate = np.bincount(month[kind], minlength=12) / covered
         index = 100 * rate / (rate @ covered / covered.sum())
-        axes.plot(range(12), index, "o-", color=colour, markersize=4)
+        axes.plot(range(12), index, "o-", color=color, markersize=4)
         axes.annotate(name, (at, index[at]), xytext=(0, above), textcoords="offset points")
         measured.append(
             Measure(
@@ -468,12 +468,12 @@ PLOTS = {
 
 
 def _pairs(
-    axes: Axes, labels: Sequence[str], found: NDArray, told: NDArray, *, legend: bool = True
+    axes: Axes, labels: Sequence[str], found: NDArray, official: NDArray, *, legend: bool = True
 ) -> None:
     """Two bars a label, each with its figure."""
     at = np.arange(len(labels))
-    for values, offset, colour in ((found, -0.2, _FEEDS), (told, 0.2, _PUBLISHED)):
-        bars = axes.barh(at + offset, values, height=0.38, color=colour)
+    for values, offset, color in ((found, -0.2, _FEEDS), (official, 0.2, _PUBLISHED)):
+        bars = axes.barh(at + offset, values, height=0.38, color=color)
         axes.bar_label(bars, [f"{v:.1f}" for v in values], padding=3, fontsize=8)
     axes.set_yticks(at, labels)
     axes.invert_yaxis()
@@ -485,10 +485,10 @@ def _pairs(
         axes.legend(drawn, names, frameon=False, loc="lower right")
 
 
-def _beside(
-    names: Iterable[str], found: Sequence[float | np.floating] | NDArray, told: NDArray
+def _compared(
+    names: Iterable[str], found: Sequence[float | np.floating] | NDArray, official: NDArray
 ) -> Iterable[Measure]:
-    for name, ours, theirs in zip(names, found, told, strict=True):
+    for name, ours, theirs in zip(names, found, official, strict=True):
         yield Measure(name, f"{ours:.1f} %", f"{theirs:.1f} %")
 
 
@@ -496,11 +496,11 @@ def _beside(
 
 
 def money(feeds: Feeds) -> list[Measure]:
-    """Premiums of open enrollment beside the published ones, and the complete year's ratios."""
+    """Premiums of open enrollment next to the published ones, and the complete year's ratios."""
     year, spans, chosen = feeds.complete, feeds.enrollments, feeds.chosen
     credit = spans["aptc_amount"][chosen]
     new = 100 * np.mean(spans["enrollment_reason"][chosen] == "open_enrollment")
-    told = published("New_Cnsmr", "APTC_Cnsmr", "Cnsmr")
+    official = published("New_Cnsmr", "APTC_Cnsmr", "Cnsmr")
     days = feeds.covered_days(date(year, 1, 1), date(year, 12, 31))
     months = days * 12 / (date(year + 1, 1, 1) - date(year, 1, 1)).days
     premium = float(months @ spans["premium"])
@@ -514,7 +514,7 @@ def money(feeds: Feeds) -> list[Measure]:
         return f"${cents / 100:,.0f}"
 
     return [
-        Measure("new consumers", f"{new:.1f} %", f"{100 * told[0] / told[2]:.1f} %"),
+        Measure("new consumers", f"{new:.1f} %", f"{100 * official[0] / official[2]:.1f} %"),
         Measure(
             "average monthly premium before tax credit",
             dollars(spans["premium"][chosen].mean()),
@@ -528,7 +528,7 @@ def money(feeds: Feeds) -> list[Measure]:
         Measure(
             "consumers with a tax credit",
             f"{100 * np.mean(credit > 0):.1f} %",
-            f"{100 * told[1] / told[2]:.1f} %",
+            f"{100 * official[1] / official[2]:.1f} %",
         ),
         Measure("premium per member per month (PMPM)", dollars(premium / months.sum())),
         Measure("allowed PMPM", dollars(allowed.sum() / months.sum())),

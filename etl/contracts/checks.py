@@ -16,7 +16,7 @@ SEVERITIES = (CRITICAL, MAJOR, MINOR)
 ASPECTS = {
     "completeness": "is what must be there, there?",
     "uniqueness": "is each thing there once?",
-    "validity": "is a value one that the column may hold?",
+    "validity": "is a value one that the column may contain?",
     "consistency": "do the tables, and the files that they came from, say the same?",
     "integrity": "does every key lead to its row?",
     "timeliness": "did it come in time?",
@@ -77,7 +77,7 @@ class Finding:
 
     @property
     def figure(self) -> float:
-        """What is held against the check's threshold."""
+        """What is compared with the check's threshold."""
         return self.rows_failed if self.measured is None else self.measured
 
 

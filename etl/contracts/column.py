@@ -70,7 +70,7 @@ Constraint = OneOf | Between | Matches
 class Breach(Enum):
     """What follows when a file does not keep to its contract."""
 
-    REJECT_ROW = "reject row"  # the row is set aside
+    REJECT_ROW = "reject row"
     REJECT_FILE = "reject file"  # the file is refused, and the batch with it
     WARN = "warn"  # the file is loaded, and the breach is reported
 
@@ -86,7 +86,7 @@ class Column:
     ``longest``: the most characters, where a text may be shorter or longer than its type says.
     ``open_end``: a date from this day on is no date but says that the thing runs on; it is kept
     in staging as it came and means the same as an empty one. ``ahead_days``: how many days after
-    its batch's ``as_of`` a value may lie; a row with a later one is set aside.
+    its batch's ``as_of`` a value may lie; a row with a later one is rejected.
     """
 
     name: str

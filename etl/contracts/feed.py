@@ -9,7 +9,7 @@ from etl.contracts.column import IS_DELETED, Breach, Column
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """How many rows a file of the feed holds, by all experience: ``low`` to ``high``."""
+    """How many rows a file of the feed usually contains: ``low`` to ``high``."""
 
     low: int
     high: int
@@ -41,9 +41,9 @@ class SnapshotLimit:
             return self.new_year_share
         return self.share
 
-    def refuses(self, ending: int, held: int, *, is_new_year: bool = False) -> bool:
-        """Whether a snapshot that ends so many of the keys held has to be confirmed."""
-        return ending >= self.keys and ending > self.share_of(is_new_year=is_new_year) * held
+    def refuses(self, ending: int, known: int, *, is_new_year: bool = False) -> bool:
+        """Whether a snapshot that ends so many of the known keys has to be confirmed."""
+        return ending >= self.keys and ending > self.share_of(is_new_year=is_new_year) * known
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,15 @@ class Feed:
     ``key``: the columns that name one thing. ``effective``: the column that says since when a
     row is true, where the feed has one (else the batch's ``as_of``). ``money``: the columns
     whose sums are the file's control totals. ``ordered``: pairs of columns of which the first
-    is never after the second; a row that breaks the order is set aside. ``canceled_days``: a
+    is never after the second; a row that breaks the order is rejected. ``canceled_days``: a
     second date up to so many days before the first is no fault but says that the thing never was,
     as enrollment systems write coverage that is canceled from its start. ``line``: the column that
-    tells lines of one thing apart where a sender writes these in place of the thing itself.
+    distinguishes lines of one thing where a sender writes these in place of the thing itself.
     ``reversible``: a row with amounts below zero takes back another one of its key.
     ``deletable``: whether
     the file may carry a delete marker (``IS_DELETED``), which is no attribute of the thing.
-    ``unique``: sets of columns beside the key whose values no two current rows share.
-    ``volume``: rows that a file holds. ``freshness_days``: days that may pass from one batch of
+    ``unique``: sets of columns besides the key whose values no two current rows share.
+    ``volume``: rows that a file contains. ``freshness_days``: days that may pass from one batch of
     the feed to the next. ``snapshot_limit``: keys that a snapshot may end unconfirmed.
     """
 

@@ -1,4 +1,4 @@
-"""Why rows are set aside: the fixed list of reasons, each with what a person does about it."""
+"""Why rows are rejected: the fixed list of reasons, each with what a person does about it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from enum import Enum
 
 
 class Reason(Enum):
-    """Why a row is set aside: the fixed list, each with what a person does about it."""
+    """Why a row is rejected: the fixed list, each with what a person does about it."""
 
     FIELD_COUNT = (
         "wrong number of fields",
-        "Put quotes around values that hold commas, and give every column of the header a field.",
+        "Put quotes around values with commas, and give every column of the header a field.",
     )
     NOT_UTF8 = (
         "bytes that are not UTF-8",
@@ -18,7 +18,7 @@ class Reason(Enum):
     )
     STRAY_RETURN = (
         "carriage return outside quotes",
-        "Take the carriage return out, or put quotes around the value that holds it.",
+        "Take the carriage return out, or put quotes around the value that contains it.",
     )
     OPEN_QUOTE = ("unterminated quoted field", "Close the quote, or double one that is meant.")
     STRAY_QUOTE = (
@@ -82,16 +82,16 @@ class Reason(Enum):
         "Correct the date that ends before the other begins.",
     )
     CONFLICT = (
-        "conflicting row of the same key and time; the last in the file stands",
-        "Leave the row that holds, or give the rows keys or times of their own.",
+        "conflicting row of the same key and time; the last in the file is valid",
+        "Leave the row that is right, or give the rows keys or times of their own.",
     )
     LINE = (
-        "another line of the same claim; claim lines are not supported yet, the last one stands",
+        "another line of the same claim; claim lines are not supported yet, the last one is valid",
         "Ask the sender for one row a claim with the sums of its lines.",
     )
     BREACH = (
         "outside what the contract allows",
-        "Correct the value; the data dictionary says what the column may hold.",
+        "Correct the value; the data dictionary says what the column may contain.",
     )
 
     def __init__(self, text: str, advice: str) -> None:

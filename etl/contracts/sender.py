@@ -17,8 +17,8 @@ class Parsing:
 
     ``encoding``: of the file's text, by Python's name. ``date_order``: of day, month and year
     in dates of digits; a date that begins with a year of four digits is read as one whatever
-    the order. ``decimal``, ``thousands``: the marks in numbers; thousands marks have to stand
-    before every three digits or nowhere. ``currency``: signs or words that may stand before or
+    the order. ``decimal``, ``thousands``: the marks in numbers; thousands marks have to be
+    before every three digits or nowhere. ``currency``: signs or words that may come before or
     after an amount. ``percent``: a ratio that ends in ``%`` is so many hundredths.
     ``null_words``: values that say that there is none, without regard to case.
     ``empty_quotes``: what an empty value in quotes says, nothing (as one without quotes does) or
@@ -50,7 +50,7 @@ class SenderContract:
     column, the first of them that has a value gives it. A column that is not named there bears
     its own name. ``not_sent``: required columns that this sender never sends. ``checks`` and
     ``on_breach``: by column, what a good value looks like and what follows where it is none,
-    instead of what the column says. ``reject_share``: how many of a file's rows may be set aside,
+    instead of what the column says. ``reject_share``: how many of a file's rows may be rejected,
     instead of the configured share. ``sends_more``: the files have columns that the warehouse
     does not take, as agreed. ``volume`` and ``freshness_days``: instead of the feed's.
     """
@@ -87,7 +87,7 @@ class SenderContract:
 
     @property
     def targets(self) -> dict[str, str]:
-        """Our column for each name, in lower case, that the sender's header may hold."""
+        """Our column for each name, in lower case, that the sender's header may contain."""
         own = {
             c.name: c.name
             for c in self.feed.staged
@@ -97,7 +97,7 @@ class SenderContract:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Our columns for which the sender's header must hold a name."""
+        """Our columns for which the sender's header must contain a name."""
         return tuple(name for name in self.feed.required if name not in self.not_sent)
 
     def check(self, column: str) -> Constraint | None:
@@ -110,7 +110,7 @@ class SenderContract:
 
     @property
     def expected_volume(self) -> Volume | None:
-        """How many rows a file of this sender holds."""
+        """How many rows a file of this sender contains."""
         return self.volume or self.feed.volume
 
     @property

@@ -69,7 +69,7 @@ class Type(Enum):
 
     @property
     def mandatory(self) -> bool:
-        """Whether a row without the value is set aside: no row can be placed without it.
+        """Whether a row without the value is rejected: no row can be placed without it.
 
         Only a delete marker can be without a ``KEY_DATE``.
         """
@@ -81,7 +81,7 @@ class Type(Enum):
 LARGEST_AMOUNT = "99999999.99"
 
 
-# How many days after a batch's ``as_of`` a date may lie that the calendar has to hold.
+# How many days after a batch's ``as_of`` a date may lie that the calendar has to contain.
 DAYS_AHEAD = 3660
 
 
@@ -131,7 +131,7 @@ DOMAINS = (
         "calendar_date",
         "date",
         "value between '1900-01-01' and '2199-12-31'",
-        "a date that a calendar of this business can hold",
+        "a date that a calendar of this business can contain",
     ),
     Domain(
         "open_date",

@@ -21,7 +21,7 @@ from etl.errors import ServerError
 
 # How every session of ours calls itself, with what it does behind it.
 PREFIX = "aca-warehouse"
-# After so long at a lock that somebody else holds a run gives up (``etl.pipeline.waiting`` tells
+# After so long at a lock that somebody else holds a run gives up (``etl.pipeline.waiting`` says
 # whom).
 LOCK_WAIT_SECONDS = 15 * 60
 
@@ -34,7 +34,7 @@ _SESSION = {
     # A backend whose client was killed in the middle of a statement gives up within a second,
     # so that the next run finds no transaction of a dead one in its way.
     "client_connection_check_interval": "500ms",
-    # What a role or database was given for people at a screen does not hold for a load.
+    # Settings of a role or database are meant for people at a screen and not for a load.
     "statement_timeout": "0",
     "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -57,7 +57,7 @@ _SCHEMES = ("postgresql://", "postgres://")
 def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.Connection[Any]:
     """Open a connection named ``application``; ``ServerError`` where there is none to be had.
 
-    ``url``: an address as libpq takes it. Settings that it has itself (``options``) hold where
+    ``url``: an address as libpq takes it. Settings that it has itself (``options``) apply where
     ours do not say otherwise.
     """
     deadline = time.monotonic() + FULL_SECONDS

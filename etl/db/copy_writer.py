@@ -1,6 +1,6 @@
 """A writer for COPY that listens while it sends.
 
-The server tells of each row that it skips. While nobody reads what it tells, it stops reading what
+The server reports each row that it skips. While nobody reads its reports, it stops reading what
 is sent; a client that only waits until it can send on then waits for ever.
 """
 
@@ -14,7 +14,7 @@ from psycopg.copy import LibpqWriter
 from psycopg.pq.abc import PGconn
 from psycopg.waiting import Ready, Wait
 
-# What psycopg's generators say that they wait for, and are told in return.
+# What psycopg's generators wait for, and get as an answer.
 Waiting = Generator[Wait, Ready, Any]
 
 

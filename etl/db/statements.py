@@ -1,6 +1,6 @@
 """Named SQL statements, read from ``sql/``.
 
-A file holds statements, each under a header line ``-- name: its_name`` and one or more comment
+A file contains statements, each under a header line ``-- name: its_name`` and one or more comment
 lines that say what it does and its grain. ``{braces}`` are identifiers or fragments composed by
 ``psycopg.sql``; ``%(names)s`` are values bound by the driver. Text is never formatted into SQL.
 """
@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "sql"
-# So many rows of a result are held where it comes row by row.
+# So many rows of a result are in memory where it comes row by row.
 _ROWS_AT_ONCE = 1_000
 _HEADER = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 _LEADING_COMMENT = re.compile(r"((?:--[^\n]*\n)*)(.*)", re.DOTALL)
@@ -66,7 +66,7 @@ def run(
     /,
     **parts: Parts,
 ) -> psycopg.Cursor[Any]:
-    """Execute a named statement; the cursor holds its rows and row count."""
+    """Execute a named statement; the cursor has its rows and row count."""
     return connection.execute(statement(name, **parts), values)
 
 

@@ -1,7 +1,7 @@
 """What the server, the disk or another session did to a run, in one sentence each.
 
-Told apart by SQLSTATE (PostgreSQL 18, appendix A) and by errno; never by the server's words, which
-can hold values of rows.
+Distinguished by SQLSTATE (PostgreSQL 18, appendix A) and by errno; never by the server's words,
+which can contain values of rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import psycopg
 
 from etl.errors import AcaError, ServerError
 
-_AGAIN = "Nothing is lost: the stage in hand was rolled back. "
+_AGAIN = "Nothing is lost: the current stage was rolled back. "
 _LOST = ServerError(
     "The server went away while the run was at work: it was stopped, restarted or killed, or "
     "somebody ended the run's session.",

@@ -72,10 +72,10 @@ def _order(table: Table) -> int:
 
 def _table(table: Table) -> str:
     past_of = table.info.get("past_of")
-    told = [c for c in table.columns if past_of is None or c.name == "known_to_load_id"]
+    shown = [c for c in table.columns if past_of is None or c.name == "known_to_load_id"]
     rows = "".join(
         f"| {c.name} | {_type(c)} | {'' if c.nullable else 'yes'} | {_cell(c.comment or '')} |\n"
-        for c in told
+        for c in shown
     )
     besides = f" The columns of {past_of}, and:" if past_of else ""
     return (

@@ -1,1 +1,1 @@
-"""The inbox: from folders and files to records that are told apart, byte by byte."""
+"""The inbox: from folders and files to records that are distinguished, byte by byte."""

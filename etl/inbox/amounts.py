@@ -1,6 +1,6 @@
-"""Amounts: what a file's money columns add up to, in cents, told from its bytes alone.
+"""Amounts: what a file's money columns add up to, in cents, read from its bytes alone.
 
-The server adds up what it holds, and this adds up what came, so that neither depends on the other.
+The server adds up what is in staging, and this adds up what came: neither depends on the other.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def to_dollars(cents: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MoneyField:
-    """An amount in a record: the positions at which it may stand, the one to prefer first."""
+    """An amount in a record: the positions at which it may be, the preferred one first."""
 
     positions: tuple[int, ...]
     read: Reader
@@ -53,7 +53,7 @@ class Amounts:
     unread: Counter[str] = field(default_factory=Counter)
 
     def add(self, values: Sequence[bytes] | None) -> None:
-        """Add a record's amounts; ``None`` where its fields cannot be told apart."""
+        """Add a record's amounts; ``None`` where its fields cannot be distinguished."""
         for column, money in self.fields.items():
             cents = None if values is None else money.cents(values)
             if cents is None:

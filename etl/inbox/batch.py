@@ -93,19 +93,19 @@ def strays(inbox: Path) -> BatchError | None:
     more = len(odd) - _NAMED
     named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
     return BatchError(
-        f"The inbox itself holds what is in no batch and was not loaded: {named}.",
+        f"The inbox itself contains what is in no batch and was not loaded: {named}.",
         "Put files into a folder that is named by their day (2025-01-31/claims.csv), or take them "
         "away.",
     )
 
 
 def is_empty(inbox: Path) -> bool:
-    """Whether an inbox holds nothing but hidden names: a generator that was killed leaves such."""
+    """Whether an inbox has nothing but hidden names: a generator that was killed leaves such."""
     return all(path.name[0] in "._" for path in _listed(inbox))
 
 
 def _entries_of(inbox: Path) -> list[Path]:
-    """What the inbox holds, apart from what is hidden and what says nothing."""
+    """What the inbox contains, apart from what is hidden and what says nothing."""
     return [path for path in _listed(inbox) if not is_passed_over(path.name)]
 
 
@@ -126,8 +126,8 @@ def _is_folder(path: Path, inbox: Path) -> bool:
     if path.is_dir() and leads_out(path, inbox):
         raise BatchError(
             f"Batch {one_line(path.name)} is a link that leads out of the inbox.",
-            "Put the folder itself there, or let INBOX name the folder that holds it; nothing of "
-            "it was loaded.",
+            "Put the folder itself there, or let INBOX name the folder it is in; nothing of it "
+            "was loaded.",
         )
     return path.is_dir()
 
@@ -161,7 +161,7 @@ def in_arrival_order(
 
     Returns:
         What to load one after the other: for each of the loads those of its files that are still
-        there, then, without a load, whatever none had, batch by batch. A file is told once, where
+        there, then, without a load, whatever none had, batch by batch. A file is listed once, where
         it came first.
     """
     waiting = {
@@ -169,14 +169,14 @@ def in_arrival_order(
         for number, batch in enumerate(batches)
         for file in batch.files
     }
-    told: dict[tuple[int | None, int], list[FeedFile]] = {}
+    in_order: dict[tuple[int | None, int], list[FeedFile]] = {}
     for load_id, batch_id, feed in known:
         if found := waiting.pop((batch_id, feed), None):
             number, file = found
-            told.setdefault((load_id, number), []).append(file)
+            in_order.setdefault((load_id, number), []).append(file)
     for number, file in waiting.values():
-        told.setdefault((None, number), []).append(file)
-    return [(load_id, batches[number], files) for (load_id, number), files in told.items()]
+        in_order.setdefault((None, number), []).append(file)
+    return [(load_id, batches[number], files) for (load_id, number), files in in_order.items()]
 
 
 def read_batch(folder: Path, inbox: Path | None = None) -> Batch:
@@ -192,7 +192,7 @@ def read_batch(folder: Path, inbox: Path | None = None) -> Batch:
     as_of = said.as_of or _as_of(folder)
     if not contents.files:
         raise BatchError(
-            f"Batch {where} holds no file of a feed.",
+            f"Batch {where} contains no file of a feed.",
             "Put its files there, or take the folder away; there is nothing to load.",
         )
     files = tuple(
@@ -209,7 +209,7 @@ def _entries(where: str, said: Manifest, contents: Contents) -> dict[str, dict[s
     for entry in said.files:
         named = feed_and_part(entry.name)
         there = contents.files.get(named[0], []) if named else []
-        # The feed's own name stands for the file that is there, or for all its parts together.
+        # The feed's own name means the file that is there, or all its parts together.
         if (
             named is None
             or not there
@@ -242,8 +242,10 @@ def _feed(where: str, feed: Feed, files: list[Named], said: dict[str, Entry]) ->
     for one in files:
         entry = by_key.get(one.key) or (by_key.get(()) if len(files) == 1 else None)
         of_part = entry or Entry(one.path.name)
-        told = replace(whole, rows=of_part.rows, checksum=of_part.checksum, totals=of_part.totals)
-        parts.append(feed_file(feed, one.path, told, one.found))
+        expected = replace(
+            whole, rows=of_part.rows, checksum=of_part.checksum, totals=of_part.totals
+        )
+        parts.append(feed_file(feed, one.path, expected, one.found))
     if len(parts) == 1:
         return parts[0]
     is_whole = () in by_key and files[0].key != ()
@@ -273,7 +275,7 @@ def _of_all(where: str, whole: Expected, parts: list[FeedFile], entry: Entry | N
 
 
 def _expected(where: str, feed: Feed, entries: list[Entry]) -> Expected:
-    """What holds for all files of a feed: kind and contract, which cannot differ between parts."""
+    """What is the same for all parts of a feed: its kind and contract."""
     known = [contract.name for contract in contracts_of(feed)]
     for entry in entries:
         name = one_line(entry.name)

@@ -22,7 +22,7 @@ _POINT, _MINUS, _PLUS, _ZERO = b".-+0"
 _SMALL = 0x20
 # So many signs of an amount, times the records of a block, can be added up as cents in 64 bits.
 _LONGEST_AMOUNT = 12
-# What is longer is no key, and no word that stands in the place of one.
+# What is longer is no key, and no word in place of one.
 _LONGEST_WORDS = 64
 _TENS = np.array([100, 10, 1], np.int64)
 
@@ -47,7 +47,7 @@ class Layout:
     """Where the values of a block's records are: an array of (records, fields) each.
 
     A value in quotes begins after the one and ends before the other. ``has_blanks``: whether a
-    blank stands at the end of a value.
+    blank is at the end of a value.
     """
 
     data: Bytes
@@ -86,7 +86,7 @@ def lay_out(block: bytes, fields: int) -> Layout | None:
     if np.count_nonzero(feeds) != len(ends) or not feeds[ends[:, -1]].all():
         return None
     blanks = (data == _BLANK) | (data == _TAB)
-    # A line's end stands before the first byte.
+    # As if a line ended before the first byte.
     has_blanks = bool(
         blanks[0] or (blanks[1:] & marks[:-1]).any() or (blanks[:-1] & marks[1:]).any()
     )
@@ -108,8 +108,8 @@ def _take_out_quoted(data: Bytes, feeds: Marks, marks: Marks) -> bool:
         return False
     opens, closes = at[::2], at[1::2]
     # The byte before the first is the last one, a line's end.
-    beside = np.concatenate((data[opens - 1], data[closes + 1]))
-    if not ((beside == _COMMA) | (beside == _FEED) | (beside == _QUOTE)).all():
+    around = np.concatenate((data[opens - 1], data[closes + 1]))
+    if not ((around == _COMMA) | (around == _FEED) | (around == _QUOTE)).all():
         return False
     lengths = closes - opens
     inside = np.repeat(opens - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())

@@ -3,7 +3,7 @@
 PostgreSQL types the values. What it would split or read otherwise than the file means is rejected
 here first: stray quotes, a wrong number of fields, bytes that are not UTF-8, values that are not
 written as their type asks, headers and totals among the rows. Amounts are added up from the bytes,
-so that what the server holds can be held against what the file says.
+so that what the server got can be compared with what the file says.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Stream:
     ``sent``: records passed on. ``trimmed``: records from which blanks were taken. ``amounts``: of
     all records, those of rejected rows included. ``keys``: sees every record sent.
     ``is_printable``: nothing but visible ASCII was sent. ``where``: what a message calls the file.
-    ``line_of(n)`` tells on which line of the file the record begins that ends on line ``n`` of
-    what was sent. ``is_cut()`` and ``last_line`` tell of the last record of all.
+    ``line_of(n)`` is the line of the file on which the record begins that ends on line ``n`` of
+    what was sent. ``is_cut()`` and ``last_line`` are about the last record of all.
     """
 
     fields: Fields
@@ -218,7 +218,7 @@ class Stream:
         return self._sent(lines, sent)
 
     def _reject(self, line: int, record: bytes, reason: Reason) -> None:
-        """Reject a record whose fields cannot be told apart as they must be."""
+        """Reject a record whose fields cannot be distinguished as they must be."""
         if reason is Reason.FIELD_COUNT:
             reason = self._no_rows.fault_of_line(record) or reason
         if reason not in NO_ROWS:
@@ -255,7 +255,7 @@ class Stream:
         return sent
 
     def _keep_lines(self, lines: range | list[int], clean: list[bytes]) -> None:
-        """Keep what tells the lines of the file from those of the stream."""
+        """Keep what maps the lines of the stream to those of the file."""
         if isinstance(lines, range):
             if lines.start != self._next_line:
                 self._shift(lines.start)
@@ -273,7 +273,7 @@ class Stream:
                 self._long_begins.append(line)
 
     def _shift(self, line: int) -> None:
-        """Note that what is sent next stands on another line of the file than the one after."""
+        """Note that what is sent next is on another line of the file than the one after."""
         self._shifted_from.append(self._sent_lines + 1)
         self._shifts.append(line - self._sent_lines - 1)
 
@@ -289,7 +289,7 @@ def refuse_too_many(bad_rows: int, where: str) -> None:
 
 
 def fault_of(record: bytes, fields: int, *, is_utf8: bool = False) -> Reason | None:
-    """Why the fields of a record, without its line's end, cannot be told apart as they must be.
+    """Why the fields of a record, without its line's end, cannot be distinguished as they must be.
 
     ``is_utf8``: its text is known to be UTF-8.
     """
@@ -306,7 +306,7 @@ def fault_of(record: bytes, fields: int, *, is_utf8: bool = False) -> Reason | N
 
 
 def values_despite(record: bytes, fields: int, fault: Reason) -> list[bytes] | None:
-    """The values of a record with a fault, so far as its amounts can be told from them."""
+    """The values of a record with a fault, so far as its amounts can be read from them."""
     if fault in (Reason.OPEN_QUOTE, Reason.STRAY_QUOTE):
         return csv_records.values_apart(record, fields)
     return None

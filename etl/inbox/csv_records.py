@@ -2,7 +2,7 @@
 
 A quote opens a value only where the value begins and closes it only where it ends; two of them in
 a quoted value mean one. A record ends at a line feed outside quotes. Whatever keeps to none of
-this is a record of its own, of one line, for ``etl.inbox.copy_stream`` to set aside: one stray
+this is a record of its own, of one line, for ``etl.inbox.copy_stream`` to reject: one stray
 quote costs one row, never those after it. A quoted value that goes over line ends is believed only
 where none of its lines could be a row by itself.
 """
@@ -45,7 +45,7 @@ _ONE_VALUE = re.compile(rb'(?:^|,)((?:[^",]+|"[^"]*")*)')
 _QUOTED = re.compile(rb'"[^"]*"')
 # A value of a record whose quotes are not sound: whole in quotes, or up to the next comma.
 _VALUE_APART = re.compile(rb'(?:^|,)([ \t]*+"' + _IN_QUOTES + rb'"[ \t]*+(?=,|$)|[^,]*)')
-# Blanks beside a comma or at the ends of a record without quotes.
+# Blanks next to a comma or at the ends of a record without quotes.
 _BLANKS = re.compile(rb"(?<![ \t])[ \t]++(?=,|$)|(?:(?<=,)|^)[ \t]++", re.MULTILINE)
 
 # Line ends with nothing between them, so many that they are no slip: they are not taken one by one.
@@ -118,7 +118,7 @@ def trimmed_block(block: bytes) -> bytes:
 
 
 def _may_have_blanks(record: bytes) -> bool:
-    """Whether a blank may stand at an end of a value; a search for bytes beats an expression."""
+    """Whether a blank may be at an end of a value; a search for bytes beats an expression."""
     ends = record[:1] == b" " or record[-1:] == b" "
     return ends or b", " in record or b" ," in record or b"\t" in record
 
@@ -126,7 +126,7 @@ def _may_have_blanks(record: bytes) -> bool:
 def put_in_place(blocks: Iterable[Block], corrected: Mapping[int, bytes]) -> Iterator[Block]:
     """The records with some replaced, by the line on which they begin.
 
-    A replaced record is a block of its own: it may have another height than the one it stands
+    A replaced record is a block of its own: it may have another height than the one it comes
     for, and the lines after it keep their numbers.
     """
     for first, block in blocks:
@@ -271,9 +271,9 @@ def _height(lines: list[bytes], at: int, fields: int, ahead: int) -> int | None:
     opening = _VALUES_AND_OPEN.fullmatch(lines[at])
     if not opening:
         return 1
-    # Where the value stands among the others that is open at the end of a line.
+    # Where the value is among the others that is open at the end of a line.
     open_at = _commas(opening["values"])
-    # All values before the last stand on a line that opens the last one, so it loses none.
+    # All values before the last are on a line that opens the last one, so it loses none.
     if open_at != fields - 1 and open_at + opening["opened"].count(b",") >= fields - 1:
         return 1
     size = len(lines[at]) + ahead
@@ -306,5 +306,5 @@ def _height(lines: list[bytes], at: int, fields: int, ahead: int) -> int | None:
 
 
 def _commas(values: bytes) -> int:
-    """How many commas stand between values, those in quotes apart."""
+    """How many commas separate values, without those in quotes."""
     return without_quoted(values).count(b",")

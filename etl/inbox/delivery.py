@@ -60,7 +60,7 @@ class FeedFile:
 
     @property
     def is_packed(self) -> bool:
-        """Whether its bytes are not those that are read, so that they tell of no progress."""
+        """Whether its bytes are not those that are read, so that they measure no progress."""
         return any(file.path.suffix.lower() == ".gz" for file in self.files)
 
     @property

@@ -1,6 +1,6 @@
 """What bytes are: the kind of a file, the text encoding of its bytes, the first that is no UTF-8.
 
-Nothing here tells a byte's value: what it says may stand in a message.
+Nothing here reveals a byte's value: what it says may be in a message.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def is_utf8(data: bytes) -> bool:
 
 
 def first_bad_byte(blocks: Iterable[bytes]) -> BadByte | None:
-    """The first byte that is not UTF-8 text; NUL is none, since no column can hold it."""
+    """The first byte that is not UTF-8 text; NUL is none, since no column can contain it."""
     offset, rest = 0, b""
     for block in blocks:
         data = rest + block
@@ -120,7 +120,7 @@ def likely(data: bytes, at: int) -> str:
     try:
         sample.decode("windows-1252")
     except UnicodeDecodeError:
-        return "no encoding that is told from its bytes"
+        return "no encoding that its bytes reveal"
     if _UTF8_SIGNS.search(sample):
         return "a mix of UTF-8 and Windows-1252"
     return "Windows-1252"
@@ -139,7 +139,7 @@ def transcoded(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """The blocks as UTF-8.
 
     Where there is no sign for a byte, bytes come out that are not UTF-8 either: whoever looks at
-    the rows finds them there and sets aside that row.
+    the rows finds them there and rejects that row.
     """
     if codecs.lookup(encoding).name == UTF8:
         yield from blocks

@@ -33,7 +33,7 @@ _EDITION = re.compile(
 _NUMBERED = re.compile(
     r"(?:part|file|chunk|seg|p)?[-_. ]?([0-9]{1,3})(?:[-_. ]?of[-_. ]?([0-9]{1,3}))?", re.ASCII
 )
-# What people and programs leave beside the feeds, and what says nothing of them.
+# What people and programs leave next to the feeds, and what says nothing of them.
 _HARMLESS = re.compile(
     r"(?:read ?me(?:\.(?:txt|md|pdf|html?))?|thumbs\.db|desktop\.ini"
     r"|(?:md5|sha1|sha256|sha512|b2|xxh)sums?(?:\.txt)?|checksums?(?:\.txt)?"
@@ -162,7 +162,7 @@ def look_into(folder: Path, inbox: Path) -> Contents:
 
 
 def _inside(path: Path, what: str) -> str:
-    """Whether a folder in a batch's folder holds the batch."""
+    """Whether a folder in a batch's folder contains the batch."""
     if what != "a folder":
         return ""
     try:
@@ -177,7 +177,7 @@ def _odd(folder: Path, odd: list[str]) -> BatchError:
     more = len(odd) - _NAMED
     named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
     return BatchError(
-        f"Batch {one_line(folder.name)} holds {named}.",
+        f"Batch {one_line(folder.name)} contains {named}.",
         "A batch's files are named as the feeds (members.csv, claims.csv.gz), their parts "
         "claims_1.csv, claims_2.csv: rename what is one, and take away the rest or let its name "
         "begin with an underscore; nothing of the batch was loaded.",

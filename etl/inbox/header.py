@@ -1,6 +1,6 @@
 """Header: under which contract a file comes, and how its columns differ from it and from before.
 
-Every difference is told in one sentence, and again for machines in ``findings``.
+Every difference is reported in one sentence, and for machines in ``findings``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from etl.inbox.batch import Batch, FeedFile
 
 Findings = dict[str, Any]
 
-# How like a name must be to one that is missing, to be shown beside it or asked about.
+# How like a name must be to one that is missing, to be shown next to it or asked about.
 _NEAR = 0.6
 _MOST_NAMES = 10
 

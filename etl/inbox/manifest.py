@@ -1,4 +1,4 @@
-"""Manifest: what a sender says of a batch in its ``manifest.json``, held to a declared form.
+"""Manifest: what a sender says of a batch in its ``manifest.json``, in a form that is declared.
 
 It comes from outside: it has a largest size and depth, and whatever is not as declared is
 answered with a ``BatchError`` of one sentence.
@@ -125,7 +125,7 @@ def error(where: str, problem: str) -> BatchError:
     """A manifest that cannot be used."""
     return BatchError(
         f"{MANIFEST} of batch {where} cannot be used: {problem}.",
-        "Mend the manifest or ask the sender for it again; nothing was loaded.",
+        "Fix the manifest or ask the sender for it again; nothing was loaded.",
     )
 
 
@@ -192,7 +192,7 @@ def _object(where: str, what: str, said: Any) -> dict[str, Any]:
 
 def _known_keys(where: str, what: str, said: dict[str, Any], known: tuple[str, ...]) -> None:
     for key in said:
-        # What senders note for themselves may stand under names of their own.
+        # What senders note for themselves may be under names of their own.
         if key not in known and key[:1] != "_":
             raise error(where, f"{what} has the unknown key {one_line(key)}{meant(key, known)}")
 

@@ -1,4 +1,4 @@
-"""Misread: a first line that is no header of ours, though one stands near or is written otherwise.
+"""Misread: a first line that is no header of ours, though one is near or is written otherwise.
 
 Without this a file with semicolons between its fields would be said to lack every column.
 """
@@ -38,7 +38,7 @@ def check(where: str, head: bytes, contracts: Iterable[SenderContract]) -> None:
     if number:
         blank = all(not line.strip() for line in lines[:number])
         what = "with a blank line" if blank else "with a line that is no header"
-        said.append(f"begins {what}: its header stands on line {number + 1}")
+        said.append(f"begins {what}: its header is on line {number + 1}")
     if sign != ",":
         said.append(f"separates its fields by {_SIGNS[sign]}, not by commas")
     raise BatchError(
@@ -54,7 +54,7 @@ def _lines(head: bytes, encoding: str) -> list[str]:
 
 
 def _header(lines: list[str], contract: SenderContract) -> tuple[int, str] | None:
-    """The first line that is a header, counted from 0, and what stands between its names."""
+    """The first line that is a header, counted from 0, and what separates its names."""
     for number, line in enumerate(lines):
         for sign in _SIGNS:
             if _is_header(line, sign, contract):

@@ -24,7 +24,7 @@ _TELLING = frozenset(
 )
 # Of these no key is made, so that a hyphen before a number does not make one.
 _PLAIN_SPEECH = frozenset(("trailer", "footer", "eof", "subtotal", "rows", "records"))
-# Words that may stand beside them, as may those of the feed's name and of its columns.
+# Words that may come with them, as may those of the feed's name and of its columns.
 _BESIDE = frozenset(
     (
         *("grand", "sub", "of", "in", "the", "for", "all", "this", "is", "are", "as", "at"),
@@ -42,7 +42,7 @@ _IS_SAID = re.compile(r"[:=|]")
 _NOT_IN_NAMES = re.compile(r"[\W_]+")
 _NUMBER = re.compile(rb"[-+]?[0-9][0-9.,]*")
 _LONE_WORD = re.compile(r"[^\W\d_]{1,12}")
-# So many numbers may stand on a line that says nothing else: a count and a sum.
+# So many numbers may be on a line that says nothing else: a count and a sum.
 _MOST_NUMBERS = 2
 
 # Signs of which keys are not made: what has none of them, and a digit, is a key.
@@ -60,7 +60,7 @@ class NoRows:
 
     ``names``: of the header, in lower case. ``keys``: positions of the key. ``columns``: names that
     the feed knows; ``feed``: its own. ``required``: positions of the fields, those of the key
-    apart, that every row should fill but for delete markers, which ``marker`` tells.
+    apart, that every row should fill but for delete markers, which ``marker`` recognizes.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class NoRows:
         return named > 1 and named * 2 > len(filled)
 
     def _counts(self, key: bytes) -> bool:
-        """Whether what stands for a key says that the line counts or adds up others."""
+        """Whether the text in place of a key says that the line counts or adds up others."""
         text = _text(key)
         tokens = _TOKENS.findall(text)
         words = [token for token in tokens if not token[0].isdigit()]

@@ -90,7 +90,7 @@ class Lookout:
         self._checksums: dict[_FileKey, str] = {}
 
     def look(self, ledger: psycopg.Connection[Any]) -> Inbox:
-        """Hold the inbox against the ledger.
+        """Compare the inbox with the ledger.
 
         Raises ``BatchError`` where the inbox cannot be read, or is gone from under what it brought.
         """
@@ -144,7 +144,7 @@ class Lookout:
         return kept, refused
 
     def _far(self, batch: Batch, newest: datetime | None) -> str:
-        """How far a batch lies ahead of what it is held against."""
+        """How far a batch lies ahead of what it is compared with."""
         against = ["today"] if self.now else []
         against += [f"{newest:%Y-%m-%d}, the newest other batch"] if newest else []
         return (
@@ -211,7 +211,7 @@ def _ahead(batch: Batch, far: str) -> BatchError:
     quoted = "'{}'".format(name.replace("'", r"'\''"))
     error = BatchError(
         f"Batch {name} says that it {far}.",
-        "If its day is mistyped, rename the folder or mend as_of: it would beat every correction "
+        "If its day is mistyped, rename the folder or fix as_of: it would beat every correction "
         f"until then. If it is meant: make incremental ALLOW_FUTURE={quoted}",
     )
     error.folder = batch.folder

@@ -19,7 +19,7 @@ from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.pending import Inbox
 
 REFUSED, STOPPED, WAITING = "refused", "stopped", "waiting"
-# What stands for the name of a batch where something is wrong with the inbox itself.
+# In place of the name of a batch where something is wrong with the inbox itself.
 _NO_BATCH = "the inbox"
 _GO_ON = "make incremental loads it."
 

@@ -1,7 +1,7 @@
 """Forms: whether a value is written as its type asks, before PostgreSQL may guess at it.
 
 ``Type.form`` says it exactly, as a regular expression. Most values are of a few shapes,
-which are told of a whole block at once; only what is of none of them is looked at by itself.
+which are decided for a whole block at once; only what is of none of them is looked at by itself.
 """
 
 from __future__ import annotations

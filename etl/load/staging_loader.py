@@ -1,4 +1,4 @@
-"""``python -m etl.load.staging_loader``: load batches into staging, a thin door to the stage.
+"""``python -m etl.load.staging_loader``: load batches into staging, nothing more.
 
 Without arguments it stages what is pending in the inbox, as ``make stage`` does; with a batch,
 or a batch and files of it, just those.

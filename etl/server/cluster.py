@@ -1,4 +1,4 @@
-"""The embedded server: make its database, start it, stop it, mend what a crash left.
+"""The embedded server: make its database, start it, stop it, fix what a crash left.
 
 Callers hold the lock of ``etl.server.server``; nothing here takes it.
 """
@@ -84,7 +84,7 @@ def create(home: Home, password: str) -> None:
         if done.returncode != 0:
             raise _failure("The database could not be made", done.stdout, home)
         with (new / "cluster" / "postgresql.conf").open("a") as conf:
-            conf.write(f"\ninclude = '{_CONF}'  # written anew at every start\n")
+            conf.write(f"\ninclude = '{_CONF}'  # written again at every start\n")
         (new / "cluster").rename(home.cluster)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -102,7 +102,7 @@ def require_own_major(home: Home) -> None:
     """Raise ``ServerError`` unless the database is one that our programs can run."""
     found = major_of(home)
     if found != str(MAJOR):
-        what = f"was made by PostgreSQL {found}" if found else "holds no PostgreSQL database"
+        what = f"was made by PostgreSQL {found}" if found else "contains no PostgreSQL database"
         raise ServerError(
             f"The folder {home.cluster} {what}; this version of the warehouse runs {MAJOR}.",
             "Move the folder away (a dump made with the old version can be restored), then run "
@@ -156,7 +156,7 @@ def _start(home: Home) -> None:
             write_private(home.state / "port", f"{port}\n")
             return
         if _is_free(port):
-            break  # the port was not what stood in the way
+            break  # the port was not the reason
     with home.log.open("rb") as log:
         log.seek(before)
         raise _failure("PostgreSQL did not start", log.read(), home)
@@ -308,7 +308,7 @@ def reason_of(error: psycopg.Error) -> str:
 def disk_full(path: Path) -> ServerError:
     """The error that says so."""
     return ServerError(
-        f"The disk that holds {path} is full.", "Free some space, then run the command again."
+        f"The disk of {path} is full.", "Free some space, then run the command again."
     )
 
 

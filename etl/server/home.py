@@ -39,7 +39,7 @@ class Owner:
 class Home:
     """The places of one embedded server.
 
-    ``state`` holds the caller's files: lock, password, port and log. ``base`` holds the database
+    ``state`` has the caller's files: lock, password, port and log. ``base`` has the database
     in its folder ``cluster``; it is ``state`` unless the server's user cannot enter that.
     ``programs`` is the folder of binaries. ``owner`` is None when the caller runs the server.
     """
@@ -96,7 +96,7 @@ def locate(settings: Settings) -> Home:
 def prepare(settings: Settings) -> Home:
     """The home, with everything in place that the server's user needs to enter and run it.
 
-    ``UsageError`` where PostgreSQL cannot live in the folder: its own files hold the path as a
+    ``UsageError`` where PostgreSQL cannot live in the folder: its own files contain the path as a
     line of text.
     """
     _require_plain(settings.data)

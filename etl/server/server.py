@@ -1,7 +1,7 @@
 """The PostgreSQL server: the one that DATABASE_URL names, else an embedded one of our own.
 
 The embedded server is made and started when something needs it, keeps running until ``stop``, and
-is found again, or mended, by the next caller. Whoever starts or stops it holds a lock, so that two
+is found again, or fixed, by the next caller. Whoever starts or stops it holds a lock, so that two
 callers at once do not get in each other's way.
 """
 
@@ -33,7 +33,7 @@ from etl.server.home import locate, open_private, packaged_programs, prepare
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is known of the server. ``data`` and ``size_bytes`` are None where we cannot tell.
+    """What is known of the server. ``data`` and ``size_bytes`` are None where they are unknown.
 
     ``trouble``: why one that is given does not answer.
     """
@@ -52,7 +52,7 @@ def ensure_running(settings: Settings) -> str:
 
     It is for libpq to read, which knows more forms of a URL than other libraries do.
 
-    Raises ``ServerError`` where there is none to be had; no message holds a password.
+    Raises ``ServerError`` where there is none to be had; no message contains a password.
     """
     if settings.database_url:
         _inspect_given(settings.database_url)
@@ -167,7 +167,7 @@ def _inspect_given(address: str) -> tuple[int, str, int]:
         )
     if encoding != "UTF8":
         raise ServerError(
-            f"The database that DATABASE_URL names keeps text as {encoding}, which cannot hold "
+            f"The database that DATABASE_URL names keeps text as {encoding}, which cannot contain "
             "every name.",
             "Create one with: create database ... encoding 'UTF8' template template0",
         )

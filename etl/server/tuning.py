@@ -70,7 +70,7 @@ def server_settings(memory: int, cores: int, shared_memory: int | None = None) -
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_line_prefix": "%m [%p] %q%u@%d ",
-        # The text of an error, its statement and its context can hold a member's data. They go
+        # The text of an error, its statement and its context can contain a member's data. They go
         # to the client that caused them; the server's log keeps to what concerns the server.
         "log_min_messages": "log",
         "log_min_error_statement": "panic",

@@ -55,7 +55,7 @@ class Series:
         """Write batches ``first`` to ``last`` (0 is the inbox's first) and yield each folder."""
         world = World(self._marker.span, self._marker.span.batch_day(last))
         known = Truth()
-        # What facts named of unknown keys stands in the truth of the batch before; without it
+        # The unknown keys that facts named are in the truth of the batch before; without it
         # all facts are drawn again.
         before = self._read(first - 1) if first else None
         for sequence in range(last + 1):
@@ -107,10 +107,10 @@ class Series:
         if first is None:
             return None
         feed = as_written(first)
-        soiler = DefectInjector(self._dirt(world), self._marker.seed, world.today, feed)
-        file = FileTruth(feed, _kinds(world)[name], refused=soiler.refused)
+        injector = DefectInjector(self._dirt(world), self._marker.seed, world.today, feed)
+        file = FileTruth(feed, _kinds(world)[name], refused=injector.refused)
         lost = known.lost_with(files)
-        return file, soiler, _soiled(file, soiler, chain([first], blocks), world.today, lost)
+        return file, injector, _dirty(file, injector, chain([first], blocks), world.today, lost)
 
     def _write(self, world: World, known: Truth) -> Path:
         files: list[FileTruth] = []
@@ -122,11 +122,11 @@ class Series:
                 opened = self._open(world, known, files, name)
                 if opened is None:
                     continue
-                file, soiler, data = opened
+                file, injector, data = opened
                 task = progress.add_task(f"{world.day} {name}", total=_expected(world).get(name))
-                writer.write(feed.file_name, _shown(progress, task, file, soiler.header(), data))
+                writer.write(feed.file_name, _shown(progress, task, file, injector.header(), data))
                 writer.describe(feed.file_name, file.kind, file.rows, file.totals)
-                file.defects = soiler.finish(writer.path(feed.file_name)) + file.defects
+                file.defects = injector.finish(writer.path(feed.file_name)) + file.defects
                 files.append(file)
             keys = known.take(files, world.today * 86_400)
             self._record(world, known, files, keys, writer.checksums)
@@ -177,18 +177,18 @@ def _blocks(world: World, name: str) -> Iterator[Block]:
     return fact_rows.claim_blocks(world)
 
 
-def _soiled(
+def _dirty(
     file: FileTruth,
-    soiler: DefectInjector,
+    injector: DefectInjector,
     blocks: Iterable[Block],
     day: int,
     lost_plans: set[PlanYear],
 ) -> Iterator[bytes]:
     """The bytes of a file's blocks, while its truth is taken down."""
     for block in blocks:
-        soiled = soiler.soil(block)
-        file.add(block, soiled, day * 86_400, lost_plans)
-        yield soiled.data
+        dirty = injector.inject(block)
+        file.add(block, dirty, day * 86_400, lost_plans)
+        yield dirty.data
 
 
 def _expected(world: World) -> dict[str, int]:

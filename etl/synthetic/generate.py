@@ -1,4 +1,4 @@
-"""The generator's doors: the first batch of an inbox, and the days after it."""
+"""The generator's entry points: the first batch of an inbox, and the days after it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def generate(
     Without ``first_year`` the last of the plan years is 2025. The batch is as of December 15 of
     the last year. The same arguments give the same bytes (with ``gzip`` also the same zlib).
     ``dirty``: defects to put in, see ``etl.synthetic.defects.dirt``. ``truth``: folder for what the
-    batch really holds, by default ``truth`` beside the inbox. ``UsageError`` if the inbox holds a
+    batch really contains, by default ``truth`` next to the inbox. ``UsageError`` if the inbox has a
     batch already or an argument is out of range.
     """
     first_year = _NEWEST_YEAR - years + 1 if first_year is None else first_year
@@ -56,7 +56,7 @@ def generate(
         held = _batches(inbox)
         if held:
             raise UsageError(
-                f"The inbox {inbox} already holds {len(held)} batch(es), the first of them "
+                f"The inbox {inbox} already contains {len(held)} batch(es), the first of them "
                 f"{held[0].name}; nothing was written.",
                 "Use --increment for the next day's batch, or empty the inbox first.",
             )

@@ -141,7 +141,7 @@ def upgrade() -> None:
     sa.Column('enrollment_reason', sa.String(length=255), nullable=True, comment='Why coverage began: open enrollment or the special enrollment event (45 CFR 155.410, 155.420).'),
     sa.Column('is_deleted', sa.Boolean(), nullable=True, comment="Delete marker: true says that the key is gone from the row's effective time on."),
     schema='staging',
-    comment='Spans of coverage: who held which plan from when to when, at what premium. One row a line of enrollments.csv, typed.'
+    comment='Spans of coverage: who had which plan from when to when, at what premium. One row a line of enrollments.csv, typed.'
     )
     op.create_index(op.f('enrollments_raw_load_id_idx'), 'enrollments_raw', ['load_id'], unique=False, schema='staging', postgresql_using='brin')
     op.create_table('members_raw',
@@ -664,7 +664,7 @@ def upgrade() -> None:
     sa.Column('created_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.Column('closed_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When it was dealt with; empty while it is open.'),
     sa.Column('closed_by', sa.BigInteger(), nullable=True, comment='The load that brought the corrected row.'),
-    sa.CheckConstraint("reason in ('wrong number of fields', 'bytes that are not UTF-8', 'carriage return outside quotes', 'unterminated quoted field', 'quote in the middle of a value', 'line longer than any row may be', 'header repeated among the rows', 'trailer or total line among the rows', 'a word of the clock where a date is due', 'a key that is empty', 'a key with invisible or unusual characters', 'value longer than the column allows', 'amount larger than the column allows', 'date too far ahead of its batch', 'not a valid integer', 'not a valid year', 'not a valid boolean', 'not a valid amount', 'not a valid number', 'not a valid date', 'not a valid instant', 'dates in the wrong order', 'conflicting row of the same key and time; the last in the file stands', 'another line of the same claim; claim lines are not supported yet, the last one stands', 'outside what the contract allows')", name=op.f('quarantined_row_reason_check')),
+    sa.CheckConstraint("reason in ('wrong number of fields', 'bytes that are not UTF-8', 'carriage return outside quotes', 'unterminated quoted field', 'quote in the middle of a value', 'line longer than any row may be', 'header repeated among the rows', 'trailer or total line among the rows', 'a word of the clock where a date is due', 'a key that is empty', 'a key with invisible or unusual characters', 'value longer than the column allows', 'amount larger than the column allows', 'date too far ahead of its batch', 'not a valid integer', 'not a valid year', 'not a valid boolean', 'not a valid amount', 'not a valid number', 'not a valid date', 'not a valid instant', 'dates in the wrong order', 'conflicting row of the same key and time; the last in the file is valid', 'another line of the same claim; claim lines are not supported yet, the last one is valid', 'outside what the contract allows')", name=op.f('quarantined_row_reason_check')),
     sa.ForeignKeyConstraint(['closed_by'], ['ledger.load.load_id'], name=op.f('quarantined_row_closed_by_fkey')),
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('quarantined_row_load_id_fkey')),
     sa.PrimaryKeyConstraint('rejected_row_id', name=op.f('quarantined_row_pkey')),

@@ -3,8 +3,8 @@
 Twenty connections ask what analysts ask, the documented reports (``etl.docs.report_queries``) and
 lookups by key, while a full load, an incremental and a refresh of the cubes run, each as a process
 of its own. Then a hundred connections run the documented reports while a batch loads. A witness
-asks in one statement how much each layer holds and of which loads; every answer has to be a state
-that was complete. Waits for locks are read from ``pg_locks``, which tells when a wait began.
+asks in one statement how much each layer contains and of which loads; every answer has to be a
+state that was complete. Waits for locks are read from ``pg_locks``, which says when a wait began.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Phase:
         if wait > MOST_WAIT:
             yield f"{wait * 1000:,.0f} ms of waiting for {lock}"
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """What is written down of the phase; times in milliseconds, but for ``seconds``."""
         reports = [s for name, all_ in self.asked.items() if name not in LOOKUPS for s in all_]
         lookups = [s for name in LOOKUPS for s in self.asked.get(name, ())]
@@ -140,7 +140,7 @@ def measure(url: str, folder: Path) -> dict[str, Any]:
         with at_work(url, MANY, reports_in_turn(), PAUSE_OF_MANY) as analysts:
             Seen(witness, watch, analysts).during(many, command("incremental"), before=another_day)
     return {
-        "phases": {phase.name: phase.told() for phase in phases},
+        "phases": {phase.name: phase.report() for phase in phases},
         "wrong": [f"{phase.name}: {said}" for phase in phases for said in phase.wrong()],
     }
 
@@ -159,7 +159,7 @@ def show(result: dict[str, Any]) -> None:
         box=None,
     )
     columns = (
-        "beside",
+        "while",
         "seconds",
         "connections",
         "answers",
@@ -172,7 +172,7 @@ def show(result: dict[str, Any]) -> None:
         "errors",
     )
     for name in columns:
-        table.add_column(name, justify="left" if name == "beside" else "right")
+        table.add_column(name, justify="left" if name == "while" else "right")
     for name, phase in result["phases"].items():
         lookups, reports = phase["lookups"], phase["reports"]
         table.add_row(
@@ -223,14 +223,14 @@ class Seen:
                     return
 
         witnessing = threading.Thread(target=bear_witness, name="witness")
-        self._tell(phase)
+        self._set_phase(phase)
         witnessing.start()
         started = time.perf_counter()
         try:
             work()
         finally:
             phase.seconds += time.perf_counter() - started
-            self._tell(None)
+            self._set_phase(None)
             done.set()
             witnessing.join()
         new = self._state(phase)
@@ -238,13 +238,13 @@ class Seen:
         phase.states += len(states)
         phase.halves += _halves(states, old, new, at_once=phase.name == FULL_LOAD)
 
-    def _tell(self, phase: Phase | None) -> None:
+    def _set_phase(self, phase: Phase | None) -> None:
         self.watch.phase = phase
         for analyst in self.analysts:
             analyst.phase = phase
 
     def _state(self, phase: Phase) -> State:
-        """What each layer holds, in one snapshot; a fault within it is an error of the phase."""
+        """What each layer contains, in one snapshot; a fault within it is an error of the phase."""
         cursor = run(self.witness, "bench/analysts.state")
         cursor.row_factory = dict_row
         (seen,) = cursor.fetchall()

@@ -3,8 +3,8 @@
     python scripts/bench/growth.py                  100 thousand, 1 million and 5 million claims
     python scripts/bench/growth.py --members 800000 --members 1600000
 
-Each size in an empty database, seeded anew, with the plain COPY of its files. From one size to the
-next the growth of the cost is told as what twice the claims would cost.
+Each size in an empty database, seeded again, with the plain COPY of its files. From one size to the
+next the growth of the cost is given as what twice the claims would cost.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each peer brings in all members and then a snapshot with 5 % changed, each in a process of its own,
 in the environment of peers (``.venv-peers``) and a database of its own. Then it does so again from
 where it was after the first load, with keys and an exclusion constraint added. What is in each
-history is held against what must be in it.
+history is compared with what must be in it.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Peer:
     """One way to keep the history of members.
 
     ``program``: its module in ``peers/``, with the ``variant`` of it. ``package``: whose version is
-    told. ``is_copied``: it reads no files, so a plain COPY brings them to ``raw.members``.
+    done_step. ``is_copied``: it reads no files, so a plain COPY brings them to ``raw.members``.
     ``is_prepared``: its table is made before. ``is_dated``: its file says when each row changed.
     ``part``: it gets one in so many members. ``start``, ``end``, ``period``: columns of validity,
-    and the type of their range. ``surrogate``: a column that tells versions apart.
+    and the type of their range. ``surrogate``: a column that distinguishes versions.
     ``bears_keys``: false where it inserts a version before it ends the one before, which a unique
     index on current versions refuses.
     """
@@ -76,7 +76,7 @@ class Peer:
 
     @property
     def is_current(self) -> sql.Composed:
-        """The clause that holds of current versions."""
+        """The condition that selects current versions."""
         return sql.SQL("{} is null").format(sql.Identifier(self.end))
 
 
@@ -131,11 +131,13 @@ class Files:
 def measure(history: dict[str, Any]) -> dict[str, Any]:
     """Each peer's seconds, for as many members as ``history``, the result of members_history.
 
-    ``SystemExit`` where a peer, or our own history, does not hold the versions that it must.
+    ``SystemExit`` where a peer, or our own history, does not contain the versions that it must.
     """
     members = history["members"]
     ours = history["contents"]
-    _hold("our own history", ours, members, int(members * CHANGED_SHARE), after=SECOND_DAY)
+    _require_versions(
+        "our own history", ours, members, int(members * CHANGED_SHARE), after=SECOND_DAY
+    )
     versions = _versions()
     files: dict[tuple[int, bool], Files] = {}
     found = []
@@ -244,7 +246,9 @@ def _measured(peer: Peer, url: str, folder: Path, files: Files) -> dict[str, Any
         if peer.is_prepared:
             _prepare(own, files)
         first = _step(peer, own, home, files.first, FIRST_DAY)
-        _hold(peer.name, _contents(peer, own, first["table"]), files.members, 0, after=FIRST_DAY)
+        _require_versions(
+            peer.name, _contents(peer, own, first["table"]), files.members, 0, after=FIRST_DAY
+        )
         with connect(own, "aca-warehouse bench") as connection:
             run(connection, "bench/peers.analyze")
         if peer.bears_keys:
@@ -277,10 +281,10 @@ def _measured(peer: Peer, url: str, folder: Path, files: Files) -> dict[str, Any
 
 
 def _second(peer: Peer, url: str, home: Path, files: Files) -> dict[str, Any]:
-    """The second file through a peer, and what its history holds then."""
+    """The second file through a peer, and what its history contains then."""
     step = _step(peer, url, home, files.second, SECOND_DAY)
     held = _contents(peer, url, step["table"])
-    _hold(peer.name, held, files.members, files.changed, after=SECOND_DAY)
+    _require_versions(peer.name, held, files.members, files.changed, after=SECOND_DAY)
     return {**step, "contents": held}
 
 
@@ -341,11 +345,11 @@ def _step(peer: Peer, url: str, home: Path, file: Path, day: str) -> dict[str, A
     if done.returncode:
         tail = log.read_text(encoding="utf-8", errors="replace").replace(url, "…")[-3000:]
         raise SystemExit(f"{tail}\n{peer.name} ended with exit code {done.returncode}.")
-    told = json.loads((home / "step.json").read_text(encoding="utf-8"))
+    done_step = json.loads((home / "step.json").read_text(encoding="utf-8"))
     return {
-        "seconds": copied + told["seconds"],
-        "start": wall - told["seconds"],
-        "table": told["table"],
+        "seconds": copied + done_step["seconds"],
+        "start": wall - done_step["seconds"],
+        "table": done_step["table"],
     }
 
 
@@ -382,8 +386,10 @@ def _add_keys(peer: Peer, url: str, table: str) -> float:
         return time.perf_counter() - started
 
 
-def _hold(who: str, held: dict[str, Any], members: int, changed: int, after: str) -> None:
-    """``SystemExit`` unless a history holds the versions that it must."""
+def _require_versions(
+    who: str, held: dict[str, Any], members: int, changed: int, after: str
+) -> None:
+    """``SystemExit`` unless a history contains the versions that it must."""
     wanted = {
         "versions": members + changed,
         "current_versions": members,

@@ -1,6 +1,6 @@
 """What a load can hardly do without, alone: its hash joins and one grouped scan of the claims.
 
-Asked of a loaded warehouse, with the settings of a stage. Beside them each cube by itself, made of
+Measured on a loaded warehouse, with the settings of a stage. So is each cube by itself, made from
 its definition as a full load makes it.
 """
 

@@ -2,7 +2,7 @@
 
 ``sql/bench/reports.sql`` has a statement for each report that asks about claims, enrollments or
 members, under the report's name. Reports on the ledger, on the checks and on what was known before
-have none: staging does not hold what they read.
+have none: staging does not contain what they read.
 """
 
 from __future__ import annotations

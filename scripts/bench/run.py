@@ -121,7 +121,7 @@ def main(
 ) -> None:
     """Measure the load against a plain COPY of the same bytes."""
     if peers and not history_members:
-        raise typer.BadParameter("peers are measured beside the history: --history-members")
+        raise typer.BadParameter("peers are measured with the history: --history-members")
     result: dict[str, Any] = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},

@@ -45,7 +45,7 @@ def of_file(path: Path, root: Path) -> Iterator[Mutant]:
     for name, function in _functions(ast.parse(text)):
         for node in _nodes(function):
             for start, stop, put in _changes(node, place, between):
-                # What stands between two operands can be a bracket as well as an operator.
+                # What is between two operands can be a bracket as well as an operator.
                 if "(" not in text[start:stop] and ")" not in text[start:stop]:
                     yield Mutant.of(path, text, start, stop, put, f"{module}:{name}")
 

@@ -49,7 +49,7 @@ group by gate;
 select coalesce(max(check_run_id), 0) from quality.check_run;
 
 -- name: claims
--- Claims that the fact holds. One row.
+-- Claims in the fact. One row.
 select count(*) from warehouse.fact_claim;
 
 -- name: members_joined

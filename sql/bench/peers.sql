@@ -79,7 +79,7 @@ from {table}
 where {is_member};
 
 -- name: guards
--- What the database holds a table to: kinds of keys, constraints and triggers. One row a kind.
+-- What the database guarantees of a table: kinds of keys, constraints and triggers. One row a kind.
 select kind
 from (
     select

@@ -29,17 +29,17 @@ select
     s.state,
     s.broker_name,
     case
-        when row_number() over told > 1
+        when row_number() over states > 1
             then coalesce(s.source_updated_at, l.as_of) at time zone 'UTC'
         else {beginning}
     end as valid_from,
     coalesce(
-        lead(coalesce(s.source_updated_at, l.as_of)) over told at time zone 'UTC',
+        lead(coalesce(s.source_updated_at, l.as_of)) over states at time zone 'UTC',
         {open_end}
     ) as valid_to
 from staging.members_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
-window told as (
+window states as (
     partition by s.member_id
     order by
         coalesce(s.source_updated_at, l.as_of), l.as_of, l.batch_id collate "C",
@@ -64,13 +64,13 @@ select
     s.effective_year,
     initcap(s.metal_tier) as metal_tier,
     case
-        when row_number() over told > 1 then l.as_of at time zone 'UTC'
+        when row_number() over states > 1 then l.as_of at time zone 'UTC'
         else {beginning}
     end as valid_from,
-    coalesce(lead(l.as_of) over told at time zone 'UTC', {open_end}) as valid_to
+    coalesce(lead(l.as_of) over states at time zone 'UTC', {open_end}) as valid_to
 from staging.plans_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
-window told as (
+window states as (
     partition by s.plan_id, s.effective_year
     order by l.as_of, l.batch_id collate "C", s.load_id, s.source_line
 );
@@ -81,19 +81,19 @@ select
     s.provider_id,
     s.specialty,
     case
-        when row_number() over told > 1 then l.as_of at time zone 'UTC'
+        when row_number() over states > 1 then l.as_of at time zone 'UTC'
         else {beginning}
     end as valid_from,
-    coalesce(lead(l.as_of) over told at time zone 'UTC', {open_end}) as valid_to
+    coalesce(lead(l.as_of) over states at time zone 'UTC', {open_end}) as valid_to
 from staging.providers_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
-window told as (
+window states as (
     partition by s.provider_id
     order by l.as_of, l.batch_id collate "C", s.load_id, s.source_line
 );
 
 -- name: enrollments_now
--- The enrollments that stand: the latest of its identifier and of its member, plan and start.
+-- The valid enrollments: the latest of its identifier and of its member, plan and start.
 -- One row an enrollment.
 select distinct on (e.member_id, e.plan_id, e.start_date)
     e.member_id,
@@ -295,8 +295,8 @@ group by month_of_service
 order by month_of_service;
 
 -- name: paid_as_each_load_told
--- How each load changed what was paid. One row a load that told of a claim.
-with told as (
+-- How each load changed what was paid. One row a load that reported a claim.
+with reported as (
     select
         s.claim_id,
         l.as_of,
@@ -318,7 +318,7 @@ changes as (
             partition by claim_id
             order by as_of, batch_id collate "C", load_id
         ) as change_usd
-    from told
+    from reported
 )
 
 select

@@ -117,5 +117,5 @@ order by limits.place;
 select pg_has_role(current_user, 'pg_read_all_stats', 'usage');
 
 -- name: role
--- The role whose rights hold, as it is written in SQL. One row.
+-- The role whose rights apply, as it is written in SQL. One row.
 select quote_ident(current_user);

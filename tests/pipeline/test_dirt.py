@@ -30,7 +30,7 @@ HARMLESS = "byte_order_mark,crlf,extra_column,line_feed,missing_field,duplicate"
 
 @dataclass
 class Sent:
-    """What a file holds, by its soiler."""
+    """What a file holds, by its injector."""
 
     rows: int = 0
     duplicates: int = 0
@@ -48,23 +48,23 @@ def send(inbox: Path, day: date, dirt: str, *feeds: str, compressed: bool = Fals
     files, found = {}, {}
     for feed in feeds:
         source, sent = FEEDS[feed], Sent()
-        soiler = DefectInjector(parse(dirt), SEED, (day - date(1970, 1, 1)).days, source)
-        data, totals = soiler.header(), Counter(dict.fromkeys(source.money, 0))
+        injector = DefectInjector(parse(dirt), SEED, (day - date(1970, 1, 1)).days, source)
+        data, totals = injector.header(), Counter(dict.fromkeys(source.money, 0))
         clean = drawn_rows(feed, ROWS)
         for rows in (clean[:250], clean[250:]):
-            soiled = soiler.soil(block_of(source, rows))
-            data += soiled.data
-            totals.update(soiled.totals)
-            sent.rows += soiled.rows
-            sent.duplicates += soiled.duplicates
-            sent.defects += soiled.defects
-            gone = set(soiled.rejected.tolist())
+            dirty = injector.inject(block_of(source, rows))
+            data += dirty.data
+            totals.update(dirty.totals)
+            sent.rows += dirty.rows
+            sent.duplicates += dirty.duplicates
+            sent.defects += dirty.defects
+            gone = set(dirty.rejected.tolist())
             for position, row in enumerate(rows):
-                changes = {c: v[position] for c, v in soiled.changed.items() if position in v}
+                changes = {c: v[position] for c, v in dirty.changed.items() if position in v}
                 new = row | {c: v.decode() for c, v in changes.items()}
                 if position not in gone:
                     sent.loaded.append(tuple(new.values()))
-            sent.loaded += [tuple(v.decode() for v in row.values()) for row in soiled.added]
+            sent.loaded += [tuple(v.decode() for v in row.values()) for row in dirty.added]
         path = folder / (source.file_name + (".gz" if compressed else ""))
         path.write_bytes(gzip.compress(data, mtime=0) if compressed else data)
         files[path.name] = {
@@ -73,7 +73,7 @@ def send(inbox: Path, day: date, dirt: str, *feeds: str, compressed: bool = Fals
             "xxh3_128": xxhash.xxh3_128_hexdigest(path.read_bytes()),
             "totals": {c: f"{n // 100}.{n % 100:02d}" for c, n in totals.items()},
         }
-        sent.defects += soiler.finish(path)
+        sent.defects += injector.finish(path)
         found[feed] = sent
     (folder / "manifest.json").write_text(json.dumps({"files": files}), encoding="utf-8")
     return found

@@ -46,7 +46,7 @@ def test_bad_rows_are_set_aside_with_line_column_and_reason(loaded: Warehouse) -
     found = loaded.rows(
         "select feed, line, column_name, reason from quality.rejected_row order by feed, line"
     )
-    same = "conflicting row of the same key and time; the last in the file stands"
+    same = "conflicting row of the same key and time; the last in the file is valid"
     assert found == [
         ("claims", 3, "claim_id", same),
         ("claims", 6, "claim_amount", "not a valid amount"),

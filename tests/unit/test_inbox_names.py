@@ -88,7 +88,7 @@ def test_pipes_devices_and_links_are_named_and_never_waited_for(tmp_path: Path) 
         with pytest.raises(BatchError) as error:
             read_batch(tmp_path / "2025-01-10")
         assert f"{name}, which is {said}" in error.value.message or number >= 3
-        assert error.value.message.startswith("Batch 2025-01-10 holds ")
+        assert error.value.message.startswith("Batch 2025-01-10 contains ")
 
 
 def test_a_link_within_the_inbox_is_followed(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_keys_are_said_to_differ_only_if_they_do(
         records.append(out.getvalue().encode())
     keys = Keys(at)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_HELD", held)
+        patch.setattr(module, "_IN_MEMORY", held)
         for begin in range(0, len(records), block):
             keys.see(records[begin : begin + block])
         told = keys.differ()

@@ -31,7 +31,7 @@ from etl.synthetic.defects.dirt import (
     Dirt,
     parse,
 )
-from etl.synthetic.defects.injector import DefectInjector, Soiled
+from etl.synthetic.defects.injector import DefectInjector, DirtyBlock
 from tests.support.blocks import Row, block_of, drawn_rows, npi
 
 SEED, DAY, ROWS = 11, 20_423, 600
@@ -41,12 +41,12 @@ CASES = [(kind.name, feed) for kind in ROW_KINDS for feed in kind.columns]
 
 @dataclass(frozen=True)
 class File:
-    """A soiled file, the rows it was made of, and what its soiler says of it."""
+    """A dirty file, the rows it was made of, and what its injector says of it."""
 
     feed: str
     clean: list[Row]
     data: bytes
-    blocks: list[tuple[int, Soiled]]  # with the position in the file of the block's first row
+    blocks: list[tuple[int, DirtyBlock]]  # with the position in the file of the block's first row
     defects: list[Defect]
 
     @property
@@ -75,10 +75,10 @@ class File:
         return found
 
     def total(self, field: str) -> int:
-        return sum(getattr(soiled, field) for _, soiled in self.blocks)
+        return sum(getattr(dirty, field) for _, dirty in self.blocks)
 
 
-def soiled(
+def dirty(
     dirt: str,
     feed: str,
     *,
@@ -88,14 +88,14 @@ def soiled(
     spare: np.ndarray | None = None,
 ) -> File:
     clean = drawn_rows(feed, rows)
-    soiler = DefectInjector(parse(dirt), seed, DAY, FEEDS[feed])
-    data, made = soiler.header(), []
+    injector = DefectInjector(parse(dirt), seed, DAY, FEEDS[feed])
+    data, made = injector.header(), []
     for part in np.array_split(np.arange(rows), blocks):
         block = block_of(FEEDS[feed], [clean[i] for i in part])
         made.append(
             (
                 int(part[0]) if len(part) else 0,
-                soiler.soil(block, None if spare is None else spare[part]),
+                injector.inject(block, None if spare is None else spare[part]),
             )
         )
         data += made[-1][1].data
@@ -142,7 +142,7 @@ def check_accounts(file: File) -> None:
 
 @pytest.mark.parametrize(("kind", "feed"), CASES)
 def test_every_row_defect_is_what_and_where_it_is_said_to_be(kind: str, feed: str):
-    file = soiled(f"{kind},0.03", feed)
+    file = dirty(f"{kind},0.03", feed)
     assert 5 <= len(file.defects) <= 40
     assert any(part.defects for _, part in file.blocks[1:]), "none in the second block"
     aligned = file.aligned()
@@ -267,19 +267,19 @@ def test_every_kind_can_be_made_and_varies():
         ("bad_date", {"13/45/2025", "2025-02-30"}),
         ("bad_amount", {"12.3.4", "N/A"}),
     ):
-        file = soiled(f"{kind},0.04", "claims")
+        file = dirty(f"{kind},0.04", "claims")
         at = {c: i for i, c in enumerate(names("claims"))}
         found = [(d.column, r[at[d.column]]) for d, r, _ in file.aligned() if d]
         columns = {column for column, _ in found}
         assert {value for _, value in found} == values
         assert len(set(found)) > len(columns) > 1
-    assert b'"$1' in soiled("dollar_amount", "claims").data
+    assert b'"$1' in dirty("dollar_amount", "claims").data
 
 
 @pytest.mark.parametrize("feed", list(FEEDS))
 @pytest.mark.parametrize("dirt", ["0.04", "0.3", ",".join(k.name for k in ROW_KINDS)])
 def test_all_kinds_together_add_up(feed: str, dirt: str):
-    file = soiled(dirt, feed)
+    file = dirty(dirt, feed)
     check_accounts(file)
     if dirt[0] != "0":
         applicable = {k.name for k in ROW_KINDS if feed in k.columns}
@@ -291,7 +291,7 @@ def test_all_kinds_together_add_up(feed: str, dirt: str):
 
 
 def test_each_kind_by_name_has_the_share_for_itself():
-    file = soiled("bad_diagnosis,orphan_member,trailing_spaces,0.1", "claims")
+    file = dirty("bad_diagnosis,orphan_member,trailing_spaces,0.1", "claims")
     found = Counter(d.kind for d in file.defects)
     assert found.keys() == {"bad_diagnosis", "orphan_member", "trailing_spaces"}
     assert all(0.07 * ROWS < n < 0.13 * ROWS for n in found.values())
@@ -302,7 +302,7 @@ def test_invented_keys_are_fresh():
     found = [
         value
         for feed in ("claims", "enrollments")
-        for _, part in soiled(every, feed).blocks
+        for _, part in dirty(every, feed).blocks
         for values in (
             *(list(part.changed.get(c, {}).values()) for c in ("member_id", "provider_id")),
             [row["enrollment_id"] for row in part.added],
@@ -315,7 +315,7 @@ def test_invented_keys_are_fresh():
 
 @pytest.mark.parametrize("feed", list(FEEDS))
 def test_clean_feeds_are_as_without_a_soiler(feed: str):
-    file = soiled("", feed)
+    file = dirty("", feed)
     block = block_of(FEEDS[feed], file.clean)
     assert file.data == header(FEEDS[feed]) + lines(block.records())
     assert file.total("rows") == ROWS
@@ -323,38 +323,38 @@ def test_clean_feeds_are_as_without_a_soiler(feed: str):
     check_accounts(file)
     # A kind that cannot be in a feed leaves it alone.
     if feed != "providers":
-        assert soiled("bad_npi", feed).data == file.data
+        assert dirty("bad_npi", feed).data == file.data
 
 
 def test_same_arguments_same_bytes():
-    first, again = (soiled("0.1", "claims") for _ in range(2))
+    first, again = (dirty("0.1", "claims") for _ in range(2))
     assert (first.data, first.defects) == (again.data, again.defects)
-    assert soiled("0.1", "claims", seed=SEED + 1).data != first.data
+    assert dirty("0.1", "claims", seed=SEED + 1).data != first.data
     soilers = [DefectInjector(parse("0.1"), SEED, day, FEEDS["claims"]) for day in (DAY, DAY + 1)]
     block = block_of(FEEDS["claims"], first.clean)
-    assert soilers[0].soil(block).data != soilers[1].soil(block).data
+    assert soilers[0].inject(block).data != soilers[1].inject(block).data
 
 
 @pytest.mark.parametrize("dirt", ["bad_date,0.04", "bad_date,missing_field,bad_amount,0.04"])
 def test_no_file_of_few_blocks_or_many_is_dirty_enough_to_be_refused(dirt: str):
     for rows, blocks in ((24, 1), (25, 1), (260, 20), (600, 2)):
-        file = soiled(dirt, "claims", rows=rows, blocks=blocks)
+        file = dirty(dirt, "claims", rows=rows, blocks=blocks)
         assert file.total("rejected_records") == len(file.defects) <= rows * 0.04
         # As many kinds as fit, each of them once before any comes again.
         fit = min(rows * 4 // 100, dirt.count(","))
         assert len({d.kind for d in file.defects}) == fit
-    assert soiled("bad_date,0.3", "claims").total("rejected_records") > 0.2 * ROWS
+    assert dirty("bad_date,0.3", "claims").total("rejected_records") > 0.2 * ROWS
 
 
 def test_a_named_defect_is_in_every_file_that_is_large_enough():
     for kind in ROW_KINDS:
         for feed in kind.columns:
             # So rare that it would hardly ever be drawn; in blocks that are too small alone.
-            file = soiled(f"{kind.name},0.000001", feed, rows=40, blocks=4)
+            file = dirty(f"{kind.name},0.000001", feed, rows=40, blocks=4)
             assert [d.kind for d in file.defects] == [kind.name], feed
     # Or in which nearly every row is hit, and each by one defect.
     loaded = [k for k in ROW_KINDS if "claims" in k.columns and k.outcome == LOADED]
-    file = soiled(",".join([*(k.name for k in loaded), "0.5"]), "claims", rows=25, blocks=1)
+    file = dirty(",".join([*(k.name for k in loaded), "0.5"]), "claims", rows=25, blocks=1)
     assert {d.kind for d in file.defects} == {k.name for k in loaded}
     check_accounts(file)
 
@@ -362,7 +362,7 @@ def test_a_named_defect_is_in_every_file_that_is_large_enough():
 def test_rows_that_are_needed_stay():
     spare = np.arange(ROWS) % 2 == 0
     for kind, feed in CASES:
-        file = soiled(f"{kind},0.2", feed, spare=spare)
+        file = dirty(f"{kind},0.2", feed, spare=spare)
         hit = set()
         for first, part in file.blocks:
             hit |= {first + p for p in part.rejected.tolist()}
@@ -376,9 +376,9 @@ def test_rows_that_are_needed_stay():
 def test_harmless_defects_of_the_whole_file(feed: str, tmp_path: Path):
     source = FEEDS[feed]
     for kind in ("byte_order_mark", "crlf", "extra_column"):
-        soiler = DefectInjector(parse(kind), SEED, DAY, source)
-        data = soiler.header() + soiler.soil(block_of(source, drawn_rows(feed, 30))).data
-        assert not soiler.refused
+        injector = DefectInjector(parse(kind), SEED, DAY, source)
+        data = injector.header() + injector.inject(block_of(source, drawn_rows(feed, 30))).data
+        assert not injector.refused
         assert (data[:3] == b"\xef\xbb\xbf") == (kind == "byte_order_mark")
         assert data.count(b"\r\n") == (31 if kind == "crlf" else 0)
         reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
@@ -389,13 +389,13 @@ def test_harmless_defects_of_the_whole_file(feed: str, tmp_path: Path):
         path = tmp_path / "file.csv"
         path.write_bytes(data)
         column = EXTRA_COLUMN if kind == "extra_column" else None
-        assert soiler.finish(path) == [Defect(kind, feed, 1, column, LOADED)]
+        assert injector.finish(path) == [Defect(kind, feed, 1, column, LOADED)]
         assert path.read_bytes() == data
 
 
 def test_whole_files_and_rows_are_dirty_together():
     """Lines are counted the same with carriage returns, and rows keep the column too many."""
-    file = soiled("crlf,extra_column,byte_order_mark,line_feed,missing_field,0.03", "members")
+    file = dirty("crlf,extra_column,byte_order_mark,line_feed,missing_field,0.03", "members")
     lengths = Counter(len(record) for _, record in file.records)
     wide = len(names("members")) + 1
     assert set(lengths) == {wide, wide - 1}
@@ -412,16 +412,16 @@ def test_fatal_defects(tmp_path: Path, suffix: str):
     clean = drawn_rows("claims", 50)
     for kind in ("truncated", "renamed_column", "missing_column"):
         # What else was asked for stays away from a file that nobody will look into.
-        soiler = DefectInjector(parse(f"{kind},bad_date,crlf"), SEED, DAY, FEEDS["claims"])
-        part = soiler.soil(block_of(FEEDS["claims"], clean))
-        data = soiler.header() + part.data
-        assert soiler.refused
+        injector = DefectInjector(parse(f"{kind},bad_date,crlf"), SEED, DAY, FEEDS["claims"])
+        part = injector.inject(block_of(FEEDS["claims"], clean))
+        data = injector.header() + part.data
+        assert injector.refused
         assert part.rows == 50
         assert part.defects == []
         path = tmp_path / f"{kind}{suffix}"
         path.write_bytes(gzip.compress(data) if suffix == ".csv.gz" else data)
         whole = path.read_bytes()
-        (defect,) = soiler.finish(path)
+        (defect,) = injector.finish(path)
         assert (defect.kind, defect.line, defect.outcome) == (kind, 1, REFUSED)
         left = path.read_bytes()
         if kind == "truncated":
@@ -440,11 +440,11 @@ def test_fatal_defects(tmp_path: Path, suffix: str):
 
 
 def test_a_cut_is_never_between_two_lines(tmp_path: Path):
-    soiler = DefectInjector(parse("truncated"), SEED, DAY, FEEDS["claims"])
+    injector = DefectInjector(parse("truncated"), SEED, DAY, FEEDS["claims"])
     for text, left in (("ab\ncd\n", "a"), ("abc\ndef\n", "ab"), ("abcd\nef\n", "abc")):
         path = tmp_path / "claims.csv"
         path.write_text(text, newline="")
-        soiler.finish(path)
+        injector.finish(path)
         assert path.read_text() == left
 
 

@@ -91,7 +91,7 @@ def test_gzip_holds_the_same_feeds(tmp_path):
 def test_a_filled_inbox_is_refused(tmp_path):
     generate(tmp_path, members=10, years=1, seed=1)
     before = fingerprint(tmp_path)
-    with pytest.raises(UsageError, match="already holds") as refusal:
+    with pytest.raises(UsageError, match="already contains") as refusal:
         generate(tmp_path, members=10, years=1, seed=2)
     assert "--increment" in refusal.value.hint
     assert fingerprint(tmp_path) == before
@@ -216,7 +216,7 @@ def test_the_command(tmp_path):
     )
     again = command(*arguments)
     assert (again.returncode, again.stdout) == (2, "")
-    assert "already holds" in again.stderr
+    assert "already contains" in again.stderr
     assert "Traceback" not in again.stderr
     assert "2025-12-16" in command("--inbox", inbox, "--increment").stdout
 

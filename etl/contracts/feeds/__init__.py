@@ -1,4 +1,4 @@
-"""The feeds, one module each. ``FEEDS`` holds them in the order in which they load."""
+"""The feeds, one module each. ``FEEDS`` has them in the order in which they load."""
 
 from etl.contracts.feed import Feed
 from etl.contracts.feeds.claims import claims

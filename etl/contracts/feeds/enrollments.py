@@ -8,7 +8,7 @@ from etl.contracts.types import DAYS_AHEAD, Type
 
 enrollments = Feed(
     name="enrollments",
-    description="Spans of coverage: who held which plan from when to when, at what premium.",
+    description="Spans of coverage: who had which plan from when to when, at what premium.",
     key=("enrollment_id",),
     volume=Volume(1, 20_000_000),
     freshness_days=31,
@@ -38,7 +38,7 @@ enrollments = Feed(
             "Last day of coverage; empty means to the end of the plan year, and a day before the "
             "start, by at most 366, that the coverage was canceled from its start.",
             # Enrollment systems write 9999-12-31, 2999-12-31, 2099-12-31 or the last day that
-            # their database can hold, such as 2079-06-06, for coverage without an end.
+            # their database can contain, such as 2079-06-06, for coverage without an end.
             open_end=date(2070, 1, 1),
             ahead_days=DAYS_AHEAD,
         ),

@@ -138,7 +138,7 @@ def header(feed: Feed) -> bytes:
 class Block:
     """A stretch of a feed: its fields as CSV text, a column each, and the amounts in cents.
 
-    ``columns`` holds every column of the contract in the contract's order; ``cents`` those of
+    ``columns`` has every column of the contract in the contract's order; ``cents`` those of
     the feed's control totals. ``new``: of facts, which rows no batch before had.
     """
 

@@ -54,12 +54,12 @@ _FPL_COLUMNS = [
 class Mix:
     """Open-enrollment counts of one state, 2025. ``metals`` follow ``METALS``.
 
-    Catastrophic, bronze, silver, gold, platinum are counted; the counts do not tell bronze
+    Catastrophic, bronze, silver, gold, platinum are counted; the counts do not distinguish bronze
     from expanded bronze, so both are one entry (``BRONZE``) and ``EXPANDED_BRONZE`` has none.
     ``reduced``: silver plans with actuarial value 94, 87 and 73 %. ``new``: consumers without
     coverage the year before; ``native``: American Indians and Alaska Natives with reduced cost
     sharing; ``switched``: of those who renewed, who took another plan.
-    ``premium``: average a month before the tax credit, dollars. Who has not told an income asks
+    ``premium``: average a month before the tax credit, dollars. Who has not stated an income asks
     for no help, and counts in the highest band. A count withheld because it is small is taken as
     zero.
     """
@@ -125,7 +125,7 @@ def poverty_guideline(year: int) -> tuple[int, int]:
     """First person and each further one, dollars a year, 48 states (all ``STATES`` are).
 
     The tax credit of a year uses the guideline of the year before (26 CFR 1.36B-1(h)), so the
-    caller passes that. The newest guideline stands in for years not yet published.
+    caller passes that. The newest guideline is used for years not yet published.
     """
     amounts: dict[str, dict[int, int]] = {"first_person": {}, "additional_person": {}}
     for row in read("federal_poverty_guidelines.csv"):

@@ -22,7 +22,7 @@ _FIELD = re.compile(rb'(?:^|,)((?:[^",]+|"[^"]*")*)')
 
 @dataclass(slots=True)
 class Row:
-    """A row that is to be spoilt.
+    """A row that is to be corrupted.
 
     ``fields``: as CSV text, those of columns that the contract does not know at the end. ``at``:
     where each column is. ``cents``: the row's part in the control totals. ``columns``: where the
@@ -61,11 +61,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Corrupted:
-    """What stands in a row's place.
+    """What is written in place of a row.
 
     ``records``: fields as CSV text, the defect in number ``faulty`` and there in ``column``.
     ``changed``: values that will be loaded. ``cents``: what the control totals differ by.
-    ``added``: a row that will be loaded beside the row's own.
+    ``added``: a row that will be loaded in addition to the row's own.
     """
 
     records: list[list[bytes]]

@@ -2,7 +2,7 @@
 
 ``DIRTY=0.01`` asks for a share of rows with defects of every kind, ``DIRTY=bad_npi,crlf`` for
 these alone. ``etl.synthetic.defects.injector`` puts them into the feeds and records each with its
-file and line, so that a pipeline can be held against what was really put in.
+file and line, so that a pipeline can be compared with what was really put in.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Kind:
     """One kind of defect.
 
     ``columns``: the feeds that it can be in, each with the columns, none for the whole record or
-    file. ``adds``: it is a record beside the row's own, which stays as it was. ``orphans``: the
-    row loads under a key that nobody has.
+    file. ``adds``: it is a record in addition to the row's own, which stays as it was. ``orphans``:
+    the row loads under a key that nobody has.
     """
 
     name: str
@@ -111,7 +111,7 @@ _ALL = (
     Kind(
         "conflicting_duplicate",
         REJECTED,
-        "another state of a row before it, with the same key and time; the last one stands",
+        "another state of a row before it, with the same key and time; the last one is valid",
         {
             "members": ("last_name",),
             "plans": ("name",),

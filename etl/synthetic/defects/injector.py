@@ -31,7 +31,7 @@ from etl.synthetic.defects.dirt import (
 
 # A pipeline refuses a file of which more than 5 % is rejected.
 _MOST_REJECTED = 40_000  # millionths of a file's rows
-# From so many rows on a file holds each kind that was asked for by name: one of them rejected
+# From so many rows on a file contains each kind that was asked for by name: one of them rejected
 # is no more than that.
 _ROWS_FOR_ALL = 1_000_000 // _MOST_REJECTED
 # Rows of a block that are tried for such a kind before it waits for the next block.
@@ -43,13 +43,13 @@ _EXTRA_VALUE = "1"
 
 
 @dataclass(frozen=True, slots=True)
-class Soiled:
+class DirtyBlock:
     """A block with dirt: what goes into the file, and what must become of it.
 
     ``rows``: records written. ``totals``: cents of each money column over all of them, as the
     sender knows them; an amount that cannot be read counts as what it should have been.
     ``rejected``: positions in the block of rows whose own record will not be loaded.
-    ``rejected_records`` and ``duplicates``: records that staging sets aside or drops.
+    ``rejected_records`` and ``duplicates``: records that staging rejects or drops.
     ``changed``: column to position to the value that will be loaded, where that is not the
     block's. ``added``: rows that will be loaded and are not in the block, every column of them.
     Values are plain text in UTF-8, trimmed, without the quotes of CSV.
@@ -67,7 +67,7 @@ class Soiled:
 
 
 class DefectInjector:
-    """Soils one file of a batch: header, then its blocks in order, then the finished file.
+    """Injects defects into one file of a batch: header, then its blocks in order, then the end.
 
     ``day``: the batch's, in days since 1970-01-01; the same arguments and blocks give the same
     bytes. No row has two defects. At every block's end at most 4 % of the rows so far are
@@ -118,7 +118,7 @@ class DefectInjector:
         kind = self._file.get("missing_column")
         return kind.columns[self._feed.name][0] if kind else None
 
-    def soil(self, block: Block, spare: NDArray[np.bool_] | None = None) -> Soiled:
+    def inject(self, block: Block, spare: NDArray[np.bool_] | None = None) -> DirtyBlock:
         """The next block of the file with its share of defects.
 
         ``spare``: whether each row of the block is needed: it is then neither rejected nor given
@@ -128,12 +128,12 @@ class DefectInjector:
         number, self._blocks = self._blocks, self._blocks + 1
         first, self._rows = self._rows, self._rows + len(block)
         if not self._kinds:
-            return Soiled(lines(records), len(block), block.totals, np.empty(0, np.int64))
+            return DirtyBlock(lines(records), len(block), block.totals, np.empty(0, np.int64))
         dice = Dice(*self._words, number)
-        spoilt: dict[int, tuple[Kind, Corrupted]] = {}
+        corrupted: dict[int, tuple[Kind, Corrupted]] = {}
         for kind, position, draw in self._choices(dice, len(block)):
             if (
-                position in spoilt
+                position in corrupted
                 or (kind.outcome == REJECTED and not self._may_reject())
                 or (kind.takes_row and spare is not None and spare[position])
             ):
@@ -148,12 +148,12 @@ class DefectInjector:
             )
             made = MAKERS[kind.name](row)
             if made is not None:
-                spoilt[position] = (kind, made)
+                corrupted[position] = (kind, made)
                 self._rejected += kind.outcome == REJECTED
                 if kind in self._owed:
                     self._owed.remove(kind)
-        data, defects = self._written(records, spoilt)
-        return _soiled(block, data, spoilt, defects)
+        data, defects = self._written(records, corrupted)
+        return _dirty(block, data, corrupted, defects)
 
     def _shaped(self, block: Block) -> Block:
         """The block with the columns and line ends of the file."""
@@ -170,7 +170,7 @@ class DefectInjector:
     def _choices(self, dice: Dice, rows: int) -> Iterator[tuple[Kind, int, int]]:
         """Kind, position and a draw for the rest, of each row that may get a defect.
 
-        Kinds that the file must hold come first, and are offered rows until they took one.
+        Kinds that the file must contain come first, and are offered rows until they took one.
         """
         if self._rows >= _ROWS_FOR_ALL and rows:
             for kind in list(self._owed):
@@ -190,7 +190,7 @@ class DefectInjector:
         return (self._rejected + 1) * 1_000_000 <= self._limit * self._rows
 
     def _written(
-        self, records: NDArray[np.void], spoilt: Mapping[int, tuple[Kind, Corrupted]]
+        self, records: NDArray[np.void], corrupted: Mapping[int, tuple[Kind, Corrupted]]
     ) -> tuple[bytes, list[Defect]]:
         """The lines of a block, and each defect with the line on which its record begins."""
         parts, defects, done = [], [], 0
@@ -199,7 +199,7 @@ class DefectInjector:
             parts.append(text)
             self._line += text.count(b"\n")
 
-        for position, (kind, made) in sorted(spoilt.items()):
+        for position, (kind, made) in sorted(corrupted.items()):
             write(lines(records[done:position]))
             done = position + 1
             for at, fields in enumerate(made.records):
@@ -239,16 +239,16 @@ def _cut(path: Path) -> None:
         file.truncate(middle)
 
 
-def _soiled(
+def _dirty(
     block: Block,
     data: bytes,
-    spoilt: Mapping[int, tuple[Kind, Corrupted]],
+    corrupted: Mapping[int, tuple[Kind, Corrupted]],
     defects: list[Defect],
-) -> Soiled:
+) -> DirtyBlock:
     """What a block has become."""
     totals, rows = block.totals, len(block)
     changed: dict[str, dict[int, bytes]] = {}
-    for position, (_, made) in sorted(spoilt.items()):
+    for position, (_, made) in sorted(corrupted.items()):
         copies = len(made.records) - 1
         rows += copies
         for name, cents in block.cents.items():
@@ -256,8 +256,8 @@ def _soiled(
         for name, value in made.changed.items():
             changed.setdefault(name, {})[position] = value
     outcomes = [d.outcome for d in defects]
-    rejected = [p for p, (k, _) in spoilt.items() if k.outcome == REJECTED and not k.adds]
-    return Soiled(
+    rejected = [p for p, (k, _) in corrupted.items() if k.outcome == REJECTED and not k.adds]
+    return DirtyBlock(
         data=data,
         rows=rows,
         totals=totals,
@@ -265,6 +265,6 @@ def _soiled(
         rejected_records=outcomes.count(REJECTED),
         duplicates=outcomes.count(DUPLICATE),
         changed=changed,
-        added=[made.added for _, (_, made) in sorted(spoilt.items()) if made.added is not None],
+        added=[made.added for _, (_, made) in sorted(corrupted.items()) if made.added is not None],
         defects=defects,
     )

@@ -41,7 +41,7 @@ def enrollment_blocks(world: World) -> Iterator[encode.Block]:
     The first batch shows every span by its day; a later one those sold since the last batch,
     and again those whose end became known.
     """
-    known = world.roster.known(world.today)
+    known = world.member_list.known(world.today)
     for spans in world.spans():
         ended = spans.end_known(world.today)
         shown = spans.known(world.today)

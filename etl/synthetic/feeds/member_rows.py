@@ -19,7 +19,7 @@ from etl.synthetic.world.diagnoses import conditions
 from etl.synthetic.world.health import COMPLEX, NONE, SEGMENTS
 from etl.synthetic.world.people import GENDERS
 from etl.synthetic.world.places import AREA_KINDS, REGIONS, places
-from etl.synthetic.world.world import Told, World
+from etl.synthetic.world.world import Reported, World
 
 BLOCK = 8_192
 _MONTH_DAYS = 30
@@ -37,16 +37,16 @@ def hios_suffix() -> encode.Column:
 
 def blocks(world: World) -> Iterator[encode.Block]:
     """The members feed of the batch, a block at a time."""
-    for told in world.told():
-        for low in range(0, len(told.rows), BLOCK):
+    for reported in world.reported():
+        for low in range(0, len(reported.rows), BLOCK):
             part = slice(low, low + BLOCK)
-            some = Told(told.rows[part], told.state.take(part), told.day)
+            some = Reported(reported.rows[part], reported.state.take(part), reported.day)
             columns = {**_person(world, some), **_plan(world, some)}
             yield encode.block(FEEDS["members"], columns)
 
 
-def _person(world: World, told: Told) -> dict[str, encode.Column]:
-    rows, who = told.rows, told.state
+def _person(world: World, reported: Reported) -> dict[str, encode.Column]:
+    rows, who = reported.rows, reported.state
     where, size = places(), len(rows)
     first = encode.texts(names.first_names())
     last = encode.texts(names.last_names())
@@ -54,7 +54,7 @@ def _person(world: World, told: Told) -> dict[str, encode.Column]:
     small_last = encode.texts(n.lower().replace(" ", "") for n in names.last_names())
     # As of the evening before that day, whatever the row's own time.
     health = world.health.take(rows)
-    segment, condition = health.segment(told.day - 1), health.borne(told.day - 1)
+    segment, condition = health.segment(reported.day - 1), health.borne(reported.day - 1)
     label = encode.texts(conditions().label)[condition]
     return {
         "member_id": identifiers(rows),
@@ -105,15 +105,15 @@ def _person(world: World, told: Told) -> dict[str, encode.Column]:
     }
 
 
-def _plan(world: World, told: Told) -> dict[str, encode.Column]:
-    """What a row says of the plan: that of the plan year last held, or about to be."""
-    rows, size = told.rows, len(told.rows)
+def _plan(world: World, reported: Reported) -> dict[str, encode.Column]:
+    """What a row says of the plan: that of the latest plan year, or of the one about to begin."""
+    rows, size = reported.rows, len(reported.rows)
     hios: encode.Column = np.zeros(size, dtype="S17")
     network: encode.Column = np.zeros(size, dtype="S3")
     metal: encode.Column = np.zeros(size, dtype="S15")
     year = np.zeros(size, dtype=np.int64)
     for spans in world.spans():
-        at = np.flatnonzero(spans.known(told.day)[rows])
+        at = np.flatnonzero(spans.known(reported.day)[rows])
         held, catalogue = spans.plan[rows[at]], plans(spans.year)
         csr = hios_suffix()[spans.csr[rows[at]]]
         hios[at] = encode.join(encode.texts(catalogue.plan_id)[held], csr)
@@ -124,17 +124,17 @@ def _plan(world: World, told: Told) -> dict[str, encode.Column]:
         year - min(world.coverage)
     ]
     # The band of the plan year is that of the age on its first day; newborns are 0 by then.
-    age = age_on(told.state.born, first_days)
+    age = age_on(reported.state.born, first_days)
     band = np.searchsorted([high for _, high in AGE_BANDS[:-1]], age, side="left")
-    roster = world.roster
-    months, of_year = _months(world, told, year)
+    member_list = world.member_list
+    months, of_year = _months(world, reported, year)
     return {
         "hios_id": hios,
         "plan_network_access_type": network,
         "plan_metal": metal,
         "age_group": encode.texts(AGE_GROUPS)[band],
         "new_member_in_period": encode.booleans(
-            (roster.start[rows] >= first_days) & (roster.since[rows] == 0)
+            (member_list.start[rows] >= first_days) & (member_list.since[rows] == 0)
         ),
         "enrollment_length_continuous": encode.whole(months),
         "ra_mm": encode.hundredths(100 * of_year),
@@ -142,14 +142,14 @@ def _plan(world: World, told: Told) -> dict[str, encode.Column]:
     }
 
 
-def _months(world: World, told: Told, year: Ints) -> tuple[Ints, Ints]:
+def _months(world: World, reported: Reported, year: Ints) -> tuple[Ints, Ints]:
     """Months covered by now without a gap, and months covered in the row's plan year."""
-    rows = told.rows
-    months, of_year = world.roster.since[rows].copy(), np.zeros(len(rows), dtype=np.int64)
+    rows = reported.rows
+    months, of_year = world.member_list.since[rows].copy(), np.zeros(len(rows), dtype=np.int64)
     ended = np.zeros(len(rows), dtype=np.int64)
     for spans in world.spans():
-        start, end = spans.start[rows], np.minimum(spans.end[rows] + 1, told.day)
-        covered = spans.known(told.day)[rows] & (end > start)
+        start, end = spans.start[rows], np.minimum(spans.end[rows] + 1, reported.day)
+        covered = spans.known(reported.day)[rows] & (end > start)
         own = np.where(covered, (end - start + _MONTH_DAYS // 2) // _MONTH_DAYS, 0)
         broken = covered & (ended > 0) & (start > ended)
         months = np.where(broken, 0, months) + own

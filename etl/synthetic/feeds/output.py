@@ -44,7 +44,7 @@ def _opened(path: Path, *, compressed: bool) -> Iterator[tuple[BufferedIOBase, _
 
 
 class BatchWriter:
-    """A batch that is written beside the inbox's batches and appears whole, or not at all."""
+    """A batch that is written next to the inbox's batches and appears whole, or not at all."""
 
     def __init__(self, inbox: Path, day: date, *, compressed: bool) -> None:
         self._folder = inbox / day.isoformat()
@@ -76,19 +76,19 @@ class BatchWriter:
         path = self.path(file_name)
         with (
             _opened(path, compressed=self._compressed) as (out, file),
-            ThreadPoolExecutor(1) as beside,
+            ThreadPoolExecutor(1) as writing,
         ):
             under_way: Future[int] | None = None
             for piece in data:
                 if under_way is not None:
                     under_way.result()
-                under_way = beside.submit(out.write, piece)
+                under_way = writing.submit(out.write, piece)
             if under_way is not None:
                 under_way.result()
         self._files[path.name] = {"xxh3_128": file.digest.hexdigest()}
 
     def describe(self, file_name: str, kind: str, rows: int, cents: dict[str, int]) -> None:
-        """Say in the manifest what a file holds; ``cents``: its control totals."""
+        """Say in the manifest what a file contains; ``cents``: its control totals."""
         entry = self._files[self.path(file_name).name]
         totals = {c: f"{n // 100}.{n % 100:02d}" for c, n in cents.items()}
         checksum = entry.pop("xxh3_128")

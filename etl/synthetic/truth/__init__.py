@@ -1,1 +1,1 @@
-"""What the feeds truly hold, written down beside them."""
+"""What the feeds really contain, written next to them."""

@@ -1,8 +1,8 @@
-"""What a dimension must hold: every row that a feed delivered, replayed by the rules.
+"""What a dimension must contain: every row that a feed delivered, replayed by the rules.
 
 The rules are those of docs/architecture.md, written down here a second time and in another way
 than in ``sql/dims``, over one key after another: a row is true from its own time on, the first
-one from 1900 on, a later word on the same time stands in for the earlier, a key that a snapshot
+one from 1900 on, a later row of the same time replaces the earlier, a key that a snapshot
 lacks is gone until it is delivered again, and equal neighbours are one version.
 """
 
@@ -20,7 +20,7 @@ from etl.synthetic.core.encode import Block, Column, lines, side_by_side
 from etl.synthetic.core.rng import Ints
 
 _ALWAYS, _NEVER = -(2**62), 2**62
-# Separators that no field holds, so that the fields of a row stay apart.
+# Separators that no field contains, so that the fields of a row stay apart.
 _UNIT, _RECORD = b"\x1f", b"\x1e"
 
 
@@ -129,7 +129,7 @@ class History:
 
     @property
     def versions(self) -> int:
-        """Versions that the dimension holds, inferred and unknown rows apart."""
+        """Versions that the dimension contains, without inferred and unknown rows."""
         many = sum(sum(d is not None for _, d in v) for v in self._versions.values())
         return self.keys - len(self._lives) + many
 
@@ -162,11 +162,11 @@ class History:
         counts.new += len(fresh)
         self._begin(rows.take(fresh), as_of)
 
-        told: dict[int, list[int]] = {}
+        reported: dict[int, list[int]] = {}
         for position in np.flatnonzero(~simple).tolist():
-            told.setdefault(int(rows.key[position]), []).append(position)
-        for key, positions in told.items():
-            self._tell(key, bool(known[key]), rows.take(np.array(positions)), as_of, counts)
+            reported.setdefault(int(rows.key[position]), []).append(position)
+        for key, positions in reported.items():
+            self._report(key, bool(known[key]), rows.take(np.array(positions)), as_of, counts)
         if snapshot:
             known[rows.key] = False
             if also_named is not None:
@@ -216,17 +216,17 @@ class History:
             self._versions[key] = [(_ALWAYS, first[2])]
         return self._lives[key]
 
-    def _tell(self, key: int, known: bool, rows: Rows, as_of: int, counts: Counts) -> None:
+    def _report(self, key: int, known: bool, rows: Rows, as_of: int, counts: Counts) -> None:
         if not known:
             self._begin(rows.take(np.array([0])), as_of)
             rows = rows.take(np.arange(1, len(rows.key)))
         life = self._life(key)
         before, others = self._versions[key], life.others()
         gone = before[-1][1] is None
-        told = zip(
+        reported = zip(
             rows.effective.tolist(), rows.drivers.tolist(), rows.others.tolist(), strict=True
         )
-        life.rows += [(as_of, *row) for row in told]
+        life.rows += [(as_of, *row) for row in reported]
         self._versions[key] = life.versions()
         if not known:
             counts.new += 1

@@ -1,4 +1,4 @@
-"""The truth beside the feeds: what each batch really holds, and what must come of it.
+"""The truth of the feeds: what each batch really contains, and what must be loaded after it.
 
 Nothing here is read by the pipeline. ``docs/synthetic-feeds.md`` describes the file.
 """
@@ -16,7 +16,7 @@ from etl.contracts.feed import Feed
 from etl.synthetic.core.encode import Block
 from etl.synthetic.core.rng import Ints
 from etl.synthetic.defects.dirt import Defect
-from etl.synthetic.defects.injector import Soiled
+from etl.synthetic.defects.injector import DirtyBlock
 from etl.synthetic.truth.history import Counts, History, Rows, digests, driver_columns, numbers
 
 MEMBER, PROVIDER, PLAN = "dim_member", "dim_provider", "dim_plan"
@@ -43,13 +43,13 @@ class FileTruth:
     defects: list[Defect] = field(default_factory=list)
     refused: bool = False
     # Of dimensions: the rows that will be loaded. Of facts: the keys that they name.
-    told: list[Rows] = field(default_factory=list)
+    reported: list[Rows] = field(default_factory=list)
     # Of dimensions: the keys of rows that will be rejected, which a snapshot names all the same.
     rejected_keys: list[Ints] = field(default_factory=list)
     plans: set[PlanYear] = field(default_factory=set)
     lost_plans: set[PlanYear] = field(default_factory=set)
     named: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    strangers: dict[str, set[str]] = field(default_factory=dict)
+    orphans: dict[str, set[str]] = field(default_factory=dict)
     strange_plans: set[PlanYear] = field(default_factory=set)
 
     @property
@@ -57,31 +57,31 @@ class FileTruth:
         """Rows that stay in staging."""
         return 0 if self.refused else self.rows - self.rejected - self.duplicate
 
-    def add(self, block: Block, soiled: Soiled, as_of: int, lost_plans: set[PlanYear]) -> None:
+    def add(self, block: Block, dirty: DirtyBlock, as_of: int, lost_plans: set[PlanYear]) -> None:
         """Count a block in. ``lost_plans``: published ones whose row was not loaded."""
-        self.rows += soiled.rows
-        self.rejected += soiled.rejected_records
-        self.duplicate += soiled.duplicates
-        self.defects += soiled.defects
+        self.rows += dirty.rows
+        self.rejected += dirty.rejected_records
+        self.duplicate += dirty.duplicates
+        self.defects += dirty.defects
         kept = np.ones(len(block), dtype=bool)
-        kept[soiled.rejected] = False
+        kept[dirty.rejected] = False
         if block.new is not None:
-            self.new += int((block.new & kept).sum()) + len(soiled.added)
-        for name, cents in soiled.totals.items():
+            self.new += int((block.new & kept).sum()) + len(dirty.added)
+        for name, cents in dirty.totals.items():
             self.totals[name] = self.totals.get(name, 0) + cents
             loaded = self.loaded_totals.get(name, 0) + int(block.cents[name][kept].sum())
-            for position, value in soiled.changed.get(name, {}).items():
+            for position, value in dirty.changed.get(name, {}).items():
                 loaded += _cents(value) - int(block.cents[name][position])
-            self.loaded_totals[name] = loaded + sum(_cents(row[name]) for row in soiled.added)
+            self.loaded_totals[name] = loaded + sum(_cents(row[name]) for row in dirty.added)
         if self.feed.name in _NUMBERED:
-            self._tell(patched(block, soiled), kept, as_of)
+            self._report(patched(block, dirty), kept, as_of)
         elif self.feed.name == "plans":
             for position, plan in enumerate(_plan_years(block, "effective_year")):
                 (self.plans if kept[position] else self.lost_plans).add(plan)
         else:
-            self._name(block, soiled, kept, lost_plans)
+            self._name(block, dirty, kept, lost_plans)
 
-    def _tell(self, block: Block, kept: NDArray[np.bool_], as_of: int) -> None:
+    def _report(self, block: Block, kept: NDArray[np.bool_], as_of: int) -> None:
         drivers, others = driver_columns(self.feed)
         effective = np.full(len(block), as_of, dtype=np.int64)
         if self.feed.effective:
@@ -89,25 +89,25 @@ class FileTruth:
             effective = np.array(stamps, dtype="datetime64[s]").astype(np.int64)
         key = numbers(block.columns[self.feed.key[0]])
         rows = Rows(key, effective, digests(block, drivers), digests(block, others))
-        self.told.append(rows.take(kept))
+        self.reported.append(rows.take(kept))
         self.rejected_keys.append(key[~kept])
 
     def _name(
-        self, block: Block, soiled: Soiled, kept: NDArray[np.bool_], lost_plans: set[PlanYear]
+        self, block: Block, dirty: DirtyBlock, kept: NDArray[np.bool_], lost_plans: set[PlanYear]
     ) -> None:
         for column in _NAMED.keys() & block.columns.keys():
             keys = numbers(block.columns[column])
             own = kept.copy()
-            own[list(soiled.changed.get(column, {}))] = False
+            own[list(dirty.changed.get(column, {}))] = False
             dimension = _NAMED[column]
             seen = self.named.get(dimension, np.zeros(0, dtype=bool))
             seen = np.pad(seen, (0, max(0, int(keys.max(initial=-1)) + 1 - len(seen))))
             seen[keys[own]] = True
             self.named[dimension] = seen
-            strangers = self.strangers.setdefault(dimension, set())
-            strangers |= {v.decode() for v in soiled.changed.get(column, {}).values()}
+            orphans = self.orphans.setdefault(dimension, set())
+            orphans |= {v.decode() for v in dirty.changed.get(column, {}).values()}
         day = _DATE_OF_PLAN[self.feed.name]
-        moved = soiled.changed.get(day, {})
+        moved = dirty.changed.get(day, {})
         for position, value in moved.items():
             plan = _text(block.columns["plan_id"][position])
             self.strange_plans.add((plan, value.decode()[:4]))
@@ -156,7 +156,7 @@ class Truth:
 
     def _deliver(self, file: FileTruth, as_of: int) -> Counts:
         dimension = _NUMBERED[file.feed.name]
-        rows = Rows.together(file.told)
+        rows = Rows.together(file.reported)
         named = np.concatenate([np.zeros(0, dtype=np.int64), *file.rejected_keys])
         counts = self.histories[dimension].deliver(
             rows, as_of, snapshot=file.kind == "snapshot", also_named=named
@@ -170,11 +170,11 @@ class Truth:
             keys = np.flatnonzero(seen)
             lacking = keys[~self.histories[dimension].knows(keys)]
             self.unknown[dimension] |= _identifiers(dimension, lacking)
-            self.unknown[dimension] |= file.strangers[dimension]
+            self.unknown[dimension] |= file.orphans[dimension]
         self.unknown[PLAN] |= {_joined(plan) for plan in file.strange_plans - self.plans}
 
     def dimensions(self) -> dict[str, dict[str, int]]:
-        """What each dimension must hold by now, the unknown row apart."""
+        """What each dimension must contain by now, without the unknown row."""
         held = {
             name: {"keys": h.keys, "versions": h.versions, "current": h.current}
             for name, h in self.histories.items()
@@ -206,10 +206,10 @@ def described(files: list[FileTruth], checksums: dict[str, str]) -> dict[str, di
     }
 
 
-def patched(block: Block, soiled: Soiled) -> Block:
+def patched(block: Block, dirty: DirtyBlock) -> Block:
     """The block with the values that will be loaded in the place of its own."""
     columns = dict(block.columns)
-    for name, changes in soiled.changed.items():
+    for name, changes in dirty.changed.items():
         column = columns[name].astype(
             f"S{max(columns[name].itemsize, *map(len, changes.values()))}"
         )

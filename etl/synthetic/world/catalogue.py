@@ -196,7 +196,7 @@ def sharing(year: int) -> Sharing:
     The published table has the standard variant alone. In variants 04 to 06 all that a member
     pays shrinks as the share that the plan leaves to its members does, from 30 % to 27, 13 and
     6 % (45 CFR 156.420), and their lower limit applies. Variant 02 has no cost sharing; 03 has
-    none at Indian providers only, and stands as the standard one.
+    none at Indian providers only, and is sold as the standard one.
     """
     catalogue, values = plans(year), actuarial_values()
     left = np.array([1000 - values["Silver"]] * 7)

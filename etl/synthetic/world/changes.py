@@ -1,6 +1,6 @@
 """What changes about members from day to day, replayed from the seed.
 
-State and sex stay, so that the plan held stays on offer; income changes within its band of the
+State and sex stay, so that the plan stays on offer; income changes within its band of the
 open-enrollment counts, so that the cost-sharing variant stays lawful (a change of eligibility in
 mid-year is not modelled). A household moves, earns and is served as one. Claims and coverage do
 not read what is changed here.
@@ -19,7 +19,7 @@ from etl.synthetic.core.span import Span, number
 from etl.synthetic.world import names
 from etl.synthetic.world.health import Health
 from etl.synthetic.world.households import income, income_band
-from etl.synthetic.world.member_list import Roster
+from etl.synthetic.world.member_list import MemberList
 from etl.synthetic.world.people import People
 from etl.synthetic.world.places import places
 
@@ -34,7 +34,7 @@ _EVENTS = {
 }
 _DAILY = 250  # one member in so many is touched each day
 _LEAST = 5
-# Of those touched, per mille: told of only days later; changed as of an earlier time.
+# Of those touched, per mille: reported only days later; changed as of an earlier time.
 _HELD_BACK, _BACKDATED = 60, 40
 # A row that is held back comes so many days later, and the member changes again in between.
 HELD_DAYS, _AGAIN_DAYS = 5, 2
@@ -58,7 +58,7 @@ class Touched:
 def change(
     span: Span,
     state: People,
-    roster: Roster,
+    member_list: MemberList,
     health: Health,
     day: date,
     present: NDArray[np.bool_],
@@ -72,10 +72,10 @@ def change(
     health, and ``updated`` within the day before. ``due_again``: who changes whatever is drawn.
     """
     today = number(day)
-    before = roster.known(today - 1)
+    before = member_list.known(today - 1)
     dice = Dice(span.seed, "member changes", today)
     drawn = np.unique(below(dice("who", max(_LEAST, before // _DAILY)), before))
-    touched = _events(state, roster, dice, np.union1d(drawn[present[drawn]], due_again))
+    touched = _events(state, member_list, dice, np.union1d(drawn[present[drawn]], due_again))
     turned = np.flatnonzero(health.turned(today - 1)[:before])
     now = np.union1d(touched, turned)
     # Who is yet to be born into a household finds it as it is by then.
@@ -98,7 +98,7 @@ def due_again(held: dict[int, Ints], today: int) -> Ints:
     return held.get(today - _AGAIN_DAYS, np.zeros(0, dtype=np.int64))
 
 
-def _events(state: People, roster: Roster, dice: Dice, who: Ints) -> Ints:
+def _events(state: People, member_list: MemberList, dice: Dice, who: Ints) -> Ints:
     """One event for each member; returns all whom the events concern, households included."""
     size = len(who)
     event = Weighted(tuple(_EVENTS.values()))(dice("event", size))
@@ -110,9 +110,9 @@ def _events(state: People, roster: Roster, dice: Dice, who: Ints) -> Ints:
 
     def together(at: Ints) -> tuple[Ints, Ints, Ints]:
         """The members of the households that these belong to, with the draws of each."""
-        homes, first = np.unique(roster.household[who[at]], return_index=True)
-        known = np.flatnonzero(np.isin(roster.household[: len(state)], homes))
-        index = at[first][np.searchsorted(homes, roster.household[known])]
+        homes, first = np.unique(member_list.household[who[at]], return_index=True)
+        known = np.flatnonzero(np.isin(member_list.household[: len(state)], homes))
+        index = at[first][np.searchsorted(homes, member_list.household[known])]
         concerned.append(known)
         return known, point[index], second[index]
 

@@ -203,7 +203,7 @@ def _one_bed(claims: Claims) -> NDArray[np.bool_]:
     stays = np.flatnonzero(claims.kind == INPATIENT)
     stays = stays[np.lexsort((claims.service[stays], claims.member[stays]))]
     overlap = np.ones(len(stays), dtype=bool)
-    # Taking one out brings the next beside the one before: until none overlaps.
+    # Taking one out makes the next the neighbor of the one before: until none overlaps.
     while overlap.any():
         later, before = stays[1:], stays[:-1]
         overlap = claims.member[later] == claims.member[before]

@@ -1,4 +1,4 @@
-"""Who holds which plan from when to when, at what premium and tax credit, by plan year.
+"""Who has which plan from when to when, at what premium and tax credit, by plan year.
 
 A member has up to two spans a plan year: the first may end early, and some who left come back
 later in the year. A household buys, leaves and renews as one. All of a year's spans are settled
@@ -31,7 +31,7 @@ from etl.synthetic.core.rng import Dice, Ints, below, chance
 from etl.synthetic.core.span import Span, number
 from etl.synthetic.world import households
 from etl.synthetic.world.catalogue import Plans, age_premium, plans
-from etl.synthetic.world.member_list import Roster
+from etl.synthetic.world.member_list import MemberList
 from etl.synthetic.world.people import People
 from etl.synthetic.world.places import places
 
@@ -120,39 +120,43 @@ def _month_and_day(days: Ints) -> tuple[Ints, Ints]:
 
 
 def cover(
-    span: Span, year: int, people: People, roster: Roster, before: tuple[Coverage, Coverage] | None
+    span: Span,
+    year: int,
+    people: People,
+    member_list: MemberList,
+    before: tuple[Coverage, Coverage] | None,
 ) -> tuple[Coverage, Coverage]:
     """The spans of a plan year, first and second, for the people as they entered.
 
     ``before`` is the year before, for the same people.
     """
-    home = roster.household
+    home = member_list.household
     dice = Dice(span.seed, "coverage", year)
 
     def draw(attribute: str) -> Ints:
-        return dice(attribute, len(roster.households))[home]
+        return dice(attribute, len(member_list.households))[home]
 
     first, last = number(date(year, 1, 1)), number(date(year, 12, 31))
-    entering = (roster.start >= first) & (roster.start <= last)
+    entering = (member_list.start >= first) & (member_list.start <= last)
     renewed, returned, past = _carried_over(before, draw, len(people))
-    medicare = _medicare_from(span, people, roster)
+    medicare = _medicare_from(span, people, member_list)
     renewed &= ~entering & (medicare > first)
     late = returned & chance(draw("late buyer"), _LATE_BUYERS)
     returned &= ~entering & (medicare > np.where(late, first + 31, first))
-    start = np.where(entering, roster.start, np.where(late, first + 31, first))
+    start = np.where(entering, member_list.start, np.where(late, first + 31, first))
     # Open enrollment runs from November 1 to January 15; December 15 is the last day for January.
     bought = np.where(
         late, first - 16 + below(draw("sale"), 31), first - 61 + below(draw("sale"), 45)
     )
-    issued = np.where(entering, roster.entered, np.where(returned, bought, first))
-    reason = np.where(renewed, _RENEWAL, _reasons(roster, start, first, draw("reason")))
+    issued = np.where(entering, member_list.entered, np.where(returned, bought, first))
+    reason = np.where(renewed, _RENEWAL, _reasons(member_list, start, first, draw("reason")))
     reason = np.where(returned, _OPEN_ENROLLMENT, reason)
 
     held = renewed | returned | entering
-    wanted = _wanted(roster, before, draw)
-    plan = _chosen(plans(year), people, roster, wanted, start, draw("plan"))
+    wanted = _wanted(member_list, before, draw)
+    plan = _chosen(plans(year), people, member_list, wanted, start, draw("plan"))
     if before is not None:
-        kept = renewed & ~chance(draw("switches"), _switching()[roster.households.state[home]])
+        kept = renewed & ~chance(draw("switches"), _switching()[member_list.households.state[home]])
         kept &= (plans(year).metal[past] != CATASTROPHIC) | (age_on(people.born, start) < 30)
         plan = np.where(kept, past, plan)
 
@@ -165,7 +169,7 @@ def cover(
     end = np.minimum(end, medicare - 1)
     main = _priced(
         span,
-        roster,
+        member_list,
         people,
         (year, 1),
         np.where(held, plan, NONE),
@@ -180,10 +184,10 @@ def cover(
     # Not before the end is known, and from the first of a month (45 CFR 155.420(b)).
     again = _month_end(np.maximum(end, main.noticed) + below(draw("time away"), 75)) + 1
     back &= again < np.minimum(number(date(year, _LAST_RETURN_MONTH + 1, 1)), medicare)
-    plan = _chosen(plans(year), people, roster, wanted, again, draw("plan of return"))
+    plan = _chosen(plans(year), people, member_list, wanted, again, draw("plan of return"))
     second = _priced(
         span,
-        roster,
+        member_list,
         people,
         (year, 2),
         np.where(back, plan, NONE),
@@ -196,12 +200,12 @@ def cover(
     return main, second
 
 
-def _medicare_from(span: Span, people: People, roster: Roster) -> Ints:
+def _medicare_from(span: Span, people: People, member_list: MemberList) -> Ints:
     """The day from which each has Medicare instead, or ``_NEVER``."""
     months = _month_and_day(people.born.astype(np.int64))[0] + 12 * _MEDICARE_AGE
     begins = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
     takes = chance(Dice(span.seed, "medicare")("takes", len(people)), _TAKES_MEDICARE)
-    return np.where(takes & (begins > roster.start), begins, _NEVER)
+    return np.where(takes & (begins > member_list.start), begins, _NEVER)
 
 
 def _carried_over(
@@ -219,15 +223,15 @@ def _carried_over(
 
 
 def _switching() -> Ints:
-    """Who shops anew at renewal, per mille: a twelfth more than switch, since some stay with it."""
+    """Who shops at renewal, per mille: a twelfth more than switch, since some stay."""
     return np.array([mix.switched_per_mille * 13 // 12 for mix in mixes()])
 
 
 def _wanted(
-    roster: Roster, before: tuple[Coverage, Coverage] | None, draw: Callable[[str], Ints]
+    member_list: MemberList, before: tuple[Coverage, Coverage] | None, draw: Callable[[str], Ints]
 ) -> Ints:
-    """The metal each household is after: its own, or after a year the published mix anew."""
-    home, homes = roster.household, roster.households
+    """The metal each household wants: its own, or after a year one of the published mix."""
+    home, homes = member_list.household, member_list.households
     if before is None:
         return homes.metal[home]
     band = households.income_band(homes.fpl[home])
@@ -238,7 +242,7 @@ def _wanted(
 
 def _priced(
     span: Span,
-    roster: Roster,
+    member_list: MemberList,
     people: People,
     which: tuple[int, int],
     plan: Ints,
@@ -254,7 +258,7 @@ def _priced(
     metal = catalogue.metal[plan]
     age = age_on(people.born, start)
     premium = age_premium(catalogue.premium[plan], catalogue.state[plan], age)
-    aptc = _credit(catalogue, roster, plan != NONE, age, premium)
+    aptc = _credit(catalogue, member_list, plan != NONE, age, premium)
     aptc = np.where(metal == CATASTROPHIC, 0, aptc)
     grace = np.where(aptc > 0, _GRACE_DAYS, _GRACE_DAYS_WITHOUT_CREDIT)
     columns = (
@@ -263,12 +267,12 @@ def _priced(
         end,
         np.maximum(issued, number(span.first_batch)),
         np.maximum(np.where(lapses, end + grace, end - NOTICE_DAYS), issued),
-        csr_variant(metal, people.fpl, roster.households.native[roster.household]),
+        csr_variant(metal, people.fpl, member_list.households.native[member_list.household]),
         reason,
         premium,
         aptc,
     )
-    # Of everyone and every year: half the width is half of what a run holds.
+    # Of everyone and every year: half the width is half of what a run keeps in memory.
     return Coverage(year, part, *(values.astype(np.int32) for values in columns))
 
 
@@ -278,7 +282,7 @@ def _month_end(days: Ints) -> Ints:
 
 
 def _chosen(
-    catalogue: Plans, people: People, roster: Roster, wanted: Ints, start: Ints, draw: Ints
+    catalogue: Plans, people: People, member_list: MemberList, wanted: Ints, start: Ints, draw: Ints
 ) -> Ints:
     """A plan of the member's state and metal, or a silver one where the state sells no such.
 
@@ -312,13 +316,13 @@ def csr_variant(metal: Ints, fpl: NDArray[np.integer], native: NDArray[np.bool_]
     by_income = np.array([1, 6, 5, 4])
     band = np.searchsorted([999, 1500, 2000, 2500], fpl, side="left")
     csr = np.where((metal == SILVER) & (band < 4), by_income[np.minimum(band, 3)], 1)
-    # Incomes under 100 % of the level stand here for those who are not eligible.
+    # Incomes under 100 % of the level are those who are not eligible.
     limited = np.where((fpl >= 1000) & (fpl <= 3000), 2, 3)
     return np.where(native & (metal != CATASTROPHIC), limited, csr)
 
 
 def _credit(
-    catalogue: Plans, roster: Roster, held: NDArray[np.bool_], age: Ints, premium: Ints
+    catalogue: Plans, member_list: MemberList, held: NDArray[np.bool_], age: Ints, premium: Ints
 ) -> Ints:
     """Advance credit a month in cents (26 CFR 1.36B-3(d)), a household's shared by its members.
 
@@ -327,10 +331,10 @@ def _credit(
     does not pay for benefits beyond the essential ones (45 CFR 155.340(b)). A newborn's
     household pays its share of income already, so its whole benchmark premium is credited.
     """
-    home, homes = roster.household, roster.households
+    home, homes = member_list.household, member_list.households
     state = homes.state[home]
     benchmark = age_premium(catalogue.benchmark[state], state, age)
-    counted = np.where(held & ~roster.newborn, benchmark, 0)
+    counted = np.where(held & ~member_list.newborn, benchmark, 0)
     together = np.bincount(home, counted, minlength=len(homes)).astype(np.int64)
     first, more = poverty_guideline(catalogue.year - 1)
     guideline = first + more * (homes.size - 1)
@@ -339,16 +343,16 @@ def _credit(
     due = guideline * homes.fpl * share // (12 * 1_000 * 1_000)
     credit = np.where(share < 0, 0, np.maximum(together - due, 0))
     part = credit[home] * benchmark // np.maximum(together[home], 1)
-    part = np.where(roster.newborn & (credit[home] > 0), benchmark, part)
+    part = np.where(member_list.newborn & (credit[home] > 0), benchmark, part)
     return np.clip(part, 0, np.maximum(premium - 100, 0))
 
 
-def _reasons(roster: Roster, start: Ints, january: int, draw: Ints) -> Ints:
+def _reasons(member_list: MemberList, start: Ints, january: int, draw: Ints) -> Ints:
     """Open enrollment for coverage from January 1 or February 1 sold by January 15.
 
     The members of the run's first January renew, but for those who are new then.
     """
-    in_time = (start <= january + 31) & (roster.entered < january + 15) & ~roster.newborn
+    in_time = (start <= january + 31) & (member_list.entered < january + 15) & ~member_list.newborn
     event = _FIRST_EVENT + below(draw, _BIRTH - _FIRST_EVENT)
     bought = np.where(in_time, _OPEN_ENROLLMENT, event)
-    return np.where(roster.newborn, _BIRTH, np.where(roster.since > 0, _RENEWAL, bought))
+    return np.where(member_list.newborn, _BIRTH, np.where(member_list.since > 0, _RENEWAL, bought))

@@ -1,8 +1,8 @@
 """Diagnoses and chronic conditions as lookup tables that claims and members point into.
 
 Diagnoses are drawn by how many surveyed persons bear them, among those that sex, age and season
-allow. The survey tells neither sex nor age: which chapters go with which is a rule of ours,
-below. The CCSR category is stood in for by the chapter and the three-character category.
+allow. The survey has neither sex nor age: which chapters go with which is a rule of ours,
+below. The chapter and the three-character category take the place of the CCSR category.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ def _category(label: str) -> str:
     return label.lstrip("0").replace("_", ".")
 
 
-# Categories that the model counts as one group, whose coefficient stands at the group.
+# Categories that the model counts as one group, whose coefficient is that of the group.
 _HCC_GROUPS = {
     "G01": ("19", "20", "21"),
     "G02B": ("26", "27"),

@@ -34,7 +34,7 @@ _CHILDREN = (450, 350, 200)  # one, two, three: per mille of households with chi
 # How likely children are by the adults' age band (18-25 and on), relative to one another.
 _PARENTS = (25, 100, 160, 100, 15, 0)
 _YOUNGEST_PARENT = 17
-# Catastrophic plans are for those under 30 (45 CFR 156.155(a)(5)): so it can be held for two years.
+# Catastrophic plans are for those under 30 (45 CFR 156.155(a)(5)): so they last two years at most.
 _LAST_CATASTROPHIC_AGE = 27
 
 
@@ -156,7 +156,7 @@ def _parents(mix: Mix) -> list[int]:
 
 
 def _metals(mix: Mix, band: int) -> list[int]:
-    """Weights of the metals for an income band; bronze stands for expanded bronze too.
+    """Weights of the metals for an income band; bronze includes expanded bronze.
 
     Silver as often as variants with reduced cost sharing were sold to that band; in the other
     bands as often as leaves the published number of silver plans.

@@ -24,7 +24,7 @@ _LONGEST_SINCE = 8 * 12  # months for which a member of the first January may ha
 
 
 @dataclass(frozen=True, slots=True)
-class Roster:
+class MemberList:
     """Everyone known by the last day asked for, in order of their number.
 
     ``household``: position in ``households``; ``role``: adult, spouse or child; ``entered``: day
@@ -49,8 +49,8 @@ class Roster:
         return self.base + int(np.searchsorted(self.entered[self.base :], day, side="right"))
 
 
-def enroll(span: Span, last: date) -> Roster:
-    """The roster by the batch of ``last``; a later day adds members and changes none."""
+def enroll(span: Span, last: date) -> MemberList:
+    """The member_list by the batch of ``last``; a later day adds members and changes none."""
     first = households.draw(span.seed, "first", span.members)
     ends = np.cumsum(first.members)
     first = first.first(int(np.searchsorted(ends, span.members)) + 1)
@@ -86,7 +86,7 @@ def enroll(span: Span, last: date) -> Roster:
     newborn &= np.concatenate([np.zeros(base, dtype=bool), room > 0])
     # Coverage of a newborn begins on the day of birth (45 CFR 155.420(b)(2)(i)).
     born = joined - 1 - below(draw("lead")[base:], np.maximum(room, 1))
-    return Roster(
+    return MemberList(
         households=homes,
         household=np.where(newborn, below(draw("parents"), len(first)), household),
         role=np.where(newborn, CHILD, role),

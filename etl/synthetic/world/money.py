@@ -3,7 +3,7 @@
 The member's share follows the plan's benefit design, added up over the plan year in order of
 service: a copay for a visit or a common drug, nothing for prevention (45 CFR 147.130), else the
 deductible and then coinsurance, all of it up to the out-of-pocket maximum (45 CFR 156.130). A
-denied claim counts for none of them. Who comes back to coverage begins anew.
+denied claim counts for none of them. Who comes back to coverage starts from zero.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Pools of invented names, made once by Faker and then picked by position.
 
 The pools do not depend on the seed of a run. Names are put together at random; that one equals
-a living person's is chance. Telephone numbers end in 555-0100 to 555-0199, which are set aside
+a living person's is chance. Telephone numbers end in 555-0100 to 555-0199, which are reserved
 for fiction, and e-mail addresses use the domains of RFC 2606.
 """
 
@@ -57,7 +57,7 @@ def agencies() -> tuple[str, ...]:
 
 @cache
 def brokers() -> tuple[str, ...]:
-    """Brokers of record; the first entry stands for a sale without one."""
+    """Brokers of record; the first entry means a sale without one."""
     return ("Direct", *_pool(BROKERS - 1, lambda f: f"{f.first_name()} {f.last_name()}"))
 
 

@@ -16,7 +16,7 @@ from etl.synthetic.core.reference import AGE_BANDS, Mix, mixes
 from etl.synthetic.core.rng import Dice, Ints, Weighted, below, chance
 from etl.synthetic.world import households, names
 from etl.synthetic.world.households import ADULT, CHILD, SPOUSE
-from etl.synthetic.world.member_list import Roster
+from etl.synthetic.world.member_list import MemberList
 
 GENDERS = ("F", "M", "X", "U")
 FEMALE = 0
@@ -70,28 +70,28 @@ def _in_band(band: Ints, point: Ints) -> Ints:
     return low[band] + below(point, (high - low + 1)[band])
 
 
-def age_at_entry(seed: int, roster: Roster) -> Ints:
+def age_at_entry(seed: int, member_list: MemberList) -> Ints:
     """Age in whole years on the day of sale; 0 for the newborn."""
-    home, size = roster.household, len(roster)
-    homes = roster.households
+    home, size = member_list.household, len(member_list)
+    homes = member_list.households
     point = Dice(seed, "people")("age", size)
     child = below(point, np.minimum(18, homes.age[home] - 16))
-    age = np.where(roster.role == SPOUSE, _in_band(homes.band[home], point), homes.age[home])
-    return np.where(roster.newborn, 0, np.where(roster.role == CHILD, child, age))
+    age = np.where(member_list.role == SPOUSE, _in_band(homes.band[home], point), homes.age[home])
+    return np.where(member_list.newborn, 0, np.where(member_list.role == CHILD, child, age))
 
 
-def draw(seed: int, roster: Roster) -> People:
-    """The members of a roster; the first rows are the same however many it has."""
-    size, home, homes = len(roster), roster.household, roster.households
+def draw(seed: int, member_list: MemberList) -> People:
+    """The members of a member_list; the first rows are the same however many it has."""
+    size, home, homes = len(member_list), member_list.household, member_list.households
     dice = Dice(seed, "people")
     shared = {name: getattr(homes, name)[home] for name in _SHARED}
-    age = age_at_entry(seed, roster)
+    age = age_at_entry(seed, member_list)
     # At least one year's width inside the age: never a day older than the band allows.
-    birthday = roster.entered - 365 * age - age // 4 - 1 - below(dice("birthday", size), 364)
-    female = _is_female(dice, roster)
+    birthday = member_list.entered - 365 * age - age // 4 - 1 - below(dice("birthday", size), 364)
+    female = _is_female(dice, member_list)
     unstated = Weighted((990, 6, 4))(dice("unstated", size))
-    own_name = chance(dice("own name", size), _OWN_NAME) & (roster.role != ADULT)
-    own_phone = chance(dice("own phone", size), _OWN_PHONE) & (roster.role != CHILD)
+    own_name = chance(dice("own name", size), _OWN_NAME) & (member_list.role != ADULT)
+    own_phone = chance(dice("own phone", size), _OWN_PHONE) & (member_list.role != CHILD)
     logins = below(dice("app logins", size), 60) * chance(dice("uses app", size), 420)
     first_name = below(dice("first name", size), names.FIRST_NAMES)
     last_name = below(dice("last name", size), names.LAST_NAMES)
@@ -101,7 +101,7 @@ def draw(seed: int, roster: Roster) -> People:
         **shared,
         "first_name": first_name + names.FIRST_NAMES * ~female,
         "last_name": np.where(own_name, last_name, shared["last_name"]),
-        "born": np.where(roster.newborn, roster.start, birthday),
+        "born": np.where(member_list.newborn, member_list.start, birthday),
         "gender": np.where(unstated > 0, unstated + 1, np.where(female, 0, 1)),
         "mail_domain": below(dice("mail domain", size), 2),
         "mail_number": below(dice("mail number", size), 10_000),
@@ -111,7 +111,7 @@ def draw(seed: int, roster: Roster) -> People:
         "app_logins": logins,
         "web_logins": below(dice("web logins", size), 40) * chance(dice("uses web", size), 510),
         "new_provider": chance(dice("new provider", size), 350),
-        "updated": (roster.entered - 1) * 86_400 + below(dice("entry second", size), 86_400),
+        "updated": (member_list.entered - 1) * 86_400 + below(dice("entry second", size), 86_400),
     }
     kinds = {f.name: np.int64 if f.name == "updated" else np.int32 for f in fields(People)}
     return People(**{name: values.astype(kinds[name]) for name, values in attributes.items()})
@@ -121,17 +121,17 @@ def draw(seed: int, roster: Roster) -> People:
 _SHARED = ("last_name", "place", "street", "house", "fpl", "agency", "broker")
 
 
-def _is_female(dice: Dice, roster: Roster) -> NDArray[np.bool_]:
+def _is_female(dice: Dice, member_list: MemberList) -> NDArray[np.bool_]:
     """Sexes such that each state's share of women comes out: spouses are mostly of the other."""
-    size, home = len(roster), roster.household
-    homes = roster.households
+    size, home = len(member_list), member_list.household
+    homes = member_list.households
     of_singles = np.array([_women_among_singles(mix) for mix in mixes()])
-    single = (roster.role == ADULT) & (homes.adults[home] == 1)
+    single = (member_list.role == ADULT) & (homes.adults[home] == 1)
     female = chance(dice("female", size), np.where(single, of_singles[homes.state[home]], 500))
     # The spouse's sex follows from the draw of the adult before, who is the row before.
     partner = np.concatenate([female[:1], female[:-1]])
     same = chance(dice("same sex", size), _SAME_SEX)
-    return np.where(roster.role == SPOUSE, partner == same, female)
+    return np.where(member_list.role == SPOUSE, partner == same, female)
 
 
 def _women_among_singles(mix: Mix) -> int:

@@ -181,7 +181,7 @@ class Panel:
         """A provider of each state and specialty; ``habit`` and ``who`` are draws.
 
         A member keeps to one provider of a specialty in seven claims of ten. Popularity falls
-        off linearly: the square of the draw favours the first of a list.
+        off linearly: the square of the draw favors the first of a list.
         """
         cell = state * len(SPECIALTIES) + wanted
         own = (habit + (wanted + 1) * 0x9E3779B1) & 0xFFFFFFFF

@@ -2,7 +2,8 @@
 
 Procedures are HCPCS level II codes with CMS's descriptions, or local codes that are invented
 here (``Z`` and four digits, which HCPCS does not use); no CPT. Drugs are invented, name and all.
-How often a DRG or a procedure occurs and what it costs beside others is a rule of ours, below.
+How often a DRG or a procedure occurs and what it costs, compared with others, is a rule of ours,
+below.
 """
 
 from __future__ import annotations

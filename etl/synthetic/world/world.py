@@ -23,12 +23,12 @@ _LATE_ROWS = 40
 _KEPT_DAYS = 365
 # Per mille of those still there that a snapshot lacks.
 _MISSED_MEMBERS, _MISSED_PROVIDERS = 2, 6
-_CLOSED = 4  # per mille of providers that a snapshot no longer holds for good
+_CLOSED = 4  # per mille of providers that a snapshot no longer contains for good
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Members as they were told of on a day (days since 1970): their numbers, their state."""
+class Reported:
+    """Members as a batch reports them on a day (days since 1970): their numbers, their state."""
 
     rows: Ints
     state: People
@@ -44,24 +44,24 @@ class World:
 
     def __init__(self, span: Span, last: date) -> None:
         self.span, self.sequence, self.day = span, 0, span.first_batch
-        self.roster = enroll(span, last)
-        self.entrants = people.draw(span.seed, self.roster)
+        self.member_list = enroll(span, last)
+        self.entrants = people.draw(span.seed, self.member_list)
         self.health = health.draw(
             span,
-            people.age_at_entry(span.seed, self.roster),
+            people.age_at_entry(span.seed, self.member_list),
             self.entrants.gender == FEMALE,
-            self.roster.newborn,
-            self.roster.households.metal[self.roster.household],
+            self.member_list.newborn,
+            self.member_list.households.metal[self.member_list.household],
         )
         self.coverage: dict[int, tuple[coverage.Coverage, coverage.Coverage]] = {}
         for year in range(span.first_year, last.year + 2):
             self.coverage[year] = coverage.cover(
-                span, year, self.entrants, self.roster, self.coverage.get(year - 1)
+                span, year, self.entrants, self.member_list, self.coverage.get(year - 1)
             )
         self.members = self.entrants.copy()
         self.members.updated[: span.members] = self._first_updates()
         self.providers = providers.draw(span.seed, providers.known(span, number(last))).copy()
-        there = np.arange(len(self.roster)) < span.members
+        there = np.arange(len(self.member_list)) < span.members
         self._member_extract = Extract(span.seed, "members", there, _MISSED_MEMBERS)
         self._listed = np.arange(len(self.providers)) < providers.base(span)
         self._provider_extract = Extract(
@@ -73,7 +73,7 @@ class World:
         # put aside for the batch of a later day.
         self._held: dict[int, Ints] = {}
         self._late: Ints = NOBODY
-        self._apart: dict[int, list[Told]] = defaultdict(list)
+        self._apart: dict[int, list[Reported]] = defaultdict(list)
 
     def _first_updates(self) -> Ints:
         """When the members of the first batch last changed: in its plan year, or as they came."""
@@ -123,8 +123,8 @@ class World:
     def _advance_members(self) -> None:
         today, shown = self.today, self._member_extract.shown
         touched = self._touch()
-        insured = self._newly_insured(self.roster.known(today - 1))
-        joined = np.arange(self.roster.known(today - 1), self.roster.known(today))
+        insured = self._newly_insured(self.member_list.known(today - 1))
+        joined = np.arange(self.member_list.known(today - 1), self.member_list.known(today))
         late = joined[self._comes_late(joined)]
         now = np.setdiff1d(np.union1d(touched.now, insured), touched.held)
         first = np.union1d(np.setdiff1d(joined, late), self._late)
@@ -146,7 +146,7 @@ class World:
         return changes.change(
             self.span,
             self.members,
-            self.roster,
+            self.member_list,
             self.health,
             self.day,
             self._member_extract.shown,
@@ -156,7 +156,7 @@ class World:
 
     def _keep(self, rows: Ints, state: People, day: int) -> None:
         """Put rows as they are now aside for the batch of a day."""
-        self._apart[day].append(Told(rows, state, self.today))
+        self._apart[day].append(Reported(rows, state, self.today))
 
     def _newly_insured(self, known: int) -> Ints:
         """Of the first ``known``, who has a span that this batch is the first to show."""
@@ -176,7 +176,7 @@ class World:
 
     def _kept(self) -> NDArray[np.bool_]:
         """Who has had coverage not too long ago, as far as is known."""
-        last = np.zeros(len(self.roster), dtype=np.int64)
+        last = np.zeros(len(self.member_list), dtype=np.int64)
         for spans in self.spans():
             year_end = number(date(spans.year, 12, 31))
             end = np.where(spans.end_known(self.today), spans.end, year_end)
@@ -200,9 +200,9 @@ class World:
 
     # What the batch brings
 
-    def told(self) -> Iterator[Told]:
+    def reported(self) -> Iterator[Reported]:
         """The members of this batch; those that come late or are backdated come last."""
-        yield Told(self.touched, self.members.take(self.touched), self.today)
+        yield Reported(self.touched, self.members.take(self.touched), self.today)
         yield from self._apart.get(self.today, [])
 
     def claims(self) -> Iterator[tuple[claims.Unit, claims.Claims, money.Bills]]:
@@ -215,7 +215,7 @@ class World:
         if self.sequence:
             first = max(first, self.day - timedelta(days=claims.LONGEST_LIFE_DAYS))
         end = self.day - timedelta(days=1)
-        for unit in claims.units(self.span, first, end, self.roster.known(self.today)):
+        for unit in claims.units(self.span, first, end, self.member_list.known(self.today)):
             pair = self.coverage[unit.year]
             drawn, draws = claims.draw(self.span, unit, self.health, pair)
             shown = drawn.received < self.today

@@ -19,15 +19,15 @@ KEY = "member_id"
 
 def load(step: Step) -> str:
     """Compare the file with the current versions; end the old ones and append the new ones."""
-    told = pd.read_csv(step.file, dtype=str, keep_default_na=False)
+    rows = pd.read_csv(step.file, dtype=str, keep_default_na=False)
     engine = create_engine(step.url.replace("postgresql:", "postgresql+psycopg:", 1))
     with engine.begin() as connection:
         driver: Any = connection.connection.driver_connection
         if not step.is_first:
-            query = statement("bench/peers.current_versions", columns=names(told.columns))
+            query = statement("bench/peers.current_versions", columns=names(rows.columns))
             held = pd.read_sql_query(query.as_string(driver), connection)
-            both = held.merge(told, on=KEY, how="outer", suffixes=("_held", ""), indicator=True)
-            columns = [name for name in told.columns if name != KEY]
+            both = held.merge(rows, on=KEY, how="outer", suffixes=("_held", ""), indicator=True)
+            columns = [name for name in rows.columns if name != KEY]
             differs = (
                 both[[f"{name}_held" for name in columns]].to_numpy() != both[columns].to_numpy()
             ).any(axis=1)
@@ -35,11 +35,11 @@ def load(step: Step) -> str:
             ended = both.loc[(side != "right_only") & differs, [KEY]]
             ended.to_sql("ended", connection, if_exists="replace", index=False, method=_copy)
             run(driver, "bench/peers.end_versions", {"as_of": step.as_of})
-            told = both.loc[(side != "left_only") & differs, told.columns]
-        told = told.assign(
-            valid_from=step.as_of, valid_to=pd.Series(pd.NaT, told.index, "datetime64[ns, UTC]")
+            rows = both.loc[(side != "left_only") & differs, rows.columns]
+        rows = rows.assign(
+            valid_from=step.as_of, valid_to=pd.Series(pd.NaT, rows.index, "datetime64[ns, UTC]")
         )
-        told.to_sql("members", connection, if_exists="append", index=False, method=_copy)
+        rows.to_sql("members", connection, if_exists="append", index=False, method=_copy)
     return "members"
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv-peers, the environment of the peers that `make bench PEERS=1` measures, from
-# requirements.lock beside this file. It needs .venv, whose Python and uv it takes.
+# requirements.lock next to this file. It needs .venv, whose Python and uv it takes.
 set -eu
 cd "$(dirname "$0")/../../.."
 exec 1>&2 </dev/null

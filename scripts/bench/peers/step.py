@@ -1,7 +1,7 @@
 """One step of a peer: a file of members brought into its history, in a process of its own.
 
 ``members_peers`` starts a peer's module as a program, with the step in its arguments and the
-database in the environment. The module tells what it did in ``step.json`` of its folder, since
+database in the environment. The module writes what it did into ``step.json`` of its folder, since
 peers write to stdout as they like.
 """
 
@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-TOLD = "step.json"
+REPORT = "step.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Step:
 
 
 def take(load: Callable[[Step], str]) -> None:
-    """Run ``load``, which returns the table of the history, and tell its seconds.
+    """Run ``load``, which returns the table of the history, and write its seconds.
 
-    Called after the peer's packages are imported, so that start-up is told apart.
+    Called after the peer's packages are imported, so that start-up is measured apart.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("variant")
@@ -53,5 +53,5 @@ def take(load: Callable[[Step], str]) -> None:
     step = Step(given.variant, given.file, given.folder, given.as_of, given.first, url)
     started = time.perf_counter()
     table = load(step)
-    told = {"seconds": time.perf_counter() - started, "table": table}
-    (step.folder / TOLD).write_text(json.dumps(told), encoding="utf-8")
+    report = {"seconds": time.perf_counter() - started, "table": table}
+    (step.folder / REPORT).write_text(json.dumps(report), encoding="utf-8")
