@@ -206,7 +206,7 @@ def test_ctrl_c_stops_a_run_in_order_and_the_ledger_says_so(pending: Warehouse) 
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Error: Interrupted.\nThe stage in hand was rolled back" in err
+    assert "Error: Interrupted.\nThe current stage was rolled back" in err
     assert pending.rows("select error from ledger.load") == [("stopped by SIGINT",)]
 
 
