@@ -314,7 +314,7 @@ def test_invented_keys_are_fresh():
 
 
 @pytest.mark.parametrize("feed", list(FEEDS))
-def test_clean_feeds_are_as_without_a_soiler(feed: str):
+def test_clean_feeds_are_as_without_an_injector(feed: str):
     file = dirty("", feed)
     block = block_of(FEEDS[feed], file.clean)
     assert file.data == header(FEEDS[feed]) + lines(block.records())
@@ -330,9 +330,9 @@ def test_same_arguments_same_bytes():
     first, again = (dirty("0.1", "claims") for _ in range(2))
     assert (first.data, first.defects) == (again.data, again.defects)
     assert dirty("0.1", "claims", seed=SEED + 1).data != first.data
-    soilers = [DefectInjector(parse("0.1"), SEED, day, FEEDS["claims"]) for day in (DAY, DAY + 1)]
+    injectors = [DefectInjector(parse("0.1"), SEED, day, FEEDS["claims"]) for day in (DAY, DAY + 1)]
     block = block_of(FEEDS["claims"], first.clean)
-    assert soilers[0].inject(block).data != soilers[1].inject(block).data
+    assert injectors[0].inject(block).data != injectors[1].inject(block).data
 
 
 @pytest.mark.parametrize("dirt", ["bad_date,0.04", "bad_date,missing_field,bad_amount,0.04"])
