@@ -1,4 +1,4 @@
-"""Plot what the synthetic feeds look like, beside the published counts that they are drawn from.
+"""Plot what the synthetic feeds look like, next to the published counts they are drawn from.
 
 Generates a first batch in a temporary folder, reads its CSV files back as any receiver would, and
 writes the plots of docs/synthetic-feeds.md. The figures that the page quotes are printed as a

@@ -45,7 +45,7 @@ _BY_STATE = {
         "docs/runbooks/a-run-was-killed.md shows how to find it.",
     ),
     "57014": ServerError(
-        "A statement of the run was cancelled, by a person or by a statement_timeout.",
+        "A statement of the run was canceled, by a person or by a statement_timeout.",
         f"{_AGAIN}Run again; set no statement_timeout for the role of the run.",
     ),
     "25006": ServerError(

@@ -1,6 +1,6 @@
 """Published tables that more than one part of us reads: the generator and the quality checks.
 
-``README.md`` beside them gives the source of each.
+``README.md`` next to them gives the source of each.
 """
 
 from __future__ import annotations

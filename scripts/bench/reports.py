@@ -1,4 +1,4 @@
-"""How fast the documented reports are, beside the same question asked of the staging tables.
+"""How fast the documented reports are, compared with the same question asked of staging.
 
 ``sql/bench/reports.sql`` has a statement for each report that asks about claims, enrollments or
 members, under the report's name. Reports on the ledger, on the checks and on what was known before

@@ -1,4 +1,4 @@
-"""What is wanted of the load, each as a ratio, beside what a run measured."""
+"""What is wanted of the load, each as a ratio, next to what a run measured."""
 
 from __future__ import annotations
 

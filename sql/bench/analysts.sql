@@ -68,7 +68,7 @@ group by p.specialty
 order by p.specialty;
 
 -- name: state
--- How much dimensions, facts and cubes contain and of which loads, in one snapshot; whether any fact
+-- How much dimensions, facts and cubes contain and of which loads, in one snapshot; if any fact
 -- points at a version that is not there. Versions that facts inferred come with the facts and are
 -- left out. The paid sums of the first three cubes must be equal. One row.
 with claims as (

@@ -313,7 +313,7 @@ def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
         + "."
         + (f" As for encoding, {staged.bad_byte}." if staged.bad_byte else ""),
         "make quarantine lists the rows, and make quarantine-export writes them to correct; or "
-        "mend the file, or raise REJECT_SHARE.",
+        "fix the file, or raise REJECT_SHARE.",
     )
 
 

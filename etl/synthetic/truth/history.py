@@ -3,7 +3,7 @@
 The rules are those of docs/architecture.md, written down here a second time and in another way
 than in ``sql/dims``, over one key after another: a row is true from its own time on, the first
 one from 1900 on, a later row of the same time replaces the earlier, a key that a snapshot
-lacks is gone until it is delivered again, and equal neighbours are one version.
+lacks is gone until it is delivered again, and equal neighbors are one version.
 """
 
 from __future__ import annotations

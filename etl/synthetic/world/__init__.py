@@ -1,1 +1,1 @@
-"""The world that feeds tell of: people, plans, providers, coverage, care and its cost."""
+"""The world that feeds report: people, plans, providers, coverage, care and its cost."""

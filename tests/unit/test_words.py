@@ -1,0 +1,69 @@
+"""Plain words: what the docs' glossary, the code, the SQL and the messages do not say, and why."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from etl.config import ROOT
+
+# A word, why it is not used, and what is.
+BANNED = {
+    r"told|tells?|retell|tell_again": "it named ten things: say the thing, such as reported",
+    r"anew": "again",
+    r"beside": "next to, besides, while, in addition to",
+    r"in hand": "current",
+    r"heard": "detected",
+    r"mend(s|ed|ing)?": "fix",
+    r"set(s|ting)? aside": "rejected (a row), taken out (a load): the act has one name",
+    r"taken? back at|TakenBack": "rolled back",
+    r"strangers?": "orphans: keys that no feed has brought",
+    r"bereft": "members without enrollment",
+    r"[Ss]oil(ed|er|s)?|[Ss]poilt": "inject, corrupted",
+    r"[Rr]oster": "member list",
+    r"sift(s|ed|ing)?": "validate",
+    r"witness(es)? and never the judge": "change detection compares the columns",
+    r"[Ee]nrolments?|colours?|favours?|behaviours?|cancell(ed|ing)|neighbours?": "US spelling",
+}
+# Where a word is right.
+ALLOWED = {
+    r'Dice\(span\.seed, "roster"\)': "names a stream of random numbers: another gives other feeds",
+    r"\.tell\(\)": "a position in a file",
+}
+TEXTS = ("*.py", "*.sql", "*.md", "*.j2", "*.sh", "*.awk", "*.toml", "Makefile", ".env.example")
+
+
+CLEAN = """etl/contracts etl/inbox etl/server etl/db etl/synthetic etl/docs etl/load etl/reference
+etl/warehouse scripts sql/synthetic sql/server sql/db sql/bench docs .""".split()
+
+
+@pytest.mark.parametrize("folder", CLEAN)
+def test_no_banned_word(folder: str) -> None:
+    banned = re.compile("|".join(rf"\b({word})\b" for word in BANNED))
+    allowed = re.compile("|".join(ALLOWED))
+    found = [
+        f"{path}:{number}: {match[0]}"
+        for path in _tracked(folder)
+        for number, line in enumerate((ROOT / path).read_text("utf-8").splitlines(), 1)
+        if (match := banned.search(allowed.sub("", line)))
+    ]
+    assert found == []
+
+
+def test_every_exception_is_needed() -> None:
+    texts = "\n".join((ROOT / path).read_text("utf-8") for path in _tracked("etl"))
+    assert [pattern for pattern in ALLOWED if not re.search(pattern, texts)] == []
+
+
+def _tracked(folder: str) -> list[str]:
+    """Texts under a folder; of ``.`` those at the top."""
+    pattern = (
+        [f"{folder}/{kind}" for kind in TEXTS] if folder != "." else [f":(glob){t}" for t in TEXTS]
+    )
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", *pattern], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    paths = [path for path in listed.stdout.split("\0") if path and (ROOT / path).exists()]
+    return [path for path in paths if path != "tests/unit/test_words.py"]
