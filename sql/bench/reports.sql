@@ -17,9 +17,9 @@ select distinct on (s.claim_id)
     state.is_paid,
     s.paid_amount::numeric(14, 2) as paid_usd
 from staging.claims_raw as s
-inner join ledger.load as l on s.load_id = l.load_id
+inner join ledger.batch_order as o on s.load_id = o.load_id
 cross join lateral ({state}) as state
-order by s.claim_id, l.as_of desc, l.batch_id collate "C" desc, s.load_id desc, s.source_line desc;
+order by s.claim_id, o.batch_rank desc, s.source_line desc;
 
 -- name: members_in_time
 -- Who a member was from when to when, by the days on which changes took effect; the first version
@@ -39,11 +39,10 @@ select
     ) as valid_to
 from staging.members_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
+inner join ledger.batch_order as o on s.load_id = o.load_id
 window states as (
     partition by s.member_id
-    order by
-        coalesce(s.source_updated_at, l.as_of), l.as_of, l.batch_id collate "C",
-        s.load_id, s.source_line
+    order by coalesce(s.source_updated_at, l.as_of), o.batch_rank, s.source_line
 );
 
 -- name: members_now
@@ -53,9 +52,10 @@ select distinct on (s.member_id)
     s.broker_name
 from staging.members_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
+inner join ledger.batch_order as o on s.load_id = o.load_id
 order by
-    s.member_id, coalesce(s.source_updated_at, l.as_of) desc, l.as_of desc,
-    l.batch_id collate "C" desc, s.load_id desc, s.source_line desc;
+    s.member_id, coalesce(s.source_updated_at, l.as_of) desc, o.batch_rank desc,
+    s.source_line desc;
 
 -- name: plans_in_time
 -- What a plan was from when to when. One row a plan, plan year and row of the feed.
@@ -70,9 +70,10 @@ select
     coalesce(lead(l.as_of) over states at time zone 'UTC', {open_end}) as valid_to
 from staging.plans_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
+inner join ledger.batch_order as o on s.load_id = o.load_id
 window states as (
     partition by s.plan_id, s.effective_year
-    order by l.as_of, l.batch_id collate "C", s.load_id, s.source_line
+    order by o.batch_rank, s.source_line
 );
 
 -- name: providers_in_time
@@ -87,9 +88,10 @@ select
     coalesce(lead(l.as_of) over states at time zone 'UTC', {open_end}) as valid_to
 from staging.providers_raw as s
 inner join ledger.load as l on s.load_id = l.load_id
+inner join ledger.batch_order as o on s.load_id = o.load_id
 window states as (
     partition by s.provider_id
-    order by l.as_of, l.batch_id collate "C", s.load_id, s.source_line
+    order by o.batch_rank, s.source_line
 );
 
 -- name: enrollments_now
@@ -106,19 +108,13 @@ from (
         s.plan_id,
         s.start_date::date as start_date,
         s.end_date::date as end_date,
-        l.as_of,
-        l.batch_id,
-        s.load_id,
+        o.batch_rank,
         s.source_line
     from staging.enrollments_raw as s
-    inner join ledger.load as l on s.load_id = l.load_id
-    order by
-        s.enrollment_id, l.as_of desc, l.batch_id collate "C" desc, s.load_id desc,
-        s.source_line desc
+    inner join ledger.batch_order as o on s.load_id = o.load_id
+    order by s.enrollment_id, o.batch_rank desc, s.source_line desc
 ) as e
-order by
-    e.member_id, e.plan_id, e.start_date, e.as_of desc, e.batch_id collate "C" desc,
-    e.load_id desc, e.source_line desc;
+order by e.member_id, e.plan_id, e.start_date, e.batch_rank desc, e.source_line desc;
 
 -- name: paid_pmpm_by_tier
 -- Paid per member per month of a quarter. One row a metal tier.
@@ -295,42 +291,50 @@ group by month_of_service
 order by month_of_service;
 
 -- name: paid_as_each_load_told
--- How each load changed what was paid. One row a load that reported a claim.
-with reported as (
+-- How each load changed what was paid. One row a load that brought a claim.
+with staged as (
     select
         s.claim_id,
-        l.as_of,
-        l.batch_id,
-        l.load_id,
+        s.load_id,
+        o.batch_rank,
         case when state.is_paid then coalesce(s.paid_amount::numeric(14, 2), 0.00) else 0.00 end
         as paid_usd
     from staging.claims_raw as s
-    inner join ledger.load as l on s.load_id = l.load_id
+    inner join ledger.batch_order as o on s.load_id = o.load_id
     cross join lateral ({state}) as state
 ),
 
 changes as (
     select
-        as_of,
-        batch_id,
         load_id,
         paid_usd - lag(paid_usd, 1, 0.00) over (
             partition by claim_id
-            order by as_of, batch_id collate "C", load_id
+            order by batch_rank
         ) as change_usd
-    from reported
+    from staged
+),
+
+by_load as (
+    select
+        load_id,
+        sum(change_usd) filter (where change_usd > 0) as up_usd,
+        sum(change_usd) filter (where change_usd < 0) as down_usd,
+        sum(change_usd) as net_usd
+    from changes
+    group by load_id
 )
 
 select
-    load_id,
-    batch_id,
-    sum(change_usd) filter (where change_usd > 0) as up_usd,
-    sum(change_usd) filter (where change_usd < 0) as down_usd,
-    sum(change_usd) as net_usd,
-    sum(sum(change_usd)) over (order by as_of, batch_id collate "C", load_id) as paid_so_far_usd
-from changes
-group by as_of, batch_id, load_id
-order by as_of, batch_id collate "C", load_id;
+    b.load_id,
+    l.batch_id,
+    b.up_usd,
+    b.down_usd,
+    b.net_usd,
+    sum(b.net_usd) over (order by o.batch_rank) as paid_so_far_usd
+from by_load as b
+inner join ledger.load as l on b.load_id = l.load_id
+inner join ledger.batch_order as o on b.load_id = o.load_id
+order by o.batch_rank;
 
 -- name: analyze
 -- Statistics of every column of a staging table, as autovacuum makes them a minute after a load.

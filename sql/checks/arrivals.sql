@@ -63,9 +63,7 @@ with came as materialized (
     select
         l.load_id,
         f.kind,
-        row_number() over (
-            order by l.as_of desc, l.batch_id collate "C" desc, l.load_id desc
-        ) as place,
+        row_number() over (order by o.batch_rank desc) as place,
         case
             when extract(doy from d.day) = 1 then 'year'
             when extract(day from d.day) = 1 then 'month'
@@ -75,6 +73,7 @@ with came as materialized (
         extract(isodow from d.day) as weekday,
         extract(isodow from d.day) > 5 as is_weekend
     from load as l
+    inner join batch_order as o on l.load_id = o.load_id
     inner join load_file as f on l.load_id = f.load_id
     cross join lateral (select l.as_of at time zone 'UTC') as d (day)
     where l.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'loaded'
@@ -253,8 +252,8 @@ from (
         f.load_id,
         f.findings
     from load_file as f
-    inner join load as l on f.load_id = l.load_id
+    inner join batch_order as l on f.load_id = l.load_id
     where l.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'loaded'
-    order by l.as_of desc, l.batch_id collate "C" desc, l.load_id desc
+    order by l.batch_rank desc
     limit 1
 ) as f;

@@ -5,9 +5,9 @@
 select
     l.load_id,
     p.kind = 'snapshot' as is_snapshot,
-    row_number() over (order by l.as_of, l.batch_id collate "C", l.load_id) as place
+    l.batch_rank as place
 from load_file as p
-inner join load as l on p.load_id = l.load_id
+inner join batch_order as l on p.load_id = l.load_id
 where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s);
 
 -- name: told_claims
@@ -56,7 +56,14 @@ coalesce(  -- noqa: PRS, a value
 -- name: told_again
 -- Claims that have been told otherwise: for another member, of another day of service, or below
 -- zero after they were told at or above it, by another amount too. One row a claim and rule.
-with several as materialized (
+with ranked_load as materialized (
+    select
+        load_id,
+        batch_rank
+    from batch_order
+),
+
+several as materialized (
     select h.claim_id
     from fact_claim_state as h
     union
@@ -198,20 +205,16 @@ select
     'reversed_in_full',
     s.claim_id
 from claims_raw as s
-inner join load as l on s.load_id = l.load_id
+inner join ranked_load as l on s.load_id = l.load_id
 inner join lateral (
     select h.*
     from fact_claim_state as h
-    inner join load as before on h.load_id = before.load_id
-    where h.claim_id = s.claim_id and not {h_is_reversal}
-        and (before.as_of, before.batch_id collate "C", before.load_id)
-        < (l.as_of, l.batch_id collate "C", l.load_id)
+    inner join ranked_load as before on h.load_id = before.load_id
+    where h.claim_id = s.claim_id and not {h_is_reversal} and before.batch_rank < l.batch_rank
     -- A state that was reversed is held as zero: then the one before it was.
     order by
         coalesce(greatest(h.claim_amount, h.allowed_amount, h.paid_amount) > 0, false) desc,
-        before.as_of desc,
-        before.batch_id collate "C" desc,
-        before.load_id desc
+        before.batch_rank desc
     limit 1
 ) as h on true
 where s.load_id = %(load_id)s and s.is_deleted is not true and {s_is_reversal}
@@ -670,11 +673,8 @@ chain as (
         lead(h.load_id) over by_rank is null as is_end
     from fact_claim_history as h
     inner join changed as c on h.claim_id = c.claim_id
-    inner join load as l on h.load_id = l.load_id
-    window by_rank as (
-        partition by h.claim_id
-        order by l.as_of, l.batch_id collate "C", h.load_id
-    )
+    inner join batch_order as l on h.load_id = l.load_id
+    window by_rank as (partition by h.claim_id order by l.batch_rank)
 ),
 
 summed as (

@@ -28,9 +28,10 @@ select
     f.latest_effective_ts,
     coalesce(f.distinct_keys < f.rows_loaded, true) as may_repeat,
     f.rows_loaded,
-    row_number() over (order by l.as_of, l.batch_id collate "C", l.load_id) as batch_rank
+    o.batch_rank
 from load_file as f
 inner join load as l on f.load_id = l.load_id
+inner join batch_order as o on l.load_id = o.load_id
 where f.feed = %(feed)s and f.status = 'loaded'
     and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
     and (

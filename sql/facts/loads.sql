@@ -8,6 +8,7 @@ select
     f.kind = 'snapshot' as is_snapshot
 from load as l
 inner join load_file as f on l.load_id = f.load_id
+inner join batch_order as o on l.load_id = o.load_id
 where f.feed = %(feed)s and f.status = 'loaded'
     and (
         l.load_id = %(load_id)s
@@ -21,7 +22,7 @@ where f.feed = %(feed)s and f.status = 'loaded'
             )
         )
     )
-order by l.as_of, l.batch_id collate "C", l.load_id;
+order by o.batch_rank;
 
 -- name: build_load
 -- The same as bound, with the place of each in the order of the batches. One row a load.

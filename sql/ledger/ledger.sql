@@ -211,10 +211,11 @@ from (
         f.latest_effective_ts
     from load_file as f
     inner join load as l on f.load_id = l.load_id
+    inner join batch_order as o on l.load_id = o.load_id
     where f.feed = %(feed)s and f.status = 'loaded' and l.status = any(%(statuses)s)
         and (l.is_rebuild or not %(is_rebuild)s)
-        and (l.as_of, l.batch_id collate "C") <= (%(as_of)s, %(batch_id)s)
-    order by l.as_of desc, l.batch_id collate "C" desc, l.load_id desc
+        and o.batch_number <= (select batch_number from batch_order where load_id = %(load_id)s)
+    order by o.batch_rank desc
     limit 1
 ) as before
 where before.xxh3_128 = %(xxh3_128)s::uuid and before.kind = %(kind)s
@@ -233,14 +234,11 @@ select distinct on (1)
     l.as_of
 from load_file as f
 inner join load as l on f.load_id = l.load_id
+inner join batch_order as o on l.load_id = o.load_id
 where f.feed = %(feed)s and f.status = 'loaded' and l.status = any(%(statuses)s)
     and (l.is_rebuild or not %(is_rebuild)s)
-    and (l.as_of, l.batch_id collate "C") <= (%(as_of)s, %(batch_id)s)
-order by
-    coalesce(f.contract, f.feed),
-    l.as_of desc,
-    l.batch_id collate "C" desc,
-    l.load_id desc;
+    and o.batch_number <= (select batch_number from batch_order where load_id = %(load_id)s)
+order by coalesce(f.contract, f.feed), o.batch_rank desc;
 
 -- name: skipped_after
 -- The file of the feed that comes next in the order of batches, if it was skipped because the
@@ -250,11 +248,15 @@ with files as (
     select
         l.load_id,
         l.as_of,
-        l.batch_id,
+        o.batch_rank,
+        o.batch_number > (
+            select batch_number from batch_order where load_id = %(load_id)s
+        ) as comes_after,
         f.status,
         f.xxh3_128
     from load_file as f
     inner join load as l on f.load_id = l.load_id
+    inner join batch_order as o on l.load_id = o.load_id
     where f.feed = %(feed)s and f.status in ('loaded', 'skipped')
         and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
         and l.load_id <> %(load_id)s
@@ -263,8 +265,8 @@ with files as (
 next_one as (
     select *
     from files as f
-    where (f.as_of, f.batch_id collate "C") > (%(as_of)s, %(batch_id)s)
-    order by f.as_of, f.batch_id collate "C", f.load_id
+    where f.comes_after
+    order by f.batch_rank
     limit 1
 )
 
@@ -277,8 +279,8 @@ cross join lateral (
     select f.load_id
     from files as f
     where f.status = 'loaded' and f.xxh3_128 = n.xxh3_128
-        and (f.as_of, f.batch_id collate "C") <= (%(as_of)s, %(batch_id)s)
-    order by f.as_of desc, f.batch_id collate "C" desc, f.load_id desc
+        and not f.comes_after
+    order by f.batch_rank desc
     limit 1
 ) as before
 where n.status = 'skipped';

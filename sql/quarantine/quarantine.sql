@@ -11,7 +11,8 @@ select
     o.first_line,
     o.since
 from quarantine_open as o
-order by o.as_of, o.batch_id collate "C", o.load_id, o.feed, o.rows_open desc, o.reason;
+inner join batch_order as l on o.load_id = l.load_id
+order by l.batch_rank, o.feed, o.rows_open desc, o.reason;
 
 -- name: batch_is_known
 -- Whether a batch of this name was ever loaded, or tried. One row.
@@ -277,17 +278,20 @@ from load_file as f
 inner join load as l on f.load_id = l.load_id
 inner join load_file as o on o.load_id = %(load_id)s and f.feed = o.feed
 inner join load as b on o.load_id = b.load_id
+inner join batch_order as place_of_l on l.load_id = place_of_l.load_id
+inner join batch_order as place_of_b on b.load_id = place_of_b.load_id
 where f.feed = %(feed)s and f.status = 'skipped' and f.xxh3_128 = o.xxh3_128
     and l.status = any(%(statuses)s) and (l.is_rebuild or not %(is_rebuild)s)
     and l.batch_id <> b.batch_id
-    and (l.as_of, l.batch_id collate "C") > (b.as_of, b.batch_id collate "C")
+    and place_of_l.batch_number > place_of_b.batch_number
     and o.latest_effective_ts > b.as_of at time zone 'UTC'
     and not exists (
         select 1
         from load_file as between_file
         inner join load as n on between_file.load_id = n.load_id
+        inner join batch_order as place_of_n on n.load_id = place_of_n.load_id
         where between_file.feed = f.feed and between_file.status in ('loaded', 'skipped')
             and n.status = any(%(statuses)s) and (n.is_rebuild or not %(is_rebuild)s)
-            and (n.as_of, n.batch_id collate "C") > (b.as_of, b.batch_id collate "C")
-            and (n.as_of, n.batch_id collate "C") < (l.as_of, l.batch_id collate "C")
+            and place_of_n.batch_number > place_of_b.batch_number
+            and place_of_n.batch_number < place_of_l.batch_number
     );

@@ -21,17 +21,17 @@ select distinct on (f.feed)
     l.as_of
 from load_file as f
 inner join load as l on f.load_id = l.load_id
+inner join batch_order as o on l.load_id = o.load_id
 where f.kind = 'snapshot' and f.status = 'loaded' and l.status = any(%(statuses)s)
     and (l.is_rebuild or not %(is_rebuild)s)
-    and (l.as_of, l.batch_id collate "C", l.load_id)
-    > (%(as_of)s, %(batch_id)s, %(load_id)s::bigint)
+    and o.batch_rank > (select batch_rank from batch_order where load_id = %(load_id)s)
     and f.feed in (
         select own.feed
         from load_file as own
         where own.load_id = %(load_id)s and own.status = 'loaded'
     )
-group by f.feed, l.load_id, l.batch_id, l.as_of
-order by f.feed, l.as_of, l.batch_id collate "C", l.load_id;
+group by f.feed, l.load_id, l.batch_id, l.as_of, o.batch_rank
+order by f.feed, o.batch_rank;
 
 -- name: loads_before
 -- The loads that say which keys of a feed are there just before a load in the order of batches:
@@ -41,38 +41,28 @@ with earlier as (
     select
         l.load_id,
         l.as_of,
-        l.batch_id,
+        o.batch_rank,
         bool_or(f.kind = 'snapshot') as is_snapshot,
         max(f.distinct_keys) as keys
     from load_file as f
     inner join load as l on f.load_id = l.load_id
+    inner join batch_order as o on l.load_id = o.load_id
     where f.feed = %(feed)s and f.status = 'loaded' and l.status = any(%(statuses)s)
         and (l.is_rebuild or not %(is_rebuild)s)
-        and (l.as_of, l.batch_id collate "C", l.load_id)
-        < (%(as_of)s, %(batch_id)s, %(load_id)s::bigint)
-    group by l.load_id, l.as_of, l.batch_id
-),
-
-ranked as (
-    select
-        load_id,
-        as_of,
-        is_snapshot,
-        keys,
-        row_number() over (order by as_of, batch_id collate "C", load_id) as batch_rank
-    from earlier
+        and o.batch_rank < (select batch_rank from batch_order where load_id = %(load_id)s)
+    group by l.load_id, l.as_of, o.batch_rank
 ),
 
 since as (
     select coalesce(max(batch_rank) filter (where is_snapshot), 0) as first_rank
-    from ranked
+    from earlier
 )
 
 select
     array_agg(r.load_id order by r.batch_rank) as loads,
     coalesce(max(r.keys), 0) as most_keys,
     min(r.as_of) as first_as_of
-from ranked as r
+from earlier as r
 inner join since as s on r.batch_rank >= s.first_rank;
 
 -- name: count_missing

@@ -32,9 +32,10 @@ set
     status = 'refused',
     note = concat_ws('; ', f.note, 'the file that it equals was set aside: it is loaded anew')
 from load_file as same
-inner join load as s on same.load_id = s.load_id
+inner join batch_order as s on same.load_id = s.load_id
 inner join load as l on l.status in ('running', 'loaded') and not l.is_rebuild
+inner join batch_order as o on l.load_id = o.load_id
 where same.load_id = %(load_id)s and same.feed = any(%(feeds)s)
     and f.load_id = l.load_id and f.feed = same.feed and f.status = 'skipped'
     and f.xxh3_128 = same.xxh3_128
-    and (l.as_of, l.batch_id collate "C") >= (s.as_of, s.batch_id collate "C");
+    and o.batch_number >= s.batch_number;

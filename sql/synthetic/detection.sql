@@ -97,16 +97,11 @@ select
     coalesce(
         s.end_date::date, make_date(extract(year from s.start_date)::integer, 12, 31)
     ) as end_date,
-    l.place as known_from,
-    lead(l.place) over (partition by s.enrollment_id order by l.place) as known_to
+    l.batch_rank as known_from,
+    lead(l.batch_rank) over (partition by s.enrollment_id order by l.batch_rank) as known_to
 from enrollments_raw as s
-inner join (
-    select
-        load_id,
-        row_number() over (order by as_of, batch_id collate "C", load_id) as place
-    from load
-    where load_id = any(%(loads)s)
-) as l on s.load_id = l.load_id;
+inner join batch_order as l on s.load_id = l.load_id
+where s.load_id = any(%(loads)s);
 
 -- name: provider_states
 -- The providers of the build in every state that was sent. One row a line.
