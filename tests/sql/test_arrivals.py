@@ -302,7 +302,7 @@ def test_a_profile_says_what_the_rows_look_like(books) -> None:
         " (3, 5, 'd', '2025-01-01', null, 1)"
     )
     with books.transaction():
-        _profile(books, ("loaded", "running"))
+        _profile(books, LIVE)
     held = {
         (load, metric, column, word): measured
         for load, metric, column, word, measured in books.execute(
@@ -323,7 +323,7 @@ def test_a_profile_says_what_the_rows_look_like(books) -> None:
     assert books.execute("select measured from feed_profile where load_id = 2").fetchall() == [(0,)]
     books.execute("delete from claims_raw")
     with books.transaction():
-        _profile(books, ("loaded", "running"))
+        _profile(books, LIVE)
     assert books.execute("select max(measured) from feed_profile").fetchone() == (4,)
 
 
