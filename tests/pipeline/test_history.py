@@ -470,3 +470,20 @@ def test_an_effective_time_with_an_offset_starts_a_version_in_utc(warehouse: War
         EARLIEST,
         datetime(2025, 1, 13, 1),
     ]
+
+
+@pytest.mark.parametrize("days", [("2025-01-10", "2025-01-20"), ("2025-01-20", "2025-01-10")])
+def test_the_latest_file_lacks_effective_times_and_none_stays_in_any_order(
+    warehouse: Warehouse, days: tuple[str, str]
+) -> None:
+    member = {"member_id": "A", "last_name": "x"}
+    for day in days:
+        if day == "2025-01-20":
+            write_batch(warehouse.inbox, day, None, ["source_updated_at"], members=[member])
+        else:
+            dated = member | {"source_updated_at": "2025-01-05T00:00:00Z"}
+            write_batch(warehouse.inbox, day, members=[dated])
+        warehouse.incremental()
+    assert warehouse.rows(
+        "select source_updated_at, known_from_ts from warehouse.dim_member where member_sk > 0"
+    ) == [(None, datetime(2025, 1, 5))]

@@ -63,8 +63,12 @@ def of_dimension(dimension: Dimension) -> Parts:
 
 
 def of_file(dimension: Dimension, columns: Iterable[str]) -> Parts:
-    """How arrivals differ from current versions, in the columns that their file has."""
-    has = set(columns)
+    """How arrivals differ from current versions, in the columns that their file has.
+
+    Nothing fills in since when a row is true: where its file lacks that, the row says that it is
+    not known.
+    """
+    has = {*columns, dimension.feed.effective}
     return {
         "file_drivers_differ": differ([c for c in dimension.drivers if c in has], "a", "c"),
         "file_type_1_differ": differ([c for c in dimension.type_1 if c in has], "a", "c"),
