@@ -67,7 +67,7 @@ class Durations:
     FILE = "aca/durations"
 
     def __init__(self, config: pytest.Config) -> None:
-        self.cache = config.cache
+        self.cache = getattr(config, "cache", None)  # pytest may be run without one
         self.is_kept = not hasattr(config, "workerinput")  # by the process that hands out tests
         self.seconds: dict[str, float] = {}
 

@@ -77,10 +77,8 @@ def _tests_by_subject() -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}
     lines = map(json.loads, RUNS.read_text(encoding="utf-8").splitlines())
     latest = {line["test"]: line for line in lines}
-    listed = subprocess.check_output(
-        [*PYTEST, "--collect-only", "-q", "tests"], cwd=ROOT, text=True
-    )
-    there = set(listed.splitlines())
+    collect = [*PYTEST, "--collect-only", "tests"]
+    there = set(subprocess.check_output(collect, cwd=ROOT, text=True).splitlines())
     for line in sorted(latest.values(), key=lambda line: line["seconds"]):
         if line["test"] not in there:
             continue  # renamed or gone since it was recorded
