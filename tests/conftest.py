@@ -26,7 +26,7 @@ from etl.db.connection import connect
 from etl.schema.migrations import migrate
 from etl.server import server
 from etl.server.tuning import core_count
-from tests.support.databases import fresh_database, url_of
+from tests.support.databases import drop, fresh_database, url_of
 
 # How many examples a test draws that does not say so itself, and whether always the same ones;
 # pytest --hypothesis-profile=long chooses the other.
@@ -88,6 +88,10 @@ class Durations:
             self.cache.set(self.FILE, {**before, **rounded})
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--server", type=Path, help="folder of a server that stays when tests end")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Durations(config))
 
@@ -100,8 +104,17 @@ def servers_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def server_folder() -> Iterator[Path]:
+def kept_server(pytestconfig: pytest.Config) -> Path | None:
+    """The folder of a server that stays when the tests end; whoever asks for it removes it."""
+    return pytestconfig.getoption("--server")
+
+
+@pytest.fixture(scope="session")
+def server_folder(kept_server: Path | None) -> Iterator[Path]:
     """A folder that no other process has, in this session or another."""
+    if kept_server is not None:
+        yield kept_server
+        return
     for number in itertools.count(1):
         folder = servers_folder() / str(number)
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,10 +128,11 @@ def server_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def server_settings(server_folder: Path) -> Iterator[Settings]:
+def server_settings(server_folder: Path, kept_server: Path | None) -> Iterator[Settings]:
     """Settings of the process's own server, which is removed at the end."""
     settings = Settings("", server_folder / "inbox", server_folder, reject_share=0.05)
-    server.remove(settings)  # what a killed session left
+    if kept_server is None:
+        server.remove(settings)  # what a killed session left
     with psycopg.connect(server.ensure_running(settings), autocommit=True) as connection:
         for name, value in CARELESS.items():
             connection.execute(
@@ -126,7 +140,8 @@ def server_settings(server_folder: Path) -> Iterator[Settings]:
             )
         connection.execute("select pg_reload_conf()")
     yield settings
-    server.remove(settings)
+    if kept_server is None:
+        server.remove(settings)
 
 
 @pytest.fixture(scope="session")
@@ -139,8 +154,13 @@ def admin_url(server_settings: Settings) -> str:
 def template(admin_url: str) -> str:
     """A migrated database that tests are copied from."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
-    migrate(url_of(admin_url, TEMPLATE))
+        there = [name for (name,) in connection.execute("select datname from pg_database")]
+        for name in there:
+            if name.startswith("test_"):  # what the last session left
+                drop(connection, name)
+        if TEMPLATE not in there:
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
+            migrate(url_of(admin_url, TEMPLATE))
     return TEMPLATE
 
 

@@ -6,6 +6,7 @@ The changes are made in a copy of the tree. What each test runs is recorded once
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +24,11 @@ import sql_mutants
 import typer
 from mutant import Mutant
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from etl.config import ROOT, Settings
+from etl.server import server
+
 PYTEST = (str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider")
 RUNS = ROOT / "data" / "mutation" / "runs.jsonl"
 RESULTS = ROOT / "data" / "mutation" / "results.jsonl"
@@ -40,6 +46,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Which ones.")] = 1,
     only: Annotated[str, typer.Option(help="Statements or functions with this in the name.")] = "",
     seconds: Annotated[float, typer.Option(help="Of tests for each change, at first.")] = 20,
+    more: Annotated[float, typer.Option(help="Of tests for what lives at first.")] = 600,
     record: Annotated[bool, typer.Option("--record", help="Record what tests run.")] = False,
     tests: Annotated[str, typer.Option(help="What to record.")] = "tests",
     show: Annotated[bool, typer.Option("--show", help="List the changes and try none.")] = False,
@@ -59,17 +66,28 @@ def main(
     if show:
         typer.echo("\n".join(map(str, mutants[:count])))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _server() as kept:
         tree = _copy_of_tree(Path(folder))
         judged: list[str] = []
         for mutant in mutants:
             if len(judged) == count:
                 break
-            verdict = _try(mutant, tree, by_subject[mutant.subject], seconds)
+            verdict = _try(mutant, tree, kept, by_subject[mutant.subject], (seconds, more))
             if verdict != "no code":
                 judged.append(verdict)
             _note(mutant, verdict)
     typer.echo(f"{len(judged)} tried, {judged.count('lives')} live: {RESULTS.relative_to(ROOT)}")
+
+
+@contextmanager
+def _server() -> Iterator[Path]:
+    """The folder of a server that all trials share."""
+    memory = Path("/dev/shm")
+    folder = (memory if memory.is_dir() else ROOT / "data") / f"aca-mutants-{os.getpid()}"
+    folder.mkdir(parents=True)
+    yield folder
+    server.remove(Settings("", folder / "inbox", folder, reject_share=0.05))
+    shutil.rmtree(folder)
 
 
 def _tests_by_subject() -> dict[str, list[tuple[str, float]]]:
@@ -103,17 +121,25 @@ def _copy_of_tree(folder: Path) -> Path:
     return folder
 
 
-def _try(mutant: Mutant, tree: Path, tests: list[tuple[str, float]], seconds: float) -> str:
+def _try(
+    mutant: Mutant,
+    tree: Path,
+    kept: Path,
+    tests: list[tuple[str, float]],
+    seconds: tuple[float, float],
+) -> str:
     """``dies``, ``lives``, or ``no code``."""
     path = tree / mutant.path.relative_to(ROOT)
     before = path.read_text(encoding="utf-8")
     path.write_text(mutant.text, encoding="utf-8")
     try:
-        first = _within(tests, seconds)
-        # What lives at first is shown to every other test that runs it.
-        for names in (first, [name for name, _ in tests if name not in first]):
-            if names and (verdict := _verdict(names, tree)) != "lives":
+        # What lives at first is shown to more of the tests that run it.
+        for limit in seconds:
+            chosen = _within(tests, limit)
+            verdict = _verdict(chosen, tree, kept) if chosen else "lives"
+            if verdict != "lives":
                 return verdict
+            tests = [test for test in tests if test[0] not in chosen]
         return "lives"
     finally:
         path.write_text(before, encoding="utf-8")
@@ -129,16 +155,16 @@ def _within(tests: list[tuple[str, float]], seconds: float) -> list[str]:
         order.append((turns[module], cost, name))
     chosen: list[str] = []
     for _, cost, name in sorted(order):
-        if not chosen or seconds >= cost:
+        if seconds >= cost:
             chosen.append(name)
             seconds -= cost
     return chosen
 
 
-def _verdict(tests: list[str], tree: Path) -> str:
+def _verdict(tests: list[str], tree: Path, kept: Path) -> str:
     try:
         done = subprocess.run(
-            [*PYTEST, "-x", "-n", "0", *tests],
+            [*PYTEST, "-x", "-n", "0", "--server", str(kept), *tests],
             cwd=tree,
             capture_output=True,
             text=True,

@@ -209,12 +209,10 @@ def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(
 
 
 def test_table_that_comes_while_a_full_load_runs_is_kept(loaded: Managed) -> None:
-    with loaded.pipeline() as pipeline:
+    def checks() -> None:
+        loaded.connection.execute("create table cubes.late as select 7 as seven")
 
-        def checks(*_: object) -> None:
-            loaded.connection.execute("create table cubes.late as select 7 as seven")
-
-        pipeline.run_checks = checks
+    with loaded.pipeline(checks=checks) as pipeline:
         summary = pipeline.full_load()
     assert any("table cubes_retired.late" in note for note in summary.notes)
     assert loaded.rows("select seven from cubes_retired.late") == [(7,)]

@@ -160,7 +160,7 @@ def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_
             )
         )
     limit(bare, requirements.CONNECTIONS)
-    with bare.pipeline(reject_share=0.5) as pipeline:
+    with bare.pipeline(reject_share=0.5, checks=None) as pipeline:
         summary = pipeline.full_load()
     assert summary.checks is not None
     assert summary.checks.failed_critical == 0
@@ -183,7 +183,7 @@ def test_too_few_connections_are_said_before_anything_is_done(
 def test_check_that_cannot_be_asked_is_no_failed_check(
     bare: Managed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bare.pipeline() as pipeline:
+    with bare.pipeline(checks=None) as pipeline:
 
         def refuse(url: str, application: str, *, autocommit: bool = True) -> Any:
             if not autocommit:

@@ -45,7 +45,6 @@ def load(warehouse: Warehouse, *confirmed: str) -> None:
 
 def rebuild(warehouse: Warehouse, *confirmed: str, forget: bool = False) -> None:
     with warehouse.pipeline() as pipeline:
-        pipeline.run_checks = lambda *_: pipeline.summary
         pipeline.confirm_snapshots(confirmed)
         pipeline.full_load(forget=forget)
 
@@ -259,13 +258,11 @@ def test_what_is_decided_for_a_full_load_stands_only_if_that_goes_live(
     snapshot(warehouse, "2025-02-11", providers(0, 10))
 
     def full_load(fails: bool) -> None:
-        def check(*_: Any) -> Any:
+        def check() -> None:
             if fails:
                 raise CheckFailedError("A check failed.")
-            return pipeline.summary
 
-        with warehouse.pipeline() as pipeline:
-            pipeline.run_checks = check
+        with warehouse.pipeline(checks=check) as pipeline:
             pipeline.confirm_snapshots(["2025-02-11"])
             pipeline.full_load(forget=True)
 

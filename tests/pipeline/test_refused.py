@@ -43,7 +43,6 @@ def load(warehouse: Warehouse) -> None:
 def check(warehouse: Warehouse) -> list[str]:
     """What dq-check says apart from its checks, whose results are not at issue."""
     with warehouse.pipeline() as pipeline:
-        pipeline.run_checks = lambda *_, **__: pipeline.summary
         pipeline.dq_check()
     return warehouse.watcher.said
 

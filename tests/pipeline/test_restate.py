@@ -6,7 +6,6 @@ from datetime import datetime
 
 import pytest
 
-from etl.pipeline.commands import Pipeline
 from etl.quality.runner import run_sql_checks
 from etl.warehouse.tables import DIMENSIONS, LIVE
 from tests.support.feeds import write_batch
@@ -31,12 +30,6 @@ def loaded(warehouse: Warehouse) -> Contents:
         )
     warehouse.incremental()
     return warehouse.contents()
-
-
-@pytest.fixture(autouse=True)
-def _no_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checks have tests of their own."""
-    monkeypatch.setattr(Pipeline, "run_checks", lambda self, *_: self.summary)
 
 
 def restate(warehouse: Warehouse, since: datetime = LONG_AGO, *, show: bool = False) -> list[str]:

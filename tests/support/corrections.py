@@ -1,4 +1,4 @@
-"""Batches with bad rows and what was right, and a person who corrects exports."""
+"""Batches with bad rows and what was right, a person who corrects exports, and what comes of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
 from etl.quarantine.export import export as export_rows
+from etl.warehouse.tables import CUBES
 from tests.support.feeds import fill, write_batch
 from tests.support.warehouse import Warehouse
 
@@ -192,3 +193,62 @@ def iter_rows(number: int, feed: str, line: int) -> Iterator[Rows]:
     """The whole row of a file that was right at first."""
     row = BATCHES[number][2][feed][line - 2]
     yield fill(FEEDS[feed], {k: v[1] if isinstance(v, tuple) else v for k, v in row.items()})
+
+
+def replay(warehouse: Warehouse, path: Path) -> list[str]:
+    with warehouse.pipeline() as pipeline:
+        pipeline.replay(path)
+    return warehouse.watcher.said
+
+
+def cubes(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: sorted(warehouse.rows(f"select * from cubes.{name}"), key=repr) for name in CUBES}
+
+
+def everything(warehouse: Warehouse) -> dict[str, Any]:
+    """All that a reader can see, keys and loads apart, and what the ledger counts."""
+    return {
+        **warehouse.contents(keys=False),
+        **cubes(warehouse),
+        "linked": warehouse.rows(
+            "select f.claim_id, m.member_id, m.validity_start_ts, p.provider_id, p.name, "
+            "n.plan_id, n.validity_start_ts from warehouse.fact_claim f "
+            "join warehouse.dim_member m using (member_sk) "
+            "join warehouse.dim_provider p using (provider_sk) "
+            "join warehouse.dim_plan n using (plan_sk) order by 1"
+        ),
+        "states": sorted(
+            warehouse.rows(
+                "select claim_id, as_of, status, paid_amount, is_latest "
+                "from warehouse.fact_claim_history"
+            ),
+            key=repr,
+        ),
+        "ledger": warehouse.rows(
+            "select l.as_of, f.feed, f.status, rows_read, rows_loaded, rows_rejected, "
+            "rows_duplicate, totals::text, latest_effective_ts, distinct_keys, columns "
+            "from ledger.load_file f join ledger.load l using (load_id) "
+            "where l.status = 'loaded' order by 1, 2"
+        ),
+    }
+
+
+def same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Compare what two warehouses hold, table by table."""
+    for name, rows in wanted.items():
+        assert found[name] == rows, name
+
+
+def open_rows(warehouse: Warehouse) -> int:
+    found = warehouse.rows("select coalesce(sum(rows_open), 0) from quality.quarantine_open")
+    return int(found[0][0])
+
+
+def load(warehouse: Warehouse, batch_id: str, **feeds: Any) -> None:
+    """Write a batch and load it."""
+    write_batch(warehouse.inbox, batch_id, feeds.pop("manifest", None), **feeds)
+    warehouse.incremental(1)
+
+
+def put(**values: str) -> Callable[[Rows], Rows]:
+    return lambda row: row | values
