@@ -106,7 +106,7 @@ test-slow: $(READY) ## Run the longer trials: kills, random histories by the hun
 	@$(PY) -m pytest -n auto --dist worksteal -m slow $(ARGS)
 
 mutate: $(READY) ## Break statements and stages one by one and list what no test notices [ARGS=]
-	@$(PY) scripts/mutation/run.py $(ARGS)
+	@$(PY) scripts/mutation/try_mutants.py $(ARGS)
 
 lint: $(READY) ## Check Python and SQL
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m sqlfluff lint --disable-progress-bar sql

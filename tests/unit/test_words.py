@@ -30,14 +30,21 @@ BANNED = {
 # Where a word is right.
 ALLOWED = {
     r'Dice\(span\.seed, "roster"\)': "names a stream of random numbers: another gives other feeds",
+    r"was set aside|was taken back at the gate|staging tells": "messages as they are",
     r"\.tell\(\)": "a position in a file",
 }
 OWN_OR_GENERATED = ("tests/unit/test_words.py", "docs/data-dictionary.md", "docs/quality.md")
 TEXTS = ("*.py", "*.sql", "*.md", "*.j2", "*.sh", "*.awk", "*.toml", "Makefile", ".env.example")
 
 
-CLEAN = """etl/contracts etl/inbox etl/server etl/db etl/synthetic etl/docs etl/load etl/reference
-etl/warehouse scripts sql/synthetic sql/server sql/db sql/bench docs .""".split()
+CLEAN = (
+    *(
+        f"etl/{room}"
+        for room in ("contracts", "inbox", "server", "db", "synthetic", "docs", "load")
+    ),
+    *(f"etl/{room}" for room in ("reference", "warehouse")),
+    *("scripts", "sql/synthetic", "sql/server", "sql/db", "sql/bench", "docs", "."),
+)
 
 
 @pytest.mark.parametrize("folder", CLEAN)
