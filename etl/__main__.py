@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from etl import log
-from etl.config import Settings, settings
+from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
 from etl.db import trouble
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
@@ -411,12 +411,14 @@ def psql(context: typer.Context) -> None:
 def docs(
     check: Annotated[bool, typer.Option(help="Only say whether it is stale.")] = False,
 ) -> None:
-    """Write the generated pages of the documentation: the data dictionary."""
-    from etl.docs.data_dictionary import write
+    """Write the generated pages of the documentation: the data dictionary and the checks."""
+    from etl.docs import data_dictionary
+    from etl.quality import checks_page
 
-    if not write(check=check):
-        typer.echo("docs/data-dictionary.md is stale: run make docs.", err=True)
-        raise typer.Exit(1)
+    for page in (data_dictionary, checks_page):
+        if not page.write(check=check):
+            typer.echo(f"{page.PAGE.relative_to(ROOT)} is stale: run make docs.", err=True)
+            raise typer.Exit(1)
 
 
 def guarded(call: Callable[[], Any]) -> int:

@@ -22,6 +22,8 @@ FOLDER = Path(__file__).resolve().parent.parent.parent / "sql"
 # So many rows of a result are in memory where it comes row by row.
 _ROWS_AT_ONCE = 1_000
 _HEADER = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
+# Fields of a header, which etl/quality/checks/header.py reads; they are not part of the statement.
+_FIELD = re.compile(r"^--:.*\n", re.MULTILINE)
 _LEADING_COMMENT = re.compile(r"((?:--[^\n]*\n)*)(.*)", re.DOTALL)
 
 Parts = sql.Composable
@@ -32,7 +34,7 @@ Values = dict[str, Any]
 def read_file(name: str) -> dict[str, str]:
     """The statements of ``sql/<name>.sql`` by name, in the file's order."""
     text = (FOLDER / f"{name}.sql").read_text(encoding="utf-8")
-    pieces = _HEADER.split(text)[1:]
+    pieces = _HEADER.split(_FIELD.sub("", text))[1:]
     names = pieces[0::2]
     if len(set(names)) != len(names) or not names:
         raise ValueError(f"sql/{name}.sql: every statement needs a name of its own")

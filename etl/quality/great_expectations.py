@@ -23,8 +23,8 @@ from etl.contracts.checks import Check, Finding
 from etl.db.connection import connect, reading
 from etl.db.statements import run
 from etl.errors import ServerError
-from etl.quality.checks.clauses import clauses
-from etl.render.expectations import Expectation, Suite, looked_at
+from etl.quality.checks.constraints import counted
+from etl.render.expectations import Expectation, Suite
 from etl.warehouse.tables import Schemas
 
 # Counts and no samples.
@@ -106,7 +106,7 @@ def _source(opened: _Opened) -> Any:
 def _evaluable(connection: psycopg.Connection[Any], schemas: Schemas, suite: Suite) -> Suite:
     """The suite without the expectations on columns that the table does not have."""
     table = {"schema": getattr(schemas, suite.layer), "table": suite.table}
-    held = {name for (name,) in run(connection, "checks/clauses.columns", table)}
+    held = {name for (name,) in run(connection, "checks/constraints.columns", table)}
     needed = {*suite.keys, suite.marked} - {None}
     if not held >= needed:
         return replace(suite, expectations=())
@@ -141,7 +141,7 @@ def _loads_by_contract(
     connection: psycopg.Connection[Any], schemas: Schemas
 ) -> list[tuple[str, list[int]]]:
     with reading(connection, schemas.path):
-        return run(connection, "checks/clauses.loads_by_contract").fetchall()
+        return run(connection, "checks/constraints.loads_by_contract").fetchall()
 
 
 def _validate(source: Any, suite: Suite, schema: str, loads: Loads) -> Found:
@@ -214,8 +214,7 @@ def _with_keys(
     if not failing:
         return found
     with reading(connection, schemas.path):
-        parts = clauses(suite, failing, looked_at(suite))
-        rows = run(connection, "checks/clauses.counted", **parts).fetchall()
+        rows = connection.execute(counted(suite, failing)).fetchall()
     keys = {rule: tuple(shown) for rule, *_, shown in rows}
     return {
         name: replace(finding, keys=keys[name]) if finding and name in keys else finding

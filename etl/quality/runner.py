@@ -23,9 +23,9 @@ from etl.contracts.feeds import FEEDS
 from etl.db.connection import reading, set_search_path
 from etl.db.statements import Values, run, scalar, statement
 from etl.errors import ServerError
-from etl.quality.checks.arrivals import profile_parts
+from etl.quality.checks.profile import profile_parts
 from etl.quality.checks.registry import all_checks, checks_by_kind, gate_checks, sql_checks
-from etl.quality.checks.sql import SqlCheck
+from etl.quality.checks.sql_check import SqlCheck
 from etl.quality.great_expectations import run_suites
 from etl.quality.truth import Truth, truth_checks
 from etl.render.expectations import suites
@@ -276,7 +276,7 @@ def _run_sql(
 ) -> Iterator[Answer]:
     try:
         with connection.transaction():
-            cursor = run(connection, entry.statement, values, **entry.parts)
+            cursor = connection.execute(entry.statement, values)
             columns = [c.name for c in cursor.description or ()]
             rows = [dict(zip(columns, row, strict=True)) for row in cursor]
         found = {row["rule"]: _finding(row) for row in rows}

@@ -59,6 +59,21 @@ drop table looked_at;
 -- is the standard deviation. Where weekdays are mixed, one of the five may be another every week:
 -- there it is the distance that nine in ten keep, over that of normal figures (1.6449). It is at
 -- least what chance does to so many rows. One row a rule; a row checked is a figure.
+--: for each: feed
+--: gate: arrivals
+--: value: least_loads = 8, most_loads = 60
+--: rule usual_volume: minor, volume
+--:   fails when: the latest load brought far more or fewer rows than loads like it
+--:   threshold: 8 robust z
+--:   source: [decision 14](decisions/0014-volume-and-distribution.md)
+--:   advice: See quality.feed_arrival; ask the sender whether the file is whole, and not twice.
+--: rule usual_values: minor, reasonableness
+--:   fails when: in the latest load a column is emptier or its values are other than in loads like
+--:     it
+--:   note: A load has many such figures, of which one is far out by chance more often.
+--:   threshold: 12 robust z
+--:   source: [decision 14](decisions/0014-volume-and-distribution.md)
+--:   advice: See quality.feed_profile for the columns; ask the sender what changed.
 with came as materialized (
     select
         l.load_id,
@@ -220,6 +235,12 @@ group by r.rule, r.threshold;
 -- name: fresh
 -- How many days a feed is behind: from its newest batch to the newest of any feed, and to today
 -- where that is given. A feed that never came is behind from the first batch on. One row.
+--: for each: feed with freshness_days
+--: gate: arrivals
+--: rule fresh: minor, timeliness
+--:   fails when: the feed has not come for longer than it may
+--:   threshold: {freshness_days} days
+--:   advice: Ask the sender for the batches that are missing.
 select
     'fresh' as rule,
     count(*) as rows_checked,
@@ -238,6 +259,11 @@ where l.load_id = any(%(loads)s) and f.status in ('loaded', 'skipped');
 -- name: agreed
 -- Whether the latest file of a feed holds as many rows as its contract expects; the file tells by
 -- what was noticed of it. One row.
+--: for each: feed with volume
+--: gate: arrivals
+--: rule agreed_volume: minor, volume
+--:   fails when: the latest file has fewer or more rows than the contract expects
+--:   advice: Ask the sender whether the file is whole; if so, change the volume in the contract.
 select
     'agreed_volume' as rule,
     count(*) as rows_checked,

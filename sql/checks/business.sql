@@ -1,46 +1,7 @@
--- Checks of what the feeds say of one another, and of the rules of the business. Each statement
--- but the first returns the rows that break rules: one row a row and rule, with the rule's name.
-
--- name: judged
--- The rows that break rules, counted, with the keys of up to a hundred a rule, and how many rows
--- there are of which the rule can say anything. One row a rule.
-with failing as materialized (
-    {failing}
-),
-
-counted as (
-    select
-        rule,
-        count(*) as rows_failed
-    from failing
-    group by rule
-),
-
-shown as (
-    select
-        rule,
-        jsonb_agg(to_jsonb(keys) - 'rule' - 'place' order by place) as failing_keys
-    from (
-        select
-            rule,
-            {keys},
-            row_number() over (partition by rule order by {keys}) as place
-        from failing
-    ) as keys
-    where place <= 100
-    group by rule
-)
-
-select
-    r.rule,
-    checked.rows_checked,
-    coalesce((checked.judged ->> r.rule)::bigint, checked.rows_checked) as rows_judged,
-    coalesce(c.rows_failed, 0) as rows_failed,
-    coalesce(s.failing_keys, '[]') as failing_keys
-from unnest(%(rules)s::text[]) as r (rule)
-cross join ({checked}) as checked
-left join counted as c on r.rule = c.rule
-left join shown as s on r.rule = s.rule;
+-- Checks of what the feeds say of one another, and of the rules of the business.
+-- Each statement that declares rules, but for known_on_day, returns the rows that break them: one
+-- row a row and rule, with the rule's name.
+--: advice: Ask the sender; the rows are loaded as they came.
 
 -- name: all_rows
 -- How many rows a table has, of each of which the rules can say something. One row.
@@ -146,7 +107,7 @@ from dim_provider as p;
 select
     count(*) as rows_checked,
     jsonb_build_object(
-        {broken_rule}, count(*) filter (where num_nulls({columns}) = 0)
+        {rule_name}, count(*) filter (where num_nulls({columns}) = 0)
     ) as judged
 from {dim};
 
@@ -176,13 +137,28 @@ where e.member_sk <> -1 and e.start_date <= e.end_date;
 -- name: outside_coverage
 -- Claims whose day of service no enrollment of the member covers. Of a member whom no feed brought
 -- and who has no enrollment nothing can be said; that the member is unknown is another rule's.
+--: table: fact_claim
+--: key: claim_id
+--: counted by: claims_of_members_judged
+--: parts: claims = claims_held
+--: rule paid_within_coverage: major, consistency
+--:   fails when: a claim was paid for a day on which no enrollment of the member runs
+--:   note: Members whom no feed brought and who have no enrollment are not judged.
+--:   advice: See whether the enrollment is missing or ended late; else the payment is to be
+--:     recovered (45 CFR 156.270 for grace periods).
+--: rule within_coverage: minor, consistency
+--:   fails when: no enrollment of the member runs on the day of service, paid or not
+--:   note: Claims for people whose coverage is over come in all the time, and are denied.
+--:   may fail: 2 %
+--:   advice: A few denied claims are usual. Many mean that enrollments are missing: Ask the sender;
+--:     the rows are loaded as they came.
 with uncovered as materialized (
     -- A join that runs in parallel and leaves few claims for what follows.
     select c.*
-    from {claims} as c
+    from ({claims}) as c
     where not exists (
         select 1
-        from {covering} as e
+        from ({covering}) as e
         where e.member_id = c.member_id and c.service_date between e.start_date and e.end_date
     )
 )
@@ -203,10 +179,15 @@ where v.is_broken
         c.is_known
         or exists (
             select 1
-            from {covering} as e
+            from ({covering}) as e
             where e.member_id = c.member_id
         )
     );
+
+-- name: every_claim
+-- The claims as the fact has them. One row a claim.
+select *
+from fact_claim;
 
 -- name: claim_values
 -- Claims whose own values contradict one another, or that bear a diagnosis that cannot exist.
@@ -214,6 +195,35 @@ where v.is_broken
 -- what was billed. Two values of which one is empty contradict nothing otherwise.
 -- ICD-10-CM: a letter, a digit, a digit or letter, then up to four more; U only for U07 and U09.
 -- D and E end with 89, T with 88. A category that is not among those listed may exist all the same.
+--: table: fact_claim
+--: key: claim_id
+--: counted by: claims_judged
+--: parts: claims = every_claim
+--: rule amounts_in_order: major, validity
+--:   fails when: paid is above allowed or, where that is empty, above billed, or allowed is above
+--:     billed
+--:   note: Reversals are not judged.
+--: rule denied_pays_nothing: major, validity
+--:   fails when: a denied claim has a paid amount
+--:   advice: Ask the sender whether it was paid; no cube counts the amount meanwhile.
+--: rule pending_pays_nothing: major, validity
+--:   fails when: a pending claim has a paid amount
+--:   advice: Ask the sender whether it was paid; no cube counts the amount meanwhile.
+--: rule diagnosis_possible: minor, validity
+--:   fails when: the diagnosis has not the form of an ICD-10-CM code
+--:   source: 45 CFR 162.1002
+--:   advice: Ask the sender: risk adjustment drops such a claim (45 CFR 153.610).
+--: rule diagnosis_listed: minor, reasonableness
+--:   fails when: the category of the diagnosis is none of those that surveyed people have or that
+--:     risk adjustment knows
+--:   note: The lists name half of the categories there are, and nearly all that are common.
+--:   may fail: 5 %
+--:   source: [reference tables](decisions/0014-volume-and-distribution.md)
+--:   advice: Look whether the sender uses another code set, such as ICD-9-CM.
+--: rule discharged_after_admission: major, consistency
+--:   fails when: a stay ends before it begins, or before the day of service
+--: rule paid_after_service: major, consistency
+--:   fails when: a claim was paid before the service
 select
     v.rule,
     b.claim_id,
@@ -236,7 +246,7 @@ from (
         -- The later of the two that are there: GREATEST leaves an empty admission out.
         c.discharge_date < greatest(c.admit_date, c.service_date) as is_left_before,
         c.paid_date < c.service_date as is_paid_before
-    from {claims} as c
+    from ({claims}) as c
     cross join lateral ({state}) as state
 ) as b
 cross join lateral (
@@ -266,6 +276,22 @@ and v.is_broken;
 -- was corrected since counts as corrected. What a payment takes back is an earlier state of the
 -- same claim, or another claim of the same member (of nobody: of the same provider) and day, that
 -- paid at least as much. Without a date of birth, and without a payment, there is nothing to say.
+--: table: fact_claim
+--: key: claim_id
+--: counted by: claims_against_others_judged
+--: value: days_ahead = 31
+--: rule service_after_birth: major, consistency
+--:   fails when: the day of service is before the patient's birth
+--:   note: By any date of birth that was sent.
+--:   advice: Ask the sender which of member, date of birth and day of service is wrong.
+--: rule known_by_batch: major, consistency
+--:   fails when: a day of the claim is more than {days_ahead} days after the batch that brought it
+--:   advice: Ask the sender for the day, or see whether the batch has the right date.
+--: rule negative_takes_back: major, consistency
+--:   fails when: a payment below zero takes back nothing that was paid: no earlier state of the
+--:     claim and no other claim of the member and day paid as much
+--:   note: Of nobody's claims, another one of the provider and day.
+--:   advice: Ask the sender what it reverses; sums of what was paid are too low by it meanwhile.
 select
     v.rule,
     b.claim_id,
@@ -327,14 +353,24 @@ where (b.is_before_birth or b.is_ahead or b.is_negative)
 -- Facts that join a first version of a key on a day before its values are known: since a first
 -- version reaches back to 1900, they describe what was true later. An inferred version tells
 -- nothing and is not judged. One row; a row checked is a fact.
+--: for each: fact
+--: key: {row_key}
+--: rule values_known_on_day: minor, timeliness
+--:   fails when: the version of {changing} that the fact joins describes what was true later: its
+--:     values are known only from a day after the fact's on
+--:   note: A few facts come before the feed that describes their member, in every month.
+--:   may fail: 5 %
+--:   source: [for analysts](analysts.md#be-careful)
+--:   advice: Reports as was show later values there: known_from_ts of the version says since when.
+--:     For history of before the first batch, load older files or raise the threshold.
 select
     'values_known_on_day' as rule,
     count(*) as rows_checked,
     count(v.known_from) as rows_judged,
     count(*) filter (where v.known_from > f.{date}) as rows_failed,
-    some_keys({keys}) filter (where v.known_from > f.{date}) as failing_keys
+    some_keys({key_of_row}) filter (where v.known_from > f.{date}) as failing_keys
 from {fact} as f
-{joins}
+{joins_of_changing}
 cross join lateral (select greatest({known_from})::date as known_from) as v;
 
 -- name: enrollments_held
@@ -354,12 +390,25 @@ where e.member_sk <> -1;
 -- name: overlapping
 -- Enrollments that begin while an earlier one of the same member runs, or in a month of which that
 -- has a day, as it was known when the later one came.
+--: table: fact_enrollment
+--: key: enrollment_id
+--: counted by: all_rows
+--: parts: enrollments = enrollments_held
+--: rule no_day_twice: major, uniqueness
+--:   fails when: two enrollments of a member cover the same day
+--:   advice: Ask the sender which is right; member-months and premium count twice meanwhile.
+--: rule one_a_month: minor, uniqueness
+--:   fails when: two enrollments of a member are open in the same month
+--:   may fail: 1 %
+--:   source: 45 CFR 155.420(b)
+--:   advice: A few are usual: births and deaths begin and end coverage within a month (45 CFR
+--:     155.420(b)(2)). Of many ask the sender.
 select
     v.rule,
     e.enrollment_id,
     e.load_id,
     e.member_id
-from {enrollments} as e
+from ({enrollments}) as e
 cross join lateral (
     values
     ('no_day_twice', e.start_date),
@@ -367,7 +416,7 @@ cross join lateral (
 ) as v (rule, first_day)
 where exists (
     select 1
-    from {enrollments} as o
+    from ({enrollments}) as o
     where o.member_id = e.member_id
         and o.enrollment_id <> e.enrollment_id
         and (o.start_date, o.enrollment_id) < (e.start_date, e.enrollment_id)
@@ -385,6 +434,36 @@ where exists (
 -- states without a curve of their own use the federal one. What is compared with may be empty:
 -- without a premium, the plan's premium or the metal there is nothing to say; no tax credit is a
 -- credit of 0.
+--: table: fact_enrollment
+--: key: enrollment_id
+--: counted by: enrollments_judged
+--: rule premium_as_rated: major, reasonableness
+--:   fails when: premium and tax credit together are not the plan's premium at the member's age
+--:   note: By the age on the first day on the state's curve; from 21 on up to half as much again
+--:     for tobacco; children may cost nothing. Rating areas and corrected birth dates move a few.
+--:   may fail: 1 %
+--:   source: 45 CFR 147.102(a), (c), (e)
+--:   advice: See whether the plan's premium is that of a 21-year-old, and whether the state has a
+--:     new age curve of its own (45 CFR 147.102(e); etl/reference/age_curve_state.csv).
+--: rule reduction_fits_metal: major, consistency
+--:   fails when: a silver variant (04 to 06) on another metal, or an Indian one (02, 03) on a
+--:     catastrophic plan
+--:   note: Other words than 00 to 06 are not judged and fail their list.
+--:   source: 45 CFR 155.305(g), 155.350, 156.420
+--:   advice: Ask the sender for plan or variant: the insurer is not owed the reduction (45 CFR
+--:     155.305(g), 155.350, 156.420).
+--: rule no_credit_on_catastrophic: major, consistency
+--:   fails when: a tax credit on a catastrophic plan
+--:   source: 26 U.S.C. 36B(c)(3)(A)
+--:   advice: Ask the sender: such a plan has none (26 U.S.C. 36B(c)(3)(A)).
+--: rule ends_in_plan_year: major, consistency
+--:   fails when: coverage runs past the plan year
+--:   source: 45 CFR 155.20
+--:   advice: Ask the sender for a row a plan year: the next year's plan is another one (45 CFR
+--:     155.20).
+--: rule covered_after_birth: major, consistency
+--:   fails when: coverage ended before the member's birth
+--:   advice: Ask the sender which of member, date of birth and span is wrong.
 with factors as materialized (
     select
         c.state,
@@ -454,6 +533,12 @@ where (b.is_off_premium or b.is_off_metal or b.is_off_credit or b.is_past_year o
 -- name: member_ages
 -- Versions of members whose age band holds no age that they had in the version's plan year.
 -- A band is 26-34 or 65+; of other words nothing can be said.
+--: table: dim_member
+--: key: member_sk
+--: counted by: members_judged
+--: rule age_in_band: minor, consistency
+--:   fails when: the age band has no age that the member had in the plan year
+--:   advice: Ask the sender which of date of birth, band and year is wrong.
 select
     'age_in_band' as rule,
     d.member_sk,
@@ -472,6 +557,14 @@ where a.oldest < a.band[1]::integer or a.youngest > coalesce(a.band[2]::integer,
 -- name: birth_dates
 -- Versions of members who, by their date of birth, are born after the batch that told of it, or are
 -- older than anybody became. Without a date of birth there is nothing to say.
+--: table: dim_member
+--: key: member_sk
+--: counted by: members_judged
+--: value: days_ahead = 31
+--: rule born_by_batch: major, consistency
+--:   fails when: the date of birth is more than {days_ahead} days after the batch that brought it,
+--:     or more than 125 years before
+--:   advice: Ask the sender for the date of birth: premium and age band follow from it.
 select
     'born_by_batch' as rule,
     d.member_sk,
@@ -494,11 +587,20 @@ where d.current_flag and not d.is_inferred;
 -- name: bad_npis
 -- Providers whose NPI fails its check digit: Luhn's over the ten digits after the prefix 80840,
 -- which counts 24. Every second digit from the first on counts double, its two digits summed.
+--: table: dim_provider
+--: key: provider_id
+--: counted by: npis_judged
+--: parts: providers = providers_held
+--: rule npi_check_digit: minor, validity
+--:   fails when: the NPI's check digit is wrong
+--:   note: Luhn's over 80840 and the other digits; the NPI may be empty.
+--:   source: 45 CFR 162.406
+--:   advice: Look the provider up in the national registry (45 CFR 162.406) and tell the sender.
 select
     'npi_check_digit' as rule,
     p.provider_id,
     p.load_id
-from {providers} as p
+from ({providers}) as p
 where p.npi ~ '^[0-9]{{10}}$'
     and (
         select
@@ -515,6 +617,13 @@ where p.npi ~ '^[0-9]{{10}}$'
 
 -- name: plan_values
 -- Versions of plans of which the deductible is above the limit on what a member pays.
+--: table: dim_plan
+--: key: plan_sk
+--: counted by: plans_judged
+--: rule deductible_within_limit: major, consistency
+--:   fails when: the deductible is above the out-of-pocket maximum
+--:   source: 45 CFR 156.130
+--:   advice: Ask the sender; the deductible counts towards the maximum (45 CFR 156.130).
 select
     'deductible_within_limit' as rule,
     d.plan_sk,
@@ -525,8 +634,14 @@ where d.deductible > d.oop_max;
 -- name: shared_values
 -- Current versions that share with another one values which no two may share. Versions that lack
 -- one of the values share none.
+--: for each: dimension and its unique columns
+--: key: {row_key}
+--: counted by: shared_judged
+--: rule {columns}_unique: minor, uniqueness
+--:   fails when: two current keys share their {columns_and}
+--:   advice: Ask the sender whether the two are one, or which of them has it wrongly.
 select
-    {broken_rule} as rule,
+    {rule_name} as rule,
     {sk}
 from (
     select
@@ -540,6 +655,12 @@ where lacking = 0 and sharing > 1;
 
 -- name: still_unknown
 -- Keys that facts named and that their own feed has not brought in a month of batches since.
+--: for each: dimension
+--: key: {row_key}
+--: counted by: all_rows
+--: rule known_in_time: minor, timeliness
+--:   fails when: facts named the key more than 31 days ago and its own feed has not brought it
+--:   advice: Ask the sender of {feed} for it, or correct the fact's key.
 select
     'known_in_time' as rule,
     d.{sk},
@@ -557,6 +678,12 @@ where d.is_inferred
 
 -- name: line_breaks
 -- Rows of a feed with a line break in a text.
+--: for each: feed
+--: key: load_id, source_line
+--: counted by: all_rows
+--: rule no_line_break: minor, validity
+--:   fails when: a text has a line break
+--:   advice: Ask the sender whether it belongs there; exports to other systems stumble over it.
 select
     'no_line_break' as rule,
     s.load_id,

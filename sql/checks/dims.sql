@@ -1,4 +1,6 @@
 -- Checks of the slowly changing dimensions against their own rules.
+--: advice: A version was changed by hand: make restate DIM={name} shows what staging has and
+--:     repairs it; else make full-load.
 
 -- name: touched
 -- Whether the load in hand made a version of a row's key or changed one: a fragment of a where
@@ -15,6 +17,32 @@
 
 -- name: versions
 -- The versions of one dimension against each other. One row a rule.
+--: for each: dimension
+--: key: {row_key}
+--: gate: dims, scope = touched
+--: rule keys_present: critical, completeness
+--:   fails when: a key is missing
+--: rule no_empty_version: critical, consistency
+--:   fails when: a version ends when or before it starts
+--: rule no_overlap: critical, consistency
+--:   fails when: two versions of one key overlap
+--: rule first_from_1900: critical, consistency
+--:   fails when: a first version starts after 1900-01-01
+--: rule one_current: critical, uniqueness
+--:   fails when: a key has more than one current version
+--: rule version_end_has_cause: critical, consistency
+--:   fails when: a version ends, none follows at once, and neither a snapshot that lacks the key
+--:     nor a delete marker says why
+--: rule current_is_open: critical, consistency
+--:   fails when: the current flag disagrees with the end
+--: rule neighbours_differ: critical, consistency
+--:   fails when: a version repeats the one before it
+--: rule type_1_everywhere: critical, consistency
+--:   only with: type_1
+--:   fails when: a Type 1 attribute differs between versions of one key
+--: rule sk_unique: critical, uniqueness
+--:   fails when: two versions have one surrogate key
+--:   advice: The primary key was taken off the table: make full-load makes it again.
 with ends_told as (
     -- A key may end at the time of a snapshot that lacks it, or from which on it was restated.
     select
@@ -134,6 +162,11 @@ cross join lateral (
 -- name: hashes
 -- The stored hash of each version against the hash of its change drivers. A hash of an earlier
 -- definition waits for the next load to be made anew and is not judged. One row.
+--: for each: dimension
+--: key: d.{row_key}
+--: gate: dims, scope = of_load
+--: rule attr_hash_recomputed: critical, integrity
+--:   fails when: the stored hash is not that of the row's change drivers
 select
     'attr_hash_recomputed' as rule,
     count(*) as rows_checked,
@@ -146,6 +179,12 @@ where d.hash_version = {hash_version} and {scope};
 -- The keys of a dimension against those that its feed tells: each is held, and none that was
 -- made up stands for one that came; every version's key came, or a fact named it. Delete markers
 -- tell of no key. One row a rule.
+--: for each: dimension
+--: key: {natural_key}
+--: rule keys_match_staging: critical, completeness
+--:   fails when: the feed has a key that has no version, or only an inferred row
+--: rule no_orphan_version: critical, consistency
+--:   fails when: no row of the feed has the key, and it is not inferred
 with told as (
     select
         {keys_of_staging},
@@ -201,6 +240,10 @@ cross join lateral (
 -- name: keys_told
 -- The keys that the load in hand tells against the dimension: each is held, and not only as made
 -- up. Delete markers tell of no key. One row.
+--: for each: dimension
+--: key: {natural_key}
+--: only in gate: dims
+--: rules as in: keys, only keys_match_staging
 with missing as (
     select distinct {keys_of_staging}
     from {staging} as s

@@ -1,4 +1,5 @@
 -- Checks of the facts against staging, the dimensions and the calendar.
+--: advice: Rows were changed or deleted by something other than a load: make full-load.
 
 -- name: places
 -- The loads of a feed in the order of their batches. One row a load.
@@ -56,6 +57,26 @@ coalesce(  -- noqa: PRS, a value
 -- name: told_again
 -- Claims that have been told otherwise: for another member, of another day of service, or below
 -- zero after they were told at or above it, by another amount too. One row a claim and rule.
+--: table: fact_claim
+--: key: claim_id
+--: counted by: all_states
+--: loads: in facts
+--: rule one_member: major, consistency
+--:   fails when: a claim id came again for another member; the latest one counts
+--:   advice: Ask the sender whether the member was corrected or the id was given to two claims:
+--:     then the money of the first one is missing.
+--: rule one_service_date: major, consistency
+--:   fails when: a claim id came again with another day of service; the latest one counts
+--:   advice: Ask the sender whether the day was corrected or the id was given to two claims: then
+--:     the money of the first one is missing.
+--: rule not_reversed_by_itself: minor, consistency
+--:   fails when: a claim came again under its own id with amounts below zero; nothing of it is left
+--:   advice: If it was no reversal but an adjustment, ask the sender to call it adjusted.
+--: rule reversed_in_full: major, consistency
+--:   fails when: a claim came again under its own id below zero by another amount than it had; it
+--:     counts as 0.00
+--:   advice: Ask the sender what is left of the claim, and to send that as its new state, or to
+--:     call the row adjusted.
 with ranked_load as materialized (
     select
         load_id,
@@ -143,6 +164,12 @@ where v.is_broken;
 -- name: told_again_by_load
 -- The same of what a load told: what it changed is found in the past of the fact, what a later
 -- batch has the last word on by its key. One row a claim and rule.
+--: table: fact_claim
+--: key: claim_id
+--: counted by: all_states
+--: loads: in facts
+--: only in gate: facts
+--: rules as in: told_again
 with told as (
     select
         f.claim_id,
@@ -281,12 +308,36 @@ where s.rank_of_id = 1 and not s.is_taken_back
         or coalesce(s.plan_id, '') = ''
     );
 
+-- name: all_states
+-- How many states of claims before the latest there are, of each of which the rules can say
+-- something. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object() as judged
+from fact_claim_state;
+
 -- name: claims_against_staging
 -- The claims against the latest state of their feed: each there once and nothing else, in that
 -- state, keyed to what the feed names, and the same money. One row a rule.
 -- Of a claim that staging tells once there is no latest state to look for: it is joined to the row
 -- that its own load brought, in one pass that runs in parallel and hands on only what is not as it
 -- should be. The few claims with more rows are put in order and compared.
+--: table: fact_claim
+--: key: claim_id
+--: loads: in facts
+--: gate: facts, scope = told_by_loads
+--: rule one_row_per_key: critical, consistency
+--:   fails when: a row of staging is missing from the fact or there more than once
+--: rule no_orphan_version: critical, consistency
+--:   fails when: no row of staging is that of the fact
+--: rule latest_state: critical, consistency
+--:   fails when: the fact is not in its feed's latest state
+--: rule keyed_as_told: critical, integrity
+--:   fails when: the fact is keyed to other than its feed names
+--: rule money_total: critical, consistency
+--:   fails when: a money total differs from staging's
+--:   advice: The checks latest_state and one_row_per_key list the facts that differ: make
+--:     full-load.
 with asked as {kept} (
     select f.*
     from fact_claim as f
@@ -473,14 +524,19 @@ cross join lateral (
     ('no_orphan_version', held.facts, j.unfounded, j.keys_unfounded),
     ('latest_state', held.facts - j.unfounded, j.outdated, j.keys_outdated),
     ('keyed_as_told', held.facts - j.unfounded, j.miskeyed, j.keys_miskeyed),
-    ('money_total', told.facts, {sums_that_differ}, '[]')
+    ('money_total', told.facts, {sums_held_told}, '[]')
 ) as v (rule, rows_checked, rows_failed, failing_keys);
 
 -- name: enrollments_against_staging
 -- The enrollments against those in staging that stand: each there once and nothing else, in that
 -- state, keyed to what the feed names, and the same money. One row a rule.
+--: table: fact_enrollment
+--: key: enrollment_id
+--: loads: in facts
+--: gate: facts, scope = told_by_loads
+--: rules as in: claims_against_staging
 with latest as materialized (
-    {latest}
+    {latest_enrollments}
 ),
 
 told as (
@@ -558,7 +614,7 @@ union all
 select
     'money_total',
     told.facts,
-    {sums_that_differ},
+    {sums_held_told},
     '[]'
 from held
 cross join told;
@@ -571,7 +627,7 @@ f.{key} in (  -- noqa: PRS, part of a where clause
     where r.load_id = any(%(loads)s)
 )
 
--- name: brought_claims
+-- name: claim_of_load
 -- The claims that a load brought, each looked up in the partition of its day: a fragment of a from
 -- clause.
 (  -- noqa: PRS, part of a from clause
@@ -587,6 +643,18 @@ f.{key} in (  -- noqa: PRS, part of a where clause
     ) as c
     where r.load_id = %(load_id)s
 ) as f
+
+-- name: enrollment_of_load
+-- Where the enrollments that a load brought are found: a fragment of a from clause.
+fact_enrollment as f  -- noqa: PRS, part of a from clause
+
+-- name: claim_is_of_load
+-- Whether a claim is of the current load: a fragment of a where clause.
+f.load_id = %(load_id)s  -- noqa: PRS, a condition
+
+-- name: enrollment_is_of_load
+-- The same of an enrollment.
+f.load_id = %(load_id)s and {told_by_loads}  -- noqa: PRS, a condition
 
 -- name: out_of_force
 -- Whether the version that a fact is keyed to was not in force on the fact's date: a fragment of a
@@ -608,6 +676,29 @@ end
 -- A fact joined to all its dimensions at once, as reports do, in one pass: no key is empty, each
 -- version is there and was in force, each date key is of its day, and the joins change neither
 -- the number of facts nor the money. One row a rule.
+--: for each: fact
+--: key: {row_key}
+--: gate: facts, facts = {name}_of_load, scope = {name}_is_of_load
+--: rule joins_preserve_row_count: critical, integrity
+--:   fails when: joins to all the dimensions at once lose facts or repeat them
+--:   advice: A row of a dimension or of dim_date was deleted or is there twice: make full-load.
+--: rule joins_keep_money: critical, integrity
+--:   fails when: joins to all the dimensions at once change a money total
+--:   advice: A row of a dimension or of dim_date was deleted or is there twice: make full-load.
+--: rule keys_present: critical, completeness
+--:   fails when: a key, date or load is missing
+--: rule {sk}_has_version: critical, integrity
+--:   for each: reference
+--:   fails when: the dimension lacks the version
+--:   advice: A version was deleted by hand: make full-load.
+--: rule {sk}_in_force: critical, integrity
+--:   for each: reference
+--:   fails when: the version was not in force on the fact's date
+--:   advice: A version was changed by hand: make full-load.
+--: rule {date_key}_in_calendar: critical, integrity
+--:   for each: date key
+--:   column: {date_key}
+--:   fails when: dim_date lacks the day, or the key is of another day
 with asked as {kept} (
     select f.*
     from {facts}
@@ -627,7 +718,7 @@ judged as (
         {is_whole} as is_whole,
         {flags}
     from asked as f
-    {references}
+    {joins}
 ),
 
 joined as (
@@ -648,7 +739,7 @@ cross join joined
 cross join lateral (
     values
     ('joins_preserve_row_count', abs(joined.facts - alone.facts), '[]'::jsonb),
-    ('joins_keep_money', {sums_that_differ}, '[]'),
+    ('joins_keep_money', {sums_joined_alone}, '[]'),
     {tallied}
 ) as v (rule, rows_failed, failing_keys);
 
@@ -656,6 +747,15 @@ cross join lateral (
 -- The chain of states of every claim that has been in more than one, by the order of the batches:
 -- it ends in the state of the fact, its changes of the amount paid add up to what the fact has, and
 -- each state came with another load. One row a rule; a row checked is a claim.
+--: table: fact_claim_state
+--: key: claim_id
+--: advice: Earlier states of claims, or a claim's load_id, were changed by hand: make full-load.
+--: rule ends_in_fact: critical, consistency
+--:   fails when: the chain of a claim's states does not end in the fact's
+--: rule nets_to_paid: critical, consistency
+--:   fails when: the changes of a claim's paid amount do not add up to the fact's
+--: rule one_state_a_load: critical, uniqueness
+--:   fails when: two states of a claim are of one load
 with changed as (
     select distinct h.claim_id
     from fact_claim_state as h
@@ -721,6 +821,12 @@ cross join lateral (
 -- staging has a row that is not the fact's own, and those with earlier states. What was told
 -- before states were kept, as of a warehouse that was brought up to date, is not held. One row; a
 -- row checked is a state.
+--: table: fact_claim_state
+--: key: claim_id, load_id
+--: loads: in facts
+--: advice: Earlier states of claims, or a claim's load_id, were changed by hand: make full-load.
+--: rule states_match_staging: critical, consistency
+--:   fails when: a state is missing, was in no file, or is not what staging has
 with several as materialized (
     select earlier.claim_id
     from (
@@ -752,7 +858,7 @@ told as (
         s.place,
         lead(s.place) over (partition by s.claim_id order by s.place) as next_place,
         s.is_deleted is true as is_marker,
-        hash_record_extended(row({told_state}), 0) as state,
+        hash_record_extended(row({told_kept_state}), 0) as state,
         hash_record_extended(row({told_keys_and_state}), 0) as whole_state
     from (
         {told_claims}
@@ -808,7 +914,7 @@ held as (
     select
         h.claim_id,
         h.load_id,
-        hash_record_extended(row({held_state}), 0) as state,
+        hash_record_extended(row({held_kept_state}), 0) as state,
         h.is_latest
     from fact_claim_history as h
     inner join several as c on h.claim_id = c.claim_id
@@ -834,6 +940,18 @@ from (
 -- Of the loads in whose name rows of a dimension were inferred, more than a few, and are to this
 -- day: the largest share of the keys that such a load names which nothing but its facts tells of.
 -- One row; a row checked is a load, a row that fails an inferred row of the worst one.
+--: for each: dimension
+--: feed: any
+--: key: d.{row_key}
+--: loads: in facts
+--: value: few = 20
+--: gate: facts
+--: rule keys_known: major, integrity
+--:   fails when: the facts of a load name many keys that no feed has brought
+--:   threshold: 10 percent of the keys named
+--:   advice: Compare such keys with those of the feed: leading zeros that a spreadsheet took away,
+--:     or another form of the key? Then ask for the file again; else ask where the feed is.
+--:   note: Up to {few} such keys of a load are let pass.
 with inferred as (
     select
         d.load_id,

@@ -1,7 +1,19 @@
 -- Checks of the rows kept as they were before a load changed them.
+--: advice: Rows of the past or of the ledger were changed by hand, and what was known before cannot
+--:     be trusted: make full-load.
 
 -- name: kept
 -- What a past table says of loads: which one made a row, and which one changed it. One row a rule.
+--: for each: dimension or fact
+--: about: {past}
+--: key: {row_key}, known_to_load_id
+--: rule made_before_changed: critical, consistency
+--:   fails when: a load changed the row before another one made it
+--: rule changed_by_a_load: critical, integrity
+--:   fails when: the load that changed the row is neither in the ledger nor the next one
+--: rule present_is_last_known: minor, consistency
+--:   fails when: something other than a load changed the row since the latest load
+--:   advice: Find out who changed it; if it was not meant, make full-load.
 with ledger_ends as (
     select
         coalesce(max(l.load_id), 0) as last_load_id,
@@ -47,6 +59,12 @@ cross join lateral (
 -- name: one_key
 -- A surrogate key names one natural key for all time: versions that were taken away count with
 -- those that are there. One row.
+--: for each: dimension
+--: key: {row_key}
+--: rule sk_one_key: critical, uniqueness
+--:   fails when: one surrogate key was given to two keys, now or in the past
+--:   advice: Rows of the past were changed by hand, and what was known before cannot be trusted:
+--:     make full-load.
 with named as (
     select
         {sk},

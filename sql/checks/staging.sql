@@ -1,4 +1,6 @@
 -- Checks of staging against the ledger.
+--: advice: Something other than a load changed rows of staging or of the ledger: make full-load
+--:     takes the files in again.
 
 -- name: loads_of_build
 -- The loads that make up a build of the warehouse. A load that is still on its way belongs to
@@ -18,6 +20,21 @@ where l.status = any(%(statuses)s)
 -- name: against_ledger
 -- One feed's staging table against what the ledger says of its files: row counts, control
 -- totals, and that every row belongs to a load. One row a rule.
+--: for each: feed
+--: gate: stage, scope = of_load
+--: rule rows_as_in_file: critical, consistency
+--:   fails when: staging has other rows than were loaded
+--: rule load_known: critical, integrity
+--:   fails when: the row's load is not one of this build
+--: rule file_accounted: critical, consistency
+--:   fails when: rows read are not those loaded, rejected and duplicate
+--:   advice: The ledger was changed by hand, or the loader miscounts: make full-load; if it stays,
+--:     the code is wrong.
+--: rule totals_as_in_file: critical, consistency
+--:   only with: money
+--:   fails when: a control total differs between manifest, file and staging
+--:   advice: If the manifest's total is not the file's, ask the sender for the file again; else
+--:     rows of staging were changed by hand: make full-load.
 with held as (
     select
         load_id,
@@ -117,6 +134,9 @@ from (
 -- name: skipped_held
 -- Files that were skipped because their bytes were loaded before: whether the build holds a load of
 -- them. One row; a row checked is a file.
+--: for each: feed
+--: rule skipped_is_held: critical, completeness
+--:   fails when: a file was skipped as loaded before, and the build has no load of its bytes
 select
     'skipped_is_held' as rule,
     count(*) as rows_checked,
@@ -141,6 +161,13 @@ from (
 -- name: lines_set_aside
 -- Rows that were rejected as lines of a thing that the feed tells by one row.
 -- One row; a row checked is one that was loaded or rejected so.
+--: for each: feed with line
+--: gate: stage
+--: rule no_lines: major, completeness
+--:   fails when: rows share a claim id and are lines of the claim, of which the last one alone is
+--:     loaded
+--:   advice: Claim lines are not supported yet: ask the sender for one row a claim with the sums of
+--:     its lines. The note in ledger.load_file says how much money was rejected.
 select
     'no_lines' as rule,
     loaded.row_count + lines.row_count as rows_checked,
@@ -152,7 +179,7 @@ from (
         some_keys(jsonb_build_object('load_id', q.load_id, 'line', q.line)) as failing_keys
     from quarantined_row as q
     where q.load_id = any(%(loads)s) and q.feed = %(feed)s
-        and q.reason = %(reason)s and q.closed_at is null
+        and q.reason = {line_reason} and q.closed_at is null
 ) as lines
 cross join (
     select coalesce(sum(f.rows_loaded), 0)::bigint as row_count

@@ -20,15 +20,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl.contracts.checks import Finding, passes
-from etl.db.statements import run
-from etl.quality.checks.arrivals import LEAST_LOADS, MOST_LOADS, arrival_checks
+from etl.quality.checks.registry import gate_checks
 from etl.quality.runner import _profile, run_sql_checks
 from etl.warehouse.tables import LIVE
 from tests.support.databases import fresh_database, unguarded
 
 FEED = "claims"
 MONDAY = date(2024, 1, 8)
-UNUSUAL = next(e for e in arrival_checks() if e.feed == FEED and "usual_volume" in e.checks)
+UNUSUAL = next(e for e in gate_checks("arrivals") if e.feed == FEED and "usual_volume" in e.checks)
+LEAST_LOADS, MOST_LOADS = UNUSUAL.values["least_loads"], UNUSUAL.values["most_loads"]
 Figures = dict[tuple[str, str, str], float]
 
 
@@ -84,7 +84,7 @@ def judge(connection: psycopg.Connection[Any], series: list[Came]) -> dict[str, 
     values = {**UNUSUAL.values, "feed": FEED, "loads": list(range(len(series)))}
     return {
         rule: Finding(checked, failed, measured, tuple(keys))
-        for rule, checked, failed, measured, keys in run(connection, UNUSUAL.statement, values)
+        for rule, checked, failed, measured, keys in connection.execute(UNUSUAL.statement, values)
     }
 
 

@@ -584,7 +584,7 @@ def test_a_run_is_recorded(warehouse, warehouse_url):
         False,
         7,
         1,
-        "1 of 7: what staging holds is missing from the fact or there more than once.",
+        "1 of 7: a row of staging is missing from the fact or there more than once.",
     )
     assert report.failures[0].check.severity == "critical"
 

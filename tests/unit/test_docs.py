@@ -15,6 +15,7 @@ from etl.config import ROOT
 from etl.contracts.column import Pii
 from etl.contracts.feeds import FEEDS
 from etl.docs import data_dictionary, report_queries
+from etl.quality import checks_page
 
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *(p for p in DOCS.rglob("*.md") if "_build" not in p.parts)])
@@ -130,3 +131,7 @@ def test_hash_example_of_the_architecture_page() -> None:
 
 def test_data_dictionary_is_not_stale() -> None:
     assert data_dictionary.write(check=True), "run make docs"
+
+
+def test_table_of_checks_is_not_stale() -> None:
+    assert checks_page.write(check=True), "run make docs"

@@ -12,6 +12,8 @@ from etl.contracts.column import Pii
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import FOLDER, read_file
 from etl.docs import report_queries
+from etl.quality.checks.registry import declarations
+from etl.warehouse.tables import FACTS
 
 # The rooms from the bottom up: a module may import from rooms on its own floor and below it.
 FLOORS = (
@@ -166,7 +168,7 @@ def test_every_statement_is_used_by_its_whole_name() -> None:
         for folder in ("etl", "scripts", "tests")
         for path in (ROOT / folder).rglob("*.py")
     ]
-    words = set().union(*map(texts, trees)) | report_queries.reports().keys()
+    words = set().union(*map(texts, trees)) | report_queries.reports().keys() | of_checks()
     composed = [pattern for tree in trees for pattern in patterns(tree)]
 
     def is_composed(name: str) -> bool:
@@ -180,6 +182,19 @@ def test_every_statement_is_used_by_its_whole_name() -> None:
         if not {file, f"{file}.{key}"} & words and not is_composed(f"{file}.{key}")
     ]
     assert unused == []
+
+
+def of_checks() -> set[str]:
+    """The statements that declare checks, and those of their files that are parts of others."""
+    found = set()
+    for one in declarations():
+        named = {one.name, one.counted_by, *one.parts.values()}
+        for parts in one.gates.values():
+            named |= {part.format(name=fact) for part in parts.values() for fact in FACTS}
+        for text in read_file(one.file).values():
+            named |= set(re.findall(r"\{(\w+)\}", text))
+        found |= {f"{one.file}.{name}" for name in named}
+    return found
 
 
 def texts(tree: ast.Module) -> set[str]:

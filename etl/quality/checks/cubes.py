@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from etl.contracts.checks import CRITICAL, Check
 from etl.db.statements import statement
-from etl.quality.checks.sql import SqlCheck
+from etl.quality.checks.sql_check import SqlCheck
 from etl.render import claim_status
 from etl.warehouse.tables import CUBES
 
@@ -17,14 +17,17 @@ def cube_checks() -> tuple[SqlCheck, ...]:
     """Every cube against the facts."""
     file = f"cubes/{_HIGH_COST}"
     threshold = statement(f"{file}.threshold", bands=statement(f"{file}.bands"))
-    return (*cubes_gate(), SqlCheck("checks/cubes.high_cost", {"threshold": threshold}, _ROLLING))
+    return (
+        *cubes_gate(),
+        SqlCheck(statement("checks/cubes.high_cost", threshold=threshold), _ROLLING),
+    )
 
 
 def cubes_gate() -> tuple[SqlCheck, ...]:
     """Money and coverage of cubes that were made whole, before anybody sees them."""
     return (
-        SqlCheck("checks/cubes.money_by_month", {"state": claim_status.state()}, _MONEY),
-        SqlCheck("checks/cubes.covered_days", {}, _COVERED),
+        SqlCheck(statement("checks/cubes.money_by_month", state=claim_status.state()), _MONEY),
+        SqlCheck(statement("checks/cubes.covered_days"), _COVERED),
     )
 
 
@@ -36,10 +39,10 @@ def moved_cubes_gate() -> tuple[SqlCheck, ...]:
     daily = {_DAILY: _MONEY[_DAILY]}
     others = {cube: check for cube, check in _MONEY.items() if cube != _DAILY}
     return (
-        SqlCheck("checks/cubes.moved_days", {"state": claim_status.state()}, daily),
-        SqlCheck("checks/cubes.moved_months", {}, others),
-        SqlCheck("checks/cubes.moved_coverage", {}, _COVERED),
-        SqlCheck("checks/cubes.moved_high_cost", {}, _ROLLING),
+        SqlCheck(statement("checks/cubes.moved_days", state=claim_status.state()), daily),
+        SqlCheck(statement("checks/cubes.moved_months"), others),
+        SqlCheck(statement("checks/cubes.moved_coverage"), _COVERED),
+        SqlCheck(statement("checks/cubes.moved_high_cost"), _ROLLING),
     )
 
 

@@ -1,48 +1,94 @@
-"""Every check there is, by what answers it, and those that a stage must pass before it lasts."""
+"""Every check there is, made from the headers of ``sql/checks`` and from the contracts.
+
+A check is declared beside its SQL (``etl/quality/checks/header.py``); what its statement is
+composed of is found by name: parts of what it is asked of (``etl/quality/checks/parts.py``), or
+another statement of the same file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from string import Formatter
+
+from psycopg import sql
 
 from etl.contracts.checks import Check
-from etl.quality.checks.arrivals import arrival_checks
-from etl.quality.checks.business import business_checks
+from etl.db.statements import FOLDER, Parts, names, read_file, statement
+from etl.quality.checks import header
+from etl.quality.checks.constraints import counted_in_load
 from etl.quality.checks.cubes import cube_checks, cubes_gate, moved_cubes_gate
-from etl.quality.checks.dims import dimension_checks, dims_gate
-from etl.quality.checks.facts import fact_checks, facts_gate
-from etl.quality.checks.past import past_checks
-from etl.quality.checks.sql import SqlCheck
-from etl.quality.checks.staging import stage_gate, staging_checks
+from etl.quality.checks.header import Declaration, Rule, fail
+from etl.quality.checks.parts import Subject, Words, counted, keys_of, subject_of, subjects
+from etl.quality.checks.reference import reference_values
+from etl.quality.checks.sql_check import SqlCheck
 from etl.render.expectations import suites
 
-# Which checks run in a stage's transaction, on the rows of the load in hand; how much came, of what
-# kind and when is judged once all is in. Cubes have two gates: see ``etl.stages.cubes.refresh``.
-_GATES: dict[str, Callable[[], tuple[SqlCheck, ...]]] = {
-    "stage": stage_gate,
-    "dims": dims_gate,
-    "facts": facts_gate,
-    "cubes": cubes_gate,
-    "moved_cubes": moved_cubes_gate,
-    "arrivals": arrival_checks,
-}
+# What a statement looks at unless its header names a part that says less. One that reads its rows
+# twice keeps those of a load, and reads all there are where they are, by as many workers as it can.
+_EVERYTHING = {"scope": sql.SQL("true"), "kept": sql.SQL("not materialized")}
+_IN_GATE = {**_EVERYTHING, "kept": sql.SQL("materialized")}
 
 
+@cache
+def declarations() -> tuple[Declaration, ...]:
+    """Every statement that declares checks, file by file."""
+    return tuple(
+        found
+        for path in sorted((FOLDER / "checks").glob("*.sql"))
+        for found in header.read(path, f"checks/{path.stem}")
+    )
+
+
+@cache
 def sql_checks() -> tuple[SqlCheck, ...]:
     """Every check in SQL, in the order in which they run."""
-    return (
-        *staging_checks(),
-        *dimension_checks(),
-        *fact_checks(),
-        *past_checks(),
-        *cube_checks(),
-        *business_checks(),
-        *arrival_checks(),
+    found = tuple(
+        entry
+        for one in declarations()
+        if not one.is_gate_only
+        for entry in _entries(one, _EVERYTHING)
     )
+    found = (*found, *cube_checks())
+    twice = Counter(check.name for entry in found for check in entry.checks.values())
+    for name, count in twice.items():
+        if count > 1:
+            raise ValueError(f"sql/checks: {name} is declared {count} times")
+    return found
+
+
+def gates() -> tuple[str, ...]:
+    """The gates that headers name, in alphabetical order."""
+    return tuple(sorted({stage for one in declarations() for stage in one.gates}))
 
 
 def gate_checks(stage: str) -> tuple[SqlCheck, ...]:
     """The checks that a stage must pass; their rules are those of ``all_checks``."""
-    return _GATES[stage]()
+    of_cubes = {"cubes": cubes_gate, "moved_cubes": moved_cubes_gate}
+    if stage in of_cubes:
+        return of_cubes[stage]()
+    if stage != "stage":
+        return _declared_for_gate(stage)
+    # What contracts say of a value is asked of the rows of a load alone, all in one scan of these.
+    of_contracts = (
+        SqlCheck(
+            counted_in_load(suite), {e.check.name: e.check for e in suite.expectations}, suite.feed
+        )
+        for suite in suites()
+        if suite.feed is not None
+    )
+    return (*_declared_for_gate(stage), *of_contracts)
+
+
+@cache
+def _declared_for_gate(stage: str) -> tuple[SqlCheck, ...]:
+    return tuple(
+        entry
+        for one in declarations()
+        if stage in one.gates
+        for entry in _entries(one, _IN_GATE, one.gates[stage])
+    )
 
 
 def checks_by_kind() -> dict[str, tuple[Check, ...]]:
@@ -56,3 +102,153 @@ def checks_by_kind() -> dict[str, tuple[Check, ...]]:
 def all_checks() -> tuple[Check, ...]:
     """Every check there is, those against the truth of synthetic feeds apart."""
     return tuple(check for checks in checks_by_kind().values() for check in checks)
+
+
+def checks_of_rule(one: Declaration, rule: Rule) -> list[Check]:
+    """The checks that a rule comes to, on all that its statement is for."""
+    return [check for s in _subjects(one) for _, check in _of_rule(one, s, rule)]
+
+
+def failing_rows(name: str, table: str, **parts: Parts) -> sql.Composed:
+    """The statement of a check on a table, which returns rows that fail, with other parts."""
+    return compose(name, {**subject_of(table).parts, **parts})
+
+
+def compose(name: str, parts: dict[str, Parts]) -> sql.Composed:
+    """A named statement with its parts: those given, or a statement of the same file."""
+    file, _, key = name.rpartition(".")
+    text = read_file(file)[key]
+    wanted = {part for _, part, _, _ in Formatter().parse(text) if part}
+    found: dict[str, Parts] = {}
+    for part in sorted(wanted):
+        if part in parts:
+            found[part] = parts[part]
+        elif part in read_file(file):
+            found[part] = compose(f"{file}.{part}", parts)
+        else:
+            raise ValueError(f"sql/{file}.sql: {key} needs {part!r}, which nothing provides")
+    return statement(name, **found)
+
+
+def _entries(
+    one: Declaration, parts: dict[str, Parts], changed: dict[str, str] | None = None
+) -> Iterator[SqlCheck]:
+    """The declared statement for each of its subjects; ``changed``: parts by the gate's header."""
+    for subject in _subjects(one):
+        checks = dict(found for rule in one.rules for found in _of_rule(one, subject, rule))
+        key = [column.format(**subject.words) for column in one.key]
+        key = [column for columns in key for column in columns.split(", ")]
+        own: dict[str, Parts] = {
+            **parts,
+            **subject.parts,
+            "table": sql.Identifier(_table(one, subject)),
+            "rule_name": sql.Literal(next(iter(checks))),
+            "key_of_row": keys_of(key),
+            **counted(_flags(one, checks), keys_of(key)),
+        }
+        named = {**one.parts, **(changed or {})}
+        for name, value in named.items():
+            own[name] = _part(one, value.format(**subject.words), own)
+        yield SqlCheck(
+            _statement(one, key, own),
+            checks,
+            _feed(one, subject),
+            one.only_in_facts,
+            {
+                **reference_values(),
+                **one.values,
+                "rules": list(checks),
+                "thresholds": [check.threshold for check in checks.values()],
+            },
+            one,
+        )
+
+
+def _subjects(one: Declaration) -> list[Subject]:
+    if one.table is not None:
+        return [subject_of(one.table)]
+    if one.each not in subjects():
+        fail(one.file, one.line, f"'for each' is none of {', '.join(subjects())}")
+    return [s for s in subjects()[one.each] if _has(one, s, one.only_with)]
+
+
+def _has(one: Declaration, subject: Subject, attribute: str | None) -> bool:
+    """Whether the subject has a value of an attribute, where one is asked for."""
+    if attribute is None:
+        return True
+    if not hasattr(subject.of, attribute):
+        fail(one.file, one.line, f"{attribute!r} is no attribute of what the check is for")
+    return bool(getattr(subject.of, attribute))
+
+
+def _table(one: Declaration, subject: Subject) -> str:
+    """The table whose rows the check is about."""
+    return one.about.format(**subject.words) if one.about else one.table or subject.words["table"]
+
+
+def _feed(one: Declaration, subject: Subject) -> str | None:
+    if one.feed is not None and one.feed != "any":
+        fail(one.file, one.line, "'feed' can only be 'any': else it is that of the table")
+    return None if one.feed == "any" else subject.feed
+
+
+def _part(one: Declaration, name: str, parts: dict[str, Parts]) -> Parts:
+    """A part that a header names: one of the subject's, or a statement of the file."""
+    if name in parts:
+        return parts[name]
+    if name not in read_file(one.file):
+        fail(one.file, one.line, f"{name!r} is no part and no statement of the file")
+    return compose(f"{one.file}.{name}", parts)
+
+
+def _statement(one: Declaration, key: list[str], parts: dict[str, Parts]) -> sql.Composed:
+    """The statement itself, or where it returns the rows that fail that which counts them."""
+    found = compose(f"{one.file}.{one.name}", parts)
+    if one.counted_by is None:
+        return found
+    checked = _part(one, one.counted_by, parts)
+    return statement("checks/failing_rows.counted", failing=found, keys=names(key), checked=checked)
+
+
+def _flags(one: Declaration, checks: dict[str, Check]) -> list[str]:
+    """The rules that are flags of the statement's rows: those that it does not write out."""
+    text = read_file(one.file)[one.name]
+    flags = [rule for rule in checks if f"'{rule}'" not in text]
+    if flags and "{tallies}" not in text and "{rule_name}" not in text:
+        fail(one.file, one.line, f"{one.name} does not answer {', '.join(flags)}")
+    return flags
+
+
+def _of_rule(one: Declaration, subject: Subject, rule: Rule) -> Iterator[tuple[str, Check]]:
+    """The checks of a rule on a subject, by the names under which the statement answers them."""
+    if not _has(one, subject, rule.only_with):
+        return
+    if rule.each is not None and rule.each not in subject.repeated:
+        fail(one.file, rule.line, f"'for each' is none of {', '.join(subject.repeated)}")
+    for words in subject.repeated[rule.each] if rule.each else [{}]:
+        yield _check(one, subject, rule, {**subject.words, **words})
+
+
+def _check(one: Declaration, subject: Subject, rule: Rule, words: Words) -> tuple[str, Check]:
+    table = _table(one, subject)
+    known = {**words, **{name: str(value) for name, value in one.values.items()}}
+    try:
+        name = rule.name.format(**known)
+        column = rule.column.format(**known) if rule.column else None
+        means, advice = rule.means.format(**known), rule.advice.format(**known)
+        threshold = float(rule.threshold.format(**known))
+    except (KeyError, ValueError) as error:
+        fail(one.file, rule.line, f"rule {rule.name}: {error} is no known word or number")
+    own_name = f"{column}.{name.removeprefix(f'{column}_')}" if column else name
+    return name, Check(
+        f"{table}.{own_name}",
+        table,
+        column,
+        rule.dimension,
+        rule.severity,
+        means,
+        advice,
+        threshold,
+        rule.share,
+        rule.unit,
+    )

@@ -27,8 +27,8 @@ from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
 from etl.db.connection import reading
 from etl.db.statements import Parts, equal, run, statement
-from etl.quality.checks.business import claim_values, claims_values, line_breaks, outside_coverage
-from etl.quality.checks.judged import relation
+from etl.quality.checks.reference import reference_values
+from etl.quality.checks.registry import failing_rows
 from etl.quality.truth import Detection
 from etl.synthetic.defects.dirt import KINDS, REFUSED
 from etl.synthetic.evaluate.truth_checks import comparable
@@ -167,21 +167,27 @@ def _in_staging(connection: psycopg.Connection[Any], loads: list[int]) -> Iterat
         "no_day_twice": "overlapping_enrollment",
         "npi_check_digit": "bad_npi",
     }
-    claims = "synthetic/detection.claim_states"
-    enrollments = relation("synthetic/detection.enrollment_states")
-    providers = relation("synthetic/detection.provider_states")
-    statements: tuple[tuple[str, Parts], ...] = (
-        ("claims", outside_coverage(claims)),
-        ("claims", claim_values(relation(claims))),
-        ("enrollments", statement("checks/business.overlapping", enrollments=enrollments)),
-        ("providers", statement("checks/business.bad_npis", providers=providers)),
-    )
-    for feed, failing in statements:
+    claims = statement("synthetic/detection.claim_states")
+    enrollments = statement("synthetic/detection.enrollment_states")
+    providers = statement("synthetic/detection.provider_states")
+    for feed, failing in (
+        ("claims", failing_rows("checks/business.outside_coverage", "fact_claim", claims=claims)),
+        ("claims", failing_rows("checks/business.claim_values", "fact_claim", claims=claims)),
+        (
+            "enrollments",
+            failing_rows("checks/business.overlapping", "fact_enrollment", enrollments=enrollments),
+        ),
+        (
+            "providers",
+            failing_rows("checks/business.bad_npis", "dim_provider", providers=providers),
+        ),
+    ):
         for rule, one in _lines(connection, loads, feed, failing, FEEDS[feed].key):
             if rule in kinds:
                 yield Found(kinds[rule], *one)
     for with_text in FEEDS.values():
-        for _, one in _lines(connection, loads, with_text.name, line_breaks(with_text)):
+        failing = failing_rows("checks/business.line_breaks", with_text.table)
+        for _, one in _lines(connection, loads, with_text.name, failing):
             yield Found("line_feed", *one)
     for feed, dimension in (
         ("enrollments", DIM_MEMBER),
@@ -221,7 +227,7 @@ def _lines(
     rows = run(
         connection,
         "synthetic/detection.lines",
-        {"loads": loads, "feed": feed, **claims_values()},
+        {"loads": loads, "feed": feed, **reference_values()},
         failing=failing,
         staging=sql.Identifier(declared.table),
         same_row=equal(row_key, "b", "s"),

@@ -1,4 +1,4 @@
-"""Clauses of contracts in SQL: how many rows each is about and can judge, and how many break it."""
+"""Constraints of contracts in SQL: how many rows each can judge, and which rows break it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from psycopg import sql
 
 from etl.db.statements import Parts, statement
-from etl.quality.checks.sql import keys_of
-from etl.render.expectations import Expectation, Suite, broken, has_value
+from etl.quality.checks.parts import keys_of
+from etl.render.expectations import Expectation, Suite, broken, has_value, looked_at
 
 _COUNTS = ("checked", "judged", "failed", "shown")
 
 
-def clauses(suite: Suite, expectations: Sequence[Expectation], scope: Parts) -> dict[str, Parts]:
-    """Parts of ``checks/clauses.counted`` for expectations of a table, on its rows in ``scope``."""
+def counted(
+    suite: Suite, expectations: Sequence[Expectation], scope: Parts | None = None
+) -> sql.Composed:
+    """The statement that counts, in one scan, what some expectations of a table are about.
+
+    ``scope``: the rows to look at, by default all that the suite is about.
+    """
     tallies, rows = [], []
     for number, expectation in enumerate(expectations, start=1):
         counts = {what: sql.Identifier(f"{what}_{number}") for what in _COUNTS}
@@ -37,12 +42,19 @@ def clauses(suite: Suite, expectations: Sequence[Expectation], scope: Parts) -> 
                 sql.Literal(expectation.check.name), sql.SQL(", ").join(counts.values())
             )
         )
-    return {
-        "table": sql.Identifier(suite.table),
-        "scope": scope,
-        "tallies": sql.SQL(",\n").join(tallies),
-        "tallied": sql.SQL(",\n").join(rows),
-    }
+    return statement(
+        "checks/constraints.counted",
+        table=sql.Identifier(suite.table),
+        scope=looked_at(suite) if scope is None else scope,
+        tallies=sql.SQL(",\n").join(tallies),
+        tallied=sql.SQL(",\n").join(rows),
+    )
+
+
+def counted_in_load(suite: Suite) -> sql.Composed:
+    """The same of all expectations of a feed, on the rows of the current load alone."""
+    scope = sql.SQL("load_id = {} and {}").format(sql.Placeholder("load_id"), looked_at(suite))
+    return counted(suite, suite.expectations, scope)
 
 
 def _is_about(expectation: Expectation) -> Parts:
@@ -55,4 +67,4 @@ def _is_about(expectation: Expectation) -> Parts:
 
 
 def _loads_under(*contracts: str) -> Parts:
-    return statement("checks/clauses.loads_under", contracts=sql.Literal(list(contracts)))
+    return statement("checks/constraints.loads_under", contracts=sql.Literal(list(contracts)))

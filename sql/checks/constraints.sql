@@ -1,8 +1,8 @@
--- Clauses of contracts in SQL, where the rows that break them are wanted or a few rows are asked.
+-- Constraints of contracts in SQL: for the rows that break them, or asked of the rows of one load.
 
 -- name: counted
--- How many rows of a table each clause of its contracts is about and can judge, and how many break
--- it, all in one scan. One row a clause.
+-- How many rows of a table each constraint of its contracts is about and can judge, and how many
+-- break it, all in one scan. One row a constraint.
 select
     v.rule,
     v.rows_checked,

@@ -1,0 +1,230 @@
+"""What the statements of checks are composed of: the names of one feed, dimension or fact.
+
+A subject is what a check is asked of. Its ``parts`` stand for ``{braces}`` in a statement, its
+``words`` for those in a header; a statement of the same file can be a part as well
+(``etl/quality/checks/registry.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+
+from psycopg import sql
+
+from etl.contracts.column import IS_DELETED
+from etl.contracts.feed import Feed
+from etl.contracts.feeds import FEEDS
+from etl.contracts.reasons import Reason
+from etl.contracts.types import Type
+from etl.db.statements import Parts, equal, names, statement, texts
+from etl.quality.checks import fact_parts
+from etl.render import hashing, validity
+from etl.warehouse.tables import DIM_PLAN, DIMENSIONS, FACTS, Dimension, Fact, Reference
+
+Words = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a check is asked of.
+
+    ``of``: the declared feed, dimension or fact. ``repeated``: the words of what a rule can be
+    repeated for, such as each reference of a fact.
+    """
+
+    of: Feed | Dimension | Fact | None
+    feed: str | None
+    words: Words
+    parts: dict[str, Parts]
+    repeated: dict[str, list[Words]] = field(default_factory=dict)
+
+
+@cache
+def subjects() -> dict[str, tuple[Subject, ...]]:
+    """What ``for each`` of a header can say, with what that is."""
+    dimensions = tuple(_dimension(dimension) for dimension in DIMENSIONS.values())
+    facts = tuple(_fact(fact) for fact in FACTS.values())
+    return {
+        "feed": tuple(_feed(feed) for feed in FEEDS.values()),
+        "dimension": dimensions,
+        "fact": facts,
+        "dimension or fact": (*dimensions, *facts),
+        "dimension and its unique columns": tuple(
+            _unique(subject, columns)
+            for subject in dimensions
+            if isinstance(subject.of, Dimension)
+            for columns in subject.of.feed.unique
+        ),
+    }
+
+
+def subject_of(table: str) -> Subject:
+    """What a check is asked of that names its table."""
+    for kind in ("feed", "dimension", "fact"):
+        for subject in subjects()[kind]:
+            if table in (subject.words["table"], subject.words.get("state")):
+                return subject
+    return Subject(None, None, {}, {})
+
+
+def keys_of(columns: Iterable[str]) -> sql.Composed:
+    """The object that identifies a failing row, by columns or by ``row.column``."""
+    return sql.SQL("jsonb_build_object({})").format(
+        sql.SQL(", ").join(
+            sql.SQL("{}, {}").format(
+                sql.Literal(column.rpartition(".")[2]), sql.Identifier(*column.split("."))
+            )
+            for column in columns
+        )
+    )
+
+
+def counted(flags: Iterable[str], keys: Parts) -> dict[str, Parts]:
+    """Parts of a statement that counts the rows of which each of some flags is true, in one scan.
+
+    ``tallies`` are the columns to count, ``tallied`` the rows (rule, rows failed, keys) of these.
+    """
+    tallies, rows = [], []
+    for number, flag in enumerate(flags, start=1):
+        failed, shown = sql.Identifier(f"failed_{number}"), sql.Identifier(f"keys_{number}")
+        tallies.append(
+            sql.SQL(
+                "count(*) filter (where {flag}) as {failed}, "
+                "some_keys({keys}) filter (where {flag}) as {shown}"
+            ).format(flag=sql.Identifier(flag), failed=failed, keys=keys, shown=shown)
+        )
+        rows.append(sql.SQL("({}, {}, {})").format(sql.Literal(flag), failed, shown))
+    return {"tallies": sql.SQL(",\n").join(tallies), "tallied": sql.SQL(",\n").join(rows)}
+
+
+def _feed(feed: Feed) -> Subject:
+    words = {"table": feed.table, "feed": feed.name, "freshness_days": str(feed.freshness_days)}
+    return Subject(
+        feed,
+        feed.name,
+        words,
+        {
+            "staging": sql.Identifier(feed.table),
+            "totals": sql.SQL(", ").join(
+                sql.SQL("{}, coalesce(sum({}), 0)").format(sql.Literal(m), sql.Identifier(m))
+                for m in feed.money
+            ),
+            "texts": names((c.name for c in feed.columns if c.type is Type.TEXT), "s"),
+            "line_reason": sql.Literal(Reason.LINE.text),
+            "of_load": _of_load(),
+        },
+    )
+
+
+def _dimension(dimension: Dimension) -> Subject:
+    feed, key = dimension.feed, dimension.key
+    words = {
+        "table": dimension.table,
+        "past": dimension.past,
+        "name": dimension.name,
+        "feed": feed.name,
+        "row_key": dimension.sk,
+        "natural_key": ", ".join(key),
+    }
+    return Subject(
+        dimension,
+        feed.name,
+        words,
+        {
+            "dim": sql.Identifier(dimension.table),
+            "name": sql.Literal(dimension.table),
+            **validity.BOUNDS,
+            "past": sql.Identifier(dimension.past),
+            "sk": sql.Identifier(dimension.sk),
+            "key": sql.Identifier(dimension.sk),
+            "keys": names(key),
+            "keys_of_dim": names(key, "d"),
+            "keys_of_staging": names(key, "s"),
+            "key_s_compared": equal(key, "s", "compared"),
+            "key_d_s": equal(key, "d", "s"),
+            "key_told_held": equal(key, "told", "held"),
+            "key_texts": texts(key, "compared"),
+            "either_key": sql.SQL(", ").join(
+                sql.SQL("coalesce(told.{0}, held.{0}) as {0}").format(sql.Identifier(k))
+                for k in key
+            ),
+            "staging": sql.Identifier(feed.table),
+            "marked": sql.Identifier("s", IS_DELETED.name) if feed.deletable else sql.SQL("false"),
+            "effective": _effective(feed),
+            "drivers": names(dimension.drivers),
+            "type_1": names(dimension.type_1),
+            "hash_of_dim": hashing.of_columns(dimension, "d"),
+            "hash_version": sql.Literal(dimension.hash_version),
+            "of_load": _of_load(),
+            "keys_told": _named_by_facts(dimension),
+        },
+    )
+
+
+def _fact(fact: Fact) -> Subject:
+    # A plan of a year is one plan, whenever it came; who people were changes with time.
+    changing = [r.dimension for r in fact.references if r.dimension is not DIM_PLAN]
+    words = {
+        "table": fact.table,
+        "past": fact.past,
+        "state": fact.state,
+        "name": fact.name,
+        "row_key": fact.key,
+        "changing": " and ".join(d.name for d in changing),
+    }
+    return Subject(
+        fact,
+        fact.feed.name,
+        words,
+        fact_parts.of_fact(fact, changing),
+        {
+            "reference": [{"sk": ref.sk} for ref in fact.references],
+            "date key": [{"date_key": key} for key in fact_parts.DATE_KEYS[fact.name]],
+        },
+    )
+
+
+def _unique(subject: Subject, columns: tuple[str, ...]) -> Subject:
+    """A dimension with columns whose values no two current rows share."""
+    words = {"columns": "_".join(columns), "columns_and": " and ".join(columns)}
+    parts = {"columns": names(columns)}
+    return Subject(
+        subject.of, subject.feed, subject.words | words, subject.parts | parts, subject.repeated
+    )
+
+
+def _of_load() -> Parts:
+    """Whether a row is one of the current load."""
+    return sql.SQL("load_id = {}").format(sql.Placeholder("load_id"))
+
+
+def _effective(feed: Feed) -> Parts:
+    """The instant from which on a staged row is true."""
+    as_of = sql.SQL("l.as_of at time zone 'UTC'")
+    if feed.effective is None:
+        return as_of
+    return sql.SQL("coalesce(s.{} at time zone 'UTC', {})").format(
+        sql.Identifier(feed.effective), as_of
+    )
+
+
+def _named_by_facts(dimension: Dimension) -> Parts:
+    """The keys of a dimension that facts name, from the staging tables of all facts."""
+    named: list[tuple[Fact, Reference]] = [
+        (fact, ref)
+        for fact in FACTS.values()
+        for ref in fact.references
+        if ref.dimension is dimension
+    ]
+    return sql.SQL("\nunion\n").join(
+        statement(
+            "checks/facts.keys_told",
+            key_values=sql.SQL(", ").join(
+                fact_parts.staged_key(fact, column) for _, column in ref.key
+            ),
+            staging=sql.Identifier(fact.feed.table),
+        )
+        for fact, ref in named
+    )
