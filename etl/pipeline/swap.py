@@ -32,7 +32,7 @@ def prepare(session: Session) -> None:
 
     ``UsageError`` where somebody keeps something in the schemas that a rebuild makes anew.
     """
-    found = dependents.strangers(session.ledger, LIVE.schemas, build.made(LIVE.schemas))
+    found = dependents.foreign_objects(session.ledger, LIVE.schemas, build.made(LIVE.schemas))
     if found:
         named = _listed([name for name, _ in found])
         raise UsageError(
@@ -190,7 +190,7 @@ def notes(connection: psycopg.Connection) -> list[str]:
     for replaced in build.kept_builds(connection):
         found = dependents.stuck(connection, replaced, is_replaced=True)
         said += [f"Reads the warehouse as it was before a full load: {d}" for d in _grouped(found)]
-        for name, remedy in dependents.strangers(connection, replaced, build.made(replaced)):
+        for name, remedy in dependents.foreign_objects(connection, replaced, build.made(replaced)):
             said.append(f"{name} was put into the warehouse while it was rebuilt: {remedy}")
     return said
 
@@ -211,7 +211,7 @@ def clear_replaced(session: Session) -> None:
 def _drop(session: Session, replaced: Schemas) -> None:
     """Drop a build that was replaced, or of one that somebody needs the rest."""
     made = build.made(replaced)
-    if build.blockers(session.ledger, replaced) or dependents.strangers(
+    if build.blockers(session.ledger, replaced) or dependents.foreign_objects(
         session.ledger, replaced, made
     ):
         dependents.prune(session.ledger, replaced, made)

@@ -130,7 +130,7 @@ def _changed(domain: Domain, found: Any, declared: Any) -> list[Statement]:
     if found[0] != declared[0]:
         raise CommandError(
             f"the domain {domain.name} has another base type: give it another name, since columns "
-            "of it hold rows"
+            "of it contain values"
         )
     before = {**parts, "rule": _text(found[2])}
     changes = []

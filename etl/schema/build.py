@@ -87,7 +87,7 @@ def blockers(connection: psycopg.Connection[Any], schemas: Schemas = RETIRED) ->
 def views_of(connection: psycopg.Connection[Any], schemas: Schemas) -> list[dependents.View]:
     """The views on a retired build, with definitions that name the live one instead.
 
-    In the caller's transaction, in which the retired build bears the live names for a moment.
+    In the caller's transaction, in which the retired build has the live names for a moment.
     """
     aside = Schemas(*(f"{schema}_aside" for schema in LIVE.schemas.build))
     moves = ((LIVE.schemas, aside), (schemas, LIVE.schemas))
@@ -100,7 +100,7 @@ def views_of(connection: psycopg.Connection[Any], schemas: Schemas) -> list[depe
 
 
 def swap(connection: psycopg.Connection[Any]) -> None:
-    """Let the rebuild bear the live names; the caller's transaction makes it one moment.
+    """Give the rebuild the live names; the caller's transaction makes it one moment.
 
     Grants on the live schemas, tables, views and functions carry over.
     """

@@ -1,8 +1,8 @@
 """What people built on the warehouse: found, made to follow a rebuild, or named.
 
 A view is bound to tables and not to their names, so after a swap it would go on reading the build
-that was replaced. Those that may be replaced are; of all others a person is told which they are,
-why, and what helps. No object of a person ever stops a load, and none is dropped.
+that was replaced. Those that may be replaced are; all others are reported, with the reason and what
+helps. No object of a person ever stops a load, and none is dropped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from psycopg import sql
 from etl.db.statements import run, scalar, statement
 from etl.warehouse.tables import Schemas
 
-# How long a lock is asked for at once: whoever asks after us for the same table waits behind us.
+# How long we wait for a lock at a time: whoever wants the same table after us waits behind us.
 LOCK_PATIENCE = "100ms"
 
 
@@ -76,8 +76,8 @@ class View:
             )
         if self.has_types_of_build and self.has_dependents:
             return self.stuck(
-                "the types of its columns are made anew by a rebuild, and other objects hang on it",
-                "drop it with what hangs on it, and create them again, its columns cast to types "
+                "a rebuild makes the types of its columns again, and other objects depend on it",
+                "drop it with what depends on it, and create them again, its columns cast to types "
                 "such as text or numeric",
             )
         return None
@@ -112,9 +112,9 @@ def stuck(
         for view in on_build
         if is_replaced or view.obstacle(role)
     ]
-    asked = {"schemas": list(schemas.build), "views": [view.oid for view in on_build]}
+    values = {"schemas": list(schemas.build), "views": [view.oid for view in on_build]}
     needed = statement("rebuild/dependents.needed")
-    for (name,) in run(connection, "rebuild/dependents.others", asked, needed=needed):
+    for (name,) in run(connection, "rebuild/dependents.others", values, needed=needed):
         found.append(
             Dependent(
                 name,
@@ -132,7 +132,7 @@ def may_follow(connection: psycopg.Connection[Any], schemas: Schemas) -> bool:
 
 
 def follow(connection: psycopg.Connection[Any], found: list[View]) -> None:
-    """Let those of the views that may read from what bears the live names now.
+    """Let those of the views that may read from what has the live names now.
 
     In the caller's transaction. What could not follow still reads from the old build, see
     ``stuck``. ``psycopg.errors.LockNotAvailable`` where a view is in use.
@@ -166,14 +166,14 @@ def _replace(connection: psycopg.Connection[Any], view: View) -> None:
         connection.execute(again)
 
 
-def strangers(
+def foreign_objects(
     connection: psycopg.Connection[Any], schemas: Schemas, made: list[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     """What somebody put into a build's schemas, each with the command that takes it elsewhere.
 
     ``made``: schema and name of all that the warehouse makes there.
     """
-    return run(connection, "rebuild/dependents.strangers", _named(schemas, made)).fetchall()
+    return run(connection, "rebuild/dependents.foreign_objects", _named(schemas, made)).fetchall()
 
 
 def additions(connection: psycopg.Connection[Any], old: Schemas, new: Schemas) -> list[str]:
@@ -188,7 +188,7 @@ def prune(
     """Drop the parts of a retired build that nobody needs or reads; the rest stays.
 
     Each is a transaction of its own, so that no table is kept while another is waited for. What
-    needs another part goes first, so it is asked again as long as something goes.
+    needs another part goes first, so it is looked for again as long as something goes.
     """
     parts = _named(schemas, made)
     goes_on = True

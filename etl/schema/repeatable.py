@@ -1,8 +1,9 @@
 """Views, functions, triggers and rights: texts in ``sql/``, made again when they change.
 
-Tables have migrations, since they hold rows. Everything else is what its text says: each object is
-one statement of ``sql/``, the same for the live schemas and for those of a rebuild. The mark at the
-end of its comment says which text it was made from, so one query finds what has to be made again.
+Tables have migrations, since they contain rows. Everything else is what its text says: each object
+is one statement of ``sql/``, the same for the live schemas and for those of a rebuild. The mark at
+the end of its comment says which text it was made from, so one query finds what has to be made
+again.
 
 To add a view on the ledger or on quality, add a statement to ``sql/ledger/views.sql`` or
 ``sql/quality/views.sql``. Statements are made in their order here and in the files, so what reads
@@ -119,8 +120,8 @@ class SchemaObject:
     def _columns(self, connection: psycopg.Connection[Any], schemas: Schemas) -> sql.Composed:
         """The table's columns in their order there, which a migration can make another one."""
         table, relation, *left_out = self.columns_of
-        asked = {"schema": schemas.warehouse, "table": table}
-        found = [name for (name,) in run(connection, "schema/repeatable.columns", asked)]
+        values = {"schema": schemas.warehouse, "table": table}
+        found = [name for (name,) in run(connection, "schema/repeatable.columns", values)]
         return names([name for name in found if name not in left_out], relation)
 
 
@@ -210,8 +211,8 @@ def _made(
     connection: psycopg.Connection[Any], schemas: Sequence[str]
 ) -> list[tuple[str, str, str]]:
     """Kind, name and mark of what was made in these schemas."""
-    asked = {"schemas": list(schemas)}
-    return run(connection, "schema/repeatable.made", asked).fetchall()
+    values = {"schemas": list(schemas)}
+    return run(connection, "schema/repeatable.made", values).fetchall()
 
 
 def _places(objects: Iterable[SchemaObject], schemas: Schemas) -> list[str]:
@@ -299,7 +300,7 @@ def _readers() -> Iterator[SchemaObject]:
                     "fact": Place("warehouse", fact.table),
                     "earlier_states": Place("warehouse", fact.state),
                     "states": names(fact.states),
-                    "states_told": names(fact.states, "told"),
+                    "states_of_state": names(fact.states, "state"),
                 },
                 {"fact": fact.name},
             )
@@ -351,7 +352,7 @@ def _as_known(table: str, key: str | None) -> Iterator[SchemaObject]:
             **past,
         },
         {"table": table},
-        columns_of=(table, "held"),
+        columns_of=(table, "kept"),
     )
     yield SchemaObject(
         "view",

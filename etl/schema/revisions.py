@@ -18,7 +18,7 @@ SCHEMAS = [*LIVE.schemas.build, *KEPT]
 
 
 @cache
-def _known() -> tuple[str, ...]:
+def known() -> tuple[str, ...]:
     """The numbers of the migrations in their order; the first is the baseline."""
     files = (MIGRATIONS / "versions").glob("[0-9]*_*.py")
     return tuple(sorted(path.name.partition("_")[0] for path in files))
@@ -26,7 +26,7 @@ def _known() -> tuple[str, ...]:
 
 def newest() -> str:
     """The number of the newest migration."""
-    return _known()[-1]
+    return known()[-1]
 
 
 def _current(connection: psycopg.Connection[Any]) -> str | None:
@@ -53,7 +53,7 @@ def is_newest(connection: psycopg.Connection[Any]) -> bool:
 def is_of_before(connection: psycopg.Connection[Any]) -> bool:
     """Whether a warehouse is from before the baseline."""
     revision = _current(connection)
-    return revision is not None and revision < _known()[0]
+    return revision is not None and revision < known()[0]
 
 
 def keep_old(connection: psycopg.Connection[Any]) -> list[str]:

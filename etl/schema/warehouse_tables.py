@@ -1,7 +1,7 @@
 """From contracts to tables: the SQLAlchemy ``MetaData`` of one build of the warehouse.
 
-Alembic compares a database with it, the rebuild creates its schemas from it, and the tests hold
-the catalog against it. Nothing here connects to a database.
+Alembic compares a database with it, the rebuild creates its schemas from it, and the tests compare
+the catalog with it. Nothing here connects to a database.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from etl.contracts.column import Column as FeedColumn
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS, Type
-from etl.schema.ledger_tables import INSTANT, NAMING, ledger, quality
-from etl.schema.refusals import refusals
+from etl.schema.ledger_tables import INSTANT, NAMING, ledger
+from etl.schema.quality_tables import quality
 from etl.warehouse.tables import (
     DIMENSIONS,
     FACTS,
@@ -67,7 +67,6 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     """All tables, those that a rebuild replaces in the schemas given."""
     metadata = MetaData(naming_convention=NAMING)
     ledger(metadata)
-    refusals(metadata)
     quality(metadata)
     tables_of_build(schemas, metadata)
     return metadata
@@ -306,7 +305,7 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
             "known_from_ts",
             VALIDITY,
             comment="Since when the values of the version are known, UTC: on the first of a key, "
-            "which reaches back to 1900, later than its start. Empty where no feed told them.",
+            "which reaches back to 1900, later than its start. Empty where no feed said them.",
         ),
         PrimaryKeyConstraint(dimension.sk),
         UniqueConstraint(*dimension.key, "validity_start_ts"),
@@ -329,7 +328,7 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
 
 
 def _past(table: Table, key: str) -> None:
-    """The rows of a table as they were held before a load changed them or took them away."""
+    """The rows of a table as they were before a load changed them or took them away."""
     past = Table(
         past_of(table.name),
         table.metadata,
@@ -342,7 +341,7 @@ def _past(table: Table, key: str) -> None:
         ),
         PrimaryKeyConstraint(key, "known_to_load_id"),
         schema=table.schema,
-        comment=f"Rows of {table.name} as they were held before a load changed them.",
+        comment=f"Rows of {table.name} as they were before a load changed them.",
         info={"past_of": table.name},
     )
     # What changed since a load: what a load changed lies together.
@@ -350,7 +349,7 @@ def _past(table: Table, key: str) -> None:
 
 
 def _states(table: Table, fact: Fact) -> None:
-    """The states that a fact was told to be in before its latest one."""
+    """The states that a fact was in before its latest one."""
     Table(
         fact.state,
         table.metadata,

@@ -169,7 +169,7 @@ from quality.feed_freshness
 order by feed;
 
 -- name: quarantine_reasons
--- Rows set aside that nobody has dealt with, the most first. One row a feed and reason.
+-- Rejected rows that nobody has dealt with, the most first. One row a feed and reason.
 select
     feed,
     reason,
@@ -181,7 +181,7 @@ group by feed, reason
 order by rows_open desc, feed, reason;
 
 -- name: quarantine
--- Where the rows set aside are, the latest load first. One row a load, feed, column and reason.
+-- Where the rejected rows are, the latest load first. One row a load, feed, column and reason.
 select
     load_id,
     batch_id,

@@ -2,7 +2,7 @@
 -- run if its text has changed.
 
 -- name: rejected_row
--- Quarantine: the rows that were set aside; raw_line is empty for whoever is neither a data
+-- Quarantine: the rows that were rejected; raw_line is empty for whoever is neither a data
 -- steward nor the owner.
 -- line counts on over the files of a feed, file_line is that of the file.
 -- One row a line of a feed and reason.
@@ -32,7 +32,7 @@ left join load_file_part as p
     on q.load_id = p.load_id and q.feed = p.feed and q.file = p.file_name;
 
 -- name: source_file
--- Every file that was read, and which lines of its load are its rows: what stands on source_line is
+-- Every file that was read, and which lines of its load are its rows: what is on source_line is
 -- on line source_line - first_line + 2 of the file. last_line is empty where no other file follows.
 -- One row a load, feed and file.
 select
@@ -54,8 +54,8 @@ inner join load as l on p.load_id = l.load_id
 where p.first_line is not null;
 
 -- name: quarantine_open
--- What the quarantine holds that nobody has dealt with: rows of the live build, and of files that
--- were refused and have not come since. One row a load, feed, column and reason.
+-- What the quarantine contains that nobody has dealt with: rows of the live build, and of files
+-- that were refused and have not come since. One row a load, feed, column and reason.
 select
     q.load_id,
     l.batch_id,

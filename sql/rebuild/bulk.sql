@@ -140,7 +140,7 @@ drop table {table};
 alter table {made} rename to {table};
 
 -- name: empty
--- Begin a table that has no rows anew. No rows.
+-- Begin a table that has no rows again. No rows.
 truncate {emptied};
 
 -- name: size

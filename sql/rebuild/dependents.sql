@@ -29,7 +29,7 @@ where connamespace in (select oid from build);
 -- name: views
 -- Views outside a build that read from it, with their definitions and what may keep us from
 -- replacing them: whose they are, columns whose type belongs to the build, and whether anything
--- else hangs on them. Temporary views of sessions that are gone are left out. One row a view.
+-- else depends on them. Temporary views of sessions that are gone are left out. One row a view.
 with build as (
     select oid
     from pg_namespace
@@ -185,7 +185,7 @@ cross join lateral (
 where v.oid = %(view_oid)s
 order by said.place;
 
--- name: strangers
+-- name: foreign_objects
 -- What somebody put into the schemas of a build: tables, columns, views, sequences, functions,
 -- types and extensions that the warehouse does not make, with the command that takes them
 -- elsewhere. One row an object.
@@ -351,7 +351,7 @@ where nspname ~ '^(staging|warehouse|cubes|as_known)_kept_\d+$'
 order by number;
 
 -- name: others
--- What depends on a build outside it, apart from the views given and from columns that only bear a
+-- What depends on a build outside it, apart from the views given and from columns that only have a
 -- type of it, whose values are their own. One row an object.
 with build as (
     select oid

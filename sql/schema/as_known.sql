@@ -7,23 +7,23 @@ create or replace function {function}(load_id bigint) returns setof {table}
 language sql stable parallel safe
 begin atomic
     select {columns}
-    from {table} as held
-    where held.load_id <= (select {known_load}($1))
+    from {table} as kept
+    where kept.load_id <= (select {known_load}($1))
         and not exists (
             select 1
             from {past} as later
-            where later.{key} = held.{key} and later.known_to_load_id > (select {known_load}($1))
+            where later.{key} = kept.{key} and later.known_to_load_id > (select {known_load}($1))
         )
     union all
     select {columns}
-    from {past} as held
-    where held.load_id <= (select {known_load}($1))
-        and held.known_to_load_id > (select {known_load}($1))
+    from {past} as kept
+    where kept.load_id <= (select {known_load}($1))
+        and kept.known_to_load_id > (select {known_load}($1))
         and not exists (
             select 1
             from {past} as sooner
-            where sooner.{key} = held.{key} and sooner.known_to_load_id > (select {known_load}($1))
-                and sooner.known_to_load_id < held.known_to_load_id
+            where sooner.{key} = kept.{key} and sooner.known_to_load_id > (select {known_load}($1))
+                and sooner.known_to_load_id < kept.known_to_load_id
         );
 end;
 
@@ -35,8 +35,8 @@ create or replace function {function}(load_id bigint) returns setof {table}
 language sql stable parallel safe
 begin atomic
     select {columns}
-    from {table} as held
-    where held.load_id <= (select {known_load}($1));
+    from {table} as kept
+    where kept.load_id <= (select {known_load}($1));
 end;
 
 -- name: view

@@ -22,57 +22,57 @@ end
 $latest$;
 
 -- name: known_load
--- The load of the live build that stands for what was known after a load.
+-- The load of the live build that represents what was known after a load.
 --
 -- A load of a superseded build is matched by its history: the files loaded up to it, in order, what
--- was restated and what was replayed. The live load with the same history stands for it. The
--- greatest bigint is the present and stands for itself.
+-- was restated and what was replayed. The live load with the same history represents it.
+-- The greatest bigint is the present and represents itself.
 create or replace function {schema}.known_load(load_id bigint) returns bigint
 language plpgsql stable parallel safe
 as $known$
 #variable_conflict use_column
 declare
-    asked ledger.load;
-    held ledger.load;
+    requested ledger.load;
+    latest ledger.load;
     live_build bigint;
-    stands_for bigint;
+    matching_load bigint;
 begin
     if $1 = 9223372036854775807 then
         return $1;
     end if;
-    select l.* into asked from ledger.load as l where l.load_id = $1;
-    if asked.load_id is null then
+    select l.* into requested from ledger.load as l where l.load_id = $1;
+    if requested.load_id is null then
         raise exception 'there is no load %', coalesce($1::text, 'without a number')
             using errcode = 'no_data_found', hint = 'ledger.load lists the loads.';
     end if;
-    if asked.status in ('running', 'rebuilt') then
-        raise exception 'load % is still on its way', $1
+    if requested.status in ('running', 'rebuilt') then
+        raise exception 'load % is still under way', $1
             using errcode = 'object_not_in_prerequisite_state',
                 hint = 'Ask again when ledger.load calls it loaded.';
     end if;
     -- A load that failed left what the one before it had left.
     select l.*
-    into held
+    into latest
     from ledger.load as l
-    where l.build_id = asked.build_id and l.load_id <= $1 and l.finished_at is not null
+    where l.build_id = requested.build_id and l.load_id <= $1 and l.finished_at is not null
         and l.status in ('loaded', 'superseded')
     order by l.load_id desc
     limit 1;
-    if held.load_id is null then
+    if latest.load_id is null then
         raise exception 'load % failed, and no load of its build came before it', $1
             using errcode = 'no_data_found', hint = 'ledger.load lists the loads.';
     end if;
-    if held.live_at is null then
-        raise exception 'what was known after load % is not held: '
+    if latest.live_at is null then
+        raise exception 'what was known after load % is not kept: '
             'later loads changed it before rows were kept as they had been', $1
             using errcode = 'object_not_in_prerequisite_state',
-                hint = 'live_at in ledger.load is set where it is held.';
+                hint = 'live_at in ledger.load is set where it is kept.';
     end if;
     select max(l.build_id) into live_build from ledger.load as l where l.status = 'loaded';
-    if asked.build_id = live_build then
-        return held.load_id;
+    if requested.build_id = live_build then
+        return latest.load_id;
     end if;
-    with told as materialized (
+    with history as materialized (
         select
             l.build_id,
             l.load_id,
@@ -82,41 +82,41 @@ begin
         left join ledger.load_file as f on l.load_id = f.load_id and f.status in ('loaded', 'superseded')
         where l.finished_at is not null and l.status in ('loaded', 'superseded')
             and (f.load_id is not null or l.kind <> 'batch')
-            and (l.build_id = live_build or (l.build_id = asked.build_id and l.load_id <= $1))
+            and (l.build_id = live_build or (l.build_id = requested.build_id and l.load_id <= $1))
     ),
 
     lengths as (
         select
             l.load_id,
-            sum(count(t.load_id)) over (order by l.load_id) as length
+            sum(count(h.load_id)) over (order by l.load_id) as length
         from ledger.load as l
-        left join told as t on l.load_id = t.load_id
+        left join history as h on l.load_id = h.load_id
         where l.build_id = live_build and l.status = 'loaded'
         group by l.load_id
     )
 
     select max(s.load_id)
-    into stands_for
+    into matching_load
     from lengths as s
-    where s.length = (select count(*) from told as t where t.build_id = asked.build_id)
+    where s.length = (select count(*) from history as h where h.build_id = requested.build_id)
         and not exists (
             select 1
-            from told as before
-            left join told as now on before.place = now.place and now.build_id = live_build
-            where before.build_id = asked.build_id and before.what is distinct from now.what
+            from history as before
+            left join history as now on before.place = now.place and now.build_id = live_build
+            where before.build_id = requested.build_id and before.what is distinct from now.what
         );
-    if stands_for is null then
+    if matching_load is null then
         raise exception 'load % was replaced by a rebuild from other batches, '
-            'and what was known after it is no longer held', $1
+            'and what was known after it is no longer kept', $1
             using errcode = 'object_not_in_prerequisite_state',
                 hint = 'ledger.load_file lists its files: load them in a database of their own.';
     end if;
-    return stands_for;
+    return matching_load;
 end
 $known$;
 
 -- name: known_load_at_time
--- The load of the live build that stands for what was known at an instant.
+-- The load of the live build that represents what was known at an instant.
 create or replace function {schema}.known_load(at timestamptz) returns bigint
 language sql stable parallel safe
 return {schema}.known_load({schema}.latest_load(at));
@@ -135,7 +135,7 @@ begin atomic
                 to_char(l.live_at at time zone 'UTC', '"live" YYYY-MM-DD HH24:MI "UTC"'), l.status
             ),
             case
-                when l.status = 'superseded' then format('; load %s stands for it', point.known)
+                when l.status = 'superseded' then format('; load %s represents it', point.known)
             end
         )
     from (

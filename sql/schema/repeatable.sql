@@ -9,7 +9,8 @@ select
     substring(d.description, 'Definition ([0-9a-f]{{16}})\.$') as mark
 from pg_description as d
 cross join lateral pg_identify_object(d.classoid, d.objoid, 0) as i
-where d.objsubid = 0 and d.description ~ 'Definition [0-9a-f]{{16}}\.$'
+-- What comes with the server has numbers below.
+where d.objoid >= 16384 and d.objsubid = 0 and d.description ~ 'Definition [0-9a-f]{{16}}\.$'
     and i.type in ('view', 'function', 'aggregate', 'trigger', 'policy', 'schema')
     and split_part(regexp_replace(i.identity, '^.* on ', ''), '.', 1) = any(%(schemas)s)
 order by d.objoid desc;

@@ -9,7 +9,7 @@ where current_flag;
 -- name: as_is
 -- For every {sk}, the current row of its {thing}, or the last one.
 --
--- One row a version. Facts join it by the key that they bear, and none is lost.
+-- One row a version. Facts join it by the key that they have, and none is lost.
 select
     version.{sk},
     latest.{sk} as {latest_sk},
@@ -24,16 +24,16 @@ inner join {dim} as latest
     );
 
 -- name: fact_history
--- Every state that a {fact} was told to be in, one row a {fact} and load in which it changed; as_of
--- and batch_id order them.
+-- Every reported state of a {fact}, one row a {fact} and load in which it changed; as_of and
+-- batch_id order them.
 select
-    told.{key},
-    told.load_id,
+    state.{key},
+    state.load_id,
     batch.as_of,
     batch.batch_id,
-    told.{date},
-    {states_told},
-    told.is_latest
+    state.{date},
+    {states_of_state},
+    state.is_latest
 from (
     select
         {key},
@@ -50,5 +50,5 @@ from (
         {states},
         true as is_latest
     from {fact}
-) as told
-inner join ledger.load as batch on told.load_id = batch.load_id;
+) as state
+inner join ledger.load as batch on state.load_id = batch.load_id;

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,7 +15,8 @@ from sqlalchemy.dialects import postgresql
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS
 from etl.db.connection import connect
-from etl.schema import build
+from etl.errors import SchemaError
+from etl.schema import build, migrations, revisions
 from etl.schema.migrations import alembic_config, migrate
 from etl.schema.warehouse_tables import all_tables
 from etl.warehouse.tables import LIVE, NEXT
@@ -25,8 +29,9 @@ def test_a_rebuild_makes_the_schema_that_the_migrations_make(
 ) -> None:
     build.create(database, database_url)
     build.finish(database)
-    assert catalog(database, NEXT.schemas.build[part], LIVE.schemas.build[part]) == catalog(
-        database, LIVE.schemas.build[part], LIVE.schemas.build[part]
+    live = LIVE.schemas.build[part]
+    assert catalog(database, NEXT.schemas.build[part], live, in_order=False) == catalog(
+        database, live, live, in_order=False
     )
 
 
@@ -107,3 +112,65 @@ def test_domains_refuse_what_no_report_can_use(
     assert domain in {d.name for d in DOMAINS}
     with pytest.raises(psycopg.errors.IntegrityError):
         database.execute(f"select %s::text::staging.{domain}", [value])
+
+
+COLUMN_GOES = '''
+"""A column goes, and another gets another type."""
+
+from alembic import op
+import sqlalchemy as sa
+
+revision = "9999"
+down_revision = "{newest}"
+
+
+def upgrade():
+    for table in ("dim_provider", "dim_provider_past"):
+        op.drop_column(table, "phone", schema="warehouse")
+        op.alter_column(table, "zip", type_=sa.String(20), schema="warehouse")
+'''
+
+
+@pytest.fixture
+def column_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Migrations with one more, which changes columns that views read."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(revisions.MIGRATIONS, folder)
+    text = COLUMN_GOES.format(newest=revisions.newest())
+    (folder / "versions" / "9999_column_goes.py").write_text(text, encoding="utf-8")
+    for module in (revisions, migrations):
+        monkeypatch.setattr(module, "MIGRATIONS", folder)
+    revisions.known.cache_clear()
+    yield
+    revisions.known.cache_clear()
+
+
+def test_a_column_goes_that_views_read_and_who_could_read_them_still_can(
+    database: psycopg.Connection[Any], database_url: str, column_goes: None
+) -> None:
+    view = "warehouse.dim_provider_as_is"
+    database.execute("drop role if exists column_reader; create role column_reader")
+    database.execute(f"grant select on {view} to column_reader")
+    try:
+        migrate(database_url)
+        columns = database.execute(f"select * from {view}").description
+        assert columns is not None
+        assert {"name", "zip"} <= {c.name for c in columns}
+        assert "phone" not in {c.name for c in columns}
+        database.execute("select * from as_known.dim_provider")
+        (may_read,) = database.execute(
+            "select has_table_privilege('column_reader', %s, 'select')", [view]
+        ).fetchone()
+        assert may_read
+    finally:
+        database.execute("drop owned by column_reader; drop role column_reader")
+
+
+def test_a_column_stays_while_a_view_of_somebody_reads_a_view_of_ours(
+    database: psycopg.Connection[Any], database_url: str, column_goes: None
+) -> None:
+    database.execute("create view public.mine as select * from warehouse.dim_provider_current")
+    with pytest.raises(SchemaError, match="other views read from it"):
+        migrate(database_url)
+    database.execute("select phone from public.mine")
+    database.execute("select phone from warehouse.dim_provider_as_is")

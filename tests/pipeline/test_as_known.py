@@ -164,7 +164,7 @@ def test_the_past_is_refused_after_a_rebuild_from_other_batches(
             connection.execute("select warehouse.known_load(%s)", [load_id])
         assert refused.value.diag.message_primary == (
             f"load {load_id} was replaced by a rebuild from other batches, and what was known "
-            "after it is no longer held"
+            "after it is no longer kept"
         )
         assert refused.value.diag.message_hint
     # The session keeps its point, and gets the error that the point is gone.
@@ -197,7 +197,7 @@ def test_a_session_keeps_its_point_over_a_rebuild(
         reader.execute("set search_path = as_known, warehouse")
         assert read(reader, REPORT) == states[second]["report"]
         (said,) = reader.execute("select warehouse.as_known_at(%s)", [second]).fetchone()
-        assert said.endswith(" stands for it")
+        assert said.endswith(" represents it")
         with pytest.raises(psycopg.errors.NoDataFound, match="there is no load 999"):
             reader.execute("select warehouse.as_known_at(999)")
         assert read(reader, REPORT) == states[second]["report"]
@@ -273,10 +273,10 @@ def test_a_running_load_and_one_from_before_rows_were_kept_are_refused(
     write_batch(warehouse.inbox, "2025-01-15", plans=[PLAN])
     with warehouse.pipeline() as pipeline:
         pipeline.run_stages(("stage",))
-    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="still on its way"):
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="still under way"):
         warehouse.rows(f"select warehouse.known_load({first + 1})")
     warehouse.rows("update ledger.load set live_at = null where load_id = 1 returning 1")
-    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="1 is not held"):
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="1 is not kept"):
         warehouse.rows("select * from warehouse.dim_member_as_known_at(1)")
 
 

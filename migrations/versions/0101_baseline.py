@@ -1,6 +1,6 @@
 """baseline.
 
-Revision: 0100, after .
+Revision: 0101, after .
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = '0100'
+revision = '0101'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -62,7 +62,7 @@ def upgrade() -> None:
     sa.Column('advice', sa.Text(), nullable=False, comment='What the owner does about a failure.'),
     sa.Column('unit', sa.Text(), nullable=False, comment='What measured counts: rows, days and so on.'),
     sa.Column('threshold', sa.Double(), nullable=False, comment='The most that measured may be.'),
-    sa.Column('threshold_share', sa.Double(), nullable=True, comment='Share of the rows checked that may fail; the wider of both thresholds holds.'),
+    sa.Column('threshold_share', sa.Double(), nullable=True, comment='Share of the rows checked that may fail; the wider of both thresholds counts.'),
     sa.Column('defined_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.Column('retired_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When the check was taken out; empty while it runs.'),
     sa.CheckConstraint("dimension in ('completeness', 'uniqueness', 'validity', 'consistency', 'integrity', 'timeliness', 'volume', 'reasonableness')", name=op.f('check_definition_dimension_check')),
@@ -312,11 +312,11 @@ def upgrade() -> None:
     sa.Column('is_inferred', sa.Boolean(), nullable=False, comment='Made because a fact named the key before its feed did.'),
     sa.Column('load_id', sa.BigInteger(), nullable=False, comment='The load that made or last changed the version; 0 for rows no feed brought.'),
     sa.Column('created_at', postgresql.TIMESTAMP(timezone=True), nullable=False, comment='When the row was made.'),
-    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed told them.'),
+    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed said them.'),
     sa.Column('known_to_load_id', sa.BigInteger(), nullable=False, comment='The load that changed the row or took it away.'),
     sa.PrimaryKeyConstraint('member_sk', 'known_to_load_id', name=op.f('dim_member_past_pkey')),
     schema='warehouse',
-    comment='Rows of dim_member as they were held before a load changed them.',
+    comment='Rows of dim_member as they were before a load changed them.',
     info={'past_of': 'dim_member'}
     )
     op.create_index(op.f('dim_member_past_known_to_load_id_idx'), 'dim_member_past', ['known_to_load_id'], unique=False, schema='warehouse', postgresql_using='brin')
@@ -339,7 +339,7 @@ def upgrade() -> None:
     sa.Column('is_inferred', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='Made because a fact named the key before its feed did.'),
     sa.Column('load_id', sa.BigInteger(), nullable=False, comment='The load that made or last changed the version; 0 for rows no feed brought.'),
     sa.Column('created_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('now()'), nullable=False, comment='When the row was made.'),
-    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed told them.'),
+    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed said them.'),
     sa.CheckConstraint("current_flag = (validity_end_ts = '9999-12-31'::timestamp)", name=op.f('dim_plan_current_is_open_check')),
     sa.CheckConstraint('known_from_ts >= validity_start_ts', name=op.f('dim_plan_known_in_force_check')),
     sa.CheckConstraint('validity_start_ts < validity_end_ts', name=op.f('dim_plan_not_empty_check')),
@@ -368,11 +368,11 @@ def upgrade() -> None:
     sa.Column('is_inferred', sa.Boolean(), nullable=False, comment='Made because a fact named the key before its feed did.'),
     sa.Column('load_id', sa.BigInteger(), nullable=False, comment='The load that made or last changed the version; 0 for rows no feed brought.'),
     sa.Column('created_at', postgresql.TIMESTAMP(timezone=True), nullable=False, comment='When the row was made.'),
-    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed told them.'),
+    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed said them.'),
     sa.Column('known_to_load_id', sa.BigInteger(), nullable=False, comment='The load that changed the row or took it away.'),
     sa.PrimaryKeyConstraint('plan_sk', 'known_to_load_id', name=op.f('dim_plan_past_pkey')),
     schema='warehouse',
-    comment='Rows of dim_plan as they were held before a load changed them.',
+    comment='Rows of dim_plan as they were before a load changed them.',
     info={'past_of': 'dim_plan'}
     )
     op.create_index(op.f('dim_plan_past_known_to_load_id_idx'), 'dim_plan_past', ['known_to_load_id'], unique=False, schema='warehouse', postgresql_using='brin')
@@ -395,7 +395,7 @@ def upgrade() -> None:
     sa.Column('is_inferred', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='Made because a fact named the key before its feed did.'),
     sa.Column('load_id', sa.BigInteger(), nullable=False, comment='The load that made or last changed the version; 0 for rows no feed brought.'),
     sa.Column('created_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('now()'), nullable=False, comment='When the row was made.'),
-    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed told them.'),
+    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed said them.'),
     sa.CheckConstraint("current_flag = (validity_end_ts = '9999-12-31'::timestamp)", name=op.f('dim_provider_current_is_open_check')),
     sa.CheckConstraint('known_from_ts >= validity_start_ts', name=op.f('dim_provider_known_in_force_check')),
     sa.CheckConstraint('validity_start_ts < validity_end_ts', name=op.f('dim_provider_not_empty_check')),
@@ -424,11 +424,11 @@ def upgrade() -> None:
     sa.Column('is_inferred', sa.Boolean(), nullable=False, comment='Made because a fact named the key before its feed did.'),
     sa.Column('load_id', sa.BigInteger(), nullable=False, comment='The load that made or last changed the version; 0 for rows no feed brought.'),
     sa.Column('created_at', postgresql.TIMESTAMP(timezone=True), nullable=False, comment='When the row was made.'),
-    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed told them.'),
+    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed said them.'),
     sa.Column('known_to_load_id', sa.BigInteger(), nullable=False, comment='The load that changed the row or took it away.'),
     sa.PrimaryKeyConstraint('provider_sk', 'known_to_load_id', name=op.f('dim_provider_past_pkey')),
     schema='warehouse',
-    comment='Rows of dim_provider as they were held before a load changed them.',
+    comment='Rows of dim_provider as they were before a load changed them.',
     info={'past_of': 'dim_provider'}
     )
     op.create_index(op.f('dim_provider_past_known_to_load_id_idx'), 'dim_provider_past', ['known_to_load_id'], unique=False, schema='warehouse', postgresql_using='brin')
@@ -462,7 +462,7 @@ def upgrade() -> None:
     sa.Column('known_to_load_id', sa.BigInteger(), nullable=False, comment='The load that changed the row or took it away.'),
     sa.PrimaryKeyConstraint('claim_id', 'known_to_load_id', name=op.f('fact_claim_past_pkey')),
     schema='warehouse',
-    comment='Rows of fact_claim as they were held before a load changed them.',
+    comment='Rows of fact_claim as they were before a load changed them.',
     info={'past_of': 'fact_claim'}
     )
     op.create_index(op.f('fact_claim_past_known_to_load_id_idx'), 'fact_claim_past', ['known_to_load_id'], unique=False, schema='warehouse', postgresql_using='brin')
@@ -496,7 +496,7 @@ def upgrade() -> None:
     sa.Column('known_to_load_id', sa.BigInteger(), nullable=False, comment='The load that changed the row or took it away.'),
     sa.PrimaryKeyConstraint('enrollment_id', 'known_to_load_id', name=op.f('fact_enrollment_past_pkey')),
     schema='warehouse',
-    comment='Rows of fact_enrollment as they were held before a load changed them.',
+    comment='Rows of fact_enrollment as they were before a load changed them.',
     info={'past_of': 'fact_enrollment'}
     )
     op.create_index(op.f('fact_enrollment_past_known_to_load_id_idx'), 'fact_enrollment_past', ['known_to_load_id'], unique=False, schema='warehouse', postgresql_using='brin')
@@ -532,7 +532,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('fact_rekey_load_id_fkey')),
     sa.PrimaryKeyConstraint('fact_rekey_id', name=op.f('fact_rekey_pkey')),
     schema='ledger',
-    comment='One row a load, fact, dimension and reason for which facts were keyed anew.'
+    comment='One row a load, fact, dimension and reason for which facts were keyed again.'
     )
     op.create_table('load_file',
     sa.Column('load_id', sa.BigInteger(), nullable=False),
@@ -630,7 +630,7 @@ def upgrade() -> None:
     op.create_table('correction',
     sa.Column('feed', sa.Text(), nullable=False),
     sa.Column('xxh3_128', sa.UUID(), nullable=False, comment='Checksum of the file that it corrects.'),
-    sa.Column('line', sa.BigInteger(), nullable=False, comment='Line of the file that it stands for.'),
+    sa.Column('line', sa.BigInteger(), nullable=False, comment='Line of the file that it replaces.'),
     sa.Column('columns', postgresql.ARRAY(sa.Text()), nullable=False, comment='Columns of the record, in its order.'),
     sa.Column('record', sa.Text(), nullable=False, comment='The row as it should have been, CSV. Personal data: direct.'),
     sa.Column('load_id', sa.BigInteger(), nullable=False, comment='The load that brought it; of a file that was refused, the load that was.'),
@@ -651,7 +651,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('feed_profile_load_id_fkey')),
     sa.PrimaryKeyConstraint('load_id', 'feed', 'metric', 'column_name', 'member', name=op.f('feed_profile_pkey')),
     schema='quality',
-    comment='What the rows of a load look like, against which later loads are held. One row a load, feed and figure.'
+    comment='What the rows of a load look like, with which later loads are compared. One row a load, feed and figure.'
     )
     op.create_table('quarantined_row',
     sa.Column('rejected_row_id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -669,14 +669,14 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('quarantined_row_load_id_fkey')),
     sa.PrimaryKeyConstraint('rejected_row_id', name=op.f('quarantined_row_pkey')),
     schema='quality',
-    comment='Quarantine: one row a line of a feed that was set aside and reason.'
+    comment='Quarantine: one row a rejected line of a feed and reason.'
     )
     op.create_index(op.f('quarantined_row_load_id_feed_idx'), 'quarantined_row', ['load_id', 'feed'], unique=False, schema='quality')
     op.create_table('rejected_key',
     sa.Column('load_id', sa.BigInteger(), nullable=False),
     sa.Column('feed', sa.Text(), nullable=False),
     sa.Column('key', postgresql.ARRAY(sa.Text()), nullable=False, comment="Values of the key's columns, in order."),
-    sa.Column('reversed_in_full', sa.Boolean(), nullable=True, comment='Whether the row that stands takes all of it back; empty where it takes nothing back.'),
+    sa.Column('reversed_in_full', sa.Boolean(), nullable=True, comment='Whether the row that is valid takes all of it back; empty where it takes nothing back.'),
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('rejected_key_load_id_fkey')),
     sa.PrimaryKeyConstraint('load_id', 'feed', 'key', name=op.f('rejected_key_pkey')),
     schema='quality',
@@ -729,7 +729,7 @@ def upgrade() -> None:
     sa.Column('is_inferred', sa.Boolean(), server_default=sa.text('false'), nullable=False, comment='Made because a fact named the key before its feed did.'),
     sa.Column('load_id', sa.BigInteger(), nullable=False, comment='The load that made or last changed the version; 0 for rows no feed brought.'),
     sa.Column('created_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('now()'), nullable=False, comment='When the row was made.'),
-    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed told them.'),
+    sa.Column('known_from_ts', postgresql.TIMESTAMP(), nullable=True, comment='Since when the values of the version are known, UTC: on the first of a key, which reaches back to 1900, later than its start. Empty where no feed said them.'),
     sa.CheckConstraint("current_flag = (validity_end_ts = '9999-12-31'::timestamp)", name=op.f('dim_member_current_is_open_check')),
     sa.CheckConstraint('known_from_ts >= validity_start_ts', name=op.f('dim_member_known_in_force_check')),
     sa.CheckConstraint('validity_start_ts < validity_end_ts', name=op.f('dim_member_not_empty_check')),
@@ -790,7 +790,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['rejected_row_id'], ['quality.quarantined_row.rejected_row_id'], name=op.f('quarantined_line_rejected_row_id_fkey')),
     sa.PrimaryKeyConstraint('rejected_row_id', name=op.f('quarantined_line_pkey')),
     schema='quality',
-    comment='The text of rows set aside, for data stewards alone. One row a quarantined row.'
+    comment='The text of rejected rows, for data stewards alone. One row a quarantined row.'
     )
     op.create_table('fact_claim',
     sa.Column('claim_id', sa.Text(), nullable=False, comment='Identifier of the claim.'),
