@@ -42,8 +42,9 @@ CLEAN = (
         f"etl/{room}"
         for room in ("contracts", "inbox", "server", "db", "synthetic", "docs", "load")
     ),
-    *(f"etl/{room}" for room in ("reference", "warehouse")),
-    *("scripts", "sql/synthetic", "sql/server", "sql/db", "sql/bench", "docs", "."),
+    *(f"etl/{room}" for room in ("reference", "schema", "warehouse")),
+    *("migrations", "scripts", "sql/synthetic", "sql/server", "sql/db", "sql/bench"),
+    *("sql/schema", "sql/rebuild", "docs", "."),
 )
 
 
