@@ -56,7 +56,9 @@ def statement(name: str, /, **parts: Parts) -> sql.Composed:
 def described(name: str) -> tuple[str, str]:
     """What the header of a statement says, up to an empty line of it, and the statement's text."""
     file, _, key = name.rpartition(".")
-    header, text = _LEADING_COMMENT.fullmatch(read_file(file)[key]).groups()
+    found = _LEADING_COMMENT.fullmatch(read_file(file)[key])
+    assert found is not None  # the expression takes any text
+    header, text = found.groups()
     lines = (line.removeprefix("--").strip() for line in header.splitlines())
     return " ".join(takewhile(bool, lines)), text
 

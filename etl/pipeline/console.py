@@ -87,15 +87,15 @@ class Terminal:
     def say(self, text: str) -> None:
         """Something that a person should read."""
         self.said += 1
-        self.console.line(text)
+        self.console.write_line(text)
 
 
 def show_error(error: AcaError) -> None:
     """One sentence on what happened and one on what to do."""
     console = Screen(stderr=True)
-    console.line(f"Error: {error.message}", style="red")
+    console.write_line(f"Error: {error.message}", style="red")
     if error.hint:
-        console.line(error.hint)
+        console.write_line(error.hint)
 
 
 def _verdict(console: Screen, title: str, reports: list[CheckReport]) -> None:
@@ -107,14 +107,14 @@ def _verdict(console: Screen, title: str, reports: list[CheckReport]) -> None:
     silent = sorted({name for r in reports for name in r.judged_nothing})
     if silent:
         verdict += f"; {len(silent):,} judged 0 rows, having no values to judge"
-    console.line(verdict, title)
+    console.write_line(verdict, title)
     failures = [failure for report in reports for failure in report.failures]
     for failure in sorted(failures, key=lambda f: SEVERITIES.index(f.check.severity))[:_SHOWN]:
-        console.line(
+        console.write_line(
             f"         {failure.check.severity}: {failure.check.name}, {failure.rows_failed:,} rows"
         )
     if len(failures) > _SHOWN:
-        console.line(f"         and {len(failures) - _SHOWN:,} more")
+        console.write_line(f"         and {len(failures) - _SHOWN:,} more")
 
 
 def show_summary(summary: Summary) -> None:
@@ -133,10 +133,10 @@ def show_summary(summary: Summary) -> None:
         console.print(_detections(summary))
     if summary.seconds:
         times = ", ".join(f"{name} {s:.1f}" for name, s in summary.seconds.items())
-        console.line(times, "Seconds")
+        console.write_line(times, "Seconds")
     for note in summary.notes:
-        console.line(note, "Note")
-    console.line(_NEXT.get(summary.command, "make help"), "Next")
+        console.write_line(note, "Note")
+    console.write_line(_NEXT.get(summary.command, "make help"), "Next")
 
 
 def _files(summary: Summary) -> Table:
@@ -214,17 +214,17 @@ def _counts(console: Screen, summary: Summary) -> None:
     for name, pairs in said.items():
         if any(n for _, n in pairs):
             text = ", ".join(f"{label} {n:,}" for label, n in pairs)
-            console.line(text, name)
+            console.write_line(text, name)
 
 
 def _held(console: Screen, held: Sequence[HeldBatch]) -> None:
     """Batches that are not in the warehouse, each with the reason and what to do."""
     for batch in held[:_HELD]:
         since = f", since {batch.since:%Y-%m-%d %H:%M} UTC" if batch.since else ""
-        console.line(f"{batch.title}{since}: {batch.reason}", batch.state.capitalize())
-        console.line(f"         {batch.advice}")
+        console.write_line(f"{batch.title}{since}: {batch.reason}", batch.state.capitalize())
+        console.write_line(f"         {batch.advice}")
     if len(held) > _HELD:
-        console.line(f"         and {len(held) - _HELD:,} batches more")
+        console.write_line(f"         and {len(held) - _HELD:,} batches more")
     if held:
         console.print()
 
@@ -248,9 +248,9 @@ def show_status(
     lines += [("Inbox", str(chosen.inbox)), ("Log", str(chosen.log_file))]
     lines += [("Running", text) for text in seen.running]
     for name, said in lines:
-        console.line(said, name)
+        console.write_line(said, name)
     for notice in notices:
-        console.line(notice, "Note")
+        console.write_line(notice, "Note")
     if seen.stages:
         columns = ("begun, UTC", "stage", "batch", "status", "seconds")
         table = screen.table("Latest stages", *columns, right=("seconds",))
@@ -264,7 +264,7 @@ def show_assumed(files: int, size_bytes: int) -> None:
     """What is taken for granted of files that are loaded."""
     if not files:
         return
-    Screen().line(
+    Screen().write_line(
         f"{files:,} loaded files ({size_bytes / 2**20:,.0f} MiB) are as they were: their names, "
         "sizes and times (of modification and of change) are. make incremental RECHECK=yes "
         "compares their bytes.",
@@ -276,7 +276,7 @@ def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
     """What the quarantine holds that nobody has dealt with, what to do about it, and how."""
     console = Screen(width=120)
     if not rows:
-        console.line("Nothing is open in the quarantine.")
+        console.write_line("Nothing is open in the quarantine.")
         return
     columns = ("batch", "file", "reason", "column", "rows", "first line", "since, UTC")
     table = screen.table("Open in the quarantine", *columns, right=("rows", "first line"))
@@ -288,9 +288,9 @@ def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
     advice = {reason.text: reason.advice for reason in Reason}
     console.print()
     for reason in dict.fromkeys(row[3] for row in rows):
-        console.line(f"{reason}: {advice[reason]}")
+        console.write_line(f"{reason}: {advice[reason]}")
     console.print()
-    console.line(
+    console.write_line(
         f"make quarantine-export BATCH={shlex.quote(rows[0][0])} writes the rows as CSV; correct "
         "them, then make quarantine-replay FILE=...",
         "Next",
@@ -301,6 +301,6 @@ def show_exports(written: list[tuple[Path, int]]) -> None:
     """Which files were written, and what to do with them."""
     console = Screen()
     for path, rows in written:
-        console.line(f"{rows:,} rows in {path}")
+        console.write_line(f"{rows:,} rows in {path}")
     file = shlex.quote(str(written[0][0]))
-    console.line(f"correct them, then make quarantine-replay FILE={file}", "Next")
+    console.write_line(f"correct them, then make quarantine-replay FILE={file}", "Next")

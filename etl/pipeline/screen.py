@@ -31,7 +31,7 @@ class Screen(Console):
         taken = {"markup": False, "emoji": False, "highlight": False, "highlighter": None}
         return super().render_str(printable(text), **{**options, **taken})
 
-    def line(self, text: str, label: str = "", style: str = "") -> None:
+    def write_line(self, text: str, label: str = "", style: str = "") -> None:
         """A line that is not broken, after a label in bold if there is one."""
         shown = Text(printable(text), style=style)
         if label:

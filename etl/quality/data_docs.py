@@ -102,20 +102,19 @@ def _build(folder: Path, latest: Latest, found: dict[str, CheckRow]) -> None:
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    for site in list(context.get_site_names()):
-        context.delete_data_docs_site(site)
-    context.add_data_docs_site(
-        _SITE,
-        {
-            "class_name": "SiteBuilder",
-            "show_how_to_buttons": False,
-            "store_backend": {
-                "class_name": "TupleFilesystemStoreBackend",
-                "base_directory": str(folder),
-            },
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    for name in list(context.get_site_names()):
+        context.delete_data_docs_site(name)
+    # A mapping of more keys than its declared type has.
+    site: Any = {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": {
+            "class_name": "TupleFilesystemStoreBackend",
+            "base_directory": str(folder),
         },
-    )
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    context.add_data_docs_site(_SITE, site)
     run_id = RunIdentifier(run_name=f"run-{latest.check_run_id}", run_time=latest.started_at)
     for suite in suites():
         context.suites.add(ExpectationSuite(name=suite.table, expectations=list(_expected(suite))))

@@ -91,7 +91,9 @@ def _source(opened: _Opened) -> Any:
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         try:
-            return context.data_sources.add_postgres(
+            # Its declared signature lacks ``kwargs``.
+            sources: Any = context.data_sources
+            return sources.add_postgres(
                 name="warehouse",
                 # It asks for an address of this form and does not use it.
                 connection_string="postgresql+psycopg://warehouse@warehouse/warehouse",
@@ -187,7 +189,7 @@ def _row_condition(suite: Suite, expectation: Expectation, loads: Loads) -> dict
     if suite.marked is None:
         return {} if of_load is None else {"row_condition": of_load}
     marked = Column(suite.marked)
-    ways = (marked.is_null(), operator.eq(marked, False))
+    ways: tuple[Any, ...] = (marked.is_null(), operator.eq(marked, False))
     if of_load is not None:
         ways = tuple(way & of_load for way in ways)
     return {"row_condition": ways[0] | ways[1]}

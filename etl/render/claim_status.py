@@ -34,6 +34,5 @@ def is_reversal(row: str) -> sql.Composed:
 def reversals(*rows: str) -> dict[str, sql.Composable]:
     """Of each row, ``<row>_is_reversal`` and whether its file had the claim that it reverses."""
     in_file = "facts/status.is_reversed_in_file"
-    return {f"{row}_is_reversal": is_reversal(row) for row in rows} | {
-        f"{row}_in_file": statement(in_file, row=sql.Identifier(row)) for row in rows
-    }
+    parts: dict[str, sql.Composable] = {f"{row}_is_reversal": is_reversal(row) for row in rows}
+    return parts | {f"{row}_in_file": statement(in_file, row=sql.Identifier(row)) for row in rows}

@@ -6,7 +6,7 @@ Only the environment of the migrations (``migrations/env.py``) imports this, onc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, LiteralString, cast
+from typing import Any, Literal
 
 import psycopg
 from alembic.autogenerate import comparators
@@ -165,12 +165,12 @@ def _both(up: str, down: str, **parts: sql.Composable) -> Statement:
 def _statement(name: str, **parts: sql.Composable) -> sql.Composed:
     """A named statement without the comment that says what it does."""
     text = described(f"schema/migration.{name}")[1]
-    return sql.SQL(cast(LiteralString, text)).format(**parts)
+    return sql.SQL(text).format(**parts)
 
 
 def _text(said: str) -> sql.SQL:
     """A part that the declarations write as SQL."""
-    return sql.SQL(cast(LiteralString, said))
+    return sql.SQL(said)
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:

@@ -8,7 +8,7 @@ helps. No object of a person ever stops a load, and none is dropped.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -159,8 +159,8 @@ def _replace(connection: psycopg.Connection[Any], view: View) -> None:
         connection,
         "rebuild/dependents.replace",
         view=view.identifier,
-        definition=sql.SQL(cast(LiteralString, view.definition.rstrip().removesuffix(";"))),
-        options=sql.SQL(cast(LiteralString, f"with ({view.options})" if view.options else "")),
+        definition=sql.SQL(view.definition.rstrip().removesuffix(";")),
+        options=sql.SQL(f"with ({view.options})" if view.options else ""),
     )
     for (again,) in said:
         connection.execute(again)
@@ -201,7 +201,7 @@ def prune(
         _dropped(connection, drop)
 
 
-def _dropped(connection: psycopg.Connection[Any], drop: sql.Composable) -> bool:
+def _dropped(connection: psycopg.Connection[Any], drop: sql.SQL | sql.Composed) -> bool:
     """Whether something could be dropped, since nothing needs it and nobody reads it."""
     try:
         with connection.transaction():

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, LiteralString, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import psycopg
 import xxhash
@@ -88,12 +88,12 @@ class SchemaObject:
         """Kind and name, as COMMENT ON takes them."""
         name: sql.Composable = self.place.of(schemas)
         if self.kind in ("function", "aggregate"):
-            arguments = sql.SQL(cast(LiteralString, _signature(self.statement)[2]))
+            arguments = sql.SQL(_signature(self.statement)[2])
             name = sql.SQL("{}{}").format(name, arguments)
         if self.on_table:
             table = Place(self.place.schema, self.on_table).of(schemas)
             name = sql.SQL("{} on {}").format(sql.Identifier(self.place.name), table)
-        return sql.SQL("{} {}").format(sql.SQL(cast(LiteralString, self.kind)), name)
+        return sql.SQL("{} {}").format(sql.SQL(self.kind), name)
 
     def make(self, connection: psycopg.Connection[Any], schemas: Schemas) -> None:
         """Make it, or make it again where it is, and say in the catalog what it is."""
@@ -104,7 +104,7 @@ class SchemaObject:
         }
         if self.columns_of:
             parts["columns"] = self._columns(connection, schemas)
-        definition = sql.SQL(cast(LiteralString, text)).format(**parts)
+        definition = sql.SQL(text).format(**parts)
         if self.kind == "view":
             view = self.place.of(schemas)
             run(connection, "schema/repeatable.create_view", view=view, definition=definition)
@@ -198,7 +198,7 @@ def _drop(connection: psycopg.Connection[Any], made: Sequence[tuple[str, str, st
 
 def _dropped(connection: psycopg.Connection[Any], kind: str, identity: str) -> bool:
     """Whether an object could be dropped, since nothing needs it."""
-    item = sql.SQL(cast(LiteralString, f"{kind} {identity}"))
+    item = sql.SQL(f"{kind} {identity}")
     try:
         with connection.transaction():
             run(connection, "schema/repeatable.drop", object=item)
@@ -250,15 +250,12 @@ def of_build() -> tuple[SchemaObject, ...]:
 @cache
 def guards() -> tuple[SchemaObject, ...]:
     """What keeps versions apart and keeps rows as they were, whoever writes."""
+    entries: tuple[Dimension | Fact, ...] = (*DIMENSIONS.values(), *FACTS.values())
     triggers = [
         _trigger("guard", dimension, event, (dimension.sk, *dimension.key))
         for dimension in DIMENSIONS.values()
         for event in ("inserts", "updates")
-    ] + [
-        _trigger("past", entry, event)
-        for entry in (*DIMENSIONS.values(), *FACTS.values())
-        for event in ("updates", "deletes")
-    ]
+    ] + [_trigger("past", entry, event) for entry in entries for event in ("updates", "deletes")]
     return (
         _function("schema/guard.refuse_overlapping_versions", "warehouse"),
         _function("schema/past.keep_past", "warehouse"),
@@ -340,7 +337,9 @@ def _dimension_views(schema: str) -> Iterator[SchemaObject]:
 def _as_known(table: str, key: str | None) -> Iterator[SchemaObject]:
     """How a table is read as it was known; ``key``: that of a row, unless the table only grows."""
     function = Place("warehouse", f"{table}_as_known_at")
-    past = {"past": Place("warehouse", past_of(table)), "key": sql.Identifier(key)} if key else {}
+    past: dict[str, sql.Composable | Place] = {}
+    if key:
+        past = {"past": Place("warehouse", past_of(table)), "key": sql.Identifier(key)}
     yield SchemaObject(
         "function",
         function,

@@ -157,7 +157,7 @@ def _parts(feed: Feed) -> dict[str, sql.Composable]:
 
 def _taken_back(feed: Feed) -> sql.Composable:
     """Whether a row of staging says that its thing is gone, or never was."""
-    ways = [sql.Identifier("s", IS_DELETED.name)] if feed.deletable else []
+    ways: list[sql.Composable] = [sql.Identifier("s", IS_DELETED.name)] if feed.deletable else []
     if feed.canceled_days:
         ways += [
             sql.SQL("{} < {}").format(sql.Identifier("s", last), sql.Identifier("s", first))

@@ -78,9 +78,9 @@ def _changes(node: ast.AST, place: Place, between: Between) -> Iterator[tuple[in
         start = place(node.lineno, node.col_offset)
         yield start, place(node.operand.lineno, node.operand.col_offset), ""
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        if put := _CALLS.get(node.func.id):
+        if other := _CALLS.get(node.func.id):
             start = place(node.func.lineno, node.func.col_offset)
-            yield start, start + len(node.func.id), put
+            yield start, start + len(node.func.id), other
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool | int):
         value = not node.value if isinstance(node.value, bool) else node.value + 1
         end = place(node.end_lineno or 0, node.end_col_offset or 0)

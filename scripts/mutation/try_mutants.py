@@ -187,4 +187,4 @@ def _note(mutant: Mutant, verdict: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(typer.run(main))
+    typer.run(main)

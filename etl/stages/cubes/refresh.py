@@ -26,7 +26,7 @@ from psycopg import sql
 from etl.db.statements import assign, differ, equal, names, read_file, run, scalar, statement
 from etl.errors import SchemaError
 from etl.render import claim_status
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE, Build, Cube
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE, Build, Cube, Dimension, Fact
 
 # Up to so many changes, or such a share of the claims, cost less to follow than to make all anew.
 _FEW = 50_000
@@ -91,7 +91,8 @@ def run_cubes(
     """
     schemas = build.schemas
     held = {cube.name: _held(connection, cube, schemas.cubes) for cube in CUBES.values()}
-    for entry in (*DIMENSIONS.values(), *FACTS.values()):
+    entries: tuple[Dimension | Fact, ...] = (*DIMENSIONS.values(), *FACTS.values())
+    for entry in entries:
         index = f'"{schemas.warehouse}"."{entry.past}_known_to_load_id_idx"'
         run(connection, "cubes/changes.summarize", {"index": index})
     made_through = scalar(connection, "cubes/changes.made_through", build.values)

@@ -90,7 +90,7 @@ def _add_rebuilt(work: DimensionWork, since: datetime) -> None:
 
 def _rekey_facts(work: DimensionWork) -> int:
     """Point facts of shortened versions at the version of their own date; how many."""
-    found, from_date = work.run("6_rekey_facts.earliest_shortened").fetchone()
+    found, from_date = work.row("6_rekey_facts.earliest_shortened")
     if not found:
         return 0
     count = 0

@@ -31,7 +31,7 @@ def may_fill(work: DimensionWork) -> bool:
         and (work.watermark.rows or 0) >= bulk.ROWS
         and not (
             IS_DELETED.name in work.file_columns[work.load.load_id]
-            and work.run("3_simple_path.has_markers").fetchone()[0]
+            and work.row("3_simple_path.has_markers")[0]
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -85,7 +86,7 @@ class DimensionWork:
     def run(
         self,
         name: str,
-        parts: dict[str, sql.Composable] | None = None,
+        parts: Mapping[str, sql.Composable] | None = None,
         *,
         makes: str | None = None,
         **values: Any,
@@ -96,13 +97,18 @@ class DimensionWork:
             self.temporary.append(makes)
         return cursor
 
-    def text(self, name: str, parts: dict[str, sql.Composable] | None = None) -> sql.Composed:
+    def text(self, name: str, parts: Mapping[str, sql.Composable] | None = None) -> sql.Composed:
         """The statement ``sql/dims/<name>`` for this dimension."""
         return statement(f"dims/{name}", **self.parts, **(parts or {}))
 
     def count(self, name: str) -> int:
         """The number that a statement of one row and column answers with."""
-        return int(self.run(name).fetchone()[0])
+        return int(self.row(name)[0])
+
+    def row(self, name: str) -> tuple[Any, ...]:
+        """The row of a statement that always gives one."""
+        (found,) = self.run(name).fetchall()
+        return tuple(found)
 
     def insert(self, name: str) -> int:
         """Add the versions that a query of ``sql/dims/`` gives; how many."""
@@ -133,5 +139,5 @@ class DimensionWork:
         return found
 
     def _watermark(self) -> Watermark:
-        known_until, is_late, may_repeat, rows = self.run("1_arrivals.watermark").fetchone()
+        known_until, is_late, may_repeat, rows = self.row("1_arrivals.watermark")
         return Watermark(known_until or _EARLIEST, bool(is_late), bool(may_repeat), rows)

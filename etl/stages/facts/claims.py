@@ -128,7 +128,7 @@ def _is_changed(loads: FactLoads) -> sql.Composed:
         *(reference.sk for reference in FACT_CLAIM.references),
         *FACT_CLAIM.carried,
     )
-    conditions = []
+    conditions: list[sql.Composable] = []
     if loads.is_late:
         # Versions of one key keep their facts, so a changed key comes with another load.
         conditions.append(sql.SQL("f.load_id <> v.load_id"))

@@ -8,7 +8,7 @@ contract declares, moves the rows into staging and gives back those that cannot 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -122,5 +122,5 @@ def _typed(column: Column, landing: Landing) -> sql.Composable:
     if column.name not in landing.written:
         return sql.Identifier(column.name)
     # The name of a type is no identifier: "integer" in quotes is none.
-    kind = sql.SQL(cast(LiteralString, column.staging))
+    kind = sql.SQL(column.staging)
     return sql.SQL("{}::{}").format(sql.Identifier(column.name), kind)

@@ -96,9 +96,10 @@ def _look(
         bound,
         table=sql.Identifier(feed.table),
         kinds=sql.SQL(", ").join(
-            [sql.SQL("bool_or({})").format(_any(found)) for found in kinds.values()]
-            or [sql.SQL("null")]
-        ),
+            sql.SQL("bool_or({})").format(_any(found)) for found in kinds.values()
+        )
+        if kinds
+        else sql.SQL("null"),
         open_ends=sql.SQL("array[{}]::bigint[]").format(sql.SQL(", ").join(counts)),
     ).fetchone()
     assert row is not None  # an aggregate always gives a row
