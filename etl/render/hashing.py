@@ -14,9 +14,8 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
+from etl.db.statements import statement
 from etl.warehouse.tables import Dimension
-
-_HASH = sql.SQL("encode(substring(sha256(record_send(row({}))) for 16), 'hex')::uuid")
 
 
 def of_columns(dimension: Dimension, alias: str) -> sql.Composed:
@@ -33,4 +32,4 @@ def of_nothing(dimension: Dimension) -> sql.Composed:
 
 
 def _hash(values: Iterable[sql.Composable]) -> sql.Composed:
-    return _HASH.format(sql.SQL(", ").join(values))
+    return statement("render/hashing.hash", drivers=sql.SQL(", ").join(values))

@@ -15,6 +15,7 @@ from psycopg import sql
 from etl.contracts.column import IS_DELETED, Between, Column
 from etl.contracts.sender import Parsing, SenderContract
 from etl.contracts.types import Type
+from etl.db.statements import statement
 from etl.inbox.amounts import to_cents
 from etl.render.expectations import pattern
 
@@ -81,7 +82,7 @@ def _read(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Compos
     if not parsing.null_words:
         return value
     words = _listed(sql.Literal(word.lower()) for word in parsing.null_words)
-    return sql.SQL("case when lower({}) not in ({}) then {} end").format(field, words, value)
+    return statement("render/parsing.unless_null_word", field=field, words=words, value=value)
 
 
 def _in_form(column: Column, field: sql.Composable) -> sql.Composable:
@@ -89,17 +90,18 @@ def _in_form(column: Column, field: sql.Composable) -> sql.Composable:
     form = column.type.form
     if form is None:
         return field
-    return sql.SQL(
-        "case when {field} ~ {form} or {field} is null then {field} else {not_so} end"
-    ).format(field=field, form=sql.Literal(f"^({form})$"), not_so=_NOT_SO)
+    return statement(
+        "render/parsing.in_form",
+        field=field,
+        form=sql.Literal(f"^({form})$"),
+        not_so=_NOT_SO,
+    )
 
 
 def _date(_: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
     """Year, month and day as the contract orders them; a year that comes first is no riddle."""
-    return sql.SQL(
-        "case when {field} ~ {year_last} then regexp_replace({field}, {year_last}, {turned}) "
-        "when {field} is null or {field} ~ {year_first} then {field} else {not_so} end"
-    ).format(
+    return statement(
+        "render/parsing.date",
         field=field,
         year_last=sql.Literal(_YEAR_LAST),
         turned=sql.Literal(_TURNED[parsing.date_order]),
@@ -112,18 +114,20 @@ def _number(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Comp
     """A number without its marks, if they stand where the contract says that they do."""
     grammar, signs = _grammar(column, parsing)
     # Since the whole value keeps to the grammar, marks can be taken out wherever they stand.
-    bare = sql.SQL("regexp_replace({}, {}, '', 'g')").format(field, sql.Literal(signs))
+    number = statement("render/parsing.without_signs", field=field, signs=sql.Literal(signs))
     if parsing.decimal != ".":
-        bare = sql.SQL("replace({}, {}, '.')").format(bare, sql.Literal(parsing.decimal))
-    number = bare
+        decimal = sql.Literal(parsing.decimal)
+        number = statement("render/parsing.with_point", number=number, decimal=decimal)
     if column.type is Type.RATIO and parsing.percent:
-        number = sql.SQL(
-            "case when right({field}, 1) = {mark} "
-            "then trim_scale({bare}::numeric / 100)::text else {bare} end"
-        ).format(field=field, mark=sql.Literal("%"), bare=bare)
-    return sql.SQL(
-        "case when {field} ~ {grammar} then {number} when {field} is not null then {not_so} end"
-    ).format(field=field, grammar=sql.Literal(grammar), number=number, not_so=_NOT_SO)
+        mark = sql.Literal("%")
+        number = statement("render/parsing.of_percent", field=field, number=number, mark=mark)
+    return statement(
+        "render/parsing.number",
+        field=field,
+        grammar=sql.Literal(grammar),
+        number=number,
+        not_so=_NOT_SO,
+    )
 
 
 def _grammar(column: Column, parsing: Parsing) -> tuple[str, str]:
@@ -159,11 +163,13 @@ def fault(column: Column, value: sql.Composable) -> sql.Composable:
 
 
 def unless_marker(fault: sql.Composable, value: sql.Composable) -> sql.Composable:
-    """The fault of a date, which a row that says that its thing is gone may lack."""
-    return sql.SQL(
-        "({fault} and not ({value} is null and case when pg_input_is_valid({marker}::text, "
-        "'boolean') then {marker}::text::boolean else false end))"
-    ).format(fault=fault, value=value, marker=sql.Identifier(IS_DELETED.name))
+    """The fault of a date, which a row that marks its key as deleted may lack."""
+    return statement(
+        "render/parsing.fault_unless_marker",
+        fault=fault,
+        value=value,
+        marker=sql.Identifier(IS_DELETED.name),
+    )
 
 
 def breach(contract: SenderContract, name: str) -> tuple[sql.Composable, dict[str, Any]]:

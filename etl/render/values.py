@@ -13,6 +13,7 @@ from psycopg import sql
 from etl.contracts.column import Column
 from etl.contracts.reasons import Reason
 from etl.contracts.types import LARGEST_AMOUNT, NULL_WORDS, SHOWN_FOR_NO_KEY, Type
+from etl.db.statements import statement
 
 _LONGEST_WORD = max(map(len, NULL_WORDS))
 _AMOUNT = re.compile(r"[-+]?\d+(\.\d*)?")
@@ -22,11 +23,9 @@ _UNSEEN_LETTERS = "[\u115f\u1160\u17b4\u17b5]"
 
 
 def is_null_word(column: Column) -> sql.Composed:
-    """Whether a key is a word for nothing; nearly every key is told by its length alone."""
-    return sql.SQL(
-        "(octet_length({name}) <= {longest} and lower({name}) in ({words})"
-        " or {name} = {shown}) is true"
-    ).format(
+    """Whether a key is a word for nothing."""
+    return statement(
+        "render/values.is_null_word",
         name=sql.Identifier(column.name),
         longest=sql.Literal(_LONGEST_WORD),
         words=sql.SQL(", ").join(map(sql.Literal, NULL_WORDS)),
@@ -38,24 +37,26 @@ def is_odd_key(column: Column) -> sql.Composed:
     """Whether a key has characters by which two that look the same may differ.
 
     Allowed are visible ASCII, blanks inside, and letters and digits in their one normal form
-    (NFKC, Unicode Standard Annex 15). So are left out: control and format characters, no-break
+    (NFKC, Unicode Standard Annex 15). Left out are control and format characters, no-break
     and other blanks, letters taken apart and full-width ones.
     """
-    return sql.SQL(
-        """({name} collate "C" ~ '[^ -~]' and ({name} is not nfkc normalized """
-        """or {name} collate "pg_c_utf8" ~ '[^[:alnum:] -~]' or {name} ~ {unseen})) is true"""
-    ).format(name=sql.Identifier(column.name), unseen=sql.Literal(_UNSEEN_LETTERS))
+    return statement(
+        "render/values.is_odd_key",
+        name=sql.Identifier(column.name),
+        unseen=sql.Literal(_UNSEEN_LETTERS),
+    )
 
 
 def is_open_end(column: Column, of_row: str | None = None) -> sql.Composed:
-    """Whether a date says that the thing runs on; ``of_row``: the alias under which it stands."""
+    """Whether a date means that the thing runs on; ``of_row``: the alias of its row."""
     name = sql.Identifier(*filter(None, [of_row, column.name]))
-    return sql.SQL("{} >= {}").format(name, sql.Literal(column.open_end))
+    return statement("render/values.is_open_end", name=name, open_end=sql.Literal(column.open_end))
 
 
 def end(column: Column, of_row: str, otherwise: sql.Composable) -> sql.Composed:
     """The date on which a thing ends, ``otherwise`` where none is given or it runs on."""
-    return sql.SQL("case when {name} < {open_end} then {name} else {otherwise} end").format(
+    return statement(
+        "render/values.end",
         name=sql.Identifier(of_row, column.name),
         open_end=sql.Literal(column.open_end),
         otherwise=otherwise,
@@ -64,18 +65,15 @@ def end(column: Column, of_row: str, otherwise: sql.Composable) -> sql.Composed:
 
 def is_too_far_ahead(column: Column) -> sql.Composed:
     """Whether a date lies beyond what its column allows after the batch's ``as_of``."""
-    name = sql.Identifier(column.name)
-    is_later = sql.SQL(
-        "{name} > %(as_of)s::timestamptz at time zone 'UTC' + make_interval(days => {days})"
-    ).format(
-        name=sql.SQL("{} at time zone 'UTC'").format(name)
-        if column.type is Type.TIMESTAMP
-        else name,
+    date: sql.Composable = sql.Identifier(column.name)
+    if column.type is Type.TIMESTAMP:
+        date = sql.SQL("{} at time zone 'UTC'").format(date)
+    return statement(
+        "render/values.is_too_far_ahead",
+        date=date,
         days=sql.Literal(column.ahead_days),
+        is_open_end=sql.SQL("false") if column.open_end is None else is_open_end(column),
     )
-    if column.open_end is None:
-        return sql.SQL("({}) is true").format(is_later)
-    return sql.SQL("({} and not {}) is true").format(is_later, is_open_end(column))
 
 
 def refusal(column: Column, shown: str | None) -> Reason:

@@ -1,0 +1,51 @@
+-- Expressions that read a text field as its sender writes it. A value that is not written as
+-- declared becomes {not_so}, which no date or number is. They run without bound values.
+-- etl/render/parsing.py puts in the field and the patterns of the contract.
+
+-- name: unless_null_word
+-- A value, null where the field is one of the sender's words for nothing. A fragment.
+case when lower({field}) not in ({words}) then {value} end
+
+-- name: in_form
+-- The field if it is written as the feed's own files are. A fragment.
+case when {field} ~ {form} or {field} is null then {field} else {not_so} end
+
+-- name: date
+-- A date with the year first, whichever order the sender has. A fragment.
+case
+    when {field} ~ {year_last} then regexp_replace({field}, {year_last}, {turned})
+    when {field} is null or {field} ~ {year_first} then {field}
+    else {not_so}
+end
+
+-- name: without_signs
+-- A number without the signs that are in it for people. A fragment.
+regexp_replace({field}, {signs}, '', 'g')
+
+-- name: with_point
+-- A number whose decimal mark is a point. A fragment.
+replace({number}, {decimal}, '.')
+
+-- name: of_percent
+-- A ratio that may be written as a percentage. A fragment.
+case
+    when right({field}, 1) = {mark} then trim_scale({number}::numeric / 100)::text
+    else {number}
+end
+
+-- name: number
+-- A number if the whole field is written as declared. A fragment.
+case when {field} ~ {grammar} then {number} when {field} is not null then {not_so} end
+
+-- name: fault_unless_marker
+-- The fault of a date, which a row that marks its key as deleted may lack. A fragment.
+(
+    {fault}
+    and not (
+        {value} is null
+        and case
+            when pg_input_is_valid({marker}::text, 'boolean') then {marker}::text::boolean
+            else false
+        end
+    )
+)
