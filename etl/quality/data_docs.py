@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.errors import AcaError, UsageError
-from etl.quality.report_page import CheckRow, Latest
+from etl.quality.report_rows import CheckRow, Latest
 from etl.render.expectations import Suite, suites
 
 _SITE = "warehouse"

@@ -18,8 +18,9 @@ from etl.db.connection import connect, reading, set_search_path
 from etl.db.statements import scalar, statement
 from etl.errors import SchemaError, UsageError
 from etl.inbox.refused import HeldBatch
-from etl.quality import report_page as page
+from etl.quality import report_rows as page_rows
 from etl.quality.data_docs import write_data_docs
+from etl.quality.report_page import quality_page
 from etl.quality.truth import Detection, Truth
 from etl.warehouse.tables import LIVE
 
@@ -49,7 +50,7 @@ def write_report(
     path = folder / PAGE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_private(path, page.quality_page(report))
+        _write_private(path, quality_page(report))
         docs = write_data_docs(folder / DATA_DOCS, report.latest, report.checks)
     except OSError as error:
         raise UsageError(
@@ -63,7 +64,7 @@ def read_report(
     connection: psycopg.Connection[Any],
     defects: Sequence[Detection] | None = None,
     held: HeldNow = lambda _: (),
-) -> page.QualityReport:
+) -> page_rows.QualityReport:
     """What the page shows, all of one state of the database."""
     try:
         with reading(connection):
@@ -93,13 +94,13 @@ def _read(
     connection: psycopg.Connection[Any],
     defects: Sequence[Detection] | None,
     held: Sequence[HeldBatch],
-) -> page.QualityReport:
+) -> page_rows.QualityReport:
     def rows(kind: type[_Row], name: str, **values: Any) -> list[_Row]:
         with connection.cursor(row_factory=class_row(kind)) as cursor:
             return cursor.execute(statement(f"quality/report.{name}"), values).fetchall()
 
     found = (
-        rows(page.Latest, "latest_run")
+        rows(page_rows.Latest, "latest_run")
         if scalar(connection, "quality/report.views_are_there")
         else []
     )
@@ -109,20 +110,20 @@ def _read(
             "Run make dq-check first.",
         )
     latest = found[0]
-    return page.QualityReport(
+    return page_rows.QualityReport(
         latest=latest,
         held=held,
-        trend=rows(page.Run, "trend", runs=MOST_RUNS),
-        scores=rows(page.Score, "scores", check_run_id=latest.check_run_id),
-        failing=rows(page.Failure, "failing"),
-        resolved=rows(page.Resolved, "resolved", most=MOST_RESOLVED),
-        times_to_resolve=rows(page.TimeToResolve, "times_to_resolve"),
-        stopped=rows(page.Stopped, "stopped", most=MOST_RESOLVED),
-        arrivals=rows(page.Arrival, "arrivals", loads=MOST_LOADS),
-        freshness=rows(page.Freshness, "freshness"),
-        quarantine_reasons=rows(page.QuarantineReason, "quarantine_reasons"),
-        quarantine=rows(page.Quarantined, "quarantine", most=MOST_DETAILS),
-        checks=rows(page.CheckRow, "checks"),
+        trend=rows(page_rows.Run, "trend", runs=MOST_RUNS),
+        scores=rows(page_rows.Score, "scores", check_run_id=latest.check_run_id),
+        failing=rows(page_rows.Failure, "failing"),
+        resolved=rows(page_rows.Resolved, "resolved", most=MOST_RESOLVED),
+        times_to_resolve=rows(page_rows.TimeToResolve, "times_to_resolve"),
+        stopped=rows(page_rows.Stopped, "stopped", most=MOST_RESOLVED),
+        arrivals=rows(page_rows.Arrival, "arrivals", loads=MOST_LOADS),
+        freshness=rows(page_rows.Freshness, "freshness"),
+        quarantine_reasons=rows(page_rows.QuarantineReason, "quarantine_reasons"),
+        quarantine=rows(page_rows.Quarantined, "quarantine", most=MOST_DETAILS),
+        checks=rows(page_rows.CheckRow, "checks"),
         defects=defects,
         has_data_docs=True,
         most_details=MOST_DETAILS,

@@ -15,8 +15,10 @@ from etl.contracts.checks import ASPECTS
 from etl.contracts.reasons import Reason
 from etl.inbox.refused import HeldBatch
 from etl.quality import report_page as page
+from etl.quality import report_rows as rows
 from etl.quality.data_docs import offline
-from etl.quality.report_page import quality_page, share, span
+from etl.quality.report_page import quality_page
+from etl.quality.report_text import share, span
 from etl.quality.truth import Detection
 from tests.support.browser import find_browser, text_of
 from tests.support.page_parts import fetched_from_elsewhere, read_page
@@ -25,36 +27,36 @@ NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
 
 
-def latest(**changes) -> page.Latest:
+def latest(**changes) -> rows.Latest:
     return replace(
-        page.Latest(7, NOW, NOW + timedelta(seconds=8), 3, "2025-02-28", NOW, False, NOW, 0),
+        rows.Latest(7, NOW, NOW + timedelta(seconds=8), 3, "2025-02-28", NOW, False, NOW, 0),
         **changes,
     )
 
 
-def failure(name: str, severity: str = "major", **changes) -> page.Failure:
-    made = page.Failure(
+def failure(name: str, severity: str = "major", **changes) -> rows.Failure:
+    made = rows.Failure(
         *(name, "fact_claim", "paid_amount", "validity", severity, 1000, 3, 3.0, "rows", 0.0, None),
         *("paid is above allowed", "Ask the sender.", NOW, 2, ({"claim_id": "C1"},)),
     )
     return replace(made, **changes)
 
 
-def run(n: int, failed: int = 0, critical: int = 0) -> page.Run:
-    return page.Run(n, NOW + timedelta(hours=n), n, 300, failed, critical, 1 - failed / 300)
+def run(n: int, failed: int = 0, critical: int = 0) -> rows.Run:
+    return rows.Run(n, NOW + timedelta(hours=n), n, 300, failed, critical, 1 - failed / 300)
 
 
-def check(name: str, **changes) -> page.CheckRow:
-    made = page.CheckRow(
+def check(name: str, **changes) -> rows.CheckRow:
+    made = rows.CheckRow(
         *(name, "fact_claim", None, "validity", "minor", "sql", "means", 7, NOW, True),
         *(1000, 0, 0.0, "rows", 0.0, None, False),
     )
     return replace(made, **changes)
 
 
-def arrivals(feed: str, loads: int) -> list[page.Arrival]:
+def arrivals(feed: str, loads: int) -> list[rows.Arrival]:
     return [
-        page.Arrival(
+        rows.Arrival(
             *(n, f"batch {n}", NOW + timedelta(days=n), feed, "delta", "loaded"),
             *(100_000 if n == 0 else 50 + n % 7, 100_000 if n == 0 else 48 + n % 7, 1, 1),
         )
@@ -62,7 +64,7 @@ def arrivals(feed: str, loads: int) -> list[page.Arrival]:
     ]
 
 
-def full(text: str = "plain") -> page.QualityReport:
+def full(text: str = "plain") -> rows.QualityReport:
     """A long history; ``text`` in every place where a name or a sentence can stand."""
     keys = tuple({"claim_id": f"C{n}", text: n, "member_id": None} for n in range(100))
     failing = [
@@ -70,24 +72,24 @@ def full(text: str = "plain") -> page.QualityReport:
         for n, severity in enumerate(["critical", "major", "major", "minor"])
     ]
     names = [f"{text}.{n}" for n in range(300)]
-    return page.QualityReport(
+    return rows.QualityReport(
         latest=latest(batch_id=text, loads_since=2),
         held=[HeldBatch(text, state, NOW, text, text) for state in ("refused", "waiting")],
         trend=[run(n, n % 5, n % 5 // 4) for n in range(119)] + [run(119, 4, 1)],
         scores=[
-            page.Score(f"table_{n}", aspect, 3, n % 2, n % 4 // 3, 1 - n % 2 / 3)
+            rows.Score(f"table_{n}", aspect, 3, n % 2, n % 4 // 3, 1 - n % 2 / 3)
             for n in range(24)
             for aspect in ASPECTS
         ],
         failing=failing,
-        resolved=[page.Resolved(text, "minor", NOW, NOW, 1, 90_061.0)],
-        times_to_resolve=[page.TimeToResolve("minor", 3, 1, 90_061.0, 1e6)],
-        stopped=[page.Stopped(NOW, "facts", text, text, "critical", 10, 2, text, text)],
+        resolved=[rows.Resolved(text, "minor", NOW, NOW, 1, 90_061.0)],
+        times_to_resolve=[rows.TimeToResolve("minor", 3, 1, 90_061.0, 1e6)],
+        stopped=[rows.Stopped(NOW, "facts", text, text, "critical", 10, 2, text, text)],
         arrivals=[row for feed in ("claims", text) for row in arrivals(feed, 120)],
-        freshness=[page.Freshness(text, NOW, 1e6, 1e6, 5, 86_400.0)],
-        quarantine_reasons=[page.QuarantineReason(text, text, 4, 2, NOW)],
+        freshness=[rows.Freshness(text, NOW, 1e6, 1e6, 5, 86_400.0)],
+        quarantine_reasons=[rows.QuarantineReason(text, text, 4, 2, NOW)],
         quarantine=[
-            page.Quarantined(1, text, NOW, text, text, n == 0, text, None, 4, 2) for n in range(300)
+            rows.Quarantined(1, text, NOW, text, text, n == 0, text, None, 4, 2) for n in range(300)
         ],
         checks=[
             check(name, passed=n > 3, rows_failed=0 if n > 3 else 5) for n, name in enumerate(names)
@@ -97,8 +99,8 @@ def full(text: str = "plain") -> page.QualityReport:
     )
 
 
-EMPTY = page.QualityReport(latest())
-NO_LOADS = page.QualityReport(
+EMPTY = rows.QualityReport(latest())
+NO_LOADS = rows.QualityReport(
     latest(load_id=None, batch_id=None, as_of=None),
     trend=[run(1, 1, 1)],
     failing=[failure("dim_member.there", "critical", rows_checked=None, measured=None, keys=())],
@@ -108,7 +110,7 @@ REPORTS = {"empty": EMPTY, "no loads": NO_LOADS, "full": full(), "hostile": full
 
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
-def test_page_is_whole_and_by_itself(report: page.QualityReport) -> None:
+def test_page_is_whole_and_by_itself(report: rows.QualityReport) -> None:
     text = quality_page(report)
     parts = read_page(text)
     assert parts.wrong == []
@@ -120,7 +122,7 @@ def test_page_is_whole_and_by_itself(report: page.QualityReport) -> None:
 
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
-def test_tables_say_what_they_are(report: page.QualityReport) -> None:
+def test_tables_say_what_they_are(report: rows.QualityReport) -> None:
     tags = read_page(quality_page(report)).tags
     names = [tag for tag, _ in tags]
     assert names.count("table") == names.count("caption")
@@ -145,7 +147,7 @@ def test_full_page_is_of_sane_size() -> None:
 
 
 def test_nothing_fails() -> None:
-    text = text_of(quality_page(page.QualityReport(latest(), trend=[run(1)])))
+    text = text_of(quality_page(rows.QualityReport(latest(), trend=[run(1)])))
     assert "Score 100 %: all 300 checks passed." in text
     assert "Nothing fails." in text
     assert "The quarantine is empty." in text
@@ -162,7 +164,7 @@ def test_failure_says_all() -> None:
         threshold=3,
         threshold_share=0.01,
     )
-    text = text_of(quality_page(page.QualityReport(latest(), trend=[run(1, 1)], failing=[found])))
+    text = text_of(quality_page(rows.QualityReport(latest(), trend=[run(1, 1)], failing=[found])))
     for said in (
         "1 of 300 checks fails, 0 critical, 1 major and 0 minor",
         "12.34 days; 1,234 rows of 1,000,000",
@@ -176,26 +178,26 @@ def test_failure_says_all() -> None:
 
 def test_quarantine_has_the_advice_of_its_reason() -> None:
     for reason in Reason:
-        row = page.QuarantineReason("claims", reason.text, 12_345, 2, NOW)
-        text = text_of(quality_page(page.QualityReport(latest(), quarantine_reasons=[row])))
+        row = rows.QuarantineReason("claims", reason.text, 12_345, 2, NOW)
+        text = text_of(quality_page(rows.QualityReport(latest(), quarantine_reasons=[row])))
         assert reason.advice in text
         assert "12,345" in text
 
 
 def test_loads_after_the_run_and_dead_rebuilds_are_told() -> None:
-    text = text_of(quality_page(page.QualityReport(latest(loads_since=2, is_not_live=True))))
+    text = text_of(quality_page(rows.QualityReport(latest(loads_since=2, is_not_live=True))))
     assert "2 loads came after this run." in text
     assert "a rebuild that did not go live" in text
 
 
 def test_defects_are_shown_if_there_are_any_to_show() -> None:
     defect = Detection("wrong date", 1000, 998, 2, 0, 0)
-    text = text_of(quality_page(page.QualityReport(latest(), defects=[defect])))
+    text = text_of(quality_page(rows.QualityReport(latest(), defects=[defect])))
     assert "wrong date 1,000 998 2 0" in text
 
 
 def test_huge_load_is_cut_off_and_does_not_flatten_the_others() -> None:
-    report = page.QualityReport(latest(), arrivals=arrivals("claims", 30))
+    report = rows.QualityReport(latest(), arrivals=arrivals("claims", 30))
     text = quality_page(report)
     assert text.count('class="cut"') == 1
     tall = [float(h) for h in re.findall(r'class="loaded"[^>]*height="([\d.]+)"', text)]
