@@ -101,11 +101,11 @@ def _is_idle(before: list[str]) -> bool:
     return before[-1] == "select" or before[-2] in _TYPES or (before[0] in _TYPES)
 
 
-def _other_text(text: str) -> str:
-    """Another constant: a number inside it grows by one, else it is a word longer."""
+def _other_text(text: str) -> str | None:
+    """Another constant: a number inside it grows by one, else it is longer; a sentence stays."""
     if digits := re.search(r"\d+", text):
         return text[: digits.start()] + str(int(digits[0]) + 1) + text[digits.end() :]
-    return f"{text[:-1]}_'"
+    return None if " " in text else f"{text[:-1]}_'"
 
 
 def _end_of_item(tokens: list[re.Match[str]]) -> int | None:
