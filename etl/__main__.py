@@ -19,16 +19,11 @@ from etl.contracts import senders
 from etl.db import trouble
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
-from etl.pipeline import console, stopping
-from etl.pipeline.commands import (
-    Overview,
-    Pipeline,
-    assumed_unchanged,
-    held_in,
-    notices,
-    overview,
-)
+from etl.pipeline import commands, console, stopping
+from etl.pipeline.load import pending, unfinished
 from etl.pipeline.running import refuse_to_end_run
+from etl.pipeline.session import RunContext, open_run
+from etl.pipeline.status import Overview, assumed_unchanged, held_in, notices, overview
 from etl.pipeline.summary import Summary
 from etl.quality import thresholds
 from etl.quarantine import export
@@ -60,75 +55,74 @@ app = typer.Typer(
 )
 
 
-def run_pipeline(command: str, work: Callable[[Pipeline], Summary]) -> None:
+def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
     """Run some of the pipeline on the configured server and say what happened."""
     _at_work.set(command)
     chosen = settings()
     log.configure(chosen.log_file)
     senders.ensure_sound()
     url = server.ensure_running(chosen)
-    with Pipeline(
-        url, chosen, console.Terminal(), command, lambda: marker.now(chosen.inbox)
-    ) as pipeline:
+    terminal = console.Terminal()
+    with open_run(url, chosen, terminal, command, lambda: marker.now(chosen.inbox)) as context:
         try:
-            work(pipeline)
+            work(context)
         except (BatchError, CheckFailedError):
             # Of what was refused nothing came; the rest did.
-            if pipeline.summary.seconds:
-                console.show_summary(pipeline.summary)
+            if context.summary.seconds:
+                console.show_summary(context.summary)
             raise
-        if pipeline.summary.seconds:
-            console.show_summary(pipeline.summary)
-        elif command != "migrate" and not pipeline.watcher.said:
-            pipeline.watcher.say("Nothing to do: no load is due for this.")
+        if context.summary.seconds:
+            console.show_summary(context.summary)
+        elif command != "migrate" and not terminal.said:
+            context.watcher.say("Nothing to do: no load is due for this.")
 
 
-def _seed_if_empty(chosen: Settings, pipeline: Pipeline) -> None:
+def _seed_if_empty(chosen: Settings, context: RunContext) -> None:
     if is_empty(chosen.inbox):
         from etl.synthetic.generate import generate
 
-        pipeline.watcher.say(f"The inbox {chosen.inbox} is empty: making synthetic feeds.")
+        context.watcher.say(f"The inbox {chosen.inbox} is empty: making synthetic feeds.")
         generate(chosen.inbox, truth=chosen.truth)
 
 
 def _full_load(
-    pipeline: Pipeline, confirmed: Sequence[str] = (), *, forget: bool = False
+    context: RunContext, confirmed: Sequence[str] = (), *, forget: bool = False
 ) -> Summary:
     # Where something is loaded, an empty inbox means that its files are gone.
-    if pipeline.is_empty():
-        pipeline.lookout().look(pipeline.ledger)
-        _seed_if_empty(pipeline.settings, pipeline)
-    pipeline.confirm_snapshots(confirmed)
-    return pipeline.full_load(forget=forget)
+    if commands.is_empty(context):
+        context.lookout().look(context.ledger)
+        _seed_if_empty(context.settings, context)
+    commands.confirm_snapshots(context, confirmed)
+    return commands.full_load(context, forget=forget)
 
 
-def _incremental(pipeline: Pipeline, confirmed: Sequence[str] = ()) -> Summary:
-    pipeline.confirm_snapshots(confirmed)
-    inbox = pipeline.settings.inbox
-    if not pipeline.pending() and not pipeline.unfinished() and not pipeline.stopped:
+def _incremental(context: RunContext, confirmed: Sequence[str] = ()) -> Summary:
+    commands.confirm_snapshots(context, confirmed)
+    inbox = context.settings.inbox
+    if not pending(context) and not unfinished(context) and not context.problems.errors:
         if marker.is_synthetic(inbox):
             from etl.synthetic.generate import increment
 
-            batch = increment(inbox, truth=pipeline.settings.truth)
-            pipeline.watcher.say(
+            batch = increment(inbox, truth=context.settings.truth)
+            context.watcher.say(
                 "Nothing was pending in the synthetic inbox: made the next day's batch, "
                 f"{batch.name}."
             )
         else:
             held = "every batch of it is loaded" if find_batches(inbox) else "it contains no batch"
-            pipeline.watcher.say(f"Nothing to load from the inbox {inbox}: {held}.")
-    return pipeline.incremental()
+            context.watcher.say(f"Nothing to load from the inbox {inbox}: {held}.")
+    return commands.incremental(context)
 
 
-def _whole(pipeline: Pipeline) -> Summary:
-    if pipeline.is_empty():
-        return _full_load(pipeline)
+def _whole(context: RunContext) -> Summary:
+    if commands.is_empty(context):
+        return _full_load(context)
     _at_work.set("incremental")
-    return pipeline.incremental()
+    return commands.incremental(context)
 
 
-def _dq_check(pipeline: Pipeline) -> Summary:
-    return pipeline.dq_check(_truth(pipeline.settings))
+def _dq_check(context: RunContext) -> Summary:
+    return commands.dq_check(context, _truth(context.settings))
 
 
 def _truth(chosen: Settings) -> TruthFolder | None:
@@ -136,11 +130,11 @@ def _truth(chosen: Settings) -> TruthFolder | None:
     return TruthFolder(chosen.truth) if marker.is_synthetic(chosen.inbox) else None
 
 
-def _migrate(pipeline: Pipeline) -> Summary:
-    pipeline.tidy()
-    for notice in notices(pipeline.url):
-        pipeline.watcher.say(notice)
-    return pipeline.summary
+def _migrate(context: RunContext) -> Summary:
+    commands.tidy(context)
+    for notice in notices(context.url):
+        context.watcher.say(notice)
+    return context.summary
 
 
 @app.callback()
@@ -176,9 +170,9 @@ def full_load(
 ) -> None:
     """Rebuild everything from every batch of the inbox; makes synthetic feeds if it is empty."""
 
-    def work(pipeline: Pipeline) -> Summary:
-        pipeline.allow_future(allow_future or ())
-        return _full_load(pipeline, confirmed or (), forget=forget)
+    def work(context: RunContext) -> Summary:
+        commands.allow_future(context, allow_future or ())
+        return _full_load(context, confirmed or (), forget=forget)
 
     run_pipeline("full-load", work)
 
@@ -193,10 +187,10 @@ def incremental(
 ) -> None:
     """Load every batch of the inbox that is not loaded yet."""
 
-    def work(pipeline: Pipeline) -> Summary:
-        pipeline.recheck = recheck
-        pipeline.allow_future(allow_future or ())
-        return _incremental(pipeline, confirmed or ())
+    def work(context: RunContext) -> Summary:
+        context.choices.recheck = recheck
+        commands.allow_future(context, allow_future or ())
+        return _incremental(context, confirmed or ())
 
     run_pipeline("incremental", work)
 
@@ -204,25 +198,25 @@ def incremental(
 @app.command()
 def stage() -> None:
     """Load pending files into staging."""
-    run_pipeline("stage", lambda pipeline: pipeline.run_stages(("stage",)))
+    run_pipeline("stage", lambda context: commands.run_stages(context, ("stage",)))
 
 
 @app.command()
 def dims() -> None:
     """Bring the dimensions up to date with staging."""
-    run_pipeline("dims", lambda pipeline: pipeline.run_stages(("dims",)))
+    run_pipeline("dims", lambda context: commands.run_stages(context, ("dims",)))
 
 
 @app.command()
 def facts() -> None:
     """Bring the facts up to date with the dimensions."""
-    run_pipeline("facts", lambda pipeline: pipeline.run_stages(("facts",)))
+    run_pipeline("facts", lambda context: commands.run_stages(context, ("facts",)))
 
 
 @app.command()
 def cubes() -> None:
     """Build the whole cubes again; only rows that differ are written."""
-    run_pipeline("cubes", lambda pipeline: pipeline.run_cubes(whole=True))
+    run_pipeline("cubes", lambda context: commands.run_cubes(context, whole=True))
 
 
 @app.command()
@@ -248,7 +242,9 @@ def restate(
             f"{since!r} is no day to restate from.", "Write it as 2025-01-01 (UTC)."
         ) from None
 
-    run_pipeline("restate", lambda pipeline: pipeline.restate(DIMENSIONS[dim], first, show=show))
+    run_pipeline(
+        "restate", lambda context: commands.restate(context, DIMENSIONS[dim], first, show=show)
+    )
 
 
 @app.command("quarantine")
@@ -280,7 +276,7 @@ def quarantine_replay(
             "Which file is meant?",
             "Name the export that you corrected: make quarantine-replay FILE=.../claims.csv",
         )
-    run_pipeline("quarantine-replay", lambda pipeline: pipeline.replay(Path(file)))
+    run_pipeline("quarantine-replay", lambda context: commands.replay_export(context, Path(file)))
 
 
 @app.command("dq-check")
@@ -326,9 +322,9 @@ def dq_threshold(
     wanted = thresholds.Wanted(check, count, share, severity, why, reset)
     wanted.validate()
 
-    def work(pipeline: Pipeline) -> Summary:
-        pipeline.watcher.say(thresholds.change(pipeline.ledger, wanted))
-        return pipeline.summary
+    def work(context: RunContext) -> Summary:
+        context.watcher.say(thresholds.change(context.ledger, wanted))
+        return context.summary
 
     run_pipeline("dq-threshold", work)
 

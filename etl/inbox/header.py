@@ -28,7 +28,7 @@ _MOST_NAMES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class PreviousFile:
     """The file before this one: its columns in order, none if that is not known; its ``as_of``."""
 
     columns: list[str]
@@ -182,7 +182,9 @@ def _header(contract: SenderContract, names: list[str], head: bytes) -> Header:
     )
 
 
-def drift(header: Header, as_of: datetime, before: Before | None) -> tuple[list[str], Findings]:
+def drift(
+    header: Header, as_of: datetime, before: PreviousFile | None
+) -> tuple[list[str], Findings]:
     """How the columns differ from the contract and from the file before: sentences, findings."""
     columns, extra, contract = header.columns, header.extra, header.contract
     notes: list[str] = []

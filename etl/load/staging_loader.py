@@ -16,7 +16,8 @@ from etl.__main__ import guarded, run_pipeline
 from etl.config import settings
 from etl.errors import UsageError
 from etl.inbox.batch import read_batch
-from etl.pipeline.commands import Pipeline
+from etl.pipeline import commands
+from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Summary
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -35,9 +36,9 @@ def load(
 ) -> None:
     """Stream the files of a batch into their staging tables, typed, each row with its line."""
 
-    def work(pipeline: Pipeline) -> Summary:
+    def work(context: RunContext) -> Summary:
         if batch is None:
-            return pipeline.run_stages(("stage",))
+            return commands.run_stages(context, ("stage",))
         folder = batch if batch.is_dir() else settings().inbox / batch
         if not folder.is_dir():
             raise UsageError(
@@ -51,7 +52,7 @@ def load(
                 f"Batch {found.batch_id} has no file to load.",
                 "See that its files are named members.csv, plans.csv and so on, or .csv.gz.",
             )
-        return pipeline.stage_files(found, files)
+        return commands.stage_files(context, found, files)
 
     run_pipeline("stage", work)
 

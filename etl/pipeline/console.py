@@ -21,8 +21,8 @@ from etl.contracts.reasons import Reason
 from etl.errors import AcaError, printable
 from etl.inbox.refused import HeldBatch
 from etl.pipeline import screen
-from etl.pipeline.commands import Overview
 from etl.pipeline.screen import Screen
+from etl.pipeline.status import Overview
 from etl.pipeline.summary import Summary
 from etl.quality.runner import CheckReport
 from etl.server import server

@@ -21,7 +21,7 @@ from etl.contracts.feeds import FEEDS
 from etl.db.statements import run
 from etl.errors import BatchError, UsageError
 from etl.inbox.batch import Batch
-from etl.pipeline.session import Session
+from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Load, os_user
 from etl.stages import snapshot
 from etl.stages.stage.staged import Staged
@@ -49,7 +49,7 @@ def batches_named(batches: Iterable[Batch], named: Sequence[str]) -> frozenset[s
     return frozenset(ids[name] for name in wanted)
 
 
-def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> None:
+def guard_snapshots(context: RunContext, load: Load, staged: Sequence[Staged]) -> None:
     """Refuse a load whose snapshot ends more keys than its feed declares, unless confirmed.
 
     Belongs into the transaction of the stage. Raises ``BatchError`` with the file as ``.staged``.
@@ -61,9 +61,9 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
         **load.build.values,
     }
     nameless = {s.file.feed.name: s.nameless for s in staged}
-    for found in snapshot.over_limit(session.work, values, nameless):
-        if found.is_usual or _is_confirmed(session, load, found):
-            session.watcher.say(
+    for found in snapshot.over_limit(context.work, values, nameless):
+        if found.is_usual or _is_confirmed(context, load, found):
+            context.watcher.say(
                 f"{' and '.join(found.file_names)} of batch {found.batch_id} ends {found.ending:,} "
                 f"of the {found.held:,} keys that were there before it"
                 f"{': it is the first snapshot of a year' if found.is_usual else ', as confirmed'}."
@@ -92,26 +92,26 @@ def guard_snapshots(session: Session, load: Load, staged: Sequence[Staged]) -> N
         raise refusal
 
 
-def _is_confirmed(session: Session, load: Load, found: snapshot.Snapshot) -> bool:
+def _is_confirmed(context: RunContext, load: Load, found: snapshot.Snapshot) -> bool:
     """Whether somebody confirmed this snapshot, just now or before; just now is recorded."""
     values: dict[str, Any] = {
         "batch_id": found.batch_id,
         "feed": found.feed.name,
         "checksums": found.checksums,
     }
-    before = {c for (c,) in run(session.work, "ledger/decision.confirmed_files", values)}
+    before = {c for (c,) in run(context.work, "ledger/decision.confirmed_files", values)}
     if before >= set(found.checksums):
         return True
-    if found.batch_id not in session.confirmed:
+    if found.batch_id not in context.choices.confirmed:
         return False
     for checksum in found.checksums:
         file = HeldFile(load.load_id, found.batch_id, found.feed.name, "", checksum)
-        _decide(session, load, "confirm_snapshot", file, str(found))
-    session.watcher.say(f"Confirmed for batch {found.batch_id}: {found}, which end.")
+        _decide(context, load, "confirm_snapshot", file, str(found))
+    context.watcher.say(f"Confirmed for batch {found.batch_id}: {found}, which end.")
     return True
 
 
-def note_let_in(session: Session, load: Load, staged: Sequence[Staged], far: str) -> None:
+def note_let_in(context: RunContext, load: Load, staged: Sequence[Staged], far: str) -> None:
     """Record that somebody let in a batch that lies far in the future, file by file.
 
     Belongs into the transaction of the stage. ``far``: how far it lies.
@@ -120,8 +120,8 @@ def note_let_in(session: Session, load: Load, staged: Sequence[Staged], far: str
         file = HeldFile(
             load.load_id, load.batch_id, one.file.feed.name, one.file.name, UUID(one.checksum)
         )
-        _decide(session, load, "allow_future", file, f"{one.file.name} {far}")
-    session.watcher.say(f"Let in: batch {load.batch_id}, which {far}.")
+        _decide(context, load, "allow_future", file, f"{one.file.name} {far}")
+    context.watcher.say(f"Let in: batch {load.batch_id}, which {far}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +145,20 @@ class HeldFile:
         return f"{self.name} of batch {self.batch_id} ({', '.join((rows, *money))})"
 
 
-def guard_what_is_held(session: Session, batches: Iterable[Batch], *, forget: bool) -> None:
+def guard_what_is_held(context: RunContext, batches: Iterable[Batch], *, forget: bool) -> None:
     """Refuse a rebuild that would lose what came from files that are no longer in the inbox.
 
     With ``forget`` it goes on without them, and the ledger says who decided that.
     """
-    lost, session.corrected = _lost(session.ledger, batches)
-    session.forgets = forget
+    lost, context.rebuild.corrected = _lost(context.ledger, batches)
+    context.rebuild.forgets = forget
     if not lost:
         return
     for file in lost:
-        session.watcher.say(f"{'Forgotten' if forget else 'Gone from the inbox'}: {file}.")
+        context.watcher.say(f"{'Forgotten' if forget else 'Gone from the inbox'}: {file}.")
     if forget:
         for file in lost:
-            _decide_at_swap(session, _values("forget_file", file, str(file)))
+            _decide_at_swap(context, _values("forget_file", file, str(file)))
         return
     count = "a file" if len(lost) == 1 else f"{len(lost):,} files"
     named = "; ".join(str(file) for file in lost[:_NAMED])
@@ -171,7 +171,7 @@ def guard_what_is_held(session: Session, batches: Iterable[Batch], *, forget: bo
     )
 
 
-def guard_corrections(session: Session, load: Load, staged: Sequence[Staged]) -> None:
+def guard_corrections(context: RunContext, load: Load, staged: Sequence[Staged]) -> None:
     """Refuse a rebuild of a file that was corrected in its place and lacks keys that are loaded.
 
     Belongs into the transaction of the stage.
@@ -179,10 +179,10 @@ def guard_corrections(session: Session, load: Load, staged: Sequence[Staged]) ->
     # A file that was skipped as equal to another batch's lacks them just as well.
     came = {s.file.feed.name for s in staged} if load.build.is_rebuild else set()
     for feed in sorted(came):
-        for file in session.corrected.get((load.batch_id, feed), ()):
+        for file in context.rebuild.corrected.get((load.batch_id, feed), ()):
             values = {"loads": [file.load_id], "load_id": load.load_id}
             held, ending = snapshot.count_ending(
-                session.work,
+                context.work,
                 FEEDS[feed],
                 values,
                 held_schema=LIVE.schemas.staging,
@@ -190,9 +190,9 @@ def guard_corrections(session: Session, load: Load, staged: Sequence[Staged]) ->
             )
             if not ending:
                 continue
-            if session.forgets:
+            if context.rebuild.forgets:
                 says = f"{file}: {ending:,} keys are no more"
-                _decide(session, load, "forget_file", file, says)
+                _decide(context, load, "forget_file", file, says)
                 continue
             raise BatchError(
                 f"The file in the place of {file} lacks {ending:,} of its {held:,} keys, and a "
@@ -264,20 +264,20 @@ def _is_corrected(
     return ending == 0
 
 
-def _decide(session: Session, load: Load, kind: str, file: HeldFile, says: str) -> None:
+def _decide(context: RunContext, load: Load, kind: str, file: HeldFile, says: str) -> None:
     """Record that somebody let through what is refused otherwise, as soon as that lasts."""
     values = _values(kind, file, says)
     if load.build.is_rebuild:
-        _decide_at_swap(session, values)
+        _decide_at_swap(context, values)
     else:
-        run(session.work, "ledger/decision.decide", values)
+        run(context.work, "ledger/decision.decide", values)
 
 
-def _decide_at_swap(session: Session, values: dict[str, Any]) -> None:
+def _decide_at_swap(context: RunContext, values: dict[str, Any]) -> None:
     """Keep a decision about a rebuild until it goes live, once however often it is asked for."""
     known = ("kind", "batch_id", "feed", "xxh3_128")
-    if not any(all(one[k] == values[k] for k in known) for one in session.decided):
-        session.decided.append(values)
+    if not any(all(one[k] == values[k] for k in known) for one in context.rebuild.decisions):
+        context.rebuild.decisions.append(values)
 
 
 def _values(kind: str, file: HeldFile, says: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """One run on the warehouse: its lock, its connections, the ledger, its gates.
 
-The only place that opens transactions that write. A run holds one advisory lock, so there is only
+The only place that opens transactions that write. A run has one advisory lock, so there is only
 ever one. Each stage is one transaction that also says in the ledger that the stage is done: killed
 anywhere, the next run goes on from the last stage that was committed.
 """
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -25,7 +25,9 @@ from etl.db import trouble
 from etl.db.connection import PREFIX, connect, set_search_path
 from etl.db.statements import names, run, scalar
 from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
+from etl.inbox import refused
 from etl.inbox.batch import find_batches
+from etl.inbox.pending import Lookout
 from etl.pipeline import waiting
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
 from etl.pipeline.stopping import Stopped
@@ -50,116 +52,106 @@ class RolledBack(Exception):
     """A change turned out to be none, or was not wanted: its transaction is rolled back."""
 
 
-class Session:
-    """One run; a context manager that holds the run's lock.
+@dataclass(slots=True)
+class Choices:
+    """What a person chose for one run.
 
-    ``now``: the instant against which batches may be late or in the future; ``None`` where their
-    days are none of the real world.
+    ``confirmed``: ids of batches whose snapshots may end many keys. ``allowed_ahead``: of those
+    that may lie far in the future. ``recheck``: compare every file of the inbox by its bytes.
     """
 
-    def __init__(
-        self,
-        url: str,
-        settings: Settings,
-        watcher: Watcher,
-        command: str,
-        now: Callable[[], datetime | None] = utc_now,
-    ) -> None:
-        self.url = url
-        self.now = now
-        self.settings = settings
-        self.watcher = watcher
-        self.summary = Summary(command)
-        self.log = log.get().bind(command=command)
-        self.rebuilt: list[int] = []
-        self.stopped: list[BatchError | CheckFailedError] = []
-        self.rebuilt_loads: dict[int, int] = {}
-        # The folder and load that a stage is at work on.
-        self.in_hand: tuple[str, int] | None = None
-        # Of a rebuild: files that another took the place of, by batch and feed, and whether what
-        # they brought may be lost.
-        self.corrected: Mapping[tuple[str, str], Sequence[Any]] = {}
-        self.forgets = False
-        # What was decided about it, as rows of the ledger: written when it goes live.
-        self.decided: list[dict[str, Any]] = []
-        self.waits_for = ""  # whose transactions it was last said to wait for before it goes live
-        self.confirmed: frozenset[str] = frozenset()  # batches whose snapshots may end many keys
+    confirmed: frozenset[str] = frozenset()
+    allowed_ahead: frozenset[str] = frozenset()
+    recheck: bool = False
 
-    def __enter__(self) -> Self:
-        with ExitStack() as opened:
-            self.ledger = connect(self.url, session_name(self.summary.command))
-            opened.callback(self.ledger.close)
-            self.work: psycopg.Connection[Any] = self.ledger  # until it has one of its own
-            self.watch = waiting.Watch(
-                self.url, lambda: [self.ledger, self.work], lambda text: self.watcher.say(text)
+
+@dataclass(slots=True)
+class Problems:
+    """What stopped batches of a run while the others went on.
+
+    ``taken_out``: ids of batches whose data could not pass a stage; this run tries them once.
+    """
+
+    errors: list[BatchError | CheckFailedError] = field(default_factory=list)
+    taken_out: set[str] = field(default_factory=set)
+
+    def add(self, error: BatchError | CheckFailedError) -> None:
+        """Remember what stopped a batch, once."""
+        if error.message not in {known.message for known in self.errors}:
+            self.errors.append(error)
+
+
+@dataclass(slots=True)
+class Current:
+    """The load that a stage is working on: its batch's folder, and one feed of it if any."""
+
+    folder: str
+    load_id: int
+    feed: str | None = None
+
+
+@dataclass(slots=True)
+class Rebuild:
+    """The state of a full load until it goes live.
+
+    ``load_ids``: its loads, the first one first. ``replays``: of loads that replay corrected rows,
+    the live one and the one that takes its place. ``corrected``: files that another took the place
+    of, by batch and feed; ``forgets``: whether what they brought may be lost. ``decisions``: rows
+    of the ledger, written when it goes live. ``named_readers``: whose transactions it was last
+    said to wait for.
+    """
+
+    load_ids: list[int] = field(default_factory=list)
+    replays: dict[int, int] = field(default_factory=dict)
+    corrected: Mapping[tuple[str, str], Sequence[Any]] = field(default_factory=dict)
+    forgets: bool = False
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    named_readers: str = ""
+
+
+@dataclass(slots=True)
+class RunContext:
+    """One run: what the functions of the pipeline share.
+
+    ``ledger``: a connection whose statements last at once. ``work``: that of the stages, each of
+    which is one transaction. ``watch`` says whom either of them waits for. ``now``: the instant
+    against which batches may be late or in the future; ``None`` where their days are none of the
+    real world. ``checks``: what runs every check on a build.
+    """
+
+    url: str
+    settings: Settings
+    watcher: Watcher
+    now: Callable[[], datetime | None]
+    ledger: psycopg.Connection[Any]
+    work: psycopg.Connection[Any]
+    watch: waiting.Watch
+    summary: Summary
+    log: Any
+    choices: Choices = field(default_factory=Choices)
+    problems: Problems = field(default_factory=Problems)
+    rebuild: Rebuild = field(default_factory=Rebuild)
+    current: Current | None = None
+    checks: Callable[..., CheckReport] = runner.run_checks
+    _lookout: Lookout | None = None
+
+    def lookout(self) -> Lookout:
+        """What looks at the inbox for this run, as was chosen before it is first asked for."""
+        if self._lookout is None:
+            self._lookout = Lookout(
+                self.settings.inbox,
+                self.now(),
+                recheck=self.choices.recheck,
+                allowed=self.choices.allowed_ahead,
+                has_to_be_there=self.settings.names_inbox,
             )
-            self.watch.start()
-            opened.callback(self.watch.stop)
-            self._take_lock()
-            require_rights(
-                self.ledger, (*KEPT, *LIVE.schemas.build, *NEXT.schemas.build, *RETIRED.build)
-            )
-            require_connections(self.url, self.ledger)
-            if self.summary.command == "full-load" and revisions.is_of_before(self.ledger):
-                self._keep_old_warehouse()
-            if not revisions.is_newest(self.ledger):
-                migrate(self.url)
-            repeatable.ensure(self.ledger)
-            set_session_path(self.ledger)
-            with self.ledger.transaction():
-                runner.define(self.ledger)
-            self.work = connect(self.url, WORKER)
-            opened.pop_all()
-        run(self.work, "ledger/session.work_session")
-        run(self.ledger, "ledger/ledger.close_interrupted")
-        self._fail_unfinished("interrupted")
-        return self
+        return self._lookout
 
-    def _keep_old_warehouse(self) -> None:
-        """Make room for a full load where the warehouse is one that no migration leads on from."""
-        if not find_batches(self.settings.inbox):
-            return  # nothing to make a new one from
-        names = ", ".join(revisions.keep_old(self.ledger))
-        said = (
-            f"The warehouse of an earlier version is now in the schemas {names}, and views on it "
-            "still read it: drop them when nobody needs them."
-        )
-        self.watcher.say(said)
-        self.summary.notes.append(said)
-
-    def _fail_unfinished(self, error: str) -> None:
-        """Enter of loads that came to nothing that they failed; what they left goes."""
-        with self.ledger.transaction():
-            run(self.ledger, "ledger/ledger.fail_interrupted", {"error": error})
-            run(self.ledger, "ledger/ledger.fail_files")
-            for name in ("clear_lines", "clear_rejects", "clear_profiles", "clear_rekeys"):
-                run(self.ledger, f"ledger/ledger.{name}")
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.watch.stop(went_on=error is None)
-        self.work.close()
-        if self.rebuilt:
-            with suppress(psycopg.Error):
-                self._fail_unfinished("its full load did not go live")
-        # A session that is closed goes on for a moment, in which the next run would be refused.
-        with suppress(psycopg.Error):
-            run(self.ledger, "ledger/ledger.unlock", {"key": LOCK_KEY})
-        self.ledger.close()
-
-    def _take_lock(self) -> None:
-        if not scalar(self.ledger, "ledger/ledger.try_lock", {"key": LOCK_KEY}):
-            found = "".join(f"It is {said}. " for said in who_runs(self.ledger))
-            raise AlreadyRunningError(
-                "Another run is working on this warehouse.",
-                f"{found}Wait for it to end; make status shows what it is doing. Nothing was "
-                "changed.",
-            )
-        run(self.ledger, "ledger/ledger.end_orphans", {"application": WORKER})
+    def settle_refused(self) -> list[refused.HeldBatch]:
+        """Enter which refused batches are settled; what is not in the warehouse after that."""
+        found = self.lookout().look(self.ledger)
+        refused.settle(self.ledger, found)
+        return refused.held_batches(self.ledger, found)
 
     def open_load(
         self,
@@ -176,11 +168,11 @@ class Session:
             "as_of": as_of,
             "kind": kind,
             "is_rebuild": build.is_rebuild,
-            "first_load_id": self.rebuilt[0] if self.rebuilt else None,
+            "first_load_id": self.rebuild.load_ids[0] if self.rebuild.load_ids else None,
         }
         load_id = scalar(self.ledger, "ledger/ledger.open_load", values)
         if build.is_rebuild:
-            self.rebuilt.append(load_id)
+            self.rebuild.load_ids.append(load_id)
         return Load(load_id, batch_id, as_of, build, rebuilds_load_id)
 
     def forget(self, load: Load) -> None:
@@ -205,7 +197,7 @@ class Session:
         )
 
     @contextmanager
-    def stage(
+    def run_stage(
         self, name: str, what: str, load: Load | None, build: Build, total: int | None = None
     ) -> Iterator[dict[str, int]]:
         """One stage: one transaction on the working connection, one row in the ledger."""
@@ -226,12 +218,12 @@ class Session:
                     run(self.work, "schema/past.set_load", {"load_id": load_id})
                 yield counts
                 self._renew_statistics(build)
-                self._end_stage(self.work, stage_run_id, "done", counts, None)
+                self.end_stage(self.work, stage_run_id, "done", counts, None)
         except BaseException as error:
             said = words(error)
             # Where the server is gone the next run notes that this one was interrupted.
             with suppress(psycopg.OperationalError):
-                self._end_stage(self.ledger, stage_run_id, "failed", counts, said)
+                self.end_stage(self.ledger, stage_run_id, "failed", counts, said)
                 if load and name in ("stage", "replay", "restate"):
                     self.finish(self.ledger, load, "failed", said)
             if isinstance(error, RolledBack):
@@ -267,7 +259,7 @@ class Session:
                 columns=names(columns),
             )
 
-    def _end_stage(
+    def end_stage(
         self,
         connection: psycopg.Connection[Any],
         stage_run_id: int,
@@ -275,6 +267,7 @@ class Session:
         counts: dict[str, int],
         error: str | None,
     ) -> None:
+        """Enter how a stage ended, in the transaction of ``connection``."""
         run(
             connection,
             "ledger/ledger.finish_stage",
@@ -299,10 +292,10 @@ class Session:
         ``kind``: which of its gates, where a stage has more than one.
         """
         report = runner.run_gate(self.work, self.ledger, LIVE, stage, load_id, feeds, kind)
-        self.judged(stage, report)
+        self.record_gate(stage, report)
         if report.failed_critical:
             raise CheckFailedError(
-                f"The work on {what} was taken back at the gate of {stage}: {worst(report)}.",
+                f"The work on {what} was rolled back at the gate of {stage}: {worst(report)}.",
                 "Readers keep what they had. quality.check_judged tells which rows. What the stage "
                 "had just made was wrong: look for what changed in code or tables. When the cause "
                 "is gone, make incremental goes on from there.",
@@ -316,10 +309,123 @@ class Session:
         if not load.build.is_rebuild:
             self.gate(stage, f"batch {load.batch_id}", load.load_id, self.feeds(load))
 
-    def judged(self, gate: str, report: CheckReport) -> None:
+    def record_gate(self, gate: str, report: CheckReport) -> None:
         """Note what a gate found."""
         self.summary.gates.append(report)
         self.log.info("gate", stage=gate, total=report.checks, failed=report.failed)
+
+
+@contextmanager
+def open_run(
+    url: str,
+    settings: Settings,
+    watcher: Watcher,
+    command: str,
+    now: Callable[[], datetime | None] = utc_now,
+) -> Iterator[RunContext]:
+    """Take the lock of the warehouse for a run, and bring its schema up to date.
+
+    Raises ``AlreadyRunningError`` while another run has the lock. When the run ends, the ledger
+    says what was refused or stopped.
+    """
+    summary = Summary(command)
+    with ExitStack() as opened:
+        ledger = opened.enter_context(closing(connect(url, session_name(command))))
+        connections = [ledger]
+        watch = waiting.Watch(url, lambda: connections, watcher.say)
+        watch.start()
+        opened.callback(watch.stop)
+        _take_lock(ledger)
+        require_rights(ledger, (*KEPT, *LIVE.schemas.build, *NEXT.schemas.build, *RETIRED.build))
+        require_connections(url, ledger)
+        if command == "full-load" and revisions.is_of_before(ledger):
+            _keep_old_warehouse(ledger, settings, watcher, summary)
+        if not revisions.is_newest(ledger):
+            migrate(url)
+        repeatable.ensure(ledger)
+        set_session_path(ledger)
+        with ledger.transaction():
+            runner.define(ledger)
+        work = opened.enter_context(closing(connect(url, WORKER)))
+        connections.append(work)
+        run(work, "ledger/session.work_session")
+        run(ledger, "ledger/ledger.close_interrupted")
+        _fail_unfinished(ledger, "interrupted")
+        bound_log = log.get().bind(command=command)
+        context = RunContext(url, settings, watcher, now, ledger, work, watch, summary, bound_log)
+        error: BaseException | None = None
+        try:
+            yield context
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            _end(context, error)
+
+
+def _take_lock(ledger: psycopg.Connection[Any]) -> None:
+    if not scalar(ledger, "ledger/ledger.try_lock", {"key": LOCK_KEY}):
+        found = "".join(f"It is {said}. " for said in who_runs(ledger))
+        raise AlreadyRunningError(
+            "Another run is working on this warehouse.",
+            f"{found}Wait for it to end; make status shows what it is doing. Nothing was changed.",
+        )
+    run(ledger, "ledger/ledger.end_orphans", {"application": WORKER})
+
+
+def _keep_old_warehouse(
+    ledger: psycopg.Connection[Any], settings: Settings, watcher: Watcher, summary: Summary
+) -> None:
+    """Make room for a full load where no migration leads on from the warehouse that is there."""
+    if not find_batches(settings.inbox):
+        return  # nothing to make a new one from
+    schemas = ", ".join(revisions.keep_old(ledger))
+    said = (
+        f"The warehouse of an earlier version is now in the schemas {schemas}, and views on it "
+        "still read it: drop them when nobody needs them."
+    )
+    watcher.say(said)
+    summary.notes.append(said)
+
+
+def _fail_unfinished(ledger: psycopg.Connection[Any], error: str) -> None:
+    """Mark loads that came to nothing as failed, and delete what they left."""
+    with ledger.transaction():
+        run(ledger, "ledger/ledger.fail_interrupted", {"error": error})
+        run(ledger, "ledger/ledger.fail_files")
+        for name in ("clear_lines", "clear_rejects", "clear_profiles", "clear_rekeys"):
+            run(ledger, f"ledger/ledger.{name}")
+
+
+def _end(context: RunContext, error: BaseException | None) -> None:
+    """Enter into the ledger what was refused and what is settled since, and release the lock."""
+    # The server or the inbox may be gone.
+    with suppress(psycopg.Error, OSError, BatchError):
+        refused.note(context.ledger, [*context.problems.errors, _about_batch(context, error)])
+        context.settle_refused()
+    context.watch.stop(went_on=error is None)
+    context.work.close()
+    if context.rebuild.load_ids:
+        with suppress(psycopg.Error):
+            _fail_unfinished(context.ledger, "its full load did not go live")
+    # A session that is closed goes on for a moment, in which the next run would be refused.
+    with suppress(psycopg.Error):
+        run(context.ledger, "ledger/ledger.unlock", {"key": LOCK_KEY})
+
+
+def _about_batch(context: RunContext, error: BaseException | None) -> BaseException | None:
+    """What stopped the run, as far as a batch may be at fault: no signal and no lost server."""
+    is_unforeseen = isinstance(error, Exception) and not isinstance(
+        error, AcaError | psycopg.OperationalError | psycopg.InterfaceError
+    )
+    if not is_unforeseen or context.current is None:
+        return error
+    said = AcaError(
+        f"Something unforeseen stopped it: {type(error).__name__}.",
+        "Run again with DEBUG=1 for the traceback.",
+    )
+    said.folder, said.load_id = context.current.folder, context.current.load_id
+    return said
 
 
 def words(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from etl.db.statements import run, scalar
 from etl.errors import ServerError, UsageError
-from etl.pipeline.session import Session
+from etl.pipeline.session import RunContext
 from etl.schema import build, dependents
 from etl.schema.dependents import LOCK_PATIENCE
 from etl.server.requirements import sees_other_sessions
@@ -27,12 +27,12 @@ LOCK_SECONDS = 3.0
 _NAMED = 50
 
 
-def prepare(session: Session) -> None:
+def prepare(context: RunContext) -> None:
     """Make room for a rebuild; say first what it would lose and what will not follow it.
 
     ``UsageError`` where somebody keeps something in the schemas that a rebuild makes anew.
     """
-    found = dependents.foreign_objects(session.ledger, LIVE.schemas, build.made(LIVE.schemas))
+    found = dependents.foreign_objects(context.ledger, LIVE.schemas, build.made(LIVE.schemas))
     if found:
         named = _listed([name for name, _ in found])
         raise UsageError(
@@ -41,11 +41,11 @@ def prepare(session: Session) -> None:
             "Move each to a schema of your own, or drop it, then run again: "
             + " ".join(remedy for _, remedy in found[:_NAMED]),
         )
-    clear_replaced(session)
-    if RETIRED in build.kept_builds(session.ledger):
-        build.set_aside(session.ledger)
-    for text in _grouped(dependents.stuck(session.ledger, LIVE.schemas)):
-        session.watcher.say(f"Will not follow this load but go on reading what is live now: {text}")
+    clear_replaced(context)
+    if RETIRED in build.kept_builds(context.ledger):
+        build.set_aside(context.ledger)
+    for text in _grouped(dependents.stuck(context.ledger, LIVE.schemas)):
+        context.watcher.say(f"Will not follow this load but go on reading what is live now: {text}")
 
 
 def _grouped(found: list[dependents.Dependent]) -> list[str]:
@@ -61,7 +61,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def wait_for_older_readers(session: Session) -> None:
+def wait_for_older_readers(context: RunContext) -> None:
     """Wait until no transaction is left whose snapshot is older than this moment.
 
     It would find the new tables under the live names and no rows in them, or some tables of the
@@ -69,8 +69,8 @@ def wait_for_older_readers(session: Session) -> None:
     word. A session that is idle in a read-committed transaction holds no snapshot.
     """
     deadline = time.monotonic() + READER_PATIENCE
-    while not _is_quiet(session):
-        older = run(session.ledger, "rebuild/swap.older_snapshots").fetchall()
+    while not _is_quiet(context):
+        older = run(context.ledger, "rebuild/swap.older_snapshots").fetchall()
         whom = ", ".join(f"session {pid} of {user} ({name})" for pid, user, name in older[:3])
         whom = whom or "of sessions that are not shown"
         if time.monotonic() > deadline:
@@ -80,55 +80,55 @@ def wait_for_older_readers(session: Session) -> None:
                 "End that transaction (pg_stat_activity shows whose it is) and run again; "
                 "readers keep what they had.",
             )
-        if whom != session.waits_for:
-            session.watcher.say(
+        if whom != context.rebuild.named_readers:
+            context.watcher.say(
                 f"The rebuild is complete; waiting for older transactions to end: {whom}."
             )
-            session.waits_for = whom
+            context.rebuild.named_readers = whom
 
 
-def _is_quiet(session: Session) -> bool:
+def _is_quiet(context: RunContext) -> bool:
     """Whether all transactions with an older snapshot ended within a short wait for each."""
-    run(session.ledger, "rebuild/swap.make_boundary")
-    run(session.ledger, "rebuild/swap.patience_of_session", {"patience": QUIET_PATIENCE})
+    run(context.ledger, "rebuild/swap.make_boundary")
+    run(context.ledger, "rebuild/swap.patience_of_session", {"patience": QUIET_PATIENCE})
     try:
-        with session.watch.silenced():
-            run(session.ledger, "rebuild/swap.await_older_snapshots")
+        with context.watch.silenced():
+            run(context.ledger, "rebuild/swap.await_older_snapshots")
     except psycopg.errors.LockNotAvailable:
         return False
     else:
         return True
     finally:
         try:
-            run(session.ledger, "rebuild/swap.drop_boundary")
+            run(context.ledger, "rebuild/swap.drop_boundary")
         except psycopg.errors.LockNotAvailable:
-            session.log.info("boundary_kept")  # a pg_dump that began meanwhile reads it
-        run(session.ledger, "rebuild/swap.usual_patience")
+            context.log.info("boundary_kept")  # a pg_dump that began meanwhile reads it
+        run(context.ledger, "rebuild/swap.usual_patience")
 
 
-def swap(session: Session) -> None:
+def swap(context: RunContext) -> None:
     """Put the rebuild live; where somebody is in the midst of reading, wait and try again."""
     deadline = time.monotonic() + READER_PATIENCE
     while True:
         try:
-            with session.stage("swap", "swap", None, LIVE):
-                run(session.work, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
-                found = dependents.views(session.work, LIVE.schemas)
-                added = dependents.additions(session.work, LIVE.schemas, NEXT.schemas)
-                build.swap(session.work)
-                _let_reports_end(session)
-                dependents.follow(session.work, found)
-                run(session.work, "ledger/ledger.go_live", {"rebuilt": session.rebuilt})
-                run(session.work, "ledger/ledger.supersede_files")
-                for values in session.decided:
-                    run(session.work, "ledger/decision.decide", values)
+            with context.run_stage("swap", "swap", None, LIVE):
+                run(context.work, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                found = dependents.views(context.work, LIVE.schemas)
+                added = dependents.additions(context.work, LIVE.schemas, NEXT.schemas)
+                build.swap(context.work)
+                _let_reports_end(context)
+                dependents.follow(context.work, found)
+                run(context.work, "ledger/ledger.go_live", {"rebuilt": context.rebuild.load_ids})
+                run(context.work, "ledger/ledger.supersede_files")
+                for values in context.rebuild.decisions:
+                    run(context.work, "ledger/decision.decide", values)
                 moved = {
-                    "old": list(session.rebuilt_loads),
-                    "new": list(session.rebuilt_loads.values()),
+                    "old": list(context.rebuild.replays),
+                    "new": list(context.rebuild.replays.values()),
                 }
-                run(session.work, "quarantine/quarantine.hand_over", moved)
+                run(context.work, "quarantine/quarantine.hand_over", moved)
             if added:
-                session.summary.notes.append(
+                context.summary.notes.append(
                     f"Not carried over, so make it again where it is needed: {_listed(added)}."
                 )
             return
@@ -140,10 +140,10 @@ def swap(session: Session) -> None:
                     "End the transactions that read it (pg_stat_activity) and run again; "
                     "readers keep what they had.",
                 ) from None
-            wait_for_older_readers(session)
+            wait_for_older_readers(context)
 
 
-def _let_reports_end(session: Session) -> None:
+def _let_reports_end(context: RunContext) -> None:
     """Let no report read one table before the swap and another after it.
 
     Best is a moment at which nobody reads: the tables are held from it to the commit, which is
@@ -151,7 +151,7 @@ def _let_reports_end(session: Session) -> None:
     Where somebody reads all the time, the transactions that could be such reports are waited for.
     ``LockNotAvailable`` where they go on for long.
     """
-    rows = run(session.work, "rebuild/swap.tables", {"schemas": list(RETIRED.build)}).fetchall()
+    rows = run(context.work, "rebuild/swap.tables", {"schemas": list(RETIRED.build)}).fetchall()
     if not rows:
         return
     deadline = time.monotonic() + LOCK_SECONDS
@@ -161,27 +161,27 @@ def _let_reports_end(session: Session) -> None:
         # in one of the orders in which they can be asked for, those who hold none are kept first.
         tables = sql.SQL(", ").join(sql.Identifier(*row) for row in random.sample(rows, len(rows)))
         try:
-            with session.work.transaction():
-                run(session.work, "rebuild/swap.moment", {"patience": patience})
-                run(session.work, "rebuild/swap.lock_tables", tables=tables)
-                run(session.work, "rebuild/swap.moment", {"patience": "0"})
+            with context.work.transaction():
+                run(context.work, "rebuild/swap.moment", {"patience": patience})
+                run(context.work, "rebuild/swap.lock_tables", tables=tables)
+                run(context.work, "rebuild/swap.moment", {"patience": "0"})
             return
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
             is_late = time.monotonic() > deadline - LOCK_SECONDS * 0.8
             patience = LOCK_PATIENCE if is_late else patience
             time.sleep(0.2 if is_late else 0.02)
-    if not _no_report_goes_on(session):
+    if not _no_report_goes_on(context):
         raise psycopg.errors.LockNotAvailable
 
 
-def _no_report_goes_on(session: Session) -> bool:
+def _no_report_goes_on(context: RunContext) -> bool:
     """Whether no transaction of more than one statement has read or is about to.
 
     Without the right to see other sessions: whether all that have a snapshot ended in a moment.
     """
-    if not sees_other_sessions(session.ledger):
-        return _is_quiet(session)
-    return not scalar(session.ledger, "rebuild/swap.reports_go_on")
+    if not sees_other_sessions(context.ledger):
+        return _is_quiet(context)
+    return not scalar(context.ledger, "rebuild/swap.reports_go_on")
 
 
 def notes(connection: psycopg.Connection) -> list[str]:
@@ -195,39 +195,39 @@ def notes(connection: psycopg.Connection) -> list[str]:
     return said
 
 
-def clear_replaced(session: Session) -> None:
+def clear_replaced(context: RunContext) -> None:
     """Let views follow that may by now, and drop what nobody needs of builds that were replaced."""
-    for replaced in build.kept_builds(session.ledger):
+    for replaced in build.kept_builds(context.ledger):
         try:
-            if dependents.may_follow(session.ledger, replaced):
-                with session.ledger.transaction():
-                    run(session.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
-                    dependents.follow(session.ledger, build.views_of(session.ledger, replaced))
+            if dependents.may_follow(context.ledger, replaced):
+                with context.ledger.transaction():
+                    run(context.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                    dependents.follow(context.ledger, build.views_of(context.ledger, replaced))
         except psycopg.errors.LockNotAvailable:
-            session.log.info("view_in_use")  # it follows at the next run
-        _drop(session, replaced)
+            context.log.info("view_in_use")  # it follows at the next run
+        _drop(context, replaced)
 
 
-def _drop(session: Session, replaced: Schemas) -> None:
+def _drop(context: RunContext, replaced: Schemas) -> None:
     """Drop a build that was replaced, or of one that somebody needs the rest."""
     made = build.made(replaced)
-    if build.blockers(session.ledger, replaced) or dependents.foreign_objects(
-        session.ledger, replaced, made
+    if build.blockers(context.ledger, replaced) or dependents.foreign_objects(
+        context.ledger, replaced, made
     ):
-        dependents.prune(session.ledger, replaced, made)
+        dependents.prune(context.ledger, replaced, made)
         return
     # A query that was being planned at the swap may yet ask for parts of tables that it has begun
     # to lock. So no table is kept while another is waited for, but for a moment; then once more.
     deadline = time.monotonic() + RETIRED_PATIENCE
     while True:
         try:
-            with session.ledger.transaction():
-                run(session.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
-                build.drop(session.ledger, replaced)
+            with context.ledger.transaction():
+                run(context.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                build.drop(context.ledger, replaced)
             return
         except psycopg.errors.LockNotAvailable:
             if time.monotonic() > deadline:
                 # A long query still reads the old tables; a later run clears them away.
-                session.log.info("retired_kept")
+                context.log.info("retired_kept")
                 return
             time.sleep(0.2)

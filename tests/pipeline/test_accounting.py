@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from etl.errors import AcaError
 from etl.inbox.batch import read_batch
-from etl.pipeline.commands import Pipeline
+from etl.pipeline import commands
+from etl.pipeline.session import RunContext
 from tests.support import rfc4180
 from tests.support.warehouse import Warehouse, fresh_warehouse
 
@@ -112,13 +113,13 @@ def stage(
         yield partial(send, warehouse, pipeline)
 
 
-def send(warehouse: Warehouse, pipeline: Pipeline, data: bytes) -> dict[str, Any]:
+def send(warehouse: Warehouse, pipeline: RunContext, data: bytes) -> dict[str, Any]:
     folder = warehouse.inbox / f"2025-01-01-{next(numbers)}"
     folder.mkdir(parents=True)
     (folder / "claims.csv").write_bytes(data)
     batch = read_batch(folder)
     try:
-        pipeline.stage_files(batch, list(batch.files))
+        commands.stage_files(pipeline, batch, list(batch.files))
     except AcaError as error:
         return {"refused": str(error)}
     return told(warehouse)

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from etl.db.connection import connect
 from etl.errors import BatchError
+from etl.pipeline import commands
 from tests.support.as_known import (
     REPORT,
     TABLES,
@@ -103,7 +104,7 @@ def bring(warehouse: Warehouse, number: int) -> int:
     batch_id, feeds = BATCHES[number]
     write_batch(warehouse.inbox, batch_id, SNAPSHOT if batch_id == "2025-04-10" else None, **feeds)
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("stage", "dims", "facts"))
+        commands.run_stages(pipeline, ("stage", "dims", "facts"))
     return latest(warehouse)
 
 
@@ -114,7 +115,7 @@ def latest(warehouse: Warehouse) -> int:
 def rebuild(warehouse: Warehouse) -> None:
     """A full load without the checks, which have tests of their own and take long."""
     with warehouse.pipeline() as pipeline:
-        pipeline.full_load()
+        commands.full_load(pipeline)
 
 
 @pytest.fixture
@@ -254,7 +255,7 @@ def test_after_a_failed_load_the_state_is_that_of_the_load_before(warehouse: War
     good = (folder / "plans.csv").read_text()
     (folder / "plans.csv").write_text("nonsense\n1\n")
     with warehouse.pipeline() as pipeline, pytest.raises(BatchError):
-        pipeline.run_stages(("stage", "dims", "facts"))
+        commands.run_stages(pipeline, ("stage", "dims", "facts"))
     (folder / "plans.csv").write_text(good)
     second = bring(warehouse, 1)
     assert second > first + 2
@@ -272,7 +273,7 @@ def test_a_running_load_and_one_from_before_rows_were_kept_are_refused(
     first = bring(warehouse, 0)
     write_batch(warehouse.inbox, "2025-01-15", plans=[PLAN])
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="still under way"):
         warehouse.rows(f"select warehouse.known_load({first + 1})")
     warehouse.rows("update ledger.load set live_at = null where load_id = 1 returning 1")
@@ -290,14 +291,14 @@ def test_a_change_by_hand_is_part_of_what_the_next_load_leaves(
     if stages:
         write_batch(warehouse.inbox, "2025-01-20", **BATCHES[2][1])
         with warehouse.pipeline() as pipeline:
-            pipeline.run_stages(stages)
+            commands.run_stages(pipeline, stages)
     # C4 of the batch that comes is not among them; C1 is, and is changed by both.
     connection.execute("update warehouse.fact_claim set paid_amount = paid_amount + 1000")
     connection.execute("update warehouse.dim_member set email = 'by hand' where member_sk > 0")
     connection.execute("delete from warehouse.fact_enrollment")
     if stages:
         with warehouse.pipeline() as pipeline:
-            pipeline.run_stages(("dims", "facts"))
+            commands.run_stages(pipeline, ("dims", "facts"))
     second = latest(warehouse) if stages else bring(warehouse, 2)
     after = present(connection)
     third = bring(warehouse, 1)
@@ -327,9 +328,9 @@ def test_stages_run_singly_take_loads_one_after_the_other(warehouse: Warehouse) 
     for batch_id, feeds in BATCHES[:3]:
         write_batch(warehouse.inbox, batch_id, **feeds)
         with warehouse.pipeline() as pipeline:  # each alone, so that the last came last
-            pipeline.run_stages(("stage",))
+            commands.run_stages(pipeline, ("stage",))
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("dims",))
+        commands.run_stages(pipeline, ("dims",))
     done = "select load_id, stage from ledger.stage_run where stage <> 'stage' order by 1, 2"
     ran = "select load_id, stage from ledger.stage_run where stage <> 'stage' order by stage_run_id"
     assert warehouse.rows(ran) == [
@@ -343,7 +344,7 @@ def test_stages_run_singly_take_loads_one_after_the_other(warehouse: Warehouse) 
     said = [text for text in warehouse.watcher.said if "one after the other" in text]
     assert len(said) == 2
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("facts",))
+        commands.run_stages(pipeline, ("facts",))
     assert len(warehouse.rows(done)) == 6
     assert as_known(warehouse.connection, 3) == present(warehouse.connection)
     # Batches that are not even staged do not overtake either.
@@ -351,7 +352,7 @@ def test_stages_run_singly_take_loads_one_after_the_other(warehouse: Warehouse) 
         batch_id, feeds = BATCHES[number]
         write_batch(warehouse.inbox, batch_id, **feeds)
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("stage", "dims"))
+        commands.run_stages(pipeline, ("stage", "dims"))
     assert warehouse.rows(ran)[6:] == [(4, "dims"), (4, "facts"), (5, "dims")]
 
 

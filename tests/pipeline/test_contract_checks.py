@@ -10,6 +10,7 @@ from etl.contracts import senders
 from etl.contracts.column import Between, OneOf
 from etl.contracts.feeds import FEEDS
 from etl.contracts.sender import SenderContract
+from etl.pipeline import commands
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
@@ -64,7 +65,7 @@ def judged(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
     )
     warehouse.incremental()
     with warehouse.pipeline(checks=None) as pipeline:
-        pipeline.run_checks()
+        commands.run_checks(pipeline)
     return warehouse
 
 

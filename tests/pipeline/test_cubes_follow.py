@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from etl.errors import CheckFailedError
+from etl.pipeline import commands
 from etl.stages.cubes import refresh
 from etl.warehouse.tables import CUBES
 from tests.support.feeds import write_batch
@@ -179,7 +180,7 @@ def test_what_moved_wrongly_is_taken_back(
     made = refresh.run_cubes
     second(loaded)
     with loaded.pipeline() as pipeline:
-        pipeline.run_stages(("stage", "dims", "facts"))
+        commands.run_stages(pipeline, ("stage", "dims", "facts"))
     held = loaded.rows("select * from cubes.claims_daily_member order by 1, 2")
     for heard, damage in DAMAGE.items():
 
@@ -193,12 +194,12 @@ def test_what_moved_wrongly_is_taken_back(
 
         monkeypatch.setattr(refresh, "run_cubes", damaging)
         with loaded.pipeline() as pipeline, pytest.raises(CheckFailedError, match=heard):
-            pipeline.run_cubes()
+            commands.run_cubes(pipeline)
     assert through(loaded) == {"1"}
     assert loaded.rows("select * from cubes.claims_daily_member order by 1, 2") == held
     monkeypatch.undo()
     with loaded.pipeline() as pipeline:
-        pipeline.run_cubes()
+        commands.run_cubes(pipeline)
     assert differing_cubes(loaded.connection) == []
 
 
@@ -216,15 +217,15 @@ def test_where_no_load_tells_what_cubes_were_made_of_they_are_made_whole(
     )
     for stages, known in ((("stage", "dims"), None), (("facts",), "2")):
         with loaded.pipeline() as pipeline:
-            pipeline.run_stages(stages)
-            pipeline.run_cubes()
+            commands.run_stages(pipeline, stages)
+            commands.run_cubes(pipeline)
         assert through(loaded) == {known}
         assert differing_cubes(loaded.connection) == []
     # A change by hand, which the next load to come through counts as its own.
     loaded.connection.execute("update warehouse.fact_claim set paid_amount = 20 where true")
     loaded.connection.execute("delete from warehouse.fact_enrollment where enrollment_id = 'e1'")
     with loaded.pipeline() as pipeline:
-        pipeline.run_cubes(whole=True)
+        commands.run_cubes(pipeline, whole=True)
     assert through(loaded) == {None}
     second(loaded)
     loaded.incremental()

@@ -7,6 +7,7 @@ import pytest
 
 from etl.db.connection import connect
 from etl.errors import UsageError
+from etl.pipeline import commands
 from etl.schema import dependents
 from etl.schema.build import kept_builds
 from tests.support.feeds import write_batch
@@ -154,7 +155,7 @@ def test_views_of_another_role_never_fail_a_load_and_follow_once_it_is_granted(
     loaded.connection.execute("drop schema their_materialized cascade")
     loaded.connection.execute("drop schema their_types_with_a_chain cascade")
     with loaded.pipeline() as pipeline:
-        assert pipeline.tidy().notes == []
+        assert commands.tidy(pipeline).notes == []
     for view in views_in(loaded.connection):
         assert count(loaded.connection, view) == before[view] + 2, view
     assert kept_builds(loaded.connection) == []
@@ -213,7 +214,7 @@ def test_table_that_comes_while_a_full_load_runs_is_kept(loaded: Managed) -> Non
         loaded.connection.execute("create table cubes.late as select 7 as seven")
 
     with loaded.pipeline(checks=checks) as pipeline:
-        summary = pipeline.full_load()
+        summary = commands.full_load(pipeline)
     assert any("table cubes_retired.late" in note for note in summary.notes)
     assert loaded.rows("select seven from cubes_retired.late") == [(7,)]
     assert loaded.rows("select count(*) from pg_class where relname = 'fact_claim'") == [(2,)]

@@ -15,6 +15,7 @@ import xxhash
 
 from etl.contracts.feeds import FEEDS
 from etl.errors import BatchError
+from etl.pipeline import commands
 from etl.synthetic.defects.dirt import KINDS, LOADED, REFUSED, REJECTED, Defect, parse
 from etl.synthetic.defects.injector import DefectInjector
 from tests.support.blocks import block_of, drawn_rows
@@ -107,7 +108,7 @@ def test_every_defect_is_found_where_it_was_put(warehouse: Warehouse):
     put_in = {d.kind for files in sent.values() for file in files.values() for d in file.defects}
     assert put_in == KINDS.keys() - set(FATAL)
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
     counted = {
         (day, feed): counts
         for day, feed, *counts in warehouse.rows(
@@ -170,7 +171,7 @@ def test_columns_of_rejected_values_are_named(warehouse: Warehouse):
     dirt = "bad_date,bad_amount,dollar_amount,end_before_start,conflicting_duplicate"
     feeds = send(warehouse.inbox, day, dirt, *FEEDS)
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
     found = {
         (feed, line): column
         for feed, line, column in warehouse.rows(
@@ -196,7 +197,7 @@ def test_fatal_defects_refuse_the_file_and_leave_nothing(warehouse: Warehouse):
         feeds = send(warehouse.inbox, day, kind, "claims", "plans", compressed=number == 1)
         assert [d.outcome for d in feeds["claims"].defects] == [REFUSED]
         with pytest.raises(BatchError, match=message), warehouse.pipeline() as pipeline:
-            pipeline.run_stages(("stage",))
+            commands.run_stages(pipeline, ("stage",))
         assert warehouse.rows(
             "select feed, l.status, f.status, rows_loaded "
             f"from ledger.load as l join ledger.load_file as f using (load_id) "

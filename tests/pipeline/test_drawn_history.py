@@ -9,6 +9,7 @@ import pytest
 
 from etl.db.connection import set_search_path
 from etl.db.statements import FOLDER
+from etl.pipeline import commands
 from etl.stages.dims import rebuild_history, simple_path
 from etl.stages.dims.work import DimensionWork, FeedLoad
 from etl.warehouse.tables import DIM_MEMBER, LIVE
@@ -51,7 +52,7 @@ def load_before(warehouse: Warehouse, versions: Drawn, claims: Drawn) -> None:
 def temporary_table(warehouse: Warehouse, table: str, columns: str, kind: str, day: str) -> Drawn:
     """A table that the steps of the load that is due leave for one another."""
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
         (load_id,) = pipeline.ledger.execute("select max(load_id) from ledger.load").fetchone()
         as_of = datetime.fromisoformat(day).replace(tzinfo=UTC)
         load = FeedLoad(load_id, as_of, kind == "snapshot", LIVE)

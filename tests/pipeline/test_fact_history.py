@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.docs import report_queries
-from etl.pipeline.commands import STAGES, Pipeline
+from etl.pipeline import commands
+from etl.pipeline.load import STAGES
+from etl.pipeline.session import open_run
 from etl.warehouse.tables import CUBES
 from tests.support.feeds import write_batch
 from tests.support.warehouse import differing_cubes, failed_critical
@@ -311,12 +313,12 @@ class Warehouse:
         )
         chosen = Settings("", self.folder, self.folder.parent, reject_share=1.0)
         self.with_snapshots |= {batch.batch_id} if batch.snapshots else set()
-        with Pipeline(self.url, chosen, Silent(), "incremental") as pipeline:
+        with open_run(self.url, chosen, Silent(), "incremental") as pipeline:
             # How much a snapshot may end is not at issue here, nor in which order.
-            pipeline.confirmed = frozenset(self.with_snapshots)
-            pipeline.run_stages(STAGES)
+            pipeline.choices.confirmed = frozenset(self.with_snapshots)
+            commands.run_stages(pipeline, STAGES)
             if with_cubes:
-                pipeline.run_cubes()
+                commands.run_cubes(pipeline)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(query).fetchall()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from etl.errors import BatchError
+from etl.pipeline import commands
 from etl.pipeline.console import show_summary
 from etl.pipeline.summary import Summary
 from etl.quality.truth import Detection
@@ -56,7 +57,7 @@ def test_every_injected_defect_is_detected_at_its_line_without_false_positives(
     assert {name for name, kind in kinds.items() if kind.injected} == set(OTHERS)
     # The first batch is as well what a rebuild makes of it.
     with warehouse.pipeline(reject_share=0.9) as pipeline:
-        pipeline.full_load()
+        commands.full_load(pipeline)
     assert found(warehouse) == kinds
 
     for fatal in FATAL:

@@ -20,7 +20,8 @@ from etl.contracts import senders
 from etl.contracts.feeds import FEEDS
 from etl.errors import AcaError
 from etl.inbox.batch import read_batch
-from etl.pipeline.commands import Pipeline
+from etl.pipeline import commands
+from etl.pipeline.session import RunContext
 from tests.support.blocks import drawn_rows
 from tests.support.files import WILD
 from tests.support.mediterranean import FRENCH, encoded, mediterranean
@@ -100,7 +101,7 @@ def stage(
 
 def send(
     warehouse: Warehouse,
-    pipeline: Pipeline,
+    pipeline: RunContext,
     feed: str,
     data: bytes,
     packed: bool = False,
@@ -115,7 +116,7 @@ def send(
         describe(path, data)
     batch, told = read_batch(folder), ""
     try:
-        pipeline.stage_files(batch, list(batch.files))
+        commands.stage_files(pipeline, batch, list(batch.files))
     except AcaError as error:
         told = str(error)
         assert told.isprintable()

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from etl.errors import CheckFailedError
+from etl.pipeline import commands
 from etl.stages.dims import history
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
@@ -188,13 +189,13 @@ def test_cubes_that_disagree_with_the_facts_are_not_shown(loaded, monkeypatch):
     ) == [([{"month": "2025-01-01"}],)]
     monkeypatch.undo()
     with loaded.pipeline() as pipeline:
-        pipeline.incremental()
+        commands.incremental(pipeline)
     assert len(seen(loaded)[1]) == len(before)
 
 
 def test_a_gate_judges_by_the_thresholds_of_people(loaded):
     with loaded.pipeline(checks=None) as pipeline:
-        pipeline.run_checks()
+        commands.run_checks(pipeline)
     (event, table, body), heard = DAMAGE["facts"]
     loaded.connection.execute(TRIGGER.format(event=event, table=table, body=body))
     for name in (heard, "fact_claim.money_total"):
@@ -238,7 +239,7 @@ def test_a_batch_that_comes_late_passes_its_gates(loaded):
 
 def test_arrivals_are_judged_once_all_is_in(loaded):
     with loaded.pipeline() as pipeline:
-        pipeline.incremental()
+        commands.incremental(pipeline)
     assert gates(loaded)[-2:] == [("cubes", 2, 0), ("arrivals", 2, 0)]
     # These feeds are of long ago.
     failing = "select check_name, severity, means <> '', advice <> '' from quality.failing_now"
@@ -252,7 +253,7 @@ def test_arrivals_are_judged_once_all_is_in(loaded):
         loaded.pipeline() as pipeline,
         pytest.raises(CheckFailedError, match=r"1 critical check failed: claims_raw\.fresh"),
     ):
-        pipeline.incremental()
+        commands.incremental(pipeline)
     # It says so, and what came is there to be seen.
     assert [claim for claim, *_ in seen(loaded)[0]] == ["c1", "c2", "c3"]
     assert len(seen(loaded)[1]) == 1

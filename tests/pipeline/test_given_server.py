@@ -16,7 +16,8 @@ from etl.contracts.feeds import FEEDS
 from etl.db import connection
 from etl.db.connection import as_url, connect
 from etl.errors import ServerError
-from etl.pipeline.commands import Pipeline
+from etl.pipeline import commands
+from etl.pipeline.session import open_run
 from etl.quality import great_expectations
 from etl.server import requirements, server
 from tests.support.feeds import write_batch
@@ -161,7 +162,7 @@ def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_
         )
     limit(bare, requirements.CONNECTIONS)
     with bare.pipeline(reject_share=0.5, checks=None) as pipeline:
-        summary = pipeline.full_load()
+        summary = commands.full_load(pipeline)
     assert summary.checks is not None
     assert summary.checks.failed_critical == 0
     assert [file.counts()["rows_rejected"] for file in summary.files] == [1]
@@ -192,7 +193,7 @@ def test_check_that_cannot_be_asked_is_no_failed_check(
 
         monkeypatch.setattr(great_expectations, "connect", refuse)
         with pytest.raises(ServerError, match="No connection is to be had"):
-            pipeline.run_checks()
+            commands.run_checks(pipeline)
         assert pipeline.ledger.execute(
             "select status, error from ledger.stage_run order by stage_run_id desc limit 1"
         ).fetchone() == ("failed", "No connection is to be had.")
@@ -211,7 +212,7 @@ def test_rights_that_are_lacking_come_with_the_grants_that_help(bare: Managed) -
         assert lack in caught.value.message
     bare.admin.execute(caught.value.hint.partition(": ")[2])
     with bare.pipeline() as pipeline:
-        assert pipeline.is_empty()
+        assert commands.is_empty(pipeline)
     bare.admin.execute(sql.SQL("drop owned by {}").format(role))
 
 
@@ -221,5 +222,5 @@ def test_warehouse_of_another_role_is_named_with_the_grant_that_helps(bare: Mana
     other = bare.login("bare_other")
     bare.admin.execute("grant create on database managed to bare_other")
     with pytest.raises(ServerError, match="which belongs to bare_owner") as caught:
-        Pipeline(other, settings_of(bare), Silent(), "test").__enter__()
+        open_run(other, settings_of(bare), Silent(), "test").__enter__()
     assert "grant bare_owner to bare_other;" in caught.value.hint

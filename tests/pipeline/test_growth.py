@@ -13,7 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from etl.pipeline.commands import Pipeline
+from etl.pipeline import commands
+from etl.pipeline.session import RunContext
 from etl.warehouse.tables import BEGINNING, DIMENSIONS
 from tests.support.corrections import export, rewrite
 from tests.support.feeds import write_batch
@@ -132,7 +133,7 @@ def batches(members: int) -> list[tuple[str, dict[str, Any], dict[str, Any], tup
 
 
 @contextmanager
-def run(warehouse: Warehouse, work: Work) -> Iterator[Pipeline]:
+def run(warehouse: Warehouse, work: Work) -> Iterator[RunContext]:
     """A run whose work is watched."""
     with warehouse.pipeline(1) as pipeline:
         watched(pipeline.work, work)
@@ -145,16 +146,16 @@ def life(warehouse: Warehouse, members: int) -> Work:
     for batch_id, manifest, feeds, lacking in batches(members):
         write_batch(warehouse.inbox, batch_id, manifest, lacking, **feeds)
         with run(warehouse, work) as pipeline:
-            pipeline.run_stages(("stage", "dims", "facts"))
-            pipeline.run_cubes()
+            commands.run_stages(pipeline, ("stage", "dims", "facts"))
+            commands.run_cubes(pipeline)
     (path,) = export(warehouse, "2025-01-10", "claims")
     rewrite(path, lambda row: row | {"paid_amount": "1.00"})
     with run(warehouse, work) as pipeline:
-        pipeline.replay(path)
+        commands.replay_export(pipeline, path)
     for dimension in DIMENSIONS.values():
         for since in (BEGINNING, datetime(2025, 2, 1)):
             with run(warehouse, work) as pipeline:
-                pipeline.restate(dimension, since)
+                commands.restate(pipeline, dimension, since)
     return work
 
 

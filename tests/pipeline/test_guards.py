@@ -14,6 +14,7 @@ import pytest
 
 from etl.contracts.feed import SnapshotLimit
 from etl.errors import BatchError, CheckFailedError, UsageError
+from etl.pipeline import commands
 from etl.quality.runner import run_sql_checks
 from etl.quarantine.export import export
 from etl.warehouse.tables import LIVE
@@ -39,14 +40,14 @@ def snapshot(warehouse: Warehouse, day: str, rows: list[Mapping[str, Any]], **mo
 
 def load(warehouse: Warehouse, *confirmed: str) -> None:
     with warehouse.pipeline() as pipeline:
-        pipeline.confirm_snapshots(confirmed)
-        pipeline.run_stages(("stage", "dims", "facts"))
+        commands.confirm_snapshots(pipeline, confirmed)
+        commands.run_stages(pipeline, ("stage", "dims", "facts"))
 
 
 def rebuild(warehouse: Warehouse, *confirmed: str, forget: bool = False) -> None:
     with warehouse.pipeline() as pipeline:
-        pipeline.confirm_snapshots(confirmed)
-        pipeline.full_load(forget=forget)
+        commands.confirm_snapshots(pipeline, confirmed)
+        commands.full_load(pipeline, forget=forget)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_keys_of_rejected_rows_count_as_there_and_are_as_told_once_they_are_corr
     text = path.read_text(encoding="utf-8-sig").replace("P0061,", "P0061,corrected,")
     path.write_text(text, encoding="utf-8")
     with warehouse.pipeline(0.5) as pipeline:
-        pipeline.replay(path)
+        commands.replay_export(pipeline, path)
     assert warehouse.rows(ALIVE) == [(91,)]
     assert failed_critical(warehouse.connection) == set()
 
@@ -263,8 +264,8 @@ def test_what_is_decided_for_a_full_load_stands_only_if_that_goes_live(
                 raise CheckFailedError("A check failed.")
 
         with warehouse.pipeline(checks=check) as pipeline:
-            pipeline.confirm_snapshots(["2025-02-11"])
-            pipeline.full_load(forget=True)
+            commands.confirm_snapshots(pipeline, ["2025-02-11"])
+            commands.full_load(pipeline, forget=True)
 
     with pytest.raises(CheckFailedError):
         full_load(fails=True)

@@ -25,6 +25,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from etl.pipeline import commands
 from etl.pipeline.commands import STAGES
 from etl.warehouse.tables import DIM_MEMBER, DIM_PROVIDER, Dimension
 from tests.support.feeds import write_batch
@@ -344,7 +345,7 @@ def load_and_observe(warehouse: Warehouse, subject: Subject, sequence: Sequence)
     with warehouse.pipeline(reject_share=1.0) as pipeline:
         for number in range(len(sequence.batches)):
             write(warehouse.inbox, subject, sequence, number)
-            pipeline.run_stages(STAGES)
+            commands.run_stages(pipeline, STAGES)
             observer.after_load(number + 1)
     observer.after_all()
     # Nobody made the cubes here.
@@ -441,11 +442,11 @@ def rebuilt(warehouse: Warehouse, sequence: Sequence, first: int) -> dict[bool, 
     for number in range(first):
         write(warehouse.inbox, MEMBER, sequence, number)
     with warehouse.pipeline(reject_share=1.0) as pipeline:
-        pipeline.full_load()
+        commands.full_load(pipeline)
     with warehouse.pipeline(reject_share=1.0) as pipeline:
         for number in range(first, len(sequence.batches)):
             write(warehouse.inbox, MEMBER, sequence, number)
-            pipeline.run_stages(STAGES)
+            commands.run_stages(pipeline, STAGES)
     return {keys: warehouse.contents(keys=keys) for keys in (False, True)}
 
 

@@ -13,8 +13,10 @@ import pytest
 from etl.contracts.feeds import FEEDS
 from etl.errors import BatchError, UsageError
 from etl.inbox.pending import Lookout
-from etl.pipeline.commands import Pipeline, assumed_unchanged
+from etl.pipeline import commands
+from etl.pipeline.load import pending
 from etl.pipeline.session import set_session_path
+from etl.pipeline.status import assumed_unchanged
 from etl.quarantine import export
 from tests.support.feeds import fill, write_batch
 from tests.support.warehouse import Warehouse
@@ -68,7 +70,7 @@ def test_a_file_that_was_only_touched_is_read_once_and_not_loaded(warehouse: War
     for count in (0, 1):
         assert assumed_unchanged(warehouse.url, warehouse.inbox)[0] == count
         with warehouse.pipeline() as pipeline:
-            assert pipeline.pending() == []
+            assert pending(pipeline) == []
     shown = warehouse.command("status").stdout
     assert "Assumed  1 loaded files" in shown
     assert "make incremental RECHECK=yes" in shown
@@ -82,10 +84,10 @@ def test_recheck_reads_what_the_file_system_hides(warehouse: Warehouse) -> None:
     # As on a file system that does not say when a file changed.
     warehouse.rows(f"update ledger.load_file_part set changed_ns = {changed} returning part")
     with warehouse.pipeline() as pipeline:
-        assert pipeline.pending() == []
+        assert pending(pipeline) == []
     with warehouse.pipeline() as pipeline:
-        pipeline.recheck = True
-        [(batch, _)] = pipeline.pending()
+        pipeline.choices.recheck = True
+        [(batch, _)] = pending(pipeline)
         assert batch.batch_id == "2025-01-10"
 
 
@@ -109,19 +111,19 @@ def test_a_batch_that_was_let_in_ahead_does_not_move_the_horizon_and_who_did_it_
     for day in ("2025-01-10", "2052-01-11", "2052-02-11"):
         write_batch(warehouse.inbox, day, providers=[provider(f"P{day[:7]}", "Dr A")])
     with warehouse.pipeline() as pipeline:
-        pipeline.allow_future(["2052-01-11"])
+        commands.allow_future(pipeline, ["2052-01-11"])
         with pytest.raises(
             BatchError, match=r"2052-02-11 .* today and after 2025-01-10, the newest"
         ):
-            pipeline.incremental()
+            commands.incremental(pipeline)
     write_batch(warehouse.inbox, "2052,3", {"as_of": "2052-03-11T00:00:00Z"}, claims=[])
     with warehouse.pipeline() as pipeline, pytest.raises(BatchError):
-        pipeline.incremental()
+        commands.incremental(pipeline)
     with warehouse.pipeline() as pipeline:
         with pytest.raises(UsageError, match="no batch 2052-04"):
-            pipeline.allow_future(["2052-02-11,2052-04-11"])
-        pipeline.allow_future(["2052-02-11, 2052-01-11", "2052,3"])
-        pipeline.incremental()
+            commands.allow_future(pipeline, ["2052-02-11,2052-04-11"])
+        commands.allow_future(pipeline, ["2052-02-11, 2052-01-11", "2052,3"])
+        commands.incremental(pipeline)
     decided = (
         "select batch_id, feed, says like '%more than 180 days after today and after 2025-01-10%', "
         "os_user <> '', decided_by = session_user from ledger.decision where kind = 'allow_future' "
@@ -179,7 +181,7 @@ def test_a_day_ahead_that_was_allowed_once_stays_allowed(warehouse: Warehouse) -
 def test_a_file_in_the_inbox_itself_fails_the_run_after_the_batches(warehouse: Warehouse) -> None:
     write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
     (warehouse.inbox / "claims.csv").write_text("claim_id\n")
-    for command in (Pipeline.incremental, Pipeline.full_load):
+    for command in (commands.incremental, commands.full_load):
         not_loaded = pytest.raises(BatchError, match=r"was not loaded: claims\.csv")
         with warehouse.pipeline() as pipeline, not_loaded:
             command(pipeline)
@@ -187,7 +189,7 @@ def test_a_file_in_the_inbox_itself_fails_the_run_after_the_batches(warehouse: W
     seen = warehouse.overview().held
     assert [(batch.title, batch.needs_somebody) for batch in seen] == [("the inbox", True)]
     with warehouse.pipeline() as pipeline, pytest.raises(BatchError, match="the inbox"):
-        pipeline.dq_check()
+        commands.dq_check(pipeline)
 
 
 def send_in_parts(warehouse: Warehouse) -> Path:
@@ -223,7 +225,7 @@ def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse) -> None:
         writer.writeheader()
         writer.writerow(row | fill(FEEDS["providers"], provider("P88", "Dr C")))
     with warehouse.pipeline() as pipeline:
-        pipeline.replay(path)
+        commands.replay_export(pipeline, path)
     assert "Dr C" in names(warehouse)
     assert warehouse.rows(
         "select file_name, rows_read, rows_loaded, rows_rejected from quality.source_file "
@@ -242,7 +244,7 @@ def test_a_part_that_is_cut_short_is_refused_by_its_name(warehouse: Warehouse) -
         pytest.raises(BatchError, match=r"providers_1\.csv .* in the middle of the row on line 31"),
         warehouse.pipeline() as pipeline,
     ):
-        pipeline.incremental()
+        commands.incremental(pipeline)
 
 
 def test_a_quote_left_open_in_one_part_takes_no_row_of_the_next(warehouse: Warehouse) -> None:

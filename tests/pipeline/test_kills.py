@@ -18,6 +18,7 @@ import pytest
 from etl.contracts.reasons import Reason
 from etl.db.connection import connect
 from etl.errors import BatchError
+from etl.pipeline import commands
 from tests.support.corrections import BATCHES, Rows, correct, export, rewrite, send
 from tests.support.databases import copy, drop, fresh_database, url_of
 from tests.support.kills import Ended, run_command
@@ -203,21 +204,21 @@ def _stage(warehouse: Warehouse) -> tuple[str, ...]:
 def _dims(warehouse: Warehouse) -> tuple[str, ...]:
     _incremental(warehouse)
     with warehouse.pipeline(1) as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
     return ("dims",)
 
 
 def _facts(warehouse: Warehouse) -> tuple[str, ...]:
     _dims(warehouse)
     with warehouse.pipeline(1) as pipeline:
-        pipeline.run_stages(("dims",))
+        commands.run_stages(pipeline, ("dims",))
     return ("facts",)
 
 
 def _cubes(warehouse: Warehouse) -> tuple[str, ...]:
     _facts(warehouse)
     with warehouse.pipeline(1) as pipeline:
-        pipeline.run_stages(("facts",))
+        commands.run_stages(pipeline, ("facts",))
     return ("cubes",)
 
 
@@ -226,7 +227,7 @@ def _full_load(warehouse: Warehouse) -> tuple[str, ...]:
     (path,) = export(warehouse, BATCHES[0][0], "claims")
     correct(0, path)
     with warehouse.pipeline() as pipeline:
-        pipeline.replay(path)
+        commands.replay_export(pipeline, path)
     return ("full-load",)
 
 

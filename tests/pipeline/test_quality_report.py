@@ -14,6 +14,7 @@ import pytest
 
 from etl.db.connection import connect
 from etl.errors import CheckFailedError, UsageError
+from etl.pipeline import commands
 from etl.quality.data_docs import write_data_docs
 from etl.quality.report import read_report, write_report
 from etl.quality.report_page import quality_page
@@ -78,7 +79,7 @@ def made(admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
         write_batch(warehouse.inbox, "2025-02-01", claims=[claim(n) for n in range(70, 75)])
         warehouse.incremental(reject_share=0.5)
         with warehouse.pipeline(checks=None) as pipeline, suppress(CheckFailedError):
-            pipeline.run_checks()
+            commands.run_checks(pipeline)
         reported = warehouse.command("dq-report")
         assert reported.returncode == 0, reported.stderr
         yield Made(warehouse, warehouse.data / "quality", reported.stdout)

@@ -13,10 +13,10 @@ from etl.config import Settings
 from etl.errors import AlreadyRunningError, BatchError, CheckFailedError
 from etl.inbox.batch import look_through
 from etl.inbox.refused import REFUSED, STOPPED, WAITING
-from etl.pipeline import console, guards, stopping
-from etl.pipeline.commands import Pipeline, held_in
+from etl.pipeline import commands, console, guards, stopping
 from etl.pipeline.running import refuse_to_end_run
-from etl.pipeline.session import utc_now
+from etl.pipeline.session import RunContext, utc_now
+from etl.pipeline.status import held_in
 from etl.quality.report import read_report
 from etl.quality.report_page import quality_page
 from etl.server.server import Status
@@ -37,13 +37,13 @@ def send(warehouse: Warehouse, folder: str, manifest: str | None = None) -> Path
 
 def load(warehouse: Warehouse) -> None:
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("stage", "dims", "facts"))
+        commands.run_stages(pipeline, ("stage", "dims", "facts"))
 
 
 def check(warehouse: Warehouse) -> list[str]:
     """What dq-check says apart from its checks, whose results are not at issue."""
     with warehouse.pipeline() as pipeline:
-        pipeline.dq_check()
+        commands.dq_check(pipeline)
     return warehouse.watcher.said
 
 
@@ -108,12 +108,12 @@ def test_a_batch_that_a_gate_stopped_is_said_until_it_is_loaded(
     send(warehouse, "2025-01-01")
     send(warehouse, "2025-01-02")
 
-    def stop(_: Pipeline, stage: str, *__: object) -> None:
+    def stop(_: RunContext, stage: str, *__: object) -> None:
         if stage == "dims":
-            raise CheckFailedError("The work on the batch was taken back.", "Look for a cause.")
+            raise CheckFailedError("The work on the batch was rolled back.", "Look for a cause.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Pipeline, "gate_load", stop)
+        patched.setattr(RunContext, "gate_load", stop)
         with pytest.raises(CheckFailedError):
             load(warehouse)
     assert held(warehouse) == [("2025-01-01", STOPPED), ("2025-01-02", WAITING)]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from etl.errors import BatchError, RejectThresholdError
+from etl.pipeline import commands
 from tests.support.corrections import (
     claim,
     everything,
@@ -66,7 +67,7 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
 
 def replay_within(warehouse: Warehouse, path: Path, reject_share: float) -> None:
     with warehouse.pipeline(reject_share) as pipeline:
-        pipeline.replay(path)
+        commands.replay_export(pipeline, path)
 
 
 def test_a_refused_file_that_is_gone_cannot_be_loaded(warehouse: Warehouse) -> None:

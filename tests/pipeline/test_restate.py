@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 
+from etl.pipeline import commands
 from etl.quality.runner import run_sql_checks
 from etl.warehouse.tables import DIMENSIONS, LIVE
 from tests.support.feeds import write_batch
@@ -35,7 +36,7 @@ def loaded(warehouse: Warehouse) -> Contents:
 def restate(warehouse: Warehouse, since: datetime = LONG_AGO, *, show: bool = False) -> list[str]:
     """Restate the members; what was said."""
     with warehouse.pipeline() as pipeline:
-        pipeline.restate(MEMBER, since, show=show)
+        commands.restate(pipeline, MEMBER, since, show=show)
     return warehouse.watcher.said
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from etl.db.connection import connect
 from etl.errors import CheckFailedError
+from etl.pipeline import commands
 from etl.synthetic.generate import generate, simulate
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Contents, Warehouse, fresh_warehouse
@@ -76,13 +77,13 @@ def test_a_rebuild_gives_the_rows_and_keys_of_batch_after_batch(
     assert warehouse.contents() == grown
     # And one fact row lost behind its back is found.
     with warehouse.pipeline(checks=None) as pipeline:
-        pipeline.run_checks()
+        commands.run_checks(pipeline)
         warehouse.connection.execute(
             "delete from warehouse.fact_claim where claim_id = "
             "(select min(claim_id) from warehouse.fact_claim)"
         )
         with pytest.raises(CheckFailedError, match="critical"):
-            pipeline.run_checks()
+            commands.run_checks(pipeline)
 
 
 @pytest.mark.parametrize("command", ["full-load", "incremental"])
@@ -292,7 +293,7 @@ def test_a_rebuild_does_not_take_a_load_that_is_under_way_for_its_own(
         claims=[{"claim_id": "C1", "member_id": "A"}],
     )
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(stages)
+        commands.run_stages(pipeline, stages)
     warehouse.rebuild()
     assert warehouse.rows("select count(*) from warehouse.fact_claim") == [(1,)]
     assert warehouse.rows("select status from ledger.load order by load_id") == [

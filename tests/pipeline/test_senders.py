@@ -18,6 +18,7 @@ from etl.contracts.feeds import FEEDS
 from etl.contracts.sender import Parsing, SenderContract
 from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import header
+from etl.pipeline import commands
 from etl.quarantine import export
 from etl.stages.stage.staged import Staged
 from tests.support.feeds import write_batch
@@ -45,7 +46,7 @@ def put(
     folder = write_batch(warehouse.inbox, day, manifest)
     (folder / name).write_bytes(data)
     with warehouse.pipeline() as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
         return pipeline.summary.files[-1]
 
 
@@ -147,7 +148,7 @@ def test_rows_come_back_in_the_writing_of_their_sender(
         writer.writeheader()
         writer.writerows(r | dict([right[r["_line"]]]) if r["_line"] in right else r for r in rows)
     with warehouse.pipeline() as pipeline:
-        pipeline.replay(path)
+        commands.replay_export(pipeline, path)
     assert warehouse.rows(
         "select f.claim_id, m.member_id, f.service_date, f.claim_amount from warehouse.fact_claim "
         "as f join warehouse.dim_member as m using (member_sk) where claim_id in ('D', 'F', 'H') "

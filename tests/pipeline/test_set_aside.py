@@ -8,6 +8,10 @@ import psycopg
 import pytest
 
 from etl.errors import BatchError
+from etl.pipeline import commands
+from etl.pipeline.load import pending
+from etl.pipeline.session import RunContext
+from etl.stages.dims import calendar
 from etl.stages.stage import load_file
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse, failed_critical
@@ -20,7 +24,7 @@ CLAIM = {"claim_id": "C1", "member_id": "M1", "provider_id": "D1", "plan_id": "P
 def refused(warehouse: Warehouse) -> str:
     """What a run says of the batch that it set aside."""
     with warehouse.pipeline() as pipeline, pytest.raises(BatchError) as error:
-        pipeline.incremental()
+        commands.incremental(pipeline)
     return f"{error.value.message} {error.value.hint}"
 
 
@@ -45,7 +49,7 @@ def test_a_load_that_dims_cannot_take_leaves_staging_and_later_batches_load(
     write_batch(limited.inbox, "2025-01-01", members=[{**MEMBER, "last_name": "Toolong"}])
     write_batch(limited.inbox, "2025-01-02", members=[{"member_id": "M2"}])
     said = refused(limited)
-    assert "Batch 2025-01-01 was set aside: members.csv cannot pass dims: check violation" in said
+    assert "Batch 2025-01-01 was taken out: members.csv cannot pass dims: check violation" in said
     assert "make incremental tries again" in said
     assert loads(limited) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
     assert limited.rows("select member_id from staging.members_raw") == [("M2",)]
@@ -55,7 +59,7 @@ def test_a_load_that_dims_cannot_take_leaves_staging_and_later_batches_load(
     ]
     assert failed_critical(limited.connection) == set()
     # It is tried again, and said again, until it is put right.
-    assert "2025-01-01 was set aside" in refused(limited)
+    assert "2025-01-01 was taken out" in refused(limited)
     (limited.inbox / "2025-01-01" / "members.csv").unlink()
     (limited.inbox / "2025-01-01").rmdir()
     write_batch(limited.inbox, "2025-01-01", members=[{**MEMBER, "last_name": "Good"}])
@@ -86,9 +90,7 @@ def test_facts_that_cannot_pass_are_taken_out_and_the_rest_of_their_batch_stays(
     ) == [("claims", "loaded"), ("enrollments", "refused"), ("members", "loaded")]
     assert failed_critical(limited.connection) == set()
     with limited.pipeline() as pipeline:
-        assert [[f.feed.name for f in files] for _, files in pipeline.pending()] == [
-            ["enrollments"]
-        ]
+        assert [[f.feed.name for f in files] for _, files in pending(pipeline)] == [["enrollments"]]
 
 
 def test_a_load_staged_before_it_fails_does_not_keep_what_was_skipped_as_its_equal(
@@ -98,13 +100,13 @@ def test_a_load_staged_before_it_fails_does_not_keep_what_was_skipped_as_its_equ
     write_batch(limited.inbox, "2025-01-01", enrollments=[row])
     write_batch(limited.inbox, "2025-01-02", enrollments=[row], members=[MEMBER])
     with limited.pipeline() as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
     limited.connection.execute("alter table warehouse.fact_enrollment drop constraint too_much")
     limited.connection.execute(
         "alter table warehouse.fact_enrollment add constraint too_much "
         "check (load_id <> 1 or premium_paid < 1000)"
     )
-    assert "Batch 2025-01-01 was set aside" in refused(limited)
+    assert "Batch 2025-01-01 was taken out" in refused(limited)
     assert limited.rows(
         "select e.premium_paid, l.batch_id from warehouse.fact_enrollment as e "
         "join ledger.load as l using (load_id)"
@@ -146,34 +148,33 @@ def test_a_file_that_the_loader_stumbles_over_holds_up_no_other(
 
 
 def test_a_stage_that_fails_at_its_gate_for_its_data_holds_up_no_other(
-    warehouse: Warehouse,
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    gate_load = RunContext.gate_load
+
+    def overflow(context: RunContext, stage: str, load: Any) -> None:
+        if stage == "stage" and load.batch_id == "2025-01-01":
+            raise psycopg.errors.NumericValueOutOfRange
+        gate_load(context, stage, load)
+
+    monkeypatch.setattr(RunContext, "gate_load", overflow)
     for day in ("2025-01-01", "2025-01-02"):
         write_batch(warehouse.inbox, day, members=[MEMBER])
-    with warehouse.pipeline() as pipeline:
-        gate_load = pipeline.gate_load
-
-        def overflow(stage: str, load: Any) -> None:
-            if stage == "stage" and load.batch_id == "2025-01-01":
-                raise psycopg.errors.NumericValueOutOfRange
-            gate_load(stage, load)
-
-        pipeline.gate_load = overflow
-        with pytest.raises(BatchError, match="2025-01-01 was set aside: what it brought cannot"):
-            pipeline.incremental()
+    expected = "2025-01-01 was taken out: what it brought cannot"
+    with pytest.raises(BatchError, match=expected), warehouse.pipeline() as pipeline:
+        commands.incremental(pipeline)
     assert loads(warehouse) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
 
 
 def test_a_rebuild_says_which_batch_cannot_pass_and_leaves_the_live_warehouse(
-    warehouse: Warehouse,
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_batch(warehouse.inbox, "2025-01-01", members=[MEMBER])
     warehouse.incremental()
     write_batch(warehouse.inbox, "2025-01-02", members=[MEMBER, {"member_id": "M2"}])
-    with warehouse.pipeline() as pipeline:
-        pipeline._run_dims = _overflow_in_second(pipeline._run_dims)
-        with pytest.raises(BatchError, match="2025-01-02") as error:
-            pipeline.full_load()
+    monkeypatch.setattr(calendar, "extend", _overflow_in_second(calendar.extend))
+    with pytest.raises(BatchError, match="2025-01-02") as error, warehouse.pipeline() as pipeline:
+        commands.full_load(pipeline)
     assert "numeric value out of range" in error.value.message
     assert "make full-load" in error.value.hint
     assert warehouse.rows("select member_id from warehouse.dim_member where member_sk > 0") == [
@@ -181,10 +182,14 @@ def test_a_rebuild_says_which_batch_cannot_pass_and_leaves_the_live_warehouse(
     ]
 
 
-def _overflow_in_second(run_dims: Any) -> Any:
-    def wrapped(load: Any) -> None:
-        run_dims(load)
-        if load.batch_id == "2025-01-02":
+def _overflow_in_second(extend: Any) -> Any:
+    """The first step of a batch's dimensions, which fails for the data of the second batch."""
+    days = []
+
+    def wrapped(connection: Any, load_id: int, as_of: Any, *rest: Any) -> None:
+        days.append(as_of)
+        if len(set(days)) == 2:
             raise psycopg.errors.NumericValueOutOfRange
+        extend(connection, load_id, as_of, *rest)
 
     return wrapped

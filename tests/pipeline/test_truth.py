@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from etl.contracts.checks import Finding
+from etl.pipeline import commands
 from etl.quality.truth import truth_checks
 from etl.synthetic.defects.dirt import REJECTED
 from etl.synthetic.evaluate.truth_checks import run_truth_checks
@@ -162,7 +163,7 @@ def test_any_order_of_days_gives_the_same_warehouse(
         for batch in batches:
             shutil.copytree(batch, inbox / batch.name)
             with drawn.pipeline(reject_share=0.5) as pipeline:
-                pipeline.run_stages(("stage", "dims", "facts"))
+                commands.run_stages(pipeline, ("stage", "dims", "facts"))
         assert drawn.contents(keys=False) == warehouse.contents(keys=False)
         drawn_truth = replace(drawn, data=tmp_path)
         # Of batches in another order the truth only tells where they lead.

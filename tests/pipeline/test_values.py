@@ -17,6 +17,7 @@ from etl.contracts.reasons import Reason
 from etl.contracts.sender import Parsing, SenderContract
 from etl.contracts.types import LARGEST_AMOUNT, NULL_WORDS, Type
 from etl.inbox import block_scan
+from etl.pipeline import commands
 from etl.quarantine import export
 from tests.support.feeds import fill, write_batch
 from tests.support.warehouse import Warehouse, failed_critical
@@ -81,7 +82,7 @@ def stage(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setitem(senders.SENDERS, "other", other)
         write(warehouse.inbox, "2025-01-10", feed, rows, way)
         with warehouse.pipeline(reject_share=1) as pipeline:
-            pipeline.run_stages(("stage",))
+            commands.run_stages(pipeline, ("stage",))
         found = warehouse.rows("select line, column_name, reason from quality.quarantined_row")
         return {line: (column, reason) for line, column, reason in found}
 
@@ -186,7 +187,7 @@ def test_a_row_that_was_corrected_to_an_odd_key_stays_in_quarantine(
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("P\u200b1", "P1").replace("P\u200b2", "\uff302"), encoding="utf-8")
     with warehouse.pipeline() as pipeline:
-        pipeline.replay(path)
+        commands.replay_export(pipeline, path)
     assert warehouse.rows(
         "select line, reason from quality.quarantined_row where closed_at is null"
     ) == [(3, Reason.ODD_KEY.text)]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from etl.errors import BatchError
+from etl.pipeline import commands
 from etl.stages.stage.staged import Staged
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
@@ -27,7 +28,7 @@ def put(warehouse: Warehouse, data: bytes, name: str = "providers.csv") -> Stage
     folder = write_batch(warehouse.inbox, f"2025-01-{1 + len(list(warehouse.inbox.iterdir())):02d}")
     (folder / name).write_bytes(data)
     with warehouse.pipeline(reject_share=0.2) as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
         return pipeline.summary.files[-1]
 
 
@@ -195,7 +196,7 @@ def test_a_file_of_rows_that_the_server_rejects_comes_to_its_end(warehouse: Ware
     folder = write_batch(warehouse.inbox, "2025-01-01")
     (folder / "providers.csv").write_bytes(b"\n".join([HEAD, *rows, b""]))
     with warehouse.pipeline(reject_share=1) as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
         (staged,) = pipeline.summary.files
     assert (staged.loaded, len(staged.rejected)) == (60_000, 60_000)
 
@@ -220,7 +221,7 @@ def test_amounts_of_any_length_are_added_up_and_rejected(warehouse: Warehouse) -
     ]
     write_batch(warehouse.inbox, "2025-01-01", claims=claims)
     with warehouse.pipeline(reject_share=0.2) as pipeline:
-        pipeline.run_stages(("stage",))
+        commands.run_stages(pipeline, ("stage",))
         (staged,) = pipeline.summary.files
     assert (staged.loaded, len(staged.rejected)) == (190, 10)
     assert staged.totals["claim_amount"]["in_file"] == f"{10 * (10**16 - 1) + 950}.00"

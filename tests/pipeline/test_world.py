@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 from etl.errors import AcaError
-from etl.pipeline.commands import Pipeline
+from etl.pipeline import commands
 from tests.support.files import WORLD
 from tests.support.warehouse import Warehouse
 
@@ -41,9 +41,9 @@ DEFAULTS = {
     "tables": [],
 }
 COMMANDS = {
-    "incremental": Pipeline.incremental,
-    "full-load": Pipeline.full_load,
-    "stage": lambda pipeline: pipeline.run_stages(("stage",)),
+    "incremental": commands.incremental,
+    "full-load": commands.full_load,
+    "stage": lambda pipeline: commands.run_stages(pipeline, ("stage",)),
 }
 
 

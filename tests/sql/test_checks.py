@@ -19,7 +19,9 @@ from etl.contracts.checks import MOST_KEYS, Finding
 from etl.contracts.column import Pii
 from etl.contracts.feeds import FEEDS
 from etl.db.connection import set_search_path
-from etl.pipeline.commands import STAGES, Pipeline
+from etl.pipeline import commands
+from etl.pipeline.load import STAGES
+from etl.pipeline.session import open_run
 from etl.quality.checks.registry import sql_checks
 from etl.quality.great_expectations import run_suites
 from etl.quality.runner import all_checks, run_checks, run_sql_checks
@@ -104,9 +106,9 @@ def loaded(
         folder = tmp_path_factory.mktemp("checks")
         write_feeds(folder / "inbox")
         settings = Settings("", folder / "inbox", folder, reject_share=0.0)
-        with Pipeline(url_of(admin_url, name), settings, Silent(), "incremental") as pipeline:
-            pipeline.run_stages(STAGES)
-            pipeline.run_cubes()
+        with open_run(url_of(admin_url, name), settings, Silent(), "incremental") as pipeline:
+            commands.run_stages(pipeline, STAGES)
+            commands.run_cubes(pipeline)
             # Its facts are history of before the first batch.
             pipeline.work.execute(
                 "insert into quality.check_threshold (check_name, threshold_share, reason)"
@@ -393,8 +395,8 @@ def test_a_delete_marker_explains_an_end_and_tells_of_no_key(warehouse, warehous
         providers=[{"provider_id": key, "is_deleted": True} for key in ("D", "nobody")],
     )
     settings = Settings("", tmp_path / "inbox", tmp_path, reject_share=0.0)
-    with Pipeline(warehouse_url, settings, Silent(), "incremental") as pipeline:
-        pipeline.run_stages(STAGES)
+    with open_run(warehouse_url, settings, Silent(), "incremental") as pipeline:
+        commands.run_stages(pipeline, STAGES)
     # A claim named nobody two months ago.
     assert failing(warehouse) == {"dim_provider.known_in_time": 1}
     warehouse.execute("update dim_provider set is_inferred = false where provider_id = 'nobody'")

@@ -9,6 +9,7 @@ from typing import Any
 
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
+from etl.pipeline import commands
 from etl.quarantine.export import export as export_rows
 from etl.warehouse.tables import CUBES
 from tests.support.feeds import fill, write_batch
@@ -197,7 +198,7 @@ def iter_rows(number: int, feed: str, line: int) -> Iterator[Rows]:
 
 def replay(warehouse: Warehouse, path: Path) -> list[str]:
     with warehouse.pipeline() as pipeline:
-        pipeline.replay(path)
+        commands.replay_export(pipeline, path)
     return warehouse.watcher.said
 
 

@@ -93,7 +93,7 @@ def _work(
 
     _watch(moment)
     if not checks:
-        command_line.Pipeline.run_checks = lambda self, *_, **__: self.summary
+        command_line.commands.run_checks = lambda context, *_, **__: context.summary
     code = command_line.guarded(lambda: command_line.app(list(arguments), standalone_mode=True))
     os._exit(code)
 

@@ -20,9 +20,11 @@ from psycopg import sql
 from etl.config import ROOT, Settings
 from etl.contracts.checks import CRITICAL
 from etl.db.connection import connect, set_search_path
-from etl.pipeline.commands import Overview, Pipeline, overview
+from etl.pipeline import commands
+from etl.pipeline.session import RunContext, open_run
+from etl.pipeline.status import Overview, overview
 from etl.pipeline.summary import Summary
-from etl.quality.runner import run_sql_checks
+from etl.quality.runner import CheckReport, run_sql_checks
 from etl.stages.cubes.refresh import definition
 from etl.synthetic import marker
 from etl.warehouse.tables import CUBES, LIVE
@@ -70,9 +72,11 @@ class Warehouse:
         out, err = process.communicate(timeout=180)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    @contextmanager
+    @contextmanager
     def pipeline(
         self, reject_share: float = 0.05, checks: Callable[[], object] | None = lambda: None
-    ) -> Pipeline:
+    ) -> Iterator[RunContext]:
         """A run inside the test's own process.
 
         ``checks``: what is called in place of all the checks, which have tests of their own and
@@ -81,10 +85,10 @@ class Warehouse:
         settings = Settings(self.url, self.inbox, self.data, reject_share)
         self.watcher = Silent()
         now = partial(marker.now, self.inbox)
-        pipeline = Pipeline(self.url, settings, self.watcher, "test", now)
-        if checks is not None:
-            pipeline.run_checks = lambda *_, **__: (checks(), pipeline.summary)[1]
-        return pipeline
+        with open_run(self.url, settings, self.watcher, "test", now) as context:
+            if checks is not None:
+                context.checks = lambda *_: (checks(), CheckReport(0, 0, 0, 0, ()))[1]
+            yield context
 
     def overview(self) -> Overview:
         """What ``make status`` says of it."""
@@ -93,15 +97,15 @@ class Warehouse:
     def incremental(self, reject_share: float = 0.05) -> Summary:
         """Load what is pending, without the checks, which have tests of their own."""
         with self.pipeline(reject_share) as pipeline:
-            pipeline.run_stages(("stage", "dims", "facts"))
-            summary = pipeline.run_cubes()
+            commands.run_stages(pipeline, ("stage", "dims", "facts"))
+            summary = commands.run_cubes(pipeline)
         assert differing_cubes(self.connection) == []
         return summary
 
     def rebuild(self, reject_share: float = 0.05) -> Summary:
         """Rebuild from the whole inbox, likewise without the checks."""
         with self.pipeline(reject_share) as pipeline:
-            return pipeline.full_load()
+            return commands.full_load(pipeline)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(query).fetchall()

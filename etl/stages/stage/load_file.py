@@ -29,7 +29,7 @@ from etl.inbox.amounts import MoneyField
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.copy_stream import LINE_END, Fields, Stream
 from etl.inbox.distinct_keys import Keys
-from etl.inbox.header import Before, Header
+from etl.inbox.header import Header, PreviousFile
 from etl.render.values import refusal
 from etl.stages import bulk
 from etl.stages.stage import landing, parts, rejects, validate
@@ -52,7 +52,7 @@ def run_file(
     checksum: str,
     reject_share: float | None,
     on_bytes: Callable[[int], None] = lambda _: None,
-    before: Mapping[str, Before] | None = None,
+    before: Mapping[str, PreviousFile] | None = None,
     corrected: Mapping[int, bytes] | None = None,
     is_rebuild: bool = False,
 ) -> Staged:
@@ -93,7 +93,7 @@ def _run_file(
     staged: Staged,
     reject_share: float | None,
     on_bytes: Callable[[int], None],
-    before: Mapping[str, Before],
+    before: Mapping[str, PreviousFile],
     corrected: Mapping[int, bytes],
     is_rebuild: bool,
 ) -> None:

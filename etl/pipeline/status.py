@@ -1,0 +1,120 @@
+"""What ``make status`` says of a warehouse, without changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from etl.db.connection import connect
+from etl.db.statements import run, scalar
+from etl.errors import BatchError, ServerError
+from etl.inbox import pending, refused
+from etl.inbox.pending import Inbox, Lookout
+from etl.pipeline import swap
+from etl.pipeline.running import who_runs
+from etl.pipeline.session import set_session_path
+from etl.pipeline.waiting import describe
+from etl.server.requirements import sees_other_sessions
+
+LOOK_SECONDS = 5  # who only looks waits no longer than this for a lock
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What ``make status`` says of a warehouse.
+
+    ``held``: batches that are not in it. ``running``: the run at work. ``stages``: the latest,
+    newest first, as (begun, stage, batch, status, seconds).
+    """
+
+    held: Sequence[refused.HeldBatch] = ()
+    running: Sequence[str] = ()
+    stages: Sequence[tuple[Any, ...]] = ()
+
+
+def _look(
+    connection: psycopg.Connection[Any],
+    inbox: Path,
+    now: datetime | None,
+    *,
+    is_named: bool = False,
+) -> Inbox:
+    """What the inbox contains, for those who only look; ``is_named``: it has to be there."""
+    try:
+        lookout = Lookout(inbox, now, only_looks=True, has_to_be_there=is_named)
+        return lookout.look(connection)
+    except BatchError as error:
+        return Inbox(stray=error, is_there=False)
+
+
+def held_in(
+    inbox: Path, now: datetime | None, *, is_named: bool = False
+) -> Callable[[psycopg.Connection[Any]], list[refused.HeldBatch]]:
+    """What finds the batches of an inbox that are not in a warehouse, without changing either."""
+    return lambda connection: refused.held_batches(
+        connection, _look(connection, inbox, now, is_named=is_named)
+    )
+
+
+@contextmanager
+def _looking(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection for who only looks, and does not wait long for what somebody keeps.
+
+    Raises ``ServerError`` that names who keeps it.
+    """
+    with connect(url, "aca-warehouse status") as connection:
+        set_session_path(connection)
+        run(connection, "ledger/session.look_patience", {"patience": f"{LOOK_SECONDS}s"})
+        try:
+            yield connection
+        except psycopg.errors.LockNotAvailable as error:
+            found = run(connection, "ledger/session.who_locks").fetchall()
+            whom = "; ".join(map(describe, found)) or "a session that has let go of it since"
+            raise ServerError(
+                f"A table of the warehouse was locked for {LOOK_SECONDS} s by {whom}.",
+                "End that transaction, or ask again when it is over. Nothing was changed.",
+            ) from error
+
+
+def overview(url: str, inbox: Path, now: datetime | None, *, is_named: bool = False) -> Overview:
+    """Look at a warehouse and its inbox, which has to be there if named; changes neither."""
+    with _looking(url) as connection:
+        try:
+            running = who_runs(connection)
+            values = {"is_at_work": bool(running)}
+            return Overview(
+                held_in(inbox, now, is_named=is_named)(connection),
+                running,
+                run(connection, "ledger/ledger.latest_runs", values).fetchall(),
+            )
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            return Overview()  # no run has made the tables of this version yet
+
+
+def notices(url: str) -> list[str]:
+    """What whoever runs the warehouse should know of its database, each in a sentence."""
+    with _looking(url) as connection:
+        said = swap.notes(connection)
+        if not sees_other_sessions(connection):
+            role = scalar(connection, "server/server.role")
+            said.append(
+                f"{role} cannot see what sessions of other roles are doing, so it cannot say whose "
+                f"transaction a run waits for: grant pg_monitor to {role}."
+            )
+    return said
+
+
+def assumed_unchanged(url: str, inbox: Path) -> tuple[int, int]:
+    """How many loaded files of the inbox, and bytes of them, are taken as unchanged unread."""
+    with _looking(url) as connection:
+        try:
+            files = pending.assumed(connection, inbox)
+        except (psycopg.errors.UndefinedTable, BatchError):
+            return 0, 0
+        return len(files), sum(file.size_bytes for file in files)
