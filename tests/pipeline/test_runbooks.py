@@ -24,7 +24,7 @@ from tests.support.warehouse import Warehouse
 
 # What a change works on; tests and environments stay where they are.
 TREE = ("etl", "migrations", "sql", "scripts", "docs", "pyproject.toml")
-DICTIONARY = "docs/data-dictionary.md"
+GENERATED = {"docs/data-dictionary.md", "docs/quality.md"}
 RUNBOOKS = "docs/runbooks"
 
 
@@ -70,6 +70,24 @@ brokers = Feed(
 DIMENSION = """\
 DIM_BROKER = Dimension("broker", FEEDS["brokers"], "Brokers through time, one row a version.")
 """
+CHECK = """\
+-- name: plan_years
+-- Claims of a day outside the year of their plan. One row a claim.
+--: table: fact_claim
+--: key: claim_id
+--: counted by: all_rows
+--: rule in_plan_year: major, consistency
+--:   fails when: the day of service is not in the year of the claim's plan
+--:   advice: Ask the sender for the plan of that year.
+select
+    'in_plan_year' as rule,
+    f.claim_id,
+    f.load_id
+from fact_claim as f
+inner join dim_plan as p on f.plan_sk = p.plan_sk
+where f.plan_sk <> -1 and p.effective_year <> extract(year from f.service_date);
+
+"""
 SENDER = '''\
 """A county that sends its members with column names of its own."""
 
@@ -112,6 +130,10 @@ def send_language(inbox: Path) -> None:
 def send_brokers(inbox: Path) -> None:
     rows = [{"broker_id": f"B{n}", "name": f"Broker {n}", "license_state": "OH"} for n in (1, 2)]
     write(inbox / "2026-01-02", "brokers", rows)
+
+
+def send_nothing(inbox: Path) -> None:
+    """What the generator wrote is enough."""
 
 
 def send_county(inbox: Path) -> None:
@@ -162,6 +184,22 @@ CHANGES = {
             "select broker_id from warehouse.dim_broker_current where broker_sk > 0 order by 1",
             [("B1",), ("B2",)],
         ),
+    ),
+    "a check": Change(
+        "adding-a-check.md",
+        {
+            "sql/checks/business.sql": {
+                "-- name: claims_judged\n": f"{CHECK}-- name: claims_judged\n"
+            }
+        },
+        files_by_hand=1,
+        batch=send_nothing,
+        shows=(
+            "select passed, rows_checked > 0 from quality.check_result"
+            " where check_name = 'fact_claim.in_plan_year' order by check_run_id desc limit 1",
+            [(True, True)],
+        ),
+        has_migration=False,
     ),
     "a sender": Change(
         "a-new-sender.md",
@@ -255,15 +293,14 @@ def test_a_change_by_the_runbook_needs_no_file_that_it_does_not_name(
     by_hand = changed_files(before, tree.folder)
     assert len(by_hand) == change.files_by_hand
 
-    if change.has_migration:
-        tree.run("scripts/make_migration.py", "--what", "what the runbook does")
-        tree.run("-m", "etl", "docs")
-        generated = changed_files(before, tree.folder) - by_hand
-        generated.remove(DICTIONARY)
-        (migration,) = generated
-        assert migration.startswith("migrations/versions/")
-        # And nothing is left to migrate.
-        assert "not changed" in tree.run("scripts/make_migration.py", "--what", "nothing")
+    tree.run("scripts/make_migration.py", "--what", "what the runbook does")
+    tree.run("-m", "etl", "docs")
+    generated = changed_files(before, tree.folder) - by_hand
+    migrations = {name for name in generated if name.startswith("migrations/versions/")}
+    assert len(migrations) == change.has_migration
+    assert generated - migrations <= GENERATED
+    # And nothing is left to migrate.
+    assert "not changed" in tree.run("scripts/make_migration.py", "--what", "nothing")
 
     # The generator need not know of the change.
     tree.run("scripts/generate_seed_data.py", "--increment")
