@@ -1,13 +1,12 @@
-"""From contracts to Great Expectations suites, and what every quality check is known by.
+"""From contracts to Great Expectations suites, and the name and meaning of every check in them.
 
 Pure data: an expectation is the name of a Great Expectations type and its arguments, so nothing
-here imports that package. ``etl/quality/great_expectations.py`` runs them. ``broken`` says the same
-in SQL, for those who need the rows that fail or ask it of a few rows only; a test holds that both
-count alike.
+here imports that package. ``etl/quality/great_expectations.py`` runs them. ``broken`` is the same
+in SQL, for finding the rows that fail, or for a few rows only; a test compares the counts of both.
 
-A sender's contract may ask for more or for less than the feed does. Each clause therefore says on
-which loads it is judged: the feed's on all but those whose contract says otherwise, a sender's on
-the loads that came under its contract.
+A sender's contract may ask for more or for less than the feed does. Each constraint therefore names
+the loads on which it is judged: the feed's on all but those whose contract has another one, a
+sender's on the loads that came under its contract.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ _ADVICE = {
     "not, the row was changed by hand: make full-load.",
 }
 _ADVICE_ON_KEYS = {
-    "staging": "No row can be placed without it, and the loader sets such rows aside: a rule of "
-    "the table was dropped; make full-load makes it anew.",
-    "warehouse": "A rule of the table was dropped and a row changed by hand: make full-load.",
+    "staging": "No row can be placed without it, and the loader rejects such rows: a constraint of "
+    "the table was dropped; make full-load makes it again.",
+    "warehouse": "A constraint of the table was dropped and a row changed by hand: make full-load.",
 }
 
 
@@ -68,7 +67,7 @@ class Suite:
     """The expectations on one table.
 
     ``layer``: which of a build's schemas holds the table. ``keys``: the columns by which a row
-    that fails is told. ``feed``: the feed that a staging table mirrors. ``marked``: the column
+    that fails is reported. ``feed``: the feed that a staging table mirrors. ``marked``: the column
     that is true on rows that the expectations are not about.
     """
 
@@ -89,20 +88,20 @@ def suites() -> tuple[Suite, ...]:
     )
 
 
-def _staging(source: Feed) -> Suite:
+def _staging(feed: Feed) -> Suite:
     found = []
-    for column in source.columns:
+    for column in feed.columns:
         if column.required:
-            found.append(_required(source.table, source, column, _severity(source, column)))
-        found += _constraints(source.table, source, column)
+            found.append(_required(feed.table, feed, column, _severity(feed, column)))
+        found += _constraints(feed.table, feed, column)
     return Suite(
         "staging",
-        source.table,
+        feed.table,
         tuple(found),
-        ("load_id", "source_line", *source.key),
-        feed=source.name,
+        ("load_id", "source_line", *feed.key),
+        feed=feed.name,
         # A delete marker says that its key is gone and need say nothing else.
-        marked=IS_DELETED.name if source.deletable else None,
+        marked=IS_DELETED.name if feed.deletable else None,
     )
 
 
@@ -168,7 +167,7 @@ def _not_null(table: str, column: str, severity: str) -> Expectation:
 def _constraints(table: str, feed: Feed, column: Column) -> list[Expectation]:
     """What a good value looks like by the feed, and by each contract that says otherwise.
 
-    What a word of a closed list means stands in code, whatever a contract calls a good word: in
+    Code gives the words of a closed list their meaning, whatever a contract calls a good word: in
     the warehouse such a list is judged by the feed's own words alone.
     """
     closed = _is_closed(column.check)
@@ -228,21 +227,31 @@ def _layer(table: str) -> str:
 
 
 def broken(expectation: Expectation) -> sql.Composed:
-    """Whether a row breaks the expectation, in SQL; an empty value only breaks that it be there."""
-    said = expectation.arguments
-    column = sql.Identifier(said["column"])
+    """Whether a row breaks the expectation, in SQL; an empty value breaks only ``not_null``."""
+    arguments = expectation.arguments
+    column = sql.Identifier(arguments["column"])
     if expectation.kind == _NOT_NULL:
         return sql.SQL("{} is null").format(column)
     if expectation.kind == _MATCHES:
-        return sql.SQL("{} !~ {}").format(column, sql.Literal(said["regex"]))
-    ends = {"<": said["min_value"], ">": said["max_value"]}
-    return sql.SQL("({})").format(
-        sql.SQL(" or ").join(
-            sql.SQL("{} {} {}").format(column, sql.SQL(sign), sql.Literal(end))
-            for sign, end in ends.items()
-            if end is not None
-        )
+        return sql.SQL("{} !~ {}").format(column, sql.Literal(arguments["regex"]))
+    low, high = arguments["min_value"], arguments["max_value"]
+    return outside(
+        column,
+        None if low is None else sql.Literal(low),
+        None if high is None else sql.Literal(high),
     )
+
+
+def outside(
+    column: sql.Identifier, low: sql.Composable | None, high: sql.Composable | None
+) -> sql.Composed:
+    """Whether a value is below ``low`` or above ``high``, where there is such a limit."""
+    conditions = [
+        sql.SQL("{} {} {}").format(column, sql.SQL(sign), limit)
+        for sign, limit in (("<", low), (">", high))
+        if limit is not None
+    ]
+    return sql.SQL("({})").format(sql.SQL(" or ").join(conditions))
 
 
 def has_value(expectation: Expectation) -> sql.Composable:
@@ -252,7 +261,7 @@ def has_value(expectation: Expectation) -> sql.Composable:
     return sql.SQL("{} is not null").format(sql.Identifier(expectation.arguments["column"]))
 
 
-def looked_at(suite: Suite) -> sql.Composable:
+def is_judged(suite: Suite) -> sql.Composable:
     """Whether a row is one that the expectations of the suite are about."""
     if suite.marked is None:
         return sql.SQL("true")

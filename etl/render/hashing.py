@@ -4,8 +4,8 @@
 for each change driver, in declared order, the number of its type, a length of four bytes and the
 value as its type is sent, or the length -1 for NULL. So the encoding is typed, length-prefixed,
 and NULL differs from an empty text. Anyone who can query can make it again in SQL. Which drivers,
-in which order, is named by ``hash_version``. Versions are told apart by comparing the drivers
-themselves, so the hash is a witness and never the judge.
+in which order, is named by ``hash_version``. Change detection compares the drivers themselves; the
+hash is for audit.
 """
 
 from __future__ import annotations

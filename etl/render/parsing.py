@@ -17,7 +17,7 @@ from etl.contracts.sender import Parsing, SenderContract
 from etl.contracts.types import Type
 from etl.db.statements import statement
 from etl.inbox.amounts import to_cents
-from etl.render.expectations import pattern
+from etl.render.expectations import outside, pattern
 
 _DATES = (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
 _NUMBERS = (Type.MONEY, Type.RATIO, Type.INTEGER)
@@ -111,9 +111,9 @@ def _date(_: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
 
 
 def _number(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
-    """A number without its marks, if they stand where the contract says that they do."""
+    """A number without its marks, if they are where the contract allows them."""
     grammar, signs = _grammar(column, parsing)
-    # Since the whole value keeps to the grammar, marks can be taken out wherever they stand.
+    # Since the whole value keeps to the grammar, marks can be removed wherever they are.
     number = statement("render/parsing.without_signs", field=field, signs=sql.Literal(signs))
     if parsing.decimal != ".":
         decimal = sql.Literal(parsing.decimal)
@@ -131,7 +131,7 @@ def _number(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Comp
 
 
 def _grammar(column: Column, parsing: Parsing) -> tuple[str, str]:
-    """Regular expressions: of a whole number as declared, and of what stands in it for people."""
+    """Regular expressions: of a whole number as declared, and of the signs in it for people."""
     currency = "|".join(map(_quoted, parsing.currency)) if column.type is Type.MONEY else ""
     mark = f"(?:(?:{currency})\\s*)?" if currency else ""
     after = f"(?:\\s*(?:{currency}))?" if currency else ""
@@ -140,7 +140,7 @@ def _grammar(column: Column, parsing: Parsing) -> tuple[str, str]:
         whole = rf"(?:\d{{1,3}}(?:{_quoted(parsing.thousands)}\d{{3}})+|\d+)"
     part = "" if column.type is Type.INTEGER else rf"(?:{_quoted(parsing.decimal)}\d*)?"
     percent = r"(?:\s*%)?" if column.type is Type.RATIO and parsing.percent else ""
-    # The sign of the number may stand before the currency or after it.
+    # The sign of the number may be before the currency or after it.
     sign = r"(?:[-+]\s*)?"
     first = rf"(?:{sign}{mark}|{mark}{sign})" if currency else sign
     taken = [r"\s", "%", *map(_quoted, filter(None, [parsing.thousands]))]
@@ -180,13 +180,10 @@ def breach(contract: SenderContract, name: str) -> tuple[sql.Composable, dict[st
     if not isinstance(rule, Between):
         key = f"{name}_pattern"
         return sql.SQL("{}::text !~ {}").format(column, sql.Placeholder(key)), {key: pattern(rule)}
-    parts, values = [], {}
-    for side, limit in (("<", rule.low), (">", rule.high)):
-        if limit is not None:
-            key = f"{name}_{'low' if side == '<' else 'high'}"
-            parts.append(sql.SQL("{} {} {}").format(column, sql.SQL(side), sql.Placeholder(key)))
-            values[key] = limit
-    return sql.SQL("({})").format(sql.SQL(" or ").join(parts)), values
+    limits = {f"{name}_low": rule.low, f"{name}_high": rule.high}
+    bounds = [None if limit is None else sql.Placeholder(key) for key, limit in limits.items()]
+    values = {key: limit for key, limit in limits.items() if limit is not None}
+    return outside(column, *bounds), values
 
 
 def _listed(parts: Iterable[sql.Composable]) -> sql.Composed:

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from etl.db.statements import Parts, statement
 from etl.quality.checks.parts import keys_of
-from etl.render.expectations import Expectation, Suite, broken, has_value, looked_at
+from etl.render.expectations import Expectation, Suite, broken, has_value, is_judged
 
 _COUNTS = ("checked", "judged", "failed", "shown")
 
@@ -45,7 +45,7 @@ def counted(
     return statement(
         "checks/constraints.counted",
         table=sql.Identifier(suite.table),
-        scope=looked_at(suite) if scope is None else scope,
+        scope=is_judged(suite) if scope is None else scope,
         tallies=sql.SQL(",\n").join(tallies),
         tallied=sql.SQL(",\n").join(rows),
     )
@@ -53,7 +53,7 @@ def counted(
 
 def counted_in_load(suite: Suite) -> sql.Composed:
     """The same of all expectations of a feed, on the rows of the current load alone."""
-    scope = sql.SQL("load_id = {} and {}").format(sql.Placeholder("load_id"), looked_at(suite))
+    scope = sql.SQL("load_id = {} and {}").format(sql.Placeholder("load_id"), is_judged(suite))
     return counted(suite, suite.expectations, scope)
 
 
