@@ -73,7 +73,6 @@ class Warehouse:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     @contextmanager
-    @contextmanager
     def pipeline(
         self, reject_share: float = 0.05, checks: Callable[[], object] | None = lambda: None
     ) -> Iterator[RunContext]:
