@@ -44,7 +44,7 @@ CLEAN = (
     ),
     *(f"etl/{room}" for room in ("reference", "schema", "warehouse")),
     *("migrations", "scripts", "sql/synthetic", "sql/server", "sql/db", "sql/bench"),
-    *("sql/schema", "sql/rebuild", "docs", "."),
+    *("etl/stages/dims", "sql/dims", "sql/schema", "sql/rebuild", "docs", "."),
 )
 
 
