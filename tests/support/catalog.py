@@ -29,7 +29,7 @@ CATALOG = {
         where c.relnamespace = to_regnamespace(%s) and not c.relispartition
         order by 1, 2""",
     "triggers": """
-        select c.relname, pg_get_triggerdef(t.oid)
+        select c.relname, pg_get_triggerdef(t.oid), obj_description(t.oid, 'pg_trigger')
         from pg_trigger t join pg_class c on c.oid = t.tgrelid
         where c.relnamespace = to_regnamespace(%s) and not t.tgisinternal order by 1, 2""",
     "functions": """
