@@ -249,7 +249,7 @@ def run_cubes(context: RunContext, build: Build = LIVE, *, whole: bool = False) 
             )
             counts.update(made.rows)
             if build == LIVE:
-                kind = "moved_cubes" if made.by_change else "cubes"
+                kind = "followed_cubes" if made.by_change else "cubes"
                 context.gate("cubes", "the cubes", kind=kind)
     except psycopg.Error as error:
         if not take_out.is_of_data(error):

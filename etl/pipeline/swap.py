@@ -14,6 +14,7 @@ from etl.pipeline.session import RunContext
 from etl.schema import build, dependents
 from etl.schema.dependents import LOCK_PATIENCE
 from etl.server.requirements import sees_other_sessions
+from etl.stages.cubes import refresh
 from etl.warehouse.tables import LIVE, NEXT, RETIRED, Schemas
 
 READER_PATIENCE = 15 * 60  # seconds to wait for a long report before a rebuild goes live
@@ -120,6 +121,7 @@ def swap(context: RunContext) -> None:
                 dependents.follow(context.work, found)
                 run(context.work, "ledger/ledger.go_live", {"rebuilt": context.rebuild.load_ids})
                 run(context.work, "ledger/ledger.supersede_files")
+                refresh.go_live(context.work)
                 for values in context.rebuild.decisions:
                     run(context.work, "ledger/decision.decide", values)
                 moved = {
@@ -151,7 +153,9 @@ def _let_reports_end(context: RunContext) -> None:
     Where somebody reads all the time, the transactions that could be such reports are waited for.
     ``LockNotAvailable`` where they go on for long.
     """
-    rows = run(context.work, "rebuild/swap.tables", {"schemas": list(RETIRED.build)}).fetchall()
+    retired = {"schemas": list(RETIRED.build)}
+    rows = run(context.work, "rebuild/swap.tables", retired).fetchall()
+    views = run(context.work, "rebuild/swap.materialized_views", retired).fetchall()
     if not rows:
         return
     deadline = time.monotonic() + LOCK_SECONDS
@@ -164,6 +168,13 @@ def _let_reports_end(context: RunContext) -> None:
             with context.work.transaction():
                 run(context.work, "rebuild/swap.moment", {"patience": patience})
                 run(context.work, "rebuild/swap.lock_tables", tables=tables)
+                for schema, view, owner in views:
+                    run(
+                        context.work,
+                        "rebuild/swap.lock_materialized_view",
+                        view=sql.Identifier(schema, view),
+                        owner=sql.Identifier(owner),
+                    )
                 run(context.work, "rebuild/swap.moment", {"patience": "0"})
             return
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):

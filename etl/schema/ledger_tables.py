@@ -260,6 +260,28 @@ def _loads(metadata: MetaData) -> None:
         comment="One row a stage that ran, also where it failed.",
     )
     Table(
+        "cube_refresh",
+        metadata,
+        Column("schema_name", Text, nullable=False, comment="The schema of its build."),
+        Column("cube_name", Text, nullable=False),
+        Column(
+            "definition_hash",
+            Text,
+            nullable=False,
+            comment="Of the definition that it was made by; where that changes it is made again.",
+        ),
+        Column(
+            "load_id",
+            BigInteger,
+            comment="The load that it is made through: it contains what that load and those before "
+            "it brought. Empty where no load says what it was made of.",
+        ),
+        Column("made_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        PrimaryKeyConstraint("schema_name", "cube_name"),
+        schema="ledger",
+        comment="One row a cube: by which definition and through which load it is made.",
+    )
+    Table(
         "fact_rekey",
         metadata,
         Column("fact_rekey_id", BigInteger, Identity(always=True)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from etl.contracts.column import Column
 from etl.contracts.feed import Feed
@@ -196,13 +196,32 @@ class Fact:
         return self.feed.key[0]
 
 
+# What a cube is in the database, as its statements name it.
+TABLE: LiteralString = "table"
+VIEW: LiteralString = "materialized view"
+
+
 @dataclass(frozen=True, slots=True)
 class Cube:
-    """A table kept equal to a query, its definition in ``sql/cubes/<name>.sql``."""
+    """The rows of a query, its definition in ``sql/cubes/<name>.sql``, kept for readers.
+
+    A cube may read from the cubes before it. It is a materialized view, refreshed where what it
+    reads has changed. ``is_followed``: it is a table instead that follows what changed in the
+    claims (``etl/stages/cubes/follow.py``), for one whose definition costs too much to run daily.
+    ``claims_by``: where it counts every claim once, with all measures, the column with the date or
+    month of service; its gate then compares it with the facts.
+    """
 
     name: str
     grain: tuple[str, ...]
     description: str
+    is_followed: bool = False
+    claims_by: str | None = None
+
+    @property
+    def kind(self) -> LiteralString:
+        """What it is in the database."""
+        return TABLE if self.is_followed else VIEW
 
 
 DIM_MEMBER = Dimension(
@@ -271,21 +290,33 @@ CUBES: dict[str, Cube] = {
             "claims_daily_member",
             ("member_id", "service_date"),
             "Claims and money by member and day of service.",
+            is_followed=True,
+            claims_by="service_date",
+        ),
+        Cube(
+            "claims_by_month",
+            ("breakdown", "category", "month"),
+            "Claims, members and money by month of service, once by metal tier and once by "
+            "specialty.",
+            is_followed=True,
         ),
         Cube(
             "claims_by_plan_metal_month",
             ("metal_tier", "month"),
             "Claims, member-months and paid PMPM by metal tier and month of service.",
+            claims_by="month",
         ),
         Cube(
             "high_cost_member_tracking",
             ("member_id", "month"),
             "Members whose paid claims over twelve months pass $50k, by month.",
+            is_followed=True,
         ),
         Cube(
             "utilization_by_specialty",
             ("specialty", "month"),
             "Claims and money by specialty of the provider, per 1,000 member-months.",
+            claims_by="month",
         ),
     )
 }

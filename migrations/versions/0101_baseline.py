@@ -33,6 +33,16 @@ def upgrade() -> None:
     op.execute('create domain "staging"."utc_instant" as timestamptz  constraint "utc_instant_check" check (value >= \'1900-01-01Z\' and value < \'2200-01-01Z\')')
     op.execute('create domain "staging"."money_usd" as numeric  constraint "money_usd_check" check (min_scale(value) <= 2 and abs(value) <= 99999999.99)')
     op.execute('create domain "staging"."finite_number" as numeric  constraint "finite_number_check" check (abs(value) < 99999999.9999995 and value <> \'NaN\')')
+    op.create_table('cube_refresh',
+    sa.Column('schema_name', sa.Text(), nullable=False, comment='The schema of its build.'),
+    sa.Column('cube_name', sa.Text(), nullable=False),
+    sa.Column('definition_hash', sa.Text(), nullable=False, comment='Of the definition that it was made by; where that changes it is made again.'),
+    sa.Column('load_id', sa.BigInteger(), nullable=True, comment='The load that it is made through: it contains what that load and those before it brought. Empty where no load says what it was made of.'),
+    sa.Column('made_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
+    sa.PrimaryKeyConstraint('schema_name', 'cube_name', name=op.f('cube_refresh_pkey')),
+    schema='ledger',
+    comment='One row a cube: by which definition and through which load it is made.'
+    )
     op.create_table('load',
     sa.Column('load_id', sa.BigInteger(), sa.Identity(always=True), nullable=False, comment='The load.'),
     sa.Column('batch_id', sa.Text(), nullable=False, comment="The manifest's batch_id, else the folder's name."),
@@ -919,6 +929,7 @@ def downgrade() -> None:
     op.drop_table('claims_raw', schema='staging')
     op.drop_table('check_definition', schema='quality')
     op.drop_table('load', schema='ledger')
+    op.drop_table('cube_refresh', schema='ledger')
     op.execute('drop domain "staging"."finite_number"')
     op.execute('drop domain "staging"."money_usd"')
     op.execute('drop domain "staging"."utc_instant"')

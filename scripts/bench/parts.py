@@ -16,8 +16,8 @@ from rich.table import Table
 
 from etl.db.connection import connect, set_search_path
 from etl.db.statements import Parts, run
-from etl.stages.cubes.refresh import definition
-from etl.warehouse.tables import CUBES, LIVE
+from etl.stages.cubes.definitions import definition
+from etl.warehouse.tables import CUBES, LIVE, TABLE
 
 ALONE = ("members_joined", "claims_joined", "claims_grouped")
 _ROUNDS = 2
@@ -50,7 +50,13 @@ def _cube(connection: psycopg.Connection[Any], name: str) -> float:
     found = []
     for _ in range(_ROUNDS):
         started = time.perf_counter()
-        run(connection, "cubes/build.create", cube=cube, definition=definition(CUBES[name]))
+        run(
+            connection,
+            "cubes/build.create",
+            table_or_view=sql.SQL(TABLE),
+            cube=cube,
+            definition=definition(CUBES[name]),
+        )
         grain = sql.SQL(", ").join(sql.Identifier(column) for column in CUBES[name].grain)
         index = sql.Identifier("bench_cube_grain_idx")
         run(connection, "cubes/build.add_grain", index=index, cube=cube, grain=grain)

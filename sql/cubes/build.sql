@@ -1,47 +1,104 @@
 -- The statements that make a cube, whichever it is, and bring it up to its definition.
 
--- name: held
--- Whether the cube is there as a table or, from before, as a materialized view (r, m), and its
--- comment, which says its definition and what it is made through. At most one row.
+-- name: existing
+-- The cubes that are there in a schema, as tables or views (r, m), the definition that each was
+-- made by and the load that it is made through, where that is known. One row a cube.
 select
+    c.relname::text as name,
     c.relkind::text as kind,
-    coalesce(obj_description(c.oid, 'pg_class'), '') as comment
+    k.definition_hash,
+    k.load_id
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
-where n.nspname = %(schema)s and c.relname = %(name)s and c.relkind in ('r', 'm');
+left join cube_refresh as k on n.nspname = k.schema_name and c.relname = k.cube_name
+where n.nspname = %(schema)s and c.relkind in ('r', 'm');
+
+-- name: sources
+-- What the views among the cubes of a schema read: tables, and other cubes. A table of this build
+-- has its bare name. One row a cube and table.
+with recursive reads as (
+    select
+        c.oid as cube,
+        c.oid as source
+    from pg_class as c
+    inner join pg_namespace as n on c.relnamespace = n.oid
+    where n.nspname = %(schema)s and c.relkind = 'm'
+    union
+    select
+        r.cube,
+        d.refobjid
+    from reads as r
+    -- A plain view is read through; another cube contains what it did when it was last made.
+    inner join pg_class as c on r.source = c.oid and (c.relkind = 'v' or r.source = r.cube)
+    inner join pg_rewrite as w on c.oid = w.ev_class
+    inner join pg_depend as d
+        on w.oid = d.objid and d.classid = 'pg_rewrite'::regclass
+        and d.refclassid = 'pg_class'::regclass
+)
+
+select
+    cube.relname::text as cube,
+    c.oid::regclass::text as source
+from reads as r
+inner join pg_class as cube on r.cube = cube.oid
+inner join pg_class as c on r.source = c.oid
+where c.oid <> cube.oid and c.relkind <> 'v';
+
+-- name: make_schema
+-- Where cubes are made before they take the place of others. No rows.
+create schema {schema};
+
+-- name: drop_schema
+-- It is empty by then. No rows.
+drop schema {schema};
 
 -- name: create
 -- Make a cube and fill it. One row a row of its grain.
-create table {cube} as {definition};
+create {table_or_view} {cube} as {definition};
 
 -- name: add_grain
--- The grain, enforced; what changes is looked up by it.
+-- The grain, enforced; what changes is looked up by it, and a view is refreshed by it.
 create unique index {index} on {cube} ({grain});
 
 -- name: comment_on_cube
--- What the cube is, the mark of its definition and the load that it is made through.
-comment on table {cube} is {comment};
+-- What the cube is.
+comment on {table_or_view} {cube} is {comment};
 
 -- name: comment_on_column
 -- What a column of the cube means.
 comment on column {cube}.{column} is {comment};
 
+-- name: drop
+-- Make room for a cube that is defined otherwise now. Refused where other views read from it.
+drop {table_or_view} {cube};
+
+-- name: put_in_place
+-- Put a cube that is made into its schema, with its index and comments. No rows.
+alter {table_or_view} {cube} set schema {schema};
+
 -- name: analyze
--- Refresh the planner's statistics of the cube.
-analyze {cube};
+-- Refresh the planner's statistics of a table. No rows.
+analyze {table};
+
+-- name: refresh
+-- Bring a view to its definition: only rows that differ are written, and nobody who reads waits.
+refresh materialized view concurrently {cube};
+
+-- name: rows_written
+-- How many rows this session has put into a table and taken out of it, of which it has not reported
+-- yet; a refresh that changes a row does both. One row.
+select
+    pg_stat_get_xact_tuples_inserted(%(cube)s::regclass) as inserted,
+    pg_stat_get_xact_tuples_deleted(%(cube)s::regclass) as deleted;
 
 -- name: want
--- The rows that a cube has to hold; several workers make them, which a merge would not let them.
+-- The rows that a cube has to contain; several workers make them, which a merge would not let them.
 -- One row a row of its grain.
 create temporary table wanted on commit drop as {definition};
 
--- name: analyze_wanted
--- Statistics for the join that follows. No rows.
-analyze wanted;
-
 -- name: merge
--- Bring the cube to the rows that it has to hold: only what differs is written, so readers go on
--- with what it held and an unchanged row stays as it is. One row a row written.
+-- Bring the cube to the rows that it has to contain: only what differs is written, so readers go on
+-- with what it contained and an unchanged row stays as it is. One row a row written.
 merge into {cube} as c  -- noqa: PRS, the linter does not know "by source"
 using wanted as w
     on {same_grain}
@@ -53,49 +110,20 @@ when not matched by source then delete;
 -- Make room for the next cube. No rows.
 drop table wanted;
 
--- name: drop_table
--- Make room for the cube's new definition. Refused where views read from it.
-drop table {cube};
+-- name: record
+-- Note by which definition a cube is made and through which load. One row.
+insert into cube_refresh (schema_name, cube_name, definition_hash, load_id)
+values (%(schema)s, %(cube)s, %(definition_hash)s, %(load_id)s)
+on conflict (schema_name, cube_name) do update
+    set
+        definition_hash = excluded.definition_hash,
+        load_id = excluded.load_id,
+        made_at = excluded.made_at;
 
--- name: drop_view
--- Make room for the table that a cube is now. Refused where views read from it.
-drop materialized view {cube};
+-- name: forget
+-- What was noted of the cubes of a schema that another takes the place of. One row a cube.
+delete from cube_refresh where schema_name = %(schema)s;
 
--- name: rename
--- Give a cube that was made beside the old one its name. No rows.
-alter table {cube} rename to {name};
-
--- name: rename_index
--- The same for the index of its grain. No rows.
-alter index {index} rename to {name};
-
--- name: grants
--- Statements that give others what they may do with the held cube, or with one column of it.
--- One row a grant.
-select
-    a.column_name,
-    format(
-        'grant %%s%%s on %%I.%%I to %%s%%s',
-        a.privilege_type,
-        ' (' || quote_ident(a.column_name) || ')',
-        n.nspname,
-        c.relname,
-        case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end,
-        case when a.is_grantable then ' with grant option' end
-    ) as statement
-from pg_class as c
-inner join pg_namespace as n on c.relnamespace = n.oid
-cross join lateral (
-    select
-        null::text as column_name,
-        r.*
-    from aclexplode(c.relacl) as r
-    union all
-    select
-        t.attname::text as column_name,
-        r.*
-    from pg_attribute as t
-    cross join lateral aclexplode(t.attacl) as r
-    where t.attrelid = c.oid and t.attnum > 0 and not t.attisdropped
-) as a
-where n.nspname = %(schema)s and c.relname = %(name)s and a.grantee <> c.relowner;
+-- name: move
+-- What was noted of the cubes of a schema that gets another name. One row a cube.
+update cube_refresh set schema_name = %(to_schema)s where schema_name = %(from_schema)s;

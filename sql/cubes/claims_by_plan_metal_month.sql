@@ -3,76 +3,26 @@
 -- the first to the last with a claim or with coverage, also where there was none.
 -- Units: counts of claims and members; member-months; amounts in US dollars, to the cent.
 -- Assumptions:
---   * Pending and denied claims, and those of an unknown status: see claims_daily_member.
---   * The tier is that of the plan version in force on the day of service (claims) or on the
---     first day of coverage (member-months), written with capitals (silver and Silver are one);
---     '(unknown)' where the plan is not known. The row for it appears only where it is used.
+--   * Claims, members and tiers: see claims_by_month. The tier of coverage is that of the plan
+--     version in force on its first day. The row for '(unknown)' appears only where it is used.
 --   * A span of coverage gives a month the share of the month's days that it covers. Two spans
 --     of one member that overlap count both: each is premium-bearing coverage.
---   * A member counts once a tier and month; claims that name no member count as one.
 
 -- name: definition
 -- The cube as a plain query. One row a metal tier and month.
-with claim_sums as (
-    select
-        f.plan_sk,
-        d.month_start as month,
-        f.status,
-        count(*) as claims,
-        sum(f.claim_amount) as billed_usd,
-        sum(f.allowed_amount) as allowed_usd,
-        sum(f.paid_amount) as paid_usd
-    from fact_claim as f
-    inner join dim_date as d on f.date_key = d.date_key
-    group by f.plan_sk, d.month_start, f.status
-),
-
-plan_tiers as (
+with plan_tiers as (
     select
         plan_sk,
         coalesce(initcap(metal_tier), '(unknown)') as metal_tier
     from dim_plan
 ),
 
--- What a status says is asked of sums: claims are many, statuses are few.
 claims as (
     select
-        p.metal_tier,
-        c.month,
-        coalesce(sum(c.claims) filter (where state.is_adjudicated), 0) as claims,
-        coalesce(sum(c.claims) filter (where state.is_pending), 0) as pending_claims,
-        coalesce(sum(c.claims) filter (where state.is_denied), 0) as denied_claims,
-        coalesce(sum(c.claims) filter (where state.is_unknown), 0) as unknown_status_claims,
-        sum(c.billed_usd) filter (where state.is_adjudicated) as billed_usd,
-        sum(c.billed_usd) filter (where state.is_pending) as pending_billed_usd,
-        sum(c.billed_usd) filter (where state.is_unknown) as unknown_status_billed_usd,
-        sum(c.allowed_usd) filter (where state.is_adjudicated) as allowed_usd,
-        sum(c.paid_usd) filter (where state.is_paid) as paid_usd
-    from claim_sums as c
-    inner join plan_tiers as p on c.plan_sk = p.plan_sk
-    cross join lateral ({state}) as state
-    group by p.metal_tier, c.month
-),
-
--- Two versions of a member in one month are one member.
-claimants as (
-    select
-        metal_tier,
-        month,
-        count(*) as members
-    from (
-        select distinct
-            p.metal_tier,
-            d.month_start as month,
-            m.member_id
-        from fact_claim as f
-        inner join dim_date as d on f.date_key = d.date_key
-        inner join plan_tiers as p on f.plan_sk = p.plan_sk
-        inner join dim_member as m on f.member_sk = m.member_sk
-        cross join lateral ({state}) as state
-        where state.is_adjudicated
-    ) as member
-    group by metal_tier, month
+        category as metal_tier,
+        b.*
+    from claims_by_month as b
+    where breakdown = 'metal_tier'
 ),
 
 -- Equal spans are counted before they are laid out over their months.
@@ -126,11 +76,11 @@ tiers as (
 select
     t.metal_tier,
     m.month,
-    coalesce(c.claims, 0)::bigint as claims,
-    coalesce(c.pending_claims, 0)::bigint as pending_claims,
-    coalesce(c.denied_claims, 0)::bigint as denied_claims,
-    coalesce(c.unknown_status_claims, 0)::bigint as unknown_status_claims,
-    coalesce(n.members, 0) as members,
+    coalesce(c.claims, 0) as claims,
+    coalesce(c.pending_claims, 0) as pending_claims,
+    coalesce(c.denied_claims, 0) as denied_claims,
+    coalesce(c.unknown_status_claims, 0) as unknown_status_claims,
+    coalesce(c.members, 0) as members,
     exposure.covered_days,
     round(exposure.member_months, 6) as member_months,
     coalesce(c.billed_usd, 0)::numeric(16, 2) as billed_usd,
@@ -142,7 +92,6 @@ select
 from tiers as t
 cross join months as m
 left join claims as c on t.metal_tier = c.metal_tier and m.month = c.month
-left join claimants as n on t.metal_tier = n.metal_tier and m.month = n.month
 left join coverage as v on t.metal_tier = v.metal_tier and m.month = v.month
 cross join lateral (
     select

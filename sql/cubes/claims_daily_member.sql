@@ -36,6 +36,64 @@ inner join dim_member as m on f.member_sk = m.member_sk
 cross join lateral ({state}) as state
 group by 1, 2;
 
+-- name: changed_days
+-- By how much each day of a member changed, for the gate; no rows yet.
+create temporary table changed_days on commit drop as
+select * from claims_daily_member
+with no data;
+
+-- name: follow
+-- Add the changes to the days that they touch; a day without a claim left goes.
+-- One row a member and day written.
+with merged as (
+    merge into claims_daily_member as c  -- noqa: PRS, nor a merge in a step
+    using (
+        select
+            case when member_id = '' then '(unknown)' else member_id end as member_id,
+            service_date,
+            {summed_measures}
+        from claim_changes
+        group by 1, 2
+        having row({sums}) <> row({zeros})
+    ) as m
+        on c.member_id = m.member_id and c.service_date = m.service_date
+    when matched
+        and c.claims + m.claims = 0 and c.pending_claims + m.pending_claims = 0
+        and c.unknown_status_claims + m.unknown_status_claims = 0
+        then delete
+    when matched then update set
+        claims = c.claims + m.claims,
+        pending_claims = c.pending_claims + m.pending_claims,
+        denied_claims = c.denied_claims + m.denied_claims,
+        unknown_status_claims = c.unknown_status_claims + m.unknown_status_claims,
+        billed_usd = c.billed_usd + m.billed_usd,
+        pending_billed_usd = c.pending_billed_usd + m.pending_billed_usd,
+        unknown_status_billed_usd = c.unknown_status_billed_usd + m.unknown_status_billed_usd,
+        allowed_usd = c.allowed_usd + m.allowed_usd,
+        paid_usd = c.paid_usd + m.paid_usd
+    when not matched then insert (member_id, service_date, {measures})
+        values (m.member_id, m.service_date, {changes})
+    returning
+        m.member_id,
+        m.service_date,
+        coalesce(new.claims, 0) - coalesce(old.claims, 0) as claims,
+        coalesce(new.pending_claims, 0) - coalesce(old.pending_claims, 0) as pending_claims,
+        coalesce(new.denied_claims, 0) - coalesce(old.denied_claims, 0) as denied_claims,
+        coalesce(new.unknown_status_claims, 0) - coalesce(old.unknown_status_claims, 0)
+        as unknown_status_claims,
+        coalesce(new.billed_usd, 0) - coalesce(old.billed_usd, 0) as billed_usd,
+        coalesce(new.pending_billed_usd, 0) - coalesce(old.pending_billed_usd, 0)
+        as pending_billed_usd,
+        coalesce(new.unknown_status_billed_usd, 0) - coalesce(old.unknown_status_billed_usd, 0)
+        as unknown_status_billed_usd,
+        coalesce(new.allowed_usd, 0) - coalesce(old.allowed_usd, 0) as allowed_usd,
+        coalesce(new.paid_usd, 0) - coalesce(old.paid_usd, 0) as paid_usd
+)
+
+insert into changed_days
+select *
+from merged;
+
 -- name: columns
 -- What each column means, for the catalog. One row a column.
 select

@@ -1,7 +1,7 @@
 -- high_cost_member_tracking: members whose paid claims over twelve months reach $50,000.
 -- Grain: one row a member (natural member_id) and month in which the twelve months that end
--- with it hold at least $50,000. A month without claims counts too; a member falls out when the
--- window no longer holds so much. The last month is the last with a claim of anyone.
+-- with it come to at least $50,000. A month without claims counts too; a member falls out when the
+-- window no longer has so much. The last month is the last with a claim of anyone.
 -- Units: amounts in US dollars, to the cent. Bands are named by their lower bound, which is in.
 -- Assumptions:
 --   * What is paid: see claims_daily_member (claims that are pending, denied or of an unknown
@@ -44,7 +44,7 @@ with changes as (
     group by member_id, moved.month
 ),
 
--- Between two changes the window holds the same.
+-- Between two changes the window contains the same.
 spells as (
     select
         member_id,
@@ -78,52 +78,129 @@ cross join lateral generate_series(
 
 -- name: definition
 -- The cube as a plain query. One row a member and month over the threshold.
-with adjudicated as not materialized (
-    select
-        member_sk,
-        date_key,
-        paid_amount
-    from fact_claim
-    cross join lateral ({state}) as state
-    where member_sk <> -1 and state.is_paid
-),
-
--- No window can hold more than all that was ever paid: few members are left from here on.
-candidates as (
-    select m.member_id
-    from (
-        select
-            member_sk,
-            sum(paid_amount) as paid_usd
-        from adjudicated
-        where paid_amount > 0
-        group by member_sk
-    ) as version
-    inner join dim_member as m on version.member_sk = m.member_sk
-    group by m.member_id
-    having sum(version.paid_usd) >= ({threshold})
+-- No window can contain more than all that was ever paid: few members are left from here on.
+with candidates as (
+    select member_id
+    from claims_daily_member
+    where paid_usd > 0 and member_id <> '(unknown)'
+    group by member_id
+    having sum(paid_usd) >= ({threshold})
 ),
 
 monthly as (  -- noqa: ST03, the windows use it
     select
-        m.member_id,
-        d.month_start as month,
-        sum(f.paid_amount) as paid_usd
+        d.member_id,
+        date_trunc('month', d.service_date::timestamp)::date as month,
+        sum(d.paid_usd) as paid_usd
     from candidates as c
-    inner join dim_member as m on c.member_id = m.member_id
-    inner join adjudicated as f on m.member_sk = f.member_sk
-    inner join dim_date as d on f.date_key = d.date_key
-    group by m.member_id, d.month_start
+    inner join claims_daily_member as d on c.member_id = d.member_id
+    group by d.member_id, date_trunc('month', d.service_date::timestamp)::date
 ),
 
 last_month as (  -- noqa: ST03, and this
-    select d.month_start as month
-    from dim_date as d
-    where d.full_date = (select max(service_date) from fact_claim)
+    select max(month) as month
+    from claims_by_month
 )
 
 select w.*
 from ({windows}) as w;
+
+-- name: last_month
+-- The last month with a claim of anyone. One row.
+select max(month) from claims_by_month;
+
+-- name: members_to_track
+-- Members whose rolling twelve months can have changed: what they were paid in some month did, or
+-- the last month moved on and they were over the threshold in the one before, or have a claim
+-- below zero that leaves the window now. One row a member.
+create temporary table members_to_track on commit drop as
+select member_id
+from claim_changes
+where member_id <> ''
+group by member_id, month
+having sum(paid_usd) <> 0
+union
+select member_id
+from high_cost_member_tracking
+where month = %(month_before)s::date and %(month_before)s::date < %(month_now)s::date
+union
+select m.member_id
+from fact_claim as f
+inner join dim_member as m on f.member_sk = m.member_sk
+where f.paid_amount < 0 and f.member_sk <> -1
+    and %(month_before)s::date < %(month_now)s::date
+    and f.service_date >= (%(month_before)s::date - interval '11 months')::date
+    and f.service_date < (%(month_now)s::date - interval '11 months')::date;
+
+-- name: tracked
+-- Their rows, made of their days. One row a member and month over the threshold.
+create temporary table tracked on commit drop as
+with candidates as (
+    select k.member_id
+    from members_to_track as k
+    cross join lateral (
+        select sum(c.paid_usd) as paid_usd
+        from claims_daily_member as c
+        where c.member_id = k.member_id and c.paid_usd > 0
+    ) as ever
+    where ever.paid_usd >= ({threshold})
+),
+
+monthly as (  -- noqa: ST03, the windows use it
+    select
+        d.member_id,
+        d.month,
+        sum(d.paid_usd) as paid_usd
+    from candidates as k
+    cross join lateral (
+        select
+            c.member_id,
+            date_trunc('month', c.service_date::timestamp)::date as month,
+            c.paid_usd
+        from claims_daily_member as c
+        where c.member_id = k.member_id
+        order by c.service_date
+        -- Keeps the look-up a look-up.
+        offset 0
+    ) as d
+    group by d.member_id, d.month
+),
+
+last_month as (  -- noqa: ST03, and this
+    select %(month_now)s::date as month
+)
+
+select w.*
+from ({windows}) as w;
+
+-- name: delete_untracked
+-- Rows of these members that are none any more, and rows of months after the last.
+-- One row a member and month.
+delete from high_cost_member_tracking as h
+where h.month > %(month_now)s::date
+    or (
+        h.member_id in (select k.member_id from members_to_track as k)
+        and not exists (
+            select 1
+            from tracked as t
+            where t.member_id = h.member_id and t.month = h.month
+        )
+    );
+
+-- name: follow
+-- Put their rows in; those that are as they have to be are left alone.
+-- One row a member and month written.
+merge into high_cost_member_tracking as h
+using tracked as t
+    on h.member_id = t.member_id and h.month = t.month
+when matched and row(h.paid_12_months_usd, h.band, h.first_month_over)
+    <> row(t.paid_12_months_usd, t.band, t.first_month_over)
+    then update set
+        paid_12_months_usd = t.paid_12_months_usd,
+        band = t.band,
+        first_month_over = t.first_month_over
+when not matched then insert (member_id, month, paid_12_months_usd, band, first_month_over)
+    values (t.member_id, t.month, t.paid_12_months_usd, t.band, t.first_month_over);
 
 -- name: columns
 -- What each column means, for the catalog. One row a column.

@@ -306,16 +306,23 @@ order by object;
 select parts.statement
 from (
     select
-        case when c.relkind = 'v' then 1 else 2 end as place,
+        case when c.relkind in ('v', 'm') then 1 else 2 end as place,
         b.nspname,
         c.relname as object_name,
         format(
             'drop %%s if exists %%I.%%I restrict',
-            case when c.relkind = 'v' then 'view' else 'table' end, b.nspname, c.relname
+            case c.relkind
+                when 'v' then 'view'
+                when 'm' then 'materialized view'
+                else 'table'
+            end,
+            b.nspname,
+            c.relname
         ) as statement
     from pg_class as c
     inner join pg_namespace as b on c.relnamespace = b.oid
-    where b.nspname = any(%(schemas)s) and c.relkind in ('r', 'p', 'v') and not c.relispartition
+    where b.nspname = any(%(schemas)s) and c.relkind in ('r', 'p', 'v', 'm')
+        and not c.relispartition
     union all
     select
         3,
@@ -437,7 +444,7 @@ tables as (
     from builds as b
     inner join pg_class as old on b.old_oid = old.relnamespace
     inner join pg_class as new on b.new_oid = new.relnamespace and old.relname = new.relname
-    where old.relkind in ('r', 'p') and not old.relispartition
+    where old.relkind in ('r', 'p', 'm') and not old.relispartition
 ),
 
 parts as (

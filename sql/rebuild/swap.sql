@@ -132,8 +132,10 @@ inner join pg_class as c on g.oid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
 inner join pg_namespace as m on m.nspname = %(to_schema)s
 inner join pg_class as t on m.oid = t.relnamespace and c.relname = t.relname
+left join pg_attribute as a
+    on t.oid = a.attrelid and g.column_name = a.attname and not a.attisdropped
 where n.nspname = %(from_schema)s and c.relkind in ('r', 'p', 'm', 'v')
-    and g.grantee <> c.relowner;
+    and g.grantee <> c.relowner and (g.column_name is null or a.attname is not null);
 
 -- name: copy_function_grants
 -- Statements that give the new functions the grants of the old ones, and take from everybody what
@@ -241,6 +243,22 @@ order by n.nspname, t.relname;
 -- name: lock_tables
 -- Have these tables, with their partitions, while nobody reads them. No rows.
 lock table {tables} in access exclusive mode;
+
+-- name: materialized_views
+-- The materialized views of a build, with their owners. One row a view.
+select
+    n.nspname as schema_name,
+    v.relname as view_name,
+    pg_get_userbyid(v.relowner) as owner
+from pg_class as v
+inner join pg_namespace as n on v.relnamespace = n.oid
+where n.nspname = any(%(schemas)s) and v.relkind = 'm'
+order by v.relname;
+
+-- name: lock_materialized_view
+-- Have a materialized view while nobody reads it. There is no statement that only locks one; this
+-- takes an access exclusive lock and changes nothing. No rows.
+alter materialized view {view} owner to {owner};
 
 -- name: moment
 -- How long a statement may take from here on in this transaction; 0 is without end. One row.

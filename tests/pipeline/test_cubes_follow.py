@@ -6,6 +6,7 @@ That they are what their definitions say is looked at after every load of the te
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from typing import Any
 
@@ -110,25 +111,22 @@ def written(warehouse: Warehouse, cube: str, grain: str) -> dict[Any, str]:
     return dict(warehouse.rows(f"select ({grain})::text, xmin::text from cubes.{cube}"))
 
 
-def through(warehouse: Warehouse) -> set[str | None]:
-    """Through which load the cubes say that they are made."""
-    return {
-        found
-        for name in CUBES
-        for (found,) in warehouse.rows(
-            "select substring(obj_description("
-            f"'cubes.{name}'::regclass) from 'Made through load ([0-9]+)')"
-        )
-    }
+def through(warehouse: Warehouse) -> set[int | None]:
+    """Through which load the cubes are made."""
+    rows = warehouse.rows(
+        "select cube_name, load_id from ledger.cube_refresh where schema_name = 'cubes'"
+    )
+    assert {name for name, _ in rows} == set(CUBES)
+    return {load_id for _, load_id in rows}
 
 
 def test_only_what_changed_is_written_and_checked(loaded: Warehouse) -> None:
     rows = {name: ", ".join(cube.grain) for name, cube in CUBES.items()}
     before = {name: written(loaded, name, grain) for name, grain in rows.items()}
-    assert through(loaded) == {"1"}
+    assert through(loaded) == {1}
     second(loaded)
     loaded.incremental()
-    assert through(loaded) == {"2"}
+    assert through(loaded) == {2}
     changed = {
         name: {
             row for row, by in written(loaded, name, grain).items() if before[name].get(row) != by
@@ -138,10 +136,11 @@ def test_only_what_changed_is_written_and_checked(loaded: Warehouse) -> None:
     assert changed == {
         "claims_daily_member": {"(A,2025-03-10)", "(A,2025-03-11)"},
         "claims_by_plan_metal_month": {"(Silver,2025-03-01)", "(Silver,2025-04-01)"},
+        "claims_by_month": {"(metal_tier,Silver,2025-03-01)", "(specialty,Cardiology,2025-03-01)"},
         "utilization_by_specialty": {"(Cardiology,2025-03-01)", "(Cardiology,2025-04-01)"},
         "high_cost_member_tracking": set(),
     }
-    # The gate looked at days that were named, months that moved, enrollments that changed.
+    # The gate looked at days that were named, months that changed, and all coverage.
     assert dict(
         loaded.rows(
             "select check_name, rows_checked from quality.check_judged where check_run_id ="
@@ -151,25 +150,31 @@ def test_only_what_changed_is_written_and_checked(loaded: Warehouse) -> None:
         "claims_daily_member.money_as_in_facts": 3,
         "claims_by_plan_metal_month.money_as_in_facts": 1,
         "utilization_by_specialty.money_as_in_facts": 1,
-        "claims_by_plan_metal_month.covered_days": 1,
+        "claims_by_plan_metal_month.covered_days": 2,
         "high_cost_member_tracking.rolling_paid": 0,
     }
 
 
+# A view is wrong where the table that it reads is. What is wrong in it, and how it got so.
+REFRESH = "refresh materialized view {}"
+BY_MONTH = "update claims_by_month set claims = 9 where breakdown = '{}' and month = '2025-03-01';"
 DAMAGE = {
     "claims_daily_member.money_as_in_facts": (
         "update claims_daily_member set paid_usd = 0 where service_date = '2025-03-11'"
     ),
     "claims_by_plan_metal_month.money_as_in_facts": (
-        "update claims_by_plan_metal_month set claims = 9 where month = '2025-03-01'"
+        BY_MONTH.format("metal_tier") + REFRESH.format("claims_by_plan_metal_month")
     ),
     "claims_by_plan_metal_month.covered_days": (
-        "update claims_by_plan_metal_month set covered_days = 9 where month = '2025-03-01'"
+        "delete from fact_enrollment where enrollment_id = 'e1'"
     ),
-    "utilization_by_specialty.money_as_in_facts": "delete from utilization_by_specialty",
+    "utilization_by_specialty.money_as_in_facts": (
+        "delete from claims_by_month where breakdown = 'specialty';"
+        + REFRESH.format("utilization_by_specialty")
+    ),
     "high_cost_member_tracking.rolling_paid": (
         "update claims_daily_member set paid_usd = 70000 where service_date = '2025-04-10';"
-        "insert into concerned values ('B')"
+        "insert into members_to_track values ('B')"
     ),
 }
 
@@ -181,22 +186,22 @@ def test_what_moved_wrongly_is_taken_back(
     second(loaded)
     with loaded.pipeline() as pipeline:
         commands.run_stages(pipeline, ("stage", "dims", "facts"))
-    held = loaded.rows("select * from cubes.claims_daily_member order by 1, 2")
-    for heard, damage in DAMAGE.items():
+    before = loaded.rows("select * from cubes.claims_daily_member order by 1, 2")
+    for check, damage in DAMAGE.items():
 
         def damaging(
             connection: psycopg.Connection[Any], *build: Any, what: str = damage, **how: Any
-        ) -> refresh.Made:
+        ) -> refresh.Refresh:
             found = made(connection, *build, **how)
             assert found.by_change
             connection.execute(what)
             return found
 
         monkeypatch.setattr(refresh, "run_cubes", damaging)
-        with loaded.pipeline() as pipeline, pytest.raises(CheckFailedError, match=heard):
+        with loaded.pipeline() as pipeline, pytest.raises(CheckFailedError, match=check):
             commands.run_cubes(pipeline)
-    assert through(loaded) == {"1"}
-    assert loaded.rows("select * from cubes.claims_daily_member order by 1, 2") == held
+    assert through(loaded) == {1}
+    assert loaded.rows("select * from cubes.claims_daily_member order by 1, 2") == before
     monkeypatch.undo()
     with loaded.pipeline() as pipeline:
         commands.run_cubes(pipeline)
@@ -215,7 +220,7 @@ def test_where_no_load_tells_what_cubes_were_made_of_they_are_made_whole(
         providers=[{"provider_id": "D", "specialty": "Oncology"}],
         claims=[claim("c1", "A", "2025-01-10", provider_id="E"), claim("c7", "A", "2025-01-11")],
     )
-    for stages, known in ((("stage", "dims"), None), (("facts",), "2")):
+    for stages, known in ((("stage", "dims"), None), (("facts",), 2)):
         with loaded.pipeline() as pipeline:
             commands.run_stages(pipeline, stages)
             commands.run_cubes(pipeline)
@@ -229,11 +234,11 @@ def test_where_no_load_tells_what_cubes_were_made_of_they_are_made_whole(
     assert through(loaded) == {None}
     second(loaded)
     loaded.incremental()
-    assert through(loaded) == {"3"}
+    assert through(loaded) == {3}
     loaded.connection.execute("update warehouse.fact_claim set paid_amount = 30 where true")
     write_batch(loaded.inbox, "2025-05-03", claims=[claim("c8", "C", "2025-02-01")])
     loaded.incremental()
-    assert through(loaded) == {"4"}
+    assert through(loaded) == {4}
     assert loaded.rows("select sum(paid_usd) from cubes.utilization_by_specialty") != [(0,)]
 
 
@@ -279,7 +284,7 @@ def test_keys_that_facts_named_first_move_their_claims_when_they_come(
         providers=[{"provider_id": "F", "specialty": "Oncology"}],
     )
     loaded.incremental()
-    assert through(loaded) == {"3"}
+    assert through(loaded) == {3}
     assert loaded.rows(
         "select metal_tier, covered_days from cubes.claims_by_plan_metal_month"
         " where claims > 0 and month = '2025-02-01'"
@@ -289,7 +294,52 @@ def test_keys_that_facts_named_first_move_their_claims_when_they_come(
     ) == [("Oncology",)]
     # A rebuild's loads are numbered on, and what comes after it is followed from there.
     loaded.rebuild()
-    assert through(loaded) == {"6"}
+    assert through(loaded) == {6}
     second(loaded, "2025-05-04")
     loaded.incremental()
-    assert through(loaded) == {"7"}
+    assert through(loaded) == {7}
+
+
+def test_claims_of_versions_that_a_corrected_batch_takes_away_move(loaded: Warehouse) -> None:
+    """Provider, plan and member had a version that is in no dimension any more."""
+
+    def changed(specialty: str, tier: str, **member: str) -> None:
+        shutil.rmtree(loaded.inbox / "2025-05-02", ignore_errors=True)
+        write_batch(
+            loaded.inbox,
+            "2025-05-02",
+            members=[{"member_id": "A", **member}],
+            plans=[{**PLANS[1], "metal_tier": tier}],
+            providers=[{"provider_id": "D", "specialty": specialty}],
+        )
+        loaded.incremental()
+
+    months = "select breakdown, category, claims from cubes.claims_by_month where month = '{}'"
+    changed("Oncology", "Gold", last_name="married")
+    write_batch(loaded.inbox, "2025-05-10", claims=[claim("d1", "A", "2025-05-05")])
+    loaded.incremental()
+    assert set(loaded.rows(months.format("2025-05-01"))) == {
+        ("metal_tier", "Gold", 1),
+        ("specialty", "Oncology", 1),
+    }
+    changed("Cardiology", "Silver")
+    assert through(loaded) == {4}
+    assert set(loaded.rows(months.format("2025-05-01"))) == {
+        ("metal_tier", "Silver", 1),
+        ("specialty", "Cardiology", 1),
+    }
+    assert loaded.rows(
+        "select member_id, claims from cubes.claims_daily_member where service_date = '2025-05-05'"
+    ) == [("A", 1)]
+
+
+def test_a_member_who_reaches_exactly_the_threshold_is_tracked(loaded: Warehouse) -> None:
+    members = "select member_id, paid_12_months_usd, band from cubes.high_cost_member_tracking"
+    month = " where month = '2025-04-01' order by 1"
+    for batch, paid, expected in (
+        ("2025-05-02", "49979.99", []),
+        ("2025-05-03", "49980.00", [("A", 50000, "$50k+")]),
+    ):
+        write_batch(loaded.inbox, batch, claims=[claim("d1", "A", "2025-04-05", paid)])
+        loaded.incremental()
+        assert loaded.rows(members + month) == [*expected, ("B", 60010, "$50k+")]

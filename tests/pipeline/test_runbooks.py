@@ -102,6 +102,41 @@ county = SenderContract(
     parsing=Parsing(date_order="mdy"),
 )
 '''
+CUBE = """\
+-- plan_counts: how many plans there are.
+-- Grain: one row a metal tier and plan year.
+-- Units: counts of plans.
+-- Assumptions: a plan of which nothing is known but that claims name it is left out.
+
+-- name: definition
+-- The cube as a plain query. One row a metal tier and plan year.
+select
+    metal_tier,
+    effective_year,
+    count(distinct plan_id) as plans
+from dim_plan
+where metal_tier is not null
+group by metal_tier, effective_year;
+
+-- name: columns
+-- What each column means, for the catalog. One row a column.
+select
+    c.column_name,
+    c.description
+from (
+    values
+    ('metal_tier', 'Metal tier of the plans.'),
+    ('effective_year', 'Plan year.'),
+    ('plans', 'Plans of the tier in the year.')
+) as c (column_name, description);
+"""
+CUBE_ENTRY = """\
+        Cube(
+            "plan_counts",
+            ("metal_tier", "effective_year"),
+            "Plans by metal tier and plan year.",
+        ),
+"""
 
 
 def write(folder: Path, feed: str, rows: list[dict[str, str]], contract: str = "") -> None:
@@ -125,6 +160,13 @@ def a_member(inbox: Path, **more: str) -> dict[str, str]:
 
 def send_language(inbox: Path) -> None:
     write(inbox / "2026-01-02", "members", [a_member(inbox, preferred_language="Spanish")])
+
+
+def send_plan(inbox: Path) -> None:
+    with next(inbox.glob("*/plans.csv")).open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    plan = {**row, "plan_id": "P-NEW", "metal_tier": "Platinum", "effective_year": "2031"}
+    write(inbox / "2026-01-02", "plans", [plan])
 
 
 def send_brokers(inbox: Path) -> None:
@@ -209,6 +251,22 @@ CHANGES = {
         shows=(
             "select dob::text from warehouse.dim_member_current where member_id = 'M-NEW'",
             [("1980-02-13",)],
+        ),
+        has_migration=False,
+    ),
+    "a cube": Change(
+        "adding-a-cube.md",
+        {
+            "sql/cubes/plan_counts.sql": CUBE,
+            "etl/warehouse/tables.py": {
+                "        ),\n    )\n}\n": f"        ),\n{CUBE_ENTRY}    )\n}}\n",
+            },
+        },
+        files_by_hand=2,
+        batch=send_plan,
+        shows=(
+            "select metal_tier, plans from cubes.plan_counts where effective_year = 2031",
+            [("Platinum", 1)],
         ),
         has_migration=False,
     ),

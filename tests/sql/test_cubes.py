@@ -9,14 +9,15 @@ from psycopg import sql
 
 from etl.contracts.feeds import FEEDS
 from etl.db.connection import set_search_path
-from etl.db.statements import run
+from etl.db.statements import names, run
 from etl.errors import SchemaError
 from etl.render import claim_status
-from etl.stages.cubes import refresh
-from etl.stages.cubes.refresh import run_cube
-from etl.warehouse.tables import CUBES, LIVE, Cube
+from etl.stages.cubes import definitions
+from etl.stages.cubes.refresh import run_cubes
+from etl.warehouse.tables import CUBES, LIVE
 
 DAILY = "claims_daily_member"
+BY_MONTH = "claims_by_month"
 METAL = "claims_by_plan_metal_month"
 HIGH_COST = "high_cost_member_tracking"
 SPECIALTY = "utilization_by_specialty"
@@ -125,20 +126,25 @@ def enrollments(database, *rows):
 
 
 def query(database, cube, columns):
-    """The cube's definition run as a query: these columns, in the order of the grain."""
-    return database.execute(
-        sql.SQL("select {} from ({}) as cube order by {}").format(
-            sql.SQL(", ").join(map(sql.Identifier, columns.split())),
-            refresh.definition(CUBES[cube]),
-            sql.SQL(", ").join(map(sql.Identifier, CUBES[cube].grain)),
-        )
-    ).fetchall()
+    """The cube's definition run as a query: these columns, in the order of the grain.
+
+    The cubes that it reads are made first, and the cube itself, which has to be the same.
+    """
+    build(database)
+    wanted, grain = names(columns.split()), names(CUBES[cube].grain)
+    select = sql.SQL("select {} from {} order by {}")
+    defined = sql.SQL("({}) as cube").format(definitions.definition(CUBES[cube]))
+    rows = database.execute(select.format(wanted, defined, grain)).fetchall()
+    made = database.execute(select.format(wanted, sql.Identifier(cube), grain)).fetchall()
+    assert made == rows
+    return rows
 
 
-def build(database, cube, schema="cubes"):
+def build(database):
+    """Make all cubes, or bring all of their rows up to date; rows written by cube."""
     with database.transaction():
         set_search_path(database, LIVE.schemas.path)
-        return run_cube(database, cube, schema)
+        return run_cubes(database, whole=True).rows
 
 
 D = Decimal
@@ -271,6 +277,19 @@ def test_high_cost_window_opens_and_closes(tables):
     ]
 
 
+def test_high_cost_begins_at_exactly_fifty_thousand_dollars(tables):
+    claims(
+        tables,
+        (1, 1, 1, "2025-01-15", "approved", 0, 0, "50000.00"),
+        (2, 1, 1, "2025-01-15", "approved", 0, 0, "49999.99"),
+        (3, 1, 1, "2025-01-15", "approved", 0, 0, "99999.99"),
+    )
+    assert query(tables, HIGH_COST, "member_id paid_12_months_usd band") == [
+        ("ann", D(50000), "$50k+"),
+        ("cid", D("99999.99"), "$50k+"),
+    ]
+
+
 def test_high_cost_ends_with_the_last_month_of_claims(tables):
     claims(
         tables,
@@ -339,131 +358,157 @@ def test_specialty_rates_are_per_1000_member_months_of_everybody(tables):
 
 @pytest.mark.parametrize("cube", CUBES.values(), ids=list(CUBES))
 def test_a_cube_is_its_definition_when_made_and_when_refreshed(tables, cube):
-    assert build(tables, cube) == {"rows": 0}
+    columns = " ".join(name for name, _ in run(tables, f"cubes/{cube.name}.columns"))
+    build(tables)
+    oid = _oid(tables, cube.name)
     enrollments(tables, (1, 1, "2025-01-01", "2025-12-31"))
     claims(tables, (1, 1, 1, "2025-04-10", "approved", 90000, 90000, 90000))
-    counts = build(tables, cube)
-    columns = " ".join(name for name, _ in run(tables, f"cubes/{cube.name}.columns"))
-    held = tables.execute(
-        sql.SQL("select {} from {} order by {}").format(
-            sql.SQL(", ").join(map(sql.Identifier, columns.split())),
-            sql.Identifier("cubes", cube.name),
-            sql.SQL(", ").join(map(sql.Identifier, cube.grain)),
-        )
-    ).fetchall()
-    assert held == query(tables, cube.name, columns)
-    assert counts == {"rows": len(held)}
-    assert held
+    written = build(tables)
+    # The tiers of the warehouse are there without a claim, each in all months of the coverage.
+    assert written[cube.name] == len(query(tables, cube.name, columns)) > 0
+    assert _oid(tables, cube.name) == oid
 
 
 @pytest.mark.parametrize("cube", CUBES.values(), ids=list(CUBES))
 def test_a_cube_and_its_columns_say_what_they_are(tables, cube):
-    build(tables, cube)
+    build(tables)
     described = tables.execute(
         "select attname, col_description(attrelid, attnum) from pg_attribute"
         " where attrelid = %s::regclass and attnum > 0 order by attnum",
         (f"cubes.{cube.name}",),
     ).fetchall()
     assert described == run(tables, f"cubes/{cube.name}.columns").fetchall()
-    comment = tables.execute(
-        "select obj_description(%s::regclass, 'pg_class')", (f"cubes.{cube.name}",)
-    ).fetchone()[0]
-    assert comment.startswith(cube.description)
+    assert tables.execute(
+        "select obj_description(oid, 'pg_class'), relkind::text from pg_class"
+        " where oid = %s::regclass",
+        (f"cubes.{cube.name}",),
+    ).fetchone() == (
+        f"{cube.description} One row a {' and '.join(cube.grain)}.",
+        "r" if cube.is_followed else "m",
+    )
 
 
-def _redefine(monkeypatch, cube: Cube):
-    """Let the cube have another definition from now on."""
-    file = dict(refresh.read_file(f"cubes/{cube.name}"))
-    monkeypatch.setattr(refresh, "read_file", lambda _: {**file, "definition": "changed"})
+def _redefine(monkeypatch, cube):
+    """Let the definition of a cube be written otherwise from now on."""
+    read_file = definitions.read_file
+
+    def redefined(name):
+        file = dict(read_file(name))
+        if name == f"cubes/{cube}":
+            file["columns"] += "  "
+        return file
+
+    monkeypatch.setattr(definitions, "read_file", redefined)
 
 
 def _oid(database, name):
     return database.execute("select %s::regclass::oid", (name,)).fetchone()[0]
 
 
-def test_a_changed_definition_makes_the_cube_anew_and_keeps_its_grants(tables, monkeypatch):
-    cube = CUBES[DAILY]
-    role = sql.Identifier(f"reader of {tables.info.dbname}")
+def _oids(database):
+    return {name: _oid(database, name) for name in CUBES}
+
+
+@pytest.mark.parametrize("cube", [DAILY, METAL])
+def test_a_changed_definition_makes_the_cube_again_and_keeps_its_grants(tables, monkeypatch, cube):
+    name = f"reader of {tables.info.dbname}"
+    role, table = sql.Identifier(name), sql.Identifier("cubes", cube)
     tables.execute(sql.SQL("create role {}").format(role))
     try:
-        build(tables, cube)
-        view = f"cubes.{DAILY}"
-        tables.execute(
-            sql.SQL("grant select on {} to {} with grant option").format(
-                sql.Identifier("cubes", DAILY), role
-            )
-        )
-        tables.execute(
-            sql.SQL("grant select (claims) on {} to public").format(sql.Identifier("cubes", DAILY))
-        )
-        before = _oid(tables, view)
-        build(tables, cube)
-        assert _oid(tables, view) == before
+        build(tables)
+        grant = sql.SQL("grant select on {} to {} with grant option")
+        tables.execute(grant.format(table, role))
+        tables.execute(sql.SQL("grant select (claims) on {} to public").format(table))
+        before = _oid(tables, cube)
+        build(tables)
+        assert _oid(tables, cube) == before
         _redefine(monkeypatch, cube)
-        build(tables, cube)
-        assert _oid(tables, view) != before
-        name = f"reader of {tables.info.dbname}"
+        build(tables)
+        assert _oid(tables, cube) != before
         assert tables.execute(
             "select has_table_privilege(%s, %s, 'select with grant option'),"
             " has_column_privilege('public', %s, 'claims', 'select'),"
             " has_column_privilege('public', %s, 'paid_usd', 'select')",
-            (name, view, view, view),
+            (name, cube, cube, cube),
         ).fetchone() == (True, True, False)
     finally:
         tables.execute(sql.SQL("drop owned by {}").format(role))
         tables.execute(sql.SQL("drop role {}").format(role))
 
 
-def test_a_materialized_view_of_before_becomes_a_table(tables):
-    cube = CUBES[DAILY]
+def test_a_changed_definition_makes_the_cubes_that_read_from_it_again(tables, monkeypatch):
+    claims(tables, (1, 1, 1, "2025-01-10", "approved", 1, 1, 1))
+    build(tables)
+    before = _oids(tables)
+    _redefine(monkeypatch, BY_MONTH)
+    with tables.transaction():
+        set_search_path(tables, LIVE.schemas.path)
+        made = run_cubes(tables)
+    # The metal tiers read the months, and the specialties both; nothing else was made again.
+    changed = {name for name, oid in _oids(tables).items() if oid != before[name]}
+    assert changed == {BY_MONTH, METAL, SPECIALTY}
+    assert {name: made.rows[name] for name in (DAILY, BY_MONTH, SPECIALTY)} == {
+        DAILY: 0,
+        BY_MONTH: 2,
+        SPECIALTY: 1,
+    }
+
+
+def test_a_cube_of_another_kind_is_replaced(tables):
+    build(tables)
+    tables.execute("drop materialized view cubes.utilization_by_specialty")
     tables.execute(
-        sql.SQL("create materialized view cubes.claims_daily_member as {}").format(
-            refresh.definition(CUBES[DAILY])
+        sql.SQL("create table cubes.utilization_by_specialty as {}").format(
+            definitions.definition(CUBES[SPECIALTY])
         )
     )
-    tables.execute("grant select on cubes.claims_daily_member to public")
+    tables.execute("grant select on cubes.utilization_by_specialty to public")
+    tables.execute("delete from cube_refresh where cube_name = 'utilization_by_specialty'")
     claims(tables, (1, 1, 1, "2025-01-10", "approved", 1, 1, 1))
-    assert build(tables, cube) == {"rows": 1}
+    assert build(tables)[SPECIALTY] == 1
     assert tables.execute(
         "select relkind::text, has_table_privilege('public', oid, 'select') from pg_class"
-        " where oid = 'cubes.claims_daily_member'::regclass"
-    ).fetchone() == ("r", True)
+        " where oid = 'cubes.utilization_by_specialty'::regclass"
+    ).fetchone() == ("m", True)
 
 
 def test_of_a_cube_that_is_there_only_what_differs_is_written(tables):
-    cube = CUBES[DAILY]
     day = ("approved", 1, 1, 1)
     claims(tables, *((m, 1, 1, f"2025-01-1{d}", *day) for m in (1, 2) for d in (0, 1)))
-    assert build(tables, cube) == {"rows": 4}
+    assert build(tables)[DAILY] == 4
     tables.execute("delete from fact_claim where claim_id = 'c0'")
     tables.execute("update fact_claim set member_sk = 3 where claim_id = 'c1'")
     tables.execute("update fact_claim set paid_amount = 2 where claim_id = 'c2'")
-    held = "select xmin::text from claims_daily_member where member_id = 'bob' and paid_usd = 1"
-    before = tables.execute(held + " and service_date = '2025-01-11'").fetchall()
+    same = "select xmin::text from claims_daily_member where member_id = 'bob' and paid_usd = 1"
+    before = tables.execute(same + " and service_date = '2025-01-11'").fetchall()
     # Two went, one came, one changed; a second time nothing differs.
-    assert build(tables, cube) == {"rows": 4}
-    assert build(tables, cube) == {"rows": 0}
-    assert tables.execute(held).fetchall() == before
+    assert build(tables)[DAILY] == 4
+    assert set(build(tables).values()) == {0}
+    assert tables.execute("select count(*) from utilization_by_specialty").fetchone() == (1,)
+    assert tables.execute(same).fetchall() == before
     assert query(tables, DAILY, "member_id paid_usd") == [
         ("bob", D(2)),
         ("bob", D(1)),
         ("cid", D(1)),
     ]
+    # A row that goes from a view is counted as one that comes.
+    tables.execute("delete from fact_claim")
+    assert build(tables)[SPECIALTY] == 1
 
 
-def test_a_changed_cube_that_a_view_reads_from_is_refused_in_a_sentence(tables, monkeypatch):
-    cube = CUBES[DAILY]
-    build(tables, cube)
-    tables.execute("create view public.mine as select * from claims_daily_member")
+@pytest.mark.parametrize("cube", [DAILY, METAL])
+def test_a_changed_cube_that_a_view_reads_from_is_refused_in_a_sentence(tables, monkeypatch, cube):
+    build(tables)
+    tables.execute(f"create view public.mine as select * from {cube}")
     _redefine(monkeypatch, cube)
-    with pytest.raises(SchemaError, match="other views read from it"):
-        build(tables, cube)
+    with pytest.raises(SchemaError, match=f"{cube} has changed, and other views read it"):
+        build(tables)
 
 
 def test_the_grain_of_a_cube_is_enforced(tables):
     claims(tables, (1, 1, 1, "2025-01-10", "approved", 1, 1, 1))
+    build(tables)
     for cube in CUBES.values():
-        build(tables, cube)
         grain = tables.execute(
             "select array_agg(a.attname order by a.attnum)::text[] from pg_index as i"
             " inner join pg_attribute as a on i.indexrelid = a.attrelid"

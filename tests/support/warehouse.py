@@ -25,7 +25,7 @@ from etl.pipeline.session import RunContext, open_run
 from etl.pipeline.status import Overview, overview
 from etl.pipeline.summary import Summary
 from etl.quality.runner import CheckReport, run_sql_checks
-from etl.stages.cubes.refresh import definition
+from etl.stages.cubes.definitions import definition
 from etl.synthetic import marker
 from etl.warehouse.tables import CUBES, LIVE
 from tests.support.databases import fresh_database

@@ -18,7 +18,7 @@ from etl.contracts.checks import Check
 from etl.db.statements import FOLDER, Parts, names, read_file, statement
 from etl.quality.checks import header
 from etl.quality.checks.constraints import counted_in_load
-from etl.quality.checks.cubes import cube_checks, cubes_gate, moved_cubes_gate
+from etl.quality.checks.cubes import cube_checks, cubes_gate, followed_cubes_gate
 from etl.quality.checks.header import Declaration, Rule, fail
 from etl.quality.checks.parts import Subject, Words, counted, keys_of, subject_of, subjects
 from etl.quality.checks.reference import reference_values
@@ -65,7 +65,7 @@ def gates() -> tuple[str, ...]:
 
 def gate_checks(stage: str) -> tuple[SqlCheck, ...]:
     """The checks that a stage must pass; their rules are those of ``all_checks``."""
-    of_cubes = {"cubes": cubes_gate, "moved_cubes": moved_cubes_gate}
+    of_cubes = {"cubes": cubes_gate, "followed_cubes": followed_cubes_gate}
     if stage in of_cubes:
         return of_cubes[stage]()
     if stage != "stage":

@@ -1,0 +1,118 @@
+"""What changed since the cubes were last made: which tables, and which claims how."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.db.statements import names, run, scalar, statement
+from etl.render import claim_measures, claim_status
+from etl.warehouse.tables import DIMENSIONS, FACTS, Build, Dimension, Fact
+
+# The tables whose rows are kept as they were.
+_PASTS: tuple[Dimension | Fact, ...] = (*DIMENSIONS.values(), *FACTS.values())
+# Up to so many changes, or such a share of the claims, cost less to follow than to make all again.
+_FEW = 50_000
+_FEW_OF_CLAIMS = 0.05
+
+# What the cubes use of a claim, and what distinguishes one state of it from another.
+_CLAIM = names(
+    (
+        *("claim_id", "service_date", "member_sk", "provider_sk", "plan_sk", "status"),
+        *("claim_amount", "allowed_amount", "paid_amount", "load_id"),
+    )
+)
+
+
+def made_through(connection: psycopg.Connection[Any], build: Build) -> int | None:
+    """The load that cubes of a build are made through when they are made now.
+
+    ``None`` where none says what they were made of: a load has changed dimensions and not yet
+    facts, or somebody changed rows by hand.
+    """
+    for entry in _PASTS:
+        index = sql.Identifier(f"{entry.past}_known_to_load_id_idx").as_string(connection)
+        run(connection, "cubes/changes.summarize", {"index": index})
+    found = scalar(connection, "cubes/changes.latest_load", build.values)
+    if found is None or any(_has_past_rows(connection, entry.past, found) for entry in _PASTS):
+        return None
+    return int(found)
+
+
+def are_few(connection: psycopg.Connection[Any], since: int) -> bool:
+    """Whether so few claims changed since a load that following them costs less than all again."""
+    row = run(connection, "cubes/changes.size", {"since": since}).fetchone()
+    changed, claims = row if row else (0, 0)
+    return bool(changed <= max(_FEW, _FEW_OF_CLAIMS * claims))
+
+
+def unchanged_tables(connection: psycopg.Connection[Any], tables: set[str], since: int) -> set[str]:
+    """Those of the tables that are as they were after a load; one that is not ours never is.
+
+    Rows that somebody inserted by hand into a fact are not seen: no load brought them.
+    """
+    asked = {"since": since}
+    unchanged = {
+        table
+        for table in tables & {"dim_date", "dim_geography", *(d.table for d in DIMENSIONS.values())}
+        if not scalar(connection, "cubes/changes.has_new_rows", asked, table=sql.Identifier(table))
+    }
+    unchanged |= {
+        fact.table
+        for fact in FACTS.values()
+        if fact.table in tables
+        and not scalar(connection, "cubes/changes.has_new_file", {**asked, "feed": fact.feed.name})
+    }
+    return unchanged - {
+        entry.table
+        for entry in _PASTS
+        if entry.table in unchanged and _has_past_rows(connection, entry.past, since)
+    }
+
+
+def _has_past_rows(connection: psycopg.Connection[Any], past: str, since: int) -> bool:
+    asked = {"since": since}
+    return bool(scalar(connection, "cubes/changes.has_past_rows", asked, past=sql.Identifier(past)))
+
+
+def find(connection: psycopg.Connection[Any], since: int) -> None:
+    """Find how claims changed since a load: table ``claim_changes``, and those it is made of."""
+    steps = _Steps(connection, since)
+    steps.run("followed_since")
+    steps.run("plans_before", "plans_before")
+    steps.run("providers_before", "providers_before")
+    steps.run("members_before", "members_before")
+    steps.run("claims_before", "claims_before")
+    steps.run("claims_after", "claims_after")
+    steps.run("claims_on_other_days")
+    if steps.run("providers_changed"):
+        steps.run("claims_of_providers", "claims_before", "claims_after")
+    if steps.run("plans_changed"):
+        steps.run("claims_of_plans", "claims_before", "claims_after")
+    steps.run("claim_changes", "claim_changes")
+    steps.run("claims_of_member_months", "claims_of_member_months")
+
+
+class _Steps:
+    """Statements of ``cubes/changes`` about one load, with the parts that they share."""
+
+    def __init__(self, connection: psycopg.Connection[Any], since: int) -> None:
+        self.connection = connection
+        self.since = since
+        keys = ("member_id", "service_date", "metal_tier", "specialty")
+        self.parts: dict[str, sql.Composable] = {
+            "claim": _CLAIM,
+            "state": claim_status.state(),
+            "summed": claim_measures.summed(keys, statement("cubes/changes.signed_claims")),
+            **claim_measures.fragments(),
+        }
+
+    def run(self, name: str, *changed_tables: str) -> int:
+        """How many rows a step finds; the tables that it fills get new statistics."""
+        statement_name = f"cubes/changes.{name}"
+        found = run(self.connection, statement_name, {"since": self.since}, **self.parts).rowcount
+        for table in changed_tables:
+            run(self.connection, "cubes/build.analyze", table=sql.Identifier(table))
+        return found

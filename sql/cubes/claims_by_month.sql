@@ -1,0 +1,248 @@
+-- claims_by_month: claims, members and money by month of service, once by metal tier and once by
+-- specialty; what claims_by_plan_metal_month and utilization_by_specialty are made of.
+-- Grain: one row a breakdown (metal_tier, specialty), category of it and month of service with a
+-- claim of any state. Each breakdown has all claims, so a sum over both counts them twice.
+-- Units: counts of claims and members; amounts in US dollars, to the cent.
+-- Assumptions:
+--   * Pending and denied claims, and those of an unknown status: see claims_daily_member.
+--   * The tier is that of the plan version in force on the day of service, written with capitals
+--     (silver and Silver are one); '(unknown)' where the plan is not known.
+--   * The specialty is that of the provider version in force on the day of service, not the one
+--     billed on the claim; '(unknown)' where the provider or its specialty is not known.
+--   * A member counts once a category and month; claims that name no member count as one.
+
+-- name: definition
+-- The cube as a plain query. One row a breakdown, category and month.
+with plan_tiers as (
+    select
+        plan_sk,
+        coalesce(initcap(metal_tier), '(unknown)') as metal_tier
+    from dim_plan
+),
+
+provider_specialties as (
+    select
+        provider_sk,
+        coalesce(specialty, '(unknown)') as specialty
+    from dim_provider
+),
+
+claim_sums as (
+    select
+        'metal_tier' as breakdown,
+        p.metal_tier as category,
+        d.month_start as month,
+        f.status,
+        count(*) as claims,
+        sum(f.claim_amount) as billed_usd,
+        sum(f.allowed_amount) as allowed_usd,
+        sum(f.paid_amount) as paid_usd
+    from fact_claim as f
+    inner join dim_date as d on f.date_key = d.date_key
+    inner join plan_tiers as p on f.plan_sk = p.plan_sk
+    group by p.metal_tier, d.month_start, f.status
+    union all
+    select
+        'specialty',
+        p.specialty,
+        d.month_start,
+        f.status,
+        count(*),
+        sum(f.claim_amount),
+        sum(f.allowed_amount),
+        sum(f.paid_amount)
+    from fact_claim as f
+    inner join dim_date as d on f.date_key = d.date_key
+    inner join provider_specialties as p on f.provider_sk = p.provider_sk
+    group by p.specialty, d.month_start, f.status
+),
+
+-- The state is derived from sums: claims are many, statuses are few.
+claims as (
+    select
+        c.breakdown,
+        c.category,
+        c.month,
+        coalesce(sum(c.claims) filter (where state.is_adjudicated), 0) as claims,
+        coalesce(sum(c.claims) filter (where state.is_pending), 0) as pending_claims,
+        coalesce(sum(c.claims) filter (where state.is_denied), 0) as denied_claims,
+        coalesce(sum(c.claims) filter (where state.is_unknown), 0) as unknown_status_claims,
+        coalesce(sum(c.billed_usd) filter (where state.is_adjudicated), 0) as billed_usd,
+        coalesce(sum(c.billed_usd) filter (where state.is_pending), 0) as pending_billed_usd,
+        coalesce(sum(c.billed_usd) filter (where state.is_unknown), 0)
+        as unknown_status_billed_usd,
+        coalesce(sum(c.allowed_usd) filter (where state.is_adjudicated), 0) as allowed_usd,
+        coalesce(sum(c.paid_usd) filter (where state.is_paid), 0) as paid_usd
+    from claim_sums as c
+    cross join lateral ({state}) as state
+    group by c.breakdown, c.category, c.month
+),
+
+-- Two versions of a member in one month are one member.
+claimants as (
+    select distinct
+        'metal_tier' as breakdown,
+        p.metal_tier as category,
+        d.month_start as month,
+        m.member_id
+    from fact_claim as f
+    inner join dim_date as d on f.date_key = d.date_key
+    inner join plan_tiers as p on f.plan_sk = p.plan_sk
+    inner join dim_member as m on f.member_sk = m.member_sk
+    cross join lateral ({state}) as state
+    where state.is_adjudicated
+    union all
+    select distinct
+        'specialty',
+        p.specialty,
+        d.month_start,
+        m.member_id
+    from fact_claim as f
+    inner join dim_date as d on f.date_key = d.date_key
+    inner join provider_specialties as p on f.provider_sk = p.provider_sk
+    inner join dim_member as m on f.member_sk = m.member_sk
+    cross join lateral ({state}) as state
+    where state.is_adjudicated
+),
+
+members as (
+    select
+        breakdown,
+        category,
+        month,
+        count(*) as members
+    from claimants
+    group by breakdown, category, month
+)
+
+select
+    c.breakdown,
+    c.category,
+    c.month,
+    c.claims::bigint as claims,
+    c.pending_claims::bigint as pending_claims,
+    c.denied_claims::bigint as denied_claims,
+    c.unknown_status_claims::bigint as unknown_status_claims,
+    coalesce(m.members, 0) as members,
+    c.billed_usd::numeric(16, 2) as billed_usd,
+    c.pending_billed_usd::numeric(16, 2) as pending_billed_usd,
+    c.unknown_status_billed_usd::numeric(16, 2) as unknown_status_billed_usd,
+    c.allowed_usd::numeric(16, 2) as allowed_usd,
+    c.paid_usd::numeric(16, 2) as paid_usd
+from claims as c
+left join members as m
+    on c.breakdown = m.breakdown and c.category = m.category and c.month = m.month;
+
+-- name: follow
+-- The whole cube, which is small, from its own rows and the changes. A member joins or leaves a
+-- category and month with the first and the last adjudicated claim there. One row a breakdown,
+-- category and month.
+with changes as (
+    select
+        b.breakdown,
+        b.category,
+        c.*
+    from claim_changes as c
+    cross join lateral (
+        values
+        ('metal_tier', c.metal_tier),
+        ('specialty', c.specialty)
+    ) as b (breakdown, category)
+),
+
+claims_now as (
+    select
+        b.breakdown,
+        b.category,
+        c.month,
+        c.member_id,
+        sum(c.claims) as claims
+    from claims_of_member_months as c
+    cross join lateral (
+        values
+        ('metal_tier', c.metal_tier),
+        ('specialty', c.specialty)
+    ) as b (breakdown, category)
+    group by b.breakdown, b.category, c.month, c.member_id
+),
+
+member_changes as (
+    select
+        breakdown,
+        category,
+        month,
+        member_id,
+        sum(claims) as claims
+    from changes
+    group by breakdown, category, month, member_id
+    having sum(claims) <> 0
+),
+
+sums as (
+    select
+        breakdown,
+        category,
+        month,
+        members,
+        {measures}
+    from claims_by_month
+    union all
+    select
+        breakdown,
+        category,
+        month,
+        0,
+        {measures}
+    from changes
+    union all
+    select
+        c.breakdown,
+        c.category,
+        c.month,
+        (coalesce(n.claims, 0) > 0)::integer - (coalesce(n.claims, 0) > c.claims)::integer,
+        {zeros}
+    from member_changes as c
+    left join claims_now as n
+        on c.breakdown = n.breakdown and c.category = n.category and c.month = n.month
+        and c.member_id = n.member_id
+)
+
+select
+    breakdown,
+    category,
+    month,
+    sum(claims)::bigint as claims,
+    sum(pending_claims)::bigint as pending_claims,
+    sum(denied_claims)::bigint as denied_claims,
+    sum(unknown_status_claims)::bigint as unknown_status_claims,
+    sum(members)::bigint as members,
+    sum(billed_usd)::numeric(16, 2) as billed_usd,
+    sum(pending_billed_usd)::numeric(16, 2) as pending_billed_usd,
+    sum(unknown_status_billed_usd)::numeric(16, 2) as unknown_status_billed_usd,
+    sum(allowed_usd)::numeric(16, 2) as allowed_usd,
+    sum(paid_usd)::numeric(16, 2) as paid_usd
+from sums
+group by breakdown, category, month
+having sum(claims) <> 0 or sum(pending_claims) <> 0 or sum(unknown_status_claims) <> 0;
+
+-- name: columns
+-- What each column means, for the catalog. One row a column.
+select
+    c.column_name,
+    c.description
+from (
+    values
+    ('breakdown', 'By what the claims are broken down: metal_tier or specialty.'),
+    ('category', 'Metal tier of the plan or specialty of the provider; (unknown) where it is.'),
+    ('month', 'First day of the month of service.'),
+    ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
+    ('pending_claims', 'Claims not adjudicated yet.'),
+    ('denied_claims', 'Denied claims; they are part of claims.'),
+    ('unknown_status_claims', 'Claims of a status that the contract does not know.'),
+    ('members', 'Members with an adjudicated claim; unknown ones count as one.'),
+    ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
+    ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
+    ('unknown_status_billed_usd', 'Billed on claims of an unknown status, US dollars.'),
+    ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
+    ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.')
+) as c (column_name, description);
