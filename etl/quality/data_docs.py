@@ -56,7 +56,7 @@ _POLICY = (
 
 
 def write_data_docs(folder: Path, latest: Latest, checks: Sequence[CheckRow]) -> Path:
-    """Write the pages anew into the folder; where the first of them is.
+    """Write the pages again into the folder; where the first of them is.
 
     ``checks``: with their latest results; those of Great Expectations that ``latest`` ran are
     shown, by table. Raises ``UsageError`` if the folder holds something else.

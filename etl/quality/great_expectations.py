@@ -117,7 +117,7 @@ def _evaluable(connection: psycopg.Connection[Any], schemas: Schemas, suite: Sui
 
 
 def _ask(source: Any, suite: Suite, schema: str, loads: Loads, opened: _Opened) -> Found:
-    """Counts by name of check; ``ServerError`` if one of them could not be told."""
+    """Counts by name of check; ``ServerError`` if one of them is missing."""
     if not suite.expectations:
         return {}
     from great_expectations.exceptions import GreatExpectationsError

@@ -1,4 +1,4 @@
-"""The report on data quality as files: ``report.html``, and Great Expectations' data docs beside.
+"""The report on data quality as files: ``report.html``, and Great Expectations' data docs.
 
 Reads the quality views in one snapshot and runs no check. Keys of rows lead to people, so only the
 owner of the files can read them.
@@ -26,7 +26,7 @@ from etl.warehouse.tables import LIVE
 
 PAGE = "report.html"
 DATA_DOCS = "data-docs"
-# How much the page shows at most: runs and loads as bars and points that can be told apart.
+# How much the page shows at most: runs and loads as bars and points that can be seen apart.
 MOST_RUNS = MOST_LOADS = 120
 MOST_DETAILS = 300
 MOST_RESOLVED = 30

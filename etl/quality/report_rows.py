@@ -141,7 +141,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineReason:
-    """Rows of a feed set aside for one reason."""
+    """Rows of a feed rejected for one reason."""
 
     feed: str
     reason: str
@@ -152,7 +152,7 @@ class QuarantineReason:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """Where rows set aside are. ``first_line``: of the file, where the first of them begins."""
+    """Where rejected rows are. ``first_line``: of the file, where the first of them begins."""
 
     load_id: int
     batch_id: str
@@ -195,7 +195,7 @@ class QualityReport:
     """Everything that the page shows.
 
     ``defects``: only of synthetic feeds; ``None`` leaves the section out. ``has_data_docs``:
-    whether the pages of Great Expectations lie beside it in ``data-docs``. ``most_details``: how
+    whether the pages of Great Expectations are next to it in ``data-docs``. ``most_details``: how
     many rows of ``quarantine`` and ``resolved`` were asked for at most.
     """
 

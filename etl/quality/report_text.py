@@ -18,7 +18,7 @@ def share(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """A number with marks at the thousands, and no more digits than tell something."""
+    """A number with marks at the thousands, and no more digits than mean something."""
     if not math.isfinite(value):
         return str(value)
     if float(value).is_integer():

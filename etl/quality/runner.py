@@ -3,7 +3,7 @@
 Two kinds, one list: expectations rendered from the contracts, which Great Expectations answers,
 and named SQL for what it cannot say. Checks only read. What they find is counts and the keys of
 rows that fail, never another value. Some of them also gate a stage: they run in its transaction, on
-the rows of the load in hand, before anybody sees what the stage did.
+the rows of the current load, before anybody sees what the stage did.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ def run_checks(
         thresholds = _thresholds(connection)
         _profile(connection, build)
     results = []
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as worker:
         # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
-        expected = beside.submit(lambda: list(run_suites(url, build.schemas, suites())))
+        expected = worker.submit(lambda: list(run_suites(url, build.schemas, suites())))
         found = chain(
             run_sql_checks(connection, build, now),
             truth.run_checks(connection, build) if truth else (),
@@ -175,10 +175,10 @@ def _gate_values(
     if stage == "dims":
         loads = [found for found, _ in run(work, "checks/staging.loads_of_build", asked)]
     elif stage == "facts" and entry.feed is not None:
-        # The state of a fact is what the last of these told; an earlier one has a say only in
+        # The state of a fact is that of the last of these; an earlier one has a say only in
         # whether that reverses it.
-        told = run(work, "facts/loads.build_loads", {"feed": entry.feed, **asked})
-        in_order = [found for found, _ in told]
+        ordered = run(work, "facts/loads.build_loads", {"feed": entry.feed, **asked})
+        in_order = [found for found, _ in ordered]
         place = in_order.index(load_id)
         loads_before, loads = in_order[:place], in_order[place:]
     return {

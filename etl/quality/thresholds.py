@@ -19,7 +19,7 @@ from etl.db.statements import run
 from etl.errors import UsageError
 from etl.warehouse.tables import LIVE
 
-# How many results are judged anew to tell what a change means.
+# How many results are judged again to show what a change means.
 LATEST = 10
 _EXAMPLE = "make dq-threshold CHECK=fact_claim.amounts_in_order COUNT=20 WHY='known at the sender'"
 
@@ -40,7 +40,7 @@ class Wanted:
     reset: bool = False
 
     def validate(self) -> None:
-        """Raise ``UsageError`` with the sentence that mends it."""
+        """Raise ``UsageError`` with the sentence that fixes it."""
         changes = (self.count, self.share, self.severity)
         if not self.check:
             raise UsageError("Which check is meant?", f"Name it: {_EXAMPLE}")
@@ -118,7 +118,7 @@ def _said(limits: tuple[Any, ...]) -> str:
 
 
 def _difference(before: dict[int, bool], after: dict[int, bool]) -> str:
-    """What judging the latest results anew changes."""
+    """What judging the latest results again changes."""
     if not before:
         return "It has no results yet."
     count = f"the last {len(before)} results" if len(before) > 1 else "its only result"
@@ -126,12 +126,12 @@ def _difference(before: dict[int, bool], after: dict[int, bool]) -> str:
         "passed": sum(after[r] and not passed for r, passed in before.items()),
         "failed": sum(passed and not after[r] for r, passed in before.items()),
     }
-    told = [
+    changes = [
         f"{n} of {count} {'change' if n > 1 else 'changes'} to {to}"
         for to, n in changed.items()
         if n
     ]
-    return f"{'; '.join(told) or f'None of {count} changes'}."
+    return f"{'; '.join(changes) or f'None of {count} changes'}."
 
 
 def _meant(check: str, known: list[str]) -> str:

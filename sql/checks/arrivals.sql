@@ -54,7 +54,7 @@ drop table looked_at;
 -- The figures of a feed's latest load against those of the loads before it that are of its kind and
 -- its place in the calendar: the first of a year, of a month, or another day; and of the same month
 -- and weekday, else the same weekday, else of weekends or workdays, the narrowest of which there
--- are enough. How far a figure is from the median is told in the usual distance from it, on a
+-- are enough. How far a figure is from the median is measured in the usual distance from it, on a
 -- logarithmic scale for rows and means: 1.4826 times the median distance, which of normal figures
 -- is the standard deviation. Where weekdays are mixed, one of the five may be another every week:
 -- there it is the distance that nine in ten keep, over that of normal figures (1.6449). It is at
@@ -257,7 +257,7 @@ inner join load_file as f on l.load_id = f.load_id
 where l.load_id = any(%(loads)s) and f.status in ('loaded', 'skipped');
 
 -- name: agreed
--- Whether the latest file of a feed holds as many rows as its contract expects; the file tells by
+-- Whether the latest file of a feed holds as many rows as its contract expects, by
 -- what was noticed of it. One row.
 --: for each: feed with volume
 --: gate: arrivals

@@ -271,8 +271,8 @@ where (
 and v.is_broken;
 
 -- name: claims_against_others
--- Claims that contradict what is known beside them: service before the patient's birth, a day long
--- after the batch that told of it, a payment below zero that takes back nothing. A birth date that
+-- Claims that contradict what else is known: service before the patient's birth, a day long
+-- after the batch that brought it, a payment below zero that takes back nothing. A birth date that
 -- was corrected since counts as corrected. What a payment takes back is an earlier state of the
 -- same claim, or another claim of the same member (of nobody: of the same provider) and day, that
 -- paid at least as much. Without a date of birth, and without a payment, there is nothing to say.
@@ -321,8 +321,8 @@ cross join lateral (
         b.is_before_birth
         and not exists (
             select 1
-            from dim_member as told
-            where told.member_id = b.member_id and told.dob <= b.service_date
+            from dim_member as version
+            where version.member_id = b.member_id and version.dob <= b.service_date
         )
     ),
     ('known_by_batch', b.is_ahead),
@@ -351,7 +351,7 @@ where (b.is_before_birth or b.is_ahead or b.is_negative)
 
 -- name: known_on_day
 -- Facts that join a first version of a key on a day before its values are known: since a first
--- version reaches back to 1900, they describe what was true later. An inferred version tells
+-- version reaches back to 1900, they describe what was true later. An inferred version says
 -- nothing and is not judged. One row; a row checked is a fact.
 --: for each: fact
 --: key: {row_key}
@@ -555,7 +555,7 @@ cross join lateral (
 where a.oldest < a.band[1]::integer or a.youngest > coalesce(a.band[2]::integer, 999);
 
 -- name: birth_dates
--- Versions of members who, by their date of birth, are born after the batch that told of it, or are
+-- Versions of members who, by their date of birth, are born after the batch that brought it, or are
 -- older than anybody became. Without a date of birth there is nothing to say.
 --: table: dim_member
 --: key: member_sk
@@ -571,9 +571,9 @@ select
     d.load_id
 from dim_member as d
 inner join load as l on d.load_id = l.load_id
-cross join lateral (select (l.as_of at time zone 'UTC')::date as told_on) as t
-where d.dob > t.told_on + %(days_ahead)s::integer
-    or d.dob < (t.told_on - interval '125 years')::date;
+cross join lateral (select (l.as_of at time zone 'UTC')::date as batch_day) as t
+where d.dob > t.batch_day + %(days_ahead)s::integer
+    or d.dob < (t.batch_day - interval '125 years')::date;
 
 -- name: providers_held
 -- The providers as they are now, those that no feed brought apart. One row a provider.
@@ -595,7 +595,7 @@ where d.current_flag and not d.is_inferred;
 --:   fails when: the NPI's check digit is wrong
 --:   note: Luhn's over 80840 and the other digits; the NPI may be empty.
 --:   source: 45 CFR 162.406
---:   advice: Look the provider up in the national registry (45 CFR 162.406) and tell the sender.
+--:   advice: Look the provider up in the national registry (45 CFR 162.406) and inform the sender.
 select
     'npi_check_digit' as rule,
     p.provider_id,

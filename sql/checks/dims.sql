@@ -3,7 +3,7 @@
 --:     repairs it; else make full-load.
 
 -- name: touched
--- Whether the load in hand made a version of a row's key or changed one: a fragment of a where
+-- Whether the current load made a version of a row's key or changed one: a fragment of a where
 -- clause.
 ({keys}) in (  -- noqa: PRS, part of a where clause
     select {keys}
@@ -43,7 +43,7 @@
 --: rule sk_unique: critical, uniqueness
 --:   fails when: two versions have one surrogate key
 --:   advice: The primary key was taken off the table: make full-load makes it again.
-with ends_told as (
+with causes_of_ends as (
     -- A key may end at the time of a snapshot that lacks it, or from which on it was restated.
     select
         l.load_id,
@@ -106,7 +106,7 @@ judged as (
         validity_end_ts < coalesce(next_start_ts, {open_end})
         and not exists (
             select 1
-            from ends_told as e
+            from causes_of_ends as e
             where e.as_of_ts = validity_end_ts
                 and (
                     e.is_restatement
@@ -161,7 +161,7 @@ cross join lateral (
 
 -- name: hashes
 -- The stored hash of each version against the hash of its change drivers. A hash of an earlier
--- definition waits for the next load to be made anew and is not judged. One row.
+-- definition waits for the next load to be made again and is not judged. One row.
 --: for each: dimension
 --: key: d.{row_key}
 --: gate: dims, scope = of_load
@@ -176,16 +176,16 @@ from {dim} as d
 where d.hash_version = {hash_version} and {scope};
 
 -- name: keys
--- The keys of a dimension against those that its feed tells: each is held, and none that was
--- made up stands for one that came; every version's key came, or a fact named it. Delete markers
--- tell of no key. One row a rule.
+-- The keys of a dimension against those of its feed: each has a version, and none that was
+-- inferred is in place of one that came; every version's key came, or a fact named it. Delete
+-- markers name no key. One row a rule.
 --: for each: dimension
 --: key: {natural_key}
 --: rule keys_match_staging: critical, completeness
 --:   fails when: the feed has a key that has no version, or only an inferred row
 --: rule no_orphan_version: critical, consistency
 --:   fails when: no row of the feed has the key, and it is not inferred
-with told as (
+with staged as (
     select
         {keys_of_staging},
         bool_or(s.load_id = any(%(loads_in_facts)s)) as is_due
@@ -194,7 +194,7 @@ with told as (
     group by {keys_of_staging}
 ),
 
-held as (
+stored as (
     select
         {keys_of_dim},
         bool_or(d.is_inferred) as is_inferred
@@ -206,10 +206,10 @@ held as (
 compared as (
     select
         {either_key},
-        told.is_due,
-        held.is_inferred
-    from told
-    full join held on {key_told_held}
+        staged.is_due,
+        stored.is_inferred
+    from staged
+    full join stored on {key_staged_stored}
 )
 
 select
@@ -219,27 +219,27 @@ select
     v.failing_keys
 from (
     select
-        count(*) filter (where is_due) as told,
+        count(*) filter (where is_due) as staged,
         count(*) filter (where is_due and is_inferred is distinct from false) as missing,
         some_keys({key_of_row}) filter (
             where is_due and is_inferred is distinct from false
         ) as keys_missing,
-        count(is_inferred) as held,
-        count(*) filter (where not is_inferred and is_due is null) as unfounded,
+        count(is_inferred) as stored,
+        count(*) filter (where not is_inferred and is_due is null) as orphans,
         some_keys({key_of_row}) filter (
             where not is_inferred and is_due is null
-        ) as keys_unfounded
+        ) as keys_orphaned
     from compared
 ) as counted
 cross join lateral (
     values
-    ('keys_match_staging', counted.told, counted.missing, counted.keys_missing),
-    ('no_orphan_version', counted.held, counted.unfounded, counted.keys_unfounded)
+    ('keys_match_staging', counted.staged, counted.missing, counted.keys_missing),
+    ('no_orphan_version', counted.stored, counted.orphans, counted.keys_orphaned)
 ) as v (rule, rows_checked, rows_failed, failing_keys);
 
--- name: keys_told
--- The keys that the load in hand tells against the dimension: each is held, and not only as made
--- up. Delete markers tell of no key. One row.
+-- name: keys_of_load
+-- The keys that the current load brought against the dimension: each has a version that is not
+-- inferred. Delete markers name no key. One row.
 --: for each: dimension
 --: key: {natural_key}
 --: only in gate: dims

@@ -11,9 +11,9 @@ from load_file as p
 inner join batch_order as l on p.load_id = l.load_id
 where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s);
 
--- name: told_claims
+-- name: staged_claims
 -- The rows of staging of several claims, with the place of their load and whether they reverse what
--- an earlier one told of the same claim, so that nothing of it is left. A fragment; one row a row.
+-- an earlier one has of the same claim, so that nothing of it is left. A fragment; one row a row.
 select  -- noqa: PRS, part of a from clause
     s.*,
     l.place,
@@ -43,20 +43,20 @@ inner join places as l on s.load_id = l.load_id
 -- name: netted
 -- An amount of a claim as the fact has to hold it. A fragment.
 case  -- noqa: PRS, a value
-    when s.is_reversing and {told} < 0 then 0
-    else {told}
+    when s.is_reversing and {amount} < 0 then 0
+    else {amount}
 end
 
 -- name: earlier_total
--- What staging has of an amount and the facts have not: it was told earlier, it is gone, or it
+-- What staging has of an amount and the facts have not: it is an earlier state, it is gone, or it
 -- reverses its own claim. A fragment.
 coalesce(  -- noqa: PRS, a value
     sum({amount} - case when rank > 1 or is_gone then 0 else coalesce({netted}, 0) end), 0
 ) as {amount}
 
--- name: told_again
--- Claims that have been told otherwise: for another member, of another day of service, or below
--- zero after they were told at or above it, by another amount too. One row a claim and rule.
+-- name: resent_claims
+-- Claims that came again changed: for another member, of another day of service, or below zero
+-- after they came at or above it, by another amount too. One row a claim and rule.
 --: table: fact_claim
 --: key: claim_id
 --: counted by: all_states
@@ -97,7 +97,7 @@ places as (
     {places}
 ),
 
-told_in_order as (
+states_in_order as (
     select
         s.*,
         l.place,
@@ -111,10 +111,10 @@ told_in_order as (
 
 reversed_otherwise as (
     select r.claim_id
-    from told_in_order as r
+    from states_in_order as r
     inner join lateral (
         select b.*
-        from told_in_order as b
+        from states_in_order as b
         where b.claim_id = r.claim_id and b.place < r.place and not b.is_reversal
         order by b.place desc
         limit 1
@@ -131,21 +131,21 @@ reversed_otherwise as (
     where n.feed = 'claims' and not n.reversed_in_full and n.load_id = any(%(loads)s)
 ),
 
-told as (
+states as (
     select
         s.claim_id,
         min(nullif(s.member_id, '')) <> max(nullif(s.member_id, '')) as has_members,
         min(s.service_date) <> max(s.service_date) as has_days,
         (bool_or(s.is_reversal) and not bool_and(s.is_reversal))
         or bool_or(s.is_reversal and s.is_reversed_in_file) as is_reversed
-    from told_in_order as s
+    from states_in_order as s
     group by s.claim_id
 )
 
 select
     v.rule,
     t.claim_id
-from told as t
+from states as t
 cross join lateral (
     values
     ('one_member', t.has_members),
@@ -161,16 +161,16 @@ cross join lateral (
 ) as v (rule, is_broken)
 where v.is_broken;
 
--- name: told_again_by_load
--- The same of what a load told: what it changed is found in the past of the fact, what a later
+-- name: resent_claims_of_load
+-- The same of what a load brought: what it changed is found in the past of the fact, what a later
 -- batch has the last word on by its key. One row a claim and rule.
 --: table: fact_claim
 --: key: claim_id
 --: counted by: all_states
 --: loads: in facts
 --: only in gate: facts
---: rules as in: told_again
-with told as (
+--: rules as in: resent_claims
+with states as (
     select
         f.claim_id,
         f.service_date,
@@ -192,7 +192,7 @@ with told as (
         s.member_id <> '' as names_other
     from claims_raw as s
     inner join fact_claim as f on s.claim_id = f.claim_id and s.load_id <> f.load_id
-    -- A load whose batch is the latest has the last word on all that it tells.
+    -- A load whose batch is the latest has the last word on all that it brings.
     where s.load_id = %(load_id)s and s.is_deleted is not true
         and cardinality(%(loads)s::bigint[]) > 1
 )
@@ -200,7 +200,7 @@ with told as (
 select distinct
     v.rule,
     t.claim_id
-from told as t
+from states as t
 inner join dim_member as m on t.member_sk = m.member_sk
 cross join lateral (
     values
@@ -260,7 +260,7 @@ with places as (
     {places}
 ),
 
-told as (
+staged as (
     select
         e.*,
         l.place,
@@ -271,9 +271,9 @@ told as (
 
 select
     s.enrollment_id,
-    hash_record_extended(row({told_state}), 0) as state,
-    {told_keys},
-    {told_money}
+    hash_record_extended(row({staged_state}), 0) as state,
+    {staged_keys},
+    {staged_money}
 from (
     select
         e.*,
@@ -286,7 +286,7 @@ from (
                 e.is_taken_back, nullif(e.member_id, ''), nullif(e.plan_id, ''), e.start_date
             order by e.place desc, e.source_line desc
         ) as rank_of_grain
-    from told as e
+    from staged as e
 ) as s
 where s.rank_of_id = 1 and not s.is_taken_back
     and not exists (
@@ -325,7 +325,7 @@ from fact_claim_state;
 --: table: fact_claim
 --: key: claim_id
 --: loads: in facts
---: gate: facts, scope = told_by_loads
+--: gate: facts, scope = named_by_loads
 --: rule one_row_per_key: critical, consistency
 --:   fails when: a row of staging is missing from the fact or there more than once
 --: rule no_orphan_version: critical, consistency
@@ -348,8 +348,8 @@ places as (
     {places}
 ),
 
--- What is told before the last snapshot alone may be gone; so are claims whose latest row is a
--- marker. An amount below zero may take back what was told before.
+-- What came before the last snapshot alone may be gone; so are claims whose latest row is a
+-- marker. An amount below zero may take back an earlier state.
 last_snapshot as (
     select max(place) as place
     from places
@@ -358,8 +358,8 @@ last_snapshot as (
 
 unsettled as materialized (
     select
-        s.claim_id as told_claim_id,
-        f.claim_id as held_claim_id,
+        s.claim_id as staged_claim_id,
+        f.claim_id as stored_claim_id,
         (s.state is distinct from f.state) as is_outdated,
         {keys_differ} as is_miskeyed,
         s.may_be_gone
@@ -374,15 +374,15 @@ unsettled as materialized (
                 from places as p
                 inner join last_snapshot as n on p.place < n.place
             ) as may_be_gone,
-            hash_record_extended(row({told_state}), 0) as state,
-            {told_keys}
+            hash_record_extended(row({staged_state}), 0) as state,
+            {staged_keys}
         from claims_raw as s
         where s.load_id = any(%(loads)s)
     ) as s
     full join (
         select
             f.*,
-            hash_record_extended(row({held_state}), 0) as state
+            hash_record_extended(row({stored_state}), 0) as state
         from asked as f
     ) as f on s.claim_id = f.claim_id and s.load_id = f.load_id
     {references}
@@ -394,12 +394,12 @@ unsettled as materialized (
 ),
 
 several as materialized (
-    select distinct coalesce(told_claim_id, held_claim_id) as claim_id
+    select distinct coalesce(staged_claim_id, stored_claim_id) as claim_id
     from unsettled
-    where told_claim_id is null or held_claim_id is null or may_be_gone
+    where staged_claim_id is null or stored_claim_id is null or may_be_gone
 ),
 
-told_of_several as materialized (
+staged_of_several as materialized (
     select
         s.claim_id,
         row_number() over (
@@ -420,24 +420,24 @@ told_of_several as materialized (
                 )
         ) as is_gone,
         hash_record_extended(row({netted_state}), 0) as state,
-        {told_keys},
-        {told_money},
+        {staged_keys},
+        {staged_money},
         {netted_money}
     from (
-        {told_claims}
+        {staged_claims}
     ) as s
 ),
 
 compared as (
     select
         coalesce(s.claim_id, f.claim_id) as claim_id,
-        s.claim_id is not null as is_told,
-        f.claim_id is not null as is_held,
-        s.state <> hash_record_extended(row({held_state}), 0) as is_outdated,
+        s.claim_id is not null as is_staged,
+        f.claim_id is not null as is_stored,
+        s.state <> hash_record_extended(row({stored_state}), 0) as is_outdated,
         {keys_differ} as is_miskeyed
     from (
         select *
-        from told_of_several
+        from staged_of_several
         where rank = 1 and not is_gone
     ) as s
     full join (
@@ -448,34 +448,34 @@ compared as (
     {references}
     union all
     select
-        u.told_claim_id,
+        u.staged_claim_id,
         true,
         true,
         u.is_outdated,
         u.is_miskeyed
     from unsettled as u
-    left join several as c on u.told_claim_id = c.claim_id
-    where u.told_claim_id is not null and u.held_claim_id is not null and c.claim_id is null
+    left join several as c on u.staged_claim_id = c.claim_id
+    where u.staged_claim_id is not null and u.stored_claim_id is not null and c.claim_id is null
 ),
 
 judged as (
     select
-        count(*) filter (where not is_held) as missing,
-        count(*) filter (where not is_told) as unfounded,
-        count(*) filter (where is_told and is_held and is_outdated) as outdated,
-        count(*) filter (where is_told and is_held and is_miskeyed) as miskeyed,
-        some_keys({key_of_row}) filter (where not is_held) as keys_missing,
-        some_keys({key_of_row}) filter (where not is_told) as keys_unfounded,
+        count(*) filter (where not is_stored) as missing,
+        count(*) filter (where not is_staged) as orphans,
+        count(*) filter (where is_staged and is_stored and is_outdated) as outdated,
+        count(*) filter (where is_staged and is_stored and is_miskeyed) as miskeyed,
+        some_keys({key_of_row}) filter (where not is_stored) as keys_missing,
+        some_keys({key_of_row}) filter (where not is_staged) as keys_orphans,
         some_keys({key_of_row}) filter (
-            where is_told and is_held and is_outdated
+            where is_staged and is_stored and is_outdated
         ) as keys_outdated,
         some_keys({key_of_row}) filter (
-            where is_told and is_held and is_miskeyed
+            where is_staged and is_stored and is_miskeyed
         ) as keys_miskeyed
     from compared
 ),
 
-held as (
+stored as (
     select
         count(*) as facts,
         {totals}
@@ -494,10 +494,10 @@ earlier as (
     select
         count(*) filter (where rank > 1 or is_gone) as facts,
         {earlier_totals}
-    from told_of_several
+    from staged_of_several
 ),
 
-told as (
+expected as (
     select
         staged.facts - earlier.facts as facts,
         {totals_without_earlier}
@@ -511,20 +511,20 @@ select
     v.rows_failed,
     v.failing_keys
 from judged as j
-cross join held
-cross join told
+cross join stored
+cross join expected
 cross join lateral (
     values
     (
         'one_row_per_key',
-        told.facts,
-        j.missing + abs(held.facts - j.unfounded - (told.facts - j.missing)),
+        expected.facts,
+        j.missing + abs(stored.facts - j.orphans - (expected.facts - j.missing)),
         j.keys_missing
     ),
-    ('no_orphan_version', held.facts, j.unfounded, j.keys_unfounded),
-    ('latest_state', held.facts - j.unfounded, j.outdated, j.keys_outdated),
-    ('keyed_as_told', held.facts - j.unfounded, j.miskeyed, j.keys_miskeyed),
-    ('money_total', told.facts, {sums_held_told}, '[]')
+    ('no_orphan_version', stored.facts, j.orphans, j.keys_orphans),
+    ('latest_state', stored.facts - j.orphans, j.outdated, j.keys_outdated),
+    ('keyed_as_told', stored.facts - j.orphans, j.miskeyed, j.keys_miskeyed),
+    ('money_total', expected.facts, {sums_stored_expected}, '[]')
 ) as v (rule, rows_checked, rows_failed, failing_keys);
 
 -- name: enrollments_against_staging
@@ -533,27 +533,27 @@ cross join lateral (
 --: table: fact_enrollment
 --: key: enrollment_id
 --: loads: in facts
---: gate: facts, scope = told_by_loads
+--: gate: facts, scope = named_by_loads
 --: rules as in: claims_against_staging
 with latest as materialized (
     {latest_enrollments}
 ),
 
-told as (
+expected as (
     select
         count(*) as facts,
-        {told_sums}
+        {sums}
     from latest
 ),
 
 compared as (
     select
         coalesce(s.{key}, f.{key}) as {key},
-        s.{key} is not null as is_told,
-        f.{key} is not null as is_held,
-        s.state = hash_record_extended(row({held_state}), 0) as is_latest,
+        s.{key} is not null as is_staged,
+        f.{key} is not null as is_stored,
+        s.state = hash_record_extended(row({stored_state}), 0) as is_latest,
         {keys_differ} as is_miskeyed,
-        {held_money}
+        {stored_money}
     from latest as s
     full join (
         select f.*
@@ -563,22 +563,22 @@ compared as (
     {references}
 ),
 
-held as (
+stored as (
     select
-        count(*) filter (where is_held) as facts,
-        count(*) filter (where is_held and is_told) as known,
-        count(*) filter (where not is_held) as missing,
-        count(*) filter (where is_held and is_told and not is_latest) as outdated,
-        count(*) filter (where is_held and is_told and is_miskeyed) as miskeyed,
-        some_keys({key_of_row}) filter (where not is_held) as keys_missing,
-        some_keys({key_of_row}) filter (where not is_told) as keys_unfounded,
+        count(*) filter (where is_stored) as facts,
+        count(*) filter (where is_stored and is_staged) as known,
+        count(*) filter (where not is_stored) as missing,
+        count(*) filter (where is_stored and is_staged and not is_latest) as outdated,
+        count(*) filter (where is_stored and is_staged and is_miskeyed) as miskeyed,
+        some_keys({key_of_row}) filter (where not is_stored) as keys_missing,
+        some_keys({key_of_row}) filter (where not is_staged) as keys_orphans,
         some_keys({key_of_row}) filter (
-            where is_held and is_told and not is_latest
+            where is_stored and is_staged and not is_latest
         ) as keys_outdated,
         some_keys({key_of_row}) filter (
-            where is_held and is_told and is_miskeyed
+            where is_stored and is_staged and is_miskeyed
         ) as keys_miskeyed,
-        {held_sums}
+        {sums}
     from compared
 )
 
@@ -587,40 +587,40 @@ select
     t.facts as rows_checked,
     h.missing + (h.known - (t.facts - h.missing)) as rows_failed,
     h.keys_missing as failing_keys
-from held as h
-cross join told as t
+from stored as h
+cross join expected as t
 union all
 select
     'no_orphan_version',
     h.facts,
     h.facts - h.known,
-    h.keys_unfounded
-from held as h
+    h.keys_orphans
+from stored as h
 union all
 select
     'latest_state',
     h.known,
     h.outdated,
     h.keys_outdated
-from held as h
+from stored as h
 union all
 select
     'keyed_as_told',
     h.known,
     h.miskeyed,
     h.keys_miskeyed
-from held as h
+from stored as h
 union all
 select
     'money_total',
-    told.facts,
-    {sums_held_told},
+    expected.facts,
+    {sums_stored_expected},
     '[]'
-from held
-cross join told;
+from stored
+cross join expected;
 
--- name: told_by_loads
--- Whether the loads asked about told of a fact: a fragment of a where clause.
+-- name: named_by_loads
+-- Whether the loads asked about have a row of a fact: a fragment of a where clause.
 f.{key} in (  -- noqa: PRS, part of a where clause
     select r.{key}
     from {staging} as r
@@ -654,7 +654,7 @@ f.load_id = %(load_id)s  -- noqa: PRS, a condition
 
 -- name: enrollment_is_of_load
 -- The same of an enrollment.
-f.load_id = %(load_id)s and {told_by_loads}  -- noqa: PRS, a condition
+f.load_id = %(load_id)s and {named_by_loads}  -- noqa: PRS, a condition
 
 -- name: out_of_force
 -- Whether the version that a fact is keyed to was not in force on the fact's date: a fragment of a
@@ -816,9 +816,9 @@ cross join lateral (
     {tallied}
 ) as v (rule, rows_failed, failing_keys);
 
--- name: claim_chain_told
+-- name: claim_chain_against_staging
 -- The chains of states against staging, of the claims for which they say anything: those of which
--- staging has a row that is not the fact's own, and those with earlier states. What was told
+-- staging has a row that is not the fact's own, and those with earlier states. What came
 -- before states were kept, as of a warehouse that was brought up to date, is not held. One row; a
 -- row checked is a state.
 --: table: fact_claim_state
@@ -851,17 +851,17 @@ places as (
     {places}
 ),
 
-told as (
+staged as (
     select
         s.claim_id,
         s.load_id,
         s.place,
         lead(s.place) over (partition by s.claim_id order by s.place) as next_place,
         s.is_deleted is true as is_marker,
-        hash_record_extended(row({told_kept_state}), 0) as state,
-        hash_record_extended(row({told_keys_and_state}), 0) as whole_state
+        hash_record_extended(row({staged_kept_state}), 0) as state,
+        hash_record_extended(row({staged_keys_and_state}), 0) as whole_state
     from (
-        {told_claims}
+        {staged_claims}
     ) as s
 ),
 
@@ -882,7 +882,7 @@ ended as (
                     where n.feed = %(feed)s
                 )
         ) as is_gone_after
-    from told as t
+    from staged as t
 ),
 
 compared as (
@@ -910,11 +910,11 @@ due as (
         and (t.was_gone is not false or t.whole_state <> t.last_whole_state)
 ),
 
-held as (
+stored as (
     select
         h.claim_id,
         h.load_id,
-        hash_record_extended(row({held_kept_state}), 0) as state,
+        hash_record_extended(row({stored_kept_state}), 0) as state,
         h.is_latest
     from fact_claim_history as h
     inner join several as c on h.claim_id = c.claim_id
@@ -927,18 +927,18 @@ select
     some_keys({key_of_row}) filter (where is_broken) as failing_keys
 from (
     select
-        coalesce(due.claim_id, held.claim_id) as claim_id,
-        coalesce(due.load_id, held.load_id) as load_id,
+        coalesce(due.claim_id, stored.claim_id) as claim_id,
+        coalesce(due.load_id, stored.load_id) as load_id,
         (
-            due.is_latest is distinct from held.is_latest or due.state <> held.state
+            due.is_latest is distinct from stored.is_latest or due.state <> stored.state
         ) as is_broken
     from due
-    full join held on due.claim_id = held.claim_id and due.load_id = held.load_id
+    full join stored on due.claim_id = stored.claim_id and due.load_id = stored.load_id
 ) as judged;
 
 -- name: keys_known
 -- Of the loads in whose name rows of a dimension were inferred, more than a few, and are to this
--- day: the largest share of the keys that such a load names which nothing but its facts tells of.
+-- day: the largest share of the keys that such a load names which nothing but its facts names.
 -- One row; a row checked is a load, a row that fails an inferred row of the worst one.
 --: for each: dimension
 --: feed: any
@@ -968,7 +968,7 @@ named as (
         n.load_id,
         count(*) as keys
     from (
-        {keys_told}
+        {keys_named_by_facts}
     ) as n
     group by n.load_id
 ),
@@ -993,7 +993,7 @@ select
 from (values (1)) as always (one)
 left join worst as w on true;
 
--- name: keys_told
+-- name: named_keys
 -- The keys of a dimension that a fact's rows name, of loads in whose name rows were inferred: a
 -- part of a from clause. One row a load and key.
 select

@@ -35,7 +35,7 @@ where l.status = any(%(statuses)s)
 --:   fails when: a control total differs between manifest, file and staging
 --:   advice: If the manifest's total is not the file's, ask the sender for the file again; else
 --:     rows of staging were changed by hand: make full-load.
-with held as (
+with stored as (
     select
         load_id,
         count(*) as row_count,
@@ -45,7 +45,7 @@ with held as (
     group by load_id
 ),
 
-told as (
+reported as (
     select
         load_id,
         rows_read,
@@ -66,16 +66,16 @@ compared as (
         t.totals,
         coalesce(t.load_id, h.load_id) as load_id,
         coalesce(h.row_count, 0) as row_count,
-        h.totals as held_totals,
-        t.load_id is not null as is_told
-    from held as h
-    full join told as t on h.load_id = t.load_id
+        h.totals as stored_totals,
+        t.load_id is not null as is_reported
+    from stored as h
+    full join reported as t on h.load_id = t.load_id
 ),
 
 money as (
     select
         c.load_id,
-        coalesce((c.held_totals ->> t.key)::numeric, 0) as held_usd,
+        coalesce((c.stored_totals ->> t.key)::numeric, 0) as stored_usd,
         (t.value ->> 'in_file')::numeric as in_file_usd,
         (t.value ->> 'loaded')::numeric as loaded_usd,
         (t.value ->> 'rejected')::numeric as rejected_usd,
@@ -86,23 +86,24 @@ money as (
         end as expected_usd
     from compared as c
     cross join lateral jsonb_each(c.totals) as t
-    where c.is_told
+    where c.is_reported
 )
 
 select
     'rows_as_in_file' as rule,
     coalesce(sum(row_count), 0)::bigint as rows_checked,
-    coalesce(sum(abs(row_count - rows_loaded)) filter (where is_told), 0)::bigint as rows_failed,
+    coalesce(sum(abs(row_count - rows_loaded)) filter (where is_reported), 0)::bigint
+    as rows_failed,
     some_keys(jsonb_build_object('load_id', load_id)) filter (
-        where is_told and row_count <> rows_loaded
+        where is_reported and row_count <> rows_loaded
     ) as failing_keys
 from compared
 union all
 select
     'load_known',
     coalesce(sum(row_count), 0)::bigint,
-    coalesce(sum(row_count) filter (where not is_told), 0)::bigint,
-    some_keys(jsonb_build_object('load_id', load_id)) filter (where not is_told)
+    coalesce(sum(row_count) filter (where not is_reported), 0)::bigint,
+    some_keys(jsonb_build_object('load_id', load_id)) filter (where not is_reported)
 from compared
 union all
 select
@@ -113,7 +114,7 @@ select
         where rows_read <> rows_loaded + rows_rejected + rows_duplicate
     )
 from compared
-where is_told
+where is_reported
 union all
 select
     'totals_as_in_file',
@@ -124,14 +125,14 @@ from (
     select
         load_id,
         (
-            held_usd is distinct from loaded_usd
+            stored_usd is distinct from loaded_usd
             or in_file_usd is distinct from loaded_usd + rejected_usd + duplicate_usd
             or coalesce(in_file_usd <> expected_usd, false)
         ) as is_off
     from money
 ) as judged;
 
--- name: skipped_held
+-- name: skipped_files
 -- Files that were skipped because their bytes were loaded before: whether the build holds a load of
 -- them. One row; a row checked is a file.
 --: for each: feed
@@ -140,26 +141,26 @@ from (
 select
     'skipped_is_held' as rule,
     count(*) as rows_checked,
-    count(*) filter (where not judged.is_held) as rows_failed,
+    count(*) filter (where not judged.is_stored) as rows_failed,
     some_keys(jsonb_build_object('load_id', judged.load_id)) filter (
-        where not judged.is_held
+        where not judged.is_stored
     ) as failing_keys
 from (
     select
         f.load_id,
         f.xxh3_128 in (
-            select held.xxh3_128
-            from load_file as held
-            where held.load_id = any(%(loads)s)
-                and held.feed = %(feed)s
-                and held.status = 'loaded'
-        ) as is_held
+            select stored.xxh3_128
+            from load_file as stored
+            where stored.load_id = any(%(loads)s)
+                and stored.feed = %(feed)s
+                and stored.status = 'loaded'
+        ) as is_stored
     from load_file as f
     where f.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'skipped'
 ) as judged;
 
--- name: lines_set_aside
--- Rows that were rejected as lines of a thing that the feed tells by one row.
+-- name: lines_rejected
+-- Rows that were rejected as lines of a thing that the feed has one row of.
 -- One row; a row checked is one that was loaded or rejected so.
 --: for each: feed with line
 --: gate: stage

@@ -47,7 +47,7 @@ def test_every_check_says_what_it_is_and_what_to_do(check):
 
 def test_gates_ask_what_the_whole_set_asks():
     by_name = {check.name: check for check in all_checks()}
-    for stage in ("stage", "dims", "facts", "cubes", "moved_cubes"):
+    for stage in ("stage", "dims", "facts", "cubes", "followed_cubes"):
         found = [c for entry in gate_checks(stage) for c in entry.checks.values()]
         assert found
         assert all(by_name[c.name] == c for c in found)

@@ -68,14 +68,12 @@ def _money(fact: Fact) -> dict[str, Parts]:
     sums = _listed("sum({0}) as {0}", money)
     return {
         "sums": sums,
-        "told_money": names(money, "s"),
-        "held_money": names(money, "f"),
-        "told_sums": sums,
-        "held_sums": sums,
+        "staged_money": names(money, "s"),
+        "stored_money": names(money, "f"),
         "totals": _listed("coalesce(sum({0}), 0) as {0}", money),
         "totals_without_earlier": _listed("staged.{0} - earlier.{0} as {0}", money),
         "money_of_whole": _listed("sum({0}) filter (where is_whole) as {0}", money),
-        "sums_held_told": _sums_that_differ(money, "held", "told"),
+        "sums_stored_expected": _sums_that_differ(money, "stored", "expected"),
         "sums_joined_alone": _sums_that_differ(money, "joined", "alone"),
     }
 
@@ -98,27 +96,29 @@ def _against_staging(fact: Fact) -> dict[str, Parts]:
 
     The unknown row -1 counts as no key, on both sides.
     """
-    told: dict[str, sql.Composable] = {}
-    held: list[sql.Composable] = []
+    staged: dict[str, sql.Composable] = {}
+    stored: list[sql.Composable] = []
     for ref in fact.references:
         named = sql.SQL("coalesce({}) <> ''").format(
             names((column for _, column in ref.key if column), "s")
         )
         for key, column in ref.key:
-            told[key] = sql.SQL("case when {} then {} end").format(named, staged_key(fact, column))
-            held.append(
+            staged[key] = sql.SQL("case when {} then {} end").format(
+                named, staged_key(fact, column)
+            )
+            stored.append(
                 sql.SQL("case when f.{} <> -1 then {} end").format(
                     sql.Identifier(ref.sk), sql.Identifier(ref.dimension.table, key)
                 )
             )
     return {
-        "told_state": _told(fact, _state(fact)),
-        "held_state": names(_state(fact), "f"),
-        "told_keys": sql.SQL(", ").join(
-            sql.SQL("{} as {}").format(value, sql.Identifier(key)) for key, value in told.items()
+        "staged_state": _staged(fact, _state(fact)),
+        "stored_state": names(_state(fact), "f"),
+        "staged_keys": sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(value, sql.Identifier(key)) for key, value in staged.items()
         ),
         "keys_differ": sql.SQL("row({}) is distinct from row({})").format(
-            names(told, "s"), sql.SQL(", ").join(held)
+            names(staged, "s"), sql.SQL(", ").join(stored)
         ),
     }
 
@@ -129,23 +129,23 @@ def _state(fact: Fact) -> tuple[str, ...]:
     return (*dates, *fact.carried)
 
 
-def _told(fact: Fact, columns: tuple[str, ...], *, is_netted: bool = False) -> sql.Composed:
+def _staged(fact: Fact, columns: tuple[str, ...], *, is_netted: bool = False) -> sql.Composed:
     """Columns as staging has them, in the types of the fact.
 
     ``is_netted``: without what a claim that is reversed under its own id has below zero.
     """
-    told = []
+    values = []
     for name in columns:
         column = fact.feed.column(name)
         value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(column.type.stored))
         if is_netted and name in fact.feed.money:
-            value = statement("checks/facts.netted", told=value)
+            value = statement("checks/facts.netted", amount=value)
         if fact is FACT_ENROLLMENT and name == "end_date":
             # Without an end, coverage runs to the end of the plan year.
             year_end = sql.SQL("make_date(extract(year from s.start_date)::integer, 12, 31)")
             value = end(column, "s", year_end)
-        told.append(value)
-    return sql.SQL(", ").join(told)
+        values.append(value)
+    return sql.SQL(", ").join(values)
 
 
 def _reversals(fact: Fact) -> dict[str, Parts]:
@@ -155,10 +155,10 @@ def _reversals(fact: Fact) -> dict[str, Parts]:
     named = dict.fromkeys(c for ref in fact.references for _, c in ref.key if c)
     return {
         **claim_status.reversals("s", "h", "before"),
-        "netted_state": _told(fact, _state(fact), is_netted=True),
+        "netted_state": _staged(fact, _state(fact), is_netted=True),
         "netted_money": sql.SQL(", ").join(
             sql.SQL("{} as {}").format(
-                _told(fact, (m,), is_netted=True), sql.Identifier(f"netted_{m}")
+                _staged(fact, (m,), is_netted=True), sql.Identifier(f"netted_{m}")
             )
             for m in money
         ),
@@ -170,12 +170,12 @@ def _reversals(fact: Fact) -> dict[str, Parts]:
             )
             for m in money
         ),
-        "told_kept_state": _told(fact, kept, is_netted=True),
-        "held_kept_state": names(kept, "h"),
-        "told_keys_and_state": sql.SQL(", ").join(
+        "staged_kept_state": _staged(fact, kept, is_netted=True),
+        "stored_kept_state": names(kept, "h"),
+        "staged_keys_and_state": sql.SQL(", ").join(
             (
                 *(sql.SQL("coalesce({}, '')").format(sql.Identifier("s", c)) for c in named),
-                _told(fact, _state(fact), is_netted=True),
+                _staged(fact, _state(fact), is_netted=True),
             )
         ),
     }

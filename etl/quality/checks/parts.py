@@ -144,10 +144,10 @@ def _dimension(dimension: Dimension) -> Subject:
             "keys_of_staging": names(key, "s"),
             "key_s_compared": equal(key, "s", "compared"),
             "key_d_s": equal(key, "d", "s"),
-            "key_told_held": equal(key, "told", "held"),
+            "key_staged_stored": equal(key, "staged", "stored"),
             "key_texts": texts(key, "compared"),
             "either_key": sql.SQL(", ").join(
-                sql.SQL("coalesce(told.{0}, held.{0}) as {0}").format(sql.Identifier(k))
+                sql.SQL("coalesce(staged.{0}, stored.{0}) as {0}").format(sql.Identifier(k))
                 for k in key
             ),
             "staging": sql.Identifier(feed.table),
@@ -158,7 +158,7 @@ def _dimension(dimension: Dimension) -> Subject:
             "hash_of_dim": hashing.of_columns(dimension, "d"),
             "hash_version": sql.Literal(dimension.hash_version),
             "of_load": _of_load(),
-            "keys_told": _named_by_facts(dimension),
+            "keys_named_by_facts": _named_by_facts(dimension),
         },
     )
 
@@ -220,7 +220,7 @@ def _named_by_facts(dimension: Dimension) -> Parts:
     ]
     return sql.SQL("\nunion\n").join(
         statement(
-            "checks/facts.keys_told",
+            "checks/facts.named_keys",
             key_values=sql.SQL(", ").join(
                 fact_parts.staged_key(fact, column) for _, column in ref.key
             ),

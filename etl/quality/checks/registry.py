@@ -1,6 +1,6 @@
 """Every check there is, made from the headers of ``sql/checks`` and from the contracts.
 
-A check is declared beside its SQL (``etl/quality/checks/header.py``); what its statement is
+A check is declared next to its SQL (``etl/quality/checks/header.py``); what its statement is
 composed of is found by name: parts of what it is asked of (``etl/quality/checks/parts.py``), or
 another statement of the same file.
 """
@@ -83,6 +83,8 @@ def gate_checks(stage: str) -> tuple[SqlCheck, ...]:
 
 @cache
 def _declared_for_gate(stage: str) -> tuple[SqlCheck, ...]:
+    if stage not in gates():
+        raise KeyError(f"No check is declared for the gate of {stage}.")
     return tuple(
         entry
         for one in declarations()
