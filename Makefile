@@ -108,8 +108,8 @@ test-slow: $(READY) ## Run the longer trials: kills, random histories by the hun
 mutate: $(READY) ## Break statements and stages one by one and list what no test notices [ARGS=]
 	@$(PY) scripts/mutation/try_mutants.py $(ARGS)
 
-lint: $(READY) ## Check Python and SQL
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m sqlfluff lint --disable-progress-bar sql
+lint: $(READY) ## Check style, types and SQL
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && $(PY) -m sqlfluff lint --disable-progress-bar sql
 
 format: $(READY) ## Format Python and SQL
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format . && $(PY) -m sqlfluff fix --disable-progress-bar sql
