@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
 from rich.table import Table
 
@@ -50,7 +50,7 @@ class Terminal:
         self.console = Screen(stderr=True)
         self.said = 0
         self._progress: Progress | None = None
-        self._task = None
+        self._task: TaskID | None = None
 
     def begin(self, stage: str, what: str, total: int | None = None) -> None:
         """A stage begins."""

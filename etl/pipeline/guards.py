@@ -223,16 +223,17 @@ def _lost(
         for batch in batches
         for file in batch.files
     )
-    missing, corrections = [], {}
+    missing: list[HeldFile] = []
+    corrections: dict[tuple[str, str], int] = {}
     renamed = Counter[tuple[str, UUID]]()
     # Of loads of the same bytes the latest that brought rows stands for the file that is there.
     for file in sorted(held, key=lambda f: (f.status == "loaded", f.load_id), reverse=True):
-        place = (file.batch_id, file.feed, file.xxh3_128)
-        if there[place]:
-            there[place] -= 1
-            corrections.setdefault(place[:2], file.load_id)
+        copy = (file.batch_id, file.feed, file.xxh3_128)
+        if there[copy]:
+            there[copy] -= 1
+            corrections.setdefault(copy[:2], file.load_id)
             # One that was skipped brings the rows once those that it repeated are gone.
-            renamed[place[1:]] += file.status == "skipped"
+            renamed[copy[1:]] += file.status == "skipped"
         elif file.status == "loaded":
             missing.append(file)
     for (_, feed, checksum), files in there.items():

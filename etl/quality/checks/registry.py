@@ -8,7 +8,7 @@ another statement of the same file.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from string import Formatter
 
@@ -133,7 +133,7 @@ def compose(name: str, parts: dict[str, Parts]) -> sql.Composed:
 
 
 def _entries(
-    one: Declaration, parts: dict[str, Parts], changed: dict[str, str] | None = None
+    one: Declaration, parts: Mapping[str, Parts], changed: dict[str, str] | None = None
 ) -> Iterator[SqlCheck]:
     """The declared statement for each of its subjects; ``changed``: parts by the gate's header."""
     for subject in _subjects(one):
