@@ -77,10 +77,11 @@ def run_remaining_stages(
     on. Every error says which batch it is about.
     """
     steps: dict[str, Callable[[Current], None]] = {
-        "stage": lambda _: _run_stage(context, load, batch, files),
         "dims": lambda current: _run_dims(context, load, current),
         "facts": lambda current: _run_facts(context, load, current),
     }
+    if batch is not None:
+        steps["stage"] = lambda _: _run_stage(context, load, batch, files)
     before = context.current
     for name in STAGES:
         if name in completed:

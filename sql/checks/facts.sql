@@ -77,14 +77,7 @@ coalesce(  -- noqa: PRS, a value
 --:     counts as 0.00
 --:   advice: Ask the sender what is left of the claim, and to send that as its new state, or to
 --:     call the row adjusted.
-with ranked_load as materialized (
-    select
-        load_id,
-        batch_rank
-    from batch_order
-),
-
-several as materialized (
+with several as materialized (
     select h.claim_id
     from fact_claim_state as h
     union
@@ -170,7 +163,14 @@ where v.is_broken;
 --: loads: in facts
 --: only in gate: facts
 --: rules as in: resent_claims
-with states as (
+with ranked_load as materialized (
+    select
+        load_id,
+        batch_rank
+    from batch_order
+),
+
+states as (
     select
         f.claim_id,
         f.service_date,
