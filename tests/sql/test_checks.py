@@ -4,165 +4,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
-
 import psycopg
 import pytest
-from psycopg import sql
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from etl.config import Settings
-from etl.contracts.checks import MOST_KEYS, Finding
-from etl.contracts.column import Pii
 from etl.contracts.feeds import FEEDS
-from etl.db.connection import set_search_path
 from etl.pipeline import commands
 from etl.pipeline.load import STAGES
 from etl.pipeline.session import open_run
 from etl.quality.checks.registry import sql_checks
-from etl.quality.great_expectations import run_suites
-from etl.quality.runner import all_checks, run_checks, run_sql_checks
-from etl.render.expectations import suites
-from etl.stages.cubes.refresh import run_cubes
+from etl.quality.runner import run_sql_checks
 from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE
-from tests.support.databases import copy, drop, unguarded, url_of
 from tests.support.feeds import write_batch
+from tests.support.warehouse import found_by
 from tests.support.watching import Silent
-
-_copies = itertools.count(1)
-
-
-def write_feeds(inbox: Path) -> None:
-    """Two batches: every dimension gets a second version, a member goes, a claim is decided."""
-    snapshot = {"files": {"members.csv": {"kind": "snapshot"}}}
-    claim = {"member_id": "A", "provider_id": "D", "plan_id": "P", "status": "approved"}
-    claim |= {"claim_amount": "60000.00", "allowed_amount": "60000.00", "paid_amount": "60000.00"}
-    claim |= {"diagnosis_code": "E119"}
-    # At a newborn's factor, 0.765, the premium of ten dollars that fills the enrollments.
-    plan = {"plan_id": "P", "metal_tier": "Silver", "monthly_premium": "13.07"}
-    write_batch(
-        inbox,
-        "2025-01-31",
-        {"batch_id": "2025-01-31", "as_of": "2025-01-31T00:00:00Z", **snapshot},
-        members=[
-            {"member_id": "A", "last_name": "Quigley", "call_count": "1"},
-            {"member_id": "B", "last_name": "Ramsbottom"},
-            {"member_id": "C", "last_name": "Featherstone"},
-        ],
-        plans=[{**plan, "oop_max": "100.00"}],
-        providers=[{"provider_id": "D", "name": "one", "npi": "1234567893"}],
-        enrollments=[
-            {"enrollment_id": "e1", "member_id": "A", "plan_id": "P", "start_date": "2025-01-01"},
-            {
-                "enrollment_id": "e2",
-                "member_id": "B",
-                "plan_id": "P",
-                "start_date": "2025-01-01",
-                "end_date": "2025-06-30",
-            },
-        ],
-        claims=[
-            {**claim, "claim_id": "c1", "service_date": "2025-01-10"},
-            {**claim, "claim_id": "c2", "service_date": "2025-01-11", "status": "pending"},
-            {**claim, "claim_id": "c3", "service_date": "2025-01-12", "paid_amount": "0.00"}
-            | {"status": "denied"},
-            {**claim, "claim_id": "c4", "service_date": "2025-01-12", "member_id": ""},
-            {**claim, "claim_id": "c5", "service_date": "2025-01-12", "provider_id": "nobody"},
-        ],
-    )
-    write_batch(
-        inbox,
-        "2025-02-28",
-        {"batch_id": "2025-02-28", "as_of": "2025-02-28T00:00:00Z", **snapshot},
-        members=[
-            {"member_id": "A", "last_name": "Quigley-Smith", "call_count": "2"},
-            {"member_id": "B", "last_name": "Ramsbottom", "call_count": "7"},
-        ],
-        plans=[{**plan, "oop_max": "200.00"}],
-        providers=[{"provider_id": "D", "name": "two", "npi": "1234567893"}],
-        enrollments=[
-            {"enrollment_id": "e3", "member_id": "A", "plan_id": "P", "start_date": "2025-01-01"},
-            {"enrollment_id": "e4", "member_id": "C", "plan_id": "P", "start_date": "2025-03-01"},
-        ],
-        claims=[
-            {**claim, "claim_id": "c2", "service_date": "2025-01-11"},
-            {**claim, "claim_id": "c6", "service_date": "2025-03-05"},
-            {**claim, "claim_id": "c7", "service_date": "2025-03-05", "member_id": "C"},
-        ],
-    )
-
-
-@pytest.fixture(scope="module")
-def loaded(
-    admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Name of a database that holds the two batches, cubes included."""
-    name = "test_checks_loaded"
-    with psycopg.connect(admin_url, autocommit=True) as admin:
-        copy(admin, template, name)
-        folder = tmp_path_factory.mktemp("checks")
-        write_feeds(folder / "inbox")
-        settings = Settings("", folder / "inbox", folder, reject_share=0.0)
-        with open_run(url_of(admin_url, name), settings, Silent(), "incremental") as pipeline:
-            commands.run_stages(pipeline, STAGES)
-            commands.run_cubes(pipeline)
-            # Its facts are history of before the first batch.
-            pipeline.work.execute(
-                "insert into quality.check_threshold (check_name, threshold_share, reason)"
-                " select check_name, 1, 'history' from quality.check_definition"
-                " where check_name like '%.values_known_on_day'"
-            )
-        yield name
-        drop(admin, name)
-
-
-@pytest.fixture
-def warehouse_url(admin_url: str, loaded: str) -> Iterator[str]:
-    """URL of a copy of the loaded database, for one test to damage."""
-    yield from _copied(admin_url, loaded)
-
-
-@pytest.fixture(scope="module")
-def shared(admin_url: str, loaded: str) -> Iterator[psycopg.Connection]:
-    """A connection to a copy that tests damage one after the other and put right again."""
-    for url in _copied(admin_url, loaded):
-        with unguarded(url) as connection:
-            # As the checks have it, who are in the same transaction here.
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            yield connection
-
-
-@pytest.fixture
-def warehouse(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
-    """A connection to a loaded database which neither foreign keys nor triggers hold back.
-
-    What a test does is rolled back, unless it asks for the URL of a copy of its own too.
-    """
-    if "warehouse_url" in request.fixturenames:
-        with unguarded(request.getfixturevalue("warehouse_url")) as connection:
-            yield connection
-    else:
-        connection = request.getfixturevalue("shared")
-        with connection.transaction(force_rollback=True):
-            yield connection
-
-
-def _copied(admin_url: str, loaded: str) -> Iterator[str]:
-    name = f"test_checks_{next(_copies)}"
-    with psycopg.connect(admin_url, autocommit=True) as admin:
-        copy(admin, loaded, name)
-        yield url_of(admin_url, name)
-        drop(admin, name)
-
-
-def found_by(connection: psycopg.Connection, name: str) -> Finding:
-    """What one SQL check finds."""
-    ((_, found),) = (a for a in run_sql_checks(connection, LIVE) if a[0].name == name)
-    assert found is not None
-    return found
 
 
 def failing(connection: psycopg.Connection) -> dict[str, int | None]:
@@ -406,23 +261,6 @@ def test_a_delete_marker_explains_an_end_and_tells_of_no_key(warehouse, warehous
     assert failing(warehouse)["dim_provider.version_end_has_cause"] == 1
 
 
-def test_a_delete_marker_may_be_empty(warehouse, warehouse_url):
-    warehouse.execute(
-        "insert into providers_raw (load_id, source_line, provider_id, is_deleted)"
-        " values (2, 9, 'D', true), (2, 10, 'D', false), (2, 11, 'D', null)"
-    )
-    report = run_checks(warehouse, warehouse_url, LIVE)
-    assert warehouse.execute(
-        "select rows_checked, rows_failed, failing_keys from check_result"
-        " where check_name = 'providers_raw.name.not_null' and check_run_id = %s",
-        [report.check_run_id],
-    ).fetchone() == (
-        4,
-        2,
-        [{"load_id": 2, "source_line": n, "provider_id": "D"} for n in (10, 11)],
-    )
-
-
 def test_what_was_told_before_states_were_kept_is_not_missed(warehouse):
     warehouse.execute("delete from fact_claim_state")
     assert failing(warehouse) == {"fact_claim_state.states_match_staging": 1}
@@ -508,29 +346,6 @@ def test_failing_rows_are_told_by_their_keys(warehouse, name, defect, keys):
     assert sorted(found_by(warehouse, name).keys, key=repr) == keys
 
 
-def test_no_more_than_a_hundred_keys_are_kept(warehouse, warehouse_url):
-    warehouse.execute(
-        "insert into claims_raw (load_id, source_line, claim_id, service_date)"
-        " select 2, 1000 + n, 'more' || n, '2025-03-01' from generate_series(1, 250) as n"
-    )
-    assert len(found_by(warehouse, "fact_claim.one_row_per_key").keys) == MOST_KEYS
-    report = run_checks(warehouse, warehouse_url, LIVE)
-    kept = dict(
-        warehouse.execute(
-            "select check_name, (rows_failed, jsonb_array_length(failing_keys)) from check_result"
-            " where check_run_id = %s",
-            [report.check_run_id],
-        )
-    )
-    assert kept["fact_claim.one_row_per_key"] == ("250", "100")
-    assert kept["claims_raw.status.not_null"] == ("250", "100")
-    assert warehouse.execute(
-        "select failing_keys -> 0 from check_result where check_name = 'claims_raw.status.not_null'"
-        " and check_run_id = %s",
-        [report.check_run_id],
-    ).fetchone() == ({"load_id": 2, "source_line": 1001, "claim_id": "more1"},)
-
-
 @pytest.mark.parametrize("number", [1, 3])
 def test_keys_gathered_by_several_workers_are_no_more(database, number):
     """What a parallel scan puts together is what one process would."""
@@ -542,52 +357,6 @@ def test_keys_gathered_by_several_workers_are_no_more(database, number):
         [number],
     ).fetchone()
     assert kept == list(range(1, 101))
-
-
-def test_a_sound_warehouse_passes_every_check(warehouse, warehouse_url):
-    seen = []
-    report = run_checks(warehouse, warehouse_url, LIVE, seen.append)
-    # One claim names no member, and the text that fills the feeds is not what contracts expect:
-    # that is reported and leaves the warehouse sound.
-    assert [f.check.name for f in report.failures if f.check.severity != "minor"] == [
-        "claims_raw.member_id.not_null"
-    ]
-    assert report.checks == len(all_checks()) == len(seen)
-    assert report.failed_critical == 0
-
-
-def test_an_empty_warehouse_passes_with_no_rows(database, database_url):
-    with database.transaction():
-        set_search_path(database, LIVE.schemas.path)
-        run_cubes(database)
-    report = run_checks(database, database_url, LIVE)
-    assert report.failures == ()
-    assert database.execute(
-        "select sum(rows_checked), sum(rows_failed), bool_and(passed) from quality.check_result"
-    ).fetchone() == (0, 0, True)
-
-
-def test_a_run_is_recorded(warehouse, warehouse_url):
-    warehouse.execute("delete from fact_claim where claim_id = 'c1'")
-    report = run_checks(warehouse, warehouse_url, LIVE)
-    assert warehouse.execute(
-        "select checks, failed, failed_critical, finished_at is not null from check_run"
-        " where check_run_id = %s",
-        (report.check_run_id,),
-    ).fetchone() == (report.checks, report.failed, report.failed_critical, True)
-    assert warehouse.execute(
-        "select table_name, severity, passed, rows_checked, rows_failed, message"
-        " from check_result where check_run_id = %s and check_name = 'fact_claim.one_row_per_key'",
-        (report.check_run_id,),
-    ).fetchone() == (
-        "fact_claim",
-        "critical",
-        False,
-        7,
-        1,
-        "1 of 7: a row of staging is missing from the fact or there more than once.",
-    )
-    assert report.failures[0].check.severity == "critical"
 
 
 def test_a_claim_that_is_there_twice_is_found(warehouse):
@@ -666,101 +435,3 @@ def test_a_member_over_the_threshold_who_is_missing_is_found(warehouse):
 def test_paid_is_at_most_allowed_at_most_billed_but_for_reversals(warehouse, change, fails):
     warehouse.execute(f"update fact_claim set {change} where claim_id = 'c1'")
     assert ("fact_claim.amounts_in_order" in failing(warehouse)) is fails
-
-
-def test_no_personal_value_is_stored_or_said(
-    warehouse, warehouse_url, capfd, caplog, monkeypatch, tmp_path
-):
-    """Every personal column of staging holds a value that its contract refuses."""
-    monkeypatch.chdir(tmp_path)
-    marked = []
-    for feed in FEEDS.values():
-        for column in feed.columns:
-            if column.pii is not Pii.NONE and column.type.stored == "text":
-                secret = f"Tell-Tale {column.name}"
-                marked.append(secret)
-                for table in (
-                    feed.table,
-                    *(d.table for d in DIMENSIONS.values() if d.feed is feed),
-                ):
-                    warehouse.execute(
-                        sql.SQL("update {} set {} = {}").format(
-                            sql.Identifier(table), sql.Identifier(column.name), sql.Literal(secret)
-                        )
-                    )
-    warehouse.execute("update members_raw set dob = '1907-03-07'")
-    report = run_checks(warehouse, warehouse_url, LIVE)
-    assert {"members_raw.zip.matches", "claims_raw.diagnosis_code.matches"} <= {
-        failure.check.name for failure in report.failures
-    }
-    stored = warehouse.execute("select string_agg(r::text, '') from check_result as r").fetchone()[
-        0
-    ]
-    said = capfd.readouterr()
-    everything = "".join((stored, repr(report), said.out, said.err, caplog.text))
-    assert "Tell-Tale" not in everything
-    assert "1907-03-07" not in everything
-    assert "Quigley" not in everything
-    assert marked
-    # Keys of rows are natural or surrogate ones, and say nothing else.
-    shown = [key for f in report.failures if f.found for key in f.found.keys]
-    assert shown
-    assert {name for key in shown for name in key} <= {
-        "load_id",
-        "source_line",
-        *(key for feed in FEEDS.values() for key in feed.key),
-        *(dimension.sk for dimension in DIMENSIONS.values()),
-        "month",
-        "known_to_load_id",
-    }
-    assert (said.out, said.err) == ("", "")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_expectation_counts_the_rows_that_break_it(warehouse, warehouse_url):
-    warehouse.execute(
-        "update members_raw set gender = (array['f', 'M', 'fx', null, null])[row_number],"
-        " fpl_ratio = (array[0, 100, -0.01, 100.01, null])[row_number],"
-        " state = (array['TX', 'tx', 'TXX', 'TX' || chr(10), null])[row_number]"
-        " from (select ctid, row_number() over () from members_raw) as numbered"
-        " where numbered.ctid = members_raw.ctid;"
-        "update fact_enrollment set coverage_days = 367 where enrollment_id = 'e4'"
-    )
-    run_checks(warehouse, warehouse_url, LIVE)
-    found = dict(
-        warehouse.execute("select check_name, (rows_checked, rows_failed) from check_result")
-    )
-    assert found["members_raw.gender.one_of"] == ("5", "1")
-    assert found["members_raw.gender.not_null"] == ("5", "2")
-    assert found["members_raw.fpl_ratio.between"] == ("5", "2")
-    assert found["members_raw.state.matches"] == ("5", "3")
-    assert found["fact_enrollment.coverage_days.between"] == ("3", "1")
-    # The same said in SQL, for the keys of those rows, finds as many.
-    kept = dict(warehouse.execute("select check_name, failing_keys from check_result"))
-    for suite in suites():
-        for expectation in suite.expectations:
-            rows_failed = int(found[expectation.check.name][1])
-            assert len(kept[expectation.check.name]) == rows_failed, expectation.check.name
-
-
-def test_great_expectations_reads_a_table_twice(warehouse, warehouse_url):
-    """Once to count its rows and once for all expectations; nothing else that it sends does."""
-    sent = []
-
-    def listen(_connection, _cursor, statement, values, _context, _many):
-        sent.append((statement, values))
-
-    event.listen(Engine, "before_cursor_execute", listen)
-    try:
-        for suite in suites():
-            sent.clear()
-            list(run_suites(warehouse_url, LIVE.schemas, (suite,)))
-            of_table = [(s, v) for s, v in sent if f"{suite.layer}.{suite.table}" in s]
-            scans = [s for s, v in of_table if " LIMIT " not in s]
-            assert len(scans) == 2, suite.table
-            # Samples of values are cut off before the first; one row says that the table is there.
-            for statement, values in of_table:
-                if "unexpected_values" in statement:
-                    assert list(values.values())[-1] == 0
-    finally:
-        event.remove(Engine, "before_cursor_execute", listen)

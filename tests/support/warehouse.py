@@ -18,7 +18,7 @@ import psycopg
 from psycopg import sql
 
 from etl.config import ROOT, Settings
-from etl.contracts.checks import CRITICAL
+from etl.contracts.checks import CRITICAL, Finding
 from etl.db.connection import connect, set_search_path
 from etl.pipeline import commands
 from etl.pipeline.session import RunContext, open_run
@@ -149,6 +149,13 @@ def differing_cubes(connection: psycopg.Connection[Any]) -> list[str]:
             held = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(name)))
             if Tally(held) != Tally(connection.execute(definition(cube))):
                 found.append(name)
+    return found
+
+
+def found_by(connection: psycopg.Connection[Any], name: str) -> Finding:
+    """What one SQL check finds."""
+    ((_, found),) = (a for a in run_sql_checks(connection, LIVE) if a[0].name == name)
+    assert found is not None
     return found
 
 
