@@ -55,7 +55,7 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """How much came of a feed: charts of what was loaded and of what was set aside."""
+    """How much came of a feed: charts of what was loaded and of what was rejected."""
 
     feed: str
     rows: list[Arrival]

@@ -38,17 +38,14 @@ TEXTS = ("*.py", "*.sql", "*.md", "*.j2", "*.sh", "*.awk", "*.toml", "Makefile",
 
 
 CLEAN = (
-    *(
-        f"etl/{room}"
-        for room in ("contracts", "inbox", "server", "db", "synthetic", "docs", "load")
-    ),
-    *(f"etl/{room}" for room in ("reference", "schema", "warehouse")),
-    *("migrations", "scripts", "sql/synthetic", "sql/server", "sql/db", "sql/bench"),
-    *("etl/stages/dims", "sql/dims", "sql/schema", "sql/rebuild", "docs", "."),
+    "etl/contracts etl/db etl/docs etl/inbox etl/load etl/quality etl/reference etl/render",
+    "etl/schema etl/server etl/stages/cubes etl/stages/dims etl/stages/facts etl/synthetic",
+    "etl/warehouse sql/bench sql/checks sql/cubes sql/db sql/dims sql/facts sql/quality",
+    "sql/rebuild sql/schema sql/server sql/synthetic docs migrations scripts .",
 )
 
 
-@pytest.mark.parametrize("folder", CLEAN)
+@pytest.mark.parametrize("folder", " ".join(CLEAN).split())
 def test_no_banned_word(folder: str) -> None:
     banned = re.compile("|".join(rf"\b({word})\b" for word in BANNED))
     allowed = re.compile("|".join(ALLOWED))
