@@ -170,6 +170,7 @@ def restate(
         since.replace(tzinfo=UTC),
         LIVE,
         kind="restatement",
+        subject=dimension.table,
     )
     try:
         with context.run_stage("restate", what, load, LIVE) as counts:

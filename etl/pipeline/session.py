@@ -160,13 +160,18 @@ class RunContext:
         build: Build,
         *,
         kind: str = "batch",
+        subject: str | None = None,
         rebuilds_load_id: int | None = None,
     ) -> Load:
-        """Begin a load; ``kind`` is that of the ledger, ``rebuilds_load_id`` that of ``Load``."""
+        """Begin a load.
+
+        ``kind`` and ``subject`` are those of the ledger, ``rebuilds_load_id`` that of ``Load``.
+        """
         values = {
             "batch_id": batch_id,
             "as_of": as_of,
             "kind": kind,
+            "subject": subject,
             "is_rebuild": build.is_rebuild,
             "first_load_id": self.rebuild.load_ids[0] if self.rebuild.load_ids else None,
         }

@@ -51,7 +51,7 @@ class File:
     rows_rejected: int
     rows_duplicate: int
     totals: dict[str, dict[str, str]]
-    note: str | None
+    notes: list[str]
     part_names: list[str]
     part_lines: list[int]
 
@@ -285,7 +285,7 @@ def _recount(
             sums.add(None if raw is None else rejects.values_of(raw.encode(), file.head))
     staged.rejected_amounts = sums
     validate.add_up(staged)
-    staged.notes = [n for n in (file.note or "").split("; ") if n and n != validate.NOT_COMPARED]
+    staged.notes = [note for note in file.notes if note != validate.NOT_COMPARED]
     validate.check_expected(batch, staged)
     rejected = file.rows_rejected + more_rejected
     duplicate = file.rows_duplicate + staged.duplicate
@@ -300,7 +300,7 @@ def _recount(
             "totals": Jsonb(staged.totals),
             "latest_effective_ts": staged.latest_effective_ts,
             "distinct_keys": staged.distinct_keys,
-            "note": "; ".join(staged.notes) or None,
+            "notes": Jsonb(staged.notes),
         },
     )
     parts.recount(connection, file.load_id, file.feed_name, staged.parts, staged)

@@ -99,8 +99,10 @@ def _loads(metadata: MetaData) -> None:
             comment="batch (files of the inbox), restatement (a dimension made again from "
             "staging) or replay (corrected rows of the quarantine).",
         ),
+        Column("subject", Text, comment="The dimension table that a restatement made again."),
         PrimaryKeyConstraint("load_id"),
         CheckConstraint("kind in ('batch', 'restatement', 'replay')", name="kind"),
+        CheckConstraint("subject is null or kind = 'restatement'", name="subject"),
         CheckConstraint(
             "status in ('running', 'rebuilt', 'loaded', 'failed', 'superseded')", name="status"
         ),
@@ -148,7 +150,13 @@ def _loads(metadata: MetaData) -> None:
             TIMESTAMP(timezone=False),
             comment="Latest instant at which a row of the file took effect, UTC.",
         ),
-        Column("note", Text, comment="What a reader should know: skipped as, unknown columns."),
+        Column(
+            "notes",
+            JSONB,
+            nullable=False,
+            server_default=text("'[]'"),
+            comment="What a reader should know, a list of sentences: skipped as, unknown columns.",
+        ),
         Column(
             "columns",
             ARRAY(Text),

@@ -61,7 +61,7 @@ with causes_of_ends as (
     from load as l
     inner join stage_run as r on l.load_id = r.load_id
     where r.stage = 'restate' and r.status = 'done' and l.load_id = any(%(loads)s)
-        and starts_with(l.batch_id, 'restate ' || {name} || ' ')
+        and l.kind = 'restatement' and l.subject = {name}
 ),
 
 compared as (

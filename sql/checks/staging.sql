@@ -168,7 +168,7 @@ from (
 --:   fails when: rows share a claim id and are lines of the claim, of which the last one alone is
 --:     loaded
 --:   advice: Claim lines are not supported yet: ask the sender for one row a claim with the sums of
---:     its lines. The note in ledger.load_file says how much money was rejected.
+--:     its lines. The notes in ledger.load_file say how much money was rejected.
 select
     'no_lines' as rule,
     loaded.row_count + lines.row_count as rows_checked,

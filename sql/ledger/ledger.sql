@@ -78,13 +78,14 @@ where r.load_id = l.load_id and l.is_rebuild and l.status = 'failed';
 -- name: open_load
 -- Begin a load: as part of the live build, or of the rebuild whose first load is named; without
 -- one it is itself the first. One row.
-insert into load (load_id, batch_id, as_of, kind, status, is_rebuild, build_id)
+insert into load (load_id, batch_id, as_of, kind, subject, status, is_rebuild, build_id)
 overriding system value
 select
     next.load_id,
     %(batch_id)s,
     %(as_of)s,
     %(kind)s,
+    %(subject)s,
     'running',
     %(is_rebuild)s,
     case
@@ -151,7 +152,7 @@ insert into load_file (
     lines_blank,
     totals,
     latest_effective_ts,
-    note,
+    notes,
     columns,
     distinct_keys,
     header,
@@ -176,7 +177,7 @@ values (
     %(lines_blank)s,
     %(totals)s,
     %(latest_effective_ts)s,
-    %(note)s,
+    %(notes)s,
     %(columns)s,
     %(distinct_keys)s,
     %(header)s,

@@ -320,7 +320,7 @@ select
     f.rows_duplicate,
     f.size_bytes,
     f.contract,
-    f.note,
+    f.notes,
     l.as_of - lag(l.as_of) over (partition by f.feed order by l.as_of, l.load_id) as since_last
 from load as l
 inner join load_file as f on l.load_id = f.load_id

@@ -78,7 +78,7 @@ select
     f.rows_rejected,
     f.rows_duplicate,
     f.totals,
-    f.note,
+    f.notes,
     p.part_names,
     p.part_lines
 from load_file as f
@@ -197,7 +197,7 @@ set
     totals = %(totals)s,
     latest_effective_ts = %(latest_effective_ts)s,
     distinct_keys = %(distinct_keys)s,
-    note = %(note)s
+    notes = %(notes)s
 where load_id = %(load_id)s and feed = %(feed)s;
 
 -- name: keep

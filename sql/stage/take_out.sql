@@ -11,7 +11,7 @@ update load_file
 set
     status = 'refused',
     rows_loaded = 0,
-    note = concat_ws('; ', note, %(why)s::text)
+    notes = notes || to_jsonb(%(why)s::text)
 where load_id = %(load_id)s and feed = any(%(feeds)s) and status = 'loaded';
 
 -- name: refuse_parts
@@ -30,7 +30,7 @@ where load_id = %(load_id)s and feed = any(%(feeds)s);
 update load_file as f
 set
     status = 'refused',
-    note = concat_ws('; ', f.note, 'the file that it equals was taken out: it is loaded again')
+    notes = f.notes || to_jsonb('the file that it equals was taken out: it is loaded again'::text)
 from load_file as same
 inner join batch_order as s on same.load_id = s.load_id
 inner join load as l on l.status in ('running', 'loaded') and not l.is_rebuild

@@ -425,8 +425,9 @@ def test_a_restatement_makes_another_story_than_a_rebuild(warehouse: Warehouse) 
     first = bring(warehouse, 0)
     # As a restatement leaves it: a load without files.
     (restated,) = warehouse.rows(
-        "insert into ledger.load (batch_id, as_of, kind, status, is_rebuild, finished_at, live_at) "
-        "values ('restate facts', now(), 'restatement', 'loaded', false, now(), now()) "
+        "insert into ledger.load "
+        "(batch_id, as_of, kind, subject, status, is_rebuild, finished_at, live_at) values "
+        "('restated', now(), 'restatement', 'dim_member', 'loaded', false, now(), now()) "
         "returning load_id"
     )[0]
     state = present(warehouse.connection)

@@ -60,9 +60,9 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
     warehouse.rebuild()
     assert everything(warehouse) == state
     assert failed_critical(warehouse.connection) == set()
-    assert warehouse.rows("select note from ledger.load_file where feed = 'claims'")[-1][0] == (
+    assert warehouse.rows("select notes from ledger.load_file where feed = 'claims'")[-1][0] == [
         "2 rows taken as people corrected them"
-    )
+    ]
 
 
 def replay_within(warehouse: Warehouse, path: Path, reject_share: float) -> None:

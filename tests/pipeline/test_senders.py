@@ -230,9 +230,9 @@ def test_how_columns_differ_is_told_in_a_sentence_each(warehouse: Warehouse) -> 
     late = put(warehouse, "2025-06-05", "providers.csv", data.replace(b"P1", b"P2"))
     assert late.notes == ["the last file came 120 days before, and 93 may pass"]
     assert warehouse.rows(
-        "select note from ledger.load_file where load_id = "
+        "select notes from ledger.load_file where load_id = "
         "(select max(load_id) from ledger.load_file)"
-    ) == [(late.notes[0],)]
+    ) == [(late.notes,)]
     meant = put(warehouse, "2025-06-06", "providers.csv", fields("providers", np1="1"))
     assert meant.notes[0] == "unknown column 'np1' ignored; did the sender mean npi?"
     wrong = fields("providers").replace(b"specialty", b"speciality")

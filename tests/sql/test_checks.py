@@ -231,14 +231,14 @@ def test_another_defect_is_found(warehouse, what):
 
 def test_the_restatement_of_its_own_dimension_may_end_a_version(warehouse):
     warehouse.execute(
-        "insert into load (batch_id, as_of, status, is_rebuild, live_at)"
-        " values ('restate dim_plan from 2025-02-10', '2025-02-10Z', 'loaded', false, now());"
+        "insert into load (batch_id, as_of, kind, subject, status, is_rebuild, live_at) values"
+        " ('a restatement', '2025-02-10Z', 'restatement', 'dim_plan', 'loaded', false, now());"
         "insert into stage_run (load_id, stage, status)"
         " select max(load_id), 'restate', 'done' from load;"
         "update dim_plan set validity_end_ts = '2025-02-10' where plan_sk = 1"
     )
     assert failing(warehouse) == {}
-    warehouse.execute("update load set batch_id = replace(batch_id, 'plan', 'member')")
+    warehouse.execute("update load set subject = 'dim_member' where kind = 'restatement'")
     assert failing(warehouse) == {"dim_plan.version_end_has_cause": 1}
 
 

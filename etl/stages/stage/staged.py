@@ -124,7 +124,7 @@ class Staged:
             "lines_blank": self.lines_blank,
             "totals": Jsonb(self.totals),
             "latest_effective_ts": self.latest_effective_ts,
-            "note": "; ".join(self.notes) or None,
+            "notes": Jsonb(self.notes),
             "columns": self.columns,
             "distinct_keys": self.distinct_keys,
             "header": self.header,
