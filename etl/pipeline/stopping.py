@@ -4,7 +4,7 @@ Loading the program takes half a second, in which nothing has begun: Ctrl-C then
 sentence and not in a traceback (``etl/__init__.py``; only the standard library is imported here).
 Python's own answer to SIGTERM, SIGHUP and SIGQUIT is to die at once, without a word and with a
 stage left ``running`` in the ledger. Here they are raised in the main thread: the statement at
-work is cancelled, its transaction rolled back, and the ledger says by which signal.
+work is canceled, its transaction rolled back, and the ledger says by which signal.
 """
 
 from __future__ import annotations

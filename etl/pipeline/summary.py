@@ -1,4 +1,4 @@
-"""What a run is made of, apart from its work: who watches it, what it tells in the end."""
+"""What a run is made of, apart from its work: who watches it, what it reports in the end."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Summary:
 class Load:
     """A batch on its way: its ledger key, the build it goes into.
 
-    ``rebuilds_load_id``: in a rebuild, the load of the live build that it tells again.
+    ``rebuilds_load_id``: in a rebuild, the load of the live build that it rebuilds.
     """
 
     load_id: int

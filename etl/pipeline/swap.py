@@ -19,7 +19,7 @@ from etl.warehouse.tables import LIVE, NEXT, RETIRED, Schemas
 
 READER_PATIENCE = 15 * 60  # seconds to wait for a long report before a rebuild goes live
 RETIRED_PATIENCE = 5.0  # seconds to wait for queries that still read the build it replaced
-# How long older transactions are waited for before a person is told that they are.
+# How long older transactions are waited for before a person is notified.
 QUIET_PATIENCE = "1s"
 # Seconds in which a moment is looked for at which nobody reads, most of them by keeping readers
 # who come for LOCK_PATIENCE at a time.
@@ -31,7 +31,7 @@ _NAMED = 50
 def prepare(context: RunContext) -> None:
     """Make room for a rebuild; say first what it would lose and what will not follow it.
 
-    ``UsageError`` where somebody keeps something in the schemas that a rebuild makes anew.
+    ``UsageError`` where somebody keeps something in the schemas that a rebuild makes again.
     """
     found = dependents.foreign_objects(context.ledger, LIVE.schemas, build.made(LIVE.schemas))
     if found:
@@ -50,7 +50,7 @@ def prepare(context: RunContext) -> None:
 
 
 def _grouped(found: list[dependents.Dependent]) -> list[str]:
-    """What a person is told of somebody's objects: those with the same remedy in one sentence."""
+    """Sentences about somebody's objects: those with the same remedy in one sentence."""
     names: dict[tuple[str, str], list[str]] = {}
     for dependent in found:
         names.setdefault((dependent.reason, dependent.remedy), []).append(dependent.name)

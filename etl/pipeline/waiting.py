@@ -31,7 +31,7 @@ _TEXT = re.compile(r"'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 
 
 class Watch:
-    """A thread that tells a person whom the run waits for; a context manager."""
+    """A thread that notifies a person whom the run waits for; a context manager."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Watch:
         connections: Callable[[], list[psycopg.Connection[Any]]],
         say: Callable[[str], None],
     ) -> None:
-        """``connections``: those that the run has at the moment. ``say``: tells a person."""
+        """``connections``: those that the run has at the moment. ``say``: notifies a person."""
         self._url = url
         self._connections = connections
         self._say = say
@@ -70,15 +70,15 @@ class Watch:
     def _watch(self) -> None:
         asking: psycopg.Connection[Any] | None = None
         busy_since: float | None = None
-        told: tuple[int, ...] = ()
-        told_at = 0.0
+        notified: tuple[int, ...] = ()
+        notified_at = 0.0
         while not self._over.wait(_LOOK_SECONDS):
             now = time.monotonic()
             if self._is_silent.is_set() or not self._is_busy():
                 busy_since = None
             elif busy_since is None:
                 busy_since = now
-            if not told and (busy_since is None or now - busy_since < _BUSY_SECONDS):
+            if not notified and (busy_since is None or now - busy_since < _BUSY_SECONDS):
                 continue
             # Watching must never be what ends a run: where it cannot look, it is silent.
             with suppress(psycopg.Error, AcaError):
@@ -87,15 +87,15 @@ class Watch:
                 if self._is_silent.is_set():
                     continue
                 pids = tuple(sorted(row[0] for row in found))
-                if pids and pids != told:
+                if pids and pids != notified:
                     self._say(_sentence(found))
                     log.get().info("waiting", for_sessions=list(pids))
-                    told_at = told_at if told else now
-                elif told and not pids:
-                    self._say(f"{_over(now - told_at)}; going on.")
-                told = pids
-        if told and self._went_on:  # it ended, and so did the run, since the last look
-            self._say(f"{_over(time.monotonic() - told_at)}.")
+                    notified_at = notified_at if notified else now
+                elif notified and not pids:
+                    self._say(f"{_over(now - notified_at)}; going on.")
+                notified = pids
+        if notified and self._went_on:  # it ended, and so did the run, since the last look
+            self._say(f"{_over(time.monotonic() - notified_at)}.")
         if asking is not None:
             asking.close()
 

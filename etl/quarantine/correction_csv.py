@@ -37,7 +37,7 @@ _ADVICE = {reason.text: reason.advice for reason in Reason}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a file that was set aside: its lowest number, reasons, columns at fault, text."""
+    """A line of a file that was rejected: its lowest number, reasons, columns at fault, text."""
 
     rejected_row_id: int
     line: int
@@ -77,7 +77,7 @@ def write(path: Path, header: Sequence[str], entries: Sequence[Entry]) -> None:
     except FileExistsError:
         raise UsageError(
             f"{path} is there already.",
-            "Replay it with make quarantine-replay, or take it away to have it written anew.",
+            "Replay it with make quarantine-replay, or take it away to have it written again.",
         ) from None
     except OSError as error:
         raise UsageError(

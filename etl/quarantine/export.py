@@ -24,7 +24,7 @@ from etl.quarantine import store as stage
 from etl.quarantine.correction_csv import Entry
 from etl.warehouse.tables import LIVE
 
-_EXPORT = "make quarantine-export BATCH=... writes them anew."
+_EXPORT = "make quarantine-export BATCH=... writes them again."
 
 
 @dataclass(slots=True)

@@ -48,7 +48,7 @@ def replace(connection: psycopg.Connection[Any], table: str, made: str) -> None:
 
 
 def begin_anew(connection: psycopg.Connection[Any], table: str) -> bool:
-    """Begin a table anew if it has no rows: those that the transaction brings may come frozen."""
+    """Begin again with a table without rows: those that the transaction brings may come frozen."""
     is_empty = scalar(connection, "rebuild/bulk.size", {"table": table}) == 0
     if is_empty:
         run(connection, "rebuild/bulk.empty", emptied=sql.Identifier(table))

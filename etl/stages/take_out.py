@@ -1,7 +1,7 @@
 """Take out: a load that its own data keep from passing leaves staging, and others go on.
 
 What a value does to a type, a key or a sum further on cannot all be foreseen where the file is
-read. Such a fault is told from faults of the server or of the code by its SQLSTATE.
+read. Such a fault is distinguished from faults of the server or of the code by its SQLSTATE.
 """
 
 from __future__ import annotations

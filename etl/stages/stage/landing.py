@@ -20,7 +20,7 @@ from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import Header
 from etl.render import parsing
 
-# So many characters of a value at fault are enough to tell what is wrong with it.
+# So many characters of a value at fault are enough to see what is wrong with it.
 _SHOWN = 100
 
 

@@ -1,7 +1,7 @@
 """Stage: the files of a batch into their staging tables, typed, 1:1, each row with its line.
 
 Each file streams once through COPY. Python looks at the bytes for what would break COPY
-(``etl.inbox.csv_records``), PostgreSQL parses and types, and what fails is set aside with its line,
+(``etl.inbox.csv_records``), PostgreSQL parses and types, and what fails is rejected with its line,
 column and reason. Memory is bounded by a block and 32 MB of hashes, whatever the file's size.
 """
 
@@ -222,7 +222,7 @@ def _fields(head: Header, plan: landing.Landing) -> Fields:
 
 
 def _keys(head: Header) -> Keys | None:
-    """What tells repeated keys, where a key is one field; the file's bytes are its value."""
+    """What detects repeated keys, where a key is one field; the file's bytes are its value."""
     feed = head.contract.feed
     if len(feed.key) > 1:
         return None
@@ -300,8 +300,8 @@ def _account_for(staged: Staged, reading: parts.Reading, stream: Stream) -> None
     accounted = reading.lines_accounted
     if reading.lines != accounted or stream.read != stream.sent + len(stream.rejects):
         raise BatchError(
-            f"{staged.file.name} has {reading.lines:,} lines, of which {accounted:,} were told "
-            f"apart as header, rows and empty lines, and {stream.read:,} rows, of which "
+            f"{staged.file.name} has {reading.lines:,} lines, of which {accounted:,} were counted "
+            f"as header, rows and empty lines, and {stream.read:,} rows, of which "
             f"{stream.sent:,} were sent and {len(stream.rejects):,} rejected.",
             "This is a fault of the reader: keep the file and report it; nothing was loaded.",
         )

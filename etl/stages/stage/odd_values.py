@@ -1,6 +1,6 @@
 """Values: keys that are none or look like others, dates far ahead, ends that are none.
 
-They are told in one pass over the rows of a load, whatever way the rows came into staging; what
+They are found in one pass over the rows of a load, whatever way the rows came into staging; what
 costs a row is looked up only where that pass saw it.
 """
 

@@ -64,7 +64,7 @@ class Reading:
 
     @property
     def lines_accounted(self) -> int:
-        """Lines that were told apart as headers, rows and empty lines."""
+        """Lines that were recognized as headers, rows and empty lines."""
         return sum(1 + seen.lines_of_records for seen in self._seen)
 
     def _open(self, part: FeedFile) -> tuple[Header, Iterator[Block]]:
@@ -189,7 +189,7 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
 def _check_expected(batch: Batch, part: PartRead, rows: int, totals: dict[str, Decimal]) -> None:
     """Hold a part against its manifest.
 
-    What rejected rows bear is told of all parts together alone, so with such rows the amounts are
+    What rejected rows bear is known of all parts together alone, so with such rows the amounts are
     compared there.
     """
     said, where = part.file.expected, f"{part.file.name} of batch {batch.batch_id}"
@@ -239,7 +239,7 @@ def recount(
     parts: list[PartRead],
     staged: Staged,
 ) -> None:
-    """Let the ledger tell of the parts of a file as it would had corrected rows been right."""
+    """Record the parts of a file as if the corrected rows had been right."""
     firsts = [part.first_line for part in parts]
     duplicate = Counter(bisect_right(firsts, line) for line, _ in staged.duplicates)
     for number, part in enumerate(parts, 1):

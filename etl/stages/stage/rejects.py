@@ -63,7 +63,7 @@ def _reader(feed: Feed, column: str, written: Parsing) -> Reader:
 
 
 def values_of(record: bytes, head: Header) -> list[bytes] | None:
-    """The values of a record of the file; ``None`` where its fields cannot be told apart."""
+    """The values of a record of the file; ``None`` where its fields cannot be distinguished."""
     fields = len(head.names)
     if fault := fault_of(record, fields):
         return values_despite(record, fields, fault)
