@@ -260,7 +260,7 @@ def test_arrivals_are_judged_once_all_is_in(loaded):
     assert loaded.rows("select sum(claims) from cubes.claims_daily_member")[0][0] == 3
 
 
-def test_a_clause_of_any_severity_is_measured_on_the_rows_of_a_load(loaded):
+def test_a_constraint_of_any_severity_is_measured_on_the_rows_of_a_load(loaded):
     write_batch(
         loaded.inbox,
         "2025-03-31",
@@ -271,3 +271,12 @@ def test_a_clause_of_any_severity_is_measured_on_the_rows_of_a_load(loaded):
         "select load_id, rows_checked, rows_failed, passed from quality.check_judged"
         " where check_name = 'claims_raw.diagnosis_code.matches' order by check_run_id"
     ) == [(1, 1, 0, True), (2, 1, 0, True), (3, 2, 2, False)]
+
+
+def test_every_check_of_a_gate_can_be_evaluated(loaded):
+    """A name that is no longer there would fail as not evaluated."""
+    loaded.incremental()
+    asked = "select distinct gate from quality.check_run join quality.check_result"
+    asked += " using (check_run_id) where gate is not null"
+    assert loaded.rows(f"{asked} and rows_checked is null") == []
+    assert {gate for (gate,) in loaded.rows(asked)} >= {"stage", "dims", "facts", "cubes"}
