@@ -35,7 +35,7 @@ from etl.warehouse.tables import Build
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a load, as the ledger tells of it."""
+    """A file of a load, as the ledger has it."""
 
     load_id: int
     batch_id: str
@@ -272,7 +272,7 @@ def _recount(
     staged: Staged,
     more_rejected: int,
 ) -> None:
-    """Let the ledger tell of the file as it would had the rows been right at first."""
+    """Record the file as if its rows had been right at first."""
     of_file = {"load_id": file.load_id, "feed": file.feed_name}
     left = run(connection, "quarantine/quarantine.open_reasons", of_file).fetchall()
     by_text = {reason.text: reason for reason in Reason}

@@ -50,15 +50,15 @@ from load as l
 where f.load_id = l.load_id and f.status = 'loaded' and l.status = 'failed';
 
 -- name: clear_lines
--- Take away the text of rows set aside of files that came to nothing. One row a row set aside.
+-- Take away the text of rejected rows of files that came to nothing. One row a rejected row.
 delete from quarantined_line as t
 using quarantined_row as q, load_file as f
 where t.rejected_row_id = q.rejected_row_id and q.load_id = f.load_id and q.feed = f.feed
     and f.status = 'failed';
 
 -- name: clear_rejects
--- Take away rows set aside of files that came to nothing: the files are read again, and they come
--- again with them. One row a row set aside.
+-- Take away rejected rows of files that came to nothing: the files are read again, and they come
+-- again with them. One row a rejected row.
 delete from quarantined_row as q
 using load_file as f
 where q.load_id = f.load_id and q.feed = f.feed and f.status = 'failed';
@@ -243,7 +243,7 @@ order by coalesce(f.contract, f.feed), o.batch_rank desc;
 
 -- name: skipped_after
 -- The file of the feed that comes next in the order of batches, if it was skipped because the
--- file before it was the same: with the load in hand between the two it says something after all.
+-- file before it was the same: with the current load between the two it says something after all.
 -- At most one row, with the load of the file that it is the same as.
 with files as (
     select

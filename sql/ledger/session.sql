@@ -6,7 +6,7 @@ select set_config('temp_buffers', '128MB', false);
 -- Settings of the transaction of a stage or of the checks: sets are large and one run is alone, so
 -- both cores and some memory may be used; a reader's settings are untouched. More workers may be
 -- asked for than there are cores: those of a step that has ended count until they are cleared
--- away, and the next step would go without. What the statistics say is asked anew each time: a
+-- away, and the next step would go without. What the statistics say is asked again each time: a
 -- stage renews them and then asks which are stale. One row.
 select
     set_config('stats_fetch_consistency', 'none', true),
@@ -105,9 +105,9 @@ where oid = to_regclass(%(table)s);
 select pg_stat_force_next_flush();
 
 -- name: stale_tables
--- Tables of a build whose statistics the transaction in hand has left behind: it changed more than
+-- Tables of a build whose statistics the current transaction has left behind: it changed more than
 -- a share of their rows and did not analyze them; or a partitioned table whose partitions have
--- come to hold so many more than it was told, for autovacuum never looks at one as a whole. With
+-- come to have so many more than it knows, for autovacuum never looks at one as a whole. With
 -- the columns by which rows are found and joined. One row a table.
 with changed as (
     select

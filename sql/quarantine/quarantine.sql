@@ -62,7 +62,7 @@ from rejected_row
 where rejected_row_id = any(%(ids)s);
 
 -- name: file
--- A file of a load, as the ledger tells of it. One row.
+-- A file of a load, as the ledger has it. One row.
 select
     f.load_id,
     l.batch_id,

@@ -22,7 +22,7 @@ from landing;
 -- Read values as the contract declares that they are written and move the rows whose values are
 -- all of their types into staging. One row a line left out, with the first column at fault and the
 -- beginning of its value.
-with told as materialized (
+with landed as materialized (
     select
         load_id,
         source_line,
@@ -32,9 +32,9 @@ with told as materialized (
 
 judged as materialized (
     select
-        told.*,
+        landed.*,
         {first_fault} as fault
-    from told
+    from landed
 ),
 
 moved as (

@@ -33,7 +33,7 @@ where load_id = %(load_id)s;
 
 -- name: set_aside_repeated
 -- Keep the last row in the file of those with one key and effective time; where their amounts are
--- nothing together, the last that takes back what another one told, in whichever order they stand.
+-- nothing together, the last that takes back what another one brought, in whichever order they are.
 -- One row a line taken out, with whether it equals the one that stays in every column, whether it
 -- is another line of the same thing, its amounts, and whether the row that stays takes all of it
 -- back. Keys that are reversed so, or in part, are written down.
@@ -125,7 +125,7 @@ from {table}
 where load_id = %(load_id)s;
 
 -- name: reject
--- Record one row that was set aside, and its text. One row a line and reason.
+-- Record one rejected row, and its text. One row a line and reason.
 with recorded as (
     insert into quarantined_row (load_id, feed, file, line, column_name, reason)
     values (%(load_id)s, %(feed)s, %(file)s, %(line)s, %(column_name)s, %(reason)s)

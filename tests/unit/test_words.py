@@ -40,8 +40,7 @@ TEXTS = ("*.py", "*.sql", "*.md", "*.j2", "*.sh", "*.awk", "*.toml", "Makefile",
 CLEAN = (
     "etl/contracts etl/db etl/docs etl/inbox etl/load etl/quality etl/reference etl/render",
     "etl/schema etl/server etl/stages/cubes etl/stages/dims etl/stages/facts etl/synthetic",
-    "etl/warehouse sql/bench sql/checks sql/cubes sql/db sql/dims sql/facts sql/quality",
-    "sql/rebuild sql/schema sql/server sql/synthetic docs migrations scripts .",
+    "etl/warehouse sql docs migrations scripts .",
 )
 
 
