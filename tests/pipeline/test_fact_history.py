@@ -287,9 +287,10 @@ class Warehouse:
             )
         )
         self.connection.execute(f"truncate {tables} restart identity cascade")
-        # The loads that they are made through are numbered anew.
-        for cube in CUBES:
-            self.connection.execute(f"drop table if exists cubes.{cube}")
+        # The loads that they are made through are numbered from 1 again.
+        for cube in reversed(CUBES.values()):
+            kind = "table" if cube.is_followed else "materialized view"
+            self.connection.execute(f"drop {kind} if exists cubes.{cube.name}")
         for (partition,) in self.rows(
             "select inhrelid::regclass::text from pg_inherits "
             "where inhparent = 'warehouse.fact_claim'::regclass"

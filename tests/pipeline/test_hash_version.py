@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from etl.quality.checks.parts import subjects
+from etl.quality.checks.registry import sql_checks
 from etl.warehouse.tables import DIMENSIONS, Dimension
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
@@ -17,7 +20,7 @@ VERSIONS = (
 
 
 @pytest.fixture
-def promoted(monkeypatch: pytest.MonkeyPatch) -> Dimension:
+def promoted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dimension]:
     """Members with an attribute that was Type 1 and is a change driver now."""
     member = DIMENSIONS["member"]
     columns = tuple(
@@ -28,8 +31,17 @@ def promoted(monkeypatch: pytest.MonkeyPatch) -> Dimension:
         feed=replace(member.feed, columns=columns),
         hash_version=member.hash_version + 1,
     )
-    monkeypatch.setitem(DIMENSIONS, "member", changed)
-    return changed
+    with monkeypatch.context() as patched:
+        patched.setitem(DIMENSIONS, "member", changed)
+        forget_checks()
+        yield changed
+    forget_checks()
+
+
+def forget_checks() -> None:
+    """Let the checks be made again, of the dimensions as they are declared now."""
+    subjects.cache_clear()
+    sql_checks.cache_clear()
 
 
 def test_a_new_driver_adds_versions_only_for_changed_values(

@@ -27,7 +27,7 @@ from tests.support.warehouse import Warehouse
 SCHEMAS = ["staging", "warehouse", "cubes", "ledger", "quality"]
 # What the clock or a counter says, and so differs from run to run.
 _CLOCKS = {"started_at", "finished_at", "live_at", "created_at", "defined_at", "load_timestamp"}
-_CLOCKS |= {"refused_at", "tried_at", "settled_at", "changed_at", "decided_at"}
+_CLOCKS |= {"refused_at", "tried_at", "settled_at", "changed_at", "decided_at", "made_at"}
 _CLOCKS |= {"measured", "message"}  # of a check, some of which measure days until now
 _NUMBERS = {"stage_run_id", "check_run_id", "fact_rekey_id"}
 _LOADS = {"load_id", "build_id", "known_to_load_id", "closed_by"}

@@ -216,7 +216,7 @@ def _named_by_facts(dimension: Dimension) -> Parts:
         (fact, ref)
         for fact in FACTS.values()
         for ref in fact.references
-        if ref.dimension is dimension
+        if ref.dimension.name == dimension.name
     ]
     return sql.SQL("\nunion\n").join(
         statement(

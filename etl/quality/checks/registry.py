@@ -81,7 +81,6 @@ def gate_checks(stage: str) -> tuple[SqlCheck, ...]:
     return (*_declared_for_gate(stage), *of_contracts)
 
 
-@cache
 def _declared_for_gate(stage: str) -> tuple[SqlCheck, ...]:
     if stage not in gates():
         raise KeyError(f"No check is declared for the gate of {stage}.")

@@ -95,7 +95,7 @@ def _rekey_facts(work: DimensionWork) -> int:
         return 0
     count = 0
     for fact in FACTS.values():
-        if any(ref.dimension is work.dimension for ref in fact.references):
+        if any(ref.dimension.name == work.dimension.name for ref in fact.references):
             rekeyed = work.run(
                 "6_rekey_facts.rekey",
                 {"fact": sql.Identifier(fact.table), "date": sql.Identifier(fact.date)},
