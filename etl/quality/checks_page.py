@@ -12,7 +12,6 @@ from itertools import groupby, takewhile
 from etl.config import ROOT
 from etl.contracts.checks import Check
 from etl.db.statements import FOLDER
-from etl.quality.checks.cubes import cube_checks
 from etl.quality.checks.header import Declaration, Rule
 from etl.quality.checks.registry import checks_of_rule, declarations, gate_checks
 
@@ -43,10 +42,6 @@ def _tables() -> str:
         for one in declared:
             if not one.is_gate_only:
                 parts += [_row(_of_rule(one, rule)) for rule in one.rules]
-    parts += [_head("cubes")]
-    for entry in cube_checks():
-        # Of one statement: the same rule of several cubes.
-        parts.append(_row(_cells(list(entry.checks.values()))))
     return "".join(parts)
 
 
@@ -67,11 +62,8 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _of_rule(one: Declaration, rule: Rule) -> list[str]:
-    return _cells(checks_of_rule(one, rule), rule.note.format(**one.values), rule.source)
-
-
-def _cells(checks: list[Check], note: str = "", source: str = "") -> list[str]:
     """The row of a rule on all its tables."""
+    checks, note = checks_of_rule(one, rule), rule.note.format(**one.values)
     first = checks[0]
     fails = _text([c.means for c in checks])
     return [
@@ -81,7 +73,7 @@ def _cells(checks: list[Check], note: str = "", source: str = "") -> list[str]:
         first.dimension,
         _allowed(checks),
         ", ".join(stage for stage in _GATES if first.name in _names_in_gate(stage)),
-        source,
+        rule.source,
         _text([c.advice for c in checks]),
     ]
 

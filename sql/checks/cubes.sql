@@ -1,6 +1,9 @@
--- Checks of the cubes against the facts.
+-- Checks of the cubes against the facts that they are made of.
+-- Cubes that followed what changed are checked within the transaction that changed them, whose
+-- temporary tables contain what it found: the rows that changed, and no others.
+--: advice: make cubes, then make dq-check; if it stays, the cube's definition is wrong.
 
--- name: facts_by_month
+-- name: claims_of_facts
 -- The claims of all facts, for their sums by month. One row a claim.
 select
     d.month_start as month,
@@ -18,7 +21,7 @@ select
     n.cube,
     true as is_checked,
     f.*
-from unnest(%(cubes)s::text[]) as n (cube)
+from unnest({cubes}::text[]) as n (cube)
 cross join ({facts_by_month}) as f;
 
 -- name: expected_of_changes
@@ -30,19 +33,27 @@ select
     date_trunc('month', day::timestamp)::date as month,
     {measures}
 from days_before
-where cube = any(%(cubes)s::text[])
+where cube = any({cubes}::text[])
 union all
 select
     n.cube,
     true,
     date_trunc('month', d.service_date::timestamp)::date,
     {measures}
-from unnest(%(cubes)s::text[]) as n (cube)
+from unnest({cubes}::text[]) as n (cube)
 cross join changed_days as d;
 
 -- name: money_by_month
 -- Claims and money of every cube that counts all claims against what is expected, month by month
 -- and to the cent. One row a cube; a row checked is a month.
+--: for each: cubes of claims
+--: parts: keys = month, claims = claims_of_facts, facts_by_month = cubes/measures.summed,
+--:     expected = expected_of_facts
+--: gate: cubes
+--: rule {cube}_money_as_in_facts: critical, consistency
+--:   for each: cube
+--:   fails when: a month's claims or money differ from the facts'; if facts were loaded since, make
+--:     cubes brings it up to date
 with sides as (
     select
         cube,
@@ -72,13 +83,22 @@ compared as (
 )
 
 select
-    n.cube as rule,
+    n.rule,
     count(*) filter (where c.is_checked) as rows_checked,
     count(*) filter (where c.is_broken) as rows_failed,
     some_keys(jsonb_build_object('month', c.month)) filter (where c.is_broken) as failing_keys
-from unnest(%(cubes)s::text[]) as n (cube)
-left join compared as c on n.cube = c.cube
-group by n.cube;
+from unnest(%(rules)s::text[]) as n (rule)
+left join compared as c on n.rule = c.cube || '_money_as_in_facts'
+group by n.rule;
+
+-- name: money_of_changes
+-- The same of cubes that followed what changed. One row a cube; a row checked is a month.
+--: for each: cubes of claims by month
+--: parts: expected = expected_of_changes
+--: only in gate: followed_cubes
+--: rules as in: money_by_month
+select m.*
+from ({money_by_month}) as m;
 
 -- name: claims_of_changed_days
 -- The claims of the members and days that loads named since the cubes were made before, and of
@@ -106,6 +126,10 @@ cross join lateral (
 
 -- name: changed_days
 -- Those days as the cube has them against the facts. One row; a row checked is a member and day.
+--: for each: cubes of claims by day
+--: parts: keys = member_and_day, claims = claims_of_changed_days, summed = cubes/measures.summed
+--: only in gate: followed_cubes
+--: rules as in: money_by_month
 with changed_member_days as (
     select
         case when s.member_id <> '' then s.member_id::text else '(unknown)' end as member_id,
@@ -160,7 +184,7 @@ compared as (
 )
 
 select
-    'claims_daily_member' as rule,
+    'claims_daily_member_money_as_in_facts' as rule,
     count(*) as rows_checked,
     count(*) filter (where is_broken) as rows_failed,
     some_keys(jsonb_build_object('member_id', member_id, 'service_date', service_date))
@@ -170,6 +194,11 @@ from compared;
 -- name: covered_days
 -- Days of coverage in the cube by tier and month against those of the enrollments. One row; a row
 -- checked is an enrollment.
+--: table: claims_by_plan_metal_month
+--: gate: cubes; followed_cubes
+--: rule covered_days: critical, consistency
+--:   fails when: coverage differs from the facts'; if facts were loaded since, make cubes brings it
+--:     up to date
 select
     'covered_days' as rule,
     e.enrollments as rows_checked,
@@ -185,10 +214,31 @@ cross join (
     from claims_by_plan_metal_month
 ) as c;
 
+-- name: months_against_days
+-- Whether the twelve months of high-cost members differ from the days of claims_daily_member. One
+-- row a row of the cube.
+select
+    h.member_id,
+    h.month,
+    (
+        h.paid_12_months_usd is distinct from (
+            select sum(c.paid_usd)
+            from claims_daily_member as c
+            where c.member_id = h.member_id
+                and c.service_date >= (h.month - interval '11 months')::date
+                and c.service_date < (h.month + interval '1 month')::date
+        )
+    ) as is_broken
+from high_cost_member_tracking as h;
+
 -- name: high_cost
--- The rolling twelve months of high-cost members against the days of claims_daily_member, and in
--- the last month that nobody over the threshold is missing. One row; a row checked is a row of
--- the cube.
+-- Those twelve months, and in the last month that nobody over the threshold is missing. One row; a
+-- row checked is a row of the cube.
+--: table: high_cost_member_tracking
+--: parts: threshold = cubes/high_cost_member_tracking.threshold
+--: rule rolling_paid: critical, consistency
+--:   fails when: twelve months differ from their days; if facts were loaded since, make cubes
+--:     brings it up to date
 with last_month as (
     select d.month_start as month
     from dim_date as d
@@ -206,19 +256,9 @@ due as (
 
 judged as (
     select
-        h.member_id,
-        h.month,
-        (
-            h.paid_12_months_usd is distinct from (
-                select sum(c.paid_usd)
-                from claims_daily_member as c
-                where c.member_id = h.member_id
-                    and c.service_date >= (h.month - interval '11 months')::date
-                    and c.service_date < (h.month + interval '1 month')::date
-            )
-        ) as is_broken,
+        m.*,
         1 as is_there
-    from high_cost_member_tracking as h
+    from ({months_against_days}) as m
     union all
     select
         d.member_id,
@@ -235,7 +275,7 @@ judged as (
 )
 
 select
-    'high_cost_member_tracking' as rule,
+    'rolling_paid' as rule,
     coalesce(sum(is_there), 0) as rows_checked,
     count(*) filter (where is_broken) as rows_failed,
     some_keys(
@@ -244,31 +284,17 @@ select
 from judged;
 
 -- name: tracked_members
--- The rolling twelve months of the members whose months can have changed, against the days of
--- claims_daily_member.
--- One row; a row checked is a row of the cube.
-with judged as (
-    select
-        h.member_id,
-        h.month,
-        (
-            h.paid_12_months_usd is distinct from (
-                select sum(c.paid_usd)
-                from claims_daily_member as c
-                where c.member_id = h.member_id
-                    and c.service_date >= (h.month - interval '11 months')::date
-                    and c.service_date < (h.month + interval '1 month')::date
-            )
-        ) as is_broken
-    from high_cost_member_tracking as h
-    where h.member_id in (select k.member_id from members_to_track as k)
-)
-
+-- Those twelve months of the members whose months can have changed. One row; a row checked is a row
+-- of the cube.
+--: table: high_cost_member_tracking
+--: only in gate: followed_cubes
+--: rules as in: high_cost
 select
-    'high_cost_member_tracking' as rule,
+    'rolling_paid' as rule,
     count(*) as rows_checked,
     count(*) filter (where is_broken) as rows_failed,
     some_keys(
         jsonb_build_object('member_id', member_id, 'month', month)
     ) filter (where is_broken) as failing_keys
-from judged;
+from ({months_against_days}) as m
+where member_id in (select k.member_id from members_to_track as k);

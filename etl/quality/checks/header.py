@@ -186,8 +186,7 @@ def _declaration(
     if said.get("loads", "in facts") != "in facts":
         fail(file, line, f"'loads' is {said['loads']!r}; it can only be 'in facts'")
     each, _, only_with = said.get("for each", "").partition(" with ")
-    gate = said.get("gate") or said.get("only in gate")
-    stage, _, parts_there = (gate or "").partition(", ")
+    gates = said.get("gate") or said.get("only in gate") or ""
     return Declaration(
         file,
         name,
@@ -202,7 +201,10 @@ def _declaration(
         feed=said.get("feed"),
         only_in_facts="loads" in said,
         parts=_pairs(file, line, said.get("parts", "")),
-        gates={stage: _pairs(file, line, parts_there)} if stage else {},
+        gates={
+            stage: _pairs(file, line, parts)
+            for stage, _, parts in (gate.partition(", ") for gate in gates.split("; ") if gate)
+        },
         is_gate_only="only in gate" in said,
         values={
             key: int(value) for key, value in _pairs(file, line, said.get("value", "")).items()

@@ -20,8 +20,17 @@ from etl.contracts.reasons import Reason
 from etl.contracts.types import Type
 from etl.db.statements import Parts, equal, names, statement, texts
 from etl.quality.checks import fact_parts
-from etl.render import hashing, validity
-from etl.warehouse.tables import DIM_PLAN, DIMENSIONS, FACTS, Dimension, Fact, Reference
+from etl.render import claim_measures, claim_status, hashing, validity
+from etl.warehouse.tables import (
+    CUBES,
+    DIM_PLAN,
+    DIMENSIONS,
+    FACT_CLAIM,
+    FACTS,
+    Dimension,
+    Fact,
+    Reference,
+)
 
 Words = dict[str, str]
 
@@ -30,8 +39,8 @@ Words = dict[str, str]
 class Subject:
     """What a check is asked of.
 
-    ``of``: the declared feed, dimension or fact. ``repeated``: the words of what a rule can be
-    repeated for, such as each reference of a fact.
+    ``of``: the declared feed, dimension or fact, none of several together. ``repeated``: the words
+    of what a rule can be repeated for, such as each reference of a fact.
     """
 
     of: Feed | Dimension | Fact | None
@@ -51,6 +60,9 @@ def subjects() -> dict[str, tuple[Subject, ...]]:
         "dimension": dimensions,
         "fact": facts,
         "dimension or fact": (*dimensions, *facts),
+        "cubes of claims": (_cubes("service_date", "month"),),
+        "cubes of claims by day": (_cubes("service_date"),),
+        "cubes of claims by month": (_cubes("month"),),
         "dimension and its unique columns": tuple(
             _unique(subject, columns)
             for subject in dimensions
@@ -183,6 +195,25 @@ def _fact(fact: Fact) -> Subject:
             "reference": [{"sk": ref.sk} for ref in fact.references],
             "date key": [{"date_key": key} for key in fact_parts.DATE_KEYS[fact.name]],
         },
+    )
+
+
+def _cubes(*claims_by: str) -> Subject:
+    """All the cubes that count every claim by its day or month, in one pass over the facts."""
+    cubes = [cube for cube in CUBES.values() if cube.claims_by in claims_by]
+    return Subject(
+        None,
+        None,
+        {"table": FACT_CLAIM.table},
+        {
+            "cubes": sql.Literal([cube.name for cube in cubes]),
+            "days_of_cubes": claim_measures.days_of(cubes),
+            "month": sql.Identifier("month"),
+            "member_and_day": names(("member_id", "service_date")),
+            "state": claim_status.state(),
+            **claim_measures.fragments(),
+        },
+        {"cube": [{"cube": cube.name, "table": cube.name} for cube in cubes]},
     )
 
 

@@ -8,7 +8,7 @@ another statement of the same file.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from string import Formatter
 
@@ -18,7 +18,6 @@ from etl.contracts.checks import Check
 from etl.db.statements import FOLDER, Parts, names, read_file, statement
 from etl.quality.checks import header
 from etl.quality.checks.constraints import counted_in_load
-from etl.quality.checks.cubes import cube_checks, cubes_gate, followed_cubes_gate
 from etl.quality.checks.header import Declaration, Rule, fail
 from etl.quality.checks.parts import Subject, Words, counted, keys_of, subject_of, subjects
 from etl.quality.checks.reference import reference_values
@@ -50,7 +49,6 @@ def sql_checks() -> tuple[SqlCheck, ...]:
         if not one.is_gate_only
         for entry in _entries(one, _EVERYTHING)
     )
-    found = (*found, *cube_checks())
     twice = Counter(check.name for entry in found for check in entry.checks.values())
     for name, count in twice.items():
         if count > 1:
@@ -65,9 +63,6 @@ def gates() -> tuple[str, ...]:
 
 def gate_checks(stage: str) -> tuple[SqlCheck, ...]:
     """The checks that a stage must pass; their rules are those of ``all_checks``."""
-    of_cubes = {"cubes": cubes_gate, "followed_cubes": followed_cubes_gate}
-    if stage in of_cubes:
-        return of_cubes[stage]()
     if stage != "stage":
         return _declared_for_gate(stage)
     # What contracts say of a value is asked of the rows of a load alone, all in one scan of these.
@@ -142,7 +137,7 @@ def _entries(
         own: dict[str, Parts] = {
             **parts,
             **subject.parts,
-            "table": sql.Identifier(_table(one, subject)),
+            "table": sql.Identifier(_table(one, subject.words)),
             "rule_name": sql.Literal(next(iter(checks))),
             "key_of_row": keys_of(key),
             **counted(_flags(one, checks), keys_of(key)),
@@ -151,7 +146,7 @@ def _entries(
         for name, value in named.items():
             own[name] = _part(one, value.format(**subject.words), own)
         yield SqlCheck(
-            _statement(one, key, own),
+            _statement(one, checks, key, own),
             checks,
             _feed(one, subject),
             one.only_in_facts,
@@ -182,9 +177,9 @@ def _has(one: Declaration, subject: Subject, attribute: str | None) -> bool:
     return bool(getattr(subject.of, attribute))
 
 
-def _table(one: Declaration, subject: Subject) -> str:
+def _table(one: Declaration, words: Words) -> str:
     """The table whose rows the check is about."""
-    return one.about.format(**subject.words) if one.about else one.table or subject.words["table"]
+    return one.about.format(**words) if one.about else one.table or words["table"]
 
 
 def _feed(one: Declaration, subject: Subject) -> str | None:
@@ -194,17 +189,25 @@ def _feed(one: Declaration, subject: Subject) -> str | None:
 
 
 def _part(one: Declaration, name: str, parts: dict[str, Parts]) -> Parts:
-    """A part that a header names: one of the subject's, or a statement of the file."""
+    """A part that a header names: one of the subject's, or a statement of this or another file."""
     if name in parts:
         return parts[name]
-    if name not in read_file(one.file):
-        fail(one.file, one.line, f"{name!r} is no part and no statement of the file")
-    return compose(f"{one.file}.{name}", parts)
+    whole = name if "/" in name else f"{one.file}.{name}"
+    file, _, key = whole.rpartition(".")
+    if key not in read_file(file):
+        fail(one.file, one.line, f"{name!r} is no part and no statement of {file}")
+    return compose(whole, parts)
 
 
-def _statement(one: Declaration, key: list[str], parts: dict[str, Parts]) -> sql.Composed:
+def _statement(
+    one: Declaration, rules: Iterable[str], key: list[str], parts: dict[str, Parts]
+) -> sql.Composed:
     """The statement itself, or where it returns the rows that fail that which counts them."""
     found = compose(f"{one.file}.{one.name}", parts)
+    text = found.as_string()
+    silent = [rule for rule in rules if f"'{rule}'" not in text and "%(rules)s" not in text]
+    if silent:
+        fail(one.file, one.line, f"{one.name} does not answer {', '.join(silent)}")
     if one.counted_by is None:
         return found
     checked = _part(one, one.counted_by, parts)
@@ -214,10 +217,7 @@ def _statement(one: Declaration, key: list[str], parts: dict[str, Parts]) -> sql
 def _flags(one: Declaration, checks: dict[str, Check]) -> list[str]:
     """The rules that are flags of the statement's rows: those that it does not write out."""
     text = read_file(one.file)[one.name]
-    flags = [rule for rule in checks if f"'{rule}'" not in text]
-    if flags and "{tallies}" not in text and "{rule_name}" not in text:
-        fail(one.file, one.line, f"{one.name} does not answer {', '.join(flags)}")
-    return flags
+    return [rule for rule in checks if f"'{rule}'" not in text]
 
 
 def _of_rule(one: Declaration, subject: Subject, rule: Rule) -> Iterator[tuple[str, Check]]:
@@ -231,7 +231,7 @@ def _of_rule(one: Declaration, subject: Subject, rule: Rule) -> Iterator[tuple[s
 
 
 def _check(one: Declaration, subject: Subject, rule: Rule, words: Words) -> tuple[str, Check]:
-    table = _table(one, subject)
+    table = _table(one, words)
     known = {**words, **{name: str(value) for name, value in one.values.items()}}
     try:
         name = rule.name.format(**known)
@@ -240,7 +240,9 @@ def _check(one: Declaration, subject: Subject, rule: Rule, words: Words) -> tupl
         threshold = float(rule.threshold.format(**known))
     except (KeyError, ValueError) as error:
         fail(one.file, rule.line, f"rule {rule.name}: {error} is no known word or number")
-    own_name = f"{column}.{name.removeprefix(f'{column}_')}" if column else name
+    # What a rule is repeated for, a column or a table, is in the check's name before the rule's.
+    own_name = name.removeprefix(f"{column or table}_")
+    own_name = f"{column}.{own_name}" if column else own_name
     return name, Check(
         f"{table}.{own_name}",
         table,
