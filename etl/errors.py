@@ -13,6 +13,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+from etl.contracts.refusals import Refusal
+
 _LONGEST_NAME = 100
 # Other, control; format (marks that turn the direction of text, or take no room); surrogate;
 # separators of lines and paragraphs.
@@ -22,11 +24,13 @@ _UNFIT = ("Cc", "Cf", "Cs", "Zl", "Zp")
 class AcaError(Exception):
     """Base of every error that a user can cause or fix.
 
-    ``folder``, ``load_id``: the batch that it stops and its load, where it is about one; set by
-    whoever reads the batch or takes it through the stages.
+    ``refusal``: the code that the ledger keeps of it. ``folder``, ``load_id``: the batch that it
+    stops and its load, where it is about one; set by whoever reads the batch or takes it through
+    the stages.
     """
 
     exit_code = 1
+    refusal = Refusal.UNFORESEEN
     folder: str | None = None
     load_id: int | None = None
 
@@ -46,6 +50,7 @@ class ServerError(AcaError):
     """PostgreSQL cannot be started, reached or used."""
 
     exit_code = 3
+    refusal = Refusal.SERVER_TROUBLE
 
 
 class BatchError(AcaError):
@@ -57,17 +62,25 @@ class BatchError(AcaError):
     exit_code = 4
     staged: Any = None
 
+    def __init__(self, refusal: Refusal, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.refusal = refusal
+
 
 class RejectThresholdError(BatchError):
     """So many rows of a file are bad that the whole file is refused."""
 
     exit_code = 5
 
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(Refusal.TOO_MANY_REJECTED, message, hint)
+
 
 class CheckFailedError(AcaError):
     """A check marked critical failed."""
 
     exit_code = 6
+    refusal = Refusal.GATE_FAILED
 
 
 class AlreadyRunningError(AcaError):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
+from etl.contracts.refusals import Refusal
 from etl.contracts.senders import contracts_of
 from etl.errors import BatchError, one_line
 from etl.inbox import manifest
@@ -93,6 +94,7 @@ def strays(inbox: Path) -> BatchError | None:
     more = len(odd) - _NAMED
     named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
     return BatchError(
+        Refusal.FILE_OUTSIDE_BATCHES,
         f"The inbox itself contains what is in no batch and was not loaded: {named}.",
         "Put files into a folder that is named by their day (2025-01-31/claims.csv), or take them "
         "away.",
@@ -116,6 +118,7 @@ def _listed(inbox: Path) -> list[Path]:
         return []
     except OSError as error:
         raise BatchError(
+            Refusal.UNREADABLE_INBOX,
             f"The inbox {inbox} cannot be read: {error.strerror}.",
             "See that INBOX names a folder that whoever runs this may read.",
         ) from error
@@ -125,6 +128,7 @@ def _is_folder(path: Path, inbox: Path) -> bool:
     """Whether a path is a folder; ``BatchError`` if it leads to one that is out of the inbox."""
     if path.is_dir() and leads_out(path, inbox):
         raise BatchError(
+            Refusal.LINK_OUT_OF_INBOX,
             f"Batch {one_line(path.name)} is a link that leads out of the inbox.",
             "Put the folder itself there, or let INBOX name the folder it is in; nothing of it "
             "was loaded.",
@@ -141,6 +145,7 @@ def _each_once(found: list[tuple[Path, Batch]]) -> tuple[list[Batch], list[Batch
     for name, names in folders.items():
         if len(names) > 1:
             error = BatchError(
+                Refusal.REPEATED_BATCH_ID,
                 f"The folders {', '.join(names)} all say that they are the batch {one_line(name)}.",
                 "Leave one of them, or give each a batch_id of its own; nothing of them was "
                 "loaded.",
@@ -192,6 +197,7 @@ def read_batch(folder: Path, inbox: Path | None = None) -> Batch:
     as_of = said.as_of or _as_of(folder)
     if not contents.files:
         raise BatchError(
+            Refusal.MISSING_FILE,
             f"Batch {where} contains no file of a feed.",
             "Put its files there, or take the folder away; there is nothing to load.",
         )
@@ -216,6 +222,7 @@ def _entries(where: str, said: Manifest, contents: Contents) -> dict[str, dict[s
             or not (named[1] == "" or part_key(named[1]) in {one.key for one in there})
         ):
             raise BatchError(
+                Refusal.MISSING_FILE,
                 f"The manifest of batch {where} names {one_line(entry.name)}, which is not there.",
                 "Ask the sender for the missing file, or take its name out of the manifest.",
             )
@@ -231,6 +238,7 @@ def _feed(where: str, feed: Feed, files: list[Named], said: dict[str, Entry]) ->
     listed = {part_key(part) for part in said}
     if gone := missing_part(files, is_listed=listed >= {one.key for one in files}):
         raise BatchError(
+            Refusal.MISSING_FILE,
             f"Batch {where} lacks {gone} of {feed.name}: it has "
             f"{', '.join(one_line(one.path.name) for one in files)}.",
             "Ask the sender for the missing file; if there is none, let the manifest name the "
@@ -309,6 +317,7 @@ def _as_of(folder: Path) -> datetime:
         day = None
     if day is None or day.year not in manifest.YEARS:
         raise BatchError(
+            Refusal.NO_DATE,
             f"Batch {one_line(folder.name)} does not say when it became true.",
             "Begin the folder's name with an ISO date (1900 to 2199), or give as_of in its "
             "manifest.json.",

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from etl.contracts.reasons import Reason
+from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
 from etl.inbox import block_scan, csv_records, encodings, value_forms
 from etl.inbox.amounts import Amounts, MoneyField
@@ -282,6 +283,7 @@ def refuse_too_many(bad_rows: int, where: str) -> None:
     """Raise ``BatchError`` where a file has more bad rows than anybody looks at."""
     if bad_rows > MOST_REJECTED:
         raise BatchError(
+            Refusal.TOO_MANY_REJECTED,
             f"{where} has more than {MOST_REJECTED:,} bad rows.",
             "Ask the sender for the file again, or declare how it is written in a contract; "
             "nothing was loaded.",

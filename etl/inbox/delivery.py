@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 import xxhash
 
 from etl.contracts.feed import Feed
+from etl.contracts.refusals import Refusal
 from etl.errors import BatchError, one_line, printable
 from etl.inbox.manifest import Expected, open_regular
 
@@ -104,6 +105,7 @@ class FeedFile:
 
     def _unreadable(self, why: str) -> BatchError:
         return BatchError(
+            Refusal.UNREADABLE_FILE,
             f"{self.name} of batch {one_line(self.path.parent.name)} cannot be read to its end: "
             f"{why}.",
             "See that the file may be read, or ask the sender for it again; nothing was loaded.",

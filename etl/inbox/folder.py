@@ -15,6 +15,7 @@ from pathlib import Path
 
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
+from etl.contracts.refusals import Refusal
 from etl.errors import BatchError, one_line
 from etl.inbox.manifest import MANIFEST
 
@@ -177,6 +178,7 @@ def _odd(folder: Path, odd: list[str]) -> BatchError:
     more = len(odd) - _NAMED
     named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
     return BatchError(
+        Refusal.UNEXPECTED_FILE,
         f"Batch {one_line(folder.name)} contains {named}.",
         "A batch's files are named as the feeds (members.csv, claims.csv.gz), their parts "
         "claims_1.csv, claims_2.csv: rename what is one, and take away the rest or let its name "
@@ -196,7 +198,9 @@ def _each_once(folder: Path, feed: Feed, files: list[Named]) -> None:
             message = f"Batch {one_line(folder.name)} has {plain} both plain and as .gz."
         else:
             message = f"Batch {one_line(folder.name)} has two files for one: {first} and {second}."
-        raise BatchError(message, "Leave the one that is meant to be loaded.")
+        raise BatchError(
+            Refusal.REPEATED_FILE, message, "Leave the one that is meant to be loaded."
+        )
 
 
 def missing_part(files: list[Named], *, is_listed: bool) -> str | None:
@@ -221,6 +225,7 @@ def missing_part(files: list[Named], *, is_listed: bool) -> str | None:
 def unreadable(folder: Path, error: OSError) -> BatchError:
     """A batch whose folder cannot be read, or vanished while it was."""
     return BatchError(
+        Refusal.UNREADABLE_FOLDER,
         f"Batch {one_line(folder.name)} cannot be read: {error.strerror or 'it went away'}.",
         "See that whoever runs this may read the folder and its files; nothing of it was loaded.",
     )

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import Any
 
 from etl.contracts.feed import Feed
+from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.contracts.senders import contracts_of
 from etl.errors import BatchError
@@ -83,6 +84,7 @@ def read(
     kind = encodings.kind_of(head)
     if kind:
         raise BatchError(
+            Refusal.NOT_CSV,
             f"{where} is {kind}, not a CSV file of UTF-8 text.",
             "Ask the sender for the CSV file itself, plain or packed with gzip as .csv.gz.",
         )
@@ -111,6 +113,7 @@ def read(
     if nearest is not None:
         raise _lacking(where, nearest[1], nearest[2])
     raise BatchError(
+        Refusal.WRONG_HEADER,
         f"{where} {unread}.",
         "Ask the sender for a CSV file in UTF-8 whose first line names its columns.",
     ) from unread
@@ -125,6 +128,7 @@ def of_names(feed: Feed, contract: str | None, names: list[str]) -> Header:
     wanted = contract or feed.name
     if wanted not in known:
         raise BatchError(
+            Refusal.CONTRACT_GONE,
             f"The file came under the contract {shown(wanted)}, which is declared no more.",
             "Declare it again in etl/contracts/senders, then replay the rows; nothing was changed.",
         )
@@ -136,12 +140,14 @@ def _names(where: str, found: list[str]) -> list[str]:
     names = [name.strip().lower() for name in found]
     if not any(names):
         raise BatchError(
+            Refusal.WRONG_HEADER,
             f"{where} is empty: it has no header.",
             "Ask the sender for the file again, or take it out of the batch.",
         )
     twice = sorted(name for name, n in Counter(names).items() if n > 1)
     if twice:
         raise BatchError(
+            Refusal.WRONG_HEADER,
             f"{where} names the column {shown(twice[0])} more than once.",
             "Ask the sender for a file in which every column has a name of its own.",
         )
@@ -164,6 +170,7 @@ def _lacking(where: str, contract: SenderContract, names: list[str]) -> BatchErr
         said.append(column + (f" (the file has {shown(near[0])})" if near else ""))
     own = contract.name == contract.feed.name
     return BatchError(
+        Refusal.WRONG_HEADER,
         f"{where} lacks required columns: {', '.join(said)}."
         if own
         else f"{where} lacks required columns of the contract {contract.name}: {', '.join(said)}.",

@@ -18,6 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from etl.contracts.refusals import Refusal
 from etl.errors import BatchError, is_printable, one_line
 
 MANIFEST = "manifest.json"
@@ -124,6 +125,7 @@ def read_manifest(folder: Path, path: Path) -> Manifest:
 def error(where: str, problem: str) -> BatchError:
     """A manifest that cannot be used."""
     return BatchError(
+        Refusal.BAD_MANIFEST,
         f"{MANIFEST} of batch {where} cannot be used: {problem}.",
         "Fix the manifest or ask the sender for it again; nothing was loaded.",
     )
@@ -211,6 +213,7 @@ def checked_batch_id(where: str, said: str) -> str:
     """A batch's name, if it can be shown and stored; ``BatchError`` otherwise."""
     if not said.strip() or len(said) > LONGEST_BATCH_ID or not is_printable(said):
         raise BatchError(
+            Refusal.BAD_BATCH_NAME,
             f"Batch {where} has a name that cannot be used: {one_line(said)!r}.",
             f"Give it a name of at most {LONGEST_BATCH_ID} letters, digits and signs, none of "
             "them invisible.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.errors import BatchError
 from etl.inbox import encodings
@@ -42,6 +43,7 @@ def check(where: str, head: bytes, contracts: Iterable[SenderContract]) -> None:
     if sign != ",":
         said.append(f"separates its fields by {_SIGNS[sign]}, not by commas")
     raise BatchError(
+        Refusal.WRONG_HEADER,
         f"{where} {', and '.join(said)}.",
         "Ask the sender for a CSV file whose first line names its columns, with commas between "
         "them; nothing was loaded.",

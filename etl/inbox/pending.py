@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from etl.contracts.refusals import Refusal
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, one_line
 from etl.inbox.batch import Batch, FeedFile, look_through, strays
@@ -97,6 +98,7 @@ class Lookout:
         known = _known(ledger)
         if (known or self.has_to_be_there) and not self.inbox.is_dir():
             raise BatchError(
+                Refusal.UNREADABLE_INBOX,
                 f"The inbox {self.inbox} is not there"
                 f"{', and files of it are loaded' if known else ''}.",
                 "See that INBOX names the right folder and that it can be reached; a new one has "
@@ -210,6 +212,7 @@ def _ahead(batch: Batch, far: str) -> BatchError:
     name = one_line(batch.batch_id)
     quoted = "'{}'".format(name.replace("'", r"'\''"))
     error = BatchError(
+        Refusal.FUTURE_BATCH,
         f"Batch {name} says that it {far}.",
         "If its day is mistyped, rename the folder or fix as_of: it would beat every correction "
         f"until then. If it is meant: make incremental ALLOW_FUTURE={quoted}",

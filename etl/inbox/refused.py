@@ -28,9 +28,9 @@ _GO_ON = "make incremental loads it."
 class HeldBatch:
     """A batch that is not in the warehouse, and why; texts as they can be shown.
 
-    ``state``: refused, stopped at a gate, or waiting for a run to come to it.
-
-    ``since``: when it was refused at first; ``None`` for one that no run has come to.
+    ``state``: refused, stopped at a gate, or waiting for a run to come to it. ``since``: when it
+    was refused at first; ``None`` for one that no run has come to. ``code``: a ``Refusal``;
+    ``None`` for one that waits.
     """
 
     folder: str
@@ -38,6 +38,7 @@ class HeldBatch:
     since: datetime | None
     reason: str
     advice: str
+    code: str | None = None
 
     @property
     def title(self) -> str:
@@ -58,6 +59,7 @@ def note(connection: psycopg.Connection[Any], errors: Iterable[BaseException | N
                 "folder": _called(error.folder),
                 "load_id": error.load_id,
                 "reason": printable(error.message),
+                "refusal_code": error.refusal,
                 "advice": printable(error.hint),
             }
             run(connection, "ledger/refused.note", values)
@@ -78,12 +80,13 @@ def held_batches(connection: psycopg.Connection[Any], inbox: Inbox) -> list[Held
     held, _ = _open(connection, inbox)
     known = {h.folder for h in held}
     held += [
-        HeldBatch(name, REFUSED, None, error.message, error.hint)
+        HeldBatch(name, REFUSED, None, error.message, error.hint, error.refusal)
         for name, error in ((_called(str(e.folder)), e) for e in inbox.refused)
         if name not in known
     ]
     if inbox.stray:
-        stray = HeldBatch(_NO_BATCH, REFUSED, None, inbox.stray.message, inbox.stray.hint)
+        error = inbox.stray
+        stray = HeldBatch(_NO_BATCH, REFUSED, None, error.message, error.hint, error.refusal)
         held.insert(0, stray)
     under_way = [
         _called(batch_id)
@@ -124,10 +127,12 @@ def _open(connection: psycopg.Connection[Any], inbox: Inbox) -> tuple[list[HeldB
     troubled = {name for batch, _ in inbox.pending for name in _names(batch)}
     troubled |= {_called(str(error.folder)) for error in inbox.refused}
     held, settled = [], []
-    for key, folder, since, reason, advice, is_stopped in run(connection, "ledger/refused.open"):
+    for key, folder, since, reason, code, advice, is_stopped in run(
+        connection, "ledger/refused.open"
+    ):
         if is_stopped or folder in troubled or not inbox.is_there:
             state = STOPPED if is_stopped else REFUSED
-            held.append(HeldBatch(folder, state, since, reason, advice))
+            held.append(HeldBatch(folder, state, since, reason, advice, code))
         else:
             settled.append(key)
     return held, settled

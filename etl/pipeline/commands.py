@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from etl.contracts.refusals import Refusal
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
@@ -64,6 +65,7 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     if not batches:
         _tell_stopped(context)
         raise BatchError(
+            Refusal.EMPTY_INBOX,
             f"The inbox {context.settings.inbox} holds no batch.",
             "Put a batch folder there, or run make seed for synthetic feeds.",
         )
@@ -241,10 +243,8 @@ def stage_files(context: RunContext, batch: Batch, files: list[FeedFile]) -> Sum
 
 def run_cubes(context: RunContext, build: Build = LIVE, *, whole: bool = False) -> Summary:
     """Make the cubes or bring them up to date; by what changed unless ``whole``."""
-    # A rebuild's cubes say nothing of how fresh the live ones are.
-    name = "cubes" if build == LIVE else "rebuilt_cubes"
     try:
-        with context.run_stage(name, "cubes", None, build, total=len(CUBES)) as counts:
+        with context.run_stage("cubes", "cubes", None, build, total=len(CUBES)) as counts:
             made = refresh.run_cubes(
                 context.work, build, whole=whole, on_cubes=context.watcher.advance
             )
@@ -256,6 +256,7 @@ def run_cubes(context: RunContext, build: Build = LIVE, *, whole: bool = False) 
         if not take_out.is_of_data(error):
             raise
         raise BatchError(
+            Refusal.CUBES_CANNOT_FOLLOW,
             f"The cubes could not be brought up to date: {take_out.reason(error)}.",
             "Dimensions and facts are loaded, and the cubes keep what they held. Have the "
             "amounts or names that do not fit corrected by a later batch, then make "
@@ -270,7 +271,7 @@ def run_checks(context: RunContext, build: Build = LIVE, truth: Truth | None = N
     ``truth``: what the feeds really contain, which a load never asks for.
     """
     started = time.monotonic()
-    begun = {"load_id": None, "stage": "checks"}
+    begun = {"load_id": None, "stage": "checks", "is_rebuild": build.is_rebuild}
     stage_run_id = scalar(context.ledger, "ledger/ledger.begin_stage", begun)
     context.watcher.begin("checks", "checks", len(runner.all_checks()))
     try:
@@ -328,6 +329,7 @@ def dq_check(context: RunContext, truth: Truth | None = None) -> Summary:
     if named:
         count = "A batch is" if len(named) == 1 else f"{len(named):,} batches are"
         unsettled = BatchError(
+            Refusal.BATCHES_NOT_LOADED,
             f"{count} not in the warehouse for what is wrong with it: {', '.join(named[:10])}.",
             "make status says why and what to do. Until it is loaded, or gone from the inbox, "
             "this fails.",

@@ -222,7 +222,8 @@ def _held(console: Screen, held: Sequence[HeldBatch]) -> None:
     for batch in held[:_HELD]:
         since = f", since {batch.since:%Y-%m-%d %H:%M} UTC" if batch.since else ""
         console.write_line(f"{batch.title}{since}: {batch.reason}", batch.state.capitalize())
-        console.write_line(f"         {batch.advice}")
+        code = f" ({batch.code})" if batch.code else ""
+        console.write_line(f"         {batch.advice}{code}")
     if len(held) > _HELD:
         console.write_line(f"         and {len(held) - _HELD:,} batches more")
     if held:

@@ -18,6 +18,7 @@ from uuid import UUID
 import psycopg
 
 from etl.contracts.feeds import FEEDS
+from etl.contracts.refusals import Refusal
 from etl.db.statements import run
 from etl.errors import BatchError, UsageError
 from etl.inbox.batch import Batch
@@ -79,10 +80,12 @@ def guard_snapshots(context: RunContext, load: Load, staged: Sequence[Staged]) -
                 f"Correct the rows (make quarantine-export BATCH={shlex.quote(found.batch_id)}, "
                 "make quarantine-replay), or let the keys end:"
             )
+        is_late = found.batch_id != load.batch_id
         refusal = BatchError(
+            Refusal.LATE_BEFORE_SNAPSHOT if is_late else Refusal.SNAPSHOT_ENDS_TOO_MANY,
             f"{' and '.join(found.file_names)} of batch {found.batch_id} is a snapshot that lacks "
             f"{found.ending:,} of the {found.held:,} keys that were there before it"
-            f"{'' if found.batch_id == load.batch_id else f', with batch {load.batch_id},'} and "
+            f"{f', with batch {load.batch_id},' if is_late else ''} and "
             f"they would end; {why}.",
             f"Nothing of batch {load.batch_id} was loaded. {ask} "
             f"make {command} CONFIRM_SNAPSHOT={shlex.quote(found.batch_id)}",
@@ -164,6 +167,7 @@ def guard_what_is_held(context: RunContext, batches: Iterable[Batch], *, forget:
     named = "; ".join(str(file) for file in lost[:_NAMED])
     more = f"; and {len(lost) - _NAMED:,} more" if len(lost) > _NAMED else ""
     raise BatchError(
+        Refusal.LOADED_FILES_GONE,
         f"A full load would lose what came from {count} that the inbox no longer holds: "
         f"{named}{more}.",
         f"Nothing was changed. Put {'it' if len(lost) == 1 else 'them'} back into the inbox, or go "
@@ -195,6 +199,7 @@ def guard_corrections(context: RunContext, load: Load, staged: Sequence[Staged])
                 _decide(context, load, "forget_file", file, says)
                 continue
             raise BatchError(
+                Refusal.LOADED_FILES_GONE,
                 f"The file in the place of {file} lacks {ending:,} of its {held:,} keys, and a "
                 "full load would lose them.",
                 "Readers keep what they had. Send what was left out, or go on without: make "

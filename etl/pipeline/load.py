@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from etl.contracts.refusals import Refusal
 from etl.db.statements import run, scalar
 from etl.errors import AcaError, BatchError
 from etl.inbox.batch import Batch, FeedFile
@@ -129,6 +130,7 @@ def _take_out(
     left = files.keys() - at_fault
     if load.build.is_rebuild:
         raise BatchError(
+            Refusal.CANNOT_PASS_STAGE,
             f"Batch {load.batch_id} cannot be loaded: {why}.",
             "The rebuild was not put live; readers keep what they had. Ask the sender for a "
             "corrected file, or take it out of the inbox, then make full-load.",
@@ -136,7 +138,7 @@ def _take_out(
     with context.run_stage("take_out", f"batch {load.batch_id}", load, load.build) as counts:
         counts["rows_taken_out"] = take_out.take_out(context.work, load.load_id, at_fault, why)
         if not left:
-            context.finish(context.work, load, "failed", why)
+            context.finish(context.work, load, "failed", why, Refusal.CANNOT_PASS_STAGE)
     if left:
         try:
             run_remaining_stages(context, load, None, [], {"stage", "dims"}, wanted)
@@ -181,7 +183,7 @@ def _run_stage(context: RunContext, load: Load, batch: Batch, files: list[FeedFi
     except BatchError as error:
         at_fault = error.staged
         if at_fault is not None:
-            at_fault.status, at_fault.loaded = "refused", 0
+            at_fault.status, at_fault.refusal, at_fault.loaded = "refused", error.refusal, 0
             rows = _corrected_rows(context.ledger, load, at_fault.file, at_fault.checksum)
             rejects.record_rejects(context.ledger, load.load_id, at_fault, rows)
             values = at_fault.ledger_values(load.load_id)
@@ -219,8 +221,8 @@ def _stage_file(context: RunContext, load: Load, batch: Batch, file: FeedFile) -
         later_id, later_as_of, same_as = skipped
         load_file.repeat_file(context.work, file.feed, later_id, later_as_of, same_as)
         staged.notes.append(f"load {later_id} had skipped the same file and has it now")
-    for note in staged.notes:
-        context.watcher.say(f"{file.name} of batch {load.batch_id}: {note}.")
+    for remark in staged.remarks():
+        context.watcher.say(f"{file.name} of batch {load.batch_id}: {remark}.")
     context.log.info("file_staged", file=file.name, batch=load.batch_id, **staged.counts())
     return staged
 
@@ -262,7 +264,7 @@ def _read_file(
         _note_fault(context, "file_taken_out", load, error)
         why = f"{file.name} cannot pass stage: {take_out.reason(error)}"
         refusal = _was_taken_out(load, why, "nothing of it is")
-        refusal.staged = Staged(file, checksum, status="refused", notes=[why])
+        refusal.staged = Staged(file, checksum, notes=[why])
         raise refusal from error
 
 
@@ -336,6 +338,7 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
 
 def _was_taken_out(load: Load, why: str, rest: str) -> BatchError:
     return BatchError(
+        Refusal.CANNOT_PASS_STAGE,
         f"Batch {load.batch_id} was taken out: {why}; {rest} loaded.",
         "Other batches are loaded. Ask the sender for a corrected file and put it into the batch's "
         "folder; make incremental tries again.",

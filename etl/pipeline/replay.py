@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 
+from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
 from etl.pipeline.load import pending, run_remaining_stages
 from etl.pipeline.session import RolledBack, RunContext
@@ -78,6 +79,7 @@ def replay_refused(context: RunContext, asked: export.ReplayRequest, where: str)
             break
     else:
         raise BatchError(
+            Refusal.CORRECTED_FILE_GONE,
             f"{where} was refused and is no longer in the inbox as it was.",
             "Put that file back, or correct the one that is there; nothing was changed.",
         )

@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 from etl import log
 from etl.config import Settings
 from etl.contracts.checks import CRITICAL
+from etl.contracts.refusals import Refusal
 from etl.db import trouble
 from etl.db.connection import PREFIX, connect, set_search_path
 from etl.db.statements import names, run, scalar
@@ -186,14 +187,16 @@ class RunContext:
             run(self.ledger, f"ledger/ledger.{name}", {"load_id": load.load_id})
 
     def finish(
-        self, connection: psycopg.Connection[Any], load: Load, status: str, error: str | None = None
+        self,
+        connection: psycopg.Connection[Any],
+        load: Load,
+        status: str,
+        error: str | None = None,
+        code: Refusal | None = None,
     ) -> None:
         """Say how a load ended, within the transaction of ``connection``."""
-        run(
-            connection,
-            "ledger/ledger.finish_load",
-            {"load_id": load.load_id, "status": status, "error": error},
-        )
+        values = {"load_id": load.load_id, "status": status, "error": error, "error_code": code}
+        run(connection, "ledger/ledger.finish_load", values)
 
     def feeds(self, load: Load) -> dict[str, str]:
         """The feeds that a load brought, each with the kind of its file."""
@@ -207,12 +210,11 @@ class RunContext:
     ) -> Iterator[dict[str, int]]:
         """One stage: one transaction on the working connection, one row in the ledger."""
         load_id = load.load_id if load else None
-        begun = {"load_id": load_id, "stage": name}
+        begun = {"load_id": load_id, "stage": name, "is_rebuild": build.is_rebuild}
         stage_run_id = scalar(self.ledger, "ledger/ledger.begin_stage", begun)
         counts: dict[str, int] = {}
         started = time.monotonic()
-        shown = name.removeprefix("rebuilt_")
-        self.watcher.begin(shown, what, total)
+        self.watcher.begin(name, what, total)
         try:
             # What earlier stages changed must not count for this one when statistics are renewed.
             run(self.work, "ledger/session.settle_counts")
@@ -230,7 +232,7 @@ class RunContext:
             with suppress(psycopg.OperationalError):
                 self.end_stage(self.ledger, stage_run_id, "failed", counts, said)
                 if load and name in ("stage", "replay", "restate"):
-                    self.finish(self.ledger, load, "failed", said)
+                    self.finish(self.ledger, load, "failed", said, code_of(error))
             if isinstance(error, RolledBack):
                 self.log.info("stage_taken_back", stage=name, load_id=load_id)
             else:
@@ -239,7 +241,7 @@ class RunContext:
         finally:
             self.watcher.end()
         seconds = time.monotonic() - started
-        self.summary.seconds[shown] = self.summary.seconds.get(shown, 0.0) + seconds
+        self.summary.seconds[name] = self.summary.seconds.get(name, 0.0) + seconds
         for key, amount in counts.items():
             self.summary.add(key, amount)
         self.log.info(
@@ -355,7 +357,7 @@ def open_run(
         connections.append(work)
         run(work, "ledger/session.work_session")
         run(ledger, "ledger/ledger.close_interrupted")
-        _fail_unfinished(ledger, "interrupted")
+        _fail_unfinished(ledger, "interrupted", Refusal.INTERRUPTED)
         bound_log = log.get().bind(command=command)
         context = RunContext(url, settings, watcher, now, ledger, work, watch, summary, bound_log)
         error: BaseException | None = None
@@ -393,10 +395,10 @@ def _keep_old_warehouse(
     summary.notes.append(said)
 
 
-def _fail_unfinished(ledger: psycopg.Connection[Any], error: str) -> None:
+def _fail_unfinished(ledger: psycopg.Connection[Any], error: str, code: Refusal) -> None:
     """Mark loads that came to nothing as failed, and delete what they left."""
     with ledger.transaction():
-        run(ledger, "ledger/ledger.fail_interrupted", {"error": error})
+        run(ledger, "ledger/ledger.fail_interrupted", {"error": error, "error_code": code})
         run(ledger, "ledger/ledger.fail_files")
         for name in ("clear_lines", "clear_rejects", "clear_profiles", "clear_rekeys"):
             run(ledger, f"ledger/ledger.{name}")
@@ -412,7 +414,8 @@ def _end(context: RunContext, error: BaseException | None) -> None:
     context.work.close()
     if context.rebuild.load_ids:
         with suppress(psycopg.Error):
-            _fail_unfinished(context.ledger, "its full load did not go live")
+            said = "its full load did not go live"
+            _fail_unfinished(context.ledger, said, Refusal.REBUILD_NOT_LIVE)
     # A session that is closed goes on for a moment, in which the next run would be refused.
     with suppress(psycopg.Error):
         run(context.ledger, "ledger/ledger.unlock", {"key": LOCK_KEY})
@@ -441,6 +444,16 @@ def words(error: BaseException) -> str:
         return "stopped by SIGINT"
     explained = trouble.explain(error)
     return explained.message if explained else type(error).__name__
+
+
+def code_of(error: BaseException) -> Refusal:
+    """What the ledger keeps of the end of a stage next to the words."""
+    if isinstance(error, AcaError):
+        return error.refusal
+    if isinstance(error, KeyboardInterrupt):
+        return Refusal.INTERRUPTED
+    explained = trouble.explain(error)
+    return explained.refusal if explained else Refusal.UNFORESEEN
 
 
 def worst(report: CheckReport) -> str:

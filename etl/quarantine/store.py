@@ -29,7 +29,7 @@ from etl.inbox.batch import Batch, Expected, FeedFile
 from etl.inbox.copy_stream import NO_ROWS
 from etl.inbox.header import Header
 from etl.stages.stage import load_file, parts, rejects, validate
-from etl.stages.stage.staged import PartRead, Rejected, Staged
+from etl.stages.stage.staged import NOT_COMPARED, PartRead, Rejected, Staged
 from etl.warehouse.tables import Build
 
 
@@ -51,7 +51,6 @@ class File:
     rows_rejected: int
     rows_duplicate: int
     totals: dict[str, dict[str, str]]
-    notes: list[str]
     part_names: list[str]
     part_lines: list[int]
 
@@ -285,7 +284,6 @@ def _recount(
             sums.add(None if raw is None else rejects.values_of(raw.encode(), file.head))
     staged.rejected_amounts = sums
     validate.add_up(staged)
-    staged.notes = [note for note in file.notes if note != validate.NOT_COMPARED]
     validate.check_expected(batch, staged)
     rejected = file.rows_rejected + more_rejected
     duplicate = file.rows_duplicate + staged.duplicate
@@ -300,7 +298,7 @@ def _recount(
             "totals": Jsonb(staged.totals),
             "latest_effective_ts": staged.latest_effective_ts,
             "distinct_keys": staged.distinct_keys,
-            "notes": Jsonb(staged.notes),
+            "not_compared": staged.findings.get(NOT_COMPARED),
         },
     )
     parts.recount(connection, file.load_id, file.feed_name, staged.parts, staged)

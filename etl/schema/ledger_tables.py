@@ -26,6 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
 
+from etl.contracts.refusals import Refusal
+
 # Constraint names follow one formula, so that a message names the table and the rule.
 NAMING = {
     "pk": "%(table_name)s_pkey",
@@ -43,6 +45,9 @@ def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
     """The column contains one of these words."""
     listed = ", ".join(f"'{word}'" for word in words)
     return CheckConstraint(f"{column} in ({listed})", name=column)
+
+
+_CODE = "{}; docs/runbooks/a-batch-was-refused.md says what to do about each."
 
 
 def ledger(metadata: MetaData) -> None:
@@ -77,6 +82,7 @@ def _loads(metadata: MetaData) -> None:
         Column("started_at", INSTANT, nullable=False, server_default=NOW),
         Column("finished_at", INSTANT),
         Column("error", Text, comment="Why it failed, in one sentence."),
+        Column("error_code", Text, comment=_CODE.format("Why it failed, as a code")),
         Column(
             "build_id",
             BigInteger,
@@ -106,6 +112,8 @@ def _loads(metadata: MetaData) -> None:
         CheckConstraint(
             "status in ('running', 'rebuilt', 'loaded', 'failed', 'superseded')", name="status"
         ),
+        one_of("error_code", Refusal),
+        CheckConstraint("(error is null) = (error_code is null)", name="error_has_code"),
         schema="ledger",
         comment="One row a batch passing through the warehouse.",
     )
@@ -129,6 +137,7 @@ def _loads(metadata: MetaData) -> None:
             "refused; failed (its full load never went live); superseded (a later full load took "
             "its place).",
         ),
+        Column("refusal_code", Text, comment=_CODE.format("Why the file was refused, as a code")),
         Column("size_bytes", BigInteger, nullable=False),
         Column("modified_ns", BigInteger, nullable=False, comment="File's mtime, nanoseconds."),
         Column("xxh3_128", UUID, nullable=False, comment="Checksum of the file's bytes."),
@@ -181,7 +190,8 @@ def _loads(metadata: MetaData) -> None:
             nullable=False,
             server_default=text("'{}'"),
             comment="What was noticed of the file: byte_order_mark, crlf, extra_columns, "
-            "new_columns, lost_columns, reordered, trimmed_rows, first_bad_byte.",
+            "new_columns, lost_columns, reordered, trimmed_rows, first_bad_byte, "
+            "totals_not_compared (amounts of rejected rows cannot be read).",
         ),
         Column(
             "header",
@@ -197,6 +207,10 @@ def _loads(metadata: MetaData) -> None:
         PrimaryKeyConstraint("load_id", "feed"),
         CheckConstraint("kind in ('delta', 'snapshot')", name="kind"),
         one_of("status", ("loaded", "skipped", "refused", "failed", "superseded")),
+        one_of("refusal_code", Refusal),
+        CheckConstraint(
+            "(status = 'refused') = (refusal_code is not null)", name="refused_has_code"
+        ),
         CheckConstraint(
             "status <> 'loaded' or rows_read = rows_loaded + rows_rejected + rows_duplicate",
             name="rows_accounted",
@@ -254,9 +268,9 @@ def _loads(metadata: MetaData) -> None:
             "stage",
             Text,
             nullable=False,
-            comment="stage, dims, facts, cubes, checks, swap, restate, replay; rebuilt_cubes in a "
-            "full load.",
+            comment="stage, dims, facts, cubes, checks, swap, take_out, restate or replay.",
         ),
+        Column("is_rebuild", Boolean, nullable=False, comment="Part of a full load."),
         Column("status", Text, nullable=False, comment="running, done or failed."),
         Column("started_at", INSTANT, nullable=False, server_default=NOW),
         Column("finished_at", INSTANT),
@@ -331,6 +345,7 @@ def _refusals(metadata: MetaData) -> None:
             "before one began.",
         ),
         Column("reason", Text, nullable=False, comment="Why, in one sentence."),
+        Column("refusal_code", Text, nullable=False, comment=_CODE.format("Why, as a code")),
         Column("advice", Text, nullable=False, comment="What to do about it."),
         Column(
             "refused_at",
@@ -352,6 +367,7 @@ def _refusals(metadata: MetaData) -> None:
             comment="When it was seen to be loaded, or gone from the inbox; empty until then.",
         ),
         PrimaryKeyConstraint("refused_batch_id"),
+        one_of("refusal_code", Refusal),
         schema="ledger",
         comment="Batches that were refused, or stopped at a gate, also those that left no load. "
         "One row a batch and stretch of time.",

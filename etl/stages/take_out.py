@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.feeds import FEEDS
+from etl.contracts.refusals import Refusal
 from etl.db.statements import run
 from etl.errors import AcaError
 
@@ -64,6 +65,7 @@ def take_out(
 ) -> int:
     """Take files of a load out of staging and let them count as refused; rows taken out."""
     values = {"load_id": load_id, "feeds": list(feeds), "why": why}
+    values["refusal_code"] = Refusal.CANNOT_PASS_STAGE
     rows = 0
     for feed in feeds:
         table = sql.Identifier(FEEDS[feed].table)

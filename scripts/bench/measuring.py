@@ -25,7 +25,7 @@ from etl.server import server
 from etl.synthetic.feeds.output import MANIFEST
 
 DATABASE = "aca_bench"
-LOADING = ("stage", "dims", "facts", "rebuilt_cubes", "cubes", "swap")
+LOADING = ("stage", "dims", "facts", "cubes", "swap")
 
 
 @contextmanager

@@ -30,7 +30,8 @@ update load
 set
     status = 'failed',
     finished_at = clock_timestamp(),
-    error = %(error)s
+    error = %(error)s,
+    error_code = %(error_code)s
 where status in ('running', 'rebuilt')
     and (
         is_rebuild
@@ -103,7 +104,8 @@ set
     status = %(status)s,
     finished_at = clock_timestamp(),
     live_at = case when %(status)s = 'loaded' then clock_timestamp() end,
-    error = %(error)s
+    error = %(error)s,
+    error_code = %(error_code)s
 where load_id = %(load_id)s;
 
 -- name: forget_stage
@@ -118,8 +120,8 @@ where load_id = %(load_id)s;
 
 -- name: begin_stage
 -- Record that a stage begins. One row.
-insert into stage_run (load_id, stage, status)
-values (%(load_id)s, %(stage)s, 'running')
+insert into stage_run (load_id, stage, is_rebuild, status)
+values (%(load_id)s, %(stage)s, %(is_rebuild)s, 'running')
 returning stage_run_id;
 
 -- name: finish_stage
@@ -140,6 +142,7 @@ insert into load_file (
     file_name,
     kind,
     status,
+    refusal_code,
     size_bytes,
     modified_ns,
     xxh3_128,
@@ -165,6 +168,7 @@ values (
     %(file_name)s,
     %(kind)s,
     %(status)s,
+    %(refusal_code)s,
     %(size_bytes)s,
     %(modified_ns)s,
     %(xxh3_128)s::uuid,
@@ -371,7 +375,8 @@ order by l.load_id, f.feed;
 select exists(select 1 from load where status = 'loaded');
 
 -- name: cubes_are_due
--- Whether a load came since the live cubes were last made or refreshed. One row.
+-- Whether a load came since the live cubes were last made or refreshed: those of a rebuild say
+-- nothing of them until it is live. One row.
 select exists(
     select 1
     from stage_run as r
@@ -381,7 +386,7 @@ select exists(
         and r.finished_at > coalesce((
             select max(c.started_at)
             from stage_run as c
-            where c.stage in ('cubes', 'swap') and c.status = 'done'
+            where c.stage in ('cubes', 'swap') and not c.is_rebuild and c.status = 'done'
         ), '-infinity')
 );
 

@@ -5,17 +5,19 @@ with again as (
     set
         load_id = %(load_id)s,
         reason = %(reason)s,
+        refusal_code = %(refusal_code)s,
         advice = %(advice)s,
         tried_at = clock_timestamp()
     where settled_at is null and (folder = %(folder)s or load_id = %(load_id)s)
     returning refused_batch_id
 )
 
-insert into refused_batch (folder, load_id, reason, advice)
+insert into refused_batch (folder, load_id, reason, refusal_code, advice)
 select
     %(folder)s,
     %(load_id)s,
     %(reason)s,
+    %(refusal_code)s,
     %(advice)s
 where not exists (select 1 from again);
 
@@ -26,6 +28,7 @@ select
     r.folder,
     r.refused_at,
     r.reason,
+    r.refusal_code,
     r.advice,
     coalesce(l.status = 'running', false) as is_stopped
 from refused_batch as r

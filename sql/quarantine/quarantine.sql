@@ -78,7 +78,6 @@ select
     f.rows_rejected,
     f.rows_duplicate,
     f.totals,
-    f.notes,
     p.part_names,
     p.part_lines
 from load_file as f
@@ -197,7 +196,8 @@ set
     totals = %(totals)s,
     latest_effective_ts = %(latest_effective_ts)s,
     distinct_keys = %(distinct_keys)s,
-    notes = %(notes)s
+    findings = (findings - 'totals_not_compared')
+    || jsonb_strip_nulls(jsonb_build_object('totals_not_compared', %(not_compared)s::text[]))
 where load_id = %(load_id)s and feed = %(feed)s;
 
 -- name: keep

@@ -10,6 +10,7 @@ where load_id = %(load_id)s;
 update load_file
 set
     status = 'refused',
+    refusal_code = %(refusal_code)s,
     rows_loaded = 0,
     notes = notes || to_jsonb(%(why)s::text)
 where load_id = %(load_id)s and feed = any(%(feeds)s) and status = 'loaded';
@@ -30,6 +31,7 @@ where load_id = %(load_id)s and feed = any(%(feeds)s);
 update load_file as f
 set
     status = 'refused',
+    refusal_code = %(refusal_code)s,
     notes = f.notes || to_jsonb('the file that it equals was taken out: it is loaded again'::text)
 from load_file as same
 inner join batch_order as s on same.load_id = s.load_id

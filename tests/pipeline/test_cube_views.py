@@ -70,7 +70,7 @@ def claim(claim_id: str) -> dict[str, Any]:
 def refreshed(warehouse: Warehouse) -> set[str]:
     """Those of the added cubes that the latest run made or refreshed."""
     ((counts,),) = warehouse.rows(
-        "select counts from ledger.stage_run where stage in ('cubes', 'rebuilt_cubes')"
+        "select counts from ledger.stage_run where stage = 'cubes'"
         " and status = 'done' order by stage_run_id desc limit 1"
     )
     return set(counts) & ADDED.keys()

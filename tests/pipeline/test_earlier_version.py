@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
@@ -9,22 +11,25 @@ COUNT = "select count(*) from {}.dim_provider where provider_sk > 0"
 MADE = "select nspname from pg_namespace where nspname like '%\\_before' order by 1"
 
 
-def make_old(warehouse: Warehouse) -> None:
+def make_old(warehouse: Warehouse, revision: str = "0014") -> None:
     """A loaded warehouse with the mark of an earlier version, and a view of somebody on it."""
     write_batch(warehouse.inbox, "2025-01-01", providers=[{"provider_id": "P1"}])
     warehouse.incremental()
     warehouse.connection.execute(
         "create view public.mine as select provider_id from warehouse.dim_provider;"
-        "update public.alembic_version set version_num = '0014'"
+        f"update public.alembic_version set version_num = '{revision}'"
     )
 
 
-def test_a_warehouse_of_an_earlier_version_is_refused_in_a_sentence(warehouse: Warehouse) -> None:
-    make_old(warehouse)
+@pytest.mark.parametrize("revision", ["0014", "0101", "0102"])
+def test_a_warehouse_of_an_earlier_version_is_refused_in_a_sentence(
+    warehouse: Warehouse, revision: str
+) -> None:
+    make_old(warehouse, revision)
     for command in ("incremental", "migrate", "dq-check"):
         done = warehouse.command(command)
         assert done.returncode == 8, done.stderr
-        assert "made by an earlier version (migration 0014)" in done.stderr
+        assert f"made by an earlier version (migration {revision})" in done.stderr
         assert "make full-load rebuilds it" in done.stderr
     assert warehouse.rows(COUNT.format("warehouse")) == [(1,)]
     assert warehouse.rows(MADE) == []

@@ -398,6 +398,7 @@ def test_a_late_load_is_not_ended_in_silence_by_a_snapshot_that_came_before_it(
     with pytest.raises(BatchError, match=said) as error:
         load(warehouse)
     assert "CONFIRM_SNAPSHOT=2025-03-10" in error.value.hint
+    assert error.value.refusal == "late_before_snapshot"
     load(warehouse, "2025-03-10")
     assert warehouse.rows(ALIVE) == [(10,)]
     rebuild(warehouse)

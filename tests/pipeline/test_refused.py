@@ -75,12 +75,15 @@ def test_a_refused_batch_is_said_until_it_is_settled(warehouse: Warehouse) -> No
             load(warehouse)
     assert warehouse.rows(
         "select folder, load_id is null, reason like '%' || left(folder, 10) || '%', "
-        "advice <> '', settled_at is null from ledger.refused_batch order by folder"
+        "advice <> '', settled_at is null, refusal_code from ledger.refused_batch order by folder"
     ) == [
-        ("2025-01-02", True, True, True, True),
-        ("2025-01-03", False, True, True, True),
-        (SHOWN, True, True, True, True),
+        ("2025-01-02", True, True, True, True, "bad_manifest"),
+        ("2025-01-03", False, True, True, True, "wrong_header"),
+        (SHOWN, True, True, True, True, "bad_manifest"),
     ]
+    codes = "select error_code from ledger.load where status = 'failed'"
+    assert set(warehouse.rows(codes)) == {("wrong_header",)}
+    assert "(wrong_header)" in warehouse.command("status").stdout
     # Settled: gone, renamed to be no batch, or loaded since.
     shutil.rmtree(warehouse.inbox / "2025-01-02")
     (warehouse.inbox / HOSTILE).rename(warehouse.inbox / "_aside")
@@ -117,6 +120,7 @@ def test_a_batch_that_a_gate_stopped_is_said_until_it_is_loaded(
         with pytest.raises(CheckFailedError):
             load(warehouse)
     assert held(warehouse) == [("2025-01-01", STOPPED), ("2025-01-02", WAITING)]
+    assert warehouse.rows("select refusal_code from ledger.refused_batch") == [("gate_failed",)]
     with pytest.raises(BatchError, match="A batch is not in the warehouse"):
         check(warehouse)
     load(warehouse)

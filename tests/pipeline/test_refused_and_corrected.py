@@ -33,6 +33,11 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
     )
     with pytest.raises(RejectThresholdError, match="3 x not a valid amount in paid_amount"):
         warehouse.incremental(0.1)
+    codes = (
+        "select feed, refusal_code, error_code"
+        " from ledger.load_file inner join ledger.load using (load_id)"
+    )
+    assert warehouse.rows(codes) == [("claims", "too_many_rejected", "too_many_rejected")]
     (path,) = export(warehouse, "2025-01-10")
     rewrite(path, lambda row: row | {"paid_amount": "0.50"} if row["_line"] == "2" else None)
     with pytest.raises(RejectThresholdError, match="2 x not a valid amount"):
@@ -46,6 +51,11 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
     replay_within(warehouse, path, 0.1)
     assert warehouse.rows("select count(*) from warehouse.fact_claim") == [(9,)]
     assert open_rows(warehouse) == 1
+    not_compared = (
+        "select findings -> 'totals_not_compared' from ledger.load_file"
+        " where feed = 'claims' and status = 'loaded'"
+    )
+    assert warehouse.rows(not_compared) == [(["paid_amount"],)]
     path.unlink()
     (path,) = export(warehouse, "2025-01-10")
     rewrite(path, put(paid_amount="0.60"))
@@ -56,6 +66,7 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
     rewrite(path, put(paid_amount="0.50"))
     replay(warehouse, path)
     assert open_rows(warehouse) == 0
+    assert warehouse.rows(not_compared) == [(None,)]
     state = everything(warehouse)
     warehouse.rebuild()
     assert everything(warehouse) == state

@@ -157,7 +157,8 @@ def test_the_ledger_counts_only_what_is_held_after_full_loads_that_replaced_fail
 
 def test_a_stage_that_nobody_is_at_work_on_is_not_said_to_run(warehouse: Warehouse) -> None:
     warehouse.rows(
-        "insert into ledger.stage_run (stage, status) values ('cubes', 'running') returning 1"
+        "insert into ledger.stage_run (stage, is_rebuild, status) "
+        "values ('cubes', false, 'running') returning 1"
     )
     [latest, *_] = warehouse.overview().stages
     assert latest[3:] == ("interrupted", None)

@@ -14,6 +14,7 @@ from etl import errors
 from etl.config import ROOT
 from etl.contracts.column import Pii
 from etl.contracts.feeds import FEEDS
+from etl.contracts.refusals import Refusal
 from etl.docs import data_dictionary, report_queries
 from etl.quality import checks_page
 
@@ -52,6 +53,21 @@ def test_exit_codes_page_lists_the_error_classes() -> None:
     assert len(held) == len(classes), "two error classes share an exit code"
     assert {int(row[0]): row[1] for row in told} == {0: "none", **held, 130: "none"}
     assert len(told) == len(held) + 2
+
+
+def test_the_runbook_says_what_to_do_about_every_refusal() -> None:
+    table = rows(DOCS / "runbooks" / "a-batch-was-refused.md")
+    coded = [row for row in table if row[0].startswith("`")]
+    assert coded
+    assert all(len(row) == 4 and all(row) for row in coded)
+    codes = {code for row in coded for code in re.findall(r"`(\w+)`", row[0])}
+    assert codes == set(Refusal)
+
+
+def test_every_code_of_a_refusal_is_used() -> None:
+    modules = (ROOT / "etl").rglob("*.py")
+    used = set(re.findall(r"Refusal\.([A-Z_]+)", "".join(m.read_text("utf-8") for m in modules)))
+    assert used == {refusal.name for refusal in Refusal}
 
 
 def targets() -> set[str]:

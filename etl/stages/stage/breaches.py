@@ -14,6 +14,7 @@ from psycopg import sql
 
 from etl.contracts.column import Breach
 from etl.contracts.feed import Volume
+from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.db.statements import run, scalar
 from etl.errors import BatchError
@@ -54,6 +55,7 @@ def set_aside(
         for name, rows in zip(fatal, found, strict=True):
             if rows:
                 raise BatchError(
+                    Refusal.CONTRACT_BROKEN,
                     f"{where} was refused: {name} of {rows:,} rows is not {contract.check(name)}, "
                     f"which its contract {contract.name} asks of every row.",
                     "Ask the sender for a file that keeps to the contract; nothing was loaded.",
@@ -81,6 +83,7 @@ def of_volume(volume: Volume | None, rows: int, where: str) -> str | None:
     said = f"{rows:,} rows where {volume.low:,} to {volume.high:,} are expected"
     if volume.on_breach is Breach.REJECT_FILE:
         raise BatchError(
+            Refusal.CONTRACT_BROKEN,
             f"{where} was refused: {said}.",
             "Ask the sender whether the file is whole; nothing was loaded.",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
 from etl.inbox import block_scan
 from etl.inbox.batch import FeedFile
@@ -46,6 +47,7 @@ class Seen:
                 LARGEST_UNPACKED, max(_SMALL, MOST_UNPACKED_TIMES * self._file.size_bytes)
             ):
                 raise BatchError(
+                    Refusal.TOO_LARGE,
                     f"{self._file.path.name} of batch {self._file.path.parent.name} unpacks to "
                     f"more than {self.bytes >> 20:,} MiB from {self._file.size_bytes >> 10:,} KiB.",
                     "No feed is packed so: ask the sender what it is; nothing was loaded.",

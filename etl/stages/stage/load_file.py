@@ -19,6 +19,7 @@ from psycopg import sql
 from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
+from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.contracts.types import Type
 from etl.db.copy_writer import ListeningWriter
@@ -80,7 +81,6 @@ def run_file(
             is_rebuild,
         )
     except BatchError as error:
-        staged.status = "refused"
         error.staged = staged
         raise
     return staged
@@ -117,6 +117,7 @@ def _run_file(
             )
     except psycopg.errors.ProgramLimitExceeded as error:
         raise BatchError(
+            Refusal.TOO_LARGE,
             f"{where} has a row that no table can hold: a key is too long, or its "
             f"{len(head.names):,} columns are too wide together.",
             "Ask the sender for shorter keys and for the contract's columns alone; nothing was "
@@ -144,6 +145,7 @@ def _run_file(
     parts.count(connection, load_id, batch, staged)
     if not file.unchanged():
         raise BatchError(
+            Refusal.CHANGED_FILE,
             f"{where} changed while it was being read.",
             "Let the sender finish writing, then run again; nothing was loaded.",
         )
@@ -300,6 +302,7 @@ def _account_for(staged: Staged, reading: parts.Reading, stream: Stream) -> None
     accounted = reading.lines_accounted
     if reading.lines != accounted or stream.read != stream.sent + len(stream.rejects):
         raise BatchError(
+            Refusal.READER_FAULT,
             f"{staged.file.name} has {reading.lines:,} lines, of which {accounted:,} were counted "
             f"as header, rows and empty lines, and {stream.read:,} rows, of which "
             f"{stream.sent:,} were sent and {len(stream.rejects):,} rejected.",
@@ -345,6 +348,7 @@ def _copy(
                 stream.refuse_if_hopeless(len(skipped))
         if stream.sent != cursor.rowcount + len(skipped):
             raise BatchError(
+                Refusal.READER_FAULT,
                 f"{staged.file.name}: of {stream.sent:,} rows sent the server took "
                 f"{cursor.rowcount:,} and rejected {len(skipped):,}.",
                 "It split rows otherwise than the file means: keep the file and report it; "

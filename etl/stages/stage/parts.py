@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from etl.contracts.refusals import Refusal
 from etl.db.statements import run
 from etl.errors import BatchError, one_line, printable
 from etl.inbox import csv_records, encodings, header
@@ -93,6 +94,7 @@ class Reading:
         if seen.ends_line or not seen.lines_of_records or not self.stream.is_cut():
             return
         raise BatchError(
+            Refusal.CUT_SHORT,
             f"{part.name} of batch {self._batch.batch_id} is cut short: it ends in the middle of "
             f"the row on line {self.stream.last_line - shift:,}.",
             "Ask the sender for the whole file again; nothing was loaded.",
@@ -108,6 +110,7 @@ class Reading:
             + [f"it has {', '.join(more[:3])}"] * bool(more)
         )
         raise BatchError(
+            Refusal.WRONG_HEADER,
             f"{part.name} of batch {self._batch.batch_id} has other columns than "
             f"{self._staged.file.files[0].name}, of which it is a part: "
             f"{how or 'they come in another order'}.",
@@ -139,6 +142,7 @@ def check_checksums(batch: Batch, staged: Staged) -> None:
         found = part.checksum() if staged.file.parts else staged.checksum
         if part.expected.checksum not in (None, found):
             raise BatchError(
+                Refusal.CHECKSUM_DIFFERS,
                 f"{part.name} of batch {batch.batch_id} is not the file that its manifest "
                 "describes: the checksum differs.",
                 _HINT,
@@ -195,11 +199,14 @@ def _check_expected(batch: Batch, part: PartRead, rows: int, totals: dict[str, D
     said, where = part.file.expected, f"{part.file.name} of batch {batch.batch_id}"
     if said.rows is not None and said.rows != rows:
         raise BatchError(
-            f"{where} holds {rows:,} rows where its manifest says {said.rows:,}.", _HINT
+            Refusal.ROWS_DIFFER,
+            f"{where} holds {rows:,} rows where its manifest says {said.rows:,}.",
+            _HINT,
         )
     for column, amount in said.totals.items():
         if not part.rejected and totals[column] != amount:
             raise BatchError(
+                Refusal.TOTALS_DIFFER,
                 f"{where}: {column} adds up to {totals[column]} where its manifest says {amount}.",
                 _HINT,
             )

@@ -1,4 +1,4 @@
-"""What became of one file of a batch: its counts, the rows set aside, what a person should know."""
+"""What became of one file of a batch: its counts, the rows rejected, what a person should know."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from etl.contracts.reasons import Reason
+from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.inbox import encodings
 from etl.inbox.amounts import Amounts
@@ -21,13 +22,15 @@ from etl.inbox.copy_stream import NO_ROWS
 
 @dataclass(slots=True)
 class Rejected:
-    """A row set aside: where, and why. The raw line is looked up when it is recorded."""
+    """A rejected row: where, and why. The raw line is looked up when it is recorded."""
 
     line: int
     column: str | None
     reason: Reason
 
 
+# Finding: the amounts whose total the manifest has and that rejected rows keep from comparing.
+NOT_COMPARED = "totals_not_compared"
 # The line on which the first row of a file stands: its header is line 1.
 FIRST_LINE = 2
 
@@ -57,12 +60,13 @@ class Staged:
     ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
     for machines, as JSON can hold it. ``contract``: the one under which it came. ``header``: the
     file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
-    set aside.
+    rejected. ``refusal``: why the whole file was refused.
     """
 
     file: FeedFile
     checksum: str
     status: str = "loaded"
+    refusal: Refusal | None = None
     read: int = 0
     loaded: int = 0
     duplicate: int = 0
@@ -92,6 +96,15 @@ class Staged:
         """Rows as the sender counts them: without headers and totals among them."""
         return self.read - sum(r.reason in NO_ROWS for r in self.rejected)
 
+    def remarks(self) -> list[str]:
+        """What to say of the file while it loads: its notes, and what corrected rows may change."""
+        columns = ", ".join(self.findings.get(NOT_COMPARED, []))
+        return self.notes + (
+            [f"manifest totals of {columns} not compared: amounts of rejected rows cannot be read"]
+            if columns
+            else []
+        )
+
     def file_of(self, line: int) -> str:
         """Name of the file on which a line of them all stands."""
         found = bisect_right(self.parts, line, key=lambda part: part.first_line)
@@ -115,6 +128,7 @@ class Staged:
             "file_name": self.file.names,
             "kind": self.file.expected.kind,
             "status": self.status,
+            "refusal_code": self.refusal,
             "size_bytes": self.file.size_bytes,
             "modified_ns": self.file.modified_ns,
             "xxh3_128": self.checksum,

@@ -19,6 +19,7 @@ from psycopg import sql
 
 from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
+from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.db.statements import equal, names, rows_of, run, scalar, texts
 from etl.errors import BatchError, RejectThresholdError
@@ -30,12 +31,11 @@ from etl.inbox.header import shown
 from etl.render import claim_status
 from etl.stages.stage import breaches, parts
 from etl.stages.stage import odd_values as values_of
-from etl.stages.stage.staged import Rejected, Staged
+from etl.stages.stage.staged import NOT_COMPARED, Rejected, Staged
 
 # How many reasons a message names when a file is refused.
 _REASONS_SHOWN = 6
 # Said of a file whose totals nothing can be compared with.
-NOT_COMPARED = "manifest totals not compared: amounts of rejected rows cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +195,7 @@ def add_up(staged: Staged, read: Amounts | None = None) -> None:
             total["expected"] = str(expected[column])
         if read is not None and column in read.fields and read.cents[column] != in_file:
             raise BatchError(
+                Refusal.READER_FAULT,
                 f"{staged.file.name}: {column} adds up to {to_dollars(read.cents[column])} in "
                 f"the file and to {to_dollars(in_file)} in what was made of it.",
                 "This is a fault of the reader: keep the file and report it; nothing was loaded.",
@@ -277,6 +278,7 @@ def judge(
     staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
     if staged.loaded != staged.kept:
         raise BatchError(
+            Refusal.READER_FAULT,
             f"{_where(batch, staged)}: of {staged.read:,} rows {staged.loaded:,} should have "
             f"stayed, and {staged.kept:,} did.",
             "This is a fault of the reader: keep the file and report it; nothing was loaded.",
@@ -325,16 +327,19 @@ def check_expected(batch: Batch, staged: Staged) -> None:
     rows = staged.rows_of_sender
     if said.rows is not None and said.rows != rows:
         raise BatchError(
-            f"{where} holds {rows:,} rows where its manifest says {said.rows:,}.", hint
+            Refusal.ROWS_DIFFER,
+            f"{where} holds {rows:,} rows where its manifest says {said.rows:,}.",
+            hint,
         )
     for column, amount in said.totals.items():
         found = staged.totals.get(column)
         if found is None:
             staged.notes.append("the manifest totals a column that is no amount: " + shown(column))
         elif found["unread"]:
-            staged.notes += [NOT_COMPARED] if NOT_COMPARED not in staged.notes else []
+            staged.findings.setdefault(NOT_COMPARED, []).append(column)
         elif Decimal(found["in_file"]) != amount:
             raise BatchError(
+                Refusal.TOTALS_DIFFER,
                 f"{where}: {column} adds up to {found['in_file']} where its manifest says "
                 f"{amount}.",
                 hint,

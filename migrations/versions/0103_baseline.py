@@ -1,6 +1,6 @@
 """baseline.
 
-Revision: 0101, after .
+Revision: 0103, after .
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = '0101'
+revision = '0103'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -52,11 +52,16 @@ def upgrade() -> None:
     sa.Column('started_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.Column('finished_at', postgresql.TIMESTAMP(timezone=True), nullable=True),
     sa.Column('error', sa.Text(), nullable=True, comment='Why it failed, in one sentence.'),
+    sa.Column('error_code', sa.Text(), nullable=True, comment='Why it failed, as a code; docs/runbooks/a-batch-was-refused.md says what to do about each.'),
     sa.Column('build_id', sa.BigInteger(), server_default=sa.text('0'), nullable=False, comment='The build that it is part of: the first load of the rebuild that began it; 0 before any rebuild.'),
     sa.Column('live_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When what it brought could first be read; empty if that was never, or was before rows were kept as they had been.'),
     sa.Column('kind', sa.Text(), server_default=sa.text("'batch'"), nullable=False, comment='batch (files of the inbox), restatement (a dimension made again from staging) or replay (corrected rows of the quarantine).'),
+    sa.Column('subject', sa.Text(), nullable=True, comment='The dimension table that a restatement made again.'),
+    sa.CheckConstraint("error_code in ('unreadable_inbox', 'empty_inbox', 'file_outside_batches', 'unreadable_folder', 'link_out_of_inbox', 'bad_batch_name', 'repeated_batch_id', 'no_date', 'future_batch', 'bad_manifest', 'unexpected_file', 'repeated_file', 'missing_file', 'unreadable_file', 'changed_file', 'not_csv', 'wrong_header', 'cut_short', 'too_large', 'checksum_differs', 'rows_differ', 'totals_differ', 'contract_broken', 'contract_gone', 'too_many_rejected', 'reader_fault', 'snapshot_ends_too_many', 'late_before_snapshot', 'loaded_files_gone', 'corrected_file_gone', 'cannot_pass_stage', 'cubes_cannot_follow', 'gate_failed', 'batches_not_loaded', 'interrupted', 'rebuild_not_live', 'server_trouble', 'unforeseen')", name=op.f('load_error_code_check')),
     sa.CheckConstraint("kind in ('batch', 'restatement', 'replay')", name=op.f('load_kind_check')),
     sa.CheckConstraint("status in ('running', 'rebuilt', 'loaded', 'failed', 'superseded')", name=op.f('load_status_check')),
+    sa.CheckConstraint("subject is null or kind = 'restatement'", name=op.f('load_subject_check')),
+    sa.CheckConstraint('(error is null) = (error_code is null)', name=op.f('load_error_has_code_check')),
     sa.PrimaryKeyConstraint('load_id', name=op.f('load_pkey')),
     schema='ledger',
     comment='One row a batch passing through the warehouse.'
@@ -550,6 +555,7 @@ def upgrade() -> None:
     sa.Column('file_name', sa.Text(), nullable=False, comment='File inside the batch folder; of several parts all, in order.'),
     sa.Column('kind', sa.Text(), nullable=False, comment='delta or snapshot.'),
     sa.Column('status', sa.Text(), nullable=False, comment='loaded (its rows are in the warehouse, or in a full load under way); skipped; refused; failed (its full load never went live); superseded (a later full load took its place).'),
+    sa.Column('refusal_code', sa.Text(), nullable=True, comment='Why the file was refused, as a code; docs/runbooks/a-batch-was-refused.md says what to do about each.'),
     sa.Column('size_bytes', sa.BigInteger(), nullable=False),
     sa.Column('modified_ns', sa.BigInteger(), nullable=False, comment="File's mtime, nanoseconds."),
     sa.Column('xxh3_128', sa.UUID(), nullable=False, comment="Checksum of the file's bytes."),
@@ -559,16 +565,18 @@ def upgrade() -> None:
     sa.Column('rows_duplicate', sa.BigInteger(), server_default=sa.text('0'), nullable=False),
     sa.Column('totals', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False, comment='Control totals by money column, US dollars: in_file (all that was read) = loaded + rejected + duplicate; expected where the manifest says; unread: how many amounts of rejected rows could not be read, which are in none of these.'),
     sa.Column('latest_effective_ts', postgresql.TIMESTAMP(), nullable=True, comment='Latest instant at which a row of the file took effect, UTC.'),
-    sa.Column('note', sa.Text(), nullable=True, comment='What a reader should know: skipped as, unknown columns.'),
+    sa.Column('notes', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False, comment='What a reader should know, a list of sentences: skipped as, unknown columns.'),
     sa.Column('columns', postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False, comment='Columns of the contract that the file has. One that it lacks is not said, which differs from empty.'),
     sa.Column('distinct_keys', sa.BigInteger(), nullable=True, comment='Keys that its loaded rows name: fewer than rows_loaded if one is repeated.'),
     sa.Column('contract', sa.Text(), nullable=True, comment="Name of the sender's contract by which it was read; empty for the feed's own."),
-    sa.Column('findings', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False, comment='What was noticed of the file: byte_order_mark, crlf, extra_columns, new_columns, lost_columns, reordered, trimmed_rows, first_bad_byte.'),
+    sa.Column('findings', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False, comment='What was noticed of the file: byte_order_mark, crlf, extra_columns, new_columns, lost_columns, reordered, trimmed_rows, first_bad_byte, totals_not_compared (amounts of rejected rows cannot be read).'),
     sa.Column('header', postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False, comment="Names of the file's columns in its order, also those that the contract does not know; empty where it was not read."),
     sa.Column('bytes_read', sa.BigInteger(), nullable=True, comment='Bytes of the file, unpacked.'),
     sa.Column('lines_read', sa.BigInteger(), nullable=True, comment='Lines of the file, its header among them.'),
     sa.Column('lines_blank', sa.BigInteger(), nullable=True, comment='Lines with nothing on them.'),
+    sa.CheckConstraint("(status = 'refused') = (refusal_code is not null)", name=op.f('load_file_refused_has_code_check')),
     sa.CheckConstraint("kind in ('delta', 'snapshot')", name=op.f('load_file_kind_check')),
+    sa.CheckConstraint("refusal_code in ('unreadable_inbox', 'empty_inbox', 'file_outside_batches', 'unreadable_folder', 'link_out_of_inbox', 'bad_batch_name', 'repeated_batch_id', 'no_date', 'future_batch', 'bad_manifest', 'unexpected_file', 'repeated_file', 'missing_file', 'unreadable_file', 'changed_file', 'not_csv', 'wrong_header', 'cut_short', 'too_large', 'checksum_differs', 'rows_differ', 'totals_differ', 'contract_broken', 'contract_gone', 'too_many_rejected', 'reader_fault', 'snapshot_ends_too_many', 'late_before_snapshot', 'loaded_files_gone', 'corrected_file_gone', 'cannot_pass_stage', 'cubes_cannot_follow', 'gate_failed', 'batches_not_loaded', 'interrupted', 'rebuild_not_live', 'server_trouble', 'unforeseen')", name=op.f('load_file_refusal_code_check')),
     sa.CheckConstraint("status <> 'loaded' or lines_read is null or lines_read > rows_read + lines_blank", name=op.f('load_file_lines_accounted_check')),
     sa.CheckConstraint("status <> 'loaded' or rows_read = rows_loaded + rows_rejected + rows_duplicate", name=op.f('load_file_rows_accounted_check')),
     sa.CheckConstraint("status in ('loaded', 'skipped', 'refused', 'failed', 'superseded')", name=op.f('load_file_status_check')),
@@ -582,10 +590,12 @@ def upgrade() -> None:
     sa.Column('folder', sa.Text(), nullable=False, comment="The batch's folder in the inbox."),
     sa.Column('load_id', sa.BigInteger(), nullable=True, comment='The load that failed or was stopped; empty where the folder was refused before one began.'),
     sa.Column('reason', sa.Text(), nullable=False, comment='Why, in one sentence.'),
+    sa.Column('refusal_code', sa.Text(), nullable=False, comment='Why, as a code; docs/runbooks/a-batch-was-refused.md says what to do about each.'),
     sa.Column('advice', sa.Text(), nullable=False, comment='What to do about it.'),
     sa.Column('refused_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False, comment='At first.'),
     sa.Column('tried_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False, comment='At last.'),
     sa.Column('settled_at', postgresql.TIMESTAMP(timezone=True), nullable=True, comment='When it was seen to be loaded, or gone from the inbox; empty until then.'),
+    sa.CheckConstraint("refusal_code in ('unreadable_inbox', 'empty_inbox', 'file_outside_batches', 'unreadable_folder', 'link_out_of_inbox', 'bad_batch_name', 'repeated_batch_id', 'no_date', 'future_batch', 'bad_manifest', 'unexpected_file', 'repeated_file', 'missing_file', 'unreadable_file', 'changed_file', 'not_csv', 'wrong_header', 'cut_short', 'too_large', 'checksum_differs', 'rows_differ', 'totals_differ', 'contract_broken', 'contract_gone', 'too_many_rejected', 'reader_fault', 'snapshot_ends_too_many', 'late_before_snapshot', 'loaded_files_gone', 'corrected_file_gone', 'cannot_pass_stage', 'cubes_cannot_follow', 'gate_failed', 'batches_not_loaded', 'interrupted', 'rebuild_not_live', 'server_trouble', 'unforeseen')", name=op.f('refused_batch_refusal_code_check')),
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('refused_batch_load_id_fkey')),
     sa.PrimaryKeyConstraint('refused_batch_id', name=op.f('refused_batch_pkey')),
     schema='ledger',
@@ -595,7 +605,8 @@ def upgrade() -> None:
     op.create_table('stage_run',
     sa.Column('stage_run_id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
     sa.Column('load_id', sa.BigInteger(), nullable=True),
-    sa.Column('stage', sa.Text(), nullable=False, comment='stage, dims, facts, cubes, checks, swap, restate, replay; rebuilt_cubes in a full load.'),
+    sa.Column('stage', sa.Text(), nullable=False, comment='stage, dims, facts, cubes, checks, swap, take_out, restate or replay.'),
+    sa.Column('is_rebuild', sa.Boolean(), nullable=False, comment='Part of a full load.'),
     sa.Column('status', sa.Text(), nullable=False, comment='running, done or failed.'),
     sa.Column('started_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.Column('finished_at', postgresql.TIMESTAMP(timezone=True), nullable=True),
