@@ -63,10 +63,10 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     batches = all_batches(context)
     guards.guard_what_is_held(context, batches, forget=forget)
     if not batches:
-        _tell_stopped(context)
+        _raise_stopped(context)
         raise BatchError(
             Refusal.EMPTY_INBOX,
-            f"The inbox {context.settings.inbox} holds no batch.",
+            f"The inbox {context.settings.inbox} contains no batch.",
             "Put a batch folder there, or run make seed for synthetic feeds.",
         )
     swap.prepare(context)
@@ -74,10 +74,10 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     schema_build.create(context.ledger, context.url)
     known = run(context.ledger, "ledger/ledger.files_known").fetchall()
     replays = run(context.ledger, "quarantine/quarantine.replays").fetchall()
-    for told, batch, files in in_arrival_order(batches, known):
-        while replays and (told is None or replays[0][0] < told):
+    for rebuilds, batch, files in in_arrival_order(batches, known):
+        while replays and (rebuilds is None or replays[0][0] < rebuilds):
             replay.rebuild_replay(context, *replays.pop(0))
-        load = context.open_load(batch.batch_id, batch.as_of, NEXT, rebuilds_load_id=told)
+        load = context.open_load(batch.batch_id, batch.as_of, NEXT, rebuilds_load_id=rebuilds)
         run_remaining_stages(context, load, batch, files, set())
     for left in replays:
         replay.rebuild_replay(context, *left)
@@ -87,7 +87,7 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     swap.wait_for_older_readers(context)
     swap.swap(context)
     tidy(context)
-    _tell_stopped(context)
+    _raise_stopped(context)
     return context.summary
 
 
@@ -103,7 +103,7 @@ def incremental(context: RunContext) -> Summary:
     except (BatchError, CheckFailedError) as error:
         context.problems.errors.append(error)
     tidy(context)
-    _tell_stopped(context)
+    _raise_stopped(context)
     return context.summary
 
 
@@ -117,7 +117,7 @@ def tidy(context: RunContext) -> Summary:
 def run_stages(context: RunContext, wanted: tuple[str, ...]) -> Summary:
     """Run these of the stages on whatever is due for them."""
     _load_pending(context, wanted)
-    _tell_stopped(context)
+    _raise_stopped(context)
     return context.summary
 
 
@@ -125,7 +125,7 @@ def _load_pending(context: RunContext, wanted: tuple[str, ...]) -> None:
     """Take what was begun and every pending batch through these of the stages.
 
     A batch that is refused does not hold up the others: the order in which batches come
-    makes no difference, so it may come later, mended. What a gate stops holds up all that is
+    makes no difference, so it may come later, corrected. What a gate stops holds up all that is
     later: its cause is in the warehouse and not in a file.
     """
     try:
@@ -145,7 +145,7 @@ def _load_pending(context: RunContext, wanted: tuple[str, ...]) -> None:
         context.problems.errors.append(error)
 
 
-def _tell_stopped(context: RunContext) -> None:
+def _raise_stopped(context: RunContext) -> None:
     """Raise what stopped a batch or the run, the worst first, once all have had their turn."""
     if not context.problems.errors:
         return
@@ -162,7 +162,7 @@ def restate(
 ) -> Summary:
     """Make a dimension's history again from staging, from an instant (UTC) on.
 
-    The watcher is told what changes before that is made to last; with ``show``, or unless it
+    The watcher shows what changes before that is made to last; with ``show``, or unless it
     agrees, nothing has happened. Facts follow; cubes and checks after them.
     """
     run_stages(context, ("dims", "facts"))
@@ -180,11 +180,11 @@ def restate(
             changes = history.restate(context.work, dimension, feed_load, since)
             context.watcher.end()
             if not any(changes.values()):
-                raise RolledBack(f"{dimension.table} is what staging tells: no change.")
-            told = f"Restating {what}: {_told(changes)}."
+                raise RolledBack(f"{dimension.table} is as staging says: no change.")
+            shown = f"Restating {what}: {_as_words(changes)}."
             if show:
-                raise RolledBack(f"{told} This was only shown.")
-            if not context.watcher.agree(told):
+                raise RolledBack(f"{shown} This was only shown.")
+            if not context.watcher.agree(shown):
                 raise RolledBack("Nothing was changed.")
             counts.update(changes)
             context.finish(context.work, load, "loaded")
@@ -206,23 +206,23 @@ def replay_export(context: RunContext, path: Path) -> Summary:
     """
     run_stages(context, ("dims", "facts"))
     set_session_path(context.ledger)
-    asked = export.asked(context.ledger, path)
-    file = asked.file
+    request = export.replay_request(context.ledger, path)
+    file = request.file
     where = f"{file.file_name} of batch {file.batch_id}"
-    if asked.untouched:
-        context.watcher.say(f"{asked.untouched:,} rows were left as they are and stay open.")
-    if asked.escaped:
+    if request.untouched:
+        context.watcher.say(f"{request.untouched:,} rows were left as they are and stay open.")
+    if request.escaped:
         context.watcher.say(
-            f"{asked.escaped:,} rows still hold escaped bytes and stay open: write the text "
+            f"{request.escaped:,} rows still hold escaped bytes and stay open: write the text "
             "that is meant."
         )
-    if not asked.rows:
-        what = "were all dealt with before" if asked.closed else "are none corrected"
+    if not request.rows:
+        what = "were all dealt with before" if request.closed else "are none corrected"
         context.watcher.say(f"The rows of {where} {what}: nothing to load.")
     elif file.status == "refused":
-        replay.replay_refused(context, asked, where)
+        replay.replay_refused(context, request, where)
     else:
-        replay.replay_loaded(context, asked, where)
+        replay.replay_loaded(context, request, where)
     # Also where an earlier run ended before it came to them.
     if _cubes_are_due(context):
         run_cubes(context, LIVE)
@@ -258,7 +258,7 @@ def run_cubes(context: RunContext, build: Build = LIVE, *, whole: bool = False) 
         raise BatchError(
             Refusal.CUBES_CANNOT_FOLLOW,
             f"The cubes could not be brought up to date: {take_out.reason(error)}.",
-            "Dimensions and facts are loaded, and the cubes keep what they held. Have the "
+            "Dimensions and facts are loaded, and the cubes keep what they had. Have the "
             "amounts or names that do not fit corrected by a later batch, then make "
             "incremental.",
         ) from error
@@ -335,7 +335,7 @@ def dq_check(context: RunContext, truth: Truth | None = None) -> Summary:
             "this fails.",
         )
         context.problems.errors.append(unsettled)
-    _tell_stopped(context)
+    _raise_stopped(context)
     return context.summary
 
 
@@ -352,7 +352,7 @@ def judge_arrivals(context: RunContext) -> Summary:
     return context.summary
 
 
-def _told(changes: dict[str, int]) -> str:
+def _as_words(changes: dict[str, int]) -> str:
     """What a restatement changes, for a person."""
     said = {
         "rebuilt_keys": "keys have another history",
@@ -360,7 +360,7 @@ def _told(changes: dict[str, int]) -> str:
         "removed": "go",
         "shortened": "end sooner",
         "rewritten": "differ otherwise",
-        "rekeyed": "facts are keyed anew",
+        "rekeyed": "facts are keyed again",
     }
     return ", ".join(
         f"{changes[name]:,} {words}" for name, words in said.items() if name in changes

@@ -37,7 +37,7 @@ _NEXT = {
     "dims": "make facts",
     "facts": "make cubes",
     "cubes": "make dq-check",
-    "restate": "make psql to query; ledger.fact_rekey tells which facts were keyed anew",
+    "restate": "make psql to query; ledger.fact_rekey counts the facts that were keyed again",
     "quarantine-replay": "make quarantine for what is still open, make psql to query",
     "dq-check": "make dq-report for a page of the results; make psql to query quality.failing_now",
 }

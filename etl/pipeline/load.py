@@ -322,11 +322,11 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
     what = f"batch {load.batch_id}"
     with context.run_stage("facts", what, load, load.build, total=len(FACTS)) as counts:
         kinds = context.feeds(load)
-        arrived = merge_facts.Arrived(load.load_id, load.build)
+        current_load = merge_facts.CurrentLoad(load.load_id, load.build)
         for fact in FACTS.values():
             current.feed = fact.feed.name
             if fact.feed.name in kinds:
-                done = merge_facts.run_fact(context.work, fact, arrived)
+                done = merge_facts.run_fact(context.work, fact, current_load)
                 for name, n in done.items():
                     counts[f"{fact.name}_{name}"] = n
             context.watcher.advance(1)

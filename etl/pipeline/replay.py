@@ -17,25 +17,25 @@ from etl.stages.facts import merge_facts
 from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, NEXT
 
 
-def replay_loaded(context: RunContext, asked: export.ReplayRequest, where: str) -> None:
+def replay_loaded(context: RunContext, request: export.ReplayRequest, where: str) -> None:
     """Let corrected rows join those of their file, in one transaction to the facts.
 
     Where every row is bad again just as it was when it was replayed before, nothing is written:
     whoever repeats a replay, such as one that was killed at its end, has it once in the ledger.
     """
-    file = asked.file
+    file = request.file
     load = context.open_load(f"replay {file.batch_id}", file.as_of, LIVE, kind="replay")
     try:
         with context.run_stage("replay", f"batch {file.batch_id}", load, LIVE) as counts:
             checksum = file.xxh3_128.hex
             tried = corrected.kept(context.work, file.feed_name, checksum, None)
-            outcome = _correct(context, load, file.feed_name, checksum, asked.rows, counts)
+            outcome = _correct(context, load, file.feed_name, checksum, request.rows, counts)
             came = set().union(*outcome.lines.values())
             if not came and not outcome.again:
                 raise RolledBack(f"The rows of {where} were all dealt with before.")
             rows = {
                 line: record
-                for line, record in asked.rows.items()
+                for line, record in request.rows.items()
                 if line in came or (line in outcome.again and tried.get(line) != record)
             }
             if not rows:
@@ -69,9 +69,9 @@ def _gate_replay(
         context.gate("facts", what, load_id, [file.feed_name])
 
 
-def replay_refused(context: RunContext, asked: export.ReplayRequest, where: str) -> None:
+def replay_refused(context: RunContext, request: export.ReplayRequest, where: str) -> None:
     """Keep the corrected rows, then load the file with them as any file of the inbox."""
-    file = asked.file
+    file = request.file
     for batch, files in pending(context):
         if batch.batch_id == file.batch_id and any(
             f.feed.name == file.feed_name and f.checksum() == file.xxh3_128.hex for f in files
@@ -84,7 +84,7 @@ def replay_refused(context: RunContext, asked: export.ReplayRequest, where: str)
             "Put that file back, or correct the one that is there; nothing was changed.",
         )
     with context.ledger.transaction():
-        corrected.keep(context.ledger, file, asked.rows, file.load_id)
+        corrected.keep(context.ledger, file, request.rows, file.load_id)
     load = context.open_load(batch.batch_id, batch.as_of, LIVE)
     run_remaining_stages(context, load, batch, files, set())
 
@@ -123,13 +123,13 @@ def _correct(
             )
     for fact in FACTS.values():
         for load_id, of_load in outcome.lines.items() if fact.feed.name == feed else ():
-            told = merge_facts.correct_fact(
+            merged = merge_facts.correct_fact(
                 context.work,
                 fact,
-                merge_facts.Arrived(load_id, load.build),
+                merge_facts.CurrentLoad(load_id, load.build),
                 merge_facts.Corrected(of_load, load.load_id, outcome.displaces),
             )
-            done.update({f"{fact.name}_{name}": n for name, n in told.items()})
+            done.update({f"{fact.name}_{name}": n for name, n in merged.items()})
     for name, n in done.items():
         counts[name] = counts.get(name, 0) + n
     return outcome

@@ -254,7 +254,7 @@ class RunContext:
         Stages analyze what their own steps read; what only readers plan with is left to here: past
         rows, states, and partitioned tables as a whole.
         """
-        stale = {"schemas": list(build.schemas.build), "share": STALE_SHARE}
+        stale = {"schemas": list(build.schemas.names), "share": STALE_SHARE}
         found = run(self.work, "ledger/session.stale_tables", stale).fetchall()
         for schema, table, is_partitioned, columns in found:
             run(
@@ -303,7 +303,7 @@ class RunContext:
         if report.failed_critical:
             raise CheckFailedError(
                 f"The work on {what} was rolled back at the gate of {stage}: {worst(report)}.",
-                "Readers keep what they had. quality.check_judged tells which rows. What the stage "
+                "Readers keep what they had. quality.check_judged lists the rows. What the stage "
                 "had just made was wrong: look for what changed in code or tables. When the cause "
                 "is gone, make incremental goes on from there.",
             )
@@ -343,7 +343,7 @@ def open_run(
         watch.start()
         opened.callback(watch.stop)
         _take_lock(ledger)
-        require_rights(ledger, (*KEPT, *LIVE.schemas.build, *NEXT.schemas.build, *RETIRED.build))
+        require_rights(ledger, (*KEPT, *LIVE.schemas.names, *NEXT.schemas.names, *RETIRED.names))
         require_connections(url, ledger)
         if command == "full-load" and revisions.is_of_before(ledger):
             _keep_old_warehouse(ledger, settings, watcher, summary)

@@ -37,7 +37,7 @@ def prepare(context: RunContext) -> None:
     if found:
         named = _listed([name for name, _ in found])
         raise UsageError(
-            f"A full load makes the schemas {', '.join(LIVE.schemas.build)} again, and these in "
+            f"A full load makes the schemas {', '.join(LIVE.schemas.names)} again, and these in "
             f"them are not of the warehouse and would be lost: {named}.",
             "Move each to a schema of your own, or drop it, then run again: "
             + " ".join(remedy for _, remedy in found[:_NAMED]),
@@ -153,7 +153,7 @@ def _let_reports_end(context: RunContext) -> None:
     Where somebody reads all the time, the transactions that could be such reports are waited for.
     ``LockNotAvailable`` where they go on for long.
     """
-    retired = {"schemas": list(RETIRED.build)}
+    retired = {"schemas": list(RETIRED.names)}
     rows = run(context.work, "rebuild/swap.tables", retired).fetchall()
     views = run(context.work, "rebuild/swap.materialized_views", retired).fetchall()
     if not rows:

@@ -141,7 +141,7 @@ def _entry(rows: Iterable[tuple[Any, ...]]) -> Entry:
     )
 
 
-def asked(connection: psycopg.Connection[Any], path: Path) -> ReplayRequest:
+def replay_request(connection: psycopg.Connection[Any], path: Path) -> ReplayRequest:
     """What a corrected file asks for; ``UsageError`` if it is no file to replay."""
     columns, rows = correction_csv.read(path)
     if not rows:

@@ -191,8 +191,8 @@ def _staged(file: File) -> Staged:
     """A file of the ledger as the stage knows files; nothing of it is read from the disk."""
     expected = {c: Decimal(t["expected"]) for c, t in file.totals.items() if "expected" in t}
     said = Expected(file.kind, totals=expected)
-    told = FeedFile(file.feed, Path(file.file_name), said, 0, 0)
-    staged = Staged(told, file.xxh3_128.hex)
+    feed_file = FeedFile(file.feed, Path(file.file_name), said, 0, 0)
+    staged = Staged(feed_file, file.xxh3_128.hex)
     staged.parts = [
         PartRead(FeedFile(file.feed, Path(name), said, 0, 0), line)
         for name, line in zip(file.part_names, file.part_lines, strict=True)

@@ -20,7 +20,7 @@ from etl.warehouse.tables import CUBES, LIVE, NEXT, RETIRED, Schemas
 
 def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
     """Clear a build's schemas away."""
-    for schema in reversed(schemas.build):
+    for schema in reversed(schemas.names):
         run(connection, "rebuild/swap.drop_schema", schema=sql.Identifier(schema))
 
 
@@ -28,7 +28,7 @@ def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEX
     """Make a build's schemas with empty tables, as the contracts say, and what guards them."""
     from etl.schema.warehouse_tables import tables_of_build
 
-    for schema in schemas.build:
+    for schema in schemas.names:
         run(connection, "schema/repeatable.create_schema", schema=sql.Identifier(schema))
     with engine(url).begin() as sqlalchemy_connection:
         tables_of_build(schemas).create_all(sqlalchemy_connection, checkfirst=False)
@@ -61,13 +61,13 @@ def kept_builds(connection: psycopg.Connection[Any]) -> list[Schemas]:
     kept = [_kept_build(number) for (number,) in numbers]
     is_retired = any(
         scalar(connection, "rebuild/swap.schema_exists", {"schema": schema})
-        for schema in RETIRED.build
+        for schema in RETIRED.names
     )
     return [*kept, RETIRED] if is_retired else kept
 
 
 def _kept_build(number: int) -> Schemas:
-    return Schemas(*(f"{schema}_kept_{number}" for schema in LIVE.schemas.build))
+    return Schemas(*(f"{schema}_kept_{number}" for schema in LIVE.schemas.names))
 
 
 def set_aside(connection: psycopg.Connection[Any]) -> None:
@@ -80,7 +80,7 @@ def set_aside(connection: psycopg.Connection[Any]) -> None:
 
 def blockers(connection: psycopg.Connection[Any], schemas: Schemas = RETIRED) -> list[str]:
     """Objects outside a retired build that depend on it."""
-    rows = run(connection, "rebuild/swap.blockers", {"schemas": list(schemas.build)})
+    rows = run(connection, "rebuild/swap.blockers", {"schemas": list(schemas.names)})
     return [name for (name,) in rows]
 
 
@@ -89,7 +89,7 @@ def views_of(connection: psycopg.Connection[Any], schemas: Schemas) -> list[depe
 
     In the caller's transaction, in which the retired build has the live names for a moment.
     """
-    aside = Schemas(*(f"{schema}_aside" for schema in LIVE.schemas.build))
+    aside = Schemas(*(f"{schema}_aside" for schema in LIVE.schemas.names))
     moves = ((LIVE.schemas, aside), (schemas, LIVE.schemas))
     for old, new in moves:
         _rename_build(connection, old, new)
@@ -106,7 +106,7 @@ def swap(connection: psycopg.Connection[Any]) -> None:
     """
     _rename_build(connection, LIVE.schemas, RETIRED)
     _rename_build(connection, NEXT.schemas, LIVE.schemas)
-    for live_name, retired_name in zip(LIVE.schemas.build, RETIRED.build, strict=True):
+    for live_name, retired_name in zip(LIVE.schemas.names, RETIRED.names, strict=True):
         moved = {"from_schema": retired_name, "to_schema": live_name}
         for kind in ("schema", "table", "function"):
             for (grant,) in run(connection, f"rebuild/swap.copy_{kind}_grants", moved).fetchall():
@@ -115,7 +115,7 @@ def swap(connection: psycopg.Connection[Any]) -> None:
 
 def _rename_build(connection: psycopg.Connection[Any], old: Schemas, new: Schemas) -> None:
     """Give what there is of a build's schemas other names."""
-    for name, new_name in zip(old.build, new.build, strict=True):
+    for name, new_name in zip(old.names, new.names, strict=True):
         if scalar(connection, "rebuild/swap.schema_exists", {"schema": name}):
             run(
                 connection,

@@ -88,7 +88,7 @@ def views(connection: psycopg.Connection[Any], schemas: Schemas) -> list[View]:
     found = run(
         connection,
         "rebuild/dependents.views",
-        {"schemas": list(schemas.build)},
+        {"schemas": list(schemas.names)},
         needed=statement("rebuild/dependents.needed"),
     )
     return [View(*row) for row in found]
@@ -112,7 +112,7 @@ def stuck(
         for view in on_build
         if is_replaced or view.obstacle(role)
     ]
-    values = {"schemas": list(schemas.build), "views": [view.oid for view in on_build]}
+    values = {"schemas": list(schemas.names), "views": [view.oid for view in on_build]}
     needed = statement("rebuild/dependents.needed")
     for (name,) in run(connection, "rebuild/dependents.others", values, needed=needed):
         found.append(
@@ -178,7 +178,7 @@ def foreign_objects(
 
 def additions(connection: psycopg.Connection[Any], old: Schemas, new: Schemas) -> list[str]:
     """What somebody put on tables of one build and those of another go without, by description."""
-    builds = {"old": list(old.build), "new": list(new.build)}
+    builds = {"old": list(old.names), "new": list(new.names)}
     return [name for (name,) in run(connection, "rebuild/dependents.additions", builds)]
 
 
@@ -196,7 +196,7 @@ def prune(
         drops = run(connection, "rebuild/dependents.parts", parts).fetchall()
         went = [_dropped(connection, sql.SQL(drop)) for (drop,) in drops]
         goes_on = any(went)
-    for schema in schemas.build:
+    for schema in schemas.names:
         drop = statement("rebuild/dependents.drop_empty_schema", schema=sql.Identifier(schema))
         _dropped(connection, drop)
 
@@ -214,7 +214,7 @@ def _dropped(connection: psycopg.Connection[Any], drop: sql.SQL | sql.Composed) 
 
 def _named(schemas: Schemas, made: list[tuple[str, str]]) -> dict[str, Any]:
     return {
-        "schemas": list(schemas.build),
+        "schemas": list(schemas.names),
         "made_schemas": [schema for schema, _ in made],
         "made_names": [name for _, name in made],
     }

@@ -14,7 +14,7 @@ from etl.errors import SchemaError
 from etl.warehouse.tables import KEPT, LIVE
 
 MIGRATIONS = ROOT / "migrations"
-SCHEMAS = [*LIVE.schemas.build, *KEPT]
+SCHEMAS = [*LIVE.schemas.names, *KEPT]
 
 
 @cache

@@ -28,7 +28,7 @@ class Schemas:
     as_known: str = "as_known"
 
     @property
-    def build(self) -> tuple[str, str, str, str]:
+    def names(self) -> tuple[str, str, str, str]:
         """The schemas that a rebuild replaces."""
         return (self.staging, self.warehouse, self.cubes, self.as_known)
 

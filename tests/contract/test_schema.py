@@ -29,8 +29,8 @@ def test_a_rebuild_makes_the_schema_that_the_migrations_make(
 ) -> None:
     build.create(database, database_url)
     build.finish(database)
-    live = LIVE.schemas.build[part]
-    assert catalog(database, NEXT.schemas.build[part], live, in_order=False) == catalog(
+    live = LIVE.schemas.names[part]
+    assert catalog(database, NEXT.schemas.names[part], live, in_order=False) == catalog(
         database, live, live, in_order=False
     )
 

@@ -233,7 +233,7 @@ def sequences(draw: st.DrawFn) -> tuple[list[Batch], list[int]]:
         Batch(
             FIRST + timedelta(days=day),
             batch_id,
-            # Versions that begin before and after the facts, so that facts are keyed anew.
+            # Versions that begin before and after the facts, so that facts are keyed again.
             [
                 {
                     "member_id": f"M{person}",

@@ -448,5 +448,5 @@ def test_an_empty_inbox_is_not_filled_with_invented_feeds_where_something_is_loa
     shutil.rmtree(warehouse.inbox / "2025-01-10")
     said = warehouse.command("full-load", "--forget")
     assert said.returncode == BatchError.exit_code
-    assert "holds no batch" in said.stderr
+    assert "contains no batch" in said.stderr
     assert warehouse.rows(PAID) == [("c1", 500)]

@@ -39,7 +39,7 @@ def held(connection: psycopg.Connection[Any]) -> Held:
 
     What a killed run noted of itself in the ledger is left out, and so is a build that another has
     replaced; not what whoever sums the ledger or the quarantine would count twice: files said to
-    be loaded, rows set aside, profiles and facts keyed anew of loads that do not last. A gate that
+    be loaded, rejected rows, profiles and facts keyed again of loads that do not last. A gate that
     was passed by a stage which was killed behind it counts once.
     """
     lasting = [

@@ -183,7 +183,7 @@ def stale(warehouse: Warehouse) -> dict[str, str]:
         "where s.schemaname = n.nspname and s.tablename = c.relname) "
         "from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid "
         "where n.nspname = any(%s) and c.relkind in ('r', 'p', 'm')",
-        [list(LIVE.schemas.build)],
+        [list(LIVE.schemas.names)],
     ).fetchall()
     for schema, table, known, has_statistics in tables:
         name = sql.Identifier(schema, table)

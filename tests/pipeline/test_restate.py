@@ -61,7 +61,7 @@ def damage(warehouse: Warehouse) -> None:
 def test_restating_an_undamaged_dimension_changes_nothing(
     warehouse: Warehouse, loaded: Contents
 ) -> None:
-    assert restate(warehouse) == ["dim_member is what staging tells: no change."]
+    assert restate(warehouse) == ["dim_member is as staging says: no change."]
     assert warehouse.contents() == loaded
 
 
@@ -72,7 +72,7 @@ def test_restating_a_damaged_history_rebuilds_it_and_rekeys_facts(
     damaged = warehouse.contents()
     said = (
         "Restating dim_member from 1900-01-01: 2 keys have another history, 1 versions come, "
-        "0 go, 1 end sooner, 1 differ otherwise, 1 facts are keyed anew."
+        "0 go, 1 end sooner, 1 differ otherwise, 1 facts are keyed again."
     )
     assert restate(warehouse, show=True) == [f"{said} This was only shown."]
     assert warehouse.contents() == damaged
@@ -126,7 +126,7 @@ def test_restating_from_a_day_keeps_the_history_before_it(
         ("B", "Cole", "x", "2025-03-01 00:00:00"),
     ]
     assert restate(warehouse, datetime(2025, 2, 15)) == [
-        "dim_member is what staging tells: no change."
+        "dim_member is as staging says: no change."
     ]
 
 

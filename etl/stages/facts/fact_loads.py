@@ -13,7 +13,7 @@ from etl.warehouse.tables import Build, Fact
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class CurrentLoad:
     """The current load and the build that it goes into."""
 
     load_id: int
@@ -85,15 +85,15 @@ class FactLoads:
 def find(
     connection: psycopg.Connection[Any],
     fact: Fact,
-    arrived: Arrived,
+    current_load: CurrentLoad,
     corrected: Corrected | None = None,
 ) -> FactLoads:
     """The loads that a load of this fact, or its corrected rows, have to be seen with."""
     build_loads = run(
         connection,
         "facts/loads.build_loads",
-        {"feed": fact.feed.name, "load_id": arrived.load_id, **arrived.build.values},
+        {"feed": fact.feed.name, "load_id": current_load.load_id, **current_load.build.values},
     ).fetchall()
-    if corrected is None and build_loads[-1][0] == arrived.load_id:
+    if corrected is None and build_loads[-1][0] == current_load.load_id:
         build_loads = build_loads[-1:]
-    return FactLoads(arrived.load_id, build_loads, corrected)
+    return FactLoads(current_load.load_id, build_loads, corrected)

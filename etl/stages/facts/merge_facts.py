@@ -19,30 +19,32 @@ from psycopg import sql
 from etl.db.statements import names, run, scalar
 from etl.stages import temporary
 from etl.stages.facts import claims, enrollments, fact_loads, references
-from etl.stages.facts.fact_loads import Arrived, Corrected, FactLoads
+from etl.stages.facts.fact_loads import Corrected, CurrentLoad, FactLoads
 from etl.warehouse.tables import FACT_CLAIM, Fact
 
 
-def run_fact(connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived) -> dict[str, int]:
+def run_fact(
+    connection: psycopg.Connection[Any], fact: Fact, current_load: CurrentLoad
+) -> dict[str, int]:
     """Load one fact's rows of the load; counts by kind."""
-    return _merge(connection, fact, fact_loads.find(connection, fact, arrived), arrived)
+    return _merge(connection, fact, fact_loads.find(connection, fact, current_load), current_load)
 
 
 def correct_fact(
-    connection: psycopg.Connection[Any], fact: Fact, arrived: Arrived, corrected: Corrected
+    connection: psycopg.Connection[Any], fact: Fact, current_load: CurrentLoad, corrected: Corrected
 ) -> dict[str, int]:
     """Bring one fact up to rows of a load that were corrected in staging; counts by kind.
 
     What the fact did not have is marked as unknown before the load that corrected it.
     """
-    loads = fact_loads.find(connection, fact, arrived, corrected)
+    loads = fact_loads.find(connection, fact, current_load, corrected)
     parts = {
         "key": sql.Identifier(fact.key),
         "fact": sql.Identifier(fact.table),
         "is_affected": _is_affected(fact, loads),
     }
     run(connection, "facts/8_corrections.keep_before", loads.values, **parts)
-    counts = _merge(connection, fact, loads, arrived)
+    counts = _merge(connection, fact, loads, current_load)
     columns = scalar(connection, "facts/8_corrections.columns", {"fact": fact.table})
     run(
         connection,
@@ -68,11 +70,11 @@ def _is_affected(fact: Fact, loads: FactLoads) -> sql.Composable:
 
 
 def _merge(
-    connection: psycopg.Connection[Any], fact: Fact, loads: FactLoads, arrived: Arrived
+    connection: psycopg.Connection[Any], fact: Fact, loads: FactLoads, current_load: CurrentLoad
 ) -> dict[str, int]:
     inferred = references.infer_unknown(connection, fact, loads)
     if fact is FACT_CLAIM:
-        counts = claims.merge(connection, loads, arrived.build.schemas.warehouse)
+        counts = claims.merge(connection, loads, current_load.build.schemas.warehouse)
     else:
-        counts = enrollments.merge(connection, loads, is_rebuild=arrived.build.is_rebuild)
+        counts = enrollments.merge(connection, loads, is_rebuild=current_load.build.is_rebuild)
     return {"inferred": inferred, **counts}

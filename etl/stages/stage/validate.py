@@ -1,7 +1,7 @@
 """Sift: rows that are typed but cannot stand leave staging, and a file is held to what it must be.
 
 What stays is measured: rows, keys, sums of money, the latest effective time. A file with too many
-rows set aside, or other than its manifest says, is refused.
+rejected rows, or other than its manifest says, is refused.
 """
 
 from __future__ import annotations
@@ -171,14 +171,14 @@ def _conflicts(in_conflict: dict[Reason, Conflict]) -> list[str]:
     for reason, conflict in in_conflict.items():
         money = ", ".join(f"{column} {total:,.2f}" for column, total in conflict.sums.items())
         text = f"{conflict.rows:,} rows rejected: {reason.text}"
-        said.append(f"{text} (US dollars set aside: {money})" if money else text)
+        said.append(f"{text} (US dollars rejected: {money})" if money else text)
     return said
 
 
 def add_up(staged: Staged, read: Amounts | None = None) -> None:
     """Tell the amounts of a file apart: loaded, rejected, duplicate, and all that it holds.
 
-    ``read``: what was told from the file's bytes alone, by column. ``BatchError`` if it differs.
+    ``read``: what the file's bytes alone say, by column. ``BatchError`` if it differs.
     """
     expected = staged.file.expected.totals
     for column, total in staged.totals.items():
@@ -208,7 +208,7 @@ def dollars_to_cents(dollars: str) -> int:
 
 
 def tell_bad_bytes(staged: Staged) -> None:
-    """Say where the first byte is for which rows were set aside, and what it looks like."""
+    """Say where the first byte is for which rows were rejected, and what it looks like."""
     lines = [r.line for r in staged.rejected if r.reason is Reason.NOT_UTF8]
     if not lines or staged.contract is None:
         return

@@ -1,4 +1,4 @@
-"""A load that its own data keep from passing is set aside, and the loads after it go on."""
+"""A load that its own data keep from passing is taken out, and the loads after it go on."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from etl.errors import BatchError
 from etl.pipeline import commands
 from etl.pipeline.load import pending
 from etl.pipeline.session import RunContext
-from etl.stages.dims import calendar
 from etl.stages.stage import load_file
+from etl.warehouse.tables import LIVE, NEXT
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse, failed_critical
 
 MEMBER = {"member_id": "M1"}
 COVER = {"enrollment_id": "E1", "member_id": "M1", "plan_id": "P1", "end_date": "2025-12-31"}
+MEMBERS = "select member_id from dim_member where member_sk > 0 order by 1"
 CLAIM = {"claim_id": "C1", "member_id": "M1", "provider_id": "D1", "plan_id": "P1"}
 
 
 def refused(warehouse: Warehouse) -> str:
-    """What a run says of the batch that it set aside."""
+    """What a run says of the batch that it took out."""
     with warehouse.pipeline() as pipeline, pytest.raises(BatchError) as error:
         commands.incremental(pipeline)
     return f"{error.value.message} {error.value.hint}"
@@ -53,8 +54,8 @@ def test_a_load_that_dims_cannot_take_leaves_staging_and_later_batches_load(
     assert "make incremental tries again" in said
     assert loads(limited) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
     assert limited.rows("select member_id from staging.members_raw") == [("M2",)]
-    query = "select status, notes::text like '%cannot pass%' from ledger.load_file"
-    assert limited.rows(query) == [("refused", True), ("loaded", False)]
+    query = "select status, refusal_code from ledger.load_file"
+    assert limited.rows(query) == [("refused", "cannot_pass_stage"), ("loaded", None)]
     assert failed_critical(limited.connection) == set()
     # It is tried again, and said again, until it is put right.
     assert "2025-01-01 was taken out" in refused(limited)
@@ -111,7 +112,7 @@ def test_a_load_staged_before_it_fails_does_not_keep_what_was_skipped_as_its_equ
     ) == [(2000, "2025-01-02")]
 
 
-def test_a_sum_too_large_for_a_cube_is_said_and_a_later_batch_mends_it(
+def test_a_sum_too_large_for_a_cube_is_said_and_a_later_batch_corrects_it(
     warehouse: Warehouse,
 ) -> None:
     write_batch(warehouse.inbox, "2025-01-01", claims=[CLAIM])
@@ -170,24 +171,21 @@ def test_a_rebuild_says_which_batch_cannot_pass_and_leaves_the_live_warehouse(
     write_batch(warehouse.inbox, "2025-01-01", members=[MEMBER])
     warehouse.incremental()
     write_batch(warehouse.inbox, "2025-01-02", members=[MEMBER, {"member_id": "M2"}])
-    monkeypatch.setattr(calendar, "extend", _overflow_in_second(calendar.extend))
+    gate_load = RunContext.gate_load
+
+    def overflow(context: RunContext, stage: str, load: Any) -> None:
+        """Fail for the data once the dimensions of the second batch are made."""
+        if stage == "dims" and load.batch_id == "2025-01-02":
+            assert context.work.execute(MEMBERS).fetchall() == [("M1",), ("M2",)]
+            raise psycopg.errors.NumericValueOutOfRange
+        gate_load(context, stage, load)
+
+    monkeypatch.setattr(RunContext, "gate_load", overflow)
     with pytest.raises(BatchError, match="2025-01-02") as error, warehouse.pipeline() as pipeline:
         commands.full_load(pipeline)
     assert "numeric value out of range" in error.value.message
     assert "make full-load" in error.value.hint
-    assert warehouse.rows("select member_id from warehouse.dim_member where member_sk > 0") == [
-        ("M1",)
-    ]
-
-
-def _overflow_in_second(extend: Any) -> Any:
-    """The first step of a batch's dimensions, which fails for the data of the second batch."""
-    days = []
-
-    def wrapped(connection: Any, load_id: int, as_of: Any, *rest: Any) -> None:
-        days.append(as_of)
-        if len(set(days)) == 2:
-            raise psycopg.errors.NumericValueOutOfRange
-        extend(connection, load_id, as_of, *rest)
-
-    return wrapped
+    # What the stage had made is rolled back, in the build that did not go live too.
+    for schema in (LIVE.schemas.warehouse, NEXT.schemas.warehouse):
+        warehouse.connection.execute(f"set search_path to {schema}")
+        assert warehouse.rows(MEMBERS) == [("M1",)]
