@@ -233,8 +233,8 @@ def test_the_restatement_of_its_own_dimension_may_end_a_version(warehouse):
     warehouse.execute(
         "insert into load (batch_id, as_of, kind, subject, status, is_rebuild, live_at) values"
         " ('a restatement', '2025-02-10Z', 'restatement', 'dim_plan', 'loaded', false, now());"
-        "insert into stage_run (load_id, stage, status)"
-        " select max(load_id), 'restate', 'done' from load;"
+        "insert into stage_run (load_id, stage, is_rebuild, status)"
+        " select max(load_id), 'restate', false, 'done' from load;"
         "update dim_plan set validity_end_ts = '2025-02-10' where plan_sk = 1"
     )
     assert failing(warehouse) == {}
@@ -396,8 +396,8 @@ def test_a_load_that_is_staged_only_is_not_missed_in_the_facts(warehouse):
     )
     assert failing(warehouse) == {}
     warehouse.execute(
-        "insert into stage_run (load_id, stage, status)"
-        " select max(load_id), 'facts', 'done' from load"
+        "insert into stage_run (load_id, stage, is_rebuild, status)"
+        " select max(load_id), 'facts', false, 'done' from load"
     )
     assert failing(warehouse) == {
         "fact_claim.one_row_per_key": 1,

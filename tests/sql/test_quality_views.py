@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from etl.contracts.refusals import Refusal
 from etl.errors import SchemaError
 from etl.schema import repeatable
 from etl.warehouse.tables import LIVE
@@ -232,10 +233,16 @@ def arrived(drawn):
         ).fetchone()
         for feed, of_file in files.items():
             drawn.execute(
-                "insert into load_file (load_id, feed, file_name, kind, status, size_bytes,"
-                " modified_ns, xxh3_128, rows_read, rows_loaded)"
-                " values (%s, %s, 'x', 'delta', %s, 1, 1, gen_random_uuid(), 7, %s)",
-                [load_id, feed, of_file, 7 if of_file == "loaded" else 0],
+                "insert into load_file (load_id, feed, file_name, kind, status, refusal_code,"
+                " size_bytes, modified_ns, xxh3_128, rows_read, rows_loaded)"
+                " values (%s, %s, 'x', 'delta', %s, %s, 1, 1, gen_random_uuid(), 7, %s)",
+                [
+                    load_id,
+                    feed,
+                    of_file,
+                    Refusal.TOO_MANY_REJECTED if of_file == "refused" else None,
+                    7 if of_file == "loaded" else 0,
+                ],
             )
     return drawn
 
