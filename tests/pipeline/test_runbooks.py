@@ -230,7 +230,7 @@ CHANGES = {
     "a check": Change(
         "adding-a-check.md",
         {
-            "sql/checks/business.sql": {
+            "sql/checks/business_claims.sql": {
                 "-- name: claims_judged\n": f"{CHECK}-- name: claims_judged\n"
             }
         },

@@ -195,7 +195,7 @@ def of_checks() -> set[str]:
             named |= {part.format(name=fact) for part in parts.values() for fact in FACTS}
         for text in read_file(one.file).values():
             named |= set(re.findall(r"\{(\w+)\}", text))
-        found |= {f"{one.file}.{name}" for name in named}
+        found |= {f"{file}.{name}" for name in named for file in (one.file, "checks/fragments")}
     return found
 
 

@@ -139,7 +139,7 @@ def _staged(fact: Fact, columns: tuple[str, ...], *, is_netted: bool = False) ->
         column = fact.feed.column(name)
         value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(column.type.stored))
         if is_netted and name in fact.feed.money:
-            value = statement("checks/facts.netted", amount=value)
+            value = statement("checks/facts_against_staging.netted", amount=value)
         if fact is FACT_ENROLLMENT and name == "end_date":
             # Without an end, coverage runs to the end of the plan year.
             year_end = sql.SQL("make_date(extract(year from s.start_date)::integer, 12, 31)")
@@ -164,7 +164,7 @@ def _reversals(fact: Fact) -> dict[str, Parts]:
         ),
         "earlier_totals": sql.SQL(", ").join(
             statement(
-                "checks/facts.earlier_total",
+                "checks/facts_against_staging.earlier_total",
                 amount=sql.Identifier(m),
                 netted=sql.Identifier(f"netted_{m}"),
             )

@@ -2,7 +2,7 @@
 
 A check is declared next to its SQL (``etl/quality/checks/header.py``); what its statement is
 composed of is found by name: parts of what it is asked of (``etl/quality/checks/parts.py``), or
-another statement of the same file.
+another statement of the same file or of ``sql/checks/fragments.sql``.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def failing_rows(name: str, table: str, **parts: Parts) -> sql.Composed:
 
 
 def compose(name: str, parts: dict[str, Parts]) -> sql.Composed:
-    """A named statement with its parts: those given, or a statement of the same file."""
+    """A named statement with its parts: those given, or a statement of its file or of fragments."""
     file, _, key = name.rpartition(".")
     text = read_file(file)[key]
     wanted = {part for _, part, _, _ in Formatter().parse(text) if part}
@@ -119,11 +119,19 @@ def compose(name: str, parts: dict[str, Parts]) -> sql.Composed:
     for part in sorted(wanted):
         if part in parts:
             found[part] = parts[part]
-        elif part in read_file(file):
-            found[part] = compose(f"{file}.{part}", parts)
+        elif whole := _whole_name(file, part):
+            found[part] = compose(whole, parts)
         else:
             raise ValueError(f"sql/{file}.sql: {key} needs {part!r}, which nothing provides")
     return statement(name, **found)
+
+
+def _whole_name(file: str, name: str) -> str | None:
+    """The statement that a brace or a header of a file names, or none if there is none."""
+    if "/" in name:
+        file, _, name = name.rpartition(".")
+    files = (file, "checks/fragments")
+    return next((f"{file}.{name}" for file in files if name in read_file(file)), None)
 
 
 def _entries(
@@ -192,10 +200,9 @@ def _part(one: Declaration, name: str, parts: dict[str, Parts]) -> Parts:
     """A part that a header names: one of the subject's, or a statement of this or another file."""
     if name in parts:
         return parts[name]
-    whole = name if "/" in name else f"{one.file}.{name}"
-    file, _, key = whole.rpartition(".")
-    if key not in read_file(file):
-        fail(one.file, one.line, f"{name!r} is no part and no statement of {file}")
+    whole = _whole_name(one.file, name)
+    if whole is None:
+        fail(one.file, one.line, f"{name!r} is no part and no statement of the file")
     return compose(whole, parts)
 
 

@@ -171,22 +171,34 @@ def _in_staging(connection: psycopg.Connection[Any], loads: list[int]) -> Iterat
     enrollments = statement("synthetic/detection.enrollment_states")
     providers = statement("synthetic/detection.provider_states")
     for feed, failing in (
-        ("claims", failing_rows("checks/business.outside_coverage", "fact_claim", claims=claims)),
-        ("claims", failing_rows("checks/business.claim_values", "fact_claim", claims=claims)),
+        (
+            "claims",
+            failing_rows("checks/business_claims.outside_coverage", "fact_claim", claims=claims),
+        ),
+        (
+            "claims",
+            failing_rows("checks/business_claims.claim_values", "fact_claim", claims=claims),
+        ),
         (
             "enrollments",
-            failing_rows("checks/business.overlapping", "fact_enrollment", enrollments=enrollments),
+            failing_rows(
+                "checks/business_enrollments.overlapping",
+                "fact_enrollment",
+                enrollments=enrollments,
+            ),
         ),
         (
             "providers",
-            failing_rows("checks/business.bad_npis", "dim_provider", providers=providers),
+            failing_rows(
+                "checks/business_dimensions.bad_npis", "dim_provider", providers=providers
+            ),
         ),
     ):
         for rule, one in _lines(connection, loads, feed, failing, FEEDS[feed].key):
             if rule in kinds:
                 yield Found(kinds[rule], *one)
     for with_text in FEEDS.values():
-        failing = failing_rows("checks/business.line_breaks", with_text.table)
+        failing = failing_rows("checks/business_dimensions.line_breaks", with_text.table)
         for _, one in _lines(connection, loads, with_text.name, failing):
             yield Found("line_feed", *one)
     for feed, dimension in (

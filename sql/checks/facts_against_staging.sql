@@ -1,0 +1,363 @@
+-- Checks of the facts against staging: the same rows in the same state.
+--: advice: Rows were changed or deleted by something other than a load: make full-load.
+
+-- name: claims_against_staging
+-- The claims against the latest state of their feed: each there once and nothing else, in that
+-- state, keyed to what the feed names, and the same money. One row a rule.
+-- Of a claim that staging has once there is no latest state to look for: it is joined to the row
+-- that its own load brought, in one pass that runs in parallel and hands on only what is not as it
+-- should be. The few claims with more rows are put in order and compared.
+--: table: fact_claim
+--: key: claim_id
+--: loads: in facts
+--: gate: facts, scope = named_by_loads
+--: rule one_row_per_key: critical, consistency
+--:   fails when: a row of staging is missing from the fact or there more than once
+--: rule no_orphan_version: critical, consistency
+--:   fails when: no row of staging is that of the fact
+--: rule latest_state: critical, consistency
+--:   fails when: the fact is not in its feed's latest state
+--: rule keyed_as_told: critical, integrity
+--:   fails when: the fact is keyed to other than its feed names
+--: rule money_total: critical, consistency
+--:   fails when: a money total differs from staging's
+--:   advice: The checks latest_state and one_row_per_key list the facts that differ: make
+--:     full-load.
+with asked as {kept} (
+    select f.*
+    from fact_claim as f
+    where {scope}
+),
+
+places as (
+    {places}
+),
+
+-- What came before the last snapshot alone may be gone; so are claims whose latest row is a
+-- marker. An amount below zero may take back an earlier state.
+last_snapshot as (
+    select max(place) as place
+    from places
+    where is_snapshot
+),
+
+unsettled as materialized (
+    select
+        s.claim_id as staged_claim_id,
+        f.claim_id as stored_claim_id,
+        (s.state is distinct from f.state) as is_outdated,
+        {keys_differ} as is_miskeyed,
+        s.may_be_gone
+    from (
+        select
+            s.claim_id,
+            s.load_id,
+            s.is_deleted is true
+            or {s_is_reversal}
+            or s.load_id in (
+                select p.load_id
+                from places as p
+                inner join last_snapshot as n on p.place < n.place
+            ) as may_be_gone,
+            hash_record_extended(row({staged_state}), 0) as state,
+            {staged_keys}
+        from claims_raw as s
+        where s.load_id = any(%(loads)s)
+    ) as s
+    full join (
+        select
+            f.*,
+            hash_record_extended(row({stored_state}), 0) as state
+        from asked as f
+    ) as f on s.claim_id = f.claim_id and s.load_id = f.load_id
+    {references}
+    where s.claim_id is null
+        or f.claim_id is null
+        or s.may_be_gone
+        or s.state is distinct from f.state
+        or {keys_differ}
+),
+
+several as materialized (
+    select distinct coalesce(staged_claim_id, stored_claim_id) as claim_id
+    from unsettled
+    where staged_claim_id is null or stored_claim_id is null or may_be_gone
+),
+
+staged_of_several as materialized (
+    select
+        s.claim_id,
+        row_number() over (
+            partition by s.claim_id
+            order by s.place desc, s.source_line desc
+        ) as rank,
+        s.is_deleted is true
+        or exists (
+            select 1
+            from places as p
+            where p.is_snapshot and p.place > s.place
+                and (p.load_id, s.claim_id) not in ({rejected_keys})
+        ) as is_gone,
+        hash_record_extended(row({netted_state}), 0) as state,
+        {staged_keys},
+        {staged_money},
+        {netted_money}
+    from (
+        {staged_claims}
+    ) as s
+),
+
+compared as (
+    select
+        coalesce(s.claim_id, f.claim_id) as claim_id,
+        s.claim_id is not null as is_staged,
+        f.claim_id is not null as is_stored,
+        s.state <> hash_record_extended(row({stored_state}), 0) as is_outdated,
+        {keys_differ} as is_miskeyed
+    from (
+        select *
+        from staged_of_several
+        where rank = 1 and not is_gone
+    ) as s
+    full join (
+        select f.*
+        from asked as f
+        inner join several as c on f.claim_id = c.claim_id
+    ) as f on s.claim_id = f.claim_id
+    {references}
+    union all
+    select
+        u.staged_claim_id,
+        true,
+        true,
+        u.is_outdated,
+        u.is_miskeyed
+    from unsettled as u
+    left join several as c on u.staged_claim_id = c.claim_id
+    where u.staged_claim_id is not null and u.stored_claim_id is not null and c.claim_id is null
+),
+
+judged as (
+    select
+        count(*) filter (where not is_stored) as missing,
+        count(*) filter (where not is_staged) as orphans,
+        count(*) filter (where is_staged and is_stored and is_outdated) as outdated,
+        count(*) filter (where is_staged and is_stored and is_miskeyed) as miskeyed,
+        some_keys({key_of_row}) filter (where not is_stored) as keys_missing,
+        some_keys({key_of_row}) filter (where not is_staged) as keys_orphans,
+        some_keys({key_of_row}) filter (
+            where is_staged and is_stored and is_outdated
+        ) as keys_outdated,
+        some_keys({key_of_row}) filter (
+            where is_staged and is_stored and is_miskeyed
+        ) as keys_miskeyed
+    from compared
+),
+
+stored as (
+    select
+        count(*) as facts,
+        {totals}
+    from asked
+),
+
+staged as (
+    select
+        count(*) as facts,
+        {totals}
+    from claims_raw as s
+    where s.load_id = any(%(loads)s)
+),
+
+earlier as (
+    select
+        count(*) filter (where rank > 1 or is_gone) as facts,
+        {earlier_totals}
+    from staged_of_several
+),
+
+expected as (
+    select
+        staged.facts - earlier.facts as facts,
+        {totals_without_earlier}
+    from staged
+    cross join earlier
+)
+
+select
+    v.rule,
+    v.rows_checked,
+    v.rows_failed,
+    v.failing_keys
+from judged as j
+cross join stored
+cross join expected
+cross join lateral (
+    values
+    (
+        'one_row_per_key',
+        expected.facts,
+        j.missing + abs(stored.facts - j.orphans - (expected.facts - j.missing)),
+        j.keys_missing
+    ),
+    ('no_orphan_version', stored.facts, j.orphans, j.keys_orphans),
+    ('latest_state', stored.facts - j.orphans, j.outdated, j.keys_outdated),
+    ('keyed_as_told', stored.facts - j.orphans, j.miskeyed, j.keys_miskeyed),
+    ('money_total', expected.facts, {sums_stored_expected}, '[]')
+) as v (rule, rows_checked, rows_failed, failing_keys);
+
+-- name: latest_enrollments
+-- The enrollments in staging that stand: no later state has the same identifier, and none the
+-- same member, plan and start; a row that takes coverage back counts for its own identifier alone,
+-- and what a later snapshot lacks, also among its rejected rows, is gone. One row an enrollment.
+with places as (
+    {places}
+),
+
+staged as (
+    select
+        e.*,
+        l.place,
+        e.is_deleted is true or coalesce(e.end_date < e.start_date, false) as is_taken_back
+    from enrollments_raw as e
+    inner join places as l on e.load_id = l.load_id
+)
+
+select
+    s.enrollment_id,
+    hash_record_extended(row({staged_state}), 0) as state,
+    {staged_keys},
+    {staged_money}
+from (
+    select
+        e.*,
+        row_number() over (
+            partition by e.enrollment_id
+            order by e.place desc, e.source_line desc
+        ) as rank_of_id,
+        row_number() over (
+            partition by
+                e.is_taken_back, nullif(e.member_id, ''), nullif(e.plan_id, ''), e.start_date
+            order by e.place desc, e.source_line desc
+        ) as rank_of_grain
+    from staged as e
+) as s
+where s.rank_of_id = 1 and not s.is_taken_back
+    and not exists (
+        select 1
+        from places as p
+        where p.is_snapshot and p.place > s.place
+            and (p.load_id, s.enrollment_id) not in ({rejected_keys})
+    )
+    and (
+        s.rank_of_grain = 1
+        -- Without a member or a plan nothing says that two are the same.
+        or coalesce(s.member_id, '') = ''
+        or coalesce(s.plan_id, '') = ''
+    );
+
+-- name: enrollments_against_staging
+-- The enrollments against those in staging that stand: each there once and nothing else, in that
+-- state, keyed to what the feed names, and the same money. One row a rule.
+--: table: fact_enrollment
+--: key: enrollment_id
+--: loads: in facts
+--: gate: facts, scope = named_by_loads
+--: rules as in: claims_against_staging
+with latest as materialized (
+    {latest_enrollments}
+),
+
+expected as (
+    select
+        count(*) as facts,
+        {sums}
+    from latest
+),
+
+compared as (
+    select
+        coalesce(s.{key}, f.{key}) as {key},
+        s.{key} is not null as is_staged,
+        f.{key} is not null as is_stored,
+        s.state = hash_record_extended(row({stored_state}), 0) as is_latest,
+        {keys_differ} as is_miskeyed,
+        {stored_money}
+    from latest as s
+    full join (
+        select f.*
+        from {fact} as f
+        where {scope}
+    ) as f on s.{key} = f.{key}
+    {references}
+),
+
+stored as (
+    select
+        count(*) filter (where is_stored) as facts,
+        count(*) filter (where is_stored and is_staged) as known,
+        count(*) filter (where not is_stored) as missing,
+        count(*) filter (where is_stored and is_staged and not is_latest) as outdated,
+        count(*) filter (where is_stored and is_staged and is_miskeyed) as miskeyed,
+        some_keys({key_of_row}) filter (where not is_stored) as keys_missing,
+        some_keys({key_of_row}) filter (where not is_staged) as keys_orphans,
+        some_keys({key_of_row}) filter (
+            where is_stored and is_staged and not is_latest
+        ) as keys_outdated,
+        some_keys({key_of_row}) filter (
+            where is_stored and is_staged and is_miskeyed
+        ) as keys_miskeyed,
+        {sums}
+    from compared
+)
+
+select
+    'one_row_per_key' as rule,
+    t.facts as rows_checked,
+    h.missing + (h.known - (t.facts - h.missing)) as rows_failed,
+    h.keys_missing as failing_keys
+from stored as h
+cross join expected as t
+union all
+select
+    'no_orphan_version',
+    h.facts,
+    h.facts - h.known,
+    h.keys_orphans
+from stored as h
+union all
+select
+    'latest_state',
+    h.known,
+    h.outdated,
+    h.keys_outdated
+from stored as h
+union all
+select
+    'keyed_as_told',
+    h.known,
+    h.miskeyed,
+    h.keys_miskeyed
+from stored as h
+union all
+select
+    'money_total',
+    expected.facts,
+    {sums_stored_expected},
+    '[]'
+from stored
+cross join expected;
+
+-- name: netted
+-- An amount of a claim as the fact has to hold it. A fragment.
+case  -- noqa: PRS, a value
+    when s.is_reversing and {amount} < 0 then 0
+    else {amount}
+end
+
+-- name: earlier_total
+-- What staging has of an amount and the facts have not: it is an earlier state, it is gone, or it
+-- reverses its own claim. A fragment.
+coalesce(  -- noqa: PRS, a value
+    sum({amount} - case when rank > 1 or is_gone then 0 else coalesce({netted}, 0) end), 0
+) as {amount}

@@ -1,0 +1,65 @@
+-- What statements of several files of checks have in common: parts of them, and counts of what they
+-- judge. A brace of a statement is first looked for in its own file, then here.
+
+-- name: all_rows
+-- How many rows a table has, of each of which the rules can say something. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object() as judged
+from {table};
+
+-- name: places
+-- The loads of a feed in the order of their batches. One row a load.
+select
+    l.load_id,
+    p.kind = 'snapshot' as is_snapshot,
+    l.batch_rank as place
+from load_file as p
+inner join batch_order as l on p.load_id = l.load_id
+where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s);
+
+-- name: rejected_keys
+-- The keys that rejected rows of a feed name, of a feed whose key is one column. One row a load and
+-- key.
+select
+    n.load_id,
+    n.key[1]
+from rejected_key as n
+where n.feed = %(feed)s;
+
+-- name: staged_claims
+-- The rows of staging of several claims, with the place of their load and whether they reverse what
+-- an earlier one has of the same claim, so that nothing of it is left. A fragment; one row a row.
+select
+    s.*,
+    l.place,
+    {s_is_reversal}
+    and (
+        coalesce(
+            bool_or(s.is_deleted is not true and (not {s_is_reversal} or {s_in_file})) over (
+                partition by s.claim_id
+                order by l.place
+                rows between unbounded preceding and current row
+            ),
+            false
+        )
+        -- Looked for only where there is a reversal.
+        or s.claim_id in (
+            select before.claim_id
+            from claims_raw as before
+            where before.load_id = any(%(loads_before)s)
+                and before.is_deleted is not true
+                and (not {before_is_reversal} or {before_in_file})
+        )
+    ) as is_reversing
+from claims_raw as s
+inner join several as c on s.claim_id = c.claim_id
+inner join places as l on s.load_id = l.load_id;
+
+-- name: named_by_loads
+-- Whether the loads asked about have a row of a fact: a fragment of a where clause.
+f.{key} in (  -- noqa: PRS, part of a where clause
+    select r.{key}
+    from {staging} as r
+    where r.load_id = any(%(loads)s)
+)
