@@ -55,9 +55,9 @@ ranked as materialized (
         array[{key_texts}] as key,
         array[{amounts}]::numeric[] as amounts,
         {is_reversal} as takes_back,
-        {is_told} as can_be_taken_back,
+        {is_stated} as can_be_taken_back,
         case
-            when {nets_to_nothing} and bool_or({is_told}) over repeats
+            when {nets_to_nothing} and bool_or({is_stated}) over repeats
                 then max(t.source_line) filter (where {is_reversal}) over repeats
         end as reversing_line,
         max(t.source_line) over repeats as last_line

@@ -239,7 +239,7 @@ def add_rows(
     head: Header,
     rows: Mapping[int, bytes],
 ) -> None:
-    """Stage records as rows of a file that is loaded, on the lines that they stand for."""
+    """Stage records as rows of a file that is loaded, on the lines that they correct."""
     _under(staged, head)
     in_order = ((line, [record]) for line, record in sorted(rows.items()))
     _send(connection, load_id, staged, head, in_order)
@@ -252,7 +252,7 @@ def settle(
     contract: SenderContract,
     staged: Staged,
 ) -> None:
-    """Set aside what cannot stand among the rows of a file, and measure what stays."""
+    """Reject rows of a file that are invalid among the others, and measure what stays."""
     validate.set_aside(connection, load_id, batch, contract, staged)
     _summarize(connection, contract.feed)
 

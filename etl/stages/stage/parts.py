@@ -137,7 +137,7 @@ def read_again(file: FeedFile, encoding: str) -> Iterator[Block]:
 
 
 def check_checksums(batch: Batch, staged: Staged) -> None:
-    """Hold each file against the checksum that the manifest says; ``BatchError`` if it differs."""
+    """Compare each file with the checksum that the manifest says; ``BatchError`` if it differs."""
     for part in staged.file.files:
         found = part.checksum() if staged.file.parts else staged.checksum
         if part.expected.checksum not in (None, found):
@@ -150,7 +150,7 @@ def check_checksums(batch: Batch, staged: Staged) -> None:
 
 
 def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, staged: Staged) -> None:
-    """Tell the rows of a file apart by its parts, and hold each to what the manifest says of it."""
+    """Count the rows of each part of a file, and compare it with what the manifest says of it."""
     if len(staged.parts) == 1:
         [part] = staged.parts
         part.read, part.loaded = staged.read, staged.loaded

@@ -31,7 +31,7 @@ class Rejected:
 
 # Finding: the amounts whose total the manifest has and that rejected rows keep from comparing.
 NOT_COMPARED = "totals_not_compared"
-# The line on which the first row of a file stands: its header is line 1.
+# The line of the first row of a file: its header is line 1.
 FIRST_LINE = 2
 
 
@@ -52,7 +52,7 @@ class Staged:
     """What became of one file.
 
     ``bytes_read``, ``lines_read``, ``lines_blank``: of the file unpacked, its header among the
-    lines. ``kept``: rows that staging holds of it. ``duplicate_cents``: of its duplicates, by money
+    lines. ``kept``: rows of it in staging. ``duplicate_cents``: of its duplicates, by money
     column. ``rejected_amounts``: of its rejected rows. ``texts``: of these by line, as far as they
     are kept in memory. ``parts``: the files that were read, in order. ``duplicates``: line and
     amounts of duplicate rows where there is more than one file. ``nameless``: rejected rows of a
@@ -106,7 +106,7 @@ class Staged:
         )
 
     def file_of(self, line: int) -> str:
-        """Name of the file on which a line of them all stands."""
+        """Name of the file that a line of them all is in."""
         found = bisect_right(self.parts, line, key=lambda part: part.first_line)
         file = self.parts[found - 1].file if found else self.file
         return file.names

@@ -1,4 +1,4 @@
-"""Sift: rows that are typed but cannot stand leave staging, and a file is held to what it must be.
+"""Validate: rows that are typed but invalid leave staging; a file is compared with its contract.
 
 What stays is measured: rows, keys, sums of money, the latest effective time. A file with too many
 rejected rows, or other than its manifest says, is refused.
@@ -58,7 +58,7 @@ def set_aside(
     keys_differ: bool = False,
     is_printable: bool = False,
 ) -> None:
-    """Take rows that are typed but cannot stand out of staging, and measure what stays.
+    """Take rows that are typed but invalid out of staging, and measure what stays.
 
     ``keys_differ``: it is known that each row has a key of its own. ``is_printable``: that no
     value has a character but visible ASCII.
@@ -137,16 +137,16 @@ def _reversal_parts(feed: Feed) -> dict[str, sql.Composable]:
     """How a row that takes back another one of its key is known, where a feed has such rows."""
     if not feed.reversible:
         no = sql.SQL("false")
-        return {"is_reversal": no, "is_told": no, "nets_to_nothing": no}
+        return {"is_reversal": no, "is_stated": no, "nets_to_nothing": no}
     reversal = claim_status.is_reversal("t")
-    stands = sql.SQL("t.is_deleted is not true and {}")
+    stated = sql.SQL("t.is_deleted is not true and {}")
     sums = [
         sql.SQL("coalesce(sum({}) over repeats, 0) = 0").format(sql.Identifier("t", m))
         for m in feed.money
     ]
     return {
-        "is_reversal": stands.format(reversal),
-        "is_told": stands.format(sql.SQL("not {}").format(reversal)),
+        "is_reversal": stated.format(reversal),
+        "is_stated": stated.format(sql.SQL("not {}").format(reversal)),
         "nets_to_nothing": sql.SQL(" and ").join(sums),
     }
 
@@ -176,7 +176,7 @@ def _conflicts(in_conflict: dict[Reason, Conflict]) -> list[str]:
 
 
 def add_up(staged: Staged, read: Amounts | None = None) -> None:
-    """Tell the amounts of a file apart: loaded, rejected, duplicate, and all that it holds.
+    """Sum the amounts of a file: loaded, rejected, duplicate, and all of them.
 
     ``read``: what the file's bytes alone say, by column. ``BatchError`` if it differs.
     """
@@ -271,7 +271,7 @@ def measure(
 def judge(
     batch: Batch, contract: SenderContract, staged: Staged, reject_share: float | None
 ) -> None:
-    """Count what stays, and hold the file to its threshold, its volume and its manifest.
+    """Count what stays, and compare the file with its threshold, its volume and its manifest.
 
     Raises ``RejectThresholdError`` and ``BatchError``.
     """
@@ -320,7 +320,7 @@ def _check_threshold(batch: Batch, staged: Staged, reject_share: float) -> None:
 
 
 def check_expected(batch: Batch, staged: Staged) -> None:
-    """Hold a file against what its manifest says of it; ``BatchError`` if they differ."""
+    """Compare a file with what its manifest says of it; ``BatchError`` if they differ."""
     said = staged.file.expected
     where = _where(batch, staged)
     hint = "Ask the sender for the file or the manifest again; nothing was loaded."
