@@ -65,7 +65,7 @@ def guard_snapshots(context: RunContext, load: Load, staged: Sequence[Staged]) -
     for found in snapshot.over_limit(context.work, values, nameless):
         if found.is_usual or _is_confirmed(context, load, found):
             context.watcher.say(
-                f"{' and '.join(found.file_names)} of batch {found.batch_id} ends {found.ending:,} "
+                f"{found.file_name} of batch {found.batch_id} ends {found.ending:,} "
                 f"of the {found.held:,} keys that were there before it"
                 f"{': it is the first snapshot of a year' if found.is_usual else ', as confirmed'}."
             )
@@ -83,7 +83,7 @@ def guard_snapshots(context: RunContext, load: Load, staged: Sequence[Staged]) -
         is_late = found.batch_id != load.batch_id
         refusal = BatchError(
             Refusal.LATE_BEFORE_SNAPSHOT if is_late else Refusal.SNAPSHOT_ENDS_TOO_MANY,
-            f"{' and '.join(found.file_names)} of batch {found.batch_id} is a snapshot that lacks "
+            f"{found.file_name} of batch {found.batch_id} is a snapshot that lacks "
             f"{found.ending:,} of the {found.held:,} keys that were there before it"
             f"{f', with batch {load.batch_id},' if is_late else ''} and "
             f"they would end; {why}.",
@@ -100,16 +100,14 @@ def _is_confirmed(context: RunContext, load: Load, found: snapshot.Snapshot) -> 
     values: dict[str, Any] = {
         "batch_id": found.batch_id,
         "feed": found.feed.name,
-        "checksums": found.checksums,
+        "checksum": found.checksum,
     }
-    before = {c for (c,) in run(context.work, "ledger/decision.confirmed_files", values)}
-    if before >= set(found.checksums):
+    if run(context.work, "ledger/decision.confirmed_snapshot", values).fetchone():
         return True
     if found.batch_id not in context.choices.confirmed:
         return False
-    for checksum in found.checksums:
-        file = HeldFile(load.load_id, found.batch_id, found.feed.name, "", checksum)
-        _decide(context, load, "confirm_snapshot", file, str(found))
+    file = HeldFile(load.load_id, found.batch_id, found.feed.name, "", found.checksum)
+    _decide(context, load, "confirm_snapshot", file, str(found))
     context.watcher.say(f"Confirmed for batch {found.batch_id}: {found}, which end.")
     return True
 

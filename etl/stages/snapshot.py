@@ -36,8 +36,8 @@ class Snapshot:
 
     batch_id: str
     feed: Feed
-    file_names: list[str]
-    checksums: list[UUID]
+    file_name: str
+    checksum: UUID
     held: int
     ending: int
     share: float
@@ -45,7 +45,7 @@ class Snapshot:
     is_usual: bool = False
 
     def __str__(self) -> str:
-        return f"{' and '.join(self.file_names)} lacks {self.ending:,} of {self.held:,} keys"
+        return f"{self.file_name} lacks {self.ending:,} of {self.held:,} keys"
 
 
 def over_limit(
@@ -60,22 +60,22 @@ def over_limit(
     values of its build. ``nameless``: by feed, rejected rows of the load that name no key.
     """
     found = []
-    for feed, files, checksums in run(connection, "stage/snapshot.snapshots_of_load", dict(build)):
+    for feed, *file in run(connection, "stage/snapshot.snapshots_of_load", dict(build)):
         values = {**build, "feed": feed}
-        found.append(_judged(connection, values, files, checksums, nameless.get(feed, 0)))
-    for feed, files, checksums, *load in run(
+        found.append(_judged(connection, values, *file, nameless.get(feed, 0)))
+    for feed, file_name, checksum, *load in run(
         connection, "stage/snapshot.snapshots_after", dict(build)
     ):
         later = dict(zip(("load_id", "batch_id", "as_of"), load, strict=True))
-        found.append(_judged(connection, {**build, **later, "feed": feed}, files, checksums))
+        found.append(_judged(connection, {**build, **later, "feed": feed}, file_name, checksum))
     return [snapshot for snapshot in found if snapshot is not None]
 
 
 def _judged(
     connection: psycopg.Connection[Any],
     values: dict[str, Any],
-    files: list[str],
-    checksums: list[UUID],
+    file_name: str,
+    checksum: UUID,
     nameless: int = 0,
 ) -> Snapshot | None:
     """A snapshot, if it ends more keys than it may: any, where rejected rows may be theirs."""
@@ -94,7 +94,7 @@ def _judged(
     if not limit.refuses(ending, held) and not (nameless and ending):
         return None
     share = limit.share_of(is_new_year=is_new_year)
-    found = Snapshot(values["batch_id"], feed, files, checksums, held, ending, share)
+    found = Snapshot(values["batch_id"], feed, file_name, checksum, held, ending, share)
     if is_over:
         return found
     return replace(found, nameless=nameless, is_usual=not nameless)

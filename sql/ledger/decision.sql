@@ -1,10 +1,10 @@
--- name: confirmed_files
--- Which of these files of a batch somebody confirmed as snapshots that may end many keys.
--- One row a file.
-select distinct xxh3_128
+-- name: confirmed_snapshot
+-- Whether somebody confirmed this file of a batch as a snapshot that may end many keys. One row a
+-- decision.
+select decision_id
 from decision
 where kind = 'confirm_snapshot' and batch_id = %(batch_id)s and feed = %(feed)s
-    and xxh3_128 = any(%(checksums)s::uuid[]);
+    and xxh3_128 = %(checksum)s;
 
 -- name: decide
 -- Record what somebody decided about a file of a batch. One row.

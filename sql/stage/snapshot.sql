@@ -1,21 +1,20 @@
 -- name: snapshots_of_load
--- The snapshots that a load brought. One row a feed, with its files and their checksums.
+-- The snapshots that a load brought. One row a feed, with its file and checksum.
 select
     feed,
-    array_agg(file_name order by file_name) as file_names,
-    array_agg(xxh3_128 order by file_name) as checksums
+    file_name,
+    xxh3_128 as checksum
 from load_file
 where load_id = %(load_id)s and kind = 'snapshot' and status = 'loaded'
-group by feed
 order by feed;
 
 -- name: snapshots_after
 -- The snapshot of each feed that a load brings which comes next after it in the order of batches,
--- if it is loaded already. One row a feed, with its load, files and checksums.
+-- if it is loaded already. One row a feed, with its file, checksum and load.
 select distinct on (f.feed)
     f.feed,
-    array_agg(f.file_name order by f.file_name) as file_names,
-    array_agg(f.xxh3_128 order by f.file_name) as checksums,
+    f.file_name,
+    f.xxh3_128 as checksum,
     l.load_id,
     l.batch_id,
     l.as_of
@@ -30,7 +29,6 @@ where f.kind = 'snapshot' and f.status = 'loaded' and l.status = any(%(statuses)
         from load_file as own
         where own.load_id = %(load_id)s and own.status = 'loaded'
     )
-group by f.feed, l.load_id, l.batch_id, l.as_of, o.batch_rank
 order by f.feed, o.batch_rank;
 
 -- name: loads_before

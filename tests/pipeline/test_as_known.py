@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pytest
@@ -14,6 +13,7 @@ from etl.db.connection import connect
 from etl.errors import BatchError
 from etl.pipeline import commands
 from tests.support.as_known import (
+    BATCHES,
     REPORT,
     TABLES,
     VIEWS,
@@ -26,76 +26,6 @@ from tests.support.as_known import (
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
-MEMBER_A = {"member_id": "A", "last_name": "a", "email": "a@old", "state": "TX"}
-MEMBER_B = {"member_id": "B", "last_name": "b", "state": "FL"}
-PLAN = {"plan_id": "P", "effective_year": 2025, "metal_tier": "Silver"}
-ENROLLMENT = {"member_id": "A", "plan_id": "P", "start_date": "2025-01-01"}
-CLAIM = {"plan_id": "P", "provider_id": "R", "service_date": "2025-01-05", "paid_amount": "10.00"}
-
-
-def claim(number: int, member: str, **more: Any) -> dict[str, Any]:
-    return {**CLAIM, "claim_id": f"C{number}", "member_id": member, **more}
-
-
-# Batch and its feeds, in the order of arrival. Z is not named by its feed before the second.
-BATCHES: list[tuple[str, dict[str, Any]]] = [
-    (
-        "2025-01-10",
-        {
-            "members": [MEMBER_A, MEMBER_B],
-            "plans": [PLAN],
-            "providers": [{"provider_id": "R"}],
-            "enrollments": [{**ENROLLMENT, "enrollment_id": "E1"}],
-            "claims": [claim(1, "A"), claim(2, "Z"), claim(3, "B", status="pending")],
-        },
-    ),
-    (
-        "2025-02-10",
-        {
-            "members": [
-                {**MEMBER_A, "email": "a@new"},
-                {**MEMBER_B, "last_name": "bb", "source_updated_at": "2025-02-01T12:00:00Z"},
-                {"member_id": "Z", "state": "OH"},
-            ],
-            "enrollments": [{**ENROLLMENT, "enrollment_id": "E2", "premium_paid": "7.00"}],
-            "claims": [
-                claim(1, "A", paid_amount="11.50"),
-                claim(3, "B", service_date="2025-02-03"),
-            ],
-        },
-    ),
-    (
-        "2025-01-20",
-        {
-            "members": [{**MEMBER_A, "last_name": "aa"}],
-            "plans": [{**PLAN, "metal_tier": "Gold"}],
-            "claims": [claim(1, "A", status="pending"), claim(4, "A", service_date="2025-02-25")],
-        },
-    ),
-    (
-        "2025-03-10",
-        {
-            "members": [
-                {**MEMBER_A, "last_name": "between", "source_updated_at": "2025-01-03T00:00:00Z"}
-            ],
-            "providers": [{"provider_id": "R", "specialty": "other"}],
-            "enrollments": [{**ENROLLMENT, "enrollment_id": "E2", "start_date": "2025-03-01"}],
-            "claims": [claim(2, "Z", service_date="2025-03-05"), claim(5, "Y", plan_id="unheard")],
-        },
-    ),
-    (
-        "2025-04-10",
-        {
-            "members": [MEMBER_B, {"member_id": "Y", "state": "OH"}],
-            "enrollments": [{**ENROLLMENT, "enrollment_id": "E1", "premium_paid": "8.00"}],
-            "claims": [
-                claim(4, "A", paid_amount="-3.33"),
-                claim(6, "B", service_date="2024-12-31"),
-            ],
-        },
-    ),
-    ("2025-02-20", {"members": [MEMBER_A], "claims": [claim(6, "A", paid_amount="99.99")]}),
-]
 SNAPSHOT = {"files": {"members.csv": {"kind": "snapshot"}}}
 
 
@@ -176,7 +106,7 @@ def test_the_past_is_refused_after_a_rebuild_from_other_batches(
         connection, "select * from warehouse.fact_claim"
     )
     # A file more in a batch of old is another story too, from that batch on.
-    write_batch(warehouse.inbox, "2025-01-01", plans=[{**PLAN, "metal_tier": "Bronze"}])
+    write_batch(warehouse.inbox, "2025-01-01", plans=[{"plan_id": "P", "metal_tier": "Bronze"}])
     rebuild(warehouse)
     assert without_clock(as_known(connection, first)) == without_clock(states[first])
 
@@ -271,7 +201,7 @@ def test_a_running_load_and_one_from_before_rows_were_kept_are_refused(
     warehouse: Warehouse,
 ) -> None:
     first = bring(warehouse, 0)
-    write_batch(warehouse.inbox, "2025-01-15", plans=[PLAN])
+    write_batch(warehouse.inbox, "2025-01-15", plans=BATCHES[0][1]["plans"])
     with warehouse.pipeline() as pipeline:
         commands.run_stages(pipeline, ("stage",))
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="still under way"):
@@ -440,9 +370,10 @@ def test_a_restatement_makes_another_story_than_a_rebuild(warehouse: Warehouse) 
 
 def test_a_batch_that_was_loaded_in_parts_is_rebuilt_in_parts(warehouse: Warehouse) -> None:
     day = date(2025, 1, 10)
-    folder = write_batch(warehouse.inbox, str(day), members=[MEMBER_A])
+    first = BATCHES[0][1]
+    folder = write_batch(warehouse.inbox, str(day), members=first["members"][:1])
     states = []
-    for feed, rows in (("claims", [claim(1, "A"), claim(2, "Z")]), ("plans", [PLAN])):
+    for feed, rows in (("claims", first["claims"][:2]), ("plans", first["plans"])):
         warehouse.incremental()
         states.append(present(warehouse.connection))
         aside = write_batch(warehouse.inbox.parent / feed, str(day), **{feed: rows})

@@ -12,6 +12,7 @@ from etl.config import Settings
 from etl.pipeline import commands
 from etl.pipeline.load import STAGES
 from etl.pipeline.session import open_run
+from tests.support.cubes import make_dimensions
 from tests.support.databases import copy, drop, fresh_database, unguarded, url_of
 from tests.support.feeds import write_batch
 from tests.support.watching import Silent
@@ -130,3 +131,10 @@ def warehouse(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
         connection = request.getfixturevalue("shared")
         with connection.transaction(force_rollback=True):
             yield connection
+
+
+@pytest.fixture
+def tables(database: psycopg.Connection) -> psycopg.Connection:
+    """A warehouse with dimensions of a few rows and without facts, for the cubes."""
+    make_dimensions(database)
+    return database

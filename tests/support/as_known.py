@@ -1,4 +1,4 @@
-"""What a reader sees now, and what one sees as known after a load."""
+"""Batches with late and corrected rows, what a reader sees now, and as known after a load."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from etl.warehouse.tables import DIMENSIONS, FACTS
+from tests.support.tables import Drawn, draw
 
 TABLES = [
     *("dim_date", "dim_geography", *(d.table for d in DIMENSIONS.values())),
@@ -26,6 +27,130 @@ REPORT = """
 """
 
 State = dict[str, Any]
+
+# Batch and its feeds, in the order of arrival. Z is not named by its feed before the second.
+BATCHES: list[tuple[str, dict[str, Drawn]]] = [
+    (
+        "2025-01-10",
+        {
+            "members": draw("""
+                member_id | last_name | email | state
+                A         | a         | a@old | TX
+                B         | b         |       | FL
+            """),
+            "plans": draw("""
+                plan_id | metal_tier
+                P       | Silver
+            """),
+            "providers": draw("""
+                provider_id
+                R
+            """),
+            "enrollments": draw("""
+                enrollment_id | member_id | plan_id
+                E1            | A         | P
+            """),
+            "claims": draw("""
+                claim_id | member_id | plan_id | provider_id | service_date | status
+                C1       | A         | P       | R           | 2025-01-05   |
+                C2       | Z         | P       | R           | 2025-01-05   |
+                C3       | B         | P       | R           | 2025-01-05   | pending
+            """),
+        },
+    ),
+    (
+        "2025-02-10",
+        {
+            "members": draw("""
+                member_id | last_name | email | state | source_updated_at
+                A         | a         | a@new | TX    |
+                B         | bb        |       | FL    | 2025-02-01T12:00:00Z
+                Z         |           |       | OH    |
+            """),
+            "enrollments": draw("""
+                enrollment_id | member_id | plan_id | premium_paid
+                E2            | A         | P       | 7.00
+            """),
+            "claims": draw("""
+                claim_id | member_id | plan_id | provider_id | service_date | paid_amount
+                C1       | A         | P       | R           | 2025-01-05   | 11.50
+                C3       | B         | P       | R           | 2025-02-03   | 10.00
+            """),
+        },
+    ),
+    (
+        "2025-01-20",
+        {
+            "members": draw("""
+                member_id | last_name | email | state
+                A         | aa        | a@old | TX
+            """),
+            "plans": draw("""
+                plan_id | metal_tier
+                P       | Gold
+            """),
+            "claims": draw("""
+                claim_id | member_id | plan_id | provider_id | service_date | status
+                C1       | A         | P       | R           | 2025-01-05   | pending
+                C4       | A         | P       | R           | 2025-02-25   |
+            """),
+        },
+    ),
+    (
+        "2025-03-10",
+        {
+            "members": draw("""
+                member_id | last_name | email | state | source_updated_at
+                A         | between   | a@old | TX    | 2025-01-03T00:00:00Z
+            """),
+            "providers": draw("""
+                provider_id | specialty
+                R           | other
+            """),
+            "enrollments": draw("""
+                enrollment_id | member_id | plan_id | start_date
+                E2            | A         | P       | 2025-03-01
+            """),
+            "claims": draw("""
+                claim_id | member_id | plan_id | provider_id | service_date
+                C2       | Z         | P       | R           | 2025-03-05
+                C5       | Y         | unheard | R           | 2025-01-05
+            """),
+        },
+    ),
+    (
+        "2025-04-10",  # a snapshot of the members
+        {
+            "members": draw("""
+                member_id | last_name | state
+                B         | b         | FL
+                Y         |           | OH
+            """),
+            "enrollments": draw("""
+                enrollment_id | member_id | plan_id | premium_paid
+                E1            | A         | P       | 8.00
+            """),
+            "claims": draw("""
+                claim_id | member_id | plan_id | provider_id | service_date | paid_amount
+                C4       | A         | P       | R           | 2025-01-05   | -3.33
+                C6       | B         | P       | R           | 2024-12-31   | 10.00
+            """),
+        },
+    ),
+    (
+        "2025-02-20",
+        {
+            "members": draw("""
+                member_id | last_name | email | state
+                A         | a         | a@old | TX
+            """),
+            "claims": draw("""
+                claim_id | member_id | plan_id | provider_id | service_date | paid_amount
+                C6       | A         | P       | R           | 2025-01-05   | 99.99
+            """),
+        },
+    ),
+]
 
 
 def read(connection: psycopg.Connection[Any], query: str) -> list[dict[str, Any]]:
