@@ -2,7 +2,8 @@
 
 A file contains statements, each under a header line ``-- name: its_name`` and one or more comment
 lines that say what it does and its grain. ``{braces}`` are identifiers or fragments composed by
-``psycopg.sql``; ``%(names)s`` are values bound by the driver. Text is never formatted into SQL.
+``psycopg.sql``, of which ``{is_of_build}`` is given to every statement; ``%(names)s`` are values
+bound by the driver. Text is never formatted into SQL.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def statement(name: str, /, **parts: Parts) -> sql.Composed:
         text = read_file(file)[key]
     except KeyError:
         raise KeyError(f"sql/{file}.sql has no statement {key}") from None
-    return sql.SQL(text).format(**parts)
+    of_build = sql.SQL(read_file("ledger/build")["is_of_build"])
+    return sql.SQL(text).format(**{"is_of_build": of_build, **parts})
 
 
 def described(name: str) -> tuple[str, str]:

@@ -13,8 +13,7 @@ where f.feed = %(feed)s and f.status = 'loaded'
     and (
         l.load_id = %(load_id)s
         or (
-            l.status = any(%(statuses)s)
-            and (l.is_rebuild or not %(is_rebuild)s)
+            {is_of_build}
             and exists (
                 select 1
                 from stage_run as r
