@@ -1,6 +1,6 @@
 """Structured logs: one JSON object a line, to a file always, to stderr when it is no terminal.
 
-Events have stable names and counts. Nothing that could name a person may stand in a log: keys
+Events have stable names and counts. Nothing that could name a person may be in a log: keys
 that could carry such a value are cut before an event is written, whoever wrote it.
 """
 

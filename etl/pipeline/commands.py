@@ -213,11 +213,11 @@ def replay_export(context: RunContext, path: Path) -> Summary:
         context.watcher.say(f"{request.untouched:,} rows were left as they are and stay open.")
     if request.escaped:
         context.watcher.say(
-            f"{request.escaped:,} rows still hold escaped bytes and stay open: write the text "
+            f"{request.escaped:,} rows still contain escaped bytes and stay open: write the text "
             "that is meant."
         )
     if not request.rows:
-        what = "were all dealt with before" if request.closed else "are none corrected"
+        what = "were all dealt with before" if request.closed else "are unchanged"
         context.watcher.say(f"The rows of {where} {what}: nothing to load.")
     elif file.status == "refused":
         replay.replay_refused(context, request, where)

@@ -111,7 +111,8 @@ def _verdict(console: Screen, title: str, reports: list[CheckReport]) -> None:
     failures = [failure for report in reports for failure in report.failures]
     for failure in sorted(failures, key=lambda f: SEVERITIES.index(f.check.severity))[:_SHOWN]:
         console.write_line(
-            f"         {failure.check.severity}: {failure.check.name}, {failure.rows_failed:,} rows"
+            f"         {failure.check.severity}: {failure.check.name}, "
+            f"{failure.rows_failed:,} {'row' if failure.rows_failed == 1 else 'rows'}"
         )
     if len(failures) > _SHOWN:
         console.write_line(f"         and {len(failures) - _SHOWN:,} more")
@@ -123,7 +124,7 @@ def show_summary(summary: Summary) -> None:
     console.print()
     if summary.files:
         console.print(_files(summary))
-        console.print(_money(summary))
+        console.write_numbers(_money(summary))
     _counts(console, summary)
     if summary.gates:
         _verdict(console, "Gates", summary.gates)
@@ -154,7 +155,7 @@ def _files(summary: Summary) -> Table:
 
 
 def _money(summary: Summary) -> Table:
-    """What the files hold, and what became of it: read = loaded + rejected + duplicate."""
+    """What the files contain, and what became of it: read = loaded + rejected + duplicate."""
     summed = ("sender says", "read", "rejected", "duplicate", "loaded", "unreadable")
     table = screen.table("US dollars", "column", *summed, right=summed)
     sums: dict[str, Counter[str]] = {}
@@ -186,35 +187,37 @@ def _detections(summary: Summary) -> Table:
 
 
 def _counts(console: Screen, summary: Summary) -> None:
-    counts = summary.counts
-    said = {
-        "Versions": [
-            ("new", counts.get("new_versions", 0) + counts.get("added", 0)),
-            ("expired", counts.get("expired", 0) + counts.get("shortened", 0)),
-            ("corrected in place", counts.get("corrected", 0)),
-            ("completed", counts.get("completed", 0)),
-        ],
-        "Facts": [
-            ("claims new", counts.get("claim_inserted", 0)),
-            ("claims updated", counts.get("claim_updated", 0)),
-            ("enrollments new", counts.get("enrollment_inserted", 0)),
-            ("enrollments updated", counts.get("enrollment_updated", 0)),
-            (
-                "taken back",
-                counts.get("claim_taken_back", 0) + counts.get("enrollment_taken_back", 0),
-            ),
-            ("enrollments displaced", counts.get("enrollment_displaced", 0)),
-            ("re-keyed", counts.get("rekeyed", 0)),
-            (
-                "keys inferred",
-                counts.get("claim_inferred", 0) + counts.get("enrollment_inferred", 0),
-            ),
-        ],
+    """What became of dimensions and facts, in lines that fit on a narrow terminal."""
+
+    def sum_of(*names: str) -> int:
+        return sum(summary.counts.get(name, 0) for name in names)
+
+    versions = {
+        "new": sum_of("new_versions", "added"),
+        "expired": sum_of("expired", "shortened"),
+        "corrected in place": sum_of("corrected"),
+        "completed": sum_of("completed"),
     }
-    for name, pairs in said.items():
-        if any(n for _, n in pairs):
-            text = ", ".join(f"{label} {n:,}" for label, n in pairs)
-            console.write_line(text, name)
+    claims = {
+        "claims new": sum_of("claim_inserted"),
+        "claims updated": sum_of("claim_updated"),
+    }
+    enrollments = {
+        "enrollments new": sum_of("enrollment_inserted"),
+        "enrollments updated": sum_of("enrollment_updated"),
+        "enrollments displaced": sum_of("enrollment_displaced"),
+    }
+    facts = {
+        "taken back": sum_of("claim_taken_back", "enrollment_taken_back"),
+        "re-keyed": sum_of("rekeyed"),
+        "keys inferred": sum_of("claim_inferred", "enrollment_inferred"),
+    }
+    for name, lines in (("Versions", (versions,)), ("Facts", (claims, enrollments, facts))):
+        if not any(n for line in lines for n in line.values()):
+            continue
+        for at, line in enumerate(lines):
+            text = ", ".join(f"{label} {n:,}" for label, n in line.items())
+            console.write_line(text, " " if at else name)
 
 
 def _held(console: Screen, held: Sequence[HeldBatch]) -> None:
@@ -265,16 +268,15 @@ def show_assumed(files: int, size_bytes: int) -> None:
     """What is taken for granted of files that are loaded."""
     if not files:
         return
-    Screen().write_line(
-        f"{files:,} loaded files ({size_bytes / 2**20:,.0f} MiB) are as they were: their names, "
-        "sizes and times (of modification and of change) are. make incremental RECHECK=yes "
-        "compares their bytes.",
-        "Assumed",
-    )
+    console = Screen()
+    size = f"{size_bytes / 2**20:,.0f} MiB"
+    text = f"{files:,} loaded files ({size}) are unchanged: so are their names, sizes"
+    console.write_line(text, "Assumed")
+    console.write_line("and times. make incremental RECHECK=yes compares their bytes.", " ")
 
 
 def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
-    """What the quarantine holds that nobody has dealt with, what to do about it, and how."""
+    """Rows of the quarantine that nobody has dealt with, what to do about it, and how."""
     console = Screen(width=120)
     if not rows:
         console.write_line("Nothing is open in the quarantine.")
@@ -289,7 +291,7 @@ def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
     advice = {reason.text: reason.advice for reason in Reason}
     console.print()
     for reason in dict.fromkeys(row[3] for row in rows):
-        console.write_line(f"{reason}: {advice[reason]}")
+        console.write_prose(f"{reason}: {advice[reason]}")
     console.print()
     console.write_line(
         f"make quarantine-export BATCH={shlex.quote(rows[0][0])} writes the rows as CSV; correct "

@@ -1,8 +1,8 @@
 """What is refused until somebody says that it is meant: keys that a snapshot ends, files forgotten.
 
-A decision is recorded with who made it and when, and holds for later rebuilds. It is written in the
-transaction in which it takes effect: of a load that of its stage, of a rebuild that in which it
-goes live.
+A decision is recorded with who made it and when, and is valid for later rebuilds. It is written in
+the transaction in which it takes effect: of a load that of its stage, of a rebuild that in which
+it goes live.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The run that is at work: one holds the warehouse's lock, and its session says who it is."""
+"""The run that is at work: one has the warehouse's lock, and its session says who it is."""
 
 from __future__ import annotations
 

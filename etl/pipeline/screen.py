@@ -13,6 +13,7 @@ from etl.errors import printable
 
 # Where nobody looks at a terminal, tables are this wide.
 WIDTH = 120
+_UNBOUNDED = 1000
 
 
 class Screen(Console):
@@ -37,6 +38,15 @@ class Screen(Console):
         if label:
             shown = Text.assemble((f"{label:<8} ", "bold"), shown)
         self.print(shown, soft_wrap=True)
+
+    def write_prose(self, text: str) -> None:
+        """Sentences without a command to copy: a terminal gets them broken between words."""
+        self.print(Text(printable(text)), soft_wrap=not self.is_terminal)
+
+    def write_numbers(self, table: Table) -> None:
+        """A table of numbers, none of which is cut short where the terminal is narrower."""
+        table.width = self.measure(table, options=self.options.update(width=_UNBOUNDED)).maximum
+        self.print(table, soft_wrap=True)
 
 
 def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:

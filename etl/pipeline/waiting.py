@@ -1,6 +1,6 @@
 """Whom a run waits for: said within seconds, with what happens after how long.
 
-A lock that another session holds keeps a statement of a run waiting without a word from the
+A lock of another session keeps a statement of a run waiting without a word from the
 server. A thread looks at the run's sessions whenever one of them has been at work for a moment. It
 has a connection of its own, opened the first time that it has something to look for.
 """

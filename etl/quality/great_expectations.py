@@ -1,8 +1,8 @@
 """Checks that Great Expectations answers, one validation a table.
 
 Great Expectations is used in memory: nothing is written to disk, nothing is sent anywhere, no
-progress bars. Only counts leave it: a result with samples of values would hold personal data. The
-rows that break an expectation are asked for by their keys, and only where some do.
+progress bars. Only counts leave it: a result with samples of values would contain personal data.
+The rows that break an expectation are asked for by their keys, and only where some do.
 
 It counts all expectations of a table in one scan and the rows in another; what else it sends reads
 no rows. Loading it takes seconds of Python, in which the server can do other work.

@@ -1,4 +1,4 @@
-"""Checks: whether what the warehouse holds is right, and the record of having looked.
+"""Checks: whether the content of the warehouse is right, and the record of what was found.
 
 Two kinds, one list: expectations rendered from the contracts, which Great Expectations answers,
 and named SQL for what it cannot say. Checks only read. What they find is counts and the keys of

@@ -1,6 +1,6 @@
 """Thresholds of checks as people change them, without running a check again.
 
-The registry in the code says what a check is judged by; ``quality.check_threshold`` holds what
+The registry in the code says what a check is judged by; ``quality.check_threshold`` has what
 people say in its place. Every result keeps what was measured, so that the past is judged by the
 same measure as the next run.
 """

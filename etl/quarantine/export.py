@@ -31,7 +31,7 @@ _EXPORT = "make quarantine-export BATCH=... writes them again."
 class ReplayRequest:
     """What a corrected file asks for: rows by line of the file that they belong to.
 
-    ``untouched``: rows left as they were. ``escaped``: rows that still hold escaped bytes.
+    ``untouched``: rows left as they were. ``escaped``: rows that still contain escaped bytes.
     ``closed``: rows that were dealt with before.
     """
 
@@ -145,7 +145,7 @@ def replay_request(connection: psycopg.Connection[Any], path: Path) -> ReplayReq
     """What a corrected file asks for; ``UsageError`` if it is no file to replay."""
     columns, rows = correction_csv.read(path)
     if not rows:
-        raise UsageError(f"{path.name} holds no rows.", _EXPORT)
+        raise UsageError(f"{path.name} contains no rows.", _EXPORT)
     entries = {
         number: rest
         for number, *rest in run(
@@ -157,14 +157,14 @@ def replay_request(connection: psycopg.Connection[Any], path: Path) -> ReplayReq
     unknown = [row for row in rows if row.rejected_row_id not in entries]
     if unknown:
         raise UsageError(
-            f"{path.name} names {len(unknown):,} rows that the quarantine does not hold, the first "
+            f"{path.name} names {len(unknown):,} rows that the quarantine does not have, the first "
             f"as number {unknown[0].rejected_row_id}.",
             f"Is it of this warehouse? {_EXPORT}",
         )
     files = {(load_id, feed) for load_id, feed, *_ in entries.values()}
     if len(files) > 1:
         raise UsageError(
-            f"{path.name} holds rows of several files.", "Replay the export of each by itself."
+            f"{path.name} contains rows of several files.", "Replay the export of each by itself."
         )
     found = ReplayRequest(stage.file_of(connection, *files.pop()))
     header = found.file.header
@@ -179,7 +179,7 @@ def replay_request(connection: psycopg.Connection[Any], path: Path) -> ReplayReq
         if closed_at is not None:
             found.closed += 1
             continue
-        # Text that the quarantine does not hold cannot have been left alone.
+        # Text that is not in the quarantine cannot have been left alone.
         entry = Entry(row.rejected_row_id, line, (reason,), (), raw or "")
         if correction_csv.is_untouched(row, header, entry):
             found.untouched += 1

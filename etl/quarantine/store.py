@@ -1,7 +1,8 @@
-"""Quarantine: rows that people corrected, into the staging of the load that had set them aside.
+"""Quarantine: corrected rows enter the staging of the load that had rejected them.
 
-They take the lines that they stand for, under the load that brought the file, so that they rank
-as if they had been right at first. What the ledger says of the file follows, and the entries close.
+They take the lines of the rows that they replace, under the load that brought the file, so that
+they rank as if they had been right at first. What the ledger says of the file follows, and the
+entries close.
 """
 
 from __future__ import annotations

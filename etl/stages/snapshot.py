@@ -1,6 +1,6 @@
 """Snapshots: what one says by its silence, counted before anything follows from it.
 
-A snapshot holds every key there is, so a key that it lacks is gone. A file that was cut short
+A snapshot contains every key there is, so a key that it lacks is gone. A file that was cut short
 looks the same. Keys are counted in staging, where all that a feed brought lies, so that a
 batch out of order is judged by what came before it in the order of batches.
 """

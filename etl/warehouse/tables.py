@@ -1,4 +1,4 @@
-"""What the warehouse holds: its dimensions, facts and cubes, each one entry.
+"""What the warehouse contains: its dimensions, facts and cubes, each one entry.
 
 Columns come from the feed that an entry names; only what the warehouse adds is said here.
 """

@@ -71,7 +71,7 @@ def test_what_is_left_alone_or_bad_again_stays_open(warehouse: Warehouse, dirty:
     state = everything(warehouse)
     assert replay(warehouse, dirty) == [
         "4 rows were left as they are and stay open.",
-        "The rows of claims.csv of batch 2025-01-10 are none corrected: nothing to load.",
+        "The rows of claims.csv of batch 2025-01-10 are unchanged: nothing to load.",
     ]
     assert everything(warehouse) == state
     mends = {
@@ -81,7 +81,7 @@ def test_what_is_left_alone_or_bad_again_stays_open(warehouse: Warehouse, dirty:
     }
     rewrite(dirty, lambda row: row | mends[row["_line"]] if row["_line"] in mends else None)
     assert replay(warehouse, dirty) == [
-        "1 rows still hold escaped bytes and stay open: write the text that is meant.",
+        "1 rows still contain escaped bytes and stay open: write the text that is meant.",
         "1 rows of claims.csv of batch 2025-01-10 came in and are closed.",
         "1 are bad again and stay open: make quarantine says why.",
     ]
@@ -145,8 +145,8 @@ def test_what_is_no_export_is_refused_in_a_sentence(warehouse: Warehouse, dirty:
         (good + first.replace(number, "", 1) + "\n", "bears no number of the quarantine"),
         (good + first.replace(number, "new", 1) + "\n", "bears no number of the quarantine"),
         (good + first + "\n", "more than once"),
-        (good + first.replace(number, "987654", 1) + "\n", "does not hold, the first as number"),
-        (head + "\n", "holds no rows"),
+        (good + first.replace(number, "987654", 1) + "\n", "does not have, the first as number"),
+        (head + "\n", "contains no rows"),
         (good.encode().replace(b"caf", b"\xff").decode("latin-1"), ""),
     ):
         if said:

@@ -1,4 +1,4 @@
-"""Breaches: typed rows and whole files held against what their contract allows.
+"""Breaches: typed rows and whole files compared with what their contract allows.
 
 Only rules whose breach costs a row or the file are looked at here, in one scan each; the others
 are left to the quality checks. A contract without such rules costs nothing.

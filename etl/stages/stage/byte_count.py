@@ -1,6 +1,6 @@
 """Seen: what a file's bytes and lines come to, counted as they go past and before anything is read.
 
-Nothing here knows of quotes, fields or types: what is counted so is held against what the reader
+Nothing here knows of quotes, fields or types: what is counted so is compared with what the reader
 made of the same bytes.
 """
 

@@ -58,7 +58,7 @@ class Staged:
     amounts of duplicate rows where there is more than one file. ``nameless``: rejected rows of a
     snapshot whose key cannot be read, once they are in quarantine.
     ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
-    for machines, as JSON can hold it. ``contract``: the one under which it came. ``header``: the
+    for machines, as JSON. ``contract``: the one under which it came. ``header``: the
     file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
     rejected. ``refusal``: why the whole file was refused.
     """
