@@ -60,9 +60,11 @@ def over_limit(
     values of its build. ``nameless``: by feed, rejected rows of the load that name no key.
     """
     found = []
-    for feed, *file in run(connection, "stage/snapshot.snapshots_of_load", dict(build)):
+    of_load = run(connection, "stage/snapshot.snapshots_of_load", dict(build))
+    for feed, file_name, checksum in of_load:
         values = {**build, "feed": feed}
-        found.append(_judged(connection, values, *file, nameless.get(feed, 0)))
+        unnamed = nameless.get(feed, 0)
+        found.append(_judged(connection, values, file_name, checksum, unnamed))
     for feed, file_name, checksum, *load in run(
         connection, "stage/snapshot.snapshots_after", dict(build)
     ):
