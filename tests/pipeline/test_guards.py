@@ -194,6 +194,20 @@ def test_keys_of_rejected_rows_count_as_there_and_are_as_told_once_they_are_corr
     assert failed_critical(warehouse.connection) == set()
 
 
+def test_a_late_row_leaves_a_key_gone_where_the_snapshot_rejects_a_row_of_another(
+    warehouse: Warehouse,
+) -> None:
+    snapshot(warehouse, "2025-01-10", providers(0, 4))
+    folder = snapshot(warehouse, "2025-02-10", providers(0, 2))
+    with (folder / "providers.csv").open("a") as file:
+        file.write("P0002\n")  # a field alone
+    warehouse.incremental(0.5)
+    assert warehouse.rows(ALIVE) == [(3,)]
+    write_batch(warehouse.inbox, "2025-01-20", providers=providers(2, 4, name="late"))
+    warehouse.incremental(0.5)
+    assert warehouse.rows(ALIVE) == [(3,)]
+
+
 def test_rejected_rows_without_a_key_may_be_of_those_that_end(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
