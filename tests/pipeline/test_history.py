@@ -356,8 +356,8 @@ def load_and_observe(warehouse: Warehouse, subject: Subject, sequence: Sequence)
 
 DAY = [datetime(2025, 1, day) for day in range(1, 32)]
 ALL = frozenset(MEMBER.optional)
-# Small histories that a warehouse got wrong once, or would after a small change of the code: worth a
-# look before any others.
+# Small histories that a warehouse got wrong once, or would after a small change of the code:
+# worth a look before any others.
 ONCE_WRONG = {
     "a snapshot without a key that a marker takes away only later": [
         Batch(
