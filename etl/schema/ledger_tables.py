@@ -52,12 +52,17 @@ _CODE = "{}; docs/runbooks/a-batch-was-refused.md says what to do about each."
 
 def ledger(metadata: MetaData) -> None:
     """Loads, their files and stages; what was refused, and what people decided about it."""
-    _loads(metadata)
-    _refusals(metadata)
+    _load(metadata)
+    _load_file(metadata)
+    _load_file_part(metadata)
+    _stage_run(metadata)
+    _cube_refresh(metadata)
+    _fact_rekey(metadata)
+    _refused_batch(metadata)
+    _decision(metadata)
 
 
-def _loads(metadata: MetaData) -> None:
-    """Loads, their files and their stages."""
+def _load(metadata: MetaData) -> None:
     Table(
         "load",
         metadata,
@@ -117,6 +122,9 @@ def _loads(metadata: MetaData) -> None:
         schema="ledger",
         comment="One row a batch passing through the warehouse.",
     )
+
+
+def _load_file(metadata: MetaData) -> None:
     Table(
         "load_file",
         metadata,
@@ -222,6 +230,9 @@ def _loads(metadata: MetaData) -> None:
         schema="ledger",
         comment="One row a load and feed: its file, or its files as parts of one.",
     )
+
+
+def _load_file_part(metadata: MetaData) -> None:
     Table(
         "load_file_part",
         metadata,
@@ -259,6 +270,9 @@ def _loads(metadata: MetaData) -> None:
         schema="ledger",
         comment="One row a load, feed and file of it.",
     )
+
+
+def _stage_run(metadata: MetaData) -> None:
     Table(
         "stage_run",
         metadata,
@@ -281,6 +295,9 @@ def _loads(metadata: MetaData) -> None:
         schema="ledger",
         comment="One row a stage that ran, also where it failed.",
     )
+
+
+def _cube_refresh(metadata: MetaData) -> None:
     Table(
         "cube_refresh",
         metadata,
@@ -303,6 +320,9 @@ def _loads(metadata: MetaData) -> None:
         schema="ledger",
         comment="One row a cube: by which definition and through which load it is made.",
     )
+
+
+def _fact_rekey(metadata: MetaData) -> None:
     Table(
         "fact_rekey",
         metadata,
@@ -330,8 +350,7 @@ def _loads(metadata: MetaData) -> None:
     )
 
 
-def _refusals(metadata: MetaData) -> None:
-    """Batches that were refused, and decisions that let something happen all the same."""
+def _refused_batch(metadata: MetaData) -> None:
     refused = Table(
         "refused_batch",
         metadata,
@@ -373,6 +392,9 @@ def _refusals(metadata: MetaData) -> None:
         "One row a batch and stretch of time.",
     )
     Index(None, refused.c.folder, unique=True, postgresql_where=text("settled_at is null"))
+
+
+def _decision(metadata: MetaData) -> None:
     Table(
         "decision",
         metadata,

@@ -31,14 +31,21 @@ from etl.schema.ledger_tables import INSTANT, NOW, one_of
 
 def quality(metadata: MetaData) -> None:
     """Quarantine, and the checks with their results."""
-    _quarantine(metadata)
-    _checks(metadata)
+    _quarantined_row(metadata)
+    _quarantined_line(metadata)
+    _rejected_key(metadata)
+    _correction(metadata)
+    _check_definition(metadata)
+    _check_threshold(metadata)
+    _check_run(metadata)
+    _check_result(metadata)
+    _feed_profile(metadata)
 
 
-def _quarantine(metadata: MetaData) -> None:
-    """Rejected rows, and what people made of them.
+def _quarantined_row(metadata: MetaData) -> None:
+    """Rows that were rejected, without their text.
 
-    A row as the file has it is personal data. It is in tables of its own, whose row security
+    A row as the file has it is personal data. It is in a table of its own, whose row security
     shows it to data stewards alone, whatever else is granted to whom; the view ``rejected_row``
     (``sql/quality``) puts it next to the rest.
     """
@@ -66,6 +73,9 @@ def _quarantine(metadata: MetaData) -> None:
         comment="Quarantine: one row a rejected line of a feed and reason.",
     )
     Index(None, quarantined.c.load_id, quarantined.c.feed)
+
+
+def _quarantined_line(metadata: MetaData) -> None:
     Table(
         "quarantined_line",
         metadata,
@@ -85,6 +95,9 @@ def _quarantine(metadata: MetaData) -> None:
         schema="quality",
         comment="The text of rejected rows, for data stewards alone. One row a quarantined row.",
     )
+
+
+def _rejected_key(metadata: MetaData) -> None:
     Table(
         "rejected_key",
         metadata,
@@ -104,6 +117,9 @@ def _quarantine(metadata: MetaData) -> None:
         comment="Keys that rows name which their file has and staging has not: rejected ones of "
         "snapshots, and claims that the same file reverses. One row a load, feed and key.",
     )
+
+
+def _correction(metadata: MetaData) -> None:
     Table(
         "correction",
         metadata,
@@ -135,8 +151,7 @@ def _quarantine(metadata: MetaData) -> None:
     )
 
 
-def _checks(metadata: MetaData) -> None:
-    """The registry of the checks, their thresholds, their runs and results."""
+def _check_definition(metadata: MetaData) -> None:
     Table(
         "check_definition",
         metadata,
@@ -165,6 +180,9 @@ def _checks(metadata: MetaData) -> None:
         schema="quality",
         comment="The registry of the checks, written by each run. One row a check.",
     )
+
+
+def _check_threshold(metadata: MetaData) -> None:
     Table(
         "check_threshold",
         metadata,
@@ -186,6 +204,9 @@ def _checks(metadata: MetaData) -> None:
         comment="Thresholds that people changed; past results are judged by them too. "
         "One row a check.",
     )
+
+
+def _check_run(metadata: MetaData) -> None:
     Table(
         "check_run",
         metadata,
@@ -211,6 +232,9 @@ def _checks(metadata: MetaData) -> None:
         schema="quality",
         comment="One row a run of the quality checks.",
     )
+
+
+def _check_result(metadata: MetaData) -> None:
     Table(
         "check_result",
         metadata,
@@ -255,6 +279,9 @@ def _checks(metadata: MetaData) -> None:
         schema="quality",
         comment="One row a check and run.",
     )
+
+
+def _feed_profile(metadata: MetaData) -> None:
     Table(
         "feed_profile",
         metadata,

@@ -35,7 +35,7 @@
 --:     nor a delete marker says why
 --: rule current_is_open: critical, consistency
 --:   fails when: the current flag disagrees with the end
---: rule neighbours_differ: critical, consistency
+--: rule neighbors_differ: critical, consistency
 --:   fails when: a version repeats the one before it
 --: rule type_1_everywhere: critical, consistency
 --:   only with: type_1
@@ -134,7 +134,7 @@ judged as (
         ) as version_end_has_cause,
         current_flag <> (validity_end_ts = {open_end}) as current_is_open,
         validity_start_ts = last_end_ts
-        and (attr_hash = last_attr_hash or drivers = last_drivers) as neighbours_differ,
+        and (attr_hash = last_attr_hash or drivers = last_drivers) as neighbors_differ,
         type_1 <> last_type_1 as type_1_everywhere
     from compared
 ),

@@ -86,7 +86,7 @@ for dim in DIMENSIONS.values():
         ),
         f"{t}.current_is_open": f"{unlocked} update {t} set current_flag = false where {sk} = 1;"
         f"update {t} set current_flag = false where {sk} > 0",
-        f"{t}.neighbours_differ": f"update {t} set attr_hash = gen_random_uuid();"
+        f"{t}.neighbors_differ": f"update {t} set attr_hash = gen_random_uuid();"
         f"update {t} as d set attr_hash = o.attr_hash from {t} as o where o.{key} = d.{key}"
         f" and o.validity_end_ts = d.validity_start_ts",
         f"{t}.attr_hash_recomputed": f"update {t} set {driver} = 'changed' where {sk} = 1",
@@ -185,8 +185,8 @@ MORE_DEFECTS = {
         "update dim_member set validity_end_ts = '2025-02-28', current_flag = false"
         " where member_id = 'B'",
     ),
-    "neighbours of one content and two hashes": (
-        "dim_provider.neighbours_differ",
+    "neighbors of one content and two hashes": (
+        "dim_provider.neighbors_differ",
         "update dim_provider set name = 'one' where provider_id = 'D'",
     ),
     "a key that the dimension lost": (

@@ -162,7 +162,7 @@ def test_every_row_defect_is_what_and_where_it_is_said_to_be(kind: str, feed: st
 
 @dataclass(frozen=True)
 class Seen:
-    """A record with a defect, the row it stands for, and its neighbours in the file."""
+    """A record with a defect, the row it stands for, and its neighbors in the file."""
 
     feed: str
     column: str | None
