@@ -290,7 +290,7 @@ where c.service_date >= date '2025-01-01'
 group by month_of_service
 order by month_of_service;
 
--- name: paid_as_each_load_told
+-- name: paid_as_known_after_each_load
 -- How each load changed what was paid. One row a load that brought a claim.
 with staged as (
     select

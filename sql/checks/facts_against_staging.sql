@@ -17,7 +17,7 @@
 --:   fails when: no row of staging is that of the fact
 --: rule latest_state: critical, consistency
 --:   fails when: the fact is not in its feed's latest state
---: rule keyed_as_told: critical, integrity
+--: rule keys_match_staging: critical, integrity
 --:   fails when: the fact is keyed to other than its feed names
 --: rule money_total: critical, consistency
 --:   fails when: a money total differs from staging's
@@ -202,7 +202,7 @@ cross join lateral (
     ),
     ('no_orphan_version', stored.facts, j.orphans, j.keys_orphans),
     ('latest_state', stored.facts - j.orphans, j.outdated, j.keys_outdated),
-    ('keyed_as_told', stored.facts - j.orphans, j.miskeyed, j.keys_miskeyed),
+    ('keys_match_staging', stored.facts - j.orphans, j.miskeyed, j.keys_miskeyed),
     ('money_total', expected.facts, {sums_stored_expected}, '[]')
 ) as v (rule, rows_checked, rows_failed, failing_keys);
 
@@ -334,7 +334,7 @@ select
 from stored as h
 union all
 select
-    'keyed_as_told',
+    'keys_match_staging',
     h.known,
     h.miskeyed,
     h.keys_miskeyed

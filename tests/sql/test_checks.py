@@ -111,7 +111,7 @@ for fact in FACTS.values():
             f"update more set {key} = 'more', member_sk = -1; insert into {t} select * from more"
         ),
         f"{t}.latest_state": f"update {t} set {fact.carried[-1]} = null, {amount} = 7 {first}",
-        f"{t}.keyed_as_told": f"update {t} set member_sk = -1 {first}",
+        f"{t}.keys_match_staging": f"update {t} set member_sk = -1 {first}",
         f"{t}.money_total": f"update {t} set {amount} = {amount} + 0.01 {first}",
         f"{t}.keys_present": f"alter table {t} alter column load_id drop not null;"
         f"update {t} set load_id = null {first}",
