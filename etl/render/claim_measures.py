@@ -29,7 +29,8 @@ def fragments() -> dict[str, sql.Composable]:
     """Parts of a statement: ``measures``, their ``sums``, and ``zeros`` to compare them with.
 
     ``summed_measures`` are the sums under the names of the measures, ``signed_sums`` count each row
-    with its column ``sign``, and ``changes`` are the measures of a row ``m``.
+    with its column ``sign``, and ``changes`` are the measures of a row ``m``. In a merge of changes
+    ``m`` into a cube ``c``, ``added`` sets the measures and ``written`` is what that came to.
     """
 
     def each(pattern: LiteralString) -> sql.Composed:
@@ -41,6 +42,8 @@ def fragments() -> dict[str, sql.Composable]:
         "sums": each("sum({})"),
         "summed_measures": each("sum({0}) as {0}"),
         "signed_sums": each("sum(sign * {})"),
+        "added": each("{0} = c.{0} + m.{0}"),
+        "written": each("coalesce(new.{0}, 0) - coalesce(old.{0}, 0) as {0}"),
         "zeros": sql.SQL(", ").join([sql.Literal(0)] * len(MEASURES)),
     }
 

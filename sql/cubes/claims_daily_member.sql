@@ -62,32 +62,13 @@ with merged as (
         and c.unknown_status_claims + m.unknown_status_claims = 0
         then delete
     when matched then update set
-        claims = c.claims + m.claims,
-        pending_claims = c.pending_claims + m.pending_claims,
-        denied_claims = c.denied_claims + m.denied_claims,
-        unknown_status_claims = c.unknown_status_claims + m.unknown_status_claims,
-        billed_usd = c.billed_usd + m.billed_usd,
-        pending_billed_usd = c.pending_billed_usd + m.pending_billed_usd,
-        unknown_status_billed_usd = c.unknown_status_billed_usd + m.unknown_status_billed_usd,
-        allowed_usd = c.allowed_usd + m.allowed_usd,
-        paid_usd = c.paid_usd + m.paid_usd
+        {added}
     when not matched then insert (member_id, service_date, {measures})
         values (m.member_id, m.service_date, {changes})
     returning
         m.member_id,
         m.service_date,
-        coalesce(new.claims, 0) - coalesce(old.claims, 0) as claims,
-        coalesce(new.pending_claims, 0) - coalesce(old.pending_claims, 0) as pending_claims,
-        coalesce(new.denied_claims, 0) - coalesce(old.denied_claims, 0) as denied_claims,
-        coalesce(new.unknown_status_claims, 0) - coalesce(old.unknown_status_claims, 0)
-        as unknown_status_claims,
-        coalesce(new.billed_usd, 0) - coalesce(old.billed_usd, 0) as billed_usd,
-        coalesce(new.pending_billed_usd, 0) - coalesce(old.pending_billed_usd, 0)
-        as pending_billed_usd,
-        coalesce(new.unknown_status_billed_usd, 0) - coalesce(old.unknown_status_billed_usd, 0)
-        as unknown_status_billed_usd,
-        coalesce(new.allowed_usd, 0) - coalesce(old.allowed_usd, 0) as allowed_usd,
-        coalesce(new.paid_usd, 0) - coalesce(old.paid_usd, 0) as paid_usd
+        {written}
 )
 
 insert into changed_days

@@ -35,6 +35,7 @@ def test_a_warehouse_of_an_earlier_version_is_refused_in_a_sentence(
     assert warehouse.rows(MADE) == []
 
 
+@pytest.mark.slow
 def test_a_full_load_rebuilds_a_warehouse_of_an_earlier_version_and_keeps_it(
     warehouse: Warehouse,
 ) -> None:

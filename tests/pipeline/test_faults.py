@@ -124,6 +124,7 @@ def test_a_table_that_is_locked_keeps_who_only_looks_for_five_seconds(pending: W
     assert "(an analyst's tool)" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_wait_for_a_report_whose_session_cannot_be_seen_is_said_once(managed: Managed) -> None:
     write_batch(managed.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
     with psycopg.connect(managed.login("report_reader")) as reader:

@@ -411,6 +411,7 @@ def test_batches_in_any_order_give_the_history_of_the_model(
     load_and_observe(warehouse, MEMBER, sequence)
 
 
+@pytest.mark.slow
 @share_of_examples(10)
 @given(sequence=sequences(PROVIDER.optional))
 def test_batches_without_effective_times_give_the_history_of_the_model(

@@ -242,7 +242,9 @@ def test_an_inbox_that_is_gone_settles_nothing_and_fails_what_needs_it(
         load(warehouse)
     aside = warehouse.inbox.rename(warehouse.inbox.parent / "aside")
     assert held(warehouse) == [("the inbox", REFUSED), ("2025-01-02", REFUSED)]
-    for command in ("incremental", "full-load", "dq-check"):
+    with warehouse.pipeline() as pipeline, pytest.raises(BatchError, match="files of it are"):
+        commands.dq_check(pipeline)
+    for command in ("incremental", "full-load"):
         said = warehouse.command(command)
         assert said.returncode == BatchError.exit_code, said.stderr
         assert "is not there, and files of it are loaded" in said.stderr

@@ -86,6 +86,7 @@ def test_a_rebuild_gives_the_rows_and_keys_of_batch_after_batch(
             commands.run_checks(pipeline)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["full-load", "incremental"])
 def test_a_killed_run_leaves_nothing_that_the_next_does_not_mend(
     warehouse: Warehouse, synthetic: Path, untroubled: Contents, command: str
@@ -107,6 +108,7 @@ def test_a_killed_run_leaves_nothing_that_the_next_does_not_mend(
     assert seen
 
 
+@pytest.mark.slow
 def test_the_ledger_counts_only_what_is_held_after_full_loads_that_replaced_failed_and_died(
     warehouse: Warehouse,
 ) -> None:
