@@ -175,3 +175,19 @@ def test_restate_without_a_valid_dimension_or_day_is_refused(warehouse: Warehous
         done = warehouse.command("restate", *arguments)
         assert done.returncode == 2
         assert said in done.stderr
+
+
+def test_checks_that_a_restatement_did_not_come_to_follow_with_the_next_once(
+    loaded: Contents, warehouse: Warehouse
+) -> None:
+    def cut_short() -> None:
+        raise RuntimeError("the checks were cut short")
+
+    damage(warehouse)
+    with warehouse.pipeline(checks=cut_short) as pipeline, pytest.raises(RuntimeError):
+        commands.restate(pipeline, MEMBER, LONG_AGO)
+    ran: list[str] = []
+    for _ in range(2):
+        with warehouse.pipeline(checks=lambda: ran.append("checks")) as pipeline:
+            commands.restate(pipeline, MEMBER, LONG_AGO)
+        assert ran == ["checks"]

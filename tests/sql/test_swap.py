@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from etl.db.statements import run
 from etl.schema.build import blockers
 
 # What is said of each object, and how it comes to be.
@@ -49,3 +50,19 @@ def test_whatever_needs_a_retired_build_is_named(retired: psycopg.Connection, ne
     with retired.transaction(force_rollback=True):
         retired.execute(NEEDING[needing])
         assert needing in blockers(retired)
+
+
+def test_new_tables_and_columns_get_the_grants_of_the_old(retired: psycopg.Connection) -> None:
+    readable = (
+        "select has_table_privilege('public', 'fresh.t', 'select'), "
+        "has_column_privilege('public', 'fresh.t', 'id', 'update'), "
+        "has_column_privilege('public', 'fresh.t', 'other', 'update')"
+    )
+    with retired.transaction(force_rollback=True):
+        retired.execute("create schema fresh; create table fresh.t (id integer, other integer)")
+        retired.execute("grant select, update (id) on warehouse_retired.t to public")
+        assert retired.execute(readable).fetchone() == (False, False, False)
+        copied = {"from_schema": "warehouse_retired", "to_schema": "fresh"}
+        for (grant,) in run(retired, "rebuild/swap.copy_table_grants", copied).fetchall():
+            retired.execute(grant)
+        assert retired.execute(readable).fetchone() == (True, True, False)
