@@ -7,7 +7,8 @@ to be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 
 from psycopg import sql
 
@@ -20,8 +21,9 @@ from etl.warehouse.tables import Dimension
 Parts = dict[str, sql.Composable]
 
 
-def of_dimension(dimension: Dimension) -> Parts:
-    """Everything that does not depend on the load."""
+@cache
+def of_dimension(dimension: Dimension) -> Mapping[str, sql.Composable]:
+    """What does not depend on the load: composed once, since every statement takes it."""
     feed, key = dimension.feed, dimension.key
     columns = [c.name for c in feed.columns]
     values = [c for c in columns if c not in key]

@@ -60,7 +60,7 @@ class DimensionWork:
         self.dimension = dimension
         self.load = load
         self.rekey_reason = rekey_reason
-        self.parts = fragments.of_dimension(dimension)
+        self.parts = {**fragments.of_dimension(dimension)}
         self.temporary: list[str] = []
         self.values: dict[str, Any] = {
             "load_id": load.load_id,
