@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,10 +40,10 @@ def main(
                 'make migration WHAT="members get a nickname"',
             )
         number = f"{int(newest()) + 1:04}"
-        if baseline:
-            for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"):
-                path.unlink()
-        with empty_database(ensure_running(settings())) as url:
+        with (
+            empty_database(ensure_running(settings())) as url,
+            without_migrations() if baseline else nullcontext(),
+        ):
             written = write(url, number, "baseline" if baseline else what)
         typer.echo(f"Wrote {written}." if written else "The declarations have not changed.")
     except AcaError as error:
@@ -69,6 +69,20 @@ def leave_out_empty(_context: Any, _revision: Any, scripts: list[MigrationScript
     """Write no migration where nothing has changed."""
     if scripts[0].upgrade_ops is None or scripts[0].upgrade_ops.is_empty():
         scripts.clear()
+
+
+@contextmanager
+def without_migrations() -> Iterator[None]:
+    """Do without the migrations that there are, for good unless what takes their place fails."""
+    texts = {path: path.read_bytes() for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")}
+    for path in texts:
+        path.unlink()
+    try:
+        yield
+    except BaseException:
+        for path, text in texts.items():
+            path.write_bytes(text)
+        raise
 
 
 @contextmanager

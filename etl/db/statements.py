@@ -2,8 +2,8 @@
 
 A file contains statements, each under a header line ``-- name: its_name`` and one or more comment
 lines that say what it does and its grain. ``{braces}`` are identifiers or fragments composed by
-``psycopg.sql``, of which ``{is_of_build}`` is given to every statement; ``%(names)s`` are values
-bound by the driver. Text is never formatted into SQL.
+``psycopg.sql``, and ``{folder/file.name}`` is another statement, put in with the same parts;
+``%(names)s`` are values bound by the driver. Text is never formatted into SQL.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _ROWS_AT_ONCE = 1_000
 _HEADER = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 # Fields of a header, which etl/quality/checks/header.py reads; they are not part of the statement.
 _FIELD = re.compile(r"^--:.*\n", re.MULTILINE)
+_STATEMENT = re.compile(r"\{(\w+/\w+\.\w+)\}")
 _LEADING_COMMENT = re.compile(r"((?:--[^\n]*\n)*)(.*)", re.DOTALL)
 
 Parts = sql.Composable
@@ -51,8 +52,8 @@ def statement(name: str, /, **parts: Parts) -> sql.Composed:
         text = read_file(file)[key]
     except KeyError:
         raise KeyError(f"sql/{file}.sql has no statement {key}") from None
-    of_build = sql.SQL(read_file("ledger/build")["is_of_build"])
-    return sql.SQL(text).format(**{"is_of_build": of_build, **parts})
+    named = {other: statement(other, **parts) for other in _STATEMENT.findall(text)}
+    return sql.SQL(text).format(**{**named, **parts})
 
 
 def described(name: str) -> tuple[str, str]:

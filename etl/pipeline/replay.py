@@ -90,7 +90,7 @@ def replay_refused(context: RunContext, request: export.ReplayRequest, where: st
 
 
 def rebuild_replay(context: RunContext, replay_id: int, batch_id: str, as_of: datetime) -> None:
-    """Tell a replay of the live build again, at its own place in a rebuild."""
+    """Repeat a replay of the live build in a rebuild, at its own place among the loads."""
     load = context.open_load(batch_id, as_of, NEXT, kind="replay", rebuilds_load_id=replay_id)
     with context.run_stage("replay", f"batch {batch_id}", load, NEXT) as counts:
         for (feed, checksum), rows in corrected.kept_by(context.work, replay_id).items():

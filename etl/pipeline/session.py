@@ -234,7 +234,7 @@ class RunContext:
                 if load and name in ("stage", "replay", "restate"):
                     self.finish(self.ledger, load, "failed", said, code_of(error))
             if isinstance(error, RolledBack):
-                self.log.info("stage_taken_back", stage=name, load_id=load_id)
+                self.log.info("stage_rolled_back", stage=name, load_id=load_id)
             else:
                 self.log.error("stage_failed", stage=name, load_id=load_id, error=said)
             raise
@@ -345,8 +345,10 @@ def open_run(
         _take_lock(ledger)
         require_rights(ledger, (*KEPT, *LIVE.schemas.names, *NEXT.schemas.names, *RETIRED.names))
         require_connections(url, ledger)
+        set_session_path(ledger)
+        _put_back_old_warehouse(ledger, watcher)
         if command == "full-load" and revisions.is_of_before(ledger):
-            _keep_old_warehouse(ledger, settings, watcher, summary)
+            _keep_old_warehouse(ledger, settings, watcher)
         if not revisions.is_newest(ledger):
             migrate(url)
         repeatable.ensure(ledger)
@@ -381,18 +383,27 @@ def _take_lock(ledger: psycopg.Connection[Any]) -> None:
 
 
 def _keep_old_warehouse(
-    ledger: psycopg.Connection[Any], settings: Settings, watcher: Watcher, summary: Summary
+    ledger: psycopg.Connection[Any], settings: Settings, watcher: Watcher
 ) -> None:
     """Make room for a full load where no migration leads on from the warehouse that is there."""
-    if not find_batches(settings.inbox):
-        return  # nothing to make a new one from
-    schemas = ", ".join(revisions.keep_old(ledger))
-    said = (
-        f"The warehouse of an earlier version is now in the schemas {schemas}, and views on it "
-        "still read it: drop them when nobody needs them."
-    )
-    watcher.say(said)
-    summary.notes.append(said)
+    if find_batches(settings.inbox):  # else there is nothing to make a new one from
+        schemas = ", ".join(revisions.keep_old(ledger))
+        watcher.say(
+            f"The warehouse of an earlier version is now in the schemas {schemas}, and views on it "
+            "still read it. It gets its names back if this load does not go live."
+        )
+
+
+def _put_back_old_warehouse(ledger: psycopg.Connection[Any], watcher: Watcher) -> None:
+    """Let readers have the warehouse of an earlier version again that a full load did not replace.
+
+    That of this run, or of one that was killed.
+    """
+    if revisions.put_back(ledger):
+        watcher.say(
+            "The warehouse of an earlier version has its names back: the full load that was to "
+            "take its place did not go live."
+        )
 
 
 def _fail_unfinished(ledger: psycopg.Connection[Any], error: str, code: Refusal) -> None:
@@ -416,6 +427,9 @@ def _end(context: RunContext, error: BaseException | None) -> None:
         with suppress(psycopg.Error):
             said = "its full load did not go live"
             _fail_unfinished(context.ledger, said, Refusal.REBUILD_NOT_LIVE)
+    # Where somebody keeps a table for long, the next run does it.
+    with suppress(psycopg.Error):
+        _put_back_old_warehouse(context.ledger, context.watcher)
     # A session that is closed goes on for a moment, in which the next run would be refused.
     with suppress(psycopg.Error):
         run(context.ledger, "ledger/ledger.unlock", {"key": LOCK_KEY})

@@ -13,13 +13,14 @@ import psycopg
 
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
-from etl.errors import BatchError, ServerError
+from etl.errors import BatchError, SchemaError, ServerError
 from etl.inbox import pending, refused
 from etl.inbox.pending import Inbox, Lookout
 from etl.pipeline import swap
 from etl.pipeline.running import who_runs
 from etl.pipeline.session import set_session_path
 from etl.pipeline.waiting import describe
+from etl.schema import revisions
 from etl.server.requirements import sees_other_sessions
 
 LOOK_SECONDS = 5  # who only looks waits no longer than this for a lock
@@ -101,6 +102,10 @@ def notices(url: str) -> list[str]:
     """What whoever runs the warehouse should know of its database, each in a sentence."""
     with _looking(url) as connection:
         said = swap.notes(connection)
+        try:
+            revisions.refuse_of_before(connection)
+        except SchemaError as error:
+            said.append(f"{error.message} {error.hint}")
         if not sees_other_sessions(connection):
             role = scalar(connection, "server/server.role")
             said.append(

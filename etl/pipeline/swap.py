@@ -11,7 +11,7 @@ from psycopg import sql
 from etl.db.statements import run, scalar
 from etl.errors import ServerError, UsageError
 from etl.pipeline.session import RunContext
-from etl.schema import build, dependents
+from etl.schema import build, dependents, revisions
 from etl.schema.dependents import LOCK_PATIENCE
 from etl.server.requirements import sees_other_sessions
 from etl.stages.cubes import refresh
@@ -198,6 +198,11 @@ def _no_report_goes_on(context: RunContext) -> bool:
 def notes(connection: psycopg.Connection) -> list[str]:
     """What goes on reading a build that was replaced, or lies in one, with what helps."""
     said = []
+    if old := revisions.kept_old(connection):
+        said.append(
+            f"The warehouse of an earlier version is kept in the schemas {', '.join(old)}: drop "
+            "them when nobody needs them."
+        )
     for replaced in build.kept_builds(connection):
         found = dependents.stuck(connection, replaced, is_replaced=True)
         said += [f"Reads the warehouse as it was before a full load: {d}" for d in _grouped(found)]

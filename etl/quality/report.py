@@ -22,6 +22,7 @@ from etl.quality import report_rows as page_rows
 from etl.quality.data_docs import write_data_docs
 from etl.quality.report_page import quality_page
 from etl.quality.truth import Detection, Truth
+from etl.schema import revisions
 from etl.warehouse.tables import LIVE
 
 PAGE = "report.html"
@@ -46,6 +47,7 @@ def write_report(
     if the views are of another version.
     """
     with connect(url, "aca-warehouse report") as connection:
+        revisions.refuse_of_before(connection)
         report = read_report(connection, _defects(connection, truth) if truth else None, held)
     path = folder / PAGE
     try:

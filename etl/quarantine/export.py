@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from etl.errors import SchemaError, UsageError
 from etl.quarantine import correction_csv
 from etl.quarantine import store as stage
 from etl.quarantine.correction_csv import Entry
+from etl.schema import revisions
 from etl.warehouse.tables import LIVE
 
 _EXPORT = "make quarantine-export BATCH=... writes them again."
@@ -42,26 +44,24 @@ class ReplayRequest:
     closed: int = 0
 
 
-def _reader(url: str) -> psycopg.Connection[Any]:
-    connection = connect(url, "aca-warehouse quarantine")
-    run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.schemas.path)})
-    return connection
-
-
-_NOT_THERE = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)
-
-
-def _too_old() -> SchemaError:
-    return SchemaError("This database has no quarantine yet.", "Run make migrate, then again.")
+@contextmanager
+def _reader(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection for who only reads; ``SchemaError`` where the tables are not there as asked."""
+    with connect(url, "aca-warehouse quarantine") as connection:
+        revisions.refuse_of_before(connection)
+        run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.schemas.path)})
+        try:
+            yield connection
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            raise SchemaError(
+                "This database has no quarantine yet.", "Run make migrate, then again."
+            ) from None
 
 
 def open_rows(url: str) -> list[tuple[Any, ...]]:
     """What is open: (batch, file, refused, reason, column, rows, first line, since)."""
     with _reader(url) as connection:
-        try:
-            return run(connection, "quarantine/quarantine.open_rows").fetchall()
-        except _NOT_THERE:
-            raise _too_old() from None
+        return run(connection, "quarantine/quarantine.open_rows").fetchall()
 
 
 def export(url: str, folder: Path, batch_id: str, feed: str | None) -> list[tuple[Path, int]]:
@@ -74,14 +74,11 @@ def export(url: str, folder: Path, batch_id: str, feed: str | None) -> list[tupl
     if feed is not None and feed not in FEEDS:
         raise UsageError(f"There is no feed {feed!r}.", f"Name one of {', '.join(FEEDS)}.")
     with _reader(url) as connection:
-        try:
-            found = run(
-                connection,
-                "quarantine/quarantine.open_files",
-                {"batch_id": batch_id, "feed": feed},
-            ).fetchall()
-        except _NOT_THERE:
-            raise _too_old() from None
+        found = run(
+            connection,
+            "quarantine/quarantine.open_files",
+            {"batch_id": batch_id, "feed": feed},
+        ).fetchall()
         if not found:
             if not stage.batch_is_known(connection, batch_id):
                 raise UsageError(

@@ -14,13 +14,14 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.ddl.impl import ComparisonResult
 from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.operations import ops
-from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
+from alembic.util import DispatchPriority, PriorityDispatchResult
 from psycopg import sql
 from sqlalchemy import CheckConstraint, Connection, inspect
 from sqlalchemy.dialects.postgresql import DOMAIN
 
 from etl.contracts.types import DOMAINS, Domain
 from etl.db.statements import described, run, scalar
+from etl.errors import SchemaError
 from etl.schema.revisions import SCHEMAS
 from etl.warehouse.tables import LIVE
 
@@ -128,9 +129,9 @@ def _changed(domain: Domain, found: Any, declared: Any) -> list[Statement]:
     """The statements that give a domain another rule; its base type is that of its columns."""
     parts = _parts(domain)
     if found[0] != declared[0]:
-        raise CommandError(
-            f"the domain {domain.name} has another base type: give it another name, since columns "
-            "of it contain values"
+        raise SchemaError(
+            f"The domain {domain.name} has another base type, and columns of it contain values.",
+            "Declare a domain of another name for the new type.",
         )
     before = {**parts, "rule": _text(found[2])}
     changes = []

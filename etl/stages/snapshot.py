@@ -15,10 +15,10 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import equal, names, run, statement, texts
+from etl.render import staged_rows
 
 # Coverage ends with the year, and snapshots are monthly: by March the members who left are gone.
 _LAST_MONTH_OF_NEW_YEAR = 2
@@ -159,10 +159,10 @@ def _parts(feed: Feed) -> dict[str, sql.Composable]:
 
 def _taken_back(feed: Feed) -> sql.Composable:
     """Whether a row of staging says that its thing is gone, or never was."""
-    ways: list[sql.Composable] = [sql.Identifier("s", IS_DELETED.name)] if feed.deletable else []
+    ways = [staged_rows.marked(feed)]
     if feed.canceled_days:
         ways += [
             sql.SQL("{} < {}").format(sql.Identifier("s", last), sql.Identifier("s", first))
             for first, last in feed.ordered
         ]
-    return sql.SQL("({})").format(sql.SQL(" or ").join([*ways, sql.SQL("false")]))
+    return sql.SQL("({})").format(sql.SQL(" or ").join(ways))

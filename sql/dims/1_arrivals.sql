@@ -33,7 +33,7 @@ from load_file as f
 inner join load as l on f.load_id = l.load_id
 inner join batch_order as o on l.load_id = o.load_id
 where f.feed = %(feed)s and f.status = 'loaded'
-    and {is_of_build}
+    and {ledger/build.is_of_build}
     and (
         l.load_id = %(load_id)s
         or exists (

@@ -13,7 +13,7 @@ where f.feed = %(feed)s and f.status = 'loaded'
     and (
         l.load_id = %(load_id)s
         or (
-            {is_of_build}
+            {ledger/build.is_of_build}
             and exists (
                 select 1
                 from stage_run as r

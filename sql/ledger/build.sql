@@ -2,6 +2,6 @@
 
 -- name: is_of_build
 -- Whether a load (l) is one of the build, or on its way there; of a full load only its own are. A
--- fragment: the brace of this name in any statement.
+-- fragment.
 l.status = any(%(statuses)s)  -- noqa: PRS, a condition
 and (l.is_rebuild or not %(is_rebuild)s)

@@ -217,7 +217,7 @@ from (
     from load_file as f
     inner join load as l on f.load_id = l.load_id
     inner join batch_order as o on l.load_id = o.load_id
-    where f.feed = %(feed)s and f.status = 'loaded' and {is_of_build}
+    where f.feed = %(feed)s and f.status = 'loaded' and {ledger/build.is_of_build}
         and o.batch_number <= (select batch_number from batch_order where load_id = %(load_id)s)
     order by o.batch_rank desc
     limit 1
@@ -239,7 +239,7 @@ select distinct on (1)
 from load_file as f
 inner join load as l on f.load_id = l.load_id
 inner join batch_order as o on l.load_id = o.load_id
-where f.feed = %(feed)s and f.status = 'loaded' and {is_of_build}
+where f.feed = %(feed)s and f.status = 'loaded' and {ledger/build.is_of_build}
     and o.batch_number <= (select batch_number from batch_order where load_id = %(load_id)s)
 order by coalesce(f.contract, f.feed), o.batch_rank desc;
 
@@ -261,7 +261,7 @@ with files as (
     inner join load as l on f.load_id = l.load_id
     inner join batch_order as o on l.load_id = o.load_id
     where f.feed = %(feed)s and f.status in ('loaded', 'skipped')
-        and {is_of_build}
+        and {ledger/build.is_of_build}
         and l.load_id <> %(load_id)s
 ),
 

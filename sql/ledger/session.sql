@@ -22,12 +22,7 @@ select
 -- for it before. What a role may not see of them is NULL. One row a session.
 select distinct
     blocking.pid,
-    a.usename as user_name,
-    a.application_name as program,
-    coalesce(host(a.client_addr), case when a.state is not null then 'this machine' end) as address,
-    a.xact_start as since,
-    a.state,
-    nullif(a.query, '<insufficient privilege>') as query
+    {ledger/session.activity}
 from pg_locks as waiting
 inner join pg_stat_activity as ours on waiting.pid = ours.pid
 cross join lateral unnest(pg_blocking_pids(waiting.pid)) as blocking (pid)
@@ -38,6 +33,16 @@ where not waiting.granted and waiting.waitstart < clock_timestamp() - interval '
     and coalesce(a.application_name, '') not like 'aca-warehouse%%'
 order by since;
 
+-- name: activity
+-- What is seen of a session a: who, from where, since when and with what; NULL where the role may
+-- not see it. A fragment.
+a.usename as user_name,  -- noqa: PRS, columns of a select
+a.application_name as program,
+coalesce(host(a.client_addr), case when a.state is not null then 'this machine' end) as address,
+a.xact_start as since,
+a.state,
+nullif(a.query, '<insufficient privilege>') as query
+
 -- name: look_patience
 -- How long statements of a session that only looks wait for a lock. One row.
 select set_config('lock_timeout', %(patience)s, false);
@@ -47,12 +52,7 @@ select set_config('lock_timeout', %(patience)s, false);
 -- One row a session.
 select distinct
     l.pid,
-    a.usename as user_name,
-    a.application_name as program,
-    coalesce(host(a.client_addr), case when a.state is not null then 'this machine' end) as address,
-    a.xact_start as since,
-    a.state,
-    nullif(a.query, '<insufficient privilege>') as query
+    {ledger/session.activity}
 from pg_locks as l
 inner join pg_database as d on l.database = d.oid and d.datname = current_database()
 left join pg_stat_activity as a on l.pid = a.pid

@@ -97,7 +97,7 @@ select l.load_id
 from load_file as f
 inner join load as l on f.load_id = l.load_id
 where f.feed = %(feed)s and f.xxh3_128 = %(xxh3_128)s::uuid and f.status = 'loaded'
-    and {is_of_build}
+    and {ledger/build.is_of_build}
 order by l.load_id;
 
 -- name: open_entries
@@ -281,7 +281,7 @@ inner join load as b on o.load_id = b.load_id
 inner join batch_order as place_of_l on l.load_id = place_of_l.load_id
 inner join batch_order as place_of_b on b.load_id = place_of_b.load_id
 where f.feed = %(feed)s and f.status = 'skipped' and f.xxh3_128 = o.xxh3_128
-    and {is_of_build}
+    and {ledger/build.is_of_build}
     and l.batch_id <> b.batch_id
     and place_of_l.batch_number > place_of_b.batch_number
     and o.latest_effective_ts > b.as_of at time zone 'UTC'

@@ -61,6 +61,14 @@ from pg_namespace
 where nspname = any(%(schemas)s)
 order by nspname;
 
--- name: forget_revision
--- The next migration that runs is the first. No rows.
-drop table public.alembic_version;
+-- name: keep_revision
+-- The next migration that runs is the first; which one ran last is kept with the ledger. No rows.
+alter table public.alembic_version set schema {ledger};
+
+-- name: drop_revision
+-- What migrations of a new warehouse ran counts no more. No rows.
+drop table if exists public.alembic_version;
+
+-- name: restore_revision
+-- What migrations of the old warehouse ran counts again. No rows.
+alter table ledger.alembic_version set schema public;

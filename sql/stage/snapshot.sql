@@ -21,7 +21,7 @@ select distinct on (f.feed)
 from load_file as f
 inner join load as l on f.load_id = l.load_id
 inner join batch_order as o on l.load_id = o.load_id
-where f.kind = 'snapshot' and f.status = 'loaded' and {is_of_build}
+where f.kind = 'snapshot' and f.status = 'loaded' and {ledger/build.is_of_build}
     and o.batch_rank > (select batch_rank from batch_order where load_id = %(load_id)s)
     and f.feed in (
         select own.feed
@@ -44,7 +44,7 @@ with earlier as (
     from load_file as f
     inner join load as l on f.load_id = l.load_id
     inner join batch_order as o on l.load_id = o.load_id
-    where f.feed = %(feed)s and f.status = 'loaded' and {is_of_build}
+    where f.feed = %(feed)s and f.status = 'loaded' and {ledger/build.is_of_build}
         and o.batch_rank < (select batch_rank from batch_order where load_id = %(load_id)s)
     group by l.load_id, l.as_of, o.batch_rank
 ),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from etl.db.connection import connect
+from etl.pipeline.status import notices
+from etl.schema import revisions
+from etl.schema.migrations import migrate
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
@@ -63,3 +67,35 @@ def test_a_full_load_from_an_empty_inbox_leaves_the_earlier_version_as_it_is(
     assert done.returncode == 8, done.stderr
     assert warehouse.rows(MADE) == []
     assert warehouse.rows(COUNT.format("warehouse")) == [(1,)]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_full_load_that_does_not_go_live_gives_an_earlier_version_its_names_back(
+    warehouse: Warehouse, is_killed: bool
+) -> None:
+    make_old(warehouse)
+    if is_killed:  # after the old one was given other names and a new one begun
+        with connect(warehouse.url, "test") as connection:
+            revisions.keep_old(connection)
+        migrate(warehouse.url)
+        assert warehouse.rows(COUNT.format("warehouse")) == [(0,)]
+    else:
+        write_batch(warehouse.inbox, "2025-01-02", providers=[{"provider_id": "P2"}])
+        (warehouse.inbox / "2025-01-02" / "providers.csv").write_text("provider_id\nP2\n")
+    done = warehouse.command("incremental" if is_killed else "full-load")
+    assert done.returncode == (8 if is_killed else 4), done.stderr
+    assert "has its names back" in done.stderr + done.stdout
+    assert warehouse.rows(MADE) == []
+    assert warehouse.rows(COUNT.format("warehouse")) == [(1,)]
+    assert warehouse.rows("select version_num from public.alembic_version") == [("0014",)]
+
+
+def test_who_only_looks_at_an_earlier_version_is_answered_in_the_same_sentence(
+    warehouse: Warehouse,
+) -> None:
+    make_old(warehouse)
+    for command in ("quarantine", "dq-report"):
+        done = warehouse.command(command)
+        assert done.returncode == 8, done.stderr
+        assert "make full-load rebuilds it" in done.stderr
+    assert any("make full-load rebuilds it" in notice for notice in notices(warehouse.url))

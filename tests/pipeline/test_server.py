@@ -289,7 +289,7 @@ def test_copied_checkout_gets_a_server_of_its_own(folder: Path) -> None:
         server.stop(original)
 
 
-@pytest.mark.skipif(not AS_ROOT, reason="only root has a server's user beside itself")
+@pytest.mark.skipif(not AS_ROOT, reason="only root runs the server as another user")
 def test_folder_that_only_root_may_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Programs are copied there, and cannot run where shells read something in their path.
     shared = Path(tempfile.mkdtemp(prefix="aca-"))

@@ -41,7 +41,7 @@ CLEAN = ("etl sql docs migrations scripts .",)
 
 @pytest.mark.parametrize("folder", " ".join(CLEAN).split())
 def test_no_banned_word(folder: str) -> None:
-    banned = re.compile("|".join(rf"\b({word})\b" for word in BANNED))
+    banned = re.compile("|".join(rf"\b({word})\b" for word in BANNED), re.IGNORECASE)
     allowed = re.compile("|".join(ALLOWED))
     found = [
         f"{path}:{number}: {match[0]}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from psycopg import sql
 
 from etl.db.statements import Parts, equal, names, statement
-from etl.render import claim_status
+from etl.render import claim_status, staged_rows
 from etl.render.values import end
 from etl.warehouse.tables import FACT_ENROLLMENT, Dimension, Fact, Reference
 
@@ -136,14 +136,13 @@ def _staged(fact: Fact, columns: tuple[str, ...], *, is_netted: bool = False) ->
     """
     values = []
     for name in columns:
-        column = fact.feed.column(name)
-        value = sql.SQL("s.{}::{}").format(sql.Identifier(name), sql.SQL(column.type.stored))
+        value = staged_rows.stored(fact.feed, name)
         if is_netted and name in fact.feed.money:
             value = statement("checks/facts_against_staging.netted", amount=value)
         if fact is FACT_ENROLLMENT and name == "end_date":
             # Without an end, coverage runs to the end of the plan year.
             year_end = sql.SQL("make_date(extract(year from s.start_date)::integer, 12, 31)")
-            value = end(column, "s", year_end)
+            value = end(fact.feed.column(name), "s", year_end)
         values.append(value)
     return sql.SQL(", ").join(values)
 

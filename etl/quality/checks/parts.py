@@ -13,14 +13,13 @@ from functools import cache
 
 from psycopg import sql
 
-from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
 from etl.contracts.types import Type
 from etl.db.statements import Parts, equal, names, statement, texts
 from etl.quality.checks import fact_parts
-from etl.render import claim_measures, claim_status, hashing, validity
+from etl.render import claim_measures, claim_status, hashing, staged_rows, validity
 from etl.warehouse.tables import (
     CUBES,
     DIM_PLAN,
@@ -163,8 +162,8 @@ def _dimension(dimension: Dimension) -> Subject:
                 for k in key
             ),
             "staging": sql.Identifier(feed.table),
-            "marked": sql.Identifier("s", IS_DELETED.name) if feed.deletable else sql.SQL("false"),
-            "effective": _effective(feed),
+            "marked": staged_rows.marked(feed),
+            "effective": staged_rows.effective(feed, as_of=sql.SQL("l.as_of at time zone 'UTC'")),
             "drivers": names(dimension.drivers),
             "type_1": names(dimension.type_1),
             "hash_of_dim": hashing.of_columns(dimension, "d"),
@@ -229,16 +228,6 @@ def _unique(subject: Subject, columns: tuple[str, ...]) -> Subject:
 def _of_load() -> Parts:
     """Whether a row is one of the current load."""
     return sql.SQL("load_id = {}").format(sql.Placeholder("load_id"))
-
-
-def _effective(feed: Feed) -> Parts:
-    """The instant from which on a staged row is true."""
-    as_of = sql.SQL("l.as_of at time zone 'UTC'")
-    if feed.effective is None:
-        return as_of
-    return sql.SQL("coalesce(s.{} at time zone 'UTC', {})").format(
-        sql.Identifier(feed.effective), as_of
-    )
 
 
 def _named_by_facts(dimension: Dimension) -> Parts:

@@ -12,10 +12,8 @@ from functools import cache
 
 from psycopg import sql
 
-from etl.contracts.column import IS_DELETED
-from etl.contracts.feed import Feed
 from etl.db.statements import assign, differ, equal, names, texts
-from etl.render import hashing, validity
+from etl.render import hashing, staged_rows, validity
 from etl.warehouse.tables import Dimension
 
 Parts = dict[str, sql.Composable]
@@ -52,10 +50,13 @@ def of_dimension(dimension: Dimension) -> Mapping[str, sql.Composable]:
         "drivers_differ": differ(dimension.drivers, "d", "v"),
         "type_1_differ": differ(dimension.type_1, "d", "v"),
         "hash_of_v": hashing.of_columns(dimension, "v"),
-        "typed_columns": sql.SQL(", ").join(_typed(feed, c) for c in columns),
-        "marked": sql.Identifier("s", IS_DELETED.name) if feed.deletable else sql.SQL("false"),
-        "effective": _effective(feed, sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")),
-        "effective_in_load": _effective(feed, sql.SQL("l.as_of_ts")),
+        "typed_columns": sql.SQL(", ").join(
+            sql.SQL("{} as {}").format(staged_rows.stored(feed, c), sql.Identifier(c))
+            for c in columns
+        ),
+        "marked": staged_rows.marked(feed),
+        "effective": staged_rows.effective(feed),
+        "effective_in_load": staged_rows.effective(feed, as_of=sql.Identifier("l", "as_of_ts")),
         **{
             f"same_key_{one}_{other}": equal(key, one, other)
             for one, other in ("ac", "sa", "sk", "dk", "dv", "do")
@@ -75,20 +76,6 @@ def of_file(dimension: Dimension, columns: Iterable[str]) -> Parts:
         "file_drivers_differ": differ([c for c in dimension.drivers if c in has], "a", "c"),
         "file_type_1_differ": differ([c for c in dimension.type_1 if c in has], "a", "c"),
     }
-
-
-def _typed(feed: Feed, column: str) -> sql.Composed:
-    """A staging column in the type that the warehouse stores."""
-    stored = sql.SQL(feed.column(column).type.stored)
-    return sql.SQL("s.{0}::{1} as {0}").format(sql.Identifier(column), stored)
-
-
-def _effective(feed: Feed, as_of: sql.SQL) -> sql.Composable:
-    """Since when a staging row is true, as a UTC timestamp."""
-    if feed.effective is None:
-        return as_of
-    own = sql.Identifier("s", feed.effective)
-    return sql.SQL("coalesce({} at time zone 'UTC', {})").format(own, as_of)
 
 
 def _of_lookups(dimension: Dimension) -> Parts:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from psycopg import sql
 
 from etl.db.statements import assign, names, statement
+from etl.render import staged_rows
 from etl.warehouse.tables import FACT_CLAIM, Fact
 
 
@@ -32,9 +33,7 @@ def value(fact: Fact, column: str) -> sql.Composed:
     It has the type that the warehouse stores: finer digits of a ratio make no other state. Of a
     claim that is reversed under its own id no amount is left.
     """
-    stored = sql.SQL("s.{}::{}").format(
-        sql.Identifier(column), sql.SQL(fact.feed.column(column).type.stored)
-    )
+    stored = staged_rows.stored(fact.feed, column)
     if fact is not FACT_CLAIM or column not in fact.feed.money:
         return stored
     return statement(

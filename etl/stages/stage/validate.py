@@ -28,7 +28,7 @@ from etl.inbox.amounts import Amounts, to_dollars
 from etl.inbox.batch import Batch
 from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import shown
-from etl.render import claim_status
+from etl.render import claim_status, staged_rows
 from etl.stages.stage import breaches, parts
 from etl.stages.stage import odd_values as values_of
 from etl.stages.stage.staged import NOT_COMPARED, Rejected, Staged
@@ -96,8 +96,8 @@ def set_aside(
             key_list=names(source.key),
             row_key=names(source.key, "t"),
             same_key=equal(source.key, "t", "r"),
-            effective=_effective(source, None),
-            effective_of_row=_effective(source, "t"),
+            effective=staged_rows.effective(source, None),
+            effective_of_row=staged_rows.effective(source, "t"),
             amounts=names(source.money, "t"),
             feed=sql.Literal(source.name),
             key_texts=texts(source.key, "t"),
@@ -224,14 +224,6 @@ def tell_bad_bytes(staged: Staged) -> None:
         staged.notes.append(f"{part.name}: {bad}" if staged.file.parts else str(bad))
 
 
-def _effective(feed: Feed, prefix: str | None) -> sql.Composable:
-    as_of = sql.SQL("%(as_of)s::timestamptz at time zone 'UTC'")
-    if feed.effective is None:
-        return as_of
-    column = sql.Identifier(*filter(None, [prefix, feed.effective]))
-    return sql.SQL("coalesce({} at time zone 'UTC', {})").format(column, as_of)
-
-
 def measure(
     connection: psycopg.Connection[Any],
     feed: Feed,
@@ -251,7 +243,7 @@ def measure(
         values,
         table=table,
         totals=sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(parts)),
-        effective=_effective(feed, None),
+        effective=staged_rows.effective(feed, None),
     ).fetchone()
     assert row is not None  # an aggregate always gives a row
     rows, totals, latest = row
