@@ -10,7 +10,6 @@ a small style and script of ours put in, so that the pages open without a networ
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 import warnings
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.errors import AcaError, UsageError
+from etl.quality.great_expectations import context_in_memory
 from etl.quality.report_rows import CheckRow, Latest
 from etl.render.expectations import Suite, suites
 
@@ -87,21 +87,15 @@ def write_data_docs(folder: Path, latest: Latest, checks: Sequence[CheckRow]) ->
 
 
 def _build(folder: Path, latest: Latest, found: dict[str, CheckRow]) -> None:
-    # Its messages go nowhere, as in the checks.
-    logger = logging.getLogger("great_expectations")
-    logger.handlers = [logging.NullHandler()]
-    logger.propagate = False
-    import great_expectations as gx  # takes seconds
+    context = context_in_memory()
+    from great_expectations import __version__
     from great_expectations.core import ExpectationSuite
     from great_expectations.core.run_identifier import RunIdentifier
-    from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.data_context.types.resource_identifiers import (
         ExpectationSuiteIdentifier,
         ValidationResultIdentifier,
     )
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     for name in list(context.get_site_names()):
         context.delete_data_docs_site(name)
     # A mapping of more keys than its declared type has.
@@ -124,7 +118,7 @@ def _build(folder: Path, latest: Latest, found: dict[str, CheckRow]) -> None:
                 run_id=run_id,
                 batch_identifier=suite.table,
             ),
-            _result(suite, found, run_id, gx.__version__),
+            _result(suite, found, run_id, __version__),
         )
     context.build_data_docs(site_names=[_SITE])
 

@@ -26,6 +26,7 @@ from etl.pipeline import waiting
 from etl.quarantine import correction_csv
 from tests.support.feeds import write_batch
 from tests.support.managed import Managed
+from tests.support.processes import Command
 from tests.support.warehouse import Warehouse
 
 
@@ -46,7 +47,7 @@ def held(warehouse: Warehouse, table: str = "staging.plans_raw") -> Iterator[psy
         yield other
 
 
-def blocked(warehouse: Warehouse, process: subprocess.Popen[str]) -> int:
+def blocked(warehouse: Warehouse, process: Command) -> int:
     """The session of a run once it waits for a lock."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

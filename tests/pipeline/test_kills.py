@@ -21,7 +21,7 @@ from etl.errors import BatchError
 from etl.pipeline import commands
 from tests.support.corrections import BATCHES, Rows, correct, export, rewrite, send
 from tests.support.databases import copy, drop, fresh_database, url_of
-from tests.support.kills import Ended, run_command
+from tests.support.kills import Outcome, run_command
 from tests.support.warehouse import Warehouse
 
 SCHEMAS = ["staging", "warehouse", "cubes", "ledger", "quality"]
@@ -135,22 +135,20 @@ class Trial:
     prepared: str
     environment: dict[str, str]
     arguments: tuple[str, ...]
-    folder: Path
     checks: bool
 
     @contextmanager
-    def warehouse(self) -> Iterator[tuple[psycopg.Connection[Any], Callable[..., Ended]]]:
+    def warehouse(self) -> Iterator[tuple[psycopg.Connection[Any], Callable[..., Outcome]]]:
         """A copy of the prepared warehouse: a connection, and a way to run the command on it."""
         name = f"killed_{next(_numbers)}"
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
             copy(admin, self.prepared, name)
             url = url_of(self.admin_url, name)
 
-            def run(kill_at: int | None = None, after: float | None = None) -> Ended:
+            def run(kill_at: int | None = None, after: float | None = None) -> Outcome:
                 return run_command(
                     {**self.environment, "DATABASE_URL": url},
                     *self.arguments,
-                    said=self.folder / "said",
                     kill_at=kill_at,
                     kill_after=after,
                     checks=self.checks,
@@ -322,7 +320,7 @@ def trial(
             environment = warehouse.environment(REJECT_SHARE="1")
         checks = request.node.get_closest_marker("slow") is not None
         database = url.rpartition("/")[2]
-        yield Trial(admin_url, database, environment, arguments, tmp_path, checks)
+        yield Trial(admin_url, database, environment, arguments, checks)
 
 
 def _own_stage(moments: tuple[str, ...]) -> tuple[int, int]:

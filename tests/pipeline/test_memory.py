@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from etl.config import ROOT
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
@@ -90,7 +93,11 @@ def write(path: Path, pieces: Iterator[bytes]) -> None:
 
 def peak_kb(warehouse: Warehouse, *arguments: str, **environment: str) -> tuple[int, int]:
     """Exit code of a command, and the most memory that it held at once, in kB."""
-    process = warehouse.start(*arguments, **environment)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "etl", *arguments],
+        cwd=ROOT,
+        env=warehouse.environment(**environment),
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return process.returncode, usage.ru_maxrss

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from etl.errors import CheckFailedError
 from etl.pipeline import commands
 from etl.synthetic.generate import generate, simulate
 from tests.support.feeds import write_batch
+from tests.support.processes import Command
 from tests.support.warehouse import Contents, Warehouse, fresh_warehouse
 
 
@@ -167,7 +167,7 @@ def test_a_stage_that_nobody_is_at_work_on_is_not_said_to_run(warehouse: Warehou
     assert "interrupted" in warehouse.command("status").stdout
 
 
-def _wait_for_stage(warehouse: Warehouse, process: subprocess.Popen[str]) -> str:
+def _wait_for_stage(warehouse: Warehouse, process: Command) -> str:
     """Until a stage of the run is at work."""
     before = warehouse.rows("select coalesce(max(stage_run_id), 0) from ledger.stage_run")[0][0]
     deadline = time.monotonic() + 120

@@ -11,51 +11,46 @@ import itertools
 import multiprocessing
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
-from pathlib import Path
+from subprocess import TimeoutExpired
 from types import TracebackType
 from typing import Any
 
 import psycopg
 
-# Children are forked from a process that has loaded the program and done nothing else.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    ["etl.__main__", "etl.quality.great_expectations", "sqlalchemy", __name__]
-)
+from tests.support.processes import Command
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Outcome:
     """How a run ended: its exit code, None if it was killed; the moments that it came to."""
 
     code: int | None
     moments: tuple[str, ...]
-    said: str
 
 
 def run_command(
     environment: dict[str, str],
     *arguments: str,
-    said: Path,
     kill_at: int | None = None,
     kill_after: float | None = None,
     checks: bool = True,
-) -> Ended:
+) -> Outcome:
     """Run ``python -m etl ...`` in a process of its own, killed at the moment of this number.
 
     ``kill_after``: or killed after so many seconds. ``checks``: whether the run ends with the
     checks of everything, which take seconds.
     """
-    ours, theirs = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(
-        target=_work, args=(theirs, environment, arguments, kill_at, str(said), checks)
-    )
-    process.start()
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    prepare = partial(_prepare, theirs, kill_at, checks)
+    process = Command(*arguments, environment=environment, prepare=prepare)
     theirs.close()
     if kill_after is not None:
-        process.join(kill_after)
+        with suppress(TimeoutExpired):
+            process.wait(kill_after)
         process.kill()
     moments = []
     while True:
@@ -63,26 +58,12 @@ def run_command(
             moments.append(ours.recv())
         except EOFError:
             break
-    process.join(180)
-    code = process.exitcode
-    assert code is not None, "the run did not end"
-    killed = code == -signal.SIGKILL
-    return Ended(None if killed else code, tuple(moments), said.read_text(encoding="utf-8"))
+    code = process.ended().returncode
+    return Outcome(None if code == -signal.SIGKILL else code, tuple(moments))
 
 
-def _work(
-    pipe: Pipe,
-    environment: dict[str, str],
-    arguments: tuple[str, ...],
-    kill_at: int | None,
-    said: str,
-    checks: bool,
-) -> None:
-    """The child: the command line, with every moment told to the parent before it passes."""
-    os.environ.update(environment)
-    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(output, stream)
+def _prepare(pipe: Pipe, kill_at: int | None, checks: bool) -> None:
+    """In the new process: every moment is sent to the parent before it passes."""
     from etl import __main__ as command_line
 
     numbers = itertools.count()
@@ -94,8 +75,6 @@ def _work(
     _watch(moment)
     if not checks:
         command_line.commands.run_checks = lambda context, *_, **__: context.summary
-    code = command_line.guarded(lambda: command_line.app(list(arguments), standalone_mode=True))
-    os._exit(code)
 
 
 def _die() -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl.config import ROOT, Settings
+from etl.config import Settings
 from etl.contracts.checks import CRITICAL, Finding
 from etl.db.connection import connect, set_search_path
 from etl.pipeline import commands
@@ -29,14 +26,10 @@ from etl.stages.cubes.definitions import definition
 from etl.synthetic import marker
 from etl.warehouse.tables import CUBES, LIVE
 from tests.support.databases import fresh_database
+from tests.support.processes import Command, Ended
 from tests.support.watching import Silent
 
 Contents = dict[str, list[tuple[Any, ...]]]
-
-
-def _heed_hang_up() -> None:
-    """Be stopped by SIGHUP also where the tests themselves are run to go on after it (nohup)."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass
@@ -53,24 +46,13 @@ class Warehouse:
         given = {"DATABASE_URL": self.url, "INBOX": str(self.inbox), "DATA_DIR": str(self.data)}
         return {**os.environ, **given, **more}
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> Command:
         """Begin ``python -m etl ...``."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "etl", *arguments],
-            cwd=ROOT,
-            env=self.environment(**environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=_heed_hang_up,
-        )
+        return Command(*arguments, environment=self.environment(**environment))
 
-    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, **environment: str) -> Ended:
         """Run ``python -m etl ...`` to its end."""
-        process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=180)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        return self.start(*arguments, **environment).ended()
 
     @contextmanager
     def pipeline(
