@@ -1,9 +1,9 @@
 """Fixtures that give tests a real PostgreSQL: one server a process, one database a test.
 
-The server is the project's own embedded one in a folder of its own, so that no test can touch a
-warehouse; of processes that share the tests (``pytest -n``) each has its own. It is made anew and
-writes to memory, or at least without waiting for the disk, which only a crash would tell. A
-migrated template database is made once; each test's database is a copy of it.
+The server is the project's embedded one in a folder of its own, so that no test can touch a real
+warehouse. Each process of ``pytest -n`` starts a new server, which keeps its files in memory where
+there is room and never waits for the disk. A migrated template database is made once; each test's
+database is a copy of it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ MOST_WORKERS = 4
 # test's database is a copy of hundreds of small files: on a disk that is a third of the time.
 MEMORY = Path("/dev/shm")
 ROOM = 6 << 30
-# What a server may do that holds nothing worth keeping. Tests of the server have servers of their
-# own, with the settings of the product.
-CARELESS = {
+# Settings that lose data in a crash, which does not matter here. Tests of the server start servers
+# of their own with the product's settings.
+WITHOUT_DURABILITY = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
@@ -53,15 +53,15 @@ CARELESS = {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes ``-n auto`` means: one a core, and no crowd of servers."""
+    """How many processes ``-n auto`` means: one per core, at most ``MOST_WORKERS``."""
     return min(core_count(), MOST_WORKERS)
 
 
 class Durations:
-    """Keeps the seconds of each test from run to run, so that the dearest modules go first.
+    """Keeps the seconds of each test from run to run, so that the slowest modules go first.
 
     At the end of a run no process is then left with a long module while the others are idle.
-    ``make test ARGS=--durations=40`` lists the dearest tests.
+    ``make test ARGS=--durations=40`` lists the slowest tests.
     """
 
     FILE = "aca/durations"
@@ -134,7 +134,7 @@ def server_settings(server_folder: Path, kept_server: Path | None) -> Iterator[S
     if kept_server is None:
         server.remove(settings)  # what a killed session left
     with psycopg.connect(server.ensure_running(settings), autocommit=True) as connection:
-        for name, value in CARELESS.items():
+        for name, value in WITHOUT_DURABILITY.items():
             connection.execute(
                 sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value))
             )

@@ -16,7 +16,7 @@ from etl.inbox import block_scan
 from etl.inbox.block_scan import Layout, Marks
 
 # Words that say that a line counts or adds up others.
-_TELLING = frozenset(
+_TOTALS = frozenset(
     (
         *("trailer", "trl", "tlr", "footer", "eof", "end", "rows", "records"),
         *("total", "totals", "subtotal", "subtotals", "sum", "sums", "count", "counts"),
@@ -25,7 +25,7 @@ _TELLING = frozenset(
 # Of these no key is made, so that a hyphen before a number does not make one.
 _PLAIN_SPEECH = frozenset(("trailer", "footer", "eof", "subtotal", "rows", "records"))
 # Words that may come with them, as may those of the feed's name and of its columns.
-_BESIDE = frozenset(
+_FILLERS = frozenset(
     (
         *("grand", "sub", "of", "in", "the", "for", "all", "this", "is", "are", "as", "at"),
         *("number", "no", "nr", "file", "data", "batch", "feed", "page", "date", "amount"),
@@ -74,16 +74,16 @@ class NoRows:
     ) -> None:
         self._names = {_bare(name) for name in (*names, *columns)} - {""}
         self._keys = tuple(keys)
-        self._telling = self._keys[0] if keys else 0
+        self._key_at = self._keys[0] if keys else 0
         self._key_name = _bare(names[keys[0]]) if keys else None
         self._required = tuple(required)
         self._marker = marker
         self._feed = feed.lower()
         words = {word for name in (*names, *columns) for word in _TOKENS.findall(name.lower())}
-        self._beside = _BESIDE | words | {self._feed, self._feed.removesuffix("s")}
+        self._fillers = _FILLERS | words | {self._feed, self._feed.removesuffix("s")}
         self._counted = _COUNTED | ({self._feed, self._feed.removesuffix("s")} - {""})
-        starts = {word[:3] for word in _TELLING | {"number", "no", "nr", "all", "grand", "sub"}}
-        starts |= {word[:3] for word in self._beside if word == self._feed and word}
+        starts = {word[:3] for word in _TOTALS | {"number", "no", "nr", "all", "grand", "sub"}}
+        starts |= {word[:3] for word in self._fillers if word == self._feed and word}
         self._starts = [start.encode() for start in sorted(starts)]
         self._starts += [_SIGNS[at : at + 1] for at in range(len(_SIGNS))] + [b"-"]
         # A name with digits in it looks like a key.
@@ -94,14 +94,14 @@ class NoRows:
     def odd(self, layout: Layout) -> Marks:
         """Which records of a whole block may be no rows."""
         found = np.zeros(len(layout.begins), np.bool_)
-        for at in self._keys or (self._telling,):
+        for at in self._keys or (self._key_at,):
             found |= block_scan.begins_with(layout, at, self._looked_at)
             found |= block_scan.is_in_words(layout, at, self._starts, _SIGNS)
         return found
 
     def fault(self, values: Sequence[bytes]) -> tuple[Reason, int | None] | None:
         """Why the values of a sound record are no row; the position of the key that says so."""
-        if self._is_header(values, values[self._telling]):
+        if self._is_header(values, values[self._key_at]):
             return Reason.REPEATED_HEADER, None
         for at in self._keys:
             key = values[at]
@@ -137,9 +137,9 @@ class NoRows:
             return False
         if _HYPHENED.search(text) and words[0] not in _PLAIN_SPEECH:
             return False
-        if not all(word in _TELLING or word in self._beside for word in words):
+        if not all(word in _TOTALS or word in self._fillers for word in words):
             return False
-        if any(word in _TELLING for word in words):
+        if any(word in _TOTALS for word in words):
             return True
         if tokens[0] != words[0]:
             return tokens[1:] == words and words[0] in self._counted

@@ -47,8 +47,8 @@ def replace(connection: psycopg.Connection[Any], table: str, made: str) -> None:
         connection.execute(make)
 
 
-def begin_anew(connection: psycopg.Connection[Any], table: str) -> bool:
-    """Begin again with a table without rows: those that the transaction brings may come frozen."""
+def empty_if_no_rows(connection: psycopg.Connection[Any], table: str) -> bool:
+    """Truncate a table without rows: COPY in this transaction can then freeze its rows."""
     is_empty = scalar(connection, "rebuild/bulk.size", {"table": table}) == 0
     if is_empty:
         run(connection, "rebuild/bulk.empty", emptied=sql.Identifier(table))

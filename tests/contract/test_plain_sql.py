@@ -121,7 +121,7 @@ OVERLAPS = {
         f"merge into {h.table} as d using (select 1 as n) as s on d.{h.sk} = s.n "
         "when matched then update set validity_end_ts = '2025-02-01'"
     ),
-    "insert beside an update": lambda h: (
+    "insert in the statement of an update": lambda h: (
         f"with moved as (update {h.table} set validity_end_ts = '2024-06-01' where {h.sk} = 1) "
         + h.insert(9, "a", "2024-05-01", "2024-12-01")
     ),
@@ -136,7 +136,7 @@ def test_no_statement_leaves_versions_that_overlap(history: History, form: str) 
     assert history.rows() == before
 
 
-def test_nor_does_copy(history: History) -> None:
+def test_copy_leaves_no_versions_that_overlap(history: History) -> None:
     before = history.rows()
     keys = ["2025" if c == "effective_year" else "a" for c in history.dimension.key]
     row = [9, *keys, "2024-01-01", "2024-06-01", "f", "0" * 32, 1, 1]
@@ -158,7 +158,7 @@ def test_nor_does_copy(history: History) -> None:
         ("2024-01-01", "2025-01-01", "true"),  # ended and said to be in force
     ],
 )
-def test_a_version_is_some_time_and_current_while_it_is_in_force(
+def test_version_of_no_duration_or_with_a_wrong_current_flag_is_refused(
     history: History, start: str, end: str, current: str
 ) -> None:
     with pytest.raises(errors.CheckViolation):
@@ -197,7 +197,7 @@ def test_one_statement_may_move_the_boundary_of_two_versions(history: History) -
 
 
 @pytest.mark.parametrize("first_commits", [True, False])
-def test_of_two_writers_at_once_the_second_waits_and_sees(
+def test_second_of_two_writers_waits_and_sees_the_first(
     history: History, first_commits: bool
 ) -> None:
     with history.other() as first, history.other() as second, ThreadPoolExecutor(1) as pool:
@@ -218,7 +218,7 @@ def test_of_two_writers_at_once_the_second_waits_and_sees(
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 @pytest.mark.parametrize("form", ["insert", "update"])
-def test_a_transaction_that_sees_the_past_writes_no_version(
+def test_repeatable_read_transaction_writes_no_version(
     history: History, level: str, form: str
 ) -> None:
     with history.other() as late, history.other() as first:

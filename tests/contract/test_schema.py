@@ -106,7 +106,7 @@ def test_migrations_go_up_down_and_up_without_drift(empty_url: str) -> None:
         ("9999-01-01", "utc_instant"),
     ],
 )
-def test_domains_refuse_what_no_report_can_use(
+def test_domains_refuse_unusable_values(
     database: psycopg.Connection[Any], value: str | None, domain: str
 ) -> None:
     assert domain in {d.name for d in DOMAINS}
@@ -145,7 +145,7 @@ def column_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     revisions.known.cache_clear()
 
 
-def test_a_column_goes_that_views_read_and_who_could_read_them_still_can(
+def test_dropped_column_leaves_views_and_their_grants(
     database: psycopg.Connection[Any], database_url: str, column_goes: None
 ) -> None:
     view = "warehouse.dim_provider_as_is"
@@ -166,7 +166,7 @@ def test_a_column_goes_that_views_read_and_who_could_read_them_still_can(
         database.execute("drop owned by column_reader; drop role column_reader")
 
 
-def test_a_column_stays_while_a_view_of_somebody_reads_a_view_of_ours(
+def test_column_is_not_dropped_while_a_foreign_view_reads_our_view(
     database: psycopg.Connection[Any], database_url: str, column_goes: None
 ) -> None:
     database.execute("create view public.mine as select * from warehouse.dim_provider_current")

@@ -1,4 +1,4 @@
-"""What a hostile file holds is loaded, rejected or duplicate: in rows, and in money to the cent."""
+"""Rows and cents of a hostile file are each loaded, rejected or duplicate."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ numbers = itertools.count()
 
 
 def escaped(value: str, how: str) -> str:
-    """A value as a careful sender writes it, or as a careless one does."""
+    """A value quoted as CSV asks for, or wrongly."""
     if how == "raw" or (how == "minimal" and not any(mark in value for mark in '",\n')):
         return value
     return '"' + (value if how == "undoubled" else value.replace('"', '""')) + '"'
@@ -53,7 +53,7 @@ def last(text: str) -> list[str]:
 
 
 def read_despite(line: str) -> list[str] | None:
-    """The values of a rejected line; none where they are not its fault's to tell."""
+    """The values of a rejected line; none if its fields cannot be divided."""
     if "\0" in line or rfc4180.record([line + "\n"], len(HEADER))[1] is not None:
         return None
     return rfc4180.apart(line, len(HEADER))
@@ -73,7 +73,7 @@ values = st.tuples(
 )
 ends = st.sampled_from(["\n"] * 8 + ["\r\n", "\n\n", ",\n"])
 records = st.tuples(values, st.sampled_from(["minimal"] * 6 + ["all", "raw", "undoubled"]), ends)
-# Rows side by side with quotes that open, go on and close: what no reader may take for one row.
+# Neighboring rows with quotes that open, go on and close, which must not be read as one row.
 ODD_TEXTS = [
     '"Tape 2',
     'x 5 yd"',
@@ -122,18 +122,18 @@ def send(warehouse: Warehouse, pipeline: RunContext, data: bytes) -> dict[str, A
         commands.stage_files(pipeline, batch, list(batch.files))
     except AcaError as error:
         return {"refused": str(error)}
-    return told(warehouse)
+    return counted(warehouse)
 
 
-def told(warehouse: Warehouse) -> dict[str, Any]:
+def counted(warehouse: Warehouse) -> dict[str, Any]:
     names = "load_id, rows_read, rows_loaded, rows_rejected, rows_duplicate, lines_read, totals"
     values = warehouse.rows(f"select {names} from ledger.load_file order by load_id desc limit 1")
     found = dict(zip(names.split(", "), values[0], strict=True))
     sums = ", ".join(f"coalesce(sum({column}), 0)" for column in MONEY)
-    (held,) = warehouse.rows(
+    (staged,) = warehouse.rows(
         f"select count(*), {sums} from staging.claims_raw where load_id = {found['load_id']}"
     )
-    return found | {"held": held}
+    return found | {"staged": staged}
 
 
 def amount(value: str) -> Decimal | None:
@@ -152,7 +152,7 @@ def amount(value: str) -> Decimal | None:
 @example(
     [(last(text), "raw", "\n") for text in [ODD_TEXTS[0], *ODD_TEXTS[3:4] * 4, ODD_TEXTS[1]]], False
 )
-def test_read_is_loaded_and_rejected_and_duplicate_in_rows_and_cents(
+def test_rows_and_cents_of_a_hostile_file_are_loaded_rejected_or_duplicate(
     stage: Stage, drawn: Drawn, mark: bool
 ) -> None:
     body = "".join(
@@ -161,7 +161,7 @@ def test_read_is_loaded_and_rejected_and_duplicate_in_rows_and_cents(
     head = ",".join(HEADER).encode() + b"\n"
     found = stage((b"\xef\xbb\xbf" if mark else b"") + head + body)
     if "refused" in found:
-        # Nothing is held of a file that was refused, and that it was skipped needs no more.
+        # Nothing of a refused file is staged.
         assert "cut short" in found["refused"]
         return
     by_letter = rfc4180.read(body, HEADER)
@@ -172,7 +172,7 @@ def test_read_is_loaded_and_rejected_and_duplicate_in_rows_and_cents(
     assert found["rows_read"] == sum(
         found[name] for name in ("rows_loaded", "rows_rejected", "rows_duplicate")
     )
-    assert found["held"][0] == found["rows_loaded"]
+    assert found["staged"][0] == found["rows_loaded"]
     lines = [line.removesuffix("\r") for line in body.decode().split("\n")]
     # No line with all the commas of a row is swallowed by another row.
     assert found["rows_read"] >= sum(line.count(",") >= len(HEADER) - 1 for line in lines)
@@ -189,4 +189,4 @@ def test_read_is_loaded_and_rejected_and_duplicate_in_rows_and_cents(
         assert total["unread"] == read.count(None)
         parts = (total[name] for name in ("loaded", "rejected", "duplicate"))
         assert Decimal(total["in_file"]) == sum(map(Decimal, parts))
-        assert Decimal(total["loaded"]) == found["held"][1 + at]
+        assert Decimal(total["loaded"]) == found["staged"][1 + at]

@@ -76,7 +76,7 @@ def test_the_state_after_each_load_is_read_again_also_after_a_rebuild(
     ]
 
 
-def test_the_past_is_refused_after_a_rebuild_from_other_batches(
+def test_past_loads_are_refused_after_a_rebuild_from_other_batches(
     warehouse: Warehouse, states: dict[int, State]
 ) -> None:
     connection = warehouse.connection
@@ -111,7 +111,7 @@ def test_the_past_is_refused_after_a_rebuild_from_other_batches(
     assert without_clock(as_known(connection, first)) == without_clock(states[first])
 
 
-def test_a_session_keeps_its_point_over_a_rebuild(
+def test_session_keeps_its_point_in_time_over_a_rebuild(
     warehouse: Warehouse, states: dict[int, State]
 ) -> None:
     second = list(states)[1]
@@ -212,7 +212,7 @@ def test_a_running_load_and_one_from_before_rows_were_kept_are_refused(
 
 
 @pytest.mark.parametrize("stages", [(), ("stage",), ("stage", "dims")])
-def test_a_change_by_hand_is_part_of_what_the_next_load_leaves(
+def test_change_by_hand_counts_to_the_next_load(
     warehouse: Warehouse, stages: tuple[str, ...]
 ) -> None:
     connection = warehouse.connection
@@ -237,7 +237,7 @@ def test_a_change_by_hand_is_part_of_what_the_next_load_leaves(
     assert as_known(connection, third) == present(connection)
 
 
-def test_the_ledger_says_which_build_a_load_is_of_and_since_when_it_was_live(
+def test_ledger_names_the_build_of_a_load_and_since_when_it_is_live(
     warehouse: Warehouse,
 ) -> None:
     bring(warehouse, 0)
@@ -254,7 +254,7 @@ def test_the_ledger_says_which_build_a_load_is_of_and_since_when_it_was_live(
     assert all(started <= at for _, _, at, started, _ in rows)
 
 
-def test_stages_run_singly_take_loads_one_after_the_other(warehouse: Warehouse) -> None:
+def test_single_stages_run_loads_one_after_the_other(warehouse: Warehouse) -> None:
     for batch_id, feeds in BATCHES[:3]:
         write_batch(warehouse.inbox, batch_id, **feeds)
         with warehouse.pipeline() as pipeline:  # each alone, so that the last came last
@@ -286,7 +286,7 @@ def test_stages_run_singly_take_loads_one_after_the_other(warehouse: Warehouse) 
     assert warehouse.rows(ran)[6:] == [(4, "dims"), (4, "facts"), (5, "dims")]
 
 
-def test_a_filter_reaches_the_partitions_and_no_function_is_scanned(
+def test_filter_on_a_view_as_known_prunes_partitions(
     warehouse: Warehouse, states: dict[int, State]
 ) -> None:
     load_id = list(states)[1]
@@ -310,7 +310,7 @@ def test_a_filter_reaches_the_partitions_and_no_function_is_scanned(
     assert "member_id = 'A'" in plan("select * from as_known.dim_member where member_id = 'A'")
 
 
-def test_grants_and_views_of_what_was_known_outlive_a_rebuild(warehouse: Warehouse) -> None:
+def test_grants_and_views_on_as_known_outlive_a_rebuild(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     bring(warehouse, 1)
     connection = warehouse.connection
@@ -351,7 +351,7 @@ def test_grants_and_views_of_what_was_known_outlive_a_rebuild(warehouse: Warehou
     connection.execute(sql.SQL("drop role {}").format(role))
 
 
-def test_a_restatement_makes_another_story_than_a_rebuild(warehouse: Warehouse) -> None:
+def test_restated_past_is_refused_after_a_rebuild(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     # As a restatement leaves it: a load without files.
     (restated,) = warehouse.rows(

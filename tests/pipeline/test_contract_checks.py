@@ -103,7 +103,7 @@ def test_stricter_and_wider_checks_and_columns_not_sent_count_for_their_files(ju
     assert found["fact_enrollment.premium_paid.between.wide"] == (2, 1, "minor")
     assert found["fact_claim.status.one_of"] == (2, 1, "major")
     assert "fact_claim.status.one_of.own_words" not in found
-    # Rows that break a sender's check are told by their keys.
+    # Rows that break a sender's check are named by their keys.
     rows = judged.rows(
         "select failing_keys from quality.failing_now"
         " where check_name = 'enrollments_raw.premium_paid.between.wide'"

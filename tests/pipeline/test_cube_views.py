@@ -125,7 +125,7 @@ def test_a_changed_definition_makes_its_cube_and_those_that_read_it_again(
     ) == loaded.rows("select distinct schema_name, load_id from ledger.cube_refresh")
 
 
-def test_readers_of_a_view_wait_for_no_refresh(loaded: Warehouse) -> None:
+def test_refresh_of_a_view_does_not_block_its_readers(loaded: Warehouse) -> None:
     write_batch(loaded.inbox, "2025-02-02", plans=plans("R"))
     counted = "select count(*) from cubes.plan_ids"
     with loaded.connection.transaction():

@@ -1,7 +1,7 @@
-"""Cubes that follow what a batch changed: what else there is stays as it is.
+"""Cubes that follow what a batch changed: their other rows are not written again.
 
-That they are what their definitions say is looked at after every load of the tests
-(``Warehouse.incremental``), and of hostile sequences in ``test_fact_history``.
+``Warehouse.incremental`` compares them with their definitions after every load of the tests, and
+``test_fact_history`` does so after hostile sequences.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def loaded(warehouse: Warehouse) -> Warehouse:
 
 
 def second(warehouse: Warehouse, batch_id: str = "2025-05-02") -> None:
-    """A claim more in March, one adjusted, one told again; coverage ends sooner."""
+    """A new claim in March, one adjusted, one sent again unchanged; one coverage ends sooner."""
     write_batch(
         warehouse.inbox,
         batch_id,
@@ -74,7 +74,9 @@ def second(warehouse: Warehouse, batch_id: str = "2025-05-02") -> None:
     )
 
 
-def test_a_claim_that_gets_or_loses_a_known_status_moves(loaded: Warehouse) -> None:
+def test_claim_whose_status_becomes_known_or_unknown_moves_between_measures(
+    loaded: Warehouse,
+) -> None:
     apart = (
         "select sum(claims), sum(unknown_status_claims), sum(unknown_status_billed_usd)"
         " from cubes.{} where {}"
@@ -84,9 +86,9 @@ def test_a_claim_that_gets_or_loses_a_known_status_moves(loaded: Warehouse) -> N
         "claims_by_plan_metal_month": "month = '2025-04-01'",
         "utilization_by_specialty": "month = '2025-04-01'",
     }
-    told = {"2025-05-02": ("approved", "Rejected"), "2025-05-03": ("x", "denied")}
+    statuses = {"2025-05-02": ("approved", "Rejected"), "2025-05-03": ("x", "denied")}
     expected = {"2025-05-02": (1, 1, 10), "2025-05-03": (1, 1, 10)}
-    for batch, (first, second_) in told.items():
+    for batch, (first, second_) in statuses.items():
         write_batch(
             loaded.inbox,
             batch,
@@ -120,7 +122,7 @@ def through(warehouse: Warehouse) -> set[int | None]:
     return {load_id for _, load_id in rows}
 
 
-def test_only_what_changed_is_written_and_checked(loaded: Warehouse) -> None:
+def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> None:
     rows = {name: ", ".join(cube.grain) for name, cube in CUBES.items()}
     before = {name: written(loaded, name, grain) for name, grain in rows.items()}
     assert through(loaded) == {1}
@@ -179,7 +181,7 @@ DAMAGE = {
 }
 
 
-def test_what_moved_wrongly_is_taken_back(
+def test_wrong_refresh_of_a_cube_is_rolled_back(
     loaded: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = refresh.run_cubes
@@ -208,7 +210,7 @@ def test_what_moved_wrongly_is_taken_back(
     assert differing_cubes(loaded.connection) == []
 
 
-def test_where_no_load_tells_what_cubes_were_made_of_they_are_made_whole(
+def test_cubes_without_a_last_load_are_rebuilt_whole(
     loaded: Warehouse,
 ) -> None:
     # A load that has changed dimensions and not yet facts: what it finds is neither before nor
@@ -242,7 +244,7 @@ def test_where_no_load_tells_what_cubes_were_made_of_they_are_made_whole(
     assert loaded.rows("select sum(paid_usd) from cubes.utilization_by_specialty") != [(0,)]
 
 
-def test_a_month_that_passes_moves_members_without_a_claim(loaded: Warehouse) -> None:
+def test_later_month_changes_the_tracking_of_members_without_new_claims(loaded: Warehouse) -> None:
     """Who is over the threshold stays so; what leaves the window below zero brings others back."""
     write_batch(
         loaded.inbox,
@@ -266,7 +268,7 @@ def test_a_month_that_passes_moves_members_without_a_claim(loaded: Warehouse) ->
     assert loaded.rows(over.format("B")) == [(date(2025, 4, 1),)]
 
 
-def test_keys_that_facts_named_first_move_their_claims_when_they_come(
+def test_late_dimension_row_moves_the_claims_that_named_its_key(
     loaded: Warehouse,
 ) -> None:
     write_batch(
@@ -300,7 +302,7 @@ def test_keys_that_facts_named_first_move_their_claims_when_they_come(
     assert through(loaded) == {7}
 
 
-def test_claims_of_versions_that_a_corrected_batch_takes_away_move(loaded: Warehouse) -> None:
+def test_claims_move_when_a_corrected_batch_removes_their_version(loaded: Warehouse) -> None:
     """Provider, plan and member had a version that is in no dimension any more."""
 
     def changed(specialty: str, tier: str, **member: str) -> None:

@@ -1,4 +1,4 @@
-"""What people built on the warehouse, under an owner who is no superuser: no load fails by it."""
+"""What people built on the warehouse, whose owner is no superuser, never makes a load fail."""
 
 from __future__ import annotations
 
@@ -139,10 +139,10 @@ def test_views_of_another_role_never_fail_a_load_and_follow_once_it_is_granted(
         for day in ("2025-01-11", "2025-01-12"):
             send(loaded, day, day)
             summary = loaded.rebuild()
-            told = "\n".join(summary.notes if day == "2025-01-12" else loaded.watcher.said)
-            assert "view their_whole_row.v" in told
-            assert "(it belongs to managed_analyst): grant managed_analyst to managed_" in told
-            assert "view boss.v (it belongs to aca_owner): let aca_owner create" in told
+            notes = "\n".join(summary.notes if day == "2025-01-12" else loaded.watcher.said)
+            assert "view their_whole_row.v" in notes
+            assert "(it belongs to managed_analyst): grant managed_analyst to managed_" in notes
+            assert "view boss.v (it belongs to aca_owner): let aca_owner create" in notes
             assert {view: count(analyst, view) for view in before} == before
         # Of a replaced build only what is read is kept.
         assert loaded.rows(
@@ -188,7 +188,7 @@ def test_view_whose_definition_no_longer_fits_fails_no_load(
 def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(
     loaded: Managed,
 ) -> None:
-    """It would vanish with the build in which it lies."""
+    """It would be dropped with the build that contains it."""
     loaded.connection.execute(
         "create table cubes.mine as select 1 as one; create view warehouse.ours as select 1 as one;"
         "create function as_known.f() returns integer language sql return 1;"
@@ -220,7 +220,7 @@ def test_table_that_comes_while_a_full_load_runs_is_kept(loaded: Managed) -> Non
     assert loaded.rows("select count(*) from pg_class where relname = 'fact_claim'") == [(2,)]
 
 
-def test_copy_with_types_of_the_warehouse_stays_and_is_no_matter(loaded: Managed) -> None:
+def test_full_load_keeps_a_copy_that_uses_types_of_the_warehouse(loaded: Managed) -> None:
     with analyst_of(loaded) as analyst:
         analyst.execute("create schema own; create table own.copy as table staging.providers_raw")
         analyst.execute("create temporary table passing as table staging.providers_raw")
@@ -231,7 +231,7 @@ def test_copy_with_types_of_the_warehouse_stays_and_is_no_matter(loaded: Managed
         assert count(analyst, "own.copy") == count(analyst, "passing") == 1
 
 
-def test_what_somebody_put_on_our_tables_is_named_when_it_is_not_carried_over(
+def test_full_load_names_indexes_and_policies_that_it_does_not_carry_over(
     loaded: Managed,
 ) -> None:
     assert loaded.rebuild().notes == []

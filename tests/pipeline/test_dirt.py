@@ -94,7 +94,7 @@ def staged(warehouse: Warehouse, feed: str, day: date) -> Iterator[tuple[int, tu
         yield line, tuple(row)
 
 
-def test_every_defect_is_found_where_it_was_put(warehouse: Warehouse):
+def test_every_injected_defect_is_found_at_its_line(warehouse: Warehouse):
     batches = {
         date(2025, 3, 1): (",".join(k.name for k in ROW_KINDS), False),
         date(2025, 3, 2): (",".join([*SUMMABLE, "0.03"]), True),
@@ -166,7 +166,7 @@ def test_every_defect_is_found_where_it_was_put(warehouse: Warehouse):
         ]
 
 
-def test_columns_of_rejected_values_are_named(warehouse: Warehouse):
+def test_rejected_rows_name_the_column_of_the_injected_defect(warehouse: Warehouse):
     day = date(2025, 3, 1)
     dirt = "bad_date,bad_amount,dollar_amount,end_before_start,conflicting_duplicate"
     feeds = send(warehouse.inbox, day, dirt, *FEEDS)

@@ -65,7 +65,7 @@ def temporary_table(warehouse: Warehouse, table: str, columns: str, kind: str, d
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_the_arrivals_drawn_in_a_file_give_what_is_drawn_after_them(
+def test_drawn_arrivals_of_each_sql_file_give_its_drawn_result(
     warehouse: Warehouse, file: str
 ) -> None:
     tables = example(file)

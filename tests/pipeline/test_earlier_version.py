@@ -26,9 +26,7 @@ def make_old(warehouse: Warehouse, revision: str = "0014") -> None:
 
 
 @pytest.mark.parametrize("revision", ["0014", "0101", "0102"])
-def test_a_warehouse_of_an_earlier_version_is_refused_in_a_sentence(
-    warehouse: Warehouse, revision: str
-) -> None:
+def test_warehouse_of_an_earlier_version_is_refused(warehouse: Warehouse, revision: str) -> None:
     make_old(warehouse, revision)
     for command in ("incremental", "migrate", "dq-check"):
         done = warehouse.command(command)
@@ -90,7 +88,7 @@ def test_a_full_load_that_does_not_go_live_gives_an_earlier_version_its_names_ba
     assert warehouse.rows("select version_num from public.alembic_version") == [("0014",)]
 
 
-def test_who_only_looks_at_an_earlier_version_is_answered_in_the_same_sentence(
+def test_status_of_an_earlier_version_is_the_same_message(
     warehouse: Warehouse,
 ) -> None:
     make_old(warehouse)

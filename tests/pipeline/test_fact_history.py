@@ -32,7 +32,7 @@ from tests.support.warehouse import differing_cubes, failed_critical
 from tests.support.watching import Silent
 
 CLAIMS = 40
-PEOPLE = 10  # whose enrollments get in each other's way
+PEOPLE = 10  # whose enrollments collide
 FIRST = datetime(2025, 6, 1)
 TIERS = ["Silver", "SILVER", "Gold"]
 
@@ -78,7 +78,7 @@ def claim_state(row: Row) -> tuple[Any, ...]:
 
 
 def reverses(row: Row) -> bool:
-    """Whether a row takes back what was told of its claim before."""
+    """Whether a row reverses what its claim was before."""
     return row["paid_amount"] < 0 and row["status"] != "adjusted"
 
 
@@ -89,26 +89,26 @@ def chains(batches: list[Batch], order: list[int]) -> dict[str, Chain]:
     """Every claim's states in the order of the batches, each with the load that brought it.
 
     None where the claim is gone: by a marker, or for a snapshot that lacks it. Nothing is left of
-    a claim that goes below zero after it was told otherwise: it is reversed.
+    a claim that goes below zero after an earlier state: it is reversed.
     """
     found: dict[str, Chain] = {}
-    told: set[str] = set()
+    seen: set[str] = set()
     for batch in sorted(batches, key=lambda b: b.rank):
         load_id = order.index(batches.index(batch)) + 1
         rows = last_lines(batch.claims, "claim_id")
         for row in rows:
             chain = found.setdefault(row["claim_id"], [])
             is_reversal = reverses(row)
-            # What its own file told before it is taken back as well.
+            # An earlier row of the same file is reversed as well.
             if is_reversal and any(
                 r["claim_id"] == row["claim_id"] and not reverses(r) and not r.get("is_deleted")
                 for r in batch.claims
             ):
-                told.add(row["claim_id"])
-            if is_reversal and row["claim_id"] in told:
+                seen.add(row["claim_id"])
+            if is_reversal and row["claim_id"] in seen:
                 row = row | {"paid_amount": Decimal("0.00")}
             elif not is_reversal and not row.get("is_deleted"):
-                told.add(row["claim_id"])
+                seen.add(row["claim_id"])
             state = None if row.get("is_deleted") else claim_state(row)
             if chain[-1][1] != state if chain else state is not None:
                 chain.append((load_id, state))
@@ -119,13 +119,13 @@ def chains(batches: list[Batch], order: list[int]) -> dict[str, Chain]:
     return found
 
 
-def standing(batches: list[Batch]) -> list[tuple[Any, ...]]:
-    """The enrollments that are the last word on their identifier and on their grain.
+def valid_enrollments(batches: list[Batch]) -> list[tuple[Any, ...]]:
+    """The latest enrollments of each identifier and of each grain.
 
-    A marker, an end before the start and a snapshot that lacks it take one back.
+    A deletion marker, an end before the start and a snapshot that lacks it withdraw one.
     """
     in_order = sorted(batches, key=lambda b: b.rank)
-    told = [
+    sent = [
         row | {"place": place}
         for place, batch in enumerate(in_order)
         for row in last_lines(batch.enrollments, "enrollment_id")
@@ -134,7 +134,7 @@ def standing(batches: list[Batch]) -> list[tuple[Any, ...]]:
         (n for n, b in enumerate(in_order) if "enrollments" in b.snapshots), default=0
     )
 
-    def is_taken_back(row: Row) -> bool:
+    def is_withdrawn(row: Row) -> bool:
         end = row["end_date"]
         return bool(row.get("is_deleted")) or (end is not None and end < row["start_date"])
 
@@ -142,14 +142,14 @@ def standing(batches: list[Batch]) -> list[tuple[Any, ...]]:
         return (row["member_id"], row["plan_id"], row["start_date"])
 
     found = []
-    for n, row in enumerate(told):
-        later = told[n + 1 :]
+    for n, row in enumerate(sent):
+        later = sent[n + 1 :]
         if any(r["enrollment_id"] == row["enrollment_id"] for r in later):
             continue
-        if is_taken_back(row) or row["place"] < last_snapshot:
+        if is_withdrawn(row) or row["place"] < last_snapshot:
             continue
-        alive = [r for r in later if not is_taken_back(r)]
-        if row["member_id"] and row["plan_id"] and any(grain(r) == grain(row) for r in alive):
+        still_valid = [r for r in later if not is_withdrawn(r)]
+        if row["member_id"] and row["plan_id"] and any(grain(r) == grain(row) for r in still_valid):
             continue
         end = row["end_date"] or date(row["start_date"].year, 12, 31)
         found.append((row["enrollment_id"], *grain(row), end, row["premium_paid"]))
@@ -160,10 +160,10 @@ def standing(batches: list[Batch]) -> list[tuple[Any, ...]]:
 
 
 def draw_claims(rng: random.Random, number: int) -> list[Row]:
-    """One batch's claims: each of few states that come again and again, or not told at all."""
+    """One batch's claims: each of few states that come again and again, or left out."""
     rows = []
     for claim in range(CLAIMS):
-        for _ in range(rng.choice([0, 1, 1, 1, 2])):  # twice: one of them is set aside
+        for _ in range(rng.choice([0, 1, 1, 1, 2])):  # twice: one of them is rejected
             row = {
                 "claim_id": f"C{claim}",
                 "service_date": date(2025, 1, 31),
@@ -244,7 +244,7 @@ def sequences(draw: st.DrawFn) -> tuple[list[Batch], list[int]]:
             ],
             draw_claims(rng, number),
             draw_enrollments(rng, number),
-            # What cubes are told apart by, of versions and of keys that facts named first.
+            # Categories of the cubes, for existing versions and for keys that facts named first.
             [
                 {"plan_id": plan, "effective_year": year, "metal_tier": rng.choice(TIERS)}
                 for plan in ("P0", "P1")
@@ -339,7 +339,7 @@ def warehouse(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
     phases=[Phase.explicit, Phase.generate],
 )
 @given(sequences())
-def test_any_order_gives_the_facts_of_the_model(
+def test_batches_in_any_order_give_the_facts_of_the_model(
     warehouse: Warehouse, drawn: tuple[list[Batch], list[int]]
 ) -> None:
     batches, order = drawn
@@ -349,18 +349,18 @@ def test_any_order_gives_the_facts_of_the_model(
         warehouse.load(batches[number], with_cubes=place != 1)
         if place != 1:
             assert differing_cubes(warehouse.connection) == []
-    told = chains(batches, order)
+    expected = chains(batches, order)
 
-    held = warehouse.rows(
+    stored = warehouse.rows(
         "select claim_id, f.load_id, service_date, member_id, provider_id, plan_id, status, "
         "paid_amount, diagnosis_code, utilization from warehouse.fact_claim as f "
         "join warehouse.dim_member using (member_sk) join warehouse.dim_provider "
         "using (provider_sk) join warehouse.dim_plan using (plan_sk)"
     )
-    assert sorted(held, key=repr) == sorted(
+    assert sorted(stored, key=repr) == sorted(
         (
             (claim, chain[-1][0], *chain[-1][1])
-            for claim, chain in told.items()
+            for claim, chain in expected.items()
             if chain and chain[-1][1] is not None
         ),
         key=repr,
@@ -368,7 +368,7 @@ def test_any_order_gives_the_facts_of_the_model(
 
     wanted = [
         (claim, load_id, state[0], state[4], state[5], place == len(chain) - 1)
-        for claim, chain in told.items()
+        for claim, chain in expected.items()
         for place, (load_id, state) in enumerate(chain)
         if state is not None
     ]
@@ -391,7 +391,7 @@ def test_any_order_gives_the_facts_of_the_model(
     )
     assert misplaced == []
 
-    assert standing(batches) == warehouse.rows(
+    assert valid_enrollments(batches) == warehouse.rows(
         "select enrollment_id, member_id, plan_id, start_date, end_date, premium_paid "
         "from warehouse.fact_enrollment join warehouse.dim_member using (member_sk) "
         'join warehouse.dim_plan using (plan_sk) order by enrollment_id collate "C"'
@@ -411,7 +411,9 @@ STATES = [
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1)])
-def test_the_life_of_a_claim(warehouse: Warehouse, order: tuple[int, ...]) -> None:
+def test_states_of_a_claim_in_any_order_give_the_same_history(
+    warehouse: Warehouse, order: tuple[int, ...]
+) -> None:
     warehouse.clear()
     for number in order:
         day = FIRST + timedelta(days=number)
@@ -431,11 +433,11 @@ def test_the_life_of_a_claim(warehouse: Warehouse, order: tuple[int, ...]) -> No
         (days[2], "adjusted", february, days[2], Decimal("-20.00"), False),
         (days[3], "reversed", february, days[3], Decimal("-80.00"), True),
     ]
-    held = warehouse.rows(
+    stored = warehouse.rows(
         "select tableoid::regclass::text, status, paid_amount, date_key, load_id "
         "from warehouse.fact_claim"
     )
-    assert held == [
+    assert stored == [
         (
             "warehouse.fact_claim_2025_02",
             "reversed",

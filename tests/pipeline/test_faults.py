@@ -62,7 +62,7 @@ def blocked(warehouse: Warehouse, process: Command) -> int:
     raise AssertionError("the run does not wait")
 
 
-def test_whom_a_load_waits_for_is_said_within_five_seconds_and_the_load_goes_on(
+def test_blocked_load_names_whom_it_waits_for_within_five_seconds(
     pending: Warehouse,
 ) -> None:
     began = time.monotonic()
@@ -94,7 +94,7 @@ def test_whom_a_load_waits_for_is_said_within_five_seconds_and_the_load_goes_on(
     assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
 
 
-def test_what_is_said_of_a_session_holds_no_text_of_its_query() -> None:
+def test_description_of_a_session_contains_no_text_of_its_query() -> None:
     query = "select * from warehouse.dim_member where last_name = 'Doe' or $x$Doe$x$ = first_name"
     said = waiting.describe((7, "ann", "psql", "10.0.0.1", None, "active", query))
     assert said.startswith("session 7 of ann (psql) at 10.0.0.1, which runs: select * from")
@@ -103,7 +103,7 @@ def test_what_is_said_of_a_session_holds_no_text_of_its_query() -> None:
     assert "hidden from us without the role pg_monitor" in hidden
 
 
-def test_a_wait_that_ends_with_the_run_is_not_said_to_go_on(pending: Warehouse) -> None:
+def test_wait_that_ends_with_the_run_is_not_reported_as_over(pending: Warehouse) -> None:
     with held(pending):
         process = pending.start("incremental")
         while "Waiting for a lock" not in (said := process.stderr.readline()):
@@ -114,7 +114,7 @@ def test_a_wait_that_ends_with_the_run_is_not_said_to_go_on(pending: Warehouse) 
     assert "wait is over" not in err
 
 
-def test_a_table_that_is_locked_keeps_who_only_looks_for_five_seconds(pending: Warehouse) -> None:
+def test_status_waits_five_seconds_at_most_for_a_locked_table(pending: Warehouse) -> None:
     with psycopg.connect(pending.url, application_name="an analyst's tool") as other:
         other.execute("lock table ledger.load in access exclusive mode")
         began = time.monotonic()
@@ -157,16 +157,14 @@ def test_a_wait_without_end_ends_with_code_3(
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
-def test_a_signal_stops_a_run_in_order_and_the_ledger_says_so(
-    pending: Warehouse, name: str
-) -> None:
+def test_signal_stops_a_run_cleanly_and_the_ledger_names_it(pending: Warehouse, name: str) -> None:
     number = signal.Signals[name]
     with held(pending):
         process = pending.start("incremental")
         blocked(pending, process)
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
-        # While the table is still held: the statement that waited was cancelled.
+        # The table is still locked, so the statement that waited was canceled.
         assert pending.rows(
             "select count(*) from pg_stat_activity where application_name like 'aca-warehouse%' "
             "and datname = current_database()"
@@ -201,7 +199,7 @@ def test_ctrl_c_while_the_program_is_loaded_is_one_sentence(tmp_path: Path) -> N
     assert err == "Error: Interrupted.\nNothing had begun. Run it again.\n"
 
 
-def test_ctrl_c_stops_a_run_in_order_and_the_ledger_says_so(pending: Warehouse) -> None:
+def test_ctrl_c_stops_a_run_cleanly_and_the_ledger_names_it(pending: Warehouse) -> None:
     with held(pending):
         process = pending.start("incremental")
         blocked(pending, process)
@@ -213,7 +211,7 @@ def test_ctrl_c_stops_a_run_in_order_and_the_ledger_says_so(pending: Warehouse) 
 
 
 @pytest.mark.parametrize("whose", ["work", "all"])
-def test_a_run_whose_sessions_the_server_ends_says_so_and_the_next_goes_on(
+def test_run_whose_sessions_are_terminated_fails_with_a_message_and_the_next_completes(
     pending: Warehouse, whose: str
 ) -> None:
     with held(pending):
@@ -236,7 +234,7 @@ def test_a_run_whose_sessions_the_server_ends_says_so_and_the_next_goes_on(
     assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
 
 
-def test_a_disk_that_is_full_under_the_database_is_one_sentence(pending: Warehouse) -> None:
+def test_full_disk_under_the_database_is_reported_in_one_sentence(pending: Warehouse) -> None:
     pending.connection.execute(
         "create function public.full_disk() returns trigger language plpgsql as "
         "$$ begin raise disk_full using message = 'could not extend file: Jane Doe'; end $$"
@@ -255,7 +253,7 @@ def test_a_disk_that_is_full_under_the_database_is_one_sentence(pending: Warehou
     assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
 
 
-def test_every_fault_of_server_and_disk_has_a_sentence_however_it_is_wrapped() -> None:
+def test_every_error_of_server_and_disk_has_a_message_however_it_is_wrapped() -> None:
     class Wrapped(Exception):
         orig: BaseException
 
@@ -284,7 +282,7 @@ def test_every_fault_of_server_and_disk_has_a_sentence_however_it_is_wrapped() -
         assert explain(other) is None
 
 
-def test_a_log_on_a_full_disk_is_said_once_and_ends_no_run(
+def test_log_on_a_full_disk_is_reported_once_and_ends_no_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = structlog.get_config()
@@ -299,7 +297,7 @@ def test_a_log_on_a_full_disk_is_said_once_and_ends_no_run(
         structlog.configure(**before)
 
 
-def test_an_export_that_the_disk_cannot_hold_leaves_no_half(
+def test_export_on_a_full_disk_leaves_no_partial_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "claims.csv"

@@ -92,33 +92,33 @@ def test_changed_rows_give_false_negatives_and_false_positives(warehouse: Wareho
 
     npis = before["bad_npi"].injected
     assert npis
-    told = {"bad_npi": (npis, 0)}
-    assert after("update providers_raw set npi = '1234567893'") == told
-    told["paid_above_allowed"] = (0, 1)
+    expected = {"bad_npi": (npis, 0)}
+    assert after("update providers_raw set npi = '1234567893'") == expected
+    expected["paid_above_allowed"] = (0, 1)
     assert (
         after(
             "update claims_raw set paid_amount = allowed_amount + 1 where claim_id = (select "
             "claim_id from claims_raw where status = 'approved' and paid_amount <= allowed_amount "
             "order by 1 limit 1)"
         )
-        == told
+        == expected
     )
-    told |= {"conflicting_duplicate": (1, 0), "not a valid year": (0, 1)}
+    expected |= {"conflicting_duplicate": (1, 0), "not a valid year": (0, 1)}
     assert (
         after(
             "update quarantined_row set reason = 'not a valid year' where rejected_row_id = "
             "(select min(rejected_row_id) from quarantined_row where reason like 'conflicting%')"
         )
-        == told
+        == expected
     )
-    told["service_outside_coverage"] = (0, 1)
+    expected["service_outside_coverage"] = (0, 1)
     assert (
         after(
             "update claims_raw as c set service_date = '2020-01-01' where claim_id = (select "
             "max(claim_id) from claims_raw join dim_member using (member_id) where not is_inferred "
             "and service_date > '2021-01-01')"
         )
-        == told
+        == expected
     )
 
 

@@ -1,4 +1,4 @@
-"""Whatever the bytes, a file is loaded or refused in words, whole, and its counts add up."""
+"""Whatever its bytes, a file is loaded whole or refused with a message; its counts add up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from etl.inbox.batch import read_batch
 from etl.pipeline import commands
 from etl.pipeline.session import RunContext
 from tests.support.blocks import drawn_rows
-from tests.support.files import WILD
+from tests.support.files import REAL_FILES
 from tests.support.mediterranean import FRENCH, encoded, mediterranean
 from tests.support.warehouse import Warehouse, fresh_warehouse
 
@@ -47,7 +47,7 @@ def plain(feed: str) -> bytes:
     return out.getvalue().encode()
 
 
-CMS = (WILD / "cms_plan_attributes_2025_excerpt.csv").read_bytes().splitlines(keepends=True)
+CMS = (REAL_FILES / "cms_plan_attributes_2025_excerpt.csv").read_bytes().splitlines(keepends=True)
 FILES = [(feed, plain(feed)) for feed in FEEDS]
 FILES += [
     ("plans", b"".join([CMS[0], *CMS[2:9]])),
@@ -57,7 +57,7 @@ FILES += [
 
 @st.composite
 def mutated(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A sound file to which a few things happened, below the header more often than in it."""
+    """A sound file with a few changes, below the header more often than in it."""
     feed, data = draw(st.sampled_from(FILES))
     header = data.index(b"\n") + 1
     for _ in range(draw(st.integers(1, 4))):
@@ -88,7 +88,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, bytes]:
 def stage(
     admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    """Stage a file of a feed as the pipeline does, and hold what came of it against the ledger."""
+    """Stage a file of a feed as the pipeline does, and compare the result with the ledger."""
     folder = tmp_path_factory.mktemp("fuzz")
     senders.SENDERS[mediterranean.name] = mediterranean
     with (
@@ -114,14 +114,14 @@ def send(
     path.write_bytes(gzip.compress(data, 1) if packed else data)
     if described:
         describe(path, data)
-    batch, told = read_batch(folder), ""
+    batch, message = read_batch(folder), ""
     try:
         commands.stage_files(pipeline, batch, list(batch.files))
     except AcaError as error:
-        told = str(error)
-        assert told.isprintable()
-        assert len(told) < 1500
-    return hold(warehouse, feed, told)
+        message = str(error)
+        assert message.isprintable()
+        assert len(message) < 1500
+    return status_of_last_file(warehouse, feed, message)
 
 
 def describe(path: Path, data: bytes) -> None:
@@ -132,8 +132,8 @@ def describe(path: Path, data: bytes) -> None:
         (path.parent / "manifest.json").write_text(manifest, encoding="utf-8")
 
 
-def hold(warehouse: Warehouse, feed: str, told: str) -> str:
-    """Whether ledger, quarantine and staging say the same of the last file; its status."""
+def status_of_last_file(warehouse: Warehouse, feed: str, message: str) -> str:
+    """The status of the last file, of which ledger, quarantine and staging agree."""
     load, status, *counts = warehouse.rows(
         "select load_id, status, rows_read, rows_loaded, rows_rejected, rows_duplicate "
         "from ledger.load_file order by load_id desc limit 1"
@@ -144,7 +144,7 @@ def hold(warehouse: Warehouse, feed: str, told: str) -> str:
     )
     assert latest == load
     # The same bytes once more are not loaded again.
-    wanted = [("refused", "failed")] if told else [("loaded", "running"), ("skipped", "running")]
+    wanted = [("refused", "failed")] if message else [("loaded", "running"), ("skipped", "running")]
     assert (status, outcome) in wanted
     ((staged, lines),) = warehouse.rows(
         f"select count(*), count(distinct source_line) from staging.{feed}_raw "
@@ -163,7 +163,7 @@ def hold(warehouse: Warehouse, feed: str, told: str) -> str:
 
 
 @pytest.mark.parametrize(("feed", "data"), FILES, ids=lambda given: str(given)[:9])
-def test_what_is_sound_is_loaded(stage: Stage, feed: str, data: bytes) -> None:
+def test_sound_file_is_loaded(stage: Stage, feed: str, data: bytes) -> None:
     assert stage(feed, data) == "loaded"
 
 
@@ -172,7 +172,7 @@ fuzz = settings(suppress_health_check=list(HealthCheck))
 
 @fuzz
 @given(mutated(), st.booleans(), st.booleans())
-def test_what_happened_to_a_sound_file(
+def test_damaged_file_is_loaded_or_refused_with_counts_that_add_up(
     stage: Stage, file: tuple[str, bytes], packed: bool, described: bool
 ) -> None:
     stage(*file, packed, described)
@@ -181,7 +181,7 @@ def test_what_happened_to_a_sound_file(
 @fuzz
 @given(st.sampled_from(FILES), st.binary(max_size=300), st.booleans(), st.booleans())
 @example(FILES[0], b"", True, False)
-def test_random_bytes(
+def test_random_bytes_are_loaded_or_refused_with_counts_that_add_up(
     stage: Stage, file: tuple[str, bytes], data: bytes, headed: bool, packed: bool
 ) -> None:
     feed, sound = file
@@ -190,7 +190,9 @@ def test_random_bytes(
 
 @fuzz
 @given(st.data())
-def test_fields_of_anything(stage: Stage, data: st.DataObject) -> None:
+def test_random_fields_are_loaded_or_refused_with_counts_that_add_up(
+    stage: Stage, data: st.DataObject
+) -> None:
     """Rows of the right shape with values that no one wrote for them."""
     feed, sound = data.draw(st.sampled_from(FILES))
     head, _, body = sound.partition(b"\n")

@@ -1,4 +1,4 @@
-"""Stages are checked before they last: what is wrong is taken back, readers keep what they had."""
+"""A stage is checked before its commit: a wrong one is rolled back and readers see no change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLAIM = {
 }
 
 # By stage: damage that the stage does without noticing, put in by a trigger; the critical checks
-# that hear it, and how to take the damage away.
+# that detect it.
 TRIGGER = """
 create function public.damage() returns trigger language plpgsql as $$
 begin
@@ -100,7 +100,7 @@ def gates(warehouse: Warehouse) -> list[tuple[object, ...]]:
     )
 
 
-def test_every_stage_of_a_load_is_checked_and_says_so(loaded):
+def test_every_stage_of_a_load_records_its_checks(loaded):
     assert gates(loaded) == [
         ("stage", 1, 0),
         ("dims", 1, 0),
@@ -126,29 +126,29 @@ def test_every_stage_of_a_load_is_checked_and_says_so(loaded):
 
 
 @pytest.mark.parametrize("stage", DAMAGE)
-def test_a_critical_failure_takes_the_stage_back(loaded, stage):
-    (event, table, body), heard = DAMAGE[stage]
+def test_critical_failure_rolls_the_stage_back(loaded, stage):
+    (event, table, body), check = DAMAGE[stage]
     before = seen(loaded)
     loaded.connection.execute(TRIGGER.format(event=event, table=table, body=body))
     with pytest.raises(CheckFailedError) as raised:
         loaded.incremental()
     assert raised.value.exit_code == 6
-    assert heard in raised.value.message
+    assert check in raised.value.message
     assert "2025-02-28" in raised.value.message
     assert seen(loaded) == before
-    # The ledger says why, and the result tells which row.
+    # The ledger says why, and the result names the row.
     ((status, error),) = loaded.rows(
         f"select status, error from ledger.stage_run where stage = '{stage}' and load_id = 2"
     )
     assert status == "failed"
-    assert heard in error
+    assert check in error
     ((passed, keys),) = loaded.rows(
         "select passed, failing_keys from quality.check_judged"
-        f" where gate = '{stage}' and load_id = 2 and check_name = '{heard}'"
+        f" where gate = '{stage}' and load_id = 2 and check_name = '{check}'"
     )
     assert not passed
     assert len(keys) == 1
-    # When the cause is gone the next run goes on.
+    # Once the cause is gone the next run loads the batch.
     loaded.connection.execute(f"drop trigger damage on {table}; drop function public.damage()")
     loaded.incremental()
     claims, _ = seen(loaded)
@@ -193,12 +193,12 @@ def test_cubes_that_disagree_with_the_facts_are_not_shown(loaded, monkeypatch):
     assert len(seen(loaded)[1]) == len(before)
 
 
-def test_a_gate_judges_by_the_thresholds_of_people(loaded):
+def test_check_lowered_to_minor_by_a_threshold_lets_its_gate_pass(loaded):
     with loaded.pipeline(checks=None) as pipeline:
         commands.run_checks(pipeline)
-    (event, table, body), heard = DAMAGE["facts"]
+    (event, table, body), check = DAMAGE["facts"]
     loaded.connection.execute(TRIGGER.format(event=event, table=table, body=body))
-    for name in (heard, "fact_claim.money_total"):
+    for name in (check, "fact_claim.money_total"):
         loaded.connection.execute(
             "insert into quality.check_threshold (check_name, severity, reason)"
             " values (%s, 'minor', 'known')",
@@ -208,7 +208,7 @@ def test_a_gate_judges_by_the_thresholds_of_people(loaded):
     assert [claim for claim, *_ in seen(loaded)[0]] == ["c1", "c2"]
 
 
-def test_a_batch_that_comes_late_passes_its_gates(loaded):
+def test_late_batch_passes_its_gates(loaded):
     loaded.incremental()
     write_batch(
         loaded.inbox,
@@ -237,11 +237,11 @@ def test_a_batch_that_comes_late_passes_its_gates(loaded):
     ]
 
 
-def test_arrivals_are_judged_once_all_is_in(loaded):
+def test_failed_arrival_check_fails_the_run_after_everything_is_loaded(loaded):
     with loaded.pipeline() as pipeline:
         commands.incremental(pipeline)
     assert gates(loaded)[-2:] == [("cubes", 2, 0), ("arrivals", 2, 0)]
-    # These feeds are of long ago.
+    # These feeds are long out of date.
     failing = "select check_name, severity, means <> '', advice <> '' from quality.failing_now"
     assert ("claims_raw.fresh", "minor", True, True) in loaded.rows(failing)
     loaded.connection.execute(
@@ -254,13 +254,13 @@ def test_arrivals_are_judged_once_all_is_in(loaded):
         pytest.raises(CheckFailedError, match=r"1 critical check failed: claims_raw\.fresh"),
     ):
         commands.incremental(pipeline)
-    # It says so, and what came is there to be seen.
+    # The run failed, but readers see what it loaded.
     assert [claim for claim, *_ in seen(loaded)[0]] == ["c1", "c2", "c3"]
     assert len(seen(loaded)[1]) == 1
     assert loaded.rows("select sum(claims) from cubes.claims_daily_member")[0][0] == 3
 
 
-def test_a_constraint_of_any_severity_is_measured_on_the_rows_of_a_load(loaded):
+def test_gate_measures_constraints_of_any_severity_on_the_rows_of_its_load(loaded):
     write_batch(
         loaded.inbox,
         "2025-03-31",

@@ -64,7 +64,7 @@ def limit(bare: Managed, connections: int) -> None:
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
     )
 )
-def test_url_of_any_address_means_the_same(parts: dict[str, str]) -> None:
+def test_url_of_an_address_connects_to_the_same_server(parts: dict[str, str]) -> None:
     address = make_conninfo("", **parts)
     assert conninfo_to_dict(as_url(address)) == parts
 
@@ -86,9 +86,7 @@ def forms(bare: Managed, folder: Path) -> dict[str, str]:
     }
 
 
-def test_every_form_of_an_address_that_libpq_takes_leads_there(
-    bare: Managed, tmp_path: Path
-) -> None:
+def test_every_form_of_address_that_libpq_accepts_connects(bare: Managed, tmp_path: Path) -> None:
     for form, address in forms(bare, tmp_path).items():
         url = server.ensure_running(settings_of(bare, address))
         assert url.startswith("postgresql://"), form
@@ -101,7 +99,7 @@ def test_every_form_of_an_address_that_libpq_takes_leads_there(
     "address",
     [
         "warehouse",
-        "host=127.0.0.1 colour=red",
+        "host=127.0.0.1 shade=red",
         "service=nowhere_to_be_found",
         "host=127.0.0.1 port=abc",
         "host=127.0.0.1,localhost port=1,2,3",
@@ -111,7 +109,7 @@ def test_every_form_of_an_address_that_libpq_takes_leads_there(
         "host=127.0.0.1 port=1 dbname='\udcff'",
     ],
 )
-def test_address_that_libpq_does_not_take_is_one_sentence(bare: Managed, address: str) -> None:
+def test_address_that_libpq_refuses_is_one_sentence(bare: Managed, address: str) -> None:
     with pytest.raises(ServerError, match="DATABASE_URL") as caught:
         server.ensure_running(settings_of(bare, address))
     assert caught.value.hint
@@ -129,7 +127,7 @@ def test_psql_is_given_no_password_that_others_can_read(bare: Managed) -> None:
     assert odd_password() not in arguments
 
 
-def test_database_that_cannot_hold_every_name_is_refused(bare: Managed) -> None:
+def test_database_whose_encoding_lacks_characters_is_refused(bare: Managed) -> None:
     database = sql.Identifier("managed")
     bare.server.execute(sql.SQL("drop database {} with (force)").format(database))
     bare.server.execute(
@@ -169,7 +167,7 @@ def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_
 
 
 @pytest.mark.parametrize("most", [1, 2, requirements.CONNECTIONS - 1])
-def test_too_few_connections_are_said_before_anything_is_done(
+def test_too_few_connections_are_refused_before_anything_is_done(
     bare: Managed, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "FULL_SECONDS", 0.3)
@@ -181,7 +179,7 @@ def test_too_few_connections_are_said_before_anything_is_done(
         assert there.execute("select to_regnamespace('ledger')").fetchone() == (None,)
 
 
-def test_check_that_cannot_be_asked_is_no_failed_check(
+def test_check_without_a_connection_is_an_error_and_not_a_failure(
     bare: Managed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with bare.pipeline(checks=None) as pipeline:
@@ -202,7 +200,7 @@ def test_check_that_cannot_be_asked_is_no_failed_check(
         )
 
 
-def test_rights_that_are_lacking_come_with_the_grants_that_help(bare: Managed) -> None:
+def test_missing_rights_are_reported_with_the_grants_to_give(bare: Managed) -> None:
     database, role = sql.Identifier("managed"), sql.Identifier(bare.owner)
     bare.admin.execute(sql.SQL("alter database {} owner to current_user").format(database))
     bare.admin.execute(sql.SQL("revoke temporary on database {} from public").format(database))
@@ -216,7 +214,7 @@ def test_rights_that_are_lacking_come_with_the_grants_that_help(bare: Managed) -
     bare.admin.execute(sql.SQL("drop owned by {}").format(role))
 
 
-def test_warehouse_of_another_role_is_named_with_the_grant_that_helps(bare: Managed) -> None:
+def test_warehouse_of_another_role_is_refused_with_the_grant_to_give(bare: Managed) -> None:
     with bare.pipeline():
         pass
     other = bare.login("bare_other")

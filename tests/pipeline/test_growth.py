@@ -76,7 +76,7 @@ def looked_at(node: dict[str, Any]) -> int:
 
 
 def batches(members: int) -> list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]]:
-    """Batches of every kind that the stages tell apart, in the order of arrival.
+    """Batches of every kind that the stages treat differently, in the order of arrival.
 
     Each with its manifest, its feeds and the columns that it lacks.
     """

@@ -19,7 +19,7 @@ from etl.quality.runner import run_sql_checks
 from etl.quarantine.export import export
 from etl.warehouse.tables import LIVE
 from tests.support.feeds import write_batch
-from tests.support.files import WORLD
+from tests.support.files import CASES
 from tests.support.warehouse import Warehouse, failed_critical
 
 ALIVE = "select count(*) from warehouse.dim_provider where current_flag and provider_sk > 0"
@@ -97,7 +97,7 @@ def test_a_snapshot_cut_short_ends_nobody_until_it_is_confirmed(
     assert warehouse.contents() == before
 
 
-def test_a_confirmation_holds_for_the_bytes_that_were_seen_and_in_a_full_load(
+def test_confirmation_is_valid_for_the_same_bytes_also_in_a_full_load(
     warehouse: Warehouse,
 ) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
@@ -167,7 +167,7 @@ def test_the_new_year_ends_members_in_january_and_february_alone(
         assert any("ends 35 of the 100 keys" in line for line in warehouse.watcher.said)
 
 
-def test_keys_of_rejected_rows_count_as_there_and_are_as_told_once_they_are_corrected(
+def test_keys_of_rejected_rows_do_not_end_and_follow_their_correction(
     warehouse: Warehouse,
 ) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
@@ -194,7 +194,7 @@ def test_keys_of_rejected_rows_count_as_there_and_are_as_told_once_they_are_corr
     assert failed_critical(warehouse.connection) == set()
 
 
-def test_a_late_row_leaves_a_key_gone_where_the_snapshot_rejects_a_row_of_another(
+def test_late_row_does_not_revive_a_key_that_a_snapshot_with_rejected_rows_ended(
     warehouse: Warehouse,
 ) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 4))
@@ -208,7 +208,7 @@ def test_a_late_row_leaves_a_key_gone_where_the_snapshot_rejects_a_row_of_anothe
     assert warehouse.rows(ALIVE) == [(3,)]
 
 
-def test_rejected_rows_without_a_key_may_be_of_those_that_end(warehouse: Warehouse) -> None:
+def test_rejected_rows_without_a_key_count_for_keys_that_end(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
     rows = providers(0, 99)
@@ -262,7 +262,7 @@ def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehou
     rebuild(warehouse)
 
 
-def test_what_is_decided_for_a_full_load_stands_only_if_that_goes_live(
+def test_decision_for_a_full_load_is_kept_only_if_it_goes_live(
     warehouse: Warehouse,
 ) -> None:
     gone = write_batch(warehouse.inbox, "2025-01-10", claims=[claim("C1", 500)])
@@ -293,7 +293,7 @@ def test_what_is_decided_for_a_full_load_stands_only_if_that_goes_live(
     ]
 
 
-def test_a_file_packed_out_and_moved_to_a_folder_of_another_name_is_not_missed(
+def test_file_unpacked_or_moved_to_another_folder_does_not_count_as_missing(
     warehouse: Warehouse,
 ) -> None:
     folder = write_batch(warehouse.inbox, "2026-01-04-gz", claims=[claim("C1", 500)])
@@ -315,7 +315,7 @@ def test_a_file_packed_out_and_moved_to_a_folder_of_another_name_is_not_missed(
         rebuild(warehouse)
 
 
-def test_a_file_corrected_in_its_place_is_not_missed_if_it_has_every_key(
+def test_file_corrected_in_place_with_every_key_does_not_count_as_missing(
     warehouse: Warehouse,
 ) -> None:
     folder = write_batch(warehouse.inbox, "2025-01-10", providers=providers(0, 3, name="bad"))
@@ -367,10 +367,10 @@ def send_again(warehouse: Warehouse, day: str, **feeds: Any) -> None:
         ("reversed in its own file", ["C1", "C2", "C4"], []),
     ],
 )
-def test_claims_that_are_reversed_by_themselves_pass_and_are_named_by_the_checks_of_everything(
+def test_claims_that_reverse_themselves_load_and_are_named_by_the_checks(
     warehouse: Warehouse, case: str, reversed_claims: list[str], partly: list[str]
 ) -> None:
-    shutil.copytree(WORLD / "claim ids" / f"a claim {case}", warehouse.inbox, dirs_exist_ok=True)
+    shutil.copytree(CASES / "claim ids" / f"a claim {case}", warehouse.inbox, dirs_exist_ok=True)
     (warehouse.inbox / "case.toml").unlink()
     warehouse.incremental(0.5)
     found = {
@@ -399,7 +399,7 @@ def test_a_snapshot_does_not_end_coverage_that_was_canceled_before_it(
     assert warehouse.rows("select count(*) from warehouse.fact_enrollment") == [(75,)]
 
 
-def test_a_late_load_is_not_ended_in_silence_by_a_snapshot_that_came_before_it(
+def test_late_load_ended_by_an_earlier_snapshot_is_reported(
     warehouse: Warehouse,
 ) -> None:
     snapshot(warehouse, "2025-03-10", providers(0, 10))
@@ -446,7 +446,7 @@ def test_a_correction_with_the_bytes_of_another_batch_is_refused_by_a_full_load(
     assert warehouse.rows(PAID) == [("c1", 500), ("c2", 400)]
 
 
-def test_a_file_that_was_corrected_and_put_back_is_not_missed(warehouse: Warehouse) -> None:
+def test_file_corrected_and_restored_does_not_count_as_missing(warehouse: Warehouse) -> None:
     for paid in (500, 400, 500):
         send_again(warehouse, "2025-01-10", claims=[claim("c1", paid)])
         load(warehouse)

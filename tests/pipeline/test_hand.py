@@ -26,7 +26,7 @@ def loaded(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def test_every_row_is_accounted_for(loaded: Warehouse) -> None:
+def test_rows_of_hand_written_files_are_loaded_rejected_or_duplicate(loaded: Warehouse) -> None:
     found = loaded.rows(
         "select batch_id, feed, rows_read, rows_loaded, rows_rejected, rows_duplicate "
         "from ledger.load_file join ledger.load using (load_id) order by load_id, feed"
@@ -42,7 +42,7 @@ def test_every_row_is_accounted_for(loaded: Warehouse) -> None:
     ]
 
 
-def test_bad_rows_are_set_aside_with_line_column_and_reason(loaded: Warehouse) -> None:
+def test_bad_rows_are_rejected_with_line_column_and_reason(loaded: Warehouse) -> None:
     found = loaded.rows(
         "select feed, line, column_name, reason from quality.rejected_row order by feed, line"
     )
@@ -90,7 +90,7 @@ def test_staged_rows_know_their_line(loaded: Warehouse) -> None:
     assert found == [("M2", 3), ("M3", 4), ("M4", 6), ("M5", 7), ("M6", 8), ("M1", 14)]
 
 
-def test_claims_find_the_version_of_their_day(loaded: Warehouse) -> None:
+def test_claims_point_at_the_version_of_their_service_date(loaded: Warehouse) -> None:
     found = loaded.rows(
         "select claim_id, service_date, date_key, m.member_id, m.last_name, p.provider_id, "
         "pl.plan_id, pl.effective_year, status, allowed_amount::text "
@@ -126,7 +126,7 @@ def test_claims_find_the_version_of_their_day(loaded: Warehouse) -> None:
     assert partition == [("warehouse.fact_claim_2025_03",)]
 
 
-def test_enrolments_cover_days(loaded: Warehouse) -> None:
+def test_enrollments_have_covered_days(loaded: Warehouse) -> None:
     found = loaded.rows(
         "select enrollment_id, m.member_id, m.last_name, enrollment_start_date_key, "
         "enrollment_end_date_key, coverage_days, premium_paid::text "
@@ -139,7 +139,7 @@ def test_enrolments_cover_days(loaded: Warehouse) -> None:
     ]
 
 
-def test_past_the_threshold_only_the_record_of_why_is_kept(warehouse: Warehouse) -> None:
+def test_file_with_too_many_rejected_rows_keeps_only_its_quarantine(warehouse: Warehouse) -> None:
     shutil.copytree(HAND, warehouse.inbox, dirs_exist_ok=True)
     with pytest.raises(RejectThresholdError, match=r"members\.csv .* 4 of 11 rows are bad"):
         warehouse.incremental(reject_share=0.05)

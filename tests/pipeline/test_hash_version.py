@@ -44,7 +44,7 @@ def forget_checks() -> None:
     sql_checks.cache_clear()
 
 
-def test_a_new_driver_adds_versions_only_for_changed_values(
+def test_rehash_adds_versions_only_for_changed_values(
     warehouse: Warehouse, request: pytest.FixtureRequest
 ) -> None:
     write_batch(warehouse.inbox, "2025-01-01", members=[member(m, "H1") for m in "ABC"])

@@ -396,9 +396,7 @@ ONCE_WRONG = {
 
 
 @pytest.mark.parametrize("what", ONCE_WRONG)
-def test_histories_that_were_wrong_once_are_those_of_the_model(
-    warehouse: Warehouse, what: str
-) -> None:
+def test_histories_that_once_failed_are_those_of_the_model(warehouse: Warehouse, what: str) -> None:
     days = {"K00": [day.date() for day in DAY[4::4]]}
     load_and_observe(warehouse, MEMBER, Sequence(tuple(ONCE_WRONG[what]), days))
 

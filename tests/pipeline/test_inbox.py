@@ -76,7 +76,7 @@ def test_a_file_that_was_only_touched_is_read_once_and_not_loaded(warehouse: War
     assert "make incremental RECHECK=yes" in shown
 
 
-def test_recheck_reads_what_the_file_system_hides(warehouse: Warehouse) -> None:
+def test_recheck_loads_a_change_that_keeps_size_and_times(warehouse: Warehouse) -> None:
     folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
     warehouse.incremental()
     correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr B")
@@ -91,7 +91,7 @@ def test_recheck_reads_what_the_file_system_hides(warehouse: Warehouse) -> None:
         assert batch.batch_id == "2025-01-10"
 
 
-def test_what_an_older_load_brought_does_not_hide_that_a_file_came_back(
+def test_file_restored_to_its_older_bytes_is_loaded_again(
     warehouse: Warehouse,
 ) -> None:
     folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
@@ -105,7 +105,7 @@ def test_what_an_older_load_brought_does_not_hide_that_a_file_came_back(
     assert names(warehouse) == ["Dr A"]
 
 
-def test_a_batch_that_was_let_in_ahead_does_not_move_the_horizon_and_who_did_it_is_kept(
+def test_allowed_future_batch_allows_no_other_and_records_who_allowed_it(
     warehouse: Warehouse,
 ) -> None:
     for day in ("2025-01-10", "2052-01-11", "2052-02-11"):
@@ -140,7 +140,7 @@ def test_a_batch_that_was_let_in_ahead_does_not_move_the_horizon_and_who_did_it_
     assert warehouse.rows(decided) == wanted
 
 
-def test_where_days_are_of_no_real_world_nothing_is_held_against_today(
+def test_synthetic_feeds_are_not_compared_with_today(
     warehouse: Warehouse,
 ) -> None:
     write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
@@ -150,7 +150,7 @@ def test_where_days_are_of_no_real_world_nothing_is_held_against_today(
     assert "more than 180 days after 2025-01-10, the newest other batch." in error.message
 
 
-def test_an_inbox_that_was_named_has_to_be_there(warehouse: Warehouse) -> None:
+def test_named_inbox_that_does_not_exist_is_refused(warehouse: Warehouse) -> None:
     warehouse.inbox.rmdir()
     for command in ("incremental", "full-load", "stage", "dq-check"):
         done = warehouse.command(command)
@@ -200,7 +200,7 @@ def send_in_parts(warehouse: Warehouse) -> Path:
     return folder
 
 
-def test_parts_are_one_file_to_a_rebuild_and_a_change_of_one_loads_all(
+def test_changed_part_reloads_all_parts_and_a_rebuild_gives_the_same(
     warehouse: Warehouse,
 ) -> None:
     folder = send_in_parts(warehouse)
@@ -266,7 +266,7 @@ def hostile_rows() -> list[bytes]:
     return rows
 
 
-def test_split_between_any_rows_a_feed_is_staged_as_one_file(warehouse: Warehouse) -> None:
+def test_feed_split_between_any_rows_is_staged_as_one_file(warehouse: Warehouse) -> None:
     header = b"provider_id,name,specialty,street,city,state,zip,phone"
     rows, chosen = hostile_rows(), random.Random(11)
     for day in range(10, 16):

@@ -98,10 +98,10 @@ def held(connection: psycopg.Connection[Any]) -> Held:
     ).fetchall():
         rows = connection.execute(f"select * from {schema}.{table}")
         names = [column.name for column in rows.description or ()]
-        told = (dict(zip(names, row, strict=True)) for row in rows)
+        stored = (dict(zip(names, row, strict=True)) for row in rows)
         lines = [
             repr([value_of(k, v) for k, v in row.items() if k not in _CLOCKS | _NUMBERS])
-            for row in told
+            for row in stored
             if schema not in ("ledger", "quality") or lasts(table, row)
             # What is made whole each time, such as the cubes, is made again, with other counts.
             if table != "stage_run" or row["load_id"] is not None
@@ -335,7 +335,7 @@ def _own_stage(moments: tuple[str, ...]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("trial", ["restate", "replay_bad_again"], indirect=True)
-def test_a_command_killed_in_its_own_stage_or_at_its_commit_leaves_what_it_leaves_undisturbed(
+def test_command_killed_in_its_stage_or_at_commit_and_run_again_gives_the_same_rows(
     trial: Trial,
 ) -> None:
     wanted, moments, code = trial.undisturbed()
@@ -347,7 +347,7 @@ def test_a_command_killed_in_its_own_stage_or_at_its_commit_leaves_what_it_leave
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trial", list(PREPARATIONS), indirect=True)
-def test_every_command_that_writes_killed_anywhere_leaves_what_it_leaves_undisturbed(
+def test_writing_command_killed_anywhere_and_run_again_gives_the_same_rows(
     trial: Trial,
 ) -> None:
     wanted, moments, _ = trial.undisturbed()
@@ -367,7 +367,7 @@ def test_every_command_that_writes_killed_anywhere_leaves_what_it_leaves_undistu
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trial", ["incremental", "full_load", "restate"], indirect=True)
-def test_a_run_killed_at_any_time_leaves_what_it_leaves_undisturbed(trial: Trial) -> None:
+def test_run_killed_at_any_time_and_run_again_gives_the_same_rows(trial: Trial) -> None:
     """At a time and not at a moment: also in the midst of a statement."""
     began = time.monotonic()
     wanted, _, _ = trial.undisturbed()

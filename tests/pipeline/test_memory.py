@@ -105,7 +105,7 @@ def peak_kb(warehouse: Warehouse, *arguments: str, **environment: str) -> tuple[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pieces", FILES, ids=lambda made: made.__name__)
-def test_memory_is_bounded_whatever_a_file_holds(warehouse: Warehouse, pieces) -> None:
+def test_memory_is_bounded_whatever_a_file_contains(warehouse: Warehouse, pieces) -> None:
     folder = write_batch(warehouse.inbox, "2025-01-10")
     write(folder / "providers.csv", pieces())
     code, peak = peak_kb(warehouse, "stage", REJECT_SHARE="1")

@@ -24,7 +24,7 @@ from tests.support.feeds import write_batch
 from tests.support.page_parts import fetched_from_elsewhere, read_page
 from tests.support.warehouse import Warehouse, fresh_warehouse
 
-# A value that stands in every personal column of every row, good or set aside.
+# A value in every personal column of every row, loaded or rejected.
 MARK = "Zzyzxmark"
 PASSWORD_OF_URL = re.compile(r"postgres(?:ql)?(?:\+\w+)?://")
 
@@ -68,7 +68,7 @@ def made(admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
         write_batch(
             warehouse.inbox,
             "2025-01-10",
-            # A wrong year of birth is set aside with its whole line; an odd segment is a finding.
+            # A wrong year of birth rejects the whole row; an odd segment is a finding.
             members=[member(n) for n in range(40)] + [member(41, dob=f"19{MARK}")],
             plans=[{"plan_id": "P1", "effective_year": "2025", "metal_tier": "Silver"}],
             providers=[{"provider_id": "D1", "name": MARK, "state": "TX"}],
@@ -85,26 +85,26 @@ def made(admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
         yield Made(warehouse, warehouse.data / "quality", reported.stdout)
 
 
-def test_says_where_it_wrote(made: Made) -> None:
+def test_report_prints_the_path_of_its_page(made: Made) -> None:
     assert str(made.page) in made.out
     assert str(made.first_of_docs) in made.out
     assert made.page.is_file()
     assert made.first_of_docs.is_file()
 
 
-def test_only_the_owner_can_read(made: Made) -> None:
+def test_report_files_are_readable_by_their_owner_alone(made: Made) -> None:
     for path in (made.folder, made.page, made.folder / "data-docs"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
-def test_pages_are_by_themselves(made: Made) -> None:
+def test_report_pages_fetch_nothing(made: Made) -> None:
     assert len(made.pages) > 2 * len(suites())
     for path in made.pages:
         found = fetched_from_elsewhere(path.read_text(encoding="utf-8"))
         assert found == [], path
 
 
-def test_links_lead_somewhere(made: Made) -> None:
+def test_links_of_report_pages_lead_to_files_and_ids(made: Made) -> None:
     for path in made.pages:
         parts = read_page(path.read_text(encoding="utf-8"))
         assert len(parts.ids) == len(set(parts.ids)), path
@@ -116,11 +116,11 @@ def test_links_lead_somewhere(made: Made) -> None:
                 assert part in parts.ids, (path, link)
 
 
-def test_page_is_well_nested(made: Made) -> None:
+def test_report_page_is_well_nested_html(made: Made) -> None:
     assert read_page(made.page.read_text(encoding="utf-8")).wrong == []
 
 
-def test_no_value_of_a_row_and_no_password(made: Made) -> None:
+def test_report_contains_no_value_of_a_row_and_no_password(made: Made) -> None:
     held = made.warehouse.rows("select count(*) from quality.rejected_row")
     assert held[0][0] >= 2
     files = [path for path in made.folder.rglob("*") if path.is_file()]
@@ -130,7 +130,7 @@ def test_no_value_of_a_row_and_no_password(made: Made) -> None:
         assert not PASSWORD_OF_URL.search(text), path
 
 
-def test_every_failing_check_is_there_with_advice_and_keys(made: Made) -> None:
+def test_report_lists_every_failing_check_with_advice_and_keys(made: Made) -> None:
     html = made.page.read_text(encoding="utf-8")
     text = text_of(html)
     failing = made.warehouse.rows(
@@ -154,7 +154,7 @@ def test_every_failing_check_is_there_with_advice_and_keys(made: Made) -> None:
     assert f"{passed[0][0]:,} checks in use" in text
 
 
-def test_page_says_what_the_views_say(made: Made) -> None:
+def test_report_has_the_numbers_of_the_views(made: Made) -> None:
     text = text_of(made.page.read_text(encoding="utf-8"))
     open_rows = made.warehouse.rows(
         "select feed, reason, sum(rows_open) from quality.quarantine_open group by 1, 2"
@@ -172,7 +172,7 @@ def test_page_says_what_the_views_say(made: Made) -> None:
     assert f"Score {score}" in text
 
 
-def test_data_docs_say_what_the_report_says(made: Made) -> None:
+def test_data_docs_have_the_results_of_the_report(made: Made) -> None:
     index = text_of(made.first_of_docs.read_text(encoding="utf-8"))
     failing = {
         name for (name,) in made.warehouse.rows("select check_name from quality.failing_now")
@@ -236,7 +236,7 @@ def test_data_docs_can_show_what_failed_only(made: Made, tmp_path: Path) -> None
     assert "<title>true,1,1</title>" in dom
 
 
-def test_without_a_run_of_the_checks_it_says_what_to_do(warehouse: Warehouse) -> None:
+def test_report_without_a_run_of_the_checks_says_what_to_do(warehouse: Warehouse) -> None:
     done = warehouse.command("dq-report")
     assert done.returncode == 2
     assert "no run of the quality checks has finished" in done.stderr
@@ -244,13 +244,15 @@ def test_without_a_run_of_the_checks_it_says_what_to_do(warehouse: Warehouse) ->
     assert not (warehouse.data / "quality").exists()
 
 
-def test_folder_that_cannot_be_written_is_told(made: Made, tmp_path: Path) -> None:
+def test_report_into_a_folder_that_cannot_be_written_is_an_error(
+    made: Made, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"):
         write_report(made.warehouse.url, tmp_path / "file")
 
 
-def test_folder_of_somebody_else_is_left_alone(made: Made, tmp_path: Path) -> None:
+def test_report_does_not_replace_a_folder_of_other_files(made: Made, tmp_path: Path) -> None:
     (tmp_path / "data-docs").mkdir()
     (tmp_path / "data-docs" / "mine.txt").touch()
     with pytest.raises(UsageError, match="holds something else"):
@@ -258,7 +260,9 @@ def test_folder_of_somebody_else_is_left_alone(made: Made, tmp_path: Path) -> No
     assert (tmp_path / "data-docs" / "mine.txt").exists()
 
 
-def test_check_that_could_not_be_evaluated_is_told_in_both(made: Made, tmp_path: Path) -> None:
+def test_report_and_data_docs_show_a_check_that_could_not_be_evaluated(
+    made: Made, tmp_path: Path
+) -> None:
     with connect(made.warehouse.url, "test") as connection:
         report = read_report(connection)
     checks = [

@@ -39,7 +39,7 @@ DIRTY = [
 
 @pytest.fixture
 def dirty(warehouse: Warehouse) -> Path:
-    """Four claims set aside; their export."""
+    """Four rejected claims; their export."""
     folder = write_batch(warehouse.inbox, "2025-01-10", claims=DIRTY)
     file = folder / "claims.csv"
     file.write_bytes(file.read_bytes().replace(b"@e9@", b"\xe9"))
@@ -48,7 +48,7 @@ def dirty(warehouse: Warehouse) -> Path:
     return path
 
 
-def test_the_export_is_for_one_reader_and_is_never_written_over(
+def test_export_is_readable_by_its_owner_alone_and_never_overwritten(
     warehouse: Warehouse, dirty: Path
 ) -> None:
     assert stat.S_IMODE(dirty.stat().st_mode) == 0o600
@@ -67,19 +67,23 @@ def test_the_export_is_for_one_reader_and_is_never_written_over(
         export(warehouse, "2025-01-10")
 
 
-def test_what_is_left_alone_or_bad_again_stays_open(warehouse: Warehouse, dirty: Path) -> None:
+def test_unchanged_or_still_bad_rows_of_an_export_stay_open(
+    warehouse: Warehouse, dirty: Path
+) -> None:
     state = everything(warehouse)
     assert replay(warehouse, dirty) == [
         "4 rows were left as they are and stay open.",
         "The rows of claims.csv of batch 2025-01-10 are unchanged: nothing to load.",
     ]
     assert everything(warehouse) == state
-    mends = {
+    corrections = {
         "2": {"paid_amount": "1.005"},
         "3": {"service_date": "2025-01-09"},
         "4": {"channel": r"café and na\xe9f"},
     }
-    rewrite(dirty, lambda row: row | mends[row["_line"]] if row["_line"] in mends else None)
+    rewrite(
+        dirty, lambda row: row | corrections[row["_line"]] if row["_line"] in corrections else None
+    )
     assert replay(warehouse, dirty) == [
         "1 rows still contain escaped bytes and stay open: write the text that is meant.",
         "1 rows of claims.csv of batch 2025-01-10 came in and are closed.",
@@ -95,7 +99,7 @@ def test_what_is_left_alone_or_bad_again_stays_open(warehouse: Warehouse, dirty:
         (5, Reason.NOT_A_BOOLEAN.text, "is_oon", True, None),
     ]
     assert failed_critical(warehouse.connection) == set()
-    # The same file, corrected further, is good for what is open still.
+    # The same file, corrected further, closes the rows that are still open.
     rewrite(dirty, lambda row: row | {"paid_amount": "1.01", "channel": "café and naïf"})
     said = replay(warehouse, dirty)
     assert said == ["2 rows of claims.csv of batch 2025-01-10 came in and are closed."]
@@ -105,7 +109,7 @@ def test_what_is_left_alone_or_bad_again_stays_open(warehouse: Warehouse, dirty:
     assert warehouse.rows("select count(*) from ledger.load") == [(3,)]
     dirty.unlink()
     (path,) = export(warehouse, "2025-01-10")
-    # Whoever says so has a row taken as it stands, here of no use.
+    # Whoever says so has a row taken as it is, which does not help here.
     rewrite(path, put(_as_is="yes"))
     assert "1 are bad again" in replay(warehouse, path)[-1]
     assert open_rows(warehouse) == 1
@@ -113,17 +117,22 @@ def test_what_is_left_alone_or_bad_again_stays_open(warehouse: Warehouse, dirty:
 
 
 @pytest.mark.parametrize("how", ["semicolons", "reversed"])
-def test_what_a_spreadsheet_does_to_the_file_does_no_harm(
+def test_export_saved_by_a_spreadsheet_is_replayed(
     warehouse: Warehouse, dirty: Path, how: str
 ) -> None:
-    mends = {"paid_amount": "2.00", "service_date": "2025-01-09", "channel": "a,b", "is_oon": "no"}
+    corrections = {
+        "paid_amount": "2.00",
+        "service_date": "2025-01-09",
+        "channel": "a,b",
+        "is_oon": "no",
+    }
     with dirty.open(encoding="utf-8-sig") as file:
         names = next(csv.reader(file))
     dialect = {
         "semicolons": {"delimiter": ";", "lineterminator": "\r\n", "quoting": csv.QUOTE_ALL},
         "reversed": {"names": names[::-1], "lineterminator": "\r\n"},
     }[how]
-    rewrite(dirty, put(**mends), **dialect)
+    rewrite(dirty, put(**corrections), **dialect)
     dirty.write_bytes(b"\xef\xbb\xbf" + dirty.read_bytes() + b"\r\n")
     assert replay(warehouse, dirty) == [
         "4 rows of claims.csv of batch 2025-01-10 came in and are closed."
@@ -134,7 +143,7 @@ def test_what_a_spreadsheet_does_to_the_file_does_no_harm(
     ) == [("a,b", "2.00", False)]
 
 
-def test_what_is_no_export_is_refused_in_a_sentence(warehouse: Warehouse, dirty: Path) -> None:
+def test_file_that_is_no_export_is_refused(warehouse: Warehouse, dirty: Path) -> None:
     good = dirty.read_text(encoding="utf-8")
     head, first, *_ = good.splitlines()
     number = first.split(",")[0]
@@ -163,7 +172,7 @@ def test_what_is_no_export_is_refused_in_a_sentence(warehouse: Warehouse, dirty:
     assert warehouse.rows("select count(*) from ledger.load") == [(1,)]
 
 
-def test_a_replay_that_is_killed_is_done_by_the_next(warehouse: Warehouse, dirty: Path) -> None:
+def test_killed_replay_is_completed_by_the_next_one(warehouse: Warehouse, dirty: Path) -> None:
     rewrite(
         dirty,
         put(paid_amount="2.00", service_date="2025-01-09", channel="d", is_oon="no"),
@@ -195,7 +204,7 @@ def test_a_replay_that_is_killed_is_done_by_the_next(warehouse: Warehouse, dirty
     ]
 
 
-def test_only_stewards_read_what_was_set_aside(warehouse: Warehouse, dirty: Path) -> None:
+def test_only_stewards_read_rejected_rows(warehouse: Warehouse, dirty: Path) -> None:
     rewrite(dirty, lambda row: row | {"paid_amount": "2.00"} if row["_line"] == "2" else None)
     replay(warehouse, dirty)
     connection = warehouse.connection
@@ -227,7 +236,7 @@ def test_only_stewards_read_what_was_set_aside(warehouse: Warehouse, dirty: Path
             connection.execute(f"drop role {role}")
 
 
-def test_an_export_names_the_file_and_its_own_line_and_keeps_every_sign(
+def test_export_of_a_part_names_its_file_and_line_and_keeps_quotes(
     warehouse: Warehouse,
 ) -> None:
     rows = [claim(n, n) for n in range(1, 9)] + [claim(9, 9, channel="@")]
@@ -252,7 +261,7 @@ def test_quarantine_of_an_empty_database_says_to_migrate(
     assert (done.returncode, "Run make migrate" in done.stderr) == (8, True)
 
 
-def test_the_commands_say_what_to_do(warehouse: Warehouse) -> None:
+def test_quarantine_commands_say_what_to_do(warehouse: Warehouse) -> None:
     warehouse.incremental()
     for arguments, code, said in (
         (("quarantine",), 0, "Nothing is open in the quarantine."),
@@ -276,5 +285,5 @@ def test_the_commands_say_what_to_do(warehouse: Warehouse) -> None:
     with warehouse.pipeline():
         done = warehouse.command("quarantine-replay", "--file", str(path))
         assert done.returncode == 7
-        # Looking waits for nobody.
+        # Looking at the quarantine waits for no lock.
         assert warehouse.command("quarantine").returncode == 0

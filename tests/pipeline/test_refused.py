@@ -51,7 +51,7 @@ def held(warehouse: Warehouse) -> list[tuple[str, str]]:
     return [(b.folder, b.state) for b in warehouse.overview().held]
 
 
-def test_a_refused_batch_is_said_until_it_is_settled(warehouse: Warehouse) -> None:
+def test_status_names_a_refused_batch_until_it_is_settled(warehouse: Warehouse) -> None:
     send(warehouse, "2025-01-01")
     load(warehouse)
     assert check(warehouse) == []
@@ -105,7 +105,7 @@ def load_and_check(warehouse: Warehouse) -> None:
     check(warehouse)
 
 
-def test_a_batch_that_a_gate_stopped_is_said_until_it_is_loaded(
+def test_status_names_a_batch_stopped_by_a_gate_until_it_is_loaded(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(warehouse, "2025-01-01")
@@ -128,7 +128,7 @@ def test_a_batch_that_a_gate_stopped_is_said_until_it_is_loaded(
     assert held(warehouse) == []
 
 
-def test_a_batch_at_which_a_run_broke_down_is_said(
+def test_status_names_the_batch_at_which_a_run_failed(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(warehouse, "2025-01-01")
@@ -147,7 +147,7 @@ def test_a_batch_at_which_a_run_broke_down_is_said(
     assert held(warehouse) == []
 
 
-def test_names_are_shown_and_never_obeyed(
+def test_names_with_terminal_escapes_are_shown_escaped(
     warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_batch(
@@ -179,7 +179,7 @@ def test_names_are_shown_and_never_obeyed(
     assert "\u202e" not in out + err
 
 
-def test_what_is_refused_comes_first_on_the_page(warehouse: Warehouse) -> None:
+def test_report_page_begins_with_what_is_refused(warehouse: Warehouse) -> None:
     send(warehouse, "2025-01-01")
     load(warehouse)
     warehouse.connection.execute("insert into quality.check_run (finished_at) values (now())")
@@ -193,7 +193,7 @@ def test_what_is_refused_comes_first_on_the_page(warehouse: Warehouse) -> None:
     assert "manifest.json of batch 2025-01-02 &lt;b&gt; cannot be used" in seen
 
 
-def test_who_runs_is_said_before_anything_ends_a_run(warehouse: Warehouse) -> None:
+def test_blocked_command_names_the_running_one(warehouse: Warehouse) -> None:
     refuse_to_end_run(warehouse.url, command="down")
     with warehouse.pipeline():
         with pytest.raises(
@@ -221,7 +221,7 @@ def test_who_runs_is_said_before_anything_ends_a_run(warehouse: Warehouse) -> No
     ],
 )
 @pytest.mark.parametrize("error", [KeyboardInterrupt, psycopg.errors.InternalError])
-def test_what_stopped_a_command_says_what_the_next_one_does(
+def test_stopped_command_says_what_the_next_one_does(
     capsys: pytest.CaptureFixture[str], error: type[BaseException], command: str, said: str
 ) -> None:
     def call() -> None:
@@ -232,7 +232,7 @@ def test_what_stopped_a_command_says_what_the_next_one_does(
     assert said in capsys.readouterr().err
 
 
-def test_an_inbox_that_is_gone_settles_nothing_and_fails_what_needs_it(
+def test_missing_inbox_settles_no_refusal_and_fails_commands_that_read_it(
     warehouse: Warehouse,
 ) -> None:
     send(warehouse, "2025-01-01")

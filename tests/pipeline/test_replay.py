@@ -1,4 +1,4 @@
-"""Rows corrected and replayed: as if they had been right at first."""
+"""Corrected and replayed rows give the same warehouse as rows that were right at first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.warehouse import Warehouse, failed_critical, fresh_warehouse
 
 @pytest.fixture
 def right(admin_url: str, template: str, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """What the warehouse holds where every row was right at first."""
+    """The contents of a warehouse whose rows were all right at first."""
     inbox = tmp_path / "right"
     with fresh_warehouse(admin_url, template, inbox, tmp_path / "right-data") as warehouse:
         for number in range(len(BATCHES)):
@@ -42,7 +42,7 @@ def right(admin_url: str, template: str, tmp_path: Path) -> Iterator[dict[str, A
 
 
 @pytest.mark.parametrize("order", [-1, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_replay_makes_what_would_be_had_the_rows_been_right(
+def test_replay_gives_the_warehouse_of_rows_that_were_right_at_first(
     warehouse: Warehouse, right: dict[str, Any], order: int
 ) -> None:
     connection = warehouse.connection
@@ -76,10 +76,10 @@ def test_a_replay_makes_what_would_be_had_the_rows_been_right(
             assert without_clock(as_known(connection, load_id)) == without_clock(state), load_id
 
 
-def beside(
+def loaded_right(
     admin_url: str, template: str, tmp_path: Path, bring: Callable[[Warehouse], None]
 ) -> dict[str, Any]:
-    """What another warehouse holds into which all was brought right at first."""
+    """The contents of another warehouse whose rows were all right at first."""
     found = {}
     with fresh_warehouse(admin_url, template, tmp_path / "other", tmp_path / "data") as other:
         bring(other)
@@ -87,13 +87,13 @@ def beside(
     return found
 
 
-def test_rows_of_one_key_rank_as_if_they_had_been_right(
+def test_replayed_rows_of_one_key_rank_as_if_they_had_been_right(
     warehouse: Warehouse, admin_url: str, template: str, tmp_path: Path
 ) -> None:
     sent = [
         claim(1, 1, paid_amount="1.00"),  # another claim 1 comes below: it waits as a conflict
         claim(1, 1, paid_amount="1.50"),
-        claim(2, 2, paid_amount="2.00"),  # stands until the row below is right
+        claim(2, 2, paid_amount="2.00"),  # is valid until the row below is right
         claim(2, 3, paid_amount="two"),
         claim(3, 3),
         claim(3, 3, claim_amount="?"),  # right, it is the same row once more
@@ -103,14 +103,14 @@ def test_rows_of_one_key_rank_as_if_they_had_been_right(
         claim(5, 5),
         claim(6, 6, service_date="never"),
     ]
-    mends = {
+    corrections = {
         2: {"claim_id": "C8"},
         5: {"paid_amount": "2.50"},
         7: {"claim_amount": "30.00"},
         8: {"paid_amount": "4.00"},
         13: {"service_date": "2025-03-03"},
     }
-    right = [{**row, **mends.get(line, {})} for line, row in enumerate(sent, start=2)]
+    right = [{**row, **corrections.get(line, {})} for line, row in enumerate(sent, start=2)]
     later = [claim(6, 6, paid_amount="6.66"), claim(2, 2, paid_amount="2.22")]
 
     def bring(to: Warehouse, rows: list[dict[str, Any]]) -> None:
@@ -120,7 +120,7 @@ def test_rows_of_one_key_rank_as_if_they_had_been_right(
     bring(warehouse, sent)
     state = present(warehouse.connection)
     (path,) = export(warehouse, "2025-01-10")
-    rewrite(path, lambda row: row | mends[int(row["_line"])])
+    rewrite(path, lambda row: row | corrections[int(row["_line"])])
     assert replay(warehouse, path) == [
         "4 rows of claims.csv of batch 2025-01-10 came in and are closed.",
         "1 are bad again and stay open: make quarantine says why.",
@@ -130,7 +130,7 @@ def test_rows_of_one_key_rank_as_if_they_had_been_right(
         "select line, reason, left(raw_line, 5) from quality.rejected_row "
         "where closed_at is null order by 1"
     ) == [(4, Reason.CONFLICT.text, "C2,M2"), (8, Reason.CONFLICT.text, "C4,M4")]
-    wanted = beside(admin_url, template, tmp_path, lambda other: bring(other, right))
+    wanted = loaded_right(admin_url, template, tmp_path, lambda other: bring(other, right))
     for _ in range(2):
         assert failed_critical(warehouse.connection) == set()
         same(everything(warehouse), wanted)
@@ -138,7 +138,7 @@ def test_rows_of_one_key_rank_as_if_they_had_been_right(
     assert without_clock(as_known(warehouse.connection, 2)) == without_clock(state)
 
 
-def test_files_of_the_same_bytes_are_corrected_alike(
+def test_replay_corrects_later_files_of_the_same_bytes(
     warehouse: Warehouse, admin_url: str, template: str, tmp_path: Path
 ) -> None:
     def bring(to: Warehouse, year: str, price: str) -> None:
@@ -172,26 +172,26 @@ def test_files_of_the_same_bytes_are_corrected_alike(
         bring(to, "2025", "3.00")
         late(to)
 
-    wanted = beside(admin_url, template, tmp_path, bring_right)
+    wanted = loaded_right(admin_url, template, tmp_path, bring_right)
     for _ in range(2):
         assert failed_critical(warehouse.connection) == set()
         same(everything(warehouse), wanted)
         warehouse.rebuild()
 
 
-def test_a_row_of_a_snapshot_that_comes_back_as_it_was_before_is_held_as_first_told(
+def test_snapshot_row_replayed_with_its_old_values_keeps_its_first_load(
     warehouse: Warehouse,
 ) -> None:
     load(warehouse, "2025-01-10", claims=[claim(1, 1), claim(2, 2)])
     of_claims = {"files": {"claims.csv": {"kind": "snapshot"}}}
     cut = [claim(1, 1), claim(2, 2, paid_amount="x")]
     load(warehouse, "2025-02-10", manifest=of_claims, claims=cut)
-    held = "select claim_id, load_id from warehouse.fact_claim order by 1"
-    assert warehouse.rows(held) == [("C1", 1), ("C2", 1)]
+    loads = "select claim_id, load_id from warehouse.fact_claim order by 1"
+    assert warehouse.rows(loads) == [("C1", 1), ("C2", 1)]
     (path,) = export(warehouse, "2025-02-10", "claims")
     rewrite(path, lambda row: row | {"paid_amount": "2.10"})
     replay(warehouse, path)
-    assert warehouse.rows(held) == [("C1", 1), ("C2", 1)]
+    assert warehouse.rows(loads) == [("C1", 1), ("C2", 1)]
     assert failed_critical(warehouse.connection) == set()
     before = warehouse.rows("select * from warehouse.fact_claim_history order by 1")
     warehouse.rebuild()

@@ -105,7 +105,7 @@ def test_a_report_reads_the_months_that_it_asks_for(loaded: Warehouse, name: str
         assert months_read(plan) == set()
 
 
-def test_what_a_load_changed_in_a_month_is_asked_of_that_month(loaded: Warehouse) -> None:
+def test_query_for_changes_of_one_month_reads_one_partition(loaded: Warehouse) -> None:
     report = REPORTS["claims_changed_since_a_load"]
     assert months_asked(loaded, report) == {"fact_claim_2025_01"}
     # Once as it is and once as it was known.
@@ -152,14 +152,12 @@ def test_a_key_is_looked_up_by_an_index(
     assert any("Index" in n["Node Type"] for n in plan)
 
 
-def test_a_question_of_one_month_reads_one_partition(
-    loaded: Warehouse, key: dict[str, Any]
-) -> None:
+def test_query_of_one_month_reads_one_partition(loaded: Warehouse, key: dict[str, Any]) -> None:
     plan = explained(loaded.connection, statement("bench/analysts.ask_month"), key)
     assert months_read(plan) == {"fact_claim_2025_06"}
 
 
-def test_a_prepared_question_of_one_month_reads_one_partition(loaded: Warehouse) -> None:
+def test_prepared_query_of_one_month_reads_one_partition(loaded: Warehouse) -> None:
     """Also where the plan was made before the month was known."""
     connection = loaded.connection
     connection.execute(

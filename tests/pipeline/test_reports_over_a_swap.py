@@ -57,8 +57,8 @@ def test_report_begun_before_a_full_load_reads_the_old_warehouse_to_its_end(
 ) -> None:
     reader.execute("select 1")  # takes the snapshot and no lock
     send(managed, 2)
-    with ThreadPoolExecutor(1) as beside:
-        load = beside.submit(managed.rebuild)
+    with ThreadPoolExecutor(1) as executor:
+        load = executor.submit(managed.rebuild)
         wait_until(lambda: any("waiting for older" in said for said in managed.watcher.said))
         time.sleep(1.5)
         assert [count(reader, table) for table in TABLES] == [1, 1, 1]
@@ -73,7 +73,7 @@ def test_report_begun_before_a_full_load_reads_the_old_warehouse_to_its_end(
 def test_report_that_has_read_one_table_reads_the_others_of_the_same_build(
     managed: Managed, reader: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It begins when the rebuild is complete, so only its reading holds the swap up."""
+    """It begins when the rebuild is complete, so only its reading delays the swap."""
     complete, begun = threading.Event(), threading.Event()
     wait = swap.wait_for_older_readers
 
@@ -84,8 +84,8 @@ def test_report_that_has_read_one_table_reads_the_others_of_the_same_build(
 
     monkeypatch.setattr(swap, "wait_for_older_readers", wait_and_let_it_begin)
     send(managed, 2)
-    with ThreadPoolExecutor(1) as beside:
-        load = beside.submit(managed.rebuild)
+    with ThreadPoolExecutor(1) as executor:
+        load = executor.submit(managed.rebuild)
         complete.wait(60)
         seen = [count(reader, TABLES[0])]
         begun.set()
@@ -97,10 +97,10 @@ def test_report_that_has_read_one_table_reads_the_others_of_the_same_build(
     assert [count(reader, table) for table in TABLES] == [2, 2, 2]
 
 
-def test_transaction_left_idle_in_read_committed_holds_nothing_up(
+def test_transaction_left_idle_in_read_committed_does_not_delay_the_swap(
     managed: Managed, reader: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has read, so it holds locks on tables, and no snapshot."""
+    """It has read, so it has locks on tables but no snapshot."""
     monkeypatch.setattr(swap, "LOCK_SECONDS", 1.0)
     monkeypatch.setattr(swap, "RETIRED_PATIENCE", 0.5)
     reader.isolation_level = psycopg.IsolationLevel.READ_COMMITTED

@@ -148,7 +148,7 @@ def test_the_damaged_history_can_be_read_as_known_after_a_restatement(
     assert warehouse.rows(state.format(f"_as_known_at({load_id})")) == damaged
 
 
-def test_a_restatement_only_shown_leaves_past_rows_consistent(
+def test_restatement_that_is_only_shown_leaves_past_rows_unchanged(
     warehouse: Warehouse, loaded: Contents
 ) -> None:
     damage(warehouse)
@@ -177,7 +177,7 @@ def test_restate_without_a_valid_dimension_or_day_is_refused(warehouse: Warehous
         assert said in done.stderr
 
 
-def test_checks_that_a_restatement_did_not_come_to_follow_with_the_next_once(
+def test_checks_missed_by_a_killed_restatement_run_once_with_the_next(
     loaded: Contents, warehouse: Warehouse
 ) -> None:
     def cut_short() -> None:

@@ -343,7 +343,7 @@ def tree(tmp_path: Path, warehouse: Warehouse) -> Tree:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_by_the_runbook_needs_no_file_that_it_does_not_name(
+def test_change_by_the_runbook_touches_only_the_files_that_it_names(
     tree: Tree, change: Change
 ) -> None:
     before = tree.copy("before")
@@ -372,7 +372,7 @@ def test_a_change_by_the_runbook_needs_no_file_that_it_does_not_name(
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_runbook_says_literally_what_is_done(change: Change) -> None:
+def test_runbook_contains_the_text_of_each_change(change: Change) -> None:
     text = (ROOT / RUNBOOKS / change.runbook).read_text(encoding="utf-8")
     for name, said in change.by_hand.items():
         assert name in text

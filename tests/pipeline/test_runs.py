@@ -68,14 +68,14 @@ def test_a_rebuild_gives_the_rows_and_keys_of_batch_after_batch(
     warehouse.rebuild()
     assert warehouse.contents() == grown
     assert warehouse.rows("select count(*), sum(paid_amount) from warehouse.fact_claim") == counts
-    # The same bytes once more, written anew.
+    # The same bytes with another time of writing.
     for file in first_batch(warehouse.inbox).iterdir():
         os.utime(file, ns=(1, 1))
     warehouse.incremental()
     assert len(warehouse.watcher.said) == 5
     assert all("skipped: already loaded" in said for said in warehouse.watcher.said)
     assert warehouse.contents() == grown
-    # And one fact row lost behind its back is found.
+    # A fact row that is deleted by hand is detected.
     with warehouse.pipeline(checks=None) as pipeline:
         commands.run_checks(pipeline)
         warehouse.connection.execute(
@@ -88,7 +88,7 @@ def test_a_rebuild_gives_the_rows_and_keys_of_batch_after_batch(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["full-load", "incremental"])
-def test_a_killed_run_leaves_nothing_that_the_next_does_not_mend(
+def test_run_after_a_killed_run_completes_the_load(
     warehouse: Warehouse, synthetic: Path, untroubled: Contents, command: str
 ) -> None:
     shutil.copytree(synthetic, warehouse.inbox, dirs_exist_ok=True)
@@ -109,7 +109,7 @@ def test_a_killed_run_leaves_nothing_that_the_next_does_not_mend(
 
 
 @pytest.mark.slow
-def test_the_ledger_counts_only_what_is_held_after_full_loads_that_replaced_failed_and_died(
+def test_ledger_counts_only_current_loads_after_replaced_failed_and_killed_full_loads(
     warehouse: Warehouse,
 ) -> None:
     folder = write_batch(
@@ -157,7 +157,7 @@ def test_the_ledger_counts_only_what_is_held_after_full_loads_that_replaced_fail
     ]
 
 
-def test_a_stage_that_nobody_is_at_work_on_is_not_said_to_run(warehouse: Warehouse) -> None:
+def test_stage_of_a_killed_run_is_not_shown_as_running(warehouse: Warehouse) -> None:
     warehouse.rows(
         "insert into ledger.stage_run (stage, is_rebuild, status) "
         "values ('cubes', false, 'running') returning 1"
@@ -185,7 +185,7 @@ def _wait_for_stage(warehouse: Warehouse, process: Command) -> str:
     raise AssertionError("no stage began")
 
 
-def test_a_second_run_says_so_and_exits(warehouse: Warehouse) -> None:
+def test_second_run_at_once_exits_with_code_7(warehouse: Warehouse) -> None:
     write_batch(warehouse.inbox, "2025-01-10", members=[{"member_id": "A"}])
     with warehouse.pipeline():
         second = warehouse.command("incremental")
@@ -195,7 +195,7 @@ def test_a_second_run_says_so_and_exits(warehouse: Warehouse) -> None:
     assert warehouse.rows("select count(*) from ledger.load") == [(0,)]
 
 
-def test_readers_see_the_old_warehouse_until_they_see_the_new(warehouse: Warehouse) -> None:
+def test_readers_see_the_old_warehouse_until_the_full_load_is_live(warehouse: Warehouse) -> None:
     write_batch(
         warehouse.inbox,
         "2025-01-10",
@@ -235,7 +235,7 @@ def test_readers_see_the_old_warehouse_until_they_see_the_new(warehouse: Warehou
     reader.close()
 
 
-def test_nobody_is_kept_waiting_by_the_end_of_the_old_build(warehouse: Warehouse) -> None:
+def test_dropping_the_old_build_does_not_block_readers(warehouse: Warehouse) -> None:
     """While a long query still reads it, the run asks for its tables for moments only."""
     write_batch(warehouse.inbox, "2025-01-10", claims=[{"claim_id": "C1"}])
     warehouse.rebuild()
@@ -270,7 +270,7 @@ def test_nobody_is_kept_waiting_by_the_end_of_the_old_build(warehouse: Warehouse
     assert warehouse.rows("select to_regnamespace('warehouse_retired') is null") == [(True,)]
 
 
-def test_an_older_batch_that_comes_late_changes_no_later_state(warehouse: Warehouse) -> None:
+def test_late_older_batch_changes_no_later_state(warehouse: Warehouse) -> None:
     claim = {"claim_id": "C1", "member_id": "A", "service_date": date(2025, 1, 5)}
     write_batch(
         warehouse.inbox, "2025-02-01", claims=[{**claim, "status": "approved", "paid_amount": 9}]
@@ -286,7 +286,7 @@ def test_an_older_batch_that_comes_late_changes_no_later_state(warehouse: Wareho
 
 
 @pytest.mark.parametrize("stages", [("stage",), ("stage", "dims")])
-def test_a_rebuild_does_not_take_a_load_that_is_under_way_for_its_own(
+def test_rebuild_ignores_a_running_incremental_load(
     warehouse: Warehouse, stages: tuple[str, ...]
 ) -> None:
     write_batch(
@@ -305,7 +305,7 @@ def test_a_rebuild_does_not_take_a_load_that_is_under_way_for_its_own(
     ]
 
 
-def test_stages_one_at_a_time_make_the_same_warehouse(warehouse: Warehouse) -> None:
+def test_stages_run_one_at_a_time_give_the_same_warehouse(warehouse: Warehouse) -> None:
     write_batch(
         warehouse.inbox,
         "2025-01-10",
@@ -341,7 +341,7 @@ def test_stages_one_at_a_time_make_the_same_warehouse(warehouse: Warehouse) -> N
         ("manifest.json", b'{"files": {"plans.csv": {"rows": 3}}}', "says 3"),
     ],
 )
-def test_what_a_sender_gets_wrong_is_one_sentence(
+def test_wrong_feed_is_refused_with_one_sentence(
     warehouse: Warehouse, name: str, content: bytes, said: str
 ) -> None:
     folder = write_batch(warehouse.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
@@ -352,7 +352,7 @@ def test_what_a_sender_gets_wrong_is_one_sentence(
     assert "Traceback" not in done.stderr
 
 
-def test_a_refused_batch_does_not_hold_up_the_others(warehouse: Warehouse) -> None:
+def test_refused_batches_do_not_stop_the_others(warehouse: Warehouse) -> None:
     def send(day: str, name: str) -> Path:
         manifest = {"as_of": f"{day}T00:00:00Z"}
         return write_batch(
@@ -376,7 +376,7 @@ def test_a_refused_batch_does_not_hold_up_the_others(warehouse: Warehouse) -> No
         "select name, validity_start_ts::date::text from warehouse.dim_provider "
         "where provider_id = 'D' order by 2"
     ) == [("one", "1900-01-01"), ("five", "2025-01-05")]
-    # Mended, they take their places as if they had come in time.
+    # Corrected, they are loaded as if they had come in time.
     for day, name in (("2025-01-02", "two"), ("2025-01-03", "three"), ("2025-01-04", "four")):
         shutil.rmtree(warehouse.inbox / day)
         send(day, name)

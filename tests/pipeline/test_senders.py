@@ -1,4 +1,4 @@
-"""Contracts with senders: what is declared is how a file is read, and no code beside it."""
+"""Contracts with senders: a file is read as its contract declares, without other code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from etl.pipeline import commands
 from etl.quarantine import export
 from etl.stages.stage.staged import Staged
 from tests.support.feeds import write_batch
-from tests.support.files import WILD
+from tests.support.files import REAL_FILES
 from tests.support.mediterranean import FRENCH, encoded, mediterranean
 from tests.support.warehouse import Warehouse
 
@@ -63,7 +63,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> SenderContract:
 
 
 def test_the_plan_attributes_of_cms_load_as_they_are(warehouse: Warehouse) -> None:
-    data = (WILD / "cms_plan_attributes_2025_excerpt.csv").read_bytes()
+    data = (REAL_FILES / "cms_plan_attributes_2025_excerpt.csv").read_bytes()
     staged = put(warehouse, "2025-01-01", "plans.csv", data)
     assert (staged.read, staged.loaded, len(staged.rejected)) == (30, 23, 7)
     found = warehouse.rows(
@@ -86,9 +86,9 @@ def test_the_plan_attributes_of_cms_load_as_they_are(warehouse: Warehouse) -> No
     }
 
 
-def test_the_same_file_as_other_years_write_it(warehouse: Warehouse) -> None:
+def test_plan_attributes_of_other_years_load_alike(warehouse: Warehouse) -> None:
     """Money with a blank behind it, line feeds inside names, no byte-order mark."""
-    lines = (WILD / "cms_plan_attributes_2025_excerpt.csv").read_bytes().splitlines()
+    lines = (REAL_FILES / "cms_plan_attributes_2025_excerpt.csv").read_bytes().splitlines()
     head, platinum = lines[0].removeprefix(b"\xef\xbb\xbf"), lines[3]
     assert b'"$4,300"' in platinum
     row = platinum.replace(b'"$4,300"', b'"$4,300 "').replace(
@@ -101,7 +101,9 @@ def test_the_same_file_as_other_years_write_it(warehouse: Warehouse) -> None:
     ]
 
 
-def test_a_new_sender_is_a_declaration(warehouse: Warehouse, declared: SenderContract) -> None:
+def test_declared_sender_loads_without_other_code(
+    warehouse: Warehouse, declared: SenderContract
+) -> None:
     staged = put(warehouse, "2025-02-01", "claims.csv", encoded(FRENCH, "windows-1252"))
     columns = (
         "source_line, claim_id, member_id, service_date, claim_amount, allowed_amount, "
@@ -134,7 +136,7 @@ def test_a_new_sender_is_a_declaration(warehouse: Warehouse, declared: SenderCon
     ]
 
 
-def test_rows_come_back_in_the_writing_of_their_sender(
+def test_rejected_rows_are_exported_and_replayed_in_the_format_of_their_sender(
     warehouse: Warehouse, declared: SenderContract
 ) -> None:
     put(warehouse, "2025-02-01", "claims.csv", encoded(FRENCH, "windows-1252"))
@@ -161,7 +163,9 @@ def test_rows_come_back_in_the_writing_of_their_sender(
     assert warehouse.rows("select sum(rows_open) from quality.quarantine_open") == [(8,)]
 
 
-def test_a_breach_may_cost_the_file(warehouse: Warehouse, declared: SenderContract) -> None:
+def test_breach_that_rejects_the_file_refuses_it(
+    warehouse: Warehouse, declared: SenderContract
+) -> None:
     data = encoded(FRENCH.replace("approved", "lost", 2), "windows-1252")
     with pytest.raises(BatchError, match=r"status of 2 rows is not one of pending") as refused:
         put(warehouse, "2025-02-01", "claims.csv", data)
@@ -202,22 +206,22 @@ def fields(feed: str = "claims", **given: str) -> bytes:
     return "\n".join([",".join(row), ",".join(row.values()), ""]).encode()
 
 
-def test_how_columns_differ_is_told_in_a_sentence_each(warehouse: Warehouse) -> None:
+def test_differing_columns_are_reported_in_a_sentence_each(warehouse: Warehouse) -> None:
     optional = {"npi": "1234567893"}
     first = put(warehouse, "2025-02-01", "providers.csv", fields("providers"))
     assert (first.notes, first.findings) == ([], {})
     new = put(warehouse, "2025-02-02", "providers.csv", fields("providers", **optional))
     assert new.notes == ["optional columns that the last file did not have are taken: npi"]
     assert new.findings == {"new_columns": ["npi"]}
-    data = fields("providers", npj="1", colour="red")
+    data = fields("providers", npj="1", shade="red")
     renamed = put(warehouse, "2025-02-03", "providers.csv", data)
     assert renamed.notes == [
         "unknown column 'npj' ignored; npi, which the last file had, is missing: did the sender "
         "rename it?",
-        "ignored unknown columns: 'colour'",
+        "ignored unknown columns: 'shade'",
     ]
     assert renamed.findings == {
-        "extra_columns": ["npj", "colour"],
+        "extra_columns": ["npj", "shade"],
         "lost_columns": ["npi"],
     }
     put(warehouse, "2025-02-04", "providers.csv", fields("providers", npi="1", zip="2"))
@@ -242,25 +246,27 @@ def test_how_columns_differ_is_told_in_a_sentence_each(warehouse: Warehouse) -> 
 
 def test_files_of_several_senders_are_not_compared(warehouse: Warehouse) -> None:
     put(warehouse, "2025-02-01", "plans.csv", fields("plans"))
-    data = (WILD / "cms_plan_attributes_2025_excerpt.csv").read_bytes()
+    data = (REAL_FILES / "cms_plan_attributes_2025_excerpt.csv").read_bytes()
     assert put(warehouse, "2025-02-02", "plans.csv", data).notes == []
     assert put(warehouse, "2025-02-03", "plans.csv", fields("plans", plan_id="P2")).notes == []
 
 
 @pytest.mark.parametrize("breach", [Breach.WARN, Breach.REJECT_FILE])
-def test_volume(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, breach: Breach) -> None:
+def test_file_outside_its_expected_volume_is_noted_or_refused(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, breach: Breach
+) -> None:
     sender = SenderContract("few", FEEDS["plans"], "Few plans.", volume=Volume(2, 9, breach))
     monkeypatch.setitem(senders.SENDERS, "few", sender)
-    said, told = {"contract": "few"}, "1 rows where 2 to 9 are expected"
+    said, message = {"contract": "few"}, "1 rows where 2 to 9 are expected"
     if breach is Breach.WARN:
         staged = put(warehouse, "2025-02-01", "plans.csv", fields("plans"), said)
-        assert staged.notes == [told]
+        assert staged.notes == [message]
     else:
-        with pytest.raises(BatchError, match=told):
+        with pytest.raises(BatchError, match=message):
             put(warehouse, "2025-02-01", "plans.csv", fields("plans"), said)
 
 
-def test_a_contract_that_cannot_be_is_refused_where_it_is_declared() -> None:
+def test_contradictory_contract_is_refused_where_it_is_declared() -> None:
     plans = FEEDS["plans"]
     wrong: Sequence[dict[str, Any]] = [
         {"header": {"Id": "planid"}},
@@ -281,7 +287,7 @@ def test_a_contract_that_cannot_be_is_refused_where_it_is_declared() -> None:
         Parsing(encoding="windows-125")
 
 
-def test_instants_and_dates_with_times(
+def test_instants_and_dates_with_times_are_read_as_the_contract_declares(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender = SenderContract("m", FEEDS["members"], "", parsing=Parsing(date_order="mdy"))
@@ -312,7 +318,7 @@ def test_a_delete_marker_needs_no_date_under_any_contract(
     assert rejected(warehouse) == [(3, "start_date", "not a valid date")]
 
 
-def test_a_contract_that_is_declared_no_more_is_missed_by_name() -> None:
+def test_manifest_that_names_a_removed_contract_is_refused_by_name() -> None:
     feed = FEEDS["plans"]
     head = header.of_names(feed, None, ["plan_id", "odd"])
     assert (head.contract.name, head.targets) == ("plans", ("plan_id", None))

@@ -1,4 +1,4 @@
-"""The embedded server: started, found again, mended, in folders of the tests' own."""
+"""The embedded server: started, found again and repaired, in folders of the tests' own."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def starter(settings: Settings) -> subprocess.Popen[str]:
         ("log_min_messages", "log"),
     ],
 )
-def test_setting(shared: Settings, setting: str, value: str) -> None:
+def test_server_has_the_setting(shared: Settings, setting: str, value: str) -> None:
     assert ask(server.ensure_running(shared), f'show "{setting}"') == value
 
 
@@ -177,7 +177,7 @@ def test_errors_of_a_session_stay_out_of_the_log(shared: Settings) -> None:
     assert "Doe" not in (shared.data / "postgres" / "server.log").read_text()
 
 
-# Starting, stopping, mending
+# Starting, stopping, repairing
 
 
 def test_stop_start_keeps_data_and_port(shared: Settings) -> None:
@@ -193,7 +193,7 @@ def test_stop_start_keeps_data_and_port(shared: Settings) -> None:
     assert ask(url, "select answer from kept") == 42
 
 
-def test_killed_server_is_mended_with_a_query_still_running(shared: Settings) -> None:
+def test_killed_server_is_restarted_with_a_query_still_running(shared: Settings) -> None:
     url = server.ensure_running(shared)
     ask(url, "create table before_the_kill as select 7 as answer")
     children = postmaster(shared).children()
@@ -214,7 +214,9 @@ def test_killed_server_is_mended_with_a_query_still_running(shared: Settings) ->
     assert not any(c.is_running() and c.status() != psutil.STATUS_ZOMBIE for c in children)
 
 
-def test_stale_pid_file_that_names_another_process_is_no_obstacle(shared: Settings) -> None:
+def test_server_starts_despite_a_stale_pid_file_that_names_another_process(
+    shared: Settings,
+) -> None:
     url = server.ensure_running(shared)
     home = locate(shared)
     file = home.cluster / "postmaster.pid"
@@ -233,7 +235,7 @@ def test_stale_pid_file_that_names_another_process_is_no_obstacle(shared: Settin
         other.wait()
 
 
-def test_taken_port_makes_it_move(shared: Settings) -> None:
+def test_server_moves_to_another_port_if_its_own_is_taken(shared: Settings) -> None:
     url = server.ensure_running(shared)
     port = server.status(shared).port
     server.stop(shared)
@@ -247,7 +249,7 @@ def test_taken_port_makes_it_move(shared: Settings) -> None:
     assert server.ensure_running(shared) == moved
 
 
-def test_killed_while_it_was_made_then_two_starts_at_once(folder: Path) -> None:
+def test_two_starts_at_once_complete_a_cluster_whose_creation_was_killed(folder: Path) -> None:
     settings = settings_in(folder)
     state = settings.data / "postgres"
     for _ in range(5):  # on a busy machine the moment can be missed
@@ -290,7 +292,9 @@ def test_copied_checkout_gets_a_server_of_its_own(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root runs the server as another user")
-def test_folder_that_only_root_may_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_that_only_root_may_enter_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Programs are copied there, and cannot run where shells read something in their path.
     shared = Path(tempfile.mkdtemp(prefix="aca-"))
     shared.chmod(0o755)
@@ -323,7 +327,7 @@ def test_folder_that_only_root_may_enter(tmp_path: Path, monkeypatch: pytest.Mon
 # What a user can get wrong
 
 
-def test_database_of_another_major_version(folder: Path) -> None:
+def test_data_folder_of_another_major_version_is_refused(folder: Path) -> None:
     settings = settings_in(folder)
     cluster = settings.data / "postgres" / "cluster"
     cluster.mkdir(parents=True)
@@ -334,7 +338,7 @@ def test_database_of_another_major_version(folder: Path) -> None:
     assert caught.value.hint
 
 
-def test_lost_password(folder: Path) -> None:
+def test_server_without_its_password_file_is_refused(folder: Path) -> None:
     settings = settings_in(folder)
     (settings.data / "postgres" / "cluster").mkdir(parents=True)
     with pytest.raises(ServerError, match="password"):
@@ -352,7 +356,7 @@ def test_broken_configuration_is_quoted(folder: Path) -> None:
     assert "server.log" in caught.value.hint
 
 
-def test_data_folder_that_cannot_be(folder: Path) -> None:
+def test_data_folder_on_the_path_of_a_file_is_refused(folder: Path) -> None:
     (folder / "data").write_text("a file, not a folder")
     with pytest.raises(ServerError, match="cannot use") as caught:
         server.ensure_running(settings_in(folder))
@@ -360,7 +364,7 @@ def test_data_folder_that_cannot_be(folder: Path) -> None:
     (folder / "data").unlink()
 
 
-def test_data_folder_that_we_may_not_write(folder: Path) -> None:
+def test_data_folder_that_cannot_be_written_is_refused(folder: Path) -> None:
     (folder / "data").mkdir(mode=0o555)
     if AS_ROOT:
         os.seteuid(65534)  # root may write everywhere
@@ -396,7 +400,9 @@ def test_given_server_is_used_as_it_is(shared: Settings, folder: Path) -> None:
     ],
     ids=["wrong", "nobody there", "with @", "with /", "with %", "not for libpq"],
 )
-def test_given_server_that_does_not_let_us_in(shared: Settings, folder: Path, url: str) -> None:
+def test_given_server_that_refuses_the_login_is_an_error(
+    shared: Settings, folder: Path, url: str
+) -> None:
     server.ensure_running(shared)
     given = replace(settings_in(folder), database_url=url.format(port=server.status(shared).port))
     with pytest.raises(ServerError, match="DATABASE_URL") as caught:
@@ -406,7 +412,9 @@ def test_given_server_that_does_not_let_us_in(shared: Settings, folder: Path, ur
     assert not server.status(given).running
 
 
-def test_given_server_that_is_too_old(shared: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_server_of_an_old_version_is_refused(
+    shared: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = replace(shared, database_url=server.ensure_running(shared))
     monkeypatch.setattr(server, "MAJOR", 19)
     with pytest.raises(ServerError, match=r"is PostgreSQL 18; the warehouse needs 19"):

@@ -44,7 +44,7 @@ def limited(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def test_a_load_that_dims_cannot_take_leaves_staging_and_later_batches_load(
+def test_load_that_fails_in_dims_is_taken_out_and_later_batches_load(
     limited: Warehouse,
 ) -> None:
     write_batch(limited.inbox, "2025-01-01", members=[{**MEMBER, "last_name": "Toolong"}])
@@ -68,7 +68,7 @@ def test_a_load_that_dims_cannot_take_leaves_staging_and_later_batches_load(
     ) == [("M1", "Good"), ("M2", "x")]
 
 
-def test_facts_that_cannot_pass_are_taken_out_and_the_rest_of_their_batch_stays(
+def test_file_that_fails_in_facts_is_taken_out_and_the_rest_of_its_batch_loads(
     limited: Warehouse,
 ) -> None:
     write_batch(
@@ -92,7 +92,7 @@ def test_facts_that_cannot_pass_are_taken_out_and_the_rest_of_their_batch_stays(
         assert [[f.feed.name for f in files] for _, files in pending(pipeline)] == [["enrollments"]]
 
 
-def test_a_load_staged_before_it_fails_does_not_keep_what_was_skipped_as_its_equal(
+def test_file_skipped_as_equal_to_a_load_taken_out_is_loaded(
     limited: Warehouse,
 ) -> None:
     row = {**COVER, "premium_paid": "2000"}
@@ -112,7 +112,7 @@ def test_a_load_staged_before_it_fails_does_not_keep_what_was_skipped_as_its_equ
     ) == [(2000, "2025-01-02")]
 
 
-def test_a_sum_too_large_for_a_cube_is_said_and_a_later_batch_corrects_it(
+def test_sum_too_large_for_a_cube_is_reported_until_a_later_batch_corrects_it(
     warehouse: Warehouse,
 ) -> None:
     write_batch(warehouse.inbox, "2025-01-01", claims=[CLAIM])
@@ -127,7 +127,7 @@ def test_a_sum_too_large_for_a_cube_is_said_and_a_later_batch_corrects_it(
     assert warehouse.rows("select paid_usd from cubes.claims_daily_member") == [(5,)]
 
 
-def test_a_file_that_the_loader_stumbles_over_holds_up_no_other(
+def test_file_on_which_staging_fails_does_not_stop_other_files(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_file = load_file.run_file
@@ -146,7 +146,7 @@ def test_a_file_that_the_loader_stumbles_over_holds_up_no_other(
     assert loads(warehouse) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
 
 
-def test_a_stage_that_fails_at_its_gate_for_its_data_holds_up_no_other(
+def test_load_that_fails_at_a_gate_does_not_stop_later_loads(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate_load = RunContext.gate_load
@@ -165,7 +165,7 @@ def test_a_stage_that_fails_at_its_gate_for_its_data_holds_up_no_other(
     assert loads(warehouse) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
 
 
-def test_a_rebuild_says_which_batch_cannot_pass_and_leaves_the_live_warehouse(
+def test_failing_rebuild_names_its_batch_and_leaves_the_live_warehouse(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_batch(warehouse.inbox, "2025-01-01", members=[MEMBER])

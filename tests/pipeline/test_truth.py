@@ -1,7 +1,7 @@
 """The warehouse against the truth of the feeds: a month of days, with and without dirt.
 
-The generator says in ``data/truth`` what each batch really holds and what must come of it. It
-reckons the history of every key with a replay of its own, which shares nothing with the SQL.
+The generator says in ``data/truth`` what each batch really contains and what must come of it. It
+works out the history of every key with a replay of its own, which shares nothing with the SQL.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def truths(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))]
 
 
-def held(warehouse: Warehouse) -> dict[str, dict[str, int]]:
-    """What the dimensions hold, counted as the truth counts."""
+def counted(warehouse: Warehouse) -> dict[str, dict[str, int]]:
+    """Rows of the dimensions, counted as the truth counts them."""
     found = {}
     for table, key in KEYS.items():
         sk = table.removeprefix("dim_") + "_sk"
@@ -51,7 +51,7 @@ def held(warehouse: Warehouse) -> dict[str, dict[str, int]]:
     return found
 
 
-def told(truth: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Any, ...]]:
+def files_of(truth: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Any, ...]]:
     """Of each file: rows, rejected, duplicate, loaded, and the totals that were loaded."""
     return {
         (batch["batch_id"], name): (
@@ -65,14 +65,14 @@ def told(truth: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[Any, ...]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dirty", ["", "0.02"], ids=["clean", "dirty"])
-def test_a_month_of_days_is_as_the_truth_says(warehouse: Warehouse, dirty: str) -> None:
+def test_month_of_clean_or_dirty_days_matches_the_truth(warehouse: Warehouse, dirty: str) -> None:
     generate(warehouse.inbox, members=400, seed=11, dirty=dirty, truth=warehouse.data / "truth")
     simulate(warehouse.inbox, DAYS, dirty=dirty, truth=warehouse.data / "truth")
     warehouse.incremental(reject_share=0.5)
     truth = truths(warehouse.data / "truth")
     assert len(truth) == DAYS + 1
     last = truth[-1]["dimensions"]
-    assert held(warehouse) == last
+    assert counted(warehouse) == last
     assert last["dim_member"]["versions"] > last["dim_member"]["keys"]
     assert last["dim_member"]["current"] < last["dim_member"]["keys"]
 
@@ -83,7 +83,7 @@ def test_a_month_of_days_is_as_the_truth_says(warehouse: Warehouse, dirty: str) 
     assert {
         (batch, file): (*counts, {c: sums["loaded"] for c, sums in totals.items()})
         for batch, file, *counts, totals in loaded
-    } == told(truth)
+    } == files_of(truth)
     rejected = warehouse.rows(
         "select batch_id, file, line from quality.rejected_row join ledger.load using (load_id)"
     )
@@ -123,10 +123,10 @@ def test_a_month_of_days_is_as_the_truth_says(warehouse: Warehouse, dirty: str) 
     assert compared(warehouse) == {}
 
 
-def test_only_the_check_that_was_asked_for_reads_the_truth(warehouse: Warehouse) -> None:
+def test_dq_check_fails_on_a_wrong_truth_where_a_load_does_not(warehouse: Warehouse) -> None:
     generate(warehouse.inbox, members=60, truth=warehouse.data / "truth")
-    told = warehouse.data / "truth" / "2025-12-15.json"
-    told.write_text(told.read_text().replace('"versions": 60', '"versions": 61'))
+    path = warehouse.data / "truth" / "2025-12-15.json"
+    path.write_text(path.read_text().replace('"versions": 60', '"versions": 61'))
     warehouse.incremental()
     checked = warehouse.command("dq-check")
     assert checked.returncode == 6
@@ -166,6 +166,6 @@ def test_any_order_of_days_gives_the_same_warehouse(
                 commands.run_stages(pipeline, ("stage", "dims", "facts"))
         assert drawn.contents(keys=False) == warehouse.contents(keys=False)
         drawn_truth = replace(drawn, data=tmp_path)
-        # Of batches in another order the truth only tells where they lead.
+        # Of batches in another order the truth only says what they lead to.
         assert compared(drawn_truth) == dict.fromkeys(truth_checks(), 0)
         assert figures(drawn_truth)["dim_member"] == 4

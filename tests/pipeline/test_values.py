@@ -111,13 +111,13 @@ def test_keys_with_odd_characters_are_rejected_and_sound_ones_load(
 
 
 @pytest.mark.parametrize("sign", ODD.values(), ids=list(ODD))
-def test_a_block_with_one_odd_character_is_not_taken_for_visible_ascii(sign: str) -> None:
+def test_block_with_one_odd_character_is_checked_row_by_row(sign: str) -> None:
     assert block_scan.is_printable(b'7,2,K 1~!\n7,3,"K,2"\n', 2)
     assert not block_scan.is_printable(f"7,2,K{sign}1\n7,3,K2\n".encode(), 2)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_words_for_nothing_are_missing_keys_and_references(
+def test_null_words_are_missing_keys_and_references(
     warehouse: Warehouse, stage: Any, way: str
 ) -> None:
     words = [*NULL_WORDS, *(word.upper() for word in NULL_WORDS)]
@@ -177,7 +177,7 @@ def test_a_change_dated_further_ahead_than_its_column_allows_is_rejected(
     assert found == {4: expected, 5: expected}
 
 
-def test_a_row_that_was_corrected_to_an_odd_key_stays_in_quarantine(
+def test_row_corrected_to_an_odd_key_stays_in_quarantine(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     keys = ["P\u200b1", "P\u200b2", *(f"Q{n}" for n in range(40))]

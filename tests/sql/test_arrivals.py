@@ -34,7 +34,7 @@ Figures = dict[tuple[str, str, str], float]
 
 @dataclass(frozen=True)
 class Came:
-    """One load of the feed, as its profile tells it."""
+    """One load of the feed, as in its profile."""
 
     day: date
     rows: float
@@ -170,7 +170,7 @@ loads = st.tuples(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(loads, min_size=1, max_size=75))
-def test_it_finds_what_the_slow_model_finds(books, drawn) -> None:
+def test_arrival_checks_find_what_the_slow_model_finds(books, drawn) -> None:
     series, day = [], MONDAY
     for gap, rows, kind, share, mean in drawn:
         figures = {("null_share", "a", ""): share, ("mean", "b", ""): mean}
@@ -217,7 +217,7 @@ def changed(series: list[Came], rows: float = 1, **figures: float) -> list[Came]
 
 
 @pytest.mark.parametrize("count", [30, 100, 400])
-def test_a_quiet_feed_is_quiet_and_what_is_odd_is_heard(books, count: int) -> None:
+def test_usual_arrivals_pass_and_unusual_ones_fail(books, count: int) -> None:
     series = daily(count)
     assert fails(books, series) == set()
     assert fails(books, changed(series, rows=10)) == {"usual_volume"}
@@ -228,7 +228,7 @@ def test_a_quiet_feed_is_quiet_and_what_is_odd_is_heard(books, count: int) -> No
     assert fails(books, changed(series, status=0.9)) == {"usual_values"}
 
 
-def test_what_is_odd_is_told_by_column_without_its_value(books) -> None:
+def test_unusual_figures_are_named_by_column_without_value(books) -> None:
     found = judge(books, changed(daily(30), paid_amount=20_000.0))["usual_values"]
     (key,) = found.keys
     assert {**key, "robust_z": 0} == {
@@ -247,7 +247,7 @@ def test_one_odd_load_does_not_hide_the_next(books) -> None:
     assert fails(books, changed(series, rows=10)) == {"usual_volume"}
 
 
-def test_seasons_are_no_news(books) -> None:
+def test_seasonal_volume_passes(books) -> None:
     """Busy Tuesdays, idle weekends, a snapshot on the first of a month, a rush on January 1."""
     chance = random.Random(1)
     series = []
@@ -266,7 +266,7 @@ def test_seasons_are_no_news(books) -> None:
         assert fails(books, changed(series[: len(series) + day], rows=10)) == {"usual_volume"}
 
 
-def test_it_is_silent_below_its_minimum_of_loads(books) -> None:
+def test_too_few_loads_are_not_judged(books) -> None:
     series = [Came(MONDAY + timedelta(days=7 * n), 500) for n in range(LEAST_LOADS)]
     found = judge(books, changed(series, rows=1000))
     assert found["usual_volume"] == Finding(0, 0, 0.0, ())
@@ -274,7 +274,7 @@ def test_it_is_silent_below_its_minimum_of_loads(books) -> None:
     assert fails(books, more) == {"usual_volume"}
 
 
-def test_nothing_is_divided_by_nothing(books) -> None:
+def test_empty_loads_do_not_divide_by_zero(books) -> None:
     """Constant figures, no rows at all, shares of nought and one."""
     figures = {("null_share", "a", ""): 0.0, ("null_share", "b", ""): 1.0, ("mean", "c", ""): 0.0}
     for rows in (0, 1, 1000):
@@ -287,7 +287,7 @@ def test_nothing_is_divided_by_nothing(books) -> None:
     assert fails(books, [*series[:-1], Came(series[-1].day, 1001, figures=dust)]) == set()
 
 
-def test_a_profile_says_what_the_rows_look_like(books) -> None:
+def test_profile_has_the_figures_of_the_rows(books) -> None:
     write(books, [])
     books.execute(
         "truncate claims_raw; insert into load (load_id, batch_id, as_of, status, is_rebuild) "
@@ -327,7 +327,7 @@ def test_a_profile_says_what_the_rows_look_like(books) -> None:
     assert books.execute("select max(measured) from feed_profile").fetchone() == (4,)
 
 
-def test_a_feed_that_does_not_come_is_late(books) -> None:
+def test_feed_that_stops_arriving_is_late(books) -> None:
     def behind(now: datetime | None = None) -> dict[str, float]:
         return {
             check.table: found.figure

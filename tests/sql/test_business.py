@@ -103,7 +103,7 @@ def broken(connection: psycopg.Connection[Any]) -> Keys:
     return found
 
 
-def test_what_is_within_the_rules_is_quiet(warehouse) -> None:
+def test_rows_within_the_rules_fail_no_check(warehouse) -> None:
     assert broken(warehouse) == {}
 
 
@@ -283,13 +283,13 @@ CASES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_breaks_a_rule_is_told_by_its_key(warehouse, case) -> None:
+def test_row_that_breaks_a_rule_is_named_by_its_key(warehouse, case) -> None:
     change, expected = CASES[case]
     warehouse.execute(change)
     assert broken(warehouse) == {name: (key,) for name, key in expected.items()}
 
 
-def test_both_providers_who_share_an_npi_are_told(warehouse) -> None:
+def test_both_providers_who_share_an_npi_are_named(warehouse) -> None:
     warehouse.execute(
         "insert into dim_provider (provider_sk, provider_id, npi, is_inferred, load_id,"
         " validity_start_ts, validity_end_ts, current_flag, attr_hash, hash_version)"
@@ -303,11 +303,11 @@ def test_both_providers_who_share_an_npi_are_told(warehouse) -> None:
 
 
 def test_every_rule_has_a_row_that_breaks_it() -> None:
-    heard = {SHARED_NPI, *(name for _, expected in CASES.values() for name in expected)}
+    detected = {SHARED_NPI, *(name for _, expected in CASES.values() for name in expected)}
     # The same rule on another feed or dimension.
     alike = {"known_in_time", "no_line_break"}
-    assert {n for n in OURS if n.split(".")[1] not in alike} <= heard
-    assert {n.split(".")[1] for n in OURS} == {n.split(".")[1] for n in heard}
+    assert {n for n in OURS if n.split(".")[1] not in alike} <= detected
+    assert {n.split(".")[1] for n in OURS} == {n.split(".")[1] for n in detected}
 
 
 QUIET = {
@@ -358,7 +358,7 @@ QUIET = {
 
 
 @pytest.mark.parametrize("case", QUIET)
-def test_what_may_be_is_quiet(warehouse, case) -> None:
+def test_allowed_values_fail_no_check(warehouse, case) -> None:
     warehouse.execute(QUIET[case])
     assert broken(warehouse) == {}
 
@@ -390,7 +390,7 @@ def test_check_digits_are_those_of_luhn(warehouse) -> None:
     assert found["dim_provider.npi_check_digit"] == wrong
 
 
-def test_words_that_a_rule_does_not_know_are_not_judged_and_that_is_told(warehouse) -> None:
+def test_values_unknown_to_a_rule_are_reported_as_not_judged(warehouse) -> None:
     def findings() -> dict[str, Any]:
         return {c.name: found for c, found in run_sql_checks(warehouse, LIVE)}
 

@@ -1,4 +1,4 @@
-"""The checks: quiet on a sound warehouse, and each one heard on the defect that it is there for."""
+"""The checks: none fails on a sound warehouse, and each one detects its defect."""
 
 # Defects are put together from names that the contracts declare.
 
@@ -193,11 +193,11 @@ MORE_DEFECTS = {
         "dim_member.keys_match_staging",
         "delete from dim_member where member_id = 'B'",
     ),
-    "a claim with another load than the one that told of it": (
+    "a claim with another load than the one that brought it": (
         "fact_claim_state.states_match_staging",
         "update fact_claim set load_id = 1 where claim_id = 'c6'",
     ),
-    "an earlier state that nobody told": (
+    "an earlier state that no file brought": (
         "fact_claim_state.states_match_staging",
         "insert into fact_claim_state (claim_id, load_id, service_date) values ('c1', 2, now())",
     ),
@@ -222,14 +222,14 @@ MORE_DEFECTS = {
 
 
 @pytest.mark.parametrize("what", MORE_DEFECTS)
-def test_another_defect_is_found(warehouse, what):
+def test_check_finds_another_defect(warehouse, what):
     name, defect = MORE_DEFECTS[what]
     assert name not in failing(warehouse)
     warehouse.execute(defect)
     assert failing(warehouse)[name]
 
 
-def test_the_restatement_of_its_own_dimension_may_end_a_version(warehouse):
+def test_version_ended_by_a_restatement_of_its_dimension_passes(warehouse):
     warehouse.execute(
         "insert into load (batch_id, as_of, kind, subject, status, is_rebuild, live_at) values"
         " ('a restatement', '2025-02-10Z', 'restatement', 'dim_plan', 'loaded', false, now());"
@@ -242,7 +242,7 @@ def test_the_restatement_of_its_own_dimension_may_end_a_version(warehouse):
     assert failing(warehouse) == {"dim_plan.version_end_has_cause": 1}
 
 
-def test_a_delete_marker_explains_an_end_and_tells_of_no_key(warehouse, warehouse_url, tmp_path):
+def test_delete_marker_explains_an_end_and_needs_no_key(warehouse, warehouse_url, tmp_path):
     write_batch(
         tmp_path / "inbox",
         "2025-03-31",
@@ -261,7 +261,7 @@ def test_a_delete_marker_explains_an_end_and_tells_of_no_key(warehouse, warehous
     assert failing(warehouse)["dim_provider.version_end_has_cause"] == 1
 
 
-def test_what_was_told_before_states_were_kept_is_not_missed(warehouse):
+def test_load_from_before_states_were_kept_passes(warehouse):
     warehouse.execute("delete from fact_claim_state")
     assert failing(warehouse) == {"fact_claim_state.states_match_staging": 1}
     warehouse.execute("update load set live_at = null where load_id = 1")
@@ -269,7 +269,7 @@ def test_what_was_told_before_states_were_kept_is_not_missed(warehouse):
 
 
 @pytest.mark.usefixtures("warehouse_url")  # guarded, so not in a transaction of the shared one
-def test_a_change_by_hand_is_of_the_next_load(warehouse):
+def test_change_by_hand_is_detected_in_the_next_load(warehouse):
     warehouse.execute("set session_replication_role = origin")
     warehouse.execute("update dim_member set call_count = 9 where member_id = 'B'")
     assert failing(warehouse) == {"dim_member_past.present_is_last_known": 1}
@@ -286,11 +286,11 @@ WITHOUT_KEYS = (
 
 
 @pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_is_found(warehouse, name):
+def test_check_finds_its_defect(warehouse, name):
     warehouse.execute(DEFECTS[name])
     found = found_by(warehouse, name)
     assert found.rows_failed
-    # The rows at fault are told by their keys, but for more of one key.
+    # The rows at fault are named by their keys, except repeated ones of one key.
     if not name.endswith(WITHOUT_KEYS) and name not in ("fact_claim.one_row_per_key",):
         assert found.keys
         assert len(found.keys) <= found.rows_failed
@@ -341,13 +341,13 @@ def test_a_defect_is_found(warehouse, name):
         ),
     ],
 )
-def test_failing_rows_are_told_by_their_keys(warehouse, name, defect, keys):
+def test_failing_rows_are_named_by_their_keys(warehouse, name, defect, keys):
     warehouse.execute(defect)
     assert sorted(found_by(warehouse, name).keys, key=repr) == keys
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_keys_gathered_by_several_workers_are_no_more(database, number):
+def test_parallel_workers_gather_no_more_keys(database, number):
     """What a parallel scan puts together is what one process would."""
     database.execute("set search_path = quality")
     (kept,) = database.execute(
@@ -384,7 +384,7 @@ def test_amounts_of_a_file_that_do_not_add_up_are_found(warehouse):
     assert failing(warehouse) == {"claims_raw.totals_as_in_file": 2}
 
 
-def test_a_load_that_is_staged_only_is_not_missed_in_the_facts(warehouse):
+def test_load_that_is_only_staged_fails_no_check_of_facts(warehouse):
     warehouse.execute(
         "insert into load (batch_id, as_of, status, is_rebuild)"
         " values ('2025-03-31', '2025-03-31Z', 'running', false);"
@@ -405,7 +405,7 @@ def test_a_load_that_is_staged_only_is_not_missed_in_the_facts(warehouse):
     }
 
 
-def test_a_load_that_failed_is_no_part_of_the_build(warehouse):
+def test_failed_load_is_not_part_of_the_build(warehouse):
     warehouse.execute("update load set status = 'failed' where batch_id = '2025-02-28'")
     assert failing(warehouse)["claims_raw.load_known"] == 3
 

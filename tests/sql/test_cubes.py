@@ -18,7 +18,7 @@ from tests.support.cubes import (
 )
 
 
-def test_daily_keeps_pending_apart_and_denied_pays_nothing(tables):
+def test_daily_counts_pending_separately_and_denied_as_unpaid(tables):
     claims(
         tables,
         """
@@ -194,7 +194,7 @@ def test_metal_pmpm_members_pending_and_denied(tables):
     )
 
 
-def test_high_cost_window_opens_at_fifty_thousand_and_closes_after_twelve_months(tables):
+def test_high_cost_tracking_begins_at_fifty_thousand_and_ends_after_twelve_months(tables):
     # In March exactly the threshold, in June the next band; the last claim is the last month.
     claims(
         tables,
@@ -395,7 +395,7 @@ def test_claims_of_an_unknown_status_are_counted_apart_and_never_paid(tables):
     assert rows_of(tables, HIGH_COST, "member_id") == []
 
 
-def test_the_words_of_a_status_are_those_of_the_contract(tables):
+def test_status_words_of_the_cubes_are_those_of_the_contract(tables):
     words = [*FEEDS["claims"].column("status").check.values, None, "void"]
     tables.execute("create temporary table said (status text)")
     with tables.cursor() as cursor:

@@ -139,7 +139,7 @@ def test_a_cube_of_another_kind_is_replaced(tables):
     ).fetchone() == ("m", True)
 
 
-def test_of_a_cube_that_is_there_only_what_differs_is_written(tables):
+def test_refresh_of_an_existing_cube_writes_only_rows_that_differ(tables):
     claims(
         tables,
         """
@@ -177,7 +177,7 @@ def test_of_a_cube_that_is_there_only_what_differs_is_written(tables):
 
 
 @pytest.mark.parametrize("cube", [DAILY, METAL])
-def test_a_changed_cube_that_a_view_reads_from_is_refused_in_a_sentence(tables, monkeypatch, cube):
+def test_changed_cube_that_a_view_reads_is_refused(tables, monkeypatch, cube):
     build(tables)
     tables.execute(f"create view public.mine as select * from {cube}")
     _redefine(monkeypatch, cube)

@@ -43,7 +43,7 @@ def drawn(database: psycopg.Connection) -> psycopg.Connection:
         database.execute(
             "insert into check_definition (check_name, table_name, dimension, severity,"
             " answered_by, means, advice, unit, threshold, threshold_share)"
-            " values (%s, %s, %s, %s, 'sql', 'wrong', 'mend it', 'rows', %s, %s)",
+            " values (%s, %s, %s, %s, 'sql', 'wrong', 'fix it', 'rows', %s, %s)",
             [name, table, dimension, severity, threshold, share],
         )
     for number, results in RUNS.items():
@@ -97,7 +97,7 @@ def test_results_are_judged_by_the_registry(drawn):
     ]
 
 
-def test_results_are_judged_by_people_first(drawn):
+def test_results_are_judged_by_a_threshold_before_the_registry(drawn):
     drawn.execute(
         "insert into check_threshold (check_name, threshold, threshold_share, severity, reason)"
         " values ('a.critical', 1, null, 'minor', 'x'), ('a.minor', null, 0.11, null, 'x')"
@@ -117,14 +117,14 @@ def test_a_measure_other_than_rows_is_what_counts(drawn):
     ) == [(True,)]
 
 
-def test_what_could_not_be_evaluated_passes_by_no_threshold(drawn):
+def test_check_not_evaluated_passes_under_no_threshold(drawn):
     drawn.execute("update check_definition set threshold = 1000, threshold_share = 1")
     assert rows(drawn, "select check_run_id, check_name from check_judged where not passed") == [
         (4, "b.minor")
     ]
 
 
-def test_a_result_of_a_check_that_is_no_more_is_judged_as_it_was(drawn):
+def test_result_of_a_removed_check_keeps_its_judgment(drawn):
     drawn.execute("delete from check_definition where check_name = 'a.minor'")
     drawn.execute("update check_result set threshold = 11 where check_name = 'a.minor'")
     assert rows(
@@ -134,7 +134,7 @@ def test_a_result_of_a_check_that_is_no_more_is_judged_as_it_was(drawn):
     ) == [("minor", True)]
 
 
-def test_the_score_weighs_by_severity(drawn):
+def test_score_weights_checks_by_severity(drawn):
     assert rows(
         drawn,
         "select table_name, dimension, checks, failed, failed_critical, score::float8"
@@ -146,7 +146,7 @@ def test_the_score_weighs_by_severity(drawn):
     ]
 
 
-def test_the_trend_is_of_the_whole(drawn):
+def test_trend_counts_only_runs_of_all_checks(drawn):
     assert rows(
         drawn,
         "select check_run_id, checks, failed, failed_critical, score::float8,"
@@ -174,12 +174,12 @@ def test_an_episode_lasts_from_the_first_failure_to_the_run_that_passes(drawn):
     ]
 
 
-def test_what_fails_now_is_of_the_latest_whole_run(drawn):
+def test_failing_now_shows_the_latest_complete_run(drawn):
     now = (
         "select check_name, severity, rows_failed, advice, failing_since, runs_failed,"
         " failing_keys from failing_now"
     )
-    failing = ("a.major", "major", 99, "mend it", FIRST + 5 * DAY, 1, [{"k": 1}])
+    failing = ("a.major", "major", 99, "fix it", FIRST + 5 * DAY, 1, [{"k": 1}])
     assert rows(drawn, now) == [failing]
     # Neither a gate nor a run that was broken off says how the whole is.
     add_run(drawn, 6, {"b.minor": 1}, gate="dims")
@@ -200,7 +200,7 @@ def test_a_check_that_a_run_left_out_is_neither_resolved_nor_failing_longer(draw
     ) == [(5, 7, 2, None)]
 
 
-def test_time_to_resolve(drawn):
+def test_time_to_resolve_is_the_median_of_episodes(drawn):
     assert rows(
         drawn,
         "select severity, episodes, unresolved, median_time_to_resolve, longest_time_to_resolve"
@@ -291,7 +291,7 @@ def change(monkeypatch, statement, old, new):
         ("s.check_run_id,", "s.check_run_id,\n    1 as one,"),
     ],
 )
-def test_a_changed_view_is_made_again_and_who_read_it_still_can(drawn, monkeypatch, old, new):
+def test_changed_view_is_created_again_with_its_grants(drawn, monkeypatch, old, new):
     drawn.execute(
         "drop role if exists quality_reader; create role quality_reader;"
         "grant select on quality.check_trend to quality_reader"
@@ -311,7 +311,7 @@ def test_a_changed_view_is_made_again_and_who_read_it_still_can(drawn, monkeypat
         drawn.execute("drop owned by quality_reader; drop role quality_reader")
 
 
-def test_a_view_of_somebody_follows_a_change_that_leaves_its_columns(drawn, monkeypatch):
+def test_foreign_view_follows_a_change_that_keeps_its_columns(drawn, monkeypatch):
     drawn.execute("create view public.mine as select * from quality.check_trend")
     change(monkeypatch, "quality/views.check_score", "5::numeric", "50::numeric")
     before = rows(drawn, "select score from public.mine")
@@ -319,7 +319,7 @@ def test_a_view_of_somebody_follows_a_change_that_leaves_its_columns(drawn, monk
     assert rows(drawn, "select score from public.mine") != before
 
 
-def test_a_view_of_somebody_on_a_changed_one_is_not_dropped(drawn, monkeypatch):
+def test_foreign_view_on_a_changed_view_is_not_dropped(drawn, monkeypatch):
     drawn.execute("create view public.mine as select * from quality.check_trend")
     change(monkeypatch, "quality/views.check_score", "j.started_at,\n", "j.started_at as began,\n")
     with pytest.raises(SchemaError, match="other views read from it"):

@@ -41,12 +41,12 @@ def retired(admin_url: str) -> psycopg.Connection:
         connection.rollback()
 
 
-def test_what_a_build_holds_itself_does_not_keep_it(retired: psycopg.Connection) -> None:
+def test_retired_build_without_dependents_is_named_by_nobody(retired: psycopg.Connection) -> None:
     assert blockers(retired) == []
 
 
 @pytest.mark.parametrize("needing", NEEDING)
-def test_whatever_needs_a_retired_build_is_named(retired: psycopg.Connection, needing: str) -> None:
+def test_dependents_of_a_retired_build_are_named(retired: psycopg.Connection, needing: str) -> None:
     with retired.transaction(force_rollback=True):
         retired.execute(NEEDING[needing])
         assert needing in blockers(retired)

@@ -44,7 +44,7 @@ def passed(connection):
     ]
 
 
-def test_past_results_are_judged_anew(judged):
+def test_changed_threshold_judges_past_results_again(judged):
     assert passed(judged) == [True, False, False, False]
     said = change(judged, Wanted(NAME, count=5, why="known"))
     assert said == (
@@ -72,7 +72,7 @@ def test_a_reset_goes_back_to_the_registry(judged):
     assert judged.execute("select count(*) from check_threshold").fetchone() == (0,)
 
 
-def test_it_says_who_changed_it_when_and_why(judged):
+def test_threshold_records_who_changed_it_when_and_why(judged):
     change(judged, Wanted(NAME, count=1, why="known"))
     change(judged, Wanted(NAME, severity="minor", why="less so"))
     assert judged.execute(
@@ -100,27 +100,27 @@ def test_a_check_without_results_says_so(judged):
         (Wanted("fact_claim.amount_in_order", count=1, why="x"), "There is no check"),
     ],
 )
-def test_what_cannot_be_is_answered_with_what_can(judged, wanted, says):
+def test_invalid_threshold_is_refused_with_the_valid_ones(judged, wanted, says):
     with pytest.raises(UsageError, match=says) as raised:
         change(judged, wanted)
     assert raised.value.hint
     assert judged.execute("select count(*) from check_threshold").fetchone() == (0,)
 
 
-def test_a_name_that_is_nearly_right_is_told(judged):
+def test_misspelled_check_is_answered_with_its_name(judged):
     with pytest.raises(UsageError) as raised:
         change(judged, Wanted("fact_claim.amount_in_order", count=1, why="x"))
     assert f"Is {NAME}" in raised.value.hint
 
 
-def test_no_more_results_are_looked_at_than_it_says(judged, monkeypatch):
+def test_threshold_change_names_the_results_that_it_judges(judged, monkeypatch):
     monkeypatch.setattr(thresholds, "LATEST", 2)
     said = change(judged, Wanted(NAME, count=20, why="known"))
     assert said.endswith("1 of the last 2 results changes to passed.")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--check", NAME], ["--check", NAME, "--count", "1"]])
-def test_the_command_needs_to_know_what_and_why(arguments):
+def test_threshold_command_requires_check_and_reason(arguments):
     ended = subprocess.run(
         [sys.executable, "-m", "etl", "dq-threshold", *arguments],
         cwd=ROOT,
@@ -131,7 +131,7 @@ def test_the_command_needs_to_know_what_and_why(arguments):
     assert "make dq-threshold CHECK=" in ended.stderr
 
 
-def test_the_make_target_passes_everything_on():
+def test_make_target_passes_all_threshold_arguments():
     shown = subprocess.run(
         [
             *("make", "-n", "dq-threshold", f"CHECK={NAME}", "COUNT=3", "SHARE=0.1"),

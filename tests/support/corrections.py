@@ -17,7 +17,6 @@ from tests.support.warehouse import Warehouse
 
 SNAPSHOT = {"kind": "snapshot"}
 Rows = dict[str, str]
-Mend = Callable[[Rows], Rows]
 
 
 def member(number: int, **more: Any) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def send(inbox: Path, number: int, which: int) -> None:
         path.write_bytes(data)
 
 
-def mended(number: int, feed: str, line: int) -> Rows:
+def corrected_values(number: int, feed: str, line: int) -> Rows:
     """What a person puts into a row of the export: the values of the columns that are bad."""
     row = BATCHES[number][2][feed][line - 2]
     return {k: v[1] for k, v in row.items() if isinstance(v, tuple)} | (
@@ -159,12 +158,12 @@ def export(warehouse: Warehouse, batch_id: str, feed: str | None = None) -> list
     return [path for path, _ in export_rows(warehouse.url, folder, batch_id, feed)]
 
 
-def rewrite(path: Path, mend: Callable[[Rows], Rows | None], **how: Any) -> None:
-    """Edit the rows of an export as a person would; a row without an answer is taken out."""
+def rewrite(path: Path, correction: Callable[[Rows], Rows | None], **how: Any) -> None:
+    """Edit the rows of an export as a person would; ``None`` removes a row."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         names = list(reader.fieldnames or ())
-        rows = [row for row in map(mend, reader) if row is not None]
+        rows = [row for row in map(correction, reader) if row is not None]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, how.pop("names", names), extrasaction="ignore", **how)
         writer.writeheader()
@@ -175,19 +174,19 @@ def correct(number: int, path: Path, **how: Any) -> None:
     """Correct every row of an export."""
     feed = path.stem.split("-")[0]
 
-    def mend(row: Rows) -> Rows:
+    def correction(row: Rows) -> Rows:
         clean = {k: "" if k.startswith("_field") else v for k, v in row.items()}
-        # A row whose fields had moved is put straight from end to end.
+        # A row whose fields had moved is corrected in all its fields.
         whole = row["_reason"] == Reason.FIELD_COUNT.text
         if whole:
             known = [k for k in row if not k.startswith("_")]
             straight = next(iter_rows(number, feed, int(row["_line"])))
             return clean | {k: straight[k] for k in known}
         return clean | {
-            k: v for k, v in mended(number, feed, int(row["_line"])).items() if k in row
+            k: v for k, v in corrected_values(number, feed, int(row["_line"])).items() if k in row
         }
 
-    rewrite(path, mend, **how)
+    rewrite(path, correction, **how)
 
 
 def iter_rows(number: int, feed: str, line: int) -> Iterator[Rows]:
@@ -235,7 +234,7 @@ def everything(warehouse: Warehouse) -> dict[str, Any]:
 
 
 def same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Compare what two warehouses hold, table by table."""
+    """Compare the contents of two warehouses, table by table."""
     for name, rows in wanted.items():
         assert found[name] == rows, name
 

@@ -306,7 +306,7 @@ def ratio(over: Ints, under: Ints, cluster: Ints) -> Estimate:
 
 
 class Comparison(NamedTuple):
-    """What was found beside what was expected.
+    """What was found and what was expected.
 
     ``slack``: how far the model may be off, as a part of what is expected.
     """
@@ -325,7 +325,7 @@ def share(name: str, flags: NDArray, cluster: Ints, expected: float, slack: floa
 
 
 def assert_near(comparisons: Iterable[Comparison]) -> None:
-    """Each within its slack and ``STANDARD_ERRORS``; tells all that are not."""
+    """Each within its slack and ``STANDARD_ERRORS``; names all that are not."""
     misses = []
     for name, found, expected, slack in comparisons:
         tolerance = slack * expected + STANDARD_ERRORS * found.error

@@ -82,7 +82,7 @@ def _die() -> None:
 
 
 def _watch(moment: Any) -> None:
-    """Let the connections of this process tell of every moment."""
+    """Let the connections of this process report every moment."""
     execute = psycopg.Connection.execute
     executemany = psycopg.Cursor.executemany
     leave = psycopg.Transaction.__exit__

@@ -1,4 +1,4 @@
-"""In which order batches are taken."""
+"""In which order batches are loaded."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ PLANS = [{"plan_id": "P"}]
 MEMBERS = [{"member_id": "A"}]
 
 
-def told(inbox: Path, known: list[tuple[int, str, str]]) -> list[tuple[str, list[str]]]:
+def arrival_order(inbox: Path, known: list[tuple[int, str, str]]) -> list[tuple[str, list[str]]]:
     order = in_arrival_order(find_batches(inbox), known)
     return [(batch.batch_id, [f.feed.name for f in files]) for _, batch, files in order]
 
 
-def test_nothing_known_is_the_order_of_as_of(tmp_path: Path) -> None:
+def test_batches_are_ordered_by_as_of(tmp_path: Path) -> None:
     write_batch(tmp_path, "2025-01-02", members=MEMBERS, plans=PLANS)
     write_batch(tmp_path, "2025-01-01", plans=PLANS)
-    assert told(tmp_path, []) == [("2025-01-01", ["plans"]), ("2025-01-02", ["members", "plans"])]
+    assert arrival_order(tmp_path, []) == [
+        ("2025-01-01", ["plans"]),
+        ("2025-01-02", ["members", "plans"]),
+    ]
 
 
-def test_what_is_known_comes_first_and_in_the_order_of_its_loads(tmp_path: Path) -> None:
+def test_loaded_files_come_first_in_the_order_of_their_loads(tmp_path: Path) -> None:
     for day in ("01", "02", "03", "04"):
         write_batch(tmp_path, f"2025-01-{day}", members=MEMBERS, plans=PLANS)
     known = [
@@ -34,7 +37,7 @@ def test_what_is_known_comes_first_and_in_the_order_of_its_loads(tmp_path: Path)
         (9, "2025-01-02", "members"),
         (10, "2025-01-01", "plans"),  # the same once more
     ]
-    assert told(tmp_path, known) == [
+    assert arrival_order(tmp_path, known) == [
         ("2025-01-03", ["members", "plans"]),
         ("2025-01-01", ["plans"]),
         ("2025-01-02", ["plans"]),

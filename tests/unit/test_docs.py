@@ -1,4 +1,4 @@
-"""The hand-written pages say what the code does, as far as a program can tell."""
+"""The hand-written pages say what the code does, as far as a program can check."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def codes_of(kind: type[errors.AcaError]) -> dict[int, str]:
 
 
 def test_exit_codes_page_lists_the_error_classes() -> None:
-    told = [row for row in rows(DOCS / "runbooks" / "exit-codes.md") if row[0].isdigit()]
-    assert all(len(row) == 4 and all(row) for row in told)
-    held = codes_of(errors.AcaError)
+    listed = [row for row in rows(DOCS / "runbooks" / "exit-codes.md") if row[0].isdigit()]
+    assert all(len(row) == 4 and all(row) for row in listed)
+    expected = codes_of(errors.AcaError)
     defined = [c for c in vars(errors).values() if isinstance(c, type)]
     classes = [c for c in defined if issubclass(c, errors.AcaError)]
-    assert len(held) == len(classes), "two error classes share an exit code"
-    assert {int(row[0]): row[1] for row in told} == {0: "none", **held, 130: "none"}
-    assert len(told) == len(held) + 2
+    assert len(expected) == len(classes), "two error classes share an exit code"
+    assert {int(row[0]): row[1] for row in listed} == {0: "none", **expected, 130: "none"}
+    assert len(listed) == len(expected) + 2
 
 
 def test_the_runbook_says_what_to_do_about_every_refusal() -> None:
@@ -106,8 +106,8 @@ def test_relative_links_lead_to_files(page: Path) -> None:
 def test_readme_lists_every_setting() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     settings = set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE))
-    told = {row[0].strip("`") for row in rows(ROOT / "README.md") if row[0].strip("`").isupper()}
-    assert told == settings
+    listed = {row[0].strip("`") for row in rows(ROOT / "README.md") if row[0].strip("`").isupper()}
+    assert listed == settings
 
 
 def test_every_query_of_the_analysts_page_has_a_name_and_asks_one_question() -> None:
@@ -117,18 +117,18 @@ def test_every_query_of_the_analysts_page_has_a_name_and_asks_one_question() -> 
 
 
 def test_analysts_page_lists_personal_columns() -> None:
-    held = {
+    personal = {
         (pii.value, feed.name): {c.name for c in feed.columns if c.pii is pii}
         for pii in Pii
         for feed in FEEDS.values()
         if pii is not Pii.NONE and any(c.pii is pii for c in feed.columns)
     }
-    told = {
+    listed = {
         (row[0].partition(":")[0], row[1]): set(re.findall(r"`(\w+)`", row[2]))
         for row in rows(DOCS / "analysts.md")
         if len(row) == 3 and row[1] in FEEDS
     }
-    assert told == held
+    assert listed == personal
 
 
 def test_hash_example_of_the_architecture_page() -> None:

@@ -249,11 +249,11 @@ def passwords_in(text: str) -> list[str]:
         "alter role analyst password 'Hunter2'",
     ],
 )
-def test_password_is_recognised(line: str) -> None:
+def test_password_is_recognized(line: str) -> None:
     assert passwords_in(line)
 
 
-def test_no_file_holds_a_password() -> None:
+def test_no_file_contains_a_password() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

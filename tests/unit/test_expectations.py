@@ -22,7 +22,7 @@ def test_every_staging_table_dimension_and_fact_has_a_suite():
     }
 
 
-def test_every_clause_of_every_contract_has_an_expectation():
+def test_every_constraint_of_every_contract_has_an_expectation():
     for feed in FEEDS.values():
         for column in feed.columns:
             name = f"{feed.table}.{column.name}"
@@ -45,7 +45,7 @@ def test_every_check_says_what_it_is_and_what_to_do(check):
     assert check.advice.endswith(".")
 
 
-def test_gates_ask_what_the_whole_set_asks():
+def test_checks_of_gates_are_checks_of_the_whole_set():
     by_name = {check.name: check for check in all_checks()}
     for stage in ("stage", "dims", "facts", "cubes", "followed_cubes"):
         found = [c for entry in gate_checks(stage) for c in entry.checks.values()]
@@ -67,7 +67,7 @@ def test_gates_ask_what_the_whole_set_asks():
         ("fact_enrollment.coverage_days.between", "major"),
     ],
 )
-def test_severity(name, severity):
+def test_severity_of_an_expectation_is_that_of_its_column(name, severity):
     assert BY_NAME[name].check.severity == severity
 
 

@@ -57,7 +57,7 @@ def test_a_folder_without_permission_stops_no_other_batch() -> None:
             (inbox / "2025-01-11").chmod(0o700)
 
 
-def test_an_inbox_that_cannot_be_read_is_one_sentence() -> None:
+def test_unreadable_inbox_is_refused_with_one_sentence() -> None:
     with whom_rights_hold() as inbox:
         inbox.chmod(0o700 if os.geteuid() == 0 else 0)
         become_nobody()
@@ -83,7 +83,7 @@ def odd_things(folder: Path) -> Iterator[tuple[str, str]]:
     yield "manifest.json", "a named pipe"
 
 
-def test_pipes_devices_and_links_are_named_and_never_waited_for(tmp_path: Path) -> None:
+def test_pipes_devices_and_links_are_refused_by_name_without_waiting(tmp_path: Path) -> None:
     for number, (name, said) in enumerate(odd_things(write_batch(tmp_path, "2025-01-10"))):
         with pytest.raises(BatchError) as error:
             read_batch(tmp_path / "2025-01-10")
@@ -100,7 +100,7 @@ def test_a_link_within_the_inbox_is_followed(tmp_path: Path) -> None:
     assert b"".join(batch.files[0].blocks()).startswith(b"plan_id")
 
 
-def test_links_of_folders_lead_out_of_the_inbox_only_to_be_refused(tmp_path: Path) -> None:
+def test_folder_links_that_lead_out_of_the_inbox_are_refused(tmp_path: Path) -> None:
     inbox = tmp_path / "inbox"
     outside = write_batch(tmp_path, "outside", {"as_of": "2025-01-10"}, plans=PLANS)
     inbox.mkdir()
@@ -110,7 +110,7 @@ def test_links_of_folders_lead_out_of_the_inbox_only_to_be_refused(tmp_path: Pat
     assert "a link that leads out of the inbox" in refused[0].message
 
 
-def test_what_lies_in_the_inbox_itself_is_named(tmp_path: Path) -> None:
+def test_files_directly_in_the_inbox_are_named(tmp_path: Path) -> None:
     write_batch(tmp_path, "2025-01-10", plans=PLANS)
     assert strays(tmp_path) is None
     (tmp_path / "README.md").touch()
@@ -156,7 +156,7 @@ def test_what_lies_in_the_inbox_itself_is_named(tmp_path: Path) -> None:
         (b"\xff\xfe{\0}\0", "not UTF-8 text"),
     ],
 )
-def test_a_hostile_manifest_is_one_sentence(
+def test_hostile_manifest_is_refused_with_one_sentence(
     tmp_path: Path, manifest: str | bytes, said: str
 ) -> None:
     folder = write_batch(tmp_path, "2025-01-10", plans=PLANS)
@@ -169,7 +169,7 @@ def test_a_hostile_manifest_is_one_sentence(
     assert len(error.value.message) < 400
 
 
-def test_as_many_totals_as_a_manifest_has_room_for_take_no_time(tmp_path: Path) -> None:
+def test_manifest_with_very_many_totals_is_read_quickly(tmp_path: Path) -> None:
     folder = write_batch(tmp_path, "2025-01-10", plans=PLANS)
     totals = {f"t{n}": "1" for n in range(60_000)}
     (folder / "manifest.json").write_text(json.dumps({"files": {"plans.csv": {"totals": totals}}}))
@@ -189,7 +189,7 @@ def test_a_name_that_no_database_can_store_is_refused(tmp_path: Path) -> None:
 
 
 @given(st.text())
-def test_what_is_shown_holds_nothing_that_a_terminal_obeys(text: str) -> None:
+def test_shown_text_contains_no_terminal_escapes(text: str) -> None:
     error = AcaError(text, text)
     for said in (error.message, error.hint, str(error)):
         assert is_printable(said.replace("\n", ""))
@@ -214,11 +214,11 @@ def test_what_is_shown_holds_nothing_that_a_terminal_obeys(text: str) -> None:
         ("clai\u017fms.csv", None),
     ],
 )
-def test_the_feed_and_part_that_a_name_says(name: str, feed_part: tuple[str, str] | None) -> None:
+def test_file_name_gives_feed_and_part(name: str, feed_part: tuple[str, str] | None) -> None:
     assert feed_and_part(name) == feed_part
 
 
-def test_parts_come_in_the_order_in_which_people_count() -> None:
+def test_parts_are_read_in_numeric_order() -> None:
     parts = ["10", "", "2", "part 1", "01"]
     assert sorted(parts, key=part_key) == ["", "01", "2", "10", "part 1"]
 
@@ -236,7 +236,7 @@ def test_parts_come_in_the_order_in_which_people_count() -> None:
         ("sender = SenderContract('cms_plan_attributes', plans, '')", "which another contract has"),
     ],
 )
-def test_a_contract_that_cannot_be_used_is_one_sentence(
+def test_unusable_contract_is_refused_with_one_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, said: str
 ) -> None:
     head = (

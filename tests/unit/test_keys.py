@@ -1,4 +1,4 @@
-"""Keys that differ are told from the bytes of records; a repeated one is never missed."""
+"""Distinct keys are recognized in the bytes of records; a repeated one is never missed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ values = st.text(alphabet='ab,"', max_size=3)
     st.integers(1, 5),
 )
 def test_keys_are_said_to_differ_only_if_they_do(
-    rows: list[list[str]], at: int, block: int, quoting: int, held: int
+    rows: list[list[str]], at: int, block: int, quoting: int, in_memory: int
 ) -> None:
     records = []
     for row in rows:
@@ -34,15 +34,15 @@ def test_keys_are_said_to_differ_only_if_they_do(
         records.append(out.getvalue().encode())
     keys = Keys(at)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_IN_MEMORY", held)
+        patch.setattr(module, "_IN_MEMORY", in_memory)
         for begin in range(0, len(records), block):
             keys.see(records[begin : begin + block])
-        told = keys.differ()
+        said_to_differ = keys.differ()
     named = [row[at] for row in rows]
     is_plain = not any(b'"' in record for record in records)
     differ = len(set(named)) == len(named)
-    assert differ or not told
-    assert told or not (differ and is_plain)
+    assert differ or not said_to_differ
+    assert said_to_differ or not (differ and is_plain)
 
 
 def test_a_quote_elsewhere_does_not_hide_the_first_field() -> None:

@@ -65,7 +65,7 @@ def test_production_code_does_not_import_the_generator() -> None:
     assert found == {"synthetic", "__main__"}
 
 
-def test_nothing_is_loose_but_the_command_line_and_the_ground() -> None:
+def test_only_the_command_line_and_basic_modules_are_outside_packages() -> None:
     loose = {path.stem for path in (ROOT / "etl").glob("*.py")}
     assert loose == {"__init__", "__main__", "config", "errors", "log"}
 
@@ -90,7 +90,7 @@ def imported_alone(path: Path) -> set[str]:
     return names | {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
 
 
-def test_migrations_stand_alone() -> None:
+def test_migrations_import_nothing_of_ours() -> None:
     for path in (ROOT / "migrations" / "versions").glob("*.py"):
         assert imported(path) == set()
 
@@ -225,7 +225,7 @@ def patterns(tree: ast.Module) -> list[re.Pattern[str]]:
     return found
 
 
-def test_logs_never_hold_a_personal_value() -> None:
+def test_log_calls_pass_no_personal_value() -> None:
     personal = [c.name for s in FEEDS.values() for c in s.columns if c.pii is not Pii.NONE]
     assert personal
     event = dict.fromkeys((*personal, "raw_line", "url"), "secret") | {"rows": 3}

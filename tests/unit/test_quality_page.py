@@ -110,7 +110,7 @@ REPORTS = {"empty": EMPTY, "no loads": NO_LOADS, "full": full(), "hostile": full
 
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
-def test_page_is_whole_and_by_itself(report: rows.QualityReport) -> None:
+def test_page_is_complete_and_fetches_nothing(report: rows.QualityReport) -> None:
     text = quality_page(report)
     parts = read_page(text)
     assert parts.wrong == []
@@ -122,7 +122,7 @@ def test_page_is_whole_and_by_itself(report: rows.QualityReport) -> None:
 
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
-def test_tables_say_what_they_are(report: rows.QualityReport) -> None:
+def test_tables_of_the_page_have_captions_and_headers(report: rows.QualityReport) -> None:
     tags = read_page(quality_page(report)).tags
     names = [tag for tag, _ in tags]
     assert names.count("table") == names.count("caption")
@@ -146,7 +146,7 @@ def test_full_page_is_of_sane_size() -> None:
     assert len(quality_page(full())) < 1_500_000
 
 
-def test_nothing_fails() -> None:
+def test_page_without_failures_says_so() -> None:
     text = text_of(quality_page(rows.QualityReport(latest(), trend=[run(1)])))
     assert "Score 100 %: all 300 checks passed." in text
     assert "Nothing fails." in text
@@ -154,7 +154,7 @@ def test_nothing_fails() -> None:
     assert "Defects" not in text
 
 
-def test_failure_says_all() -> None:
+def test_page_shows_every_detail_of_a_failure() -> None:
     found = failure(
         "x.late",
         unit="days",
@@ -184,13 +184,13 @@ def test_quarantine_has_the_advice_of_its_reason() -> None:
         assert "12,345" in text
 
 
-def test_loads_after_the_run_and_dead_rebuilds_are_told() -> None:
+def test_page_names_loads_after_the_run_and_failed_rebuilds() -> None:
     text = text_of(quality_page(rows.QualityReport(latest(loads_since=2, is_not_live=True))))
     assert "2 loads came after this run." in text
     assert "a rebuild that did not go live" in text
 
 
-def test_defects_are_shown_if_there_are_any_to_show() -> None:
+def test_page_shows_defects_only_if_there_are_any() -> None:
     defect = Detection("wrong date", 1000, 998, 2, 0, 0)
     text = text_of(quality_page(rows.QualityReport(latest(), defects=[defect])))
     assert "wrong date 1,000 998 2 0" in text
@@ -210,7 +210,7 @@ def test_huge_load_is_cut_off_and_does_not_flatten_the_others() -> None:
     ("value", "said"),
     [(0, "0 %"), (1, "100 %"), (0.99999, "99.99 %"), (1e-9, "0.01 %"), (0.5, "50.0 %")],
 )
-def test_only_all_is_all(value: float, said: str) -> None:
+def test_filter_of_everything_shows_every_check(value: float, said: str) -> None:
     assert share(value).replace("\u00a0", " ") == said
 
 
@@ -218,18 +218,20 @@ def test_only_all_is_all(value: float, said: str) -> None:
     ("seconds", "said"),
     [(None, "not known"), (0, "0 s"), (61, "1 min 1 s"), (90_061, "1 d 1 h"), (86_405, "1 d")],
 )
-def test_span(seconds: float | None, said: str) -> None:
+def test_span_of_seconds_is_written_in_its_two_largest_units(
+    seconds: float | None, said: str
+) -> None:
     assert span(seconds).replace("\u00a0", " ") == said
 
 
-def _luminance(colour: str) -> float:
-    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+def _luminance(color: str) -> float:
+    parts = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 @pytest.mark.parametrize("style", ["report.css", "data_docs.css"])
-def test_text_stands_out_from_its_ground(style: str) -> None:
+def test_text_has_contrast_to_its_background(style: str) -> None:
     text = (Path(page.__file__).parent / "page" / style).read_text(encoding="utf-8")
     themes = [
         dict(re.findall(r"--([\w-]+): (#\w{6})", part))
@@ -245,7 +247,7 @@ def test_text_stands_out_from_its_ground(style: str) -> None:
             assert (bright + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
 
 
-def test_stock_page_loses_what_it_would_fetch() -> None:
+def test_data_docs_page_loses_what_it_would_fetch() -> None:
     stock = """<html><head><title>T</title><link rel="stylesheet" href="https://cdn.example/a.css">
     <script src="https://cdn.example/a.js"></script><style>a{background:url('https://cdn.example/x.png')}</style>
     </head><body><img src="https://cdn.example/logo.png"><a href="https://example.org">more</a>
@@ -275,7 +277,7 @@ def test_page_fits_and_runs_in_a_browser(name: str, tmp_path: Path) -> None:
     assert browser.lines_of_picture(file, tmp_path / "page.png") > 50
 
 
-def test_filter_and_order_work(tmp_path: Path) -> None:
+def test_filter_and_order_of_the_page_change_its_rows(tmp_path: Path) -> None:
     browser = find_browser()
     file = tmp_path / "report.html"
     steps = """<script>

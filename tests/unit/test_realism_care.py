@@ -57,7 +57,7 @@ CHAPTERS = {
 MATERNITY = ("O", "Z33", "Z34", "Z36", "Z37", "Z39", "Z3A")
 NEWBORN = ("P", "Z38")
 SURVEYED_PERSONS = 34_832
-# Of a surveyed frequency: the survey tells neither age nor sex, of which the model makes more.
+# Of a surveyed frequency: the survey gives neither age nor sex, on which the model depends more.
 CHAPTER_SLACK, CODE_SLACK, COMMONEST = 0.25, 0.30, 40
 # A chapter's share at one end of life over that at the other.
 OLD_OVER_YOUNG = {"circulatory": (5, 40), "musculoskeletal": (2, 10), "ear": (0.1, 0.7)}
@@ -129,7 +129,7 @@ def test_diagnoses_have_the_surveyed_frequencies(sample):
 
 
 def test_illnesses_are_those_of_the_age(sample):
-    """Of members of 55 and over beside those under 18, among everyday diagnoses."""
+    """Members of 55 and over against those under 18, among everyday diagnoses."""
     rows = bears(sample, everyday)
     old, young = rows & (sample.claim_age >= 55), rows & (sample.claim_age < 18)
     for name, (low, high) in OLD_OVER_YOUNG.items():
@@ -142,7 +142,7 @@ def test_illnesses_are_those_of_the_age(sample):
     [(WOMENS, MENS, "M"), (MENS, WOMENS, "F")],
     ids=["women's codes", "men's codes"],
 )
-def test_no_member_bears_a_code_of_the_other_sex(sample, title, other, sex):
+def test_no_member_has_a_code_of_the_other_sex(sample, title, other, sex):
     rows = reference("icd10cm_frequency_meps.csv")
     titles = {r["code"]: r["description"] for r in rows}
     codes = {
@@ -153,8 +153,8 @@ def test_no_member_bears_a_code_of_the_other_sex(sample, title, other, sex):
     assert len(codes) > 20
     wrong = bears(sample, codes.__contains__) & (sample.claim_sex == sex.encode())
     worst = Counter(sample.claims["diagnosis_code"][wrong].tolist()).most_common(3)
-    told = [(code.decode(), titles[code.decode()], n) for code, n in worst]
-    assert not wrong.any(), f"{wrong.sum()} claims of members of sex {sex}: {told}"
+    named = [(code.decode(), titles[code.decode()], n) for code, n in worst]
+    assert not wrong.any(), f"{wrong.sum()} claims of members of sex {sex}: {named}"
 
 
 def test_maternity_is_of_women_of_fertile_age(sample):

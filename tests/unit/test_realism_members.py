@@ -1,7 +1,7 @@
-"""Who is insured, and what the law fixes: the synthetic feeds beside the published tables.
+"""Who is insured, and what the law fixes: the synthetic feeds against the published tables.
 
 The sample is read back from its CSV files, the tables from the reference folder, and every rule
-is written anew here. A share or a mean may differ from its source by four standard errors, with
+is written again here. A share or a mean may differ from its source by four standard errors, with
 a household or a member counted as one observation, and by the slack that stands with the test:
 what the model may be off, whatever the size of the sample. Ranges without a table of ours are
 those of the individual market in round figures.
@@ -86,7 +86,7 @@ def sexes(sample: Sample, rows: Ints, group: str) -> Shares:
 
 
 def metals(sample: Sample, rows: Ints, group: str) -> Shares:
-    """The counts do not tell expanded bronze from bronze."""
+    """The counts do not distinguish expanded bronze from bronze."""
     metal = sample.span_metal[rows]
     names = {"Ctstrphc": "Catastrophic", "Slvr": "Silver", "Gld": "Gold", "Pltnm": "Platinum"}
     for column, name in names.items():
@@ -129,7 +129,7 @@ OPEN_ENROLLMENT: dict[Callable[[Sample, Ints, str], Shares], float] = {
     unhelped: 0.20,
 }
 STATE_SLACK, INCOME_SLACK = 0.05, 0.03
-# Who shops anew at renewal may find that the plan held was the best.
+# Who compares plans again at renewal may find that the present one is the best.
 SWITCH_SLACK = 0.10
 # Of the average premium and credit: the rating areas of the model have one price.
 PREMIUM_SLACK, CREDIT_SLACK = 0.06, 0.10
@@ -139,7 +139,7 @@ def in_states(sample: Sample, rows: Ints, states: tuple[str, ...]) -> Ints:
     return rows[np.isin(sample.span_state[rows], [s.encode() for s in states])]
 
 
-def test_states_are_those_of_open_enrolment(sample):
+def test_states_are_those_of_open_enrollment(sample):
     total = counted("all eight", "Cnsmr")
     household = sample.household[sample.span_member[sample.opened]]
     state = sample.span_state[sample.opened]
@@ -151,7 +151,7 @@ def test_states_are_those_of_open_enrolment(sample):
 
 @pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("shares", OPEN_ENROLLMENT, ids=lambda f: f.__name__)
-def test_members_are_those_of_open_enrolment(sample, shares, group):
+def test_members_are_those_of_open_enrollment(sample, shares, group):
     rows = in_states(sample, sample.opened, GROUPS[group])
     household = sample.household[sample.span_member[rows]]
     assert_near(
@@ -161,7 +161,7 @@ def test_members_are_those_of_open_enrolment(sample, shares, group):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_incomes_are_those_of_open_enrolment(sample, group):
+def test_incomes_are_those_of_open_enrollment(sample, group):
     """Bands up to five times the poverty level, as shares of those; how many have more.
 
     The counts have people of unknown income, who have not asked for help. The feed has none: they
@@ -197,7 +197,7 @@ def test_incomes_are_those_of_open_enrolment(sample, group):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_renewals_change_plans_as_at_open_enrolment(sample, group):
+def test_renewals_change_plans_as_at_open_enrollment(sample, group):
     """Those who took another plan, as a share of all who renewed."""
     order = np.lexsort((sample.span_start, sample.span_member))
     renews = sample.spans["enrollment_reason"][order[1:]] == b"renewal"
@@ -213,7 +213,7 @@ def test_renewals_change_plans_as_at_open_enrolment(sample, group):
     assert_near([share("switched", switched, household, expected, SWITCH_SLACK)])
 
 
-def test_premiums_and_credits_are_those_of_open_enrolment(sample):
+def test_premiums_and_credits_are_those_of_open_enrollment(sample):
     """Averages a month in dollars: of the premium of all, of the credit of those who have one."""
 
     def comparisons() -> Iterator[Comparison]:
@@ -292,7 +292,7 @@ CREDIT_CENTS = 30
 def test_tax_credit_of_those_who_live_alone(sample):
     """Benchmark premium at their age less their share of income, at most the premium but a dollar.
 
-    The feed tells income in poverty levels but not how many people count for the level, so the
+    The feed gives income in poverty levels but not how many people count for the level, so the
     credit must be right for one person or for two, and mostly for one.
     """
     alone = np.bincount(sample.household)[sample.household] == 1
@@ -331,7 +331,7 @@ def test_tax_credit_of_those_who_live_alone(sample):
     assert right[1] > right[2] > 0, right
 
 
-def test_cost_sharing_is_reduced_where_law_reduces_it(sample):
+def test_cost_sharing_is_reduced_where_the_law_asks_for_it(sample):
     """45 CFR 155.305(g): who has silver and the income has the variant, and nobody else."""
     variant, income = sample.spans["csr_variant"], sample.span_income
     assert np.isin(variant, [b"01", b"02", b"03", *(v.encode() for v in REDUCED)]).all()

@@ -1,4 +1,4 @@
-"""What care costs, who pays it and when: the synthetic feeds beside law and life.
+"""What care costs, who pays it and when: the synthetic feeds against law and life.
 
 Tolerances are as in ``test_realism_members``.
 """
@@ -47,7 +47,7 @@ REDUCED_LIMIT = {"04": (4, 5), "05": (1, 3), "06": (1, 3)}
 BILLED_OVER_ALLOWED = (1.6, 3.0)
 
 
-def test_spending_is_as_skewed_as_in_life(sample):
+def test_spending_is_as_skewed_as_published(sample):
     spent = sample.spend(FULL_YEAR)
     size, total = len(spent), spent.sum()
     assert_within("spend of the top 5 %", spent[-(size // 20) :].sum() / total, *TOP_FIVE)
@@ -101,8 +101,8 @@ def test_plans_pay_their_actuarial_value(sample, metal, variant):
     assert_near([Comparison("share of the plan", found, expected, VALUE_SLACK)])
 
 
-def test_nobody_bears_more_than_the_out_of_pocket_maximum(sample):
-    """Over a span of coverage: who comes back begins anew. An adjustment changes no share."""
+def test_no_member_pays_more_than_the_out_of_pocket_maximum(sample):
+    """Over a span of coverage: who comes back begins at zero. An adjustment changes no share."""
     borne = np.bincount(sample.claim_span, sample.member_share, len(sample.spans))
     most = sample.plans.cents("oop_max")[sample.span_plan]
     assert (borne <= most).all(), f"{(borne > most).sum()} spans"
@@ -182,7 +182,7 @@ def test_one_claim_in_a_thousand_is_more_than_a_year_late(sample):
     assert_within("claims over a year late", late.mean(), *OVER_A_YEAR)
 
 
-def test_claims_meet_their_fates(sample):
+def test_claims_are_denied_adjusted_and_reversed_as_often_as_published(sample):
     status, rows = sample.claims["status"], sample.claim_year == FULL_YEAR
     assert {s.decode() for s in np.unique(status)} == {"denied", *STATUS_SHARES}
     denied, dispensed = status == b"denied", sample.claims["claim_type"] == b"Pharmacy"

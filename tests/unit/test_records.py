@@ -197,7 +197,7 @@ SHORT = b"x" * 99 + b"\n"
 
 @pytest.mark.parametrize("end", [b"\n", b""])
 @pytest.mark.parametrize("long", [b"x" * (3 << 20), b'"' + SHORT * (20 << 10), b'"' * (2 << 20)])
-def test_a_line_that_is_too_long_is_rejected_in_little_memory(long: bytes, end: bytes) -> None:
+def test_too_long_line_is_rejected_in_little_memory(long: bytes, end: bytes) -> None:
     data = b"a,b,c\n1,2,3\n4," + long + b",5\n6,7,8" + end
     sent, stream_bytes = stream(data, 1 << 16)
     assert [row[2:] for row in parsed(stream_bytes)] == [["1", "2", "3"], ["6", "7", "8"]]
@@ -241,7 +241,7 @@ WRITTEN = [
     ),
     st.booleans(),
 )
-def test_whole_blocks_pass_no_value_that_its_form_refuses_and_postgresql_might_take(
+def test_block_check_accepts_no_value_that_the_row_check_refuses(
     type_: Type, drawn: list[str], quoted: bool
 ) -> None:
     form = value_forms.form_of(type_)

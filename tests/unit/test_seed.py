@@ -1,4 +1,4 @@
-"""The synthetic feeds, read back with csv and Decimal and held against rules written anew here."""
+"""The synthetic feeds, read back with csv and Decimal, compared with rules written again here."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_values_are_of_their_type_and_within_their_checks(batches):
                     assert check.high is None or found <= check.high
 
 
-def test_manifest_tells_what_the_files_hold(folders):
+def test_manifest_matches_its_files(folders):
     for folder in folders:
         said = manifest(folder)
         assert said["batch_id"] == folder.name
@@ -188,7 +188,7 @@ def test_claims_lie_within_coverage_as_known_in_the_end(latest):
         )
 
 
-def test_money_of_claims(folders, batches):
+def test_amounts_of_claims_are_consistent(folders, batches):
     for folder, batch in zip(folders, batches, strict=True):
         for row in batch["claims"]:
             billed, allowed, paid = (
@@ -207,7 +207,7 @@ def test_money_of_claims(folders, batches):
                 assert row[column] < folder.name
 
 
-def test_mix_of_statuses_and_kinds(batches):
+def test_claims_have_the_expected_mix_of_statuses_and_kinds(batches):
     claims = batches[0]["claims"]
     share = {k: n / len(claims) for k, n in Counter(r["status"] for r in claims).items()}
     assert share["approved"] == pytest.approx(0.80, abs=0.02)
@@ -223,7 +223,7 @@ def test_mix_of_statuses_and_kinds(batches):
             assert row["admit_date"] == row["service_date"] < row["discharge_date"]
 
 
-def test_cost_sharing_variants_are_lawful(latest):
+def test_cost_sharing_variants_follow_the_law(latest):
     plans, members = latest["plans"], latest["members"]
     upper = {"06": Decimal("1.5"), "05": Decimal("2.0"), "04": Decimal("2.5")}
     lower = {"06": Decimal("1.0"), "05": Decimal("1.5"), "04": Decimal("2.0")}
@@ -244,7 +244,7 @@ def test_cost_sharing_variants_are_lawful(latest):
     assert all(seen[v] for v in ("01", "04", "05", "06"))
 
 
-def test_premium_and_credit_are_lawful(latest):
+def test_premium_and_credit_follow_the_law(latest):
     """Premium before credit is the plan's at 21 times its state's age curve (45 CFR 147.102)."""
     with (REFERENCE / "age_curve_federal_default.csv").open() as file:
         federal = {
@@ -268,7 +268,7 @@ def test_premium_and_credit_are_lawful(latest):
         assert abs(premium - base * factor[str(min(age, 64))]) <= Decimal("0.01")
 
 
-def test_coverage_spans(latest):
+def test_coverage_spans_lie_within_the_plan_year(latest):
     by_member = defaultdict(list)
     for row in latest["enrollments"].values():
         start, end = date.fromisoformat(row["start_date"]), last_covered_day(row)
@@ -282,7 +282,7 @@ def test_coverage_spans(latest):
         assert all(a[1] < b[0] for a, b in pairwise(spans))
 
 
-def test_members_agree_with_themselves_and_their_plan(latest):
+def test_members_are_consistent_with_themselves_and_their_plan(latest):
     with (REFERENCE / "zip_county_fips_2017.csv").open() as file:
         county = defaultdict(set)
         for row in csv.DictReader(file):
@@ -341,7 +341,7 @@ def test_plans_are_the_published_ones(latest):
             assert Decimal(row["coinsurance_rate"]) == share
 
 
-def test_increments_change_what_they_should(folders, batches):
+def test_increments_change_members_claims_and_enrollments(folders, batches):
     claims = {r["claim_id"]: r for r in batches[0]["claims"]}
     offices = {r["provider_id"]: r for r in batches[0]["providers"]}
     spans = {r["enrollment_id"]: r for r in batches[0]["enrollments"]}
@@ -429,7 +429,7 @@ def test_plan_year_rolls_over_on_january_first(folders, batches):
     assert all(rows[r["member_id"]]["year"] == "2026" for r in renewals)
 
 
-def test_next_catalogue_is_published_when_open_enrollment_begins():
+def test_next_catalog_is_published_when_open_enrollment_begins():
     """45 CFR 155.410(e): open enrollment of a plan year begins on November 1 of the year before."""
     span = Span(SEED, 50, 1, 2025)
     assert span.batch_day(321) == date(2026, 11, 1)

@@ -61,15 +61,15 @@ class File:
         return found[1:]
 
     def aligned(self) -> list[tuple[Defect | None, list[str], int | None]]:
-        """Each record with its defect and the row it stands for, none if it was put beside."""
+        """Each record with its defect and the row that it replaces; none where it was added."""
         at_line = {d.line: d for d in self.defects}
         assert len(at_line) == len(self.defects)
         found, at = [], 0
         for line, record in self.records:
             defect = at_line.pop(line, None)
-            beside = defect is not None and KINDS[defect.kind].adds
-            found.append((defect, record, None if beside else at))
-            at += not beside
+            is_added = defect is not None and KINDS[defect.kind].adds
+            found.append((defect, record, None if is_added else at))
+            at += not is_added
         assert at == len(self.clean)
         assert not at_line, "defects on lines where no record begins"
         return found
@@ -107,7 +107,7 @@ def names(feed: str) -> list[str]:
 
 
 def check_accounts(file: File) -> None:
-    """Counts, totals and what will be loaded, each worked out anew from the file."""
+    """Counts, totals and what will be loaded, each worked out again from the file."""
     feed, aligned = FEEDS[file.feed], file.aligned()
     outcomes = Counter(d.outcome for d in file.defects)
     assert file.total("rows") == len(aligned)
@@ -124,7 +124,7 @@ def check_accounts(file: File) -> None:
         for defect, record, _ in aligned
         if defect is None or defect.outcome == LOADED
     ]
-    told = []
+    expected_rows = []
     for first, part in file.blocks:
         gone = set(part.rejected.tolist())
         for position in range(len(file.clean) if len(file.blocks) == 1 else ROWS // 2):
@@ -135,13 +135,13 @@ def check_accounts(file: File) -> None:
                 if position in values:
                     assert row[column] != values[position].decode(), "no change"
                     row[column] = values[position].decode()
-            told.append(list(row.values()))
-        told += [[row[c].decode() for c in names(file.feed)] for row in part.added]
-    assert sorted(told) == sorted(loaded)
+            expected_rows.append(list(row.values()))
+        expected_rows += [[row[c].decode() for c in names(file.feed)] for row in part.added]
+    assert sorted(expected_rows) == sorted(loaded)
 
 
 @pytest.mark.parametrize(("kind", "feed"), CASES)
-def test_every_row_defect_is_what_and_where_it_is_said_to_be(kind: str, feed: str):
+def test_every_row_defect_is_of_its_kind_and_at_its_line(kind: str, feed: str):
     file = dirty(f"{kind},0.03", feed)
     assert 5 <= len(file.defects) <= 40
     assert any(part.defects for _, part in file.blocks[1:]), "none in the second block"
@@ -373,7 +373,7 @@ def test_rows_that_are_needed_stay():
 
 
 @pytest.mark.parametrize("feed", list(FEEDS))
-def test_harmless_defects_of_the_whole_file(feed: str, tmp_path: Path):
+def test_harmless_defects_of_a_whole_file_change_no_value(feed: str, tmp_path: Path):
     source = FEEDS[feed]
     for kind in ("byte_order_mark", "crlf", "extra_column"):
         injector = DefectInjector(parse(kind), SEED, DAY, source)
@@ -408,7 +408,7 @@ def test_whole_files_and_rows_are_dirty_together():
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
-def test_fatal_defects(tmp_path: Path, suffix: str):
+def test_fatal_defects_damage_the_whole_file(tmp_path: Path, suffix: str):
     clean = drawn_rows("claims", 50)
     for kind in ("truncated", "renamed_column", "missing_column"):
         # What else was asked for stays away from a file that nobody will look into.
@@ -472,7 +472,7 @@ def test_a_share_hits_about_one_file_in_ten_as_a_whole(tmp_path: Path):
         ("0.00001,crlf,crlf", Dirt(0.00001, ("crlf",))),
     ],
 )
-def test_requests(text: str, expected: Dirt | None):
+def test_request_gives_its_kinds_and_shares(text: str, expected: Dirt | None):
     found = parse(text)
     assert found == expected
     if found is not None:
@@ -484,7 +484,7 @@ def test_requests(text: str, expected: Dirt | None):
     "text",
     ["rust", "0.6", "-0.1", "nan", "bad_npi,0", "0.1,0.2", "bad_npi,", "0,", "bad_npi;crlf", "1e3"],
 )
-def test_a_request_that_is_none_is_told_what_there_is(text: str):
+def test_unknown_request_is_refused_with_the_known_kinds(text: str):
     with pytest.raises(UsageError) as error:
         parse(text)
     assert repr(text) in error.value.message

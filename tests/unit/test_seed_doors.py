@@ -41,7 +41,7 @@ def test_same_arguments_same_bytes_other_seed_other_bytes(tmp_path):
         assert fingerprint(tmp_path / "a")[path] != other[path]
 
 
-def test_bytes_are_those_of_every_machine(tmp_path):
+def test_bytes_are_the_same_on_every_machine(tmp_path):
     """Fails when the same arguments give other bytes: then ``VERSION`` must be raised."""
     generate(tmp_path / "inbox", members=60, years=2, seed=3, dirty="0.02")
     simulate(tmp_path / "inbox", 18)
@@ -49,7 +49,7 @@ def test_bytes_are_those_of_every_machine(tmp_path):
     assert xxhash.xxh3_128(every.encode()).hexdigest() == "b844fbd08857da3639c701dd9251bae4"
 
 
-def test_days_at_a_stroke_are_days_one_by_one(tmp_path):
+def test_days_simulated_at_once_equal_days_one_by_one(tmp_path):
     for name in ("one by one", "at a stroke"):
         generate(tmp_path / name / "inbox", members=300, years=1, seed=4, dirty="0.02")
     simulate(tmp_path / "one by one" / "inbox", 14)
@@ -62,7 +62,7 @@ def test_days_at_a_stroke_are_days_one_by_one(tmp_path):
     assert fingerprint(tmp_path / "one by one") == fingerprint(tmp_path / "at a stroke")
 
 
-def test_the_truth_is_found_again_when_it_was_lost(tmp_path):
+def test_lost_truth_is_written_again(tmp_path):
     """What facts named of unknown keys is then drawn again from the first batch on."""
     inbox = tmp_path / "inbox"
     generate(inbox, members=300, years=1, seed=4, dirty="0.02")
@@ -75,7 +75,7 @@ def test_the_truth_is_found_again_when_it_was_lost(tmp_path):
     assert again == {"2025-12-18.json": before["2025-12-18.json"]}
 
 
-def test_gzip_holds_the_same_feeds(tmp_path):
+def test_gzip_feeds_have_the_same_bytes_unpacked(tmp_path):
     plain = generate(tmp_path / "plain", members=30, years=1, seed=5)
     packed = generate(tmp_path / "packed", members=30, years=1, seed=5, gzip=True)
     for name in FEEDS:
@@ -176,7 +176,7 @@ def test_a_killed_simulation_goes_on_where_it_was(tmp_path):
     assert {name: killed[name] for name in untroubled} == untroubled
 
 
-def test_two_generators_at_once(tmp_path):
+def test_second_generator_at_once_is_refused(tmp_path):
     generate(tmp_path / "inbox", members=30, years=1, seed=1)
     before = fingerprint(tmp_path)
     folder = os.open(tmp_path / "inbox", os.O_RDONLY)
@@ -190,7 +190,7 @@ def test_two_generators_at_once(tmp_path):
     increment(tmp_path / "inbox")
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "truth").write_text("a file in the place of the folder")
     with pytest.raises(UsageError, match="could not be written"):
         generate(tmp_path / "inbox", members=10, years=1, seed=1)
@@ -204,7 +204,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command(tmp_path):
+def test_generator_command_writes_or_refuses(tmp_path):
     inbox = str(tmp_path / "inbox")
     arguments = ("--inbox", inbox, "--members", "20", "--years", "1", "--seed", "4")
     first = command(*arguments)

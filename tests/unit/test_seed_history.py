@@ -57,7 +57,7 @@ def delivered(rows: tuple[Row, ...], as_of: datetime) -> Rows:
 
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(in_order())
-def test_versions_are_those_of_the_model(batches: list[Batch]) -> None:
+def test_generated_history_is_that_of_the_model(batches: list[Batch]) -> None:
     history = History()
     for number, batch in enumerate(batches, start=1):
         before, known = model_versions(batches[: number - 1]), history.keys

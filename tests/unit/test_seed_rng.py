@@ -18,26 +18,26 @@ def draws() -> np.ndarray:
     return Dice(1, "test")("point", ROWS)
 
 
-def test_more_rows_leave_the_first_as_they_were():
+def test_more_rows_leave_the_first_rows_unchanged():
     dice = Dice(5, "claims", 2025)
     assert np.array_equal(dice("lag", 7), dice("lag", 1_000)[:7])
     assert not np.array_equal(dice("lag", 7), dice("delay", 7))
     assert not np.array_equal(dice("lag", 7), Dice(6, "claims", 2025)("lag", 7))
 
 
-def test_below_is_even_and_may_differ_by_row(draws):
+def test_below_is_uniform_and_its_bound_may_differ_by_row(draws):
     assert np.bincount(below(draws, 10)) == pytest.approx(np.full(10, ROWS / 10), rel=0.03)
     limits = np.arange(1, ROWS + 1)
     assert (below(draws, limits) < limits).all()
 
 
-def test_chance_and_weights(draws):
+def test_chance_and_choice_have_the_given_probabilities(draws):
     assert chance(draws, 250).mean() == pytest.approx(0.25, abs=0.005)
     share = np.bincount(Weighted((1, 0, 3))(draws), minlength=3) / ROWS
     assert share == pytest.approx([0.25, 0, 0.75], abs=0.005)
 
 
-def test_lognormal(draws):
+def test_lognormal_has_its_mean_and_spread(draws):
     values = Lognormal(10_000, 0.8)(draws)
     assert np.median(values) == pytest.approx(10_000, rel=0.02)
     assert values.mean() == pytest.approx(10_000 * math.exp(0.8**2 / 2), rel=0.02)
@@ -52,7 +52,7 @@ def test_counts_are_poisson(draws):
 
 
 @pytest.mark.parametrize("number", [0, 7, 9_999, 10_000, 10_001, 100_000_000, 123_456_789_012])
-def test_numbers_become_text(number):
+def test_numbers_are_written_as_text(number):
     assert _text(encode.whole(np.array([number]))) == str(number)
     assert _text(encode.money(np.array([number]), 3)) == f"{number // 100}.{number % 100:02d}"
     assert _text(encode.padded(np.array([number]), 3)) == f"{number:012d}"
@@ -66,7 +66,7 @@ def test_text_is_quoted_where_csv_wants_it():
     assert _text(fields[3:]) == "℠"
 
 
-def test_days_and_instants():
+def test_days_and_instants_are_written_as_iso_text():
     assert _text(encode.dates(np.array([-1]))) == "1969-12-31"
     assert _text(encode.instants(np.array([86_400 + 3_661]))) == "1970-01-02T01:01:01Z"
 

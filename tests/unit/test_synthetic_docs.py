@@ -1,4 +1,4 @@
-"""docs/synthetic-feeds.md tells every kind of dirt and every field of the truth, and no other."""
+"""docs/synthetic-feeds.md lists every kind of dirt and every field of the truth, and no other."""
 
 from __future__ import annotations
 
@@ -56,21 +56,21 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     inbox = tmp_path_factory.mktemp("docs") / "inbox"
     generate(inbox, members=60, years=1, dirty="duplicate,bad_date")
     increment(inbox)
-    told = [json.loads(p.read_text()) for p in sorted((inbox.parent / "truth").glob("*.json"))]
-    assert len(told) == 2
-    return {path for one in told for path in fields(one)}
+    batches = [json.loads(p.read_text()) for p in sorted((inbox.parent / "truth").glob("*.json"))]
+    assert len(batches) == 2
+    return {path for one in batches for path in fields(one)}
 
 
 def test_the_page_lists_the_kinds_of_dirt_and_their_outcomes() -> None:
     rows = table("kind")
     assert all(row[1] for row in rows)
-    told = {row[0].strip("`"): (row[3], row[2]) for row in rows}
-    assert len(told) == len(rows)
+    listed = {row[0].strip("`"): (row[3], row[2]) for row in rows}
+    assert len(listed) == len(rows)
 
     def feeds(names: set[str]) -> str:
         return "every feed" if names == set(FEEDS) else ", ".join(n for n in FEEDS if n in names)
 
-    assert told == {k.name: (k.outcome, feeds(set(k.columns))) for k in KINDS.values()}
+    assert listed == {k.name: (k.outcome, feeds(set(k.columns))) for k in KINDS.values()}
 
 
 def test_the_page_says_what_each_outcome_means() -> None:
@@ -86,9 +86,9 @@ def test_shares_are_those_of_the_code() -> None:
 def test_the_page_describes_every_field_of_the_truth(truth: set[str]) -> None:
     rows = table("field")
     assert all(row[1] for row in rows)
-    told = [row[0].strip("`") for row in rows]
-    assert len(set(told)) == len(told)
-    assert set(told) == truth
+    listed = [row[0].strip("`") for row in rows]
+    assert len(set(listed)) == len(listed)
+    assert set(listed) == truth
 
 
 def test_the_example_of_the_truth_has_fields_that_there_are(truth: set[str]) -> None:
@@ -97,7 +97,7 @@ def test_the_example_of_the_truth_has_fields_that_there_are(truth: set[str]) -> 
 
 
 def test_figures_and_example_are_of_this_version() -> None:
-    """After a change of the bytes: scripts/plot_feeds.py anew, and its figures to the page."""
+    """After a change of the bytes, copy the figures of scripts/plot_feeds.py to the page."""
     assert re.findall(r"version (\d+) of the generator", PAGE) == [str(VERSION)]
     assert re.findall(r'"version": (\d+)', PAGE) == [str(VERSION)]
 

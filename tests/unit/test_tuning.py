@@ -20,7 +20,7 @@ def test_memory_is_never_promised_twice(memory: int) -> None:
     fixed = mib(settings["shared_buffers"]) + mib(settings["maintenance_work_mem"])
     assert fixed <= max(memory // MIB // 2, 192)
     assert mib(settings["shared_buffers"]) <= 2048
-    # A few sorts at once must fit beside it.
+    # A few sorts at once must fit in what is left.
     assert mib(settings["work_mem"]) * 8 <= max(memory // MIB // 4, 64)
 
 
@@ -42,7 +42,9 @@ def test_small_shared_memory_is_left_alone() -> None:
     assert "dynamic_shared_memory_type" not in server_settings(8 * GIB, 2, 8 * GIB)
 
 
-def test_container_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_container_limits_replace_those_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "memory.max").write_text(f"{512 * MIB}\n")
     (tmp_path / "cpu.max").write_text("100000 100000\n")
     monkeypatch.setattr(tuning, "CGROUP", tmp_path)
@@ -50,7 +52,9 @@ def test_container_limits_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert tuning.core_count() == 1
 
 
-def test_no_limit_is_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_limit_the_machine_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "cpu.max").write_text("max 100000\n")
     monkeypatch.setattr(tuning, "CGROUP", tmp_path)

@@ -31,17 +31,17 @@ BANNED = {
 ALLOWED = {
     r'Dice\(span\.seed, "roster"\)': "names a stream of random numbers: another gives other feeds",
     r"\.tell\(\)": "a position in a file",
+    r"\(`\w+`\)": "an earlier name of a check in the change log",
 }
 OWN_OR_GENERATED = ("tests/unit/test_words.py", "docs/data-dictionary.md", "docs/quality.md")
 TEXTS = ("*.py", "*.sql", "*.md", "*.j2", "*.sh", "*.awk", "*.toml", "Makefile", ".env.example")
 
 
-CLEAN = ("etl sql docs migrations scripts .",)
-
-
-@pytest.mark.parametrize("folder", " ".join(CLEAN).split())
+@pytest.mark.parametrize("folder", ["etl", "sql", "docs", "migrations", "scripts", "tests", "."])
 def test_no_banned_word(folder: str) -> None:
-    banned = re.compile("|".join(rf"\b({word})\b" for word in BANNED), re.IGNORECASE)
+    # Of a name such as is_told each word counts.
+    words = "|".join(BANNED)
+    banned = re.compile(rf"(?<![^\W_])({words})(?![^\W_])", re.IGNORECASE)
     allowed = re.compile("|".join(ALLOWED))
     found = [
         f"{path}:{number}: {match[0]}"
@@ -53,7 +53,9 @@ def test_no_banned_word(folder: str) -> None:
 
 
 def test_every_exception_is_needed() -> None:
-    texts = "\n".join((ROOT / path).read_text("utf-8") for path in _tracked("etl"))
+    texts = "\n".join(
+        (ROOT / path).read_text("utf-8") for path in [*_tracked("etl"), "CHANGELOG.md"]
+    )
     assert [pattern for pattern in ALLOWED if not re.search(pattern, texts)] == []
 
 

@@ -111,9 +111,9 @@ def _run_file(
     in_bulk = is_rebuild and bulk.is_worth(connection, feed.table, file.size_bytes)
     try:
         with bulk.without_indexes(connection, feed.table) if in_bulk else nullcontext():
-            is_anew = in_bulk and bulk.begin_anew(connection, feed.table)
+            is_emptied = in_bulk and bulk.empty_if_no_rows(connection, feed.table)
             stream = _send(
-                connection, load_id, staged, head, reading.records(), reading, is_anew=is_anew
+                connection, load_id, staged, head, reading.records(), reading, is_emptied=is_emptied
             )
     except psycopg.errors.ProgramLimitExceeded as error:
         raise BatchError(
@@ -126,7 +126,7 @@ def _run_file(
     if stream.trimmed:
         staged.findings["trimmed_rows"] = stream.trimmed
     _account_for(staged, reading, stream)
-    validate.tell_bad_bytes(staged)
+    validate.report_bad_bytes(staged)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
     _analyze(connection, feed)
     keys_differ = stream.keys is not None and stream.keys.differ()
@@ -167,12 +167,12 @@ def _send(
     stream_records: Iterator[tuple[int, list[bytes]]],
     reading: parts.Reading | None = None,
     *,
-    is_anew: bool = False,
+    is_emptied: bool = False,
 ) -> Stream:
     """Stream records into staging; those that cannot be taken are rejected.
 
     ``reading``: where they come from, if that is a file.
-    ``is_anew``: the transaction has emptied the table.
+    ``is_emptied``: the transaction has emptied the table.
     """
     plan = landing.plan(head)
     stream = Stream(
@@ -183,7 +183,7 @@ def _send(
     )
     if reading is not None:
         reading.stream = stream
-    _copy(connection, stream, stream_records, head, plan, staged, is_anew=is_anew)
+    _copy(connection, stream, stream_records, head, plan, staged, is_emptied=is_emptied)
     staged.read = stream.read
     staged.rejected += [
         Rejected(line, None if at is None else head.targets[at], reason)
@@ -318,7 +318,7 @@ def _copy(
     plan: landing.Landing,
     staged: Staged,
     *,
-    is_anew: bool,
+    is_emptied: bool,
 ) -> None:
     feed = staged.file.feed
     if plan.is_needed:
@@ -337,7 +337,7 @@ def _copy(
             "stage/stage.copy_in",
             table=into,
             columns=names(plan.fields),
-            frozen=sql.Literal(is_anew and not plan.is_needed),
+            frozen=sql.Literal(is_emptied and not plan.is_needed),
             empty_quotes=sql.SQL(_EMPTY_QUOTES[head.contract.parsing.empty_quotes]),
         )
         cursor = connection.cursor()

@@ -207,7 +207,7 @@ def dollars_to_cents(dollars: str) -> int:
     return int(Decimal(dollars) * 100)
 
 
-def tell_bad_bytes(staged: Staged) -> None:
+def report_bad_bytes(staged: Staged) -> None:
     """Say where the first byte is for which rows were rejected, and what it looks like."""
     lines = [r.line for r in staged.rejected if r.reason is Reason.NOT_UTF8]
     if not lines or staged.contract is None:

@@ -179,7 +179,7 @@ def draw(
     )
     is_maternity = (position >= len(services)) & (position < len(services) + len(visit))
     kind, service = kind[position], service[position]
-    discharge, received, decided, revised, fate = _heard(draws, position, kind, service)
+    discharge, received, decided, revised, fate = _processed(draws, position, kind, service)
     found = Claims(
         position,
         unit.low + member[position],
@@ -252,7 +252,7 @@ def _part(unit: Unit, coverage: tuple[Coverage, Coverage], member: Ints, service
     return part
 
 
-def _heard(
+def _processed(
     draws: Draws, position: Ints, kind: Ints, service: Ints
 ) -> tuple[Ints, Ints, Ints, Ints, Ints]:
     """Discharge, receipt, decision, revision, and fate."""

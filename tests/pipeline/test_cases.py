@@ -1,6 +1,6 @@
-"""What the world sends, each kind a folder of ``world/``, with its right answer worked out by hand.
+"""What senders send, each kind a folder of ``cases/`` with the result worked out by hand.
 
-A case is a folder with ``case.toml`` and batch folders beside it:
+A case is a folder with ``case.toml`` and batch folders:
 
     sends = "What comes, in one sentence."
     answer = "What is right, and why."
@@ -28,10 +28,10 @@ import pytest
 
 from etl.errors import AcaError
 from etl.pipeline import commands
-from tests.support.files import WORLD
+from tests.support.files import CASES as FOLDER
 from tests.support.warehouse import Warehouse
 
-CASES = sorted(path.parent for path in WORLD.rglob("case.toml"))
+CASES = sorted(path.parent for path in FOLDER.rglob("case.toml"))
 DEFAULTS = {
     "command": "incremental",
     "exit": 0,
@@ -48,7 +48,7 @@ COMMANDS = {
 
 
 def name_of(case: Path) -> str:
-    return str(case.relative_to(WORLD))
+    return str(case.relative_to(FOLDER))
 
 
 def run(warehouse: Warehouse, command: str, reject_share: float) -> tuple[int, str]:
@@ -67,7 +67,7 @@ def as_text(rows: list[tuple[Any, ...]]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_the_right_answer_is_given(warehouse: Warehouse, case: Path) -> None:
+def test_sent_batches_give_the_declared_answer(warehouse: Warehouse, case: Path) -> None:
     declared = tomllib.loads((case / "case.toml").read_text(encoding="utf-8"))
     assert declared["sends"], declared["answer"]
     for step in declared["steps"]:
@@ -82,10 +82,10 @@ def test_the_right_answer_is_given(warehouse: Warehouse, case: Path) -> None:
             assert as_text(warehouse.rows(table["query"])) == table["rows"], table["query"]
 
 
-def test_every_folder_of_the_world_is_a_case_or_a_kind() -> None:
+def test_every_folder_of_cases_is_a_case_or_a_kind() -> None:
     assert CASES
     batches = {batch for case in CASES for batch in case.iterdir() if batch.is_dir()}
     kinds = {case.parent for case in CASES}
-    folders = {path for path in WORLD.rglob("*") if path.is_dir()}
+    folders = {path for path in FOLDER.rglob("*") if path.is_dir()}
     within = {path for path in folders if any(batch in path.parents for batch in batches)}
     assert folders - within == {*CASES, *batches, *kinds}

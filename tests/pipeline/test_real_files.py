@@ -1,4 +1,4 @@
-"""Files from the wild: each is loaded, or refused in words, and nothing is half loaded."""
+"""Files as they are found in practice: each is loaded or refused with its reason, never in part."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize("kind", LOADED)
-def test_is_loaded(warehouse: Warehouse, kind: str) -> None:
+def test_real_file_is_loaded(warehouse: Warehouse, kind: str) -> None:
     data, loaded, findings = LOADED[kind]
     for name in ("providers.csv", "providers.csv.gz"):
         staged = put(warehouse, gzip.compress(data, 1) if name.endswith("gz") else data, name)
@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_is_refused_in_words(warehouse: Warehouse, kind: str) -> None:
+def test_unusable_file_is_refused_with_its_reason(warehouse: Warehouse, kind: str) -> None:
     data, words = REFUSED[kind]
     for name in ("providers.csv", "providers.csv.gz"):
         packed = gzip.compress(data, 1) if name.endswith("gz") else data
@@ -175,7 +175,7 @@ def test_gzip_that_is_cut_short_is_refused(warehouse: Warehouse, at: int) -> Non
 
 
 @pytest.mark.parametrize("first", [b'"Dr\n0"', b'"Dr\r0"', b'"D\r\nr\n0"'])
-def test_the_line_of_a_row_that_the_server_rejects_is_right_whatever_the_first_record_holds(
+def test_row_rejected_by_the_server_has_its_line_whatever_the_first_record_contains(
     warehouse: Warehouse, first: bytes
 ) -> None:
     rows = [ROWS[0].replace(b"Dr 0", first), *ROWS[1:]]
@@ -189,7 +189,7 @@ def test_the_line_of_a_row_that_the_server_rejects_is_right_whatever_the_first_r
     ]
 
 
-def test_a_file_of_rows_that_the_server_rejects_comes_to_its_end(warehouse: Warehouse) -> None:
+def test_file_with_very_many_rows_rejected_by_the_server_is_loaded(warehouse: Warehouse) -> None:
     # So many notices that the server stops to read until they are taken in.
     rows = [ROW % (n, n) for n in range(60_000)]
     rows += [ROW.replace(b"P%d", b"K" * 70 + b"%d") % (n, n) for n in range(60_000)]
