@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from etl.db.statements import run
@@ -129,17 +128,23 @@ def reading(connection: psycopg.Connection[Any], schemas: Sequence[str] = ()) ->
     ``schemas``: where unqualified table names are looked for, if not where the session does.
     """
     with connection.transaction():
-        run(connection, "db/reading.one_state")
-        run(connection, "db/reading.change_nothing")
+        run(connection, "db/session.one_state")
+        run(connection, "db/session.change_nothing")
         if schemas:
             set_search_path(connection, schemas)
         yield
 
 
-def set_search_path(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> None:
-    """Resolve unqualified table names in these schemas until the transaction ends."""
-    connection.execute(
-        sql.SQL("set local search_path = {}").format(
-            sql.SQL(", ").join(sql.Identifier(schema) for schema in schemas)
-        )
-    )
+def set_search_path(
+    connection: psycopg.Connection[Any], schemas: Sequence[str], *, is_local: bool = True
+) -> None:
+    """Resolve unqualified table names in these schemas; see ``set_config``."""
+    set_config(connection, "search_path", ", ".join(schemas), is_local=is_local)
+
+
+def set_config(
+    connection: psycopg.Connection[Any], name: str, value: str, *, is_local: bool = True
+) -> None:
+    """Change a setting until the transaction ends, or the session if it is not local."""
+    values = {"name": name, "value": value, "is_local": is_local}
+    run(connection, "db/session.set_config", values)

@@ -9,7 +9,7 @@ lines that say what it does and its grain. ``{braces}`` are identifiers or fragm
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from itertools import takewhile
@@ -106,6 +106,29 @@ def scalar(
     """The first column of the first row, or ``None`` if there is no row."""
     row = run(connection, name, values, **parts).fetchone()
     return None if row is None else row[0]
+
+
+def insert(
+    connection: psycopg.Connection[Any],
+    table: str,
+    rows: Sequence[Values],
+    key: str | None = None,
+) -> None:
+    """Add rows, which all name the same columns; one whose ``key`` is there is changed instead."""
+    if not rows:
+        return
+    parts = {
+        "table": sql.Identifier(table),
+        "columns": names(rows[0]),
+        "values": sql.SQL(", ").join(map(sql.Placeholder, rows[0])),
+    }
+    if key is None:
+        query = statement("db/rows.insert", **parts)
+    else:
+        parts |= {"key": sql.Identifier(key), "excluded": names(rows[0], "excluded")}
+        query = statement("db/rows.insert_or_change", **parts)
+    with connection.cursor() as cursor:
+        cursor.executemany(query, rows)
 
 
 def names(columns: Any, prefix: str | None = None) -> sql.Composed:

@@ -19,7 +19,7 @@ import psycopg
 
 from etl.contracts.feeds import FEEDS
 from etl.contracts.refusals import Refusal
-from etl.db.statements import run
+from etl.db.statements import insert, run
 from etl.errors import BatchError, UsageError
 from etl.inbox.batch import Batch
 from etl.pipeline.session import RunContext
@@ -274,7 +274,7 @@ def _decide(context: RunContext, load: Load, kind: str, file: HeldFile, says: st
     if load.build.is_rebuild:
         _decide_at_swap(context, values)
     else:
-        run(context.work, "ledger/decision.decide", values)
+        insert(context.work, "decision", [values])
 
 
 def _decide_at_swap(context: RunContext, values: dict[str, Any]) -> None:

@@ -120,7 +120,7 @@ def _take_out(
     _note_fault(context, "load_taken_out", load, error)
     context.problems.taken_out.add(load.batch_id)
     found = run(context.ledger, "ledger/ledger.files_of_load", {"load_id": load.load_id})
-    files = dict(found.fetchall())
+    files = {feed: file_name for feed, _, file_name in found}
     at_fault = _at_fault(files, stage, feed)
     if stage == "facts" and not at_fault:
         raise error
@@ -167,8 +167,6 @@ def _run_stage(context: RunContext, load: Load, batch: Batch, files: list[FeedFi
         with context.run_stage("stage", what, load, load.build, total=total) as counts:
             for file in files:
                 staged = _stage_file(context, load, batch, file)
-                values = staged.ledger_values(load.load_id)
-                run(context.work, "ledger/ledger.record_file", values)
                 parts.record(context.work, load.load_id, staged)
                 staged_files.append(staged)
                 for name, amount in staged.counts().items():
@@ -186,8 +184,6 @@ def _run_stage(context: RunContext, load: Load, batch: Batch, files: list[FeedFi
             at_fault.status, at_fault.refusal, at_fault.loaded = "refused", error.refusal, 0
             rows = _corrected_rows(context.ledger, load, at_fault.file, at_fault.checksum)
             rejects.record_rejects(context.ledger, load.load_id, at_fault, rows)
-            values = at_fault.ledger_values(load.load_id)
-            run(context.ledger, "ledger/ledger.record_file", values)
             parts.record(context.ledger, load.load_id, at_fault)
         raise
     context.summary.files += staged_files

@@ -23,7 +23,7 @@ from etl.config import Settings
 from etl.contracts.checks import CRITICAL
 from etl.contracts.refusals import Refusal
 from etl.db import trouble
-from etl.db.connection import PREFIX, connect, set_search_path
+from etl.db.connection import PREFIX, connect, set_config, set_search_path
 from etl.db.statements import names, run, scalar
 from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
 from etl.inbox import refused
@@ -200,9 +200,8 @@ class RunContext:
 
     def feeds(self, load: Load) -> dict[str, str]:
         """The feeds that a load brought, each with the kind of its file."""
-        return dict(
-            run(self.work, "ledger/ledger.feeds_of_load", {"load_id": load.load_id}).fetchall()
-        )
+        found = run(self.work, "ledger/ledger.files_of_load", {"load_id": load.load_id})
+        return {feed: kind for feed, kind, _ in found}
 
     @contextmanager
     def run_stage(
@@ -222,7 +221,7 @@ class RunContext:
                 set_search_path(self.work, build.schemas.path)
                 run(self.work, "ledger/session.work_transaction")
                 if load_id is not None:
-                    run(self.work, "schema/past.set_load", {"load_id": load_id})
+                    set_config(self.work, "aca.load_id", str(load_id))
                 yield counts
                 self._renew_statistics(build)
                 self.end_stage(self.work, stage_run_id, "done", counts, None)
@@ -479,4 +478,4 @@ def worst(report: CheckReport) -> str:
 
 def set_session_path(connection: psycopg.Connection[Any]) -> None:
     """Resolve table names in the live schemas for the rest of the session."""
-    run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.schemas.path)})
+    set_search_path(connection, LIVE.schemas.path, is_local=False)

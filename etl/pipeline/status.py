@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from etl.db.connection import connect
+from etl.db.connection import connect, set_config
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, SchemaError, ServerError
 from etl.inbox import pending, refused
@@ -71,7 +71,7 @@ def _looking(url: str) -> Iterator[psycopg.Connection[Any]]:
     """
     with connect(url, "aca-warehouse status") as connection:
         set_session_path(connection)
-        run(connection, "ledger/session.look_patience", {"patience": f"{LOOK_SECONDS}s"})
+        set_config(connection, "lock_timeout", f"{LOOK_SECONDS}s", is_local=False)
         try:
             yield connection
         except psycopg.errors.LockNotAvailable as error:

@@ -8,7 +8,8 @@ import time
 import psycopg
 from psycopg import sql
 
-from etl.db.statements import run, scalar
+from etl.db.connection import set_config
+from etl.db.statements import insert, run, scalar
 from etl.errors import ServerError, UsageError
 from etl.pipeline.session import RunContext
 from etl.schema import build, dependents, revisions
@@ -91,7 +92,7 @@ def wait_for_older_readers(context: RunContext) -> None:
 def _is_quiet(context: RunContext) -> bool:
     """Whether all transactions with an older snapshot ended within a short wait for each."""
     run(context.ledger, "rebuild/swap.make_boundary")
-    run(context.ledger, "rebuild/swap.patience_of_session", {"patience": QUIET_PATIENCE})
+    set_config(context.ledger, "lock_timeout", QUIET_PATIENCE, is_local=False)
     try:
         with context.watch.silenced():
             run(context.ledger, "rebuild/swap.await_older_snapshots")
@@ -104,7 +105,7 @@ def _is_quiet(context: RunContext) -> bool:
             run(context.ledger, "rebuild/swap.drop_boundary")
         except psycopg.errors.LockNotAvailable:
             context.log.info("boundary_kept")  # a pg_dump that began meanwhile reads it
-        run(context.ledger, "rebuild/swap.usual_patience")
+        run(context.ledger, "db/session.usual_patience")
 
 
 def swap(context: RunContext) -> None:
@@ -113,7 +114,7 @@ def swap(context: RunContext) -> None:
     while True:
         try:
             with context.run_stage("swap", "swap", None, LIVE):
-                run(context.work, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                set_config(context.work, "lock_timeout", LOCK_PATIENCE)
                 found = dependents.views(context.work, LIVE.schemas)
                 added = dependents.additions(context.work, LIVE.schemas, NEXT.schemas)
                 build.swap(context.work)
@@ -122,8 +123,7 @@ def swap(context: RunContext) -> None:
                 run(context.work, "ledger/ledger.go_live", {"rebuilt": context.rebuild.load_ids})
                 run(context.work, "ledger/ledger.supersede_files")
                 refresh.go_live(context.work)
-                for values in context.rebuild.decisions:
-                    run(context.work, "ledger/decision.decide", values)
+                insert(context.work, "decision", context.rebuild.decisions)
                 moved = {
                     "old": list(context.rebuild.replays),
                     "new": list(context.rebuild.replays.values()),
@@ -166,7 +166,7 @@ def _let_reports_end(context: RunContext) -> None:
         tables = sql.SQL(", ").join(sql.Identifier(*row) for row in random.sample(rows, len(rows)))
         try:
             with context.work.transaction():
-                run(context.work, "rebuild/swap.moment", {"patience": patience})
+                set_config(context.work, "statement_timeout", patience)
                 run(context.work, "rebuild/swap.lock_tables", tables=tables)
                 for schema, view, owner in views:
                     run(
@@ -175,7 +175,7 @@ def _let_reports_end(context: RunContext) -> None:
                         view=sql.Identifier(schema, view),
                         owner=sql.Identifier(owner),
                     )
-                run(context.work, "rebuild/swap.moment", {"patience": "0"})
+                set_config(context.work, "statement_timeout", "0")
             return
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
             is_late = time.monotonic() > deadline - LOCK_SECONDS * 0.8
@@ -217,7 +217,7 @@ def clear_replaced(context: RunContext) -> None:
         try:
             if dependents.may_follow(context.ledger, replaced):
                 with context.ledger.transaction():
-                    run(context.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                    set_config(context.ledger, "lock_timeout", LOCK_PATIENCE)
                     dependents.follow(context.ledger, build.views_of(context.ledger, replaced))
         except psycopg.errors.LockNotAvailable:
             context.log.info("view_in_use")  # it follows at the next run
@@ -238,7 +238,7 @@ def _drop(context: RunContext, replaced: Schemas) -> None:
     while True:
         try:
             with context.ledger.transaction():
-                run(context.ledger, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+                set_config(context.ledger, "lock_timeout", LOCK_PATIENCE)
                 build.drop(context.ledger, replaced)
             return
         except psycopg.errors.LockNotAvailable:

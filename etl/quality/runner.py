@@ -21,7 +21,7 @@ from psycopg.types.json import Jsonb
 from etl.contracts.checks import CRITICAL, SEVERITIES, Check, Finding, passes
 from etl.contracts.feeds import FEEDS
 from etl.db.connection import reading, set_search_path
-from etl.db.statements import Values, run, scalar, statement
+from etl.db.statements import Values, insert, names, run, scalar
 from etl.errors import ServerError
 from etl.quality.checks.profile import profile_parts
 from etl.quality.checks.registry import all_checks, checks_by_kind, gate_checks, sql_checks
@@ -30,6 +30,10 @@ from etl.quality.great_expectations import run_suites
 from etl.quality.truth import Truth, truth_checks
 from etl.render.expectations import suites
 from etl.warehouse.tables import Build
+
+# What the registry calls fields of a check, and what of them no result repeats.
+_COLUMNS = {"name": "check_name", "table": "table_name", "column": "column_name"}
+_MEANING = ("means", "advice", "unit")
 
 __all__ = [
     "CheckReport",
@@ -201,16 +205,25 @@ def define(connection: psycopg.Connection[Any]) -> None:
     for kind, checks in checks_by_kind().items():
         answered_by[kind] = (*checks, *answered_by.get(kind, ()))
     declared = {
-        check.name: {**asdict(check), "answered_by": kind}
+        check.name: {**_row(check), "answered_by": kind}
         for kind, checks in answered_by.items()
         for check in checks
     }
-    held = {row[0]: row for row in run(connection, "checks/record.definitions")}
-    changed = [c for name, c in declared.items() if held.get(name) != tuple(c.values())]
-    with connection.cursor() as cursor:
-        cursor.executemany(statement("checks/record.define"), changed)
+    columns = names(next(iter(declared.values())))
+    held = {row[0]: row for row in run(connection, "checks/record.definitions", columns=columns)}
+    changed = [
+        {**row, "retired_at": None}
+        for name, row in declared.items()
+        if held.get(name) != tuple(row.values())
+    ]
+    insert(connection, "check_definition", changed, key="check_name")
     if held.keys() - declared.keys():
         run(connection, "checks/record.retire", {"names": list(declared)})
+
+
+def _row(check: Check) -> dict[str, Any]:
+    """A check in the columns of the registry; each result has them too, but for ``_MEANING``."""
+    return {_COLUMNS.get(name, name): value for name, value in asdict(check).items()}
 
 
 def _profile(connection: psycopg.Connection[Any], build: Build) -> None:
@@ -346,13 +359,14 @@ def _record(
         tuple(failures),
         tuple(r.check.name for r in results if r.found and r.found.judged_nothing),
     )
-    with connection.transaction(), connection.cursor() as cursor:
+    with connection.transaction():
         set_search_path(connection, build.schemas.path)
-        cursor.executemany(
-            statement("checks/record.add_result"),
+        insert(
+            connection,
+            "check_result",
             [
                 {
-                    **asdict(result.check),
+                    **{n: v for n, v in _row(result.check).items() if n not in _MEANING},
                     "check_run_id": check_run_id,
                     "passed": result.passed,
                     "rows_checked": result.found.rows_checked if result.found else None,

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from etl.contracts.feeds import FEEDS
-from etl.db.connection import connect
+from etl.db.connection import connect, set_search_path
 from etl.db.statements import run
 from etl.errors import SchemaError, UsageError
 from etl.quarantine import correction_csv
@@ -49,7 +49,7 @@ def _reader(url: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection for who only reads; ``SchemaError`` where the tables are not there as asked."""
     with connect(url, "aca-warehouse quarantine") as connection:
         revisions.refuse_of_before(connection)
-        run(connection, "ledger/session.live_path", {"path": ", ".join(LIVE.schemas.path)})
+        set_search_path(connection, LIVE.schemas.path, is_local=False)
         try:
             yield connection
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):

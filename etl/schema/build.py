@@ -80,7 +80,7 @@ def set_aside(connection: psycopg.Connection[Any]) -> None:
 
 def blockers(connection: psycopg.Connection[Any], schemas: Schemas = RETIRED) -> list[str]:
     """Objects outside a retired build that depend on it."""
-    rows = run(connection, "rebuild/swap.blockers", {"schemas": list(schemas.names)})
+    rows = run(connection, "rebuild/dependents.blockers", {"schemas": list(schemas.names)})
     return [name for (name,) in rows]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from etl.db.connection import set_config
 from etl.db.statements import run, scalar, statement
 from etl.warehouse.tables import Schemas
 
@@ -85,12 +86,7 @@ class View:
 
 def views(connection: psycopg.Connection[Any], schemas: Schemas) -> list[View]:
     """The views outside a build that read from it."""
-    found = run(
-        connection,
-        "rebuild/dependents.views",
-        {"schemas": list(schemas.names)},
-        needed=statement("rebuild/dependents.needed"),
-    )
+    found = run(connection, "rebuild/dependents.views", {"schemas": list(schemas.names)})
     return [View(*row) for row in found]
 
 
@@ -113,8 +109,7 @@ def stuck(
         if is_replaced or view.obstacle(role)
     ]
     values = {"schemas": list(schemas.names), "views": [view.oid for view in on_build]}
-    needed = statement("rebuild/dependents.needed")
-    for (name,) in run(connection, "rebuild/dependents.others", values, needed=needed):
+    for (name,) in run(connection, "rebuild/dependents.others", values):
         found.append(
             Dependent(
                 name,
@@ -205,7 +200,7 @@ def _dropped(connection: psycopg.Connection[Any], drop: sql.SQL | sql.Composed) 
     """Whether something could be dropped, since nothing needs it and nobody reads it."""
     try:
         with connection.transaction():
-            run(connection, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+            set_config(connection, "lock_timeout", LOCK_PATIENCE)
             connection.execute(drop)
     except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.LockNotAvailable):
         return False

@@ -24,7 +24,7 @@ import xxhash
 from psycopg import sql
 
 from etl.db.connection import set_search_path
-from etl.db.statements import described, equal, names, read_file, run
+from etl.db.statements import described, equal, names, read_file, run, scalar
 from etl.errors import SchemaError
 from etl.schema.revisions import newest
 from etl.warehouse.tables import DIMENSIONS, FACTS, KEPT, LIVE, Dimension, Fact, Schemas, past_of
@@ -120,8 +120,8 @@ class SchemaObject:
     def _columns(self, connection: psycopg.Connection[Any], schemas: Schemas) -> sql.Composed:
         """The table's columns in their order there, which a migration can make another one."""
         table, relation, *left_out = self.columns_of
-        values = {"schema": schemas.warehouse, "table": table}
-        found = [name for (name,) in run(connection, "schema/repeatable.columns", values)]
+        values = {"table": f"{schemas.warehouse}.{table}"}
+        found = scalar(connection, "rebuild/bulk.columns", values)
         return names([name for name in found if name not in left_out], relation)
 
 

@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from etl.config import ROOT
+from etl.db.connection import set_config
 from etl.db.statements import run, scalar
 from etl.errors import SchemaError
 from etl.schema.dependents import LOCK_PATIENCE
@@ -101,7 +102,7 @@ def put_back(connection: psycopg.Connection[Any]) -> bool:
     if not kept or (is_made and scalar(connection, "ledger/ledger.ever_loaded")):
         return False
     with connection.transaction():
-        run(connection, "rebuild/swap.lock_patience", {"patience": LOCK_PATIENCE})
+        set_config(connection, "lock_timeout", LOCK_PATIENCE)
         for name in (*NEXT.schemas.names, *SCHEMAS):
             run(connection, "rebuild/swap.drop_schema", schema=sql.Identifier(name))
         _rename(connection, {name: _OLD_NAMES[name] for name in kept})

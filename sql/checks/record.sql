@@ -14,64 +14,10 @@ values (
 returning check_run_id;
 
 -- name: definitions
--- The registry as it is kept, of checks that are not retired, in the order of a check's fields.
--- One row a check.
-select
-    check_name,
-    table_name,
-    column_name,
-    dimension,
-    severity,
-    means,
-    advice,
-    threshold,
-    threshold_share,
-    unit,
-    answered_by
+-- The registry as it is kept, of checks that are not retired. One row a check.
+select {columns}
 from check_definition
 where retired_at is null;
-
--- name: define
--- Keep the registry as the code declares it. One row a check.
-insert into check_definition as d (
-    check_name,
-    table_name,
-    column_name,
-    dimension,
-    severity,
-    answered_by,
-    means,
-    advice,
-    unit,
-    threshold,
-    threshold_share
-)
-values (
-    %(name)s,
-    %(table)s,
-    %(column)s,
-    %(dimension)s,
-    %(severity)s,
-    %(answered_by)s,
-    %(means)s,
-    %(advice)s,
-    %(unit)s,
-    %(threshold)s,
-    %(threshold_share)s
-)
-on conflict (check_name) do update
-    set
-        table_name = excluded.table_name,
-        column_name = excluded.column_name,
-        dimension = excluded.dimension,
-        severity = excluded.severity,
-        answered_by = excluded.answered_by,
-        means = excluded.means,
-        advice = excluded.advice,
-        unit = excluded.unit,
-        threshold = excluded.threshold,
-        threshold_share = excluded.threshold_share,
-        retired_at = null;
 
 -- name: retire
 -- Mark the checks that the code declares no more. One row a check.
@@ -87,43 +33,6 @@ select
     threshold_share,
     severity
 from check_threshold;
-
--- name: add_result
--- Record what one check found. One row.
-insert into check_result (
-    check_run_id,
-    check_name,
-    table_name,
-    column_name,
-    dimension,
-    severity,
-    passed,
-    rows_checked,
-    rows_judged,
-    rows_failed,
-    message,
-    measured,
-    threshold,
-    threshold_share,
-    failing_keys
-)
-values (
-    %(check_run_id)s,
-    %(name)s,
-    %(table)s,
-    %(column)s,
-    %(dimension)s,
-    %(severity)s,
-    %(passed)s,
-    %(rows_checked)s,
-    %(rows_judged)s,
-    %(rows_failed)s,
-    %(message)s,
-    %(measured)s,
-    %(threshold)s,
-    %(threshold_share)s,
-    %(failing_keys)s
-);
 
 -- name: finish_run
 -- Close the record of a run. One row.

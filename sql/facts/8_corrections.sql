@@ -18,13 +18,6 @@ select f.{key}
 from {fact} as f
 where {is_affected};
 
--- name: columns
--- The columns of a fact except its load: its past has the same. One row.
-select array_agg(a.attname::text order by a.attnum)
-from pg_attribute as a
-where a.attrelid = to_regclass(%(fact)s) and a.attnum > 0 and not a.attisdropped
-    and a.attname <> 'load_id';
-
 -- name: mark_unknown_before
 -- Facts that the correcting load adds to the batch of an earlier load did not exist before it: a
 -- row of the past that no load before it knew. One row a fact.

@@ -134,61 +134,6 @@ set
     error = %(error)s
 where stage_run_id = %(stage_run_id)s;
 
--- name: record_file
--- Record what became of a file. One row a load and file.
-insert into load_file (
-    load_id,
-    feed,
-    file_name,
-    kind,
-    status,
-    refusal_code,
-    size_bytes,
-    modified_ns,
-    xxh3_128,
-    rows_read,
-    rows_loaded,
-    rows_rejected,
-    rows_duplicate,
-    bytes_read,
-    lines_read,
-    lines_blank,
-    totals,
-    latest_effective_ts,
-    notes,
-    columns,
-    distinct_keys,
-    header,
-    contract,
-    findings
-)
-values (
-    %(load_id)s,
-    %(feed)s,
-    %(file_name)s,
-    %(kind)s,
-    %(status)s,
-    %(refusal_code)s,
-    %(size_bytes)s,
-    %(modified_ns)s,
-    %(xxh3_128)s::uuid,
-    %(rows_read)s,
-    %(rows_loaded)s,
-    %(rows_rejected)s,
-    %(rows_duplicate)s,
-    %(bytes_read)s,
-    %(lines_read)s,
-    %(lines_blank)s,
-    %(totals)s,
-    %(latest_effective_ts)s,
-    %(notes)s,
-    %(columns)s,
-    %(distinct_keys)s,
-    %(header)s,
-    %(contract)s,
-    %(findings)s
-);
-
 -- name: newest_batch
 -- When the newest batch that the live warehouse holds became true, those apart that somebody let
 -- in although they lie far in the future. One row.
@@ -302,18 +247,11 @@ where l.status = 'running' and not l.is_rebuild
 group by l.load_id, l.batch_id, l.as_of
 order by l.load_id;
 
--- name: feeds_of_load
--- The files that a load brought. One row a feed.
-select
-    feed,
-    kind
-from load_file
-where load_id = %(load_id)s and status = 'loaded';
-
 -- name: files_of_load
--- The names of the files that a load brought. One row a feed.
+-- The files that a load brought, with their kinds and names. One row a feed.
 select
     feed,
+    kind,
     file_name
 from load_file
 where load_id = %(load_id)s and status = 'loaded'

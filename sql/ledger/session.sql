@@ -43,10 +43,6 @@ a.xact_start as since,
 a.state,
 nullif(a.query, '<insufficient privilege>') as query
 
--- name: look_patience
--- How long statements of a session that only looks wait for a lock. One row.
-select set_config('lock_timeout', %(patience)s, false);
-
 -- name: who_locks
 -- Sessions that let nobody read a table of the warehouse. What a role may not see of them is NULL.
 -- One row a session.
@@ -82,10 +78,6 @@ select to_regclass('public.alembic_version') is not null;
 -- name: revision
 -- The newest migration that ran here. One row.
 select version_num from public.alembic_version;
-
--- name: live_path
--- Where unqualified table names of the ledger's session resolve. One row.
-select set_config('search_path', %(path)s, false);
 
 -- name: are_stale
 -- Whether more of a table has changed since its statistics were gathered than may, by earlier

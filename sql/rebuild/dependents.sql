@@ -37,7 +37,7 @@ with build as (
 ),
 
 needed as (
-    {needed}
+    {rebuild/dependents.needed}
 ),
 
 found as (
@@ -126,22 +126,6 @@ drop view {view};
 -- name: said_of_view
 -- Statements that say again of a view what dropping it takes along: comments, grants and, last, its
 -- owner. One row a statement.
-with grants as (
-    select
-        null::name as column_name,
-        a.*
-    from pg_class as c
-    cross join lateral aclexplode(c.relacl) as a
-    where c.oid = %(view_oid)s
-    union all
-    select
-        t.attname,
-        a.*
-    from pg_attribute as t
-    cross join lateral aclexplode(t.attacl) as a
-    where t.attrelid = %(view_oid)s
-)
-
 select said.statement
 from pg_class as v
 inner join pg_namespace as n on v.relnamespace = n.oid
@@ -163,17 +147,9 @@ cross join lateral (
     union all
     select
         2,
-        format(
-            'grant %%s%%s on %%I.%%I to %%s%%s',
-            g.privilege_type,
-            ' (' || quote_ident(g.column_name) || ')',
-            n.nspname,
-            v.relname,
-            case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end,
-            case when g.is_grantable then ' with grant option' else '' end
-        )
-    from grants as g
-    where g.grantee <> v.relowner
+        format('grant %%s on %%I.%%I to %%s', g.may, n.nspname, v.relname, g.to_whom)
+    from ({rebuild/swap.grants}) as g
+    where g.oid = v.oid and g.grantee <> v.relowner
     union all
     select
         3,
@@ -357,9 +333,10 @@ from pg_namespace
 where nspname ~ '^(staging|warehouse|cubes|as_known)_kept_\d+$'
 order by number;
 
--- name: others
--- What depends on a build outside it, apart from the views given and from columns that only have a
--- type of it, whose values are their own. One row an object.
+-- name: needing
+-- What depends on a build outside it, with the schema that it is in, the relation that it is a part
+-- of, and whether it only has a type of the build and values of its own: a part of the statements
+-- below. One row an object and reason.
 with build as (
     select oid
     from pg_namespace
@@ -367,12 +344,15 @@ with build as (
 ),
 
 needed as (
-    {needed}
+    {rebuild/dependents.needed}
 )
 
-select distinct regexp_replace(
-    pg_describe_object(d.classid, d.objid, 0), '^rule _RETURN on ', ''
-) as object
+select
+    d.classid as class_id,
+    d.objid as oid,
+    m.nspname as schema_name,
+    o.relation_id,
+    o.has_own_values
 from needed as b
 inner join pg_depend as d on b.class_id = d.refclassid and b.oid = d.refobjid
 -- Each is looked up by its number: the statistics of the catalogs are old after a rebuild.
@@ -411,12 +391,35 @@ cross join lateral (
         when 'pg_attrdef'::regclass then (select adrelid from pg_attrdef where oid = d.objid)
         when 'pg_policy'::regclass then (select polrelid from pg_policy where oid = d.objid)
     end
-) as needing
-inner join pg_namespace as m on needing.namespace_id = m.oid
-where m.oid not in (select n.oid from build as n) and m.nspname !~ '^pg_'
-    and d.deptype in ('n', 'a')
-    and not needing.has_own_values
-    and (needing.relation_id is null or needing.relation_id <> all(%(views)s::bigint[]::oid[]))
+) as o
+inner join pg_namespace as m on o.namespace_id = m.oid
+where m.oid not in (select n.oid from build as n) and d.deptype in ('n', 'a');
+
+-- name: others
+-- What depends on a build outside it, apart from the views given and from columns that only have a
+-- type of it, whose values are their own. One row an object.
+select distinct regexp_replace(
+    pg_describe_object(n.class_id, n.oid, 0), '^rule _RETURN on ', ''
+) as object
+from ({rebuild/dependents.needing}) as n
+where n.schema_name !~ '^pg_'
+    and not n.has_own_values
+    and (n.relation_id is null or n.relation_id <> all(%(views)s::bigint[]::oid[]))
+order by object;
+
+-- name: blockers
+-- What outside a retired build still depends on it: the build is kept until that is gone.
+-- One row an object.
+select distinct pg_describe_object(n.class_id, n.oid, 0) as object
+from ({rebuild/dependents.needing}) as n
+where n.schema_name !~ '^pg_'
+    -- What is temporary counts as long as its session lives and is none of ours.
+    or exists (
+        select 1
+        from pg_stat_activity as a
+        where n.schema_name ~ '^pg_temp_' and a.application_name !~ '^aca-warehouse'
+            and a.pid = pg_stat_get_backend_pid(substring(n.schema_name, '\d+$')::integer)
+    )
 order by object;
 
 -- name: drop_empty_schema

@@ -10,82 +10,6 @@ select to_regnamespace(%(schema)s) is not null;
 -- Give a schema another name; sessions that read it are not disturbed. No rows.
 alter schema {schema} rename to {new_name};
 
--- name: blockers
--- What outside a retired build still depends on it: the build is kept until that is gone.
--- One row an object.
-with gone as (
-    select oid
-    from pg_namespace
-    where nspname = any(%(schemas)s)
-),
-
-needed as (
-    select
-        'pg_class'::regclass as class_id,
-        oid
-    from pg_class
-    where relnamespace in (select oid from gone)
-    union all
-    select
-        'pg_type'::regclass,
-        oid
-    from pg_type
-    where typnamespace in (select oid from gone)
-    union all
-    select
-        'pg_proc'::regclass,
-        oid
-    from pg_proc
-    where pronamespace in (select oid from gone)
-    union all
-    select
-        'pg_constraint'::regclass,
-        oid
-    from pg_constraint
-    where connamespace in (select oid from gone)
-)
-
-select distinct pg_describe_object(d.classid, d.objid, 0) as object
-from needed as n
-inner join pg_depend as d on n.class_id = d.refclassid and n.oid = d.refobjid
--- Each is looked up by its number: the statistics of the catalogs are old after a rebuild.
-cross join lateral (
-    select t.typnamespace as namespace_id
-    from pg_type as t
-    where d.classid = 'pg_type'::regclass and t.oid = d.objid
-    union all
-    select p.pronamespace
-    from pg_proc as p
-    where d.classid = 'pg_proc'::regclass and p.oid = d.objid
-    union all
-    select k.connamespace
-    from pg_constraint as k
-    where d.classid = 'pg_constraint'::regclass and k.oid = d.objid
-    union all
-    select c.relnamespace
-    from pg_class as c
-    where c.oid = case d.classid
-        when 'pg_class'::regclass then d.objid
-        when 'pg_rewrite'::regclass then (select ev_class from pg_rewrite where oid = d.objid)
-        when 'pg_trigger'::regclass then (select tgrelid from pg_trigger where oid = d.objid)
-        when 'pg_attrdef'::regclass then (select adrelid from pg_attrdef where oid = d.objid)
-        when 'pg_policy'::regclass then (select polrelid from pg_policy where oid = d.objid)
-    end
-) as needing
-inner join pg_namespace as m on needing.namespace_id = m.oid
-where m.nspname <> all(%(schemas)s) and d.deptype in ('n', 'a')
-    and (
-        m.nspname !~ '^pg_'
-        -- What is temporary counts as long as its session lives and is none of ours.
-        or exists (
-            select 1
-            from pg_stat_activity as a
-            where m.nspname ~ '^pg_temp_' and a.application_name !~ '^aca-warehouse'
-                and a.pid = pg_stat_get_backend_pid(substring(m.nspname, '\d+$')::integer)
-        )
-    )
-order by object;
-
 -- name: copy_schema_grants
 -- Statements that give the new schema the grants of the old one. One row a grant.
 select format(
@@ -99,35 +23,38 @@ from pg_namespace as n
 cross join lateral aclexplode(n.nspacl) as a
 where n.nspname = %(from_schema)s and a.grantee <> n.nspowner;
 
+-- name: grants
+-- Who may do what with tables and views, and with single columns: a part of statements that grant
+-- it again. One row a grant.
+select
+    acls.oid,
+    acls.column_name,
+    a.grantee,
+    a.privilege_type || coalesce(' (' || quote_ident(acls.column_name) || ')', '') as may,
+    case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
+    || case when a.is_grantable then ' with grant option' else '' end as to_whom
+from (
+    select
+        oid,
+        null::name as column_name,
+        relacl as acl
+    from pg_class
+    union all
+    select
+        attrelid,
+        attname,
+        attacl
+    from pg_attribute
+) as acls
+cross join lateral aclexplode(acls.acl) as a;
+
 -- name: copy_table_grants
 -- Statements that give the new tables, views and columns the grants of the old ones.
 -- One row a grant.
-with grants as (
-    select
-        c.oid,
-        null::name as column_name,
-        a.*
-    from pg_class as c
-    cross join lateral aclexplode(c.relacl) as a
-    union all
-    select
-        t.attrelid,
-        t.attname,
-        a.*
-    from pg_attribute as t
-    cross join lateral aclexplode(t.attacl) as a
-)
-
 select format(
-    'grant %%s%%s on %%I.%%I to %%s%%s',
-    g.privilege_type,
-    ' (' || quote_ident(g.column_name) || ')',
-    %(to_schema)s::text,
-    c.relname,
-    case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end,
-    case when g.is_grantable then ' with grant option' else '' end
+    'grant %%s on %%I.%%I to %%s', g.may, %(to_schema)s::text, c.relname, g.to_whom
 ) as statement
-from grants as g
+from ({rebuild/swap.grants}) as g
 inner join pg_class as c on g.oid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
 inner join pg_namespace as m on m.nspname = %(to_schema)s
@@ -180,18 +107,6 @@ cross join lateral (
 where old.schema_name = %(from_schema)s and old.proacl is not null
     and a.grantee is distinct from old.proowner
 order by old.signature, a.grantee nulls first;
-
--- name: lock_patience
--- How long to wait for a lock in this transaction. One row.
-select set_config('lock_timeout', %(patience)s, true);
-
--- name: patience_of_session
--- How long to wait for a lock from now on in this session. One row.
-select set_config('lock_timeout', %(patience)s, false);
-
--- name: usual_patience
--- Wait for locks as long as sessions usually do from now on. No rows.
-reset lock_timeout;
 
 -- name: make_boundary
 -- A table that nobody reads, for the index that finds older snapshots. No rows.
@@ -259,10 +174,6 @@ order by v.relname;
 -- Have a materialized view while nobody reads it. There is no statement that only locks one; this
 -- takes an access exclusive lock and changes nothing. No rows.
 alter materialized view {view} owner to {owner};
-
--- name: moment
--- How long a statement may take from here on in this transaction; 0 is without end. One row.
-select set_config('statement_timeout', %(patience)s, true);
 
 -- name: reports_go_on
 -- Whether a session holds a snapshot in a transaction that began before its latest statement: it

@@ -68,7 +68,3 @@ for each statement execute function {schema}.keep_past();
 create or replace trigger {trigger} after delete on {table}
 referencing old table as was
 for each statement execute function {schema}.keep_past();
-
--- name: set_load
--- Which load the changes of this transaction belong to. One row.
-select set_config('aca.load_id', %(load_id)s::text, true);

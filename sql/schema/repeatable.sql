@@ -64,14 +64,6 @@ cross join lateral aclexplode(a.acl) as g
 where g.grantee <> a.owner_id
 order by statement desc;
 
--- name: columns
--- The columns of a table in their order. One row a column.
-select a.attname::text
-from pg_attribute as a
-where a.attrelid = format('%%I.%%I', %(schema)s::text, %(table)s::text)::regclass
-    and a.attnum > 0 and not a.attisdropped
-order by a.attnum;
-
 -- name: create_schema
 -- An empty schema of a build. No rows.
 create schema {schema};

@@ -9,39 +9,6 @@ from {table}
 where load_id = %(load_id)s
 group by width_bucket(source_line, %(first_lines)s::bigint[]);
 
--- name: record
--- Record one file of a feed. One row a load, feed and part.
-insert into load_file_part (
-    load_id,
-    feed,
-    part,
-    file_name,
-    size_bytes,
-    modified_ns,
-    changed_ns,
-    xxh3_128,
-    first_line,
-    rows_read,
-    rows_loaded,
-    rows_rejected,
-    rows_duplicate
-)
-values (
-    %(load_id)s,
-    %(feed)s,
-    %(part)s,
-    %(file_name)s,
-    %(size_bytes)s,
-    %(modified_ns)s,
-    %(changed_ns)s,
-    %(xxh3_128)s::uuid,
-    %(first_line)s,
-    %(rows_read)s,
-    %(rows_loaded)s,
-    %(rows_rejected)s,
-    %(rows_duplicate)s
-);
-
 -- name: recount
 -- What the ledger says of a part whose rows were corrected. One row.
 with open_lines as (

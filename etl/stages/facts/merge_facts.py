@@ -45,7 +45,8 @@ def correct_fact(
     }
     run(connection, "facts/8_corrections.keep_before", loads.values, **parts)
     counts = _merge(connection, fact, loads, current_load)
-    columns = scalar(connection, "facts/8_corrections.columns", {"fact": fact.table})
+    columns = scalar(connection, "rebuild/bulk.columns", {"table": fact.table})
+    columns.remove("load_id")  # its past has another
     run(
         connection,
         "facts/8_corrections.mark_unknown_before",

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.refusals import Refusal
-from etl.db.statements import run
+from etl.db.statements import insert, run
 from etl.errors import BatchError, one_line, printable
 from etl.inbox import csv_records, encodings, header
 from etl.inbox.batch import Batch, FeedFile
@@ -213,15 +213,17 @@ def _check_expected(batch: Batch, part: PartRead, rows: int, totals: dict[str, D
 
 
 def record(connection: psycopg.Connection[Any], load_id: int, staged: Staged) -> None:
-    """Enter the files of a feed in the ledger, with where their lines begin and what came of them.
+    """Enter what came of a feed's file in the ledger; of its parts also where their lines begin.
 
     A file that was refused or skipped has no rows here, and of what was not read no first line.
     """
+    insert(connection, "load_file", [staged.ledger_values(load_id)])
     is_loaded = staged.status == "loaded"
+    rows = []
     for number, file in enumerate(staged.file.files, 1):
         read = staged.parts[number - 1] if number <= len(staged.parts) else None
         counted = read if is_loaded and read is not None else PartRead(file, FIRST_LINE)
-        values = {
+        row = {
             "load_id": load_id,
             "feed": staged.file.feed.name,
             "part": number,
@@ -236,7 +238,8 @@ def record(connection: psycopg.Connection[Any], load_id: int, staged: Staged) ->
             "rows_rejected": counted.rejected,
             "rows_duplicate": counted.duplicate,
         }
-        run(connection, "stage/parts.record", values)
+        rows.append(row)
+    insert(connection, "load_file_part", rows)
 
 
 def recount(
