@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
 
 from etl.config import ROOT
 
@@ -32,6 +36,11 @@ class Report:
     def statements(self) -> list[str]:
         """Its statements in order, without semicolons."""
         return [piece.strip() for piece in _END.split(self.text) if piece.strip()]
+
+    def ask(self, connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+        """Every row that its statements answer with."""
+        cursor = connection.execute(sql.SQL(cast(LiteralString, self.text)))
+        return [row for one in cursor.results() if one.description for row in one.fetchall()]
 
     @property
     def question(self) -> str | None:

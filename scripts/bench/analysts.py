@@ -23,10 +23,8 @@ from statistics import quantiles
 from typing import Any
 
 import psycopg
-from measuring import measured_run, next_day
+from measuring import measured_run, next_day, show_table
 from psycopg.rows import dict_row
-from rich.console import Console
-from rich.table import Table
 
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
@@ -153,40 +151,29 @@ def judge(result: dict[str, Any]) -> None:
 
 def show(result: dict[str, Any]) -> None:
     """Print what was seen, a row a phase; milliseconds but for the first column of numbers."""
-    table = Table(
-        title="Analysts while the warehouse works; milliseconds, the first column seconds",
-        title_justify="left",
-        box=None,
+    show_table(
+        "Analysts while the warehouse works; milliseconds, the first column seconds",
+        (
+            *("while", "seconds", "connections", "answers", "lookup p50", "p95", "report p50"),
+            *("p95", "most", "lock wait", "errors"),
+        ),
+        (_cells(name, phase) for name, phase in result["phases"].items()),
+        width=120,  # enough for all columns where nobody sits at a terminal, too
     )
-    columns = (
-        "while",
-        "seconds",
-        "connections",
-        "answers",
-        "lookup p50",
-        "p95",
-        "report p50",
-        "p95",
-        "most",
-        "lock wait",
-        "errors",
+
+
+def _cells(name: str, phase: dict[str, Any]) -> tuple[str, ...]:
+    lookups, reports = phase["lookups"], phase["reports"]
+    return (
+        name,
+        f"{phase['seconds']:.1f}",
+        str(phase["connections"]),
+        f"{lookups['answers'] + reports['answers']:,}",
+        *(f"{of[point]:,.0f}" for of in (lookups, reports) for point in ("p50", "p95")),
+        f"{phase['slowest'][1]:,.0f}",
+        f"{phase['worst_lock_wait_ms']:,.0f}",
+        f"{len(phase['errors']):,}",
     )
-    for name in columns:
-        table.add_column(name, justify="left" if name == "while" else "right")
-    for name, phase in result["phases"].items():
-        lookups, reports = phase["lookups"], phase["reports"]
-        table.add_row(
-            name,
-            f"{phase['seconds']:.1f}",
-            str(phase["connections"]),
-            f"{lookups['answers'] + reports['answers']:,}",
-            *(f"{of[point]:,.0f}" for of in (lookups, reports) for point in ("p50", "p95")),
-            f"{phase['slowest'][1]:,.0f}",
-            f"{phase['worst_lock_wait_ms']:,.0f}",
-            f"{len(phase['errors']):,}",
-        )
-    # Wide enough for all columns where nobody sits at a terminal, too.
-    Console(width=120).print(table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,12 +351,8 @@ def reports_in_turn() -> list[Ask]:
 
     def asking(report: report_queries.Report) -> Ask:
         def ask(connection: psycopg.Connection[Any], _: random.Random) -> str:
-            cursor = connection.execute(report.text)
-            while True:
-                if cursor.description is not None:
-                    cursor.fetchall()
-                if not cursor.nextset():
-                    return report.name
+            report.ask(connection)
+            return report.name
 
         return ask
 

@@ -10,10 +10,8 @@ import importlib
 import time
 from typing import Any
 
-from measuring import timed
+from measuring import ratio_cells, show_table, timed
 from psycopg import sql
-from rich.console import Console
-from rich.table import Table
 
 from etl.db.connection import connect, set_search_path
 from etl.db.statements import run
@@ -42,16 +40,16 @@ def measure(url: str, rounds: int) -> dict[str, Any]:
 
 def show(result: dict[str, Any], floor: float) -> None:
     """Print the measurements as a table of seconds and ratios to ``floor``, the plain COPY."""
-    table = Table(title="The checks; plain COPY of all files = 1", title_justify="left", box=None)
-    for name in ("what", "seconds", "ratio"):
-        table.add_column(name, justify="left" if name == "what" else "right")
-    for what, spent in (
+    rows = (
         ("all checks", result["checks_seconds"]),
         ("importing Great Expectations, apart", result["import_seconds"]),
         ("one scan of every table that is checked", result["scan_seconds"]),
-    ):
-        table.add_row(what, f"{spent:.2f}", f"{spent / floor:.2f}")
-    Console().print(table)
+    )
+    show_table(
+        "The checks; plain COPY of all files = 1",
+        ("what", "seconds", "ratio"),
+        ((what, *ratio_cells(spent, floor)) for what, spent in rows),
+    )
 
 
 def _all_checks(url: str) -> float:

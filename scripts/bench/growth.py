@@ -9,20 +9,24 @@ next the growth of the cost is given as what twice the claims would cost.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from measuring import floor_seconds, measured_run, measured_seed, next_day, scratch
-from rich.console import Console
-from rich.table import Table
+from measuring import (
+    floor_seconds,
+    measured_run,
+    measured_seed,
+    next_day,
+    ratio_cells,
+    scratch,
+    show_table,
+    write_result,
+)
 
 from etl.__main__ import guarded
-from etl.config import settings
 
 # About 100 thousand, 1 million and 5 million claims in two plan years.
 SIZES = (8_000, 80_000, 400_000)
@@ -46,25 +50,23 @@ def measure(members: int) -> dict[str, Any]:
 
 def show(results: list[dict[str, Any]]) -> None:
     """Print a row a size, with what twice the claims cost since the size before."""
-    table = Table(title="Growth with the claims", title_justify="left", box=None)
-    columns = ("claims", "COPY", "load", "ratio", "with checks", "twice costs", "day", "peak MB")
-    for name in columns:
-        table.add_column(name, justify="right")
     before = None
+    rows = []
     for result in results:
         full, day = result["full_load"], result["incremental"]
-        table.add_row(
+        row = (
             f"{full['claims']:,}",
             f"{result['floor_seconds']:.2f}",
-            f"{full['loading']:.2f}",
-            f"{full['loading'] / result['floor_seconds']:.2f}",
+            *ratio_cells(full["loading"], result["floor_seconds"]),
             f"{full['wall']:.1f}",
             f"{_doubling(before, full):.2f}" if before else "",
             f"{day['wall']:.2f}",
             f"{max(full['peak_mb'], day['peak_mb'])}",
         )
+        rows.append(row)
         before = full
-    Console().print(table)
+    columns = ("claims", "COPY", "load", "ratio", "with checks", "twice costs", "day", "peak MB")
+    show_table("Growth with the claims", columns, rows)
 
 
 def _doubling(smaller: dict[str, Any], larger: dict[str, Any]) -> float:
@@ -83,11 +85,7 @@ def main(
     for size in sorted(members or SIZES):
         results.append(measure(size))
         show(results)
-    when = datetime.now(UTC).isoformat(timespec="seconds").replace(":", "")
-    file = settings().data / "bench" / f"growth-{when}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(results, indent=2), encoding="utf-8")
-    typer.echo(f"Written to {file}")
+    write_result(results, "growth-")
 
 
 if __name__ == "__main__":

@@ -9,14 +9,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from rich.console import Console
+from rich.table import Table
 
 from etl.config import ROOT, settings
 from etl.db.connection import connect
@@ -45,6 +48,37 @@ def scratch() -> Iterator[tuple[str, Path]]:
         finally:
             run(admin, "bench/floor.drop_database", database=database)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def show_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    also_left: Collection[str] = (),
+    width: int | None = None,
+) -> None:
+    """Print rows of figures; the first column is a text, as are those named."""
+    table = Table(title=title, title_justify="left", box=None)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number and name not in also_left else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=width).print(table)
+
+
+def ratio_cells(seconds: float, floor: float) -> tuple[str, str]:
+    """Seconds, and how many times the floor they are."""
+    return f"{seconds:.2f}", f"{seconds / floor:.2f}"
+
+
+def write_result(result: Any, name: str = "") -> None:
+    """Keep what was measured in data/bench, under a name and the moment."""
+    when = datetime.now(UTC).isoformat(timespec="seconds").replace(":", "")
+    file = settings().data / "bench" / f"{name}{when}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    print(f"Written to {file}")
 
 
 def floor_seconds(url: str, batch: Path) -> dict[str, float]:

@@ -13,10 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from measuring import contents, floor_seconds, measured_run, scratch
+from measuring import contents, floor_seconds, measured_run, scratch, show_table
 from psycopg import sql
-from rich.console import Console
-from rich.table import Table
 
 COLUMNS = (
     "member_id,first_name,last_name,dob,gender,state,zip,fpl_ratio,plan_network_access_type,"
@@ -27,6 +25,7 @@ COLUMNS = (
 CHANGED_SHARE = 0.05
 FIRST_DAY, SECOND_DAY = "2025-01-01", "2025-02-01"
 FIRST, SNAPSHOT = "first load", "snapshot, 5 % changed"
+STAGES = ("stage", "dims")
 DIM_MEMBER = sql.Identifier("warehouse", "dim_member")
 
 
@@ -84,15 +83,9 @@ def measure(members: int) -> dict[str, Any]:
     return {
         "members": members,
         "floor_seconds": round(floor, 2),
-        "seconds": {
-            what: {
-                stage: round(run["stages"].get(stage, 0.0) - run["gates"].get(stage, 0.0), 2)
-                for stage in ("stage", "dims")
-            }
-            for what, run in found.items()
-        },
+        "seconds": {what: _without_gates(run) for what, run in found.items()},
         "gates_seconds": {
-            what: round(sum(run["gates"].get(stage, 0.0) for stage in ("stage", "dims")), 2)
+            what: round(sum(run["gates"].get(stage, 0.0) for stage in STAGES), 2)
             for what, run in found.items()
         },
         "start_seconds": round(found[SNAPSHOT]["start"], 2),
@@ -100,23 +93,26 @@ def measure(members: int) -> dict[str, Any]:
     }
 
 
+def _without_gates(run: dict[str, Any]) -> dict[str, float]:
+    stages, gates = run["stages"], run["gates"]
+    return {stage: round(stages.get(stage, 0.0) - gates.get(stage, 0.0), 2) for stage in STAGES}
+
+
 def show(result: dict[str, Any]) -> None:
     """Print the measurements as a table of seconds and ratios to the floor."""
     floor = result["floor_seconds"]
-    table = Table(
-        title=f"History of {result['members']:,} members of 24 attributes; "
-        f"plain COPY of the file, {floor:.2f} s, = 1",
-        title_justify="left",
-        box=None,
-    )
-    for name in ("what", "stage", "dims", "both", "ratio", "gates"):
-        table.add_column(name, justify="left" if name == "what" else "right")
+    rows = []
     for what, seconds in result["seconds"].items():
         both = seconds["stage"] + seconds["dims"]
         gates = result["gates_seconds"][what]
         cells = (seconds["stage"], seconds["dims"], both, both / floor, gates)
-        table.add_row(what, *(f"{cell:.2f}" for cell in cells))
-    Console().print(table)
+        rows.append((what, *(f"{cell:.2f}" for cell in cells)))
+    show_table(
+        f"History of {result['members']:,} members of 24 attributes; "
+        f"plain COPY of the file, {floor:.2f} s, = 1",
+        ("what", "stage", "dims", "both", "ratio", "gates"),
+        rows,
+    )
 
 
 def write_batch(

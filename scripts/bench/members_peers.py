@@ -22,11 +22,17 @@ from typing import Any
 
 import members_history
 import psycopg
-from measuring import contents, copy_plain, floor_seconds, header_of, scratch
+from measuring import (
+    contents,
+    copy_plain,
+    floor_seconds,
+    header_of,
+    ratio_cells,
+    scratch,
+    show_table,
+)
 from members_history import CHANGED_SHARE, COLUMNS, FIRST, FIRST_DAY, SECOND_DAY, SNAPSHOT
 from psycopg import sql
-from rich.console import Console
-from rich.table import Table
 
 from etl.config import ROOT
 from etl.db.connection import connect
@@ -153,49 +159,42 @@ def measure(history: dict[str, Any]) -> dict[str, Any]:
 
 def show(result: dict[str, Any], history: dict[str, Any]) -> None:
     """Print the measurements: seconds, with start-up apart, and ratios to each one's floor."""
-    table = Table(
-        title=f"The same by others, and by us; plain COPY of the file = 1, for "
-        f"{result['members']:,} members {history['floor_seconds']:.2f} s",
-        title_justify="left",
-        box=None,
-    )
-    for name in (
-        *("what", "members", "start-up", "first load", "ratio", "keys after", "ratio of both"),
-        *("5 % changed", "ratio", "with keys", "ratio", "guards of its table"),
-    ):
-        is_text = name in ("what", "guards of its table")
-        table.add_column(name, justify="left" if is_text else "right")
     first, second = (sum(history["seconds"][what].values()) for what in (FIRST, SNAPSHOT))
     floor = history["floor_seconds"]
-    table.add_row(
+    ours = (
         "ours",
         f"{history['members']:,}",
         f"{history['start_seconds']:.2f}",
-        *_cells(first, floor),
+        *ratio_cells(first, floor),
         *("in place", f"{first / floor:.2f}"),
-        *_cells(second, floor),
-        *_cells(second, floor),
+        *ratio_cells(second, floor) * 2,
         ", ".join(history["contents"]["guards"]),
     )
-    for peer in result["peers"]:
-        floor = peer["floor_seconds"]
-        table.add_row(
-            f"{peer['name']} ({peer['version']})",
-            f"{peer['members']:,}",
-            f"{peer['start_seconds']:.2f}",
-            *_cells(peer["first_seconds"], floor),
-            *_keys_cells(peer, floor),
-            *_cells(peer["snapshot_seconds"], floor),
-            *_cells(peer["snapshot_with_keys_seconds"], floor),
-            ", ".join(peer["contents"]["guards"]) or "none",
-        )
-    Console(width=220).print(table)
+    show_table(
+        f"The same by others, and by us; plain COPY of the file = 1, for "
+        f"{result['members']:,} members {floor:.2f} s",
+        (
+            *("what", "members", "start-up", "first load", "ratio", "keys after", "ratio of both"),
+            *("5 % changed", "ratio", "with keys", "ratio", "guards of its table"),
+        ),
+        (ours, *map(_cells, result["peers"])),
+        also_left=("guards of its table",),
+        width=220,
+    )
 
 
-def _cells(seconds: float | None, floor: float) -> tuple[str, str]:
-    if seconds is None:
-        return "", ""
-    return f"{seconds:.2f}", f"{seconds / floor:.2f}"
+def _cells(peer: dict[str, Any]) -> tuple[str, ...]:
+    floor, with_keys = peer["floor_seconds"], peer["snapshot_with_keys_seconds"]
+    return (
+        f"{peer['name']} ({peer['version']})",
+        f"{peer['members']:,}",
+        f"{peer['start_seconds']:.2f}",
+        *ratio_cells(peer["first_seconds"], floor),
+        *_keys_cells(peer, floor),
+        *ratio_cells(peer["snapshot_seconds"], floor),
+        *(("", "") if with_keys is None else ratio_cells(with_keys, floor)),
+        ", ".join(peer["contents"]["guards"]) or "none",
+    )
 
 
 def _keys_cells(peer: dict[str, Any], floor: float) -> tuple[str, str]:

@@ -10,9 +10,8 @@ import time
 from typing import Any
 
 import psycopg
+from measuring import ratio_cells, show_table
 from psycopg import sql
-from rich.console import Console
-from rich.table import Table
 
 from etl.db.connection import connect, set_search_path
 from etl.db.statements import Parts, run
@@ -68,13 +67,9 @@ def _cube(connection: psycopg.Connection[Any], name: str) -> float:
 def show(result: dict[str, Any]) -> None:
     """Print the parts and the cubes, each cube with its ratio to the grouped scan."""
     grouped = result["alone"]["claims_grouped"]
-    table = Table(
-        title="Parts alone, and each cube; one grouped scan of the claims = 1",
-        title_justify="left",
-        box=None,
+    measured = (result["alone"] | result["cubes"]).items()
+    show_table(
+        "Parts alone, and each cube; one grouped scan of the claims = 1",
+        ("what", "seconds", "ratio"),
+        ((what.replace("_", " "), *ratio_cells(spent, grouped)) for what, spent in measured),
     )
-    for name in ("what", "seconds", "ratio"):
-        table.add_column(name, justify="left" if name == "what" else "right")
-    for what, spent in (result["alone"] | result["cubes"]).items():
-        table.add_row(what.replace("_", " "), f"{spent:.2f}", f"{spent / grouped:.2f}")
-    Console().print(table)

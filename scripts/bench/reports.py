@@ -15,9 +15,8 @@ from statistics import median
 from typing import Any
 
 import psycopg
+from measuring import show_table
 from psycopg import sql
-from rich.console import Console
-from rich.table import Table
 
 from etl.contracts.feeds import FEEDS
 from etl.db.connection import connect
@@ -54,7 +53,7 @@ def measure(url: str) -> dict[str, dict[str, Any]]:
             table = sql.Identifier("staging", feed.table)
             run(connection, "bench/reports.analyze", table=table)
         for name, report in report_queries.reports().items():
-            seconds, answer = _timed(partial(_ask, connection, report))
+            seconds, answer = _timed(partial(report.ask, connection))
             found[name] = {"star_seconds": seconds}
             if name not in of_staging:
                 continue
@@ -72,33 +71,16 @@ def measure(url: str) -> dict[str, dict[str, Any]]:
 
 def show(result: dict[str, dict[str, Any]]) -> None:
     """Print a row a report: seconds of the star schema and of staging, and their ratio."""
-    table = Table(
-        title=f"Documented reports, warm, the median of {TIMES}",
-        title_justify="left",
-        box=None,
-    )
-    for name in ("report", "star schema, s", "staging, s", "times faster"):
-        table.add_column(name, justify="left" if name == "report" else "right")
+    rows = []
     for name, spent in result.items():
         staging = spent.get("staging_seconds")
-        table.add_row(
-            name,
-            f"{spent['star_seconds']:.4f}",
-            f"{staging:.3f}" if staging else "",
-            f"{spent['times_faster']:,.1f}" if staging else "",
-        )
-    Console().print(table)
-
-
-def _ask(connection: psycopg.Connection[Any], report: report_queries.Report) -> Answer:
-    """Every row that the statements of a report answer with."""
-    cursor = connection.execute(report.text)
-    rows: Answer = []
-    while True:
-        if cursor.description is not None:
-            rows += cursor.fetchall()
-        if not cursor.nextset():
-            return rows
+        compared = (f"{staging:.3f}", f"{spent['times_faster']:,.1f}") if staging else ("", "")
+        rows.append((name, f"{spent['star_seconds']:.4f}", *compared))
+    show_table(
+        f"Documented reports, warm, the median of {TIMES}",
+        ("report", "star schema, s", "staging, s", "times faster"),
+        rows,
+    )
 
 
 def _rows(connection: psycopg.Connection[Any], asked: sql.Composed) -> Answer:

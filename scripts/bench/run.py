@@ -11,7 +11,6 @@ The tables also go to data/bench as JSON.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -27,12 +26,19 @@ import parts
 import reports
 import targets
 import typer
-from measuring import LOADING, floor_seconds, measured_run, measured_seed, next_day, scratch
-from rich.console import Console
-from rich.table import Table
+from measuring import (
+    LOADING,
+    floor_seconds,
+    measured_run,
+    measured_seed,
+    next_day,
+    ratio_cells,
+    scratch,
+    show_table,
+    write_result,
+)
 
 from etl.__main__ import guarded
-from etl.config import settings
 
 
 def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[str, Any]:
@@ -69,14 +75,6 @@ def show(result: dict[str, Any]) -> None:
     """Print the measurements as a table of seconds and ratios to the floor."""
     floor = sum(result["floor_seconds"].values())
     full = result["full_load"]
-    table = Table(
-        title=f"{result['members']:,} members, {full['claims']:,} claims, "
-        f"{result['megabytes']:,} MB; plain COPY of all files = 1",
-        title_justify="left",
-        box=None,
-    )
-    for name in ("what", "seconds", "ratio"):
-        table.add_column(name, justify="left" if name == "what" else "right")
     seeding = result["seeding"]
     rows = [("feeds generated", seeding["wall"]), ("plain COPY, untyped", floor)]
     rows += [(stage, full["stages"][stage]) for stage in LOADING if stage in full["stages"]]
@@ -88,18 +86,19 @@ def show(result: dict[str, Any]) -> None:
             ("  of it gates", sum(day["gates"].values())),
             ("  wall", day["wall"]),
         ]
-    for what, seconds in rows:
-        table.add_row(what, f"{seconds:.2f}", f"{seconds / floor:.2f}")
-    console = Console()
-    console.print(table)
+    show_table(
+        f"{result['members']:,} members, {full['claims']:,} claims, "
+        f"{result['megabytes']:,} MB; plain COPY of all files = 1",
+        ("what", "seconds", "ratio"),
+        ((what, *ratio_cells(seconds, floor)) for what, seconds in rows),
+    )
     claims = seeding["rows"]["claims"]
-    console.print(
+    typer.echo(
         f"The generator: {claims / seeding['wall']:,.0f} claims/s, "
         f"{sum(seeding['rows'].values()) / seeding['wall']:,.0f} rows/s of all feeds, "
-        f"peak memory {seeding['peak_mb']} MB",
-        highlight=False,
+        f"peak memory {seeding['peak_mb']} MB"
     )
-    console.print(f"Peak memory of a full load's Python: {full['peak_mb']} MB", highlight=False)
+    typer.echo(f"Peak memory of a full load's Python: {full['peak_mb']} MB")
 
 
 def main(
@@ -141,10 +140,7 @@ def main(
             result["peers"] = members_peers.measure(result["history"])
             members_peers.show(result["peers"], result["history"])
     targets.show(result)
-    file = settings().data / "bench" / f"{result['when'].replace(':', '')}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(result, indent=2), encoding="utf-8")
-    typer.echo(f"Written to {file}")
+    write_result(result)
     if members and with_analysts:
         analysts.judge(result["analysts"])
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from measuring import show_table
 
 PEAK_MB = 300
 
 
 def show(result: dict[str, Any]) -> None:
     """Print each target that the run measured, with what is wanted at most."""
-    table = Table(title="What is wanted at most", title_justify="left", box=None)
-    for name in ("what", "measured", "wanted"):
-        table.add_column(name, justify="left" if name == "what" else "right")
-    for what, measured, wanted in _targets(result):
-        table.add_row(what, f"{measured:,.2f}", f"{wanted:,.2f}")
-    Console().print(table)
+    rows = ((what, f"{m:,.2f}", f"{wanted:,.2f}") for what, m, wanted in _targets(result))
+    show_table("What is wanted at most", ("what", "measured", "wanted"), rows)
 
 
 def _targets(result: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
