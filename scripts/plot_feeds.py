@@ -7,12 +7,11 @@ Markdown table. The same arguments give the same bytes with the locked version o
 
 from __future__ import annotations
 
-import csv
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,33 +22,21 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from received_feeds import Feeds, month_of, read_feeds
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from etl.__main__ import guarded
 from etl.config import ROOT
-from etl.errors import AcaError
-from etl.synthetic.core.reference import AGE_GROUPS, STATES, read
+from etl.synthetic.core.reference import AGE_COLUMNS, AGE_GROUPS, FPL_COLUMNS, open_enrollment
 from etl.synthetic.generate import DEFAULT_SEED, generate
 
 IMAGES = ROOT / "docs" / "images"
 DEFAULT_MEMBERS = 40_000
-_COLUMNS = {
-    "members": ("member_id", "dob", "gender", "fpl_ratio"),
-    "plans": ("plan_id", "effective_year", "metal_tier"),
-    "enrollments": (
-        *("member_id", "plan_id", "start_date", "end_date", "premium_paid", "aptc_amount"),
-        *("csr_variant", "enrollment_reason"),
-    ),
-    "claims": (
-        *("member_id", "service_date", "status", "allowed_amount", "paid_amount", "paid_date"),
-        *("claim_type", "ccsr_system_description"),
-    ),
-}
 _CLAIM_TYPES = ("Pharmacy", "Professional", "Outpatient", "Inpatient")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-# Columns of the published counts, in the order of the labels that go with them.
-_AGES = ("0_17", "18_25", "26_34", "35_44", "45_54", "55_64", "GE65")
+# Columns of the published counts, by the labels that go with them.
 _METALS = {
     "Catastrophic": "Ctstrphc",
     "Bronze": "Brnz",
@@ -63,16 +50,10 @@ _VARIANTS = {
     "04: silver 73 %": ("CSR_Cnsmr_73", ("04",)),
     "02, 03: tribal": ("CSR_Cnsmr_AIAN", ("02", "03")),
 }
-_INCOMES = {
-    "under 100 %": "FPL_LT100",
-    "100 to 150 %": "FPL_100_150",
-    "150 to 200 %": "FPL_150_200",
-    "200 to 250 %": "FPL_200_250",
-    "250 to 300 %": "FPL_250_300",
-    "300 to 400 %": "FPL_300_400",
-    "400 to 500 %": "FPL_400_500",
-    "over 500 %": "FPL_GT500",
-}
+_INCOMES = (
+    *("under 100 %", "100 to 150 %", "150 to 200 %", "200 to 250 %", "250 to 300 %"),
+    *("300 to 400 %", "400 to 500 %", "over 500 %"),
+)
 _INCOME_EDGES = (0.999, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 
 # Blue and orange of the palette of Okabe and Ito, which the color-blind can distinguish.
@@ -93,9 +74,6 @@ _STYLE: Any = {
     "ytick.color": _INK,
 }
 
-Table = dict[str, NDArray]
-Flags = NDArray[np.bool_]
-
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -104,51 +82,6 @@ class Measure:
     name: str
     feeds: str
     published: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Feeds:
-    """The columns of a first batch that the plots need: days, cents, or text as it is.
-
-    ``as_of``: the batch's day. ``complete``: the plan year before, whose claims are all but in.
-    ``premium``: a month's, before the tax credit.
-    """
-
-    members: Table
-    plans: Table
-    enrollments: Table
-    claims: Table
-    as_of: date
-
-    @property
-    def complete(self) -> int:
-        """The last plan year that is over."""
-        return self.as_of.year - 1
-
-    @property
-    def settled(self) -> Flags:
-        """Claims of the complete year that were paid or fell to the member, for good."""
-        return self.served & np.isin(self.claims["status"], ("approved", "adjusted"))
-
-    @property
-    def served(self) -> Flags:
-        """Claims for services of the complete year."""
-        return _year(self.claims["service_date"]) == self.complete
-
-    @property
-    def chosen(self) -> Flags:
-        """Enrollments that the open enrollment for the year of the batch counts."""
-        starts = [f"{self.as_of.year}-{month:02d}-01" for month in (1, 2)]
-        reasons = ("renewal", "open_enrollment")
-        return np.isin(
-            self.enrollments["start_date"], np.array(starts, dtype="datetime64[D]")
-        ) & np.isin(self.enrollments["enrollment_reason"], reasons)
-
-    def covered_days(self, first: date, last: date) -> NDArray[np.int64]:
-        """Days of each enrollment from one day to another."""
-        start = np.maximum(self.enrollments["start_date"], np.datetime64(first))
-        end = np.minimum(self.enrollments["last_day"], np.datetime64(last))
-        return np.maximum((end - start).astype(np.int64) + 1, 0)
 
 
 def main(
@@ -163,12 +96,7 @@ def main(
     The feeds go to a temporary folder and are deleted afterwards.
     """
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            batch = generate(Path(folder) / "inbox", members=members, years=2, seed=seed)
-        except AcaError as error:
-            typer.echo(f"{error.message} {error.hint}".strip(), err=True)
-            raise typer.Exit(error.exit_code) from error
-        feeds = read_feeds(batch)
+        feeds = read_feeds(generate(Path(folder) / "inbox", members=members, years=2, seed=seed))
     out.mkdir(parents=True, exist_ok=True)
     measured: list[Measure] = []
     with mpl.rc_context(_STYLE):
@@ -178,68 +106,22 @@ def main(
             figure.savefig(out / f"{name}.svg", metadata={"Date": None, "Creator": None})
             measured += measures
     typer.echo("| measure | feeds | published |\n|---|---:|---:|")
-    for found in [*measured, *money(feeds)]:
+    for found in (*measured, *money(feeds)):
         typer.echo(f"| {found.name} | {found.feeds} | {found.published} |")
 
 
-# Reading
-
-
-def read_feeds(batch: Path) -> Feeds:
-    """Read a batch back from its CSV files."""
-    tables = {name: _read(batch / f"{name}.csv", columns) for name, columns in _COLUMNS.items()}
-    enrollments = tables["enrollments"]
-    year_end = (enrollments["start_date"].astype("datetime64[Y]") + np.timedelta64(1, "Y")).astype(
-        "datetime64[D]"
-    ) - np.timedelta64(1, "D")
-    ends = enrollments["end_date"]
-    enrollments["last_day"] = np.where(np.isnat(ends), year_end, ends)
-    enrollments["premium"] = enrollments["premium_paid"] + enrollments["aptc_amount"]
-    return Feeds(**tables, as_of=date.fromisoformat(batch.name))
-
-
-def _read(path: Path, columns: Sequence[str]) -> Table:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader)
-        at = [header.index(name) for name in columns]
-        rows = [[row[i] for i in at] for row in reader]
-    return {name: _typed(name, [row[n] for row in rows]) for n, name in enumerate(columns)}
-
-
-def _typed(name: str, values: Sequence[str]) -> NDArray:
-    if name.endswith(("_amount", "_paid")):
-        return np.array([int(v.replace(".", "") or 0) for v in values], dtype=np.int64)
-    if name.endswith("_date") or name == "dob":
-        return np.array(values, dtype="datetime64[D]")
-    return np.array(values)
+# Figures
 
 
 def published(*columns: str) -> NDArray[np.int64]:
     """The open-enrollment counts of the generator's states, added up; withheld ones are none."""
-    rows = [row for row in read("oep_state_2025.csv") if row["State_Abrvtn"] in STATES]
-    return np.array([sum(_count(row[column]) for row in rows) for column in columns])
+    return np.array([sum(row[column] for row in open_enrollment()) for column in columns])
 
 
 def published_mean(column: str, of: str = "Cnsmr") -> float:
     """An average of the published table over the states, weighted by the consumers it is of."""
-    rows = [row for row in read("oep_state_2025.csv") if row["State_Abrvtn"] in STATES]
-    weights = [_count(row[of]) for row in rows]
-    return float(np.average([_count(row[column]) for row in rows], weights=weights))
-
-
-def _count(text: str) -> int:
-    digits = text.replace(",", "").replace("$", "").strip()
-    return int(digits) if digits.isdigit() else 0
-
-
-def _year(days: NDArray) -> NDArray[np.int64]:
-    return days.astype("datetime64[Y]").astype(np.int64) + 1970
-
-
-def _month(days: NDArray) -> NDArray[np.int64]:
-    """Months since January 1970."""
-    return days.astype("datetime64[M]").astype(np.int64)
+    rows = open_enrollment()
+    return float(np.average([row[column] for row in rows], weights=[row[of] for row in rows]))
 
 
 def _position(keys: NDArray, wanted: NDArray) -> NDArray[np.int64]:
@@ -290,10 +172,10 @@ def spend_concentration(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     )
     return figure, [
         Measure(f"members covered in {feeds.complete}", f"{len(covered):,}"),
-        Measure("allowed amount borne by the costliest 1 % of members", f"{of_costliest(1):.1f} %"),
-        Measure("by the costliest 5 %", f"{of_costliest(5):.1f} %"),
-        Measure("by the costliest 20 %", f"{of_costliest(20):.1f} %"),
-        Measure("members covered without a settled claim", f"{100 * np.mean(spend == 0):.1f} %"),
+        _share("allowed amount borne by the costliest 1 % of members", of_costliest(1)),
+        _share("by the costliest 5 %", of_costliest(5)),
+        _share("by the costliest 20 %", of_costliest(20)),
+        _share("members covered without a settled claim", 100 * np.mean(spend == 0)),
         Measure("median of a member's allowed amount", f"${np.median(spend) / 100:,.0f}"),
         Measure("highest", f"${spend[0] / 100:,.0f}"),
     ]
@@ -306,20 +188,17 @@ def age_mix(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     born, start = feeds.members["dob"][who], chosen["start_date"]
     # Not yet, if this year's birthday is still to come.
     days = [(d - d.astype("datetime64[M]")).astype(np.int64) for d in (born, start)]
-    age = (_month(start) - _month(born) - (days[1] < days[0])) // 12
+    age = (month_of(start) - month_of(born) - (days[1] < days[0])) // 12
     band = np.searchsorted((17, 25, 34, 44, 54, 64), age)
-    found = _percent(np.bincount(band, minlength=len(_AGES)))
-    official = _percent(published(*(f"Age_{name}" for name in _AGES)))
-    figure = Figure((7.2, 3.9))
-    axes = figure.subplots()
-    _pairs(axes, [name.replace("-", " to ") for name in AGE_GROUPS], found, official)
-    axes.set(xlabel="share of plan selections (%)", ylabel="age")
+    found = _percent(np.bincount(band, minlength=len(AGE_GROUPS)))
+    official = _percent(published(*AGE_COLUMNS))
+    labels = [name.replace("-", " to ") for name in AGE_GROUPS]
     women = 100 * np.mean(feeds.members["gender"][who] == "F")
     counted = published("Female", "Cnsmr")
-    return figure, [
+    return _selections(3.9, "age", labels, found, official), [
         Measure("plan selections", f"{len(age):,}", f"{counted[1]:,}"),
         *_compared([f"age {name}" for name in AGE_GROUPS], found, official),
-        Measure("women", f"{women:.1f} %", f"{100 * counted[0] / counted[1]:.1f} %"),
+        _share("women", women, 100 * counted[0] / counted[1]),
     ]
 
 
@@ -357,17 +236,11 @@ def income_mix(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     ratio = feeds.members["fpl_ratio"][who].astype(np.float64)
     band = np.searchsorted(_INCOME_EDGES, ratio)
     found = _percent(np.bincount(band, minlength=len(_INCOMES)))
-    counted = published(*_INCOMES.values())
+    counted = published(*FPL_COLUMNS)
     # Who stated none asked for no help; the generator counts them in the highest band.
     counted[-1] += published("FPL_OTHR")[0]
     official = _percent(counted)
-    figure = Figure((7.2, 4.2))
-    axes = figure.subplots()
-    _pairs(axes, list(_INCOMES), found, official)
-    axes.set(
-        xlabel="share of plan selections (%)",
-        ylabel="income / poverty level",
-    )
+    figure = _selections(4.2, "income / poverty level", _INCOMES, found, official)
     return figure, list(_compared((f"income {name}" for name in _INCOMES), found, official))
 
 
@@ -400,7 +273,7 @@ def payment_lag(feeds: Feeds) -> tuple[Figure, list[Measure]]:
         ylim=(-0.5, 3.6),
         xlabel="days from service to payment\n(line: 5 to 95 %, bar: middle half of claims)",
     )
-    later = np.minimum(_month(claims["paid_date"]) - _month(claims["service_date"]), 12)
+    later = np.minimum(month_of(claims["paid_date"]) - month_of(claims["service_date"]), 12)
     for name, kind, at, where in (("medical", False, 1, (8, -3)), ("pharmacy", True, 0, (0, 6))):
         of_kind = (claims["claim_type"] == "Pharmacy") == kind
         paid = np.bincount(later[of_kind], claims["paid_amount"][of_kind], minlength=13)
@@ -408,7 +281,7 @@ def payment_lag(feeds: Feeds) -> tuple[Figure, list[Measure]]:
         right.plot(range(12), share[:12], "o-", color=_PUBLISHED if kind else _FEEDS, markersize=4)
         right.annotate(name, (at, share[at]), xytext=where, textcoords="offset points")
         measured += [
-            Measure(f"{name} amount paid by the end of month {month}", f"{share[month]:.1f} %")
+            _share(f"{name} amount paid by the end of month {month}", share[month])
             for month in ((0, 1, 2, 3, 6) if not kind else (0,))
         ]
     right.set(
@@ -425,14 +298,10 @@ def seasonality(feeds: Feeds) -> tuple[Figure, list[Measure]]:
     """Services by month, respiratory ones and all others."""
     year = feeds.complete
     starts = [date(year, month, 1) for month in range(1, 13)] + [date(year + 1, 1, 1)]
-    covered = np.array(
-        [
-            feeds.covered_days(first, date.fromordinal(after.toordinal() - 1)).sum()
-            for first, after in pairwise(starts)
-        ]
-    )
+    months = [(first, after - timedelta(days=1)) for first, after in pairwise(starts)]
+    covered = np.array([feeds.covered_days(*month).sum() for month in months])
     rows = feeds.served
-    month = _month(feeds.claims["service_date"][rows]) % 12
+    month = month_of(feeds.claims["service_date"][rows]) % 12
     lungs = feeds.claims["ccsr_system_description"][rows] == "Respiratory system"
     figure = Figure((7.2, 3.4))
     axes = figure.subplots()
@@ -445,26 +314,27 @@ def seasonality(feeds: Feeds) -> tuple[Figure, list[Measure]]:
         index = 100 * rate / (rate @ covered / covered.sum())
         axes.plot(range(12), index, "o-", color=color, markersize=4)
         axes.annotate(name, (at, index[at]), xytext=(0, above), textcoords="offset points")
-        measured.append(
-            Measure(
-                f"services of the busiest and the quietest month, {name} (average 100)",
-                f"{index.max():.0f}, {index.min():.0f}",
-            )
-        )
+        what = f"services of the busiest and the quietest month, {name} (average 100)"
+        measured.append(Measure(what, f"{index.max():.0f}, {index.min():.0f}"))
     axes.set_xticks(range(12), _MONTHS)
     axes.set(ylim=(0, 165), ylabel="services per covered day\n(average of the year = 100)")
     axes.set_xlabel(f"month of service, {year}")
     return figure, measured
 
 
-PLOTS = {
-    "spend-concentration": spend_concentration,
-    "age-mix": age_mix,
-    "metal-mix": metal_mix,
-    "income-mix": income_mix,
-    "payment-lag": payment_lag,
-    "seasonality": seasonality,
-}
+_PLOTS = (spend_concentration, age_mix, metal_mix, income_mix, payment_lag, seasonality)
+PLOTS = {plot.__name__.replace("_", "-"): plot for plot in _PLOTS}
+
+
+def _selections(
+    height: float, ylabel: str, labels: Sequence[str], found: NDArray, official: NDArray
+) -> Figure:
+    """A plot of the plan selections by one thing, ``height`` in inches."""
+    figure = Figure((7.2, height))
+    axes = figure.subplots()
+    _pairs(axes, labels, found, official)
+    axes.set(xlabel="share of plan selections (%)", ylabel=ylabel)
+    return figure
 
 
 def _pairs(
@@ -488,8 +358,13 @@ def _pairs(
 def _compared(
     names: Iterable[str], found: Sequence[float | np.floating] | NDArray, official: NDArray
 ) -> Iterable[Measure]:
-    for name, ours, theirs in zip(names, found, official, strict=True):
-        yield Measure(name, f"{ours:.1f} %", f"{theirs:.1f} %")
+    for measure in zip(names, found, official, strict=True):
+        yield _share(*measure)
+
+
+def _share(name: str, ours: float | np.floating, theirs: float | None = None) -> Measure:
+    """A measure in percent."""
+    return Measure(name, f"{ours:.1f} %", "" if theirs is None else f"{theirs:.1f} %")
 
 
 # Money
@@ -501,6 +376,7 @@ def money(feeds: Feeds) -> list[Measure]:
     credit = spans["aptc_amount"][chosen]
     new = 100 * np.mean(spans["enrollment_reason"][chosen] == "open_enrollment")
     official = published("New_Cnsmr", "APTC_Cnsmr", "Cnsmr")
+    credited = 100 * official[1] / official[2]
     days = feeds.covered_days(date(year, 1, 1), date(year, 12, 31))
     months = days * 12 / (date(year + 1, 1, 1) - date(year, 1, 1)).days
     premium = float(months @ spans["premium"])
@@ -510,31 +386,21 @@ def money(feeds: Feeds) -> list[Measure]:
     stays = np.sum(feeds.claims["claim_type"][feeds.served] == "Inpatient")
     statuses = feeds.claims["status"][feeds.served]
 
-    def dollars(cents: float) -> str:
-        return f"${cents / 100:,.0f}"
+    def dollars(name: str, cents: float, column: str | None = None) -> Measure:
+        theirs = f"${published_mean(column):,.0f}" if column else ""
+        return Measure(name, f"${cents / 100:,.0f}", theirs)
 
+    before, after = spans["premium"][chosen].mean(), spans["premium_paid"][chosen].mean()
     return [
-        Measure("new consumers", f"{new:.1f} %", f"{100 * official[0] / official[2]:.1f} %"),
-        Measure(
-            "average monthly premium before tax credit",
-            dollars(spans["premium"][chosen].mean()),
-            f"${published_mean('Avg_Prm'):,.0f}",
-        ),
-        Measure(
-            "average monthly premium after it",
-            dollars(spans["premium_paid"][chosen].mean()),
-            f"${published_mean('Avg_Prm_Aftr_APTC'):,.0f}",
-        ),
-        Measure(
-            "consumers with a tax credit",
-            f"{100 * np.mean(credit > 0):.1f} %",
-            f"{100 * official[1] / official[2]:.1f} %",
-        ),
-        Measure("premium per member per month (PMPM)", dollars(premium / months.sum())),
-        Measure("allowed PMPM", dollars(allowed.sum() / months.sum())),
-        Measure("paid PMPM", dollars(paid.sum() / months.sum())),
-        Measure("medical loss ratio: paid over premium", f"{100 * paid.sum() / premium:.1f} %"),
-        Measure("paid over allowed", f"{100 * paid.sum() / allowed.sum():.1f} %"),
+        _share("new consumers", new, 100 * official[0] / official[2]),
+        dollars("average monthly premium before tax credit", before, "Avg_Prm"),
+        dollars("average monthly premium after it", after, "Avg_Prm_Aftr_APTC"),
+        _share("consumers with a tax credit", 100 * np.mean(credit > 0), credited),
+        dollars("premium per member per month (PMPM)", premium / months.sum()),
+        dollars("allowed PMPM", allowed.sum() / months.sum()),
+        dollars("paid PMPM", paid.sum() / months.sum()),
+        _share("medical loss ratio: paid over premium", 100 * paid.sum() / premium),
+        _share("paid over allowed", 100 * paid.sum() / allowed.sum()),
         Measure("claims a member-year", f"{12 * len(statuses) / months.sum():.1f}"),
         Measure("inpatient stays per 1,000 member-years", f"{12_000 * stays / months.sum():.0f}"),
         *(
@@ -545,11 +411,11 @@ def money(feeds: Feeds) -> list[Measure]:
             for name in reversed(_CLAIM_TYPES)
         ),
         *(
-            Measure(f"claims {status}", f"{100 * np.mean(statuses == status):.1f} %")
+            _share(f"claims {status}", 100 * np.mean(statuses == status))
             for status in ("approved", "denied", "adjusted", "reversed")
         ),
     ]
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    sys.exit(guarded(lambda: typer.run(main)))

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from etl.config import ROOT
 
@@ -39,7 +38,7 @@ class Report:
 
     def ask(self, connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
         """Every row that its statements answer with."""
-        cursor = connection.execute(sql.SQL(cast(LiteralString, self.text)))
+        cursor = connection.execute(self.text)
         return [row for one in cursor.results() if one.description for row in one.fetchall()]
 
     @property

@@ -29,25 +29,15 @@ FPL_BANDS = (
     (4001, 5000),
     (5001, 9000),
 )
-_AGE_COLUMNS = [
-    "Age_0_17",
-    "Age_18_25",
-    "Age_26_34",
-    "Age_35_44",
-    "Age_45_54",
-    "Age_55_64",
-    "Age_GE65",
-]  # in the order of AGE_BANDS
-_FPL_COLUMNS = [
-    "FPL_LT100",
-    "FPL_100_150",
-    "FPL_150_200",
-    "FPL_200_250",
-    "FPL_250_300",
-    "FPL_300_400",
-    "FPL_400_500",
-    "FPL_GT500",
-]  # in the order of FPL_BANDS
+# Columns of the counts, in the order of AGE_BANDS and FPL_BANDS.
+AGE_COLUMNS = (
+    *("Age_0_17", "Age_18_25", "Age_26_34", "Age_35_44"),
+    *("Age_45_54", "Age_55_64", "Age_GE65"),
+)
+FPL_COLUMNS = (
+    *("FPL_LT100", "FPL_100_150", "FPL_150_200", "FPL_200_250"),
+    *("FPL_250_300", "FPL_300_400", "FPL_400_500", "FPL_GT500"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +72,23 @@ def _count(text: str) -> int:
 
 
 @cache
+def open_enrollment() -> tuple[dict[str, int], ...]:
+    """The published counts of each of ``STATES`` by column; dollars where it is an average."""
+    rows = {r["State_Abrvtn"]: r for r in read("oep_state_2025.csv")}
+    return tuple({k: _count(v) for k, v in rows[state].items() if k} for state in STATES)
+
+
+@cache
 def mixes() -> tuple[Mix, ...]:
     """The mix of each of ``STATES``."""
-    rows = {r["State_Abrvtn"]: r for r in read("oep_state_2025.csv")}
     found = []
-    for state in STATES:
-        row = {k: _count(v) for k, v in rows[state].items() if k}
+    for row in open_enrollment():
         metals = (row["Ctstrphc"], row["Brnz"], 0, row["Slvr"], row["Gld"], row["Pltnm"])
         found.append(
             Mix(
                 consumers=row["Cnsmr"],
-                ages=tuple(row[c] for c in _AGE_COLUMNS),
-                incomes=(*(row[c] for c in _FPL_COLUMNS[:-1]), row["FPL_GT500"] + row["FPL_OTHR"]),
+                ages=tuple(row[c] for c in AGE_COLUMNS),
+                incomes=(*(row[c] for c in FPL_COLUMNS[:-1]), row["FPL_GT500"] + row["FPL_OTHR"]),
                 metals=metals,
                 reduced=(row["CSR_Cnsmr_94"], row["CSR_Cnsmr_87"], row["CSR_Cnsmr_73"]),
                 female=row["Female"],
