@@ -49,7 +49,7 @@ COLUMN = """\
         Column("preferred_language", Type.TEXT, "Language of letters to the member."),
 """
 FEED = '''\
-"""The brokers feed: one row a broker."""
+"""The brokers feed: one row per broker."""
 
 from etl.contracts.column import Column
 from etl.contracts.feed import Feed, Volume
@@ -68,11 +68,11 @@ brokers = Feed(
 )
 '''
 DIMENSION = """\
-DIM_BROKER = Dimension("broker", FEEDS["brokers"], "Brokers through time, one row a version.")
+DIM_BROKER = Dimension("broker", FEEDS["brokers"], "Brokers through time, one row per version.")
 """
 CHECK = """\
 -- name: plan_years
--- Claims of a day outside the year of their plan. One row a claim.
+-- Claims of a day outside the year of their plan. One row per claim.
 --: table: fact_claim
 --: key: claim_id
 --: counted by: all_rows
@@ -104,12 +104,12 @@ county = SenderContract(
 '''
 CUBE = """\
 -- plan_counts: how many plans there are.
--- Grain: one row a metal tier and plan year.
+-- Grain: one row per metal tier and plan year.
 -- Units: counts of plans.
--- Assumptions: a plan of which nothing is known but that claims name it is left out.
+-- Assumptions: a plan that is known only because claims name it is left out.
 
 -- name: definition
--- The cube as a plain query. One row a metal tier and plan year.
+-- The cube as a plain query. One row per metal tier and plan year.
 select
     metal_tier,
     effective_year,
@@ -119,7 +119,7 @@ where metal_tier is not null
 group by metal_tier, effective_year;
 
 -- name: columns
--- What each column means, for the catalog. One row a column.
+-- What each column means, for the catalog. One row per column.
 select
     c.column_name,
     c.description
