@@ -20,7 +20,7 @@ from etl.errors import BatchError, CheckFailedError
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
 from etl.pipeline import guards, replay, swap
 from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages, unfinished
-from etl.pipeline.session import RolledBack, RunContext, set_session_path, words, worst
+from etl.pipeline.session import RolledBack, RunContext, set_session_path, worst
 from etl.pipeline.summary import Summary
 from etl.quality import runner
 from etl.quality.truth import Truth
@@ -288,13 +288,13 @@ def run_checks(context: RunContext, build: Build = LIVE, truth: Truth | None = N
     except BaseException as error:
         with suppress(psycopg.Error):
             set_session_path(context.ledger)
-            context.end_stage(context.ledger, stage_run_id, "failed", {}, words(error))
+            context.end_stage(context.ledger, stage_run_id, {}, error)
         raise
     finally:
         context.watcher.end()
     counts = {"checks": report.checks, "failed": report.failed}
     set_session_path(context.ledger)
-    context.end_stage(context.ledger, stage_run_id, "done", counts, None)
+    context.end_stage(context.ledger, stage_run_id, counts)
     context.summary.seconds["checks"] = time.monotonic() - started
     context.summary.checks = report
     context.log.info(

@@ -224,18 +224,17 @@ class RunContext:
                     set_config(self.work, "aca.load_id", str(load_id))
                 yield counts
                 self._renew_statistics(build)
-                self.end_stage(self.work, stage_run_id, "done", counts, None)
+                self.end_stage(self.work, stage_run_id, counts)
         except BaseException as error:
-            said = words(error)
             # Where the server is gone the next run notes that this one was interrupted.
             with suppress(psycopg.OperationalError):
-                self.end_stage(self.ledger, stage_run_id, "failed", counts, said)
+                self.end_stage(self.ledger, stage_run_id, counts, error)
                 if load and name in ("stage", "replay", "restate"):
-                    self.finish(self.ledger, load, "failed", said, code_of(error))
+                    self.finish(self.ledger, load, "failed", words(error), code_of(error))
             if isinstance(error, RolledBack):
                 self.log.info("stage_rolled_back", stage=name, load_id=load_id)
             else:
-                self.log.error("stage_failed", stage=name, load_id=load_id, error=said)
+                self.log.error("stage_failed", stage=name, load_id=load_id, error=words(error))
             raise
         finally:
             self.watcher.end()
@@ -269,21 +268,18 @@ class RunContext:
         self,
         connection: psycopg.Connection[Any],
         stage_run_id: int,
-        status: str,
         counts: dict[str, int],
-        error: str | None,
+        error: BaseException | None = None,
     ) -> None:
         """Enter how a stage ended, in the transaction of ``connection``."""
-        run(
-            connection,
-            "ledger/ledger.finish_stage",
-            {
-                "stage_run_id": stage_run_id,
-                "status": status,
-                "counts": Jsonb(counts),
-                "error": error,
-            },
-        )
+        values = {
+            "stage_run_id": stage_run_id,
+            "status": "failed" if error else "done",
+            "counts": Jsonb(counts),
+            "error": words(error) if error else None,
+            "error_code": code_of(error) if error else None,
+        }
+        run(connection, "ledger/ledger.finish_stage", values)
 
     def gate(
         self,
@@ -357,7 +353,7 @@ def open_run(
         work = opened.enter_context(closing(connect(url, WORKER)))
         connections.append(work)
         run(work, "ledger/session.work_session")
-        run(ledger, "ledger/ledger.close_interrupted")
+        run(ledger, "ledger/ledger.close_interrupted", {"error_code": Refusal.INTERRUPTED})
         _fail_unfinished(ledger, "interrupted", Refusal.INTERRUPTED)
         bound_log = log.get().bind(command=command)
         context = RunContext(url, settings, watcher, now, ledger, work, watch, summary, bound_log)

@@ -50,6 +50,26 @@ def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
 _CODE = "{}; docs/runbooks/a-batch-was-refused.md says what to do about each."
 
 
+def _error() -> tuple[Column, ...]:
+    return (
+        Column("error", Text, comment="Why it failed, in one sentence."),
+        Column("error_code", Text, comment=_CODE.format("Why it failed, as a code")),
+    )
+
+
+def _error_rules() -> tuple[CheckConstraint, ...]:
+    return (
+        one_of("error_code", Refusal),
+        CheckConstraint("(error is null) = (error_code is null)", name="error_has_code"),
+    )
+
+
+def _rows() -> list[Column]:
+    """What became of a file's rows."""
+    names = ("rows_read", "rows_loaded", "rows_rejected", "rows_duplicate")
+    return [Column(n, BigInteger, nullable=False, server_default=text("0")) for n in names]
+
+
 def ledger(metadata: MetaData) -> None:
     """Loads, their files and stages; what was refused, and what people decided about it."""
     _load(metadata)
@@ -86,8 +106,7 @@ def _load(metadata: MetaData) -> None:
         Column("is_rebuild", Boolean, nullable=False, comment="Part of a full load."),
         Column("started_at", INSTANT, nullable=False, server_default=NOW),
         Column("finished_at", INSTANT),
-        Column("error", Text, comment="Why it failed, in one sentence."),
-        Column("error_code", Text, comment=_CODE.format("Why it failed, as a code")),
+        *_error(),
         Column(
             "build_id",
             BigInteger,
@@ -112,13 +131,10 @@ def _load(metadata: MetaData) -> None:
         ),
         Column("subject", Text, comment="The dimension table that a restatement made again."),
         PrimaryKeyConstraint("load_id"),
-        CheckConstraint("kind in ('batch', 'restatement', 'replay')", name="kind"),
+        one_of("kind", ("batch", "restatement", "replay")),
         CheckConstraint("subject is null or kind = 'restatement'", name="subject"),
-        CheckConstraint(
-            "status in ('running', 'rebuilt', 'loaded', 'failed', 'superseded')", name="status"
-        ),
-        one_of("error_code", Refusal),
-        CheckConstraint("(error is null) = (error_code is null)", name="error_has_code"),
+        one_of("status", ("running", "rebuilt", "loaded", "failed", "superseded")),
+        *_error_rules(),
         schema="ledger",
         comment="One row a batch passing through the warehouse.",
     )
@@ -149,10 +165,7 @@ def _load_file(metadata: MetaData) -> None:
         Column("size_bytes", BigInteger, nullable=False),
         Column("modified_ns", BigInteger, nullable=False, comment="File's mtime, nanoseconds."),
         Column("xxh3_128", UUID, nullable=False, comment="Checksum of the file's bytes."),
-        Column("rows_read", BigInteger, nullable=False, server_default=text("0")),
-        Column("rows_loaded", BigInteger, nullable=False, server_default=text("0")),
-        Column("rows_rejected", BigInteger, nullable=False, server_default=text("0")),
-        Column("rows_duplicate", BigInteger, nullable=False, server_default=text("0")),
+        *_rows(),
         Column(
             "totals",
             JSONB,
@@ -213,7 +226,7 @@ def _load_file(metadata: MetaData) -> None:
         Column("lines_read", BigInteger, comment="Lines of the file, its header among them."),
         Column("lines_blank", BigInteger, comment="Lines with nothing on them."),
         PrimaryKeyConstraint("load_id", "feed"),
-        CheckConstraint("kind in ('delta', 'snapshot')", name="kind"),
+        one_of("kind", ("delta", "snapshot")),
         one_of("status", ("loaded", "skipped", "refused", "failed", "superseded")),
         one_of("refusal_code", Refusal),
         CheckConstraint(
@@ -255,10 +268,7 @@ def _load_file_part(metadata: MetaData) -> None:
             comment="source_line of the file's first row, which is on its line 2: line = "
             "source_line - first_line + 2. Empty if it was not read.",
         ),
-        Column("rows_read", BigInteger, nullable=False, server_default=text("0")),
-        Column("rows_loaded", BigInteger, nullable=False, server_default=text("0")),
-        Column("rows_rejected", BigInteger, nullable=False, server_default=text("0")),
-        Column("rows_duplicate", BigInteger, nullable=False, server_default=text("0")),
+        *_rows(),
         PrimaryKeyConstraint("load_id", "feed", "part"),
         ForeignKeyConstraint(
             ["load_id", "feed"], ["ledger.load_file.load_id", "ledger.load_file.feed"]
@@ -289,9 +299,10 @@ def _stage_run(metadata: MetaData) -> None:
         Column("started_at", INSTANT, nullable=False, server_default=NOW),
         Column("finished_at", INSTANT),
         Column("counts", JSONB, nullable=False, server_default=text("'{}'")),
-        Column("error", Text),
+        *_error(),
         PrimaryKeyConstraint("stage_run_id"),
-        CheckConstraint("status in ('running', 'done', 'failed')", name="status"),
+        one_of("status", ("running", "done", "failed")),
+        *_error_rules(),
         schema="ledger",
         comment="One row a stage that ran, also where it failed.",
     )
@@ -315,7 +326,7 @@ def _cube_refresh(metadata: MetaData) -> None:
             comment="The load that it is made through: it contains what that load and those before "
             "it brought. Empty where no load says what it was made of.",
         ),
-        Column("made_at", INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+        Column("made_at", INSTANT, nullable=False, server_default=NOW),
         PrimaryKeyConstraint("schema_name", "cube_name"),
         schema="ledger",
         comment="One row a cube: by which definition and through which load it is made.",
@@ -342,7 +353,7 @@ def _fact_rekey(metadata: MetaData) -> None:
         Column("first_date", Date, nullable=False, comment="Earliest date of these facts."),
         Column("last_date", Date, nullable=False, comment="Latest date of these facts."),
         PrimaryKeyConstraint("fact_rekey_id"),
-        CheckConstraint("reason in ('changed', 'rebuilt', 'completed', 'restated')", name="reason"),
+        one_of("reason", ("changed", "rebuilt", "completed", "restated")),
         CheckConstraint("facts > 0", name="facts_positive"),
         CheckConstraint("first_date <= last_date", name="dates_in_order"),
         schema="ledger",
@@ -366,20 +377,8 @@ def _refused_batch(metadata: MetaData) -> None:
         Column("reason", Text, nullable=False, comment="Why, in one sentence."),
         Column("refusal_code", Text, nullable=False, comment=_CODE.format("Why, as a code")),
         Column("advice", Text, nullable=False, comment="What to do about it."),
-        Column(
-            "refused_at",
-            INSTANT,
-            nullable=False,
-            server_default=NOW,
-            comment="At first.",
-        ),
-        Column(
-            "tried_at",
-            INSTANT,
-            nullable=False,
-            server_default=NOW,
-            comment="At last.",
-        ),
+        Column("refused_at", INSTANT, nullable=False, server_default=NOW, comment="At first."),
+        Column("tried_at", INSTANT, nullable=False, server_default=NOW, comment="At last."),
         Column(
             "settled_at",
             INSTANT,
@@ -422,7 +421,7 @@ def _decision(metadata: MetaData) -> None:
         Column("decided_by", Text, nullable=False, server_default=text("session_user")),
         Column("os_user", Text, nullable=False, comment="Who ran the command, on its machine."),
         PrimaryKeyConstraint("decision_id"),
-        CheckConstraint("kind in ('confirm_snapshot', 'forget_file', 'allow_future')", name="kind"),
+        one_of("kind", ("confirm_snapshot", "forget_file", "allow_future")),
         schema="ledger",
         comment="What people decided where the warehouse refuses by itself. One row a decision "
         "and file.",

@@ -20,7 +20,8 @@ update stage_run
 set
     status = 'failed',
     finished_at = clock_timestamp(),
-    error = 'interrupted'
+    error = 'interrupted',
+    error_code = %(error_code)s
 where status = 'running';
 
 -- name: fail_interrupted
@@ -131,7 +132,8 @@ set
     status = %(status)s,
     finished_at = clock_timestamp(),
     counts = %(counts)s,
-    error = %(error)s
+    error = %(error)s,
+    error_code = %(error_code)s
 where stage_run_id = %(stage_run_id)s;
 
 -- name: newest_batch

@@ -137,10 +137,11 @@ def test_critical_failure_rolls_the_stage_back(loaded, stage):
     assert "2025-02-28" in raised.value.message
     assert seen(loaded) == before
     # The ledger says why, and the result names the row.
-    ((status, error),) = loaded.rows(
-        f"select status, error from ledger.stage_run where stage = '{stage}' and load_id = 2"
+    ((status, error, code),) = loaded.rows(
+        "select status, error, error_code from ledger.stage_run"
+        f" where stage = '{stage}' and load_id = 2"
     )
-    assert status == "failed"
+    assert (status, code) == ("failed", "gate_failed")
     assert check in error
     ((passed, keys),) = loaded.rows(
         "select passed, failing_keys from quality.check_judged"

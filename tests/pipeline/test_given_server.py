@@ -193,8 +193,9 @@ def test_check_without_a_connection_is_an_error_and_not_a_failure(
         with pytest.raises(ServerError, match="No connection is to be had"):
             commands.run_checks(pipeline)
         assert pipeline.ledger.execute(
-            "select status, error from ledger.stage_run order by stage_run_id desc limit 1"
-        ).fetchone() == ("failed", "No connection is to be had.")
+            "select status, error, error_code from ledger.stage_run"
+            " order by stage_run_id desc limit 1"
+        ).fetchone() == ("failed", "No connection is to be had.", "server_trouble")
         assert pipeline.ledger.execute("select count(*) from quality.check_result").fetchone() == (
             0,
         )

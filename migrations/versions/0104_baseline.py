@@ -1,6 +1,6 @@
 """baseline.
 
-Revision: 0103, after .
+Revision: 0104, after .
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = '0103'
+revision = '0104'
 down_revision = None
 branch_labels = None
 depends_on = None
@@ -611,8 +611,11 @@ def upgrade() -> None:
     sa.Column('started_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.Column('finished_at', postgresql.TIMESTAMP(timezone=True), nullable=True),
     sa.Column('counts', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
-    sa.Column('error', sa.Text(), nullable=True),
+    sa.Column('error', sa.Text(), nullable=True, comment='Why it failed, in one sentence.'),
+    sa.Column('error_code', sa.Text(), nullable=True, comment='Why it failed, as a code; docs/runbooks/a-batch-was-refused.md says what to do about each.'),
+    sa.CheckConstraint("error_code in ('unreadable_inbox', 'empty_inbox', 'file_outside_batches', 'unreadable_folder', 'link_out_of_inbox', 'bad_batch_name', 'repeated_batch_id', 'no_date', 'future_batch', 'bad_manifest', 'unexpected_file', 'repeated_file', 'missing_file', 'unreadable_file', 'changed_file', 'not_csv', 'wrong_header', 'cut_short', 'too_large', 'checksum_differs', 'rows_differ', 'totals_differ', 'contract_broken', 'contract_gone', 'too_many_rejected', 'reader_fault', 'snapshot_ends_too_many', 'late_before_snapshot', 'loaded_files_gone', 'corrected_file_gone', 'cannot_pass_stage', 'cubes_cannot_follow', 'gate_failed', 'batches_not_loaded', 'interrupted', 'rebuild_not_live', 'server_trouble', 'unforeseen')", name=op.f('stage_run_error_code_check')),
     sa.CheckConstraint("status in ('running', 'done', 'failed')", name=op.f('stage_run_status_check')),
+    sa.CheckConstraint('(error is null) = (error_code is null)', name=op.f('stage_run_error_has_code_check')),
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('stage_run_load_id_fkey')),
     sa.PrimaryKeyConstraint('stage_run_id', name=op.f('stage_run_pkey')),
     schema='ledger',
