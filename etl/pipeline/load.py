@@ -17,7 +17,7 @@ from etl.pipeline.session import Current, RunContext
 from etl.pipeline.summary import Load
 from etl.quarantine import store
 from etl.stages import take_out
-from etl.stages.dims import calendar, empty_versions, history, rehash
+from etl.stages.dims import calendar, history, versions
 from etl.stages.facts import merge_facts
 from etl.stages.stage import load_file, parts, rejects
 from etl.stages.stage.staged import Staged
@@ -297,9 +297,9 @@ def _run_dims(context: RunContext, load: Load, current: Current) -> None:
     with context.run_stage("dims", what, load, load.build, total=len(DIMENSIONS)) as counts:
         kinds = context.feeds(load)
         calendar.extend(context.work, load.load_id, load.as_of)
-        empty_versions.ensure_unknown(context.work)
+        versions.ensure_unknown(context.work)
         for dimension in DIMENSIONS.values():
-            rehashed = rehash.rehash(context.work, dimension)
+            rehashed = versions.rehash(context.work, dimension)
             if rehashed:
                 counts["rehashed"] = counts.get("rehashed", 0) + rehashed
             kind = kinds.get(dimension.feed.name)

@@ -38,7 +38,7 @@ from etl.quality.runner import CheckReport
 from etl.schema import repeatable, revisions
 from etl.schema.migrations import migrate
 from etl.server.requirements import require_connections, require_rights
-from etl.stages.statistics import STALE_SHARE
+from etl.stages.tables import STALE_SHARE
 from etl.warehouse.tables import KEPT, LIVE, NEXT, RETIRED, Build
 
 WORKER = f"{PREFIX} work"

@@ -29,6 +29,7 @@ from etl.inbox.amounts import Amounts
 from etl.inbox.batch import Batch, Expected, FeedFile
 from etl.inbox.copy_stream import NO_ROWS
 from etl.inbox.header import Header
+from etl.stages import tables
 from etl.stages.stage import load_file, parts, rejects, validate
 from etl.stages.stage.staged import NOT_COMPARED, PartRead, Rejected, Staged
 from etl.warehouse.tables import Build
@@ -224,7 +225,7 @@ def _rivals(connection: psycopg.Connection[Any], file: File, lines: list[int]) -
             # COPY sends each row as a message of its own, also one with line ends in it.
             for line, record in zip(found, copy, strict=True):
                 rivals[line] = bytes(record).decode().removesuffix("\n")
-    run(connection, "quarantine/quarantine.drop_rivals")
+    tables.drop(connection, "rival")
     return rivals
 
 

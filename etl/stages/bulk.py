@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import run, scalar
+from etl.stages import tables
 
 # From so many rows, or bytes of a file, on it pays to make keys and indexes afterwards.
 ROWS = 10_000
@@ -40,9 +41,8 @@ def replace(connection: psycopg.Connection[Any], table: str, made: str) -> None:
     parts = run(connection, "rebuild/bulk.parts", {"table": table}).fetchall()
     for drop, _ in parts:
         connection.execute(drop)
-    old, new = sql.Identifier(table), sql.Identifier(made)
-    run(connection, "rebuild/bulk.drop", table=old)
-    run(connection, "rebuild/bulk.rename", made=new, table=old)
+    tables.drop(connection, table)
+    run(connection, "rebuild/bulk.rename", made=sql.Identifier(made), table=sql.Identifier(table))
     for make in (*(make for (make,) in declared), *(make for _, make in reversed(parts))):
         connection.execute(make)
 

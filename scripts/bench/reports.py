@@ -20,9 +20,10 @@ from psycopg import sql
 
 from etl.contracts.feeds import FEEDS
 from etl.db.connection import connect
-from etl.db.statements import read_file, run, statement
+from etl.db.statements import read_file, statement
 from etl.docs import report_queries
 from etl.render import claim_status, validity
+from etl.stages import tables
 
 TIMES = 3
 ENOUGH = 60.0  # seconds after which a question is not asked once more
@@ -44,14 +45,13 @@ def measure(url: str) -> dict[str, dict[str, Any]]:
     ``SystemExit`` where the two answers to one question differ.
     """
     found: dict[str, dict[str, Any]] = {}
-    of_staging = read_file("bench/reports").keys() - {*SHARED, "analyze"}
+    of_staging = read_file("bench/reports").keys() - set(SHARED)
     rules = {"state": claim_status.state("s"), **validity.BOUNDS}
     shared = rules | {name: statement(f"bench/reports.{name}", **rules) for name in SHARED}
     with connect(url, "aca-warehouse bench") as connection:
         for feed in FEEDS.values():
             # Or autovacuum would do so in the midst of it.
-            table = sql.Identifier("staging", feed.table)
-            run(connection, "bench/reports.analyze", table=table)
+            tables.analyze(connection, "staging", feed.table)
         for name, report in report_queries.reports().items():
             seconds, answer = _timed(partial(report.ask, connection))
             found[name] = {"star_seconds": seconds}

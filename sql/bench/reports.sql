@@ -335,7 +335,3 @@ from by_load as b
 inner join ledger.load as l on b.load_id = l.load_id
 inner join ledger.batch_order as o on b.load_id = o.load_id
 order by o.batch_rank;
-
--- name: analyze
--- Statistics of every column of a staging table, as autovacuum makes them a minute after a load.
-analyze {table};

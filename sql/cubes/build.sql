@@ -76,10 +76,6 @@ drop {table_or_view} {cube};
 -- Put a cube that is made into its schema, with its index and comments. No rows.
 alter {table_or_view} {cube} set schema {schema};
 
--- name: analyze
--- Refresh the planner's statistics of a table. No rows.
-analyze {table};
-
 -- name: refresh
 -- Bring a view to its definition: only rows that differ are written, and nobody who reads waits.
 refresh materialized view concurrently {cube};
@@ -105,10 +101,6 @@ using wanted as w
 when matched and {is_changed} then update set {assign}
 when not matched then insert ({columns}) values ({values})
 when not matched by source then delete;
-
--- name: drop_wanted
--- Make room for the next cube. No rows.
-drop table wanted;
 
 -- name: record
 -- Note by which definition a cube is made and through which load. One row.

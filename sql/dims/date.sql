@@ -82,7 +82,3 @@ order by date_key;
 insert into dim_date (date_key, load_id)
 values (-1, 0)
 on conflict (date_key) do nothing;
-
--- name: analyze
--- Refresh the planner's statistics of the calendar.
-analyze dim_date;

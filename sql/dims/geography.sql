@@ -33,7 +33,3 @@ from unnest(%(states)s::text[], %(regions)s::text[]) as pair (state, region);
 insert into dim_geography (geography_sk, load_id)
 values (-1, 0)
 on conflict (geography_sk) do nothing;
-
--- name: analyze
--- Refresh the planner's statistics.
-analyze dim_geography;

@@ -170,7 +170,3 @@ where not exists (
     where f.enrollment_id = k.enrollment_id
 )
 order by k.enrollment_id;
-
--- name: analyze
--- Refresh the planner's statistics.
-analyze fact_enrollment;

@@ -148,10 +148,6 @@ order by source_line;
 -- Their text, in the order of the file's columns. One row a row.
 copy (select {texts} from rival order by source_line) to stdout with (format csv);
 
--- name: drop_rivals
--- Make room for the next file. No rows.
-drop table rival;
-
 -- name: close
 -- Close the entries on these lines of a file. One row an entry.
 update quarantined_row

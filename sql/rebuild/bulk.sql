@@ -131,10 +131,6 @@ select make_it
 from parts
 order by position, make_it;
 
--- name: drop
--- The table gives way to the one that was made from it. No rows.
-drop table {table};
-
 -- name: rename
 -- The one that was made takes its name. No rows.
 alter table {made} rename to {table};

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from etl.db.statements import names, run, scalar, statement
 from etl.render import claim_measures, claim_status
+from etl.stages import tables
 from etl.warehouse.tables import DIMENSIONS, FACTS, Build, Dimension, Fact
 
 # The tables whose rows are kept as they were.
@@ -48,7 +49,7 @@ def are_few(connection: psycopg.Connection[Any], since: int) -> bool:
     return bool(changed <= max(_FEW, _FEW_OF_CLAIMS * claims))
 
 
-def unchanged_tables(connection: psycopg.Connection[Any], tables: set[str], since: int) -> set[str]:
+def unchanged_tables(connection: psycopg.Connection[Any], read: set[str], since: int) -> set[str]:
     """Those of the tables that are as they were after a load; one that is not ours never is.
 
     Rows that somebody inserted by hand into a fact are not seen: no load brought them.
@@ -56,13 +57,13 @@ def unchanged_tables(connection: psycopg.Connection[Any], tables: set[str], sinc
     asked = {"since": since}
     unchanged = {
         table
-        for table in tables & {"dim_date", "dim_geography", *(d.table for d in DIMENSIONS.values())}
+        for table in read & {"dim_date", "dim_geography", *(d.table for d in DIMENSIONS.values())}
         if not scalar(connection, "cubes/changes.has_new_rows", asked, table=sql.Identifier(table))
     }
     unchanged |= {
         fact.table
         for fact in FACTS.values()
-        if fact.table in tables
+        if fact.table in read
         and not scalar(connection, "cubes/changes.has_new_file", {**asked, "feed": fact.feed.name})
     }
     return unchanged - {
@@ -114,5 +115,5 @@ class _Steps:
         statement_name = f"cubes/changes.{name}"
         found = run(self.connection, statement_name, {"since": self.since}, **self.parts).rowcount
         for table in changed_tables:
-            run(self.connection, "cubes/build.analyze", table=sql.Identifier(table))
+            tables.analyze(self.connection, table)
         return found

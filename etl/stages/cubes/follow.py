@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from etl.db.statements import run, scalar
 from etl.render import claim_measures
+from etl.stages import tables
 from etl.stages.cubes import changes
 from etl.stages.cubes.definitions import part
 from etl.stages.cubes.merge import merge
@@ -39,7 +39,7 @@ def follow(connection: psycopg.Connection[Any], schema: str, since: int) -> dict
         "month_now": scalar(connection, "cubes/high_cost_member_tracking.last_month"),
     }
     connection.execute(part(_HIGH_COST, "members_to_track"), months)
-    run(connection, "cubes/build.analyze", table=sql.Identifier("members_to_track"))
+    tables.analyze(connection, "members_to_track")
     connection.execute(part(_HIGH_COST, "tracked"), months)
     gone = connection.execute(part(_HIGH_COST, "delete_untracked"), months).rowcount
     rows[_HIGH_COST.name] = gone + connection.execute(part(_HIGH_COST, "follow")).rowcount

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import assign, differ, equal, names, run
+from etl.stages import tables
 from etl.stages.cubes.definitions import columns
 from etl.warehouse.tables import Cube
 
@@ -18,19 +19,18 @@ def merge(
     """Bring a table to the rows of a query, writing only what differs; rows written."""
     all_columns = [column for column, _ in columns(connection, cube)]
     others = [column for column in all_columns if column not in cube.grain]
-    table = sql.Identifier(schema, cube.name)
     run(connection, "cubes/build.want", definition=query)
-    run(connection, "cubes/build.analyze", table=sql.Identifier("wanted"))
+    tables.analyze(connection, "wanted")
     written = run(
         connection,
         "cubes/build.merge",
-        cube=table,
+        cube=sql.Identifier(schema, cube.name),
         same_grain=equal(cube.grain, "c", "w"),
         is_changed=differ(others, "c", "w"),
         assign=assign(others, "w"),
         columns=names(all_columns),
         values=names(all_columns, "w"),
     ).rowcount
-    run(connection, "cubes/build.drop_wanted")
-    run(connection, "cubes/build.analyze", table=table)
+    tables.drop(connection, "wanted")
+    tables.analyze(connection, schema, cube.name)
     return written

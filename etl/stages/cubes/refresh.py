@@ -25,6 +25,7 @@ from psycopg import sql
 from etl.db.connection import set_search_path
 from etl.db.statements import names, run
 from etl.errors import SchemaError
+from etl.stages import tables
 from etl.stages.cubes import changes, follow
 from etl.stages.cubes.definitions import columns, definition, definition_hash
 from etl.stages.cubes.merge import merge
@@ -89,7 +90,7 @@ def run_cubes(
             elif cube.is_followed and not by_change:
                 rows[cube.name] = merge(connection, cube, schemas.cubes, definition(cube))
             elif not cube.is_followed and (since is None or sources[cube.name] - unchanged):
-                rows[cube.name] = _refresh(connection, sql.Identifier(schemas.cubes, cube.name))
+                rows[cube.name] = _refresh(connection, schemas.cubes, cube)
             if cube not in changed and not rows.get(cube.name):
                 unchanged.add(cube.name)
             on_cubes(1)
@@ -218,7 +219,7 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
             column=sql.Identifier(column),
             comment=sql.Literal(description),
         )
-    run(connection, "cubes/build.analyze", table=table)
+    tables.analyze(connection, schema, cube.name)
     return rows
 
 
@@ -241,12 +242,13 @@ def _drop(
             ) from error
 
 
-def _refresh(connection: psycopg.Connection[Any], cube: sql.Identifier) -> int:
+def _refresh(connection: psycopg.Connection[Any], schema: str, cube: Cube) -> int:
     """Refresh a view without keeping its readers waiting; rows written."""
-    before = _rows_written(connection, cube)
-    run(connection, "cubes/build.refresh", cube=cube)
-    run(connection, "cubes/build.analyze", table=cube)
-    after = _rows_written(connection, cube)
+    view = sql.Identifier(schema, cube.name)
+    before = _rows_written(connection, view)
+    run(connection, "cubes/build.refresh", cube=view)
+    tables.analyze(connection, schema, cube.name)
+    after = _rows_written(connection, view)
     return max(now - then for now, then in zip(after, before, strict=True))
 
 

@@ -11,6 +11,7 @@ from psycopg import sql
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import run
 from etl.render.values import is_open_end
+from etl.stages import tables
 
 
 def extend(
@@ -45,5 +46,5 @@ def _extend(
     columns = map(list, zip(*missing, strict=True))
     given = values | dict(zip(lists, columns, strict=True))
     added = run(connection, f"dims/{dimension}.extend", given).rowcount
-    run(connection, f"dims/{dimension}.analyze")
+    tables.analyze(connection, f"dim_{dimension}")
     return added

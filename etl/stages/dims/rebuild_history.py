@@ -6,7 +6,7 @@ from datetime import datetime
 
 from psycopg import sql
 
-from etl.stages import temporary
+from etl.stages import tables
 from etl.stages.dims.simple_path import Classes
 from etl.stages.dims.work import DimensionWork
 from etl.warehouse.tables import BEGINNING
@@ -49,7 +49,7 @@ def rebuild_differing(work: DimensionWork, since: datetime) -> dict[str, int]:
     lay_out(work)
     if since > BEGINNING:
         work.run("4_rebuild_history.create_restated", since=since)
-        temporary.drop(work.connection, "rebuilt")
+        tables.drop(work.connection, "rebuilt")
         work.run("4_rebuild_history.use_restated")
     work.analyze("rebuilt")
     # A table of its own, whose rows are counted before keys are looked up in it: guesses at how

@@ -1,4 +1,7 @@
-"""Versions: the rows of a slowly changing dimension, whoever makes them."""
+"""Versions: the rows of a slowly changing dimension, whoever makes them.
+
+Versions without values are the unknown row, and those inferred for keys that only facts name.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import names, run, scalar, statement
+from etl.render import hashing
 from etl.stages.dims import fragments
-from etl.warehouse.tables import Dimension
+from etl.warehouse.tables import DIMENSIONS, Dimension
 
 # What a version has besides the surrogate key, the columns of its feed and those that it looks up.
 _OWN = (
@@ -68,3 +72,61 @@ def analyze(connection: psycopg.Connection[Any], dimension: Dimension) -> None:
         dim=sql.Identifier(dimension.table),
         looked_up=names((dimension.sk, *dimension.key, *looked_up, *own)),
     )
+
+
+def ensure_unknown(connection: psycopg.Connection[Any]) -> None:
+    """Give every slowly changing dimension its row -1, for facts that name no key."""
+    for dimension in DIMENSIONS.values():
+        # No feed can bring an empty key or a year below 1900, so nothing meets this row.
+        keys = sql.SQL(", ").join(
+            sql.SQL("''::text as {}" if _is_text(dimension, key) else "-1 as {}").format(
+                sql.Identifier(key)
+            )
+            for key in dimension.key
+        )
+        _insert_empty(connection, dimension, "unknown_version", {"load_id": 0}, unknown_key=keys)
+
+
+def infer(connection: psycopg.Connection[Any], dimension: Dimension, load_id: int) -> None:
+    """Give every key of the temporary table ``unknown_key`` an inferred version."""
+    values = {"load_id": load_id, "last_sk": last_sk(connection, dimension)}
+    _insert_empty(connection, dimension, "inferred_versions", values)
+
+
+def _insert_empty(
+    connection: psycopg.Connection[Any],
+    dimension: Dimension,
+    name: str,
+    values: dict[str, Any],
+    **parts: sql.Composable,
+) -> None:
+    """Add the versions of the keys that a query of ``sql/dims/version.sql`` gives."""
+    of_dimension = fragments.of_dimension(dimension)
+    given = statement(
+        "dims/version.without_values",
+        **of_dimension,
+        keys_given=statement(f"dims/version.{name}", **of_dimension, **parts),
+        hash_of_nothing=hashing.of_nothing(dimension),
+        values_missing=sql.SQL(", ").join(
+            sql.SQL("null::{} as {}").format(sql.SQL(c.type.stored), sql.Identifier(c.name))
+            for c in dimension.attributes
+        ),
+    )
+    insert(connection, dimension, given, values | {"hash_version": dimension.hash_version})
+
+
+def _is_text(dimension: Dimension, column: str) -> bool:
+    return dimension.feed.column(column).type.stored == "text"
+
+
+def rehash(connection: psycopg.Connection[Any], dimension: Dimension) -> int:
+    """Hash every version again if the definition of the hash has changed; how many.
+
+    No version is made: what was loaded is the same, only its hash is another.
+    """
+    parts = fragments.of_dimension(dimension)
+    made_by = scalar(connection, "dims/version.hash_version", **parts)
+    if made_by in (None, dimension.hash_version):
+        return 0
+    values = {"hash_version": dimension.hash_version}
+    return run(connection, "dims/version.rehash", values, **parts).rowcount

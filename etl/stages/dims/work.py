@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import statement
-from etl.stages import statistics, temporary
+from etl.stages import tables
 from etl.stages.dims import fragments, versions
 from etl.warehouse.tables import Build, Dimension
 
@@ -81,7 +81,7 @@ class DimensionWork:
     def __exit__(self, *exception: object) -> None:
         """Make room for the next dimension; a failed statement ends the transaction anyway."""
         if exception[0] is None:
-            temporary.drop(self.connection, *reversed(self.temporary))
+            tables.drop(self.connection, *reversed(self.temporary))
 
     def run(
         self,
@@ -119,11 +119,11 @@ class DimensionWork:
 
     def analyze(self, table: str) -> None:
         """Gather statistics of a temporary table for the joins that follow."""
-        temporary.analyze(self.connection, table)
+        tables.analyze(self.connection, table)
 
     def analyze_dimension(self, changed: int) -> None:
         """Renew the planner's statistics if enough has changed for it to matter."""
-        if changed and statistics.are_stale(self.connection, self.dimension.table):
+        if changed and tables.are_stale(self.connection, self.dimension.table):
             versions.analyze(self.connection, self.dimension)
 
     def loads_without(self) -> dict[str, list[int]]:

@@ -9,8 +9,8 @@ from psycopg import sql
 
 from etl.db.statements import differ, names, run, scalar, statement
 from etl.render import claim_status
-from etl.stages import temporary
-from etl.stages.facts import claim_partitions, columns, references
+from etl.stages import tables
+from etl.stages.facts import claim_partitions, references
 from etl.stages.facts.fact_loads import FactLoads
 from etl.warehouse.tables import FACT_CLAIM
 
@@ -29,7 +29,7 @@ def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) ->
         _find_states_of_latest(connection, loads, parts)
     else:
         _find_states_of_first(connection, loads, parts)
-    temporary.analyze(connection, "existing_claim")
+    tables.analyze(connection, "existing_claim")
     withdrawn = run(connection, "facts/6_claim_rows.withdraw", **parts).rowcount
     inserted, months = claim_partitions.insert(connection, schema, loads.values, parts)
     updated = 0
@@ -40,8 +40,8 @@ def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) ->
     if loads.is_late:
         run(connection, "facts/4_claims_of_late_load.delete_unconfirmed_states", **parts)
         run(connection, "facts/4_claims_of_late_load.insert_missing_states", **parts)
-        temporary.drop(connection, "claim_state")
-    temporary.drop(connection, "existing_claim", "withdrawn_claim", "self_reversal")
+        tables.drop(connection, "claim_state")
+    tables.drop(connection, "existing_claim", "withdrawn_claim", "self_reversal")
     return {
         "inserted": inserted,
         "updated": updated,
@@ -57,7 +57,7 @@ def _find_states_of_late(
     file, values = "facts/4_claims_of_late_load", loads.values
     run(connection, "facts/2_claim_reversals.find_of_late", values, **parts)
     run(connection, f"{file}.find_states", values, **parts)
-    temporary.analyze(connection, "claim_state")
+    tables.analyze(connection, "claim_state")
     run(connection, f"{file}.find_existing")
     run(connection, f"{file}.find_withdrawn", values, **parts)
 
@@ -95,7 +95,6 @@ def _parts(loads: FactLoads) -> Parts:
     affected = "snapshot" if loads.is_snapshot else "load"
     return {
         **references.parts(fact),
-        **columns.parts(fact),
         **claim_status.reversals("s", "f", "r"),
         **current,
         "build_load": statement("facts/loads.build_load"),
@@ -112,11 +111,11 @@ def _parts(loads: FactLoads) -> Parts:
         "natural_keys": sql.SQL(", ").join(
             sql.SQL("nullif(s.{}, '')").format(sql.Identifier(key)) for key in keys
         ),
-        "carried_of_row": sql.SQL(", ").join(columns.value(fact, c) for c in fact.carried),
+        "carried_of_row": sql.SQL(", ").join(references.value(fact, c) for c in fact.carried),
         "states": names(fact.states),
         "f_states": names(fact.states, "f"),
         "old_states": names(fact.states, "old"),
-        "state_values": columns.values(fact, fact.states),
+        "state_values": references.values(fact, fact.states),
         "states_differ": differ((fact.date, *fact.states), "h", "c"),
     }
 

@@ -10,8 +10,8 @@ from psycopg import sql
 
 from etl.db.statements import assign, differ, names, run, scalar, statement
 from etl.render.values import end
-from etl.stages import bulk, temporary
-from etl.stages.facts import columns, references
+from etl.stages import bulk, tables
+from etl.stages.facts import references
 from etl.stages.facts.fact_loads import FactLoads
 from etl.warehouse.tables import FACT_ENROLLMENT
 
@@ -39,7 +39,7 @@ def merge(
         build_load=statement("facts/loads.build_load"),
     ).rowcount
     displaced = scalar(connection, f"{_FILE}.delete_displaced", loads.values)
-    temporary.analyze(connection, "latest_enrollment")
+    tables.analyze(connection, "latest_enrollment")
     canceled = run(connection, f"{_FILE}.delete_superseded", loads.values).rowcount
     _key_rows(connection, loads)
     displaced += run(connection, f"{_FILE}.replace_same_grain").rowcount
@@ -58,8 +58,8 @@ def merge(
             keyed_columns=names(_COLUMNS, "k"),
         ).rowcount
     if is_first:
-        run(connection, f"{_FILE}.analyze")
-    temporary.drop(connection, "keyed_enrollment", "latest_enrollment")
+        tables.analyze(connection, FACT_ENROLLMENT.table)
+    tables.drop(connection, "keyed_enrollment", "latest_enrollment")
     return {
         "inserted": inserted,
         "updated": updated,
@@ -83,6 +83,5 @@ def _key_rows(connection: psycopg.Connection[Any], loads: FactLoads) -> None:
         is_current=sql.SQL("true") if loads.displaces else loads.is_current(),
         last_day=last_day,
         **references.parts(FACT_ENROLLMENT),
-        **columns.parts(FACT_ENROLLMENT),
     )
-    temporary.analyze(connection, "keyed_enrollment")
+    tables.analyze(connection, "keyed_enrollment")

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import names, run, scalar
-from etl.stages import temporary
+from etl.stages import tables
 from etl.stages.facts import claims, enrollments, fact_loads, references
 from etl.stages.facts.fact_loads import Corrected, CurrentLoad, FactLoads
 from etl.warehouse.tables import FACT_CLAIM, Fact
@@ -56,7 +56,7 @@ def correct_fact(
         columns_of_fact=names(columns, "f"),
         **parts,
     )
-    temporary.drop(connection, "fact_before")
+    tables.drop(connection, "fact_before")
     return counts
 
 

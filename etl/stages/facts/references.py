@@ -1,17 +1,19 @@
-"""References: the surrogate keys of dimension versions that facts point at."""
+"""Columns of facts: surrogate keys of dimension versions, and what a row of staging has."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from etl.db.statements import assign, equal, names, run, statement
-from etl.stages import statistics, temporary
-from etl.stages.dims import empty_versions, versions
+from etl.render import staged_rows
+from etl.stages import tables
+from etl.stages.dims import versions
 from etl.stages.facts.fact_loads import FactLoads
-from etl.warehouse.tables import Fact, Reference
+from etl.warehouse.tables import FACT_CLAIM, Fact, Reference
 
 
 def infer_unknown(connection: psycopg.Connection[Any], fact: Fact, loads: FactLoads) -> int:
@@ -42,15 +44,15 @@ def _infer(
         same_key=equal(keys, "d", "named"),
     ).rowcount
     if unknown:
-        empty_versions.infer(connection, dimension, loads.values["current_load_id"])
-        if statistics.are_stale(connection, dimension.table):
+        versions.infer(connection, dimension, loads.values["current_load_id"])
+        if tables.are_stale(connection, dimension.table):
             versions.analyze(connection, dimension)
-    temporary.drop(connection, "unknown_key")
+    tables.drop(connection, "unknown_key")
     return unknown
 
 
 def parts(fact: Fact) -> dict[str, sql.Composable]:
-    """The joins that find a fact's dimension versions, and the keys that they give."""
+    """What a fact's row consists of: the keys of versions, the joins that find them, values."""
     sks = [reference.sk for reference in fact.references]
     keys = [_sk_value(reference) for reference in fact.references]
     return {
@@ -62,7 +64,31 @@ def parts(fact: Fact) -> dict[str, sql.Composable]:
             for key, sk in zip(keys, sks, strict=True)
         ),
         "assign_sks": assign(sks, "v"),
+        "carried": names(fact.carried),
+        "carried_values": values(fact, fact.carried),
+        "assign_carried": assign(fact.carried, "v"),
     }
+
+
+def values(fact: Fact, columns: Iterable[str]) -> sql.Composed:
+    """Columns of a staging row as the fact has them, each under its name."""
+    return sql.SQL(", ").join(
+        sql.SQL("{} as {}").format(value(fact, name), sql.Identifier(name)) for name in columns
+    )
+
+
+def value(fact: Fact, column: str) -> sql.Composed:
+    """A column of a staging row as the fact has it.
+
+    It has the type that the warehouse stores: finer digits of a ratio make no other state. Of a
+    claim that is reversed under its own id no amount is left.
+    """
+    stored = staged_rows.stored(fact.feed, column)
+    if fact is not FACT_CLAIM or column not in fact.feed.money:
+        return stored
+    return statement(
+        "facts/2_claim_reversals.netted", amount=sql.Identifier("s", column), stored=stored
+    )
 
 
 def _join(fact: Fact, reference: Reference) -> sql.Composed:

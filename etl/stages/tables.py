@@ -1,0 +1,30 @@
+"""Steps of a stage that are the same for any table, temporary ones among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.db.statements import run, scalar
+
+# Statistics are gathered again when more than this share of a table's rows is not known to them.
+STALE_SHARE = 0.05
+
+
+def analyze(connection: psycopg.Connection[Any], *table: str) -> None:
+    """Gather statistics of a table, ``table`` or ``schema, table``."""
+    run(connection, "tables.analyze", table=sql.Identifier(*table))
+
+
+def are_stale(connection: psycopg.Connection[Any], table: str) -> bool:
+    """Whether so much has changed that statistics are no longer near enough for the planner."""
+    values = {"table": table, "share": STALE_SHARE}
+    return bool(scalar(connection, "ledger/session.are_stale", values))
+
+
+def drop(connection: psycopg.Connection[Any], *tables: str) -> None:
+    """Make room for tables of these names, such as those of the next load of a transaction."""
+    for table in tables:
+        run(connection, "tables.drop", table=sql.Identifier(table))
