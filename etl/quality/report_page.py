@@ -142,22 +142,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        share=share,
-        number=number,
-        instant=instant,
-        day=day,
-        span=span,
-        plural=plural,
-        plain=printable,
-    )
-    environment.globals.update(
-        allowed=allowed,
-        figure=figure,
-        is_late=is_late,
-        is_silent=is_silent,
-        columns_of=columns_of,
-        heat_class=heat_class,
-        CRITICAL=CRITICAL,
-    )
+    filters = (share, number, instant, day, span, plural)
+    environment.filters.update({f.__name__: f for f in filters}, plain=printable)
+    functions = (allowed, figure, is_late, is_silent, columns_of, heat_class)
+    environment.globals.update({f.__name__: f for f in functions}, CRITICAL=CRITICAL)
     return environment

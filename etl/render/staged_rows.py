@@ -6,7 +6,7 @@ from psycopg import sql
 
 from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Feed
-from etl.db.statements import statement
+from etl.db.statements import statement, texts
 
 
 def effective(
@@ -32,3 +32,16 @@ def stored(feed: Feed, column: str) -> sql.Composed:
     """A value of a row ``s`` in the type in which the warehouse stores it."""
     stored_type = sql.SQL(feed.column(column).type.stored)
     return sql.SQL("{}::{}").format(sql.Identifier("s", column), stored_type)
+
+
+def is_named(feed: Feed, row: str, snapshot: str | None = None) -> sql.Composed:
+    """Whether a rejected row of a load names the key of a row, which it then does not lack.
+
+    ``snapshot``: the alias of the load, where that is not the current one (``%(load_id)s``).
+    """
+    return statement(
+        "render/staged_rows.is_named",
+        load=sql.Identifier(snapshot, "load_id") if snapshot else sql.Placeholder("load_id"),
+        feed=sql.Literal(feed.name),
+        key=texts(feed.key, row),
+    )

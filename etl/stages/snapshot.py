@@ -17,7 +17,7 @@ from psycopg import sql
 
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
-from etl.db.statements import equal, names, run, statement, texts
+from etl.db.statements import equal, names, run
 from etl.render import staged_rows
 
 # Coverage ends with the year, and snapshots are monthly: by March the members who left are gone.
@@ -136,11 +136,7 @@ def count_ending(
         "stage/snapshot.count_ending",
         values,
         held_table=sql.Identifier(*place),
-        is_named=(
-            statement("stage/snapshot.is_named", key_texts=texts(feed.key, "h"))
-            if counts_named
-            else sql.SQL("false")
-        ),
+        is_named=staged_rows.is_named(feed, "h") if counts_named else sql.SQL("false"),
         **{**_parts(feed), **({"marked": sql.SQL("false")} if also_marked else {})},
     ).fetchone() or (0, 0)
     return held, ending

@@ -144,9 +144,7 @@ where class is not null;
 -- name: remove_rejected_keys
 -- A key that a rejected row of the snapshot names is not absent. One row an arrival removed.
 delete from arrival as a
-using rejected_key as n
-where a.class = 'absent'
-    and n.load_id = %(load_id)s and n.feed = %(feed)s and n.key = array[{key_texts_of_a}];
+where a.class = 'absent' and {is_named_a};
 
 -- name: count_classes
 -- How many arrivals there are of each class. One row a class.

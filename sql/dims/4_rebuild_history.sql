@@ -162,11 +162,7 @@ with absences as (
             from delivery as s
             where s.key_id = k.key_id and s.batch_rank = p.batch_rank
         )
-        and not exists (
-            select 1
-            from rejected_key as n
-            where n.load_id = p.load_id and n.feed = %(feed)s and n.key = array[{key_texts_of_k}]
-        )
+        and not {is_named_k_by_p}
 ),
 
 markers as (

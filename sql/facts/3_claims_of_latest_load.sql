@@ -66,8 +66,4 @@ where not exists (
     from claims_raw as s
     where s.load_id = %(load_id)s and s.claim_id = f.claim_id
 )
-and not exists (
-    select 1
-    from rejected_key as n
-    where n.load_id = %(load_id)s and n.feed = 'claims' and n.key = array[f.claim_id::text]
-);
+and not {is_named_f};

@@ -64,12 +64,7 @@ ended as (
             from build_load as p
             where p.is_snapshot and p.batch_rank > t.batch_rank
                 and (p.batch_rank < t.next_rank or t.next_rank is null)
-                and not exists (
-                    select 1
-                    from rejected_key as n
-                    where n.load_id = p.load_id and n.feed = 'claims'
-                        and n.key = array[t.claim_id::text]
-                )
+                and not {is_named_t_by_p}
         ) as is_gone_after
     from staged as t
 ),

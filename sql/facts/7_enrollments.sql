@@ -66,13 +66,7 @@ where r.rank_in_id = 1 and not r.is_canceled
     and not exists (
         select 1
         from build_load as p
-        where p.is_snapshot and p.batch_rank > r.batch_rank
-            and not exists (
-                select 1
-                from rejected_key as n
-                where n.load_id = p.load_id and n.feed = 'enrollments'
-                    and n.key = array[r.enrollment_id::text]
-            )
+        where p.is_snapshot and p.batch_rank > r.batch_rank and not {is_named_r_by_p}
     );
 
 -- name: delete_displaced
@@ -92,15 +86,7 @@ from displaced;
 -- One row an enrollment.
 delete from fact_enrollment as f
 where (
-    (
-        %(is_snapshot)s
-        and not exists (
-            select 1
-            from rejected_key as n
-            where n.load_id = %(load_id)s and n.feed = 'enrollments'
-                and n.key = array[f.enrollment_id::text]
-        )
-    )
+    (%(is_snapshot)s and not {is_named_f})
     or exists (
         select 1
         from enrollments_raw as s

@@ -1,4 +1,4 @@
--- Since when a staged row is true. etl/render/staged_rows.py puts in the columns.
+-- What staged rows say. etl/render/staged_rows.py puts in the columns.
 
 -- name: as_of
 -- When the facts of the current batch became true, as a UTC timestamp. A fragment.
@@ -7,3 +7,12 @@
 -- name: effective
 -- Since when a row is true: since it says so itself, or else as of its batch. A fragment.
 coalesce({effective} at time zone 'UTC', {as_of})
+
+-- name: is_named
+-- Whether a rejected row of a load names a key: a snapshot that has it does not lack the key.
+-- A fragment.
+exists (
+    select 1
+    from rejected_key as named
+    where named.load_id = {load} and named.feed = {feed} and named.key = array[{key}]
+)

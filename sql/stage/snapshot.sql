@@ -106,18 +106,10 @@ from rejected_key
 where load_id = %(same_as)s and feed = %(feed)s
 on conflict do nothing;
 
--- name: is_named
--- Whether a rejected row of a snapshot names a key that was held. A fragment.
-exists (  -- noqa: PRS, a condition
-    select 1
-    from rejected_key as n
-    where n.load_id = %(load_id)s and n.feed = %(feed)s and n.key = array[{key_texts}]
-)
-
 -- name: count_ending
 -- How many keys these loads leave there, in their order, and how many of them another load lacks,
--- which may lie in another table, and does not name in a rejected row where that counts. A key counts as gone where the last load that names it only says
--- that it is deleted. One row.
+-- which may lie in another table, and does not name in a rejected row where that counts. A key
+-- counts as gone where the last load that names it only says that it is deleted. One row.
 with held as (
     select
         {keys_of_row},

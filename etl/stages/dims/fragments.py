@@ -12,7 +12,7 @@ from functools import cache
 
 from psycopg import sql
 
-from etl.db.statements import assign, differ, equal, names, texts
+from etl.db.statements import assign, differ, equal, names
 from etl.render import hashing, staged_rows, validity
 from etl.warehouse.tables import Dimension
 
@@ -32,8 +32,8 @@ def of_dimension(dimension: Dimension) -> Mapping[str, sql.Composable]:
         "sk": sql.Identifier(dimension.sk),
         **validity.BOUNDS,
         "keys": names(key),
-        "key_texts_of_a": texts(key, "a"),
-        "key_texts_of_k": texts(key, "k"),
+        "is_named_a": staged_rows.is_named(feed, "a"),
+        "is_named_k_by_p": staged_rows.is_named(feed, "k", "p"),
         "keys_of_either": sql.SQL(", ").join(
             sql.SQL("coalesce(a.{0}, c.{0}) as {0}").format(sql.Identifier(k)) for k in key
         ),

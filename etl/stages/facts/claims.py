@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import differ, names, run, scalar, statement
-from etl.render import claim_status
+from etl.render import claim_status, staged_rows
 from etl.stages import tables
 from etl.stages.facts import claim_partitions, references
 from etl.stages.facts.fact_loads import FactLoads
@@ -69,7 +69,7 @@ def _find_states_of_latest(
     file, values = "facts/3_claims_of_latest_load", loads.values
     run(connection, f"{file}.find_existing", values)
     if loads.is_snapshot:
-        run(connection, f"{file}.find_absent", values)
+        run(connection, f"{file}.find_absent", values, **parts)
     signs = run(connection, f"{file}.signs", values, **parts).fetchone()
     has_markers, has_reversals = signs or (False, False)
     if has_markers:
@@ -101,6 +101,8 @@ def _parts(loads: FactLoads) -> Parts:
         "affected_claims": statement(
             f"facts/4_claims_of_late_load.claims_of_{affected}", **current
         ),
+        "is_named_f": staged_rows.is_named(fact.feed, "f"),
+        "is_named_t_by_p": staged_rows.is_named(fact.feed, "t", "p"),
         "is_changed": _is_changed(loads),
         "is_latest_state": statement("facts/4_claims_of_late_load.is_latest_state")
         if loads.is_late

@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import assign, differ, names, run, scalar, statement
+from etl.render import staged_rows
 from etl.render.values import end
 from etl.stages import bulk, tables
 from etl.stages.facts import references
@@ -37,10 +38,12 @@ def merge(
         f"{_FILE}.find_latest",
         loads.values,
         build_load=statement("facts/loads.build_load"),
+        is_named_r_by_p=staged_rows.is_named(FACT_ENROLLMENT.feed, "r", "p"),
     ).rowcount
     displaced = scalar(connection, f"{_FILE}.delete_displaced", loads.values)
     tables.analyze(connection, "latest_enrollment")
-    canceled = run(connection, f"{_FILE}.delete_superseded", loads.values).rowcount
+    is_named = {"is_named_f": staged_rows.is_named(FACT_ENROLLMENT.feed, "f")}
+    canceled = run(connection, f"{_FILE}.delete_superseded", loads.values, **is_named).rowcount
     _key_rows(connection, loads)
     displaced += run(connection, f"{_FILE}.replace_same_grain").rowcount
     updated = run(
