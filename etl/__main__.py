@@ -27,6 +27,7 @@ from etl.pipeline.status import Overview, assumed_unchanged, held_in, notices, o
 from etl.pipeline.summary import Summary
 from etl.quality import thresholds
 from etl.quarantine import export
+from etl.server import psql as psql_program
 from etl.server import server
 from etl.synthetic import marker
 from etl.synthetic.evaluate.truth_folder import TruthFolder
@@ -400,7 +401,7 @@ def db_url() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def psql(context: typer.Context) -> None:
     """Open psql on the warehouse; further arguments go to psql."""
-    server.become_psql(settings(), context.args)
+    psql_program.become(server.ensure_running(settings()), context.args)
 
 
 @app.command()

@@ -1,13 +1,16 @@
 """The only reader of the environment. Everything else is handed a ``Settings``.
 
 Values come from the process environment, then from ``.env`` at the root of the checkout. Every
-variable read here is documented in ``.env.example``; a test compares the two.
+variable read here is documented in ``.env.example``; a test compares the two. A secret ``NAME`` may
+be in a file instead, which ``NAME_FILE`` names.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -28,14 +31,18 @@ class Settings:
     outside the database (embedded server, logs, synthetic inbox and its truth); ignored by git.
     ``reject_share``: a file with a larger share of bad rows is refused whole (0 to 1).
     ``debug``: show tracebacks.
+    ``allow_plaintext``: ``database_url`` may lead to another machine without a verified TLS
+    connection.
     """
 
-    database_url: str
+    # Not in what a traceback or a log shows of the settings: it can contain a password.
+    database_url: str = field(repr=False)
     inbox: Path
     data: Path
     reject_share: float
     debug: bool = False
     names_inbox: bool = False
+    allow_plaintext: bool = False
 
     @property
     def truth(self) -> Path:
@@ -58,6 +65,55 @@ def _share(name: str, text: str) -> float:
     return share
 
 
+def _yes(name: str, text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise UsageError(f"{name} is {text!r}.", f"Write {name}=yes, or leave it out.")
+    return text == "yes"
+
+
+def _secret(read: Callable[[str, str], str], name: str) -> str:
+    """A secret from the variable ``name`` or from the file that ``name_FILE`` names, else empty."""
+    text, file = read(name, ""), read(f"{name}_FILE", "")
+    if text and file:
+        raise UsageError(
+            f"Both {name} and {name}_FILE are given.",
+            "Leave one of them empty, in the environment and in .env.",
+        )
+    return _file_secret(name, ROOT / file) if file else text
+
+
+def _file_secret(name: str, file: Path) -> str:
+    """The one line of a file that nobody but its owner may read.
+
+    No message repeats what the file contains.
+    """
+    where = f"{name}_FILE names {file}, which"
+    try:
+        # Without waiting: nobody may ever write to a named pipe.
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise UsageError(f"{where} is no file.", "Name a file with the secret in it.")
+            if mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise UsageError(
+                    f"{where} others than its owner may read or change (mode {mode & 0o777:04o}).",
+                    f"Take their rights away: chmod 600 {file}",
+                )
+            secret = opened.read().rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        raise UsageError(
+            f"{where} cannot be read: {reason}.", "Name a file that you may read."
+        ) from None
+    if not secret.strip():
+        raise UsageError(f"{where} is empty.", "Write the secret into it, on one line.")
+    if not secret.isprintable():
+        raise UsageError(
+            f"{where} contains more than one line of text.", "Write the secret on one line."
+        )
+    return secret
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process, read once."""
@@ -68,10 +124,11 @@ def settings() -> Settings:
 
     data = (ROOT / read("DATA_DIR", "data")).resolve()
     return Settings(
-        database_url=read("DATABASE_URL", ""),
+        database_url=_secret(read, "DATABASE_URL"),
         inbox=(ROOT / read("INBOX", str(data / "inbox"))).resolve(),
         data=data,
         reject_share=_share("REJECT_SHARE", read("REJECT_SHARE", "0.05")),
         names_inbox=bool(read("INBOX", "")),
         debug=read("DEBUG", "0").lower() in ("1", "true", "yes", "on"),
+        allow_plaintext=_yes("ALLOW_PLAINTEXT", read("ALLOW_PLAINTEXT", "no")),
     )

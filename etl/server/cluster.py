@@ -22,8 +22,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from etl.errors import ServerError
+from etl.errors import ServerError, UsageError
 from etl.server.home import Home, open_private, write_private
+from etl.server.transport import other_machines, resolve
 from etl.server.tuning import MIB, core_count, memory_bytes, server_settings, shared_memory_bytes
 
 MAJOR = 18
@@ -112,6 +113,7 @@ def require_own_major(home: Home) -> None:
 
 def connect(home: Home, password: str) -> psycopg.Connection[Any]:
     """Connect to the database postgres, starting the server first if it does not run."""
+    _require_leads_here(url_of(password, _PORTS.start))
     deadline = time.monotonic() + _START_SECONDS
     reason = "it has not come up"
     while time.monotonic() < deadline:
@@ -130,6 +132,15 @@ def connect(home: Home, password: str) -> psycopg.Connection[Any]:
         f"The embedded server does not let us in: {reason}",
         f"Its log is {home.log}; `make down` stops it.",
     )
+
+
+def _require_leads_here(url: str) -> None:
+    """Raise ``UsageError`` where the environment makes libpq go to another machine all the same."""
+    if elsewhere := other_machines(resolve(url)):
+        raise UsageError(
+            f"The environment leads connections to the embedded server to {elsewhere[0]}.",
+            "Unset PGHOSTADDR, and hostaddr in the service that PGSERVICE names.",
+        )
 
 
 def _start(home: Home) -> None:

@@ -12,15 +12,14 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from etl.config import Settings
 from etl.db.connection import as_url, is_url, session_options
@@ -29,6 +28,7 @@ from etl.errors import ServerError
 from etl.server import cluster
 from etl.server.cluster import DATABASE, MAJOR
 from etl.server.home import locate, open_private, packaged_programs, prepare
+from etl.server.transport import require_verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,11 @@ def ensure_running(settings: Settings) -> str:
 
     It is for libpq to read, which knows more forms of a URL than other libraries do.
 
-    Raises ``ServerError`` where there is none to be had; no message contains a password.
+    Raises ``ServerError`` where there is none to be had, ``UsageError`` where DATABASE_URL leads to
+    another machine without verified TLS; no message contains a password.
     """
     if settings.database_url:
-        _inspect_given(settings.database_url)
+        _inspect_given(settings)
         return as_url(settings.database_url)
     with _plain_errors(settings), _locked(settings):
         home = prepare(settings)
@@ -106,7 +107,7 @@ def status(settings: Settings) -> Status:
     """Describe the server without starting or changing anything."""
     if settings.database_url:
         try:
-            port, version, size = _inspect_given(settings.database_url)
+            port, version, size = _inspect_given(settings)
         except ServerError as error:
             return Status(False, False, None, "", None, None, error.message)
         return Status(False, True, port, version, None, size)
@@ -128,22 +129,15 @@ def binaries(settings: Settings) -> Path:
     return packaged_programs()
 
 
-def become_psql(settings: Settings, arguments: Sequence[str]) -> NoReturn:
-    """Go on as psql on the warehouse, with these arguments."""
-    address = conninfo_to_dict(ensure_running(settings))
-    # Everybody on the machine can read a program's arguments; its environment is its own.
-    password = address.pop("password", None)
-    environment = {**os.environ, **({"PGPASSWORD": str(password)} if password else {})}
-    program = str(binaries(settings) / "psql")
-    os.execve(program, [program, make_conninfo("", **address), *arguments], environment)
-
-
-def _inspect_given(address: str) -> tuple[int, str, int]:
-    """Port, version and size in bytes of the database that ``address`` names."""
+def _inspect_given(settings: Settings) -> tuple[int, str, int]:
+    """Port, version and size in bytes of the database that DATABASE_URL names."""
+    address = settings.database_url
     parts = _parts(address)
     where = f"The server at {parts['host']}" if "host" in parts else "The server"
     where += f":{parts['port']}" if "port" in parts else ""
     try:
+        if not settings.allow_plaintext:
+            require_verified(address)
         options = session_options(address)
         with psycopg.connect(address, connect_timeout=10, options=options) as connection:
             version = connection.info.server_version

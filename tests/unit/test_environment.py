@@ -165,15 +165,21 @@ def test_clean_data_asks_first(tmp_path: Path) -> None:
 # Settings
 
 
-def keys_read_by_config() -> set[str]:
+def names_given_to(function: str, position: int) -> set[str]:
+    """The constants that calls of a function of etl/config.py have at this position."""
     calls = [n for n in ast.walk(ast.parse(read("etl/config.py"))) if isinstance(n, ast.Call)]
     return {
-        call.args[0].value
+        call.args[position].value
         for call in calls
         if isinstance(call.func, ast.Name)
-        and call.func.id == "read"
-        and isinstance(call.args[0], ast.Constant)
+        and call.func.id == function
+        and isinstance(call.args[position], ast.Constant)
     }
+
+
+def keys_read_by_config() -> set[str]:
+    secrets = names_given_to("_secret", 1)
+    return names_given_to("read", 0) | secrets | {f"{name}_FILE" for name in secrets}
 
 
 def keys_read_by_compose() -> set[str]:
@@ -187,14 +193,71 @@ def test_env_example_documents_every_variable() -> None:
     assert set(keys) == keys_read_by_config() | keys_read_by_compose()
 
 
+def test_every_secret_may_come_from_a_file() -> None:
+    keys = re.findall(r"^(\w+)=", read(".env.example"), re.MULTILINE)
+    is_secret = re.compile("PASSWORD|SECRET|TOKEN|_URL|_KEY")
+    secrets = {key for key in keys if is_secret.search(key) and not key.endswith("_FILE")}
+    assert secrets == {"DATABASE_URL", "POSTGRES_PASSWORD"}
+    assert {f"{key}_FILE" for key in secrets} <= set(keys)
+    assert secrets - keys_read_by_compose() == names_given_to("_secret", 1)
+
+
+PREPARE = "scripts/compose/prepare.sh"
+TLS = ("ssl", "ssl_cert_file", "ssl_key_file", "hba_file")
+
+
+def whole_compose() -> dict:
+    return yaml.safe_load(read("docker-compose.yml"))
+
+
 def compose() -> dict:
-    return yaml.safe_load(read("docker-compose.yml"))["services"]["postgres"]
+    return whole_compose()["services"]["postgres"]
+
+
+def compose_settings() -> dict[str, str]:
+    flags = compose()["command"][1:]
+    return dict(flag.removeprefix("-c").split("=", 1) for flag in flags)
 
 
 def test_compose_has_no_default_password() -> None:
-    password = compose()["environment"]["POSTGRES_PASSWORD"]
-    assert password.startswith("${POSTGRES_PASSWORD:?")
+    environment = compose()["environment"]
+    assert environment["POSTGRES_PASSWORD"] == "${POSTGRES_PASSWORD:-}"
     assert "POSTGRES_HOST_AUTH_METHOD" not in read("docker-compose.yml")
+    prepared = whole_compose()["services"]["prepare"]["environment"]["PASSWORD_GIVEN"]
+    assert prepared == "${POSTGRES_PASSWORD:+yes}${POSTGRES_PASSWORD_FILE:+yes}"
+    assert compose()["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}
+
+
+def test_compose_takes_the_password_from_a_file() -> None:
+    target = "/run/secrets/postgres_password"
+    environment = compose()["environment"]
+    assert environment["POSTGRES_PASSWORD_FILE"] == f"${{POSTGRES_PASSWORD_FILE:+{target}}}"
+    assert compose()["secrets"] == ["postgres_password"]
+    secret = whole_compose()["secrets"]["postgres_password"]
+    assert secret == {"file": "${POSTGRES_PASSWORD_FILE:-/dev/null}"}
+
+
+def test_compose_lets_in_over_the_network_by_tls_and_scram_only() -> None:
+    settings = compose_settings()
+    assert settings["ssl"] == "on"
+    (config,) = compose()["configs"]
+    assert settings["hba_file"] == config["target"]
+    content = whole_compose()["configs"][config["source"]]["content"]
+    rules = [line.split() for line in content.splitlines()]
+    assert {rule[0] for rule in rules} == {"local", "hostssl"}
+    assert {rule[-1] for rule in rules} == {"scram-sha-256"}
+
+
+def test_compose_serves_the_certificate_that_is_prepared() -> None:
+    settings = compose_settings()
+    mounts = [volume.split(":")[:2] for volume in compose()["volumes"]]
+    assert ["tls", "/tls"] in mounts
+    prepare = whole_compose()["services"]["prepare"]
+    assert prepare["entrypoint"][-2:] == ["/tls", "postgres"]
+    assert f"./{PREPARE}:/prepare.sh:ro" in prepare["volumes"]
+    assert "tls:/tls" in prepare["volumes"]
+    assert settings["ssl_cert_file"] == "/tls/server.crt"
+    assert settings["ssl_key_file"] == "/tls/server.key"
 
 
 def test_compose_binds_loopback_only() -> None:
@@ -204,17 +267,17 @@ def test_compose_binds_loopback_only() -> None:
 
 
 def test_compose_keeps_data_in_a_named_volume() -> None:
-    volumes = yaml.safe_load(read("docker-compose.yml"))["volumes"]
+    volumes = whole_compose()["volumes"]
     name, folder = compose()["volumes"][0].split(":")
     assert name in volumes
     assert folder == "/var/lib/postgresql"
 
 
 def test_compose_has_the_settings_of_the_embedded_server() -> None:
-    flags = [flag.removeprefix("-c").split("=", 1) for flag in compose()["command"][1:]]
+    settings = {k: v for k, v in compose_settings().items() if k not in TLS}
     memory = int(compose()["mem_limit"].removesuffix("g")) * GIB
     shared = int(compose()["shm_size"].removesuffix("g")) * GIB
-    assert dict(flags) == server_settings(memory, int(compose()["cpus"]), shared)
+    assert settings == server_settings(memory, int(compose()["cpus"]), shared)
 
 
 # Passwords
@@ -230,7 +293,7 @@ PASSWORD = re.compile(
 )
 # A placeholder, a variable, an expression or a type: nothing that anybody could log in with.
 HARMLESS = re.compile(
-    r"[\"']?(\$\{.*|\{.*|\(.*|%\(.*|%s|<.*|\*+|\.\.\.|…|password|str\b.*|None|True|False|[a-z_.]+\(.*|[a-z_.]+)[\"']?;?"
+    r"[\"']?(\$\{.*|\{.*|\(.*|%\(.*|%s|<.*|\*+|\.\.\.|…|password|str\b.*|None|True|False|[a-z_.]+\(.*|[a-z_.]+|\+[a-z]+\}.*)[\"']?;?"
 )
 
 

@@ -1,0 +1,95 @@
+"""psql on the warehouse: the packaged one, or for TLS, which that cannot speak, one on the path."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from etl.db.connection import connect
+from etl.errors import ServerError
+from etl.server.home import packaged_programs
+
+# The oldest psql that is taken: older ones are no longer kept safe by their makers.
+OLDEST = 14
+_VERSION = re.compile(rb"\) (\d+)")
+# What libpq says of a mode of TLS if it was built without.
+_WITHOUT_TLS = b"not compiled in"
+_PROBE_SECONDS = 20
+
+
+def become(url: str, arguments: Sequence[str]) -> NoReturn:
+    """Go on as psql on the database of a URL, with these arguments.
+
+    Raises ``ServerError`` where the server speaks TLS and there is no psql that does.
+    """
+    with connect(url, "aca-warehouse psql") as session:
+        is_encrypted = bool(session.pgconn.ssl_in_use)
+    program = _with_tls() if is_encrypted else str(packaged_programs() / "psql")
+    address, environment = _apart(url)
+    os.execve(program, [program, address, *arguments], environment)
+
+
+def _apart(url: str) -> tuple[str, dict[str, str]]:
+    """An address without its secrets, and an environment with them.
+
+    Everybody on the machine can read a program's arguments; its environment is its own. What no
+    variable can carry, such as the password of a key, psql asks for.
+    """
+    address = conninfo_to_dict(url)
+    environment = dict(os.environ)
+    for option in pq.Conninfo.get_defaults():
+        # How libpq marks what is not to be shown: secrets, and what is for its own developers.
+        is_secret = option.dispchar in (b"*", b"D")
+        value = address.pop(option.keyword.decode(), None) if is_secret else None
+        if value and option.envvar:
+            environment[option.envvar.decode()] = str(value)
+    return make_conninfo("", **address), environment
+
+
+def _with_tls() -> str:
+    """The first psql on the path that is new enough and speaks TLS."""
+    for program in _on_path():
+        found = _VERSION.search(_said(program, "--version"))
+        if found is None or int(found[1]) < OLDEST:
+            continue
+        # There is no server in such a folder; whether it could speak TLS it says before it looks.
+        nowhere = make_conninfo("", host="/nonexistent", sslmode="require")
+        if _WITHOUT_TLS not in _said(program, "--no-password", "--no-psqlrc", nowhere):
+            return program
+    raise ServerError(
+        "The connection to the server is encrypted with TLS, which the packaged psql cannot "
+        f"speak, and there is no psql of version {OLDEST} or later on the path that can.",
+        "Install one: apt-get install postgresql-client, dnf install postgresql, or brew install "
+        "libpq and put its folder bin on the path.",
+    )
+
+
+def _on_path() -> Iterator[str]:
+    for folder in os.get_exec_path():
+        if program := shutil.which("psql", path=folder or os.curdir):
+            yield str(Path(program).absolute())
+
+
+def _said(program: str, *arguments: str) -> bytes:
+    """What a program says, in English; nothing if it cannot be run."""
+    try:
+        done = subprocess.run(
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+    return done.stdout
