@@ -84,7 +84,7 @@ class CheckFailedError(AcaError):
 
 
 class AlreadyRunningError(AcaError):
-    """Another run holds the warehouse, or the inbox of synthetic feeds."""
+    """Another run uses the warehouse, or the inbox of synthetic feeds."""
 
     exit_code = 7
 

@@ -87,7 +87,7 @@ class Reason(Enum):
     )
     LINE = (
         "another line of the same claim; claim lines are not supported yet, the last one is valid",
-        "Ask the sender for one row a claim with the sums of its lines.",
+        "Ask the sender for one row per claim with the sums of its lines.",
     )
     BREACH = (
         "outside what the contract allows",

@@ -20,7 +20,7 @@ from etl.errors import ServerError
 
 # How every session of ours calls itself, with what it does behind it.
 PREFIX = "aca-warehouse"
-# After so long at a lock that somebody else holds a run gives up (``etl.pipeline.waiting`` says
+# After waiting so long for another session's lock, a run gives up (``etl.pipeline.waiting`` says
 # whom).
 LOCK_WAIT_SECONDS = 15 * 60
 

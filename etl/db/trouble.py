@@ -40,7 +40,7 @@ _BY_STATE = {
         f"{_AGAIN}Run again when the other session is done; the server's log names it.",
     ),
     "55P03": ServerError(
-        "The run waited too long for a lock that another session holds on a table.",
+        "The run waited too long for another session's lock on a table.",
         f"{_AGAIN}End that session's transaction, then run again; "
         "docs/runbooks/a-run-was-killed.md shows how to find it.",
     ),
@@ -107,7 +107,7 @@ def _of_server(error: psycopg.Error) -> AcaError | None:
 
 
 def _of_disk(error: OSError) -> AcaError:
-    where = f"that holds {error.filename} " if error.filename else ""
+    where = f"of {error.filename} " if error.filename else ""
     return ServerError(
         f"The disk {where}is full.",
         "Nothing that was committed is lost. Free some space, then run again.",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 
-# An amount of more digits is not added up: no column can hold one, and it is counted as unread.
+# An amount of more digits is not added up: it fits no column, and it is counted as unread.
 MOST_DIGITS = 200
 _EXACT = Context(prec=MOST_DIGITS + 10)
 

@@ -265,7 +265,7 @@ def _of_all(where: str, whole: Expected, parts: list[FeedFile], entry: Entry | N
     if entry is not None and entry.checksum is not None:
         raise manifest.error(
             where,
-            f"xxh3_128 of {one_line(entry.name)} cannot hold for {len(parts):,} files together",
+            f"xxh3_128 of {one_line(entry.name)} cannot apply to {len(parts):,} files together",
         )
     if entry is not None:
         return replace(whole, rows=entry.rows, totals=entry.totals)

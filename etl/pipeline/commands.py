@@ -124,8 +124,8 @@ def run_stages(context: RunContext, wanted: tuple[str, ...]) -> Summary:
 def _load_pending(context: RunContext, wanted: tuple[str, ...]) -> None:
     """Take what was begun and every pending batch through these of the stages.
 
-    A batch that is refused does not hold up the others: the order in which batches come
-    makes no difference, so it may come later, corrected. What a gate stops holds up all that is
+    A refused batch does not stop the others: the order in which batches come
+    makes no difference, so it may come later, corrected. What a gate stops also stops all that is
     later: its cause is in the warehouse and not in a file.
     """
     try:
@@ -340,7 +340,7 @@ def dq_check(context: RunContext, truth: Truth | None = None) -> Summary:
 
 
 def judge_arrivals(context: RunContext) -> Summary:
-    """Hold what came of each feed against what came before; the gate behind all the others."""
+    """Compare the arrivals of each feed with earlier ones; the last gate of a run."""
     report = runner.run_arrivals(context.ledger, LIVE, context.now())
     set_session_path(context.ledger)
     context.record_gate("arrivals", report)

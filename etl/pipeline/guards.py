@@ -166,8 +166,7 @@ def guard_what_is_held(context: RunContext, batches: Iterable[Batch], *, forget:
     more = f"; and {len(lost) - _NAMED:,} more" if len(lost) > _NAMED else ""
     raise BatchError(
         Refusal.LOADED_FILES_GONE,
-        f"A full load would lose what came from {count} that the inbox no longer holds: "
-        f"{named}{more}.",
+        f"A full load would lose what came from {count} no longer in the inbox: {named}{more}.",
         f"Nothing was changed. Put {'it' if len(lost) == 1 else 'them'} back into the inbox, or go "
         "on without: make full-load FORGET=yes",
     )
@@ -213,7 +212,7 @@ def _lost(
 ) -> tuple[list[HeldFile], _Corrected]:
     """Files that the live warehouse took in and the inbox lacks, by their bytes.
 
-    A file stands for one of its own batch first, then for one whose folder had another name. One
+    A file replaces one of its own batch first, then one whose folder had another name. One
     that was corrected in its place is not missed if the correction, wherever it lies by now, has
     every key; where that is not loaded yet, it is to be seen once it is staged, and the file is
     among the second.
@@ -229,7 +228,7 @@ def _lost(
     missing: list[HeldFile] = []
     corrections: dict[tuple[str, str], int] = {}
     renamed = Counter[tuple[str, UUID]]()
-    # Of loads of the same bytes the latest that brought rows stands for the file that is there.
+    # Of loads of the same bytes the latest that brought rows matches the file that is there.
     for file in sorted(held, key=lambda f: (f.status == "loaded", f.load_id), reverse=True):
         copy = (file.batch_id, file.feed, file.xxh3_128)
         if there[copy]:

@@ -18,7 +18,7 @@ _PROGRAM = f"{PREFIX} "
 
 
 def session_name(command: str) -> str:
-    """What the session of a run calls itself, so that others see who holds the warehouse."""
+    """What the session of a run calls itself, so that others see who uses the warehouse."""
     return f"{_PROGRAM}{command} by {os_user()}, process {os.getpid()}"
 
 

@@ -50,7 +50,7 @@ class Screen(Console):
 
 
 def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
-    """An empty table; ``right``: the columns that hold numbers."""
+    """An empty table; ``right``: the columns of numbers."""
     made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left")

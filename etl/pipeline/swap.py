@@ -68,7 +68,7 @@ def wait_for_older_readers(context: RunContext) -> None:
 
     It would find the new tables under the live names and no rows in them, or some tables of the
     old build and some of the new: a repeatable-read report or a pg_dump would be wrong without a
-    word. A session that is idle in a read-committed transaction holds no snapshot.
+    word. A session that is idle in a read-committed transaction has no snapshot.
     """
     deadline = time.monotonic() + READER_PATIENCE
     while not _is_quiet(context):
@@ -148,7 +148,7 @@ def swap(context: RunContext) -> None:
 def _let_reports_end(context: RunContext) -> None:
     """Let no report read one table before the swap and another after it.
 
-    Best is a moment at which nobody reads: the tables are held from it to the commit, which is
+    Best is a moment at which nobody reads: the tables are locked from it to the commit, which is
     next. It is looked for without keeping anybody, then by keeping those who come for a moment.
     Where somebody reads all the time, the transactions that could be such reports are waited for.
     ``LockNotAvailable`` where they go on for long.
@@ -161,8 +161,8 @@ def _let_reports_end(context: RunContext) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
     patience = "10ms"
     while time.monotonic() < deadline:
-        # Readers who hold one table and wait for another would keep us as long as they hold it;
-        # in one of the orders in which they can be asked for, those who hold none are kept first.
+        # Readers who have locked one table and wait for another would block us that long; in one of
+        # the possible orders, the tables that nobody has locked come first.
         tables = sql.SQL(", ").join(sql.Identifier(*row) for row in random.sample(rows, len(rows)))
         try:
             with context.work.transaction():

@@ -46,7 +46,7 @@ _EMPTY_TABLE = re.compile(
     r"</table>",
 )
 _REPORT = "../report.html"
-# Stands in a folder of data docs, so that no other folder of that name is ever replaced.
+# Marks a folder as data docs, so that no other folder of that name is ever replaced.
 _OURS = ".made-by-dq-report"
 _POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
@@ -59,11 +59,11 @@ def write_data_docs(folder: Path, latest: Latest, checks: Sequence[CheckRow]) ->
     """Write the pages again into the folder; where the first of them is.
 
     ``checks``: with their latest results; those of Great Expectations that ``latest`` ran are
-    shown, by table. Raises ``UsageError`` if the folder holds something else.
+    shown, by table. Raises ``UsageError`` if the folder contains something else.
     """
     if folder.exists() and not (folder / _OURS).exists():
         raise UsageError(
-            f"{folder} is there already and holds something else.",
+            f"{folder} exists and contains something else.",
             "Name another folder: make dq-report TO=folder",
         )
     draft = folder.with_name(f".{folder.name}.draft")

@@ -125,7 +125,7 @@ def run_gate(
     feeds: Collection[str],
     kind: str | None = None,
 ) -> CheckReport:
-    """Hold what a stage did for a load against the checks that it must pass, and record that.
+    """Run the checks of a stage's gate for a load, and record the results.
 
     ``work`` is in the transaction of the stage, whose search path leads to the build. The record is
     made on ``ledger``, so that it stays if the stage is rolled back, which is for the caller to

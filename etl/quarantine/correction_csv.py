@@ -1,7 +1,7 @@
 """The CSV file in which a person corrects rows of the quarantine: written, and read again.
 
-One row a line of the feed's file: first what the quarantine says of it, in columns that begin with
-an underscore, then the columns of the file as it was sent. Values are written as they are, never
+One row per line of the feed's file: first the columns of the quarantine, which begin with an
+underscore, then the columns of the file as it was sent. Values are written as they are, never
 altered. What comes back may have its columns in another order, a byte-order mark, other line ends
 or semicolons, as spreadsheets write them, and rows may be missing.
 """
@@ -191,7 +191,7 @@ def is_untouched(row: Row, header: Sequence[str], entry: Entry) -> bool:
 
 
 def is_escaped(row: Row, header: Sequence[str], entry: Entry) -> bool:
-    """Whether a field still holds bytes as the quarantine escaped them, which are no text."""
+    """Whether a field still contains bytes as the quarantine escaped them, which are not text."""
     before = _padded(lay_out(entry.raw, entry.reasons), len(header))
     return (
         not row.as_is

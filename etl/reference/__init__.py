@@ -22,7 +22,7 @@ def read(name: str) -> list[dict[str, str]]:
 def age_curve() -> tuple[tuple[int, float], ...]:
     """The federal default age curve from 2018 on: (first age, premium factor), in order of age.
 
-    The factor holds from that age up to the next one's (45 CFR 147.102(d) and (e)). States may have
+    The factor applies from that age to the next one (45 CFR 147.102(d) and (e)). States may have
     a curve of their own: see ``state_age_curves``.
     """
     curve = []

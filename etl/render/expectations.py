@@ -66,7 +66,7 @@ class Expectation:
 class Suite:
     """The expectations on one table.
 
-    ``layer``: which of a build's schemas holds the table. ``keys``: the columns by which a row
+    ``layer``: which of a build's schemas has the table. ``keys``: the columns by which a row
     that fails is reported. ``feed``: the feed that a staging table mirrors. ``marked``: the column
     that is true on rows that the expectations are not about.
     """

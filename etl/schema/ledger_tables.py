@@ -136,7 +136,7 @@ def _load(metadata: MetaData) -> None:
         one_of("status", ("running", "rebuilt", "loaded", "failed", "superseded")),
         *_error_rules(),
         schema="ledger",
-        comment="One row a batch passing through the warehouse.",
+        comment="One row per batch passing through the warehouse.",
     )
 
 
@@ -241,7 +241,7 @@ def _load_file(metadata: MetaData) -> None:
             name="lines_accounted",
         ),
         schema="ledger",
-        comment="One row a load and feed: its file, or its files as parts of one.",
+        comment="One row per load and feed: its file, or its files as parts of one.",
     )
 
 
@@ -278,7 +278,7 @@ def _load_file_part(metadata: MetaData) -> None:
         ),
         CheckConstraint("part > 0", name="part_positive"),
         schema="ledger",
-        comment="One row a load, feed and file of it.",
+        comment="One row per load, feed and file of it.",
     )
 
 
@@ -304,7 +304,7 @@ def _stage_run(metadata: MetaData) -> None:
         one_of("status", ("running", "done", "failed")),
         *_error_rules(),
         schema="ledger",
-        comment="One row a stage that ran, also where it failed.",
+        comment="One row per stage that ran, also where it failed.",
     )
 
 
@@ -329,7 +329,7 @@ def _cube_refresh(metadata: MetaData) -> None:
         Column("made_at", INSTANT, nullable=False, server_default=NOW),
         PrimaryKeyConstraint("schema_name", "cube_name"),
         schema="ledger",
-        comment="One row a cube: by which definition and through which load it is made.",
+        comment="One row per cube: by which definition and through which load it is made.",
     )
 
 
@@ -357,7 +357,7 @@ def _fact_rekey(metadata: MetaData) -> None:
         CheckConstraint("facts > 0", name="facts_positive"),
         CheckConstraint("first_date <= last_date", name="dates_in_order"),
         schema="ledger",
-        comment="One row a load, fact, dimension and reason for which facts were keyed again.",
+        comment="One row per load, fact, dimension and reason for which facts were keyed again.",
     )
 
 
@@ -388,7 +388,7 @@ def _refused_batch(metadata: MetaData) -> None:
         one_of("refusal_code", Refusal),
         schema="ledger",
         comment="Batches that were refused, or stopped at a gate, also those that left no load. "
-        "One row a batch and stretch of time.",
+        "One row per batch and stretch of time.",
     )
     Index(None, refused.c.folder, unique=True, postgresql_where=text("settled_at is null"))
 
@@ -423,6 +423,6 @@ def _decision(metadata: MetaData) -> None:
         PrimaryKeyConstraint("decision_id"),
         one_of("kind", ("confirm_snapshot", "forget_file", "allow_future")),
         schema="ledger",
-        comment="What people decided where the warehouse refuses by itself. One row a decision "
+        comment="What people decided where the warehouse refuses by itself. One row per decision "
         "and file.",
     )

@@ -70,7 +70,7 @@ def _quarantined_row(metadata: MetaData) -> None:
         PrimaryKeyConstraint("rejected_row_id"),
         one_of("reason", (reason.text for reason in Reason)),
         schema="quality",
-        comment="Quarantine: one row a rejected line of a feed and reason.",
+        comment="Quarantine: one row per rejected line of a feed and reason.",
     )
     Index(None, quarantined.c.load_id, quarantined.c.feed)
 
@@ -93,7 +93,7 @@ def _quarantined_line(metadata: MetaData) -> None:
         ),
         PrimaryKeyConstraint("rejected_row_id"),
         schema="quality",
-        comment="The text of rejected rows, for data stewards alone. One row a quarantined row.",
+        comment="The text of rejected rows, for data stewards alone. One row per quarantined row.",
     )
 
 
@@ -115,7 +115,7 @@ def _rejected_key(metadata: MetaData) -> None:
         PrimaryKeyConstraint("load_id", "feed", "key"),
         schema="quality",
         comment="Keys that rows name which their file has and staging has not: rejected ones of "
-        "snapshots, and claims that the same file reverses. One row a load, feed and key.",
+        "snapshots, and claims that the same file reverses. One row per load, feed and key.",
     )
 
 
@@ -147,7 +147,7 @@ def _correction(metadata: MetaData) -> None:
         PrimaryKeyConstraint("feed", "xxh3_128", "line", "load_id"),
         schema="quality",
         comment="Rows of the quarantine as people corrected them, for data stewards alone. A full "
-        "load takes them in again. One row a file, line and load that brought it.",
+        "load takes them in again. One row per file, line and load that brought it.",
     )
 
 
@@ -178,7 +178,7 @@ def _check_definition(metadata: MetaData) -> None:
         one_of("dimension", ASPECTS),
         one_of("severity", SEVERITIES),
         schema="quality",
-        comment="The registry of the checks, written by each run. One row a check.",
+        comment="The registry of the checks, written by each run. One row per check.",
     )
 
 
@@ -202,7 +202,7 @@ def _check_threshold(metadata: MetaData) -> None:
         CheckConstraint("threshold_share between 0 and 1", name="threshold_share"),
         schema="quality",
         comment="Thresholds that people changed; past results are judged by them too. "
-        "One row a check.",
+        "One row per check.",
     )
 
 
@@ -230,7 +230,7 @@ def _check_run(metadata: MetaData) -> None:
         ),
         PrimaryKeyConstraint("check_run_id"),
         schema="quality",
-        comment="One row a run of the quality checks.",
+        comment="One row per run of the quality checks.",
     )
 
 
@@ -277,7 +277,7 @@ def _check_result(metadata: MetaData) -> None:
         one_of("severity", SEVERITIES),
         CheckConstraint("jsonb_array_length(failing_keys) <= 100", name="failing_keys"),
         schema="quality",
-        comment="One row a check and run.",
+        comment="One row per check and run.",
     )
 
 
@@ -299,6 +299,6 @@ def _feed_profile(metadata: MetaData) -> None:
         Column("measured", Double, nullable=False),
         PrimaryKeyConstraint("load_id", "feed", "metric", "column_name", "member"),
         schema="quality",
-        comment="What the rows of a load look like, with which later loads are compared. One row a "
-        "load, feed and figure.",
+        comment="What the rows of a load look like, with which later loads are compared. One row "
+        "per load, feed and figure.",
     )

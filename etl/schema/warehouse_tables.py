@@ -150,7 +150,7 @@ def _staging(metadata: MetaData, schema: str, feed: Feed) -> None:
             for c in feed.staged
         ),
         schema=schema,
-        comment=f"{feed.description} One row a line of {feed.file_name}, typed.",
+        comment=f"{feed.description} One row per line of {feed.file_name}, typed.",
     )
     # Rows of a load lie together: a few pages of index find them among all that was staged.
     Index(None, table.c.load_id, postgresql_using="brin")
@@ -223,7 +223,7 @@ def _date(metadata: MetaData, schema: str) -> None:
         PrimaryKeyConstraint("date_key"),
         UniqueConstraint("full_date"),
         schema=schema,
-        comment="Calendar: one row a date, whole years, plus -1 for no date known.",
+        comment="Calendar: one row per date, whole years, plus -1 for no date known.",
     )
 
 
@@ -238,7 +238,7 @@ def _geography(metadata: MetaData, schema: str) -> None:
         PrimaryKeyConstraint("geography_sk"),
         UniqueConstraint("state", "region"),
         schema=schema,
-        comment="Where members live: one row a state and region, plus -1 for unknown.",
+        comment="Where members live: one row per state and region, plus -1 for unknown.",
     )
 
 

@@ -1,6 +1,6 @@
 """The embedded server: make its database, start it, stop it, fix what a crash left.
 
-Callers hold the lock of ``etl.server.server``; nothing here takes it.
+Callers must have the lock of ``etl.server.server``; nothing here takes it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The PostgreSQL server: the one that DATABASE_URL names, else an embedded one of our own.
 
 The embedded server is made and started when something needs it, keeps running until ``stop``, and
-is found again, or fixed, by the next caller. Whoever starts or stops it holds a lock, so that two
+is found again, or fixed, by the next caller. Whoever starts or stops it takes a lock, so that two
 callers at once do not get in each other's way.
 """
 
@@ -205,7 +205,7 @@ def _parts(address: str) -> dict[str, str]:
 
 @contextmanager
 def _locked(settings: Settings) -> Iterator[None]:
-    """Hold the lock of the embedded server; the system frees it if we are killed."""
+    """Take the lock of the embedded server; the system releases it if the process is killed."""
     state = settings.data / "postgres"
     state.mkdir(parents=True, exist_ok=True)
     # The server's own user has to pass through, and nobody has to look around.

@@ -56,6 +56,6 @@ def empty_if_no_rows(connection: psycopg.Connection[Any], table: str) -> bool:
 
 
 def is_worth(connection: psycopg.Connection[Any], table: str, size_bytes: int) -> bool:
-    """Whether a file of this size brings most of what the table will hold, and enough of it."""
+    """Whether a file of this size brings most rows of the table, and enough bytes."""
     held = scalar(connection, "rebuild/bulk.size", {"table": table})
     return size_bytes > max(held, _BYTES)

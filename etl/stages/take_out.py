@@ -42,7 +42,7 @@ def is_of_file(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in words that hold no value: those of the server may quote one."""
+    """What went wrong, in words without any value: the server's own may quote one."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
     if not isinstance(error, psycopg.Error):
         return f"something in it that the loader does not understand ({words})"

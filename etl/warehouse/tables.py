@@ -227,14 +227,14 @@ class Cube:
 DIM_MEMBER = Dimension(
     "member",
     FEEDS["members"],
-    "Members through time, one row a version. Personal data: see the column comments.",
+    "Members through time, one row per version. Personal data: see the column comments.",
     lookups=(Lookup("geography_sk", "dim_geography", ("state", "region")),),
 )
 DIM_PLAN = Dimension(
-    "plan", FEEDS["plans"], "Plans through time, one row a version of a plan in a plan year."
+    "plan", FEEDS["plans"], "Plans through time, one row per version of a plan in a plan year."
 )
 DIM_PROVIDER = Dimension(
-    "provider", FEEDS["providers"], "Providers through time, one row a version."
+    "provider", FEEDS["providers"], "Providers through time, one row per version."
 )
 
 DIMENSIONS: dict[str, Dimension] = {d.name: d for d in (DIM_PLAN, DIM_PROVIDER, DIM_MEMBER)}
@@ -246,7 +246,7 @@ _PLAN = Reference(DIM_PLAN, (("plan_id", "plan_id"), ("effective_year", None)))
 FACT_CLAIM = Fact(
     "claim",
     FEEDS["claims"],
-    "Claims, one row a claim in its latest state. Amounts in US dollars.",
+    "Claims, one row per claim in its latest state. Amounts in US dollars.",
     date="service_date",
     references=(_MEMBER, _PROVIDER, _PLAN),
     carried=(
@@ -275,7 +275,7 @@ FACT_CLAIM = Fact(
 FACT_ENROLLMENT = Fact(
     "enrollment",
     FEEDS["enrollments"],
-    "Coverage, one row a member, plan and start. Premium and tax credit are US dollars a month.",
+    "Coverage, one row per member, plan and start. Premium and tax credit are US dollars a month.",
     date="start_date",
     references=(_MEMBER, _PLAN),
     carried=("premium_paid", "csr_variant", "aptc_amount", "enrollment_reason"),

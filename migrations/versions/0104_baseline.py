@@ -41,7 +41,7 @@ def upgrade() -> None:
     sa.Column('made_at', postgresql.TIMESTAMP(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.PrimaryKeyConstraint('schema_name', 'cube_name', name=op.f('cube_refresh_pkey')),
     schema='ledger',
-    comment='One row a cube: by which definition and through which load it is made.'
+    comment='One row per cube: by which definition and through which load it is made.'
     )
     op.create_table('load',
     sa.Column('load_id', sa.BigInteger(), sa.Identity(always=True), nullable=False, comment='The load.'),
@@ -64,7 +64,7 @@ def upgrade() -> None:
     sa.CheckConstraint('(error is null) = (error_code is null)', name=op.f('load_error_has_code_check')),
     sa.PrimaryKeyConstraint('load_id', name=op.f('load_pkey')),
     schema='ledger',
-    comment='One row a batch passing through the warehouse.'
+    comment='One row per batch passing through the warehouse.'
     )
     op.create_table('check_definition',
     sa.Column('check_name', sa.Text(), nullable=False),
@@ -84,7 +84,7 @@ def upgrade() -> None:
     sa.CheckConstraint("severity in ('critical', 'major', 'minor')", name=op.f('check_definition_severity_check')),
     sa.PrimaryKeyConstraint('check_name', name=op.f('check_definition_pkey')),
     schema='quality',
-    comment='The registry of the checks, written by each run. One row a check.'
+    comment='The registry of the checks, written by each run. One row per check.'
     )
     op.create_table('claims_raw',
     sa.Column('load_id', sa.BigInteger(), nullable=False, comment='The load that brought the row.'),
@@ -138,7 +138,7 @@ def upgrade() -> None:
     sa.Column('paid_date', postgresql.DOMAIN('calendar_date', sa.Date(), schema='staging', create_type=False), nullable=True, comment='Day on which the claim was paid.'),
     sa.Column('is_deleted', sa.Boolean(), nullable=True, comment="Delete marker: true says that the key is gone from the row's effective time on."),
     schema='staging',
-    comment='Medical and pharmacy claims, one row a claim and state. One row a line of claims.csv, typed.'
+    comment='Medical and pharmacy claims, one row per claim and state. One row per line of claims.csv, typed.'
     )
     op.create_index(op.f('claims_raw_load_id_idx'), 'claims_raw', ['load_id'], unique=False, schema='staging', postgresql_using='brin')
     op.create_table('enrollments_raw',
@@ -156,7 +156,7 @@ def upgrade() -> None:
     sa.Column('enrollment_reason', sa.String(length=255), nullable=True, comment='Why coverage began: open enrollment or the special enrollment event (45 CFR 155.410, 155.420).'),
     sa.Column('is_deleted', sa.Boolean(), nullable=True, comment="Delete marker: true says that the key is gone from the row's effective time on."),
     schema='staging',
-    comment='Spans of coverage: who had which plan from when to when, at what premium. One row a line of enrollments.csv, typed.'
+    comment='Spans of coverage: who had which plan from when to when, at what premium. One row per line of enrollments.csv, typed.'
     )
     op.create_index(op.f('enrollments_raw_load_id_idx'), 'enrollments_raw', ['load_id'], unique=False, schema='staging', postgresql_using='brin')
     op.create_table('members_raw',
@@ -201,7 +201,7 @@ def upgrade() -> None:
     sa.Column('source_updated_at', postgresql.DOMAIN('utc_instant', sa.TIMESTAMP(timezone=True), schema='staging', create_type=False), nullable=True, comment="Instant from which the row is true, by the sender's clock (UTC without an offset). At most 366 days after its batch's as_of."),
     sa.Column('is_deleted', sa.Boolean(), nullable=True, comment="Delete marker: true says that the key is gone from the row's effective time on."),
     schema='staging',
-    comment='People covered by an individual-market plan, as the enrollment system knows them. One row a line of members.csv, typed.'
+    comment='People covered by an individual-market plan, as the enrollment system knows them. One row per line of members.csv, typed.'
     )
     op.create_index('members_raw_deleted_idx', 'members_raw', ['member_id'], unique=False, schema='staging', postgresql_where='is_deleted')
     op.create_index(op.f('members_raw_load_id_idx'), 'members_raw', ['load_id'], unique=False, schema='staging', postgresql_using='brin')
@@ -221,7 +221,7 @@ def upgrade() -> None:
     sa.Column('effective_year', postgresql.DOMAIN('key_year', sa.Integer(), schema='staging', create_type=False), nullable=False, comment='Plan year.'),
     sa.Column('is_deleted', sa.Boolean(), nullable=True, comment="Delete marker: true says that the key is gone from the row's effective time on."),
     schema='staging',
-    comment='Plans on offer, by plan year (a plan of another year is another plan). One row a line of plans.csv, typed.'
+    comment='Plans on offer, by plan year (a plan of another year is another plan). One row per line of plans.csv, typed.'
     )
     op.create_index('plans_raw_deleted_idx', 'plans_raw', ['plan_id', 'effective_year'], unique=False, schema='staging', postgresql_where='is_deleted')
     op.create_index(op.f('plans_raw_load_id_idx'), 'plans_raw', ['load_id'], unique=False, schema='staging', postgresql_using='brin')
@@ -241,7 +241,7 @@ def upgrade() -> None:
     sa.Column('phone', sa.String(length=40), nullable=True, comment='Telephone of the practice.'),
     sa.Column('is_deleted', sa.Boolean(), nullable=True, comment="Delete marker: true says that the key is gone from the row's effective time on."),
     schema='staging',
-    comment='Clinicians, facilities and pharmacies that bill the insurer. One row a line of providers.csv, typed.'
+    comment='Clinicians, facilities and pharmacies that bill the insurer. One row per line of providers.csv, typed.'
     )
     op.create_index('providers_raw_deleted_idx', 'providers_raw', ['provider_id'], unique=False, schema='staging', postgresql_where='is_deleted')
     op.create_index(op.f('providers_raw_load_id_idx'), 'providers_raw', ['load_id'], unique=False, schema='staging', postgresql_using='brin')
@@ -266,7 +266,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('date_key', name=op.f('dim_date_pkey')),
     sa.UniqueConstraint('full_date', name=op.f('dim_date_full_date_key')),
     schema='warehouse',
-    comment='Calendar: one row a date, whole years, plus -1 for no date known.'
+    comment='Calendar: one row per date, whole years, plus -1 for no date known.'
     )
     op.create_table('dim_geography',
     sa.Column('geography_sk', sa.BigInteger(), autoincrement=False, nullable=False, comment='Surrogate key.'),
@@ -278,7 +278,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('geography_sk', name=op.f('dim_geography_pkey')),
     sa.UniqueConstraint('state', 'region', name=op.f('dim_geography_state_region_key')),
     schema='warehouse',
-    comment='Where members live: one row a state and region, plus -1 for unknown.'
+    comment='Where members live: one row per state and region, plus -1 for unknown.'
     )
     op.create_table('dim_member_past',
     sa.Column('member_sk', sa.BigInteger(), nullable=False, comment='Surrogate key of the version; -1 is the unknown row.'),
@@ -361,7 +361,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('plan_sk', name=op.f('dim_plan_pkey')),
     sa.UniqueConstraint('plan_id', 'effective_year', 'validity_start_ts', name=op.f('dim_plan_plan_id_effective_year_validity_start_ts_key')),
     schema='warehouse',
-    comment='Plans through time, one row a version of a plan in a plan year.'
+    comment='Plans through time, one row per version of a plan in a plan year.'
     )
     op.create_index('dim_plan_current_idx', 'dim_plan', ['plan_id', 'effective_year'], unique=True, schema='warehouse', postgresql_where='current_flag')
     op.create_table('dim_plan_past',
@@ -417,7 +417,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('provider_sk', name=op.f('dim_provider_pkey')),
     sa.UniqueConstraint('provider_id', 'validity_start_ts', name=op.f('dim_provider_provider_id_validity_start_ts_key')),
     schema='warehouse',
-    comment='Providers through time, one row a version.'
+    comment='Providers through time, one row per version.'
     )
     op.create_index('dim_provider_current_idx', 'dim_provider', ['provider_id'], unique=True, schema='warehouse', postgresql_where='current_flag')
     op.create_table('dim_provider_past',
@@ -530,7 +530,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('decision_load_id_fkey')),
     sa.PrimaryKeyConstraint('decision_id', name=op.f('decision_pkey')),
     schema='ledger',
-    comment='What people decided where the warehouse refuses by itself. One row a decision and file.'
+    comment='What people decided where the warehouse refuses by itself. One row per decision and file.'
     )
     op.create_table('fact_rekey',
     sa.Column('fact_rekey_id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -547,7 +547,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('fact_rekey_load_id_fkey')),
     sa.PrimaryKeyConstraint('fact_rekey_id', name=op.f('fact_rekey_pkey')),
     schema='ledger',
-    comment='One row a load, fact, dimension and reason for which facts were keyed again.'
+    comment='One row per load, fact, dimension and reason for which facts were keyed again.'
     )
     op.create_table('load_file',
     sa.Column('load_id', sa.BigInteger(), nullable=False),
@@ -583,7 +583,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('load_file_load_id_fkey')),
     sa.PrimaryKeyConstraint('load_id', 'feed', name=op.f('load_file_pkey')),
     schema='ledger',
-    comment='One row a load and feed: its file, or its files as parts of one.'
+    comment='One row per load and feed: its file, or its files as parts of one.'
     )
     op.create_table('refused_batch',
     sa.Column('refused_batch_id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -599,7 +599,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('refused_batch_load_id_fkey')),
     sa.PrimaryKeyConstraint('refused_batch_id', name=op.f('refused_batch_pkey')),
     schema='ledger',
-    comment='Batches that were refused, or stopped at a gate, also those that left no load. One row a batch and stretch of time.'
+    comment='Batches that were refused, or stopped at a gate, also those that left no load. One row per batch and stretch of time.'
     )
     op.create_index(op.f('refused_batch_folder_idx'), 'refused_batch', ['folder'], unique=True, schema='ledger', postgresql_where=sa.text('settled_at is null'))
     op.create_table('stage_run',
@@ -619,7 +619,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('stage_run_load_id_fkey')),
     sa.PrimaryKeyConstraint('stage_run_id', name=op.f('stage_run_pkey')),
     schema='ledger',
-    comment='One row a stage that ran, also where it failed.'
+    comment='One row per stage that ran, also where it failed.'
     )
     op.create_table('check_run',
     sa.Column('check_run_id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -633,7 +633,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('check_run_load_id_fkey')),
     sa.PrimaryKeyConstraint('check_run_id', name=op.f('check_run_pkey')),
     schema='quality',
-    comment='One row a run of the quality checks.'
+    comment='One row per run of the quality checks.'
     )
     op.create_table('check_threshold',
     sa.Column('check_name', sa.Text(), nullable=False),
@@ -649,7 +649,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['check_name'], ['quality.check_definition.check_name'], name=op.f('check_threshold_check_name_fkey')),
     sa.PrimaryKeyConstraint('check_name', name=op.f('check_threshold_pkey')),
     schema='quality',
-    comment='Thresholds that people changed; past results are judged by them too. One row a check.'
+    comment='Thresholds that people changed; past results are judged by them too. One row per check.'
     )
     op.create_table('correction',
     sa.Column('feed', sa.Text(), nullable=False),
@@ -663,7 +663,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('correction_load_id_fkey')),
     sa.PrimaryKeyConstraint('feed', 'xxh3_128', 'line', 'load_id', name=op.f('correction_pkey')),
     schema='quality',
-    comment='Rows of the quarantine as people corrected them, for data stewards alone. A full load takes them in again. One row a file, line and load that brought it.'
+    comment='Rows of the quarantine as people corrected them, for data stewards alone. A full load takes them in again. One row per file, line and load that brought it.'
     )
     op.create_table('feed_profile',
     sa.Column('load_id', sa.BigInteger(), nullable=False),
@@ -675,7 +675,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('feed_profile_load_id_fkey')),
     sa.PrimaryKeyConstraint('load_id', 'feed', 'metric', 'column_name', 'member', name=op.f('feed_profile_pkey')),
     schema='quality',
-    comment='What the rows of a load look like, with which later loads are compared. One row a load, feed and figure.'
+    comment='What the rows of a load look like, with which later loads are compared. One row per load, feed and figure.'
     )
     op.create_table('quarantined_row',
     sa.Column('rejected_row_id', sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -693,7 +693,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('quarantined_row_load_id_fkey')),
     sa.PrimaryKeyConstraint('rejected_row_id', name=op.f('quarantined_row_pkey')),
     schema='quality',
-    comment='Quarantine: one row a rejected line of a feed and reason.'
+    comment='Quarantine: one row per rejected line of a feed and reason.'
     )
     op.create_index(op.f('quarantined_row_load_id_feed_idx'), 'quarantined_row', ['load_id', 'feed'], unique=False, schema='quality')
     op.create_table('rejected_key',
@@ -704,7 +704,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id'], ['ledger.load.load_id'], name=op.f('rejected_key_load_id_fkey')),
     sa.PrimaryKeyConstraint('load_id', 'feed', 'key', name=op.f('rejected_key_pkey')),
     schema='quality',
-    comment='Keys that rows name which their file has and staging has not: rejected ones of snapshots, and claims that the same file reverses. One row a load, feed and key.'
+    comment='Keys that rows name which their file has and staging has not: rejected ones of snapshots, and claims that the same file reverses. One row per load, feed and key.'
     )
     op.create_table('dim_member',
     sa.Column('member_sk', sa.BigInteger(), autoincrement=False, nullable=False, comment='Surrogate key of the version; -1 is the unknown row.'),
@@ -761,7 +761,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('member_sk', name=op.f('dim_member_pkey')),
     sa.UniqueConstraint('member_id', 'validity_start_ts', name=op.f('dim_member_member_id_validity_start_ts_key')),
     schema='warehouse',
-    comment='Members through time, one row a version. Personal data: see the column comments.'
+    comment='Members through time, one row per version. Personal data: see the column comments.'
     )
     op.create_index('dim_member_current_idx', 'dim_member', ['member_id'], unique=True, schema='warehouse', postgresql_where='current_flag')
     op.create_table('load_file_part',
@@ -783,7 +783,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['load_id', 'feed'], ['ledger.load_file.load_id', 'ledger.load_file.feed'], name=op.f('load_file_part_load_id_fkey')),
     sa.PrimaryKeyConstraint('load_id', 'feed', 'part', name=op.f('load_file_part_pkey')),
     schema='ledger',
-    comment='One row a load, feed and file of it.'
+    comment='One row per load, feed and file of it.'
     )
     op.create_table('check_result',
     sa.Column('check_run_id', sa.BigInteger(), nullable=False),
@@ -806,7 +806,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['check_run_id'], ['quality.check_run.check_run_id'], name=op.f('check_result_check_run_id_fkey')),
     sa.PrimaryKeyConstraint('check_run_id', 'check_name', name=op.f('check_result_pkey')),
     schema='quality',
-    comment='One row a check and run.'
+    comment='One row per check and run.'
     )
     op.create_table('quarantined_line',
     sa.Column('rejected_row_id', sa.BigInteger(), nullable=False),
@@ -814,7 +814,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['rejected_row_id'], ['quality.quarantined_row.rejected_row_id'], name=op.f('quarantined_line_rejected_row_id_fkey')),
     sa.PrimaryKeyConstraint('rejected_row_id', name=op.f('quarantined_line_pkey')),
     schema='quality',
-    comment='The text of rejected rows, for data stewards alone. One row a quarantined row.'
+    comment='The text of rejected rows, for data stewards alone. One row per quarantined row.'
     )
     op.create_table('fact_claim',
     sa.Column('claim_id', sa.Text(), nullable=False, comment='Identifier of the claim.'),
@@ -849,7 +849,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['provider_sk'], ['warehouse.dim_provider.provider_sk'], name=op.f('fact_claim_provider_sk_fkey'), deferrable=True),
     sa.PrimaryKeyConstraint('claim_id', 'service_date', name=op.f('fact_claim_pkey')),
     schema='warehouse',
-    comment='Claims, one row a claim in its latest state. Amounts in US dollars. Partitioned by month of service_date.',
+    comment='Claims, one row per claim in its latest state. Amounts in US dollars. Partitioned by month of service_date.',
     postgresql_partition_by='RANGE (service_date)'
     )
     op.create_index(op.f('fact_claim_member_sk_idx'), 'fact_claim', ['member_sk'], unique=False, schema='warehouse')
@@ -876,7 +876,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['plan_sk'], ['warehouse.dim_plan.plan_sk'], name=op.f('fact_enrollment_plan_sk_fkey'), deferrable=True),
     sa.PrimaryKeyConstraint('enrollment_id', name=op.f('fact_enrollment_pkey')),
     schema='warehouse',
-    comment='Coverage, one row a member, plan and start. Premium and tax credit are US dollars a month.'
+    comment='Coverage, one row per member, plan and start. Premium and tax credit are US dollars a month.'
     )
     op.create_index('fact_enrollment_grain_idx', 'fact_enrollment', ['member_sk', 'plan_sk', 'start_date'], unique=True, schema='warehouse', postgresql_where=sa.text('member_sk > 0 and plan_sk > 0'))
     # ### end Alembic commands ###

@@ -150,7 +150,7 @@ def judge(result: dict[str, Any]) -> None:
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print what was seen, a row a phase; milliseconds but for the first column of numbers."""
+    """Print what was seen, a row per phase; milliseconds but for the first column of numbers."""
     show_table(
         "Analysts while the warehouse works; milliseconds, the first column seconds",
         (

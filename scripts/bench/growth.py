@@ -49,7 +49,7 @@ def measure(members: int) -> dict[str, Any]:
 
 
 def show(results: list[dict[str, Any]]) -> None:
-    """Print a row a size, with what twice the claims cost since the size before."""
+    """Print a row per size, with what twice the claims cost since the size before."""
     before = None
     rows = []
     for result in results:

@@ -70,7 +70,7 @@ def measure(url: str) -> dict[str, dict[str, Any]]:
 
 
 def show(result: dict[str, dict[str, Any]]) -> None:
-    """Print a row a report: seconds of the star schema and of staging, and their ratio."""
+    """Print a row per report: seconds of the star schema and of staging, and their ratio."""
     rows = []
     for name, spent in result.items():
         staging = spent.get("staging_seconds")

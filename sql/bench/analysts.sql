@@ -1,7 +1,7 @@
 -- What analysts ask while the warehouse works, and what shows whether they ever saw half of it.
 
 -- name: keys
--- Keys to look up, spread over the claims. One row a claim.
+-- Keys to look up, spread over the claims. One row per claim.
 select
     c.claim_id,
     c.service_date,
@@ -13,7 +13,7 @@ order by md5(c.claim_id)
 limit %(count)s;
 
 -- name: lookup_claim
--- A claim by its number and day. One row a claim.
+-- A claim by its number and day. One row per claim.
 select
     c.status,
     c.paid_amount,
@@ -23,7 +23,7 @@ inner join warehouse.dim_provider as p on c.provider_sk = p.provider_sk
 where c.claim_id = %(claim_id)s and c.service_date = %(service_date)s;
 
 -- name: lookup_member
--- Who a member was on a day. One row a member.
+-- Who a member was on a day. One row per member.
 select
     m.state,
     m.plan_metal,
@@ -33,7 +33,7 @@ where m.member_id = %(member_id)s
     and %(service_date)s >= m.validity_start_ts and %(service_date)s < m.validity_end_ts;
 
 -- name: lookup_claims_of_member
--- A member's claims of a month. One row a claim.
+-- A member's claims of a month. One row per claim.
 select
     c.claim_id,
     c.service_date,
@@ -46,7 +46,7 @@ where m.member_id = %(member_id)s
 order by c.service_date, c.claim_id;
 
 -- name: lookup_days_of_member
--- What a member's days came to, from the cube. One row a day.
+-- What a member's days came to, from the cube. One row per day.
 select
     service_date,
     claims,
@@ -56,7 +56,7 @@ where member_id = %(member_id)s
 order by service_date;
 
 -- name: ask_month
--- What a month's claims came to, by specialty. One row a specialty.
+-- What a month's claims came to, by specialty. One row per specialty.
 select
     p.specialty,
     count(*) as claims,
@@ -172,7 +172,7 @@ select exists(
 
 -- name: waits
 -- Analysts that wait for a lock: since when, how long by now in seconds, for what and for whom.
--- One row a session.
+-- One row per session.
 select
     l.pid,
     l.waitstart,

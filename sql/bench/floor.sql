@@ -1,9 +1,9 @@
 -- name: create_untyped
--- A logged table of text columns, as plain as can be. One row a line of a file.
+-- A logged table of text columns, as plain as can be. One row per line of a file.
 create table {untyped} ({column_types});
 
 -- name: copy_plain
--- The plain COPY that every stage is measured against. One row a line of a file.
+-- The plain COPY that every stage is measured against. One row per line of a file.
 copy {table} from stdin with (format csv, header true);
 
 -- name: drop_untyped
@@ -23,7 +23,7 @@ create database {database};
 drop database if exists {database} with (force);
 
 -- name: stage_seconds
--- What the ledger says of the stages of the latest run. One row a stage.
+-- What the ledger says of the stages of the latest run. One row per stage.
 select
     stage,
     sum(extract(epoch from finished_at - started_at))::float8 as seconds
@@ -36,7 +36,7 @@ group by stage;
 select coalesce(max(stage_run_id), 0) from ledger.stage_run;
 
 -- name: gate_seconds
--- What the gates of the latest run took. One row a stage.
+-- What the gates of the latest run took. One row per stage.
 select
     gate,
     sum(extract(epoch from finished_at - started_at))::float8 as seconds

@@ -11,7 +11,7 @@ drop table if exists raw.members;
 
 -- name: create_dimension
 -- The table that pygrametl writes to: it makes none itself, and looks members up by their key.
--- One row a version.
+-- One row per version.
 create table members (
     member_sk bigint primary key,
     {column_types},
@@ -22,17 +22,17 @@ create table members (
 );
 
 -- name: copy_rows
--- Rows of a data frame. One row a line.
+-- Rows of a data frame. One row per line.
 copy {table} ({columns}) from stdin with (format csv);
 
 -- name: current_versions
--- What a data frame is compared with. One row a member.
+-- What a data frame is compared with. One row per member.
 select {columns}
 from members
 where valid_to is null;
 
 -- name: end_versions
--- End the current versions of the members in ended. One row a member.
+-- End the current versions of the members in ended. One row per member.
 update members as m
 set valid_to = %(as_of)s::timestamptz
 from ended as e
@@ -79,7 +79,7 @@ from {table}
 where {is_member};
 
 -- name: guards
--- What the database guarantees of a table: kinds of keys, constraints and triggers. One row a kind.
+-- The guarantees on a table: kinds of keys, constraints and triggers. One row per kind.
 select kind
 from (
     select

@@ -5,7 +5,7 @@
 -- that a snapshot lacks: of generated feeds the answers are the same without.
 
 -- name: claims_now
--- The latest state of every claim, by the order of the batches. One row a claim.
+-- The latest state of every claim, by the order of the batches. One row per claim.
 select distinct on (s.claim_id)
     s.claim_id,
     s.member_id,
@@ -23,7 +23,7 @@ order by s.claim_id, o.batch_rank desc, s.source_line desc;
 
 -- name: members_in_time
 -- Who a member was from when to when, by the days on which changes took effect; the first version
--- reaches back. One row a member and row of the feed.
+-- reaches back. One row per member and row of the feed.
 select
     s.member_id,
     s.state,
@@ -46,7 +46,7 @@ window states as (
 );
 
 -- name: members_now
--- Who a member is now. One row a member.
+-- Who a member is now. One row per member.
 select distinct on (s.member_id)
     s.member_id,
     s.broker_name
@@ -58,7 +58,7 @@ order by
     s.source_line desc;
 
 -- name: plans_in_time
--- What a plan was from when to when. One row a plan, plan year and row of the feed.
+-- What a plan was from when to when. One row per plan, plan year and row of the feed.
 select
     s.plan_id,
     s.effective_year,
@@ -77,7 +77,7 @@ window states as (
 );
 
 -- name: providers_in_time
--- What a provider was from when to when. One row a provider and row of the feed.
+-- What a provider was from when to when. One row per provider and row of the feed.
 select
     s.provider_id,
     s.specialty,
@@ -96,7 +96,7 @@ window states as (
 
 -- name: enrollments_now
 -- The valid enrollments: the latest of its identifier and of its member, plan and start.
--- One row an enrollment.
+-- One row per enrollment.
 select distinct on (e.member_id, e.plan_id, e.start_date)
     e.member_id,
     e.plan_id,
@@ -117,7 +117,7 @@ from (
 order by e.member_id, e.plan_id, e.start_date, e.batch_rank desc, e.source_line desc;
 
 -- name: paid_pmpm_by_tier
--- Paid per member per month of a quarter. One row a metal tier.
+-- Paid per member per month of a quarter. One row per metal tier.
 with claims as ({claims_now}),
 
 plans as ({plans_in_time}),
@@ -184,7 +184,7 @@ left join months as m on t.metal_tier = m.metal_tier
 order by t.metal_tier;
 
 -- name: covered_on_a_day
--- Who was covered on a day, as they were that day. One row a state and metal level.
+-- Who was covered on a day, as they were that day. One row per state and metal level.
 with members as ({members_in_time}),
 
 plans as ({plans_in_time}),
@@ -207,7 +207,7 @@ group by m.state, p.metal_tier
 order by m.state, p.metal_tier;
 
 -- name: denied_by_specialty
--- Share of claims denied. One row a specialty.
+-- Share of claims denied. One row per specialty.
 with claims as ({claims_now}),
 
 providers as ({providers_in_time})
@@ -229,7 +229,7 @@ group by coalesce(p.specialty, '(unknown)')
 order by denied_percent desc nulls last;
 
 -- name: paid_by_broker_as_was
--- Paid in a year, by the broker on the day of service. One row a broker.
+-- Paid in a year, by the broker on the day of service. One row per broker.
 with claims as ({claims_now}),
 
 members as ({members_in_time})
@@ -247,7 +247,7 @@ group by m.broker_name
 order by paid_usd desc nulls last;
 
 -- name: paid_by_broker_as_is
--- Paid in a year, by the broker of now. One row a broker.
+-- Paid in a year, by the broker of now. One row per broker.
 with claims as ({claims_now}),
 
 members as ({members_now})
@@ -263,7 +263,7 @@ group by m.broker_name
 order by paid_usd desc nulls last;
 
 -- name: days_to_first_payment
--- How long until a claim was paid first. One row a month of service.
+-- How long until a claim was paid first. One row per month of service.
 with claims as ({claims_now}),
 
 payments as (
@@ -291,7 +291,7 @@ group by month_of_service
 order by month_of_service;
 
 -- name: paid_as_known_after_each_load
--- How each load changed what was paid. One row a load that brought a claim.
+-- How each load changed what was paid. One row per load that brought a claim.
 with staged as (
     select
         s.claim_id,

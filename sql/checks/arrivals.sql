@@ -1,7 +1,7 @@
 -- Checks of what came: how much, how it is distributed, and when.
 
 -- name: unprofiled
--- Loads of a build that brought a feed and have no profile yet. One row a load.
+-- Loads of a build that brought a feed and have no profile yet. One row per load.
 select f.load_id
 from load_file as f
 where f.load_id = any(%(loads)s)
@@ -15,7 +15,7 @@ where f.load_id = any(%(loads)s)
 
 -- name: look
 -- What the rows of these loads come to, column by column, in one scan of them; on all cores, which
--- a statement that inserts cannot use. One row a load.
+-- a statement that inserts cannot use. One row per load.
 create temporary table looked_at on commit drop as
 select
     {aggregates},
@@ -26,7 +26,7 @@ group by load_id;
 
 -- name: profile
 -- Write down what the rows of these loads look like. Of a column that the file does not have
--- nothing is said. One row a load and figure.
+-- nothing is said. One row per load and figure.
 insert into feed_profile (load_id, feed, metric, column_name, member, measured)
 select
     f.load_id,
@@ -58,7 +58,7 @@ drop table looked_at;
 -- logarithmic scale for rows and means: 1.4826 times the median distance, which of normal figures
 -- is the standard deviation. Where weekdays are mixed, one of the five may be another every week:
 -- there it is the distance that nine in ten keep, over that of normal figures (1.6449). It is at
--- least what chance does to so many rows. One row a rule; a row checked is a figure.
+-- least what chance does to so many rows. One row per rule; a row checked is a figure.
 --: for each: feed
 --: gate: arrivals
 --: value: least_loads = 8, most_loads = 60
@@ -257,7 +257,7 @@ inner join load_file as f on l.load_id = f.load_id
 where l.load_id = any(%(loads)s) and f.status in ('loaded', 'skipped');
 
 -- name: agreed
--- Whether the latest file of a feed holds as many rows as its contract expects, by
+-- Whether the latest file of a feed has as many rows as its contract expects, by
 -- what was noticed of it. One row.
 --: for each: feed with volume
 --: gate: arrivals

@@ -1,6 +1,6 @@
 -- Checks of what claims say, and what the other feeds say of them.
--- Each statement that declares rules returns the rows that break them: one row a row and rule, with
--- the rule's name.
+-- Each statement that declares rules returns the rows that break them, with the name of the rule.
+-- One row per broken rule and row.
 --: advice: Ask the sender; the rows are loaded as they came.
 
 -- name: claims_judged
@@ -44,7 +44,7 @@ from fact_claim as f
 inner join dim_member as m on f.member_sk = m.member_sk;
 
 -- name: claims_held
--- The claims of named members as the fact holds them. One row a claim.
+-- The claims of named members as the fact has them. One row per claim.
 select
     f.claim_id,
     f.load_id,
@@ -57,7 +57,7 @@ inner join dim_member as m on f.member_sk = m.member_sk
 where f.member_sk <> -1;
 
 -- name: covering
--- Spans of coverage of named members. One row an enrollment.
+-- Spans of coverage of named members. One row per enrollment.
 select
     m.member_id,
     e.start_date,
@@ -117,13 +117,13 @@ where v.is_broken
     );
 
 -- name: every_claim
--- The claims as the fact has them. One row a claim.
+-- The claims as the fact has them. One row per claim.
 select *
 from fact_claim;
 
 -- name: claim_values
 -- Claims whose own values contradict one another, or that bear a diagnosis that cannot exist.
--- What a value is compared with may be empty: a payment without an allowed amount is held against
+-- What a value is compared with may be empty: a payment without an allowed amount is compared with
 -- what was billed. Two values of which one is empty contradict nothing otherwise.
 -- ICD-10-CM: a letter, a digit, a digit or letter, then up to four more; U only for U07 and U09.
 -- D and E end with 89, T with 88. A category that is not among those listed may exist all the same.

@@ -71,7 +71,7 @@ from {fact} as f
 cross join lateral (select greatest({known_from})::date as known_from) as v;
 
 -- name: member_ages
--- Versions of members whose age band holds no age that they had in the version's plan year.
+-- Versions of members whose age band contains no age that they had in the version's plan year.
 -- A band is 26-34 or 65+; of other words nothing can be said.
 --: table: dim_member
 --: key: member_sk
@@ -116,7 +116,7 @@ where d.dob > t.batch_day + %(days_ahead)s::integer
     or d.dob < (t.batch_day - interval '125 years')::date;
 
 -- name: providers_held
--- The providers as they are now, those that no feed brought apart. One row a provider.
+-- The providers as they are now, those that no feed brought apart. One row per provider.
 select
     d.provider_id,
     d.load_id,

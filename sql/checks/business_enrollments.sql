@@ -1,6 +1,6 @@
 -- Checks of what enrollments say, and what the other feeds say of them.
--- Each statement that declares rules returns the rows that break them: one row a row and rule, with
--- the rule's name.
+-- Each statement that declares rules returns the rows that break them, with the name of the rule.
+-- One row per broken rule and row.
 --: advice: Ask the sender; the rows are loaded as they came.
 
 -- name: enrollments_judged
@@ -22,7 +22,7 @@ inner join dim_plan as p on e.plan_sk = p.plan_sk
 inner join dim_member as m on e.member_sk = m.member_sk;
 
 -- name: enrollments_held
--- The enrollments of named members as the fact holds them. One row an enrollment.
+-- The enrollments of named members as the fact has them. One row per enrollment.
 select
     e.enrollment_id,
     e.load_id,
@@ -107,7 +107,7 @@ where exists (
 --: rule ends_in_plan_year: major, consistency
 --:   fails when: coverage runs past the plan year
 --:   source: 45 CFR 155.20
---:   advice: Ask the sender for a row a plan year: the next year's plan is another one (45 CFR
+--:   advice: Ask the sender for a row per plan year: the next year's plan is another one (45 CFR
 --:     155.20).
 --: rule covered_after_birth: major, consistency
 --:   fails when: coverage ended before the member's birth

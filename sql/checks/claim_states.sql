@@ -11,7 +11,7 @@ from fact_claim_state;
 
 -- name: resent_claims
 -- Claims that came again changed: for another member, of another day of service, or below zero
--- after they came at or above it, by another amount too. One row a claim and rule.
+-- after they came at or above it, by another amount too. One row per claim and rule.
 --: table: fact_claim
 --: key: claim_id
 --: counted by: all_states
@@ -111,7 +111,7 @@ where v.is_broken;
 
 -- name: resent_claims_of_load
 -- The same of what a load brought: what it changed is found in the past of the fact, what a later
--- batch has the last word on by its key. One row a claim and rule.
+-- batch has the last word on by its key. One row per claim and rule.
 --: table: fact_claim
 --: key: claim_id
 --: counted by: all_states
@@ -193,7 +193,7 @@ inner join lateral (
     from fact_claim_state as h
     inner join ranked_load as before on h.load_id = before.load_id
     where h.claim_id = s.claim_id and not {h_is_reversal} and before.batch_rank < l.batch_rank
-    -- A state that was reversed is held as zero: then the one before it was.
+    -- A reversed state is stored as zero: then the one before it was.
     order by
         coalesce(greatest(h.claim_amount, h.allowed_amount, h.paid_amount) > 0, false) desc,
         before.batch_rank desc
@@ -210,7 +210,7 @@ where s.load_id = %(load_id)s and s.is_deleted is not true and {s_is_reversal}
 -- name: claim_chain
 -- The chain of states of every claim that has been in more than one, by the order of the batches:
 -- it ends in the state of the fact, its changes of the amount paid add up to what the fact has, and
--- each state came with another load. One row a rule; a row checked is a claim.
+-- each state came with another load. One row per rule; a row checked is a claim.
 --: table: fact_claim_state
 --: key: claim_id
 --: advice: Earlier states of claims, or a claim's load_id, were changed by hand: make full-load.
@@ -283,7 +283,7 @@ cross join lateral (
 -- name: claim_chain_against_staging
 -- The chains of states against staging, of the claims for which they say anything: those of which
 -- staging has a row that is not the fact's own, and those with earlier states. What came
--- before states were kept, as of a warehouse that was brought up to date, is not held. One row; a
+-- before states were kept, as of a warehouse that was brought up to date, is not stored. One row; a
 -- row checked is a state.
 --: table: fact_claim_state
 --: key: claim_id, load_id

@@ -2,7 +2,7 @@
 
 -- name: counted
 -- How many rows of a table each constraint of its contracts is about and can judge, and how many
--- break it, all in one scan. One row a constraint.
+-- break it, all in one scan. One row per constraint.
 select
     v.rule,
     v.rows_checked,
@@ -20,13 +20,13 @@ cross join lateral (
 ) as v (rule, rows_checked, rows_judged, rows_failed, failing_keys);
 
 -- name: loads_under
--- The loads that came under any of some contracts, those of every build. One row a load.
+-- The loads that came under any of some contracts, those of every build. One row per load.
 select f.load_id
 from load_file as f
 where f.contract = any({contracts});
 
 -- name: loads_by_contract
--- The loads that came under contracts of senders, those of every build. One row a contract.
+-- The loads that came under contracts of senders, those of every build. One row per contract.
 select
     contract,
     array_agg(load_id) as loads
@@ -35,7 +35,7 @@ where contract is not null
 group by contract;
 
 -- name: columns
--- The columns that a table has. One row a column, none where there is no such table.
+-- The columns that a table has. One row per column, none where there is no such table.
 select a.attname as column_name
 from pg_attribute as a
 inner join pg_class as t on a.attrelid = t.oid

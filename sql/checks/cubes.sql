@@ -4,7 +4,7 @@
 --: advice: make cubes, then make dq-check; if it stays, the cube's definition is wrong.
 
 -- name: claims_of_facts
--- The claims of all facts, for their sums by month. One row a claim.
+-- The claims of all facts, for their sums by month. One row per claim.
 select
     d.month_start as month,
     f.status,
@@ -16,7 +16,7 @@ from fact_claim as f
 inner join dim_date as d on f.service_date = d.full_date;
 
 -- name: expected_of_facts
--- What each of these cubes has to have by month: what the facts have. One row a cube and month.
+-- What each of these cubes has to have by month: what the facts have. One row per cube and month.
 select
     n.cube,
     true as is_checked,
@@ -26,7 +26,7 @@ cross join ({facts_by_month}) as f;
 
 -- name: expected_of_changes
 -- What each of these cubes has to have by month: what it had, and what the days of members changed
--- by since. One row a cube and month of either.
+-- by since. One row per cube and month of either.
 select
     cube,
     false as is_checked,
@@ -45,7 +45,7 @@ cross join changed_days as d;
 
 -- name: money_by_month
 -- Claims and money of every cube that counts all claims against what is expected, month by month
--- and to the cent. One row a cube; a row checked is a month.
+-- and to the cent. One row per cube; a row checked is a month.
 --: for each: cubes of claims
 --: parts: keys = month, claims = claims_of_facts, facts_by_month = cubes/measures.summed,
 --:     expected = expected_of_facts
@@ -92,7 +92,7 @@ left join compared as c on n.rule = c.cube || '_money_as_in_facts'
 group by n.rule;
 
 -- name: money_of_changes
--- The same of cubes that followed what changed. One row a cube; a row checked is a month.
+-- The same of cubes that followed what changed. One row per cube; a row checked is a month.
 --: for each: cubes of claims by month
 --: parts: expected = expected_of_changes
 --: only in gate: followed_cubes
@@ -102,7 +102,7 @@ from ({money_by_month}) as m;
 
 -- name: claims_of_changed_days
 -- The claims of the members and days that loads named since the cubes were made before, and of
--- those that changed, each looked up. One row a claim.
+-- those that changed, each looked up. One row per claim.
 select
     d.member_id,
     d.service_date,

@@ -16,7 +16,7 @@
 )
 
 -- name: versions
--- The versions of one dimension against each other. One row a rule.
+-- The versions of one dimension against each other. One row per rule.
 --: for each: dimension
 --: key: {row_key}
 --: gate: dims, scope = touched
@@ -178,7 +178,7 @@ where d.hash_version = {hash_version} and {scope};
 -- name: keys
 -- The keys of a dimension against those of its feed: each has a version, and none that was
 -- inferred is in place of one that came; every version's key came, or a fact named it. Delete
--- markers name no key. One row a rule.
+-- markers name no key. One row per rule.
 --: for each: dimension
 --: key: {natural_key}
 --: rule keys_match_staging: critical, completeness

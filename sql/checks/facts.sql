@@ -4,7 +4,7 @@
 -- name: keyed
 -- A fact joined to all its dimensions at once, as reports do, in one pass: no key is empty, each
 -- version is there and was in force, each date key is of its day, and the joins change neither
--- the number of facts nor the money. One row a rule.
+-- the number of facts nor the money. One row per rule.
 --: for each: fact
 --: key: {row_key}
 --: gate: facts, facts = {name}_of_load, scope = {name}_is_of_load
@@ -131,7 +131,7 @@ left join worst as w on always.is_there;
 
 -- name: named_keys
 -- The keys of a dimension that a fact's rows name, of loads in whose name rows were inferred: a
--- part of a from clause. One row a load and key.
+-- part of a from clause. One row per load and key.
 select
     s.load_id,
     {key_values}

@@ -3,7 +3,7 @@
 
 -- name: claims_against_staging
 -- The claims against the latest state of their feed: each there once and nothing else, in that
--- state, keyed to what the feed names, and the same money. One row a rule.
+-- state, keyed to what the feed names, and the same money. One row per rule.
 -- Of a claim that staging has once there is no latest state to look for: it is joined to the row
 -- that its own load brought, in one pass that runs in parallel and hands on only what is not as it
 -- should be. The few claims with more rows are put in order and compared.
@@ -207,9 +207,9 @@ cross join lateral (
 ) as v (rule, rows_checked, rows_failed, failing_keys);
 
 -- name: latest_enrollments
--- The enrollments in staging that stand: no later state has the same identifier, and none the
+-- The valid enrollments in staging: no later state has the same identifier, and none the
 -- same member, plan and start; a row that takes coverage back counts for its own identifier alone,
--- and what a later snapshot lacks, also among its rejected rows, is gone. One row an enrollment.
+-- and what a later snapshot lacks, also among its rejected rows, is gone. One row per enrollment.
 with places as (
     {places}
 ),
@@ -257,8 +257,8 @@ where s.rank_of_id = 1 and not s.is_taken_back
     );
 
 -- name: enrollments_against_staging
--- The enrollments against those in staging that stand: each there once and nothing else, in that
--- state, keyed to what the feed names, and the same money. One row a rule.
+-- The enrollments against the valid ones in staging: each there once and nothing else, in that
+-- state, keyed to what the feed names, and the same money. One row per rule.
 --: table: fact_enrollment
 --: key: enrollment_id
 --: loads: in facts
@@ -349,7 +349,7 @@ from stored
 cross join expected;
 
 -- name: netted
--- An amount of a claim as the fact has to hold it. A fragment.
+-- An amount of a claim as the fact must have it. A fragment.
 case  -- noqa: PRS, a value
     when s.is_reversing and {amount} < 0 then 0
     else {amount}

@@ -2,7 +2,7 @@
 
 -- name: counted
 -- The rows that break rules, counted, with the keys of up to a hundred a rule, and how many rows
--- there are of which the rule can say anything. One row a rule.
+-- there are of which the rule can say anything. One row per rule.
 with failing as materialized (
     {failing}
 ),

@@ -9,7 +9,7 @@ select
 from {table};
 
 -- name: places
--- The loads of a feed in the order of their batches. One row a load.
+-- The loads of a feed in the order of their batches. One row per load.
 select
     l.load_id,
     p.kind = 'snapshot' as is_snapshot,
@@ -19,7 +19,7 @@ inner join batch_order as l on p.load_id = l.load_id
 where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s);
 
 -- name: rejected_keys
--- The keys that rejected rows of a feed name, of a feed whose key is one column. One row a load and
+-- The keys of a feed's rejected rows, for a feed whose key is one column. One row per load and
 -- key.
 select
     n.load_id,
@@ -29,7 +29,7 @@ where n.feed = %(feed)s;
 
 -- name: staged_claims
 -- The rows of staging of several claims, with the place of their load and whether they reverse what
--- an earlier one has of the same claim, so that nothing of it is left. A fragment; one row a row.
+-- an earlier one has of the same claim, so that nothing of it is left. A fragment; one row per row.
 select
     s.*,
     l.place,

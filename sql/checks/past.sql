@@ -3,7 +3,7 @@
 --:     be trusted: make full-load.
 
 -- name: kept
--- What a past table says of loads: which one made a row, and which one changed it. One row a rule.
+-- Whether the loads that made and changed a past row exist and are in order. One row per rule.
 --: for each: dimension or fact
 --: about: {past}
 --: key: {row_key}, known_to_load_id

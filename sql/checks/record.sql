@@ -14,19 +14,19 @@ values (
 returning check_run_id;
 
 -- name: definitions
--- The registry as it is kept, of checks that are not retired. One row a check.
+-- The registry as it is kept, of checks that are not retired. One row per check.
 select {columns}
 from check_definition
 where retired_at is null;
 
 -- name: retire
--- Mark the checks that the code declares no more. One row a check.
+-- Mark the checks that the code declares no more. One row per check.
 update check_definition
 set retired_at = clock_timestamp()
 where retired_at is null and not check_name = any(%(names)s);
 
 -- name: thresholds
--- What people changed of the thresholds. One row a check.
+-- What people changed of the thresholds. One row per check.
 select
     check_name,
     threshold,

@@ -4,7 +4,7 @@
 
 -- name: loads_of_build
 -- The loads that make up a build of the warehouse. A load that is still on its way belongs to
--- it from staging on; is_in_facts says whether it has come through. One row a load.
+-- it from staging on; is_in_facts says whether it has come through. One row per load.
 select
     l.load_id,
     l.status <> 'running'
@@ -19,7 +19,7 @@ where l.status = any(%(statuses)s)
 
 -- name: against_ledger
 -- One feed's staging table against what the ledger says of its files: row counts, control
--- totals, and that every row belongs to a load. One row a rule.
+-- totals, and that every row belongs to a load. One row per rule.
 --: for each: feed
 --: gate: stage, scope = of_load
 --: rule rows_as_in_file: critical, consistency
@@ -133,7 +133,7 @@ from (
 ) as judged;
 
 -- name: skipped_files
--- Files that were skipped because their bytes were loaded before: whether the build holds a load of
+-- Files that were skipped because their bytes were loaded before: whether the build has a load of
 -- them. One row; a row checked is a file.
 --: for each: feed
 --: rule skipped_is_held: critical, completeness
@@ -167,8 +167,8 @@ from (
 --: rule no_lines: major, completeness
 --:   fails when: rows share a claim id and are lines of the claim, of which the last one alone is
 --:     loaded
---:   advice: Claim lines are not supported yet: ask the sender for one row a claim with the sums of
---:     its lines. The notes in ledger.load_file say how much money was rejected.
+--:   advice: Claim lines are not supported yet: ask the sender for one row per claim with the sums
+--:     of its lines. The notes in ledger.load_file say how much money was rejected.
 select
     'no_lines' as rule,
     loaded.row_count + lines.row_count as rows_checked,

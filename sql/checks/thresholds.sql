@@ -13,7 +13,7 @@ left join check_threshold as t on d.check_name = t.check_name
 where d.check_name = %(name)s and d.retired_at is null;
 
 -- name: known
--- The checks that there are. One row a check.
+-- The checks that there are. One row per check.
 select check_name
 from check_definition
 where retired_at is null
@@ -38,7 +38,7 @@ delete from check_threshold
 where check_name = %(name)s;
 
 -- name: judged
--- How the latest results of a check are judged today. One row a run.
+-- How the latest results of a check are judged today. One row per run.
 select
     check_run_id,
     passed

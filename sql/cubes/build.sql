@@ -2,7 +2,7 @@
 
 -- name: existing
 -- The cubes that are there in a schema, as tables or views (r, m), the definition that each was
--- made by and the load that it is made through, where that is known. One row a cube.
+-- made by and the load that it is made through, where that is known. One row per cube.
 select
     c.relname::text as name,
     c.relkind::text as kind,
@@ -15,7 +15,7 @@ where n.nspname = %(schema)s and c.relkind in ('r', 'm');
 
 -- name: sources
 -- What the views among the cubes of a schema read: tables, and other cubes. A table of this build
--- has its bare name. One row a cube and table.
+-- has its bare name. One row per cube and table.
 with recursive reads as (
     select
         c.oid as cube,
@@ -53,7 +53,7 @@ create schema {schema};
 drop schema {schema};
 
 -- name: create
--- Make a cube and fill it. One row a row of its grain.
+-- Make a cube and fill it. One row per row of its grain.
 create {table_or_view} {cube} as {definition};
 
 -- name: add_grain
@@ -89,12 +89,12 @@ select
 
 -- name: want
 -- The rows that a cube has to contain; several workers make them, which a merge would not let them.
--- One row a row of its grain.
+-- One row per row of its grain.
 create temporary table wanted on commit drop as {definition};
 
 -- name: merge
 -- Bring the cube to the rows that it has to contain: only what differs is written, so readers go on
--- with what it contained and an unchanged row stays as it is. One row a row written.
+-- with what it contained and an unchanged row stays as it is. One row per row written.
 merge into {cube} as c  -- noqa: PRS, the linter does not know "by source"
 using wanted as w
     on {same_grain}
@@ -113,9 +113,9 @@ on conflict (schema_name, cube_name) do update
         made_at = excluded.made_at;
 
 -- name: forget
--- What was noted of the cubes of a schema that another takes the place of. One row a cube.
+-- What was noted of the cubes of a schema that another takes the place of. One row per cube.
 delete from cube_refresh where schema_name = %(schema)s;
 
 -- name: move
--- What was noted of the cubes of a schema that gets another name. One row a cube.
+-- What was noted of the cubes of a schema that gets another name. One row per cube.
 update cube_refresh set schema_name = %(to_schema)s where schema_name = %(from_schema)s;

@@ -82,7 +82,7 @@ create temporary table followed_since on commit drop as
 select %(since)s::bigint as load_id;
 
 -- name: plans_before
--- Plan versions that changed in place or went, with the tier that they had. One row a version.
+-- Plan versions that changed in place or went, with the tier that they had. One row per version.
 create temporary table plans_before on commit drop as
 select distinct on (plan_sk)
     plan_sk,
@@ -93,7 +93,7 @@ order by plan_sk, known_to_load_id;
 
 -- name: providers_before
 -- Provider versions that changed in place or went, with the specialty that they had.
--- One row a version.
+-- One row per version.
 create temporary table providers_before on commit drop as
 select distinct on (provider_sk)
     provider_sk,
@@ -103,7 +103,7 @@ where known_to_load_id > %(since)s
 order by provider_sk, known_to_load_id;
 
 -- name: members_before
--- Member versions that changed in place or went. One row a version.
+-- Member versions that changed in place or went. One row per version.
 create temporary table members_before on commit drop as
 select distinct on (member_sk)
     member_sk,
@@ -114,7 +114,7 @@ order by member_sk, known_to_load_id;
 
 -- name: claims_before
 -- Claims that were changed or went, as they were first; also those that only came since.
--- One row a claim.
+-- One row per claim.
 create temporary table claims_before on commit drop as
 select distinct on (claim_id) {claim}
 from fact_claim_past
@@ -123,7 +123,7 @@ order by claim_id, known_to_load_id;
 
 -- name: claims_after
 -- Claims that came or changed, as they are: those that loads brought, and those that only found
--- other versions. Each is looked up by its key in the partition of its day. One row a claim.
+-- other versions. Each is looked up by its key in the partition of its day. One row per claim.
 create temporary table claims_after on commit drop as
 select f.*
 from claims_raw as s
@@ -148,7 +148,7 @@ cross join lateral (
 ) as f;
 
 -- name: claims_on_other_days
--- The few that changed and are on another day, without a load that says which. One row a claim.
+-- The few that changed and are on another day, without a load that says which. One row per claim.
 insert into claims_after
 select f.*
 from claims_before as w
@@ -167,7 +167,7 @@ where not exists (
 
 -- name: providers_changed
 -- Provider versions that have another specialty now, such as inferred ones that were completed.
--- One row a version.
+-- One row per version.
 create temporary table providers_changed on commit drop as
 select w.provider_sk
 from providers_before as w
@@ -175,7 +175,7 @@ inner join dim_provider as p on w.provider_sk = p.provider_sk
 where w.specialty <> coalesce(p.specialty, '(unknown)');
 
 -- name: claims_of_providers
--- Their claims that stayed as they were, in both tables. One row a claim.
+-- Their claims that stayed as they were, in both tables. One row per claim.
 with same as (
     insert into claims_after
     select f.*
@@ -201,7 +201,7 @@ from same;
 
 -- name: plans_changed
 -- Plan versions that have another tier now, such as inferred ones that were completed.
--- One row a version.
+-- One row per version.
 create temporary table plans_changed on commit drop as
 select w.plan_sk
 from plans_before as w
@@ -210,7 +210,7 @@ where w.metal_tier <> coalesce(initcap(p.metal_tier), '(unknown)');
 
 -- name: claims_of_plans
 -- Their claims that stayed as they were, in both tables; no index leads to them.
--- One row a claim.
+-- One row per claim.
 with same as (
     insert into claims_after
     select {claim}
@@ -230,7 +230,7 @@ from same;
 
 -- name: signed_claims
 -- Claims as they are now and, below zero, as they were, each with the member, tier and specialty
--- of its time: a part of claim_changes. One row a claim and time.
+-- of its time: a part of claim_changes. One row per claim and time.
 select
     1 as claims,
     m.member_id,
@@ -268,7 +268,7 @@ where b.load_id <= %(since)s;
 
 -- name: claim_changes
 -- What the changes add to claims and money, and take from them: after less before; changes that
--- cancel out are left out. One row a member, day of service, metal tier and specialty.
+-- cancel out are left out. One row per member, day of service, metal tier and specialty.
 create temporary table claim_changes on commit drop as
 select
     s.*,
@@ -278,7 +278,7 @@ where row({measures}) <> row({zeros});
 
 -- name: claims_of_member_months
 -- How many adjudicated claims members have now, in the months in which that number changed.
--- One row a member, month, metal tier and specialty.
+-- One row per member, month, metal tier and specialty.
 create temporary table claims_of_member_months on commit drop as
 select
     t.member_id,
@@ -312,6 +312,6 @@ group by t.member_id, t.month, p.metal_tier, d.specialty;
 
 -- name: days_before
 -- Claims and money of the cubes that count all claims, before they change, for the gate.
--- One row a cube and the day or month that it counts claims by.
+-- One row per cube and the day or month that it counts claims by.
 create temporary table days_before on commit drop as
 {days_of_cubes};

@@ -1,6 +1,6 @@
 -- claims_by_month: claims, members and money by month of service, once by metal tier and once by
 -- specialty; what claims_by_plan_metal_month and utilization_by_specialty are made of.
--- Grain: one row a breakdown (metal_tier, specialty), category of it and month of service with a
+-- Grain: one row per breakdown (metal_tier, specialty), category of it and month of service with a
 -- claim of any state. Each breakdown has all claims, so a sum over both counts them twice.
 -- Units: counts of claims and members; amounts in US dollars, to the cent.
 -- Assumptions:
@@ -12,7 +12,7 @@
 --   * A member counts once a category and month; claims that name no member count as one.
 
 -- name: definition
--- The cube as a plain query. One row a breakdown, category and month.
+-- The cube as a plain query. One row per breakdown, category and month.
 with plan_tiers as (
     select
         plan_sk,
@@ -135,7 +135,7 @@ left join members as m
 
 -- name: follow
 -- The whole cube, which is small, from its own rows and the changes. A member joins or leaves a
--- category and month with the first and the last adjudicated claim there. One row a breakdown,
+-- category and month with the first and the last adjudicated claim there. One row per breakdown,
 -- category and month.
 with changes as (
     select
@@ -226,7 +226,7 @@ group by breakdown, category, month
 having sum(claims) <> 0 or sum(pending_claims) <> 0 or sum(unknown_status_claims) <> 0;
 
 -- name: columns
--- What each column means, for the catalog. One row a column.
+-- What each column means, for the catalog. One row per column.
 select
     c.column_name,
     c.description

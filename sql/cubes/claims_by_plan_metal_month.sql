@@ -1,5 +1,5 @@
 -- claims_by_plan_metal_month: claims, exposure and paid per member per month by metal tier.
--- Grain: one row a metal tier and month, for every tier in the warehouse and every month from
+-- Grain: one row per metal tier and month, for every tier in the warehouse and every month from
 -- the first to the last with a claim or with coverage, also where there was none.
 -- Units: counts of claims and members; member-months; amounts in US dollars, to the cent.
 -- Assumptions:
@@ -9,7 +9,7 @@
 --     of one member that overlap count both: each is premium-bearing coverage.
 
 -- name: definition
--- The cube as a plain query. One row a metal tier and month.
+-- The cube as a plain query. One row per metal tier and month.
 with plan_tiers as (
     select
         plan_sk,
@@ -101,7 +101,7 @@ cross join lateral (
 ) as exposure;
 
 -- name: columns
--- What each column means, for the catalog. One row a column.
+-- What each column means, for the catalog. One row per column.
 select
     c.column_name,
     c.description

@@ -1,8 +1,8 @@
 -- claims_daily_member: what a member's claims of one day of service came to.
--- Grain: one row a member (natural member_id) and day of service with a claim of any state.
+-- Grain: one row per member (natural member_id) and day of service with a claim of any state.
 -- Units: counts of claims; amounts in US dollars, to the cent.
 -- Assumptions, the same in all cubes:
---   * A claim counts in its latest state, as fact_claim holds it; status is compared without
+--   * A claim counts in its latest state, as fact_claim has it; status is compared without
 --     regard to case. A claim without a status counts as adjudicated.
 --   * A pending claim is not adjudicated: it and its billed amount are counted apart and enter
 --     no other column.
@@ -14,7 +14,7 @@
 --   * Claims that name no member are gathered under '(unknown)'.
 
 -- name: definition
--- The cube as a plain query. One row a member and day of service.
+-- The cube as a plain query. One row per member and day of service.
 select
     case when f.member_sk = -1 then '(unknown)' else m.member_id end as member_id,
     f.service_date,
@@ -44,7 +44,7 @@ with no data;
 
 -- name: follow
 -- Add the changes to the days that they touch; a day without a claim left goes.
--- One row a member and day written.
+-- One row per member and day written.
 with merged as (
     merge into claims_daily_member as c  -- noqa: PRS, nor a merge in a step
     using (
@@ -76,7 +76,7 @@ select *
 from merged;
 
 -- name: columns
--- What each column means, for the catalog. One row a column.
+-- What each column means, for the catalog. One row per column.
 select
     c.column_name,
     c.description

@@ -1,5 +1,5 @@
 -- high_cost_member_tracking: members whose paid claims over twelve months reach $50,000.
--- Grain: one row a member (natural member_id) and month in which the twelve months that end
+-- Grain: one row per member (natural member_id) and month in which the twelve months that end
 -- with it come to at least $50,000. A month without claims counts too; a member falls out when the
 -- window no longer has so much. The last month is the last with a claim of anyone.
 -- Units: amounts in US dollars, to the cent. Bands are named by their lower bound, which is in.
@@ -13,7 +13,7 @@
 
 -- name: bands
 -- The bands of what twelve months cost, by their lower bound in US dollars, which is in.
--- One row a band.
+-- One row per band.
 select
     b.band,
     b.from_usd
@@ -29,7 +29,7 @@ from ({bands}) as b;
 -- name: windows
 -- The windows over the threshold, of what members were paid a month (monthly), up to the last month
 -- (last_month). What enters the window in its month of service leaves it twelve months later.
--- One row a member and month.
+-- One row per member and month.
 with changes as (
     select
         member_id,
@@ -77,7 +77,7 @@ cross join lateral generate_series(
 ) as m (month);
 
 -- name: definition
--- The cube as a plain query. One row a member and month over the threshold.
+-- The cube as a plain query. One row per member and month over the threshold.
 -- No window can contain more than all that was ever paid: few members are left from here on.
 with candidates as (
     select member_id
@@ -112,7 +112,7 @@ select max(month) from claims_by_month;
 -- name: members_to_track
 -- Members whose rolling twelve months can have changed: what they were paid in some month did, or
 -- the last month moved on and they were over the threshold in the one before, or have a claim
--- below zero that leaves the window now. One row a member.
+-- below zero that leaves the window now. One row per member.
 create temporary table members_to_track on commit drop as
 select member_id
 from claim_changes
@@ -133,7 +133,7 @@ where f.paid_amount < 0 and f.member_sk <> -1
     and f.service_date < (%(month_now)s::date - interval '11 months')::date;
 
 -- name: tracked
--- Their rows, made of their days. One row a member and month over the threshold.
+-- Their rows, made of their days. One row per member and month over the threshold.
 create temporary table tracked on commit drop as
 with candidates as (
     select k.member_id
@@ -175,7 +175,7 @@ from ({windows}) as w;
 
 -- name: delete_untracked
 -- Rows of these members that are none any more, and rows of months after the last.
--- One row a member and month.
+-- One row per member and month.
 delete from high_cost_member_tracking as h
 where h.month > %(month_now)s::date
     or (
@@ -189,7 +189,7 @@ where h.month > %(month_now)s::date
 
 -- name: follow
 -- Put their rows in; those that are as they have to be are left alone.
--- One row a member and month written.
+-- One row per member and month written.
 merge into high_cost_member_tracking as h
 using tracked as t
     on h.member_id = t.member_id and h.month = t.month
@@ -203,7 +203,7 @@ when not matched then insert (member_id, month, paid_12_months_usd, band, first_
     values (t.member_id, t.month, t.paid_12_months_usd, t.band, t.first_month_over);
 
 -- name: columns
--- What each column means, for the catalog. One row a column.
+-- What each column means, for the catalog. One row per column.
 select
     c.column_name,
     c.description

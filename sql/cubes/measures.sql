@@ -3,7 +3,7 @@
 
 -- name: summed
 -- Claims and money by some keys, of a query of claims whose rows have a status, how many claims
--- they are (below zero where claims go) and the amounts of these. One row a combination of keys.
+-- they are (below zero where claims go) and the amounts of these. One row per combination of keys.
 select
     {keys},
     coalesce(sum(c.claims) filter (where state.is_adjudicated), 0) as claims,
@@ -20,7 +20,7 @@ cross join lateral ({state}) as state
 group by {keys};
 
 -- name: by_day
--- What one cube has by the day or month that it counts claims by. One row a day or month.
+-- What one cube has by the day or month that it counts claims by. One row per day or month.
 select
     {name} as cube,
     {claims_by} as day,

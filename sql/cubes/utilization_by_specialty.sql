@@ -1,5 +1,5 @@
 -- utilization_by_specialty: claims and money by specialty, per 1,000 member-months.
--- Grain: one row a specialty and month of service with a claim of any state.
+-- Grain: one row per specialty and month of service with a claim of any state.
 -- Units: counts of claims and members; amounts in US dollars, to the cent; rates per 1,000
 -- member-months of all members of the month, whether or not they had a claim.
 -- Assumptions:
@@ -7,7 +7,7 @@
 --     claims_by_plan_metal_month.
 
 -- name: definition
--- The cube as a plain query. One row a specialty and month of service.
+-- The cube as a plain query. One row per specialty and month of service.
 with coverage as (
     select
         month,
@@ -41,7 +41,7 @@ left join coverage as v on c.month = v.month
 where c.breakdown = 'specialty';
 
 -- name: columns
--- What each column means, for the catalog. One row a column.
+-- What each column means, for the catalog. One row per column.
 select
     c.column_name,
     c.description

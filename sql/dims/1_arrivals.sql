@@ -18,7 +18,7 @@
 
 -- name: create_build_load
 -- The loads of the feed that this build has in the dimension, and the current one, in the order
--- of their batches, which is not always that of their arrival. One row a load.
+-- of their batches, which is not always that of their arrival. One row per load.
 create temporary table build_load on commit drop as
 select
     l.load_id,
@@ -55,7 +55,7 @@ select
 from build_load as l;
 
 -- name: file_columns
--- Which columns the file of each load has. One row a load.
+-- Which columns the file of each load has. One row per load.
 select
     load_id,
     file_columns
@@ -63,7 +63,7 @@ from build_load;
 
 -- name: classify
 -- What each row of the load means for the current version of its key, and of a snapshot which
--- keys it lacks, with the row's values; rows that mean nothing are left out. One row a staged row
+-- keys it lacks, with the row's values; rows that mean nothing are left out. One row per staged row
 -- or absent key.
 --   absent    the key is current and a snapshot lacks it
 --   new       no version of the key is current
@@ -142,12 +142,12 @@ from classified as v
 where class is not null;
 
 -- name: remove_rejected_keys
--- A key that a rejected row of the snapshot names is not absent. One row an arrival removed.
+-- A key that a rejected row of the snapshot names is not absent. One row per arrival removed.
 delete from arrival as a
 where a.class = 'absent' and {is_named_a};
 
 -- name: count_classes
--- How many arrivals there are of each class. One row a class.
+-- How many arrivals there are of each class. One row per class.
 select
     class,
     count(*)

@@ -17,14 +17,14 @@
 --   1      | A
 
 -- name: create_candidate
--- Keys that the simple path might get wrong. One row a key and reason.
+-- Keys that the simple path might get wrong. One row per key and reason.
 create temporary table rebuild_candidate on commit drop as
 select {keys}
 from {dim}
 with no data;
 
 -- name: add_late
--- Rows that are not the latest of their key. One row an arrival.
+-- Rows that are not the latest of their key. One row per arrival.
 insert into rebuild_candidate ({keys})
 select {keys}
 from arrival
@@ -34,7 +34,7 @@ where class = 'late'
 
 -- name: add_repeated
 -- Keys that come more than once; rows that mean nothing by themselves are not among the arrivals.
--- One row a key.
+-- One row per key.
 insert into rebuild_candidate ({keys})
 select {keys}
 from arrival
@@ -53,7 +53,7 @@ where class in ('changed', 'same', 'gone')
 
 -- name: add_returning
 -- Keys that come again after a gap, and keys of which a delete marker came before they did.
--- One row an arrival.
+-- One row per arrival.
 insert into rebuild_candidate ({keys})
 select {keys}
 from arrival
@@ -66,7 +66,7 @@ where class in ('new', 'inferred')
 
 -- name: add_marked
 -- A snapshot brings back what a marker removed, also where its row changes nothing, and ends at
--- its own time what was to end later. One row a key.
+-- its own time what was to end later. One row per key.
 insert into rebuild_candidate ({keys})
 select {keys}
 from {staging} as s
@@ -78,14 +78,14 @@ where not current_flag
     and validity_end_ts > %(as_of)s::timestamptz at time zone 'UTC';
 
 -- name: add_all_versions
--- A snapshot that comes out of order may concern any key. One row a version.
+-- A snapshot that comes out of order may concern any key. One row per version.
 insert into rebuild_candidate ({keys})
 select {keys}
 from {dim}
 where {sk} > 0 and not is_inferred;
 
 -- name: candidates_of_dimension
--- Every key that staging or the dimension has. One row a key.
+-- Every key that staging or the dimension has. One row per key.
 create temporary table rebuild_candidate on commit drop as
 select {keys}
 from {staging}
@@ -96,7 +96,7 @@ from {dim}
 where {sk} > 0;
 
 -- name: candidates_of_corrections
--- The keys of rows that were corrected in staging. One row a row.
+-- The keys of rows that were corrected in staging. One row per row.
 create temporary table rebuild_candidate on commit drop as
 select {keys}
 from {staging}
@@ -104,7 +104,7 @@ where load_id = any(%(loads)s) and source_line = any(%(lines)s);
 
 -- name: number_keys
 -- The keys whose history is rebuilt from all that staging has of them, numbered in key order: the
--- statements of the rebuild know a key by its number. One row a key.
+-- statements of the rebuild know a key by its number. One row per key.
 create temporary table key_to_rebuild on commit drop as
 select
     row_number() over (order by {keys}) as key_id,
@@ -117,6 +117,6 @@ group by {keys};
 select count(*) from key_to_rebuild;
 
 -- name: remove_from_arrivals
--- Keys to rebuild take no part in the simple path. One row an arrival removed.
+-- Keys to rebuild take no part in the simple path. One row per arrival removed.
 delete from arrival
 where ({keys}) in (select {keys} from key_to_rebuild);

@@ -25,7 +25,7 @@ select exists(select 1 from {staging} as s where s.load_id = %(load_id)s and {ma
 
 -- name: first_versions
 -- The first versions of a load that has each key once; surrogate keys are the places of the rows
--- in the file. One row a version.
+-- in the file. One row per version.
 select
     v.source_line - 1 as {sk},
     {columns},
@@ -44,7 +44,7 @@ from (
 ) as v;
 
 -- name: fill
--- A dimension that has only its unknown row, with the versions of a load added. One row a version.
+-- A dimension with only its unknown row, plus the versions of a load. One row per version.
 create table {filled} as
 select {table_columns}
 from {dim}
@@ -63,7 +63,7 @@ alter table {dim} enable trigger {guard};
 
 -- name: complete_inferred
 -- Fill the row that a fact made, now that its feed has come; its surrogate key stays.
--- One row a version.
+-- One row per version.
 update {dim} as d
 set
     {assign_values},
@@ -78,7 +78,7 @@ from arrival as v
 where v.class = 'inferred' and not v.is_deleted and d.{sk} = v.current_sk;
 
 -- name: close_replaced
--- End the versions that a change replaces or a delete marker removes. One row a version ended.
+-- End the versions that a change replaces or a delete marker removes. One row per version ended.
 update {dim} as d
 set
     validity_end_ts = a.effective_ts,
@@ -88,7 +88,7 @@ where a.class in ('changed', 'gone') and d.{sk} = a.current_sk;
 
 -- name: close_absent
 -- A snapshot that no longer names a key ends its current version at the snapshot's time.
--- One row a version ended.
+-- One row per version ended.
 update {dim} as d
 set
     validity_end_ts = %(as_of)s::timestamptz at time zone 'UTC',
@@ -97,7 +97,7 @@ from arrival as a
 where a.class = 'absent' and d.{sk} = a.current_sk;
 
 -- name: arrived_versions
--- The versions that arrivals add; surrogate keys follow the lines of the file. One row a version.
+-- The versions that arrivals add; surrogate keys follow the lines of the file. One row per version.
 select
     %(last_sk)s + row_number() over (order by source_line) as {sk},
     {columns},
@@ -111,7 +111,7 @@ where class in ('new', 'changed') and not is_deleted;
 
 -- name: correct_type_1
 -- Correct the Type 1 attributes on every version of the keys that the load corrects.
--- One row a version touched.
+-- One row per version touched.
 update {dim} as d
 set {assign_type_1}
 from arrival as v

@@ -19,7 +19,7 @@
 
 -- name: deliveries
 -- All that staging has of the keys to rebuild, with what is known of each row's load.
--- One row a staged row.
+-- One row per staged row.
 select
     k.key_id,
     {typed_columns},
@@ -36,7 +36,7 @@ inner join {staging} as s on {same_key_s_k}
 inner join build_load as l on s.load_id = l.load_id;
 
 -- name: create_delivery
--- When the keys to rebuild were delivered, alive or marked as deleted. One row a staged row.
+-- When the keys to rebuild were delivered, alive or marked as deleted. One row per staged row.
 create temporary table delivery on commit drop as
 select
     key_id,
@@ -50,7 +50,7 @@ from ({deliveries}) as s;
 
 -- name: create_observation
 -- The values of the keys to rebuild by effective time: of two rows for one instant that of the
--- later batch counts, and within a file the later line. One row a key and effective time.
+-- later batch counts, and within a file the later line. One row per key and effective time.
 create temporary table observation on commit drop as
 select distinct on (key_id, effective_ts)
     key_id,
@@ -66,7 +66,7 @@ order by key_id, effective_ts, batch_rank desc, source_line desc;
 
 -- name: complete_driver
 -- A driver that a row's file lacks has the last value given before that time, or else the first
--- after it. One row an observation completed.
+-- after it. One row per observation completed.
 with given as (
     select distinct on (key_id, effective_ts)
         key_id,
@@ -97,7 +97,7 @@ where o.key_id = p.key_id
 
 -- name: complete_type_1
 -- A Type 1 attribute that a row's file lacks has the last value given of it.
--- One row an observation completed.
+-- One row per observation completed.
 with given as (
     select distinct on (key_id)
         key_id,
@@ -121,7 +121,7 @@ create index on delivery (key_id);
 create index on observation (key_id, effective_ts);
 
 -- name: remove_unobserved
--- A key of which only delete markers came has no history. One row a key.
+-- A key of which only delete markers came has no history. One row per key.
 delete from key_to_rebuild as k
 where not exists (
     select 1
@@ -132,7 +132,7 @@ where not exists (
 -- name: create_gap
 -- When the keys to rebuild were gone: from a snapshot that lacks a key which an earlier batch had,
 -- and names it in no rejected row, or from a delete marker, until something brings the key back.
--- One row a key and gap.
+-- One row per key and gap.
 create temporary table gap on commit drop as
 with absences as (
     select
@@ -214,7 +214,7 @@ where coalesce(back_ts > gone_ts, true);
 
 -- name: reach_back
 -- What was observed first of a key counts from 1900 on, so that earlier facts find it; since when
--- it is known stays as it is. One row a key.
+-- it is known stays as it is. One row per key.
 update observation as o
 set effective_ts = {beginning}
 where not exists (
@@ -224,7 +224,7 @@ where not exists (
 );
 
 -- name: create_existing_version
--- The versions that the dimension has of the keys to rebuild. One row a version.
+-- The versions that the dimension has of the keys to rebuild. One row per version.
 create temporary table existing_version on commit drop as
 select
     k.key_id,
@@ -237,7 +237,7 @@ inner join {dim} as d on {same_key_d_k};
 -- name: create_rebuilt
 -- The history of the keys to rebuild as it has to be: what was observed, in order, equal
 -- neighbors as one, gaps left open, the first version from 1900; each with the version that the
--- dimension has from the same instant on. One row a version.
+-- dimension has from the same instant on. One row per version.
 create temporary table rebuilt on commit drop as
 with events as (
     select
@@ -336,7 +336,7 @@ where not e.is_gone;
 
 -- name: create_restated
 -- The rebuilt history from an instant on, and before it the history that the dimension has; a key
--- of which it has nothing so early gets the rebuilt history alone. One row a version.
+-- of which it has nothing so early gets the rebuilt history alone. One row per version.
 create temporary table restated on commit drop as
 with kept as (
     select

@@ -18,7 +18,7 @@
 
 -- name: create_differing
 -- Keys whose history is not as it has to be: a version is missing, or is not as it should be, or
--- should not be. One row a key.
+-- should not be. One row per key.
 create temporary table differing on commit drop as
 select v.key_id
 from rebuilt as v
@@ -39,7 +39,7 @@ where not exists (
 );
 
 -- name: remove_unchanged_keys
--- Keys whose history is as it has to be are left alone. One row a key.
+-- Keys whose history is as it has to be are left alone. One row per key.
 delete from key_to_rebuild as k
 where not exists (
     select 1
@@ -48,7 +48,7 @@ where not exists (
 );
 
 -- name: remove_unchanged_versions
--- Versions of keys that are left alone need not be made. One row a version.
+-- Versions of keys that are left alone need not be made. One row per version.
 delete from rebuilt as v
 where not exists (
     select 1
@@ -61,7 +61,7 @@ where not exists (
 set constraints all deferred;
 
 -- name: drop_orphaned_versions
--- Versions that the rebuilt history no longer has. One row a version.
+-- Versions that the rebuilt history no longer has. One row per version.
 delete from {dim} as d
 using existing_version as x
 where d.{sk} = x.existing_sk
@@ -73,7 +73,7 @@ where d.{sk} = x.existing_sk
     );
 
 -- name: shorten
--- Bring forward the ends that come earlier in the rebuilt history. One row a version.
+-- Bring forward the ends that come earlier in the rebuilt history. One row per version.
 update {dim} as d
 set
     validity_end_ts = v.validity_end_ts,
@@ -82,7 +82,7 @@ from rebuilt as v
 where d.{sk} = v.existing_sk and v.validity_end_ts < d.validity_end_ts;
 
 -- name: rewrite
--- Make the versions that stay agree with the rebuilt history. One row a version.
+-- Make the versions that stay agree with the rebuilt history. One row per version.
 update {dim} as d
 set
     {assign_values},
@@ -106,7 +106,7 @@ where d.{sk} = v.existing_sk
     );
 
 -- name: added_versions
--- The versions that the rebuilt history adds, in key order. One row a version.
+-- The versions that the rebuilt history adds, in key order. One row per version.
 select
     %(last_sk)s + row_number() over (order by key_id, validity_start_ts) as {sk},
     {columns},

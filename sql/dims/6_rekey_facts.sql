@@ -20,7 +20,7 @@
 
 -- name: create_shortened
 -- Versions whose validity was, or may have been, shortened: facts of that time have to find
--- another. One row a version, with the instant from which on its facts may be concerned, and why.
+-- another. One row per version, with the instant from which on its facts may be concerned, and why.
 create temporary table shortened on commit drop as
 select
     {sk} as old_sk,
@@ -31,7 +31,7 @@ from {dim}
 with no data;
 
 -- name: add_changed
--- Versions that a change replaced. One row a version.
+-- Versions that a change replaced. One row per version.
 insert into shortened (old_sk, {keys}, from_ts, reason)
 select
     current_sk,
@@ -42,7 +42,7 @@ from arrival
 where class = 'changed';
 
 -- name: add_rebuilt
--- Versions whose key had its history rebuilt. One row a version.
+-- Versions whose key had its history rebuilt. One row per version.
 insert into shortened (old_sk, {keys}, from_ts, reason)
 select
     x.existing_sk,
@@ -62,7 +62,7 @@ from shortened;
 -- name: rekey
 -- Point the facts of these versions at the version in force on their own date, or, where the key
 -- was gone on that date, at the last one before it, and enter in the ledger how many and why.
--- One row a reason.
+-- One row per reason.
 with rekeyed as (
     update {fact} as f
     set {sk} = n.new_sk

@@ -1,5 +1,5 @@
 -- name: missing
--- The years that the load names and that the calendar lacks. One row a year.
+-- The years that the load names and that the calendar lacks. One row per year.
 with named as (
     -- Days are few and rows are many: each day's year is looked at once.
     select service_date::date as day
@@ -35,7 +35,7 @@ where not exists (
 );
 
 -- name: extend
--- Add every day of these years. One row a day.
+-- Add every day of these years. One row per day.
 with days as (
     select generate_series(
         make_date(y.year, 1, 1)::timestamp, make_date(y.year, 12, 31)::timestamp, interval '1 day'

@@ -1,6 +1,6 @@
 -- name: missing
 -- The pairs of state and region that the load's members name and that are not there yet.
--- One row a pair.
+-- One row per pair.
 select
     state,
     region
@@ -18,7 +18,7 @@ where not exists (
 );
 
 -- name: extend
--- Add pairs, in order, so that a rebuild gives the same keys. One row a state and region.
+-- Add pairs, in order, so that a rebuild gives the same keys. One row per state and region.
 insert into dim_geography (geography_sk, state, region, load_id)
 select
     (select greatest(max(geography_sk), 0) from dim_geography)

@@ -2,7 +2,7 @@
 
 -- name: complete
 -- Versions with all columns of their table: a query gives their keys, values and validity, and
--- other dimensions the surrogate keys that they take from there. One row a version.
+-- other dimensions the surrogate keys that they take from there. One row per version.
 select
     v.{sk},
     {columns_of_v},
@@ -20,7 +20,7 @@ from ({given}) as v
 {lookup_joins};
 
 -- name: insert
--- Add versions. One row a version.
+-- Add versions. One row per version.
 insert into {dim} ({table_columns})
 select {table_columns}
 from ({versions}) as v;
@@ -34,7 +34,7 @@ select
 where not exists (select 1 from {dim} where {sk} = -1);
 
 -- name: inferred_versions
--- Keys that facts name and the dimension does not have, numbered in key order. One row a key.
+-- Keys that facts name and the dimension does not have, numbered in key order. One row per key.
 select
     %(last_sk)s + row_number() over (order by {keys}) as {sk},
     {keys},
@@ -43,7 +43,7 @@ from unknown_key;
 
 -- name: without_values
 -- A version for all time of each key that a query gives, of which no feed has said anything.
--- One row a key.
+-- One row per key.
 select
     {sk},
     {keys},
@@ -73,7 +73,7 @@ select hash_version from {dim}
 where {sk} = -1;
 
 -- name: rehash
--- Give the versions the hashes of the new definition; no version is made. One row a version.
+-- Give the versions the hashes of the new definition; no version is made. One row per version.
 update {dim} as v
 set
     attr_hash = {hash_of_v},

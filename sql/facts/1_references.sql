@@ -16,7 +16,7 @@
 
 -- name: find_unknown_keys
 -- The keys that the load's facts name and the dimension does not have. They become a table first,
--- because an insert from a query never runs in parallel. One row a key.
+-- because an insert from a query never runs in parallel. One row per key.
 create temporary table unknown_key on commit drop as
 select named.*
 from (
@@ -34,7 +34,7 @@ where {all_present}
 
 -- name: join_in_force
 -- The version of a dimension in force on the fact's own date (at its first instant, UTC); where
--- the key was gone on that date, the last version before it. At most one row a fact.
+-- the key was gone on that date, the last version before it. At most one row per fact.
 left join {dim} as {in_force}  -- noqa: PRS, part of a from clause
     on {same_key} and {in_force}.validity_start_ts <= {date} and {date} < {in_force}.validity_end_ts
 left join lateral (

@@ -29,7 +29,7 @@ create temporary table self_reversal (
 ) on commit drop;
 
 -- name: find_of_latest
--- Those of a load whose batch is the latest. One row a claim.
+-- Those of a load whose batch is the latest. One row per claim.
 insert into self_reversal (claim_id, load_id)
 select
     s.claim_id,
@@ -51,7 +51,7 @@ where s.load_id = %(load_id)s and {s_is_reversal}
     );
 
 -- name: find_of_late
--- Those of all loads, in the order of their batches. One row a claim and load.
+-- Those of all loads, in the order of their batches. One row per claim and load.
 insert into self_reversal (claim_id, load_id)
 select
     t.claim_id,

@@ -13,7 +13,7 @@
 select exists(select 1 from fact_claim);
 
 -- name: find_existing
--- The load's claims that the fact already has. One row a claim.
+-- The load's claims that the fact already has. One row per claim.
 create temporary table existing_claim on commit drop as
 select
     s.claim_id,
@@ -45,7 +45,7 @@ from claims_raw as s
 where s.load_id = %(load_id)s;
 
 -- name: find_marked
--- Claims that the load marks as deleted. One row a claim.
+-- Claims that the load marks as deleted. One row per claim.
 insert into withdrawn_claim (claim_id, service_date)
 select
     f.claim_id,
@@ -55,7 +55,7 @@ inner join fact_claim as f on s.claim_id = f.claim_id
 where s.load_id = %(load_id)s and s.is_deleted;
 
 -- name: find_absent
--- Claims that the load, a snapshot, lacks and names in no rejected row. One row a claim.
+-- Claims that the load, a snapshot, lacks and names in no rejected row. One row per claim.
 insert into withdrawn_claim (claim_id, service_date)
 select
     f.claim_id,

@@ -14,14 +14,14 @@
 --             2     2025-03-01  C1     denied     latest
 
 -- name: claims_of_load
--- The claims that current rows name. One row a row.
+-- The claims that current rows name. One row per row.
 select r.claim_id
 from claims_raw as r
 where {r_is_current};
 
 -- name: claims_of_snapshot
 -- The claims that a late snapshot affects: all, since it ends those that it lacks.
--- One row a claim.
+-- One row per claim.
 select r.claim_id
 from claims_raw as r
 where {r_is_current}
@@ -36,7 +36,7 @@ from fact_claim_state as h;
 -- The states of the affected claims in the order of their batches, whatever the order in which they
 -- came. A state that the next batch repeats is one state, unless the claim was deleted in between:
 -- by a delete marker, or by a snapshot that lacks it.
--- One row a claim and load in which its state changed.
+-- One row per claim and load in which its state changed.
 create temporary table claim_state on commit drop as
 with build_load as ({build_load}),
 
@@ -96,7 +96,7 @@ where not c.is_marker
 
 -- name: find_existing
 -- Affected claims that the fact already has, with the load that brought their latest state.
--- One row a claim.
+-- One row per claim.
 create temporary table existing_claim on commit drop as
 select
     c.claim_id,
@@ -107,7 +107,7 @@ inner join fact_claim as f on c.claim_id = f.claim_id
 where c.is_latest;
 
 -- name: find_withdrawn
--- Affected claims that no batch brings after they were deleted. One row a claim.
+-- Affected claims that no batch brings after they were deleted. One row per claim.
 insert into withdrawn_claim (claim_id, service_date)
 select
     h.claim_id,
@@ -131,7 +131,7 @@ where not exists (
 )
 
 -- name: delete_unconfirmed_states
--- Earlier states that are none in the order of the batches. One row a claim and load.
+-- Earlier states that are none in the order of the batches. One row per claim and load.
 delete from fact_claim_state as h
 using (
     select distinct claim_id
@@ -146,7 +146,7 @@ where h.claim_id = affected.claim_id
     );
 
 -- name: insert_missing_states
--- Earlier states that are not stored yet. One row a claim and load.
+-- Earlier states that are not stored yet. One row per claim and load.
 insert into fact_claim_state (claim_id, load_id, service_date, {states})
 select
     c.claim_id,

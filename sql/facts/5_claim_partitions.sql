@@ -6,7 +6,7 @@
 --   after     fact_claim: 2025_01, 2025_02     the claims of January are inserted row by row
 
 -- name: months
--- Months of service of the load, and whether each has no partition yet. One row a month, in order.
+-- Months of service of the load, and whether each lacks a partition. One row per month, in order.
 with days as (
     select s.service_date::date as day
     from claims_raw as s
@@ -33,30 +33,30 @@ order by month;
 create table fact_claim_loading (like fact_claim) partition by range (service_date);
 
 -- name: create_partition
--- An empty partition of the loading parent. One row a claim.
+-- An empty partition of the loading parent. One row per claim.
 create table {partition} partition of fact_claim_loading for values from ({month}) to ({next});
 
 -- name: detach
--- Take a filled partition from the loading parent. One row a claim.
+-- Take a filled partition from the loading parent. One row per claim.
 alter table fact_claim_loading detach partition {partition};
 
 -- name: add_key
--- Give a filled partition the key of the fact. One row a claim.
+-- Give a filled partition the key of the fact. One row per claim.
 alter table {partition} add primary key (claim_id, service_date);
 
 -- name: add_bounds
--- Say what the partition holds, so that attaching it need not read it again. One row a claim.
+-- Constrain the partition to its month, so that attaching it need not read it. One row per claim.
 alter table {partition} add constraint bounds check (
     service_date >= {month} and service_date < {next}
 );
 
 -- name: attach
 -- Make a filled partition part of the fact: foreign keys are checked here, as a set.
--- One row a claim.
+-- One row per claim.
 alter table fact_claim attach partition {partition} for values from ({month}) to ({next});
 
 -- name: drop_bounds
--- The partition's own bounds say the same. One row a claim.
+-- The partition's own bounds say the same. One row per claim.
 alter table {partition} drop constraint bounds;
 
 -- name: drop_loading

@@ -11,7 +11,7 @@
 
 -- name: withdraw
 -- Withdrawn claims leave the fact; the state that each was in joins its earlier ones.
--- One row a claim.
+-- One row per claim.
 with withdrawn as (
     delete from fact_claim as f
     using withdrawn_claim as g
@@ -33,7 +33,7 @@ from withdrawn as t;
 
 -- name: insert_new
 -- Claims that the fact does not have yet, each with the keys of the versions in force on its day of
--- service. One row a claim.
+-- service. One row per claim.
 insert into {target} (
     claim_id,
     date_key,
@@ -68,7 +68,7 @@ where {is_latest_state} and s.is_deleted is not true
 -- name: update_existing
 -- Claims that the fact has in another state take their latest one; a changed day of service moves
 -- the row to its partition. The state that each was in joins its earlier ones. Rows that do not
--- change are left alone. One row a claim.
+-- change are left alone. One row per claim.
 with changed as (
     update fact_claim as f
     set

@@ -1,4 +1,4 @@
--- Enrollments: one row a member, plan and start of coverage, from the latest row of its identifier.
+-- Enrollments: one row per member, plan and start of coverage, from the identifier's latest row.
 --
 --   before    enrollment  member  plan  start       premium
 --             E1          A       P     2025-01-01  100.00
@@ -23,7 +23,7 @@ select exists(select 1 from fact_enrollment);
 -- it. One that cancels coverage (a delete marker, an end before the start) displaces only rows of
 -- its own identifier. An enrollment that a later snapshot lacks, and names in no rejected row, is
 -- not valid.
--- One row an enrollment.
+-- One row per enrollment.
 create temporary table latest_enrollment on commit drop as
 with build_load as ({build_load}),
 
@@ -83,7 +83,7 @@ from displaced;
 
 -- name: delete_superseded
 -- Enrollments that came again, or that a snapshot lacks, and are no longer valid.
--- One row an enrollment.
+-- One row per enrollment.
 delete from fact_enrollment as f
 where (
     (%(is_snapshot)s and not {is_named_f})
@@ -103,7 +103,7 @@ and not exists (
 -- The load's valid enrollments, with the keys of the versions in force on the first day of
 -- coverage. Without an end, or with one that means that it is open, coverage runs to the end of the
 -- plan year.
--- One row an enrollment.
+-- One row per enrollment.
 create temporary table keyed_enrollment on commit drop as
 select
     s.enrollment_id,
@@ -126,7 +126,7 @@ where {is_current};
 -- name: replace_same_grain
 -- Remove an enrollment whose member, plan and start another one has now. Where two change places,
 -- both are removed and inserted again, so that they never collide.
--- One row an enrollment replaced.
+-- One row per enrollment replaced.
 delete from fact_enrollment as f
 using keyed_enrollment as k
 where f.member_sk = k.member_sk and f.plan_sk = k.plan_sk and f.start_date = k.start_date
@@ -134,7 +134,7 @@ where f.member_sk = k.member_sk and f.plan_sk = k.plan_sk and f.start_date = k.s
 
 -- name: update_existing
 -- Enrollments that the fact has in an earlier state take the new one; others are left alone.
--- One row an enrollment.
+-- One row per enrollment.
 update fact_enrollment as f
 set
     {assign_columns},
@@ -143,7 +143,7 @@ from keyed_enrollment as k
 where f.enrollment_id = k.enrollment_id and {columns_differ};
 
 -- name: insert_new
--- Enrollments that the fact does not have yet. One row an enrollment.
+-- Enrollments that the fact does not have yet. One row per enrollment.
 insert into fact_enrollment (enrollment_id, {columns}, load_id)
 select
     k.enrollment_id,

@@ -12,7 +12,7 @@
 
 -- name: keep_before
 -- The facts that exist before the corrected rows come, of those that they may bring.
--- One row a fact.
+-- One row per fact.
 create temporary table fact_before on commit drop as
 select f.{key}
 from {fact} as f
@@ -20,7 +20,7 @@ where {is_affected};
 
 -- name: mark_unknown_before
 -- Facts that the correcting load adds to the batch of an earlier load did not exist before it: a
--- row of the past that no load before it knew. One row a fact.
+-- row of the past that no load before it knew. One row per fact.
 insert into {past} ({columns}, load_id, known_to_load_id)
 select
     {columns_of_fact},

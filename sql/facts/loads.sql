@@ -2,7 +2,7 @@
 
 -- name: build_loads
 -- The loads of a feed that are in the facts of this build, and the current one, in the order of
--- their batches, and whether each is a snapshot. One row a load.
+-- their batches, and whether each is a snapshot. One row per load.
 select
     l.load_id,
     f.kind = 'snapshot' as is_snapshot
@@ -24,7 +24,7 @@ where f.feed = %(feed)s and f.status = 'loaded'
 order by o.batch_rank;
 
 -- name: build_load
--- The same as bound, with the place of each in the order of the batches. One row a load.
+-- The same as bound, with the place of each in the order of the batches. One row per load.
 select
     l.load_id,
     l.is_snapshot,

@@ -1,5 +1,5 @@
 -- name: confirmed_snapshot
--- Whether somebody confirmed this file of a batch as a snapshot that may end many keys. One row a
+-- Whether somebody confirmed this file of a batch as a snapshot that may end many keys. One row per
 -- decision.
 select decision_id
 from decision

@@ -3,19 +3,19 @@
 select pg_try_advisory_lock(%(key)s);
 
 -- name: unlock
--- Give back the lock that a run holds. One row.
+-- Release the lock of a run. One row.
 select pg_advisory_unlock(%(key)s);
 
 -- name: end_orphans
 -- End sessions of a run that was killed and whose last statement is still at work. Only the
--- holder of the run's lock may do this. One row a session.
+-- holder of the run's lock may do this. One row per session.
 select pg_terminate_backend(pid, 5000)
 from pg_stat_activity
 where application_name = %(application)s and datname = current_database()
     and usename = current_user and pid <> pg_backend_pid();
 
 -- name: close_interrupted
--- Mark what a killed run left open. One row a stage run.
+-- Mark what a killed run left open. One row per stage run.
 update stage_run
 set
     status = 'failed',
@@ -26,7 +26,7 @@ where status = 'running';
 
 -- name: fail_interrupted
 -- A load that was interrupted before its files were staged has left nothing, and a rebuild that
--- was interrupted, or ended without going live, left nothing that lasts. One row a load.
+-- was interrupted, or ended without going live, left nothing that lasts. One row per load.
 update load
 set
     status = 'failed',
@@ -44,7 +44,7 @@ where status in ('running', 'rebuilt')
     );
 
 -- name: fail_files
--- Files that loads brought which failed as a whole: what came of them is held nowhere. One row a
+-- Files of loads that failed as a whole: none of their rows was kept. One row per
 -- load and file.
 update load_file as f
 set status = 'failed'
@@ -52,7 +52,7 @@ from load as l
 where f.load_id = l.load_id and f.status = 'loaded' and l.status = 'failed';
 
 -- name: clear_lines
--- Take away the text of rejected rows of files that came to nothing. One row a rejected row.
+-- Take away the text of rejected rows of files that came to nothing. One row per rejected row.
 delete from quarantined_line as t
 using quarantined_row as q, load_file as f
 where t.rejected_row_id = q.rejected_row_id and q.load_id = f.load_id and q.feed = f.feed
@@ -60,19 +60,19 @@ where t.rejected_row_id = q.rejected_row_id and q.load_id = f.load_id and q.feed
 
 -- name: clear_rejects
 -- Take away rejected rows of files that came to nothing: the files are read again, and they come
--- again with them. One row a rejected row.
+-- again with them. One row per rejected row.
 delete from quarantined_row as q
 using load_file as f
 where q.load_id = f.load_id and q.feed = f.feed and f.status = 'failed';
 
 -- name: clear_profiles
--- Take away what rows that came to nothing looked like. One row a load, feed and figure.
+-- Take away what rows that came to nothing looked like. One row per load, feed and figure.
 delete from feed_profile as p
 using load_file as f
 where p.load_id = f.load_id and p.feed = f.feed and f.status = 'failed';
 
 -- name: clear_rekeys
--- Take away what loads that came to nothing did to facts. One row a load, fact and dimension.
+-- Take away what loads that came to nothing did to facts. One row per load, fact and dimension.
 delete from fact_rekey as r
 using load as l
 where r.load_id = l.load_id and l.is_rebuild and l.status = 'failed';
@@ -137,7 +137,7 @@ set
 where stage_run_id = %(stage_run_id)s;
 
 -- name: newest_batch
--- When the newest batch that the live warehouse holds became true, those apart that somebody let
+-- When the newest batch in the live warehouse became true, those apart that somebody let
 -- in although they lie far in the future. One row.
 select max(l.as_of)
 from load as l
@@ -151,7 +151,7 @@ where l.kind = 'batch' and l.status in ('loaded', 'running')
 -- name: same_file
 -- The batch that already brought these bytes, if bringing them again can change nothing: it is
 -- the last of the feed before this one in the order of batches, and nothing in it lay in the
--- future. What the live warehouse holds says nothing of a rebuild. At most one row.
+-- future. The content of the live warehouse says nothing about a rebuild. At most one row.
 select before.batch_id
 from (
     select
@@ -178,7 +178,7 @@ where before.xxh3_128 = %(xxh3_128)s::uuid and before.kind = %(kind)s
 
 -- name: columns_before
 -- Which columns the file of the feed had that comes before this one in the order of batches, and
--- when that was. One row a contract under which such files came.
+-- when that was. One row per contract under which such files came.
 select distinct on (1)
     coalesce(f.contract, f.feed) as contract,
     f.columns,
@@ -237,7 +237,7 @@ where n.status = 'skipped';
 
 -- name: unfinished
 -- Loads that are staged and not yet in the facts, in the order in which they came.
--- One row a load, with the stages that are done.
+-- One row per load, with the stages that are done.
 select
     l.load_id,
     l.batch_id,
@@ -250,7 +250,7 @@ group by l.load_id, l.batch_id, l.as_of
 order by l.load_id;
 
 -- name: files_of_load
--- The files that a load brought, with their kinds and names. One row a feed.
+-- The files that a load brought, with their kinds and names. One row per feed.
 select
     feed,
     kind,
@@ -260,7 +260,7 @@ where load_id = %(load_id)s and status = 'loaded'
 order by feed;
 
 -- name: go_live
--- The loads of a rebuild that took the live place, all at one time. One row a load.
+-- The loads of a rebuild that took the live place, all at one time. One row per load.
 update load
 set
     status = case when is_rebuild and status = 'rebuilt' then 'loaded' else 'superseded' end,
@@ -271,14 +271,14 @@ where (status = 'rebuilt' and is_rebuild)
     or (status in ('loaded', 'running') and not (load_id = any(%(rebuilt)s)));
 
 -- name: supersede_files
--- Files of loads that a rebuild took the place of. One row a load and file.
+-- Files of loads that a rebuild took the place of. One row per load and file.
 update load_file as f
 set status = 'superseded'
 from load as l
 where f.load_id = l.load_id and f.status = 'loaded' and l.status = 'superseded';
 
 -- name: files_known
--- Files of the live warehouse in the order in which it came to know them. One row a load and file.
+-- Files of the live warehouse in the order of their arrival. One row per load and file.
 select
     l.load_id,
     l.batch_id,
@@ -290,7 +290,7 @@ order by l.load_id, f.feed;
 
 -- name: files_held
 -- Files that the live warehouse took in or skipped, with their rows and control totals, in the
--- order in which it came to know them. One row a load and file.
+-- order in which it came to know them. One row per load and file.
 select
     l.load_id,
     l.batch_id,
@@ -309,7 +309,7 @@ where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped')
 order by l.load_id, f.feed;
 
 -- name: ever_loaded
--- Whether the live warehouse holds any batch. One row.
+-- Whether the live warehouse contains any batch. One row.
 select exists(select 1 from load where status = 'loaded');
 
 -- name: cubes_are_due
@@ -363,7 +363,7 @@ select exists(
 
 -- name: latest_runs
 -- The latest stages, newest first. One that nobody is at work on was interrupted, and no run has
--- entered that yet. One row a stage run.
+-- entered that yet. One row per stage run.
 select
     r.started_at,
     r.stage,

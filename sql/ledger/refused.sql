@@ -22,7 +22,7 @@ select
 where not exists (select 1 from again);
 
 -- name: open
--- Batches that were refused and not seen to be settled, the latest first. One row a batch.
+-- Batches that were refused and not seen to be settled, the latest first. One row per batch.
 select
     r.refused_batch_id,
     r.folder,
@@ -37,7 +37,7 @@ where r.settled_at is null
 order by r.tried_at desc, r.folder;
 
 -- name: settle
--- Enter that refused batches are settled. One row a batch.
+-- Enter that refused batches are settled. One row per batch.
 update refused_batch
 set settled_at = clock_timestamp()
 where refused_batch_id = any(%(settled)s);

@@ -18,8 +18,8 @@ select
     set_config('max_parallel_workers_per_gather', '2', true);
 
 -- name: waited_for
--- Whom sessions of the warehouse wait for at a lock of the database: others that hold it or asked
--- for it before. What a role may not see of them is NULL. One row a session.
+-- Whom sessions of the warehouse wait for at a lock of the database: others that have it or asked
+-- for it before. What a role may not see of them is NULL. One row per session.
 select distinct
     blocking.pid,
     {ledger/session.activity}
@@ -45,7 +45,7 @@ nullif(a.query, '<insufficient privilege>') as query
 
 -- name: who_locks
 -- Sessions that let nobody read a table of the warehouse. What a role may not see of them is NULL.
--- One row a session.
+-- One row per session.
 select distinct
     l.pid,
     {ledger/session.activity}
@@ -57,8 +57,8 @@ where l.locktype = 'relation' and l.granted and l.mode = 'AccessExclusiveLock'
 order by since;
 
 -- name: who_runs
--- The sessions that hold the lock of a warehouse: of this database, or of any on the server.
--- One row a run.
+-- The sessions that have the lock of a warehouse: of this database, or of any on the server.
+-- One row per run.
 select
     l.pid,
     a.application_name,
@@ -92,7 +92,7 @@ from pg_class
 where oid = to_regclass(%(table)s);
 
 -- name: settle_counts
--- Let the counts of changed rows that the session still holds go to the statistics when the
+-- Send the session's pending counts of changed rows to the statistics when the
 -- statement ends, so that the next transaction counts its own. One row.
 select pg_stat_force_next_flush();
 
@@ -100,7 +100,7 @@ select pg_stat_force_next_flush();
 -- Tables of a build whose statistics the current transaction has left behind: it changed more than
 -- a share of their rows and did not analyze them; or a partitioned table whose partitions have
 -- come to have so many more than it knows, for autovacuum never looks at one as a whole. With
--- the columns by which rows are found and joined. One row a table.
+-- the columns by which rows are found and joined. One row per table.
 with changed as (
     select
         relid,

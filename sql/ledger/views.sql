@@ -2,7 +2,7 @@
 
 -- name: batch_order
 -- The order in which batches became true, whenever they arrived: by as_of, then by name. Every load
--- has a batch_rank of its own; loads of the same batch share their batch_number. One row a load.
+-- has a batch_rank of its own; loads of the same batch share their batch_number. One row per load.
 select
     load_id,
     row_number() over (order by as_of, batch_id collate "C", load_id) as batch_rank,

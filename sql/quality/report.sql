@@ -29,7 +29,7 @@ order by r.check_run_id desc
 limit 1;
 
 -- name: trend
--- The score of the latest runs, the oldest first. One row a run on all that was there.
+-- The score of the latest runs, the oldest first. One row per run on all that was there.
 select
     t.check_run_id,
     t.started_at,
@@ -47,7 +47,7 @@ from (
 order by t.check_run_id;
 
 -- name: scores
--- How good each table was in each aspect at one run. One row a table and dimension of quality.
+-- How good each table was in each aspect at one run. One row per table and dimension of quality.
 select
     table_name,
     dimension,
@@ -60,7 +60,7 @@ where check_run_id = %(check_run_id)s
 order by table_name, dimension;
 
 -- name: failing
--- What fails at the latest run, the worst first. One row a check.
+-- What fails at the latest run, the worst first. One row per check.
 select
     check_name,
     table_name,
@@ -85,7 +85,7 @@ order by
     check_name;
 
 -- name: resolved
--- Failures that ended lately, the latest first. One row a check and row of failures.
+-- Failures that ended lately, the latest first. One row per check and row of failures.
 select
     check_name,
     severity,
@@ -102,7 +102,7 @@ order by
 limit %(most)s;
 
 -- name: times_to_resolve
--- How long failures lasted, the worst severity first. One row a severity.
+-- How long failures lasted, the worst severity first. One row per severity.
 select
     severity,
     episodes,
@@ -114,7 +114,7 @@ order by array_position(array['critical', 'major', 'minor'], severity);
 
 -- name: stopped
 -- Checks that lately failed on the rows of one load, in the transaction that was to take them in.
--- The latest first. One row a run and check.
+-- The latest first. One row per run and check.
 select
     j.started_at,
     j.gate,
@@ -135,7 +135,7 @@ order by
 limit %(most)s;
 
 -- name: arrivals
--- What the latest loads brought of each feed, the oldest first. One row a load and feed.
+-- What the latest loads brought of each feed, the oldest first. One row per load and feed.
 select
     a.load_id,
     a.batch_id,
@@ -157,7 +157,7 @@ where a.nth <= %(loads)s
 order by a.feed, a.as_of, a.load_id;
 
 -- name: freshness
--- When each feed last came. One row a feed.
+-- When each feed last came. One row per feed.
 select
     feed,
     latest_as_of,
@@ -169,7 +169,7 @@ from quality.feed_freshness
 order by feed;
 
 -- name: quarantine_reasons
--- Rejected rows that nobody has dealt with, the most first. One row a feed and reason.
+-- Rejected rows that nobody has dealt with, the most first. One row per feed and reason.
 select
     feed,
     reason,
@@ -181,7 +181,7 @@ group by feed, reason
 order by rows_open desc, feed, reason;
 
 -- name: quarantine
--- Where the rejected rows are, the latest load first. One row a load, feed, column and reason.
+-- Where the rejected rows are, the latest load first. One row per load, feed, column and reason.
 select
     load_id,
     batch_id,
@@ -198,7 +198,7 @@ order by load_id desc, feed, rows_open desc, reason, column_name
 limit %(most)s;
 
 -- name: checks
--- Every check that is in use, with its latest result. One row a check.
+-- Every check that is in use, with its latest result. One row per check.
 select
     d.check_name,
     d.table_name,

@@ -5,7 +5,7 @@
 -- Quarantine: the rows that were rejected; raw_line is empty for whoever is neither a data
 -- steward nor the owner.
 -- line counts on over the files of a feed, file_line is that of the file.
--- One row a line of a feed and reason.
+-- One row per line of a feed and reason.
 select
     q.rejected_row_id,
     q.load_id,
@@ -34,7 +34,7 @@ left join load_file_part as p
 -- name: source_file
 -- Every file that was read, and which lines of its load are its rows: what is on source_line is
 -- on line source_line - first_line + 2 of the file. last_line is empty where no other file follows.
--- One row a load, feed and file.
+-- One row per load, feed and file.
 select
     l.load_id,
     l.batch_id,
@@ -55,7 +55,7 @@ where p.first_line is not null;
 
 -- name: quarantine_open
 -- What the quarantine contains that nobody has dealt with: rows of the live build, and of files
--- that were refused and have not come since. One row a load, feed, column and reason.
+-- that were refused and have not come since. One row per load, feed, column and reason.
 select
     q.load_id,
     l.batch_id,
@@ -94,7 +94,7 @@ group by q.load_id, l.batch_id, l.as_of, q.feed, q.file, f.status, q.reason, q.c
 
 -- name: check_judged
 -- Every result, judged by the thresholds and severities of today: those of people before those of
--- the registry. One row a check and run.
+-- the registry. One row per check and run.
 select
     r.check_run_id,
     n.started_at,
@@ -134,7 +134,7 @@ cross join lateral (
 
 -- name: check_score
 -- How good each table was in each aspect: the share of its checks that passed, a critical one
--- counting five times a minor one and a major one three times. One row a run on all that is
+-- counting five times a minor one and a major one three times. One row per run on all that is
 -- there, table and dimension of quality.
 select
     j.check_run_id,
@@ -156,7 +156,7 @@ where j.gate is null
 group by j.check_run_id, j.started_at, j.load_id, j.table_name, j.dimension;
 
 -- name: check_trend
--- How good the warehouse was at each run, and how that differs from the run before. One row a run
+-- How good the warehouse was at each run, and how that differs from the run before. One row per run
 -- on all that is there.
 select
     s.check_run_id,
@@ -174,7 +174,7 @@ group by s.check_run_id, s.started_at, s.load_id;
 
 -- name: check_episode
 -- From when to when each check failed: the first run of a row of failures to the first run after
--- it that passed, of runs on all that is there and of those that judge how feeds arrived. One row a
+-- it that passed, of complete runs and of those that judge how feeds arrived. One row per
 -- check and row of failures; resolved_at is empty while it fails.
 with judged as (
     select
@@ -232,7 +232,7 @@ left join (
 
 -- name: failing_now
 -- What fails at the latest run on all that is there, or of how feeds arrived since then, the worst
--- first, with what to do and since when. One row a check.
+-- first, with what to do and since when. One row per check.
 select
     j.check_name,
     j.table_name,
@@ -273,7 +273,7 @@ order by array_position(array['critical', 'major', 'minor'], j.severity), j.chec
 -- name: judged_nothing_now
 -- Checks that, at the latest run on all that is there, had rows to look at and could judge none of
 -- them: no row has the values that the check compares, so that it passed says nothing.
--- One row a check.
+-- One row per check.
 select
     r.check_name,
     r.table_name,
@@ -293,7 +293,7 @@ where r.rows_judged = 0
 order by array_position(array['critical', 'major', 'minor'], r.severity), r.check_name;
 
 -- name: time_to_resolve
--- How long failures of each severity lasted until a run passed. One row a severity.
+-- How long failures of each severity lasted until a run passed. One row per severity.
 select
     severity,
     count(*) as episodes,
@@ -306,7 +306,7 @@ from check_episode
 group by severity;
 
 -- name: feed_arrival
--- What each load brought of a feed. One row a load of the live build and feed.
+-- What each load brought of a feed. One row per load of the live build and feed.
 select
     l.load_id,
     l.batch_id,
@@ -328,7 +328,7 @@ where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped');
 
 -- name: feed_freshness
 -- When each feed last came. age is as of now, behind is against the newest batch of any feed.
--- One row a feed.
+-- One row per feed.
 select
     a.feed,
     max(a.as_of) as latest_as_of,

@@ -1,5 +1,5 @@
 -- name: open_rows
--- What is open, by batch, file, reason and column, oldest first. One row a load, feed, column and
+-- What is open, by batch, file, reason and column, oldest first. One row per load, feed, column and
 -- reason.
 select
     o.batch_id,
@@ -19,7 +19,7 @@ order by l.batch_rank, o.feed, o.rows_open desc, o.reason;
 select exists(select 1 from load where batch_id = %(batch_id)s and kind = 'batch');
 
 -- name: open_files
--- The files of a batch with open entries. One row a load and feed.
+-- The files of a batch with open entries. One row per load and feed.
 select
     o.load_id,
     o.feed,
@@ -35,7 +35,7 @@ inner join load_file as f on o.load_id = f.load_id and o.feed = f.feed
 order by o.feed, o.load_id;
 
 -- name: entries_of_file
--- The open entries of a file, with their raw lines for whoever may read them. One row an entry.
+-- The open entries of a file, with their raw lines for whoever may read them. One row per entry.
 select
     rejected_row_id,
     line,
@@ -49,7 +49,7 @@ where load_id = %(load_id)s and feed = %(feed)s and closed_at is null
 order by line, rejected_row_id;
 
 -- name: entries_named
--- The entries that bear these numbers. One row an entry.
+-- The entries that bear these numbers. One row per entry.
 select
     rejected_row_id,
     load_id,
@@ -92,7 +92,7 @@ cross join lateral (
 where f.load_id = %(load_id)s and f.feed = %(feed)s;
 
 -- name: loads_of_file
--- The loads of a build that hold a file of these bytes. One row a load.
+-- The loads of a build that have a file with these bytes. One row per load.
 select l.load_id
 from load_file as f
 inner join load as l on f.load_id = l.load_id
@@ -101,7 +101,7 @@ where f.feed = %(feed)s and f.xxh3_128 = %(xxh3_128)s::uuid and f.status = 'load
 order by l.load_id;
 
 -- name: open_entries
--- The open entries of a file on some of its lines. One row an entry.
+-- The open entries of a file on some of its lines. One row per entry.
 select
     q.rejected_row_id,
     q.line,
@@ -114,7 +114,7 @@ where q.load_id = %(load_id)s and q.feed = %(feed)s and q.line = any(%(lines)s)
 order by q.line, q.rejected_row_id;
 
 -- name: open_reasons
--- Why rows of a file are still rejected, and their text. One row a line.
+-- Why rows of a file are still rejected, and their text. One row per line.
 select
     q.line,
     min(q.reason) as reason,
@@ -126,7 +126,7 @@ group by q.line;
 
 -- name: find_rivals
 -- The rows of a load that bear a key which a corrected row bears too: one of them may have to go.
--- One row a row.
+-- One row per row.
 create temporary table rival on commit drop as
 select
     r.source_line,
@@ -140,16 +140,16 @@ where r.load_id = %(load_id)s and not (r.source_line = any(%(lines)s))
     );
 
 -- name: rival_lines
--- On which lines they are, in the order in which their text is read. One row a row.
+-- On which lines they are, in the order in which their text is read. One row per row.
 select source_line from rival
 order by source_line;
 
 -- name: rival_text
--- Their text, in the order of the file's columns. One row a row.
+-- Their text, in the order of the file's columns. One row per row.
 copy (select {texts} from rival order by source_line) to stdout with (format csv);
 
 -- name: close
--- Close the entries on these lines of a file. One row an entry.
+-- Close the entries on these lines of a file. One row per entry.
 update quarantined_row
 set
     closed_at = clock_timestamp(),
@@ -197,7 +197,7 @@ set
 where load_id = %(load_id)s and feed = %(feed)s;
 
 -- name: keep
--- Keep a corrected row, for files of these bytes that are staged later. One row a line.
+-- Keep a corrected row, for files of these bytes that are staged later. One row per line.
 insert into correction (feed, xxh3_128, line, load_id, columns, record)
 values (
     %(feed)s,
@@ -215,7 +215,7 @@ on conflict (feed, xxh3_128, line, load_id) do update set
 
 -- name: kept
 -- The corrected rows of files of these bytes, as known before a load: of two for one line the
--- later one counts. One row a line.
+-- later one counts. One row per line.
 select distinct on (line)
     line,
     record
@@ -225,7 +225,7 @@ where feed = %(feed)s and xxh3_128 = %(xxh3_128)s::uuid
 order by line, load_id desc;
 
 -- name: kept_by
--- The corrected rows that a load brought. One row a file and line.
+-- The corrected rows that a load brought. One row per file and line.
 select
     feed,
     xxh3_128::text,
@@ -235,7 +235,7 @@ from correction
 where load_id = %(load_id)s;
 
 -- name: replays
--- The replays of the live build, in order. One row a load.
+-- The replays of the live build, in order. One row per load.
 select
     load_id,
     batch_id,
@@ -246,7 +246,7 @@ order by load_id;
 
 -- name: hand_over
 -- Let the corrected rows belong to the replays of the build that takes the live place.
--- One row a corrected row.
+-- One row per corrected row.
 update correction as c
 set load_id = m.new_load_id
 from unnest(%(old)s::bigint[], %(new)s::bigint[]) as m (old_load_id, new_load_id)
@@ -254,7 +254,7 @@ where c.load_id = m.old_load_id;
 
 -- name: close_refused
 -- Close the entries of a file that was refused and has come after all: what is still wrong with
--- it is entered with the load that brought it. One row an entry.
+-- it is entered with the load that brought it. One row per entry.
 update quarantined_row as q
 set
     closed_at = clock_timestamp(),
@@ -266,7 +266,7 @@ where q.load_id = f.load_id and q.feed = f.feed and q.closed_at is null
 
 -- name: twin_skipped
 -- Files of the same bytes that were skipped because this one came before, which say something
--- after all now that a row of it lies in the future. One row a load.
+-- after all now that a row of it lies in the future. One row per load.
 select
     l.load_id,
     l.as_of

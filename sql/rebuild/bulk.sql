@@ -1,6 +1,6 @@
 -- name: parts
 -- What costs less to make after many rows have come than to keep up with each: keys, indexes and
--- foreign keys, those of other tables that refer to it too. One row a part, with the statements
+-- foreign keys, those of other tables that refer to it too. One row per part, with the statements
 -- that drop it and make it again, in the order of dropping.
 with foreign_keys as (
     select
@@ -67,7 +67,7 @@ where attrelid = to_regclass(%(table)s) and attnum > 0 and not attisdropped;
 
 -- name: declared
 -- What a table is but for its rows, keys and indexes: rules, defaults, triggers and descriptions.
--- One row a statement that makes a part of it, in order.
+-- One row per statement that makes a part of it, in order.
 with rules as (
     -- Rules of one statement are looked at in one pass over the rows.
     select

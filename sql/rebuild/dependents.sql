@@ -1,7 +1,7 @@
 -- What people built on a build of the warehouse, and what they put into its schemas.
 
 -- name: needed
--- Whatever of a build others can depend on: a part of the statements below. One row an object.
+-- Whatever of a build others can depend on: a part of the statements below. One row per object.
 select
     'pg_class'::regclass as class_id,
     oid
@@ -29,7 +29,7 @@ where connamespace in (select oid from build);
 -- name: views
 -- Views outside a build that read from it, with their definitions and what may keep us from
 -- replacing them: whose they are, columns whose type belongs to the build, and whether anything
--- else depends on them. Temporary views of sessions that are gone are left out. One row a view.
+-- else depends on them. Temporary views of sessions that are gone are left out. One row per view.
 with build as (
     select oid
     from pg_namespace
@@ -125,7 +125,7 @@ drop view {view};
 
 -- name: said_of_view
 -- Statements that say again of a view what dropping it takes along: comments, grants and, last, its
--- owner. One row a statement.
+-- owner. One row per statement.
 select said.statement
 from pg_class as v
 inner join pg_namespace as n on v.relnamespace = n.oid
@@ -164,7 +164,7 @@ order by said.place;
 -- name: foreign_objects
 -- What somebody put into the schemas of a build: tables, columns, views, sequences, functions,
 -- types and extensions that the warehouse does not make, with the command that takes them
--- elsewhere. One row an object.
+-- elsewhere. One row per object.
 with build as (
     select
         oid,
@@ -278,7 +278,7 @@ order by object;
 
 -- name: parts
 -- Statements that drop the parts of a build which nothing else depends on: those that the warehouse
--- made, what reads before what is read. One row a part.
+-- made, what reads before what is read. One row per part.
 select parts.statement
 from (
     select
@@ -327,7 +327,7 @@ order by parts.place, parts.statement;
 
 -- name: kept_builds
 -- Numbers of the retired builds that are kept for those who need them, the oldest first.
--- One row a build.
+-- One row per build.
 select distinct substring(nspname, '_kept_(\d+)$')::integer as number
 from pg_namespace
 where nspname ~ '^(staging|warehouse|cubes|as_known)_kept_\d+$'
@@ -336,7 +336,7 @@ order by number;
 -- name: needing
 -- What depends on a build outside it, with the schema that it is in, the relation that it is a part
 -- of, and whether it only has a type of the build and values of its own: a part of the statements
--- below. One row an object and reason.
+-- below. One row per object and reason.
 with build as (
     select oid
     from pg_namespace
@@ -397,7 +397,7 @@ where m.oid not in (select n.oid from build as n) and d.deptype in ('n', 'a');
 
 -- name: others
 -- What depends on a build outside it, apart from the views given and from columns that only have a
--- type of it, whose values are their own. One row an object.
+-- type of it, whose values are their own. One row per object.
 select distinct regexp_replace(
     pg_describe_object(n.class_id, n.oid, 0), '^rule _RETURN on ', ''
 ) as object
@@ -409,7 +409,7 @@ order by object;
 
 -- name: blockers
 -- What outside a retired build still depends on it: the build is kept until that is gone.
--- One row an object.
+-- One row per object.
 select distinct pg_describe_object(n.class_id, n.oid, 0) as object
 from ({rebuild/dependents.needing}) as n
 where n.schema_name !~ '^pg_'
@@ -428,7 +428,7 @@ drop schema if exists {schema} restrict;
 
 -- name: additions
 -- What somebody put on tables of a build that those of another do not have: indexes, triggers,
--- rules, policies and statistics, which the other build goes without. One row an object.
+-- rules, policies and statistics, which the other build goes without. One row per object.
 with builds as (
     select
         s.old_name,

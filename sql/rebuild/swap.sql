@@ -11,7 +11,7 @@ select to_regnamespace(%(schema)s) is not null;
 alter schema {schema} rename to {new_name};
 
 -- name: copy_schema_grants
--- Statements that give the new schema the grants of the old one. One row a grant.
+-- Statements that give the new schema the grants of the old one. One row per grant.
 select format(
     'grant %%s on schema %%I to %%s%%s',
     a.privilege_type,
@@ -25,7 +25,7 @@ where n.nspname = %(from_schema)s and a.grantee <> n.nspowner;
 
 -- name: grants
 -- Who may do what with tables and views, and with single columns: a part of statements that grant
--- it again. One row a grant.
+-- it again. One row per grant.
 select
     acls.oid,
     acls.column_name,
@@ -50,7 +50,7 @@ cross join lateral aclexplode(acls.acl) as a;
 
 -- name: copy_table_grants
 -- Statements that give the new tables, views and columns the grants of the old ones.
--- One row a grant.
+-- One row per grant.
 select format(
     'grant %%s on %%I.%%I to %%s', g.may, %(to_schema)s::text, c.relname, g.to_whom
 ) as statement
@@ -66,7 +66,7 @@ where n.nspname = %(from_schema)s and c.relkind in ('r', 'p', 'm', 'v')
 
 -- name: copy_function_grants
 -- Statements that give the new functions the grants of the old ones, and take from everybody what
--- was taken from them; functions whose grants nobody changed have none. One row a statement.
+-- was taken from them; functions whose grants nobody changed have none. One row per statement.
 with functions as (
     select
         p.oid,
@@ -123,9 +123,9 @@ create index concurrently on ledger.older_snapshots (id);
 drop table if exists ledger.older_snapshots;
 
 -- name: older_snapshots
--- Sessions that may hold a snapshot that is waited for: those seen to hold one, and those of
+-- Sessions that may have a snapshot that the swap waits for: those seen to have one, and those of
 -- other roles that are in a transaction of which no more can be seen. The longest first.
--- One row a session.
+-- One row per session.
 select
     a.pid,
     a.usename,
@@ -146,7 +146,7 @@ where a.datname = current_database() and a.application_name !~ '^aca-warehouse'
 order by a.xact_start nulls last, a.pid;
 
 -- name: tables
--- The tables of a build, their partitions apart. One row a table.
+-- The tables of a build, their partitions apart. One row per table.
 select
     n.nspname as schema_name,
     t.relname as table_name
@@ -160,7 +160,7 @@ order by n.nspname, t.relname;
 lock table {tables} in access exclusive mode;
 
 -- name: materialized_views
--- The materialized views of a build, with their owners. One row a view.
+-- The materialized views of a build, with their owners. One row per view.
 select
     n.nspname as schema_name,
     v.relname as view_name,
@@ -176,7 +176,7 @@ order by v.relname;
 alter materialized view {view} owner to {owner};
 
 -- name: reports_go_on
--- Whether a session holds a snapshot in a transaction that began before its latest statement: it
+-- Whether a session has a snapshot in a transaction that began before its latest statement: it
 -- may have read tables before and read others later. One row.
 select count(*) > 0 as go_on
 from pg_stat_activity as a

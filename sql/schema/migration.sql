@@ -29,7 +29,7 @@ alter domain {domain} add constraint {rule_name} check ({rule});
 alter domain {domain} {set_or_drop} not null;
 
 -- name: domains
--- The domains of staging, with what they are made of. One row a domain.
+-- The domains of staging, with what they are made of. One row per domain.
 select
     t.typname as name,
     format_type(t.typbasetype, t.typtypmod) as base,
@@ -55,7 +55,7 @@ from pg_constraint
 where conrelid = 'pg_temp.tried'::regclass and contype = 'c';
 
 -- name: present
--- Which of these schemas there are. One row a schema.
+-- Which of these schemas there are. One row per schema.
 select nspname::text
 from pg_namespace
 where nspname = any(%(schemas)s)

@@ -2,7 +2,7 @@
 
 -- name: made
 -- What was made from sql/ in some schemas: kind, name, and the mark of the text, which is the end
--- of its comment. What was made last comes first. One row an object.
+-- of its comment. What was made last comes first. One row per object.
 select
     i.type as kind,
     i.identity,
@@ -28,7 +28,7 @@ comment on {object} is {comment};
 drop {object} restrict;
 
 -- name: grants
--- Who may use views and functions, as statements that grant it again. One row a statement.
+-- Who may use views and functions, as statements that grant it again. One row per statement.
 with acls as (
     select
         pg_identify_object('pg_class'::regclass, c.oid, 0) as object,

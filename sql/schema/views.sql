@@ -1,5 +1,5 @@
 -- name: current
--- Current versions of {dim}, one row a {thing}.
+-- Current versions of {dim}, one row per {thing}.
 --
 -- Also the row -1.
 select *
@@ -9,7 +9,7 @@ where current_flag;
 -- name: as_is
 -- For every {sk}, the current row of its {thing}, or the last one.
 --
--- One row a version. Facts join it by the key that they have, and none is lost.
+-- One row per version. Facts join it by the key that they have, and none is lost.
 select
     version.{sk},
     latest.{sk} as {latest_sk},
@@ -24,7 +24,7 @@ inner join {dim} as latest
     );
 
 -- name: fact_history
--- Every reported state of a {fact}, one row a {fact} and load in which it changed; as_of and
+-- Every reported state of a {fact}, one row per {fact} and load in which it changed; as_of and
 -- batch_id order them.
 select
     state.{key},

@@ -8,7 +8,7 @@ select
 -- name: rights_lacking
 -- What the role may not do that a run does: make schemas and temporary tables, keep the mark of the
 -- migrations in schema public, and alter the schemas that are there. With the role, the database
--- and the statement that helps. One row a right that is lacking.
+-- and the statement that helps. One row per right that is lacking.
 with names as (
     select
         quote_ident(current_user) as me,
@@ -79,7 +79,7 @@ order by x.place, x.lack;
 
 -- name: connection_limits
 -- How many sessions there may be, and are: for the role, the database and the server, as far as
--- they are limited; parallel workers of other roles may be among those in use. One row a limit.
+-- they are limited; parallel workers of other roles may be among those in use. One row per limit.
 select
     limits.what,
     limits.most,

@@ -1,6 +1,6 @@
 -- name: create
 -- A table for the fields of a file whose columns are not those of staging: typed as there where
--- COPY can read the value, text elsewhere. One row a record.
+-- COPY can read the value, text elsewhere. One row per record.
 create temporary table landing on commit drop as
 select
     load_id,
@@ -10,7 +10,7 @@ from {table}
 with no data;
 
 -- name: move
--- Move the known columns of a file with unknown ones into staging. One row a record.
+-- Move the known columns of a file with unknown ones into staging. One row per record.
 insert into {table} (load_id, source_line, {columns})
 select
     load_id,
@@ -19,8 +19,8 @@ select
 from landing;
 
 -- name: move_read
--- Read values as the contract declares that they are written and move the rows whose values are
--- all of their types into staging. One row a line left out, with the first column at fault and the
+-- Parse values as the contract declares, and move the rows whose values are all of their types into
+-- staging. One row per rejected line, with the first column at fault and the
 -- beginning of its value.
 with landed as materialized (
     select

@@ -1,6 +1,6 @@
 -- name: measure
--- What staging holds of each part of a file, by the line on which its rows begin: rows, and sums of
--- money as an array. One row a part that has rows.
+-- What staging has of each part of a file, by the line on which its rows begin: rows, and sums of
+-- money as an array. One row per part that has rows.
 select
     width_bucket(source_line, %(first_lines)s::bigint[]) as part,
     count(*) as rows_loaded,
@@ -27,8 +27,8 @@ from open_lines as o
 where p.load_id = %(load_id)s and p.feed = %(feed)s and p.part = %(part)s;
 
 -- name: seen
--- The files that the live warehouse holds or has skipped, as they lay on the disk, the latest load
--- of a feed first. One row a load, feed and part.
+-- The files that the live warehouse loaded or skipped, as they were on the disk, the latest load
+-- of a feed first. One row per load, feed and part.
 select
     l.load_id,
     l.batch_id,

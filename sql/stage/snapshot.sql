@@ -1,5 +1,5 @@
 -- name: snapshots_of_load
--- The snapshots that a load brought. One row a feed, with its file and checksum.
+-- The snapshots that a load brought. One row per feed, with its file and checksum.
 select
     feed,
     file_name,
@@ -10,7 +10,7 @@ order by feed;
 
 -- name: snapshots_after
 -- The snapshot of each feed that a load brings which comes next after it in the order of batches,
--- if it is loaded already. One row a feed, with its file, checksum and load.
+-- if it is loaded already. One row per feed, with its file, checksum and load.
 select distinct on (f.feed)
     f.feed,
     f.file_name,
@@ -88,14 +88,14 @@ from missing
 cross join deleted;
 
 -- name: name_key
--- Write down a key that a rejected row of a snapshot names. One row a load, feed and key.
+-- Write down a key that a rejected row of a snapshot names. One row per load, feed and key.
 insert into rejected_key (load_id, feed, key)
 values (%(load_id)s, %(feed)s, %(key)s)
 on conflict do nothing;
 
 -- name: repeat_keys
 -- Give a load the keys of another one whose file is the same, of rows that are not in staging.
--- One row a load, feed and key.
+-- One row per load, feed and key.
 insert into rejected_key (load_id, feed, key, reversed_in_full)
 select
     %(load_id)s,

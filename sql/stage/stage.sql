@@ -1,10 +1,10 @@
 -- name: copy_in
 -- Stream a file's records into its staging table. A row that fails a type or a domain's rule is
 -- skipped with a notice that names its line and column. The first line is nothing but a line's end,
--- by which the server knows how lines end before quotes hold such signs. Rows that come frozen need
+-- by which the server knows how lines end before quotes contain any. Rows that come frozen need
 -- not be written again when they are read first; so only into a table that the transaction has
 -- emptied.
--- One row a record.
+-- One row per record.
 copy {table} (load_id, source_line, {columns}) from stdin
 with (
     format csv, header true, freeze {frozen}, on_error ignore, log_verbosity verbose, {empty_quotes}
@@ -13,14 +13,14 @@ with (
 -- name: set_aside_unordered
 -- Take out the rows in which a date comes before the one that it must not precede, by more days
 -- than say that the thing was canceled from its start.
--- One row a line taken out.
+-- One row per line taken out.
 delete from {table}
 where load_id = %(load_id)s and {first} - {second} > {canceled_days}
 returning source_line;
 
 -- name: set_aside_breaches
 -- Take out the rows with a value that the contract allows in no row.
--- One row a line taken out, with the first column at fault.
+-- One row per line taken out, with the first column at fault.
 delete from {table}
 where load_id = %(load_id)s and ({is_breach})
 returning source_line, {at_fault};
@@ -34,7 +34,7 @@ where load_id = %(load_id)s;
 -- name: set_aside_repeated
 -- Keep the last row in the file of those with one key and effective time; where their amounts are
 -- nothing together, the last that takes back what another one brought, in whichever order they are.
--- One row a line taken out, with whether it equals the one that stays in every column, whether it
+-- One row per line taken out, with whether it equals the one that stays in every column, whether it
 -- is another line of the same thing, its amounts, and whether the row that stays takes all of it
 -- back. Keys that are reversed so, or in part, are written down.
 with repeated as materialized (
@@ -125,7 +125,7 @@ from {table}
 where load_id = %(load_id)s;
 
 -- name: reject
--- Record one rejected row, and its text. One row a line and reason.
+-- Record one rejected row, and its text. One row per line and reason.
 with recorded as (
     insert into quarantined_row (load_id, feed, file, line, column_name, reason)
     values (%(load_id)s, %(feed)s, %(file)s, %(line)s, %(column_name)s, %(reason)s)
@@ -154,7 +154,7 @@ analyze {table} ({columns});
 select brin_summarize_new_values({index}::regclass);
 
 -- name: repeat_rows
--- Give a load the rows of another one whose file is the same. One row a line.
+-- Give a load the rows of another one whose file is the same. One row per line.
 insert into {table} (load_id, source_line, {columns})
 select
     %(load_id)s,
@@ -165,7 +165,7 @@ where load_id = %(same_as)s;
 
 -- name: repeat_rejects
 -- Give a load the rejected rows of another one whose file is the same, those that are open.
--- One row a line and reason.
+-- One row per line and reason.
 with held as materialized (
     select
         q.*,
@@ -197,7 +197,7 @@ inner join quarantined_line as t on h.rejected_row_id = t.rejected_row_id;
 
 -- name: repeat_file
 -- Let a file that was skipped count as loaded, with the figures of the one that it equals.
--- One row a load and file.
+-- One row per load and file.
 update load_file as f
 set
     status = 'loaded',
@@ -218,7 +218,7 @@ where f.load_id = %(load_id)s and f.feed = %(feed)s
 
 -- name: repeat_parts
 -- Let the parts of a file that was skipped count as read, with the lines and figures of those that
--- they equal. One row a part.
+-- they equal. One row per part.
 update load_file_part as p
 set
     first_line = same.first_line,

@@ -1,12 +1,12 @@
 -- A load that cannot pass leaves staging again, so that those after it can.
 
 -- name: delete_rows
--- Take the rows of a load out of a feed's staging table. One row a line.
+-- Take the rows of a load out of a feed's staging table. One row per line.
 delete from {table}
 where load_id = %(load_id)s;
 
 -- name: refuse_files
--- Let files of a load count as refused, which is what they are from now on. One row a file.
+-- Let files of a load count as refused, which is what they are from now on. One row per file.
 update load_file
 set
     status = 'refused',
@@ -16,7 +16,7 @@ set
 where load_id = %(load_id)s and feed = any(%(feeds)s) and status = 'loaded';
 
 -- name: refuse_parts
--- What became of the rows of these files: none is held. One row a load, feed and part.
+-- Counts of the rows of these files: none is stored. One row per load, feed and part.
 update load_file_part
 set
     rows_read = 0,
@@ -27,7 +27,7 @@ where load_id = %(load_id)s and feed = any(%(feeds)s);
 
 -- name: release_skipped
 -- Files that were skipped because one of these files had brought the same are pending again.
--- One row a file.
+-- One row per file.
 update load_file as f
 set
     status = 'refused',

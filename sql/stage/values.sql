@@ -11,13 +11,13 @@ where load_id = %(load_id)s;
 
 -- name: set_aside
 -- Take out the rows with a value for which no row can stay.
--- One row a line taken out, with the first column at fault.
+-- One row per line taken out, with the first column at fault.
 delete from {table}
 where load_id = %(load_id)s and ({is_fault})
 returning source_line, {at_fault};
 
 -- name: empty_references
--- Let a word for nothing, where a thing of another feed is due, be nothing. One row a line.
+-- Let a word for nothing, where a thing of another feed is due, be nothing. One row per line.
 update {table}
 set {reference} = null
 where load_id = %(load_id)s and {is_null_word};

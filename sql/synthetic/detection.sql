@@ -2,7 +2,7 @@
 -- read here. Rows are identified by batch, file and line.
 
 -- name: rejected
--- Rows of the build's files that are in quarantine, as their files have them. One row a row and
+-- Rows of the build's files that are in quarantine, as their files have them. One row per row and
 -- reason.
 select
     l.batch_id,
@@ -20,7 +20,7 @@ left join quarantined_line as t on q.rejected_row_id = t.rejected_row_id
 where q.load_id = any(%(loads)s) and f.status = 'loaded';
 
 -- name: noticed
--- What was noticed in each file of the build apart from its rows. One row a file.
+-- What was noticed in each file of the build apart from its rows. One row per file.
 select
     l.batch_id,
     f.file_name,
@@ -31,7 +31,7 @@ inner join load as l on f.load_id = l.load_id
 where f.load_id = any(%(loads)s) and f.status = 'loaded';
 
 -- name: refused
--- Files that were refused when their batch came last, with the error. One row a file.
+-- Files that were refused when their batch came last, with the error. One row per file.
 select
     l.batch_id,
     f.file_name,
@@ -48,7 +48,7 @@ where l.status = 'failed'
 
 -- name: lines
 -- The rows that a statement of the checks returns by load and by key or line: where each is in the
--- files, and whose it is. One row a row and rule.
+-- files, and whose it is. One row per row and rule.
 with failing as materialized (
     {failing}
 )
@@ -67,7 +67,7 @@ inner join load_file as f on s.load_id = f.load_id
 where f.feed = %(feed)s;
 
 -- name: claim_states
--- The claims of the build in every state that was sent. One row a line.
+-- The claims of the build in every state that was sent. One row per line.
 select
     s.claim_id,
     s.load_id,
@@ -88,7 +88,7 @@ where s.load_id = any(%(loads)s);
 -- name: enrollment_states
 -- The enrollments of the build in every state that was sent: known from the place of its load among
 -- the batches up to that of the next state. Without an end, coverage runs to the end of the plan
--- year. One row a line.
+-- year. One row per line.
 select
     s.enrollment_id,
     s.load_id,
@@ -104,7 +104,7 @@ inner join batch_order as l on s.load_id = l.load_id
 where s.load_id = any(%(loads)s);
 
 -- name: provider_states
--- The providers of the build in every state that was sent. One row a line.
+-- The providers of the build in every state that was sent. One row per line.
 select
     s.provider_id,
     s.load_id,
@@ -113,7 +113,7 @@ from providers_raw as s
 where s.load_id = any(%(loads)s);
 
 -- name: orphans
--- Rows of a feed that name a key which its own feed has not brought. One row a line.
+-- Rows of a feed that name a key which its own feed has not brought. One row per line.
 select
     'unknown_key' as rule,
     s.load_id,

@@ -15,7 +15,7 @@ where {sk} <> -1;
 -- What a dimension contained after each of some loads, counted in the same way, from its rows and
 -- those kept as they were: a row was known from the load that made it, or that had last changed it,
 -- up to the one that changed it next. A key has one version that begins in 1900, so these count the
--- keys. One row a load, in order.
+-- keys. One row per load, in order.
 with rows_known as (
     select
         {sk},
@@ -80,7 +80,7 @@ order by l.load_id;
 
 -- name: batches
 -- The batches of the build in the order of their loads; batches come in the order of their names
--- where is_in_order. Only what was known after a load that has been live is kept. One row a batch.
+-- where is_in_order. Only loads that have been live are included. One row per batch.
 select
     last_of_batch.batch_id,
     case when last_of_batch.is_kept then last_of_batch.load_id end as kept_load_id,
@@ -106,7 +106,7 @@ order by last_of_batch.load_id;
 
 -- name: files
 -- The files of the build, as the ledger has them, without those of which people corrected
--- rows: the truth is about what was sent. One row a file.
+-- rows: the truth is about what was sent. One row per file.
 select
     l.batch_id,
     f.feed,

@@ -83,7 +83,7 @@ def test_blocked_load_names_whom_it_waits_for_within_five_seconds(
         releasing.join()
         first, *rest = (s for s in pending.watcher.said if "ait" in s)
     pid = other.info.backend_pid if not other.closed else ""
-    assert "Waiting for a lock that is held by session" in first
+    assert "Waiting for a lock of session" in first
     assert str(pid) in first
     assert "of aca_owner (an analyst's tool) at 127.0.0.1" in first
     assert "idle in transaction" in first

@@ -255,7 +255,7 @@ def test_report_into_a_folder_that_cannot_be_written_is_an_error(
 def test_report_does_not_replace_a_folder_of_other_files(made: Made, tmp_path: Path) -> None:
     (tmp_path / "data-docs").mkdir()
     (tmp_path / "data-docs" / "mine.txt").touch()
-    with pytest.raises(UsageError, match="holds something else"):
+    with pytest.raises(UsageError, match="contains something else"):
         write_report(made.warehouse.url, tmp_path)
     assert (tmp_path / "data-docs" / "mine.txt").exists()
 

@@ -147,7 +147,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         + b"\n"
         + b",".join([ROW % (1, 1), *[b"abcdefghijklmnop"] * 1400])
         + b"\n",
-        r"no table can hold: .* its 1,408 columns are too wide together",
+        r"does not fit into a table: .* its 1,408 columns are too wide together",
     ),
 }
 

@@ -50,7 +50,7 @@ def test_a_cube_and_its_columns_say_what_they_are(tables, cube):
         " where oid = %s::regclass",
         (f"cubes.{cube.name}",),
     ).fetchone() == (
-        f"{cube.description} One row a {' and '.join(cube.grain)}.",
+        f"{cube.description} One row per {' and '.join(cube.grain)}.",
         "r" if cube.is_followed else "m",
     )
 

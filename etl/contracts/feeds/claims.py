@@ -1,4 +1,4 @@
-"""The claims feed: one row a claim, in its latest state known to the sender."""
+"""The claims feed: one row per claim, in its latest state known to the sender."""
 
 from etl.contracts.column import Column, Matches, OneOf, Pii
 from etl.contracts.feed import Feed, Volume
@@ -6,7 +6,7 @@ from etl.contracts.types import DAYS_AHEAD, Type
 
 claims = Feed(
     name="claims",
-    description="Medical and pharmacy claims, one row a claim and state.",
+    description="Medical and pharmacy claims, one row per claim and state.",
     key=("claim_id",),
     reversible=True,
     deletable=True,

@@ -1,4 +1,4 @@
-"""The enrollments feed: one row a member, plan and start of coverage."""
+"""The enrollments feed: one row per member, plan and start of coverage."""
 
 from datetime import date
 

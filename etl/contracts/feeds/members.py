@@ -1,4 +1,4 @@
-"""The members feed: one row a member (or a change of one)."""
+"""The members feed: one row per member (or a change of one)."""
 
 from etl.contracts.column import Between, Column, Matches, OneOf, Pii
 from etl.contracts.feed import Feed, SnapshotLimit, Volume

@@ -1,4 +1,4 @@
-"""The plans feed: one row a plan and plan year."""
+"""The plans feed: one row per plan and plan year."""
 
 from etl.contracts.column import Between, Column, OneOf
 from etl.contracts.feed import Feed, Volume

@@ -1,4 +1,4 @@
-"""The providers feed: one row a provider."""
+"""The providers feed: one row per provider."""
 
 from etl.contracts.column import Column, Matches
 from etl.contracts.feed import Feed, Volume

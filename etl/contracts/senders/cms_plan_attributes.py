@@ -1,6 +1,6 @@
 """The Plan Attributes public use file of CMS: the plans of HealthCare.gov, a year at a time.
 
-https://www.cms.gov/marketplace/resources/data/public-use-files: 151 columns, a row a plan and
+https://www.cms.gov/marketplace/resources/data/public-use-files: 151 columns, a row per plan and
 cost-sharing variant.
 """
 

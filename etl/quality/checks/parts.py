@@ -1,6 +1,6 @@
 """What the statements of checks are composed of: the names of one feed, dimension or fact.
 
-A subject is what a check is asked of. Its ``parts`` stand for ``{braces}`` in a statement, its
+A subject is what a check tests. Its ``parts`` fill the ``{braces}`` in a statement, its
 ``words`` for those in a header; a statement of the same file, or of fragments, can be one
 (``etl/quality/checks/registry.py``).
 """

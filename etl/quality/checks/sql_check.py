@@ -15,7 +15,7 @@ from etl.quality.checks.header import Declaration
 class SqlCheck:
     """A statement and the checks that it answers, by rule.
 
-    The statement returns a row a rule: ``rule``, ``rows_checked``, ``rows_failed``, and where it
+    The statement returns a row per rule: ``rule``, ``rows_checked``, ``rows_failed``, and where it
     can say so ``measured`` (in the check's unit; else the rows failed are it) and
     ``failing_keys`` (a JSON array of up to a hundred objects of surrogate or natural keys).
 

@@ -203,7 +203,7 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
         cube=table,
         grain=names(cube.grain),
     )
-    described = f"{cube.description} One row a {' and '.join(cube.grain)}."
+    described = f"{cube.description} One row per {' and '.join(cube.grain)}."
     run(
         connection,
         "cubes/build.comment_on_cube",

@@ -1,4 +1,4 @@
-"""Claims: one row a claim in its latest state, and its earlier states next to it."""
+"""Claims: one row per claim in its latest state, and its earlier states next to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enrollments: one row a member, plan and start of coverage, its latest state."""
+"""Enrollments: one row per member, plan and start of coverage, its latest state."""
 
 from __future__ import annotations
 

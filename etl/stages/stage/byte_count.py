@@ -38,7 +38,7 @@ class Seen:
         self.ends_line = False
 
     def through(self, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
-        """The file's blocks; ``BatchError`` if it unpacks to more than any feed holds."""
+        """The file's blocks; ``BatchError`` if it unpacks to more than any feed has."""
         for block in self._file.blocks():
             on_bytes(len(block))
             self.bytes += len(block)

@@ -118,7 +118,7 @@ def _run_file(
     except psycopg.errors.ProgramLimitExceeded as error:
         raise BatchError(
             Refusal.TOO_LARGE,
-            f"{where} has a row that no table can hold: a key is too long, or its "
+            f"{where} has a row that does not fit into a table: a key is too long, or its "
             f"{len(head.names):,} columns are too wide together.",
             "Ask the sender for shorter keys and for the contract's columns alone; nothing was "
             "loaded.",
@@ -296,7 +296,7 @@ def _analyze(connection: psycopg.Connection[Any], feed: Feed) -> None:
 
 
 def _account_for(staged: Staged, reading: parts.Reading, stream: Stream) -> None:
-    """Hold what was read of a file against what became of it; ``BatchError`` if they differ."""
+    """Compare the counts of a file as read with the results; ``BatchError`` if they differ."""
     staged.bytes_read, staged.lines_read = reading.bytes, reading.lines
     staged.lines_blank = stream.blank
     accounted = reading.lines_accounted

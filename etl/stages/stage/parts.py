@@ -191,7 +191,7 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
 
 
 def _check_expected(batch: Batch, part: PartRead, rows: int, totals: dict[str, Decimal]) -> None:
-    """Hold a part against its manifest.
+    """Compare a part with its manifest.
 
     What rejected rows bear is known of all parts together alone, so with such rows the amounts are
     compared there.
@@ -200,7 +200,7 @@ def _check_expected(batch: Batch, part: PartRead, rows: int, totals: dict[str, D
     if said.rows is not None and said.rows != rows:
         raise BatchError(
             Refusal.ROWS_DIFFER,
-            f"{where} holds {rows:,} rows where its manifest says {said.rows:,}.",
+            f"{where} has {rows:,} rows, but its manifest says {said.rows:,}.",
             _HINT,
         )
     for column, amount in said.totals.items():

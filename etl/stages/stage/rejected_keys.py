@@ -2,7 +2,7 @@
 
 Only keys are read here, from rows that are in quarantine. Of a row with other than its header's
 number of fields nothing says which value is which, so that a text counts as a key in the first
-field alone, and a plan year wherever one stands.
+field alone, and a plan year in any field.
 """
 
 from __future__ import annotations

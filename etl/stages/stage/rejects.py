@@ -46,7 +46,7 @@ def look_up(staged: Staged, head: Header, corrected: Mapping[int, bytes]) -> Non
 
 
 def money_fields(head: Header) -> dict[str, MoneyField]:
-    """Where a file's amounts stand, and how its sender writes them."""
+    """The positions of a file's amounts, and the form in which its sender writes them."""
     contract = head.contract
     return {
         column: MoneyField(tuple(positions), _reader(contract.feed, column, contract.parsing))

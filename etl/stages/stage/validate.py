@@ -320,7 +320,7 @@ def check_expected(batch: Batch, staged: Staged) -> None:
     if said.rows is not None and said.rows != rows:
         raise BatchError(
             Refusal.ROWS_DIFFER,
-            f"{where} holds {rows:,} rows where its manifest says {said.rows:,}.",
+            f"{where} has {rows:,} rows, but its manifest says {said.rows:,}.",
             hint,
         )
     for column, amount in said.totals.items():

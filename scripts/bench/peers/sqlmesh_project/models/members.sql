@@ -1,5 +1,5 @@
 -- A member that the file lacks is gone, as in our snapshots. The columns are those of
--- scripts/bench/members_history.py. One row a version.
+-- scripts/bench/members_history.py. One row per version.
 MODEL (
     name history.members,
     start '2024-12-31',
