@@ -337,9 +337,7 @@ def test_file_corrected_in_place_with_every_key_does_not_count_as_missing(
     with pytest.raises(BatchError, match="lacks 2 of its 5 keys"):
         rebuild(warehouse)
     load(warehouse)
-    with pytest.raises(
-        BatchError, match=r"no longer in the inbox: providers.csv .* \(5 rows\)"
-    ):
+    with pytest.raises(BatchError, match=r"no longer in the inbox: providers.csv .* \(5 rows\)"):
         rebuild(warehouse)
     assert warehouse.rows(ALIVE) == [(5,)]
     rebuild(warehouse, forget=True)
