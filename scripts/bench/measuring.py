@@ -195,7 +195,8 @@ def measured_run(url: str, inbox: Path, command: str) -> dict[str, Any]:
         known = scalar(connection, "rebuild/swap.schema_exists", {"schema": "ledger"})
         after = scalar(connection, "bench/floor.last_stage_run") if known else 0
         gate_after = scalar(connection, "bench/floor.last_check_run") if known else 0
-    spent = timed(["-m", "etl", command], DATABASE_URL=url, INBOX=str(inbox))
+    given = {"DATABASE_URL": url, "DATABASE_URL_FILE": "", "INBOX": str(inbox)}
+    spent = timed(["-m", "etl", command], **given)
     with connect(url, "aca-warehouse bench") as connection:
         rows = run(connection, "bench/floor.stage_seconds", {"after": after}).fetchall()
         gates = run(connection, "bench/floor.gate_seconds", {"after": gate_after}).fetchall()

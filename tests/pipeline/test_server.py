@@ -448,6 +448,7 @@ def test_a_server_that_is_killed_under_a_run_is_one_sentence_and_the_next_run_go
     given = {
         **os.environ,
         "DATABASE_URL": "",
+        "DATABASE_URL_FILE": "",
         "DATA_DIR": str(settings.data),
         "INBOX": str(settings.inbox),
     }

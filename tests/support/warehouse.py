@@ -43,8 +43,9 @@ class Warehouse:
     watcher: Silent = field(default_factory=Silent)
 
     def environment(self, **more: str) -> dict[str, str]:
-        given = {"DATABASE_URL": self.url, "INBOX": str(self.inbox), "DATA_DIR": str(self.data)}
-        return {**os.environ, **given, **more}
+        given = {"DATABASE_URL": self.url, "DATABASE_URL_FILE": ""}
+        places = {"INBOX": str(self.inbox), "DATA_DIR": str(self.data)}
+        return {**os.environ, **given, **places, **more}
 
     def start(self, *arguments: str, **environment: str) -> Command:
         """Begin ``python -m etl ...``."""

@@ -1,0 +1,76 @@
+"""TLS for tests: certificates as the container has them, and TLS in front of a server without."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from etl.config import ROOT
+
+PREPARE = ROOT / "scripts" / "compose" / "prepare.sh"
+# What a client asks first, if it may speak TLS (PostgreSQL 18, message formats: SSLRequest).
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+
+
+def prepare(folder: Path, owner: str, given: str = "yes") -> subprocess.CompletedProcess[str]:
+    """Run what the container runs before its server starts."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl program on this machine to make certificates with")
+    return subprocess.run(
+        ["sh", str(PREPARE), str(folder), owner],
+        env={**os.environ, "PASSWORD_GIVEN": given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@contextmanager
+def tls_in_front_of(port: int, certificates: Path) -> Iterator[int]:
+    """A port of 127.0.0.1 that speaks TLS only, and goes on to a server's port without."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates / "server.crt", certificates / "server.key")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_listen, args=(listener, context, port), daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _listen(listener: socket.socket, context: ssl.SSLContext, port: int) -> None:
+    with suppress(OSError):
+        while True:
+            client, _ = listener.accept()
+            threading.Thread(target=_serve, args=(client, context, port), daemon=True).start()
+
+
+def _serve(client: socket.socket, context: ssl.SSLContext, port: int) -> None:
+    with suppress(OSError), client:
+        if client.recv(len(_SSL_REQUEST), socket.MSG_WAITALL) != _SSL_REQUEST:
+            return
+        client.sendall(b"S")
+        with (
+            context.wrap_socket(client, server_side=True) as inside,
+            socket.create_connection(("127.0.0.1", port)) as behind,
+        ):
+            back = threading.Thread(target=_pump, args=(behind, inside), daemon=True)
+            back.start()
+            _pump(inside, behind)
+            back.join()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
