@@ -15,12 +15,10 @@ import pytest
 from etl.contracts.feed import SnapshotLimit
 from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.pipeline import commands
-from etl.quality.runner import run_sql_checks
 from etl.quarantine.export import export
-from etl.warehouse.tables import LIVE
 from tests.support.feeds import write_batch
 from tests.support.files import CASES
-from tests.support.warehouse import Warehouse, failed_critical
+from tests.support.warehouse import Warehouse, failed_critical, found_by
 
 ALIVE = "select count(*) from warehouse.dim_provider where current_flag and provider_sk > 0"
 DECISIONS = (
@@ -373,13 +371,12 @@ def test_claims_that_reverse_themselves_load_and_are_named_by_the_checks(
     shutil.copytree(CASES / "claim ids" / f"a claim {case}", warehouse.inbox, dirs_exist_ok=True)
     (warehouse.inbox / "case.toml").unlink()
     warehouse.incremental(0.5)
-    found = {
-        check.name: sorted(row["claim_id"] for row in answer.keys)
-        for check, answer in run_sql_checks(warehouse.connection, LIVE)
-        if answer is not None and "reversed" in check.name
-    }
-    assert found["fact_claim.reversed_in_full"] == partly
-    assert found["fact_claim.not_reversed_by_itself"] == reversed_claims
+
+    def found(name: str) -> list[str]:
+        return sorted(row["claim_id"] for row in found_by(warehouse.connection, name).keys)
+
+    assert found("fact_claim.reversed_in_full") == partly
+    assert found("fact_claim.not_reversed_by_itself") == reversed_claims
     assert failed_critical(warehouse.connection) == set()
 
 

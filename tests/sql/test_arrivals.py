@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from etl.contracts.checks import Finding, passes
+from etl.contracts.checks import Check, Finding, passes
 from etl.quality.checks.registry import gate_checks
 from etl.quality.runner import _profile, run_sql_checks
 from etl.warehouse.tables import LIVE
@@ -328,11 +328,14 @@ def test_profile_has_the_figures_of_the_rows(books) -> None:
 
 
 def test_feed_that_stops_arriving_is_late(books) -> None:
+    def is_freshness(check: Check) -> bool:
+        return check.name.endswith(".fresh")
+
     def behind(now: datetime | None = None) -> dict[str, float]:
         return {
             check.table: found.figure
-            for check, found in run_sql_checks(books, LIVE, now)
-            if check.name.endswith(".fresh") and found
+            for check, found in run_sql_checks(books, LIVE, now, is_freshness)
+            if found
         }
 
     write(books, [])

@@ -14,6 +14,7 @@ from etl.quality.checks.registry import all_checks, sql_checks
 from etl.quality.runner import run_sql_checks
 from etl.warehouse.tables import LIVE
 from tests.support.databases import fresh_database, unguarded
+from tests.support.warehouse import found_by
 
 OURS = {
     check.name
@@ -94,12 +95,11 @@ def warehouse(sound: psycopg.Connection[Any]) -> Iterator[psycopg.Connection[Any
 def broken(connection: psycopg.Connection[Any]) -> Keys:
     """The keys of the rows that break each of our rules."""
     found = {}
-    for check, finding in run_sql_checks(connection, LIVE):
-        if check.name in OURS:
-            assert finding is not None, check.name
-            assert len(finding.keys) == min(finding.rows_failed, MOST_KEYS)
-            if finding.rows_failed:
-                found[check.name] = finding.keys
+    for check, finding in run_sql_checks(connection, LIVE, wanted=lambda check: check.name in OURS):
+        assert finding is not None, check.name
+        assert len(finding.keys) == min(finding.rows_failed, MOST_KEYS)
+        if finding.rows_failed:
+            found[check.name] = finding.keys
     return found
 
 
@@ -380,23 +380,16 @@ def test_check_digits_are_those_of_luhn(warehouse) -> None:
             "(%s, %s, %s, false, 1, '1900-01-01', '9999-12-31', true, gen_random_uuid(), 2)",
             [(n + 10, str(n), npi) for n, npi in enumerate(npis)],
         )
-    found = {
-        check.name: finding.rows_failed
-        for check, finding in run_sql_checks(warehouse, LIVE)
-        if finding
-    }
+    found = found_by(warehouse, "dim_provider.npi_check_digit").rows_failed
     wrong = sum(not holds(npi) for npi in npis)
     assert 0 < wrong < len(npis)
-    assert found["dim_provider.npi_check_digit"] == wrong
+    assert found == wrong
 
 
 def test_values_unknown_to_a_rule_are_reported_as_not_judged(warehouse) -> None:
-    def findings() -> dict[str, Any]:
-        return {c.name: found for c, found in run_sql_checks(warehouse, LIVE)}
-
-    assert not findings()[FIT].judged_nothing
+    assert not found_by(warehouse, FIT).judged_nothing
     warehouse.execute("update fact_enrollment set csr_variant = '87'")
-    found = findings()[FIT]
+    found = found_by(warehouse, FIT)
     assert (found.rows_checked, found.rows_judged, found.rows_failed) == (3, 0, 0)
     assert found.judged_nothing
     # The word itself is a major failure of the list.

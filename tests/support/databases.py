@@ -25,7 +25,7 @@ def url_of(admin_url: str, database: str) -> str:
 def copy(connection: psycopg.Connection[Any], template: str, database: str) -> None:
     """Make a database as a copy of another."""
     connection.execute(
-        sql.SQL("create database {} template {} strategy wal_log").format(
+        sql.SQL("create database {} template {} strategy file_copy").format(
             sql.Identifier(database), sql.Identifier(template)
         )
     )

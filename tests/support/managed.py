@@ -72,7 +72,9 @@ def managed_by(
     """A database of this owner, a copy of the template."""
     name = "managed"
     parts = {"database": name, "owner": owner, "template": template}
-    made = sql.SQL("create database {database} owner {owner} template {template} strategy wal_log")
+    made = sql.SQL(
+        "create database {database} owner {owner} template {template} strategy file_copy"
+    )
     with psycopg.connect(admin_url, autocommit=True) as server:
         server.execute(made.format(**{k: sql.Identifier(v) for k, v in parts.items()}))
         roles: list[str] = []

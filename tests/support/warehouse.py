@@ -137,7 +137,7 @@ def differing_cubes(connection: psycopg.Connection[Any]) -> list[str]:
 
 def found_by(connection: psycopg.Connection[Any], name: str) -> Finding:
     """What one SQL check finds."""
-    ((_, found),) = (a for a in run_sql_checks(connection, LIVE) if a[0].name == name)
+    ((_, found),) = run_sql_checks(connection, LIVE, wanted=lambda check: check.name == name)
     assert found is not None
     return found
 
@@ -146,6 +146,8 @@ def failed_critical(connection: psycopg.Connection[Any]) -> set[str]:
     """Critical checks in SQL that fail. What the text that fills feeds is worth is not at issue."""
     return {
         check.name
-        for check, found in run_sql_checks(connection, LIVE)
-        if check.severity == CRITICAL and (found is None or found.rows_failed)
+        for check, found in run_sql_checks(
+            connection, LIVE, wanted=lambda check: check.severity == CRITICAL
+        )
+        if found is None or found.rows_failed
     }
