@@ -62,6 +62,11 @@ def statements_are_logged(admin_url: str) -> Iterator[None]:
         server.execute("select pg_reload_conf()")
 
 
+def owned_by(bare: Managed, password: str) -> str:
+    """The address of a warehouse's owner with this password."""
+    return make_conninfo(bare.address, password=password)
+
+
 def log_of(server_settings: Settings) -> str:
     return (server_settings.data / "postgres" / "server.log").read_text(errors="replace")
 
@@ -81,7 +86,7 @@ def test_password_of_the_address_is_nowhere_while_a_run_is_at_work_and_after_it(
     bare: Managed, admin_url: str, server_settings: Settings
 ) -> None:
     set_password(bare.server, bare.owner, PLAIN)
-    address = make_conninfo(bare.address, password=PLAIN)
+    address = owned_by(bare, PLAIN)
     warehouse = Warehouse(address, bare.inbox, bare.data, bare.connection)
     write_batch(bare.inbox, "2025-01-10", members=[{"member_id": "A"}])
     said: list[Ended] = []
@@ -90,7 +95,7 @@ def test_password_of_the_address_is_nowhere_while_a_run_is_at_work_and_after_it(
             said.append(warehouse.command(command))
         said.append(warehouse.command("psql", "-c", "select pg_sleep(1)"))
         # A password that is refused is not repeated either.
-        wrong = make_conninfo(bare.address, password=f"{PLAIN}-no")
+        wrong = owned_by(bare, f"{PLAIN}-no")
         said.append(warehouse.command("incremental", DATABASE_URL=wrong, DEBUG="1"))
     assert [ended.returncode for ended in said] == [0, 0, 0, 0, 0, 3], said
     assert any("pg_sleep" in arguments for arguments in seen)

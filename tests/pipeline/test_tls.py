@@ -160,13 +160,8 @@ def test_psql_of_this_machine_goes_over_tls(verified: Managed) -> None:
 
 
 def test_no_secret_of_an_address_is_among_the_arguments_of_psql() -> None:
-    secrets = {
-        "password": odd_password(),
-        "sslpassword": "for the key",
-        "scram_client_key": "a client",
-        "scram_server_key": "b server",
-        "oauth_client_secret": "of a client",
-    }
+    names = ("password", "sslpassword", "scram_client_key", "scram_server_key")
+    secrets = dict.fromkeys((*names, "oauth_client_secret"), odd_password())
     address, environment = psql._apart(make_conninfo("host=localhost user=u", **secrets))
     assert conninfo_to_dict(address) == {"host": "localhost", "user": "u"}
     assert environment["PGPASSWORD"] == odd_password()
