@@ -12,7 +12,7 @@ READY := .venv/.ready $(if $(wildcard $(PY)),,remake)
 PEERS_READY := $(if $(filter 1,$(PEERS)),.venv-peers/.ready)
 LOCK := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 $(if $(filter yes,$(UPGRADE)),--upgrade) --custom-compile-command 'make lock'
 
-# A variable on the command line that no target asked for knows is a slip of the hand: not obeyed,
+# A variable on the command line that no target asked for knows is a typing error: not obeyed,
 # and not passed over. What a target takes is said in its help, what all take in .env.example.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 # A make that a target starts has targets and variables of its own.

@@ -35,7 +35,7 @@ from etl.warehouse.tables import DIMENSIONS
 
 # What a run leaves that was stopped, and what the next one does, by command.
 _ROLLED_BACK = "The current stage was rolled back; what was committed stays."
-_GOES_ON = f"{_ROLLED_BACK} Run again: it goes on from the last stage that was done."
+_GOES_ON = f"{_ROLLED_BACK} Run again: it continues from the last stage that was done."
 _AFTERWARDS = {
     "full-load": "Until a full load is done readers keep what they had. Run again: it begins "
     "again from the first batch.",

@@ -63,7 +63,7 @@ _STYLE: Any = {
     "axes.labelcolor": _INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "figure.facecolor": "#FFFFFF",  # opaque, so that a dark page does not swallow the text
+    "figure.facecolor": "#FFFFFF",  # opaque, so that a dark page does not hide the text
     "figure.constrained_layout.use": True,
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 9,

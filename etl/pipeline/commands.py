@@ -1,6 +1,6 @@
 """What a person can ask of the warehouse, and the order in which it is done.
 
-A full load goes into schemas of its own (``etl.schema.build``) and then takes the place of the
+A full load goes into schemas of its own (``etl.schema.build``) and then replaces the
 live ones; everything else works on these.
 """
 

@@ -178,7 +178,7 @@ def _money(summary: Summary) -> Table:
 
 def _detections(summary: Summary) -> Table:
     counted = ("injected", "detected", "false negatives", "false positives", "consequences")
-    table = screen.table("Defects put in and detected", "kind", *counted, right=counted)
+    table = screen.table("Defects injected and detected", "kind", *counted, right=counted)
     for kind in summary.detections:
         counts = astuple(kind)[1:]
         if any(counts):

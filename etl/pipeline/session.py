@@ -2,7 +2,7 @@
 
 The only place that opens transactions that write. A run has one advisory lock, so there is only
 ever one. Each stage is one transaction that also says in the ledger that the stage is done: killed
-anywhere, the next run goes on from the last stage that was committed.
+anywhere, the next run continues from the last stage that was committed.
 """
 
 from __future__ import annotations
@@ -300,7 +300,7 @@ class RunContext:
                 f"The work on {what} was rolled back at the gate of {stage}: {worst(report)}.",
                 "Readers keep what they had. quality.check_judged lists the rows. What the stage "
                 "had just made was wrong: look for what changed in code or tables. When the cause "
-                "is gone, make incremental goes on from there.",
+                "is gone, make incremental continues from there.",
             )
 
     def gate_load(self, stage: str, load: Load) -> None:

@@ -1,4 +1,4 @@
-"""Going live: a complete rebuild takes the place of what readers read, and the old one goes."""
+"""Going live: a complete rebuild replaces the live one, and the old one goes."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def _no_report_goes_on(context: RunContext) -> bool:
 
 
 def notes(connection: psycopg.Connection) -> list[str]:
-    """What goes on reading a build that was replaced, or lies in one, with what helps."""
+    """What still reads a build that was replaced, or lies in one, with what helps."""
     said = []
     if old := revisions.kept_old(connection):
         said.append(

@@ -23,7 +23,7 @@ _UNSEEN_LETTERS = "[\u115f\u1160\u17b4\u17b5]"
 
 
 def is_null_word(column: Column) -> sql.Composed:
-    """Whether a key is a word for nothing."""
+    """Whether a key is a word for a missing value."""
     return statement(
         "render/values.is_null_word",
         name=sql.Identifier(column.name),

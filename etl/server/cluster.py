@@ -135,7 +135,7 @@ def connect(home: Home, password: str) -> psycopg.Connection[Any]:
 
 
 def _require_leads_here(url: str) -> None:
-    """Raise ``UsageError`` where the environment makes libpq go to another machine all the same."""
+    """Raise ``UsageError`` where the environment makes libpq go to another machine anyway."""
     if elsewhere := other_machines(resolve(url)):
         raise UsageError(
             f"The environment leads connections to the embedded server to {elsewhere[0]}.",

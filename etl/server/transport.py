@@ -36,7 +36,7 @@ def require_verified(address: str) -> None:
             "in the server's place.",
             f"Add sslmode={VERIFIED} and sslrootcert=, the file of the authority that signed the "
             "server's certificate; for a server on this machine write localhost or 127.0.0.1. "
-            "ALLOW_PLAINTEXT=yes connects all the same.",
+            "ALLOW_PLAINTEXT=yes connects anyway.",
         )
 
 

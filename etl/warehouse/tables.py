@@ -18,7 +18,7 @@ from etl.contracts.feeds import FEEDS
 class Schemas:
     """Names of the schemas that one build of the warehouse lives in.
 
-    A rebuild goes into schemas of its own and takes the place of the live ones when it is done
+    A rebuild goes into schemas of its own and replaces the live ones when it is done
     and checked, so that readers never see half of it.
     """
 

@@ -79,7 +79,7 @@ class Phase:
 
     @property
     def worst_wait(self) -> tuple[float, str]:
-        """Seconds of the longest wait for a lock, and for what; nought without one."""
+        """Seconds of the longest wait for a lock, and for what; zero without one."""
         return max(self.waits.values(), default=(0.0, ""))
 
     def wrong(self) -> Iterator[str]:

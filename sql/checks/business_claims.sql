@@ -126,7 +126,7 @@ from fact_claim;
 -- What a value is compared with may be empty: a payment without an allowed amount is compared with
 -- what was billed. Two values of which one is empty contradict nothing otherwise.
 -- ICD-10-CM: a letter, a digit, a digit or letter, then up to four more; U only for U07 and U09.
--- D and E end with 89, T with 88. A category that is not among those listed may exist all the same.
+-- D and E end with 89, T with 88. A category that is not among those listed may still exist.
 --: table: fact_claim
 --: key: claim_id
 --: counted by: claims_judged

@@ -5,7 +5,7 @@
 -- The claims against the latest state of their feed: each there once and nothing else, in that
 -- state, keyed to what the feed names, and the same money. One row per rule.
 -- Of a claim that staging has once there is no latest state to look for: it is joined to the row
--- that its own load brought, in one pass that runs in parallel and hands on only what is not as it
+-- that its own load brought, in one pass that runs in parallel and returns only what is not as it
 -- should be. The few claims with more rows are put in order and compared.
 --: table: fact_claim
 --: key: claim_id

@@ -45,7 +45,7 @@ inner join pg_class as c on r.source = c.oid
 where c.oid <> cube.oid and c.relkind <> 'v';
 
 -- name: make_schema
--- Where cubes are made before they take the place of others. No rows.
+-- Where cubes are made before they replace others. No rows.
 create schema {schema};
 
 -- name: drop_schema
@@ -113,7 +113,7 @@ on conflict (schema_name, cube_name) do update
         made_at = excluded.made_at;
 
 -- name: forget
--- What was noted of the cubes of a schema that another takes the place of. One row per cube.
+-- What was noted of the cubes of a schema that another replaces. One row per cube.
 delete from cube_refresh where schema_name = %(schema)s;
 
 -- name: move

@@ -3,7 +3,7 @@
 -- etl/render/parsing.py puts in the field and the patterns of the contract.
 
 -- name: unless_null_word
--- A value, null where the field is one of the sender's words for nothing. A fragment.
+-- A value, null where the field is one of the sender's words for a missing value. A fragment.
 case when lower({field}) not in ({words}) then {value} end
 
 -- name: in_form

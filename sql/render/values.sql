@@ -2,7 +2,7 @@
 -- unknown of one that can. etl/render/values.py puts in the column.
 
 -- name: is_null_word
--- Whether a key is a word for nothing. The length alone decides for nearly every key. A fragment.
+-- Whether a key is a word for a missing value. The length decides for nearly every key. A fragment.
 (octet_length({name}) <= {longest} and lower({name}) in ({words}) or {name} = {shown}) is true
 
 -- name: is_odd_key

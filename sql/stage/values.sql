@@ -17,7 +17,7 @@ where load_id = %(load_id)s and ({is_fault})
 returning source_line, {at_fault};
 
 -- name: empty_references
--- Let a word for nothing, where a thing of another feed is due, be nothing. One row per line.
+-- Empty references to other feeds that are words for a missing value. One row per line.
 update {table}
 set {reference} = null
 where load_id = %(load_id)s and {is_null_word};

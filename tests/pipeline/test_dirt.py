@@ -144,7 +144,7 @@ def test_every_injected_defect_is_found_at_its_line(warehouse: Warehouse):
             found = dict(staged(warehouse, feed, day))
             assert sorted(found.values()) == sorted(file.loaded)
             assert set(file.lines(LOADED)) <= found.keys()
-    # The sender's totals were held against the rows wherever that can be done.
+    # The sender's totals were compared with the rows wherever that can be done.
     notes = dict(warehouse.rows("select feed, notes from ledger.load_file where load_id = 2"))
     assert notes.keys() == FEEDS.keys()
     assert not any("not compared" in str(of_file) for of_file in notes.values())

@@ -171,7 +171,7 @@ def test_signal_stops_a_run_cleanly_and_the_ledger_names_it(pending: Warehouse, 
         ) == [(0,)]
     assert process.returncode == 128 + number, err
     assert f"Error: The run was stopped by {name}." in err
-    assert "Run again: it goes on from the last stage" in err
+    assert "Run again: it continues from the last stage" in err
     assert "Traceback" not in err
     assert pending.rows(
         "select l.status, l.error, r.status, r.error from ledger.load l "

@@ -245,7 +245,7 @@ def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehou
         assert "paid_amount $500.00" in done.stderr
         assert "make full-load FORGET=yes" in done.stderr
         assert warehouse.rows(paid) == [(900,)]
-        # Nor where nothing is left: no synthetic feeds take the place of what was loaded.
+        # Nor where nothing is left: no synthetic feeds replace what was loaded.
         for folder in list(warehouse.inbox.iterdir()):
             folder.rename(aside / folder.name)
     (aside / "2025-01-20").rename(warehouse.inbox / "renamed 2025")

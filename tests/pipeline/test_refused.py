@@ -213,8 +213,8 @@ def test_blocked_command_names_the_running_one(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("incremental", "it goes on from the last stage that was done"),
-        ("dims", "it goes on from the last stage that was done"),
+        ("incremental", "it continues from the last stage that was done"),
+        ("dims", "it continues from the last stage that was done"),
         ("full-load", "it begins again from the first batch"),
         ("quarantine-replay", "no row comes in twice"),
         ("", "Run it again."),

@@ -59,7 +59,7 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
     path.unlink()
     (path,) = export(warehouse, "2025-01-10")
     rewrite(path, put(paid_amount="0.60"))
-    # Now whole, the file is held against its manifest.
+    # Now whole, the file is compared with its manifest.
     with pytest.raises(BatchError, match=r"adds up to 8\.60 where its manifest says 8\.50"):
         replay(warehouse, path)
     assert open_rows(warehouse) == 1

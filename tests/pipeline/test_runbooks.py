@@ -32,7 +32,7 @@ RUNBOOKS = "docs/runbooks"
 class Change:
     """A change as its runbook has it.
 
-    ``by_hand``: the text of a new file, or in a file that there is what takes the place of what.
+    ``by_hand``: the text of a new file, or in an existing file, what replaces what.
     ``batch``: writes what a sender then sends. ``shows``: a query on the warehouse and what it
     finds after the next run, and after a full load.
     """

@@ -8,7 +8,7 @@ A cube is one of two kinds, as its entry says (``etl/warehouse/tables.py``):
 
 ``ledger.cube_refresh`` has the load that each cube is made through, and a hash of the definition
 that it was made by. A cube that is defined otherwise now, and each that reads from it, is made in a
-schema apart and takes the place of the old one in the stage's transaction.
+schema apart and replaces the old one in the stage's transaction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from etl.stages.cubes.definitions import columns, definition, definition_hash
 from etl.stages.cubes.merge import merge
 from etl.warehouse.tables import CUBES, LIVE, NEXT, TABLE, VIEW, Build, Cube, Schemas
 
-# Where cubes are made that take the place of others; it never outlives a transaction.
+# Where cubes are made that replace others; it never outlives a transaction.
 _MAKING = "cubes_in_the_making"
 _KINDS = {"r": TABLE, "m": VIEW}
 
@@ -226,7 +226,7 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
 def _drop(
     connection: psycopg.Connection[Any], schema: str, old: Iterable[tuple[Cube, _Existing]]
 ) -> None:
-    """Drop cubes that others take the place of, each before the one that it reads from."""
+    """Drop cubes that others replace, each before the one that it reads from."""
     for cube, existing in old:
         try:
             run(

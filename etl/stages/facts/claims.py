@@ -134,7 +134,7 @@ def _is_changed(loads: FactLoads) -> sql.Composed:
         # Versions of one key keep their facts, so a changed key comes with another load.
         conditions.append(sql.SQL("f.load_id <> v.load_id"))
     if loads.corrected or not loads.is_late:
-        # A corrected row may also take the place of another one of its own load.
+        # A corrected row may also replace another one of its own load.
         conditions.append(differ(compared, "f", "v"))
     if loads.is_late:
         # A late batch can bring the amounts that a later one reverses.

@@ -2,7 +2,7 @@
 
 Columns that the contract does not know are dropped on the way. Values that the sender writes
 otherwise than the feed asks for land as text, and one set-based statement reads them as the
-contract declares, moves the rows into staging and gives back those that cannot be read.
+contract declares, moves the rows into staging and returns those that cannot be read.
 """
 
 from __future__ import annotations

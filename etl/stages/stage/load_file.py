@@ -60,7 +60,7 @@ def run_file(
     """Load one file into its staging table.
 
     ``before``: by contract the file of the feed that came before this one. ``corrected``: records
-    that take the place of those on their lines. ``is_rebuild``: nobody reads the table yet.
+    that replace those on their lines. ``is_rebuild``: nobody reads the table yet.
 
     Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, or than its
     contract says (``None``: any may be), and

@@ -130,7 +130,7 @@ def _take_out(
 def _empty(
     connection: psycopg.Connection[Any], feed: Feed, bound: dict[str, Any], found: Faults
 ) -> int:
-    """Take words for nothing out of references; how many."""
+    """Take words for a missing value out of references; how many."""
     return sum(
         run(
             connection,

@@ -44,7 +44,7 @@ class FileTruth:
     refused: bool = False
     # Of dimensions: the rows that will be loaded. Of facts: the keys that they name.
     reported: list[Rows] = field(default_factory=list)
-    # Of dimensions: the keys of rows that will be rejected, which a snapshot names all the same.
+    # Of dimensions: the keys of rows that will be rejected, which a snapshot still names.
     rejected_keys: list[Ints] = field(default_factory=list)
     plans: set[PlanYear] = field(default_factory=set)
     lost_plans: set[PlanYear] = field(default_factory=set)

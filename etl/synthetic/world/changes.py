@@ -36,7 +36,7 @@ _DAILY = 250  # one member in so many is touched each day
 _LEAST = 5
 # Of those touched, per mille: reported only days later; changed as of an earlier time.
 _HELD_BACK, _BACKDATED = 60, 40
-# A row that is held back comes so many days later, and the member changes again in between.
+# A delayed row comes so many days later, and the member changes again in between.
 HELD_DAYS, _AGAIN_DAYS = 5, 2
 _BACKDATED_FROM, _BACKDATED_DAYS = 5, 60
 
@@ -45,7 +45,7 @@ _BACKDATED_FROM, _BACKDATED_DAYS = 5, 60
 class Touched:
     """Whose row changes on a day, the batch after which brings it.
 
-    ``held``: those of ``now`` whose row is held back; ``earlier``: those whose change is true
+    ``held``: those of ``now`` whose row is delayed; ``earlier``: those whose change is true
     from an earlier time on, and ``since``: from when, seconds since 1970.
     """
 

@@ -2,7 +2,7 @@
 
 Diagnoses are drawn by how many surveyed persons bear them, among those that sex, age and season
 allow. The survey has neither sex nor age: which chapters go with which is a rule of ours,
-below. The chapter and the three-character category take the place of the CCSR category.
+below. The chapter and the three-character category replace the CCSR category.
 """
 
 from __future__ import annotations

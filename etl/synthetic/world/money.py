@@ -187,7 +187,7 @@ def _allowed(
     drug: Ints,
     severity: Ints,
 ) -> Ints:
-    """Allowed amounts in cents; care grows dearer with the years as premiums do."""
+    """Allowed amounts in cents; care becomes more expensive with the years as premiums do."""
     point = draws("cost")[claims.position]
     allowed = np.empty(len(claims), dtype=np.int64)
     for position, cost in enumerate(_COST):
