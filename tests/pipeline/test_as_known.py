@@ -237,9 +237,7 @@ def test_change_by_hand_counts_to_the_next_load(
     assert as_known(connection, third) == present(connection)
 
 
-def test_ledger_names_the_build_of_a_load_and_since_when_it_is_live(
-    warehouse: Warehouse,
-) -> None:
+def test_ledger_names_the_build_of_a_load_and_since_when_it_is_live(warehouse: Warehouse) -> None:
     bring(warehouse, 0)
     bring(warehouse, 1)
     rebuild(warehouse)

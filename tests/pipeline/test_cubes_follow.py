@@ -210,9 +210,7 @@ def test_wrong_refresh_of_a_cube_is_rolled_back(
     assert differing_cubes(loaded.connection) == []
 
 
-def test_cubes_without_a_last_load_are_rebuilt_whole(
-    loaded: Warehouse,
-) -> None:
+def test_cubes_without_a_last_load_are_rebuilt_whole(loaded: Warehouse) -> None:
     # A load that has changed dimensions and not yet facts: what it finds is neither before nor
     # after it.
     write_batch(
@@ -268,9 +266,7 @@ def test_later_month_changes_the_tracking_of_members_without_new_claims(loaded: 
     assert loaded.rows(over.format("B")) == [(date(2025, 4, 1),)]
 
 
-def test_late_dimension_row_moves_the_claims_that_named_its_key(
-    loaded: Warehouse,
-) -> None:
+def test_late_dimension_row_moves_the_claims_that_named_its_key(loaded: Warehouse) -> None:
     write_batch(
         loaded.inbox,
         "2025-05-02",

@@ -185,9 +185,7 @@ def test_view_whose_definition_no_longer_fits_fails_no_load(
     assert (count(loaded.connection, "own.v"), count(loaded.connection, "own.w")) == (2, 3)
 
 
-def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(
-    loaded: Managed,
-) -> None:
+def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(loaded: Managed) -> None:
     """It would be dropped with the build that contains it."""
     loaded.connection.execute(
         "create table cubes.mine as select 1 as one; create view warehouse.ours as select 1 as one;"
@@ -231,9 +229,7 @@ def test_full_load_keeps_a_copy_that_uses_types_of_the_warehouse(loaded: Managed
         assert count(analyst, "own.copy") == count(analyst, "passing") == 1
 
 
-def test_full_load_names_indexes_and_policies_that_it_does_not_carry_over(
-    loaded: Managed,
-) -> None:
+def test_full_load_names_indexes_and_policies_that_it_does_not_carry_over(loaded: Managed) -> None:
     assert loaded.rebuild().notes == []
     loaded.connection.execute(
         "create index mine on warehouse.fact_claim (status);"

@@ -88,9 +88,7 @@ def test_a_full_load_that_does_not_go_live_gives_an_earlier_version_its_names_ba
     assert warehouse.rows("select version_num from public.alembic_version") == [("0014",)]
 
 
-def test_status_of_an_earlier_version_is_the_same_message(
-    warehouse: Warehouse,
-) -> None:
+def test_status_of_an_earlier_version_is_the_same_message(warehouse: Warehouse) -> None:
     make_old(warehouse)
     for command in ("quarantine", "dq-report"):
         done = warehouse.command(command)

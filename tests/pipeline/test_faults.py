@@ -62,9 +62,7 @@ def blocked(warehouse: Warehouse, process: Command) -> int:
     raise AssertionError("the run does not wait")
 
 
-def test_blocked_load_names_whom_it_waits_for_within_five_seconds(
-    pending: Warehouse,
-) -> None:
+def test_blocked_load_names_whom_it_waits_for_within_five_seconds(pending: Warehouse) -> None:
     began = time.monotonic()
     said_after = []
 

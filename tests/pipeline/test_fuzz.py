@@ -49,10 +49,7 @@ def plain(feed: str) -> bytes:
 
 CMS = (REAL_FILES / "cms_plan_attributes_2025_excerpt.csv").read_bytes().splitlines(keepends=True)
 FILES = [(feed, plain(feed)) for feed in FEEDS]
-FILES += [
-    ("plans", b"".join([CMS[0], *CMS[2:9]])),
-    ("claims", encoded(FRENCH, "windows-1252")),
-]
+FILES += [("plans", b"".join([CMS[0], *CMS[2:9]])), ("claims", encoded(FRENCH, "windows-1252"))]
 
 
 @st.composite

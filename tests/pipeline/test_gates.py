@@ -101,12 +101,7 @@ def gates(warehouse: Warehouse) -> list[tuple[object, ...]]:
 
 
 def test_every_stage_of_a_load_records_its_checks(loaded):
-    assert gates(loaded) == [
-        ("stage", 1, 0),
-        ("dims", 1, 0),
-        ("facts", 1, 0),
-        ("cubes", 1, 0),
-    ]
+    assert gates(loaded) == [("stage", 1, 0), ("dims", 1, 0), ("facts", 1, 0), ("cubes", 1, 0)]
     checked = dict(
         loaded.rows(
             "select distinct on (check_name) check_name, rows_checked from quality.check_judged"
@@ -224,10 +219,7 @@ def test_late_batch_passes_its_gates(loaded):
                 "premium_paid": "1.00",
             }
         ],
-        claims=[
-            {**CLAIM, "claim_id": "c1", "paid_amount": "1.00"},
-            {**CLAIM, "claim_id": "c0"},
-        ],
+        claims=[{**CLAIM, "claim_id": "c1", "paid_amount": "1.00"}, {**CLAIM, "claim_id": "c0"}],
     )
     loaded.incremental()
     assert [claim for claim, *_ in seen(loaded)[0]] == ["c0", "c1", "c2"]

@@ -95,9 +95,7 @@ def test_a_snapshot_cut_short_ends_nobody_until_it_is_confirmed(
     assert warehouse.contents() == before
 
 
-def test_confirmation_is_valid_for_the_same_bytes_also_in_a_full_load(
-    warehouse: Warehouse,
-) -> None:
+def test_confirmation_is_valid_for_the_same_bytes_also_in_a_full_load(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     cut = snapshot(warehouse, "2025-02-10", providers(0, 50))
     with pytest.raises(BatchError) as refusal:
@@ -113,9 +111,7 @@ def test_confirmation_is_valid_for_the_same_bytes_also_in_a_full_load(
     assert warehouse.rows(ALIVE) == [(50,)]
 
 
-def test_keys_are_counted_before_the_snapshot_in_the_order_of_batches(
-    warehouse: Warehouse,
-) -> None:
+def test_keys_are_counted_before_the_snapshot_in_the_order_of_batches(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 60))
     write_batch(warehouse.inbox, "2025-01-20", providers=providers(60, 100))
     # 15 are gone already, by markers: a snapshot without them ends no more of them.
@@ -165,9 +161,7 @@ def test_the_new_year_ends_members_in_january_and_february_alone(
         assert any("ends 35 of the 100 keys" in line for line in warehouse.watcher.said)
 
 
-def test_keys_of_rejected_rows_do_not_end_and_follow_their_correction(
-    warehouse: Warehouse,
-) -> None:
+def test_keys_of_rejected_rows_do_not_end_and_follow_their_correction(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
     folder = snapshot(warehouse, "2025-02-10", providers(0, 60))
@@ -260,9 +254,7 @@ def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehou
     rebuild(warehouse)
 
 
-def test_decision_for_a_full_load_is_kept_only_if_it_goes_live(
-    warehouse: Warehouse,
-) -> None:
+def test_decision_for_a_full_load_is_kept_only_if_it_goes_live(warehouse: Warehouse) -> None:
     gone = write_batch(warehouse.inbox, "2025-01-10", claims=[claim("C1", 500)])
     snapshot(warehouse, "2025-01-11", providers(0, 100))
     load(warehouse)
@@ -383,9 +375,7 @@ def test_claims_that_reverse_themselves_load_and_are_named_by_the_checks(
 PAID = "select claim_id, paid_amount::int from warehouse.fact_claim order by 1"
 
 
-def test_a_snapshot_does_not_end_coverage_that_was_canceled_before_it(
-    warehouse: Warehouse,
-) -> None:
+def test_a_snapshot_does_not_end_coverage_that_was_canceled_before_it(warehouse: Warehouse) -> None:
     snapshot_of = {"files": {"enrollments.csv": {"kind": "snapshot"}}}
     everybody = [enrollment(n) for n in range(100)]
     write_batch(warehouse.inbox, "2025-01-10", snapshot_of, enrollments=everybody)
@@ -396,9 +386,7 @@ def test_a_snapshot_does_not_end_coverage_that_was_canceled_before_it(
     assert warehouse.rows("select count(*) from warehouse.fact_enrollment") == [(75,)]
 
 
-def test_late_load_ended_by_an_earlier_snapshot_is_reported(
-    warehouse: Warehouse,
-) -> None:
+def test_late_load_ended_by_an_earlier_snapshot_is_reported(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-03-10", providers(0, 10))
     load(warehouse)
     write_batch(warehouse.inbox, "2025-01-10", providers=providers(0, 1000))

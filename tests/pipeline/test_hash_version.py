@@ -27,9 +27,7 @@ def promoted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dimension]:
         replace(c, driver=True) if c.name == "hios_id" else c for c in member.feed.columns
     )
     changed = replace(
-        member,
-        feed=replace(member.feed, columns=columns),
-        hash_version=member.hash_version + 1,
+        member, feed=replace(member.feed, columns=columns), hash_version=member.hash_version + 1
     )
     with monkeypatch.context() as patched:
         patched.setitem(DIMENSIONS, "member", changed)

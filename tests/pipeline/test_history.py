@@ -470,10 +470,7 @@ def test_an_effective_time_with_an_offset_starts_a_version_in_utc(warehouse: War
         ],
     )
     warehouse.incremental()
-    assert [v.start for v in versions(warehouse, MEMBER)] == [
-        EARLIEST,
-        datetime(2025, 1, 13, 1),
-    ]
+    assert [v.start for v in versions(warehouse, MEMBER)] == [EARLIEST, datetime(2025, 1, 13, 1)]
 
 
 @pytest.mark.parametrize("days", [("2025-01-10", "2025-01-20"), ("2025-01-20", "2025-01-10")])

@@ -91,9 +91,7 @@ def test_recheck_loads_a_change_that_keeps_size_and_times(warehouse: Warehouse) 
         assert batch.batch_id == "2025-01-10"
 
 
-def test_file_restored_to_its_older_bytes_is_loaded_again(
-    warehouse: Warehouse,
-) -> None:
+def test_file_restored_to_its_older_bytes_is_loaded_again(warehouse: Warehouse) -> None:
     folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
     first = (folder / "providers.csv").read_bytes(), (folder / "providers.csv").stat().st_mtime_ns
     warehouse.incremental()
@@ -140,9 +138,7 @@ def test_allowed_future_batch_allows_no_other_and_records_who_allowed_it(
     assert warehouse.rows(decided) == wanted
 
 
-def test_synthetic_feeds_are_not_compared_with_today(
-    warehouse: Warehouse,
-) -> None:
+def test_synthetic_feeds_are_not_compared_with_today(warehouse: Warehouse) -> None:
     write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
     write_batch(warehouse.inbox, "2025-09-10", providers=[provider("P1", "Dr B")])
     set_session_path(warehouse.connection)
@@ -200,9 +196,7 @@ def send_in_parts(warehouse: Warehouse) -> Path:
     return folder
 
 
-def test_changed_part_reloads_all_parts_and_a_rebuild_gives_the_same(
-    warehouse: Warehouse,
-) -> None:
+def test_changed_part_reloads_all_parts_and_a_rebuild_gives_the_same(warehouse: Warehouse) -> None:
     folder = send_in_parts(warehouse)
     warehouse.incremental()
     held = warehouse.contents()

@@ -347,9 +347,7 @@ def test_command_killed_in_its_stage_or_at_commit_and_run_again_gives_the_same_r
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trial", list(PREPARATIONS), indirect=True)
-def test_writing_command_killed_anywhere_and_run_again_gives_the_same_rows(
-    trial: Trial,
-) -> None:
+def test_writing_command_killed_anywhere_and_run_again_gives_the_same_rows(trial: Trial) -> None:
     wanted, moments, _ = trial.undisturbed()
     assert differing(trial.undisturbed()[0], wanted) == {}
     draw = random.Random(len(moments))

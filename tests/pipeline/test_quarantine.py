@@ -173,10 +173,7 @@ def test_file_that_is_no_export_is_refused(warehouse: Warehouse, dirty: Path) ->
 
 
 def test_killed_replay_is_completed_by_the_next_one(warehouse: Warehouse, dirty: Path) -> None:
-    rewrite(
-        dirty,
-        put(paid_amount="2.00", service_date="2025-01-09", channel="d", is_oon="no"),
-    )
+    rewrite(dirty, put(paid_amount="2.00", service_date="2025-01-09", channel="d", is_oon="no"))
     state = present(warehouse.connection)
     with connect(warehouse.url, "test", autocommit=False) as blocker:
         # Kept last, when everything else is done and not committed.
@@ -236,9 +233,7 @@ def test_only_stewards_read_rejected_rows(warehouse: Warehouse, dirty: Path) -> 
             connection.execute(f"drop role {role}")
 
 
-def test_export_of_a_part_names_its_file_and_line_and_keeps_quotes(
-    warehouse: Warehouse,
-) -> None:
+def test_export_of_a_part_names_its_file_and_line_and_keeps_quotes(warehouse: Warehouse) -> None:
     rows = [claim(n, n) for n in range(1, 9)] + [claim(9, 9, channel="@")]
     folder = write_batch(warehouse.inbox, "2025-01-10", claims=rows)
     head, *lines = (folder / "claims.csv").read_text().splitlines(keepends=True)

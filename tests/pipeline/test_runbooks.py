@@ -194,7 +194,7 @@ CHANGES = {
         "adding-a-feed-or-dimension.md",
         {
             "etl/contracts/feeds/members.py": {
-                '        Column("email", ': f'{COLUMN}        Column("email", ',
+                '        Column("email", ': f'{COLUMN}        Column("email", '
             }
         },
         files_by_hand=1,
@@ -259,7 +259,7 @@ CHANGES = {
         {
             "sql/cubes/plan_counts.sql": CUBE,
             "etl/warehouse/tables.py": {
-                "        ),\n    )\n}\n": f"        ),\n{CUBE_ENTRY}    )\n}}\n",
+                "        ),\n    )\n}\n": f"        ),\n{CUBE_ENTRY}    )\n}}\n"
             },
         },
         files_by_hand=2,

@@ -150,11 +150,7 @@ def test_ledger_counts_only_current_loads_after_replaced_failed_and_killed_full_
     assert warehouse.rows(books) == [(30, 1, 0)]
     assert warehouse.rows(
         "select status, count(*) from ledger.load_file group by 1 order by 1"
-    ) == [
-        ("failed", 2),
-        ("loaded", 1),
-        ("superseded", 1),
-    ]
+    ) == [("failed", 2), ("loaded", 1), ("superseded", 1)]
 
 
 def test_stage_of_a_killed_run_is_not_shown_as_running(warehouse: Warehouse) -> None:

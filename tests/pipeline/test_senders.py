@@ -80,10 +80,7 @@ def test_the_plan_attributes_of_cms_load_as_they_are(warehouse: Warehouse) -> No
     assert staged.notes == []
     extra = staged.findings.pop("extra_columns")
     assert (len(extra), extra[0]) == (140, "statecode")
-    assert staged.findings == {
-        "byte_order_mark": True,
-        "crlf": True,
-    }
+    assert staged.findings == {"byte_order_mark": True, "crlf": True}
 
 
 def test_plan_attributes_of_other_years_load_alike(warehouse: Warehouse) -> None:
@@ -220,10 +217,7 @@ def test_differing_columns_are_reported_in_a_sentence_each(warehouse: Warehouse)
         "rename it?",
         "ignored unknown columns: 'shade'",
     ]
-    assert renamed.findings == {
-        "extra_columns": ["npj", "shade"],
-        "lost_columns": ["npi"],
-    }
+    assert renamed.findings == {"extra_columns": ["npj", "shade"], "lost_columns": ["npi"]}
     put(warehouse, "2025-02-04", "providers.csv", fields("providers", npi="1", zip="2"))
     data = fields("providers", zip="2").replace(b"name,specialty", b"specialty,name")
     gone = put(warehouse, "2025-02-05", "providers.csv", data)

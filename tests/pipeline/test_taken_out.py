@@ -44,9 +44,7 @@ def limited(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def test_load_that_fails_in_dims_is_taken_out_and_later_batches_load(
-    limited: Warehouse,
-) -> None:
+def test_load_that_fails_in_dims_is_taken_out_and_later_batches_load(limited: Warehouse) -> None:
     write_batch(limited.inbox, "2025-01-01", members=[{**MEMBER, "last_name": "Toolong"}])
     write_batch(limited.inbox, "2025-01-02", members=[{"member_id": "M2"}])
     said = refused(limited)
@@ -92,9 +90,7 @@ def test_file_that_fails_in_facts_is_taken_out_and_the_rest_of_its_batch_loads(
         assert [[f.feed.name for f in files] for _, files in pending(pipeline)] == [["enrollments"]]
 
 
-def test_file_skipped_as_equal_to_a_load_taken_out_is_loaded(
-    limited: Warehouse,
-) -> None:
+def test_file_skipped_as_equal_to_a_load_taken_out_is_loaded(limited: Warehouse) -> None:
     row = {**COVER, "premium_paid": "2000"}
     write_batch(limited.inbox, "2025-01-01", enrollments=[row])
     write_batch(limited.inbox, "2025-01-02", enrollments=[row], members=[MEMBER])

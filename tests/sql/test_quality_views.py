@@ -83,8 +83,7 @@ def rows(connection, query):
 
 def test_results_are_judged_by_the_registry(drawn):
     assert rows(
-        drawn,
-        "select check_run_id, check_name from check_judged where not passed order by 1, 2",
+        drawn, "select check_run_id, check_name from check_judged where not passed order by 1, 2"
     ) == [
         (2, "a.critical"),
         (2, "a.major"),
@@ -249,8 +248,7 @@ def arrived(drawn):
 
 def test_arrivals_are_in_the_order_of_batches(arrived):
     assert rows(
-        arrived,
-        "select feed, batch_id, status, since_last from feed_arrival order by 1, as_of",
+        arrived, "select feed, batch_id, status, since_last from feed_arrival order by 1, as_of"
     ) == [
         ("claims", "jan", "loaded", None),
         ("claims", "mid-feb", "loaded", 14 * DAY),

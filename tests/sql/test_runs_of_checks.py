@@ -28,11 +28,7 @@ def test_a_delete_marker_may_be_empty(warehouse, warehouse_url):
         "select rows_checked, rows_failed, failing_keys from check_result"
         " where check_name = 'providers_raw.name.not_null' and check_run_id = %s",
         [report.check_run_id],
-    ).fetchone() == (
-        4,
-        2,
-        [{"load_id": 2, "source_line": n, "provider_id": "D"} for n in (10, 11)],
-    )
+    ).fetchone() == (4, 2, [{"load_id": 2, "source_line": n, "provider_id": "D"} for n in (10, 11)])
 
 
 def test_no_more_than_a_hundred_keys_are_kept(warehouse, warehouse_url):

@@ -116,8 +116,7 @@ class Sample:
             *("plan_id", "effective_year", "metal_tier", "monthly_premium", "oop_max"),
         )
         self.providers = Table(
-            folder / "providers.csv",
-            *("provider_id", "npi", "specialty", "city", "state", "zip"),
+            folder / "providers.csv", *("provider_id", "npi", "specialty", "city", "state", "zip")
         )
         self.members = Table(
             folder / "members.csv",

@@ -99,11 +99,7 @@ def metals(sample: Sample, rows: Ints, group: str) -> Shares:
 def reductions(sample: Sample, rows: Ints, group: str) -> Shares:
     """Of all, whatever their metal."""
     variant = sample.spans["csr_variant"][rows]
-    for column, name in (
-        ("CSR_Cnsmr_94", "06"),
-        ("CSR_Cnsmr_87", "05"),
-        ("CSR_Cnsmr_73", "04"),
-    ):
+    for column, name in (("CSR_Cnsmr_94", "06"), ("CSR_Cnsmr_87", "05"), ("CSR_Cnsmr_73", "04")):
         expected = counted(group, column) / counted(group, "Cnsmr")
         yield column, variant == name.encode(), expected
 

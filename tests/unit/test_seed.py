@@ -21,14 +21,7 @@ from etl.inbox.batch import find_batches
 from etl.synthetic.core.span import Span
 from etl.synthetic.generate import generate, increment, simulate
 from etl.synthetic.world.world import World
-from tests.support.feed_reader import (
-    FEEDS,
-    fingerprint,
-    last_covered_day,
-    manifest,
-    read,
-    total,
-)
+from tests.support.feed_reader import FEEDS, fingerprint, last_covered_day, manifest, read, total
 
 MEMBERS, SEED, DAYS = 700, 7, 40
 REFERENCE = Path(__file__).parents[2] / "etl" / "reference"
@@ -369,7 +362,7 @@ def test_increments_change_members_claims_and_enrollments(folders, batches):
     assert seen["pending approved"] > seen["pending denied"] > 0
     transitions = {e for e in seen if e.split()[0] in ("pending", "approved", "denied")}
     assert transitions == {
-        *("pending approved", "pending denied", "approved adjusted", "approved reversed"),
+        *("pending approved", "pending denied", "approved adjusted", "approved reversed")
     }
     entered = {r["member_id"] for b in batches[1:] for r in b["members"]}
     entered -= {r["member_id"] for r in batches[0]["members"]}

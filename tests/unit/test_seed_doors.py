@@ -19,13 +19,7 @@ from etl.inbox.batch import find_batches
 from etl.synthetic.feeds import fact_rows
 from etl.synthetic.generate import generate, increment, simulate
 from etl.synthetic.marker import is_synthetic
-from tests.support.feed_reader import (
-    FEEDS,
-    content,
-    fingerprint,
-    manifest,
-    rows_of,
-)
+from tests.support.feed_reader import FEEDS, content, fingerprint, manifest, rows_of
 
 ROOT = Path(__file__).parents[2]
 
