@@ -13,7 +13,7 @@ from etl.db.connection import connect
 from etl.schema.migrations import migrate
 from tests.support.databases import drop
 from tests.support.managed import Managed, managed_by, owned, role
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, fresh_warehouse
 
 
 @pytest.fixture
@@ -45,6 +45,26 @@ def managed(
     """A warehouse without a load whose owner is no superuser, and an empty inbox."""
     with managed_by(admin_url, *managed_template, inbox, tmp_path / "data") as managed:
         yield managed
+
+
+@pytest.fixture(scope="module")
+def module_warehouse(
+    admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse]:
+    """An empty warehouse and an empty inbox for all tests of a module."""
+    folder = tmp_path_factory.mktemp("module")
+    (folder / "inbox").mkdir()
+    with fresh_warehouse(admin_url, template, folder / "inbox", folder) as warehouse:
+        yield warehouse
+
+
+@pytest.fixture
+def other_warehouse(admin_url: str, template: str, tmp_path: Path) -> Iterator[Warehouse]:
+    """A second empty warehouse, to compare with."""
+    inbox = tmp_path / "other inbox"
+    inbox.mkdir()
+    with fresh_warehouse(admin_url, template, inbox, tmp_path / "other data") as warehouse:
+        yield warehouse
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from etl.inbox.batch import read_batch
 from etl.pipeline import commands
 from etl.pipeline.session import RunContext
 from tests.support import rfc4180
-from tests.support.warehouse import Warehouse, fresh_warehouse
+from tests.support.warehouse import Warehouse
 
 HEADER = [
     *("claim_id", "member_id", "provider_id", "plan_id", "service_date"),
@@ -101,16 +101,10 @@ rows = st.lists(records.map(lambda drawn: [drawn]) | neighbors, max_size=12).map
 
 
 @pytest.fixture(scope="module")
-def stage(
-    admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
+def stage(module_warehouse: Warehouse) -> Iterator[Stage]:
     """Stage a file of claims; what the ledger and staging say of it."""
-    folder = tmp_path_factory.mktemp("accounting")
-    with (
-        fresh_warehouse(admin_url, template, folder / "inbox", folder) as warehouse,
-        warehouse.pipeline(reject_share=1) as pipeline,
-    ):
-        yield partial(send, warehouse, pipeline)
+    with module_warehouse.pipeline(reject_share=1) as pipeline:
+        yield partial(send, module_warehouse, pipeline)
 
 
 def send(warehouse: Warehouse, pipeline: RunContext, data: bytes) -> dict[str, Any]:

@@ -26,26 +26,18 @@ from tests.support.as_known import (
 from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
-SNAPSHOT = {"files": {"members.csv": {"kind": "snapshot"}}}
-
 
 def bring(warehouse: Warehouse, number: int) -> int:
     """Write one of the batches and load it."""
     batch_id, feeds = BATCHES[number]
-    write_batch(warehouse.inbox, batch_id, SNAPSHOT if batch_id == "2025-04-10" else None, **feeds)
-    with warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("stage", "dims", "facts"))
+    snapshots = ["members"] if batch_id == "2025-04-10" else []
+    warehouse.send(batch_id, snapshots=snapshots, **feeds)
+    warehouse.run(commands.run_stages, ("stage", "dims", "facts"))
     return latest(warehouse)
 
 
 def latest(warehouse: Warehouse) -> int:
-    return int(warehouse.rows("select max(load_id) from ledger.load where status = 'loaded'")[0][0])
-
-
-def rebuild(warehouse: Warehouse) -> None:
-    """A full load without the checks, which have tests of their own and take long."""
-    with warehouse.pipeline() as pipeline:
-        commands.full_load(pipeline)
+    return int(warehouse.value("select max(load_id) from ledger.load where status = 'loaded'"))
 
 
 @pytest.fixture
@@ -61,9 +53,9 @@ def test_the_state_after_each_load_is_read_again_also_after_a_rebuild(
     assert len({repr(state["report"]) for state in states.values()}) >= 4
     for load_id, state in states.items():
         assert as_known(connection, load_id) == state, load_id
-    before = warehouse.rows("select max(load_id) from ledger.load")[0][0]
+    before = warehouse.value("select max(load_id) from ledger.load")
     for _ in range(2):
-        rebuild(warehouse)
+        warehouse.rebuild()
         for load_id, state in states.items():
             known = as_known(connection, load_id)
             assert without_clock(known) == without_clock(state), load_id
@@ -88,7 +80,7 @@ def test_past_loads_are_refused_after_a_rebuild_from_other_batches(
     assert all("as known after load" in said for (said,) in sayings)
     file = warehouse.inbox / "2025-02-10" / "claims.csv"
     file.write_text(file.read_text().replace("11.50", "12.50"))
-    rebuild(warehouse)
+    warehouse.rebuild()
     assert without_clock(as_known(connection, first)) == without_clock(states[first])
     for load_id in (second, last):
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:
@@ -106,8 +98,8 @@ def test_past_loads_are_refused_after_a_rebuild_from_other_batches(
         connection, "select * from warehouse.fact_claim"
     )
     # A file more in a batch of old is another story too, from that batch on.
-    write_batch(warehouse.inbox, "2025-01-01", plans=[{"plan_id": "P", "metal_tier": "Bronze"}])
-    rebuild(warehouse)
+    warehouse.send("2025-01-01", plans=[{"plan_id": "P", "metal_tier": "Bronze"}])
+    warehouse.rebuild()
     assert without_clock(as_known(connection, first)) == without_clock(states[first])
 
 
@@ -124,7 +116,7 @@ def test_session_keeps_its_point_in_time_over_a_rebuild(
         # Plans made before the swap may not outlive it.
         for _ in range(7):
             assert read(reader, "select * from as_known.dim_member") == states[second]["dim_member"]
-        rebuild(warehouse)
+        warehouse.rebuild()
         reader.execute("set search_path = as_known, warehouse")
         assert read(reader, REPORT) == states[second]["report"]
         (said,) = reader.execute("select warehouse.as_known_at(%s)", [second]).fetchone()
@@ -163,7 +155,7 @@ def test_a_point_in_time_gives_the_state_after_the_last_load_before_it(
             assert same(as_known(connection, load_id)) == same(state)
 
     compare(lambda state: state)
-    rebuild(warehouse)
+    warehouse.rebuild()
     compare(without_clock)
     (said,) = connection.execute("select warehouse.as_known_at(now())").fetchone()
     assert f"load {latest(warehouse)} (batch 2025-01-20, live " in said
@@ -181,7 +173,7 @@ def test_a_point_in_time_gives_the_state_after_the_last_load_before_it(
 def test_after_a_failed_load_the_state_is_that_of_the_load_before(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     state = present(warehouse.connection)
-    folder = write_batch(warehouse.inbox, "2025-01-15", plans=[{"plan_id": "P1"}])
+    folder = warehouse.send("2025-01-15", plans=[{"plan_id": "P1"}])
     good = (folder / "plans.csv").read_text()
     (folder / "plans.csv").write_text("nonsense\n1\n")
     with warehouse.pipeline() as pipeline, pytest.raises(BatchError):
@@ -193,7 +185,7 @@ def test_after_a_failed_load_the_state_is_that_of_the_load_before(warehouse: War
     (said,) = warehouse.rows(f"select warehouse.as_known_at({first + 1})")[0]
     assert said == f"as known after load {first + 1} (batch 2025-01-15, failed)"
     # The rebuild that replaces it knows nothing of it, and it still has its answer.
-    rebuild(warehouse)
+    warehouse.rebuild()
     assert without_clock(as_known(warehouse.connection, first + 1)) == without_clock(state)
 
 
@@ -201,9 +193,8 @@ def test_a_running_load_and_one_from_before_rows_were_kept_are_refused(
     warehouse: Warehouse,
 ) -> None:
     first = bring(warehouse, 0)
-    write_batch(warehouse.inbox, "2025-01-15", plans=BATCHES[0][1]["plans"])
-    with warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("stage",))
+    warehouse.send("2025-01-15", plans=BATCHES[0][1]["plans"])
+    warehouse.run(commands.run_stages, ("stage",))
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="still under way"):
         warehouse.rows(f"select warehouse.known_load({first + 1})")
     warehouse.rows("update ledger.load set live_at = null where load_id = 1 returning 1")
@@ -219,16 +210,14 @@ def test_change_by_hand_counts_to_the_next_load(
     first = bring(warehouse, 0)
     state = present(connection)
     if stages:
-        write_batch(warehouse.inbox, "2025-01-20", **BATCHES[2][1])
-        with warehouse.pipeline() as pipeline:
-            commands.run_stages(pipeline, stages)
+        warehouse.send("2025-01-20", **BATCHES[2][1])
+        warehouse.run(commands.run_stages, stages)
     # C4 of the batch that comes is not among them; C1 is, and is changed by both.
     connection.execute("update warehouse.fact_claim set paid_amount = paid_amount + 1000")
     connection.execute("update warehouse.dim_member set email = 'by hand' where member_sk > 0")
     connection.execute("delete from warehouse.fact_enrollment")
     if stages:
-        with warehouse.pipeline() as pipeline:
-            commands.run_stages(pipeline, ("dims", "facts"))
+        warehouse.run(commands.run_stages, ("dims", "facts"))
     second = latest(warehouse) if stages else bring(warehouse, 2)
     after = present(connection)
     third = bring(warehouse, 1)
@@ -240,7 +229,7 @@ def test_change_by_hand_counts_to_the_next_load(
 def test_ledger_names_the_build_of_a_load_and_since_when_it_is_live(warehouse: Warehouse) -> None:
     bring(warehouse, 0)
     bring(warehouse, 1)
-    rebuild(warehouse)
+    warehouse.rebuild()
     bring(warehouse, 2)
     rows = warehouse.rows(
         "select load_id, build_id, live_at, started_at, finished_at from ledger.load order by 1"
@@ -254,11 +243,10 @@ def test_ledger_names_the_build_of_a_load_and_since_when_it_is_live(warehouse: W
 
 def test_single_stages_run_loads_one_after_the_other(warehouse: Warehouse) -> None:
     for batch_id, feeds in BATCHES[:3]:
-        write_batch(warehouse.inbox, batch_id, **feeds)
+        warehouse.send(batch_id, **feeds)
         with warehouse.pipeline() as pipeline:  # each alone, so that the last came last
             commands.run_stages(pipeline, ("stage",))
-    with warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("dims",))
+    warehouse.run(commands.run_stages, ("dims",))
     done = "select load_id, stage from ledger.stage_run where stage <> 'stage' order by 1, 2"
     ran = "select load_id, stage from ledger.stage_run where stage <> 'stage' order by stage_run_id"
     assert warehouse.rows(ran) == [
@@ -271,16 +259,14 @@ def test_single_stages_run_loads_one_after_the_other(warehouse: Warehouse) -> No
     assert warehouse.rows("select batch_id from ledger.load order by load_id")[2] == ("2025-01-20",)
     said = [text for text in warehouse.watcher.said if "one after the other" in text]
     assert len(said) == 2
-    with warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("facts",))
+    warehouse.run(commands.run_stages, ("facts",))
     assert len(warehouse.rows(done)) == 6
     assert as_known(warehouse.connection, 3) == present(warehouse.connection)
     # Batches that are not even staged do not overtake either.
     for number in (3, 4):
         batch_id, feeds = BATCHES[number]
-        write_batch(warehouse.inbox, batch_id, **feeds)
-    with warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("stage", "dims"))
+        warehouse.send(batch_id, **feeds)
+    warehouse.run(commands.run_stages, ("stage", "dims"))
     assert warehouse.rows(ran)[6:] == [(4, "dims"), (4, "facts"), (5, "dims")]
 
 
@@ -327,7 +313,7 @@ def test_grants_and_views_on_as_known_outlive_a_rebuild(warehouse: Warehouse) ->
     connection.execute(
         "create view analyst.paid as select sum(paid_amount) from as_known.fact_claim"
     )
-    rebuild(warehouse)
+    warehouse.rebuild()
     with connection.transaction():
         connection.execute(sql.SQL("set local role {}").format(role))
         connection.execute("select warehouse.as_known_at(%s)", [first])
@@ -360,7 +346,7 @@ def test_restated_past_is_refused_after_a_rebuild(warehouse: Warehouse) -> None:
     )[0]
     state = present(warehouse.connection)
     assert as_known(warehouse.connection, restated) == state
-    rebuild(warehouse)
+    warehouse.rebuild()
     assert without_clock(as_known(warehouse.connection, first)) == without_clock(state)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="other batches"):
         warehouse.rows(f"select warehouse.known_load({restated})")
@@ -369,7 +355,7 @@ def test_restated_past_is_refused_after_a_rebuild(warehouse: Warehouse) -> None:
 def test_a_batch_that_was_loaded_in_parts_is_rebuilt_in_parts(warehouse: Warehouse) -> None:
     day = date(2025, 1, 10)
     first = BATCHES[0][1]
-    folder = write_batch(warehouse.inbox, str(day), members=first["members"][:1])
+    folder = warehouse.send(str(day), members=first["members"][:1])
     states = []
     for feed, rows in (("claims", first["claims"][:2]), ("plans", first["plans"])):
         warehouse.incremental()
@@ -378,6 +364,6 @@ def test_a_batch_that_was_loaded_in_parts_is_rebuilt_in_parts(warehouse: Warehou
         (aside / f"{feed}.csv").rename(folder / f"{feed}.csv")
     warehouse.incremental()
     states.append(present(warehouse.connection))
-    rebuild(warehouse)
+    warehouse.rebuild()
     for load_id, state in enumerate(states, 1):
         assert without_clock(as_known(warehouse.connection, load_id)) == without_clock(state)

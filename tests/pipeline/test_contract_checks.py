@@ -11,7 +11,6 @@ from etl.contracts.column import Between, OneOf
 from etl.contracts.feeds import FEEDS
 from etl.contracts.sender import SenderContract
 from etl.pipeline import commands
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
 ENROLLMENTS, PROVIDERS, CLAIMS = FEEDS["enrollments"], FEEDS["providers"], FEEDS["claims"]
@@ -43,22 +42,19 @@ def judged(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
         monkeypatch.setitem(senders.SENDERS, contract.name, contract)
     for batch, contract, premium in BATCHES:
         said = {} if contract is None else {"contract": contract}
-        write_batch(
-            warehouse.inbox,
+        warehouse.send(
             batch,
             {"files": {"enrollments.csv": said}},
             enrollments=[{"enrollment_id": batch, "member_id": batch, "premium_paid": premium}],
         )
     for batch, said in (("2025-01-05", {}), ("2025-01-06", {"contract": "silent"})):
-        write_batch(
-            warehouse.inbox,
+        warehouse.send(
             batch,
             {"files": {"providers.csv": said}},
             lacking=("specialty",) if said else (),
             providers=[{"provider_id": batch, "specialty": None}],
         )
-    write_batch(
-        warehouse.inbox,
+    warehouse.send(
         "2025-01-07",
         {"files": {"claims.csv": {"contract": "own_words"}}},
         claims=[{"claim_id": word, "status": word} for word in ("Paid", "denied")],

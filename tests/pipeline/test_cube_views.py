@@ -12,7 +12,6 @@ import pytest
 from etl.db import statements
 from etl.pipeline import commands
 from etl.warehouse.tables import CUBES, Cube
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
 # Each with its one column, which is its grain.
@@ -54,7 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def loaded(warehouse: Warehouse, folder: Path) -> Warehouse:
-    write_batch(warehouse.inbox, "2025-02-01", plans=plans("PQ"), claims=[claim("c1")])
+    warehouse.send("2025-02-01", plans=plans("PQ"), claims=[claim("c1")])
     warehouse.incremental()
     return warehouse
 
@@ -88,18 +87,17 @@ def test_a_cube_is_refreshed_if_what_it_reads_has_changed_and_only_then(loaded: 
         # A row that changes in place.
         (6, {"members": [{"member_id": "A", "call_count": 7}]}, {"current_members"}),
     ):
-        write_batch(loaded.inbox, f"2025-02-0{day}", **feeds)
+        loaded.send(f"2025-02-0{day}", **feeds)
         loaded.incremental()
         assert refreshed(loaded) == expected, day
-    assert loaded.rows("select plans from cubes.plan_counts") == [(3,)]
-    with loaded.pipeline() as pipeline:
-        commands.run_cubes(pipeline, whole=True)
+    assert loaded.value("select plans from cubes.plan_counts") == 3
+    loaded.run(commands.run_cubes, whole=True)
     assert refreshed(loaded) == ADDED.keys()
 
 
 def test_a_cube_that_is_refreshed_without_a_change_changes_no_other(loaded: Warehouse) -> None:
     # Another version of a plan that is there: its cube reads the table, and has the same rows.
-    write_batch(loaded.inbox, "2025-02-02", plans=[{**plans("P")[0], "name": "another"}])
+    loaded.send("2025-02-02", plans=[{**plans("P")[0], "name": "another"}])
     loaded.incremental()
     assert refreshed(loaded) == {"plan_ids"}
 
@@ -110,8 +108,7 @@ def test_a_changed_definition_makes_its_cube_and_those_that_read_it_again(
     loaded.connection.execute("grant select on cubes.plan_counts to public")
     define(folder, "plan_ids", "select distinct plan_id from dim_plan where plan_id = 'P'")
     statements.read_file.cache_clear()
-    with loaded.pipeline() as pipeline:
-        commands.run_cubes(pipeline)
+    loaded.run(commands.run_cubes)
     assert refreshed(loaded) == {"plan_ids", "plan_counts"}
     readable = "select plans, has_table_privilege('public', 'cubes.plan_counts', 'select')"
     assert loaded.rows(f"{readable} from cubes.plan_counts") == [(1, True)]
@@ -126,10 +123,9 @@ def test_a_changed_definition_makes_its_cube_and_those_that_read_it_again(
 
 
 def test_refresh_of_a_view_does_not_block_its_readers(loaded: Warehouse) -> None:
-    write_batch(loaded.inbox, "2025-02-02", plans=plans("R"))
+    loaded.send("2025-02-02", plans=plans("R"))
     counted = "select count(*) from cubes.plan_ids"
     with loaded.connection.transaction():
-        assert loaded.rows(counted) == [(2,)]
-        with loaded.pipeline() as pipeline:
-            commands.incremental(pipeline)
-    assert loaded.rows(counted) == [(3,)]
+        assert loaded.value(counted) == 2
+        loaded.run(commands.incremental)
+    assert loaded.value(counted) == 3

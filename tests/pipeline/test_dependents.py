@@ -10,7 +10,6 @@ from etl.errors import UsageError
 from etl.pipeline import commands
 from etl.schema import dependents
 from etl.schema.build import kept_builds
-from tests.support.feeds import write_batch
 from tests.support.managed import Managed
 
 ANALYST = "managed_analyst"
@@ -50,7 +49,7 @@ STAY = {
 
 
 def send(managed: Managed, day: str, *names: str) -> None:
-    write_batch(managed.inbox, day, providers=[{"provider_id": n, "name": n} for n in names])
+    managed.send(day, providers=[{"provider_id": n, "name": n} for n in names])
 
 
 def count(connection: psycopg.Connection, view: str) -> int:
@@ -204,7 +203,7 @@ def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(loade
     for statement in caught.value.hint.partition("again: ")[2].split(";")[:-1]:
         loaded.connection.execute(statement.replace("...", "mine"))
     loaded.rebuild()
-    assert loaded.rows("select one from mine.mine") == [(1,)]
+    assert loaded.value("select one from mine.mine") == 1
 
 
 def test_table_that_comes_while_a_full_load_runs_is_kept(loaded: Managed) -> None:
@@ -214,8 +213,8 @@ def test_table_that_comes_while_a_full_load_runs_is_kept(loaded: Managed) -> Non
     with loaded.pipeline(checks=checks) as pipeline:
         summary = commands.full_load(pipeline)
     assert any("table cubes_retired.late" in note for note in summary.notes)
-    assert loaded.rows("select seven from cubes_retired.late") == [(7,)]
-    assert loaded.rows("select count(*) from pg_class where relname = 'fact_claim'") == [(2,)]
+    assert loaded.value("select seven from cubes_retired.late") == 7
+    assert loaded.value("select count(*) from pg_class where relname = 'fact_claim'") == 2
 
 
 def test_full_load_keeps_a_copy_that_uses_types_of_the_warehouse(loaded: Managed) -> None:

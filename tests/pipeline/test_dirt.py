@@ -107,8 +107,7 @@ def test_every_injected_defect_is_found_at_its_line(warehouse: Warehouse):
     }
     put_in = {d.kind for files in sent.values() for file in files.values() for d in file.defects}
     assert put_in == KINDS.keys() - set(FATAL)
-    with warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("stage",))
+    warehouse.run(commands.run_stages, ("stage",))
     counted = {
         (day, feed): counts
         for day, feed, *counts in warehouse.rows(
@@ -170,8 +169,7 @@ def test_rejected_rows_name_the_column_of_the_injected_defect(warehouse: Warehou
     day = date(2025, 3, 1)
     dirt = "bad_date,bad_amount,dollar_amount,end_before_start,conflicting_duplicate"
     feeds = send(warehouse.inbox, day, dirt, *FEEDS)
-    with warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("stage",))
+    warehouse.run(commands.run_stages, ("stage",))
     found = {
         (feed, line): column
         for feed, line, column in warehouse.rows(
@@ -206,4 +204,4 @@ def test_fatal_defects_refuse_the_file_and_leave_nothing(warehouse: Warehouse):
         for path in (warehouse.inbox / str(day)).iterdir():
             path.unlink()
         (warehouse.inbox / str(day)).rmdir()
-    assert warehouse.rows("select count(*) from staging.plans_raw") == [(0,)]
+    assert warehouse.value("select count(*) from staging.plans_raw") == 0

@@ -13,7 +13,6 @@ from etl.pipeline import commands
 from etl.stages.dims import rebuild_history, simple_path
 from etl.stages.dims.work import DimensionWork, FeedLoad
 from etl.warehouse.tables import DIM_MEMBER, LIVE
-from tests.support.feeds import write_batch
 from tests.support.tables import Drawn, draw, drawn
 from tests.support.warehouse import Warehouse
 
@@ -37,7 +36,7 @@ def bring(warehouse: Warehouse, day: str, kind: str, members: Drawn, claims: Dra
         for name, rows in (("members", members), ("claims", claims))
         if rows
     }
-    write_batch(warehouse.inbox, day, {"files": {"members.csv": {"kind": kind}}}, **feeds)
+    warehouse.send(day, {"files": {"members.csv": {"kind": kind}}}, **feeds)
 
 
 def load_before(warehouse: Warehouse, versions: Drawn, claims: Drawn) -> None:

@@ -8,7 +8,6 @@ from etl.db.connection import connect
 from etl.pipeline.status import notices
 from etl.schema import revisions
 from etl.schema.migrations import migrate
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
 COUNT = "select count(*) from {}.dim_provider where provider_sk > 0"
@@ -17,7 +16,7 @@ MADE = "select nspname from pg_namespace where nspname like '%\\_before' order b
 
 def make_old(warehouse: Warehouse, revision: str = "0014") -> None:
     """A loaded warehouse with the mark of an earlier version, and a view of somebody on it."""
-    write_batch(warehouse.inbox, "2025-01-01", providers=[{"provider_id": "P1"}])
+    warehouse.send("2025-01-01", providers=[{"provider_id": "P1"}])
     warehouse.incremental()
     warehouse.connection.execute(
         "create view public.mine as select provider_id from warehouse.dim_provider;"
@@ -33,7 +32,7 @@ def test_warehouse_of_an_earlier_version_is_refused(warehouse: Warehouse, revisi
         assert done.returncode == 8, done.stderr
         assert f"made by an earlier version (migration {revision})" in done.stderr
         assert "make full-load rebuilds it" in done.stderr
-    assert warehouse.rows(COUNT.format("warehouse")) == [(1,)]
+    assert warehouse.value(COUNT.format("warehouse")) == 1
     assert warehouse.rows(MADE) == []
 
 
@@ -42,15 +41,15 @@ def test_a_full_load_rebuilds_a_warehouse_of_an_earlier_version_and_keeps_it(
     warehouse: Warehouse,
 ) -> None:
     make_old(warehouse)
-    write_batch(warehouse.inbox, "2025-01-02", providers=[{"provider_id": "P2"}])
+    warehouse.send("2025-01-02", providers=[{"provider_id": "P2"}])
     done = warehouse.command("full-load")
     assert done.returncode == 0, done.stderr
     assert (
         "of an earlier version is now in the schemas as_known_before" in done.stdout + done.stderr
     )
-    assert warehouse.rows(COUNT.format("warehouse")) == [(2,)]
-    assert warehouse.rows(COUNT.format("warehouse_before")) == [(1,)]
-    assert warehouse.rows("select count(*) from ledger_before.load") == [(1,)]
+    assert warehouse.value(COUNT.format("warehouse")) == 2
+    assert warehouse.value(COUNT.format("warehouse_before")) == 1
+    assert warehouse.value("select count(*) from ledger_before.load") == 1
     # It reads what it read.
     assert ("P2",) not in warehouse.rows("select provider_id from public.mine")
     assert warehouse.command("incremental").returncode == 0
@@ -64,7 +63,7 @@ def test_a_full_load_from_an_empty_inbox_leaves_the_earlier_version_as_it_is(
     done = warehouse.command("full-load")
     assert done.returncode == 8, done.stderr
     assert warehouse.rows(MADE) == []
-    assert warehouse.rows(COUNT.format("warehouse")) == [(1,)]
+    assert warehouse.value(COUNT.format("warehouse")) == 1
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
@@ -76,16 +75,16 @@ def test_a_full_load_that_does_not_go_live_gives_an_earlier_version_its_names_ba
         with connect(warehouse.url, "test") as connection:
             revisions.keep_old(connection)
         migrate(warehouse.url)
-        assert warehouse.rows(COUNT.format("warehouse")) == [(0,)]
+        assert warehouse.value(COUNT.format("warehouse")) == 0
     else:
-        write_batch(warehouse.inbox, "2025-01-02", providers=[{"provider_id": "P2"}])
+        warehouse.send("2025-01-02", providers=[{"provider_id": "P2"}])
         (warehouse.inbox / "2025-01-02" / "providers.csv").write_text("provider_id\nP2\n")
     done = warehouse.command("incremental" if is_killed else "full-load")
     assert done.returncode == (8 if is_killed else 4), done.stderr
     assert "has its names back" in done.stderr + done.stdout
     assert warehouse.rows(MADE) == []
-    assert warehouse.rows(COUNT.format("warehouse")) == [(1,)]
-    assert warehouse.rows("select version_num from public.alembic_version") == [("0014",)]
+    assert warehouse.value(COUNT.format("warehouse")) == 1
+    assert warehouse.value("select version_num from public.alembic_version") == "0014"
 
 
 def test_status_of_an_earlier_version_is_the_same_message(warehouse: Warehouse) -> None:

@@ -7,29 +7,20 @@ that a few runs try many cases. The model knows lists and nothing of how the fac
 from __future__ import annotations
 
 import random
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from etl.config import Settings
-from etl.db.connection import connect
 from etl.docs import report_queries
 from etl.pipeline import commands
 from etl.pipeline.load import STAGES
-from etl.pipeline.session import open_run
 from etl.warehouse.tables import CUBES
-from tests.support.feeds import write_batch
-from tests.support.warehouse import differing_cubes, failed_critical
-from tests.support.watching import Silent
+from tests.support.warehouse import Warehouse, differing_cubes, failed_critical
 
 CLAIMS = 40
 PEOPLE = 10  # whose enrollments collide
@@ -267,68 +258,31 @@ def sequences(draw: st.DrawFn) -> tuple[list[Batch], list[int]]:
 # The warehouse
 
 
-@dataclass
-class Warehouse:
-    url: str
-    connection: psycopg.Connection[Any]
-    folder: Path
-    with_snapshots: set[str] = field(default_factory=set)
-
-    def clear(self) -> None:
-        """Empty, with no partition of the claims left."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
-        self.with_snapshots.clear()
-        tables = ", ".join(
-            f"{schema}.{name}"
-            for schema, name in self.rows(
-                "select schemaname, tablename from pg_tables where tablename <> 'dim_date' and "
-                "schemaname in ('staging', 'warehouse', 'ledger', 'quality')"
-            )
-        )
-        self.connection.execute(f"truncate {tables} restart identity cascade")
-        # The loads that they are made through are numbered from 1 again.
-        for cube in reversed(CUBES.values()):
-            kind = "table" if cube.is_followed else "materialized view"
-            self.connection.execute(f"drop {kind} if exists cubes.{cube.name}")
-        for (partition,) in self.rows(
-            "select inhrelid::regclass::text from pg_inherits "
-            "where inhparent = 'warehouse.fact_claim'::regclass"
-        ):
-            self.connection.execute(f"drop table {partition}")
-
-    def load(self, batch: Batch, *, with_cubes: bool = False) -> None:
-        write_batch(
-            self.folder,
-            batch.batch_id,
-            {
-                "batch_id": batch.batch_id,
-                "as_of": f"{batch.as_of.isoformat()}Z",
-                "files": {f"{feed}.csv": {"kind": "snapshot"} for feed in batch.snapshots},
-            },
-            members=batch.members,
-            claims=batch.claims,
-            enrollments=batch.enrollments,
-            **({"plans": batch.plans} if batch.plans else {}),
-            **({"providers": batch.providers} if batch.providers else {}),
-        )
-        chosen = Settings("", self.folder, self.folder.parent, reject_share=1.0)
-        self.with_snapshots |= {batch.batch_id} if batch.snapshots else set()
-        with open_run(self.url, chosen, Silent(), "incremental") as pipeline:
-            # How much a snapshot may end is not at issue here, nor in which order.
-            pipeline.choices.confirmed = frozenset(self.with_snapshots)
-            commands.run_stages(pipeline, STAGES)
-            if with_cubes:
-                commands.run_cubes(pipeline)
-
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        return self.connection.execute(query).fetchall()
+def clear(warehouse: Warehouse) -> None:
+    """Empty, with no partition of the claims left."""
+    warehouse.clear()
+    # The loads that cubes are made through are numbered from 1 again.
+    for cube in reversed(CUBES.values()):
+        kind = "table" if cube.is_followed else "materialized view"
+        warehouse.connection.execute(f"drop {kind} if exists cubes.{cube.name}")
+    for partition in warehouse.column(
+        "select inhrelid::regclass::text from pg_inherits "
+        "where inhparent = 'warehouse.fact_claim'::regclass"
+    ):
+        warehouse.connection.execute(f"drop table {partition}")
 
 
-@pytest.fixture
-def warehouse(database_url: str, tmp_path: Path) -> Iterator[Warehouse]:
-    with connect(database_url, "test") as connection:
-        yield Warehouse(database_url, connection, tmp_path / "inbox")
+def load(warehouse: Warehouse, batch: Batch, *, with_cubes: bool = False) -> None:
+    feeds = {"members": batch.members, "claims": batch.claims, "enrollments": batch.enrollments}
+    feeds |= {name: rows for name in ("plans", "providers") if (rows := getattr(batch, name))}
+    manifest = {"batch_id": batch.batch_id, "as_of": f"{batch.as_of.isoformat()}Z"}
+    warehouse.send(batch.batch_id, manifest, snapshots=batch.snapshots, **feeds)
+    with warehouse.pipeline(reject_share=1.0) as pipeline:
+        # How much a snapshot may end is not at issue here, nor in which order.
+        pipeline.choices.confirmed = frozenset(path.name for path in warehouse.inbox.iterdir())
+        commands.run_stages(pipeline, STAGES)
+        if with_cubes:
+            commands.run_cubes(pipeline)
 
 
 @settings(
@@ -343,10 +297,10 @@ def test_batches_in_any_order_give_the_facts_of_the_model(
     warehouse: Warehouse, drawn: tuple[list[Batch], list[int]]
 ) -> None:
     batches, order = drawn
-    warehouse.clear()
+    clear(warehouse)
     for place, number in enumerate(order):
         # They follow one load, or several at once.
-        warehouse.load(batches[number], with_cubes=place != 1)
+        load(warehouse, batches[number], with_cubes=place != 1)
         if place != 1:
             assert differing_cubes(warehouse.connection) == []
     expected = chains(batches, order)
@@ -414,12 +368,12 @@ STATES = [
 def test_states_of_a_claim_in_any_order_give_the_same_history(
     warehouse: Warehouse, order: tuple[int, ...]
 ) -> None:
-    warehouse.clear()
+    clear(warehouse)
     for number in order:
         day = FIRST + timedelta(days=number)
         paid = {"paid_date": day.date(), "claim_amount": "120.00", "allowed_amount": "100.00"}
         claim = {"claim_id": "C", "member_id": "M", "plan_id": "P"} | paid | STATES[number]
-        warehouse.load(Batch(day, f"{number}", [], [claim], []))
+        load(warehouse, Batch(day, f"{number}", [], [claim], []))
     history = warehouse.rows(
         "select as_of::date, status, service_date, paid_date, "
         "paid_amount - coalesce(lag(paid_amount) over (order by as_of), 0), is_latest "

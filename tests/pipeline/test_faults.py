@@ -24,9 +24,8 @@ from etl.db.trouble import explain
 from etl.errors import ServerError, UsageError
 from etl.pipeline import waiting
 from etl.quarantine import correction_csv
-from tests.support.feeds import write_batch
 from tests.support.managed import Managed
-from tests.support.processes import Command
+from tests.support.processes import Command, Ended
 from tests.support.warehouse import Warehouse
 
 
@@ -34,13 +33,13 @@ from tests.support.warehouse import Warehouse
 def pending(warehouse: Warehouse) -> Warehouse:
     """A warehouse with a batch of plans to load."""
     warehouse.incremental()
-    write_batch(warehouse.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
+    warehouse.send("2025-01-10", plans=[{"plan_id": "P1"}])
     return warehouse
 
 
 @contextmanager
-def held(warehouse: Warehouse, table: str = "staging.plans_raw") -> Iterator[psycopg.Connection]:
-    """A table that another session keeps for itself, in a transaction that is left idle."""
+def locked(warehouse: Warehouse, table: str = "staging.plans_raw") -> Iterator[psycopg.Connection]:
+    """A table that another session has locked, in a transaction that is left idle."""
     with psycopg.connect(warehouse.url, application_name="an analyst's tool") as other:
         other.execute("select 'Jane Doe', $$Jane Doe$$")
         other.execute(f"lock table {table} in share mode")
@@ -62,6 +61,15 @@ def blocked(warehouse: Warehouse, process: Command) -> int:
     raise AssertionError("the run does not wait")
 
 
+def interrupted(warehouse: Warehouse, number: int) -> Ended:
+    """How a run ends that gets a signal while it waits for a locked table."""
+    with locked(warehouse):
+        process = warehouse.start("incremental")
+        blocked(warehouse, process)
+        process.send_signal(number)
+        return process.ended(timeout=30)
+
+
 def test_blocked_load_names_whom_it_waits_for_within_five_seconds(pending: Warehouse) -> None:
     began = time.monotonic()
     said_after = []
@@ -74,7 +82,7 @@ def test_blocked_load_names_whom_it_waits_for_within_five_seconds(pending: Wareh
         said_after.append(time.monotonic() - began)
         other.rollback()
 
-    with held(pending) as other:
+    with locked(pending) as other:
         releasing = threading.Thread(target=release, args=[other])
         releasing.start()
         pending.incremental()
@@ -89,7 +97,7 @@ def test_blocked_load_names_whom_it_waits_for_within_five_seconds(pending: Wareh
     assert "after 15 minutes of waiting the run ends with exit code 3" in first
     assert "The wait is over" in rest[-1]
     assert said_after[0] < 5 + 3  # the run itself takes its time to come to the lock
-    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+    assert pending.value("select count(*) from warehouse.dim_plan") == 2
 
 
 def test_description_of_a_session_contains_no_text_of_its_query() -> None:
@@ -102,7 +110,7 @@ def test_description_of_a_session_contains_no_text_of_its_query() -> None:
 
 
 def test_wait_that_ends_with_the_run_is_not_reported_as_over(pending: Warehouse) -> None:
-    with held(pending):
+    with locked(pending):
         process = pending.start("incremental")
         while "Waiting for a lock" not in (said := process.stderr.readline()):
             assert said, "the run ended without waiting"
@@ -125,7 +133,7 @@ def test_status_waits_five_seconds_at_most_for_a_locked_table(pending: Warehouse
 
 @pytest.mark.slow
 def test_a_wait_for_a_report_whose_session_cannot_be_seen_is_said_once(managed: Managed) -> None:
-    write_batch(managed.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
+    managed.send("2025-01-10", plans=[{"plan_id": "P1"}])
     with psycopg.connect(managed.login("report_reader")) as reader:
         reader.execute("set transaction isolation level repeatable read")
         reader.execute("select 1 from pg_class limit 1")
@@ -142,7 +150,7 @@ def test_a_wait_without_end_ends_with_code_3(
     pending: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "LOCK_WAIT_SECONDS", 1)
-    with held(pending), pytest.raises(psycopg.errors.LockNotAvailable) as found:
+    with locked(pending), pytest.raises(psycopg.errors.LockNotAvailable) as found:
         pending.incremental()
     explained = explain(found.value)
     assert isinstance(explained, ServerError)
@@ -151,13 +159,13 @@ def test_a_wait_without_end_ends_with_code_3(
         "join ledger.stage_run r using (load_id)"
     ) == [("failed", explained.message, "failed", explained.message)]
     pending.incremental()
-    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+    assert pending.value("select count(*) from warehouse.dim_plan") == 2
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_signal_stops_a_run_cleanly_and_the_ledger_names_it(pending: Warehouse, name: str) -> None:
     number = signal.Signals[name]
-    with held(pending):
+    with locked(pending):
         process = pending.start("incremental")
         blocked(pending, process)
         process.send_signal(number)
@@ -176,7 +184,7 @@ def test_signal_stops_a_run_cleanly_and_the_ledger_names_it(pending: Warehouse, 
         "join ledger.stage_run r using (load_id)"
     ) == [("failed", f"stopped by {name}", "failed", f"stopped by {name}")]
     pending.incremental()
-    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+    assert pending.value("select count(*) from warehouse.dim_plan") == 2
 
 
 def test_ctrl_c_while_the_program_is_loaded_is_one_sentence(tmp_path: Path) -> None:
@@ -198,21 +206,17 @@ def test_ctrl_c_while_the_program_is_loaded_is_one_sentence(tmp_path: Path) -> N
 
 
 def test_ctrl_c_stops_a_run_cleanly_and_the_ledger_names_it(pending: Warehouse) -> None:
-    with held(pending):
-        process = pending.start("incremental")
-        blocked(pending, process)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "Error: Interrupted.\nThe current stage was rolled back" in err
-    assert pending.rows("select error from ledger.load") == [("stopped by SIGINT",)]
+    ended = interrupted(pending, signal.SIGINT)
+    assert ended.returncode == 130
+    assert "Error: Interrupted.\nThe current stage was rolled back" in ended.stderr
+    assert pending.value("select error from ledger.load") == "stopped by SIGINT"
 
 
 @pytest.mark.parametrize("whose", ["work", "all"])
 def test_run_whose_sessions_are_terminated_fails_with_a_message_and_the_next_completes(
     pending: Warehouse, whose: str
 ) -> None:
-    with held(pending):
+    with locked(pending):
         process = pending.start("incremental")
         blocked(pending, process)
         pending.rows(
@@ -229,7 +233,7 @@ def test_run_whose_sessions_are_terminated_fails_with_a_message_and_the_next_com
         "failed",
         "interrupted" if whose == "all" else explain(psycopg.OperationalError()).message,
     )
-    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+    assert pending.value("select count(*) from warehouse.dim_plan") == 2
 
 
 def test_full_disk_under_the_database_is_reported_in_one_sentence(pending: Warehouse) -> None:
@@ -245,10 +249,10 @@ def test_full_disk_under_the_database_is_reported_in_one_sentence(pending: Wareh
     assert done.returncode == 3
     assert "Error: The disk of the database is full." in done.stderr
     assert "Doe" not in done.stderr
-    assert pending.rows("select error from ledger.load") == [("The disk of the database is full.",)]
+    assert pending.value("select error from ledger.load") == "The disk of the database is full."
     pending.connection.execute("drop function public.full_disk cascade")
     pending.incremental()
-    assert pending.rows("select count(*) from warehouse.dim_plan") == [(2,)]
+    assert pending.value("select count(*) from warehouse.dim_plan") == 2
 
 
 def test_every_error_of_server_and_disk_has_a_message_however_it_is_wrapped() -> None:

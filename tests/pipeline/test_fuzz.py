@@ -25,7 +25,7 @@ from etl.pipeline.session import RunContext
 from tests.support.blocks import drawn_rows
 from tests.support.files import REAL_FILES
 from tests.support.mediterranean import FRENCH, encoded, mediterranean
-from tests.support.warehouse import Warehouse, fresh_warehouse
+from tests.support.warehouse import Warehouse
 
 Stage = Callable[..., str]
 numbers = itertools.count()
@@ -82,17 +82,11 @@ def mutated(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def stage(
-    admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
+def stage(module_warehouse: Warehouse) -> Iterator[Stage]:
     """Stage a file of a feed as the pipeline does, and compare the result with the ledger."""
-    folder = tmp_path_factory.mktemp("fuzz")
     senders.SENDERS[mediterranean.name] = mediterranean
-    with (
-        fresh_warehouse(admin_url, template, folder / "inbox", folder) as warehouse,
-        warehouse.pipeline(reject_share=0.5) as pipeline,
-    ):
-        yield partial(send, warehouse, pipeline)
+    with module_warehouse.pipeline(reject_share=0.5) as pipeline:
+        yield partial(send, module_warehouse, pipeline)
     del senders.SENDERS[mediterranean.name]
 
 

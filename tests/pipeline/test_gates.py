@@ -154,15 +154,15 @@ def test_critical_failure_rolls_the_stage_back(loaded, stage):
 
 
 def test_gate_of_dims_detects_a_key_that_was_not_merged(loaded, monkeypatch):
-    write_batch(loaded.inbox, "2025-03-31", members=[{"member_id": "B"}])
+    loaded.send("2025-03-31", members=[{"member_id": "B"}])
     loaded.incremental()
-    write_batch(loaded.inbox, "2025-04-30", members=[{"member_id": "C"}])
+    loaded.send("2025-04-30", members=[{"member_id": "C"}])
     monkeypatch.setattr(history, "run_dimension", lambda *_: {})
     with pytest.raises(CheckFailedError, match=r"dim_member\.keys_match_staging"):
         loaded.incremental()
     monkeypatch.undo()
     loaded.incremental()
-    assert loaded.rows("select count(*) from warehouse.dim_member where member_id = 'C'") == [(1,)]
+    assert loaded.value("select count(*) from warehouse.dim_member where member_id = 'C'") == 1
 
 
 def test_cubes_that_disagree_with_the_facts_are_not_shown(loaded, monkeypatch):
@@ -184,8 +184,7 @@ def test_cubes_that_disagree_with_the_facts_are_not_shown(loaded, monkeypatch):
         "select distinct failing_keys from quality.check_judged where gate = 'cubes' and not passed"
     ) == [([{"month": "2025-01-01"}],)]
     monkeypatch.undo()
-    with loaded.pipeline() as pipeline:
-        commands.incremental(pipeline)
+    loaded.run(commands.incremental)
     assert len(seen(loaded)[1]) == len(before)
 
 
@@ -206,8 +205,7 @@ def test_check_lowered_to_minor_by_a_threshold_lets_its_gate_pass(loaded):
 
 def test_late_batch_passes_its_gates(loaded):
     loaded.incremental()
-    write_batch(
-        loaded.inbox,
+    loaded.send(
         "2025-01-15",
         members=[{"member_id": "A", "last_name": "earliest"}],
         enrollments=[
@@ -231,8 +229,7 @@ def test_late_batch_passes_its_gates(loaded):
 
 
 def test_failed_arrival_check_fails_the_run_after_everything_is_loaded(loaded):
-    with loaded.pipeline() as pipeline:
-        commands.incremental(pipeline)
+    loaded.run(commands.incremental)
     assert gates(loaded)[-2:] == [("cubes", 2, 0), ("arrivals", 2, 0)]
     # These feeds are long out of date.
     failing = "select check_name, severity, means <> '', advice <> '' from quality.failing_now"
@@ -250,12 +247,11 @@ def test_failed_arrival_check_fails_the_run_after_everything_is_loaded(loaded):
     # The run failed, but readers see what it loaded.
     assert [claim for claim, *_ in seen(loaded)[0]] == ["c1", "c2", "c3"]
     assert len(seen(loaded)[1]) == 1
-    assert loaded.rows("select sum(claims) from cubes.claims_daily_member")[0][0] == 3
+    assert loaded.value("select sum(claims) from cubes.claims_daily_member") == 3
 
 
 def test_gate_measures_constraints_of_any_severity_on_the_rows_of_its_load(loaded):
-    write_batch(
-        loaded.inbox,
+    loaded.send(
         "2025-03-31",
         claims=[{**CLAIM, "claim_id": f"c{n}", "diagnosis_code": "what?"} for n in (7, 8)],
     )

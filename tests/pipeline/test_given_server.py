@@ -20,7 +20,6 @@ from etl.pipeline import commands
 from etl.pipeline.session import open_run
 from etl.quality import great_expectations
 from etl.server import requirements, server
-from tests.support.feeds import write_batch
 from tests.support.managed import Managed, odd_password
 from tests.support.watching import Silent
 
@@ -149,7 +148,7 @@ def test_files_are_read_as_utf_8_whatever_the_address_says(bare: Managed) -> Non
 def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_set_to(
     bare: Managed,
 ) -> None:
-    write_batch(bare.inbox, "2025-01-10", members=[{"member_id": "A"}, {"member_id": "B"}])
+    bare.send("2025-01-10", members=[{"member_id": "A"}, {"member_id": "B"}])
     with (bare.inbox / "2025-01-10" / "members.csv").open("a") as file:
         file.write("," * (len(FEEDS["members"].staged) - 1) + "\n")
     for name, value in ROLE_SETTINGS.items():

@@ -17,7 +17,7 @@ from etl.pipeline import commands
 from etl.pipeline.session import RunContext
 from etl.warehouse.tables import BEGINNING, DIMENSIONS
 from tests.support.corrections import export, rewrite
-from tests.support.feeds import write_batch
+from tests.support.plans import Node, nodes
 from tests.support.warehouse import Warehouse, fresh_warehouse
 
 FACTOR = 4
@@ -62,23 +62,16 @@ def watched(connection: psycopg.Connection[Any], work: Work) -> None:
         connection.execute(setting)
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every node of a plan, subplans included."""
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def looked_at(node: dict[str, Any]) -> int:
+def looked_at(node: Node) -> int:
     """Rows that a node comes to see in all its loops."""
     removed = sum(amount for name, amount in node.items() if name.startswith("Rows Removed by"))
     return int((node["Actual Rows"] + removed) * node["Actual Loops"])
 
 
-def batches(members: int) -> list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...]]]:
+def batches(members: int) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Batches of every kind that the stages treat differently, in the order of arrival.
 
-    Each with its manifest, its feeds and the columns that it lacks.
+    Each with its feeds and what ``write_batch`` is given besides.
     """
     of = range(members)
 
@@ -119,16 +112,15 @@ def batches(members: int) -> list[tuple[str, dict[str, Any], dict[str, Any], tup
             ],
         }
 
-    snapshot = {"files": {"members.csv": {"kind": "snapshot"}}}
     first = {"members": people(1), "claims": claims(1, members // 10), **others(1)}
     gone = range(members // 20)
     return [
-        ("2025-01-10", {}, first, ()),
-        ("2025-02-10", {}, {"members": people(2), "claims": claims(2), **others(2)}, ()),
-        ("2025-01-20", {}, {"members": people(3), "claims": claims(3), **others(3)}, ()),
-        ("2025-03-10", {}, {"members": people(4)}, ("call_count", "zip")),
-        ("2025-03-20", {}, {"members": people(4, gone, is_deleted="true")}, ()),
-        ("2025-04-10", snapshot, {"members": people(5, of[members // 20 :])}, ()),
+        ("2025-01-10", first, {}),
+        ("2025-02-10", {"members": people(2), "claims": claims(2), **others(2)}, {}),
+        ("2025-01-20", {"members": people(3), "claims": claims(3), **others(3)}, {}),
+        ("2025-03-10", {"members": people(4)}, {"lacking": ("call_count", "zip")}),
+        ("2025-03-20", {"members": people(4, gone, is_deleted="true")}, {}),
+        ("2025-04-10", {"members": people(5, of[len(gone) :])}, {"snapshots": ["members"]}),
     ]
 
 
@@ -143,8 +135,8 @@ def run(warehouse: Warehouse, work: Work) -> Iterator[RunContext]:
 def life(warehouse: Warehouse, members: int) -> Work:
     """The work of every statement that the commands send, the most that it did at once."""
     work: Work = {}
-    for batch_id, manifest, feeds, lacking in batches(members):
-        write_batch(warehouse.inbox, batch_id, manifest, lacking, **feeds)
+    for batch_id, feeds, described in batches(members):
+        warehouse.send(batch_id, **described, **feeds)
         with run(warehouse, work) as pipeline:
             commands.run_stages(pipeline, ("stage", "dims", "facts"))
             commands.run_cubes(pipeline)

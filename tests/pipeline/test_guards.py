@@ -16,7 +16,6 @@ from etl.contracts.feed import SnapshotLimit
 from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.pipeline import commands
 from etl.quarantine.export import export
-from tests.support.feeds import write_batch
 from tests.support.files import CASES
 from tests.support.warehouse import Warehouse, failed_critical, found_by
 
@@ -31,9 +30,8 @@ def providers(first: int, last: int, **changes: Any) -> list[dict[str, Any]]:
     return [{"provider_id": f"P{n:04}", **changes} for n in range(first, last)]
 
 
-def snapshot(warehouse: Warehouse, day: str, rows: list[Mapping[str, Any]], **more: Any) -> Path:
-    manifest = {"files": {"providers.csv": {"kind": "snapshot"}}, **more}
-    return write_batch(warehouse.inbox, day, manifest, providers=rows)
+def snapshot(warehouse: Warehouse, day: str, rows: list[Mapping[str, Any]]) -> Path:
+    return warehouse.send(day, snapshots=["providers"], providers=rows)
 
 
 def load(warehouse: Warehouse, *confirmed: str) -> None:
@@ -67,12 +65,12 @@ def test_a_snapshot_cut_short_ends_nobody_until_it_is_confirmed(
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
     snapshot(warehouse, "2025-02-10", providers(0, left))
-    write_batch(warehouse.inbox, "2025-03-10", providers=providers(100, 101))
+    warehouse.send("2025-03-10", providers=providers(100, 101))
     said = f"lacks {100 - left} of the 100 keys that were there before it"
     with pytest.raises(BatchError, match=said) as refusal:
         load(warehouse)
     assert refusal.value.hint.endswith("make incremental CONFIRM_SNAPSHOT=2025-02-10")
-    assert warehouse.rows(ALIVE) == [(101,)]
+    assert warehouse.value(ALIVE) == 101
     assert warehouse.rows(
         "select l.status, f.status from ledger.load as l join ledger.load_file "
         "as f using (load_id) order by load_id"
@@ -80,7 +78,7 @@ def test_a_snapshot_cut_short_ends_nobody_until_it_is_confirmed(
     with pytest.raises(UsageError, match="no batch 2025-02-11"):
         load(warehouse, "2025-02-11")
     load(warehouse, "2025-02-10")
-    assert warehouse.rows(ALIVE) == [(left + 1,)]
+    assert warehouse.value(ALIVE) == left + 1
     assert warehouse.rows(DECISIONS) == [
         (
             *("confirm_snapshot", "2025-02-10", "providers"),
@@ -102,35 +100,34 @@ def test_confirmation_is_valid_for_the_same_bytes_also_in_a_full_load(warehouse:
         rebuild(warehouse)
     assert "make full-load CONFIRM_SNAPSHOT=2025-02-10" in refusal.value.hint
     rebuild(warehouse, "2025-02-10")
-    assert warehouse.rows(ALIVE) == [(50,)]
+    assert warehouse.value(ALIVE) == 50
     # The same batch, cut shorter.
     shutil.rmtree(cut)
     snapshot(warehouse, "2025-02-10", providers(0, 20))
     with pytest.raises(BatchError, match="lacks 30 of the 50"):
         load(warehouse)
-    assert warehouse.rows(ALIVE) == [(50,)]
+    assert warehouse.value(ALIVE) == 50
 
 
 def test_keys_are_counted_before_the_snapshot_in_the_order_of_batches(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 60))
-    write_batch(warehouse.inbox, "2025-01-20", providers=providers(60, 100))
+    warehouse.send("2025-01-20", providers=providers(60, 100))
     # 15 are gone already, by markers: a snapshot without them ends no more of them.
-    write_batch(warehouse.inbox, "2025-01-25", providers=providers(0, 15, is_deleted="true"))
+    warehouse.send("2025-01-25", providers=providers(0, 15, is_deleted="true"))
     snapshot(warehouse, "2025-03-10", providers(15, 95))
     load(warehouse)
-    assert warehouse.rows(ALIVE) == [(80,)]
+    assert warehouse.value(ALIVE) == 80
     # One that comes late and out of order is judged by the 100 that were there in its time.
     snapshot(warehouse, "2025-01-22", providers(0, 70))
     with pytest.raises(BatchError, match="lacks 30 of the 100 keys"):
         load(warehouse)
-    assert warehouse.rows(ALIVE) == [(80,)]
+    assert warehouse.value(ALIVE) == 80
 
 
 def test_more_members_may_end_with_the_plan_year(warehouse: Warehouse) -> None:
     def members(day: str, last: int) -> None:
         rows = [{"member_id": f"M{n}"} for n in range(last)]
-        manifest = {"files": {"members.csv": {"kind": "snapshot"}}}
-        write_batch(warehouse.inbox, day, manifest, members=rows)
+        warehouse.send(day, snapshots=["members"], members=rows)
 
     members("2025-12-01", 100)
     members("2026-01-01", 65)
@@ -150,9 +147,9 @@ def test_the_new_year_ends_members_in_january_and_february_alone(
 ) -> None:
     for delta, first in (("2024-12-10", 0), ("2025-01-20", 50)):
         rows = [{"member_id": f"M{n}"} for n in range(first, first + 50)]
-        write_batch(warehouse.inbox, delta, members=rows)
-    manifest = {"files": {"members.csv": {"kind": "snapshot"}}}
-    write_batch(warehouse.inbox, day, manifest, members=[{"member_id": f"M{n}"} for n in range(65)])
+        warehouse.send(delta, members=rows)
+    rows = [{"member_id": f"M{n}"} for n in range(65)]
+    warehouse.send(day, snapshots=["members"], members=rows)
     if refused:
         with pytest.raises(BatchError, match="lacks 35 of the 100 keys"):
             load(warehouse)
@@ -170,7 +167,7 @@ def test_keys_of_rejected_rows_do_not_end_and_follow_their_correction(warehouse:
         file.writelines(f"P{n:04}\n" for n in range(60, 90))
         file.write('P0090,"\n')
     warehouse.incremental(0.5)
-    assert warehouse.rows(ALIVE) == [(91,)]
+    assert warehouse.value(ALIVE) == 91
     assert failed_critical(warehouse.connection) == set()
     before = warehouse.contents()
     warehouse.rebuild(0.5)
@@ -182,7 +179,7 @@ def test_keys_of_rejected_rows_do_not_end_and_follow_their_correction(warehouse:
     path.write_text(text, encoding="utf-8")
     with warehouse.pipeline(0.5) as pipeline:
         commands.replay_export(pipeline, path)
-    assert warehouse.rows(ALIVE) == [(91,)]
+    assert warehouse.value(ALIVE) == 91
     assert failed_critical(warehouse.connection) == set()
 
 
@@ -194,10 +191,10 @@ def test_late_row_does_not_revive_a_key_that_a_snapshot_with_rejected_rows_ended
     with (folder / "providers.csv").open("a") as file:
         file.write("P0002\n")  # a field alone
     warehouse.incremental(0.5)
-    assert warehouse.rows(ALIVE) == [(3,)]
-    write_batch(warehouse.inbox, "2025-01-20", providers=providers(2, 4, name="late"))
+    assert warehouse.value(ALIVE) == 3
+    warehouse.send("2025-01-20", providers=providers(2, 4, name="late"))
     warehouse.incremental(0.5)
-    assert warehouse.rows(ALIVE) == [(3,)]
+    assert warehouse.value(ALIVE) == 3
 
 
 def test_rejected_rows_without_a_key_count_for_keys_that_end(warehouse: Warehouse) -> None:
@@ -209,14 +206,14 @@ def test_rejected_rows_without_a_key_count_for_keys_that_end(warehouse: Warehous
         load(warehouse)
     assert "make quarantine-export BATCH=2025-02-10" in refusal.value.hint
     load(warehouse, "2025-02-10")
-    assert warehouse.rows(ALIVE) == [(99,)]
+    assert warehouse.value(ALIVE) == 99
     before = warehouse.contents()
     rebuild(warehouse)
     assert warehouse.contents() == before
     # Where nothing ends, nothing is asked.
     snapshot(warehouse, "2025-03-10", [*rows, {"provider_id": "NULL"}, {"provider_id": "N/A"}])
     load(warehouse)
-    assert warehouse.rows(ALIVE) == [(99,)]
+    assert warehouse.value(ALIVE) == 99
 
 
 CLAIM = {"service_date": date(2025, 1, 5), "claim_amount": 500, "allowed_amount": 500}
@@ -224,9 +221,9 @@ CLAIM = {"service_date": date(2025, 1, 5), "claim_amount": 500, "allowed_amount"
 
 def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehouse) -> None:
     claims = [{**CLAIM, "claim_id": "C1", "paid_amount": 500}]
-    gone = write_batch(warehouse.inbox, "2025-01-10", claims=claims)
+    gone = warehouse.send("2025-01-10", claims=claims)
     claims = [{**CLAIM, "claim_id": "C2", "paid_amount": 400}]
-    write_batch(warehouse.inbox, "2025-01-20", claims=claims)
+    warehouse.send("2025-01-20", claims=claims)
     load(warehouse)
     aside = warehouse.data / "aside"
     aside.mkdir(parents=True)
@@ -238,8 +235,8 @@ def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehou
         assert "claims.csv of batch 2025-01-10 (1 row, " in done.stderr
         assert "paid_amount $500.00" in done.stderr
         assert "make full-load FORGET=yes" in done.stderr
-        assert warehouse.rows(paid) == [(900,)]
-        # Nor where nothing is left: no synthetic feeds replace what was loaded.
+        assert warehouse.value(paid) == 900
+        # Nor where nothing is left: no synthetic feeds take the place of what was loaded.
         for folder in list(warehouse.inbox.iterdir()):
             folder.rename(aside / folder.name)
     (aside / "2025-01-20").rename(warehouse.inbox / "renamed 2025")
@@ -247,7 +244,7 @@ def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehou
         json.dumps({"as_of": "2025-01-20T00:00:00Z"})
     )
     rebuild(warehouse, forget=True)
-    assert warehouse.rows(paid) == [(400,)]
+    assert warehouse.value(paid) == 400
     [(kind, batch, feed, says, by, of)] = warehouse.rows(DECISIONS)
     assert (kind, batch, feed, by, of) == ("forget_file", "2025-01-10", "claims", True, True)
     assert "paid_amount $500.00" in says
@@ -255,7 +252,7 @@ def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehou
 
 
 def test_decision_for_a_full_load_is_kept_only_if_it_goes_live(warehouse: Warehouse) -> None:
-    gone = write_batch(warehouse.inbox, "2025-01-10", claims=[claim("C1", 500)])
+    gone = warehouse.send("2025-01-10", claims=[claim("C1", 500)])
     snapshot(warehouse, "2025-01-11", providers(0, 100))
     load(warehouse)
     shutil.rmtree(gone)
@@ -286,7 +283,7 @@ def test_decision_for_a_full_load_is_kept_only_if_it_goes_live(warehouse: Wareho
 def test_file_unpacked_or_moved_to_another_folder_does_not_count_as_missing(
     warehouse: Warehouse,
 ) -> None:
-    folder = write_batch(warehouse.inbox, "2026-01-04-gz", claims=[claim("C1", 500)])
+    folder = warehouse.send("2026-01-04-gz", claims=[claim("C1", 500)])
     plain = (folder / "claims.csv").read_bytes()
     (folder / "claims.csv").unlink()
     (folder / "claims.csv.gz").write_bytes(gzip.compress(plain))
@@ -300,7 +297,7 @@ def test_file_unpacked_or_moved_to_another_folder_does_not_count_as_missing(
     assert warehouse.rows(PAID) == [("C1", 500)]
     # Nor is it there where it is only said to have been skipped.
     shutil.rmtree(moved)
-    write_batch(warehouse.inbox, "2026-01-06", claims=[claim("C2", 1)])
+    warehouse.send("2026-01-06", claims=[claim("C2", 1)])
     with pytest.raises(BatchError, match="would lose what came from a file"):
         rebuild(warehouse)
 
@@ -308,13 +305,13 @@ def test_file_unpacked_or_moved_to_another_folder_does_not_count_as_missing(
 def test_file_corrected_in_place_with_every_key_does_not_count_as_missing(
     warehouse: Warehouse,
 ) -> None:
-    folder = write_batch(warehouse.inbox, "2025-01-10", providers=providers(0, 3, name="bad"))
+    folder = warehouse.send("2025-01-10", providers=providers(0, 3, name="bad"))
     load(warehouse)
 
     def correct(last: int) -> None:
         shutil.rmtree(folder)
         rows = providers(0, last, name=f"good {last}")
-        write_batch(warehouse.inbox, "2025-01-10", providers=rows)
+        warehouse.send("2025-01-10", providers=rows)
 
     # Loaded before the rebuild, or with it.
     correct(4)
@@ -322,16 +319,16 @@ def test_file_corrected_in_place_with_every_key_does_not_count_as_missing(
     rebuild(warehouse)
     correct(5)
     rebuild(warehouse)
-    assert warehouse.rows(ALIVE) == [(5,)]
+    assert warehouse.value(ALIVE) == 5
     correct(3)
     with pytest.raises(BatchError, match="lacks 2 of its 5 keys"):
         rebuild(warehouse)
     load(warehouse)
     with pytest.raises(BatchError, match=r"no longer in the inbox: providers.csv .* \(5 rows\)"):
         rebuild(warehouse)
-    assert warehouse.rows(ALIVE) == [(5,)]
+    assert warehouse.value(ALIVE) == 5
     rebuild(warehouse, forget=True)
-    assert warehouse.rows(ALIVE) == [(3,)]
+    assert warehouse.value(ALIVE) == 3
 
 
 def claim(key: str, paid: int, **more: Any) -> dict[str, Any]:
@@ -347,7 +344,7 @@ def enrollment(number: int, **more: Any) -> dict[str, Any]:
 def send_again(warehouse: Warehouse, day: str, **feeds: Any) -> None:
     """Put another file in the place of one that was sent."""
     shutil.rmtree(warehouse.inbox / day, ignore_errors=True)
-    write_batch(warehouse.inbox, day, **feeds)
+    warehouse.send(day, **feeds)
 
 
 @pytest.mark.parametrize(
@@ -376,20 +373,19 @@ PAID = "select claim_id, paid_amount::int from warehouse.fact_claim order by 1"
 
 
 def test_a_snapshot_does_not_end_coverage_that_was_canceled_before_it(warehouse: Warehouse) -> None:
-    snapshot_of = {"files": {"enrollments.csv": {"kind": "snapshot"}}}
     everybody = [enrollment(n) for n in range(100)]
-    write_batch(warehouse.inbox, "2025-01-10", snapshot_of, enrollments=everybody)
+    warehouse.send("2025-01-10", snapshots=["enrollments"], enrollments=everybody)
     canceled = [enrollment(n, end_date="2024-12-31") for n in range(25)]
-    write_batch(warehouse.inbox, "2025-02-10", enrollments=canceled)
-    write_batch(warehouse.inbox, "2025-03-10", snapshot_of, enrollments=everybody[25:])
+    warehouse.send("2025-02-10", enrollments=canceled)
+    warehouse.send("2025-03-10", snapshots=["enrollments"], enrollments=everybody[25:])
     load(warehouse)
-    assert warehouse.rows("select count(*) from warehouse.fact_enrollment") == [(75,)]
+    assert warehouse.value("select count(*) from warehouse.fact_enrollment") == 75
 
 
 def test_late_load_ended_by_an_earlier_snapshot_is_reported(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-03-10", providers(0, 10))
     load(warehouse)
-    write_batch(warehouse.inbox, "2025-01-10", providers=providers(0, 1000))
+    warehouse.send("2025-01-10", providers=providers(0, 1000))
     said = (
         "batch 2025-03-10 is a snapshot that lacks 990 of the 1,000 keys that were there before "
         "it, with batch 2025-01-10, and they would end"
@@ -399,17 +395,17 @@ def test_late_load_ended_by_an_earlier_snapshot_is_reported(warehouse: Warehouse
     assert "CONFIRM_SNAPSHOT=2025-03-10" in error.value.hint
     assert error.value.refusal == "late_before_snapshot"
     load(warehouse, "2025-03-10")
-    assert warehouse.rows(ALIVE) == [(10,)]
+    assert warehouse.value(ALIVE) == 10
     rebuild(warehouse)
-    assert warehouse.rows(ALIVE) == [(10,)]
+    assert warehouse.value(ALIVE) == 10
 
 
 def test_a_correction_that_leaves_out_a_delete_marker_is_refused_by_a_full_load(
     warehouse: Warehouse,
 ) -> None:
-    write_batch(warehouse.inbox, "2025-01-10", claims=[claim("c1", 500)])
+    warehouse.send("2025-01-10", claims=[claim("c1", 500)])
     marked = [claim("c1", 500, is_deleted="true"), claim("c2", 1)]
-    write_batch(warehouse.inbox, "2025-02-10", claims=marked)
+    warehouse.send("2025-02-10", claims=marked)
     load(warehouse)
     send_again(warehouse, "2025-02-10", claims=[claim("c2", 2)])
     load(warehouse)
@@ -422,8 +418,8 @@ def test_a_correction_that_leaves_out_a_delete_marker_is_refused_by_a_full_load(
 def test_a_correction_with_the_bytes_of_another_batch_is_refused_by_a_full_load(
     warehouse: Warehouse,
 ) -> None:
-    write_batch(warehouse.inbox, "2025-01-10", claims=[claim("c1", 500)])
-    write_batch(warehouse.inbox, "2025-01-20", claims=[claim("c2", 400)])
+    warehouse.send("2025-01-10", claims=[claim("c1", 500)])
+    warehouse.send("2025-01-20", claims=[claim("c2", 400)])
     load(warehouse)
     send_again(warehouse, "2025-01-20", claims=[claim("c1", 500)])
     with pytest.raises(BatchError):
@@ -442,7 +438,7 @@ def test_file_corrected_and_restored_does_not_count_as_missing(warehouse: Wareho
 def test_an_empty_inbox_is_not_filled_with_invented_feeds_where_something_is_loaded(
     warehouse: Warehouse,
 ) -> None:
-    write_batch(warehouse.inbox, "2025-01-10", claims=[claim("c1", 500)])
+    warehouse.send("2025-01-10", claims=[claim("c1", 500)])
     load(warehouse)
     shutil.rmtree(warehouse.inbox / "2025-01-10")
     said = warehouse.command("full-load", "--forget")

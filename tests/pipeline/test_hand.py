@@ -143,7 +143,7 @@ def test_file_with_too_many_rejected_rows_keeps_only_its_quarantine(warehouse: W
     shutil.copytree(HAND, warehouse.inbox, dirs_exist_ok=True)
     with pytest.raises(RejectThresholdError, match=r"members\.csv .* 4 of 11 rows are bad"):
         warehouse.incremental(reject_share=0.05)
-    assert warehouse.rows("select status from ledger.load where load_id = 1") == [("failed",)]
+    assert warehouse.value("select status from ledger.load where load_id = 1") == "failed"
     for feed in FEEDS:
         assert warehouse.rows(f"select from staging.{feed}_raw where load_id = 1") == []
     assert warehouse.rows(

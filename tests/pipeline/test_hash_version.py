@@ -10,7 +10,6 @@ import pytest
 from etl.quality.checks.parts import subjects
 from etl.quality.checks.registry import sql_checks
 from etl.warehouse.tables import DIMENSIONS, Dimension
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
 VERSIONS = (
@@ -45,12 +44,12 @@ def forget_checks() -> None:
 def test_rehash_adds_versions_only_for_changed_values(
     warehouse: Warehouse, request: pytest.FixtureRequest
 ) -> None:
-    write_batch(warehouse.inbox, "2025-01-01", members=[member(m, "H1") for m in "ABC"])
+    warehouse.send("2025-01-01", members=[member(m, "H1") for m in "ABC"])
     warehouse.incremental()
     before = warehouse.rows("select member_sk, attr_hash from warehouse.dim_member order by 1")
     changed = request.getfixturevalue("promoted")
     # A says the same, B something else, C nothing.
-    write_batch(warehouse.inbox, "2025-02-01", members=[member("A", "H1"), member("B", "H2")])
+    warehouse.send("2025-02-01", members=[member("A", "H1"), member("B", "H2")])
     warehouse.incremental()
     assert warehouse.rows(VERSIONS) == [
         ("A", "H1", "1900-01-01 00:00:00", True),
@@ -71,10 +70,10 @@ def test_rehash_adds_versions_only_for_changed_values(
 def test_a_load_of_another_feed_also_hashes_members_again(
     warehouse: Warehouse, request: pytest.FixtureRequest
 ) -> None:
-    write_batch(warehouse.inbox, "2025-01-01", members=[member("A", "H1")])
+    warehouse.send("2025-01-01", members=[member("A", "H1")])
     warehouse.incremental()
     changed = request.getfixturevalue("promoted")
-    write_batch(warehouse.inbox, "2025-02-01", plans=[{"plan_id": "P"}])
+    warehouse.send("2025-02-01", plans=[{"plan_id": "P"}])
     warehouse.incremental()
     assert warehouse.rows("select distinct hash_version from warehouse.dim_member") == [
         (changed.hash_version,)

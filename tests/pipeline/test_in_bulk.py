@@ -10,7 +10,6 @@ from etl.stages import bulk
 from etl.warehouse.tables import LIVE
 from tests.support.blocks import drawn_rows
 from tests.support.catalog import catalog
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse, failed_critical
 
 FEEDS = {
@@ -25,10 +24,10 @@ TABLES = (LIVE.schemas.staging, LIVE.schemas.warehouse, LIVE.schemas.as_known)
 @pytest.fixture
 def two_batches(warehouse: Warehouse) -> Warehouse:
     """A warehouse with two batches in its inbox: all feeds, and a change of some members."""
-    write_batch(warehouse.inbox, "2025-01-01", **FEEDS)
+    warehouse.send("2025-01-01", **FEEDS)
     changed = [row | {"last_name": "Other"} for row in FEEDS["members"][:5]]
     changed = [row | {"source_updated_at": "2025-02-01T00:00:00Z"} for row in changed]
-    write_batch(warehouse.inbox, "2025-02-01", members=changed)
+    warehouse.send("2025-02-01", members=changed)
     return warehouse
 
 
@@ -41,7 +40,7 @@ def test_a_rebuild_in_bulk_gives_the_rows_and_objects_of_an_ordinary_one(
             row | {"dob": "never"} if at == 3 else row for at, row in enumerate(FEEDS["members"])
         ]
         shutil.rmtree(two_batches.inbox / "2025-01-01")
-        write_batch(two_batches.inbox, "2025-01-01", **(FEEDS | {"members": bad}))
+        two_batches.send("2025-01-01", **(FEEDS | {"members": bad}))
     two_batches.rebuild(reject_share=1.0)
     few = two_batches.contents(keys=False)
     declared = [catalog(two_batches.connection, schema, schema) for schema in TABLES]

@@ -18,7 +18,7 @@ from etl.pipeline.load import pending
 from etl.pipeline.session import set_session_path
 from etl.pipeline.status import assumed_unchanged
 from etl.quarantine import export
-from tests.support.feeds import fill, write_batch
+from tests.support.feeds import fill
 from tests.support.warehouse import Warehouse
 
 
@@ -30,7 +30,7 @@ def names(warehouse: Warehouse) -> list[str]:
     query = (
         "select name from warehouse.dim_provider where current_flag and provider_sk > 0 order by 1"
     )
-    return [name for (name,) in warehouse.rows(query)]
+    return warehouse.column(query)
 
 
 def write_part(folder: Path, name: str, rows: list[dict[str, str] | str]) -> None:
@@ -55,16 +55,16 @@ def correct_in_secret(path: Path, old: bytes, new: bytes) -> None:
 
 
 def test_a_correction_that_keeps_size_and_time_is_loaded(warehouse: Warehouse) -> None:
-    folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    folder = warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
     warehouse.incremental()
     correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr B")
     warehouse.incremental()
     assert names(warehouse) == ["Dr B"]
-    assert warehouse.rows("select count(*) from ledger.load") == [(2,)]
+    assert warehouse.value("select count(*) from ledger.load") == 2
 
 
 def test_a_file_that_was_only_touched_is_read_once_and_not_loaded(warehouse: Warehouse) -> None:
-    folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    folder = warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
     warehouse.incremental()
     correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr A")
     for count in (0, 1):
@@ -77,7 +77,7 @@ def test_a_file_that_was_only_touched_is_read_once_and_not_loaded(warehouse: War
 
 
 def test_recheck_loads_a_change_that_keeps_size_and_times(warehouse: Warehouse) -> None:
-    folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    folder = warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
     warehouse.incremental()
     correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr B")
     changed = (folder / "providers.csv").stat().st_ctime_ns
@@ -92,7 +92,7 @@ def test_recheck_loads_a_change_that_keeps_size_and_times(warehouse: Warehouse) 
 
 
 def test_file_restored_to_its_older_bytes_is_loaded_again(warehouse: Warehouse) -> None:
-    folder = write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    folder = warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
     first = (folder / "providers.csv").read_bytes(), (folder / "providers.csv").stat().st_mtime_ns
     warehouse.incremental()
     (folder / "providers.csv").write_bytes(first[0].replace(b"Dr A", b"Dr Bee"))
@@ -107,14 +107,14 @@ def test_allowed_future_batch_allows_no_other_and_records_who_allowed_it(
     warehouse: Warehouse,
 ) -> None:
     for day in ("2025-01-10", "2052-01-11", "2052-02-11"):
-        write_batch(warehouse.inbox, day, providers=[provider(f"P{day[:7]}", "Dr A")])
+        warehouse.send(day, providers=[provider(f"P{day[:7]}", "Dr A")])
     with warehouse.pipeline() as pipeline:
         commands.allow_future(pipeline, ["2052-01-11"])
         with pytest.raises(
             BatchError, match=r"2052-02-11 .* today and after 2025-01-10, the newest"
         ):
             commands.incremental(pipeline)
-    write_batch(warehouse.inbox, "2052,3", {"as_of": "2052-03-11T00:00:00Z"}, claims=[])
+    warehouse.send("2052,3", {"as_of": "2052-03-11T00:00:00Z"}, claims=[])
     with warehouse.pipeline() as pipeline, pytest.raises(BatchError):
         commands.incremental(pipeline)
     with warehouse.pipeline() as pipeline:
@@ -139,8 +139,8 @@ def test_allowed_future_batch_allows_no_other_and_records_who_allowed_it(
 
 
 def test_synthetic_feeds_are_not_compared_with_today(warehouse: Warehouse) -> None:
-    write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
-    write_batch(warehouse.inbox, "2025-09-10", providers=[provider("P1", "Dr B")])
+    warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
+    warehouse.send("2025-09-10", providers=[provider("P1", "Dr B")])
     set_session_path(warehouse.connection)
     [error] = Lookout(warehouse.inbox, None).look(warehouse.connection).refused
     assert "more than 180 days after 2025-01-10, the newest other batch." in error.message
@@ -162,8 +162,8 @@ def test_named_inbox_that_does_not_exist_is_refused(warehouse: Warehouse) -> Non
 
 
 def test_a_day_ahead_that_was_allowed_once_stays_allowed(warehouse: Warehouse) -> None:
-    write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
-    write_batch(warehouse.inbox, "2052-01-11", providers=[provider("P1", "Dr B")])
+    warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
+    warehouse.send("2052-01-11", providers=[provider("P1", "Dr B")])
     refused = warehouse.command("incremental")
     assert refused.returncode == 4
     assert "more than 180 days after today and after 2025-01-10" in refused.stderr
@@ -175,7 +175,7 @@ def test_a_day_ahead_that_was_allowed_once_stays_allowed(warehouse: Warehouse) -
 
 
 def test_a_file_in_the_inbox_itself_fails_the_run_after_the_batches(warehouse: Warehouse) -> None:
-    write_batch(warehouse.inbox, "2025-01-10", providers=[provider("P1", "Dr A")])
+    warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
     (warehouse.inbox / "claims.csv").write_text("claim_id\n")
     for command in (commands.incremental, commands.full_load):
         not_loaded = pytest.raises(BatchError, match=r"was not loaded: claims\.csv")
@@ -218,8 +218,7 @@ def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse) -> None:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerow(row | fill(FEEDS["providers"], provider("P88", "Dr C")))
-    with warehouse.pipeline() as pipeline:
-        commands.replay_export(pipeline, path)
+    warehouse.run(commands.replay_export, path)
     assert "Dr C" in names(warehouse)
     assert warehouse.rows(
         "select file_name, rows_read, rows_loaded, rows_rejected from quality.source_file "

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.support.databases import copy, drop, fresh_database, url_of
 from tests.support.kills import Outcome, run_command
 from tests.support.warehouse import Warehouse
 
+STAGES = ("stage", "dims", "facts", "cubes")
 SCHEMAS = ["staging", "warehouse", "cubes", "ledger", "quality"]
 # What the clock or a counter says, and so differs from run to run.
 _CLOCKS = {"started_at", "finished_at", "live_at", "created_at", "defined_at", "load_timestamp"}
@@ -194,38 +196,20 @@ def _incremental(warehouse: Warehouse) -> tuple[str, ...]:
     return ("incremental",)
 
 
-def _stage(warehouse: Warehouse) -> tuple[str, ...]:
+def _single_stage(stage: str, warehouse: Warehouse) -> tuple[str, ...]:
+    """The stages before it are done, each in a run of its own."""
     _incremental(warehouse)
-    return ("stage",)
-
-
-def _dims(warehouse: Warehouse) -> tuple[str, ...]:
-    _incremental(warehouse)
-    with warehouse.pipeline(1) as pipeline:
-        commands.run_stages(pipeline, ("stage",))
-    return ("dims",)
-
-
-def _facts(warehouse: Warehouse) -> tuple[str, ...]:
-    _dims(warehouse)
-    with warehouse.pipeline(1) as pipeline:
-        commands.run_stages(pipeline, ("dims",))
-    return ("facts",)
-
-
-def _cubes(warehouse: Warehouse) -> tuple[str, ...]:
-    _facts(warehouse)
-    with warehouse.pipeline(1) as pipeline:
-        commands.run_stages(pipeline, ("facts",))
-    return ("cubes",)
+    for earlier in STAGES[: STAGES.index(stage)]:
+        with warehouse.pipeline(1) as pipeline:
+            commands.run_stages(pipeline, (earlier,))
+    return (stage,)
 
 
 def _full_load(warehouse: Warehouse) -> tuple[str, ...]:
     _loaded(warehouse, len(BATCHES))
     (path,) = export(warehouse, BATCHES[0][0], "claims")
     correct(0, path)
-    with warehouse.pipeline() as pipeline:
-        commands.replay_export(pipeline, path)
+    warehouse.run(commands.replay_export, path)
     return ("full-load",)
 
 
@@ -292,10 +276,7 @@ def _threshold(warehouse: Warehouse) -> tuple[str, ...]:
 
 PREPARATIONS: dict[str, Callable[[Warehouse], tuple[str, ...]]] = {
     "incremental": _incremental,
-    "stage": _stage,
-    "dims": _dims,
-    "facts": _facts,
-    "cubes": _cubes,
+    **{stage: partial(_single_stage, stage) for stage in STAGES},
     "full_load": _full_load,
     "restate": _restate,
     "replay_members": _replay_members,

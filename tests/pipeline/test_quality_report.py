@@ -20,7 +20,6 @@ from etl.quality.report import read_report, write_report
 from etl.quality.report_page import quality_page
 from etl.render.expectations import suites
 from tests.support.browser import find_browser, text_of
-from tests.support.feeds import write_batch
 from tests.support.page_parts import fetched_from_elsewhere, read_page
 from tests.support.warehouse import Warehouse, fresh_warehouse
 
@@ -65,8 +64,7 @@ def made(admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
     """Two batches with bad rows, the checks, a threshold changed afterwards, the report."""
     folder = tmp_path_factory.mktemp("quality")
     with fresh_warehouse(admin_url, template, folder / "inbox", folder / "data") as warehouse:
-        write_batch(
-            warehouse.inbox,
+        warehouse.send(
             "2025-01-10",
             # A wrong year of birth rejects the whole row; an odd segment is a finding.
             members=[member(n) for n in range(40)] + [member(41, dob=f"19{MARK}")],
@@ -76,7 +74,7 @@ def made(admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
             + [claim(n, diagnosis_code=MARK, paid_amount="90") for n in range(60, 65)]
             + [claim(66, claim_amount=MARK)],
         )
-        write_batch(warehouse.inbox, "2025-02-01", claims=[claim(n) for n in range(70, 75)])
+        warehouse.send("2025-02-01", claims=[claim(n) for n in range(70, 75)])
         warehouse.incremental(reject_share=0.5)
         with warehouse.pipeline(checks=None) as pipeline, suppress(CheckFailedError):
             commands.run_checks(pipeline)

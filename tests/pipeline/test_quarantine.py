@@ -25,7 +25,6 @@ from tests.support.corrections import (
     replay,
     rewrite,
 )
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse, failed_critical
 
 DIRTY = [
@@ -40,7 +39,7 @@ DIRTY = [
 @pytest.fixture
 def dirty(warehouse: Warehouse) -> Path:
     """Four rejected claims; their export."""
-    folder = write_batch(warehouse.inbox, "2025-01-10", claims=DIRTY)
+    folder = warehouse.send("2025-01-10", claims=DIRTY)
     file = folder / "claims.csv"
     file.write_bytes(file.read_bytes().replace(b"@e9@", b"\xe9"))
     warehouse.incremental(1)
@@ -106,7 +105,7 @@ def test_unchanged_or_still_bad_rows_of_an_export_stay_open(
     assert replay(warehouse, dirty) == [
         "The rows of claims.csv of batch 2025-01-10 were all dealt with before: nothing to load."
     ]
-    assert warehouse.rows("select count(*) from ledger.load") == [(3,)]
+    assert warehouse.value("select count(*) from ledger.load") == 3
     dirty.unlink()
     (path,) = export(warehouse, "2025-01-10")
     # Whoever says so has a row taken as it is, which does not help here.
@@ -169,7 +168,7 @@ def test_file_that_is_no_export_is_refused(warehouse: Warehouse, dirty: Path) ->
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         replay(warehouse, dirty)
     assert open_rows(warehouse) == 4
-    assert warehouse.rows("select count(*) from ledger.load") == [(1,)]
+    assert warehouse.value("select count(*) from ledger.load") == 1
 
 
 def test_killed_replay_is_completed_by_the_next_one(warehouse: Warehouse, dirty: Path) -> None:
@@ -205,7 +204,7 @@ def test_only_stewards_read_rejected_rows(warehouse: Warehouse, dirty: Path) -> 
     rewrite(dirty, lambda row: row | {"paid_amount": "2.00"} if row["_line"] == "2" else None)
     replay(warehouse, dirty)
     connection = warehouse.connection
-    assert warehouse.rows("select count(*) from quality.correction") == [(1,)]
+    assert warehouse.value("select count(*) from quality.correction") == 1
     try:
         connection.execute("create role test_analyst")
         connection.execute("create role test_steward in role aca_data_steward")
@@ -216,13 +215,9 @@ def test_only_stewards_read_rejected_rows(warehouse: Warehouse, dirty: Path) -> 
                 connection.execute(f"set local role {role}")
                 (lines,) = warehouse.rows("select count(raw_line) from quality.rejected_row")[0]
                 assert lines == 4 * sees
-                assert warehouse.rows("select count(*) from quality.quarantined_line") == [
-                    (4 * sees,)
-                ]
-                assert warehouse.rows("select count(*) from quality.correction") == [(sees,)]
-                assert warehouse.rows("select sum(rows_open) from quality.quarantine_open") == [
-                    (3,)
-                ]
+                assert warehouse.value("select count(*) from quality.quarantined_line") == 4 * sees
+                assert warehouse.value("select count(*) from quality.correction") == sees
+                assert warehouse.value("select sum(rows_open) from quality.quarantine_open") == 3
         connection.execute("set role test_steward")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("delete from quality.correction")
@@ -235,7 +230,7 @@ def test_only_stewards_read_rejected_rows(warehouse: Warehouse, dirty: Path) -> 
 
 def test_export_of_a_part_names_its_file_and_line_and_keeps_quotes(warehouse: Warehouse) -> None:
     rows = [claim(n, n) for n in range(1, 9)] + [claim(9, 9, channel="@")]
-    folder = write_batch(warehouse.inbox, "2025-01-10", claims=rows)
+    folder = warehouse.send("2025-01-10", claims=rows)
     head, *lines = (folder / "claims.csv").read_text().splitlines(keepends=True)
     (folder / "claims.csv").unlink()
     for number, of_part in ((1, lines[:7]), (2, lines[7:])):

@@ -14,7 +14,6 @@ import pytest
 from etl.errors import BatchError
 from etl.pipeline import commands
 from etl.stages.stage.staged import Staged
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
 HEAD = b"provider_id,name,specialty,street,city,state,zip,phone"
@@ -25,7 +24,7 @@ BIG = b"x" * (5 << 20)
 
 
 def put(warehouse: Warehouse, data: bytes, name: str = "providers.csv") -> Staged:
-    folder = write_batch(warehouse.inbox, f"2025-01-{1 + len(list(warehouse.inbox.iterdir())):02d}")
+    folder = warehouse.send(f"2025-01-{1 + len(list(warehouse.inbox.iterdir())):02d}")
     (folder / name).write_bytes(data)
     with warehouse.pipeline(reject_share=0.2) as pipeline:
         commands.run_stages(pipeline, ("stage",))
@@ -193,7 +192,7 @@ def test_file_with_very_many_rows_rejected_by_the_server_is_loaded(warehouse: Wa
     # So many notices that the server stops to read until they are taken in.
     rows = [ROW % (n, n) for n in range(60_000)]
     rows += [ROW.replace(b"P%d", b"K" * 70 + b"%d") % (n, n) for n in range(60_000)]
-    folder = write_batch(warehouse.inbox, "2025-01-01")
+    folder = warehouse.send("2025-01-01")
     (folder / "providers.csv").write_bytes(b"\n".join([HEAD, *rows, b""]))
     with warehouse.pipeline(reject_share=1) as pipeline:
         commands.run_stages(pipeline, ("stage",))
@@ -219,7 +218,7 @@ def test_amounts_of_any_length_are_added_up_and_rejected(warehouse: Warehouse) -
         }
         for n in range(200)
     ]
-    write_batch(warehouse.inbox, "2025-01-01", claims=claims)
+    warehouse.send("2025-01-01", claims=claims)
     with warehouse.pipeline(reject_share=0.2) as pipeline:
         commands.run_stages(pipeline, ("stage",))
         (staged,) = pipeline.summary.files

@@ -20,7 +20,6 @@ from etl.pipeline.status import held_in
 from etl.quality.report import read_report
 from etl.quality.report_page import quality_page
 from etl.server.server import Status
-from tests.support.feeds import write_batch
 from tests.support.page_parts import read_page
 from tests.support.warehouse import Warehouse
 
@@ -29,21 +28,19 @@ SHOWN = r"2025-01-04 [x] [red]:smile: \x1b[2J\u202e"
 
 
 def send(warehouse: Warehouse, folder: str, manifest: str | None = None) -> Path:
-    made = write_batch(warehouse.inbox, folder, providers=[{"provider_id": folder[:10]}])
+    made = warehouse.send(folder, providers=[{"provider_id": folder[:10]}])
     if manifest is not None:
         (made / "manifest.json").write_text(manifest)
     return made
 
 
 def load(warehouse: Warehouse) -> None:
-    with warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("stage", "dims", "facts"))
+    warehouse.run(commands.run_stages, ("stage", "dims", "facts"))
 
 
 def check(warehouse: Warehouse) -> list[str]:
     """What dq-check says apart from its checks, whose results are not at issue."""
-    with warehouse.pipeline() as pipeline:
-        commands.dq_check(pipeline)
+    warehouse.run(commands.dq_check)
     return warehouse.watcher.said
 
 
@@ -120,7 +117,7 @@ def test_status_names_a_batch_stopped_by_a_gate_until_it_is_loaded(
         with pytest.raises(CheckFailedError):
             load(warehouse)
     assert held(warehouse) == [("2025-01-01", STOPPED), ("2025-01-02", WAITING)]
-    assert warehouse.rows("select refusal_code from ledger.refused_batch") == [("gate_failed",)]
+    assert warehouse.value("select refusal_code from ledger.refused_batch") == "gate_failed"
     with pytest.raises(BatchError, match="A batch is not in the warehouse"):
         check(warehouse)
     load(warehouse)
@@ -150,8 +147,7 @@ def test_status_names_the_batch_at_which_a_run_failed(
 def test_names_with_terminal_escapes_are_shown_escaped(
     warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_batch(
-        warehouse.inbox,
+    warehouse.send(
         "2025-01-03",
         {"batch_id": "[/x] [x] [red]:smile:"},
         providers=[{"provider_id": "A"}, *[{"provider_id": f"B{n}"} for n in range(30)]],

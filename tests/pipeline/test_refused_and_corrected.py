@@ -18,14 +18,12 @@ from tests.support.corrections import (
     replay,
     rewrite,
 )
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse, failed_critical
 
 
 def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> None:
     bad = [claim(n, n, paid_amount="-" if n < 4 else "1.00") for n in range(1, 11)]
-    write_batch(
-        warehouse.inbox,
+    warehouse.send(
         "2025-01-10",
         {"files": {"claims.csv": {"totals": {"paid_amount": "8.50"}}}},
         claims=bad,
@@ -42,20 +40,20 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
     rewrite(path, lambda row: row | {"paid_amount": "0.50"} if row["_line"] == "2" else None)
     with pytest.raises(RejectThresholdError, match="2 x not a valid amount"):
         replay_within(warehouse, path, 0.1)
-    assert warehouse.rows("select count(*) from staging.claims_raw") == [(0,)]
+    assert warehouse.value("select count(*) from staging.claims_raw") == 0
     # What was corrected is kept: two are open now, and one more is enough.
     assert open_rows(warehouse) == 2
     path.unlink()
     (path,) = export(warehouse, "2025-01-10")
     rewrite(path, lambda row: row | {"paid_amount": "0.50"} if row["_line"] == "3" else None)
     replay_within(warehouse, path, 0.1)
-    assert warehouse.rows("select count(*) from warehouse.fact_claim") == [(9,)]
+    assert warehouse.value("select count(*) from warehouse.fact_claim") == 9
     assert open_rows(warehouse) == 1
     not_compared = (
         "select findings -> 'totals_not_compared' from ledger.load_file"
         " where feed = 'claims' and status = 'loaded'"
     )
-    assert warehouse.rows(not_compared) == [(["paid_amount"],)]
+    assert warehouse.value(not_compared) == ["paid_amount"]
     path.unlink()
     (path,) = export(warehouse, "2025-01-10")
     rewrite(path, put(paid_amount="0.60"))
@@ -66,7 +64,7 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
     rewrite(path, put(paid_amount="0.50"))
     replay(warehouse, path)
     assert open_rows(warehouse) == 0
-    assert warehouse.rows(not_compared) == [(None,)]
+    assert warehouse.value(not_compared) is None
     state = everything(warehouse)
     warehouse.rebuild()
     assert everything(warehouse) == state
@@ -82,7 +80,7 @@ def replay_within(warehouse: Warehouse, path: Path, reject_share: float) -> None
 
 
 def test_a_refused_file_that_is_gone_cannot_be_loaded(warehouse: Warehouse) -> None:
-    folder = write_batch(warehouse.inbox, "2025-01-10", claims=[claim(1, 1, paid_amount="-")])
+    folder = warehouse.send("2025-01-10", claims=[claim(1, 1, paid_amount="-")])
     with pytest.raises(RejectThresholdError):
         warehouse.incremental()
     (path,) = export(warehouse, "2025-01-10")
@@ -90,4 +88,4 @@ def test_a_refused_file_that_is_gone_cannot_be_loaded(warehouse: Warehouse) -> N
     (folder / "claims.csv").write_text("another")
     with pytest.raises(BatchError, match="no longer in the inbox as it was"):
         replay(warehouse, path)
-    assert warehouse.rows("select count(*) from quality.correction") == [(0,)]
+    assert warehouse.value("select count(*) from quality.correction") == 0

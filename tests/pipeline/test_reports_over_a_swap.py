@@ -12,7 +12,6 @@ import pytest
 
 from etl.db.connection import connect
 from etl.pipeline import swap
-from tests.support.feeds import write_batch
 from tests.support.managed import Managed
 
 # Read one after the other; a full load from more batches changes them all.
@@ -22,7 +21,7 @@ TABLES = ("staging.claims_raw", "warehouse.fact_claim", "cubes.claims_daily_memb
 def send(managed: Managed, number: int) -> None:
     """A batch of one claim of a member of its own."""
     claim = {"claim_id": f"C{number}", "member_id": f"M{number}"}
-    write_batch(managed.inbox, f"2025-01-{number:02}", claims=[claim])
+    managed.send(f"2025-01-{number:02}", claims=[claim])
 
 
 def count(connection: psycopg.Connection, table: str) -> int:

@@ -9,7 +9,6 @@ import pytest
 from etl.pipeline import commands
 from etl.quality.runner import run_sql_checks
 from etl.warehouse.tables import DIMENSIONS, LIVE
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Contents, Warehouse
 
 MEMBER = DIMENSIONS["member"]
@@ -20,8 +19,7 @@ LONG_AGO = datetime(1900, 1, 1)
 def loaded(warehouse: Warehouse) -> Contents:
     """Two members with three names each, claims on every version; the contents as loaded."""
     for number, name in enumerate(("Ames", "Bell", "Cole"), start=1):
-        write_batch(
-            warehouse.inbox,
+        warehouse.send(
             f"2025-0{number}-01",
             members=[{"member_id": m, "last_name": name, "call_count": number} for m in "AB"],
             claims=[
@@ -35,8 +33,7 @@ def loaded(warehouse: Warehouse) -> Contents:
 
 def restate(warehouse: Warehouse, since: datetime = LONG_AGO, *, show: bool = False) -> list[str]:
     """Restate the members; what was said."""
-    with warehouse.pipeline() as pipeline:
-        commands.restate(pipeline, MEMBER, since, show=show)
+    warehouse.run(commands.restate, MEMBER, since, show=show)
     return warehouse.watcher.said
 
 
@@ -77,7 +74,7 @@ def test_restating_a_damaged_history_rebuilds_it_and_rekeys_facts(
     assert restate(warehouse, show=True) == [f"{said} This was only shown."]
     assert warehouse.contents() == damaged
     # What was only shown leaves no trace.
-    assert warehouse.rows("select count(*) from ledger.load") == [(3,)]
+    assert warehouse.value("select count(*) from ledger.load") == 3
     assert restate(warehouse) == [said]
     assert warehouse.contents(keys=False) == {
         table: sorted(rows, key=repr) for table, rows in without_keys(loaded, warehouse).items()
@@ -87,21 +84,18 @@ def test_restating_a_damaged_history_rebuilds_it_and_rekeys_facts(
         "from ledger.fact_rekey where reason = 'restated'"
     ) == [("fact_claim", "dim_member", "restated", 1, "2025-02-15", "2025-02-15")]
     # The surrogate key of the version that was lost is not given again.
-    assert warehouse.rows("select max(member_sk) from warehouse.dim_member") == [(7,)]
+    assert warehouse.value("select max(member_sk) from warehouse.dim_member") == 7
 
 
 def without_keys(contents: Contents, warehouse: Warehouse) -> Contents:
     """The contents without surrogate keys."""
     kept = {}
     for table, rows in contents.items():
-        names = [
-            name
-            for (name,) in warehouse.rows(
-                "select column_name from information_schema.columns where table_schema = "
-                f"'warehouse' and table_name = '{table}' "
-                "and column_name not in ('load_id', 'created_at') order by 1"
-            )
-        ]
+        names = warehouse.column(
+            "select column_name from information_schema.columns where table_schema = "
+            f"'warehouse' and table_name = '{table}' "
+            "and column_name not in ('load_id', 'created_at') order by 1"
+        )
         kept[table] = [
             tuple(v for name, v in zip(names, row, strict=True) if not name.endswith("_sk"))
             for row in rows
@@ -140,7 +134,7 @@ def test_the_damaged_history_can_be_read_as_known_after_a_restatement(
     )
     damaged = warehouse.rows(state.format(""))
     # A change by hand is known after the next load, which brings nothing more.
-    write_batch(warehouse.inbox, "2025-04-01", plans=[{"plan_id": "P"}])
+    warehouse.send("2025-04-01", plans=[{"plan_id": "P"}])
     warehouse.incremental()
     (load_id,) = warehouse.rows("select max(load_id) from ledger.load")[0]
     restate(warehouse)
@@ -154,7 +148,7 @@ def test_restatement_that_is_only_shown_leaves_past_rows_unchanged(
     damage(warehouse)
     # The load id taken by a restatement that is only shown is missing from the ledger.
     restate(warehouse, show=True)
-    write_batch(warehouse.inbox, "2025-04-01", plans=[{"plan_id": "P"}])
+    warehouse.send("2025-04-01", plans=[{"plan_id": "P"}])
     warehouse.incremental()
     assert warehouse.rows("select max(load_id), count(*) from ledger.load") == [(5, 4)]
     failed = {

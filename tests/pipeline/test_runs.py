@@ -18,7 +18,6 @@ from etl.db.connection import connect
 from etl.errors import CheckFailedError
 from etl.pipeline import commands
 from etl.synthetic.generate import generate, simulate
-from tests.support.feeds import write_batch
 from tests.support.processes import Command
 from tests.support.warehouse import Contents, Warehouse, fresh_warehouse
 
@@ -112,9 +111,7 @@ def test_run_after_a_killed_run_completes_the_load(
 def test_ledger_counts_only_current_loads_after_replaced_failed_and_killed_full_loads(
     warehouse: Warehouse,
 ) -> None:
-    folder = write_batch(
-        warehouse.inbox, "2025-01-10", providers=[{"provider_id": f"P{n}"} for n in range(30)]
-    )
+    folder = warehouse.send("2025-01-10", providers=[{"provider_id": f"P{n}"} for n in range(30)])
     with (folder / "providers.csv").open("a") as file:
         file.write("too few\n")
     books = (
@@ -165,7 +162,7 @@ def test_stage_of_a_killed_run_is_not_shown_as_running(warehouse: Warehouse) -> 
 
 def _wait_for_stage(warehouse: Warehouse, process: Command) -> str:
     """Until a stage of the run is at work."""
-    before = warehouse.rows("select coalesce(max(stage_run_id), 0) from ledger.stage_run")[0][0]
+    before = warehouse.value("select coalesce(max(stage_run_id), 0) from ledger.stage_run")
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         ended = process.poll() is not None
@@ -182,18 +179,17 @@ def _wait_for_stage(warehouse: Warehouse, process: Command) -> str:
 
 
 def test_second_run_at_once_exits_with_code_7(warehouse: Warehouse) -> None:
-    write_batch(warehouse.inbox, "2025-01-10", members=[{"member_id": "A"}])
+    warehouse.send("2025-01-10", members=[{"member_id": "A"}])
     with warehouse.pipeline():
         second = warehouse.command("incremental")
     assert second.returncode == 7
     assert "Another run is working on this warehouse." in second.stderr
     assert "Traceback" not in second.stderr
-    assert warehouse.rows("select count(*) from ledger.load") == [(0,)]
+    assert warehouse.value("select count(*) from ledger.load") == 0
 
 
 def test_readers_see_the_old_warehouse_until_the_full_load_is_live(warehouse: Warehouse) -> None:
-    write_batch(
-        warehouse.inbox,
+    warehouse.send(
         "2025-01-10",
         members=[{"member_id": "A", "last_name": "x"}],
         claims=[{"claim_id": "C1", "member_id": "A"}],
@@ -206,7 +202,7 @@ def test_readers_see_the_old_warehouse_until_the_full_load_is_live(warehouse: Wa
     reader.execute("create role test_reader")
     reader.execute("grant usage on schema warehouse to test_reader")
     reader.execute("grant select on warehouse.dim_member to test_reader")
-    write_batch(warehouse.inbox, "2025-01-11", members=[{"member_id": "B"}])
+    warehouse.send("2025-01-11", members=[{"member_id": "B"}])
     # A report in one transaction holds the swap up, so that it sees one state to its end.
     with reader.transaction():
         reader.execute("set transaction isolation level repeatable read")
@@ -233,7 +229,7 @@ def test_readers_see_the_old_warehouse_until_the_full_load_is_live(warehouse: Wa
 
 def test_dropping_the_old_build_does_not_block_readers(warehouse: Warehouse) -> None:
     """While a long query still reads it, the run asks for its tables for moments only."""
-    write_batch(warehouse.inbox, "2025-01-10", claims=[{"claim_id": "C1"}])
+    warehouse.send("2025-01-10", claims=[{"claim_id": "C1"}])
     warehouse.rebuild()
     waits: dict[datetime, float] = {}
     ended = threading.Event()
@@ -263,18 +259,14 @@ def test_dropping_the_old_build_does_not_block_readers(warehouse: Warehouse) -> 
     assert len(waits) > 2
     # It asks for 100 ms; a busy machine takes longer to say so.
     assert max(waits.values()) < 1.0
-    assert warehouse.rows("select to_regnamespace('warehouse_retired') is null") == [(True,)]
+    assert warehouse.value("select to_regnamespace('warehouse_retired') is null") is True
 
 
 def test_late_older_batch_changes_no_later_state(warehouse: Warehouse) -> None:
     claim = {"claim_id": "C1", "member_id": "A", "service_date": date(2025, 1, 5)}
-    write_batch(
-        warehouse.inbox, "2025-02-01", claims=[{**claim, "status": "approved", "paid_amount": 9}]
-    )
+    warehouse.send("2025-02-01", claims=[{**claim, "status": "approved", "paid_amount": 9}])
     warehouse.incremental()
-    write_batch(
-        warehouse.inbox, "2025-01-10", claims=[{**claim, "status": "pending", "paid_amount": 0}]
-    )
+    warehouse.send("2025-01-10", claims=[{**claim, "status": "pending", "paid_amount": 0}])
     warehouse.incremental()
     assert warehouse.rows("select status, paid_amount::int from warehouse.fact_claim") == [
         ("approved", 9)
@@ -285,16 +277,12 @@ def test_late_older_batch_changes_no_later_state(warehouse: Warehouse) -> None:
 def test_rebuild_ignores_a_running_incremental_load(
     warehouse: Warehouse, stages: tuple[str, ...]
 ) -> None:
-    write_batch(
-        warehouse.inbox,
-        "2025-01-10",
-        members=[{"member_id": "A"}],
-        claims=[{"claim_id": "C1", "member_id": "A"}],
+    warehouse.send(
+        "2025-01-10", members=[{"member_id": "A"}], claims=[{"claim_id": "C1", "member_id": "A"}]
     )
-    with warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, stages)
+    warehouse.run(commands.run_stages, stages)
     warehouse.rebuild()
-    assert warehouse.rows("select count(*) from warehouse.fact_claim") == [(1,)]
+    assert warehouse.value("select count(*) from warehouse.fact_claim") == 1
     assert warehouse.rows("select status from ledger.load order by load_id") == [
         ("superseded",),
         ("loaded",),
@@ -302,19 +290,16 @@ def test_rebuild_ignores_a_running_incremental_load(
 
 
 def test_stages_run_one_at_a_time_give_the_same_warehouse(warehouse: Warehouse) -> None:
-    write_batch(
-        warehouse.inbox,
+    warehouse.send(
         "2025-01-10",
         members=[{"member_id": "A", "last_name": "x"}],
         claims=[{"claim_id": "C1", "member_id": "A"}],
     )
-    write_batch(warehouse.inbox, "2025-01-11", members=[{"member_id": "A", "last_name": "y"}])
+    warehouse.send("2025-01-11", members=[{"member_id": "A", "last_name": "y"}])
     for command in ("stage", "dims", "facts", "cubes"):
         done = warehouse.command(command)
         assert done.returncode == 0, done.stderr
-    assert warehouse.rows("select count(*) from warehouse.dim_member where member_id = 'A'") == [
-        (2,)
-    ]
+    assert warehouse.value("select count(*) from warehouse.dim_member where member_id = 'A'") == 2
     stepwise = warehouse.contents()
     warehouse.rebuild()
     assert warehouse.contents() == stepwise
@@ -340,7 +325,7 @@ def test_stages_run_one_at_a_time_give_the_same_warehouse(warehouse: Warehouse) 
 def test_wrong_feed_is_refused_with_one_sentence(
     warehouse: Warehouse, name: str, content: bytes, said: str
 ) -> None:
-    folder = write_batch(warehouse.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
+    folder = warehouse.send("2025-01-10", plans=[{"plan_id": "P1"}])
     (folder / name).write_bytes(content)
     done = warehouse.command("incremental")
     assert done.returncode == 4, done.stderr
@@ -351,9 +336,7 @@ def test_wrong_feed_is_refused_with_one_sentence(
 def test_refused_batches_do_not_stop_the_others(warehouse: Warehouse) -> None:
     def send(day: str, name: str) -> Path:
         manifest = {"as_of": f"{day}T00:00:00Z"}
-        return write_batch(
-            warehouse.inbox, day, manifest, providers=[{"provider_id": "D", "name": name}]
-        )
+        return warehouse.send(day, manifest, providers=[{"provider_id": "D", "name": name}])
 
     send("2025-01-01", "one")
     for day, text in (("2025-01-02", "no JSON"), ("2025-01-03", '{"files": 7}')):
@@ -377,10 +360,6 @@ def test_refused_batches_do_not_stop_the_others(warehouse: Warehouse) -> None:
         shutil.rmtree(warehouse.inbox / day)
         send(day, name)
     assert warehouse.command("incremental").returncode == 0
-    assert [
-        name
-        for (name,) in warehouse.rows(
-            "select name from warehouse.dim_provider where provider_id = 'D' "
-            "order by validity_start_ts"
-        )
-    ] == ["one", "two", "three", "four", "five"]
+    assert warehouse.column(
+        "select name from warehouse.dim_provider where provider_id = 'D' order by validity_start_ts"
+    ) == ["one", "two", "three", "four", "five"]

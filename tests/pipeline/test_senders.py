@@ -21,7 +21,6 @@ from etl.inbox import header
 from etl.pipeline import commands
 from etl.quarantine import export
 from etl.stages.stage.staged import Staged
-from tests.support.feeds import write_batch
 from tests.support.files import REAL_FILES
 from tests.support.mediterranean import FRENCH, encoded, mediterranean
 from tests.support.warehouse import Warehouse
@@ -43,7 +42,7 @@ def put(
 ) -> Staged:
     """Stage one file that comes as it is; what became of it."""
     manifest = None if said is None else {"files": {name: said}}
-    folder = write_batch(warehouse.inbox, day, manifest)
+    folder = warehouse.send(day, manifest)
     (folder / name).write_bytes(data)
     with warehouse.pipeline() as pipeline:
         commands.run_stages(pipeline, ("stage",))
@@ -146,8 +145,7 @@ def test_rejected_rows_are_exported_and_replayed_in_the_format_of_their_sender(
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(r | dict([right[r["_line"]]]) if r["_line"] in right else r for r in rows)
-    with warehouse.pipeline() as pipeline:
-        commands.replay_export(pipeline, path)
+    warehouse.run(commands.replay_export, path)
     assert warehouse.rows(
         "select f.claim_id, m.member_id, f.service_date, f.claim_amount from warehouse.fact_claim "
         "as f join warehouse.dim_member as m using (member_sk) where claim_id in ('D', 'F', 'H') "
@@ -157,7 +155,7 @@ def test_rejected_rows_are_exported_and_replayed_in_the_format_of_their_sender(
         ("F", "M", date(2025, 2, 1), Decimal("1234.50")),
         ("H", "M", date(2025, 2, 1), 1),
     ]
-    assert warehouse.rows("select sum(rows_open) from quality.quarantine_open") == [(8,)]
+    assert warehouse.value("select sum(rows_open) from quality.quarantine_open") == 8
 
 
 def test_breach_that_rejects_the_file_refuses_it(
@@ -167,7 +165,7 @@ def test_breach_that_rejects_the_file_refuses_it(
     with pytest.raises(BatchError, match=r"status of 2 rows is not one of pending") as refused:
         put(warehouse, "2025-02-01", "claims.csv", data)
     assert "lost" not in str(refused.value)
-    assert warehouse.rows("select count(*) from staging.claims_raw") == [(0,)]
+    assert warehouse.value("select count(*) from staging.claims_raw") == 0
 
 
 def test_the_manifest_says_under_which_contract_a_file_comes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.feeds import write_batch
 from tests.support.tables import draw, drawn
 from tests.support.warehouse import Warehouse
 
@@ -11,7 +10,7 @@ OTHER = [{"provider_id": "P", "name": "Bell"}]
 
 
 def load(warehouse: Warehouse, batch_id: str, rows: list[dict[str, str]]) -> None:
-    write_batch(warehouse.inbox, batch_id, providers=rows)
+    warehouse.send(batch_id, providers=rows)
     warehouse.incremental()
 
 

@@ -13,7 +13,6 @@ from etl.pipeline.load import pending
 from etl.pipeline.session import RunContext
 from etl.stages.stage import load_file
 from etl.warehouse.tables import LIVE, NEXT
-from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse, failed_critical
 
 MEMBER = {"member_id": "M1"}
@@ -45,13 +44,13 @@ def limited(warehouse: Warehouse) -> Warehouse:
 
 
 def test_load_that_fails_in_dims_is_taken_out_and_later_batches_load(limited: Warehouse) -> None:
-    write_batch(limited.inbox, "2025-01-01", members=[{**MEMBER, "last_name": "Toolong"}])
-    write_batch(limited.inbox, "2025-01-02", members=[{"member_id": "M2"}])
+    limited.send("2025-01-01", members=[{**MEMBER, "last_name": "Toolong"}])
+    limited.send("2025-01-02", members=[{"member_id": "M2"}])
     said = refused(limited)
     assert "Batch 2025-01-01 was taken out: members.csv cannot pass dims: check violation" in said
     assert "make incremental tries again" in said
     assert loads(limited) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
-    assert limited.rows("select member_id from staging.members_raw") == [("M2",)]
+    assert limited.value("select member_id from staging.members_raw") == "M2"
     query = "select status, refusal_code from ledger.load_file"
     assert limited.rows(query) == [("refused", "cannot_pass_stage"), ("loaded", None)]
     assert failed_critical(limited.connection) == set()
@@ -59,7 +58,7 @@ def test_load_that_fails_in_dims_is_taken_out_and_later_batches_load(limited: Wa
     assert "2025-01-01 was taken out" in refused(limited)
     (limited.inbox / "2025-01-01" / "members.csv").unlink()
     (limited.inbox / "2025-01-01").rmdir()
-    write_batch(limited.inbox, "2025-01-01", members=[{**MEMBER, "last_name": "Good"}])
+    limited.send("2025-01-01", members=[{**MEMBER, "last_name": "Good"}])
     limited.incremental()
     assert limited.rows(
         "select member_id, last_name from warehouse.dim_member where member_sk > 0 order by 1"
@@ -69,19 +68,18 @@ def test_load_that_fails_in_dims_is_taken_out_and_later_batches_load(limited: Wa
 def test_file_that_fails_in_facts_is_taken_out_and_the_rest_of_its_batch_loads(
     limited: Warehouse,
 ) -> None:
-    write_batch(
-        limited.inbox,
+    limited.send(
         "2025-01-01",
         members=[MEMBER],
         enrollments=[{**COVER, "premium_paid": "2000"}],
         claims=[CLAIM],
     )
-    write_batch(limited.inbox, "2025-01-02", enrollments=[{**COVER, "enrollment_id": "E2"}])
+    limited.send("2025-01-02", enrollments=[{**COVER, "enrollment_id": "E2"}])
     said = refused(limited)
     assert "enrollments.csv cannot pass facts" in said
     assert "the other files of it are loaded" in said
-    assert limited.rows("select enrollment_id from warehouse.fact_enrollment") == [("E2",)]
-    assert limited.rows("select claim_id from warehouse.fact_claim") == [("C1",)]
+    assert limited.value("select enrollment_id from warehouse.fact_enrollment") == "E2"
+    assert limited.value("select claim_id from warehouse.fact_claim") == "C1"
     assert limited.rows(
         "select feed, status from ledger.load_file where load_id = 1 order by 1"
     ) == [("claims", "loaded"), ("enrollments", "refused"), ("members", "loaded")]
@@ -92,10 +90,9 @@ def test_file_that_fails_in_facts_is_taken_out_and_the_rest_of_its_batch_loads(
 
 def test_file_skipped_as_equal_to_a_load_taken_out_is_loaded(limited: Warehouse) -> None:
     row = {**COVER, "premium_paid": "2000"}
-    write_batch(limited.inbox, "2025-01-01", enrollments=[row])
-    write_batch(limited.inbox, "2025-01-02", enrollments=[row], members=[MEMBER])
-    with limited.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("stage",))
+    limited.send("2025-01-01", enrollments=[row])
+    limited.send("2025-01-02", enrollments=[row], members=[MEMBER])
+    limited.run(commands.run_stages, ("stage",))
     limited.connection.execute("alter table warehouse.fact_enrollment drop constraint too_much")
     limited.connection.execute(
         "alter table warehouse.fact_enrollment add constraint too_much "
@@ -111,16 +108,16 @@ def test_file_skipped_as_equal_to_a_load_taken_out_is_loaded(limited: Warehouse)
 def test_sum_too_large_for_a_cube_is_reported_until_a_later_batch_corrects_it(
     warehouse: Warehouse,
 ) -> None:
-    write_batch(warehouse.inbox, "2025-01-01", claims=[CLAIM])
+    warehouse.send("2025-01-01", claims=[CLAIM])
     warehouse.incremental()
     warehouse.connection.execute(
         "alter table cubes.claims_daily_member add constraint too_much check (paid_usd < 1000)"
     )
-    write_batch(warehouse.inbox, "2025-01-02", claims=[{**CLAIM, "paid_amount": "2000"}])
+    warehouse.send("2025-01-02", claims=[{**CLAIM, "paid_amount": "2000"}])
     assert "The cubes could not be brought up to date: check violation" in refused(warehouse)
-    write_batch(warehouse.inbox, "2025-01-03", claims=[{**CLAIM, "paid_amount": "5"}])
+    warehouse.send("2025-01-03", claims=[{**CLAIM, "paid_amount": "5"}])
     warehouse.incremental()
-    assert warehouse.rows("select paid_usd from cubes.claims_daily_member") == [(5,)]
+    assert warehouse.value("select paid_usd from cubes.claims_daily_member") == 5
 
 
 def test_file_on_which_staging_fails_does_not_stop_other_files(
@@ -134,8 +131,8 @@ def test_file_on_which_staging_fails_does_not_stop_other_files(
         return run_file(connection, load_id, batch, *rest)
 
     monkeypatch.setattr(load_file, "run_file", stumble)
-    write_batch(warehouse.inbox, "2025-01-01", members=[MEMBER])
-    write_batch(warehouse.inbox, "2025-01-02", members=[MEMBER])
+    warehouse.send("2025-01-01", members=[MEMBER])
+    warehouse.send("2025-01-02", members=[MEMBER])
     said = refused(warehouse)
     assert "members.csv cannot pass stage" in said
     assert "a value of the file" not in said
@@ -154,7 +151,7 @@ def test_load_that_fails_at_a_gate_does_not_stop_later_loads(
 
     monkeypatch.setattr(RunContext, "gate_load", overflow)
     for day in ("2025-01-01", "2025-01-02"):
-        write_batch(warehouse.inbox, day, members=[MEMBER])
+        warehouse.send(day, members=[MEMBER])
     expected = "2025-01-01 was taken out: what it brought cannot"
     with pytest.raises(BatchError, match=expected), warehouse.pipeline() as pipeline:
         commands.incremental(pipeline)
@@ -164,9 +161,9 @@ def test_load_that_fails_at_a_gate_does_not_stop_later_loads(
 def test_failing_rebuild_names_its_batch_and_leaves_the_live_warehouse(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_batch(warehouse.inbox, "2025-01-01", members=[MEMBER])
+    warehouse.send("2025-01-01", members=[MEMBER])
     warehouse.incremental()
-    write_batch(warehouse.inbox, "2025-01-02", members=[MEMBER, {"member_id": "M2"}])
+    warehouse.send("2025-01-02", members=[MEMBER, {"member_id": "M2"}])
     gate_load = RunContext.gate_load
 
     def overflow(context: RunContext, stage: str, load: Any) -> None:
@@ -184,4 +181,4 @@ def test_failing_rebuild_names_its_batch_and_leaves_the_live_warehouse(
     # What the stage had made is rolled back, in the build that did not go live too.
     for schema in (LIVE.schemas.warehouse, NEXT.schemas.warehouse):
         warehouse.connection.execute(f"set search_path to {schema}")
-        assert warehouse.rows(MEMBERS) == [("M1",)]
+        assert warehouse.value(MEMBERS) == "M1"

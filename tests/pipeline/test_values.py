@@ -181,13 +181,12 @@ def test_row_corrected_to_an_odd_key_stays_in_quarantine(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     keys = ["P\u200b1", "P\u200b2", *(f"Q{n}" for n in range(40))]
-    write_batch(warehouse.inbox, "2025-01-10", providers=[{"provider_id": key} for key in keys])
+    warehouse.send("2025-01-10", providers=[{"provider_id": key} for key in keys])
     warehouse.incremental()
     [(path, _)] = export.export(warehouse.url, tmp_path, "2025-01-10", "providers")
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("P\u200b1", "P1").replace("P\u200b2", "\uff302"), encoding="utf-8")
-    with warehouse.pipeline() as pipeline:
-        commands.replay_export(pipeline, path)
+    warehouse.run(commands.replay_export, path)
     assert warehouse.rows(
         "select line, reason from quality.quarantined_row where closed_at is null"
     ) == [(3, Reason.ODD_KEY.text)]

@@ -14,6 +14,7 @@ from etl.quality.runner import define
 from etl.quality.thresholds import Wanted, change
 from etl.schema import repeatable
 from etl.warehouse.tables import LIVE
+from tests.support.make import make
 
 NAME = "fact_claim.amounts_in_order"
 
@@ -36,12 +37,8 @@ def judged(database):
 
 
 def passed(connection):
-    return [
-        p
-        for (p,) in connection.execute(
-            "select passed from check_judged where check_name = %s order by check_run_id", [NAME]
-        )
-    ]
+    query = "select passed from check_judged where check_name = %s order by check_run_id"
+    return [p for (p,) in connection.execute(query, [NAME])]
 
 
 def test_changed_threshold_judges_past_results_again(judged):
@@ -52,16 +49,12 @@ def test_changed_threshold_judges_past_results_again(judged):
         "1 of the last 4 results changes to passed."
     )
     assert passed(judged) == [True, True, False, False]
-    # The wider of both holds; what is not said stays.
+    # The wider of both counts; what is not given stays.
     said = change(judged, Wanted(NAME, share=0.02, severity="minor", why="known"))
     assert "at most 5 rows, or 0.02 of the rows checked (minor)" in said
     assert passed(judged) == [True, True, True, False]
-    assert judged.execute("select passed from check_result order by 1").fetchall() == [
-        (False,),
-        (False,),
-        (False,),
-        (True,),
-    ]
+    stored = [p for (p,) in judged.execute("select passed from check_result order by 1")]
+    assert stored == [False, False, False, True]
 
 
 def test_a_reset_goes_back_to_the_registry(judged):
@@ -132,15 +125,9 @@ def test_threshold_command_requires_check_and_reason(arguments):
 
 
 def test_make_target_passes_all_threshold_arguments():
-    shown = subprocess.run(
-        [
-            *("make", "-n", "dq-threshold", f"CHECK={NAME}", "COUNT=3", "SHARE=0.1"),
-            *("SEVERITY=minor", "WHY=the sender's fault", "RESET=yes"),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()[-1]
+    words = (f"CHECK={NAME}", "COUNT=3", "SHARE=0.1", "SEVERITY=minor")
+    shown = make("dq-threshold", *words, "WHY=the sender's fault", "RESET=yes").stdout
+    shown = shown.splitlines()[-1]
     assert shown.endswith(
         f"dq-threshold --check '{NAME}' --count '3' --share '0.1' --severity 'minor' "
         "--why 'the sender'\\''s fault' --reset"

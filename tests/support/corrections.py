@@ -196,8 +196,7 @@ def iter_rows(number: int, feed: str, line: int) -> Iterator[Rows]:
 
 
 def replay(warehouse: Warehouse, path: Path) -> list[str]:
-    with warehouse.pipeline() as pipeline:
-        commands.replay_export(pipeline, path)
+    warehouse.run(commands.replay_export, path)
     return warehouse.watcher.said
 
 
@@ -246,7 +245,7 @@ def open_rows(warehouse: Warehouse) -> int:
 
 def load(warehouse: Warehouse, batch_id: str, **feeds: Any) -> None:
     """Write a batch and load it."""
-    write_batch(warehouse.inbox, batch_id, feeds.pop("manifest", None), **feeds)
+    warehouse.send(batch_id, **feeds)
     warehouse.incremental(1)
 
 

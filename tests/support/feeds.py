@@ -12,6 +12,10 @@ from etl.contracts.column import Column, OneOf
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import Type
+from tests.support.tables import draw
+
+# Rows of a feed, or a table that is drawn.
+Rows = Iterable[Mapping[str, Any]] | str
 
 _FILLERS = {
     Type.TEXT: "x",
@@ -51,11 +55,12 @@ def write_batch(
     batch_id: str,
     manifest: Mapping[str, Any] | None = None,
     lacking: Collection[str] = (),
-    **feeds: Iterable[Mapping[str, Any]],
+    snapshots: Collection[str] = (),
+    **feeds: Rows,
 ) -> Path:
-    """Write a batch folder with these feeds (``members=[{...}]``).
+    """Write a batch folder with these feeds (``members=[{...}]`` or a drawn table).
 
-    ``lacking``: columns that their files do not have.
+    ``lacking``: columns that their files do not have. ``snapshots``: feeds that are snapshots.
     """
     folder = inbox / batch_id
     folder.mkdir(parents=True)
@@ -65,7 +70,11 @@ def write_batch(
             header = [c.name for c in feed.staged if c.name not in lacking]
             writer = csv.DictWriter(file, header, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
-            writer.writerows(fill(feed, row) for row in rows)
+            drawn_or_rows = draw(rows) if isinstance(rows, str) else rows
+            writer.writerows(fill(feed, row) for row in drawn_or_rows)
+    if snapshots:
+        kinds = {FEEDS[name].file_name: {"kind": "snapshot"} for name in snapshots}
+        manifest = {"files": kinds, **(manifest or {})}
     if manifest is not None:
         (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from etl.stages.cubes.definitions import definition
 from etl.synthetic import marker
 from etl.warehouse.tables import CUBES, LIVE
 from tests.support.databases import fresh_database
+from tests.support.feeds import write_batch
 from tests.support.processes import Command, Ended
 from tests.support.watching import Silent
 
@@ -91,8 +93,37 @@ class Warehouse:
         with self.pipeline(reject_share) as pipeline:
             return commands.full_load(pipeline)
 
+    def run(self, command: Callable[..., Any], *arguments: Any, **choices: Any) -> Any:
+        """Run one command of the pipeline without the checks; its result."""
+        with self.pipeline() as pipeline:
+            return command(pipeline, *arguments, **choices)
+
+    def send(self, batch_id: str, *described: Any, **feeds: Any) -> Path:
+        """Write a batch folder into the inbox, as ``write_batch`` does."""
+        return write_batch(self.inbox, batch_id, *described, **feeds)
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(query).fetchall()
+
+    def column(self, query: str) -> list[Any]:
+        """The values of a query of one column."""
+        return [value for (value,) in self.rows(query)]
+
+    def value(self, query: str) -> Any:
+        """The only value of a query."""
+        (value,) = self.column(query)
+        return value
+
+    def clear(self) -> None:
+        """Empty the inbox and every table but the calendar and the geography."""
+        shutil.rmtree(self.inbox)
+        self.inbox.mkdir()
+        tables = self.column(
+            "select format('%I.%I', schemaname, tablename) from pg_tables "
+            "where schemaname in ('staging', 'warehouse', 'ledger', 'quality') "
+            "and tablename not in ('dim_date', 'dim_geography')"
+        )
+        self.connection.execute(f"truncate {', '.join(tables)} restart identity")
 
     def contents(self, *, keys: bool = True) -> Contents:
         """Every row of dimensions and facts, load ids and clock times apart."""

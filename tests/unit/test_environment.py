@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import tomllib
@@ -16,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from etl.config import ROOT
 from etl.server.tuning import GIB, server_settings
+from tests.support.make import make
 
 TARGETS = (
     *("help", "setup", "lock", "up", "down", "status", "migrate", "seed", "seed-increment"),
@@ -147,19 +147,17 @@ def test_every_target_is_phony_and_one_line() -> None:
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_peers_are_installed_and_measured_only_where_asked_for(asked: bool) -> None:
-    command = ["make", "-n", "bench", *(["PEERS=1"] if asked else [])]
-    dry = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    dry = make("bench", *(["PEERS=1"] if asked else []))
+    assert dry.returncode == 0
     assert ("run.py --peers" in dry.stdout) is asked
     if not (asked and (ROOT / ".venv-peers" / ".ready").exists()):
         assert ("peers/setup.sh" in dry.stdout) is asked
 
 
-def test_clean_data_asks_first(tmp_path: Path) -> None:
-    dry = subprocess.run(
-        ["make", "-n", "clean-data"], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert "remove(" not in dry.stdout
-    assert "CONFIRM=yes" in dry.stdout
+def test_clean_data_asks_first() -> None:
+    dry = make("clean-data").stdout
+    assert "remove(" not in dry
+    assert "CONFIRM=yes" in dry
 
 
 # Settings
@@ -337,12 +335,6 @@ def test_no_file_contains_a_password() -> None:
 
 
 # Variables of the Makefile
-
-
-def make(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = ["make", "-n", *words]
-    env = {**os.environ, **environment}
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=env)
 
 
 @pytest.mark.parametrize(
