@@ -197,9 +197,7 @@ def test_one_statement_may_move_the_boundary_of_two_versions(history: History) -
 
 
 @pytest.mark.parametrize("first_commits", [True, False])
-def test_second_of_two_writers_waits_and_sees_the_first(
-    history: History, first_commits: bool
-) -> None:
+def test_second_writer_waits_and_sees_the_first(history: History, first_commits: bool) -> None:
     with history.other() as first, history.other() as second, ThreadPoolExecutor(1) as pool:
         first.execute(history.insert(8, "c", "1900-01-01", "9999-12-31"))
         waiting = pool.submit(second.execute, history.insert(9, "c", "2000-01-01", "2010-01-01"))
@@ -218,9 +216,7 @@ def test_second_of_two_writers_waits_and_sees_the_first(
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 @pytest.mark.parametrize("form", ["insert", "update"])
-def test_repeatable_read_transaction_writes_no_version(
-    history: History, level: str, form: str
-) -> None:
+def test_repeatable_read_writes_no_version(history: History, level: str, form: str) -> None:
     with history.other() as late, history.other() as first:
         late.execute(f"set transaction isolation level {level}")
         late.execute(f"select count(*) from {history.table}")

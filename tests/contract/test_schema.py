@@ -166,7 +166,7 @@ def test_dropped_column_leaves_views_and_their_grants(
         database.execute("drop owned by column_reader; drop role column_reader")
 
 
-def test_column_is_not_dropped_while_a_foreign_view_reads_our_view(
+def test_column_is_not_dropped_while_a_view_of_a_user_needs_it(
     database: psycopg.Connection[Any], database_url: str, column_goes: None
 ) -> None:
     database.execute("create view public.mine as select * from warehouse.dim_provider_current")

@@ -168,12 +168,12 @@ def test_rows_and_cents_of_a_hostile_file_are_loaded_rejected_or_duplicate(
     )
     assert found["staged"][0] == found["rows_loaded"]
     lines = [line.removesuffix("\r") for line in body.decode().split("\n")]
-    # No line with all the commas of a row is swallowed by another row.
+    # No line with all the commas of a row becomes part of another row.
     assert found["rows_read"] >= sum(line.count(",") >= len(HEADER) - 1 for line in lines)
     rejected = [read_despite(lines[number - 2]) for number in by_letter.rejected]
     for at, column in enumerate(MONEY):
         total = found["totals"][column]
-        # No record with a NUL can be taken apart.
+        # A record with a NUL cannot be divided into fields.
         read = [
             None if any("\0" in value for value in row) else amount(row[HEADER.index(column)])
             for _, row in by_letter.rows

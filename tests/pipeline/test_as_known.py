@@ -97,13 +97,13 @@ def test_past_loads_are_refused_after_a_rebuild_from_other_batches(
     assert read(connection, "select * from as_known.fact_claim") == read(
         connection, "select * from warehouse.fact_claim"
     )
-    # A file more in a batch of old is another story too, from that batch on.
+    # A new file in an old batch changes what was known from that batch on.
     warehouse.send("2025-01-01", plans=[{"plan_id": "P", "metal_tier": "Bronze"}])
     warehouse.rebuild()
     assert without_clock(as_known(connection, first)) == without_clock(states[first])
 
 
-def test_session_keeps_its_point_in_time_over_a_rebuild(
+def test_session_keeps_its_point_over_rebuild(
     warehouse: Warehouse, states: dict[int, State]
 ) -> None:
     second = list(states)[1]
@@ -139,9 +139,7 @@ def test_without_a_point_the_views_show_the_present(warehouse: Warehouse) -> Non
         )
 
 
-def test_a_point_in_time_gives_the_state_after_the_last_load_before_it(
-    warehouse: Warehouse,
-) -> None:
+def test_point_in_time_gives_the_state_after_the_last_load_before_it(warehouse: Warehouse) -> None:
     connection = warehouse.connection
     moments: list[tuple[datetime, State]] = []
     for number in range(3):
@@ -184,14 +182,12 @@ def test_after_a_failed_load_the_state_is_that_of_the_load_before(warehouse: War
     assert as_known(warehouse.connection, first + 1) == state
     (said,) = warehouse.rows(f"select warehouse.as_known_at({first + 1})")[0]
     assert said == f"as known after load {first + 1} (batch 2025-01-15, failed)"
-    # The rebuild that replaces it knows nothing of it, and it still has its answer.
+    # The failed load is not part of the rebuild, and can still be asked for.
     warehouse.rebuild()
     assert without_clock(as_known(warehouse.connection, first + 1)) == without_clock(state)
 
 
-def test_a_running_load_and_one_from_before_rows_were_kept_are_refused(
-    warehouse: Warehouse,
-) -> None:
+def test_running_load_and_one_from_before_rows_were_kept_are_refused(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     warehouse.send("2025-01-15", plans=BATCHES[0][1]["plans"])
     warehouse.run(commands.run_stages, ("stage",))
@@ -203,9 +199,7 @@ def test_a_running_load_and_one_from_before_rows_were_kept_are_refused(
 
 
 @pytest.mark.parametrize("stages", [(), ("stage",), ("stage", "dims")])
-def test_change_by_hand_counts_to_the_next_load(
-    warehouse: Warehouse, stages: tuple[str, ...]
-) -> None:
+def test_change_by_hand_is_of_the_next_load(warehouse: Warehouse, stages: tuple[str, ...]) -> None:
     connection = warehouse.connection
     first = bring(warehouse, 0)
     state = present(connection)
@@ -270,7 +264,7 @@ def test_single_stages_run_loads_one_after_the_other(warehouse: Warehouse) -> No
     assert warehouse.rows(ran)[6:] == [(4, "dims"), (4, "facts"), (5, "dims")]
 
 
-def test_filter_on_a_view_as_known_prunes_partitions(
+def test_filter_on_as_known_prunes_partitions(
     warehouse: Warehouse, states: dict[int, State]
 ) -> None:
     load_id = list(states)[1]

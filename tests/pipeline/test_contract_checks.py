@@ -93,7 +93,7 @@ def test_stricter_and_wider_checks_and_columns_not_sent_count_for_their_files(ju
     assert {name: found[name] for name in expected} == expected
     found = results(judged, "gate is null")
     assert {name: found[name] for name in expected} == expected
-    # The same in the facts; what a word of a closed list means no contract can change there.
+    # The same in the facts, except that no contract can add a value to a closed list there.
     assert found["fact_enrollment.premium_paid.between"] == (1, 1, "minor")
     assert found["fact_enrollment.premium_paid.between.strict"] == (1, 1, "minor")
     assert found["fact_enrollment.premium_paid.between.wide"] == (2, 1, "minor")
@@ -105,7 +105,7 @@ def test_stricter_and_wider_checks_and_columns_not_sent_count_for_their_files(ju
         " where check_name = 'enrollments_raw.premium_paid.between.wide'"
     )
     assert [key["enrollment_id"] for (keys,) in rows for key in keys] == ["2025-01-04"]
-    # Nobody sends a variant: that nothing failed says nothing, and the result says so.
+    # No row has a variant, so the check judged nothing, and its result says so.
     said = judged.rows(
         "select check_name, rows_checked, rows_judged, passed, message from quality.check_result"
         " where check_run_id = (select max(check_run_id) from quality.check_run where gate is null)"

@@ -82,7 +82,7 @@ def test_a_cube_is_refreshed_if_what_it_reads_has_changed_and_only_then(loaded: 
         (2, {"claims": [claim("c2")]}, {"claim_days", "metal_tiers"}),
         (3, {"plans": plans("R")}, {"plan_ids", "plan_counts"}),
         (4, {"members": members}, {"current_members"}),
-        # What is sent again changes nothing.
+        # Rows that are sent again change nothing.
         (5, {"members": members, "plans": plans("P")}, set()),
         # A row that changes in place.
         (6, {"members": [{"member_id": "A", "call_count": 7}]}, {"current_members"}),
@@ -112,7 +112,7 @@ def test_a_changed_definition_makes_its_cube_and_those_that_read_it_again(
     assert refreshed(loaded) == {"plan_ids", "plan_counts"}
     readable = "select plans, has_table_privilege('public', 'cubes.plan_counts', 'select')"
     assert loaded.rows(f"{readable} from cubes.plan_counts") == [(1, True)]
-    # So it is after a full load, which makes them in the schemas of its build.
+    # The same after a full load, which creates the cubes in the schemas of its build.
     loaded.rebuild()
     assert refreshed(loaded) == ADDED.keys()
     assert loaded.rows(f"{readable} from cubes.plan_counts") == [(1, True)]

@@ -71,9 +71,7 @@ def second(warehouse: Warehouse, batch_id: str = "2025-05-02") -> None:
     )
 
 
-def test_claim_whose_status_becomes_known_or_unknown_moves_between_measures(
-    loaded: Warehouse,
-) -> None:
+def test_claim_moves_between_measures_when_its_status_becomes_known(loaded: Warehouse) -> None:
     apart = (
         "select sum(claims), sum(unknown_status_claims), sum(unknown_status_billed_usd)"
         " from cubes.{} where {}"
@@ -96,7 +94,7 @@ def test_claim_whose_status_becomes_known_or_unknown_moves_between_measures(
         loaded.incremental()  # which compares each cube with its definition
         for cube, place in places.items():
             assert loaded.rows(apart.format(cube, place)) == [expected[batch]], (batch, cube)
-    # A day of which only claims of an unknown status were left goes with them.
+    # A day is removed when its last claim, of an unknown status, moves away.
     loaded.send("2025-05-04", claims=[claim("c7", "B", "2025-03-11")])
     loaded.incremental()
     assert loaded.rows(apart.format("claims_daily_member", "service_date = '2025-04-11'")) == [
@@ -138,7 +136,7 @@ def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> 
         "utilization_by_specialty": {"(Cardiology,2025-03-01)", "(Cardiology,2025-04-01)"},
         "high_cost_member_tracking": set(),
     }
-    # The gate looked at days that were named, months that changed, and all coverage.
+    # The gate checked the changed days and months, and all coverage.
     assert dict(
         loaded.rows(
             "select check_name, rows_checked from quality.check_judged where check_run_id ="
@@ -153,7 +151,7 @@ def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> 
     }
 
 
-# A view is wrong where the table that it reads is. What is wrong in it, and how it got so.
+# A view is wrong where the table that it reads is wrong. By check: the damage that it detects.
 REFRESH = "refresh materialized view {}"
 BY_MONTH = "update claims_by_month set claims = 9 where breakdown = '{}' and month = '2025-03-01';"
 DAMAGE = {
@@ -177,9 +175,7 @@ DAMAGE = {
 }
 
 
-def test_wrong_refresh_of_a_cube_is_rolled_back(
-    loaded: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_refresh_is_rolled_back(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     made = refresh.run_cubes
     second(loaded)
     loaded.run(commands.run_stages, ("stage", "dims", "facts"))
@@ -205,8 +201,7 @@ def test_wrong_refresh_of_a_cube_is_rolled_back(
 
 
 def test_cubes_without_a_last_load_are_rebuilt_whole(loaded: Warehouse) -> None:
-    # A load that has changed dimensions and not yet facts: what it finds is neither before nor
-    # after it.
+    # A load that has changed dimensions and not yet facts: the cubes are of no load.
     loaded.send(
         "2025-04-01",
         members=[{"member_id": "A", "last_name": "earlier"}],
@@ -219,7 +214,7 @@ def test_cubes_without_a_last_load_are_rebuilt_whole(loaded: Warehouse) -> None:
             commands.run_cubes(pipeline)
         assert through(loaded) == {known}
         assert differing_cubes(loaded.connection) == []
-    # A change by hand, which the next load to come through counts as its own.
+    # A change by hand, which counts to the next load.
     loaded.connection.execute("update warehouse.fact_claim set paid_amount = 20 where true")
     loaded.connection.execute("delete from warehouse.fact_enrollment where enrollment_id = 'e1'")
     loaded.run(commands.run_cubes, whole=True)
@@ -279,7 +274,7 @@ def test_late_dimension_row_moves_the_claims_that_named_its_key(loaded: Warehous
     assert loaded.rows(
         "select specialty from cubes.utilization_by_specialty where month = '2025-02-01'"
     ) == [("Oncology",)]
-    # A rebuild's loads are numbered on, and what comes after it is followed from there.
+    # A rebuild's loads have new numbers, and the cubes follow the loads after it.
     loaded.rebuild()
     assert through(loaded) == {6}
     second(loaded, "2025-05-04")

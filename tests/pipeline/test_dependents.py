@@ -14,7 +14,7 @@ from tests.support.managed import Managed
 
 ANALYST = "managed_analyst"
 
-# Kinds of views and what the owner makes of them; each counts the providers that it reads.
+# Kinds of views that the owner creates; each is counted by its providers.
 FOLLOW = {
     "plain": "create view {s}.v as select provider_id from warehouse.dim_provider",
     "star": "create view {s}.v as select * from warehouse.dim_provider",
@@ -37,7 +37,7 @@ FOLLOW = {
     "chain": "create view {s}.v as select provider_id from warehouse.dim_provider;"
     " create view {s}.w as select * from {s}.v",
 }
-# Those that cannot be made to follow: they go on reading what they read.
+# Views that cannot follow a full load: they still read the old build.
 STAY = {
     "types_with_a_chain": "create view {s}.v as select * from staging.providers_raw;"
     " create view {s}.w as select provider_id from {s}.v",
@@ -122,9 +122,7 @@ def test_views_of_the_owner_follow_a_full_load_whatever_they_read(loaded: Manage
     ) == [(True, True)]
 
 
-def test_views_of_another_role_never_fail_a_load_and_follow_once_it_is_granted(
-    loaded: Managed,
-) -> None:
+def test_views_of_another_role_fail_no_load_and_follow_once_granted(loaded: Managed) -> None:
     with analyst_of(loaded) as analyst:
         for kind, made in (FOLLOW | STAY).items():
             schema = f"their_{kind}"
@@ -143,7 +141,7 @@ def test_views_of_another_role_never_fail_a_load_and_follow_once_it_is_granted(
             assert "(it belongs to managed_analyst): grant managed_analyst to managed_" in notes
             assert "view boss.v (it belongs to aca_owner): let aca_owner create" in notes
             assert {view: count(analyst, view) for view in before} == before
-        # Of a replaced build only what is read is kept.
+        # Of a replaced build only the tables that views read are kept.
         assert loaded.rows(
             "select count(*) from pg_class as c inner join pg_namespace as n"
             " on c.relnamespace = n.oid where n.nspname ~ '_(kept_1|retired)$'"

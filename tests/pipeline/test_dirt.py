@@ -24,14 +24,14 @@ from tests.support.warehouse import Warehouse
 ROWS, SEED = 600, 5
 ROW_KINDS = [k for k in KINDS.values() if not k.whole_file]
 FATAL = [k.name for k in KINDS.values() if k.outcome == REFUSED]
-# Where every row's amounts can be read, the pipeline holds them against the manifest.
+# Where every row's amounts can be read, the pipeline compares them with the manifest.
 SUMMABLE = [k.name for k in ROW_KINDS if k.outcome != REJECTED or k.adds]
 HARMLESS = "byte_order_mark,crlf,extra_column,line_feed,missing_field,duplicate"
 
 
 @dataclass
 class Sent:
-    """What a file holds, by its injector."""
+    """What a file contains, according to its injector."""
 
     rows: int = 0
     duplicates: int = 0
@@ -43,7 +43,7 @@ class Sent:
 
 
 def send(inbox: Path, day: date, dirt: str, *feeds: str, compressed: bool = False) -> dict:
-    """Write a batch with a manifest that its sender believes; what was sent, by feed."""
+    """Write a batch with the manifest of its sender; what was sent, by feed."""
     folder = inbox / day.isoformat()
     folder.mkdir()
     files, found = {}, {}
@@ -147,7 +147,7 @@ def test_every_injected_defect_is_found_at_its_line(warehouse: Warehouse):
     notes = dict(warehouse.rows("select feed, notes from ledger.load_file where load_id = 2"))
     assert notes.keys() == FEEDS.keys()
     assert not any("not compared" in str(of_file) for of_file in notes.values())
-    # And nothing of it stops the stages behind: who is not known is inferred.
+    # None of the defects stops the later stages: unknown keys are inferred.
     warehouse.incremental()
     for kind, table in (("orphan_member", "dim_member"), ("orphan_provider", "dim_provider")):
         key = table.removeprefix("dim_") + "_id"

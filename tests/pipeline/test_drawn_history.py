@@ -64,9 +64,7 @@ def temporary_table(warehouse: Warehouse, table: str, columns: str, kind: str, d
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_drawn_arrivals_of_each_sql_file_give_its_drawn_result(
-    warehouse: Warehouse, file: str
-) -> None:
+def test_drawn_arrivals_of_a_file_give_its_drawn_result(warehouse: Warehouse, file: str) -> None:
     tables = example(file)
     before, arrivals, after = (
         next(title for title in tables if title.startswith(word))

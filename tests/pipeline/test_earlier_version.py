@@ -15,7 +15,7 @@ MADE = "select nspname from pg_namespace where nspname like '%\\_before' order b
 
 
 def make_old(warehouse: Warehouse, revision: str = "0014") -> None:
-    """A loaded warehouse with the mark of an earlier version, and a view of somebody on it."""
+    """A loaded warehouse marked as an earlier version, and a user's view on it."""
     warehouse.send("2025-01-01", providers=[{"provider_id": "P1"}])
     warehouse.incremental()
     warehouse.connection.execute(
@@ -37,9 +37,7 @@ def test_warehouse_of_an_earlier_version_is_refused(warehouse: Warehouse, revisi
 
 
 @pytest.mark.slow
-def test_a_full_load_rebuilds_a_warehouse_of_an_earlier_version_and_keeps_it(
-    warehouse: Warehouse,
-) -> None:
+def test_full_load_rebuilds_an_earlier_version_and_keeps_it(warehouse: Warehouse) -> None:
     make_old(warehouse)
     warehouse.send("2025-01-02", providers=[{"provider_id": "P2"}])
     done = warehouse.command("full-load")
@@ -50,14 +48,12 @@ def test_a_full_load_rebuilds_a_warehouse_of_an_earlier_version_and_keeps_it(
     assert warehouse.value(COUNT.format("warehouse")) == 2
     assert warehouse.value(COUNT.format("warehouse_before")) == 1
     assert warehouse.value("select count(*) from ledger_before.load") == 1
-    # It reads what it read.
+    # The view still reads the earlier version.
     assert ("P2",) not in warehouse.rows("select provider_id from public.mine")
     assert warehouse.command("incremental").returncode == 0
 
 
-def test_a_full_load_from_an_empty_inbox_leaves_the_earlier_version_as_it_is(
-    warehouse: Warehouse,
-) -> None:
+def test_full_load_from_an_empty_inbox_leaves_an_earlier_version(warehouse: Warehouse) -> None:
     make_old(warehouse)
     warehouse.inbox.joinpath("2025-01-01").rename(warehouse.inbox.parent / "elsewhere")
     done = warehouse.command("full-load")
@@ -67,7 +63,7 @@ def test_a_full_load_from_an_empty_inbox_leaves_the_earlier_version_as_it_is(
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
-def test_a_full_load_that_does_not_go_live_gives_an_earlier_version_its_names_back(
+def test_failed_full_load_gives_an_earlier_version_its_names_back(
     warehouse: Warehouse, is_killed: bool
 ) -> None:
     make_old(warehouse)

@@ -166,7 +166,7 @@ def draw_claims(rng: random.Random, number: int) -> list[Row]:
                 "diagnosis_code": "A00",
                 "utilization": Decimal("1.00000001"),
             }
-            # What a claim's states differ in; they are few, so that they come back.
+            # How the states of a claim differ; there are few of them, so that they come back.
             change = (
                 {"status": "approved", "paid_amount": Decimal("80.50")},
                 {"service_date": date(2025, 1, 30)},
@@ -278,7 +278,7 @@ def load(warehouse: Warehouse, batch: Batch, *, with_cubes: bool = False) -> Non
     manifest = {"batch_id": batch.batch_id, "as_of": f"{batch.as_of.isoformat()}Z"}
     warehouse.send(batch.batch_id, manifest, snapshots=batch.snapshots, **feeds)
     with warehouse.pipeline(reject_share=1.0) as pipeline:
-        # How much a snapshot may end is not at issue here, nor in which order.
+        # This test is not about how much a snapshot may end.
         pipeline.choices.confirmed = frozenset(path.name for path in warehouse.inbox.iterdir())
         commands.run_stages(pipeline, STAGES)
         if with_cubes:
@@ -293,13 +293,13 @@ def load(warehouse: Warehouse, batch: Batch, *, with_cubes: bool = False) -> Non
     phases=[Phase.explicit, Phase.generate],
 )
 @given(sequences())
-def test_batches_in_any_order_give_the_facts_of_the_model(
+def test_facts_of_batches_in_any_order_match_the_model(
     warehouse: Warehouse, drawn: tuple[list[Batch], list[int]]
 ) -> None:
     batches, order = drawn
     clear(warehouse)
     for place, number in enumerate(order):
-        # They follow one load, or several at once.
+        # The cubes follow one load, or several at once.
         load(warehouse, batches[number], with_cubes=place != 1)
         if place != 1:
             assert differing_cubes(warehouse.connection) == []
@@ -352,7 +352,7 @@ def test_batches_in_any_order_give_the_facts_of_the_model(
     )
 
     failed = failed_critical(warehouse.connection)
-    # Nobody made the cubes after the second load.
+    # The cubes were not refreshed after the second load.
     assert [name for name in failed if len(order) > 2 or name.startswith("fact_")] == []
 
 

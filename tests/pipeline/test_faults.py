@@ -146,9 +146,7 @@ def test_a_wait_for_a_report_whose_session_cannot_be_seen_is_said_once(managed: 
     assert "waiting for older transactions to end: session" in said[0]
 
 
-def test_a_wait_without_end_ends_with_code_3(
-    pending: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_endless_wait_ends_with_code_3(pending: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "LOCK_WAIT_SECONDS", 1)
     with locked(pending), pytest.raises(psycopg.errors.LockNotAvailable) as found:
         pending.incremental()
@@ -188,7 +186,7 @@ def test_signal_stops_a_run_cleanly_and_the_ledger_names_it(pending: Warehouse, 
 
 
 def test_ctrl_c_while_the_program_is_loaded_is_one_sentence(tmp_path: Path) -> None:
-    # What is loaded last is made to wait, so that the signal comes before the command line.
+    # The last module to be imported waits, so that the signal comes before the command line.
     (tmp_path / "typer.py").write_text("import time\nprint(flush=True)\ntime.sleep(30)\n")
     process = subprocess.Popen(
         [sys.executable, "-m", "etl", "status"],
@@ -284,9 +282,7 @@ def test_every_error_of_server_and_disk_has_a_message_however_it_is_wrapped() ->
         assert explain(other) is None
 
 
-def test_log_on_a_full_disk_is_reported_once_and_ends_no_run(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_log_on_a_full_disk_is_reported_once_only(capsys: pytest.CaptureFixture[str]) -> None:
     before = structlog.get_config()
     try:
         log.configure(Path("/dev/full"))
@@ -299,7 +295,7 @@ def test_log_on_a_full_disk_is_reported_once_and_ends_no_run(
         structlog.configure(**before)
 
 
-def test_export_on_a_full_disk_leaves_no_partial_file(
+def test_export_on_a_full_disk_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "claims.csv"

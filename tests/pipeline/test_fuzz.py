@@ -30,7 +30,7 @@ from tests.support.warehouse import Warehouse
 Stage = Callable[..., str]
 numbers = itertools.count()
 
-# Bytes that mean something to a reader of CSV, and some that mean nothing to anyone.
+# Bytes with a meaning in CSV, in SQL or in a format, and some without any.
 SPLINTERS = [b'"', b'""', b",", b"\n", b"\r", b"\r\n", b"\0", b"\t", b" ", b"\\.", b"\\", b"\x1a"]
 SPLINTERS += [b"\xff", b"\x81", b"\xc3", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\xff\xfe", b"today"]
 SPLINTERS += [b"NaN", b"Infinity", b"1e400", b"-0", b"0" * 400, b"'", b"%s", b"%(x)s", b"{}", b"$1"]
@@ -134,7 +134,7 @@ def status_of_last_file(warehouse: Warehouse, feed: str, message: str) -> str:
         "select load_id, status from ledger.load order by load_id desc limit 1"
     )
     assert latest == load
-    # The same bytes once more are not loaded again.
+    # A file with the bytes of an earlier one is skipped.
     wanted = [("refused", "failed")] if message else [("loaded", "running"), ("skipped", "running")]
     assert (status, outcome) in wanted
     ((staged, lines),) = warehouse.rows(
@@ -163,7 +163,7 @@ fuzz = settings(suppress_health_check=list(HealthCheck))
 
 @fuzz
 @given(mutated(), st.booleans(), st.booleans())
-def test_damaged_file_is_loaded_or_refused_with_counts_that_add_up(
+def test_damaged_files_give_counts_that_add_up(
     stage: Stage, file: tuple[str, bytes], packed: bool, described: bool
 ) -> None:
     stage(*file, packed, described)
@@ -172,7 +172,7 @@ def test_damaged_file_is_loaded_or_refused_with_counts_that_add_up(
 @fuzz
 @given(st.sampled_from(FILES), st.binary(max_size=300), st.booleans(), st.booleans())
 @example(FILES[0], b"", True, False)
-def test_random_bytes_are_loaded_or_refused_with_counts_that_add_up(
+def test_random_bytes_give_counts_that_add_up(
     stage: Stage, file: tuple[str, bytes], data: bytes, headed: bool, packed: bool
 ) -> None:
     feed, sound = file
@@ -181,9 +181,7 @@ def test_random_bytes_are_loaded_or_refused_with_counts_that_add_up(
 
 @fuzz
 @given(st.data())
-def test_random_fields_are_loaded_or_refused_with_counts_that_add_up(
-    stage: Stage, data: st.DataObject
-) -> None:
+def test_random_fields_give_counts_that_add_up(stage: Stage, data: st.DataObject) -> None:
     """Rows of the right shape with values that no one wrote for them."""
     feed, sound = data.draw(st.sampled_from(FILES))
     head, _, body = sound.partition(b"\n")

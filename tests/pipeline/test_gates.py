@@ -12,14 +12,9 @@ from tests.support.feeds import write_batch
 from tests.support.warehouse import Warehouse
 
 STAGES = ("stage", "dims", "facts")
-CLAIM = {
-    "member_id": "A",
-    "provider_id": "D",
-    "plan_id": "P",
-    "service_date": "2025-01-10",
-    "status": "approved",
-    "diagnosis_code": "E119",
-}
+CLAIM = {"member_id": "A", "provider_id": "D", "plan_id": "P", "service_date": "2025-01-10"}
+CLAIM |= {"status": "approved", "diagnosis_code": "E119"}
+COVER = {"member_id": "A", "plan_id": "P"}
 
 # By stage: damage that the stage does without noticing, put in by a trigger; the critical checks
 # that detect it.
@@ -34,7 +29,7 @@ create trigger damage before {event} on {table} for each row execute function pu
 """
 DAMAGE = {
     "stage": (
-        # When the file is recorded its rows were counted.
+        # The rows were counted before the file is recorded.
         (
             "insert",
             "ledger.load_file",
@@ -61,14 +56,7 @@ def write(inbox, batch_id: str, number: int) -> None:
         members=[{"member_id": "A", "last_name": f"name {number}"}],
         plans=[{"plan_id": "P", "effective_year": "2025"}],
         providers=[{"provider_id": "D", "name": f"provider {number}"}],
-        enrollments=[
-            {
-                "enrollment_id": f"e{number}",
-                "member_id": "A",
-                "plan_id": "P",
-                "start_date": f"2025-0{number}-01",
-            }
-        ],
+        enrollments=[{**COVER, "enrollment_id": f"e{number}", "start_date": f"2025-0{number}-01"}],
         claims=[{**CLAIM, "claim_id": f"c{number}"}],
     )
 
@@ -208,15 +196,10 @@ def test_late_batch_passes_its_gates(loaded):
     loaded.send(
         "2025-01-15",
         members=[{"member_id": "A", "last_name": "earliest"}],
-        enrollments=[
-            {
-                "enrollment_id": "e1",
-                "member_id": "A",
-                "plan_id": "P",
-                "start_date": "2025-01-01",
-                "premium_paid": "1.00",
-            }
-        ],
+        enrollments="""
+            enrollment_id | member_id | plan_id | start_date | premium_paid
+            e1            | A         | P       | 2025-01-01 | 1.00
+        """,
         claims=[{**CLAIM, "claim_id": "c1", "paid_amount": "1.00"}, {**CLAIM, "claim_id": "c0"}],
     )
     loaded.incremental()

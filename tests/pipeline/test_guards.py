@@ -59,9 +59,7 @@ def test_a_limit_refuses_more_than_its_share_and_at_least_its_number(
 
 
 @pytest.mark.parametrize("left", [10, 0], ids=["ten rows", "a header alone"])
-def test_a_snapshot_cut_short_ends_nobody_until_it_is_confirmed(
-    warehouse: Warehouse, left: int
-) -> None:
+def test_snapshot_cut_short_ends_nobody_until_confirmed(warehouse: Warehouse, left: int) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
     snapshot(warehouse, "2025-02-10", providers(0, left))
@@ -87,7 +85,7 @@ def test_a_snapshot_cut_short_ends_nobody_until_it_is_confirmed(
             True,
         )
     ]
-    # What was confirmed is not asked again, and the rebuild is the same.
+    # A confirmed snapshot is not asked about again, and a rebuild gives the same.
     before = warehouse.contents()
     rebuild(warehouse)
     assert warehouse.contents() == before
@@ -112,12 +110,12 @@ def test_confirmation_is_valid_for_the_same_bytes_also_in_a_full_load(warehouse:
 def test_keys_are_counted_before_the_snapshot_in_the_order_of_batches(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 60))
     warehouse.send("2025-01-20", providers=providers(60, 100))
-    # 15 are gone already, by markers: a snapshot without them ends no more of them.
+    # 15 have ended by markers: a snapshot without them does not end them again.
     warehouse.send("2025-01-25", providers=providers(0, 15, is_deleted="true"))
     snapshot(warehouse, "2025-03-10", providers(15, 95))
     load(warehouse)
     assert warehouse.value(ALIVE) == 80
-    # One that comes late and out of order is judged by the 100 that were there in its time.
+    # A late snapshot is compared with the 100 keys of its own time.
     snapshot(warehouse, "2025-01-22", providers(0, 70))
     with pytest.raises(BatchError, match="lacks 30 of the 100 keys"):
         load(warehouse)
@@ -183,9 +181,7 @@ def test_keys_of_rejected_rows_do_not_end_and_follow_their_correction(warehouse:
     assert failed_critical(warehouse.connection) == set()
 
 
-def test_late_row_does_not_revive_a_key_that_a_snapshot_with_rejected_rows_ended(
-    warehouse: Warehouse,
-) -> None:
+def test_late_row_does_not_revive_a_key_ended_by_a_snapshot(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 4))
     folder = snapshot(warehouse, "2025-02-10", providers(0, 2))
     with (folder / "providers.csv").open("a") as file:
@@ -210,7 +206,7 @@ def test_rejected_rows_without_a_key_count_for_keys_that_end(warehouse: Warehous
     before = warehouse.contents()
     rebuild(warehouse)
     assert warehouse.contents() == before
-    # Where nothing ends, nothing is asked.
+    # Where no key ends no confirmation is needed.
     snapshot(warehouse, "2025-03-10", [*rows, {"provider_id": "NULL"}, {"provider_id": "N/A"}])
     load(warehouse)
     assert warehouse.value(ALIVE) == 99
@@ -236,7 +232,7 @@ def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehou
         assert "paid_amount $500.00" in done.stderr
         assert "make full-load FORGET=yes" in done.stderr
         assert warehouse.value(paid) == 900
-        # Nor where nothing is left: no synthetic feeds take the place of what was loaded.
+        # The same with an empty inbox: synthetic feeds do not replace loaded ones.
         for folder in list(warehouse.inbox.iterdir()):
             folder.rename(aside / folder.name)
     (aside / "2025-01-20").rename(warehouse.inbox / "renamed 2025")
@@ -280,9 +276,7 @@ def test_decision_for_a_full_load_is_kept_only_if_it_goes_live(warehouse: Wareho
     ]
 
 
-def test_file_unpacked_or_moved_to_another_folder_does_not_count_as_missing(
-    warehouse: Warehouse,
-) -> None:
+def test_file_unpacked_or_moved_does_not_count_as_missing(warehouse: Warehouse) -> None:
     folder = warehouse.send("2026-01-04-gz", claims=[claim("C1", 500)])
     plain = (folder / "claims.csv").read_bytes()
     (folder / "claims.csv").unlink()
@@ -295,16 +289,14 @@ def test_file_unpacked_or_moved_to_another_folder_does_not_count_as_missing(
     load(warehouse)
     rebuild(warehouse)
     assert warehouse.rows(PAID) == [("C1", 500)]
-    # Nor is it there where it is only said to have been skipped.
+    # A load that was only skipped does not count as its file.
     shutil.rmtree(moved)
     warehouse.send("2026-01-06", claims=[claim("C2", 1)])
     with pytest.raises(BatchError, match="would lose what came from a file"):
         rebuild(warehouse)
 
 
-def test_file_corrected_in_place_with_every_key_does_not_count_as_missing(
-    warehouse: Warehouse,
-) -> None:
+def test_file_corrected_with_every_key_does_not_count_as_missing(warehouse: Warehouse) -> None:
     folder = warehouse.send("2025-01-10", providers=providers(0, 3, name="bad"))
     load(warehouse)
 
@@ -400,9 +392,7 @@ def test_late_load_ended_by_an_earlier_snapshot_is_reported(warehouse: Warehouse
     assert warehouse.value(ALIVE) == 10
 
 
-def test_a_correction_that_leaves_out_a_delete_marker_is_refused_by_a_full_load(
-    warehouse: Warehouse,
-) -> None:
+def test_full_load_refuses_a_correction_without_a_delete_marker(warehouse: Warehouse) -> None:
     warehouse.send("2025-01-10", claims=[claim("c1", 500)])
     marked = [claim("c1", 500, is_deleted="true"), claim("c2", 1)]
     warehouse.send("2025-02-10", claims=marked)
@@ -415,9 +405,7 @@ def test_a_correction_that_leaves_out_a_delete_marker_is_refused_by_a_full_load(
     assert warehouse.rows(PAID) == [("c2", 2)]
 
 
-def test_a_correction_with_the_bytes_of_another_batch_is_refused_by_a_full_load(
-    warehouse: Warehouse,
-) -> None:
+def test_full_load_refuses_a_correction_with_bytes_of_another_batch(warehouse: Warehouse) -> None:
     warehouse.send("2025-01-10", claims=[claim("c1", 500)])
     warehouse.send("2025-01-20", claims=[claim("c2", 400)])
     load(warehouse)
@@ -435,9 +423,7 @@ def test_file_corrected_and_restored_does_not_count_as_missing(warehouse: Wareho
     assert warehouse.rows(PAID) == [("c1", 500)]
 
 
-def test_an_empty_inbox_is_not_filled_with_invented_feeds_where_something_is_loaded(
-    warehouse: Warehouse,
-) -> None:
+def test_empty_inbox_of_a_loaded_warehouse_gets_no_synthetic_feeds(warehouse: Warehouse) -> None:
     warehouse.send("2025-01-10", claims=[claim("c1", 500)])
     load(warehouse)
     shutil.rmtree(warehouse.inbox / "2025-01-10")

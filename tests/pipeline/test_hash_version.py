@@ -36,7 +36,7 @@ def promoted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dimension]:
 
 
 def forget_checks() -> None:
-    """Let the checks be made again, of the dimensions as they are declared now."""
+    """Let the checks be composed again from the dimensions as they are declared now."""
     subjects.cache_clear()
     sql_checks.cache_clear()
 
@@ -48,7 +48,7 @@ def test_rehash_adds_versions_only_for_changed_values(
     warehouse.incremental()
     before = warehouse.rows("select member_sk, attr_hash from warehouse.dim_member order by 1")
     changed = request.getfixturevalue("promoted")
-    # A says the same, B something else, C nothing.
+    # A is sent again unchanged, B changed, C not at all.
     warehouse.send("2025-02-01", members=[member("A", "H1"), member("B", "H2")])
     warehouse.incremental()
     assert warehouse.rows(VERSIONS) == [

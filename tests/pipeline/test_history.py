@@ -148,7 +148,7 @@ def as_known_at(warehouse: Warehouse, subject: Subject, load_id: int) -> list[Ve
     )
 
 
-# What is said of a failure: one key, its rows, what was to be and what is
+# The message of a failure: one key, its rows, the expected and the actual versions
 
 
 def story(sequence: Sequence, loaded: int, key: str) -> str:
@@ -216,7 +216,7 @@ class Observer:
         self.ledger_counts_rekeyed(loaded)
 
     def after_all(self) -> None:
-        """What must be true in the end of every load before."""
+        """At the end: what was known after each load is still right."""
         for loaded in range(1, len(self.sequence.batches) + 1):
             wanted = model_versions(self.sequence.batches[:loaded], self.claimed)
             known = as_known_at(self.warehouse, self.subject, self.load_id(loaded))
@@ -293,7 +293,7 @@ class Observer:
         assert quarantined == valid_rows(batch)[1].rejected
 
     def surrogate_keys_stay(self) -> None:
-        """No surrogate key ever means another thing than before."""
+        """A surrogate key always belongs to the same key."""
         table, sk = self.subject.dimension.table, self.subject.dimension.sk
         for number, key in self.warehouse.rows(
             f"select {sk}, {self.subject.key} from warehouse.{table} where {sk} > 0 union "
@@ -336,7 +336,7 @@ def load_and_observe(warehouse: Warehouse, subject: Subject, sequence: Sequence)
             commands.run_stages(pipeline, STAGES)
             observer.after_load(number + 1)
     observer.after_all()
-    # Nobody made the cubes here.
+    # The cubes were not built here.
     assert [
         name for name in failed_critical(warehouse.connection) if name.startswith(("dim_", "fact_"))
     ] == []
@@ -408,9 +408,7 @@ def test_histories_that_once_failed_are_those_of_the_model(warehouse: Warehouse,
 
 @share_of_examples(6)
 @given(sequence=sequences(MEMBER.optional))
-def test_batches_in_any_order_give_the_history_of_the_model(
-    warehouse: Warehouse, sequence: Sequence
-) -> None:
+def test_batches_in_any_order_match_the_model(warehouse: Warehouse, sequence: Sequence) -> None:
     load_and_observe(warehouse, MEMBER, sequence)
 
 
@@ -434,7 +432,7 @@ def test_one_rebuild_gives_the_rows_of_a_rebuild_and_later_loads(
         in_order(sequence), [key for key, days in sequence.claim_days.items() if days]
     )
     stepwise = rebuilt(warehouse, sequence, 1 + int(share * (len(sequence.batches) - 1)))
-    # Surrogate keys are given as things come.
+    # Surrogate keys depend on the order of loading.
     keys = sequence.is_in_order
     for table, rows in at_once[keys].items():
         other = stepwise[keys][table]

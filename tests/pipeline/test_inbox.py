@@ -1,4 +1,4 @@
-"""The inbox against the ledger: files that changed in secret, days ahead, feeds in parts."""
+"""The inbox against the ledger: silently changed files, days ahead, feeds in parts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write_part(folder: Path, name: str, rows: list[dict[str, str] | str]) -> Non
                 writer.writerow(fill(feed, row))
 
 
-def correct_in_secret(path: Path, old: bytes, new: bytes) -> None:
+def change_unnoticed(path: Path, old: bytes, new: bytes) -> None:
     """Change a file and keep its size and its modification time."""
     before = path.stat()
     path.write_bytes(path.read_bytes().replace(old, new))
@@ -57,7 +57,7 @@ def correct_in_secret(path: Path, old: bytes, new: bytes) -> None:
 def test_a_correction_that_keeps_size_and_time_is_loaded(warehouse: Warehouse) -> None:
     folder = warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
     warehouse.incremental()
-    correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr B")
+    change_unnoticed(folder / "providers.csv", b"Dr A", b"Dr B")
     warehouse.incremental()
     assert names(warehouse) == ["Dr B"]
     assert warehouse.value("select count(*) from ledger.load") == 2
@@ -66,7 +66,7 @@ def test_a_correction_that_keeps_size_and_time_is_loaded(warehouse: Warehouse) -
 def test_a_file_that_was_only_touched_is_read_once_and_not_loaded(warehouse: Warehouse) -> None:
     folder = warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
     warehouse.incremental()
-    correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr A")
+    change_unnoticed(folder / "providers.csv", b"Dr A", b"Dr A")
     for count in (0, 1):
         assert assumed_unchanged(warehouse.url, warehouse.inbox)[0] == count
         with warehouse.pipeline() as pipeline:
@@ -79,9 +79,9 @@ def test_a_file_that_was_only_touched_is_read_once_and_not_loaded(warehouse: War
 def test_recheck_loads_a_change_that_keeps_size_and_times(warehouse: Warehouse) -> None:
     folder = warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
     warehouse.incremental()
-    correct_in_secret(folder / "providers.csv", b"Dr A", b"Dr B")
+    change_unnoticed(folder / "providers.csv", b"Dr A", b"Dr B")
     changed = (folder / "providers.csv").stat().st_ctime_ns
-    # As on a file system that does not say when a file changed.
+    # As on a file system without the time of the last change.
     warehouse.rows(f"update ledger.load_file_part set changed_ns = {changed} returning part")
     with warehouse.pipeline() as pipeline:
         assert pending(pipeline) == []
@@ -103,9 +103,7 @@ def test_file_restored_to_its_older_bytes_is_loaded_again(warehouse: Warehouse) 
     assert names(warehouse) == ["Dr A"]
 
 
-def test_allowed_future_batch_allows_no_other_and_records_who_allowed_it(
-    warehouse: Warehouse,
-) -> None:
+def test_allowed_future_batch_allows_no_other_and_is_recorded(warehouse: Warehouse) -> None:
     for day in ("2025-01-10", "2052-01-11", "2052-02-11"):
         warehouse.send(day, providers=[provider(f"P{day[:7]}", "Dr A")])
     with warehouse.pipeline() as pipeline:
@@ -133,7 +131,7 @@ def test_allowed_future_batch_allows_no_other_and_records_who_allowed_it(
         ("2052-02-11", "providers", True, True, True),
     ]
     assert warehouse.rows(decided) == wanted
-    # What was let in once stays so, and is not entered again.
+    # A batch that was allowed once stays allowed, without a second record.
     warehouse.rebuild()
     assert warehouse.rows(decided) == wanted
 
@@ -156,7 +154,7 @@ def test_named_inbox_that_does_not_exist_is_refused(warehouse: Warehouse) -> Non
     assert not warehouse.inbox.exists()
     warehouse.inbox.write_text("")
     assert "Not a directory" in warehouse.command("incremental").stderr
-    # The usual one may come yet.
+    # The default inbox may still be created.
     done = warehouse.command("stage", INBOX="")
     assert done.returncode == 0, done.stderr
 
@@ -199,10 +197,10 @@ def send_in_parts(warehouse: Warehouse) -> Path:
 def test_changed_part_reloads_all_parts_and_a_rebuild_gives_the_same(warehouse: Warehouse) -> None:
     folder = send_in_parts(warehouse)
     warehouse.incremental()
-    held = warehouse.contents()
+    before = warehouse.contents()
     warehouse.rebuild()
-    assert warehouse.contents() == held
-    correct_in_secret(folder / "providers_2.csv", b"Dr Z", b"Dr Y")
+    assert warehouse.contents() == before
+    change_unnoticed(folder / "providers_2.csv", b"Dr Z", b"Dr Y")
     warehouse.incremental()
     assert names(warehouse) == ["Dr A"] * 30 + ["Dr Y"]
 
@@ -224,9 +222,9 @@ def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse) -> None:
         "select file_name, rows_read, rows_loaded, rows_rejected from quality.source_file "
         "order by part"
     ) == [("providers_1.csv", 30, 30, 0), ("providers_2.csv", 2, 2, 0)]
-    held = warehouse.contents()
+    before = warehouse.contents()
     warehouse.rebuild()
-    assert warehouse.contents() == held
+    assert warehouse.contents() == before
 
 
 def test_a_part_that_is_cut_short_is_refused_by_its_name(warehouse: Warehouse) -> None:

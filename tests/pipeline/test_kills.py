@@ -27,16 +27,16 @@ from tests.support.warehouse import Warehouse
 
 STAGES = ("stage", "dims", "facts", "cubes")
 SCHEMAS = ["staging", "warehouse", "cubes", "ledger", "quality"]
-# What the clock or a counter says, and so differs from run to run.
+# Columns of clock times and counters, which differ from run to run.
 _CLOCKS = {"started_at", "finished_at", "live_at", "created_at", "defined_at", "load_timestamp"}
 _CLOCKS |= {"refused_at", "tried_at", "settled_at", "changed_at", "decided_at", "made_at"}
 _CLOCKS |= {"measured", "message"}  # of a check, some of which measure days until now
 _NUMBERS = {"stage_run_id", "check_run_id", "fact_rekey_id"}
 _LOADS = {"load_id", "build_id", "known_to_load_id", "closed_by"}
-Held = dict[str, list[str]]
+Contents = dict[str, list[str]]
 
 
-def held(connection: psycopg.Connection[Any]) -> Held:
+def contents(connection: psycopg.Connection[Any]) -> Contents:
     """Every row of every table, loads by their place among those that last.
 
     What a killed run noted of itself in the ledger is left out, and so is a build that another has
@@ -74,7 +74,7 @@ def held(connection: psycopg.Connection[Any]) -> Held:
         if column in _LOADS:
             return sum(load < value for load in lasting)
         if column == "failing_keys":
-            # Loads of a build that another one replaced have no place any more.
+            # Loads of a replaced build are not comparable.
             return [{k: v for k, v in key.items() if k not in _LOADS} for key in value]
         if column == "rejected_row_id":
             return entries[value][0], *entries[value][2:]
@@ -93,7 +93,7 @@ def held(connection: psycopg.Connection[Any]) -> Held:
             and row.get("finished_at", True) is not None
         )
 
-    found: Held = {}
+    found: Contents = {}
     for schema, table in connection.execute(
         "select schemaname, tablename from pg_tables where schemaname = any(%s) order by 1, 2",
         [SCHEMAS],
@@ -105,16 +105,16 @@ def held(connection: psycopg.Connection[Any]) -> Held:
             repr([value_of(k, v) for k, v in row.items() if k not in _CLOCKS | _NUMBERS])
             for row in stored
             if schema not in ("ledger", "quality") or lasts(table, row)
-            # What is made whole each time, such as the cubes, is made again, with other counts.
+            # Stages of no load, such as the cubes, run again with other counts.
             if table != "stage_run" or row["load_id"] is not None
         ]
-        # A stage that is killed behind its gate comes to it again.
+        # A stage that is killed after its gate runs its gate again.
         is_note = table in ("check_run", "check_result")
         found[f"{schema}.{table}"] = sorted(set(lines) if is_note else lines)
     return found
 
 
-def differing(found: Held, wanted: Held) -> dict[str, tuple[list[str], list[str]]]:
+def differing(found: Contents, wanted: Contents) -> dict[str, tuple[list[str], list[str]]]:
     """Tables that differ, each with rows that are too many and rows that are missing."""
     different = {}
     for table in wanted.keys() | found.keys():
@@ -162,13 +162,13 @@ class Trial:
             finally:
                 drop(admin, name)
 
-    def undisturbed(self) -> tuple[Held, tuple[str, ...], int | None]:
+    def undisturbed(self) -> tuple[Contents, tuple[str, ...], int | None]:
         """What the command leaves when nothing happens to it, its moments and its exit code."""
         with self.warehouse() as (connection, run):
             ended = run()
-            return held(connection), ended.moments, ended.code
+            return contents(connection), ended.moments, ended.code
 
-    def killed(self, *moments: int) -> Held:
+    def killed(self, *moments: int) -> Contents:
         """What is left when it was killed at these moments, one run after the other, then run.
 
         A run that finds less to do may end before its moment.
@@ -177,7 +177,7 @@ class Trial:
             for moment in moments:
                 run(moment)
             assert run().code is not None
-            return held(connection)
+            return contents(connection)
 
 
 _numbers = itertools.count()
@@ -247,14 +247,14 @@ def _replay_bad_again(warehouse: Warehouse) -> tuple[str, ...]:
     """One row is right now, one bad in another way, and one is said to be right as it is."""
     _, _, path = _replay_claims(warehouse)
 
-    def spoil(row: Rows) -> Rows:
+    def changed(row: Rows) -> Rows:
         if row["_reason"] == Reason.NOT_A_DATE.text:
             return row | {"service_date": "never"}
         if row["_reason"] == Reason.NOT_AN_AMOUNT.text:
             return row | {"paid_amount": "2.105", "_as_is": "yes"}
         return row
 
-    rewrite(Path(path), spoil)
+    rewrite(Path(path), changed)
     return ("quarantine-replay", "--file", path)
 
 
@@ -316,9 +316,7 @@ def _own_stage(moments: tuple[str, ...]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("trial", ["restate", "replay_bad_again"], indirect=True)
-def test_command_killed_in_its_stage_or_at_commit_and_run_again_gives_the_same_rows(
-    trial: Trial,
-) -> None:
+def test_command_killed_in_its_stage_and_run_again_gives_the_same_rows(trial: Trial) -> None:
     wanted, moments, code = trial.undisturbed()
     assert code == 0
     first, commit = _own_stage(moments)
@@ -347,7 +345,7 @@ def test_writing_command_killed_anywhere_and_run_again_gives_the_same_rows(trial
 @pytest.mark.slow
 @pytest.mark.parametrize("trial", ["incremental", "full_load", "restate"], indirect=True)
 def test_run_killed_at_any_time_and_run_again_gives_the_same_rows(trial: Trial) -> None:
-    """At a time and not at a moment: also in the midst of a statement."""
+    """Killed after some seconds, also in the middle of a statement."""
     began = time.monotonic()
     wanted, _, _ = trial.undisturbed()
     seconds = time.monotonic() - began
@@ -357,4 +355,4 @@ def test_run_killed_at_any_time_and_run_again_gives_the_same_rows(trial: Trial) 
         with trial.warehouse() as (connection, run):
             run(after=delay)
             run()
-            assert differing(held(connection), wanted) == {}, delay
+            assert differing(contents(connection), wanted) == {}, delay

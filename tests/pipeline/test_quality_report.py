@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from html import unescape
@@ -21,7 +20,7 @@ from etl.quality.report_page import quality_page
 from etl.render.expectations import suites
 from tests.support.browser import find_browser, text_of
 from tests.support.page_parts import fetched_from_elsewhere, read_page
-from tests.support.warehouse import Warehouse, fresh_warehouse
+from tests.support.warehouse import Warehouse
 
 # A value in every personal column of every row, loaded or rejected.
 MARK = "Zzyzxmark"
@@ -60,27 +59,26 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+def made(module_warehouse: Warehouse) -> Made:
     """Two batches with bad rows, the checks, a threshold changed afterwards, the report."""
-    folder = tmp_path_factory.mktemp("quality")
-    with fresh_warehouse(admin_url, template, folder / "inbox", folder / "data") as warehouse:
-        warehouse.send(
-            "2025-01-10",
-            # A wrong year of birth rejects the whole row; an odd segment is a finding.
-            members=[member(n) for n in range(40)] + [member(41, dob=f"19{MARK}")],
-            plans=[{"plan_id": "P1", "effective_year": "2025", "metal_tier": "Silver"}],
-            providers=[{"provider_id": "D1", "name": MARK, "state": "TX"}],
-            claims=[claim(n) for n in range(60)]
-            + [claim(n, diagnosis_code=MARK, paid_amount="90") for n in range(60, 65)]
-            + [claim(66, claim_amount=MARK)],
-        )
-        warehouse.send("2025-02-01", claims=[claim(n) for n in range(70, 75)])
-        warehouse.incremental(reject_share=0.5)
-        with warehouse.pipeline(checks=None) as pipeline, suppress(CheckFailedError):
-            commands.run_checks(pipeline)
-        reported = warehouse.command("dq-report")
-        assert reported.returncode == 0, reported.stderr
-        yield Made(warehouse, warehouse.data / "quality", reported.stdout)
+    warehouse = module_warehouse
+    warehouse.send(
+        "2025-01-10",
+        # A wrong year of birth rejects the whole row; an odd segment is a finding.
+        members=[member(n) for n in range(40)] + [member(41, dob=f"19{MARK}")],
+        plans=[{"plan_id": "P1", "effective_year": "2025", "metal_tier": "Silver"}],
+        providers=[{"provider_id": "D1", "name": MARK, "state": "TX"}],
+        claims=[claim(n) for n in range(60)]
+        + [claim(n, diagnosis_code=MARK, paid_amount="90") for n in range(60, 65)]
+        + [claim(66, claim_amount=MARK)],
+    )
+    warehouse.send("2025-02-01", claims=[claim(n) for n in range(70, 75)])
+    warehouse.incremental(reject_share=0.5)
+    with warehouse.pipeline(checks=None) as pipeline, suppress(CheckFailedError):
+        commands.run_checks(pipeline)
+    reported = warehouse.command("dq-report")
+    assert reported.returncode == 0, reported.stderr
+    return Made(warehouse, warehouse.data / "quality", reported.stdout)
 
 
 def test_report_prints_the_path_of_its_page(made: Made) -> None:
@@ -119,8 +117,8 @@ def test_report_page_is_well_nested_html(made: Made) -> None:
 
 
 def test_report_contains_no_value_of_a_row_and_no_password(made: Made) -> None:
-    held = made.warehouse.rows("select count(*) from quality.rejected_row")
-    assert held[0][0] >= 2
+    rejected = made.warehouse.rows("select count(*) from quality.rejected_row")
+    assert rejected[0][0] >= 2
     files = [path for path in made.folder.rglob("*") if path.is_file()]
     for path in files:
         text = path.read_text(encoding="utf-8")
@@ -242,9 +240,7 @@ def test_report_without_a_run_of_the_checks_says_what_to_do(warehouse: Warehouse
     assert not (warehouse.data / "quality").exists()
 
 
-def test_report_into_a_folder_that_cannot_be_written_is_an_error(
-    made: Made, tmp_path: Path
-) -> None:
+def test_report_into_an_unwritable_folder_is_an_error(made: Made, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be written"):
         write_report(made.warehouse.url, tmp_path / "file")
@@ -258,9 +254,7 @@ def test_report_does_not_replace_a_folder_of_other_files(made: Made, tmp_path: P
     assert (tmp_path / "data-docs" / "mine.txt").exists()
 
 
-def test_report_and_data_docs_show_a_check_that_could_not_be_evaluated(
-    made: Made, tmp_path: Path
-) -> None:
+def test_report_and_data_docs_show_a_check_not_evaluated(made: Made, tmp_path: Path) -> None:
     with connect(made.warehouse.url, "test") as connection:
         report = read_report(connection)
     checks = [

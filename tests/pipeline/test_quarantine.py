@@ -47,9 +47,7 @@ def dirty(warehouse: Warehouse) -> Path:
     return path
 
 
-def test_export_is_readable_by_its_owner_alone_and_never_overwritten(
-    warehouse: Warehouse, dirty: Path
-) -> None:
+def test_export_is_private_and_never_overwritten(warehouse: Warehouse, dirty: Path) -> None:
     assert stat.S_IMODE(dirty.stat().st_mode) == 0o600
     assert stat.S_IMODE(dirty.parent.stat().st_mode) == 0o700
     with dirty.open(encoding="utf-8-sig", newline="") as file:
@@ -66,9 +64,7 @@ def test_export_is_readable_by_its_owner_alone_and_never_overwritten(
         export(warehouse, "2025-01-10")
 
 
-def test_unchanged_or_still_bad_rows_of_an_export_stay_open(
-    warehouse: Warehouse, dirty: Path
-) -> None:
+def test_unchanged_or_bad_rows_of_an_export_stay_open(warehouse: Warehouse, dirty: Path) -> None:
     state = everything(warehouse)
     assert replay(warehouse, dirty) == [
         "4 rows were left as they are and stay open.",
@@ -108,7 +104,7 @@ def test_unchanged_or_still_bad_rows_of_an_export_stay_open(
     assert warehouse.value("select count(*) from ledger.load") == 3
     dirty.unlink()
     (path,) = export(warehouse, "2025-01-10")
-    # Whoever says so has a row taken as it is, which does not help here.
+    # With _as_is a row is loaded as it is; this one is rejected again.
     rewrite(path, put(_as_is="yes"))
     assert "1 are bad again" in replay(warehouse, path)[-1]
     assert open_rows(warehouse) == 1
@@ -116,9 +112,7 @@ def test_unchanged_or_still_bad_rows_of_an_export_stay_open(
 
 
 @pytest.mark.parametrize("how", ["semicolons", "reversed"])
-def test_export_saved_by_a_spreadsheet_is_replayed(
-    warehouse: Warehouse, dirty: Path, how: str
-) -> None:
+def test_export_from_a_spreadsheet_is_replayed(warehouse: Warehouse, dirty: Path, how: str) -> None:
     corrections = {
         "paid_amount": "2.00",
         "service_date": "2025-01-09",
@@ -175,7 +169,7 @@ def test_killed_replay_is_completed_by_the_next_one(warehouse: Warehouse, dirty:
     rewrite(dirty, put(paid_amount="2.00", service_date="2025-01-09", channel="d", is_oon="no"))
     state = present(warehouse.connection)
     with connect(warehouse.url, "test", autocommit=False) as blocker:
-        # Kept last, when everything else is done and not committed.
+        # The last table that is written before the commit.
         blocker.execute("lock table quality.correction in share mode")
         process = warehouse.start("quarantine-replay", "--file", str(dirty))
         deadline = time.monotonic() + 60
@@ -243,9 +237,7 @@ def test_export_of_a_part_names_its_file_and_line_and_keeps_quotes(warehouse: Wa
     assert (row["_file"], row["_line"], row["channel"]) == ("claims_2.csv", "3", '"5" pipe')
 
 
-def test_quarantine_of_an_empty_database_says_to_migrate(
-    empty_url: str, inbox: Path, tmp_path: Path
-) -> None:
+def test_quarantine_before_migrate_says_so(empty_url: str, inbox: Path, tmp_path: Path) -> None:
     with connect(empty_url, "test") as connection:
         done = Warehouse(empty_url, inbox, tmp_path, connection).command("quarantine")
     assert (done.returncode, "Run make migrate" in done.stderr) == (8, True)

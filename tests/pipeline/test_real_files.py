@@ -36,7 +36,7 @@ def staged_rows(warehouse: Warehouse, columns: str) -> list[tuple[Any, ...]]:
 
 
 def emptied(warehouse: Warehouse) -> None:
-    """Take what was refused out of the inbox."""
+    """Rename the refused batches, so that they are no longer batches."""
     for folder in list(warehouse.inbox.iterdir()):
         folder.rename(warehouse.inbox / f"_{folder.name}")
 
@@ -189,7 +189,7 @@ def test_row_rejected_by_the_server_has_its_line_whatever_the_first_record_conta
 
 
 def test_file_with_very_many_rows_rejected_by_the_server_is_loaded(warehouse: Warehouse) -> None:
-    # So many notices that the server stops to read until they are taken in.
+    # So many notices that the server stops reading until the client has received them.
     rows = [ROW % (n, n) for n in range(60_000)]
     rows += [ROW.replace(b"P%d", b"K" * 70 + b"%d") % (n, n) for n in range(60_000)]
     folder = warehouse.send("2025-01-01")

@@ -39,7 +39,7 @@ def load(warehouse: Warehouse) -> None:
 
 
 def check(warehouse: Warehouse) -> list[str]:
-    """What dq-check says apart from its checks, whose results are not at issue."""
+    """What dq-check prints; the checks themselves do not run."""
     warehouse.run(commands.dq_check)
     return warehouse.watcher.said
 
@@ -52,7 +52,7 @@ def test_status_names_a_refused_batch_until_it_is_settled(warehouse: Warehouse) 
     send(warehouse, "2025-01-01")
     load(warehouse)
     assert check(warehouse) == []
-    # Nothing has run since: an unreadable folder is refused, the others wait.
+    # Before the next run: an unreadable folder is refused, the others wait.
     send(warehouse, "2025-01-02", manifest="{")
     (send(warehouse, "2025-01-03") / "providers.csv").write_bytes(b"provider_id\nA\n")
     send(warehouse, HOSTILE, manifest='{"files": 7}')
@@ -66,7 +66,7 @@ def test_status_names_a_refused_batch_until_it_is_settled(warehouse: Warehouse) 
         ("2025-01-03", REFUSED),
         (SHOWN, REFUSED),
     ]
-    # Each leaves a record, also where no load began, and one however often it is tried.
+    # Each leaves one record, also where no load began and however often it is tried.
     for _ in range(2):
         with pytest.raises(BatchError):
             load(warehouse)
@@ -81,7 +81,7 @@ def test_status_names_a_refused_batch_until_it_is_settled(warehouse: Warehouse) 
     codes = "select error_code from ledger.load where status = 'failed'"
     assert set(warehouse.rows(codes)) == {("wrong_header",)}
     assert "(wrong_header)" in warehouse.command("status").stdout
-    # Settled: gone, renamed to be no batch, or loaded since.
+    # Settled: deleted, renamed so that it is no batch, or loaded.
     shutil.rmtree(warehouse.inbox / "2025-01-02")
     (warehouse.inbox / HOSTILE).rename(warehouse.inbox / "_aside")
     shutil.rmtree(warehouse.inbox / "2025-01-03")
@@ -228,9 +228,7 @@ def test_stopped_command_says_what_the_next_one_does(
     assert said in capsys.readouterr().err
 
 
-def test_missing_inbox_settles_no_refusal_and_fails_commands_that_read_it(
-    warehouse: Warehouse,
-) -> None:
+def test_missing_inbox_settles_no_refusal_and_fails_its_readers(warehouse: Warehouse) -> None:
     send(warehouse, "2025-01-01")
     load(warehouse)
     send(warehouse, "2025-01-02", manifest="{")

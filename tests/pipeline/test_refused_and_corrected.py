@@ -41,7 +41,7 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
     with pytest.raises(RejectThresholdError, match="2 x not a valid amount"):
         replay_within(warehouse, path, 0.1)
     assert warehouse.value("select count(*) from staging.claims_raw") == 0
-    # What was corrected is kept: two are open now, and one more is enough.
+    # The correction is kept: two rows are open now, and one more correction is enough.
     assert open_rows(warehouse) == 2
     path.unlink()
     (path,) = export(warehouse, "2025-01-10")
@@ -57,7 +57,7 @@ def test_a_refused_file_is_loaded_with_its_corrections(warehouse: Warehouse) -> 
     path.unlink()
     (path,) = export(warehouse, "2025-01-10")
     rewrite(path, put(paid_amount="0.60"))
-    # Now whole, the file is compared with its manifest.
+    # Now complete, the file is compared with its manifest.
     with pytest.raises(BatchError, match=r"adds up to 8\.60 where its manifest says 8\.50"):
         replay(warehouse, path)
     assert open_rows(warehouse) == 1

@@ -110,7 +110,7 @@ def test_replayed_rows_of_one_key_rank_as_if_they_had_been_right(
         "4 rows of claims.csv of batch 2025-01-10 came in and are closed.",
         "1 are bad again and stay open: make quarantine says why.",
     ]
-    # The row that gave way is open in the place of the one that took its place.
+    # A corrected row replaced another one, which is open in its place.
     assert warehouse.rows(
         "select line, reason, left(raw_line, 5) from quality.rejected_row "
         "where closed_at is null order by 1"
@@ -124,7 +124,7 @@ def test_replayed_rows_of_one_key_rank_as_if_they_had_been_right(
     assert without_clock(as_known(warehouse.connection, 2)) == without_clock(state)
 
 
-def test_replay_corrects_later_files_of_the_same_bytes(
+def test_replay_corrects_files_of_same_bytes(
     warehouse: Warehouse, other_warehouse: Warehouse
 ) -> None:
     def bring(to: Warehouse, year: str, price: str) -> None:
@@ -161,9 +161,7 @@ def test_replay_corrects_later_files_of_the_same_bytes(
         warehouse.rebuild()
 
 
-def test_snapshot_row_replayed_with_its_old_values_keeps_its_first_load(
-    warehouse: Warehouse,
-) -> None:
+def test_snapshot_row_replayed_as_before_keeps_its_first_load(warehouse: Warehouse) -> None:
     load(warehouse, "2025-01-10", claims=[claim(1, 1), claim(2, 2)])
     cut = [claim(1, 1), claim(2, 2, paid_amount="x")]
     load(warehouse, "2025-02-10", snapshots=["claims"], claims=cut)

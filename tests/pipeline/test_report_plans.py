@@ -20,11 +20,11 @@ from etl.warehouse.tables import LIVE
 from tests.support.plans import Node, nodes
 from tests.support.warehouse import Warehouse
 
-# Enough for a month of claims to fill more pages than an index is deep: below that reading all of
-# a partition is what a good plan does.
+# Enough for a month of claims to fill more pages than an index is deep: below that a good plan
+# reads the whole partition.
 MEMBERS = 2000
 
-# It asks for what was paid over all time.
+# It asks for all payments ever.
 ALL_TIME = {"paid_as_known_after_each_load"}
 
 REPORTS = {name: r for name, r in report_queries.reports().items() if r.question is not None}
@@ -94,7 +94,7 @@ def test_a_report_reads_the_months_that_it_asks_for(loaded: Warehouse, name: str
 def test_query_for_changes_of_one_month_reads_one_partition(loaded: Warehouse) -> None:
     report = REPORTS["claims_changed_since_a_load"]
     assert months_asked(loaded, report) == {"fact_claim_2025_01"}
-    # Once as it is and once as it was known.
+    # The present rows and the rows as known.
     plan = plan_of(loaded, report)
     assert [n for n in plan if n.get("Relation Name") == "fact_claim_2025_01"][1:]
 
@@ -172,11 +172,11 @@ def stale(warehouse: Warehouse) -> dict[str, str]:
     for schema, table, known, has_statistics in tables:
         name = sql.Identifier(schema, table)
         asked = sql.SQL("select count(*) from {}").format(name)
-        ((held,),) = warehouse.connection.execute(asked).fetchall()
-        if held and not has_statistics:
+        ((stored,),) = warehouse.connection.execute(asked).fetchall()
+        if stored and not has_statistics:
             found[table] = "none"
-        elif held and abs(known - held) > 0.02 * held + 1:
-            found[table] = f"{known:.0f} rows known, {held} held"
+        elif stored and abs(known - stored) > 0.02 * stored + 1:
+            found[table] = f"{known:.0f} rows known, {stored} stored"
     return found
 
 

@@ -32,7 +32,7 @@ def loaded(warehouse: Warehouse) -> Contents:
 
 
 def restate(warehouse: Warehouse, since: datetime = LONG_AGO, *, show: bool = False) -> list[str]:
-    """Restate the members; what was said."""
+    """Restate the members; the messages."""
     warehouse.run(commands.restate, MEMBER, since, show=show)
     return warehouse.watcher.said
 
@@ -55,16 +55,12 @@ def damage(warehouse: Warehouse) -> None:
             warehouse.connection.execute(statement)
 
 
-def test_restating_an_undamaged_dimension_changes_nothing(
-    warehouse: Warehouse, loaded: Contents
-) -> None:
+def test_restating_undamaged_rows_changes_nothing(warehouse: Warehouse, loaded: Contents) -> None:
     assert restate(warehouse) == ["dim_member is as staging says: no change."]
     assert warehouse.contents() == loaded
 
 
-def test_restating_a_damaged_history_rebuilds_it_and_rekeys_facts(
-    warehouse: Warehouse, loaded: Contents
-) -> None:
+def test_restating_damaged_rows_rekeys_facts(warehouse: Warehouse, loaded: Contents) -> None:
     damage(warehouse)
     damaged = warehouse.contents()
     said = (
@@ -73,7 +69,7 @@ def test_restating_a_damaged_history_rebuilds_it_and_rekeys_facts(
     )
     assert restate(warehouse, show=True) == [f"{said} This was only shown."]
     assert warehouse.contents() == damaged
-    # What was only shown leaves no trace.
+    # A restatement that is only shown leaves no load.
     assert warehouse.value("select count(*) from ledger.load") == 3
     assert restate(warehouse) == [said]
     assert warehouse.contents(keys=False) == {
@@ -83,7 +79,7 @@ def test_restating_a_damaged_history_rebuilds_it_and_rekeys_facts(
         "select fact, dimension, reason, facts, first_date::text, last_date::text "
         "from ledger.fact_rekey where reason = 'restated'"
     ) == [("fact_claim", "dim_member", "restated", 1, "2025-02-15", "2025-02-15")]
-    # The surrogate key of the version that was lost is not given again.
+    # The surrogate key of the lost version is not used again.
     assert warehouse.value("select max(member_sk) from warehouse.dim_member") == 7
 
 
@@ -103,9 +99,7 @@ def without_keys(contents: Contents, warehouse: Warehouse) -> Contents:
     return kept
 
 
-def test_restating_from_a_day_keeps_the_history_before_it(
-    warehouse: Warehouse, loaded: Contents
-) -> None:
+def test_restating_from_a_day_keeps_what_is_before(warehouse: Warehouse, loaded: Contents) -> None:
     damage(warehouse)
     restate(warehouse, datetime(2025, 2, 15))
     assert warehouse.rows(

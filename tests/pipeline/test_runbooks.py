@@ -343,9 +343,7 @@ def tree(tmp_path: Path, warehouse: Warehouse) -> Tree:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_change_by_the_runbook_touches_only_the_files_that_it_names(
-    tree: Tree, change: Change
-) -> None:
+def test_change_by_the_runbook_touches_only_its_files(tree: Tree, change: Change) -> None:
     before = tree.copy("before")
     tree.apply(change)
     by_hand = changed_files(before, tree.folder)
@@ -357,10 +355,10 @@ def test_change_by_the_runbook_touches_only_the_files_that_it_names(
     migrations = {name for name in generated if name.startswith("migrations/versions/")}
     assert len(migrations) == change.has_migration
     assert generated - migrations <= GENERATED
-    # And nothing is left to migrate.
+    # Nothing is left to migrate.
     assert "not changed" in tree.run("scripts/make_migration.py", "--what", "nothing")
 
-    # The generator need not know of the change.
+    # The generator need not know the change.
     tree.run("scripts/generate_seed_data.py", "--increment")
     change.batch(tree.warehouse.inbox)
     query, expected = change.shows

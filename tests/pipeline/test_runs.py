@@ -46,9 +46,7 @@ def first_batch(inbox: Path) -> Path:
     return min(p for p in inbox.iterdir() if p.is_dir())
 
 
-def test_a_rebuild_gives_the_rows_and_keys_of_batch_after_batch(
-    warehouse: Warehouse, synthetic: Path
-) -> None:
+def test_rebuild_equals_batch_after_batch(warehouse: Warehouse, synthetic: Path) -> None:
     shutil.copytree(synthetic, warehouse.inbox, dirs_exist_ok=True)
     later = sorted(p for p in warehouse.inbox.iterdir() if p.is_dir())[1:]
     aside = warehouse.inbox.parent / "aside"
@@ -124,7 +122,7 @@ def test_ledger_counts_only_current_loads_after_replaced_failed_and_killed_full_
     warehouse.rebuild()
     warehouse.rebuild()
     assert warehouse.rows(books) == [(30, 1, 0)]
-    # One that fails at its checks, after what the loads look like was noted.
+    # One that fails at its checks, after the profiles of its loads were stored.
     warehouse.connection.execute(
         "create function public.fail() returns trigger language plpgsql as "
         "$$ begin raise disk_full; end $$; create trigger fail before insert on "
@@ -161,7 +159,7 @@ def test_stage_of_a_killed_run_is_not_shown_as_running(warehouse: Warehouse) -> 
 
 
 def _wait_for_stage(warehouse: Warehouse, process: Command) -> str:
-    """Until a stage of the run is at work."""
+    """Wait until a stage of the run is running; its name."""
     before = warehouse.value("select coalesce(max(stage_run_id), 0) from ledger.stage_run")
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -203,7 +201,7 @@ def test_readers_see_the_old_warehouse_until_the_full_load_is_live(warehouse: Wa
     reader.execute("grant usage on schema warehouse to test_reader")
     reader.execute("grant select on warehouse.dim_member to test_reader")
     warehouse.send("2025-01-11", members=[{"member_id": "B"}])
-    # A report in one transaction holds the swap up, so that it sees one state to its end.
+    # A report in one transaction delays the swap, so that it sees one state to its end.
     with reader.transaction():
         reader.execute("set transaction isolation level repeatable read")
         before = reader.execute("select count(*) from warehouse.dim_member").fetchone()
@@ -257,7 +255,7 @@ def test_dropping_the_old_build_does_not_block_readers(warehouse: Warehouse) -> 
             ended.set()
             looking.join()
     assert len(waits) > 2
-    # It asks for 100 ms; a busy machine takes longer to say so.
+    # It waits for 100 ms; on a busy machine that takes longer to notice.
     assert max(waits.values()) < 1.0
     assert warehouse.value("select to_regnamespace('warehouse_retired') is null") is True
 

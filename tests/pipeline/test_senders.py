@@ -25,7 +25,7 @@ from tests.support.files import REAL_FILES
 from tests.support.mediterranean import FRENCH, encoded, mediterranean
 from tests.support.warehouse import Warehouse
 
-# Plan, name, metal level, deductible, limit, share: read off the file by eye.
+# Plan, name, metal level, deductible, limit, share: as a person reads them in the file.
 CMS = [
     ("10091OR0750002-00", "Navigator Bronze HSA 8050", "Expanded Bronze", 8050, 8050, "0"),
     ("10091OR0750004-00", "Navigator Silver 4000 Exchange", "Silver", 4000, 8500, "0.3"),
@@ -40,7 +40,7 @@ CMS = [
 def put(
     warehouse: Warehouse, day: str, name: str, data: bytes, said: Mapping[str, Any] | None = None
 ) -> Staged:
-    """Stage one file that comes as it is; what became of it."""
+    """Stage one file; its result."""
     manifest = None if said is None else {"files": {name: said}}
     folder = warehouse.send(day, manifest)
     (folder / name).write_bytes(data)
@@ -97,9 +97,7 @@ def test_plan_attributes_of_other_years_load_alike(warehouse: Warehouse) -> None
     ]
 
 
-def test_declared_sender_loads_without_other_code(
-    warehouse: Warehouse, declared: SenderContract
-) -> None:
+def test_declared_sender_needs_no_code(warehouse: Warehouse, declared: SenderContract) -> None:
     staged = put(warehouse, "2025-02-01", "claims.csv", encoded(FRENCH, "windows-1252"))
     columns = (
         "source_line, claim_id, member_id, service_date, claim_amount, allowed_amount, "
@@ -158,9 +156,7 @@ def test_rejected_rows_are_exported_and_replayed_in_the_format_of_their_sender(
     assert warehouse.value("select sum(rows_open) from quality.quarantine_open") == 8
 
 
-def test_breach_that_rejects_the_file_refuses_it(
-    warehouse: Warehouse, declared: SenderContract
-) -> None:
+def test_breach_may_refuse_the_file(warehouse: Warehouse, declared: SenderContract) -> None:
     data = encoded(FRENCH.replace("approved", "lost", 2), "windows-1252")
     with pytest.raises(BatchError, match=r"status of 2 rows is not one of pending") as refused:
         put(warehouse, "2025-02-01", "claims.csv", data)

@@ -39,7 +39,7 @@ def settings_in(folder: Path) -> Settings:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that every user may enter, as pytest's own are not, with signs that shells read."""
+    """A folder that every user may enter, unlike pytest's, with shell characters in its name."""
     path = Path(tempfile.mkdtemp(prefix="aca \"$HOME\" `id` $(id) 'test' "))
     path.chmod(0o755)
     yield path
@@ -49,7 +49,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Settings]:
-    """One running server for the tests that leave it as good as they found it."""
+    """One running server for the tests that do not change it."""
     path = Path(tempfile.mkdtemp(prefix="aca-test-"))
     path.chmod(0o755)
     settings = settings_in(path)
@@ -214,9 +214,7 @@ def test_killed_server_is_restarted_with_a_query_still_running(shared: Settings)
     assert not any(c.is_running() and c.status() != psutil.STATUS_ZOMBIE for c in children)
 
 
-def test_server_starts_despite_a_stale_pid_file_that_names_another_process(
-    shared: Settings,
-) -> None:
+def test_server_starts_despite_a_pid_file_that_names_another_process(shared: Settings) -> None:
     url = server.ensure_running(shared)
     home = locate(shared)
     file = home.cluster / "postmaster.pid"
@@ -292,10 +290,8 @@ def test_copied_checkout_gets_a_server_of_its_own(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root runs the server as another user")
-def test_folder_that_only_root_may_enter_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Programs are copied there, and cannot run where shells read something in their path.
+def test_server_runs_for_a_folder_of_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The programs are copied to SHARED, whose path must contain nothing that a shell interprets.
     shared = Path(tempfile.mkdtemp(prefix="aca-"))
     shared.chmod(0o755)
     private = tmp_path / "private"
@@ -400,9 +396,7 @@ def test_given_server_is_used_as_it_is(shared: Settings, folder: Path) -> None:
     ],
     ids=["wrong", "nobody there", "with @", "with /", "with %", "not for libpq"],
 )
-def test_given_server_that_refuses_the_login_is_an_error(
-    shared: Settings, folder: Path, url: str
-) -> None:
+def test_given_server_that_refuses_us_is_an_error(shared: Settings, folder: Path, url: str) -> None:
     server.ensure_running(shared)
     given = replace(settings_in(folder), database_url=url.format(port=server.status(shared).port))
     with pytest.raises(ServerError, match="DATABASE_URL") as caught:
@@ -412,9 +406,7 @@ def test_given_server_that_refuses_the_login_is_an_error(
     assert not server.status(given).running
 
 
-def test_given_server_of_an_old_version_is_refused(
-    shared: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_given_server_is_refused(shared: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     given = replace(shared, database_url=server.ensure_running(shared))
     monkeypatch.setattr(server, "MAJOR", 19)
     with pytest.raises(ServerError, match=r"is PostgreSQL 18; the warehouse needs 19"):
@@ -422,15 +414,13 @@ def test_given_server_of_an_old_version_is_refused(
 
 
 @pytest.mark.parametrize("sign", ["\n", "\r", "\x1b", "\udcff"])
-def test_a_data_folder_that_postgresql_cannot_live_in_is_refused_in_a_sentence(
-    tmp_path: Path, sign: str
-) -> None:
+def test_data_folder_with_control_characters_is_refused(tmp_path: Path, sign: str) -> None:
     with pytest.raises(UsageError, match="PostgreSQL cannot take") as found:
         server.ensure_running(settings_in(tmp_path / f"a{sign}b"))
     assert sign not in found.value.message
 
 
-def test_programs_under_a_path_that_shells_read_are_refused_in_a_sentence(
+def test_programs_under_a_path_that_shells_read_are_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(home_module, "packaged_programs", lambda: folder / "bin")
@@ -439,9 +429,7 @@ def test_programs_under_a_path_that_shells_read_are_refused_in_a_sentence(
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_under_a_run_is_one_sentence_and_the_next_run_goes_on(
-    folder: Path,
-) -> None:
+def test_run_after_a_server_killed_under_a_run_completes_the_load(folder: Path) -> None:
     settings = settings_in(folder)
     write_batch(settings.inbox, "2025-01-10", plans=[{"plan_id": "P1"}])
     run = [sys.executable, "-m", "etl", "incremental"]
@@ -453,7 +441,7 @@ def test_a_server_that_is_killed_under_a_run_is_one_sentence_and_the_next_run_go
         "INBOX": str(settings.inbox),
     }
     subprocess.run([*run[:-1], "migrate"], cwd=ROOT, env=given, check=True, capture_output=True)
-    # Its end is not committed: the server is gone by then.
+    # This transaction cannot commit: the server is gone by then.
     with (
         suppress(psycopg.OperationalError),
         psycopg.connect(server.ensure_running(settings)) as other,

@@ -54,7 +54,7 @@ def test_load_that_fails_in_dims_is_taken_out_and_later_batches_load(limited: Wa
     query = "select status, refusal_code from ledger.load_file"
     assert limited.rows(query) == [("refused", "cannot_pass_stage"), ("loaded", None)]
     assert failed_critical(limited.connection) == set()
-    # It is tried again, and said again, until it is put right.
+    # Each run tries it again and reports it until it is corrected.
     assert "2025-01-01 was taken out" in refused(limited)
     (limited.inbox / "2025-01-01" / "members.csv").unlink()
     (limited.inbox / "2025-01-01").rmdir()
@@ -65,9 +65,7 @@ def test_load_that_fails_in_dims_is_taken_out_and_later_batches_load(limited: Wa
     ) == [("M1", "Good"), ("M2", "x")]
 
 
-def test_file_that_fails_in_facts_is_taken_out_and_the_rest_of_its_batch_loads(
-    limited: Warehouse,
-) -> None:
+def test_file_that_fails_in_facts_is_taken_out_of_its_batch(limited: Warehouse) -> None:
     limited.send(
         "2025-01-01",
         members=[MEMBER],
@@ -105,9 +103,7 @@ def test_file_skipped_as_equal_to_a_load_taken_out_is_loaded(limited: Warehouse)
     ) == [(2000, "2025-01-02")]
 
 
-def test_sum_too_large_for_a_cube_is_reported_until_a_later_batch_corrects_it(
-    warehouse: Warehouse,
-) -> None:
+def test_sum_too_large_for_a_cube_is_reported_until_corrected(warehouse: Warehouse) -> None:
     warehouse.send("2025-01-01", claims=[CLAIM])
     warehouse.incremental()
     warehouse.connection.execute(
@@ -167,7 +163,7 @@ def test_failing_rebuild_names_its_batch_and_leaves_the_live_warehouse(
     gate_load = RunContext.gate_load
 
     def overflow(context: RunContext, stage: str, load: Any) -> None:
-        """Fail for the data once the dimensions of the second batch are made."""
+        """Fail as bad data would once the dimensions of the second batch are built."""
         if stage == "dims" and load.batch_id == "2025-01-02":
             assert context.work.execute(MEMBERS).fetchall() == [("M1",), ("M2",)]
             raise psycopg.errors.NumericValueOutOfRange
@@ -178,7 +174,7 @@ def test_failing_rebuild_names_its_batch_and_leaves_the_live_warehouse(
         commands.full_load(pipeline)
     assert "numeric value out of range" in error.value.message
     assert "make full-load" in error.value.hint
-    # What the stage had made is rolled back, in the build that did not go live too.
+    # The work of the stage is rolled back, also in the build that did not go live.
     for schema in (LIVE.schemas.warehouse, NEXT.schemas.warehouse):
         warehouse.connection.execute(f"set search_path to {schema}")
         assert warehouse.value(MEMBERS) == "M1"

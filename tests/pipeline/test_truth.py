@@ -97,12 +97,12 @@ def test_month_of_clean_or_dirty_days_matches_the_truth(warehouse: Warehouse, di
     assert bool(rejected) == bool(dirty)
 
     assert compared(warehouse) == dict.fromkeys(truth_checks(), 0)
-    # Keys, versions, current and inferred rows after each batch, and as they are.
+    # Keys, versions, current and inferred rows after each batch, and now.
     assert figures(warehouse)["dim_member"] == 4 * len(truth)
     past = "warehouse.dim_member_past"
     warehouse.connection.execute(f"create table public.kept as table {past}; truncate {past}")
     assert {table for table, wrong in compared(warehouse).items() if wrong} == {"dim_member"}
-    # What was known before rows were kept is not compared.
+    # Loads from before past rows were kept are not compared.
     warehouse.connection.execute("update ledger.load set live_at = null")
     assert compared(warehouse) == dict.fromkeys(truth_checks(), 0)
     assert figures(warehouse)["dim_member"] == 4
@@ -115,7 +115,7 @@ def test_month_of_clean_or_dirty_days_matches_the_truth(warehouse: Warehouse, di
         "warehouse.dim_provider where not is_inferred)"
     )
     assert {table for table, wrong in compared(warehouse).items() if wrong} == {"dim_provider"}
-    # What is no truth, or is not there, is none to compare with.
+    # A truth that is damaged or missing is not compared.
     damaged = warehouse.data / "truth" / f"{truth[3]['batch_id']}.json"
     damaged.write_text("{}")
     assert compared(warehouse) == {}

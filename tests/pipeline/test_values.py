@@ -22,7 +22,7 @@ from etl.quarantine import export
 from tests.support.feeds import fill, write_batch
 from tests.support.warehouse import Warehouse, failed_critical
 
-# Each is a character that shows nothing, looks like another, or is written in more ways than one.
+# Characters that are invisible, look like another, or can be encoded in more than one way.
 ODD = {
     "no-break space": "\u00a0",
     "soft hyphen": "\u00ad",
@@ -60,7 +60,7 @@ WAYS = ("as the feed asks", "with a column that nobody knows", "as a sender writ
 
 
 def write(inbox: Path, day: str, feed: Feed, rows: list[dict[str, Any]], way: str) -> Path:
-    """A batch of one file that goes into staging by one of the ways there are."""
+    """A batch of one file that is staged in one of ``WAYS``."""
     manifest = {"files": {feed.file_name: {"contract": "other"}}} if way == WAYS[2] else None
     folder = write_batch(inbox, day, manifest)
     with (folder / feed.file_name).open("w", newline="", encoding="utf-8") as file:
@@ -73,7 +73,7 @@ def write(inbox: Path, day: str, feed: Feed, rows: list[dict[str, Any]], way: st
 
 @pytest.fixture
 def stage(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Stage rows of a feed by a way; the reasons of those rejected, by line and column."""
+    """Stage rows of a feed in one of ``WAYS``; of rejected ones column and reason, by line."""
 
     def staged(way: str, feed: Feed, rows: list[dict[str, Any]]) -> dict[int, tuple[str, str]]:
         other = SenderContract(
@@ -95,7 +95,7 @@ def test_keys_with_odd_characters_are_rejected_and_sound_ones_load(
 ) -> None:
     places = ("{}1", "A{}1", "A1{}")
     bad = [place.format(sign) for sign in ODD.values() for place in places]
-    # Blanks around a value are no part of it: those that trimming knows are taken away.
+    # Blanks around a value do not belong to it: keys that trimming would change are left out.
     bad = [key for key in bad if key.strip(" \t") == key]
     rows = [{"provider_id": key} for key in SOUND + bad]
     lines, line = [], 2
@@ -105,9 +105,9 @@ def test_keys_with_odd_characters_are_rejected_and_sound_ones_load(
     found = stage(way, FEEDS["providers"], rows)
     expected = ("provider_id", Reason.ODD_KEY.text)
     assert found == dict.fromkeys(lines[len(SOUND) :], expected)
-    held = warehouse.rows("select provider_id from staging.providers_raw")
-    assert sorted(key for (key,) in held) == sorted(SOUND)
-    assert all(unicodedata.is_normalized("NFC", key) for (key,) in held)
+    staged_keys = warehouse.rows("select provider_id from staging.providers_raw")
+    assert sorted(key for (key,) in staged_keys) == sorted(SOUND)
+    assert all(unicodedata.is_normalized("NFC", key) for (key,) in staged_keys)
 
 
 @pytest.mark.parametrize("sign", ODD.values(), ids=list(ODD))
@@ -117,9 +117,7 @@ def test_block_with_one_odd_character_is_checked_row_by_row(sign: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_null_words_are_missing_keys_and_references(
-    warehouse: Warehouse, stage: Any, way: str
-) -> None:
+def test_null_words_are_missing_keys(warehouse: Warehouse, stage: Any, way: str) -> None:
     words = [*NULL_WORDS, *(word.upper() for word in NULL_WORDS)]
     rows = [{"claim_id": word} for word in words]
     rows += [{"claim_id": f"C{n}", "member_id": word} for n, word in enumerate(words)]
@@ -177,9 +175,7 @@ def test_a_change_dated_further_ahead_than_its_column_allows_is_rejected(
     assert found == {4: expected, 5: expected}
 
 
-def test_row_corrected_to_an_odd_key_stays_in_quarantine(
-    warehouse: Warehouse, tmp_path: Path
-) -> None:
+def test_row_corrected_to_an_odd_key_stays_open(warehouse: Warehouse, tmp_path: Path) -> None:
     keys = ["P\u200b1", "P\u200b2", *(f"Q{n}" for n in range(40))]
     warehouse.send("2025-01-10", providers=[{"provider_id": key} for key in keys])
     warehouse.incremental()

@@ -20,38 +20,38 @@ from tests.support.watching import Silent
 
 def write_feeds(inbox: Path) -> None:
     """Two batches: every dimension gets a second version, a member goes, a claim is decided."""
-    snapshot = {"files": {"members.csv": {"kind": "snapshot"}}}
     claim = {"member_id": "A", "provider_id": "D", "plan_id": "P", "status": "approved"}
     claim |= {"claim_amount": "60000.00", "allowed_amount": "60000.00", "paid_amount": "60000.00"}
     claim |= {"diagnosis_code": "E119"}
-    # At a newborn's factor, 0.765, the premium of ten dollars that fills the enrollments.
-    plan = {"plan_id": "P", "metal_tier": "Silver", "monthly_premium": "13.07"}
+    denied = {"status": "denied", "paid_amount": "0.00"}
     write_batch(
         inbox,
         "2025-01-31",
-        {"batch_id": "2025-01-31", "as_of": "2025-01-31T00:00:00Z", **snapshot},
-        members=[
-            {"member_id": "A", "last_name": "Quigley", "call_count": "1"},
-            {"member_id": "B", "last_name": "Ramsbottom"},
-            {"member_id": "C", "last_name": "Featherstone"},
-        ],
-        plans=[{**plan, "oop_max": "100.00"}],
-        providers=[{"provider_id": "D", "name": "one", "npi": "1234567893"}],
-        enrollments=[
-            {"enrollment_id": "e1", "member_id": "A", "plan_id": "P", "start_date": "2025-01-01"},
-            {
-                "enrollment_id": "e2",
-                "member_id": "B",
-                "plan_id": "P",
-                "start_date": "2025-01-01",
-                "end_date": "2025-06-30",
-            },
-        ],
+        snapshots=["members"],
+        members="""
+            member_id | last_name    | call_count
+            A         | Quigley      | 1
+            B         | Ramsbottom   |
+            C         | Featherstone |
+        """,
+        # At a newborn's factor, 0.765, the premium of ten dollars that fills the enrollments.
+        plans="""
+            plan_id | metal_tier | monthly_premium | oop_max
+            P       | Silver     | 13.07           | 100.00
+        """,
+        providers="""
+            provider_id | name | npi
+            D           | one  | 1234567893
+        """,
+        enrollments="""
+            enrollment_id | member_id | plan_id | start_date | end_date
+            e1            | A         | P       | 2025-01-01 |
+            e2            | B         | P       | 2025-01-01 | 2025-06-30
+        """,
         claims=[
             {**claim, "claim_id": "c1", "service_date": "2025-01-10"},
             {**claim, "claim_id": "c2", "service_date": "2025-01-11", "status": "pending"},
-            {**claim, "claim_id": "c3", "service_date": "2025-01-12", "paid_amount": "0.00"}
-            | {"status": "denied"},
+            {**claim, "claim_id": "c3", "service_date": "2025-01-12", **denied},
             {**claim, "claim_id": "c4", "service_date": "2025-01-12", "member_id": ""},
             {**claim, "claim_id": "c5", "service_date": "2025-01-12", "provider_id": "nobody"},
         ],
@@ -59,17 +59,25 @@ def write_feeds(inbox: Path) -> None:
     write_batch(
         inbox,
         "2025-02-28",
-        {"batch_id": "2025-02-28", "as_of": "2025-02-28T00:00:00Z", **snapshot},
-        members=[
-            {"member_id": "A", "last_name": "Quigley-Smith", "call_count": "2"},
-            {"member_id": "B", "last_name": "Ramsbottom", "call_count": "7"},
-        ],
-        plans=[{**plan, "oop_max": "200.00"}],
-        providers=[{"provider_id": "D", "name": "two", "npi": "1234567893"}],
-        enrollments=[
-            {"enrollment_id": "e3", "member_id": "A", "plan_id": "P", "start_date": "2025-01-01"},
-            {"enrollment_id": "e4", "member_id": "C", "plan_id": "P", "start_date": "2025-03-01"},
-        ],
+        snapshots=["members"],
+        members="""
+            member_id | last_name     | call_count
+            A         | Quigley-Smith | 2
+            B         | Ramsbottom    | 7
+        """,
+        plans="""
+            plan_id | metal_tier | monthly_premium | oop_max
+            P       | Silver     | 13.07           | 200.00
+        """,
+        providers="""
+            provider_id | name | npi
+            D           | two  | 1234567893
+        """,
+        enrollments="""
+            enrollment_id | member_id | plan_id | start_date
+            e3            | A         | P       | 2025-01-01
+            e4            | C         | P       | 2025-03-01
+        """,
         claims=[
             {**claim, "claim_id": "c2", "service_date": "2025-01-11"},
             {**claim, "claim_id": "c6", "service_date": "2025-03-05"},
@@ -82,7 +90,7 @@ def write_feeds(inbox: Path) -> None:
 def loaded(
     admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Name of a database that holds the two batches, cubes included."""
+    """Name of a database with the two batches loaded, cubes included."""
     name = "test_checks_loaded"
     with psycopg.connect(admin_url, autocommit=True) as admin:
         copy(admin, template, name)
@@ -92,7 +100,7 @@ def loaded(
         with open_run(url_of(admin_url, name), settings, Silent(), "incremental") as pipeline:
             commands.run_stages(pipeline, STAGES)
             commands.run_cubes(pipeline)
-            # Its facts are history of before the first batch.
+            # Its facts are older than the first batch.
             pipeline.work.execute(
                 "insert into quality.check_threshold (check_name, threshold_share, reason)"
                 " select check_name, 1, 'history' from quality.check_definition"
@@ -111,16 +119,16 @@ def warehouse_url(admin_url: str, loaded: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def shared(admin_url: str, loaded: str) -> Iterator[psycopg.Connection]:
-    """A connection to a copy that tests damage one after the other and put right again."""
+    """A connection to a copy that tests damage, each in a transaction that is rolled back."""
     with fresh_database(admin_url, loaded) as url, unguarded(url) as connection:
-        # As the checks have it, who are in the same transaction here.
+        # The isolation of the checks, which run in the same transaction here.
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield connection
 
 
 @pytest.fixture
 def warehouse(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection]:
-    """A connection to a loaded database which neither foreign keys nor triggers hold back.
+    """A connection to a loaded database without foreign keys and triggers.
 
     What a test does is rolled back, unless it asks for the URL of a copy of its own too.
     """

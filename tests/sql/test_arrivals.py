@@ -1,7 +1,7 @@
-"""Volume, distribution and freshness: against a slow model, loud where they must be and else quiet.
+"""Volume, distribution and freshness: checked against a slow model, with and without defects.
 
-Loads and their profiles are drawn straight into the books; how a profile is made has a test of its
-own, on rows.
+Loads and their profiles are written straight into the ledger tables; one test makes a profile from
+rows.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Came:
 
 @pytest.fixture(scope="module")
 def books(admin_url: str, template: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to a database of which the books alone are used."""
+    """A connection to a database of which only the ledger tables are used."""
     with fresh_database(admin_url, template) as url, unguarded(url) as connection:
         yield connection
 
 
 def write(connection: psycopg.Connection[Any], series: Iterable[Came], feed: str = FEED) -> None:
-    """The books as they are after these loads and no others."""
+    """Fill the ledger tables with these loads and no others."""
     series = list(series)
     connection.execute("delete from feed_profile; delete from load_file; delete from load")
     with connection.cursor() as cursor:
@@ -185,7 +185,7 @@ def test_arrival_checks_find_what_the_slow_model_finds(books, drawn) -> None:
 
 
 def daily(count: int, rows: float = 500, **figures: float) -> list[Came]:
-    """A quiet feed: each day a tenth more or less of all."""
+    """A usual feed: each day a tenth more or less of everything."""
     chance = random.Random(count)
 
     def near(value: float) -> float:
@@ -248,7 +248,7 @@ def test_one_odd_load_does_not_hide_the_next(books) -> None:
 
 
 def test_seasonal_volume_passes(books) -> None:
-    """Busy Tuesdays, idle weekends, a snapshot on the first of a month, a rush on January 1."""
+    """Busy Tuesdays, quiet weekends, a snapshot on the first of a month, a peak on January 1."""
     chance = random.Random(1)
     series = []
     for n in range(500):
@@ -260,8 +260,8 @@ def test_seasonal_volume_passes(books) -> None:
         if (day.month, day.day) == (1, 1):
             rows = 90_000
         series.append(Came(day, round(rows * chance.uniform(0.9, 1.1)), kind))
-    loud = [series[n - 1].day for n in range(1, len(series) + 1, 3) if fails(books, series[:n])]
-    assert loud == []
+    failing = [series[n - 1].day for n in range(1, len(series) + 1, 3) if fails(books, series[:n])]
+    assert failing == []
     for day in range(-7, 0):
         assert fails(books, changed(series[: len(series) + day], rows=10)) == {"usual_volume"}
 
@@ -282,7 +282,7 @@ def test_empty_loads_do_not_divide_by_zero(books) -> None:
         found = judge(books, series)
         assert [f.measured for f in found.values()] == [0, 0]
         assert found["usual_values"].rows_checked == 3
-    # Dust is no alarm: one row in a thousand, a cent of a mean.
+    # Tiny changes pass: one row in a thousand, a cent of a mean.
     dust = {("null_share", "a", ""): 0.001, ("null_share", "b", ""): 0.999, ("mean", "c", ""): 0.01}
     assert fails(books, [*series[:-1], Came(series[-1].day, 1001, figures=dust)]) == set()
 
@@ -303,14 +303,14 @@ def test_profile_has_the_figures_of_the_rows(books) -> None:
     )
     with books.transaction():
         _profile(books, LIVE)
-    held = {
+    measured_by = {
         (load, metric, column, word): measured
         for load, metric, column, word, measured in books.execute(
             "select load_id, metric, column_name, member, measured from feed_profile "
             "where measured <> 0"
         )
     }
-    assert held == {
+    assert measured_by == {
         (1, "rows", "", ""): 4,
         (1, "null_share", "status", ""): 0.25,
         (1, "null_share", "paid_amount", ""): 0.25,
@@ -319,7 +319,7 @@ def test_profile_has_the_figures_of_the_rows(books) -> None:
         (1, "share_of", "status", "approved"): 0.25,
         (1, "share_of", "status", "denied"): 0.5,
     }
-    # A load of no rows has been looked at as well, and neither of them is again.
+    # The empty load has a profile as well; no load is profiled twice.
     assert books.execute("select measured from feed_profile where load_id = 2").fetchall() == [(0,)]
     books.execute("delete from claims_raw")
     with books.transaction():

@@ -211,7 +211,7 @@ CASES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "a code of ICD-9": (claim("diagnosis_code = '25000'"), {POSSIBLE: C1, LISTED: C1}),
     "a code of eight": (claim("diagnosis_code = 'E1191111'"), {POSSIBLE: C1}),
     "a chapter's end": (claim("diagnosis_code = 'T901'"), {POSSIBLE: C1, LISTED: C1}),
-    "a category that few bear": (claim("diagnosis_code = 'X52'"), {LISTED: C1}),
+    "a category that few have": (claim("diagnosis_code = 'X52'"), {LISTED: C1}),
     "left before admitted": (claim("discharge_date = '2024-12-31'"), DISCHARGED),
     "paid before the service": (
         claim("paid_date = '2024-12-31'"),
@@ -288,7 +288,7 @@ def test_both_providers_who_share_an_npi_are_named(warehouse) -> None:
 
 def test_every_rule_has_a_row_that_breaks_it() -> None:
     detected = {SHARED_NPI, *(name for _, expected in CASES.values() for name in expected)}
-    # The same rule on another feed or dimension.
+    # The same check on another feed or dimension.
     alike = {"known_in_time", "no_line_break"}
     assert {n for n in OURS if n.split(".")[1] not in alike} <= detected
     assert {n.split(".")[1] for n in OURS} == {n.split(".")[1] for n in detected}

@@ -1,6 +1,6 @@
 """The checks: none fails on a sound warehouse, and each one detects its defect."""
 
-# Defects are put together from names that the contracts declare.
+# Defects are composed of names that the contracts declare.
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def failing(connection: psycopg.Connection) -> dict[str, int | None]:
     }
 
 
-# One defect for each critical check in SQL, made behind the warehouse's back.
+# One defect for each critical check in SQL, made by hand.
 DEFECTS: dict[str, str] = {}
 
 for feed in FEEDS.values():
@@ -123,10 +123,10 @@ for fact in FACTS.values():
         DEFECTS |= {
             f"{t}.{sk}_has_version": f"update {t} set {sk} = 999 {first}",
             f"{t}.{sk}_in_force": (
-                f"update {t} as f set {sk} = later.{sk} from {d} as held"
-                f" inner join {d} as later on held.validity_end_ts = later.validity_start_ts"
-                f" and held.{reference.dimension.key[0]} = later.{reference.dimension.key[0]}"
-                f" where f.{sk} = held.{sk}"
+                f"update {t} as f set {sk} = later.{sk} from {d} as given"
+                f" inner join {d} as later on given.validity_end_ts = later.validity_start_ts"
+                f" and given.{reference.dimension.key[0]} = later.{reference.dimension.key[0]}"
+                f" where f.{sk} = given.{sk}"
             ),
         }
 
@@ -246,7 +246,6 @@ def test_delete_marker_explains_an_end_and_needs_no_key(warehouse, warehouse_url
     write_batch(
         tmp_path / "inbox",
         "2025-03-31",
-        {"batch_id": "2025-03-31", "as_of": "2025-03-31T00:00:00Z"},
         providers=[{"provider_id": key, "is_deleted": True} for key in ("D", "nobody")],
     )
     settings = Settings("", tmp_path / "inbox", tmp_path, reject_share=0.0)
@@ -275,7 +274,7 @@ def test_change_by_hand_is_detected_in_the_next_load(warehouse):
     assert failing(warehouse) == {"dim_member_past.present_is_last_known": 1}
 
 
-# Rules of a whole table that no row is to blame for.
+# Checks of a whole table, which name no row.
 WITHOUT_KEYS = (
     "sk_unique",
     "joins_preserve_row_count",
@@ -296,59 +295,54 @@ def test_check_finds_its_defect(warehouse, name):
         assert len(found.keys) <= found.rows_failed
 
 
-@pytest.mark.parametrize(
-    ("name", "defect", "keys"),
-    [
-        (
-            "dim_member.attr_hash_recomputed",
-            "update dim_member set last_name = 'changed' where member_sk = 2",
-            [{"member_sk": 2}],
-        ),
-        (
-            "dim_member.keys_match_staging",
-            "delete from dim_member where member_id = 'B'",
-            [{"member_id": "B"}],
-        ),
-        (
-            "fact_claim.latest_state",
-            "update fact_claim set status = 'x' where claim_id in ('c1', 'c6')",
-            [{"claim_id": "c1"}, {"claim_id": "c6"}],
-        ),
-        (
-            "fact_claim.one_row_per_key",
-            "delete from fact_claim where claim_id = 'c1'",
-            [{"claim_id": "c1"}],
-        ),
-        (
-            "fact_claim.date_key.in_calendar",
-            "update fact_claim set date_key = -1 where claim_id = 'c3'",
-            [{"claim_id": "c3"}],
-        ),
-        (
-            "claims_daily_member.money_as_in_facts",
-            "update fact_claim set paid_amount = 0 where claim_id = 'c6'",
-            [{"month": "2025-03-01"}],
-        ),
-        (
-            "members_raw.rows_as_in_file",
-            "delete from members_raw where load_id = 2 and source_line = 2",
-            [{"load_id": 2}],
-        ),
-        (
-            "fact_claim_state.states_match_staging",
-            "update fact_claim_state set status = 'denied'",
-            [{"claim_id": "c2", "load_id": 1}],
-        ),
-    ],
-)
-def test_failing_rows_are_named_by_their_keys(warehouse, name, defect, keys):
+# What is changed: the check that fails, and the keys that it names.
+FAULTY_ROWS = {
+    "update dim_member set last_name = 'changed' where member_sk = 2": (
+        "dim_member.attr_hash_recomputed",
+        {"member_sk": 2},
+    ),
+    "delete from dim_member where member_id = 'B'": (
+        "dim_member.keys_match_staging",
+        {"member_id": "B"},
+    ),
+    "update fact_claim set status = 'x' where claim_id in ('c1', 'c6')": (
+        "fact_claim.latest_state",
+        {"claim_id": "c1"},
+        {"claim_id": "c6"},
+    ),
+    "delete from fact_claim where claim_id = 'c1'": (
+        "fact_claim.one_row_per_key",
+        {"claim_id": "c1"},
+    ),
+    "update fact_claim set date_key = -1 where claim_id = 'c3'": (
+        "fact_claim.date_key.in_calendar",
+        {"claim_id": "c3"},
+    ),
+    "update fact_claim set paid_amount = 0 where claim_id = 'c6'": (
+        "claims_daily_member.money_as_in_facts",
+        {"month": "2025-03-01"},
+    ),
+    "delete from members_raw where load_id = 2 and source_line = 2": (
+        "members_raw.rows_as_in_file",
+        {"load_id": 2},
+    ),
+    "update fact_claim_state set status = 'denied'": (
+        "fact_claim_state.states_match_staging",
+        {"claim_id": "c2", "load_id": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", FAULTY_ROWS)
+def test_failing_rows_are_named_by_their_keys(warehouse, defect):
+    name, *keys = FAULTY_ROWS[defect]
     warehouse.execute(defect)
     assert sorted(found_by(warehouse, name).keys, key=repr) == keys
 
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_parallel_workers_gather_no_more_keys(database, number):
-    """What a parallel scan puts together is what one process would."""
+    """A parallel scan keeps the same keys as one process."""
     database.execute("set search_path = quality")
     (kept,) = database.execute(
         "select add_keys(a, b) from (select some_keys(to_jsonb(n)) filter (where n <= 70) as a,"
@@ -368,18 +362,11 @@ def test_a_claim_that_is_there_twice_is_found(warehouse):
     assert failing(warehouse)["fact_claim.one_row_per_key"] == 1
 
 
-def test_a_total_that_the_manifest_gives_otherwise_is_found(warehouse):
+@pytest.mark.parametrize(("total", "amount"), [("expected", "1.00"), ("rejected", "0.01")])
+def test_total_unlike_the_manifest_or_that_does_not_add_up_is_found(warehouse, total, amount):
     warehouse.execute(
-        "update load_file set totals = jsonb_set(totals, '{paid_amount,expected}', '\"1.00\"')"
-        " where feed = 'claims'"
-    )
-    assert failing(warehouse) == {"claims_raw.totals_as_in_file": 2}
-
-
-def test_amounts_of_a_file_that_do_not_add_up_are_found(warehouse):
-    warehouse.execute(
-        "update load_file set totals = jsonb_set(totals, '{paid_amount,rejected}', '\"0.01\"')"
-        " where feed = 'claims'"
+        f"update load_file set totals = jsonb_set(totals, '{{paid_amount,{total}}}',"
+        f" '\"{amount}\"') where feed = 'claims'"
     )
     assert failing(warehouse) == {"claims_raw.totals_as_in_file": 2}
 

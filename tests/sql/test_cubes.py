@@ -256,7 +256,7 @@ def test_high_cost_begins_at_exactly_fifty_thousand_dollars(tables):
 
 
 def test_high_cost_ends_with_the_last_month_of_claims(tables):
-    # The unknown member, of whom the claim in April is, is nobody.
+    # The claim in April is of the unknown member, who is never tracked.
     claims(
         tables,
         """

@@ -56,7 +56,7 @@ def test_a_cube_and_its_columns_say_what_they_are(tables, cube):
 
 
 def _redefine(monkeypatch, cube):
-    """Let the definition of a cube be written otherwise from now on."""
+    """Change the text of a cube's definition from now on."""
     read_file = definitions.read_file
 
     def redefined(name):
@@ -156,7 +156,7 @@ def test_refresh_of_an_existing_cube_writes_only_rows_that_differ(tables):
     tables.execute("update fact_claim set paid_amount = 2 where claim_id = 'c2'")
     same = "select xmin::text from claims_daily_member where member_id = 'bob' and paid_usd = 1"
     before = tables.execute(same + " and service_date = '2025-01-11'").fetchall()
-    # Two went, one came, one changed; a second time nothing differs.
+    # Two rows deleted, one inserted, one updated; a second refresh writes nothing.
     assert build(tables)[DAILY] == 4
     assert set(build(tables).values()) == {0}
     assert tables.execute("select count(*) from utilization_by_specialty").fetchone() == (1,)
@@ -171,7 +171,7 @@ def test_refresh_of_an_existing_cube_writes_only_rows_that_differ(tables):
         cid       | 2025-01-11   | 1.00
         """,
     )
-    # A row that goes from a view is counted as one that comes.
+    # A row deleted from a view is counted like an inserted one.
     tables.execute("delete from fact_claim")
     assert build(tables)[SPECIALTY] == 1
 

@@ -180,7 +180,7 @@ def test_failing_now_shows_the_latest_complete_run(drawn):
     )
     failing = ("a.major", "major", 99, "fix it", FIRST + 5 * DAY, 1, [{"k": 1}])
     assert rows(drawn, now) == [failing]
-    # Neither a gate nor a run that was broken off says how the whole is.
+    # Neither a gate nor an interrupted run counts as a complete run.
     add_run(drawn, 6, {"b.minor": 1}, gate="dims")
     add_run(drawn, 6, {}, finished=False)
     assert rows(drawn, now) == [failing]
@@ -271,7 +271,7 @@ def test_freshness_is_against_the_clock_and_against_the_newest(arrived):
 
 
 def change(monkeypatch, statement, old, new):
-    """Let a statement have another text, as a later version of the code has it."""
+    """Replace the text of a statement, as a later version of the code would."""
     real = repeatable.described
     comment, text = real(statement)
     assert old in text
@@ -300,7 +300,7 @@ def test_changed_view_is_created_again_with_its_grants(drawn, monkeypatch, old, 
         repeatable.ensure(drawn)
         assert rows(drawn, "select distinct one from check_trend") == [(1,)]
         assert rows(drawn, granted) == [(True,)]
-        # And left alone where nothing changed.
+        # A view without a change is not created again.
         made = "select oid, xmin from pg_class where relnamespace = 'quality'::regnamespace"
         before = rows(drawn, made)
         repeatable.ensure(drawn)
@@ -309,7 +309,7 @@ def test_changed_view_is_created_again_with_its_grants(drawn, monkeypatch, old, 
         drawn.execute("drop owned by quality_reader; drop role quality_reader")
 
 
-def test_foreign_view_follows_a_change_that_keeps_its_columns(drawn, monkeypatch):
+def test_view_of_a_user_follows_a_change_that_keeps_its_columns(drawn, monkeypatch):
     drawn.execute("create view public.mine as select * from quality.check_trend")
     change(monkeypatch, "quality/views.check_score", "5::numeric", "50::numeric")
     before = rows(drawn, "select score from public.mine")
@@ -317,7 +317,7 @@ def test_foreign_view_follows_a_change_that_keeps_its_columns(drawn, monkeypatch
     assert rows(drawn, "select score from public.mine") != before
 
 
-def test_foreign_view_on_a_changed_view_is_not_dropped(drawn, monkeypatch):
+def test_view_of_a_user_on_a_changed_view_is_not_dropped(drawn, monkeypatch):
     drawn.execute("create view public.mine as select * from quality.check_trend")
     change(monkeypatch, "quality/views.check_score", "j.started_at,\n", "j.started_at as began,\n")
     with pytest.raises(SchemaError, match="other views read from it"):

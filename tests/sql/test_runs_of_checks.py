@@ -103,7 +103,7 @@ def test_a_run_is_recorded(warehouse, warehouse_url):
 def test_run_of_checks_stores_and_prints_no_personal_value(
     warehouse, warehouse_url, capfd, caplog, monkeypatch, tmp_path
 ):
-    """Every personal column of staging holds a value that its contract refuses."""
+    """Every personal column of staging has a value that its contract refuses."""
     monkeypatch.chdir(tmp_path)
     marked = []
     for feed in FEEDS.values():
@@ -167,7 +167,7 @@ def test_an_expectation_counts_the_rows_that_break_it(warehouse, warehouse_url):
     assert found["members_raw.fpl_ratio.between"] == ("5", "2")
     assert found["members_raw.state.matches"] == ("5", "3")
     assert found["fact_enrollment.coverage_days.between"] == ("3", "1")
-    # The same said in SQL, for the keys of those rows, finds as many.
+    # The same condition in SQL, for the keys of those rows, finds as many.
     kept = dict(warehouse.execute("select check_name, failing_keys from check_result"))
     for suite in suites():
         for expectation in suite.expectations:

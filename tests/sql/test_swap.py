@@ -1,4 +1,4 @@
-"""What somebody built on a build that was replaced keeps that build from being dropped."""
+"""Objects of users that depend on a replaced build keep it from being dropped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from etl.db.statements import run
 from etl.schema.build import blockers
 
-# What is said of each object, and how it comes to be.
+# The name of each dependent object, and how it is created.
 NEEDING = {
     "rule _RETURN on view mine.v": "create view mine.v as select id from warehouse_retired.t",
     "constraint r_id_fkey on table mine.r": "create table mine.r (id integer references"
@@ -21,13 +21,13 @@ NEEDING = {
     " using (id in (select id from warehouse_retired.t))",
     "function mine.f(warehouse_retired.t)": "create function mine.f(warehouse_retired.t)"
     " returns integer language sql return 1",
-    "table mine.c": "create table mine.c (held warehouse_retired.t)",
+    "table mine.c": "create table mine.c (value warehouse_retired.t)",
 }
 
 
 @pytest.fixture(scope="module")
 def retired(admin_url: str) -> psycopg.Connection:
-    """A retired build of a table and two functions, and a schema of somebody's own."""
+    """A retired build of a table and two functions, and a schema of a user."""
     with psycopg.connect(admin_url) as connection:
         connection.execute(
             "create schema mine; create schema warehouse_retired;"
@@ -41,7 +41,7 @@ def retired(admin_url: str) -> psycopg.Connection:
         connection.rollback()
 
 
-def test_retired_build_without_dependents_is_named_by_nobody(retired: psycopg.Connection) -> None:
+def test_retired_build_without_dependents_has_no_blockers(retired: psycopg.Connection) -> None:
     assert blockers(retired) == []
 
 

@@ -184,7 +184,7 @@ def as_known(connection: psycopg.Connection[Any], load_id: int) -> State:
 
 
 def without_clock(state: State) -> State:
-    """A state without what every rebuild gives again."""
+    """A state without load ids and clock times, which differ after a rebuild."""
     return {
         name: sorted(
             ({k: v for k, v in r.items() if k not in ("load_id", "created_at")} for r in rows),

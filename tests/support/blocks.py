@@ -79,7 +79,7 @@ def drawn_rows(feed: str, count: int) -> list[Row]:
 
 
 def block_of(feed: Feed, rows: Sequence[Mapping[str, str]]) -> encode.Block:
-    """A block of these rows; unused bytes stand before and after the text of a field."""
+    """A block of these rows; there are unused bytes before and after the text of a field."""
     unused = np.zeros(len(rows), dtype="S3")
     columns = {
         c.name: encode.join(unused, encode.texts(row[c.name] for row in rows)) for c in feed.columns

@@ -23,7 +23,7 @@ SWITCHES = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-dev-shm-usage", "--hide-scrollbars", "--allow-file-access-from-files"),
-    # Whatever a page asks for elsewhere, it does not get.
+    # A page gets nothing that it requests from elsewhere.
     *("--proxy-server=127.0.0.1:9", "--host-resolver-rules=MAP * ~NOTFOUND"),
 )
 # Loads a page into frames of these widths, and says by how much it is wider than each. A window
@@ -56,7 +56,7 @@ class Browser:
             )
 
     def dom(self, page: Path) -> tuple[str, list[str]]:
-        """The page after its scripts ran, and what the console had to say."""
+        """The page after its scripts ran, and the messages of its console."""
         done = self.run("--enable-logging=stderr", "--dump-dom", page.as_uri())
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
@@ -105,7 +105,7 @@ def find_browser() -> Browser:
 
 
 def text_of(html: str) -> str:
-    """What a page says, without its marks."""
+    """The text of a page without its tags."""
     return " ".join(
         unescape(re.sub(r"<(style|script)\b.*?</\1>|<[^>]+>", " ", html, flags=re.S)).split()
     )

@@ -140,7 +140,7 @@ def send(inbox: Path, number: int, which: int) -> None:
     }
     folder = write_batch(inbox, batch_id, {"files": files} if files else None, **rows)
     for path in folder.glob("*.csv"):
-        # What no CSV writer writes.
+        # Bytes that no CSV writer writes.
         data = path.read_bytes().replace(b"@e9@", b"\xe9").replace(b"@comma@", b",")
         path.write_bytes(data)
 

@@ -21,7 +21,7 @@ BY_MONTH = "claims_by_month"
 METAL = "claims_by_plan_metal_month"
 HIGH_COST = "high_cost_member_tracking"
 SPECIALTY = "utilization_by_specialty"
-# Of a version, what no cube looks at.
+# Columns of a version that no cube reads.
 _VERSION = {
     "validity_start_ts": "1900-01-01",
     "validity_end_ts": "9999-12-30",
@@ -33,7 +33,7 @@ _VERSION = {
 
 def make_dimensions(database: Connection) -> None:
     """Three plans, a plan that facts named, three members, two providers, and the unknown rows."""
-    # Facts may be drawn in any order and without the rows that nothing here looks at.
+    # Facts may be inserted in any order and without the rows that they refer to.
     database.execute("set session_replication_role = replica")
     path = sql.SQL(", ").join(map(sql.Identifier, LIVE.schemas.path))
     database.execute(sql.SQL("set search_path = {}").format(path))
@@ -80,7 +80,7 @@ def _insert(database: Connection, table: str, *rows: tuple[Any, ...]) -> None:
         cursor.executemany(text, [(*row, *filled.values()) for row in rows])
 
 
-# A claim or a span of coverage, where a drawn table does not say otherwise.
+# A claim or a span of coverage, with the values that a drawn table leaves out.
 _CLAIM = {
     "member_sk": "1",
     "plan_sk": "1",

@@ -32,7 +32,7 @@ def copy(connection: psycopg.Connection[Any], template: str, database: str) -> N
 
 
 def drop(connection: psycopg.Connection[Any], database: str) -> None:
-    """Drop a database, whoever is connected to it."""
+    """Drop a database even while sessions are connected to it."""
     connection.execute(
         sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database))
     )
@@ -56,7 +56,7 @@ def fresh_database(admin_url: str, template: str) -> Iterator[str]:
 
 
 def unguarded(url: str) -> psycopg.Connection[Any]:
-    """A connection to the live tables which neither foreign keys nor triggers hold back."""
+    """A connection to the live tables without foreign keys and triggers."""
     connection = connect(url, "test")
     connection.execute("set session_replication_role = replica")
     path = sql.SQL(", ").join(map(sql.Identifier, LIVE.schemas.path))

@@ -1,4 +1,4 @@
-"""Reads a batch as an outsider would: csv, Decimal and date, and nothing of the generator."""
+"""Reads a batch with csv, Decimal and date, and nothing of the generator."""
 
 from __future__ import annotations
 

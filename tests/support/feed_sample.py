@@ -72,7 +72,7 @@ class Table:
 
 
 def position(key: NDArray, wanted: NDArray) -> Ints:
-    """The row in which each wanted value stands in a column of unique values."""
+    """The row that has each wanted value in a column of unique values."""
     order = np.argsort(key, kind="stable")
     found = order[np.minimum(np.searchsorted(key, wanted, sorter=order), len(key) - 1)]
     assert (key[found] == wanted).all(), "a key that no row has"
@@ -263,7 +263,7 @@ class Sample:
 
     @cached_property
     def member_share(self) -> Ints:
-        """What the member bears of each accepted claim."""
+        """What the member pays of each accepted claim."""
         return np.where(self.accepted, self.allowed - self.paid, 0)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Small feeds for tests: rows drawn in the test, the columns that it does not care about filled."""
+"""Small feeds for tests: rows drawn in the test, with the other columns filled in."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FILLERS = {
 
 
 def _filler(column: Column) -> str:
-    """What a test does not care about; of a closed list a word that is on it."""
+    """The value of a column that a test leaves out; of a closed list its first value."""
     if column.name == "status":
         return "approved"
     if isinstance(column.check, OneOf) and column.check.closed:

@@ -23,7 +23,7 @@ FIRST = datetime(2025, 1, 10)
 HALF_DAYS = [FIRST + timedelta(hours=12) * n for n in range(-8, 25)]
 # Few, so that batches often share one; rows take effect at the same moments, and at others.
 AS_OF = [FIRST + timedelta(days=d) for d in (0, 1, 1.5, 2, 3, 6)]
-# Byte by byte another order than that of any language; "" often, to be the same batch again.
+# Their order by bytes differs from that of any language; "" often: the same batch again.
 SUFFIXES = ("", "-b", "-B", "_a", "b", "é", "")
 FAR = [EARLIEST, EARLIEST + timedelta(microseconds=1), FIRST + timedelta(microseconds=1)]
 # As far ahead as the column allows of the earliest batch.
@@ -61,7 +61,7 @@ def sequences(
 ) -> Sequence:
     """Two batches or more. ``optional``: columns that a file of the feed may have or lack.
 
-    ``once_each``: of batches of one name only the last, which is what an inbox still holds of them.
+    ``once_each``: of batches of one name only the last, which is what an inbox still contains.
     """
     seed = draw(st.integers(0, 9999))
     drawn = draw(

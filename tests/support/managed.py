@@ -19,7 +19,7 @@ from tests.support.watching import Silent
 
 
 def odd_password() -> str:
-    """Every sign that means something in a URL, in key=value pairs or to a library on the way."""
+    """Every character with a meaning in a URL, in key=value pairs or to a library on the way."""
     return "p@ss/w:rd?#%41$HOME${X}&a=b+c' \\\"ü"
 
 
@@ -57,7 +57,7 @@ def owned(admin_url: str, owner: str, name: str) -> str:
 
 @contextmanager
 def role(admin_url: str, name: str) -> Iterator[None]:
-    """A role that may log in and do no more."""
+    """A role that may log in and has no other right."""
     with psycopg.connect(admin_url, autocommit=True) as server:
         made = sql.SQL("create role {} login password {}")
         server.execute(made.format(sql.Identifier(name), odd_password()))

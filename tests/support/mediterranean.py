@@ -59,7 +59,7 @@ N;M;P;Q;1.2.2025;1,005;1;;1;*;approved;E119
 
 
 def encoded(text: str, encoding: str) -> bytes:
-    """Lines of fields with semicolons as CSV; U+0081 stands for a byte without a sign."""
+    """Lines of fields with semicolons as CSV; U+0081 marks a byte without a character."""
     out = io.StringIO()
     rows = list(csv.reader(io.StringIO(text), delimiter=";"))
     csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL).writerows(rows)

@@ -101,7 +101,7 @@ class Command:
 
 
 def _text_of(ours: Pipe, theirs: Pipe) -> IO[str]:
-    """The end of a pipe that is ours, to read text from."""
+    """Our end of a pipe, to read text from."""
     theirs.close()
     with ours:
         return os.fdopen(os.dup(ours.fileno()), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A reader of CSV by the letter of RFC 4180, a sign at a time: what the product is compared with.
+"""A strict reader of CSV by RFC 4180, a character at a time, which the product is compared with.
 
 It knows nothing of the product. Blanks around a value are no part of it. A quoted value that goes
 over line ends was never closed if one of its lines, the quotes that go over its ends taken for

@@ -160,8 +160,8 @@ def differing_cubes(connection: psycopg.Connection[Any]) -> list[str]:
     with connection.transaction():
         set_search_path(connection, LIVE.schemas.path)
         for name, cube in CUBES.items():
-            held = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(name)))
-            if Tally(held) != Tally(connection.execute(definition(cube))):
+            rows = connection.execute(sql.SQL("select * from {}").format(sql.Identifier(name)))
+            if Tally(rows) != Tally(connection.execute(definition(cube))):
                 found.append(name)
     return found
 
@@ -174,7 +174,7 @@ def found_by(connection: psycopg.Connection[Any], name: str) -> Finding:
 
 
 def failed_critical(connection: psycopg.Connection[Any]) -> set[str]:
-    """Critical checks in SQL that fail. What the text that fills feeds is worth is not at issue."""
+    """Critical checks in SQL that fail; others may fail on the text that fills the feeds."""
     return {
         check.name
         for check, found in run_sql_checks(

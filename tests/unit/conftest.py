@@ -17,5 +17,5 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     try:
         return Sample(folder)
     finally:
-        # The largest file of the tests, and read by now.
+        # The largest file of the tests, no longer needed.
         (folder / "claims.csv").unlink()

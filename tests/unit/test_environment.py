@@ -381,9 +381,7 @@ SWITCHES = sorted(
 
 
 @pytest.mark.parametrize(("target", "name", "word"), SWITCHES)
-def test_a_switch_takes_its_word_and_no_and_refuses_all_else_by_name(
-    target: str, name: str, word: str
-) -> None:
+def test_switch_refuses_all_but_its_word_and_no(target: str, name: str, word: str) -> None:
     more = ["CONFIRM=yes"] if target == "clean-data" and name != "CONFIRM" else []
     plain = make(target, *more).stdout
     for value in ("", "no"):

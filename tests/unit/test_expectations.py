@@ -1,4 +1,4 @@
-"""From a contract's column to the expectation that holds staging and warehouse to it."""
+"""From a contract's column to the expectation that checks staging and warehouse."""
 
 import re
 

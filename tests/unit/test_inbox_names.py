@@ -25,8 +25,8 @@ NOBODY = 65534
 
 
 @contextmanager
-def whom_rights_hold() -> Iterator[Path]:
-    """An inbox whose rights hold for this process: root, whom none do, becomes nobody."""
+def inbox_with_permissions() -> Iterator[Path]:
+    """An inbox whose permissions count for this process: root, who ignores them, becomes nobody."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         is_root = os.geteuid() == 0
@@ -43,7 +43,7 @@ def become_nobody() -> None:
 
 
 def test_a_folder_without_permission_stops_no_other_batch() -> None:
-    with whom_rights_hold() as inbox:
+    with inbox_with_permissions() as inbox:
         write_batch(inbox, "2025-01-10", plans=PLANS)
         write_batch(inbox, "2025-01-11", plans=PLANS).chmod(0o700 if os.geteuid() == 0 else 0)
         write_batch(inbox, "2025-01-12", plans=PLANS)
@@ -58,7 +58,7 @@ def test_a_folder_without_permission_stops_no_other_batch() -> None:
 
 
 def test_unreadable_inbox_is_refused_with_one_sentence() -> None:
-    with whom_rights_hold() as inbox:
+    with inbox_with_permissions() as inbox:
         inbox.chmod(0o700 if os.geteuid() == 0 else 0)
         become_nobody()
         with pytest.raises(BatchError, match=r"The inbox .* cannot be read: Permission denied"):
@@ -156,9 +156,7 @@ def test_files_directly_in_the_inbox_are_named(tmp_path: Path) -> None:
         (b"\xff\xfe{\0}\0", "not UTF-8 text"),
     ],
 )
-def test_hostile_manifest_is_refused_with_one_sentence(
-    tmp_path: Path, manifest: str | bytes, said: str
-) -> None:
+def test_hostile_manifest_is_refused(tmp_path: Path, manifest: str | bytes, said: str) -> None:
     folder = write_batch(tmp_path, "2025-01-10", plans=PLANS)
     data = manifest if isinstance(manifest, bytes) else manifest.encode()
     (folder / "manifest.json").write_bytes(data)

@@ -15,7 +15,7 @@ from etl.docs import report_queries
 from etl.quality.checks.registry import declarations
 from etl.warehouse.tables import FACTS
 
-# The rooms from the bottom up: a module may import from rooms on its own floor and below it.
+# The packages from the bottom up: a module may import from its own floor and below.
 FLOORS = (
     ("errors", "contracts", "reference"),
     ("config", "log", "db", "warehouse", "inbox"),

@@ -65,7 +65,7 @@ def arrivals(feed: str, loads: int) -> list[rows.Arrival]:
 
 
 def full(text: str = "plain") -> rows.QualityReport:
-    """A long history; ``text`` in every place where a name or a sentence can stand."""
+    """A long history; ``text`` in every place where a name or a sentence can be."""
     keys = tuple({"claim_id": f"C{n}", text: n, "member_id": None} for n in range(100))
     failing = [
         failure(f"{text}.{n}", severity, rows_failed=12_345, keys=keys, means=text, advice=text)
@@ -210,7 +210,7 @@ def test_huge_load_is_cut_off_and_does_not_flatten_the_others() -> None:
     ("value", "said"),
     [(0, "0 %"), (1, "100 %"), (0.99999, "99.99 %"), (1e-9, "0.01 %"), (0.5, "50.0 %")],
 )
-def test_filter_of_everything_shows_every_check(value: float, said: str) -> None:
+def test_share_is_rounded_to_all_only_if_it_is(value: float, said: str) -> None:
     assert share(value).replace("\u00a0", " ") == said
 
 
@@ -218,9 +218,7 @@ def test_filter_of_everything_shows_every_check(value: float, said: str) -> None
     ("seconds", "said"),
     [(None, "not known"), (0, "0 s"), (61, "1 min 1 s"), (90_061, "1 d 1 h"), (86_405, "1 d")],
 )
-def test_span_of_seconds_is_written_in_its_two_largest_units(
-    seconds: float | None, said: str
-) -> None:
+def test_span_is_written_in_its_two_largest_units(seconds: float | None, said: str) -> None:
     assert span(seconds).replace("\u00a0", " ") == said
 
 

@@ -27,7 +27,7 @@ from tests.support.feed_sample import (
     weekday,
 )
 
-# Why they see a doctor: icd10cm_frequency_meps.csv
+# Diagnoses: icd10cm_frequency_meps.csv
 
 # Where chapters of ICD-10-CM begin, in order of code.
 CHAPTERS = {
@@ -96,19 +96,19 @@ def chronic_codes() -> frozenset[str]:
     )
 
 
-def bears(sample: Sample, wanted: Callable[[str], bool]) -> Flags:
+def has_code(sample: Sample, wanted: Callable[[str], bool]) -> Flags:
     """The claims whose diagnosis code is one of those wanted."""
     return sample.claims.lookup("diagnosis_code", {c: wanted(c) for c in surveyed()})
 
 
 def everyday(code: str) -> bool:
-    """Neither of a chronic condition nor of birth: what the survey's frequencies are held to."""
+    """Neither of a chronic condition nor of birth: compared with the survey's frequencies."""
     return code not in chronic_codes() and not code.startswith(MATERNITY + NEWBORN)
 
 
 def test_diagnoses_have_the_surveyed_frequencies(sample):
     """By chapter, and the commonest codes one by one, among everyday diagnoses."""
-    rows = np.flatnonzero(bears(sample, everyday))
+    rows = np.flatnonzero(has_code(sample, everyday))
     member = sample.claim_member[rows]
     total = sum(n for code, n in surveyed().items() if everyday(code))
     by_chapter = Counter()
@@ -130,10 +130,10 @@ def test_diagnoses_have_the_surveyed_frequencies(sample):
 
 def test_illnesses_are_those_of_the_age(sample):
     """Members of 55 and over against those under 18, among everyday diagnoses."""
-    rows = bears(sample, everyday)
+    rows = has_code(sample, everyday)
     old, young = rows & (sample.claim_age >= 55), rows & (sample.claim_age < 18)
     for name, (low, high) in OLD_OVER_YOUNG.items():
-        ill = bears(sample, lambda code, name=name: chapter(code) == name)
+        ill = has_code(sample, lambda code, name=name: chapter(code) == name)
         assert_within(f"{name}, old over young", ill[old].mean() / ill[young].mean(), low, high)
 
 
@@ -151,21 +151,21 @@ def test_no_member_has_a_code_of_the_other_sex(sample, title, other, sex):
         if title.search(text) and not other.search(text) and not code.startswith(NEWBORN)
     }
     assert len(codes) > 20
-    wrong = bears(sample, codes.__contains__) & (sample.claim_sex == sex.encode())
+    wrong = has_code(sample, codes.__contains__) & (sample.claim_sex == sex.encode())
     worst = Counter(sample.claims["diagnosis_code"][wrong].tolist()).most_common(3)
     named = [(code.decode(), titles[code.decode()], n) for code, n in worst]
     assert not wrong.any(), f"{wrong.sum()} claims of members of sex {sex}: {named}"
 
 
 def test_maternity_is_of_women_of_fertile_age(sample):
-    births = bears(sample, lambda code: code.startswith(MATERNITY))
+    births = has_code(sample, lambda code: code.startswith(MATERNITY))
     births |= sample.claims["ms_drg_mdc"] == b"14"
     assert births.any()
     assert (sample.claim_sex[births] == b"F").all()
     age = sample.claim_age[births]
     low, high = FERTILE_AGES
     assert low <= age.min() <= age.max() <= high
-    newborn = bears(sample, lambda code: code.startswith(NEWBORN))
+    newborn = has_code(sample, lambda code: code.startswith(NEWBORN))
     assert (sample.claim_age[newborn] == 0).all()
 
 
@@ -173,9 +173,9 @@ def test_as_many_are_chronically_ill_as_surveyed(sample):
     """Persons with a chronic code, of those covered in the year.
 
     The survey counts persons by code: they are at most the sum over the codes, and at least half
-    of it if nobody bears more than two.
+    of it if nobody has_code more than two.
     """
-    chronic = bears(sample, chronic_codes().__contains__) & (sample.claim_year == FULL_YEAR)
+    chronic = has_code(sample, chronic_codes().__contains__) & (sample.claim_year == FULL_YEAR)
     ill = len(np.unique(sample.claim_member[chronic]))
     most = sum(surveyed()[code] for code in chronic_codes()) / SURVEYED_PERSONS
     assert_within("members with a chronic code", ill / len(sample.spend(FULL_YEAR)), most / 2, most)
@@ -186,7 +186,7 @@ OCCASIONS = 5  # claims of any kind in that year
 
 
 def test_chronic_conditions_persist_and_cost(sample):
-    diabetes = bears(sample, lambda code: code.startswith(("E10", "E11")))
+    diabetes = has_code(sample, lambda code: code.startswith(("E10", "E11")))
     first, second = (sample.claim_year == year for year in (FULL_YEAR, PLAN_YEAR))
     ill = np.unique(sample.claim_member[diabetes & first])
     often = np.flatnonzero(np.bincount(sample.claim_member[second]) >= OCCASIONS)
@@ -201,11 +201,11 @@ def test_chronic_conditions_persist_and_cost(sample):
     assert_within("cost of those with a condition over that of others", times, 2.5, 7)
 
 
-# Where and what for: procedures, stays
+# Procedures and stays
 
 LOCAL_CODE = re.compile(r"Z\d{4}")  # HCPCS level II has no codes with this letter
 # The major diagnostic categories (MDC) of stays for a chapter. Those of neoplasms, symptoms,
-# injuries and congenital conditions depend on the organ and are not held.
+# injuries and congenital conditions depend on the organ and are not compared.
 CATEGORIES = {
     "infectious": ("18", "25"),
     "blood": ("16",),
@@ -286,12 +286,12 @@ SUNDAY_OFFICE = 0.04
 
 def test_respiratory_illness_is_of_the_cold_months(sample):
     """Among everyday diagnoses: asthma keeps to no season."""
-    rows = bears(sample, everyday)
+    rows = has_code(sample, everyday)
     cold = np.isin(sample.service_month, COLD_MONTHS)
-    ill = bears(sample, lambda code: chapter(code) == "respiratory")
+    ill = has_code(sample, lambda code: chapter(code) == "respiratory")
     times = ill[rows & cold].mean() / ill[rows & ~cold].mean()
     assert_within("respiratory share in the cold months over the others", times, *COLD_OVER_WARM)
-    skin = bears(sample, lambda code: chapter(code) == "skin")
+    skin = has_code(sample, lambda code: chapter(code) == "skin")
     times = skin[rows & cold].mean() / skin[rows & ~cold].mean()
     assert_within("the same of the skin", times, 0.8, 1.1)
 
@@ -305,7 +305,7 @@ def test_weekends_are_for_emergencies(sample):
     assert_within("Professional on a Sunday", (on[office] == 6).mean(), 0, SUNDAY_OFFICE)
 
 
-# Who treats them
+# Providers
 
 PRIMARY_CARE = ("Family Medicine", "Internal Medicine", "Pediatrics")
 PRIMARY_SHARE = (0.33, 0.50)  # of clinicians and facilities

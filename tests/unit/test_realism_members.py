@@ -2,7 +2,7 @@
 
 The sample is read back from its CSV files, the tables from the reference folder, and every rule
 is written again here. A share or a mean may differ from its source by four standard errors, with
-a household or a member counted as one observation, and by the slack that stands with the test:
+a household or a member counted as one observation, and by the slack given in the test:
 what the model may be off, whatever the size of the sample. Ranges without a table of ours are
 those of the individual market in round figures.
 """
@@ -341,7 +341,7 @@ def test_cost_sharing_is_reduced_where_the_law_asks_for_it(sample):
     assert not (native & (sample.span_metal == b"Catastrophic")).any()
 
 
-# Where they live and with whom
+# Households and addresses
 
 SHARED_ADDRESS = (0.50, 0.72)  # of members who live with another member
 
@@ -357,7 +357,7 @@ def test_households_share_address_broker_and_income(sample):
 
 @pytest.mark.parametrize("feed", ["members", "providers"])
 def test_zip_county_and_state_agree(sample, feed):
-    """The city bears the name of a county that the ZIP code lies in, without its kind."""
+    """The city has the name of a county that the ZIP code lies in, without its kind."""
     listed = {
         (r["ZIP"], re.sub(r" (County|city)$", "", r["COUNTYNAME"]), r["STATE"])
         for r in reference("zip_county_fips_2017.csv")

@@ -25,7 +25,7 @@ from tests.support.feed_sample import (
     weekday,
 )
 
-# What it costs and who pays
+# Costs and payments
 
 TOP_FIVE, TOP_ONE = (0.45, 0.58), (0.18, 0.32)
 NOTHING_SPENT = (0.04, 0.25)
@@ -145,7 +145,7 @@ def test_premiums_pay_the_claims(sample):
     assert_within("billed over allowed", billed / allowed, *BILLED_OVER_ALLOWED)
 
 
-# How a claim lives
+# The course of a claim
 
 MEDIAN_LAG, LATEST_TWENTIETH = (20, 45), (45, 90)  # days from the end of service to payment
 OVER_A_YEAR = (0.0005, 0.0016)  # one in a thousand, of about 70,000 claims

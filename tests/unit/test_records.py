@@ -59,7 +59,7 @@ def parsed(sent: bytes) -> list[list[str]]:
 def test_every_row_goes_through_trimmed_with_its_line(
     drawn: list[list[str]], size: int, end: str, quoting: int, bom: bool
 ) -> None:
-    # A row of which a line by itself could be a row of the file is not believed.
+    # A row is rejected if one of its lines could be a row by itself.
     drawn = [row for row in drawn if not swallows(written([row], end, quoting))]
     data = (b"\xef\xbb\xbf" if bom else b"") + written([NAMES, *drawn], end, quoting)
     sent, stream_bytes = stream(data, size)
@@ -169,9 +169,7 @@ def test_lines_of_the_stream_lead_back_to_those_of_the_file() -> None:
 
 @pytest.mark.parametrize("size", [99, 1 << 20])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_empty_lines_in_bulk_are_counted_and_keep_the_lines_of_the_rows(
-    end: bytes, size: int
-) -> None:
+def test_empty_lines_in_bulk_keep_the_lines_of_the_rows(end: bytes, size: int) -> None:
     gap = end * 500
     body = gap + b"1,2,3" + gap + b'4,"x' + gap + b'y",6' + gap + b'7,"x,x' + gap + b"8,9,10" + gap
     sent, stream_bytes = stream(b"a,b,c\n" + body, size)
@@ -335,10 +333,8 @@ ROWS = [
 @pytest.mark.parametrize(
     ("lines", "reason"), [(TOTALS, Reason.TRAILER), (HEADERS, Reason.REPEATED_HEADER)]
 )
-def test_headers_and_totals_in_any_spelling_are_no_rows(
-    lines: list[str], reason: Reason, quoted: bool
-) -> None:
-    # A line over line ends makes the whole block be read record by record.
+def test_headers_and_totals_are_no_rows(lines: list[str], reason: Reason, quoted: bool) -> None:
+    # A value with a line end makes the whole block be read record by record.
     more = 'P7,"Dr\nOak",Surgery,Salem,1 Main\n' if quoted else ""
     for line in lines:
         body = f"P1,Dr Oak,Surgery,Salem,1 Main\n{line}\n{more}P2,Dr Elm,Surgery,Salem,1 Main\n"

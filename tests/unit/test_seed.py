@@ -261,7 +261,7 @@ def test_premium_and_credit_follow_the_law(latest):
         assert abs(premium - base * factor[str(min(age, 64))]) <= Decimal("0.01")
 
 
-def test_coverage_spans_lie_within_the_plan_year(latest):
+def test_coverage_spans_lie_within_a_year_and_never_overlap(latest):
     by_member = defaultdict(list)
     for row in latest["enrollments"].values():
         start, end = date.fromisoformat(row["start_date"]), last_covered_day(row)
@@ -280,14 +280,14 @@ def test_members_are_consistent_with_themselves_and_their_plan(latest):
         county = defaultdict(set)
         for row in csv.DictReader(file):
             county[row["ZIP"], row["STATE"]].add(row["COUNTYNAME"])
-    held = defaultdict(dict)
+    by_year = defaultdict(dict)
     for row in latest["enrollments"].values():
-        held[row["member_id"]][row["start_date"][:4]] = row
+        by_year[row["member_id"]][row["start_date"][:4]] = row
     for member in latest["members"].values():
         assert any(c.startswith(member["city"]) for c in county[member["zip"], member["state"]])
         assert member["region"].startswith(member["state"])
-        assert member["year"] == max(held[member["member_id"]])
-        span = held[member["member_id"]][member["year"]]
+        assert member["year"] == max(by_year[member["member_id"]])
+        span = by_year[member["member_id"]][member["year"]]
         plan = latest["plans"][span["plan_id"], member["year"]]
         assert member["hios_id"] == f"{span['plan_id']}-{span['csr_variant']}"
         assert member["plan_metal"] == plan["metal_tier"]
@@ -317,7 +317,7 @@ def test_npis_have_their_check_digit_and_are_not_issued(latest):
 
 
 def test_plans_are_the_published_ones(latest):
-    """A plan of a published year bears the published name, metal and amounts."""
+    """A plan of a published year has the published name, metal and amounts."""
     with (REFERENCE / "plans_puf_2023_2025_common.csv").open(encoding="utf-8") as file:
         published = {(r["plan_id"], r["effective_year"]): r for r in csv.DictReader(file)}
     years = Counter(year for _, year in latest["plans"])
@@ -370,7 +370,7 @@ def test_increments_change_members_claims_and_enrollments(folders, batches):
 
 
 def test_members_change_in_every_way_there_is(folders, batches, truths):
-    """Each kind of change that a warehouse has to stand up to, as seen in the rows."""
+    """Each kind of change that a warehouse has to handle, as seen in the rows."""
     drivers = [c.name for c in CONTRACTS["members"].columns if c.driver]
     known: dict[str, dict] = {r["member_id"]: r for r in batches[0]["members"]}
     absent: set[str] = set()

@@ -162,7 +162,7 @@ def test_every_row_defect_is_of_its_kind_and_at_its_line(kind: str, feed: str):
 
 @dataclass(frozen=True)
 class Seen:
-    """A record with a defect, the row it stands for, and its neighbors in the file."""
+    """A record with a defect, the row that it replaces, and its neighbors in the file."""
 
     feed: str
     column: str | None
@@ -285,7 +285,7 @@ def test_all_kinds_together_add_up(feed: str, dirt: str):
         applicable = {k.name for k in ROW_KINDS if feed in k.columns}
         assert {d.kind for d in file.defects} == applicable
     else:
-        # Each of them is in 600 rows; what falls on a row that is not fit is left out.
+        # The share of 600 rows; a defect that does not fit its row is left out.
         share = float(dirt)
         assert share * 0.6 * ROWS <= len(file.defects) <= share * 1.4 * ROWS
 
@@ -321,7 +321,7 @@ def test_clean_feeds_are_as_without_an_injector(feed: str):
     assert file.total("rows") == ROWS
     assert all(part.totals.keys() == set(FEEDS[feed].money) for _, part in file.blocks)
     check_accounts(file)
-    # A kind that cannot be in a feed leaves it alone.
+    # A kind that a feed cannot have does not change it.
     if feed != "providers":
         assert dirty("bad_npi", feed).data == file.data
 
@@ -349,7 +349,7 @@ def test_no_file_of_few_blocks_or_many_is_dirty_enough_to_be_refused(dirt: str):
 def test_a_named_defect_is_in_every_file_that_is_large_enough():
     for kind in ROW_KINDS:
         for feed in kind.columns:
-            # So rare that it would hardly ever be drawn; in blocks that are too small alone.
+            # So rare that it would hardly be drawn, and in blocks that are too small by themselves.
             file = dirty(f"{kind.name},0.000001", feed, rows=40, blocks=4)
             assert [d.kind for d in file.defects] == [kind.name], feed
     # Or in which nearly every row is hit, and each by one defect.
@@ -411,7 +411,7 @@ def test_whole_files_and_rows_are_dirty_together():
 def test_fatal_defects_damage_the_whole_file(tmp_path: Path, suffix: str):
     clean = drawn_rows("claims", 50)
     for kind in ("truncated", "renamed_column", "missing_column"):
-        # What else was asked for stays away from a file that nobody will look into.
+        # Other defects are left out of a file that will be refused.
         injector = DefectInjector(parse(f"{kind},bad_date,crlf"), SEED, DAY, FEEDS["claims"])
         part = injector.inject(block_of(FEEDS["claims"], clean))
         data = injector.header() + part.data

@@ -1,4 +1,4 @@
-"""The generator's draws: shapes compared with the formulas, and independence of size."""
+"""The generator's draws: distributions compared with their formulas, and independence of size."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from etl.synthetic.marker import VERSION
 
 PAGE = (ROOT / "docs" / "synthetic-feeds.md").read_text(encoding="utf-8")
 IMAGES = ROOT / "docs" / "images"
-# Fields of the truth whose own fields are names, and the word that stands for these on the page.
+# Fields of the truth whose own fields are names, and the placeholder for these on the page.
 NAMES = {
     "files": "FILE",
     "files.FILE.totals": "COLUMN",

@@ -42,7 +42,7 @@ def test_small_shared_memory_is_left_alone() -> None:
     assert "dynamic_shared_memory_type" not in server_settings(8 * GIB, 2, 8 * GIB)
 
 
-def test_container_limits_replace_those_of_the_machine(
+def test_container_limits_replace_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "memory.max").write_text(f"{512 * MIB}\n")
@@ -52,9 +52,7 @@ def test_container_limits_replace_those_of_the_machine(
     assert tuning.core_count() == 1
 
 
-def test_without_a_limit_the_machine_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_limit_machine_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "cpu.max").write_text("max 100000\n")
     monkeypatch.setattr(tuning, "CGROUP", tmp_path)

@@ -9,7 +9,7 @@ import pytest
 
 from etl.config import ROOT
 
-# A word, why it is not used, and what is.
+# A word, and what is used instead.
 BANNED = {
     r"told|tells?|retell|tell_again": "it named ten things: say the thing, such as reported",
     r"anew": "again",
@@ -35,7 +35,7 @@ BANNED = {
     r"witness(es)? and never the judge": "change detection compares the columns",
     r"[Ee]nrolments?|colours?|favours?|behaviours?|cancell(ed|ing)|neighbours?": "US spelling",
 }
-# Where a word is right.
+# Where a banned word is allowed.
 ALLOWED = {
     r'Dice\(span\.seed, "roster"\)': "names a stream of random numbers: another gives other feeds",
     r"\.tell\(\)": "a position in a file",
@@ -47,7 +47,7 @@ TEXTS = ("*.py", "*.sql", "*.md", "*.j2", "*.sh", "*.awk", "*.toml", "Makefile",
 
 @pytest.mark.parametrize("folder", ["etl", "sql", "docs", "migrations", "scripts", "tests", "."])
 def test_no_banned_word(folder: str) -> None:
-    # Of a name such as is_told each word counts.
+    # The parts of names such as is_told count as words.
     words = "|".join(BANNED)
     banned = re.compile(rf"(?<![^\W_])({words})(?![^\W_])", re.IGNORECASE)
     allowed = re.compile("|".join(ALLOWED))
@@ -68,7 +68,7 @@ def test_every_exception_is_needed() -> None:
 
 
 def _tracked(folder: str) -> list[str]:
-    """Texts under a folder; of ``.`` those at the top."""
+    """Texts under a folder; for ``.`` those at the top."""
     pattern = (
         [f"{folder}/{kind}" for kind in TEXTS] if folder != "." else [f":(glob){t}" for t in TEXTS]
     )

@@ -23,7 +23,7 @@ from etl.server import requirements, server
 from tests.support.managed import Managed, odd_password
 from tests.support.watching import Silent
 
-# What people set for roles, and would end or change a load.
+# Settings that people give to roles and that would end or change a load.
 ROLE_SETTINGS = {
     "statement_timeout": "20ms",
     "lock_timeout": "1ms",
@@ -145,9 +145,7 @@ def test_files_are_read_as_utf_8_whatever_the_address_says(bare: Managed) -> Non
 # Connections and rights
 
 
-def test_full_load_needs_no_more_connections_than_it_says_whatever_the_role_was_set_to(
-    bare: Managed,
-) -> None:
+def test_full_load_ignores_role_settings_within_its_connection_limit(bare: Managed) -> None:
     bare.send("2025-01-10", members=[{"member_id": "A"}, {"member_id": "B"}])
     with (bare.inbox / "2025-01-10" / "members.csv").open("a") as file:
         file.write("," * (len(FEEDS["members"].staged) - 1) + "\n")

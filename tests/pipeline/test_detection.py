@@ -34,7 +34,7 @@ def errors(kind: Detection) -> tuple[int, int]:
 
 
 def assert_exact(kinds: dict[str, Detection]) -> None:
-    """As many found as were put in, each where it is, and nothing that nothing explains."""
+    """Every injected defect is detected where it is, and nothing else."""
     wrong = [k for k in kinds.values() if any(errors(k)) or k.detected != k.injected]
     assert wrong == []
 
@@ -55,7 +55,7 @@ def test_every_injected_defect_is_detected_at_its_line_without_false_positives(
     assert [*kinds] == [*KINDS]
     assert_exact(kinds)
     assert {name for name, kind in kinds.items() if kind.injected} == set(OTHERS)
-    # The first batch is as well what a rebuild makes of it.
+    # A rebuild gives the same detections.
     with warehouse.pipeline(reject_share=0.9) as pipeline:
         commands.full_load(pipeline)
     assert found(warehouse) == kinds
@@ -69,7 +69,7 @@ def test_every_injected_defect_is_detected_at_its_line_without_false_positives(
         assert {name for name in FATAL if refused[name].injected} == {fatal}
         assert {name: refused[name] for name in OTHERS} == {name: kinds[name] for name in OTHERS}
         shutil.rmtree(day)
-    # Once it comes as it should there is nothing left to be found of it.
+    # Once the batch is sent without the defect nothing is left to detect.
     increment(warehouse.inbox, truth=truth)
     warehouse.incremental()
     assert_exact(found(warehouse))

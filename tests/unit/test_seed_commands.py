@@ -1,4 +1,4 @@
-"""The generator's doors: the same bytes every time; killed, doubled, refused; the command."""
+"""The generator's entry points: the same bytes each time; killed, run twice, refused; commands."""
 
 from __future__ import annotations
 

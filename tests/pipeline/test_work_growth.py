@@ -23,7 +23,7 @@ from tests.support.warehouse import Warehouse, fresh_warehouse
 FACTOR = 4
 # Work that grows with the square comes to FACTOR ** 2 times as much.
 MOST = 2 * FACTOR
-# Rows for each member up to which a statement may look at all there is instead of by an index.
+# Rows for each member up to which a statement may read a whole table instead of an index.
 FEW = 10
 
 Work = dict[str, int]
@@ -41,7 +41,7 @@ def watched(connection: psycopg.Connection[Any], work: Work) -> None:
         work[query] = max(work.get(query, 0), sum(map(looked_at, nodes(said["Plan"]))))
 
     connection.add_notice_handler(note)
-    # While a COPY runs, its own handlers get notices only, not the plans.
+    # A COPY adds handlers of its own, which must get notices only and not the plans.
     add, remove = connection.add_notice_handler, connection.remove_notice_handler
     wrapped: dict[Any, Any] = {}
 
@@ -63,7 +63,7 @@ def watched(connection: psycopg.Connection[Any], work: Work) -> None:
 
 
 def looked_at(node: Node) -> int:
-    """Rows that a node comes to see in all its loops."""
+    """Rows that a node reads in all its loops."""
     removed = sum(amount for name, amount in node.items() if name.startswith("Rows Removed by"))
     return int((node["Actual Rows"] + removed) * node["Actual Loops"])
 
