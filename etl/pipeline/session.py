@@ -120,7 +120,7 @@ class RunContext:
     real world. ``checks``: what runs every check on a build.
     """
 
-    url: str
+    url: str = field(repr=False)  # it can contain a password
     settings: Settings
     watcher: Watcher
     now: Callable[[], datetime | None]

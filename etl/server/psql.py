@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,13 +32,13 @@ def become(url: str, arguments: Sequence[str]) -> NoReturn:
     """
     with connect(url, "aca-warehouse psql") as session:
         is_encrypted = bool(session.pgconn.ssl_in_use)
-    program = _with_tls() if is_encrypted else str(packaged_programs() / "psql")
-    address, environment = _apart(url)
+    program = program_with_tls() if is_encrypted else str(packaged_programs() / "psql")
+    address, environment = without_secrets(url)
     os.execve(program, [program, address, *arguments], environment)
 
 
-def _apart(url: str) -> tuple[str, dict[str, str]]:
-    """An address without its secrets, and an environment with them.
+def without_secrets(url: str) -> tuple[str, dict[str, str]]:
+    """An address without its secrets, and an environment with them, for a program of PostgreSQL.
 
     Everybody on the machine can read a program's arguments; its environment is its own. What no
     variable can carry, such as the password of a key, psql asks for.
@@ -54,7 +54,7 @@ def _apart(url: str) -> tuple[str, dict[str, str]]:
     return make_conninfo("", **address), environment
 
 
-def _with_tls() -> str:
+def program_with_tls() -> str:
     """The first psql on the path that is new enough and speaks TLS."""
     for program in _on_path():
         found = _VERSION.search(_said(program, "--version"))
@@ -78,6 +78,11 @@ def _on_path() -> Iterator[str]:
             yield str(Path(program).absolute())
 
 
+def _without_libpq(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which libpq goes nowhere but where it is sent."""
+    return {name: text for name, text in environment.items() if not name.startswith("PG")}
+
+
 def _said(program: str, *arguments: str) -> bytes:
     """What a program says, in English; nothing if it cannot be run."""
     try:
@@ -86,7 +91,7 @@ def _said(program: str, *arguments: str) -> bytes:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**_without_libpq(os.environ), "LC_ALL": "C"},
             timeout=_PROBE_SECONDS,
             check=False,
         )

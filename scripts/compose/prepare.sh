@@ -4,15 +4,32 @@
 # there stay, until a month before they end: then clients need the new ca.crt.
 #
 #   prepare.sh FOLDER OWNER     OWNER: the system user that runs the server
-#   PASSWORD_GIVEN: yes where exactly one of POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE is set
+#   PASSWORD_GIVEN: variable or file, as POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE is set
+#   PASSWORD_FILE: where that file is, if not where compose puts it
 set -eu
 folder=$1
 owner=$2
 
-if [ "${PASSWORD_GIVEN:-}" != yes ]; then
-    echo 'Set one of POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE in .env, and not both.' >&2
+refuse() {
+    echo "$1" >&2
     exit 2
-fi
+}
+
+# The rules of etl/config.py for the files of secrets.
+check_file() {
+    [ -r "$1" ] || refuse 'POSTGRES_PASSWORD_FILE names a file that cannot be read.'
+    grep -q '[^[:space:]]' "$1" || refuse 'POSTGRES_PASSWORD_FILE names a file that is empty.'
+    case $(stat -c %a "$1") in
+    *00) ;;
+    *) refuse 'POSTGRES_PASSWORD_FILE names a file that others may read: chmod 600 it.' ;;
+    esac
+}
+
+case ${PASSWORD_GIVEN:-} in
+variable) ;;
+file) check_file "${PASSWORD_FILE:-/run/secrets/postgres_password}" ;;
+*) refuse 'Set one of POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE in .env, and not both.' ;;
+esac
 # The certificate is put in place last: where it is, the others are.
 if openssl x509 -in "$folder/server.crt" -noout -checkend 2592000 >/dev/null 2>&1; then
     exit 0

@@ -150,7 +150,7 @@ def test_psql_without_tls_is_the_packaged_one(bare: Managed, tmp_path: Path) -> 
 
 def test_psql_of_this_machine_goes_over_tls(verified: Managed) -> None:
     try:
-        psql._with_tls()
+        psql.program_with_tls()
     except ServerError:
         pytest.skip("there is no psql with TLS on this machine")
     said = verified.command("psql", "-At", "-c", "select current_user", "-c", "\\conninfo")
@@ -162,7 +162,7 @@ def test_psql_of_this_machine_goes_over_tls(verified: Managed) -> None:
 def test_no_secret_of_an_address_is_among_the_arguments_of_psql() -> None:
     names = ("password", "sslpassword", "scram_client_key", "scram_server_key")
     secrets = dict.fromkeys((*names, "oauth_client_secret"), odd_password())
-    address, environment = psql._apart(make_conninfo("host=localhost user=u", **secrets))
+    address, environment = psql.without_secrets(make_conninfo("host=localhost user=u", **secrets))
     assert conninfo_to_dict(address) == {"host": "localhost", "user": "u"}
     assert environment["PGPASSWORD"] == odd_password()
 
@@ -174,12 +174,39 @@ def compose() -> dict:
     return yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("given", ["", "yesyes"])
+@pytest.mark.parametrize("given", ["", "variablefile"])
 def test_container_needs_one_password(tmp_path: Path, given: str) -> None:
-    done = prepare(tmp_path, "root", given)
+    done = prepare(tmp_path, "root", PASSWORD_GIVEN=given)
     assert done.returncode == 2
     assert "Set one of POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [
+        (None, 0o600, "cannot be read"),
+        ("", 0o600, "is empty"),
+        (" \n", 0o600, "is empty"),
+        ("a word", 0o604, "others may read"),
+        ("a word", 0o440, "others may read"),
+        ("a word\n", 0o600, ""),
+        ("a word", 0o400, ""),
+    ],
+)
+def test_container_needs_a_file_of_its_password_that_nobody_else_may_read(
+    tmp_path: Path, content: str | None, mode: int, said: str
+) -> None:
+    file, tls = tmp_path / "given", tmp_path / "tls"
+    tls.mkdir()
+    if content is not None:
+        file.write_text(content)
+        file.chmod(mode)
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    done = prepare(tls, owner, PASSWORD_GIVEN="file", PASSWORD_FILE=str(file))
+    assert done.returncode == (2 if said else 0)
+    assert said in done.stderr
+    assert (tls / "server.crt").exists() is not bool(said)
 
 
 def test_container_has_a_key_for_the_server_alone_and_none_of_the_authority(

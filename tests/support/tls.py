@@ -22,13 +22,13 @@ PREPARE = ROOT / "scripts" / "compose" / "prepare.sh"
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
-def prepare(folder: Path, owner: str, given: str = "yes") -> subprocess.CompletedProcess[str]:
+def prepare(folder: Path, owner: str, **given: str) -> subprocess.CompletedProcess[str]:
     """Run what the container runs before its server starts."""
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl program on this machine to make certificates with")
     return subprocess.run(
         ["sh", str(PREPARE), str(folder), owner],
-        env={**os.environ, "PASSWORD_GIVEN": given},
+        env={**os.environ, "PASSWORD_GIVEN": "variable", **given},
         capture_output=True,
         text=True,
         timeout=60,

@@ -222,7 +222,7 @@ def test_compose_has_no_default_password() -> None:
     assert environment["POSTGRES_PASSWORD"] == "${POSTGRES_PASSWORD:-}"
     assert "POSTGRES_HOST_AUTH_METHOD" not in read("docker-compose.yml")
     prepared = whole_compose()["services"]["prepare"]["environment"]["PASSWORD_GIVEN"]
-    assert prepared == "${POSTGRES_PASSWORD:+yes}${POSTGRES_PASSWORD_FILE:+yes}"
+    assert prepared == "${POSTGRES_PASSWORD:+variable}${POSTGRES_PASSWORD_FILE:+file}"
     assert compose()["depends_on"] == {"prepare": {"condition": "service_completed_successfully"}}
 
 
@@ -230,9 +230,10 @@ def test_compose_takes_the_password_from_a_file() -> None:
     target = "/run/secrets/postgres_password"
     environment = compose()["environment"]
     assert environment["POSTGRES_PASSWORD_FILE"] == f"${{POSTGRES_PASSWORD_FILE:+{target}}}"
-    assert compose()["secrets"] == ["postgres_password"]
+    for service in whole_compose()["services"].values():
+        assert service["secrets"] == ["postgres_password"]
     secret = whole_compose()["secrets"]["postgres_password"]
-    assert secret == {"file": "${POSTGRES_PASSWORD_FILE:-/dev/null}"}
+    assert secret == {"file": "${POSTGRES_PASSWORD_FILE:-.env.example}"}
 
 
 def test_compose_lets_in_over_the_network_by_tls_and_scram_only() -> None:
