@@ -20,6 +20,8 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import IO
 
+from etl.config import ROOT
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
@@ -116,6 +118,7 @@ def _work(
 ) -> None:
     """The new process: what an interpreter would have been given, then the command."""
     gc.freeze()  # what it was forked with is not gone through for garbage
+    os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(environment)
     with Path(os.devnull).open() as nothing, out, err:
