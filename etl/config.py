@@ -67,7 +67,9 @@ def _share(name: str, text: str) -> float:
 
 def _yes(name: str, text: str) -> bool:
     if text not in ("yes", "no"):
-        raise UsageError(f"{name} is {text!r}.", f"Write {name}=yes, or leave it out.")
+        raise UsageError(
+            f"{name} is {text!r}, neither yes nor no.", f"Write {name}=yes, or leave it out."
+        )
     return text == "yes"
 
 
@@ -89,17 +91,7 @@ def _file_secret(name: str, file: Path) -> str:
     """
     where = f"{name}_FILE names {file}, which"
     try:
-        # Without waiting: nobody may ever write to a named pipe.
-        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as opened:
-            mode = os.fstat(opened.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise UsageError(f"{where} is no file.", "Name a file with the secret in it.")
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise UsageError(
-                    f"{where} others than its owner may read or change (mode {mode & 0o777:04o}).",
-                    f"Take their rights away: chmod 600 {file}",
-                )
-            secret = opened.read().rstrip("\r\n")
+        secret = _read_private(where, file).rstrip("\r\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise UsageError(
@@ -107,11 +99,25 @@ def _file_secret(name: str, file: Path) -> str:
         ) from None
     if not secret.strip():
         raise UsageError(f"{where} is empty.", "Write the secret into it, on one line.")
-    if not secret.isprintable():
+    if secret.splitlines() != [secret] or "\0" in secret:
         raise UsageError(
             f"{where} contains more than one line of text.", "Write the secret on one line."
         )
     return secret
+
+
+def _read_private(where: str, file: Path) -> str:
+    # Without waiting: nobody may ever write to a named pipe.
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as opened:
+        mode = os.fstat(opened.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"{where} is no file.", "Name a file with the secret in it.")
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UsageError(
+                f"{where} other users may read or change (mode {mode & 0o777:04o}).",
+                f"Take their rights away: chmod 600 {file}",
+            )
+        return opened.read()
 
 
 @cache

@@ -41,6 +41,14 @@ def test_a_file_gives_its_line_without_the_newline(
     assert read_settings().database_url == ADDRESS
 
 
+def test_a_secret_may_have_any_sign_of_a_line(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs = "a b\u00a0c\t'\"\\$x#%ü\u200d "
+    given(monkeypatch, checkout / "secret", f"{signs}\n".encode())
+    assert read_settings().database_url == signs
+
+
 def test_a_file_may_be_named_in_env_file_from_the_checkout(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
