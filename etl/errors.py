@@ -11,6 +11,7 @@ The exit codes are documented in docs/runbooks/exit-codes.md; a test compares th
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from etl.contracts.refusals import Refusal
@@ -106,6 +107,12 @@ def one_line(text: str) -> str:
     """A name from outside for a message: on one line, and no longer than a name should be."""
     cut = text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
     return printable(cut).replace("\n", "\\n")
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """The first few of some names for a message, and how many there are more."""
+    more = f"; and {len(names) - most:,} more" if len(names) > most else ""
+    return "; ".join(names[:most]) + more
 
 
 def is_printable(text: str) -> bool:

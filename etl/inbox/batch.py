@@ -13,7 +13,7 @@ from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.refusals import Refusal
 from etl.contracts.senders import contracts_of
-from etl.errors import BatchError, one_line
+from etl.errors import BatchError, one_line, some_of
 from etl.inbox import manifest
 from etl.inbox.delivery import FeedFile, feed_file, in_parts
 from etl.inbox.folder import (
@@ -91,11 +91,10 @@ def strays(inbox: Path) -> BatchError | None:
         odd.append(one_line(path.name) + ("" if what == "a file" else f", {what}"))
     if not odd:
         return None
-    more = len(odd) - _NAMED
-    named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
     return BatchError(
         Refusal.FILE_OUTSIDE_BATCHES,
-        f"The inbox itself contains what is in no batch and was not loaded: {named}.",
+        f"The inbox itself contains what is in no batch and was not loaded: "
+        f"{some_of(odd, _NAMED)}.",
         "Put files into a folder that is named by their day (2025-01-31/claims.csv), or take them "
         "away.",
     )

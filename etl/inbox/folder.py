@@ -16,7 +16,7 @@ from pathlib import Path
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.refusals import Refusal
-from etl.errors import BatchError, one_line
+from etl.errors import BatchError, one_line, some_of
 from etl.inbox.manifest import MANIFEST
 
 # claims.csv, CLAIMS_2.CSV, claims-part3.csv.gz, claims.FL.csv: a feed, and maybe a sign and a part.
@@ -175,11 +175,9 @@ def _inside(path: Path, what: str) -> str:
 
 
 def _odd(folder: Path, odd: list[str]) -> BatchError:
-    more = len(odd) - _NAMED
-    named = "; ".join(odd[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
     return BatchError(
         Refusal.UNEXPECTED_FILE,
-        f"Batch {one_line(folder.name)} contains {named}.",
+        f"Batch {one_line(folder.name)} contains {some_of(odd, _NAMED)}.",
         "A batch's files are named as the feeds (members.csv, claims.csv.gz), their parts "
         "claims_1.csv, claims_2.csv: rename what is one, and take away the rest or let its name "
         "begin with an underscore; nothing of the batch was loaded.",

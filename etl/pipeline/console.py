@@ -190,7 +190,7 @@ def _counts(console: Screen, summary: Summary) -> None:
     """What became of dimensions and facts, in lines that fit on a narrow terminal."""
 
     def sum_of(*names: str) -> int:
-        return sum(summary.counts.get(name, 0) for name in names)
+        return sum(summary.counts[name] for name in names)
 
     versions = {
         "new": sum_of("new_versions", "added"),

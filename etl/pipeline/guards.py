@@ -20,7 +20,7 @@ import psycopg
 from etl.contracts.feeds import FEEDS
 from etl.contracts.refusals import Refusal
 from etl.db.statements import insert, run
-from etl.errors import BatchError, UsageError
+from etl.errors import BatchError, UsageError, some_of
 from etl.inbox.batch import Batch
 from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Load, os_user
@@ -162,11 +162,10 @@ def guard_what_is_held(context: RunContext, batches: Iterable[Batch], *, forget:
             _decide_at_swap(context, _values("forget_file", file, str(file)))
         return
     count = "a file" if len(lost) == 1 else f"{len(lost):,} files"
-    named = "; ".join(str(file) for file in lost[:_NAMED])
-    more = f"; and {len(lost) - _NAMED:,} more" if len(lost) > _NAMED else ""
     raise BatchError(
         Refusal.LOADED_FILES_GONE,
-        f"A full load would lose what came from {count} no longer in the inbox: {named}{more}.",
+        f"A full load would lose what came from {count} no longer in the inbox: "
+        f"{some_of([str(file) for file in lost], _NAMED)}.",
         f"Nothing was changed. Put {'it' if len(lost) == 1 else 'them'} back into the inbox, or go "
         "on without: make full-load FORGET=yes",
     )

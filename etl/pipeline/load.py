@@ -169,8 +169,7 @@ def _run_stage(context: RunContext, load: Load, batch: Batch, files: list[FeedFi
                 staged = _stage_file(context, load, batch, file)
                 parts.record(context.work, load.load_id, staged)
                 staged_files.append(staged)
-                for name, amount in staged.counts().items():
-                    counts[name] = counts.get(name, 0) + amount
+                counts.update(staged.counts())
             if load.batch_id in context.lookout().let_in:
                 guards.note_let_in(
                     context, load, staged_files, context.lookout().let_in[load.batch_id]
@@ -299,16 +298,14 @@ def _run_dims(context: RunContext, load: Load, current: Current) -> None:
         calendar.extend(context.work, load.load_id, load.as_of)
         versions.ensure_unknown(context.work)
         for dimension in DIMENSIONS.values():
-            rehashed = versions.rehash(context.work, dimension)
-            if rehashed:
-                counts["rehashed"] = counts.get("rehashed", 0) + rehashed
+            if rehashed := versions.rehash(context.work, dimension):
+                counts["rehashed"] += rehashed
             kind = kinds.get(dimension.feed.name)
             current.feed = dimension.feed.name
             if kind is not None:
                 is_snapshot = kind == "snapshot"
                 feed_load = history.FeedLoad(load.load_id, load.as_of, is_snapshot, load.build)
-                for name, n in history.run_dimension(context.work, dimension, feed_load).items():
-                    counts[name] = counts.get(name, 0) + n
+                counts.update(history.run_dimension(context.work, dimension, feed_load))
             context.watcher.advance(1)
         current.feed = None
         context.gate_load("dims", load)
@@ -323,8 +320,7 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
             current.feed = fact.feed.name
             if fact.feed.name in kinds:
                 done = merge_facts.run_fact(context.work, fact, current_load)
-                for name, n in done.items():
-                    counts[f"{fact.name}_{name}"] = n
+                counts.update({f"{fact.name}_{name}": n for name, n in done.items()})
             context.watcher.advance(1)
         current.feed = None
         context.gate_load("facts", load)

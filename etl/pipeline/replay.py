@@ -105,22 +105,19 @@ def _correct(
     feed: str,
     checksum: str,
     rows: dict[int, bytes],
-    counts: dict[str, int],
+    counts: Counter[str],
 ) -> corrected.Outcome:
     """Bring corrected rows from staging to the facts, in the name of a load without files."""
     outcome = corrected.correct(context.work, load.build, feed, checksum, rows, load.load_id)
-    done: Counter[str] = Counter(
-        rows_corrected=len(set().union(*outcome.lines.values())), bad_again=len(outcome.again)
-    )
+    lines = sorted(set().union(*outcome.lines.values()))
+    counts.update(rows_corrected=len(lines), bad_again=len(outcome.again))
     for load_id in outcome.lines:
         calendar.extend(context.work, load_id, load.as_of, load.load_id)
     feed_load = history.FeedLoad(load.load_id, load.as_of, False, load.build)
-    lines = sorted(set().union(*outcome.lines.values()))
     for dimension in DIMENSIONS.values():
         if dimension.feed.name == feed and lines:
-            done.update(
-                history.correct(context.work, dimension, feed_load, list(outcome.lines), lines)
-            )
+            loads = list(outcome.lines)
+            counts.update(history.correct(context.work, dimension, feed_load, loads, lines))
     for fact in FACTS.values():
         for load_id, of_load in outcome.lines.items() if fact.feed.name == feed else ():
             merged = merge_facts.correct_fact(
@@ -129,7 +126,5 @@ def _correct(
                 merge_facts.CurrentLoad(load_id, load.build),
                 merge_facts.Corrected(of_load, load.load_id, outcome.displaces),
             )
-            done.update({f"{fact.name}_{name}": n for name, n in merged.items()})
-    for name, n in done.items():
-        counts[name] = counts.get(name, 0) + n
+            counts.update({f"{fact.name}_{name}": n for name, n in merged.items()})
     return outcome

@@ -8,6 +8,7 @@ anywhere, the next run continues from the last stage that was committed.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -206,12 +207,12 @@ class RunContext:
     @contextmanager
     def run_stage(
         self, name: str, what: str, load: Load | None, build: Build, total: int | None = None
-    ) -> Iterator[dict[str, int]]:
+    ) -> Iterator[Counter[str]]:
         """One stage: one transaction on the working connection, one row in the ledger."""
         load_id = load.load_id if load else None
         begun = {"load_id": load_id, "stage": name, "is_rebuild": build.is_rebuild}
         stage_run_id = scalar(self.ledger, "ledger/ledger.begin_stage", begun)
-        counts: dict[str, int] = {}
+        counts = Counter[str]()
         started = time.monotonic()
         self.watcher.begin(name, what, total)
         try:
@@ -240,8 +241,7 @@ class RunContext:
             self.watcher.end()
         seconds = time.monotonic() - started
         self.summary.seconds[name] = self.summary.seconds.get(name, 0.0) + seconds
-        for key, amount in counts.items():
-            self.summary.add(key, amount)
+        self.summary.counts.update(counts)
         self.log.info(
             "stage_done", stage=name, load_id=load_id, seconds=round(seconds, 3), **counts
         )

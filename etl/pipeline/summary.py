@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -46,17 +47,13 @@ class Summary:
     """What a run did, for its last words."""
 
     command: str
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     files: list[Staged] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     checks: CheckReport | None = None
     gates: list[CheckReport] = field(default_factory=list)
     detections: tuple[Detection, ...] = ()
     notes: list[str] = field(default_factory=list)
-
-    def add(self, name: str, amount: int) -> None:
-        """Add to a count."""
-        self.counts[name] = self.counts.get(name, 0) + amount
 
 
 @dataclass(frozen=True, slots=True)

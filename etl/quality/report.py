@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from etl.db.connection import connect, reading, set_search_path
-from etl.db.statements import scalar, statement
+from etl.db.statements import names, scalar, statement
 from etl.errors import SchemaError, UsageError
 from etl.inbox.refused import HeldBatch
 from etl.quality import report_rows as page_rows
@@ -98,8 +98,9 @@ def _read(
     held: Sequence[HeldBatch],
 ) -> page_rows.QualityReport:
     def rows(kind: type[_Row], name: str, **values: Any) -> list[_Row]:
+        query = statement(f"quality/report.{name}", columns=names(kind.__annotations__))
         with connection.cursor(row_factory=class_row(kind)) as cursor:
-            return cursor.execute(statement(f"quality/report.{name}"), values).fetchall()
+            return cursor.execute(query, values).fetchall()
 
     found = (
         rows(page_rows.Latest, "latest_run")

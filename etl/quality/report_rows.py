@@ -70,7 +70,7 @@ class Failure:
     advice: str | None
     failing_since: datetime | None
     runs_failed: int | None
-    keys: Sequence[dict[str, Any]] = ()
+    failing_keys: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEX
     from etl.schema.warehouse_tables import tables_of_build
 
     for schema in schemas.names:
-        run(connection, "schema/repeatable.create_schema", schema=sql.Identifier(schema))
+        run(connection, "schema/migration.create_schema", schema=sql.Identifier(schema))
     with engine(url).begin() as sqlalchemy_connection:
         tables_of_build(schemas).create_all(sqlalchemy_connection, checkfirst=False)
     repeatable.ensure(connection, [repeatable.guards()], schemas)

@@ -44,14 +44,6 @@ inner join pg_class as cube on r.cube = cube.oid
 inner join pg_class as c on r.source = c.oid
 where c.oid <> cube.oid and c.relkind <> 'v';
 
--- name: make_schema
--- Where cubes are made before they replace others. No rows.
-create schema {schema};
-
--- name: drop_schema
--- It is empty by then. No rows.
-drop schema {schema};
-
 -- name: create
 -- Make a cube and fill it. One row per row of its grain.
 create {table_or_view} {cube} as {definition};

@@ -34,9 +34,9 @@ claim_sums as (
         d.month_start as month,
         f.status,
         count(*) as claims,
-        sum(f.claim_amount) as billed_usd,
-        sum(f.allowed_amount) as allowed_usd,
-        sum(f.paid_amount) as paid_usd
+        sum(f.claim_amount) as claim_amount,
+        sum(f.allowed_amount) as allowed_amount,
+        sum(f.paid_amount) as paid_amount
     from fact_claim as f
     inner join dim_date as d on f.date_key = d.date_key
     inner join plan_tiers as p on f.plan_sk = p.plan_sk
@@ -63,16 +63,7 @@ claims as (
         c.breakdown,
         c.category,
         c.month,
-        coalesce(sum(c.claims) filter (where state.is_adjudicated), 0) as claims,
-        coalesce(sum(c.claims) filter (where state.is_pending), 0) as pending_claims,
-        coalesce(sum(c.claims) filter (where state.is_denied), 0) as denied_claims,
-        coalesce(sum(c.claims) filter (where state.is_unknown), 0) as unknown_status_claims,
-        coalesce(sum(c.billed_usd) filter (where state.is_adjudicated), 0) as billed_usd,
-        coalesce(sum(c.billed_usd) filter (where state.is_pending), 0) as pending_billed_usd,
-        coalesce(sum(c.billed_usd) filter (where state.is_unknown), 0)
-        as unknown_status_billed_usd,
-        coalesce(sum(c.allowed_usd) filter (where state.is_adjudicated), 0) as allowed_usd,
-        coalesce(sum(c.paid_usd) filter (where state.is_paid), 0) as paid_usd
+        {render/claim_measures.sums}
     from claim_sums as c
     cross join lateral ({state}) as state
     group by c.breakdown, c.category, c.month

@@ -6,15 +6,7 @@
 -- they are (below zero where claims go) and the amounts of these. One row per combination of keys.
 select
     {keys},
-    coalesce(sum(c.claims) filter (where state.is_adjudicated), 0) as claims,
-    coalesce(sum(c.claims) filter (where state.is_pending), 0) as pending_claims,
-    coalesce(sum(c.claims) filter (where state.is_denied), 0) as denied_claims,
-    coalesce(sum(c.claims) filter (where state.is_unknown), 0) as unknown_status_claims,
-    coalesce(sum(c.claim_amount) filter (where state.is_adjudicated), 0) as billed_usd,
-    coalesce(sum(c.claim_amount) filter (where state.is_pending), 0) as pending_billed_usd,
-    coalesce(sum(c.claim_amount) filter (where state.is_unknown), 0) as unknown_status_billed_usd,
-    coalesce(sum(c.allowed_amount) filter (where state.is_adjudicated), 0) as allowed_usd,
-    coalesce(sum(c.paid_amount) filter (where state.is_paid), 0) as paid_usd
+    {render/claim_measures.sums}
 from ({claims}) as c
 cross join lateral ({state}) as state
 group by {keys};

@@ -61,23 +61,7 @@ order by table_name, dimension;
 
 -- name: failing
 -- What fails at the latest run, the worst first. One row per check.
-select
-    check_name,
-    table_name,
-    column_name,
-    dimension,
-    severity,
-    rows_checked,
-    rows_failed,
-    measured,
-    unit,
-    threshold,
-    threshold_share,
-    means,
-    advice,
-    failing_since,
-    runs_failed,
-    failing_keys as keys
+select {columns}
 from quality.failing_now
 order by
     array_position(array['critical', 'major', 'minor'], severity),
@@ -136,17 +120,7 @@ limit %(most)s;
 
 -- name: arrivals
 -- What the latest loads brought of each feed, the oldest first. One row per load and feed.
-select
-    a.load_id,
-    a.batch_id,
-    a.as_of,
-    a.feed,
-    a.kind,
-    a.status,
-    a.rows_read,
-    a.rows_loaded,
-    a.rows_rejected,
-    a.rows_duplicate
+select {columns}
 from (
     select
         v.*,
@@ -182,17 +156,7 @@ order by rows_open desc, feed, reason;
 
 -- name: quarantine
 -- Where the rejected rows are, the latest load first. One row per load, feed, column and reason.
-select
-    load_id,
-    batch_id,
-    as_of,
-    feed,
-    file,
-    is_refused,
-    reason,
-    column_name,
-    rows_open,
-    first_line
+select {columns}
 from quality.quarantine_open
 order by load_id desc, feed, rows_open desc, reason, column_name
 limit %(most)s;

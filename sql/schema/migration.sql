@@ -1,7 +1,7 @@
 -- What autogenerate writes into a migration apart from tables, and asks before it writes.
 
 -- name: create_schema
--- A schema of the warehouse. No rows.
+-- A schema, of the warehouse or of cubes in the making. No rows.
 create schema {schema};
 
 -- name: drop_schema

@@ -63,7 +63,3 @@ from acls as a
 cross join lateral aclexplode(a.acl) as g
 where g.grantee <> a.owner_id
 order by statement desc;
-
--- name: create_schema
--- An empty schema of a build. No rows.
-create schema {schema};

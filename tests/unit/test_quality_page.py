@@ -68,7 +68,9 @@ def full(text: str = "plain") -> rows.QualityReport:
     """A long history; ``text`` in every place where a name or a sentence can be."""
     keys = tuple({"claim_id": f"C{n}", text: n, "member_id": None} for n in range(100))
     failing = [
-        failure(f"{text}.{n}", severity, rows_failed=12_345, keys=keys, means=text, advice=text)
+        failure(
+            f"{text}.{n}", severity, rows_failed=12_345, failing_keys=keys, means=text, advice=text
+        )
         for n, severity in enumerate(["critical", "major", "major", "minor"])
     ]
     names = [f"{text}.{n}" for n in range(300)]
@@ -103,7 +105,9 @@ EMPTY = rows.QualityReport(latest())
 NO_LOADS = rows.QualityReport(
     latest(load_id=None, batch_id=None, as_of=None),
     trend=[run(1, 1, 1)],
-    failing=[failure("dim_member.there", "critical", rows_checked=None, measured=None, keys=())],
+    failing=[
+        failure("dim_member.there", "critical", rows_checked=None, measured=None, failing_keys=())
+    ],
     checks=[check("dim_member.there", passed=False, rows_checked=None, rows_failed=0)],
 )
 REPORTS = {"empty": EMPTY, "no loads": NO_LOADS, "full": full(), "hostile": full(HOSTILE)}

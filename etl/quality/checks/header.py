@@ -18,30 +18,12 @@ from typing import NoReturn
 from etl.contracts.checks import ASPECTS, SEVERITIES
 
 _OF_STATEMENT = (
-    "for each",
-    "table",
-    "about",
-    "key",
-    "counted by",
-    "feed",
-    "loads",
-    "parts",
-    "gate",
-    "only in gate",
-    "value",
-    "advice",
-    "rules as in",
+    *("for each", "table", "about", "key", "counted by", "feed", "loads", "parts"),
+    *("gate", "only in gate", "value", "advice", "rules as in"),
 )
 _OF_RULE = (
-    "fails when",
-    "advice",
-    "threshold",
-    "may fail",
-    "column",
-    "for each",
-    "only with",
-    "source",
-    "note",
+    *("fails when", "advice", "threshold", "may fail", "column"),
+    *("for each", "only with", "source", "note"),
 )
 _LINE = re.compile(r"--:( {1}| {3}| {5,})(\S.*)")
 _RULE = re.compile(r"rule ([a-z0-9_{}]+)")

@@ -165,7 +165,7 @@ def _made_apart(
         yield
         return
     making = sql.Identifier(_MAKING)
-    run(connection, "cubes/build.make_schema", schema=making)
+    run(connection, "schema/migration.create_schema", schema=making)
     set_search_path(connection, [_MAKING, *schemas.path])
     yield
     set_search_path(connection, schemas.path)
@@ -182,7 +182,7 @@ def _made_apart(
             cube=sql.Identifier(_MAKING, cube.name),
             schema=sql.Identifier(schemas.cubes),
         )
-    run(connection, "cubes/build.drop_schema", schema=making)
+    run(connection, "schema/migration.drop_schema", schema=making)
 
 
 def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int:

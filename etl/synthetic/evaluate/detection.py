@@ -167,33 +167,15 @@ def _in_staging(connection: psycopg.Connection[Any], loads: list[int]) -> Iterat
         "no_day_twice": "overlapping_enrollment",
         "npi_check_digit": "bad_npi",
     }
-    claims = statement("synthetic/detection.claim_states")
-    enrollments = statement("synthetic/detection.enrollment_states")
-    providers = statement("synthetic/detection.provider_states")
-    for feed, failing in (
-        (
-            "claims",
-            failing_rows("checks/business_claims.outside_coverage", "fact_claim", claims=claims),
-        ),
-        (
-            "claims",
-            failing_rows("checks/business_claims.claim_values", "fact_claim", claims=claims),
-        ),
-        (
-            "enrollments",
-            failing_rows(
-                "checks/business_enrollments.overlapping",
-                "fact_enrollment",
-                enrollments=enrollments,
-            ),
-        ),
-        (
-            "providers",
-            failing_rows(
-                "checks/business_dimensions.bad_npis", "dim_provider", providers=providers
-            ),
-        ),
+    # Each check as it is but for what it is asked of, which bears the name of the feed.
+    for feed, table, states, check in (
+        ("claims", "fact_claim", "claim_states", "business_claims.outside_coverage"),
+        ("claims", "fact_claim", "claim_states", "business_claims.claim_values"),
+        ("enrollments", "fact_enrollment", "enrollment_states", "business_enrollments.overlapping"),
+        ("providers", "dim_provider", "provider_states", "business_dimensions.bad_npis"),
     ):
+        asked = {feed: statement(f"synthetic/detection.{states}")}
+        failing = failing_rows(f"checks/{check}", table, **asked)
         for rule, one in _lines(connection, loads, feed, failing, FEEDS[feed].key):
             if rule in kinds:
                 yield Found(kinds[rule], *one)

@@ -25,7 +25,6 @@ _NUMBERED = {"members": MEMBER, "providers": PROVIDER}
 _NAMED = {"member_id": MEMBER, "provider_id": PROVIDER}
 _DATE_OF_PLAN = {"enrollments": "start_date", "claims": "service_date"}
 PlanYear = tuple[str, str]
-# Without these a file in the folder is no truth of a batch.
 
 
 @dataclass(slots=True)

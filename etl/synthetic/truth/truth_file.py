@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+# Without these a file in the folder is no truth of a batch.
 _FIELDS = {"batch_id", "made_from", "refused", "files", "dimensions", "unknown"}
 
 

@@ -37,13 +37,8 @@ from etl.synthetic.world.places import places
 
 NONE = -1
 REASONS = (
-    "renewal",
-    "open_enrollment",
-    "loss_of_coverage",
-    "move",
-    "marriage",
-    "income_change",
-    "birth_or_adoption",
+    *("renewal", "open_enrollment", "loss_of_coverage", "move"),
+    *("marriage", "income_change", "birth_or_adoption"),
 )
 _RENEWAL, _OPEN_ENROLLMENT, _FIRST_EVENT, _BIRTH = 0, 1, 2, 6
 NOTICE_DAYS = 14  # an enrollee ends coverage with this notice (45 CFR 155.430(d)(2))

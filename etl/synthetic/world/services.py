@@ -171,14 +171,9 @@ _DRUG_CLASS_OF = {
     Chapter.ENDOCRINE: 1,
     Chapter.MENTAL: 2,
     Chapter.RESPIRATORY: 3,
-    Chapter.INFECTIOUS: 4,
-    Chapter.SKIN: 4,
-    Chapter.EYE: 4,
-    Chapter.EAR: 4,
-    Chapter.SPECIAL: 4,
-    Chapter.GENITOURINARY: 4,
-    Chapter.BLOOD: 6,
-    Chapter.NEOPLASMS: 6,
+    **dict.fromkeys((Chapter.INFECTIOUS, Chapter.SKIN, Chapter.EYE, Chapter.EAR), 4),
+    **dict.fromkeys((Chapter.SPECIAL, Chapter.GENITOURINARY), 4),
+    **dict.fromkeys((Chapter.BLOOD, Chapter.NEOPLASMS), 6),
 }
 SPECIALTY_CLASS = len(_DRUG_CLASSES) - 1
 _DRUGS_PER_SUBCLASS = 12
