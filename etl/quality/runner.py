@@ -29,6 +29,7 @@ from etl.quality.checks.sql_check import SqlCheck
 from etl.quality.great_expectations import run_suites
 from etl.quality.truth import Truth, truth_checks
 from etl.render.expectations import suites
+from etl.stages import tables
 from etl.warehouse.tables import Build
 
 # What the registry calls fields of a check, and what of them no result repeats.
@@ -236,8 +237,9 @@ def _profile(connection: psycopg.Connection[Any], build: Build) -> None:
         if new:
             values["loads"] = new
             parts = profile_parts(feed)
-            for step in ("look", "profile", "drop_profile_rows"):
+            for step in ("look", "profile"):
                 run(connection, f"checks/arrivals.{step}", values, **parts)
+            tables.drop(connection, "looked_at")
 
 
 def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:

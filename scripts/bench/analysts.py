@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from statistics import quantiles
@@ -29,6 +28,7 @@ from psycopg.rows import dict_row
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
 from etl.docs import report_queries
+from etl.synthetic.core.span import first_of_next_month
 
 MOST_WAIT = 0.25  # seconds that an analyst may wait for a lock
 FEW, MANY = 20, 100  # connections
@@ -380,14 +380,10 @@ def _keys(url: str) -> list[dict[str, Any]]:
                 "member_id": member_id,
                 "service_date": service_date,
                 "month": month,
-                "next_month": _first_of_next(month),
+                "next_month": first_of_next_month(month),
             }
         )
     return found
-
-
-def _first_of_next(month: date) -> date:
-    return (month + timedelta(days=31)).replace(day=1)
 
 
 def _halves(states: set[State], old: State, new: State, *, at_once: bool) -> Iterator[str]:

@@ -46,10 +46,6 @@ where f.load_id = any(%(loads)s)
     and v.measured is not null
     and (v.column_name = '' or v.column_name = any(f.columns));
 
--- name: drop_profile_rows
--- Make room for the next feed. No rows.
-drop table looked_at;
-
 -- name: unusual
 -- The figures of a feed's latest load against those of the loads before it that are of its kind and
 -- its place in the calendar: the first of a year, of a month, or another day; and of the same month

@@ -112,10 +112,6 @@ select
 from rebuild_candidate
 group by {keys};
 
--- name: count_keys_to_rebuild
--- How many keys have their history rebuilt. One row.
-select count(*) from key_to_rebuild;
-
 -- name: remove_from_arrivals
 -- Keys to rebuild take no part in the simple path. One row per arrival removed.
 delete from arrival

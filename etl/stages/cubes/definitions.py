@@ -12,8 +12,9 @@ import psycopg
 import xxhash
 from psycopg import sql
 
-from etl.db.statements import read_file, run, statement
+from etl.db.statements import assign, differ, equal, names, read_file, run, statement
 from etl.render import claim_measures, claim_status
+from etl.stages import tables
 from etl.warehouse.tables import Cube
 
 
@@ -42,3 +43,26 @@ def definition_hash(cube: Cube) -> str:
     described = read_file(f"cubes/{cube.name}")["columns"]
     texts = (cube.kind, *cube.grain, cube.description, definition(cube).as_string(), described)
     return xxhash.xxh3_64_hexdigest("\n".join(texts).encode())
+
+
+def merge(
+    connection: psycopg.Connection[Any], cube: Cube, schema: str, query: sql.Composable
+) -> int:
+    """Bring a table to the rows of a query, writing only what differs; rows written."""
+    all_columns = [column for column, _ in columns(connection, cube)]
+    others = [column for column in all_columns if column not in cube.grain]
+    run(connection, "cubes/build.want", definition=query)
+    tables.analyze(connection, "wanted")
+    written = run(
+        connection,
+        "cubes/build.merge",
+        cube=sql.Identifier(schema, cube.name),
+        same_grain=equal(cube.grain, "c", "w"),
+        is_changed=differ(others, "c", "w"),
+        assign=assign(others, "w"),
+        columns=names(all_columns),
+        values=names(all_columns, "w"),
+    ).rowcount
+    tables.drop(connection, "wanted")
+    tables.analyze(connection, schema, cube.name)
+    return written

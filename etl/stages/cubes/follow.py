@@ -14,8 +14,7 @@ from etl.db.statements import run, scalar
 from etl.render import claim_measures
 from etl.stages import tables
 from etl.stages.cubes import changes
-from etl.stages.cubes.definitions import part
-from etl.stages.cubes.merge import merge
+from etl.stages.cubes.definitions import merge, part
 from etl.warehouse.tables import CUBES
 
 _DAILY = CUBES["claims_daily_member"]

@@ -27,8 +27,7 @@ from etl.db.statements import names, run
 from etl.errors import SchemaError
 from etl.stages import tables
 from etl.stages.cubes import changes, follow
-from etl.stages.cubes.definitions import columns, definition, definition_hash
-from etl.stages.cubes.merge import merge
+from etl.stages.cubes.definitions import columns, definition, definition_hash, merge
 from etl.warehouse.tables import CUBES, LIVE, NEXT, TABLE, VIEW, Build, Cube, Schemas
 
 # Where cubes are made that replace others; it never outlives a transaction.

@@ -34,8 +34,10 @@ def find_keys(work: DimensionWork, classes: Classes) -> int:
 
 def number_keys(work: DimensionWork) -> int:
     """Number the candidates; how many keys they are."""
-    work.run("2_keys_to_rebuild.number_keys", makes="key_to_rebuild")
-    return _count_keys(work)
+    keys = work.run("2_keys_to_rebuild.number_keys", makes="key_to_rebuild").rowcount
+    if keys:
+        work.analyze("key_to_rebuild")
+    return keys
 
 
 def rebuild(work: DimensionWork, keys: int) -> dict[str, int]:
@@ -54,18 +56,12 @@ def rebuild_differing(work: DimensionWork, since: datetime) -> dict[str, int]:
     work.analyze("rebuilt")
     # A table of its own, whose rows are counted before keys are looked up in it: guesses at how
     # many histories differ were so far off that each key was looked for among all.
-    work.run("5_apply_history.create_differing", makes="differing")
+    differing = work.run("5_apply_history.create_differing", makes="differing").rowcount
     work.analyze("differing")
     work.run("5_apply_history.remove_unchanged_keys")
     work.run("5_apply_history.remove_unchanged_versions")
-    return {"rebuilt_keys": _count_keys(work), **_apply(work)}
-
-
-def _count_keys(work: DimensionWork) -> int:
-    keys = work.count("2_keys_to_rebuild.count_keys_to_rebuild")
-    if keys:
-        work.analyze("key_to_rebuild")
-    return keys
+    work.analyze("key_to_rebuild")
+    return {"rebuilt_keys": differing, **_apply(work)}
 
 
 def lay_out(work: DimensionWork) -> None:

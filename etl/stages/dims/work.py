@@ -101,10 +101,6 @@ class DimensionWork:
         """The statement ``sql/dims/<name>`` for this dimension."""
         return statement(f"dims/{name}", **self.parts, **(parts or {}))
 
-    def count(self, name: str) -> int:
-        """The number that a statement of one row and column answers with."""
-        return int(self.row(name)[0])
-
     def row(self, name: str) -> tuple[Any, ...]:
         """The row of a statement that always gives one."""
         (found,) = self.run(name).fetchall()

@@ -20,7 +20,7 @@ from etl.contracts.refusals import Refusal
 from etl.db.statements import insert, run
 from etl.errors import BatchError, one_line, printable
 from etl.inbox import csv_records, encodings, header
-from etl.inbox.batch import Batch, FeedFile
+from etl.inbox.batch import Batch, Expected, FeedFile
 from etl.inbox.copy_stream import NO_ROWS, Stream
 from etl.inbox.csv_records import Block
 from etl.inbox.header import Header
@@ -197,19 +197,30 @@ def _check_expected(batch: Batch, part: PartRead, rows: int, totals: dict[str, D
     compared there.
     """
     said, where = part.file.expected, f"{part.file.name} of batch {batch.batch_id}"
-    if said.rows is not None and said.rows != rows:
+    check_rows(where, said, rows)
+    for column in said.totals if not part.rejected else ():
+        check_total(where, said, column, totals[column])
+
+
+def check_rows(where: str, said: Expected, rows: int) -> None:
+    """``BatchError`` if the manifest says another number of rows of what ``where`` names."""
+    if said.rows not in (None, rows):
         raise BatchError(
             Refusal.ROWS_DIFFER,
             f"{where} has {rows:,} rows, but its manifest says {said.rows:,}.",
             _HINT,
         )
-    for column, amount in said.totals.items():
-        if not part.rejected and totals[column] != amount:
-            raise BatchError(
-                Refusal.TOTALS_DIFFER,
-                f"{where}: {column} adds up to {totals[column]} where its manifest says {amount}.",
-                _HINT,
-            )
+
+
+def check_total(where: str, said: Expected, column: str, total: Decimal) -> None:
+    """``BatchError`` if the manifest says another total, US dollars, of a column."""
+    amount = said.totals[column]
+    if total != amount:
+        raise BatchError(
+            Refusal.TOTALS_DIFFER,
+            f"{where}: {column} adds up to {total} where its manifest says {amount}.",
+            _HINT,
+        )
 
 
 def record(connection: psycopg.Connection[Any], load_id: int, staged: Staged) -> None:

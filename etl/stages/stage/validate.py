@@ -35,7 +35,6 @@ from etl.stages.stage.staged import NOT_COMPARED, Rejected, Staged
 
 # How many reasons a message names when a file is refused.
 _REASONS_SHOWN = 6
-# Said of a file whose totals nothing can be compared with.
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,24 +314,12 @@ def check_expected(batch: Batch, staged: Staged) -> None:
     """Compare a file with what its manifest says of it; ``BatchError`` if they differ."""
     said = staged.file.expected
     where = _where(batch, staged)
-    hint = "Ask the sender for the file or the manifest again; nothing was loaded."
-    rows = staged.rows_of_sender
-    if said.rows is not None and said.rows != rows:
-        raise BatchError(
-            Refusal.ROWS_DIFFER,
-            f"{where} has {rows:,} rows, but its manifest says {said.rows:,}.",
-            hint,
-        )
-    for column, amount in said.totals.items():
+    parts.check_rows(where, said, staged.rows_of_sender)
+    for column in said.totals:
         found = staged.totals.get(column)
         if found is None:
             staged.notes.append("the manifest totals a column that is no amount: " + shown(column))
         elif found["unread"]:
             staged.findings.setdefault(NOT_COMPARED, []).append(column)
-        elif Decimal(found["in_file"]) != amount:
-            raise BatchError(
-                Refusal.TOTALS_DIFFER,
-                f"{where}: {column} adds up to {found['in_file']} where its manifest says "
-                f"{amount}.",
-                hint,
-            )
+        else:
+            parts.check_total(where, said, column, Decimal(found["in_file"]))
