@@ -5,6 +5,7 @@ Callers must have the lock of ``etl.server.server``; nothing here takes it.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -130,7 +131,7 @@ def connect(home: Home, password: str) -> psycopg.Connection[Any]:
         time.sleep(0.1)
     raise ServerError(
         f"The embedded server does not let us in: {reason}",
-        f"Its log is {home.log}; `make down` stops it.",
+        f"Its logs are {home.log} and {home.session_log}; `make down` stops it.",
     )
 
 
@@ -147,6 +148,7 @@ def _start(home: Home) -> None:
     _clear_leftovers(home)
     if home.log.exists() and home.log.stat().st_size > _LOG_LIMIT:
         home.log.replace(home.log.with_suffix(".log.1"))
+    home.make_private(home.session_log)
     for attempt in range(5):
         port = _choose_port(home, keep=attempt == 0)
         home.write(home.cluster / _CONF, _configuration(home, port))
@@ -170,7 +172,15 @@ def _start(home: Home) -> None:
             break  # the port was not the reason
     with home.log.open("rb") as log:
         log.seek(before)
-        raise _failure("PostgreSQL did not start", log.read(), home)
+        raise _failure("PostgreSQL did not start", log.read() + _last_messages(home), home)
+
+
+def _last_messages(home: Home) -> bytes:
+    """What the server's own log says of the latest start, which it enters once it is open."""
+    files = sorted(home.session_log.glob("*.json"))
+    entries = map(json.loads, files[-1].read_bytes().splitlines()) if files else ()
+    lines = (f"{entry['error_severity']}:  {entry.get('message')}\n" for entry in entries)
+    return "".join(lines).encode()
 
 
 def _configuration(home: Home, port: int) -> str:
@@ -179,6 +189,7 @@ def _configuration(home: Home, port: int) -> str:
         "port": str(port),
         "unix_socket_directories": "",
         "cluster_name": home.name,
+        "log_directory": str(home.session_log).replace("'", "''"),
         **server_settings(memory_bytes(), core_count(), shared_memory_bytes()),
     }
     lines = [f"{name} = '{value}'" for name, value in values.items()]
@@ -332,4 +343,5 @@ def _failure(what: str, output: bytes, home: Home) -> ServerError:
     reason = (
         re.split("FATAL: +|PANIC: +|error: ", telling[-1])[-1] if telling else "no reason given"
     )
-    return ServerError(f"{what}: {reason}", f"The folder is {home.cluster}, the log {home.log}.")
+    where = f"The folder is {home.cluster}, the logs are {home.log} and {home.session_log}."
+    return ServerError(f"{what}: {reason}", where)

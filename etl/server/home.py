@@ -56,8 +56,13 @@ class Home:
 
     @property
     def log(self) -> Path:
-        """What the server has to say."""
+        """What the server says before it opens its own log."""
         return self.state / "server.log"
+
+    @property
+    def session_log(self) -> Path:
+        """The folder of the server's own log: JSON, a file a day or a start."""
+        return self.base / "log"
 
     @property
     def name(self) -> str:
@@ -76,6 +81,12 @@ class Home:
         ``cwd``: a folder that the server's user may enter; the file system's root without one.
         """
         return _run_as(self.owner, [str(self.programs / program), *arguments], output, cwd)
+
+    def make_private(self, folder: Path) -> None:
+        """Make a folder that only the server's user may enter, if it is not there."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if self.owner:
+            os.chown(folder, self.owner.uid, self.owner.gid)
 
     def write(self, file: Path, text: str) -> None:
         """Write a file that only the server's user may read."""

@@ -70,6 +70,13 @@ def server_settings(memory: int, cores: int, shared_memory: int | None = None) -
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_line_prefix": "%m [%p] %q%u@%d ",
+        # One JSON object a line: `make audit` reads from it who looked at whom (etl/audit).
+        "logging_collector": "on",
+        "log_destination": "jsonlog",
+        "log_filename": "server-%Y-%m-%d_%H%M%S.log",
+        "log_file_mode": "0600",
+        "log_rotation_age": "1d",
+        "log_rotation_size": "100MB",
         # The text of an error, its statement and its context can contain a member's data. They go
         # to the client that caused them; the server's log keeps to what concerns the server.
         "log_min_messages": "log",

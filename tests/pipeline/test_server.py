@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -170,11 +171,41 @@ def test_status_and_programs(shared: Settings) -> None:
     assert b" 18." in shown.stdout
 
 
+def said_by_server(settings: Settings) -> str:
+    """Both logs: what the server says before it opens its own, and that."""
+    home = locate(settings)
+    files = (home.log, *home.session_log.iterdir())
+    return "".join(file.read_text() for file in files)
+
+
+def test_own_log_is_json_that_nobody_else_may_read(shared: Settings) -> None:
+    url = server.ensure_running(shared)
+    ask(url, "do $$ begin raise log 'noticed'; end $$")
+    folder = locate(shared).session_log
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    files = list(folder.glob("*.json"))
+    entries = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    (noticed,) = (entry for entry in entries if entry["message"] == "noticed")
+    assert noticed["dbname"] == "aca_warehouse"
+    assert "statement" not in noticed
+
+
+def test_start_that_fails_late_is_explained_by_the_own_log(folder: Path) -> None:
+    settings = settings_in(folder)
+    server.ensure_running(settings)
+    server.stop(settings)
+    for segment in (locate(settings).cluster / "pg_wal").glob("0*"):
+        segment.unlink()
+    with pytest.raises(ServerError, match="did not start: could not locate a valid checkpoint"):
+        server.ensure_running(settings)
+
+
 def test_errors_of_a_session_stay_out_of_the_log(shared: Settings) -> None:
     url = server.ensure_running(shared)
     with pytest.raises(psycopg.errors.InvalidTextRepresentation):
         ask(url, "select 'Doe-1980-04-01'::integer")
-    assert "Doe" not in (shared.data / "postgres" / "server.log").read_text()
+    assert "Doe" not in said_by_server(shared)
 
 
 # Starting, stopping, repairing
