@@ -24,6 +24,31 @@ class Pii(Enum):
     HEALTH = "health"  # protected health information once joined to a person
 
 
+class Identifier(Enum):
+    """Which identifier of a person a value is, as the standards of masking name them.
+
+    45 CFR 164.514(b)(2)(i) lists those that safe harbor takes out, 164.514(e)(2) those that a
+    limited data set is without. ``etl/access/treatments.py`` says what becomes of each.
+    """
+
+    NONE = "none"
+    NAME = "name"
+    STREET = "street"
+    PHONE = "phone"
+    EMAIL = "e-mail"
+    CITY = "city"
+    ZIP = "ZIP"
+    AREA = "area below state"  # smaller than a state, or an index of one
+    MEMBER_NUMBER = "member number"  # the health plan's number of the person
+    RECORD_NUMBER = "claim or enrollment number"
+    BIRTH_DATE = "birth date"
+    AGE = "age"  # in years or as a band
+    DATE = "date of the person"  # of care, coverage or a change
+    SURROGATE_KEY = "surrogate key of the person"  # numbered in the order of files
+    HASH = "hash of the person's values"  # names and birth dates can be guessed and hashed
+    WHOLE_ROW = "whole row of a feed"
+
+
 @dataclass(frozen=True, slots=True)
 class OneOf:
     """The value is one of these words, compared without regard to case.
@@ -79,6 +104,7 @@ class Breach(Enum):
 class Column:
     """One column of a feed.
 
+    ``identifier``: which identifier of a person it is, so that no column can be without an answer.
     ``required``: the header must name it (a value may still be empty unless the type is a key).
     ``driver``: a change of its value makes a new version of the dimension row; any other
     attribute is Type 1 and is corrected in place. ``check``: what a good value looks like.
@@ -92,6 +118,7 @@ class Column:
     name: str
     type: Type
     description: str
+    identifier: Identifier
     required: bool = False
     driver: bool = False
     pii: Pii = Pii.NONE
@@ -132,4 +159,5 @@ IS_DELETED = Column(
     "is_deleted",
     Type.BOOLEAN,
     "Delete marker: true says that the key is gone from the row's effective time on.",
+    Identifier.NONE,
 )

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
@@ -52,8 +52,18 @@ def statement(name: str, /, **parts: Parts) -> sql.Composed:
         text = read_file(file)[key]
     except KeyError:
         raise KeyError(f"sql/{file}.sql has no statement {key}") from None
+    return composed(text, **parts)
+
+
+def composed(text: LiteralString, /, **parts: Parts) -> sql.Composed:
+    """A text of ``sql/`` with identifiers, fragments and the statements that it names put in."""
     named = {other: statement(other, **parts) for other in _STATEMENT.findall(text)}
     return sql.SQL(text).format(**{**named, **parts})
+
+
+def named_in(text: str) -> list[str]:
+    """The statements that a text names in braces."""
+    return _STATEMENT.findall(text)
 
 
 def described(name: str) -> tuple[str, str]:

@@ -29,6 +29,7 @@ from etl.schema import build as schema_build
 from etl.stages import take_out
 from etl.stages.cubes import refresh
 from etl.stages.dims import history
+from etl.stages.dims.codes import give_codes
 from etl.warehouse.tables import CUBES, LIVE, NEXT, Build, Dimension
 
 
@@ -82,6 +83,8 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     for left in replays:
         replay.rebuild_replay(context, *left)
     schema_build.finish(context.ledger)
+    with context.run_stage("codes", "the codes of members", None, NEXT):
+        give_codes(context.work, whole=True)
     run_cubes(context, NEXT)
     run_checks(context, NEXT)
     swap.wait_for_older_readers(context)

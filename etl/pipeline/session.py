@@ -36,13 +36,16 @@ from etl.pipeline.stopping import Stopped
 from etl.pipeline.summary import Load, Summary, Watcher
 from etl.quality import runner
 from etl.quality.runner import CheckReport
-from etl.schema import repeatable, revisions
+from etl.schema import grants, repeatable, revisions
 from etl.schema.migrations import migrate
 from etl.server.requirements import require_connections, require_rights
+from etl.stages.dims.codes import give_codes
 from etl.stages.tables import STALE_SHARE
 from etl.warehouse.tables import KEPT, LIVE, NEXT, RETIRED, Build
 
 WORKER = f"{PREFIX} work"
+# Stages in which a member can get a surrogate key.
+_GIVES_CODES = ("dims", "facts", "replay", "restate")
 
 
 def utc_now() -> datetime:
@@ -224,6 +227,8 @@ class RunContext:
                 if load_id is not None:
                     set_config(self.work, "aca.load_id", str(load_id))
                 yield counts
+                if not build.is_rebuild and name in _GIVES_CODES:
+                    give_codes(self.work)
                 self._renew_statistics(build)
                 self.end_stage(self.work, stage_run_id, counts)
         except BaseException as error:
@@ -347,6 +352,8 @@ def open_run(
         if not revisions.is_newest(ledger):
             migrate(url)
         repeatable.ensure(ledger)
+        with ledger.transaction():
+            grants.apply(ledger)
         set_session_path(ledger)
         with ledger.transaction():
             runner.define(ledger)

@@ -55,3 +55,13 @@ def diagnosis_categories() -> tuple[str, ...]:
     codes = [row["code"] for row in read("icd10cm_frequency_meps.csv")]
     codes += [row["icd10cm"] for row in read("hhs_hcc_icd10_to_cc_cy2022.csv")]
     return tuple(sorted({code[:3] for code in codes}))
+
+
+@cache
+def restricted_zip3() -> tuple[str, ...]:
+    """First three digits of ZIP codes that 20,000 persons or fewer share.
+
+    Those of the censuses of 2000 and of 2010: which of them counts the rule leaves open (45 CFR
+    164.514(b)(2)(i)(B)).
+    """
+    return tuple(sorted({row["zip3"] for row in read("restricted_zip3.csv")}))

@@ -11,9 +11,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from etl.access.roles import ROLES
 from etl.contracts.types import DOMAINS
 from etl.db.statements import run, scalar
 from etl.schema import dependents, repeatable
+from etl.schema.masked import masked_cubes
 from etl.schema.migrations import engine
 from etl.warehouse.tables import CUBES, LIVE, NEXT, RETIRED, Schemas
 
@@ -45,11 +47,12 @@ def made(schemas: Schemas) -> list[tuple[str, str]]:
     from etl.schema.warehouse_tables import tables_of_build
 
     tables = tables_of_build(schemas).tables.values()
+    objects = (*repeatable.of_build(), *masked_cubes())
     columns = ((table, column) for table in tables for column in table.columns)
     return [
         *((str(table.schema), table.name) for table in tables),
         *((str(table.schema), f"{table.name}.{column.name}") for table, column in columns),
-        *((entry.place.in_build(schemas), entry.place.name) for entry in repeatable.of_build()),
+        *((entry.place.in_build(schemas), entry.place.name) for entry in objects),
         *((schemas.cubes, name) for name in CUBES),
         *((schemas.staging, domain.name) for domain in DOMAINS),
     ]
@@ -67,7 +70,7 @@ def kept_builds(connection: psycopg.Connection[Any]) -> list[Schemas]:
 
 
 def _kept_build(number: int) -> Schemas:
-    return Schemas(*(f"{schema}_kept_{number}" for schema in LIVE.schemas.names))
+    return Schemas.called(f"{{}}_kept_{number}")
 
 
 def set_aside(connection: psycopg.Connection[Any]) -> None:
@@ -89,7 +92,7 @@ def views_of(connection: psycopg.Connection[Any], schemas: Schemas) -> list[depe
 
     In the caller's transaction, in which the retired build has the live names for a moment.
     """
-    aside = Schemas(*(f"{schema}_aside" for schema in LIVE.schemas.names))
+    aside = Schemas.called("{}_aside")
     moves = ((LIVE.schemas, aside), (schemas, LIVE.schemas))
     for old, new in moves:
         _rename_build(connection, old, new)
@@ -107,7 +110,11 @@ def swap(connection: psycopg.Connection[Any]) -> None:
     _rename_build(connection, LIVE.schemas, RETIRED)
     _rename_build(connection, NEXT.schemas, LIVE.schemas)
     for live_name, retired_name in zip(LIVE.schemas.names, RETIRED.names, strict=True):
-        moved = {"from_schema": retired_name, "to_schema": live_name}
+        moved = {
+            "from_schema": retired_name,
+            "to_schema": live_name,
+            "declared_roles": list(ROLES),
+        }
         for kind in ("schema", "table", "function"):
             for (grant,) in run(connection, f"rebuild/swap.copy_{kind}_grants", moved).fetchall():
                 connection.execute(grant)

@@ -35,6 +35,7 @@ from etl.contracts.column import Column as FeedColumn
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS, Type
+from etl.schema.access_tables import access
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
 from etl.schema.quality_tables import quality
 from etl.warehouse.tables import (
@@ -68,6 +69,7 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     metadata = MetaData(naming_convention=NAMING)
     ledger(metadata)
     quality(metadata)
+    access(metadata)
     tables_of_build(schemas, metadata)
     return metadata
 

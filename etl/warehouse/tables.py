@@ -5,7 +5,7 @@ Columns come from the feed that an entry names; only what the warehouse adds is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -26,11 +26,20 @@ class Schemas:
     warehouse: str = "warehouse"
     cubes: str = "cubes"
     as_known: str = "as_known"
+    limited: str = "limited"
+    limited_as_known: str = "limited_as_known"
+    scoped: str = "scoped"
+    safe_harbor: str = "safe_harbor"
 
     @property
-    def names(self) -> tuple[str, str, str, str]:
-        """The schemas that a rebuild replaces."""
-        return (self.staging, self.warehouse, self.cubes, self.as_known)
+    def names(self) -> tuple[str, ...]:
+        """The schemas that a rebuild replaces, each after those that it reads."""
+        return astuple(self)
+
+    @classmethod
+    def called(cls, form: str) -> Schemas:
+        """The schemas of a build by the form of their names, such as ``{}_next``."""
+        return cls(*(form.format(field.name) for field in fields(cls)))
 
     @property
     def path(self) -> list[str]:
@@ -42,8 +51,7 @@ class Schemas:
 
 
 # The schemas that no rebuild replaces.
-KEPT = ("ledger", "quality")
-RETIRED = Schemas("staging_retired", "warehouse_retired", "cubes_retired", "as_known_retired")
+KEPT = ("ledger", "quality", "access")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +74,12 @@ class Build:
 # What readers see, and the rebuild that is going to take its place.
 LIVE = Build(Schemas(), ("running", "loaded"), is_rebuild=False)
 NEXT = Build(
-    Schemas("staging_next", "warehouse_next", "cubes_next", "as_known_next"),
+    Schemas.called("{}_next"),
     ("running", "rebuilt"),
     is_rebuild=True,
 )
+# What it took the place of, as long as somebody reads it.
+RETIRED = Schemas.called("{}_retired")
 
 
 # The first version of a key is valid from here on, so that facts from before anything was known of
@@ -209,7 +219,9 @@ class Cube:
     reads has changed. ``is_followed``: it is a table instead that follows what changed in the
     claims (``etl/stages/cubes/follow.py``), for one whose definition costs too much to run daily.
     ``claims_by``: where it counts every claim once, with all measures, the column with the date or
-    month of service; its gate then compares it with the facts.
+    month of service; its gate then compares it with the facts. ``persons``: the column that counts
+    the persons of a row; of a cube that neither has it nor a row a person nothing is shown
+    de-identified.
     """
 
     name: str
@@ -217,6 +229,12 @@ class Cube:
     description: str
     is_followed: bool = False
     claims_by: str | None = None
+    persons: str | None = None
+
+    @property
+    def is_of_persons(self) -> bool:
+        """Whether each row is about one person."""
+        return "member_id" in self.grain
 
     @property
     def kind(self) -> LiteralString:
@@ -299,12 +317,14 @@ CUBES: dict[str, Cube] = {
             "Claims, members and money by month of service, once by metal tier and once by "
             "specialty.",
             is_followed=True,
+            persons="members",
         ),
         Cube(
             "claims_by_plan_metal_month",
             ("metal_tier", "month"),
             "Claims, member-months and paid PMPM by metal tier and month of service.",
             claims_by="month",
+            persons="members",
         ),
         Cube(
             "high_cost_member_tracking",
@@ -317,6 +337,7 @@ CUBES: dict[str, Cube] = {
             ("specialty", "month"),
             "Claims and money by specialty of the provider, per 1,000 member-months.",
             claims_by="month",
+            persons="members",
         ),
     )
 }

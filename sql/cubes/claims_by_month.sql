@@ -217,23 +217,24 @@ group by breakdown, category, month
 having sum(claims) <> 0 or sum(pending_claims) <> 0 or sum(unknown_status_claims) <> 0;
 
 -- name: columns
--- What each column means, for the catalog. One row per column.
+-- What each column means, for the catalog, and which identifier of a person it is, for
+-- etl/access/classification.py. One row per column.
 select
     c.column_name,
     c.description
 from (
     values
-    ('breakdown', 'By what the claims are broken down: metal_tier or specialty.'),
-    ('category', 'Metal tier of the plan or specialty of the provider; (unknown) where it is.'),
-    ('month', 'First day of the month of service.'),
-    ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
-    ('pending_claims', 'Claims not adjudicated yet.'),
-    ('denied_claims', 'Denied claims; they are part of claims.'),
-    ('unknown_status_claims', 'Claims of a status that the contract does not know.'),
-    ('members', 'Members with an adjudicated claim; unknown ones count as one.'),
-    ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
-    ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
-    ('unknown_status_billed_usd', 'Billed on claims of an unknown status, US dollars.'),
-    ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
-    ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.')
-) as c (column_name, description);
+    ('breakdown', 'none', 'By what the claims are broken down: metal_tier or specialty.'),
+    ('category', 'none', 'Metal tier of the plan or specialty of the provider, or (unknown).'),
+    ('month', 'none', 'First day of the month of service.'),
+    ('claims', 'none', 'Adjudicated claims, denied ones included, pending ones not.'),
+    ('pending_claims', 'none', 'Claims not adjudicated yet.'),
+    ('denied_claims', 'none', 'Denied claims; they are part of claims.'),
+    ('unknown_status_claims', 'none', 'Claims of a status that the contract does not know.'),
+    ('members', 'none', 'Members with an adjudicated claim; unknown ones count as one.'),
+    ('billed_usd', 'none', 'Billed on adjudicated claims, US dollars.'),
+    ('pending_billed_usd', 'none', 'Billed on pending claims, US dollars.'),
+    ('unknown_status_billed_usd', 'none', 'Billed on claims of an unknown status, US dollars.'),
+    ('allowed_usd', 'none', 'Allowed on adjudicated claims, US dollars.'),
+    ('paid_usd', 'none', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.')
+) as c (column_name, identifier, description);

@@ -101,25 +101,26 @@ cross join lateral (
 ) as exposure;
 
 -- name: columns
--- What each column means, for the catalog. One row per column.
+-- What each column means, for the catalog, and which identifier of a person it is, for
+-- etl/access/classification.py. One row per column.
 select
     c.column_name,
     c.description
 from (
     values
-    ('metal_tier', 'Metal tier of the plan; (unknown) where the plan is not known.'),
-    ('month', 'First day of the month of service and of coverage.'),
-    ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
-    ('pending_claims', 'Claims not adjudicated yet.'),
-    ('denied_claims', 'Denied claims; they are part of claims.'),
-    ('unknown_status_claims', 'Claims of a status that the contract does not know.'),
-    ('members', 'Members with an adjudicated claim; unknown ones count as one.'),
-    ('covered_days', 'Days of coverage in the month over all spans, first and last included.'),
-    ('member_months', 'Days of coverage over the days of the month.'),
-    ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
-    ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
-    ('unknown_status_billed_usd', 'Billed on claims of an unknown status, US dollars.'),
-    ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
-    ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.'),
-    ('paid_pmpm_usd', 'Paid per member per month, US dollars; empty without member-months.')
-) as c (column_name, description);
+    ('metal_tier', 'none', 'Metal tier of the plan; (unknown) where the plan is not known.'),
+    ('month', 'none', 'First day of the month of service and of coverage.'),
+    ('claims', 'none', 'Adjudicated claims, denied ones included, pending ones not.'),
+    ('pending_claims', 'none', 'Claims not adjudicated yet.'),
+    ('denied_claims', 'none', 'Denied claims; they are part of claims.'),
+    ('unknown_status_claims', 'none', 'Claims of a status that the contract does not know.'),
+    ('members', 'none', 'Members with an adjudicated claim; unknown ones count as one.'),
+    ('covered_days', 'none', 'Days of coverage in the month, of all spans.'),
+    ('member_months', 'none', 'Days of coverage over the days of the month.'),
+    ('billed_usd', 'none', 'Billed on adjudicated claims, US dollars.'),
+    ('pending_billed_usd', 'none', 'Billed on pending claims, US dollars.'),
+    ('unknown_status_billed_usd', 'none', 'Billed on claims of an unknown status, US dollars.'),
+    ('allowed_usd', 'none', 'Allowed on adjudicated claims, US dollars.'),
+    ('paid_usd', 'none', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.'),
+    ('paid_pmpm_usd', 'none', 'Paid per member per month, US dollars; empty without member-months.')
+) as c (column_name, identifier, description);

@@ -76,21 +76,22 @@ select *
 from merged;
 
 -- name: columns
--- What each column means, for the catalog. One row per column.
+-- What each column means, for the catalog, and which identifier of a person it is, for
+-- etl/access/classification.py. One row per column.
 select
     c.column_name,
     c.description
 from (
     values
-    ('member_id', 'Identifier of the member; (unknown) where the claim names none.'),
-    ('service_date', 'First day of service.'),
-    ('claims', 'Adjudicated claims, denied ones included, pending ones not.'),
-    ('pending_claims', 'Claims not adjudicated yet.'),
-    ('denied_claims', 'Denied claims; they are part of claims.'),
-    ('unknown_status_claims', 'Claims of a status that the contract does not know.'),
-    ('billed_usd', 'Billed on adjudicated claims, US dollars.'),
-    ('pending_billed_usd', 'Billed on pending claims, US dollars.'),
-    ('unknown_status_billed_usd', 'Billed on claims of an unknown status, US dollars.'),
-    ('allowed_usd', 'Allowed on adjudicated claims, US dollars.'),
-    ('paid_usd', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.')
-) as c (column_name, description);
+    ('member_id', 'member number', 'Identifier of the member; (unknown) if the claim has none.'),
+    ('service_date', 'date of the person', 'First day of service.'),
+    ('claims', 'none', 'Adjudicated claims, denied ones included, pending ones not.'),
+    ('pending_claims', 'none', 'Claims not adjudicated yet.'),
+    ('denied_claims', 'none', 'Denied claims; they are part of claims.'),
+    ('unknown_status_claims', 'none', 'Claims of a status that the contract does not know.'),
+    ('billed_usd', 'none', 'Billed on adjudicated claims, US dollars.'),
+    ('pending_billed_usd', 'none', 'Billed on pending claims, US dollars.'),
+    ('unknown_status_billed_usd', 'none', 'Billed on claims of an unknown status, US dollars.'),
+    ('allowed_usd', 'none', 'Allowed on adjudicated claims, US dollars.'),
+    ('paid_usd', 'none', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.')
+) as c (column_name, identifier, description);

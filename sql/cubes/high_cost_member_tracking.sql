@@ -203,15 +203,16 @@ when not matched then insert (member_id, month, paid_12_months_usd, band, first_
     values (t.member_id, t.month, t.paid_12_months_usd, t.band, t.first_month_over);
 
 -- name: columns
--- What each column means, for the catalog. One row per column.
+-- What each column means, for the catalog, and which identifier of a person it is, for
+-- etl/access/classification.py. One row per column.
 select
     c.column_name,
     c.description
 from (
     values
-    ('member_id', 'Identifier of the member.'),
-    ('month', 'First day of the month that ends the window.'),
-    ('paid_12_months_usd', 'Paid for services of this month and the eleven before, US dollars.'),
-    ('band', '$50k+, $100k+, $250k+ or $1M+: the highest lower bound that paid reaches.'),
-    ('first_month_over', 'First month in which the member ever reached $50,000.')
-) as c (column_name, description);
+    ('member_id', 'member number', 'Identifier of the member.'),
+    ('month', 'date of the person', 'First day of the month that ends the window.'),
+    ('paid_12_months_usd', 'none', 'Paid in this month and the eleven before, US dollars.'),
+    ('band', 'none', '$50k+, $100k+, $250k+ or $1M+: the highest lower bound that paid reaches.'),
+    ('first_month_over', 'date of the person', 'First month in which the member reached $50,000.')
+) as c (column_name, identifier, description);

@@ -15,26 +15,3 @@ begin
     );
 end
 $$;
-
--- name: grants
--- Quarantine, and the checks with their results.
---
--- Whoever may create roles gets the role of the data stewards and what it may read; without the
--- role nobody but the owner reads that.
-do $$
-begin
-    begin
-        create role aca_data_steward nologin;
-    exception
-        when duplicate_object or unique_violation then null;
-        when insufficient_privilege then
-            raise notice 'the role aca_data_steward was not created: a superuser may create it';
-    end;
-    if to_regrole('aca_data_steward') is not null then
-        grant usage on schema quality, ledger to aca_data_steward;
-        grant select on ledger.load, ledger.load_file, quality.quarantined_row,
-            quality.quarantined_line, quality.correction, quality.rejected_row,
-            quality.quarantine_open to aca_data_steward;
-    end if;
-end
-$$;

@@ -11,7 +11,8 @@ select to_regnamespace(%(schema)s) is not null;
 alter schema {schema} rename to {new_name};
 
 -- name: copy_schema_grants
--- Statements that give the new schema the grants of the old one. One row per grant.
+-- Statements that give the new schema the grants of the old one, but for roles whose rights are
+-- declared. One row per grant.
 select format(
     'grant %%s on schema %%I to %%s%%s',
     a.privilege_type,
@@ -21,7 +22,8 @@ select format(
 ) as statement
 from pg_namespace as n
 cross join lateral aclexplode(n.nspacl) as a
-where n.nspname = %(from_schema)s and a.grantee <> n.nspowner;
+where n.nspname = %(from_schema)s and a.grantee <> n.nspowner
+    and a.grantee::regrole::text <> all(%(declared_roles)s);
 
 -- name: grants
 -- Who may do what with tables and views, and with single columns: a part of statements that grant
@@ -49,7 +51,8 @@ from (
 cross join lateral aclexplode(acls.acl) as a;
 
 -- name: copy_table_grants
--- Statements that give the new tables, views and columns the grants of the old ones.
+-- Statements that give the new tables, views and columns the grants of the old ones, but for roles
+-- whose rights are declared.
 -- One row per grant.
 select format(
     'grant %%s on %%I.%%I to %%s', g.may, %(to_schema)s::text, c.relname, g.to_whom
@@ -62,7 +65,8 @@ inner join pg_class as t on m.oid = t.relnamespace and c.relname = t.relname
 left join pg_attribute as a
     on t.oid = a.attrelid and g.column_name = a.attname and not a.attisdropped
 where n.nspname = %(from_schema)s and c.relkind in ('r', 'p', 'm', 'v')
-    and g.grantee <> c.relowner and (g.column_name is null or a.attname is not null);
+    and g.grantee <> c.relowner and (g.column_name is null or a.attname is not null)
+    and g.grantee::regrole::text <> all(%(declared_roles)s);
 
 -- name: copy_function_grants
 -- Statements that give the new functions the grants of the old ones, and take from everybody what

@@ -3,40 +3,48 @@
 --
 -- That is: its rows that existed then and no later load changed, and the rows that later loads
 -- changed as they were before the first of these changes.
-create or replace function {function}(load_id bigint) returns setof {table}
-language sql stable parallel safe
-begin atomic
-    select {columns}
-    from {table} as kept
-    where kept.load_id <= (select {known_load}($1))
-        and not exists (
-            select 1
-            from {past} as later
-            where later.{key} = kept.{key} and later.known_to_load_id > (select {known_load}($1))
-        )
-    union all
-    select {columns}
-    from {past} as kept
-    where kept.load_id <= (select {known_load}($1))
-        and kept.known_to_load_id > (select {known_load}($1))
-        and not exists (
-            select 1
-            from {past} as sooner
-            where sooner.{key} = kept.{key} and sooner.known_to_load_id > (select {known_load}($1))
-                and sooner.known_to_load_id < kept.known_to_load_id
-        );
-end;
+select {columns}
+from {table} as kept
+where kept.load_id <= (select {known_load}({load}))
+    and not exists (
+        select 1
+        from {past} as later
+        where later.{key} = kept.{key} and later.known_to_load_id > (select {known_load}({load}))
+    )
+union all
+select {columns}
+from {past} as kept
+where kept.load_id <= (select {known_load}({load}))
+    and kept.known_to_load_id > (select {known_load}({load}))
+    and not exists (
+        select 1
+        from {past} as sooner
+        where sooner.{key} = kept.{key} and sooner.known_to_load_id > (select {known_load}({load}))
+            and sooner.known_to_load_id < kept.known_to_load_id
+    );
 
 -- name: grown
 -- {table} as it was known after a load.
 --
 -- For a table that only grows.
+select {columns}
+from {table} as kept
+where kept.load_id <= (select {known_load}({load}));
+
+-- name: kept_function
+-- {table} as it was known after a load.
+create or replace function {function}(load_id bigint) returns setof {table}
+language sql stable parallel safe
+begin atomic  -- noqa: PRS, the rows are a statement of their own
+    {schema/as_known.kept};
+end;
+
+-- name: grown_function
+-- {table} as it was known after a load; for a table that only grows.
 create or replace function {function}(load_id bigint) returns setof {table}
 language sql stable parallel safe
 begin atomic
-    select {columns}
-    from {table} as kept
-    where kept.load_id <= (select {known_load}($1));
+    {schema/as_known.grown};
 end;
 
 -- name: view

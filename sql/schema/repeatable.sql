@@ -17,7 +17,7 @@ order by d.objoid desc;
 
 -- name: create_view
 -- Make a view, or make it again where its columns are the same or come after them. No rows.
-create or replace view {view} as {definition};
+create or replace view {view} {options} as {definition};
 
 -- name: describe
 -- Say in the catalog what an object is, with the mark of its text. No rows.
@@ -26,6 +26,17 @@ comment on {object} is {comment};
 -- name: drop
 -- Drop an object that nothing needs. No rows.
 drop {object} restrict;
+
+-- name: drop_view
+-- Drop a view that may be there. No rows.
+drop view if exists {view};
+
+-- name: has_all
+-- Whether a schema has all the tables and materialized views of these names. One row.
+select count(*) = cardinality(%(names)s::text[])
+from pg_class
+where relnamespace = to_regnamespace(%(schema)s) and relname = any(%(names)s)
+    and relkind in ('r', 'm');
 
 -- name: grants
 -- Who may use views and functions, as statements that grant it again. One row per statement.

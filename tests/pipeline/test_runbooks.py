@@ -46,12 +46,12 @@ class Change:
 
 
 COLUMN = """\
-        Column("preferred_language", Type.TEXT, "Language of letters to the member."),
+        Column("preferred_language", Type.TEXT, "Language of letters to them.", Identifier.NONE),
 """
 FEED = '''\
 """The brokers feed: one row per broker."""
 
-from etl.contracts.column import Column
+from etl.contracts.column import Column, Identifier
 from etl.contracts.feed import Feed, Volume
 from etl.contracts.types import Type
 
@@ -61,9 +61,9 @@ brokers = Feed(
     key=("broker_id",),
     volume=Volume(1, 100_000),
     columns=(
-        Column("broker_id", Type.KEY, "Identifier of the broker.", required=True),
-        Column("name", Type.TEXT, "Name of the broker.", required=True, driver=True),
-        Column("license_state", Type.TEXT, "State of the license.", longest=60),
+        Column("broker_id", Type.KEY, "Identifier of the broker.", Identifier.NONE, required=True),
+        Column("name", Type.TEXT, "Their name.", Identifier.NONE, required=True, driver=True),
+        Column("license_state", Type.TEXT, "State of the license.", Identifier.NONE, longest=60),
     ),
 )
 '''

@@ -398,7 +398,7 @@ def test_failed_load_is_not_part_of_the_build(warehouse):
 
 
 def test_a_cube_that_was_never_made_fails_as_not_evaluated(warehouse, warehouse_url):
-    warehouse.execute("drop table high_cost_member_tracking")
+    warehouse.execute("drop table high_cost_member_tracking cascade")
     assert failing(warehouse) == {"high_cost_member_tracking.rolling_paid": None}
 
 

@@ -123,7 +123,7 @@ def test_a_changed_definition_makes_the_cubes_that_read_from_it_again(tables, mo
 
 def test_a_cube_of_another_kind_is_replaced(tables):
     build(tables)
-    tables.execute("drop materialized view cubes.utilization_by_specialty")
+    tables.execute("drop materialized view cubes.utilization_by_specialty cascade")
     tables.execute(
         sql.SQL("create table cubes.utilization_by_specialty as {}").format(
             definitions.definition(CUBES[SPECIALTY])

@@ -9,7 +9,7 @@ import pytest
 
 from etl.contracts.refusals import Refusal
 from etl.errors import SchemaError
-from etl.schema import repeatable
+from etl.schema import objects, repeatable
 from etl.warehouse.tables import LIVE
 
 DAY = timedelta(days=1)
@@ -272,12 +272,12 @@ def test_freshness_is_against_the_clock_and_against_the_newest(arrived):
 
 def change(monkeypatch, statement, old, new):
     """Replace the text of a statement, as a later version of the code would."""
-    real = repeatable.described
+    real = objects.described
     comment, text = real(statement)
     assert old in text
     changed = comment, text.replace(old, new, 1)
     monkeypatch.setattr(
-        repeatable, "described", lambda name: changed if name == statement else real(name)
+        objects, "described", lambda name: changed if name == statement else real(name)
     )
 
 

@@ -109,7 +109,7 @@ def test_run_of_checks_stores_and_prints_no_personal_value(
     for feed in FEEDS.values():
         for column in feed.columns:
             if column.pii is not Pii.NONE and column.type.stored == "text":
-                secret = f"Secret-Mark {column.name}"
+                secret = f"SecretTag {column.name}"
                 marked.append(secret)
                 for table in (
                     feed.table,
@@ -130,7 +130,7 @@ def test_run_of_checks_stores_and_prints_no_personal_value(
     ]
     said = capfd.readouterr()
     everything = "".join((stored, repr(report), said.out, said.err, caplog.text))
-    assert "Secret-Mark" not in everything
+    assert "SecretTag" not in everything
     assert "1907-03-07" not in everything
     assert "Quigley" not in everything
     assert marked

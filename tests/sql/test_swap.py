@@ -62,7 +62,7 @@ def test_new_tables_and_columns_get_the_grants_of_the_old(retired: psycopg.Conne
         retired.execute("create schema fresh; create table fresh.t (id integer, other integer)")
         retired.execute("grant select, update (id) on warehouse_retired.t to public")
         assert retired.execute(readable).fetchone() == (False, False, False)
-        copied = {"from_schema": "warehouse_retired", "to_schema": "fresh"}
+        copied = {"from_schema": "warehouse_retired", "to_schema": "fresh", "declared_roles": []}
         for (grant,) in run(retired, "rebuild/swap.copy_table_grants", copied).fetchall():
             retired.execute(grant)
         assert retired.execute(readable).fetchone() == (True, True, False)

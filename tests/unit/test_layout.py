@@ -19,7 +19,7 @@ from etl.warehouse.tables import FACTS
 FLOORS = (
     ("errors", "contracts", "reference"),
     ("config", "log", "db", "warehouse", "inbox"),
-    ("render", "schema", "server"),
+    ("access", "render", "schema", "server"),
     ("stages", "docs"),
     ("quality", "quarantine"),
     ("synthetic", "pipeline"),

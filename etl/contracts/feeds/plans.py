@@ -1,6 +1,6 @@
 """The plans feed: one row per plan and plan year."""
 
-from etl.contracts.column import Between, Column, OneOf
+from etl.contracts.column import Between, Column, Identifier, OneOf
 from etl.contracts.feed import Feed, Volume
 from etl.contracts.types import Type
 
@@ -16,14 +16,23 @@ plans = Feed(
             "plan_id",
             Type.KEY,
             "HIOS standard component identifier, 14 characters.",
+            Identifier.NONE,
             required=True,
         ),
-        Column("name", Type.TEXT, "Marketing name of the plan.", required=True, driver=True),
+        Column(
+            "name",
+            Type.TEXT,
+            "Marketing name of the plan.",
+            Identifier.NONE,
+            required=True,
+            driver=True,
+        ),
         Column(
             "metal_tier",
             Type.TEXT,
             "Metal level (45 CFR 156.140); Expanded Bronze is bronze with a wider "
             "actuarial-value band (45 CFR 156.140(c)).",
+            Identifier.NONE,
             required=True,
             driver=True,
             check=OneOf(
@@ -36,6 +45,7 @@ plans = Feed(
             "monthly_premium",
             Type.MONEY,
             "Monthly premium of a 21-year-old before tax credit, US dollars.",
+            Identifier.NONE,
             required=True,
             driver=True,
             check=Between(0),
@@ -44,6 +54,7 @@ plans = Feed(
             "deductible",
             Type.MONEY,
             "Individual in-network deductible a year, US dollars.",
+            Identifier.NONE,
             required=True,
             driver=True,
             check=Between(0),
@@ -52,6 +63,7 @@ plans = Feed(
             "oop_max",
             Type.MONEY,
             "Individual in-network limit on cost sharing a year, US dollars (45 CFR 156.130).",
+            Identifier.NONE,
             required=True,
             driver=True,
             check=Between(0),
@@ -60,6 +72,7 @@ plans = Feed(
             "coinsurance_rate",
             Type.RATIO,
             "Member's share of allowed cost after the deductible, 0 to 1.",
+            Identifier.NONE,
             required=True,
             driver=True,
             check=Between(0, 1),
@@ -68,10 +81,11 @@ plans = Feed(
             "pcp_copay",
             Type.MONEY,
             "Copay of a primary-care visit, US dollars.",
+            Identifier.NONE,
             required=True,
             driver=True,
             check=Between(0),
         ),
-        Column("effective_year", Type.KEY_YEAR, "Plan year.", required=True),
+        Column("effective_year", Type.KEY_YEAR, "Plan year.", Identifier.NONE, required=True),
     ),
 )

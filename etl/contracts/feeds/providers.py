@@ -1,6 +1,6 @@
 """The providers feed: one row per provider."""
 
-from etl.contracts.column import Column, Matches
+from etl.contracts.column import Column, Identifier, Matches
 from etl.contracts.feed import Feed, Volume
 from etl.contracts.types import Type
 
@@ -13,22 +13,44 @@ providers = Feed(
     volume=Volume(1, 10_000_000),
     freshness_days=93,
     columns=(
-        Column("provider_id", Type.KEY, "Identifier of the provider.", required=True),
+        Column(
+            "provider_id", Type.KEY, "Identifier of the provider.", Identifier.NONE, required=True
+        ),
         Column(
             "npi",
             Type.TEXT,
             "National provider identifier, ten digits (45 CFR 162.406).",
+            Identifier.NONE,
             check=Matches("^[0-9]{10}$"),
             longest=20,
         ),
-        Column("name", Type.TEXT, "Name of the provider.", required=True, driver=True),
-        Column("specialty", Type.TEXT, "Specialty billed under.", required=True, driver=True),
-        Column("street", Type.TEXT, "Street of the practice.", required=True, driver=True),
-        Column("city", Type.TEXT, "City of the practice.", required=True, driver=True),
+        Column(
+            "name", Type.TEXT, "Name of the provider.", Identifier.NONE, required=True, driver=True
+        ),
+        Column(
+            "specialty",
+            Type.TEXT,
+            "Specialty billed under.",
+            Identifier.NONE,
+            required=True,
+            driver=True,
+        ),
+        Column(
+            "street",
+            Type.TEXT,
+            "Street of the practice.",
+            Identifier.NONE,
+            required=True,
+            driver=True,
+        ),
+        Column(
+            "city", Type.TEXT, "City of the practice.", Identifier.NONE, required=True, driver=True
+        ),
         Column(
             "state",
             Type.TEXT,
             "State of the practice, two-letter postal code.",
+            Identifier.NONE,
             required=True,
             driver=True,
             check=Matches("^[A-Z]{2}$"),
@@ -38,13 +60,20 @@ providers = Feed(
             "zip",
             Type.TEXT,
             "ZIP code of the practice.",
+            Identifier.NONE,
             required=True,
             driver=True,
             check=Matches("^[0-9]{5}(-[0-9]{4})?$"),
             longest=20,
         ),
         Column(
-            "phone", Type.TEXT, "Telephone of the practice.", required=True, driver=True, longest=40
+            "phone",
+            Type.TEXT,
+            "Telephone of the practice.",
+            Identifier.NONE,
+            required=True,
+            driver=True,
+            longest=40,
         ),
     ),
 )

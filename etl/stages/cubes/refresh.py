@@ -22,9 +22,11 @@ from typing import Any, LiteralString, cast
 import psycopg
 from psycopg import sql
 
+from etl.access.roles import ROLES
 from etl.db.connection import set_search_path
 from etl.db.statements import names, run
 from etl.errors import SchemaError
+from etl.schema import grants, repeatable
 from etl.stages import tables
 from etl.stages.cubes import changes, follow
 from etl.stages.cubes.definitions import columns, definition, definition_hash, merge
@@ -168,19 +170,26 @@ def _made_apart(
     set_search_path(connection, [_MAKING, *schemas.path])
     yield
     set_search_path(connection, schemas.path)
-    copied = {"from_schema": schemas.cubes, "to_schema": _MAKING}
+    copied = {
+        "from_schema": schemas.cubes,
+        "to_schema": _MAKING,
+        "declared_roles": list(ROLES),
+    }
     for (grant,) in run(connection, "rebuild/swap.copy_table_grants", copied).fetchall():
         connection.execute(sql.SQL(cast(LiteralString, grant)))
     replaced = [(cube, existing[cube.name]) for cube in changed if cube.name in existing]
-    _drop(connection, schemas.cubes, reversed(replaced))
-    for cube in changed:
-        run(
-            connection,
-            "cubes/build.put_in_place",
-            table_or_view=sql.SQL(cube.kind),
-            cube=sql.Identifier(_MAKING, cube.name),
-            schema=sql.Identifier(schemas.cubes),
-        )
+    with repeatable.cubes_replaced(connection, schemas):
+        _drop(connection, schemas.cubes, reversed(replaced))
+        for cube in changed:
+            run(
+                connection,
+                "cubes/build.put_in_place",
+                table_or_view=sql.SQL(cube.kind),
+                cube=sql.Identifier(_MAKING, cube.name),
+                schema=sql.Identifier(schemas.cubes),
+            )
+    grants.apply(connection, schemas)
+    set_search_path(connection, schemas.path)
     run(connection, "schema/migration.drop_schema", schema=making)
 
 

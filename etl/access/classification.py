@@ -1,0 +1,164 @@
+"""The identifier of a person that each column of each relation is.
+
+A feed's column says it itself, a cube's column in ``sql/cubes``. Here are the columns that the
+warehouse adds. A column that is nowhere has no identifier known: ``UnclassifiedError``.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from etl.contracts.column import Identifier
+from etl.contracts.feed import Feed
+from etl.contracts.feeds import FEEDS
+from etl.db.statements import read_file
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, past_of
+
+NONE = Identifier.NONE
+# Feeds whose rows are each about one person; a plan, a provider or a day is nobody.
+_OF_PEOPLE = ("members", "enrollments", "claims")
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+# What the warehouse adds to rows about a person.
+_OF_PERSON = {
+    "member_sk": Identifier.SURROGATE_KEY,
+    "latest_member_sk": Identifier.SURROGATE_KEY,
+    "geography_sk": Identifier.AREA,
+    "validity_start_ts": Identifier.DATE,
+    "validity_end_ts": Identifier.DATE,
+    "known_from_ts": Identifier.DATE,
+    "attr_hash": Identifier.HASH,
+    "date_key": Identifier.DATE,
+    "enrollment_start_date_key": Identifier.DATE,
+    "enrollment_end_date_key": Identifier.DATE,
+}
+# What it adds that says nothing of a person, in rows about one or not.
+_OF_NOBODY = words_of(
+    """
+    load_id source_line load_timestamp is_inferred created_at current_flag hash_version
+    known_to_load_id coverage_days plan_sk provider_sk latest_plan_sk latest_provider_sk as_of
+    batch_id is_latest
+    """
+)
+# Tables without a feed.
+_CALENDAR = words_of(
+    """
+    date_key full_date year quarter month month_name month_start day_of_month day_of_week
+    day_name is_weekend plan_year is_open_enrollment
+    """
+)
+_GEOGRAPHY = {"geography_sk": Identifier.AREA, "state": NONE, "region": Identifier.AREA}
+# Columns of the schemas that no rebuild replaces which contain what a row or a key of a feed says.
+_KEPT_OF_PERSON = {
+    "raw_line": Identifier.WHOLE_ROW,
+    "record": Identifier.WHOLE_ROW,
+    "key": Identifier.MEMBER_NUMBER,
+    "failing_keys": Identifier.MEMBER_NUMBER,
+    "member_id": Identifier.MEMBER_NUMBER,
+    "member_sk": Identifier.SURROGATE_KEY,
+}
+# Their other columns, by name.
+_KEPT_OF_NOBODY = words_of(
+    """
+    load_id batch_id as_of status is_rebuild started_at finished_at error error_code build_id
+    live_at kind subject feed file_name refusal_code size_bytes modified_ns xxh3_128 rows_read
+    rows_loaded rows_rejected rows_duplicate totals latest_effective_ts notes columns
+    distinct_keys contract findings header bytes_read lines_read lines_blank part changed_ns
+    first_line stage_run_id stage counts schema_name cube_name definition_hash made_at
+    fact_rekey_id fact dimension reason facts first_date last_date refused_batch_id folder
+    advice refused_at tried_at settled_at decision_id says decided_at decided_by os_user
+    rejected_row_id file line column_name created_at closed_at closed_by reversed_in_full
+    created_by check_name table_name severity answered_by means unit threshold threshold_share
+    defined_at retired_at changed_at changed_by check_run_id checks failed failed_critical gate
+    passed rows_checked rows_failed message measured rows_judged metric member limited_ref
+    safe_harbor_ref limited_sk safe_harbor_sk limited safe_harbor login state role added_at
+    added_by relation_name access identifier standard treatment
+    """
+)
+_CUBE_COLUMN = re.compile(r"^\s*\('(\w+)', '([^']*)', ", re.MULTILINE)
+
+
+class UnclassifiedError(LookupError):
+    """Nobody said which identifier a column is, so no masked schema may show it."""
+
+
+def identifier_of(schema: str, relation: str, column: str) -> Identifier:
+    """Which identifier a column is.
+
+    ``schema``: that of the live build, such as ``warehouse``, or one that no rebuild replaces.
+    Raises ``UnclassifiedError``.
+    """
+    try:
+        if schema == "cubes" and relation in CUBES:
+            return cube_columns(relation)[column]
+        if schema in ("staging", "warehouse", "as_known"):
+            return _of_build(relation, column)
+        if column in _KEPT_OF_NOBODY:
+            return NONE
+        return _KEPT_OF_PERSON[column]
+    except LookupError:
+        pass
+    raise UnclassifiedError(f"{schema}.{relation}.{column}: no identifier is declared")
+
+
+@cache
+def cube_columns(cube: str) -> dict[str, Identifier]:
+    """The columns of a cube in their order, each with its identifier, as ``sql/cubes`` says."""
+    described = read_file(f"cubes/{cube}")["columns"]
+    return {column: Identifier(kind) for column, kind in _CUBE_COLUMN.findall(described)}
+
+
+def identifies(schema: str, relation: str, columns: list[str]) -> bool:
+    """Whether a relation says who a person is: by name, number, address or a whole row.
+
+    A fact does not: it has keys and dates, which say so only together with the member dimension.
+    """
+    return any(identifier_of(schema, relation, column) in _DIRECT for column in columns)
+
+
+_DIRECT = frozenset(
+    (
+        Identifier.NAME,
+        Identifier.STREET,
+        Identifier.PHONE,
+        Identifier.EMAIL,
+        Identifier.MEMBER_NUMBER,
+        Identifier.HASH,
+        Identifier.WHOLE_ROW,
+    )
+)
+
+
+def _of_build(relation: str, column: str) -> Identifier:
+    if column in _OF_NOBODY:
+        return NONE
+    if relation == "dim_geography":
+        return _GEOGRAPHY[column]
+    if relation == "dim_date":
+        return NONE if column in _CALENDAR else _OF_PERSON[column]
+    feed = _feeds()[relation]
+    declared = {c.name: c.identifier for c in feed.staged}
+    if column in declared:
+        return declared[column]
+    identifier = _OF_PERSON[column]
+    return identifier if feed.name in _OF_PEOPLE else NONE
+
+
+@cache
+def _feeds() -> dict[str, Feed]:
+    """The feed of each relation of a build that has one."""
+    feeds = {feed.table: feed for feed in FEEDS.values()}
+    for dimension in DIMENSIONS.values():
+        for name in ("{}", "{}_current", "{}_as_is"):
+            feeds[name.format(dimension.table)] = dimension.feed
+        feeds[past_of(dimension.table)] = dimension.feed
+    for fact in FACTS.values():
+        for name in (fact.table, past_of(fact.table), fact.state, f"{fact.table}_history"):
+            feeds[name] = fact.feed
+    return feeds

@@ -1,0 +1,78 @@
+"""How a masked schema shows a relation: each column as its standard treats it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from etl.access.classification import UnclassifiedError, identifier_of
+from etl.access.treatments import Standard, Treatment, treatment_of
+from etl.db.statements import run, statement
+from etl.reference import restricted_zip3
+
+
+class Masking(NamedTuple):
+    """The masking of a relation by a standard.
+
+    ``schema`` and ``relation`` are those of the live build whose columns it has.
+    """
+
+    standard: Standard
+    schema: str
+    relation: str
+
+    def around(self, connection: psycopg.Connection[Any], rows: sql.Composable) -> sql.Composed:
+        """A query for the masked rows of a query.
+
+        A column whose identifier nobody has said is not there.
+        """
+        cursor = run(connection, "access/masked.no_rows", rows=rows)
+        columns = [column.name for column in cursor.description or ()]
+        treated: dict[str, Treatment] = {}
+        for column in columns:
+            with suppress(UnclassifiedError):
+                identifier = identifier_of(self.schema, self.relation, column)
+                treated[column] = treatment_of(identifier, self.standard)
+        shown = [
+            sql.SQL("{}\nas {}").format(self._expression(column, how), sql.Identifier(column))
+            for column, how in treated.items()
+        ]
+        return statement(
+            "access/masked.masked",
+            masked=sql.SQL(", ").join(shown),
+            rows=rows,
+            crosswalks=sql.SQL("\n").join(_crosswalks(treated)),
+        )
+
+    def _expression(self, column: str, treatment: Treatment) -> sql.Composed:
+        prefix = self.standard.value
+        return statement(
+            f"access/treatments.{treatment.value}",
+            column=sql.Identifier(column),
+            code=_code(column),
+            ref=sql.Identifier(f"{prefix}_ref"),
+            key_code=sql.Identifier(f"{prefix}_sk"),
+        )
+
+
+def _crosswalks(treated: dict[str, Treatment]) -> list[sql.Composed]:
+    """The joins that codes of persons and keys come by."""
+    return [
+        statement("access/masked.person", member_id=sql.Identifier(column))
+        if treatment is Treatment.MEMBER_REF
+        else statement("access/masked.code", key=sql.Identifier(column), code=_code(column))
+        for column, treatment in treated.items()
+        if treatment in (Treatment.MEMBER_REF, Treatment.MEMBER_KEY)
+    ]
+
+
+def _code(column: str) -> sql.Identifier:
+    return sql.Identifier(f"{column}_code")
+
+
+def restricted() -> sql.Composed:
+    """The first three digits of ZIP codes where 20,000 persons or fewer live."""
+    return sql.SQL(", ").join(map(sql.Literal, restricted_zip3()))

@@ -1,0 +1,122 @@
+"""The tables of access: codes of persons and keys, and who may see which states.
+
+They are no part of a build: no rebuild gives a person another code.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, MetaData, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy.dialects.postgresql import UUID
+
+from etl.access.roles import Right
+from etl.access.treatments import Standard
+from etl.schema.ledger_tables import INSTANT, NOW, one_of
+
+# Random, and so not derived from the person (45 CFR 164.514(c)).
+_RANDOM = text("gen_random_uuid()")
+
+
+def access(metadata: MetaData) -> None:
+    """The crosswalks, the states of logins, and what is declared of columns and roles."""
+    _member_crosswalk(metadata)
+    _member_key(metadata)
+    _login_state(metadata)
+    _declared_right(metadata)
+    _classification(metadata)
+
+
+def _member_crosswalk(metadata: MetaData) -> None:
+    Table(
+        "member_crosswalk",
+        metadata,
+        Column("member_id", Text, comment="The member. Personal data: direct."),
+        *(
+            Column(
+                f"{standard.value}_ref",
+                UUID,
+                nullable=False,
+                server_default=_RANDOM,
+                comment=f"The member's code in schema {standard.value}, the member_ref.",
+            )
+            for standard in Standard
+        ),
+        PrimaryKeyConstraint("member_id"),
+        schema="access",
+        comment="The code of each member in each masked schema. One row per member.",
+    )
+
+
+def _member_key(metadata: MetaData) -> None:
+    Table(
+        "member_key",
+        metadata,
+        Column("member_sk", BigInteger, autoincrement=False, comment="The surrogate key."),
+        *(
+            Column(
+                f"{standard.value}_sk",
+                BigInteger,
+                nullable=False,
+                comment=f"What schema {standard.value} has in its place, to join on.",
+            )
+            for standard in Standard
+        ),
+        PrimaryKeyConstraint("member_sk"),
+        schema="access",
+        comment="The code of each surrogate key of members in each masked schema; -1 is -1. "
+        "One row per key.",
+    )
+
+
+def _login_state(metadata: MetaData) -> None:
+    Table(
+        "login_state",
+        metadata,
+        Column("login", Text, comment="The login."),
+        Column("state", Text, comment="A state whose members it may see."),
+        Column("added_at", INSTANT, nullable=False, server_default=NOW),
+        Column("added_by", Text, nullable=False, server_default=text("session_user")),
+        PrimaryKeyConstraint("login", "state"),
+        schema="access",
+        comment="Which states a login with the role aca_analyst_scoped may see. One row per login "
+        "and state.",
+    )
+
+
+def _declared_right(metadata: MetaData) -> None:
+    Table(
+        "declared_right",
+        metadata,
+        Column("role", Text, comment="The role."),
+        Column("schema_name", Text, comment="Schema of the relation."),
+        Column("relation_name", Text, comment="The table, view or cube."),
+        Column("access", Text, nullable=False, comment="read, masked or refused."),
+        PrimaryKeyConstraint("role", "schema_name", "relation_name"),
+        one_of("access", (right.value for right in Right)),
+        schema="access",
+        comment="What each role may see, as etl/access/roles.py declares it. One row per role and "
+        "relation.",
+    )
+
+
+def _classification(metadata: MetaData) -> None:
+    Table(
+        "classification",
+        metadata,
+        Column("schema_name", Text, comment="Schema of the relation."),
+        Column("relation_name", Text, comment="The table, view or cube."),
+        Column("column_name", Text, comment="The column."),
+        Column("identifier", Text, nullable=False, comment="Which identifier of a person it is."),
+        *(
+            Column(
+                standard.value,
+                Text,
+                nullable=False,
+                comment=f"What schema {standard.value} makes of it.",
+            )
+            for standard in Standard
+        ),
+        PrimaryKeyConstraint("schema_name", "relation_name", "column_name"),
+        schema="access",
+        comment="Which identifier of a person each column is and what becomes of it in masked "
+        "schemas (45 CFR 164.514). One row per column.",
+    )

@@ -1,0 +1,217 @@
+"""What roles may read is brought to the declaration: granted, and taken back where it is not.
+
+The same for the live schemas and for a rebuild before it goes live, and never copied from what is
+live. Rights of roles that are not ours are left alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+
+from etl.access.classification import UnclassifiedError, identifier_of
+from etl.access.roles import READ, REFUSED, ROLES
+from etl.access.treatments import Standard, treatment_of
+from etl.contracts.column import Identifier
+from etl.db.statements import names, run
+from etl.warehouse.tables import KEPT, LIVE, Schemas
+
+# Where a column of the warehouse is that has been masked already.
+_MASKED_SCHEMAS = ("limited", "limited_as_known", "scoped", "safe_harbor")
+
+
+class Relation(NamedTuple):
+    """A relation by its name in the live build, and what its schema is called in this one."""
+
+    schema: str
+    name: str
+    columns: list[str]
+    place: sql.Identifier
+
+
+class Grant(NamedTuple):
+    """What a role may do; without a relation with a schema, without a column with all of them."""
+
+    role: str
+    schema: str
+    relation: str | None
+    column: str | None
+    privilege: str
+
+
+def make_roles(connection: psycopg.Connection[Any]) -> list[str]:
+    """Make the roles that are missing, as far as we may; those that there are."""
+    values = {"roles": list(ROLES)}
+    found = [name for (name,) in run(connection, "access/grants.roles", values)]
+    if len(found) < len(ROLES):
+        for role in ROLES:
+            run(connection, "access/grants.make_role", role=sql.Identifier(role))
+        found = [name for (name,) in run(connection, "access/grants.roles", values)]
+    return found
+
+
+def apply(connection: psycopg.Connection[Any], schemas: Schemas = LIVE.schemas) -> None:
+    """Bring the rights of our roles on a build and on what is kept to the declaration.
+
+    In the caller's transaction, or each statement by itself.
+    """
+    roles = make_roles(connection)
+    relations = list(_relations(connection, schemas))
+    wanted = {grant for role in roles for grant in _wanted(role, relations)}
+    asked = {"schemas": [*_live_names(schemas)], "roles": roles}
+    live = _live_names(schemas)
+    granted = {
+        Grant(role, live[schema], relation, column, privilege)
+        for role, schema, relation, column, privilege in run(
+            connection, "access/grants.granted", asked
+        )
+    }
+    places = {live_name: name for name, live_name in live.items()}
+    _revoke(connection, granted - wanted, places)
+    _grant(connection, wanted - granted, places)
+    if schemas == LIVE.schemas:
+        _note(connection, relations)
+
+
+def _live_names(schemas: Schemas) -> dict[str, str]:
+    """The schemas of a build and those that are kept, each with what it is called live."""
+    return dict(zip((*schemas.names, *KEPT), (*LIVE.schemas.names, *KEPT), strict=True))
+
+
+def _relations(connection: psycopg.Connection[Any], schemas: Schemas) -> Iterator[Relation]:
+    live = _live_names(schemas)
+    for schema, name, columns in run(
+        connection, "access/grants.relations", {"schemas": list(live)}
+    ):
+        yield Relation(live[schema], name, columns, sql.Identifier(schema, name))
+
+
+def _wanted(role: str, relations: list[Relation]) -> Iterator[Grant]:
+    """What a role is to be granted."""
+    schemas = set()
+    for relation in relations:
+        right = ROLES[role].right(relation.schema, relation.name)
+        if right is REFUSED:
+            continue
+        schemas.add(relation.schema)
+        visible = relation.columns if right is READ else _unmasked(relation)
+        if len(visible) == len(relation.columns):
+            yield Grant(role, relation.schema, relation.name, None, "select")
+        else:
+            for column in visible:
+                yield Grant(role, relation.schema, relation.name, column, "select")
+    for schema in schemas:
+        yield Grant(role, schema, None, None, "usage")
+
+
+def _unmasked(relation: Relation) -> list[str]:
+    """The columns that say nothing of a person; of a masked view all."""
+    if relation.schema in _MASKED_SCHEMAS:
+        return relation.columns
+    return [
+        column
+        for column in relation.columns
+        if _identifier(relation.schema, relation.name, column) is Identifier.NONE
+    ]
+
+
+def _identifier(schema: str, relation: str, column: str) -> Identifier | None:
+    try:
+        return identifier_of(schema, relation, column)
+    except UnclassifiedError:
+        return None
+
+
+def _revoke(
+    connection: psycopg.Connection[Any], grants: set[Grant], places: dict[str, str]
+) -> None:
+    for role, schema, relation, column, _ in sorted(grants, key=str):
+        to = sql.Identifier(role)
+        if relation is None:
+            place = sql.Identifier(places[schema])
+            run(connection, "access/grants.revoke_schema", schema=place, role=to)
+            continue
+        place = sql.Identifier(places[schema], relation)
+        if column is None:
+            run(connection, "access/grants.revoke_relation", relation=place, role=to)
+        else:
+            run(
+                connection,
+                "access/grants.revoke_columns",
+                column=sql.Identifier(column),
+                relation=place,
+                role=to,
+            )
+
+
+def _grant(connection: psycopg.Connection[Any], grants: set[Grant], places: dict[str, str]) -> None:
+    """Few statements: the relations of a role in one, its schemas in one."""
+    whole: dict[str, list[sql.Composable]] = defaultdict(list)
+    schemas: dict[str, list[sql.Composable]] = defaultdict(list)
+    columns: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for role, schema, relation, column, _ in sorted(grants, key=str):
+        if relation is None:
+            schemas[role].append(sql.Identifier(places[schema]))
+        elif column is None:
+            whole[role].append(sql.Identifier(places[schema], relation))
+        else:
+            columns[role, schema, relation].append(column)
+    comma = sql.SQL(", ")
+    for role, found in schemas.items():
+        parts = {"schemas": comma.join(found), "role": sql.Identifier(role)}
+        run(connection, "access/grants.grant_schemas", **parts)
+    for role, found in whole.items():
+        parts = {"relations": comma.join(found), "role": sql.Identifier(role)}
+        run(connection, "access/grants.grant_relations", **parts)
+    for (role, schema, relation), listed in columns.items():
+        run(
+            connection,
+            "access/grants.grant_columns",
+            columns=names(listed),
+            relation=sql.Identifier(places[schema], relation),
+            role=sql.Identifier(role),
+        )
+
+
+def _note(connection: psycopg.Connection[Any], relations: list[Relation]) -> None:
+    """Let SQL see what is declared: ``access.declared_right`` and ``access.classification``."""
+    rights = [
+        (role, relation.schema, relation.name, declared.right(relation.schema, relation.name).value)
+        for role, declared in ROLES.items()
+        for relation in relations
+    ]
+    _bring(connection, "rights", rights, ("roles", "schemas", "relations", "rights"))
+    fields = ("schemas", "relations", "columns", "identifiers", "limited", "safe_harbor")
+    _bring(connection, "classes", list(_classes(relations)), fields)
+
+
+def _bring(
+    connection: psycopg.Connection[Any],
+    what: str,
+    rows: Sequence[tuple[str, ...]],
+    fields: Sequence[str],
+) -> None:
+    """Put rows in the place of those that are noted, if they differ."""
+    if sorted(run(connection, f"access/grants.{what}_noted").fetchall()) != sorted(rows):
+        run(connection, f"access/grants.forget_{what}")
+        values = dict(zip(fields, map(list, zip(*rows, strict=True)), strict=True))
+        run(connection, f"access/grants.note_{what}", values)
+
+
+def _classes(relations: list[Relation]) -> Iterator[tuple[str, ...]]:
+    """Each column with its identifier and what each standard makes of it."""
+    for relation in relations:
+        if relation.schema in _MASKED_SCHEMAS:
+            continue
+        for column in relation.columns:
+            identifier = _identifier(relation.schema, relation.name, column)
+            treated = (
+                treatment_of(identifier, standard).value if identifier else "withhold"
+                for standard in Standard
+            )
+            said = identifier.value if identifier else "unclassified"
+            yield (relation.schema, relation.name, column, said, *treated)

@@ -1,0 +1,170 @@
+"""A view, function, trigger, policy or grant: one statement of ``sql/``, made in a build's schemas.
+
+``etl/schema/repeatable.py`` says which there are, and makes those again whose text has changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, LiteralString, NamedTuple, cast
+
+import psycopg
+import xxhash
+from psycopg import sql
+
+from etl.access.masking import Masking
+from etl.db.statements import composed, described, named_in, names, read_file, run, scalar
+from etl.schema.revisions import newest
+from etl.warehouse.tables import KEPT, Schemas
+
+
+class Place(NamedTuple):
+    """A name in one of the schemas, which are called otherwise in a rebuild.
+
+    ``is_call``: it is a function without arguments, and its value is meant.
+    """
+
+    schema: str
+    name: str = ""
+    is_call: bool = False
+
+    def in_build(self, schemas: Schemas) -> str:
+        """What the schema is called in a build."""
+        return self.schema if self.schema in KEPT else getattr(schemas, self.schema)
+
+    def of(self, schemas: Schemas) -> sql.Composable:
+        """The name in a build."""
+        schema = self.in_build(schemas)
+        name = sql.Identifier(schema, self.name) if self.name else sql.Identifier(schema)
+        return sql.SQL("{}()").format(name) if self.is_call else name
+
+
+Parts = Mapping[str, sql.Composable | Place]
+
+
+class Wrapper(NamedTuple):
+    """A statement over the rows of a view, which it names ``{rows}``, with its parts."""
+
+    statement: str
+    parts: Parts
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaObject:
+    """One object: a statement of ``sql/`` with its parts put in.
+
+    ``words`` go into its comment, which is what the statement's header says. ``columns_of``: a
+    table whose columns the statement names as ``{columns}``, each of the relation named second, but
+    for those that follow. ``wrappers``: what is put around the statement of a view, innermost
+    first; ``masking`` comes last. ``options``: those of a view.
+    """
+
+    kind: str
+    place: Place
+    statement: str
+    parts: Parts = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+    columns_of: tuple[str, ...] = ()
+    on_table: str = ""
+    wrappers: tuple[Wrapper, ...] = ()
+    masking: Masking | None = None
+    options: LiteralString = ""
+
+    @property
+    def mark(self) -> str:
+        """What changes when the object has to be made again.
+
+        A migration can change the columns of a table, so after one everything is made again.
+        """
+        text = "".join(_texts(name) for name in (self.statement, *(w[0] for w in self.wrappers)))
+        said: tuple[Any, ...] = (self.kind, self.place, self.on_table, self.parts, self.words)
+        said += (self.columns_of, self.wrappers, self.masking, self.options)
+        return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
+
+    def identity(self, schemas: Schemas) -> sql.Composable:
+        """Kind and name, as COMMENT ON takes them."""
+        name: sql.Composable = self.place.of(schemas)
+        if self.kind in ("function", "aggregate"):
+            arguments = sql.SQL(_signature(self.statement)[2])
+            name = sql.SQL("{}{}").format(name, arguments)
+        if self.on_table:
+            table = Place(self.place.schema, self.on_table).of(schemas)
+            name = sql.SQL("{} on {}").format(sql.Identifier(self.place.name), table)
+        return sql.SQL("{} {}").format(sql.SQL(self.kind), name)
+
+    def make(self, connection: psycopg.Connection[Any], schemas: Schemas) -> None:
+        """Make it, or make it again where it is, and say in the catalog what it is."""
+        comment, text = described(self.statement)
+        parts = _placed(self.parts, schemas)
+        if self.columns_of:
+            parts["columns"] = self._columns(connection, schemas)
+        definition = composed(text, **parts)
+        for wrapper in self.wrappers:
+            parts = {"rows": definition, **_placed(wrapper.parts, schemas)}
+            definition = composed(described(wrapper.statement)[1], **parts)
+        if self.masking:
+            definition = self.masking.around(connection, definition)
+        if self.kind == "view":
+            run(
+                connection,
+                "schema/repeatable.create_view",
+                view=self.place.of(schemas),
+                options=sql.SQL(self.options),
+                definition=definition,
+            )
+        else:
+            connection.execute(definition)
+        run(
+            connection,
+            "schema/repeatable.describe",
+            object=self.identity(schemas),
+            comment=sql.Literal(f"{comment.format(**self.words)} Definition {self.mark}."),
+        )
+
+    def _columns(self, connection: psycopg.Connection[Any], schemas: Schemas) -> sql.Composed:
+        """The table's columns in their order there, which a migration can make another one."""
+        table, relation, *left_out = self.columns_of
+        values = {"table": f"{schemas.warehouse}.{table}"}
+        found = scalar(connection, "rebuild/bulk.columns", values)
+        return names([name for name in found if name not in left_out], relation)
+
+
+def _texts(name: str) -> str:
+    """What makes a statement what it is: its header, its text, and those of the ones it names."""
+    comment, text = described(name)
+    return comment + text + "".join(map(_texts, named_in(text)))
+
+
+def _placed(parts: Parts, schemas: Schemas) -> dict[str, sql.Composable]:
+    """Parts of a statement with places as names in a build."""
+    return {n: part.of(schemas) if isinstance(part, Place) else part for n, part in parts.items()}
+
+
+def views_of(file: str, schema: str) -> list[SchemaObject]:
+    """Every statement of a file is a view of a schema."""
+    return [SchemaObject("view", Place(schema, name), f"{file}.{name}") for name in read_file(file)]
+
+
+def functions_of(file: str, schema: str) -> list[SchemaObject]:
+    """Every statement of a file makes a function of a schema."""
+    return [function_of(f"{file}.{name}", schema) for name in read_file(file)]
+
+
+def function_of(statement: str, schema: str) -> SchemaObject:
+    """The function that a statement makes in a schema."""
+    kind, name, _ = _signature(statement)
+    return SchemaObject(kind, Place(schema, name), statement, {"schema": Place(schema)})
+
+
+@cache
+def _signature(statement: str) -> tuple[str, str, str]:
+    """Kind, name and arguments of a function: of two of one name the arguments say which."""
+    found = re.match(
+        r"create or replace (function|aggregate) .*?(\w+|\}) ?(\([^)]*\))", described(statement)[1]
+    )
+    if found is None:
+        raise ValueError(f"{statement} does not make a function")
+    return cast(tuple[str, str, str], found.groups())

@@ -1,0 +1,109 @@
+"""The views and functions that people read a build by: as it is, and as it was known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from psycopg import sql
+
+from etl.db.statements import equal, names
+from etl.schema.objects import Parts, Place, SchemaObject, functions_of
+from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact, past_of
+
+# The tables that are read as they were known, each with the key of a row; none of one that only
+# grows.
+KEYS: dict[str, str | None] = {
+    "dim_date": None,
+    "dim_geography": None,
+    **{dimension.table: dimension.sk for dimension in DIMENSIONS.values()},
+    **{fact.table: fact.key for fact in FACTS.values()},
+}
+
+
+def readers() -> Iterator[SchemaObject]:
+    """Views on a build's tables as they are, and as they were known after a load."""
+    for dimension in DIMENSIONS.values():
+        yield from dimension_views("warehouse", dimension)
+    for fact in FACTS.values():
+        if fact.states:
+            yield fact_history(fact)
+    yield from functions_of("schema/known", "warehouse")
+    for table in KEYS:
+        yield from _as_known(table)
+    for dimension in DIMENSIONS.values():
+        yield from dimension_views("as_known", dimension)
+
+
+def fact_history(fact: Fact) -> SchemaObject:
+    """The view of every state that a fact was in."""
+    return SchemaObject(
+        "view",
+        Place("warehouse", f"{fact.table}_history"),
+        "schema/views.fact_history",
+        {
+            "key": sql.Identifier(fact.key),
+            "date": sql.Identifier(fact.date),
+            "fact": Place("warehouse", fact.table),
+            "earlier_states": Place("warehouse", fact.state),
+            "states": names(fact.states),
+            "states_of_state": names(fact.states, "state"),
+        },
+        {"fact": fact.name},
+    )
+
+
+def dimension_views(schema: str, dimension: Dimension) -> Iterator[SchemaObject]:
+    """The views that every dimension has, on the dimension of this schema."""
+    yield SchemaObject(
+        "view",
+        Place(schema, f"{dimension.table}_current"),
+        "schema/views.current",
+        {"dim": Place(schema, dimension.table)},
+        {"dim": dimension.table, "thing": dimension.name},
+    )
+    yield SchemaObject(
+        "view",
+        Place(schema, f"{dimension.table}_as_is"),
+        "schema/views.as_is",
+        {
+            "dim": Place(schema, dimension.table),
+            "sk": sql.Identifier(dimension.sk),
+            "latest_sk": sql.Identifier(f"latest_{dimension.sk}"),
+            "key_version_latest": equal(dimension.key, "version", "latest"),
+            "key_later_latest": equal(dimension.key, "later", "latest"),
+        },
+        {"sk": dimension.sk, "thing": dimension.name},
+        columns_of=(dimension.table, "latest", dimension.sk),
+    )
+
+
+def as_known_rows(table: str) -> tuple[str, Parts]:
+    """The statement for the rows of a table as they were known after a ``{load}``; its parts."""
+    parts: dict[str, sql.Composable | Place] = {
+        "table": Place("warehouse", table),
+        "known_load": Place("warehouse", "known_load"),
+    }
+    if key := KEYS[table]:
+        parts |= {"past": Place("warehouse", past_of(table)), "key": sql.Identifier(key)}
+    return "schema/as_known.kept" if key else "schema/as_known.grown", parts
+
+
+def _as_known(table: str) -> Iterator[SchemaObject]:
+    """How a table is read as it was known."""
+    function = Place("warehouse", f"{table}_as_known_at")
+    rows, parts = as_known_rows(table)
+    yield SchemaObject(
+        "function",
+        function,
+        f"{rows}_function",
+        {"function": function, "load": sql.SQL("$1"), **parts},
+        {"table": table},
+        columns_of=(table, "kept"),
+    )
+    yield SchemaObject(
+        "view",
+        Place("as_known", table),
+        "schema/as_known.view",
+        {"function": function, "point": Place("warehouse", "as_known_point")},
+        {"table": table},
+    )

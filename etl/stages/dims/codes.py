@@ -1,0 +1,20 @@
+"""The codes that members and their surrogate keys have in the masked schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from etl.db.statements import run
+
+
+def give_codes(connection: psycopg.Connection[Any], *, whole: bool = False) -> None:
+    """Give codes to members and keys of the dimension that have none.
+
+    ``whole``: look at all members, as after a rebuild, in which a key can be another member's. The
+    connection resolves names in the dimension's schema; in the caller's transaction.
+    """
+    run(connection, "access/crosswalk.add_members", {"whole": whole})
+    if run(connection, "access/crosswalk.add_keys").rowcount and whole:
+        run(connection, "access/crosswalk.analyze")

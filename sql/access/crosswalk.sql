@@ -1,0 +1,40 @@
+-- The codes that persons and keys have in masked schemas. Each is random, drawn from the server's
+-- strong random numbers, and stays whatever is loaded again.
+
+-- name: add_members
+-- A code for each member who has none, of those with a new key or, if whole, of all.
+-- One row per member.
+insert into access.member_crosswalk (member_id)
+select distinct m.member_id
+from dim_member as m
+where m.member_sk > 0
+    and (
+        %(whole)s
+        or m.member_sk > (select coalesce(max(k.member_sk), 0) from access.member_key as k)
+    )
+    and not exists (
+        select 1 from access.member_crosswalk as c where c.member_id = m.member_id
+    );
+
+-- name: add_keys
+-- Codes for the surrogate keys above the highest one that has them; -1 stays. One row per key.
+-- Of a random identifier the last eight bytes have 62 random bits.
+insert into access.member_key (member_sk, limited_sk, safe_harbor_sk)
+select
+    -1,
+    -1,
+    -1
+where not exists (select 1 from access.member_key)
+union all
+select
+    s.member_sk,
+    substring(uuid_send(gen_random_uuid()) from 9)::bigint & 4611686018427387903,
+    substring(uuid_send(gen_random_uuid()) from 9)::bigint & 4611686018427387903
+from generate_series(
+    (select coalesce(max(k.member_sk), 0) + 1 from access.member_key as k where k.member_sk > 0),
+    (select max(m.member_sk) from dim_member as m)
+) as s (member_sk);
+
+-- name: analyze
+-- Refresh what the planner knows of the codes. No rows.
+analyze access.member_crosswalk, access.member_key;
