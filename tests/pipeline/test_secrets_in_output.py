@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.db.passwords import scram_verifier, set_password
-from etl.server.home import packaged_programs
+from etl.server.home import locate, packaged_programs
 from tests.support.feeds import write_batch
 from tests.support.managed import Managed, odd_password
 from tests.support.processes import Ended
@@ -67,8 +71,26 @@ def owned_by(bare: Managed, password: str) -> str:
     return make_conninfo(bare.address, password=password)
 
 
-def log_of(server_settings: Settings) -> str:
-    return (server_settings.data / "postgres" / "server.log").read_text(errors="replace")
+def log_of(server_settings: Settings, server: psycopg.Connection[Any]) -> str:
+    """What the server logged until now, as it was before JSON escaped it."""
+    home = locate(server_settings)
+    mark = f"the end of {uuid.uuid4()}"
+    server.execute(sql.SQL("select {}").format(sql.Literal(mark)))
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        lines = [line for file in home.session_log.iterdir() for line in whole_lines(file)]
+        events = "\n".join(str(json.loads(line)) for line in lines)
+        texts = "\n".join(str(json.loads(line).get("message", "")) for line in lines)
+        if mark in texts:
+            return f"{home.log.read_text(errors='replace')}\n{events}\n{texts}"
+        time.sleep(0.05)
+    raise AssertionError("the statements of this test are not logged")
+
+
+def whole_lines(file: Path) -> list[str]:
+    """The lines of a log that are written to their end; the server begins a text file too."""
+    text = file.read_text(errors="replace") if file.suffix == ".json" else ""
+    return text.splitlines()[: text.count("\n")]
 
 
 def dump(url: str, program: str, *arguments: str) -> str:
@@ -103,7 +125,7 @@ def test_password_of_the_address_is_nowhere_while_a_run_is_at_work_and_after_it(
         "process list": "\n".join(seen),
         "output": "\n".join(ended.stdout + ended.stderr for ended in said),
         "etl.jsonl": (bare.data / "logs" / "etl.jsonl").read_text(),
-        "server log": log_of(server_settings),
+        "server log": log_of(server_settings, bare.server),
         "database": dump(address, "pg_dump"),
         "roles": dump(admin_url, "pg_dumpall", "--globals-only"),
     }
@@ -136,7 +158,7 @@ def test_password_that_is_set_lets_in_and_is_in_no_statement(
         "select query from pg_stat_activity where pid = %s", [bare.server.info.backend_pid]
     )
     assert "SCRAM-SHA-256$" in statement
-    for text in (statement, log_of(server_settings)):
+    for text in (statement, log_of(server_settings, bare.server)):
         assert f"password '{password}'" not in text
         assert len(password) < 8 or password not in text
 
