@@ -47,7 +47,7 @@ def of_file(path: Path, root: Path) -> Iterator[Mutant]:
             for start, stop, put in _changes(node, place, between):
                 # What is between two operands can be a bracket as well as an operator.
                 if "(" not in text[start:stop] and ")" not in text[start:stop]:
-                    yield Mutant.of(path, text, start, stop, put, f"{module}:{name}")
+                    yield Mutant.of(path, text, (start, stop, put), f"{module}:{name}", (name,))
 
 
 def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:

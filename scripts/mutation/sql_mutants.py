@@ -9,6 +9,8 @@ from pathlib import Path
 from mutant import Mutant
 
 _HEADER = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+# A check that the statement makes.
+_RULE = re.compile(r"^--: rule (\w+):", re.MULTILINE)
 # Comments, gaps that psycopg fills and quoted names are passed over.
 _TOKEN = re.compile(
     r"(?P<passed>--[^\n]*|\{\w+\}|%\(\w+\)s|\"[^\"]*\"|\$\w*\$)"
@@ -66,8 +68,9 @@ def of_file(path: Path) -> Iterator[Mutant]:
     file = str(path.relative_to(path.parents[1]).with_suffix(""))
     for header, end in zip(headers, ends, strict=True):
         tokens = [t for t in _TOKEN.finditer(text, header.end(), end) if t.lastgroup != "passed"]
-        for start, stop, put in _changes(tokens):
-            yield Mutant.of(path, text, start, stop, put, f"{file}.{header[1]}")
+        names = (header[1], *_RULE.findall(text, header.end(), end))
+        for place in _changes(tokens):
+            yield Mutant.of(path, text, place, f"{file}.{header[1]}", names)
 
 
 def _changes(tokens: list[re.Match[str]]) -> Iterator[tuple[int, int, str]]:

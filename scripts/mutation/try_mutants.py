@@ -5,7 +5,9 @@ The changes are made in a copy of the tree. What each test runs is recorded once
 
 from __future__ import annotations
 
+import importlib
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -19,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import pytest
 import python_mutants
 import sql_mutants
 import typer
@@ -29,7 +32,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from etl.config import ROOT, Settings
 from etl.server import server
 
-PYTEST = (str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider")
+QUIET = ("-q", "-p", "no:cacheprovider")
+PYTEST = (str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", *QUIET)
+# Each trial is a copy of this process, which has loaded what the tests need of other packages.
+fork = multiprocessing.get_context("fork")
+LOADED_ONCE = ("great_expectations", "hypothesis", "numpy", "alembic", "etl.__main__")
+# Seconds after which tests that do not end have noticed a change.
+TIMEOUT = 900
 RUNS = ROOT / "data" / "mutation" / "runs.jsonl"
 RESULTS = ROOT / "data" / "mutation" / "results.jsonl"
 # Made once for all tests, or run by none.
@@ -68,6 +77,8 @@ def main(
         return
     with tempfile.TemporaryDirectory() as folder, _server() as kept:
         tree = _copy_of_tree(Path(folder))
+        for name in LOADED_ONCE:
+            importlib.import_module(name)
         judged: list[str] = []
         for mutant in mutants:
             if len(judged) == count:
@@ -135,7 +146,7 @@ def _try(
     try:
         # What lives at first is shown to more of the tests that run it.
         for limit in seconds:
-            chosen = _within(tests, limit)
+            chosen = _within(tests, limit, mutant.names)
             verdict = _verdict(chosen, tree, kept) if chosen else "lives"
             if verdict != "lives":
                 return verdict
@@ -145,16 +156,19 @@ def _try(
         path.write_text(before, encoding="utf-8")
 
 
-def _within(tests: list[tuple[str, float]], seconds: float) -> list[str]:
-    """Tests that together take so long, taken in turn from each module."""
+def _within(tests: list[tuple[str, float]], seconds: float, names: tuple[str, ...]) -> list[str]:
+    """Tests that together take so long: those with one of the names, then in turn of each module.
+
+    Every test of a check runs all checks, and its defect bears its name.
+    """
     turns: dict[str, int] = {}
     order = []
     for name, cost in tests:
         module = name.partition("::")[0]
         turns[module] = turns.get(module, 0) + 1
-        order.append((turns[module], cost, name))
+        order.append((not any(n in name for n in names), turns[module], cost, name))
     chosen: list[str] = []
-    for _, cost, name in sorted(order):
+    for _, _, cost, name in sorted(order):
         if seconds >= cost:
             chosen.append(name)
             seconds -= cost
@@ -162,19 +176,29 @@ def _within(tests: list[tuple[str, float]], seconds: float) -> list[str]:
 
 
 def _verdict(tests: list[str], tree: Path, kept: Path) -> str:
-    try:
-        done = subprocess.run(
-            [*PYTEST, "-x", "-n", "0", "--server", str(kept), *tests],
-            cwd=tree,
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
-    except subprocess.TimeoutExpired:
+    output = kept / "output"
+    trial = fork.Process(target=_run_tests, args=(tests, tree, kept, output))
+    trial.start()
+    trial.join(TIMEOUT)
+    if trial.is_alive():
+        trial.kill()
+        trial.join()
         return "dies"
-    if done.returncode == 0:
+    if trial.exitcode == pytest.ExitCode.OK:
         return "lives"
-    return "no code" if NO_CODE.search(done.stdout) else "dies"
+    return "no code" if NO_CODE.search(output.read_text(encoding="utf-8")) else "dies"
+
+
+def _run_tests(tests: list[str], tree: Path, kept: Path, output: Path) -> None:
+    """Run tests of a tree in this process, with its modules; those of other packages stay."""
+    with output.open("w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("etl", "tests")]:
+        del sys.modules[name]
+    os.chdir(tree)
+    sys.path.insert(0, str(tree))
+    sys.exit(pytest.main([*QUIET, "-x", "-n", "0", "--server", str(kept), *tests]))
 
 
 def _note(mutant: Mutant, verdict: str) -> None:

@@ -1,4 +1,4 @@
-"""A pytest plugin that writes down what each test runs, for ``scripts/mutate.py``.
+"""A pytest plugin that writes down what each test runs, for ``scripts/mutation/try_mutants.py``.
 
 ``python -m pytest -p tests.support.recording --record FILE`` adds to FILE a line of JSON for each
 test: its seconds, the named statements that it sent and the functions of ``etl/stages`` that it
