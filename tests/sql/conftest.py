@@ -12,6 +12,7 @@ from etl.config import Settings
 from etl.pipeline import commands
 from etl.pipeline.load import STAGES
 from etl.pipeline.session import open_run
+from tests.support.business import SOUND
 from tests.support.cubes import make_dimensions
 from tests.support.databases import copy, drop, fresh_database, unguarded, url_of
 from tests.support.feeds import write_batch
@@ -146,3 +147,13 @@ def tables(database: psycopg.Connection) -> psycopg.Connection:
     """A warehouse with dimensions of a few rows and without facts, for the cubes."""
     make_dimensions(database)
     return database
+
+
+@pytest.fixture(scope="module")
+def sound(admin_url: str, template: str) -> Iterator[psycopg.Connection]:
+    """A small sound warehouse, facts and dimensions alone."""
+    with fresh_database(admin_url, template) as url, unguarded(url) as connection:
+        connection.execute(SOUND)
+        # As the checks have it, who are in a test's transaction.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        yield connection
