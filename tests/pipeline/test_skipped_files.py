@@ -58,3 +58,32 @@ def test_a_skipped_file_before_a_late_file_stays_skipped(warehouse: Warehouse) -
         2025-01-15 | skipped
         2025-02-10 | loaded
     """)
+
+
+def test_of_two_skipped_files_after_a_late_file_the_next_one_is_loaded(
+    warehouse: Warehouse,
+) -> None:
+    for day in ("2025-01-10", "2025-03-10", "2025-04-10"):
+        load(warehouse, day, SAME)
+    load(warehouse, "2025-02-10", OTHER)
+    assert drawn(
+        warehouse.connection,
+        "select batch_id, f.status from ledger.load_file as f "
+        "join ledger.load using (load_id) order by batch_id",
+    ) == draw("""
+        batch_id   | status
+        2025-01-10 | loaded
+        2025-02-10 | loaded
+        2025-03-10 | loaded
+        2025-04-10 | skipped
+    """)
+    assert drawn(
+        warehouse.connection,
+        "select name, validity_start_ts as since from warehouse.dim_provider "
+        "where provider_id = 'P' order by since",
+    ) == draw("""
+        name | since
+        Ames | 1900-01-01
+        Bell | 2025-02-10
+        Ames | 2025-03-10
+    """)

@@ -64,6 +64,10 @@ def test_a_sound_warehouse_passes_every_check(warehouse, warehouse_url):
     ]
     assert report.checks == len(all_checks()) == len(seen)
     assert report.failed_critical == 0
+    # The run is of what is there: of the latest load, and of no gate.
+    assert warehouse.execute(
+        "select load_id, gate from check_run where check_run_id = %s", [report.check_run_id]
+    ).fetchone() == (2, None)
 
 
 def test_an_empty_warehouse_passes_with_no_rows(database, database_url):
