@@ -409,8 +409,8 @@ order by object;
 
 -- name: blockers
 -- What outside a retired build still depends on it: the build is kept until that is gone.
--- One row per object.
-select distinct pg_describe_object(n.class_id, n.oid, 0) as object
+-- One row per object and reason.
+select pg_describe_object(n.class_id, n.oid, 0) as object
 from ({rebuild/dependents.needing}) as n
 where n.schema_name !~ '^pg_'
     -- What is temporary counts as long as its session lives and is none of ours.
@@ -419,8 +419,7 @@ where n.schema_name !~ '^pg_'
         from pg_stat_activity as a
         where n.schema_name ~ '^pg_temp_' and a.application_name !~ '^aca-warehouse'
             and a.pid = pg_stat_get_backend_pid(substring(n.schema_name, '\d+$')::integer)
-    )
-order by object;
+    );
 
 -- name: drop_empty_schema
 -- Clear away a schema of a retired build in which nothing is left. No rows.
