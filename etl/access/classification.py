@@ -78,7 +78,8 @@ _KEPT_OF_NOBODY = words_of(
     defined_at retired_at changed_at changed_by check_run_id checks failed failed_critical gate
     passed rows_checked rows_failed message measured rows_judged metric member limited_ref
     safe_harbor_ref limited_sk safe_harbor_sk limited safe_harbor login state role added_at
-    added_by relation_name access identifier standard treatment
+    added_by relation_name access identifier standard treatment why placed_at placed_by
+    released_at member_token erased_at erased_by through_load_id files_done_at
     """
 )
 _CUBE_COLUMN = re.compile(r"^\s*\('(\w+)', '([^']*)', ", re.MULTILINE)

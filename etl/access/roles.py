@@ -62,6 +62,8 @@ _OF_RELATION = {
     ("access", "member_crosswalk"): REFUSED,
     ("access", "member_key"): REFUSED,
     ("access", "login_state"): REFUSED,
+    ("access", "legal_hold"): REFUSED,
+    ("access", "erased"): REFUSED,
     ("quality", "quarantined_line"): REFUSED,
     ("quality", "correction"): REFUSED,
     ("quality", "rejected_key"): REFUSED,

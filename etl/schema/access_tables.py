@@ -1,4 +1,4 @@
-"""The tables of access: codes of persons and keys, and who may see which states.
+"""The tables of access: codes of persons and keys, who may see which states, who was erased.
 
 They are no part of a build: no rebuild gives a person another code.
 """
@@ -23,6 +23,8 @@ def access(metadata: MetaData) -> None:
     _login_state(metadata)
     _declared_right(metadata)
     _classification(metadata)
+    _legal_hold(metadata)
+    _erased(metadata)
 
 
 def _member_crosswalk(metadata: MetaData) -> None:
@@ -119,4 +121,44 @@ def _classification(metadata: MetaData) -> None:
         schema="access",
         comment="Which identifier of a person each column is and what becomes of it in masked "
         "schemas (45 CFR 164.514). One row per column.",
+    )
+
+
+def _legal_hold(metadata: MetaData) -> None:
+    Table(
+        "legal_hold",
+        metadata,
+        Column("member_id", Text, comment="The member. Personal data: direct."),
+        Column("why", Text, nullable=False, comment="The matter for which nothing may go."),
+        Column("placed_at", INSTANT, nullable=False, server_default=NOW),
+        Column("placed_by", Text, nullable=False, server_default=text("session_user")),
+        Column("released_at", INSTANT, comment="When it ended; empty while it is in force."),
+        PrimaryKeyConstraint("member_id", "placed_at"),
+        schema="access",
+        comment="Members of whom nothing may be erased or expire. One row per member and hold.",
+    )
+
+
+def _erased(metadata: MetaData) -> None:
+    Table(
+        "erased",
+        metadata,
+        Column("member_token", Text, comment="What the member's number became, a keyed hash."),
+        Column("why", Text, nullable=False, comment="The reason that was given."),
+        Column("erased_at", INSTANT, nullable=False, server_default=NOW),
+        Column("erased_by", Text, nullable=False, server_default=text("session_user")),
+        Column(
+            "through_load_id",
+            BigInteger,
+            nullable=False,
+            comment="The last load before the erasure: a rebuild repeats it after that one.",
+        ),
+        Column(
+            "files_done_at",
+            INSTANT,
+            comment="When files and free space were seen to; empty: the next run does it.",
+        ),
+        PrimaryKeyConstraint("member_token"),
+        schema="access",
+        comment="Members who were erased; each later file is compared with it. One row per member.",
     )
