@@ -88,6 +88,9 @@ cubes: $(READY) ## Refresh the cubes
 restate: $(READY) ## Rebuild a dimension's history from staging [DIM=member|plan|provider FROM= SHOW=yes]
 	@$(PY) -m etl restate --dim $(call quoted,$(DIM)) $(if $(FROM),--from $(call quoted,$(FROM))) $(if $(filter yes,$(SHOW)),--show)
 
+retention: $(READY) ## Show claims and enrollments older than so many years; archive and delete them [YEARS=10 WHY= CONFIRM=yes]
+	@$(PY) -m etl retention $(if $(YEARS),--years $(call quoted,$(YEARS))) $(if $(WHY),--why $(call quoted,$(WHY))) $(if $(filter yes,$(CONFIRM)),--confirm)
+
 ##@ Quarantine
 quarantine: $(READY) ## List the rejected rows, by file and reason
 	@$(PY) -m etl quarantine
@@ -139,6 +142,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate quarantine quarantine-export quarantine-replay test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention quarantine quarantine-export quarantine-replay test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

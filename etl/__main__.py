@@ -20,6 +20,7 @@ from etl.db import trouble
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
 from etl.pipeline import commands, console, stopping
+from etl.pipeline import retention as retention_of
 from etl.pipeline.load import pending, unfinished
 from etl.pipeline.running import refuse_to_end_run
 from etl.pipeline.session import RunContext, open_run
@@ -42,6 +43,7 @@ _AFTERWARDS = {
     **dict.fromkeys(("incremental", "stage", "dims", "facts", "cubes"), _GOES_ON),
     "restate": f"{_ROLLED_BACK} Run again: it says first what is still to change.",
     "quarantine-replay": f"{_ROLLED_BACK} Run again: no row comes in twice.",
+    "retention": f"{_ROLLED_BACK} Run again: what was archived is found, and what is left goes.",
     "dq-check": "Rows of the warehouse were not changed. Run again: all the checks run.",
 }
 _at_work = ContextVar("at_work", default="")
@@ -72,7 +74,7 @@ def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
             if context.summary.seconds:
                 console.show_summary(context.summary)
             raise
-        if context.summary.seconds:
+        if context.summary.seconds or context.summary.going:
             console.show_summary(context.summary)
         elif command != "migrate" and not terminal.said:
             context.watcher.say("Nothing to do: no load is due for this.")
@@ -133,7 +135,7 @@ def _truth(chosen: Settings) -> TruthFolder | None:
 
 def _migrate(context: RunContext) -> Summary:
     commands.tidy(context)
-    for notice in notices(context.url):
+    for notice in notices(context.url, context.settings.archive):
         context.watcher.say(notice)
     return context.summary
 
@@ -245,6 +247,21 @@ def restate(
 
     run_pipeline(
         "restate", lambda context: commands.restate(context, DIMENSIONS[dim], first, show=show)
+    )
+
+
+@app.command()
+def retention(
+    years: Annotated[str, typer.Option(help="How many calendar years rows are kept.")] = str(
+        retention_of.YEARS
+    ),
+    why: Annotated[str, typer.Option(help="The reason, for those who come after.")] = "",
+    confirm: Annotated[bool, typer.Option("--confirm", help="Yes, archive and delete.")] = False,
+) -> None:
+    """Show claims and enrollments that are older; archive and delete them once confirmed."""
+    kept = retention_of.years_of(years)
+    run_pipeline(
+        "retention", lambda context: retention_of.retain(context, kept, why, confirmed=confirm)
     )
 
 
@@ -380,7 +397,7 @@ def status() -> None:
         if url
         else Overview()
     )
-    console.show_status(found, chosen, seen, notices(url) if url else [])
+    console.show_status(found, chosen, seen, notices(url, chosen.archive) if url else [])
     if url:
         console.show_assumed(*assumed_unchanged(url, chosen.inbox))
 

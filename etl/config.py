@@ -28,7 +28,8 @@ class Settings:
     ``database_url``: libpq URL of the server to use; empty means the embedded server.
     ``inbox``: folder of batches; ``names_inbox``: it was named by a person, and so has to be there.
     ``data``: folder for everything that the warehouse keeps
-    outside the database (embedded server, logs, synthetic inbox and its truth); ignored by git.
+    outside the database (embedded server, logs, archive, synthetic inbox and its truth); ignored
+    by git.
     ``reject_share``: a file with a larger share of bad rows is refused whole (0 to 1).
     ``debug``: show tracebacks.
     ``allow_plaintext``: ``database_url`` may lead to another machine without a verified TLS
@@ -48,6 +49,11 @@ class Settings:
     def truth(self) -> Path:
         """Where the generator writes what each synthetic batch really contains."""
         return self.data / "truth"
+
+    @property
+    def archive(self) -> Path:
+        """Where rows go whose retention is over; nobody but its owner may enter."""
+        return self.data / "archive"
 
     @property
     def log_file(self) -> Path:

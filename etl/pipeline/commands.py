@@ -18,7 +18,7 @@ from etl.contracts.refusals import Refusal
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
-from etl.pipeline import guards, replay, swap
+from etl.pipeline import empty_months, guards, replay, swap
 from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages, unfinished
 from etl.pipeline.session import RolledBack, RunContext, set_session_path, worst
 from etl.pipeline.summary import Summary
@@ -83,6 +83,7 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     for left in replays:
         replay.rebuild_replay(context, *left)
     schema_build.finish(context.ledger)
+    empty_months.drop(context, NEXT)
     with context.run_stage("codes", "the codes of members", None, NEXT):
         give_codes(context.work, whole=True)
     run_cubes(context, NEXT)
@@ -111,8 +112,9 @@ def incremental(context: RunContext) -> Summary:
 
 
 def tidy(context: RunContext) -> Summary:
-    """Let views of people follow that may by now, drop what they needed, name what is left."""
+    """Let views of people follow that may by now, drop what nobody needs, name what is left."""
     swap.clear_replaced(context)
+    empty_months.drop(context, LIVE)
     context.summary.notes += swap.notes(context.ledger)
     return context.summary
 

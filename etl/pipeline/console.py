@@ -27,6 +27,8 @@ from etl.pipeline.summary import Summary
 from etl.quality.runner import CheckReport
 from etl.server import server
 
+# What a column of money is summed into, as the ledger names it.
+_SUMS = ("in_file", "rejected", "duplicate", "expired", "loaded")
 # How many failed checks the summary names, and how many batches the status.
 _SHOWN = 8
 _HELD = 20
@@ -37,6 +39,7 @@ _NEXT = {
     "dims": "make facts",
     "facts": "make cubes",
     "cubes": "make dq-check",
+    "retention": "make psql to query ledger.retention_run, which has what went and why",
     "restate": "make psql to query; ledger.fact_rekey counts the facts that were keyed again",
     "quarantine-replay": "make quarantine for what is still open, make psql to query",
     "dq-check": "make dq-report for a page of the results; make psql to query quality.failing_now",
@@ -122,6 +125,8 @@ def show_summary(summary: Summary) -> None:
     """The last words of a run, on stdout."""
     console = Screen()
     console.print()
+    if summary.going:
+        console.write_numbers(_going(summary))
     if summary.files:
         console.print(_files(summary))
         console.write_numbers(_money(summary))
@@ -140,12 +145,24 @@ def show_summary(summary: Summary) -> None:
     console.write_line(_NEXT.get(summary.command, "make help"), "Next")
 
 
+def _going(summary: Summary) -> Table:
+    """What is older than the horizon: rows, facts, days, bytes and money, by feed."""
+    counted = ("rows", "facts", "MiB", "from", "to", "US dollars")
+    table = screen.table("Before the horizon", "feed", *counted, right=counted)
+    for one in summary.going:
+        cells = (f"{one.rows:,}", f"{one.facts:,}", f"{one.size_bytes / 2**20:,.1f}")
+        days = (str(one.first_day or "-"), str(one.last_day or "-"))
+        sums = (f"{column} {Decimal(total):,.2f}" for column, total in one.totals.items())
+        table.add_row(one.feed, *cells, *days, "\n".join(sums))
+    return table
+
+
 def _files(summary: Summary) -> Table:
-    counted = ("files", "read", "loaded", "rejected", "duplicate", "skipped")
+    counted = ("files", "read", "loaded", "rejected", "duplicate", "expired", "skipped")
     table = screen.table("Rows", "feed", *counted, right=counted)
     feeds: dict[str, list[int]] = {}
     for staged in summary.files:
-        row = feeds.setdefault(staged.file.feed.name, [0] * 6)
+        row = feeds.setdefault(staged.file.feed.name, [0] * len(counted))
         skipped = staged.status == "skipped"
         for at, n in enumerate((len(staged.file.files), *staged.counts().values(), skipped)):
             row[at] += n
@@ -155,8 +172,11 @@ def _files(summary: Summary) -> Table:
 
 
 def _money(summary: Summary) -> Table:
-    """What the files contain, and what became of it: read = loaded + rejected + duplicate."""
-    summed = ("sender says", "read", "rejected", "duplicate", "loaded", "unreadable")
+    """What the files contain, and what became of it.
+
+    That is: read = rejected + duplicate + expired + loaded.
+    """
+    summed = ("sender says", "read", "rejected", "duplicate", "expired", "loaded", "unreadable")
     table = screen.table("US dollars", "column", *summed, right=summed)
     sums: dict[str, Counter[str]] = {}
     unsaid: set[str] = set()
@@ -170,7 +190,7 @@ def _money(summary: Summary) -> Table:
         table.add_row(
             name,
             "-" if name in unsaid else f"{sum_of['expected']:,.2f}",
-            *(f"{sum_of[k]:,.2f}" for k in ("in_file", "rejected", "duplicate", "loaded")),
+            *(f"{sum_of[k]:,.2f}" for k in _SUMS),
             f"{sum_of['unread']:,}",
         )
     return table
@@ -208,6 +228,7 @@ def _counts(console: Screen, summary: Summary) -> None:
         "enrollments displaced": sum_of("enrollment_displaced"),
     }
     facts = {
+        "expired": sum_of("claims_expired", "enrollments_expired"),
         "taken back": sum_of("claim_taken_back", "enrollment_taken_back"),
         "re-keyed": sum_of("rekeyed"),
         "keys inferred": sum_of("claim_inferred", "enrollment_inferred"),
@@ -250,6 +271,9 @@ def show_status(
     if status.size_bytes is not None:
         lines.append(("Size", f"{status.size_bytes / 2**20:,.0f} MiB"))
     lines += [("Inbox", str(chosen.inbox)), ("Log", str(chosen.log_file))]
+    if seen.horizon is not None:
+        gone = f"rows from before {seen.horizon} are in {chosen.archive} and expire if they come"
+        lines.append(("Archive", f"{gone} again"))
     lines += [("Running", text) for text in seen.running]
     for name, said in lines:
         console.write_line(said, name)

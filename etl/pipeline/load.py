@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import psycopg
@@ -16,6 +16,7 @@ from etl.pipeline import guards
 from etl.pipeline.session import Current, RunContext
 from etl.pipeline.summary import Load
 from etl.quarantine import store
+from etl.retention import expire
 from etl.stages import take_out
 from etl.stages.dims import calendar, history, versions
 from etl.stages.facts import merge_facts
@@ -323,9 +324,34 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
                 counts.update({f"{fact.name}_{name}": n for name, n in done.items()})
             context.watcher.advance(1)
         current.feed = None
+        _expire_old(context, load, kinds, counts)
         context.gate_load("facts", load)
         status = "rebuilt" if load.build.is_rebuild else "loaded"
         context.finish(context.work, load, status)
+
+
+def _expire_old(
+    context: RunContext, load: Load, feeds: Collection[str], counts: Counter[str]
+) -> None:
+    """Take out what a load brought from before the horizon."""
+    rebuilt = load.rebuilds_load_id
+    if rebuilt is not None:
+        expire.copy_lines(context.work, load.load_id, rebuilt)
+    gone = expire.expire(
+        context.work, feeds, [load.load_id], load.load_id, as_recorded=rebuilt is not None
+    )
+    count_expired(context, gone, counts)
+
+
+def count_expired(
+    context: RunContext, gone: Iterable[expire.Expired], counts: Counter[str]
+) -> None:
+    """Count rows that expired, also of the files that this run has staged."""
+    for rows in gone:
+        counts[f"{rows.feed}_expired"] += rows.rows
+        for staged in context.summary.files:
+            if (staged.load_id, staged.file.feed.name) == (rows.load_id, rows.feed):
+                staged.expire(rows.rows, rows.totals)
 
 
 def _was_taken_out(load: Load, why: str, rest: str) -> BatchError:

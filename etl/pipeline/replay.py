@@ -7,11 +7,12 @@ from datetime import datetime
 
 from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
-from etl.pipeline.load import pending, run_remaining_stages
+from etl.pipeline.load import count_expired, pending, run_remaining_stages
 from etl.pipeline.session import RolledBack, RunContext
 from etl.pipeline.summary import Load
 from etl.quarantine import export
 from etl.quarantine import store as corrected
+from etl.retention import expire
 from etl.stages.dims import calendar, history
 from etl.stages.facts import merge_facts
 from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, NEXT
@@ -127,4 +128,6 @@ def _correct(
                 merge_facts.Corrected(of_load, load.load_id, outcome.displaces),
             )
             counts.update({f"{fact.name}_{name}": n for name, n in merged.items()})
+    gone = expire.expire(context.work, [feed], outcome.lines, as_recorded=load.build.is_rebuild)
+    count_expired(context, gone, counts)
     return outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from etl.pipeline import swap
 from etl.pipeline.running import who_runs
 from etl.pipeline.session import set_session_path
 from etl.pipeline.waiting import describe
+from etl.retention import horizon
 from etl.schema import revisions
 from etl.server.requirements import sees_other_sessions
 
@@ -31,12 +32,14 @@ class Overview:
     """What ``make status`` says of a warehouse.
 
     ``held``: batches that are not in it. ``running``: the run at work. ``stages``: the latest,
-    newest first, as (begun, stage, batch, status, seconds).
+    newest first, as (begun, stage, batch, status, seconds). ``horizon``: rows from before it have
+    gone to the archive.
     """
 
     held: Sequence[refused.HeldBatch] = ()
     running: Sequence[str] = ()
     stages: Sequence[tuple[Any, ...]] = ()
+    horizon: date | None = None
 
 
 def _look(
@@ -93,15 +96,19 @@ def overview(url: str, inbox: Path, now: datetime | None, *, is_named: bool = Fa
                 held_in(inbox, now, is_named=is_named)(connection),
                 running,
                 run(connection, "ledger/ledger.latest_runs", values).fetchall(),
+                horizon.in_force(connection),
             )
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             return Overview()  # no run has made the tables of this version yet
 
 
-def notices(url: str) -> list[str]:
-    """What whoever runs the warehouse should know of its database, each in a sentence."""
+def notices(url: str, archive: Path) -> list[str]:
+    """What whoever runs the warehouse should know of it, each in a sentence.
+
+    ``archive``: where rows went whose retention is over.
+    """
     with _looking(url) as connection:
-        said = swap.notes(connection)
+        said = swap.notes(connection) + _of_archive(connection, archive)
         try:
             revisions.refuse_of_before(connection)
         except SchemaError as error:
@@ -113,6 +120,21 @@ def notices(url: str) -> list[str]:
                 f"transaction a run waits for: grant pg_monitor to {role}."
             )
     return said
+
+
+def _of_archive(connection: psycopg.Connection[Any], archive: Path) -> list[str]:
+    """That a restored or remade database has rows again that had gone, or that a run was killed."""
+    try:
+        newest, gone = horizon.newest_of(archive), horizon.in_force(connection)
+    except (psycopg.errors.UndefinedTable, OSError):
+        return []
+    if newest is None or (gone is not None and newest <= gone):
+        return []
+    return [
+        f"{archive} has rows from before {newest}, and the warehouse does not know that they have "
+        "gone: it was restored or made again since, or the run was stopped. make retention shows "
+        "what is still to go."
+    ]
 
 
 def assumed_unchanged(url: str, inbox: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from etl.quality.runner import CheckReport
 from etl.quality.truth import Detection
+from etl.retention.expire import Going
 from etl.stages.stage.staged import Staged
 from etl.warehouse.tables import Build
 
@@ -54,6 +55,7 @@ class Summary:
     gates: list[CheckReport] = field(default_factory=list)
     detections: tuple[Detection, ...] = ()
     notes: list[str] = field(default_factory=list)
+    going: list[Going] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

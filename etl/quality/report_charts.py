@@ -106,7 +106,8 @@ def _bars(rows: list[Arrival], parts: tuple[str, ...]) -> Bars:
             bottom = top
         says = (
             f"{day(row.as_of)}, batch {row.batch_id}: {row.rows_loaded:,} loaded, "
-            f"{row.rows_rejected:,} rejected, {row.rows_duplicate:,} duplicate"
+            f"{row.rows_rejected:,} rejected, {row.rows_duplicate:,} duplicate, "
+            f"{row.rows_expired:,} expired"
         )
         kind = "cut" if total > most else ""
         marks.append(

@@ -125,6 +125,7 @@ class Arrival:
     rows_loaded: int
     rows_rejected: int
     rows_duplicate: int
+    rows_expired: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class File:
     rows_read: int
     rows_rejected: int
     rows_duplicate: int
+    rows_expired: int
     totals: dict[str, dict[str, str]]
     part_names: list[str]
     part_lines: list[int]
@@ -280,6 +281,7 @@ def _recount(
     staged.rejected = [Rejected(line, None, by_text[reason]) for line, reason, _ in left]
     for column, total in file.totals.items():
         staged.duplicate_cents[column] += validate.dollars_to_cents(total["duplicate"])
+        staged.expired_cents[column] += validate.dollars_to_cents(total.get("expired", "0"))
     sums = Amounts(rejects.money_fields(file.head))
     for _, reason, raw in left:
         if by_text[reason] not in NO_ROWS:
@@ -294,7 +296,7 @@ def _recount(
         "quarantine/quarantine.recount_file",
         {
             **of_file,
-            "rows_loaded": file.rows_read - rejected - duplicate,
+            "rows_loaded": file.rows_read - rejected - duplicate - file.rows_expired,
             "rows_rejected": rejected,
             "rows_duplicate": duplicate,
             "totals": Jsonb(staged.totals),

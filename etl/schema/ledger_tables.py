@@ -24,7 +24,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB, TIMESTAMP, UUID
 
 from etl.contracts.refusals import Refusal
 
@@ -47,6 +47,7 @@ def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
     return CheckConstraint(f"{column} in ({listed})", name=column)
 
 
+_ACCOUNTED = "rows_read = rows_loaded + rows_rejected + rows_duplicate + rows_expired"
 _CODE = "{}; docs/runbooks/a-batch-was-refused.md says what to do about each."
 
 
@@ -66,7 +67,7 @@ def _error_rules() -> tuple[CheckConstraint, ...]:
 
 def _rows() -> list[Column]:
     """What became of a file's rows."""
-    names = ("rows_read", "rows_loaded", "rows_rejected", "rows_duplicate")
+    names = ("rows_read", "rows_loaded", "rows_rejected", "rows_duplicate", "rows_expired")
     return [Column(n, BigInteger, nullable=False, server_default=text("0")) for n in names]
 
 
@@ -80,6 +81,8 @@ def ledger(metadata: MetaData) -> None:
     _fact_rekey(metadata)
     _refused_batch(metadata)
     _decision(metadata)
+    _retention_run(metadata)
+    _retention_file(metadata)
 
 
 def _load(metadata: MetaData) -> None:
@@ -172,8 +175,9 @@ def _load_file(metadata: MetaData) -> None:
             nullable=False,
             server_default=text("'{}'"),
             comment="Control totals by money column, US dollars: in_file (all that was read) = "
-            "loaded + rejected + duplicate; expected where the manifest says; unread: how many "
-            "amounts of rejected rows could not be read, which are in none of these.",
+            "loaded + rejected + duplicate + expired (none if that is missing); expected where the "
+            "manifest says; unread: how many amounts of rejected rows could not be read, which are "
+            "in none of these.",
         ),
         Column(
             "latest_effective_ts",
@@ -225,6 +229,13 @@ def _load_file(metadata: MetaData) -> None:
         Column("bytes_read", BigInteger, comment="Bytes of the file, unpacked."),
         Column("lines_read", BigInteger, comment="Lines of the file, its header among them."),
         Column("lines_blank", BigInteger, comment="Lines with nothing on them."),
+        Column(
+            "expired_lines",
+            INT8MULTIRANGE,
+            nullable=False,
+            server_default=text("'{}'"),
+            comment="source_line of the rows that expired: a full load takes out the same.",
+        ),
         PrimaryKeyConstraint("load_id", "feed"),
         one_of("kind", ("delta", "snapshot")),
         one_of("status", ("loaded", "skipped", "refused", "failed", "superseded")),
@@ -233,7 +244,7 @@ def _load_file(metadata: MetaData) -> None:
             "(status = 'refused') = (refusal_code is not null)", name="refused_has_code"
         ),
         CheckConstraint(
-            "status <> 'loaded' or rows_read = rows_loaded + rows_rejected + rows_duplicate",
+            f"status <> 'loaded' or {_ACCOUNTED}",
             name="rows_accounted",
         ),
         CheckConstraint(
@@ -273,9 +284,7 @@ def _load_file_part(metadata: MetaData) -> None:
         ForeignKeyConstraint(
             ["load_id", "feed"], ["ledger.load_file.load_id", "ledger.load_file.feed"]
         ),
-        CheckConstraint(
-            "rows_read = rows_loaded + rows_rejected + rows_duplicate", name="rows_accounted"
-        ),
+        CheckConstraint(_ACCOUNTED, name="rows_accounted"),
         CheckConstraint("part > 0", name="part_positive"),
         schema="ledger",
         comment="One row per load, feed and file of it.",
@@ -292,7 +301,8 @@ def _stage_run(metadata: MetaData) -> None:
             "stage",
             Text,
             nullable=False,
-            comment="stage, dims, facts, cubes, checks, swap, take_out, restate or replay.",
+            comment="stage, dims, facts, cubes, checks, swap, take_out, restate, replay or "
+            "retention.",
         ),
         Column("is_rebuild", Boolean, nullable=False, comment="Part of a full load."),
         Column("status", Text, nullable=False, comment="running, done or failed."),
@@ -425,4 +435,83 @@ def _decision(metadata: MetaData) -> None:
         schema="ledger",
         comment="What people decided where the warehouse refuses by itself. One row per decision "
         "and file.",
+    )
+
+
+def _retention_run(metadata: MetaData) -> None:
+    Table(
+        "retention_run",
+        metadata,
+        Column("retention_run_id", BigInteger, Identity(always=True)),
+        Column(
+            "horizon",
+            Date,
+            nullable=False,
+            comment="Claims of days of service before it, and coverage that ended before it, went. "
+            "The latest horizon is valid for every later load.",
+        ),
+        Column("years", Integer, nullable=False, comment="How many calendar years are kept."),
+        Column(
+            "counted_from",
+            Date,
+            nullable=False,
+            comment="The day from whose year they were counted back.",
+        ),
+        Column("why", Text, nullable=False, comment="The reason."),
+        Column(
+            "archive_folder",
+            Text,
+            nullable=False,
+            comment="Folder under archive in DATA_DIR with the rows.",
+        ),
+        Column(
+            "manifest_sha256",
+            Text,
+            nullable=False,
+            comment="SHA-256 of the folder's manifest.json.",
+        ),
+        Column("ran_at", INSTANT, nullable=False, server_default=NOW),
+        Column("ran_by", Text, nullable=False, server_default=text("session_user")),
+        Column("os_user", Text, nullable=False, comment="Who ran the command, on its machine."),
+        PrimaryKeyConstraint("retention_run_id"),
+        CheckConstraint("years > 0", name="years_positive"),
+        CheckConstraint("horizon <= counted_from", name="days_in_order"),
+        schema="ledger",
+        comment="Runs that archived old rows and deleted them. One row per run.",
+    )
+
+
+def _retention_file(metadata: MetaData) -> None:
+    Table(
+        "retention_file",
+        metadata,
+        Column(
+            "retention_run_id",
+            BigInteger,
+            ForeignKey("ledger.retention_run.retention_run_id"),
+            nullable=False,
+        ),
+        Column("file_name", Text, nullable=False, comment="File inside the archive's folder."),
+        Column("feed", Text, nullable=False, comment="claims or enrollments."),
+        Column("year", Integer, nullable=False, comment="Year of the days of its rows."),
+        Column(
+            "row_count", BigInteger, nullable=False, comment="Rows, as the feed's files had them."
+        ),
+        Column(
+            "totals", JSONB, nullable=False, comment="Sums by money column, US dollars, as text."
+        ),
+        Column(
+            "first_day",
+            Date,
+            nullable=False,
+            comment="Earliest day of service, or last day of coverage.",
+        ),
+        Column("last_day", Date, nullable=False, comment="Latest such day."),
+        Column("size_bytes", BigInteger, nullable=False),
+        Column("sha256", Text, nullable=False, comment="SHA-256 of the file's bytes."),
+        PrimaryKeyConstraint("retention_run_id", "file_name"),
+        CheckConstraint("row_count > 0", name="rows_positive"),
+        CheckConstraint("first_day <= last_day", name="days_in_order"),
+        schema="ledger",
+        comment="Files of the archive. One row per run, feed and year.",
     )

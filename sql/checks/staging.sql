@@ -27,7 +27,7 @@ where l.status = any(%(statuses)s)
 --: rule load_known: critical, integrity
 --:   fails when: the row's load is not one of this build
 --: rule file_accounted: critical, consistency
---:   fails when: rows read are not those loaded, rejected and duplicate
+--:   fails when: rows read are not those loaded, rejected, duplicate and expired
 --:   advice: The ledger was changed by hand, or the loader miscounts: make full-load; if it stays,
 --:     the code is wrong.
 --: rule totals_as_in_file: critical, consistency
@@ -52,6 +52,7 @@ reported as (
         rows_loaded,
         rows_rejected,
         rows_duplicate,
+        rows_expired,
         totals
     from load_file
     where feed = %(feed)s and status = 'loaded' and load_id = any(%(loads)s)
@@ -63,6 +64,7 @@ compared as (
         t.rows_loaded,
         t.rows_rejected,
         t.rows_duplicate,
+        t.rows_expired,
         t.totals,
         coalesce(t.load_id, h.load_id) as load_id,
         coalesce(h.row_count, 0) as row_count,
@@ -80,6 +82,7 @@ money as (
         (t.value ->> 'loaded')::numeric as loaded_usd,
         (t.value ->> 'rejected')::numeric as rejected_usd,
         (t.value ->> 'duplicate')::numeric as duplicate_usd,
+        coalesce((t.value ->> 'expired')::numeric, 0) as expired_usd,
         -- What cannot be read is in no total but the sender's.
         case
             when (t.value ->> 'unread')::bigint = 0 then (t.value ->> 'expected')::numeric
@@ -109,9 +112,11 @@ union all
 select
     'file_accounted',
     coalesce(sum(rows_read), 0)::bigint,
-    coalesce(sum(abs(rows_read - rows_loaded - rows_rejected - rows_duplicate)), 0)::bigint,
+    coalesce(
+        sum(abs(rows_read - rows_loaded - rows_rejected - rows_duplicate - rows_expired)), 0
+    )::bigint,
     some_keys(jsonb_build_object('load_id', load_id)) filter (
-        where rows_read <> rows_loaded + rows_rejected + rows_duplicate
+        where rows_read <> rows_loaded + rows_rejected + rows_duplicate + rows_expired
     )
 from compared
 where is_reported
@@ -126,7 +131,7 @@ from (
         load_id,
         (
             stored_usd is distinct from loaded_usd
-            or in_file_usd is distinct from loaded_usd + rejected_usd + duplicate_usd
+            or in_file_usd is distinct from loaded_usd + rejected_usd + duplicate_usd + expired_usd
             or coalesce(in_file_usd <> expected_usd, false)
         ) as is_off
     from money

@@ -290,7 +290,8 @@ order by l.load_id, f.feed;
 
 -- name: files_held
 -- Files that the live warehouse took in or skipped, with their rows and control totals, in the
--- order in which it came to know them. One row per load and file.
+-- order in which it came to know them; without those all of whose rows have expired. One row per
+-- load and file.
 select
     l.load_id,
     l.batch_id,
@@ -306,6 +307,7 @@ select
 from load as l
 inner join load_file as f on l.load_id = f.load_id
 where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped')
+    and (f.rows_loaded > 0 or f.rows_expired = 0)
 order by l.load_id, f.feed;
 
 -- name: ever_loaded
@@ -313,14 +315,20 @@ order by l.load_id, f.feed;
 select exists(select 1 from load where status = 'loaded');
 
 -- name: cubes_are_due
--- Whether a load came since the live cubes were last made or refreshed: those of a rebuild say
--- nothing of them until it is live. One row.
+-- Whether a load came or old rows went since the live cubes were last made or refreshed: those of a
+-- rebuild say nothing of them until it is live. One row.
 select exists(
     select 1
     from stage_run as r
-    inner join load as l on r.load_id = l.load_id
-    where r.stage in ('facts', 'restate', 'replay') and r.status = 'done' and l.status = 'loaded'
-        and not l.is_rebuild
+    left join load as l on r.load_id = l.load_id
+    where r.status = 'done'
+        and (
+            (r.stage = 'retention' and not r.is_rebuild)
+            or (
+                r.stage in ('facts', 'restate', 'replay') and l.status = 'loaded'
+                and not l.is_rebuild
+            )
+        )
         and r.finished_at > coalesce((
             select max(c.started_at)
             from stage_run as c
@@ -329,11 +337,11 @@ select exists(
 );
 
 -- name: checks_are_due
--- Whether a restatement came since everything was last checked. One row.
+-- Whether a restatement came or old rows went since everything was last checked. One row.
 select exists(
     select 1
     from stage_run as r
-    where r.stage = 'restate' and r.status = 'done'
+    where r.stage in ('restate', 'retention') and r.status = 'done' and not r.is_rebuild
         and r.finished_at > coalesce((
             select max(c.started_at)
             from stage_run as c

@@ -48,6 +48,7 @@ select
     p.rows_loaded,
     p.rows_rejected,
     p.rows_duplicate,
+    p.rows_expired,
     p.xxh3_128
 from load_file_part as p
 inner join load as l on p.load_id = l.load_id
@@ -318,6 +319,7 @@ select
     f.rows_loaded,
     f.rows_rejected,
     f.rows_duplicate,
+    f.rows_expired,
     f.size_bytes,
     f.contract,
     f.notes,

@@ -77,6 +77,7 @@ select
     f.rows_read,
     f.rows_rejected,
     f.rows_duplicate,
+    f.rows_expired,
     f.totals,
     p.part_names,
     p.part_lines

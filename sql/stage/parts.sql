@@ -22,7 +22,7 @@ update load_file_part as p
 set
     rows_rejected = o.lines,
     rows_duplicate = p.rows_duplicate + %(more_duplicates)s,
-    rows_loaded = p.rows_read - o.lines - p.rows_duplicate - %(more_duplicates)s
+    rows_loaded = p.rows_read - o.lines - p.rows_duplicate - %(more_duplicates)s - p.rows_expired
 from open_lines as o
 where p.load_id = %(load_id)s and p.feed = %(feed)s and p.part = %(part)s;
 

@@ -205,6 +205,8 @@ set
     rows_loaded = same.rows_loaded,
     rows_rejected = same.rows_rejected,
     rows_duplicate = same.rows_duplicate,
+    rows_expired = same.rows_expired,
+    expired_lines = same.expired_lines,
     totals = same.totals,
     columns = same.columns,
     header = same.header,
@@ -225,7 +227,8 @@ set
     rows_read = same.rows_read,
     rows_loaded = same.rows_loaded,
     rows_rejected = same.rows_rejected,
-    rows_duplicate = same.rows_duplicate
+    rows_duplicate = same.rows_duplicate,
+    rows_expired = same.rows_expired
 from load_file_part as same
 where p.load_id = %(load_id)s and p.feed = %(feed)s
     and same.load_id = %(same_as)s and same.feed = p.feed and same.part = p.part;

@@ -22,7 +22,8 @@ set
     rows_read = 0,
     rows_loaded = 0,
     rows_rejected = 0,
-    rows_duplicate = 0
+    rows_duplicate = 0,
+    rows_expired = 0
 where load_id = %(load_id)s and feed = any(%(feeds)s);
 
 -- name: release_skipped

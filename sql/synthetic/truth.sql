@@ -113,7 +113,8 @@ select
     f.file_name,
     f.xxh3_128,
     f.rows_read,
-    f.rows_loaded,
+    -- What has expired since was loaded as the truth says.
+    f.rows_loaded + f.rows_expired as rows_loaded,
     f.rows_rejected,
     f.rows_duplicate,
     f.totals

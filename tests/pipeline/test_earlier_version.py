@@ -89,4 +89,7 @@ def test_status_of_an_earlier_version_is_the_same_message(warehouse: Warehouse) 
         done = warehouse.command(command)
         assert done.returncode == 8, done.stderr
         assert "make full-load rebuilds it" in done.stderr
-    assert any("make full-load rebuilds it" in notice for notice in notices(warehouse.url))
+    assert any(
+        "make full-load rebuilds it" in notice
+        for notice in notices(warehouse.url, warehouse.data / "archive")
+    )

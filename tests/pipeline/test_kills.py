@@ -23,15 +23,16 @@ from etl.pipeline import commands
 from tests.support.corrections import BATCHES, Rows, correct, export, rewrite, send
 from tests.support.databases import copy, drop, fresh_database, url_of
 from tests.support.kills import Outcome, run_command
+from tests.support.retention import send_all
 from tests.support.warehouse import Warehouse
 
 STAGES = ("stage", "dims", "facts", "cubes")
 SCHEMAS = ["staging", "warehouse", "cubes", "ledger", "quality"]
 # Columns of clock times and counters, which differ from run to run.
 _CLOCKS = {"started_at", "finished_at", "live_at", "created_at", "defined_at", "load_timestamp"}
-_CLOCKS |= {"refused_at", "tried_at", "settled_at", "changed_at", "decided_at", "made_at"}
+_CLOCKS |= {"refused_at", "tried_at", "settled_at", "changed_at", "decided_at", "made_at", "ran_at"}
 _CLOCKS |= {"measured", "message"}  # of a check, some of which measure days until now
-_NUMBERS = {"stage_run_id", "check_run_id", "fact_rekey_id"}
+_NUMBERS = {"stage_run_id", "check_run_id", "fact_rekey_id", "retention_run_id"}
 _LOADS = {"load_id", "build_id", "known_to_load_id", "closed_by"}
 Contents = dict[str, list[str]]
 
@@ -274,6 +275,11 @@ def _threshold(warehouse: Warehouse) -> tuple[str, ...]:
     return ("dq-threshold", "--check", "claims_raw.status.one_of", "--count", "5", "--why", "x")
 
 
+def _retention(warehouse: Warehouse) -> tuple[str, ...]:
+    send_all(warehouse)
+    return ("retention", "--years", "1", "--confirm")
+
+
 PREPARATIONS: dict[str, Callable[[Warehouse], tuple[str, ...]]] = {
     "incremental": _incremental,
     **{stage: partial(_single_stage, stage) for stage in STAGES},
@@ -284,6 +290,7 @@ PREPARATIONS: dict[str, Callable[[Warehouse], tuple[str, ...]]] = {
     "replay_bad_again": _replay_bad_again,
     "replay_refused": _replay_refused,
     "threshold": _threshold,
+    "retention": _retention,
 }
 
 
@@ -315,7 +322,7 @@ def _own_stage(moments: tuple[str, ...]) -> tuple[int, int]:
     raise AssertionError("the command does little")
 
 
-@pytest.mark.parametrize("trial", ["restate", "replay_bad_again"], indirect=True)
+@pytest.mark.parametrize("trial", ["restate", "replay_bad_again", "retention"], indirect=True)
 def test_command_killed_in_its_stage_and_run_again_gives_the_same_rows(trial: Trial) -> None:
     wanted, moments, code = trial.undisturbed()
     assert code == 0

@@ -21,7 +21,7 @@ FLOORS = (
     ("config", "log", "db", "warehouse", "inbox"),
     ("access", "render", "schema", "server"),
     ("stages", "docs"),
-    ("quality", "quarantine"),
+    ("quality", "quarantine", "retention"),
     ("synthetic", "pipeline"),
     ("__main__",),
     ("load",),

@@ -67,7 +67,7 @@ def run_file(
     ``BatchError`` if it cannot be read or is not what its manifest says; both carry the
     ``Staged`` so far as ``.staged`` for the record, and the caller rolls back.
     """
-    staged = Staged(file, checksum)
+    staged = Staged(file, checksum, load_id=load_id)
     try:
         _run_file(
             connection,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -53,10 +54,12 @@ class Staged:
 
     ``bytes_read``, ``lines_read``, ``lines_blank``: of the file unpacked, its header among the
     lines. ``kept``: rows of it in staging. ``duplicate_cents``: of its duplicates, by money
-    column. ``rejected_amounts``: of its rejected rows. ``texts``: of these by line, as far as they
+    column; ``expired_cents`` of its rows from before the horizon. ``rejected_amounts``: of its
+    rejected rows. ``texts``: of these by line, as far as they
     are kept in memory. ``parts``: the files that were read, in order. ``duplicates``: line and
     amounts of duplicate rows where there is more than one file. ``nameless``: rejected rows of a
-    snapshot whose key cannot be read, once they are in quarantine.
+    snapshot whose key cannot be read, once they are in quarantine. ``load_id``: the load that
+    brought it.
     ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
     for machines, as JSON. ``contract``: the one under which it came. ``header``: the
     file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
@@ -70,6 +73,7 @@ class Staged:
     read: int = 0
     loaded: int = 0
     duplicate: int = 0
+    expired: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     totals: dict[str, dict[str, Any]] = field(default_factory=dict)
     latest_effective_ts: datetime | None = None
@@ -86,10 +90,12 @@ class Staged:
     lines_blank: int | None = None
     duplicate_cents: Counter[str] = field(default_factory=Counter)
     rejected_amounts: Amounts = field(default_factory=lambda: Amounts({}))
+    expired_cents: Counter[str] = field(default_factory=Counter)
     texts: dict[int, str] = field(default_factory=dict)
     parts: list[PartRead] = field(default_factory=list)
     duplicates: list[tuple[int, tuple[Decimal | None, ...]]] = field(default_factory=list)
     nameless: int = 0
+    load_id: int | None = None
 
     @property
     def rows_of_sender(self) -> int:
@@ -118,7 +124,17 @@ class Staged:
             "rows_loaded": self.loaded,
             "rows_rejected": len(self.rejected),
             "rows_duplicate": self.duplicate,
+            "rows_expired": self.expired,
         }
+
+    def expire(self, rows: int, totals: Mapping[str, Decimal]) -> None:
+        """Count loaded rows, with these US dollars by money column, as expired."""
+        self.loaded -= rows
+        self.expired += rows
+        for column, amount in totals.items():
+            total = self.totals[column]
+            total["loaded"] = str(Decimal(total["loaded"]) - amount)
+            total["expired"] = str(Decimal(total["expired"]) + amount)
 
     def ledger_values(self, load_id: int) -> dict[str, Any]:
         """The file's row in ``ledger.load_file``."""

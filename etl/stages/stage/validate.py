@@ -175,7 +175,7 @@ def _conflicts(in_conflict: dict[Reason, Conflict]) -> list[str]:
 
 
 def add_up(staged: Staged, read: Amounts | None = None) -> None:
-    """Sum the amounts of a file: loaded, rejected, duplicate, and all of them.
+    """Sum the amounts of a file: loaded, rejected, duplicate, expired, and all of them.
 
     ``read``: what the file's bytes alone say, by column. ``BatchError`` if it differs.
     """
@@ -183,11 +183,13 @@ def add_up(staged: Staged, read: Amounts | None = None) -> None:
     for column, total in staged.totals.items():
         rejected = staged.rejected_amounts.cents[column]
         duplicate = staged.duplicate_cents[column]
-        in_file = dollars_to_cents(total["loaded"]) + rejected + duplicate
+        expired = staged.expired_cents[column]
+        in_file = dollars_to_cents(total["loaded"]) + rejected + duplicate + expired
         total |= {
             "in_file": to_dollars(in_file),
             "rejected": to_dollars(rejected),
             "duplicate": to_dollars(duplicate),
+            "expired": to_dollars(expired),
             "unread": staged.rejected_amounts.unread[column],
         }
         if column in expected:

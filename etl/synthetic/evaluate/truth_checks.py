@@ -9,6 +9,7 @@ came in their order, the same is done for what was known after each of the other
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -127,4 +128,10 @@ def _figures(file: dict[str, Any]) -> tuple[Any, ...]:
 
 def _counted(row: tuple[Any, ...]) -> tuple[Any, ...]:
     *_, read, loaded, rejected, duplicate, totals = row
-    return read, loaded, rejected, duplicate, {c: sums["loaded"] for c, sums in totals.items()}
+    return read, loaded, rejected, duplicate, {c: _loaded(sums) for c, sums in totals.items()}
+
+
+def _loaded(sums: dict[str, str]) -> str:
+    """The dollars of a column that were loaded, also of rows that have expired since."""
+    expired = Decimal(sums.get("expired", 0))
+    return str(Decimal(sums["loaded"]) + expired) if expired else sums["loaded"]

@@ -1,0 +1,213 @@
+"""Rows from before the horizon: found in staging, and taken out of it and of what was made of it.
+
+A claim's day of service or the last day of an enrollment's coverage decides, and one goes with all
+its rows or not at all: what remains is then as it was. A run of retention looks at every load. Of
+a later load old rows go once they have been through the facts, so that surrogate keys are the same
+whether a row expired at once or later. The ledger has the lines that went: a full load takes out
+the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from etl.contracts.feed import Feed
+from etl.db.statements import run, statement
+from etl.render.values import end
+from etl.retention import horizon
+from etl.stages import temporary
+from etl.warehouse.tables import FACTS, Fact
+
+_FILE = "retention/expire"
+# What rows of one claim or enrollment share: an enrollment takes the place of another one of the
+# same coverage.
+_SAME_THING = {"claims": ("same_key",), "enrollments": ("same_key", "same_coverage")}
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Rows of a load that have expired; ``totals``: US dollars by money column."""
+
+    load_id: int
+    feed: str
+    rows: int
+    totals: dict[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What goes of a feed, in one year or in all.
+
+    ``rows``: of files. ``facts``: those of them that are in the fact. ``size_bytes``: in staging.
+    """
+
+    feed: str
+    rows: int
+    facts: int
+    totals: dict[str, str]
+    first_day: date | None
+    last_day: date | None
+    size_bytes: int
+    values: list[int]
+
+
+def find(
+    connection: psycopg.Connection[Any],
+    fact: Fact,
+    before: date,
+    loads: Collection[int] | None = None,
+    through: int | None = None,
+) -> int:
+    """Find the rows of a fact's feed that go, in a temporary table; how many.
+
+    ``loads``: only rows of these. ``through``: the last load that is in the facts, if not all are.
+    """
+    pieces = parts(fact)
+    values = {
+        "horizon": before,
+        "loads": None if loads is None else list(loads),
+        "through": through,
+    }
+    found = run(
+        connection,
+        f"{_FILE}.find_old",
+        values,
+        is_exempt=statement(f"{_FILE}.is_exempt"),
+        last_day=_last_day(fact.feed),
+        **pieces,
+    ).rowcount
+    kept = -1
+    # Of enrollments that share an identifier or a coverage by turns one after the other stays.
+    while found and kept:
+        temporary.analyze(connection, name_of(fact))
+        kept = sum(
+            run(
+                connection,
+                f"{_FILE}.keep_whole",
+                values,
+                same_thing=statement(f"{_FILE}.{name}", **pieces),
+                **pieces,
+            ).rowcount
+            for name in _SAME_THING[fact.feed.name]
+        )
+        found -= kept
+    return found - run(connection, f"{_FILE}.keep_undated", values, **pieces).rowcount
+
+
+def measure(
+    connection: psycopg.Connection[Any], fact: Fact, before: date, year: int | None = None
+) -> Going:
+    """What goes of a fact's feed, of the rows that were found."""
+    counts = (
+        sql.SQL("count({})").format(sql.Identifier("s", column.name)) for column in fact.feed.staged
+    )
+    row = run(
+        connection,
+        "retention/archive.measure",
+        {"horizon": before, "year": year},
+        value_counts=sql.SQL(", ").join(counts),
+        **parts(fact),
+    ).fetchone()
+    assert row is not None  # an aggregate always gives a row
+    return Going(fact.feed.name, *row)
+
+
+def take_out(connection: psycopg.Connection[Any], fact: Fact, before: date) -> list[Expired]:
+    """Let the rows that were found leave staging and the facts; what went, by load."""
+    feed, pieces = fact.feed, parts(fact)
+    values = {"horizon": before, "feed": feed.name}
+    gone = [
+        Expired(load_id, feed.name, rows, {c: Decimal(said) for c, said in totals.items()})
+        for load_id, rows, totals in run(connection, f"{_FILE}.count_files", values, **pieces)
+    ]
+    run(connection, f"{_FILE}.count_parts", values, **pieces)
+    # The past last, because the triggers of the fact keep there what it has just lost.
+    for table in (fact.table, *([fact.state] if fact.states else ()), fact.past):
+        run(connection, f"{_FILE}.delete_facts", values, **pieces | {"fact": sql.Identifier(table)})
+    run(connection, f"{_FILE}.delete_rows", **pieces)
+    return gone
+
+
+def expire(
+    connection: psycopg.Connection[Any],
+    feeds: Collection[str],
+    loads: Collection[int],
+    through: int | None = None,
+    *,
+    as_recorded: bool = False,
+) -> list[Expired]:
+    """Take out what loads brought from before the horizon in force; what went, by load and feed.
+
+    ``through``: that of ``find``. ``as_recorded``: the rows that the ledger names, which is how a
+    rebuilt load leaves the same as the one that it rebuilds, whatever came since.
+    Belongs into the transaction that brings the loads into the facts.
+    """
+    before = horizon.in_force(connection)
+    if before is None:
+        return []
+    gone: list[Expired] = []
+    for fact in FACTS.values():
+        if fact.feed.name in feeds:
+            if as_recorded:
+                found = _find_recorded(connection, fact, loads)
+            else:
+                found = find(connection, fact, before, loads, through)
+            if found:
+                gone += take_out(connection, fact, before)
+            temporary.drop(connection, name_of(fact))
+    return gone
+
+
+def copy_lines(connection: psycopg.Connection[Any], load_id: int, rebuilds_load_id: int) -> None:
+    """Let the same rows of a rebuilt load expire as of the load that it rebuilds."""
+    values = {"load_id": load_id, "rebuilds_load_id": rebuilds_load_id}
+    run(connection, f"{_FILE}.copy_lines", values)
+
+
+def _find_recorded(connection: psycopg.Connection[Any], fact: Fact, loads: Collection[int]) -> int:
+    values = {"loads": list(loads), "feed": fact.feed.name}
+    return run(connection, f"{_FILE}.find_recorded", values, **parts(fact)).rowcount
+
+
+def name_of(fact: Fact) -> str:
+    """The temporary table of the rows of a fact's feed that go."""
+    return f"expiring_{fact.name}"
+
+
+def parts(fact: Fact) -> dict[str, sql.Composable]:
+    """What statements about the rows that go of a fact's feed say of it."""
+    return {
+        "expiring": sql.Identifier(name_of(fact)),
+        "staging": sql.Identifier(fact.feed.table),
+        "fact": sql.Identifier(fact.table),
+        "key": sql.Identifier(fact.key),
+        "date": sql.Identifier(fact.date),
+        "totals": _totals(fact.feed),
+    }
+
+
+def _totals(feed: Feed) -> sql.Composable:
+    """The sums of a feed's amounts by column, as text that keeps every digit."""
+    sums = (
+        sql.SQL("{}, coalesce(sum({}), 0)::text").format(
+            sql.Literal(column), sql.Identifier("s", column)
+        )
+        for column in feed.money
+    )
+    return sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(sums))
+
+
+def _last_day(feed: Feed) -> sql.Composable:
+    """The day from which the retention of a row counts; NULL in a marker that has no dates."""
+    name = f"{_FILE}.last_day_of_{feed.name}"
+    if feed.name == "claims":
+        return statement(name)
+    open_end = statement(f"{_FILE}.plan_year_end")
+    return statement(name, end_date=end(feed.column("end_date"), "s", open_end))

@@ -1,0 +1,37 @@
+-- Rows on their way to the archive.
+
+-- name: years
+-- The years in which the retention of rows that go began. One row per year.
+select distinct extract(year from last_day)::integer as year
+from {expiring}
+order by year;
+
+-- name: measure
+-- What goes of a feed, in one year or in all: rows of files, facts, sums of money, days, bytes, and
+-- how many values each column has. One row.
+select
+    count(*) as row_count,
+    count(f.{key}) as facts,
+    {totals} as money_totals,
+    min(e.last_day) as first_day,
+    max(e.last_day) as last_day,
+    coalesce(sum(pg_column_size(s.*)), 0)::bigint as size_bytes,
+    array[{value_counts}]::bigint[] as value_counts
+from {expiring} as e
+inner join {staging} as s on e.load_id = s.load_id and e.source_line = s.source_line
+left join {fact} as f
+    on e.fact_key = f.{key} and e.load_id = f.load_id and f.{date} < %(horizon)s
+where %(year)s::integer is null or extract(year from e.last_day) = %(year)s;
+
+-- name: rows
+-- The rows of a year in the order in which they came, with their batch, in the types that the
+-- warehouse stores; instants in UTC. What has no value is empty, and an empty text is in quotes.
+-- One row per line.
+copy (
+    select {columns}
+    from {expiring} as e
+    inner join {staging} as s on e.load_id = s.load_id and e.source_line = s.source_line
+    inner join load as l on s.load_id = l.load_id
+    where extract(year from e.last_day) = {year}
+    order by e.load_id, e.source_line
+) to stdout with (format csv);

@@ -1,0 +1,208 @@
+-- Claims and enrollments whose retention is over leave staging and the facts, in one transaction.
+-- One goes as a whole: when the days of all its rows lie before the horizon.
+--
+--   horizon   2016-01-01
+--
+--   before    claim  load  service_date
+--             C1     1     2015-12-31    goes
+--             C2     1     2015-12-31    goes
+--             C2     2     2015-12-30    goes
+--             C3     1     2016-01-05    stays
+--             C3     2     2015-12-30    stays with it
+--
+--   after     claim  load  service_date
+--             C3     1     2016-01-05
+--             C3     2     2015-12-30
+
+-- name: last_day_of_claims
+-- The day from which the retention of a claim counts: its day of service. A fragment.
+(  -- noqa: PRS, a value
+    s.service_date::date
+)
+
+-- name: last_day_of_enrollments
+-- The day from which the retention of an enrollment counts: the last day of its coverage, or its
+-- start if it is canceled from there. A fragment.
+greatest(  -- noqa: PRS, a value
+    s.start_date::date, {end_date}
+)
+
+-- name: plan_year_end
+-- The last day of the plan year in which coverage began; none without a start. A fragment.
+make_date(  -- noqa: PRS, a value
+    extract(year from s.start_date)::integer, 12, 31
+)
+
+-- name: is_exempt
+-- Whether a row stays however old it is. A fragment.
+(  -- noqa: PRS, a condition
+    false
+)
+
+-- name: same_key
+-- Whether two rows s and t are about one claim or enrollment by their identifier. A fragment.
+(  -- noqa: PRS, a condition
+    s.{key} = t.{key}
+)
+
+-- name: same_coverage
+-- Whether two rows s and t are about one enrollment since they name the same member, plan and
+-- start. A fragment.
+(  -- noqa: PRS, a condition
+    s.member_id = t.member_id and s.plan_id = t.plan_id and s.start_date = t.start_date
+    and s.member_id <> '' and s.plan_id <> ''
+)
+
+-- name: find_old
+-- Staged rows from before the horizon, of some loads or of all, and delete markers without a date,
+-- which count from their batch. One row per line.
+create temporary table {expiring} on commit drop as
+select
+    s.load_id,
+    s.source_line,
+    s.{key} as fact_key,
+    coalesce({last_day}, (l.as_of at time zone 'UTC')::date) as last_day,
+    {last_day} is null as is_undated
+from {staging} as s
+inner join load as l on s.load_id = l.load_id
+where (%(loads)s::bigint[] is null or s.load_id = any(%(loads)s))
+    and coalesce({last_day} < %(horizon)s, true)
+    and not {is_exempt};
+
+-- name: copy_lines
+-- Let the same rows of a rebuilt load expire as of the one that it rebuilds. One row per feed.
+update load_file as f
+set expired_lines = rebuilt.expired_lines
+from load_file as rebuilt
+where f.load_id = %(load_id)s and rebuilt.load_id = %(rebuilds_load_id)s and f.feed = rebuilt.feed;
+
+-- name: find_recorded
+-- Staged rows of some loads of which the ledger says that they expire. One row per line.
+create temporary table {expiring} on commit drop as
+select
+    s.load_id,
+    s.source_line,
+    s.{key} as fact_key
+from {staging} as s
+inner join load_file as f on s.load_id = f.load_id and f.feed = %(feed)s
+where s.load_id = any(%(loads)s) and s.source_line <@ f.expired_lines;
+
+-- name: keep_whole
+-- What has a row that stays, of a load that is in the facts, stays as a whole. One row per line.
+delete from {expiring} as e
+using {staging} as t
+where e.load_id = t.load_id and e.source_line = t.source_line
+    and exists (
+        select 1
+        from {staging} as s
+        where {same_thing} and (%(through)s::bigint is null or s.load_id <= %(through)s)
+            and not exists (
+                select 1
+                from {expiring} as x
+                where x.load_id = s.load_id and x.source_line = s.source_line
+            )
+    );
+
+-- name: keep_undated
+-- Markers without a date stay that nothing goes with, unless their own batch lies before the
+-- horizon. One row per line.
+delete from {expiring} as e
+where e.is_undated and e.last_day >= %(horizon)s
+    and not exists (
+        select 1
+        from {expiring} as x
+        where x.fact_key = e.fact_key and not x.is_undated
+    );
+
+-- name: keep_writers_out
+-- Let nobody change staged rows until the transaction ends; readers go on. No rows.
+lock table {staging} in share row exclusive mode;
+
+-- name: count_files
+-- Rows that go count as expired in the ledger, and so does their money. One row per load and feed.
+with gone as (
+    select
+        e.load_id,
+        count(*) as row_count,
+        range_agg(int8range(e.source_line, e.source_line, '[]')) as lines,
+        {totals} as totals
+    from {expiring} as e
+    inner join {staging} as s on e.load_id = s.load_id and e.source_line = s.source_line
+    group by e.load_id
+)
+
+update load_file as f
+set
+    rows_loaded = f.rows_loaded - g.row_count,
+    rows_expired = f.rows_expired + g.row_count,
+    distinct_keys = f.distinct_keys - g.row_count,
+    expired_lines = f.expired_lines + g.lines,
+    totals = (
+        select
+            jsonb_object_agg(
+                t.money,
+                t.amounts || jsonb_build_object(
+                    'loaded',
+                    ((t.amounts ->> 'loaded')::numeric - (g.totals ->> t.money)::numeric)::text,
+                    'expired',
+                    (
+                        coalesce((t.amounts ->> 'expired')::numeric, 0)
+                        + (g.totals ->> t.money)::numeric
+                    )::text
+                )
+            )
+        from jsonb_each(f.totals) as t (money, amounts)
+    )
+from gone as g
+where f.load_id = g.load_id and f.feed = %(feed)s
+returning
+    f.load_id,
+    g.row_count,
+    g.totals;
+
+-- name: count_parts
+-- The same of each file of a feed that came in several. One row per load, feed and part.
+with parts as (
+    select
+        p.load_id,
+        p.part,
+        p.first_line,
+        lead(p.first_line) over (partition by p.load_id order by p.part) as next_line
+    from load_file_part as p
+    where p.feed = %(feed)s and p.first_line is not null
+        and p.load_id in (
+            select e.load_id
+            from {expiring} as e
+        )
+),
+
+gone as (
+    select
+        p.load_id,
+        p.part,
+        count(*) as row_count
+    from parts as p
+    inner join {expiring} as e
+        on p.load_id = e.load_id and p.first_line <= e.source_line
+        and (e.source_line < p.next_line or p.next_line is null)
+    group by p.load_id, p.part
+)
+
+update load_file_part as p
+set
+    rows_loaded = p.rows_loaded - g.row_count,
+    rows_expired = p.rows_expired + g.row_count
+from gone as g
+where p.load_id = g.load_id and p.part = g.part and p.feed = %(feed)s;
+
+-- name: delete_facts
+-- What goes leaves a fact, its earlier states, or its past. One row per fact, state or change.
+delete from {fact} as f
+using {expiring} as e
+where f.{key} = e.fact_key and f.{date} < %(horizon)s;
+
+-- name: delete_rows
+-- The rows themselves, as their files had them. One row per line.
+delete from {staging} as s
+using {expiring} as e
+where s.load_id = e.load_id and s.source_line = e.source_line;

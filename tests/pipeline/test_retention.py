@@ -1,0 +1,145 @@
+"""Old claims and enrollments go to the archive and leave the warehouse, and do not come back."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from tests.support.retention import (
+    HORIZON,
+    OLD_CLAIMS,
+    money,
+    read,
+    retain,
+    seen,
+    send_all,
+)
+from tests.support.warehouse import Warehouse, differing_cubes, failed_critical
+
+
+@pytest.fixture
+def sent(warehouse: Warehouse) -> Warehouse:
+    """A warehouse with four batches of three years."""
+    send_all(warehouse)
+    return warehouse
+
+
+def test_without_confirmation_what_would_go_is_only_shown(sent: Warehouse) -> None:
+    before = seen(sent)
+    said = retain(sent, confirmed=False)
+    assert seen(sent) == before
+    assert not (sent.data / "archive").exists()
+    assert len(said) == 1
+    assert f"Before {HORIZON}" in said[0]
+    assert "make retention YEARS=1 CONFIRM=yes" in said[0]
+    assert sent.rows("select count(*) from ledger.retention_run") == [(0,)]
+
+
+def test_old_rows_leave_every_table_and_the_rest_stays(sent: Warehouse) -> None:
+    before = seen(sent)
+    retain(sent)
+    after = seen(sent)
+    assert sent.rows("select claim_id from warehouse.fact_claim order by 1") == [
+        ("BACK",),
+        ("MOVED",),
+        ("NEW",),
+        ("NEWER",),
+    ]
+    for table in ("claims_raw", "fact_claim", "fact_claim_past", "fact_claim_state"):
+        schema = "staging" if table == "claims_raw" else "warehouse"
+        assert not sent.rows(
+            f"select * from {schema}.{table} where claim_id = any('{{{','.join(OLD_CLAIMS)}}}')"
+        )
+    # What has one day within the horizon stays as a whole.
+    assert sent.rows("select count(*) from staging.claims_raw where claim_id = 'MOVED'") == [(2,)]
+    assert sent.rows("select enrollment_id from warehouse.fact_enrollment") == [("E3",)]
+    for table in ("dim_date", "dim_geography", "dim_member", "dim_plan", "dim_provider"):
+        assert after[table] == before[table], table
+    for fact in ("fact_claim", "fact_enrollment"):
+        assert [row for row in before[fact] if row in after[fact]] == after[fact]
+    assert failed_critical(sent.connection) == set()
+    assert differing_cubes(sent.connection) == []
+
+
+def test_what_was_read_is_loaded_or_expired(sent: Warehouse) -> None:
+    loaded = money(sent, "loaded")
+    retain(sent)
+    expired = money(sent, "expired")
+    assert expired > 0
+    assert money(sent, "loaded") + expired == loaded == money(sent, "in_file")
+    assert sent.rows(
+        "select sum(rows_read), sum(rows_loaded), sum(rows_expired) from ledger.load_file "
+        "where feed = 'claims'"
+    ) == [(15, 7, 8)]
+
+
+def test_the_archive_has_the_rows_and_says_so(sent: Warehouse) -> None:
+    rows = {
+        (load_id, line)
+        for load_id, line in sent.rows("select load_id, source_line from staging.claims_raw")
+    }
+    retain(sent)
+    folder = sent.data / "archive" / f"before-{HORIZON}"
+    files = read(folder)
+    assert sorted(files) == [
+        "claims-2022.parquet",
+        "claims-2023.parquet",
+        "enrollments-2023.parquet",
+    ]
+    left = set(sent.rows("select load_id, source_line from staging.claims_raw"))
+    archived = [row for name, found in files.items() if "claims" in name for row in found]
+    assert {(row["load_id"], row["source_line"]) for row in archived} == rows - left
+    assert sum(row["paid_amount"] for row in archived) == money(sent, "expired")
+    [first] = files["claims-2022.parquet"]
+    assert (first["claim_id"], first["paid_amount"]) == ("OLDER", Decimal("20.02"))
+    assert first["batch_id"] == "2023-02-01"
+    assert f"{first['as_of']:%Y-%m-%d %Z}" == "2023-02-01 UTC"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    noted = sent.rows(
+        "select file_name, feed, year, row_count, totals, first_day::text, last_day::text, "
+        "size_bytes, sha256 from ledger.retention_file order by 1"
+    )
+    assert noted == sorted(tuple(file.values()) for file in manifest["files"])
+    assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}
+    assert (sent.data / "archive").stat().st_mode & 0o777 == 0o700
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_full_load_gives_the_same_warehouse(sent: Warehouse) -> None:
+    retain(sent)
+    kept = seen(sent)
+    sent.rebuild(1)
+    rebuilt = seen(sent)
+    for name, rows in kept.items():
+        assert rebuilt[name] == rows, name
+    assert failed_critical(sent.connection) == set()
+
+
+def test_months_without_a_claim_lose_their_partitions(sent: Warehouse) -> None:
+    partitions = (
+        "select inhrelid::regclass::text from pg_inherits "
+        "where inhparent = 'warehouse.fact_claim'::regclass order by 1"
+    )
+    retain(sent)
+    # BACK is of December 2023.
+    kept = [f"warehouse.fact_claim_{m}" for m in ("2023_12", "2024_01", "2025_01")]
+    assert sent.rows(partitions) == [(name,) for name in kept]
+    sent.rebuild(1)
+    assert sent.rows(partitions) == [(name,) for name in kept]
+
+
+def test_an_empty_warehouse_has_nothing_to_let_go(warehouse: Warehouse) -> None:
+    assert retain(warehouse) == ["Nothing to do: no batch is loaded."]
+
+
+def test_a_second_run_has_nothing_to_do(sent: Warehouse) -> None:
+    retain(sent)
+    before = seen(sent)
+    said = retain(sent)
+    assert said == [
+        f"Nothing to do: no row lies before {HORIZON}, 1 year before 2025; "
+        f"those from before {HORIZON} have gone."
+    ]
+    assert seen(sent) == before
