@@ -88,7 +88,7 @@ cubes: $(READY) ## Refresh the cubes
 restate: $(READY) ## Rebuild a dimension's history from staging [DIM=member|plan|provider FROM= SHOW=yes]
 	@$(PY) -m etl restate --dim $(call quoted,$(DIM)) $(if $(FROM),--from $(call quoted,$(FROM))) $(if $(filter yes,$(SHOW)),--show)
 
-retention: $(READY) ## Show claims and enrollments older than so many years; archive and delete them [YEARS=10 WHY= CONFIRM=yes]
+retention: $(READY) ## Show rows older than 10 years, or YEARS; archive and delete them [YEARS= WHY= CONFIRM=yes]
 	@$(PY) -m etl retention $(if $(YEARS),--years $(call quoted,$(YEARS))) $(if $(WHY),--why $(call quoted,$(WHY))) $(if $(filter yes,$(CONFIRM)),--confirm)
 
 ##@ Quarantine

@@ -22,12 +22,12 @@ from etl.contracts.feed import Feed
 from etl.db.statements import run, statement
 from etl.render.values import end
 from etl.retention import horizon
-from etl.stages import temporary
+from etl.stages import tables
 from etl.warehouse.tables import FACTS, Fact
 
 _FILE = "retention/expire"
-# What rows of one claim or enrollment share: an enrollment takes the place of another one of the
-# same coverage.
+# What rows of one claim or enrollment share: an enrollment replaces another one of the same
+# coverage.
 _SAME_THING = {"claims": ("same_key",), "enrollments": ("same_key", "same_coverage")}
 
 
@@ -86,7 +86,7 @@ def find(
     kept = -1
     # Of enrollments that share an identifier or a coverage by turns one after the other stays.
     while found and kept:
-        temporary.analyze(connection, name_of(fact))
+        tables.analyze(connection, name_of(fact))
         kept = sum(
             run(
                 connection,
@@ -161,7 +161,7 @@ def expire(
                 found = find(connection, fact, before, loads, through)
             if found:
                 gone += take_out(connection, fact, before)
-            temporary.drop(connection, name_of(fact))
+            tables.drop(connection, name_of(fact))
     return gone
 
 

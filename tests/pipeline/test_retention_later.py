@@ -45,7 +45,7 @@ def test_a_file_that_comes_again_brings_nothing_old(sent: Warehouse) -> None:
         (
             "claims",
             5,
-            # MOVED and BACK have newer states, which these take the place of.
+            # MOVED and BACK have newer states, which these replace.
             2,
             3,
             {
