@@ -34,9 +34,11 @@ make_date(  -- noqa: PRS, a value
 )
 
 -- name: is_exempt
--- Whether a row stays however old it is. A fragment.
-(  -- noqa: PRS, a condition
-    false
+-- Whether a row stays however old it is: it is of a member on legal hold. A fragment.
+exists (  -- noqa: PRS, a condition
+    select 1
+    from legal_hold as h
+    where h.member_id = s.member_id and h.released_at is null
 )
 
 -- name: same_key
