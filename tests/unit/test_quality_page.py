@@ -58,7 +58,7 @@ def arrivals(feed: str, loads: int) -> list[rows.Arrival]:
     return [
         rows.Arrival(
             *(n, f"batch {n}", NOW + timedelta(days=n), feed, "delta", "loaded"),
-            *(100_000 if n == 0 else 50 + n % 7, 100_000 if n == 0 else 48 + n % 7, 1, 1),
+            *(100_000 if n == 0 else 50 + n % 7, 100_000 if n == 0 else 48 + n % 7, 1, 1, 0),
         )
         for n in range(loads)
     ]
