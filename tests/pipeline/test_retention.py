@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.support.feeds import write_batch
 from tests.support.retention import (
     HORIZON,
     OLD_CLAIMS,
@@ -16,6 +17,7 @@ from tests.support.retention import (
     seen,
     send_all,
 )
+from tests.support.tables import draw
 from tests.support.warehouse import Warehouse, differing_cubes, failed_critical
 
 
@@ -143,3 +145,35 @@ def test_a_second_run_has_nothing_to_do(sent: Warehouse) -> None:
         f"those from before {HORIZON} have gone."
     ]
     assert seen(sent) == before
+
+
+def test_members_on_hold_keep_their_rows_until_it_is_released(sent: Warehouse) -> None:
+    sent.connection.execute("insert into access.legal_hold (member_id, why) values ('M1', 'suit')")
+    of_member = "select claim_id from staging.claims_raw where member_id = 'M1' order by 1, load_id"
+    before = sent.rows(of_member)
+    retain(sent)
+    assert sent.rows(of_member) == before
+    assert sent.rows("select claim_id from warehouse.fact_claim where claim_id = 'OLDER'") == []
+    # What comes of the member later stays too, and a full load gives the same.
+    write_batch(
+        sent.inbox,
+        "2025-04-01",
+        claims=draw("""
+            claim_id | member_id | service_date
+            HELD     | M1        | 2023-03-03
+            NOT      | M2        | 2023-03-03
+        """),
+    )
+    sent.incremental(1)
+    kept = seen(sent)
+    assert sent.rows(
+        "select claim_id from warehouse.fact_claim where claim_id in ('HELD', 'NOT')"
+    ) == [("HELD",)]
+    sent.rebuild(1)
+    rebuilt = seen(sent)
+    for name, rows in kept.items():
+        assert rebuilt[name] == rows, name
+    sent.connection.execute("update access.legal_hold set released_at = now()")
+    retain(sent)
+    assert len(sent.rows(of_member)) == 3  # BACK twice, and NEWER
+    assert failed_critical(sent.connection) == set()

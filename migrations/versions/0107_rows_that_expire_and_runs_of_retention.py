@@ -1,6 +1,6 @@
 """rows that expire, and runs of retention.
 
-Revision: 0106, after 0105.
+Revision: 0107, after 0106.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = '0106'
-down_revision = '0105'
+revision = '0107'
+down_revision = '0106'
 branch_labels = None
 depends_on = None
 
