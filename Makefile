@@ -101,6 +101,25 @@ quarantine-export: $(READY) ## Write the open rows of a batch as CSV to correct 
 quarantine-replay: $(READY) ## Load corrected rows as if they had been right at first [FILE=]
 	@$(PY) -m etl quarantine-replay --file $(call quoted,$(FILE))
 
+##@ Who looked
+audit: $(READY) ## Bring who looked at whom from the server's log into audit.look [LOG=]
+	@$(PY) -m etl audit $(if $(LOG),--log $(call quoted,$(LOG)))
+
+audit-verify: $(READY) ## See that no row of audit was changed, inserted, moved or lost
+	@$(PY) -m etl audit-verify
+
+audit-prune: $(READY) ## Delete what is older than six years from audit [CONFIRM=yes]
+	@$(PY) -m etl audit-prune $(if $(filter yes,$(CONFIRM)),--confirm)
+
+who-looked: $(READY) ## Say who looked at a member [MEMBER= SINCE= UNTIL=]
+	@$(PY) -m etl who-looked --member $(call quoted,$(MEMBER)) $(if $(SINCE),--since $(call quoted,$(SINCE))) $(if $(UNTIL),--until $(call quoted,$(UNTIL)))
+
+disclosure: $(READY) ## Enter a disclosure of a member's data [MEMBER= TO= WHAT= WHY= DATE=]
+	@$(PY) -m etl disclosure --member $(call quoted,$(MEMBER)) --to $(call quoted,$(TO)) --what $(call quoted,$(WHAT)) --why $(call quoted,$(WHY)) $(if $(DATE),--date $(call quoted,$(DATE)))
+
+disclosures: $(READY) ## Print the disclosures of a member's data in the last six years [MEMBER=]
+	@$(PY) -m etl disclosures --member $(call quoted,$(MEMBER))
+
 ##@ Development
 test: $(READY) ## Run the tests, on up to four cores [ARGS=]
 	@$(PY) -m pytest -n auto --dist worksteal -m 'not slow' $(ARGS)
@@ -142,6 +161,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention quarantine quarantine-export quarantine-replay test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention quarantine quarantine-export quarantine-replay test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

@@ -19,7 +19,7 @@ from etl.contracts import senders
 from etl.db import trouble
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
-from etl.pipeline import commands, console, stopping
+from etl.pipeline import audit, commands, console, stopping
 from etl.pipeline import retention as retention_of
 from etl.pipeline.load import pending, unfinished
 from etl.pipeline.running import refuse_to_end_run
@@ -56,6 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(audit.app)
 
 
 def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:

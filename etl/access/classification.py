@@ -62,6 +62,12 @@ _KEPT_OF_PERSON = {
     "failing_keys": Identifier.MEMBER_NUMBER,
     "member_id": Identifier.MEMBER_NUMBER,
     "member_sk": Identifier.SURROGATE_KEY,
+    # What people sent to the server can name anybody, and so can what they disclosed.
+    **dict.fromkeys(
+        ("statement", "parameters", "recipient", "what", "purpose"), Identifier.WHOLE_ROW
+    ),
+    "hash": Identifier.HASH,
+    "last_hash": Identifier.HASH,
 }
 # Their other columns, by name.
 _KEPT_OF_NOBODY = words_of(
@@ -82,6 +88,10 @@ _KEPT_OF_NOBODY = words_of(
     released_at member_token erased_at erased_by through_load_id files_done_at rows_expired
     expired_lines retention_run_id horizon years counted_from archive_folder manifest_sha256
     ran_at ran_by year row_count first_day last_day sha256
+    position looked_at
+    person client_address application_name database_name transaction_id session_id session_line
+    statement_at source brought_at disclosed_on entered_at entered_by chain through_position
+    rows_deleted older_than deleted_at deleted_by read_at
     """
 )
 _CUBE_COLUMN = re.compile(r"^\s*\('(\w+)', '([^']*)', ", re.MULTILINE)

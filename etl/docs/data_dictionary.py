@@ -67,7 +67,9 @@ def write(*, check: bool = False) -> bool:
 
 
 def _order(table: Table) -> int:
-    return ("staging", "warehouse", "ledger", "quality", "access").index(table.schema or "")
+    return ("staging", "warehouse", "ledger", "quality", "access", "audit").index(
+        table.schema or ""
+    )
 
 
 def _table(table: Table) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from psycopg import sql
 
 from etl.db.statements import equal, names
+from etl.schema.noted import as_reader, identifies_persons
 from etl.schema.objects import Parts, Place, SchemaObject, functions_of
 from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact, past_of
 
@@ -23,7 +24,7 @@ KEYS: dict[str, str | None] = {
 def readers() -> Iterator[SchemaObject]:
     """Views on a build's tables as they are, and as they were known after a load."""
     for dimension in DIMENSIONS.values():
-        yield from dimension_views("warehouse", dimension)
+        yield from _dimension_views("warehouse", dimension)
     for fact in FACTS.values():
         if fact.states:
             yield fact_history(fact)
@@ -31,7 +32,13 @@ def readers() -> Iterator[SchemaObject]:
     for table in KEYS:
         yield from _as_known(table)
     for dimension in DIMENSIONS.values():
-        yield from dimension_views("as_known", dimension)
+        yield from _dimension_views("as_known", dimension)
+
+
+def _dimension_views(schema: str, dimension: Dimension) -> Iterator[SchemaObject]:
+    """The views on a dimension; where it identifies persons, reading them is noted."""
+    for view in dimension_views(schema, dimension):
+        yield as_reader(view) if identifies_persons(dimension) else view
 
 
 def fact_history(fact: Fact) -> SchemaObject:

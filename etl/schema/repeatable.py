@@ -24,12 +24,13 @@ from etl.db.connection import set_search_path
 from etl.db.statements import run, scalar
 from etl.errors import SchemaError
 from etl.schema.masked import access_functions, masked, masked_cubes
+from etl.schema.noted import audit_objects, noted_cubes, noted_kept, noted_of_build
 from etl.schema.objects import Place, SchemaObject, function_of, functions_of, views_of
 from etl.schema.readers import readers
 from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, KEPT, LIVE, Dimension, Fact, Schemas
 
 # What may have to be dropped to be made again; the others can be replaced where they are.
-_DROPPED = ("view", "function", "aggregate", "trigger")
+_DROPPED = ("view", "function", "aggregate", "trigger", "policy")
 # How PostgreSQL refuses to replace one: by a view with fewer columns, by a function of other rows.
 _NOT_REPLACED = (
     psycopg.errors.InvalidTableDefinition,
@@ -154,8 +155,8 @@ def _places(objects: Iterable[SchemaObject], schemas: Schemas) -> list[str]:
 
 @cache
 def of_access() -> tuple[SchemaObject, ...]:
-    """What the masked views of a build call."""
-    return tuple(access_functions())
+    """The objects of access and audit, which all others call."""
+    return (*access_functions(), *audit_objects(), *noted_kept("access", "audit"))
 
 
 @cache
@@ -175,13 +176,14 @@ def kept() -> tuple[SchemaObject, ...]:
             )
             for table in ("quarantined_line", "correction")
         ),
+        *noted_kept("quality"),
     )
 
 
 @cache
 def of_build() -> tuple[SchemaObject, ...]:
     """The objects of a build: guards, then the views and functions that people read it by."""
-    return (*guards(), *readers(), *masked())
+    return (*guards(), *readers(), *masked(), *noted_of_build())
 
 
 def of_build_and_cubes(
@@ -190,7 +192,7 @@ def of_build_and_cubes(
     """The objects of a build, and if all its cubes are there those on them."""
     asked = {"schema": schemas.cubes, "names": list(CUBES)}
     has_cubes = scalar(connection, "schema/repeatable.has_all", asked)
-    return (*of_build(), *(masked_cubes() if has_cubes else ()))
+    return (*of_build(), *((*masked_cubes(), *noted_cubes()) if has_cubes else ()))
 
 
 @cache

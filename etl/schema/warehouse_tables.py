@@ -36,6 +36,7 @@ from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS, Type
 from etl.schema.access_tables import access
+from etl.schema.audit_tables import audit
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
 from etl.schema.quality_tables import quality
 from etl.warehouse.tables import (
@@ -70,6 +71,7 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     ledger(metadata)
     quality(metadata)
     access(metadata)
+    audit(metadata)
     tables_of_build(schemas, metadata)
     return metadata
 

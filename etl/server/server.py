@@ -91,6 +91,11 @@ def stop(settings: Settings) -> bool:
         return cluster.stop(locate(settings))
 
 
+def session_log(settings: Settings) -> Path | None:
+    """The folder of the embedded server's own log; none of a server that is given."""
+    return None if settings.database_url else locate(settings).session_log
+
+
 def remove(settings: Settings) -> None:
     """Stop the embedded server and delete its database, password and log."""
     stop(settings)

@@ -51,7 +51,7 @@ class Schemas:
 
 
 # The schemas that no rebuild replaces.
-KEPT = ("ledger", "quality", "access")
+KEPT = ("ledger", "quality", "access", "audit")
 
 
 @dataclass(frozen=True, slots=True)

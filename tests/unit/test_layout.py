@@ -21,7 +21,7 @@ FLOORS = (
     ("config", "log", "db", "warehouse", "inbox"),
     ("access", "render", "schema", "server"),
     ("stages", "docs"),
-    ("quality", "quarantine", "retention"),
+    ("quality", "quarantine", "retention", "audit"),
     ("synthetic", "pipeline"),
     ("__main__",),
     ("load",),
@@ -107,6 +107,7 @@ def test_only_config_reads_the_environment() -> None:
 
 # Apart from the pipeline, which writes loads: who opens a transaction, and for what.
 OPEN_TRANSACTIONS = {
+    "audit/session.py": "who looked, and what was disclosed",
     "db/connection.py": "reading(), in which nothing can be written",
     "quality/runner.py": "what the checks found",
     "quality/thresholds.py": "what a check is judged by",
@@ -117,6 +118,8 @@ OPEN_TRANSACTIONS = {
 }
 # And who opens a connection, on which a statement outside a transaction would be one by itself.
 OPEN_CONNECTIONS = {
+    "audit/session.py": "who looked, and what was disclosed",
+    "audit/who_looked.py": "reads",
     "quality/great_expectations.py": "reads",
     "quality/report.py": "reads",
     "quarantine/export.py": "reads",

@@ -1,0 +1,459 @@
+"""Every way to look at a person without a record, or past a refusal: recorded or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from etl.config import Settings
+from etl.contracts.reasons import Reason
+from etl.db.connection import connect
+from etl.pipeline import commands
+from tests.support.looking import Record, record
+from tests.support.managed import odd_password
+from tests.support.warehouse import Warehouse
+
+MEMBER = "warehouse.dim_member"
+SURNAME = "Quenneville"
+ANN = "looking_ann"
+BOB = "looking_bob"
+SETTINGS = (
+    ("client_min_messages", "error"),
+    ("quote_all_identifiers", "on"),
+    ("application_name", 'x","user":"bob"}\n{"user":"bob'),
+    ("log_parameter_max_length_on_error", "0"),
+    ("backslash_quote", "on"),
+    ("standard_conforming_strings", "off"),
+    ("extra_float_digits", "-15"),
+    ("datestyle", "german"),
+    ("timezone", "Asia/Kolkata"),
+    ("search_path", "pg_temp"),
+    ("client_encoding", "sql_ascii"),
+    ("role", "aca_analyst_phi"),
+    ("debug_parallel_query", "on"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("statement_timeout", "100s"),
+)
+LOG_SETTINGS = (
+    *("log_min_messages", "log_min_error_statement", "log_statement", "log_error_verbosity"),
+    *("log_parameter_max_length", "log_duration", "log_destination", "logging_collector"),
+    *("log_min_duration_statement", "lc_messages", "session_replication_role", "log_directory"),
+    *("log_statement_sample_rate", "log_transaction_sample_rate", "log_executor_stats"),
+    *("compute_query_id", "backtrace_functions"),
+)
+
+
+@pytest.fixture(scope="module")
+def looked(module_warehouse: Warehouse, server_settings: Settings) -> Iterator[Record]:
+    """A warehouse with two loads, a reader who sees persons and one who does not."""
+    warehouse = module_warehouse
+    for day, city in (("2025-01-10", "Ames"), ("2025-02-10", "Boone")):
+        warehouse.send(
+            day,
+            members=[{"member_id": "M1", "last_name": SURNAME, "city": city}, {"member_id": "M2"}],
+            claims=[{"claim_id": "C1", "member_id": "M1", "service_date": "2025-01-05"}],
+            enrollments=[{"enrollment_id": "E1", "member_id": "M1", "start_date": "2025-01-01"}],
+        )
+        warehouse.run(commands.incremental)
+    with record(server_settings, warehouse.url, warehouse.data) as made:
+        made.login(ANN, "aca_analyst_phi")
+        made.login(BOB, "aca_analyst")
+        made.owner.execute(
+            "grant temporary on database " + warehouse.connection.info.dbname + " to public"
+        )
+        made.owner.execute(f"create schema ann; grant all on schema ann to {ANN}, {BOB}")
+        yield made
+        made.owner.execute("drop schema ann cascade")
+
+
+@pytest.fixture
+def ann(looked: Record) -> Iterator[psycopg.Connection[Any]]:
+    with session(looked, ANN) as connection:
+        yield connection
+
+
+def session(looked: Record, person: str) -> psycopg.Connection[Any]:
+    address = psycopg.conninfo.make_conninfo(looked.url, user=person, password=odd_password())
+    connection = psycopg.connect(address, autocommit=True)
+    connection.execute("set search_path = warehouse, cubes, staging, ann")
+    return connection
+
+
+def run(*statements: str) -> Callable[[psycopg.Connection[Any]], Any]:
+    """An attack of plain statements; what the last of them shows."""
+
+    def attack(connection: psycopg.Connection[Any]) -> Any:
+        shown = None
+        for statement in statements:
+            cursor = connection.execute(statement)
+            shown = cursor.fetchall() if cursor.description else None
+        return shown
+
+    return attack
+
+
+def copied(connection: psycopg.Connection[Any]) -> str:
+    with connection.cursor().copy("copy dim_member to stdout") as copy:
+        return b"".join(bytes(part) for part in copy).decode()
+
+
+def prepared(connection: psycopg.Connection[Any]) -> Any:
+    query = "select last_name from dim_member where member_id = %s"
+    return connection.execute(query, ["M1"], prepare=True).fetchall()
+
+
+def streamed(connection: psycopg.Connection[Any]) -> Any:
+    with connection.cursor() as cursor:
+        return list(cursor.stream("select last_name from dim_member", size=1))
+
+
+def caught(*statements: str) -> Callable[[psycopg.Connection[Any]], Any]:
+    """An attack whose error carries what it saw."""
+
+    def attack(connection: psycopg.Connection[Any]) -> Any:
+        with pytest.raises(psycopg.Error) as error:
+            run(*statements)(connection)
+        return str(error.value)
+
+    return attack
+
+
+LEAK = (
+    "create or replace function pg_temp.leak(text) returns boolean language plpgsql cost 0.0001 "
+    "as $$ begin raise notice '%', $1; return true; end $$"
+)
+READ = "select last_name from dim_member"
+RECORDED = {
+    "plain": run(READ),
+    "table": run("table dim_member"),
+    "by its key": run("select last_name from dim_member where member_id = 'M1'"),
+    "rolled back": run("begin", READ, "rollback"),
+    "rolled back to a savepoint": run("begin", "savepoint s", READ, "rollback to s", "rollback"),
+    "copy": copied,
+    "copy of a query": lambda c: b"".join(
+        bytes(part) for part in c.cursor().copy(f"copy ({READ}) to stdout").__enter__()
+    ),
+    "cursor": run("begin", f"declare c cursor for {READ}", "fetch 1 from c", "rollback"),
+    "cursor with hold": run("begin", f"declare h cursor with hold for {READ}", "commit", "fetch h"),
+    "do with concatenated names that raises": caught(
+        "do $$ declare v text; begin execute 'select last_name from ' || 'dim_' || 'member' "
+        "|| ' where member_id = ''M'' || 1' into v; raise exception '%', v; end $$"
+    ),
+    "division by what was read": caught(
+        "select 1 / length(last_name) - length(last_name) / 0 from dim_member"
+    ),
+    "cast of what was read": caught(
+        "select last_name::integer from dim_member where member_id = 'M1'"
+    ),
+    "exception block": run(
+        "do $$ declare v text; begin begin select last_name into v from dim_member; "
+        "raise exception 'x'; exception when others then null; end; end $$"
+    ),
+    "prepared": prepared,
+    "prepared in SQL": run(f"prepare p as {READ}", "execute p"),
+    "streamed": streamed,
+    "leaky operator": run(LEAK, "select count(*) from dim_member where pg_temp.leak(last_name)"),
+    "leaky in a left join": run(
+        LEAK,
+        "select count(*) from (values (1)) as v (a) "
+        "left join dim_member as m on pg_temp.leak(m.last_name)",
+    ),
+    "own view": run(f"create or replace view ann.v as {READ}", "select * from ann.v"),
+    "own materialized view": run(f"create materialized view ann.m as {READ}"),
+    "table made of it": run(f"create table ann.t as {READ}"),
+    "temporary function": run(
+        "create or replace function pg_temp.f() returns setof text language sql "
+        f"begin atomic {READ}; end",
+        "select * from pg_temp.f()",
+    ),
+    "explain analyze": run(f"explain (analyze, verbose) {READ}"),
+    "parallel": run(
+        "set parallel_setup_cost = 0; set parallel_tuple_cost = 0; "
+        "set min_parallel_table_scan_size = 0; set debug_parallel_query = on",
+        "select max(last_name) from dim_member where length(last_name) > 3",
+    ),
+    "statement timeout in the middle": caught(
+        "set statement_timeout = '300ms'", "select last_name, pg_sleep(5) from dim_member"
+    ),
+    "without sequential scans": run("set enable_seqscan = off", READ),
+    "set role": run("set role aca_analyst_phi", READ),
+    "view of current rows": run("select last_name from dim_member_current"),
+    "view as is": run("select last_name from dim_member_as_is"),
+    "as known function": run("select last_name from dim_member_as_known_at(1)"),
+    "as known view": run(
+        "select warehouse.as_known_at(1)", "select last_name from as_known.dim_member"
+    ),
+    "view of current rows as known": run("select last_name from as_known.dim_member_current"),
+    "in a sub-select of nothing else": run(f"select exists ({READ} where last_name like 'Q%')"),
+    "a union": run(f"select 'x' union all {READ}"),
+    "with recursion": run(f"with recursive r as ({READ} union select last_name from r) table r"),
+    "a lateral join": run(f"select * from (values (1)) as v (a), lateral ({READ} offset 0) as m"),
+    "one row out of many": run(f"{READ} tablesample system (100)"),
+    "serializable": run("begin isolation level serializable read only deferrable", READ, "commit"),
+    "statistics of its own": run(
+        f"create temporary table s as {READ}",
+        "analyze s",
+        "select most_common_vals from pg_stats where tablename = 's'",
+    ),
+    **{
+        f"set {name}": run(
+            f"set {name} = '{value}'".replace("\n", "\\n"),
+            f"{READ.replace('dim', 'warehouse.dim')}",
+        )
+        for name, value in SETTINGS
+    },
+}
+
+
+@pytest.mark.parametrize("way", RECORDED)
+def test_every_way_to_read_is_recorded(
+    looked: Record, ann: psycopg.Connection[Any], way: str
+) -> None:
+    before = looked.last()
+    notices: list[str] = []
+    ann.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
+    RECORDED[way](ann)
+    ann.close()
+    read = looked.read_by(ANN, before)
+    assert read & {MEMBER, f"{MEMBER}_past"}
+
+
+REFUSED = {
+    **{f"set {name}": run(f"set {name} = default") for name in LOG_SETTINGS},
+    **{
+        f"set {name} in a function": run(
+            "create or replace function pg_temp.quiet() returns void language plpgsql "
+            f"set {name} = default as $$ begin end $$",
+            "select pg_temp.quiet()",
+        )
+        for name in LOG_SETTINGS[:4]
+    },
+    "statistics by column": run("select most_common_vals from pg_statistic"),
+    "row security off": run("set row_security = off", READ),
+    "a file of the server": run("select pg_read_file('PG_VERSION')"),
+    "the log": run("select pg_ls_logdir()"),
+    "a program": run("copy dim_member to program 'cat'"),
+    "a server file": run("copy dim_member to '/tmp/looking'"),
+    "large object export": run("select lo_export(lo_from_bytea(0, 'x'), '/tmp/looking')"),
+    "dblink": run("create extension dblink"),
+    "foreign key": run("create table ann.r (member_sk bigint references warehouse.dim_member)"),
+    "child of the table": run("create table ann.child () inherits (warehouse.dim_member)"),
+    "its own policy": run("create policy p on dim_member using (true)"),
+    "no row security": run("alter table dim_member disable row level security"),
+    "drop the policy": run("drop policy noted on dim_member"),
+    "index with a function": run("create index on dim_member (upper(last_name))"),
+    "rows locked": run("select last_name from dim_member for update"),
+    "unique violation": run("insert into dim_member select * from dim_member"),
+    "the function that notes": run(
+        "create or replace function audit.noted(relation text) returns boolean "
+        "language sql return true"
+    ),
+    "a rule": run("create rule r as on select to dim_member do instead select 1"),
+    "a trigger": run("create trigger t after insert on dim_member execute function ann.f()"),
+    "another login": run("set session authorization aca_owner"),
+    "the owner": run("set role aca_owner"),
+    "the record": run("delete from audit.look"),
+    "replication": run("select pg_create_logical_replication_slot('s', 'pgoutput')"),
+}
+
+
+@pytest.mark.parametrize("way", REFUSED)
+def test_what_would_avoid_the_record_is_refused(
+    looked: Record, ann: psycopg.Connection[Any], way: str
+) -> None:
+    with pytest.raises(psycopg.Error) as refused:
+        REFUSED[way](ann)
+    assert SURNAME not in str(refused.value)
+
+
+HIDDEN = {
+    "statistics": run(
+        "select * from pg_stats where schemaname = 'warehouse' and tablename = 'dim_member'"
+    ),
+    "extended statistics": run("select * from pg_stats_ext"),
+    "plain explain": run(f"explain (verbose) {READ} where last_name = '{SURNAME}'"),
+    "sessions of others": run("select query from pg_stat_activity where usename <> current_user"),
+}
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_catalogs_show_no_value(ann: psycopg.Connection[Any], way: str) -> None:
+    shown = repr(HIDDEN[way](ann)).replace(f"'{SURNAME}'::text", "")
+    assert SURNAME not in shown
+
+
+ALL = "select nspname || '.' || relname from pg_class join pg_namespace n on n.oid = relnamespace"
+
+
+def test_every_table_that_identifies_a_person_notes_its_readers(looked: Record) -> None:
+    from etl.access.classification import identifies
+
+    tables = looked.rows(
+        "select n.nspname, c.relname, array_agg(a.attname::text), "
+        "(select count(*) from pg_policy p where p.polrelid = c.oid and p.polname = 'noted' "
+        " and not p.polpermissive and c.relrowsecurity "
+        " and position(format('%%L', n.nspname || '.' || c.relname) in "
+        " pg_get_expr(p.polqual, c.oid)) > 0) "
+        "from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+        "join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped "
+        "where n.nspname = any(%s) and c.relkind in ('r', 'p', 'm') and not c.relispartition "
+        "group by n.nspname, c.relname, c.oid, c.relrowsecurity",
+        ["staging", "warehouse", "cubes", "ledger", "quality", "access", "audit"],
+    )
+    identifying = {f"{s}.{t}" for s, t, columns, _ in tables if identifies(s, t, columns)}
+    noted = {f"{s}.{t}" for s, t, _, policies in tables if policies}
+    assert noted == identifying
+    assert {MEMBER, "staging.claims_raw", "cubes.claims_daily_member"} <= noted
+
+
+def test_views_on_such_tables_read_as_the_reader(looked: Record) -> None:
+    found = looked.rows(
+        "select n.nspname || '.' || c.relname from pg_class c "
+        "join pg_namespace n on n.oid = c.relnamespace "
+        "where n.nspname in ('warehouse', 'as_known') and c.relkind = 'v' "
+        "and c.relname like 'dim_member%' and c.reloptions @> '{security_invoker=true}'"
+    )
+    # A view on a function asks as its reader by itself.
+    assert {name for (name,) in found} == {
+        *("warehouse.dim_member_current", "warehouse.dim_member_as_is"),
+        *("as_known.dim_member_current", "as_known.dim_member_as_is"),
+    }
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [
+        *("staging.members_raw", "staging.claims_raw", "staging.enrollments_raw"),
+        *("warehouse.dim_member_past", "cubes.claims_daily_member"),
+        *("cubes.high_cost_member_tracking",),
+    ],
+)
+def test_other_tables_of_persons_are_recorded_too(
+    looked: Record, ann: psycopg.Connection[Any], relation: str
+) -> None:
+    looked.owner.execute(
+        "insert into cubes.high_cost_member_tracking (member_id, month) "
+        "values ('M1', '2025-01-01') on conflict do nothing"
+    )
+    before = looked.last()
+    ann.execute(f"select * from {relation}").fetchall()
+    assert looked.read_by(ANN, before) == {relation}
+
+
+def test_masked_readers_and_the_owner_leave_no_look(looked: Record) -> None:
+    before = looked.last()
+    with session(looked, BOB) as bob:
+        assert bob.execute("select count(*) from limited.dim_member").fetchall() != [(0,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            bob.execute("select * from warehouse.dim_member")
+    looked.owner.execute("select * from warehouse.dim_member").fetchall()
+    assert looked.read_by(BOB, before) == set()
+    assert looked.read_by("aca_owner", before) == set()
+
+
+IMITATION = (
+    """{"relation": "warehouse.dim_member", "statement_at": "2026-01-01", "statement": "x"}"""
+)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "do $$ begin raise log 'aca.noted %', {said}; end $$",
+        'create schema if not exists "audit.noted(text) line 1 at RAISE"',
+        "create or replace function ann.noted(relation text) returns boolean language plpgsql as "
+        "$$ begin raise log 'aca.noted %', {said}; return true; end $$; "
+        "set search_path = ann; select noted('x')",
+        'do $$ begin raise log E\'x\\n{{"user": "bob"}}\'; end $$',
+        "do $$ begin raise log "
+        "'AUDIT: SESSION,1,1,READ,SELECT,TABLE,warehouse.dim_member,x,<none>'; end $$",
+        "do $$ begin raise log 'statement: select 1 from dim_member'; end $$",
+    ],
+)
+def test_what_somebody_writes_to_the_log_is_no_look(
+    looked: Record, ann: psycopg.Connection[Any], made: str
+) -> None:
+    before = looked.last()
+    try:
+        ann.execute(made.format(said=f"'{IMITATION}'"))
+    except psycopg.errors.InsufficientPrivilege:
+        return
+    looked.bring()
+    found = looked.rows(
+        "select kind, person from audit.look where position > %s and kind <> 'statement'", before
+    )
+    assert set(found) <= {("imitation", ANN)}
+    assert ("noted" in made or "AUDIT" in made) == bool(found)
+    said = (
+        "select count(*) from audit.look where position > %s and statement like 'select 1 from%%'"
+    )
+    assert looked.rows(said, before) == [(0,)]
+
+
+def test_the_record_has_who_when_where_and_what(looked: Record) -> None:
+    before = looked.last()
+    with session(looked, ANN) as ann:
+        ann.execute("set application_name = 'report'")
+        ann.execute("select * from dim_member where member_id = %s", ["M1"]).fetchall()
+    looked.bring()
+    found = looked.rows(
+        "select person, client_address, application_name, database_name, relation_name, statement, "
+        "parameters, source, looked_at - statement_at < '1 s', session_id <> '' "
+        "from audit.look where position > %s and kind = 'look'",
+        before,
+    )
+    assert found == [
+        (
+            *(ANN, "127.0.0.1", "report", looked.owner.info.dbname, MEMBER),
+            *("select * from dim_member where member_id = $1", "Parameters: $1 = 'M1'"),
+            *("noted", True, True),
+        )
+    ]
+
+
+def test_a_statement_of_a_megabyte_is_recorded_whole(
+    looked: Record, ann: psycopg.Connection[Any]
+) -> None:
+    before = looked.last()
+    ann.execute(f"select last_name from dim_member where last_name <> '{'ü' * 500_000}'").fetchall()
+    looked.bring()
+    kept = "select max(length(statement)) from audit.look where kind = 'look' and position > %s"
+    assert looked.rows(kept, before)[0][0] > 500_000
+
+
+def test_a_policy_that_comes_later_changes_a_plan_that_is_cached(looked: Record) -> None:
+    looked.owner.execute("drop policy noted on warehouse.dim_member")
+    with session(looked, ANN) as ann:
+        ann.execute("prepare p as select last_name from dim_member")
+        for _ in range(7):
+            ann.execute("execute p").fetchall()
+        looked.owner.execute(
+            "create policy noted on warehouse.dim_member as restrictive "
+            "using ((select audit.noted('warehouse.dim_member')) is not null)"
+        )
+        looked.bring()
+        before = looked.last()
+        ann.execute("execute p").fetchall()
+        assert looked.read_by(ANN, before) == {MEMBER}
+
+
+def test_quarantine_and_failing_keys_are_recorded_where_they_are_shown(looked: Record) -> None:
+    steward = looked.login("looking_steward", "aca_data_steward")
+    looked.owner.execute(
+        "with l as (select max(load_id) as id from ledger.load), q as (insert into "
+        "quality.quarantined_row (load_id, feed, file, line, reason) select id, 'members', "
+        "'members.csv', 2, %s from l returning rejected_row_id) "
+        "insert into quality.quarantined_line select rejected_row_id, 'M1,Ann' from q",
+        [Reason.NO_KEY.text],
+    )
+    with connect(steward, "steward") as reader:
+        before = looked.last()
+        assert reader.execute("select reason from quality.rejected_row").fetchall()
+        assert looked.read_by("looking_steward", before) == set()
+        assert reader.execute("select raw_line from quality.rejected_row").fetchall() == [
+            ("M1,Ann",)
+        ]
+        assert looked.read_by("looking_steward", before) == {"quality.quarantined_line"}

@@ -1,0 +1,100 @@
+"""Somebody with a login of the warehouse's roles, and what the record says of him afterwards."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from etl.audit import looks
+from etl.config import Settings
+from etl.db.connection import connect
+from etl.server.server import session_log
+from tests.support.managed import odd_password
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Record:
+    """The record of one database, and its owner's connection."""
+
+    url: str
+    data: Path
+    folder: Path
+    owner: psycopg.Connection[Any]
+    logins: list[str] = field(default_factory=list)
+
+    def login(self, name: str, role: str, *, is_logged: bool = True) -> str:
+        """Make a login with a role; its address."""
+        who = sql.Identifier(name)
+        self.owner.execute(
+            sql.SQL("create role {} login password {}").format(who, sql.Literal(odd_password()))
+        )
+        self.logins.append(name)
+        self.owner.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), who))
+        if is_logged:
+            self.owner.execute(sql.SQL("alter role {} set log_statement = 'all'").format(who))
+        return make_conninfo(self.url, user=name, password=odd_password())
+
+    def bring(self, file: Path | None = None) -> Counter[str]:
+        """Bring in what the log says by now."""
+        self.await_log()
+        return looks.bring(self.url, self.data, self.folder, file).entries
+
+    def await_log(self) -> None:
+        """Wait until the server has written what was said until now."""
+        said = f"said until now {next(_numbers)} {time.monotonic_ns()}"
+        self.owner.execute(f"do $$ begin raise log '{said}'; end $$")
+        deadline = time.monotonic() + 30
+        while not any(said in text for text in self._latest()):
+            assert time.monotonic() < deadline, "the server writes no log"
+            time.sleep(0.01)
+
+    def _latest(self) -> list[str]:
+        newest = sorted(self.folder.glob("*.json"))[-1:]
+        return [file.read_text(errors="replace") for file in newest]
+
+    def last(self) -> int:
+        """The last row of audit.look."""
+        row = self.owner.execute("select coalesce(max(position), 0) from audit.look").fetchone()
+        return row[0] if row else 0
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self.owner.execute(query, values or None).fetchall()
+
+    def read_by(self, person: str, after: int = 0) -> set[str]:
+        """The relations that somebody looked at, of what came after a row."""
+        self.bring()
+        found = self.rows(
+            "select distinct relation_name from audit.look "
+            "where kind = 'look' and person = %s and position > %s",
+            person,
+            after,
+        )
+        return {relation for (relation,) in found}
+
+
+@contextmanager
+def record(settings: Settings, url: str, data: Path) -> Iterator[Record]:
+    """The record of a database on the tests' server; its logins go in the end."""
+    folder = session_log(settings)
+    assert folder is not None
+    with connect(url, "test") as owner:
+        made = Record(url, data, folder, owner)
+        try:
+            yield made
+        finally:
+            for name in made.logins:
+                who = sql.Identifier(name)
+                owner.execute(sql.SQL("drop owned by {} cascade").format(who))
+                owner.execute(sql.SQL("drop role {}").format(who))
