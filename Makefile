@@ -43,8 +43,8 @@ dq-report: $(READY) ## Write a page on data quality, results of the checks and q
 dq-threshold: $(READY) ## Change what a check is judged by [CHECK= COUNT= SHARE= SEVERITY= WHY= RESET=yes]
 	@$(PY) -m etl dq-threshold --check $(call quoted,$(CHECK)) $(if $(COUNT),--count $(call quoted,$(COUNT))) $(if $(SHARE),--share $(call quoted,$(SHARE))) $(if $(SEVERITY),--severity $(call quoted,$(SEVERITY))) --why $(call quoted,$(WHY)) $(if $(filter yes,$(RESET)),--reset)
 
-psql: $(READY) ## Open psql on the warehouse
-	@$(PY) -m etl psql
+psql: $(READY) ## Open psql on the warehouse, as its owner or as a login of a role [ROLE= STATES=]
+	@$(PY) -m etl psql $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
 
 ##@ Server
 up: $(READY) ## Start PostgreSQL (other targets do it when needed)
@@ -56,8 +56,18 @@ down: $(READY) ## Stop the embedded PostgreSQL, unless a run is at work [FORCE=y
 status: $(READY) ## Show what was refused or waits, the server and the latest stages
 	@$(PY) -m etl status
 
-db-url: $(READY) ## Print the connection URL, and nothing else, on stdout
-	@$(PY) -m etl db-url
+db-url: $(READY) ## Print the connection URL, the owner's or that of a login of a role [ROLE= STATES=]
+	@$(PY) -m etl db-url $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
+
+##@ Who may see what
+role-add: $(READY) ## Give a login a role, and make it if need be [LOGIN= ROLE= STATES=]
+	@$(PY) -m etl role-add --login $(call quoted,$(LOGIN)) $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
+
+role-drop: $(READY) ## Take a login's roles, and drop it [LOGIN=]
+	@$(PY) -m etl role-drop --login $(call quoted,$(LOGIN))
+
+roles: $(READY) ## List the roles and who has them
+	@$(PY) -m etl roles
 
 ##@ Feeds
 seed: $(READY) ## Write synthetic feeds into the inbox [MEMBERS= YEARS= SEED= DIRTY= GZIP=yes]
@@ -161,6 +171,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention quarantine quarantine-export quarantine-replay test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention quarantine quarantine-export quarantine-replay test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from etl import log
+from etl.cli import access
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
 from etl.db import trouble
@@ -28,7 +29,6 @@ from etl.pipeline.status import Overview, assumed_unchanged, held_in, notices, o
 from etl.pipeline.summary import Summary
 from etl.quality import thresholds
 from etl.quarantine import export
-from etl.server import psql as psql_program
 from etl.server import server
 from etl.synthetic import marker
 from etl.synthetic.evaluate.truth_folder import TruthFolder
@@ -57,6 +57,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(audit.app)
+app.add_typer(access.app)
 
 
 def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
@@ -408,18 +409,6 @@ def migrate() -> None:
     """Bring the schema to the newest migration."""
     run_pipeline("migrate", _migrate)
     typer.echo("The schema is at the newest migration.")
-
-
-@app.command("db-url")
-def db_url() -> None:
-    """Print the database's URL and nothing else."""
-    typer.echo(server.ensure_running(settings()))
-
-
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def psql(context: typer.Context) -> None:
-    """Open psql on the warehouse; further arguments go to psql."""
-    psql_program.become(server.ensure_running(settings()), context.args)
 
 
 @app.command()

@@ -87,11 +87,14 @@ _KEPT_OF_NOBODY = words_of(
     added_by relation_name access identifier standard treatment why placed_at placed_by
     released_at member_token erased_at erased_by through_load_id files_done_at rows_expired
     expired_lines retention_run_id horizon years counted_from archive_folder manifest_sha256
-    ran_at ran_by year row_count first_day last_day sha256
-    position looked_at
-    person client_address application_name database_name transaction_id session_id session_line
+    ran_at ran_by year row_count first_day last_day sha256 position looked_at person
+    client_address application_name database_name transaction_id session_id session_line
     statement_at source brought_at disclosed_on entered_at entered_by chain through_position
-    rows_deleted older_than deleted_at deleted_by read_at
+    rows_deleted older_than deleted_at deleted_by read_at batch_rank batch_number last_line
+    passed_then weight weight_passed score score_change first_run_id last_run_id runs_failed
+    failing_since resolved_at time_to_resolve episodes unresolved median_time_to_resolve
+    longest_time_to_resolve since_last latest_as_of age behind files usual_interval file_line
+    is_refused rows_open since
     """
 )
 _CUBE_COLUMN = re.compile(r"^\s*\('(\w+)', '([^']*)', ", re.MULTILINE)

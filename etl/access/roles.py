@@ -48,26 +48,24 @@ class Role:
 
     def right(self, schema: str, relation: str) -> Right:
         """What it may see of a relation of the live build or of a schema that is kept."""
-        of_all = _OF_RELATION.get((schema, relation))
-        right = self.relations.get((schema, relation), self.rights.get(schema, REFUSED))
-        return of_all if of_all and (schema, relation) not in self.relations else right
+        place = (schema, relation)
+        unless_named = REFUSED if place in _STEWARDS else self.rights.get(schema, REFUSED)
+        return {**_DECLARED, **self.relations}.get(place, unless_named)
 
 
 # What every reader may see: which loads there were, and what checks found.
-_COMMON = {"ledger": READ, "quality": MASKED, "access": READ}
+_COMMON = {"ledger": READ, "quality": MASKED}
+_DECLARED = {("access", "classification"): READ, ("access", "declared_right"): READ}
 _IDENTIFIED = dict.fromkeys((BUILD.staging, BUILD.warehouse, BUILD.cubes, BUILD.as_known), READ)
-# Relations that no role sees that is not named for it: the codes of persons would undo the masking,
-# and rows as files have them are for stewards.
-_OF_RELATION = {
-    ("access", "member_crosswalk"): REFUSED,
-    ("access", "member_key"): REFUSED,
-    ("access", "login_state"): REFUSED,
-    ("access", "legal_hold"): REFUSED,
-    ("access", "erased"): REFUSED,
-    ("quality", "quarantined_line"): REFUSED,
-    ("quality", "correction"): REFUSED,
-    ("quality", "rejected_key"): REFUSED,
-}
+# Rows and keys as files have them are for stewards, whoever else may read the schema.
+_STEWARDS = (
+    ("quality", "quarantined_line"),
+    ("quality", "correction"),
+    ("quality", "rejected_key"),
+)
+
+# What auditors see: who may see which states, whose data must be kept, what was erased.
+_AUDITED = (("access", "login_state"), ("access", "legal_hold"), ("access", "erased"))
 
 ROLES: dict[str, Role] = {
     role.name: role
@@ -77,28 +75,28 @@ ROLES: dict[str, Role] = {
             "analyst",
             "Analysts: a limited data set (45 CFR 164.514(e)).",
             {**_COMMON, BUILD.limited: MASKED, BUILD.limited_as_known: MASKED},
-            (BUILD.limited,),
+            (BUILD.limited, "public"),
         ),
         Role(
             SCOPED,
             "scoped",
             "Analysts of some states: the limited data set of members of these.",
             {**_COMMON, BUILD.scoped: MASKED},
-            (BUILD.scoped,),
+            (BUILD.scoped, "public"),
         ),
         Role(
             "aca_analyst_deid",
             "deid",
             "Analysts of de-identified data (45 CFR 164.514(b)(2)).",
             {**_COMMON, BUILD.safe_harbor: MASKED},
-            (BUILD.safe_harbor,),
+            (BUILD.safe_harbor, "public"),
         ),
         Role(
             "aca_analyst_phi",
             "phi",
             "Analysts who may see who a person is; every read is recorded.",
             {**_COMMON, **_IDENTIFIED, "quality": READ},
-            (BUILD.warehouse, BUILD.cubes),
+            tuple(BUILD.readers_path),
             is_identified=True,
         ),
         Role(
@@ -106,12 +104,8 @@ ROLES: dict[str, Role] = {
             "steward",
             "Data stewards: rows as files have them, and what became of them.",
             {**_COMMON, **_IDENTIFIED, "quality": READ},
-            (BUILD.warehouse, BUILD.cubes),
-            relations={
-                ("quality", "quarantined_line"): READ,
-                ("quality", "correction"): READ,
-                ("quality", "rejected_key"): READ,
-            },
+            tuple(BUILD.readers_path),
+            relations=dict.fromkeys(_STEWARDS, READ),
             is_identified=True,
         ),
         Role(
@@ -119,8 +113,8 @@ ROLES: dict[str, Role] = {
             "auditor",
             "Auditors: who looked, what each role may see, and every report as it was known.",
             {**_COMMON, "audit": READ, BUILD.limited: MASKED, BUILD.limited_as_known: MASKED},
-            (BUILD.limited,),
-            relations={("access", "login_state"): READ},
+            (BUILD.limited, "public"),
+            relations=dict.fromkeys(_AUDITED, READ),
             # What they see in the log names persons.
             is_identified=True,
         ),

@@ -15,6 +15,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.prompt import Confirm
 from rich.table import Table
 
+from etl.access.logins import Login
+from etl.access.roles import ROLES
 from etl.config import Settings
 from etl.contracts.checks import SEVERITIES
 from etl.contracts.reasons import Reason
@@ -322,6 +324,24 @@ def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
         "them, then make quarantine-replay FILE=...",
         "Next",
     )
+
+
+def show_roles(logins: Sequence[Login]) -> None:
+    """The roles of the warehouse with what they are for, then who has them."""
+    console = Screen(width=120)
+    table = screen.table("Roles", "role", "ROLE=", "who")
+    for role in ROLES.values():
+        table.add_row(role.name, role.short, role.description)
+    console.print(table)
+    console.print()
+    if not logins:
+        console.write_line("Nobody has one. make role-add LOGIN=jdoe ROLE=analyst", "Next")
+        return
+    table = screen.table("Logins", "login", "role", "states", "sessions", right=("sessions",))
+    for login in logins:
+        name = login.name if login.may_log_in else f"{login.name} (kept out)"
+        table.add_row(name, login.role, login.states, f"{login.sessions}")
+    console.print(table)
 
 
 def show_exports(written: list[tuple[Path, int]]) -> None:

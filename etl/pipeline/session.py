@@ -354,6 +354,7 @@ def open_run(
         repeatable.ensure(ledger)
         with ledger.transaction():
             grants.apply(ledger)
+            grants.give_path(ledger)
         set_session_path(ledger)
         with ledger.transaction():
             runner.define(ledger)

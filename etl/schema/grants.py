@@ -17,7 +17,7 @@ from etl.access.classification import UnclassifiedError, identifier_of
 from etl.access.roles import READ, REFUSED, ROLES
 from etl.access.treatments import Standard, treatment_of
 from etl.contracts.column import Identifier
-from etl.db.statements import names, run
+from etl.db.statements import names, run, scalar
 from etl.warehouse.tables import KEPT, LIVE, Schemas
 
 # Where a column of the warehouse is that has been masked already.
@@ -73,8 +73,22 @@ def apply(connection: psycopg.Connection[Any], schemas: Schemas = LIVE.schemas) 
     places = {live_name: name for name, live_name in live.items()}
     _revoke(connection, granted - wanted, places)
     _grant(connection, wanted - granted, places)
-    if schemas == LIVE.schemas:
-        _note(connection, relations)
+    _note(connection, relations)
+
+
+def give_path(connection: psycopg.Connection[Any]) -> None:
+    """Let our own role find dimensions, facts and cubes without a schema, as analysts do.
+
+    What a person has set for the role stays.
+    """
+    if scalar(connection, "access/logins.lacks_path"):
+        run(
+            connection,
+            "access/logins.search_path",
+            login=sql.Identifier(connection.info.user),
+            database=sql.Identifier(connection.info.dbname),
+            path=names(LIVE.schemas.readers_path),
+        )
 
 
 def _live_names(schemas: Schemas) -> dict[str, str]:

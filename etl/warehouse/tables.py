@@ -49,6 +49,14 @@ class Schemas:
         """
         return [self.warehouse, self.staging, self.cubes, *KEPT]
 
+    @property
+    def readers_path(self) -> list[str]:
+        """The search path of whoever reads all of a build, in which the documented reports run.
+
+        What somebody creates without a schema must not be among our tables: public comes first.
+        """
+        return ["public", self.warehouse, self.cubes]
+
 
 # The schemas that no rebuild replaces.
 KEPT = ("ledger", "quality", "access", "audit")

@@ -25,10 +25,11 @@ import psycopg
 from measuring import measured_run, next_day, show_table
 from psycopg.rows import dict_row
 
-from etl.db.connection import connect
+from etl.db.connection import connect, set_config
 from etl.db.statements import run, scalar
 from etl.docs import report_queries
 from etl.synthetic.core.span import first_of_next_month
+from etl.warehouse.tables import LIVE
 
 MOST_WAIT = 0.25  # seconds that an analyst may wait for a lock
 FEW, MANY = 20, 100  # connections
@@ -248,6 +249,8 @@ class Analyst(threading.Thread):
     def __init__(self, url: str, number: int, asks: Sequence[Ask], pause: float) -> None:
         super().__init__(name=f"analyst {number}", daemon=True)
         self.connection = connect(url, APPLICATION)
+        path = ", ".join(LIVE.schemas.readers_path)
+        set_config(self.connection, "search_path", path, is_local=False)
         self.phase: Phase | None = None
         self.ended = threading.Event()
         self.random = random.Random(number)

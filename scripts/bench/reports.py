@@ -19,11 +19,12 @@ from measuring import show_table
 from psycopg import sql
 
 from etl.contracts.feeds import FEEDS
-from etl.db.connection import connect
+from etl.db.connection import connect, set_config
 from etl.db.statements import read_file, statement
 from etl.docs import report_queries
 from etl.render import claim_status, validity
 from etl.stages import tables
+from etl.warehouse.tables import LIVE
 
 TIMES = 3
 ENOUGH = 60.0  # seconds after which a question is not asked once more
@@ -49,6 +50,7 @@ def measure(url: str) -> dict[str, dict[str, Any]]:
     rules = {"state": claim_status.state("s"), **validity.BOUNDS}
     shared = rules | {name: statement(f"bench/reports.{name}", **rules) for name in SHARED}
     with connect(url, "aca-warehouse bench") as connection:
+        set_config(connection, "search_path", ", ".join(LIVE.schemas.readers_path), is_local=False)
         for feed in FEEDS.values():
             # Or autovacuum would do so in the midst of it.
             tables.analyze(connection, "staging", feed.table)

@@ -134,16 +134,20 @@ from hidden
 inner join months using ({partition});
 
 -- name: as_known_at
--- Puts the session at what was known after a load: schema limited_as_known shows it.
+-- Puts the session at what was known after a load: names without a schema show it, and schema
+-- limited_as_known does.
 create or replace function {schema}.as_known_at(load_id bigint) returns text
 language sql
-return {warehouse}.as_known_at(load_id);
+return {warehouse}.as_known_at(load_id) || left(
+    set_config('search_path', 'limited_as_known, ' || {warehouse}.present_path(), false), 0
+);
 
 -- name: as_known_at_time
--- Puts the session at what was known at an instant: schema limited_as_known shows it.
+-- Puts the session at what was known at an instant: names without a schema show it, and schema
+-- limited_as_known does.
 create or replace function {schema}.as_known_at(at timestamptz) returns text
 language sql
-return {warehouse}.as_known_at(at);
+return {schema}.as_known_at({warehouse}.latest_load(at));
 
 -- name: as_known_now
 -- Puts the session back to the present.

@@ -121,8 +121,15 @@ create or replace function {schema}.known_load(at timestamptz) returns bigint
 language sql stable parallel safe
 return {schema}.known_load({schema}.latest_load(at));
 
+-- name: present_path
+-- The session's search path without the schemas that show what was known.
+create or replace function {schema}.present_path() returns text
+language sql stable parallel safe
+return regexp_replace(current_setting('search_path'), '"?\m(limited_)?as_known\M"?, *', '', 'g');
+
 -- name: as_known_at
--- Puts the session at what was known after a load: schema as_known shows it.
+-- Puts the session at what was known after a load: names without a schema show it, and schema
+-- as_known does.
 create or replace function {schema}.as_known_at(load_id bigint) returns text
 language sql
 begin atomic
@@ -141,13 +148,15 @@ begin atomic
     from (
         select
             {schema}.known_load($1) as known,
-            set_config('aca.as_known_load_id', $1::text, false) as load_id
+            set_config('aca.as_known_load_id', $1::text, false) as load_id,
+            set_config('search_path', 'as_known, ' || {schema}.present_path(), false) as path
     ) as point
     inner join ledger.load as l on l.load_id = point.load_id::bigint;
 end;
 
 -- name: as_known_at_time
--- Puts the session at what was known at an instant: schema as_known shows it.
+-- Puts the session at what was known at an instant: names without a schema show it, and schema
+-- as_known does.
 create or replace function {schema}.as_known_at(at timestamptz) returns text
 language sql
 return {schema}.as_known_at({schema}.latest_load(at));
@@ -156,7 +165,9 @@ return {schema}.as_known_at({schema}.latest_load(at));
 -- Puts the session back to the present.
 create or replace function {schema}.as_known_now() returns text
 language sql
-return 'as known now' || set_config('aca.as_known_load_id', '', false);
+return 'as known now'
+|| set_config('aca.as_known_load_id', '', false)
+|| left(set_config('search_path', {schema}.present_path(), false), 0);
 
 -- name: as_known_point
 -- The load that the session is put at.

@@ -25,6 +25,7 @@ def feeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_documented_queries_run(warehouse: Warehouse, feeds: Path) -> None:
     shutil.copytree(feeds, warehouse.inbox, dirs_exist_ok=True)
     warehouse.incremental()
+    warehouse.find_tables_as_readers()
     ran = 0
     for page in PAGES:
         for query in report_queries.queries(page):

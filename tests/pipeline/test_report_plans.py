@@ -39,6 +39,7 @@ def loaded(module_warehouse: Warehouse) -> Warehouse:
     """A warehouse after a full load of two plan years and a day."""
     generate(module_warehouse.inbox, members=MEMBERS)
     module_warehouse.rebuild()
+    module_warehouse.find_tables_as_readers()
     return module_warehouse
 
 

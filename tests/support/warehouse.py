@@ -17,7 +17,7 @@ from psycopg import sql
 
 from etl.config import Settings
 from etl.contracts.checks import CRITICAL, Finding
-from etl.db.connection import connect, set_search_path
+from etl.db.connection import connect, set_config, set_search_path
 from etl.pipeline import commands
 from etl.pipeline.session import RunContext, open_run
 from etl.pipeline.status import Overview, overview
@@ -43,6 +43,11 @@ class Warehouse:
     data: Path
     connection: psycopg.Connection[Any]
     watcher: Silent = field(default_factory=Silent)
+
+    def find_tables_as_readers(self) -> None:
+        """Find tables without a schema where readers do, as the documented reports name them."""
+        path = ", ".join(LIVE.schemas.readers_path)
+        set_config(self.connection, "search_path", path, is_local=False)
 
     def environment(self, **more: str) -> dict[str, str]:
         given = {"DATABASE_URL": self.url, "DATABASE_URL_FILE": ""}

@@ -23,6 +23,7 @@ FLOORS = (
     ("stages", "docs"),
     ("quality", "quarantine", "retention", "audit"),
     ("synthetic", "pipeline"),
+    ("cli",),
     ("__main__",),
     ("load",),
 )
@@ -108,6 +109,7 @@ def test_only_config_reads_the_environment() -> None:
 # Apart from the pipeline, which writes loads: who opens a transaction, and for what.
 OPEN_TRANSACTIONS = {
     "audit/session.py": "who looked, and what was disclosed",
+    "access/logins.py": "logins and their roles",
     "db/connection.py": "reading(), in which nothing can be written",
     "quality/runner.py": "what the checks found",
     "quality/thresholds.py": "what a check is judged by",
@@ -120,6 +122,7 @@ OPEN_TRANSACTIONS = {
 OPEN_CONNECTIONS = {
     "audit/session.py": "who looked, and what was disclosed",
     "audit/who_looked.py": "reads",
+    "cli/access.py": "logins and their roles",
     "quality/great_expectations.py": "reads",
     "quality/report.py": "reads",
     "quarantine/export.py": "reads",

@@ -1,0 +1,1 @@
+"""Commands of the command line by subject; ``etl/__main__.py`` puts them together."""

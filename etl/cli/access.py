@@ -1,0 +1,113 @@
+"""Commands for logins and their roles, and for looking with a role's eyes."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from psycopg.conninfo import make_conninfo
+
+from etl.access import logins
+from etl.config import Settings, settings
+from etl.db.connection import as_url, connect
+from etl.errors import UsageError
+from etl.pipeline import console
+from etl.server import psql as psql_program
+from etl.server import server
+from etl.server.home import write_private
+
+SESSION = "aca-warehouse access"
+
+app = typer.Typer()
+
+LoginName = Annotated[str, typer.Option(help="Name of the login.")]
+RoleName = Annotated[str, typer.Option(help="analyst, scoped, deid, phi, steward or auditor.")]
+States = Annotated[str, typer.Option(help="States of the role scoped, such as FL,OH.")]
+
+
+@app.command("role-add")
+def role_add(login: LoginName = "", role: RoleName = "", states: States = "") -> None:
+    """Give a login a role of the warehouse, and make the login if it is not there."""
+    chosen, found = settings(), logins.role_of(role)
+    with connect(server.ensure_running(chosen), SESSION) as connection:
+        added = logins.add(connection, login, found, _listed(states))
+    seen = f" for {states}" if states else ""
+    typer.echo(f"{login} has the role {added.role.name}{seen} and no other of the warehouse.")
+    if added.password is not None:
+        typer.echo(f"Its password is in {_keep(chosen, login, added.password)}.")
+    if added.not_set:
+        typer.echo(
+            f"Not set, which takes a superuser: {', '.join(added.not_set)}. Statements of a login "
+            "that sees who a person is should be logged."
+        )
+
+
+@app.command("role-drop")
+def role_drop(login: LoginName = "") -> None:
+    """Take a login's roles and end its sessions; drop it unless it owns something."""
+    chosen = settings()
+    with connect(server.ensure_running(chosen), SESSION) as connection:
+        is_gone = logins.drop(connection, login)
+    _file(chosen, login).unlink(missing_ok=True)
+    left = "was dropped" if is_gone else "can log in no more; it stays, since it owns something"
+    typer.echo(f"{login} {left}.")
+
+
+@app.command("roles")
+def roles() -> None:
+    """List the roles of the warehouse, and who has them."""
+    with connect(server.ensure_running(settings()), SESSION) as connection:
+        console.show_roles(logins.listed(connection))
+
+
+@app.command("db-url")
+def db_url(role: RoleName = "", states: States = "") -> None:
+    """Print a connection URL and nothing else: the owner's, or that of a login of a role."""
+    typer.echo(_url(role, states))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql(context: typer.Context, role: RoleName = "", states: States = "") -> None:
+    """Open psql on the warehouse, as a login of a role if one is named; the rest goes to psql."""
+    psql_program.become(_url(role, states), context.args)
+
+
+def _url(role: str, states: str) -> str:
+    chosen = settings()
+    url = server.ensure_running(chosen)
+    if not role:
+        return url
+    found = logins.role_of(role)
+    if chosen.database_url:
+        raise UsageError(
+            "Logins to look with a role's eyes are made on the embedded server only.",
+            f"Make one: make role-add LOGIN={getpass.getuser()} ROLE={found.short}",
+        )
+    with connect(url, SESSION) as connection:
+        login, password = logins.trial(connection, found, _listed(states), _kept(chosen, found))
+    _keep(chosen, login, password)
+    return as_url(make_conninfo(url, user=login, password=password))
+
+
+def _listed(states: str) -> list[str]:
+    return [state for part in states.split(",") if (state := part.strip())]
+
+
+def _file(chosen: Settings, login: str) -> Path:
+    return chosen.data / "logins" / login
+
+
+def _kept(chosen: Settings, role: logins.Role) -> str | None:
+    """The password of the login to look with a role's eyes, if there is one yet."""
+    file = _file(chosen, logins.trial_name(role))
+    return file.read_text(encoding="utf-8").strip() if file.exists() else None
+
+
+def _keep(chosen: Settings, login: str, password: str) -> Path:
+    """Keep a password where nobody else may read it."""
+    file = _file(chosen, login)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(file, password)
+    return file
