@@ -37,23 +37,34 @@ _OF_PERSON = {
     "date_key": Identifier.DATE,
     "enrollment_start_date_key": Identifier.DATE,
     "enrollment_end_date_key": Identifier.DATE,
+    "load_id": Identifier.ARRIVAL,
+    "known_to_load_id": Identifier.ARRIVAL,
+    "created_at": Identifier.ARRIVAL,
+    "load_timestamp": Identifier.ARRIVAL,
+    "as_of": Identifier.ARRIVAL,
+    "batch_id": Identifier.ARRIVAL,
 }
 # What it adds that says nothing of a person, in rows about one or not.
 _OF_NOBODY = words_of(
     """
-    load_id source_line load_timestamp is_inferred created_at current_flag hash_version
-    known_to_load_id coverage_days plan_sk provider_sk latest_plan_sk latest_provider_sk as_of
-    batch_id is_latest
+    source_line is_inferred current_flag hash_version coverage_days plan_sk provider_sk
+    latest_plan_sk latest_provider_sk is_latest
     """
 )
 # Tables without a feed.
 _CALENDAR = words_of(
     """
     date_key full_date year quarter month month_name month_start day_of_month day_of_week
-    day_name is_weekend plan_year is_open_enrollment
+    day_name is_weekend plan_year is_open_enrollment load_id created_at
     """
 )
-_GEOGRAPHY = {"geography_sk": Identifier.AREA, "state": NONE, "region": Identifier.AREA}
+_GEOGRAPHY = {
+    "geography_sk": Identifier.AREA,
+    "state": NONE,
+    "region": Identifier.AREA,
+    "load_id": NONE,
+    "created_at": NONE,
+}
 # Columns of the schemas that no rebuild replaces which contain what a row or a key of a feed says.
 _KEPT_OF_PERSON = {
     "raw_line": Identifier.WHOLE_ROW,

@@ -5,7 +5,8 @@ Two standards of the Privacy Rule, each a schema in which analysts read:
 - ``limited``: a limited data set (45 CFR 164.514(e)(2)). Names, street, phone, e-mail and member
   number go; dates, city and ZIP stay.
 - ``safe_harbor``: de-identified (45 CFR 164.514(b)(2)(i)). Of dates the year stays, of ZIP codes
-  three digits, nothing below state, no number; ages over 89 are 90.
+  three digits, nothing below state, no number; ages over 89 are 90. The load that a row came with
+  goes: the ledger says its day, and a claim is some days older.
 
 What is derived from a person identifies like the person (164.514(c)): hashes go, and persons and
 surrogate keys are codes of a crosswalk, others in each schema.
@@ -52,6 +53,7 @@ _LIMITED = {
     Identifier.BIRTH_DATE: Treatment.KEEP,
     Identifier.AGE: Treatment.KEEP,
     Identifier.DATE: Treatment.KEEP,
+    Identifier.ARRIVAL: Treatment.KEEP,
     Identifier.SURROGATE_KEY: Treatment.MEMBER_KEY,
     Identifier.HASH: Treatment.WITHHOLD,
     Identifier.WHOLE_ROW: Treatment.WITHHOLD,
@@ -64,6 +66,7 @@ _SAFE_HARBOR = _LIMITED | {
     Identifier.BIRTH_DATE: Treatment.BIRTH_YEAR,
     Identifier.AGE: Treatment.AGE,
     Identifier.DATE: Treatment.YEAR,
+    Identifier.ARRIVAL: Treatment.WITHHOLD,
 }
 TREATMENTS: dict[Standard, dict[Identifier, Treatment]] = {
     Standard.LIMITED: _LIMITED,

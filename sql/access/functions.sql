@@ -29,13 +29,16 @@ return case when date_key < 0 then date_key else date_key / 10000 * 10000 + 101 
 
 -- name: birth_year_of
 -- The first day of the year of birth; of persons over 89 that of those who are 90 this year.
+-- Of whom no day of birth is known there is none.
 create or replace function {schema}.birth_year_of(birth date) returns date
 language sql stable parallel safe
-return make_date(
-    greatest(
-        extract(year from birth)::integer, extract(year from current_date)::integer - 90
-    ), 1, 1
-);
+return case
+    when birth is not null then make_date(
+        greatest(
+            extract(year from birth)::integer, extract(year from current_date)::integer - 90
+        ), 1, 1
+    )
+end;
 
 -- name: age_of
 -- An age or a band of ages as it is, those over 89 as 90+.
@@ -49,7 +52,7 @@ return case when age_group ~ '(^|[^0-9])(9[0-9]|[1-9][0-9]{{2,}})' then '90+' el
 create or replace function {schema}.zip3_of(zip text) returns text
 language sql immutable parallel safe
 return case
-    when zip !~ '^[0-9]{{5}}' then null
+    when zip !~ '^[0-9]{{5}}(-?[0-9]{{4}})?$' then null
     when left(zip, 3) = any(array[{restricted}]) then '000'
     else left(zip, 3)
 end;

@@ -1,0 +1,65 @@
+"""Somebody with a role of the warehouse: what a login of it sees, and by which right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from etl.db.connection import connect
+
+# Each role, and what it sees by schema: every value (read), masked, or nothing.
+ROLES = (
+    *("aca_analyst", "aca_analyst_scoped", "aca_analyst_deid", "aca_analyst_phi"),
+    *("aca_data_steward", "aca_auditor"),
+)
+_WORD = "reading"
+
+
+@contextmanager
+def acting_as(connection: psycopg.Connection[Any], role: str) -> Iterator[None]:
+    """The same session with the rights of a role, rolled back in the end."""
+    with connection.transaction(force_rollback=True):
+        connection.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
+        yield
+
+
+@contextmanager
+def login_of(
+    connection: psycopg.Connection[Any], url: str, role: str, states: Iterable[str] = ()
+) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of a login with a role, for members of these states where it has states."""
+    name = f"{role}_test"
+    with logins(connection, {name: (role, states)}), connect(address(url, name), "test") as session:
+        yield session
+
+
+def address(url: str, name: str) -> str:
+    """Where a login of ``logins`` connects."""
+    return make_conninfo(url, user=name, password=_WORD)
+
+
+@contextmanager
+def logins(
+    connection: psycopg.Connection[Any], described: dict[str, tuple[str, Iterable[str]]]
+) -> Iterator[None]:
+    """Logins by name, each with its role and states; gone in the end."""
+    for name, (role, states) in described.items():
+        login = sql.Identifier(name)
+        made = sql.SQL("create role {} login password {} in role {}")
+        connection.execute(made.format(login, _WORD, sql.Identifier(role)))
+        for state in states:
+            connection.execute(
+                "insert into access.login_state (login, state) values (%s, %s)", [name, state]
+            )
+    try:
+        yield
+    finally:
+        for name in described:
+            connection.execute("delete from access.login_state where login = %s", [name])
+            connection.execute(sql.SQL("drop owned by {}").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
