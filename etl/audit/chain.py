@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl.audit.heads import ADVICE, Heads, head_of, lost, table_of
+from etl.audit.heads import ADVICE, Heads, end_differs, head_of, table_of
 from etl.audit.session import writing
-from etl.db.statements import run, scalar
+from etl.db.statements import run
 from etl.errors import CheckFailedError
 from etl.schema.audit_tables import CHAINS
 
@@ -37,14 +37,9 @@ def problems(connection: psycopg.Connection[Any], heads: Heads) -> Iterator[str]
                 yield f"Rows {before + 1:,} to {position - 1:,} of audit.{chain} are missing."
             elif is_changed:
                 yield f"Row {position:,} of audit.{chain} is not as it came, or not in its place."
-        if known := known_heads.get(chain):
-            asked = {"chain": chain, "position": known.position}
-            now = scalar(connection, "audit/looks.hash_at", asked, chain=table_of(chain))
-            head = head_of(connection, chain)
-            if head is None or head.position < known.position:
-                yield lost(chain, known)
-            elif now is not None and now.hex() != known.hash:
-                yield f"Row {known.position:,} of audit.{chain} is another than the one it was."
+        known = known_heads.get(chain)
+        if known and (problem := end_differs(connection, chain, known)):
+            yield problem
 
 
 def verify(url: str, data: Path) -> dict[str, int]:

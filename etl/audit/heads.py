@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from etl.db.statements import run
+from etl.db.statements import run, scalar
 from etl.errors import CheckFailedError
 from etl.schema.audit_tables import CHAINS
 from etl.server.home import write_private
@@ -42,8 +42,8 @@ class Heads:
         """Write down the last rows; ``CheckFailedError`` where the file knows of later ones."""
         heads = {chain: head for chain in CHAINS if (head := head_of(connection, chain))}
         for chain, known in self.read().items():
-            if chain not in heads or heads[chain].position < known.position:
-                raise CheckFailedError(lost(chain, known), ADVICE)
+            if problem := end_differs(connection, chain, known):
+                raise CheckFailedError(problem, ADVICE)
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self.file, json.dumps({**self._all(), self.database: heads}, indent=1))
 
@@ -54,9 +54,17 @@ class Heads:
             return {}
 
 
-def lost(chain: str, known: Head) -> str:
-    """Says that a chain ends too soon."""
-    return f"The end of audit.{chain} is missing: row {known.position:,} was its last."
+def end_differs(connection: psycopg.Connection[Any], chain: str, known: Head) -> str | None:
+    """What is wrong with the row that was the last of a chain, a sentence; none if it is there."""
+    head = head_of(connection, chain)
+    if head is None or head.position < known.position:
+        return f"The end of audit.{chain} is missing: row {known.position:,} was its last."
+    asked = {"chain": chain, "position": known.position}
+    now = scalar(connection, "audit/looks.hash_at", asked, chain=table_of(chain))
+    # It can be older than six years, and so deleted.
+    if now is not None and now.hex() != known.hash:
+        return f"Row {known.position:,} of audit.{chain} is another than the one it was."
+    return None
 
 
 def head_of(connection: psycopg.Connection[Any], chain: str) -> Head | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -457,3 +459,19 @@ def test_quarantine_and_failing_keys_are_recorded_where_they_are_shown(looked: R
             ("M1,Ann",)
         ]
         assert looked.read_by("looking_steward", before) == {"quality.quarantined_line"}
+
+
+def milliseconds(connection: psycopg.Connection[Any]) -> float:
+    """The median time of a lookup by number."""
+    times = []
+    for _ in range(300):
+        begun = time.perf_counter()
+        connection.execute("select * from warehouse.dim_member where member_id = %s", ["M1"])
+        times.append(time.perf_counter() - begun)
+    return 1000 * statistics.median(times)
+
+
+def test_a_noted_lookup_takes_at_most_a_millisecond_more(
+    looked: Record, ann: psycopg.Connection[Any]
+) -> None:
+    assert milliseconds(ann) < milliseconds(looked.owner) + 1
