@@ -14,13 +14,13 @@ from typing import Annotated, Any
 import typer
 
 from etl import log
-from etl.cli import access
+from etl.cli import access, audit
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
 from etl.db import trouble
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
-from etl.pipeline import audit, commands, console, stopping
+from etl.pipeline import commands, console, stopping
 from etl.pipeline import retention as retention_of
 from etl.pipeline.load import pending, unfinished
 from etl.pipeline.running import refuse_to_end_run

@@ -15,7 +15,6 @@ from etl.contracts.reasons import Reason
 from etl.db.connection import connect
 from etl.pipeline import commands
 from tests.support.looking import Record, record
-from tests.support.managed import odd_password
 from tests.support.warehouse import Warehouse
 
 MEMBER = "warehouse.dim_member"
@@ -78,8 +77,7 @@ def ann(looked: Record) -> Iterator[psycopg.Connection[Any]]:
 
 
 def session(looked: Record, person: str) -> psycopg.Connection[Any]:
-    address = psycopg.conninfo.make_conninfo(looked.url, user=person, password=odd_password())
-    connection = psycopg.connect(address, autocommit=True)
+    connection = psycopg.connect(looked.addresses[person], autocommit=True)
     connection.execute("set search_path = warehouse, cubes, staging, ann")
     return connection
 

@@ -12,14 +12,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from etl.audit import chain, disclosures, looks
 from etl.audit.who_looked import who_looked
 from etl.config import Settings
 from etl.errors import CheckFailedError, SchemaError, UsageError
 from tests.support.looking import Record, record
-from tests.support.managed import odd_password
 from tests.support.warehouse import Warehouse
 
 ANN = "who_ann"
@@ -404,7 +402,7 @@ def test_the_auditor_may_ask_and_is_noted_and_others_may_not(loaded: Record) -> 
             auditor.execute("insert into audit.look (kind) values ('look')")
     before = loaded.last()
     with (
-        psycopg.connect(make_conninfo(address, user=ANN, password=odd_password())) as ann,
+        psycopg.connect(loaded.addresses[ANN]) as ann,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         ann.execute(asked)

@@ -11,13 +11,13 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from etl.db.connection import connect
+from tests.support.managed import odd_password
 
 # Each role, and what it sees by schema: every value (read), masked, or nothing.
 ROLES = (
     *("aca_analyst", "aca_analyst_scoped", "aca_analyst_deid", "aca_analyst_phi"),
     *("aca_data_steward", "aca_auditor"),
 )
-_WORD = "reading"
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def login_of(
 
 def address(url: str, name: str) -> str:
     """Where a login of ``logins`` connects."""
-    return make_conninfo(url, user=name, password=_WORD)
+    return make_conninfo(url, user=name, password=odd_password())
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def logins(
     for name, (role, states) in described.items():
         login = sql.Identifier(name)
         made = sql.SQL("create role {} login password {} in role {}")
-        connection.execute(made.format(login, _WORD, sql.Identifier(role)))
+        connection.execute(made.format(login, odd_password(), sql.Identifier(role)))
         for state in states:
             connection.execute(
                 "insert into access.login_state (login, state) values (%s, %s)", [name, state]

@@ -15,11 +15,11 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from etl.access import logins
 from etl.audit import looks
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.server.server import session_log
-from tests.support.managed import odd_password
 
 _numbers = itertools.count(1)
 
@@ -32,19 +32,13 @@ class Record:
     data: Path
     folder: Path
     owner: psycopg.Connection[Any]
-    logins: list[str] = field(default_factory=list)
+    addresses: dict[str, str] = field(default_factory=dict)
 
-    def login(self, name: str, role: str, *, is_logged: bool = True) -> str:
-        """Make a login with a role; its address."""
-        who = sql.Identifier(name)
-        self.owner.execute(
-            sql.SQL("create role {} login password {}").format(who, sql.Literal(odd_password()))
-        )
-        self.logins.append(name)
-        self.owner.execute(sql.SQL("grant {} to {}").format(sql.Identifier(role), who))
-        if is_logged:
-            self.owner.execute(sql.SQL("alter role {} set log_statement = 'all'").format(who))
-        return make_conninfo(self.url, user=name, password=odd_password())
+    def login(self, name: str, role: str) -> str:
+        """Make a login with a role, as ``make role-add`` does; its address."""
+        added = logins.add(self.owner, name, logins.role_of(role))
+        self.addresses[name] = make_conninfo(self.url, user=name, password=added.password)
+        return self.addresses[name]
 
     def bring(self, file: Path | None = None) -> Counter[str]:
         """Bring in what the log says by now."""
@@ -94,7 +88,7 @@ def record(settings: Settings, url: str, data: Path) -> Iterator[Record]:
         try:
             yield made
         finally:
-            for name in made.logins:
+            for name in made.addresses:
                 who = sql.Identifier(name)
                 owner.execute(sql.SQL("drop owned by {} cascade").format(who))
                 owner.execute(sql.SQL("drop role {}").format(who))
