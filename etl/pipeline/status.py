@@ -33,13 +33,14 @@ class Overview:
 
     ``held``: batches that are not in it. ``running``: the run at work. ``stages``: the latest,
     newest first, as (begun, stage, batch, status, seconds). ``horizon``: rows from before it have
-    gone to the archive.
+    gone to the archive. ``superuser``: the login that loads, where it is one.
     """
 
     held: Sequence[refused.HeldBatch] = ()
     running: Sequence[str] = ()
     stages: Sequence[tuple[Any, ...]] = ()
     horizon: date | None = None
+    superuser: str = ""
 
 
 def _look(
@@ -97,9 +98,16 @@ def overview(url: str, inbox: Path, now: datetime | None, *, is_named: bool = Fa
                 running,
                 run(connection, "ledger/ledger.latest_runs", values).fetchall(),
                 horizon.in_force(connection),
+                _superuser(connection),
             )
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             return Overview()  # no run has made the tables of this version yet
+
+
+def _superuser(connection: psycopg.Connection[Any]) -> str:
+    """The login of a connection if it is a superuser."""
+    is_superuser = connection.info.parameter_status("is_superuser") == "on"
+    return connection.info.user if is_superuser else ""
 
 
 def notices(url: str, archive: Path) -> list[str]:
