@@ -30,6 +30,16 @@ from load_file as f
 inner join load as l on f.load_id = l.load_id
 where f.load_id = any(%(loads)s) and f.status = 'loaded';
 
+-- name: expired
+-- Lines of the build's files that were loaded and have expired since. One row per file.
+select
+    l.batch_id,
+    f.file_name,
+    f.expired_lines
+from load_file as f
+inner join load as l on f.load_id = l.load_id
+where f.load_id = any(%(loads)s) and f.status = 'loaded' and not isempty(f.expired_lines);
+
 -- name: refused
 -- Files that were refused when their batch came last, with the error. One row per file.
 select

@@ -97,6 +97,7 @@ def detections(
             return ()
         loads = [load for load, _ in run(connection, "checks/staging.loads_of_build", asked)]
         rejected = run(connection, "synthetic/detection.rejected", {"loads": loads}).fetchall()
+        _leave_out_expired(connection, loads, truth)
         found = [
             *_in_quarantine(rejected),
             *_in_ledger(connection, loads),
@@ -122,6 +123,23 @@ def _truth(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
         if batch is not None and batch["refused"]:
             truth[batch["batch_id"]] = batch
     return [truth[batch_id] for batch_id in sorted(truth)]
+
+
+def _leave_out_expired(
+    connection: psycopg.Connection[Any], loads: list[int], truth: list[dict[str, Any]]
+) -> None:
+    """Take defects out of the truth that nothing can find, for their rows have expired."""
+    found = run(connection, "synthetic/detection.expired", {"loads": loads})
+    expired = {(batch_id, file): lines for batch_id, file, lines in found}
+    for batch in truth:
+        for file, said in batch["files"].items():
+            ranges = expired.get((batch["batch_id"], file), ())
+            said["defects"] = [
+                defect
+                for defect in said["defects"]
+                # What is counted for the whole file is counted still.
+                if defect["kind"] in _COUNTED or not any(defect["line"] in one for one in ranges)
+            ]
 
 
 def _in_quarantine(rows: Iterable[tuple[Any, ...]]) -> Iterator[Found]:
