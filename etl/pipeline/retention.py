@@ -66,18 +66,18 @@ def retain(context: RunContext, years: int, why: str = "", *, confirmed: bool = 
         context.watcher.say("Nothing to do: no batch is loaded.")
     elif not any(one.rows for one in going):
         context.watcher.say(_nothing(context, horizon))
+    elif not confirmed:
+        context.summary.going = going
+        context.watcher.say(
+            f"Before {horizon.day} lies what is shown here, {_counted(horizon)}. Nothing was "
+            f"changed. To archive and delete it: make retention YEARS={years} CONFIRM=yes"
+        )
     else:
         context.summary.going = going
-        if not confirmed:
-            context.watcher.say(
-                f"Before {horizon.day} lies what is shown here, {_counted(horizon)}. Nothing was "
-                f"changed. To archive and delete it: make retention YEARS={years} CONFIRM=yes"
-            )
-            return context.summary
         _let_go(context, horizon, why or f"rows are kept for {years} years")
-    if not scalar(context.ledger, "ledger/ledger.cubes_are_due") and not scalar(
-        context.ledger, "ledger/ledger.checks_are_due"
-    ):
+    # Also where an earlier run was killed before it came to them.
+    due = ("ledger/ledger.cubes_are_due", "ledger/ledger.checks_are_due")
+    if not confirmed or not any(scalar(context.ledger, name) for name in due):
         return context.summary
     empty_months.drop(context, LIVE)
     commands.run_cubes(context, LIVE, whole=True)

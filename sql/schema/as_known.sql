@@ -1,8 +1,9 @@
 -- name: kept
--- {table} as it was known after a load.
+-- {table} as it was known after a load, without facts that have gone to the archive since.
 --
 -- That is: its rows that existed then and no later load changed, and the rows that later loads
--- changed as they were before the first of these changes.
+-- changed as they were before the first of these changes. What has gone is listed in
+-- ledger.retention_file.
 select {columns}
 from {table} as kept
 where kept.load_id <= (select {known_load}({load}))

@@ -7,12 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from tests.support.archives import read
 from tests.support.feeds import write_batch
 from tests.support.retention import (
     HORIZON,
     OLD_CLAIMS,
     money,
-    read,
     retain,
     seen,
     send_all,

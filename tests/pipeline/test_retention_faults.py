@@ -14,8 +14,9 @@ from etl.errors import AcaError, UsageError
 from etl.pipeline.status import notices
 from etl.retention import archive, expire, parquet
 from etl.retention.horizon import newest_of
+from tests.support.archives import read
 from tests.support.feeds import write_batch
-from tests.support.retention import HORIZON, read, retain, seen, send_all
+from tests.support.retention import HORIZON, retain, seen, send_all
 from tests.support.tables import draw
 from tests.support.warehouse import Warehouse, failed_critical
 

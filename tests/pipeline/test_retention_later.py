@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from etl.errors import BatchError
 from tests.support.corrections import export, put, replay, rewrite
 from tests.support.feeds import write_batch
 from tests.support.retention import BATCHES, retain, seen, send_all
@@ -129,6 +130,69 @@ def test_a_replayed_row_from_before_the_horizon_expires(sent: Warehouse) -> None
     assert not sent.rows("select * from warehouse.fact_claim_past where claim_id = 'A'")
     assert failed_critical(sent.connection) == set()
     rebuild_gives_the_same(sent)
+
+
+def test_a_full_load_needs_no_file_whose_rows_have_all_expired(sent: Warehouse) -> None:
+    retain(sent)
+    kept = sent.contents()
+    (sent.inbox / "2023-06-01" / "claims.csv").unlink()
+    sent.rebuild(1)
+    assert sent.contents() == kept
+    # What the horizon does not reach is missed as ever.
+    (sent.inbox / "2023-02-01" / "claims.csv").unlink()
+    with pytest.raises(BatchError, match="would lose what came from a file"):
+        sent.rebuild(1)
+
+
+def test_parts_of_a_feed_count_their_own_expired_rows(warehouse: Warehouse) -> None:
+    write_batch(warehouse.inbox, "2025-03-01", members=[{"member_id": "A"}])
+    folder = warehouse.inbox / "2025-03-01"
+    days = {"1": ["2023-05-01", "2024-05-01"], "2": ["2023-06-01", "2023-07-01", "2024-07-01"]}
+    for part, of_part in days.items():
+        claims = [{"claim_id": f"{part}{n}", "service_date": day} for n, day in enumerate(of_part)]
+        sent = write_batch(warehouse.data / part, "x", claims=claims)
+        (sent / "claims.csv").rename(folder / f"claims_{part}.csv")
+    warehouse.incremental(1)
+    retain(warehouse)
+    parts = (
+        "select part, rows_read, rows_loaded, rows_expired from ledger.load_file_part "
+        "join ledger.load using (load_id) where feed = 'claims' and status = 'loaded' order by 1"
+    )
+    assert warehouse.rows(parts) == [(1, 2, 1, 1), (2, 3, 1, 2)]
+    assert failed_critical(warehouse.connection) == set()
+    warehouse.rebuild(1)
+    assert warehouse.rows(parts) == [(1, 2, 1, 1), (2, 3, 1, 2)]
+
+
+def test_a_skipped_file_that_is_loaded_after_all_has_its_expired_rows(warehouse: Warehouse) -> None:
+    same = draw("""
+        claim_id | service_date
+        OLD      | 2023-05-01
+        A        | 2024-05-01
+    """)
+    write_batch(warehouse.inbox, "2025-03-01", claims=same)
+    write_batch(warehouse.inbox, "2025-05-01", claims=same)
+    warehouse.incremental(1)
+    retain(warehouse)
+    write_batch(
+        warehouse.inbox,
+        "2025-04-01",
+        claims=draw("""
+            claim_id | service_date | status
+            A        | 2024-05-01   | pending
+        """),
+    )
+    warehouse.incremental(1)
+    assert warehouse.rows(
+        "select batch_id, f.status, rows_read, rows_loaded, rows_expired from ledger.load_file f "
+        "join ledger.load l using (load_id) order by 1"
+    ) == [
+        ("2025-03-01", "loaded", 2, 1, 1),
+        ("2025-04-01", "loaded", 1, 1, 0),
+        ("2025-05-01", "loaded", 2, 1, 1),
+    ]
+    assert failed_critical(warehouse.connection) == set()
+    rebuild_gives_the_same(warehouse)
 
 
 def a_day(chance: random.Random) -> date:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from etl.pipeline import retention
 from etl.warehouse.tables import FACTS
@@ -117,11 +114,6 @@ def retain(warehouse: Warehouse, years: int = 1, *, confirmed: bool = True) -> l
     with warehouse.pipeline(1) as pipeline:
         retention.retain(pipeline, years, confirmed=confirmed)
     return warehouse.watcher.said
-
-
-def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of every file of an archive by the name of the file."""
-    return {p.name: pq.read_table(p).to_pylist() for p in sorted(folder.glob("*.parquet"))}
 
 
 def seen(warehouse: Warehouse) -> dict[str, Any]:
