@@ -71,8 +71,12 @@ def apply(connection: psycopg.Connection[Any], schemas: Schemas = LIVE.schemas) 
         )
     }
     places = {live_name: name for name, live_name in live.items()}
-    _revoke(connection, granted - wanted, places)
-    _grant(connection, wanted - granted, places)
+    too_much = granted - wanted
+    _revoke(connection, too_much, places)
+    # What is taken of a relation or schema is taken whole, so what stays is granted again.
+    emptied = {grant[:3] for grant in too_much}
+    left = {grant for grant in granted if grant[:3] not in emptied}
+    _grant(connection, wanted - left, places)
     _note(connection, relations)
 
 

@@ -20,7 +20,7 @@ from etl.access.classification import cube_columns
 from etl.access.masking import Masking, restricted
 from etl.access.treatments import Standard
 from etl.db.statements import names, read_file
-from etl.schema.objects import Place, SchemaObject, Wrapper, function_of
+from etl.schema.objects import Columns, Place, SchemaObject, Wrapper, function_of
 from etl.schema.readers import KEYS, as_known_rows, dimension_views, fact_history
 from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, Cube, past_of
 
@@ -104,7 +104,7 @@ def _as_known() -> Iterator[SchemaObject]:
             rows,
             {"load": Place("warehouse", "as_known_point", is_call=True), **parts},
             {"table": table},
-            columns_of=(table, "kept"),
+            columns_of=Columns(Place("warehouse", table), "kept"),
             masking=Masking(Standard.LIMITED, "warehouse", table),
         )
     for dimension in DIMENSIONS.values():

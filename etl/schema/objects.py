@@ -45,6 +45,14 @@ class Place(NamedTuple):
 Parts = Mapping[str, sql.Composable | Place]
 
 
+class Columns(NamedTuple):
+    """The columns of a table or view but for some, as columns of a relation of a statement."""
+
+    table: Place
+    relation: str
+    left_out: tuple[str, ...] = ()
+
+
 class Wrapper(NamedTuple):
     """A statement over the rows of a view, which it names ``{rows}``, with its parts."""
 
@@ -56,10 +64,9 @@ class Wrapper(NamedTuple):
 class SchemaObject:
     """One object: a statement of ``sql/`` with its parts put in.
 
-    ``words`` go into its comment, which is what the statement's header says. ``columns_of``: a
-    table whose columns the statement names as ``{columns}``, each of the relation named second, but
-    for those that follow. ``wrappers``: what is put around the statement of a view, innermost
-    first; ``masking`` comes last. ``options``: those of a view.
+    ``words`` go into its comment, which is what the statement's header says. ``columns_of``: the
+    columns that the statement names as ``{columns}``. ``wrappers``: what is put around the
+    statement of a view, innermost first; ``masking`` comes last. ``options``: those of a view.
     """
 
     kind: str
@@ -67,7 +74,7 @@ class SchemaObject:
     statement: str
     parts: Parts = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
-    columns_of: tuple[str, ...] = ()
+    columns_of: Columns | None = None
     on_table: str = ""
     wrappers: tuple[Wrapper, ...] = ()
     masking: Masking | None = None
@@ -100,7 +107,7 @@ class SchemaObject:
         comment, text = described(self.statement)
         parts = _placed(self.parts, schemas)
         if self.columns_of:
-            parts["columns"] = self._columns(connection, schemas)
+            parts["columns"] = _named(connection, self.columns_of, schemas)
         definition = composed(text, **parts)
         for wrapper in self.wrappers:
             parts = {"rows": definition, **_placed(wrapper.parts, schemas)}
@@ -124,12 +131,12 @@ class SchemaObject:
             comment=sql.Literal(f"{comment.format(**self.words)} Definition {self.mark}."),
         )
 
-    def _columns(self, connection: psycopg.Connection[Any], schemas: Schemas) -> sql.Composed:
-        """The table's columns in their order there, which a migration can make another one."""
-        table, relation, *left_out = self.columns_of
-        values = {"table": f"{schemas.warehouse}.{table}"}
-        found = scalar(connection, "rebuild/bulk.columns", values)
-        return names([name for name in found if name not in left_out], relation)
+
+def _named(connection: psycopg.Connection[Any], columns: Columns, schemas: Schemas) -> sql.Composed:
+    """The columns in their order there, which a migration can make another one."""
+    values = {"table": columns.table.of(schemas).as_string(connection)}
+    found = scalar(connection, "rebuild/bulk.columns", values)
+    return names([name for name in found if name not in columns.left_out], columns.relation)
 
 
 def _texts(name: str) -> str:

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from etl.db.statements import equal, names
 from etl.schema.noted import as_reader, identifies_persons
-from etl.schema.objects import Parts, Place, SchemaObject, functions_of
+from etl.schema.objects import Columns, Parts, Place, SchemaObject, functions_of
 from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact, past_of
 
 # The tables that are read as they were known, each with the key of a row; none of one that only
@@ -80,7 +80,7 @@ def dimension_views(schema: str, dimension: Dimension) -> Iterator[SchemaObject]
             "key_later_latest": equal(dimension.key, "later", "latest"),
         },
         {"sk": dimension.sk, "thing": dimension.name},
-        columns_of=(dimension.table, "latest", dimension.sk),
+        columns_of=Columns(Place(schema, dimension.table), "latest", (dimension.sk,)),
     )
 
 
@@ -105,7 +105,7 @@ def _as_known(table: str) -> Iterator[SchemaObject]:
         f"{rows}_function",
         {"function": function, "load": sql.SQL("$1"), **parts},
         {"table": table},
-        columns_of=(table, "kept"),
+        columns_of=Columns(Place("warehouse", table), "kept"),
     )
     yield SchemaObject(
         "view",
