@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from etl import log
-from etl.cli import access, audit
+from etl.cli import access, audit, masked_inbox
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
 from etl.db import trouble
@@ -58,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(audit.app)
 app.add_typer(access.app)
+app.add_typer(masked_inbox.app)
 
 
 def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:

@@ -143,7 +143,7 @@ class Stream:
                 self.read -= len(block)
                 self.blank += sum(record.count(b"\n") + 1 for record in block)
                 continue
-            plain = _plain(block, len(self.fields.names))
+            plain = plain_block(block, len(self.fields.names))
             if plain is None:
                 yield self._send_one_by_one(first, block)
             else:
@@ -314,7 +314,7 @@ def values_despite(record: bytes, fields: int, fault: Reason) -> list[bytes] | N
     return None
 
 
-def _plain(block: list[bytes], fields: int) -> tuple[list[bytes], Layout, int] | None:
+def plain_block(block: list[bytes], fields: int) -> tuple[list[bytes], Layout, int] | None:
     """The records, trimmed, with where their values are, if none needs a closer look.
 
     With them, how many were trimmed.

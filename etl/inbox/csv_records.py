@@ -74,9 +74,12 @@ def without_quoted(record: bytes) -> bytes:
 
 def values_of(record: bytes) -> list[bytes]:
     """The values of a sound record, trimmed, without their quotes."""
-    if b'"' not in record:
-        return record.split(b",")
-    return [_unquoted(value) for value in _ONE_VALUE.findall(record)]
+    return [_unquoted(field) for field in fields_of(record)]
+
+
+def fields_of(record: bytes) -> list[bytes]:
+    """The fields of a sound record as they are written, with their blanks and quotes."""
+    return _ONE_VALUE.findall(record) if b'"' in record else record.split(b",")
 
 
 def values_apart(record: bytes, fields: int) -> list[bytes] | None:
@@ -104,7 +107,7 @@ def trimmed(record: bytes) -> bytes:
     if not any(pair in record for pair in (b" ", b"\t")):
         return record
     values = []
-    for value in _ONE_VALUE.findall(record):
+    for value in fields_of(record):
         value = value.strip(b" \t")
         if len(value) > 1 and value[:1] == b'"' and value[-1:] == b'"':
             value = b'"' + value[1:-1].strip(b" \t") + b'"'

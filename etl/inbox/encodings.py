@@ -149,3 +149,16 @@ def transcoded(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         yield decoder.decode(block).encode(UTF8, "surrogatepass")
     if last := decoder.decode(b"", final=True):
         yield last.encode(UTF8, "surrogatepass")
+
+
+def encoded(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Blocks of whole characters in the encoding that ``transcoded`` read them from.
+
+    The marks that it made of bytes without a sign are these bytes again.
+    """
+    if codecs.lookup(encoding).name == UTF8:
+        yield from blocks
+        return
+    encoder = codecs.getincrementalencoder(encoding)("surrogateescape")
+    for block in blocks:
+        yield encoder.encode(block.decode("utf-8", "surrogatepass"))

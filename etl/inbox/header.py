@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Feed
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
@@ -65,6 +66,22 @@ class Header:
         preferred = list(self.contract.targets)
         found = [at for at, target in enumerate(self.targets) if target == column]
         return sorted(found, key=lambda at: preferred.index(self.names[at]))
+
+    @property
+    def key_fields(self) -> tuple[int, ...]:
+        """Positions of the fields that make up the key."""
+        return tuple(at for key in self.contract.feed.key for at in self.fields(key)[:1])
+
+    @property
+    def required_fields(self) -> tuple[int, ...]:
+        """Positions of the fields, those of the key apart, that every row should fill."""
+        required = (c for c in self.contract.required if c not in self.contract.feed.key)
+        return tuple(at for column in required for at in self.fields(column)[:1])
+
+    @property
+    def marker_field(self) -> int | None:
+        """Position of the field that says that a row is a delete marker."""
+        return next(iter(self.fields(IS_DELETED.name)), None)
 
 
 def read(

@@ -122,6 +122,27 @@ def read_manifest(folder: Path, path: Path) -> Manifest:
     )
 
 
+def text_of(said: Manifest) -> str:
+    """A manifest that says the same, without what its sender noted under names of its own."""
+    files = {
+        entry.name: _said(
+            kind=entry.kind,
+            contract=entry.contract,
+            rows=entry.rows,
+            xxh3_128=entry.checksum,
+            totals={column: str(amount) for column, amount in entry.totals.items()},
+        )
+        for entry in said.files
+    }
+    as_of = said.as_of.isoformat() if said.as_of else None
+    return json.dumps(_said(batch_id=said.batch_id, as_of=as_of, files=files), indent=2) + "\n"
+
+
+def _said(**content: Any) -> dict[str, Any]:
+    """What is said at all."""
+    return {name: value for name, value in content.items() if value is not None}
+
+
 def error(where: str, problem: str) -> BatchError:
     """A manifest that cannot be used."""
     return BatchError(

@@ -22,6 +22,7 @@ from etl.contracts.checks import SEVERITIES
 from etl.contracts.reasons import Reason
 from etl.errors import AcaError, printable
 from etl.inbox.refused import HeldBatch
+from etl.masked_inbox.copy import LIMITED_DATA_SET, MaskedCopy
 from etl.pipeline import screen
 from etl.pipeline.screen import Screen
 from etl.pipeline.status import Overview
@@ -354,3 +355,16 @@ def show_exports(written: list[tuple[Path, int]]) -> None:
         console.write_line(f"{rows:,} rows in {path}")
     file = shlex.quote(str(written[0][0]))
     console.write_line(f"correct them, then make quarantine-replay FILE={file}", "Next")
+
+
+def show_masked_copy(copied: MaskedCopy) -> None:
+    """What was copied, what was left out and why, and what the copy still is."""
+    console = Screen()
+    for error in copied.left_out:
+        console.write_line(f"Left out: {error.message}")
+    console.write_line(
+        f"{copied.files:,} files of {copied.batches:,} batches with invented people in "
+        f"{copied.folder}"
+    )
+    console.write_line(LIMITED_DATA_SET)
+    console.write_line(f"make full-load INBOX={shlex.quote(str(copied.folder))}", "Next")

@@ -38,6 +38,19 @@ def is_plain(column: Column, parsing: Parsing) -> bool:
     return not parsing.null_words and not _is_written_otherwise(column, parsing)
 
 
+def form(column: Column, parsing: Parsing) -> re.Pattern[str] | None:
+    """How this sender writes a column's values, over all of one; ``None`` for text."""
+    if column.type.form is None:
+        return None
+    if not _is_written_otherwise(column, parsing):
+        written = column.type.form
+    elif column.type in _DATES:
+        written = f"{_YEAR_FIRST}|{_YEAR_LAST}"
+    else:
+        written, _ = _grammar(column, parsing)
+    return re.compile(written, re.ASCII)
+
+
 def _is_written_otherwise(column: Column, parsing: Parsing) -> bool:
     if column.type in _DATES:
         return parsing.date_order != "ymd"

@@ -21,7 +21,7 @@ FLOORS = (
     ("config", "log", "db", "warehouse", "inbox"),
     ("access", "render", "schema", "server"),
     ("stages", "docs"),
-    ("quality", "quarantine", "retention", "audit"),
+    ("quality", "quarantine", "retention", "audit", "masked_inbox"),
     ("synthetic", "pipeline"),
     ("cli",),
     ("__main__",),

@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
 from etl.contracts.refusals import Refusal
@@ -202,7 +201,7 @@ def _fields(head: Header, plan: landing.Landing) -> Fields:
             forms_of[at] = form
     return Fields(
         head.names,
-        tuple(at for key in feed.key for at in head.fields(key)[:1]),
+        head.key_fields,
         forms_of,
         {
             column: MoneyField((at,), value_forms.cents)
@@ -211,13 +210,8 @@ def _fields(head: Header, plan: landing.Landing) -> Fields:
             if at in forms_of
         },
         tuple(at for at, form in forms_of.items() if form.type is Type.KEY_DATE),
-        next(iter(head.fields(IS_DELETED.name)), None),
-        tuple(
-            at
-            for column in head.contract.required
-            if column not in feed.key
-            for at in head.fields(column)[:1]
-        ),
+        head.marker_field,
+        head.required_fields,
         feed.name,
         tuple(head.contract.targets),
     )

@@ -1,0 +1,179 @@
+"""The inbox once more with invented people, in a folder that is there whole or not at all.
+
+Only what a load would read is copied: files of feeds and manifests. What is hidden, a read-me or a
+sender's checksum stays behind, since nothing says what is in it, and so does a batch that a load
+would refuse before it looks at the rows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from etl.errors import BatchError, UsageError
+from etl.inbox import folder, manifest
+from etl.inbox.batch import Batch, look_through
+from etl.inbox.delivery import feed_file
+from etl.masked_inbox import files
+from etl.masked_inbox.people import People
+
+README = "README.txt"
+LIMITED_DATA_SET = (
+    "It is a limited data set (45 CFR 164.514(e)): dates, cities and ZIP codes are real, so it is "
+    "still health information, for use under a data use agreement alone."
+)
+_README_TEXT = f"""\
+An inbox of the ACA warehouse with invented people.
+
+{LIMITED_DATA_SET}
+
+Invented: names, streets, telephone numbers, e-mail addresses and the numbers of members, claims
+and enrollments. The same value is replaced by the same one in every file; nothing that was kept
+leads back. Columns that no contract knows are empty.
+As they were: every other value, so that a load of this inbox gives as many versions, rows and
+rejected rows as one of the original, and the same money.
+
+Who receives it may use it for research, public health or health care operations, may not try to
+find out who a person is or get in touch with one, and may not pass it on without the same terms
+(45 CFR 164.514(e)(3) and (4)).
+
+To load it: make full-load INBOX=this-folder
+"""
+_PARTIAL = ".partial"
+
+
+@dataclass(slots=True)
+class MaskedCopy:
+    """What was copied; ``left_out``: why batches were not."""
+
+    folder: Path
+    batches: int = 0
+    files: int = 0
+    left_out: list[BatchError] = field(default_factory=list)
+
+
+def make(inbox: Path, to: Path) -> MaskedCopy:
+    """Write the inbox with invented people into a folder that is new or empty.
+
+    Raises ``UsageError`` if the folder cannot be written, is not empty or lies in the inbox, or
+    if the inbox contains no batch.
+    """
+    to = to.resolve()
+    _may_write(inbox.resolve(), to)
+    batches, refused = look_through(inbox)
+    copied = MaskedCopy(to, left_out=refused)
+    if not batches and not refused:
+        raise UsageError(
+            f"The inbox {inbox} contains no batch to copy.", "Name one with INBOX=folder."
+        )
+    people = People()
+    with _whole(to) as partial:
+        (partial / README).write_text(_README_TEXT, encoding="utf-8")
+        for batch in batches:
+            _copy_or_leave(copied, batch, inbox, people, partial / batch.folder)
+    return copied
+
+
+def _may_write(inbox: Path, to: Path) -> None:
+    if to.is_relative_to(inbox):
+        raise UsageError(
+            f"{to} lies in the inbox, which would load it.",
+            "Name a folder elsewhere: make masked-inbox TO=folder",
+        )
+    try:
+        if to.exists() and (not to.is_dir() or any(to.iterdir())):
+            raise UsageError(
+                f"{to} is there and is no empty folder.",
+                "Name a folder that is new or empty: make masked-inbox TO=folder",
+            )
+    except OSError as error:
+        raise _unwritable(to, error) from error
+
+
+def _unwritable(to: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"{to} cannot be written: {error.strerror or 'it is no folder'}.",
+        "Name a folder that can be written: make masked-inbox TO=folder",
+    )
+
+
+@contextmanager
+def _whole(to: Path) -> Iterator[Path]:
+    """A folder next to this one that takes its name at the end; gone where anything goes wrong."""
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        _clear_abandoned(to)
+        partial = Path(tempfile.mkdtemp(_PARTIAL, f".{to.name}.", to.parent))
+    except OSError as error:
+        raise _unwritable(to, error) from error
+    lock = os.open(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield partial
+        try:
+            partial.rename(to)
+        except OSError as error:
+            raise _unwritable(to, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        os.close(lock)
+
+
+def _clear_abandoned(to: Path) -> None:
+    """Remove what a command that was killed left; one that is at work has it locked."""
+    for partial in to.parent.glob(f".{to.name}.*{_PARTIAL}"):
+        lock = os.open(partial, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(partial)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(lock)
+
+
+def _copy_or_leave(copied: MaskedCopy, batch: Batch, inbox: Path, people: People, to: Path) -> None:
+    try:
+        copied.files += _copy_batch(batch, inbox, people, to)
+        copied.batches += 1
+    except BatchError as error:
+        error.folder = batch.folder
+        copied.left_out.append(error)
+        shutil.rmtree(to)
+
+
+def _copy_batch(batch: Batch, inbox: Path, people: People, to: Path) -> int:
+    """Copy a batch; how many files of feeds it has."""
+    to.mkdir()
+    parts = [part for file in batch.files for part in file.files]
+    for part in parts:
+        files.write(batch, part, people, to / part.path.name)
+    original = parts[0].path.parent
+    said_in = folder.look_into(original, inbox).manifest
+    if said_in is not None:
+        said = manifest.read_manifest(original, said_in)
+        checksums = _checksums(batch, to) if any(entry.checksum for entry in said.files) else {}
+        entries = tuple(
+            # A checksum that did not fit still fits nothing.
+            replace(entry, checksum=checksums.get(entry.checksum or "", entry.checksum))
+            for entry in said.files
+        )
+        text = manifest.text_of(replace(said, files=entries))
+        (to / said_in.name).write_text(text, encoding="utf-8")
+    return len(parts)
+
+
+def _checksums(batch: Batch, to: Path) -> dict[str, str]:
+    """The checksums of a batch's files, each with that of its copy."""
+    found = {}
+    for part in (part for file in batch.files for part in file.files):
+        copy = to / part.path.name
+        masked = feed_file(part.feed, copy, part.expected, copy.stat())
+        found[part.checksum()] = masked.checksum()
+    return found

@@ -1,0 +1,264 @@
+"""Records with invented people, one for each record, rejected for the same reason or for none.
+
+Of a sound record only the fields of people differ. Where a record will be rejected because its
+fields cannot be distinguished, or because some value is in a column of another type, a name may be
+anywhere in it: it becomes a record with the same fault, its key and its amounts, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from etl.contracts.column import Column
+from etl.contracts.reasons import Reason
+from etl.contracts.types import Type
+from etl.inbox import copy_stream, csv_records, value_forms
+from etl.inbox.block_scan import Layout, Marks
+from etl.inbox.header import Header
+from etl.inbox.no_rows import NoRows
+from etl.masked_inbox.people import People, is_replaced
+from etl.render import parsing
+from etl.stages.stage.rejected_keys import keys_of
+
+# From a value, or a field with one, to that which takes its place.
+Change = Callable[[bytes], bytes]
+
+# So many fields of a column are remembered.
+_REMEMBERED = 1 << 16
+_BLANKS = b" \t"
+# Empty lines, and the mark by which old systems end a file.
+_NOTHING = b" \t\r\n\x1a"
+# Of no type, no key, and no word of a header or trailer.
+_WRONG, _CLOCK_WORD = b"??", b"today"
+_NO_KEY = b"?"
+_SOME_TEXT, _SOME_NUMBER = b"x", b"0"
+_TRAILER = b"TOTAL"
+_OPEN_QUOTE, _STRAY_QUOTE = b'"?', b'?"?'
+# What such types say names nobody.
+_TIMES = (*(Type.DATE, Type.KEY_DATE, Type.TIMESTAMP, Type.YEAR, Type.KEY_YEAR, Type.BOOLEAN),)
+
+
+class Rows:
+    """Rewrites the records of files with one header."""
+
+    def __init__(self, head: Header, people: People) -> None:
+        contract = head.contract
+        self._head = head
+        self._count = len(head.names)
+        self._parsing = contract.parsing
+        self._nothing = {word.lower() for word in contract.parsing.null_words}
+        self._columns: list[Column | None] = [
+            None if target is None else contract.feed.column(target) for target in head.targets
+        ]
+        self._replaced: dict[int, Change] = {}
+        # Of fields as they are written.
+        self._changes: list[tuple[int, Change]] = []
+        self._forms = {}
+        self._cents = {}
+        for at, column in enumerate(self._columns):
+            if column is None:
+                self._changes.append((at, _emptied))
+                continue
+            if is_replaced(column):
+                self._replaced[at] = people.replacing(column, contract.parsing)
+                self._changes.append((at, _in_place(self._replaced[at])))
+            if form := parsing.form(column, contract.parsing):
+                self._forms[at] = form
+            if column.name in contract.feed.money:
+                self._cents[at] = parsing.cents_reader(column, contract.parsing)
+        self._no_rows = NoRows(
+            head.names,
+            head.key_fields,
+            tuple(contract.targets),
+            contract.feed.name,
+            head.required_fields,
+            head.marker_field,
+        )
+
+    def rewritten(self, block: list[bytes]) -> list[bytes]:
+        """The records of a block, without the ends of their lines, one for each."""
+        bodies = [record.removesuffix(b"\r") for record in block]
+        plain = copy_stream.plain_block(block, self._count)
+        if plain is None:
+            return [self._looked_at(body) for body in bodies]
+        odd = self._odd(plain[1]).tolist()
+        return [
+            self._looked_at(body) if is_odd else self._sound(body)
+            for body, is_odd in zip(bodies, odd, strict=True)
+        ]
+
+    def _odd(self, layout: Layout) -> Marks:
+        """Which records of a block have to be looked at one by one."""
+        odd = self._no_rows.odd(layout)
+        for at in self._forms:
+            column = self._columns[at]
+            assert column is not None  # it has a form
+            form = value_forms.form_of(column.type)
+            if form is not None and parsing.is_plain(column, self._parsing):
+                odd |= form.odd(layout, at)
+            else:
+                odd |= layout.lengths(at) > 0
+        return odd
+
+    def _looked_at(self, record: bytes) -> bytes:
+        if not record.strip(_NOTHING):
+            return record
+        if fault := copy_stream.fault_of(record, self._count):
+            return self._blanked(record, fault)
+        values = csv_records.values_of(csv_records.trimmed(record))
+        if no_row := self._no_rows.fault(values):
+            return self._no_row(no_row[0], record)
+        wrong = self._wrong(values)
+        return self._misfit(record, values, wrong) if wrong else self._sound(record)
+
+    def _sound(self, record: bytes) -> bytes:
+        """A record of which each value is in its column."""
+        fields = csv_records.fields_of(record)
+        for at, changed in self._changes:
+            fields[at] = changed(fields[at])
+        return b",".join(fields)
+
+    def _wrong(self, values: list[bytes]) -> dict[int, bytes]:
+        """Values that are not written as their types ask, by position, with what replaces them."""
+        wrong = {}
+        for at, form in self._forms.items():
+            if not values[at] or self._says_nothing(values[at]):
+                continue
+            if not form.fullmatch(values[at].decode()):
+                wrong[at] = self._as_wrong(at, values[at])
+        return wrong
+
+    def _as_wrong(self, at: int, value: bytes) -> bytes:
+        column = self._columns[at]
+        form = None if column is None else value_forms.form_of(column.type)
+        is_clock_word = form is not None and form.fault(value) is Reason.CLOCK_WORD
+        return _CLOCK_WORD if is_clock_word else _WRONG
+
+    def _says_nothing(self, value: bytes) -> bool:
+        return value.decode().lower() in self._nothing
+
+    def _misfit(self, record: bytes, values: list[bytes], wrong: dict[int, bytes]) -> bytes:
+        """A record that is rejected for a value: which values are in their columns is unknown."""
+        kept = [
+            wrong[at] if at in wrong else self._harmless(at, value)
+            for at, value in enumerate(values)
+        ]
+        return _as_high(_joined(kept), record)
+
+    def _harmless(self, at: int, value: bytes) -> bytes:
+        column = self._columns[at]
+        if column is None or not value:
+            return b""
+        if at in self._cents or column.type in _TIMES or self._says_nothing(value):
+            return value
+        if replaced := self._replaced.get(at):
+            return replaced(value).rstrip(b"\n")
+        return _SOME_NUMBER if at in self._forms else _SOME_TEXT
+
+    def _no_row(self, reason: Reason, record: bytes) -> bytes:
+        """A header or a trailer among the rows."""
+        values = [b""] * self._count
+        values[self._key_at] = self._word_of(reason)
+        return _as_high(_joined(values), record)
+
+    @property
+    def _key_at(self) -> int:
+        return self._head.key_fields[0]
+
+    def _word_of(self, reason: Reason) -> bytes:
+        """The text in place of a key by which a line is no row."""
+        is_header = reason is Reason.REPEATED_HEADER
+        return self._head.names[self._key_at].encode() if is_header else _TRAILER
+
+    def _blanked(self, record: bytes, fault: Reason) -> bytes:
+        """A record with the same fault, the key that it may be of, and amounts that can be read."""
+        lead = self._lead(record)
+        bare = csv_records.without_quoted(record)
+        after_lead = b"," * max(bare.count(b",") - 1, 0)
+        if fault is Reason.TOO_LONG:
+            return (lead + b",").ljust(csv_records.LONGEST_RECORD + 1, _SOME_TEXT)
+        if fault in (Reason.OPEN_QUOTE, Reason.STRAY_QUOTE):
+            text = self._with_quote(record, fault, lead)
+        elif fault is Reason.NOT_UTF8:
+            text = lead + b"," + _bad_byte(record) + after_lead
+        elif fault is Reason.STRAY_RETURN:
+            text = lead + b",\r" + _NO_KEY + after_lead
+        else:
+            reason = self._no_rows.fault_of_line(record)
+            text = (self._word_of(reason) if reason else lead) + b"," * bare.count(b",")
+        return _as_high(text, record)
+
+    def _lead(self, record: bytes) -> bytes:
+        """The key that a snapshot does not end for such a record, or what is no key."""
+        if self._key_at:
+            return _NO_KEY
+        keys = keys_of(record.decode(errors="backslashreplace"), self._head)
+        return self._replaced[0](next(iter(keys))[0].encode()) if keys else _NO_KEY
+
+    def _with_quote(self, record: bytes, fault: Reason, lead: bytes) -> bytes:
+        """A record with a quote that is not closed, or in the middle of a value.
+
+        With all commas after an open quote no later line is taken for a part of its value.
+        """
+        quote = _OPEN_QUOTE if fault is Reason.OPEN_QUOTE else _STRAY_QUOTE
+        values = copy_stream.values_despite(record, self._count, fault)
+        if values is None:
+            return lead + b"," + quote + b"," * (2 * self._count)
+        kept = [b""] * self._count
+        for at, cents in self._cents.items():
+            kept[at] = _WRONG if cents(values[at]) is None else values[at]
+        if 0 not in self._cents:
+            kept[0] = lead
+        first = next(at for at in range(1, self._count) if at not in self._cents)
+        thousands = self._parsing.thousands.encode()
+        kept = [value.replace(thousands, b"") if thousands else value for value in kept]
+        kept[first] = quote
+        return _joined(kept)
+
+
+def _in_place(replaced: Change) -> Change:
+    """What gives a field another value; blanks and quotes around it stay."""
+
+    # Members' values come again in each claim.
+    @lru_cache(_REMEMBERED)
+    def changed(field: bytes) -> bytes:
+        core = field.strip(_BLANKS)
+        if core[:1] != b'"':
+            return field.replace(core, replaced(core), 1) if core else field
+        inner = core[1:-1]
+        text = inner.strip(_BLANKS)
+        if not text:
+            return field
+        new = inner.replace(text, replaced(text.replace(b'""', b'"')), 1)
+        return field.replace(core, b'"' + new + b'"', 1)
+
+    return changed
+
+
+def _emptied(field: bytes) -> bytes:
+    """A field that no contract knows, which may be anything."""
+    lines = field.count(b"\n")
+    return b'"' + b"\n" * lines + b'"' if lines else b""
+
+
+def _joined(values: list[bytes]) -> bytes:
+    """Values as a record."""
+    return b",".join(b'"' + value + b'"' if b"," in value else value for value in values)
+
+
+def _as_high(text: bytes, record: bytes) -> bytes:
+    """Text in place of a record, with empty lines after it if that has several."""
+    return text + b"\n" * record.count(b"\n")
+
+
+def _bad_byte(record: bytes) -> bytes:
+    """What makes a record no text: a NUL, or the first bytes that are not UTF-8."""
+    try:
+        record.decode()
+    except UnicodeDecodeError as error:
+        # A mark for a byte to which its encoding gives no sign has three.
+        marked = record[error.start : error.start + 3]
+        is_mark = len(marked) == 3 and marked[:1] == b"\xed" and marked[1] >= 0xA0
+        return marked if is_mark else record[error.start : error.start + 1]
+    return b"\0"
