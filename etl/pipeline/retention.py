@@ -27,7 +27,7 @@ from etl.warehouse.tables import FACTS, LIVE
 if TYPE_CHECKING:
     from etl.retention.archive import Archive
 
-# Issuers keep records for ten years (45 CFR 156.705(c) and 155.1210(b)).
+# Issuers keep records for ten years (45 CFR 156.705(c) and 155.1210).
 YEARS = 10
 _MOST_YEARS = 100
 # How many files of the inbox a run names.

@@ -131,6 +131,8 @@ def take_out(connection: psycopg.Connection[Any], fact: Fact, before: date) -> l
     # The past last, because the triggers of the fact keep there what it has just lost.
     for table in (fact.table, *([fact.state] if fact.states else ()), fact.past):
         run(connection, f"{_FILE}.delete_facts", values, **pieces | {"fact": sql.Identifier(table)})
+    for name in ("forget_failing_keys", "forget_rejected_keys"):
+        run(connection, f"{_FILE}.{name}", {"key": fact.key, **values}, **pieces)
     run(connection, f"{_FILE}.delete_rows", **pieces)
     return gone
 

@@ -203,6 +203,47 @@ delete from {fact} as f
 using {expiring} as e
 where f.{key} = e.fact_key and f.{date} < %(horizon)s;
 
+-- name: forget_failing_keys
+-- What goes is no longer named among the failing keys of checks; how many failed stays.
+-- One row per check and run.
+with named as (
+    select
+        r.check_run_id,
+        r.check_name,
+        k.failing_key,
+        k.place,
+        e.fact_key is not null as is_gone
+    from check_result as r
+    cross join lateral jsonb_array_elements(r.failing_keys)
+        with ordinality as k (failing_key, place)
+    left join (
+        select distinct fact_key
+        from {expiring}
+    ) as e on e.fact_key = k.failing_key ->> %(key)s
+),
+
+kept as (
+    select
+        check_run_id,
+        check_name,
+        coalesce(jsonb_agg(failing_key order by place) filter (where not is_gone), '[]') as keys
+    from named
+    group by check_run_id, check_name
+    having bool_or(is_gone)
+)
+
+update check_result as r
+set failing_keys = k.keys
+from kept as k
+where r.check_run_id = k.check_run_id and r.check_name = k.check_name;
+
+-- name: forget_rejected_keys
+-- Nor among the keys of rejected rows, which say that a snapshot does not lack them.
+-- One row per load and key.
+delete from rejected_key as n
+using {expiring} as e
+where n.feed = %(feed)s and n.key = array[e.fact_key::text];
+
 -- name: delete_rows
 -- The rows themselves, as their files had them. One row per line.
 delete from {staging} as s

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 
 import pytest
 
+from etl.db.connection import connect
+from etl.pipeline import commands
+from etl.pipeline.status import notices
 from tests.support.archives import read
+from tests.support.databases import fresh_database
 from tests.support.feeds import write_batch
 from tests.support.retention import (
     HORIZON,
@@ -16,6 +21,7 @@ from tests.support.retention import (
     retain,
     seen,
     send_all,
+    traces,
 )
 from tests.support.tables import draw
 from tests.support.warehouse import Warehouse, differing_cubes, failed_critical
@@ -177,3 +183,39 @@ def test_members_on_hold_keep_their_rows_until_it_is_released(sent: Warehouse) -
     retain(sent)
     assert len(sent.rows(of_member)) == 3  # BACK twice, and NEWER
     assert failed_critical(sent.connection) == set()
+
+
+def test_no_table_and_no_log_names_what_has_gone(sent: Warehouse) -> None:
+    with sent.pipeline(1, checks=None) as pipeline:
+        commands.run_checks(pipeline)
+    assert set(traces(sent, OLD_CLAIMS)) > {"staging.claims_raw", "quality.check_result"}
+    results = "select check_run_id, check_name, rows_failed from quality.check_result"
+    failed = set(sent.rows(results))
+    retain(sent)
+    for gone in (OLD_CLAIMS, ["E1", "E2"]):
+        assert traces(sent, gone) == []
+    log = sent.data / "logs" / "etl.jsonl"
+    assert not log.exists() or not re.search(r"\bOLDER\b", log.read_text())
+    # How many rows failed at the time stays.
+    assert failed <= set(sent.rows(results))
+    sent.rebuild(1)
+    assert traces(sent, OLD_CLAIMS) == []
+
+
+def test_a_restored_backup_is_noticed_and_old_rows_go_again(
+    sent: Warehouse, admin_url: str
+) -> None:
+    sent.connection.close()  # or its database could not be copied
+    with fresh_database(admin_url, sent.url.rpartition("/")[2]) as backup:
+        with connect(sent.url, "test") as sent.connection:
+            retain(sent)
+            wanted = seen(sent)
+        with connect(backup, "test") as connection:
+            restored = Warehouse(backup, sent.inbox, sent.data, connection)
+            [said] = notices(restored.url, sent.data / "archive")
+            assert f"rows from before {HORIZON}" in said
+            retain(restored)
+            assert seen(restored) == wanted
+            assert notices(restored.url, sent.data / "archive") == []
+    # The same rows are in the same archive.
+    assert [path.name for path in (sent.data / "archive").iterdir()] == [f"before-{HORIZON}"]

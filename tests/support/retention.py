@@ -169,3 +169,19 @@ def money(warehouse: Warehouse, what: str) -> Decimal:
         "where feed = 'claims' and l.status = 'loaded' and f.status = 'loaded'"
     )
     return Decimal(found)
+
+
+def traces(warehouse: Warehouse, keys: list[str]) -> list[str]:
+    """Tables of the database in which a word is one of these keys, as a dump of it would be."""
+    words = rf"\y({'|'.join(keys)})\y"
+    tables = warehouse.column(
+        "select format('%I.%I', schemaname, tablename) from pg_tables "
+        "where schemaname not in ('pg_catalog', 'information_schema') order by 1"
+    )
+    return [
+        table
+        for table in tables
+        if warehouse.connection.execute(
+            f"select from {table} as t where t::text ~ %s limit 1", [words]
+        ).rowcount
+    ]
