@@ -134,6 +134,13 @@ disclosures: $(READY) ## Print the disclosures of a member's data in the last si
 masked-inbox: $(READY) ## Write the inbox once more with invented people [TO=]
 	@$(PY) -m etl masked-inbox --to $(call quoted,$(TO))
 
+##@ Members
+erase: $(READY) ## Make a member's number and direct values tokens everywhere [MEMBER= WHY= SHOW=yes]
+	@$(PY) -m etl erase --member $(call quoted,$(MEMBER)) --why $(call quoted,$(WHY)) $(if $(filter yes,$(SHOW)),--show)
+
+hold: $(READY) ## Let nothing of a member be erased or expire [MEMBER= WHY= RELEASE=yes]
+	@$(PY) -m etl hold --member $(call quoted,$(MEMBER)) --why $(call quoted,$(WHY)) $(if $(filter yes,$(RELEASE)),--release)
+
 ##@ Development
 test: $(READY) ## Run the tests, on up to four cores [ARGS=]
 	@$(PY) -m pytest -n auto --dist worksteal -m 'not slow' $(ARGS)
@@ -175,6 +182,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

@@ -20,7 +20,8 @@ from etl.contracts import senders
 from etl.db import trouble
 from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
-from etl.pipeline import commands, console, stopping
+from etl.pipeline import commands, console, holds, stopping
+from etl.pipeline import erase as erasing
 from etl.pipeline import retention as retention_of
 from etl.pipeline.load import pending, unfinished
 from etl.pipeline.running import refuse_to_end_run
@@ -44,6 +45,7 @@ _AFTERWARDS = {
     "restate": f"{_ROLLED_BACK} Run again: it says first what is still to change.",
     "quarantine-replay": f"{_ROLLED_BACK} Run again: no row comes in twice.",
     "retention": f"{_ROLLED_BACK} Run again: what was archived is found, and what is left goes.",
+    "erase": f"{_ROLLED_BACK} Run again: what was erased is completed first.",
     "dq-check": "Rows of the warehouse were not changed. Run again: all the checks run.",
 }
 _at_work = ContextVar("at_work", default="")
@@ -298,6 +300,30 @@ def quarantine_replay(
             "Name the export that you corrected: make quarantine-replay FILE=.../claims.csv",
         )
     run_pipeline("quarantine-replay", lambda context: commands.replay_export(context, Path(file)))
+
+
+Member = Annotated[str, typer.Option(help="Number of the member, as the members feed writes it.")]
+Why = Annotated[str, typer.Option(help="The reason, for those who come after.")]
+
+
+@app.command("erase")
+def erase(
+    member: Member = "",
+    why: Why = "",
+    show: Annotated[bool, typer.Option(help="Only show what would change.")] = False,
+) -> None:
+    """Make a member's number and direct values tokens everywhere, also in all later files."""
+    run_pipeline("erase", lambda context: erasing.erase(context, member, why, show=show))
+
+
+@app.command("hold")
+def hold(
+    member: Member = "",
+    why: Why = "",
+    release: Annotated[bool, typer.Option(help="End the hold.")] = False,
+) -> None:
+    """Put a member under legal hold: nothing of theirs is erased or expires until it ends."""
+    run_pipeline("hold", lambda context: holds.hold(context, member, why, release=release))
 
 
 @app.command("dq-check")

@@ -18,7 +18,7 @@ from etl.contracts.refusals import Refusal
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
-from etl.pipeline import empty_months, guards, replay, swap
+from etl.pipeline import empty_months, erase, guards, replay, swap
 from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages, unfinished
 from etl.pipeline.session import RolledBack, RunContext, set_session_path, worst
 from etl.pipeline.summary import Summary
@@ -61,6 +61,7 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
 
     ``forget``: also where that loses what came from files that the inbox no longer contains.
     """
+    erase.catch_up(context)
     batches = all_batches(context)
     guards.guard_what_is_held(context, batches, forget=forget)
     if not batches:
@@ -77,11 +78,15 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     replays = run(context.ledger, "quarantine/quarantine.replays").fetchall()
     for rebuilds, batch, files in in_arrival_order(batches, known):
         while replays and (rebuilds is None or replays[0][0] < rebuilds):
+            erase.repeat(context, replays[0][0])
             replay.rebuild_replay(context, *replays.pop(0))
+        erase.repeat(context, rebuilds)
         load = context.open_load(batch.batch_id, batch.as_of, NEXT, rebuilds_load_id=rebuilds)
         run_remaining_stages(context, load, batch, files, set())
     for left in replays:
+        erase.repeat(context, left[0])
         replay.rebuild_replay(context, *left)
+    erase.repeat(context, None)
     schema_build.finish(context.ledger)
     empty_months.drop(context, NEXT)
     with context.run_stage("codes", "the codes of members", None, NEXT):
@@ -133,6 +138,7 @@ def _load_pending(context: RunContext, wanted: tuple[str, ...]) -> None:
     makes no difference, so it may come later, corrected. What a gate stops also stops all that is
     later: its cause is in the warehouse and not in a file.
     """
+    erase.catch_up(context)
     try:
         for load, done in unfinished(context):
             try:
@@ -212,6 +218,7 @@ def replay_export(context: RunContext, path: Path) -> Summary:
     run_stages(context, ("dims", "facts"))
     set_session_path(context.ledger)
     request = export.replay_request(context.ledger, path)
+    replay.without_erased(context, request)
     file = request.file
     where = f"{file.file_name} of batch {file.batch_id}"
     if request.untouched:
@@ -241,6 +248,7 @@ def _cubes_are_due(context: RunContext) -> bool:
 
 def stage_files(context: RunContext, batch: Batch, files: list[FeedFile]) -> Summary:
     """Stage these files of a batch, whether they were seen before or not."""
+    erase.catch_up(context)
     load = context.open_load(batch.batch_id, batch.as_of, LIVE)
     run_remaining_stages(context, load, batch, files, set(), ("stage",))
     return context.summary

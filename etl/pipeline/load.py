@@ -254,6 +254,7 @@ def _read_file(
             before,
             rows,
             load.build.is_rebuild,
+            context.erased.door(load.rebuilds_load_id),
         )
     except Exception as error:
         if not take_out.is_of_file(error):

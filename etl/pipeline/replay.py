@@ -15,7 +15,16 @@ from etl.quarantine import store as corrected
 from etl.retention import expire
 from etl.stages.dims import calendar, history
 from etl.stages.facts import merge_facts
+from etl.stages.stage import erased
 from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, NEXT
+
+
+def without_erased(context: RunContext, request: export.ReplayRequest) -> None:
+    """Take members who were erased out of corrected rows, which may be from before that."""
+    file, door = request.file, context.erased.door()
+    for line, record in request.rows.items():
+        text = erased.erased_text(record.decode(), file.feed, file.head, door)
+        request.rows[line] = text.encode()
 
 
 def replay_loaded(context: RunContext, request: export.ReplayRequest, where: str) -> None:

@@ -20,6 +20,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from etl import log
+from etl.access import erasure_files
+from etl.access.erasure import ErasedMembers
 from etl.config import Settings
 from etl.contracts.checks import CRITICAL
 from etl.contracts.refusals import Refusal
@@ -100,7 +102,8 @@ class Rebuild:
     """The state of a full load until it goes live.
 
     ``load_ids``: its loads, the first one first. ``replays``: of loads that replay corrected rows,
-    the live one and the one that takes its place. ``corrected``: files that another took the place
+    the live one and the one that takes its place. ``erasures``: by token of a member the last load
+    before the erasure. ``corrected``: files that another took the place
     of, by batch and feed; ``forgets``: whether what they brought may be lost. ``decisions``: rows
     of the ledger, written when it goes live. ``named_readers``: whose transactions it was last
     said to wait for.
@@ -108,6 +111,7 @@ class Rebuild:
 
     load_ids: list[int] = field(default_factory=list)
     replays: dict[int, int] = field(default_factory=dict)
+    erasures: dict[str, int] = field(default_factory=dict)
     corrected: Mapping[tuple[str, str], Sequence[Any]] = field(default_factory=dict)
     forgets: bool = False
     decisions: list[dict[str, Any]] = field(default_factory=list)
@@ -139,6 +143,20 @@ class RunContext:
     current: Current | None = None
     checks: Callable[..., CheckReport] = runner.run_checks
     _lookout: Lookout | None = None
+    _erased: ErasedMembers | None = None
+
+    @property
+    def erased(self) -> ErasedMembers:
+        """The members who were erased; ``UsageError`` where the key to recognize them is gone."""
+        if self._erased is None:
+            through = dict(run(self.ledger, "access/erasure.erased").fetchall())
+            tokens = erasure_files.tokens(self.settings.data) if through else None
+            self._erased = ErasedMembers(tokens, through)
+        return self._erased
+
+    def read_erased(self) -> None:
+        """Ask the database again who was erased, when that is next asked for."""
+        self._erased = None
 
     def lookout(self) -> Lookout:
         """What looks at the inbox for this run, as was chosen before it is first asked for."""

@@ -11,6 +11,7 @@ from psycopg import sql
 from etl.db.connection import set_config
 from etl.db.statements import insert, run, scalar
 from etl.errors import ServerError, UsageError
+from etl.pipeline import erase
 from etl.pipeline.session import RunContext
 from etl.schema import build, dependents, revisions
 from etl.schema.dependents import LOCK_PATIENCE
@@ -129,6 +130,7 @@ def swap(context: RunContext) -> None:
                     "new": list(context.rebuild.replays.values()),
                 }
                 run(context.work, "quarantine/quarantine.hand_over", moved)
+                erase.go_live(context)
             if added:
                 context.summary.notes.append(
                     f"Not carried over, so make it again where it is needed: {_listed(added)}."

@@ -133,9 +133,9 @@ from (
         e.enrollment_id,
         e.load_id,
         -- A cent of rounding on each of the two amounts.
-        (e.premium_paid + coalesce(e.aptc_amount, 0) <> 0 or coalesce(a.age >= 21, true))
+        (e.premium_paid + coalesce(e.aptc_amount, 0) <> 0 or coalesce(a.youngest >= 21, true))
         and e.premium_paid + coalesce(e.aptc_amount, 0) not between
-        p.monthly_premium * case when a.age is null then r.lowest else r.factor end - 0.02
+        p.monthly_premium * case when a.age is null then r.lowest else y.factor end - 0.02
         and p.monthly_premium * case when a.age is null then r.highest else r.factor end
         -- Tobacco may be rated where it is lawful: from 21 on, and until 2019 from 18 on.
         * case when a.age < 21 and (a.age < 18 or e.start_date >= '2020-01-01') then 1 else 1.5 end
@@ -160,11 +160,20 @@ from (
             end as age,
             case
                 when length(p.plan_id) >= 14 then substr(p.plan_id, 6, 2) else m.state
-            end as state
+            end as state,
+            -- Of whoever was erased the year of birth is left, and a year of age is open.
+            m.member_id in (select member_token from access.erased) as is_erased
+    ) as said
+    cross join lateral (
+        select
+            said.age,
+            greatest(said.age - said.is_erased::integer, 0) as youngest,
+            case when said.state = any(%(own_curves)s::text[]) then said.state else '' end as curve
     ) as a
     left join factors as r
-        on r.state = case when a.state = any(%(own_curves)s::text[]) then a.state else '' end
-        and r.age = coalesce(least(a.age, %(oldest)s::integer), 0)
+        on a.curve = r.state and coalesce(least(a.age, %(oldest)s::integer), 0) = r.age
+    left join factors as y
+        on a.curve = y.state and coalesce(least(a.youngest, %(oldest)s::integer), 0) = y.age
 ) as b
 cross join lateral (
     values

@@ -134,7 +134,9 @@ judged as (
         ) as version_end_has_cause,
         current_flag <> (validity_end_ts = {open_end}) as current_is_open,
         validity_start_ts = last_end_ts
-        and (attr_hash = last_attr_hash or drivers = last_drivers) as neighbors_differ,
+        and (attr_hash = last_attr_hash or drivers = last_drivers)
+        -- What they differed in may be what erasure took away; their keys stay.
+        and not {is_erased} as neighbors_differ,
         type_1 <> last_type_1 as type_1_everywhere
     from compared
 ),

@@ -13,6 +13,7 @@ from functools import cache
 
 from psycopg import sql
 
+from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
@@ -170,6 +171,7 @@ def _dimension(dimension: Dimension) -> Subject:
             "hash_version": sql.Literal(dimension.hash_version),
             "of_load": _of_load(),
             "keys_named_by_facts": _named_by_facts(dimension),
+            "is_erased": _is_erased(dimension),
         },
     )
 
@@ -228,6 +230,14 @@ def _unique(subject: Subject, columns: tuple[str, ...]) -> Subject:
 def _of_load() -> Parts:
     """Whether a row is one of the current load."""
     return sql.SQL("load_id = {}").format(sql.Placeholder("load_id"))
+
+
+def _is_erased(dimension: Dimension) -> Parts:
+    """Whether a version is of a person who was erased."""
+    for key in dimension.key:
+        if dimension.feed.column(key).identifier is Identifier.MEMBER_NUMBER:
+            return statement("access/erasure.is_erased", number=sql.Identifier(key))
+    return sql.SQL("false")
 
 
 def _named_by_facts(dimension: Dimension) -> Parts:

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from etl.access.erasure import Door
 from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
 from etl.contracts.refusals import Refusal
@@ -32,7 +33,7 @@ from etl.inbox.distinct_keys import Keys
 from etl.inbox.header import Header, PreviousFile
 from etl.render.values import refusal
 from etl.stages import bulk
-from etl.stages.stage import landing, parts, rejects, validate
+from etl.stages.stage import erased, landing, parts, rejects, validate
 from etl.stages.stage.staged import Rejected, Staged
 
 # What an empty value in quotes says, as an option of COPY.
@@ -55,18 +56,20 @@ def run_file(
     before: Mapping[str, PreviousFile] | None = None,
     corrected: Mapping[int, bytes] | None = None,
     is_rebuild: bool = False,
+    door: Door | None = None,
 ) -> Staged:
     """Load one file into its staging table.
 
     ``before``: by contract the file of the feed that came before this one. ``corrected``: records
-    that replace those on their lines. ``is_rebuild``: nobody reads the table yet.
+    that replace those on their lines. ``is_rebuild``: nobody reads the table yet. ``door``: who was
+    erased.
 
     Raises ``RejectThresholdError`` if more than ``reject_share`` of its rows are bad, or than its
     contract says (``None``: any may be), and
     ``BatchError`` if it cannot be read or is not what its manifest says; both carry the
     ``Staged`` so far as ``.staged`` for the record, and the caller rolls back.
     """
-    staged = Staged(file, checksum, load_id=load_id)
+    staged = Staged(file, checksum, load_id=load_id, door=door or Door())
     try:
         _run_file(
             connection,
@@ -128,7 +131,8 @@ def _run_file(
     validate.report_bad_bytes(staged)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
     _analyze(connection, feed)
-    keys_differ = stream.keys is not None and stream.keys.differ()
+    any_erased = erased.erase_rows(connection, feed, load_id, staged.door) > 0
+    keys_differ = not any_erased and stream.keys is not None and stream.keys.differ()
     validate.set_aside(
         connection,
         load_id,

@@ -21,7 +21,7 @@ from etl.inbox.batch import FeedFile
 from etl.inbox.copy_stream import NO_ROWS, fault_of, values_despite
 from etl.inbox.header import Header
 from etl.render import parsing
-from etl.stages.stage import parts, rejected_keys
+from etl.stages.stage import erased, parts, rejected_keys
 from etl.stages.stage.staged import Rejected, Staged
 
 # So much text is kept in memory between the look at rejected rows and their record.
@@ -103,11 +103,14 @@ def write_rejects(
     signs = 0
     records: list[str] = []
     names_keys = staged.file.expected.kind == "snapshot" and staged.contract is not None
+    head = _header(staged)
     with connection.cursor() as cursor:
         for wanted, of_line in groupby(rows, key=lambda r: r.line):
             while 0 < line < wanted:
                 line, text = next(in_order, (0, None))
             raw = text if line == wanted else None
+            if raw is not None:
+                raw = erased.erased_text(raw, staged.file.feed, head, staged.door)
             found = list(of_line)
             entries += [_entry(load_id, staged, rejected, raw) for rejected in found]
             signs += len(raw or "") * len(found)
@@ -126,10 +129,17 @@ def _name_keys(
     connection: psycopg.Connection[Any], load_id: int, staged: Staged, records: list[str]
 ) -> None:
     """Write down which keys rejected rows of a snapshot name; ``records`` is empty after that."""
-    if records and staged.contract is not None:
-        head = header.of_names(staged.file.feed, staged.contract.name, staged.header)
+    head = _header(staged)
+    if records and head is not None:
         staged.nameless += rejected_keys.record_keys(connection, load_id, head, records)
         records.clear()
+
+
+def _header(staged: Staged) -> Header | None:
+    """The header of a file, if its contract is known."""
+    if staged.contract is None:
+        return None
+    return header.of_names(staged.file.feed, staged.contract.name, staged.header)
 
 
 def _entry(load_id: int, staged: Staged, rejected: Rejected, text: str | None) -> dict[str, Any]:

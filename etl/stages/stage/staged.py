@@ -12,6 +12,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from etl.access.erasure import Door
 from etl.contracts.reasons import Reason
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
@@ -59,7 +60,7 @@ class Staged:
     are kept in memory. ``parts``: the files that were read, in order. ``duplicates``: line and
     amounts of duplicate rows where there is more than one file. ``nameless``: rejected rows of a
     snapshot whose key cannot be read, once they are in quarantine. ``load_id``: the load that
-    brought it.
+    brought it. ``door``: who was erased.
     ``notes``: what a person should know of it, a sentence each. ``findings``: the same and more
     for machines, as JSON. ``contract``: the one under which it came. ``header``: the
     file's names of its columns, and ``columns`` ours. ``bad_byte``: the first for which a row was
@@ -96,6 +97,7 @@ class Staged:
     duplicates: list[tuple[int, tuple[Decimal | None, ...]]] = field(default_factory=list)
     nameless: int = 0
     load_id: int | None = None
+    door: Door = field(default_factory=Door)
 
     @property
     def rows_of_sender(self) -> int:

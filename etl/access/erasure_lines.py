@@ -1,0 +1,73 @@
+"""The text of a row of a person who is erased: rows of the quarantine, corrections, exports."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+
+from etl.access.erasure import ERASURES, Erasure, Tokens
+from etl.contracts.column import Identifier
+from etl.contracts.feed import Feed
+from etl.inbox import csv_records
+from etl.inbox.copy_stream import fault_of
+from etl.inbox.header import Header
+
+# What may be a value in a text whose fields cannot be distinguished.
+_WORD = re.compile(r'[^\s,;|"]+')
+_ISO_YEAR = re.compile(r"([12]\d{3})-\d\d-\d\d")
+
+TokenOf = Callable[[str], str | None]
+
+
+def identifiers_of(head: Header) -> list[Identifier]:
+    """Which identifier each field of a file is; none where its contract knows no such column."""
+    feed = head.contract.feed
+    return [feed.column(t).identifier if t else Identifier.NONE for t in head.targets]
+
+
+def erased_text(text: str, feed: Feed, head: Header | None, tokens: Tokens, of: TokenOf) -> str:
+    """The text of a row without the person; as it is where the row is of nobody who is erased.
+
+    ``head``: the header of its file, if known. ``of``: the token of an erased member's number.
+    """
+    raw = text.encode()
+    if head is not None and fault_of(raw, len(head.names)) is None:
+        values = [v.decode() for v in csv_records.values_of(csv_records.trimmed(raw))]
+        erased = erased_values(values, identifiers_of(head), tokens, of)
+        return text if erased is None else _as_csv(erased)
+    numbers = {word: token for word in set(_WORD.findall(text)) if (token := of(word))}
+    if not numbers:
+        return text
+    if any(c.identifier is Identifier.NAME for c in feed.columns):
+        # Which of its values is a name, nobody can say.
+        return next(iter(numbers.values()))
+    return _WORD.sub(lambda word: numbers.get(word[0], word[0]), text)
+
+
+def erased_values(
+    values: Sequence[str], identifiers: Sequence[Identifier], tokens: Tokens, of: TokenOf
+) -> list[str] | None:
+    """The values of a row without the person; ``None`` if it is of nobody who is erased."""
+    fields = list(zip(values, identifiers, strict=True))
+    numbers = (of(value) for value, i in fields if i is Identifier.MEMBER_NUMBER and value)
+    if not any(numbers):
+        return None
+    return [_erased(value, identifier, tokens) for value, identifier in fields]
+
+
+def _erased(value: str, identifier: Identifier, tokens: Tokens) -> str:
+    how = ERASURES.get(identifier)
+    if how is None or not value:
+        return value
+    if how is Erasure.NOTHING:
+        return ""
+    born = _ISO_YEAR.fullmatch(value) if how is Erasure.FIRST_OF_YEAR else None
+    return f"{born[1]}-01-01" if born else tokens.of(identifier, value)
+
+
+def _as_csv(values: Sequence[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow(values)
+    return written.getvalue()
