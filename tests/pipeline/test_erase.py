@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from etl.access import erasure_files
 from etl.errors import UsageError
-from etl.db.connection import set_search_path
-from etl.pipeline import commands, holds
+from etl.pipeline import commands, erase_files, holds
 from etl.pipeline.erase import erase
+from etl.quality.report import write_report
 from etl.quality.runner import run_sql_checks
+from etl.quarantine.correction_csv import REASON
+from etl.server.home import packaged_programs
 from etl.warehouse.tables import LIVE
-from tests.support import erasure
+from tests.support import corrections, erasure
 from tests.support.erasure import CHILD, ERASED, LATE, MARRIED, REJECTED
 from tests.support.warehouse import Warehouse
 
@@ -25,26 +35,257 @@ def checks(warehouse: Warehouse) -> dict[str, object]:
     }
 
 
-def test_nothing_names_an_erased_member_and_all_else_stays(warehouse: Warehouse) -> None:
-    erasure.send_first(warehouse)
-    warehouse.incremental(1)
-    exports = erasure.export_all(warehouse)
-    assert len(exports) == 2
-    before = erasure.state(warehouse)
-    checked = checks(warehouse)
-    everything = erasure.dump(warehouse) + erasure.files(warehouse)
-    assert erasure.found(everything) == erasure.values_of(ERASED)
+def erase_all(warehouse: Warehouse) -> None:
     for member in ERASED:
         warehouse.run(erase, member, WHY)
 
-    def is_gone() -> None:
-        assert erasure.found(erasure.dump(warehouse)) == []
-        assert erasure.found(erasure.files(warehouse)) == []
 
-    is_gone()
-    assert erasure.state(warehouse) == before
-    assert checks(warehouse) == checked
-    warehouse.rebuild(1)
-    is_gone()
-    assert erasure.state(warehouse)["totals"] == before["totals"]
-    assert checks(warehouse) == checked
+def assert_gone(warehouse: Warehouse) -> None:
+    assert erasure.found(erasure.dump(warehouse)) == []
+    assert erasure.found(erasure.files(warehouse)) == []
+
+
+@pytest.fixture
+def loaded(warehouse: Warehouse) -> Warehouse:
+    """A warehouse with the members who are to be erased, and exports that name them."""
+    erasure.send_first(warehouse)
+    warehouse.incremental(1)
+    exports = erasure.export_all(warehouse)
+    assert [path.name for path in exports] == ["claims.csv", "members.csv"]
+    return warehouse
+
+
+def test_nothing_names_an_erased_member_and_all_else_stays(loaded: Warehouse) -> None:
+    with loaded.pipeline(checks=None) as pipeline:
+        commands.run_checks(pipeline)
+    write_report(loaded.url, loaded.data / "quality")
+    before, checked = erasure.state(loaded), checks(loaded)
+    text = erasure.dump(loaded)
+    assert erasure.found(text) == erasure.values_of(ERASED)
+    assert erasure.found(erasure.files(loaded), [REJECTED]) == erasure.values_of([REJECTED])
+    erase_all(loaded)
+    assert_gone(loaded)
+    assert all(value.encode() in erasure.dump(loaded) for value in (CHILD, *erasure.SHARED))
+    assert (erasure.state(loaded), checks(loaded)) == (before, checked)
+
+    for _ in range(2):  # the second rebuild repeats the erasures among the loads of the first
+        loaded.rebuild(1)
+        assert_gone(loaded)
+        assert (erasure.state(loaded), checks(loaded)) == (before, checked)
+
+
+def test_later_files_of_an_erased_member_get_the_same_tokens(
+    loaded: Warehouse, other_warehouse: Warehouse
+) -> None:
+    erase_all(loaded)
+    tokens = loaded.column("select member_token from access.erased")
+    erasure.send_later(loaded)
+    loaded.incremental(1)
+    assert_gone(loaded)
+    # The same files without an erasure: the same facts, counts, duplicates and money.
+    erasure.send_first(other_warehouse)
+    erasure.send_later(other_warehouse)
+    other_warehouse.incremental(1)
+    wanted = erasure.state(other_warehouse)
+    found = erasure.state(loaded)
+    assert found["accounting"] == wanted["accounting"]
+    for name in ("claims", "enrollments", "cube", "month"):
+        of = [[row[1:3] for row in s["totals"] if row[0] == name] for s in (found, wanted)]
+        assert of[0] == of[1]
+    assert loaded.column(
+        "select distinct member_id from warehouse.dim_member where member_sk > 0 order by 1"
+    ) == sorted([CHILD, *tokens])
+    members = loaded.rows("select distinct dob, zip from staging.members_raw where zip is null")
+    assert sorted(str(dob) for dob, _ in members) == ["1970-01-01", "1984-01-01", "1991-01-01"]
+
+    checked = checks(loaded)
+    loaded.rebuild(1)
+    assert_gone(loaded)
+    assert erasure.state(loaded) == found
+    assert checks(loaded) == checked
+
+
+def test_same_file_again_is_the_same(loaded: Warehouse) -> None:
+    erase_all(loaded)
+    before = erasure.state(loaded)
+    folder = loaded.inbox / "2025-03-11"
+    shutil.copytree(loaded.inbox / "2025-03-10", folder)
+    loaded.incremental(1)
+    assert erasure.state(loaded) == before | {
+        "as known": [*before["as known"], before["as known"][-1]]
+    }
+    # As a batch before it, so that the later one is loaded from the rows of its equal.
+    shutil.copytree(loaded.inbox / "2025-03-10", loaded.inbox / "2025-02-20")
+    loaded.incremental(1)
+    assert_gone(loaded)
+    late = erasure.state(loaded)
+    assert [row[:3] for row in late["totals"][:2]] == [row[:3] for row in before["totals"][:2]]
+    loaded.rebuild(1)
+    assert_gone(loaded)
+    assert erasure.state(loaded) == late
+
+
+def test_replay_of_an_export_from_before_the_erasure(loaded: Warehouse, tmp_path: Path) -> None:
+    kept = [
+        Path(shutil.copy(path, tmp_path / path.name))
+        for path in sorted((loaded.data / "quarantine").rglob("*.csv"))
+    ]
+    erase_all(loaded)
+    right = {"claims": {"paid_amount": "5.00"}, "members": {"year": "2025"}}
+    for path in kept:
+        corrections.rewrite(path, lambda row, values=right[path.stem]: row | values)
+        said = corrections.replay(loaded, path)
+        assert "came in and are closed" in said[0]
+    assert_gone(loaded)
+    found = erasure.state(loaded)
+    assert found["totals"][0][:2] == ("claims", 6)
+    token = erasure.token_of(loaded, REJECTED)
+    [(names, year)] = loaded.rows(
+        "select count(distinct first_name), max(year) from warehouse.dim_member "
+        f"where member_id = '{token}'"
+    )
+    assert (names, year) == (1, 2025)
+    loaded.rebuild(1)
+    assert_gone(loaded)
+    assert erasure.state(loaded)["totals"] == found["totals"]
+
+
+def test_restored_backup_of_before_is_erased_again(loaded: Warehouse, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    programs = packaged_programs()
+    subprocess.run(
+        [programs / "pg_dump", "-Fc", "-f", backup, loaded.url], check=True, capture_output=True
+    )
+    before = erasure.state(loaded)
+    erase_all(loaded)
+    tokens = loaded.column("select member_token from access.erased order by 1")
+    for schema in loaded.column(
+        "select nspname from pg_namespace where nspname !~ '^(pg_|info|public)'"
+    ):
+        loaded.connection.execute(f"drop schema {schema} cascade")
+    loaded.connection.execute("drop table public.alembic_version")
+    restore = [programs / "pg_restore", "--exit-on-error", "-d", loaded.url, backup]
+    done = subprocess.run(restore, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert erasure.found(erasure.dump(loaded)) == erasure.values_of(ERASED)
+    loaded.run(commands.incremental)
+    assert_gone(loaded)
+    assert erasure.state(loaded) == before
+    assert loaded.column("select member_token from access.erased order by 1") == tokens
+
+
+def test_list_outside_that_is_older_is_completed(loaded: Warehouse) -> None:
+    loaded.run(erase, MARRIED, WHY)
+    erasure_files.keep_list(loaded.data, set())
+    loaded.run(commands.incremental)
+    assert erasure_files.listed(loaded.data) == set(
+        loaded.column("select member_token from access.erased")
+    )
+
+
+def test_equal_values_have_equal_tokens(loaded: Warehouse) -> None:
+    query = """
+        select count(distinct first_name), count(distinct last_name), count(distinct phone),
+            count(*)
+        from staging.members_raw where member_id = '{}'
+    """
+    of_member = loaded.rows(query.format(MARRIED))
+    assert of_member == [(1, 2, 2, 3)]
+    loaded.run(erase, MARRIED, WHY)
+    assert loaded.rows(query.format(erasure.token_of(loaded, MARRIED))) == of_member
+    # What a family shares stays theirs.
+    street, phone = erasure.SHARED
+    assert loaded.rows(
+        f"select distinct street, phone from staging.members_raw where member_id = '{CHILD}'"
+    ) == [(street, phone)]
+
+
+def test_show_changes_nothing(loaded: Warehouse) -> None:
+    before = erasure.dump(loaded)
+    loaded.run(erase, MARRIED, WHY, show=True)
+    said = "\n".join(loaded.watcher.said)
+    assert "staging.members_raw 3" in said
+    assert "batch 2025-02-10, claims.csv, line 2, 3" in said
+    assert "This was only shown." in said
+    assert erasure.found(before) == erasure.found(erasure.dump(loaded))
+    assert loaded.value("select count(*) from access.erased") == 0
+    assert erasure_files.listed(loaded.data) == set()
+
+
+def test_member_under_legal_hold_is_not_erased(loaded: Warehouse) -> None:
+    loaded.run(holds.hold, MARRIED, "case 1")
+    loaded.run(holds.hold, MARRIED, "case 1")
+    assert loaded.value("select count(*) from access.legal_hold") == 1
+    with pytest.raises(UsageError, match="under legal hold"):
+        loaded.run(erase, MARRIED, WHY)
+    assert loaded.value("select count(*) from access.erased") == 0
+    loaded.run(holds.hold, MARRIED, "", release=True)
+    with pytest.raises(UsageError, match="under no legal hold"):
+        loaded.run(holds.hold, MARRIED, "", release=True)
+    loaded.run(erase, MARRIED, WHY)
+    assert erasure.found(erasure.dump(loaded), [MARRIED]) == []
+
+
+@pytest.mark.parametrize("command", [erase, holds.hold])
+@pytest.mark.parametrize("member", ["", "M-0000"])
+def test_unknown_member_is_refused(
+    loaded: Warehouse, command: Callable[..., Any], member: str
+) -> None:
+    with pytest.raises(UsageError):
+        loaded.run(command, member, WHY)
+    assert loaded.value("select count(*) from access.erased") == 0
+
+
+def test_member_who_was_erased_before(loaded: Warehouse) -> None:
+    loaded.run(erase, LATE, WHY)
+    loaded.run(erase, LATE, WHY)
+    assert "erased before" in "".join(loaded.watcher.said)
+    # Rows that somebody put back are erased when asked for again.
+    loaded.connection.execute(
+        "update staging.claims_raw set member_id = %s where claim_id = 'C2'", [LATE]
+    )
+    loaded.run(erase, LATE, WHY)
+    assert erasure.found(erasure.dump(loaded), [LATE]) == []
+
+
+def test_files_of_an_erasure_that_was_killed(
+    loaded: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(erase_files, "erase", lambda *_: exec("raise KeyboardInterrupt"))
+        with pytest.raises(KeyboardInterrupt):
+            loaded.run(erase, REJECTED, WHY)
+    assert erasure.found(erasure.dump(loaded), [REJECTED]) == []
+    assert erasure.found(erasure.files(loaded), [REJECTED]) == erasure.values_of([REJECTED])
+    loaded.run(commands.incremental)
+    assert erasure.found(erasure.files(loaded), [REJECTED]) == []
+    assert loaded.value("select bool_and(files_done_at is not null) from access.erased")
+
+
+def test_export_keeps_the_rows_of_others(loaded: Warehouse) -> None:
+    [path] = (loaded.data / "quarantine").rglob("members.csv")
+    loaded.run(erase, REJECTED, WHY)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        [row] = csv.DictReader(file)
+    assert row["member_id"] == erasure.token_of(loaded, REJECTED)
+    assert (row["year"], row["dob"], row["zip"]) == ("MMXXV", "1991-01-01", "")
+    assert row[REASON]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_its_key_nothing_is_loaded(loaded: Warehouse) -> None:
+    loaded.run(erase, MARRIED, WHY)
+    key = loaded.data / "erasure" / "key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    text = key.read_text()
+    assert text.strip().encode() not in erasure.dump(loaded)
+    key.unlink()
+    erasure.send_later(loaded)
+    with pytest.raises(UsageError, match="key of erasures"):
+        loaded.incremental(1)
+    with pytest.raises(UsageError, match="key of erasures"):
+        loaded.run(erase, LATE, WHY)
+    assert not key.exists()
+    key.write_text(text)
+    loaded.incremental(1)
+    assert erasure.found(erasure.dump(loaded), [MARRIED]) == []

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from etl.access import erasure_files
 from etl.quarantine import export
 from etl.server.home import packaged_programs
 from tests.support.warehouse import Warehouse
@@ -216,3 +217,8 @@ def state(warehouse: Warehouse) -> dict[str, Any]:
         "accounting": warehouse.rows(ACCOUNTING),
         "as known": [warehouse.rows(AS_KNOWN.format(load_id)) for load_id in loads],
     }
+
+
+def token_of(warehouse: Warehouse, member: str) -> str:
+    """What the number of a member became."""
+    return erasure_files.tokens(warehouse.data).of_number(member)
