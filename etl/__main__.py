@@ -155,6 +155,7 @@ def main(context: typer.Context) -> None:
         run_pipeline("full-load", _whole)
 
 
+Why = Annotated[str, typer.Option(help="The reason, for those who come after.")]
 AllowFuture = Annotated[
     list[str] | None,
     typer.Option(help="Batch that may lie far in the future; may be repeated."),
@@ -260,7 +261,7 @@ def retention(
     years: Annotated[str, typer.Option(help="How many calendar years rows are kept.")] = str(
         retention_of.YEARS
     ),
-    why: Annotated[str, typer.Option(help="The reason, for those who come after.")] = "",
+    why: Why = "",
     confirm: Annotated[bool, typer.Option("--confirm", help="Yes, archive and delete.")] = False,
 ) -> None:
     """Show claims and enrollments that are older; archive and delete them once confirmed."""
@@ -302,8 +303,7 @@ def quarantine_replay(
     run_pipeline("quarantine-replay", lambda context: commands.replay_export(context, Path(file)))
 
 
-Member = Annotated[str, typer.Option(help="Number of the member, as the members feed writes it.")]
-Why = Annotated[str, typer.Option(help="The reason, for those who come after.")]
+Member = Annotated[str, typer.Option(help="Number of the member, as its feed writes it.")]
 
 
 @app.command("erase")
@@ -362,7 +362,7 @@ def dq_threshold(
         float | None, typer.Option(help="Share of the rows checked that may fail, 0 to 1.")
     ] = None,
     severity: Annotated[str | None, typer.Option(help="critical, major or minor.")] = None,
-    why: Annotated[str, typer.Option(help="The reason, for those who come after.")] = "",
+    why: Why = "",
     reset: Annotated[bool, typer.Option(help="Back to what the code says.")] = False,
 ) -> None:
     """Change what a check is judged by; past results are judged again without running it."""

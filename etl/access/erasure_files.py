@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
-from etl.access.erasure import Tokens
+import psycopg
+
+from etl.access.erasure import ErasedMembers, Tokens
+from etl.db.statements import run
 from etl.errors import UsageError
 from etl.server.home import write_private
 
@@ -39,6 +43,12 @@ def tokens(data: Path, *, is_new: bool = False) -> Tokens:
             "Put back the folder erasure of DATA_DIR from its backup; nothing was loaded.",
         )
     return Tokens(key)
+
+
+def erased_members(connection: psycopg.Connection[Any], data: Path) -> ErasedMembers:
+    """The members who were erased; ``UsageError`` where the key to recognize them is gone."""
+    through = dict(run(connection, "access/erasure.erased").fetchall())
+    return ErasedMembers(tokens(data) if through else None, through)
 
 
 def listed(data: Path) -> set[str]:

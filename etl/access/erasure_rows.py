@@ -15,14 +15,17 @@ from etl.access.classification import UnclassifiedError, identifier_of
 from etl.access.erasure import ERASURES, Erasure, Tokens
 from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
-from etl.db.statements import run, scalar, statement
+from etl.db.statements import run, statement
 from etl.render import hashing
 from etl.warehouse.tables import DIMENSIONS, KEPT, LIVE, Dimension
 
+# Who looked and what was disclosed is kept for six years, whoever asks (45 CFR 164.316(b)(2),
+# 164.528).
+_KEPT = (schema for schema in KEPT if schema != "audit")
 # Schemas of the live build, of a rebuild, of builds that were replaced and are kept, and those of
 # no build.
 _SCHEMAS = "^({})(_(next|retired|kept|before).*)?$".format(
-    "|".join((LIVE.schemas.staging, LIVE.schemas.warehouse, LIVE.schemas.cubes, *KEPT))
+    "|".join((LIVE.schemas.staging, LIVE.schemas.warehouse, LIVE.schemas.cubes, *_KEPT))
 )
 _TEXT = "S"  # the category of types of text
 
@@ -228,11 +231,6 @@ def without_triggers(
     yield
     for table in tables:
         run(connection, "access/erasure.enable_triggers", table=table)
-
-
-def is_named(connection: psycopg.Connection[Any], statement_name: str) -> bool:
-    """The answer of a statement about the members to erase."""
-    return bool(scalar(connection, f"access/erasure.{statement_name}"))
 
 
 def _change(

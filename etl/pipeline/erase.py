@@ -34,10 +34,14 @@ _RESTORED = "erased before; applied again to a database that was restored"
 
 @dataclass(slots=True)
 class Found:
-    """What an erasure changes: rows by relation, and where files of the inbox have them."""
+    """What an erasure changes: rows by relation, and where files of the inbox have them.
+
+    ``evidence``: looks and disclosures that name the members and are kept.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
     lines: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    evidence: int = 0
 
     def add_lines(self, rows: psycopg.Cursor[Any]) -> None:
         """Note (batch, file, line) of each row."""
@@ -122,7 +126,7 @@ def _erase(
         context.run_stage("erase", "a member", None, LIVE) as counts,
         erasure_rows.named(context.work, members),
     ):
-        if erasure_rows.is_named(context.work, "is_held"):
+        if scalar(context.work, "access/erasure.is_held"):
             raise UsageError(
                 "The member is under legal hold and was not erased.",
                 "make hold MEMBER=... RELEASE=yes ends the hold when the matter is closed.",
@@ -136,7 +140,6 @@ def _erase(
         counts.update(found.rows)
         values = {"tokens": list(members.values()), "why": why}
         run(context.work, "access/erasure.add_erased", values)
-    context.read_erased()
     return found
 
 
@@ -153,7 +156,7 @@ def _change(
     connection: psycopg.Connection[Any], tokens: Tokens, members: Mapping[str, str]
 ) -> Found:
     """Erase the members that are named, in the caller's transaction."""
-    found = Found()
+    found = Found(evidence=scalar(connection, "access/erasure.evidence"))
     among = [r for r in erasure_rows.relations(connection) if r.schema not in NEXT.schemas.names]
     for relation in among:
         _find_lines(connection, relation, found)
@@ -267,7 +270,6 @@ def _apply_again(context: RunContext, missing: set[str]) -> None:
         counts.update(_change(context.work, tokens, members).rows)
         values = {"tokens": list(missing), "why": _RESTORED}
         run(context.work, "access/erasure.add_erased", values)
-    context.read_erased()
     context.watcher.say(
         f"The database is older than {len(missing):,} erasures: they were applied again."
     )
@@ -290,6 +292,11 @@ def _say(context: RunContext, found: Found, what: str) -> None:
     """What changes, by relation, and which files name the member still."""
     rows = ", ".join(f"{name} {count:,}" for name, count in found.rows.items())
     context.watcher.say(f"The member {what}; rows by table: {rows}.")
+    if found.evidence:
+        context.watcher.say(
+            f"In audit {found.evidence:,} looks and disclosures name the member; they are kept for "
+            "six years (45 CFR 164.316(b)(2), 164.528)."
+        )
     if found.lines:
         context.watcher.say(
             "The inbox is not touched, and these files name the member (each later load erases "

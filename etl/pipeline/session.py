@@ -143,20 +143,11 @@ class RunContext:
     current: Current | None = None
     checks: Callable[..., CheckReport] = runner.run_checks
     _lookout: Lookout | None = None
-    _erased: ErasedMembers | None = None
 
     @property
     def erased(self) -> ErasedMembers:
         """The members who were erased; ``UsageError`` where the key to recognize them is gone."""
-        if self._erased is None:
-            through = dict(run(self.ledger, "access/erasure.erased").fetchall())
-            tokens = erasure_files.tokens(self.settings.data) if through else None
-            self._erased = ErasedMembers(tokens, through)
-        return self._erased
-
-    def read_erased(self) -> None:
-        """Ask the database again who was erased, when that is next asked for."""
-        self._erased = None
+        return erasure_files.erased_members(self.ledger, self.settings.data)
 
     def lookout(self) -> Lookout:
         """What looks at the inbox for this run, as was chosen before it is first asked for."""

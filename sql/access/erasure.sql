@@ -279,6 +279,21 @@ where files_done_at is null;
 -- Free the space of rows as they were, and take statistics of the values that are there now.
 vacuum (analyze) {table};
 
+-- name: evidence
+-- How many looks and disclosures name the members to erase. One row.
+select
+    (
+        select count(*)
+        from audit.look as l
+        inner join erased_member as e
+            on strpos(coalesce(l.statement, ''), e.member_id) > 0
+            or strpos(coalesce(l.parameters, ''), e.member_id) > 0
+    ) + (
+        select count(*)
+        from audit.disclosure as d
+        inner join erased_member as e on d.member_id = e.member_id
+    );
+
 -- name: is_held
 -- Whether one of the members to erase is under legal hold. One row.
 select exists (
