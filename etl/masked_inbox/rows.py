@@ -20,12 +20,14 @@ from etl.inbox.no_rows import NoRows
 from etl.masked_inbox.people import People, is_replaced
 from etl.render import parsing
 from etl.stages.stage.rejected_keys import keys_of
+from etl.stages.stage.rejects import money_fields
 
 # From a value, or a field with one, to that which takes its place.
 Change = Callable[[bytes], bytes]
 
-# So many fields of a column are remembered.
+# So many fields of a column are remembered, if they are no longer than this.
 _REMEMBERED = 1 << 16
+_LONGEST_REMEMBERED = 100
 _BLANKS = b" \t"
 # Empty lines, and the mark by which old systems end a file.
 _NOTHING = b" \t\r\n\x1a"
@@ -55,7 +57,9 @@ class Rows:
         # Of fields as they are written.
         self._changes: list[tuple[int, Change]] = []
         self._forms = {}
-        self._cents = {}
+        self._cents = {
+            at: money.read for money in money_fields(head).values() for at in money.positions
+        }
         for at, column in enumerate(self._columns):
             if column is None:
                 self._changes.append((at, _emptied))
@@ -65,8 +69,6 @@ class Rows:
                 self._changes.append((at, _in_place(self._replaced[at])))
             if form := parsing.form(column, contract.parsing):
                 self._forms[at] = form
-            if column.name in contract.feed.money:
-                self._cents[at] = parsing.cents_reader(column, contract.parsing)
         self._no_rows = NoRows(
             head.names,
             head.key_fields,
@@ -99,6 +101,8 @@ class Rows:
                 odd |= form.odd(layout, at)
             else:
                 odd |= layout.lengths(at) > 0
+            if column.type is Type.KEY_DATE:
+                odd |= layout.lengths(at) == 0
         return odd
 
     def _looked_at(self, record: bytes) -> bytes:
@@ -121,12 +125,16 @@ class Rows:
 
     def _wrong(self, values: list[bytes]) -> dict[int, bytes]:
         """Values that are not written as their types ask, by position, with what replaces them."""
+        marker = self._head.marker_field
+        is_marker = marker is not None and value_forms.is_true(values[marker])
         wrong = {}
         for at, form in self._forms.items():
-            if not values[at] or self._says_nothing(values[at]):
-                continue
-            if not form.fullmatch(values[at].decode()):
-                wrong[at] = self._as_wrong(at, values[at])
+            column, value = self._columns[at], values[at]
+            if not value or self._says_nothing(value):
+                if column is not None and column.type is Type.KEY_DATE and not is_marker:
+                    wrong[at] = value
+            elif not form.fullmatch(value.decode()):
+                wrong[at] = self._as_wrong(at, value)
         return wrong
 
     def _as_wrong(self, at: int, value: bytes) -> bytes:
@@ -177,11 +185,13 @@ class Rows:
         bare = csv_records.without_quoted(record)
         after_lead = b"," * max(bare.count(b",") - 1, 0)
         if fault is Reason.TOO_LONG:
-            return (lead + b",").ljust(csv_records.LONGEST_RECORD + 1, _SOME_TEXT)
+            text = lead + b"," + after_lead
+            return text.ljust(csv_records.LONGEST_RECORD + 1, _SOME_TEXT)
         if fault in (Reason.OPEN_QUOTE, Reason.STRAY_QUOTE):
             text = self._with_quote(record, fault, lead)
         elif fault is Reason.NOT_UTF8:
-            text = lead + b"," + _bad_byte(record) + after_lead
+            rest = b"," + self._open_end if csv_records.is_open(record) else after_lead
+            text = lead + b"," + _bad_byte(record) + rest
         elif fault is Reason.STRAY_RETURN:
             text = lead + b",\r" + _NO_KEY + after_lead
         else:
@@ -196,32 +206,41 @@ class Rows:
         keys = keys_of(record.decode(errors="backslashreplace"), self._head)
         return self._replaced[0](next(iter(keys))[0].encode()) if keys else _NO_KEY
 
+    @property
+    def _open_end(self) -> bytes:
+        """An open quote with more commas after it than a record has."""
+        return _OPEN_QUOTE + b"," * (2 * self._count)
+
     def _with_quote(self, record: bytes, fault: Reason, lead: bytes) -> bytes:
         """A record with a quote that is not closed, or in the middle of a value.
 
-        With all commas after an open quote no later line is taken for a part of its value.
+        With all commas after an open quote no later line is taken for a part of its value. Where
+        quotes leave too few commas outside, they do so here: at its end a file would be cut short.
         """
-        quote = _OPEN_QUOTE if fault is Reason.OPEN_QUOTE else _STRAY_QUOTE
+        is_open = fault is Reason.OPEN_QUOTE
+        is_short = csv_records.without_quoted(record).count(b",") < self._count - 1
         values = copy_stream.values_despite(record, self._count, fault)
         if values is None:
-            return lead + b"," + quote + b"," * (2 * self._count)
+            commas = b"" if is_short else b"," * (2 * self._count)
+            return lead + b"," + (self._open_end if is_open else _STRAY_QUOTE + commas)
         kept = [b""] * self._count
         for at, cents in self._cents.items():
-            kept[at] = _WRONG if cents(values[at]) is None else values[at]
+            is_unread = values[at] and cents(values[at]) is None
+            kept[at] = _WRONG if is_unread else values[at]
         if 0 not in self._cents:
             kept[0] = lead
-        first = next(at for at in range(1, self._count) if at not in self._cents)
         thousands = self._parsing.thousands.encode()
         kept = [value.replace(thousands, b"") if thousands else value for value in kept]
-        kept[first] = quote
+        free = [at for at in range(1, self._count) if at not in self._cents]
+        kept[free[0]] = _OPEN_QUOTE if is_open else _STRAY_QUOTE
+        if is_short and not is_open:
+            kept[free[-1]] = _STRAY_QUOTE
         return _joined(kept)
 
 
 def _in_place(replaced: Change) -> Change:
     """What gives a field another value; blanks and quotes around it stay."""
 
-    # Members' values come again in each claim.
-    @lru_cache(_REMEMBERED)
     def changed(field: bytes) -> bytes:
         core = field.strip(_BLANKS)
         if core[:1] != b'"':
@@ -233,7 +252,9 @@ def _in_place(replaced: Change) -> Change:
         new = inner.replace(text, replaced(text.replace(b'""', b'"')), 1)
         return field.replace(core, b'"' + new + b'"', 1)
 
-    return changed
+    # Members' values come again in each claim.
+    remembered = lru_cache(_REMEMBERED)(changed)
+    return lambda field: (remembered if len(field) <= _LONGEST_REMEMBERED else changed)(field)
 
 
 def _emptied(field: bytes) -> bytes:
