@@ -146,10 +146,11 @@ def identifies(schema: str, relation: str, columns: list[str]) -> bool:
 
     A fact does not: it has keys and dates, which say so only together with the member dimension.
     """
-    return any(identifier_of(schema, relation, column) in _DIRECT for column in columns)
+    return any(identifier_of(schema, relation, column) in DIRECT for column in columns)
 
 
-_DIRECT = frozenset(
+# By these a row says who a person is.
+DIRECT = frozenset(
     (
         Identifier.NAME,
         Identifier.STREET,

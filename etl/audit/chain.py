@@ -10,7 +10,7 @@ import getpass
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -42,16 +42,23 @@ def problems(connection: psycopg.Connection[Any], heads: Heads) -> Iterator[str]
             yield problem
 
 
-def verify(url: str, data: Path) -> dict[str, int]:
-    """How many rows each chain has; ``CheckFailedError`` where a chain is not as it came."""
+class Verified(NamedTuple):
+    """The last row of each chain, and whether it was known from outside of the database."""
+
+    last: dict[str, int]
+    is_end_known: bool
+
+
+def verify(url: str, data: Path) -> Verified:
+    """See that all rows are as they came; ``CheckFailedError`` where one is not."""
     with writing(url, data) as (connection, heads):
+        is_end_known = bool(heads.read())
         found = list(problems(connection, heads))
         if found:
             more = f" And {len(found) - 5:,} more." if len(found) > 5 else ""
             raise CheckFailedError(" ".join(found[:5]) + more, ADVICE)
-        return {
-            chain: head.position if (head := head_of(connection, chain)) else 0 for chain in CHAINS
-        }
+        last = {c: head.position if (head := head_of(connection, c)) else 0 for c in CHAINS}
+        return Verified(last, is_end_known)
 
 
 def prune(url: str, data: Path) -> dict[str, int]:

@@ -23,10 +23,14 @@ _COLUMNS = tuple(entry_field.name for entry_field in fields(Entry))
 
 @dataclass(slots=True)
 class Brought:
-    """What came: entries by kind that were not there before, and lines that are no JSON."""
+    """What came: entries by kind that were not there before, and lines that are no JSON.
+
+    ``unrecorded``: which settings keep looks out of the log, a sentence each.
+    """
 
     entries: Counter[str] = field(default_factory=Counter)
     unreadable: int = 0
+    unrecorded: list[str] = field(default_factory=list)
 
 
 def bring(url: str, data: Path, folder: Path | None, file: Path | None) -> Brought:
@@ -46,41 +50,45 @@ def bring(url: str, data: Path, folder: Path | None, file: Path | None) -> Broug
             _copy(connection, reader.entries(_lines_of(file)))
             _refuse_other_forms(file, reader)
         elif folder is not None:
-            _copy(connection, _from_folder(connection, reader, folder))
+            read = dict(run(connection, "audit/looks.files_read").fetchall())
+            ends: dict[str, int] = {}
+            _copy(connection, reader.entries(_from_folder(folder, read, ends)))
+            for name, end in ends.items():
+                run(connection, "audit/looks.note_file", {"file_name": name, "bytes_read": end})
         added = run(
             connection, "audit/looks.add", columns=names(_COLUMNS), values=names(_COLUMNS, "b")
         )
-        return Brought(Counter(kind for (kind,) in added), reader.unreadable)
+        entries = Counter(kind for (kind,) in added)
+        unrecorded = [
+            f"No look is recorded{where}: {setting} is {value}."
+            for setting, value, where in run(connection, "audit/looks.unrecorded")
+        ]
+        return Brought(entries, reader.unreadable, unrecorded)
 
 
 def _copy(connection: psycopg.Connection[Any], entries: Iterable[Entry]) -> None:
-    # Read first: a connection that copies can answer nothing else.
-    rows = [astuple(entry) for entry in entries]
     with (
         connection.cursor() as cursor,
         cursor.copy(statement("audit/looks.copy_brought", columns=names(_COLUMNS))) as copy,
     ):
-        for row in rows:
-            copy.write_row(row)
+        for entry in entries:
+            copy.write_row(astuple(entry))
 
 
-def _from_folder(
-    connection: psycopg.Connection[Any], reader: Reader, folder: Path
-) -> Iterator[Entry]:
-    """What came to the files of a folder since they were read."""
-    read = dict(run(connection, "audit/looks.files_read").fetchall())
+def _from_folder(folder: Path, read: dict[str, int], ends: dict[str, int]) -> Iterator[bytes]:
+    """The lines of a folder's files that came since they were read.
+
+    ``read``: the bytes of each file that were read; ``ends`` gets those that are read afterwards.
+    """
     for file in sorted(folder.glob("*.json")):
-        begin = read.get(file.name, 0)
         with file.open("rb") as log:
-            log.seek(begin)
-            end = begin
+            end = log.seek(read.get(file.name, 0))
             for line in log:
                 if not line.endswith(b"\n"):
                     break  # the server is still writing it
                 end += len(line)
-                yield from reader.entries([line])
-        if end != begin:
-            run(connection, "audit/looks.note_file", {"file_name": file.name, "bytes_read": end})
+                yield line
+        ends[file.name] = end
 
 
 def _lines_of(file: Path) -> Iterator[bytes]:

@@ -37,6 +37,8 @@ def audit(
     kinds = {"look": "looks", "statement": "statements", "imitation": "imitations of a look"}
     new = ", ".join(f"{brought.entries[kind]:,} {words}" for kind, words in kinds.items())
     screen.write_line(f"New in audit.look: {new}.")
+    for problem in brought.unrecorded:
+        screen.write_line(problem)
     if brought.unreadable:
         screen.write_line(f"{brought.unreadable:,} lines of the log are no JSON and were left out.")
 
@@ -45,9 +47,14 @@ def audit(
 def audit_verify() -> None:
     """See that no row of audit was changed, inserted, moved or lost."""
     chosen = settings()
-    rows = chain.verify(server.ensure_running(chosen), chosen.data)
-    counted = ", ".join(f"audit.{name} to row {last:,}" for name, last in rows.items())
+    verified = chain.verify(server.ensure_running(chosen), chosen.data)
+    counted = ", ".join(f"audit.{name} to row {last:,}" for name, last in verified.last.items())
     Screen().write_line(f"All rows are as they came: {counted}.")
+    if not verified.is_end_known:
+        Screen().write_line(
+            "Whether rows are missing at the end could not be seen: no last row was written down "
+            "for this database. It is from now on."
+        )
 
 
 @app.command("audit-prune")

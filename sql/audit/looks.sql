@@ -8,6 +8,34 @@ select to_regclass('audit.look') is not null;
 -- Bring looks one after the other; whoever reads them does not wait. No rows.
 lock table audit.look in share row exclusive mode;
 
+-- name: unrecorded
+-- Settings that keep looks out of the log, or out of a log that can be read: of the server, and of
+-- single logins or databases. One row per setting and place.
+select
+    s.name,
+    s.value,
+    s.place
+from (
+    values
+    ('log_min_messages', current_setting('log_min_messages'), ''),
+    ('log_destination', current_setting('log_destination'), '')
+) as s (name, value, place)
+where case s.name
+    when 'log_min_messages' then s.value in ('fatal', 'panic')
+    else s.value not like '%jsonlog%'
+end
+union all
+select
+    split_part(c.setting, '=', 1),
+    split_part(c.setting, '=', 2),
+    concat(' of ' || r.rolname, ' in ' || d.datname)
+from pg_db_role_setting as o
+cross join lateral unnest(o.setconfig) as c (setting)
+left join pg_roles as r on o.setrole = r.oid
+left join pg_database as d on o.setdatabase = d.oid
+where c.setting in ('log_min_messages=fatal', 'log_min_messages=panic')
+    and (d.datname is null or d.datname = current_database());
+
 -- name: files_read
 -- How far each file of the log was read. One row per file.
 select

@@ -92,3 +92,68 @@ select
     count(*) filter (where is_broken) as rows_failed,
     some_keys({key_of_row}) filter (where is_broken) as failing_keys
 from judged;
+
+-- name: looks
+-- Whether each table that says who a person is notes its readers, whoever owns it and whatever else
+-- it shows to whom. One row per rule; a row checked is a table.
+--: table: access
+--: key: schema_name, relation_name
+--: advice: Have the owner run alter table ... enable row level security, then make migrate, which
+--:     makes the policy noted again.
+--: rule looks_are_noted: critical, validity
+--:   fails when: a table that says who a person is has no policy that notes who reads it, or its
+--:     row security is switched off
+--:   source: 45 CFR 164.312(b)
+with build as (
+    select regexp_replace(current_schema(), '^warehouse', '') as suffix
+),
+
+tables as (
+    select
+        c.oid,
+        c.relrowsecurity,
+        k.schema_name,
+        k.relation_name
+    from build as b
+    cross join (
+        select
+            schema_name,
+            relation_name
+        from access.classification
+        where identifier = any({direct_identifiers})
+        group by schema_name, relation_name
+    ) as k
+    inner join pg_namespace as n
+        on n.nspname = k.schema_name || case
+            when k.schema_name in ('ledger', 'quality', 'access', 'audit') then '' else b.suffix
+        end
+    inner join pg_class as c
+        on n.oid = c.relnamespace and k.relation_name = c.relname and c.relkind in ('r', 'p', 'm')
+),
+
+judged as (
+    select
+        t.schema_name,
+        t.relation_name,
+        not t.relrowsecurity or not exists (
+            select 1
+            from pg_policy as p
+            inner join pg_depend as d
+                on d.classid = 'pg_policy'::regclass and p.oid = d.objid
+                and d.refobjid = 'audit.noted(text)'::regprocedure
+            where p.polrelid = t.oid and p.polname = 'noted' and not p.polpermissive
+                and p.polcmd = '*' and p.polroles = '{{0}}'
+                and position(
+                    'noted(' || quote_literal(t.schema_name || '.' || t.relation_name)
+                    in pg_get_expr(p.polqual, p.polrelid)
+                ) > 0
+        ) as is_broken
+    from tables as t
+)
+
+select
+    'looks_are_noted' as rule,
+    count(*) as rows_checked,
+    count(*) filter (where is_broken) as rows_failed,
+    some_keys({key_of_row}) filter (where is_broken) as failing_keys
+from judged;

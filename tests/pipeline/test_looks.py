@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -15,7 +17,7 @@ from etl.contracts.reasons import Reason
 from etl.db.connection import connect
 from etl.pipeline import commands
 from tests.support.looking import Record, record
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, found_by
 
 MEMBER = "warehouse.dim_member"
 SURNAME = "Quenneville"
@@ -307,6 +309,38 @@ def test_every_table_that_identifies_a_person_notes_its_readers(looked: Record) 
     noted = {f"{s}.{t}" for s, t, _, policies in tables if policies}
     assert noted == identifying
     assert {MEMBER, "staging.claims_raw", "cubes.claims_daily_member"} <= noted
+    found = found_by(looked.owner, "access.looks_are_noted")
+    assert (found.rows_checked, found.rows_failed) == (len(noted), 0)
+
+
+@pytest.mark.parametrize(
+    ("undone", "done_again"),
+    [
+        ("alter table {} disable row level security", "alter table {} enable row level security"),
+        (
+            "drop policy noted on {}",
+            "create policy noted on {0} as restrictive "
+            "using ((select audit.noted('{0}')) is not null)",
+        ),
+        (
+            "alter policy noted on {0} using ((select audit.noted('x')) is not null)",
+            "alter policy noted on {0} using ((select audit.noted('{0}')) is not null)",
+        ),
+        ("alter policy noted on {0} to aca_auditor", "alter policy noted on {0} to public"),
+    ],
+)
+def test_a_table_that_no_longer_notes_fails_a_check(
+    looked: Record, undone: str, done_again: str
+) -> None:
+    looked.owner.execute(undone.format("cubes.claims_daily_member"))
+    try:
+        found = found_by(looked.owner, "access.looks_are_noted")
+        assert (found.rows_failed, found.keys) == (
+            1,
+            ({"schema_name": "cubes", "relation_name": "claims_daily_member"},),
+        )
+    finally:
+        looked.owner.execute(done_again.format("cubes.claims_daily_member"))
 
 
 def test_views_on_such_tables_read_as_the_reader(looked: Record) -> None:
@@ -473,3 +507,37 @@ def test_a_noted_lookup_takes_at_most_a_millisecond_more(
     looked: Record, ann: psycopg.Connection[Any]
 ) -> None:
     assert milliseconds(ann) < milliseconds(looked.owner) + 1
+
+
+def test_no_read_during_full_loads_is_without_a_record(
+    looked: Record, module_warehouse: Warehouse
+) -> None:
+    looked.bring()
+    before, loads = looked.last(), threading.Event()
+    read: list[int] = []
+
+    def reads() -> None:
+        with session(looked, ANN) as ann:
+            while not loads.is_set():
+                number = len(read)
+                found = ann.execute(
+                    f"select {number} from warehouse.dim_member, cubes.claims_daily_member"
+                )
+                assert found.fetchall()
+                read.append(number)
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(reads)
+        for _ in range(2):
+            module_warehouse.rebuild()
+        loads.set()
+        reader.result()
+    looked.bring()
+    found = looked.rows(
+        "select relation_name, count(distinct statement) from audit.look "
+        "where position > %s and kind = 'look' and person = %s group by relation_name",
+        before,
+        ANN,
+    )
+    assert len(read) > 20
+    assert found == [("cubes.claims_daily_member", len(read)), (MEMBER, len(read))]

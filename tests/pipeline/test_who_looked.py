@@ -74,7 +74,7 @@ def filled(record_: Record, tmp_path: Path, count: int = 6, **changes: Any) -> N
 
 
 def verify(record_: Record) -> dict[str, int]:
-    return chain.verify(record_.url, record_.data)
+    return chain.verify(record_.url, record_.data).last
 
 
 # Each once
@@ -153,6 +153,19 @@ def test_a_database_without_the_tables_is_refused(empty_url: str, tmp_path: Path
         chain.verify(empty_url, tmp_path)
     with pytest.raises(SchemaError):
         who_looked(empty_url, "M1", "", "")
+
+
+def test_settings_that_end_the_record_are_named(loaded: Record, tmp_path: Path) -> None:
+    loaded.login(ANN, "aca_analyst_phi")
+    assert bring(loaded, tmp_path / "a.json", [line(loaded, 1)]).unrecorded == []
+    loaded.owner.execute(f"alter role {ANN} set log_min_messages = panic")
+    database = loaded.owner.info.dbname
+    loaded.owner.execute(f"alter database {database} set log_min_messages = fatal")
+    assert sorted(bring(loaded, tmp_path / "a.json", [line(loaded, 1)]).unrecorded) == [
+        f"No look is recorded in {database}: log_min_messages is fatal.",
+        f"No look is recorded of {ANN}: log_min_messages is panic.",
+        "No look is recorded: log_min_messages is fatal.",
+    ]
 
 
 # Lines of pgaudit, as its README has them
@@ -280,7 +293,8 @@ def test_an_end_that_is_missing_is_not_written_over(looked: Record, tmp_path: Pa
     heads = looked.data / "audit" / "heads.json"
     assert heads.stat().st_mode & 0o777 == 0o600
     heads.unlink()
-    assert verify(looked)["look"] == 7
+    verified = [chain.verify(looked.url, looked.data) for _ in range(2)]
+    assert [(v.last["look"], v.is_end_known) for v in verified] == [(7, False), (7, True)]
 
 
 def test_rows_older_than_six_years_go_and_the_rest_still_verifies(

@@ -36,8 +36,15 @@ CATALOG = {
         select proname, pg_get_functiondef(oid), obj_description(oid) from pg_proc
         where pronamespace = to_regnamespace(%s) order by 1, 2""",
     "views": """
-        select relname, pg_get_viewdef(oid), obj_description(oid) from pg_class
+        select relname, reloptions, pg_get_viewdef(oid), obj_description(oid) from pg_class
         where relnamespace = to_regnamespace(%s) and relkind = 'v' order by 1""",
+    "policies": """
+        select c.relname, c.relrowsecurity, p.polname, p.polpermissive, p.polcmd,
+            pg_get_expr(p.polqual, c.oid)
+        from pg_class c left join pg_policy p on p.polrelid = c.oid
+        where c.relnamespace = to_regnamespace(%s) and c.relkind in ('r', 'p')
+            and not c.relispartition
+        order by 1, 3""",
     "domains": """
         select t.typname, format_type(t.typbasetype, t.typtypmod), t.typnotnull,
             pg_get_constraintdef(k.oid)

@@ -13,6 +13,7 @@ from functools import cache
 
 from psycopg import sql
 
+from etl.access.classification import DIRECT
 from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
@@ -78,7 +79,10 @@ def subject_of(table: str) -> Subject:
         for subject in subjects()[kind]:
             if table in (subject.words["table"], subject.words.get("state")):
                 return subject
-    return Subject(None, None, {}, {})
+    parts: dict[str, Parts] = {}
+    if table == "access":
+        parts["direct_identifiers"] = sql.Literal(sorted(kind.value for kind in DIRECT))
+    return Subject(None, None, {}, parts)
 
 
 def keys_of(columns: Iterable[str]) -> sql.Composed:
