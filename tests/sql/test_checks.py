@@ -170,6 +170,10 @@ DEFECTS |= {
         "update fact_claim set paid_amount = paid_amount + 0.01 where claim_id = 'c1';"
         "update claims_daily_member set paid_usd = paid_usd + 0.01 where member_id = 'A'"
     ),
+    "access.as_declared": (
+        "grant usage on schema warehouse to aca_analyst; grant select on dim_member to aca_analyst"
+    ),
+    "access.looks_are_noted": "alter table dim_member disable row level security",
 }
 
 
