@@ -175,7 +175,9 @@ def copy_lines(connection: psycopg.Connection[Any], load_id: int, rebuilds_load_
 
 def _find_recorded(connection: psycopg.Connection[Any], fact: Fact, loads: Collection[int]) -> int:
     values = {"loads": list(loads), "feed": fact.feed.name}
-    return run(connection, f"{_FILE}.find_recorded", values, **parts(fact)).rowcount
+    found = run(connection, f"{_FILE}.find_recorded", values, **parts(fact)).rowcount
+    tables.analyze(connection, name_of(fact))
+    return found
 
 
 def name_of(fact: Fact) -> str:

@@ -18,8 +18,7 @@ where newest.as_of is not null;
 -- name: folders
 -- Folders of the archive that runs have filled. One row per run.
 select archive_folder
-from retention_run
-where archive_folder is not null;
+from retention_run;
 
 -- name: note
 -- Record a run of retention. One row.
