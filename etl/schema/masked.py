@@ -19,7 +19,7 @@ from psycopg import sql
 from etl.access.classification import cube_columns
 from etl.access.masking import Masking, restricted
 from etl.access.treatments import Standard
-from etl.db.statements import names, read_file
+from etl.db.statements import names, read_file, statement
 from etl.schema.objects import Columns, Place, SchemaObject, Wrapper, function_of
 from etl.schema.readers import KEYS, as_known_rows, dimension_views, fact_history
 from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, Cube, past_of
@@ -155,16 +155,40 @@ def _hides_cells(cube: Cube) -> Wrapper:
     hidden = [
         sql.Identifier(column) if column in cube.grain else sql.SQL("null") for column in columns
     ]
-    persons = sql.Identifier(cube.persons or "")
-    return Wrapper(
-        "access/masked.cells",
-        {
-            "month": sql.Identifier(month),
-            "block": names([*others, category]),
-            "partition": names([*others, "cell_year"]),
-            "persons": persons,
-            "is_small": sql.SQL("r.{} between 1 and {}").format(persons, FEWEST_PERSONS - 1),
-            "columns": names(columns),
-            "hidden_columns": sql.SQL(", ").join(hidden),
-        },
-    )
+    parts: dict[str, sql.Composable] = {
+        "month": sql.Identifier(month),
+        "block": names([*others, category]),
+        "partition": names([*others, "cell_year"]),
+        "columns": names(columns),
+        "hidden_columns": sql.SQL(", ").join(hidden),
+    }
+    kinds = [_cells_of(persons, counts, parts) for persons, counts in cube.persons.items()]
+    said: dict[str, sql.Composable] = {
+        "is_small": sql.SQL("\nor ").join(kind["is_small"] for kind in kinds),
+        "counted": _said("counted", kinds),
+        "ranked": _said("ranked", kinds),
+        "is_second": sql.SQL("\nor ").join(
+            statement("access/masked.cells_second", **kind) for kind in kinds
+        ),
+    }
+    return Wrapper("access/masked.cells", {**parts, **said})
+
+
+def _cells_of(
+    persons: str, counts: tuple[str, ...], parts: dict[str, sql.Composable]
+) -> dict[str, sql.Composable]:
+    """The parts of statements about cells by one column that counts persons."""
+    made = ("small", "months", "all", "has_small", "place")
+    kind: dict[str, sql.Composable] = {
+        **{part: sql.Identifier(f"{persons}_{part}") for part in made},
+        **{part: parts[part] for part in ("block", "partition")},
+        "persons": sql.Identifier(persons),
+        "counts": names(counts, "c"),
+        "fewest": sql.Literal(FEWEST_PERSONS),
+    }
+    return {**kind, "is_small": statement("access/masked.cells_are_small", **kind)}
+
+
+def _said(what: str, kinds: list[dict[str, sql.Composable]]) -> sql.Composed:
+    """A statement about cells, of each column that counts persons."""
+    return sql.SQL(", ").join(statement(f"access/masked.cells_{what}", **kind) for kind in kinds)

@@ -5,7 +5,8 @@ Columns come from the feed that an entry names; only what the warehouse adds is 
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field, fields
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -227,8 +228,10 @@ class Cube:
     reads has changed. ``is_followed``: it is a table instead that follows what changed in the
     claims (``etl/stages/cubes/follow.py``), for one whose definition costs too much to run daily.
     ``claims_by``: where it counts every claim once, with all measures, the column with the date or
-    month of service; its gate then compares it with the facts. ``persons``: the column that counts
-    the persons of a row; of a cube that neither has it nor a row a person nothing is shown
+    month of service; its gate then compares it with the facts. ``persons``: the columns that count
+    the persons of a row, each with the counts of what these persons had, some of which may be of
+    more persons; a row is of few where there is anything and of 1 to 10. Member-months are no more
+    than persons. Of a cube that neither has such a column nor a row a person nothing is shown
     de-identified.
     """
 
@@ -237,7 +240,7 @@ class Cube:
     description: str
     is_followed: bool = False
     claims_by: str | None = None
-    persons: str | None = None
+    persons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def is_of_persons(self) -> bool:
@@ -309,6 +312,11 @@ FACT_ENROLLMENT = Fact(
 
 FACTS: dict[str, Fact] = {f.name: f for f in (FACT_ENROLLMENT, FACT_CLAIM)}
 
+_CLAIMS: dict[str, tuple[str, ...]] = {
+    "members": ("claims", "pending_claims", "unknown_status_claims")
+}
+_COVERAGE: dict[str, tuple[str, ...]] = {"member_months": ("member_months",)}
+
 CUBES: dict[str, Cube] = {
     c.name: c
     for c in (
@@ -325,14 +333,14 @@ CUBES: dict[str, Cube] = {
             "Claims, members and money by month of service, once by metal tier and once by "
             "specialty.",
             is_followed=True,
-            persons="members",
+            persons=_CLAIMS,
         ),
         Cube(
             "claims_by_plan_metal_month",
             ("metal_tier", "month"),
             "Claims, member-months and paid PMPM by metal tier and month of service.",
             claims_by="month",
-            persons="members",
+            persons=_CLAIMS | _COVERAGE,
         ),
         Cube(
             "high_cost_member_tracking",
@@ -345,7 +353,7 @@ CUBES: dict[str, Cube] = {
             ("specialty", "month"),
             "Claims and money by specialty of the provider, per 1,000 member-months.",
             claims_by="month",
-            persons="members",
+            persons=_CLAIMS | _COVERAGE,
         ),
     )
 }

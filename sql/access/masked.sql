@@ -27,16 +27,29 @@ left join access.member_key as {code} on  -- noqa: PRS, a join
     r.{key} = {code}.member_sk
 
 -- name: in_scope_by_key
--- Rows of members of the states that the reader may see, as each was on the day of the row.
--- One row per row.
+-- Rows of members of the states that the reader may see, as each was on the day of the row. The
+-- allowed keys are a string of bits, made once a query: a join would be estimated and planned with
+-- every other one. One row per row.
 select s.*
 from ({rows}) as s
-where s.member_sk in (
-    select m.member_sk
+where get_bit(({access/masked.allowed_keys}), greatest(s.member_sk, 0)::integer) <> 0;
+
+-- name: allowed_keys
+-- A bit for each surrogate key of a member: whether the reader may see its state. One row.
+select rpad(
+    '0' || coalesce(string_agg(repeat('0', k.others) || '1', '' order by k.member_sk), ''),
+    (select max(m.member_sk)::integer + 1 from {dim_member} as m), '0'
+)::varbit
+from (
+    select
+        m.member_sk,
+        (m.member_sk - lag(m.member_sk, 1, 0::bigint) over (order by m.member_sk) - 1)::integer
+            as others
     from {dim_member} as m
-    inner join access.login_state as allowed on m.state = allowed.state
-    where allowed.login = session_user
-);
+    where m.member_sk > 0 and m.state in (
+        select allowed.state from access.login_state as allowed where allowed.login = session_user
+    )
+) as k;
 
 -- name: in_scope_by_state
 -- Rows that bear a state that the reader may see. One row per row.
@@ -66,9 +79,7 @@ where exists (
 with cells as (
     select
         r.*,
-        extract(year from r.{month}) as cell_year,
-        {is_small} as cell_is_small,
-        count(*) over (partition by {block}, extract(year from r.{month})) as cell_months
+        extract(year from r.{month}) as cell_year
     from ({rows}) as r
 ),
 
@@ -79,36 +90,21 @@ months as (
     from cells
 ),
 
-months_of_years as (
-    select
-        {partition},
-        count(*) as months
-    from months
-    group by {partition}
-),
-
 blocks as (
     select
         {block},
         cell_year,
-        bool_or(c.cell_is_small) as is_small,
-        sum(c.{persons}) as persons,
-        -- In a month without a row there is nobody.
-        case when min(c.cell_months) < min(m.months) then 0 else min(c.{persons}) end as fewest
+        {counted},
+        {is_small}
+        as is_small
     from cells as c
-    inner join months_of_years as m using ({partition})
     group by {block}, cell_year
 ),
 
 ranked as (
     select
         *,
-        bool_or(is_small) over (partition by {partition}) as has_small,
-        -- The second category has more than 10 in every month, if any has, and is the smallest such.
-        row_number() over (
-            partition by {partition}, is_small
-            order by fewest > 10 desc, case when fewest > 10 then persons else -fewest end, {block}
-        ) as place
+        {ranked}
     from blocks
 ),
 
@@ -117,7 +113,7 @@ hidden as (
         {block},
         cell_year
     from ranked
-    where is_small or (has_small and place = 1)
+    where is_small or {is_second}
 )
 
 select {columns}
@@ -132,6 +128,31 @@ union all
 select {hidden_columns}
 from hidden
 inner join months using ({partition});
+
+-- name: cells_are_small
+-- Whether a category has a month with 1 to 10 persons: with fewer than 11, and anything to count.
+bool_or(c.{persons} < {fewest} and greatest({counts}) > 0)  -- noqa: PRS, a value
+
+-- name: cells_counted
+-- Of a category in a year: whether it is small, its months that are not, and all persons.
+{is_small}  -- noqa: PRS, values
+as {small},
+count(*) filter (where c.{persons} >= {fewest}) as {months},
+sum(c.{persons}) as {all}
+
+-- name: cells_ranked
+-- Whether a year has a small category, and the place of the others as the second: first the one
+-- with persons in the most months, of these the one with the fewest persons. Cubes that count the
+-- same persons in the same months or in more choose the same.
+bool_or({small}) over (partition by {partition}) as {has_small},  -- noqa: PRS, values
+row_number() over (
+    partition by {partition}, is_small
+    order by {months} desc, {all}, {block}
+) as {place}
+
+-- name: cells_second
+-- Whether a category is the second one.
+({has_small} and not is_small and {place} = 1)  -- noqa: PRS, a value
 
 -- name: as_known_at
 -- Puts the session at what was known after a load: names without a schema show it, and schema

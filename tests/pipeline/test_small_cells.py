@@ -1,0 +1,200 @@
+"""Cells of few persons are hidden de-identified, and nobody can compute what is hidden.
+
+The attack is linear algebra: every visible cell of every cube, the totals of a month, which the
+other breakdown has too, and the totals of a category in a year, which the facts have. A hidden
+cell comes out if and only if it is determined by these equations.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from etl.synthetic.generate import generate
+from etl.warehouse.tables import CUBES
+from tests.support.warehouse import Warehouse
+
+Cell = tuple[str, str, str]  # breakdown, category, month
+
+# The cubes, each as breakdown, category and month with a measure.
+CLAIMS = {
+    "claims_by_month": "select breakdown, category, month::text, {} from {}.claims_by_month",
+    "claims_by_plan_metal_month": "select 'metal_tier', metal_tier, month::text, {}"
+    " from {}.claims_by_plan_metal_month",
+    "utilization_by_specialty": "select 'specialty', specialty, month::text, {}"
+    " from {}.utilization_by_specialty",
+}
+COVERAGE = {"claims_by_plan_metal_month": CLAIMS["claims_by_plan_metal_month"]}
+MEASURES = {
+    "claims": CLAIMS,
+    "pending_claims": CLAIMS,
+    "billed_usd": CLAIMS,
+    "covered_days": COVERAGE,
+}
+
+# A tier with few persons next to one with more, one without coverage and one without anybody.
+DRAWN_PLANS = """
+    plan_id | metal_tier
+    P       | Silver
+    Q       | Gold
+    R       | Platinum
+    S       | Bronze
+"""
+
+
+def drawn_world(warehouse: Warehouse) -> None:
+    """Twenty members in Silver, three in Gold, nobody in Bronze; thirty claims of no known plan."""
+    members = [{"member_id": f"m{n}", "state": "FL"} for n in range(40)]
+    months = ("2025-01", "2025-02", "2025-03")
+    claims = [
+        {
+            "claim_id": f"{plan}{n}{month}",
+            "member_id": f"m{n}",
+            "plan_id": plan,
+            "provider_id": f"D{n % 3}",
+            "service_date": f"{month}-10",
+            "status": "pending" if plan == "R" else "approved",
+        }
+        for month in months
+        for plan, first, last in (("P", 0, 20), ("Q", 20, 23), ("R", 23, 25), ("", 5, 35))
+        for n in range(first, last)
+        if not (plan == "Q" and month == "2025-03")
+    ]
+    covered = [
+        {
+            "enrollment_id": f"e{n}",
+            "member_id": f"m{n}",
+            "plan_id": "P" if n < 20 else "Q",
+            "start_date": "2025-01-01",
+            "end_date": "2025-06-30",
+        }
+        for n in range(24)
+    ]
+    providers = [{"provider_id": f"D{n}", "specialty": f"specialty {n}"} for n in range(3)]
+    warehouse.send(
+        "2025-06-30",
+        members=members,
+        plans=DRAWN_PLANS,
+        providers=providers,
+        claims=claims,
+        enrollments=covered,
+    )
+    warehouse.rebuild()
+
+
+@pytest.fixture(params=["drawn", 60, 400, 1500])
+def world(request: pytest.FixtureRequest, warehouse: Warehouse) -> Warehouse:
+    """A drawn world, or one with so many members."""
+    if request.param == "drawn":
+        drawn_world(warehouse)
+    else:
+        generate(warehouse.inbox, members=request.param)
+        warehouse.rebuild()
+    return warehouse
+
+
+def cells(warehouse: Warehouse, cubes: dict[str, str], measure: str, schema: str):
+    """The cells of cubes with their values, of all that show it the first."""
+    found: dict[Cell, object] = {}
+    for asked in cubes.values():
+        for *cell, value in warehouse.rows(asked.format(measure, schema)):
+            if found.get(tuple(cell)) is None:
+                found[tuple(cell)] = value
+    return found
+
+
+def determined(all_cells: set[Cell], visible: set[Cell], has_total: bool) -> set[Cell]:
+    """The hidden cells that follow from what is visible."""
+    hidden = sorted(all_cells - visible)
+    place = {cell: number for number, cell in enumerate(hidden)}
+    equations = []
+    breakdowns = {cell[0] for cell in hidden}
+    for month in {cell[2] for cell in hidden}:
+        # Both breakdowns have the same total; of coverage the total is known.
+        row = np.zeros(len(hidden))
+        for cell in hidden:
+            if cell[2] == month:
+                row[place[cell]] = 1 if cell[0] == min(breakdowns) or has_total else -1
+        equations.append(row)
+    for breakdown, category, year in {(b, c, month[:4]) for b, c, month in hidden}:
+        row = np.zeros(len(hidden))
+        for cell in hidden:
+            if cell[:2] == (breakdown, category) and cell[2].startswith(year):
+                row[place[cell]] = 1
+        equations.append(row)
+    if not hidden:
+        return set()
+    *_, values, directions = np.linalg.svd(np.array(equations))
+    free = directions[int((values > 1e-9).sum()) :]
+    moves = np.abs(free).max(axis=0) if len(free) else np.zeros(len(hidden))
+    return {cell for cell in hidden if moves[place[cell]] < 1e-9}
+
+
+def test_no_cell_of_few_persons_shows_a_measure(world):
+    persons = {
+        "metal_tier": "coalesce(initcap(p.metal_tier), '(unknown)')",
+        "specialty": "coalesce(v.specialty, '(unknown)')",
+    }
+    few = {
+        (breakdown, category, month)
+        for breakdown, said in persons.items()
+        for category, month, count in world.rows(
+            f"select {said}, date_trunc('month', f.service_date)::date::text,"
+            " count(distinct m.member_id) from warehouse.fact_claim as f"
+            " join warehouse.dim_member as m using (member_sk)"
+            " join warehouse.dim_plan as p using (plan_sk)"
+            " join warehouse.dim_provider as v using (provider_sk) group by 1, 2"
+        )
+        if count <= 10
+    }
+    covered = {
+        ("metal_tier", tier, month)
+        for tier, month, count in world.rows(
+            "select coalesce(initcap(p.metal_tier), '(unknown)'), d.month_start::text,"
+            " count(distinct m.member_id) from warehouse.fact_enrollment as f"
+            " join warehouse.dim_member as m using (member_sk)"
+            " join warehouse.dim_plan as p using (plan_sk)"
+            " join warehouse.dim_date as d on d.full_date between f.start_date and f.end_date"
+            " group by 1, 2"
+        )
+        if count <= 10
+    }
+    assert few
+    if world.value("select count(*) from warehouse.dim_member") > 1000:
+        # Not everything is hidden for the sake of a few.
+        assert world.value("select count(claims) from safe_harbor.claims_by_month") > 100
+    for name, asked in CLAIMS.items():
+        measures = [
+            column
+            for column in world.column(
+                "select attname from pg_attribute where attnum > 0 and attrelid ="
+                f" 'safe_harbor.{name}'::regclass"
+            )
+            if column not in (*CUBES[name].grain, "breakdown", "category")
+        ]
+        shown = {
+            tuple(cell)
+            for *cell, is_shown in world.rows(
+                asked.format(f"num_nonnulls({', '.join(measures)}) > 0", "safe_harbor")
+            )
+            if is_shown
+        }
+        of_few = few | covered if name == "claims_by_plan_metal_month" else few
+        assert not of_few & shown, name
+        everything = {tuple(c) for *c, _ in world.rows(asked.format("1", "cubes"))}
+        assert not shown - everything
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_no_hidden_cell_follows_from_what_is_visible(world, measure):
+    real = cells(world, MEASURES[measure], measure, "cubes")
+    shown = cells(world, MEASURES[measure], measure, "safe_harbor")
+    visible = {cell for cell, value in shown.items() if value is not None}
+    for cell in visible & real.keys():
+        assert shown[cell] == real[cell], cell
+    found = determined(real.keys() | shown.keys(), visible, measure == "covered_days")
+    # Of a year with one month the month is the year, which the facts have.
+    months = {month[:4]: set() for *_, month in real}
+    for *_, month in real:
+        months[month[:4]].add(month)
+    assert not {cell for cell in found if len(months[cell[2][:4]]) > 1 and real.get(cell)}
