@@ -34,7 +34,7 @@ def audit(
     file = Path(log) if log else None
     brought = looks.bring(url, chosen.data, server.session_log(chosen), file)
     screen = Screen()
-    kinds = {"look": "looks", "statement": "statements", "imitation": "imitations of a look"}
+    kinds = {"look": "looks", "statement": "statements", "imitation": "imitations"}
     new = ", ".join(f"{brought.entries[kind]:,} {words}" for kind, words in kinds.items())
     screen.write_line(f"New in audit.look: {new}.")
     for problem in brought.unrecorded:
@@ -88,21 +88,19 @@ def who_looked(
 
 
 def _show(found: list[Look], title: str) -> None:
+    """A line for each look, and below it what was sent."""
     if not found:
         return
-    columns = ("when, UTC", "person", "from", "with", "relation", "statement", "parameters")
-    shown = table(f"{title} ({len(found):,})", *columns)
+    screen = Screen()
+    screen.write_line(f"{title} ({len(found):,}), UTC")
     for look in found:
-        said = (" ".join((text or "").split()) for text in (look.statement, look.parameters))
-        shown.add_row(
-            f"{look.looked_at:%Y-%m-%d %H:%M:%S}",
-            look.person or "",
-            look.client_address or "",
-            look.application_name or "",
-            look.relation_name or "",
-            *said,
-        )
-    Screen().print(shown)
+        who = (look.person, look.client_address, look.application_name)
+        read = f"read {look.relation_name}" if look.relation_name else "read no row"
+        said = [f"{look.looked_at:%Y-%m-%d %H:%M:%S}", *filter(None, who), read]
+        screen.write_line("  ".join(said))
+        for text in filter(None, (look.statement, look.parameters)):
+            screen.write_line(f"    {' '.join(text.split())}")
+    screen.print()
 
 
 @app.command()

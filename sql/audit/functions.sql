@@ -108,7 +108,7 @@ create or replace function {schema}.who_looked(
     parameters text
 )
 language plpgsql security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set standard_conforming_strings = on
 as $who$
 declare
     numbers text[];
@@ -124,9 +124,6 @@ begin
             using errcode = 'insufficient_privilege';
     end if;
     perform {schema}.noted('audit.look');
-    if not exists (select 1 from warehouse.dim_member as m where m.member_id = of_member) then
-        raise exception 'there is no such member' using errcode = 'no_data_found';
-    end if;
     select array_agg(v.member_sk::text)
     into numbers
     from (
@@ -135,7 +132,11 @@ begin
         select m.member_sk from warehouse.dim_member_past as m where m.member_id = of_member
     ) as v;
     -- A surrogate key is a small number: it names somebody only next to its column's name.
-    named_by_key := format('(^|[^[:alnum:]_])(%s)($|[^[:alnum:]_])', array_to_string(numbers, '|'));
+    if numbers is not null then
+        named_by_key := format(
+            '(^|[^[:alnum:]_])(%s)($|[^[:alnum:]_])', array_to_string(numbers, '|')
+        );
+    end if;
     select format(
         '(^|[^[:alnum:]_])(%s)($|[^[:alnum:]_])',
         string_agg(regexp_replace(n.number, '([^[:alnum:]])', '\\\1', 'g'), '|')
@@ -152,6 +153,15 @@ begin
         from access.member_key as k
         where k.member_sk::text = any(numbers)
     ) as n;
+    -- The number of a member who was erased is in the record alone.
+    if numbers is null and not exists (
+        select 1
+        from audit.look as l
+        where l.relation_name is distinct from 'audit.look'
+            and concat_ws(' ', l.statement, l.parameters) ~* named
+    ) then
+        raise exception 'there is no such member' using errcode = 'no_data_found';
+    end if;
     return query
     with looks as (
         select
@@ -171,7 +181,7 @@ begin
         from looks as l
         cross join lateral (
             select
-                l.said ~* named or (l.said ~* 'member_sk' and l.said ~* named_by_key)
+                l.said ~* named or (l.said ~* 'member_sk' and l.said ~* named_by_key) is true
                     as names_member
         ) as n
         window transaction as (partition by l.session_id, l.transaction_id)

@@ -91,6 +91,11 @@ where not exists (
         and p.session_id = b.session_id and p.transaction_id = b.transaction_id
         and p.relation_name = b.relation_name
 )
+and not exists (
+    select 1
+    from audit.look as known
+    where known.session_id = b.session_id and known.session_line = b.session_line
+)
 order by b.looked_at, b.session_id, b.session_line
 on conflict do nothing
 returning kind;

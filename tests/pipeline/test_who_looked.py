@@ -405,6 +405,18 @@ def test_an_unknown_member_is_refused(loaded: Record) -> None:
         assert refused.value.exit_code == 2
 
 
+def test_who_looked_at_a_member_who_was_erased(loaded: Record, tmp_path: Path) -> None:
+    named, other = "x 'M-gone'", "select member_sk from dim_member"
+    filled(loaded, tmp_path, 1, user=ANN, statement=named)
+    bring(loaded, tmp_path / "b.json", [line(loaded, 2, user=ANN, statement=other)])
+    assert ask(loaded, "M-gone") == {
+        "named": [("warehouse.dim_member", named)],
+        "not named": [("warehouse.dim_member", other)],
+    }
+    with pytest.raises(UsageError):
+        ask(loaded, "M-go")
+
+
 def test_the_auditor_may_ask_and_is_noted_and_others_may_not(loaded: Record) -> None:
     asked = "select count(*) from audit.who_looked('M1', null, null)"
     address = loaded.login(AUDITOR, "aca_auditor")
@@ -470,7 +482,8 @@ def test_commands_of_the_record(loaded: Record, warehouse: Warehouse, tmp_path: 
     assert "1 looks" in done.stdout
     assert warehouse.command("audit-verify").returncode == 0
     shown = warehouse.command("who-looked", "--member", "M1")
-    assert "Named the member (1)" in shown.stdout
+    assert "Named the member (1), UTC" in shown.stdout
+    assert "  ann  read warehouse.dim_member\n    x 'M1'" in shown.stdout
     assert warehouse.command("who-looked", "--member", "M2").returncode == 2
     named = ("--to", "Court", "--what", "claims", "--why", "subpoena")
     assert warehouse.command("disclosure", "--member", "M1", *named).returncode == 0
