@@ -6,15 +6,16 @@ does what a killed one left. A full load repeats an erasure at its place among t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from etl.access import erasure_files, erasure_lines, erasure_rows
-from etl.access.erasure import Tokens
+from etl.access.erasure import Door, Tokens
 from etl.access.erasure_rows import Relation
 from etl.contracts.column import Identifier
 from etl.contracts.feeds import FEEDS
@@ -283,9 +284,17 @@ def _finish(context: RunContext) -> None:
         run(context.ledger, "access/erasure.vacuum", table=relation.table)
     door = erased.door()
     assert door.tokens is not None  # somebody was erased
-    for name in erase_files.erase(data, door):
-        context.watcher.say(f"Erased in {name}.")
+    for path in (*erase_files.erase(data, door), *_erase_archive(context, door)):
+        context.watcher.say(f"Erased in {path}.")
     run(context.ledger, "access/erasure.files_done")
+
+
+def _erase_archive(context: RunContext, door: Door) -> Iterator[Path]:
+    if context.settings.archive.exists():
+        # pyarrow takes as long to import as all the rest, and few commands need it.
+        from etl.retention import erased
+
+        yield from erased.erase(context.ledger, context.settings.archive, door)
 
 
 def _say(context: RunContext, found: Found, what: str) -> None:

@@ -336,3 +336,22 @@ where member_id = %(member_id)s and released_at is null;
 {number} in (  -- noqa: PRS, a condition
     select member_token from access.erased
 )
+
+-- name: enter_archive
+-- Let the ledger have the checksums of a folder of the archive as it is. One row per file.
+with changed as (
+    update ledger.retention_run
+    set manifest_sha256 = %(manifest_sha256)s
+    where archive_folder = %(archive_folder)s
+    returning retention_run_id
+)
+
+update ledger.retention_file as f
+set
+    sha256 = m.sha256,
+    size_bytes = m.size_bytes
+from changed as c
+cross join unnest(
+    %(file_names)s::text[], %(checksums)s::text[], %(sizes)s::bigint[]
+) as m (file_name, sha256, size_bytes)
+where f.retention_run_id = c.retention_run_id and f.file_name = m.file_name;

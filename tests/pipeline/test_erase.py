@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,16 +13,21 @@ from typing import Any
 import pytest
 
 from etl.access import erasure_files
+from etl.config import Settings
+from etl.db.connection import connect
 from etl.errors import UsageError
 from etl.pipeline import commands, erase_files, holds
 from etl.pipeline.erase import erase
 from etl.quality.report import write_report
 from etl.quality.runner import run_sql_checks
 from etl.quarantine.correction_csv import REASON
+from etl.retention import archive, erased
 from etl.server.home import packaged_programs
 from etl.warehouse.tables import LIVE
-from tests.support import corrections, erasure
+from tests.support import archives, corrections, erasure
 from tests.support.erasure import CHILD, ERASED, LATE, MARRIED, REJECTED
+from tests.support.retention import retain, send_all
+from tests.support.server_log import log_of
 from tests.support.warehouse import Warehouse
 
 WHY = "request of the member"
@@ -103,6 +109,58 @@ def test_later_files_of_an_erased_member_get_the_same_tokens(
     assert_gone(loaded)
     assert erasure.state(loaded) == found
     assert checks(loaded) == checked
+
+
+def test_log_of_every_statement_names_nobody(loaded: Warehouse, server_settings: Settings) -> None:
+    # What a careful auditor sets: every statement with its parameters.
+    database = loaded.value("select quote_ident(current_database())")
+    loaded.connection.execute(f"alter database {database} set log_statement = 'all'")
+    with connect(loaded.url, "test") as logged:
+        before = set(log_of(server_settings, logged).splitlines())
+    erase_all(loaded)
+    erasure.send_later(loaded)
+    loaded.incremental(1)
+    loaded.rebuild(1)
+    with connect(loaded.url, "test") as logged:
+        after = set(log_of(server_settings, logged).splitlines())
+    text = "\n".join(after - before).encode()
+    assert b"access.erased" in text
+    assert erasure.found(text) == []
+    assert (loaded.data / "erasure" / "key").read_bytes().strip() not in text
+
+
+def test_rows_in_the_archive_are_erased(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_all(warehouse)
+    retain(warehouse)
+    [folder] = (warehouse.data / "archive").iterdir()
+    before = archives.read(folder)
+    # Killed when the new files are complete and none of them is in its place.
+    with monkeypatch.context() as patched:
+        patched.setattr(erased, "_enter", lambda *_: exec("raise KeyboardInterrupt"))
+        with pytest.raises(KeyboardInterrupt):
+            warehouse.run(erase, "M1", WHY)
+    assert (folder / f"{archive.MANIFEST}.new").exists()
+    assert archives.read(folder) == before
+    warehouse.run(commands.incremental)
+    token = erasure_files.tokens(warehouse.data).of_number("M1")
+    assert archives.read(folder) == {
+        name: [
+            row | {"member_id": token if row["member_id"] == "M1" else row["member_id"]}
+            for row in rows
+        ]
+        for name, rows in before.items()
+    }
+    assert archive.damaged(folder) == []
+    files = json.loads((folder / archive.MANIFEST).read_text())["files"]
+    assert warehouse.rows(
+        "select file_name, sha256, size_bytes from ledger.retention_file order by 1"
+    ) == sorted((f["file_name"], f["sha256"], f["size_bytes"]) for f in files)
+    assert warehouse.value("select manifest_sha256 from ledger.retention_run") == archive.checksum(
+        folder / archive.MANIFEST
+    )
+    assert list(folder.glob("*.new")) == []
 
 
 def test_same_file_again_is_the_same(loaded: Warehouse) -> None:

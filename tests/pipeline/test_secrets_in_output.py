@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import threading
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,10 +18,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.db.passwords import scram_verifier, set_password
-from etl.server.home import locate, packaged_programs
+from etl.server.home import packaged_programs
 from tests.support.feeds import write_batch
 from tests.support.managed import Managed, odd_password
 from tests.support.processes import Ended
+from tests.support.server_log import log_of
 from tests.support.warehouse import Warehouse
 
 # Found in any text that it is part of, whatever is escaped there.
@@ -69,28 +66,6 @@ def statements_are_logged(admin_url: str) -> Iterator[None]:
 def owned_by(bare: Managed, password: str) -> str:
     """The address of a warehouse's owner with this password."""
     return make_conninfo(bare.address, password=password)
-
-
-def log_of(server_settings: Settings, server: psycopg.Connection[Any]) -> str:
-    """What the server logged until now, as it was before JSON escaped it."""
-    home = locate(server_settings)
-    mark = f"the end of {uuid.uuid4()}"
-    server.execute(sql.SQL("select {}").format(sql.Literal(mark)))
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        lines = [line for file in home.session_log.iterdir() for line in whole_lines(file)]
-        events = "\n".join(str(json.loads(line)) for line in lines)
-        texts = "\n".join(str(json.loads(line).get("message", "")) for line in lines)
-        if mark in texts:
-            return f"{home.log.read_text(errors='replace')}\n{events}\n{texts}"
-        time.sleep(0.05)
-    raise AssertionError("the statements of this test are not logged")
-
-
-def whole_lines(file: Path) -> list[str]:
-    """The lines of a log that are written to their end; the server begins a text file too."""
-    text = file.read_text(errors="replace") if file.suffix == ".json" else ""
-    return text.splitlines()[: text.count("\n")]
 
 
 def dump(url: str, program: str, *arguments: str) -> str:
