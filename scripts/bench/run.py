@@ -3,9 +3,9 @@
 Generates feeds of the size asked for, copies them as they are into untyped logged tables (the
 floor), then runs the full load and a few incremental days in a database of its own and prints
 each stage's seconds and its ratio to the floor. Then, in the same warehouse, how fast the
-documented reports are (``reports``), what the checks cost (``checks``) and, if asked, what analysts
-notice while it works (``analysts``); the history of a large dimension (``members_history``), and
-the same by others (``members_peers``).
+documented reports are (``reports``), also for analysts (``readers``), what the checks cost
+(``checks``) and, if asked, what analysts notice while it works (``analysts``); the history of a
+large dimension (``members_history``), and the same by others (``members_peers``).
 The tables also go to data/bench as JSON.
 """
 
@@ -23,6 +23,7 @@ import checks
 import members_history
 import members_peers
 import parts
+import readers
 import reports
 import targets
 import typer
@@ -55,6 +56,7 @@ def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[st
         size = sum(p.stat().st_size for p in batch.iterdir())
         alone = parts.measure(url)
         asked = reports.measure(url)
+        by_role = readers.measure(url)
         checked = checks.measure(url, rounds=2)
         noticed = analysts.measure(url, folder) if with_analysts else None
     return {
@@ -66,6 +68,7 @@ def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[st
         "incremental": daily,
         "parts": alone,
         "reports": asked,
+        "readers": by_role,
         "checks": checked,
         "analysts": noticed,
     }
@@ -130,6 +133,7 @@ def main(
         show(result)
         parts.show(result["parts"])
         reports.show(result["reports"])
+        readers.show(result["readers"])
         checks.show(result["checks"], sum(result["floor_seconds"].values()))
         if with_analysts:
             analysts.show(result["analysts"])

@@ -12,6 +12,13 @@ where c.member_sk > 0
 order by md5(c.claim_id)
 limit %(count)s;
 
+-- name: states
+-- The states that members ever lived in. One row per state.
+select distinct state
+from warehouse.dim_member
+where state is not null
+order by state;
+
 -- name: lookup_claim
 -- A claim by its number and day. One row per claim.
 select

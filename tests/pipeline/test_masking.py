@@ -7,12 +7,15 @@ people over 89, odd ZIP codes, moves between states, claims that name nobody.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
 import psycopg
 import pytest
 
+from etl.db.connection import connect
+from etl.docs import report_queries
 from etl.synthetic.generate import generate
 from etl.warehouse.tables import CUBES
 from tests.support import masked_rows
@@ -361,3 +364,22 @@ def test_a_function_of_a_reader_sees_no_row_that_it_may_not(world, relation, que
     named = {code for line in seen for code in codes.of_person.values() if code in line}
     assert named <= visible
     assert named, "it was not called"
+
+
+# It calls a function on identified tables, as the page says.
+ONLY_IDENTIFIED = "claims_changed_since_a_load"
+
+
+@pytest.mark.parametrize("name", report_queries.reports())
+def test_a_documented_report_answers_an_analyst_as_the_owner(world, name):
+    report = report_queries.reports()[name]
+    with login_of(world.connection, world.url, "aca_analyst") as analyst:
+        analyst.execute("set search_path = limited, public")
+        if name == ONLY_IDENTIFIED:
+            with pytest.raises(psycopg.errors.UndefinedFunction):
+                report.ask(analyst)
+            return
+        found = Counter(map(repr, report.ask(analyst)))
+    with connect(world.url, "test") as owner:
+        owner.execute("set search_path = public, warehouse, cubes")
+        assert found == Counter(map(repr, report.ask(owner)))

@@ -1,0 +1,81 @@
+"""How fast the documented reports are for analysts, compared with the owner of the warehouse.
+
+Each report is asked in turn by the owner, who reads the tables, by a login of ``aca_analyst`` and
+by one of ``aca_analyst_scoped`` that sees every state, so that all of them have as many rows.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+from measuring import show_table
+from psycopg.conninfo import make_conninfo
+
+from etl.access import logins
+from etl.access.logins import role_of
+from etl.db.connection import connect, set_config
+from etl.db.statements import run
+from etl.docs import report_queries
+from etl.warehouse.tables import LIVE
+
+TIMES = 3
+ROLES = ("analyst", "scoped")
+# How many times as long as the owner each may wait.
+MOST = {"analyst": 1.1, "scoped": 1.3}
+# A report that takes longer is given up.
+PATIENCE = "60s"
+
+Seconds = dict[str, float | None]
+
+
+def measure(url: str) -> dict[str, Seconds]:
+    """Seconds of each documented report by who asks, the least of three; none where it may not."""
+    with ExitStack() as opened:
+        owner = opened.enter_context(connect(url, "aca-warehouse bench"))
+        states = [state for (state,) in run(owner, "bench/analysts.states")]
+        sessions = {"owner": owner}
+        set_config(owner, "search_path", ", ".join(LIVE.schemas.readers_path), is_local=False)
+        for role in ROLES:
+            wanted = states if role == "scoped" else []
+            name, password = logins.trial(owner, role_of(role), wanted, None)
+            opened.callback(logins.drop, owner, name)
+            address = make_conninfo(url, user=name, password=password)
+            sessions[role] = opened.enter_context(connect(address, "aca-warehouse bench"))
+            set_config(sessions[role], "statement_timeout", PATIENCE, is_local=False)
+        return {
+            name: {who: _least(report, session) for who, session in sessions.items()}
+            for name, report in report_queries.reports().items()
+        }
+
+
+def show(result: dict[str, Seconds]) -> None:
+    """Print a row per report: the owner's seconds, and of the others how many times as long."""
+    rows = []
+    for name, spent in result.items():
+        owner = spent["owner"] or 0.0
+        ratios = (f"{took / owner:.2f}" if took and owner else "" for took in map(spent.get, ROLES))
+        rows.append((name, f"{owner:.4f}", *ratios))
+    most = (f"{who} (at most {most})" for who, most in MOST.items())
+    show_table(
+        f"Documented reports by who asks, warm, the least of {TIMES}; the owner = 1",
+        ("report", "owner, s", *most),
+        rows,
+    )
+
+
+def _least(report: report_queries.Report, session: psycopg.Connection[Any]) -> float | None:
+    """The least seconds that a report took; none where the session may not ask it."""
+    seconds = []
+    for _ in range(TIMES):
+        started = time.perf_counter()
+        try:
+            report.ask(session)
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):
+            return None
+        except psycopg.errors.QueryCanceled:
+            return float("inf")
+        seconds.append(time.perf_counter() - started)
+    return round(min(seconds), 5)
