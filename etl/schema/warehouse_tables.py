@@ -39,6 +39,7 @@ from etl.schema.access_tables import access
 from etl.schema.audit_tables import audit
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
 from etl.schema.quality_tables import quality
+from etl.schema.retention_tables import retention
 from etl.warehouse.tables import (
     DIMENSIONS,
     FACTS,
@@ -69,6 +70,7 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     """All tables, those that a rebuild replaces in the schemas given."""
     metadata = MetaData(naming_convention=NAMING)
     ledger(metadata)
+    retention(metadata)
     quality(metadata)
     access(metadata)
     audit(metadata)
