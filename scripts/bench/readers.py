@@ -28,6 +28,13 @@ MOST = {"analyst": 1.1, "scoped": 1.3}
 # A report that takes longer is given up.
 PATIENCE = "60s"
 
+# How a role is refused a report on what it has no right to, or none of.
+_REFUSED = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+)
+
 Seconds = dict[str, float | None]
 
 
@@ -44,6 +51,8 @@ def measure(url: str) -> dict[str, Seconds]:
             opened.callback(logins.drop, owner, name)
             address = make_conninfo(url, user=name, password=password)
             sessions[role] = opened.enter_context(connect(address, "aca-warehouse bench"))
+            path = ", ".join(role_of(role).path)
+            set_config(sessions[role], "search_path", path, is_local=False)
             set_config(sessions[role], "statement_timeout", PATIENCE, is_local=False)
         return {
             name: {who: _least(report, session) for who, session in sessions.items()}
@@ -73,7 +82,7 @@ def _least(report: report_queries.Report, session: psycopg.Connection[Any]) -> f
         started = time.perf_counter()
         try:
             report.ask(session)
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable):
+        except _REFUSED:
             return None
         except psycopg.errors.QueryCanceled:
             return float("inf")
