@@ -43,7 +43,8 @@ def test_full_load_rebuilds_an_earlier_version_and_keeps_it(warehouse: Warehouse
     done = warehouse.command("full-load")
     assert done.returncode == 0, done.stderr
     assert (
-        "of an earlier version is now in the schemas as_known_before" in done.stdout + done.stderr
+        "of an earlier version is now in the schemas access_before, as_known_before"
+        in done.stdout + done.stderr
     )
     assert warehouse.value(COUNT.format("warehouse")) == 2
     assert warehouse.value(COUNT.format("warehouse_before")) == 1

@@ -233,6 +233,12 @@ REFUSED = {
         )
         for name in LOG_SETTINGS[:4]
     },
+    "its own settings": run("alter role current_user set log_statement = 'none'"),
+    "settings of the database": run(
+        "do $$ begin execute format('alter database %I set log_statement = none', "
+        "current_database()); end $$"
+    ),
+    "settings of the server": run("alter system set log_statement = 'none'"),
     "statistics by column": run("select most_common_vals from pg_statistic"),
     "row security off": run("set row_security = off", READ),
     "a file of the server": run("select pg_read_file('PG_VERSION')"),
@@ -269,6 +275,22 @@ def test_what_would_avoid_the_record_is_refused(
     with pytest.raises(psycopg.Error) as refused:
         REFUSED[way](ann)
     assert SURNAME not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", LOG_SETTINGS[:6])
+def test_no_session_begins_with_another_log(looked: Record, name: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match=r"permission denied|cannot be"):
+        psycopg.connect(looked.addresses[ANN], options=f"-c {name}=0")
+
+
+def test_statements_are_logged_whatever_a_login_resets(looked: Record) -> None:
+    with session(looked, ANN) as ann:
+        ann.execute("alter role current_user reset all")
+        ann.execute(f"alter role current_user in database {looked.owner.info.dbname} reset all")
+    with session(looked, ANN) as ann:
+        for again in ("discard all", "reset all", "select 1"):
+            ann.execute(again)
+            assert ann.execute("show log_statement").fetchone() == ("all",)
 
 
 HIDDEN = {
