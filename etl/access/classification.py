@@ -37,6 +37,7 @@ _OF_PERSON = {
     "date_key": Identifier.DATE,
     "enrollment_start_date_key": Identifier.DATE,
     "enrollment_end_date_key": Identifier.DATE,
+    "coverage_days": Identifier.DURATION,
     "load_id": Identifier.ARRIVAL,
     "known_to_load_id": Identifier.ARRIVAL,
     "created_at": Identifier.ARRIVAL,
@@ -47,7 +48,7 @@ _OF_PERSON = {
 # What it adds that says nothing of a person, in rows about one or not.
 _OF_NOBODY = words_of(
     """
-    source_line is_inferred current_flag hash_version coverage_days plan_sk provider_sk
+    source_line is_inferred current_flag hash_version plan_sk provider_sk
     latest_plan_sk latest_provider_sk is_latest
     """
 )

@@ -53,6 +53,7 @@ _LIMITED = {
     Identifier.BIRTH_DATE: Treatment.KEEP,
     Identifier.AGE: Treatment.KEEP,
     Identifier.DATE: Treatment.KEEP,
+    Identifier.DURATION: Treatment.KEEP,
     Identifier.ARRIVAL: Treatment.KEEP,
     Identifier.SURROGATE_KEY: Treatment.MEMBER_KEY,
     Identifier.HASH: Treatment.WITHHOLD,
@@ -66,6 +67,7 @@ _SAFE_HARBOR = _LIMITED | {
     Identifier.BIRTH_DATE: Treatment.BIRTH_YEAR,
     Identifier.AGE: Treatment.AGE,
     Identifier.DATE: Treatment.YEAR,
+    Identifier.DURATION: Treatment.WITHHOLD,
     Identifier.ARRIVAL: Treatment.WITHHOLD,
 }
 TREATMENTS: dict[Standard, dict[Identifier, Treatment]] = {

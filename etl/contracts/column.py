@@ -44,6 +44,7 @@ class Identifier(Enum):
     BIRTH_DATE = "birth date"
     AGE = "age"  # in years or as a band
     DATE = "date of the person"  # of care, coverage or a change
+    DURATION = "days between dates of the person"  # with one of the dates it gives the other
     ARRIVAL = "load that a row of the person came with"  # of a daily load, a date of the person
     SURROGATE_KEY = "surrogate key of the person"  # numbered in the order of files
     HASH = "hash of the person's values"  # names and birth dates can be guessed and hashed

@@ -30,6 +30,8 @@ AREAS = {
 NUMBERS = {"claim_id", "enrollment_id"}
 # When a row came, from which a day of care follows where loads are daily.
 ARRIVALS = {"load_id", "known_to_load_id", "created_at", "as_of", "batch_id"}
+# With the end of coverage, mostly that of the year, they give its start.
+DURATIONS = {"coverage_days"}
 DATES = {
     *("service_date", "admit_date", "discharge_date", "paid_date", "start_date", "end_date"),
     *("date_key", "enrollment_start_date_key", "enrollment_end_date_key", "source_updated_at"),
@@ -77,7 +79,7 @@ def _masked(column: str, value: Any, codes: Codes) -> Any:
         return None if value is None else codes.of_key[value]
     if codes.schema == LIMITED:
         return value
-    if column in AREAS | NUMBERS | ARRIVALS:
+    if column in AREAS | NUMBERS | ARRIVALS | DURATIONS:
         return None
     if value is None:
         return None
