@@ -16,8 +16,11 @@ from etl.db.statements import read_file
 from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, past_of
 
 NONE = Identifier.NONE
-# Feeds whose rows are each about one person; a plan, a provider or a day is nobody.
-_OF_PEOPLE = ("members", "enrollments", "claims")
+
+
+def is_of_people(feed: Feed) -> bool:
+    """Whether each row of a feed is about one person; a plan, a provider or a day is nobody."""
+    return any(column.identifier is Identifier.MEMBER_NUMBER for column in feed.columns)
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -27,8 +30,6 @@ def words_of(text: str) -> frozenset[str]:
 
 # What the warehouse adds to rows about a person.
 _OF_PERSON = {
-    "member_sk": Identifier.SURROGATE_KEY,
-    "latest_member_sk": Identifier.SURROGATE_KEY,
     "geography_sk": Identifier.AREA,
     "validity_start_ts": Identifier.DATE,
     "validity_end_ts": Identifier.DATE,
@@ -48,10 +49,15 @@ _OF_PERSON = {
 # What it adds that says nothing of a person, in rows about one or not.
 _OF_NOBODY = words_of(
     """
-    source_line is_inferred current_flag hash_version plan_sk provider_sk
-    latest_plan_sk latest_provider_sk is_latest
+    source_line is_inferred current_flag hash_version is_latest
     """
 )
+# The keys of dimensions.
+_KEYS = {
+    key: Identifier.SURROGATE_KEY if is_of_people(dimension.feed) else NONE
+    for dimension in DIMENSIONS.values()
+    for key in (dimension.sk, f"latest_{dimension.sk}")
+}
 # Tables without a feed.
 _CALENDAR = words_of(
     """
@@ -167,6 +173,8 @@ DIRECT = frozenset(
 def _of_build(relation: str, column: str) -> Identifier:
     if column in _OF_NOBODY:
         return NONE
+    if column in _KEYS:
+        return _KEYS[column]
     if relation == "dim_geography":
         return _GEOGRAPHY[column]
     if relation == "dim_date":
@@ -176,7 +184,7 @@ def _of_build(relation: str, column: str) -> Identifier:
     if column in declared:
         return declared[column]
     identifier = _OF_PERSON[column]
-    return identifier if feed.name in _OF_PEOPLE else NONE
+    return identifier if is_of_people(feed) else NONE
 
 
 @cache

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -153,16 +155,29 @@ def assert_as_declared(connection: psycopg.Connection[Any]) -> None:
     assert not [key for key in noted if key[0] in ROLES.values()]
 
 
+@contextmanager
+def migrated(admin_url: str, template: str, folder: Path) -> Iterator[Warehouse]:
+    """An empty warehouse as make migrate leaves it."""
+    (folder / "inbox").mkdir()
+    with fresh_warehouse(admin_url, template, folder / "inbox", folder) as made:
+        with made.pipeline():
+            pass
+        yield made
+
+
+@pytest.fixture
+def empty(admin_url: str, template: str, tmp_path: Path) -> Iterator[Warehouse]:
+    with migrated(admin_url, template, tmp_path) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def warehouse(
     admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Warehouse]:
-    """A migrated warehouse that each test takes one step further."""
-    folder = tmp_path_factory.mktemp("access")
-    (folder / "inbox").mkdir()
-    with fresh_warehouse(admin_url, template, folder / "inbox", folder) as made:
-        with made.pipeline():
-            pass  # what make migrate does
+    """A warehouse with claims of a month; tests leave its rights as they are declared."""
+    with migrated(admin_url, template, tmp_path_factory.mktemp("access")) as made:
+        load(made, "01")
         yield made
 
 
@@ -179,8 +194,8 @@ def load(warehouse: Warehouse, month: str) -> None:
     warehouse.incremental()
 
 
-def test_after_migration(warehouse):
-    assert_as_declared_without_cubes(warehouse.connection)
+def test_after_migration(empty):
+    assert_as_declared_without_cubes(empty.connection)
 
 
 def assert_as_declared_without_cubes(connection):
@@ -191,20 +206,20 @@ def assert_as_declared_without_cubes(connection):
         assert_as_declared(connection)
 
 
-def test_after_a_load_and_another_month(warehouse):
-    load(warehouse, "01")
-    assert_as_declared(warehouse.connection)
-    load(warehouse, "02")
-    partitions = warehouse.column(
+def test_after_a_load_and_another_month(empty):
+    load(empty, "01")
+    assert_as_declared(empty.connection)
+    load(empty, "02")
+    partitions = empty.column(
         "select relname from pg_class where relispartition and relkind = 'r'"
         " and relnamespace = 'warehouse'::regnamespace order by 1"
     )
     assert "fact_claim_2025_02" in partitions
-    assert_as_declared(warehouse.connection)
-    assert warehouse.column(
+    assert_as_declared(empty.connection)
+    assert empty.column(
         "select distinct relacl::text from pg_class where relispartition and relacl is not null"
         " and relnamespace::regnamespace::text = any('{warehouse,staging}')"
-    ) in ([], [f"{{{warehouse.value('select current_user')}=arwdDxtm/aca_owner}}"])
+    ) in ([], [f"{{{empty.value('select current_user')}=arwdDxtm/aca_owner}}"])
 
 
 def test_after_full_loads(warehouse):

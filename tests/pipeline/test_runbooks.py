@@ -194,7 +194,7 @@ CHANGES = {
         "adding-a-feed-or-dimension.md",
         {
             "etl/contracts/feeds/members.py": {
-                '        Column("email", ': f'{COLUMN}        Column("email", '
+                '        Column("street", ': f'{COLUMN}        Column("street", '
             }
         },
         files_by_hand=1,
