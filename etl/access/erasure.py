@@ -38,6 +38,10 @@ ERASURES = {
 # So many hexadecimal digits of the hash are in a token, which so fits into the narrowest column.
 _DIGITS = 32
 
+# What a row says of a person besides the number, in tokens: an e-mail address, or all names and
+# the year of birth.
+Said = tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
@@ -60,12 +64,14 @@ class Door:
     """What rows of a load are compared with as they come in.
 
     ``erased``: tokens of the members who were erased. ``stripped``: of those among them whose rows
-    also lose day of birth and ZIP now. ``tokens``: ``None`` where nobody was erased.
+    also lose day of birth and ZIP now. ``tokens``: ``None`` where nobody was erased. ``people``:
+    the members by what a row without a number says of them, in tokens.
     """
 
     tokens: Tokens | None = None
     erased: frozenset[str] = frozenset()
     stripped: frozenset[str] = frozenset()
+    people: Mapping[Said, str] = field(default_factory=dict)
 
     def token_of(self, number: str) -> str | None:
         """The token of an erased member's number; ``None`` for all others."""
@@ -77,10 +83,14 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class ErasedMembers:
-    """The members who were erased; ``through``: by token the last load before that."""
+    """The members who were erased; ``through``: by token the last load before that.
+
+    ``people``: as a ``Door`` has them.
+    """
 
     tokens: Tokens | None = None
     through: Mapping[str, int] = field(default_factory=dict)
+    people: Mapping[Said, str] = field(default_factory=dict)
 
     def door(self, rebuilds_load_id: int | None = None) -> Door:
         """What rows of a load are compared with.
@@ -92,7 +102,7 @@ class ErasedMembers:
         if not self.through:
             return Door()
         stripped = frozenset(self.before(rebuilds_load_id))
-        return Door(self.tokens, frozenset(self.through), stripped)
+        return Door(self.tokens, frozenset(self.through), stripped, self.people)
 
     def before(self, rebuilds_load_id: int | None) -> list[str]:
         """Tokens of those who were erased before a load that is repeated; of a new one, all."""

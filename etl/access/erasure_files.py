@@ -12,10 +12,12 @@ from typing import Any
 
 import psycopg
 
+from etl.access import erasure_rows
 from etl.access.erasure import ErasedMembers, Tokens
 from etl.db.statements import run
 from etl.errors import UsageError
 from etl.server.home import write_private
+from etl.warehouse.tables import DIM_MEMBER
 
 _KEY_BYTES = 32
 
@@ -48,7 +50,10 @@ def tokens(data: Path, *, is_new: bool = False) -> Tokens:
 def erased_members(connection: psycopg.Connection[Any], data: Path) -> ErasedMembers:
     """The members who were erased; ``UsageError`` where the key to recognize them is gone."""
     through = dict(run(connection, "access/erasure.erased").fetchall())
-    return ErasedMembers(tokens(data) if through else None, through)
+    if not through:
+        return ErasedMembers()
+    people = erasure_rows.people(connection, DIM_MEMBER.table, through)
+    return ErasedMembers(tokens(data), through, people)
 
 
 def listed(data: Path) -> set[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from etl.access.erasure import ERASURES, Erasure, Tokens
+from etl.access.erasure import ERASURES, Erasure, Said, Tokens
 from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.inbox import csv_records
@@ -27,34 +27,63 @@ def identifiers_of(head: Header) -> list[Identifier]:
     return [feed.column(t).identifier if t else Identifier.NONE for t in head.targets]
 
 
-def erased_text(text: str, feed: Feed, head: Header | None, tokens: Tokens, of: TokenOf) -> str:
+def erased_text(
+    text: str,
+    feed: Feed,
+    head: Header | None,
+    tokens: Tokens,
+    of: TokenOf,
+    people: Mapping[Said, str],
+) -> str:
     """The text of a row without the person; as it is where the row is of nobody who is erased.
 
     ``head``: the header of its file, if known. ``of``: the token of an erased member's number.
+    ``people``: as a ``Door`` has them.
     """
     raw = text.encode()
     if head is not None and fault_of(raw, len(head.names)) is None:
         values = [v.decode() for v in csv_records.values_of(csv_records.trimmed(raw))]
-        erased = erased_values(values, identifiers_of(head), tokens, of)
+        erased = erased_values(values, identifiers_of(head), tokens, of, people)
         return text if erased is None else _as_csv(erased)
-    numbers = {word: token for word in set(_WORD.findall(text)) if (token := of(word))}
+    words = {*_WORD.findall(text), *(value.strip(' \t\r"') for value in text.split(","))}
+    numbers = {word: token for word in words if word and (token := of(word))}
     if not numbers:
         return text
     if any(c.identifier is Identifier.NAME for c in feed.columns):
         # Which of its values is a name, nobody can say.
         return next(iter(numbers.values()))
-    return _WORD.sub(lambda word: numbers.get(word[0], word[0]), text)
+    for number, token in numbers.items():
+        text = re.sub(rf"(?<![\w-]){re.escape(number)}(?![\w-])", token, text)
+    return text
 
 
 def erased_values(
-    values: Sequence[str], identifiers: Sequence[Identifier], tokens: Tokens, of: TokenOf
+    values: Sequence[str],
+    identifiers: Sequence[Identifier],
+    tokens: Tokens,
+    of: TokenOf,
+    people: Mapping[Said, str],
 ) -> list[str] | None:
     """The values of a row without the person; ``None`` if it is of nobody who is erased."""
     fields = list(zip(values, identifiers, strict=True))
-    numbers = (of(value) for value, i in fields if i is Identifier.MEMBER_NUMBER and value)
-    if not any(numbers):
+    numbers = [value for value, i in fields if i is Identifier.MEMBER_NUMBER and value]
+    is_theirs = any(map(of, numbers)) if numbers else _is_one_of(people, fields, tokens)
+    if not is_theirs:
         return None
     return [_erased(value, identifier, tokens) for value, identifier in fields]
+
+
+def _is_one_of(
+    people: Mapping[Said, str], fields: Sequence[tuple[str, Identifier]], tokens: Tokens
+) -> bool:
+    """Whether a row without a number says what an erased member's rows say."""
+    by_kind: dict[Identifier, list[str]] = {}
+    for value, identifier in fields:
+        by_kind.setdefault(identifier, []).append(value)
+    emails = (tokens.of(Identifier.EMAIL, v) for v in by_kind.get(Identifier.EMAIL, ()))
+    full_name = (tokens.of(Identifier.NAME, v) for v in by_kind.get(Identifier.NAME, ()))
+    year = "".join(by_kind.get(Identifier.BIRTH_DATE, ()))[:4]
+    return any((email,) in people for email in emails) or (*full_name, year) in people
 
 
 def _erased(value: str, identifier: Identifier, tokens: Tokens) -> str:

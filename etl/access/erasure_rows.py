@@ -12,12 +12,12 @@ import psycopg
 from psycopg import sql
 
 from etl.access.classification import UnclassifiedError, identifier_of
-from etl.access.erasure import ERASURES, Erasure, Tokens
+from etl.access.erasure import ERASURES, Erasure, Said, Tokens
 from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
-from etl.db.statements import run, statement
+from etl.db.statements import names, run, statement
 from etl.render import hashing
-from etl.warehouse.tables import DIMENSIONS, KEPT, LIVE, Dimension
+from etl.warehouse.tables import DIM_MEMBER, DIMENSIONS, KEPT, LIVE, Dimension
 
 # Who looked and what was disclosed is kept for six years, whoever asks (45 CFR 164.316(b)(2),
 # 164.528).
@@ -120,6 +120,35 @@ def fill(connection: psycopg.Connection[Any], table: str, rows: Iterable[Sequenc
     with connection.cursor() as cursor, cursor.copy(into) as copy:
         for row in rows:
             copy.write_row(row)
+
+
+def people(
+    connection: psycopg.Connection[Any], table: str, tokens: Iterable[str]
+) -> dict[Said, str]:
+    """Erased members by what a row without a number says of them, from a table that has them."""
+    columns = of_feed(DIM_MEMBER.feed).identifiers
+    by_kind: dict[Identifier, list[str]] = {}
+    for column, identifier in columns.items():
+        by_kind.setdefault(identifier, []).append(column)
+    [number], [born] = by_kind[Identifier.MEMBER_NUMBER], by_kind[Identifier.BIRTH_DATE]
+    found = run(
+        connection,
+        "access/erasure.people",
+        {"tokens": list(tokens)},
+        table=sql.Identifier(table),
+        number=sql.Identifier(number),
+        email=names(by_kind[Identifier.EMAIL]),
+        names=names(by_kind[Identifier.NAME]),
+        born=sql.Identifier(born),
+    )
+    known: dict[Said, str] = {}
+    for token, *said, year in found:
+        email, *full_name = said
+        if email:
+            known[(email,)] = token
+        if all(full_name) and year:
+            known[(*full_name, year)] = token
+    return known
 
 
 def numbers_of(

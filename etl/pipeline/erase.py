@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from etl.access import erasure_files, erasure_lines, erasure_rows
-from etl.access.erasure import Door, Tokens
+from etl.access.erasure import Door, Said, Tokens
 from etl.access.erasure_rows import Relation
 from etl.contracts.column import Identifier
 from etl.contracts.feeds import FEEDS
@@ -26,7 +26,7 @@ from etl.pipeline import erase_files
 from etl.pipeline.session import RolledBack, RunContext
 from etl.pipeline.summary import Summary
 from etl.schema import build as schema_build
-from etl.warehouse.tables import LIVE, NEXT
+from etl.warehouse.tables import DIM_MEMBER, LIVE, NEXT
 
 # So many lines of a file a message names.
 _LINES_SHOWN = 20
@@ -168,10 +168,18 @@ def _change(
             rows = erasure_rows.tokenize(connection, relation)
             erasure_rows.strip(connection, relation, members.values())
             erasure_rows.rehash(connection, relation, members.values())
-            rows += _change_special(connection, relation, tokens, members, among, found)
-            if rows:
-                found.rows[f"{relation.schema}.{relation.name}"] = rows
+            _count(found, relation, rows)
+    table = DIM_MEMBER.feed.table
+    people = erasure_rows.people(connection, table, members.values())
+    for relation in among:
+        rows = _change_inside(connection, relation, tokens, members, people, found)
+        _count(found, relation, rows)
     return found
+
+
+def _count(found: Found, relation: Relation, rows: int) -> None:
+    if rows:
+        found.rows[f"{relation.schema}.{relation.name}"] = rows
 
 
 def _find_lines(connection: psycopg.Connection[Any], relation: Relation, found: Found) -> None:
@@ -189,12 +197,12 @@ def _find_lines(connection: psycopg.Connection[Any], relation: Relation, found: 
         )
 
 
-def _change_special(
+def _change_inside(
     connection: psycopg.Connection[Any],
     relation: Relation,
     tokens: Tokens,
     members: Mapping[str, str],
-    among: list[Relation],
+    people: Mapping[Said, str],
     found: Found,
 ) -> int:
     """Erase where a number is inside of a value: keys of rows, and whole rows; how many rows."""
@@ -214,6 +222,7 @@ def _change_special(
     texts = run(
         connection,
         f"access/erasure.{select}",
+        {"said": [Identifier.EMAIL.value, Identifier.NAME.value]},
         table=relation.table,
         rows=sql.Identifier(f"quality{suffix}", "quarantined_row"),
         files=sql.Identifier(f"ledger{suffix}", "load_file"),
@@ -221,7 +230,7 @@ def _change_special(
     erased = {}
     for row_id, feed, contract, names, line in texts:
         text = erasure_lines.erased_text(
-            line, FEEDS[feed], _head(feed, contract, names), tokens, members.get
+            line, FEEDS[feed], _head(feed, contract, names), tokens, members.get, people
         )
         if text != line:
             erased[row_id] = text

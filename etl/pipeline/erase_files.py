@@ -77,7 +77,7 @@ def _erased_row(row: list[str], identifiers: list[Identifier], door: Door) -> li
     own = len(OWN)
     broken = any(row[len(identifiers) :]) or len(row) < len(identifiers)
     if not broken:
-        return erased_values(row, identifiers, door.tokens, door.token_of)
+        return erased_values(row, identifiers, door.tokens, door.token_of, door.people)
     tokens = [token for value in row[own:] if (token := door.token_of(value.strip()))]
     # Which of its values is a name, nobody can say.
     return [*row[:own], tokens[0], *[""] * (len(row) - own - 1)] if tokens else None

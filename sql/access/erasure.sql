@@ -56,6 +56,16 @@ inner join erased_member as e on r.{number} = e.member_id
 cross join lateral (values {pairs}) as v (identifier, value)
 where v.value is not null and {scope};
 
+-- name: people
+-- What the rows of erased members say of them besides the number. One row per different saying.
+select distinct
+    {number},
+    {email},
+    {names},
+    extract(year from {born})::text
+from {table}
+where {number} = any(%(tokens)s);
+
 -- name: tokenize
 -- Give the rows of the members to erase their tokens. One row per row.
 update {table} as r
@@ -171,7 +181,12 @@ select
 from {table} as t
 inner join {rows} as q on t.rejected_row_id = q.rejected_row_id
 inner join {files} as f on q.load_id = f.load_id and q.feed = f.feed
-where exists (select 1 from erased_member as e where strpos(t.raw_line, e.member_id) > 0);
+where exists (select 1 from erased_member as e where strpos(t.raw_line, e.member_id) > 0)
+    or exists (
+        select 1
+        from erased_value as v
+        where v.identifier = any(%(said)s) and strpos(t.raw_line, v.value) > 0
+    );
 
 -- name: corrections
 -- Texts of corrected rows that may name a member to erase. One row per text.

@@ -105,6 +105,8 @@ def send_first(warehouse: Warehouse) -> None:
         members=[
             married(last_name="Ostrowicz", phone="555-7301"),
             rejected(year="MMXXV"),
+            late() | {"member_id": ""},
+            rejected(email="") | {"member_id": ""},
             child(),
         ],
         claims=[claim(6, MARRIED), claim(1, MARRIED, paid_amount="7.77")],
@@ -127,6 +129,8 @@ def send_later(warehouse: Warehouse) -> None:
             married(last_name="Ostrowicz", phone="555-7301", zip="75003"),
             late(state="FL", dob="1970-09-29"),
             rejected(year="twenty"),
+            late() | {"member_id": ""},
+            rejected(email="") | {"member_id": ""},
             child(),
         ],
         claims=[

@@ -37,4 +37,4 @@ def erased_text(text: str, feed: Feed, head: Header | None, door: Door) -> str:
     """The text of a row without a member who was erased, else as it is."""
     if door.tokens is None:
         return text
-    return erasure_lines.erased_text(text, feed, head, door.tokens, door.token_of)
+    return erasure_lines.erased_text(text, feed, head, door.tokens, door.token_of, door.people)
