@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from etl import log
-from etl.cli import access, audit, masked_inbox
+from etl.cli import access, audit, masked_inbox, quarantine
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
 from etl.db import trouble
@@ -29,7 +29,6 @@ from etl.pipeline.session import RunContext, open_run
 from etl.pipeline.status import Overview, assumed_unchanged, held_in, notices, overview
 from etl.pipeline.summary import Summary
 from etl.quality import thresholds
-from etl.quarantine import export
 from etl.server import server
 from etl.synthetic import marker
 from etl.synthetic.evaluate.truth_folder import TruthFolder
@@ -61,6 +60,7 @@ app = typer.Typer(
 app.add_typer(audit.app)
 app.add_typer(access.app)
 app.add_typer(masked_inbox.app)
+app.add_typer(quarantine.app)
 
 
 def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
@@ -269,25 +269,6 @@ def retention(
     run_pipeline(
         "retention", lambda context: retention_of.retain(context, kept, why, confirmed=confirm)
     )
-
-
-@app.command("quarantine")
-def quarantine_open() -> None:
-    """List the rejected rows that are open, by file and reason."""
-    console.show_quarantine(export.open_rows(server.ensure_running(settings())))
-
-
-@app.command("quarantine-export")
-def quarantine_export(
-    batch: Annotated[str, typer.Option(help="Which batch, as make quarantine lists it.")] = "",
-    feed: Annotated[str, typer.Option(help="Only this feed of it.")] = "",
-    to: Annotated[str, typer.Option(help="Folder to write to, else one under DATA_DIR.")] = "",
-) -> None:
-    """Write the open rows of a batch as CSV to correct, a file a feed."""
-    chosen = settings()
-    folder = Path(to) if to else export.folder_of(chosen.data, batch)
-    written = export.export(server.ensure_running(chosen), folder, batch, feed or None)
-    console.show_exports(written)
 
 
 @app.command("quarantine-replay")

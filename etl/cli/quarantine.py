@@ -1,0 +1,34 @@
+"""Commands that look at the quarantine and write its rows to be corrected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from etl.config import settings
+from etl.pipeline import console
+from etl.quarantine import export
+from etl.server import server
+
+app = typer.Typer()
+
+
+@app.command("quarantine")
+def quarantine_open() -> None:
+    """List the rejected rows that are open, by file and reason."""
+    console.show_quarantine(export.open_rows(server.ensure_running(settings())))
+
+
+@app.command("quarantine-export")
+def quarantine_export(
+    batch: Annotated[str, typer.Option(help="Which batch, as make quarantine lists it.")] = "",
+    feed: Annotated[str, typer.Option(help="Only this feed of it.")] = "",
+    to: Annotated[str, typer.Option(help="Folder to write to, else one under DATA_DIR.")] = "",
+) -> None:
+    """Write the open rows of a batch as CSV to correct, a file a feed."""
+    chosen = settings()
+    folder = Path(to) if to else export.folder_of(chosen.data, batch)
+    written = export.export(server.ensure_running(chosen), folder, batch, feed or None)
+    console.show_exports(written)
