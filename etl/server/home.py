@@ -83,10 +83,14 @@ class Home:
         return _run_as(self.owner, [str(self.programs / program), *arguments], output, cwd)
 
     def make_private(self, folder: Path) -> None:
-        """Make a folder that only the server's user may enter, if it is not there."""
+        """Make a folder that only the server's user may enter, if it is not there.
+
+        What is in it is the server's as well: files of a copied checkout belong to who copied them.
+        """
         folder.mkdir(mode=0o700, exist_ok=True)
         if self.owner:
-            os.chown(folder, self.owner.uid, self.owner.gid)
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, self.owner.uid, self.owner.gid, follow_symlinks=False)
 
     def write(self, file: Path, text: str) -> None:
         """Write a file that only the server's user may read."""
