@@ -46,6 +46,7 @@ def states(warehouse: Warehouse) -> dict[int, State]:
     return {bring(warehouse, number): present(warehouse.connection) for number in range(6)}
 
 
+@pytest.mark.slow
 def test_the_state_after_each_load_is_read_again_also_after_a_rebuild(
     warehouse: Warehouse, states: dict[int, State]
 ) -> None:
@@ -68,6 +69,7 @@ def test_the_state_after_each_load_is_read_again_also_after_a_rebuild(
     ]
 
 
+@pytest.mark.slow
 def test_past_loads_are_refused_after_a_rebuild_from_other_batches(
     warehouse: Warehouse, states: dict[int, State]
 ) -> None:

@@ -40,6 +40,7 @@ def assert_exact(kinds: dict[str, Detection]) -> None:
 
 
 @pytest.mark.parametrize("seed", [DEFAULT_SEED, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_every_injected_defect_is_detected_at_its_line_without_false_positives(
     warehouse: Warehouse, seed: int
 ) -> None:

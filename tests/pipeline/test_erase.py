@@ -111,6 +111,7 @@ def test_later_files_of_an_erased_member_get_the_same_tokens(
     assert checks(loaded) == checked
 
 
+@pytest.mark.slow
 def test_log_of_every_statement_names_nobody(loaded: Warehouse, server_settings: Settings) -> None:
     # What a careful auditor sets: every statement with its parameters.
     database = loaded.value("select quote_ident(current_database())")
@@ -129,6 +130,7 @@ def test_log_of_every_statement_names_nobody(loaded: Warehouse, server_settings:
     assert (loaded.data / "erasure" / "key").read_bytes().strip() not in text
 
 
+@pytest.mark.slow
 def test_rows_in_the_archive_are_erased(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +165,7 @@ def test_rows_in_the_archive_are_erased(
     assert list(folder.glob("*.new")) == []
 
 
+@pytest.mark.slow
 def test_same_file_again_is_the_same(loaded: Warehouse) -> None:
     erase_all(loaded)
     before = erasure.state(loaded)
@@ -183,6 +186,7 @@ def test_same_file_again_is_the_same(loaded: Warehouse) -> None:
     assert erasure.state(loaded) == late
 
 
+@pytest.mark.slow
 def test_replay_of_an_export_from_before_the_erasure(loaded: Warehouse, tmp_path: Path) -> None:
     kept = [
         Path(shutil.copy(path, tmp_path / path.name))
@@ -208,6 +212,7 @@ def test_replay_of_an_export_from_before_the_erasure(loaded: Warehouse, tmp_path
     assert erasure.state(loaded)["totals"] == found["totals"]
 
 
+@pytest.mark.slow
 def test_restored_backup_of_before_is_erased_again(loaded: Warehouse, tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     programs = packaged_programs()
@@ -232,6 +237,7 @@ def test_restored_backup_of_before_is_erased_again(loaded: Warehouse, tmp_path: 
     assert loaded.column("select member_token from access.erased order by 1") == tokens
 
 
+@pytest.mark.slow
 def test_list_outside_that_is_older_is_completed(loaded: Warehouse) -> None:
     loaded.run(erase, MARRIED, WHY)
     erasure_files.keep_list(loaded.data, set())
@@ -241,6 +247,7 @@ def test_list_outside_that_is_older_is_completed(loaded: Warehouse) -> None:
     )
 
 
+@pytest.mark.slow
 def test_equal_values_have_equal_tokens(loaded: Warehouse) -> None:
     query = """
         select count(distinct first_name), count(distinct last_name), count(distinct phone),
@@ -258,6 +265,7 @@ def test_equal_values_have_equal_tokens(loaded: Warehouse) -> None:
     ) == [(street, phone)]
 
 
+@pytest.mark.slow
 def test_show_changes_nothing(loaded: Warehouse) -> None:
     before = erasure.dump(loaded)
     loaded.run(erase, MARRIED, WHY, show=True)
@@ -270,6 +278,7 @@ def test_show_changes_nothing(loaded: Warehouse) -> None:
     assert erasure_files.listed(loaded.data) == set()
 
 
+@pytest.mark.slow
 def test_member_under_legal_hold_is_not_erased(loaded: Warehouse) -> None:
     loaded.run(holds.hold, MARRIED, "case 1")
     loaded.run(holds.hold, MARRIED, "case 1")
@@ -286,6 +295,7 @@ def test_member_under_legal_hold_is_not_erased(loaded: Warehouse) -> None:
 
 @pytest.mark.parametrize("command", [erase, holds.hold])
 @pytest.mark.parametrize("member", ["", "M-0000"])
+@pytest.mark.slow
 def test_unknown_member_is_refused(
     loaded: Warehouse, command: Callable[..., Any], member: str
 ) -> None:
@@ -294,6 +304,7 @@ def test_unknown_member_is_refused(
     assert loaded.value("select count(*) from access.erased") == 0
 
 
+@pytest.mark.slow
 def test_member_who_was_erased_before(loaded: Warehouse) -> None:
     loaded.run(erase, LATE, WHY)
     loaded.run(erase, LATE, WHY)
@@ -306,6 +317,7 @@ def test_member_who_was_erased_before(loaded: Warehouse) -> None:
     assert erasure.found(erasure.dump(loaded), [LATE]) == []
 
 
+@pytest.mark.slow
 def test_files_of_an_erasure_that_was_killed(
     loaded: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +332,7 @@ def test_files_of_an_erasure_that_was_killed(
     assert loaded.value("select bool_and(files_done_at is not null) from access.erased")
 
 
+@pytest.mark.slow
 def test_export_keeps_the_rows_of_others(loaded: Warehouse) -> None:
     [path] = (loaded.data / "quarantine").rglob("members.csv")
     loaded.run(erase, REJECTED, WHY)
@@ -333,6 +346,7 @@ def test_export_keeps_the_rows_of_others(loaded: Warehouse) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_without_its_key_nothing_is_loaded(loaded: Warehouse) -> None:
     loaded.run(erase, MARRIED, WHY)
     key = loaded.data / "erasure" / "key"

@@ -293,6 +293,7 @@ def load(warehouse: Warehouse, batch: Batch, *, with_cubes: bool = False) -> Non
     phases=[Phase.explicit, Phase.generate],
 )
 @given(sequences())
+@pytest.mark.slow
 def test_facts_of_batches_in_any_order_match_the_model(
     warehouse: Warehouse, drawn: tuple[list[Batch], list[int]]
 ) -> None:

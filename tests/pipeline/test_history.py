@@ -423,6 +423,7 @@ def test_batches_without_effective_times_give_the_history_of_the_model(
 
 @share_of_examples(25)
 @given(sequence=sequences(MEMBER.optional, most=4, once_each=True), share=st.floats(0, 1))
+@pytest.mark.slow
 def test_one_rebuild_gives_the_rows_of_a_rebuild_and_later_loads(
     warehouse: Warehouse, sequence: Sequence, share: float
 ) -> None:

@@ -531,6 +531,7 @@ def test_a_noted_lookup_takes_at_most_a_millisecond_more(
     assert milliseconds(ann) < milliseconds(looked.owner) + 1
 
 
+@pytest.mark.slow
 def test_no_read_during_full_loads_is_without_a_record(
     looked: Record, module_warehouse: Warehouse
 ) -> None:

@@ -38,6 +38,7 @@ def right(other_warehouse: Warehouse) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("order", [-1, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_replay_gives_the_warehouse_of_rows_that_were_right_at_first(
     warehouse: Warehouse, right: dict[str, Any], order: int
 ) -> None:
@@ -124,6 +125,7 @@ def test_replayed_rows_of_one_key_rank_as_if_they_had_been_right(
     assert without_clock(as_known(warehouse.connection, 2)) == without_clock(state)
 
 
+@pytest.mark.slow
 def test_replay_corrects_files_of_same_bytes(
     warehouse: Warehouse, other_warehouse: Warehouse
 ) -> None:

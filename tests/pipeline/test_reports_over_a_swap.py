@@ -14,6 +14,8 @@ from etl.db.connection import connect
 from etl.pipeline import swap
 from tests.support.managed import Managed
 
+pytestmark = pytest.mark.slow
+
 # Read one after the other; a full load from more batches changes them all.
 TABLES = ("staging.claims_raw", "warehouse.fact_claim", "cubes.claims_daily_member")
 

@@ -20,6 +20,8 @@ from tests.support.retention import HORIZON, retain, seen, send_all
 from tests.support.tables import draw
 from tests.support.warehouse import Warehouse, failed_critical
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sent(warehouse: Warehouse) -> Warehouse:

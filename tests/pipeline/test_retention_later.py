@@ -15,6 +15,8 @@ from tests.support.retention import BATCHES, retain, seen, send_all
 from tests.support.tables import draw
 from tests.support.warehouse import Warehouse, differing_cubes, failed_critical
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def sent(warehouse: Warehouse) -> Warehouse:

@@ -46,6 +46,7 @@ def first_batch(inbox: Path) -> Path:
     return min(p for p in inbox.iterdir() if p.is_dir())
 
 
+@pytest.mark.slow
 def test_rebuild_equals_batch_after_batch(warehouse: Warehouse, synthetic: Path) -> None:
     shutil.copytree(synthetic, warehouse.inbox, dirs_exist_ok=True)
     later = sorted(p for p in warehouse.inbox.iterdir() if p.is_dir())[1:]

@@ -79,6 +79,7 @@ def dump(url: str, program: str, *arguments: str) -> str:
 
 
 @pytest.mark.usefixtures("statements_are_logged")
+@pytest.mark.slow
 def test_password_of_the_address_is_nowhere_while_a_run_is_at_work_and_after_it(
     bare: Managed, admin_url: str, server_settings: Settings
 ) -> None:

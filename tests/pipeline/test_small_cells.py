@@ -14,6 +14,8 @@ from etl.synthetic.generate import generate
 from etl.warehouse.tables import CUBES
 from tests.support.warehouse import Warehouse
 
+pytestmark = pytest.mark.slow
+
 Cell = tuple[str, str, str]  # breakdown, category, month
 
 # The cubes, each as breakdown, category and month with a measure.

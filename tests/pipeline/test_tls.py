@@ -58,6 +58,7 @@ def verified(bare: Managed, certificates: Path) -> Iterator[Managed]:
 # Runs
 
 
+@pytest.mark.slow
 def test_full_load_over_verified_tls_with_the_address_in_a_file(
     verified: Managed, tmp_path: Path
 ) -> None:

@@ -152,6 +152,7 @@ def life(warehouse: Warehouse, members: int) -> Work:
 
 
 @pytest.mark.parametrize("members", [250, pytest.param(2_500, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_four_times_the_rows_cost_no_statement_eight_times_the_work(
     admin_url: str, template: str, tmp_path: Path, members: int
 ) -> None:
