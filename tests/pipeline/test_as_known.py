@@ -170,6 +170,7 @@ def test_point_in_time_gives_the_state_after_the_last_load_before_it(warehouse: 
         )
 
 
+@pytest.mark.slow
 def test_after_a_failed_load_the_state_is_that_of_the_load_before(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     state = present(warehouse.connection)

@@ -80,6 +80,7 @@ def test_nothing_names_an_erased_member_and_all_else_stays(loaded: Warehouse) ->
         assert (erasure.state(loaded), checks(loaded)) == (before, checked)
 
 
+@pytest.mark.slow
 def test_later_files_of_an_erased_member_get_the_same_tokens(
     loaded: Warehouse, other_warehouse: Warehouse
 ) -> None:

@@ -408,6 +408,7 @@ def test_histories_that_once_failed_are_those_of_the_model(warehouse: Warehouse,
 
 @share_of_examples(6)
 @given(sequence=sequences(MEMBER.optional))
+@pytest.mark.slow
 def test_batches_in_any_order_match_the_model(warehouse: Warehouse, sequence: Sequence) -> None:
     load_and_observe(warehouse, MEMBER, sequence)
 

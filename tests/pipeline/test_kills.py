@@ -323,6 +323,7 @@ def _own_stage(moments: tuple[str, ...]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("trial", ["restate", "replay_bad_again", "retention"], indirect=True)
+@pytest.mark.slow
 def test_command_killed_in_its_stage_and_run_again_gives_the_same_rows(trial: Trial) -> None:
     wanted, moments, code = trial.undisturbed()
     assert code == 0

@@ -71,6 +71,7 @@ def test_old_rows_leave_every_table_and_the_rest_stays(sent: Warehouse) -> None:
     assert differing_cubes(sent.connection) == []
 
 
+@pytest.mark.slow
 def test_what_was_read_is_loaded_or_expired(sent: Warehouse) -> None:
     loaded = money(sent, "loaded")
     retain(sent)
@@ -83,6 +84,7 @@ def test_what_was_read_is_loaded_or_expired(sent: Warehouse) -> None:
     ) == [(15, 7, 8)]
 
 
+@pytest.mark.slow
 def test_the_archive_has_the_rows_and_says_so(sent: Warehouse) -> None:
     rows = {
         (load_id, line)
@@ -115,6 +117,7 @@ def test_the_archive_has_the_rows_and_says_so(sent: Warehouse) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_a_full_load_gives_the_same_warehouse(sent: Warehouse) -> None:
     retain(sent)
     kept = seen(sent)
@@ -125,6 +128,7 @@ def test_a_full_load_gives_the_same_warehouse(sent: Warehouse) -> None:
     assert failed_critical(sent.connection) == set()
 
 
+@pytest.mark.slow
 def test_months_without_a_claim_lose_their_partitions(sent: Warehouse) -> None:
     partitions = (
         "select inhrelid::regclass::text from pg_inherits "
@@ -138,10 +142,12 @@ def test_months_without_a_claim_lose_their_partitions(sent: Warehouse) -> None:
     assert sent.rows(partitions) == [(name,) for name in kept]
 
 
+@pytest.mark.slow
 def test_an_empty_warehouse_has_nothing_to_let_go(warehouse: Warehouse) -> None:
     assert retain(warehouse) == ["Nothing to do: no batch is loaded."]
 
 
+@pytest.mark.slow
 def test_a_second_run_has_nothing_to_do(sent: Warehouse) -> None:
     retain(sent)
     before = seen(sent)
@@ -153,6 +159,7 @@ def test_a_second_run_has_nothing_to_do(sent: Warehouse) -> None:
     assert seen(sent) == before
 
 
+@pytest.mark.slow
 def test_members_on_hold_keep_their_rows_until_it_is_released(sent: Warehouse) -> None:
     sent.connection.execute("insert into access.legal_hold (member_id, why) values ('M1', 'suit')")
     of_member = "select claim_id from staging.claims_raw where member_id = 'M1' order by 1, load_id"
@@ -185,6 +192,7 @@ def test_members_on_hold_keep_their_rows_until_it_is_released(sent: Warehouse) -
     assert failed_critical(sent.connection) == set()
 
 
+@pytest.mark.slow
 def test_no_table_and_no_log_names_what_has_gone(sent: Warehouse) -> None:
     with sent.pipeline(1, checks=None) as pipeline:
         commands.run_checks(pipeline)
@@ -202,6 +210,7 @@ def test_no_table_and_no_log_names_what_has_gone(sent: Warehouse) -> None:
     assert traces(sent, OLD_CLAIMS) == []
 
 
+@pytest.mark.slow
 def test_a_restored_backup_is_noticed_and_old_rows_go_again(
     sent: Warehouse, admin_url: str
 ) -> None:

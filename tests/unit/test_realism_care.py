@@ -106,6 +106,7 @@ def everyday(code: str) -> bool:
     return code not in chronic_codes() and not code.startswith(MATERNITY + NEWBORN)
 
 
+@pytest.mark.slow
 def test_diagnoses_have_the_surveyed_frequencies(sample):
     """By chapter, and the commonest codes one by one, among everyday diagnoses."""
     rows = np.flatnonzero(has_code(sample, everyday))
