@@ -119,16 +119,17 @@ where metal_tier is not null
 group by metal_tier, effective_year;
 
 -- name: columns
--- What each column means, for the catalog. One row per column.
+-- What each column means, for the catalog, and which identifier of a person it is, for
+-- etl/access/classification.py. One row per column.
 select
     c.column_name,
     c.description
 from (
     values
-    ('metal_tier', 'Metal tier of the plans.'),
-    ('effective_year', 'Plan year.'),
-    ('plans', 'Plans of the tier in the year.')
-) as c (column_name, description);
+    ('metal_tier', 'none', 'Metal tier of the plans.'),
+    ('effective_year', 'none', 'Plan year.'),
+    ('plans', 'none', 'Plans of the tier in the year.')
+) as c (column_name, identifier, description);
 """
 CUBE_ENTRY = """\
         Cube(
