@@ -83,7 +83,7 @@ def contents(connection: psycopg.Connection[Any]) -> Contents:
 
     def lasts(table: str, row: dict[str, Any]) -> bool:
         """Whether a row of the ledger or of quality is more than what a killed run noted."""
-        if table == "load_file" and row["status"] == "loaded":
+        if (table == "load_file" and row["status"] == "loaded") or table == "cube_refresh":
             return True
         if row.get("load_id", row.get("rejected_row_id")) in dead[table]:
             return True
@@ -101,7 +101,11 @@ def contents(connection: psycopg.Connection[Any]) -> Contents:
     ).fetchall():
         rows = connection.execute(f"select * from {schema}.{table}")
         names = [column.name for column in rows.description or ()]
-        stored = (dict(zip(names, row, strict=True)) for row in rows)
+        stored = [dict(zip(names, row, strict=True)) for row in rows]
+        if table == "cube_refresh":
+            # Cubes are made through the last load there is, which may have come to nothing.
+            for row in stored:
+                del row["load_id"]
         lines = [
             repr([value_of(k, v) for k, v in row.items() if k not in _CLOCKS | _NUMBERS])
             for row in stored
