@@ -148,6 +148,14 @@ def cube_columns(cube: str) -> dict[str, Identifier]:
     return {column: Identifier(kind) for column, kind in _CUBE_COLUMN.findall(described)}
 
 
+@cache
+def declared() -> str:
+    """All that is declared of the columns of builds, in a text that changes with any of it."""
+    feeds = [(f.name, c.name, c.identifier.value) for f in FEEDS.values() for c in f.staged]
+    cubes = {cube: cube_columns(cube) for cube in CUBES}
+    return f"{feeds}{cubes}{_OF_PERSON}{sorted(_OF_NOBODY)}{_KEYS}{sorted(_CALENDAR)}{_GEOGRAPHY}"
+
+
 def identifies(schema: str, relation: str, columns: list[str]) -> bool:
     """Whether a relation says who a person is: by name, number, address or a whole row.
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -71,7 +72,7 @@ def add(
     _require_states(role, states)
     is_superuser = _require_ready(connection)
     name = sql.Identifier(login)
-    with connection.transaction():
+    with _explained(connection, login), connection.transaction():
         password = None
         found = run(connection, "access/logins.exists", {"login": login}).fetchone()
         if found is None:
@@ -119,7 +120,7 @@ def drop(connection: psycopg.Connection[Any], login: str) -> bool:
             f"{login!r} is no login with a role of the warehouse.", "make roles lists them."
         )
     name = sql.Identifier(login)
-    with connection.transaction():
+    with _explained(connection, login), connection.transaction():
         _take_roles(connection, login)
         run(connection, "access/logins.keep_out", login=name)
     run(connection, "access/logins.end_sessions", {"login": login})
@@ -128,6 +129,20 @@ def drop(connection: psycopg.Connection[Any], login: str) -> bool:
     except psycopg.errors.DependentObjectsStillExist:
         return False
     return True
+
+
+@contextmanager
+def _explained(connection: psycopg.Connection[Any], login: str) -> Iterator[None]:
+    """Say which right is lacking: who may make roles may change only those given to them."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        owner = connection.info.user
+        raise ServerError(
+            f"{owner} may not change the login {login} or give it a role of the warehouse.",
+            f"Let a superuser run, for the login and the roles that make roles lists: "
+            f"grant ... to {owner} with admin option;",
+        ) from error
 
 
 def listed(connection: psycopg.Connection[Any]) -> list[Login]:

@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
-from etl.access.classification import UnclassifiedError, identifier_of
-from etl.access.treatments import Standard, Treatment, treatment_of
-from etl.db.statements import run, statement
+from etl.access.classification import UnclassifiedError, declared, identifier_of
+from etl.access.treatments import TREATMENTS, Standard, Treatment, treatment_of
+from etl.db.statements import read_file, run, statement
 from etl.reference import restricted_zip3
+
+# How statements mask: expressions, and the query around them.
+_TEXTS = (read_file("access/treatments"), read_file("access/masked")["masked"])
 
 
 class Masking(NamedTuple):
@@ -23,6 +26,12 @@ class Masking(NamedTuple):
     standard: Standard
     schema: str
     relation: str
+
+    @property
+    def declaration(self) -> str:
+        """Another text as soon as the relation would be shown otherwise."""
+        treatments = {kind.value: how.value for kind, how in TREATMENTS[self.standard].items()}
+        return f"{self}{treatments}{declared()}{_TEXTS}{restricted()}"
 
     def around(self, connection: psycopg.Connection[Any], rows: sql.Composable) -> sql.Composed:
         """A query for the masked rows of a query.
@@ -53,6 +62,7 @@ class Masking(NamedTuple):
             f"access/treatments.{treatment.value}",
             column=sql.Identifier(column),
             code=_code(column),
+            person=_person(column),
             ref=sql.Identifier(f"{prefix}_ref"),
             key_code=sql.Identifier(f"{prefix}_sk"),
         )
@@ -61,12 +71,16 @@ class Masking(NamedTuple):
 def _crosswalks(treated: dict[str, Treatment]) -> list[sql.Composed]:
     """The joins that codes of persons and keys come by."""
     return [
-        statement("access/masked.person", member_id=sql.Identifier(column))
+        statement("access/masked.person", member_id=sql.Identifier(column), person=_person(column))
         if treatment is Treatment.MEMBER_REF
         else statement("access/masked.code", key=sql.Identifier(column), code=_code(column))
         for column, treatment in treated.items()
         if treatment in (Treatment.MEMBER_REF, Treatment.MEMBER_KEY)
     ]
+
+
+def _person(column: str) -> sql.Identifier:
+    return sql.Identifier(f"{column}_person")
 
 
 def _code(column: str) -> sql.Identifier:

@@ -101,13 +101,21 @@ def _file(chosen: Settings, login: str) -> Path:
 
 def _kept(chosen: Settings, role: logins.Role) -> str | None:
     """The password of the login to look with a role's eyes, if there is one yet."""
-    file = _file(chosen, logins.trial_name(role))
-    return file.read_text(encoding="utf-8").strip() if file.exists() else None
+    try:
+        return _file(chosen, logins.trial_name(role)).read_text(encoding="utf-8").strip() or None
+    except OSError:  # it gets another
+        return None
 
 
 def _keep(chosen: Settings, login: str, password: str) -> Path:
-    """Keep a password where nobody else may read it."""
+    """Keep a password where nobody else may read it; ``UsageError`` where that cannot be."""
     file = _file(chosen, login)
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(file, password)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(file, password)
+    except OSError as error:
+        raise UsageError(
+            f"The password of the login {login} cannot be written to {file}: {error.strerror}.",
+            "See that the folder can be written, then run make role-drop for the login, and again.",
+        ) from error
     return file

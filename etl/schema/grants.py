@@ -20,17 +20,13 @@ from etl.contracts.column import Identifier
 from etl.db.statements import names, run, scalar
 from etl.warehouse.tables import KEPT, LIVE, Schemas
 
-# Where a column of the warehouse is that has been masked already.
-_MASKED_SCHEMAS = ("limited", "limited_as_known", "scoped", "safe_harbor")
-
 
 class Relation(NamedTuple):
-    """A relation by its name in the live build, and what its schema is called in this one."""
+    """A relation by its name in the live build, with its columns."""
 
     schema: str
     name: str
     columns: list[str]
-    place: sql.Identifier
 
 
 class Grant(NamedTuple):
@@ -62,8 +58,8 @@ def apply(connection: psycopg.Connection[Any], schemas: Schemas = LIVE.schemas) 
     roles = make_roles(connection)
     relations = list(_relations(connection, schemas))
     wanted = {grant for role in roles for grant in _wanted(role, relations)}
-    asked = {"schemas": [*_live_names(schemas)], "roles": roles}
     live = _live_names(schemas)
+    asked = {"schemas": [*live], "roles": roles}
     granted = {
         Grant(role, live[schema], relation, column, privilege)
         for role, schema, relation, column, privilege in run(
@@ -105,7 +101,7 @@ def _relations(connection: psycopg.Connection[Any], schemas: Schemas) -> Iterato
     for schema, name, columns in run(
         connection, "access/grants.relations", {"schemas": list(live)}
     ):
-        yield Relation(live[schema], name, columns, sql.Identifier(schema, name))
+        yield Relation(live[schema], name, columns)
 
 
 def _wanted(role: str, relations: list[Relation]) -> Iterator[Grant]:
@@ -128,7 +124,7 @@ def _wanted(role: str, relations: list[Relation]) -> Iterator[Grant]:
 
 def _unmasked(relation: Relation) -> list[str]:
     """The columns that say nothing of a person; of a masked view all."""
-    if relation.schema in _MASKED_SCHEMAS:
+    if relation.schema in LIVE.schemas.masked:
         return relation.columns
     return [
         column
@@ -223,7 +219,7 @@ def _bring(
 def _classes(relations: list[Relation]) -> Iterator[tuple[str, ...]]:
     """Each column with its identifier and what each standard makes of it."""
     for relation in relations:
-        if relation.schema in _MASKED_SCHEMAS:
+        if relation.schema in LIVE.schemas.masked:
             continue
         for column in relation.columns:
             identifier = _identifier(relation.schema, relation.name, column)

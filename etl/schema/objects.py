@@ -88,7 +88,8 @@ class SchemaObject:
         """
         text = "".join(_texts(name) for name in (self.statement, *(w[0] for w in self.wrappers)))
         said: tuple[Any, ...] = (self.kind, self.place, self.on_table, self.parts, self.words)
-        said += (self.columns_of, self.wrappers, self.masking, self.options)
+        masking = self.masking.declaration if self.masking else None
+        said += (self.columns_of, self.wrappers, masking, self.options)
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
 
     def identity(self, schemas: Schemas) -> sql.Composable:

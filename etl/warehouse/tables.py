@@ -37,6 +37,11 @@ class Schemas:
         """The schemas that a rebuild replaces, each after those that it reads."""
         return astuple(self)
 
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """The schemas whose columns have been masked."""
+        return (self.limited, self.limited_as_known, self.scoped, self.safe_harbor)
+
     @classmethod
     def called(cls, form: str) -> Schemas:
         """The schemas of a build by the form of their names, such as ``{}_next``."""

@@ -18,8 +18,8 @@ from ({rows}) as r {crosswalks};
 
 -- name: person
 -- The crosswalk of a row's person.
-left join access.member_crosswalk as person on  -- noqa: PRS, a join
-    r.{member_id} = person.member_id
+left join access.member_crosswalk as {person} on  -- noqa: PRS, a join
+    r.{member_id} = {person}.member_id
 
 -- name: code
 -- The crosswalk of a row's surrogate key.

@@ -1,5 +1,5 @@
 -- What becomes of a column in a masked schema: one expression each, over a row r of the relation,
--- the crosswalk of its person (person) and of its surrogate key (code).
+-- the crosswalks of its person and of its surrogate key.
 
 -- name: keep
 -- The value as it is.
@@ -11,7 +11,7 @@ case when false then r.{column} end  -- noqa: PRS, a value
 
 -- name: member_ref
 -- The person's code in this schema. Who names no person, or has no code yet, is (unknown).
-coalesce(person.{ref}::text, '(unknown)')  -- noqa: PRS, a value
+coalesce({person}.{ref}::text, '(unknown)')  -- noqa: PRS, a value
 
 -- name: member_key
 -- The code of a surrogate key in this schema, to join on.

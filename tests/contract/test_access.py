@@ -16,6 +16,8 @@ import psycopg
 import pytest
 
 from etl.access.classification import UnclassifiedError, identifier_of
+from etl.access.treatments import TREATMENTS, Standard, Treatment
+from etl.contracts.column import Identifier
 from etl.pipeline import commands
 from etl.schema import grants, repeatable
 from etl.server.home import packaged_programs
@@ -378,3 +380,20 @@ def test_a_column_that_nobody_has_classified_is_shown_to_nobody(warehouse):
         with connection.transaction(), repeatable.dropped(connection):
             for table in new:
                 connection.execute(f"alter table {table} drop column nickname")
+
+
+@pytest.mark.parametrize("schema", ["limited", "scoped", "limited_as_known"])
+def test_masked_views_are_made_again_when_a_treatment_changes(warehouse, monkeypatch, schema):
+    shown = f"select count(city) > 0 from {schema}.dim_member"
+    warehouse.connection.execute("update warehouse.dim_member set city = 'Ames'")
+    warehouse.connection.execute(
+        "insert into access.login_state values (session_user, 'FL') on conflict do nothing"
+    )
+    assert warehouse.value(shown)
+    with monkeypatch.context() as later:
+        later.setitem(TREATMENTS[Standard.LIMITED], Identifier.CITY, Treatment.WITHHOLD)
+        repeatable.ensure(warehouse.connection)
+        assert not warehouse.value(shown)
+    repeatable.ensure(warehouse.connection)
+    assert warehouse.value(shown)
+    warehouse.connection.execute("delete from access.login_state")

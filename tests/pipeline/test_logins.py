@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -183,6 +184,8 @@ def test_owner_who_may_make_roles_sets_what_it_may(managed: Managed) -> None:
     assert isinstance(refused.value, ServerError)
     owner = sql.Identifier(managed.owner)
     managed.admin.execute(sql.SQL("alter role {} createrole").format(owner))
+    with pytest.raises(ServerError, match="may not change the login"):
+        logins.add(managed.connection, LOGIN, logins.role_of("analyst"))
     grants = sql.SQL(", ").join(map(sql.Identifier, ROLES))
     managed.admin.execute(
         sql.SQL("grant {} to {} with admin option, inherit false").format(grants, owner)
@@ -211,3 +214,15 @@ def test_command_names_the_file_with_the_password(loaded: Warehouse) -> None:
     # Where DATABASE_URL names a server, nobody makes logins for a trial.
     ended = loaded.command("db-url", "--role", "analyst")
     assert (ended.returncode, ended.stdout) == (2, "")
+
+
+def test_password_that_cannot_be_kept_is_a_sentence(loaded: Warehouse) -> None:
+    folder = loaded.data / "logins"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.touch()
+    try:
+        ended = loaded.command("role-add", "--login", LOGIN, "--role", "analyst")
+        assert ended.returncode == 2
+        assert f"The password of the login {LOGIN} cannot be written" in ended.stderr
+    finally:
+        folder.unlink()
