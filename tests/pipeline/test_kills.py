@@ -18,7 +18,7 @@ import pytest
 
 from etl.contracts.reasons import Reason
 from etl.db.connection import connect
-from etl.errors import BatchError
+from etl.errors import BatchError, CheckFailedError
 from etl.pipeline import commands
 from tests.support.corrections import BATCHES, Rows, correct, export, rewrite, send
 from tests.support.databases import copy, drop, fresh_database, url_of
@@ -330,7 +330,8 @@ def _own_stage(moments: tuple[str, ...]) -> tuple[int, int]:
 @pytest.mark.slow
 def test_command_killed_in_its_stage_and_run_again_gives_the_same_rows(trial: Trial) -> None:
     wanted, moments, code = trial.undisturbed()
-    assert code == 0
+    # A restatement leaves what was damaged before its first day, and the checks say so.
+    assert code in (0, CheckFailedError.exit_code)
     first, commit = _own_stage(moments)
     assert differing(trial.killed((first + commit) // 2, commit), wanted) == {}
     assert differing(trial.killed(commit + 1), wanted) == {}
