@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from etl import log
 from etl.cli import access, audit, masked_inbox, quarantine
+from etl.cli.guard import at_work, guarded
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
-from etl.db import trouble
-from etl.errors import AcaError, BatchError, CheckFailedError, UsageError
+from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
-from etl.pipeline import commands, console, holds, stopping
+from etl.pipeline import commands, console, holds
 from etl.pipeline import erase as erasing
 from etl.pipeline import retention as retention_of
 from etl.pipeline.load import pending, unfinished
@@ -33,21 +30,6 @@ from etl.server import server
 from etl.synthetic import marker
 from etl.synthetic.evaluate.truth_folder import TruthFolder
 from etl.warehouse.tables import DIMENSIONS
-
-# What a run leaves that was stopped, and what the next one does, by command.
-_ROLLED_BACK = "The current stage was rolled back; what was committed stays."
-_GOES_ON = f"{_ROLLED_BACK} Run again: it continues from the last stage that was done."
-_AFTERWARDS = {
-    "full-load": "Until a full load is done readers keep what they had. Run again: it begins "
-    "again from the first batch.",
-    **dict.fromkeys(("incremental", "stage", "dims", "facts", "cubes"), _GOES_ON),
-    "restate": f"{_ROLLED_BACK} Run again: it says first what is still to change.",
-    "quarantine-replay": f"{_ROLLED_BACK} Run again: no row comes in twice.",
-    "retention": f"{_ROLLED_BACK} Run again: what was archived is found, and what is left goes.",
-    "erase": f"{_ROLLED_BACK} Run again: what was erased is completed first.",
-    "dq-check": "Rows of the warehouse were not changed. Run again: all the checks run.",
-}
-_at_work = ContextVar("at_work", default="")
 
 app = typer.Typer(
     help="The ACA warehouse: load batches from the inbox into PostgreSQL, stage to cubes.",
@@ -65,7 +47,7 @@ app.add_typer(quarantine.app)
 
 def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
     """Run some of the pipeline on the configured server and say what happened."""
-    _at_work.set(command)
+    at_work.set(command)
     chosen = settings()
     log.configure(chosen.log_file)
     senders.ensure_sound()
@@ -125,7 +107,7 @@ def _incremental(context: RunContext, confirmed: Sequence[str] = ()) -> Summary:
 def _whole(context: RunContext) -> Summary:
     if commands.is_empty(context):
         return _full_load(context)
-    _at_work.set("incremental")
+    at_work.set("incremental")
     return commands.incremental(context)
 
 
@@ -431,55 +413,6 @@ def docs(
         if not page.write(check=check):
             typer.echo(f"{page.PAGE.relative_to(ROOT)} is stale: run make docs.", err=True)
             raise typer.Exit(1)
-
-
-def guarded(call: Callable[[], Any]) -> int:
-    """Run a command; every error a user can cause ends in one sentence and its exit code.
-
-    A signal that asks for the end gives 128 and its number, as a shell counts.
-    """
-    try:
-        stopping.listen()
-        call()
-    except AcaError as error:
-        console.show_error(error)
-        return _code(error, error.exit_code)
-    except (KeyboardInterrupt, SystemExit) as error:
-        code = error.code if isinstance(error, SystemExit) else stopping.INTERRUPTED
-        stopped = stopping.stopped()
-        if stopped is not None:
-            console.show_error(AcaError(f"The run was {stopped}.", _afterwards()))
-            return 128 + stopped.number
-        if code == stopping.INTERRUPTED:
-            console.show_error(AcaError("Interrupted.", _afterwards()))
-        elif isinstance(code, str):
-            console.show_error(AcaError(code))
-            return AcaError.exit_code
-        return code if isinstance(code, int) else 0
-    except Exception as error:
-        explained = trouble.explain(error)
-        if explained is not None:
-            console.show_error(explained)
-            return _code(error, explained.exit_code)
-        # The text of a driver's error can contain values of rows, so only its kind is shown.
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
-        message = f"Something unforeseen stopped the run: {said}."
-        console.show_error(AcaError(message, f"{_afterwards()} DEBUG=1 shows the traceback."))
-        return _code(error, 1)
-    return 0
-
-
-def _afterwards() -> str:
-    """What the command that was stopped left, and what it does when it is run again."""
-    return _AFTERWARDS.get(_at_work.get(), "Run it again.")
-
-
-def _code(error: BaseException, code: int) -> int:
-    with suppress(AcaError):
-        if settings().debug:
-            traceback.print_exception(error)
-    return code
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from received_feeds import Feeds, month_of, read_feeds
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from etl.__main__ import guarded
+from etl.cli.guard import guarded
 from etl.config import ROOT
 from etl.synthetic.core.reference import AGE_COLUMNS, AGE_GROUPS, FPL_COLUMNS, open_enrollment
 from etl.synthetic.generate import DEFAULT_SEED, generate

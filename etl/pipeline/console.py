@@ -20,7 +20,7 @@ from etl.access.roles import ROLES
 from etl.config import Settings
 from etl.contracts.checks import SEVERITIES
 from etl.contracts.reasons import Reason
-from etl.errors import AcaError, printable
+from etl.errors import printable
 from etl.inbox.refused import HeldBatch
 from etl.masked_inbox.copy import LIMITED_DATA_SET, MaskedCopy
 from etl.pipeline import screen
@@ -94,14 +94,6 @@ class Terminal:
         """Something that a person should read."""
         self.said += 1
         self.console.write_line(text)
-
-
-def show_error(error: AcaError) -> None:
-    """One sentence on what happened and one on what to do."""
-    console = Screen(stderr=True)
-    console.write_line(f"Error: {error.message}", style="red")
-    if error.hint:
-        console.write_line(error.hint)
 
 
 def _verdict(console: Screen, title: str, reports: list[CheckReport]) -> None:

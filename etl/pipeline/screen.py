@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from etl.errors import printable
+from etl.errors import AcaError, printable
 
 # Where nobody looks at a terminal, tables are this wide.
 WIDTH = 120
@@ -55,3 +55,11 @@ def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left")
     return made
+
+
+def show_error(error: AcaError) -> None:
+    """One sentence on what happened and one on what to do."""
+    console = Screen(stderr=True)
+    console.write_line(f"Error: {error.message}", style="red")
+    if error.hint:
+        console.write_line(error.hint)

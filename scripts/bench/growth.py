@@ -26,7 +26,7 @@ from measuring import (
     write_result,
 )
 
-from etl.__main__ import guarded
+from etl.cli.guard import guarded
 
 # About 100 thousand, 1 million and 5 million claims in two plan years.
 SIZES = (8_000, 80_000, 400_000)

@@ -39,7 +39,7 @@ from measuring import (
     write_result,
 )
 
-from etl.__main__ import guarded
+from etl.cli.guard import guarded
 
 
 def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from etl import __main__ as door
+from etl.cli import guard
 from etl.config import Settings
 from etl.errors import AlreadyRunningError, BatchError, CheckFailedError
 from etl.inbox.batch import look_through
 from etl.inbox.refused import REFUSED, STOPPED, WAITING
-from etl.pipeline import commands, console, guards, stopping
+from etl.pipeline import commands, console, guards, screen, stopping
 from etl.pipeline.running import refuse_to_end_run
 from etl.pipeline.session import RunContext, utc_now
 from etl.pipeline.status import held_in
@@ -166,7 +166,7 @@ def test_names_with_terminal_escapes_are_shown_escaped(
     ).fetchall()
     console.show_quarantine(rows)
     _, [error] = look_through(warehouse.inbox)
-    console.show_error(error)
+    screen.show_error(error)
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith(f"Refused  batch {SHOWN}: manifest.json of batch ")
     assert out.count("[/x]") >= 4  # of its stages and its rejected row
@@ -221,10 +221,10 @@ def test_stopped_command_says_what_the_next_one_does(
     capsys: pytest.CaptureFixture[str], error: type[BaseException], command: str, said: str
 ) -> None:
     def call() -> None:
-        door._at_work.set(command)
+        guard.at_work.set(command)
         raise error
 
-    assert door.guarded(call) == (stopping.INTERRUPTED if error is KeyboardInterrupt else 1)
+    assert guard.guarded(call) == (stopping.INTERRUPTED if error is KeyboardInterrupt else 1)
     assert said in capsys.readouterr().err
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from etl.__main__ import guarded
+from etl.cli.guard import guarded
 from etl.config import ROOT
 
 
