@@ -64,7 +64,8 @@ def main(
     if record:
         RUNS.parent.mkdir(parents=True, exist_ok=True)
         plugin = ("-p", "tests.support.recording", "--record", str(RUNS))
-        raise SystemExit(subprocess.call([*PYTEST, *plugin, *tests.split()], cwd=ROOT))
+        chosen = ("-n", "auto", "--dist", "worksteal", "-m", "not slow", *tests.split())
+        raise SystemExit(subprocess.call([*PYTEST, *plugin, *chosen], cwd=ROOT))
     by_subject = _tests_by_subject()
     mutants = sorted(
         (m for m in _mutants() if only in m.subject and m.subject in by_subject),
@@ -106,7 +107,7 @@ def _tests_by_subject() -> dict[str, list[tuple[str, float]]]:
     found: dict[str, list[tuple[str, float]]] = {}
     lines = map(json.loads, RUNS.read_text(encoding="utf-8").splitlines())
     latest = {line["test"]: line for line in lines}
-    collect = [*PYTEST, "--collect-only", "tests"]
+    collect = [*PYTEST, "--collect-only", "-m", "not slow", "tests"]
     there = set(subprocess.check_output(collect, cwd=ROOT, text=True).splitlines())
     for line in sorted(latest.values(), key=lambda line: line["seconds"]):
         if line["test"] not in there:

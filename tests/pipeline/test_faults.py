@@ -25,7 +25,7 @@ from etl.errors import ServerError, UsageError
 from etl.pipeline import waiting
 from etl.quarantine import correction_csv
 from tests.support.managed import Managed
-from tests.support.processes import Command, Ended
+from tests.support.processes import Command, Ended, obey_signals
 from tests.support.warehouse import Warehouse
 
 
@@ -193,6 +193,7 @@ def test_ctrl_c_while_the_program_is_loaded_is_one_sentence(tmp_path: Path) -> N
         [sys.executable, "-m", "etl", "status"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        preexec_fn=obey_signals,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -104,6 +104,13 @@ class Command:
         return ended.stdout, ended.stderr
 
 
+def obey_signals() -> None:
+    """Let this process be stopped, also where the tests ignore signals (nohup, or a shell's &)."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _text_of(ours: Pipe, theirs: Pipe) -> IO[str]:
     """Our end of a pipe, to read text from."""
     theirs.close()
@@ -127,8 +134,7 @@ def _work(
         for number, stream in enumerate((nothing, out, err)):
             os.dup2(stream.fileno(), number)
     sys.argv = ["etl", *arguments]
-    # Be stopped by SIGHUP also where the tests themselves are run to go on after it (nohup).
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    obey_signals()
     from etl import __main__ as command_line
 
     if prepare is not None:

@@ -71,6 +71,10 @@ class Recorder:
         if found := self.functions[code]:
             self._note((found,))
 
+    def pytest_unconfigure(self) -> None:
+        threading.setprofile(None)
+        sys.setprofile(None)
+
     def _note(self, names: Any) -> None:
         for runs in self.running:
             runs.update(names)
@@ -95,8 +99,9 @@ class Recorder:
             runs = runs.union(*(self.of_fixture.get(id(d), ()) for d in definitions))
         seconds = round(time.monotonic() - started, 2)
         what = {"test": item.nodeid, "seconds": seconds, "runs": sorted(runs)}
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write(f"{json.dumps(what)}\n")
+        # One write, since other processes that run tests add to the file too.
+        with self.file.open("ab", buffering=0) as file:
+            file.write(f"{json.dumps(what)}\n".encode())
         return result
 
 
