@@ -130,6 +130,10 @@ disclosure: $(READY) ## Enter a disclosure of a member's data [MEMBER= TO= WHAT=
 disclosures: $(READY) ## Print the disclosures of a member's data in the last six years [MEMBER=]
 	@$(PY) -m etl disclosures --member $(call quoted,$(MEMBER))
 
+##@ Plans and use
+plan-diff: $(READY) ## Show how the plans of the documented reports changed since a load or day [SINCE=]
+	@$(PY) -m etl plan-diff $(if $(SINCE),--since $(call quoted,$(SINCE)))
+
 ##@ Masked copy
 masked-inbox: $(READY) ## Write the inbox once more with invented people [TO=]
 	@$(PY) -m etl masked-inbox --to $(call quoted,$(TO))
@@ -182,6 +186,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: plan-diff role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

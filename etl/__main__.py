@@ -11,12 +11,13 @@ from typing import Annotated
 import typer
 
 from etl import log
-from etl.cli import access, audit, masked_inbox, quarantine
+from etl.cli import access, audit, masked_inbox, operations, quarantine
 from etl.cli.guard import at_work, guarded
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
 from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
+from etl.operations import after_run
 from etl.pipeline import commands, console, holds
 from etl.pipeline import erase as erasing
 from etl.pipeline import retention as retention_of
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.add_typer(audit.app)
 app.add_typer(access.app)
 app.add_typer(masked_inbox.app)
+app.add_typer(operations.app)
 app.add_typer(quarantine.app)
 
 
@@ -56,7 +58,9 @@ def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
     with open_run(url, chosen, terminal, command, lambda: marker.now(chosen.inbox)) as context:
         try:
             work(context)
+            after_run.note(context)
         except (BatchError, CheckFailedError):
+            after_run.note(context)
             # Of what was refused nothing came; the rest did.
             if context.summary.seconds:
                 console.show_summary(context.summary)

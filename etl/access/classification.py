@@ -112,7 +112,8 @@ _KEPT_OF_NOBODY = words_of(
     passed_then weight weight_passed score score_change first_run_id last_run_id runs_failed
     failing_since resolved_at time_to_resolve episodes unresolved median_time_to_resolve
     longest_time_to_resolve since_last latest_as_of age behind files usual_interval file_line
-    is_refused rows_open since
+    is_refused rows_open since report recorded_at shape shape_hash cost rows seconds day calls
+    query_id is_top counted_since dropped_at dropped_by
     """
 )
 _CUBE_COLUMN = re.compile(r"^\s*\('(\w+)', '([^']*)', ", re.MULTILINE)

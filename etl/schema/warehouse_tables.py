@@ -38,6 +38,7 @@ from etl.contracts.types import DOMAINS, Type
 from etl.schema.access_tables import access
 from etl.schema.audit_tables import audit
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
+from etl.schema.plan_tables import plans_and_use
 from etl.schema.quality_tables import quality
 from etl.schema.retention_tables import retention
 from etl.warehouse.tables import (
@@ -71,6 +72,7 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     metadata = MetaData(naming_convention=NAMING)
     ledger(metadata)
     retention(metadata)
+    plans_and_use(metadata)
     quality(metadata)
     access(metadata)
     audit(metadata)

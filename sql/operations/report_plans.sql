@@ -1,0 +1,130 @@
+-- Plans of the documented reports: recorded after each load, and compared with those before.
+
+-- name: load_to_record
+-- The latest load of the live warehouse, if no plans are recorded of it. One row or none.
+select l.load_id
+from load as l
+where l.load_id = (select max(load_id) from load where status = 'loaded')
+    and not exists (select 1 from report_plan as p where p.load_id = l.load_id);
+
+-- name: latest_load
+-- The latest load of the live warehouse. One row.
+select max(load_id)
+from load
+where status = 'loaded';
+
+-- name: roots
+-- Partitions and their indexes, each with the table or index that it is a part of. One row per
+-- partition and per index of one.
+select
+    c.relname::text as relation_name,
+    r.relname::text as root_name
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+inner join pg_class as r on pg_partition_root(c.oid) = r.oid
+where c.relispartition and n.nspname = any(%(schemas)s);
+
+-- name: explain
+-- The plan of a report, which is not run. One row.
+explain (format json) {report};  -- noqa: PRS
+
+-- name: explain_run
+-- The plan of a report, which is run. One row.
+explain (analyze, timing off, buffers off, format json) {report};  -- noqa: PRS
+
+-- name: last_timed
+-- When each report was last run, and how long it took. One row per report that was.
+select distinct on (report)
+    report,
+    recorded_at,
+    seconds
+from report_plan
+where seconds is not null
+order by report, recorded_at desc;
+
+-- name: record
+-- Record the plan of a report. No rows.
+insert into report_plan (report, load_id, shape, shape_hash, cost, rows, seconds)
+values (%(report)s, %(load_id)s, %(shape)s, %(shape_hash)s, %(cost)s, %(rows)s, %(seconds)s)
+on conflict (report, load_id) do nothing;
+
+-- name: plans_at
+-- The plans of the latest load up to one, or recorded up to an instant. One row per report.
+select distinct on (p.report)
+    p.report,
+    p.load_id,
+    l.batch_id,
+    p.recorded_at,
+    p.shape,
+    p.cost,
+    p.rows,
+    p.seconds
+from report_plan as p
+inner join load as l on p.load_id = l.load_id
+where p.load_id <= coalesce(%(load_id)s, p.load_id)
+    and p.recorded_at <= coalesce(%(at)s, p.recorded_at)
+order by p.report, p.recorded_at desc, p.load_id desc;
+
+-- name: load_before
+-- The load of which plans were recorded before the latest ones. One row or none.
+select load_id
+from report_plan
+group by load_id
+order by max(recorded_at) desc, load_id desc
+limit 1
+offset 1;
+
+-- name: changes
+-- Reports whose latest plan has another shape than an earlier one, since it changed last, with what
+-- the planner expected of both. One row per report that changed within so many days.
+with latest as (
+    select distinct on (report)
+        report,
+        load_id,
+        shape_hash,
+        cost
+    from report_plan
+    where recorded_at <= %(now)s
+    order by report, recorded_at desc, load_id desc
+)
+
+select
+    n.report,
+    c.load_id,
+    c.changed_at,
+    b.cost as cost_before,
+    n.cost as cost_now
+from latest as n
+cross join lateral (
+    select
+        p.cost,
+        p.recorded_at
+    from report_plan as p
+    where p.report = n.report and p.shape_hash <> n.shape_hash and p.recorded_at <= %(now)s
+    order by p.recorded_at desc, p.load_id desc
+    limit 1
+) as b
+cross join lateral (
+    select
+        p.load_id,
+        p.recorded_at as changed_at
+    from report_plan as p
+    where p.report = n.report and p.recorded_at > b.recorded_at
+    order by p.recorded_at, p.load_id
+    limit 1
+) as c
+where c.changed_at > %(now)s - make_interval(days => %(days)s)
+order by n.report;
+
+-- name: seconds
+-- How long each report took, 95 in 100 of the times that it was run in so many days. One row per
+-- report.
+select
+    report,
+    count(*) as times,
+    percentile_disc(0.95) within group (order by seconds) as p95_seconds
+from report_plan
+where seconds is not null
+    and recorded_at > %(now)s - make_interval(days => %(days)s) and recorded_at <= %(now)s
+group by report
+order by report;
