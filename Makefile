@@ -56,8 +56,18 @@ down: $(READY) ## Stop the embedded PostgreSQL, unless a run is at work [FORCE=y
 status: $(READY) ## Show what was refused or waits, the server and the latest stages
 	@$(PY) -m etl status
 
+health: $(READY) ## Judge the service levels, for cron: exit 0, 10 (warning) or 11 (breach) [JSON=yes]
+	@$(PY) -m etl.cli.health health $(if $(filter yes,$(JSON)),--json)
+
 db-url: $(READY) ## Print the connection URL, the owner's or that of a login of a role [ROLE= STATES=]
 	@$(PY) -m etl db-url $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
+
+##@ On call
+incidents: $(READY) ## List incidents, times to detect and repair, and error budgets
+	@$(PY) -m etl.cli.health incidents
+
+incident-ack: $(READY) ## Take an incident on, so that its alert is not repeated [ID= WHO=]
+	@$(PY) -m etl.cli.health incident-ack --id $(call quoted,$(ID)) --who $(call quoted,$(WHO))
 
 ##@ Who may see what
 role-add: $(READY) ## Give a login a role, and make it if need be [LOGIN= ROLE= STATES=]
@@ -186,6 +196,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: plan-diff role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: plan-diff role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

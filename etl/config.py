@@ -11,14 +11,33 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, tzinfo
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 
 from etl.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Who is alerted, and how.
+
+    ``webhook``: an address that takes JSON. ``email``: addresses, reached by the mail server
+    ``smtp_url``. ``repeat_hours``: after so long an alert is sent again while nobody has
+    acknowledged it.
+    """
+
+    # Not in what a traceback or a log shows of the settings: they can contain a password.
+    webhook: str = field(default="", repr=False)
+    smtp_url: str = field(default="", repr=False)
+    email: tuple[str, ...] = ()
+    repeat_hours: float = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +53,8 @@ class Settings:
     ``debug``: show tracebacks.
     ``allow_plaintext``: ``database_url`` may lead to another machine without a verified TLS
     connection.
+    ``load_due``, ``load_zone``: by when the nightly load is to be done, on the clocks of a zone.
+    ``alerts``: who is alerted.
     """
 
     # Not in what a traceback or a log shows of the settings: it can contain a password.
@@ -44,6 +65,9 @@ class Settings:
     debug: bool = False
     names_inbox: bool = False
     allow_plaintext: bool = False
+    load_due: time = time(6)
+    load_zone: tzinfo = UTC
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
     @property
     def truth(self) -> Path:
@@ -54,6 +78,16 @@ class Settings:
     def archive(self) -> Path:
         """Where rows go whose retention is over; nobody but its owner may enter."""
         return self.data / "archive"
+
+    @property
+    def metrics_file(self) -> Path:
+        """What Prometheus reads, by the textfile collector of its node exporter."""
+        return self.data / "metrics" / "aca.prom"
+
+    @property
+    def health(self) -> Path:
+        """What ``make health`` remembers while the database is down."""
+        return self.data / "health"
 
     @property
     def log_file(self) -> Path:
@@ -77,6 +111,72 @@ def _yes(name: str, text: str) -> bool:
             f"{name} is {text!r}, neither yes nor no.", f"Write {name}=yes, or leave it out."
         )
     return text == "yes"
+
+
+def _hours(name: str, text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours <= 24 * 365:
+        raise UsageError(
+            f"{name} is {text!r}, which is no number of hours.", f"Set {name}=4, for example."
+        )
+    return hours
+
+
+def _time(name: str, text: str) -> time:
+    try:
+        return datetime.strptime(text, "%H:%M").time()
+    except ValueError:
+        raise UsageError(
+            f"{name} is {text!r}, which is no time of day.", f"Write {name}=06:00, for example."
+        ) from None
+
+
+def _zone(name: str, text: str) -> tzinfo:
+    try:
+        return ZoneInfo(text)
+    # What is no zone's name may be a folder, or a path out of the folder of zones.
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UsageError(
+            f"{name} is {text!r}, which is no time zone.",
+            f"Write it as the IANA database does: {name}=America/New_York.",
+        ) from None
+
+
+def _alerts(read: Callable[[str, str], str]) -> AlertSettings:
+    found = AlertSettings(
+        webhook=_secret(read, "ALERT_WEBHOOK"),
+        smtp_url=_secret(read, "SMTP_URL"),
+        email=tuple(read("ALERT_EMAIL", "").replace(",", " ").split()),
+        repeat_hours=_hours("ALERT_REPEAT_HOURS", read("ALERT_REPEAT_HOURS", "4")),
+    )
+    # What is wrong with an address is not repeated: it can contain a password.
+    if not _leads_somewhere(found.webhook, ("http", "https")):
+        raise UsageError(
+            "ALERT_WEBHOOK is no address of a web server.", "Write it as https://host/path."
+        )
+    if not _leads_somewhere(found.smtp_url, ("smtp", "smtps")):
+        raise UsageError(
+            "SMTP_URL is no address of a mail server.",
+            "Write it as smtps://user:password@host:port, special characters percent-encoded.",
+        )
+    if bool(found.email) != bool(found.smtp_url):
+        raise UsageError(
+            "Of ALERT_EMAIL and SMTP_URL only one is given.",
+            "Name whom to write to and the mail server, or neither.",
+        )
+    return found
+
+
+def _leads_somewhere(url: str, schemes: tuple[str, ...]) -> bool:
+    """Whether an address has one of the schemes, a host and a port that can be; or is empty."""
+    try:
+        parts = urlsplit(url)
+        return not url or (parts.scheme in schemes and bool(parts.hostname) and parts.port != 0)
+    except ValueError:
+        return False
 
 
 def _secret(read: Callable[[str, str], str], name: str) -> str:
@@ -143,4 +243,7 @@ def settings() -> Settings:
         names_inbox=bool(read("INBOX", "")),
         debug=read("DEBUG", "0").lower() in ("1", "true", "yes", "on"),
         allow_plaintext=_yes("ALLOW_PLAINTEXT", read("ALLOW_PLAINTEXT", "no")),
+        load_due=_time("LOAD_DUE", read("LOAD_DUE", "06:00")),
+        load_zone=_zone("LOAD_ZONE", read("LOAD_ZONE", "UTC")),
+        alerts=_alerts(read),
     )

@@ -96,6 +96,18 @@ class SchemaError(AcaError):
     exit_code = 8
 
 
+class HealthWarningError(AcaError):
+    """A service level is not met, none of those that make a breach."""
+
+    exit_code = 10
+
+
+class HealthBreachError(AcaError):
+    """A service level that readers rely on is not met."""
+
+    exit_code = 11
+
+
 def printable(text: str) -> str:
     """The text with every character escaped that is not there to be read; line feeds stay."""
     if text.isascii() and text.isprintable():

@@ -1,1 +1,1 @@
-"""What whoever runs the warehouse asks of it: plans of reports, who reads what, drills."""
+"""What whoever runs the warehouse asks of it: service levels, incidents, plans, who reads what."""

@@ -37,6 +37,7 @@ from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS, Type
 from etl.schema.access_tables import access
 from etl.schema.audit_tables import audit
+from etl.schema.incident_table import incidents
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
 from etl.schema.plan_tables import plans_and_use
 from etl.schema.quality_tables import quality
@@ -73,6 +74,7 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     ledger(metadata)
     retention(metadata)
     plans_and_use(metadata)
+    incidents(metadata)
     quality(metadata)
     access(metadata)
     audit(metadata)

@@ -73,14 +73,34 @@ def ensure_running(settings: Settings) -> str:
             return cluster.url_of(password, connection.info.port)
 
 
-def running_url(settings: Settings) -> str | None:
-    """URL of the embedded server if it runs, whatever DATABASE_URL says; starts nothing."""
+def running_url(settings: Settings, database: str = "postgres") -> str | None:
+    """URL of a database of the embedded server if it runs, whatever DATABASE_URL says.
+
+    Starts nothing.
+    """
     if not (settings.data / "postgres").exists():
         return None
     with _plain_errors(settings):
         home = locate(settings)
         port = cluster.running_port(home) if home.cluster.exists() else None
-        return None if port is None else cluster.url_of(cluster.password_of(home), port, "postgres")
+        return None if port is None else cluster.url_of(cluster.password_of(home), port, database)
+
+
+def address(settings: Settings) -> str:
+    """URL of the warehouse's database, for who only asks whether it answers; starts nothing.
+
+    Raises ``ServerError`` where the embedded server does not run, ``UsageError`` where DATABASE_URL
+    leads to another machine without verified TLS.
+    """
+    if settings.database_url:
+        _parts(settings.database_url)
+        if not settings.allow_plaintext:
+            require_verified(settings.database_url)
+        return as_url(settings.database_url)
+    url = running_url(settings, DATABASE)
+    if url is None:
+        raise ServerError("The embedded server does not run.", "make up starts it.")
+    return url
 
 
 def stop(settings: Settings) -> bool:

@@ -193,9 +193,9 @@ def test_env_example_documents_every_variable() -> None:
 
 def test_every_secret_may_come_from_a_file() -> None:
     keys = re.findall(r"^(\w+)=", read(".env.example"), re.MULTILINE)
-    is_secret = re.compile("PASSWORD|SECRET|TOKEN|_URL|_KEY")
+    is_secret = re.compile("PASSWORD|SECRET|TOKEN|_URL|_KEY|WEBHOOK")
     secrets = {key for key in keys if is_secret.search(key) and not key.endswith("_FILE")}
-    assert secrets == {"DATABASE_URL", "POSTGRES_PASSWORD"}
+    assert secrets == {"DATABASE_URL", "POSTGRES_PASSWORD", "ALERT_WEBHOOK", "SMTP_URL"}
     assert {f"{key}_FILE" for key in secrets} <= set(keys)
     assert secrets - keys_read_by_compose() == names_given_to("_secret", 1)
 

@@ -1,0 +1,198 @@
+"""One look at the warehouse from outside: service levels, incidents, alerts.
+
+``make health`` takes it every minute, and each run when it ends. It needs no run to notice that one
+never began, hangs or died, and no database to notice that there is none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+from etl.config import Settings
+from etl.db.connection import connect, set_config
+from etl.errors import ServerError, UsageError, one_line
+from etl.operations import alerts, incidents
+from etl.operations.incidents import Incident
+from etl.operations.judge import Judgment, database_down, judge, worst
+from etl.operations.objectives import DATABASE
+from etl.operations.within import TookTooLongError, within
+from etl.server import server
+
+SESSION = "aca-warehouse health"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a look found.
+
+    ``judged``: every objective and subject. ``open_incidents``: also those that it began.
+    ``notes``: what kept the look from doing all that it does, a sentence each.
+    """
+
+    at: datetime
+    judged: Sequence[Judgment]
+    open_incidents: Sequence[Incident]
+    notes: Sequence[str]
+
+    @property
+    def state(self) -> str:
+        """ok, warning or breach."""
+        return worst(self.judged)
+
+    @property
+    def broken(self) -> list[Judgment]:
+        """The objectives that are not met."""
+        return [judgment for judgment in self.judged if judgment.broken_since is not None]
+
+
+@dataclass(slots=True)
+class _Look:
+    """A look under way. ``is_alone``: no other one is, so this one follows incidents."""
+
+    settings: Settings
+    now: datetime
+    is_synthetic: bool
+    is_alone: bool = True
+    has_database: bool = False
+    judged: list[Judgment] = field(default_factory=list)
+    current: list[Incident] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def look(settings: Settings, now: datetime, *, is_synthetic: bool) -> Health:
+    """Judge every objective, follow incidents and send the alerts that are due.
+
+    Of two looks at once only one follows incidents and sends alerts. Raises ``UsageError`` where
+    the settings do not say where to look.
+    """
+    taken = _Look(settings, now, is_synthetic)
+    with ExitStack() as opened:
+        _take_lock(taken, opened)
+        remembered = incidents.read(_file(settings))
+        try:
+            within(DATABASE.limit, lambda: _ask(taken, remembered))
+            taken.has_database = True
+        except (ServerError, psycopg.Error, TookTooLongError) as error:
+            taken.judged = [database_down(now, _why(error))]
+            taken.current = incidents.follow(remembered, taken.judged, now, is_whole=False)
+        if taken.is_alone:
+            _send(taken)
+            _remember(taken)
+    open_now = [incident for incident in taken.current if incident.is_open]
+    return Health(now, taken.judged, open_now, taken.notes)
+
+
+def acknowledge(settings: Settings, incident_id: str, who: str, now: datetime) -> Incident:
+    """Note who takes an open incident on, also while the database is down; the first one stays.
+
+    Raises ``UsageError`` where no such incident is open.
+    """
+    kept = incidents.read(_file(settings))
+    with suppress(ServerError, psycopg.Error, TookTooLongError):
+        kept = within(DATABASE.limit, lambda: _current(settings, kept, now))
+    known = [i for i in kept if i.incident_id == incident_id and i.is_open]
+    if not known:
+        raise UsageError(
+            f"No incident {one_line(incident_id)} is open.", "make incidents lists those that are."
+        )
+    taken = known[0]
+    if taken.acknowledged_at is None:
+        taken = replace(taken, acknowledged_at=now, acknowledged_by=who)
+    incidents.write(_file(settings), [taken if i is known[0] else i for i in kept])
+    with suppress(ServerError, psycopg.Error, TookTooLongError):
+        within(DATABASE.limit, lambda: _current(settings, [taken], now))
+    return taken
+
+
+def _current(settings: Settings, kept: Sequence[Incident], now: datetime) -> list[Incident]:
+    """The current incidents of the ledger, once what the file says of them is entered."""
+    with connect(server.address(settings), SESSION) as connection:
+        incidents.enter(connection, kept)
+        return incidents.current(connection, now)
+
+
+def _file(settings: Settings) -> Path:
+    return settings.health / "incidents.json"
+
+
+def _take_lock(taken: _Look, opened: ExitStack) -> None:
+    """Keep other looks from following incidents until ``opened`` ends; waits for none of them."""
+    try:
+        taken.settings.health.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = opened.enter_context((taken.settings.health / "lock").open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        taken.is_alone = False
+        taken.notes.append("Another make health is at work; that one follows incidents.")
+    except OSError as error:  # without a lock rather than without an alert
+        taken.notes.append(f"{taken.settings.health} cannot be used: {error.strerror}.")
+
+
+def _ask(taken: _Look, remembered: Sequence[Incident]) -> None:
+    """What the database says, and what becomes of incidents by it."""
+    started = time.monotonic()
+    with connect(server.address(taken.settings), SESSION) as connection:
+        seconds = time.monotonic() - started
+        # A look that was given up must not stay at work on the server.
+        for name in ("statement_timeout", "lock_timeout"):
+            set_config(connection, name, f"{DATABASE.limit:g}s", is_local=False)
+        judged = judge(connection, taken.settings, taken.now, taken.is_synthetic, seconds)
+        try:
+            if taken.is_alone:
+                incidents.enter(connection, remembered)
+            current = incidents.current(connection, taken.now)
+            if taken.is_alone:
+                current = incidents.follow(current, judged, taken.now, is_whole=True)
+                incidents.enter(connection, current)
+        except psycopg.Error as error:
+            taken.notes.append(f"Incidents cannot be entered into the ledger ({error.sqlstate}).")
+            current = incidents.follow(remembered, judged, taken.now, is_whole=True)
+        taken.judged, taken.current = judged, current
+
+
+def _why(error: Exception) -> str:
+    """Why the database cannot be asked, in a sentence without the words of rows."""
+    if isinstance(error, ServerError):
+        return error.message
+    if isinstance(error, TookTooLongError | psycopg.errors.QueryCanceled):
+        return f"The database has not answered within {DATABASE.limit:g} s."
+    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+        return "The database has no ledger of this version: make migrate brings it."
+    return f"The database cannot be asked ({type(error).__name__})."
+
+
+def _send(taken: _Look) -> None:
+    """Send what is due; a receiver that does not answer is tried again by the next look."""
+    chosen = taken.settings.alerts
+    pending = alerts.due(taken.current, taken.now, chosen.repeat_hours)
+    if not pending or not (chosen.webhook or chosen.email):
+        return
+    is_sent, failures = alerts.send(pending, chosen)
+    taken.notes += failures
+    if is_sent:
+        sent = {alert.incident.incident_id: alert.sent(taken.now) for alert in pending}
+        taken.current = [sent.get(i.incident_id, i) for i in taken.current]
+        if taken.has_database:
+            _enter_sent(taken, list(sent.values()))
+
+
+def _enter_sent(taken: _Look, sent: list[Incident]) -> None:
+    """Enter at once what was sent: on a full disk the file cannot say so to the next look."""
+    with suppress(ServerError, psycopg.Error, TookTooLongError):
+        within(DATABASE.limit, lambda: _current(taken.settings, sent, taken.now))
+
+
+def _remember(taken: _Look) -> None:
+    """Keep the current incidents for the next look, with what was sent of them."""
+    try:
+        incidents.write(_file(taken.settings), taken.current)
+    except OSError as error:
+        taken.notes.append(f"{_file(taken.settings)} cannot be written: {error.strerror}.")

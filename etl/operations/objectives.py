@@ -1,0 +1,119 @@
+"""The service levels: what is measured, how good it has to be, how often, and what to do else.
+
+An objective is met or broken at any instant. Over its window it may be broken for a share of the
+time, the error budget (``etl.operations.incidents`` counts what is left of it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from enum import StrEnum
+
+# A run counts for a night that ended at most so long before its deadline, or after it.
+NIGHT = timedelta(hours=12)
+
+
+class Severity(StrEnum):
+    """What a broken objective is: readers suffer now, or will if nobody does anything."""
+
+    WARNING = "warning"
+    BREACH = "breach"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One service level.
+
+    ``means``: when it is met, as a sentence. ``statement``: the named statement that measures it,
+    with a row per subject (a feed, a report; empty where there is one only): subject, measured,
+    allowed, both in ``unit``, and since when it is broken, NULL if it is met. Without a statement
+    it is about whether the database answers, which no statement can say. ``limit``: what is
+    allowed, where the subject does not say so itself. ``share``: of the time of the window in
+    which it has to be met.
+    ``runbook``: the page of docs/runbooks that says what to do.
+    """
+
+    name: str
+    means: str
+    statement: str | None
+    limit: float
+    unit: str
+    share: float
+    window: timedelta
+    severity: Severity
+    runbook: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ValueError(f"{self.name}: {self.share} leaves no error budget, or is no share")
+
+
+DATABASE = Objective(
+    "database",
+    "The database answers in time and has the ledger of this version.",
+    None,
+    5,
+    "seconds",
+    share=0.995,
+    window=timedelta(days=30),
+    severity=Severity.BREACH,
+    runbook="the-load-failed",
+)
+
+OBJECTIVES = (
+    DATABASE,
+    Objective(
+        "nightly_load",
+        "A load ended well by the time it is due (LOAD_DUE, LOAD_ZONE).",
+        "operations/objectives.nightly_load",
+        0,
+        "seconds",
+        share=0.99,
+        window=timedelta(days=90),
+        severity=Severity.BREACH,
+        runbook="the-load-failed",
+    ),
+    Objective(
+        "feed_freshness",
+        "Each feed came within the days that its contract allows.",
+        "operations/objectives.feed_freshness",
+        0,
+        "days",
+        share=0.97,
+        window=timedelta(days=90),
+        severity=Severity.BREACH,
+        runbook="late-feed",
+    ),
+    Objective(
+        "quality_score",
+        "The score of the latest run of every check is high enough.",
+        "operations/objectives.quality_score",
+        0.95,
+        "share",
+        share=0.97,
+        window=timedelta(days=90),
+        severity=Severity.BREACH,
+        runbook="wrong-numbers",
+    ),
+    Objective(
+        "wal_backlog",
+        "The server's log (WAL) does not pile up, waiting for its archive or for a standby.",
+        "operations/objectives.wal_backlog",
+        2**30,
+        "bytes",
+        share=0.99,
+        window=timedelta(days=30),
+        severity=Severity.WARNING,
+        runbook="disk-full",
+    ),
+)
+
+
+def latest_deadline(now: datetime, due: time, zone: tzinfo) -> datetime:
+    """The latest instant not after ``now``, UTC, at which the clocks of a zone show a time."""
+    day = now.astimezone(zone).date()
+    candidates = (
+        datetime.combine(day - timedelta(days=back), due, zone).astimezone(UTC) for back in (0, 1)
+    )
+    return next(deadline for deadline in candidates if deadline <= now)

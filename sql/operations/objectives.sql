@@ -1,0 +1,147 @@
+-- Whether the service levels are met at an instant, from the ledger alone: whatever came after that
+-- instant is left out. Each statement has a row per subject: subject, measured and allowed in the
+-- objective's unit, and since when it is broken (NULL: it is met).
+
+-- name: nightly_load
+-- Whether a load ended well for the night of the latest deadline. One row.
+select
+    '' as subject,
+    case
+        when loaded.is_in_time then 0
+        else extract(epoch from %(now)s - %(deadline)s::timestamptz)
+    end::double precision as measured,
+    %(limit)s::double precision as allowed,
+    case when not loaded.is_in_time then %(deadline)s::timestamptz end as broken_since
+from (
+    select coalesce(max(r.finished_at) >= %(night_began)s, false) as is_in_time
+    from ledger.stage_run as r
+    where r.status = 'done' and r.finished_at <= %(now)s
+        and (r.stage = 'swap' or (r.stage = 'cubes' and not r.is_rebuild))
+) as loaded;
+
+-- name: feed_freshness
+-- How many days ago each feed came last. One that never came is late from the first batch of any
+-- feed on. Synthetic batches have no day of the real world: of them the newest counts as of the day
+-- on which it was first loaded. One row per feed with such a limit.
+with batches as (
+    select
+        l.batch_id,
+        l.as_of,
+        f.feed,
+        coalesce(f.contract, f.feed) as contract
+    from ledger.load as l
+    inner join ledger.load_file as f on l.load_id = f.load_id
+    where l.status in ('loaded', 'running') and f.status in ('loaded', 'skipped')
+        and l.started_at <= %(now)s
+),
+
+shift as (
+    select
+        case
+            when %(is_synthetic)s then min(l.started_at) - l.as_of
+            else interval '0'
+        end as behind
+    from ledger.load as l
+    where (l.as_of, l.batch_id) = (
+        select
+            b.as_of,
+            b.batch_id
+        from batches as b
+        order by b.as_of desc, b.batch_id desc
+        limit 1
+    )
+    group by l.as_of
+),
+
+newest as (
+    select distinct on (b.feed)
+        b.feed,
+        b.contract,
+        b.as_of
+    from batches as b
+    order by b.feed asc, b.as_of desc
+),
+
+due as (
+    select
+        w.feed as subject,
+        w.days as allowed,
+        coalesce(n.as_of, (select min(b.as_of) from batches as b)) + s.behind as came_at
+    from unnest(%(contracts)s::text[], %(feeds)s::text[], %(days)s::double precision[])
+        as w (contract, feed, days)
+    left join newest as n on w.feed = n.feed
+    cross join shift as s
+    where w.contract = coalesce(n.contract, w.feed)
+)
+
+select
+    d.subject,
+    extract(epoch from %(now)s - d.came_at)::double precision / 86400 as measured,
+    d.allowed,
+    case
+        when d.came_at + d.allowed * interval '1 day' < %(now)s
+            then d.came_at + d.allowed * interval '1 day'
+    end as broken_since
+from due as d
+order by d.subject;
+
+-- name: quality_score
+-- The weighted share of checks that passed in the latest run of all of them on what is live. At
+-- most one row.
+select
+    '' as subject,
+    scored.score as measured,
+    %(limit)s::double precision as allowed,
+    case when scored.score < %(limit)s then scored.started_at end as broken_since
+from (
+    select
+        s.started_at,
+        (sum(s.weight_passed) / sum(s.weight))::double precision as score
+    from quality.check_score as s
+    where s.check_run_id = (
+        select max(r.check_run_id)
+        from quality.check_run as r
+        left join ledger.load as l on r.load_id = l.load_id
+        where r.gate is null and r.finished_at <= %(now)s
+            and l.status is distinct from 'failed' and l.status is distinct from 'rebuilt'
+    )
+    group by s.started_at
+) as scored;
+
+-- name: wal_backlog
+-- Bytes of the log that the server must keep: segments that wait for the archive, or what the
+-- slowest replication slot has not read. Since when is seen of segments only: from the
+-- first one that is too much on. One row, none where the role may not see it.
+with waiting as (
+    select
+        a.modification,
+        row_number() over (order by a.modification) * s.bytes as bytes
+    from pg_ls_archive_statusdir() as a
+    cross join lateral (
+        select pg_size_bytes(current_setting('wal_segment_size')) as bytes
+    ) as s
+    where a.name like '%%.ready'
+),
+
+kept as (
+    select
+        coalesce(max(w.bytes), 0) as segments,
+        min(w.modification) filter (where w.bytes > %(limit)s) as broken_since,
+        coalesce(
+            (
+                select max(pg_wal_lsn_diff(pg_current_wal_lsn(), r.restart_lsn))
+                from pg_replication_slots as r
+            ),
+            0
+        ) as slots
+    from waiting as w
+)
+
+select
+    '' as subject,
+    greatest(k.segments, k.slots)::double precision as measured,
+    %(limit)s::double precision as allowed,
+    case
+        when greatest(k.segments, k.slots) > %(limit)s then coalesce(k.broken_since, %(now)s)
+    end as broken_since
+from kept as k;
