@@ -23,10 +23,11 @@ from psycopg import sql
 
 from etl.config import ROOT, Settings
 from etl.db.connection import connect
-from etl.schema.migrations import migrate
+from etl.pipeline.session import open_run
 from etl.server import server
 from etl.server.tuning import core_count
 from tests.support.databases import drop, fresh_database, url_of
+from tests.support.watching import Silent
 
 # How many examples a test draws that does not say so itself, and whether always the same ones;
 # pytest --hypothesis-profile=long chooses the other.
@@ -151,8 +152,8 @@ def admin_url(server_settings: Settings) -> str:
 
 
 @pytest.fixture(scope="session")
-def template(admin_url: str) -> str:
-    """A migrated database that tests are copied from."""
+def template(admin_url: str, server_settings: Settings) -> str:
+    """A database as ``make migrate`` leaves it, which tests are copied from."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
         there = [name for (name,) in connection.execute("select datname from pg_database")]
         for name in there:
@@ -160,7 +161,8 @@ def template(admin_url: str) -> str:
                 drop(connection, name)
         if TEMPLATE not in there:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
-            migrate(url_of(admin_url, TEMPLATE))
+            with open_run(url_of(admin_url, TEMPLATE), server_settings, Silent(), "migrate"):
+                pass
     return TEMPLATE
 
 

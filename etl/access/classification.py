@@ -191,11 +191,17 @@ def _of_build(relation: str, column: str) -> Identifier:
     if relation == "dim_date":
         return NONE if column in _CALENDAR else _OF_PERSON[column]
     feed = _feeds()[relation]
-    declared = {c.name: c.identifier for c in feed.staged}
+    declared = _identifiers(feed.name)
     if column in declared:
         return declared[column]
     identifier = _OF_PERSON[column]
     return identifier if is_of_people(feed) else NONE
+
+
+@cache
+def _identifiers(feed: str) -> dict[str, Identifier]:
+    """The identifier of each column of a feed."""
+    return {column.name: column.identifier for column in FEEDS[feed].staged}
 
 
 @cache

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 from typing import Any, NamedTuple
 
 import psycopg
+import xxhash
 from psycopg import sql
 
 from etl.access.classification import UnclassifiedError, declared, identifier_of
@@ -31,7 +33,7 @@ class Masking(NamedTuple):
     def declaration(self) -> str:
         """Another text as soon as the relation would be shown otherwise."""
         treatments = {kind.value: how.value for kind, how in TREATMENTS[self.standard].items()}
-        return f"{self}{treatments}{declared()}{_TEXTS}{restricted()}"
+        return f"{self}{treatments}{_mark_of_texts()}"
 
     def around(self, connection: psycopg.Connection[Any], rows: sql.Composable) -> sql.Composed:
         """A query for the masked rows of a query.
@@ -66,6 +68,12 @@ class Masking(NamedTuple):
             ref=sql.Identifier(f"{prefix}_ref"),
             key_code=sql.Identifier(f"{prefix}_sk"),
         )
+
+
+@cache
+def _mark_of_texts() -> str:
+    """Another mark as soon as columns are declared otherwise or statements mask otherwise."""
+    return xxhash.xxh3_64_hexdigest(f"{declared()}{_TEXTS}{restricted()}".encode())
 
 
 def _crosswalks(treated: dict[str, Treatment]) -> list[sql.Composed]:

@@ -8,9 +8,9 @@ the rows of the current load, before anybody sees what the stage did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -138,12 +138,16 @@ def run_gate(
         begun = {"load_id": load_id, "gate": stage, **build.values}
         check_run_id = scalar(ledger, "checks/record.begin_run", begun)
         thresholds = _thresholds(ledger)
-    results = []
-    for entry in gate_checks(kind or stage):
-        if entry.feed is None or entry.feed in feeds:
-            values = _gate_values(work, entry, build, stage, load_id)
-            for check, finding in _run_sql(work, entry, values):
-                results.append(_judge(replace(check, **thresholds.get(check.name, {})), finding))
+    entries = gate_checks(kind or stage, feeds)
+    of_feed = {
+        feed: _gate_values(work, feed, build, stage, load_id)
+        for feed in {entry.feed for entry in entries}
+    }
+    asked = [(entry, {**entry.values, **of_feed[entry.feed]}) for entry in entries]
+    results = [
+        _judge(replace(check, **thresholds.get(check.name, {})), finding)
+        for check, finding in _run_together(work, asked)
+    ]
     return _record(ledger, build, check_run_id, results)
 
 
@@ -162,34 +166,34 @@ def run_arrivals(
         check_run_id = scalar(connection, "checks/record.begin_run", begun)
         thresholds = _thresholds(connection)
         _profile(connection, build)
-        found = list(_answer(connection, gate_checks("arrivals"), build, now))
+        asked = _with_values(connection, gate_checks("arrivals"), build, now)
+        found = _run_together(connection, asked)
     results = [_judge(replace(c, **thresholds.get(c.name, {})), finding) for c, finding in found]
     return _record(connection, build, check_run_id, results)
 
 
 def _gate_values(
     work: psycopg.Connection[Any],
-    entry: SqlCheck,
+    feed: str | None,
     build: Build,
     stage: str,
     load_id: int | None,
 ) -> Values:
-    """What the checks of a gate are about: the load, and the loads that can explain its rows."""
+    """What checks of a gate on a feed are about: the load, and loads that can explain its rows."""
     asked = {"load_id": load_id, **build.values}
     loads, loads_before = [load_id], []
     if stage == "dims":
         loads = [found for found, _ in run(work, "checks/staging.loads_of_build", asked)]
-    elif stage == "facts" and entry.feed is not None:
+    elif stage == "facts" and feed is not None:
         # The state of a fact is that of the last of these; an earlier one has a say only in
         # whether that reverses it.
-        ordered = run(work, "facts/loads.build_loads", {"feed": entry.feed, **asked})
+        ordered = run(work, "facts/loads.build_loads", {"feed": feed, **asked})
         in_order = [found for found, _ in ordered]
         place = in_order.index(load_id)
         loads_before, loads = in_order[:place], in_order[place:]
     return {
-        **entry.values,
         **asked,
-        "feed": entry.feed,
+        "feed": feed,
         "loads_before": loads_before,
         "loads": loads,
         "loads_in_facts": loads,
@@ -224,7 +228,7 @@ def define(connection: psycopg.Connection[Any]) -> None:
 
 def _row(check: Check) -> dict[str, Any]:
     """A check in the columns of the registry; each result has them too, but for ``_MEANING``."""
-    return {_COLUMNS.get(name, name): value for name, value in asdict(check).items()}
+    return {_COLUMNS.get(f.name, f.name): getattr(check, f.name) for f in fields(check)}
 
 
 def _profile(connection: psycopg.Connection[Any], build: Build) -> None:
@@ -264,30 +268,62 @@ def run_sql_checks(
     entries = tuple(e for e in sql_checks() if any(map(wanted, e.checks.values())))
     with reading(connection, build.schemas.path):
         run(connection, "ledger/session.work_transaction")
-        for check, found in _answer(connection, entries, build, now):
-            if wanted(check):
-                yield check, found
+        for entry, values in _with_values(connection, entries, build, now):
+            for check, found in _run_sql(connection, entry, values):
+                if wanted(check):
+                    yield check, found
 
 
-def _answer(
+def _with_values(
     connection: psycopg.Connection[Any],
     entries: tuple[SqlCheck, ...],
     build: Build,
     now: datetime | None,
-) -> Iterator[Answer]:
+) -> list[tuple[SqlCheck, Values]]:
+    """Checks on all that a build contains, each with the values that its statement takes."""
     asked = build.values
     loads = run(connection, "checks/staging.loads_of_build", asked).fetchall()
     in_facts = [load_id for load_id, is_in_facts in loads if is_in_facts]
-    for entry in entries:
-        values = {
-            **entry.values,
-            "now": now,
-            "feed": entry.feed,
-            "loads": in_facts if entry.only_in_facts else [load_id for load_id, _ in loads],
-            "loads_before": [],
-            "loads_in_facts": in_facts,
-        }
-        yield from _run_sql(connection, entry, values)
+    common = {"now": now, "loads_before": [], "loads_in_facts": in_facts}
+    every = [load_id for load_id, _ in loads]
+    return [
+        (
+            entry,
+            {
+                **entry.values,
+                **common,
+                "feed": entry.feed,
+                "loads": in_facts if entry.only_in_facts else every,
+            },
+        )
+        for entry in entries
+    ]
+
+
+def _run_together(
+    connection: psycopg.Connection[Any], asked: Sequence[tuple[SqlCheck, Values]]
+) -> list[Answer]:
+    """What checks find; one by one only where one of them cannot be evaluated."""
+    try:
+        with connection.transaction():
+            found = [_execute(connection, entry, values) for entry, values in asked]
+    except (psycopg.ProgrammingError, psycopg.DataError):
+        return [answer for entry, values in asked for answer in _run_sql(connection, entry, values)]
+    return [
+        (check, of_entry.get(rule))
+        for (entry, _), of_entry in zip(asked, found, strict=True)
+        for rule, check in entry.checks.items()
+    ]
+
+
+def _execute(
+    connection: psycopg.Connection[Any], entry: SqlCheck, values: Values
+) -> dict[str, Finding]:
+    """What the statement of a check finds, by rule."""
+    cursor = connection.execute(entry.statement, values)
+    columns = [c.name for c in cursor.description or ()]
+    rows = [dict(zip(columns, row, strict=True)) for row in cursor]
+    return {row["rule"]: _finding(row) for row in rows}
 
 
 def _run_sql(
@@ -295,10 +331,7 @@ def _run_sql(
 ) -> Iterator[Answer]:
     try:
         with connection.transaction():
-            cursor = connection.execute(entry.statement, values)
-            columns = [c.name for c in cursor.description or ()]
-            rows = [dict(zip(columns, row, strict=True)) for row in cursor]
-        found = {row["rule"]: _finding(row) for row in rows}
+            found = _execute(connection, entry, values)
     except psycopg.errors.InsufficientPrivilege as error:
         names = ", ".join(entry.checks)
         raise ServerError(

@@ -198,22 +198,23 @@ def _note(connection: psycopg.Connection[Any], relations: list[Relation]) -> Non
         for role, declared in ROLES.items()
         for relation in relations
     ]
-    _bring(connection, "rights", rights, ("roles", "schemas", "relations", "rights"))
+    _bring(connection, "rights", set(rights), ("roles", "schemas", "relations", "rights"))
     fields = ("schemas", "relations", "columns", "identifiers", "limited", "safe_harbor")
-    _bring(connection, "classes", list(_classes(relations)), fields)
+    _bring(connection, "classes", set(_classes(relations)), fields)
 
 
 def _bring(
     connection: psycopg.Connection[Any],
     what: str,
-    rows: Sequence[tuple[str, ...]],
+    rows: set[tuple[str, ...]],
     fields: Sequence[str],
 ) -> None:
-    """Put rows in the place of those that are noted, if they differ."""
-    if sorted(run(connection, f"access/grants.{what}_noted").fetchall()) != sorted(rows):
-        run(connection, f"access/grants.forget_{what}")
-        values = dict(zip(fields, map(list, zip(*rows, strict=True)), strict=True))
-        run(connection, f"access/grants.note_{what}", values)
+    """Bring what is noted to these rows."""
+    noted = set(run(connection, f"access/grants.{what}_noted"))
+    for change, changed in (("forget", noted - rows), ("note", rows - noted)):
+        if changed:
+            values = dict(zip(fields, map(list, zip(*sorted(changed), strict=True)), strict=True))
+            run(connection, f"access/grants.{change}_{what}", values)
 
 
 def _classes(relations: list[Relation]) -> Iterator[tuple[str, ...]]:

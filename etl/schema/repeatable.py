@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import chain
 from typing import Any, LiteralString
 
 import psycopg
@@ -49,22 +50,22 @@ def ensure(
     object has to be dropped and others need it.
     """
     groups = groups or (of_access(), kept(), of_build_and_cubes(connection, schemas))
-    every = [entry for group in groups for entry in group]
-    places = _places(every, schemas)
-    wanted = {entry.mark for entry in every}
+    marked = [[(entry, entry.mark) for entry in group] for group in groups]
+    places = _places(chain.from_iterable(groups), schemas)
+    wanted = {mark for group in marked for _, mark in group}
     marks = {mark for *_, mark in _made(connection, places)}
     if marks == wanted:
         return
     with connection.transaction():
         set_search_path(connection, list(KEPT))
-        for group in groups:
+        for group in marked:
             try:
                 with connection.transaction():
-                    for entry in group:
-                        if entry.mark not in marks:
+                    for entry, mark in group:
+                        if mark not in marks:
                             entry.make(connection, schemas)
             except _NOT_REPLACED:
-                with dropped(connection, group, schemas):
+                with dropped(connection, [entry for entry, _ in group], schemas):
                     pass
         _drop(connection, [made for made in _made(connection, places) if made[2] not in wanted])
 

@@ -99,8 +99,12 @@ revoke all ({column}) on {relation} from {role};  -- noqa: PRS
 revoke all on schema {schema} from {role};
 
 -- name: forget_rights
--- Make room for what is declared now. No rows.
-delete from access.declared_right;
+-- Forget what is no longer declared. One row per role and relation.
+delete from access.declared_right
+where (role, schema_name, relation_name) in (
+    select *
+    from unnest(%(roles)s::text[], %(schemas)s::text[], %(relations)s::text[])
+);
 
 -- name: note_rights
 -- Note what each role may see of each relation. One row per role and relation.
@@ -118,8 +122,12 @@ select
 from access.declared_right;
 
 -- name: forget_classes
--- Make room for what is declared now. No rows.
-delete from access.classification;
+-- Forget what is no longer declared. One row per column.
+delete from access.classification
+where (schema_name, relation_name, column_name) in (
+    select *
+    from unnest(%(schemas)s::text[], %(relations)s::text[], %(columns)s::text[])
+);
 
 -- name: note_classes
 -- Note which identifier each column is and what masked schemas make of it. One row per column.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from etl.quality.checks.parts import subjects
-from etl.quality.checks.registry import sql_checks
+from etl.quality.checks.registry import declared_for_gate, sql_checks
 from etl.warehouse.tables import DIMENSIONS, Dimension
 from tests.support.warehouse import Warehouse
 
@@ -39,6 +39,7 @@ def forget_checks() -> None:
     """Let the checks be composed again from the dimensions as they are declared now."""
     subjects.cache_clear()
     sql_checks.cache_clear()
+    declared_for_gate.cache_clear()
 
 
 def test_rehash_adds_versions_only_for_changed_values(

@@ -8,13 +8,14 @@ another statement of the same file or of ``sql/checks/fragments.sql``.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from string import Formatter
 
 from psycopg import sql
 
 from etl.contracts.checks import Check
+from etl.contracts.feeds import FEEDS
 from etl.db.statements import FOLDER, Parts, names, read_file, statement
 from etl.quality.checks import header
 from etl.quality.checks.constraints import counted_in_load
@@ -61,22 +62,28 @@ def gates() -> tuple[str, ...]:
     return tuple(sorted({stage for one in declarations() for stage in one.gates}))
 
 
-def gate_checks(stage: str) -> tuple[SqlCheck, ...]:
-    """The checks that a stage must pass; their rules are those of ``all_checks``."""
+def gate_checks(stage: str, feeds: Collection[str] = tuple(FEEDS)) -> tuple[SqlCheck, ...]:
+    """The checks that a stage must pass; their rules are those of ``all_checks``.
+
+    ``feeds``: those that the load brought; checks of other feeds are left out.
+    """
+    declared = (c for c in declared_for_gate(stage) if c.feed is None or c.feed in feeds)
     if stage != "stage":
-        return _declared_for_gate(stage)
+        return tuple(declared)
     # What contracts say of a value is asked of the rows of a load alone, all in one scan of these.
     of_contracts = (
         SqlCheck(
             counted_in_load(suite), {e.check.name: e.check for e in suite.expectations}, suite.feed
         )
         for suite in suites()
-        if suite.feed is not None
+        if suite.feed in feeds
     )
-    return (*_declared_for_gate(stage), *of_contracts)
+    return (*declared, *of_contracts)
 
 
-def _declared_for_gate(stage: str) -> tuple[SqlCheck, ...]:
+@cache
+def declared_for_gate(stage: str) -> tuple[SqlCheck, ...]:
+    """The checks whose headers name the gate of a stage."""
     if stage not in gates():
         raise KeyError(f"No check is declared for the gate of {stage}.")
     return tuple(
