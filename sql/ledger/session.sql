@@ -4,15 +4,16 @@ select set_config('temp_buffers', '128MB', false);
 
 -- name: work_transaction
 -- Settings of the transaction of a stage or of the checks: sets are large and one run is alone, so
--- both cores and some memory may be used; a reader's settings are untouched. More workers may be
--- asked for than there are cores: those of a step that has ended count until they are cleared
--- away, and the next step would go without. What the statistics say is asked again each time: a
--- stage renews them and then asks which are stale. One row.
+-- both cores and some memory may be used; a reader's settings are untouched. A step on a few rows
+-- is done before a worker has started, so that has its usual cost. More workers may be asked for
+-- than there are cores: those of a step that has ended count until they are cleared away, and the
+-- next step would go without. What the statistics say is asked again each time: a stage renews
+-- them and then asks which are stale. One row.
 select
     set_config('stats_fetch_consistency', 'none', true),
     set_config('work_mem', '192MB', true),
     set_config('maintenance_work_mem', '512MB', true),
-    set_config('parallel_setup_cost', '0', true),
+    set_config('parallel_setup_cost', '1000', true),
     set_config('parallel_tuple_cost', '0', true),
     set_config('max_parallel_workers', '6', true),
     set_config('max_parallel_workers_per_gather', '2', true);
