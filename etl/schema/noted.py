@@ -7,13 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from typing import Any, LiteralString
 
 from psycopg import sql
+from sqlalchemy import BigInteger, PrimaryKeyConstraint, String, Table, UniqueConstraint
+from sqlalchemy.dialects.postgresql import DOMAIN, TIMESTAMP
+from sqlalchemy.types import TypeEngine
 
 from etl.access.classification import cube_columns, identifies
 from etl.contracts.feeds import FEEDS
+from etl.db.statements import statement
 from etl.schema.audit_tables import CHAINS
 from etl.schema.objects import Place, SchemaObject, functions_of
+from etl.schema.warehouse_tables import all_tables
 from etl.warehouse.tables import CUBES, DIMENSIONS, Dimension
 
 # Those of the schemas that no rebuild replaces; a test compares them with the catalog.
@@ -30,6 +37,12 @@ _KEPT = (
 _KEPT_FOR_STEWARDS = (Place("quality", "quarantined_line"), Place("quality", "correction"))
 # A policy of a table applies to whoever reads a view on it only if the view asks as the reader.
 _AS_READER = "with (security_invoker)"
+# Types of the columns that begin an index: what SQL calls each, and its least value.
+_LEAST: dict[type[TypeEngine[Any]], tuple[LiteralString, str]] = {
+    String: ("text", ""),
+    BigInteger: ("bigint", "-9223372036854775808"),
+    TIMESTAMP: ("timestamptz", "-infinity"),
+}
 
 
 def audit_objects() -> Iterator[SchemaObject]:
@@ -104,6 +117,48 @@ def _policy(name: str, table: Place) -> SchemaObject:
         {
             "table": table,
             "relation": sql.Literal(f"{table.schema}.{table.name}"),
+            **(_bounds(table) if name == "noted" else {}),
         },
         on_table=table.name,
     )
+
+
+def _bounds(table: Place) -> dict[str, sql.Composable]:
+    """What is looked up in each index of a table besides what a reader asks for."""
+    columns = begin_an_index(table)
+    bounds = [
+        statement(
+            "audit/policies.bound",
+            column=sql.Identifier(column),
+            relation=sql.Literal(f"{table.schema}.{table.name}"),
+            type=sql.SQL(kind),
+            least=sql.Literal(least),
+        )
+        for column, (kind, least) in sorted(columns.items())
+    ]
+    return {"columns": sql.Literal(sorted(columns)), "bounds": sql.SQL("").join(bounds)}
+
+
+def begin_an_index(table: Place) -> dict[str, tuple[LiteralString, str]]:
+    """The columns of a table that begin an index, none of which is ever empty; type, least value.
+
+    Without BRIN indexes, which find blocks of rows and not rows.
+    """
+    if table.schema == "cubes":
+        return {CUBES[table.name].grain[0]: _LEAST[String]}
+    declared = _tables()[table]
+    unique = (PrimaryKeyConstraint, UniqueConstraint)
+    keys = [c for c in declared.constraints if isinstance(c, unique)]
+    indexes = [i for i in declared.indexes if not i.dialect_options["postgresql"]["using"]]
+    begin = [columns[0] for entry in (*keys, *indexes) if (columns := list(entry.columns))]
+    return {column.name: _least(column.type) for column in begin}
+
+
+def _least(kind: TypeEngine[Any]) -> tuple[LiteralString, str]:
+    base = kind.data_type if isinstance(kind, DOMAIN) else kind
+    return next(least for known, least in _LEAST.items() if isinstance(base, known))
+
+
+@cache
+def _tables() -> dict[Place, Table]:
+    return {Place(str(t.schema), t.name): t for t in all_tables().tables.values()}

@@ -20,6 +20,19 @@ begin
 end
 $noted$;
 
+-- name: noted_from
+-- The same, as a list of the value given: a condition that compares a column with it can be part of
+-- what is looked up in an index, and so is noted where no row is found.
+--
+-- As its owner, since no reader may use the schema by name.
+create or replace function {schema}.noted_from(relation text, least_value anyelement)
+returns anyarray
+language sql stable parallel restricted cost 1000 security definer
+set search_path = ''
+as $noted$
+    select case when {schema}.noted(relation) then array[least_value] end;
+$noted$;
+
 -- name: noted_by_view
 -- The same for a view that shows a column of a table to whom the table itself refuses it; the owner
 -- of the table leaves no note.

@@ -52,6 +52,10 @@ create {table_or_view} {cube} as {definition};
 -- The grain, enforced; what changes is looked up by it, and a view is refreshed by it.
 create unique index {index} on {cube} ({grain});
 
+-- name: require_person
+-- Whose a row is, never empty: lookups by it are noted (sql/audit/policies.sql). No rows.
+alter table {cube} alter column {person} set not null;
+
 -- name: comment_on_cube
 -- What the cube is.
 comment on {table_or_view} {cube} is {comment};

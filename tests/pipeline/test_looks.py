@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -111,6 +112,85 @@ HIDDEN = {
 def test_catalogs_show_no_value(ann: psycopg.Connection[Any], way: str) -> None:
     shown = repr(HIDDEN[way](ann)).replace(f"'{SURNAME}'::text", "")
     assert SURNAME not in shown
+
+
+# The columns that begin an index of a table that notes its readers, each with whether it is bound.
+BEGIN = (
+    "select distinct t.relnamespace::regnamespace || '.' || t.relname, a.attname::text, "
+    "format_type(pg_basetype(a.atttypid), null), "
+    "a.attnotnull and exists (select 1 from pg_depend d where d.classid = 'pg_policy'::regclass "
+    " and d.objid = p.oid and d.refobjid = a.attrelid and d.refobjsubid = a.attnum) "
+    "from pg_policy p join pg_class t on t.oid = p.polrelid "
+    "join pg_index i on i.indrelid = t.oid join pg_class c on c.oid = i.indexrelid "
+    "join pg_am m on m.oid = c.relam and m.amname = 'btree' "
+    "join pg_attribute a on a.attrelid = t.oid and a.attnum = i.indkey[0] "
+    "where p.polname = 'noted'"
+)
+NOBODYS = {"bigint": "-7", "timestamp with time zone": "1900-01-01"}
+
+
+def test_every_index_of_such_a_table_begins_with_a_bound_column(looked: Record) -> None:
+    found = looked.rows(BEGIN)
+    assert {(MEMBER, "member_id"), (MEMBER, "member_sk")} <= {row[:2] for row in found}
+    assert [row for row in found if not row[3]] == []
+
+
+def test_a_lookup_that_finds_no_row_is_recorded(
+    looked: Record, ann: psycopg.Connection[Any]
+) -> None:
+    readable = [
+        (relation, column, kind)
+        for relation, column, kind, _ in looked.rows(BEGIN)
+        if ann.execute(
+            "select has_schema_privilege(split_part(%s, '.', 1), 'usage')"
+            " and has_table_privilege(to_regclass(%s), 'select')",
+            [relation, relation],
+        ).fetchone()
+        == (True,)
+    ]
+    assert len(readable) >= 6
+    looked.bring()
+    before = looked.last()
+    ann.execute("set enable_seqscan = off")
+    for relation, column, kind in readable:
+        nobody = NOBODYS.get(kind, "nobody")
+        for query in (
+            f"select * from {relation} where {column} = '{nobody}'",
+            f"select count(*) from {relation} where {column} in ('{nobody}', '{nobody}')",
+            f"select from generate_series(1, 2) as g join {relation} as r on {column} = '{nobody}'",
+        ):
+            plan = ann.execute(f"explain {query}").fetchall()
+            assert "Index" in repr(plan), query
+            ann.execute(query).fetchall()
+    looked.bring()
+    found = looked.rows(
+        "select relation_name, count(distinct statement) from audit.look where position > %s"
+        " and person = %s and kind = 'look' and statement !~ '^explain' group by 1",
+        *(before, ANN),
+    )
+    asked = Counter({relation: 0 for relation, *_ in readable})
+    for relation, *_ in readable:
+        asked[relation] += 3
+    assert dict(found) == dict(asked)
+
+
+def test_the_bound_of_an_index_changes_no_estimate(
+    looked: Record, ann: psycopg.Connection[Any]
+) -> None:
+    looked.owner.execute("analyze warehouse.dim_member")
+    for condition in ("true", "member_id = 'M1'", "state = 'FL'"):
+        query = f"select from {MEMBER} where {condition}"
+        asked = f"explain (format json) {query}"
+        shown = [
+            row[0][0]["Plan"]["Plan Rows"]
+            for connection in (ann, looked.owner)
+            if (
+                row := connection.execute(
+                    asked.replace("from dim", "from warehouse.dim")
+                ).fetchone()
+            )
+        ]
+        assert shown[0] == shown[1], query
 
 
 ALL = "select nspname || '.' || relname from pg_class join pg_namespace n on n.oid = relnamespace"

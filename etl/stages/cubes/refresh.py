@@ -211,6 +211,9 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
         cube=table,
         grain=names(cube.grain),
     )
+    if cube.is_of_persons:
+        person = sql.Identifier(cube.grain[0])
+        run(connection, "cubes/build.require_person", cube=table, person=person)
     described = f"{cube.description} One row per {' and '.join(cube.grain)}."
     run(
         connection,
