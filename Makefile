@@ -144,6 +144,12 @@ disclosures: $(READY) ## Print the disclosures of a member's data in the last si
 plan-diff: $(READY) ## Show how the plans of the documented reports changed since a load or day [SINCE=]
 	@$(PY) -m etl plan-diff $(if $(SINCE),--since $(call quoted,$(SINCE)))
 
+usage: $(READY) ## Show who reads which table, view and cube [DAYS=90]
+	@$(PY) -m etl usage $(if $(DAYS),--days $(call quoted,$(DAYS)))
+
+deprecate-drop: $(READY) ## Drop a deprecated cube that is made no more, unless it was read in 30 days [CUBE=]
+	@$(PY) -m etl deprecate-drop --cube $(call quoted,$(CUBE))
+
 ##@ Masked copy
 masked-inbox: $(READY) ## Write the inbox once more with invented people [TO=]
 	@$(PY) -m etl masked-inbox --to $(call quoted,$(TO))
@@ -196,6 +202,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: plan-diff role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: plan-diff usage deprecate-drop role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
+import psycopg
 import typer
 
 from etl.config import settings
 from etl.db.connection import connect, set_search_path
+from etl.errors import UsageError
+from etl.operations import deprecation, use_page
 from etl.operations.plan_diff import plan_diff as lines_of_plan_diff
 from etl.server import server
 from etl.warehouse.tables import LIVE
@@ -22,7 +27,39 @@ def plan_diff(
     since: Annotated[str, typer.Option(help="A load's number, or a date (UTC).")] = "",
 ) -> None:
     """Show node by node how the plans of the documented reports changed since a load."""
-    with connect(server.ensure_running(settings()), SESSION) as connection:
-        set_search_path(connection, LIVE.schemas.path, is_local=False)
+    with _session() as connection:
         for line in lines_of_plan_diff(connection, since):
             typer.echo(line)
+
+
+@app.command("usage")
+def usage(
+    days: Annotated[str, typer.Option(help="How many days back.")] = str(use_page.DAYS),
+) -> None:
+    """Show who reads which table, view and cube, and what nobody reads."""
+    if not days.isascii() or not days.isdigit() or not 0 < int(days) <= use_page.MOST_DAYS:
+        raise UsageError(
+            f"{days!r} is no number of days.",
+            f"Name one from 1 to {use_page.MOST_DAYS:,}: make usage DAYS={use_page.DAYS}",
+        )
+    with _session() as connection:
+        for line in use_page.lines(connection, int(days)):
+            typer.echo(line)
+
+
+@app.command("deprecate-drop")
+def deprecate_drop(
+    cube: Annotated[str, typer.Option(help="Name of the cube.")] = "",
+) -> None:
+    """Drop a deprecated cube that the code no longer makes and nobody reads."""
+    with _session() as connection:
+        for line in deprecation.drop(connection, cube):
+            typer.echo(line)
+
+
+@contextmanager
+def _session() -> Iterator[psycopg.Connection[Any]]:
+    """A session that finds the tables of the ledger without a schema."""
+    with connect(server.ensure_running(settings()), SESSION) as connection:
+        set_search_path(connection, LIVE.schemas.path, is_local=False)
+        yield connection

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from etl.config import ROOT
 from etl.contracts.reasons import Reason
 from etl.contracts.types import DOMAINS
+from etl.schema.deprecated import deprecated
 from etl.schema.warehouse_tables import all_tables
 from etl.warehouse.tables import CUBES
 
@@ -36,11 +37,15 @@ def render() -> str:
         parts.append(_table(table))
     parts.append("\n## Schema cubes\n")
     for cube in CUBES.values():
-        grain = ", ".join(cube.grain)
         parts.append(
-            f"\n### cubes.{cube.name}\n\n{cube.description} One row per {grain}. "
-            f"Definition: `sql/cubes/{cube.name}.sql`.\n"
+            f"\n### cubes.{cube.name}\n\n{cube.comment} Definition: `sql/cubes/{cube.name}.sql`.\n"
         )
+    if outdated := deprecated():
+        parts.append("\n## Deprecated\n\n| cube or view | since | read instead |\n|---|---|---|\n")
+        parts += [
+            f"| {schema}.{name} | {said.since} | {_cell(said.successor)} |\n"
+            for (schema, name), said in outdated.items()
+        ]
     parts.append(
         "\n## Domains of staging\n\n| domain | base type | rule | meaning |\n|---|---|---|---|\n"
     )

@@ -12,6 +12,8 @@ from enum import StrEnum
 
 # A run counts for a night that ended at most so long before its deadline, or after it.
 NIGHT = timedelta(hours=12)
+# How many times as much a report may cost after its plan has changed its shape.
+REPORT_COST = 1.5
 
 
 class Severity(StrEnum):
@@ -95,6 +97,28 @@ OBJECTIVES = (
         window=timedelta(days=90),
         severity=Severity.BREACH,
         runbook="wrong-numbers",
+    ),
+    Objective(
+        "report_cost",
+        "No documented report costs many times what it did before its plan changed.",
+        "operations/objectives.report_cost",
+        REPORT_COST,
+        "times",
+        share=0.97,
+        window=timedelta(days=90),
+        severity=Severity.BREACH,
+        runbook="slow",
+    ),
+    Objective(
+        "report_seconds",
+        "The documented reports answer in time, 95 in 100 times.",
+        "operations/objectives.report_seconds",
+        10,
+        "seconds",
+        share=0.97,
+        window=timedelta(days=90),
+        severity=Severity.BREACH,
+        runbook="slow",
     ),
     Objective(
         "wal_backlog",

@@ -20,13 +20,10 @@ from psycopg import sql
 from etl.db.connection import set_config, set_search_path
 from etl.db.statements import run, scalar
 from etl.docs.report_queries import Report, reports
+from etl.operations.objectives import REPORT_COST
 from etl.operations.plan_shape import hash_of, shape_of
 from etl.warehouse.tables import LIVE
 
-# A changed shape that costs more times what it did is a breach, for as many days.
-COST_RATIO = 1.5
-CHANGE_DAYS = 7
-SECONDS_DAYS = 30
 # Of the time of a run, what its reports may take; and the longest that one may.
 SHARE_OF_RUN = 0.05
 LONGEST_SECONDS = 30.0
@@ -61,7 +58,7 @@ class PlanChange:
     @property
     def is_breach(self) -> bool:
         """Whether it costs so much more that somebody should look."""
-        return self.ratio > COST_RATIO
+        return self.ratio > REPORT_COST
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +94,22 @@ def current(connection: psycopg.Connection[Any]) -> dict[str, Plan]:
     return {plan.report: plan for plan in plans if plan is not None}
 
 
-def changes(
-    connection: psycopg.Connection[Any], now: datetime | None = None, days: int = CHANGE_DAYS
-) -> list[PlanChange]:
-    """The reports whose plans changed their shape in these days and kept the new one."""
-    values = {"now": now or datetime.now(UTC), "days": days}
+def changes(connection: psycopg.Connection[Any], now: datetime | None = None) -> list[PlanChange]:
+    """The reports whose plans changed their shape in the last week and kept the new one."""
+    values = {"now": now or datetime.now(UTC)}
     return [PlanChange(*row) for row in run(connection, "operations/report_plans.changes", values)]
 
 
 def breaches(connection: psycopg.Connection[Any], now: datetime | None = None) -> list[PlanChange]:
-    """The changes of shape for which a report costs more than ``COST_RATIO`` times as much."""
+    """The changes of shape for which a report costs more than ``REPORT_COST`` times as much."""
     return [change for change in changes(connection, now) if change.is_breach]
 
 
 def report_seconds(
-    connection: psycopg.Connection[Any], now: datetime | None = None, days: int = SECONDS_DAYS
+    connection: psycopg.Connection[Any], now: datetime | None = None
 ) -> list[ReportSeconds]:
-    """How long the reports took in these days, for the objective to judge."""
-    values = {"now": now or datetime.now(UTC), "days": days}
+    """How long the reports took in the last 30 days."""
+    values = {"now": now or datetime.now(UTC)}
     return [
         ReportSeconds(*row) for row in run(connection, "operations/report_plans.seconds", values)
     ]

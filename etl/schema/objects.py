@@ -18,7 +18,7 @@ from psycopg import sql
 from etl.access.masking import Masking
 from etl.db.statements import composed, described, named_in, names, read_file, run, scalar
 from etl.schema.revisions import newest
-from etl.warehouse.tables import KEPT, Schemas
+from etl.warehouse.tables import KEPT, Deprecated, Schemas
 
 
 class Place(NamedTuple):
@@ -67,6 +67,7 @@ class SchemaObject:
     ``words`` go into its comment, which is what the statement's header says. ``columns_of``: the
     columns that the statement names as ``{columns}``. ``wrappers``: what is put around the
     statement of a view, innermost first; ``masking`` comes last. ``options``: those of a view.
+    ``deprecated``: since when nobody should read a view any more, and what to read in its place.
     """
 
     kind: str
@@ -79,6 +80,7 @@ class SchemaObject:
     wrappers: tuple[Wrapper, ...] = ()
     masking: Masking | None = None
     options: LiteralString = ""
+    deprecated: Deprecated | None = None
 
     @property
     def mark(self) -> str:
@@ -90,6 +92,8 @@ class SchemaObject:
         said: tuple[Any, ...] = (self.kind, self.place, self.on_table, self.parts, self.words)
         masking = self.masking.declaration if self.masking else None
         said += (self.columns_of, self.wrappers, masking, self.options)
+        # Only where there is one, or every object would be made again for it.
+        said += (self.deprecated,) if self.deprecated else ()
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
 
     def identity(self, schemas: Schemas) -> sql.Composable:
@@ -125,11 +129,14 @@ class SchemaObject:
             )
         else:
             connection.execute(definition)
+        said = comment.format(**self.words)
+        if self.deprecated:
+            said = f"{said} {self.deprecated}"
         run(
             connection,
             "schema/repeatable.describe",
             object=self.identity(schemas),
-            comment=sql.Literal(f"{comment.format(**self.words)} Definition {self.mark}."),
+            comment=sql.Literal(f"{said} Definition {self.mark}."),
         )
 
 

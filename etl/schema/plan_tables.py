@@ -15,18 +15,16 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
-    text,
 )
 
 from etl.schema.ledger_tables import INSTANT, NOW
 
 
 def plans_and_use(metadata: MetaData) -> None:
-    """Plans of the documented reports, reads by role and relation, and cubes that were dropped."""
+    """Plans of the documented reports, and reads by login and relation."""
     _report_plan(metadata)
     _relation_use(metadata)
     _statement_counted(metadata)
-    _dropped_cube(metadata)
 
 
 def _report_plan(metadata: MetaData) -> None:
@@ -115,18 +113,4 @@ def _statement_counted(metadata: MetaData) -> None:
         schema="ledger",
         comment="How far statements of readers are counted in relation_use, without their texts. "
         "One row per login and statement.",
-    )
-
-
-def _dropped_cube(metadata: MetaData) -> None:
-    Table(
-        "dropped_cube",
-        metadata,
-        Column("cube_name", Text, nullable=False),
-        Column("dropped_at", INSTANT, nullable=False, server_default=NOW),
-        Column("dropped_by", Text, nullable=False, server_default=text("session_user")),
-        Column("os_user", Text, nullable=False, comment="Who ran the command, on its machine."),
-        PrimaryKeyConstraint("cube_name"),
-        schema="ledger",
-        comment="Deprecated cubes that were dropped: no run makes them again. One row per cube.",
     )

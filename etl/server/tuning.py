@@ -67,6 +67,11 @@ def server_settings(memory: int, cores: int, shared_memory: int | None = None) -
         "max_parallel_workers": str(workers),
         "max_parallel_workers_per_gather": str(max(2, workers // 2)),
         "max_parallel_maintenance_workers": str(max(2, workers // 2)),
+        # Who reads what: `make usage` (etl/operations/use.py). A client may read by a cursor or by
+        # COPY, so statements within statements count too. Others can have a password in them.
+        "shared_preload_libraries": "pg_stat_statements",
+        "pg_stat_statements.track": "all",
+        "pg_stat_statements.track_utility": "off",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_line_prefix": "%m [%p] %q%u@%d ",

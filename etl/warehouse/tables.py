@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields
-from datetime import datetime
-from typing import Any, LiteralString
+from datetime import date, datetime
+from typing import Any, LiteralString, NamedTuple
 
 from etl.contracts.column import Column
 from etl.contracts.feed import Feed
@@ -220,6 +220,19 @@ class Fact:
         return self.feed.key[0]
 
 
+class Deprecated(NamedTuple):
+    """Since when nobody should read a cube or view any more, and what to read in its place."""
+
+    since: date
+    successor: str
+
+    def __str__(self) -> str:
+        return f"{DEPRECATED} {self.since}: read {self.successor}."
+
+
+# With this the comment of a deprecated cube or view says so.
+DEPRECATED: LiteralString = "Deprecated since"
+
 # What a cube is in the database, as its statements name it.
 TABLE: LiteralString = "table"
 VIEW: LiteralString = "materialized view"
@@ -237,7 +250,8 @@ class Cube:
     the persons of a row, each with the counts of what these persons had, some of which may be of
     more persons; a row is of few where there is anything and of 1 to 10. Member-months are no more
     than persons. Of a cube that neither has such a column nor a row a person nothing is shown
-    de-identified.
+    de-identified. ``deprecated``: since when nobody should read it any more, and what to read in
+    its place.
     """
 
     name: str
@@ -246,6 +260,13 @@ class Cube:
     is_followed: bool = False
     claims_by: str | None = None
     persons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    deprecated: Deprecated | None = None
+
+    @property
+    def comment(self) -> str:
+        """What it is, for the catalog and the data dictionary."""
+        said = f"{self.description} One row per {' and '.join(self.grain)}."
+        return f"{said} {self.deprecated}" if self.deprecated else said
 
     @property
     def is_of_persons(self) -> bool:

@@ -145,3 +145,37 @@ select
         when greatest(k.segments, k.slots) > %(limit)s then coalesce(k.broken_since, %(now)s)
     end as broken_since
 from kept as k;
+
+-- name: report_cost
+-- How many times as much a report is expected to cost as before its plan changed its shape. One row
+-- per report.
+select
+    p.report as subject,
+    coalesce(c.cost_now / nullif(c.cost_before, 0), 1) as measured,
+    %(limit)s::double precision as allowed,
+    case when c.cost_now > c.cost_before * %(limit)s then c.changed_at end as broken_since
+from (
+    select distinct report
+    from ledger.report_plan
+    where recorded_at <= %(now)s
+) as p
+left join ({operations/report_plans.changes}) as c on p.report = c.report
+order by p.report;
+
+-- name: report_seconds
+-- How long a report takes, 95 in 100 times. One row per report that was run.
+select
+    s.report as subject,
+    s.p95_seconds as measured,
+    %(limit)s::double precision as allowed,
+    case
+        when s.p95_seconds > %(limit)s
+            then (
+                select min(p.recorded_at)
+                from ledger.report_plan as p
+                where p.report = s.report and p.seconds > %(limit)s
+                    and p.recorded_at > %(now)s - interval '30 days' and p.recorded_at <= %(now)s
+            )
+    end as broken_since
+from ({operations/report_plans.seconds}) as s
+order by s.report;

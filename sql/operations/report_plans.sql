@@ -3,14 +3,14 @@
 -- name: load_to_record
 -- The latest load of the live warehouse, if no plans are recorded of it. One row or none.
 select l.load_id
-from load as l
-where l.load_id = (select max(load_id) from load where status = 'loaded')
-    and not exists (select 1 from report_plan as p where p.load_id = l.load_id);
+from ledger.load as l
+where l.load_id = (select max(load_id) from ledger.load where status = 'loaded')
+    and not exists (select 1 from ledger.report_plan as p where p.load_id = l.load_id);
 
 -- name: latest_load
 -- The latest load of the live warehouse. One row.
 select max(load_id)
-from load
+from ledger.load
 where status = 'loaded';
 
 -- name: roots
@@ -38,13 +38,13 @@ select distinct on (report)
     report,
     recorded_at,
     seconds
-from report_plan
+from ledger.report_plan
 where seconds is not null
 order by report, recorded_at desc;
 
 -- name: record
 -- Record the plan of a report. No rows.
-insert into report_plan (report, load_id, shape, shape_hash, cost, rows, seconds)
+insert into ledger.report_plan (report, load_id, shape, shape_hash, cost, rows, seconds)
 values (%(report)s, %(load_id)s, %(shape)s, %(shape_hash)s, %(cost)s, %(rows)s, %(seconds)s)
 on conflict (report, load_id) do nothing;
 
@@ -59,8 +59,8 @@ select distinct on (p.report)
     p.cost,
     p.rows,
     p.seconds
-from report_plan as p
-inner join load as l on p.load_id = l.load_id
+from ledger.report_plan as p
+inner join ledger.load as l on p.load_id = l.load_id
 where p.load_id <= coalesce(%(load_id)s, p.load_id)
     and p.recorded_at <= coalesce(%(at)s, p.recorded_at)
 order by p.report, p.recorded_at desc, p.load_id desc;
@@ -68,7 +68,7 @@ order by p.report, p.recorded_at desc, p.load_id desc;
 -- name: load_before
 -- The load of which plans were recorded before the latest ones. One row or none.
 select load_id
-from report_plan
+from ledger.report_plan
 group by load_id
 order by max(recorded_at) desc, load_id desc
 limit 1
@@ -76,14 +76,15 @@ offset 1;
 
 -- name: changes
 -- Reports whose latest plan has another shape than an earlier one, since it changed last, with what
--- the planner expected of both. One row per report that changed within so many days.
+-- the planner expected of both. One row per report that changed within a week: after it the plan is
+-- what is usual.
 with latest as (
     select distinct on (report)
         report,
         load_id,
         shape_hash,
         cost
-    from report_plan
+    from ledger.report_plan
     where recorded_at <= %(now)s
     order by report, recorded_at desc, load_id desc
 )
@@ -99,7 +100,7 @@ cross join lateral (
     select
         p.cost,
         p.recorded_at
-    from report_plan as p
+    from ledger.report_plan as p
     where p.report = n.report and p.shape_hash <> n.shape_hash and p.recorded_at <= %(now)s
     order by p.recorded_at desc, p.load_id desc
     limit 1
@@ -108,23 +109,22 @@ cross join lateral (
     select
         p.load_id,
         p.recorded_at as changed_at
-    from report_plan as p
+    from ledger.report_plan as p
     where p.report = n.report and p.recorded_at > b.recorded_at
     order by p.recorded_at, p.load_id
     limit 1
 ) as c
-where c.changed_at > %(now)s - make_interval(days => %(days)s)
+where c.changed_at > %(now)s - interval '7 days'
 order by n.report;
 
 -- name: seconds
--- How long each report took, 95 in 100 of the times that it was run in so many days. One row per
--- report.
+-- How long each report took, 95 in 100 of the times that it was run in 30 days. One row per report.
 select
     report,
     count(*) as times,
     percentile_disc(0.95) within group (order by seconds) as p95_seconds
-from report_plan
+from ledger.report_plan
 where seconds is not null
-    and recorded_at > %(now)s - make_interval(days => %(days)s) and recorded_at <= %(now)s
+    and recorded_at > %(now)s - interval '30 days' and recorded_at <= %(now)s
 group by report
 order by report;

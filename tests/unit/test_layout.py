@@ -117,6 +117,8 @@ OPEN_TRANSACTIONS = {
     "access/logins.py": "logins and their roles",
     "operations/judge.py": "reads; what may not be read is left out",
     "db/connection.py": "reading(), in which nothing can be written",
+    "operations/deprecation.py": "cubes that are made no more",
+    "operations/use.py": "who reads what",
     "operations/report_plans.py": "rolled back: only plans are asked for",
     "quality/runner.py": "what the checks found",
     "quality/thresholds.py": "what a check is judged by",

@@ -41,7 +41,7 @@ def columns(connection: psycopg.Connection[Any], cube: Cube) -> list[tuple[str, 
 def definition_hash(cube: Cube) -> str:
     """Another one as soon as a cube has to be made again: kind, grain, query or descriptions."""
     described = read_file(f"cubes/{cube.name}")["columns"]
-    texts = (cube.kind, *cube.grain, cube.description, definition(cube).as_string(), described)
+    texts = (cube.kind, *cube.grain, cube.comment, definition(cube).as_string(), described)
     return xxhash.xxh3_64_hexdigest("\n".join(texts).encode())
 
 

@@ -214,13 +214,12 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
     if cube.is_of_persons:
         person = sql.Identifier(cube.grain[0])
         run(connection, "cubes/build.require_person", cube=table, person=person)
-    described = f"{cube.description} One row per {' and '.join(cube.grain)}."
     run(
         connection,
         "cubes/build.comment_on_cube",
         table_or_view=kind,
         cube=table,
-        comment=sql.Literal(described),
+        comment=sql.Literal(cube.comment),
     )
     for column, description in columns(connection, cube):
         run(
