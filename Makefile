@@ -149,6 +149,18 @@ usage: $(READY) ## Show who reads which table, view and cube [DAYS=90]
 
 deprecate-drop: $(READY) ## Drop a deprecated cube that is made no more, unless it was read in 30 days [CUBE=]
 	@$(PY) -m etl deprecate-drop --cube $(call quoted,$(CUBE))
+##@ Backups
+backup: $(READY) ## Back up the database: what changed since the last one, or all of it [FULL=yes]
+	@$(PY) -m etl backup $(if $(filter yes,$(FULL)),--full)
+
+backups: $(READY) ## List the backups: age, size, what each builds on, whether it is proven
+	@$(PY) -m etl backups
+
+restore: $(READY) ## Restore the newest backup, another one, or a moment; then let the old go [BACKUP= AT= CONFIRM=yes]
+	@$(PY) -m etl restore $(if $(BACKUP),--backup $(call quoted,$(BACKUP))) $(if $(AT),--at $(call quoted,$(AT))) $(if $(filter yes,$(CONFIRM)),--confirm)
+
+restore-drill: $(READY) ## Restore the newest backup to a second server, compare all of it, and remove it
+	@$(PY) -m etl restore-drill
 
 ##@ Masked copy
 masked-inbox: $(READY) ## Write the inbox once more with invented people [TO=]
@@ -202,6 +214,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: plan-diff usage deprecate-drop role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: backup backups restore restore-drill plan-diff usage deprecate-drop role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

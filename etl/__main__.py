@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from etl import log
-from etl.cli import access, audit, health, masked_inbox, operations, quarantine
+from etl.cli import access, audit, backup, health, masked_inbox, operations, quarantine
 from etl.cli.guard import at_work, guarded
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
@@ -41,6 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(audit.app)
+app.add_typer(backup.app)
 app.add_typer(access.app)
 app.add_typer(health.app)
 app.add_typer(masked_inbox.app)

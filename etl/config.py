@@ -41,6 +41,25 @@ class AlertSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupSettings:
+    """Where backups go, which are kept, and who can read them.
+
+    ``folder``: none where DATA_DIR has them. ``daily``, ``weekly``, ``monthly``: of so many days,
+    weeks and months the newest backup is kept. ``recipients``: public keys of age to which backups
+    are encrypted; ``identity``: the file with a private one, for a restore. ``archive_log``: the
+    server's log is kept, for a restore to a point in time.
+    """
+
+    folder: Path | None = None
+    daily: int = 7
+    weekly: int = 5
+    monthly: int = 12
+    recipients: tuple[str, ...] = ()
+    identity: Path | None = None
+    archive_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a run needs to know of its surroundings.
 
@@ -55,6 +74,7 @@ class Settings:
     connection.
     ``load_due``, ``load_zone``: by when the nightly load is to be done, on the clocks of a zone.
     ``alerts``: who is alerted.
+    ``backup``: what becomes of backups.
     """
 
     # Not in what a traceback or a log shows of the settings: it can contain a password.
@@ -68,6 +88,12 @@ class Settings:
     load_due: time = time(6)
     load_zone: tzinfo = UTC
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)
+
+    @property
+    def backups(self) -> Path:
+        """Where backups go; nobody but its owner may enter."""
+        return self.backup.folder or self.data / "backups"
 
     @property
     def truth(self) -> Path:
@@ -226,6 +252,29 @@ def _read_private(where: str, file: Path) -> str:
         return opened.read()
 
 
+def _kept(name: str, text: str) -> dict[str, int]:
+    """How many backups are kept: ``7 daily, 5 weekly, 12 monthly``, or some of the three."""
+    parts = [part.split() for part in text.split(",")]
+    known = {"daily", "weekly", "monthly"}
+    if not all(len(p) == 2 and p[0].isdecimal() and p[1] in known for p in parts):
+        raise UsageError(
+            f"{name} is {text!r}, which does not say how many backups are kept.",
+            f"Write {name}='7 daily, 5 weekly, 12 monthly', or some of the three.",
+        )
+    return dict.fromkeys(known, 0) | {kind: int(count) for count, kind in parts}
+
+
+def _backup(read: Callable[[str, str], str]) -> BackupSettings:
+    folder, identity = read("BACKUP_DIR", ""), read("BACKUP_IDENTITY_FILE", "")
+    return BackupSettings(
+        folder=(ROOT / folder).resolve() if folder else None,
+        recipients=tuple(read("BACKUP_RECIPIENTS", "").replace(",", " ").split()),
+        identity=(ROOT / identity).resolve() if identity else None,
+        archive_log=_yes("ARCHIVE_WAL", read("ARCHIVE_WAL", "no")),
+        **_kept("BACKUP_KEEP", read("BACKUP_KEEP", "7 daily, 5 weekly, 12 monthly")),
+    )
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process, read once."""
@@ -246,4 +295,5 @@ def settings() -> Settings:
         load_due=_time("LOAD_DUE", read("LOAD_DUE", "06:00")),
         load_zone=_zone("LOAD_ZONE", read("LOAD_ZONE", "UTC")),
         alerts=_alerts(read),
+        backup=_backup(read),
     )

@@ -96,6 +96,12 @@ class SchemaError(AcaError):
     exit_code = 8
 
 
+class RestoreError(AcaError):
+    """A backup cannot be restored, or what was restored is not what it should be."""
+
+    exit_code = 9
+
+
 class HealthWarningError(AcaError):
     """A service level is not met, none of those that make a breach."""
 

@@ -116,6 +116,8 @@ _KEPT_OF_NOBODY = words_of(
     query_id is_top counted_since
     incident_id objective began_at detected_at allowed acknowledged_at
     acknowledged_by alerted_at recovery_alerted_at
+    backup_id path bytes parent_backup_id proven_at drill_id succeeded
+    rto_seconds rpo_seconds
     """
 )
 _CUBE_COLUMN = re.compile(r"^\s*\('(\w+)', '([^']*)', ", re.MULTILINE)

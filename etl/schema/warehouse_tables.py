@@ -39,6 +39,7 @@ from etl.schema.access_tables import access
 from etl.schema.audit_tables import audit
 from etl.schema.incident_table import incidents
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
+from etl.schema.operations_tables import backups
 from etl.schema.plan_tables import plans_and_use
 from etl.schema.quality_tables import quality
 from etl.schema.retention_tables import retention
@@ -75,6 +76,7 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     retention(metadata)
     plans_and_use(metadata)
     incidents(metadata)
+    backups(metadata)
     quality(metadata)
     access(metadata)
     audit(metadata)

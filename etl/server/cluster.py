@@ -15,7 +15,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ DATABASE = "aca_warehouse"
 _CONF = "warehouse.conf"
 _PORTS = range(20_000, 30_000)  # below the ports that systems hand to outgoing connections
 _START_SECONDS = 600  # recovery after a crash can take minutes
+_RESTORE_SECONDS = 24 * 3600  # and that of a backup as long as its log is
 _STOP_SECONDS = 300
 _LOG_LIMIT = 20 * MIB
 _NOT_YET = ("starting up", "not yet accepting", "recovery", "shutting down", "refused", "closed")
@@ -112,6 +113,16 @@ def require_own_major(home: Home) -> None:
         )
 
 
+def set_password(home: Home, alter_role: str) -> None:
+    """Give the owner a password by a statement, on a server that does not run.
+
+    For a database that was restored where nobody knows its password any more.
+    """
+    done = home.run("postgres", "--single", "-D", str(home.cluster), "postgres", text=alter_role)
+    if done.returncode != 0:
+        raise _failure("The restored database did not take a password", done.stdout, home)
+
+
 def connect(home: Home, password: str) -> psycopg.Connection[Any]:
     """Connect to the database postgres, starting the server first if it does not run."""
     _require_leads_here(url_of(password, _PORTS.start))
@@ -144,8 +155,34 @@ def _require_leads_here(url: str) -> None:
         )
 
 
-def _start(home: Home) -> None:
+def start_copy(home: Home, options: Sequence[str]) -> None:
+    """Start a server on a restored copy, and wait until it has recovered.
+
+    ``options``: settings, such as ``archive_command=``, that win over all that the copy has. What
+    they say goes through a shell. ``ServerError`` where it does not come up.
+    """
+    _start(home, options)
+    # As long as it recovers and lets nobody in, that is a start that went well.
+    if not _wait_until(lambda: _status(home) in ("ready", ""), _RESTORE_SECONDS):
+        raise ServerError(f"The copy in {home.cluster} has not recovered in a day.")
+    if not _status(home):
+        raise _failure("PostgreSQL stopped", _last_messages(home), home)
+
+
+def _status(home: Home) -> str:
+    """How far the server is, as its own file says; empty if it does not run."""
+    if postmaster(home) is None:
+        return ""
+    try:
+        return (home.cluster / "postmaster.pid").read_text().splitlines()[7].strip()
+    except (FileNotFoundError, IndexError):
+        return "starting"
+
+
+def _start(home: Home, options: Sequence[str] = ()) -> None:
     _clear_leftovers(home)
+    if "archive_mode" in home.settings:
+        home.make_private(home.archive)
     if home.log.exists() and home.log.stat().st_size > _LOG_LIMIT:
         home.log.replace(home.log.with_suffix(".log.1"))
     home.make_private(home.session_log)
@@ -155,13 +192,14 @@ def _start(home: Home) -> None:
         with open(home.log, "ab", opener=open_private) as log:
             before = log.tell()
             start = ("pg_ctl", "start", "--silent", "--wait", f"--timeout={_START_SECONDS}")
+            given = " ".join(f"-c {option}" for option in (f"cluster_name={home.name}", *options))
             # pg_ctl puts the folder into a command of the shell between double quotes and no more:
             # a path with a double quote, dollar sign or back-tick would mean something else there.
             # So it is named from the folder above; the server's own name is what it is known by.
             done = home.run(
                 *start,
                 f"--pgdata={home.cluster.name}",
-                f"--options=-c cluster_name={home.name}",
+                f"--options={given}",
                 output=log,
                 cwd=home.base,
             )
@@ -191,6 +229,7 @@ def _configuration(home: Home, port: int) -> str:
         "cluster_name": home.name,
         "log_directory": str(home.session_log).replace("'", "''"),
         **server_settings(memory_bytes(), core_count(), shared_memory_bytes()),
+        **home.settings,
     }
     lines = [f"{name} = '{value}'" for name, value in values.items()]
     header = "# Written at every start of the server. To override a line, use ALTER SYSTEM."

@@ -15,7 +15,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,13 @@ from etl.errors import ServerError, UsageError
 
 SHARED = Path("/var/lib/aca-warehouse")
 SYSTEM_USER = "aca-warehouse"
+# Run by the server in its folder of data, the path of which so needs no quotes. A segment that is
+# there whole is never written again; one of the same name with other bytes is an error.
+_ARCHIVE = (
+    "if test -e ../archive/%f; then cmp -s %p ../archive/%f; "
+    "else cp %p ../archive/%f.partial && sync ../archive/%f.partial "
+    "&& mv ../archive/%f.partial ../archive/%f && sync ../archive; fi"
+)
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -42,12 +50,14 @@ class Home:
     ``state`` has the caller's files: lock, password, port and log. ``base`` has the database
     in its folder ``cluster``; it is ``state`` unless the server's user cannot enter that.
     ``programs`` is the folder of binaries. ``owner`` is None when the caller runs the server.
+    ``settings``: what the server has besides the settings that every embedded one has.
     """
 
     state: Path
     base: Path
     programs: Path
     owner: Owner | None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cluster(self) -> Path:
@@ -65,6 +75,11 @@ class Home:
         return self.base / "log"
 
     @property
+    def archive(self) -> Path:
+        """Where the server puts complete segments of its log, if they are kept."""
+        return self.base / "archive"
+
+    @property
     def name(self) -> str:
         """What the server's processes call themselves, unlike that of any other checkout."""
         return f"aca-{_digest(self.cluster)}"
@@ -75,12 +90,14 @@ class Home:
         *arguments: str,
         output: IO[bytes] | int = subprocess.PIPE,
         cwd: Path | None = None,
+        text: str = "",
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a program of PostgreSQL as the server's user; both its outputs go to ``output``.
 
         ``cwd``: a folder that the server's user may enter; the file system's root without one.
+        ``text``: what the program is to read.
         """
-        return _run_as(self.owner, [str(self.programs / program), *arguments], output, cwd)
+        return _run_as(self.owner, [str(self.programs / program), *arguments], output, cwd, text)
 
     def make_private(self, folder: Path) -> None:
         """Make a folder that only the server's user may enter, if it is not there.
@@ -115,7 +132,7 @@ def prepare(settings: Settings) -> Home:
     line of text.
     """
     _require_plain(settings.data)
-    home = locate(settings)
+    home = replace(locate(settings), settings=_log_settings(settings))
     _require_runnable(home.programs)
     if os.geteuid() != 0:
         return home
@@ -134,7 +151,14 @@ def prepare(settings: Settings) -> Home:
     programs = home.programs
     if not _may_enter(owner, programs / "postgres"):
         programs = _copy_programs(base)
-    return Home(home.state, base, programs, owner)
+    return replace(home, base=base, programs=programs, owner=owner)
+
+
+def _log_settings(settings: Settings) -> dict[str, str]:
+    """What lets a server keep its log for a restore to a point in time, if that is wanted."""
+    if not settings.backup.archive_log:
+        return {}
+    return {"archive_mode": "on", "archive_command": _ARCHIVE, "archive_timeout": "15min"}
 
 
 def _require_plain(folder: Path) -> None:
@@ -258,6 +282,7 @@ def _run_as(
     command: list[str],
     output: IO[bytes] | int,
     cwd: Path | None = None,
+    text: str = "",
 ) -> subprocess.CompletedProcess[bytes]:
     # A bare environment: PGDATA and the like would change what the programs do, and passwords
     # have no business in the environment of a server.
@@ -267,7 +292,7 @@ def _run_as(
         identity = {"user": owner.uid, "group": owner.gid, "extra_groups": []}
     return subprocess.run(
         command,
-        stdin=subprocess.DEVNULL,
+        input=text.encode(),
         stdout=output,
         stderr=subprocess.STDOUT,
         cwd=cwd or "/",  # the server's user may not be able to enter ours

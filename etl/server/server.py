@@ -25,9 +25,9 @@ from etl.config import Settings
 from etl.db.connection import as_url, is_url, session_options
 from etl.db.statements import statement
 from etl.errors import ServerError
-from etl.server import cluster
+from etl.server import cluster, exchange
 from etl.server.cluster import DATABASE, MAJOR
-from etl.server.home import locate, open_private, packaged_programs, prepare
+from etl.server.home import Home, locate, open_private, packaged_programs, prepare
 from etl.server.transport import require_verified
 
 
@@ -60,6 +60,7 @@ def ensure_running(settings: Settings) -> str:
         return as_url(settings.database_url)
     with _plain_errors(settings), _locked(settings):
         home = prepare(settings)
+        exchange.complete(home)
         password = cluster.password_of(home)
         if not home.cluster.exists():
             cluster.create(home, password)
@@ -109,6 +110,25 @@ def stop(settings: Settings) -> bool:
         return False
     with _plain_errors(settings), _locked(settings):
         return cluster.stop(locate(settings))
+
+
+def home_of(settings: Settings) -> Home:
+    """Where the embedded server lives, made ready for it; there need not be a database yet."""
+    with _plain_errors(settings), _locked(settings):
+        home = prepare(settings)
+        exchange.complete(home)
+        return home
+
+
+def take_place(settings: Settings, new: Path) -> Path | None:
+    """Stop the embedded server and let it have another database from now on.
+
+    ``new``: its folder, below that of the server. Where the one before it is kept, if any.
+    """
+    with _plain_errors(settings), _locked(settings):
+        home = prepare(settings)
+        cluster.stop(home)
+        return exchange.begin(home, new)
 
 
 def session_log(settings: Settings) -> Path | None:

@@ -62,6 +62,8 @@ def server_settings(memory: int, cores: int, shared_memory: int | None = None) -
         "max_wal_size": "4GB",
         "wal_compression": "off",  # on makes loading 55 % slower
         "checkpoint_timeout": "15min",
+        # Which blocks changed, for incremental backups (etl/operations/backup).
+        "summarize_wal": "on",
         "random_page_cost": "1.1",
         "max_worker_processes": str(workers + 6),
         "max_parallel_workers": str(workers),

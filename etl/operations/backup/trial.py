@@ -1,0 +1,165 @@
+"""A restored copy on trial: compared with what its backup noted, and freed of the erased."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+
+import psycopg
+
+from etl.access import erasure_files
+from etl.config import Settings
+from etl.db.connection import connect, reading
+from etl.db.statements import run
+from etl.errors import AcaError, RestoreError, some_of
+from etl.operations.backup import archive, checksums, copy, store, timelines
+from etl.operations.backup.copy import Copy
+from etl.operations.backup.encryption import Identity
+from etl.operations.backup.store import DUMP, Backup
+from etl.pipeline import erase
+from etl.pipeline.session import open_run
+from etl.pipeline.summary import Watcher
+from etl.server import cluster, server
+from etl.server.cluster import MAJOR
+from etl.server.home import Home
+
+# Unpacked, combined and started, a copy takes at most so many times the database.
+_ROOM = 1.5
+_NAMED = 5
+_ANOTHER = "Restore another one (make backups lists them); nothing was changed."
+
+
+@contextmanager
+def brought_up(
+    settings: Settings, home: Home, name: str = "", moment: datetime | None = None
+) -> Iterator[Copy]:
+    """A server on a restored copy, until the block ends.
+
+    ``name``: of the backup; the newest one if empty. ``moment``: whose state the copy is to have,
+    instead of the backup's. Raises ``RestoreError`` where the backup cannot be restored.
+    """
+    identity = Identity(settings.backup.identity)
+    backups, wrong = store.listed(settings.backups)
+    if wrong and (name or not backups):
+        wrong = [error for error in wrong if not backups or f"/{name}/" in error.message]
+        if wrong:
+            raise wrong[0]
+    if not backups:
+        raise RestoreError(f"There is no backup in {settings.backups}.", "make backup makes one.")
+    among = [store.named(name, backups)] if name else backups
+    if moment is None:
+        backup, target = among[-1], copy.to_mark(among[-1])
+    else:
+        backup, target = _toward(settings, home, among, moment, identity)
+    chain = store.chain_of(backup, backups)
+    _require_readable(backup, chain, identity)
+    store.require_room(home.base, int(_ROOM * backup.label.database_bytes), "the copy")
+    copy.unpack(chain, home, identity)
+    made = copy.start(home, cluster.password_of(server.home_of(settings)), backup, target)
+    if moment is not None and not made.is_short:
+        made.state_at = moment
+    try:
+        yield made
+    finally:
+        copy.stop(made)
+
+
+def _toward(
+    settings: Settings, home: Home, backups: list[Backup], moment: datetime, identity: Identity
+) -> tuple[Backup, dict[str, str]]:
+    """The backup from which the log leads to a moment, with the log, and how far to read that."""
+    live, log = server.home_of(settings), home.base / copy.SEGMENTS
+    archive.unpack(settings, live, log, archive.is_history, identity)
+    backup, line = timelines.latest_before(backups, moment, log)
+    archive.unpack(settings, live, log, archive.follows(backup), identity)
+    return backup, copy.to_moment(moment, line)
+
+
+def _require_readable(backup: Backup, chain: Sequence[Backup], identity: Identity) -> None:
+    if backup.label.kind == DUMP:
+        raise RestoreError(
+            f"{backup.name} is a dump of another server, and the embedded one is to be restored.",
+            "Name a physical backup (make backups), or set DATABASE_URL to the server of the dump.",
+        )
+    if backup.label.major != MAJOR:
+        raise RestoreError(
+            f"The backup {backup.name} is of PostgreSQL {backup.label.major}; this version of the "
+            f"warehouse runs {MAJOR}.",
+            "Restore it with the version of the warehouse that made it; nothing was changed.",
+        )
+    if any(one.label.recipients for one in chain):
+        identity.require()
+
+
+def prove(made: Copy) -> None:
+    """Compare a copy with what its backup noted, and note that it came out right.
+
+    Raises ``RestoreError`` where a table or the answer of a documented report differs.
+    """
+    label = made.backup.label
+    with closing(connect(made.url, copy.SESSION)) as session, reading(session):
+        found = checksums.of_tables(session)
+        differing = checksums.differences(label.tables, found)
+        asked = checksums.of_reports(session)
+        differing += [
+            f"the report {name.split()[0]} answers otherwise"
+            for name, answer in label.reports.items()
+            if name in asked and asked[name] != answer
+        ]
+    if differing:
+        raise RestoreError(
+            f"What was restored from {made.backup.name} is not what it was made of: "
+            f"{some_of(differing, _NAMED)}.",
+            _ANOTHER,
+        )
+    _require_some(made, found)
+    store.prove(made.backup, datetime.now(UTC))
+
+
+def require_rows(made: Copy) -> None:
+    """Raise ``RestoreError`` where nothing came."""
+    with closing(connect(made.url, copy.SESSION)) as session, reading(session):
+        _require_some(made, checksums.of_tables(session))
+
+
+def _require_some(made: Copy, tables: store.Tables) -> None:
+    if not any(rows for rows, _ in tables.values()):
+        raise RestoreError(
+            f"The backup {made.backup.name} has no row in any table: restoring it would lose all.",
+            _ANOTHER,
+        )
+
+
+def apply_erasures(settings: Settings, watcher: Watcher, made: Copy) -> None:
+    """Erase in a copy who was erased since, as the list outside and those of all backups say.
+
+    Raises ``RestoreError`` where that cannot be, such as without the key of erasures.
+    """
+    listed = erasure_files.listed(settings.data) | _listed_in(settings)
+    with closing(connect(made.url, copy.SESSION)) as session:
+        try:
+            known = {token for token, _ in run(session, "access/erasure.erased")}
+        except psycopg.errors.UndefinedTable:
+            known = set()
+    if not listed - known:
+        return
+    try:
+        erasure_files.tokens(settings.data)
+        erasure_files.keep_list(settings.data, listed)
+        with open_run(made.url, settings, watcher, "restore", lambda: None) as context:
+            erase.catch_up(context)
+    except AcaError as error:
+        raise RestoreError(
+            f"Erasures since the backup could not be applied to the copy: {error.message}",
+            f"{error.hint} Nothing was changed.",
+        ) from error
+
+
+def _listed_in(settings: Settings) -> set[str]:
+    """Who was erased as all backups say; the list outside may be lost with its disk."""
+    return {
+        token
+        for backup in store.listed(settings.backups)[0]
+        for token in (backup.folder / store.ERASED).read_text(encoding="ascii").split()
+    }
