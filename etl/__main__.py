@@ -26,6 +26,7 @@ from etl.pipeline.running import refuse_to_end_run
 from etl.pipeline.session import RunContext, open_run
 from etl.pipeline.status import Overview, assumed_unchanged, held_in, notices, overview
 from etl.pipeline.summary import Summary
+from etl.pipeline.tries import Tries
 from etl.quality import thresholds
 from etl.server import server
 from etl.synthetic import marker
@@ -50,14 +51,31 @@ app.add_typer(quarantine.app)
 
 
 def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
-    """Run some of the pipeline on the configured server and say what happened."""
+    """Run some of the pipeline on the configured server and say what happened.
+
+    What something transient ended is tried again; a server that is down by then is started, but not
+    where a person stopped it.
+    """
     at_work.set(command)
     chosen = settings()
     log.configure(chosen.log_file)
     senders.ensure_sound()
-    url = server.ensure_running(chosen)
     terminal = console.Terminal()
-    with open_run(url, chosen, terminal, command, lambda: marker.now(chosen.inbox)) as context:
+    tries = Tries(command, chosen.retry_minutes, terminal.say)
+    tries.keep_trying(lambda: _run_once(tries, chosen, terminal, work))
+
+
+def _run_once(
+    tries: Tries,
+    chosen: Settings,
+    terminal: console.Terminal,
+    work: Callable[[RunContext], Summary],
+) -> None:
+    said = terminal.said
+    url = server.ensure_running(chosen, only_if_wanted=tries.current.number > 1)
+    with open_run(
+        url, chosen, terminal, tries.command, lambda: marker.now(chosen.inbox), tries
+    ) as context:
         try:
             work(context)
             after_run.note(context)
@@ -69,7 +87,7 @@ def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
             raise
         if context.summary.seconds or context.summary.going:
             console.show_summary(context.summary)
-        elif command != "migrate" and not terminal.said:
+        elif tries.command != "migrate" and terminal.said == said:
             context.watcher.say("Nothing to do: no load is due for this.")
 
 
@@ -92,14 +110,17 @@ def _full_load(
     return commands.full_load(context, forget=forget)
 
 
-def _incremental(context: RunContext, confirmed: Sequence[str] = ()) -> Summary:
+def _incremental(context: RunContext, confirmed: Sequence[str], made: list[Path]) -> Summary:
+    """``made``: batches that earlier tries of the run made; one is enough."""
     commands.confirm_snapshots(context, confirmed)
     inbox = context.settings.inbox
-    if not pending(context) and not unfinished(context) and not context.problems.errors:
+    is_idle = not pending(context) and not unfinished(context) and not made
+    if is_idle and not context.problems.errors:
         if marker.is_synthetic(inbox):
             from etl.synthetic.generate import increment
 
             batch = increment(inbox, truth=context.settings.truth)
+            made.append(batch)
             context.watcher.say(
                 "Nothing was pending in the synthetic inbox: made the next day's batch, "
                 f"{batch.name}."
@@ -183,11 +204,12 @@ def incremental(
     ] = False,
 ) -> None:
     """Load every batch of the inbox that is not loaded yet."""
+    made: list[Path] = []
 
     def work(context: RunContext) -> Summary:
         context.choices.recheck = recheck
         commands.allow_future(context, allow_future or ())
-        return _incremental(context, confirmed or ())
+        return _incremental(context, confirmed or (), made)
 
     run_pipeline("incremental", work)
 

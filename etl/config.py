@@ -22,6 +22,7 @@ from dotenv import dotenv_values
 from etl.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
+_MOST_MINUTES = 24 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ class Settings:
     ``allow_plaintext``: ``database_url`` may lead to another machine without a verified TLS
     connection.
     ``load_due``, ``load_zone``: by when the nightly load is to be done, on the clocks of a zone.
-    ``alerts``: who is alerted.
-    ``backup``: what becomes of backups.
+    ``alerts``: who is alerted. ``backup``: what becomes of backups. ``retry_minutes``: how long
+    a run that something transient ends is tried again; 0: never.
     """
 
     # Not in what a traceback or a log shows of the settings: it can contain a password.
@@ -88,6 +89,7 @@ class Settings:
     load_due: time = time(6)
     load_zone: tzinfo = UTC
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    retry_minutes: float = 20
     backup: BackupSettings = field(default_factory=BackupSettings)
 
     @property
@@ -129,6 +131,19 @@ def _share(name: str, text: str) -> float:
     if not 0 <= share <= 1:
         raise UsageError(f"{name} is {text!r}, which is no share.", f"Set {name} between 0 and 1.")
     return share
+
+
+def _minutes(name: str, text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0 <= minutes <= _MOST_MINUTES:
+        raise UsageError(
+            f"{name} is {text!r}, which is no number of minutes.",
+            f"Set {name} between 0 and {_MOST_MINUTES:,} (a day).",
+        )
+    return minutes
 
 
 def _yes(name: str, text: str) -> bool:
@@ -296,4 +311,5 @@ def settings() -> Settings:
         load_zone=_zone("LOAD_ZONE", read("LOAD_ZONE", "UTC")),
         alerts=_alerts(read),
         backup=_backup(read),
+        retry_minutes=_minutes("RETRY_MINUTES", read("RETRY_MINUTES", "20")),
     )

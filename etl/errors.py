@@ -25,13 +25,15 @@ _UNFIT = ("Cc", "Cf", "Cs", "Zl", "Zp")
 class AcaError(Exception):
     """Base of every error that a user can cause or fix.
 
-    ``refusal``: the code that the ledger keeps of it. ``folder``, ``load_id``: the batch that it
-    stops and its load, where it is about one; set by whoever reads the batch or takes it through
-    the stages.
+    ``refusal``: the code that the ledger keeps of it. ``sqlstate``: the server's own, where it is
+    about what the server or the way to it did: whether trying again can help is seen by it.
+    ``folder``, ``load_id``: the batch that it stops and its load, where it is about one; set by
+    whoever reads the batch or takes it through the stages.
     """
 
     exit_code = 1
     refusal = Refusal.UNFORESEEN
+    sqlstate: str | None = None
     folder: str | None = None
     load_id: int | None = None
 
@@ -52,6 +54,10 @@ class ServerError(AcaError):
 
     exit_code = 3
     refusal = Refusal.SERVER_TROUBLE
+
+    def __init__(self, message: str, hint: str = "", *, sqlstate: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.sqlstate = sqlstate
 
 
 class BatchError(AcaError):

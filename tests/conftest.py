@@ -95,6 +95,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Durations(config))
+    # What ends a run is to be seen at once; trials of what follows say how long it is tried again.
+    os.environ["RETRY_MINUTES"] = "0"
 
 
 def servers_folder() -> Path:

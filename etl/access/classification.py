@@ -118,6 +118,8 @@ _KEPT_OF_NOBODY = words_of(
     acknowledged_by alerted_at recovery_alerted_at
     backup_id path bytes parent_backup_id proven_at drill_id succeeded
     rto_seconds rpo_seconds
+    attempt_id run_began_at number command ended_at error_class sqlstate exit_code
+    waited_seconds
     """
 )
 _CUBE_COLUMN = re.compile(r"^\s*\('(\w+)', '([^']*)', ", re.MULTILINE)

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from etl.db import trouble
 from etl.db.statements import run
 from etl.errors import ServerError
 
@@ -48,7 +49,7 @@ _SESSION = {
     "jit": "off",
 }
 # A session that was closed counts until its process has ended, so a full house is asked again.
-_FULL = ("too many", "remaining connection slots")
+_FULL_HOUSE = "53300"
 FULL_SECONDS = 2.0
 _SCHEMES = ("postgresql://", "postgres://")
 
@@ -70,15 +71,21 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
                 # Files are sent as UTF-8, whatever PGCLIENTENCODING or the address says.
                 client_encoding="utf8",
                 connect_timeout=15,
+                # Where the other end is gone without a word, that is noticed after two minutes.
+                keepalives_idle=60,
+                keepalives_interval=15,
+                keepalives_count=4,
             )
         except psycopg.OperationalError as error:
             # The first line says what happened, the rest guesses why.
             reason = str(error).strip().splitlines()[0]
-            if not any(word in reason for word in _FULL) or time.monotonic() > deadline:
+            state = trouble.state_of(error)
+            if state != _FULL_HOUSE or time.monotonic() > deadline:
                 raise ServerError(
                     f"The database cannot be reached: {reason}",
                     "See that the server runs (make status); if DATABASE_URL is set, that it "
                     "is right.",
+                    sqlstate=state,
                 ) from error
         time.sleep(0.05)
 

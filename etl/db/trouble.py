@@ -13,6 +13,31 @@ import psycopg
 
 from etl.errors import AcaError, ServerError
 
+# What passes by itself, by SQLSTATE or its class: the connection is lost or refused; the server
+# stops, crashed or starts; a deadlock or a serialization failure; a lock was waited for too long;
+# all connections are taken.
+TRANSIENT = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03")
+# Of connections that were lost, or did not come about (SQLSTATE).
+LOST, REFUSED = "08006", "08001"
+# libpq passes no SQLSTATE on where no connection comes about, so that its words have to do. They
+# are English everywhere; those of the server are in its own language.
+_STATE_OF_WORDS = {
+    "Is the server running": REFUSED,
+    "timeout expired": REFUSED,
+    "Connection reset": LOST,
+    "closed the connection unexpectedly": LOST,
+    "the database system is": "57P03",
+    "terminating connection": "57P01",
+    "too many": "53300",
+    "remaining connection slots": "53300",
+}
+_NO_CONNECTION = (
+    "connection failed",
+    "connection is bad",
+    "connection timeout",
+    "failed to resolve",
+)
+
 _AGAIN = "Nothing is lost: the current stage was rolled back. "
 _LOST = ServerError(
     "The server went away while the run was at work: it was stopped, restarted or killed, or "
@@ -34,6 +59,14 @@ _BY_STATE = {
     "53400": ServerError(
         "A limit of the server stopped a statement of the run, such as temp_file_limit.",
         f"{_AGAIN}Raise the limit for the role of the run, then run again.",
+    ),
+    "53300": ServerError(
+        "All connections of the server are taken.",
+        f"{_AGAIN}End other sessions or raise max_connections, then run again.",
+    ),
+    "40": ServerError(
+        "Another transaction changed what a statement of the run had read.",
+        f"{_AGAIN}Run again.",
     ),
     "40P01": ServerError(
         "The run and another session waited for locks of each other, and PostgreSQL ended the run.",
@@ -61,10 +94,46 @@ _BY_STATE = {
     "57P02": _LOST,
     "57P03": _LOST,
     "57P05": _LOST,
-    "25P03": _LOST,
+    "25P03": ServerError(
+        "The run did nothing within a transaction for longer than IDLE_MINUTES, and the server "
+        "ended its session.",
+        f"{_AGAIN}See that the inbox can be read and that nobody is asked, then run again.",
+    ),
     "08": _LOST,
 }
 _DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+def state_of(error: BaseException | None) -> str | None:
+    """The SQLSTATE of an error or of what it came of; of a lost connection one of class 08.
+
+    ``None`` where no server and no connection is at fault.
+    """
+    if isinstance(error, AcaError):
+        return error.sqlstate
+    for cause in _causes(error, also_hidden=False) if error else ():
+        if isinstance(cause, AcaError):
+            return cause.sqlstate
+        if isinstance(cause, psycopg.Error):
+            return cause.sqlstate or _state_of_silent(cause)
+    return None
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether what happened passes by itself, so that the same may go well a little later."""
+    state = state_of(error) if isinstance(error, Exception) else None
+    return state is not None and (state in TRANSIENT or state[:2] in TRANSIENT)
+
+
+def _state_of_silent(error: psycopg.Error) -> str | None:
+    """The SQLSTATE of what libpq reports without one."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return None
+    # Of several addresses the last one counts; the others are listed after it.
+    said = str(error).partition("Multiple connection attempts failed")[0]
+    if not said.startswith(_NO_CONNECTION):
+        return LOST
+    return next((state for words, state in _STATE_OF_WORDS.items() if words in said), None)
 
 
 def explain(error: BaseException) -> AcaError | None:
@@ -83,8 +152,16 @@ def explain(error: BaseException) -> AcaError | None:
     return None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came of; other libraries wrap the driver's as ``orig``."""
+def shown(error: BaseException | None) -> BaseException | None:
+    """What a person is shown of an error: the sentence for it if there is one."""
+    return error and (explain(error) or error)
+
+
+def _causes(error: BaseException, *, also_hidden: bool = True) -> Iterator[BaseException]:
+    """An error and what it came of; other libraries wrap the driver's as ``orig``.
+
+    ``also_hidden``: also what was hidden on purpose (``raise ... from None``).
+    """
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -93,7 +170,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(found))
         yield found
-        more = (getattr(found, "orig", None), found.__cause__, found.__context__)
+        is_hidden = found.__suppress_context__ and not also_hidden
+        context = None if is_hidden else found.__context__
+        more = (getattr(found, "orig", None), found.__cause__, context)
         waiting += [e for e in more if isinstance(e, BaseException)]
 
 

@@ -19,8 +19,9 @@ from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
 from etl.pipeline import empty_months, erase, guards, replay, swap
+from etl.pipeline.ending import RolledBack
 from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages, unfinished
-from etl.pipeline.session import RolledBack, RunContext, set_session_path, worst
+from etl.pipeline.session import RunContext, set_session_path, worst
 from etl.pipeline.summary import Summary
 from etl.quality import runner
 from etl.quality.truth import Truth

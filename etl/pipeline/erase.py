@@ -23,7 +23,8 @@ from etl.db.statements import run, scalar
 from etl.errors import BatchError, UsageError
 from etl.inbox import header
 from etl.pipeline import erase_files
-from etl.pipeline.session import RolledBack, RunContext
+from etl.pipeline.ending import RolledBack
+from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Summary
 from etl.schema import build as schema_build
 from etl.warehouse.tables import DIM_MEMBER, LIVE, NEXT

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
+from etl.pipeline.ending import RolledBack
 from etl.pipeline.load import count_expired, pending, run_remaining_stages
-from etl.pipeline.session import RolledBack, RunContext
+from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Load
 from etl.quarantine import export
 from etl.quarantine import store as corrected

@@ -41,6 +41,6 @@ def refuse_to_end_run(url: str, *, command: str) -> None:
     if found:
         raise AlreadyRunningError(
             f"A run is at work and would be ended: {'; '.join(found)}.",
-            f"Wait for it, or end it anyway: make {command} FORCE=yes. A run that is ended "
-            "is started again. Nothing was changed.",
+            f"Wait for it, or stop the server anyway: make {command} FORCE=yes. A run goes on when "
+            "its server is started again soon. Nothing was changed.",
         )

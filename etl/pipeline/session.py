@@ -25,7 +25,6 @@ from etl.access.erasure import ErasedMembers
 from etl.config import Settings
 from etl.contracts.checks import CRITICAL
 from etl.contracts.refusals import Refusal
-from etl.db import trouble
 from etl.db.connection import PREFIX, connect, set_config, set_search_path
 from etl.db.statements import names, run, scalar
 from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
@@ -33,9 +32,10 @@ from etl.inbox import refused
 from etl.inbox.batch import find_batches
 from etl.inbox.pending import Lookout
 from etl.pipeline import waiting
+from etl.pipeline.ending import RolledBack, code_of, words
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
-from etl.pipeline.stopping import Stopped
 from etl.pipeline.summary import Load, Summary, Watcher
+from etl.pipeline.tries import Tries
 from etl.quality import runner
 from etl.quality.runner import CheckReport
 from etl.schema import grants, repeatable, revisions
@@ -53,10 +53,6 @@ _GIVES_CODES = ("dims", "facts", "replay", "restate")
 def utc_now() -> datetime:
     """The instant in UTC."""
     return datetime.now(UTC)
-
-
-class RolledBack(Exception):
-    """A change turned out to be none, or was not wanted: its transaction is rolled back."""
 
 
 @dataclass(slots=True)
@@ -125,7 +121,7 @@ class RunContext:
     ``ledger``: a connection whose statements last at once. ``work``: that of the stages, each of
     which is one transaction. ``watch`` says whom either of them waits for. ``now``: the instant
     against which batches may be late or in the future; ``None`` where their days are none of the
-    real world. ``checks``: what runs every check on a build.
+    real world. ``checks``: what runs every check on a build. ``tries``: of which the run is one.
     """
 
     url: str = field(repr=False)  # it can contain a password
@@ -142,6 +138,7 @@ class RunContext:
     rebuild: Rebuild = field(default_factory=Rebuild)
     current: Current | None = None
     checks: Callable[..., CheckReport] = runner.run_checks
+    tries: Tries = field(default_factory=lambda: Tries(""))
     _lookout: Lookout | None = None
 
     @property
@@ -253,6 +250,8 @@ class RunContext:
             raise
         finally:
             self.watcher.end()
+        if load is not None and not build.is_rebuild:
+            self.tries.note_progress()
         seconds = time.monotonic() - started
         self.summary.seconds[name] = self.summary.seconds.get(name, 0.0) + seconds
         self.summary.counts.update(counts)
@@ -338,19 +337,22 @@ def open_run(
     watcher: Watcher,
     command: str,
     now: Callable[[], datetime | None] = utc_now,
+    tries: Tries | None = None,
 ) -> Iterator[RunContext]:
     """Take the lock of the warehouse for a run, and bring its schema up to date.
 
-    Raises ``AlreadyRunningError`` while another run has the lock. When the run ends, the ledger
-    says what was refused or stopped.
+    ``tries``: of which this is one, if it is not the only one. Raises ``AlreadyRunningError`` while
+    another run has the lock. When the run ends, the ledger says what was refused or stopped.
     """
-    summary = Summary(command)
+    tries = tries or Tries(command)
     with ExitStack() as opened:
-        ledger = opened.enter_context(closing(connect(url, session_name(command))))
+        name = session_name(command)
+        ledger = opened.enter_context(closing(connect(url, name)))
         connections = [ledger]
         watch = waiting.Watch(url, lambda: connections, watcher.say)
         watch.start()
         opened.callback(watch.stop)
+        tries.meet(ledger, name)
         _take_lock(ledger)
         require_rights(ledger, (*KEPT, *LIVE.schemas.names, *NEXT.schemas.names, *RETIRED.names))
         require_connections(url, ledger)
@@ -367,13 +369,16 @@ def open_run(
         set_session_path(ledger)
         with ledger.transaction():
             runner.define(ledger)
+        tries.enter(ledger)
         work = opened.enter_context(closing(connect(url, WORKER)))
         connections.append(work)
         run(work, "ledger/session.work_session")
         run(ledger, "ledger/ledger.close_interrupted", {"error_code": Refusal.INTERRUPTED})
         _fail_unfinished(ledger, "interrupted", Refusal.INTERRUPTED)
         bound_log = log.get().bind(command=command)
-        context = RunContext(url, settings, watcher, now, ledger, work, watch, summary, bound_log)
+        context = RunContext(
+            url, settings, watcher, now, ledger, work, watch, tries.summary, bound_log, tries=tries
+        )
         error: BaseException | None = None
         try:
             yield context
@@ -431,11 +436,14 @@ def _end(context: RunContext, error: BaseException | None) -> None:
     """Enter into the ledger what was refused and what is settled since, and release the lock."""
     # The server or the inbox may be gone.
     with suppress(psycopg.Error, OSError, BatchError):
+        load_id = context.current.load_id if context.current else None
+        context.tries.leave(context.ledger, error, load_id)
         refused.note(context.ledger, [*context.problems.errors, _about_batch(context, error)])
         context.settle_refused()
     context.watch.stop(went_on=error is None)
     context.work.close()
     if context.rebuild.load_ids:
+        context.tries.summary = Summary(context.tries.command)  # nothing of it lasts
         with suppress(psycopg.Error):
             said = "its full load did not go live"
             _fail_unfinished(context.ledger, said, Refusal.REBUILD_NOT_LIVE)
@@ -460,26 +468,6 @@ def _about_batch(context: RunContext, error: BaseException | None) -> BaseExcept
     )
     said.folder, said.load_id = context.current.folder, context.current.load_id
     return said
-
-
-def words(error: BaseException) -> str:
-    """What the ledger says of the end of a stage: never the text of a driver, which can quote."""
-    if isinstance(error, AcaError | RolledBack | Stopped):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "stopped by SIGINT"
-    explained = trouble.explain(error)
-    return explained.message if explained else type(error).__name__
-
-
-def code_of(error: BaseException) -> Refusal:
-    """What the ledger keeps of the end of a stage next to the words."""
-    if isinstance(error, AcaError):
-        return error.refusal
-    if isinstance(error, KeyboardInterrupt):
-        return Refusal.INTERRUPTED
-    explained = trouble.explain(error)
-    return explained.refusal if explained else Refusal.UNFORESEEN
 
 
 def worst(report: CheckReport) -> str:

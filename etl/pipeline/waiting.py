@@ -114,8 +114,8 @@ def _sentence(found: list[tuple[Any, ...]]) -> str:
     patience = f"{minutes:,} minutes" if minutes else f"{LOCK_WAIT_SECONDS:,} s"
     return (
         f"Waiting for a lock of {'; '.join(map(describe, found[:_SHOWN]))}{more}. "
-        f"End that transaction to go on at once; after {patience} of waiting the run ends with "
-        "exit code 3 and nothing is lost."
+        f"End that transaction to go on at once; after {patience} of waiting this try "
+        "ends, and nothing is lost."
     )
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import psycopg
 
 from etl.contracts.checks import Check, Finding
+from etl.db import trouble
 from etl.db.connection import connect, reading
 from etl.db.statements import run
 from etl.errors import ServerError
@@ -160,16 +161,19 @@ def _ask(source: Any, suite: Suite, schema: str, loads: Loads, opened: _Opened) 
     try:
         found = _validate(source, suite, schema, loads)
     except (ConnectionError, GreatExpectationsError, SQLAlchemyError) as error:
-        raise _not_asked(suite, schema, opened) from error
+        raise _not_asked(suite, schema, opened, trouble.state_of(error)) from error
     if not all(found.get(e.check.name) for e in suite.expectations):
         raise _not_asked(suite, schema, opened)
     return found
 
 
-def _not_asked(suite: Suite, schema: str, opened: _Opened) -> ServerError:
+def _not_asked(suite: Suite, schema: str, opened: _Opened, state: str | None = None) -> ServerError:
+    # What Great Expectations wraps it hides; a connection that is gone is seen anyway.
+    is_lost = opened.connection is not None and opened.connection.closed
     return opened.error or ServerError(
         f"The checks of {schema}.{suite.table} could not be asked.",
         "Nothing is said about them. See the log of the server and run again.",
+        sqlstate=trouble.LOST if is_lost else state,
     )
 
 

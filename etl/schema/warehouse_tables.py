@@ -43,6 +43,7 @@ from etl.schema.operations_tables import backups
 from etl.schema.plan_tables import plans_and_use
 from etl.schema.quality_tables import quality
 from etl.schema.retention_tables import retention
+from etl.schema.run_tables import runs
 from etl.warehouse.tables import (
     DIMENSIONS,
     FACTS,
@@ -77,6 +78,7 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     plans_and_use(metadata)
     incidents(metadata)
     backups(metadata)
+    runs(metadata)
     quality(metadata)
     access(metadata)
     audit(metadata)

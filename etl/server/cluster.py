@@ -266,7 +266,11 @@ def _is_free(port: int) -> bool:
 
 
 def stop(home: Home) -> bool:
-    """Stop the server and wait until it is gone; False if it was not running."""
+    """Stop the server and wait until it is gone; False if it was not running.
+
+    A run that this ends does not start it again (``is_unwanted``).
+    """
+    _unwanted(home).touch(mode=0o600)
     process = postmaster(home)
     if process is None:
         _clear_leftovers(home)
@@ -279,6 +283,20 @@ def stop(home: Home) -> bool:
             f"It may still be writing to {home.cluster}; see {home.log}.",
         )
     return True
+
+
+def note_wanted(home: Home) -> None:
+    """Note that somebody wants the server to run."""
+    _unwanted(home).unlink(missing_ok=True)
+
+
+def is_unwanted(home: Home) -> bool:
+    """Whether a person stopped the server and nobody has wanted it since."""
+    return _unwanted(home).exists()
+
+
+def _unwanted(home: Home) -> Path:
+    return home.state / "stopped"
 
 
 def postmaster(home: Home) -> psutil.Process | None:

@@ -47,6 +47,7 @@ def require_connections(url: str, ledger: psycopg.Connection[Any]) -> None:
                     f"A run needs {CONNECTIONS} connections at once, and only {count} could be "
                     f"had: {error.message}",
                     f"Raise the limit or end other sessions ({_limits(ledger)}).",
+                    sqlstate=error.sqlstate,
                 ) from error
 
 

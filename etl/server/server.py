@@ -22,6 +22,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from etl.config import Settings
+from etl.db import trouble
 from etl.db.connection import as_url, is_url, session_options
 from etl.db.statements import statement
 from etl.errors import ServerError
@@ -47,10 +48,12 @@ class Status:
     trouble: str = ""
 
 
-def ensure_running(settings: Settings) -> str:
+def ensure_running(settings: Settings, *, only_if_wanted: bool = False) -> str:
     """Return the URL of a server that answers, starting the embedded one if need be.
 
     It is for libpq to read, which knows more forms of a URL than other libraries do.
+    ``only_if_wanted``: not where a person stopped or deleted it since, which fails as transient as
+    long as they may start it again.
 
     Raises ``ServerError`` where there is none to be had, ``UsageError`` where DATABASE_URL leads to
     another machine without verified TLS; no message contains a password.
@@ -61,6 +64,9 @@ def ensure_running(settings: Settings) -> str:
     with _plain_errors(settings), _locked(settings):
         home = prepare(settings)
         exchange.complete(home)
+        if only_if_wanted:
+            _require_wanted(home)
+        cluster.note_wanted(home)
         password = cluster.password_of(home)
         if not home.cluster.exists():
             cluster.create(home, password)
@@ -72,6 +78,20 @@ def ensure_running(settings: Settings) -> str:
             if known.fetchone() is None:
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
             return cluster.url_of(password, connection.info.port)
+
+
+def _require_wanted(home: Home) -> None:
+    if not home.cluster.exists():
+        raise ServerError(
+            "The database was deleted while the run was at work.",
+            "Run again for a new one, or restore the old one.",
+        )
+    if cluster.is_unwanted(home):
+        raise ServerError(
+            "The server was stopped by make down.",
+            "make up starts it again; then run again.",
+            sqlstate=trouble.REFUSED,
+        )
 
 
 def running_url(settings: Settings, database: str = "postgres") -> str | None:
@@ -198,6 +218,7 @@ def _inspect_given(settings: Settings) -> tuple[int, str, int]:
             f"{where} that DATABASE_URL names does not let us in: {reason}",
             "Check that it runs and that DATABASE_URL is right, or leave DATABASE_URL empty "
             "to use the embedded server.",
+            sqlstate=trouble.state_of(error),
         ) from None
     if version < MAJOR * 10_000:
         raise ServerError(
@@ -267,7 +288,9 @@ def _plain_errors(settings: Settings) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         reason = cluster.reason_of(error)
-        raise ServerError(f"The embedded server refuses its work: {reason}") from error
+        raise ServerError(
+            f"The embedded server refuses its work: {reason}", sqlstate=trouble.state_of(error)
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise cluster.disk_full(settings.data) from error

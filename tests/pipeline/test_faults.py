@@ -94,7 +94,7 @@ def test_blocked_load_names_whom_it_waits_for_within_five_seconds(pending: Wareh
     assert "of aca_owner (an analyst's tool) at 127.0.0.1" in first
     assert "idle in transaction" in first
     assert "lock table staging.plans_raw in share mode" in first
-    assert "after 15 minutes of waiting the run ends with exit code 3" in first
+    assert "after 15 minutes of waiting this try ends, and nothing is lost." in first
     assert "The wait is over" in rest[-1]
     assert said_after[0] < 5 + 3  # the run itself takes its time to come to the lock
     assert pending.value("select count(*) from warehouse.dim_plan") == 2
@@ -245,9 +245,12 @@ def test_full_disk_under_the_database_is_reported_in_one_sentence(pending: Wareh
         "create trigger full_disk before insert on ledger.load_file "
         "for each statement execute function public.full_disk()"
     )
-    done = pending.command("incremental")
+    done = pending.command("incremental", RETRY_MINUTES="20")
     assert done.returncode == 3
     assert "Error: The disk of the database is full." in done.stderr
+    assert "Try" not in done.stderr
+    tried = "select number, sqlstate from ledger.attempt order by attempt_id desc limit 1"
+    assert pending.rows(tried) == [(1, "53100")]
     assert "Doe" not in done.stderr
     assert pending.value("select error from ledger.load") == "The disk of the database is full."
     pending.connection.execute("drop function public.full_disk cascade")

@@ -1,4 +1,7 @@
-"""Every command that writes, killed at any moment and run again: the rows of an undisturbed run."""
+"""Every command that writes, killed at any moment and run again: the rows of an undisturbed run.
+
+And one that loses its server at any moment, which begins again by itself.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,14 @@ from typing import Any
 import psycopg
 import pytest
 
+from etl.config import Settings
 from etl.contracts.reasons import Reason
 from etl.db.connection import connect
 from etl.errors import BatchError, CheckFailedError
 from etl.pipeline import commands
 from tests.support.corrections import BATCHES, Rows, correct, export, rewrite, send
 from tests.support.databases import copy, drop, fresh_database, url_of
-from tests.support.kills import Outcome, run_command
+from tests.support.kills import Outcome, die, end_sessions, restart_server, run_command
 from tests.support.retention import send_all
 from tests.support.warehouse import Warehouse
 
@@ -37,7 +41,13 @@ _LOADS = {"load_id", "build_id", "known_to_load_id", "closed_by"}
 Contents = dict[str, list[str]]
 
 
-def contents(connection: psycopg.Connection[Any]) -> Contents:
+def contents(url: str) -> Contents:
+    """Every row of every table; see ``_contents``."""
+    with connect(url, "test") as connection:
+        return _contents(connection)
+
+
+def _contents(connection: psycopg.Connection[Any]) -> Contents:
     """Every row of every table, loads by their place among those that last.
 
     What a killed run noted of itself in the ledger is left out, and so is a build that another has
@@ -96,7 +106,8 @@ def contents(connection: psycopg.Connection[Any]) -> Contents:
 
     found: Contents = {}
     for schema, table in connection.execute(
-        "select schemaname, tablename from pg_tables where schemaname = any(%s) order by 1, 2",
+        "select schemaname, tablename from pg_tables where schemaname = any(%s) "
+        "and tablename <> 'attempt' order by 1, 2",  # of tries there are as many as are made
         [SCHEMAS],
     ).fetchall():
         rows = connection.execute(f"select * from {schema}.{table}")
@@ -145,44 +156,57 @@ class Trial:
     checks: bool
 
     @contextmanager
-    def warehouse(self) -> Iterator[tuple[psycopg.Connection[Any], Callable[..., Outcome]]]:
-        """A copy of the prepared warehouse: a connection, and a way to run the command on it."""
+    def warehouse(self) -> Iterator[tuple[str, Callable[..., Outcome]]]:
+        """A copy of the prepared warehouse: its URL, and a way to run the command on it."""
         name = f"killed_{next(_numbers)}"
+        url = url_of(self.admin_url, name)
+
+        def run(
+            *moments: int, after: float | None = None, strike: Callable[[], None] = die
+        ) -> Outcome:
+            return run_command(
+                {**self.environment, "DATABASE_URL": url},
+                *self.arguments,
+                strike_at=moments,
+                strike=strike,
+                kill_after=after,
+                checks=self.checks,
+            )
+
         with psycopg.connect(self.admin_url, autocommit=True) as admin:
             copy(admin, self.prepared, name)
-            url = url_of(self.admin_url, name)
-
-            def run(kill_at: int | None = None, after: float | None = None) -> Outcome:
-                return run_command(
-                    {**self.environment, "DATABASE_URL": url},
-                    *self.arguments,
-                    kill_at=kill_at,
-                    kill_after=after,
-                    checks=self.checks,
-                )
-
-            try:
-                with connect(url, "test") as connection:
-                    yield connection, run
-            finally:
+        try:
+            yield url, run
+        finally:
+            # A strike may have ended every session that was open before it.
+            with psycopg.connect(self.admin_url, autocommit=True) as admin:
                 drop(admin, name)
 
     def undisturbed(self) -> tuple[Contents, tuple[str, ...], int | None]:
         """What the command leaves when nothing happens to it, its moments and its exit code."""
-        with self.warehouse() as (connection, run):
+        with self.warehouse() as (url, run):
             ended = run()
-            return contents(connection), ended.moments, ended.code
+            return contents(url), ended.moments, ended.code
 
     def killed(self, *moments: int) -> Contents:
         """What is left when it was killed at these moments, one run after the other, then run.
 
         A run that finds less to do may end before its moment.
         """
-        with self.warehouse() as (connection, run):
+        with self.warehouse() as (url, run):
             for moment in moments:
                 run(moment)
             assert run().code is not None
-            return contents(connection)
+            return contents(url)
+
+    def outlived(self, strike: Callable[[str], None], *moments: int) -> tuple[Contents, Outcome]:
+        """What one run leaves that begins again after each of these moments, and how it ended.
+
+        ``strike``: what happens at them, to the warehouse of this URL.
+        """
+        with self.warehouse() as (url, run):
+            ended = run(*moments, strike=partial(strike, url))
+            return contents(url), ended
 
 
 _numbers = itertools.count()
@@ -309,7 +333,7 @@ def trial(
         with connect(url, "test") as connection:
             warehouse = Warehouse(url, inbox, tmp_path / "data", connection)
             arguments = PREPARATIONS[request.param](warehouse)
-            environment = warehouse.environment(REJECT_SHARE="1")
+            environment = warehouse.environment(REJECT_SHARE="1", RETRY_MINUTES="20")
         checks = request.node.get_closest_marker("slow") is not None
         database = url.rpartition("/")[2]
         yield Trial(admin_url, database, environment, arguments, checks)
@@ -365,7 +389,34 @@ def test_run_killed_at_any_time_and_run_again_gives_the_same_rows(trial: Trial) 
     draw = random.Random(7)
     for _ in range(5):
         delay = draw.uniform(0, seconds)
-        with trial.warehouse() as (connection, run):
+        with trial.warehouse() as (url, run):
             run(after=delay)
             run()
-            assert differing(contents(connection), wanted) == {}, delay
+            assert differing(contents(url), wanted) == {}, delay
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", ["incremental"], indirect=True)
+def test_run_whose_sessions_end_begins_again_by_itself_and_gives_the_same_rows(
+    trial: Trial,
+) -> None:
+    wanted, moments, _ = trial.undisturbed()
+    sent = [number for number, moment in enumerate(moments) if moment == "commit sent"]
+    found, ended = trial.outlived(end_sessions, len(moments) // 3, sent[-2])
+    assert differing(found, wanted) == {}
+    assert ended.code == 0
+    assert ended.said.count("Try ") == 2, ended.said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", ["incremental", "full_load"], indirect=True)
+def test_run_whose_server_is_restarted_at_any_moment_gives_the_same_rows(
+    trial: Trial, server_settings: Settings
+) -> None:
+    wanted, moments, code = trial.undisturbed()
+    draw = random.Random(18)
+    for moment in sorted(draw.sample(range(len(moments)), 10)):
+        found, ended = trial.outlived(lambda _: restart_server(server_settings), moment)
+        assert differing(found, wanted) == {}, (moment, moments[moment])
+        assert ended.code == code, (moment, ended.said)
+        assert ended.said.count("Try ") == 1, (moment, ended.said)

@@ -1,5 +1,7 @@
 """Runs of the command line that kill themselves at a chosen moment, as ``kill -9`` would.
 
+Or that are robbed of their server at some moments and go on.
+
 A moment is the beginning of a statement, or one of three around the end of a transaction: before
 the commit is sent, when it is sent and not answered, and when it is answered. So that a trial is
 the same each time, moments are counted and not timed.
@@ -11,6 +13,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,31 +24,44 @@ from typing import Any
 
 import psycopg
 
+from etl.config import Settings
+from etl.server import cluster, server
+from etl.server.home import locate
 from tests.support.processes import Command
+
+
+def die() -> None:
+    """A strike: this process is killed."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: its exit code, None if it was killed; the moments that it came to."""
+    """How a run ended: its exit code, None if it was killed; the moments that it came to.
+
+    ``said``: to whoever ran it, apart from the summary.
+    """
 
     code: int | None
     moments: tuple[str, ...]
+    said: str = ""
 
 
 def run_command(
     environment: dict[str, str],
     *arguments: str,
-    kill_at: int | None = None,
+    strike_at: Collection[int] = (),
+    strike: Callable[[], None] = die,
     kill_after: float | None = None,
     checks: bool = True,
 ) -> Outcome:
-    """Run ``python -m etl ...`` in a process of its own, killed at the moment of this number.
+    """Run ``python -m etl ...`` in a process of its own, killed at the moments of these numbers.
 
-    ``kill_after``: or killed after so many seconds. ``checks``: whether the run ends with the
-    checks of everything, which take seconds.
+    ``strike``: or what happens at them instead. ``kill_after``: or killed after so many seconds.
+    ``checks``: whether the run ends with the checks of everything, which take seconds.
     """
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    prepare = partial(_prepare, theirs, kill_at, checks)
+    prepare = partial(_prepare, theirs, strike_at, strike, checks)
     process = Command(*arguments, environment=environment, prepare=prepare)
     theirs.close()
     if kill_after is not None:
@@ -58,43 +74,53 @@ def run_command(
             moments.append(ours.recv())
         except EOFError:
             break
-    code = process.ended().returncode
-    return Outcome(None if code == -signal.SIGKILL else code, tuple(moments))
+    ended = process.ended()
+    code = None if ended.returncode == -signal.SIGKILL else ended.returncode
+    return Outcome(code, tuple(moments), ended.stderr)
 
 
-def _prepare(pipe: Pipe, kill_at: int | None, checks: bool) -> None:
+def _prepare(
+    pipe: Pipe, strike_at: Collection[int], strike: Callable[[], None], checks: bool
+) -> None:
     """In the new process: every moment is sent to the parent before it passes."""
     from etl import __main__ as command_line
 
     numbers = itertools.count()
+    is_striking = False
 
     def moment(what: str) -> bool:
+        if is_striking:  # what the strike itself says to the server
+            return False
         pipe.send(what)
-        return next(numbers) == kill_at
+        return next(numbers) in strike_at
 
-    _watch(moment)
+    def struck() -> None:
+        nonlocal is_striking
+        is_striking = True
+        try:
+            strike()
+        finally:
+            is_striking = False
+
+    _watch(moment, struck)
     if not checks:
         command_line.commands.run_checks = lambda context, *_, **__: context.summary
 
 
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _watch(moment: Any) -> None:
-    """Let the connections of this process report every moment."""
+def _watch(moment: Callable[[str], bool], strike: Callable[[], None]) -> None:
+    """Let the connections of this process report every moment, and strike at some."""
     execute = psycopg.Connection.execute
     executemany = psycopg.Cursor.executemany
     leave = psycopg.Transaction.__exit__
 
     def watched_execute(self: Any, query: Any, *args: Any, **how: Any) -> Any:
         if moment("statement"):
-            _die()
+            strike()
         return execute(self, query, *args, **how)
 
     def watched_executemany(self: Any, *args: Any, **how: Any) -> Any:
         if moment("statements"):
-            _die()
+            strike()
         return executemany(self, *args, **how)
 
     def watched_leave(
@@ -106,16 +132,39 @@ def _watch(moment: Any) -> None:
         if self.savepoint_name or error is not None:
             return bool(leave(self, kind, error, trace))
         if moment("before commit"):
-            _die()
+            strike()
         if moment("commit sent"):
             self.connection.pgconn.send_query(b"COMMIT")
             self.connection.pgconn.flush()
-            _die()
+            strike()
         left = bool(leave(self, kind, error, trace))
         if moment("after commit"):
-            _die()
+            strike()
         return left
 
     psycopg.Connection.execute = watched_execute
     psycopg.Cursor.executemany = watched_executemany
     psycopg.Transaction.__exit__ = watched_leave
+
+
+def end_sessions(url: str) -> None:
+    """A strike: end every session of a run on this database, as a server does that is stopped."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
+            "where datname = current_database() and application_name like 'aca-warehouse%'"
+        )
+
+
+def crash_server(settings: Settings) -> None:
+    """A strike: kill the embedded server, which nobody starts again."""
+    process = cluster.postmaster(locate(settings))
+    assert process is not None, "it does not run"
+    process.kill()
+    process.wait()
+
+
+def restart_server(settings: Settings) -> None:
+    """A strike: kill the embedded server and start it again."""
+    crash_server(settings)
+    server.ensure_running(settings)
