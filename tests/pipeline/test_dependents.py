@@ -107,6 +107,7 @@ def test_views_of_the_owner_follow_a_full_load_whatever_they_read(loaded: Manage
         expected = old if view in staying else old + 2
         assert count(loaded.connection, view) == expected, view
     named = "\n".join(summary.notes)
+    assert "function own_function_with_body.f()" in named
     for kind in STAY:
         assert f"own_{kind}." in named
         assert f"own_{kind}." in "\n".join(loaded.watcher.said)
