@@ -435,11 +435,19 @@ def docs(
 ) -> None:
     """Write the generated pages of the documentation: the data dictionary and the checks."""
     from etl.docs import data_dictionary
+    from etl.operations import alert_rules, pages
     from etl.quality import checks_page
 
-    for page in (data_dictionary, checks_page):
-        if not page.write(check=check):
-            typer.echo(f"{page.PAGE.relative_to(ROOT)} is stale: run make docs.", err=True)
+    written = {
+        data_dictionary.PAGE: data_dictionary.write,
+        checks_page.PAGE: checks_page.write,
+        pages.METRICS_PAGE: pages.write_metrics,
+        pages.LEVELS_PAGE: pages.write_levels,
+        alert_rules.FILE: alert_rules.write,
+    }
+    for page, write in written.items():
+        if not write(check=check):
+            typer.echo(f"{page.relative_to(ROOT)} is stale: run make docs.", err=True)
             raise typer.Exit(1)
 
 

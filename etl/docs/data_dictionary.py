@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import DOMAIN
 from etl.config import ROOT
 from etl.contracts.reasons import Reason
 from etl.contracts.types import DOMAINS
+from etl.docs import generated
 from etl.schema.deprecated import deprecated
 from etl.schema.warehouse_tables import all_tables
 from etl.warehouse.tables import CUBES
@@ -64,11 +65,7 @@ def render() -> str:
 
 def write(*, check: bool = False) -> bool:
     """Write the page; with ``check`` only say whether it is what it should be."""
-    text = render()
-    if check:
-        return PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
-    PAGE.write_text(text, encoding="utf-8")
-    return True
+    return generated.write(PAGE, render(), check=check)
 
 
 def _order(table: Table) -> int:

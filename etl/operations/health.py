@@ -17,14 +17,15 @@ from pathlib import Path
 import psycopg
 
 from etl.config import Settings
-from etl.db.connection import connect, set_config
+from etl.db.connection import connect, set_config, set_search_path
 from etl.errors import ServerError, UsageError, one_line
-from etl.operations import alerts, incidents
+from etl.operations import alerts, budget, incidents, metrics
 from etl.operations.incidents import Incident
 from etl.operations.judge import Judgment, database_down, judge, worst
 from etl.operations.objectives import DATABASE
 from etl.operations.within import TookTooLongError, within
 from etl.server import server
+from etl.warehouse.tables import LIVE
 
 SESSION = "aca-warehouse health"
 
@@ -65,6 +66,8 @@ class _Look:
     judged: list[Judgment] = field(default_factory=list)
     current: list[Incident] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    measured: metrics.Rows = field(default_factory=dict)
+    records: list[budget.Record] = field(default_factory=list)
 
 
 def look(settings: Settings, now: datetime, *, is_synthetic: bool) -> Health:
@@ -86,6 +89,7 @@ def look(settings: Settings, now: datetime, *, is_synthetic: bool) -> Health:
         if taken.is_alone:
             _send(taken)
             _remember(taken)
+            _write_metrics(taken)
     open_now = [incident for incident in taken.current if incident.is_open]
     return Health(now, taken.judged, open_now, taken.notes)
 
@@ -144,6 +148,7 @@ def _ask(taken: _Look, remembered: Sequence[Incident]) -> None:
         # A look that was given up must not stay at work on the server.
         for name in ("statement_timeout", "lock_timeout"):
             set_config(connection, name, f"{DATABASE.limit:g}s", is_local=False)
+        set_search_path(connection, LIVE.schemas.path, is_local=False)
         judged = judge(connection, taken.settings, taken.now, taken.is_synthetic, seconds)
         try:
             if taken.is_alone:
@@ -156,6 +161,8 @@ def _ask(taken: _Look, remembered: Sequence[Incident]) -> None:
             taken.notes.append(f"Incidents cannot be entered into the ledger ({error.sqlstate}).")
             current = incidents.follow(remembered, judged, taken.now, is_whole=True)
         taken.judged, taken.current = judged, current
+        taken.measured = metrics.measured(connection, taken.now)
+        taken.records = budget.records(connection, taken.now)
 
 
 def _why(error: Exception) -> str:
@@ -196,3 +203,12 @@ def _remember(taken: _Look) -> None:
         incidents.write(_file(taken.settings), taken.current)
     except OSError as error:
         taken.notes.append(f"{_file(taken.settings)} cannot be written: {error.strerror}.")
+
+
+def _write_metrics(taken: _Look) -> None:
+    file = taken.settings.metrics_file
+    seen = metrics.seen(taken.judged, taken.current, taken.records, taken.now)
+    try:
+        metrics.write(file, {**taken.measured, **seen})
+    except OSError as error:
+        taken.notes.append(f"{file} cannot be written: {error.strerror}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -12,15 +12,8 @@ from etl.operations.budget import Record
 from etl.operations.health import Health
 from etl.operations.incidents import Incident
 from etl.operations.judge import Judgment
+from etl.operations.objectives import shown
 from etl.pipeline.screen import Screen, table
-
-# How figures of a unit are shown.
-_SHOWN: dict[str, Callable[[float], str]] = {
-    "seconds": lambda n: f"{n:,.1f} s" if n < 60 else f"{n / 60:,.0f} min",
-    "days": lambda n: f"{n:,.1f} days",
-    "share": lambda n: f"{n:.1%}",
-    "bytes": lambda n: f"{n / 2**20:,.0f} MiB",
-}
 
 
 def show(found: Health, *, as_json: bool) -> None:
@@ -120,4 +113,4 @@ def _described(judgment: Judgment) -> dict[str, Any]:
 
 
 def _figure(value: float | None, unit: str) -> str:
-    return "" if value is None else _SHOWN[unit](value)
+    return "" if value is None else shown(value, unit)

@@ -96,7 +96,7 @@ def _values(settings: Settings, now: datetime, *, is_synthetic: bool) -> dict[st
         "is_synthetic": is_synthetic,
         "contracts": list(contracts),
         "feeds": list(feeds),
-        "days": list(days),
+        "feed_days": list(days),
     }
 
 
@@ -106,9 +106,8 @@ def _measure(
     assert objective.statement is not None
     try:
         with connection.transaction():
-            rows = run(
-                connection, objective.statement, {**values, "limit": objective.limit}
-            ).fetchall()
+            asked = {**values, "limit": objective.limit}
+            rows = run(connection, objective.statement, asked).fetchall()
     except psycopg.errors.InsufficientPrivilege:
         return []  # a managed server does not show everything to the warehouse's owner
     return [Judgment(objective, *row) for row in rows]

@@ -6,6 +6,7 @@ time, the error budget (``etl.operations.incidents`` counts what is left of it).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
@@ -32,8 +33,7 @@ class Objective:
     allowed, both in ``unit``, and since when it is broken, NULL if it is met. Without a statement
     it is about whether the database answers, which no statement can say. ``limit``: what is
     allowed, where the subject does not say so itself. ``share``: of the time of the window in
-    which it has to be met.
-    ``runbook``: the page of docs/runbooks that says what to do.
+    which it has to be met. ``runbook``: the page of docs/runbooks that says what to do.
     """
 
     name: str
@@ -47,9 +47,20 @@ class Objective:
     runbook: str
 
     def __post_init__(self) -> None:
+        if self.unit not in _SHOWN:
+            raise ValueError(f"{self.name}: {self.unit} is no known unit")
         if not 0 < self.share < 1:
             raise ValueError(f"{self.name}: {self.share} leaves no error budget, or is no share")
 
+
+# How figures of a unit are shown to a person.
+_SHOWN: dict[str, Callable[[float], str]] = {
+    "seconds": lambda n: f"{n:,.1f} s" if n < 60 else f"{n / 60:,.0f} min",
+    "days": lambda n: f"{n:,.1f} days",
+    "times": lambda n: f"{n:,.1f} times",
+    "share": lambda n: f"{n:.1%}",
+    "bytes": lambda n: f"{n / 2**20:,.0f} MiB",
+}
 
 DATABASE = Objective(
     "database",
@@ -141,3 +152,8 @@ def latest_deadline(now: datetime, due: time, zone: tzinfo) -> datetime:
         datetime.combine(day - timedelta(days=back), due, zone).astimezone(UTC) for back in (0, 1)
     )
     return next(deadline for deadline in candidates if deadline <= now)
+
+
+def shown(value: float, unit: str) -> str:
+    """A figure of an objective's unit, for a person."""
+    return _SHOWN[unit](value)

@@ -12,6 +12,7 @@ from itertools import groupby, takewhile
 from etl.config import ROOT
 from etl.contracts.checks import Check
 from etl.db.statements import FOLDER
+from etl.docs import generated
 from etl.quality.checks.header import Declaration, Rule
 from etl.quality.checks.registry import checks_of_rule, declarations, gate_checks
 
@@ -23,15 +24,7 @@ _COLUMNS = ("check", "fails when", "severity", "of quality", "allowed", "gate", 
 
 def write(*, check: bool = False) -> bool:
     """Write the page; with ``check`` only say whether it is what it should be."""
-    held = PAGE.read_text(encoding="utf-8")
-    by_hand, mark, _ = held.partition(MARK)
-    if not mark:
-        raise ValueError(f"{PAGE} lacks the line {MARK}")
-    text = by_hand + MARK + "\n" + _tables()
-    if check:
-        return held == text
-    PAGE.write_text(text, encoding="utf-8")
-    return True
+    return generated.write_below(PAGE, MARK, _tables(), check=check)
 
 
 def _tables() -> str:

@@ -3,21 +3,24 @@
 -- objective's unit, and since when it is broken (NULL: it is met).
 
 -- name: nightly_load
--- Whether a load ended well for the night of the latest deadline. One row.
+-- Whether a load ended well for the night of the latest deadline; where none ever did nothing was
+-- late before now. One row.
 select
     '' as subject,
-    case
-        when loaded.is_in_time then 0
-        else extract(epoch from %(now)s - %(deadline)s::timestamptz)
-    end::double precision as measured,
+    extract(epoch from %(now)s - late.since)::double precision as measured,
     %(limit)s::double precision as allowed,
-    case when not loaded.is_in_time then %(deadline)s::timestamptz end as broken_since
+    late.since as broken_since
 from (
-    select coalesce(max(r.finished_at) >= %(night_began)s, false) as is_in_time
+    select
+        case
+            when max(r.finished_at) >= %(night_began)s then null
+            when max(r.finished_at) is null then %(now)s::timestamptz
+            else %(deadline)s::timestamptz
+        end as since
     from ledger.stage_run as r
     where r.status = 'done' and r.finished_at <= %(now)s
         and (r.stage = 'swap' or (r.stage = 'cubes' and not r.is_rebuild))
-) as loaded;
+) as late;
 
 -- name: feed_freshness
 -- How many days ago each feed came last. One that never came is late from the first batch of any
@@ -67,7 +70,7 @@ due as (
         w.feed as subject,
         w.days as allowed,
         coalesce(n.as_of, (select min(b.as_of) from batches as b)) + s.behind as came_at
-    from unnest(%(contracts)s::text[], %(feeds)s::text[], %(days)s::double precision[])
+    from unnest(%(contracts)s::text[], %(feeds)s::text[], %(feed_days)s::double precision[])
         as w (contract, feed, days)
     left join newest as n on w.feed = n.feed
     cross join shift as s
@@ -85,6 +88,14 @@ select
 from due as d
 order by d.subject;
 
+-- name: latest_checks
+-- The latest run of all checks on what is live. One row.
+select max(r.check_run_id)
+from quality.check_run as r
+left join ledger.load as l on r.load_id = l.load_id
+where r.gate is null and r.finished_at <= %(now)s
+    and l.status is distinct from 'failed' and l.status is distinct from 'rebuilt';
+
 -- name: quality_score
 -- The weighted share of checks that passed in the latest run of all of them on what is live. At
 -- most one row.
@@ -98,13 +109,7 @@ from (
         s.started_at,
         (sum(s.weight_passed) / sum(s.weight))::double precision as score
     from quality.check_score as s
-    where s.check_run_id = (
-        select max(r.check_run_id)
-        from quality.check_run as r
-        left join ledger.load as l on r.load_id = l.load_id
-        where r.gate is null and r.finished_at <= %(now)s
-            and l.status is distinct from 'failed' and l.status is distinct from 'rebuilt'
-    )
+    where s.check_run_id = ({operations/objectives.latest_checks})
     group by s.started_at
 ) as scored;
 

@@ -1,0 +1,58 @@
+-- What the metrics file says of the warehouse, from the ledger up to an instant. Each statement has
+-- the metric's labels, in order, and its value last.
+
+-- name: stage_seconds
+-- How long each stage took when it was last done. One row per stage.
+select distinct on (r.stage)
+    r.stage,
+    extract(epoch from r.finished_at - r.started_at)::double precision as value
+from ledger.stage_run as r
+where r.status = 'done' and r.finished_at <= %(now)s
+order by r.stage, r.finished_at desc;
+
+-- name: stage_rows
+-- What each stage counted when it was last done. One row per stage and count.
+select
+    r.stage,
+    c.name,
+    c.value::double precision as value
+from (
+    select distinct on (r.stage)
+        r.stage,
+        r.counts
+    from ledger.stage_run as r
+    where r.status = 'done' and r.finished_at <= %(now)s
+    order by r.stage, r.finished_at desc
+) as r
+cross join lateral jsonb_each_text(r.counts) as c (name, value)
+order by r.stage, c.name;
+
+-- name: quarantine_open_rows
+-- Rejected rows that nobody has dealt with. One row per feed that has some.
+select
+    feed,
+    sum(rows_open)::double precision as value
+from quality.quarantine_open
+group by feed
+order by feed;
+
+-- name: failed_checks
+-- Checks that failed in the latest run of all of them on what is live. One row per severity.
+select
+    s.severity,
+    count(j.check_name)::double precision as value
+from unnest(%(severities)s::text[]) with ordinality as s (severity, place)
+left join quality.check_judged as j
+    on s.severity = j.severity and not j.passed
+    and j.check_run_id = ({operations/objectives.latest_checks})
+group by s.severity, s.place
+order by s.place;
+
+-- name: report_seconds
+-- How long each documented report took when it was last run. One row per report.
+select distinct on (p.report)
+    p.report,
+    p.seconds as value
+from ledger.report_plan as p
+where p.seconds is not null and p.recorded_at <= %(now)s
+order by p.report, p.recorded_at desc;
