@@ -69,6 +69,9 @@ incidents: $(READY) ## List incidents, times to detect and repair, and error bud
 incident-ack: $(READY) ## Take an incident on, so that its alert is not repeated [ID= WHO=]
 	@$(PY) -m etl.cli.health incident-ack --id $(call quoted,$(ID)) --who $(call quoted,$(WHO))
 
+pir: $(READY) ## Write the review of an incident, filled in from the ledger [ID=]
+	@$(PY) -m etl.cli.health pir --id $(call quoted,$(ID))
+
 ##@ Who may see what
 role-add: $(READY) ## Give a login a role, and make it if need be [LOGIN= ROLE= STATES=]
 	@$(PY) -m etl role-add --login $(call quoted,$(LOGIN)) $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
@@ -214,6 +217,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: backup backups restore restore-drill plan-diff usage deprecate-drop role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: backup backups restore restore-drill plan-diff usage deprecate-drop role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack pir db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

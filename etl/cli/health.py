@@ -15,7 +15,7 @@ from etl.cli.guard import guarded
 from etl.config import settings
 from etl.db.connection import connect
 from etl.errors import HealthBreachError, HealthWarningError, UsageError
-from etl.operations import budget, health_page, incidents
+from etl.operations import budget, health_page, incidents, review
 from etl.operations import health as healths
 from etl.server import server
 from etl.synthetic.marker import is_synthetic
@@ -63,6 +63,17 @@ def acknowledge(
         f"{incident} was acknowledged by {taken.acknowledged_by} at "
         f"{taken.acknowledged_at:%Y-%m-%d %H:%M} UTC."
     )
+
+
+@app.command()
+def pir(
+    incident: Annotated[str, typer.Option("--id", help="As make incidents lists it.")] = "",
+) -> None:
+    """Write the review of an incident, with what the ledger knows of that time filled in."""
+    chosen = settings()
+    with connect(server.address(chosen), healths.SESSION) as connection:
+        file = review.write(connection, incident, chosen.data / "reviews", datetime.now(UTC))
+    typer.echo(f"Review: {file}")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from etl.operations.budget import Record
@@ -22,15 +23,11 @@ def show(found: Health, *, as_json: bool) -> None:
         print(json.dumps(described(found), indent=2))
         return
     screen = Screen()
-    shown = table(
-        "Service levels", "objective", "state", "measured", "allowed", "broken since, UTC"
-    )
-    for judgment in found.judged:
-        since = f"{judgment.broken_since:%Y-%m-%d %H:%M}" if judgment.broken_since else ""
-        unit = judgment.objective.unit
-        figures = (_figure(n, unit) for n in (judgment.measured, judgment.allowed))
-        shown.add_row(judgment.title, judgment.state, *figures, since)
-    screen.print(shown)
+    columns = ("objective", "state", "measured", "allowed", "broken since, UTC")
+    levels = table("Service levels", *columns)
+    for row in _levels(found):
+        levels.add_row(*row)
+    screen.print(levels)
     for incident in found.open_incidents:
         known = f", acknowledged by {incident.acknowledged_by}" if incident.acknowledged_by else ""
         screen.write_line(f"{incident.incident_id}{known}", "Incident")
@@ -46,23 +43,19 @@ def show_incidents(found: Sequence[Incident], records: Sequence[Record]) -> None
     """The latest incidents, then how each objective fared over its window."""
     screen = Screen()
     columns = ("incident", "severity", "began, UTC", "detected", "acknowledged", "resolved")
-    shown = table("Incidents", *columns)
+    listed = table("Incidents", *columns)
     for one in found:
-        taken = f"{one.acknowledged_at:%m-%d %H:%M} {one.acknowledged_by}"
-        shown.add_row(
-            one.incident_id,
-            one.severity,
-            f"{one.began_at:%Y-%m-%d %H:%M}",
-            f"{one.detected_at:%m-%d %H:%M}",
-            taken if one.acknowledged_at else "",
-            f"{one.resolved_at:%m-%d %H:%M}" if one.resolved_at else "open",
-        )
-    screen.print(shown)
+        instants = (one.detected_at, one.acknowledged_at, one.resolved_at)
+        detected, taken, resolved = (f"{at:%m-%d %H:%M}" if at else "" for at in instants)
+        began = f"{one.began_at:%Y-%m-%d %H:%M}"
+        taken = f"{taken} {one.acknowledged_by or ''}"
+        listed.add_row(one.incident_id, one.severity, began, detected, taken, resolved or "open")
+    screen.print(listed)
     counted = ("window", "objective met", "incidents", "MTTD", "MTTR", "broken", "budget left")
-    shown = table("Error budgets", "objective", *counted, right=counted)
+    budgets = table("Error budgets", "objective", *counted, right=counted)
     for record in records:
         seconds = (record.mttd, record.mttr, record.broken_seconds)
-        shown.add_row(
+        budgets.add_row(
             record.objective.name,
             f"{record.objective.window.days} days",
             f"{record.objective.share:.1%}",
@@ -70,7 +63,7 @@ def show_incidents(found: Sequence[Incident], records: Sequence[Record]) -> None
             *(_figure(n, "seconds") for n in seconds),
             f"{record.budget_left:.1%}",
         )
-    screen.print(shown)
+    screen.print(budgets)
 
 
 def verdict(found: Health) -> tuple[str, str]:
@@ -110,6 +103,25 @@ def _described(judgment: Judgment) -> dict[str, Any]:
         "severity": objective.severity.value,
         "runbook": f"docs/runbooks/{objective.runbook}.md",
     }
+
+
+def _levels(found: Health) -> Iterator[tuple[str, ...]]:
+    """A row per objective; what is broken has one for each subject."""
+    for objective, group in groupby(found.judged, key=lambda j: j.objective):
+        judged = list(group)
+        for judgment in (j for j in judged if j.broken_since is not None):
+            yield _level(judgment, judgment.title)
+        if met := [j for j in judged if j.broken_since is None]:
+            worst = max(met, key=lambda j: (j.measured or 0) / (j.allowed or 1))
+            title = f"{objective.name}, {len(met)} of {len(judged)}" if len(judged) > 1 else ""
+            yield _level(worst, title or objective.name)
+
+
+def _level(judgment: Judgment, title: str) -> tuple[str, ...]:
+    since = f"{judgment.broken_since:%Y-%m-%d %H:%M}" if judgment.broken_since else ""
+    figures = (judgment.measured, judgment.allowed)
+    shown_figures = (_figure(n, judgment.objective.unit) for n in figures)
+    return (title, judgment.state, *shown_figures, since)
 
 
 def _figure(value: float | None, unit: str) -> str:

@@ -7,6 +7,7 @@ the database is down, and what became of them then is entered when it is back.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
@@ -71,7 +72,9 @@ def follow(
 def _begun(judgment: Judgment, now: datetime) -> Incident:
     assert judgment.broken_since is not None
     objective, subject = judgment.objective.name, judgment.subject
-    named = "-".join(filter(None, (f"{now:%Y%m%d-%H%M%S}", objective, subject)))
+    # It becomes the name of a file, and a word of a command line.
+    fit = re.sub(r"[^\w-]+", "-", subject)
+    named = "-".join(filter(None, (f"{now:%Y%m%d-%H%M%S}", objective, fit)))
     return Incident(
         named,
         objective,

@@ -103,6 +103,20 @@ METRICS = (
         f"{_SQL}.failed_checks",
     ),
     Metric(
+        "aca_backup_age_seconds",
+        "Time since the newest backup that is there began.",
+        "seconds",
+        (),
+        f"{_SQL}.backup_age",
+    ),
+    Metric(
+        "aca_drill_age_seconds",
+        "Time since a backup was last restored and compared well.",
+        "seconds",
+        (),
+        f"{_SQL}.drill_age",
+    ),
+    Metric(
         "aca_report_seconds",
         "How long each documented report took when it was last run.",
         "seconds",

@@ -53,9 +53,15 @@ class Objective:
             raise ValueError(f"{self.name}: {self.share} leaves no error budget, or is no share")
 
 
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:,.1f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
 # How figures of a unit are shown to a person.
 _SHOWN: dict[str, Callable[[float], str]] = {
-    "seconds": lambda n: f"{n:,.1f} s" if n < 60 else f"{n / 60:,.0f} min",
+    "seconds": _duration,
     "days": lambda n: f"{n:,.1f} days",
     "times": lambda n: f"{n:,.1f} times",
     "share": lambda n: f"{n:.1%}",
@@ -130,6 +136,28 @@ OBJECTIVES = (
         window=timedelta(days=90),
         severity=Severity.BREACH,
         runbook="slow",
+    ),
+    Objective(
+        "backup_age",
+        "There is a backup that is not older than a day and two hours.",
+        "operations/objectives.backup_age",
+        26 * 3600,
+        "seconds",
+        share=0.97,
+        window=timedelta(days=90),
+        severity=Severity.BREACH,
+        runbook="no-backup",
+    ),
+    Objective(
+        "drill_age",
+        "A backup was restored and compared well in the last 30 days (make restore-drill).",
+        "operations/objectives.drill_age",
+        30,
+        "days",
+        share=0.95,
+        window=timedelta(days=365),
+        severity=Severity.WARNING,
+        runbook="no-backup",
     ),
     Objective(
         "wal_backlog",

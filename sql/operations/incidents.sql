@@ -120,3 +120,9 @@ select *
 from ledger.incident
 order by resolved_at is not null, detected_at desc, incident_id
 limit %(most)s;
+
+-- name: one
+-- An incident. One row if there is one of that id.
+select *
+from ledger.incident
+where incident_id = %(incident_id)s;

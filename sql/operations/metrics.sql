@@ -56,3 +56,17 @@ select distinct on (p.report)
 from ledger.report_plan as p
 where p.seconds is not null and p.recorded_at <= %(now)s
 order by p.report, p.recorded_at desc;
+
+-- name: backup_age
+-- How long ago the newest backup that is there began. One row if there is one.
+select extract(epoch from %(now)s - max(b.started_at))::double precision as value
+from ledger.backup as b
+where b.finished_at <= %(now)s and (b.deleted_at is null or b.deleted_at > %(now)s)
+having count(*) > 0;
+
+-- name: drill_age
+-- How long ago a backup was last restored and compared well. One row if one was.
+select extract(epoch from %(now)s - max(d.finished_at))::double precision as value
+from ledger.drill as d
+where d.succeeded and d.finished_at <= %(now)s
+having count(*) > 0;

@@ -7,7 +7,7 @@
 -- late before now. One row.
 select
     '' as subject,
-    extract(epoch from %(now)s - late.since)::double precision as measured,
+    coalesce(extract(epoch from %(now)s - late.since), 0)::double precision as measured,
     %(limit)s::double precision as allowed,
     late.since as broken_since
 from (
@@ -184,3 +184,58 @@ select
     end as broken_since
 from ({operations/report_plans.seconds}) as s
 order by s.report;
+
+-- name: backup_age
+-- How long ago the newest backup that is there began; without one, the first load came. One row
+-- where there is something to lose.
+select
+    '' as subject,
+    extract(epoch from %(now)s - b.since)::double precision as measured,
+    %(limit)s::double precision as allowed,
+    case
+        when b.since + %(limit)s * interval '1 second' < %(now)s
+            then b.since + %(limit)s * interval '1 second'
+    end as broken_since
+from (
+    select
+        coalesce(
+            (
+                select max(n.started_at)
+                from ledger.backup as n
+                where n.finished_at <= %(now)s
+                    and (n.deleted_at is null or n.deleted_at > %(now)s)
+            ),
+            ({operations/objectives.first_load})
+        ) as since
+) as b
+where b.since is not null;
+
+-- name: drill_age
+-- How long ago a backup was last restored and compared; if that never was, the first load came. One
+-- row where there is something to lose.
+select
+    '' as subject,
+    extract(epoch from %(now)s - d.since)::double precision / 86400 as measured,
+    %(limit)s::double precision as allowed,
+    case
+        when d.since + %(limit)s * interval '1 day' < %(now)s
+            then d.since + %(limit)s * interval '1 day'
+    end as broken_since
+from (
+    select
+        coalesce(
+            (
+                select max(n.finished_at)
+                from ledger.drill as n
+                where n.succeeded and n.finished_at <= %(now)s
+            ),
+            ({operations/objectives.first_load})
+        ) as since
+) as d
+where d.since is not null;
+
+-- name: first_load
+-- When the first load ended well. One row.
+select min(l.finished_at)
+from ledger.load as l
+where l.status in ('loaded', 'superseded') and l.finished_at <= %(now)s;

@@ -228,12 +228,54 @@ def test_ninety_days_with_known_outages_are_counted_as_by_hand(
     }
     for name, (count, detect, repair, left) in BY_HAND.items():
         assert found[name] == (count, detect * 60, repair * 60, pytest.approx(left)), name
-    assert all(found[o.name][0] == 0 for o in OBJECTIVES if o.name not in BY_HAND)
+    backups = {"backup_age": 1, "drill_age": 1}  # none was made in all that time
+    others = {o.name: found[o.name][0] for o in OBJECTIVES if o.name not in BY_HAND}
+    assert {name: count for name, count in others.items() if count} == backups
     assert [
         (i.objective, i.subject, i.began_at, i.detected_at, i.resolved_at)
         for i in sorted(incidents.latest(database), key=lambda i: i.detected_at)
+        if i.objective in BY_HAND
     ] == outages
     # An outage that is partly before the window counts from where the window begins.
     later = budget.records(database, at("2026-02-11T12:00") + timedelta(days=90))
     (freshness,) = (r for r in later if r.objective.name == "feed_freshness")
     assert freshness.broken_seconds == timedelta(days=1, hours=12).total_seconds()
+
+
+def test_backup_and_drill_are_due_from_the_first_load_on(
+    database: psycopg.Connection[Any], chosen: Settings
+) -> None:
+    first = at("2026-03-01T00:00")
+    ended(database, first)
+    assert {name for name, _ in broken(look(chosen, first))} == set()
+    for feed in ("claims", "enrollments", "members", "plans", "providers"):
+        arrived(database, feed, first)
+    assert broken(look(chosen, first + timedelta(hours=26))) == set()
+    late = look(chosen, first + timedelta(hours=26, minutes=1))
+    assert ("backup_age", "") in broken(late)
+    database.execute(
+        "insert into ledger.backup (kind, started_at, finished_at, path, bytes) "
+        "values ('full', %(at)s, %(at)s, 'b', 1)",
+        {"at": first + timedelta(hours=26)},
+    )
+    assert ("backup_age", "") not in broken(look(chosen, first + timedelta(hours=27)))
+    assert ("drill_age", "") not in broken(look(chosen, first + timedelta(days=30)))
+    month = look(chosen, first + timedelta(days=30, minutes=1))
+    [drill] = [j for j in month.broken if j.objective.name == "drill_age"]
+    assert (drill.state, drill.broken_since) == ("warning", first + timedelta(days=30))
+    # What has failed proves nothing; what is gone is no backup.
+    for succeeded, hours in ((False, 1), (True, 2)):
+        database.execute(
+            "insert into ledger.drill (backup_id, started_at, finished_at, succeeded, rto_seconds, "
+            "rpo_seconds, message) values (1, %(at)s, %(at)s, %(succeeded)s, 1, 1, '')",
+            {"at": first + timedelta(days=30, hours=hours), "succeeded": succeeded},
+        )
+    assert ("drill_age", "") in broken(look(chosen, first + timedelta(days=30, hours=1.5)))
+    assert ("drill_age", "") not in broken(look(chosen, first + timedelta(days=30, hours=3)))
+    database.execute("update ledger.backup set deleted_at = finished_at")
+    [backup] = [
+        j
+        for j in look(chosen, first + timedelta(days=31)).broken
+        if j.objective.name == "backup_age"
+    ]
+    assert backup.broken_since == first + timedelta(hours=26)
