@@ -62,7 +62,10 @@ def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
     senders.ensure_sound()
     terminal = console.Terminal()
     tries = Tries(command, chosen.retry_minutes, terminal.say)
-    tries.keep_trying(lambda: _run_once(tries, chosen, terminal, work))
+    try:
+        tries.keep_trying(lambda: _run_once(tries, chosen, terminal, work))
+    finally:
+        after_run.judge(chosen, lambda: marker.is_synthetic(chosen.inbox))
 
 
 def _run_once(

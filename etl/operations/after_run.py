@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 import psycopg
 
+from etl import log
+from etl.config import Settings
 from etl.db.statements import scalar
 from etl.errors import ServerError
-from etl.operations import report_plans, use
+from etl.operations import health, report_plans, use
 from etl.pipeline.session import RunContext
+
+
+def judge(settings: Settings, is_synthetic: Callable[[], bool]) -> None:
+    """Judge the service levels, as ``make health`` does: a run is what changes most of them.
+
+    Costs five seconds at most where a receiver of alerts, or the database, does not answer.
+    """
+    try:
+        found = health.look(settings, datetime.now(UTC), is_synthetic=is_synthetic())
+        if found.broken or found.notes:
+            broken = [judgment.title for judgment in found.broken]
+            log.get().warning("health", state=found.state, broken=broken, notes=list(found.notes))
+    except Exception as error:  # whatever it is: the run has ended as it has
+        log.get().warning("health_not_judged", error=type(error).__name__)
 
 
 def note(context: RunContext) -> None:

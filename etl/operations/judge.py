@@ -16,6 +16,7 @@ from etl.db.connection import reading
 from etl.db.statements import run
 from etl.operations.objectives import (
     DATABASE,
+    LOADS,
     NIGHT,
     OBJECTIVES,
     Objective,
@@ -93,6 +94,7 @@ def _values(settings: Settings, now: datetime, *, is_synthetic: bool) -> dict[st
         "now": now,
         "deadline": deadline,
         "night_began": deadline - NIGHT,
+        "loads": list(LOADS),
         "is_synthetic": is_synthetic,
         "contracts": list(contracts),
         "feeds": list(feeds),

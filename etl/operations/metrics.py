@@ -75,6 +75,13 @@ METRICS = (
         ("feed",),
     ),
     Metric(
+        "aca_last_success_timestamp_seconds",
+        "When each command last ended well.",
+        "seconds since 1970",
+        ("command",),
+        f"{_SQL}.last_success",
+    ),
+    Metric(
         "aca_stage_seconds",
         "How long each stage took when it was last done.",
         "seconds",

@@ -13,6 +13,8 @@ from enum import StrEnum
 
 # A run counts for a night that ended at most so long before its deadline, or after it.
 NIGHT = timedelta(hours=12)
+# The commands that load what has come.
+LOADS = ("full-load", "incremental")
 # How many times as much a report may cost after its plan has changed its shape.
 REPORT_COST = 1.5
 
@@ -30,10 +32,10 @@ class Objective:
 
     ``means``: when it is met, as a sentence. ``statement``: the named statement that measures it,
     with a row per subject (a feed, a report; empty where there is one only): subject, measured,
-    allowed, both in ``unit``, and since when it is broken, NULL if it is met. Without a statement
-    it is about whether the database answers, which no statement can say. ``limit``: what is
-    allowed, where the subject does not say so itself. ``share``: of the time of the window in
-    which it has to be met. ``runbook``: the page of docs/runbooks that says what to do.
+    allowed, both in ``unit``, since when it is broken, NULL if it is met, and perhaps why. Without
+    a statement it is about whether the database answers, which no statement can say. ``limit``:
+    what is allowed, where the subject does not say so itself. ``share``: of the time of the window
+    in which it has to be met. ``runbook``: the page of docs/runbooks that says what to do.
     """
 
     name: str
@@ -91,6 +93,17 @@ OBJECTIVES = (
         share=0.99,
         window=timedelta(days=90),
         severity=Severity.BREACH,
+        runbook="the-load-failed",
+    ),
+    Objective(
+        "load_success",
+        "Nearly all loads of the last 28 days ended well, if need be at a later try.",
+        "operations/objectives.load_success",
+        0.9,
+        "share",
+        share=0.95,
+        window=timedelta(days=90),
+        severity=Severity.WARNING,
         runbook="the-load-failed",
     ),
     Objective(

@@ -23,6 +23,7 @@ _MARGIN = timedelta(hours=1)
 # What is filled in, below which heading of the template: title, statement, columns.
 _FILLED = {
     "Loads, checks and plans": (
+        ("Runs", "tries", ("began", "ended", "command", "try", "error", "SQLSTATE")),
         ("Stages that ran", "stages", ("began", "ended", "stage", "batch", "status", "error")),
         ("Batches refused", "refused", ("at", "folder", "code", "reason")),
         ("Checks that began to fail", "checks", ("since", "check", "severity", "passed again")),

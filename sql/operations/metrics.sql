@@ -70,3 +70,13 @@ select extract(epoch from %(now)s - max(d.finished_at))::double precision as val
 from ledger.drill as d
 where d.succeeded and d.finished_at <= %(now)s
 having count(*) > 0;
+
+-- name: last_success
+-- When each command last ended well, seconds since 1970. One row per command.
+select
+    a.command,
+    extract(epoch from max(a.ended_at))::double precision as value
+from ledger.attempt as a
+where a.error_class is null and a.ended_at <= %(now)s
+group by a.command
+order by a.command;

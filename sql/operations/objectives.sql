@@ -3,24 +3,86 @@
 -- objective's unit, and since when it is broken (NULL: it is met).
 
 -- name: nightly_load
--- Whether a load ended well for the night of the latest deadline; where none ever did nothing was
--- late before now. One row.
-select
-    '' as subject,
-    coalesce(extract(epoch from %(now)s - late.since), 0)::double precision as measured,
-    %(limit)s::double precision as allowed,
-    late.since as broken_since
-from (
+-- Whether a load ended well for the night of the latest deadline, with what the latest try came to
+-- where none did; where none ever did nothing was late before now. One row.
+with tries as (
+    select
+        a.command,
+        a.began_at,
+        a.error_class,
+        case when a.ended_at <= %(now)s then a.ended_at end as ended_at
+    from ledger.attempt as a
+    where a.command = any(%(loads)s) and a.began_at <= %(now)s
+),
+
+late as (
     select
         case
-            when max(r.finished_at) >= %(night_began)s then null
-            when max(r.finished_at) is null then %(now)s::timestamptz
+            when good.ended_at >= %(night_began)s then null
+            when good.ended_at is null then %(now)s::timestamptz
             else %(deadline)s::timestamptz
         end as since
-    from ledger.stage_run as r
-    where r.status = 'done' and r.finished_at <= %(now)s
-        and (r.stage = 'swap' or (r.stage = 'cubes' and not r.is_rebuild))
-) as late;
+    from (
+        select
+            coalesce(
+                max(t.ended_at) filter (where t.error_class is null),
+                -- Loads of before tries were written down.
+                (select max(l.live_at) from ledger.load as l where l.live_at <= %(now)s)
+            ) as ended_at
+        from tries as t
+    ) as good
+)
+
+select
+    '' as subject,
+    coalesce(extract(epoch from %(now)s - l.since), 0)::double precision as measured,
+    %(limit)s::double precision as allowed,
+    l.since as broken_since,
+    case
+        when l.since is null then ''
+        when t.began_at is null or t.began_at < %(night_began)s then 'No load began since.'
+        else format(
+            '%%s began at %%s UTC and %%s.',
+            t.command,
+            to_char(t.began_at, 'YYYY-MM-DD HH24:MI'),
+            case
+                when t.ended_at is null then 'has not ended'
+                else format('ended at %%s with %%s', to_char(t.ended_at, 'HH24:MI'), t.error_class)
+            end
+        )
+    end as why
+from late as l
+left join (
+    select *
+    from tries
+    order by began_at desc
+    limit 1
+) as t on true;
+
+-- name: load_success
+-- The share of runs that loaded in the last 28 days and ended well in the end. One row; none for
+-- fewer than ten runs, of which a share says little.
+select
+    '' as subject,
+    r.ended_well::double precision / r.runs as measured,
+    %(limit)s::double precision as allowed,
+    case when r.ended_well < %(limit)s * r.runs then r.latest_failure end as broken_since
+from (
+    select
+        count(*) as runs,
+        count(*) filter (where last.error_class is null) as ended_well,
+        max(last.ended_at) filter (where last.error_class is not null) as latest_failure
+    from (
+        select distinct on (a.run_began_at)
+            a.ended_at,
+            a.error_class
+        from ledger.attempt as a
+        where a.command = any(%(loads)s)
+            and a.ended_at between %(now)s - interval '28 days' and %(now)s
+        order by a.run_began_at asc, a.number desc
+    ) as last
+) as r
+where r.runs >= 10;
 
 -- name: feed_freshness
 -- How many days ago each feed came last. One that never came is late from the first batch of any

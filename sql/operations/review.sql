@@ -1,5 +1,18 @@
 -- What the ledger knows of the time around an incident, for its review.
 
+-- name: tries
+-- Runs of that time, each try of them. One row per try.
+select
+    a.began_at,
+    a.ended_at,
+    a.command,
+    a.number,
+    a.error_class,
+    a.sqlstate
+from ledger.attempt as a
+where a.began_at <= %(until)s and coalesce(a.ended_at, %(until)s) >= %(since)s
+order by a.began_at;
+
 -- name: stages
 -- Stages that ran then, with why they failed, in order. One row per stage run.
 select

@@ -52,12 +52,19 @@ def broken(found: health.Health) -> set[tuple[str, str]]:
     return {(j.objective.name, j.subject) for j in found.broken}
 
 
-def ended(database: psycopg.Connection[Any], when: datetime, stage: str = "cubes") -> None:
-    """A run's last stage ended well."""
+def ended(
+    database: psycopg.Connection[Any],
+    when: datetime | None,
+    *,
+    began: datetime | None = None,
+    error: str | None = None,
+) -> None:
+    """A try of a load, which ended or is at work."""
+    began = began or (when or at("2026-01-01T00:00")) - MINUTE
     database.execute(
-        "insert into ledger.stage_run (stage, is_rebuild, status, started_at, finished_at) "
-        "values (%s, %s, 'done', %s, %s)",
-        [stage, stage == "swap", when - MINUTE, when],
+        "insert into ledger.attempt (run_began_at, number, command, began_at, ended_at, "
+        "error_class) values (%s, 1, 'incremental', %s, %s, %s)",
+        [began, began, when, error],
     )
 
 
@@ -86,16 +93,30 @@ def test_deadline_follows_the_clocks_of_its_zone() -> None:
     assert latest_deadline(at("2026-11-01T11:00"), due, NEW_YORK) == at("2026-11-01T11:00")
 
 
-@pytest.mark.parametrize("is_hung", [False, True], ids=["no run", "a run that hangs"])
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (None, "No load began since."),
+        ("hung", "incremental began at 2026-03-03 02:00 UTC and has not ended."),
+        (
+            "CheckFailedError",
+            "incremental began at 2026-03-03 02:00 UTC and ended at 02:10 with CheckFailedError.",
+        ),
+    ],
+    ids=["no run", "a run that hangs", "a run that failed"],
+)
 def test_night_without_a_load_is_alerted_within_a_minute_once_and_its_end_too(
-    database: psycopg.Connection[Any], chosen: Settings, receiver: Receiver, is_hung: bool
+    database: psycopg.Connection[Any],
+    chosen: Settings,
+    receiver: Receiver,
+    error: str | None,
+    why: str,
 ) -> None:
     ended(database, at("2026-03-02T05:59"))
-    if is_hung:
-        database.execute(
-            "insert into ledger.stage_run (stage, is_rebuild, status, started_at) "
-            "values ('facts', false, 'running', '2026-03-03 02:00+00')"
-        )
+    if error is not None:
+        end = None if error == "hung" else at("2026-03-03T02:10")
+        failed = None if error == "hung" else error
+        ended(database, end, began=at("2026-03-03T02:00"), error=failed)
     now = at("2026-03-03T05:30")
     while now < at("2026-03-03T06:00"):
         assert look(chosen, now).state == "ok"
@@ -104,6 +125,7 @@ def test_night_without_a_load_is_alerted_within_a_minute_once_and_its_end_too(
     found = look(chosen, at("2026-03-03T06:00:30"))
     assert found.state == "breach"
     assert broken(found) == {("nightly_load", "")}
+    assert found.broken[0].why == why
     assert receiver.kinds() == [("begun", "nightly_load")]
     assert look(chosen, at("2026-03-03T06:01:30")).state == "breach"
     ended(database, at("2026-03-03T06:20"))
@@ -279,3 +301,28 @@ def test_backup_and_drill_are_due_from_the_first_load_on(
         if j.objective.name == "backup_age"
     ]
     assert backup.broken_since == first + timedelta(hours=26)
+
+
+def test_share_of_loads_that_ended_well_counts_runs_by_their_last_try(
+    database: psycopg.Connection[Any], chosen: Settings
+) -> None:
+    first = at("2026-03-01T05:00")
+    for day in range(10):
+        ended(database, first + timedelta(days=day))
+    now = first + timedelta(days=9, hours=2)
+    # A run that ended well at its second try.
+    database.execute(
+        "update ledger.attempt set error_class = 'ServerError' where attempt_id = 3;"
+        "insert into ledger.attempt (run_began_at, number, command, began_at, ended_at) "
+        "select run_began_at, 2, command, ended_at, ended_at from ledger.attempt "
+        "where attempt_id = 3"
+    )
+    assert broken(look(chosen, now)) == set()
+    ended(database, now, error="CheckFailedError")
+    assert broken(look(chosen, now)) == set()  # 10 of 11
+    ended(database, now + MINUTE, error="CheckFailedError")
+    found = look(chosen, now + 2 * MINUTE)
+    assert broken(found) == {("load_success", "")}
+    assert found.broken[0].measured == pytest.approx(10 / 12)
+    assert found.broken[0].broken_since == now + MINUTE
+    assert found.state == "warning"
