@@ -124,6 +124,9 @@ quarantine-export: $(READY) ## Write the open rows of a batch as CSV to correct 
 quarantine-replay: $(READY) ## Load corrected rows as if they had been right at first [FILE=]
 	@$(PY) -m etl quarantine-replay --file $(call quoted,$(FILE))
 
+sender-resume: $(READY) ## Let the held files of a sender load again [SENDER= FEED=]
+	@$(PY) -m etl sender-resume --sender $(call quoted,$(SENDER)) $(if $(FEED),--feed $(call quoted,$(FEED)))
+
 ##@ Who looked
 audit: $(READY) ## Bring who looked at whom from the server's log into audit.look [LOG=]
 	@$(PY) -m etl audit $(if $(LOG),--log $(call quoted,$(LOG)))
@@ -217,6 +220,6 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: backup backups restore restore-drill plan-diff usage deprecate-drop role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack pir db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
+.PHONY: backup backups restore restore-drill plan-diff usage deprecate-drop role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack pir db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay sender-resume masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
 remake:
 	@scripts/setup.sh

@@ -18,10 +18,10 @@ from etl.contracts import senders
 from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
 from etl.operations import after_run
-from etl.pipeline import commands, console, holds
+from etl.pipeline import breaker, commands, console, holds
 from etl.pipeline import erase as erasing
 from etl.pipeline import retention as retention_of
-from etl.pipeline.load import pending, unfinished
+from etl.pipeline.load import held, pending, unfinished
 from etl.pipeline.running import refuse_to_end_run
 from etl.pipeline.session import RunContext, open_run
 from etl.pipeline.status import Overview, assumed_unchanged, held_in, notices, overview
@@ -129,8 +129,10 @@ def _incremental(context: RunContext, confirmed: Sequence[str], made: list[Path]
                 f"{batch.name}."
             )
         else:
-            held = "every batch of it is loaded" if find_batches(inbox) else "it contains no batch"
-            context.watcher.say(f"Nothing to load from the inbox {inbox}: {held}.")
+            why = "every batch of it is loaded" if find_batches(inbox) else "it contains no batch"
+            if held(context):
+                why = "what is not loaded is held"
+            context.watcher.say(f"Nothing to load from the inbox {inbox}: {why}.")
     return commands.incremental(context)
 
 
@@ -318,6 +320,15 @@ def hold(
 ) -> None:
     """Put a member under legal hold: nothing of theirs is erased or expires until it ends."""
     run_pipeline("hold", lambda context: holds.hold(context, member, why, release=release))
+
+
+@app.command("sender-resume")
+def sender_resume(
+    sender: Annotated[str, typer.Option(help="Whose files are held, as make status says.")] = "",
+    feed: Annotated[str, typer.Option(help="Only this feed.")] = "",
+) -> None:
+    """Let held files of a sender load again."""
+    run_pipeline("sender-resume", lambda context: breaker.resume(context, sender, feed))
 
 
 @app.command("dq-check")

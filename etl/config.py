@@ -75,7 +75,8 @@ class Settings:
     connection.
     ``load_due``, ``load_zone``: by when the nightly load is to be done, on the clocks of a zone.
     ``alerts``: who is alerted. ``backup``: what becomes of backups. ``retry_minutes``: how long
-    a run that something transient ends is tried again; 0: never.
+    a run that something transient ends is tried again; 0: never. ``hold_after``: after so many
+    refused files in a row of one sender and feed its later ones wait; 0: never.
     """
 
     # Not in what a traceback or a log shows of the settings: it can contain a password.
@@ -90,6 +91,7 @@ class Settings:
     load_zone: tzinfo = UTC
     alerts: AlertSettings = field(default_factory=AlertSettings)
     retry_minutes: float = 20
+    hold_after: int = 3
     backup: BackupSettings = field(default_factory=BackupSettings)
 
     @property
@@ -144,6 +146,12 @@ def _minutes(name: str, text: str) -> float:
             f"Set {name} between 0 and {_MOST_MINUTES:,} (a day).",
         )
     return minutes
+
+
+def _count(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise UsageError(f"{name} is {text!r}, which is no count.", f"Set {name} to 0, 1, 2, ...")
+    return int(text)
 
 
 def _yes(name: str, text: str) -> bool:
@@ -311,5 +319,6 @@ def settings() -> Settings:
         load_zone=_zone("LOAD_ZONE", read("LOAD_ZONE", "UTC")),
         alerts=_alerts(read),
         backup=_backup(read),
+        hold_after=_count("HOLD_AFTER", read("HOLD_AFTER", "3")),
         retry_minutes=_minutes("RETRY_MINUTES", read("RETRY_MINUTES", "20")),
     )

@@ -119,7 +119,7 @@ _KEPT_OF_NOBODY = words_of(
     backup_id path bytes parent_backup_id proven_at drill_id succeeded
     rto_seconds rpo_seconds
     attempt_id run_began_at number command ended_at error_class sqlstate exit_code
-    waited_seconds
+    waited_seconds sender held_feed_id held_since after_load_id resumed_at resumed_by
     """
 )
 _CUBE_COLUMN = re.compile(r"^\s*\('(\w+)', '([^']*)', ", re.MULTILINE)

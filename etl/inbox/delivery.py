@@ -69,6 +69,15 @@ class FeedFile:
         """By what it is seen cheaply that it is another: names, sizes and times of its files."""
         return frozenset((printable(f.path.name), f.size_bytes, f.modified_ns) for f in self.files)
 
+    @property
+    def sender(self) -> str:
+        """The contract that the manifest names, else the feed's own, which has its name."""
+        return self.expected.contract or self.feed.name
+
+    def is_of(self, sender: str, feed: str) -> bool:
+        """Whether it is a file of this feed from this sender."""
+        return (self.sender, self.feed.name) == (sender, feed)
+
     def checksum(self) -> str:
         """xxh3_128, 32 hexadecimal digits, of the bytes on disk, or of its parts' checksums."""
         if not self._checksum:

@@ -50,12 +50,15 @@ class Inbox:
     """What a look at the inbox found.
 
     ``batches``: all that may be loaded, in order, and ``pending`` the files of them that are not
-    loaded as they are. ``refused``: why other batches may not be loaded. ``stray``: what lies in
+    loaded as they are, but for those that are ``held``: of ``held_feeds``, senders and feeds whose
+    files wait since then. ``refused``: why other batches may not be loaded. ``stray``: what lies in
     the inbox and is in no batch, or why it cannot be looked through; then it is not ``is_there``.
     """
 
     batches: list[Batch] = field(default_factory=list)
     pending: list[tuple[Batch, list[FeedFile]]] = field(default_factory=list)
+    held: list[tuple[Batch, list[FeedFile]]] = field(default_factory=list)
+    held_feeds: dict[tuple[str, str], datetime] = field(default_factory=dict)
     refused: list[BatchError] = field(default_factory=list)
     stray: BatchError | None = None
     is_there: bool = True
@@ -110,18 +113,23 @@ class Lookout:
         loaded = {batch_id for batch_id, _ in known}
         found.batches, ahead = self._not_ahead(batches, loaded, newest)
         found.refused += ahead
+        found.held_feeds = held_feeds(ledger)
         for batch in found.batches:
-            files = []
+            files: list[FeedFile] = []
+            held: list[FeedFile] = []
             for file in batch.files:
                 before = known.get((batch.batch_id, file.feed.name))
                 try:
                     if self._is_pending(ledger, file, before):
-                        files.append(file)
+                        is_held = (file.sender, file.feed.name) in found.held_feeds
+                        (held if is_held else files).append(file)
                 except BatchError as error:
                     error.folder = batch.folder
                     found.refused.append(error)
             if files:
                 found.pending.append((batch, files))
+            if held:
+                found.held.append((batch, held))
         return found
 
     def _not_ahead(
@@ -174,6 +182,11 @@ class Lookout:
                 values |= {"load_id": before.load_id, "feed": file.feed.name}
                 run(ledger, "stage/parts.note_change", values)
         return False
+
+
+def held_feeds(ledger: psycopg.Connection[Any]) -> dict[tuple[str, str], datetime]:
+    """Senders and feeds whose files wait, since when."""
+    return {(sender, feed): since for sender, feed, since in run(ledger, "ledger/held.open")}
 
 
 def assumed(ledger: psycopg.Connection[Any], inbox: Path) -> list[FeedFile]:

@@ -1,4 +1,4 @@
-"""Batches that are not in the warehouse: refused, stopped at a gate, or waiting for their turn.
+"""Batches that are not in the warehouse: refused, stopped at a gate, held, or waiting their turn.
 
 The ledger keeps what was refused, also where no load began; the inbox says what is settled since:
 what was loaded, or is gone.
@@ -7,7 +7,7 @@ what was loaded, or is gone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from etl.errors import AcaError, printable
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.pending import Inbox
 
-REFUSED, STOPPED, WAITING = "refused", "stopped", "waiting"
+REFUSED, STOPPED, HELD, WAITING = "refused", "stopped", "held", "waiting"
 # In place of the name of a batch where something is wrong with the inbox itself.
 _NO_BATCH = "the inbox"
 _GO_ON = "make incremental loads it."
@@ -28,9 +28,10 @@ _GO_ON = "make incremental loads it."
 class HeldBatch:
     """A batch that is not in the warehouse, and why; texts as they can be shown.
 
-    ``state``: refused, stopped at a gate, or waiting for a run to come to it. ``since``: when it
-    was refused at first; ``None`` for one that no run has come to. ``code``: a ``Refusal``;
-    ``None`` for one that waits.
+    ``state``: refused, stopped at a gate, held after others of its sender were refused, or waiting
+    for a run to come to it. ``since``: when it was refused at first, or its sender's feed came to
+    be held; ``None`` for one that no run has come to. ``code``: a ``Refusal``;
+    ``None`` for one that is held or waits.
     """
 
     folder: str
@@ -88,6 +89,12 @@ def held_batches(connection: psycopg.Connection[Any], inbox: Inbox) -> list[Held
         error = inbox.stray
         stray = HeldBatch(_NO_BATCH, REFUSED, None, error.message, error.hint, error.refusal)
         held.insert(0, stray)
+    held = [_still_held(one, inbox) for one in held]
+    held += [
+        HeldBatch(_called(batch.folder), HELD, *_why_held(inbox, files))
+        for batch, files in inbox.held
+        if not _names(batch) & known
+    ]
     under_way = [
         _called(batch_id)
         for _, batch_id, _, _ in run(connection, "ledger/ledger.unfinished")
@@ -105,6 +112,34 @@ def held_batches(connection: psycopg.Connection[Any], inbox: Inbox) -> list[Held
     return held
 
 
+def _still_held(one: HeldBatch, inbox: Inbox) -> HeldBatch:
+    """A refused batch; where its files are held since, no run tries it until they are let in."""
+    for batch, files in inbox.held:
+        if one.folder in _names(batch):
+            return replace(one, advice=f"{one.advice} {_let_in(files)}")
+    return one
+
+
+def _why_held(inbox: Inbox, files: Sequence[FeedFile]) -> tuple[datetime, str, str]:
+    """Since when files of a batch are held, why, and what to do."""
+    since = min(inbox.held_feeds[file.sender, file.feed.name] for file in files)
+    senders = dict.fromkeys(file.sender for file in files)
+    why = (
+        f"{_names_of(files)} held: several files in a row of sender {', '.join(senders)} were "
+        "refused."
+    )
+    return since, why, _let_in(files)
+
+
+def _let_in(files: Sequence[FeedFile]) -> str:
+    commands = dict.fromkeys(f"make sender-resume SENDER={file.sender}" for file in files)
+    return f"When the sender has corrected what it sends: {', '.join(commands)}"
+
+
+def _names_of(files: Sequence[FeedFile]) -> str:
+    return f"{', '.join(f.path.name for f in files)} {'is' if len(files) == 1 else 'are'}"
+
+
 def _called(name: str) -> str:
     """A name as it can be kept and shown, on one line."""
     return printable(name).replace("\n", "\\n")
@@ -118,13 +153,13 @@ def _names(batch: Batch) -> set[str]:
 def _not_loaded(batch: Batch, files: Sequence[FeedFile]) -> str:
     if len(files) == len(batch.files):
         return "It is not loaded yet."
-    verb = "is" if len(files) == 1 else "are"
-    return f"{', '.join(f.path.name for f in files)} {verb} not loaded yet."
+    return f"{_names_of(files)} not loaded yet."
 
 
 def _open(connection: psycopg.Connection[Any], inbox: Inbox) -> tuple[list[HeldBatch], list[int]]:
     """What the ledger has as refused, as far as it still is, and the ids of what is settled."""
-    troubled = {name for batch, _ in inbox.pending for name in _names(batch)}
+    unloaded = (*inbox.pending, *inbox.held)
+    troubled = {name for batch, _ in unloaded for name in _names(batch)}
     troubled |= {_called(str(error.folder)) for error in inbox.refused}
     held, settled = [], []
     for key, folder, since, reason, code, advice, is_stopped in run(

@@ -18,7 +18,7 @@ from etl.contracts.refusals import Refusal
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
-from etl.pipeline import empty_months, erase, guards, replay, swap
+from etl.pipeline import breaker, empty_months, erase, guards, replay, swap
 from etl.pipeline.ending import RolledBack
 from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages, unfinished
 from etl.pipeline.session import RunContext, set_session_path, worst
@@ -60,10 +60,11 @@ def allow_future(context: RunContext, named: Sequence[str]) -> None:
 def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     """Rebuild everything from every batch of the inbox, then put it in the live place.
 
+    Held files stay out of it: where one lies in the place of a loaded one, that counts as gone.
     ``forget``: also where that loses what came from files that the inbox no longer contains.
     """
     erase.catch_up(context)
-    batches = all_batches(context)
+    batches = breaker.batches_not_held(context, all_batches(context))
     guards.guard_what_is_held(context, batches, forget=forget)
     if not batches:
         _raise_stopped(context)
@@ -97,6 +98,7 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     swap.wait_for_older_readers(context)
     swap.swap(context)
     tidy(context)
+    breaker.note_held(context)
     _raise_stopped(context)
     return context.summary
 
@@ -148,11 +150,16 @@ def _load_pending(context: RunContext, wanted: tuple[str, ...]) -> None:
                 context.problems.errors.append(error)
         if "stage" in wanted:
             for batch, files in pending(context):
+                files = breaker.without_held(context, files)
+                if not files:
+                    continue
                 load = context.open_load(batch.batch_id, batch.as_of, LIVE)
                 try:
                     run_remaining_stages(context, load, batch, files, set(), wanted)
                 except BatchError as error:
                     context.problems.errors.append(error)
+                    breaker.trip(context)
+            breaker.note_held(context)
     except CheckFailedError as error:
         context.problems.errors.append(error)
 

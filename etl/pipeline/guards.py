@@ -166,8 +166,9 @@ def guard_what_is_held(context: RunContext, batches: Iterable[Batch], *, forget:
         Refusal.LOADED_FILES_GONE,
         f"A full load would lose what came from {count} no longer in the inbox: "
         f"{some_of([str(file) for file in lost], _NAMED)}.",
-        f"Nothing was changed. Put {'it' if len(lost) == 1 else 'them'} back into the inbox, or go "
-        "on without: make full-load FORGET=yes",
+        f"Nothing was changed. Put {'it' if len(lost) == 1 else 'them'} back into the inbox, let "
+        "in what is held in their place (make sender-resume), or go on without: make full-load "
+        "FORGET=yes",
     )
 
 

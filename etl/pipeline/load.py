@@ -43,6 +43,11 @@ def pending(context: RunContext) -> list[tuple[Batch, list[FeedFile]]]:
     ]
 
 
+def held(context: RunContext) -> list[tuple[Batch, list[FeedFile]]]:
+    """Batches of the inbox with the files that are held, in order."""
+    return context.lookout().look(context.ledger).held
+
+
 def all_batches(context: RunContext) -> list[Batch]:
     """Every batch of the inbox, in order; ``BatchError`` if one of them may not be loaded.
 

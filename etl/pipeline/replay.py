@@ -8,7 +8,7 @@ from datetime import datetime
 from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
 from etl.pipeline.ending import RolledBack
-from etl.pipeline.load import count_expired, pending, run_remaining_stages
+from etl.pipeline.load import count_expired, held, pending, run_remaining_stages
 from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Load
 from etl.quarantine import export
@@ -83,7 +83,7 @@ def _gate_replay(
 def replay_refused(context: RunContext, request: export.ReplayRequest, where: str) -> None:
     """Keep the corrected rows, then load the file with them as any file of the inbox."""
     file = request.file
-    for batch, files in pending(context):
+    for batch, files in (*pending(context), *held(context)):
         if batch.batch_id == file.batch_id and any(
             f.feed.name == file.feed_name and f.checksum() == file.xxh3_128.hex for f in files
         ):

@@ -155,6 +155,11 @@ def _load_file(metadata: MetaData) -> None:
         ),
         Column("kind", Text, nullable=False, comment="delta or snapshot."),
         Column(
+            "sender",
+            Text,
+            comment="The contract that the manifest names; empty for the feed's own.",
+        ),
+        Column(
             "status",
             Text,
             nullable=False,

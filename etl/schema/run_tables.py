@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Identity,
+    Index,
     Integer,
     MetaData,
     PrimaryKeyConstraint,
@@ -20,12 +21,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION
 
-from etl.schema.ledger_tables import INSTANT
+from etl.schema.ledger_tables import INSTANT, NOW
 
 
 def runs(metadata: MetaData) -> None:
-    """Tries of runs."""
+    """Tries of runs, and feeds of senders whose files wait."""
     _attempt(metadata)
+    _held_feed(metadata)
 
 
 def _attempt(metadata: MetaData) -> None:
@@ -75,4 +77,43 @@ def _attempt(metadata: MetaData) -> None:
         schema="ledger",
         comment="One row per try of a run: one that a lost connection, a restart of the server or "
         "a lock ended is followed by another.",
+    )
+
+
+def _held_feed(metadata: MetaData) -> None:
+    held = Table(
+        "held_feed",
+        metadata,
+        Column("held_feed_id", BigInteger, Identity(always=True)),
+        Column(
+            "sender",
+            Text,
+            nullable=False,
+            comment="The contract that manifests name, or that of the feed itself.",
+        ),
+        Column("feed", Text, nullable=False, comment="members, plans, providers and so on."),
+        Column("held_since", INSTANT, nullable=False, server_default=NOW),
+        Column(
+            "after_load_id",
+            BigInteger,
+            ForeignKey("ledger.load.load_id"),
+            nullable=False,
+            comment="The load that first brought the last of the refused files.",
+        ),
+        Column(
+            "resumed_at", INSTANT, comment="When somebody let its files load again, if they did."
+        ),
+        Column("resumed_by", Text, comment="Who that was, by the name that their machine knows."),
+        PrimaryKeyConstraint("held_feed_id"),
+        CheckConstraint("(resumed_at is null) = (resumed_by is null)", name="resumed_by_somebody"),
+        schema="ledger",
+        comment="One row per sender, feed and stretch of time in which its files wait because "
+        "several in a row were refused.",
+    )
+    Index(
+        None,
+        held.c.sender,
+        held.c.feed,
+        unique=True,
+        postgresql_where=text("resumed_at is null"),
     )

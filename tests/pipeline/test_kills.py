@@ -38,6 +38,8 @@ _CLOCKS |= {"refused_at", "tried_at", "settled_at", "changed_at", "decided_at", 
 _CLOCKS |= {"measured", "message"}  # of a check, some of which measure days until now
 _NUMBERS = {"stage_run_id", "check_run_id", "fact_rekey_id", "retention_run_id"}
 _LOADS = {"load_id", "build_id", "known_to_load_id", "closed_by"}
+# What is noted of runs, of which a killed one makes fewer or more.
+_NOTES = ["attempt", "report_plan", "relation_use", "statement_counted"]
 Contents = dict[str, list[str]]
 
 
@@ -107,8 +109,8 @@ def _contents(connection: psycopg.Connection[Any]) -> Contents:
     found: Contents = {}
     for schema, table in connection.execute(
         "select schemaname, tablename from pg_tables where schemaname = any(%s) "
-        "and tablename <> 'attempt' order by 1, 2",  # of tries there are as many as are made
-        [SCHEMAS],
+        "and tablename <> all(%s) order by 1, 2",
+        [SCHEMAS, _NOTES],
     ).fetchall():
         rows = connection.execute(f"select * from {schema}.{table}")
         names = [column.name for column in rows.description or ()]
@@ -402,7 +404,7 @@ def test_run_whose_sessions_end_begins_again_by_itself_and_gives_the_same_rows(
 ) -> None:
     wanted, moments, _ = trial.undisturbed()
     sent = [number for number, moment in enumerate(moments) if moment == "commit sent"]
-    found, ended = trial.outlived(end_sessions, len(moments) // 3, sent[-2])
+    found, ended = trial.outlived(end_sessions, len(moments) // 3, sent[len(sent) // 2])
     assert differing(found, wanted) == {}
     assert ended.code == 0
     assert ended.said.count("Try ") == 2, ended.said
@@ -414,9 +416,12 @@ def test_run_whose_server_is_restarted_at_any_moment_gives_the_same_rows(
     trial: Trial, server_settings: Settings
 ) -> None:
     wanted, moments, code = trial.undisturbed()
-    draw = random.Random(18)
-    for moment in sorted(draw.sample(range(len(moments)), 10)):
-        found, ended = trial.outlived(lambda _: restart_server(server_settings), moment)
+    restart = partial(restart_server, server_settings)
+    tries = 0
+    for moment in sorted(random.Random(18).sample(range(len(moments)), 10)):
+        found, ended = trial.outlived(restart, moment)
         assert differing(found, wanted) == {}, (moment, moments[moment])
         assert ended.code == code, (moment, ended.said)
-        assert ended.said.count("Try ") == 1, (moment, ended.said)
+        tries += 1 + ended.said.count("Try ")
+    # What is only noted at the end of a run is left to the next one.
+    assert 15 < tries <= 20

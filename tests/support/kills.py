@@ -164,7 +164,7 @@ def crash_server(settings: Settings) -> None:
     process.wait()
 
 
-def restart_server(settings: Settings) -> None:
+def restart_server(settings: Settings, _url: str) -> None:
     """A strike: kill the embedded server and start it again."""
     crash_server(settings)
     server.ensure_running(settings)

@@ -145,6 +145,7 @@ class Staged:
             "feed": self.file.feed.name,
             "file_name": self.file.names,
             "kind": self.file.expected.kind,
+            "sender": self.file.expected.contract,
             "status": self.status,
             "refusal_code": self.refusal,
             "size_bytes": self.file.size_bytes,
