@@ -103,9 +103,9 @@ _KEPT_OF_NOBODY = words_of(
     passed rows_checked rows_failed message measured rows_judged metric member limited_ref
     safe_harbor_ref limited_sk safe_harbor_sk limited safe_harbor login state role added_at
     added_by relation_name access identifier standard treatment why placed_at placed_by
-    released_at member_token erased_at erased_by through_load_id files_done_at rows_expired
-    expired_lines retention_run_id horizon years counted_from archive_folder manifest_sha256
-    ran_at ran_by year row_count first_day last_day sha256 position looked_at person
+    released_at member_token erased_at erased_by through_load_id files_done_at key_check
+    rows_expired expired_lines retention_run_id horizon years counted_from archive_folder
+    manifest_sha256 ran_at ran_by year row_count first_day last_day sha256 position looked_at person
     client_address application_name database_name transaction_id session_id session_line
     statement_at source brought_at disclosed_on entered_at entered_by chain through_position
     rows_deleted older_than deleted_at deleted_by read_at batch_rank batch_number last_line

@@ -37,6 +37,8 @@ ERASURES = {
 }
 # So many hexadecimal digits of the hash are in a token, which so fits into the narrowest column.
 _DIGITS = 32
+# What a key is recognized by; no value has a token of it, which says of which identifier it is.
+_CONSTANT = b"key of erasures"
 
 # What a row says of a person besides the number, in tokens: an e-mail address, or all names and
 # the year of birth.
@@ -53,6 +55,11 @@ class Tokens:
         """The token of a value; a name and a street of one text have different ones."""
         message = f"{identifier.value}\0{value}".encode()
         return f"erased-{hmac.digest(self.key, message, 'sha256').hex()[:_DIGITS]}"
+
+    @property
+    def key_check(self) -> str:
+        """What shows that a key is another one; nobody can compute the key from it."""
+        return hmac.digest(self.key, _CONSTANT, "sha256").hex()[:_DIGITS]
 
     def of_number(self, number: str) -> str:
         """The token of a member's number."""

@@ -303,6 +303,7 @@ def run_checks(context: RunContext, build: Build = LIVE, truth: Truth | None = N
             lambda _: context.watcher.advance(1),
             truth,
             context.now(),
+            context.values_of_checks(build),
         )
         if truth is not None:
             context.summary.detections = truth.detections(context.ledger, build)

@@ -140,7 +140,7 @@ def _erase(
             _say(context, found, "would be erased")
             raise RolledBack("This was only shown.")
         counts.update(found.rows)
-        values = {"tokens": list(members.values()), "why": why}
+        values = {"tokens": list(members.values()), "why": why, "key_check": tokens.key_check}
         run(context.work, "access/erasure.add_erased", values)
     return found
 
@@ -279,7 +279,7 @@ def _apply_again(context: RunContext, missing: set[str]) -> None:
         erasure_rows.named(context.work, members),
     ):
         counts.update(_change(context.work, tokens, members).rows)
-        values = {"tokens": list(missing), "why": _RESTORED}
+        values = {"tokens": list(missing), "why": _RESTORED, "key_check": tokens.key_check}
         run(context.work, "access/erasure.add_erased", values)
     context.watcher.say(
         f"The database is older than {len(missing):,} erasures: they were applied again."
@@ -289,7 +289,8 @@ def _apply_again(context: RunContext, missing: set[str]) -> None:
 def _finish(context: RunContext) -> None:
     """See to what no transaction can: the list outside, free space and statistics, files."""
     data, erased = context.settings.data, context.erased
-    erasure_files.keep_list(data, erasure_files.listed(data) | erased.through.keys())
+    listed = erasure_files.listed(data) | erased.through.keys()
+    erasure_files.keep_list(data, listed, erased.tokens)
     for relation in erasure_rows.relations(context.ledger):
         run(context.ledger, "access/erasure.vacuum", table=relation.table)
     door = erased.door()

@@ -146,6 +146,11 @@ class RunContext:
         """The members who were erased; ``UsageError`` where the key to recognize them is gone."""
         return erasure_files.erased_members(self.ledger, self.settings.data)
 
+    def values_of_checks(self, build: Build) -> dict[str, list[str]]:
+        """What checks on a build compare with that the database does not have."""
+        schema = build.schemas.warehouse
+        return erasure_files.values_of_checks(self.ledger, self.settings.data, schema)
+
     def lookout(self) -> Lookout:
         """What looks at the inbox for this run, as was chosen before it is first asked for."""
         if self._lookout is None:

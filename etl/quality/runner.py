@@ -46,6 +46,9 @@ __all__ = [
     "run_sql_checks",
 ]
 
+# Where nobody says which members were erased by the list outside of the database.
+_NOTHING_OUTSIDE: Values = {"erased_listed": [], "erased_named": []}
+
 Answer = tuple[Check, Finding | None]
 
 
@@ -86,13 +89,15 @@ def run_checks(
     on_check: Callable[[CheckResult], None] = lambda _: None,
     truth: Truth | None = None,
     now: datetime | None = None,
+    outside: Values | None = None,
 ) -> CheckReport:
     """Run every check on one build of the warehouse and record what each found.
 
     ``connection`` is in autocommit mode; ``url`` leads to the same database. ``truth``:
     what the feeds really contain, if that is known, to be compared as well. ``now``: the instant
-    against which feeds may be late, none where their batches are of no real day. Whether a failure
-    matters is left to the caller.
+    against which feeds may be late, none where their batches are of no real day. ``outside``:
+    values that checks compare with and the database does not have. Whether a failure matters is
+    left to the caller.
     """
     with connection.transaction():
         set_search_path(connection, build.schemas.path)
@@ -106,7 +111,7 @@ def run_checks(
         # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
         expected = worker.submit(lambda: list(run_suites(url, build.schemas, suites())))
         found = chain(
-            run_sql_checks(connection, build, now),
+            run_sql_checks(connection, build, now, outside=outside),
             truth.run_checks(connection, build) if truth else (),
             _answers(expected),
         )
@@ -260,6 +265,7 @@ def run_sql_checks(
     build: Build,
     now: datetime | None = None,
     wanted: Callable[[Check], bool] = lambda _: True,
+    outside: Values | None = None,
 ) -> Iterator[Answer]:
     """Each check in SQL that is wanted, with what it found, all of one state of the database.
 
@@ -268,7 +274,7 @@ def run_sql_checks(
     entries = tuple(e for e in sql_checks() if any(map(wanted, e.checks.values())))
     with reading(connection, build.schemas.path):
         run(connection, "ledger/session.work_transaction")
-        for entry, values in _with_values(connection, entries, build, now):
+        for entry, values in _with_values(connection, entries, build, now, outside):
             for check, found in _run_sql(connection, entry, values):
                 if wanted(check):
                     yield check, found
@@ -279,6 +285,7 @@ def _with_values(
     entries: tuple[SqlCheck, ...],
     build: Build,
     now: datetime | None,
+    outside: Values | None = None,
 ) -> list[tuple[SqlCheck, Values]]:
     """Checks on all that a build contains, each with the values that its statement takes."""
     asked = build.values
@@ -292,6 +299,7 @@ def _with_values(
             {
                 **entry.values,
                 **common,
+                **(outside or _NOTHING_OUTSIDE),
                 "feed": entry.feed,
                 "loads": in_facts if entry.only_in_facts else every,
             },

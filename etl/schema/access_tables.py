@@ -158,6 +158,12 @@ def _erased(metadata: MetaData) -> None:
             INSTANT,
             comment="When files and free space were seen to; empty: the next run does it.",
         ),
+        Column(
+            "key_check",
+            Text,
+            comment="A keyed hash of a constant, by which another key is recognized; empty if the "
+            "member was erased before this was kept.",
+        ),
         PrimaryKeyConstraint("member_token"),
         schema="access",
         comment="Members who were erased; each later file is compared with it. One row per member.",

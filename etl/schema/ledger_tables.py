@@ -304,8 +304,8 @@ def _stage_run(metadata: MetaData) -> None:
             "stage",
             Text,
             nullable=False,
-            comment="stage, dims, facts, cubes, checks, swap, take_out, restate, replay or "
-            "retention.",
+            comment="stage, dims, facts, codes, cubes, checks, swap, take_out, restate, replay, "
+            "retention or erase.",
         ),
         Column("is_rebuild", Boolean, nullable=False, comment="Part of a full load."),
         Column("status", Text, nullable=False, comment="running, done or failed."),

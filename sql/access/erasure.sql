@@ -260,16 +260,18 @@ order by l.batch_id, q.file, q.file_line;
 -- The members who were erased. One row per member.
 select
     member_token,
-    through_load_id
+    through_load_id,
+    key_check
 from access.erased;
 
 -- name: add_erased
 -- Enter that the members were erased. One row per member.
-insert into access.erased (member_token, why, through_load_id)
+insert into access.erased (member_token, why, through_load_id, key_check)
 select
     token,
     %(why)s,
-    (select coalesce(max(l.load_id), 0) from ledger.load as l)
+    (select coalesce(max(l.load_id), 0) from ledger.load as l),
+    %(key_check)s
 from unnest(%(tokens)s::text[]) as t (token)
 on conflict (member_token) do update set files_done_at = null;
 

@@ -157,3 +157,38 @@ select
     count(*) filter (where is_broken) as rows_failed,
     some_keys({key_of_row}) filter (where is_broken) as failing_keys
 from judged;
+
+-- name: erasures
+-- Whether members who were erased are: the database has each token of the list outside of it, and
+-- no number of theirs. One row per rule; a row checked is the token of a member.
+--: table: access
+--: key: member_token
+--: advice: After a restore make incremental applies the erasures again, also where nothing is
+--:     pending. Of rows that were put back by hand, run make erase for the member once more.
+--: rule erased_stay_erased: critical, validity
+--:   fails when: a member whom DATA_DIR/erasure/erased lists is not erased in the database, the
+--:     member dimension has the number of a member who was erased, or tokens are of two keys
+--:   source: [decision 29](decisions/0029-erasure-by-tokens.md)
+with tokens as (
+    select member_token
+    from access.erased
+    union
+    select unnest(%(erased_listed)s::text[])
+),
+
+judged as (
+    select
+        t.member_token,
+        e.member_token is null
+        or t.member_token = any(%(erased_named)s::text[])
+        or (e.key_check <> min(e.key_check) over ()) is true as is_broken
+    from tokens as t
+    left join access.erased as e on t.member_token = e.member_token
+)
+
+select
+    'erased_stay_erased' as rule,
+    count(*) as rows_checked,
+    count(*) filter (where is_broken) as rows_failed,
+    some_keys({key_of_row}) filter (where is_broken) as failing_keys
+from judged;

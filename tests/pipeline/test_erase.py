@@ -15,7 +15,7 @@ import pytest
 from etl.access import erasure_files
 from etl.config import Settings
 from etl.db.connection import connect
-from etl.errors import UsageError
+from etl.errors import CheckFailedError, UsageError
 from etl.pipeline import commands, erase_files, holds
 from etl.pipeline.erase import erase
 from etl.quality.report import write_report
@@ -232,10 +232,67 @@ def test_restored_backup_of_before_is_erased_again(loaded: Warehouse, tmp_path: 
     done = subprocess.run(restore, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert erasure.found(erasure.dump(loaded)) == erasure.values_of(ERASED)
+    with (
+        loaded.pipeline(checks=None) as pipeline,
+        pytest.raises(CheckFailedError, match="erased_stay_erased"),
+    ):
+        commands.run_checks(pipeline)
     loaded.run(commands.incremental)
     assert_gone(loaded)
     assert erasure.state(loaded) == before
     assert loaded.column("select member_token from access.erased order by 1") == tokens
+
+
+def stay_erased(warehouse: Warehouse) -> tuple[int, int]:
+    """How many tokens the check on erasures looks at, and how many are not erased."""
+    with warehouse.pipeline() as context:
+        outside = context.values_of_checks(LIVE)
+    [(_, found)] = run_sql_checks(
+        warehouse.connection,
+        LIVE,
+        wanted=lambda check: check.name == "access.erased_stay_erased",
+        outside=outside,
+    )
+    assert found is not None
+    return found.rows_checked, found.rows_failed
+
+
+def test_another_key_is_refused_before_anything_is_done(loaded: Warehouse) -> None:
+    assert stay_erased(loaded) == (0, 0)
+    loaded.run(erase, MARRIED, WHY)
+    assert stay_erased(loaded) == (1, 0)
+    folder = loaded.data / "erasure"
+    right = (folder / "key").read_bytes()
+    erasure.send_later(loaded)
+
+    def assert_refused() -> None:
+        before = erasure.state(loaded)
+        for run in (
+            lambda: loaded.run(commands.incremental),
+            lambda: loaded.rebuild(1),
+            lambda: loaded.run(erase, LATE, WHY),
+            lambda: stay_erased(loaded),
+        ):
+            with pytest.raises(UsageError, match=r"The key of erasures, .*, is another one"):
+                run()
+        assert erasure.state(loaded) == before
+
+    (folder / "key").write_text("ab" * 32)
+    check = (folder / "key-check").read_bytes()
+    (folder / "key-check").unlink()
+    assert_refused()  # by the database
+    (folder / "key-check").write_bytes(check)
+    loaded.connection.execute("create table kept_erased as table access.erased")
+    loaded.connection.execute("delete from access.erased")
+    assert_refused()  # by the file, where the database is older than the erasure
+    (folder / "key").write_bytes(right)
+    assert stay_erased(loaded) == (1, 1)
+    loaded.connection.execute("insert into access.erased table kept_erased")
+    loaded.connection.execute(
+        "update warehouse.dim_member set member_id = %s where member_id = %s",
+        [MARRIED, erasure.token_of(loaded, MARRIED)],
+    )
+    assert stay_erased(loaded) == (1, 1)
 
 
 @pytest.mark.slow

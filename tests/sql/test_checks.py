@@ -174,6 +174,10 @@ DEFECTS |= {
         "grant usage on schema warehouse to aca_analyst; grant select on dim_member to aca_analyst"
     ),
     "access.looks_are_noted": "alter table dim_member disable row level security",
+    "access.erased_stay_erased": (
+        "insert into access.erased (member_token, why, through_load_id, key_check)"
+        " values ('erased-1', 'x', 1, 'a'), ('erased-2', 'x', 1, 'b')"
+    ),
 }
 
 

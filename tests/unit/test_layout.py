@@ -13,6 +13,7 @@ from etl.contracts.feeds import FEEDS
 from etl.db.statements import FOLDER, read_file
 from etl.docs import report_queries
 from etl.quality.checks.registry import declarations
+from etl.schema.warehouse_tables import all_tables
 from etl.warehouse.tables import FACTS
 
 # The packages from the bottom up: a module may import from its own floor and below.
@@ -50,6 +51,16 @@ def imported(path: Path, package: str = "etl") -> set[str]:
 
 def part(path: Path) -> str:
     return path.relative_to(ROOT / "etl").with_suffix("").parts[0]
+
+
+def test_the_ledger_names_every_stage_that_runs() -> None:
+    column = all_tables().tables["ledger.stage_run"].c.stage
+    named = set(re.findall(r"\w+", str(column.comment)))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in modules())
+    run = set(re.findall(r'run_stage\(\s*"(\w+)"|"stage": "(\w+)"', code))
+    stages = {stage for pair in run for stage in pair if stage}
+    assert {"stage", "erase", "checks"} <= stages
+    assert stages <= named
 
 
 def test_imports_go_one_way() -> None:
