@@ -80,7 +80,8 @@ def who_looked(
     until: Annotated[str, typer.Option(help="Until before this day or time, UTC.")] = "",
 ) -> None:
     """Say who looked at a member; asking is noted too."""
-    found = ask_who_looked(server.ensure_running(settings()), member, since, until)
+    chosen = settings()
+    found = ask_who_looked(server.ensure_running(chosen), chosen.data, member, since, until)
     if not found:
         Screen().write_line("Nobody looked in that time, as far as make audit has brought it in.")
     for how, title in _HOW.items():

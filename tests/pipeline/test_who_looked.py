@@ -17,6 +17,7 @@ from etl.audit import chain, disclosures, looks
 from etl.audit.who_looked import who_looked
 from etl.config import Settings
 from etl.errors import CheckFailedError, SchemaError, UsageError
+from etl.pipeline.erase import erase
 from tests.support.looking import Record, record
 from tests.support.warehouse import Warehouse
 
@@ -152,7 +153,7 @@ def test_a_database_without_the_tables_is_refused(empty_url: str, tmp_path: Path
     with pytest.raises(SchemaError):
         chain.verify(empty_url, tmp_path)
     with pytest.raises(SchemaError):
-        who_looked(empty_url, "M1", "", "")
+        who_looked(empty_url, tmp_path, "M1", "", "")
 
 
 def test_settings_that_end_the_record_are_named(loaded: Record, tmp_path: Path) -> None:
@@ -341,7 +342,7 @@ def test_a_record_that_was_deleted_whole_after_six_years_goes_on(
 def ask(record_: Record, member: str = "M1", since: str = "", until: str = "") -> dict[str, Any]:
     record_.bring()
     found: dict[str, Any] = {}
-    for look in who_looked(record_.url, member, since, until):
+    for look in who_looked(record_.url, record_.data, member, since, until):
         if look.person == ANN:
             found.setdefault(look.how, []).append((look.relation_name, look.statement))
     return found
@@ -415,6 +416,31 @@ def test_who_looked_at_a_member_who_was_erased(loaded: Record, tmp_path: Path) -
     }
     with pytest.raises(UsageError):
         ask(loaded, "M-go")
+
+
+def test_who_looked_at_an_erased_member_by_the_keys_of_the_token(
+    loaded: Record, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    [(key,)] = loaded.rows("select member_sk from warehouse.dim_member where member_id = 'M1'")
+    by_key = f"select last_name from dim_member where member_sk = {key}"
+    by_number = "select last_name from dim_member where member_id = 'M1'"
+    statements = [by_key, by_number, "select last_name from dim_member"]
+    lines = [line(loaded, n, user=ANN, statement=said) for n, said in enumerate(statements, 1)]
+    bring(loaded, tmp_path / "a.json", lines)
+    before = ask(loaded)
+    warehouse.run(erase, "M1", "request of the member")
+    assert loaded.rows("select 1 from warehouse.dim_member where member_id = 'M1'") == []
+    assert (
+        ask(loaded)
+        == before
+        == {
+            "named": [("warehouse.dim_member", by_key), ("warehouse.dim_member", by_number)],
+            "not named": [("warehouse.dim_member", statements[2])],
+        }
+    )
+    # The question does not say whose token it is.
+    said = loaded.rows("select concat(statement, parameters) from audit.look")
+    assert not [text for (text,) in said if "M1" in text and "erased-" in text]
 
 
 def test_the_auditor_may_ask_and_is_noted_and_others_may_not(loaded: Record) -> None:
