@@ -139,7 +139,7 @@ def apply_erasures(settings: Settings, watcher: Watcher, made: Copy) -> None:
     listed = erasure_files.listed(settings.data) | _listed_in(settings)
     with closing(connect(made.url, copy.SESSION)) as session:
         try:
-            known = {token for token, _ in run(session, "access/erasure.erased")}
+            known = {token for token, *_ in run(session, "access/erasure.erased")}
         except psycopg.errors.UndefinedTable:
             known = set()
     if not listed - known:
