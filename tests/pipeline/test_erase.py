@@ -70,6 +70,7 @@ def test_nothing_names_an_erased_member_and_all_else_stays(loaded: Warehouse) ->
     assert erasure.found(text) == erasure.values_of(ERASED)
     assert erasure.found(erasure.files(loaded), [REJECTED]) == erasure.values_of([REJECTED])
     erase_all(loaded)
+    checked |= {"access.erased_stay_erased": (len(ERASED), 0)}
     assert_gone(loaded)
     assert all(value.encode() in erasure.dump(loaded) for value in (CHILD, *erasure.SHARED))
     assert (erasure.state(loaded), checks(loaded)) == (before, checked)
