@@ -54,8 +54,11 @@ WITHOUT_DURABILITY = {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes ``-n auto`` means: one per core, at most ``MOST_WORKERS``."""
-    return min(core_count(), MOST_WORKERS)
+    """How many processes ``-n auto`` means: one more than cores, at most ``MOST_WORKERS``.
+
+    A test and its server take turns, and both wait at times: a process keeps no core busy.
+    """
+    return min(core_count() + 1, MOST_WORKERS)
 
 
 class Durations:

@@ -64,7 +64,7 @@ def apply(connection: psycopg.Connection[Any], schemas: Schemas = LIVE.schemas) 
         Grant(role, live[schema], relation, column, privilege)
         for role, schema, relation, column, privilege in run(
             connection, "access/grants.granted", asked
-        )
+        ).fetchall()
     }
     places = {live_name: name for name, live_name in live.items()}
     too_much = granted - wanted
@@ -210,7 +210,7 @@ def _bring(
     fields: Sequence[str],
 ) -> None:
     """Bring what is noted to these rows."""
-    noted = set(run(connection, f"access/grants.{what}_noted"))
+    noted = set(run(connection, f"access/grants.{what}_noted").fetchall())
     for change, changed in (("forget", noted - rows), ("note", rows - noted)):
         if changed:
             values = dict(zip(fields, map(list, zip(*sorted(changed), strict=True)), strict=True))
@@ -219,14 +219,15 @@ def _bring(
 
 def _classes(relations: list[Relation]) -> Iterator[tuple[str, ...]]:
     """Each column with its identifier and what each standard makes of it."""
+    said = {
+        identifier: (identifier.value, *(treatment_of(identifier, s).value for s in Standard))
+        for identifier in Identifier
+    }
+    unclassified = ("unclassified", *("withhold" for _ in Standard))
     for relation in relations:
         if relation.schema in LIVE.schemas.masked:
             continue
         for column in relation.columns:
             identifier = _identifier(relation.schema, relation.name, column)
-            treated = (
-                treatment_of(identifier, standard).value if identifier else "withhold"
-                for standard in Standard
-            )
-            said = identifier.value if identifier else "unclassified"
-            yield (relation.schema, relation.name, column, said, *treated)
+            shown = said[identifier] if identifier else unclassified
+            yield (relation.schema, relation.name, column, *shown)
