@@ -97,8 +97,20 @@ def look(settings: Settings, now: datetime, *, is_synthetic: bool) -> Health:
 def acknowledge(settings: Settings, incident_id: str, who: str, now: datetime) -> Incident:
     """Note who takes an open incident on, also while the database is down; the first one stays.
 
-    Raises ``UsageError`` where no such incident is open.
+    Raises ``UsageError`` where no such incident is open, or it cannot be noted.
     """
+    with ExitStack() as opened:
+        try:
+            _lock(settings, opened, fcntl.LOCK_EX)
+            return _acknowledge(settings, incident_id, who, now)
+        except OSError as error:
+            raise UsageError(
+                f"{settings.health} cannot be used: {error.strerror}.",
+                "Run make incident-ack as the user that runs make health.",
+            ) from error
+
+
+def _acknowledge(settings: Settings, incident_id: str, who: str, now: datetime) -> Incident:
     kept = incidents.read(_file(settings))
     with suppress(ServerError, psycopg.Error, TookTooLongError):
         kept = within(DATABASE.limit, lambda: _current(settings, kept, now))
@@ -127,12 +139,17 @@ def _file(settings: Settings) -> Path:
     return settings.health / "incidents.json"
 
 
+def _lock(settings: Settings, opened: ExitStack, how: int) -> None:
+    """Keep other looks from following incidents until ``opened`` ends."""
+    settings.health.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = opened.enter_context((settings.health / "lock").open("w"))
+    fcntl.flock(lock, how)
+
+
 def _take_lock(taken: _Look, opened: ExitStack) -> None:
-    """Keep other looks from following incidents until ``opened`` ends; waits for none of them."""
+    """Likewise for a look, which waits for no other one."""
     try:
-        taken.settings.health.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = opened.enter_context((taken.settings.health / "lock").open("w"))
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(taken.settings, opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         taken.is_alone = False
         taken.notes.append("Another make health is at work; that one follows incidents.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _timeline(incident: Incident) -> list[tuple[str, str]]:
         (incident.alerted_at, "a receiver took the latest alert"),
         (incident.resolved_at, "the objective was met again"),
     )
-    known = sorted((at, what) for at, what in events if at)
+    known = sorted(((at, what) for at, what in events if at), key=itemgetter(0))
     return [(_cell(at), what) for at, what in known]
 
 

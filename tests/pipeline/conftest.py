@@ -9,10 +9,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from etl.config import AlertSettings, Settings
 from etl.db.connection import connect
 from etl.schema.migrations import migrate
 from tests.support.databases import drop
 from tests.support.managed import Managed, managed_by, owned, role
+from tests.support.receiver import Receiver, receiving
 from tests.support.warehouse import Warehouse, fresh_warehouse
 
 
@@ -72,3 +74,21 @@ def warehouse(database_url: str, inbox: Path, tmp_path: Path) -> Iterator[Wareho
     """An empty warehouse and an empty inbox."""
     with connect(database_url, "test") as connection:
         yield Warehouse(database_url, inbox, tmp_path / "data", connection)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A web server that takes alerts."""
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def chosen(database_url: str, inbox: Path, tmp_path: Path, receiver: Receiver) -> Settings:
+    return Settings(
+        database_url,
+        inbox,
+        tmp_path / "data",
+        0.05,
+        alerts=AlertSettings(webhook=receiver.url, repeat_hours=4),
+    )

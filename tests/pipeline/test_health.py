@@ -1,86 +1,27 @@
-"""Service levels over days: what is noticed when, alerted once, and counted."""
+"""Service levels over days: what is noticed when, counted and written down."""
 
 from __future__ import annotations
 
-import time as clock
-from collections.abc import Iterator
+import re
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from etl.config import AlertSettings, Settings
-from etl.operations import alerts, budget, health, incidents
+from etl.config import Settings
+from etl.errors import UsageError
+from etl.operations import budget, incidents, review
+from etl.operations.metrics import METRICS
 from etl.operations.objectives import OBJECTIVES, latest_deadline
-from tests.support.receiver import Receiver, receiving
+from tests.support.health import DEAD, MINUTE, arrived, at, broken, ended, look
+from tests.support.receiver import Receiver
 
-MINUTE = timedelta(minutes=1)
 NEW_YORK = ZoneInfo("America/New_York")
-
-
-def at(text: str) -> datetime:
-    """An instant of UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as found:
-        yield found
-
-
-@pytest.fixture
-def chosen(database_url: str, inbox: Path, tmp_path: Path, receiver: Receiver) -> Settings:
-    return Settings(
-        database_url,
-        inbox,
-        tmp_path / "data",
-        0.05,
-        alerts=AlertSettings(webhook=receiver.url, repeat_hours=4),
-    )
-
-
-def look(chosen: Settings, now: datetime) -> health.Health:
-    return health.look(chosen, now, is_synthetic=False)
-
-
-def broken(found: health.Health) -> set[tuple[str, str]]:
-    return {(j.objective.name, j.subject) for j in found.broken}
-
-
-def ended(
-    database: psycopg.Connection[Any],
-    when: datetime | None,
-    *,
-    began: datetime | None = None,
-    error: str | None = None,
-) -> None:
-    """A try of a load, which ended or is at work."""
-    began = began or (when or at("2026-01-01T00:00")) - MINUTE
-    database.execute(
-        "insert into ledger.attempt (run_began_at, number, command, began_at, ended_at, "
-        "error_class) values (%s, 1, 'incremental', %s, %s, %s)",
-        [began, began, when, error],
-    )
-
-
-def arrived(database: psycopg.Connection[Any], feed: str, as_of: datetime) -> None:
-    """A batch with a file of one feed is loaded."""
-    (load_id,) = database.execute(
-        "insert into ledger.load (batch_id, as_of, status, is_rebuild, started_at, finished_at, "
-        "live_at) values (%s, %s, 'loaded', false, %s, %s, %s) returning load_id",
-        [f"{as_of:%Y-%m-%d}-{feed}", *[as_of] * 4],
-    ).fetchone() or (None,)
-    database.execute(
-        "insert into ledger.load_file (load_id, feed, file_name, kind, status, size_bytes, "
-        "modified_ns, xxh3_128) values (%s, %s, 'x.csv', 'delta', 'loaded', 1, 1, "
-        "gen_random_uuid())",
-        [load_id, feed],
-    )
 
 
 def test_deadline_follows_the_clocks_of_its_zone() -> None:
@@ -138,67 +79,6 @@ def test_night_without_a_load_is_alerted_within_a_minute_once_and_its_end_too(
     assert incident.resolved_at == at("2026-03-03T06:21")
     # The late load of one night is not that of the next one.
     assert broken(look(chosen, at("2026-03-04T06:00"))) == {("nightly_load", "")}
-
-
-def test_dead_database_is_alerted_once_kept_in_a_file_and_entered_when_it_is_back(
-    database: psycopg.Connection[Any], chosen: Settings, receiver: Receiver
-) -> None:
-    ended(database, at("2026-03-03T05:00"))
-    dead = replace(chosen, database_url="postgresql://nobody@127.0.0.1:9/gone")
-    assert look(chosen, at("2026-03-03T05:58")).state == "ok"
-    found = look(dead, at("2026-03-03T05:59"))
-    assert (found.state, broken(found)) == ("breach", {("database", "")})
-    [incident] = found.open_incidents
-    assert receiver.posts[0]["alerts"][0]["incident_id"] == incident.incident_id
-    health.acknowledge(dead, incident.incident_id, "jdoe", at("2026-03-03T06:10"))
-    health.acknowledge(dead, incident.incident_id, "somebody else", at("2026-03-03T06:11"))
-    assert look(dead, at("2026-03-03T11:00")).state == "breach"  # acknowledged: no repetition
-    assert incidents.latest(database) == []
-    assert look(chosen, at("2026-03-03T11:01")).state == "ok"
-    assert look(chosen, at("2026-03-03T11:02")).state == "ok"
-    assert receiver.kinds() == [("begun", "database"), ("recovered", "database")]
-    [entered] = incidents.latest(database)
-    assert entered.incident_id == incident.incident_id
-    assert (entered.acknowledged_at, entered.acknowledged_by) == (at("2026-03-03T06:10"), "jdoe")
-    assert entered.resolved_at == entered.recovery_alerted_at == at("2026-03-03T11:01")
-
-
-def test_incident_that_nobody_acknowledges_is_repeated_after_hours(
-    chosen: Settings, receiver: Receiver
-) -> None:
-    dead = replace(chosen, database_url="postgresql://nobody@127.0.0.1:9/gone")
-    for hour in range(10):
-        look(dead, at("2026-03-03T00:00") + timedelta(hours=hour))
-    assert [kind for kind, _ in receiver.kinds()] == ["begun", "repeated", "repeated"]
-
-
-def test_receiver_that_fails_is_tried_three_times_and_again_by_the_next_look(
-    chosen: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(alerts, "_PAUSE", 0.01)
-    dead = replace(chosen, database_url="postgresql://nobody@127.0.0.1:9/gone")
-    receiver.answer = 302
-    found = look(dead, at("2026-03-03T00:00"))
-    assert [n for n in found.notes if "ALERT_WEBHOOK" in n] == [
-        "The alert to ALERT_WEBHOOK was given up: HTTPError 302."
-    ]
-    receiver.answer = 200
-    look(dead, at("2026-03-03T00:01"))
-    look(dead, at("2026-03-03T00:02"))
-    assert receiver.kinds() == [("begun", "database")]
-
-
-def test_dead_receiver_costs_five_seconds_at_most(
-    chosen: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert alerts.SECONDS <= 5
-    monkeypatch.setattr(alerts, "SECONDS", 0.6)
-    receiver.wait.clear()  # it takes the alert and never answers
-    dead = replace(chosen, database_url="postgresql://nobody@127.0.0.1:9/gone")
-    started = clock.monotonic()
-    found = look(dead, at("2026-03-03T00:00"))
-    assert clock.monotonic() - started < 0.6 + 1
-    assert any("no answer in time" in note for note in found.notes)
 
 
 # Loads end at 05:00, but for two nights; claims and members are late once. Minutes by hand.
@@ -326,3 +206,75 @@ def test_share_of_loads_that_ended_well_counts_runs_by_their_last_try(
     assert found.broken[0].measured == pytest.approx(10 / 12)
     assert found.broken[0].broken_since == now + MINUTE
     assert found.state == "warning"
+
+
+def test_metrics_are_whole_and_read_by_another_parser(
+    database: psycopg.Connection[Any], chosen: Settings
+) -> None:
+    ended(database, at("2026-03-03T05:00"))
+    arrived(database, "claims", at("2026-03-01T00:00"))
+    look(chosen, at("2026-03-03T05:30"))
+    found = samples(chosen.metrics_file)
+    assert found["aca_feed_age_seconds", "claims"] == 2 * 86_400 + 5.5 * 3600
+    assert found["aca_last_success_timestamp_seconds", "incremental"] == (
+        at("2026-03-03T05:00").timestamp()
+    )
+    assert found["aca_database_up",] == 1
+    assert found["aca_error_budget_left_ratio", "nightly_load"] == 1
+    look(
+        replace(chosen, database_url=DEAD),
+        at("2026-03-03T05:31"),
+    )
+    down = samples(chosen.metrics_file)
+    assert down["aca_database_up",] == 0
+    assert down["aca_health_timestamp_seconds",] == at("2026-03-03T05:31").timestamp()
+    assert not any(name == "aca_feed_age_seconds" for name, *_ in down)
+    assert [path.name for path in chosen.metrics_file.parent.iterdir()] == ["aca.prom"]
+
+
+def samples(file: Path) -> dict[tuple[str, ...], float]:
+    """Every sample by its name and the values of its labels; none has a timestamp."""
+    families = list(text_string_to_metric_families(file.read_text("utf-8")))
+    declared = {metric.name: metric for metric in METRICS}
+    found = {}
+    for family in families:
+        assert (family.type, family.documentation) == ("gauge", declared[family.name].means)
+        for sample in family.samples:
+            assert sample.timestamp is None
+            assert sample.labels.keys() == set(declared[family.name].labels)
+            labels = (sample.labels[name] for name in declared[family.name].labels)
+            found[sample.name, *labels] = sample.value
+    return found
+
+
+def test_review_has_what_the_ledger_knows_and_is_never_overwritten(
+    database: psycopg.Connection[Any], chosen: Settings, tmp_path: Path
+) -> None:
+    ended(database, at("2026-03-02T05:00"))
+    ended(database, at("2026-03-03T02:10"), error="CheckFailedError")
+    database.execute(
+        "insert into ledger.stage_run (stage, is_rebuild, status, started_at, finished_at, error, "
+        "error_code) values ('facts', false, 'failed', '2026-03-03 05:30+00', "
+        "'2026-03-03 06:40+00', 'a | b', 'gate_failed')"
+    )
+    [incident] = look(chosen, at("2026-03-03T06:01")).open_incidents
+    ended(database, at("2026-03-03T07:00"))
+    look(chosen, at("2026-03-03T07:01"))
+    file = review.write(database, incident.incident_id, tmp_path, at("2026-03-03T08:00"))
+    text = file.read_text("utf-8")
+    template = review.TEMPLATE.read_text("utf-8")
+    titles = re.findall(r"^## .*$", template, re.MULTILINE)
+    assert re.findall(r"^## .*$", text, re.MULTILINE) == titles
+    timeline = re.findall(r"^\| (2026\S+ \S+) \| ([^|]+) \|$", text, re.MULTILINE)
+    assert timeline == [
+        ("2026-03-03 06:00:00", "the objective was broken"),
+        ("2026-03-03 06:01:00", "make health noticed"),
+        ("2026-03-03 06:01:00", "a receiver took the latest alert"),
+        ("2026-03-03 07:01:00", "the objective was met again"),
+    ]
+    assert r"| 2026-03-03 05:30:00 | 2026-03-03 06:40:00 | facts |  | failed | a \| b |" in text
+    assert "incremental | 1 | CheckFailedError" not in text  # more than an hour before
+    with pytest.raises(UsageError, match="is there already"):
+        review.write(database, incident.incident_id, tmp_path, at("2026-03-03T08:00"))
+    with pytest.raises(UsageError, match="There is no incident x"):
+        review.write(database, "x", tmp_path, at("2026-03-03T08:00"))

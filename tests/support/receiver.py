@@ -1,4 +1,4 @@
-"""A receiver of alerts: a web server on this machine that keeps what is posted to it."""
+"""Receivers of alerts on this machine: a web server, and a mail server that takes anything."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 
@@ -45,15 +46,46 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+        receiver.url = f"http://127.0.0.1:{port}/alerts"
+        try:
+            yield receiver
+        finally:
+            receiver.wait.set()
+
+
+@contextmanager
+def taking_mail() -> Iterator[tuple[str, list[str]]]:
+    """The address of a mail server, and the messages that came (RFC 5321, as far as needed)."""
+    messages: list[str] = []
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            self.say("220 here")
+            while line := self.rfile.readline():
+                word = line.decode().split()[0].upper()
+                if word == "DATA":
+                    self.say("354 go on")
+                    lines = iter(self.rfile.readline, b".\r\n")
+                    messages.append(b"".join(lines).decode())
+                self.say("221 bye" if word == "QUIT" else "250 ok")
+
+        def say(self, text: str) -> None:
+            self.wfile.write(f"{text}\r\n".encode())
+
+    with serving(ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+        yield f"smtp://127.0.0.1:{port}", messages
+
+
+@contextmanager
+def serving(server: ThreadingTCPServer) -> Iterator[int]:
+    """A server at work in a thread; its port."""
     server.daemon_threads = True
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}/alerts"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield receiver
+        yield server.server_address[1]
     finally:
-        receiver.wait.set()
         server.shutdown()
         thread.join()
         server.server_close()
