@@ -118,6 +118,17 @@ OBJECTIVES = (
         runbook="late-feed",
     ),
     Objective(
+        "held_feed",
+        "No file waits because several of its sender in a row were refused.",
+        "operations/objectives.held_feed",
+        0,
+        "days",
+        share=0.97,
+        window=timedelta(days=90),
+        severity=Severity.WARNING,
+        runbook="sender-held",
+    ),
+    Objective(
         "quality_score",
         "The score of the latest run of every check is high enough.",
         "operations/objectives.quality_score",

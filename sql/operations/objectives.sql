@@ -301,3 +301,15 @@ where d.since is not null;
 select min(l.finished_at)
 from ledger.load as l
 where l.status in ('loaded', 'superseded') and l.finished_at <= %(now)s;
+
+-- name: held_feed
+-- Files that wait because several of their sender in a row were refused. One row per sender and
+-- feed that wait.
+select
+    case when h.sender = h.feed then h.feed else h.sender || ' ' || h.feed end as subject,
+    extract(epoch from %(now)s - h.held_since)::double precision / 86400 as measured,
+    %(limit)s::double precision as allowed,
+    h.held_since as broken_since
+from ledger.held_feed as h
+where h.held_since <= %(now)s and coalesce(h.resumed_at > %(now)s, true)
+order by subject;

@@ -183,6 +183,25 @@ def test_backup_and_drill_are_due_from_the_first_load_on(
     assert backup.broken_since == first + timedelta(hours=26)
 
 
+def test_sender_whose_files_wait_is_a_warning_until_it_is_resumed(
+    database: psycopg.Connection[Any], chosen: Settings
+) -> None:
+    ended(database, at("2026-03-03T05:00"))
+    arrived(database, "claims", at("2026-03-03T00:00"))
+    database.execute(
+        "insert into ledger.held_feed (sender, feed, held_since, after_load_id) "
+        "values ('claims', 'claims', '2026-03-03 05:00+00', 1), "
+        "('a_sender', 'plans', '2026-03-03 05:00+00', 1)"
+    )
+    found = look(chosen, at("2026-03-03T05:01"))
+    assert found.state == "warning"
+    assert broken(found) == {("held_feed", "claims"), ("held_feed", "a_sender plans")}
+    database.execute(
+        "update ledger.held_feed set resumed_at = '2026-03-03 06:00+00', resumed_by = 'jdoe'"
+    )
+    assert broken(look(chosen, at("2026-03-03T06:01"))) == set()
+
+
 def test_share_of_loads_that_ended_well_counts_runs_by_their_last_try(
     database: psycopg.Connection[Any], chosen: Settings
 ) -> None:
