@@ -61,10 +61,8 @@ def backups() -> None:
         screen.print(shown)
     else:
         screen.write_line(f"There is no backup in {chosen.backups}; make backup makes one.")
-    for problem in wrong:
-        screen.write_line(problem.message)
-    if wrong:
-        raise wrong[0]
+    for problem in wrong.values():
+        raise problem
 
 
 @app.command()

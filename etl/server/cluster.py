@@ -65,7 +65,7 @@ def password_of(home: Home) -> str:
 def create(home: Home, password: str) -> None:
     """Make the database in a folder of its own and move it into place when it is whole."""
     for leftover in home.base.glob("new-*"):
-        _end(_makers(leftover))
+        end_programs(leftover)
         shutil.rmtree(leftover)
     new = Path(tempfile.mkdtemp(prefix="new-", dir=home.base))
     try:
@@ -344,14 +344,15 @@ def _clear_leftovers(home: Home) -> None:
     (home.cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _makers(folder: Path) -> list[psutil.Process]:
-    """The initdb that still fills ``folder`` after whoever started it was killed, if any."""
-    makers = []
+def end_programs(folder: Path) -> None:
+    """End what still works on a folder after a kill, such as initdb or pg_basebackup."""
+    found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.name() == "initdb" and str(folder) in " ".join(process.cmdline()):
-                makers += [process, *process.children(recursive=True)]
-    return makers
+            is_ours = process.name() == "initdb" or process.name().startswith("pg_")
+            if is_ours and str(folder) in " ".join(process.cmdline()):
+                found += [process, *process.children(recursive=True)]
+    _end(found)
 
 
 def _end(processes: list[psutil.Process]) -> None:

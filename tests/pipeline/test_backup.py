@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import random
+import shutil
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from types import SimpleNamespace
 
+import pyrage
 import pytest
 
-from etl.errors import RestoreError
+from etl.errors import RestoreError, UsageError
 from etl.operations.backup import store
+from etl.pipeline import erase
+from etl.server import server
 from tests.support.backups import Site, flip, site
 
 
@@ -69,3 +77,131 @@ def here_last(full: store.Backup, here: Site) -> str:
     """The name of the incremental backup, also while it cannot be read."""
     names = [p.name for p in here.settings.backups.iterdir() if p.is_dir() and p.name != full.name]
     return names[0]
+
+
+@pytest.mark.slow
+def test_moment_before_a_dropped_schema_is_restored_and_later_batches_are_named() -> None:
+    with site(archive_log=True) as here:
+        here.load("2025-01-01", "M1")
+        here.backup()
+        here.load("2025-01-02", "M2")
+        before = here.ask("select clock_timestamp()::text")
+        here.load("2025-01-03", "M3")
+        here.ask("drop schema warehouse cascade")
+        here.ask("select pg_switch_wal()")
+
+        restored = here.restore(at=before)
+        assert not restored.is_short
+        members = "select string_agg(member_id, ' ' order by member_id) from warehouse.dim_member"
+        assert here.ask(f"{members} where member_sk > 0") == "M1 M2"
+        assert (restored.due, restored.lost) == (["2025-01-03"], [])
+        assert not here.ask("select pg_is_in_recovery()")
+
+        # The restored database writes a line of its own, which is kept as well.
+        here.load("2025-01-04", "M4")
+        later = here.ask("select clock_timestamp()::text")
+        here.ask("drop schema warehouse cascade")
+        restored = here.restore(at=later)
+        assert here.ask(f"{members} where member_sk > 0") == "M1 M2 M3 M4"
+
+        beyond = here.restore(at="2999-01-01")
+        assert beyond.is_short
+        assert here.ask("select to_regclass('warehouse.dim_member')") is not None
+        with pytest.raises(RestoreError, match="No backup is from before"):
+            here.restore(at="2001-01-01")
+        assert here.backup().label.kind == "full"
+
+
+@pytest.mark.slow
+def test_encrypted_backup_needs_the_private_key_of_a_recipient() -> None:
+    ours, other = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
+    with site(recipients=(str(ours.to_public()), str(other.to_public()))) as here:
+        here.ask(
+            "create table public.seen as select 'SECRET-' || n as s from generate_series(1, 9) n"
+        )
+        made = here.backup()
+        assert {p.name for p in made.folder.iterdir()} >= {"base.tar.gz.age", "log.tar.gz.age"}
+        here.ask("drop table public.seen")
+        key = here.settings.data / "key.txt"
+        for text, said in (
+            (str(pyrage.x25519.Identity.generate()), "not encrypted to"),
+            ("nothing", "no private key of age"),
+        ):
+            key.write_text(text)
+            with pytest.raises(RestoreError, match=said):
+                here.with_backup(identity=key).restore()
+        with pytest.raises(RestoreError, match="no private key is named"):
+            here.restore()
+        key.write_text(f"# created by somebody\n{other}\n")
+        here.with_backup(identity=key).restore()
+        assert here.ask("select count(*) from public.seen") == 9
+
+
+@pytest.mark.slow
+def test_members_erased_since_a_backup_are_erased_in_what_is_restored(here: Site) -> None:
+    here.load("2025-01-01", "M1")
+    here.backup()
+    with here.run() as context:
+        erase.erase(context, "M1", "asked")
+    named = "select count(*) from staging.members_raw where member_id = 'M1'"
+    assert here.ask(named) == 0
+    key = here.settings.data / "erasure" / "key"
+    kept = key.read_text()
+    key.unlink()
+    with pytest.raises(RestoreError, match="The key of erasures"):
+        here.restore()
+    key.write_text(kept)
+    here.restore()
+    assert here.ask(named) == 0
+    assert here.ask("select count(*) from access.erased") == 1
+
+
+@pytest.mark.slow
+def test_lost_disk_is_restored_from_the_backups_alone(here: Site) -> None:
+    here.load("2025-01-01", "M1")
+    kept = here.settings.data.parent / "kept"
+    here = here.with_backup(folder=kept)
+    here.backup()
+    server.remove(here.settings)
+    shutil.rmtree(here.settings.data)
+    here.restore()
+    assert here.ask("select count(*) from warehouse.dim_member where member_sk > 0") == 1
+
+
+def test_without_room_nothing_is_begun(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    with pytest.raises(UsageError, match="1 MiB free"):
+        here.backup()
+    assert [p.name for p in here.settings.backups.iterdir()] == ["lock"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_kills_at_any_moment_leave_the_data_and_the_proven_backup(here: Site, command: str) -> None:
+    here.load("2025-01-01", "M1")
+    proven = here.backup()
+    here.restore()
+    here.ask("create table public.seen as select * from generate_series(1, 1000) as n")
+    here.backup()
+    draw, longest = random.Random(command), 1.0
+    for _ in range(20):
+        started = time.monotonic()
+        process = here.start(command)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(draw.uniform(0, longest))
+        if process.poll() is None:
+            process.kill()
+        elif process.poll() == 0:
+            longest = time.monotonic() - started
+        process.ended()
+        longest *= 1.2
+        assert here.ask("select sum(n) from public.seen") == 500500
+        for backup in here.backups():
+            store.verify(backup)
+    assert proven.name in [one.name for one in here.backups() if one.proven_at]
+    here.restore(proven.name)
+    assert here.ask("select to_regclass('public.seen')") is None
+    here.restore()
+    assert here.ask("select sum(n) from public.seen") == 500500
+    assert here.leftovers() == []
+    assert [p.name for p in here.settings.backups.glob("*.partial")] == []

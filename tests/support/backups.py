@@ -19,9 +19,12 @@ from etl.operations.backup import store
 from etl.operations.backup.restore import Restored
 from etl.operations.backup.store import Backup
 from etl.operations.backup.take import take
+from etl.pipeline import commands
+from etl.pipeline.session import RunContext, open_run
 from etl.schema.migrations import migrate
 from etl.server import server
 from etl.server.home import locate
+from tests.support.feeds import write_batch
 from tests.support.processes import Command
 from tests.support.watching import Silent
 
@@ -41,6 +44,18 @@ class Site:
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(query)
             return cursor.fetchone()[0] if cursor.description else None
+
+    @contextmanager
+    def run(self) -> Iterator[RunContext]:
+        """A run in the test's own process."""
+        with open_run(self.url, self.settings, Silent(), "test", lambda: None) as context:
+            yield context
+
+    def load(self, batch_id: str, member: str) -> None:
+        """Load a batch with one member, without the checks of everything."""
+        write_batch(self.settings.inbox, batch_id, members=[{"member_id": member}])
+        with self.run() as context:
+            commands.run_stages(context, ("stage", "dims", "facts"))
 
     def backup(self, *, full: bool = False) -> Backup:
         self.said.clear()

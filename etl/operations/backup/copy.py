@@ -57,15 +57,27 @@ def place(settings: Settings) -> Iterator[Home]:
 
     The caller has the lock of the backups.
     """
-    live = server.home_of(settings)
-    base = live.base / _FOLDER
-    home = Home(base, base, live.programs, live.owner, _settings(settings))
+    home = _home(settings)
     _clear(home)
-    home.make_private(base)
+    home.make_private(home.base)
     try:
         yield home
     finally:
         _clear(home)
+
+
+def clear(settings: Settings) -> None:
+    """End the server of a copy whose restore was killed, and delete the copy.
+
+    The caller has the lock of the backups.
+    """
+    _clear(_home(settings))
+
+
+def _home(settings: Settings) -> Home:
+    live = server.home_of(settings)
+    base = live.base / _FOLDER
+    return Home(base, base, live.programs, live.owner, _settings(settings))
 
 
 def _settings(settings: Settings) -> dict[str, str]:
@@ -76,8 +88,8 @@ def _settings(settings: Settings) -> dict[str, str]:
 
 
 def _clear(home: Home) -> None:
-    """End the server of a copy, also one whose restore was killed, and delete all of it."""
     if home.base.exists():
+        cluster.end_programs(home.base)
         cluster.stop(home)
         shutil.rmtree(home.base)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from etl.errors import AlreadyRunningError, RestoreError, UsageError, one_line
 from etl.operations.backup import sealed
+from etl.server.cluster import end_programs
 from etl.server.exchange import sync
 from etl.server.home import open_private
 
@@ -106,18 +107,26 @@ def locked(folder: Path, what: str) -> Iterator[None]:
                 f"Another backup, restore or drill works in {folder}.",
                 f"Wait for it to end, then run make {what} again. Nothing was changed.",
             ) from None
+        _clear_partial(folder)
         yield
 
 
-def listed(folder: Path) -> tuple[list[Backup], list[RestoreError]]:
-    """The backups of a folder, the oldest first, and what is wrong with others."""
-    found, wrong = [], []
+def _clear_partial(folder: Path) -> None:
+    """Delete what backups left that were killed."""
+    for partial in folder.glob(f"*{PARTIAL}"):
+        end_programs(partial)
+        shutil.rmtree(partial)
+
+
+def listed(folder: Path) -> tuple[list[Backup], dict[str, RestoreError]]:
+    """The backups of a folder, the oldest first, and by name what is wrong with others."""
+    found, wrong = [], {}
     for path in sorted(folder.iterdir()) if folder.exists() else ():
         if path.is_dir() and path.suffix != PARTIAL and path.name != LOG:
             try:
                 found.append(_read(path))
             except RestoreError as error:
-                wrong.append(error)
+                wrong[path.name] = error
     return sorted(found, key=lambda one: one.label.state_at), wrong
 
 
@@ -183,12 +192,6 @@ def named(name: str, backups: list[Backup]) -> Backup:
         if backup.name == name:
             return backup
     raise UsageError(f"There is no backup {one_line(name)!r}.", "make backups lists those there.")
-
-
-def clear_partial(folder: Path) -> None:
-    """Delete what backups left that were killed; the caller has the lock."""
-    for partial in folder.glob(f"*{PARTIAL}"):
-        shutil.rmtree(partial)
 
 
 def delete(backups: list[Backup]) -> None:

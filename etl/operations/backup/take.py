@@ -18,7 +18,16 @@ from etl.config import Settings
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
 from etl.errors import RestoreError, UsageError
-from etl.operations.backup import archive, inbox_list, keep, physical, programs, records, store
+from etl.operations.backup import (
+    archive,
+    copy,
+    inbox_list,
+    keep,
+    physical,
+    programs,
+    records,
+    store,
+)
 from etl.operations.backup.encryption import Recipients
 from etl.operations.backup.store import FULL, INCREMENTAL, MANIFEST, Backup, Label
 from etl.server import server
@@ -52,10 +61,10 @@ def take(settings: Settings, say: Say, *, full: bool = False) -> Backup:
     url = server.ensure_running(settings)
     folder = settings.backups
     with store.locked(folder, "backup"):
-        store.clear_partial(folder)
+        copy.clear(settings)
         found, wrong = store.listed(folder)
-        for problem in wrong:
-            say(f"{problem.message}")
+        for problem in wrong.values():
+            say(problem.message)
         source = _inspect(url, settings, say)
         parent = None if full else _parent(found, source)
         backup = _make(settings, source, parent, recipients, say)

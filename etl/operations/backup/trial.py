@@ -40,13 +40,7 @@ def brought_up(
     instead of the backup's. Raises ``RestoreError`` where the backup cannot be restored.
     """
     identity = Identity(settings.backup.identity)
-    backups, wrong = store.listed(settings.backups)
-    if wrong and (name or not backups):
-        wrong = [error for error in wrong if not backups or f"/{name}/" in error.message]
-        if wrong:
-            raise wrong[0]
-    if not backups:
-        raise RestoreError(f"There is no backup in {settings.backups}.", "make backup makes one.")
+    backups = _readable_ones(settings, name)
     among = [store.named(name, backups)] if name else backups
     if moment is None:
         backup, target = among[-1], copy.to_mark(among[-1])
@@ -63,6 +57,19 @@ def brought_up(
         yield made
     finally:
         copy.stop(made)
+
+
+def _readable_ones(settings: Settings, name: str) -> list[Backup]:
+    """The backups there are; ``RestoreError`` where the one that is meant cannot be read."""
+    backups, wrong = store.listed(settings.backups)
+    newest = max((backup.name for backup in backups), default="")
+    for folder, error in wrong.items():
+        # An older one in place of the newest would lose what came in between.
+        if folder == name or (not name and folder > newest):
+            raise error
+    if not backups:
+        raise RestoreError(f"There is no backup in {settings.backups}.", "make backup makes one.")
+    return backups
 
 
 def _toward(
