@@ -95,7 +95,7 @@ def _show_restored(screen: Screen, restored: Restored, at: str) -> None:
         screen.write_line(f"The log does not reach {at}: this is the end of it.")
     if restored.kept:
         screen.write_line(
-            f"The database before it is kept in {restored.kept}; when it is no longer needed: "
+            f"What was there before is kept as {restored.kept}; when it is no longer needed: "
             "make restore CONFIRM=yes"
         )
     if restored.due:

@@ -140,6 +140,11 @@ def home_of(settings: Settings) -> Home:
         return home
 
 
+def is_there(settings: Settings) -> bool:
+    """Whether there ever was an embedded server."""
+    return (settings.data / "postgres").exists()
+
+
 def take_place(settings: Settings, new: Path) -> Path | None:
     """Stop the embedded server and let it have another database from now on.
 

@@ -12,12 +12,20 @@ from types import SimpleNamespace
 
 import pyrage
 import pytest
+from psycopg import sql
 
+from etl.config import Settings
+from etl.db.connection import connect
 from etl.errors import RestoreError, UsageError
 from etl.operations.backup import store
+from etl.operations.backup.drill import drill
+from etl.operations.backup.restore import confirm, restore
+from etl.operations.backup.take import take
 from etl.pipeline import erase
 from etl.server import server
 from tests.support.backups import Site, flip, site
+from tests.support.managed import Managed
+from tests.support.watching import Silent
 
 
 @pytest.fixture
@@ -205,3 +213,34 @@ def test_kills_at_any_moment_leave_the_data_and_the_proven_backup(here: Site, co
     assert here.ask("select sum(n) from public.seen") == 500500
     assert here.leftovers() == []
     assert [p.name for p in here.settings.backups.glob("*.partial")] == []
+
+
+@pytest.mark.slow
+def test_dump_of_another_server_is_drilled_on_a_second_one_and_restored_next_to_it(
+    managed: Managed,
+) -> None:
+    managed.send("2025-01-01", members=[{"member_id": "M1"}])
+    managed.incremental()
+    settings = Settings(managed.address, managed.inbox, managed.data, 0.05)
+    made = take(settings, print)
+    assert made.label.kind == "dump"
+    assert "password" not in (made.folder / "roles.sql").read_text().lower()
+    drilled = drill(settings, Silent())
+    assert (drilled.backup.name, drilled.rto_seconds > 0) == (made.name, True)
+    rows = "select succeeded, message from ledger.drill"
+    assert managed.rows(rows) == [(True, "Every table and report came out as in the backup.")]
+
+    with pytest.raises(RestoreError, match="may not create a database"):
+        restore(settings, Silent())
+    managed.admin.execute(sql.SQL("alter role {} createdb").format(sql.Identifier(managed.owner)))
+    managed.send("2025-01-02", members=[{"member_id": "M2"}])
+    managed.incremental()
+    with pytest.raises(RestoreError, match="may not end use the database managed"):
+        restore(settings, Silent())
+    managed.admin.close()
+    restored = restore(settings, Silent())
+    assert restored.due == ["2025-01-02"]
+    with connect(managed.address, "test") as connection:
+        members = "select member_id from warehouse.dim_member where member_sk > 0"
+        assert connection.execute(members).fetchall() == [("M1",)]
+    assert [name.rpartition("_kept_")[0] for name in confirm(settings)] == ["managed"]

@@ -100,9 +100,10 @@ def follows(backup: Backup) -> Callable[[str], bool]:
 
 def prune(settings: Settings, kept: list[Backup]) -> None:
     """Delete segments from before the oldest backup that is kept."""
-    if not kept:
+    starts = [segment_of(backup) for backup in kept if backup.label.start]
+    if not starts:
         return
-    oldest = min(segment_of(backup) for backup in kept if backup.label.start)
+    oldest = min(starts)
     folder = settings.backups / LOG
     for packed in sorted(folder.iterdir()) if folder.is_dir() else ():
         name = packed.name.partition(_PACKED)[0]

@@ -71,7 +71,8 @@ def clear(settings: Settings) -> None:
 
     The caller has the lock of the backups.
     """
-    _clear(_home(settings))
+    if server.is_there(settings):
+        _clear(_home(settings))
 
 
 def _home(settings: Settings) -> Home:

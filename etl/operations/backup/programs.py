@@ -47,6 +47,11 @@ def dump_roles(url: str, file: Path) -> None:
     _on_server(url, "pg_dumpall", "--roles-only", "--no-role-passwords", f"--file={file}")
 
 
+def run_script(url: str, file: Path) -> None:
+    """Run a file of statements, each by itself: one that fails does not stop the others."""
+    _on_server(url, "psql", "--no-psqlrc", "--quiet", f"--file={file}")
+
+
 def restore_dump(url: str, folder: Path) -> None:
     """Fill an empty database from a dump; all of it or nothing."""
     options = ["--exit-on-error", "--single-transaction"]

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,12 +19,14 @@ from etl.db.connection import connect
 from etl.db.statements import run, scalar
 from etl.errors import AlreadyRunningError, BatchError, ServerError, UsageError, one_line
 from etl.inbox.pending import Lookout
-from etl.operations.backup import copy, records, store, trial
+from etl.operations.backup import copy, dump, records, store, trial
+from etl.operations.backup.copy import Copy
 from etl.operations.backup.store import Backup
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
 from etl.pipeline.session import set_session_path
 from etl.pipeline.summary import Watcher
 from etl.server import cluster, exchange, server
+from etl.server.home import Home
 
 
 @dataclass(slots=True)
@@ -33,14 +34,14 @@ class Restored:
     """What a restore did.
 
     ``state_at``: the moment whose state it has. ``is_short``: the log ended before the one that was
-    asked for. ``kept``: where the database before it is. ``due``: batches to load again, ``lost``:
-    those among them that the inbox no longer has.
+    asked for. ``kept``: what the database before it is kept as, if there was one. ``due``: batches
+    to load again that the inbox has, ``lost``: those that it no longer has.
     """
 
     backup: Backup
     state_at: datetime
     is_short: bool = False
-    kept: Path | None = None
+    kept: str = ""
     due: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
@@ -52,17 +53,22 @@ def restore(settings: Settings, watcher: Watcher, name: str = "", at: str = "") 
     then nothing was changed.
     """
     moment = moment_of(at) if at else None
-    with ExitStack() as opened:
-        opened.enter_context(store.locked(settings.backups, "restore"))
-        before = opened.enter_context(_idle_live(settings))
-        home = opened.enter_context(copy.place(settings))
-        with trial.brought_up(settings, home, name, moment) as made:
-            if moment is None:
-                trial.prove(made)
+    if moment is not None and settings.database_url:
+        raise UsageError(
+            "AT= is for the embedded server, and DATABASE_URL names another.",
+            "Ask whoever runs that server, which has its log; or restore a dump (make backups).",
+        )
+    with store.locked(settings.backups, "restore"), copy.place(settings) as home:
+        with _idle_live(settings) as before:
+            if settings.database_url:
+                url = server.ensure_running(settings)
+                bring_up = trial.dump_brought_up(settings, url, home, name)
             else:
-                trial.require_rows(made)
-            trial.apply_erasures(settings, watcher, made)
-        kept = server.take_place(settings, home.cluster)
+                bring_up = trial.brought_up(settings, home, name, moment)
+            with bring_up as made:
+                _try_out(settings, watcher, made, moment)
+        with _idle_live(settings):
+            kept = _take_place(settings, home)
     url = server.ensure_running(settings)
     with suppress(psycopg.errors.UndefinedTable):  # the next run makes it
         records.enter(url, store.listed(settings.backups)[0])
@@ -71,10 +77,30 @@ def restore(settings: Settings, watcher: Watcher, name: str = "", at: str = "") 
     return restored
 
 
-def confirm(settings: Settings) -> list[Path]:
+def _try_out(settings: Settings, watcher: Watcher, made: Copy, moment: datetime | None) -> None:
+    """See that a copy may take the live place."""
+    if moment is None:
+        trial.prove(made)
+    else:
+        trial.require_rows(made)
+    trial.apply_erasures(settings, watcher, made)
+
+
+def _take_place(settings: Settings, home: Home) -> str:
+    """Let the copy be live; what the database before it is kept as, if there was one."""
+    if settings.database_url:
+        return f"the database {dump.take_place(server.ensure_running(settings))}"
+    kept = server.take_place(settings, home.cluster)
+    return str(kept) if kept else ""
+
+
+def confirm(settings: Settings) -> list[str]:
     """Delete the databases that restores have replaced; ``UsageError`` where there is none."""
     with store.locked(settings.backups, "restore CONFIRM=yes"):
-        forgotten = exchange.forget(server.home_of(settings))
+        if settings.database_url:
+            forgotten = dump.forget(server.ensure_running(settings))
+        else:
+            forgotten = list(map(str, exchange.forget(server.home_of(settings))))
     if not forgotten:
         raise UsageError(
             "There is nothing to confirm: no database is kept that a restore has replaced.",
@@ -97,18 +123,30 @@ def moment_of(text: str) -> datetime:
 @contextmanager
 def _idle_live(settings: Settings) -> Iterator[set[str]]:
     """Let no run begin on the live database, if it answers; the batches that it has loaded."""
-    home = server.home_of(settings)
     with ExitStack() as opened:
-        port = cluster.running_port(home) if home.cluster.exists() else None
         loaded: set[str] = set()
         # A database that is beyond use is a reason to restore.
         with suppress(ServerError, psycopg.OperationalError, psycopg.errors.UndefinedTable):
-            if port is not None:
-                url = cluster.url_of(cluster.password_of(home), port)
+            if url := _live_url(settings):
                 session = opened.enter_context(closing(connect(url, session_name("restore"))))
                 _take_lock(session)
+                opened.callback(_unlock, session)
                 loaded = _loaded(session)
         yield loaded
+
+
+def _live_url(settings: Settings) -> str | None:
+    """Where the live database is; none where it does not run."""
+    if settings.database_url:
+        return server.ensure_running(settings)
+    home = server.home_of(settings)
+    port = cluster.running_port(home) if home.cluster.exists() else None
+    return cluster.url_of(cluster.password_of(home), port) if port else None
+
+
+def _unlock(session: psycopg.Connection[Any]) -> None:
+    with suppress(psycopg.Error):
+        run(session, "ledger/ledger.unlock", {"key": LOCK_KEY})
 
 
 def _take_lock(session: psycopg.Connection[Any]) -> None:

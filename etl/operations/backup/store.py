@@ -51,17 +51,17 @@ class Label:
 
     name: str
     kind: str
-    parent: str | None
     started_at: datetime
     state_at: datetime
     finished_at: datetime
     database_bytes: int
     major: int
     recipients: int
-    build: int
     tables: Tables
     reports: Mapping[str, str | None]
     files: Mapping[str, list[Any]] = field(default_factory=dict)
+    parent: str | None = None
+    build: int = 0
     system: int = 0
     timeline: int = 0
     start: str = ""

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from etl.errors import RestoreError, UsageError
 from etl.operations.backup import (
     archive,
     copy,
+    dump,
     inbox_list,
     keep,
     physical,
@@ -29,7 +30,7 @@ from etl.operations.backup import (
     store,
 )
 from etl.operations.backup.encryption import Recipients
-from etl.operations.backup.store import FULL, INCREMENTAL, MANIFEST, Backup, Label
+from etl.operations.backup.store import DUMP, FULL, INCREMENTAL, MANIFEST, Backup, Label
 from etl.server import server
 from etl.server.cluster import MAJOR
 
@@ -65,18 +66,28 @@ def take(settings: Settings, say: Say, *, full: bool = False) -> Backup:
         found, wrong = store.listed(folder)
         for problem in wrong.values():
             say(problem.message)
-        source = _inspect(url, settings, say)
-        parent = None if full else _parent(found, source)
-        backup = _make(settings, source, parent, recipients, say)
-        if parent and backup.bytes >= store.chain_of(parent, found)[0].bytes:
-            say("The incremental backup was no smaller than a full one, which takes its place.")
-            store.delete([backup])
-            backup = _make(settings, source, None, recipients, say)
-        archive.ship(settings, recipients)
+        if settings.database_url:
+            backup = _make_dump(settings, url)
+        else:
+            backup = _make_smaller(settings, _inspect(url, settings, say), found, full, say)
+            archive.ship(settings, recipients)
         _let_go(settings, [*found, backup], say)
         with suppress(psycopg.errors.UndefinedTable):  # no run has made it yet
             records.enter(url, store.listed(folder)[0])
     return backup
+
+
+def _make_smaller(
+    settings: Settings, source: Source, found: list[Backup], full: bool, say: Say
+) -> Backup:
+    """An incremental backup where one may be and is smaller, unless a full one is wanted."""
+    parent = None if full else _parent(found, source)
+    backup = _make(settings, source, parent, say)
+    if parent is None or backup.bytes < store.chain_of(parent, found)[0].bytes:
+        return backup
+    say("The incremental backup was no smaller than a full one, which is made in its place.")
+    store.delete([backup])
+    return _make(settings, source, None, say)
 
 
 def _inspect(url: str, settings: Settings, say: Say) -> Source:
@@ -118,51 +129,72 @@ def _parent(found: list[Backup], source: Source) -> Backup | None:
     return last if is_same and datetime.now(UTC) - begun < _LONGEST_CHAIN else None
 
 
-def _make(
-    settings: Settings, source: Source, parent: Backup | None, recipients: Recipients, say: Say
-) -> Backup:
-    kind = INCREMENTAL if parent else FULL
+def _make(settings: Settings, source: Source, parent: Backup | None, say: Say) -> Backup:
     wanted = source.bytes * (_INCREMENTAL_SHARE if parent else 1)
-    store.require_room(settings.backups, int(wanted * (2 if recipients.keys else 1)), "a backup")
-    started = datetime.now(UTC)
-    partial = settings.backups / f"{started:%Y%m%dT%H%M%SZ}-{kind}{store.PARTIAL}"
-    if partial.with_suffix("").exists():
-        time.sleep(1)  # names are by the second
-        return _make(settings, source, parent, recipients, say)
+    partial, started = _begin(settings, INCREMENTAL if parent else FULL, int(wanted))
     try:
         home = server.home_of(settings)
-        state = physical.copy(
-            source.url, home, partial, parent.folder / MANIFEST if parent else None
-        )
+        manifest = parent.folder / MANIFEST if parent else None
+        state = physical.copy(source.url, home, partial, manifest)
     except programs.ProgramError as error:
         shutil.rmtree(partial, ignore_errors=True)
         if parent is None:
             raise programs.as_server_error("The backup could not be made", error) from error
         say(f"No incremental backup can be made ({error}), so it is a full one.")
-        return _make(settings, source, None, recipients, say)
-    _add_lists(settings, partial)
-    for name in (physical.BASE, physical.LOG):
-        recipients.encrypt(partial / name)
+        return _make(settings, source, None, say)
     label = Label(
-        name=partial.stem,
-        kind=kind,
+        **_label(settings, partial, started, source.bytes),
+        **asdict(state),
         parent=parent.name if parent else None,
-        started_at=started,
-        state_at=state.state_at,
-        finished_at=datetime.now(UTC),
-        database_bytes=source.bytes,
-        major=MAJOR,
-        recipients=len(recipients.keys),
         build=source.build,
-        tables=state.tables,
-        reports=state.reports,
-        system=state.system,
-        timeline=state.timeline,
-        start=state.start,
-        end=state.end,
-        mark=state.mark,
     )
-    return store.publish(partial, label)
+    return _publish(settings, partial, [partial / physical.BASE, partial / physical.LOG], label)
+
+
+def _make_dump(settings: Settings, url: str) -> Backup:
+    size = dump.size(url)
+    partial, started = _begin(settings, DUMP, size)
+    try:
+        state_at, found = dump.write(url, partial)
+    except programs.ProgramError as error:
+        raise programs.as_server_error("The dump could not be made", error) from error
+    label = Label(**_label(settings, partial, started, size), state_at=state_at, **found)
+    return _publish(settings, partial, [dump.packed(partial)], label)
+
+
+def _begin(settings: Settings, kind: str, wanted: int) -> tuple[Path, datetime]:
+    """The folder of a new backup, not made yet, and the moment; there is room for it."""
+    folder = settings.backups
+    # Encrypted, a file is there twice for a moment.
+    store.require_room(folder, wanted * (2 if settings.backup.recipients else 1), "a backup")
+    started = datetime.now(UTC)
+    partial = folder / f"{started:%Y%m%dT%H%M%SZ}-{kind}{store.PARTIAL}"
+    if partial.with_suffix("").exists():
+        time.sleep(1)  # names are by the second
+        return _begin(settings, kind, wanted)
+    return partial, started
+
+
+def _label(settings: Settings, partial: Path, started: datetime, size: int) -> dict[str, Any]:
+    """What labels of all kinds say."""
+    return {
+        "name": partial.stem,
+        "kind": partial.stem.rpartition("-")[2],
+        "started_at": started,
+        "finished_at": datetime.now(UTC),
+        "database_bytes": size,
+        "major": MAJOR,
+        "recipients": len(settings.backup.recipients),
+    }
+
+
+def _publish(settings: Settings, partial: Path, secret: list[Path], label: Label) -> Backup:
+    """Add the lists, encrypt what has rows in it, and let the backup be there."""
+    _add_lists(settings, partial)
+    recipients = Recipients(settings.backup.recipients)
+    for file in secret:
+        recipients.encrypt(file)
+    return store.publish(partial, replace(label, finished_at=datetime.now(UTC)))
 
 
 def _add_lists(settings: Settings, partial: Path) -> None:

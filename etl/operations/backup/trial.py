@@ -13,7 +13,7 @@ from etl.config import Settings
 from etl.db.connection import connect, reading
 from etl.db.statements import run
 from etl.errors import AcaError, RestoreError, some_of
-from etl.operations.backup import archive, checksums, copy, store, timelines
+from etl.operations.backup import archive, checksums, copy, dump, store, timelines
 from etl.operations.backup.copy import Copy
 from etl.operations.backup.encryption import Identity
 from etl.operations.backup.store import DUMP, Backup
@@ -49,6 +49,10 @@ def brought_up(
     chain = store.chain_of(backup, backups)
     _require_readable(backup, chain, identity)
     store.require_room(home.base, int(_ROOM * backup.label.database_bytes), "the copy")
+    if backup.label.kind == DUMP:
+        with dump.on_second_server(home, backup, identity) as made:
+            yield made
+        return
     copy.unpack(chain, home, identity)
     made = copy.start(home, cluster.password_of(server.home_of(settings)), backup, target)
     if moment is not None and not made.is_short:
@@ -57,6 +61,23 @@ def brought_up(
         yield made
     finally:
         copy.stop(made)
+
+
+@contextmanager
+def dump_brought_up(settings: Settings, url: str, home: Home, name: str) -> Iterator[Copy]:
+    """A restored dump in a new database of the server of a URL, dropped after an error."""
+    identity = Identity(settings.backup.identity)
+    backups = _readable_ones(settings, name)
+    backup = store.named(name, backups) if name else backups[-1]
+    if backup.label.kind != DUMP:
+        raise RestoreError(
+            f"{backup.name} is a backup of an embedded server, and DATABASE_URL names another.",
+            "Name a dump (make backups), or leave DATABASE_URL empty; nothing was changed.",
+        )
+    _require_readable(backup, [backup], identity)
+    store.require_room(home.base, backup.bytes, "the dump")
+    with dump.in_new_database(url, home, backup, identity) as made:
+        yield made
 
 
 def _readable_ones(settings: Settings, name: str) -> list[Backup]:
@@ -84,11 +105,6 @@ def _toward(
 
 
 def _require_readable(backup: Backup, chain: Sequence[Backup], identity: Identity) -> None:
-    if backup.label.kind == DUMP:
-        raise RestoreError(
-            f"{backup.name} is a dump of another server, and the embedded one is to be restored.",
-            "Name a physical backup (make backups), or set DATABASE_URL to the server of the dump.",
-        )
     if backup.label.major != MAJOR:
         raise RestoreError(
             f"The backup {backup.name} is of PostgreSQL {backup.label.major}; this version of the "
@@ -149,11 +165,13 @@ def apply_erasures(settings: Settings, watcher: Watcher, made: Copy) -> None:
             known = {token for token, *_ in run(session, "access/erasure.erased")}
         except psycopg.errors.UndefinedTable:
             known = set()
-    if not listed - known:
+    # A dump has no settings of the database, which a run gives it.
+    if not listed - known and made.backup.label.kind != DUMP:
         return
     try:
-        erasure_files.tokens(settings.data)
-        erasure_files.keep_list(settings.data, listed)
+        if listed:
+            erasure_files.tokens(settings.data)
+            erasure_files.keep_list(settings.data, listed)
         with open_run(made.url, settings, watcher, "restore", lambda: None) as context:
             erase.catch_up(context)
     except AcaError as error:
