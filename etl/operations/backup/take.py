@@ -188,11 +188,11 @@ def _label(settings: Settings, partial: Path, started: datetime, size: int) -> d
     }
 
 
-def _publish(settings: Settings, partial: Path, secret: list[Path], label: Label) -> Backup:
+def _publish(settings: Settings, partial: Path, private: list[Path], label: Label) -> Backup:
     """Add the lists, encrypt what has rows in it, and let the backup be there."""
     _add_lists(settings, partial)
     recipients = Recipients(settings.backup.recipients)
-    for file in secret:
+    for file in private:
         recipients.encrypt(file)
     return store.publish(partial, replace(label, finished_at=datetime.now(UTC)))
 
