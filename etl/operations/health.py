@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -28,6 +29,8 @@ from etl.server import server
 from etl.warehouse.tables import LIVE
 
 SESSION = "aca-warehouse health"
+# Metrics that take longer are left out: a load must not wait for them.
+_METRICS_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +59,20 @@ class Health:
 
 @dataclass(slots=True)
 class _Look:
-    """A look under way. ``is_alone``: no other one is, so this one follows incidents."""
+    """A look under way.
+
+    ``is_alone``: no other one is, so this one follows incidents. ``connection``: to a database that
+    has answered.
+    """
 
     settings: Settings
     now: datetime
     is_synthetic: bool
     is_alone: bool = True
-    has_database: bool = False
+    connection: psycopg.Connection[Any] | None = None
     judged: list[Judgment] = field(default_factory=list)
     current: list[Incident] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    measured: metrics.Rows = field(default_factory=dict)
-    records: list[budget.Record] = field(default_factory=list)
 
 
 def look(settings: Settings, now: datetime, *, is_synthetic: bool) -> Health:
@@ -81,9 +86,9 @@ def look(settings: Settings, now: datetime, *, is_synthetic: bool) -> Health:
         _take_lock(taken, opened)
         remembered = incidents.read(_file(settings))
         try:
-            within(DATABASE.limit, lambda: _ask(taken, remembered))
-            taken.has_database = True
+            within(DATABASE.limit, lambda: _ask(taken, opened, remembered))
         except (ServerError, psycopg.Error, TookTooLongError) as error:
+            taken.connection = None
             taken.judged = [database_down(now, _why(error))]
             taken.current = incidents.follow(remembered, taken.judged, now, is_whole=False)
         if taken.is_alone:
@@ -157,29 +162,27 @@ def _take_lock(taken: _Look, opened: ExitStack) -> None:
         taken.notes.append(f"{taken.settings.health} cannot be used: {error.strerror}.")
 
 
-def _ask(taken: _Look, remembered: Sequence[Incident]) -> None:
+def _ask(taken: _Look, opened: ExitStack, remembered: Sequence[Incident]) -> None:
     """What the database says, and what becomes of incidents by it."""
     started = time.monotonic()
-    with connect(server.address(taken.settings), SESSION) as connection:
-        seconds = time.monotonic() - started
-        # A look that was given up must not stay at work on the server.
-        for name in ("statement_timeout", "lock_timeout"):
-            set_config(connection, name, f"{DATABASE.limit:g}s", is_local=False)
-        set_search_path(connection, LIVE.schemas.path, is_local=False)
-        judged = judge(connection, taken.settings, taken.now, taken.is_synthetic, seconds)
-        try:
-            if taken.is_alone:
-                incidents.enter(connection, remembered)
-            current = incidents.current(connection, taken.now)
-            if taken.is_alone:
-                current = incidents.follow(current, judged, taken.now, is_whole=True)
-                incidents.enter(connection, current)
-        except psycopg.Error as error:
-            taken.notes.append(f"Incidents cannot be entered into the ledger ({error.sqlstate}).")
-            current = incidents.follow(remembered, judged, taken.now, is_whole=True)
-        taken.judged, taken.current = judged, current
-        taken.measured = metrics.measured(connection, taken.now)
-        taken.records = budget.records(connection, taken.now)
+    connection = opened.enter_context(closing(connect(server.address(taken.settings), SESSION)))
+    seconds = time.monotonic() - started
+    # A look that was given up must not stay at work on the server.
+    for name in ("statement_timeout", "lock_timeout"):
+        set_config(connection, name, f"{DATABASE.limit:g}s", is_local=False)
+    set_search_path(connection, LIVE.schemas.path, is_local=False)
+    judged = judge(connection, taken.settings, taken.now, taken.is_synthetic, seconds)
+    try:
+        if taken.is_alone:
+            incidents.enter(connection, remembered)
+        current = incidents.current(connection, taken.now)
+        if taken.is_alone:
+            current = incidents.follow(current, judged, taken.now, is_whole=True)
+            incidents.enter(connection, current)
+    except psycopg.Error as error:
+        taken.notes.append(f"Incidents cannot be entered into the ledger ({error.sqlstate}).")
+        current = incidents.follow(remembered, judged, taken.now, is_whole=True)
+    taken.connection, taken.judged, taken.current = connection, judged, current
 
 
 def _why(error: Exception) -> str:
@@ -204,14 +207,15 @@ def _send(taken: _Look) -> None:
     if is_sent:
         sent = {alert.incident.incident_id: alert.sent(taken.now) for alert in pending}
         taken.current = [sent.get(i.incident_id, i) for i in taken.current]
-        if taken.has_database:
-            _enter_sent(taken, list(sent.values()))
+        _enter_sent(taken, list(sent.values()))
 
 
 def _enter_sent(taken: _Look, sent: list[Incident]) -> None:
     """Enter at once what was sent: on a full disk the file cannot say so to the next look."""
-    with suppress(ServerError, psycopg.Error, TookTooLongError):
-        within(DATABASE.limit, lambda: _current(taken.settings, sent, taken.now))
+    connection = taken.connection
+    if connection is not None:
+        with suppress(psycopg.Error, TookTooLongError):
+            within(DATABASE.limit, lambda: incidents.enter(connection, sent))
 
 
 def _remember(taken: _Look) -> None:
@@ -223,9 +227,18 @@ def _remember(taken: _Look) -> None:
 
 
 def _write_metrics(taken: _Look) -> None:
+    rows: metrics.Rows = {}
+    records: list[budget.Record] = []
+    connection, now = taken.connection, taken.now
+    if connection is not None:
+        try:
+            records = within(_METRICS_SECONDS, lambda: budget.records(connection, now))
+            rows = within(_METRICS_SECONDS, lambda: metrics.measured(connection, now))
+        except (psycopg.Error, TookTooLongError):
+            taken.notes.append("Metrics of what is in the database could not be measured in time.")
+    rows |= metrics.seen(taken.judged, taken.current, records, now)
     file = taken.settings.metrics_file
-    seen = metrics.seen(taken.judged, taken.current, taken.records, taken.now)
     try:
-        metrics.write(file, {**taken.measured, **seen})
+        metrics.write(file, rows)
     except OSError as error:
         taken.notes.append(f"{file} cannot be written: {error.strerror}.")

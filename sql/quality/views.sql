@@ -78,23 +78,7 @@ inner join load as l on q.load_id = l.load_id
 left join load_file_part as p
     on q.load_id = p.load_id and q.feed = p.feed and q.file = p.file_name
 inner join load_file as f on q.load_id = f.load_id and q.feed = f.feed
-where q.closed_at is null
-    and (
-        l.status in ('loaded', 'running')
-        -- A refused file waits until another of its batch and feed comes, through or not.
-        or (
-            f.status = 'refused'
-            and not exists (
-                select 1
-                from load as later
-                inner join load_file as other on later.load_id = other.load_id
-                where later.load_id > q.load_id
-                    and later.batch_id = l.batch_id
-                    and other.feed = q.feed
-                    and (not later.is_rebuild or later.status = 'loaded')
-            )
-        )
-    )
+where q.closed_at is null and {quality/fragments.is_open}
 group by q.load_id, l.batch_id, l.as_of, q.feed, q.file, f.status, q.reason, q.column_name;
 
 -- name: check_judged
