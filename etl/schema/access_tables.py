@@ -5,15 +5,22 @@ They are no part of a build: no rebuild gives a person another code.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, MetaData, PrimaryKeyConstraint, Table, Text, text
-from sqlalchemy.dialects.postgresql import UUID
+from collections.abc import Iterator
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
 from etl.access.roles import Right
 from etl.access.treatments import Standard
 from etl.schema.ledger_tables import INSTANT, NOW, one_of
-
-# Random, and so not derived from the person (45 CFR 164.514(c)).
-_RANDOM = text("gen_random_uuid()")
 
 
 def access(metadata: MetaData) -> None:
@@ -35,17 +42,28 @@ def _member_crosswalk(metadata: MetaData) -> None:
         *(
             Column(
                 f"{standard.value}_ref",
-                UUID,
+                Text,
                 nullable=False,
-                server_default=_RANDOM,
                 comment=f"The member's code in schema {standard.value}, the member_ref.",
             )
             for standard in Standard
         ),
         PrimaryKeyConstraint("member_id"),
+        *_unique("ref"),
         schema="access",
-        comment="The code of each member in each masked schema. One row per member.",
+        comment="The code of each member in each masked schema. One row per member, and one for "
+        "rows that name nobody.",
     )
+
+
+def _unique(code: str) -> Iterator[UniqueConstraint]:
+    """One code is one member's or key's.
+
+    The planner knows it by this: a report that joins two masked relations by a code needs the
+    crosswalk once and not once for each.
+    """
+    for standard in Standard:
+        yield UniqueConstraint(f"{standard.value}_{code}")
 
 
 def _member_key(metadata: MetaData) -> None:
@@ -63,6 +81,7 @@ def _member_key(metadata: MetaData) -> None:
             for standard in Standard
         ),
         PrimaryKeyConstraint("member_sk"),
+        *_unique("sk"),
         schema="access",
         comment="The code of each surrogate key of members in each masked schema; -1 is -1. "
         "One row per key.",

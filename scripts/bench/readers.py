@@ -7,6 +7,7 @@ by one of ``aca_analyst_scoped`` that sees every state, so that all of them have
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -54,10 +55,7 @@ def measure(url: str) -> dict[str, Seconds]:
             path = ", ".join(role_of(role).path)
             set_config(sessions[role], "search_path", path, is_local=False)
             set_config(sessions[role], "statement_timeout", PATIENCE, is_local=False)
-        return {
-            name: {who: _least(report, session) for who, session in sessions.items()}
-            for name, report in report_queries.reports().items()
-        }
+        return {name: _least(r, sessions) for name, r in report_queries.reports().items()}
 
 
 def show(result: dict[str, Seconds]) -> None:
@@ -75,16 +73,25 @@ def show(result: dict[str, Seconds]) -> None:
     )
 
 
-def _least(report: report_queries.Report, session: psycopg.Connection[Any]) -> float | None:
-    """The least seconds that a report took; none where the session may not ask it."""
-    seconds = []
+def _least(
+    report: report_queries.Report, sessions: Mapping[str, psycopg.Connection[Any]]
+) -> Seconds:
+    """The least seconds that a report took each session, which ask it in turn."""
+    least: Seconds = dict.fromkeys(sessions)
     for _ in range(TIMES):
-        started = time.perf_counter()
-        try:
-            report.ask(session)
-        except _REFUSED:
-            return None
-        except psycopg.errors.QueryCanceled:
-            return float("inf")
-        seconds.append(time.perf_counter() - started)
-    return round(min(seconds), 5)
+        for who, session in sessions.items():
+            took = _seconds(report, session)
+            least[who] = None if took is None else min(took, least[who] or took)
+    return least
+
+
+def _seconds(report: report_queries.Report, session: psycopg.Connection[Any]) -> float | None:
+    """The seconds that a report took; none where the session may not ask it."""
+    started = time.perf_counter()
+    try:
+        report.ask(session)
+    except _REFUSED:
+        return None
+    except psycopg.errors.QueryCanceled:
+        return float("inf")
+    return round(time.perf_counter() - started, 5)

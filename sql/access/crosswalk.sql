@@ -2,19 +2,25 @@
 -- strong random numbers, and stays whatever is loaded again.
 
 -- name: add_members
--- A code for each member who has none, of those with a new key or, if whole, of all.
--- One row per member.
-insert into access.member_crosswalk (member_id)
-select distinct m.member_id
-from dim_member as m
-where m.member_sk > 0
-    and (
-        %(whole)s
+-- A code for each member who has none, of those with a new key or, if whole, of all. What names
+-- nobody is shown as in cubes. One row per member.
+insert into access.member_crosswalk (member_id, limited_ref, safe_harbor_ref)
+select
+    n.member_id,
+    case when n.is_nobody then %(no_member)s else gen_random_uuid()::text end,
+    case when n.is_nobody then %(no_member)s else gen_random_uuid()::text end
+from (
+    select distinct
+        m.member_id,
+        m.member_sk < 0 as is_nobody
+    from dim_member as m
+    where %(whole)s
+        or m.member_sk < 0
         or m.member_sk > (select coalesce(max(k.member_sk), 0) from access.member_key as k)
-    )
-    and not exists (
-        select 1 from access.member_crosswalk as c where c.member_id = m.member_id
-    );
+) as n
+where not exists (
+    select 1 from access.member_crosswalk as c where c.member_id = n.member_id
+);
 
 -- name: add_keys
 -- Codes for the surrogate keys above the highest one that has them; -1 stays. One row per key.

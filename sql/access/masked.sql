@@ -52,12 +52,15 @@ from (
 ) as k;
 
 -- name: in_scope_by_state
--- Rows that bear a state that the reader may see. One row per row.
+-- Rows that bear a state that the reader may see. Not a join, which would be estimated to leave few
+-- rows: the states are looked up in a list. One row per row.
 select s.*
 from ({rows}) as s
-where s.state in (
-    select allowed.state from access.login_state as allowed where allowed.login = session_user
-);
+where (
+    s.state in (
+        select allowed.state from access.login_state as allowed where allowed.login = session_user
+    )
+) is true;
 
 -- name: in_scope_by_member_and_day
 -- Rows of a member and a day on which the member was of a state that the reader may see.

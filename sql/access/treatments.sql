@@ -10,8 +10,13 @@ r.{column}  -- noqa: PRS, a value
 case when false then r.{column} end  -- noqa: PRS, a value
 
 -- name: member_ref
--- The person's code in this schema. Who names no person, or has no code yet, is (unknown).
-coalesce({person}.{ref}::text, '(unknown)')  -- noqa: PRS, a value
+-- The person's code in this schema, and nothing of who has none yet. It is the crosswalk's column
+-- as it is: of an expression the planner would not know that it is unique.
+{person}.{ref}  -- noqa: PRS, a value
+
+-- name: member_ref_of_cube
+-- The same in a cube, which has (unknown) where its facts name nobody.
+coalesce({person}.{ref}, '(unknown)')  -- noqa: PRS, a value
 
 -- name: member_key
 -- The code of a surrogate key in this schema, to join on.

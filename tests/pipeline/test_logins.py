@@ -94,6 +94,8 @@ def test_every_login_has_limits_of_its_own(loaded: Warehouse) -> None:
                 "statement_timeout",
                 "idle_in_transaction_session_timeout",
                 "temp_file_limit",
+                "join_collapse_limit",
+                "from_collapse_limit",
                 "search_path",
             )
         }
@@ -101,6 +103,8 @@ def test_every_login_has_limits_of_its_own(loaded: Warehouse) -> None:
             "statement_timeout": "1h",
             "idle_in_transaction_session_timeout": "10min",
             "temp_file_limit": "20GB",
+            "join_collapse_limit": "11",
+            "from_collapse_limit": "11",
             "search_path": ", ".join(role.path),
         }
         remove_logins(loaded.connection)

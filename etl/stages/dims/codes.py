@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 
+from etl.contracts.types import SHOWN_FOR_NO_KEY
 from etl.db.statements import run
 
 
@@ -15,6 +16,7 @@ def give_codes(connection: psycopg.Connection[Any], *, whole: bool = False) -> N
     ``whole``: look at all members, as after a rebuild, in which a key can be another member's. The
     connection resolves names in the dimension's schema; in the caller's transaction.
     """
-    run(connection, "access/crosswalk.add_members", {"whole": whole})
+    values = {"whole": whole, "no_member": SHOWN_FOR_NO_KEY}
+    run(connection, "access/crosswalk.add_members", values)
     if run(connection, "access/crosswalk.add_keys").rowcount and whole:
         run(connection, "access/crosswalk.analyze")

@@ -53,7 +53,15 @@ def _attach(connection: psycopg.Connection[Any], months: list[date]) -> None:
     Keys, indexes and foreign keys come after the rows, which costs a fraction of keeping them up
     row by row, and no reader waits: attaching locks out neither readers nor writers.
     """
-    steps = ("detach", "add_key", "add_bounds", "attach", "drop_bounds", "analyze")
+    steps = (
+        "detach",
+        "add_key",
+        "add_statistics",
+        "add_bounds",
+        "attach",
+        "drop_bounds",
+        "analyze",
+    )
     _run_each(connection, months, *steps)
     run(connection, f"{_FILE}.drop_loading")
 
