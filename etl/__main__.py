@@ -15,6 +15,7 @@ from etl.cli import access, audit, backup, health, masked_inbox, operations, qua
 from etl.cli.guard import at_work, guarded
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
+from etl.db.connection import LIMITS
 from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
 from etl.operations import after_run
@@ -61,6 +62,7 @@ def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
     log.configure(chosen.log_file)
     senders.ensure_sound()
     terminal = console.Terminal()
+    LIMITS.lock_seconds, LIMITS.idle_seconds = chosen.lock_minutes * 60, chosen.idle_minutes * 60
     tries = Tries(command, chosen.retry_minutes, terminal.say)
     try:
         tries.keep_trying(lambda: _run_once(tries, chosen, terminal, work))

@@ -76,7 +76,9 @@ class Settings:
     ``load_due``, ``load_zone``: by when the nightly load is to be done, on the clocks of a zone.
     ``alerts``: who is alerted. ``backup``: what becomes of backups. ``retry_minutes``: how long
     a run that something transient ends is tried again; 0: never. ``hold_after``: after so many
-    refused files in a row of one sender and feed its later ones wait; 0: never.
+    refused files in a row of one sender and feed its later ones wait; 0: never. ``lock_minutes``,
+    ``idle_minutes``: how long a run waits for another session's lock, and may do nothing within a
+    transaction; 0: for ever.
     """
 
     # Not in what a traceback or a log shows of the settings: it can contain a password.
@@ -92,6 +94,8 @@ class Settings:
     alerts: AlertSettings = field(default_factory=AlertSettings)
     retry_minutes: float = 20
     hold_after: int = 3
+    lock_minutes: float = 15
+    idle_minutes: float = 60
     backup: BackupSettings = field(default_factory=BackupSettings)
 
     @property
@@ -320,5 +324,7 @@ def settings() -> Settings:
         alerts=_alerts(read),
         backup=_backup(read),
         hold_after=_count("HOLD_AFTER", read("HOLD_AFTER", "3")),
+        lock_minutes=_minutes("LOCK_MINUTES", read("LOCK_MINUTES", "15")),
+        idle_minutes=_minutes("IDLE_MINUTES", read("IDLE_MINUTES", "60")),
         retry_minutes=_minutes("RETRY_MINUTES", read("RETRY_MINUTES", "20")),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,9 +22,21 @@ from etl.errors import ServerError
 
 # How every session of ours calls itself, with what it does behind it.
 PREFIX = "aca-warehouse"
-# After waiting so long for another session's lock, a run gives up (``etl.pipeline.waiting`` says
-# whom).
-LOCK_WAIT_SECONDS = 15 * 60
+
+
+@dataclass(slots=True)
+class Limits:
+    """How long sessions wait; what settings say of it counts for those opened afterwards.
+
+    ``lock_seconds``: for another session's lock (``etl.pipeline.waiting`` says whose), and
+    ``idle_seconds``: for us within a transaction. 0: for ever.
+    """
+
+    lock_seconds: float = 15 * 60
+    idle_seconds: float = 60 * 60
+
+
+LIMITS = Limits()
 
 # Values are read the same on every machine: instants without an offset are UTC, and a date such
 # as 01/02/2025, which could mean two days, is refused rather than guessed at.
@@ -37,7 +50,6 @@ _SESSION = {
     # Settings of a role or database are meant for people at a screen and not for a load.
     "statement_timeout": "0",
     "transaction_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
@@ -93,7 +105,12 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
 def session_options(address: str) -> str:
     """The settings of a session, as libpq's ``options``: those of the address, then ours."""
     given = str(conninfo_to_dict(address).get("options") or "")
-    settings = {**_SESSION, "lock_timeout": f"{LOCK_WAIT_SECONDS}s"}
+    settings = {
+        **_SESSION,
+        "lock_timeout": f"{LIMITS.lock_seconds * 1000:.0f}",
+        # A run that is stuck must not keep its locks, and old rows, from everybody else.
+        "idle_in_transaction_session_timeout": f"{LIMITS.idle_seconds * 1000:.0f}",
+    }
     ours = (f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
     return " ".join((given, *ours)).strip()
 

@@ -18,7 +18,7 @@ from etl.contracts.refusals import Refusal
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, CheckFailedError
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
-from etl.pipeline import breaker, empty_months, erase, guards, replay, swap
+from etl.pipeline import breaker, empty_months, erase, guards, replay, room, swap
 from etl.pipeline.ending import RolledBack
 from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages, unfinished
 from etl.pipeline.session import RunContext, set_session_path, worst
@@ -75,6 +75,7 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
         )
     swap.prepare(context)
     schema_build.drop(context.ledger, NEXT.schemas)
+    room.require_room(context, batches)
     schema_build.create(context.ledger, context.url)
     known = run(context.ledger, "ledger/ledger.files_known").fetchall()
     replays = run(context.ledger, "quarantine/quarantine.replays").fetchall()

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 
 from etl import log
-from etl.db.connection import LOCK_WAIT_SECONDS, PREFIX, connect
+from etl.db.connection import LIMITS, PREFIX, connect
 from etl.db.statements import run
 from etl.errors import AcaError
 
@@ -110,8 +110,8 @@ def _over(seconds: float) -> str:
 
 def _sentence(found: list[tuple[Any, ...]]) -> str:
     more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
-    minutes = LOCK_WAIT_SECONDS // 60
-    patience = f"{minutes:,} minutes" if minutes else f"{LOCK_WAIT_SECONDS:,} s"
+    minutes, seconds = LIMITS.lock_seconds / 60, LIMITS.lock_seconds
+    patience = f"{minutes:,.0f} minutes" if minutes >= 1 else f"{seconds:,.0f} s"
     return (
         f"Waiting for a lock of {'; '.join(map(describe, found[:_SHOWN]))}{more}. "
         f"End that transaction to go on at once; after {patience} of waiting this try "

@@ -161,6 +161,11 @@ def session_log(settings: Settings) -> Path | None:
     return None if settings.database_url else locate(settings).session_log
 
 
+def data_folder(settings: Settings) -> Path | None:
+    """The folder of the embedded server's database; none of a server that is given."""
+    return None if settings.database_url else locate(settings).cluster
+
+
 def remove(settings: Settings) -> None:
     """Stop the embedded server and delete its database, password and log."""
     stop(settings)

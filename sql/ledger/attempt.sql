@@ -13,7 +13,8 @@ where pid = any(%(sessions)s) and application_name = %(application)s
     and datname = current_database() and usename = current_user and pid <> pg_backend_pid();
 
 -- name: enter
--- Enter a try, which may have ended already. One row.
+-- Enter a try, which may have ended already. A load that is no longer there, such as after a
+-- failover to a standby that was behind, is left out. One row.
 insert into attempt (
     run_began_at,
     number,
@@ -30,7 +31,7 @@ values (
     %(run_began_at)s,
     %(number)s,
     %(command)s,
-    %(load_id)s,
+    (select l.load_id from load as l where l.load_id = %(load_id)s),
     %(began_at)s,
     %(ended_at)s,
     %(error_class)s,
@@ -41,11 +42,11 @@ values (
 returning attempt_id;
 
 -- name: leave
--- Enter how a try ended. One row.
+-- Enter how a try ended; a load that is no longer there is left out. One row.
 update attempt
 set
     ended_at = %(ended_at)s,
-    load_id = %(load_id)s,
+    load_id = (select l.load_id from load as l where l.load_id = %(load_id)s),
     error_class = %(error_class)s,
     sqlstate = %(sqlstate)s,
     exit_code = %(exit_code)s

@@ -148,7 +148,7 @@ def test_a_wait_for_a_report_whose_session_cannot_be_seen_is_said_once(managed: 
 
 
 def test_endless_wait_ends_with_code_3(pending: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "LOCK_WAIT_SECONDS", 1)
+    monkeypatch.setattr(connections.LIMITS, "lock_seconds", 1)
     with locked(pending), pytest.raises(psycopg.errors.LockNotAvailable) as found:
         pending.incremental()
     explained = explain(found.value)

@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.config import Settings
 from etl.db import trouble
+from etl.db.connection import LIMITS, connect
 from etl.errors import ServerError
 from etl.pipeline.tries import Tries
 from etl.server import server
@@ -58,6 +59,37 @@ def test_run_that_loses_its_connections_begins_again_and_the_ledger_has_each_try
     assert warehouse.value(f"select max(waited_seconds) > 0.9 {of_run}")
     assert warehouse.value(f"select count(distinct run_began_at) {of_run}") == 1
     assert warehouse.value("select count(*) from warehouse.dim_plan") == 2
+
+
+def test_lock_that_is_kept_is_waited_for_in_bounds_then_tried_again_and_readers_read(
+    warehouse: Warehouse,
+) -> None:
+    warehouse.send("2025-01-10", plans=[{"plan_id": "P1"}])
+    warehouse.connection.execute("set lock_timeout = '1s'")
+    with psycopg.connect(warehouse.url) as other:
+        other.execute("lock table staging.plans_raw in share mode")
+        process = warehouse.start("incremental", LOCK_MINUTES="0.02", RETRY_MINUTES="20")
+        said = []
+        while "Try 1" not in "".join(said):
+            said.append(process.stderr.readline())
+            warehouse.rows("select count(*) from staging.plans_raw")
+        other.rollback()
+        ended = process.ended()
+    assert ended.returncode == 0, ended.stderr
+    assert "Try 1 of make incremental ended: The run waited too long for another" in said[-1]
+    assert warehouse.rows(ATTEMPTS)[0] == (1, "ServerError", "55P03", 3)
+
+
+def test_session_that_does_nothing_within_a_transaction_ends_with_a_sentence(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LIMITS, "idle_seconds", 0.1)
+    with connect(database_url, "test") as connection:
+        connection.execute("begin")
+        time.sleep(0.5)
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout) as found:
+            connection.execute("select 1")
+    assert "IDLE_MINUTES" in str(trouble.explain(found.value))
 
 
 @pytest.mark.parametrize(
