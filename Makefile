@@ -168,6 +168,9 @@ restore: $(READY) ## Restore the newest backup, another one, or a moment; then l
 restore-drill: $(READY) ## Restore the newest backup to a second server, compare all of it, and remove it
 	@$(PY) -m etl restore-drill
 
+incident-drill: $(READY) ## Let faults happen in a warehouse of its own, and see what notices each
+	@$(PY) -m etl incident-drill
+
 ##@ Masked copy
 masked-inbox: $(READY) ## Write the inbox once more with invented people [TO=]
 	@$(PY) -m etl masked-inbox --to $(call quoted,$(TO))

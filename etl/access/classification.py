@@ -113,7 +113,7 @@ _KEPT_OF_NOBODY = words_of(
     failing_since resolved_at time_to_resolve episodes unresolved median_time_to_resolve
     longest_time_to_resolve since_last latest_as_of age behind files usual_interval file_line
     is_refused rows_open since report recorded_at shape shape_hash cost rows seconds day calls
-    query_id is_top counted_since
+    query_id is_top counted_since pages
     incident_id objective began_at detected_at allowed acknowledged_at
     acknowledged_by alerted_at recovery_alerted_at
     backup_id path bytes parent_backup_id proven_at drill_id succeeded

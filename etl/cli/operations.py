@@ -12,7 +12,7 @@ import typer
 from etl.config import settings
 from etl.db.connection import connect, set_search_path
 from etl.errors import UsageError
-from etl.operations import deprecation, use_page
+from etl.operations import deprecation, incident_drill, use_page
 from etl.operations.plan_diff import plan_diff as lines_of_plan_diff
 from etl.server import server
 from etl.warehouse.tables import LIVE
@@ -55,6 +55,17 @@ def deprecate_drop(
     with _session() as connection:
         for line in deprecation.drop(connection, cube):
             typer.echo(line)
+
+
+@app.command("incident-drill")
+def drill(
+    members: Annotated[int, typer.Option(help="Members of its warehouse.")] = (
+        incident_drill.MEMBERS
+    ),
+) -> None:
+    """Let faults happen in a warehouse of its own; fails if one of them goes unnoticed."""
+    for line in incident_drill.drill(settings(), members):
+        typer.echo(line)
 
 
 @contextmanager

@@ -59,8 +59,8 @@ def plan_diff(connection: psycopg.Connection[Any], since: str = "") -> Iterator[
 def _recorded(connection: psycopg.Connection[Any], since: str) -> dict[str, _Recorded]:
     values = _point(connection, since)
     found = {
-        report: _Recorded(Plan(report, shape, cost, rows, seconds), load_id, batch_id, at)
-        for report, load_id, batch_id, at, shape, cost, rows, seconds in run(
+        report: _Recorded(Plan(report, *planned), load_id, batch_id, at)
+        for report, load_id, batch_id, at, *planned in run(
             connection, "operations/report_plans.plans_at", values
         )
     }
@@ -91,11 +91,12 @@ def _point(connection: psycopg.Connection[Any], since: str) -> dict[str, Any]:
 
 def _changed(before: _Recorded, now: Plan) -> Iterator[str]:
     then = before.plan
-    change = PlanChange(now.report, before.load_id, before.recorded_at, then.cost, now.cost)
+    growth = max(now.pages / then.pages, 1.0) if then.pages else 1.0
+    change = PlanChange(now.report, before.load_id, before.recorded_at, then.cost, now.cost, growth)
     breach = "  <- BREACH" if change.is_breach else ""
     yield (
         f"\n{now.report}: another shape since load {before.load_id}, cost {then.cost:,.0f} to "
-        f"{now.cost:,.0f} ({change.ratio:.2f} times){breach}"
+        f"{now.cost:,.0f} ({change.ratio:.2f} times what the size of its tables explains){breach}"
     )
     lines = difflib.unified_diff(
         then.shape.splitlines(), now.shape.splitlines(), lineterm="", n=_AROUND

@@ -35,6 +35,12 @@ def hash_of(shape: str) -> str:
     return xxhash.xxh3_64_hexdigest(shape.encode())
 
 
+def read_by(plan: Node) -> set[str]:
+    """The tables and partitions that a plan reads."""
+    found = {str(plan["Relation Name"])} if "Relation Name" in plan else set()
+    return found.union(*(read_by(child) for child in plan.get("Plans", ())))
+
+
 def _lines(node: Node, roots: Mapping[str, str]) -> list[str]:
     children = [_lines(child, roots) for child in node.get("Plans", ())]
     if node["Node Type"] in _APPENDS:

@@ -21,39 +21,52 @@ from etl.db.connection import set_config, set_search_path
 from etl.db.statements import run, scalar
 from etl.docs.report_queries import Report, reports
 from etl.operations.objectives import REPORT_COST
-from etl.operations.plan_shape import hash_of, shape_of
+from etl.operations.plan_shape import hash_of, read_by, shape_of
 from etl.warehouse.tables import LIVE
 
 # Of the time of a run, what its reports may take; and the longest that one may.
 SHARE_OF_RUN = 0.05
 LONGEST_SECONDS = 30.0
+_RECORDED = ("report", "shape", "cost", "rows", "pages")
+
+# Tables, partitions and indexes by name, each with the name of the whole, and its pages.
+Relations = dict[str, tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a report is planned. ``cost`` in the planner's unit, ``rows`` as it expects them."""
+    """How a report is planned.
+
+    ``cost`` in the planner's unit, ``rows`` as it expects them; ``pages`` of the tables it reads.
+    """
 
     report: str
     shape: str
     cost: float
     rows: int
+    pages: int
     seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlanChange:
-    """A report whose plan has had another shape since a load (``changed_at``, UTC)."""
+    """A report whose plan has had another shape since a load (``changed_at``, UTC).
+
+    ``growth``: how many times as large its tables are now.
+    """
 
     report: str
     load_id: int
     changed_at: datetime
     cost_before: float
     cost_now: float
+    growth: float
 
     @property
     def ratio(self) -> float:
-        """How many times as much it costs now."""
-        return self.cost_now / self.cost_before if self.cost_before else float("inf")
+        """How many times as much it costs now, apart from what its tables have grown."""
+        before = self.cost_before * self.growth
+        return self.cost_now / before if before else float("inf")
 
     @property
     def is_breach(self) -> bool:
@@ -81,7 +94,7 @@ def record(connection: psycopg.Connection[Any], run_seconds: float) -> list[Plan
         return []
     found = list(_timed(connection, run_seconds * SHARE_OF_RUN))
     for plan in found:
-        values = {name: getattr(plan, name) for name in ("report", "shape", "cost", "rows")}
+        values = {name: getattr(plan, name) for name in _RECORDED}
         values |= {"load_id": load_id, "shape_hash": hash_of(plan.shape), "seconds": plan.seconds}
         run(connection, "operations/report_plans.record", values)
     return found
@@ -89,8 +102,8 @@ def record(connection: psycopg.Connection[Any], run_seconds: float) -> list[Plan
 
 def current(connection: psycopg.Connection[Any]) -> dict[str, Plan]:
     """The plans of now, by report; none is run."""
-    roots = _roots(connection)
-    plans = (_planned(connection, report, roots) for report in asking())
+    relations = _relations(connection)
+    plans = (_planned(connection, report, relations) for report in asking())
     return {plan.report: plan for plan in plans if plan is not None}
 
 
@@ -130,13 +143,13 @@ def _timed(connection: psycopg.Connection[Any], budget: float) -> Iterator[Plan]
         for report, recorded_at, seconds in run(connection, "operations/report_plans.last_timed")
     }
     never = (datetime.min.replace(tzinfo=UTC), 0.0)
-    roots = _roots(connection)
+    relations = _relations(connection)
     spent = 0.0
     for place, report in enumerate(sorted(asking(), key=lambda r: last.get(r.name, never)[0])):
         _, expected = last.get(report.name, never)
         is_run = place == 0 or spent + expected < budget
         started = time.monotonic()
-        plan = _planned(connection, report, roots, is_run=is_run)
+        plan = _planned(connection, report, relations, is_run=is_run)
         spent += time.monotonic() - started
         if plan is not None:
             yield plan
@@ -145,7 +158,7 @@ def _timed(connection: psycopg.Connection[Any], budget: float) -> Iterator[Plan]
 def _planned(
     connection: psycopg.Connection[Any],
     report: Report,
-    roots: dict[str, str],
+    relations: Relations,
     *,
     is_run: bool = False,
 ) -> Plan | None:
@@ -155,16 +168,19 @@ def _planned(
             with suppress(psycopg.errors.QueryCanceled):
                 found = _explained(connection, report, "explain_run")
                 seconds = (found["Planning Time"] + found["Execution Time"]) / 1000
-                return _plan(report, found["Plan"], roots, seconds)
+                return _plan(report, found["Plan"], relations, seconds)
         found = _explained(connection, report, "explain")
-        return _plan(report, found["Plan"], roots, LONGEST_SECONDS if is_run else None)
+        return _plan(report, found["Plan"], relations, LONGEST_SECONDS if is_run else None)
     return None
 
 
 def _plan(
-    report: Report, root: dict[str, Any], roots: dict[str, str], seconds: float | None
+    report: Report, root: dict[str, Any], relations: Relations, seconds: float | None
 ) -> Plan:
-    return Plan(report.name, shape_of(root, roots), root["Total Cost"], root["Plan Rows"], seconds)
+    roots = {name: whole for name, (whole, _) in relations.items()}
+    pages = sum(relations[name][1] for name in read_by(root) if name in relations)
+    shape = shape_of(root, roots)
+    return Plan(report.name, shape, root["Total Cost"], root["Plan Rows"], pages, seconds)
 
 
 def _explained(
@@ -185,7 +201,7 @@ def _explained(
     raise ValueError(f"{report.name} asks nothing")
 
 
-def _roots(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    """Partitions and their indexes, each with the name of the whole."""
+def _relations(connection: psycopg.Connection[Any]) -> Relations:
     values = {"schemas": list(LIVE.schemas.names)}
-    return dict(run(connection, "operations/report_plans.roots", values).fetchall())
+    found = run(connection, "operations/report_plans.relations", values)
+    return {name: (whole, pages) for name, whole, pages in found}

@@ -15,6 +15,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    text,
 )
 
 from etl.schema.ledger_tables import INSTANT, NOW
@@ -54,6 +55,13 @@ def _report_plan(metadata: MetaData) -> None:
             "cost", Double, nullable=False, comment="What the planner expects it to cost, its unit."
         ),
         Column("rows", BigInteger, nullable=False, comment="Rows that the planner expects."),
+        Column(
+            "pages",
+            BigInteger,
+            nullable=False,
+            server_default=text("0"),
+            comment="Pages of the tables that it reads, as the planner knows them.",
+        ),
         Column(
             "seconds",
             Double,

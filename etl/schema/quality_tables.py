@@ -287,7 +287,9 @@ def _feed_profile(metadata: MetaData) -> None:
         metadata,
         Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
         Column("feed", Text, nullable=False),
-        Column("metric", Text, nullable=False, comment="rows, null_share, mean, share_of."),
+        Column(
+            "metric", Text, nullable=False, comment="rows, null_share, mean, mean_log, share_of."
+        ),
         Column("column_name", Text, nullable=False, server_default=text("''")),
         Column(
             "member",

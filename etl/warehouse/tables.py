@@ -269,6 +269,11 @@ class Cube:
         return f"{said} {self.deprecated}" if self.deprecated else said
 
     @property
+    def grain_index(self) -> str:
+        """Name of the unique index on its grain."""
+        return f"{self.name}_grain_idx"
+
+    @property
     def is_of_persons(self) -> bool:
         """Whether each row is about one person."""
         return "member_id" in self.grain

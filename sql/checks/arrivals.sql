@@ -131,7 +131,7 @@ figures as materialized (
             else p.measured
         end as x
     from feed_profile as p
-    where p.feed = %(feed)s
+    where p.feed = %(feed)s and p.metric <> 'mean_log'
         and p.load_id in (
             select load_id
             from baseline
@@ -226,6 +226,77 @@ select
     ) as failing_keys
 from unnest(%(rules)s::text[], %(thresholds)s::double precision[]) as r (rule, threshold)
 left join tested as t on r.rule = t.rule
+group by r.rule, r.threshold;
+
+-- name: extreme
+-- The figures of a feed's latest load against the largest of the loads before it of its kind, the
+-- first one apart, which brings all that is known at first; on January 1, when everybody renews, it
+-- counts too. However much days differ, many times the rows, or amounts of another unit, are no day
+-- like others. The size of amounts is the mean of their logarithms, which a few large ones do not
+-- move. One row per rule; a row checked is a figure.
+--: for each: feed
+--: gate: arrivals
+--: value: least_loads = 8, most_loads = 60
+--: rule volume_like_before: major, volume
+--:   fails when: the latest load brought many times the rows of any load before
+--:   threshold: 5 times the most before
+--:   source: [decision 14](decisions/0014-volume-and-distribution.md)
+--:   advice: See quality.feed_arrival; ask the sender whether rows came twice or for many days.
+--: rule amounts_like_before: major, reasonableness
+--:   fails when: in the latest load amounts are many times those of any load before
+--:   threshold: 6 times the most before
+--:   source: [decision 14](decisions/0014-volume-and-distribution.md)
+--:   advice: Ask the sender whether amounts came in cents. Until a corrected batch is loaded, sums
+--:     of these days are wrong.
+with came as (
+    select
+        l.load_id,
+        f.kind,
+        row_number() over (order by o.batch_rank desc) as place,
+        row_number() over (order by o.batch_rank) as place_from_first,
+        extract(doy from l.as_of at time zone 'UTC') = 1 as is_new_year
+    from load as l
+    inner join batch_order as o on l.load_id = o.load_id
+    inner join load_file as f on l.load_id = f.load_id
+    where l.load_id = any(%(loads)s) and f.feed = %(feed)s and f.status = 'loaded'
+),
+
+figures as (
+    select
+        case p.metric when 'rows' then 'volume_like_before' else 'amounts_like_before' end as rule,
+        p.column_name,
+        c.place,
+        case p.metric when 'rows' then p.measured else exp(p.measured) end as x
+    from came as c
+    inner join came as t on t.place = 1 and c.kind = t.kind
+    inner join feed_profile as p on c.load_id = p.load_id and p.feed = %(feed)s
+    where p.metric in ('rows', 'mean_log') and c.place <= %(most_loads)s
+        and (c.place = 1 or c.place_from_first > 1 or t.is_new_year)
+),
+
+compared as (
+    select
+        f.rule,
+        f.column_name,
+        max(f.x) filter (where f.place = 1)
+        / greatest(max(f.x) filter (where f.place > 1), 1) as times
+    from figures as f
+    group by f.rule, f.column_name
+    having count(*) filter (where f.place > 1) >= %(least_loads)s
+)
+
+select
+    r.rule,
+    count(c.times) as rows_checked,
+    count(*) filter (where c.times > r.threshold) as rows_failed,
+    coalesce(max(c.times), 0) as measured,
+    coalesce(
+        jsonb_agg(jsonb_build_object('column', c.column_name, 'times', round(c.times::numeric, 1)))
+            filter (where c.times > r.threshold),
+        '[]'
+    ) as failing_keys
+from unnest(%(rules)s::text[], %(thresholds)s::double precision[]) as r (rule, threshold)
+left join compared as c on r.rule = c.rule
 group by r.rule, r.threshold;
 
 -- name: fresh

@@ -214,13 +214,14 @@ select
 from kept as k;
 
 -- name: report_cost
--- How many times as much a report is expected to cost as before its plan changed its shape. One row
+-- How many times as much a report is expected to cost as before its plan changed its shape,
+-- apart from what its tables have grown since. One row
 -- per report.
 select
     p.report as subject,
-    coalesce(c.cost_now / nullif(c.cost_before, 0), 1) as measured,
+    coalesce(c.cost_now / nullif(c.cost_before * c.growth, 0), 1) as measured,
     %(limit)s::double precision as allowed,
-    case when c.cost_now > c.cost_before * %(limit)s then c.changed_at end as broken_since
+    case when c.cost_now > c.cost_before * c.growth * %(limit)s then c.changed_at end as broken_since
 from (
     select distinct report
     from ledger.report_plan
@@ -313,3 +314,64 @@ select
 from ledger.held_feed as h
 where h.held_since <= %(now)s and coalesce(h.resumed_at > %(now)s, true)
 order by subject;
+
+-- name: latest_stage
+-- Whether the latest stage that ended did so well; what stops a run fails its last stage. One row.
+select
+    '' as subject,
+    count(*) filter (where r.status = 'failed')::double precision as measured,
+    %(limit)s::double precision as allowed,
+    min(r.finished_at) filter (where r.status = 'failed') as broken_since,
+    coalesce(min(r.error_code), '') as why
+from (
+    select
+        s.status,
+        s.finished_at,
+        s.error_code
+    from ledger.stage_run as s
+    where s.finished_at <= %(now)s
+    order by s.finished_at desc
+    limit 1
+) as r;
+
+-- name: refused_batches
+-- How many batches are refused and not settled. One row.
+select
+    '' as subject,
+    count(*)::double precision as measured,
+    %(limit)s::double precision as allowed,
+    min(b.refused_at) as broken_since,
+    coalesce(min(b.refusal_code), '') as why
+from ledger.refused_batch as b
+where b.refused_at <= %(now)s and (b.settled_at is null or b.settled_at > %(now)s);
+
+-- name: checks
+-- Rows that fail a check that says that numbers are wrong: a critical or a major one. One row per
+-- check that fails.
+select
+    f.check_name as subject,
+    f.rows_failed::double precision as measured,
+    %(limit)s::double precision as allowed,
+    f.failing_since as broken_since,
+    f.means as why
+from quality.failing_now as f
+where f.severity in ('critical', 'major') and f.failing_since <= %(now)s;
+
+-- name: arrivals
+-- What came last of a feed and is not like what came before: how many times the threshold it is.
+-- One row per feed and check.
+select
+    f.check_name as subject,
+    f.measured / nullif(f.threshold, 0) as measured,
+    %(limit)s::double precision as allowed,
+    f.failing_since as broken_since,
+    f.means as why
+from quality.failing_now as f
+where f.severity = 'minor' and f.failing_since <= %(now)s
+    and f.dimension in ('volume', 'reasonableness')
+    and exists (
+        select 1
+        from quality.check_run as r
+        inner join quality.check_result as c on r.check_run_id = c.check_run_id
+        where r.gate = 'arrivals' and c.check_name = f.check_name
+    );

@@ -13,16 +13,17 @@ select max(load_id)
 from ledger.load
 where status = 'loaded';
 
--- name: roots
--- Partitions and their indexes, each with the table or index that it is a part of. One row per
--- partition and per index of one.
+-- name: relations
+-- Tables and indexes, each with the one that it is a part of or else itself, and its pages as the
+-- planner knows them. One row per table, partition and index.
 select
     c.relname::text as relation_name,
-    r.relname::text as root_name
+    coalesce(r.relname, c.relname)::text as root_name,
+    c.relpages
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
-inner join pg_class as r on pg_partition_root(c.oid) = r.oid
-where c.relispartition and n.nspname = any(%(schemas)s);
+left join pg_class as r on pg_partition_root(c.oid) = r.oid
+where c.relkind in ('r', 'p', 'm', 'i', 'I') and n.nspname = any(%(schemas)s);
 
 -- name: explain
 -- The plan of a report, which is not run. One row.
@@ -44,8 +45,12 @@ order by report, recorded_at desc;
 
 -- name: record
 -- Record the plan of a report. No rows.
-insert into ledger.report_plan (report, load_id, shape, shape_hash, cost, rows, seconds)
-values (%(report)s, %(load_id)s, %(shape)s, %(shape_hash)s, %(cost)s, %(rows)s, %(seconds)s)
+insert into ledger.report_plan (
+    report, load_id, shape, shape_hash, cost, rows, pages, seconds
+)
+values (
+    %(report)s, %(load_id)s, %(shape)s, %(shape_hash)s, %(cost)s, %(rows)s, %(pages)s, %(seconds)s
+)
 on conflict (report, load_id) do nothing;
 
 -- name: plans_at
@@ -58,6 +63,7 @@ select distinct on (p.report)
     p.shape,
     p.cost,
     p.rows,
+    p.pages,
     p.seconds
 from ledger.report_plan as p
 inner join ledger.load as l on p.load_id = l.load_id
@@ -76,14 +82,15 @@ offset 1;
 
 -- name: changes
 -- Reports whose latest plan has another shape than an earlier one, since it changed last, with what
--- the planner expected of both. One row per report that changed within a week: after it the plan is
--- what is usual.
+-- the planner expected of both, and how many times as many pages the tables have now that it reads.
+-- One row per report that changed within a week: after it the plan is what is usual.
 with latest as (
     select distinct on (report)
         report,
         load_id,
         shape_hash,
-        cost
+        cost,
+        pages
     from ledger.report_plan
     where recorded_at <= %(now)s
     order by report, recorded_at desc, load_id desc
@@ -94,11 +101,13 @@ select
     c.load_id,
     c.changed_at,
     b.cost as cost_before,
-    n.cost as cost_now
+    n.cost as cost_now,
+    greatest(coalesce(n.pages::double precision / nullif(b.pages, 0), 1), 1) as growth
 from latest as n
 cross join lateral (
     select
         p.cost,
+        p.pages,
         p.recorded_at
     from ledger.report_plan as p
     where p.report = n.report and p.shape_hash <> n.shape_hash and p.recorded_at <= %(now)s

@@ -88,5 +88,10 @@ def test_a_breach_lasts_a_week_unless_the_plan_changes_back(loaded: Warehouse) -
         (breach,) = report_plans.breaches(connection)
         assert (breach.report, round(breach.ratio, 1)) == ("members_by_state", 2.0)
         assert report_plans.breaches(connection, now + timedelta(days=8)) == []
+        connection.execute(
+            "update report_plan set pages = pages * 2 "
+            "where load_id = (select max(load_id) from report_plan)"
+        )
+        assert report_plans.breaches(connection) == [], "its tables have grown as much"
         connection.execute("update report_plan set shape_hash = 'other'")
         assert report_plans.breaches(connection) == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -316,6 +316,7 @@ def test_profile_has_the_figures_of_the_rows(books) -> None:
         (1, "null_share", "paid_amount", ""): 0.25,
         (1, "null_share", "channel", ""): 1,
         (1, "mean", "paid_amount", ""): 2,
+        (1, "mean_log", "paid_amount", ""): pytest.approx((2 * math.log(2) + math.log(5)) / 3),
         (1, "share_of", "status", "approved"): 0.25,
         (1, "share_of", "status", "denied"): 0.5,
     }
@@ -348,3 +349,49 @@ def test_feed_that_stops_arriving_is_late(books) -> None:
     now = datetime(2024, 2, 17, 12, tzinfo=UTC)
     assert behind(now)["claims_raw"] == 40.5
     assert behind(now)["members_raw"] == 30.5
+
+
+# Many times anything before
+
+EXTREME = next(
+    e for e in gate_checks("arrivals") if e.feed == FEED and "volume_like_before" in e.checks
+)
+
+
+def extremes(connection: psycopg.Connection[Any], series: list[Came]) -> set[str]:
+    """The rules that fail at the latest of the loads."""
+    write(connection, series)
+    values = {**EXTREME.values, "feed": FEED, "loads": list(range(len(series)))}
+    found = {
+        rule: Finding(checked, failed, measured, tuple(keys))
+        for rule, checked, failed, measured, keys in connection.execute(EXTREME.statement, values)
+    }
+    return {rule for rule, check in EXTREME.checks.items() if not passes(check, found[rule])}
+
+
+def sized(rows: float, amount: float, at: int, kind: str = "delta") -> Came:
+    figures = {("mean_log", "claim_amount", ""): math.log(1 + amount)}
+    return Came(date(2025, 12, 20) + timedelta(days=at), rows, kind, figures)
+
+
+@pytest.mark.parametrize(
+    ("rows", "amount", "expected"),
+    [
+        (300, 100, set()),
+        (301, 100, {"volume_like_before"}),
+        (1, 620, {"amounts_like_before"}),
+        (1200, 10_000, {"volume_like_before", "amounts_like_before"}),
+    ],
+)
+def test_a_load_of_many_times_anything_before_fails_whatever_its_day(
+    books: psycopg.Connection[Any], rows: int, amount: int, expected: set[str]
+) -> None:
+    # The first one brings all that was known. Days differ by themselves.
+    before = [sized(100_000, 90_000, 0), *(sized(10 * n, 12 * n, n) for n in (6, 1, 5, 2, 4, 3, 1))]
+    latest = sized(rows, amount, 13)
+    assert extremes(books, [*before, sized(8, 90, 11), latest]) == expected
+    assert extremes(books, [*before, latest]) == set(), "of too few loads"
+    new_year = replace(latest, day=date(2026, 1, 1))
+    assert extremes(books, [*before, sized(8, 90, 11), new_year]) == set(), "everybody renews"
+    others = [replace(came, kind="snapshot") for came in before]
+    assert extremes(books, [*others, sized(8, 90, 11), latest]) == set(), "of another kind"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from psycopg import sql
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
 
 from etl.access.classification import DIRECT
 from etl.contracts.column import Identifier
@@ -22,6 +23,7 @@ from etl.contracts.types import Type
 from etl.db.statements import Parts, equal, names, statement, texts
 from etl.quality.checks import fact_parts
 from etl.render import claim_measures, claim_status, hashing, staged_rows, validity
+from etl.schema.warehouse_tables import all_tables
 from etl.warehouse.tables import (
     CUBES,
     DIM_PLAN,
@@ -34,6 +36,8 @@ from etl.warehouse.tables import (
 )
 
 Words = dict[str, str]
+# The constraints that an index enforces.
+_KEYS = (PrimaryKeyConstraint, UniqueConstraint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,19 @@ def subject_of(table: str) -> Subject:
     parts: dict[str, Parts] = {}
     if table == "access":
         parts["direct_identifiers"] = sql.Literal(sorted(kind.value for kind in DIRECT))
+    if table == "planner":
+        parts["declared_indexes"] = sql.Literal(_declared_indexes())
     return Subject(None, None, {}, parts)
+
+
+def _declared_indexes() -> list[str]:
+    """The indexes of every table and cube, by name, those of keys among them."""
+    found = {cube.grain_index for cube in CUBES.values()}
+    for table in all_tables().tables.values():
+        # A table without a primary key has one of no columns here.
+        keys = (k for k in table.constraints if isinstance(k, _KEYS) and len(k.columns))
+        found |= {str(one.name) for one in (*table.indexes, *keys) if one.name}
+    return sorted(found)
 
 
 def keys_of(columns: Iterable[str]) -> sql.Composed:

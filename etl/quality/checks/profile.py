@@ -13,14 +13,16 @@ from etl.contracts.feed import Feed
 from etl.contracts.types import Type
 from etl.db.statements import Parts
 
+# How large amounts are in general: large ones count no more than others.
+_MEAN_LOG = "avg(ln(1 + abs({column}::double precision)))"
 _NUMBERS = (Type.MONEY, Type.RATIO, Type.INTEGER)
 
 
 def profile_parts(feed: Feed) -> dict[str, Parts]:
     """What ``arrivals.profile`` is composed of for a feed: aggregates, and the figures of them.
 
-    Rows; of each column the share that is empty; of each number the mean; of each word that the
-    contract allows its share.
+    Rows; of each column the share that is empty; of each number the mean, and of an amount that of
+    its logarithm; of each word that the contract allows its share.
     """
     aggregates: list[sql.Composable] = [sql.SQL("count(*)::double precision as row_count")]
     figures = [_figure("rows", "", "", sql.SQL("coalesce(m.row_count, 0)"))]
@@ -32,6 +34,11 @@ def profile_parts(feed: Feed) -> dict[str, Parts]:
             aggregates.append(_named("avg({column})::double precision", column, "mean", at))
             mean = sql.Identifier("m", f"mean_{at}")
             figures.append(_figure("mean", column.name, "", mean))
+        if column.type is Type.MONEY:
+            aggregates.append(_named(_MEAN_LOG, column, "mean_log", at))
+            figures.append(
+                _figure("mean_log", column.name, "", sql.Identifier("m", f"mean_log_{at}"))
+            )
         if isinstance(column.check, OneOf):
             for place, word in enumerate(column.check.values):
                 name = f"{at}_{place}"

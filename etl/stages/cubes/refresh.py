@@ -207,7 +207,7 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
     run(
         connection,
         "cubes/build.add_grain",
-        index=sql.Identifier(f"{cube.name}_grain_idx"),
+        index=sql.Identifier(cube.grain_index),
         cube=table,
         grain=names(cube.grain),
     )

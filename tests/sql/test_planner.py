@@ -1,0 +1,44 @@
+"""Indexes and statistics that are gone are noticed before queries are slow."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.support.warehouse import found_by
+
+
+@pytest.mark.parametrize(
+    ("loss", "check", "named"),
+    [
+        ("drop index fact_claim_member_sk_idx", "indexes_are_there", "fact_claim_member_sk_idx"),
+        (
+            "update pg_index set indisvalid = false "
+            "where indexrelid = 'dim_member_current_idx'::regclass",
+            "indexes_are_there",
+            "dim_member_current_idx",
+        ),
+        (
+            "drop index cubes.claims_by_month_grain_idx",
+            "indexes_are_there",
+            "claims_by_month_grain_idx",
+        ),
+        (
+            "delete from pg_statistic where starelid = 'dim_plan'::regclass",
+            "statistics_are_there",
+            "dim_plan",
+        ),
+        (
+            "select pg_clear_relation_stats('warehouse', 'dim_plan')",
+            "statistics_are_there",
+            "dim_plan",
+        ),
+    ],
+)
+def test_what_the_planner_lacks_is_named(
+    warehouse: psycopg.Connection, loss: str, check: str, named: str
+) -> None:
+    assert found_by(warehouse, f"planner.{check}").keys == ()
+    warehouse.execute(loss)
+    (key,) = found_by(warehouse, f"planner.{check}").keys
+    assert key["relation_name"] == named
