@@ -1,6 +1,10 @@
-"""How a stage ended: in words and as a code, for the ledger."""
+"""How a stage or a run ended: in words and as a code, for the ledger."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
 
 from etl.contracts.refusals import Refusal
 from etl.db import trouble
@@ -10,6 +14,15 @@ from etl.pipeline.stopping import Stopped
 
 class RolledBack(Exception):
     """A change turned out to be none, or was not wanted: its transaction is rolled back."""
+
+
+@dataclass(slots=True)
+class Current:
+    """The load that a stage is working on: its batch's folder, and one feed of it if any."""
+
+    folder: str
+    load_id: int
+    feed: str | None = None
 
 
 def words(error: BaseException) -> str:
@@ -30,3 +43,18 @@ def code_of(error: BaseException) -> Refusal:
         return Refusal.INTERRUPTED
     explained = trouble.explain(error)
     return explained.refusal if explained else Refusal.UNFORESEEN
+
+
+def about_batch(error: BaseException | None, current: Current | None) -> BaseException | None:
+    """What stopped the run, as far as a batch may be at fault: no signal and no lost server."""
+    is_unforeseen = isinstance(error, Exception) and not isinstance(
+        error, AcaError | psycopg.OperationalError | psycopg.InterfaceError
+    )
+    if not is_unforeseen or current is None:
+        return error
+    said = AcaError(
+        f"Something unforeseen stopped it: {type(error).__name__}.",
+        "Run again with DEBUG=1 for the traceback.",
+    )
+    said.folder, said.load_id = current.folder, current.load_id
+    return said

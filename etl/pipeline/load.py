@@ -14,7 +14,8 @@ from etl.errors import AcaError, BatchError
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.header import PreviousFile
 from etl.pipeline import guards
-from etl.pipeline.session import Current, RunContext
+from etl.pipeline.ending import Current
+from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Load
 from etl.quarantine import store
 from etl.retention import expire

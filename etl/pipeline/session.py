@@ -27,12 +27,17 @@ from etl.contracts.checks import CRITICAL
 from etl.contracts.refusals import Refusal
 from etl.db.connection import PREFIX, connect, set_config, set_search_path
 from etl.db.statements import names, run, scalar
-from etl.errors import AcaError, AlreadyRunningError, BatchError, CheckFailedError
+from etl.errors import (
+    AlreadyRunningError,
+    BatchError,
+    CheckFailedError,
+    ServerError,
+)
 from etl.inbox import refused
 from etl.inbox.batch import find_batches
 from etl.inbox.pending import Lookout
 from etl.pipeline import waiting
-from etl.pipeline.ending import RolledBack, code_of, words
+from etl.pipeline.ending import Current, RolledBack, about_batch, code_of, words
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
 from etl.pipeline.summary import Load, Summary, Watcher
 from etl.pipeline.tries import Tries
@@ -82,15 +87,6 @@ class Problems:
         """Remember what stopped a batch, once."""
         if error.message not in {known.message for known in self.errors}:
             self.errors.append(error)
-
-
-@dataclass(slots=True)
-class Current:
-    """The load that a stage is working on: its batch's folder, and one feed of it if any."""
-
-    folder: str
-    load_id: int
-    feed: str | None = None
 
 
 @dataclass(slots=True)
@@ -441,9 +437,10 @@ def _end(context: RunContext, error: BaseException | None) -> None:
     """Enter into the ledger what was refused and what is settled since, and release the lock."""
     # The server or the inbox may be gone.
     with suppress(psycopg.Error, OSError, BatchError):
-        load_id = context.current.load_id if context.current else None
-        context.tries.leave(context.ledger, error, load_id)
-        refused.note(context.ledger, [*context.problems.errors, _about_batch(context, error)])
+        _note_end(context, error)
+        refused.note(
+            context.ledger, [*context.problems.errors, about_batch(error, context.current)]
+        )
         context.settle_refused()
     context.watch.stop(went_on=error is None)
     context.work.close()
@@ -460,19 +457,17 @@ def _end(context: RunContext, error: BaseException | None) -> None:
         run(context.ledger, "ledger/ledger.unlock", {"key": LOCK_KEY})
 
 
-def _about_batch(context: RunContext, error: BaseException | None) -> BaseException | None:
-    """What stopped the run, as far as a batch may be at fault: no signal and no lost server."""
-    is_unforeseen = isinstance(error, Exception) and not isinstance(
-        error, AcaError | psycopg.OperationalError | psycopg.InterfaceError
-    )
-    if not is_unforeseen or context.current is None:
-        return error
-    said = AcaError(
-        f"Something unforeseen stopped it: {type(error).__name__}.",
-        "Run again with DEBUG=1 for the traceback.",
-    )
-    said.folder, said.load_id = context.current.folder, context.current.load_id
-    return said
+def _note_end(context: RunContext, error: BaseException | None) -> None:
+    """Enter how the try ended; one that ended well must not seem to have been killed."""
+    load_id = context.current.load_id if context.current else None
+    try:
+        context.tries.leave(context.ledger, error, load_id)
+    except psycopg.OperationalError:
+        if error is not None:
+            raise
+        with suppress(ServerError), closing(connect(context.url, WORKER)) as again:
+            set_session_path(again)
+            context.tries.leave(again, error, load_id)
 
 
 def worst(report: CheckReport) -> str:

@@ -61,6 +61,15 @@ def test_run_that_loses_its_connections_begins_again_and_the_ledger_has_each_try
     assert warehouse.value("select count(*) from warehouse.dim_plan") == 2
 
 
+def test_run_that_loses_its_connections_when_all_is_done_has_ended_well(
+    warehouse: Warehouse,
+) -> None:
+    with warehouse.pipeline():
+        end_sessions(warehouse.url)
+    latest = "select error_class, exit_code from ledger.attempt order by attempt_id desc limit 1"
+    assert warehouse.rows(latest) == [(None, 0)]
+
+
 def test_lock_that_is_kept_is_waited_for_in_bounds_then_tried_again_and_readers_read(
     warehouse: Warehouse,
 ) -> None:
