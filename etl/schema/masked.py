@@ -10,9 +10,10 @@ All views belong to the owner of the tables, so a reader needs no right on these
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from typing import NamedTuple
 
 from psycopg import sql
 
@@ -28,6 +29,30 @@ from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, Cube, past_of
 _BARRIER = "with (security_barrier)"
 # Fewer persons than these in a cell could be known by it.
 FEWEST_PERSONS = 11
+_FEWEST = sql.Literal(FEWEST_PERSONS)
+
+Parts = Mapping[str, sql.Composable]
+
+
+class _Part(NamedTuple):
+    """A part of the claims of a cell: how many, and the measures that speak of it alone.
+
+    ``counts``: what of 1 to 10 hides these; none is the rest of the claims, without denied ones.
+    """
+
+    counts: tuple[str | None, ...]
+    measures: tuple[str, ...]
+
+
+# Claims are counted here, since cubes do not count the persons of a part: those are no more.
+_PARTS = {
+    "pending": _Part(("pending_claims",), ("pending_claims", "pending_billed_usd")),
+    "unknown_status": _Part(
+        ("unknown_status_claims",), ("unknown_status_claims", "unknown_status_billed_usd")
+    ),
+    "denied": _Part(("denied_claims", None), ("denied_claims",)),
+    "paid": _Part((None,), ("paid_usd", "paid_pmpm_usd", "paid_per_1000_usd")),
+}
 
 
 def access_functions() -> Iterator[SchemaObject]:
@@ -152,43 +177,69 @@ def _hides_cells(cube: Cube) -> Wrapper:
     """What hides the small cells of a cube, whose grain ends with a category and a month."""
     *others, category, month = cube.grain
     columns = list(cube_columns(cube.name))
-    hidden = [
-        sql.Identifier(column) if column in cube.grain else sql.SQL("null") for column in columns
-    ]
     parts: dict[str, sql.Composable] = {
         "month": sql.Identifier(month),
         "block": names([*others, category]),
         "partition": names([*others, "cell_year"]),
-        "columns": names(columns),
-        "hidden_columns": sql.SQL(", ").join(hidden),
     }
-    kinds = [_cells_of(persons, counts, parts) for persons, counts in cube.persons.items()]
+    of_cells = [
+        _kind(persons, [_small(sql.Identifier("c", persons), names(counts, "c"))], parts)
+        for persons, counts in cube.persons.items()
+    ]
+    of_parts = {name: _part_of_claims(name, parts) for name in _PARTS}
+    kinds = [*of_cells, *of_parts.values()]
+    shown: dict[str, sql.Composable] = {column: sql.Identifier(column) for column in columns}
+    for name, kind in of_parts.items():
+        for column in shown.keys() & set(_PARTS[name].measures):
+            measure = sql.Identifier(column)
+            shown[column] = statement("access/masked.cells_measure", measure=measure, **kind)
     said: dict[str, sql.Composable] = {
-        "is_small": sql.SQL("\nor ").join(kind["is_small"] for kind in kinds),
+        "columns": sql.SQL(", ").join(shown.values()),
+        "hidden_columns": sql.SQL(", ").join(
+            sql.Identifier(column) if column in cube.grain else sql.SQL("null")
+            for column in columns
+        ),
+        "is_small": sql.SQL("\nor ").join(kind["is_small"] for kind in of_cells),
+        "is_second": sql.SQL("\nor ").join(
+            statement("access/masked.cells_second", **kind) for kind in of_cells
+        ),
         "counted": _said("counted", kinds),
         "ranked": _said("ranked", kinds),
-        "is_second": sql.SQL("\nor ").join(
-            statement("access/masked.cells_second", **kind) for kind in kinds
-        ),
+        "hides_parts": _said("part_hidden", of_parts.values()),
     }
     return Wrapper("access/masked.cells", {**parts, **said})
 
 
-def _cells_of(
-    persons: str, counts: tuple[str, ...], parts: dict[str, sql.Composable]
-) -> dict[str, sql.Composable]:
-    """The parts of statements about cells by one column that counts persons."""
-    made = ("small", "months", "all", "has_small", "place")
-    kind: dict[str, sql.Composable] = {
-        **{part: sql.Identifier(f"{persons}_{part}") for part in made},
+def _part_of_claims(name: str, parts: Parts) -> Parts:
+    """The parts of statements about cells by the claims of a part."""
+    counts = [
+        statement("access/masked.cells_rest") if count is None else sql.Identifier("c", count)
+        for count in _PARTS[name].counts
+    ]
+    kind = _kind(name, [_small(count, count) for count in counts], parts)
+    return {**kind, "persons": counts[0], "among": kind["small"]}
+
+
+def _kind(name: str, small: Iterable[sql.Composed], parts: Parts) -> Parts:
+    """The parts of statements about cells by one thing that is counted, a column of persons."""
+    made = ("small", "months", "all", "has_small", "place", "hides")
+    return {
+        **{part: sql.Identifier(f"{name}_{part}") for part in made},
         **{part: parts[part] for part in ("block", "partition")},
-        "persons": sql.Identifier(persons),
-        "counts": names(counts, "c"),
-        "fewest": sql.Literal(FEWEST_PERSONS),
+        "among": sql.Identifier("is_small"),
+        "persons": sql.Identifier("c", name),
+        "fewest": _FEWEST,
+        "is_small": sql.SQL("\nor ").join(small),
     }
-    return {**kind, "is_small": statement("access/masked.cells_are_small", **kind)}
 
 
-def _said(what: str, kinds: list[dict[str, sql.Composable]]) -> sql.Composed:
-    """A statement about cells, of each column that counts persons."""
+def _small(persons: sql.Composable, counts: sql.Composable) -> sql.Composed:
+    """Whether there is anything to count, and of few."""
+    return statement(
+        "access/masked.cells_are_small", persons=persons, counts=counts, fewest=_FEWEST
+    )
+
+
+def _said(what: str, kinds: Iterable[Parts]) -> sql.Composed:
+    """A statement about cells, of each thing that is counted."""
     return sql.SQL(", ").join(statement(f"access/masked.cells_{what}", **kind) for kind in kinds)

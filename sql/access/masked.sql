@@ -78,7 +78,8 @@ where exists (
 -- name: cells
 -- A cube whose cells of 1 to 10 persons are hidden: all months of such a category in a year, and
 -- those of a second category, so that none comes out of a total less the other cells. What is
--- hidden has its category and month, and no measures. One row per cell.
+-- hidden has its category and month, and no measures. In the other cells the measures of a part of
+-- the claims are hidden in the same way where that is of 1 to 10. One row per cell.
 with cells as (
     select
         r.*,
@@ -111,37 +112,37 @@ ranked as (
     from blocks
 ),
 
-hidden as (
+judged as (
     select
         {block},
-        cell_year
+        cell_year,
+        {hides_parts},
+        is_small or {is_second}
+        as is_hidden
     from ranked
-    where is_small or {is_second}
 )
 
 select {columns}
 from cells
-where ({block}, cell_year) not in (
-    select
-        {block},
-        cell_year
-    from hidden
-)
+inner join judged using ({block}, cell_year)
+where not is_hidden
 union all
 select {hidden_columns}
-from hidden
-inner join months using ({partition});
+from judged
+inner join months using ({partition})
+where is_hidden;
 
 -- name: cells_are_small
--- Whether a category has a month with 1 to 10 persons: with fewer than 11, and anything to count.
-bool_or(c.{persons} < {fewest} and greatest({counts}) > 0)  -- noqa: PRS, a value
+-- Whether a category has a month with 1 to 10 persons, or claims of a part: with fewer than 11, and
+-- anything to count.
+bool_or({persons} < {fewest} and greatest({counts}) > 0)  -- noqa: PRS, a value
 
 -- name: cells_counted
 -- Of a category in a year: whether it is small, its months that are not, and all persons.
 {is_small}  -- noqa: PRS, values
 as {small},
-count(*) filter (where c.{persons} >= {fewest}) as {months},
-sum(c.{persons}) as {all}
+count(*) filter (where {persons} >= {fewest}) as {months},
+sum({persons}) as {all}
 
 -- name: cells_ranked
 -- Whether a year has a small category, and the place of the others as the second: first the one
@@ -149,13 +150,32 @@ sum(c.{persons}) as {all}
 -- same persons in the same months or in more choose the same.
 bool_or({small}) over (partition by {partition}) as {has_small},  -- noqa: PRS, values
 row_number() over (
-    partition by {partition}, is_small
+    partition by {partition}, {among}
     order by {months} desc, {all}, {block}
 ) as {place}
 
 -- name: cells_second
 -- Whether a category is the second one.
-({has_small} and not is_small and {place} = 1)  -- noqa: PRS, a value
+({has_small} and not {among} and {place} = 1)  -- noqa: PRS, a value
+
+-- name: cells_part_hidden
+-- Whether the measures of a part of the claims are hidden in a category's year.
+(  -- noqa: PRS, a value
+    {small}
+    or {access/masked.cells_second}
+) as {hides}
+
+-- name: cells_measure
+-- A measure of a part of the claims, where it is not hidden.
+case  -- noqa: PRS, a value
+    when not {hides} then {measure}
+end as {measure}
+
+-- name: cells_rest
+-- The claims that are not denied: whoever knows the denied ones knows how many these are.
+(  -- noqa: PRS, a value
+    c.claims - c.denied_claims
+)
 
 -- name: as_known_at
 -- Puts the session at what was known after a load: names without a schema show it, and schema

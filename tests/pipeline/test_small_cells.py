@@ -30,7 +30,11 @@ COVERAGE = {"claims_by_plan_metal_month": CLAIMS["claims_by_plan_metal_month"]}
 MEASURES = {
     "claims": CLAIMS,
     "pending_claims": CLAIMS,
+    "denied_claims": CLAIMS,
+    "unknown_status_claims": CLAIMS,
     "billed_usd": CLAIMS,
+    "pending_billed_usd": CLAIMS,
+    "paid_usd": CLAIMS,
     "covered_days": COVERAGE,
 }
 
@@ -185,6 +189,35 @@ def test_no_cell_of_few_persons_shows_a_measure(world):
         assert not of_few & shown, name
         everything = {tuple(c) for *c, _ in world.rows(asked.format("1", "cubes"))}
         assert not shown - everything
+
+
+# A measure, and the claims that it speaks of, as columns of the cubes of all rows.
+PARTS = {
+    "pending_claims": "pending_claims",
+    "pending_billed_usd": "pending_claims",
+    "unknown_status_claims": "unknown_status_claims",
+    "unknown_status_billed_usd": "unknown_status_claims",
+    "denied_claims": "least(nullif(denied_claims, 0), nullif(claims - denied_claims, 0))",
+    "paid_usd": "claims - denied_claims",
+}
+
+
+def test_no_part_of_few_claims_shows_a_measure(world):
+    shown_at_all = set()
+    for measure, counted in PARTS.items():
+        for name, asked in CLAIMS.items():
+            counts = {
+                tuple(cell): count for *cell, count in world.rows(asked.format(counted, "cubes"))
+            }
+            shown = {
+                tuple(cell)
+                for *cell, value in world.rows(asked.format(measure, "safe_harbor"))
+                if value is not None
+            }
+            assert not {c for c in shown if 0 < (counts[c] or 0) < 11}, (name, measure)
+            shown_at_all |= {measure} if shown else set()
+    if world.value("select count(*) from warehouse.dim_member") > 1000:
+        assert {"pending_claims", "paid_usd"} <= shown_at_all
 
 
 @pytest.mark.parametrize("measure", MEASURES)
