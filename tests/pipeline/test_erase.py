@@ -67,6 +67,9 @@ def test_nothing_names_an_erased_member_and_all_else_stays(loaded: Warehouse) ->
     write_report(loaded.url, loaded.data / "quality")
     before, checked = erasure.state(loaded), checks(loaded)
     text = erasure.dump(loaded)
+    for table in ("audit.look", "access.erased", "access.member_crosswalk", "quality.correction"):
+        assert f"COPY {table} (".encode() in text
+    assert b"CREATE VIEW limited_as_known.dim_member" in text
     assert erasure.found(text) == erasure.values_of(ERASED)
     assert erasure.found(erasure.files(loaded), [REJECTED]) == erasure.values_of([REJECTED])
     erase_all(loaded)
