@@ -15,8 +15,8 @@ from etl.cli.guard import guarded
 from etl.config import settings
 from etl.db.connection import connect
 from etl.errors import HealthBreachError, HealthWarningError, UsageError
-from etl.operations import budget, health_page, incidents, review
 from etl.operations import health as healths
+from etl.operations import health_page, review
 from etl.server import server
 from etl.synthetic.marker import is_synthetic
 
@@ -40,11 +40,7 @@ def health(
 @app.command("incidents")
 def list_incidents() -> None:
     """List incidents, with times to detect and to repair and the error budget by objective."""
-    chosen = settings()
-    with connect(server.address(chosen), healths.SESSION) as connection:
-        found = incidents.latest(connection)
-        records = budget.records(connection, datetime.now(UTC))
-    health_page.show_incidents(found, records)
+    health_page.show_incidents(*healths.past(settings(), datetime.now(UTC)))
 
 
 @app.command("incident-ack")

@@ -99,6 +99,22 @@ def look(settings: Settings, now: datetime, *, is_synthetic: bool) -> Health:
     return Health(now, taken.judged, open_now, taken.notes)
 
 
+def past(settings: Settings, now: datetime) -> tuple[list[Incident], list[budget.Record], str]:
+    """The latest incidents, how each objective fared, and why that is not all that there is.
+
+    While the database is down there are only the current incidents, and the reason.
+    """
+
+    def ask() -> tuple[list[Incident], list[budget.Record], str]:
+        with connect(server.address(settings), SESSION) as connection:
+            return incidents.latest(connection), budget.records(connection, now), ""
+
+    try:
+        return within(DATABASE.limit, ask)
+    except (ServerError, psycopg.Error, TookTooLongError) as error:
+        return incidents.read(_file(settings)), [], _why(error)
+
+
 def acknowledge(settings: Settings, incident_id: str, who: str, now: datetime) -> Incident:
     """Note who takes an open incident on, also while the database is down; the first one stays.
 

@@ -39,8 +39,11 @@ def show(found: Health, *, as_json: bool) -> None:
         screen.write_line(note, "Note")
 
 
-def show_incidents(found: Sequence[Incident], records: Sequence[Record]) -> None:
-    """The latest incidents, then how each objective fared over its window."""
+def show_incidents(found: Sequence[Incident], records: Sequence[Record], why: str) -> None:
+    """The latest incidents, then how each objective fared over its window.
+
+    ``why``: the reason for which these are only those that are remembered while there is no ledger.
+    """
     screen = Screen()
     columns = ("incident", "severity", "began, UTC", "detected", "acknowledged", "resolved")
     listed = table("Incidents", *columns)
@@ -51,6 +54,9 @@ def show_incidents(found: Sequence[Incident], records: Sequence[Record]) -> None
         taken = f"{taken} {one.acknowledged_by or ''}"
         listed.add_row(one.incident_id, one.severity, began, detected, taken, resolved or "open")
     screen.print(listed)
+    if why:
+        screen.write_line(f"{why} Older incidents and error budgets are in it.", "Note")
+        return
     counted = ("window", "objective met", "incidents", "MTTD", "MTTR", "broken", "budget left")
     budgets = table("Error budgets", "objective", *counted, right=counted)
     for record in records:

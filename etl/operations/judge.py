@@ -14,6 +14,7 @@ from etl.contracts.feeds import FEEDS
 from etl.contracts.senders import SENDERS
 from etl.db.connection import reading
 from etl.db.statements import run
+from etl.errors import one_line
 from etl.operations.objectives import (
     DATABASE,
     LOADS,
@@ -112,4 +113,4 @@ def _measure(
             rows = run(connection, objective.statement, asked).fetchall()
     except psycopg.errors.InsufficientPrivilege:
         return []  # a managed server does not show everything to the warehouse's owner
-    return [Judgment(objective, *row) for row in rows]
+    return [Judgment(objective, one_line(subject), *rest) for subject, *rest in rows]

@@ -56,6 +56,10 @@ def test_health_and_its_like_work_while_the_database_is_down(warehouse: Warehous
     again = warehouse.command("health", "--json", DATABASE_URL=DEAD)
     [incident] = json.loads(again.stdout)["incidents"]
     assert incident["acknowledged_by"] == "jdoe"
+    remembered = warehouse.command("incidents", DATABASE_URL=DEAD)
+    assert remembered.returncode == 0
+    assert incident["incident_id"] in remembered.stdout
+    assert "The database cannot be reached" in remembered.stdout
     assert warehouse.command("incident-ack", "--id", "x", "--who", "y").returncode == 2
     listed = warehouse.command("incidents")
     assert listed.returncode == 0
