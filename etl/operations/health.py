@@ -29,6 +29,8 @@ from etl.server import server
 from etl.warehouse.tables import LIVE
 
 SESSION = "aca-warehouse health"
+# A ledger of many years, on a machine that is busy, may take longer than the database to answer.
+_JUDGE_SECONDS = 15.0
 # Metrics that take longer are left out: a load must not wait for them.
 _METRICS_SECONDS = 2.0
 
@@ -62,7 +64,7 @@ class _Look:
     """A look under way.
 
     ``is_alone``: no other one is, so this one follows incidents. ``connection``: to a database that
-    has answered.
+    has answered, after so many ``seconds``.
     """
 
     settings: Settings
@@ -70,6 +72,7 @@ class _Look:
     is_synthetic: bool
     is_alone: bool = True
     connection: psycopg.Connection[Any] | None = None
+    seconds: float = 0.0
     judged: list[Judgment] = field(default_factory=list)
     current: list[Incident] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -86,7 +89,8 @@ def look(settings: Settings, now: datetime, *, is_synthetic: bool) -> Health:
         _take_lock(taken, opened)
         remembered = incidents.read(_file(settings))
         try:
-            within(DATABASE.limit, lambda: _ask(taken, opened, remembered))
+            connection = within(DATABASE.limit, lambda: _connect(taken, opened))
+            within(_JUDGE_SECONDS, lambda: _ask(taken, connection, remembered))
         except (ServerError, psycopg.Error, TookTooLongError) as error:
             taken.connection = None
             taken.judged = [database_down(now, _why(error))]
@@ -178,16 +182,21 @@ def _take_lock(taken: _Look, opened: ExitStack) -> None:
         taken.notes.append(f"{taken.settings.health} cannot be used: {error.strerror}.")
 
 
-def _ask(taken: _Look, opened: ExitStack, remembered: Sequence[Incident]) -> None:
-    """What the database says, and what becomes of incidents by it."""
+def _connect(taken: _Look, opened: ExitStack) -> psycopg.Connection[Any]:
+    """A connection to a database that answers, open until ``opened`` ends."""
     started = time.monotonic()
     connection = opened.enter_context(closing(connect(server.address(taken.settings), SESSION)))
-    seconds = time.monotonic() - started
     # A look that was given up must not stay at work on the server.
     for name in ("statement_timeout", "lock_timeout"):
-        set_config(connection, name, f"{DATABASE.limit:g}s", is_local=False)
+        set_config(connection, name, f"{_JUDGE_SECONDS:g}s", is_local=False)
     set_search_path(connection, LIVE.schemas.path, is_local=False)
-    judged = judge(connection, taken.settings, taken.now, taken.is_synthetic, seconds)
+    taken.seconds = time.monotonic() - started
+    return connection
+
+
+def _ask(taken: _Look, connection: psycopg.Connection[Any], remembered: Sequence[Incident]) -> None:
+    """What the ledger says, and what becomes of incidents by it."""
+    judged = judge(connection, taken.settings, taken.now, taken.is_synthetic, taken.seconds)
     try:
         if taken.is_alone:
             incidents.enter(connection, remembered)
@@ -205,8 +214,10 @@ def _why(error: Exception) -> str:
     """Why the database cannot be asked, in a sentence without the words of rows."""
     if isinstance(error, ServerError):
         return error.message
-    if isinstance(error, TookTooLongError | psycopg.errors.QueryCanceled):
+    if isinstance(error, TookTooLongError):
         return f"The database has not answered within {DATABASE.limit:g} s."
+    if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
+        return f"The ledger could not be read within {_JUDGE_SECONDS:g} s."
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
         return "The database has no ledger of this version: make migrate brings it."
     return f"The database cannot be asked ({type(error).__name__})."

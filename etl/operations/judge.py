@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,8 @@ from etl.operations.objectives import (
     Severity,
     latest_deadline,
 )
+from etl.server import server
+from etl.warehouse.tables import LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,22 @@ def _values(settings: Settings, now: datetime, *, is_synthetic: bool) -> dict[st
         "deadline": deadline,
         "night_began": deadline - NIGHT,
         "loads": list(LOADS),
+        "disk_free": _disk_free(settings),
+        "schemas": list(LIVE.schemas.names),
         "is_synthetic": is_synthetic,
         "contracts": list(contracts),
         "feeds": list(feeds),
         "feed_days": list(days),
     }
+
+
+def _disk_free(settings: Settings) -> int | None:
+    """Bytes that are free where the database is; ``None`` where that cannot be seen from here."""
+    folder = server.data_folder(settings)
+    try:
+        return None if folder is None else shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 def _measure(

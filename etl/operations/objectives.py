@@ -231,6 +231,17 @@ OBJECTIVES = (
         runbook="no-backup",
     ),
     Objective(
+        "disk_room",
+        "The disk has room for a full load next to the live warehouse.",
+        "operations/objectives.disk_room",
+        0,
+        "bytes",
+        share=0.97,
+        window=timedelta(days=90),
+        severity=Severity.WARNING,
+        runbook="disk-full",
+    ),
+    Objective(
         "wal_backlog",
         "The server's log (WAL) does not pile up, waiting for its archive or for a standby.",
         "operations/objectives.wal_backlog",

@@ -214,14 +214,15 @@ select
 from kept as k;
 
 -- name: report_cost
--- How many times as much a report is expected to cost as before its plan changed its shape,
--- apart from what its tables have grown since. One row
--- per report.
+-- How many times as much a report is expected to cost as before its plan changed its shape, apart
+-- from what its tables have grown since. One row per report.
 select
     p.report as subject,
     coalesce(c.cost_now / nullif(c.cost_before * c.growth, 0), 1) as measured,
     %(limit)s::double precision as allowed,
-    case when c.cost_now > c.cost_before * c.growth * %(limit)s then c.changed_at end as broken_since
+    case
+        when c.cost_now > c.cost_before * c.growth * %(limit)s then c.changed_at
+    end as broken_since
 from (
     select distinct report
     from ledger.report_plan
@@ -375,3 +376,18 @@ where f.severity = 'minor' and f.failing_since <= %(now)s
         inner join quality.check_result as c on r.check_run_id = c.check_run_id
         where r.gate = 'arrivals' and c.check_name = f.check_name
     );
+
+-- name: disk_room
+-- Bytes that are free where the database is, against what a full load takes next to what is live:
+-- the tables once more, their log, and room to sort the largest. None where the disk cannot be seen
+-- from here. At most one row.
+select
+    '' as subject,
+    %(disk_free)s::double precision as measured,
+    n.bytes::double precision as allowed,
+    case when %(disk_free)s < n.bytes then %(now)s::timestamptz end as broken_since
+from (
+    select r.tables + least(r.tables, r.most_log) + r.largest as bytes
+    from ({rebuild/room.needed}) as r
+) as n
+where %(disk_free)s::bigint is not null;

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from etl.config import Settings
 from etl.errors import UsageError
-from etl.operations import budget, incidents, review
+from etl.operations import budget, incidents, judge, review
 from etl.operations.metrics import METRICS
 from etl.operations.objectives import OBJECTIVES, latest_deadline
 from tests.support.health import DEAD, MINUTE, arrived, at, broken, ended, look
@@ -202,6 +202,20 @@ def test_sender_whose_files_wait_is_a_warning_until_it_is_resumed(
     assert broken(look(chosen, at("2026-03-03T06:01"))) == set()
 
 
+def test_disk_without_room_for_a_full_load_is_a_warning(
+    database: psycopg.Connection[Any], chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(database, at("2026-03-03T05:00"))
+    (need,) = database.execute(
+        "select 3 * sum(pg_total_relation_size(c.oid)) from pg_class as c "
+        "where c.relnamespace in ('staging'::regnamespace, 'warehouse'::regnamespace, "
+        "'cubes'::regnamespace) and c.relkind in ('r', 'm')"
+    ).fetchone() or (0,)
+    for free, expected in ((need, set()), (2**20, {("disk_room", "")}), (None, set())):
+        monkeypatch.setattr(judge, "_disk_free", lambda _, free=free: free)
+        assert broken(look(chosen, at("2026-03-03T05:01"))) == expected
+
+
 def test_share_of_loads_that_ended_well_counts_runs_by_their_last_try(
     database: psycopg.Connection[Any], chosen: Settings
 ) -> None:
@@ -284,7 +298,8 @@ def test_review_has_what_the_ledger_knows_and_is_never_overwritten(
     template = review.TEMPLATE.read_text("utf-8")
     titles = re.findall(r"^## .*$", template, re.MULTILINE)
     assert re.findall(r"^## .*$", text, re.MULTILINE) == titles
-    timeline = re.findall(r"^\| (2026\S+ \S+) \| ([^|]+) \|$", text, re.MULTILINE)
+    section = text.partition("## Timeline")[2].partition("\n## ")[0]
+    timeline = re.findall(r"^\| (2026\S+ \S+) \| ([^|]+) \|$", section, re.MULTILINE)
     assert timeline == [
         ("2026-03-03 06:00:00", "the objective was broken"),
         ("2026-03-03 06:01:00", "make health noticed"),
