@@ -13,6 +13,7 @@ from etl.audit.heads import Heads
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
 from etl.errors import SchemaError, ServerError
+from etl.schema import loader
 
 
 @contextmanager
@@ -21,6 +22,7 @@ def writing(url: str, data: Path) -> Iterator[tuple[psycopg.Connection[Any], Hea
     with connect(url, "aca-warehouse audit") as connection:
         if not scalar(connection, "audit/looks.is_there"):
             raise SchemaError("This database has no record of looks.", "Run make migrate first.")
+        loader.become(connection, url)
         heads = Heads(data, connection.info.dbname)
         try:
             with connection.transaction():

@@ -7,14 +7,14 @@ service, a password file. It is handed to libpq as it is, and never read by anot
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.db import trouble
 from etl.db.statements import run
@@ -104,15 +104,25 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
 
 def session_options(address: str) -> str:
     """The settings of a session, as libpq's ``options``: those of the address, then ours."""
-    given = str(conninfo_to_dict(address).get("options") or "")
     settings = {
         **_SESSION,
         "lock_timeout": f"{LIMITS.lock_seconds * 1000:.0f}",
         # A run that is stuck must not keep its locks, and old rows, from everybody else.
         "idle_in_transaction_session_timeout": f"{LIMITS.idle_seconds * 1000:.0f}",
     }
-    ours = (f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
-    return " ".join((given, *ours)).strip()
+    return _options(address, settings)
+
+
+def with_settings(address: str, settings: Mapping[str, str]) -> str:
+    """The URL of an address whose sessions have these settings too."""
+    return as_url(make_conninfo(address, options=_options(address, settings)))
+
+
+def _options(address: str, settings: Mapping[str, str]) -> str:
+    """What libpq gets as ``options``: those of an address, and after them these settings."""
+    given = str(conninfo_to_dict(address).get("options") or "")
+    more = (f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
+    return " ".join((given, *more)).strip()
 
 
 def is_url(address: str) -> bool:

@@ -81,6 +81,10 @@ _BY_STATE = {
         "A statement of the run was canceled, by a person or by a statement_timeout.",
         f"{_AGAIN}Run again; set no statement_timeout for the role of the run.",
     ),
+    "42501": ServerError(
+        "The role of the run lost a right while it was at work, or row security was forced on it.",
+        f"{_AGAIN}Run again, which names the right that is lacking.",
+    ),
     "25006": ServerError(
         "The database can only be read.",
         f"{_AGAIN}Name a primary in DATABASE_URL and see that default_transaction_read_only is "

@@ -269,9 +269,8 @@ def show_status(
     if seen.horizon is not None:
         gone = f"rows from before {seen.horizon} are in {chosen.archive} and expire if they come"
         lines.append(("Archive", f"{gone} again"))
-    if seen.superuser:
-        limits = "no right limits it, and its reads leave no record"
-        lines.append(("Owner", f"{seen.superuser} loads and is a superuser: {limits}"))
+    if seen.loader:
+        lines.append(("Owner", seen.loader))
     lines += [("Running", text) for text in seen.running]
     for name, said in lines:
         console.write_line(said, name)

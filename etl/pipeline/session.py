@@ -43,7 +43,7 @@ from etl.pipeline.summary import Load, Summary, Watcher
 from etl.pipeline.tries import Tries
 from etl.quality import runner
 from etl.quality.runner import CheckReport
-from etl.schema import grants, repeatable, revisions
+from etl.schema import grants, loader, repeatable, revisions
 from etl.schema.migrations import migrate
 from etl.server.requirements import require_connections, require_rights
 from etl.stages.dims.codes import give_codes
@@ -355,8 +355,9 @@ def open_run(
         opened.callback(watch.stop)
         tries.meet(ledger, name)
         _take_lock(ledger)
-        require_rights(ledger, (*KEPT, *LIVE.schemas.names, *NEXT.schemas.names, *RETIRED.names))
         require_connections(url, ledger)
+        url = loader.become(ledger, url)
+        require_rights(ledger, (*KEPT, *LIVE.schemas.names, *NEXT.schemas.names, *RETIRED.names))
         set_session_path(ledger)
         _put_back_old_warehouse(ledger, watcher)
         if command == "full-load" and revisions.is_of_before(ledger):
@@ -366,7 +367,8 @@ def open_run(
         repeatable.ensure(ledger)
         with ledger.transaction():
             grants.apply(ledger)
-            grants.give_path(ledger)
+            with loader.as_login(ledger):
+                grants.give_path(ledger)
         set_session_path(ledger)
         with ledger.transaction():
             runner.define(ledger)

@@ -21,7 +21,7 @@ from etl.pipeline.running import who_runs
 from etl.pipeline.session import set_session_path
 from etl.pipeline.waiting import describe
 from etl.retention import horizon
-from etl.schema import revisions
+from etl.schema import loader, revisions
 from etl.server.requirements import sees_other_sessions
 
 LOOK_SECONDS = 5  # who only looks waits no longer than this for a lock
@@ -33,14 +33,14 @@ class Overview:
 
     ``held``: batches that are not in it. ``running``: the run at work. ``stages``: the latest,
     newest first, as (begun, stage, batch, status, seconds). ``horizon``: rows from before it have
-    gone to the archive. ``superuser``: the login that loads, where it is one.
+    gone to the archive. ``loader``: who loads and owns the tables, in a sentence.
     """
 
     held: Sequence[refused.HeldBatch] = ()
     running: Sequence[str] = ()
     stages: Sequence[tuple[Any, ...]] = ()
     horizon: date | None = None
-    superuser: str = ""
+    loader: str = ""
 
 
 def _look(
@@ -98,16 +98,10 @@ def overview(url: str, inbox: Path, now: datetime | None, *, is_named: bool = Fa
                 running,
                 run(connection, "ledger/ledger.latest_runs", values).fetchall(),
                 horizon.in_force(connection),
-                _superuser(connection),
+                loader.who_loads(connection),
             )
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             return Overview()  # no run has made the tables of this version yet
-
-
-def _superuser(connection: psycopg.Connection[Any]) -> str:
-    """The login of a connection if it is a superuser."""
-    is_superuser = connection.info.parameter_status("is_superuser") == "on"
-    return connection.info.user if is_superuser else ""
 
 
 def notices(url: str, archive: Path) -> list[str]:
@@ -122,7 +116,7 @@ def notices(url: str, archive: Path) -> list[str]:
         except SchemaError as error:
             said.append(f"{error.message} {error.hint}")
         if not sees_other_sessions(connection):
-            role = scalar(connection, "server/server.role")
+            role = scalar(connection, "server/server.login")
             said.append(
                 f"{role} cannot see what sessions of other roles are doing, so it cannot say whose "
                 f"transaction a run waits for: grant pg_monitor to {role}."

@@ -13,7 +13,7 @@ from etl.db.statements import insert, run, scalar
 from etl.errors import ServerError, UsageError
 from etl.pipeline import erase
 from etl.pipeline.session import RunContext
-from etl.schema import build, dependents, revisions
+from etl.schema import build, dependents, loader, revisions
 from etl.schema.dependents import LOCK_PATIENCE
 from etl.server.requirements import sees_other_sessions
 from etl.stages.cubes import refresh
@@ -73,7 +73,8 @@ def wait_for_older_readers(context: RunContext) -> None:
     """
     deadline = time.monotonic() + READER_PATIENCE
     while not _is_quiet(context):
-        older = run(context.ledger, "rebuild/swap.older_snapshots").fetchall()
+        with context.ledger.transaction(), loader.as_login(context.ledger):
+            older = run(context.ledger, "rebuild/swap.older_snapshots").fetchall()
         whom = ", ".join(f"session {pid} of {user} ({name})" for pid, user, name in older[:3])
         whom = whom or "of sessions that are not shown"
         if time.monotonic() > deadline:
@@ -120,7 +121,8 @@ def swap(context: RunContext) -> None:
                 added = dependents.additions(context.work, LIVE.schemas, NEXT.schemas)
                 build.swap(context.work)
                 _let_reports_end(context)
-                dependents.follow(context.work, found)
+                with loader.as_login(context.work):
+                    dependents.follow(context.work, found)
                 run(context.work, "ledger/ledger.go_live", {"rebuilt": context.rebuild.load_ids})
                 run(context.work, "ledger/ledger.supersede_files")
                 refresh.go_live(context.work)
@@ -167,7 +169,8 @@ def _let_reports_end(context: RunContext) -> None:
         # the possible orders, the tables that nobody has locked come first.
         tables = sql.SQL(", ").join(sql.Identifier(*row) for row in random.sample(rows, len(rows)))
         try:
-            with context.work.transaction():
+            # Somebody may have put a table of theirs among them.
+            with context.work.transaction(), loader.as_login(context.work):
                 set_config(context.work, "statement_timeout", patience)
                 run(context.work, "rebuild/swap.lock_tables", tables=tables)
                 for schema, view, owner in views:
@@ -194,7 +197,8 @@ def _no_report_goes_on(context: RunContext) -> bool:
     """
     if not sees_other_sessions(context.ledger):
         return _is_quiet(context)
-    return not scalar(context.ledger, "rebuild/swap.reports_go_on")
+    with context.ledger.transaction(), loader.as_login(context.ledger):
+        return not scalar(context.ledger, "rebuild/swap.reports_go_on")
 
 
 def notes(connection: psycopg.Connection) -> list[str]:
@@ -220,7 +224,9 @@ def clear_replaced(context: RunContext) -> None:
             if dependents.may_follow(context.ledger, replaced):
                 with context.ledger.transaction():
                     set_config(context.ledger, "lock_timeout", LOCK_PATIENCE)
-                    dependents.follow(context.ledger, build.views_of(context.ledger, replaced))
+                    found = build.views_of(context.ledger, replaced)
+                    with loader.as_login(context.ledger):
+                        dependents.follow(context.ledger, found)
         except psycopg.errors.LockNotAvailable:
             context.log.info("view_in_use")  # it follows at the next run
         _drop(context, replaced)

@@ -97,7 +97,7 @@ def stuck(
 
     ``is_replaced``: another has taken its place, so whatever still reads from it did not follow.
     """
-    role = scalar(connection, "server/server.role")
+    role = scalar(connection, "server/server.login")
     on_build = views(connection, schemas)
     found = [
         view.obstacle(role)
@@ -122,7 +122,7 @@ def stuck(
 
 def may_follow(connection: psycopg.Connection[Any], schemas: Schemas) -> bool:
     """Whether any view that reads from a build can be made to follow another."""
-    role = scalar(connection, "server/server.role")
+    role = scalar(connection, "server/server.login")
     return not all(view.obstacle(role) for view in views(connection, schemas))
 
 
@@ -132,7 +132,7 @@ def follow(connection: psycopg.Connection[Any], found: list[View]) -> None:
     In the caller's transaction. What could not follow still reads from the old build, see
     ``stuck``. ``psycopg.errors.LockNotAvailable`` where a view is in use.
     """
-    role = scalar(connection, "server/server.role")
+    role = scalar(connection, "server/server.login")
     for view in found:
         if view.obstacle(role) is None:
             try:

@@ -12,7 +12,7 @@ select pg_advisory_unlock(%(key)s);
 select pg_terminate_backend(pid, 5000)
 from pg_stat_activity
 where application_name = %(application)s and datname = current_database()
-    and usename = current_user and pid <> pg_backend_pid();
+    and usename = session_user and pid <> pg_backend_pid();
 
 -- name: close_interrupted
 -- Mark what a killed run left open. One row per stage run.

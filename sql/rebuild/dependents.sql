@@ -57,9 +57,9 @@ select
     pg_get_viewdef(v.oid) as definition,
     coalesce(array_to_string(v.reloptions, ', '), '') as options,
     n.nspname ~ '^pg_temp_' as is_temporary,
-    pg_has_role(current_user, v.relowner, 'usage') as is_ours,
+    pg_has_role(session_user, v.relowner, 'usage') as is_ours,
     o.rolsuper as is_of_superuser,
-    has_schema_privilege(n.oid, 'create') as may_create,
+    has_schema_privilege(session_user, n.oid, 'create') as may_create,
     (
         select count(*) > 0
         from pg_attribute as a

@@ -7,8 +7,8 @@ select
 
 -- name: rights_lacking
 -- What the role may not do that a run does: make schemas and temporary tables, keep the mark of the
--- migrations in schema public, and alter the schemas that are there. With the role, the database
--- and the statement that helps. One row per right that is lacking.
+-- migrations in schema public, alter the schemas that are there, and see every row of their tables.
+-- With the role, the database and the statement that helps. One row per right that is lacking.
 with names as (
     select
         quote_ident(current_user) as me,
@@ -74,6 +74,26 @@ cross join lateral (
     from pg_namespace as n
     where n.nspname = any(%(schemas)s) and not pg_has_role(current_user, n.nspowner, 'usage')
     group by n.nspowner
+    union all
+    select
+        7,
+        format(
+            'to see every row of %%s, whose row security is forced',
+            string_agg(format('%%I.%%I', n.nspname, c.relname), ', ' order by n.nspname, c.relname)
+        ),
+        string_agg(
+            format('alter table %%I.%%I no force row level security;', n.nspname, c.relname), ' '
+            order by n.nspname, c.relname
+        )
+    from pg_class as c
+    inner join pg_namespace as n on c.relnamespace = n.oid
+    where c.relforcerowsecurity and n.nspname = any(%(schemas)s)
+        and not exists (
+            select 1
+            from pg_roles as r
+            where r.rolname = current_user and (r.rolsuper or r.rolbypassrls)
+        )
+    having count(*) > 0
 ) as x
 order by x.place, x.lack;
 
@@ -113,9 +133,9 @@ where limits.most >= 0
 order by limits.place;
 
 -- name: sees_other_sessions
--- Whether the role may see what sessions of other roles are doing. One row.
-select pg_has_role(current_user, 'pg_read_all_stats', 'usage');
+-- Whether the login may see what sessions of other roles are doing. One row.
+select pg_has_role(session_user, 'pg_read_all_stats', 'usage');
 
--- name: role
--- The role whose rights apply, as it is written in SQL. One row.
-select quote_ident(current_user);
+-- name: login
+-- The login of the session, as it is written in SQL. One row.
+select quote_ident(session_user);

@@ -137,6 +137,7 @@ OPEN_TRANSACTIONS = {
     "quality/thresholds.py": "what a check is judged by",
     "schema/build.py": "the names of schemas",
     "schema/dependents.py": "views of others",
+    "schema/loader.py": "whose the tables are",
     "schema/repeatable.py": "views, functions, triggers and rights of ours",
     "schema/revisions.py": "the names of schemas",
 }
