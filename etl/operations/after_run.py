@@ -13,6 +13,7 @@ from etl.db.statements import scalar
 from etl.errors import ServerError
 from etl.operations import health, report_plans, use
 from etl.pipeline.session import RunContext
+from etl.schema import loader
 
 
 def judge(settings: Settings, is_synthetic: Callable[[], bool]) -> None:
@@ -39,7 +40,8 @@ def note(context: RunContext) -> None:
             found = report_plans.record(context.ledger, sum(context.summary.seconds.values()))
             if found:
                 context.log.info("report_plans", reports=len(found))
-        use.collect(context.ledger)
+        with loader.as_login(context.ledger):
+            use.collect(context.ledger)
     except psycopg.Error as error:
         # The next run records what this one could not.
         context.log.warning("not_noted", state=error.sqlstate)

@@ -73,7 +73,7 @@ def wait_for_older_readers(context: RunContext) -> None:
     """
     deadline = time.monotonic() + READER_PATIENCE
     while not _is_quiet(context):
-        with context.ledger.transaction(), loader.as_login(context.ledger):
+        with loader.as_login(context.ledger):
             older = run(context.ledger, "rebuild/swap.older_snapshots").fetchall()
         whom = ", ".join(f"session {pid} of {user} ({name})" for pid, user, name in older[:3])
         whom = whom or "of sessions that are not shown"
@@ -197,7 +197,7 @@ def _no_report_goes_on(context: RunContext) -> bool:
     """
     if not sees_other_sessions(context.ledger):
         return _is_quiet(context)
-    with context.ledger.transaction(), loader.as_login(context.ledger):
+    with loader.as_login(context.ledger):
         return not scalar(context.ledger, "rebuild/swap.reports_go_on")
 
 

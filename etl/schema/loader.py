@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from etl.access.roles import LOADER
 from etl.db.connection import set_config, with_settings
@@ -45,11 +46,19 @@ def become(connection: psycopg.Connection[Any], url: str) -> str:
 
 @contextmanager
 def as_login(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Act with the rights of the login, in the caller's transaction."""
+    """Act with the rights of the login: within the caller's transaction, or outside of one."""
+    is_local = connection.info.transaction_status is not TransactionStatus.IDLE
     role = scalar(connection, "access/loader.acts_as")
-    set_config(connection, "role", "none")
-    yield
-    set_config(connection, "role", role)
+    set_config(connection, "role", "none", is_local=is_local)
+    try:
+        yield
+    finally:
+        # A transaction that failed takes back what it set.
+        if connection.info.transaction_status in (
+            TransactionStatus.IDLE,
+            TransactionStatus.INTRANS,
+        ):
+            set_config(connection, "role", role, is_local=is_local)
 
 
 def who_loads(connection: psycopg.Connection[Any]) -> str:

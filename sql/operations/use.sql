@@ -16,8 +16,8 @@ create extension if not exists pg_stat_statements schema public;
 
 -- name: new_calls
 -- Statements of readers that ran again since they were counted last: how often, the rows and
--- seconds of these calls, and the search path that the login begins with. Our own role and those of
--- the loader are no readers. One row per login and statement, those with the most calls first.
+-- seconds of these calls, and the search path that the login begins with. Our own login, the loader
+-- and its members are no readers. One row per login and statement, those with the most calls first.
 select
     r.rolname::text as role,
     s.queryid as query_id,
@@ -46,7 +46,7 @@ left join lateral (
     order by o.setrole desc, o.setdatabase desc
     limit 1
 ) as p on true
-where r.rolname <> current_user
+where r.rolname not in (session_user, %(loader)s)
     and not exists (
         select 1
         from pg_auth_members as m
