@@ -76,10 +76,10 @@ def test_an_empty_warehouse_passes_with_no_rows(database, database_url):
         run_cubes(database)
     report = run_checks(database, database_url, LIVE)
     assert report.failures == ()
-    # Who may see what is declared of tables without rows too.
+    # Who may see what, and which indexes there are, is declared of tables without rows too.
     assert database.execute(
-        "select sum(rows_checked) filter (where table_name <> 'access'), sum(rows_failed), "
-        "bool_and(passed) from quality.check_result"
+        "select sum(rows_checked) filter (where table_name not in ('access', 'planner')), "
+        "sum(rows_failed), bool_and(passed) from quality.check_result"
     ).fetchone() == (0, 0, True)
 
 
