@@ -90,9 +90,12 @@ def look(settings: Settings, now: datetime, *, is_synthetic: bool) -> Health:
         remembered = incidents.read(_file(settings))
         try:
             connection = within(DATABASE.limit, lambda: _connect(taken, opened))
-            within(_JUDGE_SECONDS, lambda: _ask(taken, connection, remembered))
+            # What comes back later than that changes nothing of this look any more.
+            answer = within(_JUDGE_SECONDS, lambda: _ask(taken, connection, remembered))
+            taken.judged, taken.current, failures = answer
+            taken.notes += failures
+            taken.connection = connection
         except (ServerError, psycopg.Error, TookTooLongError) as error:
-            taken.connection = None
             taken.judged = [database_down(now, _why(error))]
             taken.current = incidents.follow(remembered, taken.judged, now, is_whole=False)
         if taken.is_alone:
@@ -194,20 +197,23 @@ def _connect(taken: _Look, opened: ExitStack) -> psycopg.Connection[Any]:
     return connection
 
 
-def _ask(taken: _Look, connection: psycopg.Connection[Any], remembered: Sequence[Incident]) -> None:
-    """What the ledger says, and what becomes of incidents by it."""
-    judged = judge(connection, taken.settings, taken.now, taken.is_synthetic, taken.seconds)
+def _ask(
+    taken: _Look, connection: psycopg.Connection[Any], remembered: Sequence[Incident]
+) -> tuple[list[Judgment], list[Incident], list[str]]:
+    """What the ledger says, what becomes of incidents by it, and what could not be entered."""
+    now = taken.now
+    judged = judge(connection, taken.settings, now, taken.is_synthetic, taken.seconds)
     try:
-        if taken.is_alone:
-            incidents.enter(connection, remembered)
-        current = incidents.current(connection, taken.now)
-        if taken.is_alone:
-            current = incidents.follow(current, judged, taken.now, is_whole=True)
-            incidents.enter(connection, current)
+        if not taken.is_alone:
+            return judged, incidents.current(connection, now), []
+        incidents.enter(connection, remembered)
+        current = incidents.current(connection, now)
+        followed = incidents.follow(current, judged, now, is_whole=True)
+        incidents.enter(connection, followed)
+        return judged, followed, []
     except psycopg.Error as error:
-        taken.notes.append(f"Incidents cannot be entered into the ledger ({error.sqlstate}).")
-        current = incidents.follow(remembered, judged, taken.now, is_whole=True)
-    taken.connection, taken.judged, taken.current = connection, judged, current
+        failure = f"Incidents cannot be entered into the ledger ({error.sqlstate})."
+        return judged, incidents.follow(remembered, judged, now, is_whole=True), [failure]
 
 
 def _why(error: Exception) -> str:
