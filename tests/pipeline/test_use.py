@@ -31,8 +31,7 @@ def loaded(module_warehouse: Warehouse) -> Warehouse:
 
 def reader(warehouse: Warehouse, name: str, role: str) -> Iterator[psycopg.Connection[Any]]:
     added = logins.add(warehouse.connection, name, logins.role_of(role), [])
-    parts = {"user": name, "password": added.password}
-    address = psycopg.conninfo.make_conninfo(warehouse.url, **parts)
+    address = psycopg.conninfo.make_conninfo(warehouse.url, user=name, password=added.password)
     with psycopg.connect(address, autocommit=True) as connection:
         yield connection
     logins.drop(warehouse.connection, name)
