@@ -5,8 +5,8 @@
 -- Notes whoever reads or changes rows, next to what else the table shows to whom.
 --
 -- The first condition is checked for each row, before any other. A lookup that finds no row in an
--- index comes to no row, so there is a bound of each column that begins an index: it is part of what
--- is looked up, and true of every row.
+-- index comes to no row, so there is a bound of each column that begins an index: it is part of
+-- what is looked up, and true of every row.
 do $$
 begin
     if not exists (
