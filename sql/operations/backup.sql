@@ -50,9 +50,10 @@ from (select pg_create_restore_point(%(mark)s) as lsn) as m;
 select pg_switch_wal();
 
 -- name: system
--- The database system, its bytes, and whether the log is kept. One row.
+-- The database system, the line of its log, its bytes, and whether the log is kept. One row.
 select
     (select s.system_identifier from pg_control_system() as s) as system,
+    (select c.timeline_id from pg_control_checkpoint() as c) as timeline,
     (select sum(pg_database_size(d.oid)) from pg_database as d)::bigint as bytes,
     current_setting('archive_mode') = 'on' as keeps_log,
     (

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import SimpleNamespace
 
+import psycopg
 import pyrage
 import pytest
 from psycopg import sql
@@ -244,3 +247,29 @@ def test_dump_of_another_server_is_drilled_on_a_second_one_and_restored_next_to_
         members = "select member_id from warehouse.dim_member where member_sk > 0"
         assert connection.execute(members).fetchall() == [("M1",)]
     assert [name.rpartition("_kept_")[0] for name in confirm(settings)] == ["managed"]
+
+
+@pytest.mark.slow
+def test_backup_while_others_write_is_of_one_state(here: Site) -> None:
+    here.ask("create table public.one (n bigint)")
+    here.ask("create table public.other (n bigint)")
+    url, is_over = here.url, threading.Event()
+
+    def write() -> None:
+        with psycopg.connect(url, autocommit=True) as session:
+            while not is_over.is_set():
+                with session.transaction():
+                    session.execute("insert into public.one select generate_series(1, 10)")
+                    session.execute("insert into public.other values (1)")
+
+    with psycopg.connect(url) as long, ThreadPoolExecutor() as writers:
+        long.execute("insert into public.one values (0)")  # still open at the mark
+        done = [writers.submit(write) for _ in range(2)]
+        made = here.backup()
+        is_over.set()
+        for writer in done:
+            writer.result()
+    here.restore()
+    rows = {name: made.label.tables[f"public.{name}"][0] for name in ("one", "other")}
+    assert rows["one"] == 10 * rows["other"] > 0
+    assert here.ask("select count(*) from public.one") == rows["one"]

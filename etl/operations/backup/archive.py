@@ -99,7 +99,7 @@ def follows(backup: Backup) -> Callable[[str], bool]:
 
 
 def prune(settings: Settings, kept: list[Backup]) -> None:
-    """Delete segments from before the oldest backup that is kept."""
+    """Delete segments from before the oldest of some backups."""
     starts = [segment_of(backup) for backup in kept if backup.label.start]
     if not starts:
         return

@@ -21,6 +21,11 @@ def to_delete(backups: list[Backup], wanted: BackupSettings) -> list[Backup]:
     return [backup for backup in backups if roots[backup.name] not in kept_roots]
 
 
+def reach_of_log(backups: list[Backup], wanted: BackupSettings) -> list[Backup]:
+    """The backups from which the log has to lead on: those of the last days."""
+    return _newest_of(backups, max(wanted.daily, 1), _day)
+
+
 def _wanted(backups: list[Backup], wanted: BackupSettings) -> list[Backup]:
     def month(day: date) -> tuple[int, ...]:
         return day.year, day.month
@@ -29,11 +34,15 @@ def _wanted(backups: list[Backup], wanted: BackupSettings) -> list[Backup]:
         return tuple(day.isocalendar())[:2]
 
     return [
-        *_newest_of(backups, wanted.daily, lambda day: (day.toordinal(),)),
+        *_newest_of(backups, wanted.daily, _day),
         *_newest_of(backups, wanted.weekly, week),
         *_newest_of(backups, wanted.monthly, month),
         *backups[-1:],
     ]
+
+
+def _day(day: date) -> tuple[int, ...]:
+    return (day.toordinal(),)
 
 
 def _newest_of(

@@ -49,6 +49,7 @@ class Source:
 
     url: str
     system: int
+    timeline: int
     bytes: int
     build: int
 
@@ -94,7 +95,7 @@ def _inspect(url: str, settings: Settings, say: Say) -> Source:
     with closing(connect(url, physical.SESSION)) as connection:
         row = run(connection, "operations/backup.system").fetchone()
         assert row is not None  # it is about the server
-        system, size, keeps_log, has_tablespaces = row
+        system, timeline, size, keeps_log, has_tablespaces = row
         if has_tablespaces:
             raise UsageError(
                 "The server keeps tables in tablespaces, which backups do not reach.",
@@ -105,7 +106,7 @@ def _inspect(url: str, settings: Settings, say: Say) -> Source:
                 f"ARCHIVE_WAL is {'yes' if settings.backup.archive_log else 'no'}, and the server "
                 "was started before that: it takes effect with make down && make up."
             )
-        return Source(url, system, size, _build(connection))
+        return Source(url, system, timeline, size, _build(connection))
 
 
 def _build(connection: psycopg.Connection[Any]) -> int:
@@ -125,7 +126,9 @@ def _parent(found: list[Backup], source: Source) -> Backup | None:
         store.verify(last)
     except RestoreError:
         return None
-    is_same = last.label.system == source.system and last.label.build == source.build
+    label = last.label
+    of_last = (label.system, label.timeline, label.build)
+    is_same = of_last == (source.system, source.timeline, source.build)
     return last if is_same and datetime.now(UTC) - begun < _LONGEST_CHAIN else None
 
 
@@ -209,4 +212,5 @@ def _let_go(settings: Settings, backups: list[Backup], say: Say) -> None:
     if gone:
         store.delete(gone)
         say(f"Deleted, as BACKUP_KEEP says: {', '.join(backup.name for backup in gone)}.")
-    archive.prune(settings, [backup for backup in backups if backup not in gone])
+    kept = [backup for backup in backups if backup not in gone]
+    archive.prune(settings, keep.reach_of_log(kept, settings.backup))
