@@ -30,11 +30,28 @@ def become(url: str, arguments: Sequence[str]) -> NoReturn:
 
     Raises ``ServerError`` where the server speaks TLS and there is no psql that does.
     """
-    with connect(url, "aca-warehouse psql") as session:
-        is_encrypted = bool(session.pgconn.ssl_in_use)
-    program = program_with_tls() if is_encrypted else str(packaged_programs() / "psql")
+    program = program_for(url, "psql")
     address, environment = without_secrets(url)
     os.execve(program, [program, address, *arguments], environment)
+
+
+def program_for(url: str, name: str) -> str:
+    """The program of PostgreSQL of this name that can reach the server of a URL.
+
+    Raises ``ServerError`` where the server speaks TLS and there is none that does.
+    """
+    with connect(url, f"aca-warehouse {name}") as session:
+        is_encrypted = bool(session.pgconn.ssl_in_use)
+    if not is_encrypted:
+        return str(packaged_programs() / name)
+    program = Path(program_with_tls()).with_name(name)
+    if not program.exists():
+        raise ServerError(
+            f"The connection to the server is encrypted with TLS, which the packaged {name} cannot "
+            f"speak, and next to {program.with_name('psql')} there is none.",
+            "Install PostgreSQL's client programs, of the server's version or later.",
+        )
+    return str(program)
 
 
 def without_secrets(url: str) -> tuple[str, dict[str, str]]:

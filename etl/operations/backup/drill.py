@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import psycopg
 
 from etl.config import Settings
 from etl.errors import AcaError
@@ -75,15 +78,15 @@ def _enter(
     problem: str | None,
 ) -> None:
     backups, _ = store.listed(settings.backups)
-    records.enter(url, backups)
     if not backups:
         return
-    state_at = backups[-1].label.state_at
-    records.enter_drill(
-        url,
-        backups[-1],
-        started,
-        drilled.rto_seconds if drilled else seconds,
-        (started - state_at).total_seconds(),
-        problem if problem or drilled else "It was interrupted.",
-    )
+    with suppress(psycopg.errors.UndefinedTable):  # no run has made it yet
+        records.enter(url, backups)
+        records.enter_drill(
+            url,
+            backups[-1],
+            started,
+            drilled.rto_seconds if drilled else seconds,
+            (started - backups[-1].label.state_at).total_seconds(),
+            problem if problem or drilled else "It was interrupted.",
+        )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from etl.errors import RestoreError, ServerError
 from etl.server.home import packaged_programs
-from etl.server.psql import without_secrets
+from etl.server.psql import program_for, without_secrets
 
 # What pg_waldump says of the end of a transaction: its number, or for one that was prepared the
 # number after that word.
@@ -54,8 +54,7 @@ def run_script(url: str, file: Path) -> None:
 
 def restore_dump(url: str, folder: Path) -> None:
     """Fill an empty database from a dump; all of it or nothing."""
-    options = ["--exit-on-error", "--single-transaction"]
-    _on_server(url, "pg_restore", *options, f"--dbname={without_secrets(url)[0]}", str(folder))
+    _on_server(url, "pg_restore", "--exit-on-error", "--single-transaction", str(folder))
 
 
 def verify_backup(folder: Path) -> None:
@@ -84,11 +83,12 @@ def commits(folder: Path, timeline: int, start: str, end: str) -> Iterator[int]:
 
 def _on_server(url: str, program: str, *arguments: str) -> None:
     address, environment = without_secrets(url)
-    where = [] if program == "pg_restore" else [f"--dbname={address}"]
-    _run(program, *where, "--no-password", *arguments, environment=environment)
+    found = program_for(url, program)
+    _run(found, f"--dbname={address}", "--no-password", *arguments, environment=environment)
 
 
 def _run(program: str, *arguments: str, environment: dict[str, str] | None = None) -> bytes:
+    # A name alone is that of a packaged program.
     command = [str(packaged_programs() / program), *arguments]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False
