@@ -7,7 +7,6 @@ into a new database of that server, or for a drill into a second embedded one.
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -33,8 +32,9 @@ _PACKED = "dump.tar.gz"
 ROLES = "roles.sql"
 _NEW, _KEPT = "_restored", "_kept_"
 _MAINTENANCE = "postgres"
-# Sessions that come back at once are in the way of a new name.
-_TRIES, _PAUSE = 50, 0.2
+# Sessions that come back at once are in the way of a new name. The server waits for them for five
+# seconds each time.
+_TRIES = 3
 
 
 def write(url: str, folder: Path) -> tuple[datetime, dict[str, Any]]:
@@ -116,7 +116,6 @@ def take_place(url: str) -> str:
                     parts = {"database": sql.Identifier(name), "name": sql.Identifier(next_name)}
                     run(session, "operations/dump.rename_database", **parts)
                 return kept
-            time.sleep(_PAUSE)
         run(session, "operations/dump.drop_database", database=sql.Identifier(new))
     raise RestoreError(
         f"Sessions that this role may not end use the database {live}.",
