@@ -1,4 +1,4 @@
-"""Which backups are kept, and which line of the log a moment lies on."""
+"""Which backups are kept, where a moment lies, and how databases change places."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from etl.config import BackupSettings
 from etl.errors import RestoreError
 from etl.operations.backup import keep, timelines
 from etl.operations.backup.store import Backup, Label
+from etl.server import exchange
+from etl.server.home import Home
 
 FIRST = datetime(2025, 1, 1, 6, tzinfo=UTC)
 
@@ -65,3 +67,20 @@ def test_moment_lies_on_the_line_that_was_begun_last_before_it(tmp_path: Path) -
     assert found(13) == ("12", 2)
     with pytest.raises(RestoreError, match="No backup is from before"):
         found(0)
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_exchange_of_databases_that_was_killed_is_completed(tmp_path: Path, renames: int) -> None:
+    home = Home(tmp_path, tmp_path, tmp_path, None)
+    new = tmp_path / "restore" / "cluster"
+    for folder, text in ((home.cluster, "old"), (new, "new")):
+        folder.mkdir(parents=True)
+        (folder / "which").write_text(text)
+    (tmp_path / "exchange").write_text("kept-1\nrestore/cluster\n")
+    for source, target in ((home.cluster, tmp_path / "kept-1"), (new, home.cluster))[:renames]:
+        source.rename(target)
+    exchange.complete(home)
+    assert (home.cluster / "which").read_text() == "new"
+    assert [(kept / "which").read_text() for kept in exchange.kept(home)] == ["old"]
+    exchange.complete(home)
+    assert (home.cluster / "which").read_text() == "new"
