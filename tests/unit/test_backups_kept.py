@@ -18,7 +18,9 @@ from etl.server.home import Home
 FIRST = datetime(2025, 1, 1, 6, tzinfo=UTC)
 
 
-def backup(day: int, parent: int | None = None, *, proven: bool = False, **label: object) -> Backup:
+def backup(
+    day: float, parent: int | None = None, *, proven: bool = False, **label: object
+) -> Backup:
     at = FIRST + timedelta(days=day)
     given = {"name": str(day), "kind": "full" if parent is None else "incremental"}
     given |= {"started_at": at, "state_at": at, "finished_at": at, "database_bytes": 1}
@@ -27,10 +29,10 @@ def backup(day: int, parent: int | None = None, *, proven: bool = False, **label
     return Backup(Path(), Label(**given), at if proven else None)
 
 
-def kept(backups: list[Backup], **wanted: int) -> list[int]:
+def kept(backups: list[Backup], **wanted: int) -> list[float]:
     none = {"daily": 0, "weekly": 0, "monthly": 0}
     gone = keep.to_delete(backups, BackupSettings(**none | wanted))
-    return [int(one.name) for one in backups if one not in gone]
+    return [float(one.name) for one in backups if one not in gone]
 
 
 def test_newest_of_each_day_week_and_month_is_kept() -> None:
@@ -39,6 +41,14 @@ def test_newest_of_each_day_week_and_month_is_kept() -> None:
     # January 1, 2025 was a Wednesday; weeks end on Sundays, the last one is not over.
     assert kept(daily, weekly=3) == [60, 67, 69]
     assert kept(daily, monthly=12) == [30, 58, 69]
+
+
+def test_of_the_last_day_all_are_kept() -> None:
+    assert kept([backup(0), backup(0.2), backup(1), backup(1.1)], daily=1) == [0.2, 1, 1.1]
+
+
+def test_chain_whose_beginning_cannot_be_read_goes_with_time() -> None:
+    assert kept([backup(2, 1), backup(3, 2), backup(9)], daily=1) == [9]
 
 
 def test_chain_goes_as_a_whole_and_the_newest_proven_backup_never() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 
 from etl.config import BackupSettings
-from etl.operations.backup.store import Backup, chain_of
+from etl.operations.backup.store import Backup
+
+# Of the last day none goes: somebody may be about to choose between them.
+_ALL_OF = timedelta(days=1)
 
 
 def to_delete(backups: list[Backup], wanted: BackupSettings) -> list[Backup]:
@@ -16,7 +19,11 @@ def to_delete(backups: list[Backup], wanted: BackupSettings) -> list[Backup]:
     """
     kept = {backup.name for backup in _wanted(backups, wanted)}
     kept |= {backup.name for backup in [b for b in backups if b.proven_at][-1:]}
-    roots = {backup.name: chain_of(backup, backups)[0].name for backup in backups}
+    roots: dict[str, str] = {}
+    for backup in backups:
+        # A parent is older; one that cannot be read is not among them.
+        parent = backup.label.parent
+        roots[backup.name] = roots.get(parent, parent) if parent else backup.name
     kept_roots = {roots[name] for name in kept}
     return [backup for backup in backups if roots[backup.name] not in kept_roots]
 
@@ -37,7 +44,7 @@ def _wanted(backups: list[Backup], wanted: BackupSettings) -> list[Backup]:
         *_newest_of(backups, wanted.daily, _day),
         *_newest_of(backups, wanted.weekly, week),
         *_newest_of(backups, wanted.monthly, month),
-        *backups[-1:],
+        *(one for one in backups if backups[-1].label.state_at - one.label.state_at < _ALL_OF),
     ]
 
 
