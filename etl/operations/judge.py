@@ -18,6 +18,7 @@ from etl.db.statements import run
 from etl.errors import one_line
 from etl.operations.objectives import (
     DATABASE,
+    LEAST_COST,
     LOADS,
     NIGHT,
     OBJECTIVES,
@@ -105,6 +106,7 @@ def _values(settings: Settings, now: datetime, *, is_synthetic: bool) -> dict[st
         "contracts": list(contracts),
         "feeds": list(feeds),
         "feed_days": list(days),
+        "least_cost": LEAST_COST,
     }
 
 

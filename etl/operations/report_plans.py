@@ -20,7 +20,7 @@ from psycopg import sql
 from etl.db.connection import set_config, set_search_path
 from etl.db.statements import run, scalar
 from etl.docs.report_queries import Report, reports
-from etl.operations.objectives import REPORT_COST
+from etl.operations.objectives import LEAST_COST, REPORT_COST
 from etl.operations.plan_shape import hash_of, read_by, shape_of
 from etl.warehouse.tables import LIVE
 
@@ -65,8 +65,7 @@ class PlanChange:
     @property
     def ratio(self) -> float:
         """How many times as much it costs now, apart from what its tables have grown."""
-        before = self.cost_before * self.growth
-        return self.cost_now / before if before else float("inf")
+        return self.cost_now / max(self.cost_before * self.growth, LEAST_COST)
 
     @property
     def is_breach(self) -> bool:

@@ -218,10 +218,11 @@ from kept as k;
 -- from what its tables have grown since. One row per report.
 select
     p.report as subject,
-    coalesce(c.cost_now / nullif(c.cost_before * c.growth, 0), 1) as measured,
+    coalesce(c.cost_now / greatest(c.cost_before * c.growth, %(least_cost)s), 1) as measured,
     %(limit)s::double precision as allowed,
     case
-        when c.cost_now > c.cost_before * c.growth * %(limit)s then c.changed_at
+        when c.cost_now > greatest(c.cost_before * c.growth, %(least_cost)s) * %(limit)s
+            then c.changed_at
     end as broken_since
 from (
     select distinct report

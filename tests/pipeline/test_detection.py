@@ -70,11 +70,11 @@ def test_every_injected_defect_is_detected_at_its_line_without_false_positives(
         assert {name for name in FATAL if refused[name].injected} == {fatal}
         assert {name: refused[name] for name in OTHERS} == {name: kinds[name] for name in OTHERS}
         shutil.rmtree(day)
-    # Once the batch is sent without the defect nothing is left to detect.
-    increment(warehouse.inbox, truth=truth)
-    warehouse.incremental()
-    assert_exact(found(warehouse))
-    assert not any(found(warehouse)[name].injected for name in FATAL)
+        # Once the batch is sent without the defect nothing is left to detect.
+        increment(warehouse.inbox, truth=truth)
+        warehouse.incremental()
+        assert_exact(found(warehouse))
+        assert not any(found(warehouse)[name].injected for name in FATAL)
 
 
 def test_changed_rows_give_false_negatives_and_false_positives(warehouse: Warehouse) -> None:

@@ -39,7 +39,7 @@ _CLOCKS |= {"measured", "message"}  # of a check, some of which measure days unt
 _NUMBERS = {"stage_run_id", "check_run_id", "fact_rekey_id", "retention_run_id"}
 _LOADS = {"load_id", "build_id", "known_to_load_id", "closed_by"}
 # What is noted of runs, of which a killed one makes fewer or more.
-_NOTES = ["attempt", "report_plan", "relation_use", "statement_counted"]
+_NOTES = ["attempt", "incident", "report_plan", "relation_use", "statement_counted"]
 Contents = dict[str, list[str]]
 
 

@@ -52,12 +52,14 @@ def watched(connection: psycopg.Connection[Any], work: Work) -> None:
     connection.add_notice_handler = add_for_notices
     connection.remove_notice_handler = lambda handler: remove(wrapped.pop(handler))
     for setting in (
+        "set role none",  # the owner's role is no superuser, and only one may load this
         "load 'auto_explain'",
         "set auto_explain.log_min_duration = 0",
         "set auto_explain.log_analyze = on",
         "set auto_explain.log_timing = off",
         "set auto_explain.log_format = json",
         "set client_min_messages = log",
+        "set role aca_loader",
     ):
         connection.execute(setting)
 
