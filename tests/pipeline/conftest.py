@@ -32,12 +32,14 @@ def bare(admin_url: str, inbox: Path, tmp_path: Path) -> Iterator[Managed]:
 def managed_template(admin_url: str) -> Iterator[tuple[str, str]]:
     """A role that is no superuser, and a database of it with the migrated schema."""
     owner, name = "managed_owner", "managed_template"
-    with role(admin_url, owner), psycopg.connect(admin_url, autocommit=True) as server:
-        made = sql.SQL("create database {} owner {}")
-        server.execute(made.format(sql.Identifier(name), sql.Identifier(owner)))
+    with role(admin_url, owner):
+        with psycopg.connect(admin_url, autocommit=True) as server:
+            made = sql.SQL("create database {} owner {}")
+            server.execute(made.format(sql.Identifier(name), sql.Identifier(owner)))
         migrate(owned(admin_url, owner, name))
         yield owner, name
-        drop(server, name)
+        with psycopg.connect(admin_url, autocommit=True) as server:
+            drop(server, name)
 
 
 @pytest.fixture

@@ -61,7 +61,9 @@ def role(admin_url: str, name: str) -> Iterator[None]:
     with psycopg.connect(admin_url, autocommit=True) as server:
         made = sql.SQL("create role {} login password {}")
         server.execute(made.format(sql.Identifier(name), odd_password()))
-        yield
+    yield
+    # Tests may have restarted the server meanwhile.
+    with psycopg.connect(admin_url, autocommit=True) as server:
         server.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
 
 
