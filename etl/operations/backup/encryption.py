@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gzip
 import tarfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 import pyrage
 
@@ -88,7 +88,21 @@ def unpack(archive: Path, into: Path) -> None:
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     # pg_basebackup writes the log as several streams of gzip in a row, which only gzip reads on.
     with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-        tar.extractall(into, filter="data")
+        # Python's own filter is there from 3.11.4 on, and asked for in vain before.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(into, members=_harmless(tar, archive))
+
+
+def _harmless(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
+    """The files and folders of an archive; whatever could write elsewhere is refused."""
+    for member in tar:
+        path = PurePosixPath(member.name)
+        if not (member.isreg() or member.isdir()) or path.is_absolute() or ".." in path.parts:
+            raise RestoreError(
+                f"{archive} has an entry that no backup has: {member.name}.",
+                "Somebody has changed the file. Restore another backup; nothing was changed.",
+            )
+        yield member
 
 
 def pack(folder: Path, archive: Path) -> None:
