@@ -246,8 +246,17 @@ def test_metrics_are_whole_and_read_by_another_parser(
 ) -> None:
     ended(database, at("2026-03-03T05:00"))
     arrived(database, "claims", at("2026-03-01T00:00"))
+    database.execute(
+        "insert into ledger.backup (kind, started_at, finished_at, path, bytes) "
+        "values ('full', '2026-03-03T03:30Z', '2026-03-03T03:40Z', 'b', 1);"
+        "insert into ledger.drill (backup_id, started_at, finished_at, succeeded, rto_seconds, "
+        "rpo_seconds, message) select backup_id, '2026-03-03T04:20Z', '2026-03-03T04:30Z', true, "
+        "1, 1, '' from ledger.backup"
+    )
     look(chosen, at("2026-03-03T05:30"))
     found = samples(chosen.metrics_file)
+    assert found["aca_backup_age_seconds",] == 2 * 3600
+    assert found["aca_drill_age_seconds",] == 3600
     assert found["aca_feed_age_seconds", "claims"] == 2 * 86_400 + 5.5 * 3600
     assert found["aca_last_success_timestamp_seconds", "incremental"] == (
         at("2026-03-03T05:00").timestamp()
@@ -312,3 +321,31 @@ def test_review_has_what_the_ledger_knows_and_is_never_overwritten(
         review.write(database, incident.incident_id, tmp_path, at("2026-03-03T08:00"))
     with pytest.raises(UsageError, match="There is no incident x"):
         review.write(database, "x", tmp_path, at("2026-03-03T08:00"))
+
+
+def test_review_names_the_incidents_of_its_time(
+    database: psycopg.Connection[Any], chosen: Settings, tmp_path: Path
+) -> None:
+    """From an hour before it began to an hour after it was over, both ends included."""
+    began, now = at("2026-03-03T06:00"), at("2026-03-03T08:00")
+    hour = timedelta(hours=1)
+    for name, since, until in (
+        ("reviewed", began, now),
+        ("over before", began - 3 * hour, began - hour - timedelta(seconds=1)),
+        ("over just then", began - 3 * hour, began - hour),
+        ("not over", began - 3 * hour, None),
+        ("begins an hour later", now + hour, None),
+        ("begins later", now + hour + timedelta(seconds=1), None),
+    ):
+        database.execute(
+            "insert into ledger.incident (incident_id, objective, subject, severity, began_at, "
+            "detected_at, resolved_at) values (%s, 'nightly_load', %s, 'breach', %s, %s, %s)",
+            (name, name, since, since, until),
+        )
+    text = review.write(database, "reviewed", tmp_path, now).read_text("utf-8")
+    others = text.partition("## Other incidents")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| 2026\S+ \S+ \| ([^|]+) \|$", others, re.MULTILINE) == [
+        "over just then",
+        "not over",
+        "begins an hour later",
+    ]

@@ -46,9 +46,18 @@ def test_without_confirmation_what_would_go_is_only_shown(sent: Warehouse) -> No
 
 
 def test_old_rows_leave_every_table_and_the_rest_stays(sent: Warehouse) -> None:
+    # Claims of which a row was rejected: of a claim that goes it is forgotten.
+    sent.connection.execute(
+        "insert into quality.rejected_key (load_id, feed, key) "
+        "values (1, 'claims', '{OLD}'), (1, 'claims', '{NEW}'), (1, 'members', '{OLD}')"
+    )
     before = seen(sent)
     retain(sent)
     after = seen(sent)
+    assert sent.rows("select feed, key[1] from quality.rejected_key order by 1") == [
+        ("claims", "NEW"),
+        ("members", "OLD"),
+    ]
     assert sent.rows("select claim_id from warehouse.fact_claim order by 1") == [
         ("BACK",),
         ("MOVED",),

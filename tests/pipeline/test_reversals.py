@@ -62,3 +62,37 @@ def test_reversal_is_compared_with_each_amount_of_the_latest_state(warehouse: Wa
         "not paid",
         "second state",
     ]
+
+
+def test_delete_marker_is_no_state_of_its_claim(warehouse: Warehouse) -> None:
+    """What it names besides the claim, a member or a day, makes no two claims of one."""
+    claim = {"claim_id": "C", "member_id": "M1", "service_date": "2025-01-02"}
+    marker = {"claim_id": "C", "member_id": "M2", "service_date": "2025-01-03", "is_deleted": True}
+    for day, row in (("2025-01-10", claim), ("2025-01-20", marker), ("2025-01-30", claim)):
+        warehouse.send(day, claims=[row])
+        warehouse.incremental()
+    for rule in ("one_member", "one_service_date"):
+        assert found_by(warehouse.connection, f"fact_claim.{rule}").rows_failed == 0
+
+
+def test_state_that_a_late_batch_comes_before_is_one_no_more(warehouse: Warehouse) -> None:
+    for day, status in (
+        ("2025-01-10", "denied"),
+        ("2025-01-30", "approved"),
+        ("2025-02-10", "adjusted"),
+        ("2025-01-20", "approved"),
+    ):
+        warehouse.send(
+            day, claims=[{"claim_id": "C", "service_date": "2025-01-02"} | {"status": status}]
+        )
+        warehouse.incremental()
+    assert drawn(
+        warehouse.connection,
+        "select l.batch_id, h.status from warehouse.fact_claim_history as h "
+        "join ledger.load as l using (load_id) order by 1",
+    ) == draw("""
+        batch_id   | status
+        2025-01-10 | denied
+        2025-01-20 | approved
+        2025-02-10 | adjusted
+    """)

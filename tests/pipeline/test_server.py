@@ -27,6 +27,7 @@ from etl.server import home as home_module
 from etl.server import server
 from etl.server.home import locate
 from tests.support.feeds import write_batch
+from tests.support.server_log import whole_lines
 
 AS_ROOT = os.geteuid() == 0
 SECRET = "hunter" + "2"
@@ -184,9 +185,13 @@ def test_own_log_is_json_that_nobody_else_may_read(shared: Settings) -> None:
     folder = locate(shared).session_log
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
-    files = list(folder.glob("*.json"))
-    entries = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    (noticed,) = (entry for entry in entries if entry["message"] == "noticed")
+    for _ in range(200):  # the server's logger writes when it comes to it
+        lines = [line for file in folder.glob("*.json") for line in whole_lines(file)]
+        found = [e for e in map(json.loads, lines) if e["message"] == "noticed"]
+        if found:
+            break
+        time.sleep(0.05)
+    (noticed,) = found
     assert noticed["dbname"] == "aca_warehouse"
     assert "statement" not in noticed
 
