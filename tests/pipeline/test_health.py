@@ -183,6 +183,15 @@ def test_backup_and_drill_are_due_from_the_first_load_on(
     assert backup.broken_since == first + timedelta(hours=26)
 
 
+def test_feed_that_brings_the_same_bytes_again_is_not_late(
+    database: psycopg.Connection[Any], chosen: Settings
+) -> None:
+    arrived(database, "claims", at("2026-03-01T00:00"))
+    arrived(database, "claims", at("2026-03-20T00:00"), status="skipped")
+    assert ("feed_freshness", "claims") not in broken(look(chosen, at("2026-04-10T00:00")))
+    assert ("feed_freshness", "claims") in broken(look(chosen, at("2026-04-21T00:00")))
+
+
 def test_sender_whose_files_wait_is_a_warning_until_it_is_resumed(
     database: psycopg.Connection[Any], chosen: Settings
 ) -> None:

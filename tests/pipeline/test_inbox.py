@@ -205,25 +205,37 @@ def test_changed_part_reloads_all_parts_and_a_rebuild_gives_the_same(warehouse: 
     assert names(warehouse) == ["Dr A"] * 30 + ["Dr Y"]
 
 
-def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse) -> None:
-    send_in_parts(warehouse)
-    warehouse.incremental()
+@pytest.mark.parametrize("corrected", [{"P77", "P88"}, {"P77"}, {"P88"}])
+def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse, corrected: set[str]) -> None:
+    """The rows at fault are the last of one part and the first of the next."""
+    folder = warehouse.inbox / "2025-01-10"
+    folder.mkdir()
+    good = [provider(f"P{n:02}", "Dr A") for n in range(30)]
+    write_part(folder, "providers_1.csv", [*good, "P77,too few"])
+    write_part(folder, "providers_2.csv", ["P88,too few", provider("P99", "Dr Z")])
+    warehouse.incremental(0.5)
     [(path, _)] = export.export(warehouse.url, warehouse.data, "2025-01-10", None)
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        columns, [row] = list(reader.fieldnames or ()), list(reader)
+        columns, rows = list(reader.fieldnames or ()), list(reader)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
-        writer.writerow(row | fill(FEEDS["providers"], provider("P88", "Dr C")))
+        for row, key in zip(rows, ("P77", "P88"), strict=True):
+            if key in corrected:
+                writer.writerow(row | fill(FEEDS["providers"], provider(key, "Dr C")))
     warehouse.run(commands.replay_export, path)
-    assert "Dr C" in names(warehouse)
+    assert names(warehouse).count("Dr C") == len(corrected)
+    first, second = ("P77" in corrected), ("P88" in corrected)
     assert warehouse.rows(
         "select file_name, rows_read, rows_loaded, rows_rejected from quality.source_file "
         "order by part"
-    ) == [("providers_1.csv", 30, 30, 0), ("providers_2.csv", 2, 2, 0)]
+    ) == [
+        ("providers_1.csv", 31, 30 + first, 1 - first),
+        ("providers_2.csv", 2, 1 + second, 1 - second),
+    ]
     before = warehouse.contents()
-    warehouse.rebuild()
+    warehouse.rebuild(0.5)
     assert warehouse.contents() == before
 
 

@@ -205,3 +205,20 @@ def test_embedded_server_that_crashes_is_started_by_the_run_and_not_one_that_was
             assert loaded == (2,)
     finally:
         server.ensure_running(server_settings)
+
+
+def test_only_sessions_of_earlier_tries_are_ended(warehouse: Warehouse) -> None:
+    """Not one of another program that has the number now, nor one of a run that we know not of."""
+    tries = Tries("incremental", 20)
+    with (
+        psycopg.connect(warehouse.url, application_name="a run") as earlier,
+        psycopg.connect(warehouse.url, application_name="a run") as unknown,
+        psycopg.connect(warehouse.url, application_name="psql") as other,
+    ):
+        for session in (earlier, other):
+            tries.meet(session, "nobody")
+        tries.meet(warehouse.connection, "a run")
+        for session in (unknown, other):
+            assert session.execute("select 1").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError):
+            earlier.execute("select 1")

@@ -44,8 +44,10 @@ def ended(
     )
 
 
-def arrived(database: psycopg.Connection[Any], feed: str, as_of: datetime) -> None:
-    """A batch with a file of one feed is loaded."""
+def arrived(
+    database: psycopg.Connection[Any], feed: str, as_of: datetime, status: str = "loaded"
+) -> None:
+    """A batch with a file of one feed is loaded, or the file skipped as one of the same bytes."""
     (load_id,) = database.execute(
         "insert into ledger.load (batch_id, as_of, status, is_rebuild, started_at, finished_at, "
         "live_at) values (%s, %s, 'loaded', false, %s, %s, %s) returning load_id",
@@ -53,7 +55,6 @@ def arrived(database: psycopg.Connection[Any], feed: str, as_of: datetime) -> No
     ).fetchone() or (None,)
     database.execute(
         "insert into ledger.load_file (load_id, feed, file_name, kind, status, size_bytes, "
-        "modified_ns, xxh3_128) values (%s, %s, 'x.csv', 'delta', 'loaded', 1, 1, "
-        "gen_random_uuid())",
-        [load_id, feed],
+        "modified_ns, xxh3_128) values (%s, %s, 'x.csv', 'delta', %s, 1, 1, gen_random_uuid())",
+        [load_id, feed, status],
     )
