@@ -207,10 +207,16 @@ def test_changed_part_reloads_all_parts_and_a_rebuild_gives_the_same(warehouse: 
 
 @pytest.mark.parametrize("corrected", [{"P77", "P88"}, {"P77"}, {"P88"}])
 def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse, corrected: set[str]) -> None:
-    """The rows at fault are the last of one part and the first of the next."""
-    folder = warehouse.inbox / "2025-01-10"
-    folder.mkdir()
+    """The rows at fault are the last of one part and the first of the next.
+
+    A batch before it came in parts of other lengths.
+    """
+    earlier, folder = warehouse.inbox / "2025-01-05", warehouse.inbox / "2025-01-10"
     good = [provider(f"P{n:02}", "Dr A") for n in range(30)]
+    for day in (earlier, folder):
+        day.mkdir()
+    write_part(earlier, "providers_1.csv", good[:7])
+    write_part(earlier, "providers_2.csv", good[7:9])
     write_part(folder, "providers_1.csv", [*good, "P77,too few"])
     write_part(folder, "providers_2.csv", ["P88,too few", provider("P99", "Dr Z")])
     warehouse.incremental(0.5)
@@ -229,7 +235,7 @@ def test_a_corrected_row_returns_to_its_part(warehouse: Warehouse, corrected: se
     first, second = ("P77" in corrected), ("P88" in corrected)
     assert warehouse.rows(
         "select file_name, rows_read, rows_loaded, rows_rejected from quality.source_file "
-        "order by part"
+        "where batch_id = '2025-01-10' order by part"
     ) == [
         ("providers_1.csv", 31, 30 + first, 1 - first),
         ("providers_2.csv", 2, 1 + second, 1 - second),

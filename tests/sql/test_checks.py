@@ -334,6 +334,11 @@ FAULTY_ROWS = {
         "members_raw.rows_as_in_file",
         {"load_id": 2},
     ),
+    "set session_replication_role = replica;"
+    "update members_raw set load_id = 9 where load_id = 2 and source_line = 2": (
+        "members_raw.load_known",
+        {"load_id": 9},
+    ),
     "update fact_claim_state set status = 'denied'": (
         "fact_claim_state.states_match_staging",
         {"claim_id": "c2", "load_id": 1},
