@@ -1,4 +1,4 @@
-"""Published tables that more than one part of us reads: the generator and the quality checks.
+"""Published tables that more than one part of us reads: the generator, the checks, the cubes.
 
 ``README.md`` next to them gives the source of each.
 """
@@ -6,10 +6,25 @@
 from __future__ import annotations
 
 import csv
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 FOLDER = Path(__file__).parent
+# Major diagnostic categories of childbirth and of newborns, whose stays follow from no other.
+_BIRTH = ("14", "15")
+
+
+class HighCostPool(NamedTuple):
+    """What the high-cost risk pool pays of a benefit year's claims of one enrollee.
+
+    ``threshold_usd``: from where on, US dollars; ``coinsurance``: which share of what is above.
+    """
+
+    benefit_year: int
+    threshold_usd: Decimal
+    coinsurance: Decimal
 
 
 def read(name: str) -> list[dict[str, str]]:
@@ -65,3 +80,28 @@ def restricted_zip3() -> tuple[str, ...]:
     164.514(b)(2)(i)(B)).
     """
     return tuple(sorted({row["zip3"] for row in read("restricted_zip3.csv")}))
+
+
+@cache
+def planned_drgs() -> tuple[str, ...]:
+    """MS-DRGs, three digits, of stays that are no readmission though another stay came before.
+
+    Those that ``planned_readmission_drg.csv`` names, and all of births (MDC 14 and 15).
+    """
+    planned = {row["code"] for row in read("ms_drg.csv") if row["mdc"] in _BIRTH}
+    for row in read("planned_readmission_drg.csv"):
+        first, last = int(row["ms_drg_from"]), int(row["ms_drg_to"])
+        planned |= {f"{code:03}" for code in range(first, last + 1)}
+    return tuple(sorted(planned))
+
+
+@cache
+def high_cost_pools() -> tuple[HighCostPool, ...]:
+    """The high-cost risk pool by benefit year (45 CFR 153.320 and the Payment Notices)."""
+    years: dict[int, dict[str, Decimal]] = {}
+    for row in read("aca_parameter.csv"):
+        years.setdefault(int(row["benefit_year"]), {})[row["parameter"]] = Decimal(row["value"])
+    return tuple(
+        HighCostPool(year, known["hcrp_threshold_usd"], known["hcrp_coinsurance"])
+        for year, known in sorted(years.items())
+    )

@@ -245,6 +245,9 @@ class Cube:
     A cube may read from the cubes before it. It is a materialized view, refreshed where what it
     reads has changed. ``is_followed``: it is a table instead that follows what changed in the
     claims (``etl/stages/cubes/follow.py``), for one whose definition costs too much to run daily.
+    ``by_member``: such a one whose rows of a member are all made again where something of the
+    member changed. ``day``: of a cube of persons, the column with the day on which the person's
+    state says who may see the row; the second of the grain where it is not said.
     ``claims_by``: where it counts every claim once, with all measures, the column with the date or
     month of service; its gate then compares it with the facts. ``persons``: the columns that count
     the persons of a row, each with the counts of what these persons had, some of which may be of
@@ -258,6 +261,8 @@ class Cube:
     grain: tuple[str, ...]
     description: str
     is_followed: bool = False
+    by_member: bool = False
+    day: str | None = None
     claims_by: str | None = None
     persons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deprecated: Deprecated | None = None
@@ -272,6 +277,11 @@ class Cube:
     def grain_index(self) -> str:
         """Name of the unique index on its grain."""
         return f"{self.name}_grain_idx"
+
+    @property
+    def touched(self) -> str:
+        """Name of the temporary table of the members whose rows are made again."""
+        return f"touched_{self.name}"
 
     @property
     def is_of_persons(self) -> bool:
@@ -385,6 +395,34 @@ CUBES: dict[str, Cube] = {
             "Claims and money by specialty of the provider, per 1,000 member-months.",
             claims_by="month",
             persons=_CLAIMS | _COVERAGE,
+        ),
+        Cube(
+            "cost_month",
+            ("month", "state", "metal_tier", "claim_type"),
+            "Claims and money by month of service, state, metal tier and type of claim.",
+            is_followed=True,
+            claims_by="month",
+        ),
+        Cube(
+            "inpatient_stay",
+            ("member_id", "stay_id"),
+            "Stays in hospital: claims that overlap or touch are one, with its readmission.",
+            is_followed=True,
+            by_member=True,
+            day="discharge_date",
+        ),
+        Cube(
+            "readmission_month",
+            ("month",),
+            "Stays, index stays and readmissions within 30 days, by month of discharge.",
+        ),
+        Cube(
+            "high_cost_year",
+            ("member_id", "benefit_year"),
+            "Members whose paid claims of a benefit year pass $100k, and what a risk pool pays.",
+            is_followed=True,
+            by_member=True,
+            day="last_service_date",
         ),
     )
 }

@@ -83,6 +83,31 @@ select
     pg_stat_get_xact_tuples_inserted(%(cube)s::regclass) as inserted,
     pg_stat_get_xact_tuples_deleted(%(cube)s::regclass) as deleted;
 
+-- name: touch
+-- The members whose rows of a cube are made again, also for the gate. Of claims that name none the
+-- member is '' in the dimension and (unknown) in cubes. One row per member.
+create temporary table {members} on commit drop as
+select n.member_id
+from ({touched}) as t
+cross join lateral (
+    values (t.member_id), (case when t.member_id = '' then '(unknown)' end)
+) as n (member_id)
+where n.member_id is not null;
+
+-- name: of_touched_members
+-- What restricts a definition to these members. A fragment.
+member_id in (  -- noqa: PRS, a condition
+    select t.member_id
+    from {members} as t
+)
+
+-- name: is_touched
+-- Whether a row c of a cube is of one of these members. A fragment.
+c.member_id in (  -- noqa: PRS, a condition
+    select t.member_id
+    from {members} as t
+)
+
 -- name: want
 -- The rows that a cube has to contain; several workers make them, which a merge would not let them.
 -- One row per row of its grain.
@@ -90,13 +115,14 @@ create temporary table wanted on commit drop as {definition};
 
 -- name: merge
 -- Bring the cube to the rows that it has to contain: only what differs is written, so readers go on
--- with what it contained and an unchanged row stays as it is. One row per row written.
+-- with what it contained and an unchanged row stays as it is. Where not all rows are made again,
+-- those that are not touched stay. One row per row written.
 merge into {cube} as c  -- noqa: PRS, the linter does not know "by source"
 using wanted as w
     on {same_grain}
 when matched and {is_changed} then update set {assign}
 when not matched then insert ({columns}) values ({values})
-when not matched by source then delete;
+when not matched by source and {is_touched} then delete;
 
 -- name: record
 -- Note by which definition a cube is made and through which load. One row.

@@ -107,7 +107,8 @@ order by provider_sk, known_to_load_id;
 create temporary table members_before on commit drop as
 select distinct on (member_sk)
     member_sk,
-    member_id
+    member_id,
+    coalesce(state, '(unknown)') as state
 from dim_member_past
 where known_to_load_id > %(since)s
 order by member_sk, known_to_load_id;
@@ -199,6 +200,40 @@ insert into claims_before
 select *
 from same;
 
+-- name: members_changed
+-- Member versions that have another state now, such as inferred ones that were completed.
+-- One row per version.
+create temporary table members_changed on commit drop as
+select w.member_sk
+from members_before as w
+inner join dim_member as m on w.member_sk = m.member_sk
+where w.state <> coalesce(m.state, '(unknown)');
+
+-- name: claims_of_members
+-- Their claims that stayed as they were, in both tables. One row per claim.
+with same as (
+    insert into claims_after
+    select f.*
+    from members_changed as m
+    cross join lateral (
+        select {claim}
+        from fact_claim as c
+        where c.member_sk = m.member_sk
+        order by c.claim_id
+        offset 0
+    ) as f
+    where not exists (
+        select 1
+        from claims_after as i
+        where i.claim_id = f.claim_id
+    )
+    returning *
+)
+
+insert into claims_before
+select *
+from same;
+
 -- name: plans_changed
 -- Plan versions that have another tier now, such as inferred ones that were completed.
 -- One row per version.
@@ -235,8 +270,10 @@ select
     1 as claims,
     m.member_id,
     a.service_date,
+    coalesce(m.state, '(unknown)') as state,
     coalesce(initcap(p.metal_tier), '(unknown)') as metal_tier,
     coalesce(d.specialty, '(unknown)') as specialty,
+    {cubes/cost_month.type_as_spelled} as claim_type,
     a.status,
     a.claim_amount,
     a.allowed_amount,
@@ -251,8 +288,10 @@ select
     -1,
     coalesce(m_before.member_id, m.member_id),
     b.service_date,
+    coalesce(m_before.state, m.state, '(unknown)'),
     coalesce(p_before.metal_tier, initcap(p.metal_tier), '(unknown)'),
     coalesce(d_before.specialty, d.specialty, '(unknown)'),
+    {cubes/cost_month.type_as_spelled},
     b.status,
     -b.claim_amount,
     -b.allowed_amount,
@@ -268,7 +307,8 @@ where b.load_id <= %(since)s;
 
 -- name: claim_changes
 -- What the changes add to claims and money, and take from them: after less before; changes that
--- cancel out are left out. One row per member, day of service, metal tier and specialty.
+-- cancel out are left out. One row per member, day of service, state, metal tier, specialty and
+-- claim type.
 create temporary table claim_changes on commit drop as
 select
     s.*,

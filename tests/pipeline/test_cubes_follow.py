@@ -135,6 +135,10 @@ def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> 
         "claims_by_month": {"(metal_tier,Silver,2025-03-01)", "(specialty,Cardiology,2025-03-01)"},
         "utilization_by_specialty": {"(Cardiology,2025-03-01)", "(Cardiology,2025-04-01)"},
         "high_cost_member_tracking": set(),
+        "cost_month": {'(2025-03-01,x,Silver,"(unknown)")'},
+        "inpatient_stay": set(),
+        "readmission_month": set(),
+        "high_cost_year": set(),
     }
     # The gate checked the changed days and months, and all coverage.
     assert dict(
@@ -146,8 +150,12 @@ def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> 
         "claims_daily_member.money_as_in_facts": 3,
         "claims_by_plan_metal_month.money_as_in_facts": 1,
         "utilization_by_specialty.money_as_in_facts": 1,
+        "cost_month.money_as_in_facts": 1,
         "claims_by_plan_metal_month.covered_days": 2,
         "high_cost_member_tracking.rolling_paid": 0,
+        "inpatient_stay.claims_as_in_facts": 0,
+        "inpatient_stay.stays_apart": 0,
+        "high_cost_year.years_as_in_days": 0,
     }
 
 
@@ -167,6 +175,20 @@ DAMAGE = {
     "utilization_by_specialty.money_as_in_facts": (
         "delete from claims_by_month where breakdown = 'specialty';"
         + REFRESH.format("utilization_by_specialty")
+    ),
+    "cost_month.money_as_in_facts": "update cost_month set paid_usd = 1",
+    "inpatient_stay.claims_as_in_facts": (
+        "insert into inpatient_stay (member_id, stay_id, claims) values ('B', 'x', 1);"
+        "insert into touched_inpatient_stay values ('B')"
+    ),
+    "inpatient_stay.stays_apart": (
+        "insert into inpatient_stay (member_id, stay_id, admit_date, discharge_date) select 'B',"
+        " id, '2025-03-01', '2025-03-02' from unnest(array['x', 'y']) as id;"
+        "insert into touched_inpatient_stay values ('B')"
+    ),
+    "high_cost_year.years_as_in_days": (
+        "insert into high_cost_year (member_id, benefit_year, paid_usd) values ('B', 2025, 1);"
+        "insert into touched_high_cost_year values ('B')"
     ),
     "high_cost_member_tracking.rolling_paid": (
         "update claims_daily_member set paid_usd = 70000 where service_date = '2025-04-10';"

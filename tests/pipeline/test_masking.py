@@ -310,7 +310,8 @@ def in_scope(connection: psycopg.Connection[Any], relation: str) -> list[Row]:
     if relation.startswith("fact_"):
         return [row for row in found if states[row["member_sk"]] in STATES]
     if relation in CUBES:
-        day = "service_date" if "service_date" in found[0] else "month"
+        days = ("service_date", "month", "discharge_date", "last_service_date")
+        day = next(column for column in days if column in found[0])
         return [
             row
             for row in found

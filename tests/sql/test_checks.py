@@ -170,6 +170,17 @@ DEFECTS |= {
         "update fact_claim set paid_amount = paid_amount + 0.01 where claim_id = 'c1';"
         "update claims_daily_member set paid_usd = paid_usd + 0.01 where member_id = 'A'"
     ),
+    "inpatient_stay.claims_as_in_facts": (
+        "insert into inpatient_stay (member_id, stay_id, admit_date, discharge_date, claims,"
+        " allowed_usd, paid_usd) values ('A', 'x', '2025-01-01', '2025-01-02', 1, 0, 0)"
+    ),
+    "inpatient_stay.stays_apart": (
+        "insert into inpatient_stay (member_id, stay_id, admit_date, discharge_date)"
+        " select 'A', id, '2025-01-01', '2025-01-02' from unnest(array['x', 'y']) as id"
+    ),
+    "high_cost_year.years_as_in_days": (
+        "update claims_daily_member set paid_usd = paid_usd + 100000 where member_id = 'A'"
+    ),
     "access.as_declared": (
         "grant usage on schema warehouse to aca_analyst; grant select on dim_member to aca_analyst"
     ),

@@ -29,7 +29,13 @@ def test_a_cube_is_its_definition_when_made_and_when_refreshed(tables, cube):
     build(tables)
     oid = _oid(tables, cube.name)
     enrollments(tables, "start_date | end_date \n 2025-01-01 | 2025-12-31")
-    claims(tables, "service_date | paid_amount \n 2025-04-10 | 90000")
+    claims(
+        tables,
+        """
+        service_date | paid_amount | claim_type | admit_date | discharge_date
+        2025-04-10   | 190000      | Inpatient  | 2025-04-10 | 2025-04-12
+        """,
+    )
     written = build(tables)
     # The tiers of the warehouse are there without a claim, each in all months of the coverage.
     assert written[cube.name] == len(rows_of(tables, cube.name, columns)) > 0

@@ -88,6 +88,13 @@ def subject_of(table: str) -> Subject:
         parts["direct_identifiers"] = sql.Literal(sorted(kind.value for kind in DIRECT))
     if table == "planner":
         parts["declared_indexes"] = sql.Literal(_declared_indexes())
+    if table in CUBES:
+        members = sql.Identifier(CUBES[table].touched)
+        parts = {
+            "state": claim_status.state(),
+            "all_members": sql.SQL("true"),
+            "touched_members": statement("cubes/build.of_touched_members", members=members),
+        }
     return Subject(None, None, {}, parts)
 
 

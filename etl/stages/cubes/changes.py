@@ -22,7 +22,7 @@ _FEW_OF_CLAIMS = 0.05
 _CLAIM = names(
     (
         *("claim_id", "service_date", "member_sk", "provider_sk", "plan_sk", "status"),
-        *("claim_amount", "allowed_amount", "paid_amount", "load_id"),
+        *("claim_amount", "allowed_amount", "paid_amount", "claim_type", "load_id"),
     )
 )
 
@@ -90,6 +90,8 @@ def find(connection: psycopg.Connection[Any], since: int) -> None:
     steps.run("claims_on_other_days")
     if steps.run("providers_changed"):
         steps.run("claims_of_providers", "claims_before", "claims_after")
+    if steps.run("members_changed"):
+        steps.run("claims_of_members", "claims_before", "claims_after")
     if steps.run("plans_changed"):
         steps.run("claims_of_plans", "claims_before", "claims_after")
     steps.run("claim_changes", "claim_changes")
@@ -102,7 +104,10 @@ class _Steps:
     def __init__(self, connection: psycopg.Connection[Any], since: int) -> None:
         self.connection = connection
         self.since = since
-        keys = ("member_id", "service_date", "metal_tier", "specialty")
+        keys = (
+            *("member_id", "service_date"),
+            *("state", "metal_tier", "specialty", "claim_type"),
+        )
         self.parts: dict[str, sql.Composable] = {
             "claim": _CLAIM,
             "state": claim_status.state(),

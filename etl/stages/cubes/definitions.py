@@ -1,7 +1,8 @@
 """What a cube is: ``sql/cubes/<name>.sql``, its one source.
 
 A file has a ``definition``, a plain query, and its ``columns``, each with what it means. That of a
-cube that follows changes also has its ``follow``. Any other statement is a part of these.
+cube that follows changes also has its ``follow``, or its ``touched_members`` where rows of members
+are made again. Any other statement is a part of these.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import xxhash
 from psycopg import sql
 
 from etl.db.statements import assign, differ, equal, names, read_file, run, statement
-from etl.render import claim_measures, claim_status
+from etl.render import care, claim_measures, claim_status
 from etl.stages import tables
-from etl.warehouse.tables import Cube
+from etl.warehouse.tables import NEXT, Cube
+
+_ALL = sql.SQL("true")
 
 
 def definition(cube: Cube) -> sql.Composed:
@@ -23,9 +26,25 @@ def definition(cube: Cube) -> sql.Composed:
     return part(cube, "definition")
 
 
-def part(cube: Cube, name: str) -> sql.Composed:
-    """A statement of the cube's file, which may take in those that come before it."""
-    parts = {"state": claim_status.state(), **claim_measures.fragments()}
+def definition_of_touched(cube: Cube) -> sql.Composed:
+    """Those of these rows that are of the members in the cube's table ``touched``."""
+    of_members = statement("cubes/build.of_touched_members", members=sql.Identifier(cube.touched))
+    return part(cube, "definition", of_members)
+
+
+def part(cube: Cube, name: str, of_members: sql.Composable = _ALL) -> sql.Composed:
+    """A statement of the cube's file, which may take in those that come before it.
+
+    ``of_members``: restricts it to rows of these members, where it says where to put that.
+    """
+    parts = {
+        "state": claim_status.state(),
+        "of_members": of_members,
+        # By this a definition knows which build it is run in.
+        "calendar_of_rebuild": sql.Literal(f"{NEXT.schemas.warehouse}.dim_date"),
+        **claim_measures.fragments(),
+        **care.fragments(),
+    }
     for earlier in read_file(f"cubes/{cube.name}"):
         if earlier == name:
             break
@@ -46,9 +65,16 @@ def definition_hash(cube: Cube) -> str:
 
 
 def merge(
-    connection: psycopg.Connection[Any], cube: Cube, schema: str, query: sql.Composable
+    connection: psycopg.Connection[Any],
+    cube: Cube,
+    schema: str,
+    query: sql.Composable,
+    is_touched: sql.Composable = _ALL,
 ) -> int:
-    """Bring a table to the rows of a query, writing only what differs; rows written."""
+    """Bring a table to the rows of a query, writing only what differs; rows written.
+
+    ``is_touched``: which rows ``c`` of the table go where the query does not have them.
+    """
     all_columns = [column for column, _ in columns(connection, cube)]
     others = [column for column in all_columns if column not in cube.grain]
     run(connection, "cubes/build.want", definition=query)
@@ -62,7 +88,17 @@ def merge(
         assign=assign(others, "w"),
         columns=names(all_columns),
         values=names(all_columns, "w"),
+        is_touched=is_touched,
     ).rowcount
     tables.drop(connection, "wanted")
     tables.analyze(connection, schema, cube.name)
     return written
+
+
+def merge_touched(connection: psycopg.Connection[Any], cube: Cube, schema: str, since: int) -> int:
+    """Make the rows of those members again of whom something changed since a load; rows written."""
+    touched, members = part(cube, "touched_members"), sql.Identifier(cube.touched)
+    run(connection, "cubes/build.touch", {"since": since}, touched=touched, members=members)
+    tables.analyze(connection, cube.touched)
+    is_touched = statement("cubes/build.is_touched", members=members)
+    return merge(connection, cube, schema, definition_of_touched(cube), is_touched)

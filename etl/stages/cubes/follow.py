@@ -14,11 +14,12 @@ from etl.db.statements import run, scalar
 from etl.render import claim_measures
 from etl.stages import tables
 from etl.stages.cubes import changes
-from etl.stages.cubes.definitions import merge, part
+from etl.stages.cubes.definitions import merge, merge_touched, part
 from etl.warehouse.tables import CUBES
 
 _DAILY = CUBES["claims_daily_member"]
-_BY_MONTH = CUBES["claims_by_month"]
+# Small ones, made of their own rows and the changes.
+_SUMS = (CUBES["claims_by_month"], CUBES["cost_month"])
 _HIGH_COST = CUBES["high_cost_member_tracking"]
 
 
@@ -31,7 +32,7 @@ def follow(connection: psycopg.Connection[Any], schema: str, since: int) -> dict
     month_before = scalar(connection, "cubes/high_cost_member_tracking.last_month")
     rows = {
         _DAILY.name: connection.execute(part(_DAILY, "follow")).rowcount,
-        _BY_MONTH.name: merge(connection, _BY_MONTH, schema, part(_BY_MONTH, "follow")),
+        **{cube.name: merge(connection, cube, schema, part(cube, "follow")) for cube in _SUMS},
     }
     months = {
         "month_before": month_before,
@@ -42,4 +43,7 @@ def follow(connection: psycopg.Connection[Any], schema: str, since: int) -> dict
     connection.execute(part(_HIGH_COST, "tracked"), months)
     gone = connection.execute(part(_HIGH_COST, "delete_untracked"), months).rowcount
     rows[_HIGH_COST.name] = gone + connection.execute(part(_HIGH_COST, "follow")).rowcount
+    for cube in CUBES.values():
+        if cube.by_member:
+            rows[cube.name] = merge_touched(connection, cube, schema, since)
     return rows
