@@ -13,7 +13,7 @@ from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import read_file
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, past_of
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, MARTS, past_of
 
 NONE = Identifier.NONE
 
@@ -122,7 +122,7 @@ _KEPT_OF_NOBODY = words_of(
     waited_seconds sender held_feed_id held_since after_load_id resumed_at resumed_by
     """
 )
-_CUBE_COLUMN = re.compile(r"^\s*\('(\w+)', '([^']*)', ", re.MULTILINE)
+_DESCRIBED_COLUMN = re.compile(r"\(\s*'(\w+)',\s*'([^']*)',\s*'((?:[^']|'')*)'\s*\)")
 
 
 class UnclassifiedError(LookupError):
@@ -138,6 +138,8 @@ def identifier_of(schema: str, relation: str, column: str) -> Identifier:
     try:
         if schema == "cubes" and relation in CUBES:
             return cube_columns(relation)[column]
+        if schema == "mart" and relation in (*MARTS, *CUBES):
+            return mart_columns(relation)[column]
         if schema in ("staging", "warehouse", "as_known"):
             return _of_build(relation, column)
         if column in _KEPT_OF_NOBODY:
@@ -151,15 +153,30 @@ def identifier_of(schema: str, relation: str, column: str) -> Identifier:
 @cache
 def cube_columns(cube: str) -> dict[str, Identifier]:
     """The columns of a cube in their order, each with its identifier, as ``sql/cubes`` says."""
-    described = read_file(f"cubes/{cube}")["columns"]
-    return {column: Identifier(kind) for column, kind in _CUBE_COLUMN.findall(described)}
+    return _columns_of(f"cubes/{cube}")
+
+
+@cache
+def mart_columns(mart: str) -> dict[str, Identifier]:
+    """The columns of a mart likewise, as ``sql/mart`` says, or ``sql/cubes`` of one of a cube."""
+    return cube_columns(mart) if mart in CUBES else _columns_of(f"mart/{mart}")
+
+
+def _columns_of(file: str) -> dict[str, Identifier]:
+    return {column: Identifier(kind) for column, kind, _ in described_columns(file)}
+
+
+def described_columns(file: str) -> list[tuple[str, str, str]]:
+    """The columns of a cube's or mart's file: name, identifier, and what each means."""
+    found = _DESCRIBED_COLUMN.findall(read_file(file)["columns"])
+    return [(column, kind, meaning.replace("''", "'")) for column, kind, meaning in found]
 
 
 @cache
 def declared() -> str:
     """All that is declared of the columns of builds, in a text that changes with any of it."""
     feeds = [(f.name, c.name, c.identifier.value) for f in FEEDS.values() for c in f.staged]
-    cubes = {cube: cube_columns(cube) for cube in CUBES}
+    cubes = {cube: mart_columns(cube) for cube in (*CUBES, *MARTS)}
     return f"{feeds}{cubes}{_OF_PERSON}{sorted(_OF_NOBODY)}{_KEYS}{sorted(_CALENDAR)}{_GEOGRAPHY}"
 
 

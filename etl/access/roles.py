@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from etl.warehouse.tables import Schemas
+from etl.access.classification import identifies, mart_columns
+from etl.warehouse.tables import CUBES, MARTS, Schemas
 
 LOADER = "aca_loader"
 SCOPED = "aca_analyst_scoped"
@@ -56,7 +57,15 @@ class Role:
 # What every reader may see: which loads there were, and what checks found.
 _COMMON = {"ledger": READ, "quality": MASKED}
 _DECLARED = {("access", "classification"): READ, ("access", "declared_right"): READ}
-_IDENTIFIED = dict.fromkeys((BUILD.staging, BUILD.warehouse, BUILD.cubes, BUILD.as_known), READ)
+_IDENTIFIED = dict.fromkeys(
+    (BUILD.staging, BUILD.warehouse, BUILD.cubes, BUILD.as_known, BUILD.mart), READ
+)
+# Views for people that say of nobody who they are.
+_OF_NOBODY = {
+    (BUILD.mart, name): READ
+    for name in (*MARTS, *CUBES)
+    if not identifies(BUILD.mart, name, list(mart_columns(name)))
+}
 # Rows and keys as files have them are for stewards, whoever else may read the schema.
 _STEWARDS = (
     ("quality", "quarantined_line"),
@@ -76,6 +85,7 @@ ROLES: dict[str, Role] = {
             "Analysts: a limited data set (45 CFR 164.514(e)).",
             {**_COMMON, BUILD.limited: MASKED, BUILD.limited_as_known: MASKED},
             (BUILD.limited, "public"),
+            relations=_OF_NOBODY,
         ),
         Role(
             SCOPED,
@@ -114,7 +124,7 @@ ROLES: dict[str, Role] = {
             "Auditors: who looked, what each role may see, and every report as it was known.",
             {**_COMMON, "audit": READ, BUILD.limited: MASKED, BUILD.limited_as_known: MASKED},
             (BUILD.limited, "public"),
-            relations=dict.fromkeys(_AUDITED, READ),
+            relations=_OF_NOBODY | dict.fromkeys(_AUDITED, READ),
             # What they see in the log names persons.
             is_identified=True,
         ),

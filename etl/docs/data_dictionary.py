@@ -6,13 +6,15 @@ from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import DOMAIN
 
+from etl.access.classification import described_columns
 from etl.config import ROOT
 from etl.contracts.reasons import Reason
 from etl.contracts.types import DOMAINS
+from etl.db.statements import described
 from etl.docs import generated
 from etl.schema.deprecated import deprecated
 from etl.schema.warehouse_tables import all_tables
-from etl.warehouse.tables import CUBES
+from etl.warehouse.tables import CUBES, MARTS
 
 PAGE = ROOT / "docs" / "data-dictionary.md"
 
@@ -37,10 +39,9 @@ def render() -> str:
             parts.append(f"\n## Schema {schema}\n")
         parts.append(_table(table))
     parts.append("\n## Schema cubes\n")
-    for cube in CUBES.values():
-        parts.append(
-            f"\n### cubes.{cube.name}\n\n{cube.comment} Definition: `sql/cubes/{cube.name}.sql`.\n"
-        )
+    parts += [_view("cubes", cube.name, cube.comment) for cube in CUBES.values()]
+    parts.append("\n## Schema mart\n\nEach cube has a view of its name here, and:\n")
+    parts += [_view("mart", name, described(f"mart/{name}.definition")[0]) for name in MARTS]
     if outdated := deprecated():
         parts.append("\n## Deprecated\n\n| cube or view | since | read instead |\n|---|---|---|\n")
         parts += [
@@ -85,6 +86,17 @@ def _table(table: Table) -> str:
     return (
         f"\n### {table.schema}.{table.name}\n\n{table.comment}{besides}\n\n"
         f"| column | type | not null | meaning |\n|---|---|---|---|\n{rows}"
+    )
+
+
+def _view(schema: str, name: str, comment: str) -> str:
+    file = f"{schema}/{name}"
+    rows = "".join(
+        f"| {column} | {_cell(meaning)} |\n" for column, _, meaning in described_columns(file)
+    )
+    return (
+        f"\n### {schema}.{name}\n\n{comment} Definition: `sql/{file}.sql`.\n\n"
+        f"| column | meaning |\n|---|---|\n{rows}"
     )
 
 

@@ -70,7 +70,7 @@ def _require_unread(connection: psycopg.Connection[Any], cube: str) -> None:
 def _drop(connection: psycopg.Connection[Any], cube: str, kind: Any) -> None:
     try:
         with connection.transaction():
-            for schema in LIVE.schemas.masked:
+            for schema in (LIVE.schemas.mart, *LIVE.schemas.masked):
                 run(connection, "operations/use.drop_view", view=sql.Identifier(schema, cube))
             name = sql.Identifier(LIVE.schemas.cubes, cube)
             run(connection, "cubes/build.drop", table_or_view=sql.SQL(kind), cube=name)

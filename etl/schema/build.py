@@ -15,7 +15,6 @@ from etl.access.roles import ROLES
 from etl.contracts.types import DOMAINS
 from etl.db.statements import run, scalar
 from etl.schema import dependents, repeatable
-from etl.schema.masked import masked_cubes
 from etl.schema.migrations import engine
 from etl.warehouse.tables import CUBES, LIVE, NEXT, RETIRED, Schemas
 
@@ -47,7 +46,7 @@ def made(schemas: Schemas) -> list[tuple[str, str]]:
     from etl.schema.warehouse_tables import tables_of_build
 
     tables = tables_of_build(schemas).tables.values()
-    objects = (*repeatable.of_build(), *masked_cubes())
+    objects = (*repeatable.of_build(), *repeatable.on_cubes())
     columns = ((table, column) for table in tables for column in table.columns)
     return [
         *((str(table.schema), table.name) for table in tables),

@@ -21,9 +21,10 @@ from etl.access.classification import cube_columns
 from etl.access.masking import Masking, restricted
 from etl.access.treatments import Standard
 from etl.db.statements import names, read_file, statement
+from etl.schema.marts import mart
 from etl.schema.objects import Columns, Place, SchemaObject, Wrapper, function_of
 from etl.schema.readers import KEYS, as_known_rows, dimension_views, fact_history
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, Cube, past_of
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, MARTS, Cube, past_of
 
 # A row that is refused must not be seen by a function of the reader's either.
 _BARRIER = "with (security_barrier)"
@@ -67,9 +68,13 @@ def masked() -> Iterator[SchemaObject]:
     for standard in Standard:
         for shown in _relations():
             yield _masked(shown, standard)
+        for name in MARTS:
+            yield _masked(mart(name), standard)
     yield from _as_known()
     for shown in _relations():
         yield from _scoped(shown)
+    for name in MARTS:
+        yield from _scoped(mart(name))
 
 
 @cache
@@ -117,6 +122,7 @@ def _masked(shown: SchemaObject, standard: Standard) -> SchemaObject:
         shown,
         place=Place(standard.value, relation),
         masking=Masking(standard, schema, relation),
+        columns_said_by="",
     )
 
 
@@ -166,7 +172,7 @@ def _scope(relation: str, cube: Cube | None) -> list[tuple[str, str]] | None:
         return [("in_scope_by_key", ""), ("in_scope_by_state", "")]
     if relation.startswith("dim_member") or relation == "dim_geography":
         return [("in_scope_by_state", "")]
-    if relation in (*(fact.table for fact in FACTS.values()),):
+    if relation in (*(fact.table for fact in FACTS.values()), *MARTS):
         return [("in_scope_by_key", "")]
     if relation.startswith("fact_"):
         return None

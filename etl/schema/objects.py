@@ -68,6 +68,7 @@ class SchemaObject:
     columns that the statement names as ``{columns}``. ``wrappers``: what is put around the
     statement of a view, innermost first; ``masking`` comes last. ``options``: those of a view.
     ``deprecated``: since when nobody should read a view any more, and what to read in its place.
+    ``columns_said_by``: the statement that says of each column of a view what it means.
     """
 
     kind: str
@@ -81,6 +82,7 @@ class SchemaObject:
     masking: Masking | None = None
     options: LiteralString = ""
     deprecated: Deprecated | None = None
+    columns_said_by: str = ""
 
     @property
     def mark(self) -> str:
@@ -94,6 +96,7 @@ class SchemaObject:
         said += (self.columns_of, self.wrappers, masking, self.options)
         # Only where there is one, or every object would be made again for it.
         said += (self.deprecated,) if self.deprecated else ()
+        text += _texts(self.columns_said_by) if self.columns_said_by else ""
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
 
     def identity(self, schemas: Schemas) -> sql.Composable:
@@ -138,6 +141,15 @@ class SchemaObject:
             object=self.identity(schemas),
             comment=sql.Literal(f"{said} Definition {self.mark}."),
         )
+        if self.columns_said_by:
+            for column, meaning in run(connection, self.columns_said_by).fetchall():
+                run(
+                    connection,
+                    "cubes/build.comment_on_column",
+                    cube=self.place.of(schemas),
+                    column=sql.Identifier(column),
+                    comment=sql.Literal(meaning),
+                )
 
 
 def _named(connection: psycopg.Connection[Any], columns: Columns, schemas: Schemas) -> sql.Composed:

@@ -24,6 +24,7 @@ from psycopg import sql
 from etl.db.connection import set_search_path
 from etl.db.statements import run, scalar
 from etl.errors import SchemaError
+from etl.schema.marts import marts, marts_of_cubes
 from etl.schema.masked import access_functions, masked, masked_cubes
 from etl.schema.noted import audit_objects, noted_cubes, noted_kept, noted_of_build
 from etl.schema.objects import Place, SchemaObject, function_of, functions_of, views_of
@@ -93,15 +94,23 @@ def dropped(
 
 @contextmanager
 def cubes_replaced(connection: psycopg.Connection[Any], schemas: Schemas) -> Iterator[None]:
-    """Do without the masked views on cubes while cubes replace others.
+    """Do without the views on cubes while cubes replace others.
 
-    As ``dropped``; afterwards they are there, also where they were not.
+    As ``dropped``; afterwards they are there, also where they were not. Raises ``SchemaError`` if
+    other views read from them.
     """
-    objects = masked_cubes()
+    objects = on_cubes()
     values = {"schemas": _places(objects, schemas)}
     grants = run(connection, "schema/repeatable.grants", values).fetchall()
     for entry in objects:
-        run(connection, "schema/repeatable.drop_view", view=entry.place.of(schemas))
+        try:
+            run(connection, "schema/repeatable.drop_view", view=entry.place.of(schemas))
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise SchemaError(
+                f"The definition of a cube has changed, and other views read "
+                f"{entry.place.in_build(schemas)}.{entry.place.name}.",
+                "Drop those views, run make cubes, then create them again.",
+            ) from error
     yield
     ensure(connection, [of_build_and_cubes(connection, schemas)], schemas)
     _grant(connection, grants)
@@ -184,7 +193,7 @@ def kept() -> tuple[SchemaObject, ...]:
 @cache
 def of_build() -> tuple[SchemaObject, ...]:
     """The objects of a build: guards, then the views and functions that people read it by."""
-    return (*guards(), *readers(), *masked(), *noted_of_build())
+    return (*guards(), *readers(), *marts(), *masked(), *noted_of_build())
 
 
 def of_build_and_cubes(
@@ -193,7 +202,13 @@ def of_build_and_cubes(
     """The objects of a build, and if all its cubes are there those on them."""
     asked = {"schema": schemas.cubes, "names": list(CUBES)}
     has_cubes = scalar(connection, "schema/repeatable.has_all", asked)
-    return (*of_build(), *((*masked_cubes(), *noted_cubes()) if has_cubes else ()))
+    return (*of_build(), *((*on_cubes(), *noted_cubes()) if has_cubes else ()))
+
+
+@cache
+def on_cubes() -> tuple[SchemaObject, ...]:
+    """The views on cubes, which have to be there first."""
+    return (*marts_of_cubes(), *masked_cubes())
 
 
 @cache

@@ -27,6 +27,7 @@ class Schemas:
     warehouse: str = "warehouse"
     cubes: str = "cubes"
     as_known: str = "as_known"
+    mart: str = "mart"
     limited: str = "limited"
     limited_as_known: str = "limited_as_known"
     scoped: str = "scoped"
@@ -61,7 +62,7 @@ class Schemas:
 
         What somebody creates without a schema must not be among our tables: public comes first.
         """
-        return ["public", self.warehouse, self.cubes]
+        return ["public", self.warehouse, self.cubes, self.mart]
 
 
 # The schemas that no rebuild replaces.
@@ -426,3 +427,7 @@ CUBES: dict[str, Cube] = {
         ),
     )
 }
+
+# Views for people over facts and dimensions, each ``sql/mart/<name>.sql``. With the cubes they are
+# what schema ``mart`` shows.
+MARTS: tuple[LiteralString, ...] = ("claim", "enrollment", "member_timeline")

@@ -19,7 +19,7 @@ from etl.access import logins
 from etl.db.connection import connect
 from etl.docs import report_queries
 from etl.synthetic.generate import generate
-from etl.warehouse.tables import CUBES
+from etl.warehouse.tables import CUBES, MARTS
 from tests.support import masked_rows
 from tests.support.access import login_of
 from tests.support.masked_rows import LIMITED, SAFE_HARBOR, Codes, Row, counted, masked
@@ -84,6 +84,8 @@ def relations(connection: psycopg.Connection[Any], schema: str) -> list[str]:
 
 def source(relation: str) -> str:
     """What a relation of a masked schema shows."""
+    if relation in MARTS:
+        return f"mart.{relation}"
     return f"cubes.{relation}" if relation in CUBES else f"warehouse.{relation}"
 
 
@@ -307,7 +309,7 @@ def in_scope(connection: psycopg.Connection[Any], relation: str) -> list[Row]:
         found = [row for row in found if states[row["member_sk"]] in STATES]
     if relation.startswith("dim_member") or relation == "dim_geography":
         return [row for row in found if row["state"] in STATES]
-    if relation.startswith("fact_"):
+    if relation.startswith("fact_") or relation in MARTS:
         return [row for row in found if states[row["member_sk"]] in STATES]
     if relation in CUBES:
         days = ("service_date", "month", "discharge_date", "last_service_date")

@@ -27,7 +27,7 @@ AREAS = {
     *("city", "region", "geography_sk", "geographic_reporting"),
     "wisconsin_area_deprivation_index",
 }
-NUMBERS = {"claim_id", "enrollment_id", "stay_id", "readmission_stay_id"}
+NUMBERS = {"claim_id", "enrollment_id", "stay_id", "readmission_stay_id", "number"}
 # When a row came, from which a day of care follows where loads are daily.
 ARRIVALS = {"load_id", "known_to_load_id", "created_at", "as_of", "batch_id"}
 # With the end of coverage, mostly that of the year, they give its start.
@@ -37,6 +37,7 @@ DATES = {
     *("date_key", "enrollment_start_date_key", "enrollment_end_date_key", "source_updated_at"),
     *("validity_start_ts", "validity_end_ts", "known_from_ts", "month", "first_month_over"),
     "last_service_date",
+    *("from_date", "to_date"),
 }
 # The first three digits where 20,000 persons or fewer live, by the censuses of 2000 and of 2010.
 FEW_LIVE_IN = {

@@ -1,0 +1,68 @@
+"""The schema ``mart``: what people read, views that say the right answer the easy way.
+
+A view of ``sql/mart`` has its ``definition`` and its ``columns``, like a cube; each cube has a view
+of its own name. Every column says in the catalog what it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+
+from psycopg import sql
+
+from etl.access.classification import cube_columns, identifies, mart_columns
+from etl.render import claim_status
+from etl.schema.noted import as_reader
+from etl.schema.objects import Place, SchemaObject, functions_of
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, MARTS, Dimension, Fact
+
+
+@cache
+def marts() -> tuple[SchemaObject, ...]:
+    """The functions and views on facts and dimensions."""
+    return (*functions_of("mart/functions", "mart"), *map(_noted, map(mart, MARTS)))
+
+
+@cache
+def marts_of_cubes() -> tuple[SchemaObject, ...]:
+    """The views on cubes, which have to be there first."""
+    return tuple(_of_cubes())
+
+
+def mart(name: str) -> SchemaObject:
+    """A view of ``sql/mart`` that reads its tables with the rights of its owner."""
+    entries: tuple[Dimension | Fact, ...] = (*DIMENSIONS.values(), *FACTS.values())
+    return SchemaObject(
+        "view",
+        Place("mart", name),
+        f"mart/{name}.definition",
+        {
+            "mart": Place("mart"),
+            "month": sql.SQL("date_trunc('month', c.service_date)"),
+            "state": claim_status.state("c"),
+            **{entry.table: Place("warehouse", entry.table) for entry in entries},
+        },
+        columns_said_by=f"mart/{name}.columns",
+    )
+
+
+def _noted(view: SchemaObject) -> SchemaObject:
+    """The view as readers have it: where it says who a person is, reading it is noted."""
+    columns = list(mart_columns(view.place.name))
+    return as_reader(view) if identifies("mart", view.place.name, columns) else view
+
+
+def _of_cubes() -> Iterator[SchemaObject]:
+    for cube in CUBES.values():
+        view = SchemaObject(
+            "view",
+            Place("mart", cube.name),
+            "mart/cubes.cube",
+            {"cube": Place("cubes", cube.name)},
+            {"description": cube.comment},
+            columns_said_by=f"cubes/{cube.name}.columns",
+        )
+        is_of_persons = identifies("cubes", cube.name, list(cube_columns(cube.name)))
+        yield replace(as_reader(view) if is_of_persons else view, deprecated=cube.deprecated)

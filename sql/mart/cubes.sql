@@ -1,0 +1,6 @@
+-- Cubes as marts show them.
+
+-- name: cube
+-- {description}
+select *
+from {cube};

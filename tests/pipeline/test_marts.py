@@ -1,0 +1,134 @@
+"""What people read in schema mart: the right answer the easy way, every column described."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from etl.access.classification import described_columns
+from etl.warehouse.tables import CUBES, MARTS
+from tests.support.access import login_of
+from tests.support.tables import draw, drawn
+from tests.support.warehouse import Warehouse
+
+CLAIMS = """
+    claim_id | member_id | service_date | status   | claim_amount | allowed_amount | paid_amount
+    payable  | A         | 2025-01-05   | approved | 100          | 60             | 45.50
+    no word  | A         | 2025-01-06   |          | 10           | 6              | 5
+    adjusted | A         | 2025-02-05   | ADJUSTED | 20           | 12             | 11
+    denied   | A         | 2025-01-07   | denied   | 200          | 120            | 0
+    pending  | A         | 2025-01-08   | pending  | 300          | 180            | 150
+    odd      | A         | 2025-01-09   | parked   | 400          | 240            | 200
+    nobody's | Z         | 2025-01-10   | approved | 1            | 1              | 1
+"""
+
+
+@pytest.fixture
+def loaded(warehouse: Warehouse) -> Warehouse:
+    """Two batches: the member moves between, and a claim names nobody who is known."""
+    warehouse.send(
+        "2025-01-20",
+        members="member_id | state | source_updated_at \n A | FL | 2025-01-01T00:00:00Z",
+        plans="plan_id | effective_year | metal_tier \n P | 2025 | Silver",
+        enrollments="enrollment_id | member_id | plan_id | start_date | premium_paid | aptc_amount"
+        "\n E1 | A | P | 2025-01-01 | 100.10 | 400.20",
+    )
+    warehouse.send(
+        "2025-02-10",
+        members="member_id | state | source_updated_at \n A | TX | 2025-02-01T00:00:00Z",
+        claims=[row | {"plan_id": "P"} for row in draw(CLAIMS)],
+    )
+    warehouse.incremental()
+    return warehouse
+
+
+def test_claims_count_for_what_they_are_without_a_filter(loaded: Warehouse) -> None:
+    assert drawn(
+        loaded.connection,
+        "select claim_id, state, is_payable, is_complete, billed_usd, allowed_usd, paid_usd, "
+        "member_cost_usd as cost_usd from mart.claim order by service_date",
+    ) == draw("""
+        claim_id | state | is_payable | is_complete | billed_usd | allowed_usd | paid_usd | cost_usd
+        payable  | FL    | true       | true        | 100.00     | 60.00       | 45.50    | 14.50
+        no word  | FL    | true       | true        | 10.00      | 6.00        | 5.00     | 1.00
+        denied   | FL    | false      | true        | 200.00     | 120.00      | 0.00     | 0.00
+        pending  | FL    | false      | true        | 0.00       | 0.00        | 0.00     | 0.00
+        odd      | FL    | false      | true        | 0.00       | 0.00        | 0.00     | 0.00
+        nobody's |       | true       | true        | 1.00       | 1.00        | 1.00     | 0.00
+        adjusted | TX    | true       | false       | 20.00      | 12.00       | 11.00    | 1.00
+    """)
+    sums = "sum(billed_usd), sum(allowed_usd), sum(paid_usd)"
+    assert loaded.rows(f"select {sums} from mart.claim") == loaded.rows(
+        f"select {sums} from cubes.claims_daily_member"
+    )
+
+
+def test_premium_is_what_the_member_pays_and_the_tax_credit(loaded: Warehouse) -> None:
+    assert drawn(
+        loaded.connection,
+        "select premium_usd, tax_credit_usd, net_premium_usd, is_in_force, plan_year "
+        "from mart.enrollment",
+    ) == draw("""
+        premium_usd | tax_credit_usd | net_premium_usd | is_in_force | plan_year
+        500.30      | 400.20         | 100.10          | true        | 2025
+    """)
+
+
+def test_timeline_of_a_member_is_in_order(loaded: Warehouse) -> None:
+    assert drawn(
+        loaded.connection,
+        "select from_date, what, number, state, amount_usd from mart.member_timeline "
+        "where member_id = 'A' and (what <> 'claim' or number in ('payable', 'adjusted')) "
+        "order by from_date, what",
+    ) == draw("""
+        from_date  | what     | number   | state | amount_usd
+        1900-01-01 | version  |          | FL    |
+        2025-01-01 | coverage | E1       | FL    | 500.30
+        2025-01-05 | claim    | payable  | FL    | 45.50
+        2025-02-01 | version  |          | TX    |
+        2025-02-05 | claim    | adjusted | TX    | 11.00
+    """)
+
+
+def test_day_that_the_data_speaks_of_is_that_of_the_newest_batch_loaded(
+    loaded: Warehouse,
+) -> None:
+    assert str(loaded.value("select mart.as_of()")) == "2025-02-10"
+    loaded.send("2025-01-25", plans="plan_id | effective_year \n P2 | 2025")
+    loaded.incremental()
+    assert str(loaded.value("select mart.as_of()")) == "2025-02-10"
+    loaded.rebuild()
+    assert str(loaded.value("select mart.as_of()")) == "2025-02-10"
+
+
+def test_every_relation_and_column_of_mart_says_what_it_is(loaded: Warehouse) -> None:
+    described = loaded.rows(
+        "select c.relname, obj_description(c.oid), array_agg(a.attname::text order by a.attnum), "
+        "array_agg(col_description(c.oid, a.attnum) order by a.attnum) from pg_class as c "
+        "join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped "
+        "where c.relnamespace = 'mart'::regnamespace group by c.oid, c.relname"
+    )
+    assert {relation for relation, *_ in described} == {*MARTS, *CUBES}
+    for relation, said, columns, meanings in described:
+        assert said
+        file = f"cubes/{relation}" if relation in CUBES else f"mart/{relation}"
+        assert [(c, m) for c, _, m in described_columns(file)] == list(
+            zip(columns, meanings, strict=True)
+        )
+
+
+def test_analyst_reads_marts_without_the_schema_and_those_about_nobody_with_it(
+    loaded: Warehouse,
+) -> None:
+    with login_of(loaded.connection, loaded.url, "aca_analyst") as analyst:
+        query = "select sum(paid_usd) from {} where state = 'FL'"
+        assert analyst.execute(query.format("limited.claim")).fetchone() == (
+            loaded.value(query.format("mart.claim")),
+        )
+        (tiers,) = analyst.execute(
+            "select count(*) from mart.claims_by_plan_metal_month"
+        ).fetchone()
+        assert tiers
+        for view in ("claim", "enrollment", "member_timeline", "claims_daily_member"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                analyst.execute(f"select * from mart.{view}")
