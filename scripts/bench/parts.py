@@ -1,12 +1,14 @@
 """What a load can hardly do without, alone: its hash joins and one grouped scan of the claims.
 
 Measured on a loaded warehouse, with the settings of a stage. So is each cube by itself, made from
-its definition as a full load makes it.
+its definition as a full load makes it, and what the last load changed in those that follow it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -14,8 +16,9 @@ from measuring import ratio_cells, show_table
 from psycopg import sql
 
 from etl.db.connection import connect, set_search_path
-from etl.db.statements import Parts, run
-from etl.stages.cubes.definitions import definition
+from etl.db.statements import Parts, run, scalar
+from etl.stages.cubes import changes
+from etl.stages.cubes.definitions import definition, merge, merge_touched, part
 from etl.warehouse.tables import CUBES, LIVE, TABLE
 
 ALONE = ("members_joined", "claims_joined", "claims_grouped")
@@ -31,7 +34,33 @@ def measure(url: str) -> dict[str, Any]:
         return {
             "alone": {name: _best(connection, f"bench/floor.{name}") for name in ALONE},
             "cubes": {name: _cube(connection, name) for name in CUBES},
+            "followed": _followed(connection),
         }
+
+
+def _followed(connection: psycopg.Connection[Any]) -> dict[str, float]:
+    """Seconds in which cubes that care is counted in follow the last load once more.
+
+    What they find is there already, so only what is added to sums is written. The changes
+    themselves, which all cubes share, are the first.
+    """
+    since = int(scalar(connection, "bench/floor.last_load")) - 1
+    schema = LIVE.schemas.cubes
+    cost = CUBES["cost_month"]
+    steps: dict[str, Callable[[], object]] = {
+        "changes of claims": lambda: changes.find(connection, since),
+        cost.name: lambda: merge(connection, cost, schema, part(cost, "follow")),
+    }
+    for cube in CUBES.values():
+        if cube.by_member:
+            steps[cube.name] = partial(merge_touched, connection, cube, schema, since)
+    found = {}
+    with connection.transaction(force_rollback=True):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            found[name] = round(time.perf_counter() - started, 3)
+    return found
 
 
 def _best(connection: psycopg.Connection[Any], name: str, **parts: Parts) -> float:
@@ -72,4 +101,9 @@ def show(result: dict[str, Any]) -> None:
         "Parts alone, and each cube; one grouped scan of the claims = 1",
         ("what", "seconds", "ratio"),
         ((what.replace("_", " "), *ratio_cells(spent, grouped)) for what, spent in measured),
+    )
+    show_table(
+        "The last load followed; one grouped scan of the claims = 1",
+        ("what", "seconds", "ratio"),
+        ((what, *ratio_cells(spent, grouped)) for what, spent in result["followed"].items()),
     )

@@ -8,6 +8,8 @@ from typing import Any
 from measuring import show_table
 
 PEAK_MB = 300
+# Cost, stays and high cost.
+CARE = ("cost_month", "inpatient_stay", "readmission_month", "high_cost_year")
 
 
 def show(result: dict[str, Any]) -> None:
@@ -26,6 +28,12 @@ def _targets(result: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
         grouped = result["parts"]["alone"]["claims_grouped"]
         for cube, spent in result["parts"]["cubes"].items():
             yield f"{cube} / grouped scan of the claims", spent / grouped, 4
+        made, followed = result["parts"]["cubes"], result["parts"]["followed"]
+        yield "inpatient_stay / grouped scan of the claims", made["inpatient_stay"] / grouped, 0.5
+        care = [made[cube] for cube in CARE]
+        yield "cubes of care together / grouped scan", sum(care) / grouped, 4
+        day_of_care = sum(followed.get(cube, made[cube]) for cube in CARE)
+        yield "cubes of care, last load followed, % of made", 100 * day_of_care / sum(care), 5
         for number, day in enumerate(days, start=1):
             yield f"day {number}, all of it, % of a full load", 100 * day["wall"] / full["wall"], 3
         peak = max(run["peak_mb"] for run in (full, *days))

@@ -82,3 +82,7 @@ from (
     from fact_claim
     group by member_sk, service_date
 ) as day;
+
+-- name: last_load
+-- The last load of a batch. One row.
+select max(load_id) from ledger.load where status = 'loaded';
