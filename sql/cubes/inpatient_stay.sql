@@ -13,7 +13,8 @@
 --   * Planned is a stay whose MS-DRG is in planned_readmission_drg.csv or in MDC 14 or 15, births
 --     (etl/reference); it is neither an index stay nor a readmission.
 --   * An index stay is an unplanned one after which a readmission would be seen: the member was
---     covered on every day from discharge to the 30th after it, and the data speaks of all of them.
+--     covered on every day from discharge to the 30th after it, and these days were over on the
+--     day that the data speaks of.
 --   * A readmission is the next stay of the member, if it is unplanned and begins 1 to 30 days
 --     after discharge. It is noted at index stays alone, and can be an index stay itself.
 --   * Why a stay is no index stay: the first that is so of member unknown, planned, days not
@@ -26,13 +27,15 @@
 )
 
 -- name: speaks_of
--- The day that the data of a build speaks of: that of its latest batch, in UTC. One row.
-select max(l.as_of)::date as day
+-- The day that the data of a build speaks of: that of its newest batch, in UTC. Once the build is
+-- live this is mart.as_of(). One row.
+select max(l.as_of at time zone 'UTC')::date as day
 from load as l
 cross join (
     select to_regclass('dim_date') = to_regclass({calendar_of_rebuild}) as is_rebuild
 ) as build
-where l.status in ('running', case when build.is_rebuild then 'rebuilt' else 'loaded' end)
+where l.kind = 'batch'
+    and l.status in ('running', case when build.is_rebuild then 'rebuilt' else 'loaded' end)
     and (l.is_rebuild or build.is_rebuild is not true);
 
 -- name: stay_claims
@@ -135,7 +138,7 @@ followed as (
         case
             when not s.is_of_member then 'member unknown'
             when s.is_planned then 'planned'
-            when (s.last_day <= speaks.day) is not true then 'days not complete'
+            when (s.last_day < speaks.day) is not true then 'days not complete'
             when v.covered @> daterange(s.discharge_date, s.last_day, '[]') then null
             else 'not covered'
         end as why_not_index,
@@ -224,7 +227,7 @@ touched as (
     cross join ({speaks_of}) as speaks
     where s.member_id <> '(unknown)' and not s.is_planned
         and coalesce(s.why_not_index = 'days not complete', false)
-        <> (s.discharge_date + {readmission_days} > speaks.day)
+        <> (s.discharge_date + {readmission_days} >= speaks.day)
 )
 
 select t.member_id

@@ -126,7 +126,10 @@ def compare(warehouse: Warehouse, world: World) -> set[Any]:
 
 
 def run_draw(warehouse: Warehouse, seed: int, count: int) -> set[Any]:
-    """Load drawn batches in any order and compare after each."""
+    """Load drawn batches in any order and compare after each, and after a full load with one more.
+
+    The full load speaks of a later day than the live warehouse that it replaces.
+    """
     rng = random.Random(seed)
     batches = drawn_batches(rng, count)
     rng.shuffle(batches)
@@ -142,7 +145,10 @@ def run_draw(warehouse: Warehouse, seed: int, count: int) -> set[Any]:
         )
         warehouse.incremental(reject_share=1)
         tried |= compare(warehouse, World.after(batches[:n]))
-    return tried
+    last = Batch(FIRST + timedelta(days=160), [], [drawn_claim(rng, "c99")], [])
+    warehouse.send(last.batch_id, claims=last.claims)
+    warehouse.rebuild(reject_share=1)
+    return tried | compare(warehouse, World.after([*batches, last]))
 
 
 def test_cubes_of_care_equal_a_model_after_each_load(warehouse: Warehouse) -> None:

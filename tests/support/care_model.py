@@ -168,7 +168,7 @@ def _stay(group: list[Row], world: World, planned: set[str]) -> Row:
         why = "member unknown"
     elif is_planned:
         why = "planned"
-    elif days[-1] > world.day:
+    elif days[-1] >= world.day:
         why = "days not complete"
     elif not all(world.is_covered(member, day) for day in days):
         why = "not covered"
