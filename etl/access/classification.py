@@ -9,11 +9,20 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from etl.access.treatments import Standard, Treatment, treatment_of
 from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import read_file
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, MARTS, past_of
+from etl.warehouse.tables import (
+    CUBES,
+    DIM_MEMBER,
+    DIMENSIONS,
+    FACTS,
+    MARTS,
+    MEMBER_LIMITED,
+    past_of,
+)
 
 NONE = Identifier.NONE
 
@@ -58,6 +67,11 @@ _KEYS = {
     for dimension in DIMENSIONS.values()
     for key in (dimension.sk, f"latest_{dimension.sk}")
 }
+# The member dimension as the limited standard shows it: the table, and the views that it is made
+# of.
+MEMBER_MASKED = "dim_member_masked"
+MEMBER_LIMITED_ROWS = f"{MEMBER_LIMITED}_rows"
+LIMITED_ROWS = (MEMBER_LIMITED, MEMBER_MASKED, MEMBER_LIMITED_ROWS)
 # Tables without a feed.
 _CALENDAR = words_of(
     """
@@ -205,6 +219,8 @@ DIRECT = frozenset(
 def _of_build(relation: str, column: str) -> Identifier:
     if column in _OF_NOBODY:
         return NONE
+    if relation in LIMITED_ROWS:
+        return _of_limited(column)
     if column in _KEYS:
         return _KEYS[column]
     if relation == "dim_geography":
@@ -217,6 +233,15 @@ def _of_build(relation: str, column: str) -> Identifier:
         return declared[column]
     identifier = _OF_PERSON[column]
     return identifier if is_of_people(feed) else NONE
+
+
+def _of_limited(column: str) -> Identifier:
+    """A column of the limited rows: a code and what is withheld identify nobody."""
+    if column == "version_sk":
+        return Identifier.SURROGATE_KEY
+    identifier = _of_build(DIM_MEMBER.table, column)
+    is_kept = treatment_of(identifier, Standard.LIMITED) is Treatment.KEEP
+    return identifier if is_kept else NONE
 
 
 @cache

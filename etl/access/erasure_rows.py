@@ -17,7 +17,7 @@ from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.db.statements import names, run, statement
 from etl.render import hashing
-from etl.warehouse.tables import DIM_MEMBER, DIMENSIONS, KEPT, LIVE, Dimension
+from etl.warehouse.tables import DIM_MEMBER, DIMENSIONS, KEPT, LIVE, MEMBER_LIMITED, Dimension
 
 # Who looked and what was disclosed is kept for six years, whoever asks (45 CFR 164.316(b)(2),
 # 164.528).
@@ -61,7 +61,9 @@ class Relation:
 
     @property
     def is_direct(self) -> bool:
-        """Whether its rows identify a person by number, or whole."""
+        """Whether its rows identify a person by number, or whole, or are a copy of such."""
+        if self.name == MEMBER_LIMITED:
+            return True
         kinds = set(self.identifiers.values())
         return bool(kinds & {Identifier.MEMBER_NUMBER, Identifier.WHOLE_ROW})
 
@@ -254,12 +256,21 @@ def without_triggers(
     connection: psycopg.Connection[Any], among: Iterable[Relation]
 ) -> Iterator[None]:
     """Change tables without triggers that would keep the past of their rows."""
-    tables = [relation.table for relation in among if relation.has_triggers]
-    for table in tables:
-        run(connection, "access/erasure.disable_triggers", table=table)
+    triggers = [
+        trigger
+        for relation in among
+        if relation.has_triggers
+        for trigger in run(
+            connection,
+            "access/erasure.triggers",
+            {"table": relation.table.as_string(connection)},
+        ).fetchall()
+    ]
+    for disable, _ in triggers:
+        connection.execute(disable)
     yield
-    for table in tables:
-        run(connection, "access/erasure.enable_triggers", table=table)
+    for _, enable in triggers:
+        connection.execute(enable)
 
 
 def _change(

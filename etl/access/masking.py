@@ -14,6 +14,7 @@ from etl.access.classification import UnclassifiedError, declared, identifier_of
 from etl.access.treatments import TREATMENTS, Standard, Treatment, treatment_of
 from etl.db.statements import read_file, run, statement
 from etl.reference import restricted_zip3
+from etl.warehouse.tables import DIM_MEMBER, MEMBER_LIMITED
 
 # How statements mask: expressions, and the query around them.
 _TEXTS = (read_file("access/treatments"), read_file("access/masked")["masked"])
@@ -22,12 +23,14 @@ _TEXTS = (read_file("access/treatments"), read_file("access/masked")["masked"])
 class Masking(NamedTuple):
     """The masking of a relation by a standard.
 
-    ``schema`` and ``relation`` are those of the live build whose columns it has.
+    ``schema`` and ``relation`` are those of the live build whose columns it has. ``by_copy``: codes
+    of keys come from the limited copy of the member dimension, which has to have all its keys.
     """
 
     standard: Standard
     schema: str
     relation: str
+    by_copy: bool = False
 
     @property
     def declaration(self) -> str:
@@ -35,8 +38,10 @@ class Masking(NamedTuple):
         treatments = {kind.value: how.value for kind, how in TREATMENTS[self.standard].items()}
         return f"{self}{treatments}{_mark_of_texts()}"
 
-    def around(self, connection: psycopg.Connection[Any], rows: sql.Composable) -> sql.Composed:
-        """A query for the masked rows of a query.
+    def around(
+        self, connection: psycopg.Connection[Any], rows: sql.Composable, warehouse: str
+    ) -> sql.Composed:
+        """A query for the masked rows of a query; ``warehouse``: that schema of the build.
 
         A column whose identifier nobody has said is not there.
         """
@@ -55,7 +60,7 @@ class Masking(NamedTuple):
             "access/masked.masked",
             masked=sql.SQL(", ").join(shown),
             rows=rows,
-            crosswalks=sql.SQL("\n").join(_crosswalks(treated)),
+            crosswalks=sql.SQL("\n").join(self._crosswalks(treated, warehouse)),
         )
 
     def _expression(self, column: str, treatment: Treatment) -> sql.Composed:
@@ -67,25 +72,28 @@ class Masking(NamedTuple):
             code=_code(column),
             person=_person(column),
             ref=sql.Identifier(f"{prefix}_ref"),
-            key_code=sql.Identifier(f"{prefix}_sk"),
+            key_code=sql.Identifier(DIM_MEMBER.sk if self.by_copy else f"{prefix}_sk"),
         )
+
+    def _crosswalks(self, treated: dict[str, Treatment], warehouse: str) -> list[sql.Composed]:
+        """The joins that codes of persons and keys come by."""
+        of_keys = "code_of_copy" if self.by_copy else "code"
+        copy = sql.Identifier(warehouse, MEMBER_LIMITED)
+        return [
+            statement("access/masked.person", member_id=sql.Identifier(c), person=_person(c))
+            if treatment is Treatment.MEMBER_REF
+            else statement(
+                f"access/masked.{of_keys}", key=sql.Identifier(c), code=_code(c), copy=copy
+            )
+            for c, treatment in treated.items()
+            if treatment in (Treatment.MEMBER_REF, Treatment.MEMBER_KEY)
+        ]
 
 
 @cache
 def _mark_of_texts() -> str:
     """Another mark as soon as columns are declared otherwise or statements mask otherwise."""
     return xxhash.xxh3_64_hexdigest(f"{declared()}{_TEXTS}{restricted()}".encode())
-
-
-def _crosswalks(treated: dict[str, Treatment]) -> list[sql.Composed]:
-    """The joins that codes of persons and keys come by."""
-    return [
-        statement("access/masked.person", member_id=sql.Identifier(column), person=_person(column))
-        if treatment is Treatment.MEMBER_REF
-        else statement("access/masked.code", key=sql.Identifier(column), code=_code(column))
-        for column, treatment in treated.items()
-        if treatment in (Treatment.MEMBER_REF, Treatment.MEMBER_KEY)
-    ]
 
 
 def _person(column: str) -> sql.Identifier:

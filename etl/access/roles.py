@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from etl.access.classification import identifies, mart_columns
+from etl.access.classification import LIMITED_ROWS, identifies, mart_columns
 from etl.warehouse.tables import CUBES, MARTS, Schemas
 
 LOADER = "aca_loader"
@@ -50,7 +50,9 @@ class Role:
     def right(self, schema: str, relation: str) -> Right:
         """What it may see of a relation of the live build or of a schema that is kept."""
         place = (schema, relation)
-        unless_named = REFUSED if place in _STEWARDS else self.rights.get(schema, REFUSED)
+        unless_named = (
+            REFUSED if place in (*_STEWARDS, *_OWNERS) else self.rights.get(schema, REFUSED)
+        )
         return {**_DECLARED, **self.relations}.get(place, unless_named)
 
 
@@ -72,6 +74,9 @@ _STEWARDS = (
     ("quality", "correction"),
     ("quality", "rejected_key"),
 )
+
+# Rows that have a surrogate key and its code lead from one to the other.
+_OWNERS = tuple((BUILD.warehouse, name) for name in LIMITED_ROWS)
 
 # What auditors see: who may see which states, whose data must be kept, what was erased.
 _AUDITED = (("access", "login_state"), ("access", "legal_hold"), ("access", "erased"))

@@ -76,13 +76,14 @@ def _order(table: Table) -> int:
 
 
 def _table(table: Table) -> str:
-    past_of = table.info.get("past_of")
-    shown = [c for c in table.columns if past_of is None or c.name == "known_to_load_id"]
+    other = table.info.get("columns_of")
+    known = table.metadata.tables[f"{table.schema}.{other}"].columns if other else ()
+    shown = [c for c in table.columns if c.name not in known]
     rows = "".join(
         f"| {c.name} | {_type(c)} | {'' if c.nullable else 'yes'} | {_cell(c.comment or '')} |\n"
         for c in shown
     )
-    besides = f" The columns of {past_of}, and:" if past_of else ""
+    besides = f" The columns of {other}, and:" if other else ""
     return (
         f"\n### {table.schema}.{table.name}\n\n{table.comment}{besides}\n\n"
         f"| column | type | not null | meaning |\n|---|---|---|---|\n{rows}"

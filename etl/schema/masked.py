@@ -17,20 +17,35 @@ from typing import NamedTuple
 
 from psycopg import sql
 
-from etl.access.classification import cube_columns
+from etl.access.classification import MEMBER_LIMITED_ROWS, MEMBER_MASKED, cube_columns
 from etl.access.masking import Masking, restricted
 from etl.access.treatments import Standard
 from etl.db.statements import names, read_file, statement
 from etl.schema.marts import mart
 from etl.schema.objects import Columns, Place, SchemaObject, Wrapper, function_of
 from etl.schema.readers import KEYS, as_known_rows, dimension_views, fact_history
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, MARTS, Cube, past_of
+from etl.warehouse.tables import (
+    CUBES,
+    DIM_MEMBER,
+    DIMENSIONS,
+    FACTS,
+    MARTS,
+    MEMBER_LIMITED,
+    Cube,
+    past_of,
+)
 
 # A row that is refused must not be seen by a function of the reader's either.
 _BARRIER = "with (security_barrier)"
 # Fewer persons than these in a cell could be known by it.
 FEWEST_PERSONS = 11
 _FEWEST = sql.Literal(FEWEST_PERSONS)
+
+_LIMITED = Standard.LIMITED
+# What has a key of members, all of whose versions are in the dimension.
+_KEYED = (*(fact.table for fact in FACTS.values()), *MARTS)
+# What the limited copy of the member dimension shows.
+_OF_COPY = tuple(f"{DIM_MEMBER.table}{form}" for form in ("", "_current", "_as_is"))
 
 Parts = Mapping[str, sql.Composable]
 
@@ -65,9 +80,11 @@ def access_functions() -> Iterator[SchemaObject]:
 
 def masked() -> Iterator[SchemaObject]:
     """The masked views on dimensions and facts."""
+    yield from _copy()
     for standard in Standard:
         for shown in _relations():
-            yield _masked(shown, standard)
+            if standard is not _LIMITED or shown.place.name not in _OF_COPY:
+                yield _masked(shown, standard)
         for name in MARTS:
             yield _masked(mart(name), standard)
     yield from _as_known()
@@ -86,7 +103,7 @@ def masked_cubes() -> tuple[SchemaObject, ...]:
 def _of_cubes() -> Iterator[SchemaObject]:
     for cube in CUBES.values():
         shown = _table("cubes", cube.name)
-        yield _masked(shown, Standard.LIMITED)
+        yield _masked(shown, _LIMITED)
         if cube.is_of_persons:
             yield from _scoped(shown, cube)
             yield _masked(shown, Standard.SAFE_HARBOR)
@@ -109,6 +126,32 @@ def _relations() -> Iterator[SchemaObject]:
             yield fact_history(fact)
 
 
+def _copy() -> Iterator[SchemaObject]:
+    """What the limited copy of the member dimension is made of, and what shows it."""
+    copy = Place("warehouse", MEMBER_LIMITED)
+    masked_rows = _masked(_table("warehouse", DIM_MEMBER.table), _LIMITED)
+    masked_rows = replace(masked_rows, place=Place("warehouse", MEMBER_MASKED))
+    rows = Place("warehouse", MEMBER_LIMITED_ROWS)
+    yield masked_rows
+    yield SchemaObject(
+        "view",
+        rows,
+        "access/limited.rows",
+        {"shown": masked_rows.place, "copy": copy, "due": rows},
+        made_of=masked_rows,
+        then=("access/limited.remove_differing", "access/limited.add_missing"),
+    )
+    yield SchemaObject(
+        "view",
+        Place(_LIMITED.value, DIM_MEMBER.table),
+        "access/limited.dimension",
+        {"copy": copy},
+        {"relation": DIM_MEMBER.table},
+        columns_of=Columns(copy, "m", ("version_sk",)),
+    )
+    yield from dimension_views(_LIMITED.value, DIM_MEMBER)
+
+
 def _table(schema: str, table: str) -> SchemaObject:
     place = Place(schema, table)
     parts = {"relation": place}
@@ -121,7 +164,7 @@ def _masked(shown: SchemaObject, standard: Standard) -> SchemaObject:
     return replace(
         shown,
         place=Place(standard.value, relation),
-        masking=Masking(standard, schema, relation),
+        masking=Masking(standard, schema, relation, standard is _LIMITED and relation in _KEYED),
         columns_said_by="",
     )
 
@@ -150,18 +193,27 @@ def _scoped(shown: SchemaObject, cube: Cube | None = None) -> Iterator[SchemaObj
 
     What says of no row whose it is has none.
     """
-    in_scope = _scope(shown.place.name, cube)
+    relation = shown.place.name
+    in_scope = _scope(relation, cube)
     if in_scope is None:
         return
     scopes = tuple(
         Wrapper(
             f"access/masked.{scope}",
-            {"dim_member": Place("warehouse", "dim_member"), "day": sql.Identifier(day)},
+            {
+                "dim_member": Place("warehouse", "dim_member"),
+                "members": Place(_LIMITED.value, "dim_member"),
+                "day": sql.Identifier(day),
+            },
         )
         for scope, day in in_scope
     )
-    view = replace(_masked(shown, Standard.LIMITED), wrappers=scopes)
-    yield replace(view, place=Place("scoped", shown.place.name), options=_BARRIER if scopes else "")
+    if relation in (*_OF_COPY, *_KEYED):
+        # Masked before they are filtered, so that both need one join.
+        view = replace(_table(_LIMITED.value, relation), wrappers=scopes)
+    else:
+        view = replace(_masked(shown, _LIMITED), wrappers=scopes)
+    yield replace(view, place=Place("scoped", relation), options=_BARRIER if scopes else "")
 
 
 def _scope(relation: str, cube: Cube | None) -> list[tuple[str, str]] | None:
@@ -172,7 +224,7 @@ def _scope(relation: str, cube: Cube | None) -> list[tuple[str, str]] | None:
         return [("in_scope_by_key", ""), ("in_scope_by_state", "")]
     if relation.startswith("dim_member") or relation == "dim_geography":
         return [("in_scope_by_state", "")]
-    if relation in (*(fact.table for fact in FACTS.values()), *MARTS):
+    if relation in _KEYED:
         return [("in_scope_by_key", "")]
     if relation.startswith("fact_"):
         return None

@@ -18,7 +18,7 @@ from psycopg import sql
 from etl.access.masking import Masking
 from etl.db.statements import composed, described, named_in, names, read_file, run, scalar
 from etl.schema.revisions import newest
-from etl.warehouse.tables import KEPT, Deprecated, Schemas
+from etl.warehouse.tables import KEPT, LIVE, Deprecated, Schemas
 
 
 class Place(NamedTuple):
@@ -69,6 +69,8 @@ class SchemaObject:
     statement of a view, innermost first; ``masking`` comes last. ``options``: those of a view.
     ``deprecated``: since when nobody should read a view any more, and what to read in its place.
     ``columns_said_by``: the statement that says of each column of a view what it means.
+    ``made_of``: another object, after whose change it is made again too. ``then``: statements with
+    the same parts for a table that has to follow when it is made again.
     """
 
     kind: str
@@ -83,6 +85,8 @@ class SchemaObject:
     options: LiteralString = ""
     deprecated: Deprecated | None = None
     columns_said_by: str = ""
+    made_of: SchemaObject | None = None
+    then: tuple[str, ...] = ()
 
     @property
     def mark(self) -> str:
@@ -97,6 +101,7 @@ class SchemaObject:
         # Only where there is one, or every object would be made again for it.
         said += (self.deprecated,) if self.deprecated else ()
         text += _texts(self.columns_said_by) if self.columns_said_by else ""
+        said += (self.made_of.mark,) if self.made_of else ()
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
 
     def identity(self, schemas: Schemas) -> sql.Composable:
@@ -121,7 +126,7 @@ class SchemaObject:
             parts = {"rows": definition, **_placed(wrapper.parts, schemas)}
             definition = composed(described(wrapper.statement)[1], **parts)
         if self.masking:
-            definition = self.masking.around(connection, definition)
+            definition = self.masking.around(connection, definition, schemas.warehouse)
         if self.kind == "view":
             run(
                 connection,
@@ -150,6 +155,9 @@ class SchemaObject:
                     column=sql.Identifier(column),
                     comment=sql.Literal(meaning),
                 )
+        # A build that nobody reads yet is completed when all its rows are there.
+        for follows in self.then if schemas == LIVE.schemas else ():
+            run(connection, follows, **_placed(self.parts, schemas))
 
 
 def _named(connection: psycopg.Connection[Any], columns: Columns, schemas: Schemas) -> sql.Composed:

@@ -29,7 +29,17 @@ from etl.schema.masked import access_functions, masked, masked_cubes
 from etl.schema.noted import audit_objects, noted_cubes, noted_kept, noted_of_build
 from etl.schema.objects import Place, SchemaObject, function_of, functions_of, views_of
 from etl.schema.readers import readers
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, KEPT, LIVE, Dimension, Fact, Schemas
+from etl.warehouse.tables import (
+    CUBES,
+    DIM_MEMBER,
+    DIMENSIONS,
+    FACTS,
+    KEPT,
+    LIVE,
+    Dimension,
+    Fact,
+    Schemas,
+)
 
 # What may have to be dropped to be made again; the others can be replaced where they are.
 _DROPPED = ("view", "function", "aggregate", "trigger", "policy")
@@ -193,7 +203,7 @@ def kept() -> tuple[SchemaObject, ...]:
 @cache
 def of_build() -> tuple[SchemaObject, ...]:
     """The objects of a build: guards, then the views and functions that people read it by."""
-    return (*guards(), *readers(), *marts(), *masked(), *noted_of_build())
+    return (*guards(), *readers(), *marts(), *masked(), *_limits(), *noted_of_build())
 
 
 def of_build_and_cubes(
@@ -227,10 +237,17 @@ def guards() -> tuple[SchemaObject, ...]:
     )
 
 
+def _limits() -> Iterator[SchemaObject]:
+    """What keeps the limited copy of the member dimension; a rebuild fills it when it is done."""
+    yield function_of("schema/limited.keep_limited", "warehouse")
+    for event in ("inserts", "updates", "deletes", "truncates"):
+        yield _trigger("limited", DIM_MEMBER, event)
+
+
 def _trigger(
     file: str, entry: Dimension | Fact, event: str, arguments: Sequence[str] = ()
 ) -> SchemaObject:
-    action = "keep" if file == "past" else "guard"
+    action = {"past": "keep", "guard": "guard", "limited": "limit"}[file]
     name = f"{entry.table}_{action}_{event}"
     return SchemaObject(
         "trigger",

@@ -45,9 +45,11 @@ from etl.schema.quality_tables import quality
 from etl.schema.retention_tables import retention
 from etl.schema.run_tables import runs
 from etl.warehouse.tables import (
+    DIM_MEMBER,
     DIMENSIONS,
     FACTS,
     LIVE,
+    MEMBER_LIMITED,
     OPEN_END,
     Dimension,
     Fact,
@@ -95,6 +97,7 @@ def tables_of_build(schemas: Schemas, metadata: MetaData | None = None) -> MetaD
     _geography(metadata, schemas.warehouse)
     for dimension in DIMENSIONS.values():
         _past(_dimension(metadata, schemas.warehouse, dimension), dimension.sk)
+    _limited(metadata.tables[f"{schemas.warehouse}.{DIM_MEMBER.table}"], DIM_MEMBER)
     for fact in FACTS.values():
         table = _fact(metadata, schemas.warehouse, fact)
         _past(table, fact.key)
@@ -356,10 +359,37 @@ def _past(table: Table, key: str) -> None:
         PrimaryKeyConstraint(key, "known_to_load_id"),
         schema=table.schema,
         comment=f"Rows of {table.name} as they were before a load changed them.",
-        info={"past_of": table.name},
+        info={"columns_of": table.name},
     )
     # What changed since a load: what a load changed lies together.
     Index(None, past.c.known_to_load_id, postgresql_using="brin")
+
+
+def _limited(table: Table, dimension: Dimension) -> None:
+    """The rows of a dimension as masked views show them, with codes in place of its keys."""
+    codes = {dimension.sk, *dimension.key}
+    copy = Table(
+        MEMBER_LIMITED,
+        table.metadata,
+        Column(
+            "version_sk",
+            BigInteger,
+            autoincrement=False,
+            comment=f"{dimension.sk} of the version, which no masked view shows.",
+        ),
+        *(
+            Column(c.name, c.type, nullable=c.name not in codes, comment=c.comment)
+            for c in table.columns
+        ),
+        PrimaryKeyConstraint("version_sk"),
+        # Only of what is unique does the planner know that two relations joined by it are one.
+        UniqueConstraint(dimension.sk),
+        schema=table.schema,
+        comment=f"Versions of {table.name} as the limited standard shows them: keys are codes of "
+        "the crosswalk, names and addresses empty. Triggers keep it.",
+        info={"columns_of": table.name},
+    )
+    Index(None, *(copy.c[k] for k in dimension.key))
 
 
 def _states(table: Table, fact: Fact) -> None:

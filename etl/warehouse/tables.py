@@ -108,6 +108,10 @@ def past_of(table: str) -> str:
     return f"{table}_past"
 
 
+# The member dimension as the limited standard shows it, for readers of the masked schemas.
+MEMBER_LIMITED = "dim_member_limited"
+
+
 @dataclass(frozen=True, slots=True)
 class Lookup:
     """A key that a dimension row takes from another dimension by equal columns."""

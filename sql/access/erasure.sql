@@ -105,13 +105,15 @@ update {table} as v
 set attr_hash = {hash_of_v}
 where v.{number} = any(%(tokens)s);
 
--- name: disable_triggers
--- Let no trigger keep what an erasure changes: the past of the rows is erased with them.
-alter table {table} disable trigger user;
-
--- name: enable_triggers
--- Let the triggers work again.
-alter table {table} enable trigger user;
+-- name: triggers
+-- The triggers of a table but for those that keep the limited copy, which has to follow. One row per
+-- trigger, with the statements that disable it and enable it again.
+select
+    format('alter table %%s disable trigger %%I', g.tgrelid::regclass, g.tgname) as disable_it,
+    format('alter table %%s enable trigger %%I', g.tgrelid::regclass, g.tgname) as enable_it
+from pg_trigger as g
+inner join pg_proc as p on g.tgfoid = p.oid
+where g.tgrelid = to_regclass(%(table)s) and not g.tgisinternal and p.proname <> 'keep_limited';
 
 -- name: relations
 -- The tables of the warehouse, also of builds that were replaced and are kept, with their columns

@@ -26,30 +26,22 @@ left join access.member_crosswalk as {person} on  -- noqa: PRS, a join
 left join access.member_key as {code} on  -- noqa: PRS, a join
     r.{key} = {code}.member_sk
 
+-- name: code_of_copy
+-- The limited copy of a row's version of a member, which has the code of its surrogate key.
+left join {copy} as {code} on  -- noqa: PRS, a join
+    r.{key} = {code}.version_sk
+
 -- name: in_scope_by_key
--- Rows of members of the states that the reader may see, as each was on the day of the row. The
--- allowed keys are a string of bits, made once a query: a join would be estimated and planned with
--- every other one. One row per row.
+-- Rows of members of the states that the reader may see, as each was on the day of the row. It is
+-- the join that the row's code comes by, so it costs nothing more. One row per row.
 select s.*
 from ({rows}) as s
-where get_bit(({access/masked.allowed_keys}), greatest(s.member_sk, 0)::integer) <> 0;
-
--- name: allowed_keys
--- A bit for each surrogate key of a member: whether the reader may see its state. One row.
-select rpad(
-    '0' || coalesce(string_agg(repeat('0', k.others) || '1', '' order by k.member_sk), ''),
-    (select max(m.member_sk)::integer + 1 from {dim_member} as m), '0'
-)::varbit
-from (
-    select
-        m.member_sk,
-        (m.member_sk - lag(m.member_sk, 1, 0::bigint) over (order by m.member_sk) - 1)::integer
-            as others
-    from {dim_member} as m
-    where m.member_sk > 0 and m.state in (
+inner join {members} as v on s.member_sk = v.member_sk
+where (
+    v.state in (
         select allowed.state from access.login_state as allowed where allowed.login = session_user
     )
-) as k;
+) is true;
 
 -- name: in_scope_by_state
 -- Rows that bear a state that the reader may see. Not a join, which would be estimated to leave few

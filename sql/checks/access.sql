@@ -93,6 +93,35 @@ select
     some_keys({key_of_row}) filter (where is_broken) as failing_keys
 from judged;
 
+-- name: limited_copy
+-- Whether masked views show of each version what the limited standard makes of it: the copy that
+-- they read, compared with the dimension. One row per rule; a row checked is a version.
+--: table: dim_member
+--: key: member_sk
+--: advice: make migrate makes the views and triggers that keep the copy again where they are not as
+--:     declared; a full load makes the copy itself again.
+--: rule limited_as_dimension: critical, consistency
+--:   fails when: dim_member_limited lacks a version, has one that dim_member lacks, or has another
+--:     value of it than the limited standard makes of the dimension's
+--:   source: [decision 28](decisions/0028-masking-by-views.md)
+with judged as (
+    select
+        coalesce(m.member_sk, c.version_sk) as member_sk,
+        m.member_sk is null
+        or c.version_sk is null
+        or (c is distinct from r) as is_broken
+    from dim_member as m
+    full join dim_member_limited as c on m.member_sk = c.version_sk
+    left join dim_member_limited_rows as r on m.member_sk = r.version_sk
+)
+
+select
+    'limited_as_dimension' as rule,
+    count(*) as rows_checked,
+    count(*) filter (where is_broken) as rows_failed,
+    some_keys({key_of_row}) filter (where is_broken) as failing_keys
+from judged;
+
 -- name: looks
 -- Whether each table that says who a person is notes its readers, whoever owns it and whatever else
 -- it shows to whom. One row per rule; a row checked is a table.

@@ -15,13 +15,15 @@ select
     latest.{sk} as {latest_sk},
     {columns}
 from {dim} as version
-inner join {dim} as latest
-    on {key_version_latest}
-    and not exists (
+inner join (
+    select *
+    from {dim} as latest
+    where not exists (
         select 1
         from {dim} as later
         where {key_later_latest} and later.validity_start_ts > latest.validity_start_ts
-    );
+    )
+) as latest on {key_version_latest};
 
 -- name: fact_history
 -- Every reported state of a {fact}, one row per {fact} and load in which it changed; as_of and

@@ -64,6 +64,9 @@ ONLY_FOR = {
     "quality.quarantined_line": ("steward",),
     "quality.correction": ("steward",),
     "quality.rejected_key": ("steward",),
+    "warehouse.dim_member_limited": (),
+    "warehouse.dim_member_limited_rows": (),
+    "warehouse.dim_member_masked": (),
 }
 # Columns of quality that name or quote a member.
 NAMING = {"raw_line", "record", "key", "failing_keys", "member_id", "member_sk"}

@@ -96,6 +96,7 @@ def test_every_login_has_limits_of_its_own(loaded: Warehouse) -> None:
                 "temp_file_limit",
                 "join_collapse_limit",
                 "from_collapse_limit",
+                "enable_mergejoin",
                 "search_path",
             )
         }
@@ -105,6 +106,7 @@ def test_every_login_has_limits_of_its_own(loaded: Warehouse) -> None:
             "temp_file_limit": "20GB",
             "join_collapse_limit": "11",
             "from_collapse_limit": "11",
+            "enable_mergejoin": "off" if role.name == SCOPED else "on",
             "search_path": ", ".join(role.path),
         }
         remove_logins(loaded.connection)

@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
+from etl.access.classification import MEMBER_LIMITED_ROWS
 from etl.contracts.types import SHOWN_FOR_NO_KEY
-from etl.db.statements import run
+from etl.db.statements import Parts, run, scalar
+from etl.stages import bulk, tables
+from etl.warehouse.tables import MEMBER_LIMITED
+
+_LIMITED: dict[str, Parts] = {
+    "copy": sql.Identifier(MEMBER_LIMITED),
+    "due": sql.Identifier(MEMBER_LIMITED_ROWS),
+}
 
 
 def give_codes(connection: psycopg.Connection[Any], *, whole: bool = False) -> None:
-    """Give codes to members and keys of the dimension that have none.
+    """Give codes to members and keys of the dimension that have none, and show these masked.
 
     ``whole``: look at all members, as after a rebuild, in which a key can be another member's. The
     connection resolves names in the dimension's schema; in the caller's transaction.
@@ -20,3 +29,16 @@ def give_codes(connection: psycopg.Connection[Any], *, whole: bool = False) -> N
     run(connection, "access/crosswalk.add_members", values)
     if run(connection, "access/crosswalk.add_keys").rowcount and whole:
         run(connection, "access/crosswalk.analyze")
+    if whole:
+        _copy_whole(connection)
+    else:
+        # Triggers bring the versions whose keys had codes when they came.
+        newest = scalar(connection, "access/limited.newest", **_LIMITED)
+        run(connection, "access/limited.add_newer", {"newest": newest}, **_LIMITED)
+
+
+def _copy_whole(connection: psycopg.Connection[Any]) -> None:
+    """Complete the limited copy of a dimension that nobody reads yet."""
+    with bulk.without_indexes(connection, MEMBER_LIMITED):
+        run(connection, "access/limited.add_missing", **_LIMITED)
+    tables.analyze(connection, MEMBER_LIMITED)

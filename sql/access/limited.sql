@@ -1,0 +1,46 @@
+-- The limited copy of the member dimension: a table with each version as the limited standard shows
+-- it, its codes as columns. A report that joins members then has the owner's plan.
+
+-- name: rows
+-- What dim_member_limited has to contain: the masked rows that have both codes, each with the
+-- surrogate key of its version.
+select
+    k.member_sk as version_sk,
+    m.*
+from {shown} as m
+inner join access.member_key as k on m.member_sk = k.limited_sk
+where m.member_id is not null;
+
+-- name: dimension
+-- {relation}.
+select {columns}
+from {copy} as m;
+
+-- name: remove_differing
+-- Take from the copy what is not in it as it has to be. One row per row.
+delete from {copy} as l
+where l.version_sk not in (
+    select r.version_sk
+    from {copy} as c
+    inner join {due} as r on c.version_sk = r.version_sk
+    where c is not distinct from r
+);
+
+-- name: add_missing
+-- Add to the copy what it lacks. One row per row.
+insert into {copy}
+select r.*
+from {due} as r
+where not exists (select 1 from {copy} as l where l.version_sk = r.version_sk);
+
+-- name: newest
+-- The highest surrogate key in the copy. One row.
+select coalesce(max(version_sk), -2)
+from {copy};
+
+-- name: add_newer
+-- Add to the copy the versions above a surrogate key. One row per row.
+insert into {copy}
+select r.*
+from {due} as r
+where r.version_sk > %(newest)s;

@@ -1,0 +1,53 @@
+-- name: keep_limited
+-- Keeps dim_member_limited equal to what the limited standard makes of dim_member, whoever writes.
+--
+-- Rows that a statement touched leave it, and come back as they are now. A version without a code
+-- does not come, so that nobody sees it until it has one.
+create or replace function {schema}.keep_limited() returns trigger
+language plpgsql
+as $limited$
+begin
+    if tg_op = 'TRUNCATE' then
+        execute format('truncate %I.dim_member_limited', tg_table_schema);
+        return null;
+    end if;
+    execute format(
+        'delete from %I.dim_member_limited as l using touched as t
+        where l.version_sk = t.member_sk',
+        tg_table_schema
+    );
+    if tg_op <> 'DELETE' then
+        execute format(
+            'insert into %1$I.dim_member_limited
+            select r.* from %1$I.dim_member_limited_rows as r
+            where r.version_sk in (select t.member_sk from touched as t)',
+            tg_table_schema
+        );
+    end if;
+    return null;
+end
+$limited$;
+
+-- name: limit_inserts
+-- Brings inserted versions to the limited copy.
+create or replace trigger {trigger} after insert on {table}
+referencing new table as touched
+for each statement execute function {schema}.keep_limited();
+
+-- name: limit_updates
+-- Brings changed versions to the limited copy. A surrogate key never changes; one that somebody
+-- changes nevertheless is not shown.
+create or replace trigger {trigger} after update on {table}
+referencing old table as touched
+for each statement execute function {schema}.keep_limited();
+
+-- name: limit_deletes
+-- Takes deleted versions from the limited copy.
+create or replace trigger {trigger} after delete on {table}
+referencing old table as touched
+for each statement execute function {schema}.keep_limited();
+
+-- name: limit_truncates
+-- Empties the limited copy with the dimension.
+create or replace trigger {trigger} after truncate on {table}
+for each statement execute function {schema}.keep_limited();

@@ -1,0 +1,108 @@
+"""The limited copy of the member dimension follows it, whoever writes, and fails closed."""
+
+from __future__ import annotations
+
+import pytest
+
+from etl.schema import repeatable
+from tests.support.warehouse import Warehouse, found_by
+
+CHECK = "dim_member.limited_as_dimension"
+MEMBERS = """
+    member_id | first_name | state | zip   | source_updated_at
+    A         | Ada        | FL    | 33101 | 2026-01-01T00:00:00Z
+    B         | Bob        | OH    | 43004 | 2026-01-01T00:00:00Z
+"""
+LATER = """
+    member_id | first_name | state | zip   | source_updated_at
+    A         | Ada        | OH    | 43004 | 2026-02-01T00:00:00Z
+    C         | Cy         | FL    | 33101 | 2026-02-01T00:00:00Z
+"""
+# What the limited view shows of a version: none where it is not there.
+SHOWN = """
+    select v.zip, v.state, c.member_id
+    from warehouse.dim_member as d
+    join access.member_crosswalk as c on c.member_id = d.member_id
+    left join access.member_key as k on k.member_sk = d.member_sk
+    left join limited.dim_member as v
+        on v.member_sk = k.limited_sk and v.member_id = c.limited_ref
+    where d.member_sk > 0
+    order by c.member_id, d.validity_start_ts
+"""
+COPIES = "select count(*) from warehouse.dim_member_limited"
+
+
+@pytest.fixture(scope="module")
+def world(module_warehouse: Warehouse) -> Warehouse:
+    module_warehouse.send("2026-01-31", members=MEMBERS)
+    module_warehouse.rebuild()
+    module_warehouse.send("2026-02-28", members=LATER)
+    module_warehouse.incremental()
+    return module_warehouse
+
+
+def differing(world: Warehouse) -> int | None:
+    return found_by(world.connection, CHECK).rows_failed
+
+
+def test_a_load_and_a_full_load_bring_each_version(world: Warehouse) -> None:
+    shown = [("33101", "FL", "A"), ("43004", "OH", "A"), ("43004", "OH", "B"), ("33101", "FL", "C")]
+    assert world.rows(SHOWN) == shown
+    world.rebuild()
+    assert world.rows(SHOWN) == shown
+    assert (world.column(COPIES), differing(world)) == ([5], 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("update dim_member set zip = '1' where member_id = 'B'", ("1", "OH", "B")),
+        ("update dim_member set member_sk = 99 where member_id = 'B'", (None, None, "B")),
+    ],
+)
+def test_what_is_written_by_hand_is_shown_in_the_same_transaction(
+    world: Warehouse, written: str, shown: tuple[str | None, ...]
+) -> None:
+    with world.connection.transaction(force_rollback=True):
+        world.connection.execute("set local search_path to warehouse")
+        world.connection.execute(written)
+        assert world.rows(SHOWN)[2] == shown
+
+
+def test_what_is_gone_from_the_dimension_is_not_shown(world: Warehouse) -> None:
+    with world.connection.transaction(force_rollback=True):
+        world.connection.execute("delete from warehouse.dim_member where member_id = 'A'")
+        assert world.column(COPIES) == [3]
+        world.connection.execute("truncate warehouse.dim_member cascade")
+        assert world.column(COPIES) == [0]
+
+
+def test_a_version_without_codes_is_not_shown_until_a_load_gives_it_one(world: Warehouse) -> None:
+    with world.connection.transaction(force_rollback=True):
+        world.connection.execute(
+            "create temporary table one as select * from warehouse.dim_member"
+            " where member_id = 'B';"
+            "update one set member_id = 'D', member_sk = member_sk + 100;"
+            "insert into warehouse.dim_member select * from one"
+        )
+        assert world.column(COPIES) == [5]
+        assert world.column("select count(*) from limited.dim_member") == [5]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "delete from warehouse.dim_member_limited where version_sk > 0",
+        "update warehouse.dim_member_limited set zip = '0' where version_sk > 0",
+        "update warehouse.dim_member_limited set first_name = 'Ada' where version_sk > 0",
+        "update warehouse.dim_member_limited set version_sk = version_sk + 50 where version_sk > 0",
+    ],
+)
+def test_a_copy_that_differs_is_found_and_made_again_with_its_definition(
+    world: Warehouse, changed: str
+) -> None:
+    world.connection.execute(changed)
+    assert differing(world) in (4, 8)
+    world.connection.execute("comment on view warehouse.dim_member_limited_rows is 'another'")
+    repeatable.ensure(world.connection)
+    assert (world.column(COPIES), differing(world)) == ([5], 0)
