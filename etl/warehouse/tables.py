@@ -272,6 +272,11 @@ class Cube:
     persons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deprecated: Deprecated | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a cube of persons as a materialized view, which cannot note who reads it."""
+        if self.is_of_persons and not self.is_followed:
+            raise ValueError(f"the cube {self.name} is of persons: declare is_followed=True")
+
     @property
     def comment(self) -> str:
         """What it is, for the catalog and the data dictionary."""

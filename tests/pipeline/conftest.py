@@ -13,6 +13,7 @@ from etl.config import AlertSettings, Settings
 from etl.db.connection import connect
 from etl.schema.migrations import migrate
 from tests.support.databases import drop
+from tests.support.looking import Record, record
 from tests.support.managed import Managed, managed_by, owned, role
 from tests.support.receiver import Receiver, receiving
 from tests.support.warehouse import Warehouse, fresh_warehouse
@@ -94,3 +95,18 @@ def chosen(database_url: str, inbox: Path, tmp_path: Path, receiver: Receiver) -
         0.05,
         alerts=AlertSettings(webhook=receiver.url, repeat_hours=4),
     )
+
+
+@pytest.fixture
+def looked(warehouse: Warehouse, server_settings: Settings) -> Iterator[Record]:
+    """The record of a warehouse without a load."""
+    with record(server_settings, warehouse.url, warehouse.data) as made:
+        yield made
+
+
+@pytest.fixture
+def two_members(looked: Record, warehouse: Warehouse) -> Record:
+    """The record of a warehouse with two members, M1 and M12."""
+    warehouse.send("2025-01-10", members=[{"member_id": "M1"}, {"member_id": "M12"}])
+    warehouse.incremental()
+    return looked

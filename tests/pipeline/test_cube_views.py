@@ -20,7 +20,7 @@ ADDED = {
     "claim_days": ("service_date", "select distinct service_date from fact_claim"),
     "plan_counts": ("plans", "select count(*) as plans from plan_ids"),
     "metal_tiers": ("tier", "select distinct category as tier from claims_by_month"),
-    "current_members": ("member_id", "select member_id from dim_member_current"),
+    "current_members": ("member", "select member_id as member from dim_member_current"),
 }
 DEFINITION = """-- name: definition
 -- The cube as a plain query.
@@ -129,3 +129,8 @@ def test_refresh_of_a_view_does_not_block_its_readers(loaded: Warehouse) -> None
         assert loaded.value(counted) == 2
         loaded.run(commands.incremental)
     assert loaded.value(counted) == 3
+
+
+def test_a_cube_of_persons_that_could_not_note_its_readers_is_refused() -> None:
+    with pytest.raises(ValueError, match="is_followed"):
+        Cube("persons", ("member_id", "month"), "For a test.")

@@ -1,339 +1,23 @@
-"""The log becomes a record that shows what was changed, and answers who looked at a member."""
+"""The record answers who looked at a member, and to whom a member was disclosed."""
 
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from etl.audit import chain, disclosures, looks
+from etl.audit import disclosures
 from etl.audit.who_looked import who_looked
-from etl.config import Settings
-from etl.errors import CheckFailedError, SchemaError, UsageError
+from etl.errors import CheckFailedError, UsageError
 from etl.pipeline.erase import erase
-from tests.support.looking import Record, record
+from tests.support.looking import Record, bring, filled, line, tamper, verify
 from tests.support.warehouse import Warehouse
 
 ANN = "who_ann"
 AUDITOR = "who_auditor"
-CONTEXT = "PL/pgSQL function audit.noted(text) line 3 at RAISE"
-
-
-@pytest.fixture
-def looked(warehouse: Warehouse, server_settings: Settings) -> Iterator[Record]:
-    """A warehouse without a load."""
-    with record(server_settings, warehouse.url, warehouse.data) as made:
-        yield made
-
-
-@pytest.fixture
-def loaded(looked: Record, warehouse: Warehouse) -> Record:
-    """A warehouse with two members, M1 and M12."""
-    warehouse.send("2025-01-10", members=[{"member_id": "M1"}, {"member_id": "M12"}])
-    warehouse.incremental()
-    return looked
-
-
-def line(record_: Record, number: int, **changes: Any) -> dict[str, Any]:
-    """A look as the server writes it."""
-    at = changes.pop("at", datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number))
-    noted = {
-        "relation": changes.pop("relation", "warehouse.dim_member"),
-        "statement_at": at.isoformat(),
-        "statement": changes.pop("statement", f"select {number}"),
-    }
-    return {
-        "timestamp": f"{at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC",
-        "user": "ann",
-        "dbname": record_.owner.info.dbname,
-        "session_id": "6b0b11d1.136e",
-        "line_num": number,
-        "vxid": f"2/{number}",
-        "error_severity": "LOG",
-        "message": f"aca.noted {json.dumps(noted)}",
-        "context": CONTEXT,
-        **changes,
-    }
-
-
-def bring(record_: Record, file: Path, lines: list[dict[str, Any]]) -> looks.Brought:
-    file.write_text("".join(json.dumps(said) + "\n" for said in lines), encoding="utf-8")
-    return looks.bring(record_.url, record_.data, None, file)
-
-
-def filled(record_: Record, tmp_path: Path, count: int = 6, **changes: Any) -> None:
-    bring(
-        record_, tmp_path / "log.json", [line(record_, n, **changes) for n in range(1, count + 1)]
-    )
-
-
-def verify(record_: Record) -> dict[str, int]:
-    return chain.verify(record_.url, record_.data).last
-
-
-# Each once
-
-
-def test_lines_come_once_however_often_and_in_whatever_order(
-    looked: Record, tmp_path: Path
-) -> None:
-    lines = [line(looked, number) for number in range(1, 31)]
-    whole = bring(looked, tmp_path / "a.json", lines[:20])
-    assert whole.entries == {"look": 20}
-    assert bring(looked, tmp_path / "a.json", lines[:20]).entries == {}
-    mixed = lines[10:]
-    random.Random(1).shuffle(mixed)
-    assert bring(looked, tmp_path / "b.json", mixed).entries == {"look": 10}
-    assert looked.rows("select session_line from audit.look order by 1") == [
-        (number,) for number in range(1, 31)
-    ]
-    assert verify(looked)["look"] == 30
-
-
-def test_a_statement_that_reads_a_table_often_is_one_look(looked: Record, tmp_path: Path) -> None:
-    same = datetime(2026, 1, 1, tzinfo=UTC)
-    lines = [line(looked, number, at=same, statement="x") for number in range(1, 6)]
-    lines += [line(looked, 6, at=same, statement="x", relation="staging.members_raw")]
-    assert bring(looked, tmp_path / "a.json", lines).entries == {"look": 2}
-
-
-def test_two_at_once_bring_each_line_once(looked: Record, tmp_path: Path) -> None:
-    files = [tmp_path / f"{number}.json" for number in range(4)]
-    for number, file in enumerate(files):
-        lines = [line(looked, n) for n in range(1 + 20 * number, 61 + 20 * number)]
-        file.write_text("".join(json.dumps(said) + "\n" for said in lines), encoding="utf-8")
-    with ThreadPoolExecutor(4) as pool:
-        done = pool.map(lambda file: looks.bring(looked.url, looked.data, None, file), files)
-        assert sum(brought.entries["look"] for brought in done) == 120
-    assert verify(looked)["look"] == 120
-
-
-def test_the_own_log_is_read_on_from_where_it_was_read(looked: Record, tmp_path: Path) -> None:
-    folder = tmp_path / "log"
-    folder.mkdir()
-    file = folder / "server-1.json"
-    whole = "".join(json.dumps(line(looked, n)) + "\n" for n in range(1, 5))
-    cut = len(whole) - 40
-    file.write_text(whole[:cut], encoding="utf-8")
-    assert looks.bring(looked.url, looked.data, folder, None).entries == {"look": 3}
-    file.write_text(whole, encoding="utf-8")
-    assert looks.bring(looked.url, looked.data, folder, None).entries == {"look": 1}
-    assert looked.rows("select bytes_read from audit.log_read") == [(len(whole),)]
-
-
-def test_lines_of_other_databases_and_no_json_are_left_out(looked: Record, tmp_path: Path) -> None:
-    file = tmp_path / "a.json"
-    said = [json.dumps(line(looked, 1)), json.dumps(line(looked, 2, dbname="other")), "{", "3"]
-    file.write_text("\n".join(said) + "\n", encoding="utf-8")
-    brought = looks.bring(looked.url, looked.data, None, file)
-    assert (brought.entries, brought.unreadable) == ({"look": 1}, 2)
-
-
-def test_a_log_that_cannot_be_read_is_refused(looked: Record, tmp_path: Path) -> None:
-    plain = tmp_path / "server.log"
-    plain.write_text("2026-01-01 LOG:  aca.noted\n", encoding="utf-8")
-    for file in (plain, tmp_path / "missing.json", tmp_path):
-        with pytest.raises(UsageError) as refused:
-            looks.bring(looked.url, looked.data, None, file)
-        assert refused.value.hint
-    with pytest.raises(UsageError, match="cannot be read from here"):
-        looks.bring(looked.url, looked.data, None, None)
-    with pytest.raises(UsageError, match="whose zone"):
-        bring(looked, tmp_path / "a.json", [line(looked, 1, timestamp="2026-01-01 10:00:00 EST")])
-
-
-def test_a_database_without_the_tables_is_refused(empty_url: str, tmp_path: Path) -> None:
-    with pytest.raises(SchemaError):
-        chain.verify(empty_url, tmp_path)
-    with pytest.raises(SchemaError):
-        who_looked(empty_url, tmp_path, "M1", "", "")
-
-
-def test_settings_that_end_the_record_are_named(loaded: Record, tmp_path: Path) -> None:
-    loaded.login(ANN, "aca_analyst_phi")
-    assert bring(loaded, tmp_path / "a.json", [line(loaded, 1)]).unrecorded == []
-    loaded.owner.execute(f"alter role {ANN} set log_min_messages = panic")
-    database = loaded.owner.info.dbname
-    loaded.owner.execute(f"alter database {database} set log_min_messages = fatal")
-    assert sorted(bring(loaded, tmp_path / "a.json", [line(loaded, 1)]).unrecorded) == [
-        f"No look is recorded in {database}: log_min_messages is fatal.",
-        f"No look is recorded of {ANN}: log_min_messages is panic.",
-        "No look is recorded: log_min_messages is fatal.",
-    ]
-
-
-# Lines of pgaudit, as its README has them
-
-PGAUDIT = [
-    (
-        "AUDIT: SESSION,33,1,READ,SELECT,TABLE,warehouse.dim_member,select * from x,<none>",
-        ("warehouse.dim_member", "select * from x", None),
-    ),
-    (
-        'AUDIT: OBJECT,1,1,READ,SELECT,TABLE,warehouse.dim_member,"select a, ""b""\nfrom x","M1,2"',
-        ("warehouse.dim_member", 'select a, "b"\nfrom x', "M1,2"),
-    ),
-    (
-        "AUDIT: SESSION,1,1,READ,SELECT,VIEW,quality.rejected_row,<previously logged>,<not logged>",
-        ("quality.rejected_row", "<previously logged>", None),
-    ),
-    (
-        "AUDIT: SESSION,1,1,DDL,CREATE TABLE,TABLE,public.account,create table account (),<none>",
-        None,
-    ),
-    ("AUDIT: SESSION,1,1,READ,SELECT,,,select 1,<none>", None),
-]
-
-
-@pytest.mark.parametrize(("message", "expected"), PGAUDIT)
-def test_lines_of_pgaudit_are_looks(
-    looked: Record, tmp_path: Path, message: str, expected: tuple[Any, ...] | None
-) -> None:
-    said = line(looked, 1, message=message)
-    del said["context"]
-    bring(looked, tmp_path / "a.json", [said])
-    found = looked.rows("select relation_name, statement, parameters from audit.look")
-    assert found == ([] if expected is None else [expected])
-
-
-def test_a_read_that_pgaudit_records_is_taken_from_its_line(looked: Record, tmp_path: Path) -> None:
-    noted = line(looked, 2, vxid="2/1")
-    audited = line(looked, 1, vxid="2/1", message=PGAUDIT[0][0])
-    del audited["context"]
-    bring(looked, tmp_path / "a.json", [noted, audited, line(looked, 3)])
-    assert looked.rows("select session_line, source from audit.look order by 1") == [
-        (1, "pgaudit"),
-        (3, "noted"),
-    ]
-
-
-# Append-only, and verified
-
-
-@pytest.mark.parametrize("table", ["look", "disclosure", "deletion"])
-@pytest.mark.parametrize("change", ["update {} set hash = ''", "delete from {}", "truncate {}"])
-def test_rows_are_only_added_even_by_the_owner(looked: Record, table: str, change: str) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only added"):
-        looked.owner.execute(change.format(f"audit.{table}"))
-
-
-def tamper(record_: Record, *statements: str) -> None:
-    """Change rows as a superuser can: without triggers."""
-    with record_.owner.transaction():
-        record_.owner.execute("set local session_replication_role = replica")
-        for statement in statements:
-            record_.owner.execute(statement)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ("update audit.look set person = 'bob' where position = 3", "Row 3 of audit.look"),
-        ("update audit.look set statement = null where position = 3", "Row 3 of audit.look"),
-        ("update audit.look set looked_at = looked_at + '1 us' where position = 1", "Row 1 of"),
-        ("delete from audit.look where position = 3", "Rows 3 to 3 of audit.look are missing"),
-        ("delete from audit.look where position < 3", "Rows 1 to 2 of audit.look are missing"),
-        ("delete from audit.look where position > 4", "The end of audit.look is missing: row 6"),
-        ("delete from audit.look", "The end of audit.look is missing: row 6 was its last"),
-        (
-            "update audit.look set position = case position when 2 then -3 else -2 end "
-            "where position in (2, 3); "
-            "update audit.look set position = -position where position < 0",
-            "Row 2 of audit.look is not as it came, or not in its place",
-        ),
-        (
-            "update audit.look set position = -position where position > 3; "
-            "update audit.look set position = 1 - position where position < 0; "
-            'insert into audit.look select (jsonb_populate_record(l, \'{"position": 4, '
-            '"session_line": 99, "statement_at": null}\')).* from audit.look l where position = 3',
-            "Row 4 of audit.look",
-        ),
-    ],
-)
-def test_what_was_done_to_the_record_shows(
-    looked: Record, tmp_path: Path, change: str, said: str
-) -> None:
-    filled(looked, tmp_path)
-    assert verify(looked)["look"] == 6
-    tamper(looked, *change.split("; "))
-    with pytest.raises(CheckFailedError, match=said):
-        verify(looked)
-
-
-def test_a_chain_that_was_made_again_shows_by_its_last_row(looked: Record, tmp_path: Path) -> None:
-    filled(looked, tmp_path)
-    tamper(
-        looked,
-        "create temporary table kept on commit drop as select * from audit.look",
-        "delete from audit.look",
-        "update kept set person = 'bob'",
-        "set local session_replication_role = origin",
-        "insert into audit.look select * from kept order by position",
-    )
-    with pytest.raises(CheckFailedError, match=r"Row 6 of .* is another than the one it was"):
-        verify(looked)
-
-
-def test_an_end_that_is_missing_is_not_written_over(looked: Record, tmp_path: Path) -> None:
-    filled(looked, tmp_path)
-    tamper(looked, "delete from audit.look where position > 2")
-    with pytest.raises(CheckFailedError, match=r"end of .* is missing"):
-        bring(looked, tmp_path / "b.json", [line(looked, 7)])
-    with pytest.raises(CheckFailedError, match=r"end of .* is missing"):
-        verify(looked)
-    # Nor when as many rows have come again.
-    with pytest.raises(CheckFailedError, match=r"Row 6 of .* is another"):
-        bring(looked, tmp_path / "c.json", [line(looked, n) for n in range(8, 12)])
-    heads = looked.data / "audit" / "heads.json"
-    assert heads.stat().st_mode & 0o777 == 0o600
-    heads.unlink()
-    verified = [chain.verify(looked.url, looked.data) for _ in range(2)]
-    assert [(v.last["look"], v.is_end_known) for v in verified] == [(7, False), (7, True)]
-
-
-def test_rows_older_than_six_years_go_and_the_rest_still_verifies(
-    looked: Record, tmp_path: Path
-) -> None:
-    old = datetime.now(UTC) - timedelta(days=7 * 366)
-    filled(looked, tmp_path, 4, at=old)
-    bring(
-        looked,
-        tmp_path / "b.json",
-        [line(looked, n, at=old + timedelta(seconds=n)) for n in (11, 12)]
-        + [line(looked, 13), line(looked, 14)],
-    )
-    before = looked.rows("select min(position) from audit.look where session_line = 13")[0][0]
-    assert chain.prune(looked.url, looked.data) == {"look": before - 1, "disclosure": 0}
-    assert looked.rows("select session_line from audit.look order by position") == [(13,), (14,)]
-    assert verify(looked)["look"] == before + 1
-    bring(looked, tmp_path / "c.json", [line(looked, 15)])
-    assert verify(looked)["look"] == before + 2
-    assert chain.prune(looked.url, looked.data) == {"look": 0, "disclosure": 0}
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        looked.owner.execute("delete from audit.look")
-    tamper(looked, f"delete from audit.look where position = {before}")
-    with pytest.raises(
-        CheckFailedError, match=f"Rows {before} to {before} of audit.look are missing"
-    ):
-        verify(looked)
-
-
-def test_a_record_that_was_deleted_whole_after_six_years_goes_on(
-    looked: Record, tmp_path: Path
-) -> None:
-    filled(looked, tmp_path, 1, at=datetime(2001, 1, 1, tzinfo=UTC))
-    assert chain.prune(looked.url, looked.data)["look"] == 1
-    assert verify(looked)["look"] == 1
-    bring(looked, tmp_path / "b.json", [line(looked, 9)])
-    assert looked.rows("select position from audit.look") == [(2,)]
-    assert verify(looked)["look"] == 2
 
 
 # Who looked
@@ -348,8 +32,8 @@ def ask(record_: Record, member: str = "M1", since: str = "", until: str = "") -
     return found
 
 
-def test_who_looked_at_a_member_by_number_key_and_code(loaded: Record) -> None:
-    ((key, ref),) = loaded.rows(
+def test_who_looked_at_a_member_by_number_key_and_code(two_members: Record) -> None:
+    ((key, ref),) = two_members.rows(
         "select member_sk, limited_ref::text from warehouse.dim_member "
         "join access.member_crosswalk using (member_id) where member_id = 'M1'"
     )
@@ -361,7 +45,7 @@ def test_who_looked_at_a_member_by_number_key_and_code(loaded: Record) -> None:
     ]
     others = "select 5 from warehouse.dim_member where member_id = 'M12'"
     unnamed = [f"select {key} + 6 from warehouse.dim_member", "table warehouse.dim_member"]
-    with psycopg.connect(loaded.login(ANN, "aca_analyst_phi"), autocommit=True) as ann:
+    with psycopg.connect(two_members.login(ANN, "aca_analyst_phi"), autocommit=True) as ann:
         for statement in (*named, others, *unnamed):
             ann.execute(statement)
         ann.execute("select 7 from warehouse.dim_member where member_id = %s", ["M1"])
@@ -374,7 +58,7 @@ def test_who_looked_at_a_member_by_number_key_and_code(loaded: Record) -> None:
         ann.execute("execute p")
         ann.execute("select 10 from warehouse.dim_member where member_id in ('M', 'M1', 'M13')")
         ann.execute("select 'M1' as looked_for_elsewhere")
-    found = ask(loaded)
+    found = ask(two_members)
     statements = [statement for _, statement in found["named"]]
     assert [s for s in statements if s in named] == named
     assert [s for s in statements if s not in named] == [
@@ -389,49 +73,52 @@ def test_who_looked_at_a_member_by_number_key_and_code(loaded: Record) -> None:
     assert [s for _, s in found["not named"]] == unnamed
 
 
-def test_who_looked_in_a_time(loaded: Record, tmp_path: Path) -> None:
-    filled(loaded, tmp_path, 3, user=ANN, statement="x 'M1'")
-    assert len(ask(loaded)["named"]) == 3
-    assert len(ask(loaded, since="2026-01-01T00:00:02")["named"]) == 2
-    assert len(ask(loaded, since="2026-01-01T00:00:02", until="2026-01-01T00:00:03")["named"]) == 1
-    assert ask(loaded, until="2026-01-01") == {}
+def test_who_looked_in_a_time(two_members: Record, tmp_path: Path) -> None:
+    filled(two_members, tmp_path, 3, user=ANN, statement="x 'M1'")
+    assert len(ask(two_members)["named"]) == 3
+    assert len(ask(two_members, since="2026-01-01T00:00:02")["named"]) == 2
+    assert (
+        len(ask(two_members, since="2026-01-01T00:00:02", until="2026-01-01T00:00:03")["named"])
+        == 1
+    )
+    assert ask(two_members, until="2026-01-01") == {}
     with pytest.raises(UsageError, match="SINCE"):
-        ask(loaded, since="yesterday")
+        ask(two_members, since="yesterday")
 
 
-def test_an_unknown_member_is_refused(loaded: Record) -> None:
+def test_an_unknown_member_is_refused(two_members: Record) -> None:
     for member in ("", "M2", "M"):
         with pytest.raises(UsageError) as refused:
-            ask(loaded, member)
+            ask(two_members, member)
         assert refused.value.exit_code == 2
 
 
-def test_who_looked_at_a_member_who_was_erased(loaded: Record, tmp_path: Path) -> None:
+def test_who_looked_at_a_member_who_was_erased(two_members: Record, tmp_path: Path) -> None:
     named, other = "x 'M-gone'", "select member_sk from dim_member"
-    filled(loaded, tmp_path, 1, user=ANN, statement=named)
-    bring(loaded, tmp_path / "b.json", [line(loaded, 2, user=ANN, statement=other)])
-    assert ask(loaded, "M-gone") == {
+    filled(two_members, tmp_path, 1, user=ANN, statement=named)
+    bring(two_members, tmp_path / "b.json", [line(two_members, 2, user=ANN, statement=other)])
+    assert ask(two_members, "M-gone") == {
         "named": [("warehouse.dim_member", named)],
         "not named": [("warehouse.dim_member", other)],
     }
     with pytest.raises(UsageError):
-        ask(loaded, "M-go")
+        ask(two_members, "M-go")
 
 
 def test_who_looked_at_an_erased_member_by_the_keys_of_the_token(
-    loaded: Record, warehouse: Warehouse, tmp_path: Path
+    two_members: Record, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    [(key,)] = loaded.rows("select member_sk from warehouse.dim_member where member_id = 'M1'")
+    [(key,)] = two_members.rows("select member_sk from warehouse.dim_member where member_id = 'M1'")
     by_key = f"select last_name from dim_member where member_sk = {key}"
     by_number = "select last_name from dim_member where member_id = 'M1'"
     statements = [by_key, by_number, "select last_name from dim_member"]
-    lines = [line(loaded, n, user=ANN, statement=said) for n, said in enumerate(statements, 1)]
-    bring(loaded, tmp_path / "a.json", lines)
-    before = ask(loaded)
+    lines = [line(two_members, n, user=ANN, statement=said) for n, said in enumerate(statements, 1)]
+    bring(two_members, tmp_path / "a.json", lines)
+    before = ask(two_members)
     warehouse.run(erase, "M1", "request of the member")
-    assert loaded.rows("select 1 from warehouse.dim_member where member_id = 'M1'") == []
+    assert two_members.rows("select 1 from warehouse.dim_member where member_id = 'M1'") == []
     assert (
-        ask(loaded)
+        ask(two_members)
         == before
         == {
             "named": [("warehouse.dim_member", by_key), ("warehouse.dim_member", by_number)],
@@ -439,48 +126,48 @@ def test_who_looked_at_an_erased_member_by_the_keys_of_the_token(
         }
     )
     # The question does not say whose token it is.
-    said = loaded.rows("select concat(statement, parameters) from audit.look")
+    said = two_members.rows("select concat(statement, parameters) from audit.look")
     assert not [text for (text,) in said if "M1" in text and "erased-" in text]
 
 
-def test_the_auditor_may_ask_and_is_noted_and_others_may_not(loaded: Record) -> None:
+def test_the_auditor_may_ask_and_is_noted_and_others_may_not(two_members: Record) -> None:
     asked = "select count(*) from audit.who_looked('M1', null, null)"
-    address = loaded.login(AUDITOR, "aca_auditor")
-    loaded.login(ANN, "aca_analyst_phi")
+    address = two_members.login(AUDITOR, "aca_auditor")
+    two_members.login(ANN, "aca_analyst_phi")
     with psycopg.connect(address) as auditor:
         auditor.execute(asked)
         auditor.rollback()
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             auditor.execute("insert into audit.look (kind) values ('look')")
-    before = loaded.last()
+    before = two_members.last()
     with (
-        psycopg.connect(loaded.addresses[ANN]) as ann,
+        psycopg.connect(two_members.addresses[ANN]) as ann,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         ann.execute(asked)
-    assert loaded.read_by(AUDITOR) == {"audit.look"}
-    assert loaded.read_by(ANN, before) == set()
-    ask(loaded)
-    assert loaded.read_by("aca_owner") == {"audit.look"}
+    assert two_members.read_by(AUDITOR) == {"audit.look"}
+    assert two_members.read_by(ANN, before) == set()
+    ask(two_members)
+    assert two_members.read_by("aca_owner") == {"audit.look"}
 
 
 # Disclosures
 
 
-def test_a_disclosure_is_entered_and_accounted_for(loaded: Record) -> None:
+def test_a_disclosure_is_entered_and_accounted_for(two_members: Record) -> None:
     said = {"recipient": "Court, Main St 1", "what": "claims of 2025", "purpose": "subpoena"}
-    entered = disclosures.enter(loaded.url, loaded.data, "M1", said, "2026-02-03")
+    entered = disclosures.enter(two_members.url, two_members.data, "M1", said, "2026-02-03")
     assert f"{entered}" == "2026-02-03"
-    disclosures.enter(loaded.url, loaded.data, "M12", said, "")
-    disclosures.enter(loaded.url, loaded.data, "M1", said, "2015-01-01")
-    found = disclosures.of_member(loaded.url, loaded.data, "M1")
+    disclosures.enter(two_members.url, two_members.data, "M12", said, "")
+    disclosures.enter(two_members.url, two_members.data, "M1", said, "2015-01-01")
+    found = disclosures.of_member(two_members.url, two_members.data, "M1")
     assert [(f"{made.disclosed_on}", *made[1:]) for made in found] == [
         ("2026-02-03", *said.values())
     ]
-    assert verify(loaded)["disclosure"] == 3
-    tamper(loaded, "update audit.disclosure set recipient = 'x' where position = 2")
+    assert verify(two_members)["disclosure"] == 3
+    tamper(two_members, "update audit.disclosure set recipient = 'x' where position = 2")
     with pytest.raises(CheckFailedError, match=r"Row 2 of audit\.disclosure"):
-        verify(loaded)
+        verify(two_members)
 
 
 @pytest.mark.parametrize(
@@ -491,18 +178,18 @@ def test_a_disclosure_is_entered_and_accounted_for(loaded: Record) -> None:
     ],
 )
 def test_a_disclosure_that_cannot_be_is_refused(
-    loaded: Record, member: str, changes: dict[str, str], day: str
+    two_members: Record, member: str, changes: dict[str, str], day: str
 ) -> None:
     said = {"recipient": "r", "what": "w", "purpose": "p", **changes}
     with pytest.raises(UsageError) as refused:
-        disclosures.enter(loaded.url, loaded.data, member, said, day)
+        disclosures.enter(two_members.url, two_members.data, member, said, day)
     assert refused.value.hint
-    assert loaded.rows("select count(*) from audit.disclosure") == [(0,)]
+    assert two_members.rows("select count(*) from audit.disclosure") == [(0,)]
 
 
-def test_commands_of_the_record(loaded: Record, warehouse: Warehouse, tmp_path: Path) -> None:
+def test_commands_of_the_record(two_members: Record, warehouse: Warehouse, tmp_path: Path) -> None:
     file = tmp_path / "log.json"
-    file.write_text(json.dumps(line(loaded, 1, statement="x 'M1'")) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(line(two_members, 1, statement="x 'M1'")) + "\n", encoding="utf-8")
     done = warehouse.command("audit", "--log", str(file))
     assert done.returncode == 0, done.stderr
     assert "1 looks" in done.stdout
@@ -516,7 +203,7 @@ def test_commands_of_the_record(loaded: Record, warehouse: Warehouse, tmp_path: 
     assert "Court" in warehouse.command("disclosures", "--member", "M1").stdout
     assert warehouse.command("audit-prune").returncode == 2
     assert warehouse.command("audit-prune", "--confirm").returncode == 0
-    tamper(loaded, "update audit.look set person = 'bob'")
+    tamper(two_members, "update audit.look set person = 'bob'")
     done = warehouse.command("audit-verify")
     assert done.returncode == 6
     assert "Row 1 of audit.look" in done.stderr

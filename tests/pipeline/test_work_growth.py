@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from etl.access.roles import LOADER
 from etl.pipeline import commands
 from etl.pipeline.session import RunContext
 from etl.warehouse.tables import BEGINNING, DIMENSIONS
@@ -59,7 +60,7 @@ def watched(connection: psycopg.Connection[Any], work: Work) -> None:
         "set auto_explain.log_timing = off",
         "set auto_explain.log_format = json",
         "set client_min_messages = log",
-        "set role aca_loader",
+        f"set role {LOADER}",
     ):
         connection.execute(setting)
 

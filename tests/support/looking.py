@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from etl.access import logins
-from etl.audit import looks
+from etl.audit import chain, looks
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.server.server import session_log
 
+CONTEXT = "PL/pgSQL function audit.noted(text) line 3 at RAISE"
 _numbers = itertools.count(1)
 
 
@@ -92,3 +95,48 @@ def record(settings: Settings, url: str, data: Path) -> Iterator[Record]:
                 who = sql.Identifier(name)
                 owner.execute(sql.SQL("drop owned by {} cascade").format(who))
                 owner.execute(sql.SQL("drop role {}").format(who))
+
+
+def line(record_: Record, number: int, **changes: Any) -> dict[str, Any]:
+    """A look as the server writes it."""
+    at = changes.pop("at", datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number))
+    noted = {
+        "relation": changes.pop("relation", "warehouse.dim_member"),
+        "statement_at": at.isoformat(),
+        "statement": changes.pop("statement", f"select {number}"),
+    }
+    return {
+        "timestamp": f"{at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC",
+        "user": "ann",
+        "dbname": record_.owner.info.dbname,
+        "session_id": "6b0b11d1.136e",
+        "line_num": number,
+        "vxid": f"2/{number}",
+        "error_severity": "LOG",
+        "message": f"aca.noted {json.dumps(noted)}",
+        "context": CONTEXT,
+        **changes,
+    }
+
+
+def bring(record_: Record, file: Path, lines: list[dict[str, Any]]) -> looks.Brought:
+    file.write_text("".join(json.dumps(said) + "\n" for said in lines), encoding="utf-8")
+    return looks.bring(record_.url, record_.data, None, file)
+
+
+def filled(record_: Record, tmp_path: Path, count: int = 6, **changes: Any) -> None:
+    bring(
+        record_, tmp_path / "log.json", [line(record_, n, **changes) for n in range(1, count + 1)]
+    )
+
+
+def verify(record_: Record) -> dict[str, int]:
+    return chain.verify(record_.url, record_.data).last
+
+
+def tamper(record_: Record, *statements: str) -> None:
+    """Change rows as a superuser can: without triggers."""
+    with record_.owner.transaction():
+        record_.owner.execute("set local session_replication_role = replica")
+        for statement in statements:
+            record_.owner.execute(statement)

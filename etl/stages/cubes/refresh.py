@@ -211,7 +211,7 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
         cube=table,
         grain=names(cube.grain),
     )
-    if cube.is_of_persons and cube.is_followed:  # a materialized view has no constraints
+    if cube.is_of_persons:
         person = sql.Identifier(cube.grain[0])
         run(connection, "cubes/build.require_person", cube=table, person=person)
     run(
