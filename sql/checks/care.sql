@@ -5,7 +5,8 @@
 -- Claims and money of each member's stays against the inpatient claims, to the cent, and whether
 -- two stays of a member share a day. One row per rule; a row checked is a member.
 --: table: inpatient_stay
---: parts: of_members = all_members, stay_claims = cubes/inpatient_stay.stay_claims
+--: parts: of_members = all_members, is_inpatient = cubes/inpatient_stay.is_inpatient,
+--:     stay_claims = cubes/inpatient_stay.stay_claims
 --: gate: cubes
 --: rule claims_as_in_facts: critical, consistency
 --:   fails when: claims or money of a member's stays differ from the facts'; if facts were loaded
@@ -71,7 +72,8 @@ group by n.rule;
 -- name: touched_stays
 -- The same of the members whose stays were made again. One row per rule; a row checked is a member.
 --: table: inpatient_stay
---: parts: of_members = touched_members, stay_claims = cubes/inpatient_stay.stay_claims
+--: parts: of_members = touched_members, is_inpatient = cubes/inpatient_stay.is_inpatient,
+--:     stay_claims = cubes/inpatient_stay.stay_claims
 --: only in gate: followed_cubes
 --: rules as in: stays
 select s.*
@@ -80,6 +82,7 @@ from ({stays}) as s;
 -- name: claims_without_stay
 -- Inpatient claims that are payable and in no stay. One row per rule; a row checked is a claim.
 --: table: inpatient_stay
+--: parts: is_inpatient = cubes/inpatient_stay.is_inpatient
 --: rule claims_without_stay: minor, completeness
 --:   fails when: an inpatient claim lacks its day of admission or discharge, or they are out of
 --:     order
@@ -92,8 +95,7 @@ select
     filter (where (f.admit_date <= f.discharge_date) is not true) as failing_keys
 from fact_claim as f
 cross join lateral ({state}) as state
-where lower(f.claim_type) = 'inpatient' and state.is_paid
-    and lower(f.status) is distinct from 'reversed';
+where {is_inpatient};
 
 -- name: years
 -- Allowed and paid of each member and year against the days of claims_daily_member. One row; a row

@@ -38,6 +38,13 @@ where l.kind = 'batch'
     and l.status in ('running', case when build.is_rebuild then 'rebuilt' else 'loaded' end)
     and (l.is_rebuild or build.is_rebuild is not true);
 
+-- name: is_inpatient
+-- Whether a claim f is of a stay, if its days are known and in order. A fragment.
+(  -- noqa: PRS, a condition
+    lower(f.claim_type) = 'inpatient' and state.is_paid
+    and lower(f.status) is distinct from 'reversed'
+)
+
 -- name: stay_claims
 -- Claims of which stays are made. One row per claim.
 select
@@ -55,8 +62,7 @@ select
 from fact_claim as f
 inner join dim_member as m on f.member_sk = m.member_sk
 cross join lateral ({state}) as state
-where lower(f.claim_type) = 'inpatient' and f.admit_date <= f.discharge_date
-    and state.is_paid and lower(f.status) is distinct from 'reversed' and {of_members};
+where {is_inpatient} and f.admit_date <= f.discharge_date and {of_members};
 
 -- name: definition
 -- The cube as a plain query. One row per stay.

@@ -120,13 +120,16 @@ class Warehouse:
         return value
 
     def clear(self) -> None:
-        """Empty the inbox and every table but the calendar and the geography."""
+        """Empty the inbox and every table but the calendar and the geography.
+
+        A trigger of the member dimension empties its limited copy.
+        """
         shutil.rmtree(self.inbox)
         self.inbox.mkdir()
         tables = self.column(
             "select format('%I.%I', schemaname, tablename) from pg_tables "
             "where schemaname in ('staging', 'warehouse', 'ledger', 'quality') "
-            "and tablename not in ('dim_date', 'dim_geography')"
+            "and tablename not in ('dim_date', 'dim_geography', 'dim_member_limited')"
         )
         self.connection.execute(f"truncate {', '.join(tables)} restart identity")
 
