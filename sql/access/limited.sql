@@ -19,11 +19,10 @@ from {copy} as m;
 -- name: remove_differing
 -- Take from the copy what is not in it as it has to be. One row per row.
 delete from {copy} as l
-where l.version_sk not in (
-    select r.version_sk
-    from {copy} as c
-    inner join {due} as r on c.version_sk = r.version_sk
-    where c is not distinct from r
+where not exists (
+    select 1
+    from {due} as r
+    where l.version_sk = r.version_sk and (l is not distinct from r)
 );
 
 -- name: add_missing
