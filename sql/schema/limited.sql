@@ -8,7 +8,8 @@ language plpgsql
 as $limited$
 begin
     if tg_op = 'TRUNCATE' then
-        execute format('truncate %I.dim_member_limited', tg_table_schema);
+        -- A statement that truncates both tables uses this one, so it cannot be truncated again.
+        execute format('delete from %I.dim_member_limited', tg_table_schema);
         return null;
     end if;
     execute format(

@@ -75,6 +75,10 @@ def test_what_is_gone_from_the_dimension_is_not_shown(world: Warehouse) -> None:
         assert world.column(COPIES) == [3]
         world.connection.execute("truncate warehouse.dim_member cascade")
         assert world.column(COPIES) == [0]
+    with world.connection.transaction(force_rollback=True):
+        both = "truncate warehouse.dim_member, warehouse.dim_member_limited cascade"
+        world.connection.execute(both)
+        assert world.column(COPIES) == [0]
 
 
 def test_a_version_without_codes_is_not_shown_until_a_load_gives_it_one(world: Warehouse) -> None:
