@@ -27,9 +27,13 @@ from etl.warehouse.tables import (
 NONE = Identifier.NONE
 
 
+# A claim is of one member, whether a row says the number or not.
+_OF_ONE_PERSON = (Identifier.MEMBER_NUMBER, Identifier.RECORD_NUMBER)
+
+
 def is_of_people(feed: Feed) -> bool:
     """Whether each row of a feed is about one person; a plan, a provider or a day is nobody."""
-    return any(column.identifier is Identifier.MEMBER_NUMBER for column in feed.columns)
+    return any(column.identifier in _OF_ONE_PERSON for column in feed.columns)
 
 
 def words_of(text: str) -> frozenset[str]:

@@ -64,6 +64,7 @@ class Reason(Enum):
         "the column may lie. If the date is meant, raise ahead_days of the column.",
     )
     NOT_AN_INTEGER = ("not a valid integer", "Write digits, with a minus sign at most.")
+    NOT_A_COUNT = ("not a number from 1 up", "Write a whole number from 1 up, in digits.")
     NOT_A_YEAR = ("not a valid year", "Write a year from 1900 to 2199.")
     NOT_A_BOOLEAN = ("not a valid boolean", "Write true or false, t or f, yes or no, 1 or 0.")
     NOT_AN_AMOUNT = (

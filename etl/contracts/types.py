@@ -23,6 +23,7 @@ class Type(Enum):
     INTEGER = ("integer", "integer")
     YEAR = ("plan_year", "integer")
     KEY_YEAR = ("key_year", "integer")
+    KEY_NUMBER = ("key_number", "integer")
     BOOLEAN = ("boolean", "boolean")
     MONEY = ("money_usd", "numeric(14,2)")
     RATIO = ("finite_number", "numeric(14,6)")
@@ -73,7 +74,7 @@ class Type(Enum):
 
         Only a delete marker can be without a ``KEY_DATE``.
         """
-        return self in (Type.KEY, Type.KEY_YEAR, Type.KEY_DATE)
+        return self in (Type.KEY, Type.KEY_YEAR, Type.KEY_NUMBER, Type.KEY_DATE)
 
 
 # The largest amount of money in one field, US dollars. A million of them fit into the sums of the
@@ -126,6 +127,13 @@ DOMAINS = (
         "a year that is part of a key",
         not_null=True,
     ),
+    Domain(
+        "key_number",
+        "integer",
+        "value between 1 and 999999",
+        "a number that is part of a key, from 1 up",
+        not_null=True,
+    ),
     Domain("plan_year", "integer", "value between 1900 and 2199", "a calendar or plan year"),
     Domain(
         "calendar_date",
@@ -171,6 +179,7 @@ _FORMS = {
     "integer": "[-+]?[0-9]+",
     "plan_year": "[0-9]{4}",
     "key_year": "[0-9]{4}",
+    "key_number": "[0-9]{1,6}",
     "boolean": "[Tt]([Rr][Uu][Ee])?|[Ff]([Aa][Ll][Ss][Ee])?|[Yy]([Ee][Ss])?|[Nn][Oo]?|[01]",
     "money_usd": "[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)",
     "finite_number": "[-+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][-+]?[0-9]{1,3})?",
@@ -187,6 +196,7 @@ _REFUSALS = {
     "integer": Reason.NOT_AN_INTEGER,
     "plan_year": Reason.NOT_A_YEAR,
     "key_year": Reason.NOT_A_YEAR,
+    "key_number": Reason.NOT_A_COUNT,
     "boolean": Reason.NOT_A_BOOLEAN,
     "money_usd": Reason.NOT_AN_AMOUNT,
     "finite_number": Reason.NOT_A_NUMBER,

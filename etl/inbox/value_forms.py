@@ -103,6 +103,7 @@ _ODD: dict[Type, Callable[[Layout, int], Marks]] = {
     Type.RATIO: _not_a_number,
     Type.YEAR: _not_of(b"0000"),
     Type.KEY_YEAR: _not_of(b"0000"),
+    Type.KEY_NUMBER: _not_of(b"0", b"00"),
     Type.BOOLEAN: _not_a_truth,
     Type.DATE: _not_of(_DAY),
     Type.KEY_DATE: _not_of(_DAY),

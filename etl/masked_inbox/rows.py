@@ -37,6 +37,9 @@ _NO_KEY = b"?"
 _SOME_TEXT, _SOME_NUMBER = b"x", b"0"
 _TRAILER = b"TOTAL"
 _OPEN_QUOTE, _STRAY_QUOTE = b'"?', b'?"?'
+# A number of no more digits is nobody's; a longer one may be a member's, in the wrong column.
+_DIGITS_OF_NOBODY = 3
+_SOME_POSITION = b"1"
 # What such types say names nobody.
 _TIMES = (*(Type.DATE, Type.KEY_DATE, Type.TIMESTAMP, Type.YEAR, Type.KEY_YEAR, Type.BOOLEAN),)
 
@@ -160,6 +163,8 @@ class Rows:
             return b""
         if at in self._cents or column.type in _TIMES or self._says_nothing(value):
             return value
+        if column.type is Type.KEY_NUMBER:
+            return value if len(value) <= _DIGITS_OF_NOBODY else _SOME_POSITION
         if replaced := self._replaced.get(at):
             return replaced(value).rstrip(b"\n")
         return _SOME_NUMBER if at in self._forms else _SOME_TEXT

@@ -102,6 +102,8 @@ def test_migrations_go_up_down_and_up_without_drift(empty_url: str) -> None:
         ("", "key_text"),
         (None, "key_text"),
         (None, "key_year"),
+        (None, "key_number"),
+        ("0", "key_number"),
         ("2200", "plan_year"),
         ("9999-01-01", "utc_instant"),
     ],

@@ -24,6 +24,7 @@ _FILLERS = {
     Type.INTEGER: "1",
     Type.YEAR: "2025",
     Type.KEY_YEAR: "2025",
+    Type.KEY_NUMBER: "1",
     Type.BOOLEAN: "false",
     Type.MONEY: "10.00",
     Type.RATIO: "1",

@@ -2,7 +2,7 @@
 
 Only keys are read here, from rows that are in quarantine. Of a row with other than its header's
 number of fields nothing says which value is which, so that a text counts as a key in the first
-field alone, and a plan year in any field.
+field alone, and a plan year or a number in any field.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from etl.inbox.header import Header
 
 # A key of staging: visible ASCII with blanks inside, no longer than the type lets it be.
 _KEY = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
-_YEAR = re.compile(r"[12][0-9]{3}")
+_DIGITS = {
+    Type.KEY_YEAR: re.compile(r"[12][0-9]{3}"),
+    Type.KEY_NUMBER: re.compile(r"(?=[0-9]{1,6}$)0*[1-9][0-9]*"),
+}
 _NO_KEYS = frozenset(word.lower() for word in NULL_WORDS)
 
 
@@ -37,12 +40,14 @@ def keys_of(record: str, head: Header) -> set[tuple[str, ...]]:
         values = [value.strip(' \t\r"') for value in record.split(",")]
     parts = []
     for key in feed.key:
-        is_year = feed.column(key).type is Type.KEY_YEAR
+        digits = _DIGITS.get(feed.column(key).type)
         places: Iterable[int] = head.fields(key)[:1]
         if not is_whole:
-            places = range(len(values)) if is_year else [at for at in places if at == 0]
-        form = _YEAR if is_year else _KEY
-        parts.append({values[at] for at in places if form.fullmatch(values[at])})
+            places = range(len(values)) if digits else [at for at in places if at == 0]
+        form = digits or _KEY
+        found = {values[at] for at in places if form.fullmatch(values[at])}
+        # Staging has the number, however many zeros are before it.
+        parts.append({str(int(value)) for value in found} if digits else found)
     return {key for key in product(*parts) if not _NO_KEYS & {part.lower() for part in key}}
 
 

@@ -1,0 +1,117 @@
+"""The claim lines feed: one row per line of a claim. Optional: a claim may come without lines."""
+
+from etl.contracts.column import Breach, Column, Identifier, Matches, Pii
+from etl.contracts.feed import Feed, Volume
+from etl.contracts.types import DAYS_AHEAD, Type
+
+claim_lines = Feed(
+    name="claim_lines",
+    description="Service lines of claims: all lines of a claim come in one batch, as a set.",
+    key=("claim_id", "line_number"),
+    volume=Volume(1, 500_000_000),
+    money=("line_billed", "line_allowed", "line_paid"),
+    ordered=(("line_from", "line_to"),),
+    columns=(
+        Column(
+            "claim_id",
+            Type.KEY,
+            "The claim that the line is of.",
+            Identifier.RECORD_NUMBER,
+            required=True,
+        ),
+        Column(
+            "line_number",
+            Type.KEY_NUMBER,
+            "Number of the line on its claim, from 1 up.",
+            Identifier.NONE,
+            required=True,
+        ),
+        Column(
+            "service_date",
+            Type.KEY_DATE,
+            "First day of service of the claim.",
+            Identifier.DATE,
+            required=True,
+            ahead_days=DAYS_AHEAD,
+        ),
+        Column(
+            "procedure_code",
+            Type.TEXT,
+            "Procedure, HCPCS level II or a local code.",
+            Identifier.NONE,
+            pii=Pii.HEALTH,
+            longest=40,
+        ),
+        Column(
+            "modifier",
+            Type.TEXT,
+            "Modifier of the procedure, two characters.",
+            Identifier.NONE,
+            pii=Pii.HEALTH,
+            longest=40,
+        ),
+        Column(
+            "revenue_code",
+            Type.TEXT,
+            "Revenue code of an institutional line, four digits.",
+            Identifier.NONE,
+            pii=Pii.HEALTH,
+            longest=40,
+        ),
+        Column(
+            "place_of_service",
+            Type.TEXT,
+            "Where the service was rendered, two digits (CMS place of service codes).",
+            Identifier.NONE,
+            longest=40,
+        ),
+        Column(
+            "ndc",
+            Type.TEXT,
+            "National Drug Code of a drug, eleven digits without hyphens (45 CFR 162.1002).",
+            Identifier.NONE,
+            pii=Pii.HEALTH,
+            check=Matches("[0-9]{11}"),
+            on_breach=Breach.REJECT_ROW,
+            longest=40,
+        ),
+        Column("units", Type.RATIO, "Units of the service or drug.", Identifier.NONE),
+        Column(
+            "line_from",
+            Type.DATE,
+            "First day of the line's service.",
+            Identifier.DATE,
+            pii=Pii.HEALTH,
+            ahead_days=DAYS_AHEAD,
+        ),
+        Column(
+            "line_to",
+            Type.DATE,
+            "Last day of the line's service.",
+            Identifier.DATE,
+            pii=Pii.HEALTH,
+            ahead_days=DAYS_AHEAD,
+        ),
+        Column(
+            "line_billed",
+            Type.MONEY,
+            "Amount billed for the line, US dollars.",
+            Identifier.NONE,
+            required=True,
+        ),
+        Column(
+            "line_allowed",
+            Type.MONEY,
+            "Amount allowed by contract for the line, US dollars.",
+            Identifier.NONE,
+            required=True,
+        ),
+        Column(
+            "line_paid",
+            Type.MONEY,
+            "Amount paid by the plan for the line, US dollars.",
+            Identifier.NONE,
+            required=True,
+        ),
+    ),
+)
