@@ -56,11 +56,29 @@ def write_feeds(inbox: Path) -> None:
             {**claim, "claim_id": "c4", "service_date": "2025-01-12", "member_id": ""},
             {**claim, "claim_id": "c5", "service_date": "2025-01-12", "provider_id": "nobody"},
         ],
+        claim_lines="""
+            claim_id | line_number | procedure_code | ndc         | line_paid
+            c1       | 1           | J1100          |             | 50000.00
+            c1       | 2           |                | 00002143380 | 10000.00
+        """,
+        claim_diagnoses="""
+            claim_id | position | diagnosis_code
+            c1       | 1        | E119
+            c1       | 2        | I10
+        """,
     )
     write_batch(
         inbox,
         "2025-02-28",
         snapshots=["members"],
+        claim_lines="""
+            claim_id | line_number | line_paid
+            c2       | 1           | 60000.00
+        """,
+        claim_diagnoses="""
+            claim_id | position | diagnosis_code
+            c2       | 1        | E119
+        """,
         members="""
             member_id | last_name     | call_count
             A         | Quigley-Smith | 2

@@ -1,6 +1,6 @@
 """lines and diagnoses of claims are staged.
 
-Revision: 0118, after 0117.
+Revision: 0119, after 0118.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = '0118'
-down_revision = '0117'
+revision = '0119'
+down_revision = '0118'
 branch_labels = None
 depends_on = None
 
