@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from etl.contracts.feeds import FEEDS
 from etl.errors import BatchError
 from etl.pipeline import commands
+from etl.synthetic.core.known_feeds import FEEDS
 from etl.synthetic.defects.dirt import KINDS, LOADED, REFUSED, REJECTED, Defect, parse
 from etl.synthetic.defects.injector import DefectInjector
 from tests.support.blocks import block_of, drawn_rows
