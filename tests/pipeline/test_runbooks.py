@@ -213,7 +213,7 @@ CHANGES = {
             "etl/contracts/feeds/__init__.py": {
                 "from etl.contracts.feeds.claims": "from etl.contracts.feeds.brokers import brokers"
                 "\nfrom etl.contracts.feeds.claims",
-                "(members, plans, providers,": "(members, plans, providers, brokers,",
+                "        providers,\n": "        providers,\n        brokers,\n",
             },
             "etl/warehouse/tables.py": {
                 "\nDIMENSIONS: ": f"{DIMENSION}\nDIMENSIONS: ",
