@@ -72,6 +72,24 @@ def drawn_rows(feed: str, count: int) -> list[Row]:
             "procedure_code": "Z0001",
             "provider_group_name": (f"Group {n}, West", "", "Ärzte")[n % 3],
         },
+        "claim_lines": lambda n: {
+            "claim_id": f"C{n:08d}",
+            "line_number": n % 12 + 1,
+            "service_date": day + timedelta(days=n % 300),
+            "procedure_code": ("J1100", "", "Z0001")[n % 3],
+            "ndc": "" if n % 2 else f"{n:011d}",
+            "units": f"{n % 9}.5",
+            "line_billed": f"{n * 100}.99",
+            "line_allowed": f"{n * 50}.10",
+            "line_paid": f"{n * 40}.05" if n % 10 else "0.00",
+        },
+        "claim_diagnoses": lambda n: {
+            "claim_id": f"C{n:08d}",
+            "position": n % 25 + 1,
+            "service_date": day + timedelta(days=n % 300),
+            "diagnosis_code": ("E119", "I10")[n % 2],
+            "present_on_admission": ("Y", "", "N")[n % 3],
+        },
     }[feed]
     names = [c.name for c in FEEDS[feed].columns]  # a generator sends no delete markers
     filled = (fill(FEEDS[feed], drawn(n)) for n in range(1, count + 1))
