@@ -87,7 +87,7 @@ def _cube(connection: psycopg.Connection[Any], name: str) -> float:
         )
         grain = sql.SQL(", ").join(sql.Identifier(column) for column in CUBES[name].grain)
         index = sql.Identifier("bench_cube_grain_idx")
-        run(connection, "cubes/build.add_grain", index=index, cube=cube, grain=grain)
+        run(connection, "cubes/build.add_key", index=index, cube=cube, grain=grain)
         found.append(time.perf_counter() - started)
         run(connection, "bench/floor.drop_untyped", table=cube)
     return round(min(found), 2)

@@ -49,12 +49,12 @@ where c.oid <> cube.oid and c.relkind <> 'v';
 create {table_or_view} {cube} as {definition};
 
 -- name: add_grain
--- The grain, enforced; what changes is looked up by it, and a view is refreshed by it.
+-- The grain of a view, by which it is refreshed; a materialized view has no constraints.
 create unique index {index} on {cube} ({grain});
 
--- name: require_person
--- Whose a row is, never empty: lookups by it are noted (sql/audit/policies.sql). No rows.
-alter table {cube} alter column {person} set not null;
+-- name: add_key
+-- The grain of a table, enforced: each of its columns has a value, and no row is there twice.
+alter table {cube} add constraint {index} primary key ({grain});
 
 -- name: comment_on_cube
 -- What the cube is.

@@ -2,7 +2,8 @@
 -- Grain: one row per claim, in its latest state.
 -- Units: amounts in US dollars, to the cent.
 -- Assumptions:
---   * Member, plan and provider are as they were on the day of service.
+--   * Member, plan and provider are as they were on the day of service; before the first batch
+--     about a member as they were first described, and is_member_as_was is false.
 --   * Status and signs of amounts: sql/facts/status.sql. What is pending, denied or of an unknown
 --     status counts with 0.00 in paid_usd; what is pending or unknown in allowed_usd and billed_usd
 --     too, as in every cube.
@@ -20,6 +21,7 @@ select
     m.member_id,
     m.state,
     m.age_group,
+    coalesce(m.known_from_ts <= c.service_date, false) as is_member_as_was,
     c.plan_sk,
     p.plan_id,
     p.metal_tier,
@@ -68,6 +70,7 @@ from (
     ('member_id', 'member number', 'The patient.'),
     ('state', 'none', 'State of the member on the day of service.'),
     ('age_group', 'age', 'Age group of the member on the day of service.'),
+    ('is_member_as_was', 'none', 'Whether state and age group were known for that day.'),
     ('plan_sk', 'none', 'The plan of the year of service.'),
     ('plan_id', 'none', 'The plan billed.'),
     ('metal_tier', 'none', 'Metal tier of the plan in the year of service.'),

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from etl.access.classification import described_columns
+from etl.docs import report_queries
 from etl.warehouse.tables import CUBES, MARTS
 from tests.support.access import login_of
 from tests.support.tables import draw, drawn
@@ -132,3 +133,32 @@ def test_analyst_reads_marts_without_the_schema_and_those_about_nobody_with_it(
         for view in ("claim", "enrollment", "member_timeline", "claims_daily_member"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 analyst.execute(f"select * from mart.{view}")
+
+
+def test_questions_whose_easy_answer_was_wrong_come_right(warehouse: Warehouse) -> None:
+    """A member who is first described in February and moves in March."""
+    warehouse.send(
+        "2025-02-01",
+        members="member_id | state | source_updated_at \n A | FL | 2025-02-01T00:00:00Z",
+        plans="plan_id | effective_year | metal_tier \n P | 2024 | Silver \n P | 2025 | Silver",
+        enrollments="enrollment_id | member_id | plan_id | start_date | end_date | premium_paid "
+        "| aptc_amount \n E1 | A | P | 2024-01-01 | 2024-12-31 | 90 | 60 "
+        "\n E2 | A | P | 2025-01-01 | 2025-12-31 | 100 | 50",
+    )
+    warehouse.send(
+        "2025-03-10",
+        members="member_id | state | source_updated_at \n A | TX | 2025-03-01T00:00:00Z",
+        claims="claim_id | member_id | plan_id | service_date | status | paid_amount | claim_type"
+        "\n before | A | P | 2025-01-05 | approved | 10 | Outpatient"
+        "\n after | A | P | 2025-03-05 | approved | 20 | Outpatient",
+    )
+    warehouse.incremental()
+    warehouse.find_tables_as_readers()
+
+    def asked(name: str) -> set[tuple[str, ...]]:
+        answer = report_queries.reports()[name].ask(warehouse.connection)
+        return {tuple(map(str, row)) for row in answer}
+
+    of_versions = {("FL", "Outpatient", "10.00"), ("TX", "Outpatient", "20.00")}
+    assert asked("paid_by_state_and_type") == of_versions
+    assert asked("paid_as_was") == {("TX", "20.00")}

@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from etl.access import logins
-from etl.db.connection import connect
+from etl.db.connection import connect, set_config
 from etl.docs import report_queries
 from etl.synthetic.generate import generate
 from etl.warehouse.tables import CUBES, LIVE, MARTS
@@ -417,5 +417,5 @@ def test_a_documented_report_answers_an_analyst_as_the_owner(world, name):
             return
         found = Counter(map(repr, report.ask(analyst)))
     with connect(world.url, "test") as owner:
-        owner.execute("set search_path = public, warehouse, cubes")
+        set_config(owner, "search_path", ", ".join(LIVE.schemas.readers_path), is_local=False)
         assert found == Counter(map(repr, report.ask(owner)))

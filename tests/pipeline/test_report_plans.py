@@ -24,8 +24,8 @@ from tests.support.warehouse import Warehouse
 # reads the whole partition.
 MEMBERS = 2000
 
-# It asks for all payments ever.
-ALL_TIME = {"paid_as_known_after_each_load"}
+# All payments ever, and whatever happened to a member.
+ALL_TIME = {"paid_as_known_after_each_load", "one_member"}
 
 REPORTS = {name: r for name, r in report_queries.reports().items() if r.question is not None}
 _DAYS = re.compile(

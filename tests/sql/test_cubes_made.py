@@ -9,7 +9,7 @@ from etl.db.statements import run
 from etl.errors import SchemaError
 from etl.stages.cubes import definitions
 from etl.stages.cubes.refresh import run_cubes
-from etl.warehouse.tables import CUBES, LIVE
+from etl.warehouse.tables import CUBES, LIVE, TABLE
 from tests.support.cubes import (
     BY_MONTH,
     DAILY,
@@ -192,6 +192,20 @@ def test_changed_cube_that_a_view_reads_is_refused(tables, monkeypatch, cube, sc
         build(tables)
 
 
+def required(tables, cube):
+    """The columns of a cube's primary key, none of which may be empty."""
+    return [
+        column
+        for (column,) in tables.execute(
+            "select a.attname from pg_constraint as c"
+            " inner join pg_attribute as a on c.conrelid = a.attrelid and a.attnum = any(c.conkey)"
+            " where c.conrelid = %s::regclass and c.contype = 'p' and a.attnotnull"
+            " order by array_position(c.conkey, a.attnum)",
+            (f"cubes.{cube}",),
+        )
+    ]
+
+
 def test_the_grain_of_a_cube_is_enforced(tables):
     claims(tables, "service_date | paid_amount \n 2025-01-10 | 1")
     build(tables)
@@ -203,5 +217,7 @@ def test_the_grain_of_a_cube_is_enforced(tables):
             (f"cubes.{cube.name}",),
         ).fetchone()[0]
         assert tuple(grain) == cube.grain
+        is_table = cube.kind is TABLE  # a materialized view has no constraints
+        assert (tuple(required(tables, cube.name)) == cube.grain) is is_table
     with pytest.raises(psycopg.errors.UniqueViolation):
         tables.execute("insert into claims_daily_member select * from claims_daily_member")

@@ -19,7 +19,7 @@ from tests.support.warehouse import found_by
             "dim_member_current_idx",
         ),
         (
-            "drop index cubes.claims_by_month_grain_idx",
+            "alter table cubes.claims_by_month drop constraint claims_by_month_grain_idx",
             "indexes_are_there",
             "claims_by_month_grain_idx",
         ),

@@ -51,7 +51,7 @@ def of_reports(connection: psycopg.Connection[Any]) -> dict[str, str | None]:
         found[name] = None
         try:
             with connection.transaction(force_rollback=True):
-                set_search_path(connection, LIVE.schemas.path)
+                set_search_path(connection, LIVE.schemas.readers_path)
                 rows = sorted(map(repr, report.ask(connection)))
                 found[name] = sha256("\n".join(rows).encode()).hexdigest()
         except psycopg.OperationalError:

@@ -7,7 +7,7 @@ are made again. Any other statement is a part of these.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import xxhash
@@ -16,7 +16,7 @@ from psycopg import sql
 from etl.db.statements import assign, differ, equal, names, read_file, run, statement
 from etl.render import care, claim_measures, claim_status
 from etl.stages import tables
-from etl.warehouse.tables import NEXT, Cube
+from etl.warehouse.tables import NEXT, TABLE, Cube
 
 _ALL = sql.SQL("true")
 
@@ -57,10 +57,21 @@ def columns(connection: psycopg.Connection[Any], cube: Cube) -> list[tuple[str, 
     return run(connection, f"cubes/{cube.name}.columns").fetchall()
 
 
+def enforces_grain(cube: Cube) -> LiteralString:
+    """The statement that enforces a cube's grain, as far as what it is in the database can."""
+    return "cubes/build.add_key" if cube.kind is TABLE else "cubes/build.add_grain"
+
+
 def definition_hash(cube: Cube) -> str:
     """Another one as soon as a cube has to be made again: kind, grain, query or descriptions."""
     described = read_file(f"cubes/{cube.name}")["columns"]
-    texts = (cube.kind, *cube.grain, cube.comment, definition(cube).as_string(), described)
+    texts = (
+        enforces_grain(cube),
+        *cube.grain,
+        cube.comment,
+        definition(cube).as_string(),
+        described,
+    )
     return xxhash.xxh3_64_hexdigest("\n".join(texts).encode())
 
 

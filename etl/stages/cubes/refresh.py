@@ -29,7 +29,13 @@ from etl.errors import SchemaError
 from etl.schema import grants, repeatable
 from etl.stages import tables
 from etl.stages.cubes import changes, follow
-from etl.stages.cubes.definitions import columns, definition, definition_hash, merge
+from etl.stages.cubes.definitions import (
+    columns,
+    definition,
+    definition_hash,
+    enforces_grain,
+    merge,
+)
 from etl.warehouse.tables import CUBES, LIVE, NEXT, TABLE, VIEW, Build, Cube, Schemas
 
 # Where cubes are made that replace others; it never outlives a transaction.
@@ -206,14 +212,11 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
     ).rowcount
     run(
         connection,
-        "cubes/build.add_grain",
+        enforces_grain(cube),
         index=sql.Identifier(cube.grain_index),
         cube=table,
         grain=names(cube.grain),
     )
-    if cube.is_of_persons:
-        person = sql.Identifier(cube.grain[0])
-        run(connection, "cubes/build.require_person", cube=table, person=person)
     run(
         connection,
         "cubes/build.comment_on_cube",
