@@ -414,6 +414,24 @@ CUBES: dict[str, Cube] = {
             claims_by="month",
         ),
         Cube(
+            "member_month",
+            ("member_id", "month", "plan_id"),
+            "Coverage by member, month and plan: days, member-months and premium.",
+            is_followed=True,
+            by_member=True,
+            day="first_covered_date",
+        ),
+        Cube(
+            "exposure_month",
+            ("month", "state", "metal_tier", "csr_variant"),
+            "Members, member-months and premium by month, state, metal tier and cost sharing.",
+        ),
+        Cube(
+            "enrollment_flow_month",
+            ("month", "state", "metal_tier"),
+            "Members at the start and end of a month, new, returned and ended.",
+        ),
+        Cube(
             "inpatient_stay",
             ("member_id", "stay_id"),
             "Stays in hospital: claims that overlap or touch are one, with its readmission.",

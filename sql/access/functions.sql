@@ -56,3 +56,9 @@ return case
     when left(zip, 3) = any(array[{restricted}]) then '000'
     else left(zip, 3)
 end;
+
+-- name: age_of_years
+-- An age in years; of persons over 89 it is 90.
+create or replace function {schema}.age_of(years integer) returns integer
+language sql immutable parallel safe
+return case when years > 89 then 90 else years end;

@@ -31,13 +31,16 @@ NUMBERS = {"claim_id", "enrollment_id", "stay_id", "readmission_stay_id", "numbe
 # When a row came, from which a day of care follows where loads are daily.
 ARRIVALS = {"load_id", "known_to_load_id", "created_at", "as_of", "batch_id"}
 # With the end of coverage, mostly that of the year, they give its start.
-DURATIONS = {"coverage_days", "length_days", "days_to_readmission"}
+DURATIONS = {
+    *("coverage_days", "length_days", "days_to_readmission"),
+    *("covered_days", "member_months_day"),
+}
 DATES = {
     *("service_date", "admit_date", "discharge_date", "paid_date", "start_date", "end_date"),
     *("date_key", "enrollment_start_date_key", "enrollment_end_date_key", "source_updated_at"),
     *("validity_start_ts", "validity_end_ts", "known_from_ts", "month", "first_month_over"),
     "last_service_date",
-    *("from_date", "to_date"),
+    *("from_date", "to_date", "first_covered_date"),
 }
 # The first three digits where 20,000 persons or fewer live, by the censuses of 2000 and of 2010.
 FEW_LIVE_IN = {
@@ -89,6 +92,8 @@ def _masked(column: str, value: Any, codes: Codes) -> Any:
         return date(max(value.year, date.today().year - 90), 1, 1)
     if column == "zip":
         return _zip3(value)
+    if column == "rating_age":
+        return min(value, 90)
     if column == "age_group":
         return "90+" if any(int(n) > 89 for n in re.findall(r"\d+", value)) else value
     return _year(value) if column in DATES else value

@@ -1,0 +1,72 @@
+-- enrollment_flow_month: who came, stayed and went.
+-- Grain: one row per month, state and metal tier with coverage.
+-- Units: counts of members; of new, returned and ended of events, of which one member can have
+-- several a month.
+-- Assumptions:
+--   * A member counts in the state and metal tier of the plan with most days of the month.
+--   * at_start: coverage goes on from the month before. new: the first covered day ever.
+--     returned: a covered day after a day without. ended: a covered day before a day without. So
+--     at_start + new + returned - ended = at_end, and over all states and tiers at_end is the
+--     next month's at_start. Coverage to the last day of a month that does not go on has ended.
+--   * A renewal at New Year and a change of plan without a day between are neither.
+
+-- name: definition
+-- The cube as a plain query. One row per month, state and metal tier.
+with members as (
+    select
+        member_id,
+        month,
+        bool_or(is_at_start) as is_at_start,
+        bool_or(is_new) as is_new,
+        sum(beginnings) as beginnings,
+        sum(endings) as endings,
+        max(state) filter (where member_months_any = 1) as state,
+        max(metal_tier) filter (where member_months_any = 1) as metal_tier
+    from member_month
+    group by member_id, month
+),
+
+flows as (
+    select
+        month,
+        state,
+        metal_tier,
+        count(*) as members,
+        count(*) filter (where is_at_start) as at_start,
+        count(*) filter (where is_new) as new,
+        sum(beginnings)::bigint - count(*) filter (where is_new) as returned,
+        sum(endings)::bigint as ended
+    from members
+    group by month, state, metal_tier
+)
+
+select
+    month,
+    state,
+    metal_tier,
+    members,
+    at_start,
+    new,
+    returned,
+    ended,
+    at_start + new + returned - ended as at_end
+from flows;
+
+-- name: columns
+-- What each column means, for the catalog, and which identifier of a person it is, for
+-- etl/access/classification.py. One row per column.
+select
+    c.column_name,
+    c.description
+from (
+    values
+    ('month', 'none', 'First day of the month.'),
+    ('state', 'none', 'State of the members, or (unknown).'),
+    ('metal_tier', 'none', 'Metal tier of the plans, or (unknown).'),
+    ('members', 'none', 'Members with a covered day.'),
+    ('at_start', 'none', 'Members whose coverage goes on from the month before.'),
+    ('new', 'none', 'Members covered for the first time ever.'),
+    ('returned', 'none', 'How often coverage begins again after a day without.'),
+    ('ended', 'none', 'How often a day without coverage follows one of the month.'),
+    ('at_end', 'none', 'Members whose coverage goes on to the next month.')
+) as c (column_name, identifier, description);

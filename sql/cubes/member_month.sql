@@ -1,0 +1,253 @@
+-- member_month: who was covered by which plan in which month, and at what premium.
+-- Grain: one row per member, month and plan with a day of coverage.
+-- Units: days; shares of a month; US dollars, to the cent.
+-- Assumptions:
+--   * A day is covered by one span: of several that include it by the one that started last, of
+--     these by that with the greatest enrollment_id. So a member has no more days than the month.
+--   * Coverage without an end goes on to the end of its plan year, as fact_enrollment has it.
+--     mart.as_of() says which months are over.
+--   * member_months_day is the covered share of the month. member_months_any counts the member once
+--     a month, at the plan with the most days; of several with as many at the one whose coverage
+--     came first, then at the lesser plan_id. member_months_mid counts who is covered on the 15th.
+--   * Premium and tax credit are those of the span of each day, by the share of days. The premium
+--     is what the member pays and the tax credit together (26 CFR 1.36B-3).
+--   * Member, plan and cost-sharing variant are those of the first day that the row covers; age is
+--     in whole years on that day (45 CFR 147.102 rates by age).
+--   * Coverage goes on where the next day is covered, by whichever plan: a renewal at New Year
+--     neither ends nor begins anything. Coverage of nobody known is left out.
+
+-- name: spans
+-- Coverage of known members. One row per enrollment.
+select
+    m.member_id,
+    e.enrollment_id,
+    e.start_date,
+    e.end_date + 1 as next_day,
+    e.plan_sk,
+    e.csr_variant,
+    coalesce(e.premium_paid, 0) as net_premium,
+    coalesce(e.aptc_amount, 0) as tax_credit
+from fact_enrollment as e
+inner join dim_member as m on e.member_sk = m.member_sk
+where e.member_sk > 0 and {of_members};
+
+-- name: definition
+-- The cube as a plain query. One row per member, month and plan.
+with spans as materialized (
+    select c.*
+    from ({spans}) as c
+),
+
+days as (
+    select
+        member_id,
+        start_date as from_day
+    from spans
+    union
+    select
+        member_id,
+        next_day
+    from spans
+),
+
+-- Between two of these days the same spans cover a member.
+sections as (
+    select
+        member_id,
+        from_day,
+        lead(from_day) over (partition by member_id order by from_day) as next_day
+    from days
+),
+
+owned as (
+    select distinct on (d.member_id, d.from_day)
+        d.member_id,
+        d.from_day,
+        d.next_day,
+        s.plan_sk,
+        s.csr_variant,
+        s.net_premium,
+        s.tax_credit,
+        count(*) over (partition by d.member_id, d.from_day) > 1 as is_overlapped
+    from sections as d
+    inner join spans as s
+        on d.member_id = s.member_id and d.from_day >= s.start_date and d.next_day <= s.next_day
+    order by d.member_id, d.from_day, s.start_date desc, s.enrollment_id desc
+),
+
+joined as (
+    select
+        *,
+        row_number() over history as place,
+        lag(next_day) over history as last_next_day,
+        lead(from_day) over history as later_day
+    from owned
+    window history as (partition by member_id order by from_day)
+),
+
+breaks as (
+    select
+        *,
+        coalesce(last_next_day <> from_day, true) as begins,
+        coalesce(later_day <> next_day, true) as ends
+    from joined
+),
+
+pieces as (
+    select
+        b.*,
+        month.first_day as month,
+        month.days as days_in_month,
+        greatest(b.from_day, month.first_day) as first_day,
+        least(b.next_day, month.next_month)
+        - greatest(b.from_day, month.first_day) as covered_days,
+        b.begins and b.from_day >= month.first_day as begins_now,
+        b.ends and b.next_day <= month.next_month as ends_now,
+        b.from_day < month.first_day
+        or (b.from_day = month.first_day and not b.begins) as goes_on,
+        b.from_day <= month.first_day + 14 and b.next_day > month.first_day + 14 as has_mid
+    from breaks as b
+    cross join lateral generate_series(
+        date_trunc('month', b.from_day::timestamp), b.next_day::timestamp - interval '1 day',
+        interval '1 month'
+    ) as m (month)
+    cross join lateral (
+        select
+            m.month::date as first_day,
+            (m.month + interval '1 month')::date as next_month,
+            (m.month + interval '1 month')::date - m.month::date as days
+    ) as month
+),
+
+months as (
+    select
+        c.member_id,
+        c.month,
+        coalesce(p.plan_id, '(unknown)') as plan_id,
+        min(c.days_in_month) as days_in_month,
+        sum(c.covered_days)::integer as covered_days,
+        coalesce(sum(c.covered_days) filter (where c.is_overlapped), 0)::integer
+            as overlapped_days,
+        bool_or(c.has_mid) as has_mid,
+        min(c.first_day) as first_day,
+        (array_agg(c.plan_sk order by c.first_day))[1] as plan_sk,
+        (array_agg(c.csr_variant order by c.first_day))[1] as csr_variant,
+        round(sum(c.net_premium * c.covered_days) / min(c.days_in_month), 2) as net_premium_usd,
+        round(sum(c.tax_credit * c.covered_days) / min(c.days_in_month), 2) as tax_credit_usd,
+        count(*) filter (where c.begins_now)::integer as beginnings,
+        count(*) filter (where c.ends_now)::integer as endings,
+        bool_or(c.begins_now and c.place = 1) as is_new,
+        bool_or(c.goes_on) as goes_on
+    from pieces as c
+    left join dim_plan as p on c.plan_sk = p.plan_sk and c.plan_sk > 0
+    group by c.member_id, c.month, coalesce(p.plan_id, '(unknown)')
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by member_id, month order by covered_days desc, first_day, plan_id
+        ) = 1 as is_any
+    from months
+)
+
+select
+    r.member_id,
+    r.month,
+    r.plan_id,
+    m.member_sk,
+    r.plan_sk,
+    r.first_day as first_covered_date,
+    coalesce(m.state, '(unknown)') as state,
+    coalesce(initcap(p.metal_tier), '(unknown)') as metal_tier,
+    coalesce(r.csr_variant, '(none)') as csr_variant,
+    extract(year from age(r.first_day, m.dob))::integer as rating_age,
+    r.covered_days,
+    r.days_in_month,
+    r.overlapped_days,
+    round(r.covered_days::numeric / r.days_in_month, 6) as member_months_day,
+    r.is_any::integer as member_months_any,
+    r.has_mid::integer as member_months_mid,
+    (r.net_premium_usd + r.tax_credit_usd)::numeric(16, 2) as premium_usd,
+    r.tax_credit_usd::numeric(16, 2) as tax_credit_usd,
+    r.net_premium_usd::numeric(16, 2) as net_premium_usd,
+    r.is_new,
+    r.goes_on and extract(month from r.month) = 1 as is_renewed,
+    r.endings > 0 as is_last,
+    r.goes_on as is_at_start,
+    r.beginnings,
+    r.endings
+from ranked as r
+inner join dim_member as m
+    on r.member_id = m.member_id
+    and r.first_day >= m.validity_start_ts and r.first_day < m.validity_end_ts
+inner join dim_plan as p on r.plan_sk = p.plan_sk;
+
+-- name: touched_members
+-- Members whose coverage can have changed since a load, what is known of them, or a plan of theirs.
+-- One row per member.
+with changed as (
+    select e.member_sk
+    from fact_enrollment_past as e
+    where e.known_to_load_id > %(since)s
+    union
+    select e.member_sk
+    from fact_enrollment as e
+    where e.load_id > %(since)s or e.plan_sk in (
+        select p.plan_sk
+        from dim_plan as p
+        where p.load_id > %(since)s
+        union
+        select w.plan_sk
+        from dim_plan_past as w
+        where w.known_to_load_id > %(since)s
+    )
+)
+
+select m.member_id
+from changed as c
+inner join dim_member as m on c.member_sk = m.member_sk
+union
+select m.member_id
+from dim_member as m
+where m.load_id > %(since)s
+union
+select w.member_id
+from dim_member_past as w
+where w.known_to_load_id > %(since)s;
+
+-- name: columns
+-- What each column means, for the catalog, and which identifier of a person it is, for
+-- etl/access/classification.py. One row per column.
+select
+    c.column_name,
+    c.description
+from (
+    values
+    ('member_id', 'member number', 'Identifier of the member.'),
+    ('month', 'date of the person', 'First day of the month.'),
+    ('plan_id', 'none', 'The plan; (unknown) where no enrollment names one.'),
+    ('member_sk', 'surrogate key of the person', 'The member as on the first covered day.'),
+    ('plan_sk', 'none', 'The plan as on the first covered day.'),
+    ('first_covered_date', 'date of the person', 'First day in the month that the plan covers.'),
+    ('state', 'none', 'State of the member on the first covered day, or (unknown).'),
+    ('metal_tier', 'none', 'Metal tier of the plan, or (unknown).'),
+    ('csr_variant', 'none', 'Cost-sharing reduction variant (45 CFR 156.420), or (none).'),
+    ('rating_age', 'age', 'Age in years on the first covered day; empty without a birth date.'),
+    ('covered_days', 'days between dates of the person', 'Days covered by the plan.'),
+    ('days_in_month', 'none', 'Days of the month.'),
+    ('overlapped_days', 'none', 'Covered days that another span includes too.'),
+    ('member_months_day', 'days between dates of the person', 'Covered days over the days.'),
+    ('member_months_any', 'none', '1 at the plan with most days of the month, else 0.'),
+    ('member_months_mid', 'none', '1 where the 15th is covered, else 0.'),
+    ('premium_usd', 'none', 'Premium by share of days: net premium and tax credit.'),
+    ('tax_credit_usd', 'none', 'Advance premium tax credit by share of days.'),
+    ('net_premium_usd', 'none', 'What the member pays, by share of days.'),
+    ('is_new', 'none', 'Whether the member is covered for the first time ever.'),
+    ('is_renewed', 'none', 'Whether coverage goes on from the year before.'),
+    ('is_last', 'none', 'Whether coverage ends in the month, and does not go on the day after.'),
+    ('is_at_start', 'none', 'Whether coverage goes on from the month before.'),
+    ('beginnings', 'none', 'How often coverage begins in the month after a day without.'),
+    ('endings', 'none', 'How often a day without coverage follows one of the month.')
+) as c (column_name, identifier, description);
