@@ -12,7 +12,8 @@
 --   * Premium and tax credit are those of the span of each day, by the share of days. The premium
 --     is what the member pays and the tax credit together (26 CFR 1.36B-3).
 --   * Member, plan and cost-sharing variant are those of the first day that the row covers; age is
---     in whole years on that day (45 CFR 147.102 rates by age).
+--     in whole years on that day (45 CFR 147.102 rates by age). A member whose rows say that they
+--     were gone by then is as the enrollment has it.
 --   * Coverage goes on where the next day is covered, by whichever plan: a renewal at New Year
 --     neither ends nor begins anything. Coverage of nobody known is left out.
 
@@ -23,6 +24,7 @@ select
     e.enrollment_id,
     e.start_date,
     e.end_date + 1 as next_day,
+    e.member_sk,
     e.plan_sk,
     e.csr_variant,
     coalesce(e.premium_paid, 0) as net_premium,
@@ -64,6 +66,7 @@ owned as (
         d.member_id,
         d.from_day,
         d.next_day,
+        s.member_sk,
         s.plan_sk,
         s.csr_variant,
         s.net_premium,
@@ -130,6 +133,7 @@ months as (
             as overlapped_days,
         bool_or(c.has_mid) as has_mid,
         min(c.first_day) as first_day,
+        (array_agg(c.member_sk order by c.first_day))[1] as member_sk,
         (array_agg(c.plan_sk order by c.first_day))[1] as plan_sk,
         (array_agg(c.csr_variant order by c.first_day))[1] as csr_variant,
         round(sum(c.net_premium * c.covered_days) / min(c.days_in_month), 2) as net_premium_usd,
@@ -179,9 +183,10 @@ select
     r.beginnings,
     r.endings
 from ranked as r
-inner join dim_member as m
-    on r.member_id = m.member_id
-    and r.first_day >= m.validity_start_ts and r.first_day < m.validity_end_ts
+left join dim_member as on_day
+    on r.member_id = on_day.member_id
+    and r.first_day >= on_day.validity_start_ts and r.first_day < on_day.validity_end_ts
+inner join dim_member as m on m.member_sk = coalesce(on_day.member_sk, r.member_sk)
 inner join dim_plan as p on r.plan_sk = p.plan_sk;
 
 -- name: touched_members

@@ -71,6 +71,20 @@ def batches(draws: random.Random) -> list[tuple[str, dict[str, list[Row]]]]:
         ("2025-09-01", {"plans": plans[:2], "enrollments": halves[0]}),
         ("2025-09-02", {"members": moved, "enrollments": halves[1]}),
         ("2025-09-03", {"plans": plans, "enrollments": ended}),
+        # Two members are gone in the middle of the year, whatever coverage they have.
+        (
+            "2025-09-04",
+            {
+                "members": [
+                    {
+                        "member_id": member,
+                        "is_deleted": True,
+                        "source_updated_at": "2025-03-10T00:00:00Z",
+                    }
+                    for member in MEMBERS[:2]
+                ]
+            },
+        ),
     ]
 
 

@@ -178,6 +178,16 @@ DEFECTS |= {
         "insert into inpatient_stay (member_id, stay_id, admit_date, discharge_date)"
         " select 'A', id, '2025-01-01', '2025-01-02' from unnest(array['x', 'y']) as id"
     ),
+    "member_month.days_as_in_facts": (
+        "update member_month set covered_days = covered_days - 1 where member_id = 'A'"
+    ),
+    "member_month.counted_once": (
+        "update member_month set member_months_any = 0 where member_id = 'A'"
+    ),
+    "enrollment_flow_month.flow_continues": (
+        "update member_month set endings = endings + 1 where member_id = 'A';"
+        " refresh materialized view enrollment_flow_month"
+    ),
     "high_cost_year.years_as_in_days": (
         "update claims_daily_member set paid_usd = paid_usd + 100000 where member_id = 'A'"
     ),

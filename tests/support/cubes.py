@@ -21,7 +21,7 @@ BY_MONTH = "claims_by_month"
 METAL = "claims_by_plan_metal_month"
 HIGH_COST = "high_cost_member_tracking"
 SPECIALTY = "utilization_by_specialty"
-# Columns of a version that no cube reads.
+# Columns of a version, where a test says nothing else.
 _VERSION = {
     "validity_start_ts": "1900-01-01",
     "validity_end_ts": "9999-12-30",
@@ -52,8 +52,9 @@ def make_dimensions(database: Connection) -> None:
         (3, "inferred", 2025, None),
         (4, "B", 2025, "Expanded Bronze"),
     )
-    members = (-1, ""), (1, "ann"), (2, "bob"), (3, "cid")
-    _insert(database, "dim_member (member_sk, member_id)", *members)
+    _insert(database, "dim_member (member_sk, member_id)", (-1, ""), (2, "bob"), (3, "cid"))
+    first = (1, "ann", "2025-02-15")
+    _insert(database, "dim_member (member_sk, member_id, validity_end_ts)", first)
     later = (4, "ann", "2025-02-15")
     _insert(database, "dim_member (member_sk, member_id, validity_start_ts)", later)
     _insert(

@@ -22,27 +22,25 @@ class Coverage:
 
     def __init__(self, warehouse: Warehouse) -> None:
         read = warehouse.connection
-        self.versions = rows(read, "warehouse.dim_member")
+        self.by_sk = {v["member_sk"]: v for v in rows(read, "warehouse.dim_member")}
         self.plans = {p["plan_sk"]: p for p in rows(read, "warehouse.dim_plan")}
-        by_sk = {v["member_sk"]: v["member_id"] for v in self.versions}
         # Of each member and day the spans that include it, the one that counts first.
         self.spans: dict[str, dict[date, list[Row]]] = defaultdict(lambda: defaultdict(list))
         for span in rows(read, "warehouse.fact_enrollment"):
             if span["member_sk"] > 0:
                 for day in days(span["start_date"], span["end_date"]):
-                    self.spans[by_sk[span["member_sk"]]][day].append(span)
+                    self.spans[self.by_sk[span["member_sk"]]["member_id"]][day].append(span)
         for of_member in self.spans.values():
             for found in of_member.values():
                 found.sort(key=lambda s: (s["start_date"], s["enrollment_id"]), reverse=True)
 
-    def version(self, member: str, day: date) -> Row:
-        (found,) = (
-            v
-            for v in self.versions
-            if v["member_id"] == member
-            and v["validity_start_ts"].date() <= day < v["validity_end_ts"].date()
-        )
-        return found
+    def version(self, member: str, day: date) -> Row | None:
+        """The version of a member in force on a day, if the member was there then."""
+        for version in self.by_sk.values():
+            since, until = version["validity_start_ts"].date(), version["validity_end_ts"].date()
+            if version["member_id"] == member and since <= day < until:
+                return version
+        return None
 
     def tier(self, span: Row) -> str:
         said = self.plans[span["plan_sk"]]["metal_tier"]
@@ -73,7 +71,7 @@ class Coverage:
         member, month, plan = key
         length = monthrange(month.year, month.month)[1]
         first, span = covered[0]
-        version = self.version(member, first)
+        version = self.version(member, first) or self.by_sk[span["member_sk"]]
         born = version["dob"]
         of_member = self.spans[member]
         credit, net = (
