@@ -20,6 +20,7 @@ from etl.warehouse.tables import (
     DIMENSIONS,
     FACTS,
     MARTS,
+    MARTS_OF_CUBES,
     MEMBER_LIMITED,
     past_of,
 )
@@ -156,7 +157,7 @@ def identifier_of(schema: str, relation: str, column: str) -> Identifier:
     try:
         if schema == "cubes" and relation in CUBES:
             return cube_columns(relation)[column]
-        if schema == "mart" and relation in (*MARTS, *CUBES):
+        if schema == "mart" and relation in (*MARTS, *MARTS_OF_CUBES, *CUBES):
             return mart_columns(relation)[column]
         if schema in ("staging", "warehouse", "as_known"):
             return _of_build(relation, column)
@@ -194,7 +195,7 @@ def described_columns(file: str) -> list[tuple[str, str, str]]:
 def declared() -> str:
     """All that is declared of the columns of builds, in a text that changes with any of it."""
     feeds = [(f.name, c.name, c.identifier.value) for f in FEEDS.values() for c in f.staged]
-    cubes = {cube: mart_columns(cube) for cube in (*CUBES, *MARTS)}
+    cubes = {cube: mart_columns(cube) for cube in (*CUBES, *MARTS, *MARTS_OF_CUBES)}
     return f"{feeds}{cubes}{_OF_PERSON}{sorted(_OF_NOBODY)}{_KEYS}{sorted(_CALENDAR)}{_GEOGRAPHY}"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from etl.access.classification import LIMITED_ROWS, identifies, mart_columns
-from etl.warehouse.tables import CUBES, MARTS, Schemas
+from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES, Schemas
 
 LOADER = "aca_loader"
 SCOPED = "aca_analyst_scoped"
@@ -65,7 +65,7 @@ _IDENTIFIED = dict.fromkeys(
 # Views for people that say of nobody who they are.
 _OF_NOBODY = {
     (BUILD.mart, name): READ
-    for name in (*MARTS, *CUBES)
+    for name in (*MARTS, *MARTS_OF_CUBES, *CUBES)
     if not identifies(BUILD.mart, name, list(mart_columns(name)))
 }
 # Rows and keys as files have them are for stewards, whoever else may read the schema.

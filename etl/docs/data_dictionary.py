@@ -14,7 +14,7 @@ from etl.db.statements import described
 from etl.docs import generated
 from etl.schema.deprecated import deprecated
 from etl.schema.warehouse_tables import all_tables
-from etl.warehouse.tables import CUBES, MARTS
+from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES
 
 PAGE = ROOT / "docs" / "data-dictionary.md"
 
@@ -41,7 +41,10 @@ def render() -> str:
     parts.append("\n## Schema cubes\n")
     parts += [_view("cubes", cube.name, cube.comment) for cube in CUBES.values()]
     parts.append("\n## Schema mart\n\nEach cube has a view of its name here, and:\n")
-    parts += [_view("mart", name, described(f"mart/{name}.definition")[0]) for name in MARTS]
+    parts += [
+        _view("mart", name, described(f"mart/{name}.definition")[0])
+        for name in (*MARTS, *MARTS_OF_CUBES)
+    ]
     if outdated := deprecated():
         parts.append("\n## Deprecated\n\n| cube or view | since | read instead |\n|---|---|---|\n")
         parts += [

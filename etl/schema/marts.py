@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from psycopg import sql
-
 from etl.access.classification import cube_columns, identifies, mart_columns
 from etl.render import claim_status
 from etl.schema.noted import as_reader
 from etl.schema.objects import Place, SchemaObject, functions_of
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, MARTS, Dimension, Fact
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, MARTS, MARTS_OF_CUBES, Dimension, Fact
 
 
 @cache
@@ -40,9 +38,9 @@ def mart(name: str) -> SchemaObject:
         f"mart/{name}.definition",
         {
             "mart": Place("mart"),
-            "month": sql.SQL("date_trunc('month', c.service_date)"),
             "state": claim_status.state("c"),
             **{entry.table: Place("warehouse", entry.table) for entry in entries},
+            **{cube: Place("cubes", cube) for cube in CUBES},
         },
         columns_said_by=f"mart/{name}.columns",
     )
@@ -55,6 +53,7 @@ def _noted(view: SchemaObject) -> SchemaObject:
 
 
 def _of_cubes() -> Iterator[SchemaObject]:
+    yield from map(mart, MARTS_OF_CUBES)
     for cube in CUBES.values():
         view = SchemaObject(
             "view",

@@ -30,6 +30,7 @@ from etl.warehouse.tables import (
     DIMENSIONS,
     FACTS,
     MARTS,
+    MARTS_OF_CUBES,
     MEMBER_LIMITED,
     Cube,
     past_of,
@@ -101,6 +102,8 @@ def masked_cubes() -> tuple[SchemaObject, ...]:
 
 
 def _of_cubes() -> Iterator[SchemaObject]:
+    for name in MARTS_OF_CUBES:
+        yield _masked(mart(name), _LIMITED)
     for cube in CUBES.values():
         shown = _table("cubes", cube.name)
         yield _masked(shown, _LIMITED)

@@ -4,10 +4,10 @@
 -- several a month.
 -- Assumptions:
 --   * A member counts in the state and metal tier of the plan with most days of the month.
---   * at_start: coverage goes on from the month before. new: the first covered day ever.
+--   * at_start: coverage continues from the month before. new: the first covered day ever.
 --     returned: a covered day after a day without. ended: a covered day before a day without. So
 --     at_start + new + returned - ended = at_end, and over all states and tiers at_end is the
---     next month's at_start. Coverage to the last day of a month that does not go on has ended.
+--     next month's at_start. Coverage to the last day of a month that does not continue has ended.
 --   * A renewal at New Year and a change of plan without a day between are neither.
 
 -- name: definition
@@ -64,9 +64,9 @@ from (
     ('state', 'none', 'State of the members, or (unknown).'),
     ('metal_tier', 'none', 'Metal tier of the plans, or (unknown).'),
     ('members', 'none', 'Members with a covered day.'),
-    ('at_start', 'none', 'Members whose coverage goes on from the month before.'),
+    ('at_start', 'none', 'Members whose coverage continues from the month before.'),
     ('new', 'none', 'Members covered for the first time ever.'),
     ('returned', 'none', 'How often coverage begins again after a day without.'),
     ('ended', 'none', 'How often a day without coverage follows one of the month.'),
-    ('at_end', 'none', 'Members whose coverage goes on to the next month.')
+    ('at_end', 'none', 'Members whose coverage continues to the next month.')
 ) as c (column_name, identifier, description);

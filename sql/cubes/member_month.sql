@@ -14,7 +14,7 @@
 --   * Member, plan and cost-sharing variant are those of the first day that the row covers; age is
 --     in whole years on that day (45 CFR 147.102 rates by age). A member whose rows say that they
 --     were gone by then is as the enrollment has it.
---   * Coverage goes on where the next day is covered, by whichever plan: a renewal at New Year
+--   * Coverage continues where the next day is covered, by whichever plan: a renewal at New Year
 --     neither ends nor begins anything. Coverage of nobody known is left out.
 
 -- name: spans
@@ -107,7 +107,7 @@ pieces as (
         b.begins and b.from_day >= month.first_day as begins_now,
         b.ends and b.next_day <= month.next_month as ends_now,
         b.from_day < month.first_day
-        or (b.from_day = month.first_day and not b.begins) as goes_on,
+        or (b.from_day = month.first_day and not b.begins) as continues,
         b.from_day <= month.first_day + 14 and b.next_day > month.first_day + 14 as has_mid
     from breaks as b
     cross join lateral generate_series(
@@ -141,7 +141,7 @@ months as (
         count(*) filter (where c.begins_now)::integer as beginnings,
         count(*) filter (where c.ends_now)::integer as endings,
         bool_or(c.begins_now and c.place = 1) as is_new,
-        bool_or(c.goes_on) as goes_on
+        bool_or(c.continues) as continues
     from pieces as c
     left join dim_plan as p on c.plan_sk = p.plan_sk and c.plan_sk > 0
     group by c.member_id, c.month, coalesce(p.plan_id, '(unknown)')
@@ -177,9 +177,9 @@ select
     r.tax_credit_usd::numeric(16, 2) as tax_credit_usd,
     r.net_premium_usd::numeric(16, 2) as net_premium_usd,
     r.is_new,
-    r.goes_on and extract(month from r.month) = 1 as is_renewed,
+    r.continues and extract(month from r.month) = 1 as is_renewed,
     r.endings > 0 as is_last,
-    r.goes_on as is_at_start,
+    r.continues as is_at_start,
     r.beginnings,
     r.endings
 from ranked as r
@@ -250,9 +250,9 @@ from (
     ('tax_credit_usd', 'none', 'Advance premium tax credit by share of days.'),
     ('net_premium_usd', 'none', 'What the member pays, by share of days.'),
     ('is_new', 'none', 'Whether the member is covered for the first time ever.'),
-    ('is_renewed', 'none', 'Whether coverage goes on from the year before.'),
-    ('is_last', 'none', 'Whether coverage ends in the month, and does not go on the day after.'),
-    ('is_at_start', 'none', 'Whether coverage goes on from the month before.'),
+    ('is_renewed', 'none', 'Whether coverage continues from the year before.'),
+    ('is_last', 'none', 'Whether coverage ends in the month, and does not continue the day after.'),
+    ('is_at_start', 'none', 'Whether coverage continues from the month before.'),
     ('beginnings', 'none', 'How often coverage begins in the month after a day without.'),
     ('endings', 'none', 'How often a day without coverage follows one of the month.')
 ) as c (column_name, identifier, description);

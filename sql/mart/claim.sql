@@ -15,7 +15,7 @@
 select
     c.claim_id,
     c.service_date,
-    date_trunc('month', c.service_date)::date as month,
+    months.month,
     {mart/fragments.month_is_over} as is_complete,
     c.member_sk,
     m.member_id,
@@ -52,6 +52,7 @@ from {fact_claim} as c
 left join {dim_member} as m on c.member_sk = m.member_sk
 left join {dim_plan} as p on c.plan_sk = p.plan_sk
 left join {dim_provider} as r on c.provider_sk = r.provider_sk
+cross join lateral (select date_trunc('month', c.service_date)::date as month) as months
 cross join lateral ({state}) as state;
 
 -- name: columns

@@ -1,8 +1,8 @@
 -- Expressions of marts.
 
 -- name: month_is_over
--- Whether a month was over on the day that the data speaks of, which is looked up once a query.
--- Claims of the month may still come or change. A fragment.
+-- Whether the month of a relation months was over on the day that the data speaks of, which is
+-- looked up once a query. Claims of the month may still come or change. A fragment.
 (  -- noqa: PRS, a condition
-    ({month} + interval '1 month')::date <= (select {mart}.as_of())
+    (months.month + interval '1 month')::date <= (select {mart}.as_of())
 )

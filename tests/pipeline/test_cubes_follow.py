@@ -136,6 +136,9 @@ def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> 
         "utilization_by_specialty": {"(Cardiology,2025-03-01)", "(Cardiology,2025-04-01)"},
         "high_cost_member_tracking": set(),
         "cost_month": {'(2025-03-01,x,Silver,"(unknown)")'},
+        "member_month": {"(B,2025-03-01,P)"},
+        "exposure_month": {'(2025-04-01,x,Silver,"(none)")'},
+        "enrollment_flow_month": {"(2025-03-01,x,Silver)", "(2025-04-01,x,Silver)"},
         "inpatient_stay": set(),
         "readmission_month": set(),
         "high_cost_year": set(),
@@ -153,6 +156,8 @@ def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> 
         "cost_month.money_as_in_facts": 1,
         "claims_by_plan_metal_month.covered_days": 2,
         "high_cost_member_tracking.rolling_paid": 0,
+        "member_month.days_as_in_facts": 1,
+        "member_month.counted_once": 1,
         "inpatient_stay.claims_as_in_facts": 0,
         "inpatient_stay.stays_apart": 0,
         "high_cost_year.years_as_in_days": 0,
@@ -177,6 +182,14 @@ DAMAGE = {
         + REFRESH.format("utilization_by_specialty")
     ),
     "cost_month.money_as_in_facts": "update cost_month set paid_usd = 1",
+    "member_month.days_as_in_facts": (
+        "update member_month set covered_days = 1 where member_id = 'B';"
+        "insert into touched_member_month values ('B')"
+    ),
+    "member_month.counted_once": (
+        "update member_month set member_months_any = 2 where member_id = 'B';"
+        "insert into touched_member_month values ('B')"
+    ),
     "inpatient_stay.claims_as_in_facts": (
         "insert into inpatient_stay (member_id, stay_id, claims) values ('B', 'x', 1);"
         "insert into touched_inpatient_stay values ('B')"

@@ -7,7 +7,7 @@ import pytest
 
 from etl.access.classification import described_columns
 from etl.docs import report_queries
-from etl.warehouse.tables import CUBES, MARTS
+from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES
 from tests.support.access import login_of
 from tests.support.tables import draw, drawn
 from tests.support.warehouse import Warehouse
@@ -109,7 +109,7 @@ def test_every_relation_and_column_of_mart_says_what_it_is(loaded: Warehouse) ->
         "join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped "
         "where c.relnamespace = 'mart'::regnamespace group by c.oid, c.relname"
     )
-    assert {relation for relation, *_ in described} == {*MARTS, *CUBES}
+    assert {relation for relation, *_ in described} == {*MARTS, *MARTS_OF_CUBES, *CUBES}
     for relation, said, columns, meanings in described:
         assert said
         file = f"cubes/{relation}" if relation in CUBES else f"mart/{relation}"
@@ -162,3 +162,18 @@ def test_questions_whose_easy_answer_was_wrong_come_right(warehouse: Warehouse) 
     of_versions = {("FL", "Outpatient", "10.00"), ("TX", "Outpatient", "20.00")}
     assert asked("paid_by_state_and_type") == of_versions
     assert asked("paid_as_was") == {("TX", "20.00")}
+
+
+def test_cost_per_member_per_month_has_a_row_for_every_exposure(loaded: Warehouse) -> None:
+    assert drawn(
+        loaded.connection,
+        "select state, member_months_day as months, claims, paid_usd, paid_pmpm_usd as paid_pmpm, "
+        "is_complete from mart.pmpm_month where claim_type = 'all' and month < '2025-04-01' "
+        "order by month, state",
+    ) == draw("""
+        state     | months   | claims | paid_usd | paid_pmpm | is_complete
+        (unknown) | 0        | 1      | 1.00     |           | true
+        FL        | 1.000000 | 3      | 50.50    | 50.50     | true
+        TX        | 1.000000 | 1      | 11.00    | 11.00     | false
+        TX        | 1.000000 | 0      | 0.00     | 0.00      | false
+    """)
