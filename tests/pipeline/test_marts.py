@@ -136,7 +136,7 @@ def test_analyst_reads_marts_without_the_schema_and_those_about_nobody_with_it(
 
 
 def test_questions_whose_easy_answer_was_wrong_come_right(warehouse: Warehouse) -> None:
-    """A member who is first described in February and moves in March."""
+    """A member who is renewed at New Year, first described in February, and moves in March."""
     warehouse.send(
         "2025-02-01",
         members="member_id | state | source_updated_at \n A | FL | 2025-02-01T00:00:00Z",
@@ -159,6 +159,11 @@ def test_questions_whose_easy_answer_was_wrong_come_right(warehouse: Warehouse) 
         answer = report_queries.reports()[name].ask(warehouse.connection)
         return {tuple(map(str, row)) for row in answer}
 
+    assert ("2025-01-01", "Silver", "150.00", "50.00") in asked("premium_by_tier")
+    new_year = {"2024-12-01", "2025-01-01"}
+    assert {row for row in asked("churn_by_month") if row[0] in new_year} == {
+        (month, "1", "0", "0", "0", "1") for month in new_year
+    }
     of_versions = {("FL", "Outpatient", "10.00"), ("TX", "Outpatient", "20.00")}
     assert asked("paid_by_state_and_type") == of_versions
     assert asked("paid_as_was") == {("TX", "20.00")}

@@ -47,7 +47,7 @@ def test_each_question_has_one_short_query_a_trap_a_shape_and_an_answer(
     loaded: Warehouse,
 ) -> None:
     asked = questions()
-    assert len(asked) == 14
+    assert len(asked) == 20
     assert sum(len(query.splitlines()) for query in asked.values()) <= MOST_LINES
     for name, query in asked.items():
         assert loaded.rows(query), name
