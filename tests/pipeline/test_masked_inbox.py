@@ -32,6 +32,7 @@ from etl.errors import BatchError
 from etl.masked_inbox import copy as masked_inbox
 from etl.masked_inbox.people import is_replaced
 from etl.synthetic.generate import generate, simulate
+from etl.warehouse.tables import MEMBER_LIMITED
 from tests.support.feeds import fill
 from tests.support.files import PIPELINE, REAL_FILES
 from tests.support.mediterranean import FRENCH, encoded, mediterranean
@@ -235,6 +236,8 @@ def contents(warehouse: Warehouse) -> dict[str, Any]:
 def is_of_person(schema: str, table: str, column: str) -> bool:
     """Whether a column differs in the copy, or by the clock or the order of keys."""
     if column.endswith("_sk") or column in ("created_at", "load_timestamp", "hash_version"):
+        return True
+    if (table, column) == (MEMBER_LIMITED, "member_id"):  # a random code
         return True
     return identifier_of(schema, table, column) in REPLACED
 
