@@ -252,3 +252,19 @@ def test_every_check_of_a_gate_can_be_evaluated(loaded):
     asked += " using (check_run_id) where gate is not null"
     assert loaded.rows(f"{asked} and rows_checked is null") == []
     assert {gate for (gate,) in loaded.rows(asked)} >= {"stage", "dims", "facts", "cubes"}
+
+
+def test_arrivals_are_judged_once_and_not_again_after_a_full_load(warehouse: Warehouse) -> None:
+    """A run that was stopped leaves them to the next one, but a full load judges everything."""
+    judged = "select count(*) from quality.check_run where gate = 'arrivals'"
+    warehouse.send("2025-01-10", claims="claim_id | service_date \n C | 2025-01-02")
+    warehouse.incremental()  # the stages alone
+    warehouse.run(commands.incremental)
+    assert warehouse.value(judged) == 1
+    warehouse.run(commands.incremental)
+    assert warehouse.value(judged) == 1
+    warehouse.send("2025-01-20", claims="claim_id | service_date \n D | 2025-01-03")
+    warehouse.incremental()
+    warehouse.rebuild()
+    warehouse.run(commands.incremental)
+    assert warehouse.value(judged) == 1

@@ -36,3 +36,20 @@ def test_type_1_attribute_is_that_of_the_latest_batch_whose_file_has_it(
     assert set(warehouse.column("select email from warehouse.dim_member where member_sk > 0")) == {
         "second@example.org"
     }
+
+
+def test_of_several_rows_of_a_batch_the_latest_in_time_has_the_type_1_attributes(
+    warehouse: Warehouse,
+) -> None:
+    row = {"member_id": "A", "last_name": "x"}
+    march = row | {"email": "march@example.org", "source_updated_at": "2025-03-01T00:00:00Z"}
+    january = row | {
+        "last_name": "y",
+        "email": "january@example.org",
+        "source_updated_at": "2025-01-01T00:00:00Z",
+    }
+    warehouse.send("2025-03-10", members=[march, january])
+    warehouse.incremental()
+    assert set(warehouse.column("select email from warehouse.dim_member where member_sk > 0")) == {
+        "march@example.org"
+    }

@@ -181,3 +181,27 @@ def test_checks_missed_by_a_killed_restatement_run_once_with_the_next(
         with warehouse.pipeline(checks=lambda: ran.append("checks")) as pipeline:
             commands.restate(pipeline, MEMBER, LONG_AGO)
         assert ran == ["checks"]
+
+
+def test_key_without_versions_before_the_day_is_restated_from_its_beginning(
+    warehouse: Warehouse, loaded: Contents
+) -> None:
+    """The other key's versions before the day stay as they are."""
+    (last,) = warehouse.column(
+        "select member_sk from warehouse.dim_member where member_id = 'A' and current_flag"
+    )
+    with warehouse.connection.transaction():
+        for statement in (
+            f"update warehouse.fact_claim set member_sk = {last} where claim_id like 'A%'",
+            "delete from warehouse.dim_member where member_id = 'A' and not current_flag",
+        ):
+            warehouse.connection.execute(statement)
+    restate(warehouse, datetime(2025, 2, 15))
+    assert warehouse.rows(
+        "select last_name, validity_start_ts::text from warehouse.dim_member "
+        "where member_id = 'A' order by 2"
+    ) == [
+        ("Ames", "1900-01-01 00:00:00"),
+        ("Bell", "2025-02-01 00:00:00"),
+        ("Cole", "2025-03-01 00:00:00"),
+    ]
