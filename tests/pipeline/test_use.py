@@ -17,7 +17,7 @@ from etl.errors import SchemaError, UsageError
 from etl.operations import deprecation, use, use_page
 from etl.pipeline import commands
 from etl.synthetic.generate import generate
-from etl.warehouse.tables import CUBES, LIVE, Deprecated
+from etl.warehouse.tables import CUBES, LIVE, Cube, Deprecated
 from tests.support.warehouse import Warehouse
 
 
@@ -122,14 +122,23 @@ def test_counts_continue_over_a_swap_and_a_reset(
     assert read_by(loaded, "reading_phi")[place] == before + 3
 
 
+@pytest.fixture
+def declared() -> Iterator[dict[str, Cube]]:
+    """The declared cubes, which are in their order again afterwards."""
+    before = dict(CUBES)
+    yield CUBES
+    CUBES.clear()
+    CUBES.update(before)
+
+
 def test_a_deprecated_cube_goes_when_nobody_reads_or_declares_it(
-    loaded: Warehouse, phi: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+    loaded: Warehouse, phi: psycopg.Connection[Any], declared: dict[str, Cube]
 ) -> None:
     name = "utilization_by_specialty"
     outdated = replace(CUBES[name], deprecated=Deprecated(date(2026, 1, 31), "claims_by_month"))
     with pytest.raises(UsageError, match="never declared"):
         drop(loaded, name)
-    monkeypatch.setitem(CUBES, name, outdated)
+    declared[name] = outdated
     loaded.run(commands.run_cubes)
     comment = loaded.value(f"select obj_description('cubes.{name}'::regclass)")
     assert comment.endswith("Deprecated since 2026-01-31: read claims_by_month.")
@@ -142,7 +151,7 @@ def test_a_deprecated_cube_goes_when_nobody_reads_or_declares_it(
     loaded.connection.execute("update relation_use set day = day - 30")
     with pytest.raises(UsageError, match="the code declares it"):
         drop(loaded, name)
-    monkeypatch.delitem(CUBES, name)
+    del declared[name]
     loaded.connection.execute(f"create view public.mine as select claims from cubes.{name}")
     with pytest.raises(SchemaError, match="Views of people"):
         drop(loaded, name)
