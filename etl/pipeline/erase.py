@@ -6,7 +6,7 @@ does what a killed one left. A full load repeats an erasure at its place among t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from etl.pipeline.ending import RolledBack
 from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Summary
 from etl.schema import build as schema_build
-from etl.warehouse.tables import DIM_MEMBER, LIVE, NEXT
+from etl.stages.cubes.definitions import merge_named
+from etl.warehouse.tables import CUBES, DIM_MEMBER, LIVE, NEXT
 
 # So many lines of a file a message names.
 _LINES_SHOWN = 20
@@ -175,7 +176,19 @@ def _change(
     for relation in among:
         rows = _change_inside(connection, relation, tokens, members, people, found)
         _count(found, relation, rows)
+    _make_cubes_again(connection, among, members)
     return found
+
+
+def _make_cubes_again(
+    connection: psycopg.Connection[Any], among: Sequence[Relation], members: Mapping[str, str]
+) -> None:
+    """Let cubes say of the members what follows from what is left, such as from a year of birth."""
+    schema = LIVE.schemas.cubes
+    there = {relation.name for relation in among if relation.schema == schema}
+    for cube in CUBES.values():
+        if cube.by_member and cube.name in there:
+            merge_named(connection, cube, schema, members.values())
 
 
 def _count(found: Found, relation: Relation, rows: int) -> None:

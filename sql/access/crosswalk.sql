@@ -2,7 +2,7 @@
 -- strong random numbers, and stays whatever is loaded again.
 
 -- name: add_members
--- A code for each member who has none, of those with a new key or, if whole, of all. What names
+-- A code for each member who has none, of those with these keys or, if whole, of all. What names
 -- nobody is shown as in cubes. One row per member.
 insert into access.member_crosswalk (member_id, limited_ref, safe_harbor_ref)
 select
@@ -16,7 +16,7 @@ from (
     from dim_member as m
     where %(whole)s
         or m.member_sk < 0
-        or m.member_sk > (select coalesce(max(k.member_sk), 0) from access.member_key as k)
+        or m.member_sk = any(%(keys)s::bigint[])
 ) as n
 where not exists (
     select 1 from access.member_crosswalk as c where c.member_id = n.member_id

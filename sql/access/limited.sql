@@ -32,14 +32,16 @@ select r.*
 from {due} as r
 where not exists (select 1 from {copy} as l where l.version_sk = r.version_sk);
 
--- name: newest
--- The highest surrogate key in the copy. One row.
-select coalesce(max(version_sk), -2)
-from {copy};
+-- name: lacking
+-- The surrogate keys of the versions that the copy lacks: new ones, and any that came when its
+-- member had no code, also where the key was another member's before. One row.
+select coalesce(array_agg(m.member_sk), array[]::bigint[])
+from dim_member as m
+where not exists (select 1 from {copy} as l where l.version_sk = m.member_sk);
 
--- name: add_newer
--- Add to the copy the versions above a surrogate key. One row per row.
+-- name: add
+-- Add to the copy the versions with these surrogate keys. One row per row.
 insert into {copy}
 select r.*
 from {due} as r
-where r.version_sk > %(newest)s;
+where r.version_sk = any(%(keys)s::bigint[]);

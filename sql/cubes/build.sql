@@ -94,6 +94,11 @@ cross join lateral (
 ) as n (member_id)
 where n.member_id is not null;
 
+-- name: named_members
+-- Members by their numbers. One row per member.
+select n.member_id
+from unnest(%(named)s::text[]) as n (member_id);
+
 -- name: of_touched_members
 -- What restricts a definition to these members. A fragment.
 member_id in (  -- noqa: PRS, a condition

@@ -13,7 +13,7 @@ import psycopg
 import xxhash
 from psycopg import sql
 
-from etl.db.statements import assign, differ, equal, names, read_file, run, statement
+from etl.db.statements import Values, assign, differ, equal, names, read_file, run, statement
 from etl.render import care, claim_measures, claim_status
 from etl.stages import tables
 from etl.warehouse.tables import NEXT, TABLE, Cube
@@ -108,8 +108,29 @@ def merge(
 
 def merge_touched(connection: psycopg.Connection[Any], cube: Cube, schema: str, since: int) -> int:
     """Make the rows of those members again of whom something changed since a load; rows written."""
-    touched, members = part(cube, "touched_members"), sql.Identifier(cube.touched)
-    run(connection, "cubes/build.touch", {"since": since}, touched=touched, members=members)
+    touched = part(cube, "touched_members")
+    return _merge_members(connection, cube, schema, {"since": since}, touched)
+
+
+def merge_named(
+    connection: psycopg.Connection[Any], cube: Cube, schema: str, members: Iterable[str]
+) -> int:
+    """Make the rows of these members again; rows written."""
+    named = statement("cubes/build.named_members")
+    written = _merge_members(connection, cube, schema, {"named": list(members)}, named)
+    tables.drop(connection, cube.touched)
+    return written
+
+
+def _merge_members(
+    connection: psycopg.Connection[Any],
+    cube: Cube,
+    schema: str,
+    values: Values,
+    touched: sql.Composable,
+) -> int:
+    members = sql.Identifier(cube.touched)
+    run(connection, "cubes/build.touch", values, touched=touched, members=members)
     tables.analyze(connection, cube.touched)
     is_touched = statement("cubes/build.is_touched", members=members)
     return merge(connection, cube, schema, definition_of_touched(cube), is_touched)

@@ -25,16 +25,16 @@ def give_codes(connection: psycopg.Connection[Any], *, whole: bool = False) -> N
     ``whole``: look at all members, as after a rebuild, in which a key can be another member's. The
     connection resolves names in the dimension's schema; in the caller's transaction.
     """
-    values = {"whole": whole, "no_member": SHOWN_FOR_NO_KEY}
+    keys = [] if whole else scalar(connection, "access/limited.lacking", **_LIMITED)
+    values = {"whole": whole, "keys": keys, "no_member": SHOWN_FOR_NO_KEY}
     run(connection, "access/crosswalk.add_members", values)
     if run(connection, "access/crosswalk.add_keys").rowcount and whole:
         run(connection, "access/crosswalk.analyze")
     if whole:
         _copy_whole(connection)
-    else:
-        # Triggers bring the versions whose keys had codes when they came.
-        newest = scalar(connection, "access/limited.newest", **_LIMITED)
-        run(connection, "access/limited.add_newer", {"newest": newest}, **_LIMITED)
+    elif keys:
+        # Triggers brought the versions whose keys and members had codes when they came.
+        run(connection, "access/limited.add", {"keys": keys}, **_LIMITED)
 
 
 def _copy_whole(connection: psycopg.Connection[Any]) -> None:
