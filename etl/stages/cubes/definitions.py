@@ -7,6 +7,7 @@ are made again. Any other statement is a part of these.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, LiteralString
 
 import psycopg
