@@ -110,3 +110,17 @@ def test_a_copy_that_differs_is_found_and_made_again_with_its_definition(
     world.connection.execute("comment on view warehouse.dim_member_limited_rows is 'another'")
     repeatable.ensure(world.connection)
     assert (world.column(COPIES), differing(world)) == ([5], 0)
+
+
+def test_member_whose_key_was_another_ones_before_is_shown(warehouse: Warehouse) -> None:
+    """A rebuilt history can take the highest keys away, and later members get them."""
+    warehouse.send("2026-01-31", members=MEMBERS)
+    warehouse.incremental()
+    warehouse.connection.execute(
+        "insert into access.member_key (member_sk, limited_sk, safe_harbor_sk) "
+        "select key, key + 1000000, key + 2000000 from generate_series(3, 9) as key"
+    )
+    warehouse.send("2026-02-28", members=LATER)
+    warehouse.incremental()
+    assert ("33101", "FL", "C") in warehouse.rows(SHOWN)
+    assert differing(warehouse) == 0
