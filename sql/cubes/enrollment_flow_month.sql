@@ -12,31 +12,18 @@
 
 -- name: definition
 -- The cube as a plain query. One row per month, state and metal tier.
-with members as (
-    select
-        member_id,
-        month,
-        bool_or(is_at_start) as is_at_start,
-        bool_or(is_new) as is_new,
-        sum(beginnings) as beginnings,
-        sum(endings) as endings,
-        max(state) filter (where member_months_any = 1) as state,
-        max(metal_tier) filter (where member_months_any = 1) as metal_tier
-    from member_month
-    group by member_id, month
-),
-
-flows as (
+with flows as (
     select
         month,
         state,
         metal_tier,
         count(*) as members,
         count(*) filter (where is_at_start) as at_start,
-        count(*) filter (where is_new) as new,
-        sum(beginnings)::bigint - count(*) filter (where is_new) as returned,
-        sum(endings)::bigint as ended
-    from members
+        count(*) filter (where is_first_month) as new,
+        sum(beginnings) - count(*) filter (where is_first_month) as returned,
+        sum(endings) as ended
+    from member_month
+    where member_months_any = 1
     group by month, state, metal_tier
 )
 

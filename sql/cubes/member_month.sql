@@ -152,8 +152,14 @@ ranked as (
         *,
         row_number() over (
             partition by member_id, month order by covered_days desc, first_day, plan_id
-        ) = 1 as is_any
+        ) = 1 as is_any,
+        count(*) over of_month as plans,
+        bool_or(is_new) over of_month as is_new_member,
+        bool_or(continues) over of_month as member_continues,
+        sum(beginnings) over of_month as all_beginnings,
+        sum(endings) over of_month as all_endings
     from months
+    window of_month as (partition by member_id, month)
 )
 
 select
@@ -179,9 +185,11 @@ select
     r.is_new,
     r.continues and extract(month from r.month) = 1 as is_renewed,
     r.endings > 0 as is_last,
-    r.continues as is_at_start,
-    r.beginnings,
-    r.endings
+    r.plans::integer as plans,
+    r.is_any and r.is_new_member as is_first_month,
+    r.is_any and r.member_continues as is_at_start,
+    case when r.is_any then r.all_beginnings else 0 end::integer as beginnings,
+    case when r.is_any then r.all_endings else 0 end::integer as endings
 from ranked as r
 left join dim_member as on_day
     on r.member_id = on_day.member_id
@@ -252,7 +260,9 @@ from (
     ('is_new', 'none', 'Whether the member is covered for the first time ever.'),
     ('is_renewed', 'none', 'Whether coverage continues from the year before.'),
     ('is_last', 'none', 'Whether coverage ends in the month, and does not continue the day after.'),
-    ('is_at_start', 'none', 'Whether coverage continues from the month before.'),
-    ('beginnings', 'none', 'How often coverage begins in the month after a day without.'),
-    ('endings', 'none', 'How often a day without coverage follows one of the month.')
+    ('plans', 'none', 'Plans of the member in the month.'),
+    ('is_first_month', 'none', 'First month of the member ever, at the plan with most days.'),
+    ('is_at_start', 'none', 'Member covered from the month before, at the plan with most days.'),
+    ('beginnings', 'none', 'How often coverage of the member begins, at the plan with most days.'),
+    ('endings', 'none', 'How often coverage of the member ends, at the plan with most days.')
 ) as c (column_name, identifier, description);

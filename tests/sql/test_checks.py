@@ -185,7 +185,7 @@ DEFECTS |= {
         "update member_month set member_months_any = 0 where member_id = 'A'"
     ),
     "enrollment_flow_month.flow_continues": (
-        "update member_month set endings = endings + 1 where member_id = 'A';"
+        "update member_month set endings = endings + 1 where member_id = 'A' and endings > 0;"
         " refresh materialized view enrollment_flow_month"
     ),
     "high_cost_year.years_as_in_days": (

@@ -56,6 +56,7 @@ class Coverage:
             for day in sorted(of_member):
                 span = of_member[day][0]
                 found[member, day.replace(day=1), self.plan(span)].append((day, span))
+        self.of_rows: dict[int, tuple[bool, int, int]] = {}
         made = [self._month(key, covered) for key, covered in found.items()]
         for row in made:
             rivals = [
@@ -64,7 +65,16 @@ class Coverage:
             best = min(
                 rivals, key=lambda r: (-r["covered_days"], r["first_covered_date"], r["plan_id"])
             )
-            row["member_months_any"] = int(best is row)
+            is_best = best is row
+            row |= {
+                "member_months_any": int(is_best),
+                "plans": len(rivals),
+                "is_first_month": is_best and any(r["is_new"] for r in rivals),
+            }
+            month = [self.of_rows[id(r)] for r in rivals] if is_best else []
+            row["is_at_start"] = any(goes_on for goes_on, _, _ in month)
+            row["beginnings"] = sum(begins for _, begins, _ in month)
+            row["endings"] = sum(ends for _, _, ends in month)
         return made
 
     def _month(self, key: tuple[str, date, str], covered: list[tuple[date, Row]]) -> Row:
@@ -83,7 +93,7 @@ class Coverage:
         begins = [d for d, _ in covered if d - DAY not in of_member]
         ends = [d for d, _ in covered if d + DAY not in of_member]
         goes_on = first == month and month - DAY in of_member
-        return {
+        row = {
             "member_id": member,
             "month": month,
             "plan_id": plan,
@@ -103,10 +113,9 @@ class Coverage:
             "is_new": min(of_member) in begins,
             "is_renewed": goes_on and month.month == 1,
             "is_last": bool(ends),
-            "is_at_start": goes_on,
-            "beginnings": len(begins),
-            "endings": len(ends),
         }
+        self.of_rows[id(row)] = (goes_on, len(begins), len(ends))
+        return row
 
     def flows(self) -> list[Row]:
         """The rows of enrollment_flow_month, each member counted day by day."""
