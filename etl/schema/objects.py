@@ -147,7 +147,12 @@ class SchemaObject:
             comment=sql.Literal(f"{said} Definition {self.mark}."),
         )
         if self.columns_said_by:
+            # A cube that is made again only later may lack columns until then.
+            shown = run(connection, "access/masked.no_rows", rows=definition).description or ()
+            names_shown = {column.name for column in shown}
             for column, meaning in run(connection, self.columns_said_by).fetchall():
+                if column not in names_shown:
+                    continue
                 run(
                     connection,
                     "cubes/build.comment_on_column",

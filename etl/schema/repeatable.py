@@ -67,18 +67,35 @@ def ensure(
     marks = {mark for *_, mark in _made(connection, places)}
     if marks == wanted:
         return
+    waiting: set[str] = set()
     with connection.transaction():
         set_search_path(connection, list(KEPT))
         for group in marked:
             try:
                 with connection.transaction():
                     for entry, mark in group:
-                        if mark not in marks:
-                            entry.make(connection, schemas)
+                        if mark not in marks and not _make(connection, entry, schemas):
+                            waiting.add(f"{entry.place.in_build(schemas)}.{entry.place.name}")
             except _NOT_REPLACED:
                 with dropped(connection, [entry for entry, _ in group], schemas):
                     pass
-        _drop(connection, [made for made in _made(connection, places) if made[2] not in wanted])
+        left = [made for made in _made(connection, places) if made[2] not in wanted]
+        _drop(connection, [made for made in left if made[1] not in waiting])
+
+
+def _make(connection: psycopg.Connection[Any], entry: SchemaObject, schemas: Schemas) -> bool:
+    """Make an object; whether it could be: a cube that it reads may have to be made again first.
+
+    The stage that makes cubes then makes what reads from them.
+    """
+    try:
+        with connection.transaction():
+            entry.make(connection, schemas)
+    except psycopg.errors.UndefinedColumn:
+        if entry not in on_cubes():
+            raise
+        return False
+    return True
 
 
 @contextmanager
@@ -98,7 +115,7 @@ def dropped(
     yield
     set_search_path(connection, list(KEPT))
     for entry in objects:
-        entry.make(connection, schemas)
+        _make(connection, entry, schemas)
     _grant(connection, grants)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from etl.access.classification import described_columns
 from etl.docs import report_queries
+from etl.pipeline import commands
 from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES
 from tests.support.access import login_of
 from tests.support.tables import draw, drawn
@@ -182,3 +183,20 @@ def test_cost_per_member_per_month_has_a_row_for_every_exposure(loaded: Warehous
         TX        | 1.000000 | 1      | 11.00    | 11.00     | false
         TX        | 1.000000 | 0      | 0.00     | 0.00      | false
     """)
+
+
+def test_cube_of_an_earlier_definition_gets_the_columns_it_lacks(loaded: Warehouse) -> None:
+    """Until then its mart shows those that are there."""
+    loaded.connection.execute("alter table cubes.cost_month drop column claims cascade")
+    loaded.connection.execute(
+        "update ledger.cube_refresh set definition_hash = 'of before' "
+        "where cube_name = 'cost_month'"
+    )
+    with loaded.pipeline():
+        assert loaded.value("select count(*) from mart.cost_month")
+    loaded.run(commands.run_cubes)
+    assert loaded.value(
+        "select col_description(attrelid, attnum) from pg_attribute "
+        "where attrelid = 'mart.cost_month'::regclass and attname = 'claims'"
+    )
+    assert loaded.value("select sum(claims) from mart.pmpm_month where claim_type = 'all'")
