@@ -80,7 +80,7 @@ def test_since_takes_a_load_or_a_day(loaded: Warehouse) -> None:
 def test_a_breach_lasts_a_week_unless_the_plan_changes_back(loaded: Warehouse) -> None:
     connection, now = loaded.connection, datetime.now(UTC)
     with connection.transaction(force_rollback=True):
-        connection.execute("update report_plan set pages = 100")
+        connection.execute("update report_plan set pages = 100, cost = 100")
         connection.execute(
             "update report_plan set cost = cost / 2, shape_hash = 'other' "
             "where report = 'members_by_state' "
