@@ -7,10 +7,9 @@ of its own name. Every column says in the catalog what it means.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 
-from etl.access.classification import cube_columns, identifies, mart_columns
+from etl.access.classification import identifies, mart_columns
 from etl.render import claim_status
 from etl.schema.noted import as_reader
 from etl.schema.objects import Place, SchemaObject, functions_of
@@ -55,13 +54,14 @@ def _noted(view: SchemaObject) -> SchemaObject:
 def _of_cubes() -> Iterator[SchemaObject]:
     yield from map(mart, MARTS_OF_CUBES)
     for cube in CUBES.values():
-        view = SchemaObject(
-            "view",
-            Place("mart", cube.name),
-            "mart/cubes.cube",
-            {"cube": Place("cubes", cube.name)},
-            {"description": cube.comment},
-            columns_said_by=f"cubes/{cube.name}.columns",
+        # The cube's comment says too since when nobody should read it.
+        yield _noted(
+            SchemaObject(
+                "view",
+                Place("mart", cube.name),
+                "mart/cubes.cube",
+                {"cube": Place("cubes", cube.name)},
+                {"description": cube.comment},
+                columns_said_by=f"cubes/{cube.name}.columns",
+            )
         )
-        is_of_persons = identifies("cubes", cube.name, list(cube_columns(cube.name)))
-        yield replace(as_reader(view) if is_of_persons else view, deprecated=cube.deprecated)

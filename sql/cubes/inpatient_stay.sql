@@ -41,8 +41,7 @@ where l.kind = 'batch'
 -- name: is_inpatient
 -- Whether a claim f is of a stay, if its days are known and in order. A fragment.
 (  -- noqa: PRS, a condition
-    lower(f.claim_type) = 'inpatient' and state.is_paid
-    and lower(f.status) is distinct from 'reversed'
+    lower(f.claim_type) = 'inpatient' and state.is_paid and not state.is_reversed
 )
 
 -- name: stay_claims

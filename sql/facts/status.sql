@@ -3,12 +3,13 @@
 -- etl/render/claim_status.py.
 
 -- name: state
--- Whether a claim is pending, denied, of a status that no contract knows, adjudicated, and paid
--- for. An empty status counts as approved: a sender without the column sends what was adjudicated.
--- Each answer is true or false, never empty. One row.
+-- Whether a claim is pending, denied, reversed, of a status that no contract knows, adjudicated,
+-- and paid for. An empty status counts as approved: a sender without the column sends what was
+-- adjudicated. Each answer is true or false, never empty. One row.
 select
     said.word = 'pending' as is_pending,
     said.word = 'denied' as is_denied,
+    said.word = 'reversed' as is_reversed,
     said.word <> all({known_words}) as is_unknown,
     said.word = any({known_words}) and said.word <> 'pending' as is_adjudicated,
     said.word = any({known_words}) and said.word not in ('pending', 'denied') as is_paid

@@ -32,7 +32,7 @@ select
     c.status,
     state.is_pending,
     state.is_denied,
-    coalesce(lower(c.status) = 'reversed', false) as is_reversed,
+    state.is_reversed,
     state.is_adjudicated,
     state.is_paid as is_payable,
     case when state.is_adjudicated then c.claim_amount else 0.00 end as billed_usd,

@@ -142,6 +142,8 @@ def test_a_deprecated_cube_goes_when_nobody_reads_or_declares_it(
     loaded.run(commands.run_cubes)
     comment = loaded.value(f"select obj_description('cubes.{name}'::regclass)")
     assert comment.endswith("Deprecated since 2026-01-31: read claims_by_month.")
+    shown = loaded.value(f"select obj_description('mart.{name}'::regclass)")
+    assert shown.count("Deprecated since 2026-01-31: read claims_by_month.") == 1
     assert "| cubes.utilization_by_specialty | 2026-01-31 |" in data_dictionary.render()
     phi.execute(f"select count(*) from {name}")
     shown = "\n".join(use_page.lines(loaded.connection, 90))
