@@ -223,6 +223,7 @@ clean-data: $(READY) ## Stop the embedded server and delete its database [CONFIR
 .venv-peers/.ready: scripts/bench/peers/requirements.lock | .venv/.ready
 	@scripts/bench/peers/setup.sh
 
-.PHONY: incident-drill backup backups restore restore-drill plan-diff usage deprecate-drop role-add role-drop roles audit audit-verify audit-prune who-looked disclosure disclosures help setup full-load incremental dq-check dq-report dq-threshold psql up down status health incidents incident-ack pir db-url seed seed-increment simulate migrate stage dims facts cubes restate retention erase hold quarantine quarantine-export quarantine-replay sender-resume masked-inbox test test-slow mutate lint format docs migration bench lock clean clean-data remake
+# Every target with a help text is a command; none makes a file of its name.
+.PHONY: remake $(shell awk -F ':.*## ' '/^[a-z-]+:.*## / {print $$1}' Makefile)
 remake:
 	@scripts/setup.sh

@@ -12,7 +12,7 @@ import psycopg
 
 from etl.db.statements import run, scalar
 from etl.errors import UsageError
-from etl.operations.report_plans import Plan, PlanChange, current, report_seconds
+from etl.operations.report_plans import Plan, change_of, current, report_seconds
 
 # Lines of a plan around one that changed.
 _AROUND = 2
@@ -48,7 +48,7 @@ def plan_diff(connection: psycopg.Connection[Any], since: str = "") -> Iterator[
         elif before[report].plan.shape == plan.shape:
             unchanged += 1
         else:
-            yield from _changed(before[report], plan)
+            yield from _changed(connection, before[report], plan)
     for report in before.keys() - now.keys():
         yield f"\n{report}: is no longer documented, or cannot be asked"
     yield f"\n{unchanged} of {len(now)} plans have the shape that they had."
@@ -89,10 +89,9 @@ def _point(connection: psycopg.Connection[Any], since: str) -> dict[str, Any]:
     return {"load_id": None, "at": at if at.tzinfo else at.replace(tzinfo=UTC)}
 
 
-def _changed(before: _Recorded, now: Plan) -> Iterator[str]:
+def _changed(connection: psycopg.Connection[Any], before: _Recorded, now: Plan) -> Iterator[str]:
     then = before.plan
-    growth = max(now.pages / then.pages, 1.0) if then.pages else 1.0
-    change = PlanChange(now.report, before.load_id, before.recorded_at, then.cost, now.cost, growth)
+    change = change_of(connection, before.load_id, before.recorded_at, then, now)
     breach = "  <- BREACH" if change.is_breach else ""
     yield (
         f"\n{now.report}: another shape since load {before.load_id}, cost {then.cost:,.0f} to "

@@ -52,7 +52,8 @@ class Plan:
 class PlanChange:
     """A report whose plan has had another shape since a load (``changed_at``, UTC).
 
-    ``growth``: how many times as large its tables are now.
+    ``growth``: how many times as large its tables are now. ``ratio``: how many times as much it
+    costs now, apart from that.
     """
 
     report: str
@@ -61,11 +62,7 @@ class PlanChange:
     cost_before: float
     cost_now: float
     growth: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times as much it costs now, apart from what its tables have grown."""
-        return self.cost_now / max(self.cost_before * self.growth, LEAST_COST)
+    ratio: float
 
     @property
     def is_breach(self) -> bool:
@@ -108,8 +105,23 @@ def current(connection: psycopg.Connection[Any]) -> dict[str, Plan]:
 
 def changes(connection: psycopg.Connection[Any], now: datetime | None = None) -> list[PlanChange]:
     """The reports whose plans changed their shape in the last week and kept the new one."""
-    values = {"now": now or datetime.now(UTC)}
+    values = {"now": now or datetime.now(UTC), "least_cost": LEAST_COST}
     return [PlanChange(*row) for row in run(connection, "operations/report_plans.changes", values)]
+
+
+def change_of(
+    connection: psycopg.Connection[Any], load_id: int, recorded_at: datetime, then: Plan, now: Plan
+) -> PlanChange:
+    """What a plan of now costs against one that was recorded after a load."""
+    values = {
+        "cost_before": then.cost,
+        "pages_before": then.pages,
+        "cost_now": now.cost,
+        "pages_now": now.pages,
+        "least_cost": LEAST_COST,
+    }
+    ((growth, ratio),) = run(connection, "operations/report_plans.compare", values)
+    return PlanChange(now.report, load_id, recorded_at, then.cost, now.cost, growth, ratio)
 
 
 def breaches(connection: psycopg.Connection[Any], now: datetime | None = None) -> list[PlanChange]:

@@ -218,12 +218,9 @@ from kept as k;
 -- from what its tables have grown since. One row per report.
 select
     p.report as subject,
-    coalesce(c.cost_now / greatest(c.cost_before * c.growth, %(least_cost)s), 1) as measured,
+    coalesce(c.ratio, 1) as measured,
     %(limit)s::double precision as allowed,
-    case
-        when c.cost_now > greatest(c.cost_before * c.growth, %(least_cost)s) * %(limit)s
-            then c.changed_at
-    end as broken_since
+    case when c.ratio > %(limit)s then c.changed_at end as broken_since
 from (
     select distinct report
     from ledger.report_plan

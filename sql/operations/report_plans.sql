@@ -80,9 +80,31 @@ order by max(recorded_at) desc, load_id desc
 limit 1
 offset 1;
 
+-- name: compared
+-- How many times as large the tables of a plan n are as those of the earlier plan b, and how many
+-- times as much it costs apart from that. One row.
+select
+    s.growth,
+    n.cost / greatest(b.cost * s.growth, %(least_cost)s) as ratio
+from (
+    select greatest(coalesce(n.pages::double precision / nullif(b.pages, 0), 1), 1) as growth
+) as s;
+
+-- name: compare
+-- The same of a plan that is not recorded and an earlier one. One row.
+select
+    g.growth,
+    g.ratio
+from (select %(cost_now)s::double precision as cost, %(pages_now)s::bigint as pages) as n
+cross join (
+    select %(cost_before)s::double precision as cost, %(pages_before)s::bigint as pages
+) as b
+cross join lateral ({operations/report_plans.compared}) as g;
+
 -- name: changes
 -- Reports whose latest plan has another shape than an earlier one, since it changed last, with what
--- the planner expected of both, and how many times as many pages the tables have now that it reads.
+-- the planner expected of both, how many times as many pages the tables have now that it reads, and
+-- how many times as much it costs apart from these. A cost below the least one counts as that.
 -- One row per report that changed within a week: after it the plan is what is usual.
 with latest as (
     select distinct on (report)
@@ -102,7 +124,8 @@ select
     c.changed_at,
     b.cost as cost_before,
     n.cost as cost_now,
-    greatest(coalesce(n.pages::double precision / nullif(b.pages, 0), 1), 1) as growth
+    g.growth,
+    g.ratio
 from latest as n
 cross join lateral (
     select
@@ -123,6 +146,7 @@ cross join lateral (
     order by p.recorded_at, p.load_id
     limit 1
 ) as c
+cross join lateral ({operations/report_plans.compared}) as g
 where c.changed_at > %(now)s - interval '7 days'
 order by n.report;
 
