@@ -7,6 +7,7 @@ warehouse adds. A column that is nowhere has no identifier known: ``Unclassified
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 
 from etl.access.treatments import Standard, Treatment, treatment_of
@@ -14,6 +15,7 @@ from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import read_file
+from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import (
     CUBES,
     DIM_MEMBER,
@@ -63,7 +65,7 @@ _OF_PERSON = {
 # What it adds that says nothing of a person, in rows about one or not.
 _OF_NOBODY = words_of(
     """
-    source_line is_inferred current_flag hash_version is_latest
+    source_line is_inferred current_flag hash_version is_latest is_from_claim is_principal
     """
 )
 # The keys of dimensions.
@@ -234,8 +236,9 @@ def _of_build(relation: str, column: str) -> Identifier:
         return NONE if column in _CALENDAR else _OF_PERSON[column]
     feed = _feeds()[relation]
     declared = _identifiers(feed.name)
-    if column in declared:
-        return declared[column]
+    staged = _columns_of_details().get(relation, {}).get(column, column)
+    if staged in declared:
+        return declared[staged]
     identifier = _OF_PERSON[column]
     return identifier if is_of_people(feed) else NONE
 
@@ -266,4 +269,12 @@ def _feeds() -> dict[str, Feed]:
     for fact in FACTS.values():
         for name in (fact.table, past_of(fact.table), fact.state, f"{fact.table}_history"):
             feeds[name] = fact.feed
+    for detail in DETAILS:
+        feeds |= dict.fromkeys((detail.table, detail.past), detail.feed)
     return feeds
+
+
+@cache
+def _columns_of_details() -> dict[str, Mapping[str, str]]:
+    """For each table of what facts consist of, the feed's column that each of its columns is."""
+    return {table: detail.carried for detail in DETAILS for table in (detail.table, detail.past)}

@@ -13,6 +13,7 @@ from etl.access.classification import identifies, mart_columns
 from etl.render import claim_status
 from etl.schema.noted import as_reader
 from etl.schema.objects import Place, SchemaObject, functions_of
+from etl.warehouse.details import DETAILS, Detail
 from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, MARTS, MARTS_OF_CUBES, Dimension, Fact
 
 
@@ -30,7 +31,11 @@ def marts_of_cubes() -> tuple[SchemaObject, ...]:
 
 def mart(name: str) -> SchemaObject:
     """A view of ``sql/mart`` that reads its tables with the rights of its owner."""
-    entries: tuple[Dimension | Fact, ...] = (*DIMENSIONS.values(), *FACTS.values())
+    entries: tuple[Dimension | Fact | Detail, ...] = (
+        *DIMENSIONS.values(),
+        *FACTS.values(),
+        *DETAILS,
+    )
     return SchemaObject(
         "view",
         Place("mart", name),

@@ -24,6 +24,7 @@ from etl.db.statements import names, read_file, statement
 from etl.schema.marts import mart
 from etl.schema.objects import Columns, Place, SchemaObject, Wrapper, function_of
 from etl.schema.readers import KEYS, as_known_rows, dimension_views, fact_history
+from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import (
     CUBES,
     DIM_MEMBER,
@@ -44,7 +45,11 @@ _FEWEST = sql.Literal(FEWEST_PERSONS)
 
 _LIMITED = Standard.LIMITED
 # What has a key of members, all of whose versions are in the dimension.
-_KEYED = (*(fact.table for fact in FACTS.values()), *MARTS)
+_KEYED = (
+    *(fact.table for fact in FACTS.values()),
+    *(detail.table for detail in DETAILS),
+    *MARTS,
+)
 # What the limited copy of the member dimension shows.
 _OF_COPY = tuple(f"{DIM_MEMBER.table}{form}" for form in ("", "_current", "_as_is"))
 
@@ -229,7 +234,7 @@ def _scope(relation: str, cube: Cube | None) -> list[tuple[str, str]] | None:
         return [("in_scope_by_state", "")]
     if relation in _KEYED:
         return [("in_scope_by_key", "")]
-    if relation.startswith("fact_"):
+    if relation.startswith(("fact_", "bridge_")):
         return None
     return []
 

@@ -9,15 +9,17 @@ from psycopg import sql
 from etl.db.statements import equal, names
 from etl.schema.noted import as_reader, identifies_persons
 from etl.schema.objects import Columns, Parts, Place, SchemaObject, functions_of
+from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact, past_of
 
 # The tables that are read as they were known, each with the key of a row; none of one that only
 # grows.
-KEYS: dict[str, str | None] = {
+KEYS: dict[str, tuple[str, ...] | None] = {
     "dim_date": None,
     "dim_geography": None,
-    **{dimension.table: dimension.sk for dimension in DIMENSIONS.values()},
-    **{fact.table: fact.key for fact in FACTS.values()},
+    **{dimension.table: (dimension.sk,) for dimension in DIMENSIONS.values()},
+    **{fact.table: (fact.key,) for fact in FACTS.values()},
+    **{detail.table: detail.key for detail in DETAILS},
 }
 
 
@@ -91,7 +93,11 @@ def as_known_rows(table: str) -> tuple[str, Parts]:
         "known_load": Place("warehouse", "known_load"),
     }
     if key := KEYS[table]:
-        parts |= {"past": Place("warehouse", past_of(table)), "key": sql.Identifier(key)}
+        parts |= {
+            "past": Place("warehouse", past_of(table)),
+            "same_key_later_kept": equal(key, "later", "kept"),
+            "same_key_sooner_kept": equal(key, "sooner", "kept"),
+        }
     return "schema/as_known.kept" if key else "schema/as_known.grown", parts
 
 

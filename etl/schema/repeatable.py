@@ -29,6 +29,7 @@ from etl.schema.masked import access_functions, masked, masked_cubes
 from etl.schema.noted import audit_objects, noted_cubes, noted_kept, noted_of_build
 from etl.schema.objects import Place, SchemaObject, function_of, functions_of, views_of
 from etl.schema.readers import readers
+from etl.warehouse.details import DETAILS, Detail
 from etl.warehouse.tables import (
     CUBES,
     DIM_MEMBER,
@@ -241,7 +242,11 @@ def on_cubes() -> tuple[SchemaObject, ...]:
 @cache
 def guards() -> tuple[SchemaObject, ...]:
     """What keeps versions apart and keeps rows as they were, whoever writes."""
-    entries: tuple[Dimension | Fact, ...] = (*DIMENSIONS.values(), *FACTS.values())
+    entries: tuple[Dimension | Fact | Detail, ...] = (
+        *DIMENSIONS.values(),
+        *FACTS.values(),
+        *DETAILS,
+    )
     triggers = [
         _trigger("guard", dimension, event, (dimension.sk, *dimension.key))
         for dimension in DIMENSIONS.values()
@@ -262,7 +267,7 @@ def _limits() -> Iterator[SchemaObject]:
 
 
 def _trigger(
-    file: str, entry: Dimension | Fact, event: str, arguments: Sequence[str] = ()
+    file: str, entry: Dimension | Fact | Detail, event: str, arguments: Sequence[str] = ()
 ) -> SchemaObject:
     action = {"past": "keep", "guard": "guard", "limited": "limit"}[file]
     name = f"{entry.table}_{action}_{event}"

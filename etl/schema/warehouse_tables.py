@@ -6,8 +6,6 @@ the catalog with it. Nothing here connects to a database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,7 +16,6 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
-    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     String,
@@ -30,13 +27,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import DOMAIN, TIMESTAMP, UUID
 from sqlalchemy.types import TypeEngine
 
-from etl.contracts.column import IS_DELETED, Pii
+from etl.contracts.column import IS_DELETED
 from etl.contracts.column import Column as FeedColumn
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS, Type
 from etl.schema.access_tables import access
 from etl.schema.audit_tables import audit
+from etl.schema.fact_tables import BASE, comment, detail_table, fact_table, past, states
 from etl.schema.incident_table import incidents
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
 from etl.schema.operations_tables import backups
@@ -44,6 +42,7 @@ from etl.schema.plan_tables import plans_and_use
 from etl.schema.quality_tables import quality
 from etl.schema.retention_tables import retention
 from etl.schema.run_tables import runs
+from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import (
     DIM_MEMBER,
     DIMENSIONS,
@@ -52,24 +51,11 @@ from etl.warehouse.tables import (
     MEMBER_LIMITED,
     OPEN_END,
     Dimension,
-    Fact,
     Schemas,
-    past_of,
 )
 
 # Validity is UTC without a zone: an analyst's client zone can then never move a boundary.
 VALIDITY = TIMESTAMP(timezone=False)
-
-_BASE: dict[str, TypeEngine] = {
-    "text": Text(),
-    "integer": Integer(),
-    "boolean": Boolean(),
-    "date": Date(),
-    "timestamptz": INSTANT,
-    "numeric": Numeric(),
-    "numeric(14,2)": Numeric(14, 2),
-    "numeric(14,6)": Numeric(14, 6),
-}
 
 
 def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
@@ -96,28 +82,16 @@ def tables_of_build(schemas: Schemas, metadata: MetaData | None = None) -> MetaD
     _date(metadata, schemas.warehouse)
     _geography(metadata, schemas.warehouse)
     for dimension in DIMENSIONS.values():
-        _past(_dimension(metadata, schemas.warehouse, dimension), dimension.sk)
+        past(_dimension(metadata, schemas.warehouse, dimension), dimension.sk)
     _limited(metadata.tables[f"{schemas.warehouse}.{DIM_MEMBER.table}"], DIM_MEMBER)
     for fact in FACTS.values():
-        table = _fact(metadata, schemas.warehouse, fact)
-        _past(table, fact.key)
+        table = fact_table(metadata, schemas.warehouse, fact)
+        past(table, fact.key)
         if fact.states:
-            _states(table, fact)
+            states(table, fact)
+    for detail in DETAILS:
+        past(detail_table(metadata, schemas.warehouse, detail), *detail.key)
     return metadata
-
-
-def comment(column: FeedColumn) -> str:
-    """The catalog comment of a column: its description, rule and personal-data class."""
-    parts = [column.description]
-    if column.ahead_days is not None:
-        parts.append(f"At most {column.ahead_days:,} days after its batch's as_of.")
-    if column.open_end is not None:
-        parts.append(f"A day from {column.open_end:%Y-%m-%d} on means that it runs on.")
-    if column.check:
-        parts.append(f"Expected: {column.check}.")
-    if column.pii is not Pii.NONE:
-        parts.append(f"Personal data: {column.pii.value}.")
-    return " ".join(parts)
 
 
 def _staging_type(column: FeedColumn, schema: str) -> TypeEngine:
@@ -125,13 +99,13 @@ def _staging_type(column: FeedColumn, schema: str) -> TypeEngine:
         if domain.name == column.staging:
             return DOMAIN(
                 domain.name,
-                _BASE.get(domain.base) or String(column.most_characters),
+                BASE.get(domain.base) or String(column.most_characters),
                 not_null=domain.not_null or None,
                 check=text(domain.rule),
                 constraint_name=f"{domain.name}_check",
                 schema=schema,
             )
-    return _BASE.get(column.staging) or String(column.most_characters)
+    return BASE.get(column.staging) or String(column.most_characters)
 
 
 def _may_mark(feed: Feed, column: FeedColumn) -> bool:
@@ -273,7 +247,7 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
         *(
             Column(
                 c.name,
-                _BASE[c.type.stored],
+                BASE[c.type.stored],
                 nullable=c.name not in key,
                 comment=comment(c)
                 + (" Natural key." if c.name in key else "")
@@ -344,27 +318,6 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
     return table
 
 
-def _past(table: Table, key: str) -> None:
-    """The rows of a table as they were before a load changed them or took them away."""
-    past = Table(
-        past_of(table.name),
-        table.metadata,
-        *_copies(table.columns),
-        Column(
-            "known_to_load_id",
-            BigInteger,
-            nullable=False,
-            comment="The load that changed the row or took it away.",
-        ),
-        PrimaryKeyConstraint(key, "known_to_load_id"),
-        schema=table.schema,
-        comment=f"Rows of {table.name} as they were before a load changed them.",
-        info={"columns_of": table.name},
-    )
-    # What changed since a load: what a load changed lies together.
-    Index(None, past.c.known_to_load_id, postgresql_using="brin")
-
-
 def _limited(table: Table, dimension: Dimension) -> None:
     """The rows of a dimension as masked views show them, with codes in place of its keys."""
     codes = {dimension.sk, *dimension.key}
@@ -390,111 +343,3 @@ def _limited(table: Table, dimension: Dimension) -> None:
         info={"columns_of": table.name},
     )
     Index(None, *(copy.c[k] for k in dimension.key))
-
-
-def _states(table: Table, fact: Fact) -> None:
-    """The states that a fact was in before its latest one."""
-    Table(
-        fact.state,
-        table.metadata,
-        *_copies(table.c[name] for name in (fact.key, "load_id", fact.date, *fact.states)),
-        PrimaryKeyConstraint(fact.key, "load_id"),
-        schema=table.schema,
-        comment=f"States of {fact.name}s before their latest, by the order of their batches. "
-        f"{table.name}_history has these and the latest.",
-    )
-
-
-def _copies(columns: Iterable[Column]) -> list[Column]:
-    """Columns of the same names, types and meanings, free of keys and defaults."""
-    return [Column(c.name, c.type, nullable=c.nullable, comment=c.comment) for c in columns]
-
-
-def _reference(schema: str, table: str, target: str, column: str, said: str) -> Column:
-    # Deferrable, so that a rebuilt history can drop a version before its facts are re-keyed.
-    return Column(
-        column,
-        BigInteger if target.endswith("_sk") else Integer,
-        ForeignKey(f"{schema}.{table}.{target}", deferrable=True),
-        nullable=False,
-        comment=said,
-    )
-
-
-def _fact(metadata: MetaData, schema: str, fact: Fact) -> Table:
-    keys = [
-        _reference(
-            schema,
-            ref.dimension.table,
-            ref.sk,
-            ref.sk,
-            f"Version of the {ref.dimension.name} in force on {fact.date}; -1 if none is named.",
-        )
-        for ref in fact.references
-    ]
-    carried = [
-        Column(c.name, _BASE[c.type.stored], comment=comment(c))
-        for c in map(fact.feed.column, fact.carried)
-    ]
-    load = Column(
-        "load_id",
-        BigInteger,
-        nullable=False,
-        comment="The load that brought the row's present state.",
-    )
-    key = Column(fact.key, Text, nullable=False, comment=fact.feed.column(fact.key).description)
-    if fact.name == "claim":
-        table = Table(
-            fact.table,
-            metadata,
-            key,
-            _reference(schema, "dim_date", "date_key", "date_key", "Day of service, yyyymmdd."),
-            Column("service_date", Date, nullable=False, comment="First day of service."),
-            *keys,
-            *carried,
-            load,
-            PrimaryKeyConstraint(fact.key, "service_date"),
-            schema=schema,
-            comment=f"{fact.description} Partitioned by month of service_date.",
-            postgresql_partition_by="RANGE (service_date)",
-        )
-        Index(None, table.c.member_sk)
-        Index(None, table.c.provider_sk)
-        return table
-    table = Table(
-        fact.table,
-        metadata,
-        key,
-        *keys,
-        _reference(schema, "dim_date", "date_key", "enrollment_start_date_key", "Start, yyyymmdd."),
-        _reference(schema, "dim_date", "date_key", "enrollment_end_date_key", "End, yyyymmdd."),
-        Column("start_date", Date, nullable=False, comment="First day of coverage."),
-        Column(
-            "end_date",
-            Date,
-            nullable=False,
-            comment="Last day of coverage; the end of the plan year where the feed has none.",
-        ),
-        Column(
-            "coverage_days",
-            Integer,
-            nullable=False,
-            comment="Days covered, first and last included.",
-        ),
-        *carried,
-        load,
-        PrimaryKeyConstraint(fact.key),
-        CheckConstraint("end_date >= start_date", name="dates_in_order"),
-        CheckConstraint("coverage_days > 0", name="coverage_positive"),
-        schema=schema,
-        comment=fact.description,
-    )
-    Index(
-        f"{fact.table}_grain_idx",
-        table.c.member_sk,
-        table.c.plan_sk,
-        table.c.start_date,
-        unique=True,
-        postgresql_where=text("member_sk > 0 and plan_sk > 0"),
-    )
-    return table

@@ -10,7 +10,7 @@ where kept.load_id <= (select {known_load}({load}))
     and not exists (
         select 1
         from {past} as later
-        where later.{key} = kept.{key} and later.known_to_load_id > (select {known_load}({load}))
+        where {same_key_later_kept} and later.known_to_load_id > (select {known_load}({load}))
     )
 union all
 select {columns}
@@ -20,7 +20,7 @@ where kept.load_id <= (select {known_load}({load}))
     and not exists (
         select 1
         from {past} as sooner
-        where sooner.{key} = kept.{key} and sooner.known_to_load_id > (select {known_load}({load}))
+        where {same_key_sooner_kept} and sooner.known_to_load_id > (select {known_load}({load}))
             and sooner.known_to_load_id < kept.known_to_load_id
     );
 

@@ -25,18 +25,18 @@ declare
         where l.load_id < known_to and l.status in ('loaded', 'running', 'rebuilt')
     );
     kept text;
-    key_name text;
+    same_key text;
 begin
     select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
     into kept
     from pg_attribute as a
     where a.attrelid = past and a.attnum > 0 and not a.attisdropped
         and a.attname <> 'known_to_load_id';
-    select quote_ident(a.attname)
-    into key_name
+    select string_agg(format('earlier.%1$I = was.%1$I', a.attname), ' and ')
+    into same_key
     from pg_index as i
-    inner join pg_attribute as a on i.indrelid = a.attrelid and a.attnum = i.indkey[0]
-    where i.indrelid = past and i.indisprimary;
+    inner join pg_attribute as a on i.indrelid = a.attrelid and a.attnum = any(i.indkey)
+    where i.indrelid = past and i.indisprimary and a.attname <> 'known_to_load_id';
     execute format(
         'insert into %1$s (%2$s, known_to_load_id)
         select %2$s, $1 from was
@@ -44,13 +44,13 @@ begin
             when last_known < known_to - 1
                 then ' and not exists (
             select from %1$s as earlier
-            where earlier.%3$s = was.%3$s
+            where %3$s
                 and earlier.known_to_load_id > $2 and earlier.known_to_load_id < $1
         )'
             else ''
         end || '
         on conflict do nothing',
-        past, kept, key_name
+        past, kept, same_key
     )
     using known_to, last_known;
     return null;
