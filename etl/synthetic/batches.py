@@ -1,10 +1,10 @@
-"""From the world to batch folders: each day's five feeds, with dirt if asked for, and the truth."""
+"""From the world to batch folders: each day's feeds, with dirt if asked for, and the truth."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
 
 from etl.synthetic.core.encode import Block
-from etl.synthetic.core.known_feeds import FEEDS, as_written
+from etl.synthetic.core.known_feeds import as_written
 from etl.synthetic.defects import dirt
 from etl.synthetic.defects.injector import DefectInjector
 from etl.synthetic.feeds import fact_rows, member_rows
@@ -32,7 +33,8 @@ from etl.synthetic.truth.truth import FileTruth, PlanYear, Truth
 from etl.synthetic.world import catalogue, providers
 from etl.synthetic.world.world import World
 
-FACTS = ("enrollments", "claims")
+# Of ten claims, for a progress bar.
+_LINES_PER_TEN, _DIAGNOSES_PER_TEN = 25, 19
 
 
 class _Rate(ProgressColumn):
@@ -40,6 +42,16 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f} rows/s" if task.speed else "")
+
+
+@dataclass(slots=True)
+class _File:
+    """A file of a batch while it is made. ``lost_plans``: published ones that were not loaded."""
+
+    truth: FileTruth
+    injector: DefectInjector
+    lost_plans: set[PlanYear]
+    task: TaskID | None = None
 
 
 class Series:
@@ -63,10 +75,8 @@ class Series:
                 world.advance()
             if sequence >= first:
                 yield self._write(world, known)
-            elif before is None or self._is_fatal(world):
-                self._replay(world, known, FEEDS)
             else:
-                self._replay(world, known, (n for n in FEEDS if n not in FACTS))
+                self._replay(world, known, facts=before is None or self._is_fatal(world))
             if before is not None and sequence == first - 1:
                 known.unknown = {name: set(keys) for name, keys in before["unknown"].items()}
 
@@ -86,50 +96,54 @@ class Series:
         asked = request.kinds if request else ()
         return any(dirt.KINDS[kind].outcome == dirt.REFUSED for kind in asked)
 
-    def _replay(self, world: World, known: Truth, feeds: Iterable[str]) -> None:
+    def _replay(self, world: World, known: Truth, *, facts: bool) -> None:
         """Take a batch into the truth as ``_write`` does, without writing it."""
-        files: list[FileTruth] = []
-        for name in feeds:
-            opened = self._open(world, known, files, name)
-            if opened is not None:
-                file, _, data = opened
-                for _ in data:
-                    pass
-                files.append(file)
-        known.take(files, world.today * 86_400)
+        files: dict[str, _File] = {}
+        for _ in self._pieces(world, known, files, facts=facts):
+            pass
+        known.take([file.truth for file in files.values()], world.today * 86_400)
 
-    def _open(
-        self, world: World, known: Truth, files: list[FileTruth], name: str
-    ) -> tuple[FileTruth, DefectInjector, Iterator[bytes]] | None:
-        """A feed of a batch after these files of it; ``None`` if it has no rows."""
-        blocks = _blocks(world, name)
-        first = next(blocks, None)
-        if first is None:
-            return None
-        feed = as_written(first)
+    def _pieces(
+        self, world: World, known: Truth, files: dict[str, _File], *, facts: bool = True
+    ) -> Iterator[tuple[_File, bytes]]:
+        """The bytes of a batch, piece by piece; ``files`` fills with the truth of each file."""
+        for block in _blocks(world, facts=facts):
+            name = block.feed.name
+            if name not in files:
+                files[name] = self._open(world, known, files, block)
+            file = files[name]
+            dirty = file.injector.inject(block)
+            file.truth.add(block, dirty, world.today * 86_400, file.lost_plans)
+            yield file, dirty.data
+
+    def _open(self, world: World, known: Truth, files: dict[str, _File], block: Block) -> _File:
+        """The file that begins with a block, after these files of the batch."""
+        feed = as_written(block)
         injector = DefectInjector(self._dirt(world), self._marker.seed, world.today, feed)
-        file = FileTruth(feed, _kinds(world)[name], refused=injector.refused)
-        lost = known.lost_with(files)
-        return file, injector, _dirty(file, injector, chain([first], blocks), world.today, lost)
+        truth = FileTruth(feed, _kind(world, feed.name), refused=injector.refused)
+        return _File(truth, injector, known.lost_with([f.truth for f in files.values()]))
 
     def _write(self, world: World, known: Truth) -> Path:
-        files: list[FileTruth] = []
+        files: dict[str, _File] = {}
         with (
             _progress() as progress,
             BatchWriter(self._inbox, world.day, compressed=self._marker.gzip) as writer,
         ):
-            for name, feed in FEEDS.items():
-                opened = self._open(world, known, files, name)
-                if opened is None:
-                    continue
-                file, injector, data = opened
-                task = progress.add_task(f"{world.day} {name}", total=_expected(world).get(name))
-                writer.write(feed.file_name, _shown(progress, task, file, injector.header(), data))
-                writer.describe(feed.file_name, file.kind, file.rows, file.totals)
-                file.defects = injector.finish(writer.path(feed.file_name)) + file.defects
-                files.append(file)
-            keys = known.take(files, world.today * 86_400)
-            self._record(world, known, files, keys, writer.checksums)
+            for file, data in self._pieces(world, known, files):
+                truth, name = file.truth, file.truth.feed.file_name
+                if file.task is None:
+                    file.task = _task(progress, world, truth.feed.name)
+                    writer.write(name, file.injector.header())
+                writer.write(name, data)
+                progress.update(file.task, completed=truth.rows)
+            writer.close()
+            for file in files.values():
+                truth, name = file.truth, file.truth.feed.file_name
+                writer.describe(name, truth.kind, truth.rows, truth.totals)
+                truth.defects = file.injector.finish(writer.path(name)) + truth.defects
+            truths = [file.truth for file in files.values()]
+            keys = known.take(truths, world.today * 86_400)
+            self._record(world, known, truths, keys, writer.checksums)
             return writer.finish()
 
     def _record(
@@ -158,51 +172,36 @@ class Series:
         )
 
 
-def _kinds(world: World) -> dict[str, str]:
-    """Whether each feed's file is a snapshot or a delta."""
-    complete = "snapshot" if world.is_snapshot else "delta"
-    first = "snapshot" if world.sequence == 0 else "delta"
-    return dict(zip(FEEDS, (complete, first, complete, "delta", "delta"), strict=True))
+def _kind(world: World, name: str) -> str:
+    """Whether a feed's file is a snapshot or a delta."""
+    complete = {
+        "members": world.is_snapshot,
+        "providers": world.is_snapshot,
+        "plans": world.sequence == 0,
+    }
+    return "snapshot" if complete.get(name) else "delta"
 
 
-def _blocks(world: World, name: str) -> Iterator[Block]:
-    if name == "members":
-        return member_rows.blocks(world)
-    if name == "plans":
-        return catalogue.blocks(world.published)
-    if name == "providers":
-        return providers.blocks(world.providers, world.touched_providers)
-    if name == "enrollments":
-        return fact_rows.enrollment_blocks(world)
-    return fact_rows.claim_blocks(world)
+def _blocks(world: World, *, facts: bool) -> Iterator[Block]:
+    """The blocks of a batch, those of facts only if they are wanted."""
+    yield from member_rows.blocks(world)
+    yield from catalogue.blocks(world.published)
+    yield from providers.blocks(world.providers, world.touched_providers)
+    if facts:
+        yield from fact_rows.enrollment_blocks(world)
+        yield from fact_rows.claim_blocks(world)
 
 
-def _dirty(
-    file: FileTruth,
-    injector: DefectInjector,
-    blocks: Iterable[Block],
-    day: int,
-    lost_plans: set[PlanYear],
-) -> Iterator[bytes]:
-    """The bytes of a file's blocks, while its truth is taken down."""
-    for block in blocks:
-        dirty = injector.inject(block)
-        file.add(block, dirty, day * 86_400, lost_plans)
-        yield dirty.data
-
-
-def _expected(world: World) -> dict[str, int]:
-    """Rows of the feeds that take a while; of the others the bar shows the count alone."""
-    return {"members": len(world.touched), "claims": world.expected_claims()}
-
-
-def _shown(
-    progress: Progress, task: Any, file: FileTruth, header: bytes, data: Iterator[bytes]
-) -> Iterator[bytes]:
-    yield header
-    for piece in data:
-        yield piece
-        progress.update(task, completed=file.rows)
+def _task(progress: Progress, world: World, name: str) -> TaskID:
+    """The bar of a file; about how many rows it has is known of those that take a while."""
+    claims = world.expected_claims()
+    expected = {
+        "members": len(world.touched),
+        "claims": claims,
+        "claim_lines": claims * _LINES_PER_TEN // 10,
+        "claim_diagnoses": claims * _DIAGNOSES_PER_TEN // 10,
+    }
+    return progress.add_task(f"{world.day} {name}", total=expected.get(name))
 
 
 def _progress() -> Progress:

@@ -11,7 +11,10 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-FEEDS = ("members", "plans", "providers", "enrollments", "claims")
+FEEDS = (
+    *("members", "plans", "providers", "enrollments", "claims"),
+    *("claim_lines", "claim_diagnoses"),
+)
 Row = dict[str, str]
 
 

@@ -85,7 +85,7 @@ def test_values_are_of_their_type_and_within_their_checks(batches):
             return datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
         if kind is Type.BOOLEAN:
             return {"true": True, "false": False}[value]
-        if kind in (Type.INTEGER, Type.YEAR, Type.KEY_YEAR):
+        if kind in (Type.INTEGER, Type.KEY_NUMBER, Type.YEAR, Type.KEY_YEAR):
             return int(value)
         if kind is Type.MONEY:
             assert re.fullmatch(r"\d+\.\d\d", value)

@@ -120,7 +120,8 @@ def check_accounts(file: File) -> None:
             expected += Decimal((file.clean[row][column] if lost else record[at]) or 0)
         assert sum(s.totals[column] for _, s in file.blocks) == expected * 100
     loaded = [
-        [value.strip(" ") for value in record]
+        # Without a column that the whole file has too many.
+        [value.strip(" ") for value in record[: len(names(file.feed))]]
         for defect, record, _ in aligned
         if defect is None or defect.outcome == LOADED
     ]
@@ -258,6 +259,7 @@ CONFLICTS = {
     "providers": "name",
     "enrollments": "premium_paid",
     "claims": "paid_amount",
+    "claim_lines": "line_paid",
 }
 
 
@@ -456,7 +458,7 @@ def test_a_share_hits_about_one_file_in_ten_as_a_whole(tmp_path: Path):
         for defect in DefectInjector(parse("0.01"), SEED, day, feed).finish(tmp_path)
     )
     assert found.keys() == {"byte_order_mark", "crlf", "extra_column"}
-    assert all(70 <= n <= 130 for n in found.values())
+    assert all(0.07 <= n / (200 * len(FEEDS)) <= 0.13 for n in found.values())
 
 
 @pytest.mark.parametrize(

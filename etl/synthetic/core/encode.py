@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from etl.contracts.feed import Feed
 
 Column = NDArray[np.bytes_]
+Flags = NDArray[np.bool_]
 
 FIRST_DAY = np.datetime64("1900-01-01")
 _EPOCH_OFFSET = int((np.datetime64("1970-01-01") - FIRST_DAY).astype(int))

@@ -8,7 +8,10 @@ from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS as DECLARED
 from etl.synthetic.core.encode import Block
 
-_KNOWN = ("members", "plans", "providers", "enrollments", "claims")
+_KNOWN = (
+    *("members", "plans", "providers", "enrollments", "claims"),
+    *("claim_lines", "claim_diagnoses"),
+)
 FEEDS = {name: feed for name, feed in DECLARED.items() if name in _KNOWN}
 
 

@@ -54,6 +54,19 @@ def chance(draw: Ints, per_mille: int | NDArray[np.integer]) -> NDArray[np.bool_
     return below(draw, 1000) < per_mille
 
 
+def mixed(draw: Ints, number: Ints | int) -> Ints:
+    """Further draws that follow from one: another for each number, below 2**32.
+
+    For what a row has several of, such as the lines of a claim (the finalizer of MurmurHash3).
+    """
+    mixture = (draw + number * np.int64(0x9E3779B9)).astype(np.uint32)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        mixture ^= mixture >> np.uint32(shift)
+        mixture *= np.uint32(factor)
+    mixture ^= mixture >> np.uint32(16)
+    return mixture.astype(np.int64)
+
+
 class Weighted:
     """Positions of a list, in proportion to whole-number weights (their sum below 2**31)."""
 

@@ -118,6 +118,7 @@ _ALL = (
             "providers": ("name",),
             "enrollments": ("premium_paid",),
             "claims": ("paid_amount",),
+            "claim_lines": ("line_paid",),
         },
         adds=True,
     ),

@@ -1,4 +1,4 @@
-"""The enrollments and claims feeds from the world.
+"""The enrollments and claims feeds from the world, and with claims their details.
 
 A denied claim is allowed and paid nothing, and so is a reversed one. A pending claim shows what
 was billed, an estimate of 60 % of it as allowed (the insurer has not priced it yet), and nothing
@@ -17,6 +17,7 @@ from etl.contracts.feeds import FEEDS
 from etl.synthetic.core import encode
 from etl.synthetic.core.reference import STATES
 from etl.synthetic.core.rng import Ints
+from etl.synthetic.feeds import detail_rows
 from etl.synthetic.feeds.member_rows import identifiers
 from etl.synthetic.world import names, providers, services
 from etl.synthetic.world.catalogue import plans
@@ -81,9 +82,12 @@ def _spans(
 
 
 def claim_blocks(world: World) -> Iterator[encode.Block]:
-    """The claims feed, a unit at a time."""
+    """The claims, lines and diagnoses feeds, one after the other for each unit."""
     for unit, drawn, bills in world.claims():
-        yield _claims(world, unit, drawn, bills)
+        claims = _claims(world, unit, drawn, bills)
+        yield claims
+        yield detail_rows.line_block(claims, drawn, bills)
+        yield detail_rows.diagnosis_block(claims, drawn, bills, world)
 
 
 @cache

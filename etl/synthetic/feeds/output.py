@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from io import BufferedIOBase, BufferedWriter
 from pathlib import Path
@@ -44,13 +44,19 @@ def _opened(path: Path, *, compressed: bool) -> Iterator[tuple[BufferedIOBase, _
 
 
 class BatchWriter:
-    """A batch that is written next to the inbox's batches and appears whole, or not at all."""
+    """A batch that is written next to the inbox's batches and appears whole, or not at all.
+
+    Its files grow side by side, piece by piece; they are described when all are closed.
+    """
 
     def __init__(self, inbox: Path, day: date, *, compressed: bool) -> None:
         self._folder = inbox / day.isoformat()
         self._partial = inbox / f".{day.isoformat()}.partial"
         self._compressed = compressed
         self._files: dict[str, dict[str, Any]] = {}
+        self._open, self._writing = ExitStack(), ThreadPoolExecutor(1)
+        self._opened: dict[str, tuple[BufferedIOBase, _Hashed]] = {}
+        self._under_way: Future[int] | None = None
 
     def __enter__(self) -> BatchWriter:
         # What an earlier, killed run left is worth nothing: it is written again from the seed.
@@ -59,33 +65,40 @@ class BatchWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._writing.shutdown()
+        self._open.close()
         if kind is not None:
             shutil.rmtree(self._partial, ignore_errors=True)
 
     @property
     def checksums(self) -> dict[str, str]:
-        """Checksum of each file by name, as it was written."""
+        """Checksum of each closed file by name, as it was written."""
         return {name: entry["xxh3_128"] for name, entry in self._files.items()}
 
     def path(self, file_name: str) -> Path:
         """Where a feed's file is until the batch appears."""
         return self._partial / (file_name + (".gz" if self._compressed else ""))
 
-    def write(self, file_name: str, data: Iterator[bytes]) -> None:
-        """Write a feed's file, each piece while the next is being made."""
-        path = self.path(file_name)
-        with (
-            _opened(path, compressed=self._compressed) as (out, file),
-            ThreadPoolExecutor(1) as writing,
-        ):
-            under_way: Future[int] | None = None
-            for piece in data:
-                if under_way is not None:
-                    under_way.result()
-                under_way = writing.submit(out.write, piece)
-            if under_way is not None:
-                under_way.result()
-        self._files[path.name] = {"xxh3_128": file.digest.hexdigest()}
+    def write(self, file_name: str, data: bytes) -> None:
+        """Add to a feed's file, while the caller makes the next piece."""
+        if file_name not in self._opened:
+            file = _opened(self.path(file_name), compressed=self._compressed)
+            self._opened[file_name] = self._open.enter_context(file)
+        self._written()
+        self._under_way = self._writing.submit(self._opened[file_name][0].write, data)
+
+    def _written(self) -> None:
+        """Wait for the last piece."""
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
+
+    def close(self) -> None:
+        """Close all files; nothing may be added to them any more."""
+        self._written()
+        self._open.close()
+        for file_name, (_, file) in self._opened.items():
+            self._files[self.path(file_name).name] = {"xxh3_128": file.digest.hexdigest()}
 
     def describe(self, file_name: str, kind: str, rows: int, cents: dict[str, int]) -> None:
         """Say in the manifest what a file contains; ``cents``: its control totals."""

@@ -77,7 +77,7 @@ class FileTruth:
         elif self.feed.name == "plans":
             for position, plan in enumerate(_plan_years(block, "effective_year")):
                 (self.plans if kept[position] else self.lost_plans).add(plan)
-        else:
+        elif self.feed.name in _DATE_OF_PLAN:
             self._name(block, dirty, kept, lost_plans)
 
     def _report(self, block: Block, kept: NDArray[np.bool_], as_of: int) -> None:

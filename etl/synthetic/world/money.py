@@ -53,7 +53,7 @@ class Bills:
 
     ``allowed`` and ``paid`` are those of the first decision, ``final_allowed`` and
     ``final_paid`` those after an adjustment; ``drg`` counts for inpatient claims and ``drug`` for
-    pharmacy claims only.
+    pharmacy claims only. ``detail``: a draw for the claim's lines and further diagnoses.
     """
 
     plan: Ints
@@ -69,6 +69,7 @@ class Bills:
     final_paid: Ints
     clean: NDArray[np.bool_]
     out_of_network: NDArray[np.bool_]
+    detail: Ints
 
     def take(self, rows: Ints) -> Bills:
         """Those of some of the claims."""
@@ -125,6 +126,7 @@ def settle(
         final_allowed - share,
         chance(draws("clean")[at], _CLEAN),
         chance(draws("out of network")[at], _OUT_OF_NETWORK),
+        draws("detail")[at],
     )
 
 
@@ -144,18 +146,26 @@ def _diagnosis(
     other = ill & ~own & (which < _OWN + _SECOND_OWN) & (health.second[member] != NONE)
 
     point, table = draws.same("diagnosis")[at], diagnoses()
-    female = people.gender[member] == FEMALE
-    stay = claims.kind == INPATIENT
-    month = claims.service.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 + 1
-    found = table.weighted(point, diagnosis_group(stay, female, age, month))
-    newborn = claims.service - people.born[member] <= 28
-    special = np.flatnonzero(claims.is_maternity | newborn)
+    found = table.weighted(point, surveyed_group(claims, people, age))
+    special = np.flatnonzero(is_special(claims, people))
     found[special] = table.special(
         point[special], 1 - claims.is_maternity[special].astype(np.int64)
     )
     listed = conditions().diagnosis
     found = np.where(own, listed[health.condition[member]], found)
     return np.where(other, listed[health.second[member]], found), own
+
+
+def surveyed_group(claims: Claims, people: People, age: Ints) -> Ints:
+    """The list of surveyed diagnoses that each claim's are drawn from."""
+    female = people.gender[claims.member] == FEMALE
+    month = claims.service.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 + 1
+    return diagnosis_group(claims.kind == INPATIENT, female, age, month)
+
+
+def is_special(claims: Claims, people: People) -> NDArray[np.bool_]:
+    """Whether each claim's diagnoses are those of maternity care or of the first month of life."""
+    return claims.is_maternity | (claims.service - people.born[claims.member] <= 28)
 
 
 def _chapter_of_stay(claims: Claims, diagnosis: Ints) -> Ints:
