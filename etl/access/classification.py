@@ -15,6 +15,7 @@ from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import read_file
+from etl.warehouse.code_sets import CODE_SETS
 from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import (
     CUBES,
@@ -73,7 +74,7 @@ _KEYS = {
     key: Identifier.SURROGATE_KEY if is_of_people(dimension.feed) else NONE
     for dimension in DIMENSIONS.values()
     for key in (dimension.sk, f"latest_{dimension.sk}")
-}
+} | {codes.sk: NONE for codes in CODE_SETS.values()}
 # The member dimension as the limited standard shows it: the table, and the views that it is made
 # of.
 MEMBER_MASKED = "dim_member_masked"
@@ -92,6 +93,11 @@ _GEOGRAPHY = {
     "region": Identifier.AREA,
     "load_id": NONE,
     "created_at": NONE,
+}
+# What a code means is about nobody.
+_OF_CODES = {
+    codes.table: (codes.code, *codes.attributes, "load_id", "created_at")
+    for codes in CODE_SETS.values()
 }
 # Columns of the schemas that no rebuild replaces which contain what a row or a key of a feed says.
 _KEPT_OF_PERSON = {
@@ -198,7 +204,8 @@ def declared() -> str:
     """All that is declared of the columns of builds, in a text that changes with any of it."""
     feeds = [(f.name, c.name, c.identifier.value) for f in FEEDS.values() for c in f.staged]
     cubes = {cube: mart_columns(cube) for cube in (*CUBES, *MARTS, *MARTS_OF_CUBES)}
-    return f"{feeds}{cubes}{_OF_PERSON}{sorted(_OF_NOBODY)}{_KEYS}{sorted(_CALENDAR)}{_GEOGRAPHY}"
+    of_build = f"{_OF_PERSON}{sorted(_OF_NOBODY)}{_KEYS}{sorted(_CALENDAR)}{_GEOGRAPHY}{_OF_CODES}"
+    return f"{feeds}{cubes}{of_build}"
 
 
 def identifies(schema: str, relation: str, columns: list[str]) -> bool:
@@ -234,6 +241,8 @@ def _of_build(relation: str, column: str) -> Identifier:
         return _GEOGRAPHY[column]
     if relation == "dim_date":
         return NONE if column in _CALENDAR else _OF_PERSON[column]
+    if column in _OF_CODES.get(relation, ()):
+        return NONE
     feed = _feeds()[relation]
     declared = _identifiers(feed.name)
     staged = _columns_of_details().get(relation, {}).get(column, column)

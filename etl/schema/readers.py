@@ -9,14 +9,14 @@ from psycopg import sql
 from etl.db.statements import equal, names
 from etl.schema.noted import as_reader, identifies_persons
 from etl.schema.objects import Columns, Parts, Place, SchemaObject, functions_of
+from etl.warehouse.code_sets import GROWING
 from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact, past_of
 
 # The tables that are read as they were known, each with the key of a row; none of one that only
 # grows.
 KEYS: dict[str, tuple[str, ...] | None] = {
-    "dim_date": None,
-    "dim_geography": None,
+    **dict.fromkeys(GROWING),
     **{dimension.table: (dimension.sk,) for dimension in DIMENSIONS.values()},
     **{fact.table: (fact.key,) for fact in FACTS.values()},
     **{detail.table: detail.key for detail in DETAILS},

@@ -11,16 +11,13 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Date,
     ForeignKey,
     Index,
-    Integer,
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     String,
     Table,
-    Text,
     UniqueConstraint,
     text,
 )
@@ -35,6 +32,7 @@ from etl.contracts.types import DOMAINS, Type
 from etl.schema.access_tables import access
 from etl.schema.audit_tables import audit
 from etl.schema.fact_tables import BASE, comment, detail_table, fact_table, past, states
+from etl.schema.growing_tables import growing, lineage
 from etl.schema.incident_table import incidents
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
 from etl.schema.operations_tables import backups
@@ -79,8 +77,7 @@ def tables_of_build(schemas: Schemas, metadata: MetaData | None = None) -> MetaD
     metadata = MetaData(naming_convention=NAMING) if metadata is None else metadata
     for feed in FEEDS.values():
         _staging(metadata, schemas.staging, feed)
-    _date(metadata, schemas.warehouse)
-    _geography(metadata, schemas.warehouse)
+    growing(metadata, schemas.warehouse)
     for dimension in DIMENSIONS.values():
         past(_dimension(metadata, schemas.warehouse, dimension), dimension.sk)
     _limited(metadata.tables[f"{schemas.warehouse}.{DIM_MEMBER.table}"], DIM_MEMBER)
@@ -158,81 +155,6 @@ def _staging(metadata: MetaData, schema: str, feed: Feed) -> None:
         )
 
 
-def _lineage() -> list[Column]:
-    return [
-        Column(
-            "is_inferred",
-            Boolean,
-            nullable=False,
-            server_default=text("false"),
-            comment="Made because a fact named the key before its feed did.",
-        ),
-        Column(
-            "load_id",
-            BigInteger,
-            nullable=False,
-            comment="The load that made or last changed the version; 0 for rows no feed brought.",
-        ),
-        Column(
-            "created_at",
-            INSTANT,
-            nullable=False,
-            server_default=text("now()"),
-            comment="When the row was made.",
-        ),
-    ]
-
-
-def _date(metadata: MetaData, schema: str) -> None:
-    def words(name: str, said: str, type_: TypeEngine | type[TypeEngine] = Integer) -> Column:
-        return Column(name, type_, comment=said)
-
-    Table(
-        "dim_date",
-        metadata,
-        Column("date_key", Integer, autoincrement=False, comment="yyyymmdd; -1 is no date known."),
-        words("full_date", "The date.", Date),
-        words("year", "Calendar year."),
-        words("quarter", "Calendar quarter, 1 to 4."),
-        words("month", "Calendar month, 1 to 12."),
-        words("month_name", "English name of the month.", Text),
-        words("month_start", "First day of the month.", Date),
-        words("day_of_month", "Day of the month, 1 to 31."),
-        words("day_of_week", "ISO day of the week, Monday 1 to Sunday 7."),
-        words("day_name", "English name of the day.", Text),
-        words("is_weekend", "Saturday or Sunday.", Boolean),
-        words(
-            "plan_year",
-            "Plan year; in the individual market the calendar year (45 CFR 155.20).",
-        ),
-        words(
-            "is_open_enrollment",
-            "November 1 to January 15 (45 CFR 155.410(e)).",
-            Boolean,
-        ),
-        *_lineage(),
-        PrimaryKeyConstraint("date_key"),
-        UniqueConstraint("full_date"),
-        schema=schema,
-        comment="Calendar: one row per date, whole years, plus -1 for no date known.",
-    )
-
-
-def _geography(metadata: MetaData, schema: str) -> None:
-    Table(
-        "dim_geography",
-        metadata,
-        Column("geography_sk", BigInteger, autoincrement=False, comment="Surrogate key."),
-        Column("state", Text, comment="State, two-letter postal code."),
-        Column("region", Text, comment="Region of the state used for reporting."),
-        *_lineage(),
-        PrimaryKeyConstraint("geography_sk"),
-        UniqueConstraint("state", "region"),
-        schema=schema,
-        comment="Where members live: one row per state and region, plus -1 for unknown.",
-    )
-
-
 def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
     key = set(dimension.key)
     table = Table(
@@ -291,7 +213,7 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
             nullable=False,
             comment="Definition by which attr_hash was made.",
         ),
-        *_lineage(),
+        *lineage(),
         Column(
             "known_from_ts",
             VALIDITY,

@@ -7,11 +7,12 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from etl.warehouse.code_sets import GROWING
 from etl.warehouse.tables import DIMENSIONS, FACTS
 from tests.support.tables import Drawn, draw
 
 TABLES = [
-    *("dim_date", "dim_geography", *(d.table for d in DIMENSIONS.values())),
+    *(*GROWING, *(d.table for d in DIMENSIONS.values())),
     *(f.table for f in FACTS.values()),
 ]
 VIEWS = [f"{d.table}_{kind}" for d in DIMENSIONS.values() for kind in ("current", "as_is")]

@@ -25,7 +25,9 @@ from etl.pipeline.summary import Summary
 from etl.quality.runner import CheckReport, run_sql_checks
 from etl.stages.cubes.definitions import definition
 from etl.synthetic import marker
-from etl.warehouse.tables import CUBES, LIVE
+from etl.warehouse.code_sets import GROWING
+from etl.warehouse.details import DETAILS
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE
 from tests.support.databases import fresh_database
 from tests.support.feeds import write_batch
 from tests.support.processes import Command, Ended
@@ -135,11 +137,10 @@ class Warehouse:
 
     def contents(self, *, keys: bool = True) -> Contents:
         """Every row of dimensions and facts, load ids and clock times apart."""
-        tables = (
-            "dim_date dim_geography dim_member dim_plan dim_provider fact_claim fact_enrollment"
-        )
+        entries = (*DIMENSIONS.values(), *FACTS.values(), *DETAILS)
+        tables = (*GROWING, *(entry.table for entry in entries))
         found = {}
-        for table in tables.split():
+        for table in tables:
             columns = [
                 name
                 for (name,) in self.rows(

@@ -10,6 +10,7 @@ from psycopg import sql
 from etl.db.statements import names, run, scalar, statement
 from etl.render import claim_measures, claim_status
 from etl.stages import tables
+from etl.warehouse.code_sets import GROWING
 from etl.warehouse.tables import DIMENSIONS, FACTS, Build, Dimension, Fact
 
 # The tables whose rows are kept as they were.
@@ -57,7 +58,7 @@ def unchanged_tables(connection: psycopg.Connection[Any], read: set[str], since:
     asked = {"since": since}
     unchanged = {
         table
-        for table in read & {"dim_date", "dim_geography", *(d.table for d in DIMENSIONS.values())}
+        for table in read & {*GROWING, *(d.table for d in DIMENSIONS.values())}
         if not scalar(connection, "cubes/changes.has_new_rows", asked, table=sql.Identifier(table))
     }
     unchanged |= {

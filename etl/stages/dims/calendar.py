@@ -1,4 +1,4 @@
-"""The calendar and the geography: dimensions without history, extended by what a load names."""
+"""Dimensions without history, extended by what a load names: calendar, geography, sets of codes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from etl.contracts.feeds import FEEDS
 from etl.db.statements import run
 from etl.render.values import is_open_end
 from etl.stages import tables
+from etl.stages.dims import code_sets
 
 
 def extend(
@@ -20,14 +21,15 @@ def extend(
     as_of: datetime,
     made_by: int | None = None,
 ) -> int:
-    """Extend ``dim_date`` and ``dim_geography`` by what the load names; days and places added.
+    """Extend these dimensions by what the load names; days, places and codes added.
 
     ``made_by``: the load in whose name they come, where that is another one.
     """
     values = {"load_id": load_id, "as_of": as_of, "made_by": made_by or load_id}
     open_end = is_open_end(FEEDS["enrollments"].column("end_date"))
     days = _extend(connection, "date", values, ("years",), is_open_end=open_end)
-    return days + _extend(connection, "geography", values, ("states", "regions"))
+    places = _extend(connection, "geography", values, ("states", "regions"))
+    return days + places + code_sets.extend(connection, values)
 
 
 def _extend(
