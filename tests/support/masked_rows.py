@@ -20,8 +20,9 @@ Row = dict[str, Any]
 
 LIMITED, SAFE_HARBOR = "limited", "safe_harbor"
 
-# Nobody's rows: what a plan, a provider, a day or a place is.
-OF_NOBODY = ("dim_plan", "dim_provider", "dim_date")
+# Nobody's rows: what a plan, a provider, a day or a code is.
+OF_CODES = ("dim_diagnosis", "dim_procedure", "dim_drg", "dim_csr_variant")
+OF_NOBODY = ("dim_plan", "dim_provider", "dim_date", *OF_CODES)
 NAMES_AND_ADDRESSES = {"first_name", "last_name", "street", "phone", "email", "attr_hash"}
 AREAS = {
     *("city", "region", "geography_sk", "geographic_reporting"),
