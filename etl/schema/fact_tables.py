@@ -213,6 +213,13 @@ def detail_table(metadata: MetaData, schema: str, detail: Detail) -> Table:
         Column(number.name, BASE[number.type.stored], nullable=False, comment=comment(number)),
         *_day_of_service(schema),
         *_versions(schema, detail.references, detail.of.date),
+        _reference(
+            schema,
+            detail.codes.table,
+            detail.codes.sk,
+            detail.codes.sk,
+            f"{detail.codes.table} by {detail.codes.code}; -1 if none is named.",
+        ),
         *(
             Column(name, BASE[c.type.stored], comment=comment(c))
             for name, c in detail.columns.items()

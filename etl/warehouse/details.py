@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from etl.contracts.column import Column
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
+from etl.warehouse.code_sets import DIM_DIAGNOSIS, DIM_PROCEDURE, CodeSet
 from etl.warehouse.tables import DIM_MEMBER, FACT_CLAIM, Fact, Reference, past_of
 
 
@@ -18,7 +19,8 @@ class Detail:
     A fact's rows come from the feed as a set. One without a set has a single row, number 1, made of
     the fact's own columns of the same names. ``of``: the fact, whose date and keys the rows have.
     ``number``: the column that with the fact's key names a row. ``references``: the keys of
-    dimensions that rows have, some of the fact's. ``carried``: the columns taken over from the
+    dimensions that rows have, some of the fact's. ``codes``: the set whose codes rows name in the
+    column of its code, and whose keys they have. ``carried``: the columns taken over from the
     feed, each with its name there. ``first``: the column that says whether a row is number 1, if
     there is one.
     """
@@ -28,6 +30,7 @@ class Detail:
     description: str
     number: str
     references: tuple[Reference, ...]
+    codes: CodeSet
     carried: Mapping[str, str]
     first: str | None = None
     of: Fact = FACT_CLAIM
@@ -48,7 +51,7 @@ class Detail:
         return {name: self.feed.column(staged) for name, staged in self.carried.items()}
 
 
-# What tells a row that a fact itself gave from one of a set.
+# What distinguishes a row that a fact itself gave from one of a set.
 IS_FROM_CLAIM = "is_from_claim"
 
 FACT_CLAIM_LINE = Detail(
@@ -58,6 +61,7 @@ FACT_CLAIM_LINE = Detail(
     "has line 1 with its own procedure and amounts. Amounts in US dollars.",
     number="line_number",
     references=FACT_CLAIM.references,
+    codes=DIM_PROCEDURE,
     carried={
         "procedure_code": "procedure_code",
         "modifier": "modifier",
@@ -79,6 +83,7 @@ BRIDGE_CLAIM_DIAGNOSIS = Detail(
     "position 1 with its own diagnosis.",
     number="position",
     references=tuple(r for r in FACT_CLAIM.references if r.dimension is DIM_MEMBER),
+    codes=DIM_DIAGNOSIS,
     carried={
         "diagnosis_code": "diagnosis_code",
         "present_on_admission": "present_on_admission",
