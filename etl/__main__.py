@@ -449,13 +449,14 @@ def migrate() -> None:
 def docs(
     check: Annotated[bool, typer.Option(help="Only say whether it is stale.")] = False,
 ) -> None:
-    """Write the generated pages of the documentation: the data dictionary and the checks."""
-    from etl.docs import data_dictionary
+    """Write the generated pages of the documentation, such as the data dictionary."""
+    from etl.docs import data_dictionary, measures_page
     from etl.operations import alert_rules, pages
     from etl.quality import checks_page
 
     written = {
         data_dictionary.PAGE: data_dictionary.write,
+        measures_page.PAGE: measures_page.write,
         checks_page.PAGE: checks_page.write,
         pages.METRICS_PAGE: pages.write_metrics,
         pages.LEVELS_PAGE: pages.write_levels,

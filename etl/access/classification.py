@@ -14,9 +14,10 @@ from etl.access.treatments import Standard, Treatment, treatment_of
 from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
-from etl.db.statements import read_file
+from etl.db.statements import described
 from etl.warehouse.code_sets import CODE_SETS
 from etl.warehouse.details import DETAILS
+from etl.warehouse.measures import MEASURES
 from etl.warehouse.tables import (
     CUBES,
     DIM_MEMBER,
@@ -194,9 +195,19 @@ def _columns_of(file: str) -> dict[str, Identifier]:
 
 
 def described_columns(file: str) -> list[tuple[str, str, str]]:
-    """The columns of a cube's or mart's file: name, identifier, and what each means."""
-    found = _DESCRIBED_COLUMN.findall(read_file(file)["columns"])
-    return [(column, kind, meaning.replace("''", "'")) for column, kind, meaning in found]
+    """The columns of a cube's or mart's file: name, identifier, and what each means.
+
+    What a measure means is declared in ``etl/warehouse/measures.py``; the file says what else is so
+    of the column.
+    """
+    found = [
+        (column, kind, said.replace("''", "'"))
+        for column, kind, said in _DESCRIBED_COLUMN.findall(described(f"{file}.columns")[1])
+    ]
+    return [
+        (column, kind, MEASURES[column].comment(said) if column in MEASURES else said)
+        for column, kind, said in found
+    ]
 
 
 @cache

@@ -46,7 +46,7 @@ def mart(name: str) -> SchemaObject:
             **{entry.table: Place("warehouse", entry.table) for entry in entries},
             **{cube: Place("cubes", cube) for cube in CUBES},
         },
-        columns_said_by=f"mart/{name}.columns",
+        columns_said_by=f"mart/{name}",
     )
 
 
@@ -67,6 +67,6 @@ def _of_cubes() -> Iterator[SchemaObject]:
                 "mart/cubes.cube",
                 {"cube": Place("cubes", cube.name)},
                 {"description": cube.comment},
-                columns_said_by=f"cubes/{cube.name}.columns",
+                columns_said_by=f"cubes/{cube.name}",
             )
         )

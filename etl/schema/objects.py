@@ -15,6 +15,7 @@ import psycopg
 import xxhash
 from psycopg import sql
 
+from etl.access.classification import described_columns
 from etl.access.masking import Masking
 from etl.db.statements import composed, described, named_in, names, read_file, run, scalar
 from etl.schema.revisions import newest
@@ -68,7 +69,7 @@ class SchemaObject:
     columns that the statement names as ``{columns}``. ``wrappers``: what is put around the
     statement of a view, innermost first; ``masking`` comes last. ``options``: those of a view.
     ``deprecated``: since when nobody should read a view any more, and what to read in its place.
-    ``columns_said_by``: the statement that says of each column of a view what it means.
+    ``columns_said_by``: the file that says of each column of a view what it means.
     ``made_of``: another object, after whose change it is made again too. ``then``: statements with
     the same parts for a table that has to follow when it is made again.
     """
@@ -100,7 +101,7 @@ class SchemaObject:
         said += (self.columns_of, self.wrappers, masking, self.options)
         # Only where there is one, or every object would be made again for it.
         said += (self.deprecated,) if self.deprecated else ()
-        text += _texts(self.columns_said_by) if self.columns_said_by else ""
+        text += f"{described_columns(self.columns_said_by)}" if self.columns_said_by else ""
         said += (self.made_of.mark,) if self.made_of else ()
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
 
@@ -150,7 +151,7 @@ class SchemaObject:
             # A cube that is made again only later may lack columns until then.
             shown = run(connection, "access/masked.no_rows", rows=definition).description or ()
             names_shown = {column.name for column in shown}
-            for column, meaning in run(connection, self.columns_said_by).fetchall():
+            for column, _, meaning in described_columns(self.columns_said_by):
                 if column not in names_shown:
                     continue
                 run(

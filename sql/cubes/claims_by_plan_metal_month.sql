@@ -102,7 +102,8 @@ cross join lateral (
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -110,17 +111,17 @@ from (
     values
     ('metal_tier', 'none', 'Metal tier of the plan; (unknown) where the plan is not known.'),
     ('month', 'none', 'First day of the month of service and of coverage.'),
-    ('claims', 'none', 'Adjudicated claims, denied ones included, pending ones not.'),
-    ('pending_claims', 'none', 'Claims not adjudicated yet.'),
-    ('denied_claims', 'none', 'Denied claims; they are part of claims.'),
-    ('unknown_status_claims', 'none', 'Claims of a status that the contract does not know.'),
-    ('members', 'none', 'Members with an adjudicated claim; unknown ones count as one.'),
-    ('covered_days', 'none', 'Days of coverage in the month, of all spans.'),
-    ('member_months', 'none', 'Days of coverage over the days of the month.'),
-    ('billed_usd', 'none', 'Billed on adjudicated claims, US dollars.'),
-    ('pending_billed_usd', 'none', 'Billed on pending claims, US dollars.'),
-    ('unknown_status_billed_usd', 'none', 'Billed on claims of an unknown status, US dollars.'),
-    ('allowed_usd', 'none', 'Allowed on adjudicated claims, US dollars.'),
-    ('paid_usd', 'none', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.'),
-    ('paid_pmpm_usd', 'none', 'Paid per member per month, US dollars; empty without member-months.')
+    ('claims', 'none', ''),
+    ('pending_claims', 'none', ''),
+    ('denied_claims', 'none', ''),
+    ('unknown_status_claims', 'none', ''),
+    ('members', 'none', 'With an adjudicated claim; unknown ones count as one.'),
+    ('covered_days', 'none', ''),
+    ('member_months', 'none', ''),
+    ('billed_usd', 'none', ''),
+    ('pending_billed_usd', 'none', ''),
+    ('unknown_status_billed_usd', 'none', ''),
+    ('allowed_usd', 'none', ''),
+    ('paid_usd', 'none', ''),
+    ('paid_pmpm_usd', 'none', '')
 ) as c (column_name, identifier, description);

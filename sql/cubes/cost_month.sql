@@ -108,7 +108,8 @@ having sum(claims) <> 0 or sum(pending_claims) <> 0 or sum(unknown_status_claims
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -118,13 +119,13 @@ from (
     ('state', 'none', 'State of the member on the day of service, or (unknown).'),
     ('metal_tier', 'none', 'Metal tier of the plan; (unknown) where the plan is not known.'),
     ('claim_type', 'none', 'Professional, Inpatient, Outpatient or Pharmacy, or (unknown).'),
-    ('claims', 'none', 'Adjudicated claims, denied ones included, pending ones not.'),
-    ('pending_claims', 'none', 'Claims not adjudicated yet.'),
-    ('denied_claims', 'none', 'Denied claims; they are part of claims.'),
-    ('unknown_status_claims', 'none', 'Claims of a status that the contract does not know.'),
-    ('billed_usd', 'none', 'Billed on adjudicated claims, US dollars.'),
-    ('pending_billed_usd', 'none', 'Billed on pending claims, US dollars.'),
-    ('unknown_status_billed_usd', 'none', 'Billed on claims of an unknown status, US dollars.'),
-    ('allowed_usd', 'none', 'Allowed on adjudicated claims, US dollars.'),
-    ('paid_usd', 'none', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.')
+    ('claims', 'none', ''),
+    ('pending_claims', 'none', ''),
+    ('denied_claims', 'none', ''),
+    ('unknown_status_claims', 'none', ''),
+    ('billed_usd', 'none', ''),
+    ('pending_billed_usd', 'none', ''),
+    ('unknown_status_billed_usd', 'none', ''),
+    ('allowed_usd', 'none', ''),
+    ('paid_usd', 'none', '')
 ) as c (column_name, identifier, description);

@@ -41,7 +41,8 @@ from flows;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -50,10 +51,10 @@ from (
     ('month', 'none', 'First day of the month.'),
     ('state', 'none', 'State of the members, or (unknown).'),
     ('metal_tier', 'none', 'Metal tier of the plans, or (unknown).'),
-    ('members', 'none', 'Members with a covered day.'),
-    ('at_start', 'none', 'Members whose coverage continues from the month before.'),
-    ('new', 'none', 'Members covered for the first time ever.'),
-    ('returned', 'none', 'How often coverage begins again after a day without.'),
-    ('ended', 'none', 'How often a day without coverage follows one of the month.'),
-    ('at_end', 'none', 'Members whose coverage continues to the next month.')
+    ('members', 'none', 'With a covered day.'),
+    ('at_start', 'none', ''),
+    ('new', 'none', ''),
+    ('returned', 'none', ''),
+    ('ended', 'none', ''),
+    ('at_end', 'none', '')
 ) as c (column_name, identifier, description);

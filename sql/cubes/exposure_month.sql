@@ -56,7 +56,8 @@ left join of_several_plans as o
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -66,12 +67,12 @@ from (
     ('state', 'none', 'State of the members, or (unknown).'),
     ('metal_tier', 'none', 'Metal tier of the plans, or (unknown).'),
     ('csr_variant', 'none', 'Cost-sharing reduction variant, or (none).'),
-    ('members', 'none', 'Members with a covered day; one can be in several rows.'),
-    ('covered_days', 'none', 'Days covered.'),
-    ('member_months_day', 'none', 'Covered days over the days of the month.'),
-    ('member_months_any', 'none', 'Members once a month, at the plan with most days.'),
-    ('member_months_mid', 'none', 'Members who are covered on the 15th.'),
-    ('premium_usd', 'none', 'Premium by share of days: net premium and tax credit.'),
-    ('tax_credit_usd', 'none', 'Advance premium tax credit by share of days.'),
-    ('net_premium_usd', 'none', 'What members pay, by share of days.')
+    ('members', 'none', 'With a covered day; one can be in several rows.'),
+    ('covered_days', 'none', ''),
+    ('member_months_day', 'none', ''),
+    ('member_months_any', 'none', ''),
+    ('member_months_mid', 'none', ''),
+    ('premium_usd', 'none', 'By the share of days of the month.'),
+    ('tax_credit_usd', 'none', 'By the share of days of the month.'),
+    ('net_premium_usd', 'none', 'By the share of days of the month.')
 ) as c (column_name, identifier, description);

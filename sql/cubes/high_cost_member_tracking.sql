@@ -204,7 +204,8 @@ when not matched then insert (member_id, month, paid_12_months_usd, band, first_
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -212,7 +213,7 @@ from (
     values
     ('member_id', 'member number', 'Identifier of the member.'),
     ('month', 'date of the person', 'First day of the month that ends the window.'),
-    ('paid_12_months_usd', 'none', 'Paid in this month and the eleven before, US dollars.'),
+    ('paid_12_months_usd', 'none', ''),
     ('band', 'none', '$50k+, $100k+, $250k+ or $1M+: the highest lower bound that paid reaches.'),
     ('first_month_over', 'date of the person', 'First month in which the member reached $50,000.')
 ) as c (column_name, identifier, description);

@@ -90,7 +90,8 @@ where ever.paid_usd >= ({threshold});
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -98,10 +99,10 @@ from (
     values
     ('member_id', 'member number', 'Identifier of the member.'),
     ('benefit_year', 'none', 'Calendar year of the days of service.'),
-    ('allowed_usd', 'none', 'Allowed on adjudicated claims of the year, US dollars.'),
-    ('paid_usd', 'none', 'Paid on adjudicated claims of the year, US dollars.'),
+    ('allowed_usd', 'none', 'Of the benefit year.'),
+    ('paid_usd', 'none', 'Of the benefit year.'),
     ('band', 'none', '$100k+, $250k+, $500k+ or $1M+: the highest lower bound that paid reaches.'),
-    ('pool_excess_usd', 'none', 'Paid above the threshold of the high-cost risk pool, US dollars.'),
-    ('pool_payment_usd', 'none', 'Share of the excess that the pool pays, US dollars.'),
+    ('pool_excess_usd', 'none', ''),
+    ('pool_payment_usd', 'none', ''),
     ('last_service_date', 'date of the person', 'Last day of service of the year.')
 ) as c (column_name, identifier, description);

@@ -240,7 +240,8 @@ from touched as t;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -250,17 +251,17 @@ from (
     ('stay_id', 'claim or enrollment number', 'Smallest id of the claims of the stay.'),
     ('admit_date', 'date of the person', 'First day of the stay.'),
     ('discharge_date', 'date of the person', 'Last day of the stay.'),
-    ('length_days', 'days between dates of the person', 'Discharge less admission.'),
-    ('claims', 'none', 'Claims that were merged to the stay.'),
-    ('providers', 'none', 'Providers of its claims, as far as they are known.'),
+    ('length_days', 'days between dates of the person', ''),
+    ('claims', 'none', 'Those that were merged to the stay.'),
+    ('providers', 'none', ''),
     ('is_transfer', 'none', 'Whether more than one provider is known.'),
     ('ms_drg', 'none', 'MS-DRG of the claim discharged last.'),
     ('diagnosis_code', 'none', 'Principal diagnosis of the claim discharged last.'),
-    ('allowed_usd', 'none', 'Allowed on its claims, US dollars.'),
-    ('paid_usd', 'none', 'Paid on its claims, US dollars.'),
+    ('allowed_usd', 'none', 'Of the claims of the stay.'),
+    ('paid_usd', 'none', 'Of the claims of the stay.'),
     ('is_planned', 'none', 'Whether its MS-DRG is one of planned care or of a birth.'),
     ('is_index', 'none', 'Whether a readmission after it would be seen; the rate counts these.'),
     ('why_not_index', 'none', 'member unknown, planned, days not complete or not covered.'),
     ('readmission_stay_id', 'claim or enrollment number', 'The readmission after an index stay.'),
-    ('days_to_readmission', 'days between dates of the person', 'From discharge to it, 1 to 30.')
+    ('days_to_readmission', 'days between dates of the person', '')
 ) as c (column_name, identifier, description);

@@ -232,7 +232,8 @@ where w.known_to_load_id > %(since)s;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -248,21 +249,21 @@ from (
     ('metal_tier', 'none', 'Metal tier of the plan, or (unknown).'),
     ('csr_variant', 'none', 'Cost-sharing reduction variant (45 CFR 156.420), or (none).'),
     ('rating_age', 'age', 'Age in years on the first covered day; empty without a birth date.'),
-    ('covered_days', 'days between dates of the person', 'Days covered by the plan.'),
-    ('days_in_month', 'none', 'Days of the month.'),
-    ('overlapped_days', 'none', 'Covered days that another span includes too.'),
-    ('member_months_day', 'days between dates of the person', 'Covered days over the days.'),
-    ('member_months_any', 'none', '1 at the plan with most days of the month, else 0.'),
-    ('member_months_mid', 'none', '1 where the 15th is covered, else 0.'),
-    ('premium_usd', 'none', 'Premium by share of days: net premium and tax credit.'),
-    ('tax_credit_usd', 'none', 'Advance premium tax credit by share of days.'),
-    ('net_premium_usd', 'none', 'What the member pays, by share of days.'),
+    ('covered_days', 'days between dates of the person', ''),
+    ('days_in_month', 'none', ''),
+    ('overlapped_days', 'none', ''),
+    ('member_months_day', 'days between dates of the person', ''),
+    ('member_months_any', 'none', ''),
+    ('member_months_mid', 'none', ''),
+    ('premium_usd', 'none', 'By the share of days of the month.'),
+    ('tax_credit_usd', 'none', 'By the share of days of the month.'),
+    ('net_premium_usd', 'none', 'By the share of days of the month.'),
     ('is_new', 'none', 'Whether the member is covered for the first time ever.'),
     ('is_renewed', 'none', 'Whether coverage continues from the year before.'),
     ('is_last', 'none', 'Whether coverage ends in the month, and does not continue the day after.'),
-    ('plans', 'none', 'Plans of the member in the month.'),
+    ('plans', 'none', 'Of the member in the month.'),
     ('is_first_month', 'none', 'First month of the member ever, at the plan with most days.'),
     ('is_at_start', 'none', 'Member covered from the month before, at the plan with most days.'),
-    ('beginnings', 'none', 'How often coverage of the member begins, at the plan with most days.'),
-    ('endings', 'none', 'How often coverage of the member ends, at the plan with most days.')
+    ('beginnings', 'none', ''),
+    ('endings', 'none', '')
 ) as c (column_name, identifier, description);

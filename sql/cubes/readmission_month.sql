@@ -23,16 +23,17 @@ group by date_trunc('month', discharge_date::timestamp);
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
 from (
     values
     ('month', 'none', 'First day of the month of discharge.'),
-    ('stays', 'none', 'Stays that ended in the month.'),
-    ('planned_stays', 'none', 'Planned ones of them, births included.'),
-    ('index_stays', 'none', 'Index stays: not planned, and a readmission would be seen.'),
-    ('readmissions', 'none', 'Index stays that a readmission followed within 30 days.'),
-    ('readmission_rate', 'none', 'Readmissions by index stay; empty without index stays.')
+    ('stays', 'none', ''),
+    ('planned_stays', 'none', ''),
+    ('index_stays', 'none', ''),
+    ('readmissions', 'none', ''),
+    ('readmission_rate', 'none', '')
 ) as c (column_name, identifier, description);

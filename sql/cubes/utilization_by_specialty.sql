@@ -42,7 +42,8 @@ where c.breakdown = 'specialty';
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -50,19 +51,19 @@ from (
     values
     ('specialty', 'none', 'Specialty of the provider on the day of service, or (unknown).'),
     ('month', 'none', 'First day of the month of service.'),
-    ('claims', 'none', 'Adjudicated claims, denied ones included, pending ones not.'),
-    ('pending_claims', 'none', 'Claims not adjudicated yet.'),
-    ('denied_claims', 'none', 'Denied claims; they are part of claims.'),
-    ('unknown_status_claims', 'none', 'Claims of a status that the contract does not know.'),
-    ('members', 'none', 'Members with an adjudicated claim; unknown ones count as one.'),
-    ('member_months', 'none', 'Member-months of all coverage in the month, of any specialty.'),
-    ('billed_usd', 'none', 'Billed on adjudicated claims, US dollars.'),
-    ('pending_billed_usd', 'none', 'Billed on pending claims, US dollars.'),
-    ('unknown_status_billed_usd', 'none', 'Billed on claims of an unknown status, US dollars.'),
-    ('allowed_usd', 'none', 'Allowed on adjudicated claims, US dollars.'),
-    ('paid_usd', 'none', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.'),
-    ('claims_per_1000', 'none', 'Claims per 1,000 member-months; empty without member-months.'),
-    ('members_per_1000', 'none', 'Members with a claim per 1,000 member-months.'),
-    ('allowed_per_1000_usd', 'none', 'Allowed per 1,000 member-months, US dollars.'),
-    ('paid_per_1000_usd', 'none', 'Paid per 1,000 member-months, US dollars.')
+    ('claims', 'none', ''),
+    ('pending_claims', 'none', ''),
+    ('denied_claims', 'none', ''),
+    ('unknown_status_claims', 'none', ''),
+    ('members', 'none', 'With an adjudicated claim; unknown ones count as one.'),
+    ('member_months', 'none', 'Of all specialties together.'),
+    ('billed_usd', 'none', ''),
+    ('pending_billed_usd', 'none', ''),
+    ('unknown_status_billed_usd', 'none', ''),
+    ('allowed_usd', 'none', ''),
+    ('paid_usd', 'none', ''),
+    ('claims_per_1000', 'none', ''),
+    ('members_per_1000', 'none', ''),
+    ('allowed_per_1000_usd', 'none', ''),
+    ('paid_per_1000_usd', 'none', '')
 ) as c (column_name, identifier, description);

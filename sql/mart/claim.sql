@@ -57,7 +57,8 @@ cross join lateral ({state}) as state;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -85,10 +86,10 @@ from (
     ('is_reversed', 'none', 'Whether it was reversed; its amounts are what is left of it.'),
     ('is_adjudicated', 'none', 'Whether it counts as a claim: paid for or denied.'),
     ('is_payable', 'none', 'Whether it is paid for: adjudicated and not denied.'),
-    ('billed_usd', 'none', 'Billed, US dollars; 0.00 unless it is adjudicated.'),
-    ('allowed_usd', 'none', 'Allowed, US dollars; 0.00 unless it is adjudicated.'),
-    ('paid_usd', 'none', 'Paid by the plan, US dollars; 0.00 unless it is payable.'),
-    ('member_cost_usd', 'none', 'Allowed and not paid, US dollars; 0.00 unless it is payable.'),
+    ('billed_usd', 'none', ''),
+    ('allowed_usd', 'none', ''),
+    ('paid_usd', 'none', ''),
+    ('member_cost_usd', 'none', ''),
     ('paid_date', 'date of the person', 'Day on which the claim was paid.'),
     ('diagnosis_code', 'none', 'Principal diagnosis, ICD-10-CM without the point.'),
     ('procedure_code', 'none', 'Procedure, HCPCS level II or a local code.'),

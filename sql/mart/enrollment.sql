@@ -36,7 +36,8 @@ left join {dim_plan} as p on e.plan_sk = p.plan_sk;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -53,12 +54,12 @@ from (
     ('plan_year', 'none', 'Plan year.'),
     ('start_date', 'date of the person', 'First day of coverage.'),
     ('end_date', 'date of the person', 'Last day of coverage; if open, the end of the year.'),
-    ('coverage_days', 'days between dates of the person', 'Days covered, first and last included.'),
+    ('coverage_days', 'days between dates of the person', ''),
     ('is_in_force', 'none', 'Whether it covers the day that the data speaks of.'),
     ('csr_variant', 'none', 'Cost-sharing reduction variant (45 CFR 156.420).'),
     ('enrollment_reason', 'none', 'Why the member enrolled.'),
-    ('premium_usd', 'none', 'Whole premium a month: tax credit and what the member pays.'),
-    ('tax_credit_usd', 'none', 'Advance premium tax credit a month; 0.00 where there is none.'),
-    ('net_premium_usd', 'none', 'What the member pays a month after the tax credit.'),
+    ('premium_usd', 'none', 'A month.'),
+    ('tax_credit_usd', 'none', 'A month.'),
+    ('net_premium_usd', 'none', 'A month.'),
     ('load_id', 'load that a row of the person came with', 'The load that brought this state.')
 ) as c (column_name, identifier, description);

@@ -53,7 +53,8 @@ where c.member_sk > 0;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -68,5 +69,5 @@ from (
     ('state', 'none', 'State of the member then.'),
     ('metal_tier', 'none', 'Metal tier of the plan; of a version that of the member.'),
     ('status', 'none', 'Reason of the enrollment, or status of the claim.'),
-    ('amount_usd', 'none', 'Whole premium a month, or paid by the plan, US dollars.')
+    ('amount_usd', 'none', '')
 ) as c (column_name, identifier, description);

@@ -88,7 +88,8 @@ left join costs as c
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -99,18 +100,18 @@ from (
     ('metal_tier', 'none', 'Metal tier of the plans, or (unknown).'),
     ('claim_type', 'none', 'Type of the claims, (unknown), or all for all types together.'),
     ('is_complete', 'none', 'Whether the month was over when the data was made.'),
-    ('member_months_day', 'none', 'Member-months by covered days, of any type of claim.'),
-    ('member_months_any', 'none', 'Members once a month, of any type of claim.'),
-    ('member_months_mid', 'none', 'Members who are covered on the 15th, of any type of claim.'),
-    ('premium_usd', 'none', 'Premium by share of days, of any type of claim, US dollars.'),
-    ('claims', 'none', 'Adjudicated claims, denied ones included, pending ones not.'),
-    ('billed_usd', 'none', 'Billed on adjudicated claims, US dollars.'),
-    ('allowed_usd', 'none', 'Allowed on adjudicated claims, US dollars.'),
-    ('paid_usd', 'none', 'Paid on adjudicated claims; denied ones pay nothing. US dollars.'),
-    ('allowed_pmpm_usd', 'none', 'Allowed per member-month by days; empty without coverage.'),
-    ('paid_pmpm_usd', 'none', 'Paid per member-month by days; empty without coverage.'),
-    ('allowed_pmpm_any_usd', 'none', 'Allowed per member of the month; empty without coverage.'),
-    ('paid_pmpm_any_usd', 'none', 'Paid per member of the month; empty without coverage.'),
-    ('allowed_pmpm_mid_usd', 'none', 'Allowed per member covered on the 15th; empty without.'),
-    ('paid_pmpm_mid_usd', 'none', 'Paid per member covered on the 15th; empty without.')
+    ('member_months_day', 'none', 'Of all types of claim.'),
+    ('member_months_any', 'none', 'Of all types of claim.'),
+    ('member_months_mid', 'none', 'Of all types of claim.'),
+    ('premium_usd', 'none', 'By the share of days of the month; of all types of claim.'),
+    ('claims', 'none', ''),
+    ('billed_usd', 'none', ''),
+    ('allowed_usd', 'none', ''),
+    ('paid_usd', 'none', ''),
+    ('allowed_pmpm_usd', 'none', ''),
+    ('paid_pmpm_usd', 'none', ''),
+    ('allowed_pmpm_any_usd', 'none', ''),
+    ('paid_pmpm_any_usd', 'none', ''),
+    ('allowed_pmpm_mid_usd', 'none', ''),
+    ('paid_pmpm_mid_usd', 'none', '')
 ) as c (column_name, identifier, description);

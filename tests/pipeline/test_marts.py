@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 import pytest
 
 from etl.access.classification import described_columns
 from etl.docs import report_queries
 from etl.pipeline import commands
+from etl.warehouse.measures import MEASURES
 from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES
 from tests.support.access import login_of
 from tests.support.tables import draw, drawn
@@ -23,6 +26,10 @@ CLAIMS = """
     odd      | A         | 2025-01-09   | parked   | 400          | 240            | 200
     nobody's | Z         | 2025-01-10   | approved | 1            | 1              | 1
 """
+
+
+# Numbers that are no measures.
+NOT_MEASURED = re.compile(r"\w+_(sk|id|year|age|number)|position")
 
 
 @pytest.fixture
@@ -117,6 +124,20 @@ def test_every_relation_and_column_of_mart_says_what_it_is(loaded: Warehouse) ->
         assert [(c, m) for c, _, m in described_columns(file)] == list(
             zip(columns, meanings, strict=True)
         )
+
+
+def test_every_number_that_people_read_is_a_declared_measure(loaded: Warehouse) -> None:
+    numbers = loaded.rows(
+        "select table_name, column_name from information_schema.columns where table_schema = 'mart'"
+        " and data_type in ('smallint', 'integer', 'bigint', 'numeric', 'double precision')"
+    )
+    assert {("claim", "paid_usd"), ("member_month", "member_months_day")} <= set(numbers)
+    undeclared = [
+        f"{relation}.{column}: declare it in etl/warehouse/measures.py"
+        for relation, column in numbers
+        if column not in MEASURES and not NOT_MEASURED.fullmatch(column)
+    ]
+    assert undeclared == []
 
 
 def test_analyst_reads_marts_without_the_schema_and_those_about_nobody_with_it(

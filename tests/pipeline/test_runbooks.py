@@ -24,7 +24,7 @@ from tests.support.warehouse import Warehouse
 
 # What a change works on; tests and environments stay where they are.
 TREE = ("etl", "migrations", "sql", "scripts", "docs", "pyproject.toml")
-GENERATED = {"docs/data-dictionary.md", "docs/quality.md"}
+GENERATED = {"docs/measures.md", "docs/data-dictionary.md", "docs/quality.md"}
 RUNBOOKS = "docs/runbooks"
 
 
@@ -120,7 +120,8 @@ group by metal_tier, effective_year;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for
--- etl/access/classification.py. One row per column.
+-- etl/access/classification.py, which reads it. Of a measure only what is so of this column: the
+-- rest is declared in etl/warehouse/measures.py. One row per column.
 select
     c.column_name,
     c.description
@@ -128,7 +129,7 @@ from (
     values
     ('metal_tier', 'none', 'Metal tier of the plans.'),
     ('effective_year', 'none', 'Plan year.'),
-    ('plans', 'none', 'Plans of the tier in the year.')
+    ('plans', 'none', 'Of the tier in the year.')
 ) as c (column_name, identifier, description);
 """
 CUBE_ENTRY = """\

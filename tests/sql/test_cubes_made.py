@@ -5,7 +5,6 @@ import pytest
 from psycopg import sql
 
 from etl.db.connection import set_search_path
-from etl.db.statements import run
 from etl.errors import SchemaError
 from etl.stages.cubes import definitions
 from etl.stages.cubes.refresh import run_cubes
@@ -25,7 +24,7 @@ from tests.support.cubes import (
 
 @pytest.mark.parametrize("cube", CUBES.values(), ids=list(CUBES))
 def test_a_cube_is_its_definition_when_made_and_when_refreshed(tables, cube):
-    columns = ", ".join(name for name, _ in run(tables, f"cubes/{cube.name}.columns"))
+    columns = ", ".join(name for name, _ in definitions.columns(cube))
     build(tables)
     oid = _oid(tables, cube.name)
     enrollments(tables, "start_date | end_date \n 2025-01-01 | 2025-12-31")
@@ -50,7 +49,7 @@ def test_a_cube_and_its_columns_say_what_they_are(tables, cube):
         " where attrelid = %s::regclass and attnum > 0 order by attnum",
         (f"cubes.{cube.name}",),
     ).fetchall()
-    assert described == run(tables, f"cubes/{cube.name}.columns").fetchall()
+    assert described == definitions.columns(cube)
     assert tables.execute(
         "select obj_description(oid, 'pg_class'), relkind::text from pg_class"
         " where oid = %s::regclass",
@@ -62,16 +61,14 @@ def test_a_cube_and_its_columns_say_what_they_are(tables, cube):
 
 
 def _redefine(monkeypatch, cube):
-    """Change the text of a cube's definition from now on."""
-    read_file = definitions.read_file
+    """Change what a column of a cube means from now on."""
+    columns = definitions.columns
 
-    def redefined(name):
-        file = dict(read_file(name))
-        if name == f"cubes/{cube}":
-            file["columns"] += "  "
-        return file
+    def redefined(asked):
+        *others, (column, meaning) = columns(asked)
+        return [*others, (column, f"{meaning} Otherwise." if asked.name == cube else meaning)]
 
-    monkeypatch.setattr(definitions, "read_file", redefined)
+    monkeypatch.setattr(definitions, "columns", redefined)
 
 
 def _oid(database, name):

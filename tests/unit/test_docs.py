@@ -15,7 +15,7 @@ from etl.config import ROOT
 from etl.contracts.column import Pii
 from etl.contracts.feeds import FEEDS
 from etl.contracts.refusals import Refusal
-from etl.docs import data_dictionary, report_queries
+from etl.docs import data_dictionary, measures_page, report_queries
 from etl.quality import checks_page
 
 DOCS = ROOT / "docs"
@@ -147,6 +147,10 @@ def test_hash_example_of_the_architecture_page() -> None:
 
 def test_data_dictionary_is_not_stale() -> None:
     assert data_dictionary.write(check=True), "run make docs"
+
+
+def test_page_of_measures_is_not_stale() -> None:
+    assert measures_page.write(check=True), "run make docs"
 
 
 def test_table_of_checks_is_not_stale() -> None:

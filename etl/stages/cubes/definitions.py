@@ -14,6 +14,7 @@ import psycopg
 import xxhash
 from psycopg import sql
 
+from etl.access.classification import described_columns
 from etl.db.statements import Values, assign, differ, equal, names, read_file, run, statement
 from etl.render import care, claim_measures, claim_status
 from etl.stages import tables
@@ -53,9 +54,9 @@ def part(cube: Cube, name: str, of_members: sql.Composable = _ALL) -> sql.Compos
     return statement(f"cubes/{cube.name}.{name}", **parts)
 
 
-def columns(connection: psycopg.Connection[Any], cube: Cube) -> list[tuple[str, str]]:
+def columns(cube: Cube) -> list[tuple[str, str]]:
     """The cube's columns in order, each with what it means."""
-    return run(connection, f"cubes/{cube.name}.columns").fetchall()
+    return [(column, meaning) for column, _, meaning in described_columns(f"cubes/{cube.name}")]
 
 
 def enforces_grain(cube: Cube) -> LiteralString:
@@ -65,13 +66,12 @@ def enforces_grain(cube: Cube) -> LiteralString:
 
 def definition_hash(cube: Cube) -> str:
     """Another one as soon as a cube has to be made again: kind, grain, query or descriptions."""
-    described = read_file(f"cubes/{cube.name}")["columns"]
     texts = (
         enforces_grain(cube),
         *cube.grain,
         cube.comment,
         definition(cube).as_string(),
-        described,
+        *(text for column in columns(cube) for text in column),
     )
     return xxhash.xxh3_64_hexdigest("\n".join(texts).encode())
 
@@ -87,7 +87,7 @@ def merge(
 
     ``is_touched``: which rows ``c`` of the table go where the query does not have them.
     """
-    all_columns = [column for column, _ in columns(connection, cube)]
+    all_columns = [column for column, _ in columns(cube)]
     others = [column for column in all_columns if column not in cube.grain]
     run(connection, "cubes/build.want", definition=query)
     tables.analyze(connection, "wanted")

@@ -224,7 +224,7 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
         cube=table,
         comment=sql.Literal(cube.comment),
     )
-    for column, description in columns(connection, cube):
+    for column, description in columns(cube):
         run(
             connection,
             "cubes/build.comment_on_column",
