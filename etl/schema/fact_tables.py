@@ -213,13 +213,6 @@ def detail_table(metadata: MetaData, schema: str, detail: Detail) -> Table:
         Column(number.name, BASE[number.type.stored], nullable=False, comment=comment(number)),
         *_day_of_service(schema),
         *_versions(schema, detail.references, detail.of.date),
-        _reference(
-            schema,
-            detail.codes.table,
-            detail.codes.sk,
-            detail.codes.sk,
-            f"{detail.codes.table} by {detail.codes.code}; -1 if none is named.",
-        ),
         *(
             Column(name, BASE[c.type.stored], comment=comment(c))
             for name, c in detail.columns.items()
@@ -232,6 +225,13 @@ def detail_table(metadata: MetaData, schema: str, detail: Detail) -> Table:
             comment=f"Made of the claim, which has no row in {detail.feed.file_name}.",
         ),
         _load(),
+        _reference(
+            schema,
+            detail.codes.table,
+            detail.codes.sk,
+            detail.codes.sk,
+            f"{detail.codes.table} by {detail.codes.code}; -1 if none is named.",
+        ),
         PrimaryKeyConstraint(*detail.key, detail.of.date),
         schema=schema,
         comment=f"{detail.description} Partitioned by month of {detail.of.date}.",
