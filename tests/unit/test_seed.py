@@ -194,17 +194,37 @@ def test_amounts_of_claims_are_consistent(folders, batches):
             assert (row["paid_date"] == "") == (status in ("pending", "denied"))
             if status in ("pending", "denied", "reversed"):
                 assert paid == 0
-            if status in ("denied", "reversed"):
+            if status == "reversed":
                 assert allowed == 0
             for column in ("service_date", "discharge_date", "paid_date", "clean_claim_out"):
                 assert row[column] < folder.name
 
 
+def test_most_denied_claims_show_what_would_have_been_allowed(batches):
+    denied = [r for b in batches for r in b["claims"] if r["status"] == "denied"]
+    shown = sum(Decimal(r["allowed_amount"]) > 0 for r in denied)
+    assert shown / len(denied) == pytest.approx(0.6, abs=0.05)
+    assert {Decimal(r["paid_amount"]) for r in denied} == {0}
+
+
+def test_a_claim_denied_and_then_approved_is_paid_on_the_day_of_its_approval(folders, batches):
+    before: dict[str, dict] = {}
+    paid = 0
+    for folder, batch in zip(folders, batches, strict=True):
+        for row in batch["claims"]:
+            if before.get(row["claim_id"], row)["status"] == "denied" != row["status"]:
+                yesterday = date.fromisoformat(folder.name) - timedelta(days=1)
+                assert (row["status"], row["paid_date"]) == ("approved", yesterday.isoformat())
+                paid += Decimal(row["paid_amount"]) > 0
+            before[row["claim_id"]] = row
+    assert paid
+
+
 def test_claims_have_the_expected_mix_of_statuses_and_kinds(batches):
     claims = batches[0]["claims"]
     share = {k: n / len(claims) for k, n in Counter(r["status"] for r in claims).items()}
-    assert share["approved"] == pytest.approx(0.80, abs=0.02)
-    assert share["denied"] == pytest.approx(0.153, abs=0.02)
+    assert share["approved"] == pytest.approx(0.81, abs=0.02)
+    assert share["denied"] == pytest.approx(0.14, abs=0.02)
     assert share["pending"] == pytest.approx(0.025, abs=0.015)
     assert share["adjusted"] == pytest.approx(0.025, abs=0.01)
     assert share["reversed"] == pytest.approx(0.01, abs=0.005)
@@ -349,6 +369,7 @@ def test_increments_change_members_claims_and_enrollments(folders, batches):
             claims[row["claim_id"]] = row
         for row in batch["providers"]:
             seen["changed office" if row["provider_id"] in offices else "new office"] += 1
+            seen["changed state"] += offices.get(row["provider_id"], row)["state"] != row["state"]
             offices[row["provider_id"]] = row
         for row in batch["enrollments"]:
             before = spans.get(row["enrollment_id"])
@@ -357,12 +378,13 @@ def test_increments_change_members_claims_and_enrollments(folders, batches):
                 assert {**before, "end_date": ""} == {**row, "end_date": ""}
                 seen["ended"] += 1
             spans[row["enrollment_id"]] = row
-    for event in ("new claim", "changed office", "new office", "ended"):
+    for event in ("new claim", "changed office", "changed state", "new office", "ended"):
         assert seen[event], event
     assert seen["pending approved"] > seen["pending denied"] > 0
     transitions = {e for e in seen if e.split()[0] in ("pending", "approved", "denied")}
     assert transitions == {
-        *("pending approved", "pending denied", "approved adjusted", "approved reversed")
+        *("pending approved", "pending denied", "approved adjusted", "approved reversed"),
+        "denied approved",
     }
     entered = {r["member_id"] for b in batches[1:] for r in b["members"]}
     entered -= {r["member_id"] for r in batches[0]["members"]}

@@ -1,8 +1,9 @@
 """The enrollments and claims feeds from the world, and with claims their details.
 
-A denied claim is allowed and paid nothing, and so is a reversed one. A pending claim shows what
-was billed, an estimate of 60 % of it as allowed (the insurer has not priced it yet), and nothing
-paid. An adjusted claim shows the amounts after the adjustment.
+A denied claim is paid nothing, and most show what would have been allowed. A reversed one is
+allowed and paid nothing. A pending claim shows what was billed, an estimate of 60 % of it as
+allowed (the insurer has not priced it yet), and nothing paid. An adjusted claim shows the amounts
+after the adjustment.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ from etl.synthetic.feeds import detail_rows
 from etl.synthetic.feeds.member_rows import identifiers
 from etl.synthetic.world import names, providers, services
 from etl.synthetic.world.catalogue import plans
-from etl.synthetic.world.claims import ADJUSTED, APPROVED, DENIED, REVERSED, SEQUENCES, Claims, Unit
+from etl.synthetic.world.claims import (
+    ADJUSTED,
+    APPROVED,
+    DENIED,
+    OVERTURNED,
+    REVERSED,
+    SEQUENCES,
+    Claims,
+    Unit,
+)
 from etl.synthetic.world.coverage import REASONS, Coverage
 from etl.synthetic.world.diagnoses import diagnoses as diagnosis_tables
 from etl.synthetic.world.money import Bills
@@ -113,28 +123,42 @@ def _tables() -> dict[str, encode.Column]:
     return {name: encode.texts(values) for name, values in tables.items()}
 
 
+def _status(c: Claims, today: int) -> Ints:
+    """The status of each claim before a day, a position in ``STATUSES``."""
+    is_denied_first = (c.fate == DENIED) | (c.fate == OVERTURNED)
+    first = np.where(is_denied_first, DENIED, APPROVED)
+    last = np.where(c.fate == OVERTURNED, APPROVED, c.fate)
+    decided = np.where(c.revised < today, last, first)
+    return np.where(c.decided < today, decided, PENDING)
+
+
+def _cents(status: Ints, bills: Bills) -> dict[str, Ints]:
+    """The amounts of claims in this status."""
+    allowed = np.where(status == ADJUSTED, bills.final_allowed, bills.allowed)
+    allowed = np.where(status == PENDING, bills.billed * _ESTIMATE // 100, allowed)
+    unpriced = (status == REVERSED) | ((status == DENIED) & ~bills.priced)
+    paid = np.where(status == ADJUSTED, bills.final_paid, bills.paid)
+    is_paid = (status == APPROVED) | (status == ADJUSTED)
+    return {
+        "claim_amount": bills.billed,
+        "allowed_amount": np.where(unpriced, 0, allowed),
+        "paid_amount": np.where(is_paid, paid, 0),
+    }
+
+
 def _claims(world: World, unit: Unit, c: Claims, bills: Bills) -> encode.Block:
     size, kind = len(c), c.kind
-    decided = c.decided < world.today
-    first = np.where(c.fate == DENIED, DENIED, APPROVED)
-    status = np.where(c.revised < world.today, c.fate, first)
-    status = np.where(decided, status, PENDING)
-    adjusted, reversed_ = status == ADJUSTED, status == REVERSED
-    allowed = np.where(adjusted, bills.final_allowed, bills.allowed)
-    allowed = np.where(decided, allowed, bills.billed * _ESTIMATE // 100)
-    paid = np.where(adjusted, bills.final_paid, bills.paid)
-    cents = {
-        "claim_amount": bills.billed,
-        "allowed_amount": np.where(reversed_, 0, allowed),
-        "paid_amount": np.where(decided & ~reversed_, paid, 0),
-    }
+    status = _status(c, world.today)
+    cents = _cents(status, bills)
+    decided = status != PENDING
     stay, dispensed = kind == services.INPATIENT, kind == services.PHARMACY
     nights = c.discharge - c.service
     money = {name: encode.money(values) for name, values in cents.items()}
     drug = bills.drug
     channel = np.where(drug >= services.drugs().first_specialty, 2, drug % 5 == 0)
     # Paid when approved, reversed or not; what an adjustment changes is paid on its day.
-    paid_on = np.where(adjusted, c.revised, c.decided)
+    paid_again = (status == ADJUSTED) | (c.fate == OVERTURNED)
+    paid_on = np.where(paid_again, c.revised, c.decided)
     tables = _tables()
 
     def pick(names_: tuple[str, ...], at: Ints) -> dict[str, encode.Column]:

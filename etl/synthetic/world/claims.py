@@ -45,6 +45,7 @@ _DELAY, _LONGEST_DELAY = Lognormal(19, 0.45), 45
 # Per mille of medical claims and of pharmacy claims. Insurers on HealthCare.gov denied 19 % of
 # the in-network claims of 2023 (the transparency data of 45 CFR 156.220).
 _DENIED, _PHARMACY_DENIED = 190, 80
+_OVERTURNED = 100  # per mille of those denied, which are approved in the end
 # Of those approved, per mille: adjusted, reversed; so many days after the decision at most.
 _ADJUSTED, _REVERSED, _LONGEST_REVISION, _LONGEST_PHARMACY_REVISION = 28, 10, 120, 14
 LONGEST_LIFE_DAYS = (
@@ -60,7 +61,8 @@ _WEEKDAYS = (
     (108, 106, 105, 105, 110, 78, 52),
 )
 _HOLIDAYS = {(1, 1): 20, (7, 4): 25, (12, 25): 15}
-APPROVED, DENIED, ADJUSTED, REVERSED = range(4)
+# What becomes of a claim; those from ADJUSTED on are decided a second time.
+APPROVED, DENIED, ADJUSTED, REVERSED, OVERTURNED = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class Claims:
     """One array entry a claim, ordered by member. Days since 1970.
 
     ``position``: in the unit's draws (see ``Draws``); ``sequence``: within the member's year;
-    ``part``: of the coverage; ``is_maternity``; ``fate``: ``APPROVED`` to ``REVERSED``;
-    ``revised``: the day of an adjustment or reversal.
+    ``part``: of the coverage; ``is_maternity``; ``fate``: ``APPROVED`` to ``OVERTURNED``
+    (denied, then approved); ``revised``: the day of the second decision.
     """
 
     position: Ints
@@ -274,7 +276,9 @@ def _processed(
     fate = np.array((ADJUSTED, REVERSED, APPROVED))[fate]
     share = np.where(dispensed, _PHARMACY_DENIED, _DENIED)
     denied = chance(draws("denied")[position], share)
-    return discharge, received, decided, revised, np.where(denied, DENIED, fate)
+    overturned = chance(draws("overturned")[position], _OVERTURNED)
+    fate = np.where(denied, np.where(overturned, OVERTURNED, DENIED), fate)
+    return discharge, received, decided, revised, fate
 
 
 def _to_weekday(days: Ints) -> Ints:

@@ -3,7 +3,7 @@
 The member's share follows the plan's benefit design, added up over the plan year in order of
 service: a copay for a visit or a common drug, nothing for prevention (45 CFR 147.130), else the
 deductible and then coinsurance, all of it up to the out-of-pocket maximum (45 CFR 156.130). A
-denied claim counts for none of them. Who comes back to coverage starts from zero.
+claim that stays denied counts for none of them. Who comes back to coverage starts from zero.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _SEVERITY_OF_CONDITION, _MOST_SEVERE = 110, 25_000
 _OWN, _SECOND_OWN = 420, 130  # per mille of claims that are for one's conditions
 _MAINTENANCE = 750  # per mille of a condition's drug claims that are for the one same drug
 _CLEAN, _OUT_OF_NETWORK = 940, 50
+_PRICED = 600  # per mille of claims that would be priced before they were denied
 _LEAST_MARKUP, _MARKUP = 1_150, 1_900  # billed over allowed, per mille: least, and width
 
 
@@ -52,7 +53,8 @@ class Bills:
     """One array entry a claim of a ``Claims``. Money in cents; the rest are positions.
 
     ``allowed`` and ``paid`` are those of the first decision, ``final_allowed`` and
-    ``final_paid`` those after an adjustment; ``drg`` counts for inpatient claims and ``drug`` for
+    ``final_paid`` those after an adjustment; ``priced``: whether the claim shows what it is
+    allowed also while it is denied; ``drg`` counts for inpatient claims and ``drug`` for
     pharmacy claims only. ``detail``: a draw for the claim's lines and further diagnoses.
     """
 
@@ -67,6 +69,7 @@ class Bills:
     paid: Ints
     final_allowed: Ints
     final_paid: Ints
+    priced: NDArray[np.bool_]
     clean: NDArray[np.bool_]
     out_of_network: NDArray[np.bool_]
     detail: Ints
@@ -107,8 +110,7 @@ def settle(
     csr = np.where(second, coverage[1].csr[member], coverage[0].csr[member])
     denied = claims.fate == DENIED
     share = _share(unit.year, claims, plan, csr, procedure, drug, np.where(denied, 0, allowed))
-    allowed = np.where(denied, 0, allowed)
-    paid = allowed - share
+    paid = np.where(denied, 0, allowed - share)
     # An adjustment pays between a fifth less and a tenth more, and leaves the member's share.
     factor = 800 + below(draws("adjustment")[at], 301)
     final_allowed = np.minimum(np.maximum(allowed * factor // 1000, share), billed)
@@ -124,6 +126,7 @@ def settle(
         paid,
         final_allowed,
         final_allowed - share,
+        chance(draws("priced")[at], _PRICED),
         chance(draws("clean")[at], _CLEAN),
         chance(draws("out of network")[at], _OUT_OF_NETWORK),
         draws("detail")[at],

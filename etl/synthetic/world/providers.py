@@ -212,8 +212,8 @@ def newcomer(span: Span, service: Ints, point: Ints) -> Ints:
 def change(span: Span, state: Providers, day: int, present: NDArray[np.bool_]) -> Ints:
     """Change some of those present in place as of the batch of that day; returns who.
 
-    One in 400 each day: half move, the others change their telephone; of the clinicians among
-    them a quarter takes up another specialty.
+    One in 400 each day: half move, a fifth of these to another state, and the others change their
+    telephone; of the clinicians among them a quarter takes up another specialty.
     """
     before = known(span, day - 1)
     dice = Dice(span.seed, "provider changes", day)
@@ -221,6 +221,11 @@ def change(span: Span, state: Providers, day: int, present: NDArray[np.bool_]) -
     who = who[present[who]]
     size = len(who)
     moves = chance(dice("moves", size), 500)
+    leaves = moves & chance(dice("leaves state", size), 200)
+    further = 1 + below(dice("state", size), len(STATES) - 1)
+    state.state[who] = np.where(
+        leaves, (state.state[who] + further) % len(STATES), state.state[who]
+    )
     state.place[who] = np.where(
         moves, places().within(state.state[who], dice("place", size)), state.place[who]
     )
