@@ -13,8 +13,8 @@ from etl.access.classification import identifies, mart_columns
 from etl.render import claim_status
 from etl.schema.noted import as_reader
 from etl.schema.objects import Place, SchemaObject, functions_of
-from etl.warehouse.details import DETAILS, Detail
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, MARTS, MARTS_OF_CUBES, Dimension, Fact
+from etl.schema.readers import KEYS
+from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES
 
 
 @cache
@@ -31,11 +31,6 @@ def marts_of_cubes() -> tuple[SchemaObject, ...]:
 
 def mart(name: str) -> SchemaObject:
     """A view of ``sql/mart`` that reads its tables with the rights of its owner."""
-    entries: tuple[Dimension | Fact | Detail, ...] = (
-        *DIMENSIONS.values(),
-        *FACTS.values(),
-        *DETAILS,
-    )
     return SchemaObject(
         "view",
         Place("mart", name),
@@ -43,7 +38,7 @@ def mart(name: str) -> SchemaObject:
         {
             "mart": Place("mart"),
             "state": claim_status.state("c"),
-            **{entry.table: Place("warehouse", entry.table) for entry in entries},
+            **{table: Place("warehouse", table) for table in KEYS},
             **{cube: Place("cubes", cube) for cube in CUBES},
         },
         columns_said_by=f"mart/{name}",

@@ -88,6 +88,7 @@ _OF_CLAIMS = (
         Unit.USD,
         _PAYABLE,
     ),
+    Measure("units", "Units of the service or drug", "line", filters="as the sender counts them"),
     Measure(
         "paid_12_months_usd",
         "paid_usd of the month and the eleven before",

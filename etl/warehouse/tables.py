@@ -457,6 +457,9 @@ CUBES: dict[str, Cube] = {
 
 # Views for people over facts and dimensions, each ``sql/mart/<name>.sql``. With the cubes they are
 # what schema ``mart`` shows.
-MARTS: tuple[LiteralString, ...] = ("claim", "enrollment", "member_timeline")
+MARTS: tuple[LiteralString, ...] = (
+    *("claim", "claim_line", "claim_diagnosis"),
+    *("enrollment", "member_timeline"),
+)
 # Views over cubes, likewise, which say of nobody who they are.
 MARTS_OF_CUBES: tuple[LiteralString, ...] = ("pmpm_month",)
