@@ -387,6 +387,19 @@ CUBES: dict[str, Cube] = {
             persons=_CLAIMS,
         ),
         Cube(
+            "member_month",
+            ("member_id", "month", "plan_id"),
+            "Coverage by member, month and plan: days, member-months and premium.",
+            is_followed=True,
+            by_member=True,
+            day="first_covered_date",
+        ),
+        Cube(
+            "exposure_month",
+            ("month", "state", "metal_tier", "csr_variant"),
+            "Members, member-months and premium by month, state, metal tier and cost sharing.",
+        ),
+        Cube(
             "claims_by_plan_metal_month",
             ("metal_tier", "month"),
             "Claims, member-months and paid PMPM by metal tier and month of service.",
@@ -412,19 +425,6 @@ CUBES: dict[str, Cube] = {
             "Claims and money by month of service, state, metal tier and type of claim.",
             is_followed=True,
             claims_by="month",
-        ),
-        Cube(
-            "member_month",
-            ("member_id", "month", "plan_id"),
-            "Coverage by member, month and plan: days, member-months and premium.",
-            is_followed=True,
-            by_member=True,
-            day="first_covered_date",
-        ),
-        Cube(
-            "exposure_month",
-            ("month", "state", "metal_tier", "csr_variant"),
-            "Members, member-months and premium by month, state, metal tier and cost sharing.",
         ),
         Cube(
             "enrollment_flow_month",

@@ -192,27 +192,42 @@ select
 from compared;
 
 -- name: covered_days
--- Days of coverage in the cube by tier and month against those of the enrollments. One row; a row
--- checked is an enrollment.
+-- Days of coverage in the cube by tier and month against those of the exposure. One row; a row
+-- checked is a tier and month.
 --: table: claims_by_plan_metal_month
 --: gate: cubes; followed_cubes
 --: rule covered_days: critical, consistency
---:   fails when: coverage differs from the facts'; if facts were loaded since, make cubes brings it
---:     up to date
+--:   fails when: coverage differs from that of exposure_month
+with sides as (
+    select
+        metal_tier,
+        month,
+        covered_days
+    from claims_by_plan_metal_month
+    union all
+    select
+        metal_tier,
+        month,
+        -covered_days
+    from exposure_month
+),
+
+compared as (
+    select
+        metal_tier,
+        month,
+        sum(covered_days) <> 0 as is_broken
+    from sides
+    group by metal_tier, month
+)
+
 select
     'covered_days' as rule,
-    e.enrollments as rows_checked,
-    (e.days <> c.days)::integer as rows_failed
-from (
-    select
-        count(*) as enrollments,
-        coalesce(sum(coverage_days), 0) as days
-    from fact_enrollment
-) as e
-cross join (
-    select coalesce(sum(covered_days), 0) as days
-    from claims_by_plan_metal_month
-) as c;
+    count(*) as rows_checked,
+    count(*) filter (where is_broken) as rows_failed,
+    some_keys(jsonb_build_object('metal_tier', metal_tier, 'month', month))
+    filter (where is_broken) as failing_keys
+from compared;
 
 -- name: months_against_days
 -- Whether the twelve months of high-cost members differ from the days of claims_daily_member. One

@@ -84,6 +84,66 @@ group by n.rule;
 select s.*
 from ({coverage}) as s;
 
+-- name: exposures
+-- Exposure against the member-months that it is the sum of. One row; a row checked is a month,
+-- state, tier and variant.
+--: table: exposure_month
+--: gate: cubes
+--: rule sums_of_member_months: critical, consistency
+--:   fails when: days, member-months or premium differ from the sums of member_month
+with sides as (
+    select
+        month,
+        state,
+        metal_tier,
+        csr_variant,
+        1 as sign,
+        covered_days,
+        member_months_any,
+        member_months_mid,
+        premium_usd,
+        tax_credit_usd
+    from exposure_month
+    union all
+    select
+        month,
+        state,
+        metal_tier,
+        csr_variant,
+        -1,
+        covered_days,
+        member_months_any,
+        member_months_mid,
+        premium_usd,
+        tax_credit_usd
+    from member_month
+),
+
+compared as (
+    select
+        month,
+        state,
+        metal_tier,
+        csr_variant,
+        row(
+            sum(sign * covered_days), sum(sign * member_months_any), sum(sign * member_months_mid),
+            sum(sign * premium_usd), sum(sign * tax_credit_usd)
+        ) <> row(0, 0, 0, 0, 0) as is_broken
+    from sides
+    group by month, state, metal_tier, csr_variant
+)
+
+select
+    'sums_of_member_months' as rule,
+    count(*) as rows_checked,
+    count(*) filter (where is_broken) as rows_failed,
+    some_keys(
+        jsonb_build_object(
+            'month', month, 'state', state, 'metal_tier', metal_tier, 'csr_variant', csr_variant
+        )
+    ) filter (where is_broken) as failing_keys
+from compared;
+
 -- name: flows
 -- Members at the end of each month against those at the start of the next one, of all states and
 -- tiers. One row; a row checked is a month.

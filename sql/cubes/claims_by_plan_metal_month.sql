@@ -3,10 +3,9 @@
 -- the first to the last with a claim or with coverage, also where there was none.
 -- Units: counts of claims and members; member-months; amounts in US dollars, to the cent.
 -- Assumptions:
---   * Claims, members and tiers: see claims_by_month. The tier of coverage is that of the plan
---     version in force on its first day. The row for '(unknown)' appears only where it is used.
---   * A span of coverage gives a month the share of the month's days that it covers. Two spans
---     of one member that overlap count both: each is premium-bearing coverage.
+--   * Claims, members and tiers: see claims_by_month. Coverage and its tier: see member_month, by
+--     which a day belongs to one span of a member. The row for '(unknown)' appears only where it is
+--     used.
 
 -- name: definition
 -- The cube as a plain query. One row per metal tier and month.
@@ -25,33 +24,13 @@ claims as (
     where breakdown = 'metal_tier'
 ),
 
--- Equal spans are counted before they are laid out over their months.
-spans as (
-    select
-        p.metal_tier,
-        e.start_date,
-        e.end_date,
-        count(*) as enrollments
-    from fact_enrollment as e
-    inner join plan_tiers as p on e.plan_sk = p.plan_sk
-    group by p.metal_tier, e.start_date, e.end_date
-),
-
 coverage as (
     select
-        s.metal_tier,
-        m.month::date as month,
-        sum(
-            s.enrollments * (
-                least(s.end_date, (m.month + interval '1 month')::date - 1)
-                - greatest(s.start_date, m.month::date) + 1
-            )
-        ) as covered_days
-    from spans as s
-    cross join lateral generate_series(
-        date_trunc('month', s.start_date::timestamp), s.end_date::timestamp, interval '1 month'
-    ) as m (month)
-    group by s.metal_tier, m.month::date
+        metal_tier,
+        month,
+        sum(covered_days)::bigint as covered_days
+    from exposure_month
+    group by metal_tier, month
 ),
 
 months as (
@@ -95,7 +74,7 @@ left join claims as c on t.metal_tier = c.metal_tier and m.month = c.month
 left join coverage as v on t.metal_tier = v.metal_tier and m.month = v.month
 cross join lateral (
     select
-        coalesce(v.covered_days, 0)::bigint as covered_days,
+        coalesce(v.covered_days, 0) as covered_days,
         coalesce(v.covered_days, 0)
         / extract(day from m.month + interval '1 month' - interval '1 day') as member_months
 ) as exposure;

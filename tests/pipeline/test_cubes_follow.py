@@ -154,7 +154,7 @@ def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> 
         "claims_by_plan_metal_month.money_as_in_facts": 1,
         "utilization_by_specialty.money_as_in_facts": 1,
         "cost_month.money_as_in_facts": 1,
-        "claims_by_plan_metal_month.covered_days": 2,
+        "claims_by_plan_metal_month.covered_days": 4,
         "high_cost_member_tracking.rolling_paid": 0,
         "member_month.days_as_in_facts": 1,
         "member_month.counted_once": 1,
@@ -175,7 +175,7 @@ DAMAGE = {
         BY_MONTH.format("metal_tier") + REFRESH.format("claims_by_plan_metal_month")
     ),
     "claims_by_plan_metal_month.covered_days": (
-        "delete from fact_enrollment where enrollment_id = 'e1'"
+        "delete from member_month where member_id = 'B'; refresh materialized view exposure_month"
     ),
     "utilization_by_specialty.money_as_in_facts": (
         "delete from claims_by_month where breakdown = 'specialty';"

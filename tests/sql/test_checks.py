@@ -164,7 +164,8 @@ DEFECTS |= {
         if CUBES[cube].claims_by
     },
     "claims_by_plan_metal_month.covered_days": (
-        "update fact_enrollment set coverage_days = coverage_days + 1"
+        "update member_month set covered_days = covered_days - 1 where member_id = 'A';"
+        "refresh materialized view exposure_month"
     ),
     "high_cost_member_tracking.rolling_paid": (
         "update fact_claim set paid_amount = paid_amount + 0.01 where claim_id = 'c1';"
@@ -180,6 +181,9 @@ DEFECTS |= {
     ),
     "member_month.days_as_in_facts": (
         "update member_month set covered_days = covered_days - 1 where member_id = 'A'"
+    ),
+    "exposure_month.sums_of_member_months": (
+        "update member_month set premium_usd = premium_usd + 0.01 where member_id = 'A'"
     ),
     "member_month.counted_once": (
         "update member_month set member_months_any = 0 where member_id = 'A'"
@@ -312,7 +316,6 @@ WITHOUT_KEYS = (
     "joins_preserve_row_count",
     "joins_keep_money",
     "money_total",
-    "covered_days",
 )
 
 

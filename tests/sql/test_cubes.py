@@ -101,6 +101,27 @@ def test_metal_prorates_member_months_by_covered_days(tables):
     )
 
 
+def test_metal_counts_a_day_once_that_two_spans_of_a_member_include(tables):
+    enrollments(
+        tables,
+        """
+        plan_sk | start_date | end_date
+        1       | 2025-01-01 | 2025-01-31
+        2       | 2025-01-22 | 2025-01-31
+        """,
+    )
+    assert_cube(
+        tables,
+        METAL,
+        """
+        metal_tier | covered_days
+        Gold       | 10
+        Silver     | 21
+        """,
+        where="covered_days <> 0",
+    )
+
+
 def test_metal_counts_a_leap_day_and_a_span_over_the_year_end(tables):
     enrollments(
         tables,
