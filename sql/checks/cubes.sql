@@ -191,6 +191,27 @@ select
     filter (where is_broken) as failing_keys
 from compared;
 
+-- name: grain_of_view
+-- Rows of a cube that is a view whose grain lacks a value: a materialized view has no constraints.
+-- One row; a row checked is a row of the cube.
+--: for each: cube that is a view
+--: key: {grain}
+--: gate: cubes; followed_cubes
+--: rule grain_is_known: critical, completeness
+--:   fails when: a column of the grain is empty, so that the row is of nobody and nothing
+--:   advice: The cube's definition has to name what is unknown, such as (unknown).
+select
+    'grain_is_known' as rule,
+    count(*) as rows_checked,
+    count(*) filter (where is_empty) as rows_failed,
+    some_keys({key_of_row}) filter (where is_empty) as failing_keys
+from (
+    select
+        {grain},
+        num_nulls({grain}) > 0 as is_empty
+    from {table}
+) as c;
+
 -- name: covered_days
 -- Days of coverage in the cube by tier and month against those of the exposure. One row; a row
 -- checked is a tier and month.

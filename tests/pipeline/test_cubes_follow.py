@@ -16,7 +16,7 @@ import pytest
 from etl.errors import CheckFailedError
 from etl.pipeline import commands
 from etl.stages.cubes import refresh
-from etl.warehouse.tables import CUBES
+from etl.warehouse.tables import CUBES, VIEW
 from tests.support.warehouse import Warehouse, differing_cubes
 
 PROVIDERS = [{"provider_id": "D", "specialty": "Cardiology"}]
@@ -143,13 +143,21 @@ def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> 
         "readmission_month": set(),
         "high_cost_year": set(),
     }
-    # The gate checked the changed days and months, and all coverage.
-    assert dict(
+    # The gate checked the changed days and months, all coverage, and the grain of every view.
+    checked = dict(
         loaded.rows(
             "select check_name, rows_checked from quality.check_judged where check_run_id ="
             " (select max(check_run_id) from quality.check_run where gate = 'cubes')"
         )
-    ) == {
+    )
+    views = {cube.name for cube in CUBES.values() if cube.kind is VIEW}
+    assert {name: rows for name, rows in checked.items() if name.endswith(".grain_is_known")} == {
+        f"{view}.grain_is_known": loaded.value(f"select count(*) from cubes.{view}")
+        for view in views
+    }
+    assert {
+        name: rows for name, rows in checked.items() if not name.endswith("grain_is_known")
+    } == {
         "claims_daily_member.money_as_in_facts": 3,
         "claims_by_plan_metal_month.money_as_in_facts": 1,
         "utilization_by_specialty.money_as_in_facts": 1,

@@ -206,6 +206,14 @@ def test_cost_per_member_per_month_has_a_row_for_every_exposure(loaded: Warehous
     """)
 
 
+def test_no_row_of_cost_per_member_per_month_lacks_its_grain_or_is_there_twice(
+    loaded: Warehouse,
+) -> None:
+    grain = "month, state, metal_tier, claim_type"
+    rows = loaded.rows(f"select num_nulls({grain}), count(*) from mart.pmpm_month group by {grain}")
+    assert set(rows) == {(0, 1)}
+
+
 def test_cube_of_an_earlier_definition_gets_the_columns_it_lacks(loaded: Warehouse) -> None:
     """Until then its mart shows those that are there."""
     loaded.connection.execute("alter table cubes.cost_month drop column claims cascade")

@@ -14,7 +14,7 @@ from etl.pipeline.load import STAGES
 from etl.pipeline.session import open_run
 from etl.quality.checks.registry import sql_checks
 from etl.quality.runner import run_sql_checks
-from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE
+from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE, VIEW
 from tests.support.feeds import write_batch
 from tests.support.warehouse import found_by
 from tests.support.watching import Silent
@@ -162,6 +162,16 @@ DEFECTS |= {
         )
         for cube in CUBES
         if CUBES[cube].claims_by
+    },
+    # A view cannot be changed: a table of its name with a row without values is read instead.
+    **{
+        f"{cube.name}.grain_is_known": (
+            f"alter materialized view {cube.name} rename to earlier;"
+            f"create table {cube.name} as select * from earlier;"
+            f"insert into {cube.name} default values"
+        )
+        for cube in CUBES.values()
+        if cube.kind is VIEW
     },
     "claims_by_plan_metal_month.covered_days": (
         "update member_month set covered_days = covered_days - 1 where member_id = 'A';"
