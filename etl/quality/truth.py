@@ -50,6 +50,12 @@ class Truth(Protocol):
         """Each kind of defect with what was put in and what was detected."""
 
 
+COMPARED_CUBES = (
+    *("member_month", "exposure_month", "enrollment_flow_month"),
+    *("inpatient_stay", "readmission_month", "high_cost_year"),
+)
+
+
 def truth_checks() -> dict[str, Check]:
     """The checks against the truth, by table."""
     dimensions = {
@@ -60,7 +66,11 @@ def truth_checks() -> dict[str, Check]:
         f.table: _check(f.table, "a file's rows or money totals differ from the truth")
         for f in FEEDS.values()
     }
-    return {**dimensions, **feeds}
+    cubes = {
+        cube: _check(cube, "rows are missing, differ from the truth or are not in it")
+        for cube in COMPARED_CUBES
+    }
+    return {**dimensions, **feeds, **cubes}
 
 
 def _check(table: str, means: str) -> Check:

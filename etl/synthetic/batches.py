@@ -24,11 +24,11 @@ from rich.text import Text
 from etl.synthetic.core.encode import Block
 from etl.synthetic.core.known_feeds import as_written
 from etl.synthetic.defects import dirt
-from etl.synthetic.defects.injector import DefectInjector
+from etl.synthetic.defects.injector import DefectInjector, DirtyBlock
 from etl.synthetic.feeds import fact_rows, member_rows
 from etl.synthetic.feeds.output import BatchWriter
 from etl.synthetic.marker import Marker
-from etl.synthetic.truth import truth, truth_file
+from etl.synthetic.truth import loaded_rows, truth, truth_file
 from etl.synthetic.truth.truth import FileTruth, PlanYear, Truth
 from etl.synthetic.world import catalogue, providers
 from etl.synthetic.world.world import World
@@ -105,8 +105,8 @@ class Series:
 
     def _pieces(
         self, world: World, known: Truth, files: dict[str, _File], *, facts: bool = True
-    ) -> Iterator[tuple[_File, bytes]]:
-        """The bytes of a batch, piece by piece; ``files`` fills with the truth of each file."""
+    ) -> Iterator[tuple[_File, Block, DirtyBlock]]:
+        """A batch block by block, with its dirt; ``files`` fills with the truth of each file."""
         for block in _blocks(world, facts=facts):
             name = block.feed.name
             if name not in files:
@@ -114,7 +114,7 @@ class Series:
             file = files[name]
             dirty = file.injector.inject(block)
             file.truth.add(block, dirty, world.today * 86_400, file.lost_plans)
-            yield file, dirty.data
+            yield file, block, dirty
 
     def _open(self, world: World, known: Truth, files: dict[str, _File], block: Block) -> _File:
         """The file that begins with a block, after these files of the batch."""
@@ -129,13 +129,7 @@ class Series:
             _progress() as progress,
             BatchWriter(self._inbox, world.day, compressed=self._marker.gzip) as writer,
         ):
-            for file, data in self._pieces(world, known, files):
-                truth, name = file.truth, file.truth.feed.file_name
-                if file.task is None:
-                    file.task = _task(progress, world, truth.feed.name)
-                    writer.write(name, file.injector.header())
-                writer.write(name, data)
-                progress.update(file.task, completed=truth.rows)
+            self._write_files(world, known, files, writer, progress)
             writer.close()
             for file in files.values():
                 truth, name = file.truth, file.truth.feed.file_name
@@ -145,6 +139,24 @@ class Series:
             keys = known.take(truths, world.today * 86_400)
             self._record(world, known, truths, keys, writer.checksums)
             return writer.finish()
+
+    def _write_files(
+        self,
+        world: World,
+        known: Truth,
+        files: dict[str, _File],
+        writer: BatchWriter,
+        progress: Progress,
+    ) -> None:
+        with loaded_rows.writing(self._folder, world.day.isoformat()) as rows:
+            for file, block, dirty in self._pieces(world, known, files):
+                truth, name = file.truth, file.truth.feed.file_name
+                if file.task is None:
+                    file.task = _task(progress, world, truth.feed.name)
+                    writer.write(name, file.injector.header())
+                writer.write(name, dirty.data)
+                rows.add(block, dirty)
+                progress.update(file.task, completed=truth.rows)
 
     def _record(
         self,

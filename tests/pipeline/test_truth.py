@@ -17,7 +17,7 @@ import pytest
 
 from etl.contracts.checks import Finding
 from etl.pipeline import commands
-from etl.quality.truth import truth_checks
+from etl.quality.truth import COMPARED_CUBES, truth_checks
 from etl.synthetic.defects.dirt import REJECTED
 from etl.synthetic.evaluate.truth_checks import run_truth_checks
 from etl.synthetic.generate import generate, simulate
@@ -133,6 +133,31 @@ def test_dq_check_fails_on_a_wrong_truth_where_a_load_does_not(warehouse: Wareho
     assert "dim_member.as_the_truth_says" in checked.stderr
 
 
+@pytest.mark.parametrize(
+    ("members", "days"),
+    [pytest.param(60, 2), pytest.param(400, 60, marks=pytest.mark.slow)],
+)
+def test_cubes_of_dirty_days_have_the_rows_of_the_truth(
+    warehouse: Warehouse, members: int, days: int
+) -> None:
+    """Sixty days go over New Year, where most coverage is renewed."""
+    truth = warehouse.data / "truth"
+    generate(warehouse.inbox, members=members, seed=11, dirty="0.02", truth=truth)
+    simulate(warehouse.inbox, days, dirty="0.02", truth=truth)
+    warehouse.incremental(reject_share=0.5)
+    assert compared(warehouse) == dict.fromkeys(truth_checks(), 0)
+    rows_compared = figures(warehouse)
+    assert all(rows_compared[cube] for cube in COMPARED_CUBES)
+    for cube in ("member_month", "inpatient_stay"):
+        key = warehouse.rows(f"select max(ctid) from cubes.{cube}")[0]
+        # The truth lacks the row as it is now, and the cube lacks it as it should be.
+        column, other = ("member_id", "'X'") if cube == "member_month" else ("claims", "99")
+        warehouse.connection.execute(
+            f"update cubes.{cube} set {column} = {other} where ctid = %s", key
+        )
+        assert compared(warehouse)[cube] >= 2
+
+
 def compared(warehouse: Warehouse) -> dict[str, int]:
     """Tables that are compared with the truth, and how many figures differ."""
     return {table: found.rows_failed for table, found in _found(warehouse).items()}
@@ -162,6 +187,8 @@ def test_any_order_of_days_gives_the_same_warehouse(
         shutil.copytree(batch, other_warehouse.inbox / batch.name)
         with other_warehouse.pipeline(reject_share=0.5) as pipeline:
             commands.run_stages(pipeline, ("stage", "dims", "facts"))
+    with other_warehouse.pipeline() as pipeline:
+        commands.run_stages(pipeline, ("cubes",))
     assert other_warehouse.contents(keys=False) == warehouse.contents(keys=False)
     with_truth = replace(other_warehouse, data=tmp_path)
     # Of batches in another order the truth only says what they lead to.

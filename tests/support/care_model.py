@@ -1,7 +1,7 @@
 """What the cubes of cost, stays and high cost have to contain: slow, and apart from their SQL.
 
-Rows are those of the feeds; a claim counts in the latest of the batches that are loaded. Stays are
-merged pair by pair until nothing can be merged, and coverage is looked up day by day.
+Rows are those of the feeds; a claim counts in the latest of the batches that are loaded. Stays and
+high-cost years are reckoned by the model with which synthetic feeds are compared.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
+from etl.reference import HighCostPool
+from etl.synthetic.truth import care
+
 Row = dict[str, Any]
-CENT = Decimal("0.01")
-BANDS = (("$1M+", 1_000_000), ("$500k+", 500_000), ("$250k+", 250_000), ("$100k+", 100_000))
-# The years of which the parameters of the pool are published.
-POOL_YEARS = range(2023, 2027)
+# The parameters of the pool as they were published (45 CFR 153.320).
+POOLS = [HighCostPool(year, Decimal(1_000_000), Decimal("0.6")) for year in range(2023, 2027)]
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ class World:
 
 
 def is_adjudicated(claim: Row) -> bool:
-    return (claim["status"] or "approved").lower() in ("approved", "denied", "adjusted", "reversed")
+    return (claim["status"] or "approved").lower() in care.ADJUDICATED
 
 
 def paid(claim: Row) -> Decimal:
     """What a claim was paid: denied ones nothing."""
-    is_paid = is_adjudicated(claim) and claim["status"].lower() != "denied"
+    is_paid = (claim["status"] or "approved").lower() in care.PAYABLE
     return claim["paid_amount"] if is_paid else Decimal("0.00")
 
 
@@ -104,105 +105,14 @@ def high_cost_years(world: World) -> set[tuple[Any, ...]]:
             year = sums[c["member_id"], c["service_date"].year]
             year[0] += c["allowed_amount"]
             year[1] += paid(c)
-    found = set()
-    for (member, year), (allowed, total) in sums.items():
-        for band, low in BANDS:
-            if total >= low:
-                excess = max(total - 1_000_000, Decimal("0.00")) if year in POOL_YEARS else None
-                payment = None
-                if excess is not None:
-                    payment = (excess * 6 / 10).quantize(CENT, ROUND_HALF_UP)
-                found.add((member, year, allowed, total, band, excess, payment))
-                break
-    return found
-
-
-def is_of_stay(claim: Row) -> bool:
-    """Whether a claim is one that stays are made of."""
-    return (
-        claim["claim_type"].lower() == "inpatient"
-        and claim["admit_date"] is not None
-        and claim["discharge_date"] is not None
-        and claim["admit_date"] <= claim["discharge_date"]
-        and (claim["status"] or "approved").lower() in ("approved", "adjusted")
+    years = (
+        care.high_cost_year(member, year, allowed, total, POOLS)
+        for (member, year), (allowed, total) in sums.items()
     )
-
-
-def _touch(one: list[Row], other: list[Row]) -> bool:
-    """Whether claims of two groups share a day."""
-    return any(
-        a["admit_date"] <= b["discharge_date"] and b["admit_date"] <= a["discharge_date"]
-        for a in one
-        for b in other
-    )
-
-
-def _merged(claims: list[Row]) -> list[list[Row]]:
-    groups = [[claim] for claim in claims]
-    while True:
-        pair = next(
-            ((a, b) for a in groups for b in groups if a is not b and _touch(a, b)),
-            None,
-        )
-        if pair is None:
-            return groups
-        groups.remove(pair[1])
-        pair[0].extend(pair[1])
+    return {tuple(year.values()) for year in years if year is not None}
 
 
 def stays(world: World, planned: Iterable[str]) -> set[tuple[Any, ...]]:
     """The stays, columns as in the cube from member_id on."""
-    groups = [[c] for c in world.claims if is_of_stay(c) and not c["member_id"]]
-    for member in {c["member_id"] for c in world.claims} - {""}:
-        groups += _merged([c for c in world.claims if c["member_id"] == member and is_of_stay(c)])
-    made = [_stay(group, world, set(planned)) for group in groups]
-    return {_with_readmission(stay, made) for stay in made}
-
-
-def _stay(group: list[Row], world: World, planned: set[str]) -> Row:
-    last = max(group, key=lambda c: (c["discharge_date"], c["admit_date"], c["claim_id"]))
-    member, discharge = group[0]["member_id"], last["discharge_date"]
-    is_planned = last["ms_drg"] in planned
-    days = [discharge + timedelta(days=n) for n in range(31)]
-    if not member:
-        why = "member unknown"
-    elif is_planned:
-        why = "planned"
-    elif days[-1] >= world.day:
-        why = "days not complete"
-    elif not all(world.is_covered(member, day) for day in days):
-        why = "not covered"
-    else:
-        why = None
-    return {
-        "member_id": member or "(unknown)",
-        "stay_id": min(c["claim_id"] for c in group),
-        "admit_date": min(c["admit_date"] for c in group),
-        "discharge_date": discharge,
-        "claims": len(group),
-        "is_transfer": len({c["provider_id"] for c in group} - {""}) > 1,
-        "ms_drg": last["ms_drg"] or None,
-        "diagnosis_code": last["diagnosis_code"],
-        "allowed_usd": sum(c["allowed_amount"] for c in group),
-        "paid_usd": sum(c["paid_amount"] for c in group),
-        "is_planned": is_planned,
-        "why_not_index": why,
-    }
-
-
-def _with_readmission(stay: Row, made: list[Row]) -> tuple[Any, ...]:
-    later = [
-        s
-        for s in made
-        if s["member_id"] == stay["member_id"] and s["admit_date"] > stay["discharge_date"]
-    ]
-    after = min(later, key=lambda s: s["admit_date"], default=None)
-    days = (after["admit_date"] - stay["discharge_date"]).days if after else 99
-    is_back = (
-        after is not None and stay["why_not_index"] is None and not after["is_planned"]
-    ) and days <= 30
-    return (
-        *stay.values(),
-        after["stay_id"] if after and is_back else None,
-        days if is_back else None,
-    )
+    found = care.stays(world.claims, world.is_covered, world.day, set(planned))
+    return {tuple(stay.values()) for stay in found}

@@ -3,12 +3,14 @@
 Only ``dq-check`` runs these, and only on a warehouse that contains every batch of the truth up to
 its last one, byte for byte: with any other there is nothing to compare. A load never reads the
 truth. The dimensions are compared with what they must contain after the last batch. Where batches
-came in their order, the same is done for what was known after each of the others.
+came in their order, the same is done for what was known after each of the others. The cubes of
+coverage and care are compared row by row, unless rows have expired or members were erased since.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ from etl.db.connection import reading
 from etl.db.statements import names, run
 from etl.quality.truth import truth_checks
 from etl.render import validity
-from etl.synthetic.truth import truth_file
+from etl.synthetic.truth import loaded_rows, truth_file
+from etl.synthetic.truth.cubes import Cubes
 from etl.warehouse.tables import DIMENSIONS, Build, Dimension
 
 
@@ -55,6 +58,23 @@ def run_truth_checks(
             of_feed = [row for row in files if row[1] == feed.name]
             wrong = sum(_figures(by_name[row[0], row[2]]) != _counted(row) for row in of_feed)
             yield checks[feed.table], Finding(len(of_feed), wrong)
+        for cube, finding in _in_cubes(connection, folder, sorted({row[0] for row in files})):
+            yield checks[cube], finding
+
+
+def _in_cubes(
+    connection: psycopg.Connection[Any], folder: Path, batch_ids: list[str]
+) -> Iterator[tuple[str, Finding]]:
+    """Each cube with how many of its rows the truth does not have, or has and the cube lacks."""
+    (is_as_sent,) = run(connection, "synthetic/cubes.is_as_sent").fetchone() or (False,)
+    if not is_as_sent:
+        return
+    tables = loaded_rows.read(folder, batch_ids)
+    for cube, rows in Cubes(tables, date.fromisoformat(batch_ids[-1])).rows():
+        # By their hashes: of large feeds there are millions.
+        expected = set(map(hash, rows))
+        found = set(map(hash, run(connection, f"synthetic/cubes.{cube}")))
+        yield cube, Finding(len(expected | found), len(expected ^ found))
 
 
 def comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]] | None:
@@ -72,7 +92,8 @@ def comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any
         for t in truth
         if not t["refused"]
     }
-    return truth if expected == loaded else None
+    has_rows = all(loaded_rows.path(folder, batch_id).exists() for batch_id in loaded)
+    return truth if expected == loaded and has_rows else None
 
 
 def _loads_in_order(connection: psycopg.Connection[Any], build: Build) -> dict[str, int]:

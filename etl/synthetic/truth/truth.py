@@ -70,8 +70,8 @@ class FileTruth:
             self.totals[name] = self.totals.get(name, 0) + cents
             loaded = self.loaded_totals.get(name, 0) + int(block.cents[name][kept].sum())
             for position, value in dirty.changed.get(name, {}).items():
-                loaded += _cents(value) - int(block.cents[name][position])
-            self.loaded_totals[name] = loaded + sum(_cents(row[name]) for row in dirty.added)
+                loaded += cents_of(value) - int(block.cents[name][position])
+            self.loaded_totals[name] = loaded + sum(cents_of(row[name]) for row in dirty.added)
         if self.feed.name in _NUMBERED:
             self._report(patched(block, dirty), kept, as_of)
         elif self.feed.name == "plans":
@@ -239,7 +239,8 @@ def _joined(plan: PlanYear) -> str:
     return " ".join(plan)
 
 
-def _cents(value: bytes) -> int:
+def cents_of(value: bytes) -> int:
+    """The cents of an amount in dollars, as a feed writes it."""
     dollars, _, cents = value.decode().partition(".")
     return int(dollars) * 100 + int(cents or "0")
 

@@ -1,0 +1,103 @@
+-- The cubes of coverage and care as they are compared with the truth that the generator wrote.
+-- Columns are those of the rows in etl/synthetic/truth/cubes.py; amounts of coverage are in cents.
+
+-- name: member_month
+-- How many months a plan covered a member, the first and the last, and sums over them. One row per
+-- member and plan.
+select
+    member_id,
+    plan_id,
+    count(*) as months,
+    min(month) as first_month,
+    max(month) as last_month,
+    sum(covered_days) as covered_days,
+    sum(overlapped_days) as overlapped_days,
+    sum(member_months_any) as member_months_any,
+    sum(member_months_mid) as member_months_mid,
+    sum(is_new::integer) as new,
+    sum(is_renewed::integer) as renewed,
+    sum(is_last::integer) as ended,
+    (sum(net_premium_usd) * 100)::bigint as net_premium_cents,
+    (sum(tax_credit_usd) * 100)::bigint as tax_credit_cents,
+    (sum(premium_usd) * 100)::bigint as premium_cents
+from member_month
+group by member_id, plan_id;
+
+-- name: exposure_month
+-- Exposure and premium. One row per month, state, metal tier and cost-sharing variant.
+select
+    month,
+    state,
+    metal_tier,
+    csr_variant,
+    members,
+    covered_days,
+    member_months_day,
+    member_months_any,
+    member_months_mid,
+    (net_premium_usd * 100)::bigint as net_premium_cents,
+    (tax_credit_usd * 100)::bigint as tax_credit_cents,
+    (premium_usd * 100)::bigint as premium_cents
+from exposure_month;
+
+-- name: enrollment_flow_month
+-- Who came, stayed and went. One row per month, state and metal tier.
+select
+    month,
+    state,
+    metal_tier,
+    members,
+    at_start,
+    new,
+    returned,
+    ended,
+    at_end
+from enrollment_flow_month;
+
+-- name: inpatient_stay
+-- Stays and readmissions. One row per stay.
+select
+    member_id,
+    stay_id,
+    admit_date,
+    discharge_date,
+    claims,
+    is_transfer,
+    ms_drg,
+    diagnosis_code,
+    allowed_usd,
+    paid_usd,
+    is_planned,
+    why_not_index,
+    readmission_stay_id,
+    days_to_readmission
+from inpatient_stay;
+
+-- name: readmission_month
+-- Stays by month of discharge. One row per month.
+select
+    month,
+    stays,
+    planned_stays,
+    index_stays,
+    readmissions,
+    readmission_rate
+from readmission_month;
+
+-- name: high_cost_year
+-- High-cost years. One row per member and benefit year.
+select
+    member_id,
+    benefit_year,
+    allowed_usd,
+    paid_usd,
+    band,
+    pool_excess_usd,
+    pool_payment_usd
+from high_cost_year;
+
+-- name: is_as_sent
+-- Whether all that was loaded is there still: nothing has expired and nobody was erased. One row.
+select
+    not exists (select 1 from load_file as f where f.rows_expired > 0)
+    and not exists (select 1 from erased) as is_as_sent;
