@@ -26,18 +26,6 @@
     30
 )
 
--- name: speaks_of
--- The day that the data of a build speaks of: that of its newest batch, in UTC. Once the build is
--- live this is mart.as_of(). One row.
-select max(l.as_of at time zone 'UTC')::date as day
-from load as l
-cross join (
-    select to_regclass('dim_date') = to_regclass({calendar_of_rebuild}) as is_rebuild
-) as build
-where l.kind = 'batch'
-    and l.status in ('running', case when build.is_rebuild then 'rebuilt' else 'loaded' end)
-    and (l.is_rebuild or build.is_rebuild is not true);
-
 -- name: is_inpatient
 -- Whether a claim f is of a stay, if its days are known and in order. A fragment.
 (  -- noqa: PRS, a condition
@@ -151,7 +139,7 @@ followed as (
         lead(s.is_planned) over history as is_next_planned,
         lead(s.admit_date) over history - s.discharge_date as days_to_next
     from stays as s
-    cross join ({speaks_of}) as speaks
+    cross join ({ledger/as_of.of_build}) as speaks
     left join coverage as v on s.member_id = v.member_id
     window history as (partition by s.member_id order by s.admit_date, s.stay_id)
 )
@@ -229,7 +217,7 @@ touched as (
     union
     select s.member_id
     from inpatient_stay as s
-    cross join ({speaks_of}) as speaks
+    cross join ({ledger/as_of.of_build}) as speaks
     where s.member_id <> '(unknown)' and not s.is_planned
         and coalesce(s.why_not_index = 'days not complete', false)
         <> (s.discharge_date + {readmission_days} >= speaks.day)

@@ -6,7 +6,7 @@
 create or replace function {schema}.as_of() returns date
 language sql stable parallel safe
 return (
-    select max(l.as_of at time zone 'UTC')::date
+    select {ledger/as_of.newest}
     from ledger.load as l
-    where l.status = 'loaded' and l.kind = 'batch'
+    where l.status = 'loaded'
 );
