@@ -41,8 +41,11 @@ class Truth(Protocol):
 
     def run_checks(
         self, connection: psycopg.Connection[Any], build: Build
-    ) -> Iterable[tuple[Check, Finding]]:
-        """Each of ``truth_checks`` with the number of figures compared and of those that differ."""
+    ) -> Iterable[tuple[Check, Finding | None]]:
+        """Each of ``truth_checks`` with the number of figures compared and of those that differ.
+
+        ``None`` where one could not be evaluated.
+        """
 
     def detections(
         self, connection: psycopg.Connection[Any], build: Build

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from etl.contracts.checks import Finding
+from etl.contracts.checks import Check, Finding
 from etl.pipeline import commands
 from etl.quality.truth import COMPARED_CUBES, truth_checks
 from etl.synthetic.defects.dirt import REJECTED
@@ -148,14 +148,23 @@ def test_cubes_of_dirty_days_have_the_rows_of_the_truth(
     assert compared(warehouse) == dict.fromkeys(truth_checks(), 0)
     rows_compared = figures(warehouse)
     assert all(rows_compared[cube] for cube in COMPARED_CUBES)
-    for cube in ("member_month", "inpatient_stay"):
-        key = warehouse.rows(f"select max(ctid) from cubes.{cube}")[0]
-        # The truth lacks the row as it is now, and the cube lacks it as it should be.
-        column, other = ("member_id", "'X'") if cube == "member_month" else ("claims", "99")
+    for cube, change in (
+        ("member_month", "member_id = 'X'"),
+        ("inpatient_stay", "claims = claims + 1"),
+    ):
         warehouse.connection.execute(
-            f"update cubes.{cube} set {column} = {other} where ctid = %s", key
+            f"update cubes.{cube} set {change} where ctid = (select max(ctid) from cubes.{cube})"
         )
+        # The row as it should be is missing, and the row as it is should not be there.
         assert compared(warehouse)[cube] >= 2
+    warehouse.connection.execute("alter table cubes.high_cost_year rename to elsewhere")
+    results = {c.table: found for c, found in truth_results(warehouse)}
+    assert [table for table, found in results.items() if found is None] == ["high_cost_year"]
+    # Without the rows of each batch nothing says what the cubes must contain.
+    with (truth / "2025-12-15.rows").open("ab") as file:
+        file.write(b"damaged")
+    assert not compared(warehouse).keys() & set(COMPARED_CUBES)
+    assert "was not compared with the cubes" in warehouse.command("dq-check").stdout
 
 
 def compared(warehouse: Warehouse) -> dict[str, int]:
@@ -169,8 +178,11 @@ def figures(warehouse: Warehouse) -> dict[str, int]:
 
 
 def _found(warehouse: Warehouse) -> dict[str, Finding]:
-    results = run_truth_checks(warehouse.connection, LIVE, warehouse.data / "truth")
-    return {check.table: found for check, found in results}
+    return {c.table: found for c, found in truth_results(warehouse) if found is not None}
+
+
+def truth_results(warehouse: Warehouse) -> list[tuple[Check, Finding | None]]:
+    return list(run_truth_checks(warehouse.connection, LIVE, warehouse.data / "truth"))
 
 
 @pytest.mark.slow
@@ -188,7 +200,7 @@ def test_any_order_of_days_gives_the_same_warehouse(
         with other_warehouse.pipeline(reject_share=0.5) as pipeline:
             commands.run_stages(pipeline, ("stage", "dims", "facts"))
     with other_warehouse.pipeline() as pipeline:
-        commands.run_stages(pipeline, ("cubes",))
+        commands.run_cubes(pipeline)
     assert other_warehouse.contents(keys=False) == warehouse.contents(keys=False)
     with_truth = replace(other_warehouse, data=tmp_path)
     # Of batches in another order the truth only says what they lead to.

@@ -23,7 +23,7 @@ class TruthFolder:
 
     def run_checks(
         self, connection: psycopg.Connection[Any], build: Build
-    ) -> Iterator[tuple[Check, Finding]]:
+    ) -> Iterator[tuple[Check, Finding | None]]:
         """Each check with what it found."""
         return truth_checks.run_truth_checks(connection, build, self.folder)
 

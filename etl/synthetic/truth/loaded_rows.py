@@ -106,26 +106,29 @@ def writing(folder: Path, batch_id: str) -> Iterator[LoadedRows]:
     partial = folder / f".{batch_id}.rows.partial"
     with partial.open("wb") as file:
         yield LoadedRows(file)
-    partial.replace(path(folder, batch_id))
+    partial.replace(_path(folder, batch_id))
 
 
-def path(folder: Path, batch_id: str) -> Path:
+def _path(folder: Path, batch_id: str) -> Path:
     """Where the rows of a batch are."""
     return folder / f"{batch_id}.rows"
 
 
-def read(folder: Path, batch_ids: Iterable[str]) -> dict[str, Table]:
+def read(folder: Path, batch_ids: Iterable[str]) -> dict[str, Table] | None:
     """The rows of batches by table, in the order of the batches and of their lines.
 
-    ``OSError`` or ``ValueError`` if a file is missing or damaged.
+    ``None`` if a file is missing or damaged, or was written by another version of the generator.
     """
     found = {name: [np.empty(0, dtype=kept.dtype)] for name, kept in _TABLES.items()}
     names = {kept.dtype.names: name for name, kept in _TABLES.items()}
-    for batch_id in batch_ids:
-        with path(folder, batch_id).open("rb") as file:
-            while file.peek(1):
-                rows = np.load(file, allow_pickle=False)
-                found[names[rows.dtype.names]].append(rows)
+    try:
+        for batch_id in batch_ids:
+            with _path(folder, batch_id).open("rb") as file:
+                while file.peek(1):
+                    rows = np.load(file, allow_pickle=False)
+                    found[names[rows.dtype.names]].append(rows)
+    except (OSError, ValueError, EOFError, KeyError):
+        return None
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
