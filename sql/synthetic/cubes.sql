@@ -101,3 +101,7 @@ from high_cost_year;
 select
     not exists (select 1 from load_file as f where f.rows_expired > 0)
     and not exists (select 1 from erased) as is_as_sent;
+
+-- name: is_there
+-- Whether a cube has been made. One row.
+select to_regclass(%(cube)s) is not null as is_there;
