@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,8 +23,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from etl.synthetic.core.encode import Block
+from etl.synthetic.core.encode import Block, Column
 from etl.synthetic.core.known_feeds import as_written
+from etl.synthetic.core.rng import BITS
 from etl.synthetic.defects import dirt
 from etl.synthetic.defects.injector import DefectInjector, DirtyBlock
 from etl.synthetic.feeds import fact_rows, member_rows
@@ -87,14 +90,19 @@ class Series:
             return None
         return found
 
-    def _dirt(self, world: World) -> dirt.Dirt | None:
-        return dirt.parse(self._marker.dirty.get(world.day.isoformat(), ""))
+    def _dirt(self, day: date) -> dirt.Dirt | None:
+        return dirt.parse(self._marker.dirty.get(day.isoformat(), ""))
 
     def _is_fatal(self, world: World) -> bool:
         """Whether a file of this batch may be refused, and the batch with it."""
-        request = self._dirt(world)
-        asked = request.kinds if request else ()
-        return any(dirt.KINDS[kind].outcome == dirt.REFUSED for kind in asked)
+        request = self._dirt(world.day)
+        return request is not None and request.is_fatal
+
+    def _waiting(self, world: World) -> tuple[int, int]:
+        """How many claims of a batch and of the one before it wait for their details: of 2**32."""
+        requests = (self._dirt(day) for day in (world.day, world.day - timedelta(days=1)))
+        of_batch, of_before = (round(r.waiting * 2**BITS) if r else 0 for r in requests)
+        return of_batch, of_before
 
     def _replay(self, world: World, known: Truth, *, facts: bool) -> None:
         """Take a batch into the truth as ``_write`` does, without writing it."""
@@ -107,19 +115,26 @@ class Series:
         self, world: World, known: Truth, files: dict[str, _File], *, facts: bool = True
     ) -> Iterator[tuple[_File, Block, DirtyBlock]]:
         """A batch block by block, with its dirt; ``files`` fills with the truth of each file."""
-        for block in _blocks(world, facts=facts):
+        touched: Column | None = None
+        for block in _blocks(world, self._waiting(world), facts=facts):
             name = block.feed.name
             if name not in files:
                 files[name] = self._open(world, known, files, block)
             file = files[name]
-            dirty = file.injector.inject(block)
+            clean = None
+            if block.sets is not None and touched is not None:
+                # A defect of a set could not be seen where its claim is lost.
+                clean = np.isin(block.columns["claim_id"], touched)
+            dirty = file.injector.inject(block, clean=clean)
+            if name == "claims":
+                touched = block.columns["claim_id"][list(dirty.touched)] if dirty.touched else None
             file.truth.add(block, dirty, world.today * 86_400, file.lost_plans)
             yield file, block, dirty
 
     def _open(self, world: World, known: Truth, files: dict[str, _File], block: Block) -> _File:
         """The file that begins with a block, after these files of the batch."""
         feed = as_written(block)
-        injector = DefectInjector(self._dirt(world), self._marker.seed, world.today, feed)
+        injector = DefectInjector(self._dirt(world.day), self._marker.seed, world.today, feed)
         truth = FileTruth(feed, _kind(world, feed.name), refused=injector.refused)
         return _File(truth, injector, known.lost_with([f.truth for f in files.values()]))
 
@@ -194,14 +209,14 @@ def _kind(world: World, name: str) -> str:
     return "snapshot" if complete.get(name) else "delta"
 
 
-def _blocks(world: World, *, facts: bool) -> Iterator[Block]:
+def _blocks(world: World, waiting: tuple[int, int], *, facts: bool) -> Iterator[Block]:
     """The blocks of a batch, those of facts only if they are wanted."""
     yield from member_rows.blocks(world)
     yield from catalogue.blocks(world.published)
     yield from providers.blocks(world.providers, world.touched_providers)
     if facts:
         yield from fact_rows.enrollment_blocks(world)
-        yield from fact_rows.claim_blocks(world)
+        yield from fact_rows.claim_blocks(world, waiting)
 
 
 def _task(progress: Progress, world: World, name: str) -> TaskID:

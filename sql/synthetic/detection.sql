@@ -136,3 +136,71 @@ where s.load_id = any(%(loads)s)
         from {dim} as d
         where d.{key} = s.{key} and not d.is_inferred
     );
+
+-- name: line_sets
+-- Sets of lines that do not add up to the claim of their load: by a cent, or, where what was billed
+-- differs by more, because a line is missing. Sets whose claim is not in their load are late. One
+-- row per set, by its first line in the file.
+with line_set as (
+    select
+        s.load_id,
+        s.claim_id,
+        min(s.source_line) as source_line,
+        sum(s.line_billed) as billed,
+        sum(s.line_allowed) as allowed,
+        sum(s.line_paid) as paid
+    from claim_lines_raw as s
+    where s.load_id = any(%(loads)s)
+    group by s.load_id, s.claim_id
+)
+
+select
+    case
+        when c.claim_id is null then 'late_set'
+        when abs(s.billed - c.claim_amount) > 0.01 then 'missing_line'
+        else 'line_total'
+    end as rule,
+    s.load_id,
+    s.source_line
+from line_set as s
+left join claims_raw as c on s.load_id = c.load_id and s.claim_id = c.claim_id
+where c.claim_id is null
+    or s.billed <> c.claim_amount
+    or s.allowed <> c.allowed_amount
+    or s.paid <> c.paid_amount;
+
+-- name: diagnosis_sets
+-- Sets of diagnoses whose claim is not in their load. One row per set, by its first line in the
+-- file.
+select
+    'late_set' as rule,
+    s.load_id,
+    min(s.source_line) as source_line
+from claim_diagnoses_raw as s
+where s.load_id = any(%(loads)s)
+    and not exists (
+        select 1
+        from claims_raw as c
+        where c.load_id = s.load_id and c.claim_id = s.claim_id
+    )
+group by s.load_id, s.claim_id;
+
+-- name: unknown_procedures
+-- Lines whose procedure code is of no code system. One row per line.
+select
+    'unknown_code' as rule,
+    s.load_id,
+    s.source_line
+from claim_lines_raw as s
+inner join dim_procedure as p on s.procedure_code = p.procedure_code
+where s.load_id = any(%(loads)s) and p.code_system = 'unknown';
+
+-- name: unknown_diagnoses
+-- Diagnoses that no table of codes has. One row per diagnosis.
+select
+    'unknown_code' as rule,
+    s.load_id,
+    s.source_line
+from claim_diagnoses_raw as s
+inner join dim_diagnosis as d on s.diagnosis_code = d.diagnosis_code
+where s.load_id = any(%(loads)s) and d.is_inferred;

@@ -19,6 +19,7 @@ from etl.warehouse.tables import LIVE
 from tests.support.warehouse import Warehouse
 
 FATAL = [kind.name for kind in KINDS.values() if kind.outcome == REFUSED]
+OF_DETAILS = ("line_total", "missing_line", "repeated_position", "late_set", "unknown_code")
 OTHERS = [name for name in KINDS if name not in FATAL]
 
 
@@ -79,8 +80,10 @@ def test_every_injected_defect_is_detected_at_its_line_without_false_positives(
 
 def test_changed_rows_give_false_negatives_and_false_positives(warehouse: Warehouse) -> None:
     generate(warehouse.inbox, members=60, dirty=",".join(OTHERS), truth=warehouse.data / "truth")
+    increment(warehouse.inbox, truth=warehouse.data / "truth")
     warehouse.incremental(reject_share=0.9)
     assert_exact(before := found(warehouse))
+    assert all(before[name].injected for name in OF_DETAILS)
 
     def after(statement: str) -> dict[str, tuple[int, int]]:
         """Kinds with false negatives or false positives, once this was changed as well."""
@@ -121,6 +124,19 @@ def test_changed_rows_give_false_negatives_and_false_positives(warehouse: Wareho
         )
         == expected
     )
+    # Of a set that agreed with its claim, so much of a line is lost.
+    agreeing = (
+        "where (claim_id, line_number) = (select claim_id, 1 from claims_raw join claim_lines_raw "
+        "as l using (load_id, claim_id) where load_id = 1 group by claim_id, claim_amount, "
+        "paid_amount having (sum(line_billed), sum(line_paid)) = (claim_amount, paid_amount) "
+        "order by claim_id limit 1)"
+    )
+    for kind, cents in (("line_total", 1), ("missing_line", 2)):
+        expected[kind] = (0, 1)
+        assert (
+            after(f"update claim_lines_raw set line_billed = line_billed - 0.0{cents} {agreeing}")
+            == expected
+        )
 
 
 def test_clean_or_other_feeds_are_not_compared(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -155,11 +171,15 @@ def test_a_finding_is_explained_by_its_own_member_alone() -> None:
                 at("orphan_member", 4, "M4"),
                 at("service_outside_coverage", 4, "M5"),
                 at("bad_diagnosis", 4, "M5"),
+                at("missing_line", 5, "C9"),
+                at("missing_line", 6, "M5"),
             ],
             {"M5"},
+            {"C9"},
         )
     }
     assert seen["overlapping_enrollment"] == Detection("overlapping_enrollment", 1, 1, 0, 1, 1)
     assert seen["orphan_member"] == Detection("orphan_member", 0, 0, 0, 1, 1)
     assert seen["service_outside_coverage"] == Detection("service_outside_coverage", 0, 0, 0, 0, 1)
+    assert seen["missing_line"] == Detection("missing_line", 0, 0, 0, 1, 1)
     assert seen["bad_diagnosis"] == Detection("bad_diagnosis", 0, 0, 0, 1, 0)

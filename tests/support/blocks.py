@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 
@@ -72,10 +73,11 @@ def drawn_rows(feed: str, count: int) -> list[Row]:
             "procedure_code": "Z0001",
             "provider_group_name": (f"Group {n}, West", "", "Ärzte")[n % 3],
         },
+        # Sets of four lines and of three diagnoses.
         "claim_lines": lambda n: {
-            "claim_id": f"C{n:08d}",
-            "line_number": n % 12 + 1,
-            "service_date": day + timedelta(days=n % 300),
+            "claim_id": f"C{n // 4:08d}",
+            "line_number": n % 4 + 1,
+            "service_date": day + timedelta(days=n // 4 % 300),
             "procedure_code": ("J1100", "", "Z0001")[n % 3],
             "ndc": "" if n % 2 else f"{n:011d}",
             "units": f"{n % 9}.5",
@@ -84,9 +86,9 @@ def drawn_rows(feed: str, count: int) -> list[Row]:
             "line_paid": f"{n * 40}.05" if n % 10 else "0.00",
         },
         "claim_diagnoses": lambda n: {
-            "claim_id": f"C{n:08d}",
-            "position": n % 25 + 1,
-            "service_date": day + timedelta(days=n % 300),
+            "claim_id": f"C{n // 3:08d}",
+            "position": n % 3 + 1,
+            "service_date": day + timedelta(days=n // 3 % 300),
             "diagnosis_code": ("E119", "I10")[n % 2],
             "present_on_admission": ("Y", "", "N")[n % 3],
         },
@@ -102,7 +104,12 @@ def block_of(feed: Feed, rows: Sequence[Mapping[str, str]]) -> encode.Block:
     columns = {
         c.name: encode.join(unused, encode.texts(row[c.name] for row in rows)) for c in feed.columns
     }
-    return encode.block(feed, columns, {name: cents(rows, name) for name in feed.money})
+    sets = None
+    if feed.name in ("claim_lines", "claim_diagnoses"):
+        names = [row["claim_id"] for row in rows]
+        sets = np.cumsum([a != b for a, b in pairwise(["", *names])])
+    amounts = {name: cents(rows, name) for name in feed.money}
+    return encode.block(feed, columns, amounts, sets=sets)
 
 
 def cents(rows: Sequence[Mapping[str, str]], column: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections import Counter, defaultdict
 from decimal import Decimal
@@ -22,6 +23,7 @@ AMOUNTS = {
     "allowed_amount": "line_allowed",
     "paid_amount": "line_paid",
 }
+DETAILS = ("claim_lines", "claim_diagnoses")
 INSTITUTIONAL = ("Inpatient", "Outpatient")
 Sets = dict[str, list[Row]]
 
@@ -134,6 +136,45 @@ def test_diagnoses_come_back_on_the_claims_of_the_chronically_ill(batches):
 
     assert recurring(True) > 0.6
     assert recurring(False) < 0.45
+
+
+def test_a_set_that_waits_comes_whole_in_the_next_batch(tmp_path):
+    """Of each batch with such sets; the batch after them need not have any of its own."""
+    first = generate(tmp_path / "inbox", members=300, years=1, seed=8, dirty="late_set,0.2")
+    folders = [first, *simulate(tmp_path / "inbox", 3, dirty="late_set,0.5")]
+    folders += simulate(tmp_path / "inbox", 2)
+    plain = [generate(tmp_path / "plain" / "inbox", members=300, years=1, seed=8)]
+    plain += simulate(tmp_path / "plain" / "inbox", 5)
+    waiting: dict[str, set[str]] = {feed: set() for feed in DETAILS}
+    came = Counter()
+    for folder, without in zip(folders, plain, strict=True):
+        batch, clean = read(folder), read(without)
+        assert batch["claims"] == clean["claims"]
+        truth = json.loads((tmp_path / "truth" / f"{folder.name}.json").read_text())
+        for feed, before in waiting.items():
+            claims, sets = {r["claim_id"] for r in batch["claims"]}, by_claim(batch[feed])
+            late = sets.keys() - claims
+            # All that waited, but for those whose claim comes again.
+            assert late == before - claims
+            came[feed] += len(late)
+            assert all(rows == clean_sets for rows, clean_sets in same(sets, clean, feed))
+            defects = truth["files"].get(f"{feed}.csv", {}).get("defects", [])
+            lines = [n for n, row in enumerate(batch[feed], 2) if starts_late(row, late)]
+            assert [d["line"] for d in defects] == lines
+            waiting[feed] = claims - sets.keys()
+    assert waiting == {feed: set() for feed in DETAILS}
+    assert came["claim_lines"] == came["claim_diagnoses"] > 30
+
+
+def same(sets: Sets, clean: dict[str, list[Row]], feed: str) -> list[tuple[list[Row], list[Row]]]:
+    """The sets of a batch that come with their claim, next to those of the batch without dirt."""
+    others = by_claim(clean[feed])
+    return [(rows, others[claim]) for claim, rows in sets.items() if claim in others]
+
+
+def starts_late(row: Row, late: set[str]) -> bool:
+    number = row.get("line_number") or row["position"]
+    return number == "1" and row["claim_id"] in late
 
 
 def test_shares_add_up_and_stay_within_the_amount_above_them():

@@ -8,7 +8,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -35,7 +35,8 @@ from etl.synthetic.defects.injector import DefectInjector, DirtyBlock
 from tests.support.blocks import Row, block_of, drawn_rows, npi
 
 SEED, DAY, ROWS = 11, 20_423, 600
-ROW_KINDS = [k for k in KINDS.values() if not k.whole_file]
+ROW_KINDS = [k for k in KINDS.values() if not k.whole_file and not k.of_set]
+SETS = ("claim_lines", "claim_diagnoses")
 CASES = [(kind.name, feed) for kind in ROW_KINDS for feed in kind.columns]
 
 
@@ -61,12 +62,18 @@ class File:
         return found[1:]
 
     def aligned(self) -> list[tuple[Defect | None, list[str], int | None]]:
-        """Each record with its defect and the row that it replaces; none where it was added."""
+        """Each record with its defect and the row that it replaces; none where it was added.
+
+        Of a row that is missing the record is empty.
+        """
         at_line = {d.line: d for d in self.defects}
         assert len(at_line) == len(self.defects)
         found, at = [], 0
         for line, record in self.records:
             defect = at_line.pop(line, None)
+            if defect is not None and defect.kind == "missing_line":
+                found.append((defect, [], at))
+                defect, at = None, at + 1
             is_added = defect is not None and KINDS[defect.kind].adds
             found.append((defect, record, None if is_added else at))
             at += not is_added
@@ -110,12 +117,14 @@ def check_accounts(file: File) -> None:
     """Counts, totals and what will be loaded, each worked out again from the file."""
     feed, aligned = FEEDS[file.feed], file.aligned()
     outcomes = Counter(d.outcome for d in file.defects)
-    assert file.total("rows") == len(aligned)
+    assert file.total("rows") == sum(bool(record) for _, record, _ in aligned)
     assert file.total("rejected_records") == outcomes[REJECTED]
     assert file.total("duplicates") == outcomes[DUPLICATE]
     for column in feed.money:
         expected, at = Decimal(0), names(file.feed).index(column)
         for defect, record, row in aligned:
+            if not record:
+                continue
             lost = defect is not None and defect.outcome == REJECTED and row is not None
             expected += Decimal((file.clean[row][column] if lost else record[at]) or 0)
         assert sum(s.totals[column] for _, s in file.blocks) == expected * 100
@@ -123,7 +132,7 @@ def check_accounts(file: File) -> None:
         # Without a column that the whole file has too many.
         [value.strip(" ") for value in record[: len(names(file.feed))]]
         for defect, record, _ in aligned
-        if defect is None or defect.outcome == LOADED
+        if record and (defect is None or defect.outcome == LOADED)
     ]
     expected_rows = []
     for first, part in file.blocks:
@@ -143,7 +152,9 @@ def check_accounts(file: File) -> None:
 
 @pytest.mark.parametrize(("kind", "feed"), CASES)
 def test_every_row_defect_is_of_its_kind_and_at_its_line(kind: str, feed: str):
-    file = dirty(f"{kind},0.03", feed)
+    # A quarter of the rows is fit for those of a set's first row.
+    share = 0.1 if kind in ("line_total", "missing_line") else 0.03
+    file = dirty(f"{kind},{share}", feed)
     assert 5 <= len(file.defects) <= 40
     assert any(part.defects for _, part in file.blocks[1:]), "none in the second block"
     aligned = file.aligned()
@@ -248,6 +259,19 @@ ORACLES: dict[str, Callable[[Seen], bool]] = {
     "end_before_start": lambda s: s.new < s.clean["start_date"],
     "service_outside_coverage": lambda s: int(s.new[:4]) == int(s.old[:4]) - 28,
     "overlapping_enrollment": is_other_start,
+    "line_total": lambda s: (
+        s.clean["line_number"] == "1" and Decimal(s.new) - Decimal(s.old) == Decimal("0.01")
+    ),
+    "missing_line": lambda s: s.clean["line_number"] == "1" and s.after[1] == "2",
+    "repeated_position": lambda s: (
+        s.only_column(s.after, "diagnosis_code")
+        and s.key_and_time(s.record) == s.key_and_time(s.after)
+    ),
+    "unknown_code": lambda s: (
+        s.clean.get("position", s.clean.get("line_number")) != "1"
+        and s.new in ("U99X9", "QQ999")
+        and s.old not in ("", s.new)
+    ),
     "bad_npi": lambda s: s.old == npi(int(s.old[1:9])) != s.new and len(s.new) == 10,
     "bad_diagnosis": lambda s: (
         not re.match(FEEDS["claims"].column("diagnosis_code").check.pattern, s.new)
@@ -287,9 +311,9 @@ def test_all_kinds_together_add_up(feed: str, dirt: str):
         applicable = {k.name for k in ROW_KINDS if feed in k.columns}
         assert {d.kind for d in file.defects} == applicable
     else:
-        # The share of 600 rows; a defect that does not fit its row is left out.
-        share = float(dirt)
-        assert share * 0.6 * ROWS <= len(file.defects) <= share * 1.4 * ROWS
+        # The share of 600 rows; a defect that does not fit its row or set is left out.
+        share, least = float(dirt), 0.5 if feed in SETS else 0.6
+        assert share * least * ROWS <= len(file.defects) <= share * 1.4 * ROWS
 
 
 def test_each_kind_by_name_has_the_share_for_itself():
@@ -359,6 +383,43 @@ def test_a_named_defect_is_in_every_file_that_is_large_enough():
     file = dirty(",".join([*(k.name for k in loaded), "0.5"]), "claims", rows=25, blocks=1)
     assert {d.kind for d in file.defects} == {k.name for k in loaded}
     check_accounts(file)
+
+
+@pytest.mark.parametrize("feed", SETS)
+def test_no_set_has_two_defects_and_a_clean_one_has_none(feed: str):
+    source, rows = FEEDS[feed], drawn_rows(feed, ROWS)
+    clean = np.arange(ROWS) < ROWS // 2
+    part = DefectInjector(parse("0.5"), SEED, DAY, source).inject(
+        block_of(source, rows), clean=clean
+    )
+    hit = Counter(rows[position]["claim_id"] for position in part.touched)
+    assert len(part.touched) == len(part.defects) > 20
+    assert max(hit.values()) == 1
+    assert min(part.touched) >= ROWS // 2
+
+
+def test_a_late_set_is_counted_once_at_its_first_row():
+    source, rows = FEEDS["claim_lines"], drawn_rows("claim_lines", 30)
+    late = np.array([row["claim_id"] in ("C00000002", "C00000004") for row in rows])
+    block = replace(block_of(source, rows), late=late)
+    for request in ("", "bad_date,0.5"):
+        injector = DefectInjector(parse(request), SEED, DAY, source)
+        part = injector.inject(block)
+        found = [d for d in part.defects if d.kind == "late_set"]
+        starts = [p for p, row in enumerate(rows) if late[p] and row["line_number"] == "1"]
+        assert [d.line for d in found] == [2 + p for p in starts]
+        assert {(d.column, d.outcome) for d in found} == {(None, LOADED)}
+    assert DefectInjector(parse("truncated"), SEED, DAY, source).inject(block).defects == found
+    assert DefectInjector(parse("truncated"), SEED, DAY, FEEDS["claims"]).refused
+
+
+def test_sets_wait_in_batches_that_are_asked_for_it():
+    assert Dirt(0.02, ("late_set", "crlf")).waiting == 0.02
+    assert Dirt(0.02, ("crlf",)).waiting == 0
+    # Of a batch that is refused none can come later.
+    assert Dirt(0.02, ("late_set", "truncated")).waiting == 0
+    share = Dirt(0.1)
+    assert share.waiting == pytest.approx(0.1 / len(share.of("claim_lines")))
 
 
 def test_rows_that_are_needed_stay():

@@ -8,7 +8,7 @@ leaves the CSV text. Text is escaped once, in the lookup table from which a colu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -140,16 +140,29 @@ class Block:
     """A stretch of a feed: its fields as CSV text, a column each, and the amounts in cents.
 
     ``columns`` has every column of the contract in the contract's order; ``cents`` those of
-    the feed's control totals. ``new``: of facts, which rows no batch before had.
+    the feed's control totals. ``new``: of facts, which rows no batch before had. Of rows that come
+    as sets, ``sets`` numbers the set of each, one set after the other, and ``late`` says which come
+    in a batch after the one of their claim.
     """
 
     feed: Feed
     columns: Mapping[str, Column]
     cents: Mapping[str, NDArray[np.integer]]
-    new: NDArray[np.bool_] | None = None
+    new: Flags | None = None
+    sets: NDArray[np.int64] | None = None
+    late: Flags | None = None
 
     def __len__(self) -> int:
         return len(self.columns[self.feed.key[0]])
+
+    def take(self, rows: NDArray[np.int64]) -> Block:
+        """Some of the rows, in order; not of sets."""
+        return replace(
+            self,
+            columns={name: column[rows] for name, column in self.columns.items()},
+            cents={name: values[rows] for name, values in self.cents.items()},
+            new=None if self.new is None else self.new[rows],
+        )
 
     @property
     def totals(self) -> dict[str, int]:
@@ -185,12 +198,14 @@ def block(
     feed: Feed,
     columns: Mapping[str, Column],
     cents: Mapping[str, NDArray[np.integer]] | None = None,
-    new: NDArray[np.bool_] | None = None,
+    new: Flags | None = None,
+    sets: NDArray[np.int64] | None = None,
+    late: Flags | None = None,
 ) -> Block:
     """A block of rows from ``columns``, which has every column that the contract requires.
 
     Others are left out where the generator does not know them. ``cents``: the amounts of the
-    feed's control totals; ``new`` as in ``Block``.
+    feed's control totals; ``new``, ``sets`` and ``late`` as in ``Block``.
     """
     amounts = cents or {}
     if amounts.keys() != set(feed.money):
@@ -199,4 +214,5 @@ def block(
     wrong = (columns.keys() - set(names)) | (set(feed.required) - columns.keys())
     if wrong:
         raise ValueError(f"{feed.name}: {sorted(wrong)} do not match")
-    return Block(feed, {name: columns[name] for name in names if name in columns}, amounts, new)
+    ordered = {name: columns[name] for name in names if name in columns}
+    return Block(feed, ordered, amounts, new, sets, late)

@@ -14,6 +14,8 @@ _Choice = TypeVar("_Choice")
 _BAD_DATES = (b"13/45/2025", b"2025-02-30")
 _BAD_AMOUNTS = (b"12.3.4", b"N/A")
 _BAD_DIAGNOSIS = b"ZZZ9"
+_UNKNOWN_CODES = {"diagnosis_code": b"U99X9", "procedure_code": b"QQ999"}
+_OTHER_DIAGNOSES = (b"R69", b"Z0000")
 # To the day of week and of leap years; older than any coverage that is sold today.
 _LONG_BEFORE = timedelta(days=28 * 365 + 7)
 
@@ -27,6 +29,7 @@ class Row:
     ``fields``: as CSV text, those of columns that the contract does not know at the end. ``at``:
     where each column is. ``cents``: the row's part in the control totals. ``columns``: where the
     kind of defect can be. ``fresh``: the part of an invented key that no other row has.
+    ``is_first``, ``is_followed``: of a set of rows, whether it is the first, and not the last.
     """
 
     fields: list[bytes]
@@ -35,6 +38,8 @@ class Row:
     columns: tuple[str, ...]
     fresh: bytes
     draw: int
+    is_first: bool = True
+    is_followed: bool = False
 
     def pick(self, choices: Sequence[_Choice]) -> _Choice:
         """One of the choices; a second pick is made with what the draw has left."""
@@ -63,7 +68,8 @@ class Row:
 class Corrupted:
     """What is written in place of a row.
 
-    ``records``: fields as CSV text, the defect in number ``faulty`` and there in ``column``.
+    ``records``: fields as CSV text, the defect in number ``faulty`` and there in ``column``; none
+    where the row is missing.
     ``changed``: values that will be loaded. ``cents``: what the control totals differ by.
     ``added``: a row that will be loaded in addition to the row's own.
     """
@@ -125,7 +131,8 @@ def _dollar_amount(row: Row) -> Corrupted | None:
 
 
 def _missing_field(row: Row) -> Corrupted:
-    at = row.pick(range(len(row.fields)))
+    # The key stays, so that what follows from the loss of the row can be recognized.
+    at = row.pick(range(1, len(row.fields)))
     return Corrupted([row.fields[:at] + row.fields[at + 1 :]], None)
 
 
@@ -205,6 +212,34 @@ def _overlapping_enrollment(row: Row) -> Corrupted | None:
     return Corrupted([row.fields, row.replaced(values)], "start_date", faulty=1, added=added)
 
 
+def _line_total(row: Row) -> Corrupted | None:
+    if not row.is_first:
+        return None
+    column = row.pick(row.columns)
+    return _wrong(row, column, _amount(row.cents[column] + 1), **{column: 1})
+
+
+def _missing_line(row: Row) -> Corrupted | None:
+    # More than a cent is missing then.
+    if not (row.is_first and row.is_followed and row.cents["line_billed"] > 1):
+        return None
+    return Corrupted([], None)
+
+
+def _repeated_position(row: Row) -> Corrupted:
+    column = row.columns[0]
+    other = next(code for code in _OTHER_DIAGNOSES if code != row.value(column))
+    return Corrupted([row.replaced({column: other}), row.fields], column)
+
+
+def _unknown_code(row: Row) -> Corrupted | None:
+    column = row.columns[0]
+    # The first ones are the claim's, and are left to agree with it.
+    if row.is_first or not row.fields[row.at[column]]:
+        return None
+    return _wrong(row, column, _UNKNOWN_CODES[column])
+
+
 def _bad_npi(row: Row) -> Corrupted | None:
     npi = row.value("npi")
     if not npi[-1:].isdigit():
@@ -235,6 +270,10 @@ MAKERS: dict[str, Callable[[Row], Corrupted | None]] = {
     "end_before_start": _end_before_start,
     "service_outside_coverage": _service_outside_coverage,
     "overlapping_enrollment": _overlapping_enrollment,
+    "line_total": _line_total,
+    "missing_line": _missing_line,
+    "repeated_position": _repeated_position,
     "bad_npi": _bad_npi,
     "bad_diagnosis": _bad_diagnosis,
+    "unknown_code": _unknown_code,
 }

@@ -27,7 +27,8 @@ class Kind:
 
     ``columns``: the feeds that it can be in, each with the columns, none for the whole record or
     file. ``adds``: it is a record in addition to the row's own, which stays as it was. ``orphans``:
-    the row loads under a key that nobody has.
+    the row loads under a key that nobody has. ``of_set``: it is a claim's whole set of lines or
+    diagnoses, that waits for the next batch; it is counted there.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Kind:
     whole_file: bool = False
     adds: bool = False
     orphans: bool = False
+    of_set: bool = False
 
     @property
     def takes_row(self) -> bool:
@@ -54,9 +56,11 @@ def _typed(*types: Type) -> dict[str, tuple[str, ...]]:
 
 _EVERY_COLUMN = {feed.name: tuple(c.name for c in feed.columns) for feed in FEEDS.values()}
 _WHOLE = dict.fromkeys(FEEDS, ())
+_LINES = {"claim_lines": ()}
 _KEYS = {feed.name: feed.key[:1] for feed in FEEDS.values()}
 # The sender's new column and its name, of which the contract knows nothing.
 EXTRA_COLUMN = "export_run"
+LATE_SET = "late_set"
 # What the sender now calls the column that goes by another name in the contract.
 NEW_NAME = {"paid_amount": "paid_amt"}
 
@@ -162,6 +166,28 @@ _ALL = (
         {"enrollments": ("start_date",)},
         adds=True,
     ),
+    # Lines and diagnoses that do not agree with their claim.
+    Kind(
+        "line_total",
+        LOADED,
+        "an amount of a claim's first line that is a cent too high",
+        {"claim_lines": ("line_billed", "line_allowed", "line_paid")},
+    ),
+    Kind("missing_line", LOADED, "a claim's first of several lines that is missing", _LINES),
+    Kind(
+        "repeated_position",
+        REJECTED,
+        "another diagnosis before one, at the same position of the claim",
+        {"claim_diagnoses": ("diagnosis_code",)},
+        adds=True,
+    ),
+    Kind(
+        LATE_SET,
+        LOADED,
+        "all lines and diagnoses of a claim, a batch later than the claim",
+        {**_LINES, "claim_diagnoses": ()},
+        of_set=True,
+    ),
     # Codes that are none.
     Kind("bad_npi", LOADED, "an NPI whose check digit is wrong", {"providers": ("npi",)}),
     Kind(
@@ -169,6 +195,12 @@ _ALL = (
         LOADED,
         "a diagnosis code that cannot exist",
         {"claims": ("diagnosis_code",)},
+    ),
+    Kind(
+        "unknown_code",
+        LOADED,
+        "a further diagnosis or a procedure of a line that has the form of a code and is none",
+        {"claim_lines": ("procedure_code",), "claim_diagnoses": ("diagnosis_code",)},
     ),
     # Whole files, harmless.
     Kind("byte_order_mark", LOADED, "a byte-order mark before the header", _WHOLE, whole_file=True),
@@ -242,6 +274,19 @@ class Dirt:
             if feed in kind.columns
             and (kind.name in self.kinds if self.kinds else kind.outcome != REFUSED)
         ]
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether a file of the batch is to be refused, and the batch with it."""
+        return any(KINDS[name].outcome == REFUSED for name in self.kinds)
+
+    @property
+    def waiting(self) -> float:
+        """The share of claims whose lines and diagnoses come a batch after them."""
+        kinds = self.of("claim_lines")
+        if self.is_fatal or KINDS[LATE_SET] not in kinds:
+            return 0.0
+        return self.share if self.kinds else self.share / len(kinds)
 
 
 def parse(text: str) -> Dirt | None:

@@ -21,6 +21,8 @@ from etl.synthetic.defects.defects import MAKERS, Corrupted, Row, split
 from etl.synthetic.defects.dirt import (
     DUPLICATE,
     EXTRA_COLUMN,
+    KINDS,
+    LATE_SET,
     NEW_NAME,
     REFUSED,
     REJECTED,
@@ -48,11 +50,12 @@ class DirtyBlock:
 
     ``rows``: records written. ``totals``: cents of each money column over all of them, as the
     sender knows them; an amount that cannot be read counts as what it should have been.
-    ``rejected``: positions in the block of rows whose own record will not be loaded.
+    ``rejected``: positions in the block of rows whose own record will not be loaded, or is missing.
     ``rejected_records`` and ``duplicates``: records that staging rejects or drops.
     ``changed``: column to position to the value that will be loaded, where that is not the
     block's. ``added``: rows that will be loaded and are not in the block, every column of them.
-    Values are plain text in UTF-8, trimmed, without the quotes of CSV.
+    Values are plain text in UTF-8, trimmed, without the quotes of CSV. ``touched``: positions of
+    all rows with a defect.
     """
 
     data: bytes
@@ -64,15 +67,32 @@ class DirtyBlock:
     changed: dict[str, dict[int, bytes]] = field(default_factory=dict)
     added: list[dict[str, bytes]] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
+    touched: tuple[int, ...] = ()
+
+
+class _Sets:
+    """Which rows of a block belong together; each row is alone where they do not come as sets."""
+
+    def __init__(self, block: Block) -> None:
+        self._sets = np.arange(len(block)) if block.sets is None else block.sets
+
+    def of(self, position: int) -> int:
+        """A number for the set of a row."""
+        return int(self._sets[position])
+
+    def same(self, one: int, other: int) -> bool:
+        """Whether two rows are of one set; rows outside the block are of none."""
+        inside = one >= 0 and other < len(self._sets)
+        return bool(inside and self._sets[one] == self._sets[other])
 
 
 class DefectInjector:
     """Injects defects into one file of a batch: header, then its blocks in order, then the end.
 
     ``day``: the batch's, in days since 1970-01-01; the same arguments and blocks give the same
-    bytes. No row has two defects. At every block's end at most 4 % of the rows so far are
-    rejected, or the share asked for if that is higher. A kind asked for by name is in every file
-    of 25 rows or more to which it applies, as far as this allows.
+    bytes. No row has two defects, and no set of rows has. At every block's end at most 4 % of the
+    rows so far are rejected, or the share asked for if that is higher. A kind asked for by name is
+    in every file of 25 rows or more to which it applies, as far as this allows.
 
     ``refused``: whether the pipeline must refuse the file as a whole. Such a file has no other
     defects than those it is refused for.
@@ -86,7 +106,8 @@ class DefectInjector:
         self._keys = f"{day}{feed.name[0].upper()}"
         self.refused = any(k.outcome == REFUSED for k in kinds)
         self._file = {k.name: k for k in kinds if k.whole_file and self._hits_file(k, dirt)}
-        self._kinds = [] if self.refused else [k for k in kinds if not k.whole_file]
+        of_rows = [k for k in kinds if not k.whole_file and not k.of_set]
+        self._kinds = [] if self.refused else of_rows
         self._owed = list(self._kinds) if dirt and dirt.kinds else []
         each = dirt.share if dirt else 0.0
         # By name, every kind has the share for itself.
@@ -118,42 +139,68 @@ class DefectInjector:
         kind = self._file.get("missing_column")
         return kind.columns[self._feed.name][0] if kind else None
 
-    def inject(self, block: Block, spare: NDArray[np.bool_] | None = None) -> DirtyBlock:
+    def inject(
+        self,
+        block: Block,
+        spare: NDArray[np.bool_] | None = None,
+        clean: NDArray[np.bool_] | None = None,
+    ) -> DirtyBlock:
         """The next block of the file with its share of defects.
 
         ``spare``: whether each row of the block is needed: it is then neither rejected nor given
-        the key of a member or provider that nobody has.
+        the key of a member or provider that nobody has. ``clean``: whether it gets no defect.
         """
         records = self._shaped(block).records()
         number, self._blocks = self._blocks, self._blocks + 1
         first, self._rows = self._rows, self._rows + len(block)
-        if not self._kinds:
+        late = self._late(block, records)
+        if not (self._kinds or late):
             return DirtyBlock(lines(records), len(block), block.totals, np.empty(0, np.int64))
-        dice = Dice(*self._words, number)
-        corrupted: dict[int, tuple[Kind, Corrupted]] = {}
-        for kind, position, draw in self._choices(dice, len(block)):
+        sets = _Sets(block)
+        corrupted = dict(late)
+        taken = {sets.of(position) for position in late}
+        for kind, position, draw in self._choices(Dice(*self._words, number), len(block)):
             if (
-                position in corrupted
+                sets.of(position) in taken
+                or (clean is not None and clean[position])
                 or (kind.outcome == REJECTED and not self._may_reject())
                 or (kind.takes_row and spare is not None and spare[position])
             ):
                 continue
             row = Row(
-                fields=split(lines(records[position : position + 1]).removesuffix(self._end)),
+                fields=self._fields(records, position),
                 at=self._at,
                 cents={name: int(values[position]) for name, values in block.cents.items()},
                 columns=tuple(c for c in kind.columns[self._feed.name] if c in self._at),
                 fresh=f"{self._keys}{first + position:08d}".encode(),
                 draw=draw,
+                is_first=not sets.same(position - 1, position),
+                is_followed=sets.same(position, position + 1),
             )
             made = MAKERS[kind.name](row)
             if made is not None:
                 corrupted[position] = (kind, made)
+                taken.add(sets.of(position))
                 self._rejected += kind.outcome == REJECTED
                 if kind in self._owed:
                     self._owed.remove(kind)
         data, defects = self._written(records, corrupted)
         return _dirty(block, data, corrupted, defects)
+
+    def _late(self, block: Block, records: NDArray[np.void]) -> dict[int, tuple[Kind, Corrupted]]:
+        """The late sets of a block, each by its first row, which stays as it is."""
+        if block.late is None or self.refused:
+            return {}
+        sets, kind = _Sets(block), KINDS[LATE_SET]
+        return {
+            position: (kind, Corrupted([self._fields(records, position)], None))
+            for position in np.flatnonzero(block.late).tolist()
+            if not sets.same(position - 1, position)
+        }
+
+    def _fields(self, records: NDArray[np.void], position: int) -> list[bytes]:
+        """The fields of a record as CSV text."""
+        return split(lines(records[position : position + 1]).removesuffix(self._end))
 
     def _shaped(self, block: Block) -> Block:
         """The block with the columns and line ends of the file."""
@@ -180,7 +227,8 @@ class DefectInjector:
                     if kind not in self._owed:
                         break
                     yield kind, position, draw
-        hits = np.flatnonzero(dice("hit", rows) < self._hit)
+        # With no kind of rows, nothing is hit.
+        hits = np.flatnonzero(dice("hit", rows) < self._hit * bool(self._kinds))
         kinds = below(dice("kind", len(hits)), len(self._kinds))
         draws = dice("variant", len(hits))
         for position, kind, draw in zip(hits.tolist(), kinds.tolist(), draws.tolist(), strict=True):
@@ -202,12 +250,13 @@ class DefectInjector:
         for position, (kind, made) in sorted(corrupted.items()):
             write(lines(records[done:position]))
             done = position + 1
-            for at, fields in enumerate(made.records):
-                if at == made.faulty:
-                    defects.append(
-                        Defect(kind.name, self._feed.name, self._line, made.column, kind.outcome)
-                    )
-                write(b",".join(fields) + self._end)
+            texts = [b",".join(fields) + self._end for fields in made.records]
+            write(b"".join(texts[: made.faulty]))
+            # Where a row is missing, the next one begins here.
+            defects.append(
+                Defect(kind.name, self._feed.name, self._line, made.column, kind.outcome)
+            )
+            write(b"".join(texts[made.faulty :]))
         write(lines(records[done:]))
         return b"".join(parts), defects
 
@@ -256,15 +305,20 @@ def _dirty(
         for name, value in made.changed.items():
             changed.setdefault(name, {})[position] = value
     outcomes = [d.outcome for d in defects]
-    rejected = [p for p, (k, _) in corrupted.items() if k.outcome == REJECTED and not k.adds]
+    lost = [
+        position
+        for position, (kind, made) in sorted(corrupted.items())
+        if not made.records or (kind.outcome == REJECTED and not kind.adds)
+    ]
     return DirtyBlock(
         data=data,
         rows=rows,
         totals=totals,
-        rejected=np.array(sorted(rejected), dtype=np.int64),
+        rejected=np.array(lost, dtype=np.int64),
         rejected_records=outcomes.count(REJECTED),
         duplicates=outcomes.count(DUPLICATE),
         changed=changed,
         added=[made.added for _, (_, made) in sorted(corrupted.items()) if made.added is not None],
         defects=defects,
+        touched=tuple(sorted(corrupted)),
     )

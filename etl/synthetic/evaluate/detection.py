@@ -5,8 +5,9 @@ read every line that was staged, also those that a later one has replaced since:
 what was put in. Only the comparison reads the truth.
 
 A defect can have consequences. Who lost an enrollment to the quarantine has claims outside
-coverage; a member whose row was rejected is unknown to the facts. A finding is a consequence where
-a key leads from it to the row that was lost, and otherwise it is a false positive.
+coverage; a member whose row was rejected is unknown to the facts; a claim that was rejected leaves
+lines without a claim. A finding is a consequence where a key leads from it to the row that was
+lost, and otherwise it is a false positive.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from etl.db.statements import Parts, equal, run, statement
 from etl.quality.checks.reference import reference_values
 from etl.quality.checks.registry import failing_rows
 from etl.quality.truth import Detection
-from etl.synthetic.defects.dirt import KINDS, REFUSED
+from etl.synthetic.defects.dirt import KINDS, LATE_SET, REFUSED
 from etl.synthetic.evaluate.truth_checks import comparable
 from etl.synthetic.truth import truth_file
 from etl.warehouse.tables import DIM_MEMBER, DIM_PROVIDER, Build, Dimension
@@ -52,6 +53,8 @@ _HAS_CONSEQUENCES = {
     "service_outside_coverage",
     "overlapping_enrollment",
 }
+# Kinds that defects of a claim, or of another of its lines or diagnoses, can bring about.
+_OF_DETAILS = {"line_total", "missing_line", LATE_SET}
 # How a refused file is recognized: by the message of the run that refused it.
 _OF_MESSAGE = {
     "truncated": re.compile("is not the file that its manifest describes|is cut short"),
@@ -61,6 +64,7 @@ _OF_MESSAGE = {
 # The generator's identifier of an enrollment holds the number of its member, which is there too
 # where a field of the row is missing or the row names no known member.
 _MEMBER = re.compile(r"\b(?:M|E[0-9]{4})([0-9]{8})")
+_CLAIM = re.compile(r"\bC[0-9]{16}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a detector found, with the row's key and the member or provider whose row it is."""
+    """What a detector found, with the row's key and whose row it is.
+
+    ``owner``: the member or provider, and of a line or diagnosis the claim.
+    """
 
     kind: str
     place: Place
@@ -102,11 +109,14 @@ def detections(
             *_in_quarantine(rejected),
             *_in_ledger(connection, loads),
             *_in_staging(connection, loads),
+            *_in_details(connection, loads),
         ]
     lost = [raw for _, feed, _, _, _, raw, _ in rejected if feed == "enrollments" and raw]
     lost += [one.key for one in found if one.kind == "orphan_member" and one.key]
     members_without_enrollment = {f"M{number}" for text in lost for number in _MEMBER.findall(text)}
-    return compare(truth, found, members_without_enrollment)
+    claims = {claim for *_, raw, _ in rejected if raw for claim in _CLAIM.findall(raw)}
+    claims |= {one.key for one in found if one.kind == "paid_above_allowed" and one.key}
+    return compare(truth, found, members_without_enrollment, claims)
 
 
 def _truth(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
@@ -144,17 +154,19 @@ def _leave_out_expired(
 
 def _in_quarantine(rows: Iterable[tuple[Any, ...]]) -> Iterator[Found]:
     """Rejected kinds, by reason, and by the shape of the row where kinds share a reason."""
-    for batch_id, _, file, line, reason, raw_line, fields in rows:
-        kind = _kind(reason, raw_line or "", fields)
+    for batch_id, feed, file, line, reason, raw_line, fields in rows:
+        kind = _kind(feed, reason, raw_line or "", fields)
         yield Found(kind, Place(batch_id, file, line))
 
 
-def _kind(reason: str, raw_line: str, fields: int) -> str:
+def _kind(feed: str, reason: str, raw_line: str, fields: int) -> str:
     if reason == Reason.FIELD_COUNT.text:
         record = next(csv.reader(io.StringIO(raw_line, newline="")), [])
         return "missing_field" if len(record) < fields else "extra_field"
     if reason == Reason.NOT_AN_AMOUNT.text and _DOLLARS.search(raw_line):
         return "dollar_amount"
+    if reason == Reason.CONFLICT.text and feed == "claim_diagnoses":
+        return "repeated_position"
     return _OF_REASON.get(reason, reason)
 
 
@@ -212,6 +224,19 @@ def _in_staging(connection: psycopg.Connection[Any], loads: list[int]) -> Iterat
             yield Found(f"orphan_{dimension.name}", *one)
 
 
+def _in_details(connection: psycopg.Connection[Any], loads: list[int]) -> Iterator[Found]:
+    """What lines and diagnoses say, compared with their claims and with the known codes."""
+    for feed, name in (
+        ("claim_lines", "line_sets"),
+        ("claim_lines", "unknown_procedures"),
+        ("claim_diagnoses", "diagnosis_sets"),
+        ("claim_diagnoses", "unknown_diagnoses"),
+    ):
+        failing = statement(f"synthetic/detection.{name}")
+        for kind, one in _lines(connection, loads, feed, failing, owner="claim_id"):
+            yield Found(kind, *one)
+
+
 def _orphans(feed: str, dimension: Dimension) -> sql.Composed:
     return statement(
         "synthetic/detection.orphans",
@@ -251,12 +276,16 @@ def _lines(
 
 
 def compare(
-    truth: list[dict[str, Any]], found: Iterable[Found], members_without_enrollment: set[str]
+    truth: list[dict[str, Any]],
+    found: Iterable[Found],
+    members_without_enrollment: set[str],
+    claims_with_losses: set[str],
 ) -> tuple[Detection, ...]:
     """The kinds in their order, each with what was put in and what was detected.
 
     ``truth``: that of the batches in order. ``members_without_enrollment``: members who lost an
-    enrollment, because it was rejected or names another member.
+    enrollment, because it was rejected or names another member. ``claims_with_losses``: claims of
+    which a row was rejected, or has other amounts than were sent with its lines.
     """
     injected: dict[str, Counter[Place]] = {kind: Counter() for kind in KINDS}
     for batch in truth:
@@ -271,8 +300,10 @@ def compare(
     for one in found:
         by_kind.setdefault(one.kind, []).append(one)
     unknown = {key for keys in truth[-1]["unknown"].values() for key in keys}
+    explained = dict.fromkeys(_HAS_CONSEQUENCES, unknown | members_without_enrollment)
+    explained |= dict.fromkeys(_OF_DETAILS, claims_with_losses)
     return tuple(
-        _compared(kind, injected.get(kind, Counter()), ones, unknown | members_without_enrollment)
+        _compared(kind, injected.get(kind, Counter()), ones, explained.get(kind, set()))
         for kind, ones in by_kind.items()
     )
 
@@ -286,8 +317,7 @@ def _compared(
     over = [one for one in found if surplus[one.place]]
     # Who has one enrollment too many has others that overlap it.
     twice = {one.owner for one in found if hit[one.place] and kind == "overlapping_enrollment"}
-    known = twice | (explained if kind in _HAS_CONSEQUENCES else set())
-    consequences = sum(one.owner in known for one in over)
+    consequences = sum(one.owner in twice | explained for one in over)
     return Detection(
         kind,
         injected.total(),

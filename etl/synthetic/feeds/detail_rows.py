@@ -1,11 +1,12 @@
 """The claim lines and claim diagnoses feeds, from the claims that a batch shows.
 
-A claim comes with all of its lines and diagnoses whenever it comes. Its lines add up to the
-amounts that the batch shows of it, to the cent.
+A claim comes with all of its lines and diagnoses whenever it comes, but for those that wait for the
+next batch. Its lines add up to the amounts that the batch shows of it, to the cent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -25,7 +26,7 @@ from etl.synthetic.world.services import (
     drugs,
     procedures,
 )
-from etl.synthetic.world.world import World
+from etl.synthetic.world.world import Shown, World
 
 # Columns of a claim's amounts, and those of its lines in the same order.
 _AMOUNTS = (
@@ -74,8 +75,17 @@ _ONSETS = ("Y", "N", "W", "U", "1")
 _AT_ADMISSION = Weighted((820, 120, 15, 25, 20))
 
 
-def line_block(claims: encode.Block, c: Claims, bills: Bills) -> encode.Block:
-    """The lines of a block of claims."""
+def blocks(world: World, claims: encode.Block, shown: Shown) -> Iterator[encode.Block]:
+    """The lines and diagnoses of those claims of a block whose details the batch has."""
+    c, bills, late = shown.claims, shown.bills, ~shown.now
+    if not shown.detailed.all():
+        rows = np.flatnonzero(shown.detailed)
+        claims, c, bills, late = claims.take(rows), c.take(rows), bills.take(rows), late[rows]
+    yield _lines(claims, c, bills, late)
+    yield _diagnoses(claims, details.all_diagnoses(c, bills, world.entrants, world.health), c, late)
+
+
+def _lines(claims: encode.Block, c: Claims, bills: Bills, late: encode.Flags) -> encode.Block:
     lines = details.lines(c, bills)
     claim, procedure, kind = lines.claim, lines.procedure, c.kind[lines.claim]
     cents: dict[str, Ints] = {}
@@ -101,13 +111,14 @@ def line_block(claims: encode.Block, c: Claims, bills: Bills) -> encode.Block:
         "line_to": encode.dates(lines.last),
         **{name: encode.money(values) for name, values in cents.items()},
     }
-    return encode.block(FEEDS["claim_lines"], columns, cents, _new(claims, claim))
+    new = _new(claims, claim)
+    return encode.block(FEEDS["claim_lines"], columns, cents, new, claim, late[claim])
 
 
-def diagnosis_block(claims: encode.Block, c: Claims, bills: Bills, world: World) -> encode.Block:
-    """The diagnoses of a block of claims."""
-    found = details.all_diagnoses(c, bills, world.entrants, world.health)
-    claim = found.claim
+def _diagnoses(
+    claims: encode.Block, found: details.Diagnosed, c: Claims, late: encode.Flags
+) -> encode.Block:
+    claim, new = found.claim, _new(claims, found.claim)
     onset = np.where(found.position == 1, 0, _AT_ADMISSION(found.onset))
     columns = {
         **_of_claim(claims, claim),
@@ -117,7 +128,8 @@ def diagnosis_block(claims: encode.Block, c: Claims, bills: Bills, world: World)
             c.kind[claim] == INPATIENT, encode.texts(_ONSETS)[onset]
         ),
     }
-    return encode.block(FEEDS["claim_diagnoses"], columns, new=_new(claims, claim))
+    feed = FEEDS["claim_diagnoses"]
+    return encode.block(feed, columns, new=new, sets=claim, late=late[claim])
 
 
 def _of_claim(claims: encode.Block, claim: Ints) -> dict[str, encode.Column]:

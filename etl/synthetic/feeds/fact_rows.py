@@ -30,12 +30,11 @@ from etl.synthetic.world.claims import (
     REVERSED,
     SEQUENCES,
     Claims,
-    Unit,
 )
 from etl.synthetic.world.coverage import REASONS, Coverage
 from etl.synthetic.world.diagnoses import diagnoses as diagnosis_tables
 from etl.synthetic.world.money import Bills
-from etl.synthetic.world.world import World
+from etl.synthetic.world.world import Shown, World
 
 Flags = NDArray[np.bool_]
 
@@ -91,13 +90,17 @@ def _spans(
     }
 
 
-def claim_blocks(world: World) -> Iterator[encode.Block]:
-    """The claims, lines and diagnoses feeds, one after the other for each unit."""
-    for unit, drawn, bills in world.claims():
-        claims = _claims(world, unit, drawn, bills)
-        yield claims
-        yield detail_rows.line_block(claims, drawn, bills)
-        yield detail_rows.diagnosis_block(claims, drawn, bills, world)
+def claim_blocks(world: World, waiting: tuple[int, int] = (0, 0)) -> Iterator[encode.Block]:
+    """The claims, lines and diagnoses feeds, one after the other for each unit.
+
+    ``waiting``: as in ``World.claims``.
+    """
+    for shown in world.claims(waiting):
+        claims = _claims(world, shown)
+        if shown.now.any():
+            yield claims if shown.now.all() else claims.take(np.flatnonzero(shown.now))
+        if shown.detailed.any():
+            yield from detail_rows.blocks(world, claims, shown)
 
 
 @cache
@@ -146,7 +149,8 @@ def _cents(status: Ints, bills: Bills) -> dict[str, Ints]:
     }
 
 
-def _claims(world: World, unit: Unit, c: Claims, bills: Bills) -> encode.Block:
+def _claims(world: World, shown: Shown) -> encode.Block:
+    unit, c, bills = shown.unit, shown.claims, shown.bills
     size, kind = len(c), c.kind
     status = _status(c, world.today)
     cents = _cents(status, bills)
@@ -207,8 +211,7 @@ def _claims(world: World, unit: Unit, c: Claims, bills: Bills) -> encode.Block:
         **pick_where(("drug_name", "drug", "drug_class", "drug_subclass"), drug, dispensed),
         **_provider(world, bills.provider),
     }
-    new = (c.received == world.today - 1) | (world.sequence == 0)
-    return encode.block(FEEDS["claims"], columns, cents, new)
+    return encode.block(FEEDS["claims"], columns, cents, shown.new)
 
 
 def _provider(world: World, rows: Ints) -> dict[str, encode.Column]:

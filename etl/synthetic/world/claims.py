@@ -99,6 +99,11 @@ class Claims:
     def __len__(self) -> int:
         return len(self.member)
 
+    def happened(self, day: int) -> NDArray[np.bool_]:
+        """Which claims were received or decided on a day, for the first time or again."""
+        revised = (self.revised == day) & (self.fate >= ADJUSTED)
+        return (self.received == day) | (self.decided == day) | revised
+
     def take(self, rows: Ints | NDArray[np.bool_]) -> Claims:
         """Some of the claims."""
         return Claims(*(getattr(self, f.name)[rows] for f in fields(self)))

@@ -23,6 +23,7 @@ _LATE_ROWS = 40
 _KEPT_DAYS = 365
 # Per mille of those still there that a snapshot lacks.
 _MISSED_MEMBERS, _MISSED_PROVIDERS = 2, 6
+_WAITING_FIRST_DAYS = 365
 _CLOSED = 4  # per mille of providers that a snapshot no longer contains for good
 
 
@@ -33,6 +34,22 @@ class Reported:
     rows: Ints
     state: People
     day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Claims of a unit that a batch shows, or whose lines and diagnoses it does.
+
+    ``now``: whether the claim is in the batch; ``detailed``: whether its lines and diagnoses are;
+    ``new``: whether no batch before had the part that this one has.
+    """
+
+    unit: claims.Unit
+    claims: claims.Claims
+    bills: money.Bills
+    now: NDArray[np.bool_]
+    detailed: NDArray[np.bool_]
+    new: NDArray[np.bool_]
 
 
 class World:
@@ -205,38 +222,63 @@ class World:
         yield Reported(self.touched, self.members.take(self.touched), self.today)
         yield from self._apart.get(self.today, [])
 
-    def claims(self) -> Iterator[tuple[claims.Unit, claims.Claims, money.Bills]]:
+    def claims(self, waiting: tuple[int, int] = (0, 0)) -> Iterator[Shown]:
         """The claims that this batch shows.
 
         The first batch shows all that was received before its day; a later one shows what was
-        received, decided or revised on the day before it.
+        received, decided or revised on the day before it. ``waiting``: of 2**32 claims of this
+        batch, and of the one before it, so many are without their lines and diagnoses, which come
+        a batch later.
         """
-        first = date(self.span.first_year, 1, 1)
+        first, first_batch = date(self.span.first_year, 1, 1), number(self.span.first_batch)
         if self.sequence:
-            first = max(first, self.day - timedelta(days=claims.LONGEST_LIFE_DAYS))
+            first = max(first, self.day - timedelta(days=claims.LONGEST_LIFE_DAYS + 1))
         end = self.day - timedelta(days=1)
         for unit in claims.units(self.span, first, end, self.member_list.known(self.today)):
             pair = self.coverage[unit.year]
             drawn, draws = claims.draw(self.span, unit, self.health, pair)
-            shown = drawn.received < self.today
+            now, waits, late = _in_batch(drawn, draws, self.today, first_batch, waiting)
             if self.sequence:
-                yesterday = self.today - 1
-                shown = (drawn.received == yesterday) | (drawn.decided == yesterday)
-                shown |= (drawn.revised == yesterday) & (drawn.fate >= claims.ADJUSTED)
                 # All that these members have in the year, and nobody else's.
                 concerned = np.zeros(unit.high - unit.low, dtype=bool)
-                concerned[drawn.member[shown] - unit.low] = True
+                concerned[drawn.member[now | late] - unit.low] = True
                 whole = concerned[drawn.member - unit.low]
-                drawn, shown = drawn.take(whole), shown[whole]
-            rows = np.flatnonzero(shown)
+                drawn, now, waits, late = drawn.take(whole), now[whole], waits[whole], late[whole]
+            rows = np.flatnonzero(now | late)
             if len(rows):
                 bills = money.settle(
                     self.span, unit, drawn, draws, self.entrants, self.health, pair
-                )
-                yield unit, drawn.take(rows), bills.take(rows)
+                ).take(rows)
+                drawn, now, detailed = drawn.take(rows), now[rows], ~waits[rows]
+                new = drawn.received == self.today - np.where(now, 1, 2)
+                new |= (self.sequence == 0) | ((self.sequence == 1) & ~now)
+                yield Shown(unit, drawn, bills, now, detailed, new)
 
     def expected_claims(self) -> int:
         """About how many claims this batch shows, for a progress bar."""
         if self.sequence:
             return self.span.members // 20
         return self.span.members * 63 * self.span.years // 10
+
+
+def _in_batch(
+    drawn: claims.Claims, draws: claims.Draws, today: int, first: int, waiting: tuple[int, int]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which claims a batch shows, of which of them the details wait, of which only these come.
+
+    ``first``: the day of the first batch.
+    """
+
+    def may_wait(day: int) -> NDArray[np.bool_]:
+        """The claims of the batch of a day, and of the first batch those of a year."""
+        if day > first:
+            return drawn.happened(day - 1)
+        return (first - _WAITING_FIRST_DAYS <= drawn.received) & (drawn.received < first)
+
+    now = drawn.happened(today - 1) if today > first else drawn.received < today
+    none = np.zeros(len(drawn), dtype=bool)
+    if not any(waiting):
+        return now, none, none
+    lot = draws("late details")[drawn.position]
+    late = may_wait(today - 1) & ~now & (lot < waiting[1])
+    return now, may_wait(today) & (lot < waiting[0]), late
