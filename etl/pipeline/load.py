@@ -24,7 +24,8 @@ from etl.stages.dims import calendar, history, versions
 from etl.stages.facts import merge_facts
 from etl.stages.stage import load_file, parts, rejects
 from etl.stages.stage.staged import Staged
-from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE
+from etl.warehouse.details import DETAILS, Detail
+from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, Fact
 
 STAGES = ("stage", "dims", "facts")
 
@@ -163,7 +164,8 @@ def _at_fault(files: Collection[str], stage: str, feed: str | None) -> list[str]
     """
     if stage != "facts":
         return sorted(files)
-    feeds_of_facts = [fact.feed.name for fact in FACTS.values() if fact.feed.name in files]
+    entries: tuple[Fact | Detail, ...] = (*FACTS.values(), *DETAILS)
+    feeds_of_facts = [entry.feed.name for entry in entries if entry.feed.name in files]
     return [feed] if feed in feeds_of_facts else feeds_of_facts
 
 
@@ -331,6 +333,12 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
                 done = merge_facts.run_fact(context.work, fact, current_load)
                 counts.update({f"{fact.name}_{name}": n for name, n in done.items()})
             context.watcher.advance(1)
+
+        def on_detail(detail: Detail) -> None:
+            # Without rows of its own feed it follows the claims.
+            current.feed = detail.feed.name if detail.feed.name in kinds else detail.of.feed.name
+
+        counts.update(merge_facts.run_details(context.work, current_load, kinds, on_detail))
         current.feed = None
         _expire_old(context, load, kinds, counts)
         context.gate_load("facts", load)

@@ -129,15 +129,26 @@ def _correct(
         if dimension.feed.name == feed and lines:
             loads = list(outcome.lines)
             counts.update(history.correct(context.work, dimension, feed_load, loads, lines))
-    for fact in FACTS.values():
-        for load_id, of_load in outcome.lines.items() if fact.feed.name == feed else ():
-            merged = merge_facts.correct_fact(
-                context.work,
-                fact,
-                merge_facts.CurrentLoad(load_id, load.build),
-                merge_facts.Corrected(of_load, load.load_id, outcome.displaces),
-            )
-            counts.update({f"{fact.name}_{name}": n for name, n in merged.items()})
+    for load_id, of_load in outcome.lines.items():
+        current_load = merge_facts.CurrentLoad(load_id, load.build)
+        rows_of_load = merge_facts.Corrected(of_load, load.load_id, outcome.displaces)
+        _correct_facts(context, feed, current_load, rows_of_load, counts)
     gone = expire.expire(context.work, [feed], outcome.lines, as_recorded=load.build.is_rebuild)
     count_expired(context, gone, counts)
     return outcome
+
+
+def _correct_facts(
+    context: RunContext,
+    feed: str,
+    current_load: merge_facts.CurrentLoad,
+    corrected_rows: merge_facts.Corrected,
+    counts: Counter[str],
+) -> None:
+    """Bring corrected rows of a load into the facts of its feed, and into what follows these."""
+    for fact in FACTS.values():
+        if fact.feed.name == feed:
+            merged = merge_facts.correct_fact(context.work, fact, current_load, corrected_rows)
+            counts.update({f"{fact.name}_{name}": n for name, n in merged.items()})
+    merged = merge_facts.run_details(context.work, current_load, [feed], corrected=corrected_rows)
+    counts.update(merged)

@@ -7,6 +7,16 @@ with named as (
     where load_id = %(load_id)s and service_date is not null
     group by service_date
     union all
+    select service_date::date
+    from claim_lines_raw
+    where load_id = %(load_id)s
+    group by service_date
+    union all
+    select service_date::date
+    from claim_diagnoses_raw
+    where load_id = %(load_id)s
+    group by service_date
+    union all
     select start_date::date
     from enrollments_raw
     where load_id = %(load_id)s and start_date is not null

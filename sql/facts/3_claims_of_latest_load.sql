@@ -29,6 +29,23 @@ create temporary table existing_claim (
     service_date date not null
 ) on commit drop;
 
+-- name: changed
+-- Claims that the load brought or changed, and those that it withdrew. One row per claim.
+select f.claim_id
+from claims_raw as s
+cross join lateral (
+    select c.claim_id
+    from fact_claim as c
+    where c.claim_id = s.claim_id and c.service_date = s.service_date and c.load_id = s.load_id
+    order by c.claim_id
+    -- Keeps the look-up a look-up.
+    offset 0
+) as f
+where s.load_id = %(load_id)s
+union all
+select w.claim_id
+from withdrawn_claim as w;
+
 -- name: create_withdrawn
 -- Claims that are withdrawn, with their day of service in the fact, if it has them. No rows.
 create temporary table withdrawn_claim (

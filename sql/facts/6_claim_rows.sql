@@ -31,6 +31,13 @@ select
     {states}
 from withdrawn as t;
 
+-- name: days
+-- Days of service of the load's claims. One row per day.
+select s.service_date::date as service_date
+from claims_raw as s
+where {is_current} and s.is_deleted is not true
+group by s.service_date;
+
 -- name: insert_new
 -- Claims that the fact does not have yet, each with the keys of the versions in force on its day of
 -- service. One row per claim.

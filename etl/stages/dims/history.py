@@ -10,7 +10,8 @@ from psycopg import sql
 
 from etl.stages.dims import rebuild_history, simple_path
 from etl.stages.dims.work import DimensionWork, FeedLoad
-from etl.warehouse.tables import BEGINNING, FACTS, Dimension
+from etl.warehouse.details import DETAILS, Detail
+from etl.warehouse.tables import BEGINNING, FACTS, Dimension, Fact
 
 
 def run_dimension(
@@ -94,11 +95,15 @@ def _rekey_facts(work: DimensionWork) -> int:
     if not found:
         return 0
     count = 0
-    for fact in FACTS.values():
+    dated: tuple[tuple[Fact | Detail, str], ...] = (
+        *((fact, fact.date) for fact in FACTS.values()),
+        *((detail, detail.of.date) for detail in DETAILS),
+    )
+    for fact, date in dated:
         if any(ref.dimension.name == work.dimension.name for ref in fact.references):
             rekeyed = work.run(
                 "6_rekey_facts.rekey",
-                {"fact": sql.Identifier(fact.table), "date": sql.Identifier(fact.date)},
+                {"fact": sql.Identifier(fact.table), "date": sql.Identifier(date)},
                 from_date=from_date,
                 fact=fact.table,
                 dimension=work.dimension.table,

@@ -10,15 +10,19 @@ from psycopg import sql
 from etl.db.statements import differ, names, run, scalar, statement
 from etl.render import claim_status, staged_rows
 from etl.stages import tables
-from etl.stages.facts import claim_partitions, references
+from etl.stages.facts import partitions, references
 from etl.stages.facts.fact_loads import FactLoads
+from etl.stages.facts.partitions import Partitioned
 from etl.warehouse.tables import FACT_CLAIM
 
 Parts = dict[str, sql.Composable]
 
 
 def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) -> dict[str, int]:
-    """Bring the claims up to the current rows; counts by kind. ``schema``: of the build's facts."""
+    """Bring the claims up to the current rows; counts by kind. ``schema``: of the build's facts.
+
+    Leaves the table ``withdrawn_claim`` for what claims consist of.
+    """
     parts = _parts(loads)
     has_rows = scalar(connection, "facts/3_claims_of_latest_load.has_rows")
     run(connection, "facts/3_claims_of_latest_load.create_withdrawn")
@@ -31,7 +35,14 @@ def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) ->
         _find_states_of_first(connection, loads, parts)
     tables.analyze(connection, "existing_claim")
     withdrawn = run(connection, "facts/6_claim_rows.withdraw", **parts).rowcount
-    inserted, months = claim_partitions.insert(connection, schema, loads.values, parts)
+    inserted, months = partitions.insert(
+        connection,
+        _partitioned(schema),
+        "facts/6_claim_rows.insert_new",
+        loads.values,
+        parts,
+        statement("facts/6_claim_rows.days", is_current=loads.is_current()),
+    )
     updated = 0
     if has_rows:
         updated = run(
@@ -41,13 +52,31 @@ def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) ->
         run(connection, "facts/4_claims_of_late_load.delete_unconfirmed_states", **parts)
         run(connection, "facts/4_claims_of_late_load.insert_missing_states", **parts)
         tables.drop(connection, "claim_state")
-    tables.drop(connection, "existing_claim", "withdrawn_claim", "self_reversal")
+    tables.drop(connection, "existing_claim", "self_reversal")
     return {
         "inserted": inserted,
         "updated": updated,
         "taken_back": withdrawn,
         "partitions": months,
     }
+
+
+def changed(loads: FactLoads) -> sql.Composed:
+    """A query for the claims that may have changed since the claims were brought up to a load."""
+    if not loads.is_late:
+        return statement("facts/3_claims_of_latest_load.changed")
+    return _affected(loads)
+
+
+def _partitioned(schema: str) -> Partitioned:
+    filtered = ("claim_id", "date_key", "service_date", "member_sk", "provider_sk", "plan_sk")
+    return Partitioned(
+        schema,
+        FACT_CLAIM.table,
+        (FACT_CLAIM.key, FACT_CLAIM.date),
+        (*filtered, "status"),
+        has_status=True,
+    )
 
 
 def _find_states_of_late(
@@ -91,16 +120,13 @@ def _parts(loads: FactLoads) -> Parts:
     """Identifiers and fragments of the claims' statements."""
     fact = FACT_CLAIM
     keys = dict.fromkeys(c for ref in fact.references for _, c in ref.key if c is not None)
-    current = {"is_current": loads.is_current(), "r_is_current": loads.is_current("r")}
-    affected = "snapshot" if loads.is_snapshot else "load"
     return {
         **references.parts(fact),
         **claim_status.reversals("s", "f", "r"),
-        **current,
+        "is_current": loads.is_current(),
+        "r_is_current": loads.is_current("r"),
         "build_load": statement("facts/loads.build_load"),
-        "affected_claims": statement(
-            f"facts/4_claims_of_late_load.claims_of_{affected}", **current
-        ),
+        "affected_claims": _affected(loads),
         "is_named_f": staged_rows.is_named(fact.feed, "f"),
         "is_named_t_by_p": staged_rows.is_named(fact.feed, "t", "p"),
         "is_changed": _is_changed(loads),
@@ -120,6 +146,14 @@ def _parts(loads: FactLoads) -> Parts:
         "state_values": references.values(fact, fact.states),
         "states_differ": differ((fact.date, *fact.states), "h", "c"),
     }
+
+
+def _affected(loads: FactLoads) -> sql.Composed:
+    """A query for the claims whose states are worked out again."""
+    kind = "snapshot" if loads.is_snapshot else "load"
+    return statement(
+        f"facts/4_claims_of_late_load.claims_of_{kind}", r_is_current=loads.is_current("r")
+    )
 
 
 def _is_changed(loads: FactLoads) -> sql.Composed:

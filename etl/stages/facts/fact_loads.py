@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from etl.contracts.feed import Feed
 from etl.db.statements import run
 from etl.warehouse.tables import Build, Fact
 
@@ -63,11 +64,10 @@ class FactLoads:
     @property
     def values(self) -> dict[str, Any]:
         """What the statements bind."""
-        build_loads, snapshots = map(list, zip(*self.build_loads, strict=True))
         return {
             "load_id": self.load_id,
-            "build_loads": build_loads,
-            "snapshots": snapshots,
+            "build_loads": [load_id for load_id, _ in self.build_loads],
+            "snapshots": [is_snapshot for _, is_snapshot in self.build_loads],
             "is_snapshot": self.is_snapshot,
             "lines": self.corrected.lines if self.corrected else None,
             "current_load_id": self.corrected.made_by if self.corrected else self.load_id,
@@ -89,11 +89,15 @@ def find(
     corrected: Corrected | None = None,
 ) -> FactLoads:
     """The loads that a load of this fact, or its corrected rows, have to be seen with."""
-    build_loads = run(
-        connection,
-        "facts/loads.build_loads",
-        {"feed": fact.feed.name, "load_id": current_load.load_id, **current_load.build.values},
-    ).fetchall()
+    build_loads = of_feed(connection, fact.feed, current_load)
     if corrected is None and build_loads[-1][0] == current_load.load_id:
         build_loads = build_loads[-1:]
     return FactLoads(current_load.load_id, build_loads, corrected)
+
+
+def of_feed(
+    connection: psycopg.Connection[Any], feed: Feed, current_load: CurrentLoad
+) -> list[tuple[int, bool]]:
+    """The loads of a feed in the facts, and the current one, in the order of their batches."""
+    values = {"feed": feed.name, "load_id": current_load.load_id, **current_load.build.values}
+    return run(connection, "facts/loads.build_loads", values).fetchall()

@@ -11,6 +11,7 @@ state that the latest batch brings, whenever that batch came. There are two path
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any
 
 import psycopg
@@ -18,8 +19,9 @@ from psycopg import sql
 
 from etl.db.statements import names, run, scalar
 from etl.stages import tables
-from etl.stages.facts import claims, enrollments, fact_loads, references
+from etl.stages.facts import claims, details, enrollments, fact_loads, references
 from etl.stages.facts.fact_loads import Corrected, CurrentLoad, FactLoads
+from etl.warehouse.details import DETAILS, Detail
 from etl.warehouse.tables import FACT_CLAIM, Fact
 
 
@@ -28,6 +30,35 @@ def run_fact(
 ) -> dict[str, int]:
     """Load one fact's rows of the load; counts by kind."""
     return _merge(connection, fact, fact_loads.find(connection, fact, current_load), current_load)
+
+
+def run_details(
+    connection: psycopg.Connection[Any],
+    current_load: CurrentLoad,
+    feeds: Collection[str],
+    on_detail: Callable[[Detail], None] = lambda detail: None,
+    corrected: Corrected | None = None,
+) -> dict[str, int]:
+    """Bring what claims consist of up to the feeds of a load, after its facts; counts by kind.
+
+    ``on_detail``: is called before each. ``corrected``: which rows of the one feed were corrected.
+    """
+    counts: dict[str, int] = {}
+    has_claims = FACT_CLAIM.feed.name in feeds
+    changed = None
+    if has_claims:
+        loads = fact_loads.find(connection, FACT_CLAIM, current_load, corrected)
+        changed = claims.changed(loads)
+    for detail in DETAILS:
+        has_sets = detail.feed.name in feeds
+        if has_claims or has_sets:
+            on_detail(detail)
+            changes = details.Changes(changed, has_sets, corrected)
+            merged = details.merge(connection, detail, current_load, changes)
+            counts |= {f"{detail.feed.name}_{kind}": number for kind, number in merged.items()}
+    if has_claims:
+        tables.drop(connection, "withdrawn_claim")
+    return counts
 
 
 def correct_fact(
