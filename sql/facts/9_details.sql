@@ -207,10 +207,12 @@ select
     coalesce(f.service_date, s.service_date) as service_date,
     {sk_values},
     {values},
-    s.claim_id is null as is_from_claim
+    s.claim_id is null as is_from_claim,
+    {code_key}
 from ({sets}) as s
 full join ({claims}) as f on s.claim_id = f.claim_id
-left join dim_date as day on f.claim_id is null and s.service_date = day.full_date;
+left join dim_date as day on f.claim_id is null and s.service_date = day.full_date
+{references};
 
 -- name: value
 -- A column of a row of a claim's set, or of the claim itself where it has no set. A fragment.

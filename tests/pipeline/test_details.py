@@ -139,10 +139,10 @@ def test_any_order_of_batches_gives_the_rows_of_the_latest_sets(
 
 def batch(dice: random.Random, day: int) -> Batch:
     """A batch with some claims and sets of some, not always of the same."""
-    claims = [f"C{n}" for n in range(12)]
+    claims = [f"C{n}" for n in range(6)]
     sent: Batch = {"batch_id": f"2025-06-{10 + day}"}
     if dice.random() < 0.8:
-        rows = [claim_row(dice, claim) for claim in dice.sample(claims, 6)]
+        rows = [claim_row(dice, claim) for claim in dice.sample(claims, 4)]
         sent["claims"] = rows
     for feed, (_, number, value, _) in FEEDS.items():
         if dice.random() < 0.8:
@@ -153,7 +153,7 @@ def batch(dice: random.Random, day: int) -> Batch:
                     "service_date": some_day(dice),
                     value: f"{dice.randint(1, 3)}.00" if feed == "claim_lines" else f"E1{n}",
                 }
-                for claim in dice.sample(claims, 5)
+                for claim in dice.sample(claims, 3)
                 for n in dice.sample(range(1, 5), dice.randint(1, 3))
             ]
     sent.setdefault("claims", [claim_row(dice, "C0")])

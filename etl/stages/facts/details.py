@@ -21,7 +21,7 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import assign, differ, names, run, scalar, statement
-from etl.render import staged_rows
+from etl.render import code_sets, staged_rows
 from etl.stages import tables
 from etl.stages.facts import fact_loads, partitions
 from etl.stages.facts.fact_loads import Corrected, CurrentLoad, FactLoads
@@ -124,8 +124,9 @@ class _Work:
         self.run("make_rows", **self.sources("touched"))
         tables.analyze(self.connection, "detail_row")
         deleted = self.run("delete_gone")
-        updated = self.run("update_changed")
+        # Makes the months that rows change to as well.
         inserted = self.insert("new", "insert_new")
+        updated = self.run("update_changed")
         tables.drop(self.connection, "touched_claim", "detail_before", "detail_row")
         return {"inserted": inserted, "updated": updated, "deleted": deleted}
 
@@ -161,6 +162,7 @@ def _parts(detail: Detail, loads: FactLoads) -> dict[str, sql.Composable]:
         *detail.carried,
         *filter(None, [detail.first]),
         IS_FROM_CLAIM,
+        detail.codes.sk,
     ]
     return {
         "detail": sql.Identifier(detail.table),
@@ -175,6 +177,8 @@ def _parts(detail: Detail, loads: FactLoads) -> dict[str, sql.Composable]:
             {sk: sql.SQL("coalesce({}, -1)").format(sql.Identifier("f", sk)) for sk in sks}
         ),
         "values": _named(_values(detail)),
+        "references": code_sets.join(detail.codes, _value(detail, detail.codes.code)),
+        "code_key": _named({detail.codes.sk: code_sets.key(detail.codes)}),
         "columns": names(columns),
         "columns_of_row": names(columns, "r"),
         "assign_columns": assign(columns, "r"),
