@@ -9,7 +9,7 @@ lines that say what it does and its grain. ``{braces}`` are identifiers or fragm
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from itertools import takewhile
@@ -85,6 +85,11 @@ def run(
 ) -> psycopg.Cursor[Any]:
     """Execute a named statement; the cursor has its rows and row count."""
     return connection.execute(statement(name, **parts), values)
+
+
+def run_together(connection: psycopg.Connection[Any], statements: Iterable[Parts]) -> None:
+    """Execute statements without values in one round trip, all of them or none."""
+    connection.execute(sql.SQL(";\n").join(statements))
 
 
 @contextmanager

@@ -6,7 +6,8 @@ of a rebuild: it reads the old warehouse until the moment it reads the new one.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
@@ -15,8 +16,10 @@ from etl.access.roles import ROLES
 from etl.contracts.types import DOMAINS
 from etl.db.statements import run, scalar
 from etl.schema import dependents, repeatable
-from etl.schema.migrations import engine
 from etl.warehouse.tables import CUBES, LIVE, NEXT, RETIRED, Schemas
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
 
 
 def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
@@ -25,15 +28,38 @@ def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
         run(connection, "rebuild/swap.drop_schema", schema=sql.Identifier(schema))
 
 
-def create(connection: psycopg.Connection[Any], url: str, schemas: Schemas = NEXT.schemas) -> None:
+def create(connection: psycopg.Connection[Any], schemas: Schemas = NEXT.schemas) -> None:
     """Make a build's schemas with empty tables, as the contracts say, and what guards them."""
-    from etl.schema.warehouse_tables import tables_of_build
-
     for schema in schemas.names:
         run(connection, "schema/migration.create_schema", schema=sql.Identifier(schema))
-    with engine(url).begin() as sqlalchemy_connection:
-        tables_of_build(schemas).create_all(sqlalchemy_connection, checkfirst=False)
+    connection.execute(_tables_made(schemas))
     repeatable.ensure(connection, [repeatable.guards()], schemas)
+
+
+@cache
+def _tables(schemas: Schemas) -> MetaData:
+    """The declared tables of a build, which take long to declare."""
+    from etl.schema.warehouse_tables import tables_of_build
+
+    return tables_of_build(schemas)
+
+
+@cache
+def _tables_made(schemas: Schemas) -> sql.SQL:
+    """The hundreds of statements that make a build's tables, as one text: one round trip."""
+    from sqlalchemy import create_mock_engine
+    from sqlalchemy.sql.base import Executable
+
+    made: list[Any] = []
+
+    def keep(statement: Executable, *_: Any, **__: Any) -> None:
+        made.append(statement)
+
+    # Only with names for values is a percent sign in a text left as it is.
+    server = create_mock_engine("postgresql+psycopg://", keep, paramstyle="named")
+    _tables(schemas).create_all(server, checkfirst=False)
+    texts = ";".join(str(statement.compile(dialect=server.dialect)) for statement in made)
+    return sql.SQL(texts)
 
 
 def finish(connection: psycopg.Connection[Any], schemas: Schemas = NEXT.schemas) -> None:
@@ -43,9 +69,7 @@ def finish(connection: psycopg.Connection[Any], schemas: Schemas = NEXT.schemas)
 
 def made(schemas: Schemas) -> list[tuple[str, str]]:
     """Schema and name of every table, column, view, function and domain of a build."""
-    from etl.schema.warehouse_tables import tables_of_build
-
-    tables = tables_of_build(schemas).tables.values()
+    tables = _tables(schemas).tables.values()
     objects = (*repeatable.of_build(), *repeatable.on_cubes())
     columns = ((table, column) for table in tables for column in table.columns)
     return [

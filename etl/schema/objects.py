@@ -17,7 +17,17 @@ from psycopg import sql
 
 from etl.access.classification import described_columns
 from etl.access.masking import Masking
-from etl.db.statements import composed, described, named_in, names, read_file, run, scalar
+from etl.db.statements import (
+    composed,
+    described,
+    named_in,
+    names,
+    read_file,
+    run,
+    run_together,
+    scalar,
+    statement,
+)
 from etl.schema.revisions import newest
 from etl.warehouse.tables import KEPT, LIVE, Deprecated, Schemas
 
@@ -128,42 +138,54 @@ class SchemaObject:
             definition = composed(described(wrapper.statement)[1], **parts)
         if self.masking:
             definition = self.masking.around(connection, definition, schemas.warehouse)
+        made: sql.Composable = definition
         if self.kind == "view":
-            run(
-                connection,
+            made = statement(
                 "schema/repeatable.create_view",
                 view=self.place.of(schemas),
                 options=sql.SQL(self.options),
                 definition=definition,
             )
-        else:
-            connection.execute(definition)
         said = comment.format(**self.words)
         if self.deprecated:
             said = f"{said} {self.deprecated}"
-        run(
-            connection,
+        is_what = statement(
             "schema/repeatable.describe",
             object=self.identity(schemas),
             comment=sql.Literal(f"{said} Definition {self.mark}."),
         )
+        run_together(connection, (made, is_what))
         if self.columns_said_by:
             # A cube that is made again only later may lack columns until then.
             shown = run(connection, "access/masked.no_rows", rows=definition).description or ()
             names_shown = {column.name for column in shown}
-            for column, _, meaning in described_columns(self.columns_said_by):
-                if column not in names_shown:
-                    continue
-                run(
-                    connection,
-                    "cubes/build.comment_on_column",
-                    cube=self.place.of(schemas),
-                    column=sql.Identifier(column),
-                    comment=sql.Literal(meaning),
-                )
+            described_here = {
+                column: meaning
+                for column, _, meaning in described_columns(self.columns_said_by)
+                if column in names_shown
+            }
+            describe_columns(connection, self.place.of(schemas), described_here)
         # A build that nobody reads yet is completed when all its rows are there.
         for follows in self.then if schemas == LIVE.schemas else ():
             run(connection, follows, **_placed(self.parts, schemas))
+
+
+def describe_columns(
+    connection: psycopg.Connection[Any], relation: sql.Composable, meanings: Mapping[str, str]
+) -> None:
+    """Say in the catalog what the columns of a table or view mean."""
+    run_together(
+        connection,
+        (
+            statement(
+                "cubes/build.comment_on_column",
+                cube=relation,
+                column=sql.Identifier(column),
+                comment=sql.Literal(meaning),
+            )
+            for column, meaning in meanings.items()
+        ),
+    )
 
 
 def _named(connection: psycopg.Connection[Any], columns: Columns, schemas: Schemas) -> sql.Composed:

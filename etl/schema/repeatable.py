@@ -89,12 +89,13 @@ def _make(connection: psycopg.Connection[Any], entry: SchemaObject, schemas: Sch
 
     The stage that makes cubes then makes what reads from them.
     """
+    if entry not in on_cubes():
+        entry.make(connection, schemas)
+        return True
     try:
         with connection.transaction():
             entry.make(connection, schemas)
     except psycopg.errors.UndefinedColumn:
-        if entry not in on_cubes():
-            raise
         return False
     return True
 

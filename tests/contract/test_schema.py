@@ -27,7 +27,7 @@ from tests.support.catalog import catalog
 def test_a_rebuild_makes_the_schema_that_the_migrations_make(
     database: psycopg.Connection[Any], database_url: str, part: int
 ) -> None:
-    build.create(database, database_url)
+    build.create(database)
     build.finish(database)
     live = LIVE.schemas.names[part]
     assert catalog(database, NEXT.schemas.names[part], live, in_order=False) == catalog(

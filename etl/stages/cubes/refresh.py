@@ -27,6 +27,7 @@ from etl.db.connection import set_search_path
 from etl.db.statements import names, run
 from etl.errors import SchemaError
 from etl.schema import grants, repeatable
+from etl.schema.objects import describe_columns
 from etl.stages import tables
 from etl.stages.cubes import changes, follow
 from etl.stages.cubes.definitions import (
@@ -224,14 +225,7 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
         cube=table,
         comment=sql.Literal(cube.comment),
     )
-    for column, description in columns(cube):
-        run(
-            connection,
-            "cubes/build.comment_on_column",
-            cube=table,
-            column=sql.Identifier(column),
-            comment=sql.Literal(description),
-        )
+    describe_columns(connection, table, dict(columns(cube)))
     tables.analyze(connection, schema, cube.name)
     return rows
 

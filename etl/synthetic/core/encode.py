@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,14 @@ _FIRST_GROUPS = _GROUPS.copy()
 _FIRST_GROUPS[10_000] = b""
 _CENTS = np.array([b".%02d" % i for i in range(100)], dtype="S3")
 _BOOLEANS = np.array([b"false", b"true"])
-_DATES = np.datetime_as_string(np.arange(FIRST_DAY, np.datetime64("2200-01-01"))).astype("S10")
 _SIXTY = np.array([b":%02d" % i for i in range(60)], dtype="S3")
 _HOURS = np.array([b"T%02d" % i for i in range(24)], dtype="S3")
+
+
+@cache
+def _all_dates() -> Column:
+    """Each day from the first on; commands that generate nothing do not wait for them."""
+    return np.datetime_as_string(np.arange(FIRST_DAY, np.datetime64("2200-01-01"))).astype("S10")
 
 
 def constant(value: str, rows: int) -> Column:
@@ -113,7 +118,7 @@ def booleans(values: NDArray[np.bool_]) -> Column:
 
 def dates(days: NDArray[np.integer]) -> Column:
     """ISO dates from days since 1970-01-01."""
-    return _DATES[days.astype(np.int64) + _EPOCH_OFFSET]
+    return _all_dates()[days.astype(np.int64) + _EPOCH_OFFSET]
 
 
 def instants(seconds: NDArray[np.integer]) -> Column:
