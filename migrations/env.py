@@ -26,7 +26,7 @@ def include_object(
     item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
 ) -> bool:
     """Partitions and cubes are made of the data; they are no part of the schema."""
-    is_partition = re.fullmatch(r"fact_claim_\d{4}_\d{2}", str(name)) is not None
+    is_partition = re.fullmatch(r"\w+_\d{4}_\d{2}", str(name)) is not None
     is_cube = getattr(item, "schema", None) == "cubes"
     return not (kind == "table" and reflected and (is_partition or is_cube))
 

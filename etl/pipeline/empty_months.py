@@ -26,7 +26,7 @@ def drop(context: RunContext, build: Build) -> None:
     """
     fact = f"{build.schemas.warehouse}.{FACT_CLAIM.table}"
     names = [name for (name,) in run(context.ledger, "retention/run.empty_months", {"fact": fact})]
-    partitions = [sql.Identifier(build.schemas.warehouse, name) for name in names]
+    partitions = [sql.Identifier(build.schemas.internal, name) for name in names]
     empty = [p for p in partitions if not _has_rows(context.ledger, p)]
     deadline = time.monotonic() + _PATIENCE
     while empty:

@@ -25,6 +25,7 @@ class Schemas:
 
     staging: str = "staging"
     warehouse: str = "warehouse"
+    internal: str = "internal"
     cubes: str = "cubes"
     as_known: str = "as_known"
     mart: str = "mart"
@@ -52,9 +53,10 @@ class Schemas:
     def path(self) -> list[str]:
         """The search path in which unqualified table names of ``sql/`` resolve.
 
-        The first is where tables are made, which only partitions are.
+        The first is where tables are made, which only partitions are: people read what these are
+        part of, and their tools list no schema ``internal``.
         """
-        return [self.warehouse, self.staging, self.cubes, *KEPT]
+        return [self.internal, self.warehouse, self.staging, self.cubes, *KEPT]
 
     @property
     def readers_path(self) -> list[str]:

@@ -219,7 +219,7 @@ def test_after_a_load_and_another_month(empty):
     load(empty, "02")
     partitions = empty.column(
         "select relname from pg_class where relispartition and relkind = 'r'"
-        " and relnamespace = 'warehouse'::regnamespace order by 1"
+        " and relnamespace = 'internal'::regnamespace order by 1"
     )
     assert "fact_claim_2025_02" in partitions
     assert_as_declared(empty.connection)
@@ -275,7 +275,7 @@ HAND_MADE = """
     grant update (state) on warehouse.dim_member to aca_analyst_phi;
     grant insert on limited.dim_member to aca_analyst;
     grant create on schema limited to aca_analyst;
-    grant select on warehouse.fact_claim_2025_01 to aca_analyst;
+    grant select on internal.fact_claim_2025_01 to aca_analyst;
     grant select on access.member_crosswalk to aca_auditor;
     revoke select on limited.fact_claim from aca_analyst;
     revoke usage on schema safe_harbor from aca_analyst_deid;

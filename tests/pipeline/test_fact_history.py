@@ -397,7 +397,7 @@ def test_states_of_a_claim_in_any_order_give_the_same_history(
     )
     assert stored == [
         (
-            "warehouse.fact_claim_2025_02",
+            "internal.fact_claim_2025_02",
             "reversed",
             sum(change for *_, change, _ in history),
             20250201,

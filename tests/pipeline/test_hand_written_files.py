@@ -123,7 +123,7 @@ def test_claims_point_at_the_version_of_their_service_date(loaded: Warehouse) ->
     partition = loaded.rows(
         "select tableoid::regclass::text from warehouse.fact_claim where claim_id = 'C2'"
     )
-    assert partition == [("warehouse.fact_claim_2025_03",)]
+    assert partition == [("internal.fact_claim_2025_03",)]
 
 
 def test_enrollments_have_covered_days(loaded: Warehouse) -> None:

@@ -145,7 +145,7 @@ def test_months_without_a_claim_lose_their_partitions(sent: Warehouse) -> None:
     )
     retain(sent)
     # BACK is of December 2023.
-    kept = [f"warehouse.fact_claim_{m}" for m in ("2023_12", "2024_01", "2025_01")]
+    kept = [f"internal.fact_claim_{m}" for m in ("2023_12", "2024_01", "2025_01")]
     assert sent.rows(partitions) == [(name,) for name in kept]
     sent.rebuild(1)
     assert sent.rows(partitions) == [(name,) for name in kept]

@@ -19,7 +19,7 @@ Parts = dict[str, sql.Composable]
 
 
 def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) -> dict[str, int]:
-    """Bring the claims up to the current rows; counts by kind. ``schema``: of the build's facts.
+    """Bring the claims up to the current rows; counts by kind. ``schema``: of partitions.
 
     Leaves the table ``withdrawn_claim`` for what claims consist of.
     """

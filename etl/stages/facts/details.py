@@ -83,7 +83,7 @@ class _Work:
             "is_late": self.is_late,
         }
         self.partitioned = Partitioned(
-            current_load.build.schemas.warehouse,
+            current_load.build.schemas.internal,
             detail.table,
             (*detail.key, detail.of.date),
             (*detail.key, "date_key", detail.of.date, *(ref.sk for ref in detail.references)),

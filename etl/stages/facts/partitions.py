@@ -20,7 +20,7 @@ _FILE = "facts/5_partitions"
 
 @dataclass(frozen=True, slots=True)
 class Partitioned:
-    """A partitioned table and where it is.
+    """A partitioned table, and the schema of its partitions.
 
     ``key``: the columns of its primary key. ``filtered``: the columns that joins and filters use.
     ``has_status``: whether the planner has to know of the status of its rows.
