@@ -130,14 +130,17 @@ def _dollar_amount(row: Row) -> Corrupted | None:
     return _unreadable(row, column, f"${Decimal(row.value(column).decode()):,.2f}".encode())
 
 
+# Where the number of fields is wrong, the first one, the key, stays in its place: what follows from
+# the loss of the row can be recognized, and a snapshot says that the key is there.
+
+
 def _missing_field(row: Row) -> Corrupted:
-    # The key stays, so that what follows from the loss of the row can be recognized.
     at = row.pick(range(1, len(row.fields)))
     return Corrupted([row.fields[:at] + row.fields[at + 1 :]], None)
 
 
 def _extra_field(row: Row) -> Corrupted:
-    at = row.pick(range(len(row.fields) + 1))
+    at = row.pick(range(1, len(row.fields) + 1))
     return Corrupted([[*row.fields[:at], b"", *row.fields[at:]]], None)
 
 
