@@ -338,7 +338,7 @@ def run_checks(context: RunContext, build: Build = LIVE, truth: Truth | None = N
 def _note_what_was_not_compared(context: RunContext, compared: int) -> None:
     """Say so where fewer of the checks against the truth were answered than there are."""
     if compared < len(truth_checks()):
-        extent = " with the cubes" if compared else ""
+        extent = " with facts and cubes" if compared else ""
         context.summary.notes.append(
             f"The truth of the synthetic feeds was not compared{extent}: what is loaded is not "
             "what the generator wrote, such as rows that were corrected, have expired or were "

@@ -53,7 +53,8 @@ class Truth(Protocol):
         """Each kind of defect with what was put in and what was detected."""
 
 
-COMPARED_CUBES = (
+RECKONED = (
+    *("fact_claim", "fact_claim_line", "bridge_claim_diagnosis"),
     *("member_month", "exposure_month", "enrollment_flow_month"),
     *("inpatient_stay", "readmission_month", "high_cost_year"),
 )
@@ -69,11 +70,11 @@ def truth_checks() -> dict[str, Check]:
         f.table: _check(f.table, "a file's rows or money totals differ from the truth")
         for f in FEEDS.values()
     }
-    cubes = {
-        cube: _check(cube, "rows are missing, differ from the truth or are not in it")
-        for cube in COMPARED_CUBES
+    reckoned = {
+        table: _check(table, "rows are missing, differ from the truth or are not in it")
+        for table in RECKONED
     }
-    return {**dimensions, **feeds, **cubes}
+    return {**dimensions, **feeds, **reckoned}
 
 
 def _check(table: str, means: str) -> Check:

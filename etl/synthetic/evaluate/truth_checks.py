@@ -3,8 +3,9 @@
 Only ``dq-check`` runs these, and only on a warehouse that contains every batch of the truth up to
 its last one, byte for byte: with any other there is nothing to compare. A load never reads the
 truth. The dimensions are compared with what they must contain after the last batch. Where batches
-came in their order, the same is done for what was known after each of the others. The cubes of
-coverage and care are compared row by row, unless rows have expired or members were erased since.
+came in their order, the same is done for what was known after each of the others. Claims, their
+lines and their diagnoses are compared by what they add up to, the cubes of coverage and care row by
+row, unless rows have expired or members were erased since.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from etl.db.statements import names, run, scalar
 from etl.quality.truth import truth_checks
 from etl.render import validity
 from etl.synthetic.truth import loaded_rows, truth_file
+from etl.synthetic.truth.claims import Claims
 from etl.synthetic.truth.cubes import Cubes
 from etl.warehouse.tables import DIMENSIONS, Build, Dimension
 
@@ -61,28 +64,29 @@ def run_truth_checks(
             of_feed = [row for row in files if row[1] == feed.name]
             wrong = sum(_figures(by_name[row[0], row[2]]) != _counted(row) for row in of_feed)
             yield checks[feed.table], Finding(len(of_feed), wrong)
-        for cube, found_in_cube in _in_cubes(connection, folder, sorted({r[0] for r in files})):
-            yield checks[cube], found_in_cube
+        for table, found_in_table in _in_tables(connection, folder, sorted({r[0] for r in files})):
+            yield checks[table], found_in_table
 
 
-def _in_cubes(
+def _in_tables(
     connection: psycopg.Connection[Any], folder: Path, batch_ids: list[str]
 ) -> Iterator[tuple[str, Finding | None]]:
-    """Each cube with how many of its rows the truth does not have, or has and the cube lacks.
+    """Facts and cubes with how many rows the truth does not have, or has and the table lacks.
 
-    ``None`` of a cube that is not there; no cube at all where the truth cannot say what is in them.
+    ``None`` of a cube that is not there; nothing where the truth cannot say what is in them.
     """
     tables = loaded_rows.read(folder, batch_ids)
-    if tables is None or not scalar(connection, "synthetic/cubes.is_as_sent"):
+    if tables is None or not scalar(connection, "synthetic/tables.is_as_sent"):
         return
-    for cube, rows in Cubes(tables, date.fromisoformat(batch_ids[-1])).rows():
-        if not scalar(connection, "synthetic/cubes.is_there", {"cube": cube}):
-            yield cube, None
+    cubes = Cubes(tables, date.fromisoformat(batch_ids[-1]))
+    for table, rows in chain(Claims(tables).rows(), cubes.rows()):
+        if not scalar(connection, "synthetic/tables.is_there", {"name": table}):
+            yield table, None
             continue
         # By their hashes: of large feeds there are millions.
         expected = set(map(hash, rows))
-        found = set(map(hash, run(connection, f"synthetic/cubes.{cube}")))
-        yield cube, Finding(len(expected | found), len(expected ^ found))
+        found = set(map(hash, run(connection, f"synthetic/tables.{table}")))
+        yield table, Finding(len(expected | found), len(expected ^ found))
 
 
 def comparable(folder: Path, files: list[tuple[Any, ...]]) -> list[dict[str, Any]] | None:

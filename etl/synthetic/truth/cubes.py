@@ -1,6 +1,6 @@
 """What the cubes of coverage and care must contain after some batches: rows as tuples.
 
-Their columns are those of the statements of the same names in ``sql/synthetic/cubes.sql``. Text is
+Their columns are those of the statements of the same names in ``sql/synthetic/tables.sql``. Text is
 ``str``, months and days are dates, amounts are whole cents, stays and high-cost years in dollars.
 """
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from etl.synthetic.core.encode import Block
 from etl.synthetic.core.rng import Ints
 from etl.synthetic.defects.injector import DirtyBlock
+from etl.synthetic.truth.history import numbers
 from etl.synthetic.truth.truth import cents_of, patched
 from etl.synthetic.world.services import CLAIM_TYPES, INPATIENT
 
@@ -27,17 +28,23 @@ Table = NDArray[np.void]
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What is kept of a feed: columns of text, and of amounts in cents; of ``stays`` alone."""
+    """What is kept of a feed: columns of text, of amounts in cents, and of identifiers' numbers.
+
+    ``stays``: of stays alone. ``of_sets``: which rows are of the same batch is known later too.
+    """
 
     feed: str
     texts: tuple[str, ...]
     cents: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     stays: bool = False
+    of_sets: bool = False
 
     @property
     def dtype(self) -> np.dtype[np.void]:
         """The columns, of no length yet."""
-        return np.dtype([(n, "S1") for n in self.texts] + [(n, np.int64) for n in self.cents])
+        whole = (*self.cents, *self.numbers)
+        return np.dtype([(n, "S1") for n in self.texts] + [(n, np.int64) for n in whole])
 
     def rows(self, block: Block, dirty: DirtyBlock) -> Table:
         """The rows of a block that must be loaded."""
@@ -48,9 +55,12 @@ class _Kept:
             kept &= block.columns["claim_type"] == CLAIM_TYPES[INPATIENT].encode()
         columns: dict[str, NDArray[Any]] = {name: loaded.columns[name] for name in self.texts}
         columns |= {name: _loaded_cents(block, dirty, name) for name in self.cents}
+        columns |= {name: numbers(block.columns[name]) for name in self.numbers}
         table = np.empty(len(block), dtype=[(n, c.dtype) for n, c in columns.items()])
         for name, column in columns.items():
             table[name] = column
+        if not dirty.added:
+            return table[kept]
         return np.concatenate([table[kept], self._added(dirty.added)])
 
     def _added(self, rows: list[dict[str, bytes]]) -> Table:
@@ -59,6 +69,16 @@ class _Kept:
         kinds = [(n, np.array(c, dtype="S").dtype) for n, c in zip(self.texts, texts, strict=True)]
         dtype = np.dtype([*kinds, *((name, np.int64) for name in self.cents)])
         return np.array(list(zip(*texts, *cents, strict=True)), dtype=dtype)
+
+    def of_batch(self, rows: Table, batch: int) -> Table:
+        """The rows of a batch with its number, where that is wanted."""
+        if not self.of_sets:
+            return rows
+        numbered = np.empty(len(rows), dtype=[*rows.dtype.descr, ("batch", np.int64)])
+        for name in rows.dtype.names or ():
+            numbered[name] = rows[name]
+        numbered["batch"] = batch
+        return numbered
 
 
 _TABLES = {
@@ -71,8 +91,22 @@ _TABLES = {
     ),
     "claims": _Kept(
         "claims",
-        ("claim_id", "member_id", "service_date", "status"),
-        ("allowed_amount", "paid_amount"),
+        (
+            *("member_id", "service_date", "status", "claim_type"),
+            *("procedure_code", "diagnosis_code"),
+        ),
+        ("claim_amount", "allowed_amount", "paid_amount"),
+        ("claim_id",),
+    ),
+    "lines": _Kept(
+        "claim_lines",
+        ("procedure_code",),
+        ("line_billed", "line_allowed", "line_paid"),
+        ("claim_id",),
+        of_sets=True,
+    ),
+    "diagnoses": _Kept(
+        "claim_diagnoses", ("position", "diagnosis_code"), (), ("claim_id",), of_sets=True
     ),
     "stays": _Kept(
         "claims",
@@ -117,16 +151,20 @@ def _path(folder: Path, batch_id: str) -> Path:
 def read(folder: Path, batch_ids: Iterable[str]) -> dict[str, Table] | None:
     """The rows of batches by table, in the order of the batches and of their lines.
 
-    ``None`` if a file is missing or damaged, or was written by another version of the generator.
+    Those of sets have the number of their batch in ``batch``. ``None`` if a file is
+    missing or damaged, or was written by another version of the generator.
     """
-    found = {name: [np.empty(0, dtype=kept.dtype)] for name, kept in _TABLES.items()}
+    found: dict[str, list[Table]] = {name: [] for name in _TABLES}
     names = {kept.dtype.names: name for name, kept in _TABLES.items()}
+    for name, kept in _TABLES.items():
+        found[name].append(kept.of_batch(np.empty(0, kept.dtype), 0))
     try:
-        for batch_id in batch_ids:
+        for batch, batch_id in enumerate(batch_ids):
             with _path(folder, batch_id).open("rb") as file:
                 while file.peek(1):
                     rows = np.load(file, allow_pickle=False)
-                    found[names[rows.dtype.names]].append(rows)
+                    name = names[rows.dtype.names]
+                    found[name].append(_TABLES[name].of_batch(rows, batch))
     except (OSError, ValueError, EOFError, KeyError):
         return None
     return {name: np.concatenate(parts) for name, parts in found.items()}

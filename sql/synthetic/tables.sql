@@ -1,5 +1,46 @@
--- The cubes of coverage and care as they are compared with the truth that the generator wrote.
--- Columns are those of the rows in etl/synthetic/truth/cubes.py; amounts of coverage are in cents.
+-- Facts and cubes as they are compared with the truth that the generator wrote. Columns are those
+-- of the rows in etl/synthetic/truth/claims.py and cubes.py; amounts of claims and of coverage are
+-- in cents.
+
+-- name: fact_claim
+-- How many claims there are, and their amounts. One row per month, type and status.
+select
+    to_char(f.service_date, 'YYYY-MM') as month,
+    coalesce(f.claim_type, '') as claim_type,
+    f.status,
+    count(*) as claims,
+    (sum(f.claim_amount) * 100)::bigint as billed_cents,
+    (sum(f.allowed_amount) * 100)::bigint as allowed_cents,
+    (sum(f.paid_amount) * 100)::bigint as paid_cents
+from fact_claim as f
+group by 1, 2, 3;
+
+-- name: fact_claim_line
+-- How many lines there are, and their amounts; month and type are the claim's, and empty where it
+-- has not come. One row per month, type, procedure and whether the line is made of the claim.
+select
+    coalesce(to_char(c.service_date, 'YYYY-MM'), '') as month,
+    coalesce(c.claim_type, '') as claim_type,
+    coalesce(d.procedure_code, '') as procedure_code,
+    d.is_from_claim,
+    count(*) as lines,
+    (sum(d.claim_amount) * 100)::bigint as billed_cents,
+    (sum(d.allowed_amount) * 100)::bigint as allowed_cents,
+    (sum(d.paid_amount) * 100)::bigint as paid_cents
+from fact_claim_line as d
+left join fact_claim as c on d.claim_id = c.claim_id and d.service_date = c.service_date
+group by 1, 2, 3, 4;
+
+-- name: bridge_claim_diagnosis
+-- How often each diagnosis is at each position. One row per code, position and whether it is made
+-- of the claim.
+select
+    coalesce(d.diagnosis_code, '') as diagnosis_code,
+    d.position,
+    d.is_from_claim,
+    count(*) as diagnoses
+from bridge_claim_diagnosis as d
+group by 1, 2, 3;
 
 -- name: member_month
 -- How many months a plan covered a member, the first and the last, and sums over them. One row per
@@ -21,7 +62,7 @@ select
     (sum(tax_credit_usd) * 100)::bigint as tax_credit_cents,
     (sum(premium_usd) * 100)::bigint as premium_cents
 from member_month
-group by member_id, plan_id;
+group by 1, 2;
 
 -- name: exposure_month
 -- Exposure and premium. One row per month, state, metal tier and cost-sharing variant.
@@ -103,5 +144,5 @@ select
     and not exists (select 1 from erased) as is_as_sent;
 
 -- name: is_there
--- Whether a cube has been made. One row.
-select to_regclass(%(cube)s) is not null as is_there;
+-- Whether a table is there, which a cube is once it was made. One row.
+select to_regclass(%(name)s) is not null as is_there;
