@@ -45,7 +45,8 @@ def fill(work: DimensionWork) -> dict[str, int]:
     columns = scalar(work.connection, "rebuild/bulk.columns", {"table": table})
     filled = f"{table}_filled"
     parts = {
-        "filled": sql.Identifier(filled),
+        # It stays, and so has to be made where the dimension is.
+        "filled": sql.Identifier(work.load.build.schemas.warehouse, filled),
         "table_columns": names(columns),
         "versions": versions.complete(work.dimension, work.text("3_simple_path.first_versions")),
     }
