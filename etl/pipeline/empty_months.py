@@ -1,4 +1,4 @@
-"""Months of claims that have expired: their partitions go once they have no row."""
+"""Months of claims that have expired: partitions of them and their details go once empty."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from etl.db.connection import set_config
 from etl.db.statements import run, scalar
 from etl.pipeline.session import RunContext
 from etl.schema.dependents import LOCK_PATIENCE
+from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import FACT_CLAIM, Build
 
 # Seconds in which a moment is looked for at which nobody reads the claims.
@@ -24,8 +25,9 @@ def drop(context: RunContext, build: Build) -> None:
 
     Where somebody reads the claims without a break they stay until the next run.
     """
-    fact = f"{build.schemas.warehouse}.{FACT_CLAIM.table}"
-    names = [name for (name,) in run(context.ledger, "retention/run.empty_months", {"fact": fact})]
+    parents = [f"{build.schemas.warehouse}.{entry.table}" for entry in (FACT_CLAIM, *DETAILS)]
+    found = run(context.ledger, "retention/run.empty_months", {"parents": parents})
+    names = [name for (name,) in found]
     partitions = [sql.Identifier(build.schemas.internal, name) for name in names]
     empty = [p for p in partitions if not _has_rows(context.ledger, p)]
     deadline = time.monotonic() + _PATIENCE

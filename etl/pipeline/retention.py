@@ -22,7 +22,7 @@ from etl.pipeline.summary import Summary, os_user
 from etl.retention import expire
 from etl.retention.expire import Going
 from etl.retention.horizon import in_force
-from etl.warehouse.tables import FACTS, LIVE
+from etl.warehouse.tables import LIVE
 
 if TYPE_CHECKING:
     from etl.retention.archive import Archive
@@ -112,9 +112,8 @@ def _look(context: RunContext, horizon: Horizon) -> list[Going]:
 
 
 def _find(context: RunContext, horizon: Horizon) -> list[Going]:
-    for fact in FACTS.values():
-        expire.find(context.work, fact, horizon.day)
-    return [expire.measure(context.work, fact, horizon.day) for fact in FACTS.values()]
+    expire.find_all(context.work, horizon.day)
+    return [expire.measure(context.work, entry, horizon.day) for entry in expire.ALL]
 
 
 def _let_go(context: RunContext, horizon: Horizon, why: str) -> None:
@@ -123,18 +122,18 @@ def _let_go(context: RunContext, horizon: Horizon, why: str) -> None:
     from etl.retention import archive
 
     with context.run_stage("retention", f"before {horizon.day}", None, LIVE) as counts:
-        for fact in FACTS.values():
+        for entry in expire.ALL:
             run(
                 context.work,
                 "retention/expire.keep_writers_out",
-                staging=sql.Identifier(fact.feed.table),
+                staging=sql.Identifier(entry.feed.table),
             )
         going = _find(context, horizon)
         taken = [folder for (folder,) in run(context.work, "retention/run.folders")]
         root = context.settings.archive
         archived = archive.write(context.work, root, horizon.day, taken)
-        for fact, one in zip(FACTS.values(), going, strict=True):
-            gone = expire.take_out(context.work, fact, horizon.day)
+        for entry, one in zip(expire.ALL, going, strict=True):
+            gone = expire.take_out(context.work, entry, horizon.day)
             if sum(of_load.rows for of_load in gone) != one.rows:
                 raise AcaError(
                     f"Of the {one.rows:,} rows of {one.feed} that were archived others would have "
@@ -142,7 +141,7 @@ def _let_go(context: RunContext, horizon: Horizon, why: str) -> None:
                     "Nothing was deleted. This is a fault of the program: report it.",
                 )
             counts[f"{one.feed}_archived"] = one.rows
-            counts[f"{fact.name}_expired"] = one.facts
+            counts[f"{entry.table}_expired"] = one.facts
         _note(context, horizon, why, archived)
         run(context.work, "retention/run.cubes_are_stale", {"schema": LIVE.schemas.cubes})
     context.watcher.say(

@@ -27,9 +27,8 @@ from psycopg import sql
 from etl.db.statements import run, statement
 from etl.errors import AcaError, UsageError
 from etl.retention import expire, horizon, parquet
-from etl.retention.expire import Going
+from etl.retention.expire import Going, Kept
 from etl.retention.parquet import Counted
-from etl.warehouse.tables import FACTS, Fact
 
 MANIFEST = "manifest.json"
 # Folders that are being written; what a killed run left of them has nothing that is not elsewhere.
@@ -76,7 +75,7 @@ def write(
         made = _make_folder(root)
         try:
             files = []
-            for fact in FACTS.values():
+            for fact in expire.ALL:
                 for year in _years(connection, fact):
                     files.append(_write_year(connection, made, fact, before, year))
                     on_file()
@@ -96,7 +95,7 @@ def write(
     return Archive(folder, manifest, files)
 
 
-def _years(connection: psycopg.Connection[Any], fact: Fact) -> list[int]:
+def _years(connection: psycopg.Connection[Any], fact: Kept) -> list[int]:
     found = run(connection, "retention/archive.years", **expire.parts(fact))
     return [year for (year,) in found]
 
@@ -111,7 +110,7 @@ def _make_folder(root: Path) -> Path:
 
 
 def _write_year(
-    connection: psycopg.Connection[Any], folder: Path, fact: Fact, before: date, year: int
+    connection: psycopg.Connection[Any], folder: Path, fact: Kept, before: date, year: int
 ) -> ArchivedFile:
     """Write the rows of a year and compare what the file says with what the database does."""
     feed = fact.feed
@@ -139,7 +138,7 @@ def _write_year(
     )
 
 
-def _compare(name: str, found: Counted, fact: Fact, going: Going) -> None:
+def _compare(name: str, found: Counted, fact: Kept, going: Going) -> None:
     """Raise ``AcaError`` where a file does not contain what goes."""
     columns = (column.name for column in fact.feed.staged)
     expected = Counted(

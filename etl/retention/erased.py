@@ -55,7 +55,10 @@ def _write_folder(folder: Path, door: Door) -> None:
 
 def _write_file(path: Path, draft: Path, feed: str, door: Door) -> bool:
     """Write a file again if it names a member who was erased; whether it does."""
-    [column] = [c.name for c in FEEDS[feed].columns if c.identifier is Identifier.MEMBER_NUMBER]
+    of_members = Identifier.MEMBER_NUMBER
+    column = next((c.name for c in FEEDS[feed].columns if c.identifier is of_members), None)
+    if column is None:
+        return False
     with pq.ParquetFile(path) as file:
         numbers = {
             number

@@ -19,11 +19,16 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.feed import Feed
-from etl.db.statements import run, statement
+from etl.db.statements import names, run, statement
 from etl.render.values import end
 from etl.retention import horizon
 from etl.stages import tables
-from etl.warehouse.tables import FACTS, Fact
+from etl.warehouse.details import DETAILS, Detail
+from etl.warehouse.tables import FACT_CLAIM, FACTS, Fact
+
+# What rows of feeds are made into. Claims come before what goes with them.
+Kept = Fact | Detail
+ALL: tuple[Kept, ...] = (*FACTS.values(), *DETAILS)
 
 _FILE = "retention/expire"
 # What rows of one claim or enrollment share: an enrollment replaces another one of the same
@@ -56,6 +61,38 @@ class Going:
     last_day: date | None
     size_bytes: int
     values: list[int]
+
+
+def find_all(connection: psycopg.Connection[Any], before: date) -> None:
+    """Find all rows that go, of every feed in a temporary table of its own."""
+    for fact in FACTS.values():
+        find(connection, fact, before)
+    for detail in DETAILS:
+        find_details(connection, detail, before, of_claims=True)
+
+
+def find_details(
+    connection: psycopg.Connection[Any],
+    detail: Detail,
+    before: date,
+    loads: Collection[int] | None = None,
+    *,
+    of_claims: bool,
+) -> int:
+    """Find the rows of what claims consist of that go, in a temporary table; how many.
+
+    ``of_claims``: those of claims that were found. ``loads``: rows that wait for a claim, of these;
+    without them of all.
+    """
+    pieces = parts(detail)
+    values = {"horizon": before, "loads": None if loads is None else list(loads)}
+    run(connection, f"{_FILE}.create_expiring", **pieces)
+    found = 0
+    if of_claims:
+        found += run(connection, f"{_FILE}.find_of_claims", **pieces).rowcount
+    found += run(connection, f"{_FILE}.find_waiting", values, **pieces).rowcount
+    tables.analyze(connection, name_of(detail))
+    return found
 
 
 def find(
@@ -102,9 +139,11 @@ def find(
 
 
 def measure(
-    connection: psycopg.Connection[Any], fact: Fact, before: date, year: int | None = None
+    connection: psycopg.Connection[Any], fact: Kept, before: date, year: int | None = None
 ) -> Going:
     """What goes of a fact's feed, of the rows that were found."""
+    pieces = parts(fact)
+    kind = "detail" if isinstance(fact, Detail) else "fact"
     counts = (
         sql.SQL("count({})").format(sql.Identifier("s", column.name)) for column in fact.feed.staged
     )
@@ -113,13 +152,14 @@ def measure(
         "retention/archive.measure",
         {"horizon": before, "year": year},
         value_counts=sql.SQL(", ").join(counts),
-        **parts(fact),
+        is_in_fact=statement(f"retention/archive.is_of_{kind}", **pieces),
+        **pieces,
     ).fetchone()
     assert row is not None  # an aggregate always gives a row
     return Going(fact.feed.name, *row)
 
 
-def take_out(connection: psycopg.Connection[Any], fact: Fact, before: date) -> list[Expired]:
+def take_out(connection: psycopg.Connection[Any], fact: Kept, before: date) -> list[Expired]:
     """Let the rows that were found leave staging and the facts; what went, by load."""
     feed, pieces = fact.feed, parts(fact)
     values = {"horizon": before, "feed": feed.name}
@@ -128,11 +168,16 @@ def take_out(connection: psycopg.Connection[Any], fact: Fact, before: date) -> l
         for load_id, rows, totals in run(connection, f"{_FILE}.count_files", values, **pieces)
     ]
     run(connection, f"{_FILE}.count_parts", values, **pieces)
-    # The past last, because the triggers of the fact keep there what it has just lost.
-    for table in (fact.table, *([fact.state] if fact.states else ()), fact.past):
-        run(connection, f"{_FILE}.delete_facts", values, **pieces | {"fact": sql.Identifier(table)})
+    # The past last, because the triggers of the table keep there what it has just lost.
+    if isinstance(fact, Fact):
+        for table in (fact.table, *([fact.state] if fact.states else ()), fact.past):
+            deleted = pieces | {"fact": sql.Identifier(table)}
+            run(connection, f"{_FILE}.delete_facts", values, **deleted)
+    for detail in DETAILS if fact is FACT_CLAIM else [fact] if isinstance(fact, Detail) else ():
+        for table in (detail.table, detail.past):
+            run(connection, f"{_FILE}.delete_details", detail=sql.Identifier(table), **pieces)
     for name in ("forget_failing_keys", "forget_rejected_keys"):
-        run(connection, f"{_FILE}.{name}", {"key": fact.key, **values}, **pieces)
+        run(connection, f"{_FILE}.{name}", {"key": _key(fact), **values}, **pieces)
     run(connection, f"{_FILE}.delete_rows", **pieces)
     return gone
 
@@ -155,15 +200,21 @@ def expire(
     if before is None:
         return []
     gone: list[Expired] = []
-    for fact in FACTS.values():
-        if fact.feed.name in feeds:
-            if as_recorded:
-                found = _find_recorded(connection, fact, loads)
-            else:
-                found = find(connection, fact, before, loads, through)
-            if found:
-                gone += take_out(connection, fact, before)
-            tables.drop(connection, name_of(fact))
+    found: dict[str, int] = {}
+    for entry in ALL:
+        of_claims = found.get(FACT_CLAIM.feed.name, 0) > 0
+        if entry.feed.name not in feeds and not (of_claims and isinstance(entry, Detail)):
+            continue
+        if as_recorded:
+            number = _find_recorded(connection, entry, loads)
+        elif isinstance(entry, Detail):
+            number = find_details(connection, entry, before, loads, of_claims=of_claims)
+        else:
+            number = find(connection, entry, before, loads, through)
+        if number:
+            gone += take_out(connection, entry, before)
+        found[entry.feed.name] = number
+    tables.drop(connection, *(name_of(entry) for entry in ALL if entry.feed.name in found))
     return gone
 
 
@@ -173,28 +224,41 @@ def copy_lines(connection: psycopg.Connection[Any], load_id: int, rebuilds_load_
     run(connection, f"{_FILE}.copy_lines", values)
 
 
-def _find_recorded(connection: psycopg.Connection[Any], fact: Fact, loads: Collection[int]) -> int:
+def _find_recorded(connection: psycopg.Connection[Any], fact: Kept, loads: Collection[int]) -> int:
     values = {"loads": list(loads), "feed": fact.feed.name}
     found = run(connection, f"{_FILE}.find_recorded", values, **parts(fact)).rowcount
     tables.analyze(connection, name_of(fact))
     return found
 
 
-def name_of(fact: Fact) -> str:
+def name_of(fact: Kept) -> str:
     """The temporary table of the rows of a fact's feed that go."""
-    return f"expiring_{fact.name}"
+    return f"expiring_{fact.feed.name}"
 
 
-def parts(fact: Fact) -> dict[str, sql.Composable]:
+def _key(fact: Kept) -> str:
+    """The column by which a row of a feed names its claim or enrollment."""
+    return fact.of.key if isinstance(fact, Detail) else fact.key
+
+
+def parts(fact: Kept) -> dict[str, sql.Composable]:
     """What statements about the rows that go of a fact's feed say of it."""
-    return {
+    key = _key(fact)
+    row = fact.key if isinstance(fact, Detail) else (fact.key,)
+    pieces: dict[str, sql.Composable] = {
         "expiring": sql.Identifier(name_of(fact)),
         "staging": sql.Identifier(fact.feed.table),
         "fact": sql.Identifier(fact.table),
-        "key": sql.Identifier(fact.key),
-        "date": sql.Identifier(fact.date),
+        "key": sql.Identifier(key),
+        "fact_row": sql.SQL("({})").format(names(row, "f")),
         "totals": _totals(fact.feed),
     }
+    if isinstance(fact, Detail):
+        return pieces | {
+            "expiring_facts": sql.Identifier(name_of(fact.of)),
+            "number": sql.Identifier(fact.number),
+        }
+    return pieces | {"date": sql.Identifier(fact.date)}
 
 
 def _totals(feed: Feed) -> sql.Composable:

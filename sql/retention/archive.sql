@@ -11,7 +11,7 @@ order by year;
 -- how many values each column has. One row.
 select
     count(*) as row_count,
-    count(f.{key}) as facts,
+    count(distinct {fact_row}) filter (where f.{key} is not null) as facts,
     {totals} as money_totals,
     min(e.last_day) as first_day,
     max(e.last_day) as last_day,
@@ -19,9 +19,16 @@ select
     array[{value_counts}]::bigint[] as value_counts
 from {expiring} as e
 inner join {staging} as s on e.load_id = s.load_id and e.source_line = s.source_line
-left join {fact} as f
-    on e.fact_key = f.{key} and e.load_id = f.load_id and f.{date} < %(horizon)s
+left join {fact} as f on {is_in_fact}
 where %(year)s::integer is null or extract(year from e.last_day) = %(year)s;
+
+-- name: is_of_fact
+-- Whether a row that goes is a fact's present state. A fragment.
+e.fact_key = f.{key} and e.load_id = f.load_id and f.{date} < %(horizon)s  -- noqa: PRS, a condition
+
+-- name: is_of_detail
+-- Whether a row that goes is a row of what a claim consists of. A fragment.
+e.fact_key = f.{key} and s.{number} = f.{number} and not f.is_from_claim  -- noqa: PRS, a condition
 
 -- name: rows
 -- The rows of a year in the order in which they came, with their batch, in the types that the

@@ -1,5 +1,6 @@
 -- Claims and enrollments whose retention is over leave staging and the facts, in one transaction.
--- One goes as a whole: when the days of all its rows lie before the horizon.
+-- One goes as a whole: when the days of all its rows lie before the horizon. The lines and
+-- diagnoses of a claim go with it, and those that wait for a claim by their own days.
 --
 --   horizon   2016-01-01
 --
@@ -71,6 +72,55 @@ where (%(loads)s::bigint[] is null or s.load_id = any(%(loads)s))
     and coalesce({last_day} < %(horizon)s, true)
     and not {is_exempt};
 
+-- name: create_expiring
+-- The same of what claims consist of. No rows.
+create temporary table {expiring} (
+    load_id bigint not null,
+    source_line bigint not null,
+    fact_key text not null,
+    last_day date not null
+) on commit drop;
+
+-- name: find_of_claims
+-- Staged rows of claims that go, counted from the last day of their claim. One row per line.
+insert into {expiring} (load_id, source_line, fact_key, last_day)
+select
+    s.load_id,
+    s.source_line,
+    s.claim_id,
+    e.last_day
+from (
+    select
+        fact_key,
+        max(last_day) as last_day
+    from {expiring_facts}
+    group by fact_key
+) as e
+inner join {staging} as s on e.fact_key = s.claim_id;
+
+-- name: find_waiting
+-- Staged rows from before the horizon, of some loads or of all, whose claim never came. All that are
+-- staged for the claim lie before the horizon. One row per line.
+insert into {expiring} (load_id, source_line, fact_key, last_day)
+select
+    s.load_id,
+    s.source_line,
+    s.claim_id,
+    s.service_date::date
+from {staging} as s
+where s.service_date < %(horizon)s
+    and (%(loads)s::bigint[] is null or s.load_id = any(%(loads)s))
+    and not exists (
+        select 1
+        from claims_raw as c
+        where c.claim_id = s.claim_id
+    )
+    and not exists (
+        select 1
+        from {staging} as o
+        where o.claim_id = s.claim_id and o.service_date >= %(horizon)s
+    );
+
 -- name: copy_lines
 -- Let the same rows of a rebuilt load expire as of the one that it rebuilds. One row per feed.
 update load_file as f
@@ -141,17 +191,20 @@ set
     expired_lines = f.expired_lines + g.lines,
     totals = (
         select
-            jsonb_object_agg(
-                t.money,
-                t.amounts || jsonb_build_object(
-                    'loaded',
-                    ((t.amounts ->> 'loaded')::numeric - (g.totals ->> t.money)::numeric)::text,
-                    'expired',
-                    (
-                        coalesce((t.amounts ->> 'expired')::numeric, 0)
-                        + (g.totals ->> t.money)::numeric
-                    )::text
-                )
+            coalesce(
+                jsonb_object_agg(
+                    t.money,
+                    t.amounts || jsonb_build_object(
+                        'loaded',
+                        ((t.amounts ->> 'loaded')::numeric - (g.totals ->> t.money)::numeric)::text,
+                        'expired',
+                        (
+                            coalesce((t.amounts ->> 'expired')::numeric, 0)
+                            + (g.totals ->> t.money)::numeric
+                        )::text
+                    )
+                ),
+                '{{}}'
             )
         from jsonb_each(f.totals) as t (money, amounts)
     )
@@ -203,6 +256,13 @@ delete from {fact} as f
 using {expiring} as e
 where f.{key} = e.fact_key and f.{date} < %(horizon)s;
 
+-- name: delete_details
+-- What claims that go consist of, or its past. A line may wait under a day that is not its claim's.
+-- One row per row or change.
+delete from {detail} as d
+using {expiring} as e
+where d.{key} = e.fact_key;
+
 -- name: forget_failing_keys
 -- What goes is no longer named among the failing keys of checks; how many failed stays.
 -- One row per check and run.
@@ -242,7 +302,7 @@ where r.check_run_id = k.check_run_id and r.check_name = k.check_name;
 -- One row per load and key.
 delete from rejected_key as n
 using {expiring} as e
-where n.feed = %(feed)s and n.key = array[e.fact_key::text];
+where n.feed = %(feed)s and n.key[1] = e.fact_key;
 
 -- name: delete_rows
 -- The rows themselves, as their files had them. One row per line.

@@ -43,11 +43,11 @@ set load_id = null
 where schema_name = %(schema)s;
 
 -- name: empty_months
--- Partitions of claims from before the horizon. One row per partition.
+-- Partitions of claims, and of what they consist of, from before the horizon. One row per partition.
 select c.relname
 from pg_inherits as i
 inner join pg_class as c on i.inhrelid = c.oid
-where i.inhparent = to_regclass(%(fact)s)
+where i.inhparent = any(%(parents)s::regclass[])
     and to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month' <= (
         select max(horizon)
         from retention_run

@@ -11,6 +11,8 @@ import pytest
 
 from etl.pipeline import commands
 from etl.pipeline.load import STAGES
+from tests.support.archives import read
+from tests.support.retention import HORIZON, retain, traces
 from tests.support.tables import drawn
 from tests.support.warehouse import Warehouse
 
@@ -97,6 +99,55 @@ def test_a_set_replaces_the_one_before_and_waits_for_its_claim(first: Warehouse)
         ("C3", 1, "50.00", True),
         ("C9", 1, "7.00", False),
     ]
+
+
+OLD = "claim_id | service_date | diagnosis_code\nOLD1 | 2023-01-15 | \nOLD2 | 2023-02-15 | E119"
+OLD_LINES = """
+    claim_id | line_number | service_date | line_paid
+    OLD1     | 1           | 2023-01-15   | 10.00
+    OLD1     | 2           | 2024-03-15   | 10.00
+    OLD3     | 1           | 2023-03-15   | 10.00
+"""
+
+
+def test_lines_go_with_their_claim_when_its_time_is_over(warehouse: Warehouse) -> None:
+    warehouse.send(
+        "2025-01-01",
+        claims=f"{OLD}\nNEW1 | 2025-01-01 | Z00",
+        claim_lines=f"""{OLD_LINES}
+            NEW1     | 1           | 2023-01-15   | 10.00
+            NEW2     | 1           | 2025-01-15   | 10.00
+        """,
+        claim_diagnoses="""
+            claim_id | position | service_date | diagnosis_code
+            OLD1     | 1        | 2023-01-15   | E119
+            NEW1     | 2        | 2025-01-01   | E119
+        """,
+    )
+    warehouse.incremental(1)
+    retain(warehouse)
+    gone = ["OLD1", "OLD2", "OLD3"]
+    assert traces(warehouse, gone) == []
+    left = [("NEW1", 1, "10.00", False), ("NEW2", 1, "10.00", False)]
+    lines = "select claim_id, line_number, paid_amount::text, is_from_claim \
+        from warehouse.fact_claim_line order by 1"
+    assert warehouse.rows(lines) == left
+    folder = warehouse.data / "archive" / f"before-{HORIZON}"
+    archived = read(folder)
+    assert {name: len(rows) for name, rows in archived.items()} == {
+        "claims-2023.parquet": 2,
+        "claim_lines-2023.parquet": 3,
+        "claim_diagnoses-2023.parquet": 1,
+    }
+    # What comes again counts as expired at once, and a rebuild leaves the same out.
+    warehouse.send("2025-01-02", claim_lines=OLD_LINES.replace("2024", "2023"))
+    warehouse.incremental(1)
+    assert traces(warehouse, gone) == []
+    after = warehouse.contents(keys=False)
+    warehouse.rebuild(1)
+    assert warehouse.rows(lines) == left
+    assert warehouse.contents(keys=False) == after
+    assert traces(warehouse, gone) == []
 
 
 def line(*values: str) -> dict[str, str]:
