@@ -87,8 +87,8 @@ class Reason(Enum):
         "Leave the row that is right, or give the rows keys or times of their own.",
     )
     LINE = (
-        "another line of the same claim; claim lines are not supported yet, the last one is valid",
-        "Ask the sender for one row per claim with the sums of its lines.",
+        "another line of the same claim; lines belong in claim_lines.csv, the last one is valid",
+        "Ask the sender for one row per claim with the sums of its lines, and for claim_lines.csv.",
     )
     BREACH = (
         "outside what the contract allows",

@@ -172,8 +172,8 @@ from (
 --: rule no_lines: major, completeness
 --:   fails when: rows share a claim id and are lines of the claim, of which the last one alone is
 --:     loaded
---:   advice: Claim lines are not supported yet: ask the sender for one row per claim with the sums
---:     of its lines. The notes in ledger.load_file say how much money was rejected.
+--:   advice: Ask the sender for one row per claim with the sums of its lines, and for the lines in
+--:     claim_lines.csv. The notes in ledger.load_file say how much money was rejected.
 select
     'no_lines' as rule,
     loaded.row_count + lines.row_count as rows_checked,

@@ -43,7 +43,8 @@ set load_id = null
 where schema_name = %(schema)s;
 
 -- name: empty_months
--- Partitions of claims, and of what they consist of, from before the horizon. One row per partition.
+-- Partitions of claims from before the horizon, and of what they consist of.
+-- One row per partition.
 select c.relname
 from pg_inherits as i
 inner join pg_class as c on i.inhrelid = c.oid
