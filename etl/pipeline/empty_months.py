@@ -25,7 +25,8 @@ def drop(context: RunContext, build: Build) -> None:
 
     Where somebody reads the claims without a break they stay until the next run.
     """
-    parents = [f"{build.schemas.warehouse}.{entry.table}" for entry in (FACT_CLAIM, *DETAILS)]
+    tables = (FACT_CLAIM.table, *(detail.table for detail in DETAILS))
+    parents = [f"{build.schemas.warehouse}.{table}" for table in tables]
     found = run(context.ledger, "retention/run.empty_months", {"parents": parents})
     names = [name for (name,) in found]
     partitions = [sql.Identifier(build.schemas.internal, name) for name in names]

@@ -1,14 +1,14 @@
 """lines of claims have a feed of their own.
 
-Revision: 0123, after 0122.
+Revision: 0124, after 0123.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = '0123'
-down_revision = '0122'
+revision = '0124'
+down_revision = '0123'
 branch_labels = None
 depends_on = None
 
