@@ -153,6 +153,11 @@ def names(columns: Any, prefix: str | None = None) -> sql.Composed:
     )
 
 
+def each(pattern: LiteralString, columns: Iterable[str]) -> sql.Composed:
+    """A comma-separated list: the pattern with each column in its braces."""
+    return sql.SQL(", ").join(sql.SQL(pattern).format(sql.Identifier(c)) for c in columns)
+
+
 def texts(columns: Any, prefix: str) -> sql.Composed:
     """A comma-separated list of the columns of ``prefix`` as text."""
     return sql.SQL(", ").join(

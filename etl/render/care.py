@@ -5,13 +5,17 @@ The tables are those of ``etl/reference``, which says where each comes from.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+
 from psycopg import sql
 
 from etl.db.statements import statement
 from etl.reference import high_cost_pools, planned_drgs
 
 
-def fragments() -> dict[str, sql.Composable]:
+@cache
+def fragments() -> Mapping[str, sql.Composable]:
     """Parts of a statement: ``planned_drgs``, an array, and ``high_cost_pools``, a relation.
 
     The relation has ``benefit_year``, ``threshold_usd`` (US dollars) and ``coinsurance``, the share

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import LiteralString
 
 from psycopg import sql
 
-from etl.db.statements import names, statement
+from etl.db.statements import each, names, statement
 from etl.render import claim_status
 from etl.warehouse.tables import Cube
 
@@ -25,25 +26,22 @@ MEASURES: tuple[LiteralString, ...] = (
 )
 
 
-def fragments() -> dict[str, sql.Composable]:
+@cache
+def fragments() -> Mapping[str, sql.Composable]:
     """Parts of a statement: ``measures``, their ``sums``, and ``zeros`` to compare them with.
 
     ``summed_measures`` are the sums under the names of the measures, ``signed_sums`` count each row
     with its column ``sign``, and ``changes`` are the measures of a row ``m``. In a merge of changes
     ``m`` into a cube ``c``, ``added`` sets the measures and ``written`` is what that came to.
     """
-
-    def each(pattern: LiteralString) -> sql.Composed:
-        return sql.SQL(", ").join(sql.SQL(pattern).format(sql.Identifier(m)) for m in MEASURES)
-
     return {
         "measures": names(MEASURES),
         "changes": names(MEASURES, "m"),
-        "sums": each("sum({})"),
-        "summed_measures": each("sum({0}) as {0}"),
-        "signed_sums": each("sum(sign * {})"),
-        "added": each("{0} = c.{0} + m.{0}"),
-        "written": each("coalesce(new.{0}, 0) - coalesce(old.{0}, 0) as {0}"),
+        "sums": each("sum({})", MEASURES),
+        "summed_measures": each("sum({0}) as {0}", MEASURES),
+        "signed_sums": each("sum(sign * {})", MEASURES),
+        "added": each("{0} = c.{0} + m.{0}", MEASURES),
+        "written": each("coalesce(new.{0}, 0) - coalesce(old.{0}, 0) as {0}", MEASURES),
         "zeros": sql.SQL(", ").join([sql.Literal(0)] * len(MEASURES)),
     }
 

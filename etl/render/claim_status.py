@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import cast
 
 from psycopg import sql
@@ -11,6 +12,7 @@ from etl.contracts.feeds import FEEDS
 from etl.db.statements import statement
 
 
+@cache
 def state(row: str | None = None) -> sql.Composed:
     """The relation to join laterally: ``is_pending``, ``is_denied``, ``is_unknown`` and more.
 

@@ -253,8 +253,9 @@ class Cube:
     reads has changed. ``is_followed``: it is a table instead that follows what changed in the
     claims (``etl/stages/cubes/follow.py``), for one whose definition costs too much to run daily.
     ``by_member``: such a one whose rows of a member are all made again where something of the
-    member changed. ``day``: of a cube of persons, the column with the day on which the person's
-    state says who may see the row; the second of the grain where it is not said.
+    member changed. ``sums_of``: such a one that adds up the rows of a cube by member, and follows
+    what these were and are. ``day``: of a cube of persons, the column with the day on which the
+    person's state says who may see the row; the second of the grain where it is not said.
     ``claims_by``: where it counts every claim once, with all measures, the column with the date or
     month of service; its gate then compares it with the facts. ``persons``: the columns that count
     the persons of a row, each with the counts of what these persons had, some of which may be of
@@ -269,6 +270,7 @@ class Cube:
     description: str
     is_followed: bool = False
     by_member: bool = False
+    sums_of: str = ""
     day: str | None = None
     claims_by: str | None = None
     persons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -294,6 +296,11 @@ class Cube:
     def touched(self) -> str:
         """Name of the temporary table of the members whose rows are made again."""
         return f"touched_{self.name}"
+
+    @property
+    def before(self) -> str:
+        """Name of the temporary table of what touched members came to before."""
+        return f"{self.name}_before"
 
     @property
     def is_of_persons(self) -> bool:
@@ -400,6 +407,8 @@ CUBES: dict[str, Cube] = {
             "exposure_month",
             ("month", "state", "metal_tier", "csr_variant"),
             "Members, member-months and premium by month, state, metal tier and cost sharing.",
+            is_followed=True,
+            sums_of="member_month",
         ),
         Cube(
             "claims_by_plan_metal_month",
@@ -432,6 +441,8 @@ CUBES: dict[str, Cube] = {
             "enrollment_flow_month",
             ("month", "state", "metal_tier"),
             "Members at the start and end of a month, new, returned and ended.",
+            is_followed=True,
+            sums_of="member_month",
         ),
         Cube(
             "inpatient_stay",

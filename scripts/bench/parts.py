@@ -42,7 +42,7 @@ def _followed(connection: psycopg.Connection[Any]) -> dict[str, float]:
     """Seconds in which cubes that care is counted in follow the last load once more.
 
     What they find is there already, so only what is added to sums is written. The changes
-    themselves, which all cubes share, are the first.
+    themselves, which all cubes share, are the first; sums of rows of members are made with these.
     """
     since = int(scalar(connection, "bench/floor.last_load")) - 1
     schema = LIVE.schemas.cubes
@@ -54,7 +54,7 @@ def _followed(connection: psycopg.Connection[Any]) -> dict[str, float]:
     for cube in CUBES.values():
         if cube.by_member:
             steps[cube.name] = partial(merge_touched, connection, cube, schema, since)
-    found = {}
+    found = {cube.name: 0.0 for cube in CUBES.values() if cube.sums_of}
     with connection.transaction(force_rollback=True):
         for name, step in steps.items():
             started = time.perf_counter()

@@ -148,7 +148,7 @@ from compared;
 -- Members at the end of each month against those at the start of the next one, of all states and
 -- tiers. One row; a row checked is a month.
 --: table: enrollment_flow_month
---: gate: cubes
+--: gate: cubes; followed_cubes
 --: rule flow_continues: critical, consistency
 --:   fails when: the members at the end of a month are not those at the start of the next
 with months as (

@@ -113,6 +113,35 @@ c.member_id in (  -- noqa: PRS, a condition
     from {members} as t
 )
 
+-- name: before
+-- What the rows of these members came to before they are made again. One row per row of the grain.
+create temporary table {before} on commit drop as {sums};
+
+-- name: added_up
+-- Sums as they were, with what these members come to now and without what they came to before.
+-- Where nobody is left there is no row. One row per row of the grain.
+select
+    {grain},
+    {signed_sums}
+from (
+    select
+        1 as sign,
+        {columns}
+    from {cube}
+    union all
+    select
+        1,
+        {columns}
+    from ({now}) as n
+    union all
+    select
+        -1,
+        {columns}
+    from {before}
+) as s
+group by {grain}
+having sum(sign * members) <> 0;
+
 -- name: want
 -- The rows that a cube has to contain; several workers make them, which a merge would not let them.
 -- One row per row of its grain.

@@ -10,23 +10,24 @@
 --     next month's at_start. Coverage to the last day of a month that does not continue has ended.
 --   * A renewal at New Year and a change of plan without a day between are neither.
 
+-- name: sums
+-- What rows of member_month add up to, of some members where that is said. One row per month,
+-- state and metal tier.
+select
+    month,
+    state,
+    metal_tier,
+    count(*) as members,
+    count(*) filter (where is_at_start) as at_start,
+    count(*) filter (where is_first_month) as new,
+    sum(beginnings) - count(*) filter (where is_first_month) as returned,
+    sum(endings) as ended
+from member_month
+where member_months_any = 1 and {of_members}
+group by month, state, metal_tier;
+
 -- name: definition
 -- The cube as a plain query. One row per month, state and metal tier.
-with flows as (
-    select
-        month,
-        state,
-        metal_tier,
-        count(*) as members,
-        count(*) filter (where is_at_start) as at_start,
-        count(*) filter (where is_first_month) as new,
-        sum(beginnings) - count(*) filter (where is_first_month) as returned,
-        sum(endings) as ended
-    from member_month
-    where member_months_any = 1
-    group by month, state, metal_tier
-)
-
 select
     month,
     state,
@@ -37,7 +38,7 @@ select
     returned,
     ended,
     at_start + new + returned - ended as at_end
-from flows;
+from ({sums}) as s;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for

@@ -3,8 +3,9 @@
 -- Units: counts of members; member-months on three bases; US dollars, to the cent.
 -- Assumptions: those of member_month.
 
--- name: definition
--- The cube as a plain query. One row per month, state, metal tier and cost-sharing variant.
+-- name: sums
+-- What rows of member_month add up to, of some members where that is said. One row per month,
+-- state, metal tier and cost-sharing variant.
 with sums as (
     select
         month,
@@ -13,13 +14,13 @@ with sums as (
         csr_variant,
         count(*) filter (where plans = 1) as members_of_one_plan,
         sum(covered_days)::bigint as covered_days,
-        min(days_in_month) as days_in_month,
         sum(member_months_any)::bigint as member_months_any,
         sum(member_months_mid)::bigint as member_months_mid,
         sum(premium_usd)::numeric(16, 2) as premium_usd,
         sum(tax_credit_usd)::numeric(16, 2) as tax_credit_usd,
         sum(net_premium_usd)::numeric(16, 2) as net_premium_usd
     from member_month
+    where {of_members}
     group by month, state, metal_tier, csr_variant
 ),
 
@@ -32,7 +33,7 @@ of_several_plans as (
         csr_variant,
         count(distinct member_id) as members
     from member_month
-    where plans > 1
+    where plans > 1 and {of_members}
     group by month, state, metal_tier, csr_variant
 )
 
@@ -43,7 +44,6 @@ select
     s.csr_variant,
     s.members_of_one_plan + coalesce(o.members, 0) as members,
     s.covered_days,
-    round(s.covered_days::numeric / s.days_in_month, 6) as member_months_day,
     s.member_months_any,
     s.member_months_mid,
     s.premium_usd,
@@ -53,6 +53,25 @@ from sums as s
 left join of_several_plans as o
     on s.month = o.month and s.state = o.state and s.metal_tier = o.metal_tier
     and s.csr_variant = o.csr_variant;
+
+-- name: definition
+-- The cube as a plain query. One row per month, state, metal tier and cost-sharing variant.
+select
+    month,
+    state,
+    metal_tier,
+    csr_variant,
+    members,
+    covered_days,
+    round(
+        covered_days / extract(day from month + interval '1 month' - interval '1 day'), 6
+    ) as member_months_day,
+    member_months_any,
+    member_months_mid,
+    premium_usd,
+    tax_credit_usd,
+    net_premium_usd
+from ({sums}) as s;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for

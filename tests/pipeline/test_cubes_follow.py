@@ -166,6 +166,7 @@ def test_refresh_writes_and_checks_only_rows_that_changed(loaded: Warehouse) -> 
         "high_cost_member_tracking.rolling_paid": 0,
         "member_month.days_as_in_facts": 1,
         "member_month.counted_once": 1,
+        "enrollment_flow_month.flow_continues": 4,
         "inpatient_stay.claims_as_in_facts": 0,
         "inpatient_stay.stays_apart": 0,
         "high_cost_year.years_as_in_days": 0,
@@ -183,7 +184,7 @@ DAMAGE = {
         BY_MONTH.format("metal_tier") + REFRESH.format("claims_by_plan_metal_month")
     ),
     "claims_by_plan_metal_month.covered_days": (
-        "delete from member_month where member_id = 'B'; refresh materialized view exposure_month"
+        "update exposure_month set covered_days = covered_days + 1"
     ),
     "utilization_by_specialty.money_as_in_facts": (
         "delete from claims_by_month where breakdown = 'specialty';"
@@ -198,6 +199,7 @@ DAMAGE = {
         "update member_month set member_months_any = 2 where member_id = 'B';"
         "insert into touched_member_month values ('B')"
     ),
+    "enrollment_flow_month.flow_continues": "update enrollment_flow_month set at_end = 9",
     "inpatient_stay.claims_as_in_facts": (
         "insert into inpatient_stay (member_id, stay_id, claims) values ('B', 'x', 1);"
         "insert into touched_inpatient_stay values ('B')"

@@ -79,8 +79,11 @@ def _has_past_rows(connection: psycopg.Connection[Any], past: str, since: int) -
     return bool(scalar(connection, "cubes/changes.has_past_rows", asked, past=sql.Identifier(past)))
 
 
-def find(connection: psycopg.Connection[Any], since: int) -> None:
-    """Find how claims changed since a load: table ``claim_changes``, and those it is made of."""
+def find(connection: psycopg.Connection[Any], since: int) -> int:
+    """Find how claims changed since a load: table ``claim_changes``, and those it is made of.
+
+    Returns how many rows of changes there are.
+    """
     steps = _Steps(connection, since)
     steps.run("followed_since")
     steps.run("plans_before", "plans_before")
@@ -95,8 +98,9 @@ def find(connection: psycopg.Connection[Any], since: int) -> None:
         steps.run("claims_of_members", "claims_before", "claims_after")
     if steps.run("plans_changed"):
         steps.run("claims_of_plans", "claims_before", "claims_after")
-    steps.run("claim_changes", "claim_changes")
+    found = steps.run("claim_changes", "claim_changes")
     steps.run("claims_of_member_months", "claims_of_member_months")
+    return found
 
 
 class _Steps:

@@ -2,7 +2,8 @@
 
 A file has a ``definition``, a plain query, and its ``columns``, each with what it means. That of a
 cube that follows changes also has its ``follow``, or its ``touched_members`` where rows of members
-are made again. Any other statement is a part of these.
+are made again. What adds up such rows has ``sums``, of which its definition is made. Any other
+statement is a part of these.
 """
 
 from __future__ import annotations
@@ -15,10 +16,20 @@ import xxhash
 from psycopg import sql
 
 from etl.access.classification import described_columns
-from etl.db.statements import Values, assign, differ, equal, names, read_file, run, statement
+from etl.db.statements import (
+    Values,
+    assign,
+    differ,
+    each,
+    equal,
+    names,
+    read_file,
+    run,
+    statement,
+)
 from etl.render import care, claim_measures, claim_status
 from etl.stages import tables
-from etl.warehouse.tables import NEXT, TABLE, Cube
+from etl.warehouse.tables import CUBES, NEXT, TABLE, Cube
 
 _ALL = sql.SQL("true")
 
@@ -103,24 +114,29 @@ def merge(
         is_touched=is_touched,
     ).rowcount
     tables.drop(connection, "wanted")
-    tables.analyze(connection, schema, cube.name)
+    if written and tables.are_stale(connection, f"{schema}.{cube.name}"):
+        tables.analyze(connection, schema, cube.name)
     return written
 
 
-def merge_touched(connection: psycopg.Connection[Any], cube: Cube, schema: str, since: int) -> int:
-    """Make the rows of those members again of whom something changed since a load; rows written."""
+def merge_touched(
+    connection: psycopg.Connection[Any], cube: Cube, schema: str, since: int
+) -> dict[str, int]:
+    """Make the rows of those members again of whom something changed since a load.
+
+    Rows written, of the cube and of those that add up its rows.
+    """
     touched = part(cube, "touched_members")
     return _merge_members(connection, cube, schema, {"since": since}, touched)
 
 
 def merge_named(
     connection: psycopg.Connection[Any], cube: Cube, schema: str, members: Iterable[str]
-) -> int:
-    """Make the rows of these members again; rows written."""
+) -> None:
+    """Make the rows of these members again, and what adds them up."""
     named = statement("cubes/build.named_members")
-    written = _merge_members(connection, cube, schema, {"named": list(members)}, named)
+    _merge_members(connection, cube, schema, {"named": list(members)}, named)
     tables.drop(connection, cube.touched)
-    return written
 
 
 def _merge_members(
@@ -129,9 +145,42 @@ def _merge_members(
     schema: str,
     values: Values,
     touched: sql.Composable,
-) -> int:
+) -> dict[str, int]:
     members = sql.Identifier(cube.touched)
-    run(connection, "cubes/build.touch", values, touched=touched, members=members)
+    sums = [other for other in CUBES.values() if other.sums_of == cube.name]
+    rows = dict.fromkeys([cube.name, *(other.name for other in sums)], 0)
+    if not run(connection, "cubes/build.touch", values, touched=touched, members=members).rowcount:
+        return rows
     tables.analyze(connection, cube.touched)
+    of_members = statement("cubes/build.of_touched_members", members=members)
+    for other in sums:
+        before = sql.Identifier(other.before)
+        run(connection, "cubes/build.before", before=before, sums=part(other, "sums", of_members))
     is_touched = statement("cubes/build.is_touched", members=members)
-    return merge(connection, cube, schema, definition_of_touched(cube), is_touched)
+    rows[cube.name] = merge(connection, cube, schema, definition_of_touched(cube), is_touched)
+    for other in sums:
+        if rows[cube.name]:
+            query = _added_up(connection, other, schema, of_members)
+            rows[other.name] = merge(connection, other, schema, query)
+        tables.drop(connection, other.before)
+    return rows
+
+
+def _added_up(
+    connection: psycopg.Connection[Any], cube: Cube, schema: str, of_members: sql.Composable
+) -> sql.Composed:
+    """The rows of a cube of sums, from its own and what touched members add and take away."""
+    now = part(cube, "sums", of_members)
+    summed = run(connection, "access/masked.no_rows", rows=now).description or ()
+    columns_summed = [column.name for column in summed]
+    measures = [column for column in columns_summed if column not in cube.grain]
+    sums = statement(
+        "cubes/build.added_up",
+        grain=names(cube.grain),
+        signed_sums=each("sum(sign * {0}) as {0}", measures),
+        columns=names(columns_summed),
+        cube=sql.Identifier(schema, cube.name),
+        now=now,
+        before=sql.Identifier(cube.before),
+    )
+    return statement(f"cubes/{cube.name}.definition", sums=sums)

@@ -25,14 +25,17 @@ _HIGH_COST = CUBES["high_cost_member_tracking"]
 
 def follow(connection: psycopg.Connection[Any], schema: str, since: int) -> dict[str, int]:
     """Bring these cubes up to what changed since that load; rows written by cube."""
-    changes.find(connection, since)
+    changed = changes.find(connection, since)
     others = (cube for cube in CUBES.values() if cube is not _DAILY)
     run(connection, "cubes/changes.days_before", days_of_cubes=claim_measures.days_of(others))
     connection.execute(part(_DAILY, "changed_days"))
     month_before = scalar(connection, "cubes/high_cost_member_tracking.last_month")
     rows = {
         _DAILY.name: connection.execute(part(_DAILY, "follow")).rowcount,
-        **{cube.name: merge(connection, cube, schema, part(cube, "follow")) for cube in _SUMS},
+        **{
+            cube.name: merge(connection, cube, schema, part(cube, "follow")) if changed else 0
+            for cube in _SUMS
+        },
     }
     months = {
         "month_before": month_before,
@@ -45,5 +48,5 @@ def follow(connection: psycopg.Connection[Any], schema: str, since: int) -> dict
     rows[_HIGH_COST.name] = gone + connection.execute(part(_HIGH_COST, "follow")).rowcount
     for cube in CUBES.values():
         if cube.by_member:
-            rows[cube.name] = merge_touched(connection, cube, schema, since)
+            rows |= merge_touched(connection, cube, schema, since)
     return rows
