@@ -26,8 +26,8 @@ class CodeSet:
 
     ``code``: its natural key, the column in which facts have the code itself. ``form``: the
     statement of ``sql/render/code_sets.sql`` by which a value of a feed becomes a code.
-    ``attributes``: what each column of ``describe`` means, in order. ``named_by``: where feeds name
-    codes.
+    ``attributes``: what each column of ``describe`` means, in order. ``known_by``: the one of these
+    that says whether a code is of the set at all. ``named_by``: where feeds name codes.
     """
 
     name: str
@@ -37,6 +37,7 @@ class CodeSet:
     attributes: Mapping[str, str]
     describe: Callable[[str], codes.Diagnosis | codes.Procedure | codes.Drg | codes.CsrVariant]
     named_by: tuple[Naming, ...]
+    known_by: str = "title"
     form: LiteralString = "as_written"
 
     @property
@@ -62,6 +63,7 @@ DIM_DIAGNOSIS = CodeSet(
     },
     codes.diagnosis,
     (Naming("claims", "diagnosis_code"), Naming("claim_diagnoses", "diagnosis_code")),
+    known_by="chapter",
     form="without_point",
 )
 DIM_PROCEDURE = CodeSet(
@@ -75,6 +77,7 @@ DIM_PROCEDURE = CodeSet(
     },
     codes.procedure,
     (Naming("claims", "procedure_code"), Naming("claim_lines", "procedure_code")),
+    known_by="code_system",
 )
 DIM_DRG = CodeSet(
     "drg",

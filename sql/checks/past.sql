@@ -4,7 +4,7 @@
 
 -- name: kept
 -- Whether the loads that made and changed a past row exist and are in order. One row per rule.
---: for each: dimension or fact
+--: for each: dimension, fact or detail
 --: about: {past}
 --: key: {row_key}, known_to_load_id
 --: rule made_before_changed: critical, consistency
@@ -26,7 +26,7 @@ with ledger_ends as (
 
 judged as (
     select
-        p.{key},
+        {keys_of_past},
         p.known_to_load_id,
         p.load_id > p.known_to_load_id as made_before_changed,
         -- A change by hand counts for the next load, whose number may be left out: it stands

@@ -32,4 +32,14 @@ coalesce(  -- noqa: PRS, a condition
         n.key[1]
     from rejected_key as n
     where n.feed = 'claims' and n.reversed_in_full is not null
+);
+
+-- name: is_void
+-- Whether a claim was reversed and nothing is left of it, so that nothing of its lines counts
+-- either. It reads a relation state as above. A fragment.
+(  -- noqa: PRS, a condition
+    state.is_reversed
+    and coalesce(c.claim_amount, 0) = 0
+    and coalesce(c.allowed_amount, 0) = 0
+    and coalesce(c.paid_amount, 0) = 0
 )

@@ -5,7 +5,7 @@
 -- Assumptions:
 --   * Member, plan and provider are those of the claim, as they were on the day of service.
 --   * A line counts as its claim does (sql/facts/status.sql). One whose claim has not come yet
---     counts with 0.00.
+--     counts with 0.00, and so does one of a claim that was reversed and of which nothing is left.
 
 -- name: definition
 -- Service lines of claims with what they count for, one row per claim and line number.
@@ -30,15 +30,16 @@ select
     c.claim_type,
     c.status,
     c.claim_id is null as is_waiting,
-    c.claim_id is not null and state.is_adjudicated as is_adjudicated,
-    c.claim_id is not null and state.is_paid as is_payable,
-    case when c.claim_id is not null and state.is_adjudicated then l.claim_amount else 0.00 end
+    counts.is_adjudicated,
+    counts.is_payable,
+    case when counts.is_adjudicated and not counts.is_undone then l.claim_amount else 0.00 end
         as billed_usd,
-    case when c.claim_id is not null and state.is_adjudicated then l.allowed_amount else 0.00 end
+    case when counts.is_adjudicated and not counts.is_undone then l.allowed_amount else 0.00 end
         as allowed_usd,
-    case when c.claim_id is not null and state.is_paid then l.paid_amount else 0.00 end as paid_usd,
+    case when counts.is_payable and not counts.is_undone then l.paid_amount else 0.00 end
+        as paid_usd,
     case
-        when c.claim_id is not null and state.is_paid then l.allowed_amount - l.paid_amount
+        when counts.is_payable and not counts.is_undone then l.allowed_amount - l.paid_amount
         else 0.00
     end as member_cost_usd,
     q.procedure_code,
@@ -60,7 +61,13 @@ left join {dim_plan} as p on l.plan_sk = p.plan_sk
 left join {dim_provider} as r on l.provider_sk = r.provider_sk
 left join {dim_procedure} as q on l.procedure_sk = q.procedure_sk
 cross join lateral (select date_trunc('month', l.service_date)::date as month) as months
-cross join lateral ({state}) as state;
+cross join lateral ({state}) as state
+cross join lateral (
+    select
+        c.claim_id is not null and state.is_adjudicated as is_adjudicated,
+        c.claim_id is not null and state.is_paid as is_payable,
+        {facts/status.is_void} as is_undone
+) as counts;
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for

@@ -18,12 +18,18 @@ from tests.support.databases import copy, drop, fresh_database, unguarded, url_o
 from tests.support.feeds import write_batch
 from tests.support.watching import Silent
 
+LINES = """
+    claim_id | line_number | procedure_code | ndc         | line_billed | line_allowed | line_paid
+    c1       | 1           | J1100          |             | 50000.00    | 50000.00     | 50000.00
+    c1       | 2           |                | 00002143380 | 10000.00    | 10000.00     | 10000.00
+"""
+
 
 def write_feeds(inbox: Path) -> None:
     """Two batches: every dimension gets a second version, a member goes, a claim is decided."""
     claim = {"member_id": "A", "provider_id": "D", "plan_id": "P", "status": "approved"}
     claim |= {"claim_amount": "60000.00", "allowed_amount": "60000.00", "paid_amount": "60000.00"}
-    claim |= {"diagnosis_code": "E119"}
+    claim |= {"diagnosis_code": "E119", "procedure_code": "J1100"}
     denied = {"status": "denied", "paid_amount": "0.00"}
     write_batch(
         inbox,
@@ -56,11 +62,7 @@ def write_feeds(inbox: Path) -> None:
             {**claim, "claim_id": "c4", "service_date": "2025-01-12", "member_id": ""},
             {**claim, "claim_id": "c5", "service_date": "2025-01-12", "provider_id": "nobody"},
         ],
-        claim_lines="""
-            claim_id | line_number | procedure_code | ndc         | line_paid
-            c1       | 1           | J1100          |             | 50000.00
-            c1       | 2           |                | 00002143380 | 10000.00
-        """,
+        claim_lines=LINES,
         claim_diagnoses="""
             claim_id | position | diagnosis_code
             c1       | 1        | E119
@@ -72,8 +74,8 @@ def write_feeds(inbox: Path) -> None:
         "2025-02-28",
         snapshots=["members"],
         claim_lines="""
-            claim_id | line_number | line_paid
-            c2       | 1           | 60000.00
+            claim_id | line_number | line_billed | line_allowed | line_paid
+            c2       | 1           | 60000.00    | 60000.00     | 60000.00
         """,
         claim_diagnoses="""
             claim_id | position | diagnosis_code

@@ -14,6 +14,7 @@ from etl.pipeline.load import STAGES
 from etl.pipeline.session import open_run
 from etl.quality.checks.registry import sql_checks
 from etl.quality.runner import run_sql_checks
+from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE, VIEW
 from tests.support.feeds import write_batch
 from tests.support.warehouse import found_by
@@ -130,13 +131,31 @@ for fact in FACTS.values():
             ),
         }
 
-for table in (*DIMENSIONS.values(), *FACTS.values()):
+for detail in DETAILS:
+    t, number, value = detail.table, detail.number, detail.codes.code
+    of_set, of_claim = "where not is_from_claim", "where claim_id = 'c3'"
+    DEFECTS |= {
+        f"{t}.every_claim_has_one": f"delete from {t} {of_claim}",
+        f"{t}.keyed_as_claim": f"update {t} set member_sk = -1 {of_claim}",
+        f"{t}.made_of_claim": f"update {t} set {value} = null {of_claim}",
+        f"{t}.keyed_to_code": f"update {t} set {detail.codes.sk} = -1 {of_claim}",
+        f"{t}.one_row_per_key": f"delete from {t} {of_set} and {number} = 2",
+        f"{t}.no_orphan_version": f"update {t} set is_from_claim = false {of_claim}",
+        f"{t}.latest_set": f"update {t} set {value} = 'other' {of_set}",
+        f"{t}.set_alone": f"update {t} set is_from_claim = true {of_set} and {number} = 2",
+    }
+
+for table in (*DIMENSIONS.values(), *FACTS.values(), *DETAILS):
     past = table.past
     kept = f"create temporary table kept as select * from {table.table} limit 1;"
+    # By name: columns that came later are the last ones.
+    into_past = (
+        f"insert into {past} select (jsonb_populate_record(null::{past},"
+        " to_jsonb(k) || jsonb_build_object('known_to_load_id', {}))).* from kept as k"
+    )
     DEFECTS |= {
-        f"{past}.made_before_changed": f"{kept} update kept set load_id = 2;"
-        f"insert into {past} select *, 1 from kept",
-        f"{past}.changed_by_a_load": f"{kept} insert into {past} select *, 4 from kept",
+        f"{past}.made_before_changed": f"{kept} update kept set load_id = 2;{into_past.format(1)}",
+        f"{past}.changed_by_a_load": f"{kept} {into_past.format(4)}",
     }
 
 DEFECTS |= {
@@ -258,6 +277,52 @@ MORE_DEFECTS = {
     "a row changed by hand": (
         "dim_member_past.present_is_last_known",
         "insert into dim_member_past select *, 3 from dim_member where member_sk = 1",
+    ),
+    "a line that waits with the key of a member": (
+        "fact_claim_line.keyed_as_claim",
+        "update fact_claim_line set claim_id = 'c9' where claim_id = 'c1' and line_number = 2",
+    ),
+    "a line that is made of its claim and not the first": (
+        "fact_claim_line.made_of_claim",
+        "update fact_claim_line set line_number = 2 where claim_id = 'c3'",
+    ),
+    "a set that a later batch replaced": (
+        "bridge_claim_diagnosis.latest_set",
+        "insert into claim_diagnoses_raw select * from claim_diagnoses_raw where claim_id = 'c2';"
+        "update claim_diagnoses_raw set claim_id = 'c1', diagnosis_code = 'I10'"
+        " where load_id = 2 and ctid = (select max(ctid) from claim_diagnoses_raw)",
+    ),
+    "lines a cent off": (
+        "fact_claim_line.paid_as_claim",
+        "update fact_claim_line set paid_amount = paid_amount + 0.01 where claim_id = 'c2'",
+    ),
+    "lines that were billed otherwise than their claim": (
+        "fact_claim_line.billed_as_claim",
+        "update fact_claim_line set claim_amount = 7 where claim_id = 'c2'",
+    ),
+    "lines that were allowed otherwise than their claim": (
+        "fact_claim_line.allowed_as_claim",
+        "update fact_claim set allowed_amount = 7 where claim_id = 'c2'",
+    ),
+    "a principal diagnosis that is not the claim's": (
+        "bridge_claim_diagnosis.principal_as_claim",
+        "update bridge_claim_diagnosis set diagnosis_code = 'I10' where claim_id = 'c2'",
+    ),
+    "a position that is left out": (
+        "bridge_claim_diagnosis.numbers_without_gap",
+        "update bridge_claim_diagnosis set position = 3 where claim_id = 'c1' and position = 2",
+    ),
+    "a line that is left out": (
+        "fact_claim_line.numbers_without_gap",
+        "delete from fact_claim_line where claim_id = 'c1' and line_number = 1",
+    ),
+    "a diagnosis of no chapter": (
+        "bridge_claim_diagnosis.code_possible",
+        "update dim_diagnosis set chapter = 'Unknown' where diagnosis_code = 'I10'",
+    ),
+    "a procedure of no code system": (
+        "fact_claim_line.code_possible",
+        "update dim_procedure set code_system = 'unknown' where procedure_code = 'J1100'",
     ),
     "a plan that is there twice": (
         "fact_claim.joins_keep_money",

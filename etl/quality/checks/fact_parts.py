@@ -27,6 +27,7 @@ def of_fact(fact: Fact, changing: Sequence[Dimension]) -> dict[str, Parts]:
         "fact": sql.Identifier(fact.table),
         "facts": sql.SQL("{} as f").format(sql.Identifier(fact.table)),
         "key": sql.Identifier(fact.key),
+        "keys_of_past": names([fact.key], "p"),
         "past": sql.Identifier(fact.past),
         "date": sql.Identifier(fact.date),
         "staging": sql.Identifier(fact.feed.table),

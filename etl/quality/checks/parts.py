@@ -1,4 +1,4 @@
-"""What the statements of checks are composed of: the names of one feed, dimension or fact.
+"""What the statements of checks are composed of: the names of one feed, dimension, fact or detail.
 
 A subject is what a check tests. Its ``parts`` fill the ``{braces}`` in a statement, its
 ``words`` for those in a header; a statement of the same file, or of fragments, can be one
@@ -21,9 +21,10 @@ from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
 from etl.contracts.types import Type
 from etl.db.statements import Parts, equal, names, statement, texts
-from etl.quality.checks import fact_parts
+from etl.quality.checks import detail_parts, fact_parts
 from etl.render import claim_measures, claim_status, hashing, staged_rows, validity
 from etl.schema.warehouse_tables import all_tables
+from etl.warehouse.details import DETAILS, Detail
 from etl.warehouse.tables import (
     CUBES,
     DIM_PLAN,
@@ -46,11 +47,11 @@ _KEYS = (PrimaryKeyConstraint, UniqueConstraint)
 class Subject:
     """What a check is asked of.
 
-    ``of``: the declared feed, dimension or fact, none of several together. ``repeated``: the words
-    of what a rule can be repeated for, such as each reference of a fact.
+    ``of``: the declared feed, dimension, fact or detail, none of several together. ``repeated``:
+    the words of what a rule can be repeated for, such as each reference of a fact.
     """
 
-    of: Feed | Dimension | Fact | None
+    of: Feed | Dimension | Fact | Detail | None
     feed: str | None
     words: Words
     parts: dict[str, Parts]
@@ -62,12 +63,14 @@ def subjects() -> dict[str, tuple[Subject, ...]]:
     """What ``for each`` of a header can say, with what that is."""
     dimensions = tuple(_dimension(dimension) for dimension in DIMENSIONS.values())
     facts = tuple(_fact(fact) for fact in FACTS.values())
+    details = tuple(_detail(detail) for detail in DETAILS)
     return {
         "feed": tuple(_feed(feed) for feed in FEEDS.values()),
         "dimension": dimensions,
         "fact": facts,
-        "dimension or fact": (*dimensions, *facts),
         "cube that is a view": tuple(_view(c) for c in CUBES.values() if c.kind is VIEW),
+        "detail": details,
+        "dimension, fact or detail": (*dimensions, *facts, *details),
         "cubes of claims": (_cubes("service_date", "month"),),
         "cubes of claims by day": (_cubes("service_date"),),
         "cubes of claims by month": (_cubes("month"),),
@@ -82,7 +85,7 @@ def subjects() -> dict[str, tuple[Subject, ...]]:
 
 def subject_of(table: str) -> Subject:
     """What a check is asked of that names its table."""
-    for kind in ("feed", "dimension", "fact"):
+    for kind in ("feed", "dimension", "fact", "detail"):
         for subject in subjects()[kind]:
             if table in (subject.words["table"], subject.words.get("state")):
                 return subject
@@ -180,7 +183,7 @@ def _dimension(dimension: Dimension) -> Subject:
             **validity.BOUNDS,
             "past": sql.Identifier(dimension.past),
             "sk": sql.Identifier(dimension.sk),
-            "key": sql.Identifier(dimension.sk),
+            "keys_of_past": names([dimension.sk], "p"),
             "keys": names(key),
             "keys_of_dim": names(key, "d"),
             "keys_of_staging": names(key, "s"),
@@ -233,6 +236,11 @@ def _view(cube: Cube) -> Subject:
     """A cube whose grain is only a unique index, which lets empty values pass."""
     words = {"table": cube.name, "grain": ", ".join(cube.grain)}
     return Subject(None, None, words, {"grain": names(cube.grain)})
+
+
+def _detail(detail: Detail) -> Subject:
+    words = {"table": detail.table, "past": detail.past, "row_key": ", ".join(detail.key)}
+    return Subject(detail, detail.feed.name, words, detail_parts.of_detail(detail))
 
 
 def _cubes(*claims_by: str) -> Subject:

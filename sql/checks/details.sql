@@ -1,0 +1,312 @@
+-- Checks of lines and diagnoses of claims, against the claims, staging and the code sets.
+--: advice: Rows were changed or deleted by something other than a load: make full-load.
+
+-- name: against_claims
+-- Lines or diagnoses against the claims, in one pass: each claim has a row, and each row is keyed
+-- as its claim and to its code. One row per rule.
+--: for each: detail
+--: feed: any
+--: key: {row_key}
+--: gate: facts, scope = named_by_load
+--: rule every_claim_has_one: critical, completeness
+--:   fails when: a claim has no row
+--: rule keyed_as_claim: critical, integrity
+--:   fails when: day, member, plan or provider differ from the claim's, or a row without a claim is
+--:     keyed to any
+--: rule made_of_claim: critical, consistency
+--:   fails when: a row that is made of its claim differs from it, or is not the first
+--: rule keyed_to_code: critical, integrity
+--:   fails when: the key is not that of the code
+with asked as {kept} (
+    select *
+    from {detail}
+    where {scope}
+),
+
+claims as {kept} (
+    select *
+    from fact_claim
+    where {scope}
+),
+
+judged as (
+    select
+        coalesce(d.claim_id, c.claim_id) as claim_id,
+        d.{number},
+        d.claim_id is null as every_claim_has_one,
+        d.claim_id is not null and {keys_differ} as keyed_as_claim,
+        d.is_from_claim and (d.{number} <> 1 or {values_differ}) as made_of_claim,
+        d.{code_sk} <> coalesce(k.{code_sk}, -1) as keyed_to_code
+    from asked as d
+    full join claims as c on d.claim_id = c.claim_id
+    left join {codes} as k on {code_of_row} = k.{code}
+),
+
+counted as (
+    select
+        count(*) as rows_checked,
+        {tallies}
+    from judged
+)
+
+select
+    v.rule,
+    counted.rows_checked,
+    v.rows_failed,
+    v.failing_keys
+from counted
+cross join lateral (
+    values
+    {tallied}
+) as v (rule, rows_failed, failing_keys);
+
+-- name: named_by_load
+-- Whether the current load has a row of the claim: a fragment of a where clause.
+claim_id in (  -- noqa: PRS, part of a where clause
+    select r.claim_id
+    from claims_raw as r
+    where r.load_id = %(load_id)s
+    union all
+    select s.claim_id
+    from {staging} as s
+    where s.load_id = %(load_id)s
+)
+
+-- name: keys_differ
+-- Whether a row has other keys than its claim, or without one other keys than those of nobody: a
+-- fragment.
+case  -- noqa: PRS, a value
+    when c.claim_id is null then ({none_keyed}) is not true or d.is_from_claim
+    else {keys_differ_of_claim}
+end
+
+-- name: against_staging
+-- Lines or diagnoses that came against staging: of each claim the rows of the latest batch that
+-- names any, unless a later snapshot lacks the claim. One row per rule.
+--: for each: detail
+--: key: {row_key}
+--: loads: in facts
+--: gate: facts, scope = named_by_loads
+--: rule one_row_per_key: critical, consistency
+--:   fails when: a row of a claim's latest set is missing
+--: rule no_orphan_version: critical, consistency
+--:   fails when: a row is of no set, or of one that a later batch replaced
+--: rule latest_set: critical, consistency
+--:   fails when: a row differs from that of the claim's latest set
+with places as (
+    {places}
+),
+
+latest as (
+    select
+        s.claim_id,
+        max(p.place) as place
+    from {staging} as s
+    inner join places as p on s.load_id = p.load_id
+    where {scope}
+    group by s.claim_id
+),
+
+ended as (
+    select n.claim_id
+    from latest as n
+    inner join places as p on n.place < p.place
+    where p.is_snapshot
+        and (p.load_id, n.claim_id) not in ({rejected_keys})
+),
+
+expected as (
+    select
+        s.claim_id,
+        s.{number}::integer as {number},
+        hash_record_extended(row({staged_values}), 0) as state
+    from {staging} as s
+    inner join places as p on s.load_id = p.load_id
+    inner join latest as n on s.claim_id = n.claim_id and p.place = n.place
+    where not exists (
+        select 1
+        from ended as e
+        where e.claim_id = s.claim_id
+    )
+),
+
+stored as (
+    select
+        s.claim_id,
+        s.{number},
+        hash_record_extended(row({stored_values}), 0) as state
+    from {detail} as s
+    where not s.is_from_claim and {scope}
+),
+
+judged as (
+    select
+        coalesce(e.claim_id, d.claim_id) as claim_id,
+        coalesce(e.{number}, d.{number}) as {number},
+        d.claim_id is null as one_row_per_key,
+        e.claim_id is null as no_orphan_version,
+        e.state <> d.state as latest_set
+    from expected as e
+    full join stored as d on e.claim_id = d.claim_id and e.{number} = d.{number}
+),
+
+counted as (
+    select
+        count(*) as rows_checked,
+        {tallies}
+    from judged
+)
+
+select
+    v.rule,
+    counted.rows_checked,
+    v.rows_failed,
+    v.failing_keys
+from counted
+cross join lateral (
+    values
+    {tallied}
+) as v (rule, rows_failed, failing_keys);
+
+-- name: named_by_loads
+-- Whether the loads asked about have a row of the claim: a fragment of a where clause.
+s.claim_id in (  -- noqa: PRS, part of a where clause
+    select r.claim_id
+    from {staging} as r
+    where r.load_id = any(%(loads)s)
+)
+
+-- name: sets
+-- The set of each claim: whether it has all numbers from 1 up, and nothing else next to it. One row
+-- per rule; a row checked is a claim.
+--: for each: detail
+--: key: claim_id
+--: rule set_alone: critical, uniqueness
+--:   fails when: a row that is made of the claim is next to others of it
+--: rule numbers_without_gap: major, completeness
+--:   fails when: a number is left out between 1 and the highest of the claim
+--:   advice: Ask the sender for the whole set of the claim; a batch that names any row of it names
+--:     all.
+with judged as (
+    select
+        claim_id,
+        bool_or(is_from_claim) and count(*) > 1 as set_alone,
+        max({number}) <> count(*) as numbers_without_gap
+    from {detail}
+    group by claim_id
+),
+
+counted as (
+    select
+        count(*) as rows_checked,
+        {tallies}
+    from judged
+)
+
+select
+    v.rule,
+    counted.rows_checked,
+    v.rows_failed,
+    v.failing_keys
+from counted
+cross join lateral (
+    values
+    {tallied}
+) as v (rule, rows_failed, failing_keys);
+
+-- name: codes
+-- Rows whose code is of no code system that there is. One row per row.
+--: for each: detail
+--: key: {row_key}
+--: counted by: all_rows
+--: rule code_possible: minor, validity
+--:   fails when: the code is in no table of reference and has not the form of one
+--:   source: 45 CFR 162.1002
+--:   advice: Ask the sender which code set it is of.
+select
+    'code_possible' as rule,
+    d.claim_id,
+    d.{number},
+    d.load_id
+from {detail} as d
+inner join {codes} as k on d.{code_sk} = k.{code_sk}
+where d.{code_sk} <> -1 and lower(k.{known_by}) = 'unknown';
+
+-- name: totals
+-- The lines of each claim that came with lines, added up, against the claim's own amounts. What was
+-- measured is by how much they differ, whichever way. One row per rule; a row checked is a claim.
+--: table: fact_claim_line
+--: rule billed_as_claim: major, consistency
+--:   fails when: the lines of a claim come to another amount than was billed for the claim
+--:   threshold: 0 US dollars
+--:   advice: Ask the sender for the claim and its lines from one moment.
+--: rule allowed_as_claim: major, consistency
+--:   fails when: the lines of a claim come to another amount than was allowed for the claim
+--:   threshold: 0 US dollars
+--:   advice: Ask the sender for the claim and its lines from one moment.
+--: rule paid_as_claim: major, consistency
+--:   fails when: the lines of a claim come to another amount than was paid for the claim
+--:   threshold: 0 US dollars
+--:   advice: Ask the sender for the claim and its lines from one moment.
+with added as (
+    select
+        claim_id,
+        sum(claim_amount) as claim_amount,
+        sum(allowed_amount) as allowed_amount,
+        sum(paid_amount) as paid_amount
+    from fact_claim_line
+    where not is_from_claim
+    group by claim_id
+),
+
+compared as (
+    select
+        c.claim_id,
+        v.*
+    from added as a
+    inner join fact_claim as c on a.claim_id = c.claim_id
+    cross join lateral ({state}) as state
+    cross join lateral (
+        values
+        ('billed_as_claim', a.claim_amount - c.claim_amount),
+        ('allowed_as_claim', a.allowed_amount - c.allowed_amount),
+        ('paid_as_claim', a.paid_amount - c.paid_amount)
+    ) as v (rule, difference)
+    where not {facts/status.is_void}
+)
+
+select
+    n.rule,
+    count(v.claim_id) as rows_checked,
+    count(*) filter (where v.difference <> 0) as rows_failed,
+    coalesce(sum(abs(v.difference)), 0)::double precision as measured,
+    some_keys(jsonb_build_object('claim_id', v.claim_id))
+    filter (where v.difference <> 0) as failing_keys
+from unnest(%(rules)s::text[]) as n (rule)
+left join compared as v on n.rule = v.rule
+group by n.rule;
+
+-- name: principals
+-- Principal diagnoses that came, against those of their claims. One row per claim.
+--: table: bridge_claim_diagnosis
+--: key: claim_id
+--: counted by: principals_judged
+--: rule principal_as_claim: major, consistency
+--:   fails when: the diagnosis in position 1 is not that of the claim itself
+--:   advice: Ask the sender which of the two is the principal diagnosis.
+select
+    'principal_as_claim' as rule,
+    d.claim_id,
+    d.load_id
+from bridge_claim_diagnosis as d
+inner join fact_claim as c on d.claim_id = c.claim_id
+where d.is_principal and not d.is_from_claim
+    and coalesce({code_of_row}, '') <> coalesce({code_of_claim}, '');
+
+-- name: principals_judged
+-- How many principal diagnoses came. One row.
+select
+    count(*) as rows_checked,
+    jsonb_build_object() as judged
+from bridge_claim_diagnosis
+where is_principal and not is_from_claim;
