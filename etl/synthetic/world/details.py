@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from etl.synthetic.core.rng import Ints, WeightedBy, below, chance, mixed
 from etl.synthetic.world.claims import Claims
@@ -115,8 +116,8 @@ def lines(claims: Claims, bills: Bills) -> Lines:
 def shares(total: Ints, weight: Ints, claim: Ints) -> Ints:
     """Split an amount of each claim among its lines by weight; to the cent they add up to it.
 
-    ``total``: cents by claim; ``weight`` and ``claim``: by line. No line of an amount that is at
-    most another one is above its part in that one, if it is split by the parts of the other.
+    ``total``: cents by claim; ``weight`` and ``claim``: by line. Where the weights are the parts of
+    an amount that is at least as large, no line gets more than its weight.
     """
     begins = np.searchsorted(claim, np.arange(len(total)))
     upto = np.cumsum(weight)
@@ -128,42 +129,59 @@ def shares(total: Ints, weight: Ints, claim: Ints) -> Ints:
 
 def all_diagnoses(claims: Claims, bills: Bills, people: People, health: Health) -> Diagnosed:
     """The diagnoses of each claim; the first one is the claim's own."""
-    member = claims.member
-    ill = (health.condition[member] != NONE) & (health.onset[member] <= claims.service)
-    ill &= claims.kind != PHARMACY
-    others = _OTHERS(mixed(bills.detail, _COUNT), claims.kind)
-    more = 1 + below(mixed(bills.detail, _CODE), _MORE_OF_ILL)
-    others = np.minimum(others + np.where(ill, more, 0), _MOST_OTHERS)
-    claim, place = _several(1 + others)
-    draw = mixed(bills.detail[claim], (place + 1) * _PURPOSES + _CODE)
-    own = ill[claim] & (place > 0) & (place <= 2 + _COMING_BACK)
-    age = age_on(people.born[member], claims.service)
-    found = diagnoses().weighted(draw, surveyed_group(claims, people, age)[claim])
-    # The same on all claims of the member, in whatever season and place.
-    habit = mixed(health.habit[member[claim]], place)
-    lasting = diagnoses().weighted(habit, _lasting_group(people, member, age)[claim])
-    found = np.where(own, lasting, found)
+    ill = (claims.kind != PHARMACY) & (health.condition[claims.member] != NONE)
+    ill &= health.onset[claims.member] <= claims.service
+    claim, place = _several(1 + _others(claims, bills, ill))
+    found = _surveyed(claims, bills, people, claim, place)
+    comes_back = ill[claim] & (place > 0) & (place <= 2 + _COMING_BACK)
+    at = np.flatnonzero(comes_back)
+    found[at] = _lasting(claims, people, health, found[at], claim[at], place[at])
     found = np.where(place == 0, bills.diagnosis[claim], found)
-    special = np.flatnonzero((place > 0) & is_special(claims, people)[claim])
-    found[special] = diagnoses().special(
-        draw[special], 1 - claims.is_maternity[claim[special]].astype(np.int64)
-    )
-    for at, borne in ((1, health.condition), (2, health.second)):
-        which = borne[member[claim]]
-        found = np.where(
-            own & (place == at) & (which != NONE), conditions().diagnosis[which], found
-        )
     whether = mixed(bills.detail[claim], (place + 1) * _PURPOSES + _WHETHER)
-    kept = np.flatnonzero((place == 0) | ~own | chance(whether, _CODED))
+    kept = np.flatnonzero(~comes_back | chance(whether, _CODED))
+    # None twice on a claim.
     _, first = np.unique(claim[kept] * len(diagnoses().code) + found[kept], return_index=True)
     kept = kept[np.sort(first)]
     return Diagnosed(claim[kept], 1 + _number(claim[kept]), found[kept], whether[kept])
 
 
-def _lasting_group(people: People, member: Ints, age: Ints) -> Ints:
-    """The list of surveyed diagnoses that lasting ones are drawn from: of care in spring."""
-    female = people.gender[member] == FEMALE
-    return diagnosis_group(np.zeros(len(member), dtype=bool), female, age, np.full(len(member), 4))
+def _others(claims: Claims, bills: Bills, ill: NDArray[np.bool_]) -> Ints:
+    """How many diagnoses each claim may have besides the principal one."""
+    others = _OTHERS(mixed(bills.detail, _COUNT), claims.kind)
+    more = 1 + below(mixed(bills.detail, _CODE), _MORE_OF_ILL)
+    return np.minimum(others + np.where(ill, more, 0), _MOST_OTHERS)
+
+
+def _surveyed(claims: Claims, bills: Bills, people: People, claim: Ints, place: Ints) -> Ints:
+    """A diagnosis for each place of a claim, as surveyed in its season, or of maternity care."""
+    draw = mixed(bills.detail[claim], (place + 1) * _PURPOSES + _CODE)
+    age = age_on(people.born[claims.member], claims.service)
+    found = diagnoses().weighted(draw, surveyed_group(claims, people, age)[claim])
+    special = np.flatnonzero(is_special(claims, people)[claim])
+    lists = 1 - claims.is_maternity[claim[special]].astype(np.int64)
+    found[special] = diagnoses().special(draw[special], lists)
+    return found
+
+
+def _lasting(
+    claims: Claims, people: People, health: Health, found: Ints, claim: Ints, place: Ints
+) -> Ints:
+    """What is the same on all claims of a member: the conditions first, then further diagnoses.
+
+    ``found``: diagnoses that stay in maternity care, where no condition takes their place.
+    """
+    member = claims.member[claim]
+    # In whatever season and place: as in care in spring.
+    age = age_on(people.born[member], claims.service[claim])
+    no_stay, spring = np.zeros(len(member), dtype=bool), np.full(len(member), 4)
+    group = diagnosis_group(no_stay, people.gender[member] == FEMALE, age, spring)
+    lasting = diagnoses().weighted(mixed(health.habit[member], place), group)
+    lasting = np.where(is_special(claims, people)[claim], found, lasting)
+    for at, borne in ((1, health.condition), (2, health.second)):
+        which = borne[member]
+        is_borne = (place == at) & (which != NONE)
+        lasting = np.where(is_borne, conditions().diagnosis[which], lasting)
+    return lasting
 
 
 def _several(count: Ints) -> tuple[Ints, Ints]:
