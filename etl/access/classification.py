@@ -120,9 +120,9 @@ _KEPT_OF_NOBODY = words_of(
     """
     load_id batch_id as_of status is_rebuild started_at finished_at error error_code build_id
     live_at kind subject feed file_name refusal_code size_bytes modified_ns xxh3_128 rows_read
-    rows_loaded rows_rejected rows_duplicate totals latest_effective_ts notes columns
-    distinct_keys contract findings header bytes_read lines_read lines_blank part changed_ns
-    first_line stage_run_id stage counts schema_name cube_name definition_hash made_at
+    rows_loaded rows_rejected rows_duplicate rows_filtered rows_added totals latest_effective_ts
+    notes columns distinct_keys contract findings header bytes_read lines_read lines_blank part
+    changed_ns first_line stage_run_id stage counts schema_name cube_name definition_hash made_at
     fact_rekey_id fact dimension reason facts first_date last_date refused_batch_id folder
     advice refused_at tried_at settled_at decision_id says decided_at decided_by os_user
     rejected_row_id file line column_name created_at closed_at closed_by reversed_in_full

@@ -22,9 +22,20 @@ TokenOf = Callable[[str], str | None]
 
 
 def identifiers_of(head: Header) -> list[Identifier]:
-    """Which identifier each field of a file is; none where its contract knows no such column."""
-    feed = head.contract.feed
-    return [feed.column(t).identifier if t else Identifier.NONE for t in head.targets]
+    """Which identifier each field of a file is; none where its contract makes none of it.
+
+    Of a field that several columns are made of it is that of a member's number if it is one, by
+    which the row is known, else the first.
+    """
+    return [_identifier(head, at) for at in range(len(head.names))]
+
+
+def _identifier(head: Header, position: int) -> Identifier:
+    columns = head.columns_at(position)
+    found = [head.contract.feed.column(c).identifier for c in columns]
+    if Identifier.MEMBER_NUMBER in found:
+        return Identifier.MEMBER_NUMBER
+    return next((i for i in found if i is not Identifier.NONE), Identifier.NONE)
 
 
 def erased_text(

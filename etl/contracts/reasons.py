@@ -95,6 +95,11 @@ class Reason(Enum):
         "Correct the value; the data dictionary says what the column may contain.",
     )
 
+    NOT_LISTED = (
+        "a word that the contract does not map",
+        "Correct the word, or add it to the map in the sender's contract and replay the row.",
+    )
+
     def __init__(self, text: str, advice: str) -> None:
         self.text = text
         self.advice = advice

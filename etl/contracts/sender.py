@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import codecs
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from etl.contracts.column import Breach, Constraint
 from etl.contracts.feed import Feed, Volume
+from etl.contracts.types import DATES, NUMBERS
+from etl.contracts.value import Field, Repeat, Value, Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +49,30 @@ class Parsing:
 class SenderContract:
     """A contract with one sender of a feed: how its files differ from what the feed asks for.
 
-    ``header``: the sender's names to our columns, without regard to case; where several are one
-    column, the first of them that has a value gives it. A column that is not named there bears
-    its own name. ``not_sent``: required columns that this sender never sends. ``checks`` and
-    ``on_breach``: by column, what a good value looks like and what follows where it is none,
-    instead of what the column says. ``reject_share``: how many of a file's rows may be rejected,
-    instead of the configured share. ``sends_more``: the files have columns that the warehouse
-    does not take, as agreed. ``volume`` and ``freshness_days``: instead of the feed's.
+    ``columns``: our columns, each with the value that this sender's files give it (see
+    ``etl.contracts.value``). A column that is not named there bears its own name. ``not_sent``:
+    required columns that this sender never sends. ``where``: conditions, all of which a row has to
+    meet; others are filtered. ``repeat``: columns of ours that are next to each other several times
+    in a row of the file, which is then so many rows of ours. ``files``: patterns (``*_claims_*``,
+    without regard to case) of the names that its files bear where these are not the feed's; a file
+    may be meant by contracts of several feeds. ``checks`` and ``on_breach``: by column, what a good
+    value looks like and what follows where it is none, instead of what the column says.
+    ``reject_share``: how many of a file's rows may be rejected, instead of the configured share.
+    ``sends_more``: the files have columns that the warehouse does not take, as agreed. ``volume``
+    and ``freshness_days``: instead of the feed's.
+
+    Raises ``ValueError`` for what contradicts itself or the feed.
     """
 
     name: str
     feed: Feed
     description: str
-    header: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Value] = field(default_factory=dict)
     parsing: Parsing = Parsing()
     not_sent: tuple[str, ...] = ()
+    where: tuple[Where, ...] = ()
+    repeat: Repeat | None = None
+    files: tuple[str, ...] = ()
     checks: Mapping[str, Constraint] = field(default_factory=dict)
     on_breach: Mapping[str, Breach] = field(default_factory=dict)
     reject_share: float | None = None
@@ -70,34 +82,75 @@ class SenderContract:
 
     def __post_init__(self) -> None:
         declared = {c.name: c for c in self.feed.staged}
-        for name in (*self.header.values(), *self.not_sent, *self.checks, *self.on_breach):
+        repeated = self.repeat.names if self.repeat else ()
+        for name in (*self.columns, *repeated, *self.not_sent, *self.checks, *self.on_breach):
             if name not in declared:
                 raise ValueError(f"{self.name}: {self.feed.name} has no column {name}")
-        lowered = [name.lower() for name in self.header]
-        if len(set(lowered)) != len(lowered):
-            raise ValueError(f"{self.name}: a name of the header is declared twice")
+        for name in repeated:
+            if name in self.columns:
+                raise ValueError(f"{self.name}: {name} both repeats and is one value")
         for name in self.not_sent:
             if name in self.feed.key or declared[name].type.mandatory:
                 raise ValueError(f"{self.name}: without {name} a row has no place")
-            if name in self.header.values():
+            if name in self.columns or name in repeated:
                 raise ValueError(f"{self.name}: {name} is both sent and not sent")
+        if repeated and (once := sorted(set(self.feed.money) & set(self.values))):
+            raise ValueError(
+                f"{self.name}: {once[0]} is an amount of the whole row, and would count once for "
+                "each row that it gives; let it repeat, or name it in not_sent"
+            )
         for name, breach in self.on_breach.items():
             if breach is not Breach.WARN and self.check(name) is None:
                 raise ValueError(f"{self.name}: without a check of {name} there is no breach")
+        for name, value in self.columns.items():
+            self._check_type(name, value)
+
+    def _check_type(self, name: str, value: Value) -> None:
+        """Refuse a value that can never be one of its column's type."""
+        type_ = self.feed.column(name).type
+        if value.gives_number and type_ not in NUMBERS:
+            raise ValueError(f"{self.name}: {name} is {type_.name.lower()}, and is given a number")
+        if value.gives_date and type_ not in DATES:
+            raise ValueError(f"{self.name}: {name} is {type_.name.lower()}, and is given a date")
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Our columns that one value of a row gives: as declared, else the field of their name."""
+        repeated = self.repeat.names if self.repeat else ()
+        others = {*repeated, *self.not_sent}
+        return {
+            c.name: self.columns.get(c.name) or Field((c.name,))
+            for c in self.feed.staged
+            if c.name not in others
+        }
+
+    @property
+    def uses(self) -> Counter[str]:
+        """How often each field of the sender's files, in small letters, is used."""
+        values = [*self.values.values(), *(condition.of for condition in self.where)]
+        values += self.repeat.values if self.repeat else ()
+        return Counter(name for v in values for field in v.fields for name in field.lowered)
 
     @property
     def targets(self) -> dict[str, str]:
-        """Our column for each name, in lower case, that the sender's header may contain."""
-        own = {
-            c.name: c.name
-            for c in self.feed.staged
-            if c.name not in self.header.values() and c.name not in self.not_sent
+        """Our column for each name, in small letters, whose field is that column as it stands."""
+        uses = self.uses
+        return {
+            name: column
+            for column, value in self.values.items()
+            if isinstance(value, Field) and all(uses[name] == 1 for name in value.lowered)
+            for name in value.lowered
         }
-        return own | {name.lower(): column for name, column in self.header.items()}
+
+    @property
+    def made(self) -> dict[str, Value]:
+        """Our columns whose values are made: of several fields, of a part of one, of the batch."""
+        as_they_stand = set(self.targets.values())
+        return {c: value for c, value in self.values.items() if c not in as_they_stand}
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Our columns for which the sender's header must contain a name."""
+        """Our columns for which the sender's header must contain what they are made of."""
         return tuple(name for name in self.feed.required if name not in self.not_sent)
 
     def check(self, column: str) -> Constraint | None:

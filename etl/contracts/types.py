@@ -77,6 +77,10 @@ class Type(Enum):
         return self in (Type.KEY, Type.KEY_YEAR, Type.KEY_NUMBER, Type.KEY_DATE)
 
 
+# Types whose values are read as dates, and as numbers, in the form of a sender.
+DATES = (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
+NUMBERS = (Type.MONEY, Type.RATIO, Type.INTEGER)
+
 # The largest amount of money in one field, US dollars. A million of them fit into the sums of the
 # cubes, numeric(16,2); the largest claims that insurers report are of some ten million.
 LARGEST_AMOUNT = "99999999.99"

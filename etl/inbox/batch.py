@@ -18,12 +18,13 @@ from etl.inbox import manifest
 from etl.inbox.delivery import FeedFile, feed_file, in_parts
 from etl.inbox.folder import (
     Contents,
+    Meaning,
     Named,
-    feed_and_part,
     is_passed_over,
     kind_of,
     leads_out,
     look_into,
+    meanings_of,
     missing_part,
     part_key,
     unreadable,
@@ -212,24 +213,38 @@ def _entries(where: str, said: Manifest, contents: Contents) -> dict[str, dict[s
     """What the manifest says, by feed and part; every file that it names has to be there."""
     entries: dict[str, dict[str, Entry]] = {}
     for entry in said.files:
-        named = feed_and_part(entry.name)
-        there = contents.files.get(named[0], []) if named else []
-        # The feed's own name means the file that is there, or all its parts together.
-        if (
-            named is None
-            or not there
-            or not (named[1] == "" or part_key(named[1]) in {one.key for one in there})
-        ):
+        meant = [meaning for meaning in meanings_of(entry.name) if _is_there(meaning, contents)]
+        if not meant:
             raise BatchError(
                 Refusal.MISSING_FILE,
                 f"The manifest of batch {where} names {one_line(entry.name)}, which is not there.",
                 "Ask the sender for the missing file, or take its name out of the manifest.",
             )
-        feed, part = named
-        if part in entries.setdefault(feed, {}):
-            raise manifest.error(where, f"it names {one_line(entry.name)} twice")
-        entries[feed][part] = entry
+        for meaning in meant:
+            of_feed = entries.setdefault(meaning.feed, {})
+            if meaning.part in of_feed:
+                raise manifest.error(where, f"it names {one_line(entry.name)} twice")
+            of_feed[meaning.part] = _of_feed(entry, meaning, is_one_of_several=len(meant) > 1)
     return entries
+
+
+def _is_there(meaning: Meaning, contents: Contents) -> bool:
+    """Whether the folder has what a name means: the feed's own name is any file of it."""
+    there = contents.files.get(meaning.feed, [])
+    return bool(there) and (
+        meaning.part == "" or part_key(meaning.part) in {one.key for one in there}
+    )
+
+
+def _of_feed(entry: Entry, meaning: Meaning, *, is_one_of_several: bool) -> Entry:
+    """What the manifest says of a file, for one of the feeds that it is a file of."""
+    money = FEEDS[meaning.feed].money
+    totals = {c: amount for c, amount in entry.totals.items() if c in money}
+    return replace(
+        entry,
+        contract=entry.contract or meaning.contract,
+        totals=totals if is_one_of_several else entry.totals,
+    )
 
 
 def _feed(where: str, feed: Feed, files: list[Named], said: dict[str, Entry]) -> FeedFile:
@@ -245,6 +260,9 @@ def _feed(where: str, feed: Feed, files: list[Named], said: dict[str, Entry]) ->
         )
     by_key = {part_key(part): entry for part, entry in said.items()}
     whole = _expected(where, feed, list(said.values()))
+    if whole.contract is None:
+        # All are named as one contract names its files, or as the feed.
+        whole = replace(whole, contract=files[0].contract)
     parts = []
     for one in files:
         entry = by_key.get(one.key) or (by_key.get(()) if len(files) == 1 else None)
@@ -301,10 +319,15 @@ def _expected(where: str, feed: Feed, entries: list[Entry]) -> Expected:
                 )
     kinds = {entry.kind for entry in entries if entry.kind}
     contracts = {entry.contract for entry in entries if entry.contract}
-    if len(kinds) > 1 or len(contracts) > 1:
-        what = "kind" if len(kinds) > 1 else "contract"
+    values = [entry.values for entry in entries if entry.values]
+    if len(kinds) > 1 or len(contracts) > 1 or values[1:] != values[:-1]:
+        what = "kind" if len(kinds) > 1 else "contract" if len(contracts) > 1 else "values"
         raise manifest.error(where, f"the files of {feed.name} are said to differ in {what}")
-    return Expected(kinds.pop() if kinds else "delta", contract=next(iter(contracts), None))
+    return Expected(
+        kinds.pop() if kinds else "delta",
+        contract=next(iter(contracts), None),
+        values=values[0] if values else {},
+    )
 
 
 def _as_of(folder: Path) -> datetime:

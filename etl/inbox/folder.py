@@ -10,12 +10,14 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.refusals import Refusal
+from etl.contracts.senders import SENDERS
 from etl.errors import BatchError, one_line, some_of
 from etl.inbox.manifest import MANIFEST
 
@@ -57,11 +59,15 @@ PartKey = tuple[tuple[int, int, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A file that bears the name of a feed. ``part``: what follows the feed's name, or nothing."""
+    """A file of a feed. ``part``: what follows the feed's name, or nothing.
+
+    ``contract``: the one by whose names of files it is known, if it does not bear the feed's name.
+    """
 
     path: Path
     part: str
     found: os.stat_result
+    contract: str | None = None
 
     @property
     def key(self) -> PartKey:
@@ -92,6 +98,27 @@ def feed_and_part(name: str) -> tuple[str, str] | None:
     """The feed and the part that a file's name says, in lower case, if it says any."""
     found = _FEED_FILE.fullmatch(name)
     return (found[1].lower(), (found[2] or "").lower()) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a file's name says: a feed, a part of it, or a contract that names its files so."""
+
+    feed: str
+    part: str = ""
+    contract: str | None = None
+
+
+def meanings_of(name: str) -> list[Meaning]:
+    """The feeds whose file a name may be: one by the feed's own name, or those of contracts."""
+    if named := feed_and_part(name):
+        return [Meaning(*named)]
+    lowered = name.lower().removesuffix(".gz")
+    return [
+        Meaning(contract.feed.name, contract=contract.name)
+        for contract in SENDERS.values()
+        if any(fnmatchcase(lowered, pattern.lower()) for pattern in contract.files)
+    ]
 
 
 def part_key(part: str) -> PartKey:
@@ -140,20 +167,25 @@ def look_into(folder: Path, inbox: Path) -> Contents:
         if is_passed_over(name):
             continue
         found, what = kind_of(path, inbox)
-        named = feed_and_part(name)
+        meant = meanings_of(name)
+        feeds = [meaning.feed for meaning in meant]
         is_manifest = name.casefold() == MANIFEST
         if found is None:
             odd.append(f"{one_line(name)}, which is {what}{_inside(path, what)}")
         elif is_manifest and contents.manifest is None:
             contents.manifest = path
-        elif named is None:
+        elif not meant:
             what = "a second manifest" if is_manifest else "none of the names that its files have"
             odd.append(f"{one_line(name)}, which is {what}")
-        elif any(_EDITION.fullmatch(word) for word in re.split(r"[-_. ]", named[1])):
-            odd.append(f"{one_line(name)}, which may be a part or another edition of {named[0]}")
+        elif len(set(feeds)) < len(feeds):
+            which = " and ".join(str(meaning.contract) for meaning in meant)
+            odd.append(f"{one_line(name)}, which is named as files of {which} are")
+        elif any(_EDITION.fullmatch(word) for word in re.split(r"[-_. ]", meant[0].part)):
+            odd.append(f"{one_line(name)}, which may be a part or another edition of {feeds[0]}")
         else:
-            of_feed = contents.files.setdefault(named[0], [])
-            of_feed.append(Named(path, named[1], found))
+            for meaning in meant:
+                of_feed = contents.files.setdefault(meaning.feed, [])
+                of_feed.append(Named(path, meaning.part, found, meaning.contract))
     if odd:
         raise _odd(folder, odd)
     for feed, of_feed in contents.files.items():

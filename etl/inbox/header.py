@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -18,8 +18,9 @@ from etl.contracts.feed import Feed
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.contracts.senders import contracts_of
+from etl.contracts.value import Field, OfFile, Value
 from etl.errors import BatchError
-from etl.inbox import csv_records, encodings, misread
+from etl.inbox import csv_records, encodings, misread, values_of_file
 from etl.inbox.batch import Batch, FeedFile
 
 Findings = dict[str, Any]
@@ -27,6 +28,8 @@ Findings = dict[str, Any]
 # How like a name must be to one that is missing, to be shown next to it or asked about.
 _NEAR = 0.6
 _MOST_NAMES = 10
+# Finding: what the batch said of the file, where its contract makes values of that.
+OF_FILE = "values_of_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,9 @@ class PreviousFile:
 class Header:
     """The first line of a file, as its contract reads it.
 
-    ``names``: as the file has them, in lower case. ``targets``: our column for each of them, or
-    ``None`` where the contract knows none.
+    ``names``: as the file has them, in lower case. ``targets``: our column for each of them that
+    is one as it stands, else ``None``. ``of_file``: what the batch says of the file, where the
+    contract asks.
     """
 
     contract: SenderContract
@@ -50,16 +54,26 @@ class Header:
     targets: tuple[str | None, ...]
     byte_order_mark: bool
     crlf: bool
+    of_file: Mapping[OfFile, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
-        """Our columns in the file's order, each once."""
-        return list(dict.fromkeys(target for target in self.targets if target))
+        """Our columns, each once: those of fields in the file's order, then those that are made."""
+        repeat = self.contract.repeat
+        found = [target for target in self.targets if target]
+        return list(dict.fromkeys([*found, *self.made, *(repeat.names if repeat else ())]))
+
+    @property
+    def made(self) -> dict[str, Value]:
+        """The columns that are made of what the file has."""
+        made = self.contract.made.items()
+        return {column: value for column, value in made if value.is_in(self.names)}
 
     @property
     def extra(self) -> list[str]:
         """Names that the contract does not know."""
-        return [n for n, target in zip(self.names, self.targets, strict=True) if target is None]
+        known = self.contract.uses
+        return [name for name in self.names if name not in known]
 
     def fields(self, column: str) -> list[int]:
         """Positions of the fields that are this column, the one to prefer first."""
@@ -67,16 +81,38 @@ class Header:
         found = [at for at, target in enumerate(self.targets) if target == column]
         return sorted(found, key=lambda at: preferred.index(self.names[at]))
 
+    def positions(self, field: Field) -> list[int]:
+        """Positions of a field by its names, the one to prefer first."""
+        return [self.names.index(name) for name in field.lowered if name in self.names]
+
+    def sources(self, column: str) -> list[int]:
+        """Positions of the fields that a column is, or is made of."""
+        made = self.contract.made.get(column)
+        if made is None:
+            return self.fields(column)
+        return [at for field in made.fields for at in self.positions(field)]
+
+    def columns_at(self, position: int) -> list[str]:
+        """Our columns that a field is, or of which it makes a part."""
+        target, name = self.targets[position], self.names[position]
+        if target is not None:
+            return [target]
+        repeat = self.contract.repeat
+        values = [*self.contract.made.items()]
+        values += [(c, v) for c, several in repeat.columns for v in several] if repeat else []
+        found = (c for c, v in values if any(name in field.lowered for field in v.fields))
+        return list(dict.fromkeys(found))
+
     @property
     def key_fields(self) -> tuple[int, ...]:
         """Positions of the fields that make up the key."""
-        return tuple(at for key in self.contract.feed.key for at in self.fields(key)[:1])
+        return tuple(at for key in self.contract.feed.key for at in self.sources(key)[:1])
 
     @property
     def required_fields(self) -> tuple[int, ...]:
         """Positions of the fields, those of the key apart, that every row should fill."""
         required = (c for c in self.contract.required if c not in self.contract.feed.key)
-        return tuple(at for column in required for at in self.fields(column)[:1])
+        return tuple(at for column in required for at in self.sources(column)[:1])
 
     @property
     def marker_field(self) -> int | None:
@@ -124,7 +160,10 @@ def read(
         missing = _missing(contract, names)
         if not missing:
             text = encodings.transcoded(chain([head], rest), encoding)
-            return _header(contract, names, head), csv_records.header_and_records(watch(text))[1]
+            said = values_of_file.of(batch, file, contract)
+            return _header(contract, names, head, said), csv_records.header_and_records(
+                watch(text)
+            )[1]
         if nearest is None or len(missing) < nearest[0]:
             nearest = len(missing), contract, names
     if nearest is not None:
@@ -136,8 +175,12 @@ def read(
     ) from unread
 
 
-def of_names(feed: Feed, contract: str | None, names: list[str]) -> Header:
+def of_names(
+    feed: Feed, contract: str | None, names: list[str], findings: Findings | None = None
+) -> Header:
     """The header of a file that was read before, from what the ledger keeps of it.
+
+    ``findings``: those of the file; without them it is not known what its batch said of it.
 
     Raises ``BatchError`` if its contract is declared no more: its rows cannot be read otherwise.
     """
@@ -149,7 +192,8 @@ def of_names(feed: Feed, contract: str | None, names: list[str]) -> Header:
             f"The file came under the contract {shown(wanted)}, which is declared no more.",
             "Declare it again in etl/contracts/senders, then replay the rows; nothing was changed.",
         )
-    return _header(known[wanted], names, b"")
+    kept = (findings or {}).get(OF_FILE, {})
+    return _header(known[wanted], names, b"", values_of_file.from_findings(known[wanted], kept))
 
 
 def _names(where: str, found: list[str]) -> list[str]:
@@ -173,16 +217,16 @@ def _names(where: str, found: list[str]) -> list[str]:
 
 def _missing(contract: SenderContract, names: list[str]) -> list[str]:
     """Required columns of ours for which the header has no name."""
-    there = {contract.targets.get(name) for name in names}
-    return [column for column in contract.required if column not in there]
+    values = contract.values
+    return [c for c in contract.required if c in values and not values[c].is_in(names)]
 
 
 def _lacking(where: str, contract: SenderContract, names: list[str]) -> BatchError:
-    known = contract.targets
+    known, values = contract.uses, contract.values
     extra = [name for name in names if name not in known]
     said = []
     for column in _missing(contract, names):
-        wanted = [name for name, target in known.items() if target == column]
+        wanted = [name for field in values[column].fields for name in field.lowered]
         near = [n for name in wanted for n in difflib.get_close_matches(name, extra, 1, _NEAR)]
         said.append(column + (f" (the file has {shown(near[0])})" if near else ""))
     own = contract.name == contract.feed.name
@@ -195,7 +239,9 @@ def _lacking(where: str, contract: SenderContract, names: list[str]) -> BatchErr
     )
 
 
-def _header(contract: SenderContract, names: list[str], head: bytes) -> Header:
+def _header(
+    contract: SenderContract, names: list[str], head: bytes, of_file: Mapping[OfFile, str]
+) -> Header:
     known = contract.targets
     return Header(
         contract,
@@ -203,6 +249,7 @@ def _header(contract: SenderContract, names: list[str], head: bytes) -> Header:
         tuple(known.get(name) for name in names),
         byte_order_mark=head.startswith(csv_records.BOM),
         crlf=head.partition(b"\n")[0].endswith(b"\r"),
+        of_file=of_file,
     )
 
 

@@ -31,7 +31,9 @@ KINDS = ("delta", "snapshot")
 MOST_ROWS = 10**12
 
 _KEYS = ("batch_id", "as_of", "files")
-_FILE_KEYS = ("kind", "contract", "rows", "xxh3_128", "totals")
+_FILE_KEYS = ("kind", "contract", "rows", "xxh3_128", "totals", "values")
+# Of what a contract may take from the manifest as it stands.
+_LONGEST_VALUE = 255
 # What senders write for these, where the words are not alike.
 _MEANT = {
     "type": "kind",
@@ -66,7 +68,8 @@ _CHECKSUM = re.compile(r"[0-9a-f]{32}", re.ASCII | re.IGNORECASE)
 class Expected:
     """What the manifest says of a file; ``None`` where it says nothing.
 
-    ``contract``: the name of the contract under which the file comes.
+    ``contract``: the name of the contract under which the file comes. ``values``: texts by name, of
+    which that contract may make values.
     """
 
     kind: str = "delta"
@@ -74,6 +77,7 @@ class Expected:
     checksum: str | None = None
     totals: dict[str, Decimal] = field(default_factory=dict)
     contract: str | None = None
+    values: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Entry:
     checksum: str | None = None
     totals: dict[str, Decimal] = field(default_factory=dict)
     contract: str | None = None
+    values: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,7 @@ def text_of(said: Manifest) -> str:
             rows=entry.rows,
             xxh3_128=entry.checksum,
             totals={column: str(amount) for column, amount in entry.totals.items()},
+            values=entry.values,
         )
         for entry in said.files
     }
@@ -276,7 +282,21 @@ def _entry(where: str, name: str, said: Any) -> Entry:
     if contract is not None and not isinstance(contract, str):
         raise error(where, f"contract of {shown_name} is not a text")
     totals = _totals(where, shown_name, said.get("totals"))
-    return Entry(name, kind, rows, checksum and checksum.lower(), totals, contract)
+    values = _values(where, shown_name, said.get("values"))
+    return Entry(name, kind, rows, checksum and checksum.lower(), totals, contract, values)
+
+
+def _values(where: str, shown_name: str, said: Any) -> dict[str, str]:
+    if said is None:
+        return {}
+    values = _object(where, f"values of {shown_name}", said)
+    for text in values.values():
+        if not isinstance(text, str) or len(text) > _LONGEST_VALUE or not is_printable(text):
+            raise error(
+                where,
+                f"values of {shown_name} are not texts of at most {_LONGEST_VALUE} characters",
+            )
+    return values
 
 
 def _totals(where: str, shown_name: str, said: Any) -> dict[str, Decimal]:

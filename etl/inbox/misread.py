@@ -66,6 +66,6 @@ def _header(lines: list[str], contract: SenderContract) -> tuple[int, str] | Non
 
 def _is_header(line: str, sign: str, contract: SenderContract) -> bool:
     names = {name.strip(' \t\r"').lower() for name in line.split(sign)}
-    there = {contract.targets.get(name) for name in names}
-    required = contract.required
-    return sum(column in there for column in required) >= max(1, len(required) * _SHARE)
+    values, required = contract.values, contract.required
+    there = sum(column in values and values[column].is_in(names) for column in required)
+    return there >= max(1, len(required) * _SHARE)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from etl.contracts.reasons import Reason
-from etl.contracts.types import Type
+from etl.contracts.types import DATES, Type
 from etl.inbox import block_scan
 from etl.inbox.amounts import to_cents
 from etl.inbox.block_scan import Layout, Marks
@@ -24,7 +24,6 @@ _CLOCK_WORD = re.compile(
 )
 _DAY = b"0000-00-00"
 _INSTANTS = (b"0000-00-00T00:00:00Z", _DAY, b"0000-00-00 00:00:00", b"0000-00-00T00:00:00")
-_DATES = (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
 # Whatever of these PostgreSQL takes for a number is one in digits.
 _DIGITS = np.isin(np.arange(256), list(b"0123456789.+-"))
 _LONGEST_NUMBER = 20
@@ -47,7 +46,7 @@ class Form:
         """Why a value cannot be taken; an empty one is none."""
         if not value or self.pattern.fullmatch(value):
             return None
-        if self.type in _DATES and _CLOCK_WORD.search(value):
+        if self.type in DATES and _CLOCK_WORD.search(value):
             return Reason.CLOCK_WORD
         return self.type.refusal
 

@@ -65,7 +65,8 @@ class Rows:
         }
         for at, column in enumerate(self._columns):
             if column is None:
-                self._changes.append((at, _emptied))
+                if not _names_nobody(head, at):
+                    self._changes.append((at, _emptied))
                 continue
             if is_replaced(column):
                 self._replaced[at] = people.replacing(column, contract.parsing)
@@ -262,8 +263,15 @@ def _in_place(replaced: Change) -> Change:
     return lambda field: (remembered if len(field) <= _LONGEST_REMEMBERED else changed)(field)
 
 
+def _names_nobody(head: Header, position: int) -> bool:
+    """Whether the contract uses a field, and for no column that masking replaces."""
+    feed = head.contract.feed
+    columns = [feed.column(name) for name in head.columns_at(position)]
+    return head.names[position] in head.contract.uses and not any(map(is_replaced, columns))
+
+
 def _emptied(field: bytes) -> bytes:
-    """A field that no contract knows, which may be anything."""
+    """A field that no contract knows, or of which what names a person is made."""
     lines = field.count(b"\n")
     return b'"' + b"\n" * lines + b'"' if lines else b""
 

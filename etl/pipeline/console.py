@@ -31,7 +31,9 @@ from etl.quality.runner import CheckReport
 from etl.server import server
 
 # What a column of money is summed into, as the ledger names it.
-_SUMS = ("in_file", "rejected", "duplicate", "expired", "loaded")
+_SUMS = {"in_file": "read"} | {
+    name: name for name in ("rejected", "duplicate", "expired", "filtered", "loaded")
+}
 # How many failed checks the summary names, and how many batches the status.
 _SHOWN = 8
 _HELD = 20
@@ -153,26 +155,27 @@ def _going(summary: Summary) -> Table:
 
 
 def _files(summary: Summary) -> Table:
-    counted = ("files", "read", "loaded", "rejected", "duplicate", "expired", "skipped")
-    table = screen.table("Rows", "feed", *counted, right=counted)
-    feeds: dict[str, list[int]] = {}
+    """How many files of each feed there were, and what became of their rows."""
+    feeds: dict[str, Counter[str]] = {}
     for staged in summary.files:
-        row = feeds.setdefault(staged.file.feed.name, [0] * len(counted))
-        skipped = staged.status == "skipped"
-        for at, n in enumerate((len(staged.file.files), *staged.counts().values(), skipped)):
-            row[at] += n
+        row = feeds.setdefault(staged.file.feed.name, Counter())
+        row["files"] += len(staged.file.files)
+        row.update({name.removeprefix("rows_"): n for name, n in staged.counts().items()})
+        row["skipped"] += staged.status == "skipped"
+    # Few contracts filter rows or make several of one.
+    rare = [name for name in ("added", "filtered") if any(row[name] for row in feeds.values())]
+    counted = ("files", "read", *rare, "loaded", "rejected", "duplicate", "expired", "skipped")
+    table = screen.table("Rows", "feed", *counted, right=counted)
     for feed, row in feeds.items():
-        table.add_row(feed, *(f"{n:,}" for n in row))
+        table.add_row(feed, *(f"{row[name]:,}" for name in counted))
     return table
 
 
 def _money(summary: Summary) -> Table:
     """What the files contain, and what became of it.
 
-    That is: read = rejected + duplicate + expired + loaded.
+    That is: read = rejected + duplicate + expired + filtered + loaded.
     """
-    summed = ("sender says", "read", "rejected", "duplicate", "expired", "loaded", "unreadable")
-    table = screen.table("US dollars", "column", *summed, right=summed)
     sums: dict[str, Counter[str]] = {}
     unsaid: set[str] = set()
     for staged in summary.files:
@@ -181,11 +184,15 @@ def _money(summary: Summary) -> Table:
             sums.setdefault(name, Counter()).update({k: Decimal(v) for k, v in total.items()})
             if "expected" not in total:
                 unsaid.add(name)
+    is_filtered = any(sum_of["filtered"] for sum_of in sums.values())
+    shown = {k: name for k, name in _SUMS.items() if k != "filtered" or is_filtered}
+    summed = ("sender says", *shown.values(), "unreadable")
+    table = screen.table("US dollars", "column", *summed, right=summed)
     for name, sum_of in sums.items():
         table.add_row(
             name,
             "-" if name in unsaid else f"{sum_of['expected']:,.2f}",
-            *(f"{sum_of[k]:,.2f}" for k in _SUMS),
+            *(f"{sum_of[k]:,.2f}" for k in shown),
             f"{sum_of['unread']:,}",
         )
     return table

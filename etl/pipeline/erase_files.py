@@ -90,6 +90,6 @@ def _identifiers(feed: Feed, names: list[str]) -> list[Identifier]:
     """
     of_file = [name for name in names if name not in OWN and not name.startswith("_field_")]
     heads = [header.of_names(feed, c.name, of_file) for c in contracts_of(feed)]
-    best = max(heads, key=lambda head: sum(target is not None for target in head.targets))
+    best = max(heads, key=lambda head: len(head.names) - len(head.extra))
     kinds = dict(zip(of_file, identifiers_of(best), strict=True))
     return [kinds.get(name, Identifier.NONE) for name in names if not name.startswith("_field_")]

@@ -53,7 +53,10 @@ class File:
     rows_rejected: int
     rows_duplicate: int
     rows_expired: int
+    rows_filtered: int
+    rows_added: int
     totals: dict[str, dict[str, str]]
+    findings: dict[str, Any]
     part_names: list[str]
     part_lines: list[int]
 
@@ -65,7 +68,7 @@ class File:
     @property
     def head(self) -> Header:
         """Its columns, as the contract under which it came reads them."""
-        return header.of_names(self.feed, self.contract, self.header)
+        return header.of_names(self.feed, self.contract, self.header, self.findings)
 
 
 @dataclass(slots=True)
@@ -282,23 +285,30 @@ def _recount(
     for column, total in file.totals.items():
         staged.duplicate_cents[column] += validate.dollars_to_cents(total["duplicate"])
         staged.expired_cents[column] += validate.dollars_to_cents(total.get("expired", "0"))
+        staged.filtered_cents[column] += validate.dollars_to_cents(total.get("filtered", "0"))
     sums = Amounts(rejects.money_fields(file.head))
     for _, reason, raw in left:
         if by_text[reason] not in NO_ROWS:
-            sums.add(None if raw is None else rejects.values_of(raw.encode(), file.head))
+            rejects.add_amounts(sums, None if raw is None else raw.encode(), file.head)
     staged.rejected_amounts = sums
     validate.add_up(staged)
     validate.check_expected(batch, staged)
     rejected = file.rows_rejected + more_rejected
     duplicate = file.rows_duplicate + staged.duplicate
+    filtered = file.rows_filtered + len(staged.filtered)
+    gone = rejected + duplicate + file.rows_expired + filtered
+    # Each line is one row but where the contract says that it gives several.
+    staged.added = staged.kept + gone - file.rows_read if file.head.contract.repeat else 0
     run(
         connection,
         "quarantine/quarantine.recount_file",
         {
             **of_file,
-            "rows_loaded": file.rows_read - rejected - duplicate - file.rows_expired,
+            "rows_loaded": file.rows_read + staged.added - gone,
             "rows_rejected": rejected,
             "rows_duplicate": duplicate,
+            "rows_filtered": filtered,
+            "rows_added": staged.added,
             "totals": Jsonb(staged.totals),
             "latest_effective_ts": staged.latest_effective_ts,
             "distinct_keys": staged.distinct_keys,

@@ -14,15 +14,13 @@ from psycopg import sql
 
 from etl.contracts.column import IS_DELETED, Between, Column
 from etl.contracts.sender import Parsing, SenderContract
-from etl.contracts.types import Type
+from etl.contracts.types import DATES, NUMBERS, Type
 from etl.db.statements import statement
 from etl.inbox.amounts import to_cents
 from etl.render.expectations import outside, pattern
 
-_DATES = (Type.DATE, Type.KEY_DATE, Type.TIMESTAMP)
-_NUMBERS = (Type.MONEY, Type.RATIO, Type.INTEGER)
 # A value that is not written as declared becomes this, which no date or number is.
-_NOT_SO = sql.Literal("?")
+NOT_SO = sql.Literal("?")
 _TIME = (
     r"((?:[ T]+\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
     r"(?: ?[AaPp][Mm])?(?: ?[Zz]|[+-]\d{2}(?::?\d{2})?)?)?)"
@@ -44,7 +42,7 @@ def form(column: Column, parsing: Parsing) -> re.Pattern[str] | None:
         return None
     if not _is_written_otherwise(column, parsing):
         written = column.type.form
-    elif column.type in _DATES:
+    elif column.type in DATES:
         written = f"{_YEAR_FIRST}|{_YEAR_LAST}"
     else:
         written, _ = _grammar(column, parsing)
@@ -52,9 +50,9 @@ def form(column: Column, parsing: Parsing) -> re.Pattern[str] | None:
 
 
 def _is_written_otherwise(column: Column, parsing: Parsing) -> bool:
-    if column.type in _DATES:
+    if column.type in DATES:
         return parsing.date_order != "ymd"
-    if column.type not in _NUMBERS:
+    if column.type not in NUMBERS:
         return False
     marks = parsing.decimal != "." and column.type is not Type.INTEGER
     return bool(
@@ -89,7 +87,7 @@ def read(column: Column, parsing: Parsing, fields: Sequence[sql.Composable]) -> 
 
 def _read(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
     if _is_written_otherwise(column, parsing):
-        value = (_date if column.type in _DATES else _number)(column, parsing, field)
+        value = (_date if column.type in DATES else _number)(column, parsing, field)
     else:
         value = _in_form(column, field)
     if not parsing.null_words:
@@ -107,7 +105,7 @@ def _in_form(column: Column, field: sql.Composable) -> sql.Composable:
         "render/parsing.in_form",
         field=field,
         form=sql.Literal(f"^({form})$"),
-        not_so=_NOT_SO,
+        not_so=NOT_SO,
     )
 
 
@@ -119,7 +117,7 @@ def _date(_: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
         year_last=sql.Literal(_YEAR_LAST),
         turned=sql.Literal(_TURNED[parsing.date_order]),
         year_first=sql.Literal(_YEAR_FIRST),
-        not_so=_NOT_SO,
+        not_so=NOT_SO,
     )
 
 
@@ -139,7 +137,7 @@ def _number(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Comp
         field=field,
         grammar=sql.Literal(grammar),
         number=number,
-        not_so=_NOT_SO,
+        not_so=NOT_SO,
     )
 
 
@@ -172,6 +170,16 @@ def fault(column: Column, value: sql.Composable) -> sql.Composable:
     judged = sql.SQL("is not true" if column.type.mandatory else "is false")
     return sql.SQL("pg_input_is_valid({}, {}) {}").format(
         value, sql.Literal(column.staging), judged
+    )
+
+
+def if_valid(column: Column, value: sql.Composable) -> sql.Composable:
+    """Text that was read as its column's type, nothing where it is none of it."""
+    return statement(
+        "render/parsing.if_valid",
+        value=value,
+        domain=sql.Literal(column.staging),
+        kind=sql.SQL(column.staging),
     )
 
 

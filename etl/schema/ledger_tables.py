@@ -47,7 +47,10 @@ def one_of(column: str, words: Iterable[str]) -> CheckConstraint:
     return CheckConstraint(f"{column} in ({listed})", name=column)
 
 
-_ACCOUNTED = "rows_read = rows_loaded + rows_rejected + rows_duplicate + rows_expired"
+_ACCOUNTED = (
+    "rows_read + rows_added = "
+    "rows_loaded + rows_rejected + rows_duplicate + rows_expired + rows_filtered"
+)
 _CODE = "{}; docs/runbooks/a-batch-was-refused.md says what to do about each."
 
 
@@ -68,7 +71,14 @@ def _error_rules() -> tuple[CheckConstraint, ...]:
 def _rows() -> list[Column]:
     """What became of a file's rows."""
     names = ("rows_read", "rows_loaded", "rows_rejected", "rows_duplicate", "rows_expired")
-    return [Column(n, BigInteger, nullable=False, server_default=text("0")) for n in names]
+    comments = {
+        "rows_filtered": "Rows that the sender's contract does not mean.",
+        "rows_added": "Rows beyond the first that one row of the file gave.",
+    }
+    return [
+        Column(n, BigInteger, nullable=False, server_default=text("0"), comment=comments.get(n))
+        for n in (*names, *comments)
+    ]
 
 
 def ledger(metadata: MetaData) -> None:

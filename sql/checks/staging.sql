@@ -53,6 +53,8 @@ reported as (
         rows_rejected,
         rows_duplicate,
         rows_expired,
+        rows_filtered,
+        rows_added,
         totals
     from load_file
     where feed = %(feed)s and status = 'loaded' and load_id = any(%(loads)s)
@@ -65,6 +67,8 @@ compared as (
         t.rows_rejected,
         t.rows_duplicate,
         t.rows_expired,
+        t.rows_filtered,
+        t.rows_added,
         t.totals,
         coalesce(t.load_id, h.load_id) as load_id,
         coalesce(h.row_count, 0) as row_count,
@@ -83,6 +87,7 @@ money as (
         (t.value ->> 'rejected')::numeric as rejected_usd,
         (t.value ->> 'duplicate')::numeric as duplicate_usd,
         coalesce((t.value ->> 'expired')::numeric, 0) as expired_usd,
+        coalesce((t.value ->> 'filtered')::numeric, 0) as filtered_usd,
         -- What cannot be read is in no total but the sender's.
         case
             when (t.value ->> 'unread')::bigint = 0 then (t.value ->> 'expected')::numeric
@@ -113,10 +118,16 @@ select
     'file_accounted',
     coalesce(sum(rows_read), 0)::bigint,
     coalesce(
-        sum(abs(rows_read - rows_loaded - rows_rejected - rows_duplicate - rows_expired)), 0
+        sum(
+            abs(
+                rows_read + rows_added - rows_loaded - rows_rejected - rows_duplicate
+                - rows_expired - rows_filtered
+            )
+        ), 0
     )::bigint,
     some_keys(jsonb_build_object('load_id', load_id)) filter (
-        where rows_read <> rows_loaded + rows_rejected + rows_duplicate + rows_expired
+        where rows_read + rows_added
+        <> rows_loaded + rows_rejected + rows_duplicate + rows_expired + rows_filtered
     )
 from compared
 where is_reported
@@ -131,7 +142,8 @@ from (
         load_id,
         (
             stored_usd is distinct from loaded_usd
-            or in_file_usd is distinct from loaded_usd + rejected_usd + duplicate_usd + expired_usd
+            or in_file_usd is distinct from
+            loaded_usd + rejected_usd + duplicate_usd + expired_usd + filtered_usd
             or coalesce(in_file_usd <> expected_usd, false)
         ) as is_off
     from money

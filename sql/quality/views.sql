@@ -53,6 +53,8 @@ select
     p.rows_rejected,
     p.rows_duplicate,
     p.rows_expired,
+    p.rows_filtered,
+    p.rows_added,
     p.xxh3_128
 from load_file_part as p
 inner join load as l on p.load_id = l.load_id
@@ -317,6 +319,8 @@ select
     f.rows_rejected,
     f.rows_duplicate,
     f.rows_expired,
+    f.rows_filtered,
+    f.rows_added,
     f.size_bytes,
     f.contract,
     f.notes,

@@ -78,7 +78,10 @@ select
     f.rows_rejected,
     f.rows_duplicate,
     f.rows_expired,
+    f.rows_filtered,
+    f.rows_added,
     f.totals,
+    f.findings,
     p.part_names,
     p.part_lines
 from load_file as f
@@ -190,6 +193,8 @@ set
     rows_loaded = %(rows_loaded)s,
     rows_rejected = %(rows_rejected)s,
     rows_duplicate = %(rows_duplicate)s,
+    rows_filtered = %(rows_filtered)s,
+    rows_added = %(rows_added)s,
     totals = %(totals)s,
     latest_effective_ts = %(latest_effective_ts)s,
     distinct_keys = %(distinct_keys)s,

@@ -37,6 +37,10 @@ end
 -- A number if the whole field is written as declared. A fragment.
 case when {field} ~ {grammar} then {number} when {field} is not null then {not_so} end
 
+-- name: if_valid
+-- Text as its column's type, nothing where it is none of it. A fragment.
+case when pg_input_is_valid({value}, {domain}) then ({value})::{kind} end
+
 -- name: fault_unless_marker
 -- The fault of a date, which a row that marks its key as deleted may lack. A fragment.
 (

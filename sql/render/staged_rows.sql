@@ -16,3 +16,11 @@ exists (
     from rejected_key as named
     where named.load_id = {load} and named.feed = {feed} and named.key = array[{key}]
 )
+
+-- name: is_equal_row
+-- Whether a row equals the one of its key that stays. A fragment.
+(r.whole_row is distinct from k.whole_row) = false
+
+-- name: is_equal_line
+-- Whether all rows of a line equal those of their keys that stay. A fragment.
+bool_and((r.whole_row is distinct from k.whole_row) = false) over (partition by r.source_line)

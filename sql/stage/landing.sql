@@ -18,6 +18,22 @@ select
     {columns}
 from landing;
 
+-- name: take_out
+-- Take the rows out of a file that its contract does not mean. One row per record taken out, with
+-- its line and its amounts.
+delete from landing
+where ({is_meant}) is not true
+returning
+    source_line,
+    array[{amounts}]::numeric[] as amounts;
+
+-- name: repeated
+-- The rows that a row of the file gives, where columns are next to each other that each give one.
+-- One row per row that has a value in the first of these columns.
+select r.*
+from (values {value_rows}) as r ({names})
+where r.{first} is not null;
+
 -- name: move_read
 -- Parse values as the contract declares, and move the rows whose values are all of their types into
 -- staging. One row per rejected line, with the first column at fault and the
@@ -28,6 +44,7 @@ with landed as materialized (
         source_line,
         {values}
     from landing
+    {repeated}
 ),
 
 judged as materialized (

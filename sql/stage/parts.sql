@@ -22,7 +22,11 @@ update load_file_part as p
 set
     rows_rejected = o.lines,
     rows_duplicate = p.rows_duplicate + %(more_duplicates)s,
-    rows_loaded = p.rows_read - o.lines - p.rows_duplicate - %(more_duplicates)s - p.rows_expired
+    rows_filtered = p.rows_filtered + %(more_filtered)s,
+    rows_added = %(rows_added)s,
+    rows_loaded = p.rows_read + %(rows_added)s - o.lines
+    - p.rows_duplicate - %(more_duplicates)s - p.rows_expired
+    - p.rows_filtered - %(more_filtered)s
 from open_lines as o
 where p.load_id = %(load_id)s and p.feed = %(feed)s and p.part = %(part)s;
 

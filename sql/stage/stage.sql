@@ -73,7 +73,7 @@ losers as materialized (
         r.source_line,
         r.key,
         r.amounts,
-        (r.whole_row is distinct from k.whole_row) = false as is_equal,
+        {equals} as is_equal,
         (r.line_value is distinct from k.line_value) = true as is_line,
         k.takes_back and r.can_be_taken_back as is_reversed,
         (
@@ -101,12 +101,24 @@ named as (
 delete from {table} as t
 using losers
 where t.load_id = %(load_id)s and t.source_line = losers.source_line
+    and array[{key_texts}] = losers.key
 returning
     losers.source_line,
     losers.is_equal,
     losers.is_line,
     losers.amounts,
     losers.is_reversed and not losers.is_line and losers.is_in_full;
+
+-- name: take_out_rejected
+-- Take out every row of the lines that are rejected, where one line gave several. One row per row.
+delete from {table}
+where load_id = %(load_id)s and source_line = any(%(lines)s);
+
+-- name: count_lines
+-- How many lines of the file have rows in staging. One row.
+select count(distinct source_line)
+from {table}
+where load_id = %(load_id)s;
 
 -- name: measure
 -- What was staged of a file: rows, sums of its money columns, latest effective time. One row.
@@ -206,6 +218,8 @@ set
     rows_rejected = same.rows_rejected,
     rows_duplicate = same.rows_duplicate,
     rows_expired = same.rows_expired,
+    rows_filtered = same.rows_filtered,
+    rows_added = same.rows_added,
     expired_lines = same.expired_lines,
     totals = same.totals,
     columns = same.columns,
@@ -228,7 +242,9 @@ set
     rows_loaded = same.rows_loaded,
     rows_rejected = same.rows_rejected,
     rows_duplicate = same.rows_duplicate,
-    rows_expired = same.rows_expired
+    rows_expired = same.rows_expired,
+    rows_filtered = same.rows_filtered,
+    rows_added = same.rows_added
 from load_file_part as same
 where p.load_id = %(load_id)s and p.feed = %(feed)s
     and same.load_id = %(same_as)s and same.feed = p.feed and same.part = p.part;

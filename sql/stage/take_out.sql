@@ -23,7 +23,9 @@ set
     rows_loaded = 0,
     rows_rejected = 0,
     rows_duplicate = 0,
-    rows_expired = 0
+    rows_expired = 0,
+    rows_filtered = 0,
+    rows_added = 0
 where load_id = %(load_id)s and feed = any(%(feeds)s);
 
 -- name: release_skipped

@@ -93,12 +93,13 @@ SENDER = '''\
 
 from etl.contracts.feeds.members import members
 from etl.contracts.sender import Parsing, SenderContract
+from etl.contracts.value import of
 
 county = SenderContract(
     name="county",
     feed=members,
     description="A county, which writes dates as month, day and year.",
-    header={"Person": "member_id", "Birth date": "dob"},
+    columns={"member_id": of("Person"), "dob": of("Birth date")},
     parsing=Parsing(date_order="mdy"),
 )
 '''

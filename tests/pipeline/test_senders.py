@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from etl.contracts import senders
+from etl.contracts import senders, value
 from etl.contracts.column import Breach, Matches
 from etl.contracts.feed import Volume
 from etl.contracts.feeds import FEEDS
@@ -185,7 +185,7 @@ def test_the_manifest_says_under_which_contract_a_file_comes(
     with pytest.raises(RejectThresholdError, match="not a valid date in service_date"):
         put(warehouse, "2025-02-03", "claims.csv", american.replace(b"C1", b"C2"))
     (warehouse.inbox / "2025-02-03").rename(warehouse.inbox / "_2025-02-03")
-    with pytest.raises(BatchError, match="is none of claims, americans"):
+    with pytest.raises(BatchError, match=r"is none of claims, .*americans"):
         put(warehouse, "2025-02-04", "claims.csv", american, {"contract": "french"})
 
 
@@ -256,16 +256,21 @@ def test_file_outside_its_expected_volume_is_noted_or_refused(
 
 def test_contradictory_contract_is_refused_where_it_is_declared() -> None:
     plans = FEEDS["plans"]
-    wrong: Sequence[dict[str, Any]] = [
-        {"header": {"Id": "planid"}},
-        {"header": {"Id": "plan_id", "ID": "plan_id"}},
-        {"not_sent": ("plan_id",)},
-        {"header": {"Name": "name"}, "not_sent": ("name",)},
-        {"on_breach": {"name": Breach.REJECT_ROW}},
+    id_, name = value.of("Id"), value.of("Name")
+    wrong: Sequence[tuple[dict[str, Any], str]] = [
+        ({"columns": {"planid": id_}}, "no column planid"),
+        ({"not_sent": ("plan_id",)}, "without plan_id a row has no place"),
+        ({"columns": {"name": name}, "not_sent": ("name",)}, "both sent and not sent"),
+        ({"on_breach": {"name": Breach.REJECT_ROW}}, "without a check of name"),
+        ({"columns": {"name": value.total("a", "b")}}, "is given a number"),
+        ({"columns": {"oop_max": id_.day_before()}}, "is given a date"),
+        ({"columns": {"name": name}, "repeat": value.repeat(name=["a"])}, "repeats and is one"),
     ]
-    for given in wrong:
-        with pytest.raises(ValueError, match="wrong"):
+    for given, said in wrong:
+        with pytest.raises(ValueError, match=f"wrong: .*{said}"):
             SenderContract("wrong", plans, "", **given)
+    with pytest.raises(ValueError, match="allowed_amount is an amount of the whole row"):
+        SenderContract("wrong", FEEDS["claims"], "", repeat=value.repeat(diagnosis_code=["a"]))
     assert SenderContract("right", plans, "", checks={"name": Matches("[A-Z].*")}).check("name")
     with pytest.raises(ValueError, match="marks"):
         Parsing(decimal=",", thousands=",")

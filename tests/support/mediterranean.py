@@ -8,20 +8,20 @@ import io
 from etl.contracts.column import Between, Breach
 from etl.contracts.feeds import FEEDS
 from etl.contracts.sender import Parsing, SenderContract
+from etl.contracts.value import of
 
 mediterranean = SenderContract(
     name="mediterranean",
     feed=FEEDS["claims"],
     description="A clearing house that writes as its country does.",
-    header={
-        "N° Sinistre": "claim_id",
-        "Assuré": "member_id",
-        "Date": "service_date",
-        "Réclamé": "claim_amount",
-        "Admis": "allowed_amount",
-        "Admis (devise)": "allowed_amount",
-        "Payé": "paid_amount",
-        "Parti": "discharge_date",
+    columns={
+        "claim_id": of("N° Sinistre"),
+        "member_id": of("Assuré"),
+        "service_date": of("Date"),
+        "claim_amount": of("Réclamé"),
+        "allowed_amount": of("Admis", "Admis (devise)"),
+        "paid_amount": of("Payé"),
+        "discharge_date": of("Parti"),
     },
     parsing=Parsing(
         encoding="windows-1252",

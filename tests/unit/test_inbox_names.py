@@ -225,7 +225,7 @@ def test_parts_are_read_in_numeric_order() -> None:
     ("text", "said"),
     [
         (
-            "sender = SenderContract(name='x', feed=plans, description='', header={'a': 'no'})",
+            "sender = SenderContract('x', plans, '', columns={'no': of('a')})",
             "(line 3)",
         ),
         ("sender = SenderContract(nmae='x')", "nmae"),

@@ -8,25 +8,22 @@ from etl.contracts.column import Breach
 from etl.contracts.feed import Volume
 from etl.contracts.feeds.plans import plans
 from etl.contracts.sender import Parsing, SenderContract
+from etl.contracts.value import of
 
 cms_plan_attributes = SenderContract(
     name="cms_plan_attributes",
     feed=plans,
     description="Plan Attributes public use file of CMS, in-network tier 1, individual amounts.",
-    header={
-        "BusinessYear": "effective_year",
+    columns={
+        "effective_year": of("BusinessYear"),
         # With the variant's suffix, since the variants of a plan differ in what they cost.
-        "PlanId": "plan_id",
-        "PlanVariantMarketingName": "name",
-        "PlanMarketingName": "name",
-        "MetalLevel": "metal_tier",
+        "plan_id": of("PlanId"),
+        "name": of("PlanVariantMarketingName", "PlanMarketingName"),
+        "metal_tier": of("MetalLevel"),
         # TEHB where medical and drug benefits share one amount, MEHB where they do not.
-        "TEHBDedInnTier1Individual": "deductible",
-        "MEHBDedInnTier1Individual": "deductible",
-        "TEHBInnTier1IndividualMOOP": "oop_max",
-        "MEHBInnTier1IndividualMOOP": "oop_max",
-        "TEHBDedInnTier1Coinsurance": "coinsurance_rate",
-        "MEHBDedInnTier1Coinsurance": "coinsurance_rate",
+        "deductible": of("TEHBDedInnTier1Individual", "MEHBDedInnTier1Individual"),
+        "oop_max": of("TEHBInnTier1IndividualMOOP", "MEHBInnTier1IndividualMOOP"),
+        "coinsurance_rate": of("TEHBDedInnTier1Coinsurance", "MEHBDedInnTier1Coinsurance"),
     },
     parsing=Parsing(
         date_order="mdy",

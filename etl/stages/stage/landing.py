@@ -1,13 +1,16 @@
 """Landing: files whose columns are not those of staging go through a table of their own.
 
-Columns that the contract does not know are dropped on the way. Values that the sender writes
-otherwise than the feed asks for land as text, and one set-based statement reads them as the
-contract declares, moves the rows into staging and returns those that cannot be read.
+Columns that the contract does not know are dropped on the way, and rows that it does not mean are
+taken out and counted. Values that the sender writes otherwise than the feed asks for, or that are
+made of several, land as text; one set-based statement reads them as the contract declares, moves
+the rows into staging and returns those that cannot be read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -15,10 +18,12 @@ from psycopg import sql
 
 from etl.contracts.column import IS_DELETED, Column
 from etl.contracts.types import Type
+from etl.contracts.value import Repeat
 from etl.db.statements import names, rows_of, run
 from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import Header
-from etl.render import parsing
+from etl.render import made_values, parsing
+from etl.render.made_values import REPEATED
 
 # So many characters of a value at fault are enough to see what is wrong with it.
 _SHOWN = 100
@@ -29,26 +34,58 @@ class Landing:
     """What a file's fields are called where they land.
 
     ``fields``: a name for each, in the file's order: our column's where COPY can read it.
-    ``written``: columns that are read from text, each with its fields.
+    ``read``: the columns that are made or read from text, each with its expression.
     """
 
     fields: list[str]
-    written: dict[str, list[str]]
+    read: dict[str, sql.Composable]
     is_needed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """Rows of a file that its contract does not mean.
+
+    ``lines``: where they are. ``amounts``: US dollars of each, by money column in the feed's order.
+    """
+
+    lines: list[int]
+    amounts: list[tuple[Decimal | None, ...]]
 
 
 def plan(header: Header) -> Landing:
     """Where the fields of a file go."""
+    contract = header.contract
     fields = [f"field_{at}" for at in range(len(header.targets))]
-    written = {}
+    others = []
     for name in header.columns:
         at = header.fields(name)
-        column = header.contract.feed.column(name)
-        if len(at) == 1 and parsing.is_plain(column, header.contract.parsing):
+        if len(at) == 1 and parsing.is_plain(contract.feed.column(name), contract.parsing):
             fields[at[0]] = name
         else:
-            written[name] = [fields[position] for position in at]
-    return Landing(fields, written, is_needed=fields != header.columns)
+            others.append(name)
+    read = {name: _expression(name, header, fields) for name in others}
+    is_staging = fields == header.columns and not contract.where
+    return Landing(fields, read, is_needed=not is_staging)
+
+
+def _expression(name: str, header: Header, fields: Sequence[str]) -> sql.Composable:
+    """A column as text that its type takes, if it is one at all."""
+    contract, column = header.contract, header.contract.feed.column(name)
+    if contract.repeat is not None and name in contract.repeat.names:
+        return sql.Identifier(REPEATED, name)
+    if at := header.fields(name):
+        return parsing.read(column, contract.parsing, [sql.Identifier(fields[n]) for n in at])
+    return made_values.text(contract.values[name], _source(header, fields, column))
+
+
+def _source(header: Header, fields: Sequence[str], column: Column | None) -> made_values.Source:
+    return made_values.Source(
+        lambda field: [sql.Identifier(fields[at]) for at in header.positions(field)],
+        header.of_file,
+        column,
+        header.contract.parsing,
+    )
 
 
 def create(connection: psycopg.Connection[Any], header: Header, landing: Landing) -> None:
@@ -63,45 +100,80 @@ def create(connection: psycopg.Connection[Any], header: Header, landing: Landing
     run(connection, "stage/landing.create", table=table, columns=columns)
 
 
+def take_out(connection: psycopg.Connection[Any], header: Header, landing: Landing) -> Filtered:
+    """Take the rows out that the contract does not mean."""
+    contract = header.contract
+    source = _source(header, landing.fields, None)
+    conditions = [made_values.is_meant(condition, source) for condition in contract.where]
+    if contract.repeat is not None:
+        conditions.append(made_values.gives_any(contract.repeat, source))
+    if not conditions:
+        return Filtered([], [])
+    is_meant = sql.SQL(" and ").join(conditions)
+    amounts = sql.SQL(", ").join(_amount(name, header, landing) for name in contract.feed.money)
+    found = run(connection, "stage/landing.take_out", is_meant=is_meant, amounts=amounts).fetchall()
+    return Filtered([line for line, _ in found], [tuple(sums) for _, sums in found])
+
+
+def _amount(name: str, header: Header, landing: Landing) -> sql.Composable:
+    """An amount of a row that is not meant, nothing where it cannot be read."""
+    if name in landing.fields:
+        return sql.Identifier(name)
+    if name not in landing.read:
+        return sql.SQL("null")
+    return parsing.if_valid(header.contract.feed.column(name), landing.read[name])
+
+
 def move(
     connection: psycopg.Connection[Any], header: Header, landing: Landing
-) -> list[tuple[int, str, str | None]]:
+) -> Iterator[tuple[int, str, str | None]]:
     """Move the rows into staging and drop the table.
 
-    Returns (line, column, beginning of its value) of those left out.
+    Yields (line, column, beginning of its value) of those left out.
     """
-    feed = header.contract.feed
+    feed, repeat = header.contract.feed, header.contract.repeat
     table, columns = sql.Identifier(feed.table), names(header.columns)
-    left: list[tuple[Any, ...]] = []
-    if landing.written:
-        written = [feed.column(name) for name in landing.written]
-        faults = sql.SQL(" ").join(_when(column, header) for column in written)
+    if landing.read:
+        read = [feed.column(name) for name in landing.read]
+        faults = sql.SQL(" ").join(_when(column, header) for column in read)
         with rows_of(
             connection,
             "stage/landing.move_read",
             table=table,
             columns=columns,
-            values=sql.SQL(", ").join(_value(header, landing, name) for name in header.columns),
+            values=sql.SQL(", ").join(_value(landing, name) for name in header.columns),
+            repeated=_repeated(repeat, header, landing) if repeat else sql.SQL(""),
             first_fault=sql.SQL("case {} end").format(faults),
-            shown=sql.SQL("case fault {} end").format(sql.SQL(" ").join(map(_shown, written))),
+            shown=sql.SQL("case fault {} end").format(sql.SQL(" ").join(map(_shown, read))),
             typed=sql.SQL(", ").join(_typed(feed.column(c), landing) for c in header.columns),
         ) as rows:
-            for row in rows:
-                left.append(row)
-                refuse_too_many(len(left), f"The file of {feed.name}")
+            for number, row in enumerate(rows, 1):
+                refuse_too_many(number, f"The file of {feed.name}")
+                yield row
     else:
         run(connection, "stage/landing.move", table=table, columns=columns)
     run(connection, "stage/landing.drop")
-    return left
 
 
-def _value(header: Header, landing: Landing, name: str) -> sql.Composable:
-    if name not in landing.written:
+def _repeated(repeat: Repeat, header: Header, landing: Landing) -> sql.Composable:
+    """The rows that one row of the file gives: those with a value in the first of the columns."""
+    feed = header.contract.feed
+    columns = [(feed.column(name), values) for name, values in repeat.columns]
+    rows = []
+    for at in range(repeat.times):
+        number = [sql.Literal(str(at + 1))] if repeat.number else []
+        made = [
+            made_values.text(values[at], _source(header, landing.fields, column))
+            for column, values in columns
+        ]
+        rows.append(sql.SQL("({})").format(sql.SQL(", ").join([*number, *made])))
+    return made_values.repeated(rows, repeat)
+
+
+def _value(landing: Landing, name: str) -> sql.Composable:
+    if name not in landing.read:
         return sql.Identifier(name)
-    fields = [sql.Identifier(field) for field in landing.written[name]]
-    column = header.contract.feed.column(name)
-    value = parsing.read(column, header.contract.parsing, fields)
-    return sql.SQL("{} as {}").format(value, sql.Identifier(name))
+    return sql.SQL("{} as {}").format(landing.read[name], sql.Identifier(name))
 
 
 def _when(column: Column, header: Header) -> sql.Composable:
@@ -119,7 +191,7 @@ def _shown(column: Column) -> sql.Composable:
 
 
 def _typed(column: Column, landing: Landing) -> sql.Composable:
-    if column.name not in landing.written:
+    if column.name not in landing.read:
         return sql.Identifier(column.name)
     # The name of a type is no identifier: "integer" in quotes is none.
     kind = sql.SQL(column.staging)

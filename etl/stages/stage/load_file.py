@@ -25,7 +25,7 @@ from etl.contracts.types import Type
 from etl.db.copy_writer import ListeningWriter
 from etl.db.statements import names, run, statement
 from etl.errors import BatchError
-from etl.inbox import header, value_forms
+from etl.inbox import header, value_forms, values_of_file
 from etl.inbox.amounts import MoneyField
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.copy_stream import LINE_END, Fields, Stream
@@ -106,6 +106,8 @@ def _run_file(
     head = reading.head
     contract = _under(staged, head)
     notes, staged.findings = header.drift(head, batch.as_of, before.get(contract.name))
+    if head.of_file:
+        staged.findings[header.OF_FILE] = values_of_file.as_findings(head.of_file)
     staged.notes += notes
     feed = file.feed
     if corrected:
@@ -357,8 +359,21 @@ def _copy(
     for sent_line, column, shown in skipped:
         staged.rejected.append(_mistyped(feed, stream.line_of(sent_line), column, shown))
     if plan.is_needed:
-        for line, column, shown in landing.move(connection, head, plan):
-            staged.rejected.append(Rejected(line, column, refusal(feed.column(column), shown)))
+        _from_landing(connection, head, plan, staged)
+
+
+def _from_landing(
+    connection: psycopg.Connection[Any], head: Header, plan: landing.Landing, staged: Staged
+) -> None:
+    """Move what landed into staging, without what the contract does not mean or cannot be read."""
+    feed = head.contract.feed
+    filtered = landing.take_out(connection, head, plan)
+    staged.filter(filtered.lines, filtered.amounts)
+    refused: dict[int, Rejected] = {}
+    for line, column, shown in landing.move(connection, head, plan):
+        # Of the rows that one row of the file gave, one is enough to say why it is rejected.
+        refused.setdefault(line, Rejected(line, column, refusal(feed.column(column), shown)))
+    staged.rejected += refused.values()
 
 
 def _mistyped(feed: Feed, line: int, column: str | None, shown: str | None) -> Rejected:

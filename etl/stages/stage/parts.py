@@ -155,6 +155,7 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
         [part] = staged.parts
         part.read, part.loaded = staged.read, staged.loaded
         part.rejected, part.duplicate = len(staged.rejected), staged.duplicate
+        part.filtered, part.added = len(staged.filtered), staged.added
         return
     feed = staged.file.feed
     firsts = [part.first_line for part in staged.parts]
@@ -172,6 +173,7 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
         )
     }
     rejected = Counter(bisect_right(firsts, r.line) for r in staged.rejected)
+    filtered = Counter(bisect_right(firsts, line) for line in staged.filtered)
     no_rows = Counter(bisect_right(firsts, r.line) for r in staged.rejected if r.reason in NO_ROWS)
     totals: dict[tuple[int, str], Decimal] = {}
     for number, part in enumerate(staged.parts, 1):
@@ -185,7 +187,8 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
             totals[number, column] += amount or 0
     for number, part in enumerate(staged.parts, 1):
         part.rejected = rejected[number]
-        part.read = part.loaded + part.rejected + part.duplicate
+        part.filtered = filtered[number]
+        part.read = part.loaded + part.rejected + part.duplicate + part.filtered
         of_part = {column: totals[number, column] for column in feed.money}
         _check_expected(batch, part, part.read - no_rows[number], of_part)
 
@@ -248,6 +251,8 @@ def record(connection: psycopg.Connection[Any], load_id: int, staged: Staged) ->
             "rows_loaded": counted.loaded,
             "rows_rejected": counted.rejected,
             "rows_duplicate": counted.duplicate,
+            "rows_filtered": counted.filtered,
+            "rows_added": counted.added,
         }
         rows.append(row)
     insert(connection, "load_file_part", rows)
@@ -263,6 +268,7 @@ def recount(
     """Record the parts of a file as if the corrected rows had been right."""
     firsts = [part.first_line for part in parts]
     duplicate = Counter(bisect_right(firsts, line) for line, _ in staged.duplicates)
+    filtered = Counter(bisect_right(firsts, line) for line in staged.filtered)
     for number, part in enumerate(parts, 1):
         values = {
             "load_id": load_id,
@@ -271,6 +277,8 @@ def recount(
             "first_line": part.first_line,
             "next_line": firsts[number] if number < len(firsts) else None,
             "more_duplicates": duplicate[number] if len(parts) > 1 else staged.duplicate,
+            "more_filtered": filtered[number],
+            "rows_added": staged.added if len(parts) == 1 else 0,
         }
         run(connection, "stage/parts.recount", values)
 

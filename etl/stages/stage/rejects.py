@@ -38,11 +38,19 @@ def look_up(staged: Staged, head: Header, corrected: Mapping[int, bytes]) -> Non
     size = 0
     for line, record in _rejected_records(staged, corrected):
         if line not in no_rows:
-            sums.add(values_of(record, head))
+            add_amounts(sums, record, head)
         size += len(record)
         if size <= _MOST_TEXT:
             staged.texts[line] = as_text(record)
     staged.rejected_amounts = sums
+
+
+def add_amounts(sums: Amounts, record: bytes | None, head: Header) -> None:
+    """Add the amounts of a rejected record; those that its contract makes cannot be read here."""
+    sums.add(None if record is None else values_of(record, head))
+    for column in head.contract.feed.money:
+        if column in head.columns and column not in sums.fields:
+            sums.unread[column] += 1
 
 
 def money_fields(head: Header) -> dict[str, MoneyField]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -47,6 +47,8 @@ class PartRead:
     loaded: int = 0
     rejected: int = 0
     duplicate: int = 0
+    filtered: int = 0
+    added: int = 0
 
 
 @dataclass(slots=True)
@@ -55,8 +57,9 @@ class Staged:
 
     ``bytes_read``, ``lines_read``, ``lines_blank``: of the file unpacked, its header among the
     lines. ``kept``: rows of it in staging. ``duplicate_cents``: of its duplicates, by money
-    column; ``expired_cents`` of its rows from before the horizon. ``rejected_amounts``: of its
-    rejected rows. ``texts``: of these by line, as far as they
+    column; ``expired_cents`` of its rows from before the horizon, ``filtered_cents`` of those that
+    its contract does not mean. ``added``: rows beyond the first that rows of the file gave.
+    ``rejected_amounts``: of its rejected rows. ``texts``: of these by line, as far as they
     are kept in memory. ``parts``: the files that were read, in order. ``duplicates``: line and
     amounts of duplicate rows where there is more than one file. ``nameless``: rejected rows of a
     snapshot whose key cannot be read, once they are in quarantine. ``load_id``: the load that
@@ -92,6 +95,9 @@ class Staged:
     duplicate_cents: Counter[str] = field(default_factory=Counter)
     rejected_amounts: Amounts = field(default_factory=lambda: Amounts({}))
     expired_cents: Counter[str] = field(default_factory=Counter)
+    filtered: list[int] = field(default_factory=list)
+    filtered_cents: Counter[str] = field(default_factory=Counter)
+    added: int = 0
     texts: dict[int, str] = field(default_factory=dict)
     parts: list[PartRead] = field(default_factory=list)
     duplicates: list[tuple[int, tuple[Decimal | None, ...]]] = field(default_factory=list)
@@ -127,7 +133,16 @@ class Staged:
             "rows_rejected": len(self.rejected),
             "rows_duplicate": self.duplicate,
             "rows_expired": self.expired,
+            "rows_filtered": len(self.filtered),
+            "rows_added": self.added,
         }
+
+    def filter(self, lines: Iterable[int], amounts: Iterable[Sequence[Decimal | None]]) -> None:
+        """Count rows that the contract does not mean, with their US dollars by money column."""
+        self.filtered += lines
+        for of_row in amounts:
+            for column, amount in zip(self.file.feed.money, of_row, strict=True):
+                self.filtered_cents[column] += int((amount or 0) * 100)
 
     def expire(self, rows: int, totals: Mapping[str, Decimal]) -> None:
         """Count loaded rows, with these US dollars by money column, as expired."""

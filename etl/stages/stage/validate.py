@@ -21,7 +21,7 @@ from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
-from etl.db.statements import equal, names, rows_of, run, scalar, texts
+from etl.db.statements import equal, names, rows_of, run, scalar, statement, texts
 from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import encodings
 from etl.inbox.amounts import Amounts, to_dollars
@@ -82,7 +82,9 @@ def set_aside(
             canceled_days=sql.Literal(source.canceled_days),
         )
         staged.rejected += [Rejected(line, second, Reason.OUT_OF_ORDER) for (line,) in lines]
+    by_line = Lines(connection, load_id, contract, staged)
     measured = measure(connection, source, values, keys_differ=keys_differ)
+    by_line.count(measured.rows)
     repeated: AbstractContextManager[Iterable[tuple[Any, ...]]] = nullcontext(())
     if measured.distinct_keys < measured.rows:
         columns = [c.name for c in source.staged]
@@ -102,6 +104,7 @@ def set_aside(
             key_texts=texts(source.key, "t"),
             **_reversal_parts(source),
             line_column=sql.Identifier("t", source.line) if source.line else sql.SQL("null::text"),
+            equals=statement(f"render/staged_rows.is_equal_{'line' if contract.repeat else 'row'}"),
         )
     in_conflict: dict[Reason, Conflict] = {}
     any_lost = False
@@ -118,9 +121,10 @@ def set_aside(
                     staged.duplicate_cents[column] += int((amount or 0) * 100)
             else:
                 reason = Reason.LINE if is_line else Reason.CONFLICT
-                staged.rejected.append(Rejected(line, source.key[0], reason))
+                by_line.reject(Rejected(line, source.key[0], reason))
                 in_conflict.setdefault(reason, Conflict(source)).add(amounts)
                 refuse_too_many(len(staged.rejected), staged.file.name)
+    by_line.settle()
     kept = measure(connection, source, values) if any_lost else measured
     if taken_back:
         rows = f"{taken_back:,} row{'s are' if taken_back > 1 else ' is'}"
@@ -130,6 +134,65 @@ def set_aside(
     staged.latest_effective_ts = kept.latest_effective_ts
     staged.distinct_keys = kept.distinct_keys
     staged.totals = {column: {"loaded": str(kept.totals[column])} for column in source.money}
+
+
+class Lines:
+    """The lines of a file of which each may have given several rows, as its contract declares.
+
+    A line is rejected as a whole: what it says is one thing, and is corrected as one. Under a
+    contract by which each line is one row there is nothing to do.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        load_id: int,
+        contract: SenderContract,
+        staged: Staged,
+    ) -> None:
+        self._connection = connection
+        self._load_id = load_id
+        self._table = sql.Identifier(contract.feed.table)
+        self._is_asked = contract.repeat is not None
+        self._staged = staged
+        self._in_conflict: set[int] = set()
+        self._rows = self._lines = 0
+        if self._is_asked:
+            each_once = {r.line: r for r in reversed(staged.rejected)}
+            staged.rejected = sorted(each_once.values(), key=lambda r: r.line)
+            self._take_out([r.line for r in staged.rejected])
+
+    def count(self, rows: int) -> None:
+        """Note how many rows and lines there are before repeated keys are looked for."""
+        if not self._is_asked:
+            return
+        values = {"load_id": self._load_id}
+        self._rows = rows
+        self._lines = scalar(self._connection, "stage/stage.count_lines", values, table=self._table)
+
+    def reject(self, rejected: Rejected) -> None:
+        """Reject a row whose key another one has: with it, the rest of its line."""
+        if self._is_asked:
+            self._rows -= 1
+            if rejected.line in self._in_conflict:
+                return
+            self._in_conflict.add(rejected.line)
+        self._staged.rejected.append(rejected)
+
+    def settle(self) -> None:
+        """Note how many rows more than lines were staged."""
+        if not self._is_asked:
+            return
+        self._rows -= self._take_out(list(self._in_conflict))
+        self._staged.added = self._rows - (self._lines - len(self._in_conflict))
+
+    def _take_out(self, lines: list[int]) -> int:
+        if not lines:
+            return 0
+        values = {"load_id": self._load_id, "lines": lines}
+        return run(
+            self._connection, "stage/stage.take_out_rejected", values, table=self._table
+        ).rowcount
 
 
 def _reversal_parts(feed: Feed) -> dict[str, sql.Composable]:
@@ -175,7 +238,7 @@ def _conflicts(in_conflict: dict[Reason, Conflict]) -> list[str]:
 
 
 def add_up(staged: Staged, read: Amounts | None = None) -> None:
-    """Sum the amounts of a file: loaded, rejected, duplicate, expired, and all of them.
+    """Sum the amounts of a file: loaded, rejected, duplicate, expired, filtered, and all of them.
 
     ``read``: what the file's bytes alone say, by column. ``BatchError`` if it differs.
     """
@@ -183,13 +246,14 @@ def add_up(staged: Staged, read: Amounts | None = None) -> None:
     for column, total in staged.totals.items():
         rejected = staged.rejected_amounts.cents[column]
         duplicate = staged.duplicate_cents[column]
-        expired = staged.expired_cents[column]
-        in_file = dollars_to_cents(total["loaded"]) + rejected + duplicate + expired
+        expired, filtered = staged.expired_cents[column], staged.filtered_cents[column]
+        in_file = dollars_to_cents(total["loaded"]) + rejected + duplicate + expired + filtered
         total |= {
             "in_file": to_dollars(in_file),
             "rejected": to_dollars(rejected),
             "duplicate": to_dollars(duplicate),
             "expired": to_dollars(expired),
+            "filtered": to_dollars(filtered),
             "unread": staged.rejected_amounts.unread[column],
         }
         if column in expected:
@@ -268,7 +332,8 @@ def judge(
 
     Raises ``RejectThresholdError`` and ``BatchError``.
     """
-    staged.loaded = staged.read - len(staged.rejected) - staged.duplicate
+    gone = len(staged.rejected) + staged.duplicate + len(staged.filtered)
+    staged.loaded = staged.read + staged.added - gone
     if staged.loaded != staged.kept:
         raise BatchError(
             Refusal.READER_FAULT,

@@ -1,0 +1,155 @@
+"""Public files that nobody here wrote, loaded as they are under their contracts.
+
+What is in the warehouse is compared with a plain reading of the file by Python's csv module.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.support.files import REAL_FILES
+from tests.support.warehouse import Warehouse
+
+SYNPUF = REAL_FILES / "desynpuf"
+INPATIENT = "DE1_0_2008_to_2010_Inpatient_Claims_Sample_1.csv"
+
+
+def summary(year: int) -> str:
+    return f"DE1_0_{year}_Beneficiary_Summary_File_Sample_1.csv"
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def iso(digits: str) -> date | None:
+    return date(int(digits[:4]), int(digits[4:6]), int(digits[6:])) if digits else None
+
+
+def send(warehouse: Warehouse, day: str, manifest: dict[str, object], *files: Path) -> None:
+    folder = warehouse.send(day, manifest)
+    for path in files:
+        shutil.copy(path, folder / path.name)
+
+
+@pytest.fixture(scope="module")
+def synpuf(module_warehouse: Warehouse) -> Warehouse:
+    """Three yearly snapshots of beneficiaries, and their inpatient claims."""
+    for year in (2008, 2009, 2010):
+        said = {"files": {summary(year): {"kind": "snapshot"}}}
+        send(module_warehouse, f"{year}-12-31", said, SYNPUF / summary(year))
+    claims = rows_of(SYNPUF / INPATIENT)
+    paid = sum(Decimal(claim["CLM_PMT_AMT"]) for claim in claims)
+    described = {"rows": len(claims), "totals": {"paid_amount": str(paid)}}
+    send(module_warehouse, "2011-01-01", {"files": {INPATIENT: described}}, SYNPUF / INPATIENT)
+    module_warehouse.incremental()
+    return module_warehouse
+
+
+def test_beneficiaries_are_members_until_they_die_or_are_gone(synpuf: Warehouse) -> None:
+    by_year = {year: rows_of(SYNPUF / summary(year)) for year in (2008, 2009, 2010)}
+    wanted = {
+        (
+            row["DESYNPUF_ID"],
+            iso(row["BENE_BIRTH_DT"]),
+            {"1": "M", "2": "F"}[row["BENE_SEX_IDENT_CD"]],
+            year,
+        )
+        for year, rows in by_year.items()
+        for row in rows
+    }
+    found = synpuf.rows("select member_id, dob, gender, year from staging.members_raw")
+    assert (len(found), set(found)) == (len(wanted), wanted)
+    alive = {r["DESYNPUF_ID"] for r in by_year[2010] if not r["BENE_DEATH_DT"]}
+    known = "from warehouse.dim_member where member_sk > 0 and not is_inferred"
+    assert set(synpuf.column(f"select member_id {known} and current_flag")) == alive
+    died = {
+        year: {r["DESYNPUF_ID"]: iso(r["BENE_DEATH_DT"]) for r in rows if r["BENE_DEATH_DT"]}
+        for year, rows in by_year.items()
+    }
+    ends = dict(
+        synpuf.rows(f"select member_id, max(validity_end_ts)::date {known} group by member_id")
+    )
+    later = died[2009] | died[2010]
+    assert {member: ends[member] for member in later} == later
+    # Of whom the first file says only that they died, nothing is known to have been true.
+    assert len(died[2008]) == 10
+    assert not ends.keys() & died[2008].keys()
+
+
+def test_states_and_conditions_are_mapped(synpuf: Warehouse) -> None:
+    rows = {r["DESYNPUF_ID"]: r for r in rows_of(SYNPUF / summary(2008))}
+    found = synpuf.rows(
+        "select member_id, state, mutually_exclusive_hcc_condition from staging.members_raw "
+        "where year = 2008"
+    )
+    assert len(found) == len(rows) == 226
+    for member, state, condition in found:
+        row = rows[member]
+        assert (state is None) == (row["SP_STATE_CODE"] == "54")
+        flags = [row[name] for name in row if name.startswith("SP_") and name != "SP_STATE_CODE"]
+        assert (condition is None) == ("1" not in flags)
+        if row["SP_CHRNKIDN"] == "1":
+            assert condition == "Chronic kidney disease"
+    texas = [row for row in rows.values() if row["SP_STATE_CODE"] == "45"]
+    assert sum(state == "TX" for _, state, _ in found) == len(texas) > 0
+
+
+def test_claims_diagnoses_and_procedures_come_of_one_file(synpuf: Warehouse) -> None:
+    rows = [row for row in rows_of(SYNPUF / INPATIENT) if row["SEGMENT"] == "1"]
+    assert len(rows) == 200
+    shares = [name for name in rows[0] if name.startswith("NCH_") and name.endswith(("AMT", "AM"))]
+    shares = [name for name in shares if name != "NCH_PRMRY_PYR_CLM_PD_AMT"]
+    allowed = sum(
+        Decimal(row[name])
+        for row in rows
+        for name in ("CLM_PMT_AMT", "NCH_PRMRY_PYR_CLM_PD_AMT", *shares)
+        if row[name]
+    )
+    paid = sum(Decimal(row["CLM_PMT_AMT"]) for row in rows)
+    assert synpuf.rows(
+        "select count(*), sum(paid_amount), sum(allowed_amount), min(service_date) "
+        "from warehouse.fact_claim"
+    ) == [(len(rows), paid, allowed, min(iso(row["CLM_FROM_DT"]) for row in rows))]
+    for feed, names in (
+        ("claim_diagnoses", [f"ICD9_DGNS_CD_{n}" for n in range(1, 11)]),
+        (
+            "claim_lines",
+            [f"ICD9_PRCDR_CD_{n}" for n in range(1, 7)] + [f"HCPCS_CD_{n}" for n in range(1, 46)],
+        ),
+    ):
+        number, code = (
+            ("position", "diagnosis_code")
+            if feed == "claim_diagnoses"
+            else ("line_number", "procedure_code")
+        )
+        wanted = [
+            (row["CLM_ID"], at, row[name])
+            for row in rows
+            for at, name in enumerate(names, 1)
+            if row[name]
+        ]
+        found = synpuf.rows(f"select claim_id, {number}, {code} from staging.{feed}_raw")
+        assert sorted(found) == sorted(wanted)
+        assert len(wanted) > 100
+
+
+def test_what_is_filtered_is_counted_with_its_money(synpuf: Warehouse) -> None:
+    segments = [row for row in rows_of(SYNPUF / INPATIENT) if row["SEGMENT"] == "2"]
+    assert synpuf.rows(
+        "select rows_read, rows_loaded, rows_filtered, rows_added, totals -> 'paid_amount' ->> "
+        "'filtered' from ledger.load_file where feed = 'claims'"
+    ) == [(203, 200, 3, 0, str(sum(Decimal(row["CLM_PMT_AMT"]) for row in segments)))]
+    read, loaded, rejected, filtered, added = synpuf.rows(
+        "select rows_read, rows_loaded, rows_rejected, rows_filtered, rows_added "
+        "from ledger.load_file where feed = 'claim_diagnoses'"
+    )[0]
+    assert (read, rejected, filtered) == (203, 0, 3)
+    assert loaded == read + added - filtered
