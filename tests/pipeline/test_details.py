@@ -12,6 +12,8 @@ import pytest
 from etl.pipeline import commands
 from etl.pipeline.load import STAGES
 from tests.support.archives import read
+from tests.support.as_known import as_known, present
+from tests.support.corrections import export, replay, rewrite
 from tests.support.retention import HORIZON, retain, traces
 from tests.support.tables import drawn
 from tests.support.warehouse import Warehouse
@@ -101,6 +103,41 @@ def test_a_set_replaces_the_one_before_and_waits_for_its_claim(first: Warehouse)
     ]
 
 
+def test_corrected_lines_join_the_set_of_their_batch(first: Warehouse) -> None:
+    sets = """
+        claim_id | line_number | service_date | line_paid
+        C1       | 1           | 2025-01-05   | 40.00
+        C1       | 2           | 2025-01-05   | {second}
+        C2       | 1           | 2025-01-06   | {only}
+    """
+    claims = FIRST.replace("50.00", "{paid}")
+    first.send("2025-02-11", claims=claims.format(paid="55,00"), claim_lines=sets.format(**BAD))
+    first.send("2025-02-12", claim_lines="claim_id | line_number | line_paid\nC2 | 4 | 4.00")
+    first.incremental(1)
+    (load,) = first.column("select max(load_id) from ledger.load")
+    states = {load: present(first.connection)}
+    for path in export(first, "2025-02-11"):
+        rewrite(path, lambda row: {k: RIGHT.get(v, v) for k, v in row.items()})
+        assert len(replay(first, path)) == 1
+        (load,) = first.column("select max(load_id) from ledger.load")
+        states[load] = present(first.connection)
+    assert drawn(first.connection, LINES) == [
+        line("C1", "1", "2025-01-05", "40.00", "false", "A"),
+        line("C1", "2", "2025-01-05", "50.00", "false", "A"),
+        # A later batch has another set of it.
+        line("C2", "4", "2025-01-06", "4.00", "false", "A"),
+        line("C3", "1", "2025-02-07", "55.00", "true", "B"),
+        line("C9", "1", "2025-03-01", "7.00", "false", ""),
+    ]
+    for load, state in states.items():
+        assert as_known(first.connection, load) == state, load
+    after = first.contents(keys=False)
+    first.rebuild(1)
+    assert first.contents(keys=False) == after
+
+
+BAD = {"second": "50,00", "only": "30,00"}
+RIGHT = {"50,00": "50.00", "30,00": "30.00", "55,00": "55.00"}
 OLD = "claim_id | service_date | diagnosis_code\nOLD1 | 2023-01-15 | \nOLD2 | 2023-02-15 | E119"
 OLD_LINES = """
     claim_id | line_number | service_date | line_paid

@@ -8,12 +8,14 @@ import psycopg
 from psycopg.rows import dict_row
 
 from etl.warehouse.code_sets import GROWING
+from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import DIMENSIONS, FACTS
 from tests.support.tables import Drawn, draw
 
 TABLES = [
     *(*GROWING, *(d.table for d in DIMENSIONS.values())),
     *(f.table for f in FACTS.values()),
+    *(d.table for d in DETAILS),
 ]
 VIEWS = [f"{d.table}_{kind}" for d in DIMENSIONS.values() for kind in ("current", "as_is")]
 
