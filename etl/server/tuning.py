@@ -65,6 +65,9 @@ def server_settings(memory: int, cores: int, shared_memory: int | None = None) -
         # Which blocks changed, for incremental backups (etl/operations/backup).
         "summarize_wal": "on",
         "random_page_cost": "1.1",
+        # A month of lines is joined to the claims of that month: a range of days is not passed on
+        # from one side of a join to the other (sql/mart/claim_line.sql).
+        "enable_partitionwise_join": "on",
         "max_worker_processes": str(workers + 6),
         "max_parallel_workers": str(workers),
         "max_parallel_workers_per_gather": str(max(2, workers // 2)),

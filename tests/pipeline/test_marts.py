@@ -72,6 +72,15 @@ def test_claims_count_for_what_they_are_without_a_filter(loaded: Warehouse) -> N
     )
 
 
+def test_lines_of_a_month_are_joined_to_the_claims_of_that_month(loaded: Warehouse) -> None:
+    plan = loaded.column(
+        "explain (costs off) select sum(paid_usd) from mart.claim_line"
+        " where service_date between '2025-01-01' and '2025-01-31'"
+    )
+    read = re.findall(r"fact_claim_\w+", "\n".join(plan))
+    assert set(read) == {"fact_claim_2025_01", "fact_claim_line_2025_01"}
+
+
 def test_premium_is_what_the_member_pays_and_the_tax_credit(loaded: Warehouse) -> None:
     assert drawn(
         loaded.connection,
