@@ -72,7 +72,7 @@ def months_asked(warehouse: Warehouse, report: report_queries.Report) -> set[str
     if not spans:
         return None
     ((first, after),) = spans
-    tables = warehouse.rows("select tablename from pg_tables where schemaname = 'warehouse'")
+    tables = warehouse.rows("select tablename from pg_tables where schemaname = 'internal'")
     months = {name: name[-7:].replace("_", "-") for (name,) in tables if _PARTITION.fullmatch(name)}
     return {name for name, month in months.items() if first[:7] <= month < (after or "9999")[:7]}
 
