@@ -171,7 +171,7 @@ def test_a_report_that_joins_members_reads_no_more_tables_than_the_owners(world,
 
 def test_the_planner_knows_how_often_reports_find_a_status(world):
     known = world.column(
-        "select s.tablename from pg_stats_ext_exprs as s where s.schemaname = 'warehouse'"
+        "select s.tablename from pg_stats_ext_exprs as s where s.schemaname = 'internal'"
         " and s.expr like 'lower(COALESCE(status, %' and s.n_distinct is not null"
     )
     months = world.column(
@@ -313,7 +313,7 @@ def in_scope(connection: psycopg.Connection[Any], relation: str) -> list[Row]:
         found = [row for row in found if states[row["member_sk"]] in STATES]
     if relation.startswith("dim_member") or relation == "dim_geography":
         return [row for row in found if row["state"] in STATES]
-    if relation.startswith("fact_") or relation in MARTS:
+    if relation.startswith(("fact_", "bridge_")) or relation in MARTS:
         return [row for row in found if states[row["member_sk"]] in STATES]
     if relation in CUBES:
         days = ("service_date", "month", "discharge_date", "last_service_date")

@@ -41,7 +41,7 @@ DATES = {
     *("date_key", "enrollment_start_date_key", "enrollment_end_date_key", "source_updated_at"),
     *("validity_start_ts", "validity_end_ts", "known_from_ts", "month", "first_month_over"),
     "last_service_date",
-    *("from_date", "to_date", "first_covered_date"),
+    *("from_date", "to_date", "first_covered_date", "line_from", "line_to"),
 }
 # The first three digits where 20,000 persons or fewer live, by the censuses of 2000 and of 2010.
 FEW_LIVE_IN = {
