@@ -78,29 +78,49 @@ owned as (
     order by d.member_id, d.from_day, s.start_date desc, s.enrollment_id desc
 ),
 
+-- As few as there are, spelled once.
+plans as materialized (
+    select
+        plan_sk,
+        case when plan_sk > 0 then plan_id else '(unknown)' end as plan_id,
+        coalesce(initcap(metal_tier), '(unknown)') as metal_tier
+    from dim_plan
+),
+
 joined as (
     select
-        *,
+        o.*,
+        p.plan_id,
+        p.metal_tier,
         row_number() over history as place,
-        lag(next_day) over history as last_next_day,
-        lead(from_day) over history as later_day
-    from owned
-    window history as (partition by member_id order by from_day)
+        lag(o.next_day) over history as last_next_day,
+        lead(o.from_day) over history as later_day
+    from owned as o
+    inner join plans as p on o.plan_sk = p.plan_sk
+    window history as (partition by o.member_id order by o.from_day)
 ),
 
-breaks as (
+breaks as materialized (
     select
-        *,
-        coalesce(last_next_day <> from_day, true) as begins,
-        coalesce(later_day <> next_day, true) as ends
-    from joined
+        j.*,
+        bounds.*,
+        coalesce(j.last_next_day <> j.from_day, true) as begins,
+        coalesce(j.later_day <> j.next_day, true) as ends,
+        coalesce(j.last_next_day > bounds.first_month, false) as shares_first_month,
+        coalesce(j.later_day < bounds.last_month + interval '1 month', false) as shares_last_month
+    from joined as j
+    cross join lateral (
+        select
+            date_trunc('month', j.from_day::timestamp) as first_month,
+            date_trunc('month', j.next_day::timestamp - interval '1 day') as last_month
+    ) as bounds
 ),
 
-pieces as (
+pieces as not materialized (
     select
         b.*,
         month.first_day as month,
-        month.days as days_in_month,
+        month.next_month - month.first_day as days_in_month,
         greatest(b.from_day, month.first_day) as first_day,
         least(b.next_day, month.next_month)
         - greatest(b.from_day, month.first_day) as covered_days,
@@ -108,43 +128,46 @@ pieces as (
         b.ends and b.next_day <= month.next_month as ends_now,
         b.from_day < month.first_day
         or (b.from_day = month.first_day and not b.begins) as continues,
-        b.from_day <= month.first_day + 14 and b.next_day > month.first_day + 14 as has_mid
+        b.from_day <= month.first_day + 14 and b.next_day > month.first_day + 14 as has_mid,
+        (b.shares_first_month and b.from_day >= month.first_day)
+        or (b.shares_last_month and b.next_day <= month.next_month) as is_shared
     from breaks as b
-    cross join lateral generate_series(
-        date_trunc('month', b.from_day::timestamp), b.next_day::timestamp - interval '1 day',
-        interval '1 month'
-    ) as m (month)
     cross join lateral (
         select
-            m.month::date as first_day,
-            (m.month + interval '1 month')::date as next_month,
-            (m.month + interval '1 month')::date - m.month::date as days
+            -- Both go on together.
+            generate_series(b.first_month, b.last_month, interval '1 month')::date as first_day,
+            generate_series(
+                b.first_month + interval '1 month', b.last_month + interval '1 month',
+                interval '1 month'
+            )::date as next_month
     ) as month
 ),
 
-months as (
+-- Few months have several sections of a member.
+shared as (
     select
-        c.member_id,
-        c.month,
-        coalesce(p.plan_id, '(unknown)') as plan_id,
-        min(c.days_in_month) as days_in_month,
-        sum(c.covered_days)::integer as covered_days,
-        coalesce(sum(c.covered_days) filter (where c.is_overlapped), 0)::integer
-            as overlapped_days,
-        bool_or(c.has_mid) as has_mid,
-        min(c.first_day) as first_day,
-        (array_agg(c.member_sk order by c.first_day))[1] as member_sk,
-        (array_agg(c.plan_sk order by c.first_day))[1] as plan_sk,
-        (array_agg(c.csr_variant order by c.first_day))[1] as csr_variant,
-        round(sum(c.net_premium * c.covered_days) / min(c.days_in_month), 2) as net_premium_usd,
-        round(sum(c.tax_credit * c.covered_days) / min(c.days_in_month), 2) as tax_credit_usd,
-        count(*) filter (where c.begins_now)::integer as beginnings,
-        count(*) filter (where c.ends_now)::integer as endings,
-        bool_or(c.begins_now and c.place = 1) as is_new,
-        bool_or(c.continues) as continues
-    from pieces as c
-    left join dim_plan as p on c.plan_sk = p.plan_sk and c.plan_sk > 0
-    group by c.member_id, c.month, coalesce(p.plan_id, '(unknown)')
+        member_id,
+        month,
+        plan_id,
+        min(days_in_month) as days_in_month,
+        sum(covered_days)::integer as covered_days,
+        coalesce(sum(covered_days) filter (where is_overlapped), 0)::integer as overlapped_days,
+        bool_or(has_mid) as has_mid,
+        min(first_day) as first_day,
+        (array_agg(member_sk order by first_day))[1] as member_sk,
+        (array_agg(plan_sk order by first_day))[1] as plan_sk,
+        (array_agg(metal_tier order by first_day))[1] as metal_tier,
+        (array_agg(csr_variant order by first_day))[1] as csr_variant,
+        round(sum(net_premium * covered_days) / min(days_in_month), 2) as net_premium_usd,
+        round(sum(tax_credit * covered_days) / min(days_in_month), 2) as tax_credit_usd,
+        count(*) filter (where begins_now)::integer as beginnings,
+        count(*) filter (where ends_now)::integer as endings,
+        bool_or(begins_now and place = 1) as is_new,
+        bool_or(continues) as continues
+    from pieces
+    -- The first says which sections to cut up at all.
+    where (shares_first_month or shares_last_month) and is_shared
+    group by member_id, month, plan_id
 ),
 
 ranked as (
@@ -158,8 +181,70 @@ ranked as (
         bool_or(continues) over of_month as member_continues,
         sum(beginnings) over of_month as all_beginnings,
         sum(endings) over of_month as all_endings
-    from months
+    from shared
     window of_month as (partition by member_id, month)
+),
+
+months as (
+    select
+        member_id,
+        month,
+        plan_id,
+        member_sk,
+        plan_sk,
+        metal_tier,
+        csr_variant,
+        days_in_month,
+        first_day,
+        covered_days,
+        case when is_overlapped then covered_days else 0 end as overlapped_days,
+        true as is_any,
+        has_mid,
+        -- Most months are whole ones, whose money need not be divided.
+        case
+            when covered_days = days_in_month then net_premium
+            else round(net_premium * covered_days / days_in_month, 2)
+        end as net_premium_usd,
+        case
+            when covered_days = days_in_month then tax_credit
+            else round(tax_credit * covered_days / days_in_month, 2)
+        end as tax_credit_usd,
+        begins_now and place = 1 as is_new,
+        continues,
+        ends_now as is_last,
+        1 as plans,
+        begins_now and place = 1 as is_first_month,
+        continues as is_at_start,
+        begins_now::integer as beginnings,
+        ends_now::integer as endings
+    from pieces
+    where not is_shared
+    union all
+    select
+        member_id,
+        month,
+        plan_id,
+        member_sk,
+        plan_sk,
+        metal_tier,
+        csr_variant,
+        days_in_month,
+        first_day,
+        covered_days,
+        overlapped_days,
+        is_any,
+        has_mid,
+        net_premium_usd,
+        tax_credit_usd,
+        is_new,
+        continues,
+        endings > 0,
+        plans::integer,
+        is_any and is_new_member,
+        is_any and member_continues,
+        case when is_any then all_beginnings else 0 end::integer,
+        case when is_any then all_endings else 0 end::integer
+    from ranked
 )
 
 select
@@ -170,7 +255,7 @@ select
     r.plan_sk,
     r.first_day as first_covered_date,
     coalesce(m.state, '(unknown)') as state,
-    coalesce(initcap(p.metal_tier), '(unknown)') as metal_tier,
+    r.metal_tier,
     coalesce(r.csr_variant, '(none)') as csr_variant,
     extract(year from age(r.first_day, m.dob))::integer as rating_age,
     r.covered_days,
@@ -184,18 +269,17 @@ select
     r.net_premium_usd::numeric(16, 2) as net_premium_usd,
     r.is_new,
     r.continues and extract(month from r.month) = 1 as is_renewed,
-    r.endings > 0 as is_last,
-    r.plans::integer as plans,
-    r.is_any and r.is_new_member as is_first_month,
-    r.is_any and r.member_continues as is_at_start,
-    case when r.is_any then r.all_beginnings else 0 end::integer as beginnings,
-    case when r.is_any then r.all_endings else 0 end::integer as endings
-from ranked as r
+    r.is_last,
+    r.plans,
+    r.is_first_month,
+    r.is_at_start,
+    r.beginnings,
+    r.endings
+from months as r
 left join dim_member as on_day
     on r.member_id = on_day.member_id
     and r.first_day >= on_day.validity_start_ts and r.first_day < on_day.validity_end_ts
-inner join dim_member as m on m.member_sk = coalesce(on_day.member_sk, r.member_sk)
-inner join dim_plan as p on r.plan_sk = p.plan_sk;
+inner join dim_member as m on m.member_sk = coalesce(on_day.member_sk, r.member_sk);
 
 -- name: touched_members
 -- Members whose coverage can have changed since a load, what is known of them, or a plan of theirs.
