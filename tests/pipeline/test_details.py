@@ -103,6 +103,20 @@ def test_a_set_replaces_the_one_before_and_waits_for_its_claim(first: Warehouse)
     ]
 
 
+def test_tables_that_a_migration_made_are_filled_by_the_next_load(first: Warehouse) -> None:
+    first.send("2025-02-11", claim_lines="claim_id | line_number | line_paid\nC2 | 4 | 4.00")
+    first.incremental(1)
+    first.connection.execute("truncate warehouse.fact_claim_line, warehouse.bridge_claim_diagnosis")
+    first.send("2025-02-12", claim_lines="claim_id | line_number | line_paid\nC3 | 2 | 5.00")
+    first.incremental(1)
+    assert drawn(first.connection, LINES) == [
+        line("C1", "1", "2025-01-05", "90.00", "true", "A"),
+        line("C2", "4", "2025-01-06", "4.00", "false", "A"),
+        line("C3", "2", "2025-02-07", "5.00", "false", "B"),
+        line("C9", "1", "2025-03-01", "7.00", "false", ""),
+    ]
+
+
 def test_corrected_lines_join_the_set_of_their_batch(first: Warehouse) -> None:
     sets = """
         claim_id | line_number | service_date | line_paid
