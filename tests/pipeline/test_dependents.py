@@ -245,3 +245,9 @@ def test_full_load_names_indexes_and_policies_that_it_does_not_carry_over(loaded
     ):
         assert name in note
     assert loaded.rebuild().notes == []
+
+
+def test_cube_that_becomes_a_table_leaves_nothing_of_anybody_behind(loaded: Managed) -> None:
+    loaded.connection.execute("drop table cubes.cost_month cascade")
+    loaded.connection.execute("create materialized view cubes.cost_month as select 1 as one")
+    assert loaded.rebuild().notes == []
