@@ -38,6 +38,15 @@ def claim(number: int, of: int, **more: Any) -> dict[str, Any]:
     }
 
 
+def line(of: int, number: int, **more: Any) -> dict[str, Any]:
+    return {"claim_id": f"C{of}", "line_number": number, "service_date": "2025-01-05", **more}
+
+
+def diagnosis(of: int, position: int, code: str) -> dict[str, Any]:
+    place = {"claim_id": f"C{of}", "position": position, "service_date": "2025-01-05"}
+    return {**place, "diagnosis_code": code}
+
+
 def enrollment(number: int, of: int, **more: Any) -> dict[str, Any]:
     return {
         "enrollment_id": f"E{number}",
@@ -72,6 +81,9 @@ BATCHES: list[tuple[str, dict[str, Any], dict[str, list[dict[str, Any]]]]] = [
                 claim(4, 3, diagnosis_code=("a@comma@b", "a,b")),
                 claim(5, 4, status="pending"),
             ],
+            # Claims 6 and 8 come later, and what is late of claim 1 changes nothing.
+            "claim_lines": [line(1, 1), line(1, 2), line(2, 1), line(6, 1), line(8, 1)],
+            "claim_diagnoses": [diagnosis(1, 1, "E119"), diagnosis(6, 1, "I10")],
         },
     ),
     (
@@ -93,6 +105,7 @@ BATCHES: list[tuple[str, dict[str, Any], dict[str, list[dict[str, Any]]]]] = [
                 claim(1, 1, service_date="2025-02-01"),
                 claim(7, 7, member_id=("M7@comma@", "M7")),
             ],
+            "claim_lines": [line(1, 1, line_paid="1.10"), line(7, 1), line(7, 2)],
             "enrollments": [
                 enrollment(4, 1, start_date=("2025-02-30", "2025-02-01")),
                 enrollment(2, 2, premium_paid=("x", "77.00")),
@@ -109,6 +122,8 @@ BATCHES: list[tuple[str, dict[str, Any], dict[str, list[dict[str, Any]]]]] = [
                 claim(5, 4, status="denied", paid_amount=("none", "0.00")),
                 claim(2, 3, paid_amount="1.10"),
             ],
+            "claim_lines": [line(1, 3), line(8, 1), line(8, 2)],
+            "claim_diagnoses": [diagnosis(1, 1, "I10"), diagnosis(2, 1, "Z00")],
         },
     ),
     (
