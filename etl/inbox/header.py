@@ -17,7 +17,7 @@ from etl.contracts.column import IS_DELETED
 from etl.contracts.feed import Feed
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
-from etl.contracts.senders import contracts_of
+from etl.contracts.senders import contracts_for, contracts_of
 from etl.contracts.value import Field, OfFile, Value
 from etl.errors import BatchError
 from etl.inbox import csv_records, encodings, misread, values_of_file
@@ -141,11 +141,7 @@ def read(
             f"{where} is {kind}, not a CSV file of UTF-8 text.",
             "Ask the sender for the CSV file itself, plain or packed with gzip as .csv.gz.",
         )
-    candidates = [
-        contract
-        for contract in contracts_of(file.feed)
-        if file.expected.contract in (None, contract.name)
-    ]
+    candidates = contracts_for(file.feed, file.expected.contract)
     misread.check(where, head, candidates)
     nearest: tuple[int, SenderContract, list[str]] | None = None
     unread: csv_records.HeaderError | None = None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
+from etl.contracts.senders import contracts_for
 from etl.contracts.value import OfFile
 from etl.errors import BatchError, one_line
 from etl.inbox.batch import Batch, FeedFile
@@ -17,6 +18,11 @@ def asked_for(contract: SenderContract) -> list[OfFile]:
     values = [*contract.values.values(), *(condition.of for condition in contract.where)]
     found = (each for value in values for each in value.each() if isinstance(each, OfFile))
     return list(dict.fromkeys(found))
+
+
+def may_differ(file: FeedFile) -> bool:
+    """Whether the same bytes may be other rows in another batch, under another name or manifest."""
+    return any(map(asked_for, contracts_for(file.feed, file.expected.contract)))
 
 
 def of(batch: Batch, file: FeedFile, contract: SenderContract) -> Mapping[OfFile, str]:

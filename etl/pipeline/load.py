@@ -11,6 +11,7 @@ import psycopg
 from etl.contracts.refusals import Refusal
 from etl.db.statements import run, scalar
 from etl.errors import AcaError, BatchError
+from etl.inbox import values_of_file
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.header import PreviousFile
 from etl.pipeline import guards
@@ -210,7 +211,9 @@ def _stage_file(context: RunContext, load: Load, batch: Batch, file: FeedFile) -
         "as_of": load.as_of,
         **load.build.values,
     }
-    same = scalar(context.work, "ledger/ledger.same_file", values)
+    same = None
+    if not values_of_file.may_differ(file):
+        same = scalar(context.work, "ledger/ledger.same_file", values)
     if same is not None:
         note = f"already loaded with batch {same}"
         context.watcher.say(f"{file.name} of batch {load.batch_id} skipped: {note}.")

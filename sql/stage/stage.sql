@@ -81,7 +81,8 @@ losers as materialized (
             from unnest(r.amounts, k.amounts) as u (amount, amount_kept)
         ) as is_in_full
     from ranked as r
-    inner join ranked as k on coalesce(r.reversing_line, r.last_line) = k.source_line
+    inner join ranked as k
+        on coalesce(r.reversing_line, r.last_line) = k.source_line and r.key = k.key
     where r.source_line <> k.source_line
 ),
 

@@ -29,6 +29,19 @@ def contracts_of(feed: Feed) -> tuple[SenderContract, ...]:
     return (own, *(sender for sender in SENDERS.values() if sender.feed is feed))
 
 
+def contracts_for(feed: Feed, named: str | None) -> list[SenderContract]:
+    """The contracts that a file of a feed may be read by, the feed's own first.
+
+    ``named``: the one that its name or its manifest says. Without that a contract is found by the
+    file's header, if it does not itself name its files.
+    """
+    return [
+        contract
+        for contract in contracts_of(feed)
+        if contract.name == named or (named is None and not contract.files)
+    ]
+
+
 def ensure_sound() -> None:
     """Raise ``UsageError`` if a contract cannot be used."""
     if FAULTS:
