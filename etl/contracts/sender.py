@@ -10,6 +10,7 @@ from typing import Literal
 
 from etl.contracts.column import Breach, Constraint
 from etl.contracts.feed import Feed, Volume
+from etl.contracts.file_form import FileForm
 from etl.contracts.types import DATES, NUMBERS
 from etl.contracts.value import Field, Repeat, Value, Where
 
@@ -50,7 +51,8 @@ class SenderContract:
     """A contract with one sender of a feed: how its files differ from what the feed asks for.
 
     ``columns``: our columns, each with the value that this sender's files give it (see
-    ``etl.contracts.value``). A column that is not named there bears its own name. ``not_sent``:
+    ``etl.contracts.value``). ``form`` and ``parsing``: how its files are laid out, and its values
+    written. A column that is not named there bears its own name. ``not_sent``:
     required columns that this sender never sends. ``where``: conditions, all of which a row has to
     meet; others are filtered. ``repeat``: columns of ours that are next to each other several times
     in a row of the file, which is then so many rows of ours. ``files``: patterns (``*_claims_*``,
@@ -68,6 +70,7 @@ class SenderContract:
     feed: Feed
     description: str
     columns: Mapping[str, Value] = field(default_factory=dict)
+    form: FileForm = field(default_factory=FileForm)
     parsing: Parsing = Parsing()
     not_sent: tuple[str, ...] = ()
     where: tuple[Where, ...] = ()

@@ -20,7 +20,7 @@ from etl.contracts.sender import SenderContract
 from etl.contracts.senders import contracts_for, contracts_of
 from etl.contracts.value import Field, OfFile, Value
 from etl.errors import BatchError
-from etl.inbox import csv_records, encodings, misread, values_of_file
+from etl.inbox import csv_records, encodings, file_form, misread, values_of_file
 from etl.inbox.batch import Batch, FeedFile
 
 Findings = dict[str, Any]
@@ -148,7 +148,8 @@ def read(
     for contract in candidates:
         encoding = contract.parsing.encoding
         try:
-            found, _ = csv_records.header_and_records(encodings.transcoded([head], encoding))
+            text = encodings.transcoded([head], encoding)
+            found, _ = file_form.header_and_records(text, contract.form)
         except csv_records.HeaderError as error:
             unread = unread or error
             continue
@@ -157,9 +158,8 @@ def read(
         if not missing:
             text = encodings.transcoded(chain([head], rest), encoding)
             said = values_of_file.of(batch, file, contract)
-            return _header(contract, names, head, said), csv_records.header_and_records(
-                watch(text)
-            )[1]
+            _, records = file_form.header_and_records(watch(text), contract.form)
+            return _header(contract, names, head, said), records
         if nearest is None or len(missing) < nearest[0]:
             nearest = len(missing), contract, names
     if nearest is not None:

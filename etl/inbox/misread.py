@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from etl.contracts.file_form import DELIMITERS
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.errors import BatchError
 from etl.inbox import encodings
 from etl.inbox.csv_records import BOM
 
-_SIGNS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars", ":": "colons"}
 # A header is looked for in so many lines.
 _LINES = 20
 # Of the columns that a contract asks for, a line that names this share is its header.
@@ -25,28 +25,30 @@ def check(where: str, head: bytes, contracts: Iterable[SenderContract]) -> None:
 
     ``head``: the file's first bytes, some lines of them.
     """
-    found: tuple[int, str] | None = None
+    found: tuple[int, str, str] | None = None
     for contract in contracts:
-        lines = _lines(head, contract.parsing.encoding)
-        if not lines or _is_header(lines[0], ",", contract):
+        lines, wanted = _lines(head, contract.parsing.encoding), contract.form.delimiter
+        if not lines or _is_header(lines[0], wanted, contract):
             return
-        found = found or _header(lines, contract)
+        if found is None and (header := _header(lines, contract)):
+            found = (*header, wanted)
     if found is None:
         return
-    number, sign = found
+    number, sign, wanted = found
     lines = _lines(head, encodings.UTF8)
     said = []
     if number:
         blank = all(not line.strip() for line in lines[:number])
         what = "with a blank line" if blank else "with a line that is no header"
         said.append(f"begins {what}: its header is on line {number + 1}")
-    if sign != ",":
-        said.append(f"separates its fields by {_SIGNS[sign]}, not by commas")
+    if sign != wanted:
+        said.append(f"separates its fields by {DELIMITERS[sign]}, not by {DELIMITERS[wanted]}")
     raise BatchError(
         Refusal.WRONG_HEADER,
         f"{where} {', and '.join(said)}.",
-        "Ask the sender for a CSV file whose first line names its columns, with commas between "
-        "them; nothing was loaded.",
+        f"Ask the sender for a CSV file whose first line names its columns, with "
+        f"{DELIMITERS[wanted]} between them, or declare its form in a contract; nothing was "
+        "loaded.",
     )
 
 
@@ -58,7 +60,7 @@ def _lines(head: bytes, encoding: str) -> list[str]:
 def _header(lines: list[str], contract: SenderContract) -> tuple[int, str] | None:
     """The first line that is a header, counted from 0, and what separates its names."""
     for number, line in enumerate(lines):
-        for sign in _SIGNS:
+        for sign in DELIMITERS:
             if _is_header(line, sign, contract):
                 return number, sign
     return None

@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from etl.contracts.feed import Feed
+from etl.contracts.file_form import FileForm
 from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
 from etl.inbox import encodings, header
@@ -81,6 +82,7 @@ def write(batch: Batch, part: FeedFile, people: People, to: Path) -> None:
     """
     head, pieces = _pieces(batch, part, people)
     if is_of_people(part.feed):
+        _refuse_other_form(batch, part, head)
         with _opened(part, to) as file:
             for piece in encodings.encoded(pieces, head.contract.parsing.encoding):
                 file.write(piece)
@@ -93,6 +95,18 @@ def write(batch: Batch, part: FeedFile, people: People, to: Path) -> None:
             f"{part.name} of batch {batch.batch_id} changed while it was being read.",
             "Let the sender finish writing, then run again.",
         )
+
+
+def _refuse_other_form(batch: Batch, part: FeedFile, head: header.Header) -> None:
+    """Rows are rewritten with commas between their fields, which a sender's form may not be."""
+    if head.contract.form == FileForm():
+        return
+    raise BatchError(
+        Refusal.NOT_CSV,
+        f"{part.name} of batch {batch.batch_id} is laid out as the contract {head.contract.name} "
+        "declares, in which no masked copy can be written.",
+        "Take the batch out of the inbox that is masked, or make it a CSV file with commas first.",
+    )
 
 
 def _pieces(batch: Batch, part: FeedFile, people: People) -> tuple[header.Header, Iterator[bytes]]:

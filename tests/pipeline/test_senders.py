@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from etl.contracts import senders, value
 from etl.contracts.column import Breach, Matches
 from etl.contracts.feed import Volume
 from etl.contracts.feeds import FEEDS
+from etl.contracts.file_form import FileForm
 from etl.contracts.sender import Parsing, SenderContract
 from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import header
@@ -128,6 +130,33 @@ def test_declared_sender_needs_no_code(warehouse: Warehouse, declared: SenderCon
     assert warehouse.rows("select raw_line from quality.rejected_row where line = 5") == [
         ('"D","M","P","Q","2/13/2025","1","1","","1","*","approved","E119"',)
     ]
+
+
+def test_a_declared_delimiter_gives_the_rows_of_a_file_with_commas(
+    warehouse: Warehouse, declared: SenderContract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(day: str, data: bytes) -> tuple[Any, ...]:
+        staged = put(warehouse, day, "claims.csv", data)
+        rows = warehouse.rows(
+            "select source_line, claim_id, service_date, claim_amount, paid_amount "
+            f"from staging.claims_raw where load_id = {staged.load_id} order by 1"
+        )
+        bad = warehouse.rows(
+            "select line, column_name, reason from quality.rejected_row "
+            f"where load_id = {staged.load_id} order by 1, 2"
+        )
+        return staged.counts(), staged.totals, staged.lines_read, rows, bad
+
+    with_commas = loaded("2025-02-01", encoded(FRENCH, "windows-1252"))
+    form = FileForm(delimiter=";")
+    monkeypatch.setitem(senders.SENDERS, declared.name, replace(declared, form=form))
+    parts = FRENCH.split("\x81")
+    as_written = b"\x81".join(part.encode("windows-1252") for part in parts)
+    assert loaded("2025-02-02", as_written) == with_commas
+    texts = warehouse.column("select raw_line from quality.rejected_row where line = 7")
+    assert texts[-1] == 'F,M,P,Q,1.2.2025,"1,234.50",1,,1,*,approved,E119'
+    with pytest.raises(BatchError, match="separates its fields by commas, not by semicolons"):
+        put(warehouse, "2025-02-03", "claims.csv", encoded(FRENCH, "windows-1252"))
 
 
 def test_rejected_rows_are_exported_and_replayed_in_the_format_of_their_sender(

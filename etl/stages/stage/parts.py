@@ -17,9 +17,10 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.refusals import Refusal
+from etl.contracts.sender import SenderContract
 from etl.db.statements import insert, run
 from etl.errors import BatchError, one_line, printable
-from etl.inbox import csv_records, encodings, header
+from etl.inbox import csv_records, encodings, file_form, header
 from etl.inbox.batch import Batch, Expected, FeedFile
 from etl.inbox.copy_stream import NO_ROWS, Stream
 from etl.inbox.csv_records import Block
@@ -123,12 +124,12 @@ def _shifted(blocks: Iterable[Block], lines: int) -> Iterator[Block]:
     return ((line + lines, block) for line, block in blocks)
 
 
-def read_again(file: FeedFile, encoding: str) -> Iterator[Block]:
+def read_again(file: FeedFile, contract: SenderContract) -> Iterator[Block]:
     """The records of a feed's files once more, on the lines that they have together."""
     shift = 0
     for part in file.files:
-        text = encodings.transcoded(part.blocks(), encoding)
-        _, blocks = csv_records.header_and_records(text)
+        text = encodings.transcoded(part.blocks(), contract.parsing.encoding)
+        _, blocks = file_form.header_and_records(text, contract.form)
         lines = 0
         for line, block in blocks:
             lines += sum(record.count(b"\n") + 1 for record in block)

@@ -13,9 +13,9 @@ from typing import Any
 import psycopg
 
 from etl.contracts.feed import Feed
-from etl.contracts.sender import Parsing
+from etl.contracts.sender import Parsing, SenderContract
 from etl.db.statements import statement
-from etl.inbox import csv_records, encodings, header, value_forms
+from etl.inbox import csv_records, header, value_forms
 from etl.inbox.amounts import Amounts, MoneyField, Reader
 from etl.inbox.batch import FeedFile
 from etl.inbox.copy_stream import NO_ROWS, fault_of, values_despite
@@ -167,16 +167,17 @@ def _rejected_records(
 ) -> Iterator[tuple[int, bytes]]:
     """The rejected records in the order of the file, read again."""
     wanted = {r.line for r in staged.rejected}
-    encoding = staged.contract.parsing.encoding if staged.contract else encodings.UTF8
-    for line, record in _records_on(staged.file, wanted, encoding):
-        yield line, corrected.get(line, record)
+    # Without a contract its rows were never read.
+    if wanted and staged.contract is not None:
+        for line, record in _records_on(staged.file, wanted, staged.contract):
+            yield line, corrected.get(line, record)
 
 
-def _records_on(file: FeedFile, wanted: set[int], encoding: str) -> Iterator[tuple[int, bytes]]:
+def _records_on(
+    file: FeedFile, wanted: set[int], contract: SenderContract
+) -> Iterator[tuple[int, bytes]]:
     left = len(wanted)
-    if not left:
-        return
-    for first, block in parts.read_again(file, encoding):
+    for first, block in parts.read_again(file, contract):
         line = first
         for record in block:
             if line in wanted:
