@@ -97,37 +97,32 @@ with places as (
     {places}
 ),
 
-latest as (
+-- Which place is the last of a claim is found in the same scan: a join would be planned for few rows.
+staged as (
     select
         s.claim_id,
-        max(p.place) as place
+        s.{number}::integer as {number},
+        hash_record_extended(row({staged_values}), 0) as state,
+        p.place,
+        max(p.place) over (partition by s.claim_id) as last_place
     from {staging} as s
     inner join places as p on s.load_id = p.load_id
     where {scope}
-    group by s.claim_id
-),
-
-ended as (
-    select n.claim_id
-    from latest as n
-    inner join places as p on n.place < p.place
-    where p.is_snapshot
-        and (p.load_id, n.claim_id) not in ({rejected_keys})
 ),
 
 expected as (
     select
-        s.claim_id,
-        s.{number}::integer as {number},
-        hash_record_extended(row({staged_values}), 0) as state
-    from {staging} as s
-    inner join places as p on s.load_id = p.load_id
-    inner join latest as n on s.claim_id = n.claim_id and p.place = n.place
-    where not exists (
-        select 1
-        from ended as e
-        where e.claim_id = s.claim_id
-    )
+        t.claim_id,
+        t.{number},
+        t.state
+    from staged as t
+    where t.place = t.last_place
+        and not exists (
+            select 1
+            from places as p
+            where p.is_snapshot and p.place > t.place
+                and (p.load_id, t.claim_id) not in ({rejected_keys})
+        )
 ),
 
 stored as (
