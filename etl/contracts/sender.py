@@ -23,8 +23,9 @@ class Parsing:
     in dates of digits; a date that begins with a year of four digits is read as one whatever
     the order. ``decimal``, ``thousands``: the marks in numbers; thousands marks have to be
     before every three digits or nowhere. ``currency``: signs or words that may come before or
-    after an amount. ``percent``: a ratio that ends in ``%`` is so many hundredths.
-    ``null_words``: values that say that there is none, without regard to case.
+    after an amount. ``minus``: forms of a number below zero next to ``-5.00``, in ``parentheses``
+    as (5.00), or with the sign ``after`` it as 5.00-. ``percent``: a ratio that ends in ``%`` is so
+    many hundredths. ``null_words``: values that say that there is none, without regard to case.
     ``empty_quotes``: what an empty value in quotes says, nothing (as one without quotes does) or
     a text of no length.
     """
@@ -34,6 +35,7 @@ class Parsing:
     decimal: str = "."
     thousands: str = ""
     currency: tuple[str, ...] = ()
+    minus: tuple[Literal["parentheses", "after"], ...] = ()
     percent: bool = False
     null_words: tuple[str, ...] = ()
     empty_quotes: Literal["nothing", "text"] = "nothing"
@@ -42,6 +44,8 @@ class Parsing:
         codecs.lookup(self.encoding)
         if len(self.decimal) != 1 or len(self.thousands) > 1 or self.decimal == self.thousands:
             raise ValueError("decimal and thousands marks are one character each, and differ")
+        if not {"parentheses", "after"}.issuperset(self.minus):
+            raise ValueError(f"{self.minus!r}: a minus is in parentheses, or after its number")
         if self.date_order not in ("ymd", "mdy", "dmy"):
             raise ValueError(f"{self.date_order!r} is no order of day, month and year")
 

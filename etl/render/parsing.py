@@ -19,6 +19,11 @@ from etl.db.statements import statement
 from etl.inbox.amounts import to_cents
 from etl.render.expectations import outside, pattern
 
+# Whole numbers, without signs for people, whose minus is not in front; and where it goes then.
+_MINUS = {
+    "parentheses": (r"^\((.*)\)$", r"-\1"),
+    "after": (r"^(.*[^-+])([-+])$", r"\2\1"),
+}
 # A value that is not written as declared becomes this, which no date or number is.
 NOT_SO = sql.Literal("?")
 _TIME = (
@@ -58,6 +63,7 @@ def _is_written_otherwise(column: Column, parsing: Parsing) -> bool:
     return bool(
         marks
         or parsing.thousands
+        or parsing.minus
         or (column.type is Type.MONEY and parsing.currency)
         or (column.type is Type.RATIO and parsing.percent)
     )
@@ -74,7 +80,10 @@ def cents_reader(column: Column, parsing: Parsing) -> Callable[[bytes], int | No
             return 0
         if not grammar.fullmatch(text):
             return None
-        return to_cents(signs.sub("", text).replace(parsing.decimal, "."))
+        number = signs.sub("", text)
+        for minus in parsing.minus:
+            number = re.sub(*_MINUS[minus], number)
+        return to_cents(number.replace(parsing.decimal, "."))
 
     return cents
 
@@ -126,6 +135,11 @@ def _number(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Comp
     grammar, signs = _grammar(column, parsing)
     # Since the whole value keeps to the grammar, marks can be removed wherever they are.
     number = statement("render/parsing.without_signs", field=field, signs=sql.Literal(signs))
+    for minus in parsing.minus:
+        written, put_first = map(sql.Literal, _MINUS[minus])
+        number = statement(
+            "render/parsing.minus_first", number=number, written=written, put_first=put_first
+        )
     if parsing.decimal != ".":
         decimal = sql.Literal(parsing.decimal)
         number = statement("render/parsing.with_point", number=number, decimal=decimal)
@@ -151,12 +165,18 @@ def _grammar(column: Column, parsing: Parsing) -> tuple[str, str]:
         whole = rf"(?:\d{{1,3}}(?:{_quoted(parsing.thousands)}\d{{3}})+|\d+)"
     part = "" if column.type is Type.INTEGER else rf"(?:{_quoted(parsing.decimal)}\d*)?"
     percent = r"(?:\s*%)?" if column.type is Type.RATIO and parsing.percent else ""
+    number = f"{whole}{part}"
     # The sign of the number may be before the currency or after it.
     sign = r"(?:[-+]\s*)?"
     first = rf"(?:{sign}{mark}|{mark}{sign})" if currency else sign
+    forms = [f"{first}{number}{after}{percent}"]
+    if "parentheses" in parsing.minus:
+        forms.append(rf"{mark}\(\s*{mark}{number}{after}{percent}\s*\){after}")
+    if "after" in parsing.minus:
+        forms.append(rf"{mark}{number}(?:\s*[-+]{after}|{after}\s*[-+]){percent}")
     taken = [r"\s", "%", *map(_quoted, filter(None, [parsing.thousands]))]
     taken += [currency] if currency else []
-    return f"^{first}{whole}{part}{after}{percent}$", f"(?:{'|'.join(taken)})"
+    return f"^(?:{'|'.join(forms)})$", f"(?:{'|'.join(taken)})"
 
 
 def _quoted(text: str) -> str:

@@ -22,6 +22,10 @@ end
 -- A number without the signs that are in it for people. A fragment.
 regexp_replace({field}, {signs}, '', 'g')
 
+-- name: minus_first
+-- A number whose minus, written in another place, is before its digits. A fragment.
+regexp_replace({number}, {written}, {put_first})
+
 -- name: with_point
 -- A number whose decimal mark is a point. A fragment.
 replace({number}, {decimal}, '.')

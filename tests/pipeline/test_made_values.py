@@ -194,3 +194,26 @@ def test_days_are_reckoned(
 def test_words_that_make_no_sense_are_refused(made: Callable[[], object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         made()
+
+
+@pytest.mark.parametrize(
+    ("text", "cents"),
+    [
+        *(("(5.00)", -500), ("5.00-", -500), ("5.00 +", 500), ("-5.00", -500), ("5", 500)),
+        *(("($1,234.50)", -123450), ("$ (1,234.50)", -123450), ("( 5.00 )", -500)),
+        *(("1,234.50-$", -123450), ("$1,234.50 -", -123450), ("1,234.50$ -", -123450)),
+        *(("(5.00", None), ("5.00)", None), ("((5.00))", None), ("(-5.00)", None), ("()", None)),
+        *(("-5.00-", None), ("-(5.00)", None), ("(5.00)-", None), ("5-00", None), ("-", None)),
+    ],
+)
+def test_a_minus_may_be_where_the_contract_says(
+    database: psycopg.Connection[Any], text: str, cents: int | None
+) -> None:
+    """The server and the sums of the file read an amount alike."""
+    written = Parsing(thousands=",", currency=("$",), minus=("parentheses", "after"))
+    assert parsing.cents_reader(PAID, written)(text.encode()) == cents
+    read = found(database, parsing.read(PAID, written, [sql.Identifier("a")]), {"a": text})
+    assert (None if read in (None, "?") else round(float(str(read)) * 100)) == cents
+    # Undeclared, it is none.
+    plain = parsing.cents_reader(PAID, Parsing(thousands=","))(text.encode())
+    assert plain == (cents if text in ("-5.00", "5") else None)
