@@ -92,6 +92,9 @@ seed-increment: $(READY) ## Write the next dated batch of synthetic feeds [DIRTY
 simulate: $(READY) ## Write the batches of the next days [DAYS=30 DIRTY=]
 	@$(PY) scripts/generate_seed_data.py --days $(or $(DAYS),30) $(if $(DIRTY),--dirty $(call quoted,$(DIRTY)))
 
+sender-draft: $(READY) ## Guess a contract from a file of a new sender, and write it to edit [FILE= FEED= NAME=]
+	@$(PY) -m etl sender-draft --file $(call quoted,$(FILE)) $(if $(FEED),--feed $(call quoted,$(FEED))) $(if $(NAME),--name $(call quoted,$(NAME)))
+
 ##@ One stage at a time
 migrate: $(READY) ## Bring the schema up to date
 	@$(PY) -m etl migrate

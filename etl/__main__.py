@@ -12,6 +12,7 @@ import typer
 
 from etl import log
 from etl.cli import access, audit, backup, health, masked_inbox, operations, quarantine
+from etl.cli import senders as senders_commands
 from etl.cli.guard import at_work, guarded
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
@@ -49,6 +50,7 @@ app.add_typer(health.app)
 app.add_typer(masked_inbox.app)
 app.add_typer(operations.app)
 app.add_typer(quarantine.app)
+app.add_typer(senders_commands.app)
 
 
 def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:

@@ -309,8 +309,18 @@ def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
     if not rows:
         console.write_line("Nothing is open in the quarantine.")
         return
+    show_rejected(console, "Open in the quarantine", rows)
+    console.write_line(
+        f"make quarantine-export BATCH={shlex.quote(rows[0][0])} writes the rows as CSV; correct "
+        "them, then make quarantine-replay FILE=...",
+        "Next",
+    )
+
+
+def show_rejected(console: Screen, title: str, rows: list[tuple[Any, ...]]) -> None:
+    """Rejected rows by file, reason and column, and what to do about each reason."""
     columns = ("batch", "file", "reason", "column", "rows", "first line", "since, UTC")
-    table = screen.table("Open in the quarantine", *columns, right=("rows", "first line"))
+    table = screen.table(title, *columns, right=("rows", "first line"))
     for batch, file, is_refused, reason, column, count, line, since in rows:
         shown = f"{file} (refused)" if is_refused else file
         began = f"{since:%Y-%m-%d %H:%M}"
@@ -321,11 +331,6 @@ def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
     for reason in dict.fromkeys(row[3] for row in rows):
         console.write_prose(f"{reason}: {advice[reason]}")
     console.print()
-    console.write_line(
-        f"make quarantine-export BATCH={shlex.quote(rows[0][0])} writes the rows as CSV; correct "
-        "them, then make quarantine-replay FILE=...",
-        "Next",
-    )
 
 
 def show_roles(logins: Sequence[Login]) -> None:

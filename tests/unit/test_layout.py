@@ -24,7 +24,7 @@ FLOORS = (
     ("stages", "docs"),
     ("quality", "quarantine", "retention", "audit", "masked_inbox"),
     ("synthetic", "pipeline"),
-    ("operations",),
+    ("operations", "drafting"),
     ("cli",),
     ("__main__",),
     ("load",),

@@ -1,0 +1,49 @@
+"""Commands for a new sender: a draft of its contract, and a trial of it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from etl.contracts import senders
+from etl.drafting import draft as drafting
+from etl.drafting import module, sample
+from etl.errors import UsageError
+from etl.pipeline.screen import Screen
+
+app = typer.Typer()
+
+File = Annotated[str, typer.Option(help="A file of the sender.")]
+
+
+@app.command("sender-draft")
+def sender_draft(
+    file: File = "",
+    feed: Annotated[str, typer.Option(help="Which feed it is, if its names do not say.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the contract, else of the file.")] = "",
+) -> None:
+    """Guess a contract from a file of a sender, and write it to edit."""
+    senders.ensure_sound()
+    draft = drafting.make(sample.read(_path(file, "sender-draft")), feed, name)
+    written = module.write(draft)
+    screen = Screen()
+    screen.write_line(f"{written}, feed {draft.feed.name}", "Draft")
+    for ask in draft.asks:
+        screen.write_line(ask, "Open")
+    screen.write_line(
+        f"edit it, then make sender-try FILE={shlex.quote(file)} CONTRACT={draft.name}", "Next"
+    )
+
+
+def _path(file: str, command: str) -> Path:
+    if not file:
+        raise UsageError(
+            "Which file is meant?", f"Name one: make {command} FILE=/path/patients.csv"
+        )
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"There is no file {file}.", "See that the path is right.")
+    return path

@@ -1,0 +1,1 @@
+"""Drafting: a contract guessed from a sender's file, to edit, and a trial of it."""

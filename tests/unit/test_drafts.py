@@ -1,0 +1,177 @@
+"""Drafts of contracts: what is seen in a file, and what never gets out of it."""
+
+from __future__ import annotations
+
+import csv
+import runpy
+from pathlib import Path
+
+import pytest
+
+from etl.contracts.sender import SenderContract
+from etl.drafting import draft, forms, module, sample
+from etl.errors import UsageError
+from tests.support.files import REAL_FILES
+
+HEADER = "Person ID,First,Last,Birth date,Sex,State,ZIP,FPL %,Income,Used app,Updated"
+
+
+def member(n: int) -> str:
+    born = f"{n % 12 + 1}/{n % 28 + 1}/19{n % 60 + 30}"
+    sex, state = "Female" if n % 3 else "Male", "Ohio" if n % 2 else "New York"
+    used = "N/A" if n == 5 else "Yes" if n % 4 else "No"
+    money = f"{100 + n}.00,secret{n}"
+    name = f"P{n:05},Givenname{n},Familyname{n}"
+    return f"{name},{born},{sex},{state},12345{n:04},{money},{used},2025-01-{n % 28 + 1:02}"
+
+
+COUNTY = "\n".join((HEADER, *map(member, range(1, 60)), ""))
+
+
+def drafted(path: Path, folder: Path, feed: str = "") -> tuple[SenderContract, str, draft.Draft]:
+    made = draft.make(sample.read(path), feed, "drafted")
+    file = module.write(made, folder)
+    return runpy.run_path(str(file))["drafted"], file.read_text(), made
+
+
+def county(tmp_path: Path, text: str = COUNTY, encoding: str = "utf-8") -> Path:
+    path = tmp_path / "County_2025.csv"
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def test_a_draft_says_what_is_in_the_file(tmp_path: Path) -> None:
+    contract, text, made = drafted(county(tmp_path), tmp_path)
+    assert contract.feed.name == "members"
+    for line in (
+        '"member_id": of("Person ID"),',
+        '"first_name": of("First"),',
+        '"dob": of("Birth date"),',
+        '"gender": of("Sex").map({"Female": "F", "Male": "M"}),',
+        '"New York": "NY",',
+        '"zip": of("ZIP").part(1, 5),',
+        '"fpl_ratio": of("FPL %").scale("0.01"),',
+        '"year": file_name(r"(20[0-9]{2})"),',
+        'date_order="mdy",',
+        'files=("county_*.csv",),',
+        '"member_used_app": of("Used app"),',
+        '"source_updated_at": of("Updated"),',
+        'null_words=("n/a",),',
+        "# Fields that are not used: Income.",
+    ):
+        assert line in text
+    assert {"broker_name", "region"} <= set(contract.not_sent)
+    assert made.asks == []
+
+
+def test_no_value_of_a_person_is_in_a_draft(tmp_path: Path) -> None:
+    # Also where a person's name or number stands in a column of a closed list.
+    text = COUNTY.replace(",Male,Ohio", ",Zebulon Quist,Ohio", 1).replace(",Yes,", ",Ann Ox,", 1)
+    _, written, made = drafted(county(tmp_path, text.replace("Male", "900-11-2222", 1)), tmp_path)
+    said = written + "\n".join(made.asks)
+    for row in csv.reader(text.splitlines()[1:]):
+        assert not [value for value in (*row[:4], *row[6:9]) if value in said]
+    for value in ("Zebulon", "Ann Ox", "900-11", "secret"):
+        assert value not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "feed", "wanted"),
+    [
+        ("desynpuf/DE1_0_2008_Beneficiary_Summary_File_Sample_1.csv", "", "members"),
+        ("desynpuf/DE1_0_2008_to_2010_Inpatient_Claims_Sample_1.csv", "", "claims"),
+        (
+            "desynpuf/DE1_0_2008_to_2010_Inpatient_Claims_Sample_1.csv",
+            "claim_diagnoses",
+            "claim_diagnoses",
+        ),
+        ("cms_plan_attributes_2025_excerpt.csv", "", "plans"),
+    ],
+)
+def test_real_files_give_contracts_that_can_be_used(
+    tmp_path: Path, path: str, feed: str, wanted: str
+) -> None:
+    contract, text, _ = drafted(REAL_FILES / path, tmp_path, feed)
+    assert contract.feed.name == wanted
+    if wanted == "members":
+        assert '"dob": of("BENE_BIRTH_DT").date("YYYYMMDD"),' in text
+        assert '"gender": of("BENE_SEX_IDENT_CD").map({"1": "M", "2": "F"}),' in text
+    if wanted == "claims":
+        assert '"discharge_date": of("NCH_BENE_DSCHRG_DT").date("YYYYMMDD"),' in text
+        assert "the key: 3 of 203 rows" in text
+    if wanted == "claim_diagnoses":
+        assert contract.repeat is not None
+        assert contract.repeat.times == 10
+    if wanted == "plans":
+        assert 'what "High", "Low" means' in text
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        (["2025-01-31", "2024-02-29"], "iso"),
+        (["2025-01-31T10:00:00Z"], "iso_time"),
+        (["1/31/2025", "2/1/2025"], "mdy"),
+        (["31.1.2025", "1.2.2025"], "dmy"),
+        (["1/2/2025", "3/4/2025"], "either"),
+        (["31/1/2025", "1/31/2025"], "mixed"),
+        (["20250131", "19991231"], "YYYYMMDD"),
+        (["01312025", "12311999"], "MMDDYYYY"),
+        (["31012025", "31121999"], "DDMMYYYY"),
+    ],
+)
+def test_forms_of_dates(values: list[str], form: str) -> None:
+    found = forms.date_form(values)
+    assert found is not None
+    assert found.name == form
+
+
+@pytest.mark.parametrize("values", [["12345678", "87654321"], ["013125"], ["Smith"], []])
+def test_what_is_no_date_or_of_an_unknown_century_has_no_form(values: list[str]) -> None:
+    assert forms.date_form(values) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "decimal", "thousands", "currency"),
+    [
+        (["$1,234.50", "$2.00"], ".", ",", ("$",)),
+        (["1.234,50 €", "2,00 €"], ",", ".", ("€",)),
+        (["1,234", "2,345"], "", ",", ()),
+        (["1,234,567"], ".", ",", ()),
+        (["0.125", ".5"], ".", "", ()),
+    ],
+)
+def test_marks_of_numbers(
+    values: list[str], decimal: str, thousands: str, currency: tuple[str, ...]
+) -> None:
+    found = forms.number_form(values)
+    assert found is not None
+    assert (found.decimal, found.thousands, found.currency) == (decimal, thousands, currency)
+
+
+def test_encoding_and_null_words_are_seen(tmp_path: Path) -> None:
+    text = COUNTY.replace("Givenname1,", "José,").replace("101.00", "NaN")
+    contract, _, _ = drafted(county(tmp_path, text, "windows-1252"), tmp_path)
+    assert contract.parsing.encoding == "windows-1252"
+    assert contract.parsing.null_words == ("n/a", "nan")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("P1,Ann,Ox,1/2/1980\nP2,Bob,Ax,1/3/1981\n", "does not name its columns"),
+        ("", "does not name its columns"),
+        ("Alpha,Beta\n1,2\n", "cannot be seen by its names"),
+        ("PK\x03\x04", "of which no draft is made"),
+    ],
+)
+def test_what_no_draft_is_made_of(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as found:
+        drafted(county(tmp_path, text), tmp_path)
+    assert "Ann" not in found.value.message
+
+
+def test_a_draft_replaces_no_contract(tmp_path: Path) -> None:
+    drafted(county(tmp_path), tmp_path)
+    with pytest.raises(UsageError, match="already"):
+        drafted(county(tmp_path), tmp_path)
