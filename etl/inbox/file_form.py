@@ -14,7 +14,7 @@ from etl.contracts.file_form import FileForm
 from etl.inbox import csv_records
 from etl.inbox.csv_records import Block
 
-# Takes the place of a comma inside a value while records are split: of all signs the least used.
+# What a comma inside a value is while records are split: of all signs the least used.
 _MARK = "\x1f"
 
 
