@@ -12,7 +12,7 @@ fields as the contract's ``Parsing`` says. Nothing made of nothing is nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -408,9 +408,12 @@ def where_not(name: Value | str, *words: str) -> Where:
     return Where(_value(name), words, is_any=False)
 
 
-def repeat(number: str | None = None, **columns: tuple[str, ...] | list[str]) -> Repeat:
-    """Our columns, each with the fields in which it repeats: ``repeat("position", code=[...])``."""
-    return Repeat(number, tuple((name, tuple(map(of, fields))) for name, fields in columns.items()))
+def repeat(number: str | None = None, **columns: Iterable[Value | str]) -> Repeat:
+    """Our columns, each with the fields in which it repeats: ``repeat("position", code=[...])``.
+
+    Values may be there instead of fields.
+    """
+    return Repeat(number, tuple((name, _values(values)) for name, values in columns.items()))
 
 
 def numbered(name: str, count: int) -> list[str]:
@@ -418,7 +421,7 @@ def numbered(name: str, count: int) -> list[str]:
     return [name.format(n) for n in range(1, count + 1)]
 
 
-def _values(values: tuple[Value | str, ...]) -> tuple[Value, ...]:
+def _values(values: Iterable[Value | str]) -> tuple[Value, ...]:
     return tuple(map(_value, values))
 
 

@@ -5,7 +5,6 @@ What is in the warehouse is compared with a plain reading of the file by Python'
 
 from __future__ import annotations
 
-import csv
 import shutil
 from datetime import date
 from decimal import Decimal
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.files import REAL_FILES
+from tests.support.files import REAL_FILES, rows_of
 from tests.support.warehouse import Warehouse
 
 SYNPUF = REAL_FILES / "desynpuf"
@@ -22,11 +21,6 @@ INPATIENT = "DE1_0_2008_to_2010_Inpatient_Claims_Sample_1.csv"
 
 def summary(year: int) -> str:
     return f"DE1_0_{year}_Beneficiary_Summary_File_Sample_1.csv"
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def iso(digits: str) -> date | None:
