@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
+from etl.cli.guard import at_work
+from etl.config import settings
 from etl.contracts import senders
 from etl.drafting import draft as drafting
 from etl.drafting import module, sample
+from etl.drafting.trial import attempt
 from etl.errors import UsageError
+from etl.pipeline import console
 from etl.pipeline.screen import Screen
 
 app = typer.Typer()
@@ -36,6 +40,23 @@ def sender_draft(
     screen.write_line(
         f"edit it, then make sender-try FILE={shlex.quote(file)} CONTRACT={draft.name}", "Next"
     )
+
+
+@app.command("sender-try")
+def sender_try(
+    file: File = "",
+    contract: Annotated[
+        str, typer.Option(help="Under which contract, if the file's name does not say.")
+    ] = "",
+) -> None:
+    """Load a file of a sender into a database that is dropped again, and show what became of it."""
+    at_work.set("sender-try")
+    senders.ensure_sound()
+    path = _path(file, "sender-try")
+    trial = attempt(settings(), path, contract, console.Terminal())
+    console.show_trial(trial.summary, trial.rejected, trial.failures, trial.other_failures)
+    if trial.stopped is not None:
+        raise trial.stopped
 
 
 def _path(file: str, command: str) -> Path:

@@ -65,7 +65,7 @@ def make(sample: Sample, feed_name: str = "", name: str = "") -> Draft:
     draft.parsing, draft.asks = parsing_of(by_column)
     if sample.encoding != encodings.UTF8:
         draft.parsing["encoding"] = sample.encoding
-    _file_forms(draft)
+    _judge_rows(draft)
     draft.files = _files(draft)
     starts = {*matched["start_date"].values} if "start_date" in matched else set()
     for column in feed.staged:
@@ -194,11 +194,8 @@ def _files(draft: Draft) -> str:
     return pattern
 
 
-def _file_forms(draft: Draft) -> None:
+def _judge_rows(draft: Draft) -> None:
     sample = draft.sample
-    if sample.delimiter != ",":
-        shown = "a tab" if sample.delimiter == "\t" else sample.delimiter
-        draft.asks.append(f"the delimiter: {shown} separates the fields, not a comma.")
     if sample.odd_rows:
         draft.asks.append(
             f"{sample.odd_rows:,} rows of the sample have another number of values than the header."

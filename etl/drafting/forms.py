@@ -21,7 +21,7 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ISO_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[ T].+")
 _CURRENCY = r"[$€£]|USD|EUR"
 _NUMBER = re.compile(
-    rf"[-+(]*\s*(?P<before>{_CURRENCY})?\s*[-+]?"
+    rf"(?P<open>[(])?[-+]?\s*(?P<before>{_CURRENCY})?\s*[-+]?"
     rf"(?P<digits>\d[\d.,]*|[.]\d+)\s*(?P<after>{_CURRENCY})?\s*(?P<percent>%)?(?P<sign>[-)])?"
 )
 
@@ -46,14 +46,14 @@ class DateForm:
 class NumberForm:
     """The marks seen in numbers. ``decimal``, ``thousands``: empty where no value shows any.
 
-    ``odd_signs``: some are below zero by parentheses or a sign after them.
+    ``minus``: how some are written that are below zero, as ``Parsing`` says.
     """
 
     currency: tuple[str, ...]
     decimal: str
     thousands: str
     percent: bool
-    odd_signs: bool
+    minus: tuple[str, ...]
 
 
 def null_words(values: Collection[str]) -> tuple[str, ...]:
@@ -80,6 +80,7 @@ def number_form(values: Sequence[str]) -> NumberForm | None:
     if not found or len(found) < MOST * len(values):
         return None
     signs = {m[side].upper() for m in found for side in ("before", "after") if m[side]}
+    minus = {"parentheses" if m["open"] else "after" for m in found if m["sign"]}
     decimals = Counter(mark for m in found if (mark := _decimal(m["digits"])))
     decimal = decimals.most_common(1)[0][0] if decimals else ""
     thousands = {".": ",", ",": "."}.get(decimal, ",")
@@ -88,7 +89,7 @@ def number_form(values: Sequence[str]) -> NumberForm | None:
         decimal,
         thousands if any(thousands in m["digits"] for m in found) else "",
         any(m["percent"] for m in found),
-        any(m["sign"] for m in found),
+        tuple(sorted(minus)),
     )
 
 

@@ -64,16 +64,13 @@ def parsing_of(columns: Mapping[Column, Profile]) -> tuple[dict[str, Any], list[
         found["thousands"] = marks[0]
     if currency := sorted({sign for form in numbers.values() for sign in form.currency}):
         found["currency"] = tuple(currency)
+    if minus := sorted({sign for form in numbers.values() for sign in form.minus}):
+        found["minus"] = tuple(minus)
     if any(form.percent for c, form in numbers.items() if c.type is Type.RATIO):
         found["percent"] = True
     # A person may be called Null: where words are free they say nothing.
     if missing := sorted({w for c, p in columns.items() if _is_judged(c) for w in p.null_words}):
         found["null_words"] = tuple(missing)
-    asks += [
-        f"{column.name}: amounts below zero in parentheses or with a sign after them."
-        for column, form in numbers.items()
-        if form.odd_signs
-    ]
     return found, asks
 
 

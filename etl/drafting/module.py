@@ -78,6 +78,8 @@ def _open(draft: Draft) -> Iterator[str]:
 
 def _imports(draft: Draft, body: str) -> Iterator[str]:
     yield f"from etl.contracts.feeds.{draft.feed.name} import {draft.feed.name}"
+    if "FileForm(" in body:
+        yield "from etl.contracts.file_form import FileForm"
     parsing = "Parsing, " if draft.parsing else ""
     yield f"from etl.contracts.sender import {parsing}SenderContract"
     used = [name for name in _VALUES if re.search(rf"\b{name}\(", body)]
@@ -99,6 +101,8 @@ def _contract(draft: Draft) -> Iterator[str]:
         yield "    },"
     if draft.repeat:
         yield f"    repeat={draft.repeat},"
+    if draft.sample.delimiter != ",":
+        yield f"    form=FileForm(delimiter={quoted(draft.sample.delimiter)}),"
     yield from _parsing(draft)
     if draft.not_sent:
         yield from _comments(["No field looks like these: they stay empty."], 4)

@@ -11,12 +11,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from etl.contracts.file_form import DELIMITERS
 from etl.errors import UsageError, one_line
 from etl.inbox import csv_records, encodings
 
 MOST_BYTES = 4 << 20
 _MOST_ROWS = 20_000
-_DELIMITERS = (",", ";", "\t", "|")
 # How many rows say which delimiter it is, and the share of them that has to agree.
 _JUDGED = 50
 _AGREE = 0.9
@@ -109,7 +109,7 @@ def _records(text: str, delimiter: str, most: int = _MOST_ROWS) -> list[list[str
 def _delimiter(text: str) -> str:
     """The mark that gives most rows as many values as the first, and the most values."""
     sizes = {}
-    for mark in _DELIMITERS:
+    for mark in DELIMITERS:
         counts = Counter(map(len, _records(text, mark, _JUDGED)))
         size, rows = max(counts.items(), key=lambda c: c[1], default=(1, 0))
         if rows >= _AGREE * sum(counts.values()):

@@ -27,7 +27,7 @@ from etl.pipeline import screen
 from etl.pipeline.screen import Screen
 from etl.pipeline.status import Overview
 from etl.pipeline.summary import Summary
-from etl.quality.runner import CheckReport
+from etl.quality.runner import CheckReport, CheckResult
 from etl.server import server
 
 # What a column of money is summed into, as the ledger names it.
@@ -110,12 +110,14 @@ def _verdict(console: Screen, title: str, reports: list[CheckReport]) -> None:
     console.write_line(verdict, title)
     failures = [failure for report in reports for failure in report.failures]
     for failure in sorted(failures, key=lambda f: SEVERITIES.index(f.check.severity))[:_SHOWN]:
-        console.write_line(
-            f"         {failure.check.severity}: {failure.check.name}, "
-            f"{failure.rows_failed:,} {'row' if failure.rows_failed == 1 else 'rows'}"
-        )
+        console.write_line(f"         {_described(failure)}")
     if len(failures) > _SHOWN:
         console.write_line(f"         and {len(failures) - _SHOWN:,} more")
+
+
+def _described(failure: CheckResult) -> str:
+    rows = "row" if failure.rows_failed == 1 else "rows"
+    return f"{failure.check.severity}: {failure.check.name}, {failure.rows_failed:,} {rows}"
 
 
 def show_summary(summary: Summary) -> None:
@@ -315,6 +317,33 @@ def show_quarantine(rows: list[tuple[Any, ...]]) -> None:
         "them, then make quarantine-replay FILE=...",
         "Next",
     )
+
+
+def show_trial(
+    summary: Summary,
+    rejected: list[tuple[Any, ...]],
+    failures: Sequence[CheckResult],
+    other_failures: int,
+) -> None:
+    """What became of a file that was tried: its rows, what was rejected, what checks find."""
+    console = Screen(width=120)
+    if summary.files:
+        console.print(_files(summary))
+        console.write_numbers(_money(summary))
+    if rejected:
+        show_rejected(console, "Rejected", rejected)
+    if summary.checks is not None and not failures:
+        console.write_line("No check of these feeds fails.", "Checks")
+    for failure in failures[:_SHOWN]:
+        console.write_line(f"{_described(failure)}: {failure.check.means}", "Fails")
+    if len(failures) > _SHOWN:
+        console.write_line(f"and {len(failures) - _SHOWN:,} more checks of these feeds", " ")
+    if other_failures:
+        console.write_line(
+            f"{other_failures:,} checks of other tables fail; they need the other feeds too",
+            "Note",
+        )
+    console.write_line("Nothing was kept of this trial; the warehouse is as it was.", "Note")
 
 
 def show_rejected(console: Screen, title: str, rows: list[tuple[Any, ...]]) -> None:

@@ -163,6 +163,18 @@ def _field(field: Field, source: Source) -> sql.Composable:
     return sql.SQL("coalesce({})").format(_listed(found)) if len(found) > 1 else found[0]
 
 
+def may_be_unlisted(value: Value | None) -> bool:
+    """Whether a word that a map does not list costs its row; no type would see that it is one."""
+    return value is not None and any(
+        isinstance(each, Mapped) and each.others == "reject" for each in value.each()
+    )
+
+
+def is_unlisted(made: sql.Composable) -> sql.Composable:
+    """Whether a value was made of a word that its map does not list."""
+    return sql.SQL("strpos({}, {}) > 0").format(made, sql.Literal(NOT_LISTED))
+
+
 def _mapped(value: Mapped, source: Source) -> sql.Composable:
     of = _text(value.of, source)
     others = {"keep": of, "nothing": _NOTHING, "reject": sql.Literal(NOT_LISTED)}[value.others]

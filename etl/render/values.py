@@ -79,7 +79,7 @@ def is_too_far_ahead(column: Column) -> sql.Composed:
 
 def refusal(column: Column, shown: str | None) -> Reason:
     """Why a value did not fit its column; ``shown``: its beginning, ``None`` if there is none."""
-    if shown == NOT_LISTED:
+    if shown is not None and NOT_LISTED in shown:
         return Reason.NOT_LISTED
     if column.type.longest is not None and shown:
         return Reason.VALUE_TOO_LONG

@@ -148,6 +148,7 @@ OPEN_CONNECTIONS = {
     "cli/access.py": "logins and their roles",
     "cli/health.py": "reads",
     "cli/operations.py": "plans, and who reads what",
+    "drafting/trial.py": "a database of its own",
     "operations/drill_place.py": "a database of its own",
     "operations/health.py": "incidents",
     "operations/backup/copy.py": "reads",

@@ -181,6 +181,8 @@ def _when(column: Column, header: Header) -> sql.Composable:
     fault = parsing.fault(column, value)
     if column.type is Type.KEY_DATE and IS_DELETED.name in header.columns:
         fault = parsing.unless_marker(fault, value)
+    if made_values.may_be_unlisted(header.made.get(column.name)):
+        fault = sql.SQL("{} or {}").format(fault, made_values.is_unlisted(value))
     return sql.SQL("when {} then {}").format(fault, sql.Literal(column.name))
 
 

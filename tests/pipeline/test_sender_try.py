@@ -1,0 +1,89 @@
+"""A file of a sender is tried in a database of its own, of which nothing stays."""
+
+from __future__ import annotations
+
+import fcntl
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from etl import log
+from etl.config import Settings
+from etl.contracts.feeds.members import members
+from etl.contracts.reasons import Reason
+from etl.contracts.sender import SenderContract
+from etl.contracts.senders import SENDERS
+from etl.contracts.value import constant, of
+from etl.drafting.trial import DATABASE, attempt
+from etl.errors import AlreadyRunningError, UsageError
+from etl.pipeline import commands
+from tests.support.watching import Silent
+
+COUNTY = SenderContract(
+    "county",
+    members,
+    "A county.",
+    columns={
+        "member_id": of("Person"),
+        "dob": of("Born"),
+        "gender": of("Sex").map({"Male": "M", "Female": "F"}),
+        "year": constant("2025"),
+    },
+    not_sent=tuple(
+        name for name in members.required if name not in ("member_id", "dob", "gender", "year")
+    ),
+)
+ROWS = "Person,Born,Sex\nP1,1980-01-01,Male\nP2,1980-13-01,female\nP3,1980-01-01,Q\nP4,,Female\n"
+
+
+@pytest.fixture
+def county(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(SENDERS, COUNTY.name, COUNTY)
+    monkeypatch.setattr(log, "configure", lambda _: None)
+    # All the checks take seconds, and have tests of their own.
+    monkeypatch.setattr(commands, "run_checks", lambda context: context.summary)
+    path = tmp_path / "anything.csv"
+    path.write_text(ROWS, encoding="utf-8")
+    return path
+
+
+def test_a_trial_says_what_became_of_each_row_and_leaves_nothing(
+    county: Path, server_settings: Settings, admin_url: str
+) -> None:
+    # DATABASE_URL leads to the warehouse, which is none of its business.
+    chosen = replace(server_settings, database_url="postgresql://nobody@127.0.0.1:1/none")
+    trial = attempt(chosen, county, "county", Silent())
+    (staged,) = trial.summary.files
+    counts = staged.counts()
+    assert [counts[f"rows_{name}"] for name in ("read", "loaded", "rejected")] == [4, 2, 2]
+    assert trial.stopped is None
+    # (reason, column, rows, first line)
+    assert {(row[3], row[4], row[5], row[6]) for row in trial.rejected} == {
+        (Reason.NOT_A_DATE.text, "dob", 1, 3),
+        (Reason.NOT_LISTED.text, "gender", 1, 4),
+    }
+    with psycopg.connect(admin_url) as connection:
+        there = [name for (name,) in connection.execute("select datname from pg_database")]
+    assert DATABASE not in there
+    assert [path.name for path in (chosen.data / "sender-try").iterdir()] == ["lock"]
+
+
+def test_one_trial_at_a_time(county: Path, server_settings: Settings) -> None:
+    folder = server_settings.data / "sender-try"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(AlreadyRunningError, match="Another trial"):
+            attempt(server_settings, county, "county", Silent())
+
+
+@pytest.mark.parametrize(
+    ("contract", "said"), [("", "No contract names its files"), ("nobody", "no contract 'nobody'")]
+)
+def test_a_contract_has_to_be_known(
+    county: Path, server_settings: Settings, contract: str, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        attempt(server_settings, county, contract, Silent())
