@@ -117,8 +117,7 @@ class Stream:
     def is_cut(self) -> bool:
         """Whether the last record, if no line end follows it, breaks off before its last field."""
         last = b"".join(self._last[1][-1:])
-        # The mark by which old systems end a file is no record.
-        if not last.strip(b" \t\r\n\x1a"):
+        if not last.strip(csv_records.NOTHING):
             return False
         fields = csv_records.without_quoted(last).count(b",") + 1
         return csv_records.is_open(last) or fields < len(self.fields.names)

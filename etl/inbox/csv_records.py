@@ -20,6 +20,8 @@ BOM = b"\xef\xbb\xbf"
 # The longest record, in bytes: far above any real row, far below what would hurt. Of a longer line
 # only so much is kept; a quoted value that goes on for longer is not believed.
 LONGEST_RECORD = 1 << 20
+# Of an empty line, and the mark by which old systems end a file.
+NOTHING = b" \t\r\n\x1a"
 # A table of PostgreSQL has room for 1,600 columns, three of them ours.
 MOST_FIELDS = 1500
 _LONGEST_NAME = 1 << 17
@@ -159,7 +161,7 @@ def header_and_records(blocks: Iterable[bytes]) -> tuple[list[str], Iterator[Blo
     data, source = peek(blocks)
     head, _, rest = data.removeprefix(BOM).partition(b"\n")
     names = _header(head.removesuffix(b"\r"), data)
-    return names, _records(chain([rest], source), len(names), 2)
+    return names, records(chain([rest], source), len(names), 2)
 
 
 def peek(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -197,7 +199,8 @@ def _header(line: bytes, data: bytes) -> list[str]:
     return names
 
 
-def _records(blocks: Iterable[bytes], fields: int, line: int) -> Iterator[Block]:
+def records(blocks: Iterable[bytes], fields: int, line: int) -> Iterator[Block]:
+    """The records of a text without its header, of so many fields; it begins on ``line``."""
     rest, is_too_long = b"", False
     for block in blocks:
         data = rest + block

@@ -2,15 +2,17 @@
 
 Whatever reads records (the stream to COPY, the quarantine, corrections) knows commas alone. Here
 the sender's delimiter and the comma change places before the text is split, so that quotes are
-judged by the same rules, and a value that contains a comma is put into quotes after that.
+judged by the same rules, and a value that contains a comma is put into quotes after that. What is
+in front of the header and behind the rows is counted and left out.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
-from etl.contracts.file_form import FileForm
+from etl.contracts.file_form import MOST_LINES_AROUND, FileForm
 from etl.inbox import csv_records
 from etl.inbox.csv_records import Block
 
@@ -18,18 +20,134 @@ from etl.inbox.csv_records import Block
 _MARK = "\x1f"
 
 
-def header_and_records(
-    blocks: Iterable[bytes], form: FileForm
-) -> tuple[list[str], Iterator[Block]]:
-    """The header's names and the records of a text (UTF-8), as ``csv_records`` gives them.
+class Records(Iterator[Block]):
+    """The records of a text, each on the lines that it has there.
 
-    Each record is on the lines that it has in the text. Raises ``csv_records.HeaderError``.
+    ``before``: lines in front of the first, the header among them; ``after``: lines behind the
+    last, known once all were read.
     """
-    if form.delimiter == ",":
-        return csv_records.header_and_records(blocks)
-    commas = _Commas(form.delimiter)
-    names, records = csv_records.header_and_records(map(commas.split_by, blocks))
-    return list(map(commas.name, names)), commas.in_values(records)
+
+    def __init__(self, blocks: Iterator[Block], before: int, footer: _Footer | None = None) -> None:
+        self.before = before
+        self._blocks = blocks
+        self._footer = footer
+
+    def __next__(self) -> Block:
+        return next(self._blocks)
+
+    @property
+    def after(self) -> int:
+        """Lines behind the last record."""
+        return self._footer.lines if self._footer else 0
+
+
+def header_and_records(blocks: Iterable[bytes], form: FileForm) -> tuple[list[str], Records]:
+    """The names of a text's fields (UTF-8) and its records, as ``csv_records`` has them.
+
+    Raises ``csv_records.HeaderError``.
+    """
+    above, text = _below(blocks, form.before) if form.before else (0, blocks)
+    commas = _Commas(form.delimiter) if form.delimiter != "," else None
+    if commas is not None:
+        text = map(commas.split_by, text)
+    if form.names:
+        names, before = list(form.names), above
+        records = _without_header(text, len(names), above + 1)
+    else:
+        names, found = csv_records.header_and_records(text)
+        names, before = list(map(commas.name, names)) if commas else names, above + 1
+        records = ((line + above, block) for line, block in found)
+    footer = _Footer(form.after, commas) if form.after else None
+    if footer is not None:
+        records = footer.cut_from(records)
+    if commas is not None:
+        records = commas.in_values(records)
+    return names, Records(records, before, footer)
+
+
+def below(head: bytes, form: FileForm) -> bytes:
+    """The beginning of a file from its header on."""
+    return b"".join(_below([head], form.before)[1]) if form.before else head
+
+
+def _below(blocks: Iterable[bytes], above: int | str) -> tuple[int, Iterator[bytes]]:
+    """How many lines in front of a header or row ``above`` means, and the text after them."""
+    source = iter(blocks)
+    text = next(source, b"").removeprefix(csv_records.BOM)
+    most = above if isinstance(above, int) else MOST_LINES_AROUND
+    lines = 0
+    while lines < most:
+        line, end, rest = text.partition(b"\n")
+        if not end and len(text) <= csv_records.LONGEST_RECORD and (more := next(source, b"")):
+            text += more
+            continue
+        if not end or not _is_meant(line, above):
+            break
+        lines, text = lines + 1, rest
+    return lines, chain([text], source)
+
+
+def _is_meant(line: bytes, around: int | str) -> bool:
+    """Whether a line is one around the rows; by a pattern also if nothing is on it."""
+    if isinstance(around, int) or not line.strip(csv_records.NOTHING):
+        return True
+    return re.match(around, line.decode(errors="replace")) is not None
+
+
+class _Footer:
+    """The lines behind the rows: so many, or those at the end that each match a pattern."""
+
+    def __init__(self, meant: int | str, commas: _Commas | None) -> None:
+        self.lines = 0
+        self._meant = meant
+        self._most = meant if isinstance(meant, int) else MOST_LINES_AROUND
+        self._commas = commas
+
+    def cut_from(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """The blocks without the footer, whose lines are known after the last."""
+        kept: list[bytes] = []
+        first = 0
+        for line, block in blocks:
+            first = first if kept else line
+            kept += block
+            rows = len(kept) - self._size(kept)
+            if rows:
+                yield first, kept[:rows]
+                first += _lines(kept[:rows])
+                kept = kept[rows:]
+        self.lines = _lines(kept)
+
+    def _size(self, records: list[bytes]) -> int:
+        """How many of the last records may be the footer, with the empty lines among them."""
+        size = lines = 0
+        for record in reversed(records):
+            if record.strip(csv_records.NOTHING):
+                text = self._commas.as_written(record) if self._commas else record
+                if lines == self._most or not _is_meant(text, self._meant):
+                    break
+                lines += 1
+            size += 1
+        return size
+
+
+def _lines(records: list[bytes]) -> int:
+    return sum(record.count(b"\n") + 1 for record in records)
+
+
+def _without_header(text: Iterable[bytes], fields: int, line: int) -> Iterator[Block]:
+    """The records of a text that begins with one.
+
+    Raises ``HeaderError`` if the first has another number of fields than names are declared.
+    """
+    data, source = csv_records.peek(text)
+    data = data.removeprefix(csv_records.BOM)
+    first = data.partition(b"\n")[0].removesuffix(b"\r")
+    found = len(csv_records.fields_of(first)) if csv_records.is_sound(first) else fields
+    if first.strip() and found != fields:
+        raise csv_records.HeaderError(
+            f"has {found:,} fields on its first line, where its contract names {fields:,}"
+        )
+    return csv_records.records(chain([data], source), fields, line)
 
 
 class _Commas:
@@ -52,6 +170,10 @@ class _Commas:
     def split_by(self, text: bytes) -> bytes:
         """A text with commas between its fields."""
         return text.translate(self._there)
+
+    def as_written(self, record: bytes) -> bytes:
+        """A record with the delimiter that it has in the text."""
+        return record.translate(self._back_within)
 
     def name(self, name: str) -> str:
         """A name of the header as the file has it."""

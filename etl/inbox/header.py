@@ -125,7 +125,7 @@ def read(
     file: FeedFile,
     blocks: Iterable[bytes],
     watch: Callable[[Iterable[bytes]], Iterator[bytes]] = iter,
-) -> tuple[Header, Iterator[tuple[int, list[bytes]]]]:
+) -> tuple[Header, file_form.Records]:
     """A file's header and its records as UTF-8, under the contract that fits it.
 
     That is the contract which the manifest names, else the first whose required columns are all

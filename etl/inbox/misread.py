@@ -11,7 +11,7 @@ from etl.contracts.file_form import DELIMITERS
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.errors import BatchError
-from etl.inbox import encodings
+from etl.inbox import encodings, file_form
 from etl.inbox.csv_records import BOM
 
 # A header is looked for in so many lines.
@@ -27,8 +27,9 @@ def check(where: str, head: bytes, contracts: Iterable[SenderContract]) -> None:
     """
     found: tuple[int, str, str] | None = None
     for contract in contracts:
-        lines, wanted = _lines(head, contract.parsing.encoding), contract.form.delimiter
-        if not lines or _is_header(lines[0], wanted, contract):
+        wanted = contract.form.delimiter
+        lines = _lines(file_form.below(head, contract.form), contract.parsing.encoding)
+        if not lines or contract.form.names or _is_header(lines[0], wanted, contract):
             return
         if found is None and (header := _header(lines, contract)):
             found = (*header, wanted)

@@ -29,8 +29,6 @@ Change = Callable[[bytes], bytes]
 _REMEMBERED = 1 << 16
 _LONGEST_REMEMBERED = 100
 _BLANKS = b" \t"
-# Empty lines, and the mark by which old systems end a file.
-_NOTHING = b" \t\r\n\x1a"
 # Of no type, no key, and no word of a header or trailer.
 _WRONG, _CLOCK_WORD = b"??", b"today"
 _NO_KEY = b"?"
@@ -110,7 +108,7 @@ class Rows:
         return odd
 
     def _looked_at(self, record: bytes) -> bytes:
-        if not record.strip(_NOTHING):
+        if not record.strip(csv_records.NOTHING):
             return record
         if fault := copy_stream.fault_of(record, self._count):
             return self._blanked(record, fault)

@@ -240,7 +240,11 @@ def _load_file(metadata: MetaData) -> None:
             "not know; empty where it was not read.",
         ),
         Column("bytes_read", BigInteger, comment="Bytes of the file, unpacked."),
-        Column("lines_read", BigInteger, comment="Lines of the file, its header among them."),
+        Column(
+            "lines_read",
+            BigInteger,
+            comment="Lines of the file, its header among them.",
+        ),
         Column("lines_blank", BigInteger, comment="Lines with nothing on them."),
         Column(
             "expired_lines",
@@ -261,7 +265,7 @@ def _load_file(metadata: MetaData) -> None:
             name="rows_accounted",
         ),
         CheckConstraint(
-            "status <> 'loaded' or lines_read is null or lines_read > rows_read + lines_blank",
+            "status <> 'loaded' or lines_read is null or lines_read >= rows_read + lines_blank",
             name="lines_accounted",
         ),
         schema="ledger",

@@ -227,7 +227,8 @@ inner join erased_line as e on c.row_id = e.row_id
 where t.ctid = c.place;
 
 -- name: lines_in_inbox
--- Where files of the inbox name the members to erase. One row per batch, file and line.
+-- Where files of the inbox name the members to erase; without a header, the first row is on line 1.
+-- One row per batch, file and line.
 select distinct
     l.batch_id,
     p.file_name,
@@ -240,7 +241,8 @@ inner join ledger.load_file_part as read_as
     and read_as.first_line = (
         select max(x.first_line)
         from ledger.load_file_part as x
-        where x.load_id = s.load_id and x.feed = {feed} and x.first_line <= s.source_line
+        where x.load_id = s.load_id and x.feed = {feed}
+            and x.first_line <= greatest(s.source_line, 2)
     )
 inner join ledger.load_file_part as p
     on read_as.feed = p.feed and read_as.xxh3_128 = p.xxh3_128

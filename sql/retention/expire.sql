@@ -216,7 +216,8 @@ returning
     g.totals;
 
 -- name: count_parts
--- The same of each file of a feed that came in several. One row per load, feed and part.
+-- The same of each file of a feed; without a header, the first row is on line 1.
+-- One row per load, feed and part.
 with parts as (
     select
         p.load_id,
@@ -238,7 +239,7 @@ gone as (
         count(*) as row_count
     from parts as p
     inner join {expiring} as e
-        on p.load_id = e.load_id and p.first_line <= e.source_line
+        on p.load_id = e.load_id and p.first_line <= greatest(e.source_line, 2)
         and (e.source_line < p.next_line or p.next_line is null)
     group by p.load_id, p.part
 )

@@ -10,12 +10,13 @@ where load_id = %(load_id)s
 group by width_bucket(source_line, %(first_lines)s::bigint[]);
 
 -- name: recount
--- What the ledger says of a part whose rows were corrected. One row.
+-- What the ledger says of a part whose rows were corrected; without a header, its first row is on
+-- line 1. One row.
 with open_lines as (
     select count(distinct line) as lines
     from quarantined_row
     where load_id = %(load_id)s and feed = %(feed)s and closed_at is null
-        and line >= %(first_line)s and line < coalesce(%(next_line)s::bigint, line + 1)
+        and greatest(line, 2) >= %(first_line)s and line < coalesce(%(next_line)s::bigint, line + 1)
 )
 
 update load_file_part as p

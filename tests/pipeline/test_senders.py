@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -157,6 +158,67 @@ def test_a_declared_delimiter_gives_the_rows_of_a_file_with_commas(
     assert texts[-1] == 'F,M,P,Q,1.2.2025,"1,234.50",1,,1,*,approved,E119'
     with pytest.raises(BatchError, match="separates its fields by commas, not by semicolons"):
         put(warehouse, "2025-02-03", "claims.csv", encoded(FRENCH, "windows-1252"))
+
+
+PLANS = ("plan_id", "metal_tier", "effective_year")
+
+
+def plans(monkeypatch: pytest.MonkeyPatch, form: FileForm) -> None:
+    """Declare a sender of plans whose files have this form and the columns ``PLANS``."""
+    not_sent = tuple(set(FEEDS["plans"].required) - set(PLANS))
+    sender = SenderContract(
+        "lists", FEEDS["plans"], "", form=form, not_sent=not_sent, reject_share=0.9
+    )
+    monkeypatch.setitem(senders.SENDERS, sender.name, sender)
+
+
+def test_lines_around_the_rows_are_accounted_for_in_every_part(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans(monkeypatch, FileForm("|", before="Report", after="Total"))
+    head = "Report\n\nplan_id|metal_tier|effective_year\n"
+    folder = warehouse.send("2025-02-01", {"files": {"plans.csv": {"contract": "lists"}}})
+    (folder / "plans_1.csv").write_text(head + "A|Gold|2025\nB|Gold|x\n\nTotal|2\nTotal|0")
+    (folder / "plans_2.csv").write_text(head + "C|Gold|2025\nD|Gold|x\n")
+    warehouse.incremental()
+    assert warehouse.rows(
+        "select f.file_name, s.plan_id, s.source_line - f.first_line + 2 "
+        "from staging.plans_raw as s inner join quality.source_file as f on f.load_id = s.load_id "
+        "and s.source_line between f.first_line and coalesce(f.last_line, s.source_line) order by 1"
+    ) == [("plans_1.csv", "A", 4), ("plans_2.csv", "C", 4)]
+    assert warehouse.rows("select file, file_line from quality.rejected_row order by 1") == [
+        ("plans_1.csv", 5),
+        ("plans_2.csv", 5),
+    ]
+    assert warehouse.rows(
+        "select rows_read, lines_read, lines_blank, findings ->> 'lines_around_rows' "
+        "from ledger.load_file where feed = 'plans'"
+    ) == [(4, 13, 0, "7")]
+
+
+def test_file_without_a_header_has_the_names_of_its_contract(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans(monkeypatch, FileForm(names=PLANS))
+    said = {"contract": "lists"}
+    put(warehouse, "2025-02-01", "plans.csv", b"A,Gold,x\nB,Gold,2025\n", said)
+    assert warehouse.rows("select plan_id, source_line from staging.plans_raw") == [("B", 2)]
+    assert warehouse.rows("select line, file_line, raw_line from quality.rejected_row") == [
+        (1, 1, "A,Gold,x")
+    ]
+    ((path, _),) = export.export(warehouse.url, warehouse.data, "2025-02-01", "plans")
+    path.write_text(path.read_text("utf-8").replace(",x", ",2025"), "utf-8")
+    warehouse.run(commands.replay_export, path)
+    assert warehouse.rows("select source_line from staging.plans_raw order by 1") == [(1,), (2,)]
+    assert warehouse.rows(
+        "select rows_read, rows_loaded, rows_rejected from ledger.load_file_part where part = 1"
+    ) == [(2, 2, 0)]
+    # Nothing in it says that it is such a file: without the manifest's word it is none.
+    with pytest.raises(BatchError, match="lacks required columns"):
+        put(warehouse, "2025-02-02", "plans.csv", b"A,Gold,2025\n")
+    shutil.rmtree(warehouse.inbox / "2025-02-02")
+    with pytest.raises(BatchError, match="has 2 fields on its first line"):
+        put(warehouse, "2025-02-03", "plans.csv", b"A,Gold\n", said)
 
 
 def test_rejected_rows_are_exported_and_replayed_in_the_format_of_their_sender(

@@ -33,12 +33,13 @@ def contracts_for(feed: Feed, named: str | None) -> list[SenderContract]:
     """The contracts that a file of a feed may be read by, the feed's own first.
 
     ``named``: the one that its name or its manifest says. Without that a contract is found by the
-    file's header, if it does not itself name its files.
+    file's header, if it does not itself name its files and its files have one.
     """
     return [
         contract
         for contract in contracts_of(feed)
-        if contract.name == named or (named is None and not contract.files)
+        if contract.name == named
+        or (named is None and not contract.files and not contract.form.names)
     ]
 
 

@@ -13,6 +13,7 @@ from etl.errors import BatchError
 from etl.inbox import block_scan
 from etl.inbox.batch import FeedFile
 from etl.inbox.csv_records import Block
+from etl.inbox.file_form import Records
 
 # Packed text shrinks to a tenth, and to a hundredth where it repeats itself; what unpacks to more
 # than this, or is larger than any feed, is no feed.
@@ -26,8 +27,9 @@ class Seen:
     """Counts of one file.
 
     ``bytes``: unpacked. ``lines``: line feeds of its text, and a last line without one.
-    ``lines_of_records``: those of the records that were made of it. ``ends_line``: whether the
-    last byte is a line's.
+    ``lines_of_records``: those of the records that were made of it; ``lines_before`` and
+    ``lines_after``: those in front of them, the header among them, and behind. ``ends_line``:
+    whether the last byte is a line's.
     """
 
     def __init__(self, file: FeedFile) -> None:
@@ -35,6 +37,8 @@ class Seen:
         self.bytes = 0
         self.lines = 0
         self.lines_of_records = 0
+        self.lines_before = 0
+        self.lines_after = 0
         self.ends_line = False
 
     def through(self, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
@@ -64,8 +68,15 @@ class Seen:
             yield block
         self.lines += not ends_line
 
-    def records(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """The records made of it, whose lines are counted."""
-        for first, block in blocks:
+    def records(self, records: Records) -> Iterator[Block]:
+        """The records made of it, whose lines are counted, as are those around them."""
+        self.lines_before = records.before
+        for first, block in records:
             self.lines_of_records += len(block) + block_scan.feeds(b"".join(block))
             yield first, block
+        self.lines_after = records.after
+
+    @property
+    def lines_accounted(self) -> int:
+        """Lines that were recognized: of records, in front of them and behind."""
+        return self.lines_before + self.lines_of_records + self.lines_after

@@ -129,6 +129,8 @@ def _run_file(
         ) from error
     if stream.trimmed:
         staged.findings["trimmed_rows"] = stream.trimmed
+    if reading.lines_around:
+        staged.findings["lines_around_rows"] = reading.lines_around
     _account_for(staged, reading, stream)
     validate.report_bad_bytes(staged)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
@@ -304,8 +306,8 @@ def _account_for(staged: Staged, reading: parts.Reading, stream: Stream) -> None
         raise BatchError(
             Refusal.READER_FAULT,
             f"{staged.file.name} has {reading.lines:,} lines, of which {accounted:,} were counted "
-            f"as header, rows and empty lines, and {stream.read:,} rows, of which "
-            f"{stream.sent:,} were sent and {len(stream.rejects):,} rejected.",
+            f"as header, rows, empty lines and what is around them, and {stream.read:,} rows, of "
+            f"which {stream.sent:,} were sent and {len(stream.rejects):,} rejected.",
             "This is a fault of the reader: keep the file and report it; nothing was loaded.",
         )
 

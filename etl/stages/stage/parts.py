@@ -53,6 +53,13 @@ class Reading:
         self._corrected = corrected
         self._seen: list[Seen] = []
         self.head, self._first = self._open(staged.file.files[0])
+        if self.head.contract.form.names and staged.file.parts:
+            raise BatchError(
+                Refusal.WRONG_HEADER,
+                f"{staged.file.name} of batch {batch.batch_id} are parts without a header, and "
+                "nothing in them shows that they have the same columns.",
+                "Ask the sender for one file, or for parts with a header; nothing was loaded.",
+            )
 
     @property
     def bytes(self) -> int:
@@ -66,8 +73,14 @@ class Reading:
 
     @property
     def lines_accounted(self) -> int:
-        """Lines that were recognized as headers, rows and empty lines."""
-        return sum(1 + seen.lines_of_records for seen in self._seen)
+        """Lines that were recognized as headers, rows, empty lines and what is around the rows."""
+        return sum(seen.lines_accounted for seen in self._seen)
+
+    @property
+    def lines_around(self) -> int:
+        """Lines around the rows that the contract passes over, headers apart."""
+        around = sum(seen.lines_before + seen.lines_after for seen in self._seen)
+        return around - (0 if self.head.contract.form.names else len(self._seen))
 
     def _open(self, part: FeedFile) -> tuple[Header, Iterator[Block]]:
         seen = Seen(part)
@@ -88,11 +101,13 @@ class Reading:
                 shifted = csv_records.put_in_place(shifted, self._corrected)
             yield from shifted
             self._check_end(part, line - FIRST_LINE)
-            line += self._seen[-1].lines_of_records
+            # With what is around them, so that no line is in two files.
+            line += self._seen[-1].lines_accounted - 1
 
     def _check_end(self, part: FeedFile, shift: int) -> None:
         seen = self._seen[-1]
-        if seen.ends_line or not seen.lines_of_records or not self.stream.is_cut():
+        is_last = seen.lines_of_records and not seen.lines_after
+        if seen.ends_line or not is_last or not self.stream.is_cut():
             return
         raise BatchError(
             Refusal.CUT_SHORT,
@@ -129,12 +144,12 @@ def read_again(file: FeedFile, contract: SenderContract) -> Iterator[Block]:
     shift = 0
     for part in file.files:
         text = encodings.transcoded(part.blocks(), contract.parsing.encoding)
-        _, blocks = file_form.header_and_records(text, contract.form)
+        _, records = file_form.header_and_records(text, contract.form)
         lines = 0
-        for line, block in blocks:
+        for line, block in records:
             lines += sum(record.count(b"\n") + 1 for record in block)
             yield line + shift, block
-        shift += lines
+        shift += records.before + lines + records.after - 1
 
 
 def check_checksums(batch: Batch, staged: Staged) -> None:
