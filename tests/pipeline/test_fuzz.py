@@ -126,10 +126,10 @@ def describe(path: Path, data: bytes) -> None:
 def status_of_last_file(warehouse: Warehouse, feed: str, message: str) -> str:
     """The status of the last file, of which ledger, quarantine and staging agree."""
     load, status, *counts = warehouse.rows(
-        "select load_id, status, rows_read, rows_loaded, rows_rejected, rows_duplicate "
-        "from ledger.load_file order by load_id desc limit 1"
+        "select load_id, status, rows_read, rows_loaded, rows_rejected, rows_duplicate, "
+        "rows_filtered from ledger.load_file order by load_id desc limit 1"
     )[0]
-    read, loaded, rejected, duplicate = counts
+    read, loaded, rejected, duplicate, filtered = counts
     ((latest, outcome),) = warehouse.rows(
         "select load_id, status from ledger.load order by load_id desc limit 1"
     )
@@ -149,7 +149,7 @@ def status_of_last_file(warehouse: Warehouse, feed: str, message: str) -> str:
     if status == "refused":
         assert loaded == 0
     else:
-        assert read == loaded + rejected + duplicate
+        assert read == loaded + rejected + duplicate + filtered
     return str(status)
 
 

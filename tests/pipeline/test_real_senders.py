@@ -5,6 +5,8 @@ What is in the warehouse is compared with a plain reading of the file by Python'
 
 from __future__ import annotations
 
+import csv
+import gzip
 import shutil
 from datetime import date
 from decimal import Decimal
@@ -16,6 +18,7 @@ from tests.support.files import REAL_FILES, rows_of
 from tests.support.warehouse import Warehouse
 
 SYNPUF = REAL_FILES / "desynpuf"
+PLAN_ATTRIBUTES = REAL_FILES / "cms_plan_attributes" / "plans.csv.gz"
 INPATIENT = "DE1_0_2008_to_2010_Inpatient_Claims_Sample_1.csv"
 
 
@@ -147,3 +150,50 @@ def test_what_is_filtered_is_counted_with_its_money(synpuf: Warehouse) -> None:
     )[0]
     assert (read, rejected, filtered) == (203, 0, 3)
     assert loaded == read + added - filtered
+
+
+def amount(row: dict[str, str], name: str) -> Decimal:
+    """A limit of medical and drug benefits together, or the sum of both."""
+    together, *apart = (row[f"{kind}{name}"] for kind in ("TEHB", "MEHB", "DEHB"))
+    shares = [together] if together else apart
+    return sum((Decimal(share.strip("$ ").replace(",", "")) for share in shares), Decimal(0))
+
+
+def test_plans_of_cms_are_those_of_the_individual_market(warehouse: Warehouse) -> None:
+    with gzip.open(PLAN_ATTRIBUTES, "rt", encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    plans = {
+        row["PlanId"][:14]: (
+            row["PlanMarketingName"],
+            row["MetalLevel"],
+            amount(row, "DedInnTier1Individual"),
+            amount(row, "InnTier1IndividualMOOP"),
+        )
+        for row in rows
+        if row["MarketCoverage"] == "Individual"
+        and row["DentalOnlyPlan"] == "No"
+        and row["PlanId"][-2:] in ("00", "01")
+    }
+    send(warehouse, "2025-01-01", {}, PLAN_ATTRIBUTES)
+    warehouse.incremental()
+    found = warehouse.rows(
+        "select plan_id, name, metal_tier, deductible, oop_max from staging.plans_raw"
+    )
+    assert {key: tuple(others) for key, *others in found} == plans
+    assert len(found) == len(plans) == 74
+    # 64 plans are sold both on and off the exchange.
+    assert warehouse.rows(
+        "select rows_read, rows_loaded, rows_filtered, rows_duplicate, rows_rejected "
+        "from ledger.load_file"
+    ) == [(423, 74, 285, 64, 0)]
+    assert any(row["DEHBDedInnTier1Individual"].startswith("$") for row in rows)
+
+
+def test_a_level_that_is_no_metal_is_rejected_with_its_reason(warehouse: Warehouse) -> None:
+    data = (REAL_FILES / "cms_plan_attributes_2025_excerpt.csv").read_bytes()
+    folder = warehouse.send("2025-01-01")
+    (folder / "plans.csv").write_bytes(data.replace(b",Catastrophic,", b",Tin,"))
+    warehouse.incremental(reject_share=0.1)
+    assert warehouse.rows("select line, column_name, reason from quality.rejected_row") == [
+        (10, "metal_tier", "outside what the contract allows")
+    ]

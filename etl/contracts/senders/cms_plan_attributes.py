@@ -1,14 +1,19 @@
 """The Plan Attributes public use file of CMS: the plans of HealthCare.gov, a year at a time.
 
 https://www.cms.gov/marketplace/resources/data/public-use-files: 151 columns, a row per plan and
-cost-sharing variant.
+cost-sharing variant. A plan is what it is without cost-sharing reductions: variant 00 where it is
+sold off the exchange, 01 on it. Two rows of one plan that agree count as one and a duplicate.
 """
 
 from etl.contracts.column import Breach
 from etl.contracts.feed import Volume
 from etl.contracts.feeds.plans import plans
 from etl.contracts.sender import Parsing, SenderContract
-from etl.contracts.value import of
+from etl.contracts.value import of, total, where
+
+_BENEFITS = ("TEHB", "MEHB", "DEHB")
+# The variant is the last part of a plan's HIOS identifier, 14 characters and two digits.
+_VARIANT = of("PlanId").part(pattern="^[0-9A-Za-z]{14}-([0-9]{2})$")
 
 cms_plan_attributes = SenderContract(
     name="cms_plan_attributes",
@@ -16,13 +21,13 @@ cms_plan_attributes = SenderContract(
     description="Plan Attributes public use file of CMS, in-network tier 1, individual amounts.",
     columns={
         "effective_year": of("BusinessYear"),
-        # With the variant's suffix, since the variants of a plan differ in what they cost.
-        "plan_id": of("PlanId"),
-        "name": of("PlanVariantMarketingName", "PlanMarketingName"),
+        "plan_id": of("PlanId").part(1, 14),
+        "name": of("PlanMarketingName", "PlanVariantMarketingName"),
         "metal_tier": of("MetalLevel"),
-        # TEHB where medical and drug benefits share one amount, MEHB where they do not.
-        "deductible": of("TEHBDedInnTier1Individual", "MEHBDedInnTier1Individual"),
-        "oop_max": of("TEHBInnTier1IndividualMOOP", "MEHBInnTier1IndividualMOOP"),
+        # TEHB where medical and drug benefits share one limit; else it is empty, and each has its
+        # own, MEHB and DEHB.
+        "deductible": total(*(f"{kind}DedInnTier1Individual" for kind in _BENEFITS)),
+        "oop_max": total(*(f"{kind}InnTier1IndividualMOOP" for kind in _BENEFITS)),
         "coinsurance_rate": of("TEHBDedInnTier1Coinsurance", "MEHBDedInnTier1Coinsurance"),
     },
     parsing=Parsing(
@@ -33,9 +38,12 @@ cms_plan_attributes = SenderContract(
         null_words=("", "Not Applicable", "per person not applicable", "per group not applicable"),
     ),
     not_sent=("monthly_premium", "pcp_copay"),
-    # Stand-alone dental plans are in the file too; their High and Low are no metal levels.
+    where=(
+        where("MarketCoverage", "Individual"),
+        where("DentalOnlyPlan", "No"),
+        where(_VARIANT, "00", "01"),
+    ),
     on_breach={"metal_tier": Breach.REJECT_ROW},
-    reject_share=0.4,
     sends_more=True,
     volume=Volume(1, 100_000),
     freshness_days=400,
