@@ -19,6 +19,7 @@ from tests.support.warehouse import Warehouse
 
 SYNPUF = REAL_FILES / "desynpuf"
 PLAN_ATTRIBUTES = REAL_FILES / "cms_plan_attributes" / "plans.csv.gz"
+LANDSCAPE = REAL_FILES / "qhp_landscape" / "individual_market_medical.csv"
 INPATIENT = "DE1_0_2008_to_2010_Inpatient_Claims_Sample_1.csv"
 
 
@@ -196,4 +197,42 @@ def test_a_level_that_is_no_metal_is_rejected_with_its_reason(warehouse: Warehou
     warehouse.incremental(reject_share=0.1)
     assert warehouse.rows("select line, column_name, reason from quality.rejected_row") == [
         (10, "metal_tier", "outside what the contract allows")
+    ]
+
+
+# Each plan once: name, level, limits of both benefits, copay of a visit, share of a stay.
+LANDSCAPE_PLANS = [
+    ("99001WI0010001", "Lake Silver 4500", "Silver", "4500", "9100", "30", "0.2"),
+    ("99001WI0010002", "Lake Gold 1500, Rx 250", "Gold", "1750", "7000", "0", None),
+    ("99001WI0010003", "Lake Bronze HSA", "Expanded Bronze", "7000", "7500", None, "0.2"),
+    ("99001WI0010004", "Lake Catastrophic", "Catastrophic", "9200", "9200", "0", "0"),
+    ("99001WI0010005", "Lake Platinum", "Platinum", "0", "4300", "1040.50", "0.105"),
+]
+
+
+def test_plans_by_county_are_plans_once(warehouse: Warehouse) -> None:
+    said = {"files": {LANDSCAPE.name: {"values": {"year": "2025"}}}}
+    send(warehouse, "2024-11-01", said, LANDSCAPE)
+    warehouse.incremental(reject_share=0.3)
+    numbers = [
+        (*plan[:3], *(None if text is None else Decimal(text) for text in plan[3:]), 2025)
+        for plan in LANDSCAPE_PLANS
+    ]
+    assert (
+        warehouse.rows(
+            "select plan_id, name, metal_tier, deductible, oop_max, pcp_copay, coinsurance_rate, "
+            "effective_year from staging.plans_raw order by plan_id"
+        )
+        == numbers
+    )
+    rows = rows_of(LANDSCAPE)
+    assert {row["Plan ID (Standard Component)"] for row in rows[:8]} == {p[0] for p in numbers}
+    assert warehouse.rows(
+        "select rows_read, rows_loaded, rows_duplicate, rows_rejected from ledger.load_file"
+    ) == [(len(rows), 5, 3, 2)]
+    assert warehouse.rows(
+        "select line, column_name, reason from quality.rejected_row order by line"
+    ) == [
+        (10, "pcp_copay", "not a valid amount"),
+        (11, "metal_tier", "outside what the contract allows"),
     ]
