@@ -34,7 +34,7 @@ from etl.masked_inbox.people import is_replaced
 from etl.synthetic.generate import generate, simulate
 from etl.warehouse.tables import MEMBER_LIMITED
 from tests.support.feeds import fill
-from tests.support.files import PIPELINE, REAL_FILES
+from tests.support.files import PIPELINE, REAL_FILES, rows_of
 from tests.support.mediterranean import FRENCH, encoded, mediterranean
 from tests.support.warehouse import Warehouse, fresh_warehouse
 
@@ -424,3 +424,17 @@ def test_nothing_is_left_of_a_copy_that_failed(
     explained = trouble.explain(full)
     assert explained is not None
     assert explained.exit_code == 3
+
+
+def test_people_of_a_sender_with_other_columns_are_masked(load: Load, inbox: Path) -> None:
+    """Fields that no column of ours is have people too: numbers, names at birth, places."""
+    export = REAL_FILES / "synthea"
+    names = ("patients.csv", "payers.csv", "providers.csv")
+    put(inbox / "2025-01-02", {name: (export / name).read_bytes() for name in names})
+    before, copy = load(inbox), masked(inbox)
+    patients = (copy / "2025-01-02/patients.csv").read_bytes().decode()
+    personal = ("Id", "SSN", "DRIVERS", "PASSPORT", "FIRST", "LAST", "MAIDEN", "BIRTHPLACE")
+    for row in rows_of(export / "patients.csv"):
+        for name in (*personal, "ADDRESS", "LAT", "LON"):
+            assert not row[name] or row[name] not in patients, name
+    assert_same(before, load(copy))

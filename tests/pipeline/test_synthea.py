@@ -135,6 +135,12 @@ def test_claims_have_the_sums_of_their_transactions(synthea: Warehouse) -> None:
     assert synthea.rows(
         "select rows_read, rows_filtered, rows_rejected from ledger.load_file where feed = 'claims'"
     ) == [(114, 25, 0)]
+    professional = "select count(*) from warehouse.fact_claim where claim_type = 'Professional'"
+    assert synthea.value(professional) == sum(
+        row["HEALTHCARECLAIMTYPEID1"] == "1"
+        for row in rows_of(EXPORT / "claims.csv")
+        if row["Id"] in insured
+    )
     providers = "from warehouse.fact_claim f join warehouse.dim_provider p using (provider_sk)"
     assert synthea.value(f"select count(*) {providers} where not p.is_inferred") == 89
 

@@ -139,7 +139,8 @@ synthea_claims = SenderContract(
         "status": of("STATUS1").map({"CLOSED": "approved", "BILLED": "pending"}),
         "diagnosis_code": of("DIAGNOSIS1"),
         "procedure_code": of("FIRST_PROCEDURE"),
-        "claim_type": of("HEALTHCARECLAIMTYPEID1").map({"1": "Professional", "2": "Institutional"}),
+        # 2 is institutional, inpatient or not.
+        "claim_type": of("HEALTHCARECLAIMTYPEID1").map({"1": "Professional", "2": None}),
     },
     where=(where_not("PRIMARYPATIENTINSURANCEID", "0", ""),),
     # Codes are of SNOMED CT: 6 to 18 digits.
