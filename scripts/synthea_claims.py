@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -68,43 +69,56 @@ def main(
     batch: Annotated[Path, typer.Argument(help="Folder of the inbox to write to.")],
 ) -> None:
     """Write the claims of an export with their amounts into a folder of the inbox."""
+    if (batch / CLAIMS).exists():
+        raise UsageError(f"{batch / CLAIMS} is there already.", "Name another folder.")
     by_claim = _added_up(export / TRANSACTIONS)
-    batch.mkdir(parents=True, exist_ok=True)
-    for name in (CLAIMS, TRANSACTIONS):
-        shutil.copyfile(export / name, batch / f"_{name}")
-    # Written under a name that no run reads, so that none takes half of it.
-    unfinished = batch / f"_{CLAIMS}.unfinished"
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows(_rows(export / CLAIMS, by_claim))
-    if by_claim:
-        unfinished.unlink()
+    try:
+        batch.mkdir(parents=True, exist_ok=True)
+        for name in (CLAIMS, TRANSACTIONS):
+            shutil.copyfile(export / name, batch / f"_{name}")
+        # Written under a name that no run reads, so that none takes half of it.
+        unfinished = batch / f"_{CLAIMS}.unfinished"
+        with unfinished.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(_rows(export / CLAIMS, by_claim))
+        unfinished.rename(batch / CLAIMS)
+    except OSError as error:
         raise UsageError(
-            f"{TRANSACTIONS} has transactions of {len(by_claim)} claims that {CLAIMS} has not.",
-            _EXPORT_AGAIN,
-        )
-    unfinished.rename(batch / CLAIMS)
+            f"{batch} cannot be written: {error.strerror}.", "Name a folder of the inbox."
+        ) from error
 
 
 def _added_up(path: Path) -> dict[str, Sums]:
     """The sums of each claim, by its identifier."""
     by_claim: defaultdict[str, Sums] = defaultdict(Sums)
-    for line, row in _records(path, ("CLAIMID", *_SUMMED)):
+    records = _records(path, ("CLAIMID", *_SUMMED))
+    next(records)
+    for line, row in records:
         by_claim[row["CLAIMID"]].add(line, row)
     return dict(by_claim)
 
 
 def _rows(path: Path, by_claim: dict[str, Sums]) -> Iterator[list[str]]:
-    """The claims with their amounts, the header first; takes the sums out that it used."""
-    for line, row in _records(path, ("Id",)):
-        more = by_claim.pop(row["Id"], Sums()).columns
-        if line == 2:
-            yield [*row, *more]
-        yield [*row.values(), *more.values()]
+    """The claims with their amounts, the header first.
+
+    A claim without transactions has no amounts. Raises ``UsageError`` for transactions of others.
+    """
+    others, nothing = set(by_claim), dict.fromkeys(Sums().columns, "")
+    records = _records(path, ("Id",))
+    _, header = next(records)
+    yield [*header, *nothing]
+    for _, row in records:
+        others.discard(row["Id"])
+        sums = by_claim.get(row["Id"])
+        yield [*row.values(), *(sums.columns if sums else nothing).values()]
+    if others:
+        raise UsageError(
+            f"{TRANSACTIONS} has transactions of {len(others)} claims that {CLAIMS} has not.",
+            _EXPORT_AGAIN,
+        )
 
 
 def _records(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
-    """The records of a file, each with its line; the header is on line 1."""
+    """The header, which names each field by its name, and the records, each with its line."""
     line = 1
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -112,6 +126,7 @@ def _records(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
             missing = [name for name in needed if name not in (reader.fieldnames or ())]
             if missing:
                 raise UsageError(f"{path.name} has no column {missing[0]}.", _EXPORT_AGAIN)
+            yield line, {name: name for name in reader.fieldnames or ()}
             line = reader.line_num + 1
             for row in reader:
                 if None in row or None in row.values():
@@ -128,12 +143,11 @@ def _records(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
 
 
 def _amount(text: str, line: int) -> Decimal:
-    try:
-        return Decimal(text or 0)
-    except InvalidOperation as error:
-        raise UsageError(
-            f"{TRANSACTIONS} has no valid amount on line {line}.", _EXPORT_AGAIN
-        ) from error
+    with suppress(InvalidOperation):
+        amount = Decimal(text or 0)
+        if amount.is_finite():
+            return amount
+    raise UsageError(f"{TRANSACTIONS} has no valid amount on line {line}.", _EXPORT_AGAIN)
 
 
 if __name__ == "__main__":

@@ -165,6 +165,7 @@ def test_a_claim_leads_to_each_of_its_transactions(synthea: Warehouse) -> None:
     [
         ("claims_transactions.csv", "AMOUNT", "AMOUNTS", "has no column AMOUNT"),
         ("claims_transactions.csv", "77.49", "much", "has no valid amount on line 2"),
+        ("claims_transactions.csv", "77.49", "NaN", "has no valid amount on line 2"),
         ("claims_transactions.csv", "CHARGE,77.49", "CHARGE", "as its header on line 2"),
         ("claims.csv", "9120543f", "9120543e", "transactions of 1 claims that claims.csv has not"),
     ],
@@ -179,3 +180,20 @@ def test_an_export_that_does_not_agree_is_refused(
     ended = add_up(export, folder)
     assert (ended.returncode, said in ended.stderr) == (2, True)
     assert not (folder / "claims.csv").exists()
+
+
+def test_a_claim_without_transactions_has_no_amounts_and_none_is_written_over(
+    tmp_path: Path,
+) -> None:
+    export, folder = tmp_path / "export", tmp_path / "2025-01-02"
+    export.mkdir()
+    (export / "claims.csv").write_text("Id,STATUS1\nA,CLOSED\nA,CLOSED\nB,BILLED\n")
+    header = "CLAIMID,TYPE,AMOUNT,METHOD,PAYMENTS,PROCEDURECODE\n"
+    rows = "A,CHARGE,10.25,,,1870\nA,PAYMENT,,ECHECK,4,\n"
+    (export / "claims_transactions.csv").write_text(header + rows)
+    assert add_up(export, folder).returncode == 0
+    twice = "A,CLOSED,10.25,4,1870,2 3\n" * 2
+    more = "CHARGED,PAID_BY_PAYER,FIRST_PROCEDURE,TRANSACTION_LINES"
+    assert (folder / "claims.csv").read_text() == f"Id,STATUS1,{more}\n{twice}B,BILLED,,,,\n"
+    ended = add_up(export, folder)
+    assert (ended.returncode, "is there already" in ended.stderr) == (2, True)
