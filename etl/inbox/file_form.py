@@ -197,6 +197,10 @@ class _Commas:
         return self._with_comma.sub(rb'"\g<0>"', text).translate(self._back)
 
     def _restored(self, record: bytes) -> bytes:
+        if not any(sign in record for sign in self._displaced):
+            bare = csv_records.without_quoted(record)
+            if bare.count(b",") == record.count(b","):
+                return record  # none of its values has a sign that changed its place
         body = record.removesuffix(b"\r")
         is_sound, is_open = csv_records.is_sound(body), csv_records.is_open(body)
         fields = csv_records.fields_of(body) if is_sound else body.split(b",")
