@@ -37,6 +37,14 @@ def restate(warehouse: Warehouse, since: datetime = LONG_AGO, *, show: bool = Fa
     return warehouse.watcher.said
 
 
+def facts_of(member_sk: int, claims: str) -> list[str]:
+    """Statements that give claims, with their lines and diagnoses, to a version of a member."""
+    return [
+        f"update warehouse.{fact} set member_sk = {member_sk} where claim_id like '{claims}'"
+        for fact in ("fact_claim", "fact_claim_line", "bridge_claim_diagnosis")
+    ]
+
+
 def damage(warehouse: Warehouse) -> None:
     """Lose B's second version and its facts' keys, and change A's first name in its last."""
     (first,) = warehouse.rows(
@@ -45,7 +53,7 @@ def damage(warehouse: Warehouse) -> None:
     )[0]
     with warehouse.connection.transaction():
         for statement in (
-            f"update warehouse.fact_claim set member_sk = {first} where claim_id = 'B2'",
+            *facts_of(first, "B2"),
             "delete from warehouse.dim_member where member_id = 'B' and last_name = 'Bell'",
             "update warehouse.dim_member set validity_end_ts = '2025-03-01' "
             f"where member_sk = {first}",
@@ -65,7 +73,7 @@ def test_restating_damaged_rows_rekeys_facts(warehouse: Warehouse, loaded: Conte
     damaged = warehouse.contents()
     said = (
         "Restating dim_member from 1900-01-01: 2 keys have another history, 1 versions come, "
-        "0 go, 1 end sooner, 1 differ otherwise, 1 facts are keyed again."
+        "0 go, 1 end sooner, 1 differ otherwise, 3 facts are keyed again."
     )
     assert restate(warehouse, show=True) == [f"{said} This was only shown."]
     assert warehouse.contents() == damaged
@@ -192,7 +200,7 @@ def test_key_without_versions_before_the_day_is_restated_from_its_beginning(
     )
     with warehouse.connection.transaction():
         for statement in (
-            f"update warehouse.fact_claim set member_sk = {last} where claim_id like 'A%'",
+            *facts_of(last, "A%"),
             "delete from warehouse.dim_member where member_id = 'A' and not current_flag",
         ):
             warehouse.connection.execute(statement)
