@@ -9,9 +9,10 @@ from statistics import median
 from typing import Any
 
 from etl.contracts.column import Between, Column, Matches, OneOf
+from etl.contracts.states import STATE_NAMES
 from etl.contracts.types import DATES, NUMBERS, Type
 from etl.drafting.profile import Profile
-from etl.drafting.words import FALSE_WORDS, STATES, TRUE_WORDS, may_be_shown, ours
+from etl.drafting.words import FALSE_WORDS, TRUE_WORDS, may_be_shown, ours
 
 _STATE, _ZIP = "state", "zip"
 _HIOS_WITH_VARIANT = re.compile(r"[0-9]{5}[A-Z]{2}[0-9]{7}-?[0-9]{2}")
@@ -198,10 +199,10 @@ def _closed_list(made: Guess, column: Column, rule: OneOf, profile: Profile) -> 
 
 def _state(made: Guess, profile: Profile) -> None:
     words = {word.lower() for word in profile.words}
-    if words <= {name.lower() for name in STATES}:
-        made.mapping = STATES
+    if words <= {name.lower() for name in STATE_NAMES}:
+        made.then = ".map(STATE_NAMES)"
         made.why.append("Names of states.")
-    elif not words <= {code.lower() for code in STATES.values()}:
+    elif not words <= {str(code).lower() for code in STATE_NAMES.values()}:
         made.asks.append("values that are not all states. Codes need a map: .map({...})")
 
 

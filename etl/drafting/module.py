@@ -82,6 +82,8 @@ def _imports(draft: Draft, body: str) -> Iterator[str]:
         yield "from etl.contracts.file_form import FileForm"
     parsing = "Parsing, " if draft.parsing else ""
     yield f"from etl.contracts.sender import {parsing}SenderContract"
+    if "STATE_NAMES" in body:
+        yield "from etl.contracts.states import STATE_NAMES"
     used = [name for name in _VALUES if re.search(rf"\b{name}\(", body)]
     if used:
         yield f"from etl.contracts.value import {', '.join(used)}"

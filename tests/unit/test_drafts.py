@@ -48,7 +48,7 @@ def test_a_draft_says_what_is_in_the_file(tmp_path: Path) -> None:
         '"first_name": of("First"),',
         '"dob": of("Birth date"),',
         '"gender": of("Sex").map({"Female": "F", "Male": "M"}),',
-        '"New York": "NY",',
+        '"state": of("State").map(STATE_NAMES),',
         '"zip": of("ZIP").part(1, 5),',
         '"fpl_ratio": of("FPL %").scale("0.01"),',
         '"year": file_name(r"(20[0-9]{2})"),',

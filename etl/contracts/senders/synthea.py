@@ -14,21 +14,9 @@ from etl.contracts.feeds.members import members
 from etl.contracts.feeds.plans import plans
 from etl.contracts.feeds.providers import providers
 from etl.contracts.sender import SenderContract
+from etl.contracts.states import STATE_NAMES
 from etl.contracts.value import batch_date, constant, join, of, repeat, where_not
 
-_STATES = {
-    "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
-    "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "District of Columbia": "DC",
-    "Florida": "FL", "Georgia": "GA", "Hawaii": "HI", "Idaho": "ID", "Illinois": "IL",
-    "Indiana": "IN", "Iowa": "IA", "Kansas": "KS", "Kentucky": "KY", "Louisiana": "LA",
-    "Maine": "ME", "Maryland": "MD", "Massachusetts": "MA", "Michigan": "MI", "Minnesota": "MN",
-    "Mississippi": "MS", "Missouri": "MO", "Montana": "MT", "Nebraska": "NE", "Nevada": "NV",
-    "New Hampshire": "NH", "New Jersey": "NJ", "New Mexico": "NM", "New York": "NY",
-    "North Carolina": "NC", "North Dakota": "ND", "Ohio": "OH", "Oklahoma": "OK", "Oregon": "OR",
-    "Pennsylvania": "PA", "Rhode Island": "RI", "South Carolina": "SC", "South Dakota": "SD",
-    "Tennessee": "TN", "Texas": "TX", "Utah": "UT", "Vermont": "VT", "Virginia": "VA",
-    "Washington": "WA", "West Virginia": "WV", "Wisconsin": "WI", "Wyoming": "WY",
-}  # fmt: skip
 # An export has the coverage of patients from their birth on.
 _YEARS = range(1910, 2031)
 _VOLUME = Volume(1, 100_000_000)
@@ -47,7 +35,7 @@ synthea_patients = SenderContract(
         "gender": of("GENDER"),
         "street": of("ADDRESS"),
         "city": of("CITY"),
-        "state": of("STATE").map(_STATES),
+        "state": of("STATE").map(STATE_NAMES),
         "zip": of("ZIP"),
         "year": batch_date().part(1, 4),
     },
