@@ -345,7 +345,7 @@ def test_facts_of_batches_in_any_order_match_the_model(
 
     misplaced = warehouse.rows(
         "select claim_id from warehouse.fact_claim where tableoid <> "
-        "('warehouse.fact_claim_' || to_char(service_date, 'yyyy_mm'))::regclass"
+        "('internal.fact_claim_' || to_char(service_date, 'yyyy_mm'))::regclass"
     )
     assert misplaced == []
 

@@ -57,6 +57,7 @@ def test_a_file_that_comes_again_brings_nothing_old(sent: Warehouse) -> None:
                 "rejected": "0.00",
                 "duplicate": "0.00",
                 "expired": "80.08",
+                "filtered": "0.00",
                 "unread": 0,
             },
         ),
@@ -86,6 +87,8 @@ def test_the_summary_says_what_of_a_file_expired(sent: Warehouse) -> None:
         "rows_rejected": 0,
         "rows_duplicate": 0,
         "rows_expired": 1,
+        "rows_filtered": 0,
+        "rows_added": 0,
     }
     assert file.totals["paid_amount"]["loaded"] == "2.50"
     assert file.totals["paid_amount"]["expired"] == "1.50"
@@ -124,6 +127,7 @@ def test_a_replayed_row_from_before_the_horizon_expires(sent: Warehouse) -> None
                 "rejected": "0.00",
                 "duplicate": "0.00",
                 "expired": "1.50",
+                "filtered": "0.00",
                 "unread": 0,
             },
         )
