@@ -26,7 +26,7 @@ from psycopg import sql
 
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
-from etl.db.connection import reading
+from etl.db.connection import reading, set_config
 from etl.db.statements import Parts, equal, run, statement
 from etl.quality.checks.reference import reference_values
 from etl.quality.checks.registry import failing_rows
@@ -98,6 +98,9 @@ def detections(
     batches than those of the truth, or where no dirt was asked for.
     """
     with reading(connection, build.schemas.path):
+        # The planner expects few rows to fail, and where they are many a loop over them reads all
+        # rows of a load for each.
+        set_config(connection, "enable_nestloop", "off")
         asked = build.values
         truth = _truth(folder, run(connection, "synthetic/truth.files", asked).fetchall())
         if not any(batch.get("dirty") for batch in truth):
