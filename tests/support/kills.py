@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,9 @@ from etl.config import Settings
 from etl.server import cluster, server
 from etl.server.home import locate
 from tests.support.processes import Command
+
+# Seconds that a run may take whose server is restarted at ten moments.
+_LONGEST = 600
 
 
 def die() -> None:
@@ -68,15 +72,21 @@ def run_command(
         with suppress(TimeoutExpired):
             process.wait(kill_after)
         process.kill()
-    moments = []
-    while True:
-        try:
-            moments.append(ours.recv())
-        except EOFError:
-            break
-    ended = process.ended()
+    # All that it says is read at once: a pipe that is full would stop it.
+    with ThreadPoolExecutor(1) as threads:
+        moments = threads.submit(_all_of, ours)
+        ended = process.ended(_LONGEST)
     code = None if ended.returncode == -signal.SIGKILL else ended.returncode
-    return Outcome(code, tuple(moments), ended.stderr)
+    return Outcome(code, tuple(moments.result()), ended.stderr)
+
+
+def _all_of(pipe: Pipe) -> list[str]:
+    """The moments that a process sends until it ends."""
+    moments = []
+    with suppress(EOFError):
+        while True:
+            moments.append(pipe.recv())
+    return moments
 
 
 def _prepare(
