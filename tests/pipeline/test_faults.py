@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -138,13 +139,24 @@ def test_a_wait_for_a_report_whose_session_cannot_be_seen_is_said_once(managed: 
     with psycopg.connect(managed.login("report_reader")) as reader:
         reader.execute("set transaction isolation level repeatable read")
         reader.execute("select 1 from pg_class limit 1")
-        releasing = threading.Timer(8, reader.rollback)
+        releasing = threading.Thread(target=_release_once_said, args=(managed, reader))
         releasing.start()
         managed.rebuild()
         releasing.join()
     said = [text for text in managed.watcher.said if "ait" in text]
     assert len(said) == 1, said
     assert "waiting for older transactions to end: session" in said[0]
+
+
+def _release_once_said(managed: Managed, reader: psycopg.Connection[Any]) -> None:
+    """End the report some seconds after the run has said that it waits, or after a minute."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if any("ait" in text for text in managed.watcher.said):
+            time.sleep(5)  # long enough to say it again
+            break
+        time.sleep(0.1)
+    reader.rollback()
 
 
 def test_endless_wait_ends_with_code_3(pending: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
