@@ -111,6 +111,20 @@ def test_a_line_is_rejected_as_a_whole(warehouse: Warehouse) -> None:
     ]
 
 
+def test_parts_whose_lines_give_several_rows_are_refused(warehouse: Warehouse) -> None:
+    """By the feed's own name a file may be a part, and the manifest says its contract."""
+    names = ("claim_diagnoses_1.csv", "claim_diagnoses_2.csv")
+    folder = warehouse.send("2025-02-01", {"files": {n: {"contract": "codes"} for n in names}})
+    for number, name in enumerate(names):
+        (folder / name).write_text(f"{HEAD}\nA{number},2025-01-01,medical,E11,I10,\n")
+    with (
+        pytest.raises(BatchError, match=r"comes in 2 parts, and under its contract codes"),
+        warehouse.pipeline() as pipeline,
+    ):
+        commands.run_stages(pipeline, ("stage",))
+    assert warehouse.value("select count(*) from staging.claim_diagnoses_raw") == 0
+
+
 def test_a_corrected_line_gives_all_its_rows(warehouse: Warehouse) -> None:
     lines = [HEAD, "A,2025-01-01,medical,E11,,I10", "B,2025-01-01,medical,E11,oops,I10"]
     put(warehouse, "2025-02-01", "codes_1.csv", *lines)

@@ -105,6 +105,7 @@ def _run_file(
     reading = parts.Reading(batch, staged, on_bytes, corrected)
     head = reading.head
     contract = _under(staged, head)
+    _check_parts(staged, contract, where)
     notes, staged.findings = header.drift(head, batch.as_of, before.get(contract.name))
     if head.of_file:
         staged.findings[header.OF_FILE] = values_of_file.as_findings(head.of_file)
@@ -157,6 +158,17 @@ def _run_file(
             "Let the sender finish writing, then run again; nothing was loaded.",
         )
     _summarize(connection, feed)
+
+
+def _check_parts(staged: Staged, contract: SenderContract, where: str) -> None:
+    """Refuse parts whose lines give several rows: of which part a row is counted is not known."""
+    if contract.repeat is not None and staged.file.parts:
+        raise BatchError(
+            Refusal.CONTRACT_BROKEN,
+            f"{where} comes in {len(staged.file.parts):,} parts, and under its contract "
+            f"{contract.name} a row of the file gives several.",
+            "Send the parts in batches of their own, or as one file; nothing was loaded.",
+        )
 
 
 def _under(staged: Staged, head: Header) -> SenderContract:
