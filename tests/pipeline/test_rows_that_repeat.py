@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,15 @@ def test_parts_whose_lines_give_several_rows_are_refused(warehouse: Warehouse) -
     ):
         commands.run_stages(pipeline, ("stage",))
     assert warehouse.value("select count(*) from staging.claim_diagnoses_raw") == 0
+
+
+def test_a_pattern_that_the_server_does_not_know_is_said(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {**CODES.columns, "claim_id": of("claim").part(pattern="(A{300})")}
+    monkeypatch.setitem(senders.SENDERS, "codes", replace(CODES, columns=made))
+    with pytest.raises(BatchError, match="contract codes has a pattern that PostgreSQL does not"):
+        put(warehouse, "2025-02-01", "codes_1.csv", HEAD, "A,2025-01-01,medical,E11,I10,")
 
 
 def test_a_corrected_line_gives_all_its_rows(warehouse: Warehouse) -> None:

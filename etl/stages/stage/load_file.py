@@ -128,6 +128,13 @@ def _run_file(
             "Ask the sender for shorter keys and for the contract's columns alone; nothing was "
             "loaded.",
         ) from error
+    except psycopg.errors.InvalidRegularExpression as error:
+        raise BatchError(
+            Refusal.CONTRACT_BROKEN,
+            f"{where} cannot be read: its contract {contract.name} has a pattern that PostgreSQL "
+            f"does not know ({error.diag.message_primary}).",
+            "Correct the pattern in etl/contracts/senders, then run again; nothing was loaded.",
+        ) from error
     if stream.trimmed:
         staged.findings["trimmed_rows"] = stream.trimmed
     if reading.lines_around:
