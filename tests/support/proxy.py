@@ -47,7 +47,9 @@ def _pass_on(source: socket.socket, target: socket.socket, also_end: bool) -> No
     with suppress(OSError):
         while data := source.recv(1 << 16):
             target.sendall(data)
-        if also_end:
+    # Also after a reset, which a server sends that ends with words of its program unread.
+    if also_end:
+        with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
 
 
