@@ -57,8 +57,8 @@ def statement(name: str, /, **parts: Parts) -> sql.Composed:
 
 def composed(text: LiteralString, /, **parts: Parts) -> sql.Composed:
     """A text of ``sql/`` with identifiers, fragments and the statements that it names put in."""
-    named = {other: statement(other, **parts) for other in _STATEMENT.findall(text)}
-    return sql.SQL(text).format(**{**named, **parts})
+    others = (other for other in _STATEMENT.findall(text) if other not in parts)
+    return sql.SQL(text).format(**parts, **{other: statement(other, **parts) for other in others})
 
 
 def named_in(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from etl.render import claim_status
 from etl.schema.noted import as_reader
 from etl.schema.objects import Place, SchemaObject, functions_of
 from etl.schema.readers import KEYS
-from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES
+from etl.warehouse.tables import CUBES, FACT_CLAIM, MARTS, MARTS_OF_CUBES
 
 
 @cache
@@ -38,6 +38,7 @@ def mart(name: str) -> SchemaObject:
         {
             "mart": Place("mart"),
             "state": claim_status.state("c"),
+            "earlier_states": Place("internal", FACT_CLAIM.state),
             **{table: Place("warehouse", table) for table in KEYS},
             **{cube: Place("cubes", cube) for cube in CUBES},
         },

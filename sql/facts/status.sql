@@ -35,11 +35,22 @@ coalesce(  -- noqa: PRS, a condition
 );
 
 -- name: is_void
--- Whether a claim was reversed and nothing is left of it, so that nothing of its lines counts
--- either. It reads a relation state as above. A fragment.
+-- Whether nothing is left of a claim that was reversed, by its status or under another one, so that
+-- nothing of its lines counts either: it came with amounts before. It reads a relation state as
+-- above. A fragment.
 (  -- noqa: PRS, a condition
-    state.is_reversed
-    and coalesce(c.claim_amount, 0) = 0
+    coalesce(c.claim_amount, 0) = 0
     and coalesce(c.allowed_amount, 0) = 0
     and coalesce(c.paid_amount, 0) = 0
+    and (
+        state.is_reversed
+        or exists (
+            select 1
+            from {earlier_states} as earlier
+            where earlier.claim_id = c.claim_id
+                and greatest(
+                    earlier.claim_amount, earlier.allowed_amount, earlier.paid_amount
+                ) > 0
+        )
+    )
 )

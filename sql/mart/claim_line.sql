@@ -5,7 +5,8 @@
 -- Assumptions:
 --   * Member, plan and provider are those of the claim, as they were on the day of service.
 --   * A line counts as its claim does (sql/facts/status.sql). One whose claim has not come yet
---     counts with 0.00, and so does one of a claim that was reversed and of which nothing is left.
+--     counts with 0.00. So does one of a claim that was reversed, by its status or by amounts below
+--     zero, and of which nothing is left: lines that came with it stay as they came in the fact.
 
 -- name: definition
 -- Service lines of claims with what they count for, one row per claim and line number.
@@ -49,7 +50,7 @@ select
     l.revenue_code,
     l.place_of_service,
     l.ndc,
-    l.units,
+    case when counts.is_undone then 0 else l.units end as units,
     l.line_from,
     l.line_to,
     l.is_from_claim,
@@ -109,7 +110,7 @@ from (
     ('revenue_code', 'none', 'Revenue code of an institutional line, four digits.'),
     ('place_of_service', 'none', 'Where the service was rendered, two digits.'),
     ('ndc', 'none', 'National Drug Code of a drug, eleven digits.'),
-    ('units', 'none', ''),
+    ('units', 'none', 'Of a claim that was reversed and of which nothing is left 0.'),
     ('line_from', 'date of the person', 'First day of the service of the line.'),
     ('line_to', 'date of the person', 'Last day of the service of the line.'),
     ('is_from_claim', 'none', 'Whether it is made of the claim, which came without lines.'),

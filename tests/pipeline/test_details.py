@@ -15,8 +15,8 @@ from tests.support.archives import read
 from tests.support.as_known import as_known, present
 from tests.support.corrections import export, replay, rewrite
 from tests.support.retention import HORIZON, retain, traces
-from tests.support.tables import drawn
-from tests.support.warehouse import Warehouse
+from tests.support.tables import draw, drawn
+from tests.support.warehouse import Warehouse, found_by
 
 FIRST = """
     claim_id | member_id | service_date | diagnosis_code | claim_amount | paid_amount
@@ -66,6 +66,38 @@ def test_a_claim_has_its_set_or_one_row_made_of_it(first: Warehouse) -> None:
         }
         for claim, code in (("C1", "E119"), ("C2", "I10"), ("C3", "Z00"))
     ]
+
+
+@pytest.mark.parametrize("status", ["reversed", "approved"])
+def test_lines_of_a_claim_reversed_under_its_own_id_count_nothing(
+    first: Warehouse, status: str
+) -> None:
+    assert found_by(first.connection, "fact_claim_line.paid_as_claim").measured == 0
+    first.send(
+        "2025-02-20",
+        claims=f"""
+            claim_id | member_id | service_date | status   | claim_amount | paid_amount
+            C2       | A         | 2025-01-06   | {status} | -40.00       | -30.00
+            C3       | B         | 2025-02-07   | {status} | 60.00        | 25.00
+        """,
+        claim_lines="""
+            claim_id | line_number | line_billed | line_paid | units
+            C3       | 1           | 60.00       | 50.00     | 2
+        """,
+    )
+    first.incremental()
+    counted = """
+        select claim_id, sum(billed_usd) as billed, sum(paid_usd) as paid, sum(units) as units
+        from mart.claim_line where claim_id <> 'C9' group by claim_id order by 1"""
+    assert drawn(first.connection, counted) == draw("""
+        claim_id | billed | paid  | units
+        C1       | 100.00 | 90.00 |
+        C2       | 0.00   | 0.00  | 0
+        C3       | 60.00  | 50.00 | 2.000000
+    """)
+    # What was done stays in the fact; only a claim of which something is left is named.
+    assert drawn(first.connection, LINES)[1]["paid_amount"] == "10.00"
+    assert found_by(first.connection, "fact_claim_line.paid_as_claim").keys == ({"claim_id": "C3"},)
 
 
 def test_a_set_replaces_the_one_before_and_waits_for_its_claim(first: Warehouse) -> None:

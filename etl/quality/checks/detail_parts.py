@@ -35,4 +35,5 @@ def of_detail(detail: Detail) -> dict[str, Parts]:
         "code_of_row": code_sets.value(codes, sql.Identifier("d", codes.code)),
         "code_of_claim": code_sets.value(codes, sql.Identifier("c", codes.code)),
         "state": claim_status.state("c"),
+        "earlier_states": sql.Identifier(detail.of.state),
     }
