@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
@@ -200,6 +202,7 @@ def _run_stage(context: RunContext, load: Load, batch: Batch, files: list[FeedFi
 
 
 def _stage_file(context: RunContext, load: Load, batch: Batch, file: FeedFile) -> Staged:
+    started = time.monotonic()
     checksum = file.checksum()
     values = {
         "feed": file.feed.name,
@@ -231,7 +234,9 @@ def _stage_file(context: RunContext, load: Load, batch: Batch, file: FeedFile) -
         staged.notes.append(f"load {later_id} had skipped the same file and has it now")
     for remark in staged.remarks():
         context.watcher.say(f"{file.name} of batch {load.batch_id}: {remark}.")
-    context.log.info("file_staged", file=file.name, batch=load.batch_id, **staged.counts())
+    seconds = round(time.monotonic() - started, 3)
+    said = {"file": file.name, "batch": load.batch_id, "seconds": seconds, **staged.counts()}
+    context.log.info("file_staged", **said)
     return staged
 
 
@@ -333,20 +338,31 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
         for fact in FACTS.values():
             current.feed = fact.feed.name
             if fact.feed.name in kinds:
-                done = merge_facts.run_fact(context.work, fact, current_load)
+                with _logged(context, load, fact.table):
+                    done = merge_facts.run_fact(context.work, fact, current_load)
                 counts.update({f"{fact.name}_{name}": n for name, n in done.items()})
             context.watcher.advance(1)
 
-        def on_detail(detail: Detail) -> None:
+        def around(detail: Detail) -> AbstractContextManager[None]:
             # Without rows of its own feed it follows the claims.
             current.feed = detail.feed.name if detail.feed.name in kinds else detail.of.feed.name
+            return _logged(context, load, detail.table)
 
-        counts.update(merge_facts.run_details(context.work, current_load, kinds, on_detail))
+        counts.update(merge_facts.run_details(context.work, current_load, kinds, around))
         current.feed = None
         _expire_old(context, load, kinds, counts)
         context.gate_load("facts", load)
         status = "rebuilt" if load.build.is_rebuild else "loaded"
         context.finish(context.work, load, status)
+
+
+@contextmanager
+def _logged(context: RunContext, load: Load, table: str) -> Iterator[None]:
+    """Log how long a table of facts takes."""
+    started = time.monotonic()
+    yield
+    seconds = round(time.monotonic() - started, 3)
+    context.log.info("fact_loaded", table=table, batch=load.batch_id, seconds=seconds)
 
 
 def _expire_old(

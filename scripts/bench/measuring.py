@@ -189,18 +189,22 @@ def next_day(folder: Path) -> None:
 def measured_run(url: str, inbox: Path, command: str) -> dict[str, Any]:
     """Run a command of the warehouse in a process of its own: wall, peak memory, stages, gates.
 
-    The seconds of a stage include those of its gate.
+    The seconds of a stage include those of its gate. Those of each file and of each table of facts
+    are what the command logged; ``rows`` are those that the tables then have.
     """
     with connect(url, "aca-warehouse bench") as connection:
         known = scalar(connection, "rebuild/swap.schema_exists", {"schema": "ledger"})
         after = scalar(connection, "bench/floor.last_stage_run") if known else 0
         gate_after = scalar(connection, "bench/floor.last_check_run") if known else 0
     given = {"DATABASE_URL": url, "DATABASE_URL_FILE": "", "INBOX": str(inbox)}
+    log = settings().log_file
+    logged_before = log.stat().st_size if log.exists() else 0
     spent = timed(["-m", "etl", command], **given)
     with connect(url, "aca-warehouse bench") as connection:
         rows = run(connection, "bench/floor.stage_seconds", {"after": after}).fetchall()
         gates = run(connection, "bench/floor.gate_seconds", {"after": gate_after}).fetchall()
         claims = scalar(connection, "bench/floor.claims")
+        fact_rows = dict(run(connection, "bench/floor.fact_rows").fetchall())
     stages = {stage: round(seconds, 2) for stage, seconds in rows}
     loading = sum(stages.get(stage, 0.0) for stage in LOADING)
     return {
@@ -209,4 +213,20 @@ def measured_run(url: str, inbox: Path, command: str) -> dict[str, Any]:
         "stages": stages,
         "gates": {gate: round(seconds, 2) for gate, seconds in gates},
         "claims": claims,
+        **_logged(log, logged_before),
+        "rows": fact_rows,
     }
+
+
+def _logged(log: Path, after: int) -> dict[str, dict[str, float]]:
+    """Seconds of each file and of each table of facts that was logged after a place in the log."""
+    found: dict[str, dict[str, float]] = {"files": {}, "tables": {}}
+    with log.open("rb") as lines:
+        lines.seek(after)
+        for line in lines:
+            said = json.loads(line)
+            if said["event"] == "file_staged":
+                found["files"][said["file"].split(".")[0]] = said["seconds"]
+            elif said["event"] == "fact_loaded":
+                found["tables"][said["table"]] = said["seconds"]
+    return found

@@ -9,18 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import date
 from typing import Any
 
 import psycopg
 from measuring import show_table
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from etl.access import logins
+from etl.access.classification import cube_columns
 from etl.access.logins import role_of
 from etl.db.connection import connect, set_config
-from etl.db.statements import run
+from etl.db.statements import run, scalar
 from etl.docs import report_queries
-from etl.warehouse.tables import LIVE
+from etl.warehouse.measures import MEASURES
+from etl.warehouse.tables import CUBES, LIVE, Cube
 
 TIMES = 3
 ROLES = ("analyst", "scoped")
@@ -28,6 +32,8 @@ ROLES = ("analyst", "scoped")
 MOST = {"analyst": 1.1, "scoped": 1.3}
 # A report that takes longer is given up.
 PATIENCE = "60s"
+# Milliseconds that an analyst may wait for a month of a cube.
+MOST_OF_MONTH = 50
 
 # How a role is refused a report on what it has no right to, or none of.
 _REFUSED = (
@@ -56,6 +62,48 @@ def measure(url: str) -> dict[str, Seconds]:
             set_config(sessions[role], "search_path", path, is_local=False)
             set_config(sessions[role], "statement_timeout", PATIENCE, is_local=False)
         return {name: _least(r, sessions) for name, r in report_queries.reports().items()}
+
+
+def months(url: str) -> dict[str, float]:
+    """Milliseconds in which an analyst has a month of each cube added up, the least of three."""
+    with connect(url, "aca-warehouse bench") as owner:
+        month = scalar(owner, "bench/analysts.last_month")
+        name, password = logins.trial(owner, role_of("analyst"), [], None)
+        try:
+            with connect(make_conninfo(url, user=name, password=password), "bench") as analyst:
+                path = ", ".join(role_of("analyst").path)
+                set_config(analyst, "search_path", path, is_local=False)
+                return {cube.name: _month(analyst, cube, month) for cube in CUBES.values()}
+        finally:
+            logins.drop(owner, name)
+
+
+def _month(analyst: psycopg.Connection[Any], cube: Cube, month: date) -> float:
+    day = next((c for c in cube.grain if c in ("month", "service_date")), cube.day)
+    assert day is not None  # rows without a month bear the day by which they are shown
+    measure = next(column for column in cube_columns(cube.name) if column in MEASURES)
+    took = []
+    for _ in range(TIMES):
+        started = time.perf_counter()
+        run(
+            analyst,
+            "bench/analysts.month_of_cube",
+            {"month": month},
+            cube=sql.Identifier(cube.name),
+            measure=sql.Identifier(measure),
+            day=sql.Identifier(day),
+        ).fetchall()
+        took.append(time.perf_counter() - started)
+    return round(1000 * min(took), 1)
+
+
+def show_months(result: Mapping[str, float]) -> None:
+    """Print the milliseconds of each cube."""
+    show_table(
+        f"A month of each cube for an analyst, warm, the least of {TIMES}",
+        ("cube", f"ms (at most {MOST_OF_MONTH})"),
+        ((cube, f"{took:.1f}") for cube, took in result.items()),
+    )
 
 
 def show(result: dict[str, Seconds]) -> None:

@@ -57,6 +57,7 @@ def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[st
         alone = parts.measure(url)
         asked = reports.measure(url)
         by_role = readers.measure(url)
+        months = readers.months(url)
         checked = checks.measure(url, rounds=2)
         noticed = analysts.measure(url, folder) if with_analysts else None
     return {
@@ -69,6 +70,7 @@ def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[st
         "parts": alone,
         "reports": asked,
         "readers": by_role,
+        "months": months,
         "checks": checked,
         "analysts": noticed,
     }
@@ -134,6 +136,7 @@ def main(
         parts.show(result["parts"])
         reports.show(result["reports"])
         readers.show(result["readers"])
+        readers.show_months(result["months"])
         checks.show(result["checks"], sum(result["floor_seconds"].values()))
         if with_analysts:
             analysts.show(result["analysts"])

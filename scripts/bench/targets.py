@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from measuring import show_table
+from readers import MOST_OF_MONTH
 
 PEAK_MB = 300
+# The feeds of claims, of which each is staged in as many times its own COPY.
+OF_CLAIMS = ("claims", "claim_lines", "claim_diagnoses")
 # Cost, coverage, stays and high cost.
 CARE = (
     "cost_month",
@@ -33,6 +36,16 @@ def _targets(result: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
         stages, days = full["stages"], result["incremental"]
         yield "stage of all feeds / COPY of them", stages["stage"] / sum(floors.values()), 1.6
         yield "both facts / COPY of the claims", stages["facts"] / floors["claims"], 4.5
+        for feed in OF_CLAIMS:
+            yield f"stage of {feed} / COPY of them", full["files"][feed] / floors[feed], 1.6
+        per_row = {
+            table: s / full["rows"][table]
+            for table, s in full["tables"].items()
+            if table in full["rows"]
+        }
+        claim = per_row.pop("fact_claim")
+        for table, spent in per_row.items():
+            yield f"a row of {table} / a row of fact_claim", spent / claim, 1
         grouped = result["parts"]["alone"]["claims_grouped"]
         for cube, spent in result["parts"]["cubes"].items():
             yield f"{cube} / grouped scan of the claims", spent / grouped, 4
@@ -43,6 +56,8 @@ def _targets(result: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
         yield "cubes of care together / grouped scan", sum(care) / grouped, 4
         day_of_care = sum(followed.get(cube, made[cube]) for cube in CARE)
         yield "cubes of care, last load followed, % of made", 100 * day_of_care / sum(care), 5
+        for cube, took in result["months"].items():
+            yield f"a month of {cube} for an analyst, ms", took, MOST_OF_MONTH
         for number, day in enumerate(days, start=1):
             yield f"day {number}, all of it, % of a full load", 100 * day["wall"] / full["wall"], 3
         peak = max(run["peak_mb"] for run in (full, *days))

@@ -74,6 +74,19 @@ where c.service_date >= %(month)s and c.service_date < %(next_month)s
 group by p.specialty
 order by p.specialty;
 
+-- name: month_of_cube
+-- A month of a cube: how many rows, and what a measure of them adds up to. The month is the last
+-- that is over. One row.
+select
+    count(*) as row_count,
+    sum({measure}) as total
+from {cube}
+where {day} >= %(month)s and {day} < %(month)s + interval '1 month';
+
+-- name: last_month
+-- The last month that is over for the data. One row.
+select (date_trunc('month', mart.as_of()) - interval '1 month')::date;
+
 -- name: state
 -- How much dimensions, facts and cubes contain and of which loads, in one snapshot; if any fact
 -- points at a version that is not there. Versions that facts inferred come with the facts and are

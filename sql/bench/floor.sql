@@ -52,6 +52,23 @@ select coalesce(max(check_run_id), 0) from quality.check_run;
 -- Claims in the fact. One row.
 select count(*) from warehouse.fact_claim;
 
+-- name: fact_rows
+-- Claims, and the rows of what they consist of. One row per table.
+select
+    'fact_claim' as table_name,
+    count(*) as row_count
+from warehouse.fact_claim
+union all
+select
+    'fact_claim_line',
+    count(*)
+from warehouse.fact_claim_line
+union all
+select
+    'bridge_claim_diagnosis',
+    count(*)
+from warehouse.bridge_claim_diagnosis;
+
 -- name: members_joined
 -- The hash join alone: the members of staging against the current versions. One row.
 select count(*)

@@ -12,6 +12,7 @@ state that the latest batch brings, whenever that batch came. There are two path
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import psycopg
@@ -36,12 +37,12 @@ def run_details(
     connection: psycopg.Connection[Any],
     current_load: CurrentLoad,
     feeds: Collection[str],
-    on_detail: Callable[[Detail], None] = lambda detail: None,
+    around: Callable[[Detail], AbstractContextManager[None]] = lambda detail: nullcontext(),
     corrected: Corrected | None = None,
 ) -> dict[str, int]:
     """Bring what claims consist of up to the feeds of a load, after its facts; counts by kind.
 
-    ``on_detail``: is called before each. ``corrected``: which rows of the one feed were corrected.
+    ``around``: what each is made in. ``corrected``: which rows of the one feed were corrected.
     """
     counts: dict[str, int] = {}
     has_claims = FACT_CLAIM.feed.name in feeds
@@ -52,9 +53,9 @@ def run_details(
     for detail in DETAILS:
         has_sets = detail.feed.name in feeds
         if has_claims or has_sets:
-            on_detail(detail)
             changes = details.Changes(changed, has_sets, corrected)
-            merged = details.merge(connection, detail, current_load, changes)
+            with around(detail):
+                merged = details.merge(connection, detail, current_load, changes)
             counts |= {f"{detail.feed.name}_{kind}": number for kind, number in merged.items()}
     if has_claims:
         tables.drop(connection, "withdrawn_claim")
