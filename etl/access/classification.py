@@ -59,6 +59,7 @@ _OF_PERSON = {
     "coverage_days": Identifier.DURATION,
     "load_id": Identifier.ARRIVAL,
     "known_to_load_id": Identifier.ARRIVAL,
+    "withdrawn_load_id": Identifier.ARRIVAL,
     "created_at": Identifier.ARRIVAL,
     "load_timestamp": Identifier.ARRIVAL,
     "as_of": Identifier.ARRIVAL,
@@ -168,7 +169,7 @@ def identifier_of(schema: str, relation: str, column: str) -> Identifier:
             return cube_columns(relation)[column]
         if schema == "mart" and relation in (*MARTS, *MARTS_OF_CUBES, *CUBES):
             return mart_columns(relation)[column]
-        if schema in ("staging", "warehouse", "as_known"):
+        if schema in ("staging", "warehouse", "internal", "as_known"):
             return _of_build(relation, column)
         if column in _KEPT_OF_NOBODY:
             return NONE

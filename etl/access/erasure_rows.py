@@ -25,7 +25,12 @@ _KEPT = (schema for schema in KEPT if schema != "audit")
 # Schemas of the live build, of a rebuild, of builds that were replaced and are kept, and those of
 # no build.
 _SCHEMAS = "^({})(_(next|retired|kept|before).*)?$".format(
-    "|".join((LIVE.schemas.staging, LIVE.schemas.warehouse, LIVE.schemas.cubes, *_KEPT))
+    "|".join(
+        (
+            *(LIVE.schemas.staging, LIVE.schemas.warehouse, LIVE.schemas.internal),
+            *(LIVE.schemas.cubes, *_KEPT),
+        )
+    )
 )
 _TEXT = "S"  # the category of types of text
 

@@ -60,7 +60,12 @@ class Role:
 _COMMON = {"ledger": READ, "quality": MASKED}
 _DECLARED = {("access", "classification"): READ, ("access", "declared_right"): READ}
 _IDENTIFIED = dict.fromkeys(
-    (BUILD.staging, BUILD.warehouse, BUILD.cubes, BUILD.as_known, BUILD.mart), READ
+    (
+        *(BUILD.staging, BUILD.warehouse, BUILD.cubes, BUILD.as_known, BUILD.mart),
+        # Past rows, which functions of as_known read; partitions have no rights of their own.
+        BUILD.internal,
+    ),
+    READ,
 )
 # Views for people that say of nobody who they are.
 _OF_NOBODY = {

@@ -73,14 +73,14 @@ def write(*, check: bool = False) -> bool:
 
 
 def _order(table: Table) -> int:
-    return ("staging", "warehouse", "ledger", "quality", "access", "audit").index(
+    return ("staging", "warehouse", "internal", "ledger", "quality", "access", "audit").index(
         table.schema or ""
     )
 
 
 def _table(table: Table) -> str:
     other = table.info.get("columns_of")
-    known = table.metadata.tables[f"{table.schema}.{other}"].columns if other else ()
+    known = table.metadata.tables[other].columns if other else ()
     shown = [c for c in table.columns if c.name not in known]
     rows = "".join(
         f"| {c.name} | {_type(c)} | {'' if c.nullable else 'yes'} | {_cell(c.comment or '')} |\n"

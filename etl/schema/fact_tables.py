@@ -54,7 +54,7 @@ def comment(column: FeedColumn) -> str:
     return " ".join(parts)
 
 
-def past(table: Table, *key: str) -> None:
+def past(table: Table, schema: str, *key: str) -> None:
     """The rows of a table as they were before a load changed them or took them away."""
     kept = Table(
         past_of(table.name),
@@ -67,22 +67,22 @@ def past(table: Table, *key: str) -> None:
             comment="The load that changed the row or took it away.",
         ),
         PrimaryKeyConstraint(*key, "known_to_load_id"),
-        schema=table.schema,
+        schema=schema,
         comment=f"Rows of {table.name} as they were before a load changed them.",
-        info={"columns_of": table.name},
+        info={"columns_of": f"{table.schema}.{table.name}"},
     )
     # What changed since a load: what a load changed lies together.
     Index(None, kept.c.known_to_load_id, postgresql_using="brin")
 
 
-def states(table: Table, fact: Fact) -> None:
+def states(table: Table, schema: str, fact: Fact) -> None:
     """The states that a fact was in before its latest one."""
     Table(
         fact.state,
         table.metadata,
         *copies(table.c[name] for name in (fact.key, "load_id", fact.date, *fact.states)),
         PrimaryKeyConstraint(fact.key, "load_id"),
-        schema=table.schema,
+        schema=schema,
         comment=f"States of {fact.name}s before their latest, by the order of their batches. "
         f"{table.name}_history has these and the latest.",
     )

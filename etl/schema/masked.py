@@ -34,7 +34,6 @@ from etl.warehouse.tables import (
     MARTS_OF_CUBES,
     MEMBER_LIMITED,
     Cube,
-    past_of,
 )
 
 # A row that is refused must not be seen by a function of the reader's either.
@@ -124,13 +123,10 @@ def _relations() -> Iterator[SchemaObject]:
     """Each relation of dimensions and facts that masked schemas show, as a view of all its rows."""
     for table in KEYS:
         yield _table("warehouse", table)
-        if KEYS[table]:
-            yield _table("warehouse", past_of(table))
     for dimension in DIMENSIONS.values():
         yield from dimension_views("warehouse", dimension)
     for fact in FACTS.values():
         if fact.states:
-            yield _table("warehouse", fact.state)
             yield fact_history(fact)
 
 

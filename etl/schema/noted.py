@@ -82,8 +82,8 @@ def noted_of_build() -> Iterator[SchemaObject]:
             yield from _policies(Place("staging", feed.table))
     for dimension in DIMENSIONS.values():
         if identifies_persons(dimension):
-            for table in (dimension.table, dimension.past):
-                yield from _policies(Place("warehouse", table))
+            yield from _policies(Place("warehouse", dimension.table))
+            yield from _policies(Place("internal", dimension.past))
 
 
 def noted_cubes() -> Iterator[SchemaObject]:

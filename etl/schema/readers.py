@@ -53,8 +53,10 @@ def fact_history(fact: Fact) -> SchemaObject:
             "key": sql.Identifier(fact.key),
             "date": sql.Identifier(fact.date),
             "fact": Place("warehouse", fact.table),
-            "earlier_states": Place("warehouse", fact.state),
+            "earlier_states": Place("internal", fact.state),
+            "past": Place("internal", fact.past),
             "states": names(fact.states),
+            "states_of_earlier": names(fact.states, "earlier"),
             "states_of_state": names(fact.states, "state"),
         },
         {"fact": fact.name},
@@ -94,7 +96,7 @@ def as_known_rows(table: str) -> tuple[str, Parts]:
     }
     if key := KEYS[table]:
         parts |= {
-            "past": Place("warehouse", past_of(table)),
+            "past": Place("internal", past_of(table)),
             "same_key_later_kept": equal(key, "later", "kept"),
             "same_key_sooner_kept": equal(key, "sooner", "kept"),
         }

@@ -79,15 +79,16 @@ def tables_of_build(schemas: Schemas, metadata: MetaData | None = None) -> MetaD
         _staging(metadata, schemas.staging, feed)
     growing(metadata, schemas.warehouse)
     for dimension in DIMENSIONS.values():
-        past(_dimension(metadata, schemas.warehouse, dimension), dimension.sk)
+        past(_dimension(metadata, schemas.warehouse, dimension), schemas.internal, dimension.sk)
     _limited(metadata.tables[f"{schemas.warehouse}.{DIM_MEMBER.table}"], DIM_MEMBER)
     for fact in FACTS.values():
         table = fact_table(metadata, schemas.warehouse, fact)
-        past(table, fact.key)
+        past(table, schemas.internal, fact.key)
         if fact.states:
-            states(table, fact)
+            states(table, schemas.internal, fact)
     for detail in DETAILS:
-        past(detail_table(metadata, schemas.warehouse, detail), *detail.key)
+        table = detail_table(metadata, schemas.warehouse, detail)
+        past(table, schemas.internal, *detail.key)
     return metadata
 
 
@@ -262,6 +263,6 @@ def _limited(table: Table, dimension: Dimension) -> None:
         schema=table.schema,
         comment=f"Versions of {table.name} as the limited standard shows them: keys are codes of "
         "the crosswalk, names and addresses empty. Triggers keep it.",
-        info={"columns_of": table.name},
+        info={"columns_of": f"{table.schema}.{table.name}"},
     )
     Index(None, *(copy.c[k] for k in dimension.key))

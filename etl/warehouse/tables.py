@@ -53,8 +53,8 @@ class Schemas:
     def path(self) -> list[str]:
         """The search path in which unqualified table names of ``sql/`` resolve.
 
-        The first is where tables are made, which only partitions are: people read what these are
-        part of, and their tools list no schema ``internal``.
+        The first is where a stage makes tables, which only partitions are. Nobody reads these, rows
+        of the past or earlier states by name, so people's tools list no schema ``internal``.
         """
         return [self.internal, self.warehouse, self.staging, self.cubes, *KEPT]
 

@@ -142,7 +142,7 @@ begin
     from (
         select m.member_sk from warehouse.dim_member as m where m.member_id = of_member
         union
-        select m.member_sk from warehouse.dim_member_past as m where m.member_id = of_member
+        select m.member_sk from internal.dim_member_past as m where m.member_id = of_member
     ) as v;
     -- A surrogate key is a small number: it names somebody only next to its column's name.
     if numbers is not null then

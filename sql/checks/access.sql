@@ -29,12 +29,9 @@ relations as (
             else left(n.nspname, length(n.nspname) - length(b.suffix))
         end as schema_name
     from build as b
-    inner join (
-        select schema_name from access.declared_right
-        union
-        -- Partitions have no rights of their own, so nothing there is declared.
-        select 'internal'
-    ) as s on true
+    cross join (
+        select distinct schema_name from access.declared_right
+    ) as s
     inner join pg_namespace as n
         on n.nspname = s.schema_name || case
             when s.schema_name in ('ledger', 'quality', 'access', 'audit') then '' else b.suffix

@@ -8,7 +8,10 @@ create or replace function {schema}.keep_past() returns trigger
 language plpgsql
 as $past$
 declare
-    past regclass := format('%I.%I', tg_table_schema, tg_table_name || '_past')::regclass;
+    -- What goes with schema warehouse of a build bears the end of its name, such as warehouse_next.
+    past regclass := format(
+        '%I.%I', regexp_replace(tg_table_schema, '^warehouse', 'internal'), tg_table_name || '_past'
+    )::regclass;
     known_to bigint := coalesce(
         nullif(current_setting('aca.load_id', true), '')::bigint,
         (

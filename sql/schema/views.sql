@@ -27,7 +27,8 @@ inner join (
 
 -- name: fact_history
 -- Every reported state of a {fact}, one row per {fact} and load in which it changed; as_of and
--- batch_id order them.
+-- batch_id order them. withdrawn_load_id is the load that withdrew the {fact}, if it is there no
+-- more.
 select
     state.{key},
     state.load_id,
@@ -35,22 +36,34 @@ select
     batch.batch_id,
     state.{date},
     {states_of_state},
-    state.is_latest
+    state.is_latest,
+    state.withdrawn_load_id
 from (
     select
-        {key},
-        load_id,
-        {date},
-        {states},
-        false as is_latest
-    from {earlier_states}
+        earlier.{key},
+        earlier.load_id,
+        earlier.{date},
+        {states_of_earlier},
+        false as is_latest,
+        withdrawn.load_id as withdrawn_load_id
+    from {earlier_states} as earlier
+    -- A join to a group, which a query that does not ask for the load goes without.
+    left join (
+        select
+            past.{key},
+            max(past.known_to_load_id) as load_id
+        from {past} as past
+        where not exists (select 1 from {fact} as present where present.{key} = past.{key})
+        group by past.{key}
+    ) as withdrawn on earlier.{key} = withdrawn.{key}
     union all
     select
         {key},
         load_id,
         {date},
         {states},
-        true as is_latest
+        true as is_latest,
+        null as withdrawn_load_id
     from {fact}
 ) as state
 inner join ledger.load as batch on state.load_id = batch.load_id;

@@ -33,6 +33,7 @@ RIGHTS = draw("""
     schema           | analyst | scoped  | deid    | phi     | steward | auditor
     staging          | refused | refused | refused | read    | read    | refused
     warehouse        | refused | refused | refused | read    | read    | refused
+    internal         | refused | refused | refused | read    | read    | refused
     cubes            | refused | refused | refused | read    | read    | refused
     as_known         | refused | refused | refused | read    | read    | refused
     mart             | nobody  | refused | refused | read    | read    | nobody
@@ -359,7 +360,7 @@ def test_every_column_of_every_relation_is_classified(warehouse):
 
 def test_a_column_that_nobody_has_classified_is_shown_to_nobody(warehouse):
     connection = warehouse.connection
-    new = ["warehouse.dim_plan", "warehouse.dim_plan_past", "quality.check_run"]
+    new = ["warehouse.dim_plan", "internal.dim_plan_past", "quality.check_run"]
     for table in new:
         connection.execute(f"alter table {table} add column nickname text default 'n'")
     try:
@@ -375,7 +376,7 @@ def test_a_column_that_nobody_has_classified_is_shown_to_nobody(warehouse):
                 " join pg_class as c on a.attrelid = c.oid where a.attname = 'nickname'"
             )
         )
-        assert shown == {"warehouse", "as_known", "quality"}
+        assert shown == {"warehouse", "internal", "as_known", "quality"}
         assert not answers(connection, "aca_analyst", "quality.check_run", "nickname")
         assert answers(connection, "aca_analyst", "quality.check_run", "gate")
         assert warehouse.column(

@@ -76,7 +76,7 @@ def shared_url(admin_url: str, template: str) -> Iterator[str]:
 def history(request: pytest.FixtureRequest, shared_url: str) -> Iterator[History]:
     with connect(shared_url, "test") as connection:
         made = History(shared_url, connection, DIMENSIONS[request.param])
-        connection.execute(f"truncate {made.table}, {made.table}_past cascade")
+        connection.execute(f"truncate {made.table}, internal.{made.dimension.table}_past cascade")
         connection.execute(
             "insert into warehouse.dim_geography (geography_sk, load_id) values (-1, 0) "
             "on conflict do nothing"

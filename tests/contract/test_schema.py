@@ -84,7 +84,7 @@ def test_migrations_go_up_down_and_up_without_drift(empty_url: str) -> None:
     with connect(empty_url, "test") as connection:
         left = connection.execute(
             "select nspname from pg_namespace where nspname = any(%s)",
-            [["staging", "warehouse", "cubes", "as_known", "ledger", "quality"]],
+            [["staging", "warehouse", "internal", "cubes", "as_known", "ledger", "quality"]],
         ).fetchall()
     assert left == []
     migrate(empty_url)
@@ -127,9 +127,9 @@ down_revision = "{newest}"
 
 
 def upgrade():
-    for table in ("dim_provider", "dim_provider_past"):
-        op.drop_column(table, "phone", schema="warehouse")
-        op.alter_column(table, "zip", type_=sa.String(20), schema="warehouse")
+    for schema, table in (("warehouse", "dim_provider"), ("internal", "dim_provider_past")):
+        op.drop_column(table, "phone", schema=schema)
+        op.alter_column(table, "zip", type_=sa.String(20), schema=schema)
 '''
 
 

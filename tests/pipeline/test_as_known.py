@@ -299,8 +299,8 @@ def test_grants_and_views_on_as_known_outlive_a_rebuild(warehouse: Warehouse) ->
     connection.execute(sql.SQL("drop role if exists {}").format(role))  # outlives a test's database
     connection.execute(sql.SQL("create role {}").format(role))
     for statement in (
-        "grant usage on schema as_known, warehouse, ledger to {}",
-        "grant select on all tables in schema as_known, warehouse, ledger to {}",
+        "grant usage on schema as_known, warehouse, internal, ledger to {}",
+        "grant select on all tables in schema as_known, warehouse, internal, ledger to {}",
         "revoke execute on function warehouse.as_known_at(bigint) from public",
         "revoke execute on function warehouse.as_known_now() from public",
         "grant execute on function warehouse.as_known_at(bigint) to {} with grant option",

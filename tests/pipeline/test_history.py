@@ -297,7 +297,7 @@ class Observer:
         table, sk = self.subject.dimension.table, self.subject.dimension.sk
         for number, key in self.warehouse.rows(
             f"select {sk}, {self.subject.key} from warehouse.{table} where {sk} > 0 union "
-            f"select {sk}, {self.subject.key} from warehouse.{table}_past where {sk} > 0"
+            f"select {sk}, {self.subject.key} from internal.{table}_past where {sk} > 0"
         ):
             owner = self.owners.setdefault(number, key)
             assert owner == key, f"{sk} {number} was {owner}'s and is {key}'s"

@@ -31,7 +31,7 @@ from tests.support.retention import send_all
 from tests.support.warehouse import Warehouse
 
 STAGES = ("stage", "dims", "facts", "cubes")
-SCHEMAS = ["staging", "warehouse", "cubes", "ledger", "quality"]
+SCHEMAS = ["staging", "warehouse", "internal", "cubes", "ledger", "quality"]
 # Columns of clock times and counters, which differ from run to run.
 _CLOCKS = {"started_at", "finished_at", "live_at", "created_at", "defined_at", "load_timestamp"}
 _CLOCKS |= {"refused_at", "tried_at", "settled_at", "changed_at", "decided_at", "made_at", "ran_at"}

@@ -70,7 +70,7 @@ def test_every_way_to_read_is_recorded(
     RECORDED[way](ann)
     ann.close()
     read = looked.read_by(ANN, before)
-    assert read & {MEMBER, f"{MEMBER}_past"}
+    assert read & {MEMBER, "internal.dim_member_past"}
 
 
 @pytest.mark.parametrize("way", REFUSED)
@@ -209,7 +209,7 @@ def test_every_table_that_identifies_a_person_notes_its_readers(looked: Record) 
         "join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped "
         "where n.nspname = any(%s) and c.relkind in ('r', 'p', 'm') and not c.relispartition "
         "group by n.nspname, c.relname, c.oid, c.relrowsecurity",
-        ["staging", "warehouse", "cubes", "ledger", "quality", "access", "audit"],
+        ["staging", "warehouse", "internal", "cubes", "ledger", "quality", "access", "audit"],
     )
     identifying = {f"{s}.{t}" for s, t, columns, _ in tables if identifies(s, t, columns)}
     noted = {f"{s}.{t}" for s, t, _, policies in tables if policies}
@@ -267,7 +267,7 @@ def test_views_on_such_tables_read_as_the_reader(looked: Record) -> None:
     "relation",
     [
         *("staging.members_raw", "staging.claims_raw", "staging.enrollments_raw"),
-        *("warehouse.dim_member_past", "cubes.claims_daily_member"),
+        *("internal.dim_member_past", "cubes.claims_daily_member"),
         *("cubes.high_cost_member_tracking",),
     ],
 )

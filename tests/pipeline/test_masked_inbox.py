@@ -221,7 +221,8 @@ def contents(warehouse: Warehouse) -> dict[str, Any]:
     }
     tables = warehouse.rows(
         "select schemaname, tablename from pg_tables "
-        "where schemaname in ('staging', 'warehouse') and tablename !~ '_[0-9]{4}' order by 2"
+        "where schemaname in ('staging', 'warehouse', 'internal') and tablename !~ '_[0-9]{4}' "
+        "order by 2"
     )
     for schema, table in tables:
         columns = warehouse.column(

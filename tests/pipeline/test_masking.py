@@ -101,7 +101,7 @@ CUBES_OF_MANY = {name for name, cube in CUBES.items() if not cube.is_of_persons}
 @pytest.mark.parametrize("schema", [LIMITED, SAFE_HARBOR])
 def test_each_row_is_shown_as_its_standard_says(world, schema):
     shown = relations(world.connection, schema)
-    assert {"dim_member", "dim_member_past", "fact_claim", "fact_claim_history"} < set(shown)
+    assert {"dim_member", "fact_claim", "fact_claim_history"} < set(shown)
     for relation in shown:
         if schema == SAFE_HARBOR and relation in CUBES_OF_MANY:
             continue  # their cells are a matter of their own
@@ -122,7 +122,7 @@ def test_a_person_has_one_random_code_in_all_relations_of_a_schema(world, schema
     keys = [codes.of_key[sk] for sk in sorted(codes.of_key) if sk > 0]
     rises = sum(a < b for a, b in pairwise(keys))
     assert 0.3 < rises / len(keys) < 0.7
-    for relation in ("dim_member", "dim_member_past", "dim_member_as_is", "claims_daily_member"):
+    for relation in ("dim_member", "dim_member_as_is", "claims_daily_member"):
         shown = world.column(f"select distinct member_id from {schema}.{relation}")
         assert set(shown) <= {*codes.of_person.values(), "(unknown)"}, relation
 
@@ -240,7 +240,7 @@ def direct_values(world: Warehouse) -> set[str]:
     Of names those that no provider and no place has.
     """
     found: set[str] = set()
-    for table in ("warehouse.dim_member", "warehouse.dim_member_past", "staging.members_raw"):
+    for table in ("warehouse.dim_member", "internal.dim_member_past", "staging.members_raw"):
         for column in ("member_id", "street", "phone", "email", "first_name", "last_name"):
             found |= set(world.column(f"select distinct {column} from {table}"))
     public = " ".join(

@@ -25,7 +25,7 @@ READERS = {
     "dee_reads": ("aca_analyst_deid", "safe_harbor", ()),
     "pat_reads": ("aca_auditor", "limited", ()),
 }
-RELATIONS = ("dim_member", "dim_member_as_is", "dim_member_current", "dim_member_past")
+RELATIONS = ("dim_member", "dim_member_as_is", "dim_member_current")
 CODE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\(unknown\)")
 # Logins that may see who a person is, each with its role and what it reads, which has rows; of the
 # auditor that is the record itself.

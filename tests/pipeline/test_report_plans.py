@@ -185,6 +185,6 @@ def test_statistics_are_current_after_each_load(loaded: Warehouse) -> None:
     assert stale(loaded) == {}
     simulate(loaded.inbox, 2)
     loaded.incremental()
-    assert loaded.value("select count(*) > 0 from warehouse.fact_claim_past") is True
-    assert loaded.value("select count(*) > 0 from warehouse.fact_claim_state") is True
+    assert loaded.value("select count(*) > 0 from internal.fact_claim_past") is True
+    assert loaded.value("select count(*) > 0 from internal.fact_claim_state") is True
     assert stale(loaded) == {}

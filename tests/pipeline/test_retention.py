@@ -64,10 +64,12 @@ def test_old_rows_leave_every_table_and_the_rest_stays(sent: Warehouse) -> None:
         ("NEW",),
         ("NEWER",),
     ]
-    for table in ("claims_raw", "fact_claim", "fact_claim_past", "fact_claim_state"):
-        schema = "staging" if table == "claims_raw" else "warehouse"
+    for table in (
+        *("staging.claims_raw", "warehouse.fact_claim"),
+        *("internal.fact_claim_past", "internal.fact_claim_state"),
+    ):
         assert not sent.rows(
-            f"select * from {schema}.{table} where claim_id = any('{{{','.join(OLD_CLAIMS)}}}')"
+            f"select * from {table} where claim_id = any('{{{','.join(OLD_CLAIMS)}}}')"
         )
     # What has one day within the horizon stays as a whole.
     assert sent.rows("select count(*) from staging.claims_raw where claim_id = 'MOVED'") == [(2,)]

@@ -133,7 +133,7 @@ def test_a_replayed_row_from_before_the_horizon_expires(sent: Warehouse) -> None
         )
     ]
     assert sent.rows("select claim_id from warehouse.fact_claim where claim_id < 'BA'") == [("B",)]
-    assert not sent.rows("select * from warehouse.fact_claim_past where claim_id = 'A'")
+    assert not sent.rows("select * from internal.fact_claim_past where claim_id = 'A'")
     assert failed_critical(sent.connection) == set()
     rebuild_gives_the_same(sent)
 

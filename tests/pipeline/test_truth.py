@@ -113,7 +113,7 @@ def test_month_of_clean_or_dirty_days_matches_the_truth(warehouse: Warehouse, di
     assert compared(warehouse) == dict.fromkeys(truth_checks(), 0)
     # Keys, versions, current and inferred rows after each batch, and now.
     assert figures(warehouse)["dim_member"] == 4 * len(truth)
-    past = "warehouse.dim_member_past"
+    past = "internal.dim_member_past"
     warehouse.connection.execute(f"create table public.kept as table {past}; truncate {past}")
     assert {table for table, wrong in compared(warehouse).items() if wrong} == {"dim_member"}
     # Loads from before past rows were kept are not compared.

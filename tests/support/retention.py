@@ -133,7 +133,7 @@ def seen(warehouse: Warehouse) -> dict[str, Any]:
     pasts = {
         fact.past: of(
             f"select load_id, {fact.key}, {fact.date}, {', '.join(fact.carried)} "
-            f"from warehouse.{fact.past}"
+            f"from internal.{fact.past}"
         )
         for fact in FACTS.values()
     }
@@ -142,7 +142,7 @@ def seen(warehouse: Warehouse) -> dict[str, Any]:
         **cubes(warehouse),
         **pasts,
         "states": of(
-            "select load_id, claim_id, service_date, paid_amount from warehouse.fact_claim_state"
+            "select load_id, claim_id, service_date, paid_amount from internal.fact_claim_state"
         ),
         "staged claims": of("select load_id, claim_id, source_line from staging.claims_raw"),
         "staged enrollments": of(

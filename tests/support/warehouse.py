@@ -130,7 +130,7 @@ class Warehouse:
         self.inbox.mkdir()
         tables = self.column(
             "select format('%I.%I', schemaname, tablename) from pg_tables "
-            "where schemaname in ('staging', 'warehouse', 'ledger', 'quality') "
+            "where schemaname in ('staging', 'warehouse', 'internal', 'ledger', 'quality') "
             "and tablename not in ('dim_date', 'dim_geography', 'dim_member_limited')"
         )
         self.connection.execute(f"truncate {', '.join(tables)} restart identity")
