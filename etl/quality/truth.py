@@ -56,7 +56,7 @@ class Truth(Protocol):
 RECKONED = (
     *("fact_claim", "fact_claim_line", "bridge_claim_diagnosis"),
     *("member_month", "exposure_month", "enrollment_flow_month"),
-    *("inpatient_stay", "readmission_month", "high_cost_year"),
+    *("cost_month", "inpatient_stay", "readmission_month", "high_cost_year"),
 )
 
 

@@ -42,6 +42,22 @@ select
 from bridge_claim_diagnosis as d
 group by 1, 2, 3;
 
+-- name: cost_month
+-- What care cost. One row per month, state, metal tier and claim type.
+select
+    to_char(month, 'YYYY-MM') as month,
+    state,
+    metal_tier,
+    claim_type,
+    claims,
+    pending_claims,
+    denied_claims,
+    (billed_usd * 100)::bigint as billed_cents,
+    (pending_billed_usd * 100)::bigint as pending_billed_cents,
+    (allowed_usd * 100)::bigint as allowed_cents,
+    (paid_usd * 100)::bigint as paid_cents
+from cost_month;
+
 -- name: member_month
 -- How many months a plan covered a member, the first and the last, and sums over them. One row per
 -- member and plan.

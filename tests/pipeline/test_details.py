@@ -76,9 +76,9 @@ def test_lines_of_a_claim_reversed_under_its_own_id_count_nothing(
     first.send(
         "2025-02-20",
         claims=f"""
-            claim_id | member_id | service_date | status   | claim_amount | paid_amount
-            C2       | A         | 2025-01-06   | {status} | -40.00       | -30.00
-            C3       | B         | 2025-02-07   | {status} | 60.00        | 25.00
+            claim_id|member_id|service_date| status  |claim_amount|allowed_amount|paid_amount
+            C2      |A        |2025-01-06  |{status} |-40.00      |-40.00        |-30.00
+            C3      |B        |2025-02-07  |{status} |60.00       |50.00         |25.00
         """,
         claim_lines="""
             claim_id | line_number | line_billed | line_paid | units

@@ -167,6 +167,7 @@ def test_facts_and_cubes_of_dirty_days_have_the_rows_of_the_truth(
     for table, change in (
         ("cubes.member_month", "member_id = 'X'"),
         ("cubes.inpatient_stay", "claims = claims + 1"),
+        ("cubes.cost_month", "denied_claims = denied_claims + 1"),
         ("warehouse.fact_claim_line", "paid_amount = paid_amount + 0.01"),
     ):
         warehouse.connection.execute(

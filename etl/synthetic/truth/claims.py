@@ -1,4 +1,4 @@
-"""What the facts of claims, their lines and their diagnoses must add up to after some batches.
+"""What claims, their lines and their diagnoses must add up to after some batches, and their cost.
 
 A claim is as the last batch with a row of it says. Its lines are those of the last batch that has
 any line of it, its diagnoses likewise; a claim without has one, made of the claim. Rows are tuples
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from etl.synthetic.core.rng import Ints
+from etl.synthetic.truth import care, exposure
 from etl.synthetic.truth.groups import Groups
 from etl.synthetic.truth.loaded_rows import Table, is_last_of
 
@@ -28,15 +29,16 @@ _OF_LINE = ("line_billed", "line_allowed", "line_paid")
 
 @dataclass
 class Claims:
-    """The facts that follow from ``tables`` of loaded rows."""
+    """The facts, and the cube of their cost, that follow from ``tables`` of loaded rows."""
 
     tables: dict[str, Table]
 
     def rows(self) -> Iterator[tuple[str, Rows]]:
-        """Each fact by name with its rows."""
+        """Each of them by name with its rows."""
         yield "fact_claim", self._claims()
         yield "fact_claim_line", self._lines()
         yield "bridge_claim_diagnosis", self._diagnoses()
+        yield "cost_month", self._cost()
 
     @cached_property
     def _latest(self) -> Table:
@@ -50,6 +52,30 @@ class Claims:
         claims = self._latest
         by = (claims["service_date"].astype("S7"), claims["claim_type"], claims["status"])
         return _sums(by, [claims[name] for name in _AMOUNTS])
+
+    def _cost(self) -> Rows:
+        """Claims and money of each month, state, metal tier and type; see ``exposure`` for both."""
+        claims = self._latest
+        state, tier = exposure.places(self.tables, claims, claims["service_date"])
+        kind = np.where(claims["claim_type"] == b"", exposure.UNKNOWN, claims["claim_type"])
+        by = (claims["service_date"].astype("S7"), state, tier, kind)
+        cells = Groups(*by)
+        status = claims["status"]
+        is_pending, is_denied = status == b"pending", status == b"denied"
+        is_adjudicated = np.isin(status, [word.encode() for word in care.ADJUDICATED])
+        is_paid = np.isin(status, [word.encode() for word in care.PAYABLE])
+        counted = (is_adjudicated, is_pending, is_denied)
+        billed, allowed, paid = (claims[name] for name in _AMOUNTS)
+        amounts = (
+            *((is_adjudicated, billed), (is_pending, billed)),
+            *((is_adjudicated, allowed), (is_paid, paid)),
+        )
+        return zip(
+            *(_values(cells.first(column)) for column in by),
+            *(cells.total(which).tolist() for which in counted),
+            *(cells.total(np.where(which, cents, 0)).tolist() for which, cents in amounts),
+            strict=True,
+        )
 
     def _lines(self) -> Rows:
         """How many lines there are of each month, type and procedure, and their amounts."""

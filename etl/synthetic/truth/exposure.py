@@ -57,14 +57,13 @@ def spans(tables: dict[str, Table]) -> Spans:
     year = rows["start_date"].astype("S4")
     year_end = np.char.add(year, b"-12-31")
     end = np.where(rows["end_date"] == b"", year_end, rows["end_date"])
-    states = dict(tables["members"][["member_id", "state"]].tolist())
-    tiers = {(plan, of_year): tier for plan, of_year, tier in tables["plans"].tolist()}
+    state, tier = places(tables, rows, rows["start_date"])
     columns = {
         "member": rows["member_id"],
         "plan": rows["plan_id"],
         "csr": rows["csr_variant"],
-        "state": _looked_up(states, rows["member_id"].tolist()),
-        "tier": _looked_up(tiers, list(zip(rows["plan_id"].tolist(), year.tolist(), strict=True))),
+        "state": state,
+        "tier": tier,
     }
     found = {name: np.unique(column, return_inverse=True) for name, column in columns.items()}
     return Spans(
@@ -75,6 +74,19 @@ def spans(tables: dict[str, Table]) -> Spans:
         names={name: values for name, (values, _) in found.items()},
         **{name: positions for name, (_, positions) in found.items()},
     )
+
+
+def places(
+    tables: dict[str, Table], rows: Table, day: NDArray[np.bytes_]
+) -> tuple[NDArray[np.bytes_], NDArray[np.bytes_]]:
+    """Of rows with a member and a plan: the member's state, and the plan's tier in a day's year.
+
+    No member of the generator changes state, and no plan its tier within a year.
+    """
+    states = dict(tables["members"][["member_id", "state"]].tolist())
+    tiers = {(plan, of_year): tier for plan, of_year, tier in tables["plans"].tolist()}
+    plans = zip(rows["plan_id"].tolist(), day.astype("S4").tolist(), strict=True)
+    return _looked_up(states, rows["member_id"].tolist()), _looked_up(tiers, list(plans))
 
 
 def _looked_up(values: dict[Any, bytes], keys: list[Any]) -> NDArray[np.bytes_]:

@@ -92,7 +92,7 @@ _TABLES = {
     "claims": _Kept(
         "claims",
         (
-            *("member_id", "service_date", "status", "claim_type"),
+            *("member_id", "plan_id", "service_date", "status", "claim_type"),
             *("procedure_code", "diagnosis_code"),
         ),
         ("claim_amount", "allowed_amount", "paid_amount"),
