@@ -34,6 +34,9 @@ _TYPES = WeightedBy([(579, 116, 2, 303), (470, 126, 6, 398), (433, 143, 15, 409)
 _STAY = Lognormal(3, 0.75)
 _LONGEST_STAY = 21
 _READMITTED, _READMISSION_DAYS = 140, 30
+# Per mille of stays that another claim continues: half of them of the same hospital, which bills
+# again before the discharge, half of the one that the member is transferred to.
+_CONTINUED, _INTERIM = 40, 500
 # Prenatal visits, days before the birth.
 _VISITS = tuple(range(240, 0, -27))
 
@@ -114,13 +117,15 @@ class Draws:
     """The draws of a unit: of its services, then its maternity care, then its readmissions.
 
     Each of the three has streams of its own, in order of member, so that members who join later
-    leave them as they were. ``stays``: for each readmission the service that came before it.
+    leave them as they were. What continues a stay is among the readmissions. ``stays``: for each
+    readmission the service that came before it; ``is_interim``: whether the same hospital bills it.
     """
 
     dice: Dice
     services: int
     maternity: int
     stays: Ints
+    is_interim: NDArray[np.bool_]
 
     def __call__(self, attribute: str) -> Ints:
         """A draw for every claim of the unit, in order of ``position``."""
@@ -137,6 +142,12 @@ class Draws:
         first = self.dice(attribute, self.services)
         maternity = self.dice(f"{attribute} of maternity", self.maternity)
         return np.concatenate([first, maternity, first[self.stays]])
+
+    def provider(self) -> Ints:
+        """As above, for the provider: an interim bill has the draw of the stay before it."""
+        others = np.zeros(self.services + self.maternity, dtype=bool)
+        is_interim = np.concatenate([others, self.is_interim])
+        return np.where(is_interim, self.same("provider"), self("provider"))
 
 
 def units(span: Span, first: date, end: date, people: int) -> Iterator[Unit]:
@@ -169,11 +180,17 @@ def draw(
 
     nights = np.minimum(1 + _STAY(dice("stay", len(services))), _LONGEST_STAY)
     discharge = service + nights * (kind == INPATIENT)
-    again = keep & (kind == INPATIENT) & chance(dice("readmitted", len(services)), _READMITTED)
+    readmitted = dice("readmitted", len(services))
+    again = keep & (kind == INPATIENT) & chance(readmitted, _READMITTED + _CONTINUED)
     stays = np.flatnonzero(again)
-    back = discharge[stays] + 1 + below(dice("readmission", len(stays)), _READMISSION_DAYS)
+    continued = ~chance(readmitted, _READMITTED)[stays]
+    is_interim = continued & chance(dice("interim", len(stays)), _INTERIM)
+    # Who is transferred may be in both hospitals' count of the last day.
+    overlap = below(dice("handover", len(stays)), 2) * ~is_interim
+    after = 1 + below(dice("readmission", len(stays)), _READMISSION_DAYS)
+    back = discharge[stays] + np.where(continued, -overlap, after)
 
-    draws = Draws(dice, len(services), len(visit), stays)
+    draws = Draws(dice, len(services), len(visit), stays, is_interim)
     member = np.concatenate([services, expecting, services[stays]])
     kind = np.concatenate([kind, care, np.full(len(stays), INPATIENT)])
     service = np.concatenate([service, care_day, back])
@@ -201,11 +218,16 @@ def draw(
         part[position],
         is_maternity,
     )
-    return found.take(_one_bed(found)), draws
+    others = np.zeros(len(services) + len(visit), dtype=bool)
+    may_touch = np.concatenate([others, continued])[position]
+    return found.take(_one_bed(found, may_touch)), draws
 
 
-def _one_bed(claims: Claims) -> NDArray[np.bool_]:
-    """All claims but the stays that begin before the member's last one has ended."""
+def _one_bed(claims: Claims, may_touch: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """All claims but the stays that begin before the member's last one has ended.
+
+    ``may_touch``: which may begin on its last day or the day before.
+    """
     keep = np.ones(len(claims), dtype=bool)
     stays = np.flatnonzero(claims.kind == INPATIENT)
     stays = stays[np.lexsort((claims.service[stays], claims.member[stays]))]
@@ -214,7 +236,7 @@ def _one_bed(claims: Claims) -> NDArray[np.bool_]:
     while overlap.any():
         later, before = stays[1:], stays[:-1]
         overlap = claims.member[later] == claims.member[before]
-        overlap &= claims.service[later] <= claims.discharge[before]
+        overlap &= claims.service[later] <= claims.discharge[before] - 2 * may_touch[later]
         # Of a run of overlapping stays only the first is judged by one that stays.
         overlap[1:] &= ~overlap[:-1]
         keep[later[overlap]] = False

@@ -271,7 +271,7 @@ def _provider(
     chapter: Ints,
     procedure: Ints,
 ) -> Ints:
-    who = draws("provider")[claims.position]
+    who = draws.provider()[claims.position]
     female = people.gender[claims.member] == FEMALE
     # Care before a birth bears codes of more than one chapter.
     chapter = np.where(claims.is_maternity, Chapter.PREGNANCY, chapter)
