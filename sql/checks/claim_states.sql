@@ -251,7 +251,7 @@ summed as (
     group by c.claim_id
 ),
 
-judged as (
+judged as (  -- noqa: ST03, the fragment reads judged
     select
         c.claim_id,
         -- A claim that is gone has earlier states alone.
@@ -264,21 +264,8 @@ judged as (
     left join fact_claim as f on c.claim_id = f.claim_id
 )
 
-select
-    v.rule,
-    counted.claims as rows_checked,
-    v.rows_failed,
-    v.failing_keys
-from (
-    select
-        count(*) as claims,
-        {tallies}
-    from judged
-) as counted
-cross join lateral (
-    values
-    {tallied}
-) as v (rule, rows_failed, failing_keys);
+select *
+from ({rules_counted}) as found;
 
 -- name: claim_chain_against_staging
 -- The chains of states against staging, of the claims for which they say anything: those of which

@@ -29,7 +29,7 @@ claims as {kept} (
     where {scope}
 ),
 
-judged as (
+judged as (  -- noqa: ST03, the fragment reads judged
     select
         coalesce(d.claim_id, c.claim_id) as claim_id,
         d.{number},
@@ -40,25 +40,10 @@ judged as (
     from asked as d
     full join claims as c on d.claim_id = c.claim_id
     left join {codes} as k on {code_of_row} = k.{code}
-),
-
-counted as (
-    select
-        count(*) as rows_checked,
-        {tallies}
-    from judged
 )
 
-select
-    v.rule,
-    counted.rows_checked,
-    v.rows_failed,
-    v.failing_keys
-from counted
-cross join lateral (
-    values
-    {tallied}
-) as v (rule, rows_failed, failing_keys);
+select *
+from ({rules_counted}) as found;
 
 -- name: named_by_load
 -- Whether the current load has a row of the claim: a fragment of a where clause.
@@ -143,25 +128,10 @@ judged as (
         e.state <> d.state as latest_set
     from expected as e
     full join stored as d on e.claim_id = d.claim_id and e.{number} = d.{number}
-),
-
-counted as (
-    select
-        count(*) as rows_checked,
-        {tallies}
-    from judged
 )
 
-select
-    v.rule,
-    counted.rows_checked,
-    v.rows_failed,
-    v.failing_keys
-from counted
-cross join lateral (
-    values
-    {tallied}
-) as v (rule, rows_failed, failing_keys);
+select *
+from ({rules_counted}) as found;
 
 -- name: named_by_loads
 -- Whether the loads asked about have a row of the claim: a fragment of a where clause.
@@ -189,25 +159,10 @@ with judged as (
         max({number}) <> count(*) as numbers_without_gap
     from {detail}
     group by claim_id
-),
-
-counted as (
-    select
-        count(*) as rows_checked,
-        {tallies}
-    from judged
 )
 
-select
-    v.rule,
-    counted.rows_checked,
-    v.rows_failed,
-    v.failing_keys
-from counted
-cross join lateral (
-    values
-    {tallied}
-) as v (rule, rows_failed, failing_keys);
+select *
+from ({rules_counted}) as found;
 
 -- name: codes
 -- Rows whose code is of no code system that there is. One row per row.

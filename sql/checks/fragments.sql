@@ -8,6 +8,24 @@ select
     jsonb_build_object() as judged
 from {table};
 
+-- name: rules_counted
+-- How many of the rows judged each rule fails on, with some of their keys. One row per rule.
+select
+    v.rule,
+    counted.rows_checked,
+    v.rows_failed,
+    v.failing_keys
+from (
+    select
+        count(*) as rows_checked,
+        {tallies}
+    from judged
+) as counted
+cross join lateral (
+    values
+    {tallied}
+) as v (rule, rows_failed, failing_keys);
+
 -- name: places
 -- The loads of a feed in the order of their batches. One row per load.
 select

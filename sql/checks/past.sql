@@ -24,7 +24,7 @@ with ledger_ends as (
     from load as l
 ),
 
-judged as (
+judged as (  -- noqa: ST03, the fragment reads judged
     select
         {keys_of_past},
         p.known_to_load_id,
@@ -36,25 +36,10 @@ judged as (
     from {past} as p
     cross join ledger_ends as e
     left join load as l on p.known_to_load_id = l.load_id
-),
-
-counted as (
-    select
-        count(*) as past_rows,
-        {tallies}
-    from judged
 )
 
-select
-    v.rule,
-    counted.past_rows as rows_checked,
-    v.rows_failed,
-    v.failing_keys
-from counted
-cross join lateral (
-    values
-    {tallied}
-) as v (rule, rows_failed, failing_keys);
+select *
+from ({rules_counted}) as found;
 
 -- name: one_key
 -- A surrogate key names one natural key for all time: versions that were taken away count with
