@@ -96,7 +96,7 @@ class Feed:
 
     @property
     def file_name(self) -> str:
-        """The file's name inside a batch folder; ``.gz`` may follow."""
+        """The file's name inside a batch folder; ``.gz`` or ``.zip`` may follow."""
         return f"{self.name}.csv"
 
     @property

@@ -29,12 +29,16 @@ class FileForm:
     ``names``: of the fields in their order, if no header names them. ``before`` and ``after``:
     lines in front of the header (or of the rows, without one) and behind the rows, which are
     counted and passed over: so many, or those that each match a pattern from their beginning.
+    ``member`` and ``sheet``: patterns (``claims_*.csv``, without regard to case) of the name of the
+    file in a zip archive and of the sheet in a workbook, where there are several.
     """
 
     delimiter: str = ","
     names: tuple[str, ...] = ()
     before: int | str = 0
     after: int | str = 0
+    member: str = ""
+    sheet: str = ""
 
     def __post_init__(self) -> None:
         if self.delimiter not in DELIMITERS:

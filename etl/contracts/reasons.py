@@ -95,6 +95,10 @@ class Reason(Enum):
         "Correct the value; the data dictionary says what the column may contain.",
     )
 
+    CELL_ERROR = (
+        "an error of the workbook in place of a value",
+        "Correct the formula of the cell and save the workbook, or write the value itself.",
+    )
     NOT_LISTED = (
         "a word that the contract does not map",
         "Correct the word, or add it to the map in the sender's contract and replay the row.",

@@ -21,6 +21,7 @@ from etl.contracts.sender import SenderContract
 from etl.contracts.senders import SENDERS, contracts_of
 from etl.db.connection import connect
 from etl.errors import AlreadyRunningError, BatchError, CheckFailedError, UsageError, one_line
+from etl.inbox import unpacking
 from etl.inbox.folder import meanings_of
 from etl.inbox.manifest import MANIFEST
 from etl.pipeline import commands
@@ -78,9 +79,9 @@ def _named(file: Path, contract: str) -> tuple[str, dict[str, str]]:
     if not contract or contract in {one.contract for one in meant}:
         return file.name, {}
     feed = _contract(contract).feed.name
-    return f"{feed}{''.join(file.suffixes[-2:]) if file.suffix == '.gz' else '.csv'}", {
-        "contract": contract
-    }
+    packed = unpacking.ending(file)
+    ends = packed if packed == unpacking.WORKBOOK else f".csv{packed}"
+    return f"{feed}{ends}", {"contract": contract}
 
 
 def _contract(name: str) -> SenderContract:

@@ -268,7 +268,12 @@ def _feed(where: str, feed: Feed, files: list[Named], said: dict[str, Entry]) ->
         entry = by_key.get(one.key) or (by_key.get(()) if len(files) == 1 else None)
         of_part = entry or Entry(one.path.name)
         expected = replace(
-            whole, rows=of_part.rows, checksum=of_part.checksum, totals=of_part.totals
+            whole,
+            rows=of_part.rows,
+            checksum=of_part.checksum,
+            totals=of_part.totals,
+            member=of_part.member,
+            sheet=of_part.sheet,
         )
         parts.append(feed_file(feed, one.path, expected, one.found))
     if len(parts) == 1:

@@ -25,6 +25,7 @@ from etl.inbox.block_scan import Layout
 from etl.inbox.csv_records import Block
 from etl.inbox.distinct_keys import Keys
 from etl.inbox.no_rows import NoRows
+from etl.inbox.sheet_count import ERRORS
 from etl.inbox.value_forms import Form
 
 # No file of so many bad rows is worth more than a look at the first of them.
@@ -48,7 +49,9 @@ class Fields:
     ``forms``: how values are written that COPY is to type. ``money``: the amounts among them, each
     one field. ``needed``: dates without which only a delete marker can be placed; ``marker``: the
     field that says that a row is one. ``required``: those, the key apart, that every row should
-    fill. ``feed`` and ``columns``: what the feed and its columns are called.
+    fill. ``feed`` and ``columns``: what the feed and its columns are called. ``computed``: those
+    whose value may be an error of a workbook's formula; ``missing``: words, in small letters, that
+    are none, since they say that there is no value.
     """
 
     names: tuple[str, ...]
@@ -60,6 +63,8 @@ class Fields:
     required: tuple[int, ...] = ()
     feed: str = ""
     columns: tuple[str, ...] = ()
+    computed: tuple[int, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -174,6 +179,8 @@ class Stream:
         odd = self._no_rows.odd(layout)
         for at in fields.needed:
             odd |= layout.lengths(at) == 0
+        for at in fields.computed:
+            odd |= block_scan.begins_with(layout, at, [b"#"])
         money = {column: money.positions[0] for column, money in fields.money.items()}
         for at, form in fields.forms.items():
             if at not in money.values():
@@ -229,6 +236,9 @@ class Stream:
         """Why the values of a sound record cannot be a row of the file, and which is at fault."""
         if no_row := self._no_rows.fault(values):
             return no_row
+        for at in self.fields.computed:
+            if self._is_error(values[at]):
+                return Reason.CELL_ERROR, at
         for at, form in self.fields.forms.items():
             if reason := form.fault(values[at]):
                 return reason, at
@@ -239,6 +249,13 @@ class Stream:
             if not values[at] and not is_marker:
                 return self.fields.forms[at].type.refusal, at
         return None
+
+    def _is_error(self, value: bytes) -> bool:
+        """Whether a cell of a workbook shows that its formula came to nothing."""
+        if value[:1] != b"#":
+            return False
+        word = value.decode()
+        return word in ERRORS and word.lower() not in self.fields.missing
 
     def _sent(self, lines: range | list[int], clean: list[bytes]) -> bytes:
         if not clean:

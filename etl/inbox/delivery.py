@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import xxhash
 
 from etl.contracts.feed import Feed
+from etl.contracts.file_form import FileForm
 from etl.contracts.refusals import Refusal
+from etl.contracts.sender import SenderContract
 from etl.errors import BatchError, one_line, printable
+from etl.inbox import encodings, unpacking
+from etl.inbox.limits import Unfit
 from etl.inbox.manifest import Expected, open_regular
 
 _BLOCK = 1 << 20
@@ -62,7 +63,17 @@ class FeedFile:
     @property
     def is_packed(self) -> bool:
         """Whether its bytes are not those that are read, so that they measure no progress."""
-        return any(file.path.suffix.lower() == ".gz" for file in self.files)
+        return any(unpacking.ending(file.path) for file in self.files)
+
+    @property
+    def is_workbook(self) -> bool:
+        """Whether it is a workbook, of which a sheet is read as a text."""
+        return any(unpacking.ending(file.path) == unpacking.WORKBOOK for file in self.files)
+
+    @property
+    def differs_by_contract(self) -> bool:
+        """Whether a contract says what of the file is read: a sheet, or a file in an archive."""
+        return unpacking.ending(self.path) in (unpacking.WORKBOOK, unpacking.ZIP)
 
     @property
     def signature(self) -> frozenset[tuple[str, int, int]]:
@@ -98,19 +109,34 @@ class FeedFile:
             raise self._unreadable(error.strerror or "it is damaged") from error
         return digest.hexdigest()
 
-    def blocks(self) -> Iterator[bytes]:
-        """The bytes of one file, unpacked, a block at a time; ``BatchError`` if gzip is damaged."""
-        try:
-            with open_regular(self.path) as raw, self._unpacked(raw) as file:
-                while block := file.read(_BLOCK):
-                    yield block
-        except (EOFError, zlib.error, OSError) as error:  # BadGzipFile is an OSError
-            # The text of the library's error can quote the file.
-            why = "it is cut short" if isinstance(error, EOFError) else "it is damaged"
-            raise self._unreadable(why) from error
+    def blocks(self, contract: SenderContract | None = None) -> Iterator[bytes]:
+        """The bytes of one file, unpacked, a block at a time; ``BatchError`` if it is damaged.
 
-    def _unpacked(self, raw: BinaryIO) -> BinaryIO:
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if self.is_packed else raw
+        ``contract``: says which sheet of a workbook or file of an archive is meant, if the manifest
+        does not, and how the numbers of a workbook are written.
+        """
+        decimal = contract.parsing.decimal if contract else "."
+        try:
+            with open_regular(self.path) as raw:
+                yield from unpacking.blocks(raw, self.path, self.form_under(contract), decimal)
+        except Unfit as error:
+            raise self.unfit(error) from error
+        except OSError as error:
+            raise self._unreadable(error.strerror or "it is damaged") from error
+
+    def form_under(self, contract: SenderContract | None) -> FileForm:
+        """How the file is laid out: as a contract declares, and with what the manifest names."""
+        form, said = contract.form if contract else FileForm(), self.expected
+        return replace(form, member=said.member or form.member, sheet=said.sheet or form.sheet)
+
+    def encoding_under(self, contract: SenderContract) -> str:
+        """The encoding of the text that ``blocks`` gives, by Python's name."""
+        return encodings.UTF8 if self.is_workbook else contract.parsing.encoding
+
+    def unfit(self, error: Unfit) -> BatchError:
+        """The sentence about a file that cannot be read as it is."""
+        where = f"{printable(self.path.name)} of batch {one_line(self.path.parent.name)}"
+        return BatchError(error.refusal, f"{where} {error.what}.", error.hint)
 
     def _unreadable(self, why: str) -> BatchError:
         return BatchError(

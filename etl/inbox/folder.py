@@ -21,9 +21,11 @@ from etl.contracts.senders import SENDERS
 from etl.errors import BatchError, one_line, some_of
 from etl.inbox.manifest import MANIFEST
 
-# claims.csv, CLAIMS_2.CSV, claims-part3.csv.gz, claims.FL.csv: a feed, and maybe a sign and a part.
+# claims.csv, CLAIMS_2.CSV, claims-part3.csv.gz, claims.FL.csv, claims.zip, claims.xlsx: a feed, and
+# maybe a sign and a part. What the name ends in is none.
 _FEED_FILE = re.compile(
-    rf"({'|'.join(FEEDS)})(?:[-_. ]([a-z0-9]+(?:[-_. ][a-z0-9]+)*))?\.csv(\.gz)?",
+    rf"({'|'.join(FEEDS)})(?:[-_. ]([a-z0-9]+(?:[-_. ][a-z0-9]+)*?))??"
+    r"\.(?:csv(?:\.gz|\.zip)?|zip|xlsx)",
     re.ASCII | re.IGNORECASE,
 )
 # Words of a part's name that say that the file is another edition of a feed and no part of it.
@@ -43,6 +45,19 @@ _HARMLESS = re.compile(
     r"|.*\.(?:md5|sha1|sha256|sha512|xxh3|xxh128|asc|sig))",
     re.ASCII | re.IGNORECASE,
 )
+# Of packed files, whose names before that are those of plain ones.
+_PACKED = re.compile(r"(?:\.gz|(?:\.csv)?\.zip|\.xlsx)$", re.ASCII | re.IGNORECASE)
+# What other programs and other times pack and calculate with; with what to ask for instead.
+_OTHER_KINDS = {
+    ".xls": "an Excel workbook of the old kind: save it as .xlsx",
+    ".xlsm": "an Excel workbook with macros: save it as .xlsx",
+    ".xlsb": "an Excel workbook in binary form: save it as .xlsx",
+    ".ods": "a spreadsheet of another program: save it as .xlsx",
+    ".7z": "an archive of 7-Zip: pack it as .zip or .gz",
+    ".rar": "an archive of RAR: pack it as .zip or .gz",
+    ".tar": "an archive: pack its files as .zip or .gz, each by itself",
+    ".tgz": "an archive: pack its files as .zip or .gz, each by itself",
+}
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -113,12 +128,21 @@ def meanings_of(name: str) -> list[Meaning]:
     """The feeds whose file a name may be: one by the feed's own name, or those of contracts."""
     if named := feed_and_part(name):
         return [Meaning(*named)]
-    lowered = name.lower().removesuffix(".gz")
+    names = names_unpacked(name)
     return [
         Meaning(contract.feed.name, contract=contract.name)
         for contract in SENDERS.values()
-        if any(fnmatchcase(lowered, pattern.lower()) for pattern in contract.files)
+        if any(fnmatchcase(n, pattern.lower()) for pattern in contract.files for n in names)
     ]
+
+
+def names_unpacked(name: str) -> tuple[str, ...]:
+    """What a file may be called, in small letters: as it is, and without what packed it."""
+    lowered = name.lower()
+    plain = lowered.removesuffix(".gz").removesuffix(".zip")
+    if lowered.endswith(".zip") and not plain.endswith(".csv"):
+        return lowered, f"{plain}.csv"
+    return lowered, plain
 
 
 def part_key(part: str) -> PartKey:
@@ -175,7 +199,7 @@ def look_into(folder: Path, inbox: Path) -> Contents:
         elif is_manifest and contents.manifest is None:
             contents.manifest = path
         elif not meant:
-            what = "a second manifest" if is_manifest else "none of the names that its files have"
+            what = "a second manifest" if is_manifest else _unknown(path)
             odd.append(f"{one_line(name)}, which is {what}")
         elif len(set(feeds)) < len(feeds):
             which = " and ".join(str(meaning.contract) for meaning in meant)
@@ -206,11 +230,17 @@ def _inside(path: Path, what: str) -> str:
     return f" with {inner} in it, one level too deep" if inner else ""
 
 
+def _unknown(path: Path) -> str:
+    """What a file is whose name is none of a feed's."""
+    return _OTHER_KINDS.get(path.suffix.lower(), "none of the names that its files have")
+
+
 def _odd(folder: Path, odd: list[str]) -> BatchError:
     return BatchError(
         Refusal.UNEXPECTED_FILE,
         f"Batch {one_line(folder.name)} contains {some_of(odd, _NAMED)}.",
-        "A batch's files are named as the feeds (members.csv, claims.csv.gz), their parts "
+        "A batch's files are named as the feeds (members.csv, claims.csv.gz, claims.zip, "
+        "claims.xlsx), their parts "
         "claims_1.csv, claims_2.csv: rename what is one, and take away the rest or let its name "
         "begin with an underscore; nothing of the batch was loaded.",
     )
@@ -222,15 +252,21 @@ def _each_once(folder: Path, feed: Feed, files: list[Named]) -> None:
         if one.key != other.key:
             continue
         first, second = (one_line(n.path.name) for n in (one, other))
-        packed = {n.path.suffix.lower() == ".gz" for n in (one, other)}
-        if len(packed) == 2 and one.part == other.part:
-            plain = f"{feed.name}.csv" if not one.part else first.removesuffix(".gz")
-            message = f"Batch {one_line(folder.name)} has {plain} both plain and as .gz."
+        packed = {_packed_as(n.path.name) for n in (one, other)}
+        if "" in packed and len(packed) == 2 and one.part == other.part:
+            plain = f"{feed.name}.csv" if not one.part else min(first, second, key=len)
+            message = f"Batch {one_line(folder.name)} has {plain} both plain and as {max(packed)}."
         else:
             message = f"Batch {one_line(folder.name)} has two files for one: {first} and {second}."
         raise BatchError(
             Refusal.REPEATED_FILE, message, "Leave the one that is meant to be loaded."
         )
+
+
+def _packed_as(name: str) -> str:
+    """How a file is packed, empty if it is not."""
+    found = _PACKED.search(name)
+    return found.group().lower() if found else ""
 
 
 def missing_part(files: list[Named], *, is_listed: bool) -> str | None:

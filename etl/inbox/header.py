@@ -123,30 +123,22 @@ class Header:
 def read(
     batch: Batch,
     file: FeedFile,
-    blocks: Iterable[bytes],
+    blocks: Callable[[SenderContract], Iterable[bytes]],
     watch: Callable[[Iterable[bytes]], Iterator[bytes]] = iter,
 ) -> tuple[Header, file_form.Records]:
     """A file's header and its records as UTF-8, under the contract that fits it.
 
     That is the contract which the manifest names, else the first whose required columns are all
-    there, the feed's own before those of senders. ``watch`` sees its text go past. Raises
-    ``BatchError`` if none fits.
+    there, the feed's own before those of senders. ``blocks``: the file's bytes under a contract,
+    whose sheet of a workbook is another one. ``watch`` sees its text go past. Raises ``BatchError``
+    if none fits.
     """
     where = f"{file.name} of batch {batch.batch_id}"
-    head, rest = csv_records.peek(blocks)
-    kind = encodings.kind_of(head)
-    if kind:
-        raise BatchError(
-            Refusal.NOT_CSV,
-            f"{where} is {kind}, not a CSV file of UTF-8 text.",
-            "Ask the sender for the CSV file itself, plain or packed with gzip as .csv.gz.",
-        )
     candidates = contracts_for(file.feed, file.expected.contract)
-    misread.check(where, head, candidates)
     nearest: tuple[int, SenderContract, list[str]] | None = None
     unread: csv_records.HeaderError | None = None
-    for contract in candidates:
-        encoding = contract.parsing.encoding
+    for contract, head, rest in _beginnings(where, file, blocks, candidates):
+        encoding = file.encoding_under(contract)
         try:
             text = encodings.transcoded([head], encoding)
             found, _ = file_form.header_and_records(text, contract.form)
@@ -169,6 +161,47 @@ def read(
         f"{where} {unread}.",
         "Ask the sender for a CSV file in UTF-8 whose first line names its columns.",
     ) from unread
+
+
+def _beginnings(
+    where: str,
+    file: FeedFile,
+    blocks: Callable[[SenderContract], Iterable[bytes]],
+    candidates: list[SenderContract],
+) -> Iterator[tuple[SenderContract, bytes, Iterator[bytes]]]:
+    """Each contract with the first bytes of the file that it reads, and those after them."""
+    if not file.differs_by_contract:
+        head, rest = _beginning(where, blocks(candidates[0]), candidates)
+        yield from ((contract, head, rest) for contract in candidates)
+        return
+    refused: BatchError | None = None
+    for contract in candidates:
+        try:
+            head, rest = _beginning(where, blocks(contract), [contract])
+        except BatchError as error:
+            # What cannot be read under this contract may be under the next.
+            if contract is candidates[0]:
+                refused = error
+            continue
+        yield contract, head, rest
+    if refused is not None:
+        raise refused
+
+
+def _beginning(
+    where: str, blocks: Iterable[bytes], contracts: list[SenderContract]
+) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes of a text, if they can be those of a CSV file of these contracts."""
+    head, rest = csv_records.peek(blocks)
+    if kind := encodings.kind_of(head):
+        raise BatchError(
+            Refusal.NOT_CSV,
+            f"{where} is {kind}, not a CSV file of UTF-8 text.",
+            "Ask the sender for the CSV file itself, plain or packed with gzip or zip as .csv.gz "
+            "or .csv.zip, or for a workbook of Excel as .xlsx.",
+        )
+    misread.check(where, head, contracts)
+    return head, rest
 
 
 def of_names(

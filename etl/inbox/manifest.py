@@ -31,7 +31,7 @@ KINDS = ("delta", "snapshot")
 MOST_ROWS = 10**12
 
 _KEYS = ("batch_id", "as_of", "files")
-_FILE_KEYS = ("kind", "contract", "rows", "xxh3_128", "totals", "values")
+_FILE_KEYS = ("kind", "contract", "rows", "xxh3_128", "totals", "values", "member", "sheet")
 # Of what a contract may take from the manifest as it stands.
 _LONGEST_VALUE = 255
 # What senders write for these, where the words are not alike.
@@ -57,6 +57,10 @@ _MEANT = {
     "id": "batch_id",
     "name": "batch_id",
     "feeds": "files",
+    "inner": "member",
+    "entry": "member",
+    "tab": "sheet",
+    "worksheet": "sheet",
 }
 _NEAR = 0.5
 _TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -69,7 +73,7 @@ class Expected:
     """What the manifest says of a file; ``None`` where it says nothing.
 
     ``contract``: the name of the contract under which the file comes. ``values``: texts by name, of
-    which that contract may make values.
+    which that contract may make values. ``member`` and ``sheet``: as in ``FileForm``.
     """
 
     kind: str = "delta"
@@ -78,6 +82,8 @@ class Expected:
     totals: dict[str, Decimal] = field(default_factory=dict)
     contract: str | None = None
     values: dict[str, str] = field(default_factory=dict)
+    member: str = ""
+    sheet: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,8 @@ class Entry:
     totals: dict[str, Decimal] = field(default_factory=dict)
     contract: str | None = None
     values: dict[str, str] = field(default_factory=dict)
+    member: str = ""
+    sheet: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +145,8 @@ def text_of(said: Manifest) -> str:
             xxh3_128=entry.checksum,
             totals={column: str(amount) for column, amount in entry.totals.items()},
             values=entry.values,
+            member=entry.member or None,
+            sheet=entry.sheet or None,
         )
         for entry in said.files
     }
@@ -283,7 +293,15 @@ def _entry(where: str, name: str, said: Any) -> Entry:
         raise error(where, f"contract of {shown_name} is not a text")
     totals = _totals(where, shown_name, said.get("totals"))
     values = _values(where, shown_name, said.get("values"))
-    return Entry(name, kind, rows, checksum and checksum.lower(), totals, contract, values)
+    names = {key: _pattern(where, shown_name, key, said.get(key)) for key in ("member", "sheet")}
+    return Entry(name, kind, rows, checksum and checksum.lower(), totals, contract, values, **names)
+
+
+def _pattern(where: str, shown_name: str, key: str, said: Any) -> str:
+    """The name of a file in an archive, or of a sheet; empty if none is said."""
+    if said is not None and not (isinstance(said, str) and said and len(said) <= _LONGEST_VALUE):
+        raise error(where, f"{key} of {shown_name} is not a name")
+    return said or ""
 
 
 def _values(where: str, shown_name: str, said: Any) -> dict[str, str]:

@@ -51,7 +51,8 @@ def load(
         if not files:
             raise UsageError(
                 f"Batch {found.batch_id} has no file to load.",
-                "See that its files are named members.csv, plans.csv and so on, or .csv.gz.",
+                "See that its files are named members.csv, plans.csv and so on, or as .csv.gz, "
+                ".csv.zip or .xlsx.",
             )
         return commands.stage_files(context, found, files)
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -20,9 +22,10 @@ from etl.contracts.feed import Feed
 from etl.contracts.file_form import FileForm
 from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
-from etl.inbox import encodings, header
+from etl.inbox import encodings, header, unpacking
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.csv_records import Block
+from etl.inbox.limits import Unfit
 from etl.inbox.manifest import open_regular
 from etl.masked_inbox.people import People, is_replaced
 from etl.masked_inbox.rows import Rows
@@ -78,14 +81,24 @@ def is_of_people(feed: Feed) -> bool:
 def write(batch: Batch, part: FeedFile, people: People, to: Path) -> None:
     """Write a file with invented people.
 
-    Raises ``BatchError`` if it cannot be read as a file of its feed, or changes meanwhile.
+    Raises ``BatchError`` if it cannot be read as a file of its feed, changes meanwhile, or is a
+    workbook: what else is in one, on other sheets and in its properties, may be of people.
     """
+    if part.is_workbook:
+        raise _unwritable(
+            batch, part, "is a workbook", "save the sheet that is loaded as a CSV file"
+        )
     head, pieces = _pieces(batch, part, people)
     if is_of_people(part.feed):
         _refuse_other_form(batch, part, head)
-        with _opened(part, to) as file:
+        with _opened(part, head, to) as file:
             for piece in encodings.encoded(pieces, head.contract.parsing.encoding):
                 file.write(piece)
+    elif unpacking.ending(part.path) == unpacking.ZIP:
+        # Not the file on disk: an archive may have other files in it.
+        with _opened(part, head, to) as file:
+            for block in part.blocks(head.contract):
+                file.write(block)
     else:
         with open_regular(part.path) as original, to.open("wb") as file:
             shutil.copyfileobj(original, file)
@@ -99,13 +112,18 @@ def write(batch: Batch, part: FeedFile, people: People, to: Path) -> None:
 
 def _refuse_other_form(batch: Batch, part: FeedFile, head: header.Header) -> None:
     """Rows are rewritten with commas between their fields, which a sender's form may not be."""
-    if head.contract.form == FileForm():
+    # Of an archive the same file is written that was read.
+    if replace(head.contract.form, member="", sheet="") == FileForm():
         return
-    raise BatchError(
+    what = f"is laid out as the contract {head.contract.name} declares"
+    raise _unwritable(batch, part, what, "make it a CSV file with commas")
+
+
+def _unwritable(batch: Batch, part: FeedFile, what: str, instead: str) -> BatchError:
+    return BatchError(
         Refusal.NOT_CSV,
-        f"{part.name} of batch {batch.batch_id} is laid out as the contract {head.contract.name} "
-        "declares, in which no masked copy can be written.",
-        "Take the batch out of the inbox that is masked, or make it a CSV file with commas first.",
+        f"{part.name} of batch {batch.batch_id} {what}, in which no masked copy can be written.",
+        f"Take the batch out of the inbox that is masked, or {instead} first.",
     )
 
 
@@ -139,11 +157,31 @@ def _packed_at(part: FeedFile) -> int:
 
 
 @contextmanager
-def _opened(part: FeedFile, to: Path) -> Iterator[BinaryIO]:
+def _opened(part: FeedFile, head: header.Header, to: Path) -> Iterator[BinaryIO]:
     """The file to write, packed as the original is."""
+    ending = unpacking.ending(part.path)
     with to.open("wb") as file:
-        if part.is_packed:
+        if ending == unpacking.GZIP:
             with gzip.GzipFile("", "wb", fileobj=file, mtime=_packed_at(part)) as packed:
                 yield cast(BinaryIO, packed)
+        elif ending == unpacking.ZIP:
+            member = _member(part, head)
+            with (
+                zipfile.ZipFile(file, "w") as archive,
+                archive.open(member, "w", force_zip64=True) as packed_member,
+            ):
+                yield cast(BinaryIO, packed_member)
         else:
             yield file
+
+
+def _member(part: FeedFile, head: header.Header) -> zipfile.ZipInfo:
+    """The file in an archive as it is to be in the copy: its name and time, and nothing else."""
+    try:
+        with open_regular(part.path) as raw:
+            found = unpacking.member(raw, part.form_under(head.contract).member)
+    except Unfit as error:
+        raise part.unfit(error) from error
+    member = zipfile.ZipInfo(found.filename, found.date_time)
+    member.compress_type = zipfile.ZIP_DEFLATED
+    return member

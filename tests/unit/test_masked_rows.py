@@ -53,7 +53,7 @@ def read(folder: Path) -> Any:
     """What the reader says of the rows of a file, and of the amounts in it."""
     batch: Batch = read_batch(folder)
     (file,) = batch.files
-    head, records = header.read(batch, file, file.blocks())
+    head, records = header.read(batch, file, file.blocks)
     stream = Stream(_fields(head, landing.plan(head)), b"")
     try:
         for _ in stream.send(records):

@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from etl.contracts.refusals import Refusal
-from etl.errors import BatchError
+from etl.contracts.sender import SenderContract
 from etl.inbox import block_scan
 from etl.inbox.batch import FeedFile
 from etl.inbox.csv_records import Block
 from etl.inbox.file_form import Records
-
-# Packed text shrinks to a tenth, and to a hundredth where it repeats itself; what unpacks to more
-# than this, or is larger than any feed, is no feed.
-MOST_UNPACKED_TIMES = 250
-LARGEST_UNPACKED = 256 << 30
-# Small files may be as odd as they like.
-_SMALL = 64 << 20
+from etl.inbox.limits import most_unpacked, unpacks_to_more
 
 
 class Seen:
@@ -41,22 +34,25 @@ class Seen:
         self.lines_after = 0
         self.ends_line = False
 
-    def through(self, on_bytes: Callable[[int], None]) -> Iterator[bytes]:
-        """The file's blocks; ``BatchError`` if it unpacks to more than any feed has."""
-        for block in self._file.blocks():
-            on_bytes(len(block))
-            self.bytes += len(block)
-            self.ends_line = block.rstrip(b"\0").endswith((b"\n", b"\r"))
-            if self.bytes > min(
-                LARGEST_UNPACKED, max(_SMALL, MOST_UNPACKED_TIMES * self._file.size_bytes)
-            ):
-                raise BatchError(
-                    Refusal.TOO_LARGE,
-                    f"{self._file.path.name} of batch {self._file.path.parent.name} unpacks to "
-                    f"more than {self.bytes >> 20:,} MiB from {self._file.size_bytes >> 10:,} KiB.",
-                    "No feed is packed so: ask the sender what it is; nothing was loaded.",
-                )
-            yield block
+    def through(
+        self, on_bytes: Callable[[int], None]
+    ) -> Callable[[SenderContract], Iterator[bytes]]:
+        """The file's blocks under a contract, counted from its first one on.
+
+        They raise ``BatchError`` if it unpacks to more than any feed has.
+        """
+
+        def blocks(contract: SenderContract) -> Iterator[bytes]:
+            self.bytes = 0
+            for block in self._file.blocks(contract):
+                on_bytes(len(block))
+                self.bytes += len(block)
+                self.ends_line = block.rstrip(b"\0").endswith((b"\n", b"\r"))
+                if self.bytes > most_unpacked(self._file.size_bytes):
+                    raise self._file.unfit(unpacks_to_more(self.bytes, self._file.size_bytes))
+                yield block
+
+        return blocks
 
     def text(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """The blocks of its text as UTF-8, whose lines are counted."""

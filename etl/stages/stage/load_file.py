@@ -202,7 +202,7 @@ def _send(
     """
     plan = landing.plan(head)
     stream = Stream(
-        _fields(head, plan),
+        _fields(head, plan, is_computed=reading is not None and staged.file.is_workbook),
         b"%d," % load_id,
         None if plan.is_needed else _keys(head),
         staged.file.name,
@@ -218,8 +218,11 @@ def _send(
     return stream
 
 
-def _fields(head: Header, plan: landing.Landing) -> Fields:
-    """What is known of the file's fields: the stream judges those that COPY is to type."""
+def _fields(head: Header, plan: landing.Landing, *, is_computed: bool = False) -> Fields:
+    """What is known of the file's fields: the stream judges those that COPY is to type.
+
+    ``is_computed``: their values may be errors of formulas.
+    """
     feed = head.contract.feed
     forms_of = {}
     for at, (name, target) in enumerate(zip(plan.fields, head.targets, strict=True)):
@@ -241,6 +244,8 @@ def _fields(head: Header, plan: landing.Landing) -> Fields:
         head.required_fields,
         feed.name,
         tuple(head.contract.targets),
+        tuple(at for at in range(len(head.names)) if is_computed and head.columns_at(at)),
+        tuple(word.lower() for word in head.contract.parsing.null_words),
     )
 
 

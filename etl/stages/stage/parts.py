@@ -143,7 +143,7 @@ def read_again(file: FeedFile, contract: SenderContract) -> Iterator[Block]:
     """The records of a feed's files once more, on the lines that they have together."""
     shift = 0
     for part in file.files:
-        text = encodings.transcoded(part.blocks(), contract.parsing.encoding)
+        text = encodings.transcoded(part.blocks(contract), part.encoding_under(contract))
         _, records = file_form.header_and_records(text, contract.form)
         lines = 0
         for line, block in records:
@@ -299,10 +299,12 @@ def recount(
         run(connection, "stage/parts.recount", values)
 
 
-def first_bad_byte(file: FeedFile) -> tuple[FeedFile, encodings.BadByte] | None:
+def first_bad_byte(
+    file: FeedFile, contract: SenderContract
+) -> tuple[FeedFile, encodings.BadByte] | None:
     """The first byte of a feed's files that is not UTF-8 text, with the file that has it."""
     for part in file.files:
-        found = encodings.first_bad_byte(part.blocks())
+        found = encodings.first_bad_byte(part.blocks(contract))
         if found is not None:
             return part, found
     return None

@@ -281,7 +281,7 @@ def report_bad_bytes(staged: Staged) -> None:
     if encoding != encodings.UTF8:
         staged.notes.append(f"line {min(lines):,} is the first with bytes that are not {encoding}")
         return
-    found = parts.first_bad_byte(staged.file)
+    found = parts.first_bad_byte(staged.file, staged.contract)
     if found is not None:
         part, bad = found
         staged.bad_byte = bad
