@@ -12,7 +12,7 @@ from etl.cli.guard import at_work
 from etl.config import settings
 from etl.contracts import senders
 from etl.drafting import draft as drafting
-from etl.drafting import module, sample
+from etl.drafting import module, reading
 from etl.drafting.trial import attempt
 from etl.errors import UsageError
 from etl.pipeline import console
@@ -31,7 +31,7 @@ def sender_draft(
 ) -> None:
     """Guess a contract from a file of a sender, and write it to edit."""
     senders.ensure_sound()
-    draft = drafting.make(sample.read(_path(file, "sender-draft")), feed, name)
+    draft = drafting.make(reading.read(_path(file, "sender-draft")), feed, name)
     written = module.write(draft)
     screen = Screen()
     screen.write_line(f"{written}, feed {draft.feed.name}", "Draft")

@@ -20,11 +20,13 @@ from etl.drafting.profile import Profile, profiles
 from etl.drafting.sample import Sample
 from etl.errors import UsageError, one_line
 from etl.inbox import encodings
-from etl.inbox.folder import feed_and_part, meanings_of
+from etl.inbox.folder import feed_and_part, meanings_of, names_unpacked
 
 # So many columns have to be there, and others have to be behind by so much of a share.
 _ENOUGH = 2
 _AHEAD = 0.05
+# So many different words are few.
+_FEW = 10
 # Feeds whose rows senders often write next to each other: the number, the code, a word of its name.
 _REPEATED = {
     "claim_diagnoses": ("position", "diagnosis_code", "diagnosis"),
@@ -55,14 +57,15 @@ def make(sample: Sample, feed_name: str = "", name: str = "") -> Draft:
     """Draft a contract; ``UsageError`` where the feed or the name cannot be guessed."""
     fields = profiles(sample)
     feed = _feed(sample, fields, feed_name)
-    draft = Draft(_name(sample, name), feed, sample)
+    draft = Draft(_name(sample, name), feed, sample, asks=[*sample.asks])
     matched = names.matched(feed, fields)
     repeated, in_series = _repeat(draft, matched)
     for name in repeated:
         matched.pop(name, None)
     _find_key(draft, matched, fields)
     by_column = {feed.column(name): profile for name, profile in matched.items()}
-    draft.parsing, draft.asks = parsing_of(by_column)
+    draft.parsing, asks = parsing_of(by_column)
+    draft.asks += asks
     if sample.encoding != encodings.UTF8:
         draft.parsing["encoding"] = sample.encoding
     _judge_rows(draft)
@@ -75,8 +78,22 @@ def make(sample: Sample, feed_name: str = "", name: str = "") -> Draft:
             _without(draft, column)
     _judge_key(draft, matched)
     used = {*in_series, *(profile.name for profile in matched.values())}
-    draft.unused = [name for name in sample.names if name not in used]
+    draft.unused = [_described(f, sample) for f in fields if f.name not in used]
     return draft
+
+
+def _described(field: Profile, sample: Sample) -> str:
+    """A field by its name; where it has none, with what its values are."""
+    if not sample.form.names:
+        return field.name
+    kinds = {
+        "empty": not field.values,
+        "dates": field.dates is not None,
+        "numbers": field.numbers is not None,
+        "another value in every row": field.is_unique,
+        "the same few words": len(field.words) <= _FEW < len(field.values),
+    }
+    return f"{field.name} ({next((kind for kind, is_so in kinds.items() if is_so), 'text')})"
 
 
 def _feed(sample: Sample, fields: list[Profile], wanted: str) -> Feed:
@@ -104,7 +121,7 @@ def _share(name: str, matched: dict[str, Profile]) -> float:
 
 
 def _name(sample: Sample, wanted: str) -> str:
-    stem = sample.path.name.lower().removesuffix(".gz").removesuffix(".csv")
+    stem = names_unpacked(sample.path.name)[-1].removesuffix(".csv").removesuffix(".xlsx")
     name = wanted or "_".join(re.findall("[a-z]+", stem)) or "sender"
     if not re.fullmatch("[a-z][a-z0-9_]{0,62}", name) or keyword.iskeyword(name):
         raise UsageError(
@@ -183,10 +200,11 @@ def _files(draft: Draft) -> str:
             f"the file's name: files that are called so come under the contract {known[0]}."
         )
         return ""
-    pattern = re.sub("[0-9]+", "*", name.lower().removesuffix(".gz"))
+    plain = names_unpacked(name)[-1]
+    pattern = re.sub("[0-9]+", "*", plain)
     pattern = re.sub(r"[\[\]?\"\\]", "?", pattern)
-    is_telling = len(re.findall("[a-z]", pattern.removesuffix(".csv"))) > 2
-    if not is_telling or not fnmatchcase(name.lower().removesuffix(".gz"), pattern):
+    is_telling = len(re.findall("[a-z]", pattern.removesuffix(".csv").removesuffix(".xlsx"))) > 2
+    if not is_telling or not fnmatchcase(plain, pattern):
         draft.asks.append(
             f"the file's name: it says nothing. Call the files {draft.feed.name}.csv, or add files."
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import runpy
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from etl.contracts import senders
+from etl.contracts.file_form import FileForm
 from etl.contracts.sender import Parsing
 from etl.drafting.draft import Draft
 from etl.drafting.guess import Guess, quoted
@@ -103,8 +105,7 @@ def _contract(draft: Draft) -> Iterator[str]:
         yield "    },"
     if draft.repeat:
         yield f"    repeat={draft.repeat},"
-    if draft.sample.delimiter != ",":
-        yield f"    form=FileForm(delimiter={quoted(draft.sample.delimiter)}),"
+    yield from _form(draft.sample.form)
     yield from _parsing(draft)
     if draft.not_sent:
         yield from _comments(["No field looks like these: they stay empty."], 4)
@@ -133,6 +134,21 @@ def _column(made: Guess) -> Iterator[str]:
         yield f"                {word},"
     yield "            }"
     yield f"        ){made.then},"
+
+
+def _form(form: FileForm) -> Iterator[str]:
+    """What of a form is not as the feeds have it."""
+    own = FileForm()
+    said = {
+        field.name: getattr(form, field.name)
+        for field in fields(FileForm)
+        if getattr(form, field.name) != getattr(own, field.name)
+    }
+    if said:
+        yield "    form=FileForm("
+        for name, value in said.items():
+            yield f"        {name}={_value(value)},"
+        yield "    ),"
 
 
 def _parsing(draft: Draft) -> Iterator[str]:

@@ -64,6 +64,16 @@ def blocks(raw: BinaryIO, form: FileForm, decimal: str) -> Iterator[bytes]:
         )
 
 
+def filled_sheets(raw: BinaryIO) -> dict[str, int]:
+    """The visible sheets of a workbook with a value in them, and how many rows each has."""
+    check(raw)
+    with _open(raw) as book:
+        counted = {
+            sheet.title: _count(raw, sheet).rows for sheet in filter(_is_visible, book.worksheets)
+        }
+    return {name: rows for name, rows in counted.items() if rows}
+
+
 def check(raw: BinaryIO) -> None:
     """Raise ``Unfit`` if a file is no workbook that can be read, or unpacks to what none has."""
     start = raw.read(len(_OLD))

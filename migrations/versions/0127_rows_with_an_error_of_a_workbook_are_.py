@@ -5,9 +5,7 @@ Revision: 0127, after 0126.
 
 from __future__ import annotations
 
-import sqlalchemy as sa
 from alembic import op
-
 
 revision = '0127'
 down_revision = '0126'

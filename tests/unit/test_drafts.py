@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import runpy
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from etl.contracts.file_form import FileForm
 from etl.contracts.sender import SenderContract
-from etl.drafting import draft, forms, module, sample
+from etl.contracts.value import of
+from etl.drafting import draft, forms, module, reading
 from etl.errors import UsageError
 from tests.support.files import REAL_FILES
+from tests.support.workbooks import archive, workbook
 
 HEADER = "Person ID,First,Last,Birth date,Sex,State,ZIP,FPL %,Income,Used app,Updated"
 
@@ -29,7 +33,7 @@ COUNTY = "\n".join((HEADER, *map(member, range(1, 60)), ""))
 
 
 def drafted(path: Path, folder: Path, feed: str = "") -> tuple[SenderContract, str, draft.Draft]:
-    made = draft.make(sample.read(path), feed, "drafted")
+    made = draft.make(reading.read(path), feed, "drafted")
     file = module.write(made, folder)
     return runpy.run_path(str(file))["drafted"], file.read_text(), made
 
@@ -159,8 +163,9 @@ def test_encoding_and_null_words_are_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("P1,Ann,Ox,1/2/1980\nP2,Bob,Ax,1/3/1981\n", "does not name its columns"),
-        ("", "does not name its columns"),
+        ("P1,Ann,Ox,1/2/1980\nP2,Bob,Ax,1/3/1981\n", "cannot be seen by its names"),
+        ("Ann\nBob\n", "neither a line that names its columns nor rows"),
+        ("", "neither a line that names its columns nor rows"),
         ("Alpha,Beta\n1,2\n", "cannot be seen by its names"),
         ("PK\x03\x04", "of which no draft is made"),
     ],
@@ -169,6 +174,68 @@ def test_what_no_draft_is_made_of(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as found:
         drafted(county(tmp_path, text), tmp_path)
     assert "Ann" not in found.value.message
+
+
+# Whose first row is text alone, which nothing sets apart from names of columns.
+TEXTS = [
+    [f"Given{w}", f"Family{w}", ("Paid", "Member")[n % 2], f"Town{w}"]
+    for n, w in enumerate(("alpha", "beta", "gamma", "delta"))
+]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+@pytest.mark.parametrize("has_dates", [False, True])
+def test_a_first_row_that_is_no_header_is_never_shown(
+    tmp_path: Path, rows: int, *, has_dates: bool
+) -> None:
+    texts = [
+        [*row, *(["unknown" if n == 0 else "1980-01-31", f"{n}"] * has_dates)]
+        for n, row in enumerate(TEXTS[:rows])
+    ]
+    path = county(tmp_path, "".join("|".join(row) + "\n" for row in texts))
+    contract, text, made = drafted(path, tmp_path, "members")
+    assert contract.form.names == tuple(f"field_{n}" for n in range(1, len(texts[0]) + 1))
+    assert contract.form.delimiter == "|"
+    said = text + "\n".join(made.asks)
+    assert not [value for row in texts for value in row[:4] if value in said]
+
+
+def test_lines_around_the_rows_are_seen(tmp_path: Path) -> None:
+    text = COUNTY.replace(",", ";")
+    text = f"Report for Ann Ox;;;;;;;;;;\n\nOf 2025\n{text}Total;59\n\nEnd of file\n"
+    contract, written, made = drafted(county(tmp_path, text), tmp_path)
+    assert contract.form == FileForm(";", before=3, after="End of|Total")
+    assert contract.columns["member_id"] == of("Person ID")
+    assert "Ann Ox" not in written
+    assert len(made.sample.rows) == 59
+    assert made.asks == []
+
+
+def test_workbooks_and_archives_are_drafted_like_other_files(tmp_path: Path) -> None:
+    plain, _, _ = drafted(county(tmp_path), tmp_path)
+    rows = [
+        [None, "County members"],
+        [],
+        *([None, *row] for row in csv.reader(COUNTY.splitlines())),
+    ]
+    for row in rows[3:]:
+        month, day, year = row[4].split("/")
+        row[4] = date(int(year), int(month), int(day))
+    files = {
+        "county_2.zip": (archive({"x.csv": COUNTY.encode()}), {}),
+        "county_3.xlsx": (workbook({"Notes 7": [["x"]], "May 2025": rows}), {"before": 2}),
+    }
+    for name, (data, form) in files.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        (tmp_path / "drafted.py").unlink()
+        contract, _, made = drafted(path, tmp_path)
+        assert contract.form == FileForm(sheet="May *" if form else "", **form)
+        assert contract.columns["gender"] == plain.columns["gender"]
+        assert contract.columns["zip"] == plain.columns["zip"]
+        assert contract.columns["dob"] == of("Birth date")
+        assert contract.files == (f"county_*{path.suffix.replace('zip', 'csv')}",)
+        assert len(made.sample.rows) == 59
 
 
 def test_a_draft_replaces_no_contract(tmp_path: Path) -> None:

@@ -233,8 +233,8 @@ def test_what_a_sheet_says_of_its_size_is_not_believed() -> None:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             sheet = packed.read(SHEET)
         dimension = b'<dimension ref="%b"/><sheetData>' % said
-        told = with_parts(data, {SHEET: sheet.replace(b"<sheetData>", dimension)})
-        assert text(told, "x.xlsx") == "1\n"
+        changed = with_parts(data, {SHEET: sheet.replace(b"<sheetData>", dimension)})
+        assert text(changed, "x.xlsx") == "1\n"
 
 
 def test_a_reader_that_loses_a_row_or_a_value_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
