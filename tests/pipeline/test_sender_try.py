@@ -20,6 +20,7 @@ from etl.drafting.trial import DATABASE, attempt
 from etl.errors import AlreadyRunningError, UsageError
 from etl.pipeline import commands
 from tests.support.watching import Silent
+from tests.support.workbooks import archive, workbook
 
 COUNTY = SenderContract(
     "county",
@@ -49,9 +50,15 @@ def county(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.parametrize("ending", [".csv", ".zip", ".xlsx"])
 def test_a_trial_says_what_became_of_each_row_and_leaves_nothing(
-    county: Path, server_settings: Settings, admin_url: str
+    county: Path, server_settings: Settings, admin_url: str, ending: str
 ) -> None:
+    rows = [line.split(",") for line in ROWS.splitlines()]
+    packed = {".zip": archive({"x.csv": ROWS.encode()}), ".xlsx": workbook({"Any": [*rows]})}
+    if ending in packed:
+        county = county.with_suffix(ending)
+        county.write_bytes(packed[ending])
     # DATABASE_URL leads to the warehouse, which is none of its business.
     chosen = replace(server_settings, database_url="postgresql://nobody@127.0.0.1:1/none")
     trial = attempt(chosen, county, "county", Silent())

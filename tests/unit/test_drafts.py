@@ -200,6 +200,17 @@ def test_a_first_row_that_is_no_header_is_never_shown(
     assert not [value for row in texts for value in row[:4] if value in said]
 
 
+@pytest.mark.parametrize("path", sorted(REAL_FILES.rglob("*.csv")), ids=lambda path: path.name)
+def test_names_of_real_files_are_seen_and_none_without_their_first_line(
+    tmp_path: Path, path: Path
+) -> None:
+    text = path.read_text(encoding="utf-8-sig")
+    assert reading.read(path).form == FileForm()
+    headless = reading.read(county(tmp_path, text.partition("\n")[2]))
+    assert set(headless.names) == set(headless.form.names)
+    assert headless.form.before == 0
+
+
 def test_lines_around_the_rows_are_seen(tmp_path: Path) -> None:
     text = COUNTY.replace(",", ";")
     text = f"Report for Ann Ox;;;;;;;;;;\n\nOf 2025\n{text}Total;59\n\nEnd of file\n"
