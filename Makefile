@@ -43,6 +43,9 @@ dq-report: $(READY) ## Write a page on data quality, results of the checks and q
 dq-threshold: $(READY) ## Change what a check is judged by [CHECK= COUNT= SHARE= SEVERITY= WHY= RESET=yes]
 	@$(PY) -m etl dq-threshold --check $(call quoted,$(CHECK)) $(if $(COUNT),--count $(call quoted,$(COUNT))) $(if $(SHARE),--share $(call quoted,$(SHARE))) $(if $(SEVERITY),--severity $(call quoted,$(SEVERITY))) --why $(call quoted,$(WHY)) $(if $(filter yes,$(RESET)),--reset)
 
+report: $(READY) ## Write a page on the business: members, cost, where the money goes [TO= AS_KNOWN=load]
+	@$(PY) -m etl report $(if $(TO),--to $(call quoted,$(TO))) $(if $(AS_KNOWN),--as-known $(call quoted,$(AS_KNOWN)))
+
 psql: $(READY) ## Open psql on the warehouse, as its owner or as a login of a role [ROLE= STATES=]
 	@$(PY) -m etl psql $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
 

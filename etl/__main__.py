@@ -361,6 +361,26 @@ def dq_report(
     typer.echo(f"Report:    {page}\nData docs: {docs}")
 
 
+@app.command("report")
+def report(
+    to: Annotated[
+        str, typer.Option(help="Folder to write into; by default DATA_DIR/reports.")
+    ] = "",
+    as_known: Annotated[
+        str, typer.Option("--as-known", help="Number of the load after which it is as known.")
+    ] = "",
+) -> None:
+    """Write a page on the business from the marts: members, cost, where the money goes."""
+    from etl.reports.business import SECTIONS, write_business
+
+    chosen = settings()
+    folder = Path(to).resolve() if to else chosen.data / "reports"
+    url = server.ensure_running(chosen)
+    with console.steps("report", len(SECTIONS)) as step:
+        page = write_business(url, folder, as_known, step)
+    typer.echo(f"Report: {page}")
+
+
 @app.command("dq-threshold")
 def dq_threshold(
     check: Annotated[str, typer.Option(help="Name of the check.")] = "",

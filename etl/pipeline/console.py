@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple
 from decimal import Decimal
 from pathlib import Path
@@ -96,6 +97,25 @@ class Terminal:
         """Something that a person should read."""
         self.said += 1
         self.console.write_line(text)
+
+
+@contextmanager
+def steps(command: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Progress of a command that is no run: call it with the name of each step that begins."""
+    terminal = Terminal()
+    at = 0
+    begun = ""
+
+    def step(name: str) -> None:
+        nonlocal at, begun
+        terminal.end()
+        at, begun = at + 1, name
+        terminal.begin(command, f"{begun} ({at} of {total})")
+
+    try:
+        yield step
+    finally:
+        terminal.end()
 
 
 def _verdict(console: Screen, title: str, reports: list[CheckReport]) -> None:

@@ -6,7 +6,6 @@ owner of the files can read them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from etl.quality import report_rows as page_rows
 from etl.quality.data_docs import write_data_docs
 from etl.quality.report_page import quality_page
 from etl.quality.truth import Detection, Truth
+from etl.reports.frame import write_private
 from etl.schema import revisions
 from etl.warehouse.tables import LIVE
 
@@ -52,7 +52,7 @@ def write_report(
     path = folder / PAGE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_private(path, quality_page(report))
+        write_private(path, quality_page(report))
         docs = write_data_docs(folder / DATA_DOCS, report.latest, report.checks)
     except OSError as error:
         raise UsageError(
@@ -131,11 +131,3 @@ def _read(
         has_data_docs=True,
         most_details=MOST_DETAILS,
     )
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Whole or not at all, and for the owner's eyes."""
-    draft = path.with_name(f".{path.name}.{time.monotonic_ns()}")
-    draft.touch(mode=0o600)
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from etl.quality.report_rows import Arrival, Run
-from etl.quality.report_text import day, instant, plural, share
+from etl.reports.text import day, instant, plural, share
 
 # A load this many times the usual size is drawn cut off, or else it would flatten all others.
 CUT_OFF = 5

@@ -15,10 +15,10 @@ import jinja2
 
 from etl.contracts.checks import ASPECTS, CRITICAL, MOST_KEYS, SEVERITIES
 from etl.contracts.reasons import Reason
-from etl.errors import printable
 from etl.quality.report_charts import FEWEST_BARS, HEIGHT, WIDTH, score_line, volume
 from etl.quality.report_rows import Arrival, CheckRow, Failure, Freshness, QualityReport, Score
-from etl.quality.report_text import day, instant, number, plural, share, span
+from etl.reports.frame import environment
+from etl.reports.text import number, plural, share
 
 # A feed is late once it is this many times its usual interval behind.
 LATE = 2
@@ -135,15 +135,7 @@ def heat_class(score: Score) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("etl", "quality/page"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters = (share, number, instant, day, span, plural)
-    environment.filters.update({f.__name__: f for f in filters}, plain=printable)
+    made = environment("quality/page")
     functions = (allowed, figure, is_late, is_silent, columns_of, heat_class)
-    environment.globals.update({f.__name__: f for f in functions}, CRITICAL=CRITICAL)
-    return environment
+    made.globals.update({f.__name__: f for f in functions}, CRITICAL=CRITICAL)
+    return made

@@ -269,6 +269,14 @@ def _per_1000(name: LiteralString, counted: str, unit: Unit) -> Measure:
 
 _RATES = (
     *(_pmpm(amount, basis) for basis in ("day", "any", "mid") for amount in ("allowed", "paid")),
+    Measure(
+        "loss_ratio",
+        "paid_usd / premium_usd",
+        "month",
+        Unit.SHARE,
+        "more than 1 where more is paid than earned; empty without premium; not the medical loss "
+        "ratio of 45 CFR part 158",
+    ),
     _per_1000("claims_per_1000", "claims", Unit.PER_1000),
     _per_1000("members_per_1000", "members", Unit.PER_1000),
     _per_1000("allowed_per_1000_usd", "allowed_usd", Unit.USD_PER_1000),

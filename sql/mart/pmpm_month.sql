@@ -77,7 +77,8 @@ select
     round(coalesce(c.allowed_usd, 0) / nullif(x.member_months_any, 0), 2) as allowed_pmpm_any_usd,
     round(coalesce(c.paid_usd, 0) / nullif(x.member_months_any, 0), 2) as paid_pmpm_any_usd,
     round(coalesce(c.allowed_usd, 0) / nullif(x.member_months_mid, 0), 2) as allowed_pmpm_mid_usd,
-    round(coalesce(c.paid_usd, 0) / nullif(x.member_months_mid, 0), 2) as paid_pmpm_mid_usd
+    round(coalesce(c.paid_usd, 0) / nullif(x.member_months_mid, 0), 2) as paid_pmpm_mid_usd,
+    round(coalesce(c.paid_usd, 0) / nullif(x.premium_usd, 0), 6) as loss_ratio
 from cells as months
 cross join types
 left join exposures as x
@@ -113,5 +114,6 @@ from (
     ('allowed_pmpm_any_usd', 'none', ''),
     ('paid_pmpm_any_usd', 'none', ''),
     ('allowed_pmpm_mid_usd', 'none', ''),
-    ('paid_pmpm_mid_usd', 'none', '')
+    ('paid_pmpm_mid_usd', 'none', ''),
+    ('loss_ratio', 'none', 'Of the premium of all types of claim.')
 ) as c (column_name, identifier, description);

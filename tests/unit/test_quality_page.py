@@ -18,7 +18,7 @@ from etl.quality import report_page as page
 from etl.quality import report_rows as rows
 from etl.quality.data_docs import offline
 from etl.quality.report_page import quality_page
-from etl.quality.report_text import share, span
+from etl.reports.text import share, span
 from etl.quality.truth import Detection
 from tests.support.browser import find_browser, text_of
 from tests.support.page_parts import fetched_from_elsewhere, read_page

@@ -1,0 +1,1 @@
+"""Pages that people look at: the frame that they share, and the page on the business."""
