@@ -348,16 +348,14 @@ def dq_report(
     ] = "",
 ) -> None:
     """Write a page on the results of the quality checks, with data docs next to it."""
-    from etl.quality.report import write_report
+    from etl.quality.report import STEPS, write_report
 
     chosen = settings()
     folder = Path(to).resolve() if to else chosen.data / "quality"
-    page, docs = write_report(
-        server.ensure_running(chosen),
-        folder,
-        _truth(chosen),
-        held_in(chosen.inbox, marker.now(chosen.inbox), is_named=chosen.names_inbox),
-    )
+    url = server.ensure_running(chosen)
+    held = held_in(chosen.inbox, marker.now(chosen.inbox), is_named=chosen.names_inbox)
+    with console.steps("dq-report", len(STEPS)) as step:
+        page, docs = write_report(url, folder, _truth(chosen), held, step)
     typer.echo(f"Report:    {page}\nData docs: {docs}")
 
 

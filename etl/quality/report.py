@@ -31,24 +31,33 @@ DATA_DOCS = "data-docs"
 MOST_RUNS = MOST_LOADS = 120
 MOST_DETAILS = 300
 MOST_RESOLVED = 30
+STEPS = ("defects", "results", "pages")
 
 _Row = TypeVar("_Row")
 HeldNow = Callable[[psycopg.Connection[Any]], Sequence[HeldBatch]]
 
 
 def write_report(
-    url: str, folder: Path, truth: Truth | None = None, held: HeldNow = lambda _: ()
+    url: str,
+    folder: Path,
+    truth: Truth | None = None,
+    held: HeldNow = lambda _: (),
+    advance: Callable[[str], None] = lambda _: None,
 ) -> tuple[Path, Path]:
     """Write both into the folder; where the page and the first of the data docs are.
 
     ``truth``: what the feeds really contain, if that is known, for the defects that are detected.
-    ``held``: finds the batches that are not in the warehouse.
-    Raises ``UsageError`` if the checks never ran or the folder cannot be written, ``SchemaError``
-    if the views are of another version.
+    ``held``: finds the batches that are not in the warehouse. ``advance`` is called with each of
+    ``STEPS`` before it begins. Raises ``UsageError`` if the checks never ran or the folder cannot
+    be written, ``SchemaError`` if the views are of another version.
     """
     with connect(url, "aca-warehouse report") as connection:
         revisions.refuse_of_before(connection)
-        report = read_report(connection, _defects(connection, truth) if truth else None, held)
+        advance(STEPS[0])
+        defects = _defects(connection, truth) if truth else None
+        advance(STEPS[1])
+        report = read_report(connection, defects, held)
+    advance(STEPS[2])
     path = folder / PAGE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

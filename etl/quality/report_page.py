@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 
@@ -29,6 +29,8 @@ def quality_page(report: QualityReport) -> str:
     feeds: dict[str, list[Arrival]] = {}
     for arrival in report.arrivals:
         feeds.setdefault(arrival.feed, []).append(arrival)
+    causes = causes_of(report.failing)
+    in_order = [failure for cause in causes for failure in cause.failures]
     return (
         _environment()
         .get_template("report.html.j2")
@@ -42,7 +44,8 @@ def quality_page(report: QualityReport) -> str:
             },
             line=score_line(report.trend),
             heat=_heat(report.scores),
-            failure_ids={f.check_name: f"failure-{n}" for n, f in enumerate(report.failing, 1)},
+            causes=causes,
+            failure_ids={f.check_name: f"failure-{n}" for n, f in enumerate(in_order, 1)},
             volumes=[volume(feed, rows) for feed, rows in sorted(feeds.items())],
             advice={reason.text: reason.advice for reason in Reason},
             aspects=ASPECTS,
@@ -54,6 +57,30 @@ def quality_page(report: QualityReport) -> str:
             tables=sorted({c.table_name for c in report.checks}),
         )
     )
+
+
+class Cause(NamedTuple):
+    """Failures that are settled in the same way, the worst first."""
+
+    advice: str | None
+    failures: list[Failure]
+
+    @property
+    def severity(self) -> str:
+        """That of the worst."""
+        return self.failures[0].severity
+
+
+def causes_of(failing: Sequence[Failure]) -> list[Cause]:
+    """Failures by their cause, which is what their advice is about; without one each by itself.
+
+    Both are in the order of the failures, the worst first.
+    """
+    causes: dict[str, Cause] = {}
+    for failure in failing:
+        cause = causes.setdefault(failure.advice or failure.check_name, Cause(failure.advice, []))
+        cause.failures.append(failure)
+    return list(causes.values())
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
 from etl.db.connection import connect, set_search_path
-from etl.db.statements import run, scalar, statement
+from etl.db.statements import Values, run, scalar, statement
 from etl.errors import SchemaError, UsageError
 from etl.reports import business_rows as page_rows
 from etl.reports.as_known import Known, put_at
@@ -26,12 +26,9 @@ from etl.reports.frame import write_private
 from etl.schema import revisions
 
 PAGE = "business.html"
-# What the page lists the costliest of, each a column of the claims and which claims are meant.
-ITEMS: dict[LiteralString, sql.Composable] = {
-    "specialty": sql.SQL(""),
-    "diagnosis_code": sql.SQL(""),
-    "drug_class": statement("reports/business.has_drug_class"),
-}
+# What the page lists the costliest of, each a column of the claims, and whether only claims that say
+# it are meant.
+ITEMS = {"specialty": False, "diagnosis_code": False, "drug_class": True}
 SECTIONS = ("coverage", "flows", "spend", "claims", "quality")
 
 _Row = TypeVar("_Row")
@@ -83,7 +80,8 @@ def _one_state(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 def _ensure_marts(connection: psycopg.Connection[Any]) -> None:
-    has_marts, is_of_this_version = run(connection, "reports/business.is_there").fetchone() or ()
+    row = run(connection, "reports/business.is_there").fetchone()
+    has_marts, is_of_this_version = row or (False, False)
     if not has_marts:
         raise UsageError(
             "There is nothing to report: there is no warehouse yet.",
@@ -103,14 +101,20 @@ def _read(
     if as_of is None:
         return page_rows.Business(datetime.now(UTC))
 
-    def rows(kind: type[_Row], name: str, **parts: sql.Composable) -> list[_Row]:
-        values = {"as_of": as_of, "load": known.load_id if known else None}
+    def rows(
+        kind: type[_Row], name: str, more: Values | None = None, **parts: sql.Composable
+    ) -> list[_Row]:
+        values = {"as_of": as_of, "load": known.load_id if known else None, **(more or {})}
         with connection.cursor(row_factory=class_row(kind)) as cursor:
             return cursor.execute(statement(f"reports/business.{name}", **parts), values).fetchall()
 
     advance("coverage")
     coverage = rows(page_rows.CoverageRow, "coverage")
-    patients = rows(page_rows.PatientsRow, "patients")
+    covered = rows(page_rows.PersonsRow, "covered")
+    patients, patients_of_year = (
+        rows(page_rows.PersonsRow, "patients", {"period": period, "only_complete": is_over})
+        for period, is_over in (("month", False), ("year", True))
+    )
     advance("flows")
     flows = rows(page_rows.FlowRow, "flows")
     advance("spend")
@@ -118,8 +122,8 @@ def _read(
     bands = rows(page_rows.BandRow, "bands")
     advance("claims")
     items = {
-        name: rows(page_rows.ItemRow, "items", item=sql.Identifier(name), only=only)
-        for name, only in ITEMS.items()
+        name: rows(page_rows.ItemRow, "items", {"is_said": is_said}, item=sql.Identifier(name))
+        for name, is_said in ITEMS.items()
     }
     lag = rows(page_rows.LagRow, "lag")
     advance("quality")
@@ -128,13 +132,15 @@ def _read(
     return page_rows.Business(
         made_at=datetime.now(UTC),
         as_of=as_of,
-        load=_latest_load(connection, known, as_of),
+        load=_latest_load(connection, known),
         known=known.says if known else None,
         rows_open=None if known else rejected[0],
         rows_read=rejected[1],
         quality=quality[0] if quality else None,
         coverage=coverage,
         patients=patients,
+        patients_of_year=patients_of_year,
+        covered_in_year=covered,
         flows=flows,
         items=items,
         titles=_titles(connection, items["diagnosis_code"]),
@@ -145,7 +151,7 @@ def _read(
 
 
 def _latest_load(
-    connection: psycopg.Connection[Any], known: Known | None, as_of: date
+    connection: psycopg.Connection[Any], known: Known | None
 ) -> page_rows.Loaded | None:
     with connection.cursor(row_factory=class_row(page_rows.Loaded)) as cursor:
         query = statement("reports/business.latest_load")

@@ -7,6 +7,7 @@ page's script. Amounts are whole cents; ``None`` is a number that is hidden.
 from __future__ import annotations
 
 import calendar
+import operator
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,9 +18,11 @@ from typing import Any, NamedTuple
 from etl.reports.business_rows import (
     BandRow,
     Business,
+    CoverageRow,
     FlowRow,
     ItemRow,
     LagRow,
+    PersonsRow,
     ShareRow,
 )
 from etl.reports.small_cells import ALL, Count, Hidden, Key, Table, hide
@@ -37,7 +40,7 @@ class Period(NamedTuple):
 
     @property
     def block(self) -> tuple[int, date | None]:
-        """What is hidden together: a period that goes on is nothing of the year's sums."""
+        """What is hidden together: a period that goes on is in none of the year's sums."""
         return (self.first.year, None if self.is_complete else self.first)
 
 
@@ -52,6 +55,18 @@ class Family:
     periods: list[Period]
     counts: dict[tuple[date, str, str], tuple[Count, ...]] = field(default_factory=dict)
     values: dict[tuple[date, str, str], tuple[int, ...]] = field(default_factory=dict)
+
+    def add(self, key: tuple[date, str, str], values: tuple[int, ...]) -> None:
+        """Add values to those of a cell."""
+        before = self.values.get(key, (0,) * len(values))
+        self.values[key] = tuple(map(operator.add, before, values))
+
+    def counted_by(self, rows: Iterable[PersonsRow]) -> Family:
+        """The family, its cells judged by these persons."""
+        persons = {(r.period, r.state, r.metal_tier): r.persons for r in rows}
+        for key, values in self.values.items():
+            self.counts[key] = (Count(persons.get(key, 0), key in persons or any(values)),)
+        return self
 
     def shown(self) -> dict[str, Any]:
         """The measures by state and tier, and their sums, without what is hidden."""
@@ -105,6 +120,7 @@ def embedded(business: Business) -> dict[str, Any]:
     """The data of the page, ready to be written as JSON."""
     months = sorted({Period(r.month, r.is_complete) for r in business.coverage})
     quarters = sorted({Period(r.quarter, r.is_complete) for r in business.flows})
+    years = sorted({Period(_year(month), True) for month, complete in months if complete})
     states, tiers = (
         sorted({getattr(row, name) for row in business.coverage})
         for name in ("state", "metal_tier")
@@ -122,12 +138,13 @@ def embedded(business: Business) -> dict[str, Any]:
             for month in months
         ],
         "quarters": [{"first": str(q.first), "complete": q.is_complete} for q in quarters],
+        "years": [str(year.first.year) for year in years],
         "coverage": _coverage(business, months).shown(),
         "paid": _paid(business, months).shown(),
+        "coverageOfYear": _coverage_of_years(business, years).shown(),
+        "paidOfYear": _paid_of_years(business, years).shown(),
         "flows": _flows(business.flows, quarters).shown(),
-        "items": {
-            name: _items(rows, business.titles) for name, rows in business.items.items()
-        },
+        "items": {name: _items(rows, business.titles) for name, rows in business.items.items()},
         "concentration": _concentration(business.concentration),
         "bands": _bands(business.bands),
         "lag": [row for row in map(_lag, business.lag) if row],
@@ -147,6 +164,10 @@ def _cents(amount: Decimal) -> int:
     return int((amount * 100).to_integral_value())
 
 
+def _year(month: date) -> date:
+    return month.replace(month=1)
+
+
 def _coverage(business: Business, months: list[Period]) -> Family:
     family = Family(("members", "covered_days", "premium_usd"), months)
     for row in business.coverage:
@@ -157,15 +178,34 @@ def _coverage(business: Business, months: list[Period]) -> Family:
     return family
 
 
+def _coverage_of_years(business: Business, years: list[Period]) -> Family:
+    """Sums of the complete months of a year; member-months in millionths."""
+    family = Family(("member_months", "premium_usd"), years)
+    for row in filter(_is_complete, business.coverage):
+        key = (_year(row.month), row.state, row.metal_tier)
+        days = calendar.monthrange(row.month.year, row.month.month)[1]
+        family.add(key, (round(row.covered_days * 1_000_000 / days), _cents(row.premium_usd)))
+    return family.counted_by(business.covered_in_year)
+
+
 def _paid(business: Business, months: list[Period]) -> Family:
     """Paid amounts, of which those persons are counted who have a claim that is paid for."""
     family = Family(("paid_usd",), months)
-    patients = {(r.month, r.state, r.metal_tier): r.persons for r in business.patients}
     for row in business.coverage:
-        key = (row.month, row.state, row.metal_tier)
-        family.values[key] = (_cents(row.paid_usd),)
-        family.counts[key] = (Count(patients.get(key, 0), key in patients),)
-    return family
+        family.add((row.month, row.state, row.metal_tier), (_cents(row.paid_usd),))
+    return family.counted_by(business.patients)
+
+
+def _paid_of_years(business: Business, years: list[Period]) -> Family:
+    """Sums of the complete months of a year."""
+    family = Family(("paid_usd",), years)
+    for row in filter(_is_complete, business.coverage):
+        family.add((_year(row.month), row.state, row.metal_tier), (_cents(row.paid_usd),))
+    return family.counted_by(business.patients_of_year)
+
+
+def _is_complete(row: CoverageRow) -> bool:
+    return row.is_complete
 
 
 def _flows(rows: Sequence[FlowRow], quarters: list[Period]) -> Family:
@@ -250,8 +290,7 @@ def _bands(rows: Sequence[BandRow]) -> dict[str, list[list[Any]]]:
             few = bands.pop()
             bands[-1] = [few[0], bands[-1][1] + few[1], bands[-1][2] + few[2]]
     return {
-        year: [band for band in bands if band[1] >= FEWEST_PERSONS]
-        for year, bands in years.items()
+        year: [band for band in bands if band[1] >= FEWEST_PERSONS] for year, bands in years.items()
     }
 
 

@@ -23,10 +23,10 @@ class CoverageRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PatientsRow:
-    """Members with a claim that is paid for, each in one cell of the month."""
+class PersonsRow:
+    """Persons of a month or year by state and metal tier, each in one cell of it."""
 
-    month: date
+    period: date
     state: str
     metal_tier: str
     persons: int
@@ -114,8 +114,8 @@ class Business:
 
     ``as_of`` and ``load`` are ``None`` where nothing is loaded. ``known``: what the page says of
     the load after which it is as known; ``None`` for the present. ``rows_open``: rejected rows that
-    nobody has dealt with; ``None`` where that is not known of the past. ``items``: rows by
-    specialty, diagnosis and class of drugs.
+    nobody has dealt with; ``None`` where that is not known of the past. ``patients``: members with
+    a claim that is paid for. ``items``: rows by specialty, diagnosis and class of drugs.
     """
 
     made_at: datetime
@@ -126,7 +126,9 @@ class Business:
     rows_read: int = 0
     quality: QualityRow | None = None
     coverage: Sequence[CoverageRow] = ()
-    patients: Sequence[PatientsRow] = ()
+    patients: Sequence[PersonsRow] = ()
+    patients_of_year: Sequence[PersonsRow] = ()
+    covered_in_year: Sequence[PersonsRow] = ()
     flows: Sequence[FlowRow] = ()
     items: Mapping[str, Sequence[ItemRow]] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)

@@ -116,7 +116,7 @@ def _hidden_sums(
 
 
 def _groups(names: Sequence[str], hidden: frozenset[str]) -> list[tuple[str, ...]]:
-    shown = [(name,) for name in names if name not in hidden]
+    shown: list[tuple[str, ...]] = [(name,) for name in names if name not in hidden]
     return [*shown, tuple(sorted(hidden))] if hidden else shown
 
 

@@ -1,17 +1,15 @@
--- What the page on the business shows, from the marts alone. Tables are named without a schema: they
--- are those of schema mart, or temporary ones of what was known after a load.
--- `persons` is what decides whether a cell may be shown: each person of a month, quarter or year
--- counts in one cell of it, so that cells add up. `has_any` says whether anything is in the cell.
+-- What the page on the business shows, from the marts alone. Tables are named without a schema:
+-- they are those of schema mart, or temporary ones of what was known after a load.
+-- Persons decide whether a cell may be shown: each person of a month, quarter or year counts in one
+-- cell of it, so that cells add up.
 
 -- name: is_there
 -- Whether there are marts, and whether they have what this version reads. One row.
 select
     to_regclass('mart.pmpm_month') is not null as has_marts,
-    exists (
-        select 1
-        from pg_attribute as a
-        where a.attrelid = to_regclass('mart.pmpm_month') and a.attname = 'loss_ratio'
-    ) as is_of_this_version;
+    coalesce(bool_or(a.attname = 'loss_ratio'), false) as is_of_this_version
+from pg_attribute as a
+where a.attrelid = to_regclass('mart.pmpm_month');
 
 -- name: as_of
 -- The day that the data of schema mart speaks of. One row.
@@ -48,32 +46,60 @@ where p.claim_type = 'all' and p.month <= %(as_of)s
 order by p.month, p.state, p.metal_tier;
 
 -- name: patients
--- Members with a claim that is paid for. One row per month of service, state and metal tier.
+-- Members with a claim that is paid for, each in one cell of the month or year. One row per month
+-- of service or year, state and metal tier.
 with cells as (
-    select
-        month,
+    select distinct
+        date_trunc(%(period)s::text, month)::date as period,
         member_id,
         coalesce(state, '(unknown)') as state,
         coalesce(initcap(metal_tier), '(unknown)') as metal_tier
     from claim
-    where is_payable and month <= %(as_of)s
-    group by 1, 2, 3, 4
+    where is_payable and month <= %(as_of)s and (is_complete or not %(only_complete)s)
 ),
 
 placed as (
     select
         *,
-        row_number() over (partition by month, member_id order by state, metal_tier) as place
+        row_number() over (partition by period, member_id order by state, metal_tier) as place
     from cells
 )
 
 select
-    month,
+    period,
     state,
     metal_tier,
     count(*) filter (where place = 1) as persons
 from placed
-group by month, state, metal_tier;
+group by period, state, metal_tier;
+
+-- name: covered
+-- Members covered in a year, in its complete months, each in one cell. One row per year, state and
+-- metal tier.
+with cells as (
+    select distinct
+        date_trunc('year', month)::date as period,
+        member_id,
+        state,
+        metal_tier
+    from member_month
+    where (month + interval '1 month')::date <= %(as_of)s
+),
+
+placed as (
+    select
+        *,
+        row_number() over (partition by period, member_id order by state, metal_tier) as place
+    from cells
+)
+
+select
+    period,
+    state,
+    metal_tier,
+    count(*) filter (where place = 1) as persons
+from placed
+group by period, state, metal_tier;
 
 -- name: flows
 -- Who came and went. One row per quarter, state and metal tier in which somebody did.
@@ -87,7 +113,7 @@ with events as (
         sum(endings) as endings
     from member_month
     where (beginnings > 0 or endings > 0) and month <= %(as_of)s
-    group by 1, 2, 3, 4
+    group by date_trunc('quarter', month), member_id, state, metal_tier
 ),
 
 placed as (
@@ -115,20 +141,16 @@ from placed
 group by quarter, state, metal_tier;
 
 -- name: items
--- Who was paid for and how much, by one column of the claims, in complete months. One row per year
--- and value of the column.
+-- Who was paid for and how much, by one column of the claims, in complete months; of all claims, or
+-- of those alone that say it. One row per year and value of the column.
 select
     extract(year from month)::integer as year,
     coalesce({item}, '(unknown)') as item,
     count(distinct coalesce(member_id, '')) as members,
     sum(paid_usd) as paid_usd
 from claim
-where is_payable and is_complete {only}
+where is_payable and is_complete and ({item} is not null or not %(is_said)s)
 group by 1, 2;
-
--- name: has_drug_class
--- Only claims for a drug whose class is said. A fragment.
-and drug_class is not null  -- noqa: PRS, a condition
 
 -- name: titles
 -- What diagnoses are called, where a table of reference says. One row per code.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from etl.config import ROOT
 from etl.contracts.checks import ASPECTS
 from etl.contracts.reasons import Reason
 from etl.inbox.refused import HeldBatch
@@ -18,8 +19,8 @@ from etl.quality import report_page as page
 from etl.quality import report_rows as rows
 from etl.quality.data_docs import offline
 from etl.quality.report_page import quality_page
-from etl.reports.text import share, span
 from etl.quality.truth import Detection
+from etl.reports.text import share, span
 from tests.support.browser import find_browser, text_of
 from tests.support.page_parts import fetched_from_elsewhere, read_page
 
@@ -232,9 +233,9 @@ def _luminance(color: str) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-@pytest.mark.parametrize("style", ["report.css", "data_docs.css"])
+@pytest.mark.parametrize("style", ["reports/frame/base.css", "quality/page/data_docs.css"])
 def test_text_has_contrast_to_its_background(style: str) -> None:
-    text = (Path(page.__file__).parent / "page" / style).read_text(encoding="utf-8")
+    text = (ROOT / "etl" / style).read_text(encoding="utf-8")
     themes = [
         dict(re.findall(r"--([\w-]+): (#\w{6})", part))
         for part in re.findall(r":root \{[^}]*\}", text)

@@ -25,20 +25,25 @@ const monthsOf = (year) => data.months.map((_, at) => at).filter((at) => data.mo
 const quartersOf = (year) => data.quarters.map((_, at) => at).filter((at) => data.quarters[at].first.startsWith(year));
 const completeOf = (places) => places.filter((at) => data.months[at].complete);
 
-// Sums of complete months for a state and tier; member-months are covered days by those of the month.
-const sumsOf = (places, state, tier) => {
-  const days = valuesOf("coverage", "covered_days", state, tier);
-  const memberMonths = places.reduce(
-    (all, at) => (all === null || days?.[at] === null ? null : all + (days?.[at] ?? 0) / data.months[at].days), 0);
-  const premium = sum(valuesOf("coverage", "premium_usd", state, tier), places);
-  const paid = sum(valuesOf("paid", "paid_usd", state, tier), places);
-  return {
-    memberMonths,
-    premium: premium === null ? null : premium / 100,
-    paid: paid === null ? null : paid / 100,
-    pmpm: over(paid, memberMonths) === null ? null : paid / 100 / memberMonths,
-    ratio: over(paid, premium),
-  };
+// Member-months are covered days by those of the month; amounts are embedded in cents.
+const ratesOf = (memberMonths, premium, paid) => ({
+  memberMonths,
+  premium: premium === null ? null : premium / 100,
+  paid: paid === null ? null : paid / 100,
+  pmpm: over(paid, memberMonths) === null ? null : paid / 100 / memberMonths,
+  ratio: over(paid, premium),
+});
+// Sums of the complete months of the chosen years, for a state and tier.
+const sumsOf = (year, state, tier) => {
+  const places = data.years.map((_, at) => at).filter((at) => data.years[at].startsWith(year));
+  const of = (family, measure) => sum(valuesOf(family, measure, state, tier), places);
+  const millionths = of("coverageOfYear", "member_months");
+  return ratesOf(millionths === null ? null : millionths / 1e6, of("coverageOfYear", "premium_usd"), of("paidOfYear", "paid_usd"));
+};
+const ofMonth = (at, state, tier) => {
+  const of = (family, measure) => sum(valuesOf(family, measure, state, tier), [at]);
+  const days = of("coverage", "covered_days");
+  return ratesOf(days === null ? null : days / data.months[at].days, of("coverage", "premium_usd"), of("paid", "paid_usd"));
 };
 
 const put = (id, ...content) => document.getElementById(`draw-${id}`).replaceChildren(...content.filter(Boolean));
@@ -51,7 +56,7 @@ const gaps = (values) => {
 
 const drawFigures = (chosen, places) => {
   const complete = completeOf(places);
-  const sums = sumsOf(complete, chosen.state, chosen.tier);
+  const sums = sumsOf(chosen.year, chosen.state, chosen.tier);
   const last = complete.at(-1);
   const members = last === undefined ? null : valuesOf("coverage", "members", chosen.state, chosen.tier);
   const tile = (title, value, format, measure) =>
@@ -71,7 +76,7 @@ const drawFigures = (chosen, places) => {
   );
 };
 
-const drawSeries = (id, places, values, unit, format, measure, sentence) => {
+const drawSeries = (id, places, values, unit, format, onAxis, measure, sentence) => {
   const months = places.map((at) => data.months[at]);
   if (!months.length || !hasSome(values)) {
     put(id, make("p", {}, months.length ? HIDDEN : "There is nothing in this choice."));
@@ -80,7 +85,7 @@ const drawSeries = (id, places, values, unit, format, measure, sentence) => {
   const labels = months.map((month) => month.first.slice(0, 7));
   const isOpen = months.map((month) => !month.complete);
   const about = document.getElementById(`draw-${id}`).previousElementSibling.textContent;
-  const chart = lineChart(labels, [{ name: "first", label: measure, values }], isOpen, unit, format, `${about}; the table below has the numbers.`);
+  const chart = lineChart(labels, [{ name: "first", label: measure, values }], isOpen, unit, format, onAxis, `${about}; the table below has the numbers.`);
   const rows = months.map((month, n) => [labels[n], values[n] === null ? null : format(values[n]), month.complete ? "yes" : "no"]);
   const open = isOpen.some(Boolean) ? " A hollow dot is a month that is not complete." : "";
   put(id, chart, says(code(measure), `: ${sentence}${open}${gaps(values)}`), folded(tableOf(`${measure} by month`, ["Month", measure, "Complete"], rows)));
@@ -99,18 +104,18 @@ const drawMembers = (chosen, places) => {
   if (shown.length) sentence = `${count(all[last])} in ${monthName(data.months[last].first)}`;
   if (shown.length === 1) sentence += ".";
   if (shown.length > 1) sentence += `, ${change(all[first], all[last])} in ${monthName(data.months[first].first)} (${count(all[first])}).`;
-  drawSeries("members", places, places.map((at) => all[at]), "Members with a covered day", (v) => (v % 1 ? v.toFixed(1) : count(v)), "members", sentence);
+  drawSeries("members", places, places.map((at) => all[at]), "Members with a covered day", count, count, "members", sentence);
 };
 
 const drawFlows = (chosen) => {
-  const places = quartersOf(chosen.year);
+  const places = quartersOf(chosen.year).filter((at) => at > 0);
   const of = (measure) => {
     const values = valuesOf("flows", measure, chosen.state, chosen.tier);
     return places.map((at) => (values ? values[at] : 0));
   };
   const [began, ended] = [of("beginnings"), of("endings")];
   if (!places.length || !hasSome(began)) {
-    put("flows", make("p", {}, places.length ? HIDDEN.replace("month", "quarter") : "Nobody's coverage began or ended."));
+    put("flows", make("p", {}, places.length ? HIDDEN.replace("month", "quarter") : "Nobody's coverage began or ended after the first quarter of the data."));
     return;
   }
   const quarters = places.map((at) => data.quarters[at]);
@@ -119,37 +124,40 @@ const drawFlows = (chosen) => {
   const chart = upAndDown(labels, began, ended, isOpen, "Up: coverage began; down: coverage ended (events)", "Coverage that began and ended by quarter; the table below has the numbers.");
   const last = quarters.map((_, n) => n).filter((n) => quarters[n].complete && began[n] !== null).at(-1);
   const sentence = last === undefined ? "No complete quarter can be shown." : `In ${labels[last]}, the last complete quarter shown, coverage began ${count(began[last])} times and ended ${count(ended[last])} times.`;
-  const open = isOpen.some(Boolean) ? " A pale bar is a quarter that is not over." : "";
+  const open = isOpen.some(Boolean) ? " A pale bar is a quarter that is not over: renewals may still come. One with a gap is cut off: it is far longer than the others." : "";
   const rows = quarters.map((quarter, n) => [labels[n], began[n] === null ? null : count(began[n]), ended[n] === null ? null : count(ended[n]), quarter.complete ? "yes" : "no"]);
   put(
     "flows",
     chart,
-    says(make("span", { class: "key bar" }), code("beginnings"), ", ", make("span", { class: "key second" }), code("endings"), `: ${sentence} A renewal, or a change of plan without a day between, is neither.${open}${gaps(began)}`),
+    says(make("span", { class: "key bar" }), code("beginnings"), ", ", make("span", { class: "key second" }), code("endings"), `: ${sentence} A renewal, or a change of plan without a day between, is neither. The first quarter of the data is left out: what was covered before it is not known.${open}${gaps(began)}`),
     folded(tableOf("beginnings and endings by quarter", ["Quarter", "beginnings", "endings", "Complete"], rows)),
   );
 };
 
-const byMonth = (chosen, places, measure) => places.map((at) => sumsOf([at], chosen.state, chosen.tier)[measure]);
+const byMonth = (chosen, places, measure) => places.map((at) => ofMonth(at, chosen.state, chosen.tier)[measure]);
+// The newest complete months lack claims that still come, and are no extreme.
+const YOUNG = 2;
 const extremes = (values, places, format) => {
-  const shown = values.map((value, n) => [value, places[n]]).filter(([value, at]) => value !== null && data.months[at].complete);
+  const young = new Set(completeOf(monthsOf("")).slice(-YOUNG));
+  const shown = values.map((value, n) => [value, places[n]]).filter(([value, at]) => value !== null && data.months[at].complete && !young.has(at));
   if (!shown.length) return "";
   const [low, high] = [Math.min, Math.max].map((pick) => pick(...shown.map(([value]) => value)));
   const when = (wanted) => monthName(data.months[shown.find(([value]) => value === wanted)[1]].first);
-  return shown.length < 2 ? "" : `; lowest in ${when(low)} (${format(low)}), highest in ${when(high)} (${format(high)})`;
+  return shown.length < 2 ? "" : `; lowest in ${when(low)} (${format(low)}), highest in ${when(high)} (${format(high)}). Claims of the newest ${count(YOUNG)} complete months still come, so these look low`;
 };
 
 const drawPmpm = (chosen, places) => {
   const values = byMonth(chosen, places, "pmpm");
-  const { pmpm } = sumsOf(completeOf(places), chosen.state, chosen.tier);
+  const { pmpm } = sumsOf(chosen.year, chosen.state, chosen.tier);
   const sentence = pmpm === null ? "no sum can be shown." : `${usd(pmpm)} over ${count(completeOf(places).length)} complete months${extremes(values, places, usd)}.`;
-  drawSeries("pmpm", places, values, "US dollars per member-month", usd, "paid_pmpm_usd", sentence);
+  drawSeries("pmpm", places, values, "US dollars per member-month", usd, wholeUsd, "paid_pmpm_usd", sentence);
 };
 
 const drawRatio = (chosen, places) => {
   const values = byMonth(chosen, places, "ratio");
-  const { ratio } = sumsOf(completeOf(places), chosen.state, chosen.tier);
+  const { ratio } = sumsOf(chosen.year, chosen.state, chosen.tier);
   const sentence = ratio === null ? "no sum can be shown." : `${percent(ratio)} of the premium was paid for claims over ${count(completeOf(places).length)} complete months${extremes(values, places, percent)}.`;
-  drawSeries("ratio", places, values, "Paid claims, percent of premium", percent, "loss_ratio", sentence);
+  drawSeries("ratio", places, values, "Paid claims, percent of premium", percent, percent, "loss_ratio", sentence);
 };
 
 const drawGroups = (id, names, sumsFor, isChosen, what, places) => {
@@ -212,8 +220,7 @@ const drawItems = (chosen, id, what) => {
     put(id, make("p", {}, "There are none."));
     return;
   }
-  const complete = completeOf(monthsOf(chosen.year));
-  const total = sumsOf(complete, ALL, ALL).paid;
+  const total = sumsOf(chosen.year, ALL, ALL).paid;
   const members = (item) => (chosen.year ? [count(item.years[chosen.year][0])] : []);
   const table = barTable(
     `paid_usd by ${what}, ${chosen.year || "all years"}`,
@@ -237,7 +244,7 @@ const drawLag = (chosen) => {
   const [half, most] = [months.map((month) => month[1]), months.map((month) => month[2])];
   const lines = [{ name: "first", label: "half of the claims", values: half }, { name: "second", label: "nine of ten", values: most }];
   const days = (value) => (value % 1 ? value.toFixed(1) : count(value));
-  const chart = lineChart(labels, lines, labels.map(() => false), "Days from service to payment", days, "Days from service to payment by month; the table below has the numbers.");
+  const chart = lineChart(labels, lines, labels.map(() => false), "Days from service to payment", days, days, "Days from service to payment by month; the table below has the numbers.");
   const rows = months.map((month, n) => [labels[n], days(half[n]), days(most[n])]);
   put(
     "lag",
@@ -256,8 +263,8 @@ const show = () => {
   drawMembers(chosen, places);
   drawFlows(chosen);
   drawPmpm(chosen, places);
-  drawGroups("tiers", data.tiers, (tier) => sumsOf(complete, chosen.state, tier), (tier) => tier === chosen.tier, "metal tier", complete);
-  drawGroups("states", data.states, (state) => sumsOf(complete, state, chosen.tier), (state) => state === chosen.state, "state", complete);
+  drawGroups("tiers", data.tiers, (tier) => sumsOf(chosen.year, chosen.state, tier), (tier) => tier === chosen.tier, "metal tier", complete);
+  drawGroups("states", data.states, (state) => sumsOf(chosen.year, state, chosen.tier), (state) => state === chosen.state, "state", complete);
   drawRatio(chosen, places);
   drawSpend(chosen);
   drawBands(chosen);

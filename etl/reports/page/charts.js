@@ -35,6 +35,9 @@ const endOfScale = (most) => {
   return [1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10].map((n) => n * step).find((n) => n >= most * 0.999999);
 };
 
+// A name with underscores, which a narrow column may break after them.
+const breakable = (text) => text.split("_").flatMap((part, at) => (at ? ["_", make("wbr"), part] : [part]));
+
 const tableOf = (caption, heads, rows, name = "") => {
   const cell = (value, at) =>
     at === 0
@@ -47,7 +50,7 @@ const tableOf = (caption, heads, rows, name = "") => {
       "table",
       name ? { class: name } : {},
       make("caption", {}, caption),
-      make("thead", {}, make("tr", {}, ...heads.map((head, at) => make("th", at ? { scope: "col", class: "n" } : { scope: "col" }, head)))),
+      make("thead", {}, make("tr", {}, ...heads.map((head, at) => make("th", at ? { scope: "col", class: "n" } : { scope: "col" }, ...breakable(head))))),
       make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell)))),
     ),
   );
@@ -75,7 +78,7 @@ const plot = (kind, unit, scale, content, labels, says) => {
       { class: "x months", "aria-hidden": "true" },
       ...named.map(({ label, at }, n) =>
         make("span", {
-          class: (named.length - 1 - n) % 3 ? "spare" : "",
+          class: (named.length - 1 - n) % 4 ? "spare" : "",
           style: `left:${((at + 0.5) / labels.length) * 100}%`,
         }, label)),
     ),
@@ -83,7 +86,7 @@ const plot = (kind, unit, scale, content, labels, says) => {
 };
 
 // Lines by time. `lines`: name, class and values of each; `isOpen`: which times are not over.
-const lineChart = (labels, lines, isOpen, unit, format, says) => {
+const lineChart = (labels, lines, isOpen, unit, format, onAxis, says) => {
   const values = lines.flatMap((line) => line.values).filter((value) => value !== null);
   const end = endOfScale(Math.max(...values));
   const step = WIDTH / labels.length;
@@ -111,25 +114,29 @@ const lineChart = (labels, lines, isOpen, unit, format, says) => {
     const hit = draw("rect", { class: "hit", x: (step * at).toFixed(1), y: 0, width: step.toFixed(1), height: HEIGHT });
     content.push(draw("g", {}, draw("title", {}, `${label}${isOpen[at] ? ", not complete" : ""}. ${said.join(", ")}`), hit));
   });
-  return plot("line", unit, [end, end / 2, 0].map(format), content, labels, says);
+  return plot("line", unit, [end, end / 2, 0].map(onAxis), content, labels, says);
 };
 
-// Bars up and down from a line in the middle, on one scale.
+// Bars up and down from a line in the middle, on one scale: that of the times that are over. What is
+// far longer is cut off.
 const upAndDown = (labels, ups, downs, isOpen, unit, says) => {
-  const end = endOfScale(Math.max(...[...ups, ...downs].map((value) => value ?? 0)));
+  const judged = labels.flatMap((_, at) => (isOpen[at] ? [] : [ups[at] ?? 0, downs[at] ?? 0]));
+  const end = endOfScale(Math.max(...(judged.some(Boolean) ? judged : [...ups, ...downs].map((value) => value ?? 0))));
   const step = WIDTH / Math.max(labels.length, 4);
   const half = HEIGHT / 2;
-  const tall = (value) => (half * (value ?? 0)) / end;
+  const tall = (value) => (half * Math.min(value ?? 0, end)) / end;
   const content = labels.map((label, at) => {
     const going = isOpen[at] ? " going-on" : "";
     const place = { x: (step * (at + 0.2)).toFixed(1), width: (step * 0.6).toFixed(1) };
     const said = (value) => (value === null ? "hidden" : count(value));
+    const cut = [[ups[at], 6], [downs[at], HEIGHT - 9]].filter(([value]) => value > end);
     return draw(
       "g",
       {},
       draw("title", {}, `${label}${going ? ", not complete" : ""}: ${said(ups[at])} began, ${said(downs[at])} ended`),
       draw("rect", { class: `bar${going}`, ...place, y: (half - tall(ups[at])).toFixed(1), height: tall(ups[at]).toFixed(1) }),
       draw("rect", { class: `down${going}`, ...place, y: half, height: tall(downs[at]).toFixed(1) }),
+      ...cut.map(([, y]) => draw("rect", { class: "cut", ...place, y, height: 3 })),
       draw("rect", { class: "hit", x: (step * at).toFixed(1), width: step.toFixed(1), y: 0, height: HEIGHT }),
     );
   });
@@ -156,7 +163,7 @@ const barTable = (caption, heads, rows) => {
       "table",
       { class: "bars" },
       make("caption", {}, caption),
-      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, first), make("td", { "aria-hidden": "true" }), ...others.map((head) => make("th", { scope: "col", class: "n" }, head)))),
+      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, first), make("td", { "aria-hidden": "true" }), ...others.map((head) => make("th", { scope: "col", class: "n" }, ...breakable(head))))),
       make("tbody", {}, ...body),
     ),
   );
