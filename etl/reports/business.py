@@ -26,8 +26,8 @@ from etl.reports.frame import write_private
 from etl.schema import revisions
 
 PAGE = "business.html"
-# What the page lists the costliest of, each a column of the claims, and whether only claims that say
-# it are meant.
+# What the page lists the costliest of, each a column of the claims, and whether claims that do not
+# say it are left out.
 ITEMS = {"specialty": False, "diagnosis_code": False, "drug_class": True}
 SECTIONS = ("coverage", "flows", "spend", "claims", "quality")
 

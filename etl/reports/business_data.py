@@ -69,11 +69,15 @@ class Family:
         return self
 
     def shown(self) -> dict[str, Any]:
-        """The measures by state and tier, and their sums, without what is hidden."""
+        """The measures by state and tier without what is hidden, and their sums.
+
+        Sums are left out where nothing is hidden: then the page's script adds the cells.
+        """
         keys = sorted({(state, tier) for _, state, tier in self.values})
         hidden = {p.block: self._hidden(p.block, keys) for p in self.periods}
         cells: dict[str, list[list[int | None]]] = {}
-        states, tiers = ([ALL, *sorted({k[at] for k in keys})] for at in (0, 1))
+        sums = [] if set(hidden.values()) <= {Hidden()} else [ALL]
+        states, tiers = ([*sums, *sorted({k[at] for k in keys})] for at in (0, 1))
         for state, tier in product(states, tiers):
             of = [k for k in keys if state in (ALL, k[0]) and tier in (ALL, k[1])]
             if of:

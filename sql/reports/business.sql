@@ -150,7 +150,7 @@ select
     sum(paid_usd) as paid_usd
 from claim
 where is_payable and is_complete and ({item} is not null or not %(is_said)s)
-group by 1, 2;
+group by extract(year from month), coalesce({item}, '(unknown)');
 
 -- name: titles
 -- What diagnoses are called, where a table of reference says. One row per code.
@@ -178,7 +178,7 @@ paid as (
         sum(paid_usd) as paid_usd
     from claim
     where is_payable and is_complete and member_id is not null
-    group by 1, 2
+    group by extract(year from month), member_id
 ),
 
 ranked as (
@@ -205,8 +205,8 @@ group by r.year, s.of_hundred
 order by r.year, s.of_hundred;
 
 -- name: bands
--- Members whose paid claims of a benefit year reach $100,000. One row per year and band, the highest
--- band first.
+-- Members whose paid claims of a benefit year reach $100,000. One row per year and band, the
+-- highest band first.
 select
     benefit_year as year,
     band,

@@ -4,10 +4,24 @@ const form = document.getElementById("filter");
 const ALL = "all";
 const HIDDEN = "Hidden: of 1 to 10 persons in some month, or needed to keep such a number hidden.";
 
-const cellOf = (family, state, tier) => data[family].cells[`${state}|${tier}`];
+// The values of a measure by period; those of all states or tiers are embedded, or the sums of cells
+// where nothing is hidden.
+const known = new Map();
 const valuesOf = (family, measure, state, tier) => {
-  const { measures } = data[family];
-  return cellOf(family, state, tier)?.[measures.indexOf(measure)] ?? null;
+  const key = [family, measure, state, tier].join("|");
+  if (!known.has(key)) known.set(key, findValues(family, measure, state, tier));
+  return known.get(key);
+};
+const findValues = (family, measure, state, tier) => {
+  const { measures, cells } = data[family];
+  const at = measures.indexOf(measure);
+  const cell = cells[`${state}|${tier}`];
+  if (cell) return cell[at];
+  const added = (state === ALL ? data.states : [state])
+    .flatMap((each) => (tier === ALL ? data.tiers : [tier]).map((other) => cells[`${each}|${other}`]))
+    .filter(Boolean)
+    .map((one) => one[at]);
+  return added.length ? added[0].map((_, n) => added.reduce((so, values) => so + values[n], 0)) : null;
 };
 const sum = (values, places) =>
   values === null ? 0 : places.reduce((all, at) => (all === null || values[at] === null ? null : all + values[at]), 0);
@@ -212,7 +226,7 @@ const drawItems = (chosen, id, what) => {
     if (years.some(([, row]) => row === null)) return null;
     return years.reduce((so, [, row]) => so + row[1] / 100, 0);
   };
-  const rows = data.items[id]
+  const rows = (data.items[id] ?? [])
     .map((item) => ({ label: item.title ? `${item.item} ${item.title}` : item.item, paid: of(item), item }))
     .filter((row) => row.paid !== 0);
   const shown = rows.filter((row) => row.paid !== null).sort((a, b) => b.paid - a.paid);
