@@ -171,7 +171,7 @@ const drawRatio = (chosen, places) => {
   const values = byMonth(chosen, places, "ratio");
   const { ratio } = sumsOf(chosen.year, chosen.state, chosen.tier);
   const sentence = ratio === null ? "no sum can be shown." : `${percent(ratio)} of the premium was paid for claims over ${count(completeOf(places).length)} complete months${extremes(values, places, percent)}.`;
-  drawSeries("ratio", places, values, "Paid claims, percent of premium", percent, percent, "loss_ratio", sentence);
+  drawSeries("ratio", places, values, "Paid claims, percent of premium", percent, wholePercent, "loss_ratio", sentence);
 };
 
 const drawGroups = (id, names, sumsFor, isChosen, what, places) => {

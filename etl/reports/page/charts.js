@@ -27,6 +27,7 @@ const short = (value, unit) => {
 const usd = (value) => value.toLocaleString("en-US", { style: "currency", currency: "USD" });
 const wholeUsd = (value) => value.toLocaleString("en-US", { style: "currency", currency: "USD", maximumFractionDigits: 0 });
 const percent = (value) => `${(value * 100).toLocaleString("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 })}${NBSP}%`;
+const wholePercent = (value) => `${Math.round(value * 100).toLocaleString("en-US")}${NBSP}%`;
 
 // The end of a scale that begins at 0: one that people can halve.
 const endOfScale = (most) => {
