@@ -268,7 +268,7 @@ def _items(rows: Sequence[ItemRow], titles: dict[str, str] | Any) -> list[dict[s
 def _concentration(rows: Sequence[ShareRow]) -> dict[str, list[list[int]]]:
     """By year the shares of members, how many they are and what they come to.
 
-    Two shares that differ by few persons would tell what these cost.
+    Two shares that differ by few persons would give away what these cost.
     """
     years: dict[str, list[list[int]]] = {}
     for row in sorted(rows, key=lambda r: (r.year, -r.of_hundred)):
