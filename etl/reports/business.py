@@ -67,6 +67,7 @@ def read_business(
     with _one_state(connection):
         known = put_at(connection, as_known) if as_known else None
         if known is None:
+            run(connection, "db/session.change_nothing")
             set_search_path(connection, ("mart",))
         return _read(connection, known, advance)
 

@@ -138,6 +138,27 @@ def test_tables_of_the_page_have_captions_and_headers(report: rows.QualityReport
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
+def test_failures_with_one_cause_are_together_and_come_before_the_score() -> None:
+    failing = [
+        failure("a.one", "critical", advice="Ask the sender."),
+        failure("b.alone", "major", advice="make full-load."),
+        failure("c.two", "minor", advice="Ask the sender."),
+        failure("d.unsaid", "minor", advice=None),
+        failure("e.unsaid", "minor", advice=None),
+    ]
+    html = quality_page(replace(full(), failing=failing))
+    articles = [text_of(part) for part in re.findall(r"<article.*?</article>", html, re.S)]
+    assert ["critical" in part for part in articles] == [True, False, False, False]
+    assert "critical 2 checks fail for one cause critical a.one" in articles[0]
+    assert "c.two" in articles[0]
+    assert articles[0].count("Ask the sender.") == 1
+    assert [name in part for name, part in zip("bde", articles[1:], strict=True)] == [True] * 3
+    places = [html.index(f'<h2 id="{name}">') for name in ("held", "failing", "gates", "score")]
+    assert places == sorted(places)
+    ids = re.findall(r'id="(failure-\d)"', html)
+    assert ids == [f"failure-{n}" for n in range(1, 6)]
+
+
 def test_hostile_text_stays_text() -> None:
     text = quality_page(full(HOSTILE))
     tags = read_page(text).tags

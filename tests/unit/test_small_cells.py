@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 
 import numpy as np
@@ -133,3 +134,53 @@ def test_a_cell_with_something_but_no_person_of_its_own_is_small() -> None:
     assert hidden.covers("S0", "T0")
     assert hide({("S0", "T0"): [Count(0, has_any=False)]}) == Hidden()
     assert hide({}) == Hidden()
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_cell_of_few_follows_from_months_and_years_together(data: st.DataObject) -> None:
+    """The sums of a year, which are hidden by themselves, give no month away, nor the reverse."""
+    months, states, tiers = 2, 4, 3
+    shape = (months, states, tiers)
+    persons = np.array([data.draw(PERSONS) for _ in range(months * states * tiers)]).reshape(shape)
+    # Of a year are at least those of its largest month: the others may be the same persons.
+    of_year = persons.max(axis=0)
+    by_month = hide({k: [counted(int(n)) for n in persons[:, *at]] for k, at in keyed(persons[0])})
+    by_year = hide({k: [counted(int(of_year[at]))] for k, at in keyed(persons[0])})
+    equations = [
+        masks(shape, [month], state, tier)
+        for state, tier in product(range(-1, states), range(-1, tiers))
+        for month in range(months)
+        if not by_month.covers(named("S", state), named("T", tier))
+    ] + [
+        masks(shape, range(months), state, tier)
+        for state, tier in product(range(-1, states), range(-1, tiers))
+        if not by_year.covers(named("S", state), named("T", tier))
+    ]
+    matrix = np.array([e.ravel() for e in equations], dtype=float).reshape(-1, persons.size)
+    project = np.linalg.pinv(matrix) @ matrix
+    for state, tier in product(range(-1, states), range(-1, tiers)):
+        for of_months in ([0], [1], [0, 1]):
+            wanted = masks(shape, of_months, state, tier)
+            is_year = len(of_months) == months
+            count = int(of_year[wanted[0]].sum() if is_year else persons[wanted].sum())
+            if count in FEW:
+                flat = wanted.ravel().astype(float)
+                assert np.abs(flat @ project - flat).max() > 1e-9
+
+
+def keyed(cells: np.ndarray) -> list[tuple[tuple[str, str], tuple[int, int]]]:
+    return [((f"S{s}", f"T{t}"), (s, t)) for s, t in product(*map(range, cells.shape))]
+
+
+def named(prefix: str, number: int) -> str:
+    return ALL if number < 0 else f"{prefix}{number}"
+
+
+def masks(shape: tuple[int, int, int], months: Iterable[int], state: int, tier: int) -> np.ndarray:
+    """Which cells a sum is made of; -1 for all states or tiers."""
+    found = np.zeros(shape, dtype=bool)
+    rows = range(shape[1]) if state < 0 else [state]
+    columns = range(shape[2]) if tier < 0 else [tier]
+    found[np.ix_(list(months), list(rows), list(columns))] = True
+    return found
