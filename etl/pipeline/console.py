@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 from collections import Counter
@@ -103,14 +104,11 @@ class Terminal:
 def steps(command: str, total: int) -> Iterator[Callable[[str], None]]:
     """Progress of a command that is no run: call it with the name of each step that begins."""
     terminal = Terminal()
-    at = 0
-    begun = ""
+    numbers = itertools.count(1)
 
     def step(name: str) -> None:
-        nonlocal at, begun
         terminal.end()
-        at, begun = at + 1, name
-        terminal.begin(command, f"{begun} ({at} of {total})")
+        terminal.begin(command, f"{name} ({next(numbers)} of {total})")
 
     try:
         yield step

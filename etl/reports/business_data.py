@@ -130,7 +130,7 @@ def embedded(business: Business) -> dict[str, Any]:
         for name in ("state", "metal_tier")
     )
     return {
-        "asOf": str(business.as_of or ""),
+        "few": FEWEST_PERSONS - 1,
         "states": states,
         "tiers": _by_metal(tiers),
         "months": [

@@ -2,7 +2,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.getElementById("filter");
 const ALL = "all";
-const HIDDEN = "Hidden: of 1 to 10 persons in some month, or needed to keep such a number hidden.";
+const HIDDEN = `Hidden: of 1 to ${data.few} persons in some month, or needed to keep such a number hidden.`;
 
 // The values of a measure by period; those of all states or tiers are embedded, or the sums of cells
 // where nothing is hidden.
@@ -212,7 +212,7 @@ const drawBands = (chosen) => {
   const year = yearOf(chosen, data.bands);
   const bands = data.bands[year] ?? [];
   if (!bands.length) {
-    put("bands", make("p", {}, `None, or 1 to 10 members in all, reach $100,000 in ${year ?? "any year"}.`));
+    put("bands", make("p", {}, `None, or 1 to ${data.few} members in all, reach $100,000 in ${year ?? "any year"}.`));
     return;
   }
   const all = bands.reduce((so, [, members]) => so + members, 0);
