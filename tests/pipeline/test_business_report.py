@@ -339,7 +339,13 @@ def test_page_in_a_browser(made: Made, tmp_path: Path) -> None:
     assert browser.lines_of_picture(made.page, tmp_path / "page.png") > 50
 
 
-def test_report_without_a_warehouse_says_what_to_do(warehouse: Warehouse) -> None:
+def test_report_of_an_empty_warehouse_is_whole_and_without_one_an_error(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    page = write_business(warehouse.url, tmp_path / "empty").read_text(encoding="utf-8")
+    assert "Nothing is loaded yet" in text_of(page)
+    assert read_page(page).wrong == []
+    warehouse.connection.execute("drop schema mart cascade")
     done = warehouse.command("report")
     assert done.returncode == 2
     assert "there is no warehouse yet" in done.stderr
@@ -367,6 +373,3 @@ def test_report_without_claims_shows_who_is_covered(warehouse: Warehouse, tmp_pa
     dom, console = find_browser().dom(page)
     assert console == []
     assert not re.search(r"NaN|undefined|Infinity", text_of(dom))
-    warehouse.connection.execute("update ledger.load set status = 'failed'")
-    with connect(warehouse.url, "test") as connection:
-        assert "Nothing is loaded yet" in text_of(business_page(read_business(connection)))
