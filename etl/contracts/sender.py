@@ -6,6 +6,7 @@ import codecs
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from etl.contracts.column import Breach, Constraint
@@ -50,7 +51,7 @@ class Parsing:
             raise ValueError(f"{self.date_order!r} is no order of day, month and year")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SenderContract:
     """A contract with one sender of a feed: how its files differ from what the feed asks for.
 
@@ -120,7 +121,7 @@ class SenderContract:
         if value.gives_date and type_ not in DATES:
             raise ValueError(f"{self.name}: {name} is {type_.name.lower()}, and is given a date")
 
-    @property
+    @cached_property
     def values(self) -> dict[str, Value]:
         """Our columns that one value of a row gives: as declared, else the field of their name."""
         repeated = self.repeat.names if self.repeat else ()
@@ -131,14 +132,29 @@ class SenderContract:
             if c.name not in others
         }
 
-    @property
-    def uses(self) -> Counter[str]:
-        """How often each field of the sender's files, in small letters, is used."""
-        values = [*self.values.values(), *(condition.of for condition in self.where)]
-        values += self.repeat.values if self.repeat else ()
-        return Counter(name for v in values for field in v.fields for name in field.lowered)
+    @cached_property
+    def all_values(self) -> tuple[Value, ...]:
+        """All that is made of a file: for columns, those that repeat, and for conditions."""
+        repeated = self.repeat.values if self.repeat else ()
+        return (*self.values.values(), *repeated, *(condition.of for condition in self.where))
+
+    def values_of(self, column: str) -> tuple[Value, ...]:
+        """The values of a column: one, several where it repeats, none where it is not sent."""
+        repeated = dict(self.repeat.columns) if self.repeat else {}
+        return repeated.get(column) or tuple(filter(None, [self.values.get(column)]))
 
     @property
+    def filters(self) -> bool:
+        """Whether some rows of a file may not be meant."""
+        return bool(self.where or self.repeat)
+
+    @cached_property
+    def uses(self) -> Counter[str]:
+        """How often each field of the sender's files, in small letters, is used."""
+        fields = (field for value in self.all_values for field in value.fields)
+        return Counter(name for field in fields for name in field.lowered)
+
+    @cached_property
     def targets(self) -> dict[str, str]:
         """Our column for each name, in small letters, whose field is that column as it stands."""
         uses = self.uses
@@ -149,7 +165,7 @@ class SenderContract:
             for name in value.lowered
         }
 
-    @property
+    @cached_property
     def made(self) -> dict[str, Value]:
         """Our columns whose values are made: of several fields, of a part of one, of the batch."""
         as_they_stand = set(self.targets.values())

@@ -278,6 +278,9 @@ class Shifted(_Day):
     of: Value
     days: int
 
+    def __post_init__(self) -> None:
+        _no_other_kind(self, "number")
+
 
 @dataclass(frozen=True, slots=True)
 class OpenEnd(_Day):
@@ -286,6 +289,9 @@ class OpenEnd(_Day):
     of: Value
     day: date
 
+    def __post_init__(self) -> None:
+        _no_other_kind(self, "number")
+
 
 @dataclass(frozen=True, slots=True)
 class Scaled(_Number):
@@ -293,6 +299,9 @@ class Scaled(_Number):
 
     of: Value
     factor: Decimal
+
+    def __post_init__(self) -> None:
+        _no_other_kind(self, "date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +313,7 @@ class Total(_Number):
     def __post_init__(self) -> None:
         if len(self.of) < 2:
             raise ValueError("what is added up are two values or more")
+        _no_other_kind(self, "date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +449,12 @@ def _one_group(pattern: str) -> None:
         raise ValueError(f"{pattern!r} has {groups} groups in parentheses where one says the part")
     if "(?" in pattern:
         raise ValueError(f"{pattern!r}: patterns have plain parentheses only")
+
+
+def _no_other_kind(value: Value, kind: Literal["number", "date"]) -> None:
+    """Refuse to reckon with days as with numbers, and with numbers as with days."""
+    if any(o.gives_number if kind == "number" else o.gives_date for o in value.operands):
+        raise ValueError(f"{type(value).__name__.lower()} cannot be made of what gives a {kind}")
 
 
 def _no_numbers(value: Value) -> None:

@@ -15,8 +15,8 @@ from etl.inbox.batch import Batch, FeedFile
 
 def asked_for(contract: SenderContract) -> list[OfFile]:
     """What a contract asks of a file's batch, each once."""
-    values = [*contract.values.values(), *(condition.of for condition in contract.where)]
-    found = (each for value in values for each in value.each() if isinstance(each, OfFile))
+    parts = (each for value in contract.all_values for each in value.each())
+    found = (each for each in parts if isinstance(each, OfFile))
     return list(dict.fromkeys(found))
 
 

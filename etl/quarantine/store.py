@@ -295,7 +295,7 @@ def _recount(
     validate.check_expected(batch, staged)
     rejected = file.rows_rejected + more_rejected
     duplicate = file.rows_duplicate + staged.duplicate
-    filtered = file.rows_filtered + len(staged.filtered)
+    filtered = file.rows_filtered + staged.filtered.total()
     gone = rejected + duplicate + file.rows_expired + filtered
     # Each line is one row but where the contract says that it gives several.
     staged.added = staged.kept + gone - file.rows_read if file.head.contract.repeat else 0

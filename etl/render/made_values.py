@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from psycopg import sql
 
 from etl.contracts.column import Column
+from etl.contracts.reasons import Reason
 from etl.contracts.sender import Parsing
 from etl.contracts.value import (
     DATE_FORMS,
@@ -35,9 +36,10 @@ from etl.contracts.value import (
 from etl.db.statements import names, statement
 from etl.render import parsing as plain
 
-# What a word becomes that its map does not list: no text of a file has this character in it where
-# a word is expected, and the row is rejected for it.
-NOT_LISTED = "\x01"
+# What a value becomes that cannot be made, each with why its row is rejected: a word that its map
+# does not list, and digits that are no date. Whatever is made of it is the same mark again.
+NOT_LISTED, NOT_A_DAY = "\x01", "\x02"
+MARKS = {NOT_LISTED: Reason.NOT_LISTED, NOT_A_DAY: Reason.NOT_A_DATE}
 # The groups of a form of dates as year, month and day.
 _TURNED = {
     "YYYYMMDD": r"\1-\2-\3",
@@ -75,7 +77,9 @@ class Source:
 def text(value: Value, source: Source) -> sql.Composable:
     """A value as text that its column's type takes, if it is one at all."""
     found = _text(value, source)
-    return found if value.counts else _read(found, source)
+    if value.counts:
+        return found
+    return _from_operands([value], [found], lambda texts: _read(texts[0], source))
 
 
 def is_meant(condition: Where, source: Source) -> sql.Composable:
@@ -105,48 +109,101 @@ def gives_any(repeat: Repeat, source: Source) -> sql.Composable:
     )
 
 
+def may_be_marked(value: Value) -> bool:
+    """Whether a value may become a mark, for which no type of text would refuse it."""
+    return any(
+        isinstance(each, Dated) or (isinstance(each, Mapped) and each.others == "reject")
+        for each in value.each()
+    )
+
+
+def is_marked(made: sql.Composable) -> sql.Composable:
+    """Whether a value is a mark."""
+    return sql.SQL("{} in ({})").format(made, _listed(map(sql.Literal, MARKS)))
+
+
 def _text(value: Value, source: Source) -> sql.Composable:
     match value:
         case Field():
             return _field(value, source)
-        case Constant(text):
-            return sql.Literal(text)
+        case Constant(said):
+            return sql.Literal(said)
         case OfFile():
             return sql.Literal(source.of_file[value])
-        case Joined(of, separator):
-            first, *others = (_text(each, source) for each in of)
-            parts = [first, *(p for each in others for p in (sql.Literal(separator), each))]
-            return sql.SQL("({})").format(sql.SQL(" || ").join(parts))
         case First(of):
             return sql.SQL("coalesce({})").format(_listed(_text(each, source) for each in of))
-        case Given(of):
-            return sql.SQL("({} is not null)::text").format(_text(of, source))
+    read = text if value.counts else _text
+    operands = [read(each, source) for each in value.operands]
+    return _from_operands(value.operands, operands, lambda texts: _word(value, texts))
+
+
+def _from_operands(
+    values: Sequence[Value],
+    texts: Sequence[sql.Composable],
+    made: Callable[[Sequence[sql.Composable]], sql.Composable],
+) -> sql.Composable:
+    """What is made of operands: each is evaluated once, and a mark among them is the result."""
+    marked = [at for at, value in enumerate(values) if may_be_marked(value)]
+    at_once = {
+        at: name
+        for at, value in enumerate(values)
+        if not isinstance(value, Field | Constant | OfFile)
+        for name in [sql.Identifier(f"operand_{at}")]
+    }
+    named = [at_once.get(at, each) for at, each in enumerate(texts)]
+    found = made(named)
+    if marked:
+        operands = _listed(named[at] for at in marked)
+        marks = [
+            sql.SQL("when {} in ({}) then {}").format(mark, operands, mark)
+            for mark in map(sql.Literal, MARKS)
+        ]
+        found = sql.SQL("case {} else {} end").format(sql.SQL(" ").join(marks), found)
+    if not at_once:
+        return found
+    of_operands = statement(
+        "render/made_values.of_operands",
+        made=found,
+        operands=_listed(
+            sql.SQL("{} as {}").format(texts[at], name) for at, name in at_once.items()
+        ),
+    )
+    return sql.SQL("({})").format(of_operands)
+
+
+def _word(value: Value, of: Sequence[sql.Composable]) -> sql.Composable:
+    """What a word of the vocabulary makes of its operands."""
+    match value:
+        case Joined(_, separator):
+            first, *others = of
+            parts = [first, *(p for each in others for p in (sql.Literal(separator), each))]
+            return sql.SQL("({})").format(sql.SQL(" || ").join(parts))
+        case Given():
+            return sql.SQL("({} is not null)::text").format(of[0])
         case Mapped():
-            return _mapped(value, source)
+            return _mapped(value, of[0])
         case Part():
-            return _part(value, source)
+            return _part(value, of[0])
         case Dated():
-            return _dated(value, source)
-    return _counted(value, source)
+            return _dated(value, of[0])
+    return _counted(value, of)
 
 
-def _counted(value: Value, source: Source) -> sql.Composable:
-    """A value that is read and reckoned with."""
+def _counted(value: Value, of: Sequence[sql.Composable]) -> sql.Composable:
+    """A value that was read and is reckoned with."""
 
-    def made(name: str, of: Value, **parts: sql.Composable) -> sql.Composable:
-        return statement(
-            f"render/made_values.{name}", value=text(of, source), not_so=plain.NOT_SO, **parts
-        )
+    def made(name: str, **parts: sql.Composable) -> sql.Composable:
+        return statement(f"render/made_values.{name}", value=of[0], not_so=plain.NOT_SO, **parts)
 
     match value:
-        case Shifted(of, days):
-            return made("shifted", of, days=sql.Literal(days))
-        case OpenEnd(of, day):
-            return made("open_end", of, day=sql.Literal(day))
-        case Scaled(of, factor):
-            return made("scaled", of, factor=sql.Literal(factor))
-        case Total(of):
-            terms = _listed(sql.SQL("({})").format(text(each, source)) for each in of)
+        case Shifted(_, days):
+            return made("shifted", days=sql.Literal(days))
+        case OpenEnd(_, day):
+            return made("open_end", day=sql.Literal(day))
+        case Scaled(_, factor):
+            return made("scaled", factor=sql.Literal(factor))
+        case Total():
+            terms = _listed(sql.SQL("({})").format(each) for each in of)
             return statement("render/made_values.total", terms=terms, not_so=plain.NOT_SO)
     raise TypeError(f"{type(value).__name__} is no word of the vocabulary")
 
@@ -163,20 +220,7 @@ def _field(field: Field, source: Source) -> sql.Composable:
     return sql.SQL("coalesce({})").format(_listed(found)) if len(found) > 1 else found[0]
 
 
-def may_be_unlisted(value: Value | None) -> bool:
-    """Whether a word that a map does not list costs its row; no type would see that it is one."""
-    return value is not None and any(
-        isinstance(each, Mapped) and each.others == "reject" for each in value.each()
-    )
-
-
-def is_unlisted(made: sql.Composable) -> sql.Composable:
-    """Whether a value was made of a word that its map does not list."""
-    return sql.SQL("strpos({}, {}) > 0").format(made, sql.Literal(NOT_LISTED))
-
-
-def _mapped(value: Mapped, source: Source) -> sql.Composable:
-    of = _text(value.of, source)
+def _mapped(value: Mapped, of: sql.Composable) -> sql.Composable:
     others = {"keep": of, "nothing": _NOTHING, "reject": sql.Literal(NOT_LISTED)}[value.others]
     whens: list[sql.Composable] = [
         sql.SQL("when {} then {}").format(sql.Literal(word.lower()), _literal(ours))
@@ -194,8 +238,7 @@ def _mapped(value: Mapped, source: Source) -> sql.Composable:
     )
 
 
-def _part(value: Part, source: Source) -> sql.Composable:
-    of = _text(value.of, source)
+def _part(value: Part, of: sql.Composable) -> sql.Composable:
     first = sql.Literal(value.first)
     if value.pattern is not None:
         pattern = sql.Literal(value.pattern)
@@ -211,8 +254,8 @@ def _part(value: Part, source: Source) -> sql.Composable:
     )
 
 
-def _dated(value: Dated, source: Source) -> sql.Composable:
-    of, pattern = _text(value.of, source), sql.Literal(DATE_FORMS[value.form])
+def _dated(value: Dated, of: sql.Composable) -> sql.Composable:
+    pattern, not_a_day = sql.Literal(DATE_FORMS[value.form]), sql.Literal(NOT_A_DAY)
     if value.century_from is None:
         turned = sql.Literal(_TURNED[value.form])
         return statement(
@@ -220,7 +263,7 @@ def _dated(value: Dated, source: Source) -> sql.Composable:
             value=of,
             pattern=pattern,
             turned=turned,
-            not_so=plain.NOT_SO,
+            not_a_day=not_a_day,
         )
     year, rest = _OF_CENTURY[value.form]
     return statement(
@@ -230,7 +273,7 @@ def _dated(value: Dated, source: Source) -> sql.Composable:
         first_year=sql.Literal(value.century_from),
         year=sql.Literal(year),
         rest=sql.Literal(rest),
-        not_so=plain.NOT_SO,
+        not_a_day=not_a_day,
     )
 
 

@@ -14,7 +14,7 @@ from etl.contracts.column import Column
 from etl.contracts.reasons import Reason
 from etl.contracts.types import LARGEST_AMOUNT, NULL_WORDS, SHOWN_FOR_NO_KEY, Type
 from etl.db.statements import statement
-from etl.render.made_values import NOT_LISTED
+from etl.render.made_values import MARKS
 
 _LONGEST_WORD = max(map(len, NULL_WORDS))
 _AMOUNT = re.compile(r"[-+]?\d+(\.\d*)?")
@@ -79,8 +79,8 @@ def is_too_far_ahead(column: Column) -> sql.Composed:
 
 def refusal(column: Column, shown: str | None) -> Reason:
     """Why a value did not fit its column; ``shown``: its beginning, ``None`` if there is none."""
-    if shown is not None and NOT_LISTED in shown:
-        return Reason.NOT_LISTED
+    if shown in MARKS:
+        return MARKS[shown]
     if column.type.longest is not None and shown:
         return Reason.VALUE_TOO_LONG
     if column.type is Type.MONEY and shown:

@@ -2,6 +2,11 @@
 -- that cannot be made becomes {not_so}, which no date or number is. They run without bound values.
 -- etl/render/made_values.py puts in the operands.
 
+-- name: of_operands
+-- What is made of operands that are expressions themselves, each evaluated once. A fragment.
+select {made}
+from (select {operands} offset 0) as operands
+
 -- name: no_null_word
 -- A field, null where it is one of the sender's words for a missing value. A fragment.
 case when lower({field}) not in ({words}) then {field} end
@@ -29,7 +34,7 @@ nullif(substring({value} from {pattern}), '')
 -- A date in digits with the year first, its parts where they belong. A fragment.
 case
     when {value} ~ {pattern} then regexp_replace({value}, {pattern}, {turned})
-    when {value} is not null then {not_so}
+    when {value} is not null then {not_a_day}
 end
 
 -- name: century
@@ -41,7 +46,7 @@ case
                 regexp_replace({value}, {pattern}, {year})::integer - {first_year} % 100 + 100, 100
             )
         )::text || regexp_replace({value}, {pattern}, {rest})
-    when {value} is not null then {not_so}
+    when {value} is not null then {not_a_day}
 end
 
 -- name: shifted

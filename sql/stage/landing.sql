@@ -16,16 +16,26 @@ select
     load_id,
     source_line,
     {columns}
-from landing;
+from landing
+where {is_meant};
 
--- name: take_out
--- Take the rows out of a file that its contract does not mean. One row per record taken out, with
--- its line and its amounts.
-delete from landing
+-- name: count_filtered
+-- What a file has of rows that its contract does not mean, by the line on which the rows of a part
+-- begin: rows, and sums of money as an array. One row per part that has such rows.
+select
+    greatest(width_bucket(source_line, {first_lines}), 1) as part,
+    count(*) as rows_filtered,
+    array[{sums}]::numeric[] as amounts
+from landing
 where ({is_meant}) is not true
-returning
-    source_line,
-    array[{amounts}]::numeric[] as amounts;
+group by greatest(width_bucket(source_line, {first_lines}), 1);
+
+-- name: sum_of
+-- The sum of the amounts of a row that repeat. A fragment.
+(
+    select sum(a.amount)
+    from (values {value_rows}) as a (amount)
+)
 
 -- name: repeated
 -- The rows that a row of the file gives, where columns are next to each other that each give one.
@@ -45,6 +55,7 @@ with landed as materialized (
         {values}
     from landing
     {repeated}
+    where {is_meant}
 ),
 
 judged as materialized (

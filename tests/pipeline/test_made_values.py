@@ -62,7 +62,7 @@ def digits_as_day(text: str | None) -> str | None:
     if text is None:
         return None
     match = re.fullmatch(r"([0-9]{4})([0-9]{2})([0-9]{2})", text)
-    return "-".join(match.groups()) if match else "?"
+    return "-".join(match.groups()) if match else made_values.NOT_A_DAY
 
 
 def short_year(text: str | None) -> str | None:
@@ -70,7 +70,7 @@ def short_year(text: str | None) -> str | None:
         return None
     match = re.fullmatch(r"([0-9]{2})([0-9]{2})([0-9]{2})", text)
     if not match:
-        return "?"
+        return made_values.NOT_A_DAY
     year = 1930 + (int(match[1]) - 30) % 100
     return f"{year}-{match[2]}-{match[3]}"
 
@@ -135,6 +135,12 @@ def test_text_is_made_as_in_python(database: psycopg.Connection[Any], name: str)
         (value.total("a", "b"), {"a": "1,25", "b": "NR"}, "1.25"),
         (value.total("a", "b"), {"a": None, "b": "NR"}, None),
         (value.total("a", "b"), {"a": "1,25", "b": "many"}, "?"),
+        (
+            value.total(of("a").map({"x": "1"}), "b"),
+            {"a": "y", "b": "many"},
+            made_values.NOT_LISTED,
+        ),
+        (of("a").map({"x": "1"}).scale(2).negate(), {"a": "y"}, made_values.NOT_LISTED),
         (value.total(of("a").negate(), "b"), {"a": "5", "b": "7"}, "2"),
         (of("a").scale("0.01"), {"a": "12345"}, "123.45"),
         (of("a").scale("0.01"), {"a": "12x"}, "?"),
@@ -157,6 +163,7 @@ def test_numbers_are_read_as_the_sender_writes_them(
         (of("a").day_before(), {"a": "13/1/2024"}, "?"),
         (of("a").date("YYYYMMDD").day_before(), {"a": "20240101"}, "2023-12-31"),
         (of("a").date("YYYYMMDD").day_before(), {"a": "20240230"}, "?"),
+        (of("a").date("YYYYMMDD").day_before(), {"a": "soon"}, made_values.NOT_A_DAY),
         (of("a").runs_on_from("2070-01-01"), {"a": "12/31/2099"}, None),
         (of("a").runs_on_from("2070-01-01").day_before(), {"a": "1/1/2025"}, "2024-12-31"),
         (of("a").runs_on_from("2070-01-01").day_before(), {"a": "9999-12-31"}, None),
@@ -167,6 +174,25 @@ def test_days_are_reckoned(
 ) -> None:
     got = found(database, expression(made, DAY, Parsing(date_order="mdy")), row)
     assert got == wanted or (wanted == "?" and got == parsing.NOT_SO.as_string().strip("'"))
+
+
+@pytest.mark.parametrize("field", ["1", None, "3"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda made: made.part(2),
+        lambda made: made.is_given(),
+        lambda made: made.map({"A": None}, others="nothing"),
+        lambda made: value.join(made, "b"),
+        lambda made: value.first(made, "b"),
+    ],
+)
+def test_an_unlisted_word_is_one_whatever_is_made_of_it(
+    database: psycopg.Connection[Any], build: Callable[[Value], Value], field: str | None
+) -> None:
+    made = build(of("a").map({"1": "A"}))
+    got = found(database, expression(made, STATE, Parsing()), {"a": field, "b": None})
+    assert (got == made_values.NOT_LISTED) == (field == "3")
 
 
 @pytest.mark.parametrize(
@@ -186,6 +212,8 @@ def test_days_are_reckoned(
         (lambda: of("a").date("YYMMDD"), "century_from"),
         (lambda: of("a").date("YYYYMMDD", 1930), "century_from"),
         (lambda: of("a").negate().part(1, 2), "works on text"),
+        (lambda: of("a").negate().day_before(), "cannot be made of what gives a number"),
+        (lambda: value.total(of("a").day_before(), "b"), "cannot be made of what gives a date"),
         (lambda: value.where(of("a").negate(), "1"), "on text"),
         (lambda: value.join("a"), "two values"),
         (lambda: value.total("a"), "two values"),

@@ -68,7 +68,7 @@ def test_the_plan_attributes_of_cms_load_as_they_are(warehouse: Warehouse) -> No
     data = (REAL_FILES / "cms_plan_attributes_2025_excerpt.csv").read_bytes()
     staged = put(warehouse, "2025-01-01", "plans.csv", data)
     # Seven stand-alone dental plans, and seven variants without cost sharing.
-    assert (staged.read, staged.loaded, len(staged.filtered)) == (30, 16, 14)
+    assert (staged.read, staged.loaded, staged.filtered.total()) == (30, 16, 14)
     found = warehouse.rows(
         "select plan_id, name, metal_tier, deductible, oop_max, coinsurance_rate, "
         "effective_year, monthly_premium, pcp_copay from staging.plans_raw order by plan_id"

@@ -1,7 +1,7 @@
 """Landing: files whose columns are not those of staging go through a table of their own.
 
 Columns that the contract does not know are dropped on the way, and rows that it does not mean are
-taken out and counted. Values that the sender writes otherwise than the feed asks for, or that are
+counted and left there. Values that the sender writes otherwise than the feed asks for, or that are
 made of several, land as text; one set-based statement reads them as the contract declares, moves
 the rows into staging and returns those that cannot be read.
 """
@@ -19,7 +19,7 @@ from psycopg import sql
 from etl.contracts.column import IS_DELETED, Column
 from etl.contracts.types import Type
 from etl.contracts.value import Repeat
-from etl.db.statements import names, rows_of, run
+from etl.db.statements import names, rows_of, run, statement
 from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import Header
 from etl.render import made_values, parsing
@@ -44,29 +44,37 @@ class Landing:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """Rows of a file that its contract does not mean.
+    """Rows of one part of a file that its contract does not mean.
 
-    ``lines``: where they are. ``amounts``: US dollars of each, by money column in the feed's order.
+    ``part``: its number, 1 up. ``amounts``: US dollars by money column, in the feed's order.
     """
 
-    lines: list[int]
-    amounts: list[tuple[Decimal | None, ...]]
+    part: int
+    rows: int
+    amounts: list[Decimal | None]
 
 
 def plan(header: Header) -> Landing:
-    """Where the fields of a file go."""
+    """Where the fields of a file go.
+
+    Rows that are not meant may have anything in their fields, so that no value is typed before they
+    are gone.
+    """
     contract = header.contract
     fields = [f"field_{at}" for at in range(len(header.targets))]
     others = []
     for name in header.columns:
         at = header.fields(name)
-        if len(at) == 1 and parsing.is_plain(contract.feed.column(name), contract.parsing):
+        if (
+            not contract.filters
+            and len(at) == 1
+            and parsing.is_plain(contract.feed.column(name), contract.parsing)
+        ):
             fields[at[0]] = name
         else:
             others.append(name)
     read = {name: _expression(name, header, fields) for name in others}
-    is_staging = fields == header.columns and not contract.where
-    return Landing(fields, read, is_needed=not is_staging)
+    return Landing(fields, read, is_needed=fields != header.columns)
 
 
 def _expression(name: str, header: Header, fields: Sequence[str]) -> sql.Composable:
@@ -100,28 +108,54 @@ def create(connection: psycopg.Connection[Any], header: Header, landing: Landing
     run(connection, "stage/landing.create", table=table, columns=columns)
 
 
-def take_out(connection: psycopg.Connection[Any], header: Header, landing: Landing) -> Filtered:
-    """Take the rows out that the contract does not mean."""
+def count_filtered(
+    connection: psycopg.Connection[Any],
+    header: Header,
+    landing: Landing,
+    first_lines: Sequence[int],
+) -> list[Filtered]:
+    """Count the rows that the contract does not mean; ``first_lines``: of the file's parts."""
+    if not header.contract.filters:
+        return []
+    sums = [
+        sql.SQL("sum({})").format(_amount(name, header, landing))
+        for name in header.contract.feed.money
+    ]
+    found = run(
+        connection,
+        "stage/landing.count_filtered",
+        is_meant=_is_meant(header, landing),
+        first_lines=sql.Literal(list(first_lines)),
+        sums=sql.SQL(", ").join(sums),
+    )
+    return [Filtered(*row) for row in found]
+
+
+def _is_meant(header: Header, landing: Landing) -> sql.Composable:
+    """Whether a row is one of those that the contract means."""
     contract = header.contract
     source = _source(header, landing.fields, None)
     conditions = [made_values.is_meant(condition, source) for condition in contract.where]
     if contract.repeat is not None:
         conditions.append(made_values.gives_any(contract.repeat, source))
-    if not conditions:
-        return Filtered([], [])
-    is_meant = sql.SQL(" and ").join(conditions)
-    amounts = sql.SQL(", ").join(_amount(name, header, landing) for name in contract.feed.money)
-    found = run(connection, "stage/landing.take_out", is_meant=is_meant, amounts=amounts).fetchall()
-    return Filtered([line for line, _ in found], [tuple(sums) for _, sums in found])
+    return sql.SQL(" and ").join(conditions) if conditions else sql.SQL("true")
 
 
 def _amount(name: str, header: Header, landing: Landing) -> sql.Composable:
     """An amount of a row that is not meant, nothing where it cannot be read."""
-    if name in landing.fields:
-        return sql.Identifier(name)
+    repeat, column = header.contract.repeat, header.contract.feed.column(name)
+    if repeat is not None and name in repeat.names:
+        source = _source(header, landing.fields, column)
+        several = (made_values.text(value, source) for value in dict(repeat.columns)[name])
+        return statement(
+            "stage/landing.sum_of",
+            value_rows=sql.SQL(", ").join(
+                sql.SQL("({})").format(parsing.if_valid(column, value)) for value in several
+            ),
+        )
     if name not in landing.read:
-        return sql.SQL("null")
-    return parsing.if_valid(header.contract.feed.column(name), landing.read[name])
+        return sql.SQL("null::numeric")
+    return parsing.if_valid(column, landing.read[name])
 
 
 def move(
@@ -145,13 +179,16 @@ def move(
             repeated=_repeated(repeat, header, landing) if repeat else sql.SQL(""),
             first_fault=sql.SQL("case {} end").format(faults),
             shown=sql.SQL("case fault {} end").format(sql.SQL(" ").join(map(_shown, read))),
+            is_meant=_is_meant(header, landing),
             typed=sql.SQL(", ").join(_typed(feed.column(c), landing) for c in header.columns),
         ) as rows:
             for number, row in enumerate(rows, 1):
                 refuse_too_many(number, f"The file of {feed.name}")
                 yield row
     else:
-        run(connection, "stage/landing.move", table=table, columns=columns)
+        run(
+            connection, "stage/landing.move", table=table, columns=columns, is_meant=sql.SQL("true")
+        )
     run(connection, "stage/landing.drop")
 
 
@@ -181,8 +218,8 @@ def _when(column: Column, header: Header) -> sql.Composable:
     fault = parsing.fault(column, value)
     if column.type is Type.KEY_DATE and IS_DELETED.name in header.columns:
         fault = parsing.unless_marker(fault, value)
-    if made_values.may_be_unlisted(header.made.get(column.name)):
-        fault = sql.SQL("{} or {}").format(fault, made_values.is_unlisted(value))
+    if any(map(made_values.may_be_marked, header.contract.values_of(column.name))):
+        fault = sql.SQL("{} or {}").format(fault, made_values.is_marked(value))
     return sql.SQL("when {} then {}").format(fault, sql.Literal(column.name))
 
 

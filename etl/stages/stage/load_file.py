@@ -34,7 +34,7 @@ from etl.inbox.header import Header, PreviousFile
 from etl.render.values import refusal
 from etl.stages import bulk
 from etl.stages.stage import erased, landing, parts, rejects, validate
-from etl.stages.stage.staged import Rejected, Staged
+from etl.stages.stage.staged import FIRST_LINE, Rejected, Staged
 
 # What an empty value in quotes says, as an option of COPY.
 _EMPTY_QUOTES = {"nothing": "force_null *", "text": "null ''"}
@@ -393,8 +393,9 @@ def _from_landing(
 ) -> None:
     """Move what landed into staging, without what the contract does not mean or cannot be read."""
     feed = head.contract.feed
-    filtered = landing.take_out(connection, head, plan)
-    staged.filter(filtered.lines, filtered.amounts)
+    firsts = [part.first_line for part in staged.parts] or [FIRST_LINE]
+    for filtered in landing.count_filtered(connection, head, plan, firsts):
+        staged.filter(filtered.part, filtered.rows, filtered.amounts)
     refused: dict[int, Rejected] = {}
     for line, column, shown in landing.move(connection, head, plan):
         # Of the rows that one row of the file gave, one is enough to say why it is rejected.

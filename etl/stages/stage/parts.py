@@ -171,7 +171,7 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
         [part] = staged.parts
         part.read, part.loaded = staged.read, staged.loaded
         part.rejected, part.duplicate = len(staged.rejected), staged.duplicate
-        part.filtered, part.added = len(staged.filtered), staged.added
+        part.filtered, part.added = staged.filtered.total(), staged.added
         return
     feed = staged.file.feed
     firsts = [part.first_line for part in staged.parts]
@@ -189,13 +189,13 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
         )
     }
     rejected = Counter(bisect_right(firsts, r.line) for r in staged.rejected)
-    filtered = Counter(bisect_right(firsts, line) for line in staged.filtered)
     no_rows = Counter(bisect_right(firsts, r.line) for r in staged.rejected if r.reason in NO_ROWS)
     totals: dict[tuple[int, str], Decimal] = {}
     for number, part in enumerate(staged.parts, 1):
         part.loaded, amounts = measured.get(number, (0, [Decimal(0)] * len(feed.money)))
         for column, amount in zip(feed.money, amounts, strict=True):
-            totals[number, column] = amount
+            filtered = Decimal(staged.filtered_of_part[number, column]) / 100
+            totals[number, column] = amount + filtered
     for line, repeated in staged.duplicates:
         number = bisect_right(firsts, line)
         staged.parts[number - 1].duplicate += 1
@@ -203,7 +203,7 @@ def count(connection: psycopg.Connection[Any], load_id: int, batch: Batch, stage
             totals[number, column] += amount or 0
     for number, part in enumerate(staged.parts, 1):
         part.rejected = rejected[number]
-        part.filtered = filtered[number]
+        part.filtered = staged.filtered[number]
         part.read = part.loaded + part.rejected + part.duplicate + part.filtered
         of_part = {column: totals[number, column] for column in feed.money}
         _check_expected(batch, part, part.read - no_rows[number], of_part)
@@ -284,7 +284,6 @@ def recount(
     """Record the parts of a file as if the corrected rows had been right."""
     firsts = [part.first_line for part in parts]
     duplicate = Counter(bisect_right(firsts, line) for line, _ in staged.duplicates)
-    filtered = Counter(bisect_right(firsts, line) for line in staged.filtered)
     for number, part in enumerate(parts, 1):
         values = {
             "load_id": load_id,
@@ -293,7 +292,7 @@ def recount(
             "first_line": part.first_line,
             "next_line": firsts[number] if number < len(firsts) else None,
             "more_duplicates": duplicate[number] if len(parts) > 1 else staged.duplicate,
-            "more_filtered": filtered[number],
+            "more_filtered": staged.filtered[number],
             "rows_added": staged.added if len(parts) == 1 else 0,
         }
         run(connection, "stage/parts.recount", values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -58,7 +58,9 @@ class Staged:
     ``bytes_read``, ``lines_read``, ``lines_blank``: of the file unpacked, its header among the
     lines. ``kept``: rows of it in staging. ``duplicate_cents``: of its duplicates, by money
     column; ``expired_cents`` of its rows from before the horizon, ``filtered_cents`` of those that
-    its contract does not mean. ``added``: rows beyond the first that rows of the file gave.
+    its contract does not mean, ``filtered`` how many these are by number of part, and
+    ``filtered_of_part`` their cents by number and column. ``added``: rows beyond the first that
+    rows of the file gave.
     ``rejected_amounts``: of its rejected rows. ``texts``: of these by line, as far as they
     are kept in memory. ``parts``: the files that were read, in order. ``duplicates``: line and
     amounts of duplicate rows where there is more than one file. ``nameless``: rejected rows of a
@@ -95,8 +97,9 @@ class Staged:
     duplicate_cents: Counter[str] = field(default_factory=Counter)
     rejected_amounts: Amounts = field(default_factory=lambda: Amounts({}))
     expired_cents: Counter[str] = field(default_factory=Counter)
-    filtered: list[int] = field(default_factory=list)
+    filtered: Counter[int] = field(default_factory=Counter)
     filtered_cents: Counter[str] = field(default_factory=Counter)
+    filtered_of_part: Counter[tuple[int, str]] = field(default_factory=Counter)
     added: int = 0
     texts: dict[int, str] = field(default_factory=dict)
     parts: list[PartRead] = field(default_factory=list)
@@ -133,16 +136,17 @@ class Staged:
             "rows_rejected": len(self.rejected),
             "rows_duplicate": self.duplicate,
             "rows_expired": self.expired,
-            "rows_filtered": len(self.filtered),
+            "rows_filtered": self.filtered.total(),
             "rows_added": self.added,
         }
 
-    def filter(self, lines: Iterable[int], amounts: Iterable[Sequence[Decimal | None]]) -> None:
-        """Count rows that the contract does not mean, with their US dollars by money column."""
-        self.filtered += lines
-        for of_row in amounts:
-            for column, amount in zip(self.file.feed.money, of_row, strict=True):
-                self.filtered_cents[column] += int((amount or 0) * 100)
+    def filter(self, part: int, rows: int, amounts: Iterable[Decimal | None]) -> None:
+        """Count rows of a part that the contract does not mean, with their US dollars."""
+        self.filtered[part] += rows
+        for column, amount in zip(self.file.feed.money, amounts, strict=True):
+            cents = int((amount or 0) * 100)
+            self.filtered_cents[column] += cents
+            self.filtered_of_part[part, column] += cents
 
     def expire(self, rows: int, totals: Mapping[str, Decimal]) -> None:
         """Count loaded rows, with these US dollars by money column, as expired."""

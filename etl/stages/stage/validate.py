@@ -332,7 +332,7 @@ def judge(
 
     Raises ``RejectThresholdError`` and ``BatchError``.
     """
-    gone = len(staged.rejected) + staged.duplicate + len(staged.filtered)
+    gone = len(staged.rejected) + staged.duplicate + staged.filtered.total()
     staged.loaded = staged.read + staged.added - gone
     if staged.loaded != staged.kept:
         raise BatchError(

@@ -1,0 +1,116 @@
+"""Drawn contracts over drawn files: the stage makes of them what a slow reading in Python makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from psycopg import sql
+
+from etl.contracts import senders
+from etl.contracts.value import batch_date
+from etl.db.connection import set_search_path
+from etl.inbox.batch import Batch, FeedFile
+from etl.inbox.manifest import Expected
+from etl.stages.stage import load_file
+from etl.stages.stage.staged import Staged
+from etl.warehouse.tables import LIVE
+from tests.support.contract_draws import FIELDS, Drawn, drawn
+from tests.support.contract_model import Model, Reading
+from tests.support.warehouse import Warehouse
+
+AS_OF = datetime(2025, 3, 1, tzinfo=UTC)
+LOAD_ID = 7
+
+
+@contextmanager
+def staged_of(warehouse: Warehouse, made: Drawn, folder: Path) -> Iterator[Staged]:
+    """What the stage makes of a file, in a transaction that is rolled back."""
+    feed = made.contract.feed
+    path = folder / feed.file_name
+    path.write_text(made.text(), encoding="utf-8")
+    size = path.stat().st_size
+    file = FeedFile(feed, path, Expected("delta", contract="drawn"), size, path.stat().st_mtime_ns)
+    batch = Batch("2025-03-01", AS_OF, (file,))
+    with warehouse.connection.transaction(force_rollback=True):
+        set_search_path(warehouse.connection, LIVE.schemas.path)
+        yield load_file.run_file(warehouse.connection, LOAD_ID, batch, file, "", None)
+
+
+def rows_of(connection: psycopg.Connection[Any], made: Drawn) -> list[tuple[Any, ...]]:
+    feed = made.contract.feed
+    columns = sql.SQL(", ").join(sql.Identifier(c.name) for c in feed.staged)
+    query = sql.SQL("select source_line, {} from staging.{} where load_id = {}").format(
+        columns, sql.Identifier(feed.table), sql.Literal(LOAD_ID)
+    )
+    return sorted(connection.execute(query).fetchall(), key=str)
+
+
+def expected_rows(made: Drawn, reading: Reading) -> list[tuple[Any, ...]]:
+    names = [c.name for c in made.contract.feed.staged]
+    return sorted(((line, *(row[n] for n in names)) for line, row in reading.rows), key=str)
+
+
+def compare(warehouse: Warehouse, made: Drawn, folder: Path) -> None:
+    model = Model(made.contract, {batch_date(): "2025-03-01"}, AS_OF)
+    lines = [(number, row) for number, row in enumerate(made.rows, 2)]
+    reading = model.read(lines, FIELDS)
+    with staged_of(warehouse, made, folder) as staged:
+        rejected = {r.line: (r.column, r.reason) for r in staged.rejected}
+        assert rejected.keys() == reading.rejected.keys(), (rejected, reading.rejected)
+        for line, why in rejected.items():
+            assert why in reading.rejected[line], (line, why, reading.rejected[line])
+        got, wanted = rows_of(warehouse.connection, made), expected_rows(made, reading)
+        assert [tuple(map(normal, row)) for row in got] == [tuple(map(normal, r)) for r in wanted]
+        counts = staged.counts()
+        assert counts["rows_filtered"] == len(reading.filtered)
+        assert counts["rows_added"] == reading.added
+        assert counts["rows_duplicate"] == reading.duplicates
+        for column in made.contract.feed.money:
+            filtered = Decimal(reading.filtered_cents[column]) / 100
+            assert Decimal(staged.totals[column]["filtered"]) == filtered
+
+
+def normal(found: Any) -> Any:
+    """A value of which equal ones are written alike."""
+    return found.normalize() if isinstance(found, Decimal) else found
+
+
+def check(warehouse: Warehouse, folder: Path, examples: int, *, same: bool) -> None:
+    @given(drawn())
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=same,
+        # Each example is a file that the server reads: to make one smaller would take minutes.
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    def makes_the_same(made: Drawn) -> None:
+        senders.SENDERS["drawn"] = made.contract
+        compare(warehouse, made, folder)
+
+    try:
+        makes_the_same()
+    finally:
+        senders.SENDERS.pop("drawn", None)
+
+
+def test_drawn_contracts_make_what_a_slow_reading_makes(
+    module_warehouse: Warehouse, tmp_path: Path
+) -> None:
+    check(module_warehouse, tmp_path, 25, same=True)
+
+
+@pytest.mark.slow
+def test_many_drawn_contracts_make_what_a_slow_reading_makes(
+    module_warehouse: Warehouse, tmp_path: Path
+) -> None:
+    check(module_warehouse, tmp_path, 3_000, same=False)
