@@ -98,8 +98,8 @@ simulate: $(READY) ## Write the batches of the next days [DAYS=30 DIRTY=]
 sender-draft: $(READY) ## Guess a contract from a file of a new sender, and write it to edit [FILE= FEED= NAME=]
 	@$(PY) -m etl sender-draft --file $(call quoted,$(FILE)) $(if $(FEED),--feed $(call quoted,$(FEED))) $(if $(NAME),--name $(call quoted,$(NAME)))
 
-sender-try: $(READY) ## Load a file of a sender into a database that is dropped again [FILE= CONTRACT=]
-	@$(PY) -m etl sender-try --file $(call quoted,$(FILE)) $(if $(CONTRACT),--contract $(call quoted,$(CONTRACT)))
+sender-try: $(READY) ## Load a file of a sender into a database that is dropped again [FILE= CONTRACT= MANIFEST=]
+	@$(PY) -m etl sender-try --file $(call quoted,$(FILE)) $(if $(CONTRACT),--contract $(call quoted,$(CONTRACT))) $(if $(MANIFEST),--manifest $(call quoted,$(MANIFEST)))
 
 ##@ One stage at a time
 migrate: $(READY) ## Bring the schema up to date

@@ -13,7 +13,7 @@ from etl.config import settings
 from etl.contracts import senders
 from etl.drafting import draft as drafting
 from etl.drafting import module, reading
-from etl.drafting.trial import attempt
+from etl.drafting.trial import attempt, manifest_of
 from etl.errors import UsageError
 from etl.pipeline import console
 from etl.pipeline.screen import Screen
@@ -48,12 +48,16 @@ def sender_try(
     contract: Annotated[
         str, typer.Option(help="Under which contract, if the file's name does not say.")
     ] = "",
+    manifest: Annotated[
+        str, typer.Option(help="Manifest of its batch, else manifest.json next to the file.")
+    ] = "",
 ) -> None:
     """Load a file of a sender into a database that is dropped again, and show what became of it."""
     at_work.set("sender-try")
     senders.ensure_sound()
     path = _path(file, "sender-try")
-    trial = attempt(settings(), path, contract, console.Terminal())
+    said = manifest_of(path, manifest)
+    trial = attempt(settings(), path, contract, console.Terminal(), said)
     console.show_trial(trial.summary, trial.rejected, trial.failures, trial.other_failures)
     if trial.stopped is not None:
         raise trial.stopped

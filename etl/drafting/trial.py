@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from etl.db.connection import connect
 from etl.errors import AlreadyRunningError, BatchError, CheckFailedError, UsageError, one_line
 from etl.inbox import unpacking
 from etl.inbox.folder import meanings_of
-from etl.inbox.manifest import MANIFEST
+from etl.inbox.manifest import MANIFEST, Entry, Manifest, read_manifest, text_of
 from etl.pipeline import commands
 from etl.pipeline.session import open_run
 from etl.pipeline.summary import Summary, Watcher
@@ -50,25 +49,49 @@ class Trial:
     other_failures: int = 0
 
 
-def attempt(chosen: Settings, file: Path, contract: str, watcher: Watcher) -> Trial:
+def attempt(
+    chosen: Settings, file: Path, contract: str, watcher: Watcher, said: Manifest | None = None
+) -> Trial:
     """Load a file into a database of the embedded server, which is dropped afterwards.
 
-    ``contract``: under which one; empty where the file's name says it. Nothing is changed in the
-    warehouse, whatever DATABASE_URL says. Raises ``UsageError`` if no contract of the name is there
-    or the file's name says none, ``AlreadyRunningError`` while another trial is at work.
+    ``contract``: under which one; empty where ``said`` or the file's name says it. ``said``: what
+    the manifest of the file's batch says. Nothing is changed in the warehouse, whatever
+    DATABASE_URL says. Raises ``UsageError`` if no contract of the name is there or nothing says
+    which is meant, ``AlreadyRunningError`` while another trial is at work.
     """
-    name, entry = _named(file, contract)
+    said = said or Manifest()
+    entry = next((e for e in said.files if e.name in _names(file)), Entry(file.name))
+    name, named = _named(file, contract or entry.contract or "")
     with _place(chosen) as (url, place):
         batch = place.inbox / f"{datetime.now(UTC):%Y-%m-%d}-{DATABASE}"
         batch.mkdir(parents=True)
         shutil.copyfile(file, batch / name)
-        manifest = {"files": {name: entry}}
-        (batch / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        entry = replace(entry, name=name, contract=named)
+        manifest = Manifest(as_of=said.as_of, files=(entry,))
+        (batch / MANIFEST).write_text(text_of(manifest), encoding="utf-8")
         return _load(url, place, watcher)
 
 
-def _named(file: Path, contract: str) -> tuple[str, dict[str, str]]:
-    """What the file is called in its batch, and what the manifest says of it."""
+def manifest_of(file: Path, given: str = "") -> Manifest | None:
+    """The manifest that is given, or next to a file; ``None`` without one.
+
+    Raises ``UsageError`` where the one given is not there, ``BatchError`` where it is none.
+    """
+    path = Path(given) if given else file.with_name(MANIFEST)
+    if path.is_file():
+        return read_manifest(path.absolute().parent, path)
+    if given:
+        raise UsageError(f"There is no manifest {one_line(given)}.", "See that the path is right.")
+    return None
+
+
+def _names(file: Path) -> tuple[str, str]:
+    """What a manifest may call a file: packed or not."""
+    return file.name, file.name.removesuffix(".gz")
+
+
+def _named(file: Path, contract: str) -> tuple[str, str | None]:
+    """What the file is called in its batch, and the contract that the manifest has to name."""
     meant = meanings_of(file.name)
     if not contract and not meant:
         raise UsageError(
@@ -77,11 +100,11 @@ def _named(file: Path, contract: str) -> tuple[str, dict[str, str]]:
         )
     # Of its own name a contract may make a value.
     if not contract or contract in {one.contract for one in meant}:
-        return file.name, {}
+        return file.name, None
     feed = _contract(contract).feed.name
     packed = unpacking.ending(file)
     ends = packed if packed == unpacking.WORKBOOK else f".csv{packed}"
-    return f"{feed}{ends}", {"contract": contract}
+    return f"{feed}{ends}", contract
 
 
 def _contract(name: str) -> SenderContract:

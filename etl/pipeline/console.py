@@ -347,7 +347,8 @@ def show_trial(
     console = Screen(width=120)
     if summary.files:
         console.print(_files(summary))
-        console.write_numbers(_money(summary))
+        if any(staged.totals for staged in summary.files):
+            console.write_numbers(_money(summary))
     if rejected:
         show_rejected(console, "Rejected", rejected)
     if summary.checks is not None and not failures:

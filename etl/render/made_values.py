@@ -15,7 +15,6 @@ from etl.contracts.column import Column
 from etl.contracts.reasons import Reason
 from etl.contracts.sender import Parsing
 from etl.contracts.value import (
-    DATE_FORMS,
     Constant,
     Dated,
     Field,
@@ -40,20 +39,6 @@ from etl.render import parsing as plain
 # does not list, and digits that are no date. Whatever is made of it is the same mark again.
 NOT_LISTED, NOT_A_DAY = "\x01", "\x02"
 MARKS = {NOT_LISTED: Reason.NOT_LISTED, NOT_A_DAY: Reason.NOT_A_DATE}
-# The groups of a form of dates as year, month and day.
-_TURNED = {
-    "YYYYMMDD": r"\1-\2-\3",
-    "MMDDYYYY": r"\3-\1-\2",
-    "DDMMYYYY": r"\3-\2-\1",
-    "YYYYMM": r"\1-\2-01",
-    "YYYY": r"\1-01-01",
-}
-# Of forms whose year has two digits: the year, and what follows it.
-_OF_CENTURY = {
-    "YYMMDD": (r"\1", r"-\2-\3"),
-    "MMDDYY": (r"\3", r"-\1-\2"),
-    "DDMMYY": (r"\3", r"-\2-\1"),
-}
 _NOTHING = sql.SQL("null::text")
 # What the rows are called that one row of a file gives.
 REPEATED = "repeated"
@@ -255,25 +240,25 @@ def _part(value: Part, of: sql.Composable) -> sql.Composable:
 
 
 def _dated(value: Dated, of: sql.Composable) -> sql.Composable:
-    pattern, not_a_day = sql.Literal(DATE_FORMS[value.form]), sql.Literal(NOT_A_DAY)
-    if value.century_from is None:
-        turned = sql.Literal(_TURNED[value.form])
-        return statement(
-            "render/made_values.dated",
-            value=of,
-            pattern=pattern,
-            turned=turned,
-            not_a_day=not_a_day,
+    parts = {
+        sign: statement(
+            "render/parsing.characters",
+            field=of,
+            first=sql.Literal(value.form.index(sign) + 1),
+            count=sql.Literal(value.form.count(sign)),
         )
-    year, rest = _OF_CENTURY[value.form]
+        for sign in dict.fromkeys(value.form)
+    }
+    if value.century_from is not None:
+        first_year = sql.Literal(value.century_from)
+        parts["Y"] = statement("render/made_values.year", year=parts["Y"], first_year=first_year)
+    in_order = [parts.get(sign, sql.Literal("01")) for sign in "YMD"]
     return statement(
-        "render/made_values.century",
+        "render/made_values.dated",
         value=of,
-        pattern=pattern,
-        first_year=sql.Literal(value.century_from),
-        year=sql.Literal(year),
-        rest=sql.Literal(rest),
-        not_a_day=not_a_day,
+        shape=sql.Literal("0" * len(value.form)),
+        date=sql.SQL(" || '-' || ").join(in_order),
+        not_a_day=sql.Literal(NOT_A_DAY),
     )
 
 

@@ -7,7 +7,8 @@ values: such statements run without parameters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 from psycopg import sql
@@ -24,6 +25,8 @@ _MINUS = {
     "parentheses": (r"^\((.*)\)$", r"-\1"),
     "after": (r"^(.*[^-+])([-+])$", r"\2\1"),
 }
+# What a pattern's \s takes.
+_BLANKS = " \t\n\v\f\r"
 # A value that is not written as declared becomes this, which no date or number is.
 NOT_SO = sql.Literal("?")
 _TIME = (
@@ -110,6 +113,8 @@ def _in_form(column: Column, field: sql.Composable) -> sql.Composable:
     form = column.type.form
     if form is None:
         return field
+    if column.type in (Type.DATE, Type.KEY_DATE):
+        return statement("render/parsing.date_in_form", field=field, not_so=NOT_SO)
     return statement(
         "render/parsing.in_form",
         field=field,
@@ -125,24 +130,39 @@ def _date(_: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
         field=field,
         year_last=sql.Literal(_YEAR_LAST),
         turned=sql.Literal(_TURNED[parsing.date_order]),
+        whens=sql.SQL(" ").join(_shapes(field, parsing.date_order)),
         year_first=sql.Literal(_YEAR_FIRST),
         not_so=NOT_SO,
     )
+
+
+def _shapes(field: sql.Composable, order: str) -> Iterator[sql.Composable]:
+    """Cases of dates without a time whose year is last, by their shape in zeros."""
+    for mark, first, second in product("/.-", (2, 1), (2, 1)):
+        places = {order[0]: (1, first), order[1]: (first + 2, second), "y": (first + second + 3, 4)}
+        parts = [
+            statement(
+                "render/parsing.characters",
+                field=field,
+                first=sql.Literal(places[sign][0]),
+                count=sql.Literal(places[sign][1]),
+            )
+            for sign in "ymd"
+        ]
+        shape = sql.Literal(f"{'0' * first}{mark}{'0' * second}{mark}0000")
+        yield sql.SQL("when {} then {}").format(shape, sql.SQL(" || '-' || ").join(parts))
 
 
 def _number(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:
     """A number without its marks, if they are where the contract allows them."""
     grammar, signs = _grammar(column, parsing)
     # Since the whole value keeps to the grammar, marks can be removed wherever they are.
-    number = statement("render/parsing.without_signs", field=field, signs=sql.Literal(signs))
-    for minus in parsing.minus:
-        written, put_first = map(sql.Literal, _MINUS[minus])
-        number = statement(
-            "render/parsing.minus_first", number=number, written=written, put_first=put_first
-        )
-    if parsing.decimal != ".":
-        decimal = sql.Literal(parsing.decimal)
-        number = statement("render/parsing.with_point", number=number, decimal=decimal)
+    if parsing.minus or max(map(len, parsing.currency), default=0) > 1:
+        number = _without_signs(parsing, field, signs)
+    else:
+        removed = f"{_BLANKS}%{parsing.thousands}{''.join(parsing.currency)}"
+        characters = sql.Literal(parsing.decimal + removed)
+        number = statement("render/parsing.without_characters", field=field, characters=characters)
     if column.type is Type.RATIO and parsing.percent:
         mark = sql.Literal("%")
         number = statement("render/parsing.of_percent", field=field, number=number, mark=mark)
@@ -153,6 +173,20 @@ def _number(column: Column, parsing: Parsing, field: sql.Composable) -> sql.Comp
         number=number,
         not_so=NOT_SO,
     )
+
+
+def _without_signs(parsing: Parsing, field: sql.Composable, signs: str) -> sql.Composable:
+    """A number whose signs for people are words, or whose minus is in another place."""
+    number = statement("render/parsing.without_signs", field=field, signs=sql.Literal(signs))
+    for minus in parsing.minus:
+        written, put_first = map(sql.Literal, _MINUS[minus])
+        number = statement(
+            "render/parsing.minus_first", number=number, written=written, put_first=put_first
+        )
+    if parsing.decimal == ".":
+        return number
+    decimal = sql.Literal(parsing.decimal)
+    return statement("render/parsing.with_point", number=number, decimal=decimal)
 
 
 def _grammar(column: Column, parsing: Parsing) -> tuple[str, str]:
@@ -186,6 +220,10 @@ def _quoted(text: str) -> str:
 
 def fault(column: Column, value: sql.Composable) -> sql.Composable:
     """Whether text that was read is none of the column's type."""
+    if column.most_characters is not None:
+        is_needed = "needed_text" if column.type.mandatory else "text"
+        most = sql.Literal(column.most_characters)
+        return statement(f"render/parsing.fault_of_{is_needed}", value=value, most=most)
     # No value at all is one to every type but those of keys.
     judged = sql.SQL("is not true" if column.type.mandatory else "is false")
     return sql.SQL("pg_input_is_valid({}, {}) {}").format(

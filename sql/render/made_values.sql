@@ -33,21 +33,13 @@ nullif(substring({value} from {pattern}), '')
 -- name: dated
 -- A date in digits with the year first, its parts where they belong. A fragment.
 case
-    when {value} ~ {pattern} then regexp_replace({value}, {pattern}, {turned})
+    when translate({value}, '0123456789', '0000000000') = {shape} then {date}
     when {value} is not null then {not_a_day}
 end
 
--- name: century
--- A date in digits whose year has two, the first of which that it can be. A fragment.
-case
-    when {value} ~ {pattern}
-        then (
-            {first_year} + mod(
-                regexp_replace({value}, {pattern}, {year})::integer - {first_year} % 100 + 100, 100
-            )
-        )::text || regexp_replace({value}, {pattern}, {rest})
-    when {value} is not null then {not_a_day}
-end
+-- name: year
+-- A year of which two digits are there, by the first that it can be. A fragment.
+({first_year} + mod({year}::integer - {first_year} % 100 + 100, 100))::text
 
 -- name: shifted
 -- A date some days later. A fragment.

@@ -10,17 +10,38 @@ case when lower({field}) not in ({words}) then {value} end
 -- The field if it is written as the feed's own files are. A fragment.
 case when {field} ~ {form} or {field} is null then {field} else {not_so} end
 
--- name: date
--- A date with the year first, whichever order the sender has. A fragment.
+-- name: characters
+-- Some characters of a field from one of them on. A fragment.
+substr({field}, {first}, {count})
+
+-- name: date_in_form
+-- A date if it is written as the feed's own files are. A fragment.
 case
-    when {field} ~ {year_last} then regexp_replace({field}, {year_last}, {turned})
-    when {field} is null or {field} ~ {year_first} then {field}
-    else {not_so}
+    when translate({field}, '0123456789', '0000000000') = '0000-00-00' then {field}
+    when {field} is not null then {not_so}
+end
+
+-- name: date
+-- A date with the year first, whichever order the sender has. Most are of a few shapes, which are
+-- read many times as fast as by the patterns. A fragment.
+case translate({field}, '0123456789', '0000000000')
+    when '0000-00-00' then {field}
+    {whens}
+    else
+        case
+            when {field} ~ {year_last} then regexp_replace({field}, {year_last}, {turned})
+            when {field} is null or {field} ~ {year_first} then {field}
+            else {not_so}
+        end
 end
 
 -- name: without_signs
 -- A number without the signs that are in it for people. A fragment.
 regexp_replace({field}, {signs}, '', 'g')
+
+-- name: without_characters
+-- A number without the characters that are in it for people, its decimal mark a point. A fragment.
+translate({field}, {characters}, '.')
 
 -- name: minus_first
 -- A number whose minus, written in another place, is before its digits. A fragment.
@@ -40,6 +61,14 @@ end
 -- name: number
 -- A number if the whole field is written as declared. A fragment.
 case when {field} ~ {grammar} then {number} when {field} is not null then {not_so} end
+
+-- name: fault_of_text
+-- Whether a text is longer than its column lets it be. A fragment.
+length({value}) > {most}
+
+-- name: fault_of_needed_text
+-- Whether a text that has to be there is not, or is longer than its column lets it be. A fragment.
+coalesce(length({value}) not between 1 and {most}, true)
 
 -- name: if_valid
 -- Text as its column's type, nothing where it is none of it. A fragment.

@@ -48,21 +48,21 @@ where r.{first} is not null;
 -- Parse values as the contract declares, and move the rows whose values are all of their types into
 -- staging. One row per rejected line, with the first column at fault and the
 -- beginning of its value.
-with landed as materialized (
-    select
-        load_id,
-        source_line,
-        {values}
-    from landing
-    {repeated}
-    where {is_meant}
-),
-
-judged as materialized (
+with judged as materialized (
     select
         landed.*,
         {first_fault} as fault
-    from landed
+    from (
+        -- Each value is made once, whoever asks for it.
+        select
+            load_id,
+            source_line,
+            {values}
+        from landing
+        {repeated}
+        where {is_meant}
+        offset 0  -- noqa: AM09, a fence: rows are in no order
+    ) as landed
 ),
 
 moved as (

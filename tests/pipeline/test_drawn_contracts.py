@@ -64,7 +64,10 @@ def compare(warehouse: Warehouse, made: Drawn, folder: Path) -> None:
     reading = model.read(lines, FIELDS)
     with staged_of(warehouse, made, folder) as staged:
         rejected = {r.line: (r.column, r.reason) for r in staged.rejected}
-        assert rejected.keys() == reading.rejected.keys(), (rejected, reading.rejected)
+        assert rejected.keys() == reading.rejected.keys(), [
+            (line, rejected.get(line), reading.rejected.get(line))
+            for line in rejected.keys() ^ reading.rejected.keys()
+        ]
         for line, why in rejected.items():
             assert why in reading.rejected[line], (line, why, reading.rejected[line])
         got, wanted = rows_of(warehouse.connection, made), expected_rows(made, reading)

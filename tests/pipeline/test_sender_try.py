@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,10 @@ from etl.contracts.feeds.members import members
 from etl.contracts.reasons import Reason
 from etl.contracts.sender import SenderContract
 from etl.contracts.senders import SENDERS
-from etl.contracts.value import constant, of
-from etl.drafting.trial import DATABASE, attempt
+from etl.contracts.value import constant, manifest, of
+from etl.drafting.trial import DATABASE, attempt, manifest_of
 from etl.errors import AlreadyRunningError, UsageError
-from etl.pipeline import commands
+from etl.pipeline import commands, console
 from tests.support.watching import Silent
 from tests.support.workbooks import archive, workbook
 
@@ -75,6 +76,34 @@ def test_a_trial_says_what_became_of_each_row_and_leaves_nothing(
         there = [name for (name,) in connection.execute("select datname from pg_database")]
     assert DATABASE not in there
     assert [path.name for path in (chosen.data / "sender-try").iterdir()] == ["lock"]
+
+
+def test_a_trial_obeys_the_manifest_next_to_its_file(
+    county: Path, server_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = replace(COUNTY, name="asking", columns={**COUNTY.columns, "year": manifest("year")})
+    monkeypatch.setitem(SENDERS, asking.name, asking)
+    trial = attempt(server_settings, county, "asking", Silent(), manifest_of(county))
+    assert trial.stopped is not None
+    assert "manifest says no year" in str(trial.stopped)
+    said = {"contract": "asking", "values": {"year": "2024"}, "rows": 4}
+    text = json.dumps({"files": {county.name: said}})
+    county.with_name("manifest.json").write_text(text, encoding="utf-8")
+    trial = attempt(server_settings, county, "", Silent(), manifest_of(county))
+    assert trial.stopped is None
+    assert trial.summary.files[0].loaded == 2
+    with pytest.raises(UsageError, match="no manifest"):
+        manifest_of(county, str(county.with_name("another.json")))
+
+
+def test_a_trial_without_amounts_shows_no_table_of_them(
+    county: Path, server_settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = attempt(server_settings, county, "county", Silent())
+    console.show_trial(trial.summary, trial.rejected, trial.failures, trial.other_failures)
+    shown = capsys.readouterr().out
+    assert "Rejected" in shown
+    assert "US dollars" not in shown
 
 
 def test_one_trial_at_a_time(county: Path, server_settings: Settings) -> None:

@@ -394,7 +394,7 @@ def _fitting(column: Column, found: Any, as_of: datetime) -> Any:
             return None
         if len(found) > (column.most_characters or 0):
             raise FaultError(Reason.VALUE_TOO_LONG)
-        if kind.names_a_thing and any(unicodedata.category(sign) == "Cf" for sign in found):
+        if kind.names_a_thing and any(unicodedata.category(sign) in ("Cc", "Cf") for sign in found):
             raise FaultError(Reason.ODD_KEY)
     if kind is Type.MONEY:
         if abs(found) > Decimal(LARGEST_AMOUNT):
