@@ -72,16 +72,20 @@ class Door:
 
     ``erased``: tokens of the members who were erased. ``stripped``: of those among them whose rows
     also lose day of birth and ZIP now. ``tokens``: ``None`` where nobody was erased. ``people``:
-    the members by what a row without a number says of them, in tokens.
+    the members by what a row without a number says of them, in tokens. ``members``: tokens of
+    numbers that are being erased, and are in no list yet.
     """
 
     tokens: Tokens | None = None
     erased: frozenset[str] = frozenset()
     stripped: frozenset[str] = frozenset()
     people: Mapping[Said, str] = field(default_factory=dict)
+    members: Mapping[str, str] = field(default_factory=dict)
 
     def token_of(self, number: str) -> str | None:
         """The token of an erased member's number; ``None`` for all others."""
+        if number in self.members:
+            return self.members[number]
         if self.tokens is None:
             return None
         token = self.tokens.of_number(number)

@@ -45,16 +45,17 @@ def erased_text(
     tokens: Tokens,
     of: TokenOf,
     people: Mapping[Said, str],
+    made: Sequence[str] = (),
 ) -> str:
     """The text of a row without the person; as it is where the row is of nobody who is erased.
 
     ``head``: the header of its file, if known. ``of``: the token of an erased member's number.
-    ``people``: as a ``Door`` has them.
+    ``people``: as a ``Door`` has them. ``made``: numbers that the row's contract makes of it.
     """
     raw = text.encode()
     if head is not None and fault_of(raw, len(head.names)) is None:
         values = [v.decode() for v in csv_records.values_of(csv_records.trimmed(raw))]
-        erased = erased_values(values, identifiers_of(head), tokens, of, people)
+        erased = erased_values(values, identifiers_of(head), tokens, of, people, made)
         return text if erased is None else _as_csv(erased)
     words = {*_WORD.findall(text), *(value.strip(' \t\r"') for value in text.split(","))}
     numbers = {word: token for word in words if word and (token := of(word))}
@@ -74,10 +75,14 @@ def erased_values(
     tokens: Tokens,
     of: TokenOf,
     people: Mapping[Said, str],
+    made: Sequence[str] = (),
 ) -> list[str] | None:
-    """The values of a row without the person; ``None`` if it is of nobody who is erased."""
+    """The values of a row without the person; ``None`` if it is of nobody who is erased.
+
+    ``made``: numbers of members that the row's contract makes of several fields or of parts.
+    """
     fields = list(zip(values, identifiers, strict=True))
-    numbers = [value for value, i in fields if i is Identifier.MEMBER_NUMBER and value]
+    numbers = [*made, *(value for value, i in fields if i is Identifier.MEMBER_NUMBER and value)]
     is_theirs = any(map(of, numbers)) if numbers else _is_one_of(people, fields, tokens)
     if not is_theirs:
         return None

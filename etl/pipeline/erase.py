@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from etl.access import erasure_files, erasure_lines, erasure_rows
+from etl.access import erasure_files, erasure_rows
 from etl.access.erasure import Door, Said, Tokens
 from etl.access.erasure_rows import Relation
 from etl.contracts.column import Identifier
 from etl.contracts.feeds import FEEDS
+from etl.contracts.senders import SENDERS
 from etl.db.statements import run, scalar
 from etl.errors import BatchError, UsageError
 from etl.inbox import header
@@ -28,6 +30,7 @@ from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Summary
 from etl.schema import build as schema_build
 from etl.stages.cubes.definitions import merge_named
+from etl.stages.stage.erased import erased_texts
 from etl.warehouse.tables import CUBES, DIM_MEMBER, LIVE, NEXT
 
 # So many lines of a file a message names.
@@ -236,18 +239,18 @@ def _change_inside(
     texts = run(
         connection,
         f"access/erasure.{select}",
-        {"said": [Identifier.EMAIL.value, Identifier.NAME.value]},
+        {"said": [Identifier.EMAIL.value, Identifier.NAME.value], "making": _making_numbers()},
         table=relation.table,
         rows=sql.Identifier(f"quality{suffix}", "quarantined_row"),
         files=sql.Identifier(f"ledger{suffix}", "load_file"),
     )
-    erased = {}
-    for row_id, feed, contract, names, line in texts:
-        text = erasure_lines.erased_text(
-            line, FEEDS[feed], _head(feed, contract, names), tokens, members.get, people
-        )
-        if text != line:
-            erased[row_id] = text
+    erased: dict[int, str] = {}
+    door = Door(tokens, people=people, members=members)
+    # Those of one file are next to each other.
+    for (feed, *of_file), group in groupby(texts, key=lambda row: row[1:5]):
+        lines = {row_id: line for row_id, *_, line in group}
+        made = erased_texts(connection, FEEDS[feed], _head(feed, *of_file), door, lines.items())
+        erased |= {row_id: text for row_id, text in made if text != lines[row_id]}
     erasure_rows.fill(connection, "erased_line", erased.items())
     rows = run(connection, f"access/erasure.{change}", table=relation.table).rowcount
     run(connection, "access/erasure.empty_lines")
@@ -268,10 +271,24 @@ def _names_members(key: tuple[str, ...], feed: str) -> bool:
     return any(FEEDS[feed].column(k).identifier is Identifier.MEMBER_NUMBER for k in key)
 
 
-def _head(feed: str, contract: str | None, names: list[str]) -> header.Header | None:
+def _making_numbers() -> list[str]:
+    """The contracts that make members' numbers, which are in no field of their files."""
+    return [
+        contract.name
+        for contract in SENDERS.values()
+        if any(
+            contract.feed.column(name).identifier is Identifier.MEMBER_NUMBER
+            for name in contract.made
+        )
+    ]
+
+
+def _head(
+    feed: str, contract: str | None, names: list[str], findings: dict[str, Any]
+) -> header.Header | None:
     """The header of a file, as far as its contract is still declared."""
     try:
-        return header.of_names(FEEDS[feed], contract, names) if names else None
+        return header.of_names(FEEDS[feed], contract, names, findings) if names else None
     except BatchError:
         return None
 
@@ -308,7 +325,7 @@ def _finish(context: RunContext) -> None:
         run(context.ledger, "access/erasure.vacuum", table=relation.table)
     door = erased.door()
     assert door.tokens is not None  # somebody was erased
-    for path in (*erase_files.erase(data, door), *_erase_archive(context, door)):
+    for path in (*erase_files.erase(context.work, data, door), *_erase_archive(context, door)):
         context.watcher.say(f"Erased in {path}.")
     run(context.ledger, "access/erasure.files_done")
 

@@ -23,8 +23,8 @@ from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, NEXT
 def without_erased(context: RunContext, request: export.ReplayRequest) -> None:
     """Take members who were erased out of corrected rows, which may be from before that."""
     file, door = request.file, context.erased.door()
-    for line, record in request.rows.items():
-        text = erased.erased_text(record.decode(), file.feed, file.head, door)
+    texts = [(line, record.decode()) for line, record in request.rows.items()]
+    for line, text in erased.erased_texts(context.work, file.feed, file.head, door, texts):
         request.rows[line] = text.encode()
 
 

@@ -114,7 +114,8 @@ def _text(value: Value, source: Source) -> sql.Composable:
         case Constant(said):
             return sql.Literal(said)
         case OfFile():
-            return sql.Literal(source.of_file[value])
+            # Of a row that is only looked at it may not be known.
+            return _literal(source.of_file.get(value))
         case First(of):
             return sql.SQL("coalesce({})").format(_listed(_text(each, source) for each in of))
     read = text if value.counts else _text

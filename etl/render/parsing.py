@@ -241,6 +241,15 @@ def if_valid(column: Column, value: sql.Composable) -> sql.Composable:
     )
 
 
+def text_if_valid(column: Column, value: sql.Composable) -> sql.Composable:
+    """Text that was read as staging would show it, nothing where it is none of its type."""
+    if column.most_characters is None:
+        return sql.SQL("({})::text").format(if_valid(column, value))
+    return statement(
+        "render/parsing.text_if_valid", value=value, most=sql.Literal(column.most_characters)
+    )
+
+
 def unless_marker(fault: sql.Composable, value: sql.Composable) -> sql.Composable:
     """The fault of a date, which a row that marks its key as deleted may lack."""
     return statement(

@@ -173,17 +173,20 @@ where exists (
 );
 
 -- name: quarantined_lines
--- Texts of rejected rows that may name a member to erase. One row per text.
+-- Texts of rejected rows that may name a member to erase, all of those whose contract makes the
+-- number of several fields. One row per text.
 select
     t.rejected_row_id as row_id,
     q.feed,
     f.contract,
     f.header,
+    f.findings,
     t.raw_line as line
 from {table} as t
 inner join {rows} as q on t.rejected_row_id = q.rejected_row_id
 inner join {files} as f on q.load_id = f.load_id and q.feed = f.feed
-where exists (select 1 from erased_member as e where strpos(t.raw_line, e.member_id) > 0)
+where f.contract = any(%(making)s)
+    or exists (select 1 from erased_member as e where strpos(t.raw_line, e.member_id) > 0)
     or exists (
         select 1
         from erased_value as v
@@ -203,6 +206,13 @@ select
         limit 1
     ) as contract,
     c.columns as header,
+    (
+        select f.findings
+        from {files} as f
+        where f.feed = c.feed and f.xxh3_128 = c.xxh3_128
+        order by f.load_id desc
+        limit 1
+    ) as findings,
     c.record as line
 from {table} as c;
 

@@ -74,6 +74,10 @@ coalesce(length({value}) not between 1 and {most}, true)
 -- Text as its column's type, nothing where it is none of it. A fragment.
 case when pg_input_is_valid({value}, {domain}) then ({value})::{kind} end
 
+-- name: text_if_valid
+-- Text, nothing where it is longer than its column lets it be. A fragment.
+case when length({value}) <= {most} then {value} end
+
 -- name: fault_unless_marker
 -- The fault of a date, which a row that marks its key as deleted may lack. A fragment.
 (

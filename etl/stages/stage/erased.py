@@ -6,6 +6,8 @@ anything looks at them, so that keys repeat, count and join as they did.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import psycopg
@@ -14,6 +16,10 @@ from etl.access import erasure_lines, erasure_rows
 from etl.access.erasure import Door
 from etl.contracts.feed import Feed
 from etl.inbox.header import Header
+from etl.stages.stage import raw_values
+
+# So many texts are looked at together.
+_AT_ONCE = 1_000
 
 
 def erase_rows(connection: psycopg.Connection[Any], feed: Feed, load_id: int, door: Door) -> int:
@@ -33,8 +39,24 @@ def erase_rows(connection: psycopg.Connection[Any], feed: Feed, load_id: int, do
     return count
 
 
-def erased_text(text: str, feed: Feed, head: Header | None, door: Door) -> str:
-    """The text of a row without a member who was erased, else as it is."""
+def erased_texts(
+    connection: psycopg.Connection[Any],
+    feed: Feed,
+    head: Header | None,
+    door: Door,
+    texts: Iterable[tuple[int, str]],
+) -> Iterator[tuple[int, str]]:
+    """Texts of rows by line, without the members who were erased, else as they are."""
     if door.tokens is None:
-        return text
-    return erasure_lines.erased_text(text, feed, head, door.tokens, door.token_of, door.people)
+        yield from texts
+        return
+    in_order = iter(texts)
+    while some := list(islice(in_order, _AT_ONCE)):
+        numbers = raw_values.made_numbers(connection, head, [text for _, text in some])
+        for (line, text), made in zip(some, numbers, strict=True):
+            yield (
+                line,
+                erasure_lines.erased_text(
+                    text, feed, head, door.tokens, door.token_of, door.people, made
+                ),
+            )

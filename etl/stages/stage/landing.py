@@ -96,6 +96,19 @@ def _source(header: Header, fields: Sequence[str], column: Column | None) -> mad
     )
 
 
+def raw_expressions(name: str, header: Header) -> list[sql.Composable]:
+    """A column of ours as text of its type, each time that it is in a record of text fields."""
+    fields = [f"field_{at}" for at in range(len(header.names))]
+    contract, column = header.contract, header.contract.feed.column(name)
+    if header.fields(name):
+        return [parsing.text_if_valid(column, _expression(name, header, fields))]
+    if contract.repeat is not None and name == contract.repeat.number:
+        return [sql.Literal(str(number)) for number in range(1, contract.repeat.times + 1)]
+    source = _source(header, fields, column)
+    made = (made_values.text(value, source) for value in contract.values_of(name))
+    return [parsing.text_if_valid(column, value) for value in made]
+
+
 def create(connection: psycopg.Connection[Any], header: Header, landing: Landing) -> None:
     """Make the table: typed where COPY reads the value, text elsewhere."""
     columns = sql.SQL(", ").join(

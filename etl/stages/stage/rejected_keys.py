@@ -19,6 +19,7 @@ from etl.db.statements import statement
 from etl.inbox import csv_records
 from etl.inbox.copy_stream import fault_of
 from etl.inbox.header import Header
+from etl.stages.stage import raw_values
 
 # A key of staging: visible ASCII with blanks inside, no longer than the type lets it be.
 _KEY = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")
@@ -48,14 +49,23 @@ def keys_of(record: str, head: Header) -> set[tuple[str, ...]]:
         found = {values[at] for at in places if form.fullmatch(values[at])}
         # Staging has the number, however many zeros are before it.
         parts.append({str(int(value)) for value in found} if digits else found)
-    return {key for key in product(*parts) if not _NO_KEYS & {part.lower() for part in key}}
+    return _known(product(*parts))
+
+
+def _known(keys: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """Keys without words for a missing value in them."""
+    return {key for key in keys if not _NO_KEYS & {part.lower() for part in key}}
 
 
 def record_keys(
     connection: psycopg.Connection[Any], load_id: int, head: Header, records: Iterable[str]
 ) -> int:
     """Write down the keys that rejected records of a snapshot name; how many name none."""
-    found = [keys_of(record, head) for record in records]
+    texts = list(records)
+    found = [keys_of(record, head) for record in texts]
+    if any(not head.fields(key) for key in head.contract.feed.key):
+        made = raw_values.values_of(connection, head, head.contract.feed.key, texts)
+        found = [_known(product(*parts)) for parts in made]
     feed = head.contract.feed.name
     entries = [
         {"load_id": load_id, "feed": feed, "key": list(key)} for key in sorted(set().union(*found))

@@ -105,20 +105,19 @@ def write_rejects(
 ) -> None:
     """Write rejected rows to quarantine; ``texts``: of each line, in order, where there is any."""
     rows = sorted(staged.rejected, key=lambda r: (r.line, r.column or ""))
-    in_order = iter(texts)
+    head = _header(staged)
+    feed, door = staged.file.feed, staged.door
+    in_order = iter(erased.erased_texts(connection, feed, head, door, texts))
     line, text = next(in_order, (0, None))
     entries: list[dict[str, Any]] = []
     signs = 0
     records: list[str] = []
     names_keys = staged.file.expected.kind == "snapshot" and staged.contract is not None
-    head = _header(staged)
     with connection.cursor() as cursor:
         for wanted, of_line in groupby(rows, key=lambda r: r.line):
             while 0 < line < wanted:
                 line, text = next(in_order, (0, None))
             raw = text if line == wanted else None
-            if raw is not None:
-                raw = erased.erased_text(raw, staged.file.feed, head, staged.door)
             found = list(of_line)
             entries += [_entry(load_id, staged, rejected, raw) for rejected in found]
             signs += len(raw or "") * len(found)
@@ -147,7 +146,7 @@ def _header(staged: Staged) -> Header | None:
     """The header of a file, if its contract is known."""
     if staged.contract is None:
         return None
-    return header.of_names(staged.file.feed, staged.contract.name, staged.header)
+    return header.of_names(staged.file.feed, staged.contract.name, staged.header, staged.findings)
 
 
 def _entry(load_id: int, staged: Staged, rejected: Rejected, text: str | None) -> dict[str, Any]:
