@@ -14,6 +14,7 @@ from psycopg import sql
 from etl.contracts.column import Column
 from etl.contracts.reasons import Reason
 from etl.contracts.sender import Parsing
+from etl.contracts.types import DATES
 from etl.contracts.value import (
     Constant,
     Dated,
@@ -62,9 +63,16 @@ class Source:
 def text(value: Value, source: Source) -> sql.Composable:
     """A value as text that its column's type takes, if it is one at all."""
     found = _text(value, source)
-    if value.counts:
+    if value.counts or not _is_to_read(value, source.column):
         return found
     return _from_operands([value], [found], lambda texts: _read(texts[0], source))
+
+
+def _is_to_read(value: Value, column: Column | None) -> bool:
+    """Whether text is still to be read; no date is that was put together of its parts."""
+    if column is None or column.type.form is None:
+        return False
+    return not (isinstance(value, Dated) and column.type in DATES)
 
 
 def is_meant(condition: Where, source: Source) -> sql.Composable:

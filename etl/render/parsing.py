@@ -115,12 +115,14 @@ def _in_form(column: Column, field: sql.Composable) -> sql.Composable:
         return field
     if column.type in (Type.DATE, Type.KEY_DATE):
         return statement("render/parsing.date_in_form", field=field, not_so=NOT_SO)
-    return statement(
-        "render/parsing.in_form",
-        field=field,
-        form=sql.Literal(f"^({form})$"),
-        not_so=NOT_SO,
-    )
+    whole = sql.Literal(f"^({form})$")
+    if column.type in NUMBERS:
+        # What is a point and nothing else is no number to the type either.
+        marks = _listed(map(sql.Literal, [""] if column.type is Type.INTEGER else ["", "."]))
+        return statement(
+            "render/parsing.number_in_form", field=field, marks=marks, form=whole, not_so=NOT_SO
+        )
+    return statement("render/parsing.in_form", field=field, form=whole, not_so=NOT_SO)
 
 
 def _date(_: Column, parsing: Parsing, field: sql.Composable) -> sql.Composable:

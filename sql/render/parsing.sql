@@ -10,6 +10,14 @@ case when lower({field}) not in ({words}) then {value} end
 -- The field if it is written as the feed's own files are. A fragment.
 case when {field} ~ {form} or {field} is null then {field} else {not_so} end
 
+-- name: number_in_form
+-- A number if it is written as the feed's own files are: most have digits and a point alone, which
+-- is seen sooner than by the pattern. A fragment.
+case
+    when translate({field}, '0123456789', '') in ({marks}) or {field} ~ {form} then {field}
+    when {field} is not null then {not_so}
+end
+
 -- name: characters
 -- Some characters of a field from one of them on. A fragment.
 substr({field}, {first}, {count})

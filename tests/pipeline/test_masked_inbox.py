@@ -27,6 +27,8 @@ from etl.contracts import senders
 from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
+from etl.contracts.file_form import FileForm
+from etl.contracts.sender import SenderContract
 from etl.db import trouble
 from etl.errors import BatchError
 from etl.masked_inbox import copy as masked_inbox
@@ -383,6 +385,21 @@ def test_batches_that_cannot_be_read_are_left_out_and_named(
     )
     assert sorted(path.name for path in to.iterdir()) == ["2025-01-10", "README.txt"]
     assert "zq" not in (ended.stdout + ended.stderr)
+
+
+def test_a_file_in_another_form_is_left_out_and_named(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = FileForm(delimiter=";")
+    semicolons = SenderContract("semicolons", FEEDS["claims"], "With semicolons.", form=form)
+    monkeypatch.setitem(senders.SENDERS, semicolons.name, semicolons)
+    said = {"files": {"claims.csv": {"contract": semicolons.name}}}
+    put(inbox / "2025-01-10", {"claims.csv": claim_file().replace(b",", b";")}, said)
+    put(inbox / "2025-01-11", {"claims.csv": claim_file()})
+    copied = masked_inbox.make(inbox, inbox.parent / "copy")
+    (error,) = copied.left_out
+    assert "in which no masked copy can be written" in error.message
+    assert [path.name for path in copied.folder.glob("2025*")] == ["2025-01-11"]
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,6 @@ def test_plans_by_county_are_plans_once(warehouse: Warehouse) -> None:
     assert warehouse.rows(
         "select line, column_name, reason from quality.rejected_row order by line"
     ) == [
-        (10, "pcp_copay", "not a valid amount"),
+        (10, "pcp_copay", "a word that the contract does not map"),
         (11, "metal_tier", "outside what the contract allows"),
     ]

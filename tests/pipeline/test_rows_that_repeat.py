@@ -13,8 +13,9 @@ import pytest
 from etl.contracts import senders
 from etl.contracts.column import Breach, Matches
 from etl.contracts.feeds import FEEDS
+from etl.contracts.file_form import FileForm
 from etl.contracts.sender import SenderContract
-from etl.contracts.value import manifest, numbered, of, repeat, total, where, where_not
+from etl.contracts.value import batch_date, manifest, numbered, of, repeat, total, where, where_not
 from etl.errors import BatchError
 from etl.pipeline import commands
 from etl.quarantine import export
@@ -124,6 +125,30 @@ def test_parts_whose_lines_give_several_rows_are_refused(warehouse: Warehouse) -
     ):
         commands.run_stages(pipeline, ("stage",))
     assert warehouse.value("select count(*) from staging.claim_diagnoses_raw") == 0
+
+
+def test_parts_without_a_header_are_refused(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which part a first line is, nothing in it says."""
+    bare = replace(
+        BILLS, name="bare", files=(), form=FileForm(names=("claim_id", "member_id", "paid"))
+    )
+    values = {**bare.columns, "paid_amount": of("paid"), "service_date": batch_date()}
+    not_sent = (*bare.not_sent, "plan_id", "status", "claim_amount", "provider_id")
+    sent = {name: value for name, value in values.items() if name not in not_sent}
+    bare = replace(bare, columns=sent, not_sent=not_sent, where=())
+    monkeypatch.setitem(senders.SENDERS, bare.name, bare)
+    names = ("claims_1.csv", "claims_2.csv")
+    folder = warehouse.send("2025-02-01", {"files": {n: {"contract": "bare"} for n in names}})
+    for number, name in enumerate(names):
+        (folder / name).write_text(f"C{number},M,5\n")
+    with (
+        pytest.raises(BatchError, match="are parts without a header"),
+        warehouse.pipeline() as pipeline,
+    ):
+        commands.run_stages(pipeline, ("stage",))
+    assert warehouse.value("select count(*) from staging.claims_raw") == 0
 
 
 def test_a_pattern_that_the_server_does_not_know_is_said(
