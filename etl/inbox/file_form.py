@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, compress
 
 from etl.contracts.file_form import MOST_LINES_AROUND, FileForm
 from etl.inbox import csv_records
@@ -184,7 +184,7 @@ class _Commas:
         for first, block in blocks:
             joined = b"\n".join(block)
             if any(sign in joined for sign in b'"\r'):
-                yield first, [self._restored(record) for record in block]
+                yield first, self._restored_block(block)
             elif not any(sign in joined for sign in self._displaced):
                 yield first, block
             elif joined.count(b"\n") >= len(block):
@@ -192,9 +192,25 @@ class _Commas:
             else:
                 yield first, self._quoted(joined).split(b"\n")
 
+    def _restored_block(self, block: list[bytes]) -> list[bytes]:
+        """Records of which some have quotes or returns; the others are restored together."""
+        is_plain = [not any(sign in record for sign in b'"\r\n') for record in block]
+        plain = b"\n".join(compress(block, is_plain))
+        together = iter(self._quoted(plain).split(b"\n"))
+        return [
+            next(together) if alone else self._restored(record)
+            for record, alone in zip(block, is_plain, strict=True)
+        ]
+
     def _quoted(self, text: bytes) -> bytes:
         """A text without quotes, its commas in quotes."""
         return self._with_comma.sub(rb'"\g<0>"', text).translate(self._back)
+
+    def _restored_field(self, field: bytes) -> bytes:
+        if b'"' in field:
+            return field.translate(self._back_within)
+        mark, delimiter = self._displaced
+        return self._quoted(field) if mark in field or delimiter in field else field
 
     def _restored(self, record: bytes) -> bytes:
         if not any(sign in record for sign in self._displaced):
@@ -204,10 +220,7 @@ class _Commas:
         body = record.removesuffix(b"\r")
         is_sound, is_open = csv_records.is_sound(body), csv_records.is_open(body)
         fields = csv_records.fields_of(body) if is_sound else body.split(b",")
-        restored = b",".join(
-            field.translate(self._back_within) if b'"' in field else self._quoted(field)
-            for field in fields
-        )
+        restored = b",".join(map(self._restored_field, fields))
         # A record with a fault keeps it, whatever its commas would make of its quotes.
         if is_sound or (csv_records.is_sound(restored), csv_records.is_open(restored)) == (
             False,

@@ -106,16 +106,19 @@ def copy_plain(
     path: Path,
     table: sql.Identifier,
     types: Mapping[str, str] = MappingProxyType({}),
+    delimiter: str = ",",
 ) -> float:
     """Seconds of a plain COPY of a CSV into a new table, of text columns but for ``types``."""
     columns = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(name), sql.Identifier(types.get(name, "text")))
-        for name in header_of(path)
+        for name in header_of(path, delimiter)
     )
     run(connection, "bench/floor.create_untyped", untyped=table, column_types=columns)
     started = time.perf_counter()
     with (
-        connection.cursor().copy(statement("bench/floor.copy_plain", table=table)) as copy,
+        connection.cursor().copy(
+            statement("bench/floor.copy_plain", table=table, delimiter=sql.Literal(delimiter))
+        ) as copy,
         path.open("rb") as file_bytes,
     ):
         while block := file_bytes.read(1 << 20):
@@ -123,10 +126,10 @@ def copy_plain(
     return time.perf_counter() - started
 
 
-def header_of(path: Path) -> list[str]:
+def header_of(path: Path, delimiter: str = ",") -> list[str]:
     """The columns that a CSV names."""
     with path.open(encoding="utf-8", newline="") as file:
-        return next(csv.reader(file))
+        return next(csv.reader(file, delimiter=delimiter))
 
 
 def contents(

@@ -25,6 +25,7 @@ import members_peers
 import parts
 import readers
 import reports
+import senders
 import targets
 import typer
 from measuring import (
@@ -59,6 +60,7 @@ def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[st
         by_role = readers.measure(url)
         months = readers.months(url)
         checked = checks.measure(url, rounds=2)
+        as_written = senders.measure(url, batch, folder)
         noticed = analysts.measure(url, folder) if with_analysts else None
     return {
         "members": members,
@@ -72,6 +74,7 @@ def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[st
         "readers": by_role,
         "months": months,
         "checks": checked,
+        "senders": as_written,
         "analysts": noticed,
     }
 
@@ -137,6 +140,7 @@ def main(
         reports.show(result["reports"])
         readers.show(result["readers"])
         readers.show_months(result["months"])
+        senders.show(result["senders"])
         checks.show(result["checks"], sum(result["floor_seconds"].values()))
         if with_analysts:
             analysts.show(result["analysts"])

@@ -46,6 +46,9 @@ def _targets(result: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
         claim = per_row.pop("fact_claim")
         for table, spent in per_row.items():
             yield f"a row of {table} / a row of fact_claim", spent / claim, 1
+        for way, measured in result["senders"].items():
+            wanted = 1.6 if way == "own contract" else 2.2
+            yield f"stage of claims, {way} / COPY of them", measured["ratio"], wanted
         grouped = result["parts"]["alone"]["claims_grouped"]
         for cube, spent in result["parts"]["cubes"].items():
             yield f"{cube} / grouped scan of the claims", spent / grouped, 4

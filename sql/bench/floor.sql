@@ -4,7 +4,7 @@ create table {untyped} ({column_types});
 
 -- name: copy_plain
 -- The plain COPY that every stage is measured against. One row per line of a file.
-copy {table} from stdin with (format csv, header true);
+copy {table} from stdin with (format csv, header true, delimiter {delimiter});
 
 -- name: drop_untyped
 -- Make room for the next round.
