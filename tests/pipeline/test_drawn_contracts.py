@@ -109,7 +109,7 @@ def check(warehouse: Warehouse, folder: Path, examples: int, *, same: bool) -> N
 def test_drawn_contracts_make_what_a_slow_reading_makes(
     module_warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    check(module_warehouse, tmp_path, 40, same=True)
+    check(module_warehouse, tmp_path, 25, same=True)
 
 
 @pytest.mark.slow
