@@ -46,8 +46,8 @@ dq-threshold: $(READY) ## Change what a check is judged by [CHECK= COUNT= SHARE=
 report: $(READY) ## Write a page on the business: members, cost, where the money goes [TO= AS_KNOWN=load]
 	@$(PY) -m etl report $(if $(TO),--to $(call quoted,$(TO))) $(if $(AS_KNOWN),--as-known $(call quoted,$(AS_KNOWN)))
 
-psql: $(READY) ## Open psql on the warehouse, as its owner or as a login of a role [ROLE= STATES=]
-	@$(PY) -m etl psql $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
+psql: $(READY) ## Open psql on the warehouse, as its owner or as a login of a role [ROLE= STATES= ARGS=]
+	@$(PY) -m etl psql $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES))) $(if $(ARGS),-- $(ARGS))
 
 ##@ Server
 up: $(READY) ## Start PostgreSQL (other targets do it when needed)

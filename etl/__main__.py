@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -79,10 +80,14 @@ def _run_once(
     work: Callable[[RunContext], Summary],
 ) -> None:
     said = terminal.said
-    url = server.ensure_running(chosen, only_if_wanted=tries.current.number > 1)
-    with open_run(
+    with terminal.showing("server", "PostgreSQL is started, or reached"):
+        url = server.ensure_running(chosen, only_if_wanted=tries.current.number > 1)
+    opening = open_run(
         url, chosen, terminal, tries.command, lambda: marker.now(chosen.inbox), tries
-    ) as context:
+    )
+    with ExitStack() as opened:
+        with terminal.showing("schema", "tables, views and roles"):
+            context = opened.enter_context(opening)
         try:
             work(context)
             after_run.note(context)

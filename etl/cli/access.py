@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import locale
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +14,9 @@ from psycopg.conninfo import make_conninfo
 from etl.access import logins
 from etl.config import Settings, settings
 from etl.db.connection import as_url, connect
+from etl.docs import psql_start
 from etl.errors import UsageError
-from etl.pipeline import console
+from etl.pipeline import console, welcome
 from etl.server import psql as psql_program
 from etl.server import server
 from etl.server.home import write_private
@@ -71,7 +74,30 @@ def db_url(role: RoleName = "", states: States = "") -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def psql(context: typer.Context, role: RoleName = "", states: States = "") -> None:
     """Open psql on the warehouse, as a login of a role if one is named; the rest goes to psql."""
-    psql_program.become(_url(role, states), context.args)
+    url = _url(role, states)
+    is_watched = sys.stdin.isatty() and sys.stdout.isatty()
+    # Who gives arguments or input wants what psql answers and nothing else.
+    if context.args or not is_watched:
+        psql_program.become(psql_program.program_for(url, "psql"), url, context.args)
+    program = psql_program.program_at_a_terminal(url)
+    start = _start(settings(), psql_program.own_start(program))
+    welcome.show(url)
+    psql_program.become(program, url, (), start)
+
+
+def _start(chosen: Settings, own: Path | None) -> Path:
+    """Write what psql begins with; ``UsageError`` where that cannot be."""
+    file = chosen.data / "psql" / "start.psql"
+    text = psql_start.start_text(own, is_utf8=locale.getencoding().lower() == "utf-8")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(file, text)
+    except OSError as error:
+        raise UsageError(
+            f"What psql begins with cannot be written to {file}: {error.strerror}.",
+            "See that the folder can be written, or set DATA_DIR to one that can.",
+        ) from error
+    return file
 
 
 def _url(role: str, states: str) -> str:

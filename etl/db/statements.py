@@ -19,6 +19,8 @@ from typing import Any, LiteralString, cast
 import psycopg
 from psycopg import sql
 
+from etl.db import steps
+
 FOLDER = Path(__file__).resolve().parent.parent.parent / "sql"
 # So many rows of a result are in memory where it comes row by row.
 _ROWS_AT_ONCE = 1_000
@@ -76,6 +78,18 @@ def described(name: str) -> tuple[str, str]:
     return " ".join(takewhile(bool, lines)), text
 
 
+@cache
+def purpose(name: str) -> str:
+    """What a statement does: the first sentence of its header."""
+    return described(name)[0].partition(". ")[0].removesuffix(".")
+
+
+def begin_step(name: str) -> None:
+    """Tell whoever watches the run that this statement begins."""
+    if steps.is_listened_to():
+        steps.begin(purpose(name))
+
+
 def run(
     connection: psycopg.Connection[Any],
     name: str,
@@ -84,6 +98,7 @@ def run(
     **parts: Parts,
 ) -> psycopg.Cursor[Any]:
     """Execute a named statement; the cursor has its rows and row count."""
+    begin_step(name)
     return connection.execute(statement(name, **parts), values)
 
 

@@ -7,6 +7,7 @@ their only source: tests, measurements and whoever reads the page have the same 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from etl.config import ROOT
 
 PAGE = ROOT / "docs" / "analysts.md"
 
-_BLOCK = re.compile(r"^```sql\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# A heading, without its number, or a block of SQL.
+_PART = re.compile(
+    r"^#+ (?:\d+\. )?(?P<title>.+)$|^```sql\n(?P<block>(?:.*\n)*?)^```", re.MULTILINE
+)
 _NAME = re.compile(r"-- name: ([a-z][a-z0-9_]*)\n")
 _ASKS = re.compile(r"(select|with)\b", re.IGNORECASE)
 _READS = re.compile(r"\bfrom\b", re.IGNORECASE)
@@ -26,10 +30,14 @@ _END = re.compile(r";\s*(?:\n|\Z)")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A documented report. ``text``: all of its statements, each ended by a semicolon."""
+    """A documented report. ``text``: all of its statements, each ended by a semicolon.
+
+    ``title``: the heading that it is under.
+    """
 
     name: str
     text: str
+    title: str
 
     @property
     def statements(self) -> list[str]:
@@ -57,9 +65,9 @@ class Report:
 def reports() -> dict[str, Report]:
     """The documented reports by name, in the order of the page; ``ValueError`` for a name twice."""
     found: dict[str, Report] = {}
-    for block in _blocks(PAGE):
+    for title, block in _blocks(PAGE):
         if named := _NAME.match(block):
-            report = Report(named.group(1), block[named.end() :].strip())
+            report = Report(named.group(1), block[named.end() :].strip(), title)
             if report.name in found:
                 raise ValueError(f"{PAGE.name}: two reports are named {report.name}")
             found[report.name] = report
@@ -68,9 +76,15 @@ def reports() -> dict[str, Report]:
 
 def queries(page: Path) -> list[str]:
     """The blocks of SQL of a page that ask something, their names left out."""
-    texts = (_NAME.sub("", block, count=1).strip() for block in _blocks(page))
+    texts = (_NAME.sub("", block, count=1).strip() for _, block in _blocks(page))
     return [text for text in texts if _ASKS.match(text)]
 
 
-def _blocks(page: Path) -> list[str]:
-    return _BLOCK.findall(page.read_text(encoding="utf-8"))
+def _blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """The blocks of SQL of a page, each with the heading above it."""
+    title = ""
+    for part in _PART.finditer(page.read_text(encoding="utf-8")):
+        if part["block"] is None:
+            title = part["title"]
+        else:
+            yield title, part["block"]

@@ -5,23 +5,34 @@ from __future__ import annotations
 import itertools
 import shlex
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.prompt import Confirm
 from rich.table import Table
+from rich.text import Text
 
 from etl.access.logins import Login
 from etl.access.roles import ROLES
 from etl.config import Settings
 from etl.contracts.checks import SEVERITIES
 from etl.contracts.reasons import Reason
+from etl.db import steps
 from etl.errors import printable
 from etl.inbox.refused import HeldBatch
 from etl.masked_inbox.copy import LIMITED_DATA_SET, MaskedCopy
@@ -39,6 +50,8 @@ _SUMS = {"in_file": "read"} | {
 # How many failed checks the summary names, and how many batches the status.
 _SHOWN = 8
 _HELD = 20
+# A step shorter than this is not shown: nobody could read it.
+_STEP_SECONDS = 1
 _NEXT = {
     "full-load": "make psql to query, make incremental for the next batch, make dq-check to verify",
     "incremental": "make psql to query, make dq-check to verify",
@@ -53,30 +66,68 @@ _NEXT = {
 }
 
 
+class _Bar(Progress):
+    """A bar, and below it the step that it is at once that lasts, with its seconds."""
+
+    def __init__(self, *columns: ProgressColumn, console: Screen) -> None:
+        self._step, self._begun = "", time.monotonic()
+        super().__init__(*columns, console=console, transient=True)
+
+    def note_step(self, what: str) -> None:
+        """A step begins; the same words again go on with it."""
+        if what != self._step:
+            self._step, self._begun = what, time.monotonic()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, then the step."""
+        yield self.make_tasks_table(self.tasks)
+        seconds = time.monotonic() - self._begun
+        if self._step and seconds >= _STEP_SECONDS:
+            clock = f", {seconds:.0f} s"
+            said = Text(printable(f"       {self._step}"))
+            said.truncate(self.console.width - len(clock), overflow="ellipsis")
+            yield Text.assemble(said, clock, no_wrap=True)
+
+
 class Terminal:
     """Shows stages as they run: bars on a terminal, nothing where nobody looks."""
 
     def __init__(self) -> None:
         self.console = Screen(stderr=True)
         self.said = 0
-        self._progress: Progress | None = None
+        self._progress: _Bar | None = None
         self._task: TaskID | None = None
+        if self.console.is_terminal:
+            steps.listen(self._note_step)
 
     def begin(self, stage: str, what: str, total: int | None = None) -> None:
         """A stage begins."""
+        self.end()
         if not self.console.is_terminal:
             return
-        self._progress = Progress(
+        self._progress = _Bar(
             TextColumn("{task.description:<28}", markup=False),
             BarColumn(bar_width=32),
             TextColumn("{task.percentage:>3.0f}%") if total else TextColumn(""),
             TimeElapsedColumn(),
             console=self.console,
-            transient=True,
         )
         self._progress.start()
         title = stage if what == stage else f"{stage:<7}{what}"
         self._task = self._progress.add_task(printable(title), total=total)
+
+    def _note_step(self, what: str) -> None:
+        if self._progress is not None:
+            self._progress.note_step(what)
+
+    @contextmanager
+    def showing(self, stage: str, what: str) -> Iterator[None]:
+        """Show that something goes on for which nobody can say how much there is to do."""
+        self.begin(stage, what)
+        try:
+            yield
+        finally:
+            self.end()
 
     def advance(self, amount: int) -> None:
         """So much of the stage is done."""

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 
 from etl.contracts.refusals import Refusal
+from etl.db import steps
 from etl.db.statements import run, scalar
 from etl.errors import AcaError, BatchError
 from etl.inbox import values_of_file
@@ -324,7 +325,8 @@ def _run_dims(context: RunContext, load: Load, current: Current) -> None:
             if kind is not None:
                 is_snapshot = kind == "snapshot"
                 feed_load = history.FeedLoad(load.load_id, load.as_of, is_snapshot, load.build)
-                counts.update(history.run_dimension(context.work, dimension, feed_load))
+                with steps.within(dimension.table):
+                    counts.update(history.run_dimension(context.work, dimension, feed_load))
             context.watcher.advance(1)
         current.feed = None
         context.gate_load("dims", load)
@@ -332,13 +334,15 @@ def _run_dims(context: RunContext, load: Load, current: Current) -> None:
 
 def _run_facts(context: RunContext, load: Load, current: Current) -> None:
     what = f"batch {load.batch_id}"
-    with context.run_stage("facts", what, load, load.build, total=len(FACTS)) as counts:
+    with context.run_stage(
+        "facts", what, load, load.build, total=len(FACTS) + len(DETAILS)
+    ) as counts:
         kinds = context.feeds(load)
         current_load = merge_facts.CurrentLoad(load.load_id, load.build)
         for fact in FACTS.values():
             current.feed = fact.feed.name
             if fact.feed.name in kinds:
-                with _logged(context, load, fact.table):
+                with _logged(context, load, fact.table), steps.within(fact.table):
                     done = merge_facts.run_fact(context.work, fact, current_load)
                 counts.update({f"{fact.name}_{name}": n for name, n in done.items()})
             context.watcher.advance(1)
@@ -346,6 +350,7 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
         def around(detail: Detail) -> AbstractContextManager[None]:
             # Without rows of its own feed it follows the claims.
             current.feed = detail.feed.name if detail.feed.name in kinds else detail.of.feed.name
+            context.watcher.advance(1)
             return _logged(context, load, detail.table)
 
         counts.update(merge_facts.run_details(context.work, current_load, kinds, around))

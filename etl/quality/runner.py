@@ -9,7 +9,6 @@ the rows of the current load, before anybody sees what the stage did.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import chain
@@ -20,6 +19,7 @@ from psycopg.types.json import Jsonb
 
 from etl.contracts.checks import CRITICAL, SEVERITIES, Check, Finding, passes
 from etl.contracts.feeds import FEEDS
+from etl.db import steps
 from etl.db.connection import reading, set_search_path
 from etl.db.statements import Values, insert, names, run, scalar
 from etl.errors import ServerError
@@ -27,6 +27,7 @@ from etl.quality.checks.profile import profile_parts
 from etl.quality.checks.registry import all_checks, checks_by_kind, gate_checks, sql_checks
 from etl.quality.checks.sql_check import SqlCheck
 from etl.quality.great_expectations import run_suites
+from etl.quality.side_by_side import side_by_side
 from etl.quality.truth import Truth, truth_checks
 from etl.render.expectations import suites
 from etl.stages import tables
@@ -106,20 +107,22 @@ def run_checks(
         check_run_id = scalar(connection, "checks/record.begin_run", begun)
         thresholds = _thresholds(connection)
         _profile(connection, build)
-    results = []
-    with ThreadPoolExecutor(1) as worker:
-        # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
-        expected = worker.submit(lambda: list(run_suites(url, build.schemas, suites())))
-        found = chain(
-            run_sql_checks(connection, build, now, outside=outside),
-            truth.run_checks(connection, build) if truth else (),
-            _answers(expected),
-        )
-        for check, finding in found:
-            result = _judge(replace(check, **thresholds.get(check.name, {})), finding)
-            results.append(result)
-            on_check(result)
-    return _record(connection, build, check_run_id, results)
+    here = chain(
+        run_sql_checks(connection, build, now, outside=outside),
+        truth.run_checks(connection, build) if truth else (),
+    )
+    # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
+    there = run_suites(url, build.schemas, suites())
+    results: tuple[list[CheckResult], list[CheckResult]] = ([], [])
+    for (check, finding), is_there in side_by_side(here, there, _wait_for_suites):
+        result = _judge(replace(check, **thresholds.get(check.name, {})), finding)
+        results[is_there].append(result)
+        on_check(result)
+    return _record(connection, build, check_run_id, [*results[0], *results[1]])
+
+
+def _wait_for_suites() -> None:
+    steps.begin("Great Expectations counts what contracts allow, table by table")
 
 
 def run_gate(
@@ -203,10 +206,6 @@ def _gate_values(
         "loads": loads,
         "loads_in_facts": loads,
     }
-
-
-def _answers(expected: Future[list[Answer]]) -> Iterator[Answer]:
-    yield from expected.result()
 
 
 def define(connection: psycopg.Connection[Any]) -> None:
@@ -328,6 +327,7 @@ def _execute(
     connection: psycopg.Connection[Any], entry: SqlCheck, values: Values
 ) -> dict[str, Finding]:
     """What the statement of a check finds, by rule."""
+    steps.begin(f"Check {', '.join(entry.checks)}")
     cursor = connection.execute(entry.statement, values)
     columns = [c.name for c in cursor.description or ()]
     rows = [dict(zip(columns, row, strict=True)) for row in cursor]

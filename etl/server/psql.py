@@ -19,20 +19,42 @@ from etl.server.home import packaged_programs
 
 # The oldest psql that is taken: older ones are no longer kept safe by their makers.
 OLDEST = 14
-_VERSION = re.compile(rb"\) (\d+)")
+_VERSION = re.compile(rb"\) (\d+(?:\.\d+)?)")
 # What libpq says of a mode of TLS if it was built without.
 _WITHOUT_TLS = b"not compiled in"
 _PROBE_SECONDS = 20
 
 
-def become(url: str, arguments: Sequence[str]) -> NoReturn:
-    """Go on as psql on the database of a URL, with these arguments.
+def become(program: str, url: str, arguments: Sequence[str], start: Path | None = None) -> NoReturn:
+    """Go on as this psql on the database of a URL, with these arguments.
 
-    Raises ``ServerError`` where the server speaks TLS and there is no psql that does.
+    ``start``: what it reads before its first prompt, in place of the user's own file.
     """
-    program = program_for(url, "psql")
     address, environment = without_secrets(url)
+    if start is not None:
+        environment["PSQLRC"] = str(start)
     os.execve(program, [program, address, *arguments], environment)
+
+
+def program_at_a_terminal(url: str) -> str:
+    """A psql to type into: the packaged one can neither complete names nor recall lines.
+
+    So the first one on the path that is new enough comes before it.
+    """
+    found = next(_new_enough(), None)
+    # Over TLS not every psql will do.
+    return program_for(url, "psql") if found is None or _is_encrypted(url) else found
+
+
+def own_start(program: str) -> Path | None:
+    """The file that psql would read before its first prompt of itself: the user's own, if any."""
+    named = os.environ.get("PSQLRC")
+    base = Path(named).expanduser() if named else Path.home() / ".psqlrc"
+    found = _VERSION.search(_said(program, "--version"))
+    version = found[1].decode() if found else ""
+    # As psql looks for it: that of its version, that of its major version, that of all.
+    names = (f"{base}-{version}", f"{base}-{version.partition('.')[0]}", str(base))
+    return next((Path(name).absolute() for name in names if os.access(name, os.R_OK)), None)
 
 
 def program_for(url: str, name: str) -> str:
@@ -40,9 +62,7 @@ def program_for(url: str, name: str) -> str:
 
     Raises ``ServerError`` where the server speaks TLS and there is none that does.
     """
-    with connect(url, f"aca-warehouse {name}") as session:
-        is_encrypted = bool(session.pgconn.ssl_in_use)
-    if not is_encrypted:
+    if not _is_encrypted(url):
         return str(packaged_programs() / name)
     program = Path(program_with_tls()).with_name(name)
     if not program.exists():
@@ -52,6 +72,11 @@ def program_for(url: str, name: str) -> str:
             "Install PostgreSQL's client programs, of the server's version or later.",
         )
     return str(program)
+
+
+def _is_encrypted(url: str) -> bool:
+    with connect(url, "aca-warehouse psql") as session:
+        return bool(session.pgconn.ssl_in_use)
 
 
 def without_secrets(url: str) -> tuple[str, dict[str, str]]:
@@ -73,10 +98,7 @@ def without_secrets(url: str) -> tuple[str, dict[str, str]]:
 
 def program_with_tls() -> str:
     """The first psql on the path that is new enough and speaks TLS."""
-    for program in _on_path():
-        found = _VERSION.search(_said(program, "--version"))
-        if found is None or int(found[1]) < OLDEST:
-            continue
+    for program in _new_enough():
         # There is no server in such a folder; whether it could speak TLS it says before it looks.
         nowhere = make_conninfo("", host="/nonexistent", sslmode="require")
         if _WITHOUT_TLS not in _said(program, "--no-password", "--no-psqlrc", nowhere):
@@ -87,6 +109,14 @@ def program_with_tls() -> str:
         "Install one: apt-get install postgresql-client, dnf install postgresql, or brew install "
         "libpq and put its folder bin on the path.",
     )
+
+
+def _new_enough() -> Iterator[str]:
+    """Each psql on the path that is new enough, in the order of the path."""
+    for program in _on_path():
+        found = _VERSION.search(_said(program, "--version"))
+        if found is not None and int(found[1].partition(b".")[0]) >= OLDEST:
+            yield program
 
 
 def _on_path() -> Iterator[str]:

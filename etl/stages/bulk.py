@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from etl.db import steps
 from etl.db.statements import run, scalar
 from etl.stages import tables
 
@@ -27,6 +28,7 @@ def without_indexes(connection: psycopg.Connection[Any], table: str) -> Iterator
     for drop, _ in parts:
         connection.execute(drop)
     yield
+    steps.begin(f"Make keys and indexes of {table} again")
     for _, make in reversed(parts):
         connection.execute(make)
 
@@ -43,6 +45,7 @@ def replace(connection: psycopg.Connection[Any], table: str, made: str) -> None:
         connection.execute(drop)
     tables.drop(connection, table)
     run(connection, "rebuild/bulk.rename", made=sql.Identifier(made), table=sql.Identifier(table))
+    steps.begin(f"Make keys and indexes of {table}")
     for make in (*(make for (make,) in declared), *(make for _, make in reversed(parts))):
         connection.execute(make)
 

@@ -23,6 +23,7 @@ import psycopg
 from psycopg import sql
 
 from etl.access.roles import ROLES
+from etl.db import steps
 from etl.db.connection import set_search_path
 from etl.db.statements import names, run
 from etl.errors import SchemaError
@@ -93,12 +94,13 @@ def run_cubes(
             rows = follow.follow(connection, schemas.cubes, since)
     with _made_apart(connection, schemas, changed, existing):
         for cube in CUBES.values():
-            if cube in changed:
-                rows[cube.name] = _create(connection, cube, _MAKING)
-            elif cube.is_followed and not by_change:
-                rows[cube.name] = merge(connection, cube, schemas.cubes, definition(cube))
-            elif not cube.is_followed and (since is None or sources[cube.name] - unchanged):
-                rows[cube.name] = _refresh(connection, schemas.cubes, cube)
+            with steps.within(cube.name):
+                if cube in changed:
+                    rows[cube.name] = _create(connection, cube, _MAKING)
+                elif cube.is_followed and not by_change:
+                    rows[cube.name] = merge(connection, cube, schemas.cubes, definition(cube))
+                elif not cube.is_followed and (since is None or sources[cube.name] - unchanged):
+                    rows[cube.name] = _refresh(connection, schemas.cubes, cube)
             if cube not in changed and not rows.get(cube.name):
                 unchanged.add(cube.name)
             on_cubes(1)

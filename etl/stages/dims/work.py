@@ -10,7 +10,7 @@ from typing import Any, Self
 import psycopg
 from psycopg import sql
 
-from etl.db.statements import statement
+from etl.db.statements import begin_step, statement
 from etl.stages import tables
 from etl.stages.dims import fragments, versions
 from etl.warehouse.tables import Build, Dimension
@@ -92,6 +92,7 @@ class DimensionWork:
         **values: Any,
     ) -> psycopg.Cursor[Any]:
         """Run ``sql/dims/<name>``; ``makes``: the temporary table that it leaves."""
+        begin_step(f"dims/{name}")
         cursor = self.connection.execute(self.text(name, parts), {**self.values, **values})
         if makes is not None:
             self.temporary.append(makes)

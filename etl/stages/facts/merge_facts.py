@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from etl.db import steps
 from etl.db.statements import names, run, scalar
 from etl.stages import tables
 from etl.stages.facts import claims, details, enrollments, fact_loads, references
@@ -54,7 +55,7 @@ def run_details(
         has_sets = detail.feed.name in feeds
         if has_claims or has_sets:
             changes = details.Changes(changed, has_sets, corrected)
-            with around(detail):
+            with around(detail), steps.within(detail.table):
                 merged = details.merge(connection, detail, current_load, changes)
             counts |= {f"{detail.feed.name}_{kind}": number for kind, number in merged.items()}
     if has_claims:
