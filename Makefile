@@ -56,8 +56,8 @@ up: $(READY) ## Start PostgreSQL (other targets do it when needed)
 down: $(READY) ## Stop the embedded PostgreSQL, unless a run is at work [FORCE=yes]
 	@$(PY) -m etl down $(if $(filter yes,$(FORCE)),--force)
 
-status: $(READY) ## Show what was refused or waits, the server and the latest stages
-	@$(PY) -m etl status
+status: $(READY) ## Show what was refused or waits, how the warehouse is, and what to do next [ALL=yes]
+	@$(PY) -m etl status $(if $(filter yes,$(ALL)),--all)
 
 health: $(READY) ## Judge the service levels, for cron: exit 0, 10 (warning) or 11 (breach) [JSON=yes]
 	@$(PY) -m etl.cli.health health $(if $(filter yes,$(JSON)),--json)

@@ -21,6 +21,7 @@ from etl.db.connection import LIMITS
 from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
 from etl.operations import after_run
+from etl.operations.health import past
 from etl.pipeline import breaker, commands, console, holds
 from etl.pipeline import erase as erasing
 from etl.pipeline import retention as retention_of
@@ -28,6 +29,7 @@ from etl.pipeline.load import held, pending, unfinished
 from etl.pipeline.running import refuse_to_end_run
 from etl.pipeline.session import RunContext, open_run
 from etl.pipeline.status import Overview, assumed_unchanged, held_in, notices, overview
+from etl.pipeline.status_screen import Look, show_status
 from etl.pipeline.summary import Summary
 from etl.pipeline.tries import Tries
 from etl.quality import thresholds
@@ -412,7 +414,7 @@ def dq_threshold(
 def up() -> None:
     """Start the embedded server, or see that the configured one answers."""
     server.ensure_running(settings())
-    status()
+    status(whole=False)
 
 
 Force = Annotated[bool, typer.Option("--force", help="Also if that ends a run.")]
@@ -448,8 +450,10 @@ def _may_stop(command: str, *, force: bool) -> None:
 
 
 @app.command()
-def status() -> None:
-    """Say what is not loaded and why, whether the server runs, and what was done last."""
+def status(
+    whole: Annotated[bool, typer.Option("--all", help="All of it, however long.")] = False,
+) -> None:
+    """Say what is not loaded and why, how the warehouse is, and what to do next."""
     chosen = settings()
     found = server.status(chosen)
     url = server.ensure_running(chosen) if found.running else None
@@ -458,9 +462,13 @@ def status() -> None:
         if url
         else Overview()
     )
-    console.show_status(found, chosen, seen, notices(url, chosen.archive) if url else [])
-    if url:
-        console.show_assumed(*assumed_unchanged(url, chosen.inbox))
+    open_now = [i for i in past(chosen, datetime.now(UTC))[0] if i.is_open]
+    look = Look(
+        notices(url, chosen.archive) if url else (),
+        [f"{i.incident_id}, {i.severity}: make incidents" for i in open_now],
+        assumed_unchanged(url, chosen.inbox) if url else (0, 0),
+    )
+    show_status(found, chosen, seen, look, is_whole=whole)
 
 
 @app.command()

@@ -29,27 +29,22 @@ from rich.text import Text
 
 from etl.access.logins import Login
 from etl.access.roles import ROLES
-from etl.config import Settings
 from etl.contracts.checks import SEVERITIES
 from etl.contracts.reasons import Reason
 from etl.db import steps
 from etl.errors import printable
-from etl.inbox.refused import HeldBatch
 from etl.masked_inbox.copy import LIMITED_DATA_SET, MaskedCopy
 from etl.pipeline import screen
 from etl.pipeline.screen import Screen
-from etl.pipeline.status import Overview
 from etl.pipeline.summary import Summary
 from etl.quality.runner import CheckReport, CheckResult
-from etl.server import server
 
 # What a column of money is summed into, as the ledger names it.
 _SUMS = {"in_file": "read"} | {
     name: name for name in ("rejected", "duplicate", "expired", "filtered", "loaded")
 }
-# How many failed checks the summary names, and how many batches the status.
+# How many failed checks the summary names.
 _SHOWN = 8
-_HELD = 20
 # A step shorter than this is not shown: nobody could read it.
 _STEP_SECONDS = 1
 _NEXT = {
@@ -312,66 +307,6 @@ def _counts(console: Screen, summary: Summary) -> None:
         for at, line in enumerate(lines):
             text = ", ".join(f"{label} {n:,}" for label, n in line.items())
             console.write_line(text, " " if at else name)
-
-
-def _held(console: Screen, held: Sequence[HeldBatch]) -> None:
-    """Batches that are not in the warehouse, each with the reason and what to do."""
-    for batch in held[:_HELD]:
-        since = f", since {batch.since:%Y-%m-%d %H:%M} UTC" if batch.since else ""
-        console.write_line(f"{batch.title}{since}: {batch.reason}", batch.state.capitalize())
-        code = f" ({batch.code})" if batch.code else ""
-        console.write_line(f"         {batch.advice}{code}")
-    if len(held) > _HELD:
-        console.write_line(f"         and {len(held) - _HELD:,} batches more")
-    if held:
-        console.print()
-
-
-def show_status(
-    status: server.Status, chosen: Settings, seen: Overview, notices: Sequence[str] = ()
-) -> None:
-    """What is not loaded, whether the server runs, where everything is, the latest stages."""
-    console = Screen()
-    _held(console, seen.held)
-    kind = "embedded server" if status.embedded else "server of DATABASE_URL"
-    if status.running:
-        state = f"PostgreSQL {status.version}, running on port {status.port}"
-    else:
-        state = "not running (make up)" if status.embedded else f"not reached. {status.trouble}"
-    lines = [("Server", f"{kind}, {state}")]
-    if status.data is not None:
-        lines.append(("Data", str(status.data)))
-    if status.size_bytes is not None:
-        lines.append(("Size", f"{status.size_bytes / 2**20:,.0f} MiB"))
-    lines += [("Inbox", str(chosen.inbox)), ("Log", str(chosen.log_file))]
-    if seen.horizon is not None:
-        gone = f"rows from before {seen.horizon} are in {chosen.archive} and expire if they come"
-        lines.append(("Archive", f"{gone} again"))
-    if seen.loader:
-        lines.append(("Owner", seen.loader))
-    lines += [("Running", text) for text in seen.running]
-    for name, said in lines:
-        console.write_line(said, name)
-    for notice in notices:
-        console.write_line(notice, "Note")
-    if seen.stages:
-        columns = ("begun, UTC", "stage", "batch", "status", "seconds")
-        table = screen.table("Latest stages", *columns, right=("seconds",))
-        for begun, stage, batch, state, seconds in seen.stages:
-            took = "" if seconds is None else f"{seconds:.1f}"
-            table.add_row(f"{begun:%Y-%m-%d %H:%M:%S}", stage, batch or "", state, took)
-        console.print(table)
-
-
-def show_assumed(files: int, size_bytes: int) -> None:
-    """What is taken for granted of files that are loaded."""
-    if not files:
-        return
-    console = Screen()
-    size = f"{size_bytes / 2**20:,.0f} MiB"
-    text = f"{files:,} loaded files ({size}) are unchanged: so are their names, sizes"
-    console.write_line(text, "Assumed")
-    console.write_line("and times. make incremental RECHECK=yes compares their bytes.", " ")
 
 
 def show_quarantine(rows: list[tuple[Any, ...]]) -> None:

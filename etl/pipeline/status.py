@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from etl.db.statements import run, scalar
 from etl.errors import BatchError, SchemaError, ServerError
 from etl.inbox import pending, refused
 from etl.inbox.pending import Inbox, Lookout
-from etl.pipeline import swap
+from etl.pipeline import latest, swap
+from etl.pipeline.latest import Latest
 from etl.pipeline.running import who_runs
 from etl.pipeline.session import set_session_path
 from etl.pipeline.waiting import describe
@@ -33,7 +34,8 @@ class Overview:
 
     ``held``: batches that are not in it. ``running``: the run at work. ``stages``: the latest,
     newest first, as (begun, stage, batch, status, seconds). ``horizon``: rows from before it have
-    gone to the archive. ``loader``: who loads and owns the tables, in a sentence.
+    gone to the archive. ``loader``: who loads and owns the tables, in a sentence. ``latest``: its
+    day, its last load and what the checks found.
     """
 
     held: Sequence[refused.HeldBatch] = ()
@@ -41,6 +43,7 @@ class Overview:
     stages: Sequence[tuple[Any, ...]] = ()
     horizon: date | None = None
     loader: str = ""
+    latest: Latest = field(default_factory=Latest)
 
 
 def _look(
@@ -99,6 +102,7 @@ def overview(url: str, inbox: Path, now: datetime | None, *, is_named: bool = Fa
                 run(connection, "ledger/ledger.latest_runs", values).fetchall(),
                 horizon.in_force(connection),
                 loader.who_loads(connection),
+                latest.read(connection),
             )
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             return Overview()  # no run has made the tables of this version yet

@@ -13,7 +13,7 @@ from etl.config import Settings
 from etl.errors import AlreadyRunningError, BatchError, CheckFailedError
 from etl.inbox.batch import look_through
 from etl.inbox.refused import REFUSED, STOPPED, WAITING
-from etl.pipeline import commands, console, guards, screen, stopping
+from etl.pipeline import commands, console, guards, screen, status_screen, stopping
 from etl.pipeline.running import refuse_to_end_run
 from etl.pipeline.session import RunContext, utc_now
 from etl.pipeline.status import held_in
@@ -159,7 +159,7 @@ def test_names_with_terminal_escapes_are_shown_escaped(
     settings = Settings(warehouse.url, warehouse.inbox, warehouse.data, 0.05)
     status = Status(False, True, 5432, "18", None, None)
     capsys.readouterr()
-    console.show_status(status, settings, warehouse.overview())
+    status_screen.show_status(status, settings, warehouse.overview())
     rows = warehouse.connection.execute(
         "select batch_id, file, is_refused, reason, column_name, rows_open, first_line, since "
         "from quality.quarantine_open"
