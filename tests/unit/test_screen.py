@@ -1,0 +1,33 @@
+"""What fits on a terminal: lines broken between words, and answers shown as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from etl.pipeline.screen import broken
+from etl.quality.side_by_side import side_by_side
+
+
+def test_lines_fit_and_commands_stay_in_one_piece() -> None:
+    said = "Something happened to the batch: make incremental RECHECK=yes compares all its bytes."
+    for width in range(45, 90):
+        lines = broken(said, width, 9)
+        assert max(map(len, lines)) <= width - (9 if len(lines) == 1 else 0)
+        assert " ".join(line.strip() for line in lines) == said
+        assert sum("make incremental RECHECK=yes" in line for line in lines) == 1
+
+
+def test_answers_of_both_come_and_an_error_after_them() -> None:
+    def there() -> Iterator[int]:
+        yield from (10, 11)
+        raise ValueError("gone")
+
+    come: list[tuple[int, bool]] = []
+    with pytest.raises(ValueError, match="gone"):
+        come.extend(side_by_side(iter((1, 2)), iter((10, 11))))
+        for answer in side_by_side((3,), there()):
+            come.append(answer)
+    assert [n for n, is_there in come if not is_there] == [1, 2, 3]
+    assert [n for n, is_there in come if is_there] == [10, 11, 10, 11]
