@@ -24,10 +24,11 @@ def test_answers_of_both_come_and_an_error_after_them() -> None:
         yield from (10, 11)
         raise ValueError("gone")
 
-    come: list[tuple[int, bool]] = []
+    come = list(side_by_side(iter((1, 2)), iter((10, 11))))
+    assert [n for n, is_there in come if not is_there] == [1, 2]
+    assert [n for n, is_there in come if is_there] == [10, 11]
+    failing = side_by_side((3,), there())
+    come = [next(failing) for _ in range(3)]
+    assert sorted(come) == [(3, False), (10, True), (11, True)]
     with pytest.raises(ValueError, match="gone"):
-        come.extend(side_by_side(iter((1, 2)), iter((10, 11))))
-        for answer in side_by_side((3,), there()):
-            come.append(answer)
-    assert [n for n, is_there in come if not is_there] == [1, 2, 3]
-    assert [n for n, is_there in come if is_there] == [10, 11, 10, 11]
+        next(failing)
