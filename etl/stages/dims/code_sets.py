@@ -30,7 +30,7 @@ def extend(connection: psycopg.Connection[Any], values: dict[str, Any]) -> int:
 
 
 def _extend(connection: psycopg.Connection[Any], codes: CodeSet, values: dict[str, Any]) -> int:
-    parts = _parts(codes)
+    parts = parts_of(codes)
     run(connection, "dims/code_sets.ensure_unknown", _rows(codes, [None]), **parts)
     # A query of its own, since one that inserts at once would use one core.
     missing = run(connection, "dims/code_sets.missing", values, **parts).fetchall()
@@ -48,7 +48,8 @@ def _rows(codes: CodeSet, said: Iterable[str | None]) -> dict[str, Any]:
     return {"rows": Jsonb(rows, dumps=_dumps)}
 
 
-def _parts(codes: CodeSet) -> dict[str, sql.Composable]:
+def parts_of(codes: CodeSet) -> dict[str, sql.Composable]:
+    """Identifiers and fragments of the statements about a set."""
     columns = (*codes.attributes, "is_inferred")
     return {
         "dim": sql.Identifier(codes.table),

@@ -27,6 +27,18 @@ def complete(dimension: Dimension, given: sql.Composed) -> sql.Composed:
     return statement("dims/version.complete", **fragments.of_dimension(dimension), given=given)
 
 
+def insertion(dimension: Dimension, given: sql.Composed) -> sql.Composed:
+    """The statement that adds the versions that a query gives."""
+    feed_columns = (c.name for c in dimension.feed.columns)
+    looked_up = (lookup.column for lookup in dimension.lookups)
+    return statement(
+        "dims/version.insert",
+        dim=sql.Identifier(dimension.table),
+        table_columns=names((dimension.sk, *feed_columns, *looked_up, *_OWN)),
+        versions=complete(dimension, given),
+    )
+
+
 def insert(
     connection: psycopg.Connection[Any],
     dimension: Dimension,
@@ -37,16 +49,7 @@ def insert(
 
     ``values``: at least the ``load_id`` and ``hash_version`` of the versions.
     """
-    feed_columns = (c.name for c in dimension.feed.columns)
-    looked_up = (lookup.column for lookup in dimension.lookups)
-    return run(
-        connection,
-        "dims/version.insert",
-        values,
-        dim=sql.Identifier(dimension.table),
-        table_columns=names((dimension.sk, *feed_columns, *looked_up, *_OWN)),
-        versions=complete(dimension, given),
-    ).rowcount
+    return connection.execute(insertion(dimension, given), values).rowcount
 
 
 def last_sk(connection: psycopg.Connection[Any], dimension: Dimension) -> int:

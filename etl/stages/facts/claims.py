@@ -23,7 +23,7 @@ def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) ->
 
     Leaves the table ``withdrawn_claim`` for what claims consist of.
     """
-    parts = _parts(loads)
+    parts = parts_of(loads)
     has_rows = scalar(connection, "facts/3_claims_of_latest_load.has_rows")
     run(connection, "facts/3_claims_of_latest_load.create_withdrawn")
     run(connection, "facts/2_claim_reversals.create_self_reversal")
@@ -116,7 +116,7 @@ def _find_states_of_first(
         run(connection, "facts/2_claim_reversals.find_of_latest", loads.values, **parts)
 
 
-def _parts(loads: FactLoads) -> Parts:
+def parts_of(loads: FactLoads) -> Parts:
     """Identifiers and fragments of the claims' statements."""
     fact = FACT_CLAIM
     keys = dict.fromkeys(c for ref in fact.references for _, c in ref.key if c is not None)

@@ -76,7 +76,7 @@ class _Work:
         build_loads = fact_loads.of_feed(connection, detail.feed, current_load)
         self.loads = FactLoads(current_load.load_id, build_loads, changes.corrected)
         self.is_late = _is_late(self.loads, changes)
-        self.parts = _parts(detail, self.loads)
+        self.parts = parts_of(detail, self.loads)
         self.values = {
             **self.loads.values,
             "feed": detail.feed.name,
@@ -121,7 +121,7 @@ class _Work:
 
     def replace(self) -> dict[str, int]:
         """Make the rows of the touched claims again and change what differs."""
-        self.run("make_rows", **self.sources("touched"))
+        self.run("make_rows", **sources_of(self.parts, "touched"))
         tables.analyze(self.connection, "detail_row")
         deleted = self.run("delete_gone")
         # Makes the months that rows change to as well.
@@ -132,18 +132,12 @@ class _Work:
 
     def insert(self, which: str, insert: str) -> int:
         """Insert ``all`` rows or the ``new`` ones; how many."""
-        parts = {**self.parts, **self.sources("all")}
+        parts = {**self.parts, **sources_of(self.parts, "all")}
         days = statement(f"{_FILE}.days_of_{which}", **parts)
         rows, _ = partitions.insert(
             self.connection, self.partitioned, f"{_FILE}.{insert}", self.values, parts, days
         )
         return rows
-
-    def sources(self, which: str) -> dict[str, sql.Composable]:
-        """What rows are made of: ``all`` claims and sets, or those that are ``touched``."""
-        return {
-            name: statement(f"{_FILE}.{which}_{name}", **self.parts) for name in ("claims", "sets")
-        }
 
 
 def _is_late(loads: FactLoads, changes: Changes) -> bool:
@@ -152,7 +146,12 @@ def _is_late(loads: FactLoads, changes: Changes) -> bool:
     return changes.has_sets and (loads.corrected is not None or not is_latest)
 
 
-def _parts(detail: Detail, loads: FactLoads) -> dict[str, sql.Composable]:
+def sources_of(parts: Mapping[str, sql.Composable], which: str) -> dict[str, sql.Composable]:
+    """What rows are made of: ``all`` claims and sets, or those that are ``touched``."""
+    return {name: statement(f"{_FILE}.{which}_{name}", **parts) for name in ("claims", "sets")}
+
+
+def parts_of(detail: Detail, loads: FactLoads) -> dict[str, sql.Composable]:
     """Identifiers and fragments of the statements."""
     number = sql.Identifier(detail.number)
     sks = [reference.sk for reference in detail.references]

@@ -33,33 +33,18 @@ def merge(
 ) -> dict[str, int]:
     """Bring the enrollments up to the current rows; counts by kind."""
     is_first = is_rebuild and not scalar(connection, f"{_FILE}.has_rows")
-    latest = run(
-        connection,
-        f"{_FILE}.find_latest",
-        loads.values,
-        build_load=statement("facts/loads.build_load"),
-        is_named_r_by_p=staged_rows.is_named(FACT_ENROLLMENT.feed, "r", "p"),
-    ).rowcount
+    parts = parts_of(loads)
+    latest = run(connection, f"{_FILE}.find_latest", loads.values, **parts).rowcount
     displaced = scalar(connection, f"{_FILE}.delete_displaced", loads.values)
     tables.analyze(connection, "latest_enrollment")
-    is_named = {"is_named_f": staged_rows.is_named(FACT_ENROLLMENT.feed, "f")}
-    canceled = run(connection, f"{_FILE}.delete_superseded", loads.values, **is_named).rowcount
-    _key_rows(connection, loads)
+    canceled = run(connection, f"{_FILE}.delete_superseded", loads.values, **parts).rowcount
+    run(connection, f"{_FILE}.key_rows", loads.values, **parts)
+    tables.analyze(connection, "keyed_enrollment")
     displaced += run(connection, f"{_FILE}.replace_same_grain").rowcount
-    updated = run(
-        connection,
-        f"{_FILE}.update_existing",
-        assign_columns=assign(_COLUMNS, "k"),
-        columns_differ=differ(_COLUMNS, "f", "k"),
-    ).rowcount
+    updated = run(connection, f"{_FILE}.update_existing", **parts).rowcount
     in_bulk = is_first and latest >= bulk.ROWS
     with bulk.without_indexes(connection, FACT_ENROLLMENT.table) if in_bulk else nullcontext():
-        inserted = run(
-            connection,
-            f"{_FILE}.insert_new",
-            columns=names(_COLUMNS),
-            keyed_columns=names(_COLUMNS, "k"),
-        ).rowcount
+        inserted = run(connection, f"{_FILE}.insert_new", **parts).rowcount
     if is_first:
         tables.analyze(connection, FACT_ENROLLMENT.table)
     tables.drop(connection, "keyed_enrollment", "latest_enrollment")
@@ -71,20 +56,20 @@ def merge(
     }
 
 
-def _key_rows(connection: psycopg.Connection[Any], loads: FactLoads) -> None:
-    """Find the surrogate keys and the last day of coverage of the valid enrollments."""
-    last_day = end(
-        FACT_ENROLLMENT.feed.column("end_date"),
-        "s",
-        sql.SQL("make_date(day.plan_year, 12, 31)"),
-    )
-    run(
-        connection,
-        f"{_FILE}.key_rows",
-        loads.values,
-        # What a displaced row displaced before may be valid again, whichever load brought it.
-        is_current=sql.SQL("true") if loads.displaces else loads.is_current(),
-        last_day=last_day,
+def parts_of(loads: FactLoads) -> dict[str, sql.Composable]:
+    """Identifiers and fragments of the enrollments' statements."""
+    feed = FACT_ENROLLMENT.feed
+    plan_year_end = sql.SQL("make_date(day.plan_year, 12, 31)")
+    return {
         **references.parts(FACT_ENROLLMENT),
-    )
-    tables.analyze(connection, "keyed_enrollment")
+        "build_load": statement("facts/loads.build_load"),
+        "is_named_r_by_p": staged_rows.is_named(feed, "r", "p"),
+        "is_named_f": staged_rows.is_named(feed, "f"),
+        # What a displaced row displaced before may be valid again, whichever load brought it.
+        "is_current": sql.SQL("true") if loads.displaces else loads.is_current(),
+        "last_day": end(feed.column("end_date"), "s", plan_year_end),
+        "columns": names(_COLUMNS),
+        "keyed_columns": names(_COLUMNS, "k"),
+        "assign_columns": assign(_COLUMNS, "k"),
+        "columns_differ": differ(_COLUMNS, "f", "k"),
+    }
