@@ -46,6 +46,9 @@ dq-threshold: $(READY) ## Change what a check is judged by [CHECK= COUNT= SHARE=
 report: $(READY) ## Write a page on the business: members, cost, where the money goes [TO= AS_KNOWN=load]
 	@$(PY) -m etl report $(if $(TO),--to $(call quoted,$(TO))) $(if $(AS_KNOWN),--as-known $(call quoted,$(AS_KNOWN)))
 
+dictionary: $(READY) ## Write the data dictionary with lineage, and files for catalogs [TO=]
+	@$(PY) -m etl dictionary $(if $(TO),--to $(call quoted,$(TO)))
+
 psql: $(READY) ## Open psql on the warehouse, as its owner or as a login of a role [ROLE= STATES= ARGS=]
 	@$(PY) -m etl psql $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES))) $(if $(ARGS),-- $(ARGS))
 

@@ -12,7 +12,16 @@ from typing import Annotated
 import typer
 
 from etl import log
-from etl.cli import access, audit, backup, health, masked_inbox, operations, quarantine
+from etl.cli import (
+    access,
+    audit,
+    backup,
+    dictionary,
+    health,
+    masked_inbox,
+    operations,
+    quarantine,
+)
 from etl.cli import senders as senders_commands
 from etl.cli.guard import at_work, guarded
 from etl.config import ROOT, Settings, settings
@@ -49,6 +58,7 @@ app = typer.Typer(
 app.add_typer(audit.app)
 app.add_typer(backup.app)
 app.add_typer(access.app)
+app.add_typer(dictionary.app)
 app.add_typer(health.app)
 app.add_typer(masked_inbox.app)
 app.add_typer(operations.app)

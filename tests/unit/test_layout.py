@@ -22,7 +22,7 @@ FLOORS = (
     ("config", "log", "db", "warehouse", "inbox"),
     ("access", "render", "schema", "server"),
     ("stages", "docs", "reports"),
-    ("quality", "quarantine", "retention", "audit", "masked_inbox"),
+    ("quality", "quarantine", "retention", "audit", "masked_inbox", "dictionary"),
     ("synthetic", "pipeline"),
     ("operations", "drafting"),
     ("cli",),
