@@ -29,8 +29,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. ``identifier``: which identifier of a person it is, ``personal``: the class that
-    its feed declares, ``shown``: what each standard of masking makes of it.
+    """A column.
+
+    ``identifier``: which identifier of a person it is. ``personal``: the class that its feed
+    declares. ``shown``: what each standard of masking makes of it.
     """
 
     name: str
@@ -56,8 +58,10 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table, view or cube. ``readers``: roles with what each may see; ``rows``: none where it was
-    not looked at; ``shows``: the relation of which a masked one is the masked form.
+    """A table, view or cube.
+
+    ``readers``: roles with what each may see. ``rows``: none where nobody counted. ``shows``: the
+    relation of which a masked one is the masked form.
     """
 
     schema: str

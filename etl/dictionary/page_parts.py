@@ -9,7 +9,9 @@ from typing import NamedTuple
 from etl.contracts.feeds import FEEDS
 from etl.dictionary.graph import Graph
 from etl.dictionary.model import Column, Relation
+from etl.dictionary.steps import REFERENCE
 from etl.dictionary.trace import ROWS, Node
+from etl.warehouse.tables import KEPT
 
 _FILES = {feed.file_name for feed in FEEDS.values()}
 # What stands for the schema of temporary tables begins with this.
@@ -26,14 +28,18 @@ class MadeBy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A column on a page. ``origins``: where it comes from in the end; ``steps``: how, the nearest
-    first; ``depends``: what decides about it; ``own``: what it is where nothing fills it.
+    """A column on a page.
+
+    ``origins``: where it comes from in the end, or, where it ``is_chosen`` among constants, where
+    what it is chosen by comes from. ``steps``: how, the nearest first. ``depends``: what decides
+    about it directly. ``own``: what it is where nothing fills it.
     """
 
     column: Column
     origins: list[Node]
     steps: list[MadeBy]
     depends: list[Node]
+    is_chosen: bool
     is_constant: bool
     own: str
 
@@ -45,17 +51,16 @@ def entries(relation: Relation, graph: Graph) -> list[Entry]:
 
 def _entry(relation: Relation, column: Column, graph: Graph) -> Entry:
     node = relation.node(column.name)
-    upstream = graph.upstream(node)
+    values = [origin for origin in graph.origins(node) if origin != node]
     depends = {edge.source for edge in graph.edges(node, values=False) if not edge.is_value}
     return Entry(
         column,
-        [origin for origin in graph.origins(node) if origin != node],
-        [made for target in upstream for made in _made_by(target, graph)],
+        values or [one for one in graph.origins(node, values=False) if one != node],
+        [made for target in graph.upstream(node) for made in _made_by(target, graph)],
         sorted(source for source in depends if source is not None),
+        is_chosen=not values,
         is_constant=node in graph.made_of,
-        own="written by runs"
-        if relation.schema in ("ledger", "quality", "access", "audit")
-        else "",
+        own="written by runs" if relation.schema in KEPT else "",
     )
 
 
@@ -87,4 +92,6 @@ def shown(node: Node) -> str:
         return f"{node.relation}: {'its rows' if node.column == ROWS else node.column}"
     if node.relation.startswith(_WORK):
         return f"{node.relation.partition('.')[2]}.{node.column} (temporary)"
+    if node.relation == REFERENCE:
+        return f"reference: {node.column}"
     return f"rows of {node.relation}" if node.column == ROWS else str(node)

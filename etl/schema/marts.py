@@ -42,7 +42,6 @@ def mart(name: str) -> SchemaObject:
             **{table: Place("warehouse", table) for table in KEYS},
             **{cube: Place("cubes", cube) for cube in CUBES},
         },
-        columns_said_by=f"mart/{name}",
     )
 
 
@@ -63,6 +62,5 @@ def _of_cubes() -> Iterator[SchemaObject]:
                 "mart/cubes.cube",
                 {"cube": Place("cubes", cube.name)},
                 {"description": cube.comment},
-                columns_said_by=f"cubes/{cube.name}",
             )
         )

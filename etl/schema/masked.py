@@ -169,7 +169,6 @@ def _masked(shown: SchemaObject, standard: Standard) -> SchemaObject:
         shown,
         place=Place(standard.value, relation),
         masking=Masking(standard, schema, relation, standard is _LIMITED and relation in _KEYED),
-        columns_said_by="",
     )
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,6 @@ import psycopg
 import xxhash
 from psycopg import sql
 
-from etl.access.classification import described_columns
 from etl.access.masking import Masking
 from etl.db.statements import (
     composed,
@@ -28,6 +28,7 @@ from etl.db.statements import (
     scalar,
     statement,
 )
+from etl.schema.meanings import of_relation
 from etl.schema.revisions import newest
 from etl.warehouse.tables import KEPT, LIVE, Deprecated, Schemas
 
@@ -79,7 +80,6 @@ class SchemaObject:
     columns that the statement names as ``{columns}``. ``wrappers``: what is put around the
     statement of a view, innermost first; ``masking`` comes last. ``options``: those of a view.
     ``deprecated``: since when nobody should read a view any more, and what to read in its place.
-    ``columns_said_by``: the file that says of each column of a view what it means.
     ``made_of``: another object, after whose change it is made again too. ``then``: statements with
     the same parts for a table that has to follow when it is made again.
     """
@@ -95,7 +95,6 @@ class SchemaObject:
     masking: Masking | None = None
     options: LiteralString = ""
     deprecated: Deprecated | None = None
-    columns_said_by: str = ""
     made_of: SchemaObject | None = None
     then: tuple[str, ...] = ()
 
@@ -111,9 +110,16 @@ class SchemaObject:
         said += (self.columns_of, self.wrappers, masking, self.options)
         # Only where there is one, or every object would be made again for it.
         said += (self.deprecated,) if self.deprecated else ()
-        text += f"{described_columns(self.columns_said_by)}" if self.columns_said_by else ""
+        text += f"{self.meanings}" if self.meanings else ""
         said += (self.made_of.mark,) if self.made_of else ()
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What the columns of a view mean, by name; nothing of what is none."""
+        if self.kind != "view":
+            return {}
+        return of_relation(self.place.schema, self.place.name, self.masking)
 
     def identity(self, schemas: Schemas) -> sql.Composable:
         """Kind and name, as COMMENT ON takes them."""
@@ -154,37 +160,22 @@ class SchemaObject:
             object=self.identity(schemas),
             comment=sql.Literal(f"{said} Definition {self.mark}."),
         )
-        run_together(connection, (made, is_what))
-        if self.columns_said_by:
-            # A cube that is made again only later may lack columns until then.
-            shown = run(connection, "access/masked.no_rows", rows=definition).description or ()
-            names_shown = {column.name for column in shown}
-            described_here = {
-                column: meaning
-                for column, _, meaning in described_columns(self.columns_said_by)
-                if column in names_shown
-            }
-            describe_columns(connection, self.place.of(schemas), described_here)
+        columns = describe_columns(self.place.of(schemas), self.meanings)
+        run_together(connection, (made, is_what, columns) if self.meanings else (made, is_what))
         # A build that nobody reads yet is completed when all its rows are there.
         for follows in self.then if schemas == LIVE.schemas else ():
             run(connection, follows, **_placed(self.parts, schemas))
 
 
-def describe_columns(
-    connection: psycopg.Connection[Any], relation: sql.Composable, meanings: Mapping[str, str]
-) -> None:
-    """Say in the catalog what the columns of a table or view mean."""
-    run_together(
-        connection,
-        (
-            statement(
-                "cubes/build.comment_on_column",
-                cube=relation,
-                column=sql.Identifier(column),
-                comment=sql.Literal(meaning),
-            )
-            for column, meaning in meanings.items()
-        ),
+def describe_columns(relation: sql.Composable, meanings: Mapping[str, str]) -> sql.Composed:
+    """The statement that says in the catalog what the columns of a table or view mean.
+
+    A name that is no column is passed over: a cube that is made again only later may lack some.
+    """
+    return statement(
+        "schema/repeatable.describe_columns",
+        relation=sql.Literal(relation.as_string()),
+        meanings=sql.Literal(json.dumps(dict(meanings))),
     )
 
 

@@ -34,6 +34,7 @@ from etl.schema.audit_tables import audit
 from etl.schema.fact_tables import BASE, comment, detail_table, fact_table, past, states
 from etl.schema.growing_tables import growing, lineage
 from etl.schema.incident_table import incidents
+from etl.schema.kept_words import complete
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
 from etl.schema.operations_tables import backups
 from etl.schema.plan_tables import plans_and_use
@@ -68,6 +69,7 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     quality(metadata)
     access(metadata)
     audit(metadata)
+    complete(metadata)
     tables_of_build(schemas, metadata)
     return metadata
 

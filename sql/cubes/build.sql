@@ -60,10 +60,6 @@ alter table {cube} add constraint {index} primary key ({grain});
 -- What the cube is.
 comment on {table_or_view} {cube} is {comment};
 
--- name: comment_on_column
--- What a column of the cube means.
-comment on column {cube}.{column} is {comment};
-
 -- name: drop
 -- Make room for a cube that is defined otherwise now. Refused where other views read from it.
 drop {table_or_view} {cube};

@@ -23,6 +23,26 @@ create or replace view {view} {options} as {definition};
 -- Say in the catalog what an object is, with the mark of its text. No rows.
 comment on {object} is {comment};
 
+-- name: describe_columns
+-- Say in the catalog what the columns of a table or view mean; a name that is no column is passed
+-- over. No rows.
+do $describe$
+declare
+    said record;
+begin
+    for said in
+        select
+            a.attname,
+            m.value as meaning
+        from jsonb_each_text({meanings}::jsonb) as m
+        inner join pg_attribute as a on m.key = a.attname
+        where a.attrelid = {relation}::regclass and a.attnum > 0 and not a.attisdropped
+    loop
+        execute format('comment on column %s.%I is %L', {relation}, said.attname, said.meaning);
+    end loop;
+end
+$describe$;
+
 -- name: drop
 -- Drop an object that nothing needs. No rows.
 drop {object} restrict;

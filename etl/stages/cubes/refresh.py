@@ -227,7 +227,7 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
         cube=table,
         comment=sql.Literal(cube.comment),
     )
-    describe_columns(connection, table, dict(columns(cube)))
+    connection.execute(describe_columns(table, dict(columns(cube))))
     tables.analyze(connection, schema, cube.name)
     return rows
 
