@@ -51,7 +51,7 @@ def warehouse_graph(metadata: MetaData) -> Graph:
     graph = Graph(dict(columns), LIVE.schemas.path)
     for feed in FEEDS.values():
         _staging(graph, feed)
-    for step in (*_calendar(), *_geography(), *_code_sets(), *_dimensions(), *_facts(), *_cubes()):
+    for step in all_steps():
         graph.add(step)
     _declared(graph)
     for table in metadata.tables.values():
@@ -62,6 +62,12 @@ def warehouse_graph(metadata: MetaData) -> Graph:
             if is_filled and column.server_default is not None and node not in graph.made_of:
                 graph.declare("default of the column", node)
     return graph
+
+
+def all_steps() -> Iterator[Step]:
+    """The statements of a load, in the order in which stages run them."""
+    yield from (*_calendar(), *_geography(), *_code_sets())
+    yield from (*_dimensions(), *_facts(), *_cubes())
 
 
 def file_column(feed: Feed, column: str) -> Node:
@@ -130,21 +136,21 @@ def _dimension(dimension: Dimension) -> Iterator[Step]:
     def text(name: str) -> sql.Composed:
         return statement(f"dims/{name}", **parts)
 
-    for name, query in (
-        ("first versions", text("3_simple_path.first_versions")),
-        ("arrivals", text("1_arrivals.classify")),
-        ("new versions", text("3_simple_path.arrived_versions")),
-    ):
-        if name != "arrivals":
-            query = versions.insertion(dimension, query)
-        yield _step(f"dims: {name} of {dimension.name}", query, work=work)
+    # The first versions of all keys come as a table in place of the empty one.
+    first = versions.complete(dimension, text("3_simple_path.first_versions"))
+    table = f"warehouse.{dimension.table}"
+    yield _step(f"dims: first versions of {dimension.name}", first, table)
+    yield _step(f"dims: arrivals of {dimension.name}", text("1_arrivals.classify"), work=work)
+    new = versions.insertion(dimension, text("3_simple_path.arrived_versions"))
+    yield _step(f"dims: new versions of {dimension.name}", new, work=work)
     for name, change in (
         ("inferred rows completed", "complete_inferred"),
         ("versions ended", "close_replaced"),
         ("Type 1 attributes corrected", "correct_type_1"),
     ):
         if change != "correct_type_1" or dimension.type_1:
-            yield _step(f"dims: {name}", text(f"3_simple_path.{change}"), work=work)
+            made = text(f"3_simple_path.{change}")
+            yield _step(f"dims: {name} of {dimension.name}", made, work=work)
 
 
 def _facts() -> Iterator[Step]:
@@ -161,6 +167,9 @@ def _claims() -> Iterator[Step]:
         ("work", "facts/2_claim_reversals.create_self_reversal"),
         ("work", "facts/3_claims_of_latest_load.create_withdrawn"),
         ("work", "facts/3_claims_of_latest_load.no_existing"),
+        ("claims that are there", "facts/3_claims_of_latest_load.find_existing"),
+        ("claims that a marker ends", "facts/3_claims_of_latest_load.find_marked"),
+        ("claims that a snapshot lacks", "facts/3_claims_of_latest_load.find_absent"),
         ("claims that reverse themselves", "facts/2_claim_reversals.find_of_latest"),
         ("new claims", f"{file}.insert_new"),
         ("claims changed", f"{file}.update_existing"),

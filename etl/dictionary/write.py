@@ -30,12 +30,12 @@ def write_dictionary(
     Raises ``UsageError`` if the folder cannot be written, or has pages of somebody else,
     ``SchemaError`` if the database is of another version of the code.
     """
-    with connect(url, "aca-warehouse dictionary") as connection:
-        revisions.refuse_of_before(connection)
-        with reading(connection):
-            dictionary = read(connection, on_relation)
     try:
         _make_room(folder)
+        with connect(url, "aca-warehouse dictionary") as connection:
+            revisions.refuse_of_before(connection)
+            with reading(connection):
+                dictionary = read(connection, on_relation)
         write_files(dictionary, folder)
     except OSError as error:
         raise UsageError(
@@ -47,7 +47,10 @@ def write_dictionary(
 
 
 def write_files(dictionary: Dictionary, folder: Path) -> None:
-    """Write pages and forms; the first page last, so that it never leads to what is not there."""
+    """Write pages and forms, without pages of relations that are there no more.
+
+    The first page comes last, so that it never leads to what is not there.
+    """
     first, *others = pages(dictionary)
     forms = {
         SOURCES: yaml.safe_dump(
@@ -56,12 +59,14 @@ def write_files(dictionary: Dictionary, folder: Path) -> None:
         PACKAGE: _json(catalogs.datapackage(dictionary)),
         EVENTS: _json(catalogs.openlineage(dictionary)),
     }
+    for page in (folder / RELATIONS).glob("*.html"):
+        page.unlink()
     for path, text in (*others, *forms.items(), first):
         (folder / path).write_text(text, encoding="utf-8")
 
 
 def _make_room(folder: Path) -> None:
-    """Make the folder, without the pages of relations that are there no more."""
+    """Make the folder, which may be one of ours."""
     place = folder / RELATIONS
     if place.exists() and any(place.iterdir()) and not (folder / _OURS).exists():
         raise UsageError(
@@ -70,8 +75,6 @@ def _make_room(folder: Path) -> None:
         )
     place.mkdir(parents=True, exist_ok=True)
     (folder / _OURS).touch()
-    for page in place.glob("*.html"):
-        page.unlink()
 
 
 def _json(content: object) -> str:

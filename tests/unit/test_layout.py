@@ -149,6 +149,7 @@ OPEN_CONNECTIONS = {
     "cli/access.py": "logins and their roles",
     "cli/health.py": "reads",
     "cli/operations.py": "plans, and who reads what",
+    "dictionary/write.py": "reads",
     "drafting/trial.py": "a database of its own",
     "operations/drill_place.py": "a database of its own",
     "operations/health.py": "incidents",
