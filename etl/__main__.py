@@ -493,6 +493,7 @@ def docs(
     check: Annotated[bool, typer.Option(help="Only say whether it is stale.")] = False,
 ) -> None:
     """Write the generated pages of the documentation, such as the data dictionary."""
+    from etl.dictionary import lineage_page
     from etl.docs import data_dictionary, measures_page
     from etl.operations import alert_rules, pages
     from etl.quality import checks_page
@@ -500,6 +501,7 @@ def docs(
     written = {
         data_dictionary.PAGE: data_dictionary.write,
         measures_page.PAGE: measures_page.write,
+        lineage_page.PAGE: lineage_page.write,
         checks_page.PAGE: checks_page.write,
         pages.METRICS_PAGE: pages.write_metrics,
         pages.LEVELS_PAGE: pages.write_levels,

@@ -11,7 +11,7 @@ from etl.db.statements import composed, described, names
 from etl.dictionary.graph import Graph, Step
 from etl.dictionary.steps import warehouse_graph
 from etl.schema.marts import marts, marts_of_cubes
-from etl.schema.objects import Place, SchemaObject
+from etl.schema.objects import Place, SchemaObject, views_of
 from etl.schema.readers import KEYS, readers
 from etl.warehouse.tables import LIVE
 
@@ -20,7 +20,8 @@ def declared_graph(metadata: MetaData) -> Graph:
     """Columns from files to marts as all is declared, without a database."""
     graph = warehouse_graph(metadata)
     graph.functions = {f"warehouse.{table}_as_known_at": f"warehouse.{table}" for table in KEYS}
-    for view in (*readers(), *marts(), *marts_of_cubes()):
+    kept = (*views_of("ledger/views", "ledger"), *views_of("quality/views", "quality"))
+    for view in (*readers(), *marts(), *marts_of_cubes(), *kept):
         if view.kind == "view":
             graph.add(_step(view.place.schema, view.place.name, _text(view, graph)))
     return graph

@@ -15,6 +15,7 @@ from etl.config import ROOT
 from etl.contracts.column import Pii
 from etl.contracts.feeds import FEEDS
 from etl.contracts.refusals import Refusal
+from etl.dictionary import lineage_page
 from etl.docs import data_dictionary, measures_page, report_queries
 from etl.quality import checks_page
 
@@ -151,6 +152,10 @@ def test_data_dictionary_is_not_stale() -> None:
 
 def test_page_of_measures_is_not_stale() -> None:
     assert measures_page.write(check=True), "run make docs"
+
+
+def test_page_of_lineage_is_not_stale() -> None:
+    assert lineage_page.write(check=True), "run make docs"
 
 
 def test_table_of_checks_is_not_stale() -> None:
