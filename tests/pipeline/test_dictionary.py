@@ -32,7 +32,7 @@ from etl.pipeline import commands
 from etl.schema.warehouse_tables import all_tables
 from etl.stages import bulk
 from tests.support.browser import find_browser, text_of
-from tests.support.page_parts import fetched_from_elsewhere, read_page
+from tests.support.page_parts import fetched_from_elsewhere
 from tests.support.warehouse import Warehouse
 
 # In every personal column, so that it is found wherever one is shown.
@@ -126,7 +126,7 @@ LATER: list[tuple[str, list[str], dict[str, Any]]] = [
                 claim(0, paid_amount="50"),
                 claim(1, is_deleted="true"),
                 claim(2, claim_amount="-100", allowed_amount="-80", paid_amount="-60"),
-                claim(20, member_id="unheard of", provider_id="D9"),
+                claim(20, member_id="unheard of", provider_id="D9", plan_id="P9"),
             ],
             "enrollments": [enrollment(0, premium_paid="120")],
         },
@@ -136,8 +136,15 @@ LATER: list[tuple[str, list[str], dict[str, Any]]] = [
         ["claims"],
         {
             "members": [member(5), {"member_id": "unheard of", "state": "TX"}],
-            "providers": [{"provider_id": "D9", "name": "New", "state": "TX"}],
-            "plans": [{"plan_id": "P1", "effective_year": "2025", "metal_tier": "Gold"}],
+            "providers": [
+                {"provider_id": "D9", "name": "New", "state": "TX"},
+                {"provider_id": "D1", "name": "Renamed", "state": "TX"},
+                {"provider_id": "D2", "name": "Clinic", "state": "TX", "npi": "1003000126"},
+            ],
+            "plans": [
+                {"plan_id": plan, "effective_year": "2025", "metal_tier": "Gold"}
+                for plan in ("P1", "P9")
+            ],
             "claims": [claim(n) for n in range(5)],
         },
     ),
@@ -314,7 +321,7 @@ def test_links_of_pages_lead_to_pages_and_nothing_is_fetched(made: Made) -> None
         for target in re.findall(r'href="([^"#:]+)["#]', html):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
     for page in (pages[0], made.folder / "index.html"):
-        assert fetched_from_elsewhere(read_page(page.read_text(encoding="utf-8"))) == []
+        assert fetched_from_elsewhere(page.read_text(encoding="utf-8")) == []
 
 
 def test_pages_fit_a_phone_and_the_search_finds_by_meaning(made: Made) -> None:

@@ -157,8 +157,7 @@ def test_every_column_of_staging_dimensions_and_facts_is_filled() -> None:
     assert [str(node) for node in columns if node not in graph.made_of] == []
 
 
-def test_every_column_of_a_feed_but_delete_markers_is_used() -> None:
-    """Carried columns are those of facts; of others nothing is made, and staging keeps them."""
+def test_a_column_of_a_file_fills_the_column_of_its_name_in_staging() -> None:
     uses = declared().uses()
     for feed in FEEDS.values():
         for column in feed.staged:
