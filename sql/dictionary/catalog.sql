@@ -30,7 +30,7 @@ select
     i.indisprimary as is_primary,
     array(
         select a.attname::text
-        from unnest(i.indkey::smallint []) with ordinality as k (attnum, place)
+        from unnest(i.indkey::smallint[]) with ordinality as k (attnum, place)
         inner join pg_attribute as a on i.indrelid = a.attrelid and k.attnum = a.attnum
         order by k.place
     ) as columns
