@@ -22,6 +22,7 @@ from etl.server.home import write_private
 from etl.warehouse.tables import DIM_MEMBER
 
 _KEY_BYTES = 32
+_KEY_CHECK = "key-check"
 _ADVICE = "Put back the folder erasure of DATA_DIR from its backup; nothing was done."
 
 
@@ -48,8 +49,19 @@ def tokens(data: Path, *, is_new: bool = False) -> Tokens:
             _ADVICE,
         )
     made = Tokens(key)
-    _require_key(data, made, _lines(data, "key-check"))
+    _require_key(data, made, _lines(data, _KEY_CHECK))
     return made
+
+
+def known_by(data: Path) -> str:
+    """What the key is known by; nothing where nobody was ever erased."""
+    return "".join(_lines(data, _KEY_CHECK))
+
+
+def require_key_of(data: Path, key_checks: set[str]) -> None:
+    """Raise ``UsageError`` if there is a key, and tokens known by these were made by another."""
+    if (_folder(data) / "key").exists():
+        _require_key(data, tokens(data), key_checks)
 
 
 def _require_key(data: Path, made: Tokens, known: set[str]) -> None:
@@ -104,7 +116,7 @@ def keep_list(data: Path, erased: set[str], made: Tokens | None = None) -> None:
     """Let the file list these tokens; ``made``: what they were made by, for later comparison."""
     _write(_folder(data) / "erased", "".join(f"{token}\n" for token in sorted(erased)))
     if made:
-        _write(_folder(data) / "key-check", f"{made.key_check}\n")
+        _write(_folder(data) / _KEY_CHECK, f"{made.key_check}\n")
 
 
 def _lines(data: Path, name: str) -> set[str]:

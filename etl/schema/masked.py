@@ -56,23 +56,24 @@ Parts = Mapping[str, sql.Composable]
 
 
 class _Part(NamedTuple):
-    """A part of the claims of a cell: how many, and the measures that speak of it alone.
+    """A part of the claims of a cell: its persons and claims, and the measures of it alone.
 
-    ``counts``: what of 1 to 10 hides these; none is the rest of the claims, without denied ones.
+    ``persons``: the columns that count its persons. Any that are 1 to 10 hide the measures: those
+    of denied claims also say how many are not denied. None of these columns is shown, because the
+    persons of two parts overlap: with both, those of one alone could be computed.
     """
 
-    counts: tuple[str | None, ...]
+    persons: tuple[str, ...]
     measures: tuple[str, ...]
 
 
-# Claims are counted here, since cubes do not count the persons of a part: those are no more.
 _PARTS = {
-    "pending": _Part(("pending_claims",), ("pending_claims", "pending_billed_usd")),
+    "pending": _Part(("pending_members",), ("pending_claims", "pending_billed_usd")),
     "unknown_status": _Part(
-        ("unknown_status_claims",), ("unknown_status_claims", "unknown_status_billed_usd")
+        ("unknown_status_members",), ("unknown_status_claims", "unknown_status_billed_usd")
     ),
-    "denied": _Part(("denied_claims", None), ("denied_claims",)),
-    "paid": _Part((None,), ("paid_usd", "paid_pmpm_usd", "paid_per_1000_usd")),
+    "denied": _Part(("denied_members", "paid_members"), ("denied_claims",)),
+    "paid": _Part(("paid_members",), ("paid_usd", "paid_pmpm_usd", "paid_per_1000_usd")),
 }
 
 
@@ -252,8 +253,9 @@ def _hides_cells(cube: Cube) -> Wrapper:
     shown: dict[str, sql.Composable] = {column: sql.Identifier(column) for column in columns}
     for name, kind in of_parts.items():
         for column in shown.keys() & set(_PARTS[name].measures):
-            measure = sql.Identifier(column)
-            shown[column] = statement("access/masked.cells_measure", measure=measure, **kind)
+            shown[column] = _hidden_where(kind["hides"], column)
+        for column in shown.keys() & set(_PARTS[name].persons):
+            shown[column] = _hidden_where(sql.SQL("true"), column)
     said: dict[str, sql.Composable] = {
         "columns": sql.SQL(", ").join(shown.values()),
         "hidden_columns": sql.SQL(", ").join(
@@ -271,14 +273,15 @@ def _hides_cells(cube: Cube) -> Wrapper:
     return Wrapper("access/masked.cells", {**parts, **said})
 
 
+def _hidden_where(hides: sql.Composable, column: str) -> sql.Composed:
+    return statement("access/masked.cells_measure", measure=sql.Identifier(column), hides=hides)
+
+
 def _part_of_claims(name: str, parts: Parts) -> Parts:
-    """The parts of statements about cells by the claims of a part."""
-    counts = [
-        statement("access/masked.cells_rest") if count is None else sql.Identifier("c", count)
-        for count in _PARTS[name].counts
-    ]
-    kind = _kind(name, [_small(count, count) for count in counts], parts)
-    return {**kind, "persons": counts[0], "among": kind["small"]}
+    """The parts of statements about cells by the persons of a part."""
+    counted = [sql.Identifier("c", column) for column in _PARTS[name].persons]
+    kind = _kind(name, [_small(persons, persons) for persons in counted], parts)
+    return {**kind, "persons": counted[0], "among": kind["small"]}
 
 
 def _kind(name: str, small: Iterable[sql.Composed], parts: Parts) -> Parts:

@@ -62,16 +62,31 @@ def program_for(url: str, name: str) -> str:
 
     Raises ``ServerError`` where the server speaks TLS and there is none that does.
     """
-    if not _is_encrypted(url):
+    with connect(url, f"aca-warehouse {name}") as session:
+        is_encrypted = bool(session.pgconn.ssl_in_use)
+        major = session.info.server_version // 10_000
+    if not is_encrypted:
         return str(packaged_programs() / name)
-    program = Path(program_with_tls()).with_name(name)
-    if not program.exists():
-        raise ServerError(
-            f"The connection to the server is encrypted with TLS, which the packaged {name} cannot "
-            f"speak, and next to {program.with_name('psql')} there is none.",
-            "Install PostgreSQL's client programs, of the server's version or later.",
-        )
-    return str(program)
+    return program_with_tls() if name == "psql" else _of_major(name, major)
+
+
+def _of_major(name: str, major: int) -> str:
+    """The first program of this name next to a psql that speaks TLS, of the server's version.
+
+    An older pg_dump refuses the server, and what a later one writes the packaged pg_restore may not
+    be able to read.
+    """
+    for program in _with_tls():
+        sibling = Path(program).with_name(name)
+        if sibling.exists() and _major_of(str(sibling)) == major:
+            return str(sibling)
+    raise ServerError(
+        f"The connection to the server is encrypted with TLS, which the packaged {name} cannot "
+        f"speak, and there is no {name} of version {major} on the path that can.",
+        f"Install PostgreSQL's client programs of version {major}, such as with apt-get install "
+        f"postgresql-client-{major} or dnf install postgresql{major}, and put their folder bin on "
+        "the path.",
+    )
 
 
 def _is_encrypted(url: str) -> bool:
@@ -98,11 +113,8 @@ def without_secrets(url: str) -> tuple[str, dict[str, str]]:
 
 def program_with_tls() -> str:
     """The first psql on the path that is new enough and speaks TLS."""
-    for program in _new_enough():
-        # There is no server in such a folder; whether it could speak TLS it says before it looks.
-        nowhere = make_conninfo("", host="/nonexistent", sslmode="require")
-        if _WITHOUT_TLS not in _said(program, "--no-password", "--no-psqlrc", nowhere):
-            return program
+    for program in _with_tls():
+        return program
     raise ServerError(
         "The connection to the server is encrypted with TLS, which the packaged psql cannot "
         f"speak, and there is no psql of version {OLDEST} or later on the path that can.",
@@ -111,12 +123,24 @@ def program_with_tls() -> str:
     )
 
 
+def _with_tls() -> Iterator[str]:
+    """Each of them that speaks TLS."""
+    for program in _new_enough():
+        # There is no server in such a folder; whether it could speak TLS it says before it looks.
+        nowhere = make_conninfo("", host="/nonexistent", sslmode="require")
+        if _WITHOUT_TLS not in _said(program, "--no-password", "--no-psqlrc", nowhere):
+            yield program
+
+
 def _new_enough() -> Iterator[str]:
     """Each psql on the path that is new enough, in the order of the path."""
-    for program in _on_path():
-        found = _VERSION.search(_said(program, "--version"))
-        if found is not None and int(found[1].partition(b".")[0]) >= OLDEST:
-            yield program
+    return (program for program in _on_path() if _major_of(program) >= OLDEST)
+
+
+def _major_of(program: str) -> int:
+    """The major version of a program of PostgreSQL; 0 if it does not say."""
+    found = _VERSION.search(_said(program, "--version"))
+    return int(found[1]) if found else 0
 
 
 def _on_path() -> Iterator[str]:

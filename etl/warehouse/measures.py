@@ -111,12 +111,28 @@ _OF_CLAIMS = (
     ),
 )
 
+_STATES_OF_MEMBERS: tuple[tuple[LiteralString, LiteralString], ...] = (
+    ("pending", "a pending claim"),
+    ("denied", "a denied claim"),
+    ("unknown_status", "a claim of a status that the contract does not know"),
+    ("paid", "a payable claim"),
+)
+
 _OF_COVERAGE = (
     Measure(
         "members",
         "Number of members",
         "member",
         filters="each once in a row, so do not add them over months",
+    ),
+    *(
+        Measure(
+            f"{state}_members",
+            "Number of members",
+            "member",
+            filters=f"with {words}, each once in a row; empty where de-identified",
+        )
+        for state, words in _STATES_OF_MEMBERS
     ),
     Measure("covered_days", "Days covered", "member and day", Unit.DAYS, _ONE_SPAN),
     Measure("coverage_days", "Days from start_date to end_date", "span of coverage", Unit.DAYS),

@@ -71,7 +71,7 @@ where exists (
 -- A cube whose cells of 1 to 10 persons are hidden: all months of such a category in a year, and
 -- those of a second category, so that none comes out of a total less the other cells. What is
 -- hidden has its category and month, and no measures. In the other cells the measures of a part of
--- the claims are hidden in the same way where that is of 1 to 10. One row per cell.
+-- the claims are hidden in the same way where these are of 1 to 10 persons. One row per cell.
 with cells as (
     select
         r.*,
@@ -125,8 +125,7 @@ inner join months using ({partition})
 where is_hidden;
 
 -- name: cells_are_small
--- Whether a category has a month with 1 to 10 persons, or claims of a part: with fewer than 11, and
--- anything to count.
+-- Whether a category has a month with 1 to 10 persons: with fewer than 11, and anything to count.
 bool_or({persons} < {fewest} and greatest({counts}) > 0)  -- noqa: PRS, a value
 
 -- name: cells_counted
@@ -162,12 +161,6 @@ row_number() over (
 case  -- noqa: PRS, a value
     when not {hides} then {measure}
 end as {measure}
-
--- name: cells_rest
--- The claims that are not denied: whoever knows the denied ones knows how many these are.
-(  -- noqa: PRS, a value
-    c.claims - c.denied_claims
-)
 
 -- name: as_known_at
 -- Puts the session at what was known after a load: names without a schema show it, and schema

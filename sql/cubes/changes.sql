@@ -317,33 +317,38 @@ from ({summed}) as s
 where row({measures}) <> row({zeros});
 
 -- name: claims_of_member_months
--- How many adjudicated claims members have now, in the months in which that number changed.
--- One row per member, month, metal tier and specialty.
+-- How many claims members have now, by their state, in the months in which one of these numbers
+-- changed. One row per member, month, metal tier and specialty.
 create temporary table claims_of_member_months on commit drop as
 select
     t.member_id,
     t.month,
     coalesce(initcap(p.metal_tier), '(unknown)') as metal_tier,
     coalesce(d.specialty, '(unknown)') as specialty,
-    sum(f.claims) as claims
+    sum(f.claims) as claims,
+    sum(f.pending_claims) as pending_claims,
+    sum(f.denied_claims) as denied_claims,
+    sum(f.unknown_status_claims) as unknown_status_claims
 from (
     select distinct
         member_id,
         month
     from claim_changes
-    where claims <> 0
+    where claims <> 0 or pending_claims <> 0 or denied_claims <> 0 or unknown_status_claims <> 0
 ) as t
 inner join dim_member as m on t.member_id = m.member_id
 cross join lateral (
     select
         c.plan_sk,
         c.provider_sk,
-        count(*) as claims
+        count(*) filter (where state.is_adjudicated) as claims,
+        count(*) filter (where state.is_pending) as pending_claims,
+        count(*) filter (where state.is_denied) as denied_claims,
+        count(*) filter (where state.is_unknown) as unknown_status_claims
     from fact_claim as c
     cross join lateral ({state}) as state
     where c.member_sk = m.member_sk and c.service_date >= t.month
         and c.service_date < (t.month + interval '1 month')::date
-        and state.is_adjudicated
     group by c.plan_sk, c.provider_sk
 ) as f
 inner join dim_plan as p on f.plan_sk = p.plan_sk

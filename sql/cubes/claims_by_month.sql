@@ -9,7 +9,16 @@
 --     (silver and Silver are one); '(unknown)' where the plan is not known.
 --   * The specialty is that of the provider version in force on the day of service, not the one
 --     billed on the claim; '(unknown)' where the provider or its specialty is not known.
---   * A member counts once a category and month; claims that name no member count as one.
+--   * A member counts once a category and month, and once in each state that its claims are of;
+--     claims that name no member count as one.
+
+-- name: claims_by_state
+-- How many claims c there are of each state that members are counted by. A fragment.
+sum(c.claims) as claims,  -- noqa: PRS, columns
+sum(c.pending_claims) as pending_claims,
+sum(c.denied_claims) as denied_claims,
+sum(c.unknown_status_claims) as unknown_status_claims,
+sum(c.claims - c.denied_claims) as paid_claims
 
 -- name: definition
 -- The cube as a plain query. One row per breakdown, category and month.
@@ -69,31 +78,44 @@ claims as (
     group by c.breakdown, c.category, c.month
 ),
 
--- Two versions of a member in one month are one member.
-claimants as (
+claimants_by_status as (
     select distinct
         'metal_tier' as breakdown,
         p.metal_tier as category,
         d.month_start as month,
-        m.member_id
+        m.member_id,
+        f.status
     from fact_claim as f
     inner join dim_date as d on f.date_key = d.date_key
     inner join plan_tiers as p on f.plan_sk = p.plan_sk
     inner join dim_member as m on f.member_sk = m.member_sk
-    cross join lateral ({state}) as state
-    where state.is_adjudicated
     union all
     select distinct
         'specialty',
         p.specialty,
         d.month_start,
-        m.member_id
+        m.member_id,
+        f.status
     from fact_claim as f
     inner join dim_date as d on f.date_key = d.date_key
     inner join provider_specialties as p on f.provider_sk = p.provider_sk
     inner join dim_member as m on f.member_sk = m.member_sk
+),
+
+-- Two versions of a member in one month are one member, and so are two statuses of one state.
+claimants as (
+    select
+        c.breakdown,
+        c.category,
+        c.month,
+        bool_or(state.is_adjudicated) as is_adjudicated,
+        bool_or(state.is_pending) as is_pending,
+        bool_or(state.is_denied) as is_denied,
+        bool_or(state.is_unknown) as is_unknown,
+        bool_or(state.is_paid) as is_paid
+    from claimants_by_status as c
     cross join lateral ({state}) as state
-    where state.is_adjudicated
+    group by c.breakdown, c.category, c.month, c.member_id
 ),
 
 members as (
@@ -101,7 +123,11 @@ members as (
         breakdown,
         category,
         month,
-        count(*) as members
+        count(*) filter (where is_adjudicated) as members,
+        count(*) filter (where is_pending) as pending_members,
+        count(*) filter (where is_denied) as denied_members,
+        count(*) filter (where is_unknown) as unknown_status_members,
+        count(*) filter (where is_paid) as paid_members
     from claimants
     group by breakdown, category, month
 )
@@ -115,6 +141,10 @@ select
     c.denied_claims::bigint as denied_claims,
     c.unknown_status_claims::bigint as unknown_status_claims,
     coalesce(m.members, 0) as members,
+    coalesce(m.pending_members, 0) as pending_members,
+    coalesce(m.denied_members, 0) as denied_members,
+    coalesce(m.unknown_status_members, 0) as unknown_status_members,
+    coalesce(m.paid_members, 0) as paid_members,
     c.billed_usd::numeric(16, 2) as billed_usd,
     c.pending_billed_usd::numeric(16, 2) as pending_billed_usd,
     c.unknown_status_billed_usd::numeric(16, 2) as unknown_status_billed_usd,
@@ -125,9 +155,9 @@ left join members as m
     on c.breakdown = m.breakdown and c.category = m.category and c.month = m.month;
 
 -- name: follow
--- The whole cube, which is small, from its own rows and the changes. A member joins or leaves a
--- category and month with the first and the last adjudicated claim there. One row per breakdown,
--- category and month.
+-- The whole cube, which is small, from its own rows and the changes. A member joins or leaves those
+-- with claims of a state in a category and month with the first and the last of these there. One
+-- row per breakdown, category and month.
 with changes as (
     select
         b.breakdown,
@@ -147,7 +177,7 @@ claims_now as (
         b.category,
         c.month,
         c.member_id,
-        sum(c.claims) as claims
+        {claims_by_state}
     from claims_of_member_months as c
     cross join lateral (
         values
@@ -163,10 +193,9 @@ member_changes as (
         category,
         month,
         member_id,
-        sum(claims) as claims
-    from changes
+        {claims_by_state}
+    from changes as c
     group by breakdown, category, month, member_id
-    having sum(claims) <> 0
 ),
 
 sums as (
@@ -175,6 +204,10 @@ sums as (
         category,
         month,
         members,
+        pending_members,
+        denied_members,
+        unknown_status_members,
+        paid_members,
         {measures}
     from claims_by_month
     union all
@@ -183,6 +216,10 @@ sums as (
         category,
         month,
         0,
+        0,
+        0,
+        0,
+        0,
         {measures}
     from changes
     union all
@@ -190,7 +227,16 @@ sums as (
         c.breakdown,
         c.category,
         c.month,
-        (coalesce(n.claims, 0) > 0)::integer - (coalesce(n.claims, 0) > c.claims)::integer,
+        (coalesce(n.claims, 0) > 0)::integer
+        - (coalesce(n.claims, 0) > c.claims)::integer,
+        (coalesce(n.pending_claims, 0) > 0)::integer
+        - (coalesce(n.pending_claims, 0) > c.pending_claims)::integer,
+        (coalesce(n.denied_claims, 0) > 0)::integer
+        - (coalesce(n.denied_claims, 0) > c.denied_claims)::integer,
+        (coalesce(n.unknown_status_claims, 0) > 0)::integer
+        - (coalesce(n.unknown_status_claims, 0) > c.unknown_status_claims)::integer,
+        (coalesce(n.paid_claims, 0) > 0)::integer
+        - (coalesce(n.paid_claims, 0) > c.paid_claims)::integer,
         {zeros}
     from member_changes as c
     left join claims_now as n
@@ -207,6 +253,10 @@ select
     sum(denied_claims)::bigint as denied_claims,
     sum(unknown_status_claims)::bigint as unknown_status_claims,
     sum(members)::bigint as members,
+    sum(pending_members)::bigint as pending_members,
+    sum(denied_members)::bigint as denied_members,
+    sum(unknown_status_members)::bigint as unknown_status_members,
+    sum(paid_members)::bigint as paid_members,
     sum(billed_usd)::numeric(16, 2) as billed_usd,
     sum(pending_billed_usd)::numeric(16, 2) as pending_billed_usd,
     sum(unknown_status_billed_usd)::numeric(16, 2) as unknown_status_billed_usd,
@@ -233,6 +283,10 @@ from (
     ('denied_claims', 'none', ''),
     ('unknown_status_claims', 'none', ''),
     ('members', 'none', 'With an adjudicated claim; unknown ones count as one.'),
+    ('pending_members', 'none', ''),
+    ('denied_members', 'none', ''),
+    ('unknown_status_members', 'none', ''),
+    ('paid_members', 'none', ''),
     ('billed_usd', 'none', ''),
     ('pending_billed_usd', 'none', ''),
     ('unknown_status_billed_usd', 'none', ''),

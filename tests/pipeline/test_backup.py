@@ -17,6 +17,7 @@ import pyrage
 import pytest
 from psycopg import sql
 
+from etl.access.erasure import Tokens
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.errors import RestoreError, UsageError
@@ -165,6 +166,43 @@ def test_members_erased_since_a_backup_are_erased_in_what_is_restored(here: Site
     here.restore()
     assert here.ask(named) == 0
     assert here.ask("select count(*) from access.erased") == 1
+
+
+@pytest.mark.slow
+def test_older_backup_is_refused_with_another_key_than_that_of_its_tokens(here: Site) -> None:
+    here.load("2025-01-01", "M1")
+    before = here.backup()
+    with here.run() as context:
+        erase.erase(context, "M1", "asked")
+    after = here.backup()
+    folder = here.settings.data / "erasure"
+    kept = {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    def files() -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    # As on a machine with a key of its own, of which a list knows or does not.
+    (folder / "key").write_text("ab" * 32)
+    lists = [kept, {}, {"key-check": Tokens(bytes.fromhex("ab" * 32)).key_check.encode()}]
+    for found in lists:
+        for name in ("key-check", "erased"):
+            (folder / name).unlink(missing_ok=True)
+            if name in found:
+                (folder / name).write_bytes(found[name])
+        there = files()
+        with pytest.raises(RestoreError, match=r"The key of erasures, .*, is another one"):
+            here.restore(after.name if found else before.name)
+        assert files() == there
+        assert here.ask("select count(*) from access.erased") == 1
+        assert here.leftovers() == []
+    # The list of the last one knows this key alone: the backups tell of the other.
+    done = here.start("restore", "--backup", before.name).ended()
+    assert (done.returncode, done.stderr.count("is another one")) == (9, 1)
+
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    here.restore(before.name)
+    assert here.ask("select count(*) from staging.members_raw where member_id = 'M1'") == 0
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from etl.errors import ServerError
 from etl.server import psql, server
 from tests.support.feeds import write_batch
 from tests.support.managed import Managed, odd_password
-from tests.support.tls import PREPARE, prepare, tls_in_front_of
+from tests.support.tls import PREPARE, prepare, verified_address
 
 AS_ROOT = os.geteuid() == 0
 
@@ -41,17 +41,9 @@ def certificates(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def verified(bare: Managed, certificates: Path) -> Iterator[Managed]:
+def verified(bare: Managed, tmp_path: Path) -> Iterator[Managed]:
     """A warehouse whose address leads through TLS."""
-    port = int(str(conninfo_to_dict(bare.address)["port"]))
-    with tls_in_front_of(port, certificates) as encrypted:
-        address = make_conninfo(
-            bare.address,
-            host="localhost",
-            port=str(encrypted),
-            sslmode="verify-full",
-            sslrootcert=str(certificates / "ca.crt"),
-        )
+    with verified_address(bare.address, tmp_path) as address:
         yield replace(bare, url=address, address=address)
 
 

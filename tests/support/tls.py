@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import ssl
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.config import ROOT
 
@@ -33,6 +35,24 @@ def prepare(folder: Path, owner: str, **given: str) -> subprocess.CompletedProce
         text=True,
         timeout=60,
     )
+
+
+@contextmanager
+def verified_address(address: str, folder: Path) -> Iterator[str]:
+    """The address of a server through TLS that is verified; certificates are made in the folder."""
+    certificates = folder / "tls"
+    certificates.mkdir()
+    done = prepare(certificates, pwd.getpwuid(os.geteuid()).pw_name)
+    assert done.returncode == 0, done.stderr
+    port = int(str(conninfo_to_dict(address)["port"]))
+    with tls_in_front_of(port, certificates) as encrypted:
+        yield make_conninfo(
+            address,
+            host="localhost",
+            port=str(encrypted),
+            sslmode="verify-full",
+            sslrootcert=str(certificates / "ca.crt"),
+        )
 
 
 @contextmanager

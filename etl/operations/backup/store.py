@@ -44,7 +44,8 @@ class Label:
     the database it has, UTC. ``database_bytes``: of the database then. ``major``: of PostgreSQL.
     ``files``: bytes and SHA-256 of each. ``recipients``: how many could decrypt it; none: it is not
     encrypted. ``tables``: rows and checksum. ``reports``: SHA-256 of the rows of each documented
-    report. ``build``: the full load whose tables it has. ``system``, ``timeline``, ``start``,
+    report. ``build``: the full load whose tables it has. ``erasure_key``: what the key of erasures
+    is known by, if there was one. ``system``, ``timeline``, ``start``,
     ``end``, ``mark``: of a physical backup the database system, the line of its log, where in that
     it starts, the position whose state it has, and the name of that.
     """
@@ -62,6 +63,7 @@ class Label:
     files: Mapping[str, list[Any]] = field(default_factory=dict)
     parent: str | None = None
     build: int = 0
+    erasure_key: str = ""
     system: int = 0
     timeline: int = 0
     start: str = ""

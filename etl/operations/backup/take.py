@@ -17,7 +17,7 @@ from etl.access import erasure_files
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
-from etl.errors import RestoreError, UsageError
+from etl.errors import AcaError, RestoreError, UsageError
 from etl.operations.backup import (
     archive,
     copy,
@@ -159,7 +159,10 @@ def _make_dump(settings: Settings, url: str) -> Backup:
     partial, started = _begin(settings, DUMP, size)
     try:
         state_at, found = dump.write(url, partial)
-    except programs.ProgramError as error:
+    except (programs.ProgramError, AcaError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, AcaError):
+            raise
         raise programs.as_server_error("The dump could not be made", error) from error
     label = Label(**_label(settings, partial, started, size), state_at=state_at, **found)
     return _publish(settings, partial, [dump.packed(partial)], label)
@@ -188,6 +191,7 @@ def _label(settings: Settings, partial: Path, started: datetime, size: int) -> d
         "database_bytes": size,
         "major": MAJOR,
         "recipients": len(settings.backup.recipients),
+        "erasure_key": erasure_files.known_by(settings.data),
     }
 
 

@@ -157,18 +157,17 @@ def _require_some(made: Copy, tables: store.Tables) -> None:
 def apply_erasures(settings: Settings, watcher: Watcher, made: Copy) -> None:
     """Erase in a copy who was erased since, as the list outside and those of all backups say.
 
-    Raises ``RestoreError`` where that cannot be, such as without the key of erasures.
+    Raises ``RestoreError`` where that cannot be, such as without the key of erasures, or with
+    another one than that of the copy or of a backup.
     """
     listed = erasure_files.listed(settings.data) | _listed_in(settings)
-    with closing(connect(made.url, copy.SESSION)) as session:
-        try:
-            known = {token for token, *_ in run(session, "access/erasure.erased")}
-        except psycopg.errors.UndefinedTable:
-            known = set()
-    # A dump has no settings of the database, which a run gives it.
-    if not listed - known and made.backup.label.kind != DUMP:
-        return
+    known = _erased_in(made)
+    key_checks = {*known.values(), *_keys_of(settings)} - {None, ""}
     try:
+        erasure_files.require_key_of(settings.data, key_checks)
+        # A dump has no settings of the database, which a run gives it.
+        if not listed - known.keys() and made.backup.label.kind != DUMP:
+            return
         if listed:
             erasure_files.tokens(settings.data)
             erasure_files.keep_list(settings.data, listed)
@@ -179,6 +178,20 @@ def apply_erasures(settings: Settings, watcher: Watcher, made: Copy) -> None:
             f"Erasures since the backup could not be applied to the copy: {error.message}",
             f"{error.hint} Nothing was changed.",
         ) from error
+
+
+def _erased_in(made: Copy) -> dict[str, str | None]:
+    """The tokens that a copy has, each with what its key is known by."""
+    with closing(connect(made.url, copy.SESSION)) as session:
+        try:
+            return {token: key for token, _, key in run(session, "access/erasure.erased")}
+        except psycopg.errors.UndefinedTable:
+            return {}
+
+
+def _keys_of(settings: Settings) -> set[str]:
+    """What the keys of all backups are known by."""
+    return {backup.label.erasure_key for backup in store.listed(settings.backups)[0]}
 
 
 def _listed_in(settings: Settings) -> set[str]:
