@@ -23,8 +23,34 @@ from typing import Any
 from etl.errors import UsageError
 
 _NOTED = "aca.noted "
-_BY_NOTED = re.compile(r"PL/pgSQL function audit\.noted\(text\) line \d+ at RAISE(\n|$)")
-_STATEMENT = re.compile(r"(statement|execute [^:]*): (.*)", re.DOTALL)
+# "PL/pgSQL function audit.noted(text) line 9 at RAISE" in the server's language, and no other name:
+# that of another function has a schema, arguments or quotes of its own.
+_OTHERS = r'[^"().\n]*'
+_BY_NOTED = re.compile(
+    rf'(?=.*RAISE){_OTHERS}(?<![A-Za-z0-9_$])"?audit\.noted\(text\)"?{_OTHERS}(\n|$)'
+)
+# "statement: ..." and "execute <name>: ..." in the languages that PostgreSQL speaks.
+_SENT = (
+    *("statement", "Anweisung", "instruction", "sentencia", "istruzione", "sats", "文", "语句"),
+    *("оператор", "명령 구문", "ოპერატორი"),
+)
+_EXECUTED = (
+    *(
+        "execute",
+        "Ausführen",
+        "exécute",
+        "ejecutar",
+        "esecuzione di",
+        "kör",
+        "実行",
+        "取り出し実行",
+    ),
+    *("执行", "执行FETCH操作", "выполнение", "выборка из", "виконувати", "виконати витягнення з"),
+    *("쿼리실행", "자료뽑기", "გაშვება"),
+)
+_STATEMENT = re.compile(
+    rf"({'|'.join(_SENT)}|({'|'.join(_EXECUTED)}) [^:]*?)\s?: (?P<text>.*)", re.DOTALL
+)
 _PGAUDIT = "AUDIT: "
 # What every line says.
 _ALWAYS = {"timestamp", "session_id", "line_num", "error_severity"}
@@ -95,7 +121,7 @@ class Reader:
         if context is None and (found := _STATEMENT.fullmatch(message)):
             self._parameters[said["session_id"]] = said.get("detail")
             basic = _basic(said, "statement", "log_statement")
-            return replace(basic, statement=found[2], parameters=said.get("detail"))
+            return replace(basic, statement=found["text"], parameters=said.get("detail"))
         return None
 
     def _look(self, said: dict[str, Any], message: str) -> Entry:

@@ -140,7 +140,7 @@ def _new_enough() -> Iterator[str]:
 def _major_of(program: str) -> int:
     """The major version of a program of PostgreSQL; 0 if it does not say."""
     found = _VERSION.search(_said(program, "--version"))
-    return int(found[1]) if found else 0
+    return int(found[1].partition(b".")[0]) if found else 0
 
 
 def _on_path() -> Iterator[str]:

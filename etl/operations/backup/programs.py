@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -90,8 +91,10 @@ def _on_server(url: str, program: str, *arguments: str) -> None:
 def _run(program: str, *arguments: str, environment: dict[str, str] | None = None) -> bytes:
     # A name alone is that of a packaged program.
     command = [str(packaged_programs() / program), *arguments]
+    # What it says is read below, in English.
+    language = {**(environment or os.environ), "LC_ALL": "C"}
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, env=environment, check=False
+        command, stdin=subprocess.DEVNULL, capture_output=True, env=language, check=False
     )
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]

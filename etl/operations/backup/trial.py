@@ -162,7 +162,7 @@ def apply_erasures(settings: Settings, watcher: Watcher, made: Copy) -> None:
     """
     listed = erasure_files.listed(settings.data) | _listed_in(settings)
     known = _erased_in(made)
-    key_checks = {*known.values(), *_keys_of(settings)} - {None, ""}
+    key_checks = {key for key in (*known.values(), *_keys_of(settings)) if key}
     try:
         erasure_files.require_key_of(settings.data, key_checks)
         # A dump has no settings of the database, which a run gives it.

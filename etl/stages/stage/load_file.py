@@ -7,7 +7,6 @@ column and reason. Memory is bounded by a block and 32 MB of hashes, whatever th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from datetime import datetime
@@ -33,16 +32,12 @@ from etl.inbox.distinct_keys import Keys
 from etl.inbox.header import Header, PreviousFile
 from etl.render.values import refusal
 from etl.stages import bulk
-from etl.stages.stage import erased, landing, parts, rejects, validate
+from etl.stages.stage import erased, landing, parts, rejects, skipped_rows, validate
+from etl.stages.stage.skipped_rows import Skipped
 from etl.stages.stage.staged import FIRST_LINE, Rejected, Staged
 
 # What an empty value in quotes says, as an option of COPY.
 _EMPTY_QUOTES = {"nothing": "force_null *", "text": "null ''"}
-# "... at line 3 for column "dob": "x"" in the server's language: the number comes before the name,
-# and after it the beginning of the value, which is read here and kept nowhere.
-_NOTICE = re.compile(
-    r'(\d+)\D*?["«„“] ?([a-z][a-z0-9_]*) ?["»“”](?:[^"«„“]*["«„“] ?(.*?) ?["»“”]$)?', re.DOTALL
-)
 
 
 def run_file(
@@ -350,12 +345,12 @@ def _copy(
     if plan.is_needed:
         landing.create(connection, head, plan)
     into = sql.Identifier("landing" if plan.is_needed else feed.table)
-    skipped: list[tuple[int, str | None, str | None]] = []
+    read = skipped_rows.reader(connection)
+    skipped: list[Skipped] = []
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
-        found = _NOTICE.search(diagnostic.message_primary or "")
-        if found:
-            skipped.append((int(found.group(1)), found.group(2), found.group(3)))
+        if found := read(diagnostic.message_primary or ""):
+            skipped.append(found)
 
     connection.add_notice_handler(note)
     try:
