@@ -174,8 +174,8 @@ backup: $(READY) ## Back up the database: what changed since the last one, or al
 backups: $(READY) ## List the backups: age, size, what each builds on, whether it is proven
 	@$(PY) -m etl backups
 
-restore: $(READY) ## Restore the newest backup, another one, or a moment; then let the old go [BACKUP= AT= CONFIRM=yes]
-	@$(PY) -m etl restore $(if $(BACKUP),--backup $(call quoted,$(BACKUP))) $(if $(AT),--at $(call quoted,$(AT))) $(if $(filter yes,$(CONFIRM)),--confirm)
+restore: $(READY) ## Restore the newest backup, another one, or a moment; then let the old go, or go back [BACKUP= AT= CONFIRM=yes UNDO=yes]
+	@$(PY) -m etl restore $(if $(BACKUP),--backup $(call quoted,$(BACKUP))) $(if $(AT),--at $(call quoted,$(AT))) $(if $(filter yes,$(CONFIRM)),--confirm) $(if $(filter yes,$(UNDO)),--undo)
 
 restore-drill: $(READY) ## Restore the newest backup to a second server, compare all of it, and remove it
 	@$(PY) -m etl restore-drill

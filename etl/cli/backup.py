@@ -13,7 +13,7 @@ from etl.errors import UsageError
 from etl.operations.backup import drill as drills
 from etl.operations.backup import restore as restores
 from etl.operations.backup import store
-from etl.operations.backup.restore import Restored
+from etl.operations.backup.restore import Restored, Undone
 from etl.operations.backup.store import Backup
 from etl.operations.backup.take import take
 from etl.pipeline.console import Terminal
@@ -72,19 +72,31 @@ def restore(
     confirm: Annotated[
         bool, typer.Option("--confirm", help="Delete what the last restore has replaced.")
     ] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Let what the last restore has replaced be live again.")
+    ] = False,
 ) -> None:
     """Restore a backup, or the state at a moment; the database before it is kept."""
     chosen, screen = settings(), Screen()
+    if (confirm or undo) and (name or at or (confirm and undo)):
+        raise UsageError(
+            "CONFIRM=yes deletes what the last restore has replaced, UNDO=yes goes back to it, and "
+            "each goes alone.",
+            "Restore first, look at what came, then: make restore CONFIRM=yes, or UNDO=yes",
+        )
     if confirm:
-        if name or at:
-            raise UsageError(
-                "CONFIRM=yes deletes what the last restore has replaced, and goes alone.",
-                "Restore first, look at what came, then: make restore CONFIRM=yes",
-            )
         for folder in restores.confirm(chosen):
             screen.write_line(f"Deleted the database that was replaced: {folder}.")
         return
     log.configure(chosen.log_file)
+    if undo:
+        undone = restores.undo(chosen, Terminal())
+        screen.write_line(
+            "The database that the last restore had replaced is live again; the restored one is "
+            f"kept as {undone.kept}. Run make backup next."
+        )
+        _show_due(screen, undone)
+        return
     _show_restored(screen, restores.restore(chosen, Terminal(), name, at), at)
 
 
@@ -96,8 +108,12 @@ def _show_restored(screen: Screen, restored: Restored, at: str) -> None:
     if restored.kept:
         screen.write_line(
             f"What was there before is kept as {restored.kept}; when it is no longer needed: "
-            "make restore CONFIRM=yes"
+            "make restore CONFIRM=yes; to go back to it: make restore UNDO=yes"
         )
+    _show_due(screen, restored)
+
+
+def _show_due(screen: Screen, restored: Restored | Undone) -> None:
     if restored.due:
         screen.write_line(
             f"Batches to load again: {', '.join(restored.due)}. make incremental loads them."

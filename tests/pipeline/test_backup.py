@@ -23,10 +23,10 @@ from etl.db.connection import connect
 from etl.errors import RestoreError, UsageError
 from etl.operations.backup import store
 from etl.operations.backup.drill import drill
-from etl.operations.backup.restore import confirm, restore
+from etl.operations.backup.restore import confirm, restore, undo
 from etl.operations.backup.take import take
 from etl.pipeline import erase
-from etl.server import server
+from etl.server import exchange, server
 from tests.support.backups import Site, flip, site
 from tests.support.managed import Managed
 from tests.support.watching import Silent
@@ -59,6 +59,63 @@ def test_chain_is_restored_as_it_was_and_the_database_before_it_is_kept(here: Si
     assert here.ask("select sum(n) from public.seen") == sum(range(1, 1001))
     # A restored database has a log of its own, on which no older backup goes on.
     assert here.backup().label.kind == "full"
+
+
+def test_undone_restore_brings_back_what_was_replaced_without_who_was_erased_since(
+    here: Site,
+) -> None:
+    with pytest.raises(UsageError, match="nothing to undo"):
+        undo(here.settings, Silent())
+    here.load("2025-01-01", "M1")
+    here.backup()
+    here.load("2025-01-02", "M2")
+    loaded = "select string_agg(batch_id, ' ' order by load_id) from ledger.load"
+    assert here.restore().due == ["2025-01-02"]
+    with here.run() as context:
+        erase.erase(context, "M1", "asked")
+
+    undone = undo(here.settings, Silent())
+    assert (undone.due, undone.lost) == ([], [])
+    assert "kept-" in undone.kept
+    assert here.ask(loaded) == "2025-01-01 2025-01-02"
+    assert here.ask("select count(*) from staging.members_raw where member_id = 'M1'") == 0
+    assert here.ask("select count(*) from staging.members_raw where member_id = 'M2'") == 1
+    assert here.leftovers() == []
+
+    # What is written now is on the line of the log from before the restore.
+    assert here.backup().label.kind == "incremental"
+    assert undo(here.settings, Silent()).due == ["2025-01-02"]
+    assert here.ask(loaded) == "2025-01-01"
+    confirm(here.settings)
+    with pytest.raises(UsageError, match="nothing to undo"):
+        undo(here.settings, Silent())
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_of_an_undo_leave_one_of_the_two_databases_live(here: Site) -> None:
+    here.ask("create table public.seen as select 1 as n")
+    here.backup()
+    here.ask("update public.seen set n = 2")
+    here.restore()
+    draw, longest, seen = random.Random("undo"), 1.0, set()
+    for _ in range(20):
+        started = time.monotonic()
+        process = here.start("restore", "--undo")
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(draw.uniform(0, longest))
+        if process.poll() is None:
+            process.kill()
+        elif process.poll() == 0:
+            longest = time.monotonic() - started
+        process.ended()
+        longest *= 1.2
+        seen.add(here.ask("select n from public.seen"))
+        assert here.leftovers() == []
+        assert len(exchange.kept(server.home_of(here.settings))) == 1
+    assert seen == {1, 2}
+    before = here.ask("select n from public.seen")
+    undo(here.settings, Silent())
+    assert here.ask("select n from public.seen") == 3 - before
 
 
 @pytest.mark.slow
@@ -284,6 +341,15 @@ def test_dump_of_another_server_is_drilled_on_a_second_one_and_restored_next_to_
     with connect(managed.address, "test") as connection:
         members = "select member_id from warehouse.dim_member where member_sk > 0"
         assert connection.execute(members).fetchall() == [("M1",)]
+
+    def members_now() -> list[tuple[str]]:
+        with connect(managed.address, "test") as connection:
+            return connection.execute(f"{members} order by 1").fetchall()
+
+    assert undo(settings, Silent()).due == []
+    assert members_now() == [("M1",), ("M2",)]
+    assert undo(settings, Silent()).due == ["2025-01-02"]
+    assert members_now() == [("M1",)]
     assert [name.rpartition("_kept_")[0] for name in confirm(settings)] == ["managed"]
 
 

@@ -105,32 +105,53 @@ def in_new_database(url: str, home: Home, backup: Backup, identity: Identity) ->
 
 def take_place(url: str) -> str:
     """Let the new database have the name of the live one, which gets another: both or neither."""
+    new = f"{conninfo_to_dict(url)['dbname']}{_NEW}"
+    try:
+        return _exchange(url, new)
+    except RestoreError:
+        with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
+            run(session, "operations/dump.drop_database", database=sql.Identifier(new))
+        raise
+
+
+def take_place_again(url: str, database: str) -> str:
+    """The same for a database that is kept, which stays where it cannot be."""
+    return _exchange(url, database)
+
+
+def _exchange(url: str, new: str) -> str:
+    """What the live database is called now that another one has its name."""
     live = str(conninfo_to_dict(url)["dbname"])
-    kept = f"{live}{_KEPT}{datetime.now(UTC):%Y%m%dt%H%M%S}"
-    new = f"{live}{_NEW}"
+    name_kept = f"{live}{_KEPT}{datetime.now(UTC):%Y%m%dt%H%M%S}"
     with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
         for _ in range(_TRIES):
             run(session, "operations/dump.end_sessions", {"databases": [live, new]})
             with suppress(psycopg.errors.ObjectInUse), session.transaction():
-                for name, next_name in ((live, kept), (new, live)):
+                for name, next_name in ((live, name_kept), (new, live)):
                     parts = {"database": sql.Identifier(name), "name": sql.Identifier(next_name)}
                     run(session, "operations/dump.rename_database", **parts)
-                return kept
-        run(session, "operations/dump.drop_database", database=sql.Identifier(new))
+                return name_kept
     raise RestoreError(
         f"Sessions that this role may not end use the database {live}.",
         "End them, then run make restore again. Nothing was changed.",
     )
 
 
-def forget(url: str) -> list[str]:
-    """Drop the databases that others took the places of; their names."""
+def kept(url: str) -> list[str]:
+    """The databases that others took the places of, the oldest first."""
     live = str(conninfo_to_dict(url)["dbname"])
     with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
         found = run(session, "operations/dump.kept", {"prefix": f"{live}{_KEPT}"}).fetchall()
-        for (name,) in found:
-            run(session, "operations/dump.drop_database", database=sql.Identifier(name))
     return [name for (name,) in found]
+
+
+def forget(url: str) -> list[str]:
+    """Drop the databases that others took the places of; their names."""
+    names = kept(url)
+    with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
+        for name in names:
+            run(session, "operations/dump.drop_database", database=sql.Identifier(name))
+    return names
 
 
 def size(url: str) -> int:

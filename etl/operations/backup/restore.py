@@ -6,14 +6,16 @@ somebody confirms that it can go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from etl.access import erasure_files
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
@@ -22,11 +24,25 @@ from etl.inbox.pending import Lookout
 from etl.operations.backup import copy, dump, records, store, trial
 from etl.operations.backup.copy import Copy
 from etl.operations.backup.store import Backup
+from etl.pipeline import erase
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
-from etl.pipeline.session import set_session_path
+from etl.pipeline.session import open_run, set_session_path
 from etl.pipeline.summary import Watcher
 from etl.server import cluster, exchange, server
 from etl.server.home import Home
+
+
+@dataclass(slots=True)
+class Undone:
+    """What an undo did.
+
+    ``kept``: what the restored database is kept as. ``due``: batches to load again that the inbox
+    has, ``lost``: those that it no longer has.
+    """
+
+    kept: str
+    due: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -73,7 +89,7 @@ def restore(settings: Settings, watcher: Watcher, name: str = "", at: str = "") 
     with suppress(psycopg.errors.UndefinedTable):  # the next run makes it
         records.enter(url, store.listed(settings.backups)[0])
     restored = Restored(made.backup, made.state_at, made.is_short, kept)
-    _name_due(settings, url, before, restored)
+    restored.due, restored.lost = _due(settings, url, before)
     return restored
 
 
@@ -92,6 +108,39 @@ def _take_place(settings: Settings, home: Home) -> str:
         return f"the database {dump.take_place(server.ensure_running(settings))}"
     kept = server.take_place(settings, home.cluster)
     return str(kept) if kept else ""
+
+
+def undo(settings: Settings, watcher: Watcher) -> Undone:
+    """Let the database that the last restore replaced be live again; the other one is kept.
+
+    Raises ``UsageError`` where none is kept. Killed anywhere, either of the two is live and whole.
+    """
+    with store.locked(settings.backups, "restore UNDO=yes"):
+        with _idle_live(settings) as before:
+            if settings.database_url:
+                url = server.ensure_running(settings)
+                kept = f"the database {dump.take_place_again(url, _newest(dump.kept(url)))}"
+            else:
+                folder = Path(_newest(exchange.kept(server.home_of(settings))))
+                kept = str(server.take_place(settings, folder))
+        url = server.ensure_running(settings)
+        # Who was erased after the restore is in this database as before.
+        if erasure_files.listed(settings.data):
+            with open_run(url, settings, watcher, "restore", lambda: None) as context:
+                erase.catch_up(context)
+    undone = Undone(kept)
+    undone.due, undone.lost = _due(settings, url, before)
+    return undone
+
+
+def _newest(kept: Sequence[Path | str]) -> str:
+    """The last of what is kept; ``UsageError`` where nothing is."""
+    if not kept:
+        raise UsageError(
+            "There is nothing to undo: no database is kept that a restore has replaced.",
+            "After make restore CONFIRM=yes it is deleted. Nothing was changed.",
+        )
+    return str(kept[-1])
 
 
 def confirm(settings: Settings) -> list[str]:
@@ -162,8 +211,8 @@ def _loaded(session: psycopg.Connection[Any]) -> set[str]:
     return {batch for (batch,) in run(session, "operations/restore.loaded_batches")}
 
 
-def _name_due(settings: Settings, url: str, before: set[str], restored: Restored) -> None:
-    """Say which batches have to be loaded again, and which of them the inbox no longer has."""
+def _due(settings: Settings, url: str, before: set[str]) -> tuple[list[str], list[str]]:
+    """Which batches have to be loaded again, and which of them the inbox no longer has."""
     with closing(connect(url, copy.SESSION)) as session:
         set_session_path(session)
         with suppress(psycopg.errors.UndefinedTable):
@@ -173,4 +222,5 @@ def _name_due(settings: Settings, url: str, before: set[str], restored: Restored
                 inbox = Lookout(settings.inbox, None, only_looks=True).look(session)
                 there = {batch.batch_id for batch in inbox.batches}
                 due |= {batch.batch_id for batch, _ in inbox.pending}
-            restored.due, restored.lost = sorted(due & there), sorted(due - there)
+            return sorted(due & there), sorted(due - there)
+    return [], []

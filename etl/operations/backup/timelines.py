@@ -5,6 +5,7 @@ Each restore begins a new line, with a history that says where it left which oth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -13,10 +14,15 @@ from etl.operations.backup.archive import HISTORY
 from etl.operations.backup.store import Backup
 
 
-def line_at(log: Path, moment: datetime) -> int:
-    """The line on which the server wrote at a moment: the one begun last before it."""
-    begun = {1: 0.0} | {int(p.stem, 16): p.stat().st_mtime for p in log.glob(f"*{HISTORY}")}
-    return max(line for line, start in begun.items() if start <= moment.timestamp())
+def line_at(log: Path, moment: datetime, backups: Sequence[Backup] = ()) -> int:
+    """The line on which the server wrote at a moment: the one last seen before it.
+
+    A line is seen where it begins, and where a backup is of it: an undone restore goes back to the
+    line from before.
+    """
+    seen = [(path.stat().st_mtime, int(path.stem, 16)) for path in log.glob(f"*{HISTORY}")]
+    seen += [(b.label.state_at.timestamp(), b.label.timeline) for b in backups if b.label.timeline]
+    return max((at, line) for at, line in [(0.0, 1), *seen] if at <= moment.timestamp())[1]
 
 
 def leads_to(backup: Backup, log: Path, line: int) -> bool:
@@ -44,7 +50,7 @@ def latest_before(backups: list[Backup], moment: datetime, log: Path) -> tuple[B
 
     Raises ``RestoreError`` where there is none.
     """
-    line = line_at(log, moment)
+    line = line_at(log, moment, backups)
     before = [b for b in backups if b.label.state_at <= moment and leads_to(b, log, line)]
     if not before:
         raise RestoreError(
