@@ -252,7 +252,7 @@ def test_older_backup_is_refused_with_another_key_than_that_of_its_tokens(here: 
         assert files() == there
         assert here.ask("select count(*) from access.erased") == 1
         assert here.leftovers() == []
-    # The list of the last one knows this key alone: the backups tell of the other.
+    # The list of the last one knows this key alone: the backups know the other.
     done = here.start("restore", "--backup", before.name).ended()
     assert (done.returncode, done.stderr.count("is another one")) == (9, 1)
 

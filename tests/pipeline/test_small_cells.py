@@ -232,7 +232,7 @@ OF_PART = {
     "paid": f"{WORD} not in ('pending', 'denied', 'odd')",
     "unknown": f"{WORD} = 'odd'",
 }
-# A measure, and the parts of which it tells how many claims or how much money they are.
+# A measure, and the parts of which it says how many claims or how much money they are.
 PARTS = {
     "pending_claims": ["pending"],
     "pending_billed_usd": ["pending"],

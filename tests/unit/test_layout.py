@@ -160,6 +160,7 @@ OPEN_CONNECTIONS = {
     "operations/backup/restore.py": "reads, and has the lock of the warehouse",
     "operations/backup/take.py": "reads",
     "operations/backup/trial.py": "reads",
+    "stages/stage/skipped_rows.py": "rolls back what it tries",
     "quality/great_expectations.py": "reads",
     "quality/report.py": "reads",
     "quarantine/export.py": "reads",

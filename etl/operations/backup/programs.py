@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -91,8 +90,8 @@ def _on_server(url: str, program: str, *arguments: str) -> None:
 def _run(program: str, *arguments: str, environment: dict[str, str] | None = None) -> bytes:
     # A name alone is that of a packaged program.
     command = [str(packaged_programs() / program), *arguments]
-    # What it says is read below, in English.
-    language = {**(environment or os.environ), "LC_ALL": "C"}
+    # What it says is read below, in English; packaged programs speak nothing else.
+    language = environment and {**environment, "LC_ALL": "C"}
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, env=language, check=False
     )

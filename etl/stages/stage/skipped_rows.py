@@ -1,6 +1,6 @@
 """What COPY says of each row that it skips, in whichever language the server speaks.
 
-PostgreSQL tells line, column and value in the text of a notice and in no field of it. A server that
+PostgreSQL has line, column and value in the text of a notice and in no field of it. A server that
 may not speak English is asked first: it skips two rows whose line, column and value are known, and
 what it says of them is how it says it.
 """
