@@ -141,6 +141,7 @@ OPEN_TRANSACTIONS = {
     "schema/loader.py": "whose the tables are",
     "schema/repeatable.py": "views, functions, triggers and rights of ours",
     "schema/revisions.py": "the names of schemas",
+    "stages/stage/skipped_rows.py": "rolls back what it tries",
 }
 # And who opens a connection, on which a statement outside a transaction would be one by itself.
 OPEN_CONNECTIONS = {
@@ -160,7 +161,6 @@ OPEN_CONNECTIONS = {
     "operations/backup/restore.py": "reads, and has the lock of the warehouse",
     "operations/backup/take.py": "reads",
     "operations/backup/trial.py": "reads",
-    "stages/stage/skipped_rows.py": "rolls back what it tries",
     "quality/great_expectations.py": "reads",
     "quality/report.py": "reads",
     "quarantine/export.py": "reads",
