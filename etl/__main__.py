@@ -371,7 +371,7 @@ def dq_report(
     folder = Path(to).resolve() if to else chosen.data / "quality"
     url = server.ensure_running(chosen)
     held = held_in(chosen.inbox, marker.now(chosen.inbox), is_named=chosen.names_inbox)
-    with console.steps("dq-report", len(STEPS)) as step:
+    with console.step_bar("dq-report", len(STEPS)) as step:
         page, docs = write_report(url, folder, _truth(chosen), held, step)
     typer.echo(f"Report:    {page}\nData docs: {docs}")
 
@@ -391,7 +391,7 @@ def report(
     chosen = settings()
     folder = Path(to).resolve() if to else chosen.data / "reports"
     url = server.ensure_running(chosen)
-    with console.steps("report", len(SECTIONS)) as step:
+    with console.step_bar("report", len(SECTIONS)) as step:
         page = write_business(url, folder, as_known, step)
     typer.echo(f"Report: {page}")
 

@@ -14,8 +14,7 @@ import jinja2
 from etl.access.treatments import Standard, Treatment
 from etl.dictionary.model import Dictionary, Relation
 from etl.dictionary.page_parts import entries, shown, used_by
-from etl.errors import printable
-from etl.quality.report_text import instant, number, plural, share
+from etl.reports import frame
 from etl.warehouse.tables import KEPT, LIVE
 
 INDEX = "index.html"
@@ -105,20 +104,8 @@ def _search_index(dictionary: Dictionary) -> Iterator[tuple[str, str, str]]:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PackageLoader("etl", "dictionary/page"),
-                jinja2.PackageLoader("etl", "quality/page"),
-            ]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters = (instant, number, plural, share, shown)
-    environment.filters.update({f.__name__: f for f in filters}, plain=printable)
+    environment = frame.environment("dictionary/page")
+    environment.filters["shown"] = shown
     treated = {treatment.value: words for treatment, words in _TREATED.items()}
     environment.globals.update(standards=_STANDARDS, treated=treated)
     return environment

@@ -147,7 +147,7 @@ class Terminal:
 
 
 @contextmanager
-def steps(command: str, total: int) -> Iterator[Callable[[str], None]]:
+def step_bar(command: str, total: int) -> Iterator[Callable[[str], None]]:
     """Progress of a command that is no run: call it with the name of each step that begins."""
     terminal = Terminal()
     numbers = itertools.count(1)

@@ -1,6 +1,6 @@
 """words of kept columns.
 
-Revision: 0127, after 0126.
+Revision: 0129, after 0128.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = '0127'
-down_revision = '0126'
+revision = '0129'
+down_revision = '0128'
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,14 @@
 """rows with an error of a workbook are rejected.
 
-Revision: 0127, after 0126.
+Revision: 0128, after 0127.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = '0127'
-down_revision = '0126'
+revision = '0128'
+down_revision = '0127'
 branch_labels = None
 depends_on = None
 
