@@ -225,7 +225,7 @@ def _declared(graph: Graph) -> None:
         *DETAILS,
     )
     for entry in kept_of:
-        kept = f"warehouse.{entry.past}"
+        kept = f"internal.{entry.past}"
         for column in graph.columns[kept]:
             source = Node(f"warehouse.{entry.table}", column)
             own = column in graph.columns[source.relation]

@@ -42,6 +42,7 @@ _HISTORY = {
     "as_of": "When the facts of the load's batch became true, UTC.",
     "batch_id": "The batch that brought the state.",
     "is_latest": "Whether it is the state that the claim is in now.",
+    "withdrawn_load_id": "The load that withdrew the claim, if it is there no more.",
 }
 
 
@@ -86,8 +87,13 @@ def _of_warehouse(name: str) -> dict[str, str]:
 
 
 def _of_table(name: str) -> dict[str, str]:
-    table = _tables().tables[f"warehouse.{name}"]
+    tables = _tables().tables
+    table = next(tables[found] for found in _places(name) if found in tables)
     return {column.name: column.comment or "" for column in table.columns}
+
+
+def _places(name: str) -> tuple[str, str]:
+    return f"{LIVE.schemas.warehouse}.{name}", f"{LIVE.schemas.internal}.{name}"
 
 
 def _masked(masking: Masking, column: str, meaning: str) -> str:
