@@ -22,10 +22,12 @@ from hypothesis import settings
 from psycopg import sql
 
 from etl.config import ROOT, Settings
-from etl.db.connection import connect
+from etl.db.connection import connect, set_search_path
 from etl.pipeline.session import open_run
 from etl.server import server
 from etl.server.tuning import core_count
+from etl.stages.cubes.refresh import run_cubes
+from etl.warehouse.tables import LIVE
 from tests.support.databases import drop, fresh_database, url_of
 from tests.support.watching import Silent
 
@@ -158,7 +160,7 @@ def admin_url(server_settings: Settings) -> str:
 
 @pytest.fixture(scope="session")
 def template(admin_url: str, server_settings: Settings) -> str:
-    """A database as ``make migrate`` leaves it, which tests are copied from."""
+    """A database as ``make migrate cubes`` leaves it, which tests are copied from."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
         there = [name for (name,) in connection.execute("select datname from pg_database")]
         for name in there:
@@ -166,8 +168,14 @@ def template(admin_url: str, server_settings: Settings) -> str:
                 drop(connection, name)
         if TEMPLATE not in there:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
-            with open_run(url_of(admin_url, TEMPLATE), server_settings, Silent(), "migrate"):
-                pass
+            address = url_of(admin_url, TEMPLATE)
+            with (
+                open_run(address, server_settings, Silent(), "migrate") as context,
+                context.work.transaction(),
+            ):
+                # Empty cubes: else each test's first load would make all of them.
+                set_search_path(context.work, LIVE.schemas.path)
+                run_cubes(context.work)
     return TEMPLATE
 
 

@@ -105,6 +105,7 @@ def test_past_loads_are_refused_after_a_rebuild_from_other_batches(
     assert without_clock(as_known(connection, first)) == without_clock(states[first])
 
 
+@pytest.mark.slow
 def test_session_keeps_its_point_over_rebuild(
     warehouse: Warehouse, states: dict[int, State]
 ) -> None:

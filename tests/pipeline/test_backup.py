@@ -38,6 +38,7 @@ def here() -> Iterator[Site]:
         yield made
 
 
+@pytest.mark.slow
 def test_chain_is_restored_as_it_was_and_the_database_before_it_is_kept(here: Site) -> None:
     here.ask("create table public.seen (n bigint, j json)")
     here.ask("insert into public.seen select n, '{}' from generate_series(1, 1000) as n")

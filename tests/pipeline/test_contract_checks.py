@@ -76,6 +76,7 @@ def results(warehouse: Warehouse, gate: str) -> dict[str, tuple[Any, ...]]:
     return {name: tuple(counts) for name, *counts in rows}
 
 
+@pytest.mark.slow
 def test_stricter_and_wider_checks_and_columns_not_sent_count_for_their_files(judged) -> None:
     expected = {
         # The feed's rule on the one file that came under the feed's own contract.

@@ -245,6 +245,7 @@ def test_wrong_refresh_is_rolled_back(loaded: Warehouse, monkeypatch: pytest.Mon
     assert differing_cubes(loaded.connection) == []
 
 
+@pytest.mark.slow
 def test_cubes_without_a_last_load_are_rebuilt_whole(loaded: Warehouse) -> None:
     # A load that has changed dimensions and not yet facts: the cubes are of no load.
     loaded.send(

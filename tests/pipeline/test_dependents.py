@@ -230,6 +230,7 @@ def test_full_load_keeps_a_copy_that_uses_types_of_the_warehouse(loaded: Managed
         assert count(analyst, "own.copy") == count(analyst, "passing") == 1
 
 
+@pytest.mark.slow
 def test_full_load_names_indexes_and_policies_that_it_does_not_carry_over(loaded: Managed) -> None:
     assert loaded.rebuild().notes == []
     loaded.connection.execute(

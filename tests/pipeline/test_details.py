@@ -252,7 +252,9 @@ FEEDS = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 10))]
+)
 def test_any_order_of_batches_gives_the_rows_of_the_latest_sets(
     warehouse: Warehouse, seed: int
 ) -> None:

@@ -78,6 +78,7 @@ def test_every_injected_defect_is_detected_at_its_line_without_false_positives(
         assert not any(found(warehouse)[name].injected for name in FATAL)
 
 
+@pytest.mark.slow
 def test_changed_rows_give_false_negatives_and_false_positives(warehouse: Warehouse) -> None:
     generate(warehouse.inbox, members=60, dirty=",".join(OTHERS), truth=warehouse.data / "truth")
     increment(warehouse.inbox, truth=warehouse.data / "truth")

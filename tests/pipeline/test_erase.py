@@ -61,6 +61,7 @@ def loaded(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
+@pytest.mark.slow
 def test_nothing_names_an_erased_member_and_all_else_stays(loaded: Warehouse) -> None:
     with loaded.pipeline(checks=None) as pipeline:
         commands.run_checks(pipeline)

@@ -176,6 +176,7 @@ def test_cubes_that_disagree_with_the_facts_are_not_shown(loaded, monkeypatch):
     assert len(seen(loaded)[1]) == len(before)
 
 
+@pytest.mark.slow
 def test_check_lowered_to_minor_by_a_threshold_lets_its_gate_pass(loaded):
     with loaded.pipeline(checks=None) as pipeline:
         commands.run_checks(pipeline)

@@ -215,6 +215,7 @@ def test_rejected_rows_without_a_key_count_for_keys_that_end(warehouse: Warehous
 CLAIM = {"service_date": date(2025, 1, 5), "claim_amount": 500, "allowed_amount": 500}
 
 
+@pytest.mark.slow
 def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehouse) -> None:
     claims = [{**CLAIM, "claim_id": "C1", "paid_amount": 500}]
     gone = warehouse.send("2025-01-10", claims=claims)
@@ -296,6 +297,7 @@ def test_file_unpacked_or_moved_does_not_count_as_missing(warehouse: Warehouse) 
         rebuild(warehouse)
 
 
+@pytest.mark.slow
 def test_file_corrected_with_every_key_does_not_count_as_missing(warehouse: Warehouse) -> None:
     folder = warehouse.send("2025-01-10", providers=providers(0, 3, name="bad"))
     load(warehouse)

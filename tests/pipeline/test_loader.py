@@ -97,6 +97,7 @@ def test_every_session_of_a_run_acts_as_the_loader_and_owns_what_it_makes(
     assert said.startswith("aca_loader loads and owns the tables; the login aca_owner is a super")
 
 
+@pytest.mark.slow
 def test_policies_of_people_change_nothing_for_a_load(loaded: Warehouse) -> None:
     policies = "".join(
         f"create policy hidden on {table} as {kind} using (false);"
@@ -159,6 +160,7 @@ HAND_MADE = """
 """
 
 
+@pytest.mark.slow
 def test_what_a_superuser_makes_by_hand_fails_no_load(loaded: Warehouse) -> None:
     loaded.connection.execute(HAND_MADE)
     send(loaded, "11")
@@ -187,6 +189,7 @@ def test_what_a_superuser_makes_by_hand_fails_no_load(loaded: Warehouse) -> None
     assert loaded.rows("select one from quality.mine") == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_warehouse_of_a_superuser_is_handed_over_unless_somebody_reads_it(
     loaded: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,7 @@ def test_files_are_read_as_utf_8_whatever_the_address_says(bare: Managed) -> Non
 # Connections and rights
 
 
+@pytest.mark.slow
 def test_full_load_ignores_role_settings_within_its_connection_limit(bare: Managed) -> None:
     bare.send("2025-01-10", members=[{"member_id": "A"}, {"member_id": "B"}])
     with (bare.inbox / "2025-01-10" / "members.csv").open("a") as file:

@@ -311,6 +311,7 @@ def test_files_as_senders_write_them_load_as_they_were(
     assert_same(before, load(copy, at_once=False))
 
 
+@pytest.mark.slow
 def test_generated_and_published_files_load_as_they_were(load: Load, inbox: Path) -> None:
     generate(inbox, members=300, years=1, dirty="0.03", truth=inbox.parent / "truth")
     simulate(inbox, 2, dirty="0.05", truth=inbox.parent / "truth")

@@ -188,6 +188,7 @@ def test_row_rejected_by_the_server_has_its_line_whatever_the_first_record_conta
     ]
 
 
+@pytest.mark.slow
 def test_file_with_very_many_rows_rejected_by_the_server_is_loaded(warehouse: Warehouse) -> None:
     # So many notices that the server stops reading until the client has received them.
     rows = [ROW % (n, n) for n in range(60_000)]

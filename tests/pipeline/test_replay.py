@@ -73,6 +73,7 @@ def test_replay_gives_the_warehouse_of_rows_that_were_right_at_first(
             assert without_clock(as_known(connection, load_id)) == without_clock(state), load_id
 
 
+@pytest.mark.slow
 def test_replayed_rows_of_one_key_rank_as_if_they_had_been_right(
     warehouse: Warehouse, other_warehouse: Warehouse
 ) -> None:

@@ -104,6 +104,7 @@ def fake(version: str, built: str = "") -> str:
     )
 
 
+@pytest.mark.slow
 def test_psql_over_tls_is_the_first_on_the_path_that_can(verified: Managed, tmp_path: Path) -> None:
     path = [
         tmp_path / "missing",

@@ -247,6 +247,7 @@ def test_one_odd_load_does_not_hide_the_next(books) -> None:
     assert fails(books, changed(series, rows=10)) == {"usual_volume"}
 
 
+@pytest.mark.slow
 def test_seasonal_volume_passes(books) -> None:
     """Busy Tuesdays, quiet weekends, a snapshot on the first of a month, a peak on January 1."""
     chance = random.Random(1)

@@ -129,6 +129,7 @@ def test_diagnoses_have_the_surveyed_frequencies(sample):
     assert_near(comparisons())
 
 
+@pytest.mark.slow
 def test_illnesses_are_those_of_the_age(sample):
     """Members of 55 and over against those under 18, among everyday diagnoses."""
     rows = has_code(sample, everyday)

@@ -108,6 +108,7 @@ def test_the_page_shows_every_plot() -> None:
     assert all(path.stat().st_size < 150_000 for path in IMAGES.glob("*.svg"))
 
 
+@pytest.mark.slow
 def test_the_script_draws_the_plots_alike_each_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
