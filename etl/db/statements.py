@@ -85,7 +85,7 @@ def purpose(name: str) -> str:
 
 
 def begin_step(name: str) -> None:
-    """Tell whoever watches the run that this statement begins."""
+    """Let whoever watches the run know that this statement begins."""
     if steps.is_listened_to():
         steps.begin(purpose(name))
 

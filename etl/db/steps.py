@@ -29,7 +29,7 @@ def within(table: str) -> Iterator[None]:
 
 
 def is_listened_to() -> bool:
-    """Whether somebody is told, so that words are made only for somebody."""
+    """Whether somebody listens, so that words are made only for somebody."""
     return _listener.get() is not None
 
 

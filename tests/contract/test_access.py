@@ -165,7 +165,7 @@ def assert_as_declared(connection: psycopg.Connection[Any]) -> None:
 
 @contextmanager
 def migrated(admin_url: str, template: str, folder: Path) -> Iterator[Warehouse]:
-    """An empty warehouse as make migrate leaves it."""
+    """A warehouse without a load, with empty cubes."""
     (folder / "inbox").mkdir()
     with fresh_warehouse(admin_url, template, folder / "inbox", folder) as made:
         with made.pipeline():
@@ -202,16 +202,8 @@ def load(warehouse: Warehouse, month: str) -> None:
     warehouse.incremental()
 
 
-def test_after_migration(empty):
-    assert_as_declared_without_cubes(empty.connection)
-
-
-def assert_as_declared_without_cubes(connection):
-    with pytest.MonkeyPatch.context() as patch:
-        without = [row for row in RIGHTS if row["schema"] != "cubes"]
-        patch.setitem(globals(), "RIGHTS", without)
-        patch.setitem(globals(), "SCHEMAS", tuple(row["schema"] for row in without))
-        assert_as_declared(connection)
+def test_before_the_first_load(empty):
+    assert_as_declared(empty.connection)
 
 
 def test_after_a_load_and_another_month(empty):

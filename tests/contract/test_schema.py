@@ -14,11 +14,12 @@ from sqlalchemy.dialects import postgresql
 
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS
-from etl.db.connection import connect
+from etl.db.connection import connect, set_search_path
 from etl.errors import SchemaError
 from etl.schema import build, migrations, revisions
 from etl.schema.migrations import alembic_config, migrate
 from etl.schema.warehouse_tables import all_tables
+from etl.stages.cubes.refresh import run_cubes
 from etl.warehouse.tables import LIVE, NEXT
 from tests.support.catalog import catalog
 
@@ -29,6 +30,9 @@ def test_a_rebuild_makes_the_schema_that_the_migrations_make(
 ) -> None:
     build.create(database)
     build.finish(database)
+    with database.transaction():
+        set_search_path(database, NEXT.schemas.path)
+        run_cubes(database, NEXT)
     live = LIVE.schemas.names[part]
     assert catalog(database, NEXT.schemas.names[part], live, in_order=False) == catalog(
         database, live, live, in_order=False

@@ -75,8 +75,9 @@ def loaded(managed: Managed) -> Managed:
     assert managed.rebuild().notes == []
     managed.login(ANALYST)
     managed.connection.execute(
-        "grant usage on schema warehouse, staging, cubes, as_known, ledger to managed_analyst;"
-        "grant select on all tables in schema warehouse, staging, cubes, as_known, ledger"
+        "grant usage on schema warehouse, internal, staging, cubes, as_known, ledger"
+        " to managed_analyst;"
+        "grant select on all tables in schema warehouse, internal, staging, cubes, as_known, ledger"
         " to managed_analyst;"
         "grant create on database managed to managed_analyst"
     )

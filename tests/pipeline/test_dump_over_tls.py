@@ -52,7 +52,9 @@ def test_dump_over_verified_tls_is_made_by_programs_of_the_servers_version(
     managed.send("2025-01-01", members=[{"member_id": "M1"}])
     managed.incremental()
     noted = tmp_path / "noted"
-    plain = make_conninfo("", **conninfo_to_dict(managed.address) | {"password": None})
+    address = conninfo_to_dict(managed.address)
+    del address["password"]
+    plain = make_conninfo("", **address)
     assert odd_password() not in plain
     older = programs(tmp_path / "older", "17.9", noted, plain)
     same = programs(tmp_path / "same", "18.1 (Debian 18.1-1)", noted, plain)
