@@ -34,8 +34,7 @@ KEYS = {
 
 # What sixty days with defects must have for the comparison to say something.
 HARD_CASES = (
-    "select from cubes.inpatient_stay where claims > 1 and not is_transfer",
-    "select from cubes.inpatient_stay where is_transfer",
+    "select from cubes.inpatient_stay where claims > 1",
     "select from cubes.inpatient_stay where readmission_stay_id is not null",
     "select from cubes.inpatient_stay where why_not_index = 'not covered'",
     "select from cubes.high_cost_year where band <> '$100k+'",

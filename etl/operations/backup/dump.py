@@ -122,7 +122,7 @@ def take_place_again(url: str, database: str) -> str:
 def _exchange(url: str, new: str) -> str:
     """What the live database is called now that another one has its name."""
     live = str(conninfo_to_dict(url)["dbname"])
-    name_kept = f"{live}{_KEPT}{datetime.now(UTC):%Y%m%dt%H%M%S}"
+    name_kept = f"{live}{_KEPT}{datetime.now(UTC):%Y%m%dt%H%M%S%f}"
     with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
         for _ in range(_TRIES):
             run(session, "operations/dump.end_sessions", {"databases": [live, new]})
