@@ -183,6 +183,10 @@ restore-drill: $(READY) ## Restore the newest backup to a second server, compare
 incident-drill: $(READY) ## Let faults happen in a warehouse of its own, and see what notices each
 	@$(PY) -m etl incident-drill
 
+##@ Files to take away
+export: $(READY) ## Write tables as files, as a role reads them [FORMAT=parquet|csv|xlsx|duckdb TABLE= AS_KNOWN= TO= ROLE= STATES=]
+	@$(PY) -m etl export $(if $(FORMAT),--format $(call quoted,$(FORMAT))) $(if $(TABLE),--table $(call quoted,$(TABLE))) $(if $(AS_KNOWN),--as-known $(call quoted,$(AS_KNOWN))) $(if $(TO),--to $(call quoted,$(TO))) $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
+
 ##@ Masked copy
 masked-inbox: $(READY) ## Write the inbox once more with invented people [TO=]
 	@$(PY) -m etl masked-inbox --to $(call quoted,$(TO))

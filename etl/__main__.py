@@ -17,6 +17,7 @@ from etl.cli import (
     audit,
     backup,
     dictionary,
+    export,
     health,
     masked_inbox,
     operations,
@@ -59,6 +60,7 @@ app.add_typer(audit.app)
 app.add_typer(backup.app)
 app.add_typer(access.app)
 app.add_typer(dictionary.app)
+app.add_typer(export.app)
 app.add_typer(health.app)
 app.add_typer(masked_inbox.app)
 app.add_typer(operations.app)

@@ -114,6 +114,11 @@ class Settings:
         return self.data / "archive"
 
     @property
+    def exports(self) -> Path:
+        """Where exports go for which nobody names a folder."""
+        return self.data / "exports"
+
+    @property
     def metrics_file(self) -> Path:
         """What Prometheus reads, by the textfile collector of its node exporter."""
         return self.data / "metrics" / "aca.prom"

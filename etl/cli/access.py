@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import locale
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -111,10 +115,29 @@ def _url(role: str, states: str) -> str:
             "Logins to look with a role's eyes are made on the embedded server only.",
             f"Make one: make role-add LOGIN={getpass.getuser()} ROLE={found.short}",
         )
-    with connect(url, SESSION) as connection:
-        login, password = logins.trial(connection, found, _listed(states), _kept(chosen, found))
-    _keep(chosen, login, password)
+    return login_url(chosen, found, states)
+
+
+def login_url(chosen: Settings, role: logins.Role, states: str) -> str:
+    """The address of the login to look with a role's eyes, on the embedded server.
+
+    Two commands at once would both change the login: the second waits.
+    """
+    url = server.ensure_running(chosen)
+    with _one_at_a_time(chosen), connect(url, SESSION) as connection:
+        login, password = logins.trial(connection, role, _listed(states), _kept(chosen, role))
+        _keep(chosen, login, password)
     return as_url(make_conninfo(url, user=login, password=password))
+
+
+@contextmanager
+def _one_at_a_time(chosen: Settings) -> Iterator[None]:
+    lock = os.open(chosen.data, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _listed(states: str) -> list[str]:

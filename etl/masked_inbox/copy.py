@@ -7,16 +7,12 @@ would refuse before it looks at the rows.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from etl.errors import BatchError, UsageError
+from etl.files.whole import may_write, whole_folder
 from etl.inbox import folder, manifest
 from etl.inbox.batch import Batch, look_through
 from etl.inbox.delivery import feed_file
@@ -45,7 +41,7 @@ find out who a person is or get in touch with one, and may not pass it on withou
 
 To load it: make full-load INBOX=this-folder
 """
-_PARTIAL = ".partial"
+_COMMAND = "make masked-inbox TO=folder"
 
 
 @dataclass(slots=True)
@@ -65,7 +61,7 @@ def make(inbox: Path, to: Path) -> MaskedCopy:
     if the inbox contains no batch.
     """
     to = to.resolve()
-    _may_write(inbox.resolve(), to)
+    may_write(to, {inbox: "the inbox, which would load it"}, _COMMAND)
     batches, refused = look_through(inbox)
     copied = MaskedCopy(to, left_out=refused)
     if not batches and not refused:
@@ -73,69 +69,11 @@ def make(inbox: Path, to: Path) -> MaskedCopy:
             f"The inbox {inbox} contains no batch to copy.", "Name one with INBOX=folder."
         )
     people = People()
-    with _whole(to) as partial:
+    with whole_folder(to, _COMMAND) as partial:
         (partial / README).write_text(_README_TEXT, encoding="utf-8")
         for batch in batches:
             _copy_or_leave(copied, batch, inbox, people, partial / batch.folder)
     return copied
-
-
-def _may_write(inbox: Path, to: Path) -> None:
-    if to.is_relative_to(inbox):
-        raise UsageError(
-            f"{to} lies in the inbox, which would load it.",
-            "Name a folder elsewhere: make masked-inbox TO=folder",
-        )
-    try:
-        if to.exists() and (not to.is_dir() or any(to.iterdir())):
-            raise UsageError(
-                f"{to} is there and is no empty folder.",
-                "Name a folder that is new or empty: make masked-inbox TO=folder",
-            )
-    except OSError as error:
-        raise _unwritable(to, error) from error
-
-
-def _unwritable(to: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"{to} cannot be written: {error.strerror or 'it is no folder'}.",
-        "Name a folder that can be written: make masked-inbox TO=folder",
-    )
-
-
-@contextmanager
-def _whole(to: Path) -> Iterator[Path]:
-    """A folder next to this one that takes its name at the end; gone where anything goes wrong."""
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        _clear_abandoned(to)
-        partial = Path(tempfile.mkdtemp(_PARTIAL, f".{to.name}.", to.parent))
-    except OSError as error:
-        raise _unwritable(to, error) from error
-    lock = os.open(partial, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield partial
-        try:
-            partial.rename(to)
-        except OSError as error:
-            raise _unwritable(to, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        os.close(lock)
-
-
-def _clear_abandoned(to: Path) -> None:
-    """Remove what a command that was killed left; one that is at work has it locked."""
-    for partial in to.parent.glob(f".{to.name}.*{_PARTIAL}"):
-        lock = os.open(partial, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(partial)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(lock)
 
 
 def _copy_or_leave(copied: MaskedCopy, batch: Batch, inbox: Path, people: People, to: Path) -> None:

@@ -8,7 +8,6 @@ killed before it deleted anything finds the same files and takes them.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from psycopg import sql
 
 from etl.db.statements import run, statement
 from etl.errors import AcaError, UsageError
+from etl.files.checksums import sha256_of, sync
 from etl.retention import expire, horizon, parquet
 from etl.retention.expire import Going, Kept
 from etl.retention.parquet import Counted
@@ -80,7 +80,7 @@ def write(
                     files.append(_write_year(connection, made, fact, before, year))
                     on_file()
             manifest = _write_manifest(made, before, files)
-            _sync(made)
+            sync(made)
             folder = _put_in_place(root, made, before, taken)
         finally:
             shutil.rmtree(made, ignore_errors=True)
@@ -134,7 +134,7 @@ def _write_year(
         str(going.first_day),
         str(going.last_day),
         path.stat().st_size,
-        checksum(path),
+        sha256_of(path),
     )
 
 
@@ -163,7 +163,7 @@ def _write_manifest(folder: Path, before: date, files: list[ArchivedFile]) -> st
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    return checksum(path)
+    return sha256_of(path)
 
 
 def _put_in_place(root: Path, made: Path, before: date, taken: Collection[str]) -> Path:
@@ -180,7 +180,7 @@ def _put_in_place(root: Path, made: Path, before: date, taken: Collection[str]) 
             with suppress(FileExistsError, NotADirectoryError):
                 if not folder.exists():
                     made.rename(folder)
-                    _sync(root)
+                    sync(root)
                     return folder
         number += 1
 
@@ -201,20 +201,5 @@ def damaged(folder: Path) -> list[str]:
         file["file_name"]
         for file in said["files"]
         if not (folder / file["file_name"]).is_file()
-        or checksum(folder / file["file_name"]) != file["sha256"]
+        or sha256_of(folder / file["file_name"]) != file["sha256"]
     ]
-
-
-def checksum(path: Path) -> str:
-    """The SHA-256 of a file, which anyone can compute in years to come."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    """Let the names in a folder be on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,7 +22,8 @@ from etl.access.erasure import Door
 from etl.contracts.column import Identifier
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import run
-from etl.retention.archive import MANIFEST, checksum
+from etl.files.checksums import sha256_of
+from etl.retention.archive import MANIFEST
 from etl.server.home import open_private, write_private
 
 _NEW = ".new"
@@ -47,7 +48,7 @@ def _write_folder(folder: Path, door: Door) -> None:
         path = folder / file["file_name"]
         draft = path.with_name(path.name + _NEW)
         if path.exists() and _write_file(path, draft, file["feed"], door):
-            file["sha256"], file["size_bytes"] = checksum(draft), draft.stat().st_size
+            file["sha256"], file["size_bytes"] = sha256_of(draft), draft.stat().st_size
             is_changed = True
     if is_changed:
         write_private(folder / (MANIFEST + _NEW), json.dumps(said, indent=2) + "\n")
@@ -102,7 +103,7 @@ def _enter(connection: psycopg.Connection[Any], folder: Path, manifest: Path) ->
     files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
     values = {
         "archive_folder": folder.name,
-        "manifest_sha256": checksum(manifest),
+        "manifest_sha256": sha256_of(manifest),
         "file_names": [file["file_name"] for file in files],
         "checksums": [file["sha256"] for file in files],
         "sizes": [file["size_bytes"] for file in files],

@@ -1,47 +1,29 @@
-"""Parquet files of staged rows: written from COPY, and read back to be counted.
-
-PostgreSQL writes the rows as CSV, which pyarrow parses by the block into the types that the
-warehouse stores. So no row is handled in Python, and memory is that of a few blocks.
-"""
+"""Parquet files of staged rows: written from COPY, and read back to be counted."""
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pv
 import pyarrow.parquet as pq
 from psycopg import sql
 
 from etl.contracts.feed import Feed
+from etl.db.arrow_copy import INSTANT, arrow_type, batches
 from etl.render import staged_rows
 
-_BLOCK_BYTES = 8 << 20
-_INSTANT = pa.timestamp("us", tz="UTC")
-# By the type that the warehouse stores.
-_TYPES = {
-    "text": pa.string(),
-    "integer": pa.int32(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamptz": _INSTANT,
-    "numeric(14,2)": pa.decimal128(14, 2),
-    "numeric(14,6)": pa.decimal128(14, 6),
-}
 # Where a row came from; the columns of its feed follow.
 _LINEAGE = (
     ("load_id", pa.int64(), "The load that brought the row."),
     ("batch_id", pa.string(), "The batch of that load."),
-    ("as_of", _INSTANT, "When the batch's facts became true, UTC."),
+    ("as_of", INSTANT, "When the batch's facts became true, UTC."),
     ("source_line", pa.int64(), "Line of the file on which the row begins; the header is line 1."),
-    ("load_timestamp", _INSTANT, "When the row was loaded, UTC."),
+    ("load_timestamp", INSTANT, "When the row was loaded, UTC."),
 )
 
 
@@ -60,7 +42,7 @@ class Counted:
 
 def schema(feed: Feed) -> pa.Schema:
     """The columns of a feed's file, each with its meaning."""
-    columns = [(c.name, _TYPES[c.type.stored], c.description) for c in feed.staged]
+    columns = [(c.name, arrow_type(c.type.stored), c.description) for c in feed.staged]
     return pa.schema(
         pa.field(name, kind, metadata={"description": said})
         for name, kind, said in (*_LINEAGE, *columns)
@@ -72,7 +54,7 @@ def columns(feed: Feed) -> sql.Composable:
 
     Instants are in UTC, without a zone.
     """
-    instants = {field.name for field in schema(feed) if field.type == _INSTANT}
+    instants = {field.name for field in schema(feed) if field.type == INSTANT}
     lineage = [
         sql.Identifier("l" if name in ("batch_id", "as_of") else "s", name) for name, *_ in _LINEAGE
     ]
@@ -83,57 +65,17 @@ def columns(feed: Feed) -> sql.Composable:
     )
 
 
-class _Rows(io.RawIOBase):
-    """The bytes of a COPY as a file."""
-
-    def __init__(self, blocks: Iterable[bytes | bytearray | memoryview]) -> None:
-        self.blocks = iter(blocks)
-        self.left = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self.left:
-            block = next(self.blocks, None)
-            if block is None:
-                return 0
-            self.left = memoryview(block)
-        size = min(len(buffer), len(self.left))
-        buffer[:size] = self.left[:size]
-        self.left = self.left[size:]
-        return size
-
-
 def write(blocks: Iterable[bytes | bytearray | memoryview], feed: Feed, path: Path) -> None:
     """Write rows, CSV as COPY sends it in the columns of ``schema``; on disk when it ends.
 
     Only the owner of the process may read the file.
     """
     wanted = schema(feed)
-    # What has no zone is parsed as it is; it is in UTC.
-    parsed = {
-        field.name: pa.timestamp("us") if field.type == _INSTANT else field.type for field in wanted
-    }
-    options = {
-        "read_options": pv.ReadOptions(column_names=wanted.names, block_size=_BLOCK_BYTES),
-        "parse_options": pv.ParseOptions(newlines_in_values=True),
-        "convert_options": pv.ConvertOptions(
-            column_types=parsed,
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["t"],
-            false_values=["f"],
-        ),
-    }
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        source = io.BufferedReader(_Rows(blocks), _BLOCK_BYTES)
         with pq.ParquetWriter(file, wanted, compression="zstd") as writer:
-            for batch in pv.open_csv(source, **options):
-                table = pa.Table.from_batches([batch]).cast(wanted)
-                writer.write_table(table)
+            for batch in batches(blocks, wanted):
+                writer.write_batch(batch)
         file.flush()
         os.fsync(file.fileno())
 

@@ -19,10 +19,10 @@ from etl.warehouse.tables import FACTS
 # The packages from the bottom up: a module may import from its own floor and below.
 FLOORS = (
     ("errors", "contracts", "reference"),
-    ("config", "log", "db", "warehouse", "inbox"),
+    ("config", "log", "db", "warehouse", "inbox", "files"),
     ("access", "render", "schema", "server"),
     ("stages", "docs", "reports"),
-    ("quality", "quarantine", "retention", "audit", "masked_inbox", "dictionary"),
+    ("quality", "quarantine", "retention", "audit", "masked_inbox", "dictionary", "export"),
     ("synthetic", "pipeline"),
     ("operations", "drafting"),
     ("cli",),
