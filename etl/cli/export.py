@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import psycopg
 import typer
@@ -16,12 +16,15 @@ from etl.config import Settings, settings
 from etl.db.connection import connect
 from etl.db.statements import scalar
 from etl.errors import UsageError
-from etl.export import make
 from etl.pipeline.console import Terminal
 from etl.pipeline.screen import Screen, table
 from etl.server import server
 
+if TYPE_CHECKING:
+    from etl.export import make
+
 SESSION = "aca-warehouse export"
+FORMATS = ("parquet", "csv", "xlsx", "duckdb")
 _MIB = 2**20
 
 app = typer.Typer()
@@ -31,7 +34,7 @@ app = typer.Typer()
 def export(
     file_format: Annotated[
         str, typer.Option("--format", help="parquet, csv, xlsx or duckdb.")
-    ] = make.PARQUET,
+    ] = FORMATS[0],
     tables: Annotated[
         str, typer.Option("--table", help="Tables, with commas between; all; none: the marts.")
     ] = "",
@@ -41,10 +44,13 @@ def export(
     states: Annotated[str, typer.Option(help="States of the role scoped, such as FL,OH.")] = "",
 ) -> None:
     """Write tables as files, as a role reads them, with a manifest of what they come to."""
-    if file_format not in make.FORMATS:
+    if file_format not in FORMATS:
         raise UsageError(
-            f"There is no format {file_format!r}.", f"Name one of {', '.join(make.FORMATS)}."
+            f"There is no format {file_format!r}.", f"Name one of {', '.join(FORMATS)}."
         )
+    # Few commands need pyarrow and DuckDB, which take as long to load as all the rest.
+    from etl.export import make
+
     known = _load_id(as_known)
     chosen = settings()
     found, url = _reader(chosen, role, states)
@@ -121,6 +127,6 @@ def _show(done: make.Export, request: make.Request) -> None:
         f"{len(done.tables):,} tables, {done.size_bytes / _MIB:,.1f} MiB, read as "
         f"{request.role.short}, of {as_of}, are in {done.folder}"
     )
-    screen.write_line(f"{make.MANIFEST} in it has counts, sums, checksums and columns.")
+    screen.write_line("manifest.json in it has counts, sums, checksums and columns.")
     if request.role.is_identified:
         screen.write_line("They may say who a person is: only you may enter the folder.")

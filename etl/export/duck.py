@@ -52,7 +52,7 @@ class DuckFile:
         self.path.chmod(0o600)
         sync(self.path)
 
-    def run(self, name: str, **parts: sql.Composable) -> None:
+    def run(self, name: str, /, **parts: sql.Composable) -> None:
         """Run a statement of ``sql/export/duckdb.sql``."""
         self.connection.execute(statement(f"export/duckdb.{name}", **parts).as_string())
 
@@ -81,9 +81,9 @@ class DuckTable:
             column_name = sql.Identifier(column.name)
             self.file.run("describe_column", name=name, column=column_name, said=said)
 
-    def _given(self, name: str, rows: pa.Table) -> None:
+    def _given(self, statement_name: str, rows: pa.Table) -> None:
         self.file.connection.register(_GIVEN, rows)
-        self.file.run(name, **self.parts)
+        self.file.run(statement_name, **self.parts)
         self.file.connection.unregister(_GIVEN)
 
     def write(self, batch: pa.RecordBatch) -> None:

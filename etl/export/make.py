@@ -23,7 +23,7 @@ from etl.db.statements import run, scalar, statement
 from etl.errors import AcaError, ServerError, UsageError
 from etl.export import sheets, tables
 from etl.export.duck import DuckFile
-from etl.export.formats import CsvTable, FileRows, Opened, ParquetTable, Written
+from etl.export.formats import CsvTable, FileRows, Opened, ParquetTable, Writer, Written
 from etl.export.sheets import SheetTable
 from etl.export.tables import Table
 from etl.files.checksums import sha256_of, sync
@@ -31,7 +31,7 @@ from etl.files.whole import may_write, whole_folder
 from etl.warehouse.tables import LIVE
 
 MANIFEST = "manifest.json"
-PARQUET, CSV, XLSX, DUCKDB = FORMATS = ("parquet", "csv", "xlsx", "duckdb")
+PARQUET, CSV, XLSX, DUCKDB = "parquet", "csv", "xlsx", "duckdb"
 COMMAND = "make export TO=folder"
 _OPENED: dict[str, Opened] = {PARQUET: ParquetTable, CSV: CsvTable, XLSX: SheetTable}
 _MIB = 2**20
@@ -215,7 +215,21 @@ def _write_table(
 ) -> Exported:
     """Write the rows of a table as they come; what they come to is counted on the way."""
     watcher.begin("export", table.name, table.rows)
-    writer = opened(folder, table)
+    try:
+        return _fill(connection, opened(folder, table), table, watcher)
+    except pa.ArrowInvalid as error:
+        # Its text has the value.
+        raise AcaError(
+            f"{table.name} has a value that is not of the type of its column.",
+            "Nothing was exported. make dq-check shows what is wrong with the warehouse.",
+        ) from error
+    finally:
+        watcher.end()
+
+
+def _fill(
+    connection: psycopg.Connection[Any], writer: Writer, table: Table, watcher: Watcher
+) -> Exported:
     rows, totals = 0, dict.fromkeys(table.money, Decimal("0.00"))
     try:
         with connection.cursor() as cursor:
@@ -228,16 +242,10 @@ def _write_table(
                     watcher.advance(batch.num_rows)
             sent = cursor.rowcount
         written = writer.end()
-    except pa.ArrowInvalid as error:
-        # Its text has the value.
-        raise AcaError(
-            f"{table.name} has a value that is not of the type of its column.",
-            "Nothing was exported. make dq-check shows what is wrong with the warehouse.",
-        ) from error
-    finally:
-        watcher.end()
+    except BaseException:
         with suppress(OSError, ValueError):
             writer.give_up()
+        raise
     _require_all(table, sent, rows, written.files)
     return Exported(table, written, rows, totals)
 

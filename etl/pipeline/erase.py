@@ -327,6 +327,8 @@ def _finish(context: RunContext) -> None:
     assert door.tokens is not None  # somebody was erased
     for path in (*erase_files.erase(context.work, data, door), *_erase_archive(context, door)):
         context.watcher.say(f"Erased in {path}.")
+    for folder in erase_files.remove_exports(context.settings.exports):
+        context.watcher.say(f"Removed the export {folder}; make export makes it again.")
     run(context.ledger, "access/erasure.files_done")
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import psycopg
 
 from etl.access.erasure import Door
 from etl.access.erasure_lines import erased_values, identifiers_of
+from etl.access.roles import named
 from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
@@ -37,6 +40,18 @@ def erase(connection: psycopg.Connection[Any], data: Path, door: Door) -> Iterat
     for path in sorted((data / "quality").rglob("*.*")):
         if path.suffix in (".html", ".json"):
             yield from _replace(path, _erased_page(path, door))
+
+
+def remove_exports(exports: Path) -> Iterator[Path]:
+    """Remove the exports that say who a person is, to be made again; their folders.
+
+    Nothing writes a row of Parquet, Excel or DuckDB again in its place.
+    """
+    for manifest in sorted(exports.glob("*/manifest.json")):
+        role = named(json.loads(manifest.read_text(encoding="utf-8"))["role"])
+        if role is None or role.is_identified:
+            shutil.rmtree(manifest.parent)
+            yield manifest.parent
 
 
 def _replace(path: Path, text: str | None) -> Iterator[Path]:
