@@ -123,7 +123,7 @@ def export(connection: psycopg.Connection[Any], request: Request, watcher: Watch
         _require_room(to, found)
         with whole_folder(to, COMMAND) as partial:
             done = _write(connection, partial, request.file_format, found, load, watcher)
-            _require_same(connection, schemas, found)
+            _require_same(connection, found)
             size = _write_manifest(partial, request, load, done)
     return Export(to, load, done, size)
 
@@ -259,12 +259,15 @@ def _require_all(table: Table, sent: int, rows: int, files: Sequence[FileRows]) 
         )
 
 
-def _require_same(
-    connection: psycopg.Connection[Any], schemas: Sequence[str], found: Sequence[Table]
-) -> None:
+def _leads_to(connection: psycopg.Connection[Any], table: Table) -> int | None:
+    name = table.parts["relation"].as_string(connection)
+    found: int | None = scalar(connection, "export/export.leads_to", {"name": name})
+    return found
+
+
+def _require_same(connection: psycopg.Connection[Any], found: Sequence[Table]) -> None:
     """Raise ``ServerError`` where a full load went live meanwhile: names lead to its tables now."""
-    now = tables.relations(connection, schemas)
-    if any(now.get(t.name, ("", 0))[1] != t.relation_id for t in found):
+    if any(_leads_to(connection, table) != table.relation_id for table in found):
         raise ServerError(
             "A full load went live while the export began, so its tables are of two states.",
             "Nothing was exported. Run again.",

@@ -29,6 +29,10 @@ where c.relkind in ('r', 'p', 'v', 'm') and not c.relispartition
     and has_table_privilege(c.oid, 'select')
 order by c.relname, s.place;
 
+-- name: leads_to
+-- The relation that a name leads to by now, which no snapshot holds back. One row.
+select to_regclass(%(name)s)::oid::bigint;
+
 -- name: is_there
 -- Whether some schema of the warehouse has a relation of this name, whoever may read it. One row.
 select exists (

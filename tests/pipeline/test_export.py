@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,9 @@ def read_by(session: psycopg.Connection[Any], name: str) -> list[dict[str, Any]]
 def plain(value: Any) -> Any:
     """A value without the scale or zone in which it is written."""
     if isinstance(value, Decimal):
-        return round(value, 20).normalize() + 0
+        return value.quantize(Decimal(1).scaleb(-20), context=Context(prec=60)).normalize(
+            Context(prec=60)
+        )
     if isinstance(value, datetime):
         return value.replace(tzinfo=None)
     return value if isinstance(value, bool | int | date | None) else str(value)
@@ -301,7 +303,7 @@ def test_a_warehouse_without_a_load_has_typed_files(
     done = exported(warehouse, "analyst", tmp_path, file_format=file_format)
     said = manifest(done.folder)
     assert said["load"] == {"load_id": None, "batch_id": None}
-    assert len(said["tables"]) > 10
+    assert len(said["tables"]) >= 5  # there are no cubes before the first load
     assert {table["rows"] for table in said["tables"]} == {0}
     assert all((done.folder / file["path"]).stat().st_size > 0 for file in said["files"])
 
