@@ -67,7 +67,7 @@ class DuckTable:
             for f in table.arrow
         ]
         self.schema = pa.schema(kinds)
-        self.parts = {"name": sql.Identifier(table.name), "given": sql.Identifier(_GIVEN)}
+        self.parts = {"name": sql.Identifier(table.name), "taken": sql.Identifier(_GIVEN)}
         with _full_disk():
             file.connection.begin()
             self._given("create", self.schema.empty_table())
@@ -75,11 +75,11 @@ class DuckTable:
 
     def _describe(self) -> None:
         name = self.parts["name"]
-        self.file.run("describe_table", name=name, said=sql.Literal(self.table.description))
+        self.file.run("describe_table", name=name, comment=sql.Literal(self.table.description))
         for column in self.table.columns:
             said = sql.Literal(column.description)
             column_name = sql.Identifier(column.name)
-            self.file.run("describe_column", name=name, column=column_name, said=said)
+            self.file.run("describe_column", name=name, column=column_name, comment=said)
 
     def _given(self, statement_name: str, rows: pa.Table) -> None:
         self.file.connection.register(_GIVEN, rows)

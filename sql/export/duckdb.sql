@@ -4,22 +4,22 @@
 -- An empty table with the columns of rows that are given. No rows.
 create table {name} as
 select *
-from {given}
+from {taken}
 where false;
 
 -- name: take_in
 -- Take in rows that are given. No rows.
 insert into {name}
 select *
-from {given};
+from {taken};
 
 -- name: describe_table
 -- Say what a table is. No rows.
-comment on table {name} is {said};
+comment on table {name} is {comment};
 
 -- name: describe_column
 -- Say what a column means. No rows.
-comment on column {name}.{column} is {said};
+comment on column {name}.{column} is {comment};
 
 -- name: make_mart
 -- The schema by which reports name marts. No rows.

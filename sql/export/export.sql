@@ -35,7 +35,7 @@ select to_regclass(%(name)s)::oid::bigint;
 
 -- name: is_there
 -- Whether some schema of the warehouse has a relation of this name, whoever may read it. One row.
-select exists (
+select exists(
     select 1
     from pg_class as c
     inner join pg_namespace as n on c.relnamespace = n.oid
@@ -83,7 +83,7 @@ select count(*) > %(most)s
 from (
     select 1
     from {relation}
-    limit %(most)s + 1
+    limit %(most)s + 1  -- noqa: AM09, any of them: they are counted
 ) as counted;
 
 -- name: copy
