@@ -6,7 +6,7 @@ of staging from the column of its name, reference tables describe codes, and tri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from psycopg import sql
 from sqlalchemy import MetaData
@@ -85,8 +85,15 @@ def _staging(graph: Graph, feed: Feed) -> None:
     graph.declare("stage: COPY", Node(table, ROWS), file_column(feed, ROWS))
 
 
-def _step(name: str, text: sql.Composed, target: str = "", **more: object) -> Step:
-    return Step(name, text.as_string(), target, **{"bound": _BOUND, **more})  # type: ignore[arg-type]
+def _step(
+    name: str,
+    text: sql.Composed,
+    target: str = "",
+    *,
+    bound: Mapping[str, Node] = _BOUND,
+    work: str = "",
+) -> Step:
+    return Step(name, text.as_string(), target, bound, work)
 
 
 def _calendar() -> Iterator[Step]:

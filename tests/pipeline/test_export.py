@@ -89,7 +89,7 @@ def exported(
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
 
 
 def parquet_rows(folder: Path, name: str) -> list[dict[str, Any]]:

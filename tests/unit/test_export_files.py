@@ -120,7 +120,7 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path, name: str) -> None
         sheet = openpyxl.load_workbook(path)["claim"]
         assert [cell.value for (cell,) in zip(sheet[1], strict=True)] == list(TYPES)
     else:
-        assert writer.file.connection.sql("from claim").columns == list(TYPES)  # type: ignore[attr-defined]
+        assert writer.file.connection.sql("from claim").columns == list(TYPES)
 
 
 TEXTS = st.lists(
@@ -234,7 +234,7 @@ def test_who_stops_early_leaves_no_reader_behind() -> None:
     schema = pa.schema([("claim_id", pa.string()), ("service_date", pa.date32())])
     rows = batches(sent, schema)
     first = next(rows)
-    rows.close()  # type: ignore[attr-defined]
+    rows.close()
     left = sum(1 for _ in sent)
     assert 0 < first.num_rows < 2_000_000
     assert left > 0

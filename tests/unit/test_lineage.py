@@ -31,7 +31,7 @@ def traced(text: str, **more: object) -> tuple[Graph, dict[str, list[str]]]:
     """What the columns of ``out`` are made of; with a question mark what only decides."""
     columns = {"s.a": ["k", "x", "y"], "s.b": ["k", "z"], "s.out": ["p", "q"]}
     graph = Graph(dict(columns), ["s"])
-    graph.add(Step("step", text, **{"target": "s.out", **more}))  # type: ignore[arg-type]
+    graph.add(Step("step", text, **{"target": "s.out", **more}))
     found = {}
     for node, edges in graph.made_of.items():
         if node.column != ROWS and edges:
