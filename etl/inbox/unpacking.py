@@ -29,6 +29,8 @@ _IS_ENCRYPTED = 0x1
 # What unpacks a block at a time; the other ways of zip may unpack all at once.
 _WAYS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _MOST_MEMBERS = 1000
+# More bytes than any file has.
+_ENDLESS = 1 << 62
 _NAMED = 3
 _AGAIN = "See that the file may be read, or ask the sender for it again; nothing was loaded."
 
@@ -98,9 +100,16 @@ def member(raw: BinaryIO, wanted: str) -> zipfile.ZipInfo:
 
 
 def _of_archive(raw: BinaryIO, wanted: str) -> Iterator[bytes]:
+    """The file that is meant, whole: the library reads as far as the archive's directory says."""
     one = member(raw, wanted)
+    stated, read = one.file_size, 0
+    one.file_size = _ENDLESS
     with zipfile.ZipFile(raw) as archive, archive.open(one) as file:
-        yield from _read(cast(BinaryIO, file))
+        for block in _read(cast(BinaryIO, file)):
+            read += len(block)
+            yield block
+    if read != stated:
+        raise zipfile.BadZipFile("another size than stated")
 
 
 def _files_of(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

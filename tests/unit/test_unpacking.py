@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import struct
 import zipfile
+import zlib
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -51,6 +53,15 @@ def _encrypted(data: bytes) -> bytes:
     return data[: at + 8] + b"\1" + data[at + 9 :]
 
 
+def _stated(data: bytes, size: int) -> bytes:
+    """An archive whose directory says that its first file has so many bytes, and their checksum."""
+    at = data.index(b"PK\1\2")
+    crc = zlib.crc32(CSV[:size]).to_bytes(4, "little")
+    return (
+        data[: at + 16] + crc + data[at + 20 : at + 24] + struct.pack("<I", size) + data[at + 28 :]
+    )
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -62,6 +73,9 @@ def _encrypted(data: bytes) -> bytes:
         (archive({"claims.csv": CSV}, zipfile.ZIP_LZMA), "not read (method 14 of zip)"),
         (archive({"claims.csv": CSV})[:-10], "it is damaged"),
         (archive({"claims.csv": CSV}, zipfile.ZIP_STORED).replace(b"2\n", b"3\n"), "is damaged"),
+        (_stated(archive({"claims.csv": CSV}), CSV.index(b"B")), "it is damaged"),
+        (_stated(archive({"claims.csv": CSV}, zipfile.ZIP_STORED), 14), "it is damaged"),
+        (_stated(archive({"claims.csv": CSV}), len(CSV) + 9), "it is damaged"),
         (CSV, "it is damaged"),
         (b"", "it is damaged"),
     ],
