@@ -30,6 +30,7 @@ from rich.text import Text
 from etl.access.logins import Login
 from etl.access.roles import ROLES
 from etl.contracts.checks import SEVERITIES
+from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
 from etl.db import steps
 from etl.errors import printable
@@ -38,10 +39,14 @@ from etl.pipeline import screen
 from etl.pipeline.screen import Screen
 from etl.pipeline.summary import Summary
 from etl.quality.runner import CheckReport, CheckResult
+from etl.stages.stage.staged import Staged
 
-# What a column of money is summed into, as the ledger names it.
-_SUMS = {"in_file": "read"} | {
-    name: name for name in ("rejected", "duplicate", "expired", "filtered", "loaded")
+# What a column of money is summed into, as the ledger names it; the last is a count.
+_SUMS = {
+    "in_file": "read",
+    "loaded": "loaded",
+    **{name: name for name in ("rejected", "duplicate", "expired", "filtered")},
+    "unread": "unreadable",
 }
 # How many failed checks the summary names.
 _SHOWN = 8
@@ -192,7 +197,7 @@ def show_summary(summary: Summary) -> None:
         console.write_numbers(_going(summary))
     if summary.files:
         console.print(_files(summary))
-        console.write_numbers(_money(summary))
+        _money(console, summary)
     _counts(console, summary)
     if summary.gates:
         _verdict(console, "Gates", summary.gates)
@@ -223,7 +228,7 @@ def _going(summary: Summary) -> Table:
 def _files(summary: Summary) -> Table:
     """How many files of each feed there were, and what became of their rows."""
     feeds: dict[str, Counter[str]] = {}
-    for staged in summary.files:
+    for staged in _by_feed(summary):
         row = feeds.setdefault(staged.file.feed.name, Counter())
         row["files"] += len(staged.file.files)
         row.update({name.removeprefix("rows_"): n for name, n in staged.counts().items()})
@@ -237,31 +242,40 @@ def _files(summary: Summary) -> Table:
     return table
 
 
-def _money(summary: Summary) -> Table:
+def _by_feed(summary: Summary) -> list[Staged]:
+    """The files of a run, feed by feed as the contracts are listed."""
+    order = list(FEEDS)
+    return sorted(summary.files, key=lambda staged: order.index(staged.file.feed.name))
+
+
+def _money(console: Screen, summary: Summary) -> None:
     """What the files contain, and what became of it.
 
-    That is: read = rejected + duplicate + expired + filtered + loaded.
+    That is: read = rejected + duplicate + expired + filtered + loaded. What is nothing in every
+    line is said below them, so that lines fit on a narrow terminal.
     """
     sums: dict[str, Counter[str]] = {}
     unsaid: set[str] = set()
-    for staged in summary.files:
+    for staged in _by_feed(summary):
         for column, total in staged.totals.items():
             name = f"{staged.file.feed.name}.{column}"
             sums.setdefault(name, Counter()).update({k: Decimal(v) for k, v in total.items()})
             if "expected" not in total:
                 unsaid.add(name)
-    is_filtered = any(sum_of["filtered"] for sum_of in sums.values())
-    shown = {k: name for k, name in _SUMS.items() if k != "filtered" or is_filtered}
-    summed = ("sender says", *shown.values(), "unreadable")
+    shown = {k: name for k, name in _SUMS.items() if any(sum_of[k] for sum_of in sums.values())}
+    summed = ("sender says", *shown.values())
     table = screen.table("US dollars", "column", *summed, right=summed)
     for name, sum_of in sums.items():
-        table.add_row(
-            name,
-            "-" if name in unsaid else f"{sum_of['expected']:,.2f}",
-            *(f"{sum_of[k]:,.2f}" for k in shown),
-            f"{sum_of['unread']:,}",
-        )
-    return table
+        said = "-" if name in unsaid else f"{sum_of['expected']:,.2f}"
+        table.add_row(name, said, *(_sum_shown(k, sum_of[k]) for k in shown))
+    console.write_numbers(table)
+    if nothing := [name for k, name in _SUMS.items() if k not in shown]:
+        *others, last = nothing
+        console.write_line(f"Nothing was {', '.join(others)}{' or ' if others else ''}{last}.")
+
+
+def _sum_shown(name: str, amount: Decimal | int) -> str:
+    return f"{amount:,}" if name == "unread" else f"{amount:,.2f}"
 
 
 def _detections(summary: Summary) -> Table:
@@ -334,7 +348,7 @@ def show_trial(
     if summary.files:
         console.print(_files(summary))
         if any(staged.totals for staged in summary.files):
-            console.write_numbers(_money(summary))
+            _money(console, summary)
     if rejected:
         show_rejected(console, "Rejected", rejected)
     if summary.checks is not None and not failures:
