@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 from etl import log
@@ -212,20 +213,22 @@ def test_every_statement_is_used_by_its_whole_name() -> None:
         for file in [str(path.relative_to(FOLDER).with_suffix(""))]
         for key in read_file(file)
     ]
-    trees = [
-        ast.parse(path.read_text(encoding="utf-8"))
-        for folder in ("etl", "scripts", "tests")
-        for path in (ROOT / folder).rglob("*.py")
-    ]
+    written: set[str] = set()
+    composed: set[re.Pattern[str]] = set()
+    for folder in ("etl", "scripts", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+            written |= texts(nodes)
+            composed |= patterns(nodes)
     # A statement can also name another one in a brace.
     in_braces = {
         name
         for path in FOLDER.rglob("*.sql")
         for name in re.findall(r"\{(\w+/\w+\.\w+)\}", path.read_text(encoding="utf-8"))
     }
-    words = set().union(in_braces, *map(texts, trees), report_queries.reports(), of_checks())
-    composed = [pattern for tree in trees for pattern in patterns(tree)]
+    words = {*in_braces, *written, *report_queries.reports(), *of_checks()}
 
+    @cache
     def is_composed(name: str) -> bool:
         found = [match.groups() for pattern in composed if (match := pattern.fullmatch(name))]
         return any(all(word in words or is_composed(word) for word in groups) for groups in found)
@@ -254,23 +257,23 @@ def of_checks() -> set[str]:
     return found
 
 
-def texts(tree: ast.Module) -> set[str]:
+def texts(nodes: list[ast.AST]) -> set[str]:
     """Every text that a module writes out."""
-    constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    constants = (node.value for node in nodes if isinstance(node, ast.Constant))
     return {value for value in constants if isinstance(value, str)}
 
 
-def patterns(tree: ast.Module) -> list[re.Pattern[str]]:
+def patterns(nodes: list[ast.AST]) -> set[re.Pattern[str]]:
     """What texts that a module puts together can be: dims/scd2.suspect_(.+), suspect_(.+)."""
-    found = []
-    for node in ast.walk(tree):
+    found = set()
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             pieces = [
                 re.escape(str(v.value)) if isinstance(v, ast.Constant) else "([a-z0-9_/.]+)"
                 for v in node.values
             ]
             if re.search(r"[a-z]_?|/", "".join(p for p in pieces if p[0] != "(")):
-                found.append(re.compile("".join(pieces)))
+                found.add(re.compile("".join(pieces)))
     return found
 
 
