@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import analysts
 import checks
+import exports
 import members_history
 import members_peers
 import parts
@@ -61,6 +62,7 @@ def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[st
         months = readers.months(url)
         checked = checks.measure(url, rounds=2)
         as_written = senders.measure(url, batch, folder)
+        taken_away = exports.measure(url, folder)
         noticed = analysts.measure(url, folder) if with_analysts else None
     return {
         "members": members,
@@ -75,6 +77,7 @@ def measure(members: int, years: int, days: int, with_analysts: bool) -> dict[st
         "months": months,
         "checks": checked,
         "senders": as_written,
+        "exports": taken_away,
         "analysts": noticed,
     }
 
@@ -141,6 +144,7 @@ def main(
         readers.show(result["readers"])
         readers.show_months(result["months"])
         senders.show(result["senders"])
+        exports.show(result["exports"])
         checks.show(result["checks"], sum(result["floor_seconds"].values()))
         if with_analysts:
             analysts.show(result["analysts"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from exports import MOST as MOST_OF_EXPORT
 from measuring import show_table
 from readers import MOST_OF_MONTH
 
@@ -49,6 +50,9 @@ def _targets(result: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
         for way, measured in result["senders"].items():
             wanted = 1.6 if way == "own contract" else 2.2
             yield f"stage of claims, {way} / COPY of them", measured["ratio"], wanted
+        for form, spent in result["exports"]["exports"].items():
+            ratio = spent / result["exports"]["copy"]
+            yield f"export of claims, {form} / COPY of them", ratio, MOST_OF_EXPORT
         grouped = result["parts"]["alone"]["claims_grouped"]
         for cube, spent in result["parts"]["cubes"].items():
             yield f"{cube} / grouped scan of the claims", spent / grouped, 4

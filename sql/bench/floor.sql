@@ -6,6 +6,12 @@ create table {untyped} ({column_types});
 -- The plain COPY that every stage is measured against. One row per line of a file.
 copy {table} from stdin with (format csv, header true, delimiter {delimiter});
 
+-- name: copy_out
+-- The plain COPY that every export is measured against. One row per row of a table or view.
+copy (
+    select * from {table}  -- noqa: AM04, columns are those of the table
+) to stdout (format csv, header true);
+
 -- name: drop_untyped
 -- Make room for the next round.
 drop table {table};
