@@ -215,7 +215,7 @@ format: $(READY) ## Format Python and SQL
 	@$(PY) -m ruff check --fix . ; $(PY) -m ruff format . && $(PY) -m sqlfluff fix --disable-progress-bar sql
 
 docs: $(READY) ## Build the documentation in docs/_build/html
-	@$(PY) -m etl docs && $(PY) -m sphinx -q -W docs docs/_build/html
+	@$(PY) -m etl docs && $(PY) -m sphinx -W docs docs/_build/html
 
 migration: $(READY) ## Write the migration of changed declarations of tables [WHAT= BASELINE=yes]
 	@$(PY) scripts/make_migration.py $(if $(WHAT),--what $(call quoted,$(WHAT))) $(if $(filter yes,$(BASELINE)),--baseline)

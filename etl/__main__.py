@@ -509,8 +509,11 @@ def docs(
         pages.LEVELS_PAGE: pages.write_levels,
         alert_rules.FILE: alert_rules.write,
     }
+    terminal = console.Terminal()
     for page, write in written.items():
-        if not write(check=check):
+        with terminal.showing("docs", page.name):
+            is_current = write(check=check)
+        if not is_current:
             typer.echo(f"{page.relative_to(ROOT)} is stale: run make docs.", err=True)
             raise typer.Exit(1)
 
