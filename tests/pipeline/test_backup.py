@@ -62,6 +62,7 @@ def test_chain_is_restored_as_it_was_and_the_database_before_it_is_kept(here: Si
     assert here.backup().label.kind == "full"
 
 
+@pytest.mark.slow
 def test_undone_restore_brings_back_what_was_replaced_without_who_was_erased_since(
     here: Site,
 ) -> None:

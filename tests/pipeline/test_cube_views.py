@@ -102,6 +102,7 @@ def test_a_cube_that_is_refreshed_without_a_change_changes_no_other(loaded: Ware
     assert refreshed(loaded) == {"plan_ids"}
 
 
+@pytest.mark.slow
 def test_a_changed_definition_makes_its_cube_and_those_that_read_it_again(
     loaded: Warehouse, folder: Path
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_changed_definition_makes_its_cube_and_those_that_read_it_again(
     ) == loaded.rows("select distinct schema_name, load_id from ledger.cube_refresh")
 
 
+@pytest.mark.slow
 def test_refresh_of_a_view_does_not_block_its_readers(loaded: Warehouse) -> None:
     loaded.send("2025-02-02", plans=plans("R"))
     counted = "select count(*) from cubes.plan_ids"

@@ -220,6 +220,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.slow
 def test_wrong_refresh_is_rolled_back(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     made = refresh.run_cubes
     second(loaded)
@@ -298,6 +299,7 @@ def test_later_month_changes_the_tracking_of_members_without_new_claims(loaded: 
     assert loaded.value(over.format("B")) == date(2025, 4, 1)
 
 
+@pytest.mark.slow
 def test_late_dimension_row_moves_the_claims_that_named_its_key(loaded: Warehouse) -> None:
     loaded.send(
         "2025-05-02",

@@ -124,6 +124,7 @@ def test_views_of_the_owner_follow_a_full_load_whatever_they_read(loaded: Manage
     ) == [(True, True)]
 
 
+@pytest.mark.slow
 def test_views_of_another_role_fail_no_load_and_follow_once_granted(loaded: Managed) -> None:
     with analyst_of(loaded) as analyst:
         for kind, made in (FOLLOW | STAY).items():
@@ -163,6 +164,7 @@ def test_views_of_another_role_fail_no_load_and_follow_once_granted(loaded: Mana
     ) == [(ANALYST,)]
 
 
+@pytest.mark.slow
 def test_view_whose_definition_no_longer_fits_fails_no_load(
     loaded: Managed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +186,7 @@ def test_view_whose_definition_no_longer_fits_fails_no_load(
     assert (count(loaded.connection, "own.v"), count(loaded.connection, "own.w")) == (2, 3)
 
 
+@pytest.mark.slow
 def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(loaded: Managed) -> None:
     """It would be dropped with the build that contains it."""
     loaded.connection.execute(
@@ -206,6 +209,7 @@ def test_table_of_somebody_in_a_schema_of_the_warehouse_is_refused_by_name(loade
     assert loaded.value("select one from mine.mine") == 1
 
 
+@pytest.mark.slow
 def test_table_that_comes_while_a_full_load_runs_is_kept(loaded: Managed) -> None:
     def checks() -> None:
         loaded.connection.execute("create table cubes.late as select 7 as seven")

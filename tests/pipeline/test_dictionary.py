@@ -152,6 +152,7 @@ LATER: list[tuple[str, list[str], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 def test_every_statement_of_the_lineage_is_one_that_loads_send(made: Made) -> None:
     """Lineage is read from texts that are composed as stages compose them."""
     sent = "\n".join(made.sent)
@@ -276,6 +277,7 @@ def test_no_page_and_no_file_shows_a_value_of_a_person(made: Made) -> None:
     assert shown == []
 
 
+@pytest.mark.slow
 def test_numbers_of_columns_are_those_of_the_rows(made: Made) -> None:
     with connect(made.warehouse.url, "test") as connection, reading(connection):
         relations = {r.full_name: r for r in read(connection).relations}

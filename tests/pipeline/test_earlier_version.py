@@ -63,6 +63,7 @@ def test_full_load_from_an_empty_inbox_leaves_an_earlier_version(warehouse: Ware
     assert warehouse.value(COUNT.format("warehouse")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_failed_full_load_gives_an_earlier_version_its_names_back(
     warehouse: Warehouse, is_killed: bool

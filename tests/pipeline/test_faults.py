@@ -173,7 +173,10 @@ def test_endless_wait_ends_with_code_3(pending: Warehouse, monkeypatch: pytest.M
     assert pending.value("select count(*) from warehouse.dim_plan") == 2
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT"])
+@pytest.mark.parametrize(
+    "name",
+    ["SIGTERM", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGHUP", "SIGQUIT"))],
+)
 def test_signal_stops_a_run_cleanly_and_the_ledger_names_it(pending: Warehouse, name: str) -> None:
     number = signal.Signals[name]
     with locked(pending):
@@ -224,7 +227,7 @@ def test_ctrl_c_stops_a_run_cleanly_and_the_ledger_names_it(pending: Warehouse) 
     assert pending.value("select error from ledger.load") == "stopped by SIGINT"
 
 
-@pytest.mark.parametrize("whose", ["work", "all"])
+@pytest.mark.parametrize("whose", [pytest.param("work", marks=pytest.mark.slow), "all"])
 def test_run_whose_sessions_are_terminated_fails_with_a_message_and_the_next_completes(
     pending: Warehouse, whose: str
 ) -> None:

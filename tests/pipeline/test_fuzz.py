@@ -179,6 +179,7 @@ def test_random_bytes_give_counts_that_add_up(
     stage(feed, sound[: sound.index(b"\n") + 1] + data if headed else data, packed)
 
 
+@pytest.mark.slow
 @fuzz
 @given(st.data())
 def test_random_fields_give_counts_that_add_up(stage: Stage, data: st.DataObject) -> None:

@@ -192,6 +192,7 @@ def test_check_lowered_to_minor_by_a_threshold_lets_its_gate_pass(loaded):
     assert [claim for claim, *_ in seen(loaded)[0]] == ["c1", "c2"]
 
 
+@pytest.mark.slow
 def test_late_batch_passes_its_gates(loaded):
     loaded.incremental()
     loaded.send(
@@ -212,6 +213,7 @@ def test_late_batch_passes_its_gates(loaded):
     ]
 
 
+@pytest.mark.slow
 def test_failed_arrival_check_fails_the_run_after_everything_is_loaded(loaded):
     loaded.run(commands.incremental)
     assert gates(loaded)[-2:] == [("cubes", 2, 0), ("arrivals", 2, 0)]
@@ -255,6 +257,7 @@ def test_every_check_of_a_gate_can_be_evaluated(loaded):
     assert {gate for (gate,) in loaded.rows(asked)} >= {"stage", "dims", "facts", "cubes"}
 
 
+@pytest.mark.slow
 def test_arrivals_are_judged_once_and_not_again_after_a_full_load(warehouse: Warehouse) -> None:
     """A run that was stopped leaves them to the next one, but a full load judges everything."""
     judged = "select count(*) from quality.check_run where gate = 'arrivals'"

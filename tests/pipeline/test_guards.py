@@ -58,7 +58,9 @@ def test_a_limit_refuses_more_than_its_share_and_at_least_its_number(
     assert not SnapshotLimit(new_year_share=1).refuses(ending, held, is_new_year=True)
 
 
-@pytest.mark.parametrize("left", [10, 0], ids=["ten rows", "a header alone"])
+@pytest.mark.parametrize(
+    "left", [pytest.param(10, marks=pytest.mark.slow), 0], ids=["ten rows", "a header alone"]
+)
 def test_snapshot_cut_short_ends_nobody_until_confirmed(warehouse: Warehouse, left: int) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
@@ -91,6 +93,7 @@ def test_snapshot_cut_short_ends_nobody_until_confirmed(warehouse: Warehouse, le
     assert warehouse.contents() == before
 
 
+@pytest.mark.slow
 def test_confirmation_is_valid_for_the_same_bytes_also_in_a_full_load(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     cut = snapshot(warehouse, "2025-02-10", providers(0, 50))
@@ -122,6 +125,7 @@ def test_keys_are_counted_before_the_snapshot_in_the_order_of_batches(warehouse:
     assert warehouse.value(ALIVE) == 80
 
 
+@pytest.mark.slow
 def test_more_members_may_end_with_the_plan_year(warehouse: Warehouse) -> None:
     def members(day: str, last: int) -> None:
         rows = [{"member_id": f"M{n}"} for n in range(last)]
@@ -193,6 +197,7 @@ def test_late_row_does_not_revive_a_key_ended_by_a_snapshot(warehouse: Warehouse
     assert warehouse.value(ALIVE) == 3
 
 
+@pytest.mark.slow
 def test_rejected_rows_without_a_key_count_for_keys_that_end(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-01-10", providers(0, 100))
     load(warehouse)
@@ -248,6 +253,7 @@ def test_a_full_load_does_not_lose_loads_whose_files_are_gone(warehouse: Warehou
     rebuild(warehouse)
 
 
+@pytest.mark.slow
 def test_decision_for_a_full_load_is_kept_only_if_it_goes_live(warehouse: Warehouse) -> None:
     gone = warehouse.send("2025-01-10", claims=[claim("C1", 500)])
     snapshot(warehouse, "2025-01-11", providers(0, 100))
@@ -376,6 +382,7 @@ def test_a_snapshot_does_not_end_coverage_that_was_canceled_before_it(warehouse:
     assert warehouse.value("select count(*) from warehouse.fact_enrollment") == 75
 
 
+@pytest.mark.slow
 def test_late_load_ended_by_an_earlier_snapshot_is_reported(warehouse: Warehouse) -> None:
     snapshot(warehouse, "2025-03-10", providers(0, 10))
     load(warehouse)
@@ -417,6 +424,7 @@ def test_full_load_refuses_a_correction_with_bytes_of_another_batch(warehouse: W
     assert warehouse.rows(PAID) == [("c1", 500), ("c2", 400)]
 
 
+@pytest.mark.slow
 def test_file_corrected_and_restored_does_not_count_as_missing(warehouse: Warehouse) -> None:
     for paid in (500, 400, 500):
         send_again(warehouse, "2025-01-10", claims=[claim("c1", paid)])

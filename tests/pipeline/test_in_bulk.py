@@ -31,7 +31,7 @@ def two_batches(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-@pytest.mark.parametrize("rejected", [False, True])
+@pytest.mark.parametrize("rejected", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_rebuild_in_bulk_gives_the_rows_and_objects_of_an_ordinary_one(
     two_batches: Warehouse, monkeypatch: pytest.MonkeyPatch, rejected: bool
 ) -> None:

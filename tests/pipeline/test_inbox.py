@@ -159,6 +159,7 @@ def test_named_inbox_that_does_not_exist_is_refused(warehouse: Warehouse) -> Non
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_day_ahead_that_was_allowed_once_stays_allowed(warehouse: Warehouse) -> None:
     warehouse.send("2025-01-10", providers=[provider("P1", "Dr A")])
     warehouse.send("2052-01-11", providers=[provider("P1", "Dr B")])
@@ -194,6 +195,7 @@ def send_in_parts(warehouse: Warehouse) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_changed_part_reloads_all_parts_and_a_rebuild_gives_the_same(warehouse: Warehouse) -> None:
     folder = send_in_parts(warehouse)
     warehouse.incremental()

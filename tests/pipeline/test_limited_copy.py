@@ -45,6 +45,7 @@ def differing(world: Warehouse) -> int | None:
     return found_by(world.connection, CHECK).rows_failed
 
 
+@pytest.mark.slow
 def test_a_load_and_a_full_load_bring_each_version(world: Warehouse) -> None:
     shown = [("33101", "FL", "A"), ("43004", "OH", "A"), ("43004", "OH", "B"), ("33101", "FL", "C")]
     assert world.rows(SHOWN) == shown

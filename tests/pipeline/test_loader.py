@@ -74,6 +74,7 @@ def loaded(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
+@pytest.mark.slow
 def test_every_session_of_a_run_acts_as_the_loader_and_owns_what_it_makes(
     warehouse: Warehouse,
 ) -> None:
@@ -219,6 +220,7 @@ def plain(managed: Managed) -> Iterator[Managed]:
     managed.server.execute(f"revoke aca_loader from {managed.owner}")
 
 
+@pytest.mark.slow
 def test_an_owner_who_may_not_act_as_the_loader_loads_and_status_says_what_to_grant(
     plain: Managed,
 ) -> None:

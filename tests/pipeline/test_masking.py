@@ -199,6 +199,7 @@ def test_sums_and_counts_are_those_of_the_owner(world, schema):
         assert shown == world.rows(f"select {asked} from {source(relation)}"), relation
 
 
+@pytest.mark.slow
 def test_codes_are_the_same_after_a_full_load(world):
     before = [Codes.read(world.connection, schema) for schema in (LIMITED, SAFE_HARBOR)]
     asked = "select member_id, count(*) from limited.dim_member group by 1 order by 1"

@@ -36,6 +36,7 @@ def load(warehouse: Warehouse, command: Any) -> None:
         after_run.note(context)
 
 
+@pytest.mark.slow
 def test_every_report_is_recorded_once_per_load(loaded: Warehouse) -> None:
     rows = loaded.rows("select load_id, report, seconds from report_plan")
     loads = {load_id for load_id, _, _ in rows}

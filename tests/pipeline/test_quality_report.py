@@ -195,6 +195,7 @@ def test_report_of_changed_thresholds_needs_no_new_run(made: Made) -> None:
     assert "at most 5 rows (changed)" in text_of(quality_page(report))
 
 
+@pytest.mark.slow
 def test_pages_in_a_browser(made: Made, tmp_path: Path) -> None:
     browser = find_browser()
     (result,) = made.folder.glob("data-docs/validations/claims_raw/*/*/claims_raw.html")

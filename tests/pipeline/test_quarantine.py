@@ -165,6 +165,7 @@ def test_file_that_is_no_export_is_refused(warehouse: Warehouse, dirty: Path) ->
     assert warehouse.value("select count(*) from ledger.load") == 1
 
 
+@pytest.mark.slow
 def test_killed_replay_is_completed_by_the_next_one(warehouse: Warehouse, dirty: Path) -> None:
     rewrite(dirty, put(paid_amount="2.00", service_date="2025-01-09", channel="d", is_oon="no"))
     state = present(warehouse.connection)

@@ -27,6 +27,7 @@ ATTEMPTS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", ["for both", "for us"])
 def test_run_that_loses_its_connections_begins_again_and_the_ledger_has_each_try(
     warehouse: Warehouse, ends: str
@@ -70,6 +71,7 @@ def test_run_that_loses_its_connections_when_all_is_done_has_ended_well(
     assert warehouse.rows(latest) == [(None, 0)]
 
 
+@pytest.mark.slow
 def test_lock_that_is_kept_is_waited_for_in_bounds_then_tried_again_and_readers_read(
     warehouse: Warehouse,
 ) -> None:

@@ -14,6 +14,7 @@ from etl.warehouse.tables import LIVE
 from tests.support.warehouse import Warehouse
 
 
+@pytest.mark.slow
 def test_rebuild_without_room_fails_in_one_sentence_before_anything_is_written(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

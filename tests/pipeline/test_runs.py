@@ -187,6 +187,7 @@ def test_second_run_at_once_exits_with_code_7(warehouse: Warehouse) -> None:
     assert warehouse.value("select count(*) from ledger.load") == 0
 
 
+@pytest.mark.slow
 def test_readers_see_the_old_warehouse_until_the_full_load_is_live(warehouse: Warehouse) -> None:
     warehouse.send(
         "2025-01-10",
@@ -288,6 +289,7 @@ def test_rebuild_ignores_a_running_incremental_load(
     ]
 
 
+@pytest.mark.slow
 def test_stages_run_one_at_a_time_give_the_same_warehouse(warehouse: Warehouse) -> None:
     warehouse.send(
         "2025-01-10",

@@ -51,7 +51,10 @@ def county(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", [".csv", ".zip", ".xlsx"])
+@pytest.mark.parametrize(
+    "ending",
+    [".csv", *(pytest.param(ending, marks=pytest.mark.slow) for ending in (".zip", ".xlsx"))],
+)
 def test_a_trial_says_what_became_of_each_row_and_leaves_nothing(
     county: Path, server_settings: Settings, admin_url: str, ending: str
 ) -> None:
@@ -78,6 +81,7 @@ def test_a_trial_says_what_became_of_each_row_and_leaves_nothing(
     assert [path.name for path in (chosen.data / "sender-try").iterdir()] == ["lock"]
 
 
+@pytest.mark.slow
 def test_a_trial_obeys_the_manifest_next_to_its_file(
     county: Path, server_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
