@@ -49,14 +49,14 @@ report: $(READY) ## Write a page on the business: members, cost, where the money
 dictionary: $(READY) ## Write the data dictionary with lineage, and files for catalogs [TO=]
 	@$(PY) -m etl dictionary $(if $(TO),--to $(call quoted,$(TO)))
 
-psql: $(READY) ## Open psql on the warehouse, as its owner or as a login of a role [ROLE= STATES= ARGS=]
-	@$(PY) -m etl psql $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES))) $(if $(ARGS),-- $(ARGS))
+psql: $(READY) ## Open psql on the warehouse, as its owner or as a login of a role [ROLE= STATES= REPLICA= ARGS=]
+	@$(PY) -m etl psql $(if $(REPLICA),--replica $(call quoted,$(REPLICA))) $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES))) $(if $(ARGS),-- $(ARGS))
 
 ##@ Server
 up: $(READY) ## Start PostgreSQL (other targets do it when needed)
 	@$(PY) -m etl up
 
-down: $(READY) ## Stop the embedded PostgreSQL, unless a run is at work [FORCE=yes]
+down: $(READY) ## Stop the embedded PostgreSQL and its replicas, unless a run is at work [FORCE=yes]
 	@$(PY) -m etl down $(if $(filter yes,$(FORCE)),--force)
 
 status: $(READY) ## Show what was refused or waits, how the warehouse is, and what to do next [ALL=yes]
@@ -65,8 +65,14 @@ status: $(READY) ## Show what was refused or waits, how the warehouse is, and wh
 health: $(READY) ## Judge the service levels, for cron: exit 0, 10 (warning) or 11 (breach) [JSON=yes]
 	@$(PY) -m etl.cli.health health $(if $(filter yes,$(JSON)),--json)
 
-db-url: $(READY) ## Print the connection URL, the owner's or that of a login of a role [ROLE= STATES=]
-	@$(PY) -m etl db-url $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
+db-url: $(READY) ## Print the connection URL, the owner's or that of a login of a role [ROLE= STATES= REPLICA=]
+	@$(PY) -m etl db-url $(if $(REPLICA),--replica $(call quoted,$(REPLICA))) $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
+
+replica-up: $(READY) ## Have a replica of the embedded server to read from, or N of them: made or mended [N=]
+	@$(PY) -m etl replica-up $(if $(N),--n $(call quoted,$(N)))
+
+replica-down: $(READY) ## Stop and delete the replicas, or number N alone [N=]
+	@$(PY) -m etl replica-down $(if $(N),--n $(call quoted,$(N)))
 
 ##@ On call
 incidents: $(READY) ## List incidents, times to detect and repair, and error budgets

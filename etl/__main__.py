@@ -23,6 +23,7 @@ from etl.cli import (
     operations,
     quarantine,
 )
+from etl.cli import replicas as replicas_commands
 from etl.cli import senders as senders_commands
 from etl.cli.guard import at_work, guarded
 from etl.config import ROOT, Settings, settings
@@ -43,7 +44,7 @@ from etl.pipeline.status_screen import Look, show_status
 from etl.pipeline.summary import Summary
 from etl.pipeline.tries import Tries
 from etl.quality import thresholds
-from etl.server import server
+from etl.server import replicas, server
 from etl.synthetic import marker
 from etl.synthetic.evaluate.truth_folder import TruthFolder
 from etl.warehouse.tables import DIMENSIONS
@@ -65,6 +66,7 @@ app.add_typer(health.app)
 app.add_typer(masked_inbox.app)
 app.add_typer(operations.app)
 app.add_typer(quarantine.app)
+app.add_typer(replicas_commands.app)
 app.add_typer(senders_commands.app)
 
 
@@ -426,6 +428,7 @@ def dq_threshold(
 def up() -> None:
     """Start the embedded server, or see that the configured one answers."""
     server.ensure_running(settings())
+    replicas.bring_back(settings(), typer.echo)
     status(whole=False)
 
 
@@ -436,6 +439,8 @@ Force = Annotated[bool, typer.Option("--force", help="Also if that ends a run.")
 def down(force: Force = False) -> None:
     """Stop the embedded server, unless a run is at work on it."""
     _may_stop("down", force=force)
+    for number in replicas.stop(settings()):
+        typer.echo(f"Replica {number} was stopped; make up brings it back.")
     stopped = server.stop(settings())
     typer.echo("The server was stopped." if stopped else "The server was not running.")
 
@@ -479,6 +484,7 @@ def status(
         notices(url, chosen.archive) if url else (),
         [f"{i.incident_id}, {i.severity}: make incidents" for i in open_now],
         assumed_unchanged(url, chosen.inbox) if url else (0, 0),
+        list(map(replicas.describe, replicas.look(chosen))),
     )
     show_status(found, chosen, seen, look, is_whole=whole)
 

@@ -6,7 +6,7 @@ The log's own folder is read from where the last time ended; a file that is name
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,17 @@ class Brought:
     unrecorded: list[str] = field(default_factory=list)
 
 
-def bring(url: str, data: Path, folder: Path | None, file: Path | None) -> Brought:
+def bring(
+    url: str,
+    data: Path,
+    folder: Path | None,
+    file: Path | None,
+    replicas: Sequence[Path] = (),
+) -> Brought:
     """Bring looks from the server's log into ``audit.look``.
 
     ``folder``: that of the embedded server; ``file``: a log of a server whose folder is not ours.
+    ``replicas``: folders of replicas, no file of which has the name of another one.
     """
     if folder is None and file is None:
         raise UsageError(
@@ -52,7 +59,8 @@ def bring(url: str, data: Path, folder: Path | None, file: Path | None) -> Broug
         elif folder is not None:
             read = dict(run(connection, "audit/looks.files_read").fetchall())
             ends: dict[str, int] = {}
-            _copy(connection, reader.entries(_from_folder(folder, read, ends)))
+            for place in (folder, *replicas):
+                _copy(connection, reader.entries(_from_folder(place, read, ends)))
             for name, end in ends.items():
                 run(connection, "audit/looks.note_file", {"file_name": name, "bytes_read": end})
         added = run(

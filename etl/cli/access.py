@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.access import logins
 from etl.config import Settings, settings
@@ -22,7 +23,7 @@ from etl.docs import psql_start
 from etl.errors import UsageError
 from etl.pipeline import console, welcome
 from etl.server import psql as psql_program
-from etl.server import server
+from etl.server import replicas, server
 from etl.server.home import write_private
 
 SESSION = "aca-warehouse access"
@@ -31,6 +32,7 @@ app = typer.Typer()
 
 LoginName = Annotated[str, typer.Option(help="Name of the login.")]
 RoleName = Annotated[str, typer.Option(help="analyst, scoped, deid, phi, steward or auditor.")]
+ReplicaNumber = Annotated[str, typer.Option(help="Number of a replica, in place of the server.")]
 States = Annotated[str, typer.Option(help="States of the role scoped, such as FL,OH.")]
 
 
@@ -70,15 +72,20 @@ def roles() -> None:
 
 
 @app.command("db-url")
-def db_url(role: RoleName = "", states: States = "") -> None:
+def db_url(role: RoleName = "", states: States = "", replica: ReplicaNumber = "") -> None:
     """Print a connection URL and nothing else: the owner's, or that of a login of a role."""
-    typer.echo(_url(role, states))
+    typer.echo(_url(role, states, replica))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def psql(context: typer.Context, role: RoleName = "", states: States = "") -> None:
+def psql(
+    context: typer.Context,
+    role: RoleName = "",
+    states: States = "",
+    replica: ReplicaNumber = "",
+) -> None:
     """Open psql on the warehouse, as a login of a role if one is named; the rest goes to psql."""
-    url = _url(role, states)
+    url = _url(role, states, replica)
     is_watched = sys.stdin.isatty() and sys.stdout.isatty()
     # Who gives arguments or input wants what psql answers and nothing else.
     if context.args or not is_watched:
@@ -104,7 +111,23 @@ def _start(chosen: Settings, own: Path | None) -> Path:
     return file
 
 
-def _url(role: str, states: str) -> str:
+def _url(role: str, states: str, replica: str = "") -> str:
+    return _url_of_replica(role, states, replica) if replica else _url_of_server(role, states)
+
+
+def _url_of_replica(role: str, states: str, replica: str) -> str:
+    """The same on a replica, once it knows the login."""
+    chosen, number = settings(), replicas.number_of(replica)
+    # Standard output has the address alone.
+    url = replicas.address(chosen, number, partial(typer.echo, err=True))
+    if not role:
+        return url
+    login = conninfo_to_dict(_url_of_server(role, states))
+    replicas.await_caught_up(chosen, number)
+    return as_url(make_conninfo(url, user=login["user"], password=login["password"]))
+
+
+def _url_of_server(role: str, states: str) -> str:
     chosen = settings()
     url = server.ensure_running(chosen)
     if not role:

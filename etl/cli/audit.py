@@ -32,7 +32,8 @@ def audit(
     chosen = settings()
     url = server.ensure_running(chosen)
     file = Path(log) if log else None
-    brought = looks.bring(url, chosen.data, server.session_log(chosen), file)
+    logs = server.session_logs(chosen)
+    brought = looks.bring(url, chosen.data, next(iter(logs), None), file, logs[1:])
     screen = Screen()
     kinds = {"look": "looks", "statement": "statements", "imitation": "imitations"}
     new = ", ".join(f"{brought.entries[kind]:,} {words}" for kind, words in kinds.items())

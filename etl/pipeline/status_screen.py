@@ -31,11 +31,13 @@ class Look:
 
     ``notices``: what whoever runs it should know. ``incidents``: those that are open, in a phrase
     each. ``assumed``: how many loaded files, and bytes of them, are taken as unchanged unread.
+    ``replicas``: how each is, in a phrase.
     """
 
     notices: Sequence[str] = ()
     incidents: Sequence[str] = ()
     assumed: tuple[int, int] = (0, 0)
+    replicas: Sequence[str] = ()
 
 
 def show_status(
@@ -56,6 +58,7 @@ def show_status(
     held = _held(console, seen.held, room, is_whole=is_whole)
     lines = [
         ("Server", _server(status)),
+        *(("Replica", text) for text in found.replicas),
         *seen.latest.lines,
         *_failing(seen.latest, room, is_whole=is_whole),
         *(("Incident", text) for text in found.incidents),

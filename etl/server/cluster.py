@@ -85,7 +85,7 @@ def create(home: Home, password: str) -> None:
             "--builtin-locale=C.UTF-8",
         )
         if done.returncode != 0:
-            raise _failure("The database could not be made", done.stdout, home)
+            raise failure("The database could not be made", done.stdout, home)
         with (new / "cluster" / "postgresql.conf").open("a") as conf:
             conf.write(f"\ninclude = '{_CONF}'  # written again at every start\n")
         (new / "cluster").rename(home.cluster)
@@ -120,7 +120,7 @@ def set_password(home: Home, alter_role: str) -> None:
     """
     done = home.run("postgres", "--single", "-D", str(home.cluster), "postgres", text=alter_role)
     if done.returncode != 0:
-        raise _failure("The restored database did not take a password", done.stdout, home)
+        raise failure("The restored database did not take a password", done.stdout, home)
 
 
 def connect(home: Home, password: str) -> psycopg.Connection[Any]:
@@ -166,7 +166,7 @@ def start_copy(home: Home, options: Sequence[str]) -> None:
     if not _wait_until(lambda: _status(home) in ("ready", ""), _RESTORE_SECONDS):
         raise ServerError(f"The copy in {home.cluster} has not recovered in a day.")
     if not _status(home):
-        raise _failure("PostgreSQL stopped", _last_messages(home), home)
+        raise failure("PostgreSQL stopped", _last_messages(home), home)
 
 
 def _status(home: Home) -> str:
@@ -210,7 +210,7 @@ def _start(home: Home, options: Sequence[str] = ()) -> None:
             break  # the port was not the reason
     with home.log.open("rb") as log:
         log.seek(before)
-        raise _failure("PostgreSQL did not start", log.read() + _last_messages(home), home)
+        raise failure("PostgreSQL did not start", log.read() + _last_messages(home), home)
 
 
 def _last_messages(home: Home) -> bytes:
@@ -283,6 +283,14 @@ def stop(home: Home) -> bool:
             f"It may still be writing to {home.cluster}; see {home.log}.",
         )
     return True
+
+
+def reload(home: Home) -> None:
+    """Let a server that runs have the settings that it is to have by now."""
+    process, port = postmaster(home), running_port(home)
+    if process is not None and port is not None:
+        home.write(home.cluster / _CONF, _configuration(home, port))
+        process.send_signal(signal.SIGHUP)
 
 
 def note_wanted(home: Home) -> None:
@@ -392,7 +400,7 @@ def disk_full(path: Path) -> ServerError:
     )
 
 
-def _failure(what: str, output: bytes, home: Home) -> ServerError:
+def failure(what: str, output: bytes, home: Home) -> ServerError:
     """The error that the last telling line of a program's output explains."""
     lines = output.decode(errors="replace").splitlines()
     if any(words in line for line in lines for words in ("No space left", "quota exceeded")):

@@ -32,6 +32,13 @@ _ARCHIVE = (
     "else cp %p ../archive/%f.partial && sync ../archive/%f.partial "
     "&& mv ../archive/%f.partial ../archive/%f && sync ../archive; fi"
 )
+# In a replica's folder: somebody wants it.
+WANTED = "wanted"
+# A replica that is dead makes its server keep the log that it has not read, and rows that a reader
+# of it might see: a quarter of the room that is free, and for a day.
+_LOG_SHARE = 4
+_LEAST_LOG = 1 << 30
+_DEAD_AFTER = "1d"
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -78,6 +85,12 @@ class Home:
     def archive(self) -> Path:
         """Where the server puts complete segments of its log, if they are kept."""
         return self.base / "archive"
+
+    @property
+    def replicas(self) -> list[int]:
+        """Numbers of the replicas that somebody wants of this server."""
+        marks = self.base.glob(f"replica-*/{WANTED}")
+        return sorted(int(mark.parent.name.rpartition("-")[2]) for mark in marks)
 
     @property
     def name(self) -> str:
@@ -135,7 +148,7 @@ def prepare(settings: Settings) -> Home:
     home = replace(locate(settings), settings=_log_settings(settings))
     _require_runnable(home.programs)
     if os.geteuid() != 0:
-        return home
+        return _with_limits(home)
     owner = home.owner or _system_user()
     base = home.base
     if not _may_enter(owner, base):
@@ -151,7 +164,19 @@ def prepare(settings: Settings) -> Home:
     programs = home.programs
     if not _may_enter(owner, programs / "postgres"):
         programs = _copy_programs(base)
-    return replace(home, base=base, programs=programs, owner=owner)
+    return _with_limits(replace(home, base=base, programs=programs, owner=owner))
+
+
+def _with_limits(home: Home) -> Home:
+    """A home with limits of what a server keeps for its replicas, if it has some."""
+    if not home.replicas:
+        return home
+    room = max(shutil.disk_usage(home.base).free // _LOG_SHARE, _LEAST_LOG)
+    limits = {
+        "max_slot_wal_keep_size": f"{room // 2**20}MB",
+        "idle_replication_slot_timeout": _DEAD_AFTER,
+    }
+    return replace(home, settings={**home.settings, **limits})
 
 
 def _log_settings(settings: Settings) -> dict[str, str]:

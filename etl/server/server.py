@@ -26,7 +26,7 @@ from etl.db import trouble
 from etl.db.connection import as_url, is_url, session_options
 from etl.db.statements import statement
 from etl.errors import ServerError
-from etl.server import cluster, exchange
+from etl.server import cluster, exchange, replica
 from etl.server.cluster import DATABASE, MAJOR
 from etl.server.home import Home, locate, open_private, packaged_programs, prepare
 from etl.server.transport import require_verified
@@ -68,6 +68,7 @@ def ensure_running(settings: Settings, *, only_if_wanted: bool = False) -> str:
             _require_wanted(home)
         cluster.note_wanted(home)
         password = cluster.password_of(home)
+        was_running = cluster.postmaster(home) is not None
         if not home.cluster.exists():
             cluster.create(home, password)
         cluster.require_own_major(home)
@@ -77,7 +78,11 @@ def ensure_running(settings: Settings, *, only_if_wanted: bool = False) -> str:
             )
             if known.fetchone() is None:
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
-            return cluster.url_of(password, connection.info.port)
+            url = cluster.url_of(password, connection.info.port)
+    if not was_running:
+        # Without the server's lock, which others wait for.
+        replica.start_again(home, password)
+    return url
 
 
 def _require_wanted(home: Home) -> None:
@@ -125,9 +130,10 @@ def address(settings: Settings) -> str:
 
 
 def stop(settings: Settings) -> bool:
-    """Stop the embedded server; False if it was not running."""
+    """Stop the embedded server and its replicas; False if it was not running."""
     if not (settings.data / "postgres").exists():
         return False
+    replica.stop_all(locate(settings))
     with _plain_errors(settings), _locked(settings):
         return cluster.stop(locate(settings))
 
@@ -148,8 +154,10 @@ def is_there(settings: Settings) -> bool:
 def take_place(settings: Settings, new: Path) -> Path | None:
     """Stop the embedded server and let it have another database from now on.
 
-    ``new``: its folder, below that of the server. Where the one before it is kept, if any.
+    ``new``: its folder, below that of the server. Where the one before it is kept, if any. Replicas
+    are of the one before: they go, and have to be made again.
     """
+    replica.discard_all(locate(settings))
     with _plain_errors(settings), _locked(settings):
         home = prepare(settings)
         cluster.stop(home)
@@ -159,6 +167,14 @@ def take_place(settings: Settings, new: Path) -> Path | None:
 def session_log(settings: Settings) -> Path | None:
     """The folder of the embedded server's own log; none of a server that is given."""
     return None if settings.database_url else locate(settings).session_log
+
+
+def session_logs(settings: Settings) -> list[Path]:
+    """That folder and those of replicas, also of ones that are gone; none of a server given."""
+    if settings.database_url:
+        return []
+    home = locate(settings)
+    return [home.session_log, *sorted(home.base.glob("replica-*/log"))]
 
 
 def data_folder(settings: Settings) -> Path | None:
