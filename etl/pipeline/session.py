@@ -98,7 +98,7 @@ class Rebuild:
     before the erasure. ``corrected``: files that another took the place
     of, by batch and feed; ``forgets``: whether what they brought may be lost. ``decisions``: rows
     of the ledger, written when it goes live. ``named_readers``: whose transactions it was last
-    said to wait for.
+    said to wait for. ``live_from``: since when it is live, where replicas have to know.
     """
 
     load_ids: list[int] = field(default_factory=list)
@@ -108,6 +108,7 @@ class Rebuild:
     forgets: bool = False
     decisions: list[dict[str, Any]] = field(default_factory=list)
     named_readers: str = ""
+    live_from: dict[str, str] | None = None
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from psycopg import sql
 from etl.db.connection import set_config
 from etl.db.statements import insert, run, scalar
 from etl.errors import ServerError, UsageError
-from etl.pipeline import erase
+from etl.pipeline import erase, replica_readers
 from etl.pipeline.session import RunContext
 from etl.schema import build, dependents, loader, revisions
 from etl.schema.dependents import LOCK_PATIENCE
@@ -89,6 +89,7 @@ def wait_for_older_readers(context: RunContext) -> None:
                 f"The rebuild is complete; waiting for older transactions to end: {whom}."
             )
             context.rebuild.named_readers = whom
+    replica_readers.wait_for_older(context)
 
 
 def _is_quiet(context: RunContext) -> bool:
@@ -133,6 +134,7 @@ def swap(context: RunContext) -> None:
                 }
                 run(context.work, "quarantine/quarantine.hand_over", moved)
                 erase.go_live(context)
+            replica_readers.note_live(context)
             if added:
                 context.summary.notes.append(
                     f"Not carried over, so make it again where it is needed: {_listed(added)}."
@@ -155,12 +157,16 @@ def _let_reports_end(context: RunContext) -> None:
     Best is a moment at which nobody reads: the tables are locked from it to the commit, which is
     next. It is looked for without keeping anybody, then by keeping those who come for a moment.
     Where somebody reads all the time, the transactions that could be such reports are waited for.
-    ``LockNotAvailable`` where they go on for long.
+    ``LockNotAvailable`` where they go on for long. Locks are repeated on replicas, where they would
+    wait for readers and keep others: where there are some, none are taken.
     """
     retired = {"schemas": list(RETIRED.names)}
     rows = run(context.work, "rebuild/swap.tables", retired).fetchall()
     views = run(context.work, "rebuild/swap.materialized_views", retired).fetchall()
     if not rows:
+        return
+    if replica_readers.are_there(context):
+        _require_no_report(context)
         return
     deadline = time.monotonic() + LOCK_SECONDS
     patience = "10ms"
@@ -186,6 +192,10 @@ def _let_reports_end(context: RunContext) -> None:
             is_late = time.monotonic() > deadline - LOCK_SECONDS * 0.8
             patience = LOCK_PATIENCE if is_late else patience
             time.sleep(0.2 if is_late else 0.02)
+    _require_no_report(context)
+
+
+def _require_no_report(context: RunContext) -> None:
     if not _no_report_goes_on(context):
         raise psycopg.errors.LockNotAvailable
 
@@ -198,7 +208,8 @@ def _no_report_goes_on(context: RunContext) -> bool:
     if not sees_other_sessions(context.ledger):
         return _is_quiet(context)
     with loader.as_login(context.ledger):
-        return not scalar(context.ledger, "rebuild/swap.reports_go_on")
+        is_read = scalar(context.ledger, "rebuild/swap.reports_go_on")
+    return not (is_read or replica_readers.report_goes_on(context))
 
 
 def notes(connection: psycopg.Connection) -> list[str]:
@@ -234,6 +245,9 @@ def clear_replaced(context: RunContext) -> None:
 
 def _drop(context: RunContext, replaced: Schemas) -> None:
     """Drop a build that was replaced, or of one that somebody needs the rest."""
+    if not replica_readers.have_left(context, RETIRED_PATIENCE):
+        context.log.info("retired_kept")  # the next run drops it
+        return
     made = build.made(replaced)
     if build.blockers(context.ledger, replaced) or dependents.foreign_objects(
         context.ledger, replaced, made

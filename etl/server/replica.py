@@ -33,7 +33,7 @@ _ROOM = 1.1
 _SILENT_SECONDS = 60
 _SLOT_SECONDS = 30
 # How long readers may keep the log from being applied (docs/decisions/0070).
-_READERS_DELAY = "5min"
+_READERS_DELAY = "30s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +112,25 @@ _NEW = "is new"
 
 
 def start_again(primary: Home, password: str) -> None:
-    """Start the replicas that only have to be started; leave the others to ``bring_up``."""
-    if not primary.replicas:
-        return
-    with locked(primary, waits=False) as is_alone, suppress(ServerError, psycopg.Error, OSError):
+    """Start the replicas that only have to be started; leave the others to ``bring_up``.
+
+    Slots of replicas that nobody wants go: a restored database can have some.
+    """
+    with (
+        locked(primary, waits=False) as is_alone,
+        suppress(ServerError, psycopg.Error, OSError),
+        closing(cluster.connect(primary, password)) as connection,
+    ):
         if not is_alone:
             return
-        with closing(cluster.connect(primary, password)) as connection:
-            known = slots(connection)
-            for number in primary.replicas:
-                home = _configured(primary, number, connection)
-                if not _why_anew(home, known.get(number)):
-                    cluster.reload(home)
-                    cluster.connect(home, password).close()
+        known = slots(connection)
+        for number in known.keys() - set(primary.replicas):
+            drop_slot(connection, number)
+        for number in primary.replicas:
+            home = _configured(primary, number, connection)
+            if not _why_anew(home, known.get(number)):
+                cluster.reload(home)
+                cluster.connect(home, password).close()
 
 
 def _require_primary(connection: psycopg.Connection[Any]) -> None:

@@ -119,6 +119,13 @@ def address(settings: Settings, number: int, say: Say) -> str:
     return cluster.url_of(cluster.password_of(home), port)
 
 
+def running_url(settings: Settings, number: int) -> str | None:
+    """URL of a replica if it runs; starts nothing."""
+    home = locate(settings)
+    port = cluster.running_port(replica.place(home, number))
+    return None if port is None else cluster.url_of(cluster.password_of(home), port)
+
+
 def await_caught_up(settings: Settings, number: int) -> None:
     """Wait until a replica has what its server has now; ``ServerError`` where it takes long."""
     with connect(server.ensure_running(settings), SESSION) as connection:

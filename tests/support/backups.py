@@ -71,10 +71,10 @@ class Site:
         """The same with other settings of backups."""
         return Site(replace(self.settings, backup=replace(self.settings.backup, **changes)))
 
-    def start(self, *arguments: str) -> Command:
+    def start(self, *arguments: str, **environment: str) -> Command:
         """Begin ``python -m etl ...`` here."""
         places = {"INBOX": str(self.settings.inbox), "DATA_DIR": str(self.settings.data)}
-        given = {"DATABASE_URL": "", "DATABASE_URL_FILE": ""}
+        given = {"DATABASE_URL": "", "DATABASE_URL_FILE": "", **environment}
         return Command(*arguments, environment={**os.environ, **given, **places})
 
     def leftovers(self) -> list[str]:

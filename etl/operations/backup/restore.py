@@ -19,7 +19,7 @@ from etl.access import erasure_files
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
-from etl.errors import AlreadyRunningError, BatchError, ServerError, UsageError, one_line
+from etl.errors import AcaError, AlreadyRunningError, BatchError, ServerError, UsageError, one_line
 from etl.inbox.pending import Lookout
 from etl.operations.backup import copy, dump, records, store, trial
 from etl.operations.backup.copy import Copy
@@ -28,7 +28,7 @@ from etl.pipeline import erase
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
 from etl.pipeline.session import open_run, set_session_path
 from etl.pipeline.summary import Watcher
-from etl.server import cluster, exchange, server
+from etl.server import cluster, exchange, replicas, server
 from etl.server.home import Home
 
 
@@ -86,6 +86,7 @@ def restore(settings: Settings, watcher: Watcher, name: str = "", at: str = "") 
         with _idle_live(settings):
             kept = _take_place(settings, home)
     url = server.ensure_running(settings)
+    _bring_back_replicas(settings, watcher)
     with suppress(psycopg.errors.UndefinedTable):  # the next run makes it
         records.enter(url, store.listed(settings.backups)[0])
     restored = Restored(made.backup, made.state_at, made.is_short, kept)
@@ -124,6 +125,7 @@ def undo(settings: Settings, watcher: Watcher) -> Undone:
                 folder = Path(_newest(exchange.kept(server.home_of(settings))))
                 kept = str(server.take_place(settings, folder))
         url = server.ensure_running(settings)
+        _bring_back_replicas(settings, watcher)
         # Who was erased after the restore is in this database as before.
         if erasure_files.listed(settings.data):
             with open_run(url, settings, watcher, "restore", lambda: None) as context:
@@ -131,6 +133,14 @@ def undo(settings: Settings, watcher: Watcher) -> Undone:
     undone = Undone(kept)
     undone.due, undone.lost = _due(settings, url, before)
     return undone
+
+
+def _bring_back_replicas(settings: Settings, watcher: Watcher) -> None:
+    """Make the replicas again, which were of the database that was replaced."""
+    try:
+        replicas.bring_back(settings, watcher.say)
+    except AcaError as error:  # the restore is done all the same
+        watcher.say(f"{error.message} {error.hint}")
 
 
 def _newest(kept: Sequence[Path | str]) -> str:
