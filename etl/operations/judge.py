@@ -26,7 +26,7 @@ from etl.operations.objectives import (
     Severity,
     latest_deadline,
 )
-from etl.server import server
+from etl.server import replicas, server
 from etl.warehouse.tables import LIVE
 
 
@@ -101,6 +101,7 @@ def _values(settings: Settings, now: datetime, *, is_synthetic: bool) -> dict[st
         "night_began": deadline - NIGHT,
         "loads": list(LOADS),
         "disk_free": _disk_free(settings),
+        "replicas": replicas.wanted_in(settings),
         "schemas": list(LIVE.schemas.names),
         "is_synthetic": is_synthetic,
         "contracts": list(contracts),

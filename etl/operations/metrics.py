@@ -130,6 +130,20 @@ METRICS = (
         ("report",),
         f"{_SQL}.report_seconds",
     ),
+    Metric(
+        "aca_replica_lag_seconds",
+        "How long ago the server wrote what each replica that reads its log has not applied.",
+        "seconds",
+        ("replica",),
+        f"{_SQL}.replica_lag_seconds",
+    ),
+    Metric(
+        "aca_replica_lag_bytes",
+        "How much of the server's log each replica that reads it has not applied.",
+        "bytes",
+        ("replica",),
+        f"{_SQL}.replica_lag_bytes",
+    ),
 )
 _DAY = 86_400
 

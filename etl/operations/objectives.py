@@ -255,6 +255,17 @@ OBJECTIVES = (
         severity=Severity.WARNING,
         runbook="disk-full",
     ),
+    Objective(
+        "replica_lag",
+        "Each replica reads the server's log and is no more than five minutes behind.",
+        "operations/objectives.replica_lag",
+        300,
+        "seconds",
+        share=0.97,
+        window=timedelta(days=90),
+        severity=Severity.WARNING,
+        runbook="replicas",
+    ),
 )
 
 

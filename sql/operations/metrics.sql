@@ -92,3 +92,21 @@ from ledger.attempt as a
 where a.error_class is null and a.ended_at <= %(now)s
 group by a.command
 order by a.command;
+
+-- name: replica_lag_seconds
+-- How long ago the server wrote what a replica has not applied. One row per replica that reads.
+select
+    s.number::text as replica,
+    s.lag_seconds as value
+from ({server/replicas.slots}) as s
+where s.lag_seconds is not null
+order by s.number;
+
+-- name: replica_lag_bytes
+-- Bytes of the server's log that a replica has not applied. One row per replica that reads.
+select
+    s.number::text as replica,
+    s.lag_bytes::double precision as value
+from ({server/replicas.slots}) as s
+where s.lag_bytes is not null
+order by s.number;

@@ -389,3 +389,33 @@ from (
     from ({rebuild/room.needed}) as r
 ) as n
 where %(disk_free)s::bigint is not null;
+
+-- name: replica_lag
+-- Seconds that a replica is behind, or has not read the log of its server. Nothing is measured of
+-- one that the server does not know, or keeps no log for any more. One row per replica that
+-- somebody wants.
+select
+    'replica ' || w.number as subject,
+    m.seconds as measured,
+    %(limit)s::double precision as allowed,
+    case
+        when m.why <> '' then coalesce(s.inactive_since, %(now)s)
+        when m.seconds > %(limit)s
+            then %(now)s - (m.seconds - %(limit)s) * interval '1 second'
+    end as broken_since,
+    m.why
+from unnest(%(replicas)s::integer[]) as w (number)
+left join ({server/replicas.slots}) as s on w.number = s.number
+cross join lateral (
+    select
+        case
+            when s.is_lost then null
+            else coalesce(s.lag_seconds, extract(epoch from %(now)s - s.inactive_since))
+        end as seconds,
+        case
+            when s.number is null then 'its server does not know it'
+            when s.is_lost then 'it fell too far behind'
+            else ''
+        end as why
+) as m
+order by w.number;

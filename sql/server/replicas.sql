@@ -23,7 +23,7 @@ where s.slot_name = %(slot)s and s.active_pid is not null;
 select
     split_part(s.slot_name, '_', 3)::integer as number,
     s.active,
-    s.wal_status is not distinct from 'lost' or s.wal_status is null as is_lost,
+    coalesce(s.wal_status, 'lost') = 'lost' as is_lost,
     pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn)::bigint as lag_bytes,
     case
         when r.replay_lsn is not null then coalesce(extract(epoch from r.replay_lag), 0)::float8
