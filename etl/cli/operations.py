@@ -14,7 +14,7 @@ from etl.db.connection import connect, set_search_path
 from etl.errors import UsageError
 from etl.operations import deprecation, incident_drill, use_page
 from etl.operations.plan_diff import plan_diff as lines_of_plan_diff
-from etl.server import server
+from etl.server import replicas, server
 from etl.warehouse.tables import LIVE
 
 SESSION = "aca-warehouse operations"
@@ -42,8 +42,8 @@ def usage(
             f"{days!r} is no number of days.",
             f"Name one from 1 to {use_page.MOST_DAYS:,}: make usage DAYS={use_page.DAYS}",
         )
-    with _session() as connection:
-        for line in use_page.lines(connection, int(days)):
+    with _session() as connection, replicas.sessions(settings()) as readers:
+        for line in use_page.lines(connection, int(days), readers):
             typer.echo(line)
 
 
@@ -52,8 +52,8 @@ def deprecate_drop(
     cube: Annotated[str, typer.Option(help="Name of the cube.")] = "",
 ) -> None:
     """Drop a deprecated cube that the code no longer makes and nobody reads."""
-    with _session() as connection:
-        for line in deprecation.drop(connection, cube):
+    with _session() as connection, replicas.sessions(settings()) as readers:
+        for line in deprecation.drop(connection, cube, readers):
             typer.echo(line)
 
 

@@ -14,6 +14,7 @@ from etl.errors import ServerError
 from etl.operations import health, report_plans, use
 from etl.pipeline.session import RunContext
 from etl.schema import loader
+from etl.server import replicas
 
 
 def judge(settings: Settings, is_synthetic: Callable[[], bool]) -> None:
@@ -40,8 +41,8 @@ def note(context: RunContext) -> None:
             found = report_plans.record(context.ledger, sum(context.summary.seconds.values()))
             if found:
                 context.log.info("report_plans", reports=len(found))
-        with loader.as_login(context.ledger):
-            use.collect(context.ledger)
+        with loader.as_login(context.ledger), replicas.sessions(context.settings) as readers:
+            use.collect(context.ledger, readers)
     except psycopg.Error as error:
         # The next run records what this one could not.
         context.log.warning("not_noted", state=error.sqlstate)

@@ -6,7 +6,7 @@ as long as it does every run would make the cube again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -22,9 +22,14 @@ QUIET_DAYS = 30
 _PAGE = "docs/operations/plans-and-use.md"
 
 
-def drop(connection: psycopg.Connection[Any], cube: str) -> Iterator[str]:
+def drop(
+    connection: psycopg.Connection[Any],
+    cube: str,
+    replicas: Sequence[psycopg.Connection[Any]] = (),
+) -> Iterator[str]:
     """Drop a deprecated cube and its masked views; lines for a person.
 
+    ``replicas``: sessions on them, where it may be read too.
     Raises ``UsageError`` while somebody reads it, it is declared, or was never declared deprecated;
     ``SchemaError`` where views of people read from it.
     """
@@ -40,7 +45,7 @@ def drop(connection: psycopg.Connection[Any], cube: str) -> Iterator[str]:
             f"The cube {cube} was never declared deprecated.",
             f"Declare deprecated= and let its readers know first: {_PAGE}",
         )
-    use.collect(connection)
+    use.collect(connection, replicas)
     _require_unread(connection, cube)
     if cube in CUBES:
         raise UsageError(

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import psycopg
@@ -21,9 +21,10 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from etl.access.roles import LOADER
-from etl.db.connection import set_config
+from etl.db.connection import set_config, set_search_path
 from etl.db.statements import Values, run, scalar, statement
 from etl.errors import ServerError
+from etl.warehouse.tables import LIVE
 
 # Statements that are planned at one time; what is left is counted the next time.
 _MOST = 2_000
@@ -66,14 +67,19 @@ class Use:
     last_day: date
 
 
-def collect(connection: psycopg.Connection[Any]) -> int:
+def collect(
+    connection: psycopg.Connection[Any], replicas: Sequence[psycopg.Connection[Any]] = ()
+) -> int:
     """Count what was read since it was counted last; how many statements could not be planned.
 
-    ``connection`` is in autocommit mode and finds the tables of the ledger. Raises ``ServerError``
-    where the server counts no statements.
+    ``connection`` is in autocommit mode and finds the tables of the ledger. ``replicas``: sessions
+    on them, since each counts by itself what is read on it; it forgets what was taken from it.
+    Raises ``ServerError`` where the server counts no statements.
     """
     require_counting(connection)
-    found = _new_calls(connection)
+    own = _new_calls(connection)
+    elsewhere = [(replica, _calls_of_replica(replica)) for replica in replicas]
+    found = [*own, *chain.from_iterable(calls for _, calls in elsewhere)]
     # Planned before the transaction that writes: each is rolled back by itself.
     read = {(call.query, call.search_path): _relations(connection, call) for call in found}
     with connection.transaction():
@@ -83,12 +89,17 @@ def collect(connection: psycopg.Connection[Any]) -> int:
                 total = totals[call.role, *relation]
                 for at, new in enumerate((call.new_calls, call.new_rows, call.new_seconds)):
                     total[at] += new
+        for call in own:
             _note(connection, call)
         for (role, schema, name), (calls, rows, seconds) in totals.items():
             values: Values = {"role": role, "schema_name": schema, "relation_name": name}
             values |= {"calls": calls, "rows": rows, "seconds": max(seconds, 0.0)}
             run(connection, "operations/use.add", values)
         run(connection, "operations/use.forget_counted")
+    for replica, taken in elsewhere:
+        for call in taken:
+            forgotten = {"role": call.role, "query_id": call.query_id}
+            run(replica, "operations/use.forget_calls", forgotten)
     return sum(call.is_top and read[call.query, call.search_path] is None for call in found)
 
 
@@ -128,6 +139,15 @@ def _new_calls(connection: psycopg.Connection[Any]) -> Sequence[_Calls]:
         values = {"loader": LOADER, "most": _MOST}
         cursor.execute(statement("operations/use.new_calls"), values)
         return cursor.fetchall()
+
+
+def _calls_of_replica(replica: psycopg.Connection[Any]) -> Sequence[_Calls]:
+    """What was read on a replica since it was counted last."""
+    try:
+        set_search_path(replica, LIVE.schemas.path, is_local=False)
+        return _new_calls(replica)
+    except psycopg.Error:  # it is far behind, or being stopped: the next time
+        return ()
 
 
 def _note(connection: psycopg.Connection[Any], call: _Calls) -> None:

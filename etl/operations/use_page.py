@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -16,9 +16,16 @@ DAYS = 90
 MOST_DAYS = 36_500
 
 
-def lines(connection: psycopg.Connection[Any], days: int) -> Iterator[str]:
-    """Count what was read until now; then each relation with its readers, and what has none."""
-    missed = use.collect(connection)
+def lines(
+    connection: psycopg.Connection[Any],
+    days: int,
+    replicas: Sequence[psycopg.Connection[Any]] = (),
+) -> Iterator[str]:
+    """Count what was read until now; then each relation with its readers, and what has none.
+
+    ``replicas``: sessions on them.
+    """
+    missed = use.collect(connection, replicas)
     since = use.first_day(connection)
     if since is None:
         yield "Nobody but the loader has read anything since reads are counted."

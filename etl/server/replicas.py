@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -126,6 +127,19 @@ def running_url(settings: Settings, number: int) -> str | None:
     return None if port is None else cluster.url_of(cluster.password_of(home), port)
 
 
+@contextmanager
+def sessions(settings: Settings) -> Iterator[list[psycopg.Connection[Any]]]:
+    """A session on each replica that answers."""
+    with ExitStack() as opened:
+        found = []
+        for number in wanted_in(settings):
+            url = running_url(settings, number)
+            with suppress(ServerError):
+                if url is not None:
+                    found.append(opened.enter_context(closing(connect(url, SESSION))))
+        yield found
+
+
 def await_caught_up(settings: Settings, number: int) -> None:
     """Wait until a replica has what its server has now; ``ServerError`` where it takes long."""
     with connect(server.ensure_running(settings), SESSION) as connection:
@@ -179,7 +193,7 @@ def describe(found: Replica) -> str:
     return f"{where}, {slot.lag_bytes:,} bytes and {slot.lag_seconds or 0.0:,.1f} s behind"
 
 
-def _primary(home: Home) -> closing[psycopg.Connection]:
+def _primary(home: Home) -> closing[psycopg.Connection[Any]]:
     return closing(cluster.connect(home, cluster.password_of(home)))
 
 

@@ -113,6 +113,13 @@ where not exists (
     where r.rolname = c.role and s.queryid = c.query_id and s.toplevel = c.is_top
 );
 
+-- name: forget_calls
+-- Let a replica forget the calls of a statement by a login, which are counted. One row.
+select public.pg_stat_statements_reset(r.oid, d.oid, %(query_id)s) as reset_at
+from pg_roles as r
+cross join pg_database as d
+where r.rolname = %(role)s and d.datname = current_database();
+
 -- name: used
 -- Who read what in so many days. One row per relation and login.
 select

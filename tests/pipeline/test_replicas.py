@@ -131,6 +131,9 @@ def test_login_of_a_role_reads_there_and_leaves_its_record_once(here: Site) -> N
     wait_until(is_brought)
     assert is_brought()
     assert here.ask(looks) == 1
+    counted = "warehouse.dim_member\n  aca_try_phi                            1 calls"
+    assert counted in command(here, "usage").stdout
+    assert counted in command(here, "usage").stdout
 
 
 # Started, stopped, mended
