@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -46,9 +47,9 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def here() -> Iterator[Site]:
+def here(server_folder: Path) -> Iterator[Site]:
     """A warehouse without a load, and a replica of it."""
-    with site() as made:
+    with site(server_folder) as made:
         replicas.up(made.settings, [1], silent)
         yield made
 
@@ -101,6 +102,11 @@ def test_report_begun_before_a_full_load_reads_the_old_warehouse_to_its_end(
     assert any("waiting for older transactions to end on replica 1" in line for line in said)
     replicas.await_caught_up(here.settings, 1)
     assert [count(reader, table) for table in TABLES] == [2, 2, 2]
+    # Also what a session sets to ask for an earlier state.
+    reader.execute("select warehouse.as_known_at((select min(load_id) from ledger.load))")
+    assert count(reader, "fact_claim") == 1
+    reader.execute("select warehouse.as_known_now()")
+    assert count(reader, "warehouse.fact_claim") == 2
 
 
 def test_report_that_is_too_old_is_ended_and_never_reads_a_mixture(

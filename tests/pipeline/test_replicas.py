@@ -76,10 +76,10 @@ def postmaster(home: Home) -> psutil.Process:
 
 
 @pytest.fixture(scope="module")
-def here() -> Iterator[Site]:
-    """A migrated warehouse with a replica, which tests leave as they found it."""
-    with site() as made:
-        assert command(made, "migrate").returncode == 0
+def here(server_folder: Path) -> Iterator[Site]:
+    """A warehouse of one member with a replica, which tests leave as they found it."""
+    with site(server_folder) as made:
+        made.load("2025-01-10", "M1")
         up(made)
         yield made
 

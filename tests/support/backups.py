@@ -84,9 +84,12 @@ class Site:
 
 
 @contextmanager
-def site(**backup: Any) -> Iterator[Site]:
-    """A migrated warehouse without a load, on a server that is removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="aca backup's "))
+def site(place: Path | None = None, **backup: Any) -> Iterator[Site]:
+    """A migrated warehouse without a load, on a server that is removed at the end.
+
+    ``place``: the folder that it gets a folder in.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="aca backup's ", dir=place))
     folder.chmod(0o755)
     (folder / "inbox").mkdir()
     settings = Settings(
