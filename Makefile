@@ -68,7 +68,7 @@ health: $(READY) ## Judge the service levels, for cron: exit 0, 10 (warning) or 
 db-url: $(READY) ## Print the connection URL, the owner's or that of a login of a role [ROLE= STATES= REPLICA=]
 	@$(PY) -m etl db-url $(if $(REPLICA),--replica $(call quoted,$(REPLICA))) $(if $(ROLE),--role $(call quoted,$(ROLE))) $(if $(STATES),--states $(call quoted,$(STATES)))
 
-replica-up: $(READY) ## Have a replica of the embedded server to read from, or N of them: made or mended [N=]
+replica-up: $(READY) ## Have a replica of the embedded server to read from, or N of them: made, started or fixed [N=]
 	@$(PY) -m etl replica-up $(if $(N),--n $(call quoted,$(N)))
 
 replica-down: $(READY) ## Stop and delete the replicas, or number N alone [N=]

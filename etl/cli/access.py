@@ -124,7 +124,7 @@ def _url_of_replica(role: str, states: str, replica: str) -> str:
         return url
     login = conninfo_to_dict(_url_of_server(role, states))
     replicas.await_caught_up(chosen, number)
-    return as_url(make_conninfo(url, user=login["user"], password=login["password"]))
+    return as_url(make_conninfo(url, **{part: login[part] for part in ("user", "password")}))
 
 
 def _url_of_server(role: str, states: str) -> str:

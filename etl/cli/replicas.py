@@ -16,7 +16,7 @@ app = typer.Typer()
 def replica_up(
     count: Annotated[str, typer.Option("--n", help="So many, numbered from 1.")] = "1",
 ) -> None:
-    """Have so many replicas of the embedded server: made, started or mended."""
+    """Have so many replicas of the embedded server: made, started or fixed."""
     replicas.up(settings(), range(1, replicas.number_of(count) + 1), typer.echo)
 
 

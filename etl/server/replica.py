@@ -1,7 +1,7 @@
 """Replicas: hot standbys of the embedded server, each in a folder next to its database.
 
 A replica is a copy by ``pg_basebackup`` that reads the server's log through a slot of its own. It
-contains nothing that the server does not, so what cannot be mended is made again. Callers must
+contains nothing that the server does not, so what cannot be fixed is made again. Callers must
 have the lock of ``locked``; who has it may take that of the server, and never the other way round.
 """
 
@@ -91,7 +91,7 @@ def bring_up(primary: Home, password: str, number: int) -> str:
     with closing(cluster.connect(primary, password)) as connection:
         _require_primary(connection)
         home = _configured(primary, number, connection)
-        why = _why_anew(home, slots(connection).get(number))
+        why = _why_again(home, slots(connection).get(number))
         if not why:
             was_running = cluster.running_port(home) is not None
             try:
@@ -99,7 +99,7 @@ def bring_up(primary: Home, password: str, number: int) -> str:
                 cluster.connect(home, password).close()
                 _await_reading(home, password, connection, number)
             except ServerError:
-                why = "could not be mended"
+                why = "could not be fixed"
             else:
                 return "" if was_running else "was started"
         make(home, password, connection, number)
@@ -117,8 +117,8 @@ def start_again(primary: Home, password: str) -> None:
     Slots of replicas that nobody wants go: a restored database can have some.
     """
     with (
-        locked(primary, waits=False) as is_alone,
         suppress(ServerError, psycopg.Error, OSError),
+        locked(primary, waits=False) as is_alone,
         closing(cluster.connect(primary, password)) as connection,
     ):
         if not is_alone:
@@ -128,7 +128,7 @@ def start_again(primary: Home, password: str) -> None:
             drop_slot(connection, number)
         for number in primary.replicas:
             home = _configured(primary, number, connection)
-            if not _why_anew(home, known.get(number)):
+            if not _why_again(home, known.get(number)):
                 cluster.reload(home)
                 cluster.connect(home, password).close()
 
@@ -141,7 +141,7 @@ def _require_primary(connection: psycopg.Connection[Any]) -> None:
         )
 
 
-def _why_anew(home: Home, slot: Slot | None) -> str:
+def _why_again(home: Home, slot: Slot | None) -> str:
     """Why a replica has to be made, as the end of a sentence about it; empty if it need not be."""
     if not home.cluster.exists():
         return _NEW

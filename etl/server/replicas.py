@@ -47,7 +47,7 @@ def number_of(text: str) -> int:
 
 
 def up(settings: Settings, numbers: Sequence[int], say: Say) -> None:
-    """Have these replicas, started, mended or made; say of each where it is."""
+    """Have these replicas, started, fixed or made; say of each where it is."""
     _require_embedded(settings)
     server.ensure_running(settings)
     home = server.home_of(settings)
@@ -104,7 +104,7 @@ def down(settings: Settings, numbers: Sequence[int]) -> list[int]:
 
 
 def address(settings: Settings, number: int, say: Say) -> str:
-    """URL of a replica, started or mended if it does not run.
+    """URL of a replica, started or fixed if it does not run.
 
     While it runs nothing is asked of its server, which may be down.
     """

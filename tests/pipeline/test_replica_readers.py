@@ -30,7 +30,7 @@ from tests.support.watching import Silent
 pytestmark = pytest.mark.slow
 READERS = 20
 DAYS = 3
-# What a reader of a replica may be told: that a long query was canceled.
+# What a reader of a replica may get as an error: that a long query was canceled.
 CANCELED = (psycopg.errors.QueryCanceled, psycopg.errors.SerializationFailure)
 TABLES = ("staging.claims_raw", "warehouse.fact_claim", "cubes.claims_daily_member")
 

@@ -1,4 +1,4 @@
-"""Replicas of the embedded server: made, started, mended, left behind, and who reads on them."""
+"""Replicas of the embedded server: made, started, fixed, left behind, and who reads on them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from etl.server.home import Home, locate
 from tests.support.backups import Site, site
 from tests.support.processes import Ended
 
-MODES = {"cluster": 0o700, "log": 0o700, "password": 0o600, "port": 0o600, "wanted": 0o600}
+FOLDERS, FILES = ("cluster", "log"), ("password", "port", "wanted", "server.log")
 
 
 def silent(_: str) -> None:
@@ -101,8 +101,8 @@ def test_address_is_one_line_and_leads_to_a_server_that_only_reads(here: Site) -
 
 def test_files_are_for_the_servers_user_only_and_no_setting_has_the_password(here: Site) -> None:
     home = place(here)
-    for name, mode in MODES.items():
-        assert (home.base / name).stat().st_mode & 0o777 == mode, name
+    modes = {name: (home.base / name).stat().st_mode & 0o777 for name in (*FOLDERS, *FILES)}
+    assert modes == dict.fromkeys(FOLDERS, 0o700) | dict.fromkeys(FILES, 0o600)
     assert {file.stat().st_mode & 0o777 for file in home.session_log.iterdir()} == {0o600}
     password = (here.settings.data / "postgres" / "password").read_text()
     settings = (home.cluster / "warehouse.conf").read_text()
@@ -136,10 +136,10 @@ def test_login_of_a_role_reads_there_and_leaves_its_record_once(here: Site) -> N
     assert counted in command(here, "usage").stdout
 
 
-# Started, stopped, mended
+# Started, stopped, fixed
 
 
-def test_killed_replica_is_mended_and_keeps_its_port(here: Site) -> None:
+def test_killed_replica_is_fixed_and_keeps_its_port(here: Site) -> None:
     url = address(here)
     postmaster(place(here)).kill()
     wait_until(lambda: cluster.postmaster(place(here)) is None)

@@ -171,6 +171,8 @@ OPEN_CONNECTIONS = {
     "schema/migrations.py": "tables",
     "server/cluster.py": "a server of ours",
     "server/psql.py": "whether the server speaks TLS",
+    "server/replica.py": "slots of replicas",
+    "server/replicas.py": "reads",
     "server/requirements.py": "tries what sessions there may be",
     "server/server.py": "a server of ours",
 }

@@ -139,7 +139,7 @@ def _bring_back_replicas(settings: Settings, watcher: Watcher) -> None:
     """Make the replicas again, which were of the database that was replaced."""
     try:
         replicas.bring_back(settings, watcher.say)
-    except AcaError as error:  # the restore is done all the same
+    except AcaError as error:  # the restore is done anyway
         watcher.say(f"{error.message} {error.hint}")
 
 
