@@ -17,43 +17,66 @@
 --   * Coverage continues where the next day is covered, by whichever plan: a renewal at New Year
 --     neither ends nor begins anything. Coverage of nobody known is left out.
 
--- name: spans
--- Coverage of known members. One row per enrollment.
+-- name: versions
+-- Versions of members with what the cube says of them. One row per version.
 select
-    m.member_id,
+    member_id,
+    member_sk,
+    validity_start_ts,
+    validity_end_ts,
+    coalesce(state, '(unknown)') as state,
+    -- As yyyymmdd: from one such day to another it is their difference by 10,000 in whole years.
+    (
+        10000 * date_part('year', dob) + 100 * date_part('month', dob) + date_part('day', dob)
+    )::integer as born
+from dim_member;
+
+-- name: spans
+-- Coverage of known members, with their version in force on its first day, or the last before that.
+-- One row per enrollment.
+select
+    m.*,
     e.enrollment_id,
     e.start_date,
     e.end_date + 1 as next_day,
-    e.member_sk,
     e.plan_sk,
-    e.csr_variant,
-    coalesce(e.premium_paid, 0) as net_premium,
-    coalesce(e.aptc_amount, 0) as tax_credit
+    coalesce(e.csr_variant, '(none)') as csr_variant,
+    coalesce(e.premium_paid, 0)::numeric(16, 2) as net_premium,
+    coalesce(e.aptc_amount, 0)::numeric(16, 2) as tax_credit
 from fact_enrollment as e
-inner join dim_member as m on e.member_sk = m.member_sk
+inner join ({versions}) as m on e.member_sk = m.member_sk
 where e.member_sk > 0 and {of_members};
 
 -- name: definition
 -- The cube as a plain query. One row per member, month and plan.
 with spans as materialized (
-    select c.*
+    select
+        c.*,
+        coalesce(max(c.next_day) over before > c.start_date, false)
+        or coalesce(lead(c.start_date) over history < c.next_day, false) as is_overlapped
     from ({spans}) as c
+    window
+        history as (partition by c.member_id order by c.start_date, c.enrollment_id),
+        before as (history rows between unbounded preceding and 1 preceding)
 ),
 
+-- Few spans overlap others.
 days as (
     select
         member_id,
         start_date as from_day
     from spans
+    where is_overlapped
     union
     select
         member_id,
         next_day
     from spans
+    where is_overlapped
 ),
 
 -- Between two of these days the same spans cover a member.
-sections as (
+cuts as (
     select
         member_id,
         from_day,
@@ -63,19 +86,39 @@ sections as (
 
 owned as (
     select distinct on (d.member_id, d.from_day)
-        d.member_id,
+        s.*,
         d.from_day,
-        d.next_day,
-        s.member_sk,
-        s.plan_sk,
-        s.csr_variant,
-        s.net_premium,
-        s.tax_credit,
-        count(*) over (partition by d.member_id, d.from_day) > 1 as is_overlapped
-    from sections as d
+        d.next_day as cut_day,
+        count(*) over (partition by d.member_id, d.from_day) > 1 as is_of_several
+    from cuts as d
     inner join spans as s
         on d.member_id = s.member_id and d.from_day >= s.start_date and d.next_day <= s.next_day
+    where s.is_overlapped
     order by d.member_id, d.from_day, s.start_date desc, s.enrollment_id desc
+),
+
+sections as (
+    select
+        *,
+        start_date as from_day,
+        next_day as cut_day,
+        false as is_of_several
+    from spans
+    where not is_overlapped
+    union all
+    select *
+    from owned
+),
+
+-- Months are numbered on from the year 0, so that they can be counted.
+numbered as (
+    select
+        *,
+        (12 * date_part('year', from_day) + date_part('month', from_day))::integer as first_number,
+        (
+            12 * date_part('year', cut_day - 1) + date_part('month', cut_day - 1)
+        )::integer as last_number
+    from sections
 ),
 
 -- As few as there are, spelled once.
@@ -87,63 +130,76 @@ plans as materialized (
     from dim_plan
 ),
 
-joined as (
-    select
-        o.*,
-        p.plan_id,
-        p.metal_tier,
-        row_number() over history as place,
-        lag(o.next_day) over history as last_next_day,
-        lead(o.from_day) over history as later_day
-    from owned as o
-    inner join plans as p on o.plan_sk = p.plan_sk
-    window history as (partition by o.member_id order by o.from_day)
-),
-
 breaks as materialized (
     select
-        j.*,
-        bounds.*,
-        coalesce(j.last_next_day <> j.from_day, true) as begins,
-        coalesce(j.later_day <> j.next_day, true) as ends,
-        coalesce(j.last_next_day > bounds.first_month, false) as shares_first_month,
-        coalesce(j.later_day < bounds.last_month + interval '1 month', false) as shares_last_month
-    from joined as j
+        n.*,
+        p.plan_id,
+        p.metal_tier,
+        row_number() over history = 1 as is_first,
+        coalesce(lag(n.cut_day) over history <> n.from_day, true) as begins,
+        coalesce(lead(n.from_day) over history <> n.cut_day, true) as ends,
+        coalesce(lag(n.last_number) over history = n.first_number, false) as shares_first_month,
+        coalesce(lead(n.first_number) over history = n.last_number, false) as shares_last_month,
+        n.validity_start_ts <= n.from_day and n.validity_end_ts >= n.cut_day as has_version
+    from numbered as n
+    inner join plans as p on n.plan_sk = p.plan_sk
+    window history as (partition by n.member_id order by n.from_day)
+),
+
+calendar as materialized (
+    select
+        n.number,
+        10000 * ((n.number - 1) / 12) + 100 * ((n.number - 1) % 12 + 1) as day_before,
+        make_date((n.number - 1) / 12, (n.number - 1) % 12 + 1, 1) as month,
+        make_date(n.number / 12, n.number % 12 + 1, 1) as next_month
+    from (
+        select generate_series(min(first_number), max(last_number)) as number
+        from breaks
+    ) as n
+),
+
+cut_up as (
+    select
+        *,
+        false as is_shared,
+        generate_series(
+            first_number + shares_first_month::integer, last_number - shares_last_month::integer
+        ) as number
+    from breaks
+    union all
+    select
+        b.*,
+        true,
+        shared.number
+    from breaks as b
     cross join lateral (
-        select
-            date_trunc('month', j.from_day::timestamp) as first_month,
-            date_trunc('month', j.next_day::timestamp - interval '1 day') as last_month
-    ) as bounds
+        select b.first_number
+        where b.shares_first_month
+        union
+        select b.last_number
+        where b.shares_last_month
+    ) as shared (number)
+    -- Few months have several sections of a member.
+    where b.shares_first_month or b.shares_last_month
 ),
 
 pieces as not materialized (
     select
-        b.*,
-        month.first_day as month,
-        month.next_month - month.first_day as days_in_month,
-        greatest(b.from_day, month.first_day) as first_day,
-        least(b.next_day, month.next_month)
-        - greatest(b.from_day, month.first_day) as covered_days,
-        b.begins and b.from_day >= month.first_day as begins_now,
-        b.ends and b.next_day <= month.next_month as ends_now,
-        b.from_day < month.first_day
-        or (b.from_day = month.first_day and not b.begins) as continues,
-        b.from_day <= month.first_day + 14 and b.next_day > month.first_day + 14 as has_mid,
-        (b.shares_first_month and b.from_day >= month.first_day)
-        or (b.shares_last_month and b.next_day <= month.next_month) as is_shared
-    from breaks as b
-    cross join lateral (
-        select
-            -- Both go on together.
-            generate_series(b.first_month, b.last_month, interval '1 month')::date as first_day,
-            generate_series(
-                b.first_month + interval '1 month', b.last_month + interval '1 month',
-                interval '1 month'
-            )::date as next_month
-    ) as month
+        c.*,
+        m.month,
+        m.next_month - m.month as days_in_month,
+        greatest(c.from_day, m.month) as first_day,
+        least(c.cut_day, m.next_month) - greatest(c.from_day, m.month) as covered_days,
+        -- As yyyymmdd.
+        m.day_before + 1 + greatest(c.from_day - m.month, 0) as first_day_number,
+        c.begins and c.number = c.first_number as begins_now,
+        c.ends and c.number = c.last_number as ends_now,
+        c.number > c.first_number or (c.from_day = m.month and not c.begins) as continues,
+        c.from_day <= m.month + 14 and c.cut_day > m.month + 14 as has_mid
+    from cut_up as c
+    inner join calendar as m on c.number = m.number
 ),
 
--- Few months have several sections of a member.
 shared as (
     select
         member_id,
@@ -151,22 +207,29 @@ shared as (
         plan_id,
         min(days_in_month) as days_in_month,
         sum(covered_days)::integer as covered_days,
-        coalesce(sum(covered_days) filter (where is_overlapped), 0)::integer as overlapped_days,
+        coalesce(sum(covered_days) filter (where is_of_several), 0)::integer as overlapped_days,
         bool_or(has_mid) as has_mid,
         min(first_day) as first_day,
+        min(first_day_number) as first_day_number,
+        (array_agg(has_version order by first_day))[1] as has_version,
         (array_agg(member_sk order by first_day))[1] as member_sk,
+        (array_agg(state order by first_day))[1] as state,
+        (array_agg(born order by first_day))[1] as born,
         (array_agg(plan_sk order by first_day))[1] as plan_sk,
         (array_agg(metal_tier order by first_day))[1] as metal_tier,
         (array_agg(csr_variant order by first_day))[1] as csr_variant,
-        round(sum(net_premium * covered_days) / min(days_in_month), 2) as net_premium_usd,
-        round(sum(tax_credit * covered_days) / min(days_in_month), 2) as tax_credit_usd,
+        round(
+            sum(net_premium * covered_days) / min(days_in_month), 2
+        )::numeric(16, 2) as net_premium,
+        round(
+            sum(tax_credit * covered_days) / min(days_in_month), 2
+        )::numeric(16, 2) as tax_credit,
         count(*) filter (where begins_now)::integer as beginnings,
         count(*) filter (where ends_now)::integer as endings,
-        bool_or(begins_now and place = 1) as is_new,
+        bool_or(begins_now and is_first) as is_new,
         bool_or(continues) as continues
     from pieces
-    -- The first says which sections to cut up at all.
-    where (shares_first_month or shares_last_month) and is_shared
+    where is_shared
     group by member_id, month, plan_id
 ),
 
@@ -190,30 +253,34 @@ months as (
         member_id,
         month,
         plan_id,
+        has_version,
         member_sk,
+        state,
+        born,
         plan_sk,
         metal_tier,
         csr_variant,
         days_in_month,
         first_day,
+        first_day_number,
         covered_days,
-        case when is_overlapped then covered_days else 0 end as overlapped_days,
+        case when is_of_several then covered_days else 0 end as overlapped_days,
         true as is_any,
         has_mid,
         -- Most months are whole ones, whose money need not be divided.
         case
             when covered_days = days_in_month then net_premium
-            else round(net_premium * covered_days / days_in_month, 2)
-        end as net_premium_usd,
+            else round(net_premium * covered_days / days_in_month, 2)::numeric(16, 2)
+        end as net_premium,
         case
             when covered_days = days_in_month then tax_credit
-            else round(tax_credit * covered_days / days_in_month, 2)
-        end as tax_credit_usd,
-        begins_now and place = 1 as is_new,
+            else round(tax_credit * covered_days / days_in_month, 2)::numeric(16, 2)
+        end as tax_credit,
+        begins_now and is_first as is_new,
         continues,
         ends_now as is_last,
         1 as plans,
-        begins_now and place = 1 as is_first_month,
+        begins_now and is_first as is_first_month,
         continues as is_at_start,
         begins_now::integer as beginnings,
         ends_now::integer as endings
@@ -224,18 +291,22 @@ months as (
         member_id,
         month,
         plan_id,
+        has_version,
         member_sk,
+        state,
+        born,
         plan_sk,
         metal_tier,
         csr_variant,
         days_in_month,
         first_day,
+        first_day_number,
         covered_days,
         overlapped_days,
         is_any,
         has_mid,
-        net_premium_usd,
-        tax_credit_usd,
+        net_premium,
+        tax_credit,
         is_new,
         continues,
         endings > 0,
@@ -251,24 +322,29 @@ select
     r.member_id,
     r.month,
     r.plan_id,
-    m.member_sk,
+    coalesce(on_day.member_sk, r.member_sk) as member_sk,
     r.plan_sk,
     r.first_day as first_covered_date,
-    coalesce(m.state, '(unknown)') as state,
+    coalesce(on_day.state, r.state) as state,
     r.metal_tier,
-    coalesce(r.csr_variant, '(none)') as csr_variant,
-    extract(year from age(r.first_day, m.dob))::integer as rating_age,
+    r.csr_variant,
+    (
+        r.first_day_number - case when on_day.member_sk is null then r.born else on_day.born end
+    ) / 10000 as rating_age,
     r.covered_days,
     r.days_in_month,
     r.overlapped_days,
-    round(r.covered_days::numeric / r.days_in_month, 6) as member_months_day,
+    case
+        when r.covered_days = r.days_in_month then 1.000000
+        else round(r.covered_days::numeric / r.days_in_month, 6)
+    end as member_months_day,
     r.is_any::integer as member_months_any,
     r.has_mid::integer as member_months_mid,
-    (r.net_premium_usd + r.tax_credit_usd)::numeric(16, 2) as premium_usd,
-    r.tax_credit_usd::numeric(16, 2) as tax_credit_usd,
-    r.net_premium_usd::numeric(16, 2) as net_premium_usd,
+    (r.net_premium + r.tax_credit)::numeric(16, 2) as premium_usd,
+    r.tax_credit as tax_credit_usd,
+    r.net_premium as net_premium_usd,
     r.is_new,
-    r.continues and extract(month from r.month) = 1 as is_renewed,
+    r.continues and r.first_day_number / 100 % 100 = 1 as is_renewed,
     r.is_last,
     r.plans,
     r.is_first_month,
@@ -276,10 +352,10 @@ select
     r.beginnings,
     r.endings
 from months as r
-left join dim_member as on_day
-    on r.member_id = on_day.member_id
-    and r.first_day >= on_day.validity_start_ts and r.first_day < on_day.validity_end_ts
-inner join dim_member as m on m.member_sk = coalesce(on_day.member_sk, r.member_sk);
+-- Most rows are of a section throughout which the version of its first day is in force.
+left join ({versions}) as on_day
+    on case when not r.has_version then r.member_id end = on_day.member_id
+    and r.first_day >= on_day.validity_start_ts and r.first_day < on_day.validity_end_ts;
 
 -- name: touched_members
 -- Members whose coverage can have changed since a load, what is known of them, or a plan of theirs.
