@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from etl.db.statements import run, scalar
+from etl.db.statements import names, run, scalar
 
 # Statistics are gathered again when more than this share of a table's rows is not known to them.
 STALE_SHARE = 0.05
@@ -16,6 +17,14 @@ STALE_SHARE = 0.05
 def analyze(connection: psycopg.Connection[Any], *table: str) -> None:
     """Gather statistics of a table, ``table`` or ``schema, table``."""
     run(connection, "tables.analyze", table=sql.Identifier(*table))
+
+
+def analyze_columns(
+    connection: psycopg.Connection[Any], table: str, columns: Iterable[str]
+) -> None:
+    """Gather those of the columns of a temporary table that it is joined and grouped by."""
+    parts = {"table": sql.Identifier(table), "columns": names(columns)}
+    run(connection, "tables.analyze_columns", **parts)
 
 
 def are_stale(connection: psycopg.Connection[Any], table: str) -> bool:

@@ -102,13 +102,6 @@ member_id in (  -- noqa: PRS, a condition
     from {members} as t
 )
 
--- name: is_touched
--- Whether a row c of a cube is of one of these members. A fragment.
-c.member_id in (  -- noqa: PRS, a condition
-    select t.member_id
-    from {members} as t
-)
-
 -- name: before
 -- What the rows of these members came to before they are made again. One row per row of the grain.
 create temporary table {before} on commit drop as {sums};
@@ -143,16 +136,37 @@ having sum(sign * members) <> 0;
 -- One row per row of its grain.
 create temporary table wanted on commit drop as {definition};
 
--- name: merge
--- Bring the cube to the rows that it has to contain: only what differs is written, so readers go on
--- with what it contained and an unchanged row stays as it is. Where not all rows are made again,
--- those that are not touched stay. One row per row written.
-merge into {cube} as c  -- noqa: PRS, the linter does not know "by source"
+-- name: drop_unchanged
+-- Leave out what the cube has already. It reads the rows of the members made again and no others.
+-- One row per row left out.
+delete from wanted as w
+using {members} as t, {cube} as c
+where c.member_id = t.member_id and {same_grain} and not ({is_changed});
+
+-- name: delete_gone
+-- Rows of these members that the cube must not contain any more. One row per row deleted.
+delete from {cube} as c
+using {members} as t
+where c.member_id = t.member_id
+    and not exists (
+        select 1
+        from wanted as w
+        where {same_grain}
+    );
+
+-- name: write
+-- Write rows that are new or differ; readers go on with what the cube contained, and an unchanged
+-- row stays as it is. One row per row written.
+merge into {cube} as c
 using wanted as w
     on {same_grain}
 when matched and {is_changed} then update set {assign}
-when not matched then insert ({columns}) values ({values})
-when not matched by source and {is_touched} then delete;
+when not matched then insert ({columns}) values ({values});
+
+-- name: merge
+-- Bring the cube to the rows that it has to contain, and delete the others. One row per row written.
+{cubes/build.write}
+when not matched by source then delete;
 
 -- name: record
 -- Note by which definition a cube is made and through which load. One row.

@@ -67,26 +67,29 @@ cross join lateral (
 ) as above;
 
 -- name: touched_members
--- Members whose years can have changed: those who are in the cube, and those who were paid more and
--- ever reached the lowest band. One row per member.
+-- Members whose years can have changed: those who are in the cube, and those of whom more was paid
+-- in a year that reaches the lowest band now. One row per member.
 select c.member_id
 from claim_changes as c
 where c.member_id in (select h.member_id from high_cost_year as h)
 union
 select k.member_id
 from (
-    select c.member_id
+    select
+        c.member_id,
+        date_trunc('year', c.month::timestamp)::date as first_day
     from claim_changes as c
     where c.member_id <> ''
-    group by c.member_id, extract(year from c.service_date)
+    group by c.member_id, date_trunc('year', c.month::timestamp)
     having sum(c.paid_usd) > 0
 ) as k
 cross join lateral (
     select sum(d.paid_usd) as paid_usd
     from claims_daily_member as d
-    where d.member_id = k.member_id and d.paid_usd > 0
-) as ever
-where ever.paid_usd >= ({threshold});
+    where d.member_id = k.member_id
+        and d.service_date >= k.first_day and d.service_date < k.first_day + interval '1 year'
+) as of_year
+where of_year.paid_usd >= ({threshold});
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for

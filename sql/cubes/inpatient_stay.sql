@@ -197,7 +197,10 @@ covered as (
     select e.member_sk
     from fact_enrollment as e
     where e.load_id > %(since)s
-        or e.enrollment_id in (select b.enrollment_id from enrollments_before as b)
+    union
+    select e.member_sk
+    from enrollments_before as b
+    inner join fact_enrollment as e on b.enrollment_id = e.enrollment_id
 ),
 
 touched as (

@@ -29,7 +29,8 @@ select
     (
         10000 * date_part('year', dob) + 100 * date_part('month', dob) + date_part('day', dob)
     )::integer as born
-from dim_member;
+from dim_member
+where {of_members};
 
 -- name: spans
 -- Coverage of known members, with their version in force on its first day, or the last before that.
@@ -45,7 +46,7 @@ select
     coalesce(e.aptc_amount, 0)::numeric(16, 2) as tax_credit
 from fact_enrollment as e
 inner join ({versions}) as m on e.member_sk = m.member_sk
-where e.member_sk > 0 and {of_members};
+where e.member_sk > 0;
 
 -- name: definition
 -- The cube as a plain query. One row per member, month and plan.
@@ -360,22 +361,28 @@ left join ({versions}) as on_day
 -- name: touched_members
 -- Members whose coverage can have changed since a load, what is known of them, or a plan of theirs.
 -- One row per member.
-with changed as (
+with plans_changed as (
+    select p.plan_sk
+    from dim_plan as p
+    where p.load_id > %(since)s
+    union
+    select w.plan_sk
+    from dim_plan_past as w
+    where w.known_to_load_id > %(since)s
+),
+
+changed as (
     select e.member_sk
     from fact_enrollment_past as e
     where e.known_to_load_id > %(since)s
     union
     select e.member_sk
     from fact_enrollment as e
-    where e.load_id > %(since)s or e.plan_sk in (
-        select p.plan_sk
-        from dim_plan as p
-        where p.load_id > %(since)s
-        union
-        select w.plan_sk
-        from dim_plan_past as w
-        where w.known_to_load_id > %(since)s
-    )
+    where e.load_id > %(since)s
+    union
+    select e.member_sk
+    from plans_changed as p
+    inner join fact_enrollment as e on p.plan_sk = e.plan_sk
 )
 
 select m.member_id

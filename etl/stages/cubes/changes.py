@@ -27,6 +27,21 @@ _CLAIM = names(
     )
 )
 
+# The columns by which what changed is joined and grouped.
+_CLAIM_KEYS = ("claim_id", "service_date", "member_sk", "provider_sk", "plan_sk", "load_id")
+_KEYS: dict[str, tuple[str, ...]] = {
+    "plans_before": ("plan_sk",),
+    "providers_before": ("provider_sk",),
+    "members_before": ("member_sk", "member_id"),
+    "claims_before": _CLAIM_KEYS,
+    "claims_after": _CLAIM_KEYS,
+    "claim_changes": (
+        *("member_id", "service_date", "month"),
+        *("state", "metal_tier", "specialty", "claim_type"),
+    ),
+    "claims_of_member_months": ("member_id", "month", "metal_tier", "specialty"),
+}
+
 
 def made_through(connection: psycopg.Connection[Any], build: Build) -> int | None:
     """The load that cubes of a build are made through when they are made now.
@@ -125,5 +140,5 @@ class _Steps:
         statement_name = f"cubes/changes.{name}"
         found = run(self.connection, statement_name, {"since": self.since}, **self.parts).rowcount
         for table in changed_tables:
-            tables.analyze(self.connection, table)
+            tables.analyze_columns(self.connection, table, _KEYS[table])
         return found

@@ -88,31 +88,45 @@ def definition_hash(cube: Cube) -> str:
 
 
 def merge(
-    connection: psycopg.Connection[Any],
-    cube: Cube,
-    schema: str,
-    query: sql.Composable,
-    is_touched: sql.Composable = _ALL,
+    connection: psycopg.Connection[Any], cube: Cube, schema: str, query: sql.Composable
 ) -> int:
-    """Bring a table to the rows of a query, writing only what differs; rows written.
+    """Bring a table to the rows of a query, writing only what differs; rows written."""
+    parts = _want(connection, cube, schema, query)
+    return _written(
+        connection, cube, schema, run(connection, "cubes/build.merge", **parts).rowcount
+    )
 
-    ``is_touched``: which rows ``c`` of the table go where the query does not have them.
-    """
+
+def _merge_rows_of(
+    connection: psycopg.Connection[Any], cube: Cube, schema: str, members: sql.Identifier
+) -> int:
+    """The same for the rows of these members, without a look at those of others."""
+    parts = _want(connection, cube, schema, definition_of_touched(cube)) | {"members": members}
+    written = run(connection, "cubes/build.delete_gone", **parts).rowcount
+    run(connection, "cubes/build.drop_unchanged", **parts)
+    written += run(connection, "cubes/build.write", **parts).rowcount
+    return _written(connection, cube, schema, written)
+
+
+def _want(
+    connection: psycopg.Connection[Any], cube: Cube, schema: str, query: sql.Composable
+) -> dict[str, sql.Composable]:
+    """Table ``wanted`` with the rows of a query, and what compares the cube with it."""
     all_columns = [column for column, _ in columns(cube)]
     others = [column for column in all_columns if column not in cube.grain]
     run(connection, "cubes/build.want", definition=query)
-    tables.analyze(connection, "wanted")
-    written = run(
-        connection,
-        "cubes/build.merge",
-        cube=sql.Identifier(schema, cube.name),
-        same_grain=equal(cube.grain, "c", "w"),
-        is_changed=differ(others, "c", "w"),
-        assign=assign(others, "w"),
-        columns=names(all_columns),
-        values=names(all_columns, "w"),
-        is_touched=is_touched,
-    ).rowcount
+    tables.analyze_columns(connection, "wanted", cube.grain)
+    return {
+        "cube": sql.Identifier(schema, cube.name),
+        "same_grain": equal(cube.grain, "c", "w"),
+        "is_changed": differ(others, "c", "w"),
+        "assign": assign(others, "w"),
+        "columns": names(all_columns),
+        "values": names(all_columns, "w"),
+    }
+
+
+def _written(connection: psycopg.Connection[Any], cube: Cube, schema: str, written: int) -> int:
     tables.drop(connection, "wanted")
     if written and tables.are_stale(connection, f"{schema}.{cube.name}"):
         tables.analyze(connection, schema, cube.name)
@@ -156,8 +170,7 @@ def _merge_members(
     for other in sums:
         before = sql.Identifier(other.before)
         run(connection, "cubes/build.before", before=before, sums=part(other, "sums", of_members))
-    is_touched = statement("cubes/build.is_touched", members=members)
-    rows[cube.name] = merge(connection, cube, schema, definition_of_touched(cube), is_touched)
+    rows[cube.name] = _merge_rows_of(connection, cube, schema, members)
     for other in sums:
         if rows[cube.name]:
             query = _added_up(connection, other, schema, of_members)
