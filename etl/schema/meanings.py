@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from sqlalchemy import MetaData
-
 from etl.access.classification import (
     LIMITED_ROWS,
     UnclassifiedError,
@@ -16,7 +14,7 @@ from etl.access.classification import (
 from etl.access.masking import Masking
 from etl.access.treatments import Standard, Treatment, treatment_of
 from etl.schema import kept_words
-from etl.schema.warehouse_tables import all_tables
+from etl.schema.warehouse_tables import live_tables
 from etl.warehouse.tables import (
     CUBES,
     DIM_MEMBER,
@@ -59,7 +57,7 @@ def of_relation(schema: str, name: str, masking: Masking | None = None) -> dict[
         meanings = of_relation(masking.schema, masking.relation)
         return {column: _masked(masking, column, said) for column, said in meanings.items()}
     if schema in KEPT:
-        return kept_words.of_view(_tables(), name)
+        return kept_words.of_view(live_tables(), name)
     if name in CUBES and schema != "warehouse":
         return _described(f"cubes/{name}")
     if name in (*MARTS, *MARTS_OF_CUBES):
@@ -87,7 +85,7 @@ def _of_warehouse(name: str) -> dict[str, str]:
 
 
 def _of_table(name: str) -> dict[str, str]:
-    tables = _tables().tables
+    tables = live_tables().tables
     table = next(tables[found] for found in _places(name) if found in tables)
     return {column.name: column.comment or "" for column in table.columns}
 
@@ -103,8 +101,3 @@ def _masked(masking: Masking, column: str, meaning: str) -> str:
         return meaning
     here = _HERE.get(treatment_of(identifier, masking.standard))
     return f"{meaning} {here}" if here else meaning
-
-
-@cache
-def _tables() -> MetaData:
-    return all_tables()

@@ -20,7 +20,7 @@ from etl.contracts.feeds import FEEDS
 from etl.db.statements import statement
 from etl.schema.audit_tables import CHAINS
 from etl.schema.objects import Place, SchemaObject, functions_of
-from etl.schema.warehouse_tables import all_tables
+from etl.schema.warehouse_tables import live_tables
 from etl.warehouse.tables import CUBES, DIMENSIONS, Dimension
 
 # Those of the schemas that no rebuild replaces; a test compares them with the catalog.
@@ -161,4 +161,4 @@ def _least(kind: TypeEngine[Any]) -> tuple[LiteralString, str]:
 
 @cache
 def _tables() -> dict[Place, Table]:
-    return {Place(str(t.schema), t.name): t for t in all_tables().tables.values()}
+    return {Place(str(t.schema), t.name): t for t in live_tables().tables.values()}

@@ -6,6 +6,8 @@ the catalog with it. Nothing here connects to a database.
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -72,6 +74,12 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     complete(metadata)
     tables_of_build(schemas, metadata)
     return metadata
+
+
+@cache
+def live_tables() -> MetaData:
+    """All tables with those of the live build, made once; for whoever only reads them."""
+    return all_tables()
 
 
 def tables_of_build(schemas: Schemas, metadata: MetaData | None = None) -> MetaData:

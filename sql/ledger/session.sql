@@ -82,15 +82,24 @@ select version_num from public.alembic_version;
 
 -- name: are_stale
 -- Whether more of a table has changed since its statistics were gathered than may, by earlier
--- transactions or this one; a table that was never looked at is stale. One row.
+-- transactions or this one; a table that was never looked at is stale. The rows that a table was
+-- made with count as changed although they were looked at in the same transaction, since that is
+-- counted when it ends: they are taken off until a later look has set the count back. One row.
 select
-    reltuples <= 0
-    or pg_stat_get_mod_since_analyze(oid)
-    + pg_stat_get_xact_tuples_inserted(oid)
-    + pg_stat_get_xact_tuples_updated(oid)
-    + pg_stat_get_xact_tuples_deleted(oid) > reltuples * %(share)s
-from pg_class
-where oid = to_regclass(%(table)s);
+    c.reltuples <= 0
+    or counted.changed_earlier
+    - case when counted.changed_earlier = counted.changed_ever then c.reltuples else 0 end
+    + counted.changed_now > c.reltuples * %(share)s
+from pg_class as c
+cross join lateral (
+    select
+        pg_stat_get_mod_since_analyze(c.oid) as changed_earlier,
+        pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid)
+        + pg_stat_get_tuples_deleted(c.oid) as changed_ever,
+        pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+        + pg_stat_get_xact_tuples_deleted(c.oid) as changed_now
+) as counted
+where c.oid = to_regclass(%(table)s);
 
 -- name: settle_counts
 -- Send the session's pending counts of changed rows to the statistics when the

@@ -15,6 +15,7 @@ import pytest
 
 from etl.errors import CheckFailedError
 from etl.pipeline import commands
+from etl.stages import tables
 from etl.stages.cubes import refresh
 from etl.warehouse.tables import CUBES, VIEW
 from tests.support.warehouse import Warehouse, differing_cubes
@@ -274,6 +275,30 @@ def test_cubes_without_a_last_load_are_rebuilt_whole(loaded: Warehouse) -> None:
     loaded.incremental()
     assert through(loaded) == {4}
     assert loaded.rows("select sum(paid_usd) from cubes.utilization_by_specialty") != [(0,)]
+
+
+def test_statistics_of_a_new_cube_are_renewed_once_enough_of_it_changed(loaded: Warehouse) -> None:
+    """The rows that it was made with are none of its changes."""
+    cube = "cubes.claims_daily_member"
+    more = (
+        "insert into cubes.claims_daily_member (member_id, service_date, claims)"
+        " select 'X', '2020-01-01'::date + n, 1 from generate_series(1, %s) as n"
+    )
+    days = [claim(f"d{n}", "C", f"2025-02-{n % 28 + 1:02}") for n in range(28)]
+    loaded.send("2025-05-02", claims=days)
+    loaded.rebuild()
+    stale = []
+    for rows in (0, 1, 5):
+        with loaded.connection.transaction():
+            loaded.connection.execute(more.replace("%s", str(rows)))
+            stale.append(tables.are_stale(loaded.connection, cube))
+            loaded.connection.execute("delete from cubes.claims_daily_member where member_id = 'X'")
+            loaded.connection.execute("select pg_stat_force_next_flush()")
+    assert stale == [False, False, True]
+    # Earlier transactions count too, until somebody looks.
+    assert tables.are_stale(loaded.connection, cube)
+    tables.analyze(loaded.connection, "cubes", "claims_daily_member")
+    assert not tables.are_stale(loaded.connection, cube)
 
 
 def test_later_month_changes_the_tracking_of_members_without_new_claims(loaded: Warehouse) -> None:

@@ -23,7 +23,7 @@ from etl.contracts.types import Type
 from etl.db.statements import Parts, equal, names, statement, texts
 from etl.quality.checks import detail_parts, fact_parts
 from etl.render import claim_measures, claim_status, hashing, staged_rows, validity
-from etl.schema.warehouse_tables import all_tables
+from etl.schema.warehouse_tables import live_tables
 from etl.warehouse.details import DETAILS, Detail
 from etl.warehouse.tables import (
     CUBES,
@@ -107,7 +107,7 @@ def subject_of(table: str) -> Subject:
 def _declared_indexes() -> list[str]:
     """The indexes of every table and cube, by name, those of keys among them."""
     found = {cube.grain_index for cube in CUBES.values()}
-    for table in all_tables().tables.values():
+    for table in live_tables().tables.values():
         # A table without a primary key has one of no columns here.
         keys = (k for k in table.constraints if isinstance(k, _KEYS) and len(k.columns))
         found |= {str(one.name) for one in (*table.indexes, *keys) if one.name}
