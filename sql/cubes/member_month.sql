@@ -395,7 +395,16 @@ where m.load_id > %(since)s
 union
 select w.member_id
 from dim_member_past as w
-where w.known_to_load_id > %(since)s;
+where w.known_to_load_id > %(since)s
+    -- What else is corrected in place, such as counters, changes no month.
+    and not exists (
+        select 1
+        from dim_member as m
+        where m.member_sk = w.member_sk
+            and row(m.member_id, m.validity_start_ts, m.validity_end_ts, m.state, m.dob)
+            is not distinct from
+            row(w.member_id, w.validity_start_ts, w.validity_end_ts, w.state, w.dob)
+    );
 
 -- name: columns
 -- What each column means, for the catalog, and which identifier of a person it is, for

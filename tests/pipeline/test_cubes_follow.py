@@ -277,6 +277,30 @@ def test_cubes_without_a_last_load_are_rebuilt_whole(loaded: Warehouse) -> None:
     assert loaded.rows("select sum(paid_usd) from cubes.utilization_by_specialty") != [(0,)]
 
 
+def test_months_are_made_again_only_of_members_of_whom_they_say_something(
+    loaded: Warehouse,
+) -> None:
+    """A counter is corrected in place; a birth date, a move and an end of coverage matter."""
+
+    def made_again(batch_id: str, **feeds: list[dict[str, str]]) -> int:
+        loaded.send(batch_id, **feeds)
+        loaded.incremental()  # which compares each cube with its definition
+        rows: int = loaded.value(
+            "select rows_checked from quality.check_judged where check_run_id ="
+            " (select max(check_run_id) from quality.check_run where gate = 'cubes')"
+            " and check_name = 'member_month.days_as_in_facts'"
+        )
+        return rows
+
+    counted = [{"member_id": member, "call_count": "7"} for member in "ABC"]
+    assert made_again("2025-05-02", members=counted) == 0
+    assert loaded.value("select count(*) from internal.dim_member_past") == 3
+    born = [*counted[1:], {"member_id": "A", "call_count": "8", "dob": "1990-07-15"}]
+    assert made_again("2025-05-03", members=born) == 1
+    ended = [cover("e2", "B", "2025-03-01", "2025-03-31")]
+    assert made_again("2025-05-04", members=counted[1:], enrollments=ended) == 1
+
+
 def test_statistics_of_a_new_cube_are_renewed_once_enough_of_it_changed(loaded: Warehouse) -> None:
     """The rows that it was made with are none of its changes."""
     cube = "cubes.claims_daily_member"
