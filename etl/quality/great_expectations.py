@@ -27,7 +27,7 @@ from etl.db import trouble
 from etl.db.connection import connect, reading
 from etl.db.statements import run
 from etl.errors import ServerError
-from etl.quality.checks.constraints import counted
+from etl.quality.checks.constraints import failing_keys
 from etl.render.expectations import Expectation, Suite
 from etl.warehouse.tables import Schemas
 
@@ -254,8 +254,8 @@ def _with_keys(
     if not failing:
         return found
     with reading(connection, schemas.path):
-        rows = connection.execute(counted(suite, failing)).fetchall()
-    keys = {rule: tuple(shown) for rule, *_, shown in rows}
+        rows = connection.execute(failing_keys(suite, failing)).fetchall()
+    keys = {rule: tuple(shown) for rule, shown in rows}
     return {
         name: replace(finding, keys=keys[name]) if finding and name in keys else finding
         for name, finding in found.items()

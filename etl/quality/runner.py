@@ -331,7 +331,12 @@ def _execute(
     cursor = connection.execute(entry.statement, values)
     columns = [c.name for c in cursor.description or ()]
     rows = [dict(zip(columns, row, strict=True)) for row in cursor]
-    return {row["rule"]: _finding(row) for row in rows}
+    found = {row["rule"]: _finding(row) for row in rows}
+    failing = [rule for rule, finding in found.items() if finding.rows_failed]
+    if entry.keys_of is not None and failing:
+        for rule, keys in connection.execute(entry.keys_of(failing), values):
+            found[rule] = replace(found[rule], keys=tuple(keys))
+    return found
 
 
 def _run_sql(

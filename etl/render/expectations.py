@@ -52,7 +52,8 @@ class Expectation:
     """A check that Great Expectations answers: its expectation type and arguments.
 
     ``of``: the sender's contract on whose loads alone it is judged. ``not_of``: the contracts on
-    whose loads it is not, because they say something else or do not send the column.
+    whose loads it is not, because they say something else or do not send the column. ``words``:
+    values that keep it, so that most of them need not be matched against its pattern.
     """
 
     check: Check
@@ -60,6 +61,17 @@ class Expectation:
     arguments: dict[str, Any]
     of: str | None = None
     not_of: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it is judged on the rows of every load."""
+        return self.of is None and not self.not_of
+
+    @property
+    def judges_missing(self) -> bool:
+        """Whether it is about missing values; every other is about those that are there."""
+        return self.kind == _NOT_NULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +215,7 @@ def _constraint(table: str, column: str, rule: Constraint, closed: bool) -> Expe
         ),
         _MATCHES,
         {"column": column, "regex": pattern(rule)},
+        words=rule.values if isinstance(rule, OneOf) else (),
     )
 
 
@@ -230,10 +243,14 @@ def broken(expectation: Expectation) -> sql.Composed:
     """Whether a row breaks the expectation, in SQL; an empty value breaks only ``not_null``."""
     arguments = expectation.arguments
     column = sql.Identifier(arguments["column"])
-    if expectation.kind == _NOT_NULL:
+    if expectation.judges_missing:
         return sql.SQL("{} is null").format(column)
     if expectation.kind == _MATCHES:
-        return sql.SQL("{} !~ {}").format(column, sql.Literal(arguments["regex"]))
+        misfit = sql.SQL("{} !~ {}").format(column, sql.Literal(arguments["regex"]))
+        if not expectation.words:
+            return misfit
+        words = sql.SQL(", ").join(map(sql.Literal, expectation.words))
+        return sql.SQL("({} not in ({}) and {})").format(column, words, misfit)
     low, high = arguments["min_value"], arguments["max_value"]
     return outside(
         column,
@@ -252,13 +269,6 @@ def outside(
         if limit is not None
     ]
     return sql.SQL("({})").format(sql.SQL(" or ").join(conditions))
-
-
-def has_value(expectation: Expectation) -> sql.Composable:
-    """Whether a row has a value that the expectation can judge, in SQL."""
-    if expectation.kind == _NOT_NULL:
-        return sql.SQL("true")
-    return sql.SQL("{} is not null").format(sql.Identifier(expectation.arguments["column"]))
 
 
 def is_judged(suite: Suite) -> sql.Composable:

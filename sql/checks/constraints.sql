@@ -1,23 +1,45 @@
 -- Constraints of contracts in SQL: for the rows that break them, or asked of the rows of one load.
 
 -- name: counted
--- How many rows of a table each constraint of its contracts is about and can judge, and how many
--- break it, all in one scan. One row per constraint.
+-- How many rows of a load each constraint of its contracts can judge, and how many break it, all in
+-- one scan. One row per constraint.
 select
     v.rule,
     v.rows_checked,
     v.rows_judged,
-    v.rows_failed,
-    v.failing_keys
+    v.rows_failed
 from (
     select {tallies}
     from {table}
     where {scope}
 ) as counted
 cross join lateral (
+    {tallied}
+) as v;
+
+-- name: counts_of_load
+-- The counts of one constraint, nothing where it is not about the load. One row.
+select
+    {name} as rule,
+    case when {about} then row_count else 0 end as rows_checked,
+    case when {about} then {judged} else 0 end as rows_judged,
+    case when {about} then {failed} else 0 end as rows_failed
+
+-- name: failing_keys
+-- Some keys of the rows that break constraints which any row breaks, all in one scan.
+-- One row per constraint.
+select
+    v.rule,
+    v.failing_keys
+from (
+    select {tallies}
+    from {table}
+    where {scope}
+) as found
+cross join lateral (
     values
     {tallied}
-) as v (rule, rows_checked, rows_judged, rows_failed, failing_keys);
+) as v (rule, failing_keys);
 
 -- name: loads_under
 -- The loads that came under any of some contracts, those of every build. One row per load.

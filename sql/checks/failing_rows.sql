@@ -16,18 +16,26 @@ counted as (
 ),
 
 shown as (
+    -- A hundred of each rule, without all of them in order.
     select
-        rule,
-        jsonb_agg(to_jsonb(keys) - 'rule' - 'place' order by place) as failing_keys
-    from (
+        r.rule,
+        jsonb_agg(to_jsonb(s.keys) - 'rule' order by s.place) as failing_keys
+    from unnest(%(rules)s::text[]) as r (rule)
+    cross join lateral (
         select
-            rule,
-            {keys},
-            row_number() over (partition by rule order by {keys}) as place
-        from failing
-    ) as keys
-    where place <= 100
-    group by rule
+            keys,
+            row_number() over () as place
+        from (
+            select
+                rule,
+                {keys}
+            from failing
+            where rule = r.rule
+            order by {keys}
+            limit 100
+        ) as keys
+    ) as s
+    group by r.rule
 )
 
 select

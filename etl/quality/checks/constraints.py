@@ -2,67 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from psycopg import sql
 
 from etl.db.statements import Parts, statement
 from etl.quality.checks.parts import keys_of
-from etl.render.expectations import Expectation, Suite, broken, has_value, is_judged
+from etl.quality.checks.sql_check import SqlCheck
+from etl.render.expectations import Expectation, Suite, broken, is_judged
 
-_COUNTS = ("checked", "judged", "failed", "shown")
+_COMMA, _UNION = sql.SQL(",\n"), sql.SQL("\nunion all\n")
+_LOAD = sql.Placeholder("load_id")
+_LOAD_OF_ROW = sql.Identifier("load_id")
 
 
-def counted(
+def check_of_load(suite: Suite) -> SqlCheck:
+    """All expectations of a feed, on the rows of the current load alone.
+
+    A load comes under one contract, so each expectation is about all of its rows or none.
+    """
+    scope = sql.SQL("load_id = {} and {}").format(_LOAD, is_judged(suite))
+    by_name = {e.check.name: e for e in suite.expectations}
+    tallies: list[Parts] = [sql.SQL("count(*) as row_count")]
+    rows: list[Parts] = []
+    for number, expectation in enumerate(suite.expectations, start=1):
+        there, failed = sql.Identifier(f"there_{number}"), sql.Identifier(f"failed_{number}")
+        # Values that are there are counted by column, which costs a row next to nothing.
+        value = sql.Identifier(expectation.arguments["column"])
+        tallies.append(sql.SQL("count({}) as {}").format(value, there))
+        counts = {"judged": sql.SQL("row_count"), "failed": sql.SQL("row_count - {}").format(there)}
+        if not expectation.judges_missing:
+            counts = {"judged": there, "failed": failed}
+            tallies.append(
+                sql.SQL("count(*) filter (where {}) as {}").format(broken(expectation), failed)
+            )
+        rows.append(
+            statement(
+                "checks/constraints.counts_of_load",
+                name=sql.Literal(expectation.check.name),
+                about=_is_about(expectation, _LOAD),
+                **counts,
+            )
+        )
+    return SqlCheck(
+        _tallied("counted", suite, scope, tallies, rows, _UNION),
+        {name: e.check for name, e in by_name.items()},
+        suite.feed,
+        keys_of=lambda failing: failing_keys(suite, [by_name[name] for name in failing], scope),
+    )
+
+
+def failing_keys(
     suite: Suite, expectations: Sequence[Expectation], scope: Parts | None = None
 ) -> sql.Composed:
-    """The statement that counts, in one scan, what some expectations of a table are about.
+    """The statement that finds keys of rows that fail some expectations, in one more scan.
 
     ``scope``: the rows to look at, by default all that the suite is about.
     """
     tallies, rows = [], []
     for number, expectation in enumerate(expectations, start=1):
-        counts = {what: sql.Identifier(f"{what}_{number}") for what in _COUNTS}
+        shown = sql.Identifier(f"shown_{number}")
         tallies.append(
-            sql.SQL(
-                "count(*) filter (where {about}) as {checked}, "
-                "count(*) filter (where {about} and {there}) as {judged}, "
-                "count(*) filter (where {about} and {broken}) as {failed}, "
-                "some_keys({keys}) filter (where {about} and {broken}) as {shown}"
-            ).format(
-                about=_is_about(expectation),
-                there=has_value(expectation),
-                broken=broken(expectation),
+            sql.SQL("some_keys({keys}) filter (where {about} and {broken}) as {shown}").format(
                 keys=keys_of(suite.keys),
-                **counts,
+                about=_is_about(expectation),
+                broken=broken(expectation),
+                shown=shown,
             )
         )
-        rows.append(
-            sql.SQL("({}, {})").format(
-                sql.Literal(expectation.check.name), sql.SQL(", ").join(counts.values())
-            )
-        )
-    return statement(
-        "checks/constraints.counted",
-        table=sql.Identifier(suite.table),
-        scope=is_judged(suite) if scope is None else scope,
-        tallies=sql.SQL(",\n").join(tallies),
-        tallied=sql.SQL(",\n").join(rows),
+        rows.append(sql.SQL("({}, {})").format(sql.Literal(expectation.check.name), shown))
+    return _tallied(
+        "failing_keys", suite, is_judged(suite) if scope is None else scope, tallies, rows
     )
 
 
-def counted_in_load(suite: Suite) -> sql.Composed:
-    """The same of all expectations of a feed, on the rows of the current load alone."""
-    scope = sql.SQL("load_id = {} and {}").format(sql.Placeholder("load_id"), is_judged(suite))
-    return counted(suite, suite.expectations, scope)
+def _tallied(
+    name: str,
+    suite: Suite,
+    scope: Parts,
+    tallies: Iterable[Parts],
+    rows: Iterable[Parts],
+    between: sql.SQL = _COMMA,
+) -> sql.Composed:
+    return statement(
+        f"checks/constraints.{name}",
+        table=sql.Identifier(suite.table),
+        scope=scope,
+        tallies=_COMMA.join(tallies),
+        tallied=between.join(rows),
+    )
 
 
-def _is_about(expectation: Expectation) -> Parts:
-    """Whether a row is of a load on which the expectation is judged."""
+def _is_about(expectation: Expectation, load: Parts = _LOAD_OF_ROW) -> Parts:
+    """Whether the rows of a load are judged by the expectation."""
     if expectation.of is not None:
-        return sql.SQL("load_id = any(array({}))").format(_loads_under(expectation.of))
+        return sql.SQL("{} = any(array({}))").format(load, _loads_under(expectation.of))
     if expectation.not_of:
-        return sql.SQL("load_id <> all(array({}))").format(_loads_under(*expectation.not_of))
+        return sql.SQL("{} <> all(array({}))").format(load, _loads_under(*expectation.not_of))
     return sql.SQL("true")
 
 

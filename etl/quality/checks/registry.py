@@ -18,7 +18,7 @@ from etl.contracts.checks import Check
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import FOLDER, Parts, names, read_file, statement
 from etl.quality.checks import header
-from etl.quality.checks.constraints import counted_in_load
+from etl.quality.checks.constraints import check_of_load
 from etl.quality.checks.header import Declaration, Rule, fail
 from etl.quality.checks.parts import Subject, Words, counted, keys_of, subject_of, subjects
 from etl.quality.checks.reference import reference_values
@@ -71,13 +71,7 @@ def gate_checks(stage: str, feeds: Collection[str] = tuple(FEEDS)) -> tuple[SqlC
     if stage != "stage":
         return tuple(declared)
     # What contracts say of a value is asked of the rows of a load alone, all in one scan of these.
-    of_contracts = (
-        SqlCheck(
-            counted_in_load(suite), {e.check.name: e.check for e in suite.expectations}, suite.feed
-        )
-        for suite in suites()
-        if suite.feed in feeds
-    )
+    of_contracts = (check_of_load(suite) for suite in suites() if suite.feed in feeds)
     return (*declared, *of_contracts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from psycopg import sql
@@ -22,6 +23,8 @@ class SqlCheck:
     ``feed``: the feed whose files it asks the ledger about. ``only_in_facts``: whether it looks
     only at the loads that have come through to the facts. ``values``: what else is bound.
     ``declared``: the header that it comes from, none of one that comes from the contracts.
+    ``keys_of``: the statement (``rule``, ``failing_keys``) that finds keys of rows that fail some
+    of its rules, where its own does not; it is run only where rows fail.
     """
 
     statement: sql.Composed
@@ -30,3 +33,4 @@ class SqlCheck:
     only_in_facts: bool = False
     values: Values = field(default_factory=dict)
     declared: Declaration | None = None
+    keys_of: Callable[[Collection[str]], sql.Composed] | None = None
