@@ -115,6 +115,7 @@ _KEPT_OF_PERSON = {
     ),
     "hash": Identifier.HASH,
     "last_hash": Identifier.HASH,
+    "fingerprints": Identifier.HASH,
 }
 # Their other columns, by name.
 _KEPT_OF_NOBODY = words_of(
@@ -149,6 +150,7 @@ _KEPT_OF_NOBODY = words_of(
     rto_seconds rpo_seconds
     attempt_id run_began_at number command ended_at error_class sqlstate exit_code
     waited_seconds sender held_feed_id held_since after_load_id resumed_at resumed_by
+    form same_as_load_id other_lines
     """
 )
 _DESCRIBED_COLUMN = re.compile(r"\(\s*'(\w+)',\s*'([^']*)',\s*'((?:[^']|'')*)'\s*\)")

@@ -24,6 +24,7 @@ from etl.inbox.amounts import Amounts, MoneyField
 from etl.inbox.block_scan import Layout
 from etl.inbox.csv_records import Block
 from etl.inbox.distinct_keys import Keys
+from etl.inbox.line_fingerprints import LineFingerprints
 from etl.inbox.no_rows import NoRows
 from etl.inbox.sheet_count import ERRORS
 from etl.inbox.value_forms import Form
@@ -73,7 +74,7 @@ class Stream:
 
     ``read``: records seen, header apart; ``blank``: lines with nothing on them, which are none.
     ``sent``: records passed on. ``trimmed``: records from which blanks were taken. ``amounts``: of
-    all records, those of rejected rows included. ``keys``: sees every record sent.
+    all records, those of rejected rows included. ``keys``, ``fingerprints``: see every record sent.
     ``is_printable``: nothing but visible ASCII was sent. ``where``: what a message calls the file.
     ``line_of(n)`` is the line of the file on which the record begins that ends on line ``n`` of
     what was sent. ``is_cut()`` and ``last_line`` are about the last record of all.
@@ -83,6 +84,7 @@ class Stream:
     prefix: bytes
     keys: Keys | None = None
     where: str = "The file"
+    fingerprints: LineFingerprints | None = None
     read: int = 0
     blank: int = 0
     sent: int = 0
@@ -264,6 +266,8 @@ class Stream:
         self.sent += len(clean)
         if self.keys is not None:
             self.keys.see(clean)
+        if self.fingerprints is not None:
+            self.fingerprints.see(lines, clean)
         prefix = self.prefix
         sent = b"".join(
             [b"%b%d,%b\n" % (prefix, n, record) for n, record in zip(lines, clean, strict=True)]

@@ -167,6 +167,7 @@ def _change(
     for relation in among:
         _find_lines(connection, relation, found)
     run(connection, "access/erasure.forget_new_codes")
+    run(connection, "stage/unchanged_rows.forget_all")
     erasure_rows.collect_values(connection, tokens, among)
     with erasure_rows.without_triggers(connection, among):
         for relation in among:

@@ -9,7 +9,10 @@ from collections.abc import Iterator
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
+    ForeignKey,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -17,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 from etl.access.roles import Right
 from etl.access.treatments import Standard
@@ -32,6 +36,7 @@ def access(metadata: MetaData) -> None:
     _classification(metadata)
     _legal_hold(metadata)
     _erased(metadata)
+    _row_fingerprint(metadata)
 
 
 def _member_crosswalk(metadata: MetaData) -> None:
@@ -186,4 +191,43 @@ def _erased(metadata: MetaData) -> None:
         PrimaryKeyConstraint("member_token"),
         schema="access",
         comment="Members who were erased; each later file is compared with it. One row per member.",
+    )
+
+
+def _row_fingerprint(metadata: MetaData) -> None:
+    Table(
+        "row_fingerprint",
+        metadata,
+        Column("load_id", BigInteger, ForeignKey("ledger.load.load_id"), nullable=False),
+        Column("feed", Text, nullable=False),
+        Column(
+            "form",
+            UUID,
+            nullable=False,
+            comment="Hash of how the rows were read: columns, contract, declarations.",
+        ),
+        Column(
+            "fingerprints",
+            LargeBinary,
+            nullable=False,
+            comment="xxh3_128 of each row of the file that is in staging, in order, 16 bytes each. "
+            "Personal data: a hash of whole rows.",
+        ),
+        Column(
+            "same_as_load_id",
+            BigInteger,
+            comment="The snapshot before, whose rows the load has too, but for other_lines.",
+        ),
+        Column(
+            "other_lines",
+            ARRAY(BigInteger),
+            comment="Lines of the rows in staging that the snapshot before does not have.",
+        ),
+        PrimaryKeyConstraint("load_id", "feed"),
+        CheckConstraint(
+            "(same_as_load_id is null) = (other_lines is null)", name="other_lines_of_load"
+        ),
+        schema="access",
+        comment="Which rows of a snapshot came again as they were. One row per load and feed; only "
+        "the latest snapshot of a feed is kept.",
     )

@@ -29,6 +29,7 @@ _KEPT = (
     Place("quality", "check_result"),
     Place("access", "member_crosswalk"),
     Place("access", "legal_hold"),
+    Place("access", "row_fingerprint"),
     Place("audit", "look"),
     Place("audit", "disclosure"),
     Place("audit", "deletion"),

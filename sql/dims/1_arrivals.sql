@@ -54,6 +54,41 @@ select
     sum(l.rows_loaded) filter (where l.load_id = %(load_id)s)::bigint as rows_loaded
 from build_load as l;
 
+-- name: unchanged_rows
+-- How many rows of a snapshot the one before it lacks and has, if a row that both have means nothing:
+-- the one before is the latest load in the order of batches and in that of arrival, and nothing
+-- came after it that a row could meet: no row that takes effect later, no delete marker, no rows by
+-- another way. Each row has a key of its own. At most one row.
+select
+    cardinality(r.other_lines) as other_rows,
+    own.rows_loaded - cardinality(r.other_lines) as same_rows
+from access.row_fingerprint as r
+inner join build_load as own on r.load_id = own.load_id
+inner join build_load as earlier on r.same_as_load_id = earlier.load_id
+where r.load_id = %(load_id)s and r.feed = %(feed)s
+    and own.is_snapshot
+    and own.batch_rank > earlier.batch_rank
+    and not own.may_repeat
+    and not earlier.may_repeat
+    and not exists (
+        select 1
+        from build_load as o
+        where o.file_columns @> array['is_deleted']
+            or (
+                o.load_id <> own.load_id
+                and (
+                    o.load_id > earlier.load_id
+                    or o.batch_rank > earlier.batch_rank
+                    or o.latest_effective_ts > earlier.as_of_ts
+                )
+            )
+    )
+    and not exists (
+        select 1
+        from load as l
+        where l.load_id > earlier.load_id and l.load_id <= own.load_id and l.kind <> 'batch'
+    );
+
 -- name: file_columns
 -- Which columns the file of each load has. One row per load.
 select
@@ -81,7 +116,7 @@ with arrived as (
         {marked} is true as is_deleted,
         {effective} as effective_ts
     from {staging} as s
-    where s.load_id = %(load_id)s
+    where s.load_id = %(load_id)s and {can_differ}
 ),
 
 current_version as (
@@ -140,6 +175,40 @@ select
     end as attr_hash
 from classified as v
 where class is not null;
+
+-- name: any_row
+-- Every row can differ from the current version. A fragment.
+true  -- noqa: PRS, part of a where clause
+
+-- name: other_row
+-- Only a row that the snapshot before lacks can differ from the current version. A fragment.
+s.source_line in (  -- noqa: PRS, part of a where clause
+    select unnest(r.other_lines)
+    from access.row_fingerprint as r
+    where r.load_id = %(load_id)s and r.feed = %(feed)s
+)
+
+-- name: count_current
+-- How many keys have a current version that their feed brought. One row.
+select count(*)
+from {dim}
+where current_flag and not is_inferred and {sk} > 0;
+
+-- name: add_absent
+-- The keys that a snapshot lacks, where only rows that can differ were compared. One row per key.
+insert into arrival ({keys}, effective_ts, current_sk, class)
+select
+    {keys_of_c},
+    c.validity_start_ts,
+    c.{sk},
+    'absent'
+from {dim} as c
+where c.current_flag and not c.is_inferred and c.{sk} > 0
+    and not exists (
+        select 1
+        from {staging} as s
+        where s.load_id = %(load_id)s and {same_key_s_c}
+    );
 
 -- name: remove_rejected_keys
 -- A key that a rejected row of the snapshot names is not absent. One row per arrival removed.

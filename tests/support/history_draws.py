@@ -159,3 +159,60 @@ def _rows_of_key(seed: int, content: int, key: str) -> list[Row]:
 def _claim_days(seed: int, key: str) -> list[date]:
     dice = random.Random(f"{seed} {key} claims")
     return sorted(dice.sample(CLAIM_DAYS, dice.choice([0, 1, 3, 5])))
+
+
+@st.composite
+def repeated_snapshots(draw: st.DrawFn) -> Sequence:
+    """Files that mostly say again what the one before said, each key once and none gone by name.
+
+    Most are snapshots in order, as a sender sends them every day; some are deltas, come late, or
+    have other columns.
+    """
+    seed = draw(st.integers(0, 9999))
+    lacks = draw(st.sampled_from([{"is_deleted"}, {"is_deleted", "effective"}]))
+    drawn = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["snapshot", "snapshot", "snapshot", "delta"]),
+                st.sampled_from([frozenset(), frozenset(), frozenset(), frozenset({"zip"})]),
+                # How many days after the batch before it was true.
+                st.sampled_from([1, 1, 1, 2, 0.5, -1.5]),
+            ),
+            min_size=3,
+            max_size=6,
+        )
+    )
+    as_of, batches = FIRST, []
+    rows: dict[str, Row] = {}
+    for number, (kind, also_lacks, days) in enumerate(drawn):
+        dice = random.Random(f"{seed} {number}")
+        has = frozenset(OPTIONAL) - lacks - also_lacks
+        as_of += timedelta(days=days)
+        rows = _next_rows(rows, dice, as_of)
+        sent = [
+            replace(
+                row,
+                effective=row.effective if "effective" in has else None,
+                zip=row.zip if "zip" in has else None,
+            )
+            for row in rows.values()
+        ]
+        dice.shuffle(sent)
+        unreadable = tuple(dice.sample(KEYS, dice.choice([0, 0, 3])))
+        batches.append(Batch(as_of, f"{number}", kind, tuple(sent), has, unreadable))
+    return Sequence(tuple(batches), {key: _claim_days(seed, key) for key in KEYS})
+
+
+def _next_rows(rows: dict[str, Row], dice: random.Random, as_of: datetime) -> dict[str, Row]:
+    """The rows of the next file by key: most as they were, some changed, gone, new or back."""
+    found = {key: row for key, row in rows.items() if dice.random() > 0.05}
+    for key in KEYS:
+        if key in rows and dice.random() < 0.9:
+            continue
+        if dice.random() < 0.7:
+            effective = dice.choice(
+                [None, None, as_of, as_of - timedelta(days=3), as_of + timedelta(hours=36)]
+            )
+            values = [dice.choice(["x", "y"]), dice.choice(["10001", None]), dice.choice("01")]
+            found[key] = Row(key, effective, *values)
+    return found

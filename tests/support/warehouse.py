@@ -131,7 +131,8 @@ class Warehouse:
         tables = self.column(
             "select format('%I.%I', schemaname, tablename) from pg_tables "
             "where schemaname in ('staging', 'warehouse', 'internal', 'ledger', 'quality') "
-            "and tablename not in ('dim_date', 'dim_geography', 'dim_member_limited')"
+            "and tablename not in ('dim_date', 'dim_geography', 'dim_member_limited') "
+            "or (schemaname, tablename) = ('access', 'row_fingerprint')"
         )
         self.connection.execute(f"truncate {', '.join(tables)} restart identity")
 

@@ -32,6 +32,7 @@ def of_dimension(dimension: Dimension) -> Mapping[str, sql.Composable]:
         "sk": sql.Identifier(dimension.sk),
         **validity.BOUNDS,
         "keys": names(key),
+        "keys_of_c": names(key, "c"),
         "is_named_a": staged_rows.is_named(feed, "a"),
         "is_named_k_by_p": staged_rows.is_named(feed, "k", "p"),
         "keys_of_either": sql.SQL(", ").join(
@@ -59,7 +60,7 @@ def of_dimension(dimension: Dimension) -> Mapping[str, sql.Composable]:
         "effective_in_load": staged_rows.effective(feed, as_of=sql.Identifier("l", "as_of_ts")),
         **{
             f"same_key_{one}_{other}": equal(key, one, other)
-            for one, other in ("ac", "sa", "sk", "dk", "dv", "do")
+            for one, other in ("ac", "sa", "sc", "sk", "dk", "dv", "do")
         },
         **_of_lookups(dimension),
     }

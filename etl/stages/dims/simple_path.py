@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -61,9 +62,20 @@ def classify(work: DimensionWork) -> Classes:
     # Only a snapshot lacks keys that are gone. A left join can go by an index and, where the
     # dimension is empty, uses both cores.
     finds_absent = work.load.is_snapshot and not work.is_first
+    if not (finds_absent and _classify_others(work)):
+        _compare(work, "full join" if finds_absent else "left join", "any_row")
+    if finds_absent:
+        work.run("1_arrivals.remove_rejected_keys")
+    work.run("1_arrivals.analyze_arrival")
+    return count_classes(work)
+
+
+def _compare(work: DimensionWork, join: LiteralString, rows: str) -> None:
+    """Compare rows of the load with the current versions; ``rows``: the fragment of which."""
     columns = work.file_columns.get(work.load.load_id, [])
     parts = fragments.of_file(work.dimension, columns) | {
-        "left_or_full_join": sql.SQL("full join" if finds_absent else "left join")
+        "left_or_full_join": sql.SQL(join),
+        "can_differ": work.text(f"1_arrivals.{rows}"),
     }
     work.run(
         "1_arrivals.classify",
@@ -73,10 +85,28 @@ def classify(work: DimensionWork) -> Classes:
         out_of_order=work.watermark.out_of_order,
         columns_vary=bool(work.loads_without()),
     )
-    if finds_absent:
-        work.run("1_arrivals.remove_rejected_keys")
-    work.run("1_arrivals.analyze_arrival")
-    return count_classes(work)
+
+
+def _classify_others(work: DimensionWork) -> bool:
+    """Compare only rows that the snapshot before lacks, where all others mean nothing.
+
+    The others have a current version, each its own, or were changed by hand: then the current
+    versions are not as many as they have to be, nothing is done, and the answer is no.
+    """
+    found = work.run("1_arrivals.unchanged_rows").fetchone()
+    if found is None:
+        return False
+    other_rows, same_rows = found
+    _compare(work, "left join", "other_row")
+    classes = count_classes(work)
+    matched = other_rows - classes.get("new", 0) - classes.get("inferred", 0)
+    (current,) = work.row("1_arrivals.count_current")
+    if current > same_rows + matched:
+        matched += work.run("1_arrivals.add_absent").rowcount
+    if current != same_rows + matched:
+        work.drop("arrival")
+        return False
+    return True
 
 
 def count_classes(work: DimensionWork) -> Classes:

@@ -98,6 +98,11 @@ class DimensionWork:
             self.temporary.append(makes)
         return cursor
 
+    def drop(self, table: str) -> None:
+        """Drop a temporary table before the work ends."""
+        tables.drop(self.connection, table)
+        self.temporary.remove(table)
+
     def text(self, name: str, parts: Mapping[str, sql.Composable] | None = None) -> sql.Composed:
         """The statement ``sql/dims/<name>`` for this dimension."""
         return statement(f"dims/{name}", **self.parts, **(parts or {}))

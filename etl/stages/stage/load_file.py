@@ -32,7 +32,7 @@ from etl.inbox.distinct_keys import Keys
 from etl.inbox.header import Header, PreviousFile
 from etl.render.values import refusal
 from etl.stages import bulk
-from etl.stages.stage import erased, landing, parts, rejects, skipped_rows, validate
+from etl.stages.stage import erased, landing, parts, rejects, skipped_rows, unchanged_rows, validate
 from etl.stages.stage.skipped_rows import Skipped
 from etl.stages.stage.staged import FIRST_LINE, Rejected, Staged
 
@@ -152,6 +152,8 @@ def _run_file(
     rejects.look_up(staged, head, corrected)
     validate.add_up(staged, stream.amounts)
     validate.judge(batch, contract, staged, reject_share)
+    if keys_differ and stream.fingerprints is not None:
+        unchanged_rows.record(connection, load_id, staged, head, stream.fingerprints)
     parts.count(connection, load_id, batch, staged)
     if not file.unchanged():
         raise BatchError(
@@ -196,11 +198,13 @@ def _send(
     ``is_emptied``: the transaction has emptied the table.
     """
     plan = landing.plan(head)
+    keys = None if plan.is_needed else _keys(head)
     stream = Stream(
         _fields(head, plan, is_computed=reading is not None and staged.file.is_workbook),
         b"%d," % load_id,
-        None if plan.is_needed else _keys(head),
+        keys,
         staged.file.name,
+        unchanged_rows.fingerprints_of(staged) if keys else None,
     )
     if reading is not None:
         reading.stream = stream

@@ -1,0 +1,98 @@
+"""Snapshots that mostly say again what the one before said: only their other rows are compared."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from etl.pipeline import commands
+from etl.pipeline.commands import STAGES
+from etl.stages.dims import simple_path
+from etl.stages.stage import unchanged_rows
+from tests.pipeline.test_history import MEMBER, load_and_observe, share_of_examples, write
+from tests.support.history_draws import FIRST, KEYS, Sequence, repeated_snapshots
+from tests.support.history_model import Batch, Row
+from tests.support.warehouse import Warehouse
+
+HAS = Batch.has - {"is_deleted", "effective"}
+
+
+@pytest.fixture(autouse=True)
+def small_files_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a few rows are treated as those of many."""
+    monkeypatch.setattr(unchanged_rows, "ROWS", 1)
+    monkeypatch.setattr(unchanged_rows, "MOST_CHANGED", 1.0)
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which rows of each load were compared with the dimension."""
+    found = []
+    compare = simple_path._compare
+
+    def noted(work: Any, join: Any, rows: str) -> None:
+        if work.dimension is MEMBER.dimension:
+            found.append(rows)
+        compare(work, join, rows)
+
+    monkeypatch.setattr(simple_path, "_compare", noted)
+    return found
+
+
+def snapshots(*files: list[Row]) -> Sequence:
+    batches = (
+        Batch(FIRST + timedelta(days=day), f"{day}", "snapshot", tuple(rows), HAS)
+        for day, rows in enumerate(files)
+    )
+    return Sequence(tuple(batches), {key: [] for key in KEYS})
+
+
+@pytest.mark.slow
+@share_of_examples(6)
+@given(sequence=repeated_snapshots())
+def test_rows_that_come_again_match_the_model(warehouse: Warehouse, sequence: Sequence) -> None:
+    load_and_observe(warehouse, MEMBER, sequence)
+
+
+def test_only_other_rows_of_a_snapshot_are_compared(
+    warehouse: Warehouse, compared: list[str]
+) -> None:
+    first = [Row(key, None, "x", None, "0") for key in KEYS]
+    renamed = Row(KEYS[0], None, "y", None, "0")
+    # The second lacks a key, the third has it again.
+    files = first, [renamed, *first[2:]], [renamed, *first[2:], first[1]]
+    load_and_observe(warehouse, MEMBER, snapshots(*files))
+    assert compared == ["any_row", "other_row", "other_row"]
+    assert warehouse.rows(
+        "select load_id, same_as_load_id, other_lines from access.row_fingerprint"
+    ) == [(3, 2, [len(KEYS) + 1])]
+
+
+def test_all_rows_are_compared_where_a_current_version_is_missing(
+    warehouse: Warehouse, compared: list[str]
+) -> None:
+    first = [Row(key, None, "x", None, "0") for key in KEYS]
+    changed = [*first[:-1], Row(KEYS[-1], None, "y", None, "0")]
+    load_and_observe(warehouse, MEMBER, snapshots(first))
+    sequence = snapshots(first, changed)
+    warehouse.connection.execute(
+        "update warehouse.dim_member set validity_end_ts = '2025-01-11', current_flag = false "
+        "where member_id = %s",
+        [KEYS[0]],
+    )
+    load_next(warehouse, sequence)
+    assert compared == ["any_row", "other_row", "any_row"]
+    assert (
+        warehouse.value("select count(*) from warehouse.dim_member where current_flag")
+        == len(KEYS) + 1
+    )  # with the unknown member
+
+
+def load_next(warehouse: Warehouse, sequence: Sequence) -> None:
+    """Load the last batch of a sequence, the others being loaded."""
+    write(warehouse.inbox, MEMBER, sequence, len(sequence.batches) - 1)
+    with warehouse.pipeline(reject_share=1.0) as pipeline:
+        commands.run_stages(pipeline, STAGES)
