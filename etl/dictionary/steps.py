@@ -137,6 +137,7 @@ def _dimension(dimension: Dimension) -> Iterator[Step]:
         **fragments.of_dimension(dimension),
         **fragments.of_file(dimension, file),
         "left_or_full_join": sql.SQL("full join"),
+        "can_differ": statement("dims/1_arrivals.any_row"),
     }
     work = f"work_{dimension.name}"
 

@@ -21,23 +21,25 @@ _HALVES = np.dtype([("first", "<u8"), ("second", "<u8")])
 
 @dataclass(frozen=True, slots=True)
 class FileRows:
-    """Rows of a file: their lines, and the fingerprint of each in the same order."""
+    """Rows of a file in the order of their fingerprints: line and fingerprint of each."""
 
     lines: npt.NDArray[np.int64]
     fingerprints: npt.NDArray[np.void]
 
-    def in_order(self) -> bytes:
+    def in_bytes(self) -> bytes:
         """The fingerprints, 16 bytes each, as ``lines_not_in`` of another file takes them."""
-        return self.fingerprints[np.argsort(self.fingerprints["first"])].tobytes()
+        return self.fingerprints.tobytes()
 
-    def lines_not_in(self, in_order: bytes) -> list[int]:
-        """Lines of the rows that the file with these fingerprints does not have."""
-        others = np.frombuffer(in_order, _HALVES)
-        if not len(others):
-            return list(self.lines.tolist())
-        at = np.searchsorted(others["first"], self.fingerprints["first"])
+    def lines_not_in(self, in_bytes: bytes) -> list[int]:
+        """Lines of the rows that the file with these fingerprints does not have, in order."""
+        others = np.frombuffer(in_bytes, _HALVES)
+        own, other = (np.ascontiguousarray(rows["first"]) for rows in (self.fingerprints, others))
+        at = np.searchsorted(other, own)
         at[at == len(others)] = 0
-        return list(self.lines[others[at] != self.fingerprints].tolist())
+        is_other = np.ones(len(own), bool)
+        if len(others):
+            is_other = (other[at] != own) | (others["second"][at] != self.fingerprints["second"])
+        return list(np.sort(self.lines[is_other]).tolist())
 
 
 class LineFingerprints:
@@ -62,5 +64,9 @@ class LineFingerprints:
         if not self._is_complete:
             return None
         sent = np.frombuffer(self._lines, np.int64)
-        stay = ~np.isin(sent, np.fromiter(lines, np.int64))
-        return FileRows(sent[stay], np.frombuffer(self._fingerprints, _HALVES)[stay])
+        fingerprints = np.frombuffer(self._fingerprints, _HALVES)
+        order = np.argsort(fingerprints["first"])
+        gone = np.fromiter(lines, np.int64)
+        if len(gone):
+            order = order[~np.isin(sent[order], gone)]
+        return FileRows(sent[order], fingerprints[order])

@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -121,12 +122,11 @@ PEERS = (
 
 @dataclass(slots=True)
 class Files:
-    """The two files of so many members, and the seconds of a plain COPY of the first."""
+    """The two files of so many members."""
 
     members: int
     first: Path
     second: Path
-    floor: float = field(default=0.0)
 
     @property
     def changed(self) -> int:
@@ -147,20 +147,32 @@ def measure(history: dict[str, Any]) -> dict[str, Any]:
     versions = _versions()
     files: dict[tuple[int, bool], Files] = {}
     found = []
+    floors = [*history["floors"]]
     with scratch() as (url, folder):
+        files[members, False] = _files(folder, members, is_dated=False)
         for peer in PEERS:
+            floors.append(sum(floor_seconds(url, files[members, False].first.parent).values()))
             size = max(members // peer.part, 1)
             if (size, peer.is_dated) not in files:
-                files[size, peer.is_dated] = _files(url, folder, size, peer.is_dated)
+                files[size, peer.is_dated] = _files(folder, size, is_dated=peer.is_dated)
             found.append(_measured(peer, url, folder, files[size, peer.is_dated]))
             found[-1]["version"] = versions[peer.package]
-    return {"members": members, "peers": found}
+    floor = statistics.median(floors)
+    for one in found:
+        # The same for all, whatever a tool's file has besides, and its share for fewer members.
+        one["floor_seconds"] = round(floor * one["members"] / members, 3)
+    return {
+        "members": members,
+        "floors": [round(seconds, 2) for seconds in floors],
+        "floor_seconds": round(floor, 2),
+        "peers": found,
+    }
 
 
 def show(result: dict[str, Any], history: dict[str, Any]) -> None:
-    """Print the measurements: seconds, with start-up apart, and ratios to each one's floor."""
+    """Print the measurements: seconds, with start-up apart, and ratios to the one floor."""
     first, second = (sum(history["seconds"][what].values()) for what in (FIRST, SNAPSHOT))
-    floor = history["floor_seconds"]
+    floor = result["floor_seconds"]
     ours = (
         "ours",
         f"{history['members']:,}",
@@ -171,8 +183,8 @@ def show(result: dict[str, Any], history: dict[str, Any]) -> None:
         ", ".join(history["contents"]["guards"]),
     )
     show_table(
-        f"The same by others, and by us; plain COPY of the file = 1, for "
-        f"{result['members']:,} members {floor:.2f} s",
+        f"The same by others, and by us; plain COPY of the file = 1, for {result['members']:,} "
+        f"members {floor:.2f} s, the median of {members_history.least_and_most(result)}",
         (
             *("what", "members", "start-up", "first load", "ratio", "keys after", "ratio of both"),
             *("5 % changed", "ratio", "with keys", "ratio", "guards of its table"),
@@ -212,7 +224,7 @@ def _versions() -> dict[str, str]:
     return {d.name: d.version for d in distributions(path=[str(path) for path in found])}
 
 
-def _files(url: str, folder: Path, members: int, is_dated: bool) -> Files:
+def _files(folder: Path, members: int, *, is_dated: bool) -> Files:
     """Write the files of ``members_history``; dated ones say of each row when it changed."""
     inbox = folder / f"files-{members}{'-dated' if is_dated else ''}"
     inbox.mkdir()
@@ -227,8 +239,7 @@ def _files(url: str, folder: Path, members: int, is_dated: bool) -> Files:
 
     first = members_history.write_batch(inbox, FIRST_DAY, lines(set()), columns)
     second = members_history.write_batch(inbox, SECOND_DAY, lines(changed), columns)
-    floor = sum(floor_seconds(url, first).values())
-    return Files(members, first / "members.csv", second / "members.csv", floor)
+    return Files(members, first / "members.csv", second / "members.csv")
 
 
 def _measured(peer: Peer, url: str, folder: Path, files: Files) -> dict[str, Any]:
@@ -269,7 +280,6 @@ def _measured(peer: Peer, url: str, folder: Path, files: Files) -> dict[str, Any
     return {
         "name": peer.name,
         "members": files.members,
-        "floor_seconds": round(files.floor, 3),
         "start_seconds": round(min(first["start"], second["start"]), 2),
         "first_seconds": round(first["seconds"], 2),
         "snapshot_seconds": round(second["seconds"], 2),

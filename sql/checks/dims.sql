@@ -275,9 +275,21 @@ cross join lateral (
     ('no_orphan_version', counted.stored, counted.orphans, counted.keys_orphaned)
 ) as v (rule, rows_checked, rows_failed, failing_keys);
 
+-- name: known_rows
+-- The rows of a load that the snapshot before it lacks, where it has come through its own gate: the
+-- keys of the others have a version since then. None where nothing is known of the rows.
+-- One row per feed.
+select r.other_lines
+from access.row_fingerprint as r
+inner join load_file as f on r.same_as_load_id = f.load_id and r.feed = f.feed
+inner join stage_run as d on f.load_id = d.load_id
+where r.load_id = %(load_id)s and r.feed = %(feed)s
+    and f.status = 'loaded' and d.stage = 'dims' and d.status = 'done'
+
 -- name: keys_of_load
 -- The keys that the current load brought against the dimension: each has a version that is not
--- inferred. Delete markers name no key. One row.
+-- inferred. Delete markers name no key. A row that the snapshot before has too brings no key that is
+-- not there since then. One row.
 --: for each: dimension
 --: key: {natural_key}
 --: only in gate: dims
@@ -286,6 +298,10 @@ with missing as (
     select distinct {keys_of_staging}
     from {staging} as s
     where s.load_id = %(load_id)s and not coalesce({marked}, false)
+        and (
+            not exists ({known_rows})
+            or s.source_line in (select unnest(k.other_lines) from ({known_rows}) as k)
+        )
         and not exists (
             select 1
             from {dim} as d

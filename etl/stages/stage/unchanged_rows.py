@@ -53,10 +53,10 @@ def record(
     before = run(connection, "stage/unchanged_rows.before", values).fetchone()
     found: dict[str, Any] = {"same_as_load_id": None, "other_lines": None}
     if before is not None:
-        same_as_load_id, in_order = before
-        lines = rows.lines_not_in(in_order)
+        same_as_load_id, in_bytes = before
+        lines = rows.lines_not_in(in_bytes)
         if len(lines) <= MOST_CHANGED * staged.loaded:
             found = {"same_as_load_id": same_as_load_id, "other_lines": lines}
     run(connection, "stage/unchanged_rows.forget", values)
-    kept = {**values, **found, "fingerprints": rows.in_order()}
+    kept = {**values, **found, "fingerprints": rows.in_bytes()}
     run(connection, "stage/unchanged_rows.record", kept)
