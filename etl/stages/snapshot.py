@@ -17,7 +17,7 @@ from psycopg import sql
 
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
-from etl.db.statements import equal, names, run
+from etl.db.statements import equal, names, run, scalar
 from etl.render import staged_rows
 
 # Coverage ends with the year, and snapshots are monthly: by March the members who left are gone.
@@ -89,6 +89,9 @@ def _judged(
     as_of = values["as_of"]
     is_new_year = first_as_of.year != as_of.year and as_of.month <= _LAST_MONTH_OF_NEW_YEAR
     limit = feed.snapshot_limit
+    most_ending = scalar(connection, "stage/snapshot.other_rows_before", values, **_parts(feed))
+    if most_ending is not None and not nameless and not limit.refuses(most_ending, most_keys):
+        return None
     held, ending = _bounds(connection, feed, values, most_keys)
     if (nameless and ending) or limit.refuses(ending, held):
         held, ending = count_ending(connection, feed, values, counts_named=True)

@@ -14,16 +14,18 @@ from (
     where {scope}
 ) as counted
 cross join lateral (
+    values
     {tallied}
-) as v;
+) as v (rule, rows_checked, rows_judged, rows_failed);
 
 -- name: counts_of_load
--- The counts of one constraint, nothing where it is not about the load. One row.
-select
-    {name} as rule,
-    case when {about} then row_count else 0 end as rows_checked,
-    case when {about} then {judged} else 0 end as rows_judged,
-    case when {about} then {failed} else 0 end as rows_failed
+-- The counts of one constraint, nothing where it is not about the load. A fragment.
+(  -- noqa: PRS, a row of values
+    {name},
+    case when {about} then row_count else 0 end,
+    case when {about} then {judged} else 0 end,
+    case when {about} then {failed} else 0 end
+)
 
 -- name: failing_keys
 -- Some keys of the rows that break constraints which any row breaks, all in one scan.

@@ -61,6 +61,22 @@ select
 from earlier as r
 inner join since as s on r.batch_rank >= s.first_rank;
 
+-- name: other_rows_before
+-- How many rows of the load before a snapshot does not have as they were, which is at least as many
+-- as it can end: known of fingerprints, where that load alone came before and has no delete marker.
+-- At most one row.
+select b.rows_loaded - (own.rows_loaded - cardinality(r.other_lines)) as other_rows
+from access.row_fingerprint as r
+inner join load_file as own on r.load_id = own.load_id and r.feed = own.feed
+inner join load_file as b on r.same_as_load_id = b.load_id and r.feed = b.feed
+where r.load_id = %(load_id)s and r.feed = %(feed)s
+    and %(loads)s::bigint [] = array[r.same_as_load_id]
+    and not exists (
+        select 1
+        from {table} as s
+        where s.load_id = r.same_as_load_id and {marked}
+    );
+
 -- name: count_missing
 -- How many rows of these loads name a key that a snapshot lacks, which is as many as can end, and
 -- how many say that theirs is deleted. Goes past the rows once, on all cores. One row.

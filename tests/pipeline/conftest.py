@@ -12,6 +12,7 @@ from psycopg import sql
 from etl.config import AlertSettings, Settings
 from etl.db.connection import connect
 from etl.schema.migrations import migrate
+from etl.stages.stage import unchanged_rows
 from tests.support.databases import drop
 from tests.support.looking import Record, record
 from tests.support.managed import Managed, managed_by, owned, role
@@ -110,3 +111,10 @@ def two_members(looked: Record, warehouse: Warehouse) -> Record:
     warehouse.send("2025-01-10", members=[{"member_id": "M1"}, {"member_id": "M12"}])
     warehouse.incremental()
     return looked
+
+
+@pytest.fixture
+def fingerprints_of_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a snapshot that come again are known in files of a few rows, as in those of many."""
+    monkeypatch.setattr(unchanged_rows, "ROWS", 1)
+    monkeypatch.setattr(unchanged_rows, "MOST_CHANGED", 1.0)

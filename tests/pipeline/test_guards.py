@@ -19,6 +19,9 @@ from etl.quarantine.export import export
 from tests.support.files import CASES
 from tests.support.warehouse import Warehouse, failed_critical, found_by
 
+# What a snapshot ends is then bounded by its fingerprints, too.
+pytestmark = pytest.mark.usefixtures("fingerprints_of_few_rows")
+
 ALIVE = "select count(*) from warehouse.dim_provider where current_flag and provider_sk > 0"
 DECISIONS = (
     "select kind, batch_id, feed, says, decided_by = session_user, os_user <> '' "

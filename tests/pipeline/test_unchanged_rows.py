@@ -11,20 +11,13 @@ from hypothesis import given
 from etl.pipeline import commands
 from etl.pipeline.commands import STAGES
 from etl.stages.dims import simple_path
-from etl.stages.stage import unchanged_rows
-from tests.pipeline.test_history import MEMBER, load_and_observe, share_of_examples, write
 from tests.support.history_draws import FIRST, KEYS, Sequence, repeated_snapshots
 from tests.support.history_model import Batch, Row
+from tests.support.history_observer import MEMBER, load_and_observe, share_of_examples, write
 from tests.support.warehouse import Warehouse
 
+pytestmark = pytest.mark.usefixtures("fingerprints_of_few_rows")
 HAS = Batch.has - {"is_deleted", "effective"}
-
-
-@pytest.fixture(autouse=True)
-def small_files_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of a few rows are treated as those of many."""
-    monkeypatch.setattr(unchanged_rows, "ROWS", 1)
-    monkeypatch.setattr(unchanged_rows, "MOST_CHANGED", 1.0)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from etl.quality.checks.parts import keys_of
 from etl.quality.checks.sql_check import SqlCheck
 from etl.render.expectations import Expectation, Suite, broken, is_judged
 
-_COMMA, _UNION = sql.SQL(",\n"), sql.SQL("\nunion all\n")
+_COMMA = sql.SQL(",\n")
 _LOAD = sql.Placeholder("load_id")
 _LOAD_OF_ROW = sql.Identifier("load_id")
 
@@ -45,7 +45,7 @@ def check_of_load(suite: Suite) -> SqlCheck:
             )
         )
     return SqlCheck(
-        _tallied("counted", suite, scope, tallies, rows, _UNION),
+        _tallied("counted", suite, scope, tallies, rows),
         {name: e.check for name, e in by_name.items()},
         suite.feed,
         keys_of=lambda failing: failing_keys(suite, [by_name[name] for name in failing], scope),
@@ -82,14 +82,13 @@ def _tallied(
     scope: Parts,
     tallies: Iterable[Parts],
     rows: Iterable[Parts],
-    between: sql.SQL = _COMMA,
 ) -> sql.Composed:
     return statement(
         f"checks/constraints.{name}",
         table=sql.Identifier(suite.table),
         scope=scope,
         tallies=_COMMA.join(tallies),
-        tallied=between.join(rows),
+        tallied=_COMMA.join(rows),
     )
 
 
