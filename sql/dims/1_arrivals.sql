@@ -55,10 +55,10 @@ select
 from build_load as l;
 
 -- name: unchanged_rows
--- How many rows of a snapshot the one before it lacks and has, if a row that both have means nothing:
--- the one before is the latest load in the order of batches and in that of arrival, and nothing
--- came after it that a row could meet: no row that takes effect later, no delete marker, no rows by
--- another way. Each row has a key of its own. At most one row.
+-- How many rows of a snapshot the one before it lacks and has, if a row that both have means
+-- nothing: the one before is the latest load in the order of batches and in that of arrival, and
+-- nothing came after it that a row could meet: no row that takes effect later, no delete marker, no
+-- rows by another way. Each row has a key of its own. At most one row.
 select
     cardinality(r.other_lines) as other_rows,
     own.rows_loaded - cardinality(r.other_lines) as same_rows

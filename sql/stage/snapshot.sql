@@ -70,7 +70,7 @@ from access.row_fingerprint as r
 inner join load_file as own on r.load_id = own.load_id and r.feed = own.feed
 inner join load_file as b on r.same_as_load_id = b.load_id and r.feed = b.feed
 where r.load_id = %(load_id)s and r.feed = %(feed)s
-    and %(loads)s::bigint [] = array[r.same_as_load_id]
+    and %(loads)s::bigint[] = array[r.same_as_load_id]
     and not exists (
         select 1
         from {table} as s

@@ -35,7 +35,7 @@ values (
     %(form)s,
     %(fingerprints)s,
     %(same_as_load_id)s,
-    %(other_lines)s::bigint []
+    %(other_lines)s::bigint[]
 );
 
 -- name: forget_all
