@@ -15,7 +15,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from psycopg import sql
 
 from etl.contracts import senders
-from etl.contracts.value import batch_date
+from etl.contracts.feeds import FEEDS
+from etl.contracts.sender import SenderContract
+from etl.contracts.value import batch_date, of
 from etl.db.connection import set_search_path
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.manifest import Expected
@@ -86,6 +88,15 @@ def normal(found: Any) -> Any:
     return found.normalize() if isinstance(found, Decimal) else found
 
 
+@contextmanager
+def declared(contract: SenderContract) -> Iterator[None]:
+    senders.SENDERS[contract.name] = contract
+    try:
+        yield
+    finally:
+        del senders.SENDERS[contract.name]
+
+
 def check(warehouse: Warehouse, folder: Path, examples: int, *, same: bool) -> None:
     @given(drawn())
     @settings(
@@ -97,19 +108,32 @@ def check(warehouse: Warehouse, folder: Path, examples: int, *, same: bool) -> N
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     def makes_the_same(made: Drawn) -> None:
-        senders.SENDERS["drawn"] = made.contract
-        compare(warehouse, made, folder)
+        with declared(made.contract):
+            compare(warehouse, made, folder)
 
-    try:
-        makes_the_same()
-    finally:
-        senders.SENDERS.pop("drawn", None)
+    makes_the_same()
 
 
 def test_drawn_contracts_make_what_a_slow_reading_makes(
     module_warehouse: Warehouse, tmp_path: Path
 ) -> None:
     check(module_warehouse, tmp_path, 25, same=True)
+
+
+def test_day_before_the_first_day_of_all_is_no_date(
+    module_warehouse: Warehouse, tmp_path: Path
+) -> None:
+    enrollments = FEEDS["enrollments"]
+    named = {name: of(sign) for name, sign in zip(enrollments.required, "nktda", strict=True)}
+    contract = SenderContract(
+        "drawn", enrollments, "", columns={**named, "start_date": of("d").day_before()}
+    )
+    first, sound = "0001-01-01", "2025-01-31"
+    rows = [
+        dict.fromkeys(FIELDS, "1") | {"n": str(n), "d": d} for n, d in enumerate([first, sound])
+    ]
+    with declared(contract):
+        compare(module_warehouse, Drawn(contract, rows), tmp_path)
 
 
 @pytest.mark.slow

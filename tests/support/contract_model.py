@@ -369,7 +369,10 @@ class Model:
         match value:
             case Shifted(of, days):
                 found = self._day(column, of, row)
-                return None if found is None else found + timedelta(days)
+                try:
+                    return None if found is None else found + timedelta(days)
+                except OverflowError:  # before the year 1, when no column has a date
+                    raise FaultError(column.type.refusal) from None
             case OpenEnd(of, since):
                 found = self._day(column, of, row)
                 return None if found is None or found >= since else found
