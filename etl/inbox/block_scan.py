@@ -20,6 +20,8 @@ _FEED, _QUOTE, _COMMA, _BLANK, _TAB = b'\n", \t'
 _POINT, _MINUS, _PLUS, _ZERO = b".-+0"
 # Sets this bit of an ASCII letter to make it a small one.
 _SMALL = 0x20
+# A number of more signs is looked at by itself.
+LONGEST_NUMBER = 20
 # So many signs of an amount, times the records of a block, can be added up as cents in 64 bits.
 _LONGEST_AMOUNT = 12
 # What is longer is no key, and no word in place of one.
@@ -179,11 +181,38 @@ def differ_from(layout: Layout, at: int, shapes: Sequence[bytes]) -> Marks:
         fits = (values[:, digits] - _ZERO <= 9).all(axis=1)
         fits &= (values[:, ~digits] == wanted[~digits]).all(axis=1)
         odd &= ~(alike & fits)
+        if not odd.any():
+            break
     return odd
 
 
-def amounts(layout: Layout, at: int) -> tuple[npt.NDArray[np.int64], Marks]:
-    """The amounts of a field in cents, and which of them have to be read otherwise (0 here)."""
+def are_no_plain_numbers(layout: Layout, at: int, point: bytes) -> Marks:
+    """Which values of a field are more than digits, with a sign before and ``point`` once after.
+
+    Without a ``point`` whole numbers alone are plain.
+    """
+    lengths = layout.lengths(at)
+    width = int(min(lengths.max(initial=0), LONGEST_NUMBER))
+    odd: Marks = lengths > LONGEST_NUMBER
+    if not width:
+        return odd
+    values = layout.heads(at, width)
+    within = np.arange(width) < lengths[:, None]
+    digits = values - _ZERO <= 9
+    points = values == point[0] if point else np.zeros_like(digits)
+    signed = (values[:, 0] == _MINUS) | (values[:, 0] == _PLUS)
+    fits = digits | points
+    fits[:, 0] = digits[:, 0] | (signed & (lengths > 1))
+    if width > 1:
+        fits[:, 1] &= digits[:, 1] | ~signed
+    return odd | (within & ~fits).any(axis=1) | ((points & within).sum(axis=1) > 1)
+
+
+def amounts(layout: Layout, at: int, mark: int = _POINT) -> tuple[npt.NDArray[np.int64], Marks]:
+    """The amounts of a field in cents, and which of them have to be read otherwise (0 here).
+
+    ``mark``: the one before cents.
+    """
     lengths = layout.lengths(at)
     odd = lengths > _LONGEST_AMOUNT
     width = int(min(lengths.max(initial=0), _LONGEST_AMOUNT))
@@ -196,7 +225,7 @@ def amounts(layout: Layout, at: int) -> tuple[npt.NDArray[np.int64], Marks]:
         sign = values[:, place]
         here = lengths > place
         digit = here & (sign - _ZERO <= 9)
-        point = here & (sign == _POINT)
+        point = here & (sign == mark)
         number = np.where(digit, number * 10 + (sign - _ZERO), number)
         digits += digit
         points += point

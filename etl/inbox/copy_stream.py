@@ -21,11 +21,13 @@ from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
 from etl.inbox import block_scan, csv_records, encodings, value_forms
 from etl.inbox.amounts import Amounts, MoneyField
-from etl.inbox.block_scan import Layout
+from etl.inbox.block_scan import Layout, Marks
 from etl.inbox.csv_records import Block
+from etl.inbox.deferred import Deferred
 from etl.inbox.distinct_keys import Keys
 from etl.inbox.line_fingerprints import LineFingerprints
 from etl.inbox.no_rows import NoRows
+from etl.inbox.readings import Direct
 from etl.inbox.sheet_count import ERRORS
 from etl.inbox.value_forms import Form
 
@@ -52,7 +54,8 @@ class Fields:
     field that says that a row is one. ``required``: those, the key apart, that every row should
     fill. ``feed`` and ``columns``: what the feed and its columns are called. ``computed``: those
     whose value may be an error of a workbook's formula; ``missing``: words, in small letters, that
-    are none, since they say that there is no value.
+    are none, since they say that there is no value. ``direct``: what becomes of the values that a
+    sender writes otherwise, where COPY is to type them all the same.
     """
 
     names: tuple[str, ...]
@@ -66,6 +69,16 @@ class Fields:
     columns: tuple[str, ...] = ()
     computed: tuple[int, ...] = ()
     missing: tuple[str, ...] = ()
+    direct: Direct | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredRows:
+    """Records of a block that the contract does not mean: its first line, and their cents."""
+
+    line: int
+    rows: int
+    cents: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -75,6 +88,8 @@ class Stream:
     ``read``: records seen, header apart; ``blank``: lines with nothing on them, which are none.
     ``sent``: records passed on. ``trimmed``: records from which blanks were taken. ``amounts``: of
     all records, those of rejected rows included. ``keys``, ``fingerprints``: see every record sent.
+    ``filtered``: records that are not passed on, since the contract does not mean them.
+    ``deferred``: records that are to land as text, with the same prefix.
     ``is_printable``: nothing but visible ASCII was sent. ``where``: what a message calls the file.
     ``line_of(n)`` is the line of the file on which the record begins that ends on line ``n`` of
     what was sent. ``is_cut()`` and ``last_line`` are about the last record of all.
@@ -91,6 +106,8 @@ class Stream:
     trimmed: int = 0
     is_printable: bool = True
     rejects: list[Reject] = field(default_factory=list)
+    filtered: list[FilteredRows] = field(default_factory=list)
+    deferred: Deferred = field(default_factory=Deferred)
     amounts: Amounts = field(init=False)
     _no_rows: NoRows = field(init=False)
     _sent_lines: int = LINE_END.count(b"\n")
@@ -120,6 +137,11 @@ class Stream:
         """Line on which the last record begins."""
         first, block = self._last
         return first + sum(record.count(b"\n") + 1 for record in block[:-1])
+
+    @property
+    def passed_on(self) -> int:
+        """Records of which this stream knows that they are rows, or are none that is meant."""
+        return self.sent + self.deferred.rows + sum(each.rows for each in self.filtered)
 
     def is_cut(self) -> bool:
         """Whether the last record, if no line end follows it, breaks off before its last field."""
@@ -170,10 +192,37 @@ class Stream:
         for at in suspects:
             if not self._take(first + at, csv_records.values_of(block[at])):
                 bad.append(at)
-        if not bad:
+        is_row = np.ones(len(block), np.bool_)
+        is_row[bad] = False
+        if self.fields.direct is not None:
+            block, is_row = self._sort(first, block, layout, is_row, self.fields.direct)
+        if is_row.all():
             return self._sent(range(first, first + len(block)), block)
-        kept = np.delete(np.arange(len(block)), bad).tolist()
+        kept = np.flatnonzero(is_row).tolist()
         return self._sent([first + at for at in kept], [block[at] for at in kept])
+
+    def _sort(
+        self, first: int, block: list[bytes], layout: Layout, is_row: Marks, direct: Direct
+    ) -> tuple[list[bytes], Marks]:
+        """The records as COPY reads them, and which are sent; filters and defers the others."""
+        found = direct.sort(layout)
+        self._defer((first + at, block[at]) for at in np.flatnonzero(found.odd & is_row).tolist())
+        counted = is_row & ~found.odd
+        filtered = counted & found.filtered
+        if filtered.any():
+            cents = {column: int(of[filtered].sum()) for column, of in found.cents.items()}
+            self.filtered.append(FilteredRows(first, int(np.count_nonzero(filtered)), cents))
+        for column, of in found.cents.items():
+            self.amounts.cents[column] += int(of[counted].sum())
+        return direct.rewritten(layout), counted & ~filtered
+
+    def _defer(self, records: Iterable[tuple[int, bytes]]) -> None:
+        texts = [b"%b%d,%b\n" % (self.prefix, line, record) for line, record in records]
+        if texts:
+            text = b"".join(texts)
+            ends = text.count(b"\n")
+            self.is_printable = self.is_printable and block_scan.is_printable(text, ends)
+            self.deferred.put(text, len(texts))
 
     def _odd(self, layout: Layout) -> block_scan.Marks:
         """Which records have to be looked at by themselves; adds up the amounts of the others."""
@@ -224,6 +273,9 @@ class Stream:
                     lines.append(line)
                     sent.append(clean)
             line += height
+        if self.fields.direct is not None:
+            self._defer(zip(lines, sent, strict=True))
+            return b""
         return self._sent(lines, sent)
 
     def _reject(self, line: int, record: bytes, reason: Reason) -> None:

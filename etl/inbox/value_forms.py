@@ -26,7 +26,6 @@ _DAY = b"0000-00-00"
 _INSTANTS = (b"0000-00-00T00:00:00Z", _DAY, b"0000-00-00 00:00:00", b"0000-00-00T00:00:00")
 # Whatever of these PostgreSQL takes for a number is one in digits.
 _DIGITS = np.isin(np.arange(256), list(b"0123456789.+-"))
-_LONGEST_NUMBER = 20
 # By length, the first letters of the words for true and false: PostgreSQL knows no other words.
 _TRUTHS = {1: b"tfyn01", 2: b"n", 3: b"y", 4: b"t", 5: b"f"}
 
@@ -76,8 +75,8 @@ def _not_of(*shapes: bytes) -> Callable[[Layout, int], Marks]:
 
 def _not_a_number(layout: Layout, at: int) -> Marks:
     lengths = layout.lengths(at)
-    width = int(min(lengths.max(initial=0), _LONGEST_NUMBER))
-    odd: Marks = lengths > _LONGEST_NUMBER
+    width = int(min(lengths.max(initial=0), block_scan.LONGEST_NUMBER))
+    odd: Marks = lengths > block_scan.LONGEST_NUMBER
     if width:
         within = np.arange(width) < lengths[:, None]
         odd = odd | (within & ~_DIGITS[layout.heads(at, width)]).any(axis=1)

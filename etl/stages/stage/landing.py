@@ -8,7 +8,7 @@ the rows into staging and returns those that cannot be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -20,8 +20,10 @@ from etl.contracts.column import IS_DELETED, Column
 from etl.contracts.types import Type
 from etl.contracts.value import Repeat
 from etl.db.statements import names, rows_of, run, statement
+from etl.inbox import readings
 from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import Header
+from etl.inbox.readings import Direct
 from etl.render import made_values, parsing
 from etl.render.made_values import REPEATED
 
@@ -35,11 +37,19 @@ class Landing:
 
     ``fields``: a name for each, in the file's order: our column's where COPY can read it.
     ``read``: the columns that are made or read from text, each with its expression.
+    ``direct``: what the stream does to values that COPY would not read, and which rows it filters;
+    ``None`` where it passes on what the file has.
     """
 
     fields: list[str]
     read: dict[str, sql.Composable]
     is_needed: bool
+    direct: Direct | None = None
+
+    @property
+    def filters(self) -> bool:
+        """Whether rows that are not meant are filtered before they land."""
+        return self.direct is not None and self.direct.filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +65,33 @@ class Filtered:
 
 
 def plan(header: Header) -> Landing:
-    """Where the fields of a file go.
+    """Where the fields of a file go."""
+    found = readings.plan(header)
+    if found is None:
+        return plan_as_text(header)
+    of_fields, conditions = found
+    typed = {at: reading.column.name for at, reading in of_fields.items()}
+    is_direct = conditions or not all(reading.is_own for reading in of_fields.values())
+    direct = Direct([*of_fields.values()], conditions) if is_direct else None
+    return _plan(header, typed, direct)
+
+
+def plan_as_text(header: Header) -> Landing:
+    """All fields as text: the way of every row that nothing but the contract's SQL can judge.
 
     Rows that are not meant may have anything in their fields, so that no value is typed before they
     are gone.
     """
-    contract = header.contract
-    fields = [f"field_{at}" for at in range(len(header.targets))]
-    others = []
-    for name in header.columns:
-        at = header.fields(name)
-        if (
-            not contract.filters
-            and len(at) == 1
-            and parsing.is_plain(contract.feed.column(name), contract.parsing)
-        ):
-            fields[at[0]] = name
-        else:
-            others.append(name)
+    return _plan(header, {}, None)
+
+
+def _plan(header: Header, typed: Mapping[int, str], direct: Direct | None) -> Landing:
+    """A plan by which the fields at these positions are typed by COPY."""
+    fields = [typed.get(at, f"field_{at}") for at in range(len(header.names))]
+    others = [name for name in header.columns if name not in typed.values()]
     read = {name: _expression(name, header, fields) for name in others}
-    return Landing(fields, read, is_needed=fields != header.columns)
+    is_needed = sorted(fields) != sorted(header.columns)
+    return Landing(fields, read, is_needed, direct)
 
 
 def _expression(name: str, header: Header, fields: Sequence[str]) -> sql.Composable:
@@ -113,9 +130,9 @@ def create(connection: psycopg.Connection[Any], header: Header, landing: Landing
     """Make the table: typed where COPY reads the value, text elsewhere."""
     columns = sql.SQL(", ").join(
         sql.Identifier(name)
-        if name == target
+        if name in header.columns
         else sql.SQL("null::text as {}").format(sql.Identifier(name))
-        for name, target in zip(landing.fields, header.targets, strict=True)
+        for name in landing.fields
     )
     table = sql.Identifier(header.contract.feed.table)
     run(connection, "stage/landing.create", table=table, columns=columns)
@@ -128,7 +145,7 @@ def count_filtered(
     first_lines: Sequence[int],
 ) -> list[Filtered]:
     """Count the rows that the contract does not mean; ``first_lines``: of the file's parts."""
-    if not header.contract.filters:
+    if landing.filters or not header.contract.filters:
         return []
     sums = [
         sql.SQL("sum({})").format(_amount(name, header, landing))
@@ -148,7 +165,8 @@ def _is_meant(header: Header, landing: Landing) -> sql.Composable:
     """Whether a row is one of those that the contract means."""
     contract = header.contract
     source = _source(header, landing.fields, None)
-    conditions = [made_values.is_meant(condition, source) for condition in contract.where]
+    where = () if landing.filters else contract.where
+    conditions = [made_values.is_meant(condition, source) for condition in where]
     if contract.repeat is not None:
         conditions.append(made_values.gives_any(contract.repeat, source))
     return sql.SQL(" and ").join(conditions) if conditions else sql.SQL("true")

@@ -7,9 +7,11 @@ column and reason. Memory is bounded by a block and 32 MB of hashes, whatever th
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -21,11 +23,12 @@ from etl.contracts.reasons import Reason
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
 from etl.contracts.types import Type
+from etl.db.connection import set_config
 from etl.db.copy_writer import ListeningWriter
 from etl.db.statements import names, run, statement
 from etl.errors import BatchError
 from etl.inbox import header, value_forms, values_of_file
-from etl.inbox.amounts import MoneyField
+from etl.inbox.amounts import Amounts, MoneyField
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.copy_stream import LINE_END, Fields, Stream
 from etl.inbox.distinct_keys import Keys
@@ -139,7 +142,12 @@ def _run_file(
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
     _analyze(connection, feed)
     any_erased = erased.erase_rows(connection, feed, load_id, staged.door) > 0
-    keys_differ = not any_erased and stream.keys is not None and stream.keys.differ()
+    keys_differ = (
+        not any_erased
+        and not stream.deferred.rows
+        and stream.keys is not None
+        and stream.keys.differ()
+    )
     validate.set_aside(
         connection,
         load_id,
@@ -150,7 +158,7 @@ def _run_file(
         is_printable=stream.is_printable,
     )
     rejects.look_up(staged, head, corrected)
-    validate.add_up(staged, stream.amounts)
+    validate.add_up(staged, _amounts_of_bytes(stream))
     validate.judge(batch, contract, staged, reject_share)
     if keys_differ and stream.fingerprints is not None:
         unchanged_rows.record(connection, load_id, staged, head, stream.fingerprints)
@@ -198,7 +206,7 @@ def _send(
     ``is_emptied``: the transaction has emptied the table.
     """
     plan = landing.plan(head)
-    keys = None if plan.is_needed else _keys(head)
+    keys = None if plan.is_needed else _keys(head, plan)
     stream = Stream(
         _fields(head, plan, is_computed=reading is not None and staged.file.is_workbook),
         b"%d," % load_id,
@@ -225,7 +233,8 @@ def _fields(head: Header, plan: landing.Landing, *, is_computed: bool = False) -
     feed = head.contract.feed
     forms_of = {}
     for at, (name, target) in enumerate(zip(plan.fields, head.targets, strict=True)):
-        form = value_forms.form_of(feed.column(name).type) if name == target else None
+        is_judged = name == target and plan.direct is None
+        form = value_forms.form_of(feed.column(name).type) if is_judged else None
         if form is not None:
             forms_of[at] = form
     return Fields(
@@ -245,16 +254,27 @@ def _fields(head: Header, plan: landing.Landing, *, is_computed: bool = False) -
         tuple(head.contract.targets),
         tuple(at for at in range(len(head.names)) if is_computed and head.columns_at(at)),
         tuple(word.lower() for word in head.contract.parsing.null_words),
+        plan.direct,
     )
 
 
-def _keys(head: Header) -> Keys | None:
-    """What detects repeated keys, where a key is one field; the file's bytes are its value."""
+def _keys(head: Header, plan: landing.Landing) -> Keys | None:
+    """What detects repeated keys, where a key is one field; the bytes sent are its value."""
     feed = head.contract.feed
     if len(feed.key) > 1:
         return None
     [key] = feed.key
-    return Keys(head.targets.index(key)) if feed.column(key).type is Type.KEY else None
+    return Keys(plan.fields.index(key)) if feed.column(key).type is Type.KEY else None
+
+
+def _amounts_of_bytes(stream: Stream) -> Amounts:
+    """What the bytes alone say of the amounts, those of which they say it of all rows."""
+    if stream.fields.direct is None:
+        return stream.amounts
+    if stream.deferred.rows or stream.rejects:
+        return Amounts({})
+    fields = {c: MoneyField((), value_forms.cents) for c in stream.amounts.cents}
+    return Amounts(fields, stream.amounts.cents)
 
 
 def add_rows(
@@ -325,12 +345,12 @@ def _account_for(staged: Staged, reading: parts.Reading, stream: Stream) -> None
     staged.bytes_read, staged.lines_read = reading.bytes, reading.lines
     staged.lines_blank = stream.blank
     accounted = reading.lines_accounted
-    if reading.lines != accounted or stream.read != stream.sent + len(stream.rejects):
+    if reading.lines != accounted or stream.read != stream.passed_on + len(stream.rejects):
         raise BatchError(
             Refusal.READER_FAULT,
             f"{staged.file.name} has {reading.lines:,} lines, of which {accounted:,} were counted "
             f"as header, rows, empty lines and what is around them, and {stream.read:,} rows, of "
-            f"which {stream.sent:,} were sent and {len(stream.rejects):,} rejected.",
+            f"which {stream.passed_on:,} were passed on and {len(stream.rejects):,} rejected.",
             "This is a fault of the reader: keep the file and report it; nothing was loaded.",
         )
 
@@ -345,12 +365,44 @@ def _copy(
     *,
     is_emptied: bool,
 ) -> None:
-    feed = staged.file.feed
+    """Send the records by a plan, and those that are deferred as text."""
+    skipped: list[Skipped] = []
+
+    def pieces() -> Iterator[bytes]:
+        for piece in stream.send(stream_records):
+            yield piece
+            stream.refuse_if_hopeless(len(skipped))
+
+    order = head.contract.parsing.date_order if plan.direct is not None else "ymd"
+    with nullcontext() if order == "ymd" else _days_in_order(connection, order):
+        taken = _copy_in(connection, head, plan, pieces(), skipped, is_emptied=is_emptied)
+    _check_taken(staged, stream.sent, taken, len(skipped))
+    for sent_line, column, shown in skipped:
+        line = stream.line_of(sent_line)
+        staged.rejected.append(_mistyped(staged.file.feed, line, column, shown))
+    _count_filtered(staged, stream)
+    if plan.is_needed:
+        _from_landing(connection, head, plan, staged)
+    if stream.deferred.rows:
+        as_text = landing.plan_as_text(head)
+        taken = _copy_in(connection, head, as_text, stream.deferred.take(), [])
+        _check_taken(staged, stream.deferred.rows, taken, 0)
+        _from_landing(connection, head, as_text, staged)
+
+
+def _copy_in(
+    connection: psycopg.Connection[Any],
+    head: Header,
+    plan: landing.Landing,
+    pieces: Iterator[bytes],
+    skipped: list[Skipped],
+    *,
+    is_emptied: bool = False,
+) -> int:
+    """Send records to where a plan wants them, and note those skipped; how many were taken."""
     if plan.is_needed:
         landing.create(connection, head, plan)
-    into = sql.Identifier("landing" if plan.is_needed else feed.table)
     read = skipped_rows.reader(connection)
-    skipped: list[Skipped] = []
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
         if found := read(diagnostic.message_primary or ""):
@@ -360,7 +412,7 @@ def _copy(
     try:
         statement_in = statement(
             "stage/stage.copy_in",
-            table=into,
+            table=sql.Identifier("landing" if plan.is_needed else head.contract.feed.table),
             columns=names(plan.fields),
             frozen=sql.Literal(is_emptied and not plan.is_needed),
             empty_quotes=sql.SQL(_EMPTY_QUOTES[head.contract.parsing.empty_quotes]),
@@ -368,23 +420,42 @@ def _copy(
         cursor = connection.cursor()
         with cursor.copy(statement_in, writer=ListeningWriter(cursor)) as copy:
             copy.write(LINE_END)
-            for piece in stream.send(stream_records):
+            for piece in pieces:
                 copy.write(piece)
-                stream.refuse_if_hopeless(len(skipped))
-        if stream.sent != cursor.rowcount + len(skipped):
-            raise BatchError(
-                Refusal.READER_FAULT,
-                f"{staged.file.name}: of {stream.sent:,} rows sent the server took "
-                f"{cursor.rowcount:,} and rejected {len(skipped):,}.",
-                "It split rows otherwise than the file means: keep the file and report it; "
-                "nothing was loaded.",
-            )
     finally:
         connection.remove_notice_handler(note)
-    for sent_line, column, shown in skipped:
-        staged.rejected.append(_mistyped(feed, stream.line_of(sent_line), column, shown))
-    if plan.is_needed:
-        _from_landing(connection, head, plan, staged)
+    return cursor.rowcount
+
+
+def _check_taken(staged: Staged, sent: int, taken: int, skipped: int) -> None:
+    """``BatchError`` if the server took and rejected another number of rows than it was sent."""
+    if sent != taken + skipped:
+        raise BatchError(
+            Refusal.READER_FAULT,
+            f"{staged.file.name}: of {sent:,} rows sent the server took "
+            f"{taken:,} and rejected {skipped:,}.",
+            "It split rows otherwise than the file means: keep the file and report it; "
+            "nothing was loaded.",
+        )
+
+
+@contextmanager
+def _days_in_order(connection: psycopg.Connection[Any], order: str) -> Iterator[None]:
+    """Let the server read dates whose year is last in this order of day and month."""
+    set_config(connection, "datestyle", f"ISO, {order}", is_local=True)
+    yield
+    # After an error it is reset with its transaction.
+    set_config(connection, "datestyle", "ISO, YMD", is_local=True)
+
+
+def _count_filtered(staged: Staged, stream: Stream) -> None:
+    """Count the rows that the stream left out since the contract does not mean them."""
+    firsts = [part.first_line for part in staged.parts]
+    for found in stream.filtered:
+        part = max(bisect_right(firsts, found.line), 1)
+        amounts = (found.cents.get(column) for column in staged.file.feed.money)
+        dollars = (None if cents is None else Decimal(cents) / 100 for cents in amounts)
+        staged.filter(part, found.rows, dollars)
 
 
 def _from_landing(
