@@ -7,7 +7,7 @@ its records. Each answer errs on the side of caution: a yes is looked into recor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -49,13 +49,15 @@ class Layout:
     """Where the values of a block's records are: an array of (records, fields) each.
 
     A value in quotes begins after the one and ends before the other. ``has_blanks``: whether a
-    blank is at the end of a value.
+    blank is at the end of a value. ``bare``: by their number in the block, values without quotes
+    that need them, since there is a comma in them.
     """
 
     data: Bytes
     begins: Places
     ends: Places
     has_blanks: bool
+    bare: Places = field(default_factory=lambda: np.zeros(0, np.intp))
 
     def lengths(self, at: int) -> Places:
         """How many bytes the values of a field have."""

@@ -26,6 +26,7 @@ from etl.inbox.csv_records import Block
 from etl.inbox.deferred import Deferred
 from etl.inbox.distinct_keys import Keys
 from etl.inbox.line_fingerprints import LineFingerprints
+from etl.inbox.file_form import Commas
 from etl.inbox.no_rows import NoRows
 from etl.inbox.readings import Direct
 from etl.inbox.sheet_count import ERRORS
@@ -55,7 +56,8 @@ class Fields:
     fill. ``feed`` and ``columns``: what the feed and its columns are called. ``computed``: those
     whose value may be an error of a workbook's formula; ``missing``: words, in small letters, that
     are none, since they say that there is no value. ``direct``: what becomes of the values that a
-    sender writes otherwise, where COPY is to type them all the same.
+    sender writes otherwise, where COPY is to type them all the same. ``commas``: what changed
+    places with the commas of the records, if they come so; then there is ``direct`` as well.
     """
 
     names: tuple[str, ...]
@@ -70,6 +72,7 @@ class Fields:
     computed: tuple[int, ...] = ()
     missing: tuple[str, ...] = ()
     direct: Direct | None = None
+    commas: Commas | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,8 @@ class Stream:
                 yield self._send_one_by_one(first, block)
             else:
                 clean, layout, changed = plain
+                if self.fields.commas is not None:
+                    layout = self.fields.commas.restored_layout(layout)
                 self.trimmed += changed
                 yield self._send_block(first, clean, layout)
             self.refuse_if_hopeless()
@@ -190,7 +195,7 @@ class Stream:
         suspects = np.flatnonzero(odd).tolist() if odd.any() else []
         bad = []
         for at in suspects:
-            if not self._take(first + at, csv_records.values_of(block[at])):
+            if not self._take(first + at, csv_records.values_of(self._restored([block[at]])[0])):
                 bad.append(at)
         is_row = np.ones(len(block), np.bool_)
         is_row[bad] = False
@@ -206,7 +211,9 @@ class Stream:
     ) -> tuple[list[bytes], Marks]:
         """The records as COPY reads them, and which are sent; filters and defers the others."""
         found = direct.sort(layout)
-        self._defer((first + at, block[at]) for at in np.flatnonzero(found.odd & is_row).tolist())
+        deferred = np.flatnonzero(found.odd & is_row).tolist()
+        records = self._restored([block[at] for at in deferred])
+        self._defer(zip([first + at for at in deferred], records, strict=True))
         counted = is_row & ~found.odd
         filtered = counted & found.filtered
         if filtered.any():
@@ -215,6 +222,11 @@ class Stream:
         for column, of in found.cents.items():
             self.amounts.cents[column] += int(of[counted].sum())
         return direct.rewritten(layout), counted & ~filtered
+
+    def _restored(self, records: list[bytes]) -> list[bytes]:
+        """Records as they would come with commas between their fields."""
+        commas = self.fields.commas
+        return records if commas is None or not records else commas.restored(records)
 
     def _defer(self, records: Iterable[tuple[int, bytes]]) -> None:
         texts = [b"%b%d,%b\n" % (self.prefix, line, record) for line, record in records]
@@ -256,6 +268,7 @@ class Stream:
     def _send_one_by_one(self, first: int, block: list[bytes]) -> bytes:
         lines, sent = [], []
         line = first
+        block = self._restored(block)
         # What a whole block cannot have need not be looked for in each of its records.
         is_utf8 = encodings.is_utf8(b"\n".join(block))
         for record in block:

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, compress
+
+import numpy as np
 
 from etl.contracts.file_form import MOST_LINES_AROUND, FileForm
 from etl.inbox import csv_records
+from etl.inbox.block_scan import Layout
 from etl.inbox.csv_records import Block
 
 # What a comma inside a value is while records are split: of all signs the least used.
@@ -24,16 +28,28 @@ class Records(Iterator[Block]):
     """The records of a text, each on the lines that it has there.
 
     ``before``: lines in front of the first, the header among them; ``after``: lines behind the
-    last, known once all were read.
+    last, known once all were read. ``commas``: what changed places with the commas, which the
+    records still have where ``is_displaced``.
     """
 
-    def __init__(self, blocks: Iterator[Block], before: int, footer: _Footer | None = None) -> None:
+    def __init__(
+        self,
+        blocks: Iterator[Block],
+        before: int,
+        footer: _Footer | None = None,
+        commas: Commas | None = None,
+    ) -> None:
         self.before = before
+        self.commas = commas
+        self.is_displaced = False
         self._blocks = blocks
         self._footer = footer
 
     def __next__(self) -> Block:
-        return next(self._blocks)
+        first, block = next(self._blocks)
+        if self.commas is not None and not self.is_displaced:
+            block = self.commas.restored(block)
+        return first, block
 
     @property
     def after(self) -> int:
@@ -47,7 +63,7 @@ def header_and_records(blocks: Iterable[bytes], form: FileForm) -> tuple[list[st
     Raises ``csv_records.HeaderError``.
     """
     above, text = _below(blocks, form.before) if form.before else (0, blocks)
-    commas = _Commas(form.delimiter) if form.delimiter != "," else None
+    commas = Commas(form.delimiter) if form.delimiter != "," else None
     if commas is not None:
         text = map(commas.split_by, text)
     if form.names:
@@ -60,9 +76,7 @@ def header_and_records(blocks: Iterable[bytes], form: FileForm) -> tuple[list[st
     footer = _Footer(form.after, commas) if form.after else None
     if footer is not None:
         records = footer.cut_from(records)
-    if commas is not None:
-        records = commas.in_values(records)
-    return names, Records(records, before, footer)
+    return names, Records(records, before, footer, commas)
 
 
 def below(head: bytes, form: FileForm) -> bytes:
@@ -97,7 +111,7 @@ def _is_meant(line: bytes, around: int | str) -> bool:
 class _Footer:
     """The lines behind the rows: so many, or those at the end that each match a pattern."""
 
-    def __init__(self, meant: int | str, commas: _Commas | None) -> None:
+    def __init__(self, meant: int | str, commas: Commas | None) -> None:
         self.lines = 0
         self._meant = meant
         self._most = meant if isinstance(meant, int) else MOST_LINES_AROUND
@@ -150,10 +164,11 @@ def _without_header(text: Iterable[bytes], fields: int, line: int) -> Iterator[B
     return csv_records.records(chain([data], source), fields, line)
 
 
-class _Commas:
+class Commas:
     """Commas instead of another delimiter, and as themselves inside values."""
 
     def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
         around, inside = f"{delimiter},{_MARK}", f",{_MARK}{delimiter}"
         self._there = bytes.maketrans(around.encode(), inside.encode())
         # What is between fields stays a comma; what is within one is what it was.
@@ -179,18 +194,35 @@ class _Commas:
         """A name of the header as the file has it."""
         return name.translate(self._back_in_names)
 
-    def in_values(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """The records with the commas that are inside their values, which are then in quotes."""
-        for first, block in blocks:
-            joined = b"\n".join(block)
-            if any(sign in joined for sign in b'"\r'):
-                yield first, self._restored_block(block)
-            elif not any(sign in joined for sign in self._displaced):
-                yield first, block
-            elif joined.count(b"\n") >= len(block):
-                yield first, [self._restored(record) for record in block]
-            else:
-                yield first, self._quoted(joined).split(b"\n")
+    def restored(self, block: list[bytes]) -> list[bytes]:
+        """Records with the commas that are inside their values, which are then in quotes."""
+        joined = b"\n".join(block)
+        if any(sign in joined for sign in b'"\r'):
+            return self._restored_block(block)
+        if not any(sign in joined for sign in self._displaced):
+            return block
+        if joined.count(b"\n") >= len(block):
+            return [self._restored(record) for record in block]
+        return self._quoted(joined).split(b"\n")
+
+    def restored_layout(self, layout: Layout) -> Layout:
+        """A block with its commas in place, and which values are to be put into quotes for them."""
+        before = layout.data
+        marks = np.flatnonzero(before == ord(_MARK))
+        data = np.frombuffer(before.tobytes().translate(self._back), np.uint8)
+        is_comma = before == ord(",")
+        fields = layout.begins.shape[1]
+        if np.count_nonzero(is_comma) > len(layout.begins) * (fields - 1):
+            # What is no end of a field is the delimiter within quotes.
+            in_quotes = before[layout.ends] == ord('"')
+            is_comma[(layout.ends + in_quotes)[:, :-1]] = False
+            data = data.copy()
+            data[is_comma] = ord(self._delimiter)
+        at = np.unique(np.searchsorted(layout.begins.ravel(), marks, "right") - 1)
+        # Before a value in quotes is one; at the very beginning the last byte, a line's end.
+        return replace(
+            layout, data=data, bare=at[before[layout.begins.ravel()[at] - 1] != ord('"')]
+        )
 
     def _restored_block(self, block: list[bytes]) -> list[bytes]:
         """Records of which some have quotes or returns; the others are restored together."""

@@ -125,7 +125,7 @@ class Direct:
     def rewritten(self, layout: Layout) -> list[bytes]:
         """The records of a block as COPY reads them; what an odd one becomes is not said."""
         edited = layout.data
-        edits: list[Edits] = []
+        edits: list[Edits] = [*self._in_quotes(layout)]
         for reading in self.readings:
             if reading.point != _POINT:
                 edited = edited.copy() if edited is layout.data else edited
@@ -137,6 +137,14 @@ class Direct:
         if edited is layout.data and not edits:
             return layout.data.tobytes()[:-1].split(b"\n")
         return replaced(edited, edits).tobytes()[:-1].split(b"\n")
+
+    def _in_quotes(self, layout: Layout) -> Iterator[Edits]:
+        """Quotes around values with commas, those apart whose comma becomes a point."""
+        fields = layout.begins.shape[1]
+        with_point = [reading.at for reading in self.readings if reading.point == b","]
+        bare = layout.bare[~np.isin(layout.bare % fields, with_point)]
+        for places in (layout.begins.ravel()[bare], layout.ends.ravel()[bare]) if len(bare) else ():
+            yield Edits(places, places, [b'"'], np.zeros(len(bare), np.intp))
 
     def _places(self, reading: Reading, layout: Layout) -> Places | None:
         words = self._words.get(reading.at)
@@ -238,6 +246,9 @@ def plan(header: Header) -> tuple[dict[int, Reading], list[Condition]] | None:
             reading = of_value(positions[0], contract.feed.column(name), values[name], parsing)
             if reading is not None:
                 found[positions[0]] = reading
+    with_cents = {reading.column.name for reading in found.values() if reading.cents is not None}
+    if conditions and not with_cents.issuperset({*contract.feed.money} & {*header.columns}):
+        return None  # what is filtered would have amounts that nobody adds up
     return found, conditions
 
 

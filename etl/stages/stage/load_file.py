@@ -32,6 +32,7 @@ from etl.inbox.amounts import Amounts, MoneyField
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.copy_stream import LINE_END, Fields, Stream
 from etl.inbox.distinct_keys import Keys
+from etl.inbox.file_form import Commas
 from etl.inbox.header import Header, PreviousFile
 from etl.render.values import refusal
 from etl.stages import bulk
@@ -207,8 +208,9 @@ def _send(
     """
     plan = landing.plan(head)
     keys = None if plan.is_needed else _keys(head, plan)
+    commas = reading.commas() if reading is not None and plan.direct is not None else None
     stream = Stream(
-        _fields(head, plan, is_computed=reading is not None and staged.file.is_workbook),
+        _fields(head, plan, commas, is_computed=reading is not None and staged.file.is_workbook),
         b"%d," % load_id,
         keys,
         staged.file.name,
@@ -225,7 +227,13 @@ def _send(
     return stream
 
 
-def _fields(head: Header, plan: landing.Landing, *, is_computed: bool = False) -> Fields:
+def _fields(
+    head: Header,
+    plan: landing.Landing,
+    commas: Commas | None = None,
+    *,
+    is_computed: bool = False,
+) -> Fields:
     """What is known of the file's fields: the stream judges those that COPY is to type.
 
     ``is_computed``: their values may be errors of formulas.
@@ -255,6 +263,7 @@ def _fields(head: Header, plan: landing.Landing, *, is_computed: bool = False) -
         tuple(at for at in range(len(head.names)) if is_computed and head.columns_at(at)),
         tuple(word.lower() for word in head.contract.parsing.null_words),
         plan.direct,
+        commas,
     )
 
 

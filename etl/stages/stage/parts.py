@@ -24,6 +24,7 @@ from etl.inbox import csv_records, encodings, file_form, header
 from etl.inbox.batch import Batch, Expected, FeedFile
 from etl.inbox.copy_stream import NO_ROWS, Stream
 from etl.inbox.csv_records import Block
+from etl.inbox.file_form import Commas, Records
 from etl.inbox.header import Header
 from etl.stages.stage.byte_count import Seen
 from etl.stages.stage.staged import FIRST_LINE, PartRead, Staged
@@ -34,11 +35,13 @@ _HINT = "Ask the sender for the file or the manifest again; nothing was loaded."
 class Reading:
     """A feed's files on their way; ``head`` is the header that all of them have.
 
-    ``stream``: what takes the records, set before the first is asked for. Raises ``BatchError``
-    where a file cannot be read, is cut short, or has other columns than the first.
+    ``stream``: what takes the records, set before the first is asked for. ``is_displaced``: they
+    come with their commas displaced. Raises ``BatchError`` where a file cannot be read, is cut
+    short, or has other columns than the first.
     """
 
     stream: Stream
+    is_displaced = False
 
     def __init__(
         self,
@@ -82,21 +85,26 @@ class Reading:
         around = sum(seen.lines_before + seen.lines_after for seen in self._seen)
         return around - (0 if self.head.contract.form.names else len(self._seen))
 
-    def _open(self, part: FeedFile) -> tuple[Header, Iterator[Block]]:
+    def commas(self) -> Commas | None:
+        """Let the records come with their commas displaced, if they are; what displaced them."""
+        self.is_displaced = self._first.commas is not None and not self._corrected
+        return self._first.commas if self.is_displaced else None
+
+    def _open(self, part: FeedFile) -> tuple[Header, Records]:
         seen = Seen(part)
         self._seen.append(seen)
-        head, blocks = header.read(self._batch, part, seen.through(self._on_bytes), seen.text)
-        return head, seen.records(blocks)
+        return header.read(self._batch, part, seen.through(self._on_bytes), seen.text)
 
     def records(self) -> Iterator[Block]:
         """The records of all files, on the lines that they have together."""
-        blocks, line = self._first, FIRST_LINE
+        found, line = self._first, FIRST_LINE
         for part in self._staged.file.files:
             if part is not self._staged.file.files[0]:
-                head, blocks = self._open(part)
+                head, found = self._open(part)
                 self._same_header(part, head)
             self._staged.parts.append(PartRead(part, line))
-            shifted = _shifted(blocks, line - FIRST_LINE)
+            found.is_displaced = self.is_displaced
+            shifted = _shifted(self._seen[-1].records(found), line - FIRST_LINE)
             if self._corrected:
                 shifted = csv_records.put_in_place(shifted, self._corrected)
             yield from shifted
