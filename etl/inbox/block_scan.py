@@ -49,15 +49,16 @@ class Layout:
     """Where the values of a block's records are: an array of (records, fields) each.
 
     A value in quotes begins after the one and ends before the other. ``has_blanks``: whether a
-    blank is at the end of a value. ``bare``: by their number in the block, values without quotes
-    that need them, since there is a comma in them.
+    blank is at the end of a value. ``commas``: where values without quotes have some, and
+    ``with_comma``: for each, the number of its value in the block.
     """
 
     data: Bytes
     begins: Places
     ends: Places
     has_blanks: bool
-    bare: Places = field(default_factory=lambda: np.zeros(0, np.intp))
+    commas: Places = field(default_factory=lambda: np.zeros(0, np.intp))
+    with_comma: Places = field(default_factory=lambda: np.zeros(0, np.intp))
 
     def lengths(self, at: int) -> Places:
         """How many bytes the values of a field have."""
@@ -210,10 +211,13 @@ def are_no_plain_numbers(layout: Layout, at: int, point: bytes) -> Marks:
     return odd | (within & ~fits).any(axis=1) | ((points & within).sum(axis=1) > 1)
 
 
-def amounts(layout: Layout, at: int, mark: int = _POINT) -> tuple[npt.NDArray[np.int64], Marks]:
+def amounts(
+    layout: Layout, at: int, mark: int | None = _POINT, *, is_plain: bool = False
+) -> tuple[npt.NDArray[np.int64], Marks]:
     """The amounts of a field in cents, and which of them have to be read otherwise (0 here).
 
-    ``mark``: the one before cents.
+    ``mark``: the one before cents, of which there are none without it. ``is_plain``: a digit comes
+    before it, as ``are_no_plain_numbers`` says.
     """
     lengths = layout.lengths(at)
     odd = lengths > _LONGEST_AMOUNT
@@ -223,11 +227,12 @@ def amounts(layout: Layout, at: int, mark: int = _POINT) -> tuple[npt.NDArray[np
     digits = np.zeros(len(values), np.int64)
     decimals = np.zeros(len(values), np.int64)
     points = np.zeros(len(values), np.int64)
+    no_point = np.zeros(len(values), np.bool_)
     for place in range(width):
         sign = values[:, place]
         here = lengths > place
         digit = here & (sign - _ZERO <= 9)
-        point = here & (sign == mark)
+        point = here & (sign == mark) if mark is not None else no_point
         number = np.where(digit, number * 10 + (sign - _ZERO), number)
         digits += digit
         points += point
@@ -235,6 +240,11 @@ def amounts(layout: Layout, at: int, mark: int = _POINT) -> tuple[npt.NDArray[np
         signs = (sign == _MINUS) | (sign == _PLUS) if place == 0 else False
         odd |= here & ~(digit | point | signs)
     odd |= (points > 1) | (decimals > 2) | ((digits == 0) & (lengths > 0))
+    if is_plain and width:
+        first = values[:, 0]
+        if width > 1:
+            first = np.where((first == _MINUS) | (first == _PLUS), values[:, 1], first)
+        odd |= (first == mark) & (lengths > 0) if mark is not None else False
     cents = number * _TENS[np.minimum(decimals, 2)]
     cents[values[:, 0] == _MINUS] *= -1
     cents[odd | (lengths == 0)] = 0

@@ -206,7 +206,7 @@ class Commas:
         return self._quoted(joined).split(b"\n")
 
     def restored_layout(self, layout: Layout) -> Layout:
-        """A block with its commas in place, and which values are to be put into quotes for them."""
+        """A block with its commas in place, and which of them are in values without quotes."""
         before = layout.data
         marks = np.flatnonzero(before == ord(_MARK))
         data = np.frombuffer(before.tobytes().translate(self._back), np.uint8)
@@ -218,11 +218,11 @@ class Commas:
             is_comma[(layout.ends + in_quotes)[:, :-1]] = False
             data = data.copy()
             data[is_comma] = ord(self._delimiter)
-        at = np.unique(np.searchsorted(layout.begins.ravel(), marks, "right") - 1)
+        begins = layout.begins.ravel()
+        fields_at = np.searchsorted(begins, marks, "right") - 1
         # Before a value in quotes is one; at the very beginning the last byte, a line's end.
-        return replace(
-            layout, data=data, bare=at[before[layout.begins.ravel()[at] - 1] != ord('"')]
-        )
+        bare = before[begins[fields_at] - 1] != ord('"')
+        return replace(layout, data=data, commas=marks[bare], with_comma=fields_at[bare])
 
     def _restored_block(self, block: list[bytes]) -> list[bytes]:
         """Records of which some have quotes or returns; the others are restored together."""

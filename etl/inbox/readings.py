@@ -29,7 +29,7 @@ Cents = npt.NDArray[np.int64]
 Odd = Callable[[Layout, int], Marks]
 
 _MOST_CENTS = int(Decimal(LARGEST_AMOUNT) * 100)
-_POINT = b"."
+_POINT, _COMMA, _QUOTE = b".", b",", b'"'
 _IN_CENTS = Decimal("0.01")
 # Behind an amount in cents, by which PostgreSQL reads it as dollars.
 _HUNDREDTHS = b"e-2"
@@ -47,7 +47,8 @@ class Reading:
     """How the values of one field, at a position, come to a column of ours.
 
     ``odd``: which values are of no simple shape. ``cents``: those of an amount, and which are odd.
-    ``point``: the decimal mark that becomes a point. ``suffix``: what is put behind a value.
+    ``point``: the decimal mark, which becomes a point if it is a comma. ``suffix``: what is put
+    behind a value.
     ``words``: texts in place of words, with ``others`` for a word that is not among them (``None``
     leaves it as it is, and ``is_closed`` makes it odd) and ``nothing`` for no value at all.
     ``is_own``: COPY reads all values as they are.
@@ -125,26 +126,20 @@ class Direct:
     def rewritten(self, layout: Layout) -> list[bytes]:
         """The records of a block as COPY reads them; what an odd one becomes is not said."""
         edited = layout.data
-        edits: list[Edits] = [*self._in_quotes(layout)]
+        edits: list[Edits] = []
+        with_point = [reading.at for reading in self.readings if reading.point != _POINT]
+        if len(layout.commas) or with_point:
+            edited = edited.copy()
+        if with_point:
+            _put_points(edited, layout, with_point)
+        if len(layout.commas):
+            edits += _in_quotes(layout, with_point)
         for reading in self.readings:
-            if reading.point != _POINT:
-                edited = edited.copy() if edited is layout.data else edited
-                _put_point(edited, layout, reading)
             if reading.suffix:
                 edits.append(_behind(layout, reading))
             if reading.words or reading.others is not None or reading.nothing:
                 edits += self._worded(reading, layout)
-        if edited is layout.data and not edits:
-            return layout.data.tobytes()[:-1].split(b"\n")
         return replaced(edited, edits).tobytes()[:-1].split(b"\n")
-
-    def _in_quotes(self, layout: Layout) -> Iterator[Edits]:
-        """Quotes around values with commas, those apart whose comma becomes a point."""
-        fields = layout.begins.shape[1]
-        with_point = [reading.at for reading in self.readings if reading.point == b","]
-        bare = layout.bare[~np.isin(layout.bare % fields, with_point)]
-        for places in (layout.begins.ravel()[bare], layout.ends.ravel()[bare]) if len(bare) else ():
-            yield Edits(places, places, [b'"'], np.zeros(len(bare), np.intp))
 
     def _places(self, reading: Reading, layout: Layout) -> Places | None:
         words = self._words.get(reading.at)
@@ -201,13 +196,28 @@ def _behind(layout: Layout, reading: Reading) -> Edits:
     return Edits(ends, ends, [reading.suffix], np.zeros(len(rows), np.intp))
 
 
-def _put_point(data: Bytes, layout: Layout, reading: Reading) -> None:
-    """Let the decimal marks of a field be points."""
-    lengths = layout.lengths(reading.at)
-    width = int(min(lengths.max(initial=0), block_scan.LONGEST_NUMBER))
-    places = layout.begins[:, reading.at][:, None] + np.arange(width)
-    is_mark = layout.heads(reading.at, width) == reading.point[0]
-    data[places[is_mark & (np.arange(width) < lengths[:, None])]] = _POINT[0]
+def _put_points(data: Bytes, layout: Layout, fields: list[int]) -> None:
+    """Let the commas in these fields, whose simple values have one at most, be points."""
+    is_of_them = np.isin(layout.with_comma % layout.begins.shape[1], fields)
+    data[layout.commas[is_of_them]] = _POINT[0]
+    # The others are in quotes.
+    for at in fields:
+        begins, lengths = layout.begins[:, at], layout.lengths(at)
+        rows = np.flatnonzero((layout.data[begins - 1] == _QUOTE[0]) & (lengths > 0))
+        width = int(min(lengths[rows].max(initial=0), block_scan.LONGEST_NUMBER))
+        places = begins[rows][:, None] + np.arange(width)
+        within = np.arange(width) < lengths[rows][:, None]
+        data[places[within & (layout.data.take(places, mode="clip") == _COMMA[0])]] = _POINT[0]
+
+
+def _in_quotes(layout: Layout, but_for: list[int]) -> Iterator[Edits]:
+    """Quotes around the values with commas, those of some fields apart."""
+    numbers = layout.with_comma
+    # Values come in order, and those with several commas several times.
+    is_first = np.concatenate(([True], numbers[1:] != numbers[:-1]))
+    numbers = numbers[is_first & ~np.isin(numbers % layout.begins.shape[1], but_for)]
+    for places in (layout.begins.ravel()[numbers], layout.ends.ravel()[numbers]):
+        yield Edits(places, places, [_QUOTE], np.zeros(len(numbers), np.intp))
 
 
 def _is_meant(condition: Condition, words: Words, layout: Layout) -> Marks:
@@ -293,7 +303,7 @@ def _of_number(
     if kind is Type.INTEGER:
         return Reading(at, column, _not_plain_number(b""), words=missing, is_own=is_own)
     point = parsing.decimal.encode()
-    if len(point) > 1:
+    if point not in (_POINT, _COMMA):
         return None
     is_own = is_own and point == _POINT
     if kind is Type.MONEY:
@@ -346,8 +356,8 @@ def _not_plain_number(point: bytes) -> Odd:
 
 def _amounts(point: bytes) -> Callable[[Layout, int], tuple[Cents, Marks]]:
     def cents(layout: Layout, at: int) -> tuple[Cents, Marks]:
-        found, odd = block_scan.amounts(layout, at, point[0])
-        odd |= block_scan.are_no_plain_numbers(layout, at, point) | (abs(found) > _MOST_CENTS)
+        found, odd = block_scan.amounts(layout, at, point[0], is_plain=True)
+        odd |= abs(found) > _MOST_CENTS
         found[odd] = 0
         return found, odd
 
@@ -355,7 +365,7 @@ def _amounts(point: bytes) -> Callable[[Layout, int], tuple[Cents, Marks]]:
 
 
 def _whole_cents(layout: Layout, at: int) -> tuple[Cents, Marks]:
-    dollars, odd = block_scan.amounts(layout, at)
-    odd |= block_scan.are_no_plain_numbers(layout, at, b"") | (abs(dollars) > _MOST_CENTS * 100)
+    dollars, odd = block_scan.amounts(layout, at, None)
+    odd |= abs(dollars) > _MOST_CENTS * 100
     dollars[odd] = 0
     return dollars // 100, odd
