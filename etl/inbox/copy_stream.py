@@ -56,7 +56,7 @@ class Fields:
     fill. ``feed`` and ``columns``: what the feed and its columns are called. ``computed``: those
     whose value may be an error of a workbook's formula; ``missing``: words, in small letters, that
     are none, since they say that there is no value. ``direct``: what becomes of the values that a
-    sender writes otherwise, where COPY is to type them all the same. ``commas``: what changed
+    sender writes otherwise, where COPY is to type them nevertheless. ``commas``: what changed
     places with the commas of the records, if they come so; then there is ``direct`` as well.
     """
 

@@ -110,17 +110,16 @@ class Direct:
             filtered |= ~_is_meant(condition, words, layout)
             odd |= has_other_letters(layout, condition.at)
         cents = {}
-        of_rows = filtered.copy()
-        of_rows[:] = False
+        is_odd_row = np.zeros_like(odd)
         for reading in self.readings:
             found, is_odd = self._look(reading, layout)
             if found is None:
-                of_rows |= is_odd
+                is_odd_row |= is_odd
             else:
                 cents[reading.column.name] = found
                 odd |= is_odd
         # Rows of another kind may have anything in their fields but for their amounts.
-        odd |= of_rows & ~filtered
+        odd |= is_odd_row & ~filtered
         return Sorted(filtered & ~odd, odd, cents)
 
     def rewritten(self, layout: Layout) -> list[bytes]:
@@ -135,10 +134,7 @@ class Direct:
         if len(layout.commas):
             edits += _in_quotes(layout, with_point)
         for reading in self.readings:
-            if reading.suffix:
-                edits.append(_behind(layout, reading))
-            if reading.words or reading.others is not None or reading.nothing:
-                edits += self._worded(reading, layout)
+            edits += self._worded(reading, layout)
         return replaced(edited, edits).tobytes()[:-1].split(b"\n")
 
     def _places(self, reading: Reading, layout: Layout) -> Places | None:
@@ -165,19 +161,23 @@ class Direct:
         return cents, odd
 
     def _worded(self, reading: Reading, layout: Layout) -> Iterator[Edits]:
-        """Words replaced by ours, and what is there for other words and for no value."""
+        """Words replaced by ours, and what is there for other values and for none, or behind."""
         at, places = reading.at, self._places(reading, layout)
         lengths = layout.lengths(at)
-        is_word = np.zeros(len(lengths), np.bool_) if places is None else places >= 0
+        is_other = lengths > 0
         if places is not None:
-            in_order = self._words[at].in_order
-            texts = [_encoded(reading.words[word]) for word in in_order]
-            rows = np.flatnonzero(is_word)
+            is_other &= places < 0
+            texts = [_encoded(reading.words[word]) for word in self._words[at].in_order]
+            rows = np.flatnonzero(places >= 0)
             yield Edits(layout.begins[rows, at], layout.ends[rows, at], texts, places[rows])
         if reading.others is not None:
-            yield _at_rows(layout, at, ~is_word & (lengths > 0), reading.others)
+            yield _at_rows(layout, at, is_other, reading.others)
         if reading.nothing:
             yield _at_rows(layout, at, lengths == 0, reading.nothing)
+        if reading.suffix:
+            rows = np.flatnonzero(is_other)
+            ends = layout.ends[rows, at]
+            yield Edits(ends, ends, [reading.suffix], np.zeros(len(rows), np.intp))
 
 
 def _encoded(text: str | None) -> bytes:
@@ -188,12 +188,6 @@ def _at_rows(layout: Layout, at: int, where: Marks, text: bytes) -> Edits:
     rows = np.flatnonzero(where)
     begins, ends = layout.begins[rows, at], layout.ends[rows, at]
     return Edits(begins, ends, [text], np.zeros(len(rows), np.intp))
-
-
-def _behind(layout: Layout, reading: Reading) -> Edits:
-    rows = np.flatnonzero(layout.lengths(reading.at) > 0)
-    ends = layout.ends[rows, reading.at]
-    return Edits(ends, ends, [reading.suffix], np.zeros(len(rows), np.intp))
 
 
 def _put_points(data: Bytes, layout: Layout, fields: list[int]) -> None:

@@ -2,57 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from psycopg import sql
 
-from etl.contracts import senders
 from etl.contracts.feeds import FEEDS
 from etl.contracts.sender import SenderContract
 from etl.contracts.value import batch_date, of
-from etl.db.connection import set_search_path
-from etl.inbox.batch import Batch, FeedFile
-from etl.inbox.manifest import Expected
-from etl.stages.stage import load_file
-from etl.stages.stage.staged import Staged
-from etl.warehouse.tables import LIVE
 from tests.support.contract_draws import FIELDS, Drawn, drawn
 from tests.support.contract_model import Model, Reading
+from tests.support.staged_files import AS_OF, rows_of, staged_of
 from tests.support.warehouse import Warehouse
-
-AS_OF = datetime(2025, 3, 1, tzinfo=UTC)
-LOAD_ID = 7
-
-
-@contextmanager
-def staged_of(warehouse: Warehouse, made: Drawn, folder: Path) -> Iterator[Staged]:
-    """What the stage makes of a file, in a transaction that is rolled back."""
-    feed = made.contract.feed
-    path = folder / feed.file_name
-    path.write_text(made.text(), encoding="utf-8")
-    size = path.stat().st_size
-    file = FeedFile(feed, path, Expected("delta", contract="drawn"), size, path.stat().st_mtime_ns)
-    batch = Batch("2025-03-01", AS_OF, (file,))
-    with warehouse.connection.transaction(force_rollback=True):
-        set_search_path(warehouse.connection, LIVE.schemas.path)
-        yield load_file.run_file(warehouse.connection, LOAD_ID, batch, file, "", None)
-
-
-def rows_of(connection: psycopg.Connection[Any], made: Drawn) -> list[tuple[Any, ...]]:
-    feed = made.contract.feed
-    columns = sql.SQL(", ").join(sql.Identifier(c.name) for c in feed.staged)
-    query = sql.SQL("select source_line, {} from staging.{} where load_id = {}").format(
-        columns, sql.Identifier(feed.table), sql.Literal(LOAD_ID)
-    )
-    return sorted(connection.execute(query).fetchall(), key=str)
 
 
 def expected_rows(made: Drawn, reading: Reading) -> list[tuple[Any, ...]]:
@@ -64,7 +27,7 @@ def compare(warehouse: Warehouse, made: Drawn, folder: Path) -> None:
     model = Model(made.contract, {batch_date(): "2025-03-01"}, AS_OF)
     lines = [(number, row) for number, row in enumerate(made.rows, 2)]
     reading = model.read(lines, FIELDS)
-    with staged_of(warehouse, made, folder) as staged:
+    with staged_of(warehouse, made.contract, made.text(), folder) as staged:
         rejected = {r.line: (r.column, r.reason) for r in staged.rejected}
         assert rejected.keys() == reading.rejected.keys(), [
             (line, rejected.get(line), reading.rejected.get(line))
@@ -72,7 +35,10 @@ def compare(warehouse: Warehouse, made: Drawn, folder: Path) -> None:
         ]
         for line, why in rejected.items():
             assert why in reading.rejected[line], (line, why, reading.rejected[line])
-        got, wanted = rows_of(warehouse.connection, made), expected_rows(made, reading)
+        got, wanted = (
+            rows_of(warehouse.connection, made.contract.feed),
+            expected_rows(made, reading),
+        )
         assert [tuple(map(normal, row)) for row in got] == [tuple(map(normal, r)) for r in wanted]
         counts = staged.counts()
         assert counts["rows_filtered"] == len(reading.filtered)
@@ -88,15 +54,6 @@ def normal(found: Any) -> Any:
     return found.normalize() if isinstance(found, Decimal) else found
 
 
-@contextmanager
-def declared(contract: SenderContract) -> Iterator[None]:
-    senders.SENDERS[contract.name] = contract
-    try:
-        yield
-    finally:
-        del senders.SENDERS[contract.name]
-
-
 def check(warehouse: Warehouse, folder: Path, examples: int, *, same: bool) -> None:
     @given(drawn())
     @settings(
@@ -108,8 +65,7 @@ def check(warehouse: Warehouse, folder: Path, examples: int, *, same: bool) -> N
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     def makes_the_same(made: Drawn) -> None:
-        with declared(made.contract):
-            compare(warehouse, made, folder)
+        compare(warehouse, made, folder)
 
     makes_the_same()
 
@@ -132,8 +88,7 @@ def test_day_before_the_first_day_of_all_is_no_date(
     rows = [
         dict.fromkeys(FIELDS, "1") | {"n": str(n), "d": d} for n, d in enumerate([first, sound])
     ]
-    with declared(contract):
-        compare(module_warehouse, Drawn(contract, rows), tmp_path)
+    compare(module_warehouse, Drawn(contract, rows), tmp_path)
 
 
 @pytest.mark.slow
