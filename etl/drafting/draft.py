@@ -73,7 +73,10 @@ def make(sample: Sample, feed_name: str = "", name: str = "") -> Draft:
     starts = {*matched["start_date"].values} if "start_date" in matched else set()
     for column in feed.staged:
         if column.name in matched:
-            _take(draft, guess(column, matched[column.name], draft.parsing, starts), column)
+            made = guess(column, matched[column.name], draft.parsing, starts)
+            if column.type.names_a_thing:
+                made.asks += _rivals(draft, column, matched, fields)
+            _take(draft, made, column)
         elif column.required and column.name not in repeated:
             _without(draft, column)
     _judge_key(draft, matched)
@@ -106,7 +109,9 @@ def _feed(sample: Sample, fields: list[Profile], wanted: str) -> Feed:
     # How much of the file a feed explains, and how much of the feed is in the file.
     scores = {n: len(matched) / max(most, 1) + _share(n, matched) for n, matched in found.items()}
     first, second = sorted(scores, key=lambda n: scores[n], reverse=True)[:2]
-    if len(found[first]) < _ENOUGH or scores[first] - scores[second] < _AHEAD:
+    by_name = names.feed_of(names_unpacked(sample.path.name)[-1])
+    is_at_odds = by_name is not None and by_name.name != first
+    if is_at_odds or len(found[first]) < _ENOUGH or scores[first] - scores[second] < _AHEAD:
         raise UsageError(
             f"Which feed {one_line(sample.path.name)} is cannot be seen by its names.",
             f"Say it: make sender-draft FILE=... FEED=members (one of {', '.join(FEEDS)}).",
@@ -157,6 +162,15 @@ def _find_key(draft: Draft, matched: dict[str, Profile], fields: list[Profile]) 
     ]
     if len(unique) == 1:
         matched[draft.feed.key[0]] = unique[0]
+
+
+def _rivals(
+    draft: Draft, column: Column, matched: Mapping[str, Profile], fields: list[Profile]
+) -> list[str]:
+    """What to ask where another field may be the key or the reference as well."""
+    used = {profile.name for profile in matched.values()}
+    others = names.rivals(column, draft.feed, matched[column.name], fields)
+    return [f"{name} may be it as well. Compare both." for name in others if name not in used]
 
 
 def _take(draft: Draft, made: Guess, column: Column) -> None:

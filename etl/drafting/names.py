@@ -18,6 +18,8 @@ from etl.drafting.profile import Profile
 # How like our column's words those of a field must be.
 ENOUGH = 0.7
 _ALSO_CALLED = 0.95
+# The same words but for the noun of the feed, which a field of something else may have left out.
+_WITHOUT_NOUN = 0.98
 
 # Words that senders use, and what they mean.
 _WORDS = {
@@ -28,8 +30,9 @@ _WORDS = {
     "dschrg": "discharge", "dt": "date", "eff": "effective", "enrollee": "member",
     "eligible": "allowed", "fname": "first name", "given": "first", "hcpcs": "procedure",
     "insured": "member", "lname": "last name", "family": "last", "surname": "last name",
-    "level": "tier", "max": "maximum", "moop": "oop max", "nbr": "number", "no": "number",
-    "num": "number", "patient": "member", "payment": "paid", "person": "member",
+    "insurer": "plan", "level": "tier", "max": "maximum", "moop": "oop max", "nbr": "number",
+    "no": "number", "num": "number", "patient": "member", "payer": "plan", "payment": "paid",
+    "person": "member",
     "pmt": "paid", "postal": "zip", "postcode": "zip", "prcdr": "procedure",
     "prem": "premium", "proc": "procedure", "prov": "provider", "prvdr": "provider",
     "sex": "gender", "speciality": "specialty", "srvc": "service", "stop": "end",
@@ -92,11 +95,30 @@ def _known_words() -> frozenset[str]:
 
 def words_of(name: str, feed: Feed) -> frozenset[str]:
     """The words of a name that say something in a file of this feed."""
+    kept = frozenset(_in_our_words(_apart(name))) - _NOISE
+    return kept - {_noun(feed)} or kept
+
+
+def _apart(name: str) -> str:
+    """The words of a name with blanks between them."""
     plain = _REVISION.sub(" ", name)
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\D)(?=\d)|[\W_]+", " ", plain).lower()
-    found = [meant for word in apart.split() for meant in _meant(word)]
-    kept = frozenset(found) - _NOISE
-    return kept - {feed.name.removesuffix("s")} or kept
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\D)(?=\d)|[\W_]+", " ", plain).lower()
+
+
+def _noun(feed: Feed) -> str:
+    return feed.name.removesuffix("s")
+
+
+def _in_our_words(apart: str) -> list[str]:
+    return [meant for word in apart.split() for meant in _meant(word)]
+
+
+def feed_of(file: str) -> Feed | None:
+    """The feed whose rows a file's name says it has: by its last word, as ``payers`` are plans."""
+    last = re.findall("[a-z]+", file.lower().partition(".")[0])[-1:]
+    words = _in_our_words(" ".join(word.removesuffix("s") for word in last))
+    nouns = {_noun(feed): feed for feed in FEEDS.values()}
+    return nouns.get(words[0]) if len(words) == 1 else None
 
 
 def _meant(word: str) -> Iterator[str]:
@@ -119,7 +141,8 @@ def likeness(column: Column, name: str, feed: Feed) -> float:
     """How likely it is by its name that a field is this column, 0 to 1."""
     words, wanted = words_of(name, feed), words_of(column.name, feed)
     if words == wanted:
-        return 1.0
+        has_noun = [_noun(feed) in _in_our_words(_apart(n)) for n in (name, column.name)]
+        return 1.0 if has_noun[0] == has_noun[1] else _WITHOUT_NOUN
     if any(words == words_of(other, feed) for other in _ALSO.get(column.name, ())):
         return _ALSO_CALLED
     return len(words & wanted) / len(words | wanted)
@@ -141,6 +164,17 @@ def matched(feed: Feed, fields: list[Profile]) -> dict[str, Profile]:
             found[column.name] = fields[-field_at]
             used.add(-field_at)
     return found
+
+
+def rivals(column: Column, feed: Feed, taken: Profile, fields: list[Profile]) -> list[str]:
+    """Names of other fields that may be a column as well as the one that was taken for it."""
+    return [
+        field.name
+        for field in fields
+        if field is not taken
+        and field.fits(column)
+        and likeness(column, field.name, feed) >= _ALSO_CALLED
+    ]
 
 
 def series(word: str, feed: Feed, names: tuple[str, ...]) -> tuple[str, int]:

@@ -249,6 +249,28 @@ def test_workbooks_and_archives_are_drafted_like_other_files(tmp_path: Path) -> 
         assert len(made.sample.rows) == 59
 
 
+def test_a_payer_is_no_provider(tmp_path: Path) -> None:
+    payers = tmp_path / "payers.csv"
+    payers.write_text("Id,NAME,ADDRESS,CITY,ZIP,PHONE\nA,Acme,Oak St,Madison,53703,555\n")
+    with pytest.raises(UsageError, match=r"Which feed payers\.csv is cannot be seen"):
+        drafted(payers, tmp_path)
+    assert drafted(payers, tmp_path, "providers")[0].feed.name == "providers"
+
+
+def test_another_field_that_may_be_the_key_is_named(tmp_path: Path) -> None:
+    lines = tmp_path / "transactions.csv"
+    lines.write_text(
+        "ID,CLAIMID,PATIENT,MEMBERID,SERVICEDATE,PAID\n"
+        "T1,C1,P1,M1,2025-01-31,7.50\nT2,C1,P1,M1,2025-01-31,2.50\n"
+    )
+    contract, _, made = drafted(lines, tmp_path, "claims")
+    assert contract.columns["claim_id"] == of("CLAIMID")
+    assert {
+        "claim_id: ID may be it as well. Compare both.",
+        "member_id: PATIENT may be it as well. Compare both.",
+    } <= {*made.asks}
+
+
 def test_a_draft_replaces_no_contract(tmp_path: Path) -> None:
     drafted(county(tmp_path), tmp_path)
     with pytest.raises(UsageError, match="already"):
