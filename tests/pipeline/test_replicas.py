@@ -283,6 +283,23 @@ def test_database_in_the_place_of_another_has_its_replica_made_again(here: Site)
     other.rmdir()
 
 
+def test_replica_that_is_promoted_by_hand_is_the_server_and_has_a_replica(here: Site) -> None:
+    """The runbook's steps."""
+    here.ask("create table public.kept as select 42 as answer")
+    assert follows(here)
+    command(here, "down", "--force")
+    live = locate(here.settings)
+    live.cluster.rename(live.base / "kept-20260101T000000")
+    place(here).cluster.rename(live.cluster)
+    unpromoted = command(here, "up")
+    assert unpromoted.returncode == 3
+    assert "was not promoted" in unpromoted.stderr
+    here.ask("select pg_promote()")
+    assert "Replica 1 was made" in command(here, "up").stdout
+    assert here.ask("select answer from public.kept") == 42
+    assert follows(here)
+
+
 def test_replica_that_is_taken_down_leaves_its_log_and_no_slot(here: Site) -> None:
     said = command(here, "replica-down")
     assert said.stdout == "Replica 1 was stopped and deleted.\n"
