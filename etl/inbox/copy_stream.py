@@ -25,8 +25,8 @@ from etl.inbox.block_scan import Layout, Marks
 from etl.inbox.csv_records import Block
 from etl.inbox.deferred import Deferred
 from etl.inbox.distinct_keys import Keys
-from etl.inbox.line_fingerprints import LineFingerprints
 from etl.inbox.file_form import Commas
+from etl.inbox.line_fingerprints import LineFingerprints
 from etl.inbox.no_rows import NoRows
 from etl.inbox.readings import Direct
 from etl.inbox.sheet_count import ERRORS

@@ -47,9 +47,7 @@ def record(
     if rows is None or len(rows.lines) != staged.loaded or staged.loaded < ROWS:
         return
     feed = staged.file.feed
-    # The same bytes mean the same if they are read in the same way.
-    read_as = f"{head.names} {head.contract.name} {feed.columns}".encode()
-    values = {"load_id": load_id, "feed": feed.name, "form": xxhash.xxh3_128_hexdigest(read_as)}
+    values = {"load_id": load_id, "feed": feed.name, "form": _form(head)}
     before = run(connection, "stage/unchanged_rows.before", values).fetchone()
     found: dict[str, Any] = {"same_as_load_id": None, "other_lines": None}
     if before is not None:
@@ -60,3 +58,10 @@ def record(
     run(connection, "stage/unchanged_rows.forget", values)
     kept = {**values, **found, "fingerprints": rows.in_bytes()}
     run(connection, "stage/unchanged_rows.record", kept)
+
+
+def _form(head: Header) -> str:
+    """How the rows of a file are read: where it is the same, the same bytes mean the same."""
+    contract = head.contract
+    read_as = (head.names, head.targets, contract.name, contract.parsing, contract.feed.columns)
+    return xxhash.xxh3_128_hexdigest(repr(read_as).encode())
