@@ -69,13 +69,14 @@ def send(here: Site, number: int) -> None:
     write_batch(here.settings.inbox, f"2025-01-{number:02}", claims=[claim])
 
 
-def rebuild(here: Site) -> Silent:
-    """A full load; what it said."""
+def rebuild(here: Site, said: list[str] | None = None) -> list[str]:
+    """A full load; what it says, also while it goes on."""
     with here.run() as context:
         context.checks = lambda *_: CheckReport(0, 0, 0, 0, ())
-        commands.full_load(context)
         assert isinstance(context.watcher, Silent)
-        return context.watcher
+        context.watcher.said = said = [] if said is None else said
+        commands.full_load(context)
+        return said
 
 
 def count(connection: psycopg.Connection[Any], table: str) -> Any:
@@ -90,16 +91,14 @@ def test_report_begun_before_a_full_load_reads_the_old_warehouse_to_its_end(
     replicas.await_caught_up(here.settings, 1)
     reader.execute("select 1")  # takes the snapshot and no lock
     send(here, 2)
+    said: list[str] = []
     with ThreadPoolExecutor(1) as executor:
-        load = executor.submit(rebuild, here)
-        newest = "select count(*) from ledger.load where status = 'rebuilt'"
-        wait_until(lambda: here.ask(newest) == 2)
-        time.sleep(5)
+        load = executor.submit(rebuild, here, said)
+        wait_until(lambda: any("older transactions to end on replica 1" in line for line in said))
         assert [count(reader, table) for table in TABLES] == [1, 1, 1]
         assert not load.done()
         reader.commit()
-        said = load.result().said
-    assert any("waiting for older transactions to end on replica 1" in line for line in said)
+        load.result()
     replicas.await_caught_up(here.settings, 1)
     assert [count(reader, table) for table in TABLES] == [2, 2, 2]
     # Also what a session sets to ask for an earlier state.
@@ -118,7 +117,7 @@ def test_report_that_is_too_old_is_ended_and_never_reads_a_mixture(
     replicas.await_caught_up(here.settings, 1)
     assert count(reader, TABLES[0]) == 1
     send(here, 2)
-    said = rebuild(here).said
+    said = rebuild(here)
     assert any("1 transactions on replica 1 were ended" in line for line in said)
     with pytest.raises(psycopg.OperationalError):
         count(reader, TABLES[1])
