@@ -221,7 +221,8 @@ class Stream:
             self.filtered.append(FilteredRows(first, int(np.count_nonzero(filtered)), cents))
         for column, of in found.cents.items():
             self.amounts.cents[column] += int(of[counted].sum())
-        return direct.rewritten(layout), counted & ~filtered
+        is_sent = counted & ~filtered
+        return direct.rewritten(layout) if is_sent.any() else block, is_sent
 
     def _restored(self, records: list[bytes]) -> list[bytes]:
         """Records as they would come with commas between their fields."""

@@ -287,9 +287,9 @@ def _recount(
         staged.expired_cents[column] += validate.dollars_to_cents(total.get("expired", "0"))
         staged.filtered_cents[column] += validate.dollars_to_cents(total.get("filtered", "0"))
     sums = Amounts(rejects.money_fields(file.head))
-    for _, reason, raw in left:
-        if by_text[reason] not in NO_ROWS:
-            rejects.add_amounts(sums, None if raw is None else raw.encode(), file.head)
+    rows = (raw for _, reason, raw in left if by_text[reason] not in NO_ROWS)
+    records = (None if raw is None else raw.encode() for raw in rows)
+    rejects.add_amounts(connection, sums, records, file.head)
     staged.rejected_amounts = sums
     validate.add_up(staged)
     validate.check_expected(batch, staged)

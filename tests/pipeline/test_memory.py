@@ -14,6 +14,8 @@ from etl.config import ROOT
 from tests.support.warehouse import Warehouse
 
 MOST_KB = 400 << 10
+# Python with its packages, and a block of the file.
+MOST_KB_FILTERED = 140 << 10
 MIB = 1 << 20
 HEAD = b"provider_id,name,specialty,street,city,state,zip,phone\n"
 ROW = b"P%d,Dr %d,Family,Oak St,Madison,WI,53703,555\n"
@@ -94,3 +96,17 @@ def test_a_gzip_bomb_is_refused_early(warehouse: Warehouse) -> None:
     assert done.returncode == 4
     assert "providers.csv.gz of batch 2025-01-10 unpacks to more than" in done.stderr
     assert warehouse.value("select count(*) from staging.providers_raw") == 0
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_filtered_rows(warehouse: Warehouse) -> None:
+    head = b"PATIENT,MEMBERID,START_YEAR,END_YEAR,PAYER,SECONDARY_PAYER,OWNERSHIP,OWNERNAME\n"
+    row = b"P1,%b,2024-01-01T00:00:00Z,2025-01-01T00:00:00Z,P2,,,\n"
+    with (warehouse.send("2025-01-10") / "payer_transitions.csv").open("wb") as file:
+        # Without a number of a member a span is filtered (etl/contracts/senders/synthea.py).
+        file.writelines(chain([head, row % b"M1"], repeat(row % b"" * 10_000, 300)))
+    code, peak = peak_kb(warehouse, "stage")
+    assert code == 0
+    counted = "select rows_read, rows_filtered, rows_loaded from ledger.load_file"
+    assert warehouse.rows(counted) == [(3_000_001, 3_000_000, 1)]
+    assert peak < MOST_KB_FILTERED

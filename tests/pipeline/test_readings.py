@@ -15,7 +15,7 @@ import pytest
 from etl.contracts.feeds.claims import claims
 from etl.contracts.file_form import FileForm
 from etl.contracts.sender import Parsing, SenderContract
-from etl.contracts.value import Value, of, where, where_not
+from etl.contracts.value import Value, of, total, where, where_not
 from etl.stages.stage import landing
 from tests.support.staged_files import rows_of, staged_of
 from tests.support.warehouse import Warehouse
@@ -172,3 +172,35 @@ def test_values_typed_directly_are_the_same_as_those_that_land_as_text(
     for made_directly, made_of_text in zip(direct, as_text, strict=True):
         assert made_directly == made_of_text
     assert len(direct[0]) > 0
+
+
+def test_amounts_that_a_contract_makes_are_read_from_rejected_rows(
+    module_warehouse: Warehouse, tmp_path: Path
+) -> None:
+    contract = SenderContract(
+        "direct",
+        claims,
+        "Direct.",
+        columns={
+            "paid_amount": of("cents").scale("0.01"),
+            "allowed_amount": total("paid_amount", "copay"),
+        },
+    )
+    names = (
+        "claim_id,member_id,provider_id,plan_id,service_date,claim_amount,cents,paid_amount,copay"
+    )
+    rows = (
+        "C1,M,P,L,2025-01-31,7,1250,12.50,1",
+        "C2,M,P,L,2025-02-30,7,250,2.50,2",  # no date
+        "C3,M,P,L,2025-02-30,7,,,",
+        "C4,M,P,L,2025-02-30,7,1.5,1,x",  # amounts that are none as well
+        "C5,M,P,L,2025-01-31,7,1,1",  # a value too few
+    )
+    more = "status,diagnosis_code,procedure_code"
+    text = "\n".join([f"{names},{more}", *(f"{row},a,b,c" for row in rows), ""])
+    with staged_of(module_warehouse, contract, text, tmp_path) as staged:
+        assert sorted(r.line for r in staged.rejected) == [3, 4, 5, 6]
+        paid, allowed = staged.totals["paid_amount"], staged.totals["allowed_amount"]
+    for found, amounts in ((paid, ("12.50", "2.50")), (allowed, ("13.50", "4.50"))):
+        assert [Decimal(found[kind]) for kind in ("loaded", "rejected")] == [*map(Decimal, amounts)]
+        assert found["unread"] == 2

@@ -126,6 +126,19 @@ def raw_expressions(name: str, header: Header) -> list[sql.Composable]:
     return [parsing.text_if_valid(column, value) for value in made]
 
 
+def raw_cents(name: str, header: Header) -> sql.Composable:
+    """The cents of an amount that is made of a record of text fields, in all rows that it gives."""
+    fields = [f"field_{at}" for at in range(len(header.names))]
+    column = header.contract.feed.column(name)
+    source = _source(header, fields, column)
+    made = [made_values.text(value, source) for value in header.contract.values_of(name)]
+    cents = [
+        statement("stage/raw_values.cents", value=value, amount=parsing.if_valid(column, value))
+        for value in made
+    ]
+    return sql.SQL(" + ").join(cents)
+
+
 def create(connection: psycopg.Connection[Any], header: Header, landing: Landing) -> None:
     """Make the table: typed where COPY reads the value, text elsewhere."""
     columns = sql.SQL(", ").join(

@@ -158,7 +158,7 @@ def _run_file(
         keys_differ=keys_differ,
         is_printable=stream.is_printable,
     )
-    rejects.look_up(staged, head, corrected)
+    rejects.look_up(connection, staged, head, corrected)
     validate.add_up(staged, _amounts_of_bytes(stream))
     validate.judge(batch, contract, staged, reject_share)
     if keys_differ and stream.fingerprints is not None:

@@ -35,7 +35,41 @@ def values_of(
     One for most columns, several where they repeat; none of a record whose fields cannot be
     distinguished.
     """
+    made = [
+        sql.SQL("array[{}]::text[]").format(
+            sql.SQL(", ").join(landing.raw_expressions(column, head))
+        )
+        for column in columns
+    ]
+    found: list[list[list[str]]] = []
+    for values in _made(connection, head, made, records):
+        by_column = [[]] * len(columns) if values is None else values
+        found.append([[t for t in texts if t and t not in MARKS] for texts in by_column])
+    return found
+
+
+def amounts_of(
+    connection: psycopg.Connection[Any],
+    head: Header,
+    columns: Sequence[str],
+    records: Iterable[str | None],
+) -> list[list[int | None]]:
+    """Of each record the cents of amounts that its contract makes; ``None`` where they are none."""
+    made = [landing.raw_cents(column, head) for column in columns]
+    found = _made(connection, head, made, records)
+    return [[None] * len(columns) if values is None else values for values in found]
+
+
+def _made(
+    connection: psycopg.Connection[Any],
+    head: Header,
+    made: Sequence[sql.Composable],
+    records: Iterable[str | None],
+) -> list[list[Any] | None]:
+    """What expressions make of each record, ``None`` where its fields cannot be distinguished."""
     given = [_fields(record, head) for record in records]
+    if not any(given):
+        return [None] * len(given)
     names = [sql.Identifier(f"field_{at}") for at in range(len(head.names))]
     run(
         connection,
@@ -46,17 +80,11 @@ def values_of(
         for number, fields in enumerate(given):
             if fields is not None:
                 copy.write_row([number, *fields])
-    made = [
-        sql.SQL("array[{}]::text[]").format(
-            sql.SQL(", ").join(landing.raw_expressions(column, head))
-        )
-        for column in columns
-    ]
-    found: list[list[list[str]]] = [[[] for _ in columns] for _ in given]
+    found: list[list[Any] | None] = [None] * len(given)
     for number, *values in run(
         connection, "stage/raw_values.make", values=sql.SQL(", ").join(made)
     ):
-        found[number] = [[text for text in texts if text and text not in MARKS] for texts in values]
+        found[number] = values
     tables.drop(connection, _TABLE)
     return found
 

@@ -6,7 +6,7 @@ says, whoever rejected it: the reader, the server's types, or a rule.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -21,7 +21,7 @@ from etl.inbox.batch import FeedFile
 from etl.inbox.copy_stream import NO_ROWS, fault_of, values_despite
 from etl.inbox.header import Header
 from etl.render import parsing
-from etl.stages.stage import erased, parts, rejected_keys
+from etl.stages.stage import erased, parts, raw_values, rejected_keys
 from etl.stages.stage.staged import Rejected, Staged
 
 # So much text is kept in memory between the look at rejected rows and their record.
@@ -31,26 +31,70 @@ _AT_ONCE = 5_000
 _SIGNS_AT_ONCE = 8 << 20
 
 
-def look_up(staged: Staged, head: Header, corrected: Mapping[int, bytes]) -> None:
+def look_up(
+    connection: psycopg.Connection[Any],
+    staged: Staged,
+    head: Header,
+    corrected: Mapping[int, bytes],
+) -> None:
     """Add up the amounts of the rejected rows, and keep their texts as far as memory allows."""
     sums = Amounts(money_fields(head))
     no_rows = {r.line for r in staged.rejected if r.reason in NO_ROWS}
-    size = 0
-    for line, record in _rejected_records(staged, corrected):
-        if line not in no_rows:
-            add_amounts(sums, record, head)
-        size += len(record)
-        if size <= _MOST_TEXT:
-            staged.texts[line] = as_text(record)
+
+    def noted() -> Iterator[bytes]:
+        size = 0
+        for line, record in _rejected_records(staged, corrected):
+            size += len(record)
+            if size <= _MOST_TEXT:
+                staged.texts[line] = as_text(record)
+            if line not in no_rows:
+                yield record
+
+    add_amounts(connection, sums, noted(), head)
     staged.rejected_amounts = sums
 
 
-def add_amounts(sums: Amounts, record: bytes | None, head: Header) -> None:
-    """Add the amounts of a rejected record; those that its contract makes cannot be read here."""
-    sums.add(None if record is None else values_of(record, head))
-    for column in head.contract.feed.money:
-        if column in head.columns and column not in sums.fields:
-            sums.unread[column] += 1
+def add_amounts(
+    connection: psycopg.Connection[Any],
+    sums: Amounts,
+    records: Iterable[bytes | None],
+    head: Header,
+) -> None:
+    """Add the amounts of rejected records, of fields and those that the contract makes."""
+    money = head.contract.feed.money
+    made = [c for c in money if c in head.columns and c not in sums.fields]
+    for some in _at_once(records):
+        for record in some:
+            sums.add(None if record is None else values_of(record, head))
+        if made:
+            for amounts in raw_values.amounts_of(connection, head, made, map(_whole(head), some)):
+                for column, cents in zip(made, amounts, strict=True):
+                    sums.cents[column] += cents or 0
+                    sums.unread[column] += cents is None
+
+
+def _whole(head: Header) -> Callable[[bytes | None], str | None]:
+    """What gives the text of a record, nothing where its fields cannot be distinguished."""
+
+    def text(record: bytes | None) -> str | None:
+        if record is None or fault_of(record, len(head.names)) is not None:
+            return None
+        return record.decode()
+
+    return text
+
+
+def _at_once(records: Iterable[bytes | None]) -> Iterator[list[bytes | None]]:
+    """Records in lists that memory has room for."""
+    some: list[bytes | None] = []
+    size = 0
+    for record in records:
+        some.append(record)
+        size += len(record or b"")
+        if len(some) >= _AT_ONCE or size >= _SIGNS_AT_ONCE:
+            yield some
+            some, size = [], 0
+    yield some
 
 
 def money_fields(head: Header) -> dict[str, MoneyField]:
