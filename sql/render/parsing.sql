@@ -82,6 +82,10 @@ coalesce(length({value}) not between 1 and {most}, true)
 -- Text as its column's type, nothing where it is none of it. A fragment.
 case when pg_input_is_valid({value}, {domain}) then ({value})::{kind} end
 
+-- name: cents
+-- An amount in cents, 0 where there is no value and null where it is no amount. A fragment.
+case when {value} is null then 0 else ({amount} * 100)::bigint end
+
 -- name: text_if_valid
 -- Text, nothing where it is longer than its column lets it be. A fragment.
 case when length({value}) <= {most} then {value} end

@@ -18,7 +18,3 @@ select
     record_number,
     {values}
 from raw_record;
-
--- name: cents
--- An amount in cents, 0 where there is no value and null where it is no amount. A fragment.
-case when {value} is null then 0 else ({amount} * 100)::bigint end

@@ -133,7 +133,7 @@ def raw_cents(name: str, header: Header) -> sql.Composable:
     source = _source(header, fields, column)
     made = [made_values.text(value, source) for value in header.contract.values_of(name)]
     cents = [
-        statement("stage/raw_values.cents", value=value, amount=parsing.if_valid(column, value))
+        statement("render/parsing.cents", value=value, amount=parsing.if_valid(column, value))
         for value in made
     ]
     return sql.SQL(" + ").join(cents)
