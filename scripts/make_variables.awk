@@ -86,4 +86,10 @@ END {
         printf "make %s does not know the value %s of %s: write %s=%s, or leave it out; nothing was done\n", targets, value, name, name, switches[name]
         exit
     }
+    for (i = 1; i <= given_count; i++) {
+        # make would run what follows the line as a command of its own.
+        if (ENVIRON["GIVEN_" names[i]] !~ /[\n\r]/) continue
+        printf "make %s: the value of %s has more than one line: write it on one; nothing was done\n", targets, names[i]
+        exit
+    }
 }

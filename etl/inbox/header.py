@@ -145,7 +145,7 @@ def read(
         except csv_records.HeaderError as error:
             unread = unread or error
             continue
-        names = _names(where, found)
+        names = _names(where, found, contract)
         missing = _missing(contract, names)
         if not missing:
             text = encodings.transcoded(chain([head], rest), encoding)
@@ -225,8 +225,8 @@ def of_names(
     return _header(known[wanted], names, b"", values_of_file.from_findings(known[wanted], kept))
 
 
-def _names(where: str, found: list[str]) -> list[str]:
-    """The names of a header, made comparable."""
+def _names(where: str, found: list[str], contract: SenderContract) -> list[str]:
+    """The names of a header, made comparable; a name that no contract has may be a value."""
     names = [name.strip().lower() for name in found]
     if not any(names):
         raise BatchError(
@@ -235,13 +235,29 @@ def _names(where: str, found: list[str]) -> list[str]:
             "Ask the sender for the file again, or take it out of the batch.",
         )
     twice = sorted(name for name, n in Counter(names).items() if n > 1)
+    if twice and not any(name in contract.uses for name in names):
+        raise _no_header(where, contract)
     if twice:
+        known = next((name for name in twice if name in contract.uses), None)
+        at = [number for number, name in enumerate(names, 1) if name == twice[0]]
         raise BatchError(
             Refusal.WRONG_HEADER,
-            f"{where} names the column {shown(twice[0])} more than once.",
+            f"{where} names the column {shown(known)} more than once."
+            if known
+            else f"{where} has the same name for its columns {at[0]:,} and {at[1]:,}.",
             "Ask the sender for a file in which every column has a name of its own.",
         )
     return names
+
+
+def _no_header(where: str, contract: SenderContract) -> BatchError:
+    """About a first line that names nothing known: what it says instead may be of a person."""
+    return BatchError(
+        Refusal.WRONG_HEADER,
+        f"{where} names none of the columns of {contract.feed.name} in its first line.",
+        "Ask the sender for a file whose first line names its columns, or declare in a contract "
+        "what they are called, or that there is no such line (docs: a new sender).",
+    )
 
 
 def _missing(contract: SenderContract, names: list[str]) -> list[str]:
@@ -253,11 +269,14 @@ def _missing(contract: SenderContract, names: list[str]) -> list[str]:
 def _lacking(where: str, contract: SenderContract, names: list[str]) -> BatchError:
     known, values = contract.uses, contract.values
     extra = [name for name in names if name not in known]
-    said = []
-    for column in _missing(contract, names):
+    said, missing, alike = [], _missing(contract, names), 0
+    for column in missing:
         wanted = [name for field in values[column].fields for name in field.lowered]
         near = [n for name in wanted for n in difflib.get_close_matches(name, extra, 1, _NEAR)]
         said.append(column + (f" (the file has {shown(near[0])})" if near else ""))
+        alike += bool(near)
+    if len(extra) == len(names) and alike * 2 < len(missing):
+        return _no_header(where, contract)
     own = contract.name == contract.feed.name
     return BatchError(
         Refusal.WRONG_HEADER,

@@ -29,6 +29,8 @@ DEEPEST_MANIFEST = 8
 LONGEST_BATCH_ID = 200
 KINDS = ("delta", "snapshot")
 MOST_ROWS = 10**12
+# Of a whole number; Python itself reads some thousand.
+_MOST_DIGITS = 100
 
 _KEYS = ("batch_id", "as_of", "files")
 _FILE_KEYS = ("kind", "contract", "rows", "xxh3_128", "totals", "values", "member", "sheet")
@@ -127,7 +129,7 @@ def read_manifest(folder: Path, path: Path) -> Manifest:
     where = one_line(folder.name)
     said = _object(where, "it", _parsed(where, path))
     _known_keys(where, "it", said, _KEYS)
-    files = _object(where, "'files'", said.get("files") or {})
+    files = _object(where, "'files'", {} if said.get("files") is None else said["files"])
     return Manifest(
         _batch_id(where, said.get("batch_id")),
         _as_of(where, said.get("as_of")),
@@ -192,7 +194,11 @@ def _parsed(where: str, path: Path) -> Any:
         raise error(where, f"it is nested deeper than {DEEPEST_MANIFEST} levels")
     try:
         return json.loads(
-            text, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_once
+            text,
+            parse_int=_whole_number,
+            parse_float=Decimal,
+            parse_constant=_no_number,
+            object_pairs_hook=_once,
         )
     except json.JSONDecodeError as problem:
         raise error(
@@ -208,6 +214,12 @@ def _depth(text: str) -> int:
         depth += 1 if sign in "[{" else -1
         deepest = max(deepest, depth)
     return deepest
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits is none that a manifest has")
+    return int(digits)
 
 
 def _no_number(word: str) -> Any:

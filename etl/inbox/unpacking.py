@@ -18,7 +18,7 @@ from etl.contracts.file_form import FileForm
 from etl.contracts.refusals import Refusal
 from etl.errors import one_line, some_of
 from etl.inbox.folder import is_passed_over
-from etl.inbox.limits import Unfit
+from etl.inbox.limits import Unfit, check_whole
 
 GZIP, ZIP, WORKBOOK = ".gz", ".zip", ".xlsx"
 # By which files are packed: their size on disk is not that of what is read.
@@ -72,6 +72,7 @@ def member(raw: BinaryIO, wanted: str) -> zipfile.ZipInfo:
     ``wanted``: a pattern of its name, empty if nobody says it.
     """
     with zipfile.ZipFile(raw) as archive:
+        check_whole(raw, archive)
         found = _files_of(archive)
     meant = [one for one in found if not wanted or fnmatchcase(_plain(one), wanted.lower())]
     if len(meant) != 1:

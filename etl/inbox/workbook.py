@@ -24,7 +24,7 @@ from etl.contracts.refusals import Refusal
 from etl.errors import one_line, some_of
 from etl.inbox import sheet_count
 from etl.inbox.cell_text import text_of
-from etl.inbox.limits import Unfit, most_unpacked, unpacks_to_more
+from etl.inbox.limits import Unfit, check_whole, most_unpacked, unpacks_to_more
 from etl.inbox.sheet_count import Counted
 
 # How many rows are put into one block; a header is looked for in the first.
@@ -85,6 +85,7 @@ def check(raw: BinaryIO) -> None:
         )
     size_bytes = raw.seek(0, io.SEEK_END)
     with zipfile.ZipFile(raw) as archive:
+        check_whole(raw, archive)
         parts = {part.filename: part for part in archive.infolist()}
         if "xl/workbook.xml" not in parts or _MACROS in parts:
             what = "has macros" if _MACROS in parts else "is no Excel workbook"

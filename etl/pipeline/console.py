@@ -262,6 +262,8 @@ def _money(console: Screen, summary: Summary) -> None:
             sums.setdefault(name, Counter()).update({k: Decimal(v) for k, v in total.items()})
             if "expected" not in total:
                 unsaid.add(name)
+    if not sums:
+        return
     shown = {k: name for k, name in _SUMS.items() if any(sum_of[k] for sum_of in sums.values())}
     summed = ("sender says", *shown.values())
     table = screen.table("US dollars", "column", *summed, right=summed)

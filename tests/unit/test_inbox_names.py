@@ -133,6 +133,9 @@ def test_files_directly_in_the_inbox_are_named(tmp_path: Path) -> None:
     [
         ("[" * 100_000, "nested deeper than 8 levels"),
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested deeper than 8 levels"),
+        ('{"files": []}', "'files' is not a JSON object"),
+        ('{"files": false}', "'files' is not a JSON object"),
+        ('{"as_of": %s}' % ("9" * 101), "a number of 101 digits is none that a manifest has"),
         (" " * (1 << 20) + "{}", "larger than 1,024 kB"),
         ('{"batch_id": "a\\u0000b"}', "a name that cannot be used"),
         ('{"batch_id": "a\\ud800b"}', "a name that cannot be used"),
@@ -171,10 +174,10 @@ def test_manifest_with_very_many_totals_is_read_quickly(tmp_path: Path) -> None:
     folder = write_batch(tmp_path, "2025-01-10", plans=PLANS)
     totals = {f"t{n}": "1" for n in range(60_000)}
     (folder / "manifest.json").write_text(json.dumps({"files": {"plans.csv": {"totals": totals}}}))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(BatchError, match="which is no amount"):
         read_batch(folder)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_name_that_no_database_can_store_is_refused(tmp_path: Path) -> None:

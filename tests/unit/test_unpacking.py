@@ -78,6 +78,10 @@ def _stated(data: bytes, size: int) -> bytes:
         (_stated(archive({"claims.csv": CSV}), len(CSV) + 9), "it is damaged"),
         (CSV, "it is damaged"),
         (b"", "it is damaged"),
+        # Of two archives in a row the library reads the last, and passes over what follows one.
+        (archive({"claims.csv": CSV}) + archive({"claims.csv": CSV}), "in front of its archive"),
+        (archive({"claims.csv": CSV}) + b"x", "or behind it"),
+        (b"x" + archive({"claims.csv": CSV}), "in front of its archive"),
     ],
 )
 def test_archives_that_cannot_be_read_are_refused(data: bytes, said: str) -> None:
@@ -224,6 +228,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a
         (archive({"claims.csv": CSV}), "is no Excel workbook"),
         (with_parts(workbook({"S": [["a"]]}), {"xl/vbaProject.bin": b"x"}), "has macros"),
         (workbook({"S": [["a"]]})[:-30], "it is damaged"),
+        (workbook({"S": [["a"]]}) + workbook({"S": [["a"]]}), "in front of its archive"),
         (of_xml("", BOMB), "no plain XML"),
         (of_xml("", f"<!--{'x' * 70_000}-->{BOMB}"), "no plain XML"),
         (of_xml('<row r="9999999"><c><v>1</v></c></row>'), "a row beyond the last"),
