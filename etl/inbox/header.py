@@ -6,6 +6,7 @@ Every difference is reported in one sentence, and for machines in ``findings``.
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ Findings = dict[str, Any]
 # How like a name must be to one that is missing, to be shown next to it or asked about.
 _NEAR = 0.6
 _MOST_NAMES = 10
+# How numbers, days, telephone numbers and addresses of e-mail begin or are made, and no name is.
+_VALUE = re.compile(r"[-+(.0-9]|[^ ]+@")
 # Finding: what the batch said of the file, where its contract makes values of that.
 OF_FILE = "values_of_file"
 
@@ -310,7 +313,9 @@ def drift(
     findings: Findings = {}
     was = (before.columns if before else []) or columns
     lost = [column for column in was if column not in columns]
-    asked = {} if contract.sends_more else _asked(header)
+    # A row on the line of the header, whose end was lost, is of a person: nothing of it is said.
+    is_row = not contract.sends_more and any(_VALUE.match(name) for name in extra)
+    asked = {} if contract.sends_more or is_row else _asked(header)
     for name, column in asked.items():
         notes.append(
             f"unknown column {shown(name)} ignored; {column}, which the last file had, is "
@@ -319,7 +324,12 @@ def drift(
             else f"unknown column {shown(name)} ignored; did the sender mean {column}?"
         )
     others = [name for name in extra if name not in asked]
-    if others and not contract.sends_more:
+    if is_row:
+        notes.append(
+            f"ignored {len(extra):,} unknown columns, some named as values are: is a line end "
+            "missing after the header?"
+        )
+    elif others and not contract.sends_more:
         notes.append("ignored unknown columns: " + _listed(shown(name) for name in others))
     gone = [column for column in lost if column not in asked.values()]
     if gone:
@@ -337,7 +347,7 @@ def drift(
     found = {
         "byte_order_mark": header.byte_order_mark,
         "crlf": header.crlf,
-        "extra_columns": extra,
+        "extra_columns": [] if is_row else extra,
         "lost_columns": lost,
         "new_columns": new,
         "reordered": moved,

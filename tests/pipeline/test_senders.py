@@ -212,7 +212,7 @@ def test_file_without_a_header_has_the_names_of_its_contract(
         "select rows_read, rows_loaded, rows_rejected from ledger.load_file_part where part = 1"
     ) == [(2, 2, 0)]
     # Nothing in it says that it is such a file: without the manifest's word it is none.
-    with pytest.raises(BatchError, match="lacks required columns"):
+    with pytest.raises(BatchError, match="names none of the columns of plans"):
         put(warehouse, "2025-02-02", "plans.csv", b"A,Gold,2025\n")
     shutil.rmtree(warehouse.inbox / "2025-02-02")
     with pytest.raises(BatchError, match="has 2 fields on its first line"):

@@ -13,18 +13,26 @@ from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.errors import BatchError
 from etl.inbox import header
-from etl.inbox.batch import read_batch
+from etl.inbox.batch import Batch, read_batch
 
 # Some are nearly names of columns, as a person's name may be.
 _VALUES = ("Nate", "Stacey", "Zippo", "Quentin Doe", "1964-03-04", "(830) 555-0191", "Q0001234")
 
 
+def sent(inbox: str, feed: Feed, first_line: str) -> Batch:
+    folder = Path(inbox) / "2025-01-10"
+    folder.mkdir()
+    (folder / f"{feed.name}.csv").write_text(f"{first_line}\n", encoding="utf-8")
+    return read_batch(folder)
+
+
+def required(feed: Feed) -> list[str]:
+    return [column.name for column in feed.columns if column.required]
+
+
 def refused(feed: Feed, first_line: str) -> str:
     with TemporaryDirectory() as inbox:
-        folder = Path(inbox) / "2025-01-10"
-        folder.mkdir()
-        (folder / f"{feed.name}.csv").write_text(f"{first_line}\n", encoding="utf-8")
-        batch = read_batch(folder)
+        batch = sent(inbox, feed, first_line)
         [file] = batch.files
         with pytest.raises(BatchError) as error:
             header.read(batch, file, file.blocks)
@@ -43,15 +51,26 @@ def test_of_rows_on_the_line_of_the_header_no_value_is_quoted(
     feed: Feed, values: list[str]
 ) -> None:
     """What a file looks like whose line ends were lost on the way."""
-    columns = [column.name for column in feed.columns if column.required]
-    said = refused(feed, ",".join([*columns, *values]))
+    said = refused(feed, ",".join([*required(feed), *values]))
     assert "has the same name for its columns" in said
     assert not [value for value in _VALUES if value.lower() in said.lower()]
 
 
+@given(st.sampled_from([*FEEDS.values()]), st.permutations(_VALUES))
+def test_of_one_row_on_the_line_of_the_header_nothing_is_noted(
+    feed: Feed, values: list[str]
+) -> None:
+    with TemporaryDirectory() as inbox:
+        batch = sent(inbox, feed, ",".join([*required(feed), *values]))
+        [file] = batch.files
+        found, _ = header.read(batch, file, file.blocks)
+    noted = repr(header.drift(found, batch.as_of, None)).lower()
+    assert f"ignored {len(values)} unknown columns" in noted
+    assert not [value for value in _VALUES if value.lower() in noted]
+
+
 def test_a_header_with_other_names_is_told_what_they_may_mean() -> None:
     plans = FEEDS["plans"]
-    names = [column.name for column in plans.columns if column.required]
-    said = refused(plans, ",".join(name.replace("_", " ").title() for name in names))
+    said = refused(plans, ",".join(name.replace("_", " ").title() for name in required(plans)))
     assert "plan_id (the file has 'plan id')" in said
     assert "names the column 'plan_id' more than once" in refused(plans, "plan_id,plan_id")
