@@ -10,7 +10,7 @@ import pytest
 from etl.access.classification import described_columns
 from etl.docs import report_queries
 from etl.pipeline import commands
-from etl.warehouse.measures import MEASURES
+from etl.warehouse.measures import MEASURES, Unit
 from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES
 from tests.support.access import login_of
 from tests.support.tables import draw, drawn
@@ -30,6 +30,10 @@ CLAIMS = """
 
 # Numbers that are no measures.
 NOT_MEASURED = re.compile(r"\w+_(sk|id|year|age|number)|position")
+
+
+def is_money(column: str) -> bool:
+    return column in MEASURES and MEASURES[column].unit is Unit.USD
 
 
 @pytest.fixture
@@ -148,6 +152,20 @@ def test_every_number_that_people_read_is_a_declared_measure(loaded: Warehouse) 
         if column not in MEASURES and not NOT_MEASURED.fullmatch(column)
     ]
     assert undeclared == []
+
+
+def test_money_that_people_read_has_cents_and_no_more(loaded: Warehouse) -> None:
+    types = loaded.rows(
+        "select c.relname || '.' || a.attname, a.attname::text, "
+        "format_type(a.atttypid, a.atttypmod) from pg_class as c "
+        "join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped "
+        "where c.relnamespace in ('mart'::regnamespace, 'cubes'::regnamespace) "
+        # A view shows what it computes from such columns without a form of its own.
+        "and c.relkind in ('r', 'v', 'm') and (a.atttypmod <> -1 or c.relkind <> 'v')"
+    )
+    dollars = {name: kind for name, column, kind in types if is_money(column)}
+    assert {"cost_month.paid_usd", "claims_daily_member.paid_usd"} <= dollars.keys()
+    assert {n: k for n, k in dollars.items() if not re.fullmatch(r"numeric\(\d+,2\)", k)} == {}
 
 
 def test_analyst_reads_marts_without_the_schema_and_those_about_nobody_with_it(

@@ -23,10 +23,12 @@ SECOND = """
     not paid     | 2025-01-02   | reversed | -9           | -8             | -7.01
     nothing paid | 2025-01-02   | approved | 9            | 8              | 0
     second state | 2025-01-02   | approved | 9            | 8              | 7
+    never there  | 2025-01-02   | reversed | -9           | -8             | -7
 """
 THIRD = """
     claim_id     | service_date | status   | claim_amount | allowed_amount | paid_amount
     second state | 2025-01-02   | reversed | -9           | -8             | -7
+    never there  | 2025-01-02   | reversed | -5           | -5             | -5
 """
 
 
@@ -40,6 +42,7 @@ def test_reversal_is_compared_with_each_amount_of_the_latest_state(warehouse: Wa
     ) == draw("""
         claim_id     | claim_amount | paid_amount
         all          | 0.00         | 0.00
+        never there  | -5.00        | -5.00
         not allowed  | 0.00         | 0.00
         not billed   | 0.00         | 0.00
         not paid     | 0.00         | 0.00

@@ -232,6 +232,7 @@ ALLOWED = {
         member("state = 'OR'", 2) + span("premium_paid = 127", "e3")
     ),
     "a payment without allowed and billed": claim("allowed_amount = null, claim_amount = null"),
+    "a claim of no known payment": claim("paid_amount = null"),
     "a reversal of an earlier state": (
         claim("claim_amount = -9, allowed_amount = -8, paid_amount = -7, status = null")
         + claim("status = 'Reversed'")

@@ -1,10 +1,12 @@
-"""Indexes and statistics that are gone are noticed before queries are slow."""
+"""Indexes and statistics that are gone are noticed, and settings of a stage end with it."""
 
 from __future__ import annotations
 
 import psycopg
 import pytest
 
+from etl.db.connection import connect
+from etl.db.statements import run
 from tests.support.warehouse import found_by
 
 
@@ -42,3 +44,17 @@ def test_what_the_planner_lacks_is_named(
     warehouse.execute(loss)
     (key,) = found_by(warehouse, f"planner.{check}").keys
     assert key["relation_name"] == named
+
+
+@pytest.mark.parametrize("name", ["ledger/session.work_transaction", "stage/stage.sample"])
+def test_settings_of_a_stage_end_with_its_transaction(admin_url: str, name: str) -> None:
+    def of_session() -> set[str]:
+        query = "select name from pg_settings where source = 'session'"
+        return {setting for (setting,) in connection.execute(query)}
+
+    with connect(admin_url, "test") as connection:
+        before = of_session()
+        with connection.transaction():
+            run(connection, name)
+            assert of_session() > before
+        assert of_session() == before

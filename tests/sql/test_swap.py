@@ -1,4 +1,4 @@
-"""Objects of users that depend on a replaced build keep it from being dropped."""
+"""Objects of users that depend on a replaced build, or lie in it, keep it from being dropped."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pytest
 
 from etl.db.statements import run
 from etl.schema.build import blockers
+from etl.schema.dependents import foreign_objects
+from etl.warehouse.tables import RETIRED
 
 # The name of each dependent object, and how it is created.
 NEEDING = {
@@ -50,6 +52,42 @@ def test_dependents_of_a_retired_build_are_named(retired: psycopg.Connection, ne
     with retired.transaction(force_rollback=True):
         retired.execute(NEEDING[needing])
         assert needing in blockers(retired)
+
+
+# What somebody can put into a schema, and how it is created.
+FOREIGN = {
+    "table {}.kept": "create table {}.kept (id serial)",
+    "view {}.shown": "create view {}.shown as select 1 as one",
+    "materialized view {}.stored": "create materialized view {}.stored as select 1 as one",
+    "sequence {}.numbers": "create sequence {}.numbers",
+    "foreign table {}.afar": "create foreign data wrapper w;"
+    " create server afar foreign data wrapper w;"
+    " create foreign table {}.afar (id integer) server afar",
+    "type {}.pair": "create type {}.pair as (a integer, b integer)",
+    "type {}.kind": "create type {}.kind as enum ('a')",
+    "type {}.amount": "create domain {}.amount as integer",
+    "function {}.one_more(integer)": "create function {}.one_more(integer) returns integer"
+    " language sql return $1 + 1",
+    "procedure {}.act()": "create procedure {}.act() language sql as ''",
+    "aggregate {}.total(integer)": "create aggregate {}.total(integer)"
+    " (sfunc = int4pl, stype = integer)",
+}
+
+
+def test_objects_of_users_in_a_build_are_named_with_a_statement_that_moves_each(
+    retired: psycopg.Connection,
+) -> None:
+    schema = RETIRED.warehouse
+    made = [(schema, name) for name in ("t", "own", "one", "look")]
+    with retired.transaction(force_rollback=True):
+        assert foreign_objects(retired, RETIRED, made) == []
+        for create in FOREIGN.values():
+            retired.execute(create.replace("{}", schema))
+        found = dict(foreign_objects(retired, RETIRED, made))
+        assert {*found} == {name.replace("{}", schema) for name in FOREIGN}
+        for remedy in found.values():
+            retired.execute(remedy.replace("...", "mine"))
+        assert foreign_objects(retired, RETIRED, made) == []
 
 
 def test_new_tables_and_columns_get_the_grants_of_the_old(retired: psycopg.Connection) -> None:

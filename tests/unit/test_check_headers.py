@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from etl.db.statements import FOLDER
 from etl.quality.checks import header
 from etl.quality.checks.registry import declarations, sql_checks
 
@@ -87,3 +88,19 @@ def test_wrong_header_fails_with_file_and_line(
 def test_every_file_of_checks_is_declared_and_every_check_comes_from_one() -> None:
     assert {one.file for one in declarations()} >= {"checks/staging", "checks/dims", "checks/facts"}
     assert all(len(entry.checks) >= 1 for entry in sql_checks())
+
+
+# A value in the keys of failing rows: its name, and the column that it is of.
+KEY_AND_COLUMN = re.compile(r"'(\w+)',\s*(?:\w+\.)?(\w+)\s*[,)]")
+
+
+def test_keys_of_failing_rows_bear_the_names_of_their_columns() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (FOLDER / "checks").glob("*.sql")]
+    found = [
+        pair
+        for text in texts
+        for built in re.findall(r"some_keys\(\s*jsonb_build_object(\(.+?\))", text, re.DOTALL)
+        for pair in KEY_AND_COLUMN.findall(built)
+    ]
+    assert len(found) > 20
+    assert [pair for pair in found if pair[0] != pair[1]] == []
