@@ -18,6 +18,7 @@ import pytest
 from etl.access.classification import UnclassifiedError, identifier_of
 from etl.access.treatments import TREATMENTS, Standard, Treatment
 from etl.contracts.column import Identifier
+from etl.db.statements import scalar
 from etl.pipeline import commands
 from etl.schema import grants, repeatable
 from etl.server.home import packaged_programs
@@ -395,3 +396,21 @@ def test_masked_views_are_made_again_when_a_treatment_changes(warehouse, monkeyp
     repeatable.ensure(warehouse.connection)
     assert warehouse.value(shown)
     warehouse.connection.execute("delete from access.login_state")
+
+
+def test_search_path_set_for_another_login_or_database_is_not_ours(
+    database: psycopg.Connection[Any],
+) -> None:
+    ours, here = database.info.user, database.info.dbname
+
+    def sets(login: str, where: str) -> bool:
+        """Whether we lack a path once this login has one there."""
+        database.execute(f"alter role {login} in database {where} set search_path = mart")
+        return scalar(database, "access/logins.lacks_path")
+
+    with database.transaction(force_rollback=True):
+        database.execute(f"alter role {ours} in database {here} reset search_path")
+        database.execute("create role another")
+        assert sets("another", here)
+        assert sets(ours, "template1")
+        assert not sets(ours, here)

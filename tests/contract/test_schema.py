@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 from etl.contracts.feeds import FEEDS
 from etl.contracts.types import DOMAINS
 from etl.db.connection import connect, set_search_path
+from etl.db.statements import run
 from etl.errors import SchemaError
 from etl.schema import build, migrations, revisions
 from etl.schema.migrations import alembic_config, migrate
@@ -78,6 +79,23 @@ def test_every_feed_column_is_staged_and_described(database: psycopg.Connection[
         for column in feed.columns:
             assert column.description in found[column.name]
         assert {"load_id", "load_timestamp", "source_line"} <= found.keys()
+
+
+def test_backups_compare_every_table_but_those_of_the_server(
+    database: psycopg.Connection[Any],
+) -> None:
+    database.execute("create schema own; create table own.copy (id integer)")
+    compared = {schema for schema, _ in run(database, "operations/backup.tables")}
+    assert {"staging", "warehouse", "cubes", "ledger", "quality", "own"} <= compared
+    assert not compared & {"information_schema", "pg_catalog", "pg_toast"}
+
+
+def test_functions_that_the_dictionary_names_are_there(database: psycopg.Connection[Any]) -> None:
+    values = {"schemas": [*LIVE.schemas.names]}
+    found = run(database, "dictionary/catalog.functions", values).fetchall()
+    missing = "select n.name from unnest(%s::text[]) as n (name) where to_regproc(n.name) is null"
+    assert found
+    assert database.execute(missing, [[name for name, _ in found]]).fetchall() == []
 
 
 def test_migrations_go_up_down_and_up_without_drift(empty_url: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from etl.config import Settings
+from etl.db.statements import run
 from etl.errors import UsageError
 from etl.operations import budget, incidents, judge, review
 from etl.operations.metrics import METRICS
@@ -248,6 +249,24 @@ def test_share_of_loads_that_ended_well_counts_runs_by_their_last_try(
     assert found.broken[0].measured == pytest.approx(10 / 12)
     assert found.broken[0].broken_since == now + MINUTE
     assert found.state == "warning"
+
+
+def test_each_report_is_too_slow_since_it_first_was(database: psycopg.Connection[Any]) -> None:
+    now = at("2026-03-31T12:00")
+    for day, quick, slow in ((1, 99, 99), (10, 1, 1), (20, 1, 9), (30, 1, 9)):
+        arrived(database, "plans", at(f"2026-03-{day:02d}"))
+        database.execute(
+            "insert into ledger.report_plan (report, load_id, recorded_at, shape, shape_hash, cost,"
+            " rows, seconds) select r.report, l.load_id, l.as_of, '', '', 1, 1, r.seconds from"
+            " (select * from ledger.load order by load_id desc limit 1) as l,"
+            " (values ('quick', %s::float8), ('slow', %s)) as r (report, seconds)",
+            [quick, slow],
+        )
+    found = run(database, "operations/objectives.report_seconds", {"now": now, "limit": 5.0})
+    assert [(subject, seconds, since) for subject, seconds, _, since in found] == [
+        ("quick", 1, None),
+        ("slow", 9, at("2026-03-20T00:00")),
+    ]
 
 
 def test_metrics_are_whole_and_read_by_another_parser(

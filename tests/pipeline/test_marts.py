@@ -232,6 +232,11 @@ def test_cost_per_member_per_month_has_a_row_for_every_exposure(loaded: Warehous
         TX        | 1.000000 | 1      | 11.00    | 11.00     | false
         TX        | 1.000000 | 0      | 0.00     | 0.00      | false
     """)
+    of_claims = "select distinct billed_usd, allowed_usd, paid_usd from mart.pmpm_month "
+    assert loaded.rows(of_claims + "where claims = 0") == [(0, 0, 0)]
+    of_members = "select distinct member_months_any, member_months_mid, premium_usd "
+    nobody = "from mart.pmpm_month where member_months_day = 0"
+    assert loaded.rows(of_members + nobody) == [(0, 0, 0)]
 
 
 def test_no_row_of_cost_per_member_per_month_lacks_its_grain_or_is_there_twice(

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from etl.contracts.refusals import Refusal
+from etl.db.statements import run
 from etl.errors import SchemaError
 from etl.schema import objects, repeatable
 from etl.warehouse.tables import LIVE
@@ -94,6 +95,14 @@ def test_results_are_judged_by_the_registry(drawn):
         (4, "b.minor"),
         (5, "a.major"),
     ]
+
+
+def test_report_tells_of_the_latest_run_of_all_checks(drawn):
+    add_run(drawn, 6, {"a.critical": 3}, gate="facts")
+    add_run(drawn, 7, {"a.critical": 3}, finished=False)
+    [(run_id, load_id, *counts)] = run(drawn, "reports/business.quality", {"load": None})
+    # Of four checks a.major fails, one of two that compare.
+    assert (run_id, load_id, *counts) == (5, None, 4, 1, 0, 2, 1)
 
 
 def test_results_are_judged_by_a_threshold_before_the_registry(drawn):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from etl.db.statements import run
+from etl.db.statements import run, scalar
 from etl.schema.build import blockers
-from etl.schema.dependents import foreign_objects
+from etl.schema.dependents import foreign_objects, stuck
 from etl.warehouse.tables import RETIRED
 
 # The name of each dependent object, and how it is created.
@@ -52,6 +52,15 @@ def test_dependents_of_a_retired_build_are_named(retired: psycopg.Connection, ne
     with retired.transaction(force_rollback=True):
         retired.execute(NEEDING[needing])
         assert needing in blockers(retired)
+
+
+def test_an_object_that_needs_several_parts_of_a_build_is_named_once(
+    retired: psycopg.Connection,
+) -> None:
+    name = "constraint r_id_fkey on table mine.r"
+    with retired.transaction(force_rollback=True):
+        retired.execute(NEEDING[name])
+        assert [dependent.name for dependent in stuck(retired, RETIRED)] == [name]
 
 
 # What somebody can put into a schema, and how it is created.
@@ -104,3 +113,20 @@ def test_new_tables_and_columns_get_the_grants_of_the_old(retired: psycopg.Conne
         for (grant,) in run(retired, "rebuild/swap.copy_table_grants", copied).fetchall():
             retired.execute(grant)
         assert retired.execute(readable).fetchone() == (True, True, False)
+
+
+def test_a_report_goes_on_while_its_transaction_does_and_ours_are_none(
+    database: psycopg.Connection, database_url: str
+) -> None:
+    def goes_on() -> bool:
+        return scalar(database, "rebuild/swap.reports_go_on")
+
+    with database.transaction():
+        database.execute("select 1")
+        assert not goes_on()
+    with psycopg.connect(database_url) as report:
+        report.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        report.execute("select 1")
+        assert goes_on()
+        report.rollback()
+        assert not goes_on()
