@@ -32,6 +32,7 @@ from etl.errors import (
     BatchError,
     CheckFailedError,
     ServerError,
+    UsageError,
 )
 from etl.inbox import refused
 from etl.inbox.batch import find_batches
@@ -245,7 +246,7 @@ class RunContext:
                 self.end_stage(self.ledger, stage_run_id, counts, error)
                 if load and name in ("stage", "replay", "restate"):
                     self.finish(self.ledger, load, "failed", words(error), code_of(error))
-            if isinstance(error, RolledBack):
+            if isinstance(error, RolledBack | UsageError):
                 self.log.info("stage_rolled_back", stage=name, load_id=load_id)
             else:
                 self.log.error("stage_failed", stage=name, load_id=load_id, error=words(error))
@@ -287,12 +288,14 @@ class RunContext:
         error: BaseException | None = None,
     ) -> None:
         """Enter how a stage ended, in the transaction of ``connection``."""
+        # Who asked for what cannot be, or only to be shown, has a stage that changed nothing.
+        failure = None if isinstance(error, RolledBack | UsageError) else error
         values = {
             "stage_run_id": stage_run_id,
-            "status": "failed" if error else "done",
-            "counts": Jsonb(counts),
-            "error": words(error) if error else None,
-            "error_code": code_of(error) if error else None,
+            "status": "failed" if failure else "rolled_back" if error else "done",
+            "counts": Jsonb({} if error and not failure else counts),
+            "error": words(failure) if failure else None,
+            "error_code": code_of(failure) if failure else None,
         }
         run(connection, "ledger/ledger.finish_stage", values)
 

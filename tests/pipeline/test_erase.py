@@ -336,6 +336,7 @@ def test_show_changes_nothing(loaded: Warehouse) -> None:
     assert "staging.members_raw 3" in said
     assert "batch 2025-02-10, claims.csv, line 2, 3" in said
     assert "This was only shown." in said
+    assert loaded.value("select count(*) from ledger.stage_run where status = 'failed'") == 0
     assert erasure.found(before) == erasure.found(erasure.dump(loaded))
     assert loaded.value("select count(*) from access.erased") == 0
     assert erasure_files.listed(loaded.data) == set()
@@ -365,6 +366,7 @@ def test_unknown_member_is_refused(
     with pytest.raises(UsageError):
         loaded.run(command, member, WHY)
     assert loaded.value("select count(*) from access.erased") == 0
+    assert loaded.value("select count(*) from ledger.stage_run where status = 'failed'") == 0
 
 
 @pytest.mark.slow

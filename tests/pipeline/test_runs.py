@@ -15,9 +15,13 @@ import psycopg
 import pytest
 
 from etl.db.connection import connect
-from etl.errors import CheckFailedError
+from etl.db.statements import run
+from etl.errors import CheckFailedError, ServerError, UsageError
 from etl.pipeline import commands
+from etl.pipeline.ending import RolledBack
+from etl.pipeline.session import RunContext
 from etl.synthetic.generate import generate, simulate
+from etl.warehouse.tables import LIVE
 from tests.support.processes import Command
 from tests.support.warehouse import Contents, Warehouse, fresh_warehouse
 
@@ -364,3 +368,34 @@ def test_refused_batches_do_not_stop_the_others(warehouse: Warehouse) -> None:
     assert warehouse.column(
         "select name from warehouse.dim_provider where provider_id = 'D' order by validity_start_ts"
     ) == ["one", "two", "three", "four", "five"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "failures"),
+    [
+        (UsageError("There is no such member.", "Name another."), "rolled_back", 0),
+        (RolledBack("This was only shown."), "rolled_back", 0),
+        (ServerError("The disk is full.", "Free some space."), "failed", 1),
+    ],
+    ids=["asked wrongly", "only shown", "failed"],
+)
+def test_a_stage_that_was_not_wanted_has_not_failed(
+    warehouse: Warehouse, error: Exception, status: str, failures: int
+) -> None:
+    """Else a mistyped command would open an incident and wake somebody."""
+    with warehouse.pipeline() as context:
+        with pytest.raises(type(error)):
+            end_a_stage(context, error)
+        values = {"limit": 0, "now": "infinity"}
+        cursor = run(context.work, "operations/objectives.latest_stage", values)
+        _, measured, *_ = cursor.fetchone() or ()
+    [found] = warehouse.rows("select status, error is null, counts = '{}' from ledger.stage_run")
+    assert (found[0], measured) == (status, failures)
+    assert found[1:] == ((status != "failed",) * 2)
+
+
+def end_a_stage(context: RunContext, error: Exception) -> None:
+    """Let an error come up in a stage that has changed a row."""
+    with context.run_stage("erase", "a member", None, LIVE) as counts:
+        counts["rows"] = 1
+        raise error
