@@ -404,6 +404,7 @@ def test_check_finds_its_defect(warehouse, name):
     if not name.endswith(WITHOUT_KEYS) and name not in ("fact_claim.one_row_per_key",):
         assert found.keys
         assert len(found.keys) <= found.rows_failed
+    assert len({str(key) for key in found.keys}) == len(found.keys)
 
 
 # What is changed: the check that fails, and the keys that it names.
