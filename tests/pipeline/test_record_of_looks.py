@@ -171,6 +171,10 @@ def test_rows_are_only_added_even_by_the_owner(looked: Record, table: str, chang
         ("update audit.look set person = 'bob' where position = 3", "Row 3 of audit.look"),
         ("update audit.look set statement = null where position = 3", "Row 3 of audit.look"),
         ("update audit.look set looked_at = looked_at + '1 us' where position = 1", "Row 1 of"),
+        (
+            "update audit.look set person = 'bob' where position in (2, 5)",
+            "Row 2 of audit.look is .* Row 5 of audit.look is",
+        ),
         ("delete from audit.look where position = 3", "Rows 3 to 3 of audit.look are missing"),
         ("delete from audit.look where position < 3", "Rows 1 to 2 of audit.look are missing"),
         ("delete from audit.look where position > 4", "The end of audit.look is missing: row 6"),
