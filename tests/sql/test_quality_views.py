@@ -97,7 +97,7 @@ def test_results_are_judged_by_the_registry(drawn):
     ]
 
 
-def test_report_tells_of_the_latest_run_of_all_checks(drawn):
+def test_report_counts_the_latest_run_of_all_checks(drawn):
     add_run(drawn, 6, {"a.critical": 3}, gate="facts")
     add_run(drawn, 7, {"a.critical": 3}, finished=False)
     [(run_id, load_id, *counts)] = run(drawn, "reports/business.quality", {"load": None})

@@ -122,7 +122,7 @@ def test_a_report_goes_on_while_its_transaction_does_and_ours_are_none(
         return scalar(database, "rebuild/swap.reports_go_on")
 
     with database.transaction():
-        database.execute("select 1")
+        database.execute("set local application_name = 'aca-warehouse full-load'")
         assert not goes_on()
     with psycopg.connect(database_url) as report:
         report.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
