@@ -7,7 +7,7 @@
 -- Of how many versions of members the age band can be judged: those with a date of birth, a plan
 -- year and a band of numbers. One row.
 select
-    sum(said.versions)::bigint as rows_checked,
+    coalesce(sum(said.versions), 0)::bigint as rows_checked,
     jsonb_build_object(
         'age_in_band',
         coalesce(
