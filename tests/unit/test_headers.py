@@ -69,7 +69,7 @@ def test_of_one_row_on_the_line_of_the_header_nothing_is_noted(
     assert not [value for value in _VALUES if value.lower() in noted]
 
 
-def test_a_header_with_other_names_is_told_what_they_may_mean() -> None:
+def test_a_header_with_other_names_says_what_they_may_mean() -> None:
     plans = FEEDS["plans"]
     said = refused(plans, ",".join(name.replace("_", " ").title() for name in required(plans)))
     assert "plan_id (the file has 'plan id')" in said
