@@ -240,6 +240,7 @@ def test_after_a_cube_replaces_another(warehouse, cube):
     assert_as_declared(warehouse.connection)
 
 
+@pytest.mark.slow
 def test_after_dump_and_restore(warehouse, admin_url, tmp_path):
     programs = packaged_programs()
     dump = tmp_path / "dump"
@@ -278,6 +279,7 @@ HAND_MADE = """
 """
 
 
+@pytest.mark.slow
 def test_what_is_granted_or_revoked_by_hand_is_undone_by_the_next_run(warehouse):
     for full in (False, True):
         warehouse.connection.execute(HAND_MADE)
@@ -294,6 +296,7 @@ def test_what_is_granted_or_revoked_by_hand_is_undone_by_the_next_run(warehouse)
         )
 
 
+@pytest.mark.slow
 def test_what_people_granted_to_their_own_roles_carries_over(warehouse):
     asked = (
         "select table_schema, table_name, privilege_type, is_grantable"
@@ -351,6 +354,7 @@ def test_every_column_of_every_relation_is_classified(warehouse):
     assert "unclassified" not in {row[3] for row in noted}
 
 
+@pytest.mark.slow
 def test_a_column_that_nobody_has_classified_is_shown_to_nobody(warehouse):
     connection = warehouse.connection
     new = ["warehouse.dim_plan", "internal.dim_plan_past", "quality.check_run"]

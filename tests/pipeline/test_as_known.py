@@ -224,6 +224,7 @@ def test_change_by_hand_is_of_the_next_load(warehouse: Warehouse, stages: tuple[
     assert as_known(connection, third) == present(connection)
 
 
+@pytest.mark.slow
 def test_ledger_names_the_build_of_a_load_and_since_when_it_is_live(warehouse: Warehouse) -> None:
     bring(warehouse, 0)
     bring(warehouse, 1)
@@ -239,6 +240,7 @@ def test_ledger_names_the_build_of_a_load_and_since_when_it_is_live(warehouse: W
     assert all(started <= at for _, _, at, started, _ in rows)
 
 
+@pytest.mark.slow
 def test_single_stages_run_loads_one_after_the_other(warehouse: Warehouse) -> None:
     for batch_id, feeds in BATCHES[:3]:
         warehouse.send(batch_id, **feeds)
@@ -268,6 +270,7 @@ def test_single_stages_run_loads_one_after_the_other(warehouse: Warehouse) -> No
     assert warehouse.rows(ran)[6:] == [(4, "dims"), (4, "facts"), (5, "dims")]
 
 
+@pytest.mark.slow
 def test_filter_on_as_known_prunes_partitions(
     warehouse: Warehouse, states: dict[int, State]
 ) -> None:
@@ -292,6 +295,7 @@ def test_filter_on_as_known_prunes_partitions(
     assert "member_id = 'A'" in plan("select * from as_known.dim_member where member_id = 'A'")
 
 
+@pytest.mark.slow
 def test_grants_and_views_on_as_known_outlive_a_rebuild(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     bring(warehouse, 1)
@@ -333,6 +337,7 @@ def test_grants_and_views_on_as_known_outlive_a_rebuild(warehouse: Warehouse) ->
     connection.execute(sql.SQL("drop role {}").format(role))
 
 
+@pytest.mark.slow
 def test_restated_past_is_refused_after_a_rebuild(warehouse: Warehouse) -> None:
     first = bring(warehouse, 0)
     # As a restatement leaves it: a load without files.
@@ -350,6 +355,7 @@ def test_restated_past_is_refused_after_a_rebuild(warehouse: Warehouse) -> None:
         warehouse.rows(f"select warehouse.known_load({restated})")
 
 
+@pytest.mark.slow
 def test_a_batch_that_was_loaded_in_parts_is_rebuilt_in_parts(warehouse: Warehouse) -> None:
     day = date(2025, 1, 10)
     first = BATCHES[0][1]

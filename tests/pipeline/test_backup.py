@@ -276,6 +276,7 @@ def test_lost_disk_is_restored_from_the_backups_alone(here: Site) -> None:
     assert here.ask("select count(*) from warehouse.dim_member where member_sk > 0") == 1
 
 
+@pytest.mark.slow
 def test_without_room_nothing_is_begun(here: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store.shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
     with pytest.raises(UsageError, match="1 MiB free"):

@@ -63,6 +63,7 @@ def claims_read(warehouse: Warehouse) -> set[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
 )

@@ -148,6 +148,7 @@ def made(module_warehouse: Warehouse) -> Made:
     return Made(warehouse, page, earlier, reported.stdout)
 
 
+@pytest.mark.slow
 def test_report_says_where_its_page_is_and_only_its_owner_reads_it(made: Made) -> None:
     assert made.out == f"Report: {made.page}\n"
     assert stat.S_IMODE(made.page.stat().st_mode) & 0o077 == 0
@@ -330,6 +331,7 @@ def test_report_into_an_unwritable_folder_is_an_error(made: Made, tmp_path: Path
         write_business(made.warehouse.url, tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_page_in_a_browser(made: Made, tmp_path: Path) -> None:
     browser = find_browser()
     dom, console = browser.dom(made.page)

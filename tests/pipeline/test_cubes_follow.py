@@ -72,6 +72,7 @@ def second(warehouse: Warehouse, batch_id: str = "2025-05-02") -> None:
     )
 
 
+@pytest.mark.slow
 def test_claim_moves_between_measures_when_its_status_becomes_known(loaded: Warehouse) -> None:
     apart = (
         "select sum(claims), sum(unknown_status_claims), sum(unknown_status_billed_usd)"
@@ -277,6 +278,7 @@ def test_cubes_without_a_last_load_are_rebuilt_whole(loaded: Warehouse) -> None:
     assert loaded.rows("select sum(paid_usd) from cubes.utilization_by_specialty") != [(0,)]
 
 
+@pytest.mark.slow
 def test_months_are_made_again_only_of_members_of_whom_they_say_something(
     loaded: Warehouse,
 ) -> None:
@@ -301,6 +303,7 @@ def test_months_are_made_again_only_of_members_of_whom_they_say_something(
     assert made_again("2025-05-04", members=counted[1:], enrollments=ended) == 1
 
 
+@pytest.mark.slow
 def test_statistics_of_a_new_cube_are_renewed_once_enough_of_it_changed(loaded: Warehouse) -> None:
     """The rows that it was made with are none of its changes."""
     cube = "cubes.claims_daily_member"
@@ -325,6 +328,7 @@ def test_statistics_of_a_new_cube_are_renewed_once_enough_of_it_changed(loaded: 
     assert not tables.are_stale(loaded.connection, cube)
 
 
+@pytest.mark.slow
 def test_later_month_changes_the_tracking_of_members_without_new_claims(loaded: Warehouse) -> None:
     """Who is over the threshold stays so; what leaves the window below zero brings others back."""
     loaded.send(
@@ -379,6 +383,7 @@ def test_late_dimension_row_moves_the_claims_that_named_its_key(loaded: Warehous
     assert through(loaded) == {7}
 
 
+@pytest.mark.slow
 def test_claims_move_when_a_corrected_batch_removes_their_version(loaded: Warehouse) -> None:
     """Provider, plan and member had a version that is in no dimension any more."""
 

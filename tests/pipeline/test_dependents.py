@@ -88,6 +88,7 @@ def analyst_of(managed: Managed) -> psycopg.Connection:
     return connect(f"{managed.address} user={ANALYST}", "tool of an analyst")
 
 
+@pytest.mark.slow
 def test_views_of_the_owner_follow_a_full_load_whatever_they_read(loaded: Managed) -> None:
     for kind, made in (FOLLOW | STAY).items():
         schema = f"own_{kind}"
@@ -224,6 +225,7 @@ def test_table_that_comes_while_a_full_load_runs_is_kept(loaded: Managed) -> Non
     )
 
 
+@pytest.mark.slow
 def test_full_load_keeps_a_copy_that_uses_types_of_the_warehouse(loaded: Managed) -> None:
     with analyst_of(loaded) as analyst:
         analyst.execute("create schema own; create table own.copy as table staging.providers_raw")
@@ -253,6 +255,7 @@ def test_full_load_names_indexes_and_policies_that_it_does_not_carry_over(loaded
     assert loaded.rebuild().notes == []
 
 
+@pytest.mark.slow
 def test_cube_that_becomes_a_table_leaves_nothing_of_anybody_behind(loaded: Managed) -> None:
     loaded.connection.execute("drop table cubes.cost_month cascade")
     loaded.connection.execute("create materialized view cubes.cost_month as select 1 as one")

@@ -164,6 +164,7 @@ def test_every_statement_of_the_lineage_is_one_that_loads_send(made: Made) -> No
     assert missing == []
 
 
+@pytest.mark.slow
 def test_views_depend_on_no_column_that_the_catalog_does_not_know(made: Made) -> None:
     """PostgreSQL says on which columns a view depends, without saying which column of it does."""
     query = """
@@ -326,6 +327,7 @@ def test_links_of_pages_lead_to_pages_and_nothing_is_fetched(made: Made) -> None
         assert fetched_from_elsewhere(page.read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.slow
 def test_pages_fit_a_phone_and_the_search_finds_by_meaning(made: Made) -> None:
     browser = find_browser()
     index = made.folder / "index.html"

@@ -121,6 +121,7 @@ def test_wait_that_ends_with_the_run_is_not_reported_as_over(pending: Warehouse)
     assert "wait is over" not in err
 
 
+@pytest.mark.slow
 def test_status_waits_five_seconds_at_most_for_a_locked_table(pending: Warehouse) -> None:
     with psycopg.connect(pending.url, application_name="an analyst's tool") as other:
         other.execute("lock table ledger.load in access exclusive mode")

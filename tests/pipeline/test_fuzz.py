@@ -169,6 +169,7 @@ def test_damaged_files_give_counts_that_add_up(
     stage(*file, packed, described)
 
 
+@pytest.mark.slow
 @fuzz
 @given(st.sampled_from(FILES), st.binary(max_size=300), st.booleans(), st.booleans())
 @example(FILES[0], b"", True, False)

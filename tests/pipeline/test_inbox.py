@@ -103,6 +103,7 @@ def test_file_restored_to_its_older_bytes_is_loaded_again(warehouse: Warehouse) 
     assert names(warehouse) == ["Dr A"]
 
 
+@pytest.mark.slow
 def test_allowed_future_batch_allows_no_other_and_is_recorded(warehouse: Warehouse) -> None:
     for day in ("2025-01-10", "2052-01-11", "2052-02-11"):
         warehouse.send(day, providers=[provider(f"P{day[:7]}", "Dr A")])

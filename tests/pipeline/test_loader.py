@@ -126,6 +126,7 @@ def test_policies_of_people_change_nothing_for_a_load(loaded: Warehouse) -> None
     }
 
 
+@pytest.mark.slow
 def test_row_security_that_is_forced_is_refused_and_never_hides_rows(loaded: Warehouse) -> None:
     loaded.connection.execute(
         "alter table warehouse.dim_member force row level security;"
@@ -252,6 +253,7 @@ def test_an_owner_who_may_not_act_as_the_loader_loads_and_status_says_what_to_gr
     assert len(plain.contents()["fact_claim"]) == len(made["fact_claim"]) + 1
 
 
+@pytest.mark.slow
 def test_an_owner_who_may_make_roles_becomes_the_loader_by_itself(plain: Managed) -> None:
     plain.server.execute(f"alter role {plain.owner} createrole")
     plain.server.execute(f"grant aca_loader to {plain.owner} with admin option")

@@ -116,6 +116,7 @@ def test_address_that_libpq_refuses_is_one_sentence(bare: Managed, address: str)
     assert server.status(settings_of(bare, address)).trouble == caught.value.message
 
 
+@pytest.mark.slow
 def test_psql_is_given_no_password_that_others_can_read(bare: Managed) -> None:
     said = bare.command(
         "psql", "-Atc", "select current_user", "-c", "\\! tr '\\0' ' ' < /proc/$PPID/cmdline"
@@ -177,6 +178,7 @@ def test_too_few_connections_are_refused_before_anything_is_done(
         assert there.execute("select to_regnamespace('ledger')").fetchone() == (None,)
 
 
+@pytest.mark.slow
 def test_check_without_a_connection_is_an_error_and_not_a_failure(
     bare: Managed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ def test_timeline_of_a_member_is_in_order(loaded: Warehouse) -> None:
     """)
 
 
+@pytest.mark.slow
 def test_day_that_the_data_speaks_of_is_that_of_the_newest_batch_loaded(
     loaded: Warehouse,
 ) -> None:

@@ -251,6 +251,7 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
         assert one[name] == other[name], name
 
 
+@pytest.mark.slow
 def test_odd_rows_load_as_they_were_and_name_nobody(load: Load, inbox: Path) -> None:
     files = {
         "members.csv": file_of(MEMBERS, MEMBER, ODD_MEMBERS),
@@ -269,6 +270,7 @@ def test_odd_rows_load_as_they_were_and_name_nobody(load: Load, inbox: Path) -> 
     assert_same(before, load(copy))
 
 
+@pytest.mark.slow
 def test_files_as_senders_write_them_load_as_they_were(
     load: Load, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,6 +447,7 @@ def test_nothing_is_left_of_a_copy_that_failed(
     assert explained.exit_code == 3
 
 
+@pytest.mark.slow
 def test_people_of_a_sender_with_other_columns_are_masked(load: Load, inbox: Path) -> None:
     """Fields that no column of ours is have people too: numbers, names at birth, places."""
     export = REAL_FILES / "synthea"

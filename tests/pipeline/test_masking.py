@@ -127,6 +127,7 @@ def test_a_person_has_one_random_code_in_all_relations_of_a_schema(world, schema
         assert set(shown) <= {*codes.of_person.values(), "(unknown)"}, relation
 
 
+@pytest.mark.slow
 def test_nobody_has_the_same_codes_in_another_warehouse(world, other_warehouse):
     other_warehouse.send("2026-01-31", members=PERSONS)
     other_warehouse.rebuild()
@@ -210,6 +211,7 @@ def test_codes_are_the_same_after_a_full_load(world):
     assert world.rows(asked) == shown
 
 
+@pytest.mark.slow
 def test_as_known_is_masked_as_known_at_the_point_of_each_load(world):
     loads = world.column("select load_id from ledger.load where status = 'loaded' order by 1")
     assert len(loads) == 3
@@ -262,6 +264,7 @@ def test_no_value_that_names_a_person_is_in_a_masked_schema(world):
                 assert not re.search(r"Methuselah|Wandersby|ZZ-|m@q", str(row)), (schema, relation)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["aca_analyst", "aca_analyst_scoped", "aca_analyst_deid"])
 def test_the_catalog_and_errors_name_nobody(world, role):
     world.connection.execute("analyze")

@@ -105,6 +105,7 @@ REJECTED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_1904", [False, True])
 def test_a_workbook_of_a_payer_is_loaded_by_the_rows_of_its_sheet(
     warehouse: Warehouse, payer: SenderContract, *, is_1904: bool

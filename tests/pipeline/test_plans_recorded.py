@@ -49,6 +49,7 @@ def test_every_report_is_recorded_once_per_load(loaded: Warehouse) -> None:
     assert report_plans.record(loaded.connection, 1.0) == []
 
 
+@pytest.mark.slow
 def test_no_shape_names_a_partition_or_a_literal(loaded: Warehouse) -> None:
     shapes = "\n".join(loaded.column("select shape from report_plan"))
     assert "on fact_claim" in shapes

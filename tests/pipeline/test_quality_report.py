@@ -81,6 +81,7 @@ def made(module_warehouse: Warehouse) -> Made:
     return Made(warehouse, warehouse.data / "quality", reported.stdout)
 
 
+@pytest.mark.slow
 def test_report_prints_the_path_of_its_page(made: Made) -> None:
     assert str(made.page) in made.out
     assert str(made.first_of_docs) in made.out

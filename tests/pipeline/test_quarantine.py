@@ -136,6 +136,7 @@ def test_export_from_a_spreadsheet_is_replayed(warehouse: Warehouse, dirty: Path
     ) == [("a,b", "2.00", False)]
 
 
+@pytest.mark.slow
 def test_file_that_is_no_export_is_refused(warehouse: Warehouse, dirty: Path) -> None:
     good = dirty.read_text(encoding="utf-8")
     head, first, *_ = good.splitlines()

@@ -228,6 +228,7 @@ def test_stopped_command_says_what_the_next_one_does(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_missing_inbox_settles_no_refusal_and_fails_its_readers(warehouse: Warehouse) -> None:
     send(warehouse, "2025-01-01")
     load(warehouse)

@@ -283,6 +283,7 @@ def test_database_in_the_place_of_another_has_its_replica_made_again(here: Site)
     other.rmdir()
 
 
+@pytest.mark.slow
 def test_replica_that_is_promoted_by_hand_is_the_server_and_has_a_replica(here: Site) -> None:
     """The runbook's steps."""
     here.ask("create table public.kept as select 42 as answer")

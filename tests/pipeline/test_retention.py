@@ -34,6 +34,7 @@ def sent(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
+@pytest.mark.slow
 def test_without_confirmation_what_would_go_is_only_shown(sent: Warehouse) -> None:
     before = seen(sent)
     said = retain(sent, confirmed=False)

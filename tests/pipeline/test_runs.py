@@ -231,6 +231,7 @@ def test_readers_see_the_old_warehouse_until_the_full_load_is_live(warehouse: Wa
     reader.close()
 
 
+@pytest.mark.slow
 def test_dropping_the_old_build_does_not_block_readers(warehouse: Warehouse) -> None:
     """While a long query still reads it, the run asks for its tables for moments only."""
     warehouse.send("2025-01-10", claims=[{"claim_id": "C1"}])

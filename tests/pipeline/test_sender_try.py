@@ -100,6 +100,7 @@ def test_a_trial_obeys_the_manifest_next_to_its_file(
         manifest_of(county, str(county.with_name("another.json")))
 
 
+@pytest.mark.slow
 def test_a_trial_without_amounts_shows_no_table_of_them(
     county: Path, server_settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -135,6 +135,7 @@ def test_file_on_which_staging_fails_does_not_stop_other_files(
     assert loads(warehouse) == [("2025-01-01", "failed"), ("2025-01-02", "loaded")]
 
 
+@pytest.mark.slow
 def test_load_that_fails_at_a_gate_does_not_stop_later_loads(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

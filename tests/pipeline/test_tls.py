@@ -124,6 +124,7 @@ def test_psql_over_tls_is_the_first_on_the_path_that_can(verified: Managed, tmp_
     assert environment == f"with {odd_password()}"
 
 
+@pytest.mark.slow
 def test_psql_over_tls_says_what_to_install_where_there_is_none(
     verified: Managed, tmp_path: Path
 ) -> None:

@@ -138,6 +138,7 @@ def test_month_of_clean_or_dirty_days_matches_the_truth(warehouse: Warehouse, di
     assert compared(warehouse) == {}
 
 
+@pytest.mark.slow
 def test_dq_check_fails_on_a_wrong_truth_where_a_load_does_not(warehouse: Warehouse) -> None:
     generate(warehouse.inbox, members=60, truth=warehouse.data / "truth")
     path = warehouse.data / "truth" / "2025-12-15.json"

@@ -54,6 +54,7 @@ def read_by(warehouse: Warehouse, role: str) -> dict[tuple[str, str], int]:
     return {(u.schema, u.relation): u.calls for u in found if u.role == role}
 
 
+@pytest.mark.slow
 def test_a_cube_read_through_a_masked_view_is_counted(
     loaded: Warehouse, analyst: psycopg.Connection[Any]
 ) -> None:
@@ -106,6 +107,7 @@ def test_every_documented_report_can_be_planned_and_no_text_is_kept(
     assert loaded.value("select count(*) from relation_use where role = current_user") == 0
 
 
+@pytest.mark.slow
 def test_counts_continue_over_a_swap_and_a_reset(
     loaded: Warehouse, phi: psycopg.Connection[Any]
 ) -> None:

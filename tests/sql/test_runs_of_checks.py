@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from psycopg import sql
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -18,6 +19,7 @@ from etl.warehouse.tables import DIMENSIONS, LIVE
 from tests.support.warehouse import found_by
 
 
+@pytest.mark.slow
 def test_a_delete_marker_may_be_empty(warehouse, warehouse_url):
     warehouse.execute(
         "insert into providers_raw (load_id, source_line, provider_id, is_deleted)"
@@ -31,6 +33,7 @@ def test_a_delete_marker_may_be_empty(warehouse, warehouse_url):
     ).fetchone() == (4, 2, [{"load_id": 2, "source_line": n, "provider_id": "D"} for n in (10, 11)])
 
 
+@pytest.mark.slow
 def test_no_more_than_a_hundred_keys_are_kept(warehouse, warehouse_url):
     warehouse.execute(
         "insert into claims_raw (load_id, source_line, claim_id, service_date)"
@@ -83,6 +86,7 @@ def test_an_empty_warehouse_passes_with_no_rows(database, database_url):
     ).fetchone() == (0, 0, True)
 
 
+@pytest.mark.slow
 def test_a_run_is_recorded(warehouse, warehouse_url):
     warehouse.execute("delete from fact_claim where claim_id = 'c1'")
     report = run_checks(warehouse, warehouse_url, LIVE)
@@ -106,6 +110,7 @@ def test_a_run_is_recorded(warehouse, warehouse_url):
     assert report.failures[0].check.severity == "critical"
 
 
+@pytest.mark.slow
 def test_run_of_checks_stores_and_prints_no_personal_value(
     warehouse, warehouse_url, capfd, caplog, monkeypatch, tmp_path
 ):
@@ -181,6 +186,7 @@ def test_an_expectation_counts_the_rows_that_break_it(warehouse, warehouse_url):
             assert len(kept[expectation.check.name]) == rows_failed, expectation.check.name
 
 
+@pytest.mark.slow
 def test_great_expectations_reads_a_table_twice(warehouse, warehouse_url):
     """Once to count its rows and once for all expectations; nothing else that it sends does."""
     sent = []

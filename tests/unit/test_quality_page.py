@@ -268,6 +268,7 @@ def test_data_docs_page_loses_what_it_would_fetch() -> None:
 # In a browser
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPORTS)
 def test_page_fits_and_runs_in_a_browser(name: str, tmp_path: Path) -> None:
     browser = find_browser()

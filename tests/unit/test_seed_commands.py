@@ -43,6 +43,7 @@ def test_bytes_are_the_same_on_every_machine(tmp_path):
     assert xxhash.xxh3_128(every.encode()).hexdigest() == "72b631b88359906ed8dc963d38597760"
 
 
+@pytest.mark.slow
 def test_days_simulated_at_once_equal_days_one_by_one(tmp_path):
     for name in ("one by one", "at a stroke"):
         generate(tmp_path / name / "inbox", members=300, years=1, seed=4, dirty="0.02")
@@ -148,6 +149,7 @@ def test_a_killed_generator_leaves_no_batch(tmp_path):
     assert not claims.parent.exists()
 
 
+@pytest.mark.slow
 def test_a_killed_simulation_goes_on_where_it_was(tmp_path):
     """Killed for good in the middle of its days; then run again for the days that are left."""
     for name in ("killed", "untroubled"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def delivered(rows: tuple[Row, ...], as_of: datetime) -> Rows:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(in_order())
 def test_generated_history_is_that_of_the_model(batches: list[Batch]) -> None:
