@@ -23,6 +23,8 @@ quoted = '$(subst ','\'',$(1))'
 given = $(call quoted,$(value $(1)))
 WRONG := $(shell env $(foreach name,$(GIVEN),$(call quoted,GIVEN_$(name)=$(value $(name)))) awk -v given='$(GIVEN)' -v targets='$(or $(MAKECMDGOALS),help)' -f scripts/make_variables.awk Makefile .env.example)
 $(if $(WRONG),$(error $(WRONG)))
+# Settings reach the programs as they were given, too: else make would expand them for the environment.
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 
 ##@ Start here
 help: ## Show this help

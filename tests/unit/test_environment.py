@@ -421,6 +421,15 @@ def test_each_value_reaches_the_command_as_it_was_given(target: str) -> None:
     assert set(values.values()) <= set(shlex.split(done.stdout))
 
 
+def test_a_setting_reaches_the_programs_as_it_was_given(tmp_path: Path) -> None:
+    value = "/data $b/$(shell echo hi) 'x'"
+    file = tmp_path / "Makefile"
+    file.write_text("include Makefile\nshow:\n\t@printenv INBOX\n", encoding="utf-8")
+    command = ["make", "-s", "-f", str(file), "show", f"INBOX={value}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{value}\n", "")
+
+
 def test_a_value_of_two_lines_is_refused() -> None:
     done = make("quarantine-export", "BATCH=a\nb")
     assert (done.returncode, done.stdout) == (2, "")
