@@ -138,10 +138,17 @@ create temporary table wanted on commit drop as {definition};
 
 -- name: drop_unchanged
 -- Leave out what the cube has already. It reads the rows of the members made again and no others.
--- One row per row left out.
+-- They are found first: that few rows are the same is what the planner takes for granted, and it would
+-- look through the members for each of them. One row per row left out.
+with of_members as materialized (
+    select c.*
+    from {members} as t
+    inner join {cube} as c on t.member_id = c.member_id
+)
+
 delete from wanted as w
-using {members} as t, {cube} as c
-where c.member_id = t.member_id and {same_grain} and not ({is_changed});
+using of_members as c
+where {same_grain} and not ({is_changed});
 
 -- name: delete_gone
 -- Rows of these members that the cube must not contain any more. One row per row deleted.
