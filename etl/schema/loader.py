@@ -91,8 +91,13 @@ def _is_ready(connection: psycopg.Connection[Any]) -> bool:
     if not all(may_run for _, may_run in lacking):
         return False
     for statement, _ in lacking:
-        # A run on another database of the server may have made the role meanwhile.
-        with suppress(psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+        # Another session may make the role meanwhile, or grant the same at the same moment, which
+        # PostgreSQL calls an internal error.
+        with suppress(
+            psycopg.errors.DuplicateObject,
+            psycopg.errors.UniqueViolation,
+            psycopg.errors.InternalError_,
+        ):
             connection.execute(statement)
     return not scalar(connection, "access/loader.is_superuser", {"role": LOADER})
 
