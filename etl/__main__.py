@@ -25,6 +25,7 @@ from etl.cli import (
 )
 from etl.cli import replicas as replicas_commands
 from etl.cli import senders as senders_commands
+from etl.cli import server as server_commands
 from etl.cli.guard import at_work, guarded
 from etl.config import ROOT, Settings, settings
 from etl.contracts import senders
@@ -32,19 +33,16 @@ from etl.db.connection import LIMITS
 from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
 from etl.operations import after_run
-from etl.operations.health import past
 from etl.pipeline import breaker, commands, console, holds
 from etl.pipeline import erase as erasing
 from etl.pipeline import retention as retention_of
 from etl.pipeline.load import held, pending, unfinished
-from etl.pipeline.running import refuse_to_end_run
 from etl.pipeline.session import RunContext, open_run
-from etl.pipeline.status import Overview, assumed_unchanged, held_in, notices, overview
-from etl.pipeline.status_screen import Look, show_status
+from etl.pipeline.status import held_in, notices
 from etl.pipeline.summary import Summary
 from etl.pipeline.tries import Tries
 from etl.quality import thresholds
-from etl.server import replicas, server
+from etl.server import server
 from etl.synthetic import marker
 from etl.synthetic.evaluate.truth_folder import TruthFolder
 from etl.warehouse.tables import DIMENSIONS
@@ -68,6 +66,7 @@ app.add_typer(operations.app)
 app.add_typer(quarantine.app)
 app.add_typer(replicas_commands.app)
 app.add_typer(senders_commands.app)
+app.add_typer(server_commands.app)
 
 
 def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
@@ -422,71 +421,6 @@ def dq_threshold(
         return context.summary
 
     run_pipeline("dq-threshold", work)
-
-
-@app.command()
-def up() -> None:
-    """Start the embedded server, or see that the configured one answers."""
-    server.ensure_running(settings())
-    replicas.bring_back(settings(), typer.echo)
-    status(whole=False)
-
-
-Force = Annotated[bool, typer.Option("--force", help="Also if that ends a run.")]
-
-
-@app.command()
-def down(force: Force = False) -> None:
-    """Stop the embedded server, unless a run is at work on it."""
-    _may_stop("down", force=force)
-    for number in replicas.stop(settings()):
-        typer.echo(f"Replica {number} was stopped; make up brings it back.")
-    stopped = server.stop(settings())
-    typer.echo("The server was stopped." if stopped else "The server was not running.")
-
-
-@app.command("clean-data")
-def clean_data(
-    confirm: Annotated[bool, typer.Option("--confirm", help="Yes, delete it.")] = False,
-    force: Force = False,
-) -> None:
-    """Stop the embedded server and delete its database, unless a run is at work on it."""
-    if not confirm:
-        raise UsageError(
-            "This deletes the database of the embedded server.",
-            "If that is what you want: make clean-data CONFIRM=yes",
-        )
-    _may_stop("clean-data CONFIRM=yes", force=force)
-    server.remove(settings())
-
-
-def _may_stop(command: str, *, force: bool) -> None:
-    url = server.running_url(settings())
-    if url is not None and not force:
-        refuse_to_end_run(url, command=command)
-
-
-@app.command()
-def status(
-    whole: Annotated[bool, typer.Option("--all", help="All of it, however long.")] = False,
-) -> None:
-    """Say what is not loaded and why, how the warehouse is, and what to do next."""
-    chosen = settings()
-    found = server.status(chosen)
-    url = server.ensure_running(chosen) if found.running else None
-    seen = (
-        overview(url, chosen.inbox, marker.now(chosen.inbox), is_named=chosen.names_inbox)
-        if url
-        else Overview()
-    )
-    open_now = [i for i in past(chosen, datetime.now(UTC))[0] if i.is_open]
-    look = Look(
-        notices(url, chosen.archive) if url else (),
-        [f"{i.incident_id}, {i.severity}: make incidents" for i in open_now],
-        assumed_unchanged(url, chosen.inbox) if url else (0, 0),
-        list(map(replicas.describe, replicas.look(chosen))),
-    )
-    show_status(found, chosen, seen, look, is_whole=whole)
 
 
 @app.command()

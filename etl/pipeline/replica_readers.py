@@ -8,6 +8,9 @@ oldest snapshot on it is.
 from __future__ import annotations
 
 import time
+from typing import Any
+
+import psycopg
 
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
@@ -90,11 +93,18 @@ def _end(context: RunContext, number: int, boundary: Boundary) -> None:
                 f"{len(ended):,} transactions on replica {number} were ended: they were older than "
                 f"the rebuild, and over {PATIENCE // 60} minutes old."
             )
-    except ServerError:
+    except (ServerError, psycopg.Error):  # it was stopped meanwhile: nobody reads there any more
         context.log.info("replica_not_reached", replica=number)
 
 
 def report_goes_on(context: RunContext) -> bool:
     """Whether a transaction of more than one statement has read on a replica or is about to."""
     with replicas.sessions(context.settings) as readers:
-        return any(scalar(reader, "rebuild/swap.reports_go_on") for reader in readers)
+        return any(map(_reports_go_on, readers))
+
+
+def _reports_go_on(reader: psycopg.Connection[Any]) -> bool:
+    try:
+        return bool(scalar(reader, "rebuild/swap.reports_go_on"))
+    except psycopg.Error:  # the replica was stopped meanwhile: nobody reads there any more
+        return False

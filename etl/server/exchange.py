@@ -5,11 +5,11 @@ Two renames make the exchange, and a note says that it has begun. Whoever looks 
 
 from __future__ import annotations
 
-import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from etl.files.checksums import sync
 from etl.server.home import Home, write_private
 
 _NOTE = "exchange"
@@ -52,12 +52,3 @@ def forget(home: Home) -> list[Path]:
     for folder in found:
         shutil.rmtree(folder)
     return found
-
-
-def sync(folder: Path) -> None:
-    """Let the names in a folder last."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

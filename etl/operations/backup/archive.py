@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from etl.config import Settings
+from etl.files.checksums import sync
 from etl.operations.backup import sealed
 from etl.operations.backup.encryption import Identity, Recipients
 from etl.operations.backup.store import LOG, Backup
 from etl.server import server
-from etl.server.exchange import sync
 from etl.server.home import Home
 
 _PACKED = ".gz"

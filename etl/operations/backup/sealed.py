@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.errors import RestoreError
-from etl.server.exchange import sync
+from etl.files.checksums import sync
 from etl.server.home import write_private
 
 

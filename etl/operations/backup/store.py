@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from etl.errors import AlreadyRunningError, RestoreError, UsageError, one_line
+from etl.files.checksums import sync
 from etl.operations.backup import sealed
 from etl.server.cluster import end_programs
-from etl.server.exchange import sync
 from etl.server.home import open_private
 
 FULL, INCREMENTAL, DUMP = "full", "incremental", "dump"
