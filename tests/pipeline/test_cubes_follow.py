@@ -13,11 +13,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from etl.db.connection import set_search_path
 from etl.errors import CheckFailedError
 from etl.pipeline import commands
 from etl.stages import tables
-from etl.stages.cubes import refresh
-from etl.warehouse.tables import CUBES, VIEW
+from etl.stages.cubes import changes, refresh
+from etl.warehouse.tables import CUBES, LIVE, VIEW
 from tests.support.warehouse import Warehouse, differing_cubes
 
 PROVIDERS = [{"provider_id": "D", "specialty": "Cardiology"}]
@@ -102,6 +103,28 @@ def test_claim_moves_between_measures_when_its_status_becomes_known(loaded: Ware
     assert loaded.rows(apart.format("claims_daily_member", "service_date = '2025-04-11'")) == [
         (None, None, None)
     ]
+
+
+def test_a_table_is_unchanged_until_a_file_or_a_row_says_otherwise(loaded: Warehouse) -> None:
+    """What a materialized view may read and need not be refreshed for."""
+    read = {"fact_claim", "fact_enrollment", "dim_member", "own_table"}
+
+    def unchanged(since: int) -> set[str]:
+        set_search_path(loaded.connection, LIVE.schemas.path, is_local=False)
+        return changes.unchanged_tables(loaded.connection, read, since)
+
+    assert unchanged(1) == {"fact_claim", "fact_enrollment", "dim_member"}
+    for since, (changed, rows) in enumerate(
+        [
+            ("fact_claim", {"claims": [claim("n1", "A", "2025-03-12")]}),
+            ("fact_enrollment", {"enrollments": [cover("n1", "C", "2025-03-01", "2025-03-31")]}),
+            ("dim_member", {"members": [{"member_id": "A", "state": "TX"}]}),
+        ],
+        1,
+    ):
+        loaded.send(f"2025-05-0{since + 1}", **rows)
+        loaded.incremental()
+        assert unchanged(since) == read - {changed, "own_table"}
 
 
 def written(warehouse: Warehouse, cube: str, grain: str) -> dict[Any, str]:

@@ -239,6 +239,27 @@ def test_export_of_a_part_names_its_file_and_line_and_keeps_quotes(warehouse: Wa
     assert (row["_file"], row["_line"], row["channel"]) == ("claims_2.csv", "3", '"5" pipe')
 
 
+def test_each_part_counts_the_rows_that_are_still_rejected_in_it(warehouse: Warehouse) -> None:
+    folder = warehouse.send(
+        "2025-01-10",
+        members=[member(1), member(2, dob="x")],
+        claims=[claim(n, 1, paid_amount="x" if n in (2, 5, 6) else "1.00") for n in range(1, 7)],
+    )
+    head, *lines = (folder / "claims.csv").read_text().splitlines(keepends=True)
+    (folder / "claims.csv").unlink()
+    for number, of_part in ((1, lines[:3]), (2, lines[3:])):
+        (folder / f"claims_{number}.csv").write_text(head + "".join(of_part))
+    warehouse.incremental(1)
+    (path,) = export(warehouse, "2025-01-10", "claims")
+    rewrite(path, lambda row: row | ({"paid_amount": "1.00"} if row["_line"] == "3" else {}))
+    replay(warehouse, path)
+    # Line 3 is in both parts: claims 2 and 5 are right now, claim 6 is not.
+    assert warehouse.rows(
+        "select part, rows_read, rows_loaded, rows_rejected from ledger.load_file_part "
+        "where feed = 'claims' order by part"
+    ) == [(1, 3, 3, 0), (2, 3, 2, 1)]
+
+
 def test_quarantine_before_migrate_says_so(empty_url: str, inbox: Path, tmp_path: Path) -> None:
     with connect(empty_url, "test") as connection:
         done = Warehouse(empty_url, inbox, tmp_path, connection).command("quarantine")

@@ -124,6 +124,13 @@ def test_the_archive_has_the_rows_and_says_so(sent: Warehouse) -> None:
         "size_bytes, sha256 from ledger.retention_file order by 1"
     )
     assert noted == sorted(tuple(file.values()) for file in manifest["files"])
+    assert [
+        (file["file_name"], file["first_day"], file["last_day"]) for file in manifest["files"]
+    ] == [
+        ("enrollments-2023.parquet", "2023-05-31", "2023-12-31"),
+        ("claims-2022.parquet", "2022-12-31", "2022-12-31"),
+        ("claims-2023.parquet", "2023-01-15", "2023-12-31"),
+    ]
     assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}
     assert (sent.data / "archive").stat().st_mode & 0o777 == 0o700
     assert folder.stat().st_mode & 0o777 == 0o700

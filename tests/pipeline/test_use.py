@@ -90,6 +90,27 @@ def test_statements_of_every_form_are_counted(
     assert not any("fact_claim_2" in relation for _, relation in found)
 
 
+def test_a_login_without_a_search_path_is_counted_by_what_it_finds_in_public(
+    loaded: Warehouse,
+) -> None:
+    # Made by hand, not by make role-add, which sets a path.
+    loaded.connection.execute(
+        "create role reading_plain login password 'x';"
+        "create view public.months as select month from cubes.claims_by_month;"
+        "grant select on public.months to reading_plain"
+    )
+    address = psycopg.conninfo.make_conninfo(loaded.url, user="reading_plain", password="x")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("select min(month) from months")
+    try:
+        assert read_by(loaded, "reading_plain") == {
+            ("public", "months"): 1,
+            ("cubes", "claims_by_month"): 1,
+        }
+    finally:
+        loaded.connection.execute("drop view public.months; drop role reading_plain")
+
+
 def test_every_documented_report_can_be_planned_and_no_text_is_kept(
     loaded: Warehouse, phi: psycopg.Connection[Any]
 ) -> None:
