@@ -4,6 +4,8 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 # Commands are many and short: without its bytecode Python compiles the packages again for each.
 unexport PYTHONDONTWRITEBYTECODE
+# Meant for other programs: they lead to other packages, or take from ours what they need.
+unexport PYTHONHOME PYTHONOPTIMIZE PYTHONPATH PYTHONSAFEPATH PYTHONWARNINGS
 
 PY := .venv/bin/python
 # A Python that went away under the environment leaves the stamp behind: look at both.

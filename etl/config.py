@@ -307,6 +307,16 @@ def _backup(read: Callable[[str, str], str]) -> BackupSettings:
     )
 
 
+def _forget_other_servers() -> None:
+    """Take the variables of libpq out of this process, and of programs that it starts.
+
+    PGSERVICE, PGOPTIONS and the like are meant for another server than the embedded one: they
+    would lead away from it, or change what a session on it does.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process, read once."""
@@ -316,8 +326,11 @@ def settings() -> Settings:
         return (values.get(name) or "").strip() or default
 
     data = (ROOT / read("DATA_DIR", "data")).resolve()
+    database_url = _secret(read, "DATABASE_URL")
+    if not database_url:
+        _forget_other_servers()
     return Settings(
-        database_url=_secret(read, "DATABASE_URL"),
+        database_url=database_url,
         inbox=(ROOT / read("INBOX", str(data / "inbox"))).resolve(),
         data=data,
         reject_share=_share("REJECT_SHARE", read("REJECT_SHARE", "0.05")),

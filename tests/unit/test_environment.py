@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import subprocess
@@ -421,13 +422,31 @@ def test_each_value_reaches_the_command_as_it_was_given(target: str) -> None:
     assert set(values.values()) <= set(shlex.split(done.stdout))
 
 
+def recipe(tmp_path: Path, line: str, *words: str, **environment: str) -> str:
+    """What a recipe of one line prints, beside those of the Makefile."""
+    file = tmp_path / "Makefile"
+    file.write_text(f"include Makefile\nshow:\n\t@{line}\n", encoding="utf-8")
+    done = subprocess.run(
+        ["make", "-s", "-f", str(file), "show", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
 def test_a_setting_reaches_the_programs_as_it_was_given(tmp_path: Path) -> None:
     value = "/data $b/$(shell echo hi) 'x'"
-    file = tmp_path / "Makefile"
-    file.write_text("include Makefile\nshow:\n\t@printenv INBOX\n", encoding="utf-8")
-    command = ["make", "-s", "-f", str(file), "show", f"INBOX={value}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == (f"{value}\n", "")
+    assert recipe(tmp_path, "printenv INBOX", f"INBOX={value}") == f"{value}\n"
+
+
+def test_variables_for_other_python_programs_do_not_reach_ours(tmp_path: Path) -> None:
+    program = "$(PY) -c 'import sys; print(sys.flags.optimize, \"/other\" in sys.path)'"
+    meant = {"PYTHONPATH": "/other", "PYTHONHOME": "/nowhere", "PYTHONOPTIMIZE": "2"}
+    assert recipe(tmp_path, program, **meant, PYTHONWARNINGS="error") == "0 False\n"
 
 
 def test_a_value_of_two_lines_is_refused() -> None:

@@ -63,6 +63,19 @@ def test_neither_variable_nor_file_is_the_embedded_server() -> None:
     assert read_settings().database_url == ""
 
 
+@pytest.mark.parametrize("address", ["", ADDRESS])
+def test_variables_of_libpq_are_for_a_server_that_is_given(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", address)
+    meant = {"PGSERVICE": "other", "PGOPTIONS": "-c search_path=x", "PGHOSTADDR": "192.0.2.1"}
+    for name, value in meant.items():
+        monkeypatch.setenv(name, value)
+    read_settings()
+    left = {name: value for name, value in os.environ.items() if name in meant}
+    assert left == (meant if address else {})
+
+
 def test_both_variable_and_file_are_refused(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
