@@ -20,6 +20,7 @@ from etl.errors import BatchError, CheckFailedError
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
 from etl.pipeline import breaker, empty_months, erase, guards, replay, room, swap
 from etl.pipeline.ending import RolledBack
+from etl.pipeline.latest import CUBES_ARE_DUE
 from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages, unfinished
 from etl.pipeline.session import RunContext, set_session_path, worst
 from etl.pipeline.summary import Summary
@@ -330,9 +331,18 @@ def run_checks(context: RunContext, build: Build = LIVE, truth: Truth | None = N
             f"{worst(report)}.",
             "The rebuild was not put live; readers keep what they had. See quality.check_result."
             if build == NEXT
-            else "See quality.check_result; make full-load rebuilds all from the inbox.",
+            else _what_to_do(context),
         )
     return context.summary
+
+
+def _what_to_do(context: RunContext) -> str:
+    """What to do when a critical check of the live warehouse fails."""
+    if is_empty(context):
+        return "Nothing is loaded yet: make full-load loads the inbox."
+    if _cubes_are_due(context):
+        return f"{CUBES_ARE_DUE} Then check again."
+    return "See quality.check_result; make full-load rebuilds all from the inbox."
 
 
 def _note_what_was_not_compared(context: RunContext, compared: int) -> None:

@@ -22,6 +22,10 @@ _NOT_SEEN = (
     psycopg.errors.InsufficientPrivilege,
 )
 
+CUBES_ARE_DUE = (
+    "The cubes lack what was loaded since they were made: make incremental brings them up to date."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LastLoad:

@@ -17,7 +17,7 @@ from etl.errors import BatchError, SchemaError, ServerError
 from etl.inbox import pending, refused
 from etl.inbox.pending import Inbox, Lookout
 from etl.pipeline import latest, swap
-from etl.pipeline.latest import Latest
+from etl.pipeline.latest import CUBES_ARE_DUE, Latest
 from etl.pipeline.running import who_runs
 from etl.pipeline.session import set_session_path
 from etl.pipeline.waiting import describe
@@ -114,7 +114,7 @@ def notices(url: str, archive: Path) -> list[str]:
     ``archive``: where rows went whose retention is over.
     """
     with _looking(url) as connection:
-        said = swap.notes(connection) + _of_archive(connection, archive)
+        said = swap.notes(connection) + _of_archive(connection, archive) + _of_cubes(connection)
         try:
             revisions.refuse_of_before(connection)
         except SchemaError as error:
@@ -126,6 +126,15 @@ def notices(url: str, archive: Path) -> list[str]:
                 f"transaction a run waits for: grant pg_monitor to {role}."
             )
     return said
+
+
+def _of_cubes(connection: psycopg.Connection[Any]) -> list[str]:
+    """That a run ended between the facts and the cubes, as on a full disk."""
+    try:
+        is_due = scalar(connection, "ledger/ledger.cubes_are_due")
+    except psycopg.errors.UndefinedTable:
+        return []
+    return [CUBES_ARE_DUE] if is_due and not who_runs(connection) else []
 
 
 def _of_archive(connection: psycopg.Connection[Any], archive: Path) -> list[str]:

@@ -22,8 +22,11 @@ from etl import log
 from etl.config import ROOT
 from etl.db import connection as connections
 from etl.db.trouble import explain
-from etl.errors import ServerError, UsageError
-from etl.pipeline import waiting
+from etl.errors import CheckFailedError, ServerError, UsageError
+from etl.pipeline import commands, waiting
+from etl.pipeline.latest import CUBES_ARE_DUE
+from etl.pipeline.status import notices
+from etl.quality.runner import CheckReport
 from etl.quarantine import correction_csv
 from tests.support.managed import Managed
 from tests.support.processes import Command, Ended, obey_signals
@@ -272,6 +275,20 @@ def test_full_disk_under_the_database_is_reported_in_one_sentence(pending: Wareh
     pending.connection.execute("drop function public.full_disk cascade")
     pending.incremental()
     assert pending.value("select count(*) from warehouse.dim_plan") == 2
+
+
+def test_cubes_that_were_not_reached_are_named_by_status_and_checks(pending: Warehouse) -> None:
+    for is_loaded, said in ((False, "make full-load loads the inbox"), (True, CUBES_ARE_DUE)):
+        if is_loaded:
+            pending.run(commands.run_stages, ("stage", "dims", "facts"))
+        assert notices(pending.url, pending.data) == ([CUBES_ARE_DUE] if is_loaded else [])
+        with pending.pipeline() as pipeline:
+            pipeline.checks = lambda *_: CheckReport(0, 1, 1, 1, ())
+            with pytest.raises(CheckFailedError) as raised:
+                commands.dq_check(pipeline)
+        assert said in raised.value.hint
+    pending.incremental()
+    assert notices(pending.url, pending.data) == []
 
 
 def test_every_error_of_server_and_disk_has_a_message_however_it_is_wrapped() -> None:

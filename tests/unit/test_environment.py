@@ -423,7 +423,7 @@ def test_each_value_reaches_the_command_as_it_was_given(target: str) -> None:
 
 
 def recipe(tmp_path: Path, line: str, *words: str, **environment: str) -> str:
-    """What a recipe of one line prints, beside those of the Makefile."""
+    """What a recipe of one line prints that is run like those of the Makefile."""
     file = tmp_path / "Makefile"
     file.write_text(f"include Makefile\nshow:\n\t@{line}\n", encoding="utf-8")
     done = subprocess.run(
