@@ -56,3 +56,11 @@ def test_a_rebuild_in_bulk_gives_the_rows_and_objects_of_an_ordinary_one(
     assert two_batches.contents(keys=False) == few
     assert [catalog(two_batches.connection, schema, schema) for schema in TABLES] == declared
     assert failed_critical(two_batches.connection) == set()
+
+
+def test_the_first_codes_leave_their_tables_as_they_are_declared(two_batches: Warehouse) -> None:
+    declared = catalog(two_batches.connection, "access", "access")
+    assert two_batches.value("select count(*) from access.member_crosswalk") == 0
+    two_batches.rebuild(reject_share=1.0)
+    assert two_batches.value("select count(*) > 5 from access.member_crosswalk")
+    assert catalog(two_batches.connection, "access", "access") == declared

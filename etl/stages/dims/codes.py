@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -27,14 +29,29 @@ def give_codes(connection: psycopg.Connection[Any], *, whole: bool = False) -> N
     """
     keys = [] if whole else scalar(connection, "access/limited.lacking", **_LIMITED)
     values = {"whole": whole, "keys": keys, "no_member": SHOWN_FOR_NO_KEY}
-    run(connection, "access/crosswalk.add_members", values)
-    if run(connection, "access/crosswalk.add_keys").rowcount and whole:
+    with _first_codes(connection):
+        run(connection, "access/crosswalk.add_members", values)
+        added = run(connection, "access/crosswalk.add_keys").rowcount
+    if added and whole:
         run(connection, "access/crosswalk.analyze")
     if whole:
         _copy_whole(connection)
     elif keys:
         # Triggers brought the versions whose keys and members had codes when they came.
         run(connection, "access/limited.add", {"keys": keys}, **_LIMITED)
+
+
+@contextmanager
+def _first_codes(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Do without keys and indexes of the codes where there are none yet, and nobody reads them.
+
+    Codes are random: each of very many would come to another page of each index.
+    """
+    with ExitStack() as kept:
+        if scalar(connection, "access/crosswalk.is_empty"):
+            for table in ("access.member_crosswalk", "access.member_key"):
+                kept.enter_context(bulk.without_indexes(connection, table))
+        yield
 
 
 def _copy_whole(connection: psycopg.Connection[Any]) -> None:
