@@ -171,6 +171,10 @@ def _dq_check(context: RunContext) -> Summary:
     return commands.dq_check(context, _truth(context.settings))
 
 
+def _dq_check_of_all(context: RunContext) -> Summary:
+    return commands.dq_check(context, _truth(context.settings), nights=None)
+
+
 def _truth(chosen: Settings) -> TruthFolder | None:
     """What the feeds of the inbox really contain, where the generator made them."""
     return TruthFolder(chosen.truth) if marker.is_synthetic(chosen.inbox) else None
@@ -356,9 +360,16 @@ def sender_resume(
 
 
 @app.command("dq-check")
-def dq_check() -> None:
-    """Run every quality check on what is there; synthetic feeds also against their truth."""
-    run_pipeline("dq-check", _dq_check)
+def dq_check(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Look at every claim, and not at a share of the months.")
+    ] = False,
+) -> None:
+    """Run every quality check, of claims on what changed and a share of the months.
+
+    Each month has its turn within 30 runs. Synthetic feeds are also compared with their truth.
+    """
+    run_pipeline("dq-check", _dq_check_of_all if everything else _dq_check)
 
 
 @app.command("dq-report")

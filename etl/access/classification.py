@@ -130,6 +130,7 @@ _KEPT_OF_NOBODY = words_of(
     rejected_row_id file line column_name created_at closed_at closed_by reversed_in_full
     created_by check_name table_name severity answered_by means unit threshold threshold_share
     defined_at retired_at changed_at changed_by check_run_id checks failed failed_critical gate
+    is_whole months months_in_part since_load_id all_since is_by_month open_run_id
     passed rows_checked rows_failed message measured rows_judged metric member limited_ref
     safe_harbor_ref limited_sk safe_harbor_sk limited safe_harbor login state role added_at
     added_by relation_name access identifier standard treatment why placed_at placed_by

@@ -25,6 +25,7 @@ from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages
 from etl.pipeline.session import RunContext, set_session_path, worst
 from etl.pipeline.summary import Summary
 from etl.quality import runner
+from etl.quality.share import NIGHTS
 from etl.quality.truth import Truth, truth_checks
 from etl.quarantine import export
 from etl.schema import build as schema_build
@@ -288,10 +289,16 @@ def run_cubes(context: RunContext, build: Build = LIVE, *, whole: bool = False) 
     return context.summary
 
 
-def run_checks(context: RunContext, build: Build = LIVE, truth: Truth | None = None) -> Summary:
+def run_checks(
+    context: RunContext,
+    build: Build = LIVE,
+    truth: Truth | None = None,
+    nights: int | None = None,
+) -> Summary:
     """Run every check; ``CheckFailedError`` if a critical one fails.
 
-    ``truth``: what the feeds really contain, which a load never asks for.
+    ``truth``: what the feeds really contain, which a load never asks for. ``nights``: look at a
+    share of the months of claims; see ``etl.quality.share``.
     """
     started = time.monotonic()
     begun = {"load_id": None, "stage": "checks", "is_rebuild": build.is_rebuild}
@@ -306,6 +313,7 @@ def run_checks(context: RunContext, build: Build = LIVE, truth: Truth | None = N
             truth,
             context.now(),
             context.values_of_checks(build),
+            nights,
         )
         if truth is not None:
             context.summary.detections = truth.detections(context.ledger, build)
@@ -356,10 +364,16 @@ def _note_what_was_not_compared(context: RunContext, compared: int) -> None:
         )
 
 
-def dq_check(context: RunContext, truth: Truth | None = None) -> Summary:
-    """Run every check; fails also while a batch is refused and that is not settled."""
+def dq_check(
+    context: RunContext, truth: Truth | None = None, nights: int | None = NIGHTS
+) -> Summary:
+    """Run every check; fails also while a batch is refused and that is not settled.
+
+    ``nights``: in how many such runs every month of claims has its turn; ``None`` looks at
+    everything.
+    """
     try:
-        run_checks(context, truth=truth)
+        run_checks(context, truth=truth, nights=nights)
     except CheckFailedError as error:
         context.problems.errors.append(error)
     named = []

@@ -184,6 +184,19 @@ def _verdict(console: Screen, title: str, reports: list[CheckReport]) -> None:
         console.write_line(f"         and {len(failures) - _SHOWN:,} more")
 
 
+def _looked_at(console: Screen, report: CheckReport) -> None:
+    """What the checks looked at, where that was not everything, and what may fail still."""
+    if report.look is None or report.look.is_whole:
+        return
+    console.write_line(report.look.words, "")
+    if report.still_open:
+        console.write_line(
+            f"{len(report.still_open):,} checks passed on that, and failed before at claims that "
+            "were not all looked at again: quality.failing_now lists them.",
+            "",
+        )
+
+
 def _described(failure: CheckResult) -> str:
     rows = "row" if failure.rows_failed == 1 else "rows"
     return f"{failure.check.severity}: {failure.check.name}, {failure.rows_failed:,} {rows}"
@@ -203,6 +216,7 @@ def show_summary(summary: Summary) -> None:
         _verdict(console, "Gates", summary.gates)
     if summary.checks is not None:
         _verdict(console, "Checks", [summary.checks])
+        _looked_at(console, summary.checks)
     if summary.detections:
         console.print(_detections(summary))
     if summary.seconds:

@@ -5,7 +5,7 @@ Read with the eyes of whoever asks: what a role may not read, and what is not th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -41,19 +41,23 @@ class LastLoad:
 class LastChecks:
     """The latest run of all checks, how many loads came since, and what fails now.
 
+    ``all_since``: since when every claim was looked at, where it looked at a share of them.
     ``failing``: as (check, severity, rows that fail), the worst first.
     """
 
     finished_at: datetime
     checks: int
     loads_since: int
-    failing: tuple[tuple[str, str, int], ...]
+    all_since: datetime | None = None
+    failing: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def verdict(self) -> str:
         """How many passed and when, in a phrase."""
         failed = len(self.failing)
         said = f"{self.checks - failed:,} of {self.checks:,} checks passed, {at(self.finished_at)}"
+        if self.all_since:
+            said += f"; every claim was looked at since {at(self.all_since)}"
         if self.loads_since:
             loads = "load has" if self.loads_since == 1 else "loads have"
             said += f"; {self.loads_since:,} {loads} come since"
@@ -93,7 +97,7 @@ def read(connection: psycopg.Connection[Any]) -> Latest:
     failing = tuple(_seen(connection, "failing")) if checks else ()
     return Latest(
         LastLoad(*loads[0]) if loads else None,
-        LastChecks(*(*checks[0], failing)) if checks else None,
+        replace(LastChecks(*checks[0]), failing=failing) if checks else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from etl.inbox.refused import HeldBatch
@@ -13,7 +13,11 @@ from etl.quality.truth import Detection
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The run of the checks that the page is about; ``is_not_live``: of a build nobody reads."""
+    """The run of the checks that the page is about; ``is_not_live``: of a build nobody reads.
+
+    ``months`` and ``all_since``: where it looked at a share of the months of claims, which, and
+    since when every claim was looked at.
+    """
 
     check_run_id: int
     started_at: datetime
@@ -24,6 +28,8 @@ class Latest:
     is_not_live: bool | None
     made_at: datetime
     loads_since: int
+    months: Sequence[date] | None = None
+    all_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,33 +9,45 @@ the rows of the current load, before anybody sees what the stage did.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from itertools import chain
 from typing import Any
 
 import psycopg
-from psycopg.types.json import Jsonb
 
-from etl.contracts.checks import CRITICAL, SEVERITIES, Check, Finding, passes
+from etl.contracts.checks import Check, Finding
 from etl.contracts.feeds import FEEDS
 from etl.db import steps
 from etl.db.connection import reading, set_search_path
-from etl.db.statements import Values, insert, names, run, scalar
+from etl.db.statements import Values, run
 from etl.errors import ServerError
+from etl.quality import share
 from etl.quality.checks.profile import profile_parts
-from etl.quality.checks.registry import all_checks, checks_by_kind, gate_checks, sql_checks
+from etl.quality.checks.registry import (
+    all_checks,
+    constraint_checks,
+    gate_checks,
+    sql_checks,
+)
 from etl.quality.checks.sql_check import SqlCheck
 from etl.quality.great_expectations import run_suites
+from etl.quality.record import (
+    CheckReport,
+    CheckResult,
+    begin,
+    define,
+    judge,
+    loads_of,
+    record,
+    thresholds_of,
+)
+from etl.quality.share import Look
 from etl.quality.side_by_side import side_by_side
-from etl.quality.truth import Truth, truth_checks
+from etl.quality.truth import Truth
 from etl.render.expectations import suites
 from etl.stages import tables
 from etl.warehouse.tables import Build
-
-# What the registry calls fields of a check, and what of them no result repeats.
-_COLUMNS = {"name": "check_name", "table": "table_name", "column": "column_name"}
-_MEANING = ("means", "advice", "unit")
 
 __all__ = [
     "CheckReport",
@@ -44,6 +56,7 @@ __all__ = [
     "define",
     "run_checks",
     "run_gate",
+    "run_share",
     "run_sql_checks",
 ]
 
@@ -51,36 +64,6 @@ __all__ = [
 _NOTHING_OUTSIDE: Values = {"erased_listed": [], "erased_named": []}
 
 Answer = tuple[Check, Finding | None]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What one check found and how it was judged; ``found`` is ``None`` where it could not be."""
-
-    check: Check
-    found: Finding | None
-    passed: bool
-    message: str | None
-
-    @property
-    def rows_failed(self) -> int:
-        """How many rows failed; 0 where that is not known."""
-        return self.found.rows_failed if self.found else 0
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """A run of the checks. ``failures``: what failed, the worst first.
-
-    ``judged_nothing``: names of those that had rows to look at and could judge none of them.
-    """
-
-    check_run_id: int
-    checks: int
-    failed: int
-    failed_critical: int
-    failures: tuple[CheckResult, ...]
-    judged_nothing: tuple[str, ...] = ()
 
 
 def run_checks(
@@ -91,8 +74,12 @@ def run_checks(
     truth: Truth | None = None,
     now: datetime | None = None,
     outside: Values | None = None,
+    nights: int | None = None,
 ) -> CheckReport:
     """Run every check on one build of the warehouse and record what each found.
+
+    ``nights``: look at a share of the months of claims, of which each has its turn in so many such
+    runs, and at all that changed; without it at everything.
 
     ``connection`` is in autocommit mode; ``url`` leads to the same database. ``truth``:
     what the feeds really contain, if that is known, to be compared as well. ``now``: the instant
@@ -103,22 +90,25 @@ def run_checks(
     with connection.transaction():
         set_search_path(connection, build.schemas.path)
         define(connection)
-        begun = {"load_id": None, "gate": None, **build.values}
-        check_run_id = scalar(connection, "checks/record.begin_run", begun)
-        thresholds = _thresholds(connection)
+        look = share.plan(connection, build, loads_of(connection, build), nights)
+        check_run_id = begin(connection, build, look=look)
+        thresholds = thresholds_of(connection)
         _profile(connection, build)
-    here = chain(
-        run_sql_checks(connection, build, now, outside=outside),
-        truth.run_checks(connection, build) if truth else (),
-    )
+    of_truth = truth.run_checks(connection, build) if truth else ()
+    here = chain(run_sql_checks(connection, build, now, outside=outside), of_truth)
     # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
     there = run_suites(url, build.schemas, suites())
+    in_part: list[date] = []
+    if not look.is_whole:
+        here = chain(run_share(connection, build, look, in_part, now, outside=outside), of_truth)
+        there = iter(())
     results: tuple[list[CheckResult], list[CheckResult]] = ([], [])
     for (check, finding), is_there in side_by_side(here, there, _wait_for_suites):
-        result = _judge(replace(check, **thresholds.get(check.name, {})), finding)
+        result = judge(replace(check, **thresholds.get(check.name, {})), finding)
         results[is_there].append(result)
         on_check(result)
-    return _record(connection, build, check_run_id, [*results[0], *results[1]])
+    found = [*results[0], *results[1]]
+    return record(connection, build, check_run_id, found, look, in_part)
 
 
 def _wait_for_suites() -> None:
@@ -143,9 +133,8 @@ def run_gate(
     """
     with ledger.transaction():
         set_search_path(ledger, build.schemas.path)
-        begun = {"load_id": load_id, "gate": stage, **build.values}
-        check_run_id = scalar(ledger, "checks/record.begin_run", begun)
-        thresholds = _thresholds(ledger)
+        check_run_id = begin(ledger, build, load_id, stage)
+        thresholds = thresholds_of(ledger)
     entries = gate_checks(kind or stage, feeds)
     of_feed = {
         feed: _gate_values(work, feed, build, stage, load_id)
@@ -153,10 +142,10 @@ def run_gate(
     }
     asked = [(entry, {**entry.values, **of_feed[entry.feed]}) for entry in entries]
     results = [
-        _judge(replace(check, **thresholds.get(check.name, {})), finding)
+        judge(replace(check, **thresholds.get(check.name, {})), finding)
         for check, finding in _run_together(work, asked)
     ]
-    return _record(ledger, build, check_run_id, results)
+    return record(ledger, build, check_run_id, results)
 
 
 def run_arrivals(
@@ -170,14 +159,13 @@ def run_arrivals(
     """
     with connection.transaction():
         set_search_path(connection, build.schemas.path)
-        begun = {"load_id": None, "gate": "arrivals", **build.values}
-        check_run_id = scalar(connection, "checks/record.begin_run", begun)
-        thresholds = _thresholds(connection)
+        check_run_id = begin(connection, build, gate="arrivals")
+        thresholds = thresholds_of(connection)
         _profile(connection, build)
         asked = _with_values(connection, gate_checks("arrivals"), build, now)
         found = _run_together(connection, asked)
-    results = [_judge(replace(c, **thresholds.get(c.name, {})), finding) for c, finding in found]
-    return _record(connection, build, check_run_id, results)
+    results = [judge(replace(c, **thresholds.get(c.name, {})), finding) for c, finding in found]
+    return record(connection, build, check_run_id, results)
 
 
 def _gate_values(
@@ -208,37 +196,9 @@ def _gate_values(
     }
 
 
-def define(connection: psycopg.Connection[Any]) -> None:
-    """Keep the registry in the database, so that whoever reads results knows what they mean."""
-    answered_by = {"sql": tuple(truth_checks().values())}
-    for kind, checks in checks_by_kind().items():
-        answered_by[kind] = (*checks, *answered_by.get(kind, ()))
-    declared = {
-        check.name: {**_row(check), "answered_by": kind}
-        for kind, checks in answered_by.items()
-        for check in checks
-    }
-    columns = names(next(iter(declared.values())))
-    held = {row[0]: row for row in run(connection, "checks/record.definitions", columns=columns)}
-    changed = [
-        {**row, "retired_at": None}
-        for name, row in declared.items()
-        if held.get(name) != tuple(row.values())
-    ]
-    insert(connection, "check_definition", changed, key="check_name")
-    if held.keys() - declared.keys():
-        run(connection, "checks/record.retire", {"names": list(declared)})
-
-
-def _row(check: Check) -> dict[str, Any]:
-    """A check in the columns of the registry; each result has them too, but for ``_MEANING``."""
-    return {_COLUMNS.get(f.name, f.name): getattr(check, f.name) for f in fields(check)}
-
-
 def _profile(connection: psycopg.Connection[Any], build: Build) -> None:
     """Write down what the loads of the build look like that have no profile yet, feed by feed."""
-    asked = build.values
-    loads = [load_id for load_id, _ in run(connection, "checks/staging.loads_of_build", asked)]
+    loads = loads_of(connection, build)
     for feed in FEEDS.values():
         values = {"feed": feed.name, "loads": loads}
         new = [load_id for (load_id,) in run(connection, "checks/arrivals.unprofiled", values)]
@@ -248,15 +208,6 @@ def _profile(connection: psycopg.Connection[Any], build: Build) -> None:
             for step in ("look", "profile"):
                 run(connection, f"checks/arrivals.{step}", values, **parts)
             tables.drop(connection, "looked_at")
-
-
-def _thresholds(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
-    """What people changed, by check: fields of ``Check`` with their values."""
-    fields = ("threshold", "threshold_share", "severity")
-    return {
-        name: {f: value for f, value in zip(fields, changed, strict=True) if value is not None}
-        for name, *changed in run(connection, "checks/record.thresholds")
-    }
 
 
 def run_sql_checks(
@@ -274,6 +225,31 @@ def run_sql_checks(
     with reading(connection, build.schemas.path):
         run(connection, "ledger/session.work_transaction")
         for entry, values in _with_values(connection, entries, build, now, outside):
+            for check, found in _run_sql(connection, entry, values):
+                if wanted(check):
+                    yield check, found
+
+
+def run_share(
+    connection: psycopg.Connection[Any],
+    build: Build,
+    look: Look,
+    in_part: list[date],
+    now: datetime | None = None,
+    wanted: Callable[[Check], bool] = lambda _: True,
+    outside: Values | None = None,
+) -> Iterator[Answer]:
+    """Each check that is wanted, with what it found, those of claims on the rows of a look.
+
+    What contracts say is asked in SQL as well, of the same rows. ``in_part`` gets the months of
+    which some claims were looked at.
+    """
+    every = (*sql_checks(), *constraint_checks())
+    entries = tuple(e for e in every if any(map(wanted, e.checks.values())))
+    with share.taken(connection, build, look):
+        in_part += share.months_in_part(connection, look)
+        for entry, values in _with_values(connection, entries, build, now, outside):
+            share.turn_to(connection, build, share=entry.is_by_month)
             for check, found in _run_sql(connection, entry, values):
                 if wanted(check):
                     yield check, found
@@ -368,77 +344,3 @@ def _finding(row: dict[str, Any]) -> Finding:
         tuple(row.get("failing_keys") or ()),
         row.get("rows_judged"),
     )
-
-
-def _judge(check: Check, found: Finding | None) -> CheckResult:
-    if found is None:
-        message = "The check could not be evaluated: a table or column it reads is missing."
-        return CheckResult(check, None, False, message)
-    passed = passes(check, found)
-    if passed and found.judged_nothing:
-        message = (
-            f"The check judged 0 of {found.rows_checked:,} rows: none has the values it looks at."
-        )
-        return CheckResult(check, found, True, message)
-    if passed:
-        return CheckResult(check, found, True, None)
-    if check.unit == "rows":
-        message = f"{found.rows_failed:,} of {found.rows_checked:,}: {check.means}."
-    else:
-        message = (
-            f"{found.figure:,.1f} {check.unit}, at most {check.threshold:,.1f}: {check.means}."
-        )
-    return CheckResult(check, found, False, message)
-
-
-def _worst_first(result: CheckResult) -> tuple[int, str]:
-    return SEVERITIES.index(result.check.severity), result.check.name
-
-
-def _record(
-    connection: psycopg.Connection[Any],
-    build: Build,
-    check_run_id: int,
-    results: list[CheckResult],
-) -> CheckReport:
-    """Write down what was found, and sum it up."""
-    failures = sorted((r for r in results if not r.passed), key=_worst_first)
-    report = CheckReport(
-        check_run_id,
-        len(results),
-        len(failures),
-        sum(r.check.severity == CRITICAL for r in failures),
-        tuple(failures),
-        tuple(r.check.name for r in results if r.found and r.found.judged_nothing),
-    )
-    with connection.transaction():
-        set_search_path(connection, build.schemas.path)
-        insert(
-            connection,
-            "check_result",
-            [
-                {
-                    **{n: v for n, v in _row(result.check).items() if n not in _MEANING},
-                    "check_run_id": check_run_id,
-                    "passed": result.passed,
-                    "rows_checked": result.found.rows_checked if result.found else None,
-                    "rows_judged": result.found.rows_judged if result.found else None,
-                    "rows_failed": result.rows_failed,
-                    "message": result.message,
-                    "measured": result.found.figure if result.found else None,
-                    "failing_keys": Jsonb(result.found.keys if result.found else ()),
-                }
-                for result in results
-            ],
-        )
-        run(
-            connection,
-            "checks/record.finish_run",
-            {
-                "check_run_id": check_run_id,
-                "checks": report.checks,
-                "failed": report.failed,
-                "failed_critical": report.failed_critical,
-            },
-        )
-    return report

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -226,7 +227,37 @@ def _check_run(metadata: MetaData) -> None:
             "gate",
             Text,
             comment="The stage whose transaction it ran in, on the rows of that load alone; empty "
-            "for a run on all that is there.",
+            "for a look at all that is there, or at a share of it.",
+        ),
+        Column(
+            "is_whole",
+            Boolean,
+            nullable=False,
+            server_default=text("true"),
+            comment="Whether a look was at every row; else, of claims, at those of the months, and "
+            "at those that loads brought or changed since the look before.",
+        ),
+        Column(
+            "months",
+            ARRAY(Date),
+            comment="First days of the months of service of which it looked at every claim; empty "
+            "for a gate.",
+        ),
+        Column(
+            "months_in_part",
+            ARRAY(Date),
+            comment="First days of other months, of which it looked at some claims.",
+        ),
+        Column(
+            "since_load_id",
+            BigInteger,
+            comment="The latest load that the look before saw: claims of later ones were looked "
+            "at. Empty where everything was.",
+        ),
+        Column(
+            "all_since",
+            INSTANT,
+            comment="Since when every claim was looked at, at this run's start.",
         ),
         PrimaryKeyConstraint("check_run_id"),
         schema="quality",
@@ -272,6 +303,21 @@ def _check_result(metadata: MetaData) -> None:
             "rows_judged",
             BigInteger,
             comment="Rows checked that have the values it looks at; empty where all have.",
+        ),
+        Column(
+            "is_by_month",
+            Boolean,
+            nullable=False,
+            server_default=text("false"),
+            comment="Whether it is of the months and loads that the run looked at, and not of all "
+            "rows where is_whole says otherwise.",
+        ),
+        Column(
+            "open_run_id",
+            BigInteger,
+            ForeignKey("quality.check_run.check_run_id"),
+            comment="An earlier run at which it failed, at claims that were not all looked at "
+            "again since.",
         ),
         PrimaryKeyConstraint("check_run_id", "check_name"),
         one_of("severity", SEVERITIES),

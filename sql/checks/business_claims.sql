@@ -73,6 +73,7 @@ where e.member_sk <> -1 and e.start_date <= e.end_date;
 --: key: claim_id
 --: counted by: claims_of_members_judged
 --: parts: claims = claims_held
+--: by month: yes
 --: rule paid_within_coverage: major, consistency
 --:   fails when: a claim was paid for a day on which no enrollment of the member runs
 --:   note: Members whom no feed brought and who have no enrollment are not judged.
@@ -131,6 +132,7 @@ from fact_claim;
 --: key: claim_id
 --: counted by: claims_judged
 --: parts: claims = every_claim
+--: by month: yes
 --: rule amounts_in_order: major, validity
 --:   fails when: paid is above allowed or, where that is empty, above billed, or allowed is above
 --:     billed

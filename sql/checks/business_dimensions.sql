@@ -67,6 +67,7 @@ from {dim};
 -- nothing and is not judged. One row; a row checked is a fact.
 --: for each: fact
 --: key: {row_key}
+--: by month: yes
 --: rule values_known_on_day: minor, timeliness
 --:   fails when: the version of {changing} that the fact joins describes what was true later: its
 --:     values are known only from a day after the fact's on
@@ -252,6 +253,7 @@ where d.is_inferred
 --: for each: feed
 --: key: load_id, source_line
 --: counted by: all_rows
+--: by month: yes
 --: rule no_line_break: minor, validity
 --:   fails when: a text has a line break
 --:   advice: Ask the sender whether it belongs there; exports to other systems stumble over it.

@@ -16,6 +16,7 @@ from fact_claim_state;
 --: key: claim_id
 --: counted by: all_states
 --: loads: in facts
+--: by month: yes
 --: rule one_member: major, consistency
 --:   fails when: a claim id came again for another member; the latest one counts
 --:   advice: Ask the sender whether the member was corrected or the id was given to two claims:
@@ -214,6 +215,7 @@ where s.load_id = %(load_id)s and s.is_deleted is not true and {s_is_reversal}
 --: table: fact_claim_state
 --: key: claim_id
 --: advice: Earlier states of claims, or a claim's load_id, were changed by hand: make full-load.
+--: by month: yes
 --: rule ends_in_fact: critical, consistency
 --:   fails when: the chain of a claim's states does not end in the fact's
 --: rule nets_to_paid: critical, consistency
@@ -276,6 +278,7 @@ from ({rules_counted}) as found;
 --: key: claim_id, load_id
 --: loads: in facts
 --: advice: Earlier states of claims, or a claim's load_id, were changed by hand: make full-load.
+--: by month: yes
 --: rule states_match_staging: critical, consistency
 --:   fails when: a state is missing, was in no file, or is not what staging has
 with several as materialized (

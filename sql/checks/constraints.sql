@@ -1,8 +1,8 @@
 -- Constraints of contracts in SQL: for the rows that break them, or asked of the rows of one load.
 
 -- name: counted
--- How many rows of a load each constraint of its contracts can judge, and how many break it, all in
--- one scan. One row per constraint.
+-- How many rows, of a load or of all loads, each constraint of contracts can judge, and how many
+-- break it, all in one scan. One row per constraint.
 select
     v.rule,
     v.rows_checked,

@@ -8,6 +8,7 @@
 --: feed: any
 --: key: {row_key}
 --: gate: facts, scope = named_by_load
+--: by month: yes
 --: rule every_claim_has_one: critical, completeness
 --:   fails when: a claim has no row
 --: rule keyed_as_claim: critical, integrity
@@ -72,6 +73,7 @@ end
 --: key: {row_key}
 --: loads: in facts
 --: gate: facts, scope = named_by_loads
+--: by month: yes
 --: rule one_row_per_key: critical, consistency
 --:   fails when: a row of a claim's latest set is missing
 --: rule no_orphan_version: critical, consistency
@@ -146,6 +148,7 @@ s.claim_id in (  -- noqa: PRS, part of a where clause
 -- per rule; a row checked is a claim.
 --: for each: detail
 --: key: claim_id
+--: by month: yes
 --: rule set_alone: critical, uniqueness
 --:   fails when: a row that is made of the claim is next to others of it
 --: rule numbers_without_gap: major, completeness
@@ -169,6 +172,7 @@ from ({rules_counted}) as found;
 --: for each: detail
 --: key: {row_key}
 --: counted by: all_rows
+--: by month: yes
 --: rule code_possible: minor, validity
 --:   fails when: the code is in no table of reference and has not the form of one
 --:   source: 45 CFR 162.1002
@@ -186,6 +190,7 @@ where d.{code_sk} <> -1 and lower(k.{known_by}) = 'unknown';
 -- The lines of each claim that came with lines, added up, against the claim's own amounts. What was
 -- measured is by how much they differ, whichever way. One row per rule; a row checked is a claim.
 --: table: fact_claim_line
+--: by month: yes
 --: rule billed_as_claim: major, consistency
 --:   fails when: the lines of a claim come to another amount than was billed for the claim
 --:   threshold: 0 US dollars
@@ -241,6 +246,7 @@ group by n.rule;
 --: table: bridge_claim_diagnosis
 --: key: claim_id
 --: counted by: principals_judged
+--: by month: yes
 --: rule principal_as_claim: major, consistency
 --:   fails when: the diagnosis in position 1 is not that of the claim itself
 --:   advice: Ask the sender which of the two is the principal diagnosis.

@@ -8,6 +8,7 @@
 --: for each: fact
 --: key: {row_key}
 --: gate: facts, facts = {name}_of_load, scope = {name}_is_of_load
+--: by month: yes
 --: rule joins_preserve_row_count: critical, integrity
 --:   fails when: joins to all the dimensions at once lose facts or repeat them
 --:   advice: A row of a dimension or of dim_date was deleted or is there twice: make full-load.

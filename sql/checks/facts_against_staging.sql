@@ -11,6 +11,7 @@
 --: key: claim_id
 --: loads: in facts
 --: gate: facts, scope = named_by_loads
+--: by month: yes
 --: rule one_row_per_key: critical, consistency
 --:   fails when: a row of staging is missing from the fact or there more than once
 --: rule no_orphan_version: critical, consistency

@@ -44,7 +44,7 @@ filled as (
     from pg_class as c
     inner join places as p on c.relnamespace = p.schema_oid
     inner join pg_namespace as n on c.relnamespace = n.oid
-    where c.relkind in ('r', 'm')
+    where c.relkind in ('r', 'm') and c.relpersistence <> 't'
         and (c.reltuples > 0 or (c.reltuples < 0 and pg_relation_size(c.oid) > 0))
         and n.nspname !~ '^(ledger|quality|access|audit)$'
 )

@@ -1,15 +1,19 @@
 -- The record of a run of the checks.
 
 -- name: begin_run
--- Open the record of a run, on one load in a stage's transaction or on all that is there.
--- One row.
-insert into check_run (load_id, gate)
+-- Open the record of a run, on one load in a stage's transaction, or a look at all that is there or
+-- at a share of it. One row.
+insert into check_run (load_id, gate, is_whole, months, since_load_id, all_since)
 values (
     coalesce(
         %(load_id)s,
         (select max(load_id) from load where status = any(%(statuses)s))
     ),
-    %(gate)s
+    %(gate)s,
+    %(is_whole)s,
+    %(months)s::date[],
+    %(since_load_id)s,
+    case when %(months)s::date[] is not null then least(%(oldest)s::timestamptz, now()) end
 )
 returning check_run_id;
 
@@ -41,5 +45,6 @@ set
     finished_at = clock_timestamp(),
     checks = %(checks)s,
     failed = %(failed)s,
-    failed_critical = %(failed_critical)s
+    failed_critical = %(failed_critical)s,
+    months_in_part = %(months_in_part)s::date[]
 where check_run_id = %(check_run_id)s;

@@ -14,8 +14,8 @@ order by l.load_id desc
 limit 1;
 
 -- name: quality
--- The latest run of the checks on all that there was, and how many loads have come since. At most
--- one row.
+-- The latest run of the checks, since when every claim was looked at where it looked at a share of
+-- them, and how many loads have come since. At most one row.
 select
     r.finished_at,
     r.checks,
@@ -23,7 +23,8 @@ select
         select count(*)
         from ledger.load as l
         where l.load_id > r.load_id and l.status = 'loaded'
-    ) as loads_since
+    ) as loads_since,
+    case when not r.is_whole then r.all_since end as all_since
 from quality.check_run as r
 where r.gate is null and r.finished_at is not null
 order by r.check_run_id desc

@@ -21,7 +21,9 @@ select
         select count(*)
         from ledger.load as later
         where later.load_id > r.load_id and later.status = 'loaded'
-    ) as loads_since
+    ) as loads_since,
+    case when not r.is_whole then r.months end as months,
+    case when not r.is_whole then r.all_since end as all_since
 from quality.check_run as r
 left join ledger.load as l on r.load_id = l.load_id
 where r.gate is null and r.finished_at is not null

@@ -23,12 +23,14 @@ DOWN = Status(True, False, None, "", Path("data"), None)
 UNREACHED = Status(False, False, None, "", None, None, "Connection refused.")
 
 LOAD = LastLoad("2025-12-15", NOON, date(2025, 12, 15), 1)
-GOOD = Latest(LOAD, LastChecks(NOON, 404, 0, ()))
-STALE = Latest(LOAD, LastChecks(NOON, 404, 2, ()))
-MINOR = Latest(LOAD, LastChecks(NOON, 404, 0, (("dim_plan.key", "minor", 1),)))
+GOOD = Latest(LOAD, LastChecks(NOON, 404, 0, None, ()))
+STALE = Latest(LOAD, LastChecks(NOON, 404, 2, None, ()))
+MINOR = Latest(LOAD, LastChecks(NOON, 404, 0, None, (("dim_plan.key", "minor", 1),)))
 CRITICAL = Latest(
     LOAD,
-    LastChecks(NOON, 404, 0, tuple((f"fact_claim.check_{n}", "critical", n) for n in range(1, 9))),
+    LastChecks(
+        NOON, 404, 0, None, tuple((f"fact_claim.check_{n}", "critical", n) for n in range(1, 9))
+    ),
 )
 REFUSED = HeldBatch("2025-12-16", "refused", NOON, "claims.csv is empty.", "Ask for it.", "no_rows")
 STOPPED = HeldBatch("2025-12-16", "stopped", NOON, "a gate failed.", "make status.", "gate")

@@ -52,6 +52,52 @@ def check_of_load(suite: Suite) -> SqlCheck:
     )
 
 
+def check_of_rows(suite: Suite) -> SqlCheck:
+    """All expectations of a table, on all the rows that it has.
+
+    Each row is judged by those that are about its load.
+    """
+    scope = is_judged(suite)
+    by_name = {e.check.name: e for e in suite.expectations}
+    tallies: list[Parts] = []
+    rows: list[Parts] = []
+    for number, expectation in enumerate(suite.expectations, start=1):
+        about = sql.SQL("") if expectation.is_of_all else _only_about(expectation)
+        checked, there, failed = (
+            sql.Identifier(f"{what}_{number}") for what in ("checked", "there", "failed")
+        )
+        value = sql.Identifier(expectation.arguments["column"])
+        tallies += [
+            sql.SQL("count(*){} as {}").format(about, checked),
+            sql.SQL("count({}){} as {}").format(value, about, there),
+        ]
+        found: Parts = sql.SQL("{} - {}").format(checked, there)
+        judged = checked
+        if not expectation.judges_missing:
+            found, judged = failed, there
+            tallies.append(
+                sql.SQL("count(*) filter (where {} and {}) as {}").format(
+                    _is_about(expectation), broken(expectation), failed
+                )
+            )
+        rows.append(
+            sql.SQL("({}, {}, {}, {})").format(
+                sql.Literal(expectation.check.name), checked, judged, found
+            )
+        )
+    return SqlCheck(
+        _tallied("counted", suite, scope, tallies, rows),
+        {name: e.check for name, e in by_name.items()},
+        suite.feed,
+        keys_of=lambda failing: failing_keys(suite, [by_name[name] for name in failing]),
+    )
+
+
+def _only_about(expectation: Expectation) -> Parts:
+    """The filter of an aggregate: the rows whose loads are judged by the expectation."""
+    return sql.SQL(" filter (where {})").format(_is_about(expectation))
+
+
 def failing_keys(
     suite: Suite, expectations: Sequence[Expectation], scope: Parts | None = None
 ) -> sql.Composed:

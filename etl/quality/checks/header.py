@@ -19,7 +19,7 @@ from etl.contracts.checks import ASPECTS, SEVERITIES
 
 _OF_STATEMENT = (
     *("for each", "table", "about", "key", "counted by", "feed", "loads", "parts"),
-    *("gate", "only in gate", "value", "advice", "rules as in"),
+    *("gate", "only in gate", "by month", "value", "advice", "rules as in"),
 )
 _OF_RULE = (
     *("fails when", "advice", "threshold", "may fail", "column"),
@@ -72,7 +72,8 @@ class Declaration:
     ``table``. ``about``: the table whose rows are checked, where that is another. ``key``: columns
     that identify a failing row. ``counted_by``: the statement that counts the rows to judge, where
     this one returns the rows that fail. ``gates``: by stage, the parts that differ there from
-    ``parts``.
+    ``parts``. ``is_by_month``: what it says of a claim follows from that claim's own rows, so that
+    it can be asked of some months alone.
     """
 
     file: str
@@ -90,6 +91,7 @@ class Declaration:
     parts: dict[str, str] = field(default_factory=dict)
     gates: dict[str, dict[str, str]] = field(default_factory=dict)
     is_gate_only: bool = False
+    is_by_month: bool = False
     values: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -167,6 +169,8 @@ def _declaration(
         fail(file, line, f"{name} needs a rule, and either 'table' or 'for each'")
     if said.get("loads", "in facts") != "in facts":
         fail(file, line, f"'loads' is {said['loads']!r}; it can only be 'in facts'")
+    if said.get("by month", "yes") != "yes":
+        fail(file, line, f"'by month' is {said['by month']!r}; it can only be 'yes'")
     each, _, only_with = said.get("for each", "").partition(" with ")
     gates = said.get("gate") or said.get("only in gate") or ""
     return Declaration(
@@ -188,6 +192,7 @@ def _declaration(
             for stage, _, parts in (gate.partition(", ") for gate in gates.split("; ") if gate)
         },
         is_gate_only="only in gate" in said,
+        is_by_month="by month" in said,
         values={
             key: int(value) for key, value in _pairs(file, line, said.get("value", "")).items()
         },

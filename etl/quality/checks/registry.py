@@ -17,8 +17,8 @@ from psycopg import sql
 from etl.contracts.checks import Check
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import FOLDER, Parts, names, read_file, statement
-from etl.quality.checks import header
-from etl.quality.checks.constraints import check_of_load
+from etl.quality.checks import by_month, header
+from etl.quality.checks.constraints import check_of_load, check_of_rows
 from etl.quality.checks.header import Declaration, Rule, fail
 from etl.quality.checks.parts import Subject, Words, counted, keys_of, subject_of, subjects
 from etl.quality.checks.reference import reference_values
@@ -94,6 +94,24 @@ def checks_by_kind() -> dict[str, tuple[Check, ...]]:
         "great_expectations": tuple(e.check for suite in suites() for e in suite.expectations),
         "sql": tuple(check for entry in sql_checks() for check in entry.checks.values()),
     }
+
+
+@cache
+def constraint_checks() -> tuple[SqlCheck, ...]:
+    """What contracts say of every table, in SQL, on all the rows that it has."""
+    return tuple(check_of_rows(suite) for suite in suites())
+
+
+@cache
+def names_by_month() -> frozenset[str]:
+    """The checks that a share of the months is enough for."""
+    return frozenset(
+        check.name
+        for entry in (*sql_checks(), *constraint_checks())
+        if entry.is_by_month
+        for check in entry.checks.values()
+        if check.table in by_month.TABLES
+    )
 
 
 def all_checks() -> tuple[Check, ...]:

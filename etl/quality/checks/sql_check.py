@@ -34,3 +34,8 @@ class SqlCheck:
     values: Values = field(default_factory=dict)
     declared: Declaration | None = None
     keys_of: Callable[[Collection[str]], sql.Composed] | None = None
+
+    @property
+    def is_by_month(self) -> bool:
+        """Whether it can be asked of some months of claims alone, as what contracts say can."""
+        return self.declared is None or self.declared.is_by_month
