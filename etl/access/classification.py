@@ -131,6 +131,7 @@ _KEPT_OF_NOBODY = words_of(
     created_by check_name table_name severity answered_by means unit threshold threshold_share
     defined_at retired_at changed_at changed_by check_run_id checks failed failed_critical gate
     is_whole months months_in_part since_load_id all_since is_by_month open_run_id
+    found_by_run_id is_of_share
     passed rows_checked rows_failed message measured rows_judged metric member limited_ref
     safe_harbor_ref limited_sk safe_harbor_sk limited safe_harbor login state role added_at
     added_by relation_name access identifier standard treatment why placed_at placed_by

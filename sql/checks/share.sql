@@ -206,7 +206,7 @@ cross join lateral (
 ) as found;
 
 -- name: analyze
--- Tell the planner how many rows were taken. No rows.
+-- Show the planner how many rows were taken. No rows.
 analyze pg_temp.{name};
 
 -- name: months_in_part

@@ -13,7 +13,7 @@ from etl.quality.checks.registry import names_by_month, sql_checks
 from etl.quality.runner import CheckReport, run_checks, run_share, run_sql_checks
 from etl.quality.share import Look, plan
 from etl.warehouse.tables import LIVE
-from tests.sql.test_checks import DEFECTS
+from tests.support.check_defects import DEFECTS
 from tests.support.warehouse import found_by
 
 MONTHS = (date(2025, 1, 1), date(2025, 2, 1), date(2025, 3, 1))
@@ -115,7 +115,7 @@ def test_a_fault_of_an_old_month_is_found_within_the_nights(warehouse, look):
     # Those of one look come in the order of the calendar.
     assert [report.look.months for report in reports] == [(month,) for month in MONTHS]
     assert [bool(critical(report)) for report in reports] == [False, False, True]
-    # Until it is repaired, its month is looked at beside the next share.
+    # Until it is repaired, its month is looked at with the next share.
     assert look(3).look.months == (MONTHS[0], MONTHS[2])
     warehouse.execute("update fact_claim set paid_amount = 60000 where claim_id = 'c6'")
     after = look(3)
