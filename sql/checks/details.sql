@@ -7,7 +7,8 @@
 --: for each: detail
 --: feed: any
 --: key: {row_key}
---: gate: facts, scope = named_by_load
+--: parts: named = named_by_load, stored = every_row, claims = every_claim
+--: gate: facts, stored = rows_named, claims = claims_named
 --: by month: yes
 --: rule every_claim_has_one: critical, completeness
 --:   fails when: a claim has no row
@@ -20,14 +21,12 @@
 --:   fails when: the key is not that of the code
 with asked as {kept} (
     select *
-    from {detail}
-    where {scope}
+    from {stored}
 ),
 
 claims as {kept} (
     select *
-    from fact_claim
-    where {scope}
+    from {claims}
 ),
 
 judged as (  -- noqa: ST03, the fragment reads judged
@@ -46,17 +45,75 @@ judged as (  -- noqa: ST03, the fragment reads judged
 select *
 from ({rules_counted}) as found;
 
+-- name: every_row
+-- All lines or diagnoses: a fragment of a from clause.
+{detail} as d  -- noqa: PRS, part of a from clause
+
+-- name: every_claim
+-- All claims: a fragment of a from clause.
+fact_claim as c  -- noqa: PRS, part of a from clause
+
 -- name: named_by_load
--- Whether the current load has a row of the claim: a fragment of a where clause.
-claim_id in (  -- noqa: PRS, part of a where clause
-    select r.claim_id
-    from claims_raw as r
-    where r.load_id = %(load_id)s
+-- The claims of which the current load has a row. One row per claim.
+select r.claim_id::text as claim_id
+from claims_raw as r
+where r.load_id = %(load_id)s
+union
+select s.claim_id::text
+from {staging} as s
+where s.load_id = %(load_id)s;
+
+-- name: named_by_loads
+-- The claims of which the loads asked about have a line or diagnosis. One row per claim.
+select distinct r.claim_id::text as claim_id
+from {staging} as r
+where r.load_id = any(%(loads)s);
+
+-- name: rows_named
+-- The lines or diagnoses of the claims that loads named: a fragment of a from clause. Those of a few
+-- claims are looked up, whose number does not grow with history; for many one scan costs less.
+(  -- noqa: PRS, part of a from clause
+    with named_claim as materialized ({named})
+
+    select looked_up.*
+    from named_claim as n
+    cross join lateral (
+        select *
+        from {detail} as f
+        where f.claim_id = n.claim_id
+        order by f.claim_id
+        -- Keeps the look-up a look-up.
+        offset 0
+    ) as looked_up
+    where (select count(*) from named_claim) <= {few_claims}
     union all
-    select s.claim_id
-    from {staging} as s
-    where s.load_id = %(load_id)s
-)
+    select f.*
+    from {detail} as f
+    where f.claim_id in (select n.claim_id from named_claim as n)
+        and (select count(*) from named_claim) > {few_claims}
+) as d
+
+-- name: claims_named
+-- The claims that loads named, in the same way: a fragment of a from clause.
+(  -- noqa: PRS, part of a from clause
+    with named_claim as materialized ({named})
+
+    select looked_up.*
+    from named_claim as n
+    cross join lateral (
+        select *
+        from fact_claim as f
+        where f.claim_id = n.claim_id
+        order by f.claim_id
+        offset 0
+    ) as looked_up
+    where (select count(*) from named_claim) <= {few_claims}
+    union all
+    select f.*
+    from fact_claim as f
+    where f.claim_id in (select n.claim_id from named_claim as n)
+        and (select count(*) from named_claim) > {few_claims}
+) as c
 
 -- name: keys_differ
 -- Whether a row has other keys than its claim, or without one other keys than those of nobody: a
@@ -72,7 +129,8 @@ end
 --: for each: detail
 --: key: {row_key}
 --: loads: in facts
---: gate: facts, scope = named_by_loads
+--: parts: named = named_by_loads, stored = every_row
+--: gate: facts, stored = rows_named
 --: by month: yes
 --: rule one_row_per_key: critical, consistency
 --:   fails when: a row of a claim's latest set is missing
@@ -94,7 +152,8 @@ staged as (
         max(p.place) over (partition by s.claim_id) as last_place
     from {staging} as s
     inner join places as p on s.load_id = p.load_id
-    where {scope}
+    -- So that rows of other loads are not read at all.
+    where s.load_id = any(%(loads)s)
 ),
 
 expected as (
@@ -114,11 +173,11 @@ expected as (
 
 stored as (
     select
-        s.claim_id,
-        s.{number},
+        d.claim_id,
+        d.{number},
         hash_record_extended(row({stored_values}), 0) as state
-    from {detail} as s
-    where not s.is_from_claim and {scope}
+    from {stored}
+    where not d.is_from_claim
 ),
 
 judged as (
@@ -134,14 +193,6 @@ judged as (
 
 select *
 from ({rules_counted}) as found;
-
--- name: named_by_loads
--- Whether the loads asked about have a row of the claim: a fragment of a where clause.
-s.claim_id in (  -- noqa: PRS, part of a where clause
-    select r.claim_id
-    from {staging} as r
-    where r.load_id = any(%(loads)s)
-)
 
 -- name: sets
 -- The set of each claim: whether it has all numbers from 1 up, and nothing else next to it. One row

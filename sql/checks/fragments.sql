@@ -26,6 +26,10 @@ cross join lateral (
     {tallied}
 ) as v (rule, rows_failed, failing_keys);
 
+-- name: few_claims
+-- Up to how many claims are looked up one by one: each in the index of every month. A fragment.
+30000  -- noqa: PRS, a value
+
 -- name: places
 -- The loads of a feed in the order of their batches. One row per load.
 select

@@ -27,7 +27,7 @@ def of_detail(detail: Detail) -> dict[str, Parts]:
         "staged_values": sql.SQL(", ").join(
             staged_rows.stored(detail.feed, column) for column in detail.carried.values()
         ),
-        "stored_values": names(detail.carried, "s"),
+        "stored_values": names(detail.carried, "d"),
         "codes": sql.Identifier(codes.table),
         "code_sk": sql.Identifier(codes.sk),
         "known_by": sql.Identifier(codes.known_by),
