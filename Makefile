@@ -40,7 +40,7 @@ full-load: $(READY) ## Rebuild the warehouse from every batch in the inbox [CONF
 incremental: $(READY) ## Load the batches that are not loaded yet [CONFIRM_SNAPSHOT= RECHECK=yes ALLOW_FUTURE=]
 	@$(PY) -m etl incremental $(if $(value CONFIRM_SNAPSHOT),--confirm-snapshot $(call given,CONFIRM_SNAPSHOT)) $(if $(filter yes,$(RECHECK)),--recheck) $(if $(value ALLOW_FUTURE),--allow-future $(call given,ALLOW_FUTURE))
 
-dq-check: $(READY) ## Run the checks: of claims on what changed and a share of the months; fails if critical or refused [ALL=1]
+dq-check: $(READY) ## Run the quality checks, of very many claims on a share; fails if critical or refused [ALL=1]
 	@$(PY) -m etl dq-check $(if $(filter 1,$(ALL)),--all)
 
 dq-report: $(READY) ## Write a page on data quality, results of the checks and quarantine [TO=]

@@ -365,7 +365,7 @@ def dq_check(
         bool, typer.Option("--all", help="Look at every claim, and not at a share of the months.")
     ] = False,
 ) -> None:
-    """Run every quality check, of claims on what changed and a share of the months.
+    """Run every quality check; of very many claims on what changed and a share of the months.
 
     Each month has its turn within 30 runs. Synthetic feeds are also compared with their truth.
     """

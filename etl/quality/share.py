@@ -27,6 +27,8 @@ from etl.warehouse.tables import FACT_CLAIM, Build
 
 # In how many nights every month has its turn: between two monthly reports each claim was looked at.
 NIGHTS = 30
+# Up to so many claims everything is looked at, which takes seconds.
+WHOLE_UP_TO = 500_000
 
 # Where copies of the claims looked at are found first, and where everything is what it is called.
 _COPIES = "pg_temp"
@@ -83,14 +85,14 @@ def plan(
 ) -> Look:
     """What a run looks at: everything, or with ``nights`` the share of one of so many.
 
-    It looks at everything where nothing of the build was looked at yet. Months in which a critical
-    check failed are looked at until it passes.
+    It looks at everything where there are few claims, or nothing of the build was looked at yet.
+    Months in which a critical check failed are looked at until it passes.
     """
     asked = {"loads": list(loads)}
     found = run(connection, "checks/share.months", asked, parents=_literals(FACTS)).fetchall()
     months = [month for month, _ in found]
     last = run(connection, "checks/share.last_look", asked).fetchone()
-    if nights is None or last is None:
+    if nights is None or last is None or _are_few(connection):
         return Look(tuple(sorted(months)), len(months))
     _, last_load_id, last_started_at = last
     due = set(months[: math.ceil(len(months) / nights)])
@@ -104,6 +106,11 @@ def plan(
         tuple(load_id for (load_id,) in run(connection, "checks/share.loads_since", seen)),
         min((at for month, at in found if at and month not in due), default=None),
     )
+
+
+def _are_few(connection: psycopg.Connection[Any]) -> bool:
+    (claims,) = run(connection, "checks/share.claims").fetchone() or (0,)
+    return bool(claims <= WHOLE_UP_TO)
 
 
 def open_failures(

@@ -21,6 +21,13 @@ where r.gate is null and r.finished_at is not null
 order by r.check_run_id desc
 limit 1;
 
+-- name: claims
+-- How many claims there are about. One row.
+select coalesce(sum(c.reltuples) filter (where c.reltuples > 0), 0)
+from pg_inherits as i
+inner join pg_class as c on i.inhrelid = c.oid
+where i.inhparent = to_regclass('fact_claim');
+
 -- name: loads_since
 -- The loads of the build that the last look did not see in the facts. One row per load.
 select l.load_id

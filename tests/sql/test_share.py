@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from etl.contracts.checks import Finding
-from etl.quality import runner
+from etl.quality import runner, share
 from etl.quality.checks.registry import names_by_month, sql_checks
 from etl.quality.runner import CheckReport, run_checks, run_share, run_sql_checks
 from etl.quality.share import Look, plan
@@ -19,6 +19,12 @@ from tests.support.warehouse import found_by
 MONTHS = (date(2025, 1, 1), date(2025, 2, 1), date(2025, 3, 1))
 IN_SQL = {check.name for entry in sql_checks() for check in entry.checks.values()}
 BY_MONTH = sorted(names_by_month() & DEFECTS.keys())
+
+
+@pytest.fixture(autouse=True)
+def many_claims(monkeypatch):
+    """As few claims as these tests have are taken for very many."""
+    monkeypatch.setattr(share, "WHOLE_UP_TO", 0)
 
 
 def found_in(
@@ -200,3 +206,12 @@ def test_a_look_at_a_build_that_is_not_live_is_none_at_what_is(warehouse, look):
         " values ('other', '2025-02-28', 'loaded', true, now())"
     )
     assert look(3).look.is_whole
+
+
+def test_of_few_claims_each_look_is_at_everything(warehouse, look, monkeypatch):
+    warehouse.execute("analyze fact_claim")
+    (claims,) = warehouse.execute("select count(*) from fact_claim").fetchone()
+    for most, is_whole in ((claims - 1, False), (claims, True)):
+        monkeypatch.setattr(share, "WHOLE_UP_TO", most)
+        look(None)
+        assert look(3).look.is_whole is is_whole
