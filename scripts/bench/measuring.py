@@ -152,7 +152,7 @@ def contents(
 
 
 def timed(arguments: list[str], **environment: str) -> dict[str, float]:
-    """Run Python in a process of its own to its end: wall seconds and peak memory in MB."""
+    """Run Python in a process of its own: wall and processor seconds, peak memory in MB."""
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *arguments],
@@ -167,7 +167,8 @@ def timed(arguments: list[str], **environment: str) -> dict[str, float]:
         said = " ".join(arguments)
         raise SystemExit(f"{said} ended with exit code {code}; run it by hand to see why.")
     wall = round(time.perf_counter() - started, 2)
-    return {"wall": wall, "peak_mb": round(usage.ru_maxrss / 1024)}
+    cpu = round(usage.ru_utime + usage.ru_stime, 2)
+    return {"wall": wall, "cpu": cpu, "peak_mb": round(usage.ru_maxrss / 1024)}
 
 
 def measured_seed(folder: Path, members: int, years: int) -> dict[str, Any]:

@@ -109,3 +109,23 @@ from (
 -- name: last_load
 -- The last load of a batch. One row.
 select max(load_id) from ledger.load where status = 'loaded';
+
+-- name: wal_bytes
+-- How many bytes of log the server has written in all. One row.
+select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint;
+
+-- name: session
+-- The server's process of this session. One row.
+select pg_backend_pid();
+
+-- name: table_bytes
+-- Bytes of every table and cube with its indexes, the months of one together. One row per table.
+select
+    n.nspname || '.' || regexp_replace(c.relname, '_[0-9]{{4}}_[0-9]{{2}}$', '') as table_name,
+    sum(pg_total_relation_size(c.oid))::bigint as bytes
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where c.relkind in ('r', 'm') and n.nspname !~ '^(pg_|information_schema)'
+group by table_name
+having sum(pg_total_relation_size(c.oid)) > 1000000
+order by bytes desc;
