@@ -15,7 +15,7 @@ from etl.errors import BatchError, UsageError
 from etl.files.whole import may_write, whole_folder
 from etl.inbox import folder, manifest
 from etl.inbox.batch import Batch, look_through
-from etl.inbox.delivery import feed_file
+from etl.inbox.delivery import FeedFile, feed_file
 from etl.masked_inbox import files
 from etl.masked_inbox.people import People
 
@@ -87,11 +87,14 @@ def _copy_or_leave(copied: MaskedCopy, batch: Batch, inbox: Path, people: People
 
 
 def _copy_batch(batch: Batch, inbox: Path, people: People, to: Path) -> int:
-    """Copy a batch; how many files of feeds it has."""
+    """Copy a batch; how many files it has."""
     to.mkdir()
     parts = [part for file in batch.files for part in file.files]
+    feeds_of: dict[str, list[FeedFile]] = {}
     for part in parts:
-        files.write(batch, part, people, to / part.path.name)
+        feeds_of.setdefault(part.path.name, []).append(part)
+    for name, feeds in feeds_of.items():
+        files.write(batch, feeds, people, to / name)
     original = parts[0].path.parent
     said_in = folder.look_into(original, inbox).manifest
     if said_in is not None:
@@ -104,7 +107,7 @@ def _copy_batch(batch: Batch, inbox: Path, people: People, to: Path) -> int:
         )
         text = manifest.text_of(replace(said, files=entries))
         (to / said_in.name).write_text(text, encoding="utf-8")
-    return len(parts)
+    return len(feeds_of)
 
 
 def _checksums(batch: Batch, to: Path) -> dict[str, str]:

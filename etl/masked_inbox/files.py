@@ -78,18 +78,19 @@ def is_of_people(feed: Feed) -> bool:
     return any(is_replaced(column) for column in feed.columns)
 
 
-def write(batch: Batch, part: FeedFile, people: People, to: Path) -> None:
-    """Write a file with invented people.
+def write(batch: Batch, feeds: list[FeedFile], people: People, to: Path) -> None:
+    """Write a file with invented people; ``feeds``: the file as each feed reads it.
 
     Raises ``BatchError`` if it cannot be read as a file of its feed, changes meanwhile, or is a
     workbook: what else is in one, on other sheets and in its properties, may be of people.
     """
+    part = feeds[0]
     if part.is_workbook:
         raise _unwritable(
             batch, part, "is a workbook", "save the sheet that is loaded as a CSV file"
         )
-    head, pieces = _pieces(batch, part, people)
-    if is_of_people(part.feed):
+    head, pieces = _pieces(batch, feeds, people)
+    if any(is_of_people(file.feed) for file in feeds):
         _refuse_other_form(batch, part, head)
         with _opened(part, head, to) as file:
             for piece in encodings.encoded(pieces, head.contract.parsing.encoding):
@@ -127,12 +128,16 @@ def _unwritable(batch: Batch, part: FeedFile, what: str, instead: str) -> BatchE
     )
 
 
-def _pieces(batch: Batch, part: FeedFile, people: People) -> tuple[header.Header, Iterator[bytes]]:
+def _pieces(
+    batch: Batch, feeds: list[FeedFile], people: People
+) -> tuple[header.Header, Iterator[bytes]]:
     """A file's header and its text with invented people, a block at a time."""
+    part, *others = feeds
     ends = LineEnds()
     blocks = Seen(part).through(lambda _: None)
     head, records = header.read(batch, part, blocks, ends.note)
-    return head, _rewritten(ends, Rows(head, people), records)
+    contracts = [header.read(batch, other, other.blocks)[0].contract for other in others]
+    return head, _rewritten(ends, Rows(head, people, contracts), records)
 
 
 def _rewritten(ends: LineEnds, rows: Rows, records: Iterator[Block]) -> Iterator[bytes]:

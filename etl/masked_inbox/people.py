@@ -11,6 +11,7 @@ not meet in one (a list of names would be too short for that, and some member ha
 from __future__ import annotations
 
 import secrets
+import string
 import unicodedata
 from collections.abc import Callable
 from hashlib import blake2b
@@ -47,6 +48,11 @@ _INVENTED: dict[Identifier, Callable[[int], str]] = {
     Identifier.MEMBER_NUMBER: lambda number: f"M{number % 10**20:020d}",
     Identifier.RECORD_NUMBER: lambda number: f"R{number % 10**20:020d}",
 }
+# Without vowels no word comes out.
+_SIGNS = string.digits + "BCDFGHJKLMNPQRSTVWXY"
+# Of 30 ** 10 codes a million people share one in one case of a thousand.
+_LENGTH_NEVER_TAKEN = 11
+_TRIES = 1000
 _NUMBERS = (Identifier.PHONE, Identifier.MEMBER_NUMBER, Identifier.RECORD_NUMBER)
 
 
@@ -65,6 +71,8 @@ class People:
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(_KEY_BYTES)
+        # Whose a short code is, in this process alone.
+        self._taken: dict[tuple[Identifier, str], str] = {}
 
     def replacing(self, column: Column, parsing: Parsing) -> Callable[[bytes], bytes]:
         """A function from a value of a column, trimmed and without quotes, to the invented one.
@@ -91,6 +99,25 @@ class People:
 
         return replaced
 
+    def code(self, column: Column, text: str, length: int) -> str | None:
+        """A letter and digits or consonants, so many in all, for where no longer text fits.
+
+        Short ones that are taken are passed over; ``None`` where hardly any is left.
+        """
+        number = self._number(column.identifier, text)
+        for _ in range(_TRIES):
+            code = column.identifier.name[0] + _signs(number, length - 1)
+            if length >= _LENGTH_NEVER_TAKEN:
+                return code
+            if self._taken.setdefault((column.identifier, code), text) == text:
+                return code
+            number = self._number(column.identifier, f"{text} {number}")
+        return None
+
+    def number(self, column: Column, text: str) -> str:
+        """A number of 20 digits."""
+        return f"{self._number(column.identifier, text) % 10**20:020d}"
+
     def _invented(self, identifier: Identifier, text: str) -> str:
         invent = _INVENTED[identifier]
         if identifier in _NUMBERS:
@@ -106,6 +133,15 @@ class People:
         person = identifier.name.encode()[: blake2b.PERSON_SIZE]
         digest = blake2b(text.encode(), key=self._key, digest_size=_HASH_BYTES, person=person)
         return int.from_bytes(digest.digest(), "big")
+
+
+def _signs(number: int, count: int) -> str:
+    """The last digits of a number to the base of 36, zeros before it."""
+    signs = []
+    for _ in range(count):
+        number, at = divmod(number, len(_SIGNS))
+        signs.append(_SIGNS[at])
+    return "".join(signs)
 
 
 def _is_odd(key: str) -> bool:

@@ -7,16 +7,18 @@ anywhere in it: it becomes a record with the same fault, its key and its amounts
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from etl.contracts.column import Column
 from etl.contracts.reasons import Reason
+from etl.contracts.sender import SenderContract
 from etl.contracts.types import Type
 from etl.inbox import copy_stream, csv_records, value_forms
 from etl.inbox.block_scan import Layout, Marks
 from etl.inbox.header import Header
 from etl.inbox.no_rows import NoRows
+from etl.masked_inbox import made
 from etl.masked_inbox.people import People, is_replaced
 from etl.render import parsing
 from etl.stages.stage.rejected_keys import keys_of
@@ -43,9 +45,12 @@ _TIMES = (*(Type.DATE, Type.KEY_DATE, Type.TIMESTAMP, Type.YEAR, Type.KEY_YEAR, 
 
 
 class Rows:
-    """Rewrites the records of files with one header."""
+    """Rewrites the records of files with one header.
 
-    def __init__(self, head: Header, people: People) -> None:
+    ``others``: contracts of other feeds under which the same files are read too.
+    """
+
+    def __init__(self, head: Header, people: People, others: Sequence[SenderContract] = ()) -> None:
         contract = head.contract
         self._head = head
         self._count = len(head.names)
@@ -55,6 +60,8 @@ class Rows:
             None if target is None else contract.feed.column(target) for target in head.targets
         ]
         self._replaced: dict[int, Change] = {}
+        # What is made of fields that are no columns as they stand.
+        self._uses: dict[int, list[made.Use]] = {}
         # Of fields as they are written.
         self._changes: list[tuple[int, Change]] = []
         self._forms = {}
@@ -62,14 +69,14 @@ class Rows:
             at: money.read for money in money_fields(head).values() for at in money.positions
         }
         for at, column in enumerate(self._columns):
-            if column is None:
-                if not _names_nobody(head, at):
-                    self._changes.append((at, _emptied))
-                continue
-            if is_replaced(column):
+            uses = [use for c in (contract, *others) for use in made.uses_of(c, head.names[at])]
+            names_people = any(use.names_people for use in uses)
+            if column is None or (names_people and not is_replaced(column)):
+                self._take_made(at, uses, people)
+            elif is_replaced(column):
                 self._replaced[at] = people.replacing(column, contract.parsing)
                 self._changes.append((at, _in_place(self._replaced[at])))
-            if form := parsing.form(column, contract.parsing):
+            if column and (form := parsing.form(column, contract.parsing)):
                 self._forms[at] = form
         self._no_rows = NoRows(
             head.names,
@@ -79,6 +86,17 @@ class Rows:
             head.required_fields,
             head.marker_field,
         )
+
+    def _take_made(self, at: int, uses: list[made.Use], people: People) -> None:
+        """Note how a field changes that is no column of ours as it stands."""
+        if not uses:
+            self._changes.append((at, _emptied))
+            return
+        self._uses[at] = uses
+        changed = made.MadeField(uses, self._parsing, people).replaced
+        self._changes.append((at, _in_place(changed)))
+        if any(use.names_people for use in uses):
+            self._replaced[at] = changed
 
     def rewritten(self, block: list[bytes]) -> list[bytes]:
         """The records of a block, without the ends of their lines, one for each."""
@@ -158,15 +176,28 @@ class Rows:
 
     def _harmless(self, at: int, value: bytes) -> bytes:
         column = self._columns[at]
-        if column is None or not value:
+        if not value:
             return b""
-        if at in self._cents or column.type in _TIMES or self._says_nothing(value):
+        if at in self._cents or self._says_nothing(value):
+            return value
+        if column is None:
+            return self._harmless_made(at, value)
+        if column.type in _TIMES:
             return value
         if column.type is Type.KEY_NUMBER:
             return value if len(value) <= _DIGITS_OF_NOBODY else _SOME_POSITION
         if replaced := self._replaced.get(at):
             return replaced(value).rstrip(b"\n")
         return _SOME_NUMBER if at in self._forms else _SOME_TEXT
+
+    def _harmless_made(self, at: int, value: bytes) -> bytes:
+        uses = self._uses.get(at, [])
+        if made.says_what_is_listed(uses, value.decode()):
+            return value
+        if replaced := self._replaced.get(at):
+            return replaced(value).rstrip(b"\n")
+        # That there is a value may be what a condition asks.
+        return _SOME_TEXT if any(use.column is None for use in uses) else b""
 
     def _no_row(self, reason: Reason, record: bytes) -> bytes:
         """A header or a trailer among the rows."""
@@ -261,15 +292,8 @@ def _in_place(replaced: Change) -> Change:
     return lambda field: (remembered if len(field) <= _LONGEST_REMEMBERED else changed)(field)
 
 
-def _names_nobody(head: Header, position: int) -> bool:
-    """Whether the contract uses a field, and for no column that masking replaces."""
-    feed = head.contract.feed
-    columns = [feed.column(name) for name in head.columns_at(position)]
-    return head.names[position] in head.contract.uses and not any(map(is_replaced, columns))
-
-
 def _emptied(field: bytes) -> bytes:
-    """A field that no contract knows, or of which what names a person is made."""
+    """A field that no contract knows."""
     lines = field.count(b"\n")
     return b'"' + b"\n" * lines + b'"' if lines else b""
 

@@ -116,7 +116,8 @@ select
     {carried_values},
     s.load_id
 from latest_enrollment as t
-inner join enrollments_raw as s on t.load_id = s.load_id and t.source_line = s.source_line
+inner join enrollments_raw as s
+    on t.load_id = s.load_id and t.source_line = s.source_line and t.enrollment_id = s.enrollment_id
 inner join dim_date as day on s.start_date = day.full_date
 inner join dim_date as last_day
     on last_day.full_date = {last_day}

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import csv
 import shutil
-import subprocess
-import sys
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from etl.config import ROOT
-from tests.support.files import REAL_FILES, rows_of
+from tests.support.files import REAL_FILES, add_up, rows_of
 from tests.support.warehouse import Warehouse
 
 EXPORT = REAL_FILES / "synthea"
 NOBODY = "b1c428d6-4f07-31e0-90f0-68ffa6ff8c76"
-
-
-def add_up(export: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    script = ROOT / "scripts" / "synthea_claims.py"
-    return subprocess.run(
-        [sys.executable, script, export, folder], capture_output=True, text=True, check=False
-    )
 
 
 def day(instant: str) -> date:
