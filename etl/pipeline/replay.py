@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from functools import partial
 
 from etl.contracts.refusals import Refusal
 from etl.errors import BatchError
@@ -13,6 +14,7 @@ from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Load
 from etl.quarantine import export
 from etl.quarantine import store as corrected
+from etl.quarantine.originals import records_of
 from etl.retention import expire
 from etl.stages.dims import calendar, history
 from etl.stages.facts import merge_facts
@@ -119,7 +121,16 @@ def _correct(
     counts: Counter[str],
 ) -> corrected.Outcome:
     """Bring corrected rows from staging to the facts, in the name of a load without files."""
-    outcome = corrected.correct(context.work, load.build, feed, checksum, rows, load.load_id)
+    outcome = corrected.correct(
+        context.work,
+        load.build,
+        feed,
+        checksum,
+        rows,
+        load.load_id,
+        partial(records_of, context.settings.inbox),
+        context.erased.door(load.rebuilds_load_id),
+    )
     lines = sorted(set().union(*outcome.lines.values()))
     counts.update(rows_corrected=len(lines), bad_again=len(outcome.again))
     for load_id in outcome.lines:

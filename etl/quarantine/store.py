@@ -7,7 +7,7 @@ entries close.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from etl.access.erasure import Door
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.reasons import Reason
@@ -80,6 +81,10 @@ class Outcome:
     displaces: bool = False
 
 
+# What gives the records on lines of a file as its sender wrote them.
+Originals = Callable[[File, set[int]], Mapping[int, bytes]]
+
+
 def file_of(connection: psycopg.Connection[Any], load_id: int, feed: str) -> File:
     """What the ledger says of a file."""
     with connection.cursor(row_factory=class_row(File)) as cursor:
@@ -138,16 +143,19 @@ def correct(
     checksum: str,
     rows: Mapping[int, bytes],
     made_by: int,
+    originals: Originals,
+    door: Door,
 ) -> Outcome:
     """Put corrected rows into staging, in every load of the build whose file has these bytes.
 
-    ``BatchError`` if the file, now whole, is not what its manifest says.
+    ``door``: who was erased. ``BatchError`` if the file, now whole, is not what its manifest says,
+    or is needed for the text of a row and gone.
     """
     outcome = Outcome()
     values = {"feed": feed, "xxh3_128": checksum, **build.values}
     for (load_id,) in run(connection, "quarantine/quarantine.loads_of_file", values).fetchall():
         file = file_of(connection, load_id, feed)
-        _correct_file(connection, file, rows, made_by, outcome)
+        _correct_file(connection, file, rows, made_by, outcome, originals, door)
         twins = run(
             connection, "quarantine/quarantine.twin_skipped", {**values, "load_id": load_id}
         )
@@ -163,6 +171,8 @@ def _correct_file(
     given: Mapping[int, bytes],
     made_by: int,
     outcome: Outcome,
+    originals: Originals,
+    door: Door,
 ) -> None:
     """Put corrected rows into the staging of one load, as far as they are open there."""
     of_file = {"load_id": file.load_id, "feed": file.feed_name}
@@ -174,7 +184,7 @@ def _correct_file(
     if not rows:
         return
     batch = Batch(file.batch_id, file.as_of, ())
-    staged = _staged(file)
+    staged = _staged(file, door)
     load_file.add_rows(connection, file.load_id, staged, file.head, rows)
     rivals = _rivals(connection, file, list(rows))
     load_file.settle(connection, file.load_id, batch, file.head.contract, staged)
@@ -183,6 +193,8 @@ def _correct_file(
     displaced = [r for line, r in bad.items() if line not in rows]
     _close(connection, file, entries, rows, bad, made_by)
     staged.rejected = displaced
+    if displaced and not _stands_in_staging(file.head):
+        rivals = _as_sent(connection, file, {r.line for r in displaced}, originals)
     rejects.write_rejects(connection, file.load_id, staged, sorted(rivals.items()))
     _recount(connection, file, batch, staged, len(bad) - len(rows))
 
@@ -193,12 +205,28 @@ def _correct_file(
     outcome.displaces |= bool(displaced) or staged.duplicate > 0
 
 
-def _staged(file: File) -> Staged:
+def _stands_in_staging(head: Header) -> bool:
+    """Whether the fields of a row can be read from staging: none of it was made of them."""
+    return not head.made and head.contract.repeat is None
+
+
+def _as_sent(
+    connection: psycopg.Connection[Any], file: File, lines: set[int], originals: Originals
+) -> dict[int, str]:
+    """The text of rows by line, as they were corrected before or as the sender wrote them."""
+    corrected = kept(connection, file.feed_name, file.xxh3_128.hex, None)
+    found = {line: corrected[line] for line in lines & corrected.keys()}
+    if left := lines - found.keys():
+        found |= originals(file, left)
+    return {line: rejects.as_text(record) for line, record in found.items()}
+
+
+def _staged(file: File, door: Door) -> Staged:
     """A file of the ledger as the stage knows files; nothing of it is read from the disk."""
     expected = {c: Decimal(t["expected"]) for c, t in file.totals.items() if "expected" in t}
     said = Expected(file.kind, totals=expected)
     feed_file = FeedFile(file.feed, Path(file.file_name), said, 0, 0)
-    staged = Staged(feed_file, file.xxh3_128.hex)
+    staged = Staged(feed_file, file.xxh3_128.hex, door=door)
     staged.parts = [
         PartRead(FeedFile(file.feed, Path(name), said, 0, 0), line)
         for name, line in zip(file.part_names, file.part_lines, strict=True)

@@ -212,13 +212,14 @@ def _rejected_records(
     wanted = {r.line for r in staged.rejected}
     # Without a contract its rows were never read.
     if wanted and staged.contract is not None:
-        for line, record in _records_on(staged.file, wanted, staged.contract):
+        for line, record in records_on(staged.file, wanted, staged.contract):
             yield line, corrected.get(line, record)
 
 
-def _records_on(
+def records_on(
     file: FeedFile, wanted: set[int], contract: SenderContract
 ) -> Iterator[tuple[int, bytes]]:
+    """The records on some lines of a file, read again, in its order."""
     left = len(wanted)
     for first, block in parts.read_again(file, contract):
         line = first
