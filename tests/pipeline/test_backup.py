@@ -21,6 +21,7 @@ from etl.access.erasure import Tokens
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.errors import RestoreError, UsageError
+from etl.operations.backup import restore as restores
 from etl.operations.backup import store
 from etl.operations.backup.drill import drill
 from etl.operations.backup.restore import confirm, restore, undo
@@ -64,7 +65,7 @@ def test_chain_is_restored_as_it_was_and_the_database_before_it_is_kept(here: Si
 
 @pytest.mark.slow
 def test_undone_restore_brings_back_what_was_replaced_without_who_was_erased_since(
-    here: Site,
+    here: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match="nothing to undo"):
         undo(here.settings, Silent())
@@ -76,7 +77,22 @@ def test_undone_restore_brings_back_what_was_replaced_without_who_was_erased_sin
     with here.run() as context:
         erase.erase(context, "M1", "asked")
 
+    # Without the key nobody can be erased, and nothing changes places.
+    folder = here.settings.data / "erasure"
+    folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(RestoreError, match="could not be applied"):
+        undo(here.settings, Silent())
+    assert here.ask(loaded) == "2025-01-01"
+    folder.with_name("elsewhere").rename(folder)
+
+    # Right after the exchange, nothing of theirs is live.
+    theirs = "select count(*) from staging.members_raw where member_id = 'M1'"
+    at_once: list[object] = []
+    monkeypatch.setattr(
+        restores, "_bring_back_replicas", lambda *_: at_once.append(here.ask(theirs))
+    )
     undone = undo(here.settings, Silent())
+    assert at_once == [0]
     assert (undone.due, undone.lost) == ([], [])
     assert "kept-" in undone.kept
     assert here.ask(loaded) == "2025-01-01 2025-01-02"

@@ -62,7 +62,9 @@ def test_a_row_whose_place_is_taken_keeps_all_its_fields(sent: Warehouse) -> Non
     rewrite(path, lambda row: row | {"part": "2"})
     replay(sent, path)
     assert open_rows(sent) == 0
-    assert sent.rows("select claim_id, (paid_amount * 100)::integer from staging.claims_raw order by 1") == [
+    assert sent.rows(
+        "select claim_id, (paid_amount * 100)::integer from staging.claims_raw order by 1"
+    ) == [
         ("C1-1", 2050),
         ("C1-2", 1050),
         ("C2-1", 3050),

@@ -1,4 +1,4 @@
-"""A second server on a restored copy of the database, next to the live one and gone after use."""
+"""A second server on a copy of the database, next to the live one and gone after use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from etl.db.statements import scalar, statement
 from etl.errors import RestoreError, ServerError
 from etl.operations.backup import encryption, physical, programs, store
 from etl.operations.backup.encryption import Identity
-from etl.operations.backup.store import MANIFEST, Backup
+from etl.operations.backup.store import DUMP, MANIFEST, Backup
 from etl.server import cluster, server
 from etl.server.cluster import ROLE
 from etl.server.home import Home
@@ -49,6 +49,11 @@ class Copy:
     url: str
     state_at: datetime
     is_short: bool = False
+
+    @property
+    def is_dump(self) -> bool:
+        """Whether it was restored from a dump, which has no settings of the database."""
+        return self.backup.label.kind == DUMP
 
 
 @contextmanager
@@ -162,6 +167,21 @@ def start(home: Home, password: str, backup: Backup, target: dict[str, str]) -> 
             last = scalar(connection, "operations/backup.last_replayed")
             made.state_at = last or made.state_at
     return made
+
+
+@contextmanager
+def kept_started(settings: Settings, kept: Path) -> Iterator[str]:
+    """The URL of a server on a database that a restore has replaced, until the block ends.
+
+    ``kept``: its folder, which stays where it is. The caller has the lock of the backups.
+    """
+    with place(settings) as home:
+        (home.base / home.cluster.name).symlink_to(kept)
+        # It goes on with the log that it has, of which the next backup needs the summaries.
+        home = replace(home, settings={**home.settings, "summarize_wal": "on"})
+        cluster.start_copy(home, _OPTIONS)
+        password = cluster.password_of(server.home_of(settings))
+        yield cluster.url_of(password, _let_in(home, password))
 
 
 def to_mark(backup: Backup) -> dict[str, str]:

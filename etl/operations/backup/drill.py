@@ -64,7 +64,7 @@ def drill(settings: Settings, watcher: Watcher) -> Drilled:
 
 def _use(settings: Settings, watcher: Watcher, made: Copy) -> None:
     """Let the copy be a warehouse: the erased go, and every check runs."""
-    trial.apply_erasures(settings, watcher, made)
+    trial.apply_erasures(settings, watcher, made.url, is_dump=made.is_dump)
     with open_run(made.url, settings, watcher, "restore-drill", lambda: None) as context:
         commands.run_checks(context)
 

@@ -86,7 +86,7 @@ def in_new_database(url: str, home: Home, backup: Backup, identity: Identity) ->
     """A new database of the same server with a dump; dropped where the block does not end well."""
     folder = _unpack(home, backup, identity)
     name = f"{conninfo_to_dict(url)['dbname']}{_NEW}"
-    with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
+    with closing(connect(at(url, _MAINTENANCE), SESSION)) as session:
         try:
             run(session, "operations/dump.drop_database", database=sql.Identifier(name))
             run(session, "operations/dump.create_database", database=sql.Identifier(name))
@@ -96,8 +96,8 @@ def in_new_database(url: str, home: Home, backup: Backup, identity: Identity) ->
                 "Let a superuser run: alter role ... createdb. Nothing was changed.",
             ) from error
         try:
-            _fill(_at(url, name), folder)
-            yield Copy(backup, home, _at(url, name), backup.label.state_at)
+            _fill(at(url, name), folder)
+            yield Copy(backup, home, at(url, name), backup.label.state_at)
         except BaseException:
             run(session, "operations/dump.drop_database", database=sql.Identifier(name))
             raise
@@ -109,7 +109,7 @@ def take_place(url: str) -> str:
     try:
         return _exchange(url, new)
     except RestoreError:
-        with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
+        with closing(connect(at(url, _MAINTENANCE), SESSION)) as session:
             run(session, "operations/dump.drop_database", database=sql.Identifier(new))
         raise
 
@@ -123,7 +123,7 @@ def _exchange(url: str, new: str) -> str:
     """What the live database is called now that another one has its name."""
     live = str(conninfo_to_dict(url)["dbname"])
     name_kept = f"{live}{_KEPT}{datetime.now(UTC):%Y%m%dt%H%M%S%f}"
-    with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
+    with closing(connect(at(url, _MAINTENANCE), SESSION)) as session:
         for _ in range(_TRIES):
             run(session, "operations/dump.end_sessions", {"databases": [live, new]})
             with suppress(psycopg.errors.ObjectInUse), session.transaction():
@@ -140,7 +140,7 @@ def _exchange(url: str, new: str) -> str:
 def kept(url: str) -> list[str]:
     """The databases that others took the places of, the oldest first."""
     live = str(conninfo_to_dict(url)["dbname"])
-    with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
+    with closing(connect(at(url, _MAINTENANCE), SESSION)) as session:
         found = run(session, "operations/dump.kept", {"prefix": f"{live}{_KEPT}"}).fetchall()
     return [name for (name,) in found]
 
@@ -148,7 +148,7 @@ def kept(url: str) -> list[str]:
 def forget(url: str) -> list[str]:
     """Drop the databases that others took the places of; their names."""
     names = kept(url)
-    with closing(connect(_at(url, _MAINTENANCE), SESSION)) as session:
+    with closing(connect(at(url, _MAINTENANCE), SESSION)) as session:
         for name in names:
             run(session, "operations/dump.drop_database", database=sql.Identifier(name))
     return names
@@ -183,5 +183,6 @@ def _database(url: str) -> sql.Identifier:
     return sql.Identifier(str(conninfo_to_dict(url)["dbname"]))
 
 
-def _at(url: str, database: str) -> str:
+def at(url: str, database: str) -> str:
+    """The URL of another database of a server."""
     return as_url(make_conninfo(url, dbname=database))

@@ -15,18 +15,24 @@ from typing import Any
 
 import psycopg
 
-from etl.access import erasure_files
 from etl.config import Settings
 from etl.db.connection import connect
 from etl.db.statements import run, scalar
-from etl.errors import AcaError, AlreadyRunningError, BatchError, ServerError, UsageError, one_line
+from etl.errors import (
+    AcaError,
+    AlreadyRunningError,
+    BatchError,
+    RestoreError,
+    ServerError,
+    UsageError,
+    one_line,
+)
 from etl.inbox.pending import Lookout
 from etl.operations.backup import copy, dump, records, store, trial
 from etl.operations.backup.copy import Copy
 from etl.operations.backup.store import Backup
-from etl.pipeline import erase
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
-from etl.pipeline.session import open_run, set_session_path
+from etl.pipeline.session import set_session_path
 from etl.pipeline.summary import Watcher
 from etl.server import cluster, exchange, replicas, server
 from etl.server.home import Home
@@ -100,7 +106,7 @@ def _try_out(settings: Settings, watcher: Watcher, made: Copy, moment: datetime 
         trial.prove(made)
     else:
         trial.require_rows(made)
-    trial.apply_erasures(settings, watcher, made)
+    trial.apply_erasures(settings, watcher, made.url, is_dump=made.is_dump)
 
 
 def _take_place(settings: Settings, home: Home) -> str:
@@ -114,25 +120,58 @@ def _take_place(settings: Settings, home: Home) -> str:
 def undo(settings: Settings, watcher: Watcher) -> Undone:
     """Let the database that the last restore replaced be live again; the other one is kept.
 
-    Raises ``UsageError`` where none is kept. Killed anywhere, either of the two is live and whole.
+    Who was erased after the restore is in it as before, and is erased before it takes the live
+    place. Raises ``UsageError`` where none is kept, and ``RestoreError`` where somebody cannot be
+    erased; then nothing was changed. Killed anywhere, either of the two is live and whole.
     """
     with store.locked(settings.backups, "restore UNDO=yes"):
+        copy.clear(settings)
         with _idle_live(settings) as before:
-            if settings.database_url:
-                url = server.ensure_running(settings)
-                kept = f"the database {dump.take_place_again(url, _newest(dump.kept(url)))}"
-            else:
-                folder = Path(_newest(exchange.kept(server.home_of(settings))))
-                kept = str(server.take_place(settings, folder))
+            exchange_kept = _kept_given if settings.database_url else _kept_embedded
+            kept = exchange_kept(settings, watcher)
         url = server.ensure_running(settings)
         _bring_back_replicas(settings, watcher)
-        # Who was erased after the restore is in this database as before.
-        if erasure_files.listed(settings.data):
-            with open_run(url, settings, watcher, "restore", lambda: None) as context:
-                erase.catch_up(context)
     undone = Undone(kept)
     undone.due, undone.lost = _due(settings, url, before)
     return undone
+
+
+def _kept_given(settings: Settings, watcher: Watcher) -> str:
+    """Let the database kept on a server of somebody else be live; what the other one is now."""
+    url = server.ensure_running(settings)
+    kept = _newest(dump.kept(url))
+    also = trial.erased_in(url)
+    if also or trial.erased_by_now(settings):
+        trial.apply_erasures(settings, watcher, dump.at(url, kept), also=also)
+    return f"the database {dump.take_place_again(url, kept)}"
+
+
+def _kept_embedded(settings: Settings, watcher: Watcher) -> str:
+    """Let the database kept next to the embedded server's be live; where the other one is now."""
+    kept = Path(_newest(exchange.kept(server.home_of(settings))))
+    also: dict[str, str | None] = {}
+    with suppress(psycopg.OperationalError):
+        if live := _live_url(settings):
+            also = trial.erased_in(live)
+    if also or trial.erased_by_now(settings):
+        with _started(settings, kept) as url:
+            trial.apply_erasures(settings, watcher, url, also=also)
+    return str(server.take_place(settings, kept))
+
+
+@contextmanager
+def _started(settings: Settings, kept: Path) -> Iterator[str]:
+    """A server on a kept database; ``RestoreError`` where it does not start."""
+    with ExitStack() as opened:
+        try:
+            url = opened.enter_context(copy.kept_started(settings, kept))
+        except ServerError as error:
+            raise RestoreError(
+                f"The database {kept} cannot be started to erase in it who was erased since: "
+                f"{error.message}",
+                "Restore a backup instead (make backups lists them); nothing was changed.",
+            ) from error
+        yield url
 
 
 def _bring_back_replicas(settings: Settings, watcher: Watcher) -> None:
@@ -156,6 +195,7 @@ def _newest(kept: Sequence[Path | str]) -> str:
 def confirm(settings: Settings) -> list[str]:
     """Delete the databases that restores have replaced; ``UsageError`` where there is none."""
     with store.locked(settings.backups, "restore CONFIRM=yes"):
+        copy.clear(settings)
         if settings.database_url:
             forgotten = dump.forget(server.ensure_running(settings))
         else:

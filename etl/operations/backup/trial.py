@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import psycopg
 
@@ -154,35 +155,50 @@ def _require_some(made: Copy, tables: store.Tables) -> None:
         )
 
 
-def apply_erasures(settings: Settings, watcher: Watcher, made: Copy) -> None:
-    """Erase in a copy who was erased since, as the list outside and those of all backups say.
+def apply_erasures(
+    settings: Settings,
+    watcher: Watcher,
+    url: str,
+    *,
+    is_dump: bool = False,
+    also: Mapping[str, str | None] = MappingProxyType({}),
+) -> None:
+    """Erase in a database that is to be live who was erased since, as all lists say.
 
+    These are the list outside and those of all backups. ``is_dump``: it was restored from a dump.
+    ``also``: more tokens, as ``erased_in`` has them of another database.
     Raises ``RestoreError`` where that cannot be, such as without the key of erasures, or with
-    another one than that of the copy or of a backup.
+    another one than that of the database or of a backup.
     """
-    listed = erasure_files.listed(settings.data) | _listed_in(settings)
-    known = _erased_in(made)
-    key_checks = {key for key in (*known.values(), *_keys_of(settings)) if key}
+    listed = erased_by_now(settings) | also.keys()
+    known = erased_in(url)
+    keys = (*known.values(), *also.values(), *_keys_of(settings))
+    key_checks = {key for key in keys if key}
     try:
         erasure_files.require_key_of(settings.data, key_checks)
         # A dump has no settings of the database, which a run gives it.
-        if not listed - known.keys() and made.backup.label.kind != DUMP:
+        if not listed - known.keys() and not is_dump:
             return
         if listed:
             erasure_files.tokens(settings.data)
             erasure_files.keep_list(settings.data, listed)
-        with open_run(made.url, settings, watcher, "restore", lambda: None) as context:
+        with open_run(url, settings, watcher, "restore", lambda: None) as context:
             erase.catch_up(context)
     except AcaError as error:
         raise RestoreError(
-            f"Erasures since the backup could not be applied to the copy: {error.message}",
+            f"Erasures since then could not be applied to what was to be live: {error.message}",
             f"{error.hint} Nothing was changed.",
         ) from error
 
 
-def _erased_in(made: Copy) -> dict[str, str | None]:
-    """The tokens that a copy has, each with what its key is known by."""
-    with closing(connect(made.url, copy.SESSION)) as session:
+def erased_by_now(settings: Settings) -> set[str]:
+    """The tokens of all who were erased, by the list outside and those of all backups."""
+    return erasure_files.listed(settings.data) | _listed_in(settings)
+
+
+def erased_in(url: str) -> dict[str, str | None]:
+    """The tokens that a database has, each with what its key is known by."""
+    with closing(connect(url, copy.SESSION)) as session:
         try:
             return {token: key for token, _, key in run(session, "access/erasure.erased")}
         except psycopg.errors.UndefinedTable:
