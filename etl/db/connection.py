@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from etl.db import trouble
+from etl.db import refusal, trouble
 from etl.db.statements import run
 from etl.errors import ServerError
 
@@ -91,7 +91,7 @@ def connect(url: str, application: str, *, autocommit: bool = True) -> psycopg.C
         except psycopg.OperationalError as error:
             # The first line says what happened, the rest guesses why.
             reason = str(error).strip().splitlines()[0]
-            state = trouble.state_of(error) or trouble.state_of_refusal(url)
+            state = trouble.state_of(error) or refusal.state_of_refusal(url)
             if state != _FULL_HOUSE or time.monotonic() > deadline:
                 raise ServerError(
                     f"The database cannot be reached: {reason}",

@@ -10,8 +10,6 @@ import errno
 from collections.abc import Iterator
 
 import psycopg
-from psycopg import pq
-from psycopg.conninfo import make_conninfo
 
 from etl.errors import AcaError, ServerError
 
@@ -22,8 +20,8 @@ TRANSIENT = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03")
 # Of connections that were lost, or did not come about (SQLSTATE).
 LOST, REFUSED = "08006", "08001"
 # libpq passes no SQLSTATE on where no connection comes about, so that its words have to do. They
-# are English everywhere; those of the server are in its own language, and state_of_refusal says
-# where that is not English.
+# are English everywhere; those of the server are in its own language, and where that is not
+# English the server is asked once more (etl/db/refusal.py).
 _STATE_OF_WORDS = {
     "Is the server running": REFUSED,
     "timeout expired": REFUSED,
@@ -141,16 +139,6 @@ def _state_of_silent(error: psycopg.Error) -> str | None:
     if not said.startswith(_NO_CONNECTION):
         return LOST
     return next((state for words, state in _STATE_OF_WORDS.items() if words in said), None)
-
-
-def state_of_refusal(address: str) -> str | None:
-    """The SQLSTATE of a server that takes no connection at present, whatever its language.
-
-    libpq passes on nothing but words where no connection comes about; to a ping it answers by the
-    state.
-    """
-    refuses = pq.PGconn.ping(make_conninfo(address, connect_timeout=5).encode())
-    return "57P03" if refuses == pq.Ping.REJECT else None
 
 
 def explain(error: BaseException) -> AcaError | None:
