@@ -78,6 +78,26 @@ class Header:
         known = self.contract.uses
         return [name for name in self.names if name not in known]
 
+    @property
+    def names_values(self) -> bool:
+        """Whether some unknown names are written as values are.
+
+        Then a row is on the line of the header, whose end was lost, and any of them may be of a
+        person.
+        """
+        return any(_VALUE.match(name) for name in self.extra)
+
+    @property
+    def names_to_keep(self) -> list[str]:
+        """The names as the ledger has them: those that may be values are known by their place."""
+        if not self.names_values:
+            return list(self.names)
+        known = self.contract.uses
+        return [
+            name if name in known else f"(column {number})"
+            for number, name in enumerate(self.names, 1)
+        ]
+
     def fields(self, column: str) -> list[int]:
         """Positions of the fields that are this column, the one to prefer first."""
         preferred = list(self.contract.targets)
@@ -313,8 +333,7 @@ def drift(
     findings: Findings = {}
     was = (before.columns if before else []) or columns
     lost = [column for column in was if column not in columns]
-    # A row on the line of the header, whose end was lost, is of a person: nothing of it is said.
-    is_row = not contract.sends_more and any(_VALUE.match(name) for name in extra)
+    is_row = header.names_values
     asked = {} if contract.sends_more or is_row else _asked(header)
     for name, column in asked.items():
         notes.append(
@@ -324,7 +343,7 @@ def drift(
             else f"unknown column {shown(name)} ignored; did the sender mean {column}?"
         )
     others = [name for name in extra if name not in asked]
-    if is_row:
+    if is_row and not contract.sends_more:
         notes.append(
             f"ignored {len(extra):,} unknown columns, some named as values are: is a line end "
             "missing after the header?"

@@ -237,7 +237,8 @@ def _load_file(metadata: MetaData) -> None:
             nullable=False,
             server_default=text("'{}'"),
             comment="Names of the file's columns in its order, also those that the contract does "
-            "not know; empty where it was not read.",
+            "not know; where some of these may be values, their places instead. Empty where it "
+            "was not read.",
         ),
         Column("bytes_read", BigInteger, comment="Bytes of the file, unpacked."),
         Column(

@@ -17,6 +17,8 @@ from etl.inbox.batch import Batch, read_batch
 
 # Some are nearly names of columns, as a person's name may be.
 _VALUES = ("Nate", "Stacey", "Zippo", "Quentin Doe", "1964-03-04", "(830) 555-0191", "Q0001234")
+# Of the patients of Synthea, whose contract says that there are more columns.
+PATIENTS = ("Id", "BIRTHDATE", "DEATHDATE", "FIRST", "LAST", "GENDER", "ADDRESS", "CITY", "STATE")
 
 
 def sent(inbox: str, feed: Feed, first_line: str) -> Batch:
@@ -66,7 +68,34 @@ def test_of_one_row_on_the_line_of_the_header_nothing_is_noted(
         found, _ = header.read(batch, file, file.blocks)
     noted = repr(header.drift(found, batch.as_of, None)).lower()
     assert f"ignored {len(values)} unknown columns" in noted
-    assert not [value for value in _VALUES if value.lower() in noted]
+    kept = found.names_to_keep
+    assert kept[: -len(values)] == required(feed)
+    assert not [v for v in _VALUES if v.lower() in f"{noted} {kept}".lower()]
+    # By what the ledger keeps, fields are read as they were.
+    again = header.of_names(feed, None, kept)
+    assert (again.targets, len(set(again.names))) == (found.targets, len(found.names))
+
+
+def test_of_a_sender_whose_files_have_more_columns_nothing_is_noted_either(tmp_path: Path) -> None:
+    names = [*PATIENTS, "ZIP", "Nate", "1964-03-04"]
+    folder = tmp_path / "2025-01-10"
+    folder.mkdir()
+    (folder / "patients.csv").write_text(",".join(names) + "\n", encoding="utf-8")
+    batch = read_batch(folder)
+    [file] = batch.files
+    found, _ = header.read(batch, file, file.blocks)
+    noted = repr((header.drift(found, batch.as_of, None), found.names_to_keep)).lower()
+    assert "patients" in found.contract.name
+    assert not [value for value in ("nate", "1964") if value in noted]
+
+
+def test_names_that_are_no_values_are_kept_though_nobody_knows_them() -> None:
+    feed = FEEDS["plans"]
+    with TemporaryDirectory() as inbox:
+        batch = sent(inbox, feed, ",".join([*required(feed), "Region Code", "note_2"]))
+        [file] = batch.files
+        found, _ = header.read(batch, file, file.blocks)
+    assert found.names_to_keep == [*required(feed), "region code", "note_2"]
 
 
 def test_a_header_with_other_names_says_what_they_may_mean() -> None:

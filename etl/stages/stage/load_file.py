@@ -187,7 +187,7 @@ def _check_parts(staged: Staged, contract: SenderContract, where: str) -> None:
 def _under(staged: Staged, head: Header) -> SenderContract:
     """Note under which contract a file comes, and its columns."""
     staged.contract = head.contract
-    staged.header, staged.columns = list(head.names), head.columns
+    staged.header, staged.columns = head.names_to_keep, head.columns
     return head.contract
 
 
