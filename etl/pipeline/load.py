@@ -220,7 +220,10 @@ def _stage_file(context: RunContext, load: Load, batch: Batch, file: FeedFile) -
         same = scalar(context.work, "ledger/ledger.same_file", values)
     if same is not None:
         note = f"already loaded with batch {same}"
-        context.watcher.say(f"{file.name} of batch {load.batch_id} skipped: {note}.")
+        context.watcher.say(
+            f"{file.name} of batch {load.batch_id} skipped: {note}. If its contract was corrected "
+            "since, make full-load reads it anew."
+        )
         context.log.info("file_skipped", file=file.name, batch=load.batch_id, same_as=same)
         return Staged(file, checksum, status="skipped", notes=[note])
     rows = _corrected_rows(context.work, load, file, checksum)

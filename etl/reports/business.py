@@ -109,11 +109,15 @@ def _read(
         with connection.cursor(row_factory=class_row(kind)) as cursor:
             return cursor.execute(statement(f"reports/business.{name}", **parts), values).fetchall()
 
+    def persons(cells: str, more: Values | None = None) -> list[page_rows.PersonsRow]:
+        found = statement(f"reports/business.{cells}")
+        return rows(page_rows.PersonsRow, "in_one_cell", more, cells=found)
+
     advance("coverage")
     coverage = rows(page_rows.CoverageRow, "coverage")
-    covered = rows(page_rows.PersonsRow, "covered")
+    covered = persons("covered")
     patients, patients_of_year = (
-        rows(page_rows.PersonsRow, "patients", {"period": period, "only_complete": is_over})
+        persons("patients", {"period": period, "only_complete": is_over})
         for period, is_over in (("month", False), ("year", True))
     )
     advance("flows")

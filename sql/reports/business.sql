@@ -46,51 +46,38 @@ where p.claim_type = 'all' and p.month <= %(as_of)s
 order by p.month, p.state, p.metal_tier;
 
 -- name: patients
--- Members with a claim that is paid for, each in one cell of the month or year. One row per month
--- of service or year, state and metal tier.
-with cells as (
-    select distinct
-        date_trunc(%(period)s::text, month)::date as period,
-        member_id,
-        coalesce(state, '(unknown)') as state,
-        coalesce(initcap(metal_tier), '(unknown)') as metal_tier
-    from claim
-    where is_payable and month <= %(as_of)s and (is_complete or not %(only_complete)s)
-),
-
-placed as (
-    select
-        *,
-        row_number() over (partition by period, member_id order by state, metal_tier) as place
-    from cells
-)
-
-select
-    period,
-    state,
-    metal_tier,
-    count(*) filter (where place = 1) as persons
-from placed
-group by period, state, metal_tier;
+-- Members with a claim that is paid for, in each of their cells. One row per month of service or
+-- year, member, state and metal tier.
+select distinct
+    date_trunc(%(period)s::text, month)::date as period,
+    member_id,
+    coalesce(state, '(unknown)') as state,
+    coalesce(initcap(metal_tier), '(unknown)') as metal_tier
+from claim
+where is_payable and month <= %(as_of)s and (is_complete or not %(only_complete)s);
 
 -- name: covered
--- Members covered in a year, in its complete months, each in one cell. One row per year, state and
--- metal tier.
-with cells as (
-    select distinct
-        date_trunc('year', month)::date as period,
-        member_id,
-        state,
-        metal_tier
-    from member_month
-    where (month + interval '1 month')::date <= %(as_of)s
-),
+-- Members covered in a year, in its complete months, in each of their cells. One row per year,
+-- member, state and metal tier.
+select distinct
+    date_trunc('year', month)::date as period,
+    member_id,
+    state,
+    metal_tier
+from member_month
+where (month + interval '1 month')::date <= %(as_of)s;
 
-placed as (
+-- name: in_one_cell
+-- How many persons are in each cell, if each is in one of theirs. One row per month or year, state
+-- and metal tier.
+with placed as (
     select
-        *,
-        row_number() over (partition by period, member_id order by state, metal_tier) as place
-    from cells
+        c.*,
+        row_number() over (
+            partition by c.period, c.member_id
+            order by c.state, c.metal_tier
+        ) as place
+    from ({cells}) as c
 )
 
 select
