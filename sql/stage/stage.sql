@@ -115,6 +115,15 @@ returning
 delete from {table}
 where load_id = %(load_id)s and source_line = any(%(lines)s);
 
+-- name: lines_of_one_key
+-- Lines of which several rows have one key and effective time, so that none is the last of it. One
+-- row per line and key.
+select source_line
+from {table}
+where load_id = %(load_id)s
+group by source_line, {key_list}, {effective}
+having count(*) > 1;
+
 -- name: count_lines
 -- How many lines of the file have rows in staging. One row.
 select count(distinct source_line)

@@ -21,7 +21,7 @@ from etl.contracts.feed import Feed
 from etl.contracts.reasons import Reason
 from etl.contracts.refusals import Refusal
 from etl.contracts.sender import SenderContract
-from etl.db.statements import equal, names, rows_of, run, scalar, statement, texts
+from etl.db.statements import Values, equal, names, rows_of, run, scalar, statement, texts
 from etl.errors import BatchError, RejectThresholdError
 from etl.inbox import encodings
 from etl.inbox.amounts import Amounts, to_dollars
@@ -82,7 +82,7 @@ def set_aside(
             canceled_days=sql.Literal(source.canceled_days),
         )
         staged.rejected += [Rejected(line, second, Reason.OUT_OF_ORDER) for (line,) in lines]
-    by_line = Lines(connection, load_id, contract, staged)
+    by_line = Lines(connection, values, contract, staged)
     measured = measure(connection, source, values, keys_differ=keys_differ)
     by_line.count(measured.rows)
     repeated: AbstractContextManager[Iterable[tuple[Any, ...]]] = nullcontext(())
@@ -146,12 +146,12 @@ class Lines:
     def __init__(
         self,
         connection: psycopg.Connection[Any],
-        load_id: int,
+        values: Values,
         contract: SenderContract,
         staged: Staged,
     ) -> None:
         self._connection = connection
-        self._load_id = load_id
+        self._of_load = values
         self._table = sql.Identifier(contract.feed.table)
         self._is_asked = contract.repeat is not None
         self._staged = staged
@@ -159,16 +159,34 @@ class Lines:
         self._rows = self._lines = 0
         if self._is_asked:
             each_once = {r.line: r for r in reversed(staged.rejected)}
+            for line in self._of_one_key(contract) - each_once.keys():
+                each_once[line] = Rejected(line, contract.feed.key[0], Reason.CONFLICT)
             staged.rejected = sorted(each_once.values(), key=lambda r: r.line)
             self._take_out([r.line for r in staged.rejected])
+
+    def _of_one_key(self, contract: SenderContract) -> set[int]:
+        """Lines that give a key several times."""
+        feed = contract.feed
+        if contract.repeat is None or contract.repeat.number in feed.key:
+            return set()
+        found = run(
+            self._connection,
+            "stage/stage.lines_of_one_key",
+            self._of_load,
+            table=self._table,
+            key_list=names(feed.key),
+            effective=staged_rows.effective(feed, None),
+        )
+        return {line for (line,) in found}
 
     def count(self, rows: int) -> None:
         """Note how many rows and lines there are before repeated keys are looked for."""
         if not self._is_asked:
             return
-        values = {"load_id": self._load_id}
         self._rows = rows
-        self._lines = scalar(self._connection, "stage/stage.count_lines", values, table=self._table)
+        self._lines = scalar(
+            self._connection, "stage/stage.count_lines", self._of_load, table=self._table
+        )
 
     def reject(self, rejected: Rejected) -> None:
         """Reject a row whose key another one has: with it, the rest of its line."""
@@ -189,7 +207,7 @@ class Lines:
     def _take_out(self, lines: list[int]) -> int:
         if not lines:
             return 0
-        values = {"load_id": self._load_id, "lines": lines}
+        values = {**self._of_load, "lines": lines}
         return run(
             self._connection, "stage/stage.take_out_rejected", values, table=self._table
         ).rowcount
