@@ -44,13 +44,17 @@ MOST_WORKERS = 4
 MEMORY = Path("/dev/shm")
 ROOM = 6 << 30
 # Settings that lose data in a crash, which does not matter here. Tests of the server start servers
-# of their own with the product's settings.
-WITHOUT_DURABILITY = {
+# of their own with the product's settings. Whenever a database is copied or dropped, the server
+# goes through all of its buffers, so it has few; and a client spends more time on the rounds of its
+# password than on all else that it takes to connect.
+FOR_TESTS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
     "min_wal_size": "64MB",
     "max_wal_size": "512MB",
+    "shared_buffers": "128MB",
+    "scram_iterations": "1",
 }
 
 
@@ -141,15 +145,27 @@ def server_settings(server_folder: Path, kept_server: Path | None) -> Iterator[S
     settings = Settings("", server_folder / "inbox", server_folder, reject_share=0.05)
     if kept_server is None:
         server.remove(settings)  # what a killed session left
-    with psycopg.connect(server.ensure_running(settings), autocommit=True) as connection:
-        for name, value in WITHOUT_DURABILITY.items():
-            connection.execute(
-                sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value))
-            )
-        connection.execute("select pg_reload_conf()")
+    if not server.is_there(settings):
+        _set_up(settings)
     yield settings
     if kept_server is None:
         server.remove(settings)
+
+
+def _set_up(settings: Settings) -> None:
+    """Make a server with the settings of tests; some are read when it starts."""
+    with psycopg.connect(server.ensure_running(settings), autocommit=True) as connection:
+        for name, value in FOR_TESTS.items():
+            connection.execute(
+                sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value))
+            )
+    server.stop(settings)
+    with psycopg.connect(server.ensure_running(settings), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("alter role {} password {}").format(
+                sql.Identifier(connection.info.user), sql.Literal(connection.info.password)
+            )
+        )
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,7 @@ from etl.contracts.checks import CRITICAL, MAJOR, MINOR, Check
 from etl.contracts.column import IS_DELETED, Between, Column, Constraint, Matches, OneOf
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
-from etl.contracts.sender import SenderContract
-from etl.contracts.senders import contracts_of
+from etl.contracts.senders import senders_of
 from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact
 
 # Columns by which a feed names a thing of another feed.
@@ -149,14 +148,9 @@ def _is_closed(rule: Constraint | None) -> bool:
     return isinstance(rule, OneOf) and rule.closed
 
 
-def _senders(feed: Feed) -> tuple[SenderContract, ...]:
-    """The contracts of senders of a feed; the feed's own is not among them."""
-    return contracts_of(feed)[1:]
-
-
 def _required(table: str, feed: Feed, column: Column, severity: str) -> Expectation:
     """That a required value is there, where the sender sends the column at all."""
-    silent = tuple(c.name for c in _senders(feed) if column.name in c.not_sent)
+    silent = tuple(c.name for c in senders_of(feed) if column.name in c.not_sent)
     return replace(_not_null(table, column.name, severity), not_of=silent)
 
 
@@ -183,7 +177,7 @@ def _constraints(table: str, feed: Feed, column: Column) -> list[Expectation]:
     the warehouse such a list is judged by the feed's own words alone.
     """
     closed = _is_closed(column.check)
-    senders = () if closed and _layer(table) == "warehouse" else _senders(feed)
+    senders = () if closed and _layer(table) == "warehouse" else senders_of(feed)
     others = [c for c in senders if c.checks.get(column.name, column.check) != column.check]
     found = []
     if column.check is not None:

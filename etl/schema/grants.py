@@ -7,7 +7,8 @@ live. Rights of roles that are not ours are left alone.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import psycopg
@@ -26,7 +27,7 @@ class Relation(NamedTuple):
 
     schema: str
     name: str
-    columns: list[str]
+    columns: tuple[str, ...]
 
 
 class Grant(NamedTuple):
@@ -56,7 +57,7 @@ def apply(connection: psycopg.Connection[Any], schemas: Schemas = LIVE.schemas) 
     In the caller's transaction, or each statement by itself.
     """
     roles = make_roles(connection)
-    relations = list(_relations(connection, schemas))
+    relations = tuple(_relations(connection, schemas))
     wanted = {grant for role in roles for grant in _wanted(role, relations)}
     live = _live_names(schemas)
     asked = {"schemas": [*live], "roles": roles}
@@ -101,11 +102,17 @@ def _relations(connection: psycopg.Connection[Any], schemas: Schemas) -> Iterato
     for schema, name, columns in run(
         connection, "access/grants.relations", {"schemas": list(live)}
     ):
-        yield Relation(live[schema], name, columns)
+        yield Relation(live[schema], name, tuple(columns))
 
 
-def _wanted(role: str, relations: list[Relation]) -> Iterator[Grant]:
+# The live build and one that takes its place have the same relations, and so mostly have two runs.
+@lru_cache(maxsize=2 * len(ROLES))
+def _wanted(role: str, relations: tuple[Relation, ...]) -> frozenset[Grant]:
     """What a role is to be granted."""
+    return frozenset(_grants_of(role, relations))
+
+
+def _grants_of(role: str, relations: tuple[Relation, ...]) -> Iterator[Grant]:
     schemas = set()
     for relation in relations:
         right = ROLES[role].right(relation.schema, relation.name)
@@ -122,7 +129,7 @@ def _wanted(role: str, relations: list[Relation]) -> Iterator[Grant]:
         yield Grant(role, schema, None, None, "usage")
 
 
-def _unmasked(relation: Relation) -> list[str]:
+def _unmasked(relation: Relation) -> Sequence[str]:
     """The columns that say nothing of a person; of a masked view all."""
     if relation.schema in LIVE.schemas.masked:
         return relation.columns
@@ -191,22 +198,31 @@ def _grant(connection: psycopg.Connection[Any], grants: set[Grant], places: dict
         )
 
 
-def _note(connection: psycopg.Connection[Any], relations: list[Relation]) -> None:
+def _note(connection: psycopg.Connection[Any], relations: tuple[Relation, ...]) -> None:
     """Let SQL see what is declared: ``access.declared_right`` and ``access.classification``."""
+    rights, classes = _declared(relations)
+    _bring(connection, "rights", rights, ("roles", "schemas", "relations", "rights"))
+    fields = ("schemas", "relations", "columns", "identifiers", "limited", "safe_harbor")
+    _bring(connection, "classes", classes, fields)
+
+
+@lru_cache(maxsize=2)
+def _declared(
+    relations: tuple[Relation, ...],
+) -> tuple[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]]:
+    """What each role may see of each relation, and what is declared of each column."""
     rights = [
         (role, relation.schema, relation.name, declared.right(relation.schema, relation.name).value)
         for role, declared in ROLES.items()
         for relation in relations
     ]
-    _bring(connection, "rights", set(rights), ("roles", "schemas", "relations", "rights"))
-    fields = ("schemas", "relations", "columns", "identifiers", "limited", "safe_harbor")
-    _bring(connection, "classes", set(_classes(relations)), fields)
+    return frozenset(rights), frozenset(_classes(relations))
 
 
 def _bring(
     connection: psycopg.Connection[Any],
     what: str,
-    rows: set[tuple[str, ...]],
+    rows: Set[tuple[str, ...]],
     fields: Sequence[str],
 ) -> None:
     """Bring what is noted to these rows."""
@@ -217,7 +233,7 @@ def _bring(
             run(connection, f"access/grants.{change}_{what}", values)
 
 
-def _classes(relations: list[Relation]) -> Iterator[tuple[str, ...]]:
+def _classes(relations: tuple[Relation, ...]) -> Iterator[tuple[str, ...]]:
     """Each column with its identifier and what each standard makes of it."""
     said = {
         identifier: (identifier.value, *(treatment_of(identifier, s).value for s in Standard))

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, LiteralString, NamedTuple, cast
 
 import psycopg
@@ -72,7 +72,7 @@ class Wrapper(NamedTuple):
     parts: Parts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SchemaObject:
     """One object: a statement of ``sql/`` with its parts put in.
 
@@ -98,7 +98,7 @@ class SchemaObject:
     made_of: SchemaObject | None = None
     then: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def mark(self) -> str:
         """What changes when the object has to be made again.
 
@@ -114,7 +114,7 @@ class SchemaObject:
         said += (self.made_of.mark,) if self.made_of else ()
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
 
-    @property
+    @cached_property
     def meanings(self) -> dict[str, str]:
         """What the columns of a view mean, by name; nothing of what is none."""
         if self.kind != "view":

@@ -385,6 +385,13 @@ def test_a_column_that_nobody_has_classified_is_shown_to_nobody(warehouse):
                 connection.execute(f"alter table {table} drop column nickname")
 
 
+def ensure_as_declared_now(warehouse: Warehouse) -> None:
+    """Make what a later version declares otherwise; one process has one version of it."""
+    repeatable.of_build.cache_clear()
+    repeatable.on_cubes.cache_clear()
+    repeatable.ensure(warehouse.connection)
+
+
 @pytest.mark.parametrize("schema", ["limited", "scoped", "limited_as_known"])
 def test_masked_views_are_made_again_when_a_treatment_changes(warehouse, monkeypatch, schema):
     shown = f"select count(city) > 0 from {schema}.dim_member"
@@ -395,9 +402,9 @@ def test_masked_views_are_made_again_when_a_treatment_changes(warehouse, monkeyp
     assert warehouse.value(shown)
     with monkeypatch.context() as later:
         later.setitem(TREATMENTS[Standard.LIMITED], Identifier.CITY, Treatment.WITHHOLD)
-        repeatable.ensure(warehouse.connection)
+        ensure_as_declared_now(warehouse)
         assert not warehouse.value(shown)
-    repeatable.ensure(warehouse.connection)
+    ensure_as_declared_now(warehouse)
     assert warehouse.value(shown)
     warehouse.connection.execute("delete from access.login_state")
 

@@ -24,9 +24,14 @@ FAULTS: list[str] = []
 
 def contracts_of(feed: Feed) -> tuple[SenderContract, ...]:
     """The contracts under which a feed's file may come, the feed's own first."""
-    ensure_sound()
     own = SenderContract(feed.name, feed, feed.description)
-    return (own, *(sender for sender in SENDERS.values() if sender.feed is feed))
+    return (own, *senders_of(feed))
+
+
+def senders_of(feed: Feed) -> tuple[SenderContract, ...]:
+    """The contracts of senders of a feed; the feed's own is not among them."""
+    ensure_sound()
+    return tuple(sender for sender in SENDERS.values() if sender.feed is feed)
 
 
 def contracts_for(feed: Feed, named: str | None) -> list[SenderContract]:
