@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
+from string import Formatter
 from typing import Any, LiteralString, cast
 
 import psycopg
@@ -59,8 +60,20 @@ def statement(name: str, /, **parts: Parts) -> sql.Composed:
 
 def composed(text: LiteralString, /, **parts: Parts) -> sql.Composed:
     """A text of ``sql/`` with identifiers, fragments and the statements that it names put in."""
-    others = (other for other in _STATEMENT.findall(text) if other not in parts)
-    return sql.SQL(text).format(**parts, **{other: statement(other, **parts) for other in others})
+    found: list[Parts] = []
+    for before, name in _pieces(text):
+        found.append(before)
+        if name is not None:
+            is_statement = "/" in name and name not in parts
+            found.append(statement(name, **parts) if is_statement else parts[name])
+    return sql.Composed(found)
+
+
+@cache
+def _pieces(text: LiteralString) -> tuple[tuple[sql.SQL, str | None], ...]:
+    """A text cut at its braces: what comes before each, and the name in it; at the end none."""
+    parsed = Formatter().parse(text)
+    return tuple((sql.SQL(before), name) for before, name, _, _ in parsed)
 
 
 def named_in(text: str) -> list[str]:

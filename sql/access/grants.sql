@@ -25,12 +25,15 @@ where rolname = any(%(roles)s);
 select
     n.nspname::text as schema_name,
     c.relname::text as relation_name,
-    array_agg(a.attname::text order by a.attnum) as columns
+    array(
+        select a.attname::text
+        from pg_attribute as a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        order by a.attnum
+    ) as columns
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
-inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
 where n.nspname = any(%(schemas)s) and c.relkind in ('r', 'p', 'v', 'm') and not c.relispartition
-group by n.nspname, c.relname
 order by n.nspname, c.relname;
 
 -- name: granted

@@ -6,11 +6,15 @@
 select
     i.type as kind,
     i.identity,
-    substring(d.description, 'Definition ([0-9a-f]{{16}})\.$') as mark
+    left(right(d.description, 17), 16) as mark
 from pg_description as d
 cross join lateral pg_identify_object(d.classoid, d.objoid, 0) as i
--- What comes with the server has numbers below.
-where d.objoid >= 16384 and d.objsubid = 0 and d.description ~ 'Definition [0-9a-f]{{16}}\.$'
+-- What comes with the server has numbers below. An expression is looked for at the end alone: in
+-- the whole of each comment it would take longer than all else here.
+where d.objoid >= 16384 and d.objsubid = 0
+    and case left(right(d.description, 28), 11)
+        when 'Definition ' then right(d.description, 17) ~ '^[0-9a-f]{{16}}\.$'
+    end
     and i.type in ('view', 'function', 'aggregate', 'trigger', 'policy', 'schema')
     and split_part(regexp_replace(i.identity, '^.* on ', ''), '.', 1) = any(%(schemas)s)
 order by d.objoid desc;
