@@ -55,6 +55,7 @@ FOR_TESTS = {
     "max_wal_size": "512MB",
     "shared_buffers": "128MB",
     "scram_iterations": "1",
+    "io_method": "sync",
 }
 
 

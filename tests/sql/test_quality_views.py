@@ -279,15 +279,22 @@ def test_freshness_is_against_the_clock_and_against_the_newest(arrived):
     ]
 
 
-def change(monkeypatch, statement, old, new):
-    """Replace the text of a statement, as a later version of the code would."""
+@pytest.fixture
+def change(monkeypatch):
+    """Replaces the text of a statement, as a later version of the code would."""
     real = objects.described
-    comment, text = real(statement)
-    assert old in text
-    changed = comment, text.replace(old, new, 1)
-    monkeypatch.setattr(
-        objects, "described", lambda name: changed if name == statement else real(name)
-    )
+
+    def replaced(statement, old, new):
+        comment, text = real(statement)
+        assert old in text
+        changed = comment, text.replace(old, new, 1)
+        monkeypatch.setattr(
+            objects, "described", lambda name: changed if name == statement else real(name)
+        )
+        repeatable.kept.cache_clear()
+
+    yield replaced
+    repeatable.kept.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -298,12 +305,12 @@ def change(monkeypatch, statement, old, new):
         ("s.check_run_id,", "s.check_run_id,\n    1 as one,"),
     ],
 )
-def test_changed_view_is_created_again_with_its_grants(drawn, monkeypatch, old, new):
+def test_changed_view_is_created_again_with_its_grants(drawn, change, old, new):
     drawn.execute(
         "drop role if exists quality_reader; create role quality_reader;"
         "grant select on quality.check_trend to quality_reader"
     )
-    change(monkeypatch, "quality/views.check_trend", old, new)
+    change("quality/views.check_trend", old, new)
     granted = "select has_table_privilege('quality_reader', 'quality.check_trend', 'select')"
     try:
         repeatable.ensure(drawn)
@@ -318,17 +325,17 @@ def test_changed_view_is_created_again_with_its_grants(drawn, monkeypatch, old, 
         drawn.execute("drop owned by quality_reader; drop role quality_reader")
 
 
-def test_view_of_a_user_follows_a_change_that_keeps_its_columns(drawn, monkeypatch):
+def test_view_of_a_user_follows_a_change_that_keeps_its_columns(drawn, change):
     drawn.execute("create view public.mine as select * from quality.check_trend")
-    change(monkeypatch, "quality/views.check_score", "5::numeric", "50::numeric")
+    change("quality/views.check_score", "5::numeric", "50::numeric")
     before = rows(drawn, "select score from public.mine")
     repeatable.ensure(drawn)
     assert rows(drawn, "select score from public.mine") != before
 
 
-def test_view_of_a_user_on_a_changed_view_is_not_dropped(drawn, monkeypatch):
+def test_view_of_a_user_on_a_changed_view_is_not_dropped(drawn, change):
     drawn.execute("create view public.mine as select * from quality.check_trend")
-    change(monkeypatch, "quality/views.check_score", "j.started_at,\n", "j.started_at as began,\n")
+    change("quality/views.check_score", "j.started_at,\n", "j.started_at as began,\n")
     with pytest.raises(SchemaError, match="other views read from it"):
         repeatable.ensure(drawn)
     assert rows(drawn, "select count(*) from public.mine") == [(5,)]
