@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -17,7 +18,7 @@ from tests.support.databases import drop
 from tests.support.looking import Record, record
 from tests.support.managed import Managed, managed_by, owned, role
 from tests.support.receiver import Receiver, receiving
-from tests.support.warehouse import Warehouse, fresh_warehouse
+from tests.support.warehouse import CopyOf, LoadedOnce, Warehouse, fresh_warehouse
 
 
 @pytest.fixture
@@ -78,6 +79,21 @@ def warehouse(database_url: str, inbox: Path, tmp_path: Path) -> Iterator[Wareho
     """An empty warehouse and an empty inbox."""
     with connect(database_url, "test") as connection:
         yield Warehouse(database_url, inbox, tmp_path / "data", connection)
+
+
+@pytest.fixture(scope="session")
+def loaded_once(
+    admin_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+) -> LoadedOnce:
+    """What was loaded once in this process."""
+    return LoadedOnce(admin_url, template, tmp_path_factory.mktemp("loaded"))
+
+
+@pytest.fixture
+def copy_of(loaded_once: LoadedOnce, tmp_path: Path) -> Iterator[CopyOf]:
+    """Gives a test a copy of what a load leaves; the load itself is done once in a process."""
+    with ExitStack() as opened:
+        yield lambda load: opened.enter_context(loaded_once.copy(load, tmp_path))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from etl.pipeline import commands
 from etl.stages import tables
 from etl.stages.cubes import changes, refresh
 from etl.warehouse.tables import CUBES, LIVE, VIEW
-from tests.support.warehouse import Warehouse, differing_cubes
+from tests.support.warehouse import CopyOf, Warehouse, differing_cubes
 
 PROVIDERS = [{"provider_id": "D", "specialty": "Cardiology"}]
 PLANS = [{"plan_id": "P", "effective_year": y, "metal_tier": "Silver"} for y in (2024, 2025)]
@@ -35,9 +35,7 @@ def cover(enrollment_id: str, member_id: str, start: str, end: str) -> Any:
     return {**keys, "start_date": start, "end_date": end}
 
 
-@pytest.fixture
-def loaded(warehouse: Warehouse) -> Warehouse:
-    """Claims of four members in January, March and April, one of them over the threshold."""
+def load_claims_of_members(warehouse: Warehouse) -> None:
     warehouse.send(
         "2025-05-01",
         members=[{"member_id": m} for m in "ABC"],
@@ -57,7 +55,12 @@ def loaded(warehouse: Warehouse) -> Warehouse:
         ],
     )
     warehouse.incremental()
-    return warehouse
+
+
+@pytest.fixture
+def loaded(copy_of: CopyOf) -> Warehouse:
+    """Claims of four members in January, March and April, one of them over the threshold."""
+    return copy_of(load_claims_of_members)
 
 
 def second(warehouse: Warehouse, batch_id: str = "2025-05-02") -> None:

@@ -16,7 +16,7 @@ from tests.support.as_known import as_known, present
 from tests.support.corrections import export, replay, rewrite
 from tests.support.retention import HORIZON, retain, traces
 from tests.support.tables import draw, drawn
-from tests.support.warehouse import Warehouse, found_by
+from tests.support.warehouse import CopyOf, Warehouse, found_by
 
 FIRST = """
     claim_id | member_id | service_date | diagnosis_code | claim_amount | paid_amount
@@ -28,8 +28,7 @@ LINES = "select claim_id, line_number, service_date, paid_amount, is_from_claim,
     from warehouse.fact_claim_line join warehouse.dim_member using (member_sk) order by 1, 2"
 
 
-@pytest.fixture
-def first(warehouse: Warehouse) -> Warehouse:
+def load_first(warehouse: Warehouse) -> None:
     warehouse.send(
         "2025-02-10",
         claims=FIRST,
@@ -41,7 +40,11 @@ def first(warehouse: Warehouse) -> Warehouse:
         """,
     )
     warehouse.incremental()
-    return warehouse
+
+
+@pytest.fixture
+def first(copy_of: CopyOf) -> Warehouse:
+    return copy_of(load_first)
 
 
 def test_a_claim_has_its_set_or_one_row_made_of_it(first: Warehouse) -> None:

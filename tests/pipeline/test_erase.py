@@ -28,7 +28,7 @@ from tests.support import archives, corrections, erasure
 from tests.support.erasure import CHILD, ERASED, LATE, MARRIED, REJECTED
 from tests.support.retention import retain, send_all
 from tests.support.server_log import log_of
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import CopyOf, Warehouse
 
 WHY = "request of the member"
 
@@ -51,14 +51,17 @@ def assert_gone(warehouse: Warehouse) -> None:
     assert erasure.found(erasure.files(warehouse)) == []
 
 
-@pytest.fixture
-def loaded(warehouse: Warehouse) -> Warehouse:
-    """A warehouse with the members who are to be erased, and exports that name them."""
+def load_members_to_erase(warehouse: Warehouse) -> None:
     erasure.send_first(warehouse)
     warehouse.incremental(1)
     exports = erasure.export_all(warehouse)
     assert [path.name for path in exports] == ["claims.csv", "members.csv"]
-    return warehouse
+
+
+@pytest.fixture
+def loaded(copy_of: CopyOf) -> Warehouse:
+    """A warehouse with the members who are to be erased, and exports that name them."""
+    return copy_of(load_members_to_erase)
 
 
 @pytest.mark.slow

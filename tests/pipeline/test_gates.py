@@ -9,7 +9,7 @@ from etl.errors import CheckFailedError
 from etl.pipeline import commands
 from etl.stages.dims import history
 from tests.support.feeds import write_batch
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import CopyOf, Warehouse
 
 STAGES = ("stage", "dims", "facts")
 CLAIM = {"member_id": "A", "provider_id": "D", "plan_id": "P", "service_date": "2025-01-10"}
@@ -61,13 +61,16 @@ def write(inbox, batch_id: str, number: int) -> None:
     )
 
 
-@pytest.fixture
-def loaded(warehouse: Warehouse) -> Warehouse:
-    """One batch is loaded and another waits."""
+def load_one_batch(warehouse: Warehouse) -> None:
     write(warehouse.inbox, "2025-01-31", 1)
     warehouse.incremental()
     write(warehouse.inbox, "2025-02-28", 2)
-    return warehouse
+
+
+@pytest.fixture
+def loaded(copy_of: CopyOf) -> Warehouse:
+    """One batch is loaded and another waits."""
+    return copy_of(load_one_batch)
 
 
 def seen(warehouse: Warehouse) -> tuple[object, ...]:

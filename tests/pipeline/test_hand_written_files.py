@@ -13,17 +13,20 @@ import pytest
 
 from etl.contracts.feeds import FEEDS
 from etl.errors import RejectThresholdError
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import CopyOf, Warehouse
 
 HAND = Path(__file__).parent / "hand"
 EARLIEST, OPEN = datetime(1900, 1, 1), datetime(9999, 12, 31)
 
 
-@pytest.fixture
-def loaded(warehouse: Warehouse) -> Warehouse:
+def load_hand_written(warehouse: Warehouse) -> None:
     shutil.copytree(HAND, warehouse.inbox, dirs_exist_ok=True)
     warehouse.incremental(reject_share=0.5)
-    return warehouse
+
+
+@pytest.fixture
+def loaded(copy_of: CopyOf) -> Warehouse:
+    return copy_of(load_hand_written)
 
 
 def test_rows_of_hand_written_files_are_loaded_rejected_or_duplicate(loaded: Warehouse) -> None:

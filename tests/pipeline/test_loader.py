@@ -14,7 +14,7 @@ from etl.pipeline import commands
 from etl.pipeline.status import overview
 from etl.schema import loader
 from tests.support.managed import Managed
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import CopyOf, Warehouse
 
 # Whatever is in the schemas of the warehouse, and does not belong to the loader.
 OF_OTHERS = """
@@ -67,11 +67,14 @@ def give_all_to(connection: psycopg.Connection, login: str) -> None:
     assert len(connection.execute(OF_OTHERS).fetchall()) > 300
 
 
-@pytest.fixture
-def loaded(warehouse: Warehouse) -> Warehouse:
+def load_and_rebuild(warehouse: Warehouse) -> None:
     send(warehouse, "10")
     warehouse.rebuild()
-    return warehouse
+
+
+@pytest.fixture
+def loaded(copy_of: CopyOf) -> Warehouse:
+    return copy_of(load_and_rebuild)
 
 
 @pytest.mark.slow

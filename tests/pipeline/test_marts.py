@@ -14,7 +14,7 @@ from etl.warehouse.measures import MEASURES, Unit
 from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES
 from tests.support.access import login_of
 from tests.support.tables import draw, drawn
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import CopyOf, Warehouse
 
 CLAIMS = """
     claim_id | member_id | service_date | status   | claim_amount | allowed_amount | paid_amount
@@ -36,9 +36,7 @@ def is_money(column: str) -> bool:
     return column in MEASURES and MEASURES[column].unit is Unit.USD
 
 
-@pytest.fixture
-def loaded(warehouse: Warehouse) -> Warehouse:
-    """Two batches: the member moves between, and a claim names nobody who is known."""
+def load_two_batches(warehouse: Warehouse) -> None:
     warehouse.send(
         "2025-01-20",
         members="member_id | state | source_updated_at \n A | FL | 2025-01-01T00:00:00Z",
@@ -52,7 +50,12 @@ def loaded(warehouse: Warehouse) -> Warehouse:
         claims=[row | {"plan_id": "P"} for row in draw(CLAIMS)],
     )
     warehouse.incremental()
-    return warehouse
+
+
+@pytest.fixture
+def loaded(copy_of: CopyOf) -> Warehouse:
+    """Two batches: the member moves between, and a claim names nobody who is known."""
+    return copy_of(load_two_batches)
 
 
 def test_claims_count_for_what_they_are_without_a_filter(loaded: Warehouse) -> None:

@@ -9,15 +9,13 @@ import pytest
 from etl.pipeline import commands
 from etl.quality.runner import run_sql_checks
 from etl.warehouse.tables import DIMENSIONS, LIVE
-from tests.support.warehouse import Contents, Warehouse
+from tests.support.warehouse import Contents, CopyOf, Warehouse
 
 MEMBER = DIMENSIONS["member"]
 LONG_AGO = datetime(1900, 1, 1)
 
 
-@pytest.fixture
-def loaded(warehouse: Warehouse) -> Contents:
-    """Two members with three names each, claims on every version; the contents as loaded."""
+def load_three_names(warehouse: Warehouse) -> None:
     for number, name in enumerate(("Ames", "Bell", "Cole"), start=1):
         warehouse.send(
             f"2025-0{number}-01",
@@ -28,6 +26,17 @@ def loaded(warehouse: Warehouse) -> Contents:
             ],
         )
     warehouse.incremental()
+
+
+@pytest.fixture
+def warehouse(copy_of: CopyOf) -> Warehouse:
+    """Two members with three names each, claims on every version."""
+    return copy_of(load_three_names)
+
+
+@pytest.fixture
+def loaded(warehouse: Warehouse) -> Contents:
+    """The contents as loaded."""
     return warehouse.contents()
 
 

@@ -28,7 +28,7 @@ from etl.synthetic import marker
 from etl.warehouse.code_sets import GROWING
 from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import CUBES, DIMENSIONS, FACTS, LIVE
-from tests.support.databases import fresh_database
+from tests.support.databases import copy, fresh_database, url_of
 from tests.support.feeds import write_batch
 from tests.support.processes import Command, Ended
 from tests.support.watching import Silent
@@ -157,11 +157,50 @@ class Warehouse:
         return found
 
 
+# Fills an empty warehouse; and gives a copy of one that a load has filled.
+Load = Callable[[Warehouse], object]
+CopyOf = Callable[[Load], Warehouse]
+
+
 @contextmanager
 def fresh_warehouse(admin_url: str, template: str, inbox: Path, data: Path) -> Iterator[Warehouse]:
     """A warehouse in a database of its own, copied from a template."""
     with fresh_database(admin_url, template) as url, connect(url, "test") as connection:
         yield Warehouse(url, inbox, data, connection)
+
+
+class LoadedOnce:
+    """Warehouses that are loaded once in a process; each test works in a copy.
+
+    A load is a function that is given an empty warehouse. It takes ten times as long as a copy of
+    what it leaves: the database, the inbox and the data folder.
+    """
+
+    def __init__(self, admin_url: str, template: str, folder: Path) -> None:
+        self._admin_url, self._template, self._folder = admin_url, template, folder
+        self._made: dict[Load, tuple[str, Path]] = {}
+
+    @contextmanager
+    def copy(self, load: Load, folder: Path) -> Iterator[Warehouse]:
+        """A copy, its inbox and data in a folder of the test."""
+        if load not in self._made:
+            self._made[load] = self._make(load, f"loaded_{len(self._made) + 1}")
+        database, made = self._made[load]
+        shutil.copytree(made, folder, dirs_exist_ok=True)
+        with fresh_warehouse(
+            self._admin_url, database, folder / "inbox", folder / "data"
+        ) as warehouse:
+            yield warehouse
+
+    def _make(self, load: Load, name: str) -> tuple[str, Path]:
+        folder, database = self._folder / name, f"test_{name}"
+        (folder / "inbox").mkdir(parents=True)
+        with psycopg.connect(self._admin_url, autocommit=True) as server:
+            copy(server, self._template, database)
+        url = url_of(self._admin_url, database)
+        with connect(url, "test") as connection:
+            load(Warehouse(url, folder / "inbox", folder / "data", connection))
+        return database, folder
 
 
 def differing_cubes(connection: psycopg.Connection[Any]) -> list[str]:
