@@ -2,8 +2,9 @@
 
 ``python -m pytest -p tests.support.recording --record FILE`` adds to FILE a line of JSON for each
 test: its seconds, the named statements that it sent and the functions of ``etl/stages`` that it
-called. What a fixture of a module or session ran counts for every test that uses it. Runs of the
-command line in processes of their own are not seen.
+called. What a fixture of a module or session ran counts for every test that uses it, and what was
+loaded once for every test that has a copy. Runs of the command line in processes of their own are
+not seen.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -24,6 +26,7 @@ from psycopg import sql
 
 from etl.config import ROOT
 from etl.db.statements import FOLDER, read_file
+from tests.support.warehouse import Load, LoadedOnce, Warehouse
 
 STAGES = str(ROOT / "etl" / "stages")
 
@@ -43,10 +46,12 @@ class Recorder:
         self.file = file
         self.running: list[set[str]] = []
         self.of_fixture: dict[int, set[str]] = {}
+        self.of_load: dict[Load, set[str]] = {}
         self.statements = _by_comment()
         self.functions: dict[CodeType, str | None] = {}
         for name in ("execute", "executemany", "copy", "stream"):
             setattr(psycopg.Cursor, name, self._noting(getattr(psycopg.Cursor, name)))
+        self._note_loads(LoadedOnce.make, LoadedOnce.copy)
         threading.setprofile(self._called)
         sys.setprofile(self._called)
 
@@ -58,6 +63,31 @@ class Recorder:
             return send(cursor, query, *args, **how)
 
         return sent
+
+    def _note_loads(self, make: Callable[..., Any], copy: Callable[..., Any]) -> None:
+        """What a load runs is run by each test that has a copy of what it leaves."""
+
+        def made(once: LoadedOnce, load: Load, name: str) -> tuple[str, Path]:
+            with self._apart() as self.of_load[load]:
+                return make(once, load, name)
+
+        @contextmanager
+        def copied(once: LoadedOnce, load: Load, folder: Path) -> Iterator[Warehouse]:
+            with copy(once, load, folder) as warehouse:
+                self._note(self.of_load[load])
+                yield warehouse
+
+        LoadedOnce.make, LoadedOnce.copy = made, copied
+
+    @contextmanager
+    def _apart(self) -> Iterator[set[str]]:
+        """What runs in here, by itself too."""
+        runs: set[str] = set()
+        self.running.append(runs)
+        try:
+            yield runs
+        finally:
+            self.running = [r for r in self.running if r is not runs]
 
     def _called(self, frame: FrameType, event: str, _: object) -> None:
         if event != "call":
@@ -81,14 +111,12 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
-        runs: set[str] = set()
-        self.running.append(runs)
-        try:
-            return (yield)
-        finally:
-            self.running = [r for r in self.running if r is not runs]
-            if fixturedef.scope != "function":
-                self.of_fixture.setdefault(id(fixturedef), set()).update(runs)
+        with self._apart() as runs:
+            try:
+                return (yield)
+            finally:
+                if fixturedef.scope != "function":
+                    self.of_fixture.setdefault(id(fixturedef), set()).update(runs)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:

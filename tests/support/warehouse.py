@@ -184,7 +184,7 @@ class LoadedOnce:
     def copy(self, load: Load, folder: Path) -> Iterator[Warehouse]:
         """A copy, its inbox and data in a folder of the test."""
         if load not in self._made:
-            self._made[load] = self._make(load, f"loaded_{len(self._made) + 1}")
+            self._made[load] = self.make(load, f"loaded_{len(self._made) + 1}")
         database, made = self._made[load]
         shutil.copytree(made, folder, dirs_exist_ok=True)
         with fresh_warehouse(
@@ -192,7 +192,8 @@ class LoadedOnce:
         ) as warehouse:
             yield warehouse
 
-    def _make(self, load: Load, name: str) -> tuple[str, Path]:
+    def make(self, load: Load, name: str) -> tuple[str, Path]:
+        """Load; the database that holds it, and the folder of inbox and data."""
         folder, database = self._folder / name, f"test_{name}"
         (folder / "inbox").mkdir(parents=True)
         with psycopg.connect(self._admin_url, autocommit=True) as server:
