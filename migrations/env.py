@@ -15,6 +15,7 @@ from etl.schema.migrations import engine
 from etl.schema.revisions import SCHEMAS
 from etl.schema.warehouse_tables import all_tables
 from etl.server.server import ensure_running
+from etl.warehouse import staging
 
 
 def include_name(name: str | None, kind: str, parents: Any) -> bool:
@@ -26,7 +27,8 @@ def include_object(
     item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
 ) -> bool:
     """Partitions and cubes are made of the data; they are no part of the schema."""
-    is_partition = re.fullmatch(r"\w+_\d{4}_\d{2}", str(name)) is not None
+    of_month = re.fullmatch(r"\w+_\d{4}_\d{2}", str(name)) is not None
+    is_partition = of_month or staging.is_partition(str(name))
     is_cube = getattr(item, "schema", None) == "cubes"
     return not (kind == "table" and reflected and (is_partition or is_cube))
 

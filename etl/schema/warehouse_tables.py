@@ -44,6 +44,7 @@ from etl.schema.quality_tables import quality
 from etl.schema.retention_tables import retention
 from etl.schema.run_tables import runs
 from etl.warehouse.details import DETAILS
+from etl.warehouse.staging import PARTITIONED
 from etl.warehouse.tables import (
     DIM_MEMBER,
     DIMENSIONS,
@@ -122,6 +123,7 @@ def _may_mark(feed: Feed, column: FeedColumn) -> bool:
 
 
 def _staging(metadata: MetaData, schema: str, feed: Feed) -> None:
+    looked_up = PARTITIONED.get(feed.name)
     table = Table(
         feed.table,
         metadata,
@@ -150,12 +152,16 @@ def _staging(metadata: MetaData, schema: str, feed: Feed) -> None:
         ),
         schema=schema,
         comment=f"{feed.description} One row per line of {feed.file_name}, typed.",
+        postgresql_partition_by="RANGE (load_id)" if looked_up else None,
     )
     # Rows of a load lie together: a few pages of index find them among all that was staged.
     Index(None, table.c.load_id, postgresql_using="brin")
+    if looked_up:
+        # A late batch looks for its claims in every partition, and then reads those that have them.
+        Index(None, table.c[looked_up])
     if any(dimension.feed is feed for dimension in DIMENSIONS.values()):
         # A late change rebuilds its key's history, for which all rows of the key are looked
-        # up. Facts need no such index: a late batch of them is served by one pass.
+        # up. Enrollments need no such index: a late batch of them is served by one pass.
         Index(None, *(table.c[k] for k in feed.key))
     if feed.deletable and any(dimension.feed is feed for dimension in DIMENSIONS.values()):
         # Delete markers are few; a key that comes is looked up among them.

@@ -51,7 +51,7 @@ where s.load_id = %(load_id)s and {s_is_reversal}
     );
 
 -- name: find_of_late
--- Those of all loads, in the order of their batches. One row per claim and load.
+-- Those of the affected claims, in the order of their batches. One row per claim and load.
 insert into self_reversal (claim_id, load_id)
 select
     t.claim_id,
@@ -68,11 +68,13 @@ from (
         ) as was_above_zero
     from ({build_load}) as l
     inner join claims_raw as s on l.load_id = s.load_id
-    where s.claim_id in (
-        select r.claim_id
-        from claims_raw as r
-        where r.load_id = any(%(build_loads)s) and {r_is_reversal}
-    )
+    where s.load_id = any(%(holding)s)
+        and s.claim_id in (
+            select r.claim_id
+            from claims_raw as r
+            where r.load_id = any(%(holding)s) and {r_is_reversal}
+                and r.claim_id in ({affected_claims})
+        )
 ) as t
 where t.is_reversal and t.was_above_zero;
 

@@ -32,6 +32,13 @@ union
 select h.claim_id
 from fact_claim_state as h;
 
+-- name: loads_of_claims
+-- The loads that brought any of the affected claims, found in the index of every partition of
+-- staging. The statements after it read the partitions of these alone. One row.
+select coalesce(array_agg(distinct s.load_id), '{{}}')
+from claims_raw as s
+where s.load_id = any(%(build_loads)s) and s.claim_id in ({affected_claims});
+
 -- name: find_states
 -- The states of the affected claims in the order of their batches, whatever the order in which they
 -- came. A state that the next batch repeats is one state, unless the claim was deleted in between:
@@ -52,7 +59,7 @@ staged as (
         row(s.service_date::date, {natural_keys}, {carried_of_row}) as state
     from build_load as l
     inner join claims_raw as s on l.load_id = s.load_id
-    where s.claim_id in ({affected_claims})
+    where s.load_id = any(%(holding)s) and s.claim_id in ({affected_claims})
 ),
 
 ended as (
@@ -122,7 +129,8 @@ where not exists (
 
 -- name: is_latest_state
 -- Which rows of staging are the latest states of the affected claims. A fragment.
-(s.claim_id, s.load_id) in (  -- noqa: PRS, a condition
+s.load_id = any(%(holding)s)  -- noqa: PRS, a condition
+and (s.claim_id, s.load_id) in (
     select
         c.claim_id,
         c.load_id

@@ -94,7 +94,9 @@ with changed as (
             {carried_values},
             s.load_id
         from existing_claim as k
-        inner join claims_raw as s on k.claim_id = s.claim_id and s.load_id = {state_load_id}
+        inner join claims_raw as s
+            on k.claim_id = s.claim_id and s.load_id = {state_load_id}
+            and s.load_id = any(%(holding)s)
         inner join dim_date as day on s.service_date = day.full_date
         {references}
     ) as v

@@ -109,6 +109,17 @@ where t.claim_id = w.claim_id and t.is_kept
         where b.claim_id = t.claim_id and not b.is_from_claim
     );
 
+-- name: loads_of_claims
+-- The loads that brought sets of claims that do not keep their own. One row.
+select coalesce(array_agg(distinct s.load_id), '{{}}')
+from {staging} as s
+where s.load_id = any(%(build_loads)s)
+    and s.claim_id in (
+        select t.claim_id
+        from touched_claim as t
+        where not t.is_kept
+    );
+
 -- name: find_sets
 -- Which load brought the set of each claim that does not keep its own: of all loads that name the
 -- claim that of the latest batch, unless a later snapshot lacks the claim. One row per claim.
@@ -122,7 +133,7 @@ latest as (
     from build_load as l
     inner join {staging} as s on l.load_id = s.load_id
     inner join touched_claim as t on s.claim_id = t.claim_id
-    where not t.is_kept
+    where s.load_id = any(%(holding)s) and not t.is_kept
     order by s.claim_id, l.batch_rank desc
 ),
 
@@ -147,6 +158,11 @@ update touched_claim as t
 set set_load_id = n.load_id
 from not_ended as n
 where t.claim_id = n.claim_id;
+
+-- name: loads_of_sets
+-- The loads whose sets the touched claims have. One row.
+select coalesce(array_agg(distinct t.set_load_id) filter (where t.set_load_id is not null), '{{}}')
+from touched_claim as t;
 
 -- name: all_claims
 -- Every claim. One row per claim.
@@ -186,7 +202,7 @@ select
     {staged_values}
 from touched_claim as t
 inner join {staging} as s on t.claim_id = s.claim_id and t.set_load_id = s.load_id
-where s.load_id in (select r.set_load_id from touched_claim as r)
+where s.load_id = any(%(holding)s)
 union all
 select
     b.claim_id,

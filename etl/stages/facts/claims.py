@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -28,6 +29,7 @@ def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) ->
     run(connection, "facts/3_claims_of_latest_load.create_withdrawn")
     run(connection, "facts/2_claim_reversals.create_self_reversal")
     if loads.is_late:
+        loads = _holding(connection, loads, parts)
         _find_states_of_late(connection, loads, parts)
     elif has_rows:
         _find_states_of_latest(connection, loads, parts)
@@ -77,6 +79,14 @@ def _partitioned(schema: str) -> Partitioned:
         (*filtered, "status"),
         has_status=True,
     )
+
+
+def _holding(connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts) -> FactLoads:
+    """The same loads, with those that brought any of the affected claims."""
+    if loads.is_snapshot:  # affects all claims
+        return loads
+    found = scalar(connection, "facts/4_claims_of_late_load.loads_of_claims", loads.values, **parts)
+    return replace(loads, holding=found)
 
 
 def _find_states_of_late(

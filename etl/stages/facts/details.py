@@ -117,10 +117,13 @@ class _Work:
         if self.changes.claims and self.run("touch_left_alone"):
             finds_sets = True
         if finds_sets:
+            if not is_all:
+                self.look_in("loads_of_claims")
             self.run("find_sets")
 
     def replace(self) -> dict[str, int]:
         """Make the rows of the touched claims again and change what differs."""
+        self.look_in("loads_of_sets")
         self.run("make_rows", **sources_of(self.parts, "touched"))
         tables.analyze(self.connection, "detail_row")
         deleted = self.run("delete_gone")
@@ -129,6 +132,12 @@ class _Work:
         updated = self.run("update_changed")
         tables.drop(self.connection, "touched_claim", "detail_before", "detail_row")
         return {"inserted": inserted, "updated": updated, "deleted": deleted}
+
+    def look_in(self, loads: str) -> None:
+        """Let statements read no partitions of staging but those of the loads that one finds."""
+        self.values["holding"] = scalar(
+            self.connection, f"{_FILE}.{loads}", self.values, **self.parts
+        )
 
     def insert(self, which: str, insert: str) -> int:
         """Insert ``all`` rows or the ``new`` ones; how many."""

@@ -39,12 +39,14 @@ class FactLoads:
 
     ``build_loads``: those that may have brought these facts, in the order of their batches, each
     with whether it is a snapshot; the load alone where its batch is the latest, because then its
-    rows are the latest states.
+    rows are the latest states. ``holding``: those that did bring some of them, in whose partitions
+    of staging alone is looked; without it all.
     """
 
     load_id: int
     build_loads: list[tuple[int, bool]]
     corrected: Corrected | None = None
+    holding: list[int] | None = None
 
     @property
     def is_late(self) -> bool:
@@ -64,9 +66,11 @@ class FactLoads:
     @property
     def values(self) -> dict[str, Any]:
         """What the statements bind."""
+        build_loads = [load_id for load_id, _ in self.build_loads]
         return {
             "load_id": self.load_id,
-            "build_loads": [load_id for load_id, _ in self.build_loads],
+            "build_loads": build_loads,
+            "holding": build_loads if self.holding is None else self.holding,
             "snapshots": [is_snapshot for _, is_snapshot in self.build_loads],
             "is_snapshot": self.is_snapshot,
             "lines": self.corrected.lines if self.corrected else None,

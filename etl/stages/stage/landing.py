@@ -203,14 +203,14 @@ def _amount(name: str, header: Header, landing: Landing) -> sql.Composable:
 
 
 def move(
-    connection: psycopg.Connection[Any], header: Header, landing: Landing
+    connection: psycopg.Connection[Any], header: Header, landing: Landing, into: str
 ) -> Iterator[tuple[int, str, str | None]]:
-    """Move the rows into staging and drop the table.
+    """Move the rows into staging, the table ``into``, and drop the table.
 
     Yields (line, column, beginning of its value) of those left out.
     """
     feed, repeat = header.contract.feed, header.contract.repeat
-    table, columns = sql.Identifier(feed.table), names(header.columns)
+    table, columns = sql.Identifier(into), names(header.columns)
     if landing.read:
         read = [feed.column(name) for name in landing.read]
         faults = sql.SQL(" ").join(_when(column, header) for column in read)

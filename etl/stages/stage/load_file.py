@@ -35,8 +35,17 @@ from etl.inbox.distinct_keys import Keys
 from etl.inbox.file_form import Commas
 from etl.inbox.header import Header, PreviousFile
 from etl.render.values import refusal
-from etl.stages import bulk
-from etl.stages.stage import erased, landing, parts, rejects, skipped_rows, unchanged_rows, validate
+from etl.stages.stage import (
+    erased,
+    landing,
+    load_ranges,
+    parts,
+    rejects,
+    skipped_rows,
+    unchanged_rows,
+    validate,
+)
+from etl.stages.stage.load_ranges import Into
 from etl.stages.stage.skipped_rows import Skipped
 from etl.stages.stage.staged import FIRST_LINE, Rejected, Staged
 
@@ -112,13 +121,11 @@ def _run_file(
     feed = file.feed
     if corrected:
         staged.notes.append(f"{len(corrected):,} rows taken as people corrected them")
-    in_bulk = is_rebuild and bulk.is_worth(connection, feed.table, file.size_bytes)
     try:
-        with bulk.without_indexes(connection, feed.table) if in_bulk else nullcontext():
-            is_emptied = in_bulk and bulk.empty_if_no_rows(connection, feed.table)
-            stream = _send(
-                connection, load_id, staged, head, reading.records(), reading, is_emptied=is_emptied
-            )
+        with load_ranges.opened(
+            connection, feed, load_id, file.size_bytes, is_rebuild=is_rebuild
+        ) as into:
+            stream = _send(connection, load_id, staged, head, reading.records(), into, reading)
     except psycopg.errors.ProgramLimitExceeded as error:
         raise BatchError(
             Refusal.TOO_LARGE,
@@ -141,7 +148,7 @@ def _run_file(
     _account_for(staged, reading, stream)
     validate.report_bad_bytes(staged)
     # Before the rows are looked up: without statistics on this load the plan is a nested loop.
-    _analyze(connection, feed)
+    _analyze(connection, feed, load_id)
     any_erased = erased.erase_rows(connection, feed, load_id, staged.door) > 0
     keys_differ = (
         not any_erased
@@ -170,7 +177,7 @@ def _run_file(
             f"{where} changed while it was being read.",
             "Let the sender finish writing, then run again; nothing was loaded.",
         )
-    _summarize(connection, feed)
+    _summarize(connection, feed, load_id)
 
 
 def _check_parts(staged: Staged, contract: SenderContract, where: str) -> None:
@@ -197,14 +204,12 @@ def _send(
     staged: Staged,
     head: Header,
     stream_records: Iterator[tuple[int, list[bytes]]],
+    into: Into,
     reading: parts.Reading | None = None,
-    *,
-    is_emptied: bool = False,
 ) -> Stream:
     """Stream records into staging; those that cannot be taken are rejected.
 
     ``reading``: where they come from, if that is a file.
-    ``is_emptied``: the transaction has emptied the table.
     """
     plan = landing.plan(head)
     keys = None if plan.is_needed else _keys(head, plan)
@@ -218,7 +223,7 @@ def _send(
     )
     if reading is not None:
         reading.stream = stream
-    _copy(connection, stream, stream_records, head, plan, staged, is_emptied=is_emptied)
+    _copy(connection, stream, stream_records, head, plan, staged, into)
     staged.read = stream.read
     staged.rejected += [
         Rejected(line, None if at is None else head.targets[at], reason)
@@ -296,7 +301,7 @@ def add_rows(
     """Stage records as rows of a file that is loaded, on the lines that they correct."""
     _under(staged, head)
     in_order = ((line, [record]) for line, record in sorted(rows.items()))
-    _send(connection, load_id, staged, head, in_order)
+    _send(connection, load_id, staged, head, in_order, Into(staged.file.feed.table))
 
 
 def settle(
@@ -308,7 +313,7 @@ def settle(
 ) -> None:
     """Reject rows of a file that are invalid among the others, and measure what stays."""
     validate.set_aside(connection, load_id, batch, contract, staged)
-    _summarize(connection, contract.feed)
+    _summarize(connection, contract.feed, load_id)
 
 
 def repeat_file(
@@ -316,35 +321,37 @@ def repeat_file(
 ) -> None:
     """Load a file that was skipped after all, from the rows of the load that it is the same as."""
     values = {"load_id": load_id, "same_as": same_as, "feed": feed.name, "as_of": as_of}
-    run(
-        connection,
-        "stage/stage.repeat_rows",
-        values,
-        table=sql.Identifier(feed.table),
-        columns=names(c.name for c in feed.staged),
-    )
+    with load_ranges.opened(connection, feed, load_id, size_bytes=0, is_rebuild=False) as into:
+        run(
+            connection,
+            "stage/stage.repeat_rows",
+            values,
+            table=sql.Identifier(feed.table),
+            into=sql.Identifier(into.table),
+            columns=names(c.name for c in feed.staged),
+        )
     run(connection, "stage/stage.repeat_rejects", values)
     run(connection, "stage/snapshot.repeat_keys", values)
-    _analyze(connection, feed)
+    _analyze(connection, feed, load_id)
     measured = validate.measure(connection, feed, values, keys_differ=True)
     latest = {"latest_effective_ts": measured.latest_effective_ts}
     run(connection, "stage/stage.repeat_file", {**values, **latest})
     run(connection, "stage/stage.repeat_parts", values)
 
 
-def _summarize(connection: psycopg.Connection[Any], feed: Feed) -> None:
+def _summarize(connection: psycopg.Connection[Any], feed: Feed, load_id: int) -> None:
     """Let the index on loads know of the rows that came."""
-    index = sql.Literal(f"{feed.table}_load_id_idx")
+    index = sql.Literal(f"{load_ranges.table_of(connection, feed, load_id)}_load_id_idx")
     run(connection, "stage/stage.summarize", index=index)
 
 
-def _analyze(connection: psycopg.Connection[Any], feed: Feed) -> None:
-    """Refresh the planner's statistics of the columns by which staged rows are looked up."""
+def _analyze(connection: psycopg.Connection[Any], feed: Feed, load_id: int) -> None:
+    """Refresh the planner's statistics of the columns by which a load's rows are looked up."""
     run(connection, "stage/stage.sample")
     run(
         connection,
         "stage/stage.analyze",
-        table=sql.Identifier(feed.table),
+        table=sql.Identifier(load_ranges.table_of(connection, feed, load_id)),
         columns=names(["load_id", *feed.key, *filter(None, [feed.effective])]),
     )
 
@@ -371,8 +378,7 @@ def _copy(
     head: Header,
     plan: landing.Landing,
     staged: Staged,
-    *,
-    is_emptied: bool,
+    into: Into,
 ) -> None:
     """Send the records by a plan, and those that are deferred as text."""
     skipped: list[Skipped] = []
@@ -384,19 +390,19 @@ def _copy(
 
     order = head.contract.parsing.date_order if plan.direct is not None else "ymd"
     with nullcontext() if order == "ymd" else _days_in_order(connection, order):
-        taken = _copy_in(connection, head, plan, pieces(), skipped, is_emptied=is_emptied)
+        taken = _copy_in(connection, head, plan, pieces(), skipped, into)
     _check_taken(staged, stream.sent, taken, len(skipped))
     for sent_line, column, shown in skipped:
         line = stream.line_of(sent_line)
         staged.rejected.append(_mistyped(staged.file.feed, line, column, shown))
     _count_filtered(staged, stream)
     if plan.is_needed:
-        _from_landing(connection, head, plan, staged)
+        _from_landing(connection, head, plan, staged, into)
     if stream.deferred.rows:
         as_text = landing.plan_as_text(head)
-        taken = _copy_in(connection, head, as_text, stream.deferred.take(), [])
+        taken = _copy_in(connection, head, as_text, stream.deferred.take(), [], into)
         _check_taken(staged, stream.deferred.rows, taken, 0)
-        _from_landing(connection, head, as_text, staged)
+        _from_landing(connection, head, as_text, staged, into)
 
 
 def _copy_in(
@@ -405,8 +411,7 @@ def _copy_in(
     plan: landing.Landing,
     pieces: Iterator[bytes],
     skipped: list[Skipped],
-    *,
-    is_emptied: bool = False,
+    into: Into,
 ) -> int:
     """Send records to where a plan wants them, and note those skipped; how many were taken."""
     if plan.is_needed:
@@ -421,9 +426,9 @@ def _copy_in(
     try:
         statement_in = statement(
             "stage/stage.copy_in",
-            table=sql.Identifier("landing" if plan.is_needed else head.contract.feed.table),
+            table=sql.Identifier("landing" if plan.is_needed else into.table),
             columns=names(plan.fields),
-            frozen=sql.Literal(is_emptied and not plan.is_needed),
+            frozen=sql.Literal(into.is_frozen and not plan.is_needed),
             empty_quotes=sql.SQL(_EMPTY_QUOTES[head.contract.parsing.empty_quotes]),
         )
         cursor = connection.cursor()
@@ -468,7 +473,11 @@ def _count_filtered(staged: Staged, stream: Stream) -> None:
 
 
 def _from_landing(
-    connection: psycopg.Connection[Any], head: Header, plan: landing.Landing, staged: Staged
+    connection: psycopg.Connection[Any],
+    head: Header,
+    plan: landing.Landing,
+    staged: Staged,
+    into: Into,
 ) -> None:
     """Move what landed into staging, without what the contract does not mean or cannot be read."""
     feed = head.contract.feed
@@ -476,7 +485,7 @@ def _from_landing(
     for filtered in landing.count_filtered(connection, head, plan, firsts):
         staged.filter(filtered.part, filtered.rows, filtered.amounts)
     refused: dict[int, Rejected] = {}
-    for line, column, shown in landing.move(connection, head, plan):
+    for line, column, shown in landing.move(connection, head, plan, into.table):
         # Of the rows that one row of the file gave, one is enough to say why it is rejected.
         refused.setdefault(line, Rejected(line, column, refusal(feed.column(column), shown)))
     staged.rejected += refused.values()
