@@ -15,12 +15,13 @@ from itertools import chain
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from etl.contracts.checks import Check, Finding
 from etl.contracts.feeds import FEEDS
 from etl.db import steps
 from etl.db.connection import reading, set_search_path
-from etl.db.statements import Values, run
+from etl.db.statements import Values, run, statement
 from etl.errors import ServerError
 from etl.quality import share
 from etl.quality.checks.profile import profile_parts
@@ -47,6 +48,8 @@ from etl.quality.side_by_side import side_by_side
 from etl.quality.truth import Truth
 from etl.render.expectations import suites
 from etl.stages import tables
+from etl.stages.facts import fact_loads
+from etl.warehouse.staging import PARTITIONED
 from etl.warehouse.tables import Build
 
 __all__ = [
@@ -178,22 +181,43 @@ def _gate_values(
     """What checks of a gate on a feed are about: the load, and loads that can explain its rows."""
     asked = {"load_id": load_id, **build.values}
     loads, loads_before = [load_id], []
+    look: Values = {}
     if stage == "dims":
         loads = [found for found, _ in run(work, "checks/staging.loads_of_build", asked)]
     elif stage == "facts" and feed is not None:
         # The state of a fact is that of the last of these; an earlier one has a say only in
         # whether that reverses it.
-        ordered = run(work, "facts/loads.build_loads", {"feed": feed, **asked})
+        ordered = run(work, "facts/loads.build_loads", {"feed": feed, **asked}).fetchall()
         in_order = [found for found, _ in ordered]
         place = in_order.index(load_id)
         loads_before, loads = in_order[:place], in_order[place:]
+        is_snapshot = dict(ordered)[load_id]
+        if len(loads) > 1 and not is_snapshot and feed in PARTITIONED:
+            look = _of_claims(work, feed, load_id, loads)
     return {
         **asked,
         "feed": feed,
         "loads_before": loads_before,
         "loads": loads,
         "loads_in_facts": loads,
+        **_of_all(loads),
+        **look,
     }
+
+
+def _of_all(loads: Sequence[int | None]) -> Values:
+    """What checks look at of some loads: all of their rows."""
+    return {"naming": loads, "holding": loads, "is_whole": True}
+
+
+def _of_claims(
+    work: psycopg.Connection[Any], feed: str, load_id: int | None, loads: Sequence[int | None]
+) -> Values:
+    """What a late load can have changed: the claims that it names, in the loads that have them."""
+    claims = statement("facts/loads.named", staging=sql.Identifier(FEEDS[feed].table))
+    values = {"load_id": load_id, "build_loads": loads}
+    held = fact_loads.holding(work, FEEDS[feed], values, claims)
+    return {"naming": [load_id], "holding": held, "is_whole": False}
 
 
 def _profile(connection: psycopg.Connection[Any], build: Build) -> None:
@@ -277,6 +301,7 @@ def _with_values(
                 **(outside or _NOTHING_OUTSIDE),
                 "feed": entry.feed,
                 "loads": in_facts if entry.only_in_facts else every,
+                **_of_all(in_facts if entry.only_in_facts else every),
             },
         )
         for entry in entries

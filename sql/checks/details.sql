@@ -64,10 +64,15 @@ from {staging} as s
 where s.load_id = %(load_id)s;
 
 -- name: named_by_loads
--- The claims of which the loads asked about have a line or diagnosis. One row per claim.
+-- The claims of which the loads whose change is looked at have a line or diagnosis. One row per claim.
 select distinct r.claim_id::text as claim_id
 from {staging} as r
-where r.load_id = any(%(loads)s);
+where r.load_id = any(%(naming)s);
+
+-- name: claim_is_named
+-- Whether a claim is one of these, where the loads that are read name others too: a fragment of a where
+-- clause.
+(%(is_whole)s::boolean or s.claim_id in ({named}))  -- noqa: PRS, part of a where clause
 
 -- name: rows_named
 -- The lines or diagnoses of the claims that loads named: a fragment of a from clause. Those of a few
@@ -130,7 +135,7 @@ end
 --: key: {row_key}
 --: loads: in facts
 --: parts: named = named_by_loads, stored = every_row
---: gate: facts, stored = rows_named
+--: gate: facts, stored = rows_named, scope = claim_is_named
 --: by month: yes
 --: rule one_row_per_key: critical, consistency
 --:   fails when: a row of a claim's latest set is missing
@@ -152,8 +157,7 @@ staged as (
         max(p.place) over (partition by s.claim_id) as last_place
     from {staging} as s
     inner join places as p on s.load_id = p.load_id
-    -- So that rows of other loads are not read at all.
-    where s.load_id = any(%(loads)s)
+    where s.load_id = any(%(holding)s) and {scope}
 ),
 
 expected as (

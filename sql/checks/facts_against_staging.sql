@@ -1,6 +1,24 @@
 -- Checks of the facts against staging: the same rows in the same state.
 --: advice: Rows were changed or deleted by something other than a load: make full-load.
 
+-- name: claims_named
+-- The claims that the loads name whose change is looked at. One row per row.
+select r.claim_id
+from claims_raw as r
+where r.load_id = any(%(naming)s);
+
+-- name: staged_asked
+-- The rows of staging that are looked at: all of the loads, or those of the claims that are named, in
+-- the partitions that have them. Only one of both parts is planned. A fragment; one row per row.
+select s.*
+from claims_raw as s
+where %(is_whole)s::boolean and s.load_id = any(%(holding)s)
+union all
+select s.*
+from claims_raw as s
+where not %(is_whole)s::boolean and s.load_id = any(%(holding)s)
+    and s.claim_id in ({claims_named});
+
 -- name: claims_against_staging
 -- The claims against the latest state of their feed: each there once and nothing else, in that
 -- state, keyed to what the feed names, and the same money. One row per rule.
@@ -62,8 +80,7 @@ unsettled as materialized (
             ) as may_be_gone,
             hash_record_extended(row({staged_state}), 0) as state,
             {staged_keys}
-        from claims_raw as s
-        where s.load_id = any(%(loads)s)
+        from ({staged_asked}) as s
     ) as s
     full join (
         select
@@ -166,8 +183,7 @@ staged as (
     select
         count(*) as facts,
         {totals}
-    from claims_raw as s
-    where s.load_id = any(%(loads)s)
+    from ({staged_asked}) as s
 ),
 
 earlier as (
@@ -212,13 +228,12 @@ cross join lateral (
 fact_claim as f  -- noqa: PRS, part of a from clause
 
 -- name: facts_named
--- The claims that the loads asked about named: a fragment of a from clause. A few are looked up, whose
+-- The claims that are named: a fragment of a from clause. A few are looked up, whose
 -- number does not grow with history; for many one scan costs less.
 (  -- noqa: PRS, part of a from clause
     with named_claim as materialized (
         select distinct r.claim_id::text as claim_id
-        from claims_raw as r
-        where r.load_id = any(%(loads)s)
+        from ({claims_named}) as r
     )
 
     select looked_up.*

@@ -72,11 +72,13 @@ select
             where before.load_id = any(%(loads_before)s)
                 and before.is_deleted is not true
                 and (not {before_is_reversal} or {before_in_file})
+                and before.claim_id in (select e.claim_id from several as e)
         )
     ) as is_reversing
 from claims_raw as s
 inner join several as c on s.claim_id = c.claim_id
-inner join places as l on s.load_id = l.load_id;
+inner join places as l on s.load_id = l.load_id
+where s.load_id = any(%(holding)s);
 
 -- name: named_by_loads
 -- Whether the loads asked about have a row of a fact: a fragment of a where clause.

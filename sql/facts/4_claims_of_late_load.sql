@@ -32,13 +32,6 @@ union
 select h.claim_id
 from fact_claim_state as h;
 
--- name: loads_of_claims
--- The loads that brought any of the affected claims, found in the index of every partition of
--- staging. The statements after it read the partitions of these alone. One row.
-select coalesce(array_agg(distinct s.load_id), '{{}}')
-from claims_raw as s
-where s.load_id = any(%(build_loads)s) and s.claim_id in ({affected_claims});
-
 -- name: find_states
 -- The states of the affected claims in the order of their batches, whatever the order in which they
 -- came. A state that the next batch repeats is one state, unless the claim was deleted in between:

@@ -109,16 +109,11 @@ where t.claim_id = w.claim_id and t.is_kept
         where b.claim_id = t.claim_id and not b.is_from_claim
     );
 
--- name: loads_of_claims
--- The loads that brought sets of claims that do not keep their own. One row.
-select coalesce(array_agg(distinct s.load_id), '{{}}')
-from {staging} as s
-where s.load_id = any(%(build_loads)s)
-    and s.claim_id in (
-        select t.claim_id
-        from touched_claim as t
-        where not t.is_kept
-    );
+-- name: claims_without_set
+-- The claims that do not keep their set. One row per claim.
+select t.claim_id
+from touched_claim as t
+where not t.is_kept;
 
 -- name: find_sets
 -- Which load brought the set of each claim that does not keep its own: of all loads that name the

@@ -23,6 +23,19 @@ where f.feed = %(feed)s and f.status = 'loaded'
     )
 order by o.batch_rank;
 
+-- name: named
+-- The claims that a load names. One row per row.
+select r.claim_id
+from {staging} as r
+where r.load_id = %(load_id)s;
+
+-- name: holding
+-- Those of the loads of a build that brought some claims, found in the index of every partition of
+-- staging: whatever is read of these claims is in the partitions of these loads. One row.
+select coalesce(array_agg(distinct s.load_id), '{{}}')
+from {staging} as s
+where s.load_id = any(%(build_loads)s) and s.claim_id in ({claims});
+
 -- name: build_load
 -- The same as bound, with the place of each in the order of the batches. One row per load.
 select

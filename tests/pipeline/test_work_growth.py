@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from etl.access.roles import LOADER
 from etl.pipeline import commands
 from etl.pipeline.session import RunContext
 from etl.warehouse.tables import BEGINNING, DIMENSIONS
 from tests.support.corrections import export, rewrite
-from tests.support.plans import Node, nodes
+from tests.support.plans import Node, looked_at, nodes, watch
 from tests.support.warehouse import Warehouse, fresh_warehouse
 
 FACTOR = 4
@@ -33,42 +31,11 @@ Work = dict[str, int]
 def watched(connection: psycopg.Connection[Any], work: Work) -> None:
     """Add up what each statement of a connection does: rows that its nodes look at, by its text."""
 
-    def note(message: psycopg.errors.Diagnostic) -> None:
-        text = message.message_primary or ""
-        if "plan:\n" not in text:
-            return
-        said = json.loads(text.partition("plan:\n")[2])
-        query = re.sub(r"\d+", "0", " ".join(said["Query Text"].split()))[:400]
-        work[query] = max(work.get(query, 0), sum(map(looked_at, nodes(said["Plan"]))))
+    def note(text: str, plan: Node) -> None:
+        query = re.sub(r"\d+", "0", " ".join(text.split()))[:400]
+        work[query] = max(work.get(query, 0), sum(map(looked_at, nodes(plan))))
 
-    connection.add_notice_handler(note)
-    # A COPY adds handlers of its own, which must get notices only and not the plans.
-    add, remove = connection.add_notice_handler, connection.remove_notice_handler
-    wrapped: dict[Any, Any] = {}
-
-    def add_for_notices(handler: Any) -> None:
-        wrapped[handler] = lambda said: handler(said) if said.severity == "NOTICE" else None
-        add(wrapped[handler])
-
-    connection.add_notice_handler = add_for_notices
-    connection.remove_notice_handler = lambda handler: remove(wrapped.pop(handler))
-    for setting in (
-        "set role none",  # the owner's role is no superuser, and only one may load this
-        "load 'auto_explain'",
-        "set auto_explain.log_min_duration = 0",
-        "set auto_explain.log_analyze = on",
-        "set auto_explain.log_timing = off",
-        "set auto_explain.log_format = json",
-        "set client_min_messages = log",
-        f"set role {LOADER}",
-    ):
-        connection.execute(setting)
-
-
-def looked_at(node: Node) -> int:
-    """Rows that a node reads in all its loops."""
-    removed = sum(amount for name, amount in node.items() if name.startswith("Rows Removed by"))
-    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
+    watch(connection, note)
 
 
 def batches(members: int) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:

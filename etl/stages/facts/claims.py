@@ -11,7 +11,7 @@ from psycopg import sql
 from etl.db.statements import differ, names, run, scalar, statement
 from etl.render import claim_status, staged_rows
 from etl.stages import tables
-from etl.stages.facts import partitions, references
+from etl.stages.facts import fact_loads, partitions, references
 from etl.stages.facts.fact_loads import FactLoads
 from etl.stages.facts.partitions import Partitioned
 from etl.warehouse.tables import FACT_CLAIM
@@ -85,7 +85,7 @@ def _holding(connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts
     """The same loads, with those that brought any of the affected claims."""
     if loads.is_snapshot:  # affects all claims
         return loads
-    found = scalar(connection, "facts/4_claims_of_late_load.loads_of_claims", loads.values, **parts)
+    found = fact_loads.holding(connection, FACT_CLAIM.feed, loads.values, parts["affected_claims"])
     return replace(loads, holding=found)
 
 

@@ -71,6 +71,7 @@ class _Work:
         changes: Changes,
     ) -> None:
         self.connection = connection
+        self.feed = detail.feed
         self.changes = changes
         # All that can have brought sets, the current load among them if it does.
         build_loads = fact_loads.of_feed(connection, detail.feed, current_load)
@@ -118,12 +119,15 @@ class _Work:
             finds_sets = True
         if finds_sets:
             if not is_all:
-                self.look_in("loads_of_claims")
+                claims = statement(f"{_FILE}.claims_without_set")
+                self.values["holding"] = fact_loads.holding(
+                    self.connection, self.feed, self.values, claims
+                )
             self.run("find_sets")
 
     def replace(self) -> dict[str, int]:
         """Make the rows of the touched claims again and change what differs."""
-        self.look_in("loads_of_sets")
+        self.values["holding"] = scalar(self.connection, f"{_FILE}.loads_of_sets")
         self.run("make_rows", **sources_of(self.parts, "touched"))
         tables.analyze(self.connection, "detail_row")
         deleted = self.run("delete_gone")
@@ -132,12 +136,6 @@ class _Work:
         updated = self.run("update_changed")
         tables.drop(self.connection, "touched_claim", "detail_before", "detail_row")
         return {"inserted": inserted, "updated": updated, "deleted": deleted}
-
-    def look_in(self, loads: str) -> None:
-        """Let statements read no partitions of staging but those of the loads that one finds."""
-        self.values["holding"] = scalar(
-            self.connection, f"{_FILE}.{loads}", self.values, **self.parts
-        )
 
     def insert(self, which: str, insert: str) -> int:
         """Insert ``all`` rows or the ``new`` ones; how many."""

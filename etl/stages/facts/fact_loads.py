@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.feed import Feed
-from etl.db.statements import run
+from etl.db.statements import run, scalar
 from etl.warehouse.tables import Build, Fact
 
 
@@ -97,6 +97,14 @@ def find(
     if corrected is None and build_loads[-1][0] == current_load.load_id:
         build_loads = build_loads[-1:]
     return FactLoads(current_load.load_id, build_loads, corrected)
+
+
+def holding(
+    connection: psycopg.Connection[Any], feed: Feed, values: dict[str, Any], claims: sql.Composable
+) -> list[int]:
+    """Those of ``build_loads`` that brought any of the claims of a query."""
+    parts = {"staging": sql.Identifier(feed.table), "claims": claims}
+    return scalar(connection, "facts/loads.holding", values, **parts)
 
 
 def of_feed(
