@@ -1,6 +1,6 @@
--- Partitions of staging, each of a range of loads. A load that none is for fills a table of its own,
--- which is attached with its rows: only then it gets the indexes of the whole, and attaching locks
--- out neither readers nor writers.
+-- Partitions of staging, each of a range of loads. A load that none is for fills a table of its
+-- own, which is attached with its rows: only then it gets the indexes of the whole, and attaching
+-- locks out neither readers nor writers.
 --
 --   before    claims_raw: claims_raw_000001 (loads 1 to 32)     arrivals  load 33
 --   between   claims_raw_000033                                 filled by itself

@@ -177,7 +177,7 @@ select brin_summarize_new_values({index}::regclass);
 
 -- name: repeat_rows
 -- Give a load the rows of another one whose file is the same. One row per line.
-insert into {into} (load_id, source_line, {columns})
+insert into {target} (load_id, source_line, {columns})
 select
     %(load_id)s,
     source_line,

@@ -14,7 +14,7 @@ for feed in FEEDS.values():
     raw = feed.table
     DEFECTS |= {
         f"{raw}.rows_as_in_file": f"delete from {raw} where source_line = 2",
-        f"{raw}.load_known": f"update {raw} set load_id = 999 where source_line = 2",
+        f"{raw}.load_known": f"update {raw} set load_id = 31 where source_line = 2",
         f"{raw}.file_accounted": (
             "alter table load_file drop constraint load_file_rows_accounted_check;"
             "alter table load_file drop constraint load_file_lines_accounted_check;"

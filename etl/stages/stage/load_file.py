@@ -327,7 +327,7 @@ def repeat_file(
             "stage/stage.repeat_rows",
             values,
             table=sql.Identifier(feed.table),
-            into=sql.Identifier(into.table),
+            target=sql.Identifier(into.table),
             columns=names(c.name for c in feed.staged),
         )
     run(connection, "stage/stage.repeat_rejects", values)
