@@ -113,6 +113,54 @@ def test_migrations_go_up_down_and_up_without_drift(empty_url: str) -> None:
     command.check(config)
 
 
+STAGED = """
+    insert into staging.claims_raw (
+        load_id, source_line, claim_id, member_id, provider_id, plan_id, service_date, claim_amount,
+        allowed_amount, paid_amount, status, diagnosis_code, procedure_code
+    )
+    values (%s, 2, %s, 'A', 'R', 'P', '2025-01-05', 1, 1, 1, 'approved', 'I10', '99213')
+"""
+
+
+def test_staged_claims_become_a_partition_and_peoples_views_read_the_whole(empty_url: str) -> None:
+    config = alembic_config(empty_url)
+    command.upgrade(config, "0141")
+    claims = "select load_id, claim_id from staging.claims_raw order by 1"
+    with connect(empty_url, "test") as connection:
+        connection.execute(
+            "insert into ledger.load (batch_id, as_of, status, kind, is_rebuild) "
+            "values ('one', now(), 'loaded', 'batch', false)"
+        )
+        (load_id,) = connection.execute("select load_id from ledger.load").fetchone() or (0,)
+        connection.execute(STAGED, [load_id, "C1"])
+        connection.execute(
+            "create schema own; create view own.claim with (security_barrier) as "
+            f"{claims}; grant select on staging.claims_raw to public"
+        )
+    command.upgrade(config, "0142")
+    with connect(empty_url, "test") as connection:
+        connection.execute(
+            "create table internal.claims_raw_000002 partition of staging.claims_raw "
+            "for values from (2) to (3)"
+        )
+        connection.execute(STAGED, [2, "C2"])
+        both = [(load_id, "C1"), (2, "C2")]
+        assert connection.execute(claims).fetchall() == both
+        assert connection.execute("select * from own.claim").fetchall() == both
+        kept = "select reloptions from pg_class where oid = 'own.claim'::regclass"
+        assert connection.execute(kept).fetchall() == [(["security_barrier=true"],)]
+        may = "select has_table_privilege('public', %s, 'select')"
+        rights = [
+            connection.execute(may, [table]).fetchall()
+            for table in ("staging.claims_raw", "internal.claims_raw_000001")
+        ]
+        assert rights == [[(True,)], [(False,)]]
+        connection.execute("drop schema own cascade")
+    command.downgrade(config, "0141")
+    with connect(empty_url, "test") as connection:
+        assert connection.execute(claims).fetchall() == both
+
+
 @pytest.mark.parametrize(
     ("value", "domain"),
     [
