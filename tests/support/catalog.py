@@ -18,6 +18,10 @@ CATALOG = {
         where c.relnamespace = to_regnamespace(%s) and c.relkind in ('r', 'p')
             and not a.attisdropped and not c.relispartition
         order by 1, 2""",
+    "partitioned": """
+        select c.relname, pg_get_partkeydef(c.oid) from pg_class c
+        where c.relnamespace = to_regnamespace(%s) and c.relkind = 'p' and not c.relispartition
+        order by 1""",
     "constraints": """
         select c.relname, k.conname, k.contype, pg_get_constraintdef(k.oid)
         from pg_constraint k join pg_class c on c.oid = k.conrelid
