@@ -8,8 +8,8 @@ from claims_raw as r
 where r.load_id = any(%(naming)s);
 
 -- name: staged_asked
--- The rows of staging that are looked at: all of the loads, or those of the claims that are named, in
--- the partitions that have them. Only one of both parts is planned. A fragment; one row per row.
+-- The rows of staging that are looked at: all of the loads, or those of the claims that are named,
+-- in the partitions that have them. Only one of both parts is planned. A fragment; one row per row.
 select s.*
 from claims_raw as s
 where %(is_whole)s::boolean and s.load_id = any(%(holding)s)

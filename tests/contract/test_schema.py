@@ -124,7 +124,7 @@ STAGED = """
 
 def test_staged_claims_become_a_partition_and_peoples_views_read_the_whole(empty_url: str) -> None:
     config = alembic_config(empty_url)
-    command.upgrade(config, "0141")
+    command.upgrade(config, "0143")
     claims = "select load_id, claim_id from staging.claims_raw order by 1"
     with connect(empty_url, "test") as connection:
         connection.execute(
@@ -137,7 +137,7 @@ def test_staged_claims_become_a_partition_and_peoples_views_read_the_whole(empty
             "create schema own; create view own.claim with (security_barrier) as "
             f"{claims}; grant select on staging.claims_raw to public"
         )
-    command.upgrade(config, "0142")
+    command.upgrade(config, "0144")
     with connect(empty_url, "test") as connection:
         connection.execute(
             "create table internal.claims_raw_000002 partition of staging.claims_raw "
@@ -156,7 +156,7 @@ def test_staged_claims_become_a_partition_and_peoples_views_read_the_whole(empty
         ]
         assert rights == [[(True,)], [(False,)]]
         connection.execute("drop schema own cascade")
-    command.downgrade(config, "0141")
+    command.downgrade(config, "0143")
     with connect(empty_url, "test") as connection:
         assert connection.execute(claims).fetchall() == both
 

@@ -1,14 +1,14 @@
 """staging of claims in partitions.
 
-Revision: 0142, after 0141.
+Revision: 0144, after 0143.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = '0142'
-down_revision = '0141'
+revision = '0144'
+down_revision = '0143'
 branch_labels = None
 depends_on = None
 

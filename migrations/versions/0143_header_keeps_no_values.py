@@ -1,6 +1,6 @@
 """header keeps no values.
 
-Revision: 0142, after 0141.
+Revision: 0143, after 0142.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0142"
-down_revision = "0141"
+revision = "0143"
+down_revision = "0142"
 branch_labels = None
 depends_on = None
 
