@@ -222,7 +222,7 @@ def _stage_file(context: RunContext, load: Load, batch: Batch, file: FeedFile) -
         note = f"already loaded with batch {same}"
         context.watcher.say(
             f"{file.name} of batch {load.batch_id} skipped: {note}. If its contract was corrected "
-            "since, make full-load reads it anew."
+            "since, make full-load reads it again."
         )
         context.log.info("file_skipped", file=file.name, batch=load.batch_id, same_as=same)
         return Staged(file, checksum, status="skipped", notes=[note])

@@ -21,7 +21,7 @@ def records_of(inbox: Path, file: File, lines: set[int]) -> Mapping[int, bytes]:
     if found is None:
         raise BatchError(
             Refusal.CORRECTED_FILE_GONE,
-            f"A corrected row of {file.file_name} of batch {file.batch_id} takes the place of one "
+            f"A corrected row of {file.file_name} of batch {file.batch_id} replaces one "
             "that is loaded, whose text only the file has, and it is no longer in the inbox as "
             "it was.",
             "Put that file back and replay again; nothing was changed.",

@@ -95,7 +95,7 @@ def test_without_the_file_nothing_is_changed(sent: Warehouse) -> None:
     file = sent.inbox / "2025-01-10" / "claims.csv"
     text = file.read_text()
     file.write_text(text + "C3,1,m-M3,20250108,4050,old,\n")
-    with pytest.raises(BatchError, match="takes the place of one that is loaded"):
+    with pytest.raises(BatchError, match="replaces one that is loaded"):
         replay(sent, path)
     assert open_texts(sent) == before
     assert sent.value("select count(*) from staging.claims_raw") == 2
