@@ -291,7 +291,9 @@ def test_empty_loads_do_not_divide_by_zero(books) -> None:
 def test_profile_has_the_figures_of_the_rows(books) -> None:
     write(books, [])
     books.execute(
-        "truncate claims_raw; insert into load (load_id, batch_id, as_of, status, is_rebuild) "
+        "create table internal.claims_raw_000001 partition of claims_raw "
+        "for values from (1) to (33);"
+        "insert into load (load_id, batch_id, as_of, status, is_rebuild) "
         "overriding system value values (1, 'a', now(), 'loaded', false), "
         "(2, 'b', now(), 'loaded', false), (3, 'c', now(), 'failed', false);"
         "insert into load_file (load_id, feed, file_name, kind, status, size_bytes, modified_ns, "
