@@ -8,7 +8,7 @@
 --: feed: any
 --: key: {row_key}
 --: parts: named = named_by_load, stored = every_row, claims = every_claim
---: gate: facts, stored = rows_named, claims = claims_named
+--: gate: facts, stored = rows_named, claims = claims_looked_up
 --: by month: yes
 --: rule every_claim_has_one: critical, completeness
 --:   fails when: a claim has no row
@@ -48,10 +48,6 @@ from ({rules_counted}) as found;
 -- name: every_row
 -- All lines or diagnoses: a fragment of a from clause.
 {detail} as d  -- noqa: PRS, part of a from clause
-
--- name: every_claim
--- All claims: a fragment of a from clause.
-fact_claim as c  -- noqa: PRS, part of a from clause
 
 -- name: named_by_load
 -- The claims of which the current load has a row. One row per claim.
@@ -97,28 +93,6 @@ where r.load_id = any(%(naming)s);
     where f.claim_id in (select n.claim_id from named_claim as n)
         and (select count(*) from named_claim) > {few_claims}
 ) as d
-
--- name: claims_named
--- The claims that loads named, in the same way: a fragment of a from clause.
-(  -- noqa: PRS, part of a from clause
-    with named_claim as materialized ({named})
-
-    select looked_up.*
-    from named_claim as n
-    cross join lateral (
-        select *
-        from fact_claim as f
-        where f.claim_id = n.claim_id
-        order by f.claim_id
-        offset 0
-    ) as looked_up
-    where (select count(*) from named_claim) <= {few_claims}
-    union all
-    select f.*
-    from fact_claim as f
-    where f.claim_id in (select n.claim_id from named_claim as n)
-        and (select count(*) from named_claim) > {few_claims}
-) as c
 
 -- name: keys_differ
 -- Whether a row has other keys than its claim, or without one other keys than those of nobody: a

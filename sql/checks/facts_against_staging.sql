@@ -3,7 +3,7 @@
 
 -- name: claims_named
 -- The claims that the loads name whose change is looked at. One row per row.
-select r.claim_id
+select r.claim_id::text as claim_id
 from claims_raw as r
 where r.load_id = any(%(naming)s);
 
@@ -28,8 +28,8 @@ where not %(is_whole)s::boolean and s.load_id = any(%(holding)s)
 --: table: fact_claim
 --: key: claim_id
 --: loads: in facts
---: parts: facts = every_fact
---: gate: facts, facts = facts_named
+--: parts: named = claims_named, facts = every_claim
+--: gate: facts, facts = claims_looked_up
 --: by month: yes
 --: rule one_row_per_key: critical, consistency
 --:   fails when: a row of staging is missing from the fact or there more than once
@@ -222,37 +222,6 @@ cross join lateral (
     ('keys_match_staging', stored.facts - j.orphans, j.miskeyed, j.keys_miskeyed),
     ('money_total', expected.facts, {sums_stored_expected}, '[]')
 ) as v (rule, rows_checked, rows_failed, failing_keys);
-
--- name: every_fact
--- All claims: a fragment of a from clause.
-fact_claim as f  -- noqa: PRS, part of a from clause
-
--- name: facts_named
--- The claims that are named: a fragment of a from clause. A few are looked up, whose
--- number does not grow with history; for many one scan costs less.
-(  -- noqa: PRS, part of a from clause
-    with named_claim as materialized (
-        select distinct r.claim_id::text as claim_id
-        from ({claims_named}) as r
-    )
-
-    select looked_up.*
-    from named_claim as n
-    cross join lateral (
-        select *
-        from fact_claim as c
-        where c.claim_id = n.claim_id
-        order by c.claim_id
-        -- Keeps the look-up a look-up.
-        offset 0
-    ) as looked_up
-    where (select count(*) from named_claim) <= {few_claims}
-    union all
-    select c.*
-    from fact_claim as c
-    where c.claim_id in (select n.claim_id from named_claim as n)
-        and (select count(*) from named_claim) > {few_claims}
-) as f
 
 -- name: latest_enrollments
 -- The valid enrollments in staging: no later state has the same identifier, and none the

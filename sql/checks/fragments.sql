@@ -30,6 +30,37 @@ cross join lateral (
 -- Up to how many claims are looked up one by one: each in the index of every month. A fragment.
 30000  -- noqa: PRS, a value
 
+-- name: every_claim
+-- All claims: a fragment of a from clause.
+fact_claim as f  -- noqa: PRS, part of a from clause
+
+-- name: claims_looked_up
+-- The claims that are named: a fragment of a from clause. A few are looked up, whose number does not
+-- grow with history; for many one scan costs less.
+(  -- noqa: PRS, part of a from clause
+    with named_claim as materialized (
+        select distinct o.claim_id
+        from ({named}) as o
+    )
+
+    select looked_up.*
+    from named_claim as n
+    cross join lateral (
+        select *
+        from fact_claim as f
+        where f.claim_id = n.claim_id
+        order by f.claim_id
+        -- Keeps the look-up a look-up.
+        offset 0
+    ) as looked_up
+    where (select count(*) from named_claim) <= {few_claims}
+    union all
+    select f.*
+    from fact_claim as f
+    where f.claim_id in (select n.claim_id from named_claim as n)
+        and (select count(*) from named_claim) > {few_claims}
+) as f
+
 -- name: places
 -- The loads of a feed in the order of their batches. One row per load.
 select
