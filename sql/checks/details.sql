@@ -90,7 +90,7 @@ where r.load_id = any(%(naming)s);
     union all
     select f.*
     from {detail} as f
-    where f.claim_id in (select n.claim_id from named_claim as n)
+    where f.claim_id in (select o.claim_id from ({named}) as o)
         and (select count(*) from named_claim) > {few_claims}
 ) as d
 

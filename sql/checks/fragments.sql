@@ -36,7 +36,7 @@ fact_claim as f  -- noqa: PRS, part of a from clause
 
 -- name: claims_looked_up
 -- The claims that are named: a fragment of a from clause. A few are looked up, whose number does not
--- grow with history; for many one scan costs less.
+-- grow with history; for many one scan costs less, on all cores, which what is kept cannot be read on.
 (  -- noqa: PRS, part of a from clause
     with named_claim as materialized (
         select distinct o.claim_id
@@ -57,7 +57,7 @@ fact_claim as f  -- noqa: PRS, part of a from clause
     union all
     select f.*
     from fact_claim as f
-    where f.claim_id in (select n.claim_id from named_claim as n)
+    where f.claim_id in (select o.claim_id from ({named}) as o)
         and (select count(*) from named_claim) > {few_claims}
 ) as f
 
