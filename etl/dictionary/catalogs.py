@@ -99,7 +99,7 @@ def _resource(relation: Relation, described: set[str]) -> dict[str, Any]:
         "type": "table",
         "title": relation.full_name,
         "description": relation.meaning,
-        # As make export names the file of a relation that it writes.
+        # Of rows that somebody copies out; make export describes its own files in its manifest.
         "path": f"{relation.full_name}.csv",
         "scheme": "file",
         "format": "csv",
