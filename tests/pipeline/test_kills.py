@@ -35,6 +35,7 @@ SCHEMAS = ["staging", "warehouse", "internal", "cubes", "ledger", "quality"]
 # Columns of clock times and counters, which differ from run to run.
 _CLOCKS = {"started_at", "finished_at", "live_at", "created_at", "defined_at", "load_timestamp"}
 _CLOCKS |= {"refused_at", "tried_at", "settled_at", "changed_at", "decided_at", "made_at", "ran_at"}
+_CLOCKS |= {"all_since"}
 _CLOCKS |= {"measured", "message"}  # of a check, some of which measure days until now
 _NUMBERS = {"stage_run_id", "check_run_id", "fact_rekey_id", "retention_run_id"}
 _LOADS = {"load_id", "build_id", "known_to_load_id", "closed_by"}
