@@ -24,6 +24,7 @@ from etl.contracts.reasons import Reason
 from etl.db.connection import connect
 from etl.errors import BatchError, CheckFailedError
 from etl.pipeline import commands
+from etl.warehouse.staging import is_partition
 from tests.support.corrections import BATCHES, Rows, correct, export, rewrite, send
 from tests.support.databases import copy, drop, fresh_database, url_of
 from tests.support.kills import Outcome, die, end_sessions, restart_server, run_command
@@ -115,6 +116,8 @@ def _contents(connection: psycopg.Connection[Any]) -> Contents:
         "and tablename <> all(%s) order by 1, 2",
         [SCHEMAS, _NOTES],
     ).fetchall():
+        if is_partition(table):  # whose name has its first load, and whose rows the whole has
+            continue
         rows = connection.execute(f"select * from {schema}.{table}")
         names = [column.name for column in rows.description or ()]
         stored = [dict(zip(names, row, strict=True)) for row in rows]
