@@ -125,6 +125,11 @@ def _contents(connection: psycopg.Connection[Any]) -> Contents:
             # Cubes are made through the last load there is, which may have come to nothing.
             for row in stored:
                 del row["load_id"]
+        if table == "check_result":
+            # Loads that came to nothing count where a partition of staging ends.
+            for row in stored:
+                if row["table_name"] == "planner":
+                    del row["rows_checked"]
         lines = [
             repr(
                 [
