@@ -42,6 +42,7 @@ from etl.pipeline.status import held_in, notices
 from etl.pipeline.summary import Summary
 from etl.pipeline.tries import Tries
 from etl.quality import thresholds
+from etl.quality.share import NIGHTS
 from etl.server import server
 from etl.synthetic import marker
 from etl.synthetic.evaluate.truth_folder import TruthFolder
@@ -165,14 +166,6 @@ def _whole(context: RunContext) -> Summary:
         return _full_load(context)
     at_work.set("incremental")
     return commands.incremental(context)
-
-
-def _dq_check(context: RunContext) -> Summary:
-    return commands.dq_check(context, _truth(context.settings))
-
-
-def _dq_check_of_all(context: RunContext) -> Summary:
-    return commands.dq_check(context, _truth(context.settings), nights=None)
 
 
 def _truth(chosen: Settings) -> TruthFolder | None:
@@ -369,7 +362,12 @@ def dq_check(
 
     Each month has its turn within 30 runs. Synthetic feeds are also compared with their truth.
     """
-    run_pipeline("dq-check", _dq_check_of_all if everything else _dq_check)
+    nights = None if everything else NIGHTS
+
+    def work(context: RunContext) -> Summary:
+        return commands.dq_check(context, _truth(context.settings), nights)
+
+    run_pipeline("dq-check", work)
 
 
 @app.command("dq-report")

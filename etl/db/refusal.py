@@ -35,7 +35,8 @@ def state_of_refusal(address: str) -> str | None:
         _say_states_only(connection)
         _wait(connection)
         states = _STATE.findall(connection.error_message.decode("utf-8", "replace"))
-    except (OSError, psycopg.Error):
+    # Also where this libpq cannot be asked so: then only the words are known.
+    except (OSError, ValueError, AttributeError, psycopg.Error):
         return None
     finally:
         connection.finish()

@@ -190,9 +190,10 @@ def _looked_at(console: Screen, report: CheckReport) -> None:
         return
     console.write_line(report.look.words, "")
     if report.still_open:
+        checks = "check" if len(report.still_open) == 1 else "checks"
         console.write_line(
-            f"{len(report.still_open):,} checks passed on that, and failed before at claims that "
-            "were not all looked at again: quality.failing_now lists them.",
+            f"{len(report.still_open):,} {checks} passed on that, and failed before at claims that "
+            "were not all looked at again: see quality.failing_now.",
             "",
         )
 

@@ -208,4 +208,5 @@ def _open_runs(
     """By check the earlier run at which it failed, at claims not all looked at again since."""
     with connection.transaction():
         set_search_path(connection, build.schemas.path)
-        return share.open_runs(connection, loads_of(connection, build), check_run_id)
+        found = share.open_failures(connection, loads_of(connection, build), check_run_id)
+    return {name: failure.check_run_id for name, failure in found.items()}

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -32,6 +32,14 @@ WHOLE_UP_TO = 500_000
 
 # Where copies of the claims looked at are found first, and where everything is what it is called.
 _COPIES = "pg_temp"
+
+
+class OpenFailure(NamedTuple):
+    """A check that failed: at which run, and the months that were not seen again since."""
+
+    severity: str
+    check_run_id: int
+    months: list[date]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +75,7 @@ class Look:
 
     @property
     def words(self) -> str:
-        """What it looks at, for a person."""
-        if self.is_whole:
-            return "Looked at everything."
+        """What it looks at where that is a share, for a person."""
         months = ", ".join(f"{month:%Y-%m}" for month in self.months) or "none"
         loads = "load" if len(self.loads_since) == 1 else "loads"
         since = f"; every month was looked at since {self.oldest:%Y-%m-%d}" if self.oldest else ""
@@ -96,8 +102,8 @@ def plan(
         return Look(tuple(sorted(months)), len(months))
     _, last_load_id, last_started_at = last
     due = set(months[: math.ceil(len(months) / nights)])
-    for severity, failed in open_failures(connection, loads).values():
-        due.update(set(failed) & set(months) if severity == CRITICAL else ())
+    for failure in open_failures(connection, loads).values():
+        due.update(set(failure.months) & set(months) if failure.severity == CRITICAL else ())
     seen = {"last_load_id": last_load_id, "last_started_at": last_started_at, **asked}
     return Look(
         tuple(sorted(due)),
@@ -115,24 +121,14 @@ def _are_few(connection: psycopg.Connection[Any]) -> bool:
 
 def open_failures(
     connection: psycopg.Connection[Any], loads: Sequence[int], check_run_id: int = 0
-) -> dict[str, tuple[str, list[date]]]:
-    """Severity and months of checks that failed at a look whose months were not all seen again.
+) -> dict[str, OpenFailure]:
+    """Checks that failed at a look whose months were not all seen again, by name.
 
-    By name of check. ``check_run_id``: the run at work, which counts as a look.
+    ``check_run_id``: the run at work, which counts as a look.
     """
     asked = {"loads": list(loads), "check_run_id": check_run_id}
-    return {
-        name: (severity, months)
-        for name, severity, _, months in run(connection, "checks/share.open_failures", asked)
-    }
-
-
-def open_runs(
-    connection: psycopg.Connection[Any], loads: Sequence[int], check_run_id: int
-) -> dict[str, int]:
-    """The runs of those failures, by name of check."""
-    asked = {"loads": list(loads), "check_run_id": check_run_id}
-    return {name: at for name, _, at, _ in run(connection, "checks/share.open_failures", asked)}
+    found = run(connection, "checks/share.open_failures", asked)
+    return {name: OpenFailure(*rest) for name, *rest in found}
 
 
 @contextmanager
