@@ -31,9 +31,12 @@ Kept = Fact | Detail
 ALL: tuple[Kept, ...] = (*FACTS.values(), *DETAILS)
 
 _FILE = "retention/expire"
-# What rows of one claim or enrollment share: an enrollment replaces another one of the same
-# coverage.
-_SAME_THING = {"claims": ("same_key",), "enrollments": ("same_key", "same_coverage")}
+# What rows share that go together: those of one claim or enrollment, those of one line. An
+# enrollment replaces another one of the same coverage.
+_TOGETHER = {
+    "claims": ("same_key", "same_line"),
+    "enrollments": ("same_key", "same_coverage", "same_line"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def find(
                 same_thing=statement(f"{_FILE}.{name}", **pieces),
                 **pieces,
             ).rowcount
-            for name in _SAME_THING[fact.feed.name]
+            for name in _TOGETHER[fact.feed.name]
         )
         found -= kept
     return found - run(connection, f"{_FILE}.keep_undated", values, **pieces).rowcount
@@ -251,14 +254,18 @@ def parts(fact: Kept) -> dict[str, sql.Composable]:
         "fact": sql.Identifier(fact.table),
         "key": sql.Identifier(key),
         "fact_row": sql.SQL("({})").format(names(row, "f")),
+        "row_key": names(row, "s"),
         "totals": _totals(fact.feed),
     }
     if isinstance(fact, Detail):
-        return pieces | {
+        pieces |= {
             "expiring_facts": sql.Identifier(name_of(fact.of)),
             "number": sql.Identifier(fact.number),
+            "detail_number": sql.Identifier("s", fact.number),
         }
-    return pieces | {"date": sql.Identifier(fact.date)}
+        return pieces | {"is_row": statement(f"{_FILE}.is_row_of_detail", **pieces)}
+    pieces |= {"date": sql.Identifier(fact.date), "detail_number": sql.NULL}
+    return pieces | {"is_row": statement(f"{_FILE}.is_row_of_fact", **pieces)}
 
 
 def _totals(feed: Feed) -> sql.Composable:

@@ -255,7 +255,7 @@ from (
         row_number() over (
             partition by
                 e.is_taken_back, nullif(e.member_id, ''), nullif(e.plan_id, ''), e.start_date
-            order by e.place desc, e.source_line desc
+            order by e.place desc, e.source_line desc, e.enrollment_id desc
         ) as rank_of_grain
     from staged as e
 ) as s

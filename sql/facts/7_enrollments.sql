@@ -18,11 +18,11 @@ select exists(select 1 from fact_enrollment);
 
 -- name: find_latest
 -- The valid enrollments: the latest row of each identifier, by the order of the batches and of the
--- lines, and whether a later row of the same member, plan and start displaces it. Without a member
--- or a plan nothing says that two are the same. A row that is outdated still displaces those before
--- it. One that cancels coverage (a delete marker, an end before the start) displaces only rows of
--- its own identifier. An enrollment that a later snapshot lacks, and names in no rejected row, is
--- not valid.
+-- lines, and whether a later row of the same member, plan and start displaces it; of two on one
+-- line that with the greater identifier. Without a member or a plan nothing says that two are the
+-- same. A row that is outdated still displaces those before it. One that cancels coverage (a delete
+-- marker, an end before the start) displaces only rows of its own identifier. An enrollment that a
+-- later snapshot lacks, and names in no rejected row, is not valid.
 -- One row per enrollment.
 create temporary table latest_enrollment on commit drop as
 with build_load as ({build_load}),
@@ -51,7 +51,7 @@ ranked as (
         ) as rank_in_id,
         row_number() over (
             partition by t.member_id, t.plan_id, t.start_date, t.is_canceled
-            order by t.batch_rank desc, t.source_line desc
+            order by t.batch_rank desc, t.source_line desc, t.enrollment_id desc
         ) as rank_in_grain
     from staged as t
 )

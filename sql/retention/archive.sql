@@ -18,7 +18,7 @@ select
     coalesce(sum(pg_column_size(s.*)), 0)::bigint as size_bytes,
     array[{value_counts}]::bigint[] as value_counts
 from {expiring} as e
-inner join {staging} as s on e.load_id = s.load_id and e.source_line = s.source_line
+inner join {staging} as s on {is_row}
 left join {fact} as f on {is_in_fact}
 where %(year)s::integer is null or extract(year from e.last_day) = %(year)s;
 
@@ -37,8 +37,8 @@ e.fact_key = f.{key} and s.{number} = f.{number} and not f.is_from_claim  -- noq
 copy (
     select {columns}
     from {expiring} as e
-    inner join {staging} as s on e.load_id = s.load_id and e.source_line = s.source_line
+    inner join {staging} as s on {is_row}
     inner join load as l on s.load_id = l.load_id
     where extract(year from e.last_day) = {year}
-    order by e.load_id, e.source_line
+    order by e.load_id, e.source_line, {row_key}
 ) to stdout with (format csv);

@@ -48,6 +48,31 @@ exists (  -- noqa: PRS, a condition
     s.{key} = t.{key}
 )
 
+-- name: same_line
+-- Whether two rows s and t are of one line, of a file whose lines may give several. The ledger
+-- remembers what went by its lines. A fragment.
+(  -- noqa: PRS, a condition
+    s.load_id = t.load_id and s.source_line = t.source_line
+    and s.load_id in (
+        select f.load_id
+        from load_file as f
+        where f.rows_added > 0
+    )
+)
+
+-- name: is_row_of_fact
+-- Whether s is the staged row that goes: a line may give several. A fragment.
+(  -- noqa: PRS, a condition
+    e.load_id = s.load_id and e.source_line = s.source_line and e.fact_key = s.{key}
+)
+
+-- name: is_row_of_detail
+-- The same of what claims consist of. A fragment.
+(  -- noqa: PRS, a condition
+    e.load_id = s.load_id and e.source_line = s.source_line and e.fact_key = s.{key}
+    and e.detail_number = s.{number}
+)
+
 -- name: same_coverage
 -- Whether two rows s and t are about one enrollment since they name the same member, plan and
 -- start. A fragment.
@@ -58,7 +83,7 @@ exists (  -- noqa: PRS, a condition
 
 -- name: find_old
 -- Staged rows from before the horizon, of some loads or of all, and delete markers without a date,
--- which count from their batch. One row per line.
+-- which count from their batch. One row per row of staging.
 create temporary table {expiring} on commit drop as
 select
     s.load_id,
@@ -78,16 +103,19 @@ create temporary table {expiring} (
     load_id bigint not null,
     source_line bigint not null,
     fact_key text not null,
+    detail_number bigint not null,
     last_day date not null
 ) on commit drop;
 
 -- name: find_of_claims
--- Staged rows of claims that go, counted from the last day of their claim. One row per line.
-insert into {expiring} (load_id, source_line, fact_key, last_day)
+-- Staged rows of claims that go, counted from the last day of their claim. One row per row of
+-- staging.
+insert into {expiring} (load_id, source_line, fact_key, detail_number, last_day)
 select
     s.load_id,
     s.source_line,
     s.claim_id,
+    s.{number},
     e.last_day
 from (
     select
@@ -100,12 +128,13 @@ inner join {staging} as s on e.fact_key = s.claim_id;
 
 -- name: find_waiting
 -- Staged rows from before the horizon, of some loads or of all, whose claim never came. All that are
--- staged for the claim lie before the horizon. One row per line.
-insert into {expiring} (load_id, source_line, fact_key, last_day)
+-- staged for the claim lie before the horizon. One row per row of staging.
+insert into {expiring} (load_id, source_line, fact_key, detail_number, last_day)
 select
     s.load_id,
     s.source_line,
     s.claim_id,
+    s.{number},
     s.service_date::date
 from {staging} as s
 where s.service_date < %(horizon)s
@@ -129,21 +158,23 @@ from load_file as rebuilt
 where f.load_id = %(load_id)s and rebuilt.load_id = %(rebuilds_load_id)s and f.feed = rebuilt.feed;
 
 -- name: find_recorded
--- Staged rows of some loads of which the ledger says that they expire. One row per line.
+-- Staged rows of some loads of which the ledger says that they expire. One row per row of staging.
 create temporary table {expiring} on commit drop as
 select
     s.load_id,
     s.source_line,
-    s.{key} as fact_key
+    s.{key} as fact_key,
+    {detail_number}::bigint as detail_number
 from {staging} as s
 inner join load_file as f on s.load_id = f.load_id and f.feed = %(feed)s
 where s.load_id = any(%(loads)s) and s.source_line <@ f.expired_lines;
 
 -- name: keep_whole
--- What has a row that stays, of a load that is in the facts, stays as a whole. One row per line.
+-- What has a row that stays, of a load that is in the facts, stays as a whole. One row per row of
+-- staging.
 delete from {expiring} as e
 using {staging} as t
-where e.load_id = t.load_id and e.source_line = t.source_line
+where e.load_id = t.load_id and e.source_line = t.source_line and e.fact_key = t.{key}
     and exists (
         select 1
         from {staging} as s
@@ -152,12 +183,13 @@ where e.load_id = t.load_id and e.source_line = t.source_line
                 select 1
                 from {expiring} as x
                 where x.load_id = s.load_id and x.source_line = s.source_line
+                    and x.fact_key = s.{key}
             )
     );
 
 -- name: keep_undated
 -- Markers without a date stay that nothing goes with, unless their own batch lies before the
--- horizon. One row per line.
+-- horizon. One row per row of staging.
 delete from {expiring} as e
 where e.is_undated and e.last_day >= %(horizon)s
     and not exists (
@@ -179,7 +211,7 @@ with gone as (
         range_agg(int8range(e.source_line, e.source_line, '[]')) as lines,
         {totals} as totals
     from {expiring} as e
-    inner join {staging} as s on e.load_id = s.load_id and e.source_line = s.source_line
+    inner join {staging} as s on {is_row}
     group by e.load_id
 )
 
@@ -306,7 +338,7 @@ using {expiring} as e
 where n.feed = %(feed)s and n.key[1] = e.fact_key;
 
 -- name: delete_rows
--- The rows themselves, as their files had them. One row per line.
+-- The rows themselves, as their files had them. One row per row of staging.
 delete from {staging} as s
 using {expiring} as e
-where s.load_id = e.load_id and s.source_line = e.source_line;
+where {is_row};

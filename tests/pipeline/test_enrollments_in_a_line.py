@@ -22,6 +22,14 @@ FAMILIES = SenderContract(
     ),
     not_sent=("premium_paid", "aptc_amount"),
 )
+SPELLS = SenderContract(
+    "spells",
+    FEEDS["enrollments"],
+    "Two identifiers of a member's coverage in a line.",
+    columns={"plan_id": constant("P1"), "start_date": of("FROM"), "member_id": of("WHO")},
+    repeat=repeat(enrollment_id=["ONE", "TWO"]),
+    not_sent=("premium_paid", "aptc_amount"),
+)
 LINES = """CASE,SELF,OTHER,FROM
 1,M1,M2,2025-01-01
 2,M3,,2025-01-01
@@ -46,4 +54,19 @@ def test_each_enrollment_of_a_line_is_loaded_once(
     assert warehouse.column(facts) == ["1-M1", "1-M2", "2-M3", "4-M5", "4-M6", "4-M7"]
     counted = "select rows_read + rows_added, rows_loaded, rows_duplicate from ledger.load_file"
     assert warehouse.rows(counted) == [(8, 6, 1)]
+    assert failed_critical(warehouse.connection) == set()
+
+
+@pytest.mark.parametrize("is_rebuild", [False, True])
+def test_of_one_coverage_twice_on_a_line_the_greatest_identifier_stays(
+    is_rebuild: bool, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(senders.SENDERS, SPELLS.name, SPELLS)
+    said = {"files": {"enrollments.csv": {"contract": SPELLS.name}}}
+    rows = [f"{a},{b},M{n},2025-01-01" for n, (a, b) in enumerate(["AB", "DC", "EF", "HG"])]
+    text = "\n".join(["ONE,TWO,WHO,FROM", *rows, ""])
+    (warehouse.send("2025-01-10", said) / "enrollments.csv").write_text(text)
+    warehouse.rebuild() if is_rebuild else warehouse.incremental()
+    facts = "select enrollment_id from warehouse.fact_enrollment order by 1"
+    assert warehouse.column(facts) == ["B", "D", "F", "H"]
     assert failed_critical(warehouse.connection) == set()

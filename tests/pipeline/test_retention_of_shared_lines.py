@@ -1,0 +1,98 @@
+"""Lines of files that gave several rows: each row goes and counts once, and none by mistake."""
+
+from __future__ import annotations
+
+import pytest
+
+from etl.contracts import senders
+from etl.contracts.feeds import FEEDS
+from etl.contracts.sender import SenderContract
+from etl.contracts.value import constant, join, numbered, of, repeat
+from tests.support.feeds import write_batch
+from tests.support.retention import retain, seen
+from tests.support.tables import draw
+from tests.support.warehouse import Warehouse, failed_critical
+
+FAMILIES = SenderContract(
+    "families",
+    FEEDS["enrollments"],
+    "The subscriber's coverage and that of a dependent in a line.",
+    columns={"plan_id": constant("P1")},
+    repeat=repeat(
+        enrollment_id=[join("CASE", name, separator="-") for name in ("SELF", "OTHER")],
+        member_id=["SELF", "OTHER"],
+        start_date=["FROM", "OTHER_FROM"],
+        end_date=["TO", "OTHER_TO"],
+    ),
+    not_sent=("premium_paid", "aptc_amount"),
+)
+CODES = SenderContract(
+    "codes",
+    FEEDS["claim_diagnoses"],
+    "Three diagnoses next to each other.",
+    columns={"claim_id": of("claim"), "service_date": of("day")},
+    repeat=repeat("position", diagnosis_code=numbered("dx{}", 3)),
+)
+# With YEARS=1 the newest batch puts the horizon at 2024-01-01. The dependent of the second line is
+# covered beyond it, and so is the subscriber of the third.
+COVERAGES = """CASE,SELF,FROM,TO,OTHER,OTHER_FROM,OTHER_TO
+1,M1,2023-01-01,2023-06-30,M2,2023-02-01,2023-05-31
+2,M3,2023-01-01,2023-06-30,M4,2023-02-01,2024-05-31
+3,M5,2023-01-01,2024-06-30,M6,2023-02-01,2023-05-31
+"""
+DIAGNOSES = """claim,day,dx1,dx2,dx3
+OLD,2023-03-03,E11,I10,I11
+NEW,2024-03-03,E11,I10,
+WAITS,2023-03-04,E11,,I10
+"""
+
+
+@pytest.fixture
+def sent(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A warehouse whose first batch has a line of several rows for everything."""
+    for contract in (FAMILIES, CODES):
+        monkeypatch.setitem(senders.SENDERS, contract.name, contract)
+    said = {
+        "enrollments.csv": {"contract": FAMILIES.name},
+        "claim_diagnoses.csv": {"contract": CODES.name},
+    }
+    folder = warehouse.send("2023-12-01", {"files": said})
+    (folder / "enrollments.csv").write_text(COVERAGES)
+    (folder / "claim_diagnoses.csv").write_text(DIAGNOSES)
+    for batch_id in ("2024-04-01", "2025-03-01"):
+        write_batch(
+            warehouse.inbox,
+            batch_id,
+            claims=draw("""
+                claim_id | member_id | plan_id | service_date | paid_amount
+                OLD      | M1        | P1      | 2023-03-03   | 10.01
+                NEW      | M1        | P1      | 2024-03-03   | 20.02
+            """),
+        )
+    warehouse.incremental(1)
+    return warehouse
+
+
+def test_rows_of_a_line_go_once_and_together(sent: Warehouse) -> None:
+    retain(sent)
+    assert sent.column("select enrollment_id from staging.enrollments_raw order by 1") == [
+        "2-M3",
+        "2-M4",
+        "3-M5",
+        "3-M6",
+    ]
+    assert sent.column("select distinct claim_id from staging.claim_diagnoses_raw") == ["NEW"]
+    assert sent.rows(
+        "select feed, rows_read + rows_added, rows_loaded, rows_expired from ledger.load_file "
+        "where feed <> 'claims' order by 1"
+    ) == [("claim_diagnoses", 7, 2, 5), ("enrollments", 6, 4, 2)]
+    assert failed_critical(sent.connection) == set()
+
+
+def test_a_rebuild_takes_out_the_same(sent: Warehouse) -> None:
+    retain(sent)
+    kept = seen(sent)
+    sent.rebuild(1)
+    rebuilt = seen(sent)
+    for name, rows in kept.items():
+        assert rebuilt[name] == rows, name
