@@ -138,6 +138,9 @@ restate: $(READY) ## Rebuild a dimension's history from staging [DIM=member|plan
 retention: $(READY) ## Show rows older than 10 years, or YEARS; archive and delete them [YEARS= WHY= CONFIRM=yes]
 	@$(PY) -m etl retention $(if $(value YEARS),--years $(call given,YEARS)) $(if $(value WHY),--why $(call given,WHY)) $(if $(filter yes,$(CONFIRM)),--confirm)
 
+archive-staging: $(READY) ## Show settled claims in staging of batches from before a day; move them to files [BEFORE=2025-01-01 CONFIRM=yes, or BACK=yes]
+	@$(PY) -m etl archive-staging $(if $(value BEFORE),--before $(call given,BEFORE)) $(if $(filter yes,$(CONFIRM)),--confirm) $(if $(filter yes,$(BACK)),--back)
+
 ##@ Quarantine
 quarantine: $(READY) ## List the rejected rows, by file and reason
 	@$(PY) -m etl quarantine

@@ -33,6 +33,7 @@ from etl.db.connection import LIMITS
 from etl.errors import BatchError, CheckFailedError, UsageError
 from etl.inbox.batch import find_batches, is_empty
 from etl.operations import after_run
+from etl.pipeline import archive_staging as archiving
 from etl.pipeline import breaker, commands, console, holds
 from etl.pipeline import erase as erasing
 from etl.pipeline import retention as retention_of
@@ -305,6 +306,25 @@ def retention(
     run_pipeline(
         "retention", lambda context: retention_of.retain(context, kept, why, confirmed=confirm)
     )
+
+
+@app.command("archive-staging")
+def archive_staging(
+    before: Annotated[
+        str, typer.Option(help="Day (UTC): partitions go that have batches from before it alone.")
+    ] = "",
+    confirm: Annotated[bool, typer.Option("--confirm", help="Yes, archive them.")] = False,
+    back: Annotated[bool, typer.Option("--back", help="Bring all archived rows back.")] = False,
+) -> None:
+    """Show settled partitions of staging; once confirmed, let them leave the database for files."""
+    day = None if back else archiving.day_of(before)
+
+    def work(context: RunContext) -> Summary:
+        if day is None:
+            return archiving.bring_back(context)
+        return archiving.archive(context, day, confirmed=confirm)
+
+    run_pipeline("archive-staging", work)
 
 
 @app.command("quarantine-replay")

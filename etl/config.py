@@ -114,6 +114,11 @@ class Settings:
         return self.data / "archive"
 
     @property
+    def staging_archive(self) -> Path:
+        """Where settled partitions of staging go; nobody but its owner may enter."""
+        return self.data / "staging-archive"
+
+    @property
     def exports(self) -> Path:
         """Where exports go for which nobody names a folder."""
         return self.data / "exports"

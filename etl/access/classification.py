@@ -153,6 +153,7 @@ _KEPT_OF_NOBODY = words_of(
     attempt_id run_began_at number command ended_at error_class sqlstate exit_code
     waited_seconds sender held_feed_id held_since after_load_id resumed_at resumed_by
     form same_as_load_id other_lines
+    archive_id partition_name returned_at
     """
 )
 _DESCRIBED_COLUMN = re.compile(r"\(\s*'(\w+)',\s*'([^']*)',\s*'((?:[^']|'')*)'\s*\)")

@@ -28,6 +28,7 @@ _AFTERWARDS = {
     "restate": f"{_ROLLED_BACK} Run again: it says first what is still to change.",
     "quarantine-replay": f"{_ROLLED_BACK} Run again: no row comes in twice.",
     "retention": f"{_ROLLED_BACK} Run again: what was archived is found, and what is left goes.",
+    "archive-staging": f"{_ROLLED_BACK} Run again: the partitions that are left go.",
     "erase": f"{_ROLLED_BACK} Run again: what was erased is completed first.",
     "dq-check": "Rows of the warehouse were not changed. Run again: all the checks run.",
 }

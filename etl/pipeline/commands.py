@@ -126,6 +126,7 @@ def tidy(context: RunContext) -> Summary:
     """Let views of people follow that may by now, drop what nobody needs, name what is left."""
     swap.clear_replaced(context)
     empty_months.drop(context, LIVE)
+    context.staging_archive.clear(context.ledger)
     context.summary.notes += swap.notes(context.ledger)
     return context.summary
 
@@ -246,6 +247,7 @@ def replay_export(context: RunContext, path: Path) -> Summary:
         replay.replay_refused(context, request, where)
     else:
         replay.replay_loaded(context, request, where)
+        context.staging_archive.clear(context.ledger)
     # Also where an earlier run ended before it came to them.
     if _cubes_are_due(context):
         run_cubes(context, LIVE)
@@ -314,6 +316,7 @@ def run_checks(
             context.now(),
             context.values_of_checks(build),
             nights,
+            context.old_rows(build),
         )
         if truth is not None:
             context.summary.detections = truth.detections(context.ledger, build)

@@ -137,6 +137,7 @@ def _erase(
                 "The member is under legal hold and was not erased.",
                 "make hold MEMBER=... RELEASE=yes ends the hold when the matter is closed.",
             )
+        context.staging_archive.bring_back_members(context.work, members)
         found = _change(context.work, tokens, members)
         if not found.rows:
             _raise_unknown(context, members)
@@ -309,6 +310,7 @@ def _apply_again(context: RunContext, missing: set[str]) -> None:
         context.run_stage("erase", "members who were erased", None, LIVE) as counts,
         erasure_rows.named(context.work, members),
     ):
+        context.staging_archive.bring_back_members(context.work, members)
         counts.update(_change(context.work, tokens, members).rows)
         values = {"tokens": list(missing), "why": _RESTORED, "key_check": tokens.key_check}
         run(context.work, "access/erasure.add_erased", values)
@@ -330,6 +332,7 @@ def _finish(context: RunContext) -> None:
         context.watcher.say(f"Erased in {path}.")
     for folder in erase_files.remove_exports(context.settings.exports):
         context.watcher.say(f"Removed the export {folder}; make export makes it again.")
+    context.staging_archive.clear(context.ledger)
     run(context.ledger, "access/erasure.files_done")
 
 

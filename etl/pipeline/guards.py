@@ -15,8 +15,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import psycopg
-
 from etl.contracts.feeds import FEEDS
 from etl.contracts.refusals import Refusal
 from etl.db.statements import insert, run
@@ -151,7 +149,7 @@ def guard_what_is_held(context: RunContext, batches: Iterable[Batch], *, forget:
 
     With ``forget`` it goes on without them, and the ledger says who decided that.
     """
-    lost, context.rebuild.corrected = _lost(context.ledger, batches)
+    lost, context.rebuild.corrected = _lost(context, batches)
     context.rebuild.forgets = forget
     if not lost:
         return
@@ -182,6 +180,7 @@ def guard_corrections(context: RunContext, load: Load, staged: Sequence[Staged])
     for feed in sorted(came):
         for file in context.rebuild.corrected.get((load.batch_id, feed), ()):
             values = {"loads": [file.load_id], "load_id": load.load_id}
+            context.staging_archive.bring_back_loads(context.work, [feed], [file.load_id])
             held, ending = snapshot.count_ending(
                 context.work,
                 FEEDS[feed],
@@ -207,9 +206,7 @@ def guard_corrections(context: RunContext, load: Load, staged: Sequence[Staged])
 _Corrected = dict[tuple[str, str], list[HeldFile]]
 
 
-def _lost(
-    connection: psycopg.Connection[Any], batches: Iterable[Batch]
-) -> tuple[list[HeldFile], _Corrected]:
+def _lost(context: RunContext, batches: Iterable[Batch]) -> tuple[list[HeldFile], _Corrected]:
     """Files that the live warehouse took in and the inbox lacks, by their bytes.
 
     A file replaces one of its own batch first, then one whose folder had another name. One
@@ -217,7 +214,7 @@ def _lost(
     every key; where that is not loaded yet, it is to be seen once it is staged, and the file is
     among the second.
     """
-    held = [HeldFile(*row) for row in run(connection, "ledger/ledger.files_held")]
+    held = [HeldFile(*row) for row in run(context.ledger, "ledger/ledger.files_held")]
     if not held:
         return [], {}
     there = Counter(
@@ -250,21 +247,29 @@ def _lost(
         elif renamed[content]:
             renamed[content] -= 1
             corrections.setdefault(place, file.load_id)
-        elif not _is_corrected(connection, file, corrections.get(place)):
+        elif not _is_corrected(context, file, corrections.get(place)):
             lost.append(file)
     lost.reverse()
     return lost, corrected
 
 
-def _is_corrected(
-    connection: psycopg.Connection[Any], file: HeldFile, corrected_by: int | None
-) -> bool:
+def _is_corrected(context: RunContext, file: HeldFile, corrected_by: int | None) -> bool:
     """Whether a load brought a correction of a file in its place that has every key of it."""
     if corrected_by is None or corrected_by < file.load_id:
         return False
+    _bring_back(context, file.feed, [file.load_id, corrected_by])
     values = {"loads": [file.load_id], "load_id": corrected_by}
-    _, ending = snapshot.count_ending(connection, FEEDS[file.feed], values, also_marked=True)
+    _, ending = snapshot.count_ending(context.ledger, FEEDS[file.feed], values, also_marked=True)
     return ending == 0
+
+
+def _bring_back(context: RunContext, feed: str, loads: list[int]) -> None:
+    """Let staging have the rows of loads that are compared."""
+    if context.staging_archive.files(context.ledger, [feed], loads):
+        with context.run_stage("archive_staging", "rows to compare", None, LIVE) as counts:
+            counts["rows_returned"] = context.staging_archive.bring_back_loads(
+                context.work, [feed], loads
+            )
 
 
 def _decide(context: RunContext, load: Load, kind: str, file: HeldFile, says: str) -> None:

@@ -234,6 +234,8 @@ def _stage_file(context: RunContext, load: Load, batch: Batch, file: FeedFile) -
     skipped = run(context.work, "ledger/ledger.skipped_after", values).fetchone()
     if skipped is not None:
         later_id, later_as_of, same_as = skipped
+        if not load.build.is_rebuild:
+            context.staging_archive.bring_back_loads(context.work, [file.feed.name], [same_as])
         load_file.repeat_file(context.work, file.feed, later_id, later_as_of, same_as)
         staged.notes.append(f"load {later_id} had skipped the same file and has it now")
     for remark in staged.remarks():
@@ -341,7 +343,9 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
         "facts", what, load, load.build, total=len(FACTS) + len(DETAILS)
     ) as counts:
         kinds = context.feeds(load)
-        current_load = merge_facts.CurrentLoad(load.load_id, load.build)
+        old_rows = context.old_rows(load.build)
+        current_load = merge_facts.CurrentLoad(load.load_id, load.build, old_rows)
+        _bring_back_asked(context, current_load)
         for fact in FACTS.values():
             current.feed = fact.feed.name
             if fact.feed.name in kinds:
@@ -362,6 +366,12 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
         context.gate_load("facts", load)
         status = "rebuilt" if load.build.is_rebuild else "loaded"
         context.finish(context.work, load, status)
+
+
+def _bring_back_asked(context: RunContext, current_load: merge_facts.CurrentLoad) -> None:
+    """Bring back archived rows that a load asks for, be it late or not."""
+    if not current_load.build.is_rebuild:
+        context.staging_archive.bring_back_asked(context.work, [current_load.load_id])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from etl.contracts.refusals import Refusal
+from etl.db.statements import run
 from etl.errors import BatchError
 from etl.pipeline.ending import RolledBack
 from etl.pipeline.load import count_expired, held, pending, run_remaining_stages
@@ -19,6 +20,7 @@ from etl.retention import expire
 from etl.stages.dims import calendar, history
 from etl.stages.facts import merge_facts
 from etl.stages.stage import erased
+from etl.warehouse.staging import PARTITIONED
 from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, NEXT
 
 
@@ -121,6 +123,7 @@ def _correct(
     counts: Counter[str],
 ) -> corrected.Outcome:
     """Bring corrected rows from staging to the facts, in the name of a load without files."""
+    _bring_back(context, load, feed, checksum)
     outcome = corrected.correct(
         context.work,
         load.build,
@@ -141,12 +144,23 @@ def _correct(
             loads = list(outcome.lines)
             counts.update(history.correct(context.work, dimension, feed_load, loads, lines))
     for load_id, of_load in outcome.lines.items():
-        current_load = merge_facts.CurrentLoad(load_id, load.build)
+        current_load = merge_facts.CurrentLoad(load_id, load.build, context.old_rows(load.build))
         rows_of_load = merge_facts.Corrected(of_load, load.load_id, outcome.displaces)
         _correct_facts(context, feed, current_load, rows_of_load, counts)
+    if not load.build.is_rebuild:
+        context.staging_archive.bring_back_asked(context.work, list(outcome.lines))
     gone = expire.expire(context.work, [feed], outcome.lines, as_recorded=load.build.is_rebuild)
     count_expired(context, gone, counts)
     return outcome
+
+
+def _bring_back(context: RunContext, load: Load, feed: str, checksum: str) -> None:
+    """Let staging have all rows of the loads that rows are corrected in."""
+    if not load.build.is_rebuild and feed in PARTITIONED:
+        values = {"feed": feed, "xxh3_128": checksum, **load.build.values}
+        found = run(context.work, "quarantine/quarantine.loads_of_file", values).fetchall()
+        loads = [load_id for (load_id,) in found]
+        context.staging_archive.bring_back_loads(context.work, [feed], loads)
 
 
 def _correct_facts(

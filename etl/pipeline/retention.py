@@ -112,6 +112,7 @@ def _look(context: RunContext, horizon: Horizon) -> list[Going]:
 
 
 def _find(context: RunContext, horizon: Horizon) -> list[Going]:
+    context.staging_archive.bring_back_old(context.work, horizon.day)
     expire.find_all(context.work, horizon.day)
     return [expire.measure(context.work, entry, horizon.day) for entry in expire.ALL]
 
@@ -148,6 +149,7 @@ def _let_go(context: RunContext, horizon: Horizon, why: str) -> None:
         f"The rows from before {horizon.day} are in {archived.folder} and no longer in the "
         "warehouse. When they come again they count as expired."
     )
+    context.staging_archive.clear(context.ledger)
     _name_files(context)
 
 

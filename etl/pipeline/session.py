@@ -44,6 +44,7 @@ from etl.pipeline.summary import Load, Summary, Watcher
 from etl.pipeline.tries import Tries
 from etl.quality import runner
 from etl.quality.runner import CheckReport
+from etl.retention.staging_archive import StagingArchive
 from etl.schema import grants, loader, repeatable, revisions
 from etl.schema.migrations import migrate
 from etl.server.requirements import require_connections, require_rights
@@ -138,6 +139,18 @@ class RunContext:
     checks: Callable[..., CheckReport] = runner.run_checks
     tries: Tries = field(default_factory=lambda: Tries(""))
     _lookout: Lookout | None = None
+    _staging_archive: StagingArchive | None = None
+
+    @property
+    def staging_archive(self) -> StagingArchive:
+        """Settled partitions of staging that are in files."""
+        if self._staging_archive is None:
+            self._staging_archive = StagingArchive(self.settings.staging_archive)
+        return self._staging_archive
+
+    def old_rows(self, build: Build) -> StagingArchive | None:
+        """What staging of a build lacks; a rebuild reads all of the inbox again."""
+        return None if build.is_rebuild else self.staging_archive
 
     @property
     def erased(self) -> ErasedMembers:

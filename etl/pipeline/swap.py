@@ -126,6 +126,7 @@ def swap(context: RunContext) -> None:
                     dependents.follow(context.work, found)
                 run(context.work, "ledger/ledger.go_live", {"rebuilt": context.rebuild.load_ids})
                 run(context.work, "ledger/ledger.supersede_files")
+                run(context.work, "retention/staging_archive.return_all")
                 refresh.go_live(context.work)
                 insert(context.work, "decision", context.rebuild.decisions)
                 moved = {

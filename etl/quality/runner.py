@@ -47,6 +47,7 @@ from etl.quality.share import Look
 from etl.quality.side_by_side import side_by_side
 from etl.quality.truth import Truth
 from etl.render.expectations import suites
+from etl.retention.staging_archive import StagingArchive
 from etl.stages import tables
 from etl.stages.facts import fact_loads
 from etl.warehouse.staging import PARTITIONED
@@ -78,9 +79,11 @@ def run_checks(
     now: datetime | None = None,
     outside: Values | None = None,
     nights: int | None = None,
+    archive: StagingArchive | None = None,
 ) -> CheckReport:
     """Run every check on one build of the warehouse and record what each found.
 
+    ``archive``: has rows of the build's staging that are in no table.
     ``nights``: look at a share of the months of claims, of which each has its turn in so many such
     runs, and at all that changed; without it at everything.
 
@@ -97,13 +100,18 @@ def run_checks(
         check_run_id = begin(connection, build, look=look)
         thresholds = thresholds_of(connection)
         _profile(connection, build)
+        if archive is not None and not archive.files(connection):
+            archive = None
     of_truth = truth.run_checks(connection, build) if truth else ()
     here = chain(run_sql_checks(connection, build, now, outside=outside), of_truth)
     # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
     there = run_suites(url, build.schemas, suites())
     in_part: list[date] = []
-    if not look.is_whole:
-        here = chain(run_share(connection, build, look, in_part, now, outside=outside), of_truth)
+    if not look.is_whole or archive is not None:
+        in_share = run_share(
+            connection, build, look, in_part, now, outside=outside, archive=archive
+        )
+        here = chain(in_share, of_truth)
         there = iter(())
     results: tuple[list[CheckResult], list[CheckResult]] = ([], [])
     for (check, finding), is_there in side_by_side(here, there, _wait_for_suites):
@@ -262,16 +270,18 @@ def run_share(
     now: datetime | None = None,
     wanted: Callable[[Check], bool] = lambda _: True,
     outside: Values | None = None,
+    archive: StagingArchive | None = None,
 ) -> Iterator[Answer]:
     """Each check that is wanted, with what it found, those of claims on the rows of a look.
 
     What contracts say is asked in SQL as well, of the same rows. ``in_part`` gets the months of
-    which some claims were looked at.
+    which some claims were looked at. ``archive``: has rows of staging that are in no table.
     """
     every = (*sql_checks(), *constraint_checks())
     entries = tuple(e for e in every if any(map(wanted, e.checks.values())))
-    with share.taken(connection, build, look):
-        in_part += share.months_in_part(connection, look)
+    with share.taken(connection, build, look, archive):
+        if not look.is_whole:
+            in_part += share.months_in_part(connection, look)
         for entry, values in _with_values(connection, entries, build, now, outside):
             share.turn_to(connection, build, share=entry.is_by_month)
             for check, found in _run_sql(connection, entry, values):

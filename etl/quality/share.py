@@ -20,9 +20,12 @@ import psycopg
 from psycopg import sql
 
 from etl.contracts.checks import CRITICAL
+from etl.contracts.feeds import FEEDS
 from etl.db.connection import set_search_path
 from etl.db.statements import Parts, Values, run, statement
 from etl.quality.checks.by_month import FACTS, HISTORY, PAST, STAGING
+from etl.retention.staging_archive import StagingArchive
+from etl.warehouse.staging import PARTITIONED
 from etl.warehouse.tables import FACT_CLAIM, Build
 
 # In how many nights every month has its turn: between two monthly reports each claim was looked at.
@@ -132,16 +135,25 @@ def open_failures(
 
 
 @contextmanager
-def taken(connection: psycopg.Connection[Any], build: Build, look: Look) -> Iterator[None]:
+def taken(
+    connection: psycopg.Connection[Any],
+    build: Build,
+    look: Look,
+    archive: StagingArchive | None = None,
+) -> Iterator[None]:
     """A transaction that sees one state of the database, and the share taken apart.
 
-    Once it is taken, nothing can be written.
+    ``archive``: has rows of staging that are in no table. Once all is taken nothing can be
+    written.
     """
     with connection.transaction():
         run(connection, "db/session.one_state")
         set_search_path(connection, build.schemas.path)
         run(connection, "ledger/session.work_transaction")
-        _take(connection, look)
+        if not look.is_whole:
+            _take(connection, look, archive)
+        elif archive is not None:
+            _add_archived(connection, build, archive)
         run(connection, "db/session.change_nothing")
         yield
 
@@ -164,8 +176,27 @@ def months_in_part(connection: psycopg.Connection[Any], look: Look) -> list[date
     return [month for (month,) in found]
 
 
-def _take(connection: psycopg.Connection[Any], look: Look) -> None:
+def _add_archived(
+    connection: psycopg.Connection[Any], build: Build, archive: StagingArchive
+) -> None:
+    """Let staging have what is in files as well, for whoever finds copies first."""
+    for feed in map(FEEDS.__getitem__, PARTITIONED):
+        files = archive.files(connection, [feed.name])
+        if not files:
+            continue
+        archived = sql.Identifier(f"archived_{feed.table}")
+        table = sql.Identifier(build.schemas.staging, feed.table)
+        run(connection, "checks/share.create_archived", archived=archived, table=table)
+        for file in files:
+            archive.read_into(connection, feed, file, archived)
+        run(connection, "checks/share.analyze", name=archived)
+        parts = {"name": sql.Identifier(feed.table), "table": table, "archived": archived}
+        run(connection, "checks/share.with_archived", **parts)
+
+
+def _take(connection: psycopg.Connection[Any], look: Look, archive: StagingArchive | None) -> None:
     """Copy the rows of the claims that are looked at."""
+    _take_archived_claims(connection, look, archive)
     shared: dict[str, Parts] = {
         "in_months": _within(look.months),
         "loads_since": sql.SQL("array[{}]::bigint[]").format(
@@ -180,6 +211,7 @@ def _take(connection: psycopg.Connection[Any], look: Look) -> None:
                 *_each("claims_of_months", FACTS, shared),
                 *_each("claims_named", STAGING, shared),
                 *_each("claims_changed", PAST, shared),
+                statement("checks/share.archived_claims"),
             ]
         ),
     )
@@ -194,7 +226,37 @@ def _take(connection: psycopg.Connection[Any], look: Look) -> None:
     for name, kind in kinds.items():
         table = sql.Identifier(name)
         run(connection, f"checks/share.{kind}", name=table, table=table, **shared)
+        if archive is not None and name in STAGING:
+            _take_archived_rows(connection, archive, name)
         run(connection, "checks/share.analyze", name=table)
+
+
+def _take_archived_claims(
+    connection: psycopg.Connection[Any], look: Look, archive: StagingArchive | None
+) -> None:
+    """Find the claims of files with a row of the months, or of loads since the last look."""
+    run(connection, "checks/share.create_archived_claims")
+    if archive is None:
+        return
+    months = [(month, _next(month)) for month in look.months]
+    into = statement("checks/share.fill_archived_claims")
+    with connection.cursor() as cursor, cursor.copy(into) as copy:
+        for claim in archive.claims_of(archive.files(connection), months):
+            copy.write_row([claim])
+        for claim in archive.claims_of(archive.files(connection, loads=look.loads_since)):
+            copy.write_row([claim])
+
+
+def _take_archived_rows(
+    connection: psycopg.Connection[Any], archive: StagingArchive, table: str
+) -> None:
+    """Add what files have of the claims that are looked at to the copy of a table."""
+    feed = next(FEEDS[feed] for feed in PARTITIONED if FEEDS[feed].table == table)
+    files = archive.files(connection, [feed.name])
+    if files:
+        claims = {claim for (claim,) in run(connection, "checks/share.claims_looked_at")}
+        for file in archive.having(files, claims):
+            archive.read_into(connection, feed, file, sql.Identifier("pg_temp", table), claims)
 
 
 def _each(name: str, tables: Sequence[str], parts: dict[str, Parts]) -> list[Parts]:

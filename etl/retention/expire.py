@@ -255,7 +255,7 @@ def parts(fact: Kept) -> dict[str, sql.Composable]:
         "key": sql.Identifier(key),
         "fact_row": sql.SQL("({})").format(names(row, "f")),
         "row_key": names(row, "s"),
-        "totals": _totals(fact.feed),
+        "totals": totals_of(fact.feed),
     }
     if isinstance(fact, Detail):
         pieces |= {
@@ -268,7 +268,7 @@ def parts(fact: Kept) -> dict[str, sql.Composable]:
     return pieces | {"is_row": statement(f"{_FILE}.is_row_of_fact", **pieces)}
 
 
-def _totals(feed: Feed) -> sql.Composable:
+def totals_of(feed: Feed) -> sql.Composable:
     """The sums of a feed's amounts by column, as text that keeps every digit."""
     sums = (
         sql.SQL("{}, coalesce(sum({}), 0)::text").format(

@@ -320,7 +320,7 @@ def _stage_run(metadata: MetaData) -> None:
             Text,
             nullable=False,
             comment="stage, dims, facts, codes, cubes, checks, swap, take_out, restate, replay, "
-            "retention or erase.",
+            "retention, archive_staging or erase.",
         ),
         Column("is_rebuild", Boolean, nullable=False, comment="Part of a full load."),
         Column(

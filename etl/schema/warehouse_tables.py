@@ -43,6 +43,7 @@ from etl.schema.plan_tables import plans_and_use
 from etl.schema.quality_tables import quality
 from etl.schema.retention_tables import retention
 from etl.schema.run_tables import runs
+from etl.schema.staging_archive_tables import staging_archive
 from etl.warehouse.details import DETAILS
 from etl.warehouse.staging import PARTITIONED
 from etl.warehouse.tables import (
@@ -65,6 +66,7 @@ def all_tables(schemas: Schemas = LIVE.schemas) -> MetaData:
     metadata = MetaData(naming_convention=NAMING)
     ledger(metadata)
     retention(metadata)
+    staging_archive(metadata)
     plans_and_use(metadata)
     incidents(metadata)
     backups(metadata)

@@ -7,6 +7,9 @@
 --   last looked at       run 7    run 5    run 6        C1 of 2025-01, C8 of 2025-03
 --
 --   a share of one       2025-02 as a whole, and C1 and C8 with all rows that staging has of them
+--
+-- Rows of staging that are in files are added to the copies; where everything is looked at, a view of
+-- the table's name has both.
 
 -- name: last_look
 -- The latest finished look at this build, whichever rows it looked at. At most one row.
@@ -137,6 +140,37 @@ where {in_months};
 select t.claim_id::text as claim_id
 from {table} as t
 where {in_months} or t.load_id = any({loads_since});
+
+-- name: create_archived_claims
+-- A table for claims of files that are looked at. No rows.
+create temporary table archived_claim (claim_id text not null) on commit drop;
+
+-- name: fill_archived_claims
+-- Stream them into it. One row per claim of a file.
+copy archived_claim from stdin;
+
+-- name: archived_claims
+-- Claims of files that are looked at. One row per claim of a file.
+select a.claim_id
+from pg_temp.archived_claim as a;
+
+-- name: claims_looked_at
+-- The claims that are looked at. One row per claim.
+select c.claim_id
+from pg_temp.claim_looked_at as c;
+
+-- name: create_archived
+-- A table for the rows of staging that are in files. No rows.
+create temporary table {archived} (like {table}) on commit drop;
+
+-- name: with_archived
+-- Let the name of a table of staging stand for its rows and those of files. No rows.
+create temporary view {name} as
+select *
+from {table}
+union all
+select *
+from pg_temp.{archived};
 
 -- name: claims_changed
 -- Claims of which the loads changed a row. One row per claim.

@@ -18,8 +18,8 @@ where l.status = any(%(statuses)s)
     and (l.status <> 'running' or l.is_rebuild = ('rebuilt' = any(%(statuses)s)));
 
 -- name: against_ledger
--- One feed's staging table against what the ledger says of its files: row counts, control
--- totals, and that every row belongs to a load. One row per rule.
+-- One feed's staging table, with what it has in files, against what the ledger says of the files that
+-- were loaded: row counts, control totals, and that every row belongs to a load. One row per rule.
 --: for each: feed
 --: gate: stage, scope = of_load
 --: rule rows_as_in_file: critical, consistency
@@ -35,7 +35,7 @@ where l.status = any(%(statuses)s)
 --:   fails when: a control total differs between manifest, file and staging
 --:   advice: If the manifest's total is not the file's, ask the sender for the file again; else
 --:     rows of staging were changed by hand: make full-load.
-with stored as (
+with in_staging as (
     select
         load_id,
         count(*) as row_count,
@@ -43,6 +43,32 @@ with stored as (
     from {staging}
     where {scope}
     group by load_id
+),
+
+in_files as (
+    select
+        n.load_id,
+        n.row_count,
+        n.totals
+    from staging_archive_load as n
+    inner join staging_archive as a on n.archive_id = a.archive_id
+    where a.state = 'archived' and a.feed = %(feed)s and {scope}
+),
+
+-- Rows that are both in staging and in a file count twice, which they must not be.
+stored as (
+    select
+        h.load_id,
+        sum(h.row_count)::bigint as row_count,
+        jsonb_build_object({totals_of_both}) as totals
+    from (
+        select *
+        from in_staging
+        union all
+        select *
+        from in_files
+    ) as h
+    group by h.load_id
 ),
 
 reported as (

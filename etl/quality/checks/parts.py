@@ -156,6 +156,10 @@ def _feed(feed: Feed) -> Subject:
                 sql.SQL("{}, coalesce(sum({}), 0)").format(sql.Literal(m), sql.Identifier(m))
                 for m in feed.money
             ),
+            "totals_of_both": sql.SQL(", ").join(
+                sql.SQL("{0}, coalesce(sum((h.totals ->> {0})::numeric), 0)").format(sql.Literal(m))
+                for m in feed.money
+            ),
             "texts": names((c.name for c in feed.columns if c.type is Type.TEXT), "s"),
             "line_reason": sql.Literal(Reason.LINE.text),
             "of_load": _of_load(),

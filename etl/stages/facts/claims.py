@@ -12,15 +12,17 @@ from etl.db.statements import differ, names, run, scalar, statement
 from etl.render import claim_status, staged_rows
 from etl.stages import tables
 from etl.stages.facts import fact_loads, partitions, references
-from etl.stages.facts.fact_loads import FactLoads
+from etl.stages.facts.fact_loads import CurrentLoad, FactLoads
 from etl.stages.facts.partitions import Partitioned
 from etl.warehouse.tables import FACT_CLAIM
 
 Parts = dict[str, sql.Composable]
 
 
-def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) -> dict[str, int]:
-    """Bring the claims up to the current rows; counts by kind. ``schema``: of partitions.
+def merge(
+    connection: psycopg.Connection[Any], loads: FactLoads, current_load: CurrentLoad
+) -> dict[str, int]:
+    """Bring the claims up to the current rows; counts by kind.
 
     Leaves the table ``withdrawn_claim`` for what claims consist of.
     """
@@ -29,7 +31,7 @@ def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) ->
     run(connection, "facts/3_claims_of_latest_load.create_withdrawn")
     run(connection, "facts/2_claim_reversals.create_self_reversal")
     if loads.is_late:
-        loads = _holding(connection, loads, parts)
+        loads = _holding(connection, loads, parts, current_load)
         _find_states_of_late(connection, loads, parts)
     elif has_rows:
         _find_states_of_latest(connection, loads, parts)
@@ -39,7 +41,7 @@ def merge(connection: psycopg.Connection[Any], loads: FactLoads, schema: str) ->
     withdrawn = run(connection, "facts/6_claim_rows.withdraw", **parts).rowcount
     inserted, months = partitions.insert(
         connection,
-        _partitioned(schema),
+        _partitioned(current_load.build.schemas.internal),
         "facts/6_claim_rows.insert_new",
         loads.values,
         parts,
@@ -81,11 +83,16 @@ def _partitioned(schema: str) -> Partitioned:
     )
 
 
-def _holding(connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts) -> FactLoads:
+def _holding(
+    connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts, current_load: CurrentLoad
+) -> FactLoads:
     """The same loads, with those that brought any of the affected claims."""
+    feed, old_rows = FACT_CLAIM.feed, current_load.old_rows
     if loads.is_snapshot:  # affects all claims
+        if old_rows is not None:
+            old_rows.bring_back_loads(connection, [feed.name], loads.values["build_loads"])
         return loads
-    found = fact_loads.holding(connection, FACT_CLAIM.feed, loads.values, parts["affected_claims"])
+    found = fact_loads.holding(connection, feed, loads.values, parts["affected_claims"], old_rows)
     return replace(loads, holding=found)
 
 

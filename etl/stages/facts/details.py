@@ -72,6 +72,7 @@ class _Work:
     ) -> None:
         self.connection = connection
         self.feed = detail.feed
+        self.old_rows = current_load.old_rows
         self.changes = changes
         # All that can have brought sets, the current load among them if it does.
         build_loads = fact_loads.of_feed(connection, detail.feed, current_load)
@@ -118,10 +119,13 @@ class _Work:
         if self.changes.claims and self.run("touch_left_alone"):
             finds_sets = True
         if finds_sets:
+            if is_all and self.old_rows is not None:
+                build_loads = self.values["build_loads"]
+                self.old_rows.bring_back_loads(self.connection, [self.feed.name], build_loads)
             if not is_all:
                 claims = statement(f"{_FILE}.claims_without_set")
                 self.values["holding"] = fact_loads.holding(
-                    self.connection, self.feed, self.values, claims
+                    self.connection, self.feed, self.values, claims, self.old_rows
                 )
             self.run("find_sets")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
@@ -13,12 +14,35 @@ from etl.db.statements import run, scalar
 from etl.warehouse.tables import Build, Fact
 
 
+class OldRows(Protocol):
+    """Rows of settled loads that are in no table, and come back where they are asked for."""
+
+    def bring_back_loads(
+        self, connection: psycopg.Connection[Any], feeds: Collection[str], loads: Collection[int]
+    ) -> int:
+        """Put all rows of feeds that some loads brought back into staging; how many."""
+
+    def bring_back_claims(
+        self,
+        connection: psycopg.Connection[Any],
+        feeds: Collection[str],
+        claims: sql.Composable,
+        values: Mapping[str, Any],
+        loads: Collection[int],
+    ) -> int:
+        """Put what loads brought of the claims of a query back, and what lies with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class CurrentLoad:
-    """The current load and the build that it goes into."""
+    """The current load and the build that it goes into.
+
+    ``old_rows``: what staging does not have of the loads before it, if it lacks any.
+    """
 
     load_id: int
     build: Build
+    old_rows: OldRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +124,18 @@ def find(
 
 
 def holding(
-    connection: psycopg.Connection[Any], feed: Feed, values: dict[str, Any], claims: sql.Composable
+    connection: psycopg.Connection[Any],
+    feed: Feed,
+    values: dict[str, Any],
+    claims: sql.Composable,
+    old_rows: OldRows | None = None,
 ) -> list[int]:
-    """Those of ``build_loads`` that brought any of the claims of a query."""
+    """Those of ``build_loads`` that brought any of the claims of a query.
+
+    Their rows are in staging afterwards, if ``old_rows`` has any of them.
+    """
+    if old_rows is not None:
+        old_rows.bring_back_claims(connection, [feed.name], claims, values, values["build_loads"])
     parts = {"staging": sql.Identifier(feed.table), "claims": claims}
     return scalar(connection, "facts/loads.holding", values, **parts)
 

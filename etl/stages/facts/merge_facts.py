@@ -108,7 +108,7 @@ def _merge(
 ) -> dict[str, int]:
     inferred = references.infer_unknown(connection, fact, loads)
     if fact is FACT_CLAIM:
-        counts = claims.merge(connection, loads, current_load.build.schemas.internal)
+        counts = claims.merge(connection, loads, current_load)
     else:
         counts = enrollments.merge(connection, loads, is_rebuild=current_load.build.is_rebuild)
     return {"inferred": inferred, **counts}
