@@ -78,7 +78,8 @@ class Settings:
     a run that something transient ends is tried again; 0: never. ``hold_after``: after so many
     refused files in a row of one sender and feed its later ones wait; 0: never. ``lock_minutes``,
     ``idle_minutes``: how long a run waits for another session's lock, and may do nothing within a
-    transaction; 0: for ever.
+    transaction; 0: for ever. ``staging_folder``: has the archived staging of a database that is not
+    live.
     """
 
     # Not in what a traceback or a log shows of the settings: it can contain a password.
@@ -97,6 +98,7 @@ class Settings:
     lock_minutes: float = 15
     idle_minutes: float = 60
     backup: BackupSettings = field(default_factory=BackupSettings)
+    staging_folder: Path | None = None
 
     @property
     def backups(self) -> Path:
@@ -116,7 +118,7 @@ class Settings:
     @property
     def staging_archive(self) -> Path:
         """Where settled partitions of staging go; nobody but its owner may enter."""
-        return self.data / "staging-archive"
+        return self.staging_folder or self.data / "staging-archive"
 
     @property
     def exports(self) -> Path:

@@ -60,6 +60,7 @@ _NEXT = {
     "facts": "make cubes",
     "cubes": "make dq-check",
     "retention": "make psql to query ledger.retention_run, which has what went and why",
+    "archive-staging": "make psql to query ledger.staging_archive, which has what is in which file",
     "restate": "make psql to query; ledger.fact_rekey counts the facts that were keyed again",
     "quarantine-replay": "make quarantine for what is still open, make psql to query",
     "dq-check": "make dq-report for a page of the results; make psql to query quality.failing_now",

@@ -324,7 +324,9 @@ class RunContext:
 
         ``kind``: which of its gates, where a stage has more than one.
         """
-        report = runner.run_gate(self.work, self.ledger, LIVE, stage, load_id, feeds, kind)
+        report = runner.run_gate(
+            self.work, self.ledger, LIVE, stage, load_id, feeds, kind, self.old_rows(LIVE)
+        )
         self.record_gate(stage, report)
         if report.failed_critical:
             raise CheckFailedError(

@@ -34,14 +34,16 @@ class Overview:
 
     ``held``: batches that are not in it. ``running``: the run at work. ``stages``: the latest,
     newest first, as (begun, stage, batch, status, seconds). ``horizon``: rows from before it have
-    gone to the archive. ``loader``: who loads and owns the tables, in a sentence. ``latest``: its
-    day, its last load and what the checks found.
+    gone to the archive. ``archived``: files, rows and bytes of staging that are in files. ``loader``:
+    who loads and owns the tables, in a sentence. ``latest``: its day, its last load and what the
+    checks found.
     """
 
     held: Sequence[refused.HeldBatch] = ()
     running: Sequence[str] = ()
     stages: Sequence[tuple[Any, ...]] = ()
     horizon: date | None = None
+    archived: tuple[int, int, int] = (0, 0, 0)
     loader: str = ""
     latest: Latest = field(default_factory=Latest)
 
@@ -101,11 +103,18 @@ def overview(url: str, inbox: Path, now: datetime | None, *, is_named: bool = Fa
                 running,
                 run(connection, "ledger/ledger.latest_runs", values).fetchall(),
                 horizon.in_force(connection),
+                archived_rows(connection),
                 loader.who_loads(connection),
                 latest.read(connection),
             )
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             return Overview()  # no run has made the tables of this version yet
+
+
+def archived_rows(connection: psycopg.Connection[Any]) -> tuple[int, int, int]:
+    """How many files, rows and bytes of staging are archived."""
+    found = run(connection, "retention/staging_archive.summary").fetchone()
+    return found or (0, 0, 0)
 
 
 def notices(url: str, archive: Path) -> list[str]:

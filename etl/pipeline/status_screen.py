@@ -141,6 +141,10 @@ def _places(status: server.Status, chosen: Settings, seen: Overview) -> list[Lin
     if seen.horizon is not None:
         gone = f"rows from before {seen.horizon} are in {chosen.archive} and expire if they come"
         lines.append(("Archive", f"{gone} again"))
+    files, rows, size_bytes = seen.archived
+    if files:
+        said = f"{rows:,} rows in {files:,} files ({size_bytes / 2**20:,.1f} MiB) in"
+        lines.append(("Staging", f"{said} {chosen.staging_archive}"))
     if seen.loader:
         lines.append(("Owner", seen.loader))
     return lines

@@ -134,13 +134,14 @@ def run_gate(
     load_id: int | None,
     feeds: Collection[str],
     kind: str | None = None,
+    archive: StagingArchive | None = None,
 ) -> CheckReport:
     """Run the checks of a stage's gate for a load, and record the results.
 
     ``work`` is in the transaction of the stage, whose search path leads to the build. The record is
     made on ``ledger``, so that it stays if the stage is rolled back, which is for the caller to
     decide. ``feeds``: those that the load brought. ``kind``: which of the stage's gates, where it
-    has more than one.
+    has more than one. ``archive``: from it rows of staging come back that the gate looks at.
     """
     with ledger.transaction():
         set_search_path(ledger, build.schemas.path)
@@ -148,7 +149,7 @@ def run_gate(
         thresholds = thresholds_of(ledger)
     entries = gate_checks(kind or stage, feeds)
     of_feed = {
-        feed: _gate_values(work, feed, build, stage, load_id)
+        feed: _gate_values(work, feed, build, stage, load_id, archive)
         for feed in {entry.feed for entry in entries}
     }
     asked = [(entry, {**entry.values, **of_feed[entry.feed]}) for entry in entries]
@@ -185,6 +186,7 @@ def _gate_values(
     build: Build,
     stage: str,
     load_id: int | None,
+    archive: StagingArchive | None,
 ) -> Values:
     """What checks of a gate on a feed are about: the load, and loads that can explain its rows."""
     asked = {"load_id": load_id, **build.values}
@@ -201,7 +203,7 @@ def _gate_values(
         loads_before, loads = in_order[:place], in_order[place:]
         is_snapshot = dict(ordered)[load_id]
         if len(loads) > 1 and not is_snapshot and feed in PARTITIONED:
-            look = _of_claims(work, feed, load_id, loads)
+            look = _of_claims(work, feed, load_id, loads, archive)
     return {
         **asked,
         "feed": feed,
@@ -219,12 +221,16 @@ def _of_all(loads: Sequence[int | None]) -> Values:
 
 
 def _of_claims(
-    work: psycopg.Connection[Any], feed: str, load_id: int | None, loads: Sequence[int | None]
+    work: psycopg.Connection[Any],
+    feed: str,
+    load_id: int | None,
+    loads: Sequence[int | None],
+    archive: StagingArchive | None,
 ) -> Values:
     """What a late load can have changed: the claims that it names, in the loads that have them."""
     claims = statement("facts/loads.named", staging=sql.Identifier(FEEDS[feed].table))
     values = {"load_id": load_id, "build_loads": loads}
-    held = fact_loads.holding(work, FEEDS[feed], values, claims)
+    held = fact_loads.holding(work, FEEDS[feed], values, claims, archive)
     return {"naming": [load_id], "holding": held, "is_whole": False}
 
 

@@ -149,7 +149,8 @@ class StagingArchive:
         files = self.files(connection, feeds, loads)
         if not files:
             return 0
-        wanted = {claim for (claim,) in connection.execute(claims, values)}
+        query = sql.SQL("{}").format(claims)
+        wanted = {claim for (claim,) in connection.execute(query, values)}
         return self.bring_back(connection, self.having(files, wanted))
 
     def bring_back_asked(self, connection: psycopg.Connection[Any], loads: Sequence[int]) -> int:

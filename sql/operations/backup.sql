@@ -74,3 +74,12 @@ select pg_is_in_recovery();
 -- name: last_replayed
 -- When the last transaction ended that came from the log; NULL where none did. One row.
 select pg_last_xact_replay_timestamp();
+
+-- name: staging_files
+-- Files whose rows are in no table of staging, with their checksums. One row per file.
+select
+    file_name,
+    sha256
+from ledger.staging_archive
+where state = 'archived'
+order by archive_id;

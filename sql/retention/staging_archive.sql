@@ -187,8 +187,7 @@ where archive_id = %(archive_id)s and state = 'returned';
 select
     count(*) as files,
     coalesce(sum(row_count), 0)::bigint as row_count,
-    coalesce(sum(size_bytes), 0)::bigint as size_bytes,
-    array_agg(file_name) as file_names
+    coalesce(sum(size_bytes), 0)::bigint as size_bytes
 from staging_archive
 where state = 'archived';
 

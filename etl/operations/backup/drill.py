@@ -11,7 +11,7 @@ import psycopg
 
 from etl.config import Settings
 from etl.errors import AcaError
-from etl.operations.backup import copy, records, store, trial
+from etl.operations.backup import copy, records, staging_files, store, trial
 from etl.operations.backup.copy import Copy
 from etl.operations.backup.store import Backup
 from etl.pipeline import commands
@@ -64,9 +64,10 @@ def drill(settings: Settings, watcher: Watcher) -> Drilled:
 
 def _use(settings: Settings, watcher: Watcher, made: Copy) -> None:
     """Let the copy be a warehouse: the erased go, and every check runs."""
-    trial.apply_erasures(settings, watcher, made.url, is_dump=made.is_dump)
-    with open_run(made.url, settings, watcher, "restore-drill", lambda: None) as context:
-        commands.run_checks(context)
+    with staging_files.beside(settings, watcher, made.url) as own:
+        trial.apply_erasures(own, watcher, made.url, is_dump=made.is_dump)
+        with open_run(made.url, own, watcher, "restore-drill", lambda: None) as context:
+            commands.run_checks(context)
 
 
 def _enter(

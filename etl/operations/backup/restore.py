@@ -28,7 +28,7 @@ from etl.errors import (
     one_line,
 )
 from etl.inbox.pending import Lookout
-from etl.operations.backup import copy, dump, records, store, trial
+from etl.operations.backup import copy, dump, records, staging_files, store, trial
 from etl.operations.backup.copy import Copy
 from etl.operations.backup.store import Backup
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
@@ -106,7 +106,8 @@ def _try_out(settings: Settings, watcher: Watcher, made: Copy, moment: datetime 
         trial.prove(made)
     else:
         trial.require_rows(made)
-    trial.apply_erasures(settings, watcher, made.url, is_dump=made.is_dump)
+    with staging_files.beside(settings, watcher, made.url, is_to_be_live=True) as own:
+        trial.apply_erasures(own, watcher, made.url, is_dump=made.is_dump)
 
 
 def _take_place(settings: Settings, home: Home) -> str:
@@ -141,8 +142,9 @@ def _kept_given(settings: Settings, watcher: Watcher) -> str:
     url = server.ensure_running(settings)
     kept = _newest(dump.kept(url))
     also = trial.erased_in(url)
-    if also or trial.erased_by_now(settings):
-        trial.apply_erasures(settings, watcher, dump.at(url, kept), also=also)
+    with staging_files.beside(settings, watcher, dump.at(url, kept), is_to_be_live=True) as own:
+        if also or trial.erased_by_now(settings):
+            trial.apply_erasures(own, watcher, dump.at(url, kept), also=also)
     return f"the database {dump.take_place_again(url, kept)}"
 
 
@@ -153,9 +155,13 @@ def _kept_embedded(settings: Settings, watcher: Watcher) -> str:
     with suppress(psycopg.OperationalError):
         if live := _live_url(settings):
             also = trial.erased_in(live)
-    if also or trial.erased_by_now(settings):
-        with _started(settings, kept) as url:
-            trial.apply_erasures(settings, watcher, url, also=also)
+    if also or trial.erased_by_now(settings) or staging_files.are_there(settings):
+        with (
+            _started(settings, kept) as url,
+            staging_files.beside(settings, watcher, url, is_to_be_live=True) as own,
+        ):
+            if also or trial.erased_by_now(settings):
+                trial.apply_erasures(own, watcher, url, also=also)
     return str(server.take_place(settings, kept))
 
 

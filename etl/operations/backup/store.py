@@ -30,6 +30,8 @@ MANIFEST = "backup_manifest"
 ERASED = "erased"
 # The folder next to the backups with the kept log.
 LOG = "log"
+# And the one with files of archived staging.
+STAGING = "staging"
 INSTANTS = ("started_at", "state_at", "finished_at")
 
 # Rows and checksum of each table, by its name.
@@ -47,7 +49,8 @@ class Label:
     report. ``build``: the full load whose tables it has. ``erasure_key``: what the key of erasures
     is known by, if there was one. ``system``, ``timeline``, ``start``,
     ``end``, ``mark``: of a physical backup the database system, the line of its log, where in that
-    it starts, the position whose state it has, and the name of that.
+    it starts, the position whose state it has, and the name of that. ``staging_files``: files of
+    archived staging that there were.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Label:
     start: str = ""
     end: str = ""
     mark: str = ""
+    staging_files: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ def listed(folder: Path) -> tuple[list[Backup], dict[str, RestoreError]]:
     """The backups of a folder, the oldest first, and by name what is wrong with others."""
     found, wrong = [], {}
     for path in sorted(folder.iterdir()) if folder.exists() else ():
-        if path.is_dir() and path.suffix != PARTIAL and path.name != LOG:
+        if path.is_dir() and path.suffix != PARTIAL and path.name not in (LOG, STAGING):
             try:
                 found.append(_read(path))
             except RestoreError as error:

@@ -27,6 +27,7 @@ from etl.operations.backup import (
     physical,
     programs,
     records,
+    staging_files,
     store,
 )
 from etl.operations.backup.encryption import Recipients
@@ -64,6 +65,7 @@ def take(settings: Settings, say: Say, *, full: bool = False) -> Backup:
     folder = settings.backups
     with store.locked(folder, "backup"):
         copy.clear(settings)
+        staging_files.ship(settings, recipients)
         found, wrong = store.listed(folder)
         for problem in wrong.values():
             say(problem.message)
@@ -192,6 +194,8 @@ def _label(settings: Settings, partial: Path, started: datetime, size: int) -> d
         "major": MAJOR,
         "recipients": len(settings.backup.recipients),
         "erasure_key": erasure_files.known_by(settings.data),
+        # Also those of rows that left staging while the backup was made.
+        "staging_files": staging_files.ship(settings, Recipients(settings.backup.recipients)),
     }
 
 
@@ -218,3 +222,4 @@ def _let_go(settings: Settings, backups: list[Backup], say: Say) -> None:
         say(f"Deleted, as BACKUP_KEEP says: {', '.join(backup.name for backup in gone)}.")
     kept = [backup for backup in backups if backup not in gone]
     archive.prune(settings, keep.reach_of_log(kept, settings.backup))
+    staging_files.prune(settings, kept)
