@@ -34,9 +34,9 @@ class Overview:
 
     ``held``: batches that are not in it. ``running``: the run at work. ``stages``: the latest,
     newest first, as (begun, stage, batch, status, seconds). ``horizon``: rows from before it have
-    gone to the archive. ``archived``: files, rows and bytes of staging that are in files. ``loader``:
-    who loads and owns the tables, in a sentence. ``latest``: its day, its last load and what the
-    checks found.
+    gone to the archive. ``archived``: files, rows and bytes of staging that are in files.
+    ``loader``: who loads and owns the tables, in a sentence. ``latest``: its day, its last load and
+    what the checks found.
     """
 
     held: Sequence[refused.HeldBatch] = ()

@@ -8,8 +8,8 @@
 --
 --   a share of one       2025-02 as a whole, and C1 and C8 with all rows that staging has of them
 --
--- Rows of staging that are in files are added to the copies; where everything is looked at, a view of
--- the table's name has both.
+-- Rows of staging that are in files are added to the copies; where everything is looked at, a view
+-- of the table's name has both.
 
 -- name: last_look
 -- The latest finished look at this build, whichever rows it looked at. At most one row.

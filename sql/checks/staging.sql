@@ -18,8 +18,8 @@ where l.status = any(%(statuses)s)
     and (l.status <> 'running' or l.is_rebuild = ('rebuilt' = any(%(statuses)s)));
 
 -- name: against_ledger
--- One feed's staging table, with what it has in files, against what the ledger says of the files that
--- were loaded: row counts, control totals, and that every row belongs to a load. One row per rule.
+-- One feed's staging table, with what is archived of it, against what the ledger says of the loaded
+-- files: row counts, control totals, and that every row belongs to a load. One row per rule.
 --: for each: feed
 --: gate: stage, scope = of_load
 --: rule rows_as_in_file: critical, consistency

@@ -25,7 +25,7 @@ loaded as (
         l.as_of
     from ({stage/load_ranges.ranges}) as p
     cross join newest as n
-    inner join load as l on p.first_load <= l.load_id and l.load_id < p.end_load
+    inner join load as l on p.first_load <= l.load_id and p.end_load > l.load_id
     left join load_file as f
         on l.load_id = f.load_id and f.feed = %(feed)s and f.status = 'loaded'
     where p.end_load <= n.load_id + 1
@@ -59,14 +59,14 @@ lock table {partition} in share row exclusive mode;
 
 -- name: measure
 -- What a table has of each load: rows, sums of money, days of service, and a sum over a hash of
--- each whole row, which tells two tables with other rows apart. One row per load.
+-- each whole row, which differs between tables with other rows. One row per load.
 select
     s.load_id,
     count(*) as row_count,
     {totals} as money_totals,
     min(s.service_date::date) as first_day,
     max(s.service_date::date) as last_day,
-    sum(hash_record_extended(s, 0)::numeric) as hashes
+    sum(hash_record_extended(s, 0)::numeric) as row_hashes
 from {table} as s
 group by s.load_id
 order by s.load_id;
@@ -106,7 +106,7 @@ where archive_id = %(archive_id)s;
 delete from {partition};
 
 -- name: vacuum
--- Give the room of rows that have gone back to the disk, once no reader sees them any more. No rows.
+-- Give the room of rows that have gone back to the disk, once no reader sees them. No rows.
 vacuum {partition};
 
 -- name: is_vacant
@@ -121,8 +121,8 @@ select
 truncate table {partition};
 
 -- name: files
--- Files whose rows are in no table: those of some feeds, of loads or of batches from before a day, if
--- they are named. One row per file, in the order of loads.
+-- Files of feeds whose rows are in no table: those with rows of some loads, or of days of service
+-- from before a day, if these are named. One row per file.
 select
     a.archive_id,
     a.feed,
@@ -192,7 +192,7 @@ from staging_archive
 where state = 'archived';
 
 -- name: claims_that_ask
--- Claims of a load of which rows that came before are asked for beyond what a late load asks for: by
+-- Claims of loads of which rows that came before are asked for whether the load is late or not: by
 -- a gate, of claims that it may reverse, and by the horizon, of days before it. One row per claim.
 select r.claim_id::text as claim_id
 from claims_raw as r
@@ -200,7 +200,8 @@ where r.load_id = any(%(loads)s)
     and (
         {r_is_reversal}
         or (
-            %(horizon)s::date is not null and (r.service_date < %(horizon)s or r.service_date is null)
+            %(horizon)s::date is not null
+            and (r.service_date < %(horizon)s or r.service_date is null)
         )
     );
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from etl.contracts.checks import CRITICAL
 from etl.contracts.feeds import FEEDS
-from etl.pipeline import archive_staging, commands
+from etl.errors import AcaError, RestoreError, UsageError
+from etl.pipeline import archive_staging, commands, erase
 from etl.quality.runner import run_share
 from etl.quality.share import Look
+from etl.retention import parquet
 from etl.retention.staging_archive import StagingArchive
 from etl.warehouse import staging
 from etl.warehouse.staging import PARTITIONED
@@ -30,6 +34,7 @@ from tests.support.corrections import (
     same,
     send,
 )
+from tests.support.retention import OLD_CLAIMS, retain, send_all
 from tests.support.warehouse import Warehouse, failed_critical, fresh_warehouse
 
 LATER = date(2100, 1, 1)
@@ -54,7 +59,7 @@ def staged(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
         columns = ", ".join(c.name for c in FEEDS[feed].staged)
         table = FEEDS[feed].table
         query = f"select load_id, source_line, {columns} from staging.{table} order by 1, 2"
-        # A rebuild takes the place of the table that a plan is kept for.
+        # A rebuild replaces the table that a plan is kept for.
         found[table] = warehouse.connection.execute(query, prepare=False).fetchall()
     return found
 
@@ -135,8 +140,8 @@ def test_every_run_that_asks_for_old_rows_gives_the_same(
     warehouse: Warehouse, twin: Warehouse
 ) -> None:
     came_back = [0]
-    told = zip(story(twin, archives=False), story(warehouse, archives=True), strict=True)
-    for wanted, found in told:
+    compared = zip(story(twin, archives=False), story(warehouse, archives=True), strict=True)
+    for wanted, found in compared:
         same(found, wanted)
         came_back.append(returned(warehouse))
     # The late batch, the reversal and the replay ask for old rows; the restatement does not.
@@ -174,3 +179,104 @@ def test_batches_in_any_order_give_the_same_rows(warehouse: Warehouse, seed: int
         found[-1].append(staged(warehouse))
         assert failed_critical(warehouse.connection) == set()
     assert found[0] == found[1]
+
+
+def sent(warehouse: Warehouse) -> None:
+    """Two settled loads of claims, the first with its members."""
+    send(warehouse.inbox, 0, 0)
+    send(warehouse.inbox, 1, 0)
+    warehouse.incremental(1)
+
+
+def test_command_shows_then_does_and_says_what_it_cannot(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent(warehouse)
+    rows = staged(warehouse)
+    for text in ("", "soon", "2025-13-01"):
+        with pytest.raises(UsageError, match="before which staging is to be archived"):
+            archive_staging.day_of(text)
+    place = warehouse.data / "staging-archive"
+    warehouse.run(archive_staging.archive, LATER)
+    assert "Nothing was changed" in warehouse.watcher.said[-1]
+    assert staged(warehouse) == rows
+    assert not place.exists()
+    # The batch of January alone: its partitions have nothing of another.
+    said = archive(warehouse, date(2025, 2, 1))
+    assert "3 settled partitions of staging with 10 rows" in said[-1]
+    assert {row[0] for found in staged(warehouse).values() for row in found} == {2}
+    assert place.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o600}
+    (path,) = place.glob("claims-*.parquet")
+    archived = pq.read_table(path)
+    assert archived.schema.field("paid_amount").type == pa.decimal128(14, 2)
+    assert archived.schema.field("service_date").type == pa.date32()
+    assert warehouse.overview().archived[:2] == (3, 10)
+    assert "Nothing to do" in archive(warehouse, date(2025, 2, 1))[-1]
+    # A run that asks for rows of a file that is not as it was written says so and changes nothing.
+    kept = path.read_bytes()
+    damages: tuple[Callable[[], object], ...] = (
+        path.unlink,
+        lambda: path.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1])),
+    )
+    send(warehouse.inbox, 2, 0)
+    before = warehouse.contents()
+    for damage in damages:
+        damage()
+        ended = warehouse.command("incremental", REJECT_SHARE="1")
+        assert ended.returncode == RestoreError.exit_code, ended.stderr
+        assert path.name in ended.stderr
+        assert warehouse.contents()["fact_claim"] == before["fact_claim"]
+        path.write_bytes(kept)
+    # A value that would not come back as it was keeps the partition where it is.
+    monkeypatch.setattr(parquet, "as_csv", lambda path, columns, among=None: iter(()))
+    with pytest.raises(AcaError, match="reads back as 0 rows"):
+        archive(warehouse)
+    monkeypatch.undo()
+    assert not list(place.glob("*-000002-*.parquet"))
+    warehouse.run(archive_staging.bring_back)
+    assert {table: found[: len(rows[table])] for table, found in staged(warehouse).items()} == rows
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_share_of_the_months_is_looked_at_with_rows_of_files(warehouse: Warehouse) -> None:
+    sent(warehouse)
+    send(warehouse.inbox, 3, 0)
+    warehouse.incremental(1)
+    archive(warehouse)
+    share = Look((date(2025, 1, 1),), 3, since_load_id=3)
+    assert failed_with_files(warehouse, share) == set()
+    since = Look((), 3, since_load_id=1, loads_since=(2, 3))
+    assert failed_with_files(warehouse, since) == set()
+    change = "update warehouse.fact_claim set paid_amount = 0.07 where claim_id = 'C1'"
+    warehouse.connection.execute(change)
+    assert "fact_claim.latest_state" in failed_with_files(warehouse)
+
+
+@pytest.mark.slow
+def test_erasure_and_retention_reach_what_is_in_files(warehouse: Warehouse) -> None:
+    send_all(warehouse)
+    archive(warehouse)
+    warehouse.run(erase.erase, "M3", "asked to")
+    files = list((warehouse.data / "staging-archive").glob("claims-*.parquet"))
+    assert not any("M3" in pq.read_table(file)["member_id"].to_pylist() for file in files)
+    assert warehouse.rows("select 1 from staging.claims_raw where member_id = 'M3'") == []
+    archive(warehouse)
+    retain(warehouse)
+    left = warehouse.column("select claim_id from staging.claims_raw")
+    archived = [
+        claim
+        for file in (warehouse.data / "staging-archive").glob("claims-*.parquet")
+        for claim in pq.read_table(file)["claim_id"].to_pylist()
+    ]
+    assert not set(OLD_CLAIMS) & {*left, *archived}
+    assert failed_with_files(warehouse) == set()
+    # An old row of a claim that stays for another row of it, which is in a file.
+    archive(warehouse)
+    late = {"claim_id": "MOVED", "member_id": "M2", "service_date": "2023-11-11"}
+    warehouse.send("2025-04-01", claims=[late])
+    warehouse.incremental(1)
+    kept = "select count(*) from staging.claims_raw where claim_id = 'MOVED'"
+    assert warehouse.value(kept) == 3
+    assert failed_with_files(warehouse) == set()

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from etl.config import Settings
 from etl.contracts.reasons import Reason
 from etl.db.connection import connect
 from etl.errors import BatchError, CheckFailedError
-from etl.pipeline import commands
+from etl.pipeline import archive_staging, commands
 from etl.warehouse.staging import is_partition
 from tests.support.corrections import BATCHES, Rows, correct, export, rewrite, send
 from tests.support.databases import copy, drop, fresh_database, url_of
@@ -36,12 +37,15 @@ SCHEMAS = ["staging", "warehouse", "internal", "cubes", "ledger", "quality"]
 # Columns of clock times and counters, which differ from run to run.
 _CLOCKS = {"started_at", "finished_at", "live_at", "created_at", "defined_at", "load_timestamp"}
 _CLOCKS |= {"refused_at", "tried_at", "settled_at", "changed_at", "decided_at", "made_at", "ran_at"}
-_CLOCKS |= {"all_since"}
+_CLOCKS |= {"all_since", "returned_at"}
 _CLOCKS |= {"measured", "message"}  # of a check, some of which measure days until now
 _NUMBERS = {"stage_run_id", "check_run_id", "fact_rekey_id", "retention_run_id"}
 _LOADS = {"load_id", "build_id", "known_to_load_id", "closed_by"}
 # Codes of masked schemas, which are random.
 _CODES = {("dim_member_limited", "member_sk"), ("dim_member_limited", "member_id")}
+# Names and numbers of files, of which a killed run leaves some out.
+_CODES |= {("staging_archive", "file_name"), ("staging_archive", "archive_id")}
+_CODES |= {("staging_archive_load", "archive_id")}
 # What is noted of runs, of which a killed one makes fewer or more.
 _NOTES = ["attempt", "incident", "report_plan", "relation_use", "statement_counted"]
 Contents = dict[str, list[str]]
@@ -327,6 +331,28 @@ def _retention(warehouse: Warehouse) -> tuple[str, ...]:
     return ("retention", "--years", "1", "--confirm")
 
 
+def _settled(warehouse: Warehouse) -> None:
+    """All partitions of staging but the last are full."""
+    send_all(warehouse)
+    restart = "alter table ledger.load alter column load_id restart with 40"
+    warehouse.connection.execute(restart)
+    warehouse.send("2025-04-01", claims=[{"claim_id": "LAST", "service_date": "2025-03-01"}])
+    warehouse.incremental(1)
+
+
+def _archive_staging(warehouse: Warehouse) -> tuple[str, ...]:
+    _settled(warehouse)
+    return ("archive-staging", "--before", "2100-01-01", "--confirm")
+
+
+def _late_of_archived(warehouse: Warehouse) -> tuple[str, ...]:
+    """A late batch names claims that are in files."""
+    _settled(warehouse)
+    warehouse.run(archive_staging.archive, date(2100, 1, 1), confirmed=True)
+    warehouse.send("2023-07-01", claims=[{"claim_id": "OLD", "service_date": "2023-01-15"}])
+    return ("incremental",)
+
+
 PREPARATIONS: dict[str, Callable[[Warehouse], tuple[str, ...]]] = {
     "incremental": _incremental,
     **{stage: partial(_single_stage, stage) for stage in STAGES},
@@ -338,6 +364,8 @@ PREPARATIONS: dict[str, Callable[[Warehouse], tuple[str, ...]]] = {
     "replay_refused": _replay_refused,
     "threshold": _threshold,
     "retention": _retention,
+    "archive_staging": _archive_staging,
+    "late_of_archived": _late_of_archived,
 }
 
 

@@ -164,6 +164,7 @@ OPEN_CONNECTIONS = {
     "operations/backup/physical.py": "reads, and puts marks into the log",
     "operations/backup/records.py": "what the ledger lists of backups",
     "operations/backup/restore.py": "reads, and has the lock of the warehouse",
+    "operations/backup/staging_files.py": "reads",
     "operations/backup/take.py": "reads",
     "operations/backup/trial.py": "reads",
     "quality/great_expectations.py": "reads",

@@ -64,7 +64,7 @@ def drill(settings: Settings, watcher: Watcher) -> Drilled:
 
 def _use(settings: Settings, watcher: Watcher, made: Copy) -> None:
     """Let the copy be a warehouse: the erased go, and every check runs."""
-    with staging_files.beside(settings, watcher, made.url) as own:
+    with staging_files.at_hand(settings, watcher, made.url) as own:
         trial.apply_erasures(own, watcher, made.url, is_dump=made.is_dump)
         with open_run(made.url, own, watcher, "restore-drill", lambda: None) as context:
             commands.run_checks(context)

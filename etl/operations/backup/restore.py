@@ -106,7 +106,7 @@ def _try_out(settings: Settings, watcher: Watcher, made: Copy, moment: datetime 
         trial.prove(made)
     else:
         trial.require_rows(made)
-    with staging_files.beside(settings, watcher, made.url, is_to_be_live=True) as own:
+    with staging_files.at_hand(settings, watcher, made.url, is_to_be_live=True) as own:
         trial.apply_erasures(own, watcher, made.url, is_dump=made.is_dump)
 
 
@@ -142,7 +142,7 @@ def _kept_given(settings: Settings, watcher: Watcher) -> str:
     url = server.ensure_running(settings)
     kept = _newest(dump.kept(url))
     also = trial.erased_in(url)
-    with staging_files.beside(settings, watcher, dump.at(url, kept), is_to_be_live=True) as own:
+    with staging_files.at_hand(settings, watcher, dump.at(url, kept), is_to_be_live=True) as own:
         if also or trial.erased_by_now(settings):
             trial.apply_erasures(own, watcher, dump.at(url, kept), also=also)
     return f"the database {dump.take_place_again(url, kept)}"
@@ -158,7 +158,7 @@ def _kept_embedded(settings: Settings, watcher: Watcher) -> str:
     if also or trial.erased_by_now(settings) or staging_files.are_there(settings):
         with (
             _started(settings, kept) as url,
-            staging_files.beside(settings, watcher, url, is_to_be_live=True) as own,
+            staging_files.at_hand(settings, watcher, url, is_to_be_live=True) as own,
         ):
             if also or trial.erased_by_now(settings):
                 trial.apply_erasures(own, watcher, url, also=also)

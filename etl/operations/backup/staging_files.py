@@ -71,13 +71,13 @@ def are_there(settings: Settings) -> bool:
 
 
 @contextmanager
-def beside(
+def at_hand(
     settings: Settings, watcher: Watcher, url: str, *, is_to_be_live: bool = False
 ) -> Iterator[Settings]:
     """Settings with a folder that has the files which a database needs, until the block ends.
 
     ``url``: of the database. ``is_to_be_live``: the files that are left then join those of the live
-    one. Files that are nowhere are told.
+    one. Files that are nowhere are named.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".staging-archive-", dir=settings.data) as folder:
