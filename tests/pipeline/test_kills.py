@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -183,12 +184,16 @@ class Trial:
         """A copy of the prepared warehouse: its URL, and a way to run the command on it."""
         name = f"killed_{next(_numbers)}"
         url = url_of(self.admin_url, name)
+        prepared = Path(self.environment["DATA_DIR"])
+        data = prepared.with_name(name)
+        if prepared.exists():
+            shutil.copytree(prepared, data)
 
         def run(
             *moments: int, after: float | None = None, strike: Callable[[], None] = die
         ) -> Outcome:
             return run_command(
-                {**self.environment, "DATABASE_URL": url},
+                {**self.environment, "DATABASE_URL": url, "DATA_DIR": str(data)},
                 *self.arguments,
                 strike_at=moments,
                 strike=strike,
@@ -204,6 +209,7 @@ class Trial:
             # A strike may have ended every session that was open before it.
             with psycopg.connect(self.admin_url, autocommit=True) as admin:
                 drop(admin, name)
+            shutil.rmtree(data, ignore_errors=True)
 
     def undisturbed(self) -> tuple[Contents, tuple[str, ...], int | None]:
         """What the command leaves when nothing happens to it, its moments and its exit code."""
