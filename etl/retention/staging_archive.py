@@ -320,7 +320,10 @@ def _write(
 
     partial = path.with_name(path.name + _PARTIAL)
     query = statement(
-        f"{_FILE}.rows", partition=partition, columns=parquet.columns(feed, exact=True)
+        f"{_FILE}.rows",
+        partition=partition,
+        columns=parquet.columns(feed, exact=True),
+        row_key=names(feed.key, "s"),
     )
     with connection.cursor() as cursor, cursor.copy(query) as rows:
         parquet.write(rows, feed, partial, exact=True)

@@ -78,7 +78,7 @@ copy (
     select {columns}
     from {partition} as s
     inner join load as l on s.load_id = l.load_id
-    order by s.load_id, s.source_line
+    order by s.load_id, s.source_line, {row_key}
 ) to stdout with (format csv);
 
 -- name: create_read_back
