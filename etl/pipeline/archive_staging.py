@@ -91,6 +91,7 @@ def archive(context: RunContext, before: date, *, confirmed: bool = False) -> Su
 
 def bring_back(context: RunContext) -> Summary:
     """Bring all archived rows back into staging."""
+    context.staging_archive.clear(context.ledger)
     if not context.staging_archive.files(context.ledger):
         context.watcher.say("Nothing to do: no rows of staging are archived.")
         return context.summary

@@ -228,6 +228,7 @@ def test_command_shows_then_does_and_says_what_it_cannot(
         assert path.name in ended.stderr
         assert warehouse.contents()["fact_claim"] == before["fact_claim"]
         path.write_bytes(kept)
+    warehouse.incremental(1)
     # A value that would not come back as it was keeps the partition where it is.
     monkeypatch.setattr(parquet, "as_csv", lambda path, columns, among=None: iter(()))
     with pytest.raises(AcaError, match="reads back as 0 rows"):
