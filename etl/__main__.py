@@ -44,9 +44,9 @@ from etl.pipeline.summary import Summary
 from etl.pipeline.tries import Tries
 from etl.quality import thresholds
 from etl.quality.share import NIGHTS
+from etl.quality.truth import Truth
 from etl.server import server
 from etl.synthetic import marker
-from etl.synthetic.evaluate.truth_folder import TruthFolder
 from etl.warehouse.tables import DIMENSIONS
 
 app = typer.Typer(
@@ -169,8 +169,11 @@ def _whole(context: RunContext) -> Summary:
     return commands.incremental(context)
 
 
-def _truth(chosen: Settings) -> TruthFolder | None:
+def _truth(chosen: Settings) -> Truth | None:
     """What the feeds of the inbox really contain, where the generator made them."""
+    # Only checks need it, and a day does without its packages.
+    from etl.synthetic.evaluate.truth_folder import TruthFolder
+
     return TruthFolder(chosen.truth) if marker.is_synthetic(chosen.inbox) else None
 
 

@@ -169,7 +169,10 @@ def _facts() -> Iterator[Step]:
 
 
 def _claims() -> Iterator[Step]:
-    of_claims = {"target": sql.Identifier(FACT_CLAIM.table)}
+    of_claims = {
+        "target": sql.Identifier(FACT_CLAIM.table),
+        "of_existing": claims.among_existing(0),
+    }
     file = "facts/6_claim_rows"
     for name, text in (
         ("work", "facts/2_claim_reversals.create_self_reversal"),

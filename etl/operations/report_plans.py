@@ -25,7 +25,7 @@ from etl.operations.plan_shape import hash_of, read_by, shape_of
 from etl.warehouse.tables import LIVE
 
 # Of the time of a run, what its reports may take; and the longest that one may.
-SHARE_OF_RUN = 0.05
+SHARE_OF_RUN = 0.02
 LONGEST_SECONDS = 30.0
 _RECORDED = ("report", "shape", "cost", "rows", "pages")
 

@@ -21,7 +21,7 @@ from etl.contracts.checks import Check, Finding
 from etl.contracts.feeds import FEEDS
 from etl.db import steps
 from etl.db.connection import reading, set_search_path
-from etl.db.statements import Values, run, statement
+from etl.db.statements import Values, run, scalar, statement
 from etl.errors import ServerError
 from etl.quality import share
 from etl.quality.checks.profile import profile_parts
@@ -49,7 +49,7 @@ from etl.quality.truth import Truth
 from etl.render.expectations import suites
 from etl.retention.staging_archive import StagingArchive
 from etl.stages import tables
-from etl.stages.facts import fact_loads
+from etl.stages.facts import fact_loads, look_up
 from etl.warehouse.staging import PARTITIONED
 from etl.warehouse.tables import Build
 
@@ -204,7 +204,7 @@ def _gate_values(
         is_snapshot = dict(ordered)[load_id]
         if len(loads) > 1 and not is_snapshot and feed in PARTITIONED:
             look = _of_claims(work, feed, load_id, loads, archive)
-    return {
+    values = {
         **asked,
         "feed": feed,
         "loads_before": loads_before,
@@ -213,6 +213,13 @@ def _gate_values(
         **_of_all(loads),
         **look,
     }
+    return {**values, "are_few": stage == "facts" and _name_few(work, values["naming"])}
+
+
+def _name_few(work: psycopg.Connection[Any], loads: Sequence[int | None]) -> bool:
+    """Whether loads name so few claims that these cost less to look up than all to read."""
+    asked = {"naming": list(loads), "feeds": list(PARTITIONED)}
+    return scalar(work, "facts/loads.rows_brought", asked) <= look_up.FEW_CLAIMS
 
 
 def _of_all(loads: Sequence[int | None]) -> Values:

@@ -74,24 +74,13 @@ where r.load_id = any(%(naming)s);
 -- The lines or diagnoses of the claims that loads named: a fragment of a from clause. Those of a few
 -- claims are looked up, whose number does not grow with history; for many one scan costs less.
 (  -- noqa: PRS, part of a from clause
-    with named_claim as materialized ({named})
-
-    select looked_up.*
-    from named_claim as n
-    cross join lateral (
-        select *
-        from {detail} as f
-        where f.claim_id = n.claim_id
-        order by f.claim_id
-        -- Keeps the look-up a look-up.
-        offset 0
-    ) as looked_up
-    where (select count(*) from named_claim) <= {few_claims}
+    select f.*
+    from {detail} as f
+    where %(are_few)s::boolean and f.claim_id {facts/look_up.few}
     union all
     select f.*
     from {detail} as f
-    where f.claim_id in (select o.claim_id from ({named}) as o)
-        and (select count(*) from named_claim) > {few_claims}
+    where not %(are_few)s::boolean and f.claim_id in (select o.claim_id from ({named}) as o)
 ) as d
 
 -- name: keys_differ

@@ -26,10 +26,6 @@ cross join lateral (
     {tallied}
 ) as v (rule, rows_failed, failing_keys);
 
--- name: few_claims
--- Up to how many claims are looked up one by one: each in the index of every month. A fragment.
-30000  -- noqa: PRS, a value
-
 -- name: every_claim
 -- All claims: a fragment of a from clause.
 fact_claim as f  -- noqa: PRS, part of a from clause
@@ -37,28 +33,15 @@ fact_claim as f  -- noqa: PRS, part of a from clause
 -- name: claims_looked_up
 -- The claims that are named: a fragment of a from clause. A few are looked up, whose number does not
 -- grow with history; for many one scan costs less, on all cores, which what is kept cannot be read on.
+-- Only one of both parts is planned.
 (  -- noqa: PRS, part of a from clause
-    with named_claim as materialized (
-        select distinct o.claim_id
-        from ({named}) as o
-    )
-
-    select looked_up.*
-    from named_claim as n
-    cross join lateral (
-        select *
-        from fact_claim as f
-        where f.claim_id = n.claim_id
-        order by f.claim_id
-        -- Keeps the look-up a look-up.
-        offset 0
-    ) as looked_up
-    where (select count(*) from named_claim) <= {few_claims}
+    select f.*
+    from fact_claim as f
+    where %(are_few)s::boolean and f.claim_id {facts/look_up.few}
     union all
     select f.*
     from fact_claim as f
-    where f.claim_id in (select o.claim_id from ({named}) as o)
-        and (select count(*) from named_claim) > {few_claims}
+    where not %(are_few)s::boolean and f.claim_id in (select o.claim_id from ({named}) as o)
 ) as f
 
 -- name: places

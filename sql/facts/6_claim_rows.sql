@@ -72,6 +72,11 @@ where {is_latest_state} and s.is_deleted is not true
         where g.claim_id = s.claim_id
     );
 
+-- name: existing
+-- Claims of the load that the fact has. One row per claim.
+select k.claim_id
+from existing_claim as k
+
 -- name: update_existing
 -- Claims that the fact has in another state take their latest one; a changed day of service moves
 -- the row to its partition. The state that each was in joins its earlier ones. Rows that do not
@@ -100,7 +105,8 @@ with changed as (
         inner join dim_date as day on s.service_date = day.full_date
         {references}
     ) as v
-    where f.claim_id = v.claim_id and f.service_date = v.fact_service_date
+    where f.claim_id {of_existing}
+        and f.claim_id = v.claim_id and f.service_date = v.fact_service_date
         and ({is_changed})
     returning
         old.claim_id,

@@ -82,19 +82,17 @@ select distinct
 from ({changed_claims}) as c
 on conflict do nothing;
 
+-- name: touched
+-- The claims whose rows are made again. One row per claim.
+select t.claim_id
+from touched_claim as t
+
 -- name: find_before
 -- The rows of the touched claims as they are. One row per row.
 create temporary table detail_before on commit drop as
-select b.*
-from touched_claim as t
-cross join lateral (
-    select d.*
-    from {detail} as d
-    where d.claim_id = t.claim_id
-    order by d.claim_id
-    -- Keeps the look-up a look-up.
-    offset 0
-) as b;
+select d.*
+from {detail} as d
+where d.claim_id {of_touched};
 
 -- name: touch_left_alone
 -- Claims that went and leave their set, whose rows have their own day of service again. One row per
@@ -166,16 +164,9 @@ from fact_claim as f;
 
 -- name: touched_claims
 -- The touched claims that the fact has. One row per claim.
-select c.*
-from touched_claim as t
-cross join lateral (
-    select f.*
-    from fact_claim as f
-    where f.claim_id = t.claim_id
-    order by f.claim_id
-    -- Keeps the look-up a look-up.
-    offset 0
-) as c;
+select f.*
+from fact_claim as f
+where f.claim_id {of_touched};
 
 -- name: all_sets
 -- The sets of all claims, where one load brought all of them. One row per row of a set.

@@ -29,6 +29,12 @@ select r.claim_id
 from {staging} as r
 where r.load_id = %(load_id)s;
 
+-- name: rows_brought
+-- How many rows of some feeds these loads brought. One row.
+select coalesce(sum(f.rows_loaded), 0)
+from load_file as f
+where f.load_id = any(%(naming)s) and f.feed = any(%(feeds)s) and f.status = 'loaded';
+
 -- name: holding
 -- Those of the loads of a build that brought some claims, found in the index of every partition of
 -- staging: whatever is read of these claims is in the partitions of these loads. One row.

@@ -11,7 +11,7 @@ from psycopg import sql
 from etl.db.statements import differ, names, run, scalar, statement
 from etl.render import claim_status, staged_rows
 from etl.stages import tables
-from etl.stages.facts import fact_loads, partitions, references
+from etl.stages.facts import fact_loads, look_up, partitions, references
 from etl.stages.facts.fact_loads import CurrentLoad, FactLoads
 from etl.stages.facts.partitions import Partitioned
 from etl.warehouse.tables import FACT_CLAIM
@@ -32,11 +32,12 @@ def merge(
     run(connection, "facts/2_claim_reversals.create_self_reversal")
     if loads.is_late:
         loads = _holding(connection, loads, parts, current_load)
-        _find_states_of_late(connection, loads, parts)
+        existing = _find_states_of_late(connection, loads, parts)
     elif has_rows:
-        _find_states_of_latest(connection, loads, parts)
+        existing = _find_states_of_latest(connection, loads, parts)
     else:
-        _find_states_of_first(connection, loads, parts)
+        existing = _find_states_of_first(connection, loads, parts)
+    parts["of_existing"] = among_existing(existing)
     tables.analyze(connection, "existing_claim")
     withdrawn = run(connection, "facts/6_claim_rows.withdraw", **parts).rowcount
     inserted, months = partitions.insert(
@@ -98,22 +99,29 @@ def _holding(
 
 def _find_states_of_late(
     connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts
-) -> None:
-    """Work out the states of the affected claims again from the rows of all loads."""
+) -> int:
+    """Work out the states of the affected claims again from the rows of all loads.
+
+    Returns how many of them the fact has.
+    """
     file, values = "facts/4_claims_of_late_load", loads.values
     run(connection, "facts/2_claim_reversals.find_of_late", values, **parts)
     run(connection, f"{file}.find_states", values, **parts)
     tables.analyze(connection, "claim_state")
-    run(connection, f"{file}.find_existing")
+    existing = run(connection, f"{file}.find_existing").rowcount
     run(connection, f"{file}.find_withdrawn", values, **parts)
+    return existing
 
 
 def _find_states_of_latest(
     connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts
-) -> None:
-    """Find which claims of the load the fact has, and which ones it ends or reverses."""
+) -> int:
+    """Find which claims of the load the fact has, and which ones it ends or reverses.
+
+    Returns how many of them the fact has.
+    """
     file, values = "facts/3_claims_of_latest_load", loads.values
-    run(connection, f"{file}.find_existing", values)
+    existing = run(connection, f"{file}.find_existing", values).rowcount
     if loads.is_snapshot:
         run(connection, f"{file}.find_absent", values, **parts)
     signs = run(connection, f"{file}.signs", values, **parts).fetchone()
@@ -122,15 +130,22 @@ def _find_states_of_latest(
         run(connection, f"{file}.find_marked", values)
     if has_reversals:
         run(connection, "facts/2_claim_reversals.find_of_latest", values, **parts)
+    return existing
 
 
 def _find_states_of_first(
     connection: psycopg.Connection[Any], loads: FactLoads, parts: Parts
-) -> None:
+) -> int:
     """The same while the fact is empty: only the load's own file can have reversed a claim."""
     run(connection, "facts/3_claims_of_latest_load.no_existing")
     if scalar(connection, "facts/2_claim_reversals.has_reversed_in_file", loads.values):
         run(connection, "facts/2_claim_reversals.find_of_latest", loads.values, **parts)
+    return 0
+
+
+def among_existing(number: int) -> sql.Composed:
+    """What a column of claims has to be to be one that the fact has, of which there are so many."""
+    return look_up.among(statement("facts/6_claim_rows.existing"), number)
 
 
 def parts_of(loads: FactLoads) -> Parts:

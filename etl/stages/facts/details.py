@@ -23,7 +23,7 @@ from psycopg import sql
 from etl.db.statements import assign, differ, names, run, scalar, statement
 from etl.render import code_sets, staged_rows
 from etl.stages import tables
-from etl.stages.facts import fact_loads, partitions
+from etl.stages.facts import fact_loads, look_up, partitions
 from etl.stages.facts.fact_loads import Corrected, CurrentLoad, FactLoads
 from etl.stages.facts.partitions import Partitioned
 from etl.warehouse.details import IS_FROM_CLAIM, Detail
@@ -105,14 +105,16 @@ class _Work:
         """Find the claims whose rows are made again, and which load brought the set of each."""
         self.run("create_touched")
         finds_sets = self.is_late or is_all
+        touched = 0
         if is_all:
-            self.run("touch_all")
+            touched = self.run("touch_all")
         elif self.changes.has_sets:
-            self.run("touch_named")
+            touched = self.run("touch_named")
             if self.loads.is_snapshot:
-                self.run("touch_absent")
+                touched += self.run("touch_absent")
         if self.changes.claims:
-            self.run("touch_changed", changed_claims=self.changes.claims)
+            touched += self.run("touch_changed", changed_claims=self.changes.claims)
+        self.parts["of_touched"] = among_touched(touched)
         tables.analyze(self.connection, "touched_claim")
         self.run("find_before")
         tables.analyze(self.connection, "detail_before")
@@ -149,6 +151,11 @@ class _Work:
             self.connection, self.partitioned, f"{_FILE}.{insert}", self.values, parts, days
         )
         return rows
+
+
+def among_touched(number: int) -> sql.Composed:
+    """What a column of claims has to be to be a touched one, of which there are so many."""
+    return look_up.among(statement(f"{_FILE}.touched"), number)
 
 
 def _is_late(loads: FactLoads, changes: Changes) -> bool:
