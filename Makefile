@@ -80,6 +80,15 @@ replica-up: $(READY) ## Have a replica of the embedded server to read from, or N
 replica-down: $(READY) ## Stop and delete the replicas, or number N alone [N=]
 	@$(PY) -m etl replica-down $(if $(value N),--n $(call given,N))
 
+cluster-up: $(READY) ## Have a cluster of Citus, a coordinator and two workers, which commands use from now on; print its URL
+	@$(PY) -m etl cluster-up
+
+cluster-down: $(READY) ## Stop the cluster, use the embedded server again; CONFIRM deletes its database [CONFIRM=yes FORCE=yes]
+	@$(PY) -m etl cluster-down $(if $(filter yes,$(CONFIRM)),--confirm) $(if $(filter yes,$(FORCE)),--force)
+
+cluster-status: $(READY) ## List the nodes of the cluster: whether each runs, its port, shards and size
+	@$(PY) -m etl cluster-status
+
 ##@ On call
 incidents: $(READY) ## List incidents, times to detect and repair, and error budgets
 	@$(PY) -m etl.cli.health incidents

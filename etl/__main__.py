@@ -20,6 +20,7 @@ from etl.cli import (
     export,
     health,
     masked_inbox,
+    nodes,
     operations,
     quarantine,
 )
@@ -64,6 +65,7 @@ app.add_typer(dictionary.app)
 app.add_typer(export.app)
 app.add_typer(health.app)
 app.add_typer(masked_inbox.app)
+app.add_typer(nodes.app)
 app.add_typer(operations.app)
 app.add_typer(quarantine.app)
 app.add_typer(replicas_commands.app)

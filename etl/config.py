@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, tzinfo
 from functools import cache
 from pathlib import Path
@@ -79,7 +79,8 @@ class Settings:
     refused files in a row of one sender and feed its later ones wait; 0: never. ``lock_minutes``,
     ``idle_minutes``: how long a run waits for another session's lock, and may do nothing within a
     transaction; 0: for ever. ``staging_folder``: has the archived staging of a database that is not
-    live.
+    live. ``cluster``: the cluster in ``data`` is used in place of the embedded server (``make
+    cluster-up``); ``citus_programs``: the folder of its programs, none: the packaged ones.
     """
 
     # Not in what a traceback or a log shows of the settings: it can contain a password.
@@ -99,6 +100,18 @@ class Settings:
     idle_minutes: float = 60
     backup: BackupSettings = field(default_factory=BackupSettings)
     staging_folder: Path | None = None
+    cluster: bool = False
+    citus_programs: Path | None = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the embedded server is used: none is given, and no cluster is wanted."""
+        return not self.database_url and not self.cluster
+
+    @property
+    def cluster_mark(self) -> Path:
+        """There while somebody wants the cluster in place of the embedded server."""
+        return self.data / "cluster" / "wanted"
 
     @property
     def backups(self) -> Path:
@@ -336,7 +349,8 @@ def settings() -> Settings:
     database_url = _secret(read, "DATABASE_URL")
     if not database_url:
         _forget_other_servers()
-    return Settings(
+    programs = read("CITUS_PROGRAMS", "")
+    found = Settings(
         database_url=database_url,
         inbox=(ROOT / read("INBOX", str(data / "inbox"))).resolve(),
         data=data,
@@ -352,4 +366,6 @@ def settings() -> Settings:
         lock_minutes=_minutes("LOCK_MINUTES", read("LOCK_MINUTES", "15")),
         idle_minutes=_minutes("IDLE_MINUTES", read("IDLE_MINUTES", "60")),
         retry_minutes=_minutes("RETRY_MINUTES", read("RETRY_MINUTES", "20")),
+        citus_programs=(ROOT / programs).resolve() if programs else None,
     )
+    return replace(found, cluster=not database_url and found.cluster_mark.exists())

@@ -22,8 +22,8 @@ from etl.db.connection import as_url, connect
 from etl.docs import psql_start
 from etl.errors import UsageError
 from etl.pipeline import console, welcome
+from etl.server import nodes, replicas, server
 from etl.server import psql as psql_program
-from etl.server import replicas, server
 from etl.server.home import write_private
 
 SESSION = "aca-warehouse access"
@@ -42,6 +42,7 @@ def role_add(login: LoginName = "", role: RoleName = "", states: States = "") ->
     chosen, found = settings(), logins.role_of(role)
     with connect(server.ensure_running(chosen), SESSION) as connection:
         added = logins.add(connection, login, found, _listed(states))
+        nodes.let_logins_in(chosen)
     seen = f" for {states}" if states else ""
     typer.echo(f"{login} has the role {added.role.name}{seen} and no other of the warehouse.")
     if added.password is not None:
@@ -149,6 +150,7 @@ def login_url(chosen: Settings, role: logins.Role, states: str) -> str:
     url = server.ensure_running(chosen)
     with _one_at_a_time(chosen), connect(url, SESSION) as connection:
         login, password = logins.trial(connection, role, _listed(states), _kept(chosen, role))
+        nodes.let_logins_in(chosen)
         _keep(chosen, login, password)
     return as_url(make_conninfo(url, user=login, password=password))
 

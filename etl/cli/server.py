@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from etl.cli.nodes import may_stop as may_stop_cluster
 from etl.config import settings
 from etl.errors import UsageError
 from etl.operations.health import past
 from etl.pipeline.running import refuse_to_end_run
 from etl.pipeline.status import Overview, assumed_unchanged, notices, overview
 from etl.pipeline.status_screen import Look, show_status
-from etl.server import replicas, server
+from etl.server import nodes, replicas, server
 from etl.synthetic.marker import now
 
 app = typer.Typer()
@@ -32,8 +33,10 @@ Force = Annotated[bool, typer.Option("--force", help="Also if that ends a run.")
 
 @app.command()
 def down(force: Force = False) -> None:
-    """Stop the embedded server, unless a run is at work on it."""
+    """Stop the servers of our own, unless a run is at work on one."""
     _may_stop("down", force=force)
+    for name in nodes.stop(settings()):
+        typer.echo(f"Node {name} of the cluster was stopped; make up brings it back.")
     for number in replicas.stop(settings()):
         typer.echo(f"Replica {number} was stopped; make up brings it back.")
     stopped = server.stop(settings())
@@ -51,11 +54,18 @@ def clean_data(
             "This deletes the database of the embedded server.",
             "If that is what you want: make clean-data CONFIRM=yes",
         )
+    if settings().cluster:
+        raise UsageError(
+            "The cluster is used, and this would delete the database of the embedded server.",
+            "make cluster-down CONFIRM=yes deletes that of the cluster; after make cluster-down "
+            "this deletes the other. Nothing was deleted.",
+        )
     _may_stop("clean-data CONFIRM=yes", force=force)
     server.remove(settings())
 
 
 def _may_stop(command: str, *, force: bool) -> None:
+    may_stop_cluster(settings(), command, force=force)
     url = server.running_url(settings())
     if url is not None and not force:
         refuse_to_end_run(url, command=command)

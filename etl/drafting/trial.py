@@ -131,7 +131,7 @@ def _place(chosen: Settings) -> Iterator[tuple[str, Settings]]:
             raise AlreadyRunningError(
                 "Another trial of a sender is at work.", "Wait until it is done, then run again."
             ) from None
-        own = server.ensure_running(replace(chosen, database_url=""))
+        own = server.ensure_running(replace(chosen, database_url="", cluster=False))
         place = replace(
             chosen,
             database_url=f"{own.rpartition('/')[0]}/{DATABASE}",

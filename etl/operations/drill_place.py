@@ -122,6 +122,7 @@ def place_in(settings: Settings) -> Iterator[Place]:
     chosen = replace(
         settings,
         database_url="",
+        cluster=False,
         data=folder,
         inbox=folder / "inbox",
         names_inbox=True,

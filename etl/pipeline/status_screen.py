@@ -83,7 +83,7 @@ def _height(console: Screen, line: Line) -> int:
 
 
 def _server(status: server.Status) -> str:
-    kind = "embedded server" if status.embedded else "server of DATABASE_URL"
+    kind = status.kind if status.embedded else "server of DATABASE_URL"
     if not status.running:
         return f"{kind}, " + (
             "not running (make up)" if status.embedded else f"not reached. {status.trouble}"

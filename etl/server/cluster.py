@@ -1,4 +1,4 @@
-"""The embedded server: make its database, start it, stop it, fix what a crash left.
+"""A server of ours: make its database, start it, stop it, fix what a crash left.
 
 Callers must have the lock of ``etl.server.server``; nothing here takes it.
 """
@@ -125,7 +125,7 @@ def set_password(home: Home, alter_role: str) -> None:
 
 def connect(home: Home, password: str) -> psycopg.Connection[Any]:
     """Connect to the database postgres, starting the server first if it does not run."""
-    _require_leads_here(url_of(password, _PORTS.start))
+    require_leads_here(url_of(password, _PORTS.start), home.title)
     deadline = time.monotonic() + _START_SECONDS
     reason = "it has not come up"
     while time.monotonic() < deadline:
@@ -141,16 +141,16 @@ def connect(home: Home, password: str) -> psycopg.Connection[Any]:
                     break
         time.sleep(0.1)
     raise ServerError(
-        f"The embedded server does not let us in: {reason}",
+        f"The {home.title} does not let us in: {reason}",
         f"Its logs are {home.log} and {home.session_log}; `make down` stops it.",
     )
 
 
-def _require_leads_here(url: str) -> None:
+def require_leads_here(url: str, title: str) -> None:
     """Raise ``UsageError`` where the environment makes libpq go to another machine anyway."""
     if elsewhere := other_machines(resolve(url)):
         raise UsageError(
-            f"The environment leads connections to the embedded server to {elsewhere[0]}.",
+            f"The environment leads connections to the {title} to {elsewhere[0]}.",
             "Unset PGHOSTADDR, and hostaddr in the service that PGSERVICE names.",
         )
 
@@ -411,3 +411,14 @@ def failure(what: str, output: bytes, home: Home) -> ServerError:
     )
     where = f"The folder is {home.cluster}, the logs are {home.log} and {home.session_log}."
     return ServerError(f"{what}: {reason}", where)
+
+
+def folder_bytes(folder: Path) -> int:
+    """What the files below a folder take."""
+    size = 0
+    for path in folder.rglob("*"):
+        try:
+            size += path.lstat().st_size
+        except FileNotFoundError:
+            continue  # a running server comes and goes with files
+    return size

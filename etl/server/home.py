@@ -57,7 +57,9 @@ class Home:
     ``state`` has the caller's files: lock, password, port and log. ``base`` has the database
     in its folder ``cluster``; it is ``state`` unless the server's user cannot enter that.
     ``programs`` is the folder of binaries. ``owner`` is None when the caller runs the server.
-    ``settings``: what the server has besides the settings that every embedded one has.
+    ``settings``: what the server has besides the settings that every embedded one has, or
+    instead of them. ``environment``: variables that its programs have besides a few plain ones.
+    ``title``: what messages call it.
     """
 
     state: Path
@@ -65,6 +67,8 @@ class Home:
     programs: Path
     owner: Owner | None
     settings: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    title: str = "embedded server"
 
     @property
     def cluster(self) -> Path:
@@ -110,7 +114,8 @@ class Home:
         ``cwd``: a folder that the server's user may enter; the file system's root without one.
         ``text``: what the program is to read.
         """
-        return _run_as(self.owner, [str(self.programs / program), *arguments], output, cwd, text)
+        command = [str(self.programs / program), *arguments]
+        return _run_as(self.owner, command, output, cwd, text, self.environment)
 
     def make_private(self, folder: Path) -> None:
         """Make a folder that only the server's user may enter, if it is not there.
@@ -129,13 +134,14 @@ class Home:
 
 def locate(settings: Settings) -> Home:
     """The home as it is now; changes nothing."""
-    state = settings.data / "postgres"
+    return locate_in(settings.data / "postgres", packaged_programs())
+
+
+def locate_in(state: Path, programs: Path) -> Home:
+    """The same for any folder of the caller's files."""
     pointer = state / "location"
     base = Path(pointer.read_text().strip()) if pointer.exists() else state
-    owner = None
-    if os.geteuid() == 0 and (base / "cluster").exists():
-        owner = _owner_of(base / "cluster")
-    return Home(state, base, packaged_programs(), owner)
+    return Home(state, base, programs, owner_of(base / "cluster"))
 
 
 def prepare(settings: Settings) -> Home:
@@ -144,15 +150,23 @@ def prepare(settings: Settings) -> Home:
     ``UsageError`` where PostgreSQL cannot live in the folder: its own files contain the path as a
     line of text.
     """
-    _require_plain(settings.data)
     home = replace(locate(settings), settings=_log_settings(settings))
+    return _with_limits(enterable(home, home.cluster))
+
+
+def enterable(home: Home, database: Path) -> Home:
+    """A home whose folders the server's user can enter, and whose programs it can run.
+
+    ``database``: what is in the base once there is a database. Raises as ``prepare``.
+    """
+    _require_plain(home.state.parent)
     _require_runnable(home.programs)
     if os.geteuid() != 0:
-        return _with_limits(home)
+        return home
     owner = home.owner or _system_user()
     base = home.base
     if not _may_enter(owner, base):
-        if home.cluster.exists():
+        if database.exists():
             raise ServerError(
                 f"The database in {base} belongs to a user who can no longer enter that folder.",
                 "Give the folder and those above it back their permissions.",
@@ -163,8 +177,15 @@ def prepare(settings: Settings) -> Home:
         write_private(home.state / "location", f"{base}\n")
     programs = home.programs
     if not _may_enter(owner, programs / "postgres"):
+        if programs != packaged_programs():
+            raise UsageError(
+                "PostgreSQL does not run as root, and the user who runs it in root's place may "
+                f"not enter {programs}.",
+                "Let others enter that folder and those above it (chmod o+x), or run make as an "
+                "ordinary user.",
+            )
         programs = _copy_programs(base)
-    return _with_limits(replace(home, base=base, programs=programs, owner=owner))
+    return replace(home, base=base, programs=programs, owner=owner)
 
 
 def _with_limits(home: Home) -> Home:
@@ -249,8 +270,11 @@ def _make_folder(folder: Path, mode: int) -> None:
     folder.chmod(mode)  # mkdir's own mode is cut by the umask
 
 
-def _owner_of(path: Path) -> Owner:
-    info = path.stat()
+def owner_of(database: Path) -> Owner | None:
+    """The system user that owns a folder of data; None without one, or where we run the server."""
+    if os.geteuid() != 0 or not database.exists():
+        return None
+    info = database.stat()
     return Owner(info.st_uid, info.st_gid)
 
 
@@ -308,6 +332,7 @@ def _run_as(
     output: IO[bytes] | int,
     cwd: Path | None = None,
     text: str = "",
+    given: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     # A bare environment: PGDATA and the like would change what the programs do, and passwords
     # have no business in the environment of a server.
@@ -321,7 +346,7 @@ def _run_as(
         stdout=output,
         stderr=subprocess.STDOUT,
         cwd=cwd or "/",  # the server's user may not be able to enter ours
-        env=environment | {"LC_ALL": "C", "TZ": "UTC"},
+        env={**environment, "LC_ALL": "C", "TZ": "UTC", **(given or {})},
         check=False,
         **identity,
     )

@@ -71,7 +71,7 @@ def bring_back(settings: Settings, say: Say) -> None:
 
 def wanted_in(settings: Settings) -> list[int]:
     """Numbers of the replicas that there are to be."""
-    if settings.database_url or not server.is_there(settings):
+    if not settings.is_embedded or not server.is_there(settings):
         return []
     return locate(settings).replicas
 
@@ -202,6 +202,11 @@ def _require_embedded(settings: Settings) -> None:
         raise UsageError(
             "Replicas are made of the embedded server only, and DATABASE_URL names another.",
             "Ask whoever runs that server for one, and connect to it with a URL of its own.",
+        )
+    if settings.cluster:
+        raise UsageError(
+            "Replicas are made of the embedded server only, and commands use the cluster.",
+            "Readers of a cluster use its coordinator: make db-url ROLE=analyst",
         )
 
 

@@ -1,4 +1,7 @@
-"""The PostgreSQL server: the one that DATABASE_URL names, else an embedded one of our own.
+"""The PostgreSQL server: the one that DATABASE_URL names, else one of our own.
+
+That is the coordinator of the cluster in DATA_DIR while somebody wants it (``etl.server.nodes``),
+else the embedded server.
 
 The embedded server is made and started when something needs it, keeps running until ``stop``, and
 is found again, or fixed, by the next caller. Whoever starts or stops it takes a lock, so that two
@@ -7,13 +10,8 @@ callers at once do not get in each other's way.
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +24,10 @@ from etl.db import trouble
 from etl.db.connection import as_url, is_url, session_options
 from etl.db.statements import statement
 from etl.errors import ServerError
-from etl.server import cluster, exchange, replica
+from etl.server import cluster, exchange, nodes, replica
 from etl.server.cluster import DATABASE, MAJOR
-from etl.server.home import Home, locate, open_private, packaged_programs, prepare
+from etl.server.guard import locked, plain_errors
+from etl.server.home import Home, locate, packaged_programs, prepare
 from etl.server.transport import require_verified
 
 
@@ -36,7 +35,7 @@ from etl.server.transport import require_verified
 class Status:
     """What is known of the server. ``data`` and ``size_bytes`` are None where they are unknown.
 
-    ``trouble``: why one that is given does not answer.
+    ``trouble``: why one that is given does not answer. ``kind``: which of ours it is.
     """
 
     embedded: bool
@@ -46,6 +45,7 @@ class Status:
     data: Path | None
     size_bytes: int | None
     trouble: str = ""
+    kind: str = "embedded server"
 
 
 def ensure_running(settings: Settings, *, only_if_wanted: bool = False) -> str:
@@ -61,7 +61,9 @@ def ensure_running(settings: Settings, *, only_if_wanted: bool = False) -> str:
     if settings.database_url:
         _inspect_given(settings)
         return as_url(settings.database_url)
-    with _plain_errors(settings), _locked(settings):
+    if settings.cluster:
+        return nodes.ensure_running(settings, only_if_wanted=only_if_wanted)
+    with plain_errors(settings.data), locked(settings.data / "postgres"):
         home = prepare(settings)
         exchange.complete(home)
         if only_if_wanted:
@@ -106,7 +108,7 @@ def running_url(settings: Settings, database: str = "postgres") -> str | None:
     """
     if not (settings.data / "postgres").exists():
         return None
-    with _plain_errors(settings):
+    with plain_errors(settings.data):
         home = locate(settings)
         port = cluster.running_port(home) if home.cluster.exists() else None
         return None if port is None else cluster.url_of(cluster.password_of(home), port, database)
@@ -115,7 +117,7 @@ def running_url(settings: Settings, database: str = "postgres") -> str | None:
 def address(settings: Settings) -> str:
     """URL of the warehouse's database, for who only asks whether it answers; starts nothing.
 
-    Raises ``ServerError`` where the embedded server does not run, ``UsageError`` where DATABASE_URL
+    Raises ``ServerError`` where a server of our own does not run, ``UsageError`` where DATABASE_URL
     leads to another machine without verified TLS.
     """
     if settings.database_url:
@@ -123,9 +125,10 @@ def address(settings: Settings) -> str:
         if not settings.allow_plaintext:
             require_verified(settings.database_url)
         return as_url(settings.database_url)
-    url = running_url(settings, DATABASE)
+    url = nodes.running_url(settings) if settings.cluster else running_url(settings, DATABASE)
     if url is None:
-        raise ServerError("The embedded server does not run.", "make up starts it.")
+        title = nodes.TITLE if settings.cluster else "embedded server"
+        raise ServerError(f"The {title} does not run.", "make up starts it.")
     return url
 
 
@@ -134,13 +137,13 @@ def stop(settings: Settings) -> bool:
     if not (settings.data / "postgres").exists():
         return False
     replica.stop_all(locate(settings))
-    with _plain_errors(settings), _locked(settings):
+    with plain_errors(settings.data), locked(settings.data / "postgres"):
         return cluster.stop(locate(settings))
 
 
 def home_of(settings: Settings) -> Home:
     """Where the embedded server lives, made ready for it; there need not be a database yet."""
-    with _plain_errors(settings), _locked(settings):
+    with plain_errors(settings.data), locked(settings.data / "postgres"):
         home = prepare(settings)
         exchange.complete(home)
         return home
@@ -158,28 +161,33 @@ def take_place(settings: Settings, new: Path) -> Path | None:
     are of the one before: they go, and have to be made again.
     """
     replica.discard_all(locate(settings))
-    with _plain_errors(settings), _locked(settings):
+    with plain_errors(settings.data), locked(settings.data / "postgres"):
         home = prepare(settings)
         cluster.stop(home)
         return exchange.begin(home, new)
 
 
 def session_log(settings: Settings) -> Path | None:
-    """The folder of the embedded server's own log; none of a server that is given."""
-    return None if settings.database_url else locate(settings).session_log
+    """The folder of the own log of a server of ours; none of a server that is given."""
+    return None if settings.database_url else _home(settings).session_log
 
 
 def session_logs(settings: Settings) -> list[Path]:
     """That folder and those of replicas, also of ones that are gone; none of a server given."""
     if settings.database_url:
         return []
-    home = locate(settings)
+    home = _home(settings)
     return [home.session_log, *sorted(home.base.glob("replica-*/log"))]
 
 
 def data_folder(settings: Settings) -> Path | None:
-    """The folder of the embedded server's database; none of a server that is given."""
-    return None if settings.database_url else locate(settings).cluster
+    """The folder of the database of a server of ours; none of a server that is given."""
+    return None if settings.database_url else _home(settings).cluster
+
+
+def _home(settings: Settings) -> Home:
+    """Where the server of ours that is used lives: of a cluster the coordinator."""
+    return nodes.coordinator(settings) if settings.cluster else locate(settings)
 
 
 def remove(settings: Settings) -> None:
@@ -187,7 +195,7 @@ def remove(settings: Settings) -> None:
     stop(settings)
     if not (settings.data / "postgres").exists():
         return
-    with _plain_errors(settings), _locked(settings):
+    with plain_errors(settings.data), locked(settings.data / "postgres"):
         home = locate(settings)
         if home.base != home.state and home.base.exists():
             shutil.rmtree(home.base)
@@ -202,17 +210,28 @@ def status(settings: Settings) -> Status:
         except ServerError as error:
             return Status(False, False, None, "", None, None, error.message)
         return Status(False, True, port, version, None, size)
-    with _plain_errors(settings):
+    if settings.cluster:
+        return _status_of_cluster(settings)
+    with plain_errors(settings.data):
         home = locate(settings)
         if not home.cluster.exists():
             return Status(True, False, None, "", home.cluster, None)
-        size = _folder_bytes(home.cluster)
+        size = cluster.folder_bytes(home.cluster)
         running_on = cluster.running_port(home)
         if running_on is None:
             return Status(True, False, None, cluster.major_of(home), home.cluster, size)
         with cluster.connect(home, cluster.password_of(home)) as connection:
             version = _readable(connection.info.server_version)
         return Status(True, True, running_on, version, home.cluster, size)
+
+
+def _status_of_cluster(settings: Settings) -> Status:
+    """The same of a cluster, which runs if all of its nodes do."""
+    found = nodes.look(settings)
+    main, folder = found[0], found[0].data.parent.parent
+    size = sum(node.size_bytes for node in found)
+    runs = all(node.port is not None for node in found)
+    return Status(True, runs, main.port, main.version, folder, size, kind=nodes.TITLE)
 
 
 def binaries(settings: Settings) -> Path:
@@ -293,44 +312,3 @@ def _parts(address: str) -> dict[str, str]:
             "host=... port=... dbname=... user=... password='...'.",
         )
     return parts
-
-
-@contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
-    """Take the lock of the embedded server; the system releases it if the process is killed."""
-    state = settings.data / "postgres"
-    state.mkdir(parents=True, exist_ok=True)
-    # The server's own user has to pass through, and nobody has to look around.
-    state.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    with open(state / "lock", "w", opener=open_private) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _plain_errors(settings: Settings) -> Iterator[None]:
-    """Say in a sentence what the file system or the server refused."""
-    try:
-        yield
-    except psycopg.Error as error:
-        reason = cluster.reason_of(error)
-        raise ServerError(
-            f"The embedded server refuses its work: {reason}", sqlstate=trouble.state_of(error)
-        ) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise cluster.disk_full(settings.data) from error
-        raise ServerError(
-            f"The embedded server cannot use {error.filename or settings.data}: {error.strerror}.",
-            "Run make as the user that owns the data folder, or set DATA_DIR to a folder of yours.",
-        ) from error
-
-
-def _folder_bytes(folder: Path) -> int:
-    size = 0
-    for path in folder.rglob("*"):
-        try:
-            size += path.lstat().st_size
-        except FileNotFoundError:
-            continue  # a running server comes and goes with files
-    return size

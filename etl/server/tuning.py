@@ -99,6 +99,16 @@ def server_settings(memory: int, cores: int, shared_memory: int | None = None) -
     return settings
 
 
+def node_settings(memory: int, cores: int, shared_memory: int | None, nodes: int) -> dict[str, str]:
+    """The settings of each of several servers that share a machine, ``nodes`` in number."""
+    shared = shared_memory // nodes if shared_memory is not None else None
+    return {
+        **server_settings(memory // nodes, max(1, cores // nodes), shared),
+        "min_wal_size": _mib(GIB // nodes, 0),
+        "max_wal_size": _mib(4 * GIB // nodes, 0),
+    }
+
+
 def _mib(size: int, least: int, most: int | None = None) -> str:
     size = max(size, least) if most is None else min(max(size, least), most)
     return f"{size // MIB}MB"

@@ -1,0 +1,125 @@
+"""How the nodes of a cluster know each other: entries of the coordinator, compared with what is.
+
+A node is known by the number that it has itself, not by its port, which changes where another
+program has taken it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from etl.db.connection import connect
+from etl.db.passwords import set_password
+from etl.db.statements import run, scalar
+from etl.errors import ServerError
+from etl.server.cluster import HOST
+
+SESSION = "aca-warehouse nodes"
+
+
+class Entry(NamedTuple):
+    """What the coordinator knows of a node; ``shards`` that it has, ``only_here`` no other has."""
+
+    group: int
+    node: int
+    host: str
+    port: int
+    is_active: bool
+    shards: int
+    only_here: int
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is one of this machine; others were added by hand."""
+        return self.host == HOST
+
+
+def known(connection: psycopg.Connection[Any]) -> list[Entry]:
+    """The nodes that the coordinator knows; none where its database is no node's."""
+    if run(connection, "server/nodes.has_extension").fetchone() is None:
+        return []
+    return [Entry(*row) for row in run(connection, "server/nodes.known")]
+
+
+def are_known(connection: psycopg.Connection[Any], urls: Mapping[str, str]) -> bool:
+    """Whether the coordinator knows the nodes at these addresses, and uses them."""
+    used = {entry.port for entry in known(connection) if entry.is_here and entry.is_active}
+    return used == set(map(_port, urls.values()))
+
+
+def join(urls: Mapping[str, str], coordinator: str) -> None:
+    """Let the nodes at these addresses know each other, wherever they were before.
+
+    Raises ``ServerError`` where one that has data is lost.
+    """
+    with ExitStack() as opened:
+        nodes = {name: opened.enter_context(connect(url, SESSION)) for name, url in urls.items()}
+        for node in nodes.values():
+            run(node, "server/nodes.make_extension")
+        main = nodes.pop(coordinator)
+        groups = {name: scalar(node, "server/nodes.own_group") for name, node in nodes.items()}
+        entries = {entry.group: entry for entry in known(main)}
+        _require_none_lost(entries, groups)
+        for group in _forgotten(entries, groups):
+            run(main, "server/nodes.remove", _at(entries[group].port))
+        run(main, "server/nodes.set_coordinator", _at(_port(urls[coordinator])))
+        for name, group in groups.items():
+            _enter(main, entries.get(group) if group else None, _port(urls[name]))
+        run(main, "server/nodes.sync")
+        run(main, "server/nodes.recover")
+
+
+def _enter(main: psycopg.Connection[Any], entry: Entry | None, port: int) -> None:
+    """Let the coordinator know where a worker is."""
+    if entry is None:
+        run(main, "server/nodes.add", _at(port))
+        return
+    if entry.port != port:
+        run(main, "server/nodes.move", {"node": entry.node, **_at(port)})
+    if not entry.is_active:
+        run(main, "server/nodes.activate", _at(port))
+
+
+def _forgotten(entries: Mapping[int, Entry], groups: Mapping[str, int]) -> list[int]:
+    """Workers of this machine that the coordinator knows and that are no more."""
+    there = {0, *groups.values()}
+    return [group for group, entry in entries.items() if entry.is_here and group not in there]
+
+
+def _require_none_lost(entries: Mapping[int, Entry], groups: Mapping[str, int]) -> None:
+    strays = [name for name, group in groups.items() if group and group not in entries]
+    if strays:
+        raise ServerError(
+            f"The node {strays[0]} of the cluster has data of a coordinator that is lost.",
+            "Put the coordinator's folder back, or restore all nodes: docs/runbooks/cluster.md. "
+            "Nothing was changed.",
+        )
+    shards = sum(entries[group].only_here for group in _forgotten(entries, groups))
+    if shards:
+        new = next(name for name, group in groups.items() if not group)
+        raise ServerError(
+            f"The node {new} of the cluster is new, and the coordinator misses {shards} shards "
+            "that only the one before it had.",
+            "Put the node's folder back, or restore all nodes: docs/runbooks/cluster.md. Nothing "
+            "was changed.",
+        )
+
+
+def let_logins_in(worker: str, secret: str) -> None:
+    """Give every login of a worker, apart from the owner, the secret of the nodes as password."""
+    with connect(worker, SESSION) as connection:
+        for (login,) in run(connection, "server/nodes.logins").fetchall():
+            set_password(connection, login, secret)
+
+
+def _port(url: str) -> int:
+    return int(str(conninfo_to_dict(url)["port"]))
+
+
+def _at(port: int) -> dict[str, Any]:
+    return {"host": HOST, "port": port}
