@@ -47,6 +47,7 @@ from etl.quality import thresholds
 from etl.quality.share import NIGHTS
 from etl.quality.truth import Truth
 from etl.server import server
+from etl.server.topology import require_one_server
 from etl.synthetic import marker
 from etl.warehouse.tables import DIMENSIONS
 
@@ -101,6 +102,12 @@ def _run_once(
     said = terminal.said
     with terminal.showing("server", "PostgreSQL is started, or reached"):
         url = server.ensure_running(chosen, only_if_wanted=tries.current.number > 1)
+    require_one_server(
+        url,
+        "The database is a cluster of Citus, and this version lays tables out on one server only.",
+        "make cluster-down leads back to the embedded server; or correct DATABASE_URL. Nothing was "
+        "changed.",
+    )
     opening = open_run(
         url, chosen, terminal, tries.command, lambda: marker.now(chosen.inbox), tries
     )

@@ -73,10 +73,14 @@ def _require_version(folder: Path) -> None:
 
 def settings_of_node(nodes: int) -> dict[str, str]:
     """Settings of one of several nodes that share this machine."""
-    shared = node_settings(memory_bytes(), core_count(), shared_memory_bytes(), nodes)
-    libraries = f"citus,{shared['shared_preload_libraries']}"  # Citus has to be the first
+    return with_citus(node_settings(memory_bytes(), core_count(), shared_memory_bytes(), nodes))
+
+
+def with_citus(settings: dict[str, str]) -> dict[str, str]:
+    """Settings of a server, and what a node of a cluster needs besides."""
+    libraries = f"citus,{settings['shared_preload_libraries']}"  # Citus has to be the first
     return {
-        **shared,
+        **settings,
         "shared_preload_libraries": libraries,
         # Programs with TLS make a certificate when the extension is made; others have none.
         "citus.node_conninfo": "sslmode=prefer",

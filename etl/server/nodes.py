@@ -160,9 +160,9 @@ def let_logins_in(settings: Settings) -> None:
     """
     if settings.cluster:
         with _at_work(settings):
-            place = _locate(settings)
+            place, secret = _locate(settings), _password(settings)
             for name in WORKERS:
-                topology.let_logins_in(_url(place, name), _password(settings))
+                topology.let_logins_in(_url(place, name), secret)
 
 
 @contextmanager

@@ -46,6 +46,18 @@ def known(connection: psycopg.Connection[Any]) -> list[Entry]:
     return [Entry(*row) for row in run(connection, "server/nodes.known")]
 
 
+def is_cluster(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a database is a cluster: one of Citus that uses a worker."""
+    return any(entry.group and entry.is_active for entry in known(connection))
+
+
+def require_one_server(url: str, message: str, hint: str) -> None:
+    """Raise ``ServerError`` where the database is that of a cluster."""
+    with connect(url, SESSION) as connection:
+        if is_cluster(connection):
+            raise ServerError(message, hint)
+
+
 def are_known(connection: psycopg.Connection[Any], urls: Mapping[str, str]) -> bool:
     """Whether the coordinator knows the nodes at these addresses, and uses them."""
     used = {entry.port for entry in known(connection) if entry.is_here and entry.is_active}
@@ -67,22 +79,22 @@ def join(urls: Mapping[str, str], coordinator: str) -> None:
         _require_none_lost(entries, groups)
         for group in _forgotten(entries, groups):
             run(main, "server/nodes.remove", _at(entries[group].port))
-        run(main, "server/nodes.set_coordinator", _at(_port(urls[coordinator])))
+        ports = {name: _port(urls[name]) for name in nodes}
+        # First, since the coordinator lets workers know of all that comes later.
         for name, group in groups.items():
-            _enter(main, entries.get(group) if group else None, _port(urls[name]))
+            if group and entries[group].port != ports[name]:
+                moved = {"node": entries[group].node, **_at(ports[name])}
+                run(main, "server/nodes.move", moved)
+        own = _port(urls[coordinator])
+        if 0 not in entries or entries[0].port != own:
+            run(main, "server/nodes.set_coordinator", _at(own))
+        for name, group in groups.items():
+            if not group:
+                run(main, "server/nodes.add", _at(ports[name]))
+            elif not entries[group].is_active:
+                run(main, "server/nodes.activate", _at(ports[name]))
         run(main, "server/nodes.sync")
         run(main, "server/nodes.recover")
-
-
-def _enter(main: psycopg.Connection[Any], entry: Entry | None, port: int) -> None:
-    """Let the coordinator know where a worker is."""
-    if entry is None:
-        run(main, "server/nodes.add", _at(port))
-        return
-    if entry.port != port:
-        run(main, "server/nodes.move", {"node": entry.node, **_at(port)})
-    if not entry.is_active:
-        run(main, "server/nodes.activate", _at(port))
 
 
 def _forgotten(entries: Mapping[int, Entry], groups: Mapping[str, int]) -> list[int]:

@@ -178,6 +178,8 @@ OPEN_CONNECTIONS = {
     "server/replicas.py": "reads",
     "server/requirements.py": "tries what sessions there may be",
     "server/server.py": "a server of ours",
+    "server/nodes.py": "asks whether nodes know each other",
+    "server/topology.py": "nodes of a cluster, and passwords of logins on them",
 }
 
 

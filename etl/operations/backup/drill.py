@@ -13,6 +13,7 @@ from etl.config import Settings
 from etl.errors import AcaError
 from etl.operations.backup import copy, records, staging_files, store, trial
 from etl.operations.backup.copy import Copy
+from etl.operations.backup.one_server import refuse_cluster
 from etl.operations.backup.store import Backup
 from etl.pipeline import commands
 from etl.pipeline.session import open_run
@@ -43,6 +44,7 @@ def drill(settings: Settings, watcher: Watcher) -> Drilled:
     began, started = time.monotonic(), datetime.now(UTC)
     with store.locked(settings.backups, "restore-drill"):
         url = server.ensure_running(settings)
+        refuse_cluster(url)
         drilled = problem = None
         try:
             with copy.place(settings) as home, trial.brought_up(settings, home) as made:

@@ -30,6 +30,7 @@ from etl.errors import (
 from etl.inbox.pending import Lookout
 from etl.operations.backup import copy, dump, records, staging_files, store, trial
 from etl.operations.backup.copy import Copy
+from etl.operations.backup.one_server import refuse_cluster
 from etl.operations.backup.store import Backup
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
 from etl.pipeline.session import set_session_path
@@ -74,6 +75,7 @@ def restore(settings: Settings, watcher: Watcher, name: str = "", at: str = "") 
     ``name``: of the backup; the newest one if empty. Raises ``RestoreError`` where that cannot be;
     then nothing was changed.
     """
+    _refuse_cluster(settings)
     moment = moment_of(at) if at else None
     if moment is not None and settings.database_url:
         raise UsageError(
@@ -98,6 +100,12 @@ def restore(settings: Settings, watcher: Watcher, name: str = "", at: str = "") 
     restored = Restored(made.backup, made.state_at, made.is_short, kept)
     restored.due, restored.lost = _due(settings, url, before)
     return restored
+
+
+def _refuse_cluster(settings: Settings) -> None:
+    """The same as ``refuse_cluster``, of a server that need not run: it may be why one restores."""
+    if not settings.is_embedded:
+        refuse_cluster(server.ensure_running(settings))
 
 
 def _try_out(settings: Settings, watcher: Watcher, made: Copy, moment: datetime | None) -> None:
@@ -125,6 +133,7 @@ def undo(settings: Settings, watcher: Watcher) -> Undone:
     place. Raises ``UsageError`` where none is kept, and ``RestoreError`` where somebody cannot be
     erased; then nothing was changed. Killed anywhere, either of the two is live and whole.
     """
+    _refuse_cluster(settings)
     with store.locked(settings.backups, "restore UNDO=yes"):
         copy.clear(settings)
         with _idle_live(settings) as before:

@@ -31,6 +31,7 @@ from etl.operations.backup import (
     store,
 )
 from etl.operations.backup.encryption import Recipients
+from etl.operations.backup.one_server import refuse_cluster
 from etl.operations.backup.store import DUMP, FULL, INCREMENTAL, MANIFEST, Backup, Label
 from etl.server import server
 from etl.server.cluster import MAJOR
@@ -62,6 +63,7 @@ def take(settings: Settings, say: Say, *, full: bool = False) -> Backup:
     """
     recipients = Recipients(settings.backup.recipients)
     url = server.ensure_running(settings)
+    refuse_cluster(url)
     folder = settings.backups
     with store.locked(folder, "backup"):
         copy.clear(settings)
