@@ -1,4 +1,4 @@
--- Nodes of a cluster: the coordinator, which has the ledger and knows where shards are, and workers.
+-- Nodes of a cluster: the coordinator, which knows where shards are, and workers, which have them.
 
 -- name: has_database
 -- Whether the server has a database of this name. One row if it has.

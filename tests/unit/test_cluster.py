@@ -277,7 +277,7 @@ def test_container_of_a_node_keeps_the_password_where_only_its_server_reads_it(
     file = tmp_path / "nodes.pgpass"
     done = subprocess.run(
         ["sh", ROOT / "scripts/compose/node.sh", "postgres", "-cssl=on"],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "PGPASSFILE": str(file), name: str(value)},
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "PGPASSFILE": str(file), name: value},
         capture_output=True,
         text=True,
         check=True,
