@@ -5,7 +5,7 @@
 #   node.sh COMMAND...     PGPASSFILE: that file; POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE
 set -eu
 escaped() {
-    if [ -n "${POSTGRES_PASSWORD:-}" ]; then
+    if [ -n "${POSTGRES_PASSWORD-}" ]; then
         printf '%s' "$POSTGRES_PASSWORD"
     else
         printf '%s' "$(cat "$POSTGRES_PASSWORD_FILE")"
