@@ -75,7 +75,7 @@ where {is_latest_state} and s.is_deleted is not true
 -- name: existing
 -- Claims of the load that the fact has. One row per claim.
 select k.claim_id
-from existing_claim as k
+from existing_claim as k;
 
 -- name: update_existing
 -- Claims that the fact has in another state take their latest one; a changed day of service moves

@@ -85,7 +85,7 @@ on conflict do nothing;
 -- name: touched
 -- The claims whose rows are made again. One row per claim.
 select t.claim_id
-from touched_claim as t
+from touched_claim as t;
 
 -- name: find_before
 -- The rows of the touched claims as they are. One row per row.
