@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from etl.cli import starting
+
+if __name__ == "__main__":
+    starting.say()
+
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -500,4 +505,5 @@ def docs(
 
 
 if __name__ == "__main__":
+    starting.take_back()
     sys.exit(guarded(lambda: app(standalone_mode=True)))

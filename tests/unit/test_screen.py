@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from etl.config import ROOT
 from etl.pipeline.screen import broken
 from etl.quality.side_by_side import side_by_side
+from tests.support.terminal import shown
+
+HELP = [sys.executable, "-m", "etl", "--help"]
 
 
 def test_lines_fit_and_commands_stay_in_one_piece() -> None:
@@ -32,3 +39,9 @@ def test_answers_of_both_come_and_an_error_after_them() -> None:
     assert sorted(come) == [(3, False), (10, True), (11, True)]
     with pytest.raises(ValueError, match="gone"):
         next(failing)
+
+
+def test_a_terminal_shows_that_a_command_starts_before_the_command_does() -> None:
+    assert shown(HELP, dict(os.environ), "").startswith("Starting ...")
+    done = subprocess.run(HELP, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stderr, "Starting" in done.stdout) == ("", False)
