@@ -47,8 +47,8 @@ class Reason(Enum):
     )
     ODD_KEY = (
         "a key with invisible or unusual characters",
-        "Write the key in visible letters, digits and signs: without blanks around it, no-break "
-        "spaces, zero-width signs, full-width or taken-apart letters.",
+        "Write the key in visible letters, digits 0 to 9 and signs: without blanks around it, "
+        "no-break spaces, zero-width signs, full-width or taken-apart letters.",
     )
     VALUE_TOO_LONG = (
         "value longer than the column allows",

@@ -149,5 +149,5 @@ def _is_odd(key: str) -> bool:
     others = [sign for sign in key if not " " <= sign <= "~"]
     if not others:
         return False
-    is_spelled = all(sign.isalpha() or sign.isdecimal() for sign in others)
+    is_spelled = all(map(str.isalpha, others))
     return not (is_spelled and unicodedata.is_normalized("NFKC", key))

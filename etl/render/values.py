@@ -37,9 +37,9 @@ def is_null_word(column: Column) -> sql.Composed:
 def is_odd_key(column: Column) -> sql.Composed:
     """Whether a key has characters by which two that look the same may differ.
 
-    Allowed are visible ASCII, blanks inside, and letters and digits in their one normal form
-    (NFKC, Unicode Standard Annex 15). Left out are control and format characters, no-break
-    and other blanks, letters taken apart and full-width ones.
+    Allowed are visible ASCII, blanks inside, and letters in their one normal form (NFKC, Unicode
+    Standard Annex 15). Left out are control and format characters, no-break and other blanks,
+    letters taken apart and full-width ones, and digits of other scripts, which say the same number.
     """
     return statement(
         "render/values.is_odd_key",

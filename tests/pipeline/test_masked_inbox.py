@@ -91,6 +91,7 @@ ODD_MEMBERS = {
     "a key too long": member(member_id="zq" * 40),
     "a value too long": member(member_id="zq8", street="zq" * 200),
     "a full-width digit in the key": member(member_id="zq" + FULL_WIDTH),
+    "a digit of another script in the key": member(member_id="zq\u0663"),
     "a sign without width in the key": member(member_id="zq" + ZERO_WIDTH),
     "a letter taken apart in the key": member(member_id="zq" + ACCENT),
     "a letter with an accent in the key": member(member_id="zqé"),

@@ -42,6 +42,7 @@ ODD = {
     "byte-order mark": "\ufeff",
     "full-width letter": "\uff21",
     "full-width digit": "\uff11",
+    "digit of another script": "\u0663",
     "ligature": "\ufb01",
     "superscript": "\u00b2",
     "Roman numeral": "\u2163",

@@ -387,6 +387,12 @@ def _first(repeat: Repeat) -> tuple[Value, ...]:
     return repeat.columns[0][1]
 
 
+def _is_odd(sign: str) -> bool:
+    """Whether no key may have it: a sign that is not seen, or a digit of another script."""
+    kind = unicodedata.category(sign)
+    return kind in ("Cc", "Cf") or (kind == "Nd" and not sign.isascii())
+
+
 def _fitting(column: Column, found: Any, as_of: datetime) -> Any:
     """A value that its column can have; ``FaultError`` otherwise."""
     kind = column.type
@@ -397,7 +403,7 @@ def _fitting(column: Column, found: Any, as_of: datetime) -> Any:
             return None
         if len(found) > (column.most_characters or 0):
             raise FaultError(Reason.VALUE_TOO_LONG)
-        if kind.names_a_thing and any(unicodedata.category(sign) in ("Cc", "Cf") for sign in found):
+        if kind.names_a_thing and any(map(_is_odd, found)):
             raise FaultError(Reason.ODD_KEY)
     if kind is Type.MONEY:
         if abs(found) > Decimal(LARGEST_AMOUNT):
