@@ -16,6 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from etl.access import logins
+from etl.access.roles import ROLES
 from etl.db.connection import connect, set_config
 from etl.docs import report_queries
 from etl.synthetic.generate import generate
@@ -423,3 +424,15 @@ def test_a_documented_report_answers_an_analyst_as_the_owner(world, name):
     with connect(world.url, "test") as owner:
         set_config(owner, "search_path", ", ".join(LIVE.schemas.readers_path), is_local=False)
         assert found == Counter(map(repr, report.ask(owner)))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_may_ask_for_the_day_of_the_data(world, role):
+    """A report on what is visible to a role is not refused for a function that it calls."""
+    states = STATES if role == "aca_analyst_scoped" else []
+    with login_of(world.connection, world.url, role, states) as reader:
+        ((day,),) = reader.execute("select mart.as_of()").fetchall()
+        reader.execute(f"set search_path = {', '.join(ROLES[role].path)}")
+        months = report_queries.reports()["backlog"].ask(reader)
+    assert str(day) == "2026-02-28"
+    assert months
