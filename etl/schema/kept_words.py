@@ -16,6 +16,7 @@ WORDS: Mapping[str, str] = {
     "added_at": "When it was added, UTC.",
     "added_by": "The login that added it.",
     "age": "Time since then, as of now.",
+    "archive_id": "The file of archived staging.",
     "attempt_id": "The attempt of a run.",
     "backup_id": "The backup.",
     "batch_id": "The batch: the manifest's batch_id, else the folder's name.",
