@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 import psycopg
@@ -239,11 +240,12 @@ def _take_archived_claims(
     if archive is None:
         return
     months = [(month, _next(month)) for month in look.months]
+    # Asked for before the COPY begins, during which the connection takes nothing else.
+    files = archive.files(connection)
+    of_loads = archive.files(connection, loads=look.loads_since)
     into = statement("checks/share.fill_archived_claims")
     with connection.cursor() as cursor, cursor.copy(into) as copy:
-        for claim in archive.claims_of(archive.files(connection), months):
-            copy.write_row([claim])
-        for claim in archive.claims_of(archive.files(connection, loads=look.loads_since)):
+        for claim in chain(archive.claims_of(files, months), archive.claims_of(of_loads)):
             copy.write_row([claim])
 
 
