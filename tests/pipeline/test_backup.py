@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import date
 from types import SimpleNamespace
 
 import psycopg
@@ -26,9 +27,11 @@ from etl.operations.backup import store
 from etl.operations.backup.drill import drill
 from etl.operations.backup.restore import confirm, restore, undo
 from etl.operations.backup.take import take
-from etl.pipeline import erase
+from etl.pipeline import archive_staging, commands, erase
 from etl.server import exchange, server
+from etl.warehouse import staging
 from tests.support.backups import Site, flip, site
+from tests.support.feeds import write_batch
 from tests.support.managed import Managed
 from tests.support.watching import Silent
 
@@ -241,6 +244,50 @@ def test_members_erased_since_a_backup_are_erased_in_what_is_restored(here: Site
     here.restore()
     assert here.ask(named) == 0
     assert here.ask("select count(*) from access.erased") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_rows_of_staging_in_files_come_back_with_a_backup(
+    here: Site, monkeypatch: pytest.MonkeyPatch, is_encrypted: bool
+) -> None:
+    monkeypatch.setattr(staging, "MOST_LOADS", 1)
+    if is_encrypted:
+        identity = pyrage.x25519.Identity.generate()
+        key = here.settings.data / "key.txt"
+        key.write_text(f"{identity}\n")
+        key.chmod(0o600)
+        here = here.with_backup(recipients=(str(identity.to_public()),), identity=key)
+    rows = "select string_agg(claim_id, ' ' order by claim_id) from staging.claims_raw"
+    for day in ("2025-01-01", "2025-01-02", "2025-01-03"):
+        claims = [{"claim_id": day, "member_id": "M1", "service_date": day}]
+        write_batch(here.settings.inbox, day, claims=claims)
+        with here.run() as context:
+            commands.run_stages(context, ("stage", "dims", "facts"))
+            commands.run_cubes(context)
+    with here.run() as context:
+        archive_staging.archive(context, date(2100, 1, 1), confirmed=True)
+    place = here.settings.staging_archive
+    files = sorted(path.name for path in place.iterdir())
+    assert (here.ask(rows), len(files)) == (None, 3)
+    here.backup(full=True)
+
+    # A drill reads the files and leaves them alone.
+    drill(here.settings, Silent())
+    assert sorted(path.name for path in place.iterdir()) == files
+    # Brought back since, and so no longer in any file: a restored database asks for them.
+    with here.run() as context:
+        archive_staging.bring_back(context)
+    assert here.ask(rows) == "2025-01-01 2025-01-02 2025-01-03"
+    assert list(place.iterdir()) == []
+    here.backup()
+    here.restore(here.backups()[0].name)
+    here.restore(next(b.name for b in here.backups() if b.label.kind == "full"))
+    assert here.ask(rows) is None
+    assert sorted(path.name for path in place.iterdir()) == files
+    with here.run() as context:
+        archive_staging.bring_back(context)
+    assert here.ask(rows) == "2025-01-01 2025-01-02 2025-01-03"
 
 
 @pytest.mark.slow
