@@ -334,6 +334,11 @@ def archive_staging(
     back: Annotated[bool, typer.Option("--back", help="Bring all archived rows back.")] = False,
 ) -> None:
     """Show settled partitions of staging; once confirmed, let them leave the database for files."""
+    if back and (before or confirm):
+        raise UsageError(
+            "BACK=yes brings rows back, and BEFORE= or CONFIRM= archives them.",
+            "Name one of the two: make archive-staging BACK=yes",
+        )
     day = None if back else archiving.day_of(before)
 
     def work(context: RunContext) -> Summary:

@@ -19,6 +19,7 @@ from etl.contracts.feeds import FEEDS
 from etl.contracts.sender import SenderContract
 from etl.contracts.senders import SENDERS, contracts_of
 from etl.db.connection import connect
+from etl.db.statements import run
 from etl.errors import AlreadyRunningError, BatchError, CheckFailedError, UsageError, one_line
 from etl.inbox import unpacking
 from etl.inbox.folder import meanings_of
@@ -147,8 +148,7 @@ def _place(chosen: Settings) -> Iterator[tuple[str, Settings]]:
         try:
             _clear(own, place)
             with connect(own, SESSION) as connection:
-                create = sql.SQL("create database {}").format(sql.Identifier(DATABASE))
-                connection.execute(create)
+                run(connection, "server/server.create_database", database=sql.Identifier(DATABASE))
             log.configure(place.log_file)
             yield place.database_url, place
         finally:

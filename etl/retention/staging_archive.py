@@ -42,7 +42,7 @@ _READ_BACK = "archive_read_back"
 
 
 @dataclass(frozen=True, slots=True)
-class ArchivedFile:
+class StagingFile:
     """A file whose rows are in no table; days of service as in its rows, if they have any."""
 
     archive_id: int
@@ -69,16 +69,16 @@ class StagingArchive:
         feeds: Collection[str] = _ALL,
         loads: Collection[int] | None = None,
         before: date | None = None,
-    ) -> list[ArchivedFile]:
+    ) -> list[StagingFile]:
         """Files of feeds: of those with ``loads`` that have rows of them, or such days."""
         values = {
             "feeds": list(feeds),
             "loads": None if loads is None else list(loads),
             "horizon": before,
         }
-        return [ArchivedFile(*row) for row in run(connection, f"{_FILE}.files", values)]
+        return [StagingFile(*row) for row in run(connection, f"{_FILE}.files", values)]
 
-    def path(self, file: ArchivedFile) -> Path:
+    def path(self, file: StagingFile) -> Path:
         """Where a file is; ``RestoreError`` if it is not as it was written."""
         path = self.folder / file.file_name
         if file.file_name not in self.sound:
@@ -96,7 +96,7 @@ class StagingArchive:
             self.sound.add(file.file_name)
         return path
 
-    def bring_back(self, connection: psycopg.Connection[Any], files: Iterable[ArchivedFile]) -> int:
+    def bring_back(self, connection: psycopg.Connection[Any], files: Iterable[StagingFile]) -> int:
         """Put the rows of files into their partitions, in the caller's transaction; how many."""
         files = list(files)
         for file in files:
@@ -121,7 +121,7 @@ class StagingArchive:
         self,
         connection: psycopg.Connection[Any],
         feed: Feed,
-        file: ArchivedFile,
+        file: StagingFile,
         table: sql.Identifier,
         among: Collection[str] | None = None,
     ) -> int:
@@ -149,7 +149,7 @@ class StagingArchive:
         files = self.files(connection, feeds, loads)
         if not files:
             return 0
-        query = sql.SQL("{}").format(claims)
+        query = sql.Composed([claims])
         wanted = {claim for (claim,) in connection.execute(query, values)}
         return self.bring_back(connection, self.having(files, wanted))
 
@@ -186,7 +186,7 @@ class StagingArchive:
     ) -> int:
         """Bring back files that name any of these members."""
         of_members = Identifier.MEMBER_NUMBER
-        found: list[ArchivedFile] = []
+        found: list[StagingFile] = []
         for feed in _ALL:
             column = next((c.name for c in FEEDS[feed].staged if c.identifier is of_members), None)
             if column is not None:
@@ -195,8 +195,8 @@ class StagingArchive:
         return self.bring_back(connection, found)
 
     def having(
-        self, files: Iterable[ArchivedFile], wanted: Collection[str], column: str | None = None
-    ) -> list[ArchivedFile]:
+        self, files: Iterable[StagingFile], wanted: Collection[str], column: str | None = None
+    ) -> list[StagingFile]:
         """Files with one of some values in a column, by default that of claims."""
         files = list(files)
         if not files or not wanted:
@@ -213,7 +213,7 @@ class StagingArchive:
         ]
 
     def claims_of(
-        self, files: Iterable[ArchivedFile], periods: Collection[tuple[date, date]] | None = None
+        self, files: Iterable[StagingFile], periods: Collection[tuple[date, date]] | None = None
     ) -> Iterator[str]:
         """Claims of files, with ``periods`` of rows with a day in one of them (the end is none)."""
         for file in files:

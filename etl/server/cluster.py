@@ -22,7 +22,9 @@ from typing import Any
 
 import psutil
 import psycopg
+from psycopg import sql
 
+from etl.db.statements import run
 from etl.errors import ServerError, UsageError
 from etl.server.home import Home, open_private, write_private
 from etl.server.transport import other_machines, resolve
@@ -144,6 +146,12 @@ def connect(home: Home, password: str) -> psycopg.Connection[Any]:
         f"The {home.title} does not let us in: {reason}",
         f"Its logs are {home.log} and {home.session_log}; `make down` stops it.",
     )
+
+
+def ensure_database(connection: psycopg.Connection[Any]) -> None:
+    """Make the warehouse's database where the server has none; the connection commits by itself."""
+    if run(connection, "server/server.has_database", {"database": DATABASE}).fetchone() is None:
+        run(connection, "server/server.create_database", database=sql.Identifier(DATABASE))
 
 
 def require_leads_here(url: str, title: str) -> None:

@@ -14,12 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
 
 from etl.config import Settings
 from etl.db import trouble
 from etl.db.connection import connect
-from etl.db.statements import run
 from etl.errors import ServerError, UsageError
 from etl.server import citus, cluster, topology
 from etl.server.cluster import DATABASE, HOST
@@ -30,7 +28,6 @@ TITLE = "cluster"
 COORDINATOR = "coordinator"
 WORKERS = ("worker-1", "worker-2")
 NODES = (COORDINATOR, *WORKERS)
-SESSION = "aca-warehouse nodes"
 # By which a node logs in to the others, whoever asks; libpq takes it from PGPASSFILE.
 _SECRET = "nodes.pgpass"
 
@@ -225,10 +222,11 @@ def _node(place: Home, name: str) -> Home:
 def _url(place: Home, name: str) -> str:
     """URL of a node's database; the node runs."""
     port = cluster.running_port(_node(place, name))
-    password = (place.state / "password").read_text().strip()
     if port is None:
-        raise ServerError(f"The node {name} of the cluster does not run.", "make cluster-up")
-    return cluster.url_of(password, port)
+        raise ServerError(
+            f"The node {name} of the cluster does not run.", "make cluster-up starts it."
+        )
+    return cluster.url_of(cluster.password_of(place), port)
 
 
 def _running(place: Home) -> str | None:
@@ -238,7 +236,7 @@ def _running(place: Home) -> str | None:
     cluster.require_leads_here(_url(place, COORDINATOR), TITLE)
     try:
         urls = {name: _url(place, name) for name in NODES}
-        with connect(urls[COORDINATOR], SESSION) as connection:
+        with connect(urls[COORDINATOR], topology.SESSION) as connection:
             return urls[COORDINATOR] if topology.are_known(connection, urls) else None
     except ServerError:
         return None
@@ -268,8 +266,7 @@ def _start(home: Home, password: str) -> str:
         cluster.create(home, password)
     cluster.require_own_major(home)
     with closing(cluster.connect(home, password)) as connection:
-        if not run(connection, "server/nodes.has_database", {"database": DATABASE}).fetchone():
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+        cluster.ensure_database(connection)
     return "was made" if is_new else "runs already" if was_running else "was started"
 
 
@@ -282,7 +279,7 @@ def _look_at(home: Home, name: str) -> Node:
 def _known(url: str) -> dict[int | None, topology.Entry]:
     """What the coordinator knows of nodes of this machine, by port; nothing if it is silent."""
     try:
-        with connect(url, SESSION) as connection:
+        with connect(url, topology.SESSION) as connection:
             return {entry.port: entry for entry in topology.known(connection) if entry.is_here}
     except (ServerError, psycopg.Error):
         return {}

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from etl.config import Settings
@@ -75,11 +74,7 @@ def ensure_running(settings: Settings, *, only_if_wanted: bool = False) -> str:
             cluster.create(home, password)
         cluster.require_own_major(home)
         with cluster.connect(home, password) as connection:
-            known = connection.execute(
-                "select 1 from pg_catalog.pg_database where datname = %s", [DATABASE]
-            )
-            if known.fetchone() is None:
-                connection.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
+            cluster.ensure_database(connection)
             url = cluster.url_of(password, connection.info.port)
     if not was_running:
         # Without the server's lock, which others wait for.

@@ -1,11 +1,5 @@
 -- Nodes of a cluster: the coordinator, which knows where shards are, and workers, which have them.
 
--- name: has_database
--- Whether the server has a database of this name. One row if it has.
-select 1
-from pg_database
-where datname = %(database)s;
-
 -- name: make_extension
 -- Make the database that of a node.
 create extension if not exists citus;

@@ -5,6 +5,16 @@ select
     pg_is_in_recovery() as is_standby,
     pg_database_size(current_database()) as size_bytes;
 
+-- name: has_database
+-- Whether the server has a database of this name. One row if it has.
+select 1
+from pg_catalog.pg_database
+where datname = %(database)s;
+
+-- name: create_database
+-- Make a database. No rows.
+create database {database};
+
 -- name: rights_lacking
 -- What the role may not do that a run does: make schemas and temporary tables, keep the mark of the
 -- migrations in schema public, alter the schemas that are there, and see every row of their tables.

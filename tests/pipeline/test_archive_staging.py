@@ -196,6 +196,8 @@ def test_command_shows_then_does_and_says_what_it_cannot(
     for text in ("", "soon", "2025-13-01"):
         with pytest.raises(UsageError, match="before which staging is to be archived"):
             archive_staging.day_of(text)
+    both = warehouse.command("archive-staging", "--back", "--before", "2025-01-01")
+    assert (both.returncode, "Name one of the two" in both.stderr) == (UsageError.exit_code, True)
     place = warehouse.data / "staging-archive"
     warehouse.run(archive_staging.archive, LATER)
     assert "Nothing was changed" in warehouse.watcher.said[-1]

@@ -11,7 +11,7 @@ import pytest
 from etl.errors import BatchError
 from tests.support.corrections import export, put, replay, rewrite
 from tests.support.feeds import write_batch
-from tests.support.retention import BATCHES, retain, seen, send_all
+from tests.support.retention import BATCHES, rebuild_gives_the_same, retain, seen, send_all
 from tests.support.tables import draw
 from tests.support.warehouse import Warehouse, differing_cubes, failed_critical
 
@@ -23,14 +23,6 @@ def sent(warehouse: Warehouse) -> Warehouse:
     """A warehouse with four batches of three years."""
     send_all(warehouse)
     return warehouse
-
-
-def rebuild_gives_the_same(warehouse: Warehouse) -> None:
-    kept = seen(warehouse)
-    warehouse.rebuild(1)
-    rebuilt = seen(warehouse)
-    for name, rows in kept.items():
-        assert rebuilt[name] == rows, name
 
 
 def test_a_file_that_comes_again_brings_nothing_old(sent: Warehouse) -> None:

@@ -9,7 +9,7 @@ from etl.contracts.feeds import FEEDS
 from etl.contracts.sender import SenderContract
 from etl.contracts.value import constant, join, numbered, of, repeat
 from tests.support.feeds import write_batch
-from tests.support.retention import retain, seen
+from tests.support.retention import rebuild_gives_the_same, retain
 from tests.support.tables import draw
 from tests.support.warehouse import Warehouse, failed_critical
 
@@ -91,8 +91,4 @@ def test_rows_of_a_line_go_once_and_together(sent: Warehouse) -> None:
 
 def test_a_rebuild_takes_out_the_same(sent: Warehouse) -> None:
     retain(sent)
-    kept = seen(sent)
-    sent.rebuild(1)
-    rebuilt = seen(sent)
-    for name, rows in kept.items():
-        assert rebuilt[name] == rows, name
+    rebuild_gives_the_same(sent)
