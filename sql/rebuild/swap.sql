@@ -128,14 +128,16 @@ drop table if exists ledger.older_snapshots;
 
 -- name: older_snapshots
 -- Sessions that may have a snapshot that the swap waits for: those seen to have one, and those of
--- other roles that are in a transaction of which no more can be seen. The longest first.
+-- other roles that are in a transaction of which no more can be seen. The server's own processes,
+-- such as autovacuum, have no user and are not waited for. The longest first.
 -- One row per session.
 select
     a.pid,
     a.usename,
     a.application_name
 from pg_stat_activity as a
-where a.datname = current_database() and a.application_name !~ '^aca-warehouse'
+where a.datname = current_database() and a.usename is not null
+    and a.application_name !~ '^aca-warehouse'
     and (
         a.backend_xmin is not null
         or (

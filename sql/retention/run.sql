@@ -43,13 +43,16 @@ set load_id = null
 where schema_name = %(schema)s;
 
 -- name: empty_months
--- Partitions of claims from before the horizon, and of what they consist of.
+-- Partitions of claims from before the horizon, and of what they consist of. The day comes from
+-- the bounds: the names of other relations may be read before the parents are compared.
 -- One row per partition.
 select c.relname
 from pg_inherits as i
 inner join pg_class as c on i.inhrelid = c.oid
 where i.inhparent = any(%(parents)s::regclass[])
-    and to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month' <= (
+    and substring(
+        pg_get_expr(c.relpartbound, c.oid) from $$TO \('(\d{{4}}-\d\d-\d\d)'$$
+    )::date <= (
         select max(horizon)
         from retention_run
     )
