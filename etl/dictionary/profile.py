@@ -16,7 +16,8 @@ from etl.access.treatments import Treatment
 from etl.db.statements import run, scalar, statement
 from etl.dictionary.model import Column, Profile
 
-# Above so many rows different values are not counted but estimated by the planner's statistics.
+# Above so many rows different values are not counted but estimated by the planner's statistics:
+# each column would be sorted for itself.
 MOST_COUNTED = 500_000
 _DAYS = ("date", "timestamp", "calendar_date", "key_date", "open_date")
 _NUMBERS = (
@@ -30,8 +31,8 @@ def profiles(
 ) -> tuple[int, list[Profile]]:
     """How many rows a relation has, and the profile of each column."""
     relation = sql.Identifier(schema, name)
-    about = scalar(connection, "dictionary/catalog.size", {"relation": f'"{schema}"."{name}"'})
-    counts = (about or 0) <= MOST_COUNTED
+    plan = scalar(connection, "dictionary/catalog.expected", relation=relation)[0]["Plan"]
+    counts = plan["Plan Rows"] <= MOST_COUNTED
     measures = sql.SQL(",\n").join(_measures(column, counts=counts) for column in columns)
     (row,) = run(
         connection, "dictionary/catalog.profile", relation=relation, measures=measures

@@ -58,6 +58,7 @@ def read(
         relations.append(_profiled(connection, relation))
     load, batch, as_of = latest or (None, None, None)
     said = f"load {load}, batch {batch}" if load is not None else "nothing is loaded"
+    relations = _views_as_tables(relations, graph)
     return Dictionary(tuple(relations), graph, said, as_of, datetime.now(UTC))
 
 
@@ -142,3 +143,40 @@ def _profiled(connection: psycopg.Connection[Any], relation: Relation) -> Relati
         rows=rows,
         columns=tuple(replace(column, profile=profile) for column, profile in columns),
     )
+
+
+def _views_as_tables(relations: Sequence[Relation], graph: Graph) -> list[Relation]:
+    """The relations, large views with the different values of the columns that they show.
+
+    The planner has no statistics of a view. A column that one other column of the same name is the
+    value of has about as many different values as that one.
+    """
+    known = {
+        Node(relation.full_name, column.name): column.profile.distinct
+        for relation in relations
+        for column in relation.columns
+        if column.profile is not None and column.profile.distinct is not None
+    }
+
+    def shown(node: Node) -> int | None:
+        seen = set()
+        while node not in known:
+            seen.add(node)
+            sources = {edge.source for edge in graph.edges(node)}
+            same = [s for s in sources - seen if s is not None and s.column == node.column]
+            if len(sources) != 1 or not same:
+                return None
+            node = same[0]
+        return known[node]
+
+    def estimated(relation: Relation, column: Column) -> Column:
+        profile = column.profile
+        if profile is None or not profile.is_about or profile.distinct is not None:
+            return column
+        distinct = shown(Node(relation.full_name, column.name))
+        return replace(column, profile=replace(profile, distinct=distinct))
+
+    return [
+        replace(relation, columns=tuple(estimated(relation, column) for column in relation.columns))
+        for relation in relations
+    ]

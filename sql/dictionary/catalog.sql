@@ -125,13 +125,9 @@ extract(  -- noqa: PRS, a value
     year from {column}
 )
 
--- name: size
--- About how many rows the relation has, by the planner's statistics of it and its partitions; below
--- zero where nobody knows. One row.
-select sum(r.reltuples)
-from pg_class as r
-where r.oid = %(relation)s::regclass
-    or r.oid in (select t.relid from pg_partition_tree(%(relation)s::regclass) as t);
+-- name: expected
+-- What the planner expects of a table's or a view's rows: how many. One row.
+explain (format json) select from {relation};
 
 -- name: estimated_distinct
 -- About how many different values columns have, by the planner's statistics, for columns of which

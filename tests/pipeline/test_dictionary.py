@@ -23,7 +23,7 @@ from psycopg import sql
 
 from etl.config import ROOT
 from etl.db.connection import connect, reading
-from etl.dictionary import steps
+from etl.dictionary import profile, steps
 from etl.dictionary.model import Dictionary, Profile
 from etl.dictionary.read import SCHEMAS, read
 from etl.dictionary.trace import ROWS, Node
@@ -283,7 +283,7 @@ def test_numbers_of_columns_are_those_of_the_rows(made: Made) -> None:
     with connect(made.warehouse.url, "test") as connection, reading(connection):
         relations = {r.full_name: r for r in read(connection).relations}
 
-    def profile(relation: str, column: str) -> Profile:
+    def profile_of(relation: str, column: str) -> Profile:
         (found,) = (c.profile for c in relations[relation].columns if c.name == column)
         assert found is not None
         return found
@@ -292,14 +292,38 @@ def test_numbers_of_columns_are_those_of_the_rows(made: Made) -> None:
         query = f"select count(*), count(claim_id), count(distinct claim_id) from {name}"
         ((rows, filled, distinct),) = made.warehouse.rows(query)
         assert relations[name].rows == rows
-        assert profile(name, "claim_id") == Profile(filled, distinct, False, None, None)
-    amount = profile("warehouse.fact_claim", "paid_amount")
+        assert profile_of(name, "claim_id") == Profile(filled, distinct, False, None, None)
+    amount = profile_of("warehouse.fact_claim", "paid_amount")
     ((low, high),) = made.warehouse.rows(
         "select min(paid_amount)::text, max(paid_amount)::text from warehouse.fact_claim"
     )
     assert (amount.low, amount.high) == (low, high)
-    assert profile("warehouse.dim_member", "dob").low is None
-    assert profile("warehouse.fact_claim", "service_date").low == "2025"
+    assert profile_of("warehouse.dim_member", "dob").low is None
+    assert profile_of("warehouse.fact_claim", "service_date").low == "2025"
+
+
+def test_values_of_large_relations_are_estimated_for_views_too(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile, "MOST_COUNTED", 0)
+    with connect(made.warehouse.url, "test") as connection, reading(connection):
+        connection.execute("analyze warehouse.fact_claim")
+        relations = {r.full_name: r for r in read(connection).relations}
+    found = {
+        (name, column.name): column.profile
+        for name in ("warehouse.fact_claim", "mart.claim")
+        for column in relations[name].columns
+    }
+    assert all(one is not None and one.is_about for one in found.values())
+    claims = made.warehouse.value("select count(distinct claim_id) from warehouse.fact_claim")
+    for name in ("warehouse.fact_claim", "mart.claim"):
+        assert relations[name].rows == claims
+        shown = found[name, "claim_id"]
+        assert shown is not None
+        assert shown.distinct == claims
+    month = found["mart.claim", "month"]
+    assert month is not None
+    assert month.distinct is None  # of no one column
 
 
 def test_a_page_shows_steps_readers_and_an_example(made: Made) -> None:
