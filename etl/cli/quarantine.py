@@ -1,4 +1,4 @@
-"""Commands that look at the quarantine and write its rows to be corrected."""
+"""Commands of the quarantine: look at it, write its rows to be corrected, load them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from etl.cli.run import run_pipeline
 from etl.config import settings
-from etl.pipeline import console
+from etl.errors import UsageError
+from etl.pipeline import commands, console
 from etl.quarantine import export
 from etl.server import server
 
@@ -32,3 +34,16 @@ def quarantine_export(
     folder = Path(to) if to else export.folder_of(chosen.data, batch)
     written = export.export(server.ensure_running(chosen), folder, batch, feed or None)
     console.show_exports(written)
+
+
+@app.command("quarantine-replay")
+def quarantine_replay(
+    file: Annotated[str, typer.Option(help="The corrected export.")] = "",
+) -> None:
+    """Load corrected rows as if they had been right at first, and close their entries."""
+    if not file:
+        raise UsageError(
+            "Which file is meant?",
+            "Name the export that you corrected: make quarantine-replay FILE=.../claims.csv",
+        )
+    run_pipeline("quarantine-replay", lambda context: commands.replay_export(context, Path(file)))

@@ -1,4 +1,4 @@
-"""Commands for a new sender: a draft of its contract, and a trial of it."""
+"""Commands for senders: a draft of a new one's contract, a trial of it, held files let go."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from etl.cli.guard import at_work
+from etl.cli.run import run_pipeline
 from etl.config import settings
 from etl.contracts import senders
 from etl.drafting import draft as drafting
 from etl.drafting import module, reading
 from etl.drafting.trial import attempt, manifest_of
 from etl.errors import UsageError
-from etl.pipeline import console
+from etl.pipeline import breaker, console
 from etl.pipeline.screen import Screen
 
 app = typer.Typer()
@@ -72,3 +73,12 @@ def _path(file: str, command: str) -> Path:
     if not path.is_file():
         raise UsageError(f"There is no file {file}.", "See that the path is right.")
     return path
+
+
+@app.command("sender-resume")
+def sender_resume(
+    sender: Annotated[str, typer.Option(help="Whose files are held, as make status says.")] = "",
+    feed: Annotated[str, typer.Option(help="Only this feed.")] = "",
+) -> None:
+    """Let held files of a sender load again."""
+    run_pipeline("sender-resume", lambda context: breaker.resume(context, sender, feed))

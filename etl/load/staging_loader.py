@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from etl.__main__ import run_pipeline
 from etl.cli.guard import guarded
+from etl.cli.run import run_pipeline
 from etl.config import settings
 from etl.errors import UsageError
 from etl.inbox.batch import read_batch
