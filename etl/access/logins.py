@@ -168,8 +168,8 @@ def trial(
 ) -> tuple[str, str]:
     """A login to see what a role sees: its name and password.
 
-    ``password``: the one that it has, if that is known. Without ``states`` a login of scoped keeps
-    those it has, and otherwise gets the state with the most members.
+    ``password``: the one that it is to have, if one was given out before. Without ``states`` a
+    login of scoped keeps those it has, and otherwise gets the state with the most members.
     """
     login = trial_name(role)
     if role.name == SCOPED and not states:
@@ -177,10 +177,12 @@ def trial(
         most = scalar(connection, "access/logins.state_of_most")
         states = known[0].split(", ") if known and known[0] else [most] if most else ["--"]
     added = add(connection, login, role, states)
-    if added.password is None and password is None:
-        password = secrets.token_urlsafe(24)
-        set_password(connection, login, password)
-    return login, added.password or password or ""
+    if added.password is not None:
+        return login, added.password
+    # Somebody may have changed it since, or made the login anew.
+    password = password or secrets.token_urlsafe(24)
+    set_password(connection, login, password)
+    return login, password
 
 
 def _take_roles(connection: psycopg.Connection[Any], login: str) -> None:

@@ -147,6 +147,10 @@ def test_trial_login_is_the_same_at_every_call(loaded: Warehouse) -> None:
     _, other = logins.trial(loaded.connection, role, [], None)
     assert other != password
     assert asks(loaded, login, other, states) == [("TX",)]
+    # Somebody changed it since.
+    loaded.connection.execute(f"alter role {login} password 'another'")
+    assert logins.trial(loaded.connection, role, [], other) == (login, other)
+    assert asks(loaded, login, other, states) == [("TX",)]
 
 
 @pytest.mark.parametrize(
