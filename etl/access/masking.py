@@ -19,18 +19,23 @@ from etl.warehouse.tables import DIM_MEMBER, MEMBER_LIMITED
 # How statements mask: expressions, and the query around them.
 _TEXTS = (read_file("access/treatments"), read_file("access/masked")["masked"])
 
+# What puts a code of the crosswalk in place of a value.
+_CODES = (Treatment.MEMBER_REF, Treatment.MEMBER_KEY)
+
 
 class Masking(NamedTuple):
     """The masking of a relation by a standard.
 
     ``schema`` and ``relation`` are those of the live build whose columns it has. ``by_copy``: codes
     of keys come from the limited copy of the member dimension, which has to have all its keys.
+    ``has_codes``: the rows bear the codes of the standard already.
     """
 
     standard: Standard
     schema: str
     relation: str
     by_copy: bool = False
+    has_codes: bool = False
 
     @property
     def declaration(self) -> str:
@@ -51,7 +56,9 @@ class Masking(NamedTuple):
         for column in columns:
             with suppress(UnclassifiedError):
                 identifier = identifier_of(self.schema, self.relation, column)
-                treated[column] = treatment_of(identifier, self.standard)
+                treatment = treatment_of(identifier, self.standard)
+                is_code = self.has_codes and treatment in _CODES
+                treated[column] = Treatment.KEEP if is_code else treatment
         shown = [
             sql.SQL("{}\nas {}").format(self._expression(column, how), sql.Identifier(column))
             for column, how in treated.items()
@@ -86,7 +93,7 @@ class Masking(NamedTuple):
                 f"access/masked.{of_keys}", key=sql.Identifier(c), code=_code(c), copy=copy
             )
             for c, treatment in treated.items()
-            if treatment in (Treatment.MEMBER_REF, Treatment.MEMBER_KEY)
+            if treatment in _CODES
         ]
 
 

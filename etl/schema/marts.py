@@ -7,14 +7,20 @@ of its own name. Every column says in the catalog what it means.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
+
+from psycopg import sql
 
 from etl.access.classification import identifies, mart_columns
 from etl.render import claim_status
 from etl.schema.noted import as_reader
-from etl.schema.objects import Place, SchemaObject, functions_of
+from etl.schema.objects import Place, Rows, SchemaObject, functions_of
 from etl.schema.readers import KEYS
-from etl.warehouse.tables import CUBES, FACT_CLAIM, MARTS, MARTS_OF_CUBES
+from etl.warehouse.tables import CUBES, DIM_MEMBER, FACT_CLAIM, MARTS, MARTS_OF_CUBES
+
+# What the statements of sql/mart call the facts that have the key of a member.
+_FACTS = "cleb"
 
 
 @cache
@@ -38,11 +44,27 @@ def mart(name: str) -> SchemaObject:
         {
             "mart": Place("mart"),
             "state": claim_status.state("c"),
+            "version_sk": sql.Identifier(DIM_MEMBER.sk),
+            **{f"{row}_member_sk": sql.Identifier(row, DIM_MEMBER.sk) for row in _FACTS},
             "earlier_states": Place("internal", FACT_CLAIM.state),
             **{table: Place("warehouse", table) for table in KEYS},
             **{cube: Place("cubes", cube) for cube in CUBES},
         },
     )
+
+
+def masked_mart(name: str, members: Place | Rows) -> SchemaObject:
+    """The same of members that bear the codes of a masked schema.
+
+    ``members``: versions of members, each with its own key as ``version_sk``, and the codes of
+    person and key as ``member_id`` and ``member_sk``. So a question about one code finds its
+    version first, also in a view of several parts, where a code put in around it would be compared
+    only after all parts were there.
+    """
+    shown = mart(name)
+    of_version = {f"{row}_member_sk": sql.Identifier("m", DIM_MEMBER.sk) for row in _FACTS}
+    parts = {"dim_member": members, "version_sk": sql.Identifier("version_sk"), **of_version}
+    return replace(shown, parts={**shown.parts, **parts})
 
 
 def _noted(view: SchemaObject) -> SchemaObject:

@@ -21,8 +21,8 @@ from etl.access.classification import MEMBER_LIMITED_ROWS, MEMBER_MASKED, cube_c
 from etl.access.masking import Masking, restricted
 from etl.access.treatments import Standard
 from etl.db.statements import names, read_file, statement
-from etl.schema.marts import mart
-from etl.schema.objects import Columns, Place, SchemaObject, Wrapper, function_of
+from etl.schema.marts import mart, masked_mart
+from etl.schema.objects import Columns, Place, Rows, SchemaObject, Wrapper, function_of
 from etl.schema.readers import KEYS, as_known_rows, dimension_views, fact_history
 from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import (
@@ -47,10 +47,17 @@ _LIMITED = Standard.LIMITED
 _KEYED = (
     *(fact.table for fact in FACTS.values()),
     *(detail.table for detail in DETAILS),
-    *MARTS,
 )
 # What the limited copy of the member dimension shows.
 _OF_COPY = tuple(f"{DIM_MEMBER.table}{form}" for form in ("", "_current", "_as_is"))
+
+# Versions of members with the codes of a standard.
+_MEMBERS = {
+    Standard.LIMITED: Place("warehouse", MEMBER_LIMITED),
+    Standard.SAFE_HARBOR: Rows(
+        "access/masked.members", {"dim_member": Place("warehouse", DIM_MEMBER.table)}
+    ),
+}
 
 Parts = Mapping[str, sql.Composable]
 
@@ -92,12 +99,17 @@ def masked() -> Iterator[SchemaObject]:
             if standard is not _LIMITED or shown.place.name not in _OF_COPY:
                 yield _masked(shown, standard)
         for name in MARTS:
-            yield _masked(mart(name), standard)
+            yield _masked_mart(name, standard)
     yield from _as_known()
     for shown in _relations():
         yield from _scoped(shown)
     for name in MARTS:
         yield from _scoped(mart(name))
+
+
+def _masked_mart(name: str, standard: Standard) -> SchemaObject:
+    """A mart of members that bear the codes of a standard."""
+    return _masked(masked_mart(name, _MEMBERS[standard]), standard, has_codes=True)
 
 
 @cache
@@ -163,13 +175,16 @@ def _table(schema: str, table: str) -> SchemaObject:
     return SchemaObject("view", place, "access/masked.table", parts, {"relation": table})
 
 
-def _masked(shown: SchemaObject, standard: Standard) -> SchemaObject:
+def _masked(
+    shown: SchemaObject, standard: Standard, *, has_codes: bool = False
+) -> SchemaObject:
     """A view on a relation's rows as a standard treats them."""
     schema, relation, _ = shown.place
+    by_copy = standard is _LIMITED and relation in _KEYED
     return replace(
         shown,
         place=Place(standard.value, relation),
-        masking=Masking(standard, schema, relation, standard is _LIMITED and relation in _KEYED),
+        masking=Masking(standard, schema, relation, by_copy, has_codes),
     )
 
 
@@ -212,7 +227,7 @@ def _scoped(shown: SchemaObject, cube: Cube | None = None) -> Iterator[SchemaObj
         )
         for scope, day in in_scope
     )
-    if relation in (*_OF_COPY, *_KEYED):
+    if relation in (*_OF_COPY, *_KEYED, *MARTS):
         # Masked before they are filtered, so that both need one join.
         view = replace(_table(_LIMITED.value, relation), wrappers=scopes)
     else:
@@ -226,7 +241,7 @@ def _scope(relation: str, cube: Cube | None) -> list[tuple[str, str]] | None:
         return [("in_scope_by_member_and_day", cube.day or cube.grain[1])]
     if relation == "dim_member_as_is":
         return [("in_scope_by_key", ""), ("in_scope_by_state", "")]
-    if relation.startswith("dim_member") or relation == "dim_geography":
+    if relation.startswith("dim_member") or relation in ("dim_geography", *MARTS):
         return [("in_scope_by_state", "")]
     if relation in _KEYED:
         return [("in_scope_by_key", "")]

@@ -54,7 +54,19 @@ class Place(NamedTuple):
         return sql.SQL("{}()").format(name) if self.is_call else name
 
 
-Parts = Mapping[str, sql.Composable | Place]
+class Rows(NamedTuple):
+    """A statement for rows that another one reads, with its parts."""
+
+    statement: str
+    parts: Mapping[str, sql.Composable | Place]
+
+    def of(self, schemas: Schemas) -> sql.Composable:
+        """The statement in brackets, as a build has it."""
+        definition = composed(described(self.statement)[1], **_placed(self.parts, schemas))
+        return sql.SQL("({})").format(definition)
+
+
+Parts = Mapping[str, sql.Composable | Place | Rows]
 
 
 class Columns(NamedTuple):
@@ -104,7 +116,9 @@ class SchemaObject:
 
         A migration can change the columns of a table, so after one everything is made again.
         """
-        text = "".join(_texts(name) for name in (self.statement, *(w[0] for w in self.wrappers)))
+        rows = (part.statement for part in self.parts.values() if isinstance(part, Rows))
+        others = (*(wrapper.statement for wrapper in self.wrappers), *rows)
+        text = "".join(_texts(name) for name in (self.statement, *others))
         said: tuple[Any, ...] = (self.kind, self.place, self.on_table, self.parts, self.words)
         masking = self.masking.declaration if self.masking else None
         said += (self.columns_of, self.wrappers, masking, self.options)
@@ -194,7 +208,10 @@ def _texts(name: str) -> str:
 
 def _placed(parts: Parts, schemas: Schemas) -> dict[str, sql.Composable]:
     """Parts of a statement with places as names in a build."""
-    return {n: part.of(schemas) if isinstance(part, Place) else part for n, part in parts.items()}
+    return {
+        name: part.of(schemas) if isinstance(part, Place | Rows) else part
+        for name, part in parts.items()
+    }
 
 
 def views_of(file: str, schema: str) -> list[SchemaObject]:

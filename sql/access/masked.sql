@@ -31,6 +31,24 @@ left join access.member_key as {code} on  -- noqa: PRS, a join
 left join {copy} as {code} on  -- noqa: PRS, a join
     r.{key} = {code}.version_sk
 
+-- name: members
+-- Versions of members with the codes of the de-identified schema for person and key. Of marts alone:
+-- the other columns are as the dimension has them. One row per version.
+select
+    d.member_sk as version_sk,
+    k.safe_harbor_sk as member_sk,
+    p.safe_harbor_ref as member_id,
+    d.state,
+    d.age_group,
+    d.plan_metal,
+    d.current_flag,
+    d.validity_start_ts,
+    d.validity_end_ts,
+    d.known_from_ts
+from {dim_member} as d
+left join access.member_key as k on d.member_sk = k.member_sk
+left join access.member_crosswalk as p on d.member_id = p.member_id;
+
 -- name: in_scope_by_key
 -- Rows of members of the states that the reader may see, as each was on the day of the row. It is
 -- the join that the row's code comes by, so it costs nothing more. One row per row.

@@ -17,7 +17,7 @@ select
     c.service_date,
     months.month,
     {mart/fragments.month_is_over} as is_complete,
-    c.member_sk,
+    {c_member_sk},
     m.member_id,
     m.state,
     m.age_group,
@@ -49,7 +49,7 @@ select
     c.is_oon,
     c.load_id
 from {fact_claim} as c
-left join {dim_member} as m on c.member_sk = m.member_sk
+left join {dim_member} as m on c.member_sk = m.{version_sk}
 left join {dim_plan} as p on c.plan_sk = p.plan_sk
 left join {dim_provider} as r on c.provider_sk = r.provider_sk
 cross join lateral (select date_trunc('month', c.service_date)::date as month) as months

@@ -16,7 +16,7 @@ select
     b.service_date,
     months.month,
     {mart/fragments.month_is_over} as is_complete,
-    b.member_sk,
+    {b_member_sk},
     m.member_id,
     m.state,
     m.age_group,
@@ -34,7 +34,7 @@ select
     b.load_id
 from {bridge_claim_diagnosis} as b
 left join {fact_claim} as c on b.claim_id = c.claim_id and b.service_date = c.service_date
-left join {dim_member} as m on b.member_sk = m.member_sk
+left join {dim_member} as m on b.member_sk = m.{version_sk}
 left join {dim_diagnosis} as d on b.diagnosis_sk = d.diagnosis_sk
 cross join lateral (select date_trunc('month', b.service_date)::date as month) as months
 cross join lateral ({state}) as state;

@@ -18,7 +18,7 @@ select
     l.service_date,
     months.month,
     {mart/fragments.month_is_over} as is_complete,
-    l.member_sk,
+    {l_member_sk},
     m.member_id,
     m.state,
     m.age_group,
@@ -57,7 +57,7 @@ select
     l.load_id
 from {fact_claim_line} as l
 left join {fact_claim} as c on l.claim_id = c.claim_id and l.service_date = c.service_date
-left join {dim_member} as m on l.member_sk = m.member_sk
+left join {dim_member} as m on l.member_sk = m.{version_sk}
 left join {dim_plan} as p on l.plan_sk = p.plan_sk
 left join {dim_provider} as r on l.provider_sk = r.provider_sk
 left join {dim_procedure} as q on l.procedure_sk = q.procedure_sk

@@ -12,7 +12,7 @@
 -- Member and plan are as they were on the first day of coverage.
 select
     e.enrollment_id,
-    e.member_sk,
+    {e_member_sk},
     m.member_id,
     m.state,
     m.age_group,
@@ -31,7 +31,7 @@ select
     e.premium_paid as net_premium_usd,
     e.load_id
 from {fact_enrollment} as e
-left join {dim_member} as m on e.member_sk = m.member_sk
+left join {dim_member} as m on e.member_sk = m.{version_sk}
 left join {dim_plan} as p on e.plan_sk = p.plan_sk;
 
 -- name: columns
