@@ -63,10 +63,11 @@ where (
 
 -- name: in_scope_by_state
 -- Rows that bear a state that the reader may see. Not a join, which would be estimated to leave few
--- rows: the states are looked up in a list. One row per row.
+-- rows: the states are looked up in a list. That a state is there is said apart, so that PostgreSQL
+-- looks at the members and not at each row that was joined to one. One row per row.
 select s.*
 from ({rows}) as s
-where (
+where s.state is not null and (
     s.state in (
         select allowed.state from access.login_state as allowed where allowed.login = session_user
     )
