@@ -49,29 +49,27 @@ from {dim_member} as d
 left join access.member_key as k on d.member_sk = k.member_sk
 left join access.member_crosswalk as p on d.member_id = p.member_id;
 
+-- name: states_of_reader
+-- The states that the reader may see, as an array that is made once a query. A list of a sub-select
+-- would be looked at for each row of a join, and a join with it be estimated to leave few rows.
+-- A fragment.
+array(  -- noqa: PRS, a value
+    select allowed.state from access.login_state as allowed where allowed.login = session_user
+)
+
 -- name: in_scope_by_key
 -- Rows of members of the states that the reader may see, as each was on the day of the row. It is
 -- the join that the row's code comes by, so it costs nothing more. One row per row.
 select s.*
 from ({rows}) as s
 inner join {members} as v on s.member_sk = v.member_sk
-where (
-    v.state in (
-        select allowed.state from access.login_state as allowed where allowed.login = session_user
-    )
-) is true;
+where v.state = any({access/masked.states_of_reader});
 
 -- name: in_scope_by_state
--- Rows that bear a state that the reader may see. Not a join, which would be estimated to leave few
--- rows: the states are looked up in a list. That a state is there is said apart, so that PostgreSQL
--- looks at the members and not at each row that was joined to one. One row per row.
+-- Rows that bear a state that the reader may see. One row per row.
 select s.*
 from ({rows}) as s
-where s.state is not null and (
-    s.state in (
-        select allowed.state from access.login_state as allowed where allowed.login = session_user
-    )
-) is true;
+where s.state = any({access/masked.states_of_reader});
 
 -- name: in_scope_by_member_and_day
 -- Rows of a member and a day on which the member was of a state that the reader may see.
@@ -81,9 +79,9 @@ from ({rows}) as s
 where exists (
     select 1
     from {dim_member} as m
-    inner join access.login_state as allowed on m.state = allowed.state
-    where allowed.login = session_user and m.member_id = s.member_id
+    where m.member_id = s.member_id
         and s.{day} >= m.validity_start_ts and s.{day} < m.validity_end_ts
+        and m.state = any({access/masked.states_of_reader})
 );
 
 -- name: cells
