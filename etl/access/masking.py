@@ -72,9 +72,8 @@ class Masking(NamedTuple):
 
     def _expression(self, column: str, treatment: Treatment) -> sql.Composed:
         prefix = self.standard.value
-        of_cube = treatment is Treatment.MEMBER_REF and self.schema == "cubes"
         return statement(
-            f"access/treatments.{treatment.value}{'_of_cube' if of_cube else ''}",
+            f"access/treatments.{treatment.value}",
             column=sql.Identifier(column),
             code=_code(column),
             person=_person(column),

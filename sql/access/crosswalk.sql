@@ -6,13 +6,13 @@
 select not exists (select 1 from access.member_crosswalk);
 
 -- name: add_members
--- A code for each member who has none, of those with these keys or, if whole, of all. What names
--- nobody is shown as in cubes. One row per member.
+-- A code for each member who has none, of those with these keys or, if whole, of all. Nobody, as
+-- the dimension has them and as cubes do, stays as they are. One row per member.
 insert into access.member_crosswalk (member_id, limited_ref, safe_harbor_ref)
 select
     n.member_id,
-    case when n.is_nobody then %(no_member)s else gen_random_uuid()::text end,
-    case when n.is_nobody then %(no_member)s else gen_random_uuid()::text end
+    case when n.is_nobody then n.member_id else gen_random_uuid()::text end,
+    case when n.is_nobody then n.member_id else gen_random_uuid()::text end
 from (
     select distinct
         m.member_id,
@@ -21,6 +21,10 @@ from (
     where %(whole)s
         or m.member_sk < 0
         or m.member_sk = any(%(keys)s::bigint[])
+    union all
+    select
+        %(no_member)s,
+        true
 ) as n
 where not exists (
     select 1 from access.member_crosswalk as c where c.member_id = n.member_id

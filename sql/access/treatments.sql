@@ -11,12 +11,9 @@ case when false then r.{column} end  -- noqa: PRS, a value
 
 -- name: member_ref
 -- The person's code in this schema, and nothing of who has none yet. It is the crosswalk's column
--- as it is: of an expression the planner would not know that it is unique.
+-- as it is: of an expression the planner would not know that it is unique, and would read a whole
+-- cube for the rows of one code.
 {person}.{ref}  -- noqa: PRS, a value
-
--- name: member_ref_of_cube
--- The same in a cube, which has (unknown) where its facts name nobody.
-coalesce({person}.{ref}, '(unknown)')  -- noqa: PRS, a value
 
 -- name: member_key
 -- The code of a surrogate key in this schema, to join on.
