@@ -13,7 +13,7 @@ select
     said.word <> all({known_words}) as is_unknown,
     said.word = any({known_words}) and said.word <> 'pending' as is_adjudicated,
     said.word = any({known_words}) and said.word not in ('pending', 'denied') as is_paid
-from (select coalesce(lower({status}), 'approved') as word) as said;
+from (select lower(coalesce({status}, 'approved')) as word) as said;
 
 -- name: is_reversal
 -- Whether a state of a claim reverses the earlier ones of its claim id: it has an amount below zero

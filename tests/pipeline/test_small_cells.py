@@ -233,7 +233,7 @@ def test_no_cell_of_few_persons_shows_a_measure(world):
 
 
 # Whether a claim is of a part, by its word in the drawn and generated worlds.
-WORD = "coalesce(lower(f.status), 'approved')"
+WORD = "lower(coalesce(f.status, 'approved'))"
 OF_PART = {
     "pending": f"{WORD} = 'pending'",
     "denied": f"{WORD} = 'denied'",

@@ -80,7 +80,7 @@ def _masked(column: str, value: Any, codes: Codes) -> Any:
     if column in NAMES_AND_ADDRESSES:
         return None
     if column == "member_id":
-        return codes.of_person.get(value, "(unknown)")
+        return codes.of_person[value]
     if column in ("member_sk", "latest_member_sk"):
         return None if value is None else codes.of_key[value]
     if codes.schema == LIMITED:
@@ -120,6 +120,12 @@ def _year(value: Any) -> Any:
 def rows(connection: psycopg.Connection[Any], relation: str) -> list[Row]:
     """All rows of a relation."""
     return connection.cursor(row_factory=dict_row).execute(f"select * from {relation}").fetchall()
+
+
+def columns(connection: psycopg.Connection[Any], relation: str) -> list[str]:
+    """The columns of a relation."""
+    described = connection.execute(f"select * from {relation} limit 0").description or ()
+    return [column.name for column in described]
 
 
 def counted(found: list[Row]) -> Counter[str]:
