@@ -94,6 +94,9 @@ def find_details(
     if of_claims:
         found += run(connection, f"{_FILE}.find_of_claims", **pieces).rowcount
     found += run(connection, f"{_FILE}.find_waiting", values, **pieces).rowcount
+    if found:
+        of_feed = {"feed": detail.feed.name}
+        found -= run(connection, f"{_FILE}.keep_lines", of_feed, **pieces).rowcount
     tables.analyze(connection, name_of(detail))
     return found
 
@@ -136,6 +139,17 @@ def find(
                 **pieces,
             ).rowcount
             for name in _TOGETHER[fact.feed.name]
+        )
+        kept += sum(
+            run(
+                connection,
+                f"{_FILE}.keep_with_details",
+                values,
+                staging_of_details=sql.Identifier(detail.feed.table),
+                feed_of_details=sql.Literal(detail.feed.name),
+                **pieces,
+            ).rowcount
+            for detail in (DETAILS if fact is FACT_CLAIM else ())
         )
         found -= kept
     return found - run(connection, f"{_FILE}.keep_undated", values, **pieces).rowcount

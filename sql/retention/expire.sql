@@ -1,6 +1,7 @@
 -- Claims and enrollments whose retention is over leave staging and the facts, in one transaction.
 -- One goes as a whole: when the days of all its rows lie before the horizon. The lines and
--- diagnoses of a claim go with it, and those that wait for a claim by their own days.
+-- diagnoses of a claim go with it, and those that wait for a claim by their own days. What one line
+-- of a file gave goes together too, since the ledger remembers what went by its lines.
 --
 --   horizon   2016-01-01
 --
@@ -149,6 +150,63 @@ where s.service_date < %(horizon)s
         from {staging} as o
         where o.claim_id = s.claim_id and o.service_date >= %(horizon)s
     );
+
+-- name: keep_with_details
+-- Claims stay of which a line of a file has lines or diagnoses together with those of a claim that
+-- stays, or of one that never came and has a day beyond the horizon. One row per row of staging.
+delete from {expiring} as e
+using {staging_of_details} as t
+where e.fact_key = t.claim_id
+    and t.load_id in (
+        select f.load_id
+        from load_file as f
+        where f.feed = {feed_of_details} and f.rows_added > 0
+    )
+    and exists (
+        select 1
+        from {staging_of_details} as s
+        where s.load_id = t.load_id and s.source_line = t.source_line
+            and s.claim_id <> t.claim_id
+            and not exists (
+                select 1
+                from {expiring} as x
+                where x.fact_key = s.claim_id
+            )
+            and (
+                exists (
+                    select 1
+                    from {staging} as c
+                    where c.claim_id = s.claim_id
+                )
+                or exists (
+                    select 1
+                    from {staging_of_details} as o
+                    where o.claim_id = s.claim_id
+                        and (o.service_date < %(horizon)s) is not true
+                )
+            )
+    );
+
+-- name: keep_lines
+-- Lines and diagnoses stay with any that the same line of a file gave and that stays: one that came
+-- after its claim had gone, in a line with those of another claim. One row per row of staging.
+delete from {expiring} as e
+where e.load_id in (
+    select f.load_id
+    from load_file as f
+    where f.feed = %(feed)s and f.rows_added > 0
+)
+and exists (
+    select 1
+    from {staging} as s
+    where s.load_id = e.load_id and s.source_line = e.source_line
+        and not exists (
+            select 1
+            from {expiring} as x
+            where x.load_id = s.load_id and x.source_line = s.source_line
+                and x.fact_key = s.claim_id and x.detail_number = s.{number}
+        )
+);
 
 -- name: copy_lines
 -- Let the same rows of a rebuilt load expire as of the one that it rebuilds. One row per feed.

@@ -33,6 +33,15 @@ CODES = SenderContract(
     columns={"claim_id": of("claim"), "service_date": of("day")},
     repeat=repeat("position", diagnosis_code=numbered("dx{}", 3)),
 )
+PAIRS = SenderContract(
+    "pairs",
+    FEEDS["claim_diagnoses"],
+    "The diagnoses of two claims in a line.",
+    columns={"position": constant("1")},
+    repeat=repeat(
+        claim_id=["A", "B"], service_date=["A_DAY", "B_DAY"], diagnosis_code=["A_DX", "B_DX"]
+    ),
+)
 # With YEARS=1 the newest batch puts the horizon at 2024-01-01. The dependent of the second line is
 # covered beyond it, and so is the subscriber of the third.
 COVERAGES = """CASE,SELF,FROM,TO,OTHER,OTHER_FROM,OTHER_TO
@@ -92,3 +101,76 @@ def test_rows_of_a_line_go_once_and_together(sent: Warehouse) -> None:
 def test_a_rebuild_takes_out_the_same(sent: Warehouse) -> None:
     retain(sent)
     rebuild_gives_the_same(sent)
+
+
+PAIRED = "A,A_DAY,A_DX,B,B_DAY,B_DX\n"
+# The first line keeps OLD, and the third LONE: the claim next to it comes later. The second goes.
+FIRST_PAIRS = """OLD,2023-03-03,E11,NEW,2024-03-03,I10
+GONE,2023-03-04,E11,GONE2,2023-03-05,I10
+LONE,2023-03-06,E11,LATER,2024-03-06,I10
+"""
+# GONE and WAITS have no claim by then.
+LATER_PAIRS = """GONE,2023-03-04,I11,NEW2,2024-03-07,I12
+GONE2,2023-03-05,I11,WAITS,2023-03-08,I12
+"""
+
+
+@pytest.fixture
+def paired(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A warehouse whose lines of diagnoses are of two claims each, after retention."""
+    monkeypatch.setitem(senders.SENDERS, PAIRS.name, PAIRS)
+
+    def send(batch_id: str, lines: str, claims: list[tuple[str, str]]) -> None:
+        said = {"claim_diagnoses.csv": {"contract": PAIRS.name}}
+        folder = warehouse.send(batch_id, {"files": said})
+        (folder / "claim_diagnoses.csv").write_text(PAIRED + lines)
+        drawn = [
+            {"claim_id": c, "member_id": "M1", "plan_id": "P1", "service_date": d, "paid_amount": 1}
+            for c, d in claims
+        ]
+        write_batch(warehouse.inbox, f"{batch_id}-claims", claims=drawn)
+
+    days = ["2023-03-03", "2024-03-03", "2023-03-04", "2023-03-05", "2023-03-06"]
+    send("2024-04-01", FIRST_PAIRS, list(zip("OLD NEW GONE GONE2 LONE".split(), days, strict=True)))
+    write_batch(
+        warehouse.inbox,
+        "2025-03-01",
+        claims=draw("""
+            claim_id | member_id | plan_id | service_date | paid_amount
+            NEWEST   | M1        | P1      | 2025-02-03   | 10.01
+        """),
+    )
+    warehouse.incremental(1)
+    retain(warehouse)
+    send("2025-03-02", LATER_PAIRS, [("NEW2", "2024-03-07"), ("LATER", "2024-03-06")])
+    warehouse.incremental(1)
+    return warehouse
+
+
+STAGED = """
+    select l.batch_id, d.source_line, d.claim_id
+    from staging.claim_diagnoses_raw as d
+    join ledger.load as l using (load_id)
+    order by 1, 2, 3
+"""
+
+
+def test_claims_stay_with_a_claim_whose_diagnoses_are_in_the_same_line(paired: Warehouse) -> None:
+    assert paired.column("select distinct claim_id from staging.claims_raw order by 1") == [
+        *("LATER", "LONE", "NEW", "NEW2", "NEWEST", "OLD"),
+    ]
+    assert paired.rows(STAGED) == [
+        ("2024-04-01", 2, "NEW"),
+        ("2024-04-01", 2, "OLD"),
+        ("2024-04-01", 4, "LATER"),
+        ("2024-04-01", 4, "LONE"),
+        ("2025-03-02", 2, "GONE"),
+        ("2025-03-02", 2, "NEW2"),
+    ]
+    assert failed_critical(paired.connection) == set()
+
+
+def test_a_rebuild_takes_out_no_row_of_a_line_that_stays(paired: Warehouse) -> None:
+    staged = paired.rows(STAGED)
+    rebuild_gives_the_same(paired)
+    assert paired.rows(STAGED) == staged
