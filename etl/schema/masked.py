@@ -175,9 +175,7 @@ def _table(schema: str, table: str) -> SchemaObject:
     return SchemaObject("view", place, "access/masked.table", parts, {"relation": table})
 
 
-def _masked(
-    shown: SchemaObject, standard: Standard, *, has_codes: bool = False
-) -> SchemaObject:
+def _masked(shown: SchemaObject, standard: Standard, *, has_codes: bool = False) -> SchemaObject:
     """A view on a relation's rows as a standard treats them."""
     schema, relation, _ = shown.place
     by_copy = standard is _LIMITED and relation in _KEYED

@@ -130,8 +130,11 @@ def paired(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
         ]
         write_batch(warehouse.inbox, f"{batch_id}-claims", claims=drawn)
 
-    days = ["2023-03-03", "2024-03-03", "2023-03-04", "2023-03-05", "2023-03-06"]
-    send("2024-04-01", FIRST_PAIRS, list(zip("OLD NEW GONE GONE2 LONE".split(), days, strict=True)))
+    days = {
+        **{"OLD": "2023-03-03", "NEW": "2024-03-03", "GONE": "2023-03-04"},
+        **{"GONE2": "2023-03-05", "LONE": "2023-03-06"},
+    }
+    send("2024-04-01", FIRST_PAIRS, list(days.items()))
     write_batch(
         warehouse.inbox,
         "2025-03-01",
