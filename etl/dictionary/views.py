@@ -11,7 +11,7 @@ from etl.db.statements import composed, described, names
 from etl.dictionary.graph import Graph, Step
 from etl.dictionary.steps import warehouse_graph
 from etl.schema.marts import marts, marts_of_cubes
-from etl.schema.objects import Place, SchemaObject, views_of
+from etl.schema.objects import Place, Rows, SchemaObject, views_of
 from etl.schema.readers import KEYS, readers
 from etl.warehouse.tables import LIVE
 
@@ -62,4 +62,4 @@ def _text(view: SchemaObject, graph: Graph) -> str:
 
 def _placed(view: SchemaObject) -> Iterator[tuple[str, sql.Composable]]:
     for name, part in view.parts.items():
-        yield name, part.of(LIVE.schemas) if isinstance(part, Place) else part
+        yield name, part.of(LIVE.schemas) if isinstance(part, Place | Rows) else part

@@ -52,7 +52,7 @@ _KEYED = (
 _OF_COPY = tuple(f"{DIM_MEMBER.table}{form}" for form in ("", "_current", "_as_is"))
 
 # Versions of members with the codes of a standard.
-_MEMBERS = {
+_MEMBERS: dict[Standard, Place | Rows] = {
     Standard.LIMITED: Place("warehouse", MEMBER_LIMITED),
     Standard.SAFE_HARBOR: Rows(
         "access/masked.members", {"dim_member": Place("warehouse", DIM_MEMBER.table)}
