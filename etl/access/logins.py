@@ -179,7 +179,7 @@ def trial(
     added = add(connection, login, role, states)
     if added.password is not None:
         return login, added.password
-    # Somebody may have changed it since, or made the login anew.
+    # Somebody may have changed it since, or made the login again.
     password = password or secrets.token_urlsafe(24)
     set_password(connection, login, password)
     return login, password
