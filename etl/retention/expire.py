@@ -126,6 +126,8 @@ def find(
         last_day=_last_day(fact.feed),
         **pieces,
     ).rowcount
+    if found:
+        run(connection, f"{_FILE}.index_rows", **pieces)
     kept = -1
     # Of enrollments that share an identifier or a coverage by turns one after the other stays.
     while found and kept:

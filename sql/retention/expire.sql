@@ -98,6 +98,11 @@ where (%(loads)s::bigint[] is null or s.load_id = any(%(loads)s))
     and coalesce({last_day} < %(horizon)s, true)
     and not {is_exempt};
 
+-- name: index_rows
+-- An index on the lines of rows that go: whether a row goes is asked of each that shares its claim
+-- or its line, of which PostgreSQL expects one. No rows.
+create index on {expiring} (load_id, source_line);
+
 -- name: create_expiring
 -- The same of what claims consist of. No rows.
 create temporary table {expiring} (
