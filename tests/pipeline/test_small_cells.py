@@ -323,5 +323,5 @@ def assert_nothing_follows(world: Warehouse, measure: str) -> None:
     months = {month[:4]: set() for *_, month in real}
     for *_, month in real:
         months[month[:4]].add(month)
-    told = {cell for cell in found if len(months[cell[2][:4]]) > 1 and real.get(cell)}
-    assert not told, measure
+    computable = {cell for cell in found if len(months[cell[2][:4]]) > 1 and real.get(cell)}
+    assert not computable, measure
