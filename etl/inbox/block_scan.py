@@ -7,7 +7,7 @@ its records. Each answer errs on the side of caution: a yes is looked into recor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,16 @@ _LONGEST_AMOUNT = 12
 # What is longer is no key, and no word in place of one.
 _LONGEST_WORDS = 64
 _TENS = np.array([100, 10, 1], np.int64)
+# Eight digits as a number of 64 bits, the first in its lowest byte.
+_DIGITS_AT_ONCE = 8
+_EIGHT_ZEROS = np.uint64(0x3030303030303030)
+# Added to a byte, it sets the highest bit if the byte is more than nine.
+_NINE_TO_SIGN, _SIGNS = np.uint64(0x7676767676767676), np.uint64(0x8080808080808080)
+_TEN = np.uint64(10)
+_BYTE, _TWO_BYTES, _FOUR_BYTES = np.uint64(8), np.uint64(16), np.uint64(32)
+_EACH_FOURTH = np.uint64(0x000000FF000000FF)
+# 100 and a million, 1 and ten thousand: what the pairs of digits count, in upper and lower half.
+_MILLIONS, _HUNDREDS = np.uint64(0x000F424000000064), np.uint64(0x0000271000000001)
 
 
 def is_printable(sent: bytes, lines: int) -> bool:
@@ -66,8 +76,25 @@ class Layout:
 
     def heads(self, at: int, width: int) -> Bytes:
         """The first bytes of the values of a field; where a value is shorter, what follows it."""
-        places = self.begins[:, at][:, None] + np.arange(width)
-        return self.data.take(places, mode="clip")
+        return heads_at(self.data, self.begins[:, at], width)
+
+    def of_rows(self, rows: Places) -> Layout:
+        """The same of some records alone."""
+        return replace(self, begins=self.begins[rows], ends=self.ends[rows])
+
+
+def heads_at(data: Bytes, places: Places, width: int) -> Bytes:
+    """So many bytes from each of these places on, which ascend; past the end the last one again."""
+    found = np.empty((len(places), width), np.uint8)
+    # Each window is copied as one value of so many bytes, not byte by byte.
+    last = len(data) - width
+    whole = int(np.searchsorted(places, last, side="right")) if last >= 0 else 0
+    if whole:
+        windows = np.ndarray((last + 1,), f"V{width}", data, strides=(1,))
+        found[:whole] = windows[places[:whole]].view(np.uint8).reshape(whole, width)
+    if whole < len(places):
+        found[whole:] = data.take(places[whole:, None] + np.arange(width), mode="clip")
+    return found
 
 
 def lay_out(block: bytes, fields: int) -> Layout | None:
@@ -181,9 +208,11 @@ def differ_from(layout: Layout, at: int, shapes: Sequence[bytes]) -> Marks:
         values = layout.heads(at, len(shape))
         wanted = np.frombuffer(shape, np.uint8)
         digits = wanted == _ZERO
-        fits = (values[:, digits] - _ZERO <= 9).all(axis=1)
-        fits &= (values[:, ~digits] == wanted[~digits]).all(axis=1)
-        odd &= ~(alike & fits)
+        alike &= (values[:, ~digits] == wanted[~digits]).all(axis=1)
+        if not alike.any():
+            continue
+        alike &= (values[:, digits] - _ZERO <= 9).all(axis=1)
+        odd &= ~alike
         if not odd.any():
             break
     return odd
@@ -219,6 +248,54 @@ def amounts(
     ``mark``: the one before cents, of which there are none without it. ``is_plain``: a digit comes
     before it, as ``are_no_plain_numbers`` says.
     """
+    cents, is_simple = _simple_amounts(layout, at, mark)
+    odd = np.zeros(len(cents), np.bool_)
+    rows = np.flatnonzero(~is_simple)
+    if len(rows):
+        others = layout.of_rows(rows)
+        cents[rows], odd[rows] = _amounts_by_place(others, at, mark, is_plain=is_plain)
+    return cents, odd
+
+
+def _simple_amounts(
+    layout: Layout, at: int, mark: int | None
+) -> tuple[npt.NDArray[np.int64], Marks]:
+    """Cents of amounts of one to eight digits, with two more behind ``mark`` if there is one.
+
+    With them, which values are such, or empty. Eight digits are read as one number of 64 bits, a
+    byte each: after the first step each second byte has two of them, after the last one all are
+    together.
+    """
+    ends, lengths = layout.ends[:, at], layout.lengths(at)
+    cents = np.zeros(len(ends), np.int64)
+    points = ends if mark is None else ends - 3
+    digits = lengths - (ends - points)
+    fits = (digits >= 1) & (digits <= _DIGITS_AT_ONCE) & (points >= _DIGITS_AT_ONCE)
+    decimals = np.zeros(len(ends), np.int64)
+    if mark is not None:
+        data = layout.data
+        tens, ones = (data.take(ends - back, mode="clip") - _ZERO for back in (2, 1))
+        fits &= (data.take(points, mode="clip") == mark) & (tens <= 9) & (ones <= 9)
+        decimals = tens.astype(np.int64) * 10 + ones
+    rows = np.flatnonzero(fits)
+    if len(rows):
+        heads = heads_at(layout.data, points[rows] - _DIGITS_AT_ONCE, _DIGITS_AT_ONCE)
+        # What is before the value's first digit becomes nothing.
+        before = ((_DIGITS_AT_ONCE - digits[rows]) * 8).astype(np.uint64)
+        read = (heads.view("<u8")[:, 0] ^ _EIGHT_ZEROS) >> before << before
+        are_digits = ((read + _NINE_TO_SIGN) | read) & _SIGNS == 0
+        read = read * _TEN + (read >> _BYTE)
+        read = (read & _EACH_FOURTH) * _MILLIONS + (read >> _TWO_BYTES & _EACH_FOURTH) * _HUNDREDS
+        cents[rows] = (read >> _FOUR_BYTES).astype(np.int64) * 100 + decimals[rows]
+        cents[rows[~are_digits]] = 0
+        fits[rows] = are_digits
+    return cents, fits | (lengths == 0)
+
+
+def _amounts_by_place(
+    layout: Layout, at: int, mark: int | None, *, is_plain: bool
+) -> tuple[npt.NDArray[np.int64], Marks]:
+    """The same of any amounts, digit by digit."""
     lengths = layout.lengths(at)
     odd = lengths > _LONGEST_AMOUNT
     width = int(min(lengths.max(initial=0), _LONGEST_AMOUNT))

@@ -201,6 +201,8 @@ class Stream:
         is_row[bad] = False
         if self.fields.direct is not None:
             block, is_row = self._sort(first, block, layout, is_row, self.fields.direct)
+        if self.keys is not None:
+            self.keys.see(layout, is_row)
         if is_row.all():
             return self._sent(range(first, first + len(block)), block)
         kept = np.flatnonzero(is_row).tolist()
@@ -267,7 +269,7 @@ class Stream:
         return found is None
 
     def _send_one_by_one(self, first: int, block: list[bytes]) -> bytes:
-        lines, sent = [], []
+        lines, sent, keyed = [], [], []
         line = first
         block = self._restored(block)
         # What a whole block cannot have need not be looked for in each of its records.
@@ -282,14 +284,18 @@ class Stream:
                 self._reject(line, record, reason)
             else:
                 clean = csv_records.trimmed(record)
-                if self._take(line, csv_records.values_of(clean)):
+                values = csv_records.values_of(clean)
+                if self._take(line, values):
                     self.trimmed += clean != record
                     lines.append(line)
                     sent.append(clean)
+                    keyed.append(values)
             line += height
         if self.fields.direct is not None:
             self._defer(zip(lines, sent, strict=True))
             return b""
+        if self.keys is not None:
+            self.keys.see_values(keyed)
         return self._sent(lines, sent)
 
     def _reject(self, line: int, record: bytes, reason: Reason) -> None:
@@ -330,14 +336,10 @@ class Stream:
             return b""
         self._keep_lines(lines, clean)
         self.sent += len(clean)
-        if self.keys is not None:
-            self.keys.see(clean)
         if self.fingerprints is not None:
             self.fingerprints.see(lines, clean)
-        prefix = self.prefix
-        sent = b"".join(
-            [b"%b%d,%b\n" % (prefix, n, record) for n, record in zip(lines, clean, strict=True)]
-        )
+        form = self.prefix + b"%d,%b\n"
+        sent = b"".join(map(form.__mod__, zip(lines, clean, strict=True)))
         self.is_printable = self.is_printable and block_scan.is_printable(sent, len(clean))
         return sent
 

@@ -66,6 +66,12 @@ class Reading:
     is_closed: bool = False
     is_own: bool = False
 
+    @property
+    def keeps_differences(self) -> bool:
+        """Whether values that differ still do afterwards, those that become none apart."""
+        is_put = any(self.words.values()) or self.others is not None or self.nothing
+        return not is_put and not self.suffix and self.point == _POINT
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -192,8 +198,7 @@ def _at_rows(layout: Layout, at: int, where: Marks, text: bytes) -> Edits:
 
 def _put_points(data: Bytes, layout: Layout, fields: list[int]) -> None:
     """Let the commas in these fields, whose simple values have one at most, be points."""
-    is_of_them = np.isin(layout.with_comma % layout.begins.shape[1], fields)
-    data[layout.commas[is_of_them]] = _POINT[0]
+    data[layout.commas[_are_of(layout.with_comma, layout, fields)]] = _POINT[0]
     # The others are in quotes.
     for at in fields:
         begins, lengths = layout.begins[:, at], layout.lengths(at)
@@ -204,12 +209,19 @@ def _put_points(data: Bytes, layout: Layout, fields: list[int]) -> None:
         data[places[within & (layout.data.take(places, mode="clip") == _COMMA[0])]] = _POINT[0]
 
 
+def _are_of(numbers: Places, layout: Layout, fields: list[int]) -> Marks:
+    """Which values of a block, by their numbers in it, are of these fields."""
+    is_one = np.zeros(layout.begins.shape[1], np.bool_)
+    is_one[fields] = True
+    return is_one[numbers % len(is_one)]
+
+
 def _in_quotes(layout: Layout, but_for: list[int]) -> Iterator[Edits]:
     """Quotes around the values with commas, those of some fields apart."""
     numbers = layout.with_comma
     # Values come in order, and those with several commas several times.
     is_first = np.concatenate(([True], numbers[1:] != numbers[:-1]))
-    numbers = numbers[is_first & ~np.isin(numbers % layout.begins.shape[1], but_for)]
+    numbers = numbers[is_first & ~_are_of(numbers, layout, but_for)]
     for places in (layout.begins.ravel()[numbers], layout.ends.ravel()[numbers]):
         yield Edits(places, places, [_QUOTE], np.zeros(len(numbers), np.intp))
 

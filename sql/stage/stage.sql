@@ -15,8 +15,12 @@ with (
 -- than say that the thing was canceled from its start.
 -- One row per line taken out.
 delete from {table}
-where load_id = %(load_id)s and {first} - {second} > {canceled_days}
+where load_id = %(load_id)s and {stage/stage.is_unordered}
 returning source_line;
+
+-- name: is_unordered
+-- Whether a date comes before the one that it must not precede, by more days than that. A fragment.
+{first} - {second} > {canceled_days}
 
 -- name: set_aside_breaches
 -- Take out the rows with a value that the contract allows in no row.
@@ -127,15 +131,6 @@ having count(*) > 1;
 -- name: count_lines
 -- How many lines of the file have rows in staging. One row.
 select count(distinct source_line)
-from {table}
-where load_id = %(load_id)s;
-
--- name: measure
--- What was staged of a file: rows, sums of its money columns, latest effective time. One row.
-select
-    count(*) as rows_staged,
-    {totals} as sums,
-    max({effective}) as latest_effective_ts
 from {table}
 where load_id = %(load_id)s;
 

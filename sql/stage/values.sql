@@ -1,13 +1,4 @@
--- Values that fit their type and that no row can be placed by: seen in one pass over what came.
-
--- name: look
--- Whether any row of the load has a value of each kind that is looked for, and how many say that
--- they run on, by column. One row.
-select
-    {kinds},
-    {open_ends} as ends
-from {table}
-where load_id = %(load_id)s;
+-- Values that fit their type and that no row can be placed by.
 
 -- name: set_aside
 -- Take out the rows with a value for which no row can stay.

@@ -31,7 +31,7 @@ from etl.inbox import header, value_forms, values_of_file
 from etl.inbox.amounts import Amounts, MoneyField
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.copy_stream import LINE_END, Fields, Stream
-from etl.inbox.distinct_keys import Keys
+from etl.inbox.distinct_keys import keys_of
 from etl.inbox.file_form import Commas
 from etl.inbox.header import Header, PreviousFile
 from etl.render.values import refusal
@@ -212,7 +212,8 @@ def _send(
     ``reading``: where they come from, if that is a file.
     """
     plan = landing.plan(head)
-    keys = None if plan.is_needed else _keys(head, plan)
+    feed = head.contract.feed
+    keys = None if plan.is_needed else keys_of(feed, plan.fields, plan.direct)
     commas = reading.commas() if reading is not None and plan.direct is not None else None
     stream = Stream(
         _fields(head, plan, commas, is_computed=reading is not None and staged.file.is_workbook),
@@ -270,15 +271,6 @@ def _fields(
         plan.direct,
         commas,
     )
-
-
-def _keys(head: Header, plan: landing.Landing) -> Keys | None:
-    """What detects repeated keys, where a key is one field; the bytes sent are its value."""
-    feed = head.contract.feed
-    if len(feed.key) > 1:
-        return None
-    [key] = feed.key
-    return Keys(plan.fields.index(key)) if feed.column(key).type is Type.KEY else None
 
 
 def _amounts_of_bytes(stream: Stream) -> Amounts:

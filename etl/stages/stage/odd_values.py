@@ -1,11 +1,12 @@
 """Values: keys that are none or look like others, dates far ahead, ends that are none.
 
-They are found in one pass over the rows of a load, whatever way the rows came into staging; what
-costs a row is looked up only where that pass saw it.
+They are found in the one look at the rows of a load, whatever way the rows came into staging; what
+costs a row is looked up only where that look saw it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +19,47 @@ from etl.contracts.reasons import Reason
 from etl.contracts.types import Type
 from etl.db.statements import run
 from etl.render import values
+from etl.stages.stage.look import Look
 from etl.stages.stage.staged import Rejected, Staged
 
 Faults = dict[str, sql.Composed]
+
+# References that are words for a missing value.
+_EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for in a feed's columns.
+
+    ``faults``: by reason, what costs a row; ``nothing``: references that are words for none;
+    ``open_ends``: columns that may say that a thing runs on.
+    """
+
+    faults: dict[Reason, Faults]
+    nothing: Faults
+    open_ends: list[Column]
+
+    @property
+    def kinds(self) -> dict[str, sql.Composable]:
+        """Conditions of which it has to be known whether any row meets them, by name."""
+        kinds = {
+            **{reason.name: found for reason, found in self.faults.items()},
+            _EMPTY: self.nothing,
+        }
+        return {kind: _any(found) for kind, found in kinds.items() if found}
+
+
+def wanted(feed: Feed, columns: list[str], *, is_printable: bool) -> Wanted:
+    """What is to be looked for in the rows of a file with these columns.
+
+    ``is_printable``: the file has no byte but visible ASCII, and so no key with odd characters.
+    """
+    return Wanted(
+        _faults(feed, columns, is_printable=is_printable),
+        _null_words(feed, columns, Type.REFERENCE),
+        [c for c in _present(feed, columns) if c.open_end is not None],
+    )
 
 
 def set_aside(
@@ -29,30 +68,19 @@ def set_aside(
     as_of: datetime,
     feed: Feed,
     staged: Staged,
-    *,
-    is_printable: bool,
+    looked_for: Wanted,
+    look: Look,
 ) -> None:
-    """Take rows out of staging whose values no row can stay with, and note what others say.
-
-    ``is_printable``: the file has no byte but visible ASCII, and so no key with odd characters.
-    """
+    """Take rows out of staging whose values no row can stay with, and note what others say."""
     bound = {"load_id": load_id, "as_of": as_of}
-    faults = _faults(feed, staged.columns, is_printable=is_printable)
-    nothing = _null_words(feed, staged.columns, Type.REFERENCE)
-    kinds = {**{reason.name.lower(): found for reason, found in faults.items()}, "empty": nothing}
-    kinds = {kind: found for kind, found in kinds.items() if found}
-    open_ends = [c for c in _present(feed, staged.columns) if c.open_end is not None]
-    if not kinds and not open_ends:
-        return
-    seen, ends = _look(connection, feed, bound, kinds, open_ends)
-    for reason, found in faults.items():
-        if reason.name.lower() in seen:
+    for reason, found in looked_for.faults.items():
+        if reason.name in look.seen:
             staged.rejected += _take_out(connection, feed, bound, reason, found)
-    if "empty" in seen:
-        n = _empty(connection, feed, bound, nothing)
+    if _EMPTY in look.seen:
+        n = _empty(connection, feed, bound, looked_for.nothing)
         staged.findings["null_words"] = n
         staged.notes.append(f"{n:,} keys of other feeds are NULL or the like: taken as none")
-    for name, rows in ends.items():
+    for name, rows in look.open_ends.items():
         staged.findings.setdefault("open_ends", {})[name] = rows
         staged.notes.append(f"{rows:,} rows say by a day far off that they run on ({name})")
 
@@ -77,35 +105,6 @@ def _faults(feed: Feed, columns: list[str], *, is_printable: bool) -> dict[Reaso
 
 def _null_words(feed: Feed, columns: list[str], kind: Type) -> Faults:
     return {c.name: values.is_null_word(c) for c in _present(feed, columns) if c.type is kind}
-
-
-def _look(
-    connection: psycopg.Connection[Any],
-    feed: Feed,
-    bound: dict[str, Any],
-    kinds: dict[str, Faults],
-    open_ends: list[Column],
-) -> tuple[set[str], dict[str, int]]:
-    """The kinds of values that the load has, and how many rows say that a column is open."""
-    counts = [
-        sql.SQL("count(*) filter (where {})").format(values.is_open_end(c)) for c in open_ends
-    ]
-    row = run(
-        connection,
-        "stage/values.look",
-        bound,
-        table=sql.Identifier(feed.table),
-        kinds=sql.SQL(", ").join(
-            sql.SQL("bool_or({})").format(_any(found)) for found in kinds.values()
-        )
-        if kinds
-        else sql.SQL("null"),
-        open_ends=sql.SQL("array[{}]::bigint[]").format(sql.SQL(", ").join(counts)),
-    ).fetchone()
-    assert row is not None  # an aggregate always gives a row
-    *found, ends = row
-    seen = {kind for kind, is_there in zip(kinds, found, strict=False) if is_there}
-    return seen, {c.name: n for c, n in zip(open_ends, ends, strict=True) if n}
 
 
 def _take_out(

@@ -29,8 +29,8 @@ from etl.inbox.batch import Batch
 from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import shown
 from etl.render import claim_status, staged_rows
-from etl.stages.stage import breaches, parts
-from etl.stages.stage import odd_values as values_of
+from etl.stages.stage import breaches, look, odd_values, parts
+from etl.stages.stage.look import Look
 from etl.stages.stage.staged import NOT_COMPARED, Rejected, Staged
 
 # How many reasons a message names when a file is refused.
@@ -63,27 +63,42 @@ def set_aside(
     value has a character but visible ASCII.
     """
     source = contract.feed
-    values_of.set_aside(connection, load_id, batch.as_of, source, staged, is_printable=is_printable)
     table = sql.Identifier(source.table)
     values = {"load_id": load_id, "as_of": batch.as_of}
-    where = _where(batch, staged)
+    odd = odd_values.wanted(source, staged.columns, is_printable=is_printable)
+    rules = breaches.rules_of(contract, staged.columns)
+    ordered = {
+        pair: {
+            "first": sql.Identifier(pair[0]),
+            "second": sql.Identifier(pair[1]),
+            "canceled_days": sql.Literal(source.canceled_days),
+        }
+        for pair in source.ordered
+    }
+    unordered = {
+        " after ".join(pair): statement("stage/stage.is_unordered", **parts_of)
+        for pair, parts_of in ordered.items()
+    }
+    kinds = {**odd.kinds, **rules.kinds, **unordered}
+    seen = look.look(connection, source, {**values, **rules.values}, kinds, odd.open_ends)
+    odd_values.set_aside(connection, load_id, batch.as_of, source, staged, odd, seen)
     staged.rejected += [
         Rejected(line, column, Reason.BREACH)
-        for line, column in breaches.set_aside(connection, load_id, contract, staged.columns, where)
-    ]
-    for first, second in source.ordered:
-        lines = run(
-            connection,
-            "stage/stage.set_aside_unordered",
-            values,
-            table=table,
-            first=sql.Identifier(first),
-            second=sql.Identifier(second),
-            canceled_days=sql.Literal(source.canceled_days),
+        for line, column in breaches.set_aside(
+            connection, load_id, contract, rules, seen, _where(batch, staged)
         )
-        staged.rejected += [Rejected(line, second, Reason.OUT_OF_ORDER) for (line,) in lines]
+    ]
+    for pair, parts_of in ordered.items():
+        if " after ".join(pair) in seen.seen:
+            lines = run(
+                connection, "stage/stage.set_aside_unordered", values, table=table, **parts_of
+            )
+            staged.rejected += [Rejected(line, pair[1], Reason.OUT_OF_ORDER) for (line,) in lines]
     by_line = Lines(connection, values, contract, staged)
-    measured = measure(connection, source, values, keys_differ=keys_differ)
+    is_as_seen = not seen.seen and contract.repeat is None
+    measured = measure(
+        connection, source, values, keys_differ=keys_differ, seen=seen if is_as_seen else None
+    )
     by_line.count(measured.rows)
     repeated: AbstractContextManager[Iterable[tuple[Any, ...]]] = nullcontext(())
     if measured.distinct_keys < measured.rows:
@@ -313,34 +328,23 @@ def measure(
     values: dict[str, Any],
     *,
     keys_differ: bool = False,
+    seen: Look | None = None,
 ) -> Measured:
-    """Add up the staged rows of a load; ``keys_differ``: their keys need not be counted."""
-    table = sql.Identifier(feed.table)
-    parts = [
-        sql.SQL("{}, coalesce(sum({}), 0)::text").format(sql.Literal(m), sql.Identifier(m))
-        for m in feed.money
-    ]
-    row = run(
-        connection,
-        "stage/stage.measure",
-        values,
-        table=table,
-        totals=sql.SQL("jsonb_build_object({})").format(sql.SQL(", ").join(parts)),
-        effective=staged_rows.effective(feed, None),
-    ).fetchone()
-    assert row is not None  # an aggregate always gives a row
-    rows, totals, latest = row
-    amounts = {column: Decimal(said) for column, said in totals.items()}
-    keys = rows
+    """Add up the staged rows of a load.
+
+    ``keys_differ``: their keys need not be counted; ``seen``: what they are known to add up to.
+    """
+    found = seen or look.look(connection, feed, values)
+    keys = found.rows
     if not keys_differ:
         keys = scalar(
             connection,
             "stage/stage.count_keys",
             values,
-            table=table,
+            table=sql.Identifier(feed.table),
             key_list=names(feed.key),
         )
-    return Measured(rows, keys, amounts, latest)
+    return Measured(found.rows, keys, found.totals, found.latest_effective_ts)
 
 
 def judge(
