@@ -15,7 +15,7 @@ with (
 -- than say that the thing was canceled from its start.
 -- One row per line taken out.
 delete from {table}
-where load_id = %(load_id)s and {stage/stage.is_unordered}
+where load_id = %(load_id)s and {is_unordered}
 returning source_line;
 
 -- name: is_unordered

@@ -8,6 +8,7 @@ import pytest
 
 from etl.contracts.reasons import Reason
 from etl.pipeline import commands
+from etl.stages.stage import breaches, look, odd_values, validate
 from tests.support.tables import draw
 from tests.support.warehouse import Warehouse
 
@@ -104,3 +105,38 @@ def test_money_of_lines_is_accounted_for(staged: Warehouse) -> None:
         "duplicate": "0.00",
         "unread": 1,
     }
+
+
+def test_rows_of_sound_files_are_read_once_after_they_were_copied(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def noted(ask: Any) -> Any:
+        def noting(connection: Any, name: str, *rest: Any, **parts: Any) -> Any:
+            asked.append(name)
+            return ask(connection, name, *rest, **parts)
+
+        return noting
+
+    for module in (breaches, look, odd_values, validate):
+        for name in ("run", "scalar", "rows_of"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, noted(getattr(module, name)))
+    warehouse.send(
+        "2025-01-10",
+        claim_lines=[
+            {"claim_id": "C1", "line_number": "1", "line_from": "2025-01-03"},
+            {"claim_id": "C1", "line_number": "2", "ndc": "00002143380"},
+        ],
+        claim_diagnoses=[
+            {"claim_id": "C1", "position": "1", "diagnosis_code": "E119"},
+            {"claim_id": "C1", "position": "2", "diagnosis_code": "I10"},
+        ],
+    )
+    with warehouse.pipeline() as pipeline:
+        commands.run_stages(pipeline, ("stage",))
+    assert asked == ["stage/look.look"] * 2
+    assert warehouse.rows(
+        "select rows_loaded, distinct_keys from ledger.load_file order by feed"
+    ) == [(2, 2), (2, 2)]

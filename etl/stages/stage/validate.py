@@ -67,18 +67,8 @@ def set_aside(
     values = {"load_id": load_id, "as_of": batch.as_of}
     odd = odd_values.wanted(source, staged.columns, is_printable=is_printable)
     rules = breaches.rules_of(contract, staged.columns)
-    ordered = {
-        pair: {
-            "first": sql.Identifier(pair[0]),
-            "second": sql.Identifier(pair[1]),
-            "canceled_days": sql.Literal(source.canceled_days),
-        }
-        for pair in source.ordered
-    }
-    unordered = {
-        " after ".join(pair): statement("stage/stage.is_unordered", **parts_of)
-        for pair, parts_of in ordered.items()
-    }
+    orders = _orders(source)
+    unordered = {kind: order.is_broken for kind, order in orders.items()}
     kinds = {**odd.kinds, **rules.kinds, **unordered}
     seen = look.look(connection, source, {**values, **rules.values}, kinds, odd.open_ends)
     odd_values.set_aside(connection, load_id, batch.as_of, source, staged, odd, seen)
@@ -88,12 +78,15 @@ def set_aside(
             connection, load_id, contract, rules, seen, _where(batch, staged)
         )
     ]
-    for pair, parts_of in ordered.items():
-        if " after ".join(pair) in seen.seen:
-            lines = run(
-                connection, "stage/stage.set_aside_unordered", values, table=table, **parts_of
-            )
-            staged.rejected += [Rejected(line, pair[1], Reason.OUT_OF_ORDER) for (line,) in lines]
+    for order in (order for kind, order in orders.items() if kind in seen.seen):
+        lines = run(
+            connection,
+            "stage/stage.set_aside_unordered",
+            values,
+            table=table,
+            is_unordered=order.is_broken,
+        )
+        staged.rejected += [Rejected(line, order.column, Reason.OUT_OF_ORDER) for (line,) in lines]
     by_line = Lines(connection, values, contract, staged)
     is_as_seen = not seen.seen and contract.repeat is None
     measured = measure(
@@ -149,6 +142,30 @@ def set_aside(
     staged.latest_effective_ts = kept.latest_effective_ts
     staged.distinct_keys = kept.distinct_keys
     staged.totals = {column: {"loaded": str(kept.totals[column])} for column in source.money}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Two dates of a row that come in order; ``column``: the later one."""
+
+    column: str
+    is_broken: sql.Composable
+
+
+def _orders(feed: Feed) -> dict[str, Order]:
+    """The orders that a feed's dates keep, each with a name."""
+    return {
+        f"{second} before {first}": Order(
+            second,
+            statement(
+                "stage/stage.is_unordered",
+                first=sql.Identifier(first),
+                second=sql.Identifier(second),
+                canceled_days=sql.Literal(feed.canceled_days),
+            ),
+        )
+        for first, second in feed.ordered
+    }
 
 
 class Lines:
