@@ -77,6 +77,16 @@ def is_too_far_ahead(column: Column) -> sql.Composed:
     )
 
 
+def is_out_of_order(first: str, second: str, canceled_days: int) -> sql.Composed:
+    """Whether the second of two dates comes before the first, by more than so many days."""
+    return statement(
+        "render/values.is_out_of_order",
+        first=sql.Identifier(first),
+        second=sql.Identifier(second),
+        canceled_days=sql.Literal(canceled_days),
+    )
+
+
 def refusal(column: Column, shown: str | None) -> Reason:
     """Why a value did not fit its column; ``shown``: its beginning, ``None`` if there is none."""
     if shown in MARKS:

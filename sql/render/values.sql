@@ -29,3 +29,8 @@ case when {name} < {open_end} then {name} else {otherwise} end
     {date} > %(as_of)s::timestamptz at time zone 'UTC' + make_interval(days => {days})
     and not {is_open_end}
 ) is true
+
+-- name: is_out_of_order
+-- Whether a date comes before the one that it must not precede, by more days than say that the
+-- thing was canceled from its start. A fragment.
+({first} - {second} > {canceled_days}) is true

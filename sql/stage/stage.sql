@@ -18,10 +18,6 @@ delete from {table}
 where load_id = %(load_id)s and {is_unordered}
 returning source_line;
 
--- name: is_unordered
--- Whether a date comes before the one that it must not precede, by more days than that. A fragment.
-{first} - {second} > {canceled_days}
-
 -- name: set_aside_breaches
 -- Take out the rows with a value that the contract allows in no row.
 -- One row per line taken out, with the first column at fault.

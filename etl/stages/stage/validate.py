@@ -29,6 +29,7 @@ from etl.inbox.batch import Batch
 from etl.inbox.copy_stream import refuse_too_many
 from etl.inbox.header import shown
 from etl.render import claim_status, staged_rows
+from etl.render import values as values_of
 from etl.stages.stage import breaches, look, odd_values, parts
 from etl.stages.stage.look import Look
 from etl.stages.stage.staged import NOT_COMPARED, Rejected, Staged
@@ -156,13 +157,7 @@ def _orders(feed: Feed) -> dict[str, Order]:
     """The orders that a feed's dates keep, each with a name."""
     return {
         f"{second} before {first}": Order(
-            second,
-            statement(
-                "stage/stage.is_unordered",
-                first=sql.Identifier(first),
-                second=sql.Identifier(second),
-                canceled_days=sql.Literal(feed.canceled_days),
-            ),
+            second, values_of.is_out_of_order(first, second, feed.canceled_days)
         )
         for first, second in feed.ordered
     }
