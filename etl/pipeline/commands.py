@@ -25,6 +25,7 @@ from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages
 from etl.pipeline.session import RunContext, set_session_path, worst
 from etl.pipeline.summary import Summary
 from etl.quality import runner
+from etl.quality.great_expectations import load_ahead
 from etl.quality.share import NIGHTS
 from etl.quality.truth import Truth, truth_checks
 from etl.quarantine import export
@@ -94,6 +95,8 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     erase.repeat(context, None)
     schema_build.finish(context.ledger)
     empty_months.drop(context, NEXT)
+    # From here to the checks the server works and Python waits.
+    load_ahead()
     with context.run_stage("codes", "the codes of members", None, NEXT):
         give_codes(context.work, whole=True)
     run_cubes(context, NEXT)

@@ -250,7 +250,7 @@ class RunContext:
                     set_config(self.work, "aca.load_id", str(load_id))
                 yield counts
                 if not build.is_rebuild and name in _GIVES_CODES:
-                    give_codes(self.work)
+                    give_codes(self.work, of_load=load_id if name == "facts" else None)
                 self._renew_statistics(build)
                 self.end_stage(self.work, stage_run_id, counts)
         except BaseException as error:

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from threading import Lock, Thread
 from typing import Any
 
 import psycopg
@@ -36,6 +37,8 @@ from etl.warehouse.tables import Schemas
 _RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 _APPLICATION = "aca-warehouse checks"
+
+_LOADING = Lock()
 
 Found = dict[str, Finding | None]
 # By contract of a sender, the loads that came under it.
@@ -70,8 +73,8 @@ def context_in_memory() -> Any:
     logger = logging.getLogger("great_expectations")
     logger.handlers = [logging.NullHandler()]
     logger.propagate = False
+    _load()
     with warnings.catch_warnings(action="ignore"):
-        _load()
         from great_expectations import get_context
         from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -80,8 +83,22 @@ def context_in_memory() -> Any:
     return context
 
 
-@cache
+def load_ahead() -> None:
+    """Begin to import Great Expectations in a thread, while the server is at work for this process.
+
+    A process that ends does not wait for it.
+    """
+    Thread(target=_load, name="import Great Expectations", daemon=True).start()
+
+
 def _load() -> None:
+    """Import Great Expectations, or wait until another thread has."""
+    with _LOADING, warnings.catch_warnings(action="ignore"):
+        _load_once()
+
+
+@cache
+def _load_once() -> None:
     """Import Great Expectations: seconds of Python, and only the checks need it.
 
     Two of its expectations, which no check is, import scipy and altair: 80 MB of memory, and a

@@ -39,6 +39,13 @@ select coalesce(array_agg(m.member_sk), array[]::bigint[])
 from dim_member as m
 where not exists (select 1 from {copy} as l where l.version_sk = m.member_sk);
 
+-- name: lacking_of_load
+-- The surrogate keys of the versions that a load made and the copy lacks. One row.
+select coalesce(array_agg(m.member_sk), array[]::bigint[])
+from dim_member as m
+where m.load_id = %(load_id)s
+    and not exists (select 1 from {copy} as l where l.version_sk = m.member_sk);
+
 -- name: add
 -- Add to the copy the versions with these surrogate keys. One row per row.
 insert into {copy}

@@ -286,6 +286,14 @@ inner join stage_run as d on f.load_id = d.load_id
 where r.load_id = %(load_id)s and r.feed = %(feed)s
     and f.status = 'loaded' and d.stage = 'dims' and d.status = 'done'
 
+-- name: has_no_version
+-- Whether the key of a staged row has no version that its feed brought. A fragment of a where clause.
+not exists (  -- noqa: PRS, part of a where clause
+    select 1
+    from {dim} as d
+    where {key_d_s} and not d.is_inferred
+)
+
 -- name: keys_of_load
 -- The keys that the current load brought against the dimension: each has a version that is not
 -- inferred. Delete markers name no key. A row that the snapshot before has too brings no key that is
@@ -295,26 +303,32 @@ where r.load_id = %(load_id)s and r.feed = %(feed)s
 --: only in gate: dims
 --: rules as in: keys, only keys_match_staging
 with missing as (
-    select distinct {keys_of_staging}
+    select {keys_of_staging}
     from {staging} as s
     where s.load_id = %(load_id)s and not coalesce({marked}, false)
-        and (
-            not exists ({known_rows})
-            or s.source_line in (select unnest(k.other_lines) from ({known_rows}) as k)
-        )
-        and not exists (
-            select 1
-            from {dim} as d
-            where {key_d_s} and not d.is_inferred
-        )
+        and not exists ({known_rows})
+        and {has_no_version}
+    union
+    -- Few rows: each key is looked up, whatever the dimension has.
+    select {keys_of_staging}
+    from ({known_rows}) as k
+    cross join lateral unnest(k.other_lines) as o (source_line)
+    inner join {staging} as s on o.source_line = s.source_line
+    where s.load_id = %(load_id)s and not coalesce({marked}, false)
+        and {has_no_version}
 )
 
 select
     'keys_match_staging' as rule,
+    -- Staging has as many rows as the ledger says, or its gate had not let them pass.
     (
+        select coalesce(sum(f.rows_loaded), 0)::bigint
+        from load_file as f
+        where f.load_id = %(load_id)s and f.feed = %(feed)s and f.status = 'loaded'
+    ) - (
         select count(*)
         from {staging} as s
-        where s.load_id = %(load_id)s and not coalesce({marked}, false)
+        where s.load_id = %(load_id)s and {marked}
     ) as rows_checked,
     count(*) as rows_failed,
     some_keys({key_of_row}) as failing_keys

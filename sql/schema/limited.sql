@@ -2,15 +2,49 @@
 -- Keeps dim_member_limited equal to what the limited standard makes of dim_member, whoever writes.
 --
 -- Rows that a statement touched leave it, and come back as they are now. A version without a code
--- does not come, so that nobody sees it until it has one.
+-- does not come, so that nobody sees it until it has one. Where a statement only ended versions, or
+-- opened them again, their rows stay and get the new end: masked views show it as it is, no index
+-- has it, and pages of the copy have room for such rows.
 create or replace function {schema}.keep_limited() returns trigger
 language plpgsql
 as $limited$
+declare
+    other_values_differ text;
+    only_ends_differ boolean;
 begin
     if tg_op = 'TRUNCATE' then
         -- A statement that truncates both tables uses this one, so it cannot be truncated again.
         execute format('delete from %I.dim_member_limited', tg_table_schema);
         return null;
+    end if;
+    if tg_op = 'UPDATE' then
+        select format(
+            '(%s) is distinct from (%s)',
+            string_agg(format('o.%I', a.attname), ', ' order by a.attnum),
+            string_agg(format('n.%I', a.attname), ', ' order by a.attnum)
+        )
+        into other_values_differ
+        from pg_attribute as a
+        where a.attrelid = tg_relid and a.attnum > 0 and not a.attisdropped
+            and a.attname not in ('validity_end_ts', 'current_flag');
+        execute format(
+            'select not exists (
+                select from touched as o full join changed as n on o.member_sk = n.member_sk
+                where %s
+            )',
+            other_values_differ
+        )
+        into only_ends_differ;
+        if only_ends_differ then
+            execute format(
+                'update %I.dim_member_limited as l
+                set validity_end_ts = n.validity_end_ts, current_flag = n.current_flag
+                from changed as n
+                where l.version_sk = n.member_sk',
+                tg_table_schema
+            );
+            return null;
+        end if;
     end if;
     execute format(
         'delete from %I.dim_member_limited as l using touched as t
@@ -39,7 +73,7 @@ for each statement execute function {schema}.keep_limited();
 -- Brings changed versions to the limited copy. A surrogate key never changes; one that somebody
 -- changes nevertheless is not shown.
 create or replace trigger {trigger} after update on {table}
-referencing old table as touched
+referencing old table as touched new table as changed
 for each statement execute function {schema}.keep_limited();
 
 -- name: limit_deletes

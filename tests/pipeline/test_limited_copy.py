@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from etl.access.classification import identifier_of
+from etl.access.treatments import Standard, Treatment, treatment_of
 from etl.schema import repeatable
 from tests.support.warehouse import Warehouse, found_by
 
@@ -70,6 +72,42 @@ def test_what_is_written_by_hand_is_shown_in_the_same_transaction(
         assert world.rows(SHOWN)[2] == shown
 
 
+def test_version_that_only_ends_keeps_its_row_which_ends_with_it(world: Warehouse) -> None:
+    ended = "update dim_member set current_flag = false, validity_end_ts = '2026-03-01'"
+    shown = (
+        "select v.current_flag, v.validity_end_ts::date::text, k.limited_sk is not null"
+        " from warehouse.dim_member as d"
+        " join access.member_key as k on k.member_sk = d.member_sk"
+        " left join limited.dim_member as v on v.member_sk = k.limited_sk"
+        " where d.member_id = 'B'"
+    )
+    taken_out = (
+        "select n_tup_del from pg_stat_xact_user_tables"
+        " where relid = 'warehouse.dim_member_limited'::regclass"
+    )
+    with world.connection.transaction(force_rollback=True):
+        world.connection.execute("set local search_path to warehouse")
+        before = world.column(taken_out)
+        world.connection.execute(f"{ended} where member_id = 'B'")
+        assert world.rows(shown) == [(False, "2026-03-01", True)]
+        assert world.column(taken_out) == before
+        # With any other value that differs, what the limited standard makes of it is made again.
+        world.connection.execute(
+            "update dim_member set current_flag = true, validity_end_ts = '9999-12-31', zip = '7'"
+            " where member_id = 'B'"
+        )
+        assert world.rows(shown) == [(True, "9999-12-31", True)]
+        assert world.rows(SHOWN)[2] == ("7", "OH", "B")
+
+
+def test_end_of_a_version_is_shown_as_it_is() -> None:
+    """What makes it enough to give a row of the copy the end of its version."""
+    ends = ("validity_end_ts", "current_flag")
+    identifiers = [identifier_of("warehouse", "dim_member", column) for column in ends]
+    treatments = {treatment_of(identifier, Standard.LIMITED) for identifier in identifiers}
+    assert treatments == {Treatment.KEEP}
+
+
 def test_what_is_gone_from_the_dimension_is_not_shown(world: Warehouse) -> None:
     with world.connection.transaction(force_rollback=True):
         world.connection.execute("delete from warehouse.dim_member where member_id = 'A'")
@@ -125,3 +163,27 @@ def test_member_whose_key_was_another_ones_before_is_shown(warehouse: Warehouse)
     warehouse.incremental()
     assert ("33101", "FL", "C") in warehouse.rows(SHOWN)
     assert differing(warehouse) == 0
+
+
+def test_member_whom_only_a_claim_names_is_shown_after_its_facts(warehouse: Warehouse) -> None:
+    warehouse.send("2026-01-31", members=MEMBERS)
+    warehouse.incremental()
+    warehouse.send("2026-02-28", claims=[{"member_id": "Z"}])
+    warehouse.incremental()
+    assert (None, None, "Z") in warehouse.rows(SHOWN)
+    assert (warehouse.column(COPIES), differing(warehouse)) == ([4], 0)
+
+
+def test_version_that_was_inserted_by_hand_is_shown_after_the_next_load(
+    warehouse: Warehouse,
+) -> None:
+    warehouse.send("2026-01-31", members=MEMBERS)
+    warehouse.incremental()
+    warehouse.connection.execute(
+        "create temporary table one as select * from warehouse.dim_member where member_id = 'B';"
+        "update one set member_id = 'D', member_sk = member_sk + 100;"
+        "insert into warehouse.dim_member select * from one"
+    )
+    warehouse.send("2026-02-28", members=LATER)
+    warehouse.incremental()
+    assert ("43004", "OH", "D") in warehouse.rows(SHOWN)

@@ -11,9 +11,10 @@ from hypothesis import given
 
 from etl.contracts import senders, value
 from etl.contracts.sender import SenderContract
+from etl.errors import CheckFailedError
 from etl.pipeline import commands
 from etl.pipeline.commands import STAGES
-from etl.stages.dims import simple_path
+from etl.stages.dims import history, simple_path
 from tests.support.history_draws import FIRST, KEYS, Sequence, repeated_snapshots
 from tests.support.history_model import Batch, Row
 from tests.support.history_observer import MEMBER, load_and_observe, share_of_examples, write
@@ -86,6 +87,24 @@ def test_all_rows_are_compared_where_a_current_version_is_missing(
         warehouse.value("select count(*) from warehouse.dim_member where current_flag")
         == len(KEYS) + 1
     )  # with the unknown member
+
+
+def test_gate_counts_all_rows_of_a_snapshot_and_finds_a_key_that_was_not_merged(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = [Row(key, None, "x", None, "0") for key in KEYS[:-1]]
+    another = [*first, Row(KEYS[-1], None, "x", None, "0")]
+    load_and_observe(warehouse, MEMBER, snapshots(first, first[:1] + first[:0:-1]))
+    checked = (
+        "select distinct on (check_name) rows_checked, rows_failed from quality.check_judged"
+        " where check_name = 'dim_member.keys_match_staging' and gate = 'dims'"
+        " order by check_name, check_run_id desc"
+    )
+    assert warehouse.rows(checked) == [(len(first), 0)]
+    monkeypatch.setattr(history, "run_dimension", lambda *_: {})
+    with pytest.raises(CheckFailedError, match=r"dim_member\.keys_match_staging"):
+        load_next(warehouse, snapshots(first, first[:1] + first[:0:-1], another))
+    assert warehouse.rows(checked) == [(len(another), 1)]
 
 
 def load_next(warehouse: Warehouse, sequence: Sequence) -> None:

@@ -29,6 +29,17 @@ great_expectations.context_in_memory()
 print(sorted({"scipy.stats", "altair", "narwhals"} & sys.modules.keys()))
 """
 
+LOADED_AHEAD = """
+import gc
+import sys
+from threading import enumerate as threads
+from etl.quality import great_expectations
+great_expectations.load_ahead()
+great_expectations.context_in_memory()
+left = [t.name for t in threads() if t.name.startswith("import")]
+print(sorted({"scipy.stats", "altair"} & sys.modules.keys()), gc.isenabled(), left)
+"""
+
 
 def said(program: str) -> str:
     done = subprocess.run(
@@ -44,3 +55,7 @@ def test_a_module_that_is_put_off_is_imported_when_it_is_used() -> None:
 
 def test_great_expectations_loads_nothing_that_no_check_needs() -> None:
     assert said(LOADED) == "[]"
+
+
+def test_great_expectations_is_loaded_once_by_whichever_thread_is_first() -> None:
+    assert said(LOADED_AHEAD) == "[] True []"

@@ -21,13 +21,17 @@ _LIMITED: dict[str, Parts] = {
 }
 
 
-def give_codes(connection: psycopg.Connection[Any], *, whole: bool = False) -> None:
+def give_codes(
+    connection: psycopg.Connection[Any], *, whole: bool = False, of_load: int | None = None
+) -> None:
     """Give codes to members and keys of the dimension that have none, and show these masked.
 
-    ``whole``: look at all members, as after a rebuild, in which a key can be another member's. The
-    connection resolves names in the dimension's schema; in the caller's transaction.
+    ``whole``: look at all members, as after a rebuild, in which a key can be another member's.
+    ``of_load``: look only at versions that this load made, as after its facts: its dimensions came
+    before, and all were looked at then. The connection resolves names in the dimension's schema; in
+    the caller's transaction.
     """
-    keys = [] if whole else scalar(connection, "access/limited.lacking", **_LIMITED)
+    keys = [] if whole else _lacking(connection, of_load)
     values = {"whole": whole, "keys": keys, "no_member": SHOWN_FOR_NO_KEY}
     with _first_codes(connection):
         run(connection, "access/crosswalk.add_members", values)
@@ -39,6 +43,16 @@ def give_codes(connection: psycopg.Connection[Any], *, whole: bool = False) -> N
     elif keys:
         # Triggers brought the versions whose keys and members had codes when they came.
         run(connection, "access/limited.add", {"keys": keys}, **_LIMITED)
+
+
+def _lacking(connection: psycopg.Connection[Any], of_load: int | None) -> list[int]:
+    """The surrogate keys of versions that the limited copy lacks, of a load or of all."""
+    if of_load is None:
+        found = scalar(connection, "access/limited.lacking", **_LIMITED)
+    else:
+        values = {"load_id": of_load}
+        found = scalar(connection, "access/limited.lacking_of_load", values, **_LIMITED)
+    return list(found)
 
 
 @contextmanager

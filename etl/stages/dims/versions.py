@@ -68,7 +68,7 @@ def last_sk(connection: psycopg.Connection[Any], dimension: Dimension) -> int:
 def analyze(connection: psycopg.Connection[Any], dimension: Dimension) -> None:
     """Renew the planner's statistics of the columns by which versions are found."""
     looked_up = (lookup.column for lookup in dimension.lookups)
-    own = ("validity_start_ts", "validity_end_ts", "current_flag")
+    own = ("validity_start_ts", "validity_end_ts", "current_flag", "load_id")
     run(
         connection,
         "dims/version.analyze",
