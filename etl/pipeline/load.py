@@ -24,7 +24,7 @@ from etl.pipeline.summary import Load
 from etl.quarantine import store
 from etl.retention import expire
 from etl.stages import take_out
-from etl.stages.dims import calendar, history, versions
+from etl.stages.dims import calendar, history
 from etl.stages.facts import merge_facts
 from etl.stages.stage import load_file, parts, rejects
 from etl.stages.stage.staged import Staged
@@ -320,11 +320,9 @@ def _run_dims(context: RunContext, load: Load, current: Current) -> None:
     what = f"batch {load.batch_id}"
     with context.run_stage("dims", what, load, load.build, total=len(DIMENSIONS)) as counts:
         kinds = context.feeds(load)
-        calendar.extend(context.work, load.load_id, load.as_of)
-        versions.ensure_unknown(context.work)
+        calendar.extend(context.work, load.load_id, load.as_of, load.build.schemas)
+        counts.update(history.prepare(context.work, load.build.schemas))
         for dimension in DIMENSIONS.values():
-            if rehashed := versions.rehash(context.work, dimension):
-                counts["rehashed"] += rehashed
             kind = kinds.get(dimension.feed.name)
             current.feed = dimension.feed.name
             if kind is not None:

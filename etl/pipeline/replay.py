@@ -137,7 +137,7 @@ def _correct(
     lines = sorted(set().union(*outcome.lines.values()))
     counts.update(rows_corrected=len(lines), bad_again=len(outcome.again))
     for load_id in outcome.lines:
-        calendar.extend(context.work, load_id, load.as_of, load.load_id)
+        calendar.extend(context.work, load_id, load.as_of, load.build.schemas, load.load_id)
     feed_load = history.FeedLoad(load.load_id, load.as_of, False, load.build)
     for dimension in DIMENSIONS.values():
         if dimension.feed.name == feed and lines:

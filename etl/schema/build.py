@@ -6,6 +6,7 @@ of a rebuild: it reads the old warehouse until the moment it reads the new one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from psycopg import sql
 from etl.access.roles import ROLES
 from etl.contracts.types import DOMAINS
 from etl.db.statements import run, scalar
-from etl.schema import dependents, repeatable
+from etl.schema import dependents, layout, repeatable
 from etl.warehouse.tables import CUBES, LIVE, NEXT, RETIRED, Schemas
 
 if TYPE_CHECKING:
@@ -24,16 +25,20 @@ if TYPE_CHECKING:
 
 def drop(connection: psycopg.Connection[Any], schemas: Schemas) -> None:
     """Clear a build's schemas away."""
-    for schema in reversed(schemas.names):
+    for schema in reversed(layout.found(connection, schemas).names):
         run(connection, "rebuild/swap.drop_schema", schema=sql.Identifier(schema))
 
 
 def create(connection: psycopg.Connection[Any], schemas: Schemas = NEXT.schemas) -> None:
     """Make a build's schemas with empty tables, as the contracts say, and what guards them."""
-    for schema in schemas.names:
-        run(connection, "schema/migration.create_schema", schema=sql.Identifier(schema))
-    connection.execute(_tables_made(schemas))
-    repeatable.ensure(connection, [repeatable.guards()], schemas)
+    schemas = layout.planned(connection, schemas)
+    with connection.transaction():
+        for schema in schemas.names:
+            run(connection, "schema/migration.create_schema", schema=sql.Identifier(schema))
+        connection.execute(_tables_made(schemas))
+        if schemas.has_history:
+            layout.place(connection, schemas, _tables(schemas))
+        repeatable.ensure(connection, [repeatable.guards()], schemas)
 
 
 @cache
@@ -84,12 +89,12 @@ def made(schemas: Schemas) -> list[tuple[str, str]]:
 def kept_builds(connection: psycopg.Connection[Any]) -> list[Schemas]:
     """The builds that were replaced and are still there, the oldest first."""
     numbers = run(connection, "rebuild/dependents.kept_builds")
-    kept = [_kept_build(number) for (number,) in numbers]
+    kept = [layout.found(connection, _kept_build(number)) for (number,) in numbers]
     is_retired = any(
         scalar(connection, "rebuild/swap.schema_exists", {"schema": schema})
         for schema in RETIRED.names
     )
-    return [*kept, RETIRED] if is_retired else kept
+    return [*kept, layout.found(connection, RETIRED)] if is_retired else kept
 
 
 def _kept_build(number: int) -> Schemas:
@@ -145,6 +150,8 @@ def swap(connection: psycopg.Connection[Any]) -> None:
 
 def _rename_build(connection: psycopg.Connection[Any], old: Schemas, new: Schemas) -> None:
     """Give what there is of a build's schemas other names."""
+    old = layout.found(connection, old)
+    new = replace(new, has_history=old.has_history)
     for name, new_name in zip(old.names, new.names, strict=True):
         if scalar(connection, "rebuild/swap.schema_exists", {"schema": name}):
             run(

@@ -28,7 +28,7 @@ _TYPES: dict[str, TypeEngine] = {"is_planned": Boolean(), "actuarial_value": Num
 def growing(metadata: MetaData, schema: str) -> None:
     """The dimensions whose rows come once and stay as they are."""
     _date(metadata, schema)
-    _geography(metadata, schema)
+    geography(metadata, schema)
     for codes in CODE_SETS.values():
         _codes(metadata, schema, codes)
 
@@ -94,7 +94,8 @@ def _date(metadata: MetaData, schema: str) -> None:
     )
 
 
-def _geography(metadata: MetaData, schema: str) -> None:
+def geography(metadata: MetaData, schema: str) -> None:
+    """The dimension of places, from which members take a key."""
     Table(
         "dim_geography",
         metadata,

@@ -146,8 +146,10 @@ def _relations() -> Iterator[SchemaObject]:
 def _copy() -> Iterator[SchemaObject]:
     """What the limited copy of the member dimension is made of, and what shows it."""
     copy = Place("warehouse", MEMBER_LIMITED)
-    masked_rows = _masked(_table("warehouse", DIM_MEMBER.table), _LIMITED)
-    masked_rows = replace(masked_rows, place=Place("warehouse", MEMBER_MASKED))
+    members = _table("warehouse", DIM_MEMBER.table)
+    # The copy follows while a load changes the dimension, before that is published.
+    members = replace(members, parts={"relation": Place("versions", DIM_MEMBER.table)})
+    masked_rows = replace(_masked(members, _LIMITED), place=Place("warehouse", MEMBER_MASKED))
     rows = Place("warehouse", MEMBER_LIMITED_ROWS)
     yield masked_rows
     yield SchemaObject(

@@ -175,9 +175,12 @@ class SchemaObject:
             comment=sql.Literal(f"{said} Definition {self.mark}."),
         )
         columns = describe_columns(self.place.of(schemas), self.meanings)
-        run_together(connection, (made, is_what, columns) if self.meanings else (made, is_what))
+        texts = (made, is_what, columns) if self.meanings else (made, is_what)
+        # Nodes of a cluster are sent the text that has a change of theirs: it has to be alone.
+        for together in [(text,) for text in texts] if schemas.has_history else [texts]:
+            run_together(connection, together)
         # A build that nobody reads yet is completed when all its rows are there.
-        for follows in self.then if schemas == LIVE.schemas else ():
+        for follows in self.then if schemas.warehouse == LIVE.schemas.warehouse else ():
             run(connection, follows, **_placed(self.parts, schemas))
 
 

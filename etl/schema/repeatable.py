@@ -24,6 +24,7 @@ from psycopg import sql
 from etl.db.connection import set_search_path
 from etl.db.statements import run, scalar
 from etl.errors import SchemaError
+from etl.schema import layout
 from etl.schema.marts import marts, marts_of_cubes
 from etl.schema.masked import access_functions, masked, masked_cubes
 from etl.schema.noted import audit_objects, noted_cubes, noted_kept, noted_of_build
@@ -61,6 +62,7 @@ def ensure(
     ``groups`` are the objects of some schemas; without them all. Raises ``SchemaError`` if an
     object has to be dropped and others need it.
     """
+    schemas = layout.found(connection, schemas)
     groups = groups or (of_access(), kept(), of_build_and_cubes(connection, schemas))
     marked = [[(entry, entry.mark) for entry in group] for group in groups]
     places = _places(chain.from_iterable(groups), schemas)
@@ -110,6 +112,7 @@ def dropped(
 
     Afterwards they are there again, and who could use them still can. In the caller's transaction.
     """
+    schemas = layout.found(connection, schemas)
     objects = objects or (*of_access(), *kept(), *of_build_and_cubes(connection, schemas))
     places = _places(objects, schemas)
     grants = run(connection, "schema/repeatable.grants", {"schemas": places}).fetchall()
@@ -256,6 +259,7 @@ def guards() -> tuple[SchemaObject, ...]:
     return (
         function_of("schema/guard.refuse_overlapping_versions", "warehouse"),
         function_of("schema/past.keep_past", "warehouse"),
+        function_of("schema/published.compare_published", "warehouse"),
         *triggers,
     )
 
@@ -272,13 +276,14 @@ def _trigger(
 ) -> SchemaObject:
     action = {"past": "keep", "guard": "guard", "limited": "limit"}[file]
     name = f"{entry.table}_{action}_{event}"
+    schema = "versions" if isinstance(entry, Dimension) else "warehouse"
     return SchemaObject(
         "trigger",
-        Place("warehouse", name),
+        Place(schema, name),
         f"schema/{file}.{action}_{event}",
         {
             "trigger": sql.Identifier(name),
-            "table": Place("warehouse", entry.table),
+            "table": Place(schema, entry.table),
             "schema": Place("warehouse"),
             "arguments": sql.SQL(", ").join(map(sql.Literal, arguments)),
         },

@@ -34,7 +34,7 @@ from etl.contracts.types import DOMAINS, Type
 from etl.schema.access_tables import access
 from etl.schema.audit_tables import audit
 from etl.schema.fact_tables import BASE, comment, detail_table, fact_table, past, states
-from etl.schema.growing_tables import growing, lineage
+from etl.schema.growing_tables import geography, growing, lineage
 from etl.schema.incident_table import incidents
 from etl.schema.kept_words import complete
 from etl.schema.ledger_tables import INSTANT, NAMING, ledger
@@ -91,8 +91,13 @@ def tables_of_build(schemas: Schemas, metadata: MetaData | None = None) -> MetaD
     for feed in FEEDS.values():
         _staging(metadata, schemas.staging, feed)
     growing(metadata, schemas.warehouse)
+    if schemas.has_history:
+        geography(metadata, schemas.history)
     for dimension in DIMENSIONS.values():
-        past(_dimension(metadata, schemas.warehouse, dimension), schemas.internal, dimension.sk)
+        if schemas.has_history:
+            past(_kept(metadata, schemas, dimension), schemas.internal, dimension.sk)
+        else:
+            past(_dimension(metadata, schemas.warehouse, dimension), schemas.internal, dimension.sk)
     _limited(metadata.tables[f"{schemas.warehouse}.{DIM_MEMBER.table}"], DIM_MEMBER)
     for fact in FACTS.values():
         table = fact_table(metadata, schemas.warehouse, fact)
@@ -259,6 +264,22 @@ def _dimension(metadata: MetaData, schema: str, dimension: Dimension) -> Table:
     # Gates look at the versions that a load made, which are few among all of history.
     Index(None, table.c.load_id)
     return table
+
+
+def _kept(metadata: MetaData, schemas: Schemas, dimension: Dimension) -> Table:
+    """A dimension of a cluster as loads change it, and as it is published; the one of loads.
+
+    Of what is published nothing but the primary key is unique, since rows come one after the other:
+    of two versions that trade places in time, one is there before the other has gone.
+    """
+    published = _dimension(metadata, schemas.warehouse, dimension)
+    kept = _dimension(metadata, schemas.history, dimension)
+    for unique in [c for c in published.constraints if isinstance(c, UniqueConstraint)]:
+        published.constraints.remove(unique)
+        Index(None, *(published.c[c.name] for c in unique.columns))
+    for index in published.indexes:
+        index.unique = False
+    return kept
 
 
 def _limited(table: Table, dimension: Dimension) -> None:

@@ -33,11 +33,20 @@ class Schemas:
     limited_as_known: str = "limited_as_known"
     scoped: str = "scoped"
     safe_harbor: str = "safe_harbor"
+    history: str = "history"
+    # Whether slowly changing dimensions are kept in ``history`` and published in ``warehouse``.
+    has_history: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """The schemas that a rebuild replaces, each after those that it reads."""
-        return astuple(self)
+        *read, history, has_history = astuple(self)
+        return (*read, history) if has_history else tuple(read)
+
+    @property
+    def versions(self) -> str:
+        """The schema in which loads change slowly changing dimensions."""
+        return self.history if self.has_history else self.warehouse
 
     @property
     def masked(self) -> tuple[str, ...]:
@@ -47,7 +56,10 @@ class Schemas:
     @classmethod
     def called(cls, form: str) -> Schemas:
         """The schemas of a build by the form of their names, such as ``{}_next``."""
-        return cls(*(form.format(field.name) for field in fields(cls)))
+        names: dict[str, Any] = {
+            field.name: form.format(field.name) for field in fields(cls) if field.type == "str"
+        }
+        return cls(**names)
 
     @property
     def path(self) -> list[str]:

@@ -213,6 +213,23 @@ from (
     offset 0
 ) as d;
 
+-- name: published
+-- What a cluster publishes of a dimension against what loads have changed. One row.
+--: for each: dimension
+--: key: {row_key}
+--: gate: dims
+--: rule published_as_kept: critical, consistency
+--:   fails when: on a cluster a version is published otherwise than loads have it, or not at all, or
+--:     is published and gone
+--:   advice: What is published was changed by hand: the next load of the dimension's feed publishes
+--:     it again.
+select
+    'published_as_kept' as rule,
+    p.rows_checked,
+    p.rows_failed,
+    p.failing_keys
+from compare_published({name}, {sk_name}) as p;
+
 -- name: keys
 -- The keys of a dimension against those of its feed: each has a version, and none that was
 -- inferred is in place of one that came; every version's key came, or a fact named it. Delete

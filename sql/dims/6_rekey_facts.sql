@@ -59,28 +59,38 @@ select
     min(from_ts)::date as from_date
 from shortened;
 
+-- name: create_map
+-- Which version the facts of these versions belong to, by their date: the one in force, or, where
+-- the key was gone, the last one before it. One row per shortened version and other version.
+create temporary table version_map on commit drop as
+select
+    o.old_sk,
+    n.new_sk,
+    o.reason,
+    greatest(o.from_ts::date, n.validity_start_ts) as from_ts,
+    n.next_ts
+from shortened as o
+cross join lateral (
+    select
+        d.{sk} as new_sk,
+        d.validity_start_ts,
+        lead(d.validity_start_ts, 1, 'infinity') over (order by d.validity_start_ts) as next_ts
+    from {dim} as d
+    where {same_key_d_o}
+) as n
+where n.new_sk <> o.old_sk and n.next_ts > o.from_ts::date;
+
 -- name: rekey
--- Point the facts of these versions at the version in force on their own date, or, where the key
--- was gone on that date, at the last one before it, and enter in the ledger how many and why.
--- One row per reason.
+-- Point the facts of these versions at those of their own date, and enter in the ledger how many
+-- and why. One row per reason.
 with rekeyed as (
     update {fact} as f
-    set {sk} = n.new_sk
-    from shortened as o
-    cross join lateral (
-        select
-            d.{sk} as new_sk,
-            d.validity_start_ts,
-            lead(d.validity_start_ts, 1, 'infinity') over (order by d.validity_start_ts) as next_ts
-        from {dim} as d
-        where {same_key_d_o}
-    ) as n
-    where f.{sk} = o.old_sk and f.{date} >= %(from_date)s
-        and f.{date} >= o.from_ts::date
-        and f.{date} >= n.validity_start_ts and f.{date} < n.next_ts
-        and f.{sk} <> n.new_sk
+    set {sk} = m.new_sk
+    from version_map as m
+    where f.{sk} = m.old_sk and f.{date} >= %(from_date)s
+        and f.{date} >= m.from_ts and f.{date} < m.next_ts
     returning
-        o.reason,
+        m.reason,
         f.{date} as fact_date
 )
 

@@ -11,10 +11,12 @@ as $limited$
 declare
     other_values_differ text;
     only_ends_differ boolean;
+    -- On a cluster the dimension is changed in schema history.
+    place text := regexp_replace(tg_table_schema, '^history', 'warehouse');
 begin
     if tg_op = 'TRUNCATE' then
         -- A statement that truncates both tables uses this one, so it cannot be truncated again.
-        execute format('delete from %I.dim_member_limited', tg_table_schema);
+        execute format('delete from %I.dim_member_limited', place);
         return null;
     end if;
     if tg_op = 'UPDATE' then
@@ -41,7 +43,7 @@ begin
                 set validity_end_ts = n.validity_end_ts, current_flag = n.current_flag
                 from changed as n
                 where l.version_sk = n.member_sk',
-                tg_table_schema
+                place
             );
             return null;
         end if;
@@ -49,14 +51,14 @@ begin
     execute format(
         'delete from %I.dim_member_limited as l using touched as t
         where l.version_sk = t.member_sk',
-        tg_table_schema
+        place
     );
     if tg_op <> 'DELETE' then
         execute format(
             'insert into %1$I.dim_member_limited
             select r.* from %1$I.dim_member_limited_rows as r
             where r.version_sk in (select t.member_sk from touched as t)',
-            tg_table_schema
+            place
         );
     end if;
     return null;

@@ -8,9 +8,12 @@ create or replace function {schema}.keep_past() returns trigger
 language plpgsql
 as $past$
 declare
-    -- What goes with schema warehouse of a build bears the end of its name, such as warehouse_next.
+    -- What goes with schema warehouse of a build bears the end of its name, such as warehouse_next;
+    -- on a cluster dimensions are changed in schema history.
     past regclass := format(
-        '%I.%I', regexp_replace(tg_table_schema, '^warehouse', 'internal'), tg_table_name || '_past'
+        '%I.%I',
+        regexp_replace(tg_table_schema, '^(warehouse|history)', 'internal'),
+        tg_table_name || '_past'
     )::regclass;
     known_to bigint := coalesce(
         nullif(current_setting('aca.load_id', true), '')::bigint,

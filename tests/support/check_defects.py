@@ -71,6 +71,14 @@ for dim in DIMENSIONS.values():
         f"{t}.sk_one_key": f"create temporary table other as select * from {t} where {sk} = 1;"
         f"update other set {key} = 'other'; insert into {dim.past} select *, 3 from other",
     }
+    # As on a cluster, where loads change what is kept.
+    DEFECTS[f"{t}.published_as_kept"] = (
+        "create schema if not exists history;"
+        f"create table history.{t} as table {t};"
+        f"create trigger {t}_guard_inserts after insert on history.{t} for each statement"
+        " execute function refuse_overlapping_versions();"
+        f"delete from history.{t} where {sk} = 1"
+    )
     for attribute in dim.type_1[:1]:
         DEFECTS[f"{t}.type_1_everywhere"] = (
             f"update {t} set {attribute} = 'changed' where {sk} > 0 and current_flag"

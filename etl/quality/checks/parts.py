@@ -187,6 +187,7 @@ def _dimension(dimension: Dimension) -> Subject:
             **validity.BOUNDS,
             "past": sql.Identifier(dimension.past),
             "sk": sql.Identifier(dimension.sk),
+            "sk_name": sql.Literal(dimension.sk),
             "keys_of_past": names([dimension.sk], "p"),
             "keys": names(key),
             "keys_of_dim": names(key, "d"),

@@ -12,23 +12,28 @@ from etl.contracts.feeds import FEEDS
 from etl.db.statements import run
 from etl.render.values import is_open_end
 from etl.stages import tables
-from etl.stages.dims import code_sets
+from etl.stages.dims import code_sets, publishing
+from etl.warehouse.tables import Schemas
 
 
 def extend(
     connection: psycopg.Connection[Any],
     load_id: int,
     as_of: datetime,
+    schemas: Schemas,
     made_by: int | None = None,
 ) -> int:
     """Extend these dimensions by what the load names; days, places and codes added.
 
-    ``made_by``: the load in whose name they come, where that is another one.
+    In the caller's transaction. ``schemas``: those of the build. ``made_by``: the load in whose
+    name they come, where that is another one.
     """
     values = {"load_id": load_id, "as_of": as_of, "made_by": made_by or load_id}
     open_end = is_open_end(FEEDS["enrollments"].column("end_date"))
     days = _extend(connection, "date", values, ("years",), is_open_end=open_end)
-    places = _extend(connection, "geography", values, ("states", "regions"))
+    with publishing.at_versions(connection, schemas) as placed:
+        places = _extend(connection, "geography", values, ("states", "regions"))
+        publishing.publish(connection, placed, "dim_geography", "geography_sk")
     return days + places + code_sets.extend(connection, values)
 
 

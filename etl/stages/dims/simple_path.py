@@ -47,7 +47,7 @@ def fill(work: DimensionWork) -> dict[str, int]:
     filled = f"{table}_filled"
     parts = {
         # It stays, and so has to be made where the dimension is.
-        "filled": sql.Identifier(work.load.build.schemas.warehouse, filled),
+        "filled": sql.Identifier(work.schemas.versions, filled),
         "table_columns": names(columns),
         "versions": versions.complete(work.dimension, work.text("3_simple_path.first_versions")),
     }

@@ -13,7 +13,7 @@ from psycopg import sql
 from etl.db.statements import names, run, scalar, statement
 from etl.render import hashing
 from etl.stages.dims import fragments
-from etl.warehouse.tables import DIMENSIONS, Dimension
+from etl.warehouse.tables import Dimension
 
 # What a version has besides the surrogate key, the columns of its feed and those that it looks up.
 _OWN = (
@@ -77,17 +77,17 @@ def analyze(connection: psycopg.Connection[Any], dimension: Dimension) -> None:
     )
 
 
-def ensure_unknown(connection: psycopg.Connection[Any]) -> None:
-    """Give every slowly changing dimension its row -1, for facts that name no key."""
-    for dimension in DIMENSIONS.values():
-        # No feed can bring an empty key or a year below 1900, so nothing meets this row.
-        keys = sql.SQL(", ").join(
-            sql.SQL("''::text as {}" if _is_text(dimension, key) else "-1 as {}").format(
-                sql.Identifier(key)
-            )
-            for key in dimension.key
+def ensure_unknown(connection: psycopg.Connection[Any], dimension: Dimension) -> int:
+    """Give a slowly changing dimension its row -1, for facts that name no key; how many it got."""
+    # No feed can bring an empty key or a year below 1900, so nothing meets this row.
+    keys = sql.SQL(", ").join(
+        sql.SQL("''::text as {}" if _is_text(dimension, key) else "-1 as {}").format(
+            sql.Identifier(key)
         )
-        _insert_empty(connection, dimension, "unknown_version", {"load_id": 0}, unknown_key=keys)
+        for key in dimension.key
+    )
+    values = {"load_id": 0}
+    return _insert_empty(connection, dimension, "unknown_version", values, unknown_key=keys)
 
 
 def infer(connection: psycopg.Connection[Any], dimension: Dimension, load_id: int) -> None:
@@ -102,8 +102,8 @@ def _insert_empty(
     name: str,
     values: dict[str, Any],
     **parts: sql.Composable,
-) -> None:
-    """Add the versions of the keys that a query of ``sql/dims/version.sql`` gives."""
+) -> int:
+    """Add the versions of the keys that a query of ``sql/dims/version.sql`` gives; how many."""
     of_dimension = fragments.of_dimension(dimension)
     given = statement(
         "dims/version.without_values",
@@ -115,7 +115,8 @@ def _insert_empty(
             for c in dimension.attributes
         ),
     )
-    insert(connection, dimension, given, values | {"hash_version": dimension.hash_version})
+    values = values | {"hash_version": dimension.hash_version}
+    return insert(connection, dimension, given, values)
 
 
 def _is_text(dimension: Dimension, column: str) -> bool:

@@ -13,7 +13,7 @@ from psycopg import sql
 from etl.db.statements import begin_step, statement
 from etl.stages import tables
 from etl.stages.dims import fragments, versions
-from etl.warehouse.tables import Build, Dimension
+from etl.warehouse.tables import Build, Dimension, Schemas
 
 _EARLIEST = datetime(1, 1, 1)
 
@@ -47,6 +47,7 @@ class DimensionWork:
     """One dimension and load: runs the statements of ``sql/dims/`` for them.
 
     Temporary tables last until the work ends, so that the next dimension may make its own.
+    ``schemas``: those of the build in the layout that it has.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class DimensionWork:
         connection: psycopg.Connection[Any],
         dimension: Dimension,
         load: FeedLoad,
+        schemas: Schemas,
         rekey_reason: str = "rebuilt",
     ) -> None:
         self.connection = connection
         self.dimension = dimension
         self.load = load
+        self.schemas = schemas
         self.rekey_reason = rekey_reason
         self.parts = {**fragments.of_dimension(dimension)}
         self.temporary: list[str] = []

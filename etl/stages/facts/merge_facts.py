@@ -106,7 +106,8 @@ def _is_affected(fact: Fact, loads: FactLoads) -> sql.Composable:
 def _merge(
     connection: psycopg.Connection[Any], fact: Fact, loads: FactLoads, current_load: CurrentLoad
 ) -> dict[str, int]:
-    inferred = references.infer_unknown(connection, fact, loads)
+    schemas = current_load.build.schemas
+    inferred = references.infer_unknown(connection, fact, loads, schemas)
     if fact is FACT_CLAIM:
         counts = claims.merge(connection, loads, current_load)
     else:

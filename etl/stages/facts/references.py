@@ -11,18 +11,24 @@ from psycopg import sql
 from etl.db.statements import assign, equal, names, run, statement
 from etl.render import staged_rows
 from etl.stages import tables
-from etl.stages.dims import versions
+from etl.stages.dims import publishing, versions
 from etl.stages.facts.fact_loads import FactLoads
-from etl.warehouse.tables import FACT_CLAIM, Fact, Reference
+from etl.warehouse.tables import FACT_CLAIM, Fact, Reference, Schemas
 
 
-def infer_unknown(connection: psycopg.Connection[Any], fact: Fact, loads: FactLoads) -> int:
+def infer_unknown(
+    connection: psycopg.Connection[Any], fact: Fact, loads: FactLoads, schemas: Schemas
+) -> int:
     """Give every key that no dimension has an inferred version; how many."""
-    return sum(_infer(connection, fact, reference, loads) for reference in fact.references)
+    return sum(_infer(connection, fact, named, loads, schemas) for named in fact.references)
 
 
 def _infer(
-    connection: psycopg.Connection[Any], fact: Fact, reference: Reference, loads: FactLoads
+    connection: psycopg.Connection[Any],
+    fact: Fact,
+    reference: Reference,
+    loads: FactLoads,
+    schemas: Schemas,
 ) -> int:
     dimension = reference.dimension
     keys = [key for key, _ in reference.key]
@@ -44,9 +50,11 @@ def _infer(
         same_key=equal(keys, "d", "named"),
     ).rowcount
     if unknown:
-        versions.infer(connection, dimension, loads.values["current_load_id"])
-        if tables.are_stale(connection, dimension.table):
-            versions.analyze(connection, dimension)
+        with publishing.at_versions(connection, schemas) as placed:
+            versions.infer(connection, dimension, loads.values["current_load_id"])
+            if tables.are_stale(connection, dimension.table):
+                versions.analyze(connection, dimension)
+            publishing.publish(connection, placed, dimension.table, dimension.sk)
     tables.drop(connection, "unknown_key")
     return unknown
 

@@ -1,0 +1,73 @@
+"""The layout of a build's tables: all on one server, or over the nodes of a cluster.
+
+On a cluster every table is put where ``etl/warehouse/places.py`` says, and loads change dimensions
+in schema ``history``, from which they are published. A build keeps the layout that it was made in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from etl.db.connection import set_config
+from etl.db.statements import run, scalar
+from etl.server.topology import is_cluster
+from etl.warehouse.places import PLACES
+from etl.warehouse.tables import DIM_MEMBER, Schemas
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+
+
+def planned(connection: psycopg.Connection[Any], schemas: Schemas) -> Schemas:
+    """A build's schemas in the layout in which it is to be made in this database."""
+    return replace(schemas, has_history=is_cluster(connection))
+
+
+def found(connection: psycopg.Connection[Any], schemas: Schemas) -> Schemas:
+    """A build's schemas in the layout that it has.
+
+    A schema of the name that somebody else made is none of the build's: dimensions of ours have a
+    guard.
+    """
+    if schemas.has_history:
+        return schemas
+    asked = {
+        "schema": schemas.history,
+        "table": DIM_MEMBER.table,
+        "guard": f"{DIM_MEMBER.table}_guard_inserts",
+    }
+    return replace(schemas, has_history=scalar(connection, "schema/layout.has_history", asked))
+
+
+def place(connection: psycopg.Connection[Any], schemas: Schemas, metadata: MetaData) -> None:
+    """Put the empty tables of a build where they are to lie on the nodes.
+
+    In the caller's transaction, in which they were made.
+    """
+    # What is spread refers to what is on every node: several sessions at once would not see that.
+    set_config(connection, "citus.multi_shard_modify_mode", "sequential")
+    # What keeps past rows, whoever writes, is a trigger on what is spread.
+    set_config(connection, "citus.enable_unsafe_triggers", "on")
+    # Each after those that it refers to.
+    tables = {
+        table.name: sql.Identifier(str(table.schema), table.name).as_string()
+        for table in metadata.sorted_tables
+        if table.schema != schemas.history
+    }
+    for name, table in tables.items():
+        if PLACES[name].on == "every node":
+            run(connection, "schema/layout.put_on_every_node", {"table": table})
+    spread = [name for name in tables if PLACES[name].on == "workers"]
+    # Where rows of one value lie is decided by the table that has them first.
+    for name in sorted(spread, key=lambda name: PLACES[name].colocated_with is not None):
+        other = PLACES[name].colocated_with
+        values = {
+            "table": tables[name],
+            "column": PLACES[name].column,
+            "other": tables[other] if other else "none",
+        }
+        run(connection, "schema/layout.spread", values)

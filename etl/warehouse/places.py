@@ -1,0 +1,52 @@
+"""Where each table of a build lies on a cluster; on one server it says nothing.
+
+``etl/schema/layout.py`` carries it out when a build is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from etl.contracts.feeds import FEEDS
+from etl.warehouse.code_sets import GROWING
+from etl.warehouse.details import DETAILS
+from etl.warehouse.tables import DIMENSIONS, FACT_CLAIM, FACTS, MEMBER_LIMITED
+
+
+@dataclass(frozen=True, slots=True)
+class Lies:
+    """Where the rows of a table lie.
+
+    ``on``: the coordinator alone, every node, or the workers, each a part of them. ``column``: the
+    one by whose value a row's worker is chosen. ``colocated_with``: the table whose rows of the
+    same value are on the same worker, none for that table itself.
+    """
+
+    on: Literal["coordinator", "every node", "workers"]
+    column: str = ""
+    colocated_with: str | None = None
+
+
+LOCAL: Final = Lies("coordinator")
+REFERENCE: Final = Lies("every node")
+# Facts of claims, their past and their states are joined by claim. A claim may change its member,
+# and the column that chooses the worker may not change.
+_CLAIMS: Final = Lies("workers", FACT_CLAIM.key)
+_WITH_CLAIMS: Final = Lies("workers", FACT_CLAIM.key, FACT_CLAIM.table)
+
+# By name. A slowly changing dimension is changed in schema history, on the coordinator, as are its
+# past rows; what is named here is what is published from there.
+PLACES: Mapping[str, Lies] = {
+    **dict.fromkeys((feed.table for feed in FEEDS.values()), LOCAL),
+    **dict.fromkeys(GROWING, REFERENCE),
+    **dict.fromkeys((d.table for d in DIMENSIONS.values()), REFERENCE),
+    **dict.fromkeys((d.past for d in DIMENSIONS.values()), LOCAL),
+    MEMBER_LIMITED: LOCAL,
+    **{name: LOCAL for fact in FACTS.values() for name in (fact.table, fact.past)},
+    FACT_CLAIM.table: _CLAIMS,
+    FACT_CLAIM.past: _WITH_CLAIMS,
+    FACT_CLAIM.state: _WITH_CLAIMS,
+    **{name: _WITH_CLAIMS for detail in DETAILS for name in (detail.table, detail.past)},
+}

@@ -1,0 +1,253 @@
+"""The layout of a cluster gives the rows of one server, rehearsed with stand-ins for Citus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from etl.pipeline import commands
+from etl.schema import layout
+from etl.schema.warehouse_tables import tables_of_build
+from etl.stages import bulk
+from etl.warehouse.places import LOCAL, PLACES
+from etl.warehouse.tables import DIMENSIONS, LIVE
+from tests.support import rehearsal
+from tests.support.warehouse import Warehouse, failed_critical, found_by
+
+MEMBERS = [
+    {"member_id": name, "last_name": name, "source_updated_at": "2025-01-01T00:00:00Z"}
+    for name in ("A", "B", "C")
+]
+PLANS = [{"plan_id": "P1", "effective_year": 2025}]
+PROVIDERS = [{"provider_id": "D1", "name": "Dr One"}, {"provider_id": "D2", "name": "Dr Two"}]
+
+
+def claim(number: int, member: str, day: str, **more: Any) -> dict[str, Any]:
+    known = {"provider_id": "D1", "plan_id": "P1", "paid_amount": 10 * number}
+    return {"claim_id": f"c{number}", "member_id": member, "service_date": day, **known, **more}
+
+
+def moved(member: str, name: str, day: str, **more: Any) -> dict[str, Any]:
+    said = {"member_id": member, "last_name": name, "source_updated_at": f"{day}T00:00:00Z"}
+    return {**said, **more}
+
+
+# A batch by its day; feeds with a star are snapshots.
+Batch = tuple[str, dict[str, Any]]
+FIRST: Batch = (
+    "2025-01-10",
+    {
+        "members": MEMBERS,
+        "plans": PLANS,
+        "providers": PROVIDERS,
+        "enrollments": [
+            {"enrollment_id": "e1", "member_id": "A", "plan_id": "P1", "start_date": "2025-01-01"}
+        ],
+        "claims": [
+            claim(1, "A", "2025-01-05"),
+            claim(2, "A", "2025-02-20"),
+            claim(3, "B", "2025-03-05"),
+            claim(4, "late", "2025-01-07", provider_id="D9"),
+        ],
+    },
+)
+DAYS: list[Batch] = [
+    # A version ends, and facts of its later days get the next one.
+    ("2025-02-10", {"members": [moved("A", "Archer", "2025-02-01")]}),
+    # Known late: a key that a fact made is completed, and a claim changes.
+    (
+        "2025-03-10",
+        {
+            "members": [moved("late", "Known", "2025-01-01")],
+            "providers": [{"provider_id": "D1", "name": "Dr Other"}],
+            "claims": [
+                claim(1, "A", "2025-01-05", status="denied"),
+                claim(5, "C", "2025-03-01"),
+                claim(6, "new", "2025-03-02"),
+            ],
+        },
+    ),
+    # Late: a version comes before another, and takes facts from it.
+    (
+        "2025-01-20",
+        {"members": [moved("A", "Abbott", "2025-01-03"), moved("B", "Bo", "2025-01-15")]},
+    ),
+    # Dirt, and a key twice.
+    (
+        "2025-03-20",
+        {
+            "members": [
+                moved("C", "Cole", "2025-03-01"),
+                moved("C", "Coleman", "2025-03-15"),
+                moved("D", "Dee", "2025-03-15", dob="never"),
+            ],
+            "claims": [claim(7, "A", "not a day"), claim(8, "A", "2025-03-19", paid_amount=-5)],
+        },
+    ),
+    # A snapshot without one member, who is gone from then on.
+    ("2025-04-10", {"snapshots": ("members",), "members": [MEMBERS[0], MEMBERS[1]]}),
+]
+
+
+@pytest.fixture
+def on_cluster(other_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A warehouse whose builds are made in the layout of a cluster."""
+    rehearsal.begin(other_warehouse.connection, monkeypatch)
+    return other_warehouse
+
+
+def send(batch: Batch, *warehouses: Warehouse) -> None:
+    day, feeds = batch
+    for warehouse in warehouses:
+        warehouse.send(day, **feeds)
+
+
+def rows(connection: psycopg.Connection, schema: str, table: str) -> list[str]:
+    """Rows of a table without what no two loads have the same: times, and codes that are drawn."""
+    left_out = ["created_at", "load_timestamp", "entered_at"]
+    left_out += ["member_id", "member_sk"] if table == "dim_member_limited" else []
+    found = connection.execute(
+        f'select (to_jsonb(t) - %s::text[])::text from "{schema}"."{table}" as t order by 1',
+        [left_out],
+    )
+    return [row for (row,) in found]
+
+
+def contents(warehouse: Warehouse) -> dict[str, list[str]]:
+    """Every row of every table of the live build, and why facts were re-keyed."""
+    schemas = LIVE.schemas
+    names = (schemas.staging, schemas.warehouse, schemas.internal, schemas.cubes)
+    tables = warehouse.rows(
+        "select schemaname, tablename from pg_tables where schemaname in "
+        f"{names} union all select schemaname, matviewname from pg_matviews "
+        f"where schemaname in {names} union all values ('ledger', 'fact_rekey')"
+    )
+    return {f"{s}.{t}": rows(warehouse.connection, s, t) for s, t in tables}
+
+
+def require_same(plain: Warehouse, clustered: Warehouse) -> None:
+    expected, found = contents(plain), contents(clustered)
+    assert found.keys() == expected.keys()
+    assert {name for name in expected if found[name] != expected[name]} == set()
+    assert any(expected["warehouse.fact_claim"])
+    for table in ("dim_geography", *(dimension.table for dimension in DIMENSIONS.values())):
+        assert rows(clustered.connection, "history", table) == found[f"warehouse.{table}"]
+
+
+def test_every_table_of_a_build_has_a_place() -> None:
+    for schemas in (LIVE.schemas, replace(LIVE.schemas, has_history=True)):
+        assert {table.name for table in tables_of_build(schemas).tables.values()} == PLACES.keys()
+    for name, lies in PLACES.items():
+        assert lies.colocated_with is None or PLACES[lies.colocated_with].on == "workers", name
+
+
+def load_both(plain: Warehouse, clustered: Warehouse, days: Sequence[Batch]) -> None:
+    """A full load of the first batch and then day by day, all tables compared after each."""
+    send(FIRST, plain, clustered)
+    for one in (plain, clustered):
+        one.rebuild()
+    require_same(plain, clustered)
+    for batch in days:
+        send(batch, plain, clustered)
+        for one in (plain, clustered):
+            one.incremental(reject_share=1.0)
+        require_same(plain, clustered)
+
+
+def test_days_after_a_full_load_give_the_rows_of_one_server(
+    warehouse: Warehouse, on_cluster: Warehouse
+) -> None:
+    load_both(warehouse, on_cluster, DAYS)
+    assert warehouse.value("select sum(facts) from ledger.fact_rekey") > 3
+    spread = {name for name, lies in PLACES.items() if lies is not LOCAL}
+    assert rehearsal.placed(on_cluster.connection) == spread
+    assert failed_critical(on_cluster.connection) == failed_critical(warehouse.connection)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [(4, 3, 2, 1, 0), (2, 0, 4, 1, 3), (1, 4, 0, 3, 2)])
+def test_days_in_another_order_give_the_rows_of_one_server(
+    warehouse: Warehouse, on_cluster: Warehouse, order: tuple[int, ...]
+) -> None:
+    load_both(warehouse, on_cluster, [DAYS[day] for day in order])
+
+
+def test_restatement_and_a_second_full_load_give_the_rows_of_one_server(
+    warehouse: Warehouse, on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_both(warehouse, on_cluster, DAYS[:3])
+    for one in (warehouse, on_cluster):
+        one.connection.execute("delete from staging.members_raw where last_name = 'Archer'")
+        one.run(commands.restate, DIMENSIONS["member"], datetime(2025, 1, 1))
+    require_same(warehouse, on_cluster)
+    monkeypatch.setattr(bulk, "ROWS", 1)  # as if very many came
+    for one in (warehouse, on_cluster):
+        one.rebuild(reject_share=1.0)
+    require_same(warehouse, on_cluster)
+    # A cluster without workers is a server.
+    monkeypatch.setattr(layout, "is_cluster", lambda _: False)
+    for one in (warehouse, on_cluster):
+        one.rebuild(reject_share=1.0)
+    assert contents(on_cluster) == contents(warehouse)
+    assert on_cluster.value("select to_regnamespace('history')") is None
+
+
+def test_version_that_is_not_published_is_found_and_published_by_the_next_load(
+    on_cluster: Warehouse,
+) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    check = "dim_member.published_as_kept"
+    assert found_by(on_cluster.connection, check).rows_failed == 0
+    assert found_by(on_cluster.connection, check).rows_checked == 5
+    changed = "update warehouse.dim_member set last_name = 'other' where member_id = 'A'"
+    on_cluster.connection.execute(changed)
+    found = found_by(on_cluster.connection, check)
+    assert found.rows_failed == len(found.keys) == 1
+    send(DAYS[1], on_cluster)
+    on_cluster.incremental()
+    assert found_by(on_cluster.connection, check).rows_failed == 0
+
+
+def test_schema_history_of_somebody_else_is_left_alone(warehouse: Warehouse) -> None:
+    warehouse.connection.execute("create schema history")
+    warehouse.connection.execute("create table history.dim_member (note text)")
+    send(FIRST, warehouse)
+    for _ in range(2):
+        warehouse.rebuild()
+    assert warehouse.value("select count(*) from history.dim_member") == 0
+    assert warehouse.value("select count(*) from warehouse.dim_member") == 5
+
+
+# What Citus refuses of a table on every node, or of one that is spread over the workers.
+REFUSED = {
+    "update warehouse.dim_plan as p set name = 'x' from history.dim_plan as h "
+    "where p.plan_sk = h.plan_sk": "not distributed",
+    "delete from warehouse.dim_plan where plan_sk in (select 1)": "not distributed",
+    "merge into warehouse.dim_plan as p using history.dim_plan as h on p.plan_sk = h.plan_sk "
+    "when matched then delete": "not distributed",
+    "create trigger t after insert on warehouse.dim_plan for each statement "
+    "execute function warehouse.keep_past()": "triggers are not supported",
+    "create trigger t after insert on warehouse.fact_claim for each statement "
+    "execute function warehouse.keep_past()": "triggers are not supported",
+    "create unique index on warehouse.fact_claim (service_date)": "cannot create constraint",
+    "alter table warehouse.fact_claim add foreign key (load_id) references ledger.load": (
+        "cannot create foreign key"
+    ),
+    "create table other (claim_id bigint primary key); select create_distributed_table("
+    "'other', 'claim_id', colocate_with => 'warehouse.fact_claim')": "cannot colocate",
+    "select create_reference_table('history.dim_plan')": "has triggers",
+}
+
+
+def test_stand_ins_refuse_what_citus_does(on_cluster: Warehouse) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    for statement, why in REFUSED.items():
+        with pytest.raises(psycopg.Error, match=why):
+            on_cluster.connection.execute(statement)
