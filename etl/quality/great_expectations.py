@@ -86,9 +86,9 @@ def context_in_memory() -> Any:
 def load_ahead() -> None:
     """Begin to import Great Expectations in a thread, while the server is at work for this process.
 
-    A process that ends does not wait for it.
+    A process that ends before waits for it: libraries may crash where their import is cut off.
     """
-    Thread(target=_load, name="import Great Expectations", daemon=True).start()
+    Thread(target=_load, name="import Great Expectations").start()
 
 
 def _load() -> None:

@@ -1,14 +1,14 @@
 """The versions of a load are found by an index, and those that end have room in the limited copy.
 
-Revision: 0148, after 0145.
+Revision: 0147, after 0146.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0148"
-down_revision = "0145"
+revision = "0147"
+down_revision = "0146"
 branch_labels = None
 depends_on = None
 
