@@ -16,6 +16,7 @@ from etl.db.connection import set_search_path
 from etl.db.statements import run, scalar, statement
 from etl.errors import UsageError
 from etl.render import claim_status
+from etl.schema.marts import own_keys
 from etl.stages import tables
 from etl.stages.cubes.definitions import definition
 from etl.warehouse.tables import CUBES
@@ -77,7 +78,8 @@ def _make_tables(connection: psycopg.Connection[Any], day: date) -> None:
         _make(connection, name, definition(CUBES[name]))
     named = {n: sql.Identifier(n) for n in (*_CUBES, "fact_claim")}
     named |= {n: sql.Identifier(n) for n in ("dim_member", "dim_plan", "dim_provider")}
-    parts = {"mart": sql.Identifier("pg_temp"), "state": claim_status.state("c"), **named}
+    named |= {"mart": sql.Identifier("pg_temp"), "state": claim_status.state("c")}
+    parts = {**own_keys(), **named}
     for name in _MARTS:
         _make(connection, name, statement(f"mart/{name}.definition", **parts))
 

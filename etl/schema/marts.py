@@ -44,13 +44,18 @@ def mart(name: str) -> SchemaObject:
         {
             "mart": Place("mart"),
             "state": claim_status.state("c"),
-            "version_sk": sql.Identifier(DIM_MEMBER.sk),
-            **{f"{row}_member_sk": sql.Identifier(row, DIM_MEMBER.sk) for row in _FACTS},
+            **own_keys(),
             "earlier_states": Place("internal", FACT_CLAIM.state),
             **{table: Place("warehouse", table) for table in KEYS},
             **{cube: Place("cubes", cube) for cube in CUBES},
         },
     )
+
+
+def own_keys() -> dict[str, sql.Composable]:
+    """What the statements read as keys of members where versions and facts bear their own."""
+    of_facts = {f"{row}_member_sk": sql.Identifier(row, DIM_MEMBER.sk) for row in _FACTS}
+    return {"version_sk": sql.Identifier(DIM_MEMBER.sk), **of_facts}
 
 
 def masked_mart(name: str, members: Place | Rows) -> SchemaObject:
