@@ -172,7 +172,7 @@ def test_readers_see_only_what_they_may_through_three_full_loads(
         made.bring()
         before_all = made.last()
         masked = [
-            Reader(address(warehouse.url, name), schema, states, numbers - {"(unknown)"}, ended)
+            Reader(address(warehouse.url, name), schema, states, numbers - {""}, ended)
             for name, (_, schema, states) in READERS.items()
         ]
         readers = [*masked, *identified.values()]
