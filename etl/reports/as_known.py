@@ -78,8 +78,8 @@ def _make_tables(connection: psycopg.Connection[Any], day: date) -> None:
         _make(connection, name, definition(CUBES[name]))
     named = {n: sql.Identifier(n) for n in (*_CUBES, "fact_claim")}
     named |= {n: sql.Identifier(n) for n in ("dim_member", "dim_plan", "dim_provider")}
-    named |= {"mart": sql.Identifier("pg_temp"), "state": claim_status.state("c")}
-    parts = {**own_keys(), **named}
+    placed = {"mart": sql.Identifier("pg_temp"), "state": claim_status.state("c")}
+    parts = {**own_keys(), **placed, **named}
     for name in _MARTS:
         _make(connection, name, statement(f"mart/{name}.definition", **parts))
 
