@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from psycopg import sql
 from sqlalchemy import MetaData
 
 from etl.db.statements import composed, described, names
 from etl.dictionary.graph import Graph, Step
 from etl.dictionary.steps import warehouse_graph
 from etl.schema.marts import marts, marts_of_cubes
-from etl.schema.objects import Place, Rows, SchemaObject, views_of
+from etl.schema.objects import SchemaObject, placed, views_of
 from etl.schema.readers import KEYS, readers
 from etl.warehouse.tables import LIVE
 
@@ -52,14 +51,9 @@ def _step(schema: str, name: str, text: str) -> Step:
 
 
 def _text(view: SchemaObject, graph: Graph) -> str:
-    parts: dict[str, sql.Composable] = dict(_placed(view))
+    parts = placed(view.parts, LIVE.schemas)
     if view.columns_of:
         table, relation, left_out = view.columns_of
         shown = graph.columns[f"{table.schema}.{table.name}"]
         parts["columns"] = names([name for name in shown if name not in left_out], relation)
     return composed(described(view.statement)[1], **parts).as_string()
-
-
-def _placed(view: SchemaObject) -> Iterator[tuple[str, sql.Composable]]:
-    for name, part in view.parts.items():
-        yield name, part.of(LIVE.schemas) if isinstance(part, Place | Rows) else part

@@ -20,7 +20,7 @@ from etl.schema.readers import KEYS
 from etl.warehouse.tables import CUBES, DIM_MEMBER, FACT_CLAIM, MARTS, MARTS_OF_CUBES
 
 # What the statements of sql/mart call the facts that have the key of a member.
-_FACTS = "cleb"
+_FACTS = ("c", "l", "e", "b")
 
 
 @cache

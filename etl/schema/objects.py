@@ -62,7 +62,7 @@ class Rows(NamedTuple):
 
     def of(self, schemas: Schemas) -> sql.Composable:
         """The statement in brackets, as a build has it."""
-        definition = composed(described(self.statement)[1], **_placed(self.parts, schemas))
+        definition = composed(described(self.statement)[1], **placed(self.parts, schemas))
         return sql.SQL("({})").format(definition)
 
 
@@ -149,12 +149,12 @@ class SchemaObject:
     def make(self, connection: psycopg.Connection[Any], schemas: Schemas) -> None:
         """Make it, or make it again where it is, and say in the catalog what it is."""
         comment, text = described(self.statement)
-        parts = _placed(self.parts, schemas)
+        parts = placed(self.parts, schemas)
         if self.columns_of:
             parts["columns"] = _named(connection, self.columns_of, schemas)
         definition = composed(text, **parts)
         for wrapper in self.wrappers:
-            parts = {"rows": definition, **_placed(wrapper.parts, schemas)}
+            parts = {"rows": definition, **placed(wrapper.parts, schemas)}
             definition = composed(described(wrapper.statement)[1], **parts)
         if self.masking:
             definition = self.masking.around(connection, definition, schemas.warehouse)
@@ -181,7 +181,7 @@ class SchemaObject:
             run_together(connection, together)
         # A build that nobody reads yet is completed when all its rows are there.
         for follows in self.then if schemas.warehouse == LIVE.schemas.warehouse else ():
-            run(connection, follows, **_placed(self.parts, schemas))
+            run(connection, follows, **placed(self.parts, schemas))
 
 
 def describe_columns(relation: sql.Composable, meanings: Mapping[str, str]) -> sql.Composed:
@@ -209,7 +209,7 @@ def _texts(name: str) -> str:
     return comment + text + "".join(map(_texts, named_in(text)))
 
 
-def _placed(parts: Parts, schemas: Schemas) -> dict[str, sql.Composable]:
+def placed(parts: Parts, schemas: Schemas) -> dict[str, sql.Composable]:
     """Parts of a statement with places as names in a build."""
     return {
         name: part.of(schemas) if isinstance(part, Place | Rows) else part

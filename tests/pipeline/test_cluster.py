@@ -90,10 +90,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 def here(server_folder: Path) -> Iterator[Place]:
     programs = citus.programs()
     folder = Path(tempfile.mkdtemp(prefix="aca cluster's ", dir=server_folder))
-    folder.chmod(0o755)
-    settings = Settings(
-        "", folder / "inbox", folder / "data", 0.05, cluster=True, citus_programs=programs
-    )
+    settings = citus.settings_in(folder)
     environment = {
         **os.environ,
         **dict.fromkeys(("DATABASE_URL", "DATABASE_URL_FILE"), ""),

@@ -15,7 +15,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from etl.config import Settings
 from etl.schema import build
 from etl.server import nodes, server
 from etl.stages.dims import publishing
@@ -29,12 +28,9 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def url(server_folder: Path) -> Iterator[str]:
     """The address of a coordinator with two workers."""
-    programs = citus.programs()
+    citus.programs()  # skips before there is a folder
     folder = Path(tempfile.mkdtemp(prefix="aca-layout-", dir=server_folder))
-    folder.chmod(0o755)
-    settings = Settings(
-        "", folder / "inbox", folder / "data", 0.05, cluster=True, citus_programs=programs
-    )
+    settings = citus.settings_in(folder)
     try:
         nodes.up(settings, lambda _: None)
         yield server.ensure_running(settings)

@@ -20,3 +20,10 @@ def programs() -> Path:
         return citus.programs(Settings("", ROOT, ROOT, 0.05, citus_programs=folder))
     except AcaError as error:
         pytest.skip(error.message)
+
+
+def settings_in(folder: Path) -> Settings:
+    """The settings of a cluster with its data in a folder of the test."""
+    folder.chmod(0o755)
+    data = folder / "data"
+    return Settings("", folder / "inbox", data, 0.05, cluster=True, citus_programs=programs())
