@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.db import refusal, trouble
@@ -156,13 +157,18 @@ def as_url(address: str) -> str:
 
 
 @contextmanager
-def reading(connection: psycopg.Connection[Any], schemas: Sequence[str] = ()) -> Iterator[None]:
+def reading(
+    connection: psycopg.Connection[Any], schemas: Sequence[str] = (), state: str | None = None
+) -> Iterator[None]:
     """A transaction that sees one state of the database and in which nothing can be written.
 
     ``schemas``: where unqualified table names are looked for, if not where the session does.
+    ``state``: the one that another such transaction sees and gave out (``db/session.give_out``).
     """
     with connection.transaction():
         run(connection, "db/session.one_state")
+        if state is not None:
+            run(connection, "db/session.same_state", given_out=sql.Literal(state))
         run(connection, "db/session.change_nothing")
         if schemas:
             set_search_path(connection, schemas)

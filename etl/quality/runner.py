@@ -9,6 +9,7 @@ the rows of the current load, before anybody sees what the stage did.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import chain
@@ -20,7 +21,7 @@ from psycopg import sql
 from etl.contracts.checks import Check, Finding
 from etl.contracts.feeds import FEEDS
 from etl.db import steps
-from etl.db.connection import reading, set_search_path
+from etl.db.connection import connect, reading, set_search_path
 from etl.db.statements import Values, run, scalar, statement
 from etl.errors import ServerError
 from etl.quality import share
@@ -44,7 +45,7 @@ from etl.quality.record import (
     thresholds_of,
 )
 from etl.quality.share import Look
-from etl.quality.side_by_side import side_by_side
+from etl.quality.side_by_side import InTurn, side_by_side
 from etl.quality.truth import Truth
 from etl.render.expectations import suites
 from etl.retention.staging_archive import StagingArchive
@@ -103,27 +104,66 @@ def run_checks(
         if archive is not None and not archive.files(connection):
             archive = None
     of_truth = truth.run_checks(connection, build) if truth else ()
-    here = chain(run_sql_checks(connection, build, now, outside=outside), of_truth)
-    # Loading Great Expectations keeps Python busy, and the checks in SQL the server.
-    there = run_suites(url, build.schemas, suites())
     in_part: list[date] = []
-    if not look.is_whole or archive is not None:
-        in_share = run_share(
-            connection, build, look, in_part, now, outside=outside, archive=archive
-        )
-        here = chain(in_share, of_truth)
-        there = iter(())
-    results: tuple[list[CheckResult], list[CheckResult]] = ([], [])
-    for (check, finding), is_there in side_by_side(here, there, _wait_for_suites):
-        result = judge(replace(check, **thresholds.get(check.name, {})), finding)
-        results[is_there].append(result)
-        on_check(result)
-    found = [*results[0], *results[1]]
+    found: list[CheckResult] = []
+    others: tuple[Iterator[Answer], ...] = ()
+    with ExitStack() as opened:
+        if look.is_whole and archive is None:
+            here, there = _by_two(opened, connection, url, build, now, outside)
+            # Great Expectations keeps Python busy, and the checks in SQL the server.
+            others = (there, run_suites(url, build.schemas, suites()))
+        else:
+            here = run_share(
+                connection, build, look, in_part, now, outside=outside, archive=archive
+            )
+        come = side_by_side(chain(here, of_truth), *others, on_wait=_wait_for_others)
+        opened.enter_context(closing(come))
+        for (check, finding), _ in come:
+            result = judge(replace(check, **thresholds.get(check.name, {})), finding)
+            found.append(result)
+            on_check(result)
+    place = {check.name: place for place, check in enumerate(all_checks())}
+    found.sort(key=lambda result: place.get(result.check.name, len(place)))
     return record(connection, build, check_run_id, found, look, in_part)
 
 
-def _wait_for_suites() -> None:
+def _wait_for_others() -> None:
     steps.begin("Great Expectations counts what contracts allow, table by table")
+
+
+def _by_two(
+    opened: ExitStack,
+    connection: psycopg.Connection[Any],
+    url: str,
+    build: Build,
+    now: datetime | None,
+    outside: Values | None,
+) -> tuple[Iterator[Answer], Iterator[Answer]]:
+    """All checks in SQL, by two sessions that see one state: each takes the next that is left.
+
+    Most of them keep one core busy. ``opened`` closes the second session; the first one's
+    transaction ends with its last answer.
+    """
+    ours = opened.enter_context(ExitStack())
+    ours.enter_context(reading(connection, build.schemas.path))
+    state = scalar(connection, "db/session.give_out")
+    other = opened.enter_context(connect(url, "aca-warehouse checks"))
+    opened.enter_context(reading(other, build.schemas.path, state))
+    for session in (connection, other):
+        for settings in ("work_transaction", "checks_transaction", "one_of_two"):
+            run(session, f"ledger/session.{settings}")
+    asked = InTurn(_with_values(connection, sql_checks(), build, now, outside))
+
+    def first() -> Iterator[Answer]:
+        for entry, values in asked:
+            yield from _run_sql(connection, entry, values)
+        ours.close()
+
+    def second() -> Iterator[Answer]:
+        for entry, values in asked:
+            yield from _run_sql(other, entry, values)
+
+    return first(), second()
 
 
 def run_gate(
@@ -269,6 +309,7 @@ def run_sql_checks(
     entries = tuple(e for e in sql_checks() if any(map(wanted, e.checks.values())))
     with reading(connection, build.schemas.path):
         run(connection, "ledger/session.work_transaction")
+        run(connection, "ledger/session.checks_transaction")
         for entry, values in _with_values(connection, entries, build, now, outside):
             for check, found in _run_sql(connection, entry, values):
                 if wanted(check):

@@ -151,6 +151,7 @@ def taken(
         run(connection, "db/session.one_state")
         set_search_path(connection, build.schemas.path)
         run(connection, "ledger/session.work_transaction")
+        run(connection, "ledger/session.checks_transaction")
         if not look.is_whole:
             _take(connection, look, archive)
         elif archive is not None:

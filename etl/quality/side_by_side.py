@@ -1,44 +1,81 @@
-"""Two sources of answers at once, each answer handed over as it comes."""
+"""Several sources of answers at once, each answer handed over as it comes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
-from typing import TypeVar
+from threading import Event, Lock
+from typing import Generic, TypeVar
 
 _Answer = TypeVar("_Answer")
+_Task = TypeVar("_Task")
+
+
+class InTurn(Generic[_Task]):
+    """Tasks that several threads share: each takes the next one that none has taken."""
+
+    def __init__(self, tasks: Iterable[_Task]) -> None:
+        self._tasks = iter(tasks)
+        self._taking = Lock()
+
+    def __iter__(self) -> Iterator[_Task]:
+        return self
+
+    def __next__(self) -> _Task:
+        with self._taking:
+            return next(self._tasks)
 
 
 def side_by_side(
     here: Iterable[_Answer],
-    there: Iterator[_Answer],
+    *there: Iterator[_Answer],
     on_wait: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[_Answer, bool]]:
-    """The answers of both as they come, each with whether it is of ``there``.
+) -> Generator[tuple[_Answer, int], None, None]:
+    """The answers of all as they come, each with which source it is of: 0 is ``here``.
 
-    ``there`` is asked in a thread of its own. ``on_wait`` is called when only it is left. What it
-    raises comes after all that it answered.
+    Each of ``there`` is asked in a thread of its own. ``on_wait`` is called when only they are
+    left. What one of them raises comes after all that they answered. After an error ``here``, or
+    where nobody takes answers any more, nothing more is asked.
     """
-    come: Queue[_Answer | None] = Queue()
-    with ThreadPoolExecutor(1) as worker:
-        work = worker.submit(_ask, there, come)
-        for answer in here:
-            yield answer, False
-            for _ in range(come.qsize()):
+    come: Queue[tuple[_Answer, int] | None] = Queue()
+    is_over = Event()
+    with ThreadPoolExecutor(max(1, len(there))) as workers:
+        try:
+            work = [
+                workers.submit(_ask, source, place, come, is_over)
+                for place, source in enumerate(there, 1)
+            ]
+            at_work = len(work)
+            for answer in here:
+                yield answer, 0
+                for _ in range(come.qsize()):
+                    if (other := come.get()) is None:
+                        at_work -= 1
+                    else:
+                        yield other
+            on_wait()
+            while at_work:
                 if (other := come.get()) is None:
-                    come.put(None)  # the end, which is waited for below
+                    at_work -= 1
                 else:
-                    yield other, True
-        on_wait()
-        while (other := come.get()) is not None:
-            yield other, True
-        work.result()
+                    yield other
+            for one in work:
+                one.result()
+        finally:
+            is_over.set()
 
 
-def _ask(there: Iterator[_Answer], come: Queue[_Answer | None]) -> None:
+def _ask(
+    there: Iterator[_Answer],
+    place: int,
+    come: Queue[tuple[_Answer, int] | None],
+    is_over: Event,
+) -> None:
     try:
         for answer in there:
-            come.put(answer)
+            come.put((answer, place))
+            if is_over.is_set():
+                break
     finally:
         come.put(None)  # so that nobody waits for what does not come

@@ -94,6 +94,8 @@ end
 -- name: against_staging
 -- Lines or diagnoses that came against staging: of each claim the rows of the latest batch that
 -- names any, unless a later snapshot lacks the claim. One row per rule.
+-- Most claims have just the rows that one load brought: these are joined to them in one pass that
+-- runs in parallel and returns only other claims. The few are put in order and compared.
 --: for each: detail
 --: key: {row_key}
 --: loads: in facts
@@ -106,8 +108,49 @@ end
 --:   fails when: a row is of no set, or of one that a later batch replaced
 --: rule latest_set: critical, consistency
 --:   fails when: a row differs from that of the claim's latest set
-with places as (
+with asked as {kept} (
+    select d.*
+    from {stored}
+    where not d.is_from_claim
+),
+
+places as (
     {places}
+),
+
+-- What came before the last snapshot alone may be gone.
+last_snapshot as (
+    select max(place) as place
+    from places
+    where is_snapshot
+),
+
+-- Claims whose rows are not simply those that their own loads brought.
+unsettled as materialized (
+    select distinct coalesce(s.claim_id, d.claim_id) as claim_id
+    from (
+        select
+            s.claim_id,
+            s.{number}::integer as {number},
+            s.load_id,
+            hash_record_extended(row({staged_values}), 0) as state,
+            s.load_id = any(array(
+                select p.load_id
+                from places as p
+                inner join last_snapshot as n on p.place < n.place
+            )) as may_be_gone
+        from {staging} as s
+        where s.load_id = any(%(holding)s) and {scope}
+    ) as s
+    full join (
+        select
+            d.claim_id,
+            d.{number},
+            d.load_id,
+            hash_record_extended(row({stored_values}), 0) as state
+        from asked as d
+    ) as d on s.claim_id = d.claim_id and s.{number} = d.{number} and s.load_id = d.load_id
+    where s.claim_id is null or d.claim_id is null or s.may_be_gone or s.state <> d.state
 ),
 
 -- Which place is the last of a claim is found in the same scan: a join would be planned for few rows.
@@ -119,6 +162,7 @@ staged as (
         p.place,
         max(p.place) over (partition by s.claim_id) as last_place
     from {staging} as s
+    inner join unsettled as u on s.claim_id = u.claim_id
     inner join places as p on s.load_id = p.load_id
     where s.load_id = any(%(holding)s) and {scope}
 ),
@@ -143,8 +187,8 @@ stored as (
         d.claim_id,
         d.{number},
         hash_record_extended(row({stored_values}), 0) as state
-    from {stored}
-    where not d.is_from_claim
+    from asked as d
+    inner join unsettled as u on d.claim_id = u.claim_id
 ),
 
 judged as (
@@ -156,10 +200,20 @@ judged as (
         e.state <> d.state as latest_set
     from expected as e
     full join stored as d on e.claim_id = d.claim_id and e.{number} = d.{number}
+),
+
+settled as (
+    select count(*) - (select count(*) from stored) as rows_settled
+    from asked
 )
 
-select *
-from ({rules_counted}) as found;
+select
+    found.rule,
+    found.rows_checked + settled.rows_settled as rows_checked,
+    found.rows_failed,
+    found.failing_keys
+from ({rules_counted}) as found
+cross join settled;
 
 -- name: sets
 -- The set of each claim: whether it has all numbers from 1 up, and nothing else next to it. One row
@@ -179,7 +233,8 @@ with judged as (
         bool_or(is_from_claim) and count(*) > 1 as set_alone,
         max({number}) <> count(*) as numbers_without_gap
     from {detail}
-    group by claim_id
+    -- Rows have the day of their claim: partitions are grouped one by one, side by side.
+    group by claim_id, service_date
 )
 
 select *
@@ -207,6 +262,8 @@ where d.{code_sk} <> -1 and lower(k.{known_by}) = 'unknown';
 -- name: totals
 -- The lines of each claim that came with lines, added up, against the claim's own amounts. What was
 -- measured is by how much they differ, whichever way. One row per rule; a row checked is a claim.
+-- Lines have the day of their claim, which keyed_as_claim sees to: partitions are joined and added up
+-- one by one, in little memory.
 --: table: fact_claim_line
 --: by month: yes
 --: rule billed_as_claim: major, consistency
@@ -221,43 +278,54 @@ where d.{code_sk} <> -1 and lower(k.{known_by}) = 'unknown';
 --:   fails when: the lines of a claim come to another amount than was paid for the claim
 --:   threshold: 0 US dollars
 --:   advice: Ask the sender for the claim and its lines from one moment.
-with added as (
-    select
-        claim_id,
-        sum(claim_amount) as claim_amount,
-        sum(allowed_amount) as allowed_amount,
-        sum(paid_amount) as paid_amount
-    from fact_claim_line
-    where not is_from_claim
-    group by claim_id
-),
-
-compared as (
+with compared as (
     select
         c.claim_id,
-        v.*
-    from added as a
-    inner join fact_claim as c on a.claim_id = c.claim_id
+        sum(l.claim_amount) - any_value(c.claim_amount) as billed,
+        sum(l.allowed_amount) - any_value(c.allowed_amount) as allowed,
+        sum(l.paid_amount) - any_value(c.paid_amount) as paid
+    from fact_claim_line as l
+    inner join fact_claim as c on l.claim_id = c.claim_id and l.service_date = c.service_date
     cross join lateral ({state}) as state
-    cross join lateral (
-        values
-        ('billed_as_claim', a.claim_amount - c.claim_amount),
-        ('allowed_as_claim', a.allowed_amount - c.allowed_amount),
-        ('paid_as_claim', a.paid_amount - c.paid_amount)
-    ) as v (rule, difference)
-    where not {facts/status.is_void}
+    where not l.is_from_claim and not {facts/status.is_void}
+    group by c.claim_id, c.service_date
+),
+
+counted as (
+    select
+        count(*) as claims,
+        count(*) filter (where billed <> 0) as differ_in_billed,
+        count(*) filter (where allowed <> 0) as differ_in_allowed,
+        count(*) filter (where paid <> 0) as differ_in_paid,
+        sum(abs(billed)) filter (where billed <> 0) as billed,
+        sum(abs(allowed)) filter (where allowed <> 0) as allowed,
+        sum(abs(paid)) filter (where paid <> 0) as paid,
+        some_keys(jsonb_build_object('claim_id', claim_id)) filter (
+            where billed <> 0
+        ) as keys_of_billed,
+        some_keys(jsonb_build_object('claim_id', claim_id)) filter (
+            where allowed <> 0
+        ) as keys_of_allowed,
+        some_keys(jsonb_build_object('claim_id', claim_id)) filter (
+            where paid <> 0
+        ) as keys_of_paid
+    from compared
 )
 
 select
-    n.rule,
-    count(v.claim_id) as rows_checked,
-    count(*) filter (where v.difference <> 0) as rows_failed,
-    coalesce(sum(abs(v.difference)), 0)::double precision as measured,
-    some_keys(jsonb_build_object('claim_id', v.claim_id))
-    filter (where v.difference <> 0) as failing_keys
-from unnest(%(rules)s::text[]) as n (rule)
-left join compared as v on n.rule = v.rule
-group by n.rule;
+    v.rule,
+    counted.claims as rows_checked,
+    v.rows_failed,
+    coalesce(v.difference, 0)::double precision as measured,
+    v.failing_keys
+from counted
+cross join lateral (
+    values
+    ('billed_as_claim', differ_in_billed, billed, keys_of_billed),
+    ('allowed_as_claim', differ_in_allowed, allowed, keys_of_allowed),
+    ('paid_as_claim', differ_in_paid, paid, keys_of_paid)
+) as v (rule, rows_failed, difference, failing_keys)
+where v.rule = any(%(rules)s);
 
 -- name: principals
 -- Principal diagnoses that came, against those of their claims. One row per claim.
@@ -273,7 +341,7 @@ select
     d.claim_id,
     d.load_id
 from bridge_claim_diagnosis as d
-inner join fact_claim as c on d.claim_id = c.claim_id
+inner join fact_claim as c on d.claim_id = c.claim_id and d.service_date = c.service_date
 where d.is_principal and not d.is_from_claim
     and coalesce({code_of_row}, '') <> coalesce({code_of_claim}, '');
 

@@ -73,11 +73,11 @@ unsettled as materialized (
             s.load_id,
             s.is_deleted is true
             or {s_is_reversal}
-            or s.load_id in (
+            or s.load_id = any(array(
                 select p.load_id
                 from places as p
                 inner join last_snapshot as n on p.place < n.place
-            ) as may_be_gone,
+            )) as may_be_gone,
             hash_record_extended(row({staged_state}), 0) as state,
             {staged_keys}
         from ({staged_asked}) as s

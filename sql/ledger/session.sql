@@ -18,6 +18,21 @@ select
     set_config('max_parallel_workers', '6', true),
     set_config('max_parallel_workers_per_gather', '2', true);
 
+-- name: checks_transaction
+-- Settings of the transaction of the checks, next to those of a stage: they group claims with their
+-- day, so that each partition can be grouped by itself, side by side and in little memory. One row.
+select set_config('enable_partitionwise_aggregate', 'on', true);
+
+-- name: one_of_two
+-- Settings of the transaction of one of two sessions that check side by side: each has half of the
+-- cores, so on two of them a statement gets no workers, which cost more than they bring where the
+-- other session keeps the second core busy. One row.
+select set_config(
+    'max_parallel_workers_per_gather', greatest(0, s.reset_val::integer / 2 - 1)::text, true
+)
+from pg_settings as s
+where s.name = 'max_parallel_workers';
+
 -- name: waited_for
 -- Whom sessions of the warehouse wait for at a lock of the database: others that have it or asked
 -- for it before. What a role may not see of them is NULL. One row per session.
