@@ -80,6 +80,7 @@ def full_load(context: RunContext, *, forget: bool = False) -> Summary:
     schema_build.drop(context.ledger, NEXT.schemas)
     room.require_room(context, batches)
     schema_build.create(context.ledger)
+    context.rebuild.newest_day = max(batch.as_of for batch in batches).date()
     known = run(context.ledger, "ledger/ledger.files_known").fetchall()
     replays = run(context.ledger, "quarantine/quarantine.replays").fetchall()
     for rebuilds, batch, files in in_arrival_order(batches, known):

@@ -13,8 +13,8 @@ from etl.db.connection import set_config
 from etl.db.statements import run, scalar
 from etl.pipeline.session import RunContext
 from etl.schema.dependents import LOCK_PATIENCE
-from etl.warehouse.details import DETAILS
-from etl.warehouse.tables import FACT_CLAIM, Build
+from etl.stages.facts.partitions import TABLES
+from etl.warehouse.tables import Build
 
 # Seconds in which a moment is looked for at which nobody reads the claims.
 _PATIENCE = 5.0
@@ -25,9 +25,10 @@ def drop(context: RunContext, build: Build) -> None:
 
     Where somebody reads the claims without a break they stay until the next run.
     """
-    tables = (FACT_CLAIM.table, *(detail.table for detail in DETAILS))
-    parents = [f"{build.schemas.warehouse}.{table}" for table in tables]
-    found = run(context.ledger, "retention/run.empty_months", {"parents": parents})
+    parents = sql.SQL(", ").join(
+        sql.Literal(f"{build.schemas.warehouse}.{table}") for table in TABLES
+    )
+    found = run(context.ledger, "retention/run.empty_months", parents=parents)
     names = [name for (name,) in found]
     partitions = [sql.Identifier(build.schemas.internal, name) for name in names]
     empty = [p for p in partitions if not _has_rows(context.ledger, p)]

@@ -342,7 +342,9 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
     ) as counts:
         kinds = context.feeds(load)
         old_rows = context.old_rows(load.build)
-        current_load = merge_facts.CurrentLoad(load.load_id, load.build, old_rows)
+        current_load = merge_facts.CurrentLoad(
+            load.load_id, load.build, old_rows, context.rebuild.newest_day
+        )
         _bring_back_asked(context, current_load)
         for fact in FACTS.values():
             current.feed = fact.feed.name

@@ -143,8 +143,9 @@ def _correct(
         if dimension.feed.name == feed and lines:
             loads = list(outcome.lines)
             counts.update(history.correct(context.work, dimension, feed_load, loads, lines))
+    old_rows, newest_day = context.old_rows(load.build), context.rebuild.newest_day
     for load_id, of_load in outcome.lines.items():
-        current_load = merge_facts.CurrentLoad(load_id, load.build, context.old_rows(load.build))
+        current_load = merge_facts.CurrentLoad(load_id, load.build, old_rows, newest_day)
         rows_of_load = merge_facts.Corrected(of_load, load.load_id, outcome.displaces)
         _correct_facts(context, feed, current_load, rows_of_load, counts)
     if not load.build.is_rebuild:

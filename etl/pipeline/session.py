@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
@@ -95,14 +95,16 @@ class Problems:
 class Rebuild:
     """The state of a full load until it goes live.
 
-    ``load_ids``: its loads, the first one first. ``replays``: of loads that replay corrected rows,
-    the live one and the one that takes its place. ``erasures``: by token of a member the last load
-    before the erasure. ``corrected``: files that another took the place
-    of, by batch and feed; ``forgets``: whether what they brought may be lost. ``decisions``: rows
-    of the ledger, written when it goes live. ``named_readers``: whose transactions it was last
-    said to wait for. ``live_from``: since when it is live, where replicas have to know.
+    ``newest_day``: of its newest batch. ``load_ids``: its loads, the first one first. ``replays``:
+    of loads that replay corrected rows, the live one and the one that takes its place.
+    ``erasures``: by token of a member the last load before the erasure. ``corrected``: files that
+    another took the place of, by batch and feed; ``forgets``: whether what they brought may be
+    lost. ``decisions``: rows of the ledger, written when it goes live. ``named_readers``: whose
+    transactions it was last said to wait for. ``live_from``: since when it is live, where replicas
+    have to know.
     """
 
+    newest_day: date | None = None
     load_ids: list[int] = field(default_factory=list)
     replays: dict[int, int] = field(default_factory=dict)
     erasures: dict[str, int] = field(default_factory=dict)

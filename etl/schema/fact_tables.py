@@ -118,8 +118,13 @@ def _versions(schema: str, references: Iterable[Reference], date: str) -> list[C
     ]
 
 
+def _partitioned(day: str) -> str:
+    """What the comment of a table says of its partitions."""
+    return f"Partitioned by {day}: by month, and by year before the last three years."
+
+
 def _day_of_service(schema: str) -> list[Column]:
-    """The day by whose month tables are partitioned, and its key."""
+    """The day by which tables are partitioned, and its key."""
     return [
         _reference(schema, "dim_date", "date_key", "date_key", "Day of service, yyyymmdd."),
         Column("service_date", Date, nullable=False, comment="First day of service."),
@@ -155,7 +160,7 @@ def fact_table(metadata: MetaData, schema: str, fact: Fact) -> Table:
             load,
             PrimaryKeyConstraint(fact.key, "service_date"),
             schema=schema,
-            comment=f"{fact.description} Partitioned by month of service_date.",
+            comment=f"{fact.description} {_partitioned('service_date')}",
             postgresql_partition_by="RANGE (service_date)",
         )
         Index(None, table.c.member_sk)
@@ -234,7 +239,7 @@ def detail_table(metadata: MetaData, schema: str, detail: Detail) -> Table:
         ),
         PrimaryKeyConstraint(*detail.key, detail.of.date),
         schema=schema,
-        comment=f"{detail.description} Partitioned by month of {detail.of.date}.",
+        comment=f"{detail.description} {_partitioned(detail.of.date)}",
         postgresql_partition_by=f"RANGE ({detail.of.date})",
     )
     for reference in detail.references:

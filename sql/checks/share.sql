@@ -47,15 +47,7 @@ order by l.load_id;
 -- The months of service that the build can have claims of, and the latest look at every claim of
 -- each. A month in between that has none costs nothing. One row per month, that looked at longest
 -- ago first.
-with bounds as (
-    select
-        substring(b.bound from $$FROM \('(\d{{4}}-\d\d-\d\d)$$)::date as first_day,
-        substring(b.bound from $$TO \('(\d{{4}}-\d\d-\d\d)$$)::date as next_day
-    from pg_inherits as i
-    inner join pg_class as c on i.inhrelid = c.oid
-    cross join lateral (select pg_get_expr(c.relpartbound, c.oid) as bound) as b
-    where i.inhparent = any(array[{parents}]::regclass[])
-),
+with bounds as ({facts/5_partitions.bounds}),
 
 months as (
     select s.month::date as month

@@ -60,7 +60,7 @@ from claims_raw as s
 inner join dim_date as day on s.service_date = day.full_date
 {references}
 where {is_latest_state} and s.is_deleted is not true
-    and (date_trunc('month', s.service_date)::date = any(%(new_months)s)) = %(into_new)s
+    and {facts/5_partitions.is_wanted}
     and not exists (
         select 1
         from existing_claim as k

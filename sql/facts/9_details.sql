@@ -272,7 +272,7 @@ select
     {columns_of_row},
     %(current_load_id)s
 from detail_row as r
-where (date_trunc('month', r.service_date)::date = any(%(new_months)s)) = %(into_new)s
+where {facts/5_partitions.is_wanted}
     and not exists (
         select 1
         from detail_before as b
@@ -299,4 +299,4 @@ select
     {columns_of_row},
     %(current_load_id)s
 from ({facts/9_details.rows}) as r
-where (date_trunc('month', r.service_date)::date = any(%(new_months)s)) = %(into_new)s;
+where {facts/5_partitions.is_wanted};

@@ -1,5 +1,5 @@
--- Rows of some claims, found in tables that are partitioned by month of service: which months have
--- them nobody says.
+-- Rows of some claims, found in tables that are partitioned by day of service: which partitions
+-- have them nobody says.
 
 -- name: few
 -- What a column of claims has to be to be one of ``named``, where these are few. The index of each

@@ -43,20 +43,14 @@ set load_id = null
 where schema_name = %(schema)s;
 
 -- name: empty_months
--- Partitions of claims from before the horizon, and of what they consist of. The day comes from
--- the bounds: the names of other relations may be read before the parents are compared.
--- One row per partition.
-select c.relname
-from pg_inherits as i
-inner join pg_class as c on i.inhrelid = c.oid
-where i.inhparent = any(%(parents)s::regclass[])
-    and substring(
-        pg_get_expr(c.relpartbound, c.oid) from $$TO \('(\d{{4}}-\d\d-\d\d)'$$
-    )::date <= (
-        select max(horizon)
-        from retention_run
-    )
-order by c.relname;
+-- Partitions of claims from before the horizon, and of what they consist of. One row per partition.
+select b.relname
+from ({facts/5_partitions.bounds}) as b
+where b.next_day <= (
+    select max(r.horizon)
+    from retention_run as r
+)
+order by b.relname;
 
 -- name: has_rows
 -- Whether a partition has any row. One row.

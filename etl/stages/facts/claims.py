@@ -42,7 +42,7 @@ def merge(
     withdrawn = run(connection, "facts/6_claim_rows.withdraw", **parts).rowcount
     inserted, months = partitions.insert(
         connection,
-        _partitioned(current_load.build.schemas.internal),
+        _partitioned(current_load),
         "facts/6_claim_rows.insert_new",
         loads.values,
         parts,
@@ -73,13 +73,13 @@ def changed(loads: FactLoads) -> sql.Composed:
     return _affected(loads)
 
 
-def _partitioned(schema: str) -> Partitioned:
+def _partitioned(current_load: CurrentLoad) -> Partitioned:
     filtered = ("claim_id", "date_key", "service_date", "member_sk", "provider_sk", "plan_sk")
     return Partitioned(
-        schema,
         FACT_CLAIM.table,
         (FACT_CLAIM.key, FACT_CLAIM.date),
         (*filtered, "status"),
+        current_load.newest_day,
         has_status=True,
     )
 
@@ -155,6 +155,7 @@ def parts_of(loads: FactLoads) -> Parts:
     return {
         **references.parts(fact),
         **claim_status.reversals("s", "f", "r"),
+        "day": sql.Identifier("s", fact.date),
         "is_current": loads.is_current(),
         "r_is_current": loads.is_current("r"),
         "build_load": statement("facts/loads.build_load"),

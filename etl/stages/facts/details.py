@@ -85,10 +85,10 @@ class _Work:
             "is_late": self.is_late,
         }
         self.partitioned = Partitioned(
-            current_load.build.schemas.internal,
             detail.table,
             (*detail.key, detail.of.date),
             (*detail.key, "date_key", detail.of.date, *(ref.sk for ref in detail.references)),
+            current_load.newest_day,
         )
 
     def run(self, name: str, **parts: sql.Composable) -> int:
@@ -186,6 +186,7 @@ def parts_of(detail: Detail, loads: FactLoads) -> dict[str, sql.Composable]:
         "staging": sql.Identifier(detail.feed.table),
         "number": number,
         "is_current": loads.is_current(),
+        "day": sql.Identifier("r", detail.of.date),
         "staged_values": _named(
             {name: staged_rows.stored(detail.feed, c) for name, c in detail.carried.items()}
         ),

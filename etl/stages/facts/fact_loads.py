@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol
 
 import psycopg
@@ -38,11 +39,13 @@ class CurrentLoad:
     """The current load and the build that it goes into.
 
     ``old_rows``: what staging does not have of the loads before it, if it lacks any.
+    ``newest_day``: that of the newest batch of a full load.
     """
 
     load_id: int
     build: Build
     old_rows: OldRows | None = None
+    newest_day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Rows of some claims, looked up in the months of a table that is partitioned by them."""
+"""Rows of some claims, looked up in all partitions of a table that has them by day of service."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Partitions of tables of claims: those of months that have none yet are filled before attaching.
+"""Partitions of tables of claims: those that are not there yet are filled before attaching.
 
-A table is partitioned by month of ``service_date``.
+A table is partitioned by ``service_date``: by month in the last years, by year before them, since
+each partition costs every statement time and a lock. A full load decides from which year on.
 """
 
 from __future__ import annotations
@@ -8,28 +9,50 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
-from etl.db.statements import names, run
+from etl.db.statements import names, run, scalar
+from etl.warehouse.details import DETAILS
+from etl.warehouse.tables import FACT_CLAIM
 
 _FILE = "facts/5_partitions"
+# At least so many months up to the newest one have partitions of their own, from a January on.
+MONTHS = 36
+# The tables that have partitions by day of service; all have the same.
+TABLES = (FACT_CLAIM.table, *(detail.table for detail in DETAILS))
+_ALL = sql.SQL(", ").join(map(sql.Literal, TABLES))
+
+
+class Part(NamedTuple):
+    """A partition, of a month or a year: its days up to the one after the last, and if it lacks."""
+
+    first_day: date
+    next_day: date
+    is_new: bool
+
+    @property
+    def suffix(self) -> str:
+        """What its name has after that of the table."""
+        is_of_year = self.next_day.year > self.first_day.year and self.first_day.month == 1
+        return f"{self.first_day:%Y}" if is_of_year else f"{self.first_day:%Y_%m}"
 
 
 @dataclass(frozen=True, slots=True)
 class Partitioned:
-    """A partitioned table, and the schema of its partitions.
+    """A partitioned table.
 
     ``key``: the columns of its primary key. ``filtered``: the columns that joins and filters use.
+    ``newest_day``: that of the newest batch of a full load, which decides what partitions are of.
     ``has_status``: whether the planner has to know of the status of its rows.
     """
 
-    schema: str
     table: str
     key: tuple[str, ...]
     filtered: tuple[str, ...]
+    newest_day: date | None = None
     has_status: bool = False
 
     @property
@@ -41,45 +64,49 @@ class Partitioned:
 def insert(
     connection: psycopg.Connection[Any],
     into: Partitioned,
-    statement: str,
+    name: str,
     values: dict[str, Any],
     parts: dict[str, sql.Composable],
     days: sql.Composable,
 ) -> tuple[int, int]:
-    """Insert the rows of a statement; their number and that of new partitions.
+    """Insert the rows of a named statement; their number and that of new partitions.
 
-    ``statement``: takes ``{target}``, and inserts those of its rows whose month is among
-    ``new_months`` if ``into_new``, else the others. ``days``: a query for their days of service.
+    The statement takes ``{target}``, and inserts those of its rows that are wanted there
+    (``is_wanted``). ``parts``: with ``day``, the column of a row that has its day of service.
+    ``days``: a query for these days.
     """
-    asked = {**values, "schema": into.schema, "table": into.table}
-    found = run(connection, f"{_FILE}.months", asked, days=days).fetchall()
-    new_months = [month for month, is_new in found if is_new]
+    asked = values | {"newest_day": into.newest_day, "months_before": MONTHS - 1}
+    by_month = {"by_month_from": scalar(connection, f"{_FILE}.by_month_from", asked, parents=_ALL)}
+    own = {"parents": sql.Literal(into.table), "day": sql.Identifier("days", "service_date")}
+    query = run(connection, f"{_FILE}.parts", values | by_month, days=days, **own)
+    found = [Part(*row) for row in query]
+    new = [part for part in found if part.is_new]
 
     def insert_into(table: str, *, into_new: bool) -> int:
         return run(
             connection,
-            statement,
-            {**values, "new_months": new_months, "into_new": into_new},
+            name,
+            values | by_month | {"new_days": [p.first_day for p in new], "into_new": into_new},
             target=sql.Identifier(table),
             **parts,
         ).rowcount
 
     inserted = 0
-    if new_months:
-        _create(connection, into, new_months)
+    if new:
+        _create(connection, into, new)
         inserted += insert_into(into.loading, into_new=True)
-        _attach(connection, into, new_months)
-    if len(new_months) < len(found):
+        _attach(connection, into, new)
+    if len(new) < len(found):
         inserted += insert_into(into.table, into_new=False)
-    return inserted, len(new_months)
+    return inserted, len(new)
 
 
-def _create(connection: psycopg.Connection[Any], into: Partitioned, months: list[date]) -> None:
+def _create(connection: psycopg.Connection[Any], into: Partitioned, new: list[Part]) -> None:
     run(connection, f"{_FILE}.create_loading", **_names(into))
-    _run_each(connection, into, months, ["create_partition"])
+    _run_each(connection, into, new, ["create_partition"])
 
 
-def _attach(connection: psycopg.Connection[Any], into: Partitioned, months: list[date]) -> None:
+def _attach(connection: psycopg.Connection[Any], into: Partitioned, new: list[Part]) -> None:
     """Make the filled partitions part of the table.
 
     Keys, indexes and foreign keys come after the rows, which costs a fraction of keeping them up
@@ -94,24 +121,24 @@ def _attach(connection: psycopg.Connection[Any], into: Partitioned, months: list
         "drop_bounds",
         "analyze",
     ]
-    _run_each(connection, into, months, steps)
+    _run_each(connection, into, new, steps)
     run(connection, f"{_FILE}.drop_loading", **_names(into))
 
 
 def _run_each(
     connection: psycopg.Connection[Any],
     into: Partitioned,
-    months: list[date],
+    new: list[Part],
     steps: Iterable[str],
 ) -> None:
     for step in steps:
-        for month in months:
+        for part in new:
             run(
                 connection,
                 f"{_FILE}.{step}",
-                partition=sql.Identifier(f"{into.table}_{month:%Y_%m}"),
-                month=sql.Literal(month),
-                next=sql.Literal(_next_month(month)),
+                partition=sql.Identifier(f"{into.table}_{part.suffix}"),
+                first_day=sql.Literal(part.first_day),
+                next_day=sql.Literal(part.next_day),
                 **_names(into),
             )
 
@@ -123,7 +150,3 @@ def _names(into: Partitioned) -> dict[str, sql.Composable]:
         "key": names(into.key),
         "filtered": names(into.filtered),
     }
-
-
-def _next_month(month: date) -> date:
-    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
