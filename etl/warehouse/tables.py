@@ -273,8 +273,10 @@ class Cube:
     the persons of a row, each with the counts of what these persons had, some of which may be of
     more persons; a row is of few where there is anything and of 1 to 10. Member-months are no more
     than persons. Of a cube that neither has such a column nor a row a person nothing is shown
-    de-identified. ``deprecated``: since when nobody should read it any more, and what to read in
-    its place.
+    de-identified. ``bytes_a_claim``: of a table whose definition may be restricted to claims of
+    some months of service (``{of_months}``), the memory that the largest of its steps takes for a
+    claim; it is then made in passes that fit into memory (``etl/stages/cubes/passes.py``).
+    ``deprecated``: since when nobody should read it any more, and what to read in its place.
     """
 
     name: str
@@ -286,6 +288,7 @@ class Cube:
     day: str | None = None
     claims_by: str | None = None
     persons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    bytes_a_claim: int = 0
     deprecated: Deprecated | None = None
 
     def __post_init__(self) -> None:
@@ -406,6 +409,7 @@ CUBES: dict[str, Cube] = {
             "specialty.",
             is_followed=True,
             persons=_CLAIMS,
+            bytes_a_claim=360,
         ),
         Cube(
             "member_month",

@@ -49,6 +49,7 @@ claim_sums as (
     from fact_claim as f
     inner join dim_date as d on f.date_key = d.date_key
     inner join plan_tiers as p on f.plan_sk = p.plan_sk
+    where {of_months}
     group by p.metal_tier, d.month_start, f.status
     union all
     select
@@ -63,6 +64,7 @@ claim_sums as (
     from fact_claim as f
     inner join dim_date as d on f.date_key = d.date_key
     inner join provider_specialties as p on f.provider_sk = p.provider_sk
+    where {of_months}
     group by p.specialty, d.month_start, f.status
 ),
 
@@ -89,6 +91,7 @@ claimants_by_status as (
     inner join dim_date as d on f.date_key = d.date_key
     inner join plan_tiers as p on f.plan_sk = p.plan_sk
     inner join dim_member as m on f.member_sk = m.member_sk
+    where {of_months}
     union all
     select distinct
         'specialty',
@@ -100,6 +103,7 @@ claimants_by_status as (
     inner join dim_date as d on f.date_key = d.date_key
     inner join provider_specialties as p on f.provider_sk = p.provider_sk
     inner join dim_member as m on f.member_sk = m.member_sk
+    where {of_months}
 ),
 
 -- Two versions of a member in one month are one member, and so are two statuses of one state.

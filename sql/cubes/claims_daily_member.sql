@@ -13,28 +13,42 @@
 --     bear.
 --   * Claims that name no member are gathered under '(unknown)'.
 
--- name: definition
--- The cube as a plain query. One row per member and day of service.
+-- name: claims_in_order
+-- Claims with their state, in the order of the grain: nearly every claim is a group of its own, and
+-- sorting them takes a tenth of the memory that groups of all take. One row per claim.
 select
     case when f.member_sk = -1 then '(unknown)' else m.member_id end as member_id,
     f.service_date,
-    count(*) filter (where state.is_adjudicated) as claims,
-    count(*) filter (where state.is_pending) as pending_claims,
-    count(*) filter (where state.is_denied) as denied_claims,
-    count(*) filter (where state.is_unknown) as unknown_status_claims,
-    coalesce(sum(f.claim_amount) filter (where state.is_adjudicated), 0)::numeric(16, 2)
-    as billed_usd,
-    coalesce(sum(f.claim_amount) filter (where state.is_pending), 0)::numeric(16, 2)
-    as pending_billed_usd,
-    coalesce(sum(f.claim_amount) filter (where state.is_unknown), 0)::numeric(16, 2)
-    as unknown_status_billed_usd,
-    coalesce(sum(f.allowed_amount) filter (where state.is_adjudicated), 0)::numeric(16, 2)
-    as allowed_usd,
-    coalesce(sum(f.paid_amount) filter (where state.is_paid), 0)::numeric(16, 2) as paid_usd
+    f.claim_amount,
+    f.allowed_amount,
+    f.paid_amount,
+    state.*
 from fact_claim as f
 inner join dim_member as m on f.member_sk = m.member_sk
 cross join lateral ({state}) as state
-group by 1, 2;
+order by member_id, f.service_date
+-- Keeps them in order where they are grouped.
+offset 0;
+
+-- name: definition
+-- The cube as a plain query. One row per member and day of service.
+select
+    c.member_id,
+    c.service_date,
+    count(*) filter (where c.is_adjudicated) as claims,
+    count(*) filter (where c.is_pending) as pending_claims,
+    count(*) filter (where c.is_denied) as denied_claims,
+    count(*) filter (where c.is_unknown) as unknown_status_claims,
+    coalesce(sum(c.claim_amount) filter (where c.is_adjudicated), 0)::numeric(16, 2) as billed_usd,
+    coalesce(sum(c.claim_amount) filter (where c.is_pending), 0)::numeric(16, 2)
+    as pending_billed_usd,
+    coalesce(sum(c.claim_amount) filter (where c.is_unknown), 0)::numeric(16, 2)
+    as unknown_status_billed_usd,
+    coalesce(sum(c.allowed_amount) filter (where c.is_adjudicated), 0)::numeric(16, 2)
+    as allowed_usd,
+    coalesce(sum(c.paid_amount) filter (where c.is_paid), 0)::numeric(16, 2) as paid_usd
+from ({claims_in_order}) as c
+group by c.member_id, c.service_date;
 
 -- name: changed_days
 -- By how much each day of a member changed, for the gate; no rows yet.

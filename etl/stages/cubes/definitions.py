@@ -29,14 +29,21 @@ from etl.db.statements import (
 )
 from etl.render import care, claim_measures, claim_status
 from etl.stages import tables
+from etl.stages.cubes import passes
 from etl.warehouse.tables import CUBES, NEXT, TABLE, Cube
 
 _ALL = sql.SQL("true")
 
 
-def definition(cube: Cube) -> sql.Composed:
-    """The query whose rows the cube contains."""
-    return part(cube, "definition")
+def definition(cube: Cube, of_months: sql.Composable = _ALL) -> sql.Composed:
+    """The query whose rows the cube contains, or those of them of some months of service."""
+    return part(cube, "definition", of_months=of_months)
+
+
+def queries(connection: psycopg.Connection[Any], cube: Cube) -> list[sql.Composed]:
+    """Queries that have the rows of a cube between them, each of which fits into memory."""
+    conditions = passes.conditions(connection, cube)
+    return [definition(cube, of_months) for of_months in conditions] or [definition(cube)]
 
 
 def definition_of_touched(cube: Cube) -> sql.Composed:
@@ -45,14 +52,21 @@ def definition_of_touched(cube: Cube) -> sql.Composed:
     return part(cube, "definition", of_members)
 
 
-def part(cube: Cube, name: str, of_members: sql.Composable = _ALL) -> sql.Composed:
+def part(
+    cube: Cube,
+    name: str,
+    of_members: sql.Composable = _ALL,
+    of_months: sql.Composable = _ALL,
+) -> sql.Composed:
     """A statement of the cube's file, which may take in those that come before it.
 
-    ``of_members``: restricts it to rows of these members, where it says where to put that.
+    ``of_members``, ``of_months``: restrict it to rows of these members, or of these months of
+    service, where it says where to put that.
     """
     parts = {
         "state": claim_status.state(),
         "of_members": of_members,
+        "of_months": of_months,
         # By this a definition knows which build it is run in.
         "calendar_of_rebuild": sql.Literal(f"{NEXT.schemas.warehouse}.dim_date"),
         **claim_measures.fragments(),
@@ -88,10 +102,14 @@ def definition_hash(cube: Cube) -> str:
 
 
 def merge(
-    connection: psycopg.Connection[Any], cube: Cube, schema: str, query: sql.Composable
+    connection: psycopg.Connection[Any],
+    cube: Cube,
+    schema: str,
+    query: sql.Composable,
+    *further: sql.Composable,
 ) -> int:
-    """Bring a table to the rows of a query, writing only what differs; rows written."""
-    parts = _want(connection, cube, schema, query)
+    """Bring a table to the rows of queries, writing only what differs; rows written."""
+    parts = _want(connection, cube, schema, query, *further)
     return _written(
         connection, cube, schema, run(connection, "cubes/build.merge", **parts).rowcount
     )
@@ -109,12 +127,17 @@ def _merge_rows_of(
 
 
 def _want(
-    connection: psycopg.Connection[Any], cube: Cube, schema: str, query: sql.Composable
+    connection: psycopg.Connection[Any],
+    cube: Cube,
+    schema: str,
+    query: sql.Composable,
+    *further: sql.Composable,
 ) -> dict[str, sql.Composable]:
-    """Table ``wanted`` with the rows of a query, and what compares the cube with it."""
+    """Table ``wanted`` with the rows of queries, and what compares the cube with it."""
     all_columns = [column for column, _ in columns(cube)]
     others = [column for column in all_columns if column not in cube.grain]
     run(connection, "cubes/build.want", definition=query)
+    passes.add(connection, sql.Identifier("pg_temp", "wanted"), further)
     tables.analyze_columns(connection, "wanted", cube.grain)
     return {
         "cube": sql.Identifier(schema, cube.name),

@@ -30,13 +30,13 @@ from etl.errors import SchemaError
 from etl.schema import grants, repeatable
 from etl.schema.objects import describe_columns
 from etl.stages import tables
-from etl.stages.cubes import changes, follow
+from etl.stages.cubes import changes, follow, passes
 from etl.stages.cubes.definitions import (
     columns,
-    definition,
     definition_hash,
     enforces_grain,
     merge,
+    queries,
 )
 from etl.warehouse.tables import CUBES, LIVE, NEXT, TABLE, VIEW, Build, Cube, Schemas
 
@@ -98,7 +98,8 @@ def run_cubes(
                 if cube in changed:
                     rows[cube.name] = _create(connection, cube, _MAKING)
                 elif cube.is_followed and not by_change:
-                    rows[cube.name] = merge(connection, cube, schemas.cubes, definition(cube))
+                    wanted = queries(connection, cube)
+                    rows[cube.name] = merge(connection, cube, schemas.cubes, *wanted)
                 elif not cube.is_followed and (since is None or sources[cube.name] - unchanged):
                     rows[cube.name] = _refresh(connection, schemas.cubes, cube)
             if cube not in changed and not rows.get(cube.name):
@@ -206,13 +207,11 @@ def _create(connection: psycopg.Connection[Any], cube: Cube, schema: str) -> int
     """Make a cube in a schema; its rows."""
     table = sql.Identifier(schema, cube.name)
     kind = sql.SQL(cube.kind)
+    query, *further = queries(connection, cube)
     rows = run(
-        connection,
-        "cubes/build.create",
-        table_or_view=kind,
-        cube=table,
-        definition=definition(cube),
+        connection, "cubes/build.create", table_or_view=kind, cube=table, definition=query
     ).rowcount
+    rows += passes.add(connection, table, further)
     run(
         connection,
         enforces_grain(cube),
