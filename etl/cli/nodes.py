@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from etl.access.roles import LOADER
 from etl.config import Settings, settings
 from etl.pipeline.running import refuse_to_end_run
 from etl.pipeline.screen import Screen, table
@@ -22,7 +23,7 @@ def cluster_up() -> None:
     chosen = settings()
     # Standard output has the address alone.
     say = partial(typer.echo, err=True)
-    url = nodes.up(chosen, say)
+    url = nodes.up(chosen, say, LOADER)
     if not chosen.cluster and server.is_there(chosen):
         say("Commands use the cluster from now on. The embedded server's database is kept: make "
             "cluster-down leads back to it.")  # fmt: skip

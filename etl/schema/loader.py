@@ -19,6 +19,7 @@ from etl.db.connection import set_config, with_settings
 from etl.db.statements import run, scalar
 from etl.schema import grants
 from etl.schema.dependents import LOCK_PATIENCE
+from etl.server.topology import is_cluster
 from etl.warehouse.tables import KEPT, LIVE
 
 # Every schema of the warehouse, also of builds that were replaced and are kept.
@@ -99,6 +100,10 @@ def _is_ready(connection: psycopg.Connection[Any]) -> bool:
             psycopg.errors.InternalError_,
         ):
             connection.execute(statement)
+    if is_cluster(connection) and not scalar(
+        connection, "access/loader.may_log_in", {"role": LOADER}
+    ):
+        return False  # nodes log in to each other as whoever acts
     return not scalar(connection, "access/loader.is_superuser", {"role": LOADER})
 
 

@@ -86,6 +86,8 @@ def with_citus(settings: dict[str, str]) -> dict[str, str]:
         "citus.node_conninfo": "sslmode=prefer",
         # It would send the vendor how many nodes there are and how large the tables.
         "citus.enable_statistics_collection": "off",
+        # So soon workers hear from the coordinator that a node has gone to another port.
+        "citus.metadata_sync_interval": "5s",
         # Passwords of people stay on the coordinator (etl.server.nodes.let_logins_in).
         "citus.enable_alter_role_propagation": "off",
     }

@@ -47,9 +47,10 @@ class Node:
     shards: int | None = None
 
 
-def up(settings: Settings, say: Say) -> str:
+def up(settings: Settings, say: Say, role: str | None = None) -> str:
     """Have a cluster, made, started or fixed, which commands use from now on; its URL.
 
+    ``role``: one that acts on all nodes, and that they log in as, though no person does.
     Raises ``UsageError`` where DATABASE_URL names a server, as ``citus.programs`` without the
     library, ``ServerError`` where a node that has data is lost.
     """
@@ -59,7 +60,11 @@ def up(settings: Settings, say: Say) -> str:
             "Leave it empty, in the environment and in .env, then run make cluster-up again.",
         )
     with _at_work(settings):
-        url = _bring_up(_prepare(settings), say)
+        place = _prepare(settings)
+        url = _bring_up(place, say)
+        if role:
+            workers = [_url(place, name) for name in WORKERS]
+            topology.let_in(url, workers, role, _password(settings))
         settings.cluster_mark.touch(mode=0o600)
     return url
 

@@ -6,11 +6,13 @@ program has taken it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from etl.db.connection import connect
@@ -20,6 +22,8 @@ from etl.errors import ServerError
 from etl.server.cluster import HOST
 
 SESSION = "aca-warehouse nodes"
+# So long workers may take to hear from the coordinator where a node has gone.
+_KNOWN_SECONDS = 30.0
 
 
 class Entry(NamedTuple):
@@ -93,8 +97,22 @@ def join(urls: Mapping[str, str], coordinator: str) -> None:
                 run(main, "server/nodes.add", _at(ports[name]))
             elif not entries[group].is_active:
                 run(main, "server/nodes.activate", _at(ports[name]))
-        run(main, "server/nodes.sync")
+        _let_know(main)
         run(main, "server/nodes.recover")
+
+
+def _let_know(main: psycopg.Connection[Any]) -> None:
+    """Let the workers of this machine know where all nodes are.
+
+    The coordinator does so by itself within moments; the command that makes it do so also makes
+    everything on the workers again, which fails once there is a warehouse.
+    """
+    deadline = time.monotonic() + _KNOWN_SECONDS
+    while not all(entry.is_active for entry in known(main) if entry.is_here):
+        if time.monotonic() > deadline:
+            run(main, "server/nodes.sync")
+            return
+        time.sleep(0.1)
 
 
 def _forgotten(entries: Mapping[int, Entry], groups: Mapping[str, int]) -> list[int]:
@@ -120,6 +138,21 @@ def _require_none_lost(entries: Mapping[int, Entry], groups: Mapping[str, int]) 
             "Put the node's folder back, or restore all nodes: docs/runbooks/cluster.md. Nothing "
             "was changed.",
         )
+
+
+def let_in(coordinator: str, workers: Iterable[str], role: str, secret: str) -> None:
+    """Let a role that acts on every node log in to them by the secret of the nodes.
+
+    The coordinator comes last, so that a role that may log in there may so everywhere.
+    """
+    with connect(coordinator, SESSION) as connection:
+        if run(connection, "server/nodes.has_login", {"role": role}).fetchone():
+            return
+        run(connection, "server/nodes.make_role", role=sql.Identifier(role))
+    for url in (*workers, coordinator):
+        with connect(url, SESSION) as connection:
+            set_password(connection, role, secret)
+            run(connection, "server/nodes.let_log_in", role=sql.Identifier(role))
 
 
 def let_logins_in(worker: str, secret: str) -> None:

@@ -69,6 +69,26 @@ select start_metadata_sync_to_all_nodes();
 -- row: how many.
 select recover_prepared_transactions();
 
+-- name: has_login
+-- Whether a role may log in. One row if it may.
+select 1
+from pg_roles
+where rolname = %(role)s and rolcanlogin;
+
+-- name: make_role
+-- Have a role, on every node; one that is there stays as it is. No rows.
+do $$
+begin
+    create role {role} nologin;
+exception when duplicate_object or unique_violation then
+    null;
+end
+$$;
+
+-- name: let_log_in
+-- Let a role log in to this node. No rows.
+alter role {role} login;
+
 -- name: logins
 -- Logins of a worker, without superusers. One row per login.
 select rolname

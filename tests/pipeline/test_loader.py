@@ -265,3 +265,15 @@ def test_an_owner_who_may_make_roles_becomes_the_loader_by_itself(plain: Managed
         assert pipeline.work.execute(ACTS_AS).fetchone() == ("aca_loader", "off", "off")
         commands.full_load(pipeline)
     assert plain.column(OF_OTHERS) == []
+
+
+def test_loader_that_nodes_do_not_let_in_leaves_loads_to_the_login(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "is_cluster", lambda _: True)
+    with connect(warehouse.url, "test") as connection:
+        loader.become(connection, warehouse.url)
+        assert connection.execute("select current_user = session_user").fetchone() == (True,)
+        monkeypatch.setattr(loader, "is_cluster", lambda _: False)
+        loader.become(connection, warehouse.url)
+        assert connection.execute("select current_user").fetchone() == (loader.LOADER,)
