@@ -226,11 +226,7 @@ and v.is_broken;
 --:     claim and no other claim of the member and day paid as much
 --:   note: Of nobody's claims, another one of the provider and day.
 --:   advice: Ask the sender what it reverses; sums of what was paid are too low by it meanwhile.
-select
-    v.rule,
-    b.claim_id,
-    b.load_id
-from (
+with judged as (
     select
         f.claim_id,
         f.load_id,
@@ -247,7 +243,45 @@ from (
     from fact_claim as f
     inner join dim_member as m on f.member_sk = m.member_sk
     inner join load as l on f.load_id = l.load_id
-) as b
+),
+
+-- First of all the few rows that may break any rule.
+suspect as materialized (
+    select j.*
+    from judged as j
+    where j.is_before_birth or j.is_ahead or j.is_negative
+),
+
+taken_back as materialized (
+    select s.claim_id
+    from suspect as b
+    cross join lateral (
+        select h.claim_id
+        from fact_claim_state as h
+        where b.is_negative and h.claim_id = b.claim_id and h.paid_amount >= -b.paid_amount
+        -- Keeps the look-up a look-up.
+        order by h.claim_id
+    ) as s
+    union
+    select b.claim_id
+    from suspect as b
+    inner join dim_member as version on b.member_id = version.member_id
+    cross join lateral (
+        select paid.claim_id
+        from fact_claim as paid
+        where b.is_negative and paid.member_sk = version.member_sk
+            and paid.service_date = b.service_date
+            and (b.member_sk <> -1 or paid.provider_sk = b.provider_sk)
+            and paid.paid_amount >= -b.paid_amount
+        order by paid.claim_id
+    ) as other
+)
+
+select
+    v.rule,
+    b.claim_id,
+    b.load_id
+from suspect as b
 cross join lateral (
     values
     (
@@ -265,20 +299,9 @@ cross join lateral (
         b.is_negative
         and not exists (
             select 1
-            from fact_claim_state as s
-            where s.claim_id = b.claim_id and s.paid_amount >= -b.paid_amount
-        )
-        and not exists (
-            select 1
-            from dim_member as version
-            inner join fact_claim as paid on version.member_sk = paid.member_sk
-            where version.member_id = b.member_id
-                and paid.service_date = b.service_date
-                and (b.member_sk <> -1 or paid.provider_sk = b.provider_sk)
-                and paid.paid_amount >= -b.paid_amount
+            from taken_back as t
+            where t.claim_id = b.claim_id
         )
     )
 ) as v (rule, is_broken)
--- First of all the few rows that may break any rule.
-where (b.is_before_birth or b.is_ahead or b.is_negative)
-    and v.is_broken;
+where v.is_broken;

@@ -126,6 +126,42 @@ with ranked_load as materialized (
     from batch_order
 ),
 
+reversing as materialized (
+    select
+        s.claim_id,
+        s.claim_amount,
+        s.allowed_amount,
+        s.paid_amount,
+        l.batch_rank
+    from claims_raw as s
+    inner join ranked_load as l on s.load_id = l.load_id
+    where s.load_id = %(load_id)s and s.is_deleted is not true and {s_is_reversal}
+        and not {s_in_file}
+),
+
+-- What is left of the amounts of the state that each reverses.
+state_before as materialized (
+    select distinct on (h.claim_id)
+        h.claim_id,
+        r.claim_amount + h.claim_amount as claim_amount,
+        r.allowed_amount + h.allowed_amount as allowed_amount,
+        r.paid_amount + h.paid_amount as paid_amount
+    from reversing as r
+    cross join lateral (
+        select h.*
+        from fact_claim_state as h
+        where h.claim_id = r.claim_id and not {h_is_reversal}
+        -- Keeps the look-up a look-up.
+        order by h.claim_id
+    ) as h
+    inner join ranked_load as l on h.load_id = l.load_id and r.batch_rank > l.batch_rank
+    -- A reversed state is stored as zero: then the one before it was.
+    order by
+        h.claim_id,
+        coalesce(greatest(h.claim_amount, h.allowed_amount, h.paid_amount) > 0, false) desc,
+        l.batch_rank desc
+),
+
 states as (
     select
         f.claim_id,
@@ -186,27 +222,9 @@ where n.load_id = %(load_id)s and n.feed = 'claims' and n.reversed_in_full is no
 union
 select
     'reversed_in_full',
-    s.claim_id
-from claims_raw as s
-inner join ranked_load as l on s.load_id = l.load_id
-inner join lateral (
-    select h.*
-    from fact_claim_state as h
-    inner join ranked_load as before on h.load_id = before.load_id
-    where h.claim_id = s.claim_id and not {h_is_reversal} and before.batch_rank < l.batch_rank
-    -- A reversed state is stored as zero: then the one before it was.
-    order by
-        coalesce(greatest(h.claim_amount, h.allowed_amount, h.paid_amount) > 0, false) desc,
-        before.batch_rank desc
-    limit 1
-) as h on true
-where s.load_id = %(load_id)s and s.is_deleted is not true and {s_is_reversal}
-    and not {s_in_file}
-    and (
-        s.claim_amount + h.claim_amount <> 0
-        or s.allowed_amount + h.allowed_amount <> 0
-        or s.paid_amount + h.paid_amount <> 0
-    );
+    b.claim_id
+from state_before as b
+where b.claim_amount <> 0 or b.allowed_amount <> 0 or b.paid_amount <> 0;
 
 -- name: claim_chain
 -- The chain of states of every claim that has been in more than one, by the order of the batches:

@@ -119,9 +119,8 @@ cross join lateral (
     inner join fact_claim as c on m.member_sk = c.member_sk
     where m.member_id = case when d.member_id = '(unknown)' then '' else d.member_id end
         and c.service_date = d.service_date
-    order by c.claim_id
     -- Keeps the look-up a look-up.
-    offset 0
+    order by c.claim_id
 ) as f;
 
 -- name: changed_days

@@ -170,17 +170,24 @@ f.load_id = %(load_id)s and {named_by_loads}  -- noqa: PRS, a condition
 -- The claims that a load brought, each looked up in the partition of its day: a fragment of a from
 -- clause.
 (  -- noqa: PRS, part of a from clause
+    with brought as materialized (
+        select
+            r.claim_id,
+            r.service_date,
+            r.load_id
+        from claims_raw as r
+        where r.load_id = %(load_id)s
+    )
+
     select c.*
-    from claims_raw as r
+    from brought as r
     cross join lateral (
         select *
         from fact_claim as c
         where c.claim_id = r.claim_id and c.service_date = r.service_date and c.load_id = r.load_id
-        order by c.claim_id
         -- Keeps the look-up a look-up.
-        offset 0
+        order by c.claim_id
     ) as c
-    where r.load_id = %(load_id)s
 ) as f
 
 -- name: enrollment_of_load

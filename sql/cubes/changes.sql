@@ -61,20 +61,14 @@ select
 select brin_summarize_new_values(%(index)s::regclass);
 
 -- name: size
--- How many claims loads brought or changed since then, and how many there are about. One row.
+-- How many claims loads brought or changed since then. One row.
 select
     (
         select coalesce(sum(f.rows_loaded), 0)
         from load_file as f
         where f.load_id > %(since)s and f.feed = 'claims' and f.status = 'loaded'
     )
-    + (select count(*) from fact_claim_past where known_to_load_id > %(since)s) as changed,
-    (
-        select coalesce(sum(c.reltuples) filter (where c.reltuples > 0), 0)
-        from pg_inherits as i
-        inner join pg_class as c on i.inhrelid = c.oid
-        where i.inhparent = to_regclass('fact_claim')
-    )::bigint as claims;
+    + (select count(*) from fact_claim_past where known_to_load_id > %(since)s);
 
 -- name: followed_since
 -- The load since which changes are followed, for the gate. One row.
@@ -126,45 +120,62 @@ order by claim_id, known_to_load_id;
 -- Claims that came or changed, as they are: those that loads brought, and those that only found
 -- other versions. Each is looked up by its key in the partition of its day. One row per claim.
 create temporary table claims_after on commit drop as
+with brought as materialized (
+    select
+        s.claim_id,
+        s.service_date,
+        s.load_id
+    from claims_raw as s
+    where s.load_id > %(since)s
+),
+
+changed as materialized (
+    select
+        w.claim_id,
+        w.service_date
+    from claims_before as w
+)
+
 select f.*
-from claims_raw as s
+from brought as s
 cross join lateral (
     select {claim}
     from fact_claim as c
     where c.claim_id = s.claim_id and c.service_date = s.service_date and c.load_id = s.load_id
-    order by c.claim_id
     -- Keeps the look-up a look-up.
-    offset 0
+    order by c.claim_id
 ) as f
-where s.load_id > %(since)s
 union
 select f.*
-from claims_before as w
+from changed as w
 cross join lateral (
     select {claim}
     from fact_claim as c
     where c.claim_id = w.claim_id and c.service_date = w.service_date
     order by c.claim_id
-    offset 0
 ) as f;
 
 -- name: claims_on_other_days
 -- The few that changed and are on another day, without a load that says which. One row per claim.
+with missing as materialized (
+    select w.claim_id
+    from claims_before as w
+    where not exists (
+        select 1
+        from claims_after as i
+        where i.claim_id = w.claim_id
+    )
+)
+
 insert into claims_after
 select f.*
-from claims_before as w
+from missing as w
 cross join lateral (
     select {claim}
     from fact_claim as c
     where c.claim_id = w.claim_id
     order by c.claim_id
-    offset 0
-) as f
-where not exists (
-    select 1
-    from claims_after as i
-    where i.claim_id = w.claim_id
-);
+) as f;
 
 -- name: providers_changed
 -- Provider versions that have another specialty now, such as inferred ones that were completed.
@@ -177,22 +188,37 @@ where w.specialty <> coalesce(p.specialty, '(unknown)');
 
 -- name: claims_of_providers
 -- Their claims that stayed as they were, in both tables. One row per claim.
-with same as (
-    insert into claims_after
+with versions as materialized (
+    select v.provider_sk
+    from providers_changed as v
+),
+
+known as materialized (
+    select i.claim_id
+    from claims_after as i
+),
+
+found as materialized (
     select f.*
-    from providers_changed as p
+    from versions as v
     cross join lateral (
         select {claim}
         from fact_claim as c
-        where c.provider_sk = p.provider_sk
+        where c.provider_sk = v.provider_sk
+        -- Keeps the look-up a look-up.
         order by c.claim_id
-        offset 0
     ) as f
     where not exists (
         select 1
-        from claims_after as i
-        where i.claim_id = f.claim_id
+        from known as k
+        where k.claim_id = f.claim_id
     )
+),
+
+same as (
+    insert into claims_after
+    select *
+    from found
     returning *
 )
 
@@ -211,22 +237,37 @@ where w.state <> coalesce(m.state, '(unknown)');
 
 -- name: claims_of_members
 -- Their claims that stayed as they were, in both tables. One row per claim.
-with same as (
-    insert into claims_after
+with versions as materialized (
+    select v.member_sk
+    from members_changed as v
+),
+
+known as materialized (
+    select i.claim_id
+    from claims_after as i
+),
+
+found as materialized (
     select f.*
-    from members_changed as m
+    from versions as v
     cross join lateral (
         select {claim}
         from fact_claim as c
-        where c.member_sk = m.member_sk
+        where c.member_sk = v.member_sk
+        -- Keeps the look-up a look-up.
         order by c.claim_id
-        offset 0
     ) as f
     where not exists (
         select 1
-        from claims_after as i
-        where i.claim_id = f.claim_id
+        from known as k
+        where k.claim_id = f.claim_id
     )
+),
+
+same as (
+    insert into claims_after
+    select *
+    from found
     returning *
 )
 
@@ -246,16 +287,31 @@ where w.metal_tier <> coalesce(initcap(p.metal_tier), '(unknown)');
 -- name: claims_of_plans
 -- Their claims that stayed as they were, in both tables; no index leads to them.
 -- One row per claim.
-with same as (
-    insert into claims_after
+with versions as materialized (
+    select v.plan_sk
+    from plans_changed as v
+),
+
+known as materialized (
+    select i.claim_id
+    from claims_after as i
+),
+
+found as materialized (
     select {claim}
     from fact_claim as f
-    where f.plan_sk in (select p.plan_sk from plans_changed as p)
+    where f.plan_sk in (select v.plan_sk from versions as v)
         and not exists (
             select 1
-            from claims_after as i
-            where i.claim_id = f.claim_id
+            from known as k
+            where k.claim_id = f.claim_id
         )
+),
+
+same as (
+    insert into claims_after
+    select *
+    from found
     returning *
 )
 
@@ -320,36 +376,40 @@ where row({measures}) <> row({zeros});
 -- How many claims members have now, by their state, in the months in which one of these numbers
 -- changed. One row per member, month, metal tier and specialty.
 create temporary table claims_of_member_months on commit drop as
+with months as materialized (
+    select distinct
+        c.member_id,
+        c.month
+    from claim_changes as c
+    where c.claims <> 0 or c.pending_claims <> 0 or c.denied_claims <> 0
+        or c.unknown_status_claims <> 0
+)
+
 select
     t.member_id,
     t.month,
     coalesce(initcap(p.metal_tier), '(unknown)') as metal_tier,
     coalesce(d.specialty, '(unknown)') as specialty,
-    sum(f.claims) as claims,
-    sum(f.pending_claims) as pending_claims,
-    sum(f.denied_claims) as denied_claims,
-    sum(f.unknown_status_claims) as unknown_status_claims
-from (
-    select distinct
-        member_id,
-        month
-    from claim_changes
-    where claims <> 0 or pending_claims <> 0 or denied_claims <> 0 or unknown_status_claims <> 0
-) as t
+    count(*) filter (where f.is_adjudicated) as claims,
+    count(*) filter (where f.is_pending) as pending_claims,
+    count(*) filter (where f.is_denied) as denied_claims,
+    count(*) filter (where f.is_unknown) as unknown_status_claims
+from months as t
 inner join dim_member as m on t.member_id = m.member_id
 cross join lateral (
     select
         c.plan_sk,
         c.provider_sk,
-        count(*) filter (where state.is_adjudicated) as claims,
-        count(*) filter (where state.is_pending) as pending_claims,
-        count(*) filter (where state.is_denied) as denied_claims,
-        count(*) filter (where state.is_unknown) as unknown_status_claims
+        state.is_adjudicated,
+        state.is_pending,
+        state.is_denied,
+        state.is_unknown
     from fact_claim as c
     cross join lateral ({state}) as state
     where c.member_sk = m.member_sk and c.service_date >= t.month
         and c.service_date < (t.month + interval '1 month')::date
-    group by c.plan_sk, c.provider_sk
+    -- Keeps the look-up a look-up.
+    order by c.claim_id
 ) as f
 inner join dim_plan as p on f.plan_sk = p.plan_sk
 inner join dim_provider as d on f.provider_sk = d.provider_sk

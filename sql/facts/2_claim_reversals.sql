@@ -30,25 +30,42 @@ create temporary table self_reversal (
 
 -- name: find_of_latest
 -- Those of a load whose batch is the latest. One row per claim.
+with reversing as materialized (
+    select
+        s.claim_id,
+        s.load_id,
+        {s_in_file} as is_in_file
+    from claims_raw as s
+    where s.load_id = %(load_id)s and {s_is_reversal}
+),
+
+reversed as materialized (
+    select f.claim_id
+    from reversing as r
+    cross join lateral (
+        select f.claim_id
+        from fact_claim as f
+        where f.claim_id = r.claim_id and not {f_is_reversal}
+        -- Keeps the look-up a look-up.
+        order by f.claim_id
+    ) as f
+    union
+    select f.claim_id
+    from reversing as r
+    cross join lateral (
+        select f.claim_id
+        from fact_claim_state as f
+        where f.claim_id = r.claim_id and not {f_is_reversal}
+        order by f.claim_id
+    ) as f
+)
+
 insert into self_reversal (claim_id, load_id)
 select
-    s.claim_id,
-    s.load_id
-from claims_raw as s
-where s.load_id = %(load_id)s and {s_is_reversal}
-    and (
-        {s_in_file}
-        or exists (
-            select 1
-            from fact_claim as f
-            where f.claim_id = s.claim_id and not {f_is_reversal}
-        )
-        or exists (
-            select 1
-            from fact_claim_state as f
-            where f.claim_id = s.claim_id and not {f_is_reversal}
-        )
-    );
+    r.claim_id,
+    r.load_id
+from reversing as r
+where r.is_in_file or r.claim_id in (select d.claim_id from reversed as d);
 
 -- name: find_of_late
 -- Those of the affected claims, in the order of their batches. One row per claim and load.

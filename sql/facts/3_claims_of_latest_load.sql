@@ -31,17 +31,24 @@ create temporary table existing_claim (
 
 -- name: changed
 -- Claims that the load brought or changed, and those that it withdrew. One row per claim.
+with brought as materialized (
+    select
+        s.claim_id,
+        s.service_date,
+        s.load_id
+    from claims_raw as s
+    where s.load_id = %(load_id)s
+)
+
 select f.claim_id
-from claims_raw as s
+from brought as s
 cross join lateral (
     select c.claim_id
     from fact_claim as c
     where c.claim_id = s.claim_id and c.service_date = s.service_date and c.load_id = s.load_id
-    order by c.claim_id
     -- Keeps the look-up a look-up.
-    offset 0
+    order by c.claim_id
 ) as f
-where s.load_id = %(load_id)s
 union all
 select w.claim_id
 from withdrawn_claim as w;
@@ -73,14 +80,27 @@ where s.load_id = %(load_id)s and s.is_deleted;
 
 -- name: find_absent
 -- Claims that the load, a snapshot, lacks and names in no rejected row. One row per claim.
+with brought as materialized (
+    select s.claim_id
+    from claims_raw as s
+    where s.load_id = %(load_id)s
+),
+
+absent as materialized (
+    select
+        f.claim_id,
+        f.service_date
+    from fact_claim as f
+    where not exists (
+        select 1
+        from brought as s
+        where s.claim_id = f.claim_id
+    )
+)
+
 insert into withdrawn_claim (claim_id, service_date)
 select
     f.claim_id,
     f.service_date
-from fact_claim as f
-where not exists (
-    select 1
-    from claims_raw as s
-    where s.load_id = %(load_id)s and s.claim_id = f.claim_id
-)
-and not {is_named_f};
+from absent as f
+where not {is_named_f};

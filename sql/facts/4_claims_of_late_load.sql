@@ -32,6 +32,16 @@ union
 select h.claim_id
 from fact_claim_state as h;
 
+-- name: find_affected
+-- These claims, which several statements ask for. One row per claim.
+create temporary table affected_claim on commit drop as
+{affected_claims};
+
+-- name: affected
+-- The same, found. One row per claim.
+select a.claim_id
+from affected_claim as a;
+
 -- name: find_states
 -- The states of the affected claims in the order of their batches, whatever the order in which they
 -- came. A state that the next batch repeats is one state, unless the claim was deleted in between:
@@ -108,17 +118,38 @@ where c.is_latest;
 
 -- name: find_withdrawn
 -- Affected claims that no batch brings after they were deleted. One row per claim.
+with ended as materialized (
+    select a.claim_id
+    from ({affected_claims}) as a
+    where not exists (
+        select 1
+        from claim_state as c
+        where c.claim_id = a.claim_id and c.is_latest
+    )
+),
+
+placed as materialized (
+    select
+        f.claim_id,
+        f.service_date
+    from ended as e
+    cross join lateral (
+        select
+            c.claim_id,
+            c.service_date
+        from fact_claim as c
+        where c.claim_id = e.claim_id
+        -- Keeps the look-up a look-up.
+        order by c.claim_id
+    ) as f
+)
+
 insert into withdrawn_claim (claim_id, service_date)
 select
-    h.claim_id,
-    f.service_date
-from ({affected_claims}) as h
-left join fact_claim as f on h.claim_id = f.claim_id
-where not exists (
-    select 1
-    from claim_state as c
-    where c.claim_id = h.claim_id and c.is_latest
-);
+    e.claim_id,
+    p.service_date
+from ended as e
+left join placed as p on e.claim_id = p.claim_id;
 
 -- name: is_latest_state
 -- Which rows of staging are the latest states of the affected claims. A fragment.
@@ -133,31 +164,62 @@ and (s.claim_id, s.load_id) in (
 
 -- name: delete_unconfirmed_states
 -- Earlier states that are none in the order of the batches. One row per claim and load.
-delete from fact_claim_state as h
-using (
-    select distinct claim_id
-    from claim_state
-) as affected
-where h.claim_id = affected.claim_id
-    and not exists (
+with stored as materialized (
+    select s.*
+    from fact_claim_state as s
+    where s.claim_id in (select a.claim_id from claim_state as a)
+),
+
+unconfirmed as materialized (
+    select
+        h.claim_id,
+        h.load_id
+    from stored as h
+    where not exists (
         select 1
         from claim_state as c
         where c.claim_id = h.claim_id and c.load_id = h.load_id and not c.is_latest
             and not ({states_differ})
-    );
+    )
+)
+
+delete from fact_claim_state as h
+using unconfirmed as u
+where h.claim_id = u.claim_id and h.load_id = u.load_id;
 
 -- name: insert_missing_states
 -- Earlier states that are not stored yet. One row per claim and load.
+with wanted as materialized (
+    select c.*
+    from claim_state as c
+    where not c.is_latest
+),
+
+stored as materialized (
+    select
+        h.claim_id,
+        h.load_id
+    from wanted as w
+    cross join lateral (
+        select
+            s.claim_id,
+            s.load_id
+        from fact_claim_state as s
+        where s.claim_id = w.claim_id and s.load_id = w.load_id
+        -- Keeps the look-up a look-up.
+        order by s.claim_id
+    ) as h
+)
+
 insert into fact_claim_state (claim_id, load_id, service_date, {states})
 select
-    c.claim_id,
-    c.load_id,
-    c.service_date,
+    w.claim_id,
+    w.load_id,
+    w.service_date,
     {states}
-from claim_state as c
-where not c.is_latest
-    and not exists (
-        select 1
-        from fact_claim_state as h
-        where h.claim_id = c.claim_id and h.load_id = c.load_id
-    );
+from wanted as w
+where not exists (
+    select 1
+    from stored as h
+    where h.claim_id = w.claim_id and h.load_id = w.load_id
+);

@@ -21,6 +21,11 @@ where {is_affected};
 -- name: mark_unknown_before
 -- Facts that the correcting load adds to the batch of an earlier load did not exist before it: a
 -- row of the past that no load before it knew. One row per fact.
+with before as materialized (
+    select b.{key}
+    from fact_before as b
+)
+
 insert into {past} ({columns}, load_id, known_to_load_id)
 select
     {columns_of_fact},
@@ -30,7 +35,7 @@ from {fact} as f
 where {is_affected}
     and not exists (
         select 1
-        from fact_before as h
+        from before as h
         where h.{key} = f.{key}
     )
 on conflict do nothing;

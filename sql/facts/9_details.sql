@@ -39,6 +39,16 @@ where {is_current};
 
 -- name: touch_absent
 -- Claims whose set the load, a snapshot, lacks and names in no rejected row. One row per claim.
+with brought as materialized (
+    select s.claim_id
+    from {staging} as s
+    where s.load_id = %(load_id)s
+    union
+    select n.key[1]
+    from rejected_key as n
+    where n.load_id = %(load_id)s and n.feed = %(feed)s
+)
+
 insert into touched_claim (claim_id, set_load_id, is_kept)
 select distinct
     d.claim_id,
@@ -48,13 +58,8 @@ from {detail} as d
 where not d.is_from_claim
     and not exists (
         select 1
-        from {staging} as s
-        where s.load_id = %(load_id)s and s.claim_id = d.claim_id
-    )
-    and not exists (
-        select 1
-        from rejected_key as n
-        where n.load_id = %(load_id)s and n.feed = %(feed)s and n.key[1] = d.claim_id
+        from brought as s
+        where s.claim_id = d.claim_id
     );
 
 -- name: touch_all
@@ -236,26 +241,41 @@ create temporary table detail_row on commit drop as
 
 -- name: delete_gone
 -- Rows that their claims have no longer. One row per row.
-delete from {detail} as d
-using detail_before as b
-where d.claim_id = b.claim_id and d.{number} = b.{number} and d.service_date = b.service_date
-    and not exists (
+with gone as materialized (
+    select
+        b.claim_id,
+        b.{number},
+        b.service_date
+    from detail_before as b
+    where not exists (
         select 1
         from detail_row as r
         where r.claim_id = b.claim_id and r.{number} = b.{number}
-    );
+    )
+)
+
+delete from {detail} as d
+using gone as g
+where d.claim_id = g.claim_id and d.{number} = g.{number} and d.service_date = g.service_date;
 
 -- name: update_changed
 -- Rows that have changed; a changed day of service moves a row to its partition. Others are left
 -- alone. One row per row.
+with changed as materialized (
+    select
+        r.*,
+        b.service_date as day_before
+    from detail_row as r
+    inner join detail_before as b on r.claim_id = b.claim_id and r.{number} = b.{number}
+    where ({columns_differ})
+)
+
 update {detail} as d
 set
     {assign_columns},
     load_id = %(current_load_id)s
-from detail_row as r
-inner join detail_before as b on r.claim_id = b.claim_id and r.{number} = b.{number}
-where d.claim_id = b.claim_id and d.{number} = b.{number} and d.service_date = b.service_date
-    and ({columns_differ});
+from changed as r
+where d.claim_id = r.claim_id and d.{number} = r.{number} and d.service_date = r.day_before;
 
 -- name: days_of_new
 -- Days of service of the rows to insert. One row per day.

@@ -30,6 +30,11 @@ def merge(
     has_rows = scalar(connection, "facts/3_claims_of_latest_load.has_rows")
     run(connection, "facts/3_claims_of_latest_load.create_withdrawn")
     run(connection, "facts/2_claim_reversals.create_self_reversal")
+    finds_all = loads.is_late and loads.is_snapshot
+    if finds_all:
+        run(connection, "facts/4_claims_of_late_load.find_affected", loads.values, **parts)
+        tables.analyze(connection, "affected_claim")
+        parts["affected_claims"] = statement("facts/4_claims_of_late_load.affected")
     if loads.is_late:
         loads = _holding(connection, loads, parts, current_load)
         existing = _find_states_of_late(connection, loads, parts)
@@ -57,7 +62,8 @@ def merge(
         run(connection, "facts/4_claims_of_late_load.delete_unconfirmed_states", **parts)
         run(connection, "facts/4_claims_of_late_load.insert_missing_states", **parts)
         tables.drop(connection, "claim_state")
-    tables.drop(connection, "existing_claim", "self_reversal")
+    gone = ["affected_claim"] if finds_all else []
+    tables.drop(connection, "existing_claim", "self_reversal", *gone)
     return {
         "inserted": inserted,
         "updated": updated,
