@@ -51,7 +51,8 @@ def _run_once(
         url = server.ensure_running(chosen, only_if_wanted=tries.current.number > 1)
     require_one_server(
         url,
-        "The database is a cluster of Citus, and this version lays tables out on one server only.",
+        "The database is a cluster of Citus, on which no load can go live yet: it refuses some of "
+        "the views that people read.",
         "make cluster-down leads back to the embedded server; or correct DATABASE_URL. Nothing was "
         "changed.",
     )

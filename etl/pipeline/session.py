@@ -25,7 +25,7 @@ from etl.access.erasure import ErasedMembers
 from etl.config import Settings
 from etl.contracts.checks import CRITICAL
 from etl.contracts.refusals import Refusal
-from etl.db.connection import PREFIX, connect, set_config, set_search_path
+from etl.db.connection import PREFIX, connect, set_search_path
 from etl.db.statements import names, run, scalar
 from etl.errors import (
     AlreadyRunningError,
@@ -45,7 +45,7 @@ from etl.pipeline.tries import Tries
 from etl.quality import runner
 from etl.quality.runner import CheckReport
 from etl.retention.staging_archive import StagingArchive
-from etl.schema import grants, loader, repeatable, revisions
+from etl.schema import grants, layout, loader, repeatable, revisions
 from etl.schema.migrations import migrate
 from etl.server.requirements import require_connections, require_rights
 from etl.stages.dims.codes import give_codes
@@ -249,7 +249,7 @@ class RunContext:
                 set_search_path(self.work, build.schemas.path)
                 run(self.work, "ledger/session.work_transaction")
                 if load_id is not None:
-                    set_config(self.work, "aca.load_id", str(load_id))
+                    layout.name_load(self.work, load_id)
                 yield counts
                 if not build.is_rebuild and name in _GIVES_CODES:
                     give_codes(self.work, of_load=load_id if name == "facts" else None)
@@ -377,7 +377,7 @@ def open_run(
         tries.meet(ledger, name)
         _take_lock(ledger)
         require_connections(url, ledger)
-        url = loader.become(ledger, url)
+        url = layout.settle(ledger, loader.become(ledger, url))
         require_rights(ledger, (*KEPT, *LIVE.schemas.names, *NEXT.schemas.names, *RETIRED.names))
         set_session_path(ledger)
         _put_back_old_warehouse(ledger, watcher)

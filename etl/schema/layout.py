@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from etl.db.connection import set_config
+from etl.db.connection import set_config, with_settings
 from etl.db.statements import run, scalar
 from etl.server.topology import is_cluster
 from etl.warehouse.places import PLACES
@@ -20,6 +20,36 @@ from etl.warehouse.tables import DIM_MEMBER, Schemas
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
+
+# How sessions of a run change what lies on several nodes.
+_SESSION = {
+    # What is spread refers to what is on every node: several sessions at once would not see that.
+    "citus.multi_shard_modify_mode": "sequential",
+    # What keeps past rows, whoever writes, is a trigger on what is spread.
+    "citus.enable_unsafe_triggers": "on",
+    # That trigger is fired on workers, which learn by it for which load rows change.
+    "citus.propagate_set_commands": "local",
+}
+
+
+def settle(connection: psycopg.Connection[Any], url: str) -> str:
+    """Prepare a session of a run for the layout of its database; the URL for others of the run."""
+    if not is_cluster(connection):
+        return url
+    for name, value in _SESSION.items():
+        set_config(connection, name, value, is_local=False)
+    return with_settings(url, _SESSION)
+
+
+def name_load(connection: psycopg.Connection[Any], load_id: int) -> None:
+    """Say for the transaction, on every node, which load changes rows and which was known before.
+
+    The search path leads to the ledger.
+    """
+    last_known = scalar(connection, "ledger/session.last_known", {"load_id": load_id})
+    for setting, number in (("load_id", load_id), ("last_known_load_id", last_known)):
+        parts = {"setting": sql.Identifier("aca", setting), "load_id": sql.Literal(str(number))}
+        run(connection, "ledger/session.name_load", **parts)
 
 
 def planned(connection: psycopg.Connection[Any], schemas: Schemas) -> Schemas:
@@ -48,10 +78,8 @@ def place(connection: psycopg.Connection[Any], schemas: Schemas, metadata: MetaD
 
     In the caller's transaction, in which they were made.
     """
-    # What is spread refers to what is on every node: several sessions at once would not see that.
-    set_config(connection, "citus.multi_shard_modify_mode", "sequential")
-    # What keeps past rows, whoever writes, is a trigger on what is spread.
-    set_config(connection, "citus.enable_unsafe_triggers", "on")
+    for name, value in _SESSION.items():
+        set_config(connection, name, value)
     # Each after those that it refers to.
     tables = {
         table.name: sql.Identifier(str(table.schema), table.name).as_string()

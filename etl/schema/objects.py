@@ -146,8 +146,14 @@ class SchemaObject:
             name = sql.SQL("{} on {}").format(sql.Identifier(self.place.name), table)
         return sql.SQL("{} {}").format(sql.SQL(self.kind), name)
 
-    def make(self, connection: psycopg.Connection[Any], schemas: Schemas) -> None:
-        """Make it, or make it again where it is, and say in the catalog what it is."""
+    def make(
+        self, connection: psycopg.Connection[Any], schemas: Schemas, *, is_sent_on: bool = False
+    ) -> None:
+        """Make it, or make it again where it is, and say in the catalog what it is.
+
+        ``is_sent_on``: nodes of a cluster are sent the text that has a change of theirs, which then
+        has to be alone.
+        """
         comment, text = described(self.statement)
         parts = placed(self.parts, schemas)
         if self.columns_of:
@@ -176,8 +182,7 @@ class SchemaObject:
         )
         columns = describe_columns(self.place.of(schemas), self.meanings)
         texts = (made, is_what, columns) if self.meanings else (made, is_what)
-        # Nodes of a cluster are sent the text that has a change of theirs: it has to be alone.
-        for together in [(text,) for text in texts] if schemas.has_history else [texts]:
+        for together in [(text,) for text in texts] if is_sent_on else [texts]:
             run_together(connection, together)
         # A build that nobody reads yet is completed when all its rows are there.
         for follows in self.then if schemas.warehouse == LIVE.schemas.warehouse else ():

@@ -71,13 +71,16 @@ def ensure(
     if marks == wanted:
         return
     waiting: set[str] = set()
+    is_sent_on = layout.is_cluster(connection)
     with connection.transaction():
         set_search_path(connection, list(KEPT))
         for group in marked:
             try:
                 with connection.transaction():
                     for entry, mark in group:
-                        if mark not in marks and not _make(connection, entry, schemas):
+                        if mark in marks:
+                            continue
+                        if not _make(connection, entry, schemas, is_sent_on=is_sent_on):
                             waiting.add(f"{entry.place.in_build(schemas)}.{entry.place.name}")
             except _NOT_REPLACED:
                 with dropped(connection, [entry for entry, _ in group], schemas):
@@ -86,17 +89,23 @@ def ensure(
         _drop(connection, [made for made in left if made[1] not in waiting])
 
 
-def _make(connection: psycopg.Connection[Any], entry: SchemaObject, schemas: Schemas) -> bool:
+def _make(
+    connection: psycopg.Connection[Any],
+    entry: SchemaObject,
+    schemas: Schemas,
+    *,
+    is_sent_on: bool,
+) -> bool:
     """Make an object; whether it could be: a cube that it reads may have to be made again first.
 
     The stage that makes cubes then makes what reads from them.
     """
     if entry not in on_cubes():
-        entry.make(connection, schemas)
+        entry.make(connection, schemas, is_sent_on=is_sent_on)
         return True
     try:
         with connection.transaction():
-            entry.make(connection, schemas)
+            entry.make(connection, schemas, is_sent_on=is_sent_on)
     except psycopg.errors.UndefinedColumn:
         return False
     return True
@@ -119,8 +128,9 @@ def dropped(
     _drop(connection, [made for made in _made(connection, places) if made[0] in _DROPPED])
     yield
     set_search_path(connection, list(KEPT))
+    is_sent_on = layout.is_cluster(connection)
     for entry in objects:
-        _make(connection, entry, schemas)
+        _make(connection, entry, schemas, is_sent_on=is_sent_on)
     _grant(connection, grants)
 
 

@@ -52,7 +52,9 @@ def replace(connection: psycopg.Connection[Any], table: str, made: str) -> None:
 
 def empty_if_no_rows(connection: psycopg.Connection[Any], table: str) -> bool:
     """Truncate a table without rows: COPY in this transaction can then freeze its rows."""
-    is_empty = scalar(connection, "rebuild/bulk.size", {"table": table}) == 0
+    is_empty = scalar(
+        connection, "rebuild/bulk.is_empty", {"table": table}, emptied=sql.Identifier(table)
+    )
     if is_empty:
         run(connection, "rebuild/bulk.empty", emptied=sql.Identifier(table))
     return is_empty

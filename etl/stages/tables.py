@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import names, run, scalar
+from etl.schema import layout
 
 # Statistics are gathered again when more than this share of a table's rows is not known to them.
 STALE_SHARE = 0.05
@@ -31,6 +32,15 @@ def are_stale(connection: psycopg.Connection[Any], table: str) -> bool:
     """Whether so much has changed that statistics are no longer near enough for the planner."""
     values = {"table": table, "share": STALE_SHARE}
     return bool(scalar(connection, "ledger/session.are_stale", values))
+
+
+def rows_about(connection: psycopg.Connection[Any], schema: str, table: str) -> int:
+    """How many rows a table that is divided by month has about, on whichever nodes they lie."""
+    asked = {"schema": schema, "table": table}
+    found = scalar(connection, "tables.rows_about", asked)
+    if not found and layout.is_cluster(connection):
+        found = scalar(connection, "tables.rows_about_on_nodes", asked)
+    return int(found)
 
 
 def drop(connection: psycopg.Connection[Any], *tables: str) -> None:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from etl.contracts.feeds import FEEDS
 from etl.warehouse.code_sets import GROWING
 from etl.warehouse.details import DETAILS
-from etl.warehouse.tables import DIMENSIONS, FACT_CLAIM, FACTS, MEMBER_LIMITED
+from etl.warehouse.tables import DIMENSIONS, FACT_CLAIM, FACT_ENROLLMENT, FACTS, MEMBER_LIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,19 @@ class Lies:
 
     ``on``: the coordinator alone, every node, or the workers, each a part of them. ``column``: the
     one by whose value a row's worker is chosen. ``colocated_with``: the table whose rows of the
-    same value are on the same worker, none for that table itself.
+    same value are on the same worker, none for that table itself. ``is_managed``: of the
+    coordinator's own, Citus keeps the rows in a part, as of all tables of others: it refers to what
+    is on every node.
     """
 
     on: Literal["coordinator", "every node", "workers"]
     column: str = ""
     colocated_with: str | None = None
+    is_managed: bool = False
 
 
 LOCAL: Final = Lies("coordinator")
+MANAGED: Final = Lies("coordinator", is_managed=True)
 REFERENCE: Final = Lies("every node")
 # Facts of claims, their past and their states are joined by claim. A claim may change its member,
 # and the column that chooses the worker may not change.
@@ -45,6 +49,7 @@ PLACES: Mapping[str, Lies] = {
     **dict.fromkeys((d.past for d in DIMENSIONS.values()), LOCAL),
     MEMBER_LIMITED: LOCAL,
     **{name: LOCAL for fact in FACTS.values() for name in (fact.table, fact.past)},
+    FACT_ENROLLMENT.table: MANAGED,
     FACT_CLAIM.table: _CLAIMS,
     FACT_CLAIM.past: _WITH_CLAIMS,
     FACT_CLAIM.state: _WITH_CLAIMS,

@@ -24,13 +24,6 @@ where r.gate is null and r.finished_at is not null
 order by r.check_run_id desc
 limit 1;
 
--- name: claims
--- How many claims there are about. One row.
-select coalesce(sum(c.reltuples) filter (where c.reltuples > 0), 0)
-from pg_inherits as i
-inner join pg_class as c on i.inhrelid = c.oid
-where i.inhparent = to_regclass('fact_claim');
-
 -- name: loads_since
 -- The loads of the build that the last look did not see in the facts. One row per load.
 select l.load_id
@@ -203,9 +196,8 @@ cross join lateral (
     select t.*
     from {table} as t
     where t.claim_id = o.claim_id
-    order by t.claim_id
     -- Keeps the look-up a look-up.
-    offset 0
+    order by t.claim_id
 ) as found;
 
 -- name: copy_rows
@@ -219,8 +211,7 @@ where t.claim_id in (select c.claim_id from pg_temp.claim_looked_at as c);
 -- All states of the claims that have been in several, or of which staging has a row that is not the
 -- fact's own. One row per state.
 create temporary table {name} on commit drop as
-select found.*
-from (
+with several as materialized (
     select h.claim_id
     from pg_temp.fact_claim_state as h
     union
@@ -228,14 +219,16 @@ from (
     from pg_temp.claims_raw as s
     left join pg_temp.fact_claim as f on s.claim_id = f.claim_id and s.load_id = f.load_id
     where f.claim_id is null
-) as several
+)
+
+select found.*
+from several
 cross join lateral (
     select t.*
     from {table} as t
     where t.claim_id = several.claim_id
-    order by t.claim_id
     -- Keeps the look-up a look-up.
-    offset 0
+    order by t.claim_id
 ) as found;
 
 -- name: analyze

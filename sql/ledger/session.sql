@@ -33,6 +33,17 @@ select set_config(
 from pg_settings as s
 where s.name = 'max_parallel_workers';
 
+-- name: last_known
+-- The last load before a load whose rows were known. One row.
+select coalesce(max(l.load_id), 0)
+from load as l
+where l.load_id < %(load_id)s and l.status in ('loaded', 'running', 'rebuilt');
+
+-- name: name_load
+-- Say for the transaction which load changes rows; a cluster sends this text to its nodes, and
+-- would not a call that does the same. No rows.
+set local {setting} = {load_id};
+
 -- name: waited_for
 -- Whom sessions of the warehouse wait for at a lock of the database: others that have it or asked
 -- for it before. What a role may not see of them is NULL. One row per session.

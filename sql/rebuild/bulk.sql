@@ -139,6 +139,11 @@ alter table {made} rename to {table};
 -- Begin a table that has no rows again. No rows.
 truncate {emptied};
 
+-- name: is_empty
+-- Whether a table has no rows and never had any since it was truncated. That it has no bytes says
+-- nothing where its rows lie on other nodes, so they are asked for too. One row.
+select pg_relation_size(%(table)s::regclass) = 0 and not exists (select 1 from {emptied});
+
 -- name: size
 -- Bytes of a table's rows. One row.
 select pg_relation_size(%(table)s::regclass);

@@ -4,35 +4,62 @@
 -- The change belongs to the current load; a change by hand to the next load that succeeds. What one
 -- load does to a row in several steps is one change, and so is what a load does to a row that was
 -- changed by hand for a load which then failed: nobody can ask what was known after that one.
+--
+-- Of a table that is spread over the nodes of a cluster each part has its trigger, on its node, and
+-- the rows go into the part of the past beside it. The ledger is not on workers: there the settings
+-- of the transaction say which load it is.
 create or replace function {schema}.keep_past() returns trigger
 language plpgsql
 as $past$
 declare
+    -- The number at the end of the name of such a part.
+    part bigint := substring(tg_table_name from '_(\d\d\d\d\d\d+)$');
     -- What goes with schema warehouse of a build bears the end of its name, such as warehouse_next;
     -- on a cluster dimensions are changed in schema history.
     past regclass := format(
         '%I.%I',
         regexp_replace(tg_table_schema, '^(warehouse|history)', 'internal'),
-        tg_table_name || '_past'
+        regexp_replace(tg_table_name, '_\d\d\d\d\d\d+$', '') || '_past'
     )::regclass;
-    known_to bigint := coalesce(
-        nullif(current_setting('aca.load_id', true), '')::bigint,
-        (
-            select min(l.load_id)
-            from ledger.load as l
-            where l.status = 'running' and not l.is_rebuild
-        ),
-        (select max(l.load_id) + 1 from ledger.load as l),
-        1
-    );
-    last_known bigint := (
-        select coalesce(max(l.load_id), 0)
-        from ledger.load as l
-        where l.load_id < known_to and l.status in ('loaded', 'running', 'rebuilt')
-    );
+    known_to bigint := nullif(current_setting('aca.load_id', true), '');
+    last_known bigint := nullif(current_setting('aca.last_known_load_id', true), '');
+    beside text;
     kept text;
     same_key text;
 begin
+    if known_to is null and to_regclass('ledger.load') is null then
+        raise exception 'Rows of % are to change, and no setting says for which load.', tg_table_name
+        using hint = 'They lie on workers, which do not have the ledger. In the same transaction, '
+            'before the change: set local citus.propagate_set_commands = ''local''; set local '
+            'aca.load_id = ''N''; where N is one more than the greatest load_id of ledger.load.';
+    end if;
+    if known_to is null then
+        known_to := coalesce(
+            (
+                select min(l.load_id)
+                from ledger.load as l
+                where l.status = 'running' and not l.is_rebuild
+            ),
+            (select max(l.load_id) + 1 from ledger.load as l),
+            1
+        );
+        last_known := null;
+    end if;
+    if last_known is null and to_regclass('ledger.load') is not null then
+        last_known := (
+            select coalesce(max(l.load_id), 0)
+            from ledger.load as l
+            where l.load_id < known_to and l.status in ('loaded', 'running', 'rebuilt')
+        );
+    end if;
+    if part is not null then
+        select past || '_' || other.shardid
+        into beside
+        from pg_dist_shard as own
+        inner join pg_dist_shard as other on own.shardminvalue = other.shardminvalue
+        where own.shardid = part and other.logicalrelid = past;
+        past := coalesce(beside::regclass, past);
+    end if;
     select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
     into kept
     from pg_attribute as a

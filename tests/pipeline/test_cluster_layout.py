@@ -5,8 +5,6 @@ Without the library of Citus these tests are skipped (docs/testing.md).
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,9 +14,8 @@ import psycopg
 import pytest
 
 from etl.schema import build
-from etl.server import nodes, server
 from etl.stages.dims import publishing
-from etl.warehouse.places import LOCAL, PLACES
+from etl.warehouse.places import PLACES
 from etl.warehouse.tables import NEXT
 from tests.support import citus
 
@@ -28,15 +25,8 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def url(server_folder: Path) -> Iterator[str]:
     """The address of a coordinator with two workers."""
-    citus.programs()  # skips before there is a folder
-    folder = Path(tempfile.mkdtemp(prefix="aca-layout-", dir=server_folder))
-    settings = citus.settings_in(folder)
-    try:
-        nodes.up(settings, lambda _: None)
-        yield server.ensure_running(settings)
-    finally:
-        nodes.remove(settings)
-        shutil.rmtree(folder)
+    with citus.coordinator(server_folder) as url:
+        yield url
 
 
 def test_build_lies_over_the_nodes_as_declared(url: str) -> None:
@@ -51,7 +41,7 @@ def test_build_lies_over_the_nodes_as_declared(url: str) -> None:
         ).fetchall()
         columns = {name: column for name, column, _ in found}
         assert columns == {
-            name: lies.column or None for name, lies in PLACES.items() if lies is not LOCAL
+            name: lies.column or None for name, lies in PLACES.items() if lies.on != "coordinator"
         }
         groups = {group for _, column, group in found if column}
         assert len(groups) == 1

@@ -64,3 +64,15 @@ def test_the_first_codes_leave_their_tables_as_they_are_declared(two_batches: Wa
     two_batches.rebuild(reject_share=1.0)
     assert two_batches.value("select count(*) > 5 from access.member_crosswalk")
     assert catalog(two_batches.connection, "access", "access") == declared
+
+
+def test_a_table_whose_rows_are_elsewhere_is_not_begun_again(warehouse: Warehouse) -> None:
+    connection = warehouse.connection
+    # Of a table that is divided this server has no bytes under its name either.
+    connection.execute("create table spread (key bigint) partition by list (key)")
+    connection.execute("create table part partition of spread default")
+    assert bulk.empty_if_no_rows(connection, "spread")
+    connection.execute("insert into spread values (1)")
+    assert warehouse.value("select pg_relation_size('spread')") == 0
+    assert not bulk.empty_if_no_rows(connection, "spread")
+    assert warehouse.value("select count(*) from spread") == 1

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from etl.db.connection import connect
 from etl.pipeline import commands
+from etl.quality.runner import run_sql_checks
 from etl.schema import layout
 from etl.schema.warehouse_tables import tables_of_build
 from etl.stages import bulk
-from etl.warehouse.places import LOCAL, PLACES
+from etl.warehouse.places import PLACES
 from etl.warehouse.tables import DIMENSIONS, LIVE
-from tests.support import rehearsal
+from tests.support import citus, corrections, details_model, rehearsal
 from tests.support.warehouse import Warehouse, failed_critical, found_by
 
 MEMBERS = [
@@ -101,6 +105,17 @@ def on_cluster(other_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> W
     return other_warehouse
 
 
+@pytest.fixture
+def on_nodes(
+    server_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Warehouse]:
+    """An empty warehouse on a cluster of Citus; skips where there is none."""
+    citus.leave_out_readers(monkeypatch)
+    (tmp_path / "inbox of nodes").mkdir()
+    with citus.coordinator(server_folder) as url, connect(url, "test") as connection:
+        yield Warehouse(url, tmp_path / "inbox of nodes", tmp_path / "data of nodes", connection)
+
+
 def send(batch: Batch, *warehouses: Warehouse) -> None:
     day, feeds = batch
     for warehouse in warehouses:
@@ -164,9 +179,103 @@ def test_days_after_a_full_load_give_the_rows_of_one_server(
 ) -> None:
     load_both(warehouse, on_cluster, DAYS)
     assert warehouse.value("select sum(facts) from ledger.fact_rekey") > 3
-    spread = {name for name, lies in PLACES.items() if lies is not LOCAL}
+    spread = {name for name, lies in PLACES.items() if lies.on != "coordinator"}
     assert rehearsal.placed(on_cluster.connection) == spread
     assert failed_critical(on_cluster.connection) == failed_critical(warehouse.connection)
+
+
+@pytest.mark.cluster
+def test_loads_on_nodes_give_the_rows_of_one_server(
+    warehouse: Warehouse, on_nodes: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_both(warehouse, on_nodes, DAYS)
+    assert warehouse.value("select sum(facts) from ledger.fact_rekey") > 3
+    assert answers(on_nodes) == answers(warehouse)
+    for one in (warehouse, on_nodes):
+        replay_corrected(one)
+    require_same(warehouse, on_nodes)
+    for one in (warehouse, on_nodes):
+        one.connection.execute("delete from staging.members_raw where last_name = 'Archer'")
+        one.run(commands.restate, DIMENSIONS["member"], datetime(2025, 1, 1))
+    require_same(warehouse, on_nodes)
+    monkeypatch.setattr(bulk, "ROWS", 1)  # as if very many came
+    for one in (warehouse, on_nodes):
+        one.rebuild(reject_share=1.0)
+    require_same(warehouse, on_nodes)
+    assert answers(on_nodes) == answers(warehouse)
+    require_past_of_changes_by_hand(on_nodes.connection)
+
+
+def require_past_of_changes_by_hand(connection: psycopg.Connection) -> None:
+    """Rows on workers change only for a load that is named, under which they are kept."""
+    change = "update warehouse.fact_claim set paid_amount = 1 where claim_id = 'c2'"
+    with pytest.raises(psycopg.Error, match="no setting says for which load"):
+        connection.execute(change)
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local citus.propagate_set_commands = 'local'")
+        connection.execute("set local aca.load_id = '99'")
+        connection.execute(change)
+        kept = connection.execute(
+            "select paid_amount from internal.fact_claim_past "
+            "where claim_id = 'c2' and known_to_load_id = 99"
+        )
+        assert [float(paid) for (paid,) in kept] == [20.0]
+
+
+def answers(one: Warehouse) -> dict[str, Any]:
+    """What every check in SQL finds, but for statistics, and looks, whose policy is not made."""
+    return {
+        check.name: found and (found.rows_failed, found.measured)
+        for check, found in run_sql_checks(one.connection, LIVE)
+        if not check.name.startswith("planner.") and check.name != "access.looks_are_noted"
+    }
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("number", [3, pytest.param(5, marks=pytest.mark.slow)])
+def test_drawn_batches_in_any_order_on_nodes_give_the_rows_of_one_server(
+    warehouse: Warehouse, on_nodes: Warehouse, number: int
+) -> None:
+    load_drawn(warehouse, on_nodes, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [3, 5])
+def test_drawn_batches_in_any_order_give_the_rows_of_one_server(
+    warehouse: Warehouse, on_cluster: Warehouse, number: int
+) -> None:
+    load_drawn(warehouse, on_cluster, number)
+
+
+def load_drawn(plain: Warehouse, clustered: Warehouse, number: int) -> None:
+    """Claims with lines and diagnoses, markers and snapshots, each batch after another."""
+    dice = random.Random(number)
+    batches = details_model.drawn_batches(dice)
+    send(FIRST, plain, clustered)
+    for one in (plain, clustered):
+        one.rebuild()
+    confirmed: list[str] = []
+    for place in dice.sample(range(len(batches)), len(batches)):
+        feeds = batches[place].feeds
+        snapshots = [feed for feed in feeds if dice.random() < 0.3]
+        confirmed += [batches[place].batch_id] * bool(snapshots)
+        for one in (plain, clustered):
+            one.send(batches[place].batch_id, snapshots=snapshots, **feeds)
+            with one.pipeline(reject_share=1.0) as context:
+                commands.confirm_snapshots(context, confirmed)
+                commands.run_stages(context, ("stage", "dims", "facts"))
+                commands.run_cubes(context)
+        require_same(plain, clustered)
+
+
+def replay_corrected(one: Warehouse) -> None:
+    """Correct the rows of a batch that were rejected, and load them."""
+    for path in corrections.export(one, DAYS[3][0]):
+        lines = path.read_text().replace("not a day", "2025-03-19").replace("never", "1990-01-01")
+        path.write_text(lines)
+        with one.pipeline(reject_share=1.0) as context:
+            commands.replay_export(context, path)
+    assert corrections.open_rows(one) == 0
 
 
 @pytest.mark.slow
@@ -214,6 +323,33 @@ def test_version_that_is_not_published_is_found_and_published_by_the_next_load(
     assert found_by(on_cluster.connection, check).rows_failed == 0
 
 
+def test_sessions_of_a_run_change_nodes_one_after_the_other(on_cluster: Warehouse) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    with on_cluster.pipeline() as context:
+        for session in (context.ledger, context.work):
+            for setting, value in layout._SESSION.items():
+                assert session.execute(f"show {setting}").fetchone() == (value,)
+
+
+def test_rows_are_kept_for_the_load_that_is_named_where_the_ledger_is_not(
+    warehouse: Warehouse,
+) -> None:
+    send(FIRST, warehouse)
+    warehouse.rebuild()
+    connection = warehouse.connection
+    # As on a worker, which has no ledger.
+    connection.execute("alter schema ledger rename to elsewhere")
+    change = "update warehouse.fact_claim set paid_amount = 1 where claim_id = 'c2'"
+    with pytest.raises(psycopg.Error, match="no setting says for which load"):
+        connection.execute(change)
+    with connection.transaction():
+        connection.execute("set local aca.load_id = '7'")
+        connection.execute(change)
+    kept = "select paid_amount::int, known_to_load_id from internal.fact_claim_past"
+    assert warehouse.rows(kept) == [(20, 7)]
+
+
 def test_schema_history_of_somebody_else_is_left_alone(warehouse: Warehouse) -> None:
     warehouse.connection.execute("create schema history")
     warehouse.connection.execute("create table history.dim_member (note text)")
@@ -226,6 +362,8 @@ def test_schema_history_of_somebody_else_is_left_alone(warehouse: Warehouse) -> 
 
 # What Citus refuses of a table on every node, or of one that is spread over the workers.
 REFUSED = {
+    "create temporary table few as select 1; delete from warehouse.fact_claim as f where exists ("
+    "select from few)": "few is not distributed",
     "update warehouse.dim_plan as p set name = 'x' from history.dim_plan as h "
     "where p.plan_sk = h.plan_sk": "not distributed",
     "delete from warehouse.dim_plan where plan_sk in (select 1)": "not distributed",

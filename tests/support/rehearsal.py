@@ -13,8 +13,9 @@ from etl.schema import layout
 
 # Statements that change a table on every node may name no other table but for what they insert;
 # unique keys of what is spread have the column by which it is; its foreign keys lead to what is on
-# every node, or by that column to what lies with it; and triggers are for what is local, those on
-# what is spread only if a setting allows them.
+# every node, or by that column to what lies with it; a statement that changes what is spread asks
+# no temporary table whether something exists, but a step that copied it; and triggers are for what
+# is local, those on what is spread only if a setting allows them.
 STAND_INS = r"""
 create schema rehearsal;
 create table rehearsal.placed (
@@ -66,6 +67,25 @@ begin
     return null;
 end $$;
 
+create function rehearsal.require_copies() returns trigger language plpgsql as $$
+declare
+    -- What follows the steps before the change.
+    asked text := substring(
+        regexp_replace(current_query(), '--[^\n]*', '', 'g') from '.*\y(?:update|delete from)\y(.*)'
+    );
+    named text := (
+        select relname from pg_class
+        where relnamespace = pg_my_temp_schema() and relkind = 'r'
+            and asked ~ format('\yexists\s*\(\s*select\y[^()]*\yfrom\s+%s\y', relname)
+        limit 1
+    );
+begin
+    if named is not null then
+        raise exception 'relation % is not distributed', named;
+    end if;
+    return null;
+end $$;
+
 create function rehearsal.place(placed regclass, by_column text, other regclass) returns void
 language plpgsql security definer as $$
 declare
@@ -91,6 +111,11 @@ begin
         execute format(
             'create trigger rehearsal before update or delete or truncate on %s
             for each statement execute function rehearsal.require_plain()', placed
+        );
+    else
+        execute format(
+            'create trigger rehearsal before update or delete on %s
+            for each statement execute function rehearsal.require_copies()', placed
         );
     end if;
 end $$;

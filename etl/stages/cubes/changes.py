@@ -11,7 +11,7 @@ from etl.db.statements import names, run, scalar, statement
 from etl.render import claim_measures, claim_status
 from etl.stages import tables
 from etl.warehouse.code_sets import GROWING
-from etl.warehouse.tables import DIMENSIONS, FACTS, Build, Dimension, Fact
+from etl.warehouse.tables import DIMENSIONS, FACT_CLAIM, FACTS, Build, Dimension, Fact
 
 # The tables whose rows are kept as they were.
 _PASTS: tuple[Dimension | Fact, ...] = (*DIMENSIONS.values(), *FACTS.values())
@@ -58,11 +58,16 @@ def made_through(connection: psycopg.Connection[Any], build: Build) -> int | Non
     return int(found)
 
 
-def are_few(connection: psycopg.Connection[Any], since: int) -> bool:
-    """Whether so few claims changed since a load that following them costs less than all again."""
-    row = run(connection, "cubes/changes.size", {"since": since}).fetchone()
-    changed, claims = row if row else (0, 0)
-    return bool(changed <= max(_FEW, _FEW_OF_CLAIMS * claims))
+def are_few(connection: psycopg.Connection[Any], schema: str, since: int) -> bool:
+    """Whether so few claims changed since a load that following them costs less than all again.
+
+    ``schema``: that of the facts.
+    """
+    changed = scalar(connection, "cubes/changes.size", {"since": since})
+    if changed <= _FEW:
+        return True
+    claims = tables.rows_about(connection, schema, FACT_CLAIM.table)
+    return bool(changed <= _FEW_OF_CLAIMS * claims)
 
 
 def unchanged_tables(connection: psycopg.Connection[Any], read: set[str], since: int) -> set[str]:

@@ -89,7 +89,7 @@ def run_cubes(
     rows: dict[str, int] = {}
     by_change = False
     if since is not None and not any(cube.is_followed for cube in changed):
-        by_change = changes.are_few(connection, since)
+        by_change = changes.are_few(connection, schemas.warehouse, since)
         if by_change:
             rows = follow.follow(connection, schemas.cubes, since)
     with _made_apart(connection, schemas, changed, existing):

@@ -11,7 +11,6 @@ from psycopg import sql
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import run
 from etl.render.values import is_open_end
-from etl.stages import tables
 from etl.stages.dims import code_sets, publishing
 from etl.warehouse.tables import Schemas
 
@@ -30,15 +29,16 @@ def extend(
     """
     values = {"load_id": load_id, "as_of": as_of, "made_by": made_by or load_id}
     open_end = is_open_end(FEEDS["enrollments"].column("end_date"))
-    days = _extend(connection, "date", values, ("years",), is_open_end=open_end)
     with publishing.at_versions(connection, schemas) as placed:
-        places = _extend(connection, "geography", values, ("states", "regions"))
+        days = _extend(connection, placed, "date", values, ("years",), is_open_end=open_end)
+        places = _extend(connection, placed, "geography", values, ("states", "regions"))
         publishing.publish(connection, placed, "dim_geography", "geography_sk")
-    return days + places + code_sets.extend(connection, values)
+        return days + places + code_sets.extend(connection, placed, values)
 
 
 def _extend(
     connection: psycopg.Connection[Any],
+    schemas: Schemas,
     dimension: str,
     values: dict[str, Any],
     lists: tuple[str, ...],
@@ -53,5 +53,5 @@ def _extend(
     columns = map(list, zip(*missing, strict=True))
     given = values | dict(zip(lists, columns, strict=True))
     added = run(connection, f"dims/{dimension}.extend", given).rowcount
-    tables.analyze(connection, f"dim_{dimension}")
+    publishing.analyze(connection, schemas, f"dim_{dimension}")
     return added

@@ -14,22 +14,26 @@ from psycopg.types.json import Jsonb
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import names, run, statement
 from etl.render.code_sets import value
-from etl.stages import tables
+from etl.stages.dims import publishing
 from etl.warehouse.code_sets import CODE_SETS, CodeSet, Naming
+from etl.warehouse.tables import Schemas
 
 # Decimal numbers go as text, in all their digits.
 _dumps = partial(json.dumps, default=str)
 
 
-def extend(connection: psycopg.Connection[Any], values: dict[str, Any]) -> int:
+def extend(connection: psycopg.Connection[Any], schemas: Schemas, values: dict[str, Any]) -> int:
     """Extend each set by the codes that the load names; how many.
 
-    ``values``: ``load_id`` whose rows are looked at, ``made_by`` in whose name codes come.
+    ``schemas``: those of the build, in its layout. ``values``: ``load_id`` whose rows are looked
+    at, ``made_by`` in whose name codes come.
     """
-    return sum(_extend(connection, codes, values) for codes in CODE_SETS.values())
+    return sum(_extend(connection, schemas, codes, values) for codes in CODE_SETS.values())
 
 
-def _extend(connection: psycopg.Connection[Any], codes: CodeSet, values: dict[str, Any]) -> int:
+def _extend(
+    connection: psycopg.Connection[Any], schemas: Schemas, codes: CodeSet, values: dict[str, Any]
+) -> int:
     parts = parts_of(codes)
     run(connection, "dims/code_sets.ensure_unknown", _rows(codes, [None]), **parts)
     # A query of its own, since one that inserts at once would use one core.
@@ -38,7 +42,7 @@ def _extend(connection: psycopg.Connection[Any], codes: CodeSet, values: dict[st
         return 0
     given = values | _rows(codes, (code for (code,) in missing))
     added = run(connection, "dims/code_sets.extend", given, **parts).rowcount
-    tables.analyze(connection, codes.table)
+    publishing.analyze(connection, schemas, codes.table)
     return added
 
 

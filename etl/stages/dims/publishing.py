@@ -15,6 +15,8 @@ from psycopg import sql
 from etl.db.connection import set_search_path
 from etl.db.statements import Parts, equal, names, run, scalar
 from etl.schema import layout
+from etl.stages import tables
+from etl.warehouse.places import LOCAL, PLACES
 from etl.warehouse.tables import Schemas
 
 
@@ -55,6 +57,16 @@ def withdraw(connection: psycopg.Connection[Any], schemas: Schemas, table: str, 
     gone = scalar(connection, "dims/7_publish.gone", **parts)
     if gone:
         run(connection, "dims/7_publish.withdraw", {"gone": gone}, **parts)
+
+
+def analyze(connection: psycopg.Connection[Any], schemas: Schemas, table: str) -> None:
+    """Gather statistics of a table of a build, unless that is left to autovacuum.
+
+    Citus gathers none of a table on every node, or of one that refers to such a table, in the
+    transaction that changed it.
+    """
+    if not layout.found(connection, schemas).has_history or PLACES[table] == LOCAL:
+        tables.analyze(connection, table)
 
 
 def _parts(schemas: Schemas, table: str, sk: str) -> dict[str, Parts]:

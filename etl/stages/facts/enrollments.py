@@ -12,9 +12,10 @@ from etl.db.statements import assign, differ, names, run, scalar, statement
 from etl.render import staged_rows
 from etl.render.values import end
 from etl.stages import bulk, tables
+from etl.stages.dims import publishing
 from etl.stages.facts import references
 from etl.stages.facts.fact_loads import FactLoads
-from etl.warehouse.tables import FACT_ENROLLMENT
+from etl.warehouse.tables import FACT_ENROLLMENT, Build
 
 _FILE = "facts/7_enrollments"
 _COLUMNS = (
@@ -28,11 +29,9 @@ _COLUMNS = (
 )
 
 
-def merge(
-    connection: psycopg.Connection[Any], loads: FactLoads, *, is_rebuild: bool
-) -> dict[str, int]:
-    """Bring the enrollments up to the current rows; counts by kind."""
-    is_first = is_rebuild and not scalar(connection, f"{_FILE}.has_rows")
+def merge(connection: psycopg.Connection[Any], loads: FactLoads, build: Build) -> dict[str, int]:
+    """Bring the enrollments of a build up to the current rows; counts by kind."""
+    is_first = build.is_rebuild and not scalar(connection, f"{_FILE}.has_rows")
     parts = parts_of(loads)
     latest = run(connection, f"{_FILE}.find_latest", loads.values, **parts).rowcount
     displaced = scalar(connection, f"{_FILE}.delete_displaced", loads.values)
@@ -46,7 +45,7 @@ def merge(
     with bulk.without_indexes(connection, FACT_ENROLLMENT.table) if in_bulk else nullcontext():
         inserted = run(connection, f"{_FILE}.insert_new", **parts).rowcount
     if is_first:
-        tables.analyze(connection, FACT_ENROLLMENT.table)
+        publishing.analyze(connection, build.schemas, FACT_ENROLLMENT.table)
     tables.drop(connection, "keyed_enrollment", "latest_enrollment")
     return {
         "inserted": inserted,

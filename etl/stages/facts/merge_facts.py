@@ -111,5 +111,5 @@ def _merge(
     if fact is FACT_CLAIM:
         counts = claims.merge(connection, loads, current_load)
     else:
-        counts = enrollments.merge(connection, loads, is_rebuild=current_load.build.is_rebuild)
+        counts = enrollments.merge(connection, loads, current_load.build)
     return {"inferred": inferred, **counts}
