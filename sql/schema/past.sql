@@ -6,7 +6,7 @@
 -- changed by hand for a load which then failed: nobody can ask what was known after that one.
 --
 -- Of a table that is spread over the nodes of a cluster each part has its trigger, on its node, and
--- the rows go into the part of the past beside it. The ledger is not on workers: there the settings
+-- the rows go into the part of the past next to it. The ledger is not on workers: there the settings
 -- of the transaction say which load it is.
 create or replace function {schema}.keep_past() returns trigger
 language plpgsql
@@ -23,7 +23,7 @@ declare
     )::regclass;
     known_to bigint := nullif(current_setting('aca.load_id', true), '');
     last_known bigint := nullif(current_setting('aca.last_known_load_id', true), '');
-    beside text;
+    matching text;
     kept text;
     same_key text;
 begin
@@ -54,11 +54,11 @@ begin
     end if;
     if part is not null then
         select past || '_' || other.shardid
-        into beside
+        into matching
         from pg_dist_shard as own
         inner join pg_dist_shard as other on own.shardminvalue = other.shardminvalue
         where own.shardid = part and other.logicalrelid = past;
-        past := coalesce(beside::regclass, past);
+        past := coalesce(matching::regclass, past);
     end if;
     select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
     into kept
