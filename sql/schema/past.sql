@@ -6,8 +6,8 @@
 -- changed by hand for a load which then failed: nobody can ask what was known after that one.
 --
 -- Of a table that is spread over the nodes of a cluster each part has its trigger, on its node, and
--- the rows go into the part of the past next to it. The ledger is not on workers: there the settings
--- of the transaction say which load it is.
+-- the rows go into the part of the past next to it. Workers do not have the ledger: there the
+-- settings of the transaction say which load it is.
 create or replace function {schema}.keep_past() returns trigger
 language plpgsql
 as $past$
