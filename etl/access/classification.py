@@ -174,7 +174,7 @@ def identifier_of(schema: str, relation: str, column: str) -> Identifier:
             return cube_columns(relation)[column]
         if schema == "mart" and relation in (*MARTS, *MARTS_OF_CUBES, *CUBES):
             return mart_columns(relation)[column]
-        if schema in ("staging", "warehouse", "internal", "as_known"):
+        if schema in ("staging", "warehouse", "internal", "as_known", "history"):
             return _of_build(relation, column)
         if column in _KEPT_OF_NOBODY:
             return NONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,21 +17,34 @@ from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.db.statements import names, run, statement
 from etl.render import hashing
-from etl.warehouse.tables import DIM_MEMBER, DIMENSIONS, KEPT, LIVE, MEMBER_LIMITED, Dimension
+from etl.warehouse.tables import (
+    DIM_MEMBER,
+    DIMENSIONS,
+    GUARD_OF_HISTORY,
+    KEPT,
+    LIVE,
+    MEMBER_LIMITED,
+    Dimension,
+    Schemas,
+)
 
 # Who looked and what was disclosed is kept for six years, whoever asks (45 CFR 164.316(b)(2),
 # 164.528).
 _KEPT = (schema for schema in KEPT if schema != "audit")
 # Schemas of the live build, of a rebuild, of builds that were replaced and are kept, and those of
 # no build.
-_SCHEMAS = "^({})(_(next|retired|kept|before).*)?$".format(
+_BUILDS = "(_(next|retired|kept|before).*)?$"
+_SCHEMAS = "^({}){}".format(
     "|".join(
         (
             *(LIVE.schemas.staging, LIVE.schemas.warehouse, LIVE.schemas.internal),
-            *(LIVE.schemas.cubes, *_KEPT),
+            *(LIVE.schemas.cubes, LIVE.schemas.history, *_KEPT),
         )
-    )
+    ),
+    _BUILDS,
 )
+# Those of them that are of the warehouse only where loads change dimensions there.
+_HISTORIES = f"^{LIVE.schemas.history}{_BUILDS}"
 _TEXT = "S"  # the category of types of text
 
 
@@ -40,7 +53,8 @@ class Relation:
     """A table with its columns that identify a person.
 
     ``schema``: none where the search path says it. ``base``: the schema of the live build whose
-    table it is, or was. ``categories``: of the types of its columns.
+    table it is, or was. ``categories``: of the types of its columns. ``is_published``: it has the
+    rows of another one, from which they are published again.
     """
 
     schema: str | None
@@ -50,11 +64,16 @@ class Relation:
     identifiers: Mapping[str, Identifier]
     categories: Mapping[str, str]
     has_triggers: bool = False
+    is_published: bool = False
 
     @property
     def table(self) -> sql.Identifier:
         """Its name in a statement."""
         return sql.Identifier(*filter(None, (self.schema, self.name)))
+
+    def is_of(self, schemas: Schemas) -> bool:
+        """Whether it is a table of this build."""
+        return self.schema in (*schemas.names, schemas.history)
 
     @property
     def number(self) -> str | None:
@@ -82,24 +101,45 @@ def relations(connection: psycopg.Connection[Any]) -> list[Relation]:
 
     Raises ``UnclassifiedError`` where nobody said what a column of the live tables is.
     """
-    found = run(connection, "access/erasure.relations", {"schemas": _SCHEMAS}).fetchall()
-    made = (_relation(*row) for row in found)
+    asked = {"schemas": _SCHEMAS, "histories": _HISTORIES, **GUARD_OF_HISTORY}
+    found = run(connection, "access/erasure.relations", asked).fetchall()
+    kept = {(schema, name) for schema, name, *_ in found if _base(schema) == LIVE.schemas.history}
+    made = (_relation(kept, *row) for row in found)
     return [relation for relation in made if relation.is_direct]
 
 
 def _relation(
-    schema: str, name: str, columns: list[str], categories: list[str], has_triggers: bool
+    kept: Container[tuple[str, str]],
+    schema: str,
+    name: str,
+    columns: list[str],
+    categories: list[str],
+    has_triggers: bool,
 ) -> Relation:
-    match = re.match(_SCHEMAS, schema)
-    assert match is not None  # the query chose it by the same expression
-    base = match[1]
+    """A table; ``kept``: those in which loads of a cluster change dimensions."""
+    base, is_live = _base(schema), schema == _base(schema)
+    is_published = base == LIVE.schemas.warehouse and (_history_of(schema), name) in kept
     identifiers = {}
     for column in columns:
         # A build of an earlier version of the code has columns that nobody knows any more.
-        with nullcontext() if schema == base else suppress(UnclassifiedError):
+        with nullcontext() if is_live else suppress(UnclassifiedError):
             identifiers[column] = identifier_of(base, name, column)
     by_column = dict(zip(columns, categories, strict=True))
-    return Relation(schema, name, base, tuple(columns), identifiers, by_column, has_triggers)
+    return Relation(
+        schema, name, base, tuple(columns), identifiers, by_column, has_triggers, is_published
+    )
+
+
+def _base(schema: str) -> str:
+    """What a schema of a build is called in the live one."""
+    match = re.match(_SCHEMAS, schema)
+    assert match is not None  # the query chose it by the same expression
+    return match[1]
+
+
+def _history_of(schema: str) -> str:
+    """The schema in which dimensions are changed that are published in this one."""
+    return LIVE.schemas.history + schema.removeprefix(LIVE.schemas.warehouse)
 
 
 def of_feed(feed: Feed) -> Relation:

@@ -19,6 +19,8 @@ from etl.access.roles import ROLES, SCOPED, Role, named
 from etl.db.passwords import scram_verifier, set_password
 from etl.db.statements import run, scalar
 from etl.errors import SchemaError, ServerError, UsageError
+from etl.schema import layout
+from etl.warehouse.tables import LIVE
 
 SESSIONS = 10
 # How the logins are called that show what a role sees.
@@ -111,9 +113,21 @@ def add(
                 name=sql.Identifier(setting),
                 value=sql.Literal(value),
             )
-        path = sql.SQL(", ").join(map(sql.Identifier, role.path))
+        path = sql.SQL(", ").join(map(sql.Identifier, _path(connection, role)))
         run(connection, "access/logins.search_path", login=name, database=database, path=path)
     return Added(role, password, tuple(name for name in guarded if name not in wanted))
+
+
+def _path(connection: psycopg.Connection[Any], role: Role) -> Iterator[str]:
+    """Where names without a schema are looked for.
+
+    On a cluster a dimension is read where loads change it: looks at persons are noted there.
+    """
+    live = layout.found(connection, LIVE.schemas)
+    for schema in role.path:
+        if schema == live.warehouse and live.has_history:
+            yield live.history
+        yield schema
 
 
 def drop(connection: psycopg.Connection[Any], login: str) -> bool:

@@ -6,8 +6,8 @@ does what a killed one left. A full load repeats an erasure at its place among t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Summary
 from etl.schema import build as schema_build
 from etl.stages.cubes.definitions import merge_named
+from etl.stages.dims import publishing
 from etl.stages.stage.erased import erased_texts
-from etl.warehouse.tables import CUBES, DIM_MEMBER, LIVE, NEXT
+from etl.warehouse.tables import CUBES, DIM_MEMBER, DIMENSIONS, LIVE, NEXT, Schemas
 
 # So many lines of a file a message names.
 _LINES_SHOWN = 20
@@ -98,11 +99,14 @@ def repeat(context: RunContext, rebuilds_load_id: int | None) -> None:
         return
     last = max(context.rebuild.load_ids, default=0)
     with context.run_stage("erase", "members who were erased", None, NEXT):
-        for relation in erasure_rows.relations(context.work):
-            if relation.schema in NEXT.schemas.names:
+        found = erasure_rows.relations(context.work)
+        of_rebuild = [relation for relation in found if relation.is_of(NEXT.schemas)]
+        for relation in of_rebuild:
+            if not relation.is_published:
                 with erasure_rows.without_triggers(context.work, [relation]):
                     erasure_rows.strip(context.work, relation, due)
                     erasure_rows.rehash(context.work, relation, due)
+        _publish(context.work, of_rebuild)
     context.rebuild.erasures |= dict.fromkeys(due, last)
 
 
@@ -164,7 +168,9 @@ def _change(
 ) -> Found:
     """Erase the members that are named, in the caller's transaction."""
     found = Found(evidence=scalar(connection, "access/erasure.evidence"))
-    among = [r for r in erasure_rows.relations(connection) if r.schema not in NEXT.schemas.names]
+    there = erasure_rows.relations(connection)
+    published = [r for r in there if r.is_published and not r.is_of(NEXT.schemas)]
+    among = [r for r in there if not r.is_published and not r.is_of(NEXT.schemas)]
     for relation in among:
         _find_lines(connection, relation, found)
     run(connection, "access/erasure.forget_new_codes")
@@ -176,6 +182,7 @@ def _change(
             erasure_rows.strip(connection, relation, members.values())
             erasure_rows.rehash(connection, relation, members.values())
             _count(found, relation, rows)
+    _publish(connection, published)
     table = DIM_MEMBER.feed.table
     people = erasure_rows.people(connection, table, members.values())
     for relation in among:
@@ -183,6 +190,17 @@ def _change(
         _count(found, relation, rows)
     _make_cubes_again(connection, among, members)
     return found
+
+
+def _publish(connection: psycopg.Connection[Any], among: Iterable[Relation]) -> None:
+    """Publish the dimensions among tables again, on a cluster, where they were changed."""
+    for relation in among:
+        if relation.is_published:
+            (dimension,) = (d for d in DIMENSIONS.values() if d.table == relation.name)
+            schemas = Schemas.of(LIVE.schemas.warehouse, str(relation.schema))
+            publishing.publish(
+                connection, replace(schemas, has_history=True), relation.name, dimension.sk
+            )
 
 
 def _make_cubes_again(

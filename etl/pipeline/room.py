@@ -16,6 +16,7 @@ from etl.db.statements import run
 from etl.errors import ServerError
 from etl.inbox.batch import Batch
 from etl.pipeline.session import RunContext
+from etl.schema import layout
 from etl.server import server
 from etl.warehouse.tables import LIVE
 
@@ -52,7 +53,7 @@ def need_of(connection: psycopg.Connection[Any], incoming: int = 0) -> Need:
 
     ``incoming``: bytes of these files.
     """
-    schemas = {"schemas": list(LIVE.schemas.names)}
+    schemas = {"schemas": list(layout.found(connection, LIVE.schemas).names)}
     live, largest, most_log = run(connection, "rebuild/room.needed", schemas).fetchone() or (0,) * 3
     tables = max(live, incoming)
     return Need(tables, min(tables, most_log), largest)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import nullcontext
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -13,7 +15,7 @@ from etl.db.statements import insert, run, scalar
 from etl.errors import ServerError, UsageError
 from etl.pipeline import erase, replica_readers
 from etl.pipeline.session import RunContext
-from etl.schema import build, dependents, loader, revisions
+from etl.schema import build, dependents, layout, loader, revisions
 from etl.schema.dependents import LOCK_PATIENCE
 from etl.server.requirements import sees_other_sessions
 from etl.stages.cubes import refresh
@@ -26,6 +28,8 @@ QUIET_PATIENCE = "1s"
 # Seconds in which a moment is looked for at which nobody reads, most of them by keeping readers
 # who come for LOCK_PATIENCE at a time.
 LOCK_SECONDS = 3.0
+# The same on a cluster, where each table may be waited for so long.
+NODES_PATIENCE = "500ms"
 # How many objects of people are named one by one.
 _NAMED = 50
 
@@ -158,8 +162,10 @@ def _let_reports_end(context: RunContext) -> None:
     Best is a moment at which nobody reads: the tables are locked from it to the commit, which is
     next. It is looked for without keeping anybody, then by keeping those who come for a moment.
     Where somebody reads all the time, the transactions that could be such reports are waited for.
-    ``LockNotAvailable`` where they go on for long. Locks are repeated on replicas, where they would
-    wait for readers and keep others: where there are some, none are taken.
+    ``LockNotAvailable`` where they go on for long, and on a cluster without such a moment: names
+    change there on one node after the other, and who reads without a lock would find no table.
+    Locks are repeated on replicas, where they would wait for readers and keep others: where there
+    are some, none are taken.
     """
     retired = {"schemas": list(RETIRED.names)}
     rows = run(context.work, "rebuild/swap.tables", retired).fetchall()
@@ -169,6 +175,11 @@ def _let_reports_end(context: RunContext) -> None:
     if replica_readers.are_there(context):
         _require_no_report(context)
         return
+    is_on_nodes = layout.found(context.work, RETIRED).has_history
+    # Workers are asked for locks too, and a connection to one does not outlive a statement that is
+    # ended in between: there each lock has the patience. Nor does another role see the new names.
+    limit, usual = ("lock_timeout", LOCK_PATIENCE) if is_on_nodes else ("statement_timeout", "0")
+    rights = nullcontext if is_on_nodes else partial(loader.as_login, context.work)
     deadline = time.monotonic() + LOCK_SECONDS
     patience = "10ms"
     while time.monotonic() < deadline:
@@ -177,8 +188,8 @@ def _let_reports_end(context: RunContext) -> None:
         tables = sql.SQL(", ").join(sql.Identifier(*row) for row in random.sample(rows, len(rows)))
         try:
             # Somebody may have put a table of theirs among them.
-            with context.work.transaction(), loader.as_login(context.work):
-                set_config(context.work, "statement_timeout", patience)
+            with context.work.transaction(), rights():
+                set_config(context.work, limit, patience)
                 run(context.work, "rebuild/swap.lock_tables", tables=tables)
                 for schema, view, owner in views:
                     run(
@@ -187,12 +198,15 @@ def _let_reports_end(context: RunContext) -> None:
                         view=sql.Identifier(schema, view),
                         owner=sql.Identifier(owner),
                     )
-                set_config(context.work, "statement_timeout", "0")
+                set_config(context.work, limit, usual)
             return
         except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable):
             is_late = time.monotonic() > deadline - LOCK_SECONDS * 0.8
-            patience = LOCK_PATIENCE if is_late else patience
+            if is_late:
+                patience = NODES_PATIENCE if is_on_nodes else LOCK_PATIENCE
             time.sleep(0.2 if is_late else 0.02)
+    if is_on_nodes:
+        raise psycopg.errors.LockNotAvailable
     _require_no_report(context)
 
 

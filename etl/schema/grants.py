@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
-from etl.access.classification import UnclassifiedError, identifier_of
-from etl.access.roles import READ, REFUSED, ROLES
+from etl.access.classification import DIRECT, UnclassifiedError, identifier_of
+from etl.access.roles import READ, REFUSED, ROLES, Right
 from etl.access.treatments import Standard, treatment_of
 from etl.contracts.column import Identifier
 from etl.db.statements import names, run, scalar
+from etl.schema import layout
 from etl.warehouse.tables import KEPT, LIVE, Schemas
 
 
@@ -56,6 +58,7 @@ def apply(connection: psycopg.Connection[Any], schemas: Schemas = LIVE.schemas) 
 
     In the caller's transaction, or each statement by itself.
     """
+    schemas = layout.found(connection, schemas)
     roles = make_roles(connection)
     relations = tuple(_relations(connection, schemas))
     wanted = {grant for role in roles for grant in _wanted(role, relations)}
@@ -94,7 +97,8 @@ def give_path(connection: psycopg.Connection[Any]) -> None:
 
 def _live_names(schemas: Schemas) -> dict[str, str]:
     """The schemas of a build and those that are kept, each with what it is called live."""
-    return dict(zip((*schemas.names, *KEPT), (*LIVE.schemas.names, *KEPT), strict=True))
+    live = replace(LIVE.schemas, has_history=schemas.has_history)
+    return dict(zip((*schemas.names, *KEPT), (*live.names, *KEPT), strict=True))
 
 
 def _relations(connection: psycopg.Connection[Any], schemas: Schemas) -> Iterator[Relation]:
@@ -114,8 +118,9 @@ def _wanted(role: str, relations: tuple[Relation, ...]) -> frozenset[Grant]:
 
 def _grants_of(role: str, relations: tuple[Relation, ...]) -> Iterator[Grant]:
     schemas = set()
+    noted = _noted_in_history(relations)
     for relation in relations:
-        right = ROLES[role].right(relation.schema, relation.name)
+        right = _right(role, relation, noted)
         if right is REFUSED:
             continue
         schemas.add(relation.schema)
@@ -129,6 +134,28 @@ def _grants_of(role: str, relations: tuple[Relation, ...]) -> Iterator[Grant]:
     schemas |= {relation.schema for relation in relations} & {LIVE.schemas.mart}
     for schema in schemas:
         yield Grant(role, schema, None, None, "usage")
+
+
+def _noted_in_history(relations: tuple[Relation, ...]) -> frozenset[str]:
+    """Dimensions of a cluster that say who a person is: looks are noted where loads change them."""
+    return frozenset(
+        relation.name
+        for relation in relations
+        if relation.schema == LIVE.schemas.history
+        and any(_identifier(*relation[:2], column) in DIRECT for column in relation.columns)
+    )
+
+
+def _right(role: str, relation: Relation, noted: Set[str]) -> Right:
+    """What a role may see of a relation; of a dimension in ``noted`` nothing of what is published.
+
+    Citus allows no policy there that would note who reads it.
+    """
+    if relation.name in noted and relation.schema == LIVE.schemas.warehouse:
+        return REFUSED
+    if relation.schema == LIVE.schemas.history:
+        return ROLES[role].right(LIVE.schemas.warehouse, relation.name)
+    return ROLES[role].right(relation.schema, relation.name)
 
 
 def _unmasked(relation: Relation) -> Sequence[str]:
@@ -213,9 +240,10 @@ def _declared(
     relations: tuple[Relation, ...],
 ) -> tuple[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]]:
     """What each role may see of each relation, and what is declared of each column."""
+    noted = _noted_in_history(relations)
     rights = [
-        (role, relation.schema, relation.name, declared.right(relation.schema, relation.name).value)
-        for role, declared in ROLES.items()
+        (role, relation.schema, relation.name, _right(role, relation, noted).value)
+        for role in ROLES
         for relation in relations
     ]
     return frozenset(rights), frozenset(_classes(relations))

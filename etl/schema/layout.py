@@ -16,7 +16,7 @@ from etl.db.connection import set_config, with_settings
 from etl.db.statements import run, scalar
 from etl.server.topology import is_cluster
 from etl.warehouse.places import PLACES
-from etl.warehouse.tables import DIM_MEMBER, Schemas
+from etl.warehouse.tables import GUARD_OF_HISTORY, Schemas
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -65,11 +65,7 @@ def found(connection: psycopg.Connection[Any], schemas: Schemas) -> Schemas:
     """
     if schemas.has_history:
         return schemas
-    asked = {
-        "schema": schemas.history,
-        "table": DIM_MEMBER.table,
-        "guard": f"{DIM_MEMBER.table}_guard_inserts",
-    }
+    asked = {"schema": schemas.history, **GUARD_OF_HISTORY}
     return replace(schemas, has_history=scalar(connection, "schema/layout.has_history", asked))
 
 

@@ -20,10 +20,18 @@ from etl.db.statements import run, scalar
 from etl.schema import grants
 from etl.schema.dependents import LOCK_PATIENCE
 from etl.server.topology import is_cluster
-from etl.warehouse.tables import KEPT, LIVE
+from etl.warehouse.tables import GUARD_OF_HISTORY, KEPT, LIVE
 
 # Every schema of the warehouse, also of builds that were replaced and are kept.
-_SCHEMAS = "^({})(_(next|retired|kept|before).*)?$".format("|".join((*LIVE.schemas.names, *KEPT)))
+_BUILDS = "(_(next|retired|kept|before).*)?$"
+_SCHEMAS = {
+    "schemas": "^({}){}".format(
+        "|".join((*LIVE.schemas.names, LIVE.schemas.history, *KEPT)), _BUILDS
+    ),
+    # Those of them that are of the warehouse only where loads change dimensions there.
+    "histories": f"^{LIVE.schemas.history}{_BUILDS}",
+    **GUARD_OF_HISTORY,
+}
 # A statement of a load sees every row or ends: row security can be forced on owners.
 _SEES_ALL = {"row_security": "off"}
 # Seconds in which moments are looked for at which nobody reads a table that is to change its owner.
@@ -109,7 +117,7 @@ def _is_ready(connection: psycopg.Connection[Any]) -> bool:
 
 def _hand_over(connection: psycopg.Connection[Any]) -> bool:
     """Give the loader what it does not own; whether that could be, as nobody read it for long."""
-    due = run(connection, "access/loader.of_others", {"role": LOADER, "schemas": _SCHEMAS})
+    due = run(connection, "access/loader.of_others", {"role": LOADER, **_SCHEMAS})
     statements = [statement for (statement,) in due]
     deadline = time.monotonic() + _HAND_OVER_SECONDS
     while statements:

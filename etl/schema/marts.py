@@ -16,7 +16,7 @@ from etl.access.classification import identifies, mart_columns
 from etl.render import claim_status
 from etl.schema.noted import as_reader
 from etl.schema.objects import Place, Rows, SchemaObject, functions_of
-from etl.schema.readers import KEYS
+from etl.schema.readers import KEYS, at_versions
 from etl.warehouse.tables import CUBES, DIM_MEMBER, FACT_CLAIM, MARTS, MARTS_OF_CUBES
 
 # What the statements of sql/mart call the facts that have the key of a member.
@@ -75,7 +75,7 @@ def masked_mart(name: str, members: Place | Rows) -> SchemaObject:
 def _noted(view: SchemaObject) -> SchemaObject:
     """The view as readers have it: where it says who a person is, reading it is noted."""
     columns = list(mart_columns(view.place.name))
-    return as_reader(view) if identifies("mart", view.place.name, columns) else view
+    return as_reader(at_versions(view)) if identifies("mart", view.place.name, columns) else view
 
 
 def _of_cubes() -> Iterator[SchemaObject]:

@@ -30,6 +30,7 @@ from etl.db.statements import (
 )
 from etl.schema.meanings import of_relation
 from etl.schema.revisions import newest
+from etl.warehouse.places import REFUSED
 from etl.warehouse.tables import KEPT, LIVE, Deprecated, Schemas
 
 
@@ -54,6 +55,22 @@ class Place(NamedTuple):
         return sql.SQL("{}()").format(name) if self.is_call else name
 
 
+class NotedRows(NamedTuple):
+    """A dimension that says who a person is, for readers who are noted.
+
+    They read it where loads change it. On a cluster that is a table of the coordinator with a
+    policy, and Citus cannot plan the condition of a policy next to what is spread: there the rows
+    are asked for by themselves.
+    """
+
+    table: str
+
+    def of(self, schemas: Schemas) -> sql.Composable:
+        """The table, or its rows in brackets."""
+        table = Place("versions", self.table).of(schemas)
+        return statement("schema/layout.rows", table=table) if schemas.has_history else table
+
+
 class Rows(NamedTuple):
     """A statement for rows that another one reads, with its parts."""
 
@@ -66,7 +83,7 @@ class Rows(NamedTuple):
         return sql.SQL("({})").format(definition)
 
 
-Parts = Mapping[str, sql.Composable | Place | Rows]
+Parts = Mapping[str, sql.Composable | Place | NotedRows | Rows]
 
 
 class Columns(NamedTuple):
@@ -93,7 +110,8 @@ class SchemaObject:
     statement of a view, innermost first; ``masking`` comes last. ``options``: those of a view.
     ``deprecated``: since when nobody should read a view any more, and what to read in its place.
     ``made_of``: another object, after whose change it is made again too. ``then``: statements with
-    the same parts for a table that has to follow when it is made again.
+    the same parts for a table that has to follow when it is made again. ``on_cluster``: the
+    statement that a cluster has in place of it.
     """
 
     kind: str
@@ -109,6 +127,7 @@ class SchemaObject:
     deprecated: Deprecated | None = None
     made_of: SchemaObject | None = None
     then: tuple[str, ...] = ()
+    on_cluster: str = ""
 
     @cached_property
     def mark(self) -> str:
@@ -125,6 +144,7 @@ class SchemaObject:
         # Only where there is one, or every object would be made again for it.
         said += (self.deprecated,) if self.deprecated else ()
         text += f"{self.meanings}" if self.meanings else ""
+        text += _texts(self.on_cluster) if self.on_cluster else ""
         said += (self.made_of.mark,) if self.made_of else ()
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
 
@@ -154,7 +174,8 @@ class SchemaObject:
         ``is_sent_on``: nodes of a cluster are sent the text that has a change of theirs, which then
         has to be alone.
         """
-        comment, text = described(self.statement)
+        in_its_place = self.on_cluster if schemas.has_history else ""
+        comment, text = described(in_its_place or self.statement)
         parts = placed(self.parts, schemas)
         if self.columns_of:
             parts["columns"] = _named(connection, self.columns_of, schemas)
@@ -162,6 +183,8 @@ class SchemaObject:
         for wrapper in self.wrappers:
             parts = {"rows": definition, **placed(wrapper.parts, schemas)}
             definition = composed(described(wrapper.statement)[1], **parts)
+        if schemas.has_history and self.place.name in REFUSED:
+            definition = self._refused(connection, schemas, definition)
         if self.masking:
             definition = self.masking.around(connection, definition, schemas.warehouse)
         made: sql.Composable = definition
@@ -187,6 +210,25 @@ class SchemaObject:
         # A build that nobody reads yet is completed when all its rows are there.
         for follows in self.then if schemas.warehouse == LIVE.schemas.warehouse else ():
             run(connection, follows, **placed(self.parts, schemas))
+
+    def _refused(
+        self, connection: psycopg.Connection[Any], schemas: Schemas, definition: sql.Composed
+    ) -> sql.Composed:
+        """A definition with the same columns that says on a cluster why it cannot be read.
+
+        A view of a masked schema reads the one of schema ``mart``, which is made before.
+        """
+        view = Place("mart", self.place.name).of(schemas)
+        if self.place.schema != "mart":
+            return statement("access/masked.table", relation=view) if self.masking else definition
+        parts = {"view": view, "options": sql.SQL(""), "definition": definition}
+        connection.execute(statement("schema/repeatable.create_view", **parts))
+        asked = {
+            "schema": schemas.mart,
+            "why": REFUSED[self.place.name],
+            "view": view.as_string(connection),
+        }
+        return composed(scalar(connection, "schema/layout.refused_rows", asked))
 
 
 def describe_columns(relation: sql.Composable, meanings: Mapping[str, str]) -> sql.Composed:
@@ -217,7 +259,7 @@ def _texts(name: str) -> str:
 def placed(parts: Parts, schemas: Schemas) -> dict[str, sql.Composable]:
     """Parts of a statement with places as names in a build."""
     return {
-        name: part.of(schemas) if isinstance(part, Place | Rows) else part
+        name: part.of(schemas) if isinstance(part, Place | NotedRows | Rows) else part
         for name, part in parts.items()
     }
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from psycopg import sql
 
 from etl.db.statements import equal, names
 from etl.schema.noted import as_reader, identifies_persons
-from etl.schema.objects import Columns, Parts, Place, SchemaObject, functions_of
+from etl.schema.objects import Columns, NotedRows, Parts, Place, SchemaObject, functions_of
 from etl.warehouse.code_sets import GROWING
 from etl.warehouse.details import DETAILS
+from etl.warehouse.places import PLACES
 from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact, past_of
 
 # The tables that are read as they were known, each with the key of a row; none of one that only
@@ -20,6 +22,10 @@ KEYS: dict[str, tuple[str, ...] | None] = {
     **{dimension.table: (dimension.sk,) for dimension in DIMENSIONS.values()},
     **{fact.table: (fact.key,) for fact in FACTS.values()},
     **{detail.table: detail.key for detail in DETAILS},
+}
+# Those that loads of a cluster change in schema history, on its coordinator.
+_VERSIONED = {dimension.table for dimension in DIMENSIONS.values()} | {
+    lookup.table for dimension in DIMENSIONS.values() for lookup in dimension.lookups
 }
 
 
@@ -40,7 +46,24 @@ def readers() -> Iterator[SchemaObject]:
 def _dimension_views(schema: str, dimension: Dimension) -> Iterator[SchemaObject]:
     """The views on a dimension; where it identifies persons, reading them is noted."""
     for view in dimension_views(schema, dimension):
-        yield as_reader(view) if identifies_persons(dimension) else view
+        yield as_reader(at_versions(view)) if identifies_persons(dimension) else view
+
+
+def at_versions(view: SchemaObject) -> SchemaObject:
+    """A view that reads dimensions which say who a person is where looks at them are noted.
+
+    On a cluster that is where loads change them, on one server the same table.
+    """
+    kept = {
+        Place("warehouse", dimension.table): NotedRows(dimension.table)
+        for dimension in DIMENSIONS.values()
+        if identifies_persons(dimension)
+    }
+    parts = {
+        name: kept.get(part, part) if isinstance(part, Place) else part
+        for name, part in view.parts.items()
+    }
+    return replace(view, parts=parts)
 
 
 def fact_history(fact: Fact) -> SchemaObject:
@@ -56,7 +79,6 @@ def fact_history(fact: Fact) -> SchemaObject:
             "earlier_states": Place("internal", fact.state),
             "past": Place("internal", fact.past),
             "states": names(fact.states),
-            "states_of_earlier": names(fact.states, "earlier"),
             "states_of_state": names(fact.states, "state"),
         },
         {"fact": fact.name},
@@ -88,10 +110,15 @@ def dimension_views(schema: str, dimension: Dimension) -> Iterator[SchemaObject]
     )
 
 
+def _is_on_coordinator(table: str) -> bool:
+    return table in _VERSIONED or PLACES[table].on == LOCAL.on
+
+
 def as_known_rows(table: str) -> tuple[str, Parts]:
     """The statement for the rows of a table as they were known after a ``{load}``; its parts."""
     parts: dict[str, sql.Composable | Place] = {
-        "table": Place("warehouse", table),
+        # Next to its past; Citus refuses functions over tables that lie on several nodes.
+        "table": Place("versions" if table in _VERSIONED else "warehouse", table),
         "known_load": Place("warehouse", "known_load"),
     }
     if key := KEYS[table]:
@@ -111,9 +138,10 @@ def _as_known(table: str) -> Iterator[SchemaObject]:
         "function",
         function,
         f"{rows}_function",
-        {"function": function, "load": sql.SQL("$1"), **parts},
+        {"function": function, "load": sql.SQL("$1"), "name": sql.Literal(table), **parts},
         {"table": table},
         columns_of=Columns(Place("warehouse", table), "kept"),
+        on_cluster="" if _is_on_coordinator(table) else "schema/as_known.refused_function",
     )
     yield SchemaObject(
         "view",

@@ -55,3 +55,10 @@ PLACES: Mapping[str, Lies] = {
     FACT_CLAIM.state: _WITH_CLAIMS,
     **{name: _WITH_CLAIMS for detail in DETAILS for name in (detail.table, detail.past)},
 }
+
+# Views that Citus refuses whatever a query asks of them, each with the sentence that its readers
+# get: why, and what to read in its place.
+REFUSED: Mapping[str, str] = {
+    "claim_line": "claim_line cannot be read on a cluster: Citus refuses a query over each line's "
+    "claim and its earlier states. Read warehouse.fact_claim_line, and of the claim mart.claim.",
+}

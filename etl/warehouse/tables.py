@@ -61,6 +61,14 @@ class Schemas:
         }
         return cls(**names)
 
+    @classmethod
+    def of(cls, live_name: str, schema: str) -> Schemas:
+        """The schemas of the build one of which is this one; ``live_name``: what it is called live.
+
+        In the usual layout.
+        """
+        return cls.called(f"{{}}{schema.removeprefix(live_name)}")
+
     @property
     def path(self) -> list[str]:
         """The search path in which unqualified table names of ``sql/`` resolve.
@@ -334,6 +342,9 @@ DIM_MEMBER = Dimension(
     "Members through time, one row per version. Personal data: see the column comments.",
     lookups=(Lookup("geography_sk", "dim_geography", ("state", "region")),),
 )
+# What a schema has in which loads change dimensions, and none of its name that others made: a
+# dimension, and a trigger of it.
+GUARD_OF_HISTORY = {"guarded": DIM_MEMBER.table, "guard": f"{DIM_MEMBER.table}_guard_inserts"}
 DIM_PLAN = Dimension(
     "plan", FEEDS["plans"], "Plans through time, one row per version of a plan in a plan year."
 )

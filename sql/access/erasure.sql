@@ -132,7 +132,8 @@ from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0 and not a.attisdropped
 inner join pg_type as t on a.atttypid = t.oid
-where n.nspname ~ %(schemas)s and c.relkind in ('r', 'p') and not c.relispartition
+where n.nspname ~ %(schemas)s and (n.nspname !~ %(histories)s or {schema/layout.is_history})
+    and c.relkind in ('r', 'p') and not c.relispartition
 group by n.nspname, c.relname, c.oid
 order by n.nspname, c.relname;
 

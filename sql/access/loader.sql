@@ -66,8 +66,8 @@ with schemas as (
         oid,
         nspname,
         nspowner
-    from pg_namespace
-    where nspname ~ %(schemas)s
+    from pg_namespace as n
+    where nspname ~ %(schemas)s and (nspname !~ %(histories)s or {schema/layout.is_history})
 ),
 
 found as (

@@ -6,6 +6,15 @@
     max(l.as_of at time zone 'UTC') filter (where l.kind = 'batch')
 )::date
 
+-- name: loaded
+-- That of what is loaded. In views it is asked of the ledger and not of mart.as_of(), which Citus
+-- would ask workers. A fragment.
+(  -- noqa: PRS, a value
+    select {ledger/as_of.newest}
+    from ledger.load as l
+    where l.status = 'loaded'
+)
+
 -- name: of_build
 -- That of the build whose cubes are made, with the load that is running. Once it is loaded and live
 -- this is mart.as_of(). One row.

@@ -52,7 +52,7 @@ from {fact_claim} as c
 left join {dim_member} as m on c.member_sk = m.{version_sk}
 left join {dim_plan} as p on c.plan_sk = p.plan_sk
 left join {dim_provider} as r on c.provider_sk = r.provider_sk
-cross join lateral (select date_trunc('month', c.service_date)::date as month) as months
+cross join lateral (select date_trunc('month', c.service_date::timestamp)::date as month) as months
 cross join lateral ({state}) as state;
 
 -- name: columns

@@ -36,7 +36,7 @@ from {bridge_claim_diagnosis} as b
 left join {fact_claim} as c on b.claim_id = c.claim_id and b.service_date = c.service_date
 left join {dim_member} as m on b.member_sk = m.{version_sk}
 left join {dim_diagnosis} as d on b.diagnosis_sk = d.diagnosis_sk
-cross join lateral (select date_trunc('month', b.service_date)::date as month) as months
+cross join lateral (select date_trunc('month', b.service_date::timestamp)::date as month) as months
 cross join lateral ({state}) as state;
 
 -- name: columns

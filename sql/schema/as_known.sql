@@ -48,6 +48,19 @@ begin atomic
     {schema/as_known.grown};
 end;
 
+-- name: refused_function
+-- {table} as it was known after a load; on a cluster refused: Citus has no functions over rows that
+-- lie on several nodes.
+create or replace function {function}(load_id bigint) returns setof {table}
+language plpgsql stable
+as $refuse$
+begin
+    raise exception '% as it was known cannot be read on a cluster', {name}
+        using errcode = 'feature_not_supported',
+            hint = 'Dimensions and enrollments can; docs/cluster.md says more.';
+end
+$refuse$;
+
 -- name: view
 -- {table} as it was known at the point that as_known_at() set; without one as it is.
 select *

@@ -4,11 +4,19 @@
 -- Whether a build has a schema of its own in which loads change its dimensions. One row.
 select exists(
     select 1
-    from pg_trigger as t
-    inner join pg_class as c on t.tgrelid = c.oid
-    inner join pg_namespace as n on c.relnamespace = n.oid
-    where n.nspname = %(schema)s and c.relname = %(table)s and t.tgname = %(guard)s
+    from pg_namespace as n
+    where n.nspname = %(schema)s and {schema/layout.is_history}
 );
+
+-- name: is_history
+-- Whether a schema n is such a one, and none of its name that somebody else made: its dimension has
+-- a guard. A fragment.
+exists (  -- noqa: PRS, a condition
+    select 1
+    from pg_class as g
+    inner join pg_trigger as t on g.oid = t.tgrelid
+    where g.relnamespace = n.oid and g.relname = %(guarded)s and t.tgname = %(guard)s
+)
 
 -- name: put_on_every_node
 -- Keep a table on every node, whole. One row.
@@ -17,3 +25,28 @@ select create_reference_table(%(table)s);
 -- name: spread
 -- Spread a table over the workers by a column, together with the rows of another table. One row.
 select create_distributed_table(%(table)s, %(column)s, colocate_with => %(other)s);
+
+-- name: rows
+-- The rows of a table, asked for by themselves. A fragment.
+(  -- noqa: PRS, rows
+    select *
+    from {table}
+    offset 0
+)
+
+-- name: refused_rows
+-- The columns of a view of the build that cannot be read on a cluster, as a statement that says why
+-- when it is asked for rows. One row.
+select format(
+    'select %%s from (select %%I.refuse_to_read(%%L) as may_be_read) as refused '
+    'where refused.may_be_read',
+    string_agg(
+        format('null::%%s as %%I', format_type(a.atttypid, a.atttypmod), a.attname),
+        ', '
+        order by a.attnum
+    ),
+    %(schema)s::text,
+    %(why)s::text
+) as statement
+from pg_attribute as a
+where a.attrelid = %(view)s::regclass and a.attnum > 0 and not a.attisdropped;

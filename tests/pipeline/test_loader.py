@@ -61,7 +61,7 @@ def send(warehouse: Warehouse, day: str) -> None:
 
 def give_all_to(connection: psycopg.Connection, login: str) -> None:
     """Let everything belong to a login, as in a warehouse from before there was a loader."""
-    values = {"role": login, "schemas": loader._SCHEMAS}
+    values = {"role": login, **loader._SCHEMAS}
     for (statement,) in run(connection, "access/loader.of_others", values).fetchall():
         connection.execute(statement)
     assert len(connection.execute(OF_OTHERS).fetchall()) > 300

@@ -12,15 +12,19 @@ from typing import Any
 import psycopg
 import pytest
 
+from etl.config import Settings
 from etl.db.connection import connect
 from etl.pipeline import commands
+from etl.pipeline.erase import erase
+from etl.pipeline.room import need_of
 from etl.quality.runner import run_sql_checks
 from etl.schema import layout
 from etl.schema.warehouse_tables import tables_of_build
 from etl.stages import bulk
 from etl.warehouse.places import PLACES
 from etl.warehouse.tables import DIMENSIONS, LIVE
-from tests.support import citus, corrections, details_model, rehearsal
+from tests.support import citus, corrections, details_model, erasure, rehearsal, retention
+from tests.support.looking import record
 from tests.support.warehouse import Warehouse, failed_critical, found_by
 
 MEMBERS = [
@@ -306,6 +310,128 @@ def test_restatement_and_a_second_full_load_give_the_rows_of_one_server(
     assert on_cluster.value("select to_regnamespace('history')") is None
 
 
+def require_published(clustered: Warehouse) -> None:
+    for dimension in DIMENSIONS.values():
+        kept, shown = (
+            rows(clustered.connection, schema, dimension.table)
+            for schema in ("history", "warehouse")
+        )
+        assert kept == shown
+
+
+# What shows a person, and is read by who may see one.
+OF_PERSONS = (
+    *("history.dim_member", "warehouse.dim_member_current", "warehouse.dim_member_as_is"),
+    *("as_known.dim_member", "warehouse.dim_member_as_known_at(1)", "dim_member"),
+    *("mart.claim", "mart.enrollment", "mart.member_timeline"),
+)
+
+
+def test_looks_at_persons_are_noted_where_loads_change_them(
+    on_cluster: Warehouse, server_settings: Settings
+) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    assert found_by(on_cluster.connection, "access.looks_are_noted").rows_failed == 0
+    assert found_by(on_cluster.connection, "access.as_declared").rows_failed == 0
+    with record(server_settings, on_cluster.url, on_cluster.data) as kept:
+        with psycopg.connect(kept.login("ida", "phi"), autocommit=True) as ida:
+            for relation in OF_PERSONS:
+                after = kept.last()
+                assert ida.execute(f"select * from {relation}").fetchone(), relation
+                assert "warehouse.dim_member" in kept.read_by("ida", after), relation
+            assert ida.execute("select count(*) from dim_plan").fetchone() > (0,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                ida.execute("select member_id from warehouse.dim_member")
+        with psycopg.connect(kept.login("ann", "analyst"), autocommit=True) as ann:
+            assert ann.execute("select count(*) from dim_member").fetchone() > (0,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                ann.execute("select member_id from history.dim_member")
+
+
+# What is refused whole on a cluster, each with a part of the sentence.
+NOT_READ = {
+    **dict.fromkeys(
+        ("mart.claim_line", "limited.claim_line", "safe_harbor.claim_line"),
+        "claim_line cannot be read on a cluster",
+    ),
+    "as_known.fact_claim": "fact_claim as it was known cannot be read on a cluster",
+    "warehouse.fact_claim_as_known_at(1)": "fact_claim as it was known cannot be read",
+    "as_known.dim_date": "dim_date as it was known cannot be read on a cluster",
+}
+
+
+def test_what_citus_cannot_read_is_refused_with_a_sentence(
+    warehouse: Warehouse, on_cluster: Warehouse
+) -> None:
+    send(FIRST, warehouse, on_cluster)
+    for one in (warehouse, on_cluster):
+        one.rebuild()
+        assert "as known after load 1" in one.value("select warehouse.as_known_at(1)")
+    columns = (
+        "select table_schema, column_name, case table_schema when 'mart' then data_type end "
+        "from information_schema.columns where table_name = 'claim_line' "
+        "order by table_schema, ordinal_position"
+    )
+    assert on_cluster.rows(columns) == warehouse.rows(columns) != []
+    for relation, why in NOT_READ.items():
+        asked = f"select count(*) from {relation}"
+        assert warehouse.value(asked) >= 0
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match=why):
+            on_cluster.connection.execute(asked)
+
+
+@pytest.mark.slow
+def test_erased_members_leave_nothing_in_history(
+    warehouse: Warehouse, on_cluster: Warehouse
+) -> None:
+    for one in (warehouse, on_cluster):
+        erasure.send_first(one)
+        one.rebuild(1)
+    wanted = erasure.state(warehouse)
+    assert erasure.state(on_cluster) == wanted
+    assert erasure.found(erasure.dump(on_cluster)) == erasure.values_of(erasure.ERASED)
+    for member in erasure.ERASED:
+        on_cluster.run(erase, member, "request of the member")
+    # The second full load repeats the erasures among the loads of the first.
+    for _ in range(3):
+        assert erasure.found(erasure.dump(on_cluster)) == []
+        assert erasure.state(on_cluster) == wanted
+        require_published(on_cluster)
+        assert failed_critical(on_cluster.connection) == failed_critical(warehouse.connection)
+        on_cluster.rebuild(1)
+
+
+@pytest.mark.slow
+def test_retention_leaves_the_rows_of_one_server(
+    warehouse: Warehouse, on_cluster: Warehouse
+) -> None:
+    for one in (warehouse, on_cluster):
+        retention.send_all(one)
+        one.rebuild(1)
+    require_same(warehouse, on_cluster)
+    for one in (warehouse, on_cluster):
+        retention.retain(one)
+    require_same(warehouse, on_cluster)
+    assert retention.traces(on_cluster, retention.OLD_CLAIMS) == []
+    for one in (warehouse, on_cluster):
+        one.rebuild(1)
+    require_same(warehouse, on_cluster)
+
+
+def test_what_a_full_load_needs_counts_history(on_cluster: Warehouse) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    sizes = on_cluster.value(
+        "select sum(pg_total_relation_size(c.oid)) from pg_class as c where c.relkind = 'r' "
+        "and c.relnamespace = 'history'::regnamespace"
+    )
+    before = need_of(on_cluster.connection).tables
+    assert sizes > 0
+    on_cluster.connection.execute("drop trigger dim_member_guard_inserts on history.dim_member")
+    assert need_of(on_cluster.connection).tables == before - sizes
+
+
 def test_version_that_is_not_published_is_found_and_published_by_the_next_load(
     on_cluster: Warehouse,
 ) -> None:
@@ -373,6 +499,7 @@ REFUSED = {
     "execute function warehouse.keep_past()": "triggers are not supported",
     "create trigger t after insert on warehouse.fact_claim for each statement "
     "execute function warehouse.keep_past()": "triggers are not supported",
+    "create policy p on warehouse.dim_member using (true)": "circular dependencies",
     "create unique index on warehouse.fact_claim (service_date)": "cannot create constraint",
     "alter table warehouse.fact_claim add foreign key (load_id) references ledger.load": (
         "cannot create foreign key"

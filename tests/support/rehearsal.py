@@ -137,8 +137,9 @@ declare
 begin
     for made in
         select o.objid, o.object_type, coalesce(t.tgrelid, i.indrelid, o.objid) as relation,
-            t.tgname
+            t.tgname, y.polrelid
         from pg_event_trigger_ddl_commands() as o
+        left join pg_policy as y on o.classid = 'pg_policy'::regclass and y.oid = o.objid
         left join pg_trigger as t on o.classid = 'pg_trigger'::regclass and t.oid = o.objid
         left join pg_index as i on o.classid = 'pg_class'::regclass and i.indexrelid = o.objid
     loop
@@ -150,6 +151,9 @@ begin
             )
         ) then
             raise exception 'triggers are not supported on reference or distributed tables';
+        end if;
+        if exists (select from rehearsal.placed where relation = made.polrelid) then
+            raise exception 'circular dependencies between distributed objects';
         end if;
         if made.object_type in ('table', 'index') then
             perform rehearsal.require_keys(relation::regclass)
