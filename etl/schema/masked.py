@@ -238,7 +238,7 @@ def _scoped(shown: SchemaObject, cube: Cube | None = None) -> Iterator[SchemaObj
 def _scope(relation: str, cube: Cube | None) -> list[tuple[str, str]] | None:
     """How rows of a relation are found to be in scope; none where nothing shows that."""
     if cube and "state" not in cube_columns(cube.name):
-        return [("in_scope_by_member_and_day", cube.day or cube.grain[1])]
+        return [("in_scope_by_member_and_day", cube.grain[1])]
     if relation == "dim_member_as_is":
         return [("in_scope_by_key", ""), ("in_scope_by_state", "")]
     if cube or relation.startswith("dim_member") or relation in ("dim_geography", *MARTS):

@@ -274,17 +274,19 @@ class Cube:
     claims (``etl/stages/cubes/follow.py``), for one whose definition costs too much to run daily.
     ``by_member``: such a one whose rows of a member are all made again where something of the
     member changed. ``sums_of``: such a one that adds up the rows of a cube by member, and follows
-    what these were and are. ``day``: of a cube of persons, the column with the day on which the
-    person's state says who may see the row; the second of the grain where it is not said.
-    ``claims_by``: where it counts every claim once, with all measures, the column with the date or
-    month of service; its gate then compares it with the facts. ``persons``: the columns that count
-    the persons of a row, each with the counts of what these persons had, some of which may be of
-    more persons; a row is of few where there is anything and of 1 to 10. Member-months are no more
-    than persons. Of a cube that neither has such a column nor a row a person nothing is shown
-    de-identified. ``bytes_a_claim``: of a table whose definition may be restricted to claims of
-    some months of service (``{of_months}``), the memory that the largest of its steps takes for a
-    claim; it is then made in passes that fit into memory (``etl/stages/cubes/passes.py``).
-    ``deprecated``: since when nobody should read it any more, and what to read in its place.
+    what these were and are. ``claims_by``: where it counts every claim once, with all measures, the
+    column with the date or month of service; its gate then compares it with the facts. ``persons``:
+    the columns that count the persons of a row, each with the counts of what these persons had,
+    some of which may be of more persons; a row is of few where there is anything and of 1 to 10.
+    Member-months are no more than persons. Of a cube that neither has such a column nor a row a
+    person nothing is shown de-identified. ``bytes_a_claim``: of a table whose definition may be
+    restricted to claims of some months of service (``{of_months}``), the memory that the largest of
+    its steps takes for a claim; it is then made in passes that fit into memory
+    (``etl/stages/cubes/passes.py``). ``deprecated``: since when nobody should read it any more, and
+    what to read in its place.
+
+    A row about one person is shown to readers of some states by the person's state, in a column
+    ``state`` or, without one, as it was on the day that is the second of the grain.
     """
 
     name: str
@@ -293,7 +295,6 @@ class Cube:
     is_followed: bool = False
     by_member: bool = False
     sums_of: str = ""
-    day: str | None = None
     claims_by: str | None = None
     persons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bytes_a_claim: int = 0
@@ -428,7 +429,6 @@ CUBES: dict[str, Cube] = {
             "Coverage by member, month and plan: days, member-months and premium.",
             is_followed=True,
             by_member=True,
-            day="first_covered_date",
         ),
         Cube(
             "exposure_month",
@@ -477,7 +477,6 @@ CUBES: dict[str, Cube] = {
             "Stays in hospital: claims that overlap or touch are one, with its readmission.",
             is_followed=True,
             by_member=True,
-            day="discharge_date",
         ),
         Cube(
             "readmission_month",
@@ -490,7 +489,6 @@ CUBES: dict[str, Cube] = {
             "Members whose paid claims of a benefit year pass $100k, and what a risk pool pays.",
             is_followed=True,
             by_member=True,
-            day="last_service_date",
         ),
     )
 }

@@ -79,8 +79,8 @@ def months(url: str) -> dict[str, float]:
 
 
 def _month(analyst: psycopg.Connection[Any], cube: Cube, month: date) -> float:
-    day = next((c for c in cube.grain if c in ("month", "service_date")), cube.day)
-    assert day is not None  # rows without a month bear the day by which they are shown
+    days = ("month", "service_date", "discharge_date", "last_service_date")
+    day = next(column for column in days if column in cube_columns(cube.name))
     measure = next(column for column in cube_columns(cube.name) if column in MEASURES)
     took = []
     for _ in range(TIMES):

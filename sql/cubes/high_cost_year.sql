@@ -9,6 +9,8 @@
 --     (aca_parameter.csv in etl/reference; 45 CFR 153.320 and the Payment Notices). At exactly the
 --     threshold it pays nothing. Of a year that the table does not have, excess and payment are
 --     empty, and the check high_cost_year.pool_parameters fails.
+--   * The state is that of the member version in force on the last day of service of the year, as
+--     the claims of that day have it.
 --   * Claims that name no member are nobody's and have no row here.
 
 -- name: bands
@@ -49,8 +51,17 @@ select
     reached.band,
     above.excess_usd::numeric(16, 2) as pool_excess_usd,
     round(above.excess_usd * pool.coinsurance, 2)::numeric(16, 2) as pool_payment_usd,
-    y.last_service_date
+    y.last_service_date,
+    coalesce(of_day.state, '(unknown)') as state
 from years as y
+-- As facts find it: where the member was gone by then, the last version before.
+left join lateral (
+    select m.state
+    from dim_member as m
+    where m.member_id = y.member_id and m.validity_start_ts <= y.last_service_date
+    order by m.validity_start_ts desc
+    limit 1
+) as of_day on true
 cross join lateral (
     select b.band
     from ({bands}) as b
@@ -107,5 +118,6 @@ from (
     ('band', 'none', '$100k+, $250k+, $500k+ or $1M+: the highest lower bound that paid reaches.'),
     ('pool_excess_usd', 'none', ''),
     ('pool_payment_usd', 'none', ''),
-    ('last_service_date', 'date of the person', 'Last day of service of the year.')
+    ('last_service_date', 'date of the person', 'Last day of service of the year.'),
+    ('state', 'none', 'State of the member on the last day of service of the year, or (unknown).')
 ) as c (column_name, identifier, description);

@@ -9,7 +9,8 @@
 --     are one stay: the patient was moved, or billed in parts. It is a transfer where more than one
 --     provider is known. A claim that names no member is a stay of its own.
 --   * MS-DRG and principal diagnosis are those of the claim discharged last; of several the one
---     admitted last, then that of the greatest claim id.
+--     admitted last, then that of the greatest claim id. The state of the member is the one of that
+--     claim, on its day of service.
 --   * Planned is a stay whose MS-DRG is in planned_readmission_drg.csv or in MDC 14 or 15, births
 --     (etl/reference); it is neither an index stay nor a readmission.
 --   * An index stay is an unplanned one after which a readmission would be seen: the member was
@@ -38,6 +39,7 @@ select
     case when f.member_sk = -1 then '(unknown)' else m.member_id end as member_id,
     -- What names no member is merged with nothing.
     case when f.member_sk = -1 then f.claim_id end as alone,
+    coalesce(m.state, '(unknown)') as member_state,
     f.claim_id,
     f.admit_date,
     f.discharge_date,
@@ -100,6 +102,9 @@ merged as (
         (
             array_agg(diagnosis_code order by discharge_date desc, admit_date desc, claim_id desc)
         )[1] as diagnosis_code,
+        (
+            array_agg(member_state order by discharge_date desc, admit_date desc, claim_id desc)
+        )[1] as state,
         sum(allowed_amount) as allowed_usd,
         sum(paid_amount) as paid_usd
     from numbered
@@ -149,6 +154,7 @@ select
     f.stay_id,
     f.admit_date,
     f.discharge_date,
+    f.state,
     f.discharge_date - f.admit_date as length_days,
     f.claims,
     f.providers,
@@ -242,6 +248,7 @@ from (
     ('stay_id', 'claim or enrollment number', 'Smallest id of the claims of the stay.'),
     ('admit_date', 'date of the person', 'First day of the stay.'),
     ('discharge_date', 'date of the person', 'Last day of the stay.'),
+    ('state', 'none', 'State of the member as the claim discharged last has it, or (unknown).'),
     ('length_days', 'days between dates of the person', ''),
     ('claims', 'none', 'Those that were merged to the stay.'),
     ('providers', 'none', ''),

@@ -95,7 +95,7 @@ def compare(warehouse: Warehouse, world: World) -> set[Any]:
         warehouse.rows(
             "select member_id, stay_id, admit_date, discharge_date, claims, is_transfer, ms_drg,"
             " diagnosis_code, allowed_usd, paid_usd, is_planned, why_not_index,"
-            " readmission_stay_id, days_to_readmission from cubes.inpatient_stay"
+            " readmission_stay_id, days_to_readmission, state from cubes.inpatient_stay"
         )
     )
     assert stays == care_model.stays(world, planned_drgs())
@@ -106,7 +106,7 @@ def compare(warehouse: Warehouse, world: World) -> set[Any]:
     assert set(cost) == care_model.cost_months(world, TIERS)
     years = warehouse.rows(
         "select member_id, benefit_year, allowed_usd, paid_usd, band, pool_excess_usd,"
-        " pool_payment_usd from cubes.high_cost_year"
+        " pool_payment_usd, state from cubes.high_cost_year"
     )
     assert set(years) == care_model.high_cost_years(world)
     by_month = warehouse.rows(

@@ -364,8 +364,7 @@ def in_scope(connection: psycopg.Connection[Any], relation: str) -> list[Row]:
     if relation in CUBES and "state" in found[0]:
         return [row for row in found if row["state"] in STATES]
     if relation in CUBES:
-        days = ("service_date", "month", "discharge_date", "last_service_date")
-        day = next(column for column in days if column in found[0])
+        day = next(column for column in ("service_date", "month") if column in found[0])
         return [
             row
             for row in found

@@ -98,21 +98,42 @@ def cost_months(world: World, tiers: dict[str, str]) -> set[tuple[Any, ...]]:
 
 
 def high_cost_years(world: World) -> set[tuple[Any, ...]]:
-    """Member, year, allowed, paid, band, excess and payment of the pool."""
+    """Member, year, allowed, paid, band, excess and payment of the pool; state on the last day."""
     sums: dict[tuple[str, int], list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
+    last_days: dict[tuple[str, int], date] = defaultdict(lambda: date.min)
     for c in world.claims:
+        key = c["member_id"], c["service_date"].year
+        last_days[key] = max(last_days[key], c["service_date"])
         if c["member_id"] and is_adjudicated(c):
-            year = sums[c["member_id"], c["service_date"].year]
+            year = sums[key]
             year[0] += c["allowed_amount"]
             year[1] += paid(c)
-    years = (
-        care.high_cost_year(member, year, allowed, total, POOLS)
-        for (member, year), (allowed, total) in sums.items()
-    )
-    return {tuple(year.values()) for year in years if year is not None}
+    years = {
+        key: care.high_cost_year(*key, allowed, total, POOLS)
+        for key, (allowed, total) in sums.items()
+    }
+    return {
+        (*year.values(), world.state(year["member_id"], last_days[key]))
+        for key, year in years.items()
+        if year is not None
+    }
 
 
 def stays(world: World, planned: Iterable[str]) -> set[tuple[Any, ...]]:
-    """The stays, columns as in the cube from member_id on."""
+    """The stays, columns as in the cube from member_id on; last the state."""
     found = care.stays(world.claims, world.is_covered, world.day, set(planned))
-    return {tuple(stay.values()) for stay in found}
+    return {(*stay.values(), _state_of(world, stay)) for stay in found}
+
+
+def _state_of(world: World, stay: Row) -> str:
+    """The state of a stay's member on the day of service of the claim discharged last."""
+    if stay["why_not_index"] == "member unknown":
+        return "(unknown)"
+    claims = [
+        c
+        for c in filter(care.is_of_stay, world.claims)
+        if c["member_id"] == stay["member_id"]
+        and stay["admit_date"] <= c["admit_date"] <= stay["discharge_date"]
+    ]
+    last = max(claims, key=lambda c: (c["discharge_date"], c["admit_date"], c["claim_id"]))
+    return world.state(last["member_id"], last["service_date"])
