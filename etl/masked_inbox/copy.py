@@ -8,6 +8,8 @@ would refuse before it looks at the rows.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from etl.files.whole import may_write, whole_folder
 from etl.inbox import folder, manifest
 from etl.inbox.batch import Batch, look_through
 from etl.inbox.delivery import FeedFile, feed_file
+from etl.inbox.header import Header
 from etl.masked_inbox import files
 from etl.masked_inbox.people import People
+from etl.masked_inbox.shared_keys import SharedKeys
 
 README = "README.txt"
 LIMITED_DATA_SET = (
@@ -69,33 +73,45 @@ def make(inbox: Path, to: Path) -> MaskedCopy:
             f"The inbox {inbox} contains no batch to copy.", "Name one with INBOX=folder."
         )
     people = People()
+    shared = SharedKeys(people, _headers(batches))
     with whole_folder(to, _COMMAND) as partial:
         (partial / README).write_text(_README_TEXT, encoding="utf-8")
         for batch in batches:
-            _copy_or_leave(copied, batch, inbox, people, partial / batch.folder)
+            try:
+                copied.files += _copy_batch(batch, inbox, people, shared, partial / batch.folder)
+                copied.batches += 1
+            except BatchError as error:
+                error.folder = batch.folder
+                copied.left_out.append(error)
+                shutil.rmtree(partial / batch.folder)
     return copied
 
 
-def _copy_or_leave(copied: MaskedCopy, batch: Batch, inbox: Path, people: People, to: Path) -> None:
-    try:
-        copied.files += _copy_batch(batch, inbox, people, to)
-        copied.batches += 1
-    except BatchError as error:
-        error.folder = batch.folder
-        copied.left_out.append(error)
-        shutil.rmtree(to)
+def _headers(batches: Iterable[Batch]) -> Iterator[list[Header]]:
+    """The headers of each file that can be copied; of another a batch is left out later."""
+    for batch in batches:
+        for feeds in _feeds_of(batch).values():
+            if feeds[0].is_workbook:
+                continue
+            with suppress(BatchError):
+                yield files.headers(batch, feeds)
 
 
-def _copy_batch(batch: Batch, inbox: Path, people: People, to: Path) -> int:
+def _feeds_of(batch: Batch) -> dict[str, list[FeedFile]]:
+    """The files of a batch by name, each as all feeds have it that read it."""
+    found: dict[str, list[FeedFile]] = {}
+    for part in (part for file in batch.files for part in file.files):
+        found.setdefault(part.path.name, []).append(part)
+    return found
+
+
+def _copy_batch(batch: Batch, inbox: Path, people: People, shared: SharedKeys, to: Path) -> int:
     """Copy a batch; how many files it has."""
     to.mkdir()
-    parts = [part for file in batch.files for part in file.files]
-    feeds_of: dict[str, list[FeedFile]] = {}
-    for part in parts:
-        feeds_of.setdefault(part.path.name, []).append(part)
+    feeds_of = _feeds_of(batch)
     for name, feeds in feeds_of.items():
-        files.write(batch, feeds, people, to / name)
-    original = parts[0].path.parent
+        files.write(batch, feeds, people, shared, to / name)
+    original = batch.files[0].files[0].path.parent
     said_in = folder.look_into(original, inbox).manifest
     if said_in is not None:
         said = manifest.read_manifest(original, said_in)

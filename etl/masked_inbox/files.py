@@ -29,6 +29,7 @@ from etl.inbox.limits import Unfit
 from etl.inbox.manifest import open_regular
 from etl.masked_inbox.people import People, is_replaced
 from etl.masked_inbox.rows import Rows
+from etl.masked_inbox.shared_keys import ApartError, SharedKeys
 from etl.stages.stage.byte_count import Seen
 
 _FEED, _RETURN = b"\n\r"
@@ -78,18 +79,40 @@ def is_of_people(feed: Feed) -> bool:
     return any(is_replaced(column) for column in feed.columns)
 
 
-def write(batch: Batch, feeds: list[FeedFile], people: People, to: Path) -> None:
+def headers(batch: Batch, feeds: list[FeedFile]) -> list[header.Header]:
+    """The header of a file as each feed reads it. Raises ``BatchError`` if one cannot."""
+    return [header.read(batch, part, part.blocks)[0] for part in feeds]
+
+
+def write(
+    batch: Batch, feeds: list[FeedFile], people: People, shared: SharedKeys, to: Path
+) -> None:
     """Write a file with invented people; ``feeds``: the file as each feed reads it.
 
-    Raises ``BatchError`` if it cannot be read as a file of its feed, changes meanwhile, or is a
-    workbook: what else is in one, on other sheets and in its properties, may be of people.
+    Raises ``BatchError`` if it cannot be read as a file of its feed, changes meanwhile, joins keys
+    that would not meet those of other files, or is a workbook: what else is in one, on other sheets
+    and in its properties, may be of people.
     """
+    try:
+        _write(batch, feeds, people, shared, to)
+    except ApartError as error:
+        raise BatchError(
+            Refusal.NOT_CSV,
+            f"{feeds[0].name} of batch {batch.batch_id} joins a {error.column} of several fields, "
+            "and other files have it whole: in a masked copy the two would not meet.",
+            "Mask the batches of the two senders in inboxes of their own.",
+        ) from error
+
+
+def _write(
+    batch: Batch, feeds: list[FeedFile], people: People, shared: SharedKeys, to: Path
+) -> None:
     part = feeds[0]
     if part.is_workbook:
         raise _unwritable(
             batch, part, "is a workbook", "save the sheet that is loaded as a CSV file"
         )
-    head, pieces = _pieces(batch, feeds, people)
+    head, pieces = _pieces(batch, feeds, people, shared)
     if any(is_of_people(file.feed) for file in feeds):
         _refuse_other_form(batch, part, head)
         with _opened(part, head, to) as file:
@@ -129,15 +152,15 @@ def _unwritable(batch: Batch, part: FeedFile, what: str, instead: str) -> BatchE
 
 
 def _pieces(
-    batch: Batch, feeds: list[FeedFile], people: People
+    batch: Batch, feeds: list[FeedFile], people: People, shared: SharedKeys
 ) -> tuple[header.Header, Iterator[bytes]]:
     """A file's header and its text with invented people, a block at a time."""
     part, *others = feeds
     ends = LineEnds()
     blocks = Seen(part).through(lambda _: None)
     head, records = header.read(batch, part, blocks, ends.note)
-    contracts = [header.read(batch, other, other.blocks)[0].contract for other in others]
-    return head, _rewritten(ends, Rows(head, people, contracts), records)
+    heads = [head, *headers(batch, others)]
+    return head, _rewritten(ends, Rows(heads, people, shared), records)
 
 
 def _rewritten(ends: LineEnds, rows: Rows, records: Iterator[Block]) -> Iterator[bytes]:

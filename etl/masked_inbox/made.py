@@ -10,7 +10,7 @@ if that does not give what it should.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -97,12 +97,29 @@ def uses_of(contract: SenderContract, name: str) -> list[Use]:
     found = [
         Use(contract.feed.column(column), words)
         for column, value in values
-        for words in _ways(value, name)
+        for words in ways(value, name)
     ]
     for condition in contract.where:
         listed = frozenset(word.lower() for word in condition.words)
-        found += [Use(None, words, listed) for words in _ways(condition.of, name)]
+        found += [Use(None, words, listed) for words in ways(condition.of, name)]
     return found
+
+
+def field_change(name: str, contracts: Sequence[SenderContract], people: People) -> Change | None:
+    """What gives a field another text, trimmed and without quotes; nothing if it stays as it is.
+
+    ``name``: the field's, in small letters. ``contracts``: all under which its file is read, of
+    which the first is that of its rows.
+    """
+    contract = contracts[0]
+    target = contract.targets.get(name)
+    column = contract.feed.column(target) if target else None
+    uses = [use for c in contracts for use in uses_of(c, name)]
+    if column is not None and is_replaced(column):
+        return people.replacing(column, contract.parsing)
+    if column is None or any(use.names_people for use in uses):
+        return MadeField(uses, contract.parsing, people).replaced
+    return None
 
 
 def says_what_is_listed(uses: list[Use], text: str) -> bool:
@@ -199,14 +216,14 @@ def _is_listed(word: Value, text: str) -> bool:
     return re.search(form, text) is not None
 
 
-def _ways(value: Value, name: str) -> Iterator[tuple[Value, ...]]:
+def ways(value: Value, name: str) -> Iterator[tuple[Value, ...]]:
     """For each place of a field in a value, the words from the field outwards."""
     if isinstance(value, Field):
         if name in value.lowered:
             yield ()
         return
     for operand in value.operands:
-        for words in _ways(operand, name):
+        for words in ways(operand, name):
             yield (*words, value)
 
 

@@ -73,6 +73,8 @@ class People:
         self._key = secrets.token_bytes(_KEY_BYTES)
         # Whose a short code is, in this process alone.
         self._taken: dict[tuple[Identifier, str], str] = {}
+        # By the name of a key, how one that other files join is replaced; nothing if they do not.
+        self.taken_apart: dict[str, Callable[[str], str | None]] = {}
 
     def replacing(self, column: Column, parsing: Parsing) -> Callable[[bytes], bytes]:
         """A function from a value of a column, trimmed and without quotes, to the invented one.
@@ -88,8 +90,8 @@ class People:
             text = value.decode()
             if text.lower() in nothing:
                 return value
-            invented = self._invented(column.identifier, text)
-            if column.type.names_a_thing and _is_odd(text):
+            invented = self._joined(column, text) or self._invented(column.identifier, text)
+            if column.type.names_a_thing and is_odd(text):
                 invented += _ODD
             longest = column.most_characters
             if longest is not None and len(text) > longest:
@@ -118,6 +120,10 @@ class People:
         """A number of 20 digits."""
         return f"{self._number(column.identifier, text) % 10**20:020d}"
 
+    def _joined(self, column: Column, text: str) -> str | None:
+        joined = self.taken_apart.get(column.name)
+        return joined(text) if joined else None
+
     def _invented(self, identifier: Identifier, text: str) -> str:
         invent = _INVENTED[identifier]
         if identifier in _NUMBERS:
@@ -144,7 +150,7 @@ def _signs(number: int, count: int) -> str:
     return "".join(signs)
 
 
-def _is_odd(key: str) -> bool:
+def is_odd(key: str) -> bool:
     """Whether staging refuses a key for its characters (``etl.render.values.is_odd_key``)."""
     others = [sign for sign in key if not " " <= sign <= "~"]
     if not others:

@@ -7,12 +7,11 @@ anywhere in it: it becomes a record with the same fault, its key and its amounts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from etl.contracts.column import Column
 from etl.contracts.reasons import Reason
-from etl.contracts.sender import SenderContract
 from etl.contracts.types import Type
 from etl.inbox import copy_stream, csv_records, value_forms
 from etl.inbox.block_scan import Layout, Marks
@@ -20,12 +19,10 @@ from etl.inbox.header import Header
 from etl.inbox.no_rows import NoRows
 from etl.masked_inbox import made
 from etl.masked_inbox.people import People, is_replaced
+from etl.masked_inbox.shared_keys import SharedKeys
 from etl.render import parsing
 from etl.stages.stage.rejected_keys import keys_of
 from etl.stages.stage.rejects import money_fields
-
-# From a value, or a field with one, to that which takes its place.
-Change = Callable[[bytes], bytes]
 
 # So many fields of a column are remembered, if they are no longer than this.
 _REMEMBERED = 1 << 16
@@ -47,11 +44,17 @@ _TIMES = (*(Type.DATE, Type.KEY_DATE, Type.TIMESTAMP, Type.YEAR, Type.KEY_YEAR, 
 class Rows:
     """Rewrites the records of files with one header.
 
-    ``others``: contracts of other feeds under which the same files are read too.
+    ``heads``: that of the rows, then those of other feeds under which the same files are read too.
+    ``shared``: keys that other files have whole. Then ``rewritten`` raises ``ApartError`` for a
+    record whose key the others would not have.
     """
 
-    def __init__(self, head: Header, people: People, others: Sequence[SenderContract] = ()) -> None:
+    def __init__(
+        self, heads: Sequence[Header], people: People, shared: SharedKeys | None = None
+    ) -> None:
+        head = heads[0]
         contract = head.contract
+        contracts = [head.contract for head in heads]
         self._head = head
         self._count = len(head.names)
         self._parsing = contract.parsing
@@ -59,23 +62,28 @@ class Rows:
         self._columns: list[Column | None] = [
             None if target is None else contract.feed.column(target) for target in head.targets
         ]
-        self._replaced: dict[int, Change] = {}
+        self._replaced: dict[int, made.Change] = {}
         # What is made of fields that are no columns as they stand.
         self._uses: dict[int, list[made.Use]] = {}
         # Of fields as they are written.
-        self._changes: list[tuple[int, Change]] = []
+        self._changes: list[tuple[int, made.Change]] = []
         self._forms = {}
         self._cents = {
             at: money.read for money in money_fields(head).values() for at in money.positions
         }
         for at, column in enumerate(self._columns):
-            uses = [use for c in (contract, *others) for use in made.uses_of(c, head.names[at])]
-            names_people = any(use.names_people for use in uses)
-            if column is None or (names_people and not is_replaced(column)):
-                self._take_made(at, uses, people)
-            elif is_replaced(column):
-                self._replaced[at] = people.replacing(column, contract.parsing)
-                self._changes.append((at, _in_place(self._replaced[at])))
+            uses = [use for c in contracts for use in made.uses_of(c, head.names[at])]
+            changed = made.field_change(head.names[at], contracts, people)
+            if column is None and not uses:
+                self._changes.append((at, _emptied))
+            elif changed:
+                compared = shared.compared(at, heads, changed) if shared else changed
+                self._changes.append((at, _in_place(compared)))
+                is_as_it_stands = column is not None and is_replaced(column)
+                if not is_as_it_stands:
+                    self._uses[at] = uses
+                if is_as_it_stands or any(use.names_people for use in uses):
+                    self._replaced[at] = changed
             if column and (form := parsing.form(column, contract.parsing)):
                 self._forms[at] = form
         self._no_rows = NoRows(
@@ -86,17 +94,6 @@ class Rows:
             head.required_fields,
             head.marker_field,
         )
-
-    def _take_made(self, at: int, uses: list[made.Use], people: People) -> None:
-        """Note how a field changes that is no column of ours as it stands."""
-        if not uses:
-            self._changes.append((at, _emptied))
-            return
-        self._uses[at] = uses
-        changed = made.MadeField(uses, self._parsing, people).replaced
-        self._changes.append((at, _in_place(changed)))
-        if any(use.names_people for use in uses):
-            self._replaced[at] = changed
 
     def rewritten(self, block: list[bytes]) -> list[bytes]:
         """The records of a block, without the ends of their lines, one for each."""
@@ -273,7 +270,7 @@ class Rows:
         return _joined(kept)
 
 
-def _in_place(replaced: Change) -> Change:
+def _in_place(replaced: made.Change) -> made.Change:
     """What gives a field another value; blanks and quotes around it stay."""
 
     def changed(field: bytes) -> bytes:
