@@ -26,6 +26,7 @@ from etl.warehouse.tables import (
     MARTS,
     MARTS_OF_CUBES,
     MEMBER_LIMITED,
+    MEMBER_SCOPE,
     past_of,
 )
 
@@ -254,6 +255,8 @@ def _of_build(relation: str, column: str) -> Identifier:
         return _of_limited(column)
     if column in _KEYS:
         return _KEYS[column]
+    if relation == MEMBER_SCOPE:
+        return {"state": NONE, "part": NONE, "bits": Identifier.SURROGATE_KEY}[column]
     if relation == "dim_geography":
         return _GEOGRAPHY[column]
     if relation == "dim_date":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from etl.access.classification import LIMITED_ROWS, identifies, mart_columns
-from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES, Schemas
+from etl.warehouse.tables import CUBES, MARTS, MARTS_OF_CUBES, MEMBER_SCOPE, Schemas
 
 LOADER = "aca_loader"
 SCOPED = "aca_analyst_scoped"
@@ -80,8 +80,9 @@ _STEWARDS = (
     ("quality", "rejected_key"),
 )
 
-# Rows that have a surrogate key and its code lead from one to the other.
-_OWNERS = tuple((BUILD.warehouse, name) for name in LIMITED_ROWS)
+# Rows that have a surrogate key and its code lead from one to the other; the states of keys are for
+# views alone.
+_OWNERS = tuple((BUILD.warehouse, name) for name in (*LIMITED_ROWS, MEMBER_SCOPE))
 
 # What auditors see: who may see which states, whose data must be kept, what was erased.
 _AUDITED = (("access", "login_state"), ("access", "legal_hold"), ("access", "erased"))

@@ -29,6 +29,7 @@ from etl.warehouse.tables import (
     FACTS,
     LIVE,
     MEMBER_LIMITED,
+    MEMBER_SCOPE,
     Dimension,
     Fact,
 )
@@ -248,6 +249,10 @@ def _declared(graph: Graph) -> None:
     for column in (*graph.columns[limited], ROWS):
         source = Node(f"{limited}_rows", column)
         graph.declare("trigger: limited copy of members", Node(limited, column), source)
+    for column in (*graph.columns[f"warehouse.{MEMBER_SCOPE}"], ROWS):
+        source = Node(limited, column if column in ("state", ROWS) else "version_sk")
+        node = Node(f"warehouse.{MEMBER_SCOPE}", column)
+        graph.declare("trigger: states of members", node, source)
 
 
 def _described(graph: Graph, codes: CodeSet) -> None:

@@ -33,6 +33,7 @@ from etl.warehouse.tables import (
     MARTS,
     MARTS_OF_CUBES,
     MEMBER_LIMITED,
+    MEMBER_SCOPE,
     Cube,
 )
 
@@ -48,6 +49,13 @@ _KEYED = (
     *(fact.table for fact in FACTS.values()),
     *(detail.table for detail in DETAILS),
 )
+# The facts whose rows a mart has, by which its members are found to be in scope.
+_FACTS_OF_MARTS = {
+    "claim": "fact_claim",
+    "claim_line": "fact_claim_line",
+    "claim_diagnosis": "bridge_claim_diagnosis",
+    "enrollment": "fact_enrollment",
+}
 # What the limited copy of the member dimension shows.
 _OF_COPY = tuple(f"{DIM_MEMBER.table}{form}" for form in ("", "_current", "_as_is"))
 
@@ -145,7 +153,7 @@ def _relations() -> Iterator[SchemaObject]:
 
 def _copy() -> Iterator[SchemaObject]:
     """What the limited copy of the member dimension is made of, and what shows it."""
-    copy = Place("warehouse", MEMBER_LIMITED)
+    copy, scope = Place("warehouse", MEMBER_LIMITED), Place("warehouse", MEMBER_SCOPE)
     members = _table("warehouse", DIM_MEMBER.table)
     # The copy follows while a load changes the dimension, before that is published.
     members = replace(members, parts={"relation": Place("versions", DIM_MEMBER.table)})
@@ -156,9 +164,12 @@ def _copy() -> Iterator[SchemaObject]:
         "view",
         rows,
         "access/limited.rows",
-        {"shown": masked_rows.place, "copy": copy, "due": rows},
+        {"shown": masked_rows.place, "copy": copy, "due": rows, "scope": scope},
         made_of=masked_rows,
-        then=("access/limited.remove_differing", "access/limited.add_missing"),
+        then=tuple(
+            f"access/limited.{name}"
+            for name in ("remove_differing", "add_missing", "remove_scopes", "add_scopes")
+        ),
     )
     yield SchemaObject(
         "view",
@@ -213,6 +224,9 @@ def _scoped(shown: SchemaObject, cube: Cube | None = None) -> Iterator[SchemaObj
     What says of no row whose it is has none.
     """
     relation = shown.place.name
+    if relation in (*_KEYED, *_FACTS_OF_MARTS):
+        yield _facts_in_scope(shown)
+        return
     in_scope = _scope(relation, cube)
     if in_scope is None:
         return
@@ -227,12 +241,28 @@ def _scoped(shown: SchemaObject, cube: Cube | None = None) -> Iterator[SchemaObj
         )
         for scope, day in in_scope
     )
-    if relation in (*_OF_COPY, *_KEYED, *MARTS):
+    if relation in (*_OF_COPY, *MARTS):
         # Masked before they are filtered, so that both need one join.
         view = replace(_table(_LIMITED.value, relation), wrappers=scopes)
     else:
         view = replace(_masked(shown, _LIMITED), wrappers=scopes)
     yield replace(view, place=Place("scoped", relation), options=_BARRIER if scopes else "")
+
+
+def _facts_in_scope(shown: SchemaObject) -> SchemaObject:
+    """A view on facts, or a mart of them, of members of the reader's states."""
+    name = shown.place.name
+    fact = _FACTS_OF_MARTS.get(name)
+    parts = {
+        "relation": Place("warehouse", fact or name),
+        "dim_member": Place("warehouse", DIM_MEMBER.table),
+        "scope": Place("warehouse", MEMBER_SCOPE),
+    }
+    part = {fact or "relation": Rows("access/masked.facts_in_scope", parts)}
+    made = masked_mart(name, _MEMBERS[_LIMITED]) if fact else shown
+    made = replace(made, parts={**made.parts, **part})
+    view = _masked(made, _LIMITED, has_codes=fact is not None)
+    return replace(view, place=Place("scoped", name), options=_BARRIER)
 
 
 def _scope(relation: str, cube: Cube | None) -> list[tuple[str, str]] | None:
@@ -243,8 +273,6 @@ def _scope(relation: str, cube: Cube | None) -> list[tuple[str, str]] | None:
         return [("in_scope_by_key", ""), ("in_scope_by_state", "")]
     if cube or relation.startswith("dim_member") or relation in ("dim_geography", *MARTS):
         return [("in_scope_by_state", "")]
-    if relation in _KEYED:
-        return [("in_scope_by_key", "")]
     if relation.startswith(("fact_", "bridge_")):
         return None
     return []

@@ -276,6 +276,7 @@ def guards() -> tuple[SchemaObject, ...]:
 
 def _limits() -> Iterator[SchemaObject]:
     """What keeps the limited copy of the member dimension; a rebuild fills it when it is done."""
+    yield function_of("schema/limited.follow_scope", "warehouse")
     yield function_of("schema/limited.keep_limited", "warehouse")
     for event in ("inserts", "updates", "deletes", "truncates"):
         yield _trigger("limited", DIM_MEMBER, event)

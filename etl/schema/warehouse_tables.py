@@ -20,10 +20,11 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
+    Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import DOMAIN, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import BIT, DOMAIN, TIMESTAMP, UUID
 from sqlalchemy.types import TypeEngine
 
 from etl.contracts.column import IS_DELETED
@@ -52,6 +53,7 @@ from etl.warehouse.tables import (
     FACTS,
     LIVE,
     MEMBER_LIMITED,
+    MEMBER_SCOPE,
     OPEN_END,
     Dimension,
     Schemas,
@@ -309,3 +311,29 @@ def _limited(table: Table, dimension: Dimension) -> None:
         postgresql_with={"fillfactor": 90},
     )
     Index(None, *(copy.c[k] for k in dimension.key))
+    _scope(table.metadata, table.schema)
+
+
+def _scope(metadata: MetaData, schema: str | None) -> None:
+    """Which versions of the copy are of a state, so that facts need no join to be found by it."""
+    Table(
+        MEMBER_SCOPE,
+        metadata,
+        Column("state", Text, nullable=False, comment="State of the versions."),
+        Column(
+            "part",
+            BigInteger,
+            autoincrement=False,
+            nullable=False,
+            comment="Which 4,096 surrogate keys, counted from -1 on.",
+        ),
+        Column(
+            "bits",
+            BIT(4096),
+            nullable=False,
+            comment="A bit for each of these keys, 1 if its version is of the state.",
+        ),
+        PrimaryKeyConstraint("state", "part"),
+        schema=schema,
+        comment=f"Which versions in {MEMBER_LIMITED} are of which state. Triggers keep it.",
+    )

@@ -12,7 +12,14 @@ from typing import Final, Literal
 from etl.contracts.feeds import FEEDS
 from etl.warehouse.code_sets import GROWING
 from etl.warehouse.details import DETAILS
-from etl.warehouse.tables import DIMENSIONS, FACT_CLAIM, FACT_ENROLLMENT, FACTS, MEMBER_LIMITED
+from etl.warehouse.tables import (
+    DIMENSIONS,
+    FACT_CLAIM,
+    FACT_ENROLLMENT,
+    FACTS,
+    MEMBER_LIMITED,
+    MEMBER_SCOPE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ PLACES: Mapping[str, Lies] = {
     **dict.fromkeys((d.table for d in DIMENSIONS.values()), REFERENCE),
     **dict.fromkeys((d.past for d in DIMENSIONS.values()), LOCAL),
     MEMBER_LIMITED: LOCAL,
+    MEMBER_SCOPE: LOCAL,
     **{name: LOCAL for fact in FACTS.values() for name in (fact.table, fact.past)},
     FACT_ENROLLMENT.table: MANAGED,
     FACT_CLAIM.table: _CLAIMS,

@@ -132,6 +132,8 @@ def past_of(table: str) -> str:
 
 # The member dimension as the limited standard shows it, for readers of the masked schemas.
 MEMBER_LIMITED = "dim_member_limited"
+# By state, of which versions in that copy it is: a bit for each surrogate key.
+MEMBER_SCOPE = "member_scope"
 
 
 @dataclass(frozen=True, slots=True)

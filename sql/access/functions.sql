@@ -57,6 +57,14 @@ return case
     else left(zip, 3)
 end;
 
+-- name: bits_joined
+-- Bits of several rows, one after the other in their order.
+create or replace aggregate {schema}.bits_joined (varbit)(
+    sfunc = bitcat,
+    stype = varbit,
+    parallel = safe
+);
+
 -- name: age_of_years
 -- An age in years; of persons over 89 it is 90.
 create or replace function {schema}.age_of(years integer) returns integer

@@ -32,6 +32,25 @@ select r.*
 from {due} as r
 where not exists (select 1 from {copy} as l where l.version_sk = r.version_sk);
 
+-- name: add_scope
+-- Note of which states the versions of the copy are that surrogate keys are of. One row.
+select follow_scope(%(keys)s::bigint[]);
+
+-- name: add_scopes
+-- The same of all versions of a copy that was empty. One row per state and part of the keys.
+insert into {scope} (state, part, bits)
+select
+    m.state,
+    (m.version_sk + 1) >> 12,
+    bit_or(set_bit(0::bit(4096), ((m.version_sk + 1) & 4095)::integer, 1))
+from {copy} as m
+where m.state is not null
+group by m.state, (m.version_sk + 1) >> 12;
+
+-- name: remove_scopes
+-- Forget of which states versions are. One row per state and part of the keys.
+delete from {scope};
+
 -- name: lacking
 -- The surrogate keys of the versions that the copy lacks: new ones, and any that came when its
 -- member had no code, also where the key was another member's before. One row.

@@ -65,6 +65,31 @@ from ({rows}) as s
 inner join {members} as v on s.member_sk = v.member_sk
 where v.state = any({access/masked.states_of_reader});
 
+-- name: bits_of_reader
+-- A bit for each surrogate key of a version, from -1 on: 1 if it is of a state that the reader may
+-- see. They are put together once a query, and of every key in the dimension there is one, as
+-- get_bit asks. A fragment.
+(  -- noqa: PRS, a value
+    select access.bits_joined(coalesce(b.bits, 0::bit(4096)) order by p.part)
+    from generate_series(0, ((select max(d.member_sk) from {dim_member} as d) + 1) >> 12) as p (part)
+    left join (
+        select
+            o.part,
+            bit_or(o.bits) as bits
+        from {scope} as o
+        where o.state = any({access/masked.states_of_reader})
+        group by o.part
+    ) as b on p.part = b.part
+)
+
+-- name: facts_in_scope
+-- Facts of members of the states that the reader may see, as each was on the day of the fact: a join
+-- with the member's version would be made for each row. Every key of a fact is in the dimension.
+-- One row per fact.
+select f.*
+from {relation} as f
+where get_bit({access/masked.bits_of_reader}, (f.member_sk + 1)::integer) <> 0;
+
 -- name: in_scope_by_state
 -- Rows that bear a state that the reader may see. One row per row.
 select s.*

@@ -102,17 +102,53 @@ from judged;
 --:     declared; a full load makes the copy itself again.
 --: rule limited_as_dimension: critical, consistency
 --:   fails when: dim_member_limited lacks a version, has one that dim_member lacks, or has another
---:     value of it than the limited standard makes of the dimension's
+--:     value of it than the limited standard makes of the dimension's; or member_scope says another
+--:     state of one
 --:   source: [decision 28](decisions/0028-masking-by-views.md)
-with judged as (
+with unlike as (
+    select part
+    from (
+        select
+            part,
+            bit_count(bits) as versions
+        from member_scope
+        union all
+        select
+            (version_sk + 1) >> 12,
+            -1
+        from dim_member_limited
+        where state is not null
+    ) as counted
+    group by part
+    having sum(versions) <> 0
+),
+
+judged as (
     select
         coalesce(m.member_sk, c.version_sk) as member_sk,
         m.member_sk is null
         or c.version_sk is null
-        or (c is distinct from r) as is_broken
+        or (c is distinct from r)
+        or coalesce(get_bit(s.bits, place.bit_of_part), 0) <> (c.state is not null)::integer
+        -- Of another state too: looked for where more bits are 1 than there are versions.
+        or (
+            place.part = any(array(select u.part from unlike as u))
+            and exists (
+                select
+                from member_scope as o
+                where o.part = place.part and o.state is distinct from c.state
+                    and get_bit(o.bits, place.bit_of_part) = 1
+            )
+        ) as is_broken
     from dim_member as m
     full join dim_member_limited as c on m.member_sk = c.version_sk
     left join dim_member_limited_rows as r on m.member_sk = r.version_sk
+    cross join lateral (
+        select
+            (coalesce(m.member_sk, c.version_sk) + 1) >> 12 as part,
+            ((coalesce(m.member_sk, c.version_sk) + 1) & 4095)::integer as bit_of_part
+    ) as place
+    left join member_scope as s on c.state = s.state and place.part = s.part
 )
 
 select

@@ -11,12 +11,14 @@ as $limited$
 declare
     other_values_differ text;
     only_ends_differ boolean;
+    moved bigint[];
     -- On a cluster the dimension is changed in schema history.
     place text := regexp_replace(tg_table_schema, '^history', 'warehouse');
 begin
     if tg_op = 'TRUNCATE' then
         -- A statement that truncates both tables uses this one, so it cannot be truncated again.
         execute format('delete from %I.dim_member_limited', place);
+        execute format('delete from %I.member_scope', place);
         return null;
     end if;
     if tg_op = 'UPDATE' then
@@ -61,9 +63,38 @@ begin
             place
         );
     end if;
+    -- Of versions that changed few are of another state.
+    execute
+        case
+            when tg_op <> 'UPDATE' then 'select array_agg(member_sk) from touched'
+            else 'select array_agg(coalesce(o.member_sk, n.member_sk))
+                from touched as o full join changed as n on o.member_sk = n.member_sk
+                where (o.member_sk, o.state) is distinct from (n.member_sk, n.state)'
+        end
+    into moved;
+    execute format('select %I.follow_scope($1)', place) using moved;
     return null;
 end
 $limited$;
+
+-- name: follow_scope
+-- Makes the parts of member_scope again that have these surrogate keys, from the limited copy.
+create or replace function {schema}.follow_scope(keys bigint[]) returns void
+language sql
+begin atomic  -- noqa: PRS, two statements
+    delete from {schema}.member_scope
+    where part in (select (k.version_sk + 1) >> 12 from unnest(keys) as k (version_sk));
+    insert into {schema}.member_scope (state, part, bits)
+    select
+        m.state,
+        p.part,
+        bit_or(set_bit(0::bit(4096), ((m.version_sk + 1) & 4095)::integer, 1))
+    from (select distinct (k.version_sk + 1) >> 12 as part from unnest(keys) as k (version_sk)) as p
+    inner join {schema}.dim_member_limited as m
+        on m.version_sk >= (p.part << 12) - 1 and m.version_sk < ((p.part + 1) << 12) - 1
+    where m.state is not null
+    group by m.state, p.part;
+end;
 
 -- name: limit_inserts
 -- Brings inserted versions to the limited copy.

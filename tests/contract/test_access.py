@@ -69,6 +69,7 @@ ONLY_FOR = {
     "warehouse.dim_member_limited": (),
     "warehouse.dim_member_limited_rows": (),
     "warehouse.dim_member_masked": (),
+    "warehouse.member_scope": (),
 }
 # Columns of quality that name or quote a member.
 NAMING = {"raw_line", "record", "key", "failing_keys", "member_id", "member_sk"}

@@ -139,6 +139,10 @@ def test_a_version_without_codes_is_not_shown_until_a_load_gives_it_one(world: W
         "update warehouse.dim_member_limited set zip = '0' where version_sk > 0",
         "update warehouse.dim_member_limited set first_name = 'Ada' where version_sk > 0",
         "update warehouse.dim_member_limited set version_sk = version_sk + 50 where version_sk > 0",
+        # Of which state versions are.
+        "delete from warehouse.member_scope",
+        "insert into warehouse.member_scope select 'ZZ', part, bit_or(bits)"
+        " from warehouse.member_scope group by part",
     ],
 )
 def test_a_copy_that_differs_is_found_and_made_again_with_its_definition(

@@ -434,7 +434,10 @@ PEEK = """
 )
 @pytest.mark.parametrize(
     "relation",
-    ["dim_member", "dim_member_as_is", "claims_daily_member", "member_month", "member_timeline"],
+    [
+        *("dim_member", "dim_member_as_is", "claims_daily_member", "member_month"),
+        *("member_timeline", "claim", "enrollment"),
+    ],
 )
 def test_a_function_of_a_reader_sees_no_row_that_it_may_not(world, relation, question):
     codes = Codes.read(world.connection, LIMITED)

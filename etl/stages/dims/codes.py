@@ -13,11 +13,12 @@ from etl.access.classification import MEMBER_LIMITED_ROWS
 from etl.contracts.types import SHOWN_FOR_NO_KEY
 from etl.db.statements import Parts, run, scalar
 from etl.stages import bulk, tables
-from etl.warehouse.tables import MEMBER_LIMITED
+from etl.warehouse.tables import MEMBER_LIMITED, MEMBER_SCOPE
 
 _LIMITED: dict[str, Parts] = {
     "copy": sql.Identifier(MEMBER_LIMITED),
     "due": sql.Identifier(MEMBER_LIMITED_ROWS),
+    "scope": sql.Identifier(MEMBER_SCOPE),
 }
 
 
@@ -43,6 +44,7 @@ def give_codes(
     elif keys:
         # Triggers brought the versions whose keys and members had codes when they came.
         run(connection, "access/limited.add", {"keys": keys}, **_LIMITED)
+        run(connection, "access/limited.add_scope", {"keys": keys})
 
 
 def _lacking(connection: psycopg.Connection[Any], of_load: int | None) -> list[int]:
@@ -72,4 +74,6 @@ def _copy_whole(connection: psycopg.Connection[Any]) -> None:
     """Complete the limited copy of a dimension that nobody reads yet."""
     with bulk.without_indexes(connection, MEMBER_LIMITED):
         run(connection, "access/limited.add_missing", **_LIMITED)
+    run(connection, "access/limited.remove_scopes", **_LIMITED)
+    run(connection, "access/limited.add_scopes", **_LIMITED)
     tables.analyze(connection, MEMBER_LIMITED)
