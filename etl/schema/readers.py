@@ -12,7 +12,7 @@ from etl.schema.noted import as_reader, identifies_persons
 from etl.schema.objects import Columns, NotedRows, Parts, Place, SchemaObject, functions_of
 from etl.warehouse.code_sets import GROWING
 from etl.warehouse.details import DETAILS
-from etl.warehouse.places import PLACES
+from etl.warehouse.places import LOCAL, PLACES
 from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact, past_of
 
 # The tables that are read as they were known, each with the key of a row; none of one that only

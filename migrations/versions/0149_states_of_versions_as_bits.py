@@ -1,6 +1,6 @@
 """Which versions of members are of which state, as bits by surrogate key.
 
-Revision: 0154, after 0147.
+Revision: 0149, after 0148.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0154"
-down_revision = "0147"
+revision = "0149"
+down_revision = "0148"
 branch_labels = None
 depends_on = None
 

@@ -1,13 +1,13 @@
 """Tables of claims are partitioned by year before the last three years; a full load makes these.
 
-Revision: 0152, after 0147.
+Revision: 0148, after 0147.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0152"
+revision = "0148"
 down_revision = "0147"
 branch_labels = None
 depends_on = None
