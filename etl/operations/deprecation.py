@@ -15,7 +15,8 @@ from psycopg import sql
 from etl.db.statements import run
 from etl.errors import SchemaError, UsageError, one_line
 from etl.operations import use
-from etl.warehouse.tables import CUBES, DEPRECATED, LIVE, TABLE, VIEW
+from etl.warehouse.deprecated import DEPRECATED
+from etl.warehouse.tables import CUBES, LIVE, TABLE, VIEW
 
 # A cube that somebody read in so many days is not dropped.
 QUIET_DAYS = 30

@@ -22,7 +22,7 @@ from etl.pipeline import breaker, empty_months, erase, guards, replay, room, swa
 from etl.pipeline.ending import RolledBack
 from etl.pipeline.latest import CUBES_ARE_DUE
 from etl.pipeline.load import STAGES, all_batches, pending, run_remaining_stages, unfinished
-from etl.pipeline.session import RunContext, set_session_path, worst
+from etl.pipeline.session import RunContext, set_session_path
 from etl.pipeline.summary import Summary
 from etl.quality import runner
 from etl.quality.great_expectations import load_ahead
@@ -344,7 +344,7 @@ def run_checks(
         _note_what_was_not_compared(context, report.checks - len(runner.all_checks()))
     if report.failed_critical:
         raise CheckFailedError(
-            f"{worst(report)}.",
+            f"{report.worst}.",
             "The rebuild was not put live; readers keep what they had. See quality.check_result."
             if build == NEXT
             else _what_to_do(context),
@@ -409,7 +409,7 @@ def judge_arrivals(context: RunContext) -> Summary:
     context.record_gate("arrivals", report)
     if report.failed_critical:
         raise CheckFailedError(
-            f"{worst(report)}.",
+            f"{report.worst}.",
             "The loads are in place. See quality.check_judged; ask the sender.",
         )
     return context.summary

@@ -23,7 +23,6 @@ from etl import log
 from etl.access import erasure_files
 from etl.access.erasure import ErasedMembers
 from etl.config import Settings
-from etl.contracts.checks import CRITICAL
 from etl.contracts.refusals import Refusal
 from etl.db.connection import PREFIX, connect, set_search_path
 from etl.db.statements import names, run, scalar
@@ -332,7 +331,7 @@ class RunContext:
         self.record_gate(stage, report)
         if report.failed_critical:
             raise CheckFailedError(
-                f"The work on {what} was rolled back at the gate of {stage}: {worst(report)}.",
+                f"The work on {what} was rolled back at the gate of {stage}: {report.worst}.",
                 "Readers keep what they had. quality.check_judged lists the rows. What the stage "
                 "had just made was wrong: look for what changed in code or tables. When the cause "
                 "is gone, make incremental continues from there.",
@@ -491,13 +490,6 @@ def _note_end(context: RunContext, error: BaseException | None) -> None:
         with suppress(ServerError), closing(connect(context.url, WORKER)) as again:
             set_session_path(again)
             context.tries.leave(again, error, load_id)
-
-
-def worst(report: CheckReport) -> str:
-    """How many critical checks failed, and the first few by name."""
-    found = [r for r in report.failures if r.check.severity == CRITICAL]
-    named = "; ".join(f"{r.check.name} ({r.rows_failed:,} rows)" for r in found[:3])
-    return f"{len(found)} critical check{'s' if len(found) > 1 else ''} failed: {named}"
 
 
 def set_session_path(connection: psycopg.Connection[Any]) -> None:

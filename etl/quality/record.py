@@ -57,6 +57,13 @@ class CheckReport:
     look: Look | None = None
     still_open: tuple[str, ...] = ()
 
+    @property
+    def worst(self) -> str:
+        """How many critical checks failed, and the first few by name."""
+        found = [r for r in self.failures if r.check.severity == CRITICAL]
+        named = "; ".join(f"{r.check.name} ({r.rows_failed:,} rows)" for r in found[:3])
+        return f"{len(found)} critical check{'s' if len(found) > 1 else ''} failed: {named}"
+
 
 def define(connection: psycopg.Connection[Any]) -> None:
     """Keep the registry in the database, so that whoever reads results knows what they mean."""

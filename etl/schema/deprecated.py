@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from etl.schema import repeatable
-from etl.warehouse.tables import CUBES, LIVE, Deprecated
+from etl.warehouse.deprecated import Deprecated
+from etl.warehouse.tables import CUBES, LIVE
 
 
 def deprecated() -> dict[tuple[str, str], Deprecated]:

@@ -30,8 +30,9 @@ from etl.db.statements import (
 )
 from etl.schema.meanings import of_relation
 from etl.schema.revisions import newest
+from etl.warehouse.deprecated import Deprecated
 from etl.warehouse.places import REFUSED
-from etl.warehouse.tables import KEPT, LIVE, Deprecated, Schemas
+from etl.warehouse.tables import KEPT, LIVE, Schemas
 
 
 class Place(NamedTuple):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields
-from datetime import date, datetime
-from typing import Any, LiteralString, NamedTuple
+from datetime import datetime
+from typing import Any, LiteralString
 
 from etl.contracts.column import Column
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
+from etl.warehouse.deprecated import Deprecated
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,19 +249,6 @@ class Fact:
         """The degenerate key: the feed's own identifier."""
         return self.feed.key[0]
 
-
-class Deprecated(NamedTuple):
-    """Since when nobody should read a cube or view any more, and what to read in its place."""
-
-    since: date
-    successor: str
-
-    def __str__(self) -> str:
-        return f"{DEPRECATED} {self.since}: read {self.successor}."
-
-
-# With this the comment of a deprecated cube or view says so.
-DEPRECATED: LiteralString = "Deprecated since"
 
 # What a cube is in the database, as its statements name it.
 TABLE: LiteralString = "table"

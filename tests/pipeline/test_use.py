@@ -18,7 +18,8 @@ from etl.operations import deprecation, use, use_page
 from etl.pipeline import commands
 from etl.schema import marts
 from etl.synthetic.generate import generate
-from etl.warehouse.tables import CUBES, LIVE, Cube, Deprecated
+from etl.warehouse.deprecated import Deprecated
+from etl.warehouse.tables import CUBES, LIVE, Cube
 from tests.support.warehouse import Warehouse
 
 
