@@ -73,13 +73,12 @@ def _unknown(what: str) -> UsageError:
 
 
 def _make_tables(connection: psycopg.Connection[Any], day: date) -> None:
-    run(connection, "reports/business.as_of_known", day=sql.Literal(day))
     for name in _CUBES:
         _make(connection, name, definition(CUBES[name]))
     named = {n: sql.Identifier(n) for n in (*_CUBES, "fact_claim")}
     named |= {n: sql.Identifier(n) for n in ("dim_member", "dim_plan", "dim_provider")}
-    placed = {"mart": sql.Identifier("pg_temp"), "state": claim_status.state("c")}
-    parts = {**own_keys(), **placed, **named}
+    known = {"as_of": sql.Literal(day), "state": claim_status.state("c")}
+    parts = {**own_keys(), **known, **named}
     for name in _MARTS:
         _make(connection, name, statement(f"mart/{name}.definition", **parts))
 

@@ -13,6 +13,7 @@ from functools import cache
 from psycopg import sql
 
 from etl.access.classification import identifies, mart_columns
+from etl.db.statements import statement
 from etl.render import claim_status
 from etl.schema.noted import as_reader
 from etl.schema.objects import Place, Rows, SchemaObject, functions_of
@@ -44,6 +45,7 @@ def mart(name: str) -> SchemaObject:
         {
             "mart": Place("mart"),
             "state": claim_status.state("c"),
+            "as_of": statement("ledger/as_of.loaded"),
             **own_keys(),
             "earlier_states": Place("internal", FACT_CLAIM.state),
             **{table: Place("warehouse", table) for table in KEYS},

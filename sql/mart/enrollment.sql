@@ -23,7 +23,7 @@ select
     e.start_date,
     e.end_date,
     e.coverage_days,
-    {ledger/as_of.loaded} between e.start_date and e.end_date as is_in_force,
+    {as_of} between e.start_date and e.end_date as is_in_force,
     e.csr_variant,
     e.enrollment_reason,
     e.premium_paid + coalesce(e.aptc_amount, 0.00) as premium_usd,

@@ -259,12 +259,6 @@ select
     ) as as_of
 from (select warehouse.known_load(%(load)s::bigint) as load_id) as known;
 
--- name: as_of_known
--- The day that the data spoke of, under the name that marts call it by.
-create function pg_temp.as_of() returns date
-language sql stable
-return {day};
-
 -- name: known
 -- A cube or mart as it was known. One row per row of its grain.
 create temporary table {relation} on commit drop as {definition};

@@ -38,7 +38,11 @@ CATALOG = {
         where c.relnamespace = to_regnamespace(%s) and not t.tgisinternal order by 1, 2""",
     "functions": """
         select proname, pg_get_functiondef(oid), obj_description(oid) from pg_proc
-        where pronamespace = to_regnamespace(%s) order by 1, 2""",
+        where pronamespace = to_regnamespace(%s) and prokind <> 'a' order by 1, 2""",
+    "aggregates": """
+        select a.aggfnoid::text, a.aggtransfn::text, a.aggcombinefn::text, a.agginitval
+        from pg_aggregate a join pg_proc p on p.oid = a.aggfnoid
+        where p.pronamespace = to_regnamespace(%s) order by 1""",
     "views": """
         select relname, reloptions, pg_get_viewdef(oid), obj_description(oid) from pg_class
         where relnamespace = to_regnamespace(%s) and relkind = 'v' order by 1""",

@@ -169,6 +169,7 @@ OPEN_CONNECTIONS = {
     "operations/backup/trial.py": "reads",
     "quality/great_expectations.py": "reads",
     "quality/report.py": "reads",
+    "quality/runner.py": "reads",
     "quarantine/export.py": "reads",
     "reports/business.py": "reads",
     "schema/migrations.py": "tables",
