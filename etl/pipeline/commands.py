@@ -16,7 +16,7 @@ import psycopg
 
 from etl.contracts.refusals import Refusal
 from etl.db.statements import run, scalar
-from etl.errors import BatchError, CheckFailedError
+from etl.errors import BatchError, CheckFailedError, ServerError
 from etl.inbox.batch import Batch, FeedFile, in_arrival_order, look_through
 from etl.pipeline import breaker, empty_months, erase, guards, replay, room, swap
 from etl.pipeline.ending import RolledBack
@@ -30,6 +30,7 @@ from etl.quality.share import NIGHTS
 from etl.quality.truth import Truth, truth_checks
 from etl.quarantine import export
 from etl.schema import build as schema_build
+from etl.schema import layout
 from etl.stages import take_out
 from etl.stages.cubes import refresh
 from etl.stages.dims import history
@@ -149,6 +150,12 @@ def _load_pending(context: RunContext, wanted: tuple[str, ...]) -> None:
     makes no difference, so it may come later, corrected. What a gate stops also stops all that is
     later: its cause is in the warehouse and not in a file.
     """
+    if is_empty(context) and layout.is_cluster(context.ledger):
+        raise ServerError(
+            "Nothing is loaded on this cluster yet, and only a full load lays a warehouse out over "
+            "its nodes.",
+            "Run make full-load. Nothing was changed.",
+        )
     erase.catch_up(context)
     try:
         for load, done in unfinished(context):

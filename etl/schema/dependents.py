@@ -173,7 +173,8 @@ def foreign_objects(
 
 def additions(connection: psycopg.Connection[Any], old: Schemas, new: Schemas) -> list[str]:
     """What somebody put on tables of one build and those of another go without, by description."""
-    builds = {"old": list(old.names), "new": list(new.names)}
+    # On a cluster, what loads ask of a dimension is in schema history.
+    builds = {"old": [*old.names, old.warehouse], "new": [*new.names, new.history]}
     return [name for (name,) in run(connection, "rebuild/dependents.additions", builds)]
 
 

@@ -14,9 +14,10 @@ from psycopg import sql
 
 from etl.db.connection import set_config, with_settings
 from etl.db.statements import run, scalar
+from etl.errors import ServerError
 from etl.server.topology import is_cluster
 from etl.warehouse.places import PLACES
-from etl.warehouse.tables import GUARD_OF_HISTORY, Schemas
+from etl.warehouse.tables import GUARD_OF_HISTORY, LIVE, Schemas
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -67,6 +68,17 @@ def found(connection: psycopg.Connection[Any], schemas: Schemas) -> Schemas:
         return schemas
     asked = {"schema": schemas.history, **GUARD_OF_HISTORY}
     return replace(schemas, has_history=scalar(connection, "schema/layout.has_history", asked))
+
+
+def refuse_migration(connection: psycopg.Connection[Any]) -> None:
+    """Raise ``ServerError`` where the live build lies over nodes, on which none was tried."""
+    if found(connection, LIVE.schemas).has_history:
+        raise ServerError(
+            "The warehouse lies over the nodes of a cluster and is of an earlier version; no "
+            "migration was tried on one yet.",
+            "Use the version that made it; or make a new one from the inbox: make cluster-down "
+            "CONFIRM=yes, make cluster-up, make full-load. Nothing was changed.",
+        )
 
 
 def place(connection: psycopg.Connection[Any], schemas: Schemas, metadata: MetaData) -> None:

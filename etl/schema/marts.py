@@ -25,9 +25,15 @@ _FACTS = ("c", "l", "e", "b")
 
 
 @cache
+def mart_functions() -> tuple[SchemaObject, ...]:
+    """What views call, of all schemas."""
+    return tuple(functions_of("mart/functions", "mart"))
+
+
+@cache
 def marts() -> tuple[SchemaObject, ...]:
-    """The functions and views on facts and dimensions."""
-    return (*functions_of("mart/functions", "mart"), *map(_noted, map(mart, MARTS)))
+    """The views on facts and dimensions."""
+    return tuple(map(_noted, map(mart, MARTS)))
 
 
 @cache

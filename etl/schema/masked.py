@@ -23,7 +23,13 @@ from etl.access.treatments import Standard
 from etl.db.statements import names, read_file, statement
 from etl.schema.marts import mart, masked_mart
 from etl.schema.objects import Columns, Place, Rows, SchemaObject, Wrapper, function_of
-from etl.schema.readers import KEYS, as_known_rows, dimension_views, fact_history
+from etl.schema.readers import (
+    KEYS,
+    as_known_rows,
+    dimension_views,
+    fact_history,
+    refusal_as_known,
+)
 from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import (
     CUBES,
@@ -210,6 +216,7 @@ def _as_known() -> Iterator[SchemaObject]:
             {"table": table},
             columns_of=Columns(Place("warehouse", table), "kept"),
             masking=Masking(Standard.LIMITED, "warehouse", table),
+            refusal=refusal_as_known(table),
         )
     for dimension in DIMENSIONS.values():
         yield from dimension_views("limited_as_known", dimension)

@@ -13,7 +13,7 @@ import psycopg
 from etl.config import ROOT
 from etl.db.connection import connect
 from etl.errors import SchemaError
-from etl.schema import repeatable
+from etl.schema import layout, repeatable, revisions
 from etl.schema.revisions import MIGRATIONS
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def migrate(url: str) -> None:
         config.attributes["connection"] = connection
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
+        if not revisions.is_newest(driver):
+            layout.refuse_migration(driver)
         try:
             with connection.begin_nested():
                 command.upgrade(config, "head")

@@ -95,6 +95,13 @@ class Columns(NamedTuple):
     left_out: tuple[str, ...] = ()
 
 
+class Refusal(NamedTuple):
+    """Why a view has no rows on a cluster, and a table whose columns are those of its rows."""
+
+    why: str
+    table: Place
+
+
 class Wrapper(NamedTuple):
     """A statement over the rows of a view, which it names ``{rows}``, with its parts."""
 
@@ -112,7 +119,7 @@ class SchemaObject:
     ``deprecated``: since when nobody should read a view any more, and what to read in its place.
     ``made_of``: another object, after whose change it is made again too. ``then``: statements with
     the same parts for a table that has to follow when it is made again. ``on_cluster``: the
-    statement that a cluster has in place of it.
+    statement that a cluster has in place of it; ``refusal``: what it says there in place of rows.
     """
 
     kind: str
@@ -129,6 +136,7 @@ class SchemaObject:
     made_of: SchemaObject | None = None
     then: tuple[str, ...] = ()
     on_cluster: str = ""
+    refusal: Refusal | None = None
 
     @cached_property
     def mark(self) -> str:
@@ -146,6 +154,7 @@ class SchemaObject:
         said += (self.deprecated,) if self.deprecated else ()
         text += f"{self.meanings}" if self.meanings else ""
         text += _texts(self.on_cluster) if self.on_cluster else ""
+        said += (self.refusal,) if self.refusal else ()
         said += (self.made_of.mark,) if self.made_of else ()
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
 
@@ -184,6 +193,8 @@ class SchemaObject:
         for wrapper in self.wrappers:
             parts = {"rows": definition, **placed(wrapper.parts, schemas)}
             definition = composed(described(wrapper.statement)[1], **parts)
+        if schemas.has_history and self.refusal:
+            definition = _refusing(connection, schemas, *self.refusal)
         if schemas.has_history and self.place.name in REFUSED:
             definition = self._refused(connection, schemas, definition)
         if self.masking:
@@ -219,17 +230,22 @@ class SchemaObject:
 
         A view of a masked schema reads the one of schema ``mart``, which is made before.
         """
-        view = Place("mart", self.place.name).of(schemas)
+        place = Place("mart", self.place.name)
+        view = place.of(schemas)
         if self.place.schema != "mart":
             return statement("access/masked.table", relation=view) if self.masking else definition
         parts = {"view": view, "options": sql.SQL(""), "definition": definition}
         connection.execute(statement("schema/repeatable.create_view", **parts))
-        asked = {
-            "schema": schemas.mart,
-            "why": REFUSED[self.place.name],
-            "view": view.as_string(connection),
-        }
-        return composed(scalar(connection, "schema/layout.refused_rows", asked))
+        return _refusing(connection, schemas, REFUSED[self.place.name], place)
+
+
+def _refusing(
+    connection: psycopg.Connection[Any], schemas: Schemas, why: str, like: Place
+) -> sql.Composed:
+    """A statement with the columns of a relation that says why when it is asked for rows."""
+    relation = like.of(schemas).as_string(connection)
+    asked = {"schema": schemas.mart, "why": why, "relation": relation}
+    return composed(scalar(connection, "schema/layout.refused_rows", asked))
 
 
 def describe_columns(relation: sql.Composable, meanings: Mapping[str, str]) -> sql.Composed:

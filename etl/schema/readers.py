@@ -9,10 +9,18 @@ from psycopg import sql
 
 from etl.db.statements import equal, names
 from etl.schema.noted import as_reader, identifies_persons
-from etl.schema.objects import Columns, NotedRows, Parts, Place, SchemaObject, functions_of
+from etl.schema.objects import (
+    Columns,
+    NotedRows,
+    Parts,
+    Place,
+    Refusal,
+    SchemaObject,
+    functions_of,
+)
 from etl.warehouse.code_sets import GROWING
 from etl.warehouse.details import DETAILS
-from etl.warehouse.places import LOCAL, PLACES
+from etl.warehouse.places import LOCAL, NOT_AS_KNOWN, PLACES
 from etl.warehouse.tables import DIMENSIONS, FACTS, Dimension, Fact, past_of
 
 # The tables that are read as they were known, each with the key of a row; none of one that only
@@ -110,8 +118,11 @@ def dimension_views(schema: str, dimension: Dimension) -> Iterator[SchemaObject]
     )
 
 
-def _is_on_coordinator(table: str) -> bool:
-    return table in _VERSIONED or PLACES[table].on == LOCAL.on
+def refusal_as_known(table: str) -> Refusal | None:
+    """Why a table is not read as it was known on a cluster; none where it is."""
+    if table in _VERSIONED or PLACES[table].on == LOCAL.on:
+        return None
+    return Refusal(NOT_AS_KNOWN.format(table=table), Place("warehouse", table))
 
 
 def as_known_rows(table: str) -> tuple[str, Parts]:
@@ -134,14 +145,20 @@ def _as_known(table: str) -> Iterator[SchemaObject]:
     """How a table is read as it was known."""
     function = Place("warehouse", f"{table}_as_known_at")
     rows, parts = as_known_rows(table)
+    refusal = refusal_as_known(table)
     yield SchemaObject(
         "function",
         function,
         f"{rows}_function",
-        {"function": function, "load": sql.SQL("$1"), "name": sql.Literal(table), **parts},
+        {
+            "function": function,
+            "load": sql.SQL("$1"),
+            "why": sql.Literal(NOT_AS_KNOWN.format(table=table)),
+            **parts,
+        },
         {"table": table},
         columns_of=Columns(Place("warehouse", table), "kept"),
-        on_cluster="" if _is_on_coordinator(table) else "schema/as_known.refused_function",
+        on_cluster="schema/as_known.refused_function" if refusal else "",
     )
     yield SchemaObject(
         "view",
@@ -149,4 +166,5 @@ def _as_known(table: str) -> Iterator[SchemaObject]:
         "schema/as_known.view",
         {"function": function, "point": Place("warehouse", "as_known_point")},
         {"table": table},
+        refusal=refusal,
     )

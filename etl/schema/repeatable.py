@@ -25,7 +25,7 @@ from etl.db.connection import set_search_path
 from etl.db.statements import run, scalar
 from etl.errors import SchemaError
 from etl.schema import layout
-from etl.schema.marts import marts, marts_of_cubes
+from etl.schema.marts import mart_functions, marts, marts_of_cubes
 from etl.schema.masked import access_functions, masked, masked_cubes
 from etl.schema.noted import audit_objects, noted_cubes, noted_kept, noted_of_build
 from etl.schema.objects import Place, SchemaObject, function_of, functions_of, views_of
@@ -235,7 +235,8 @@ def kept() -> tuple[SchemaObject, ...]:
 @cache
 def of_build() -> tuple[SchemaObject, ...]:
     """The objects of a build: guards, then the views and functions that people read it by."""
-    return (*guards(), *readers(), *marts(), *masked(), *_limits(), *noted_of_build())
+    views = (*readers(), *marts(), *masked())
+    return (*guards(), *mart_functions(), *views, *_limits(), *noted_of_build())
 
 
 def of_build_and_cubes(

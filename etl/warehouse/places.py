@@ -64,6 +64,12 @@ PLACES: Mapping[str, Lies] = {
     **{name: _WITH_CLAIMS for detail in DETAILS for name in (detail.table, detail.past)},
 }
 
+# What readers get in place of a table of several nodes as it was known.
+NOT_AS_KNOWN: Final = (
+    "{table} as it was known cannot be read on a cluster: Citus has no functions over rows that "
+    "lie on several nodes. Dimensions and enrollments can be."
+)
+
 # Views that Citus refuses whatever a query asks of them, each with the sentence that its readers
 # get: why, and what to read in its place.
 REFUSED: Mapping[str, str] = {

@@ -337,6 +337,10 @@ staged as (
     ) as s
 ),
 
+rejected as materialized (
+    {rejected_keys}
+),
+
 ended as (
     select
         t.*,
@@ -346,7 +350,12 @@ ended as (
             from places as p
             where p.is_snapshot and p.place > t.place
                 and (p.place < t.next_place or t.next_place is null)
-                and (p.load_id, t.claim_id) not in ({rejected_keys})
+                and (p.load_id, t.claim_id) not in (
+                    select
+                        r.load_id,
+                        r.key
+                    from rejected as r
+                )
         ) as is_gone_after
     from staged as t
 ),

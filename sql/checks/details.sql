@@ -167,6 +167,10 @@ staged as (
     where s.load_id = any(%(holding)s) and {scope}
 ),
 
+rejected as materialized (
+    {rejected_keys}
+),
+
 expected as (
     select
         t.claim_id,
@@ -178,7 +182,12 @@ expected as (
             select 1
             from places as p
             where p.is_snapshot and p.place > t.place
-                and (p.load_id, t.claim_id) not in ({rejected_keys})
+                and (p.load_id, t.claim_id) not in (
+                    select
+                        r.load_id,
+                        r.key
+                    from rejected as r
+                )
         )
 ),
 

@@ -102,6 +102,10 @@ several as materialized (
     where staged_claim_id is null or stored_claim_id is null or may_be_gone
 ),
 
+rejected as materialized (
+    {rejected_keys}
+),
+
 staged_of_several as materialized (
     select
         s.claim_id,
@@ -114,7 +118,12 @@ staged_of_several as materialized (
             select 1
             from places as p
             where p.is_snapshot and p.place > s.place
-                and (p.load_id, s.claim_id) not in ({rejected_keys})
+                and (p.load_id, s.claim_id) not in (
+                    select
+                        r.load_id,
+                        r.key
+                    from rejected as r
+                )
         ) as is_gone,
         hash_record_extended(row({netted_state}), 0) as state,
         {staged_keys},
@@ -238,6 +247,10 @@ staged as (
         e.is_deleted is true or coalesce(e.end_date < e.start_date, false) as is_taken_back
     from enrollments_raw as e
     inner join places as l on e.load_id = l.load_id
+),
+
+rejected as materialized (
+    {rejected_keys}
 )
 
 select
@@ -264,7 +277,12 @@ where s.rank_of_id = 1 and not s.is_taken_back
         select 1
         from places as p
         where p.is_snapshot and p.place > s.place
-            and (p.load_id, s.enrollment_id) not in ({rejected_keys})
+            and (p.load_id, s.enrollment_id) not in (
+                select
+                    r.load_id,
+                    r.key
+                from rejected as r
+            )
     )
     and (
         s.rank_of_grain = 1

@@ -56,10 +56,11 @@ where p.feed = %(feed)s and p.status = 'loaded' and p.load_id = any(%(loads)s);
 
 -- name: rejected_keys
 -- The keys of a feed's rejected rows, for a feed whose key is one column. One row per load and
--- key.
+-- key. To be asked of a step of its own: of a table that is asked within an exists Citus takes none
+-- of the rows into account, and says nothing.
 select
     n.load_id,
-    n.key[1]
+    n.key[1] as key
 from rejected_key as n
 where n.feed = %(feed)s;
 

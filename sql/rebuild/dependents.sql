@@ -490,5 +490,6 @@ from tables as t
 inner join parts as old on t.old_oid = old.table_oid
 left join parts as new
     on t.new_oid = new.table_oid and old.kind = new.kind and old.part_name = new.part_name
-where new.part_name is null
+group by old.kind, old.part_name, t.table_name
+having count(new.part_name) = 0
 order by object;

@@ -55,9 +55,8 @@ create or replace function {function}(load_id bigint) returns setof {table}
 language plpgsql stable
 as $refuse$
 begin
-    raise exception '% as it was known cannot be read on a cluster', {name}
-        using errcode = 'feature_not_supported',
-            hint = 'Dimensions and enrollments can; docs/cluster.md says more.';
+    raise exception '%', {why}
+        using errcode = 'feature_not_supported', hint = 'docs/cluster.md says more.';
 end
 $refuse$;
 

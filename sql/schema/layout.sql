@@ -35,8 +35,8 @@ select create_distributed_table(%(table)s, %(column)s, colocate_with => %(other)
 )
 
 -- name: refused_rows
--- The columns of a view of the build that cannot be read on a cluster, as a statement that says why
--- when it is asked for rows. One row.
+-- The columns of a table or view of the build, as a statement for a view that cannot be read on a
+-- cluster: it says why when it is asked for rows. One row.
 select format(
     'select %%s from (select %%I.refuse_to_read(%%L) as may_be_read) as refused '
     'where refused.may_be_read',
@@ -49,4 +49,4 @@ select format(
     %(why)s::text
 ) as statement
 from pg_attribute as a
-where a.attrelid = %(view)s::regclass and a.attnum > 0 and not a.attisdropped;
+where a.attrelid = %(relation)s::regclass and a.attnum > 0 and not a.attisdropped;

@@ -27,6 +27,7 @@ from etl.errors import ServerError
 from etl.schema import build
 from etl.server import cluster, nodes, server
 from etl.server.home import Home
+from etl.synthetic.generate import generate
 from tests.support import citus
 from tests.support.processes import Command, Ended
 
@@ -243,11 +244,17 @@ def test_backups_are_refused(here: Place) -> None:
         assert "docs/runbooks/cluster.md" in ended.stderr
 
 
-def test_loads_are_refused_and_leave_nothing(here: Place) -> None:
-    for command in ("full-load", "incremental", "migrate"):
-        ended = here.command(command)
-        assert ended.returncode == 3
-        assert "no load can go live yet" in ended.stderr
+def test_what_was_not_tried_is_refused_and_leaves_nothing(here: Place) -> None:
+    for arguments in (
+        ("erase", "--member", "M1", "--why", "asked"),
+        ("hold", "--member", "M1", "--why", "asked"),
+        ("retention",),
+        ("archive-staging", "--before", "2025-01-01"),
+        ("sender-resume", "--sender", "any"),
+    ):
+        ended = here.command(*arguments)
+        assert ended.returncode == 3, ended.stderr
+        assert f"make {arguments[0]} was not tried yet" in ended.stderr
     assert here.ask("select to_regnamespace('ledger')") is None
 
 
@@ -267,6 +274,25 @@ def test_cluster_down_keeps_the_database_and_leads_back_to_the_embedded_server(h
     assert "embedded server" in here.command("status").stdout
     here.command("cluster-up")
     assert here.is_whole()
+
+
+@pytest.mark.slow
+def test_commands_load_on_a_cluster(here: Place) -> None:
+    here.command("cluster-up")
+    generate(here.settings.inbox, members=40, years=1, truth=here.settings.truth)
+    for arguments in (
+        *(("full-load",), ("incremental",), ("incremental",)),
+        *(("dq-check", "--all"), ("full-load",), ("migrate",), ("status",)),
+    ):
+        ended = here.start(*arguments).ended(timeout=900)
+        assert ended.returncode == 0, (arguments, ended.stderr)
+    assert here.ask("select count(*) from ledger.load where status = 'loaded'") == 3
+    assert here.ask("select count(*) from warehouse.fact_claim") > 0
+    lies_on = (
+        "select count(distinct nodeport) from citus_shards "
+        "where table_name = 'warehouse.fact_claim'::regclass"
+    )
+    assert here.ask(lies_on) == 2
 
 
 def test_half_made_cluster_is_completed_and_a_deleted_one_is_gone(here: Place) -> None:

@@ -8,22 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
 from etl.access.roles import LOADER
 from etl.config import ROOT, Settings
 from etl.errors import AcaError
-from etl.pipeline import swap
-from etl.schema import repeatable
-from etl.schema.objects import SchemaObject
 from etl.server import citus, nodes, server
-from etl.warehouse.tables import LIVE, Schemas
-
-# Where people read.
-_OF_READERS = (LIVE.schemas.as_known, LIVE.schemas.mart, *LIVE.schemas.masked)
 
 
 def programs() -> Path:
@@ -55,36 +46,3 @@ def coordinator(server_folder: Path) -> Iterator[str]:
     finally:
         nodes.remove(settings)
         shutil.rmtree(folder)
-
-
-def leave_out_readers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let loads run on a cluster without what it cannot give to readers (docs/cluster.md).
-
-    Without the views and policies that Citus refuses, those that keep it from adding months to
-    facts, and locks against readers when a build goes live.
-    """
-    make_usually = repeatable._make
-
-    def make(
-        connection: psycopg.Connection[Any],
-        entry: SchemaObject,
-        schemas: Schemas,
-        *,
-        is_sent_on: bool,
-    ) -> bool:
-        place = entry.place
-        if is_sent_on and (place.schema in _OF_READERS or place.name.endswith("_as_known_at")):
-            return True
-        try:
-            with connection.transaction():
-                return make_usually(connection, entry, schemas, is_sent_on=is_sent_on)
-        except (psycopg.NotSupportedError, psycopg.InternalError):
-            return True
-
-    lock_usually = swap._let_reports_end
-    monkeypatch.setattr(repeatable, "_make", make)
-    monkeypatch.setattr(
-        swap,
-        "_let_reports_end",
-        lambda run: None if repeatable.layout.is_cluster(run.work) else lock_usually(run),
-    )

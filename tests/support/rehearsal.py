@@ -155,6 +155,17 @@ begin
         if exists (select from rehearsal.placed where relation = made.polrelid) then
             raise exception 'circular dependencies between distributed objects';
         end if;
+        -- As where a partition is attached.
+        if made.object_type = 'table' and exists (
+            select from rehearsal.placed where relation = made.objid
+        ) and exists (
+            select from pg_proc as f
+            inner join pg_type as t on f.prorettype = t.oid
+            inner join pg_depend as d on d.refclassid = 'pg_proc'::regclass and d.refobjid = f.oid
+            where t.typrelid = made.objid and d.classid = 'pg_rewrite'::regclass
+        ) then
+            raise exception 'circular dependencies between distributed objects';
+        end if;
         if made.object_type in ('table', 'index') then
             perform rehearsal.require_keys(relation::regclass)
             from rehearsal.placed where relation = made.relation;
