@@ -36,12 +36,17 @@ select create_distributed_table(%(table)s, %(column)s, colocate_with => %(other)
 
 -- name: refused_rows
 -- The columns of a table or view of the build, as a statement for a view that cannot be read on a
--- cluster: it says why when it is asked for rows. One row.
+-- cluster: it says why when it is asked for rows. No value is one that the planner knows, or a
+-- condition on it would be false before anybody is refused. One row.
 select format(
     'select %%s from (select %%I.refuse_to_read(%%L) as may_be_read) as refused '
     'where refused.may_be_read',
     string_agg(
-        format('null::%%s as %%I', format_type(a.atttypid, a.atttypmod), a.attname),
+        format(
+            'case when refused.may_be_read then null::%%s end as %%I',
+            format_type(a.atttypid, a.atttypmod),
+            a.attname
+        ),
         ', '
         order by a.attnum
     ),
