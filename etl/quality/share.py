@@ -26,6 +26,7 @@ from etl.db.connection import set_search_path
 from etl.db.statements import Parts, Values, run, statement
 from etl.quality.checks.by_month import FACTS, HISTORY, PAST, STAGING
 from etl.retention.staging_archive import StagingArchive
+from etl.schema import layout
 from etl.stages import tables
 from etl.warehouse.staging import PARTITIONED
 from etl.warehouse.tables import FACT_CLAIM, Build
@@ -96,14 +97,15 @@ def plan(
 ) -> Look:
     """What a run looks at: everything, or with ``nights`` the share of one of so many.
 
-    It looks at everything where there are few claims, or nothing of the build was looked at yet.
+    It looks at everything where there are few claims, or nothing of the build was looked at yet,
+    and on a cluster, where no share was tried.
     Months in which a critical check failed are looked at until it passes.
     """
     asked = {"loads": list(loads)}
     found = run(connection, "checks/share.months", asked, parents=_literals(FACTS)).fetchall()
     months = [month for month, _ in found]
     last = run(connection, "checks/share.last_look", asked).fetchone()
-    if nights is None or last is None or _are_few(connection, build):
+    if nights is None or last is None or not _may_be_shared(connection, build):
         return Look(tuple(sorted(months)), len(months))
     _, last_load_id, last_started_at = last
     due = set(months[: math.ceil(len(months) / nights)])
@@ -119,9 +121,9 @@ def plan(
     )
 
 
-def _are_few(connection: psycopg.Connection[Any], build: Build) -> bool:
+def _may_be_shared(connection: psycopg.Connection[Any], build: Build) -> bool:
     claims = tables.rows_about(connection, build.schemas.warehouse, FACT_CLAIM.table)
-    return claims <= WHOLE_UP_TO
+    return claims > WHOLE_UP_TO and not layout.is_cluster(connection)
 
 
 def open_failures(

@@ -18,6 +18,8 @@ from etl.errors import ServerError
 from etl.pipeline import commands, session
 from etl.pipeline.erase import erase
 from etl.pipeline.room import need_of
+from etl.quality import share
+from etl.quality.record import loads_of
 from etl.quality.runner import run_sql_checks
 from etl.schema import layout
 from etl.schema.warehouse_tables import tables_of_build
@@ -501,6 +503,20 @@ def test_what_people_added_is_named_and_not_what_moves_to_history(on_cluster: Wa
     index = "history.dim_plan_plan_id_effective_year_validity_start_ts_key"
     on_cluster.connection.execute(f"alter index {index} rename to other")
     assert found_by(on_cluster.connection, "planner.indexes_are_there").rows_failed == 1
+
+
+def test_checks_look_at_everything_on_a_cluster(
+    on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    monkeypatch.setattr(share, "WHOLE_UP_TO", -1)
+    for expected in (True, False):
+        with on_cluster.pipeline(checks=None) as context:
+            commands.run_checks(context)
+            look = share.plan(context.ledger, LIVE, loads_of(context.ledger, LIVE), 30)
+        assert look.is_whole is expected
+        monkeypatch.setattr(layout, "is_cluster", lambda _: False)
 
 
 def test_migrations_of_a_build_over_nodes_are_refused(
