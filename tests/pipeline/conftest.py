@@ -14,6 +14,7 @@ from etl.config import AlertSettings, Settings
 from etl.db.connection import connect
 from etl.schema.migrations import migrate
 from etl.stages.stage import unchanged_rows
+from tests.support import rehearsal
 from tests.support.databases import drop
 from tests.support.looking import Record, record
 from tests.support.managed import Managed, managed_by, owned, role
@@ -134,3 +135,10 @@ def fingerprints_of_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of a snapshot that come again are known in files of a few rows, as in those of many."""
     monkeypatch.setattr(unchanged_rows, "ROWS", 1)
     monkeypatch.setattr(unchanged_rows, "MOST_CHANGED", 1.0)
+
+
+@pytest.fixture
+def on_cluster(other_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    """A warehouse whose builds are made in the layout of a cluster."""
+    rehearsal.begin(other_warehouse.connection, monkeypatch)
+    return other_warehouse

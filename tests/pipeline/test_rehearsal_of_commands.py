@@ -1,0 +1,223 @@
+"""What commands and readers do in the layout of a cluster, rehearsed with stand-ins for Citus."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from etl.config import Settings
+from etl.errors import ServerError
+from etl.pipeline import commands, session
+from etl.pipeline.erase import erase
+from etl.pipeline.room import need_of
+from etl.quality import share
+from etl.quality.record import loads_of
+from etl.schema import layout
+from etl.server import topology
+from etl.warehouse.tables import LIVE
+from tests.support import erasure, retention
+from tests.support.looking import record
+from tests.support.rehearsed import FIRST, require_published, require_same, send
+from tests.support.warehouse import Warehouse, failed_critical, found_by
+
+# What shows a person, and is read by who may see one.
+OF_PERSONS = (
+    *("history.dim_member", "warehouse.dim_member_current", "warehouse.dim_member_as_is"),
+    *("as_known.dim_member", "warehouse.dim_member_as_known_at(1)", "dim_member"),
+    *("mart.claim", "mart.enrollment", "mart.member_timeline"),
+)
+
+
+def test_looks_at_persons_are_noted_where_loads_change_them(
+    on_cluster: Warehouse, server_settings: Settings
+) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    assert found_by(on_cluster.connection, "access.looks_are_noted").rows_failed == 0
+    assert found_by(on_cluster.connection, "access.as_declared").rows_failed == 0
+    with record(server_settings, on_cluster.url, on_cluster.data) as kept:
+        with psycopg.connect(kept.login("ida", "phi"), autocommit=True) as ida:
+            for relation in OF_PERSONS:
+                after = kept.last()
+                assert ida.execute(f"select * from {relation}").fetchone(), relation
+                assert "warehouse.dim_member" in kept.read_by("ida", after), relation
+            assert ida.execute("select count(*) from dim_plan").fetchone() > (0,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                ida.execute("select member_id from warehouse.dim_member")
+        with psycopg.connect(kept.login("ann", "analyst"), autocommit=True) as ann:
+            assert ann.execute("select count(*) from dim_member").fetchone() > (0,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                ann.execute("select member_id from history.dim_member")
+
+
+# What is refused whole on a cluster, each with a part of the sentence.
+NOT_READ = {
+    **dict.fromkeys(
+        ("mart.claim_line", "limited.claim_line", "safe_harbor.claim_line"),
+        "claim_line cannot be read on a cluster",
+    ),
+    **dict.fromkeys(
+        ("as_known.fact_claim", "limited_as_known.fact_claim"),
+        "fact_claim as it was known cannot be read on a cluster",
+    ),
+    "warehouse.fact_claim_as_known_at(1)": "fact_claim as it was known cannot be read",
+    "as_known.dim_date": "dim_date as it was known cannot be read on a cluster",
+}
+
+
+def test_what_citus_cannot_read_is_refused_with_a_sentence(
+    warehouse: Warehouse, on_cluster: Warehouse
+) -> None:
+    send(FIRST, warehouse, on_cluster)
+    for one in (warehouse, on_cluster):
+        one.rebuild()
+        assert "as known after load 1" in one.value("select warehouse.as_known_at(1)")
+    columns = (
+        "select table_schema, column_name, case table_schema when 'mart' then data_type end "
+        "from information_schema.columns where table_name = 'claim_line' "
+        "order by table_schema, ordinal_position"
+    )
+    assert on_cluster.rows(columns) == warehouse.rows(columns) != []
+    for relation, why in NOT_READ.items():
+        asked = f"select count(*) from {relation}"
+        assert warehouse.value(asked) >= 0
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match=why):
+            on_cluster.connection.execute(asked)
+    # Also where a condition would let the planner find out that no row fulfills it.
+    for relation in ("mart.claim_line", "as_known.fact_claim", "limited_as_known.fact_claim"):
+        asked = f"select 1 from {relation} where service_date >= date '2025-01-01'"
+        with pytest.raises(psycopg.errors.FeatureNotSupported, match=NOT_READ[relation]):
+            on_cluster.connection.execute(asked)
+
+
+@pytest.mark.slow
+def test_erased_members_leave_nothing_in_history(
+    warehouse: Warehouse, on_cluster: Warehouse
+) -> None:
+    for one in (warehouse, on_cluster):
+        erasure.send_first(one)
+        one.rebuild(1)
+    wanted = erasure.state(warehouse)
+    assert erasure.state(on_cluster) == wanted
+    assert erasure.found(erasure.dump(on_cluster)) == erasure.values_of(erasure.ERASED)
+    for member in erasure.ERASED:
+        on_cluster.run(erase, member, "request of the member")
+    # The second full load repeats the erasures among the loads of the first.
+    for _ in range(3):
+        assert erasure.found(erasure.dump(on_cluster)) == []
+        assert erasure.state(on_cluster) == wanted
+        require_published(on_cluster)
+        assert failed_critical(on_cluster.connection) == failed_critical(warehouse.connection)
+        on_cluster.rebuild(1)
+
+
+@pytest.mark.slow
+def test_retention_leaves_the_rows_of_one_server(
+    warehouse: Warehouse, on_cluster: Warehouse
+) -> None:
+    for one in (warehouse, on_cluster):
+        retention.send_all(one)
+        one.rebuild(1)
+    require_same(warehouse, on_cluster)
+    for one in (warehouse, on_cluster):
+        retention.retain(one)
+    require_same(warehouse, on_cluster)
+    assert retention.traces(on_cluster, retention.OLD_CLAIMS) == []
+    for one in (warehouse, on_cluster):
+        one.rebuild(1)
+    require_same(warehouse, on_cluster)
+
+
+def test_what_a_full_load_needs_counts_history(on_cluster: Warehouse) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    sizes = on_cluster.value(
+        "select sum(pg_total_relation_size(c.oid)) from pg_class as c where c.relkind = 'r' "
+        "and c.relnamespace = 'history'::regnamespace"
+    )
+    before = need_of(on_cluster.connection).tables
+    assert sizes > 0
+    on_cluster.connection.execute("drop trigger dim_member_guard_inserts on history.dim_member")
+    assert need_of(on_cluster.connection).tables == before - sizes
+
+
+def test_sessions_of_a_run_change_nodes_one_after_the_other(on_cluster: Warehouse) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    with on_cluster.pipeline() as context:
+        for session in (context.ledger, context.work):
+            for setting, value in layout._SESSION.items():
+                assert session.execute(f"show {setting}").fetchone() == (value,)
+
+
+def test_rows_are_kept_for_the_load_that_is_named_where_the_ledger_is_not(
+    warehouse: Warehouse,
+) -> None:
+    send(FIRST, warehouse)
+    warehouse.rebuild()
+    connection = warehouse.connection
+    # As on a worker, which has no ledger.
+    connection.execute("alter schema ledger rename to elsewhere")
+    change = "update warehouse.fact_claim set paid_amount = 1 where claim_id = 'c2'"
+    with pytest.raises(psycopg.Error, match="no setting says for which load"):
+        connection.execute(change)
+    with connection.transaction():
+        connection.execute("set local aca.load_id = '7'")
+        connection.execute(change)
+    kept = "select paid_amount::int, known_to_load_id from internal.fact_claim_past"
+    assert warehouse.rows(kept) == [(20, 7)]
+
+
+def test_days_of_a_cluster_without_a_full_load_are_refused(on_cluster: Warehouse) -> None:
+    send(FIRST, on_cluster)
+    with pytest.raises(ServerError, match="only a full load lays a warehouse out"):
+        on_cluster.incremental()
+
+
+def test_what_people_added_is_named_and_not_what_moves_to_history(on_cluster: Warehouse) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.connection.execute("create index of_mine on warehouse.dim_member (state)")
+    notes = [note for note in on_cluster.rebuild().notes if note.startswith("Not carried over")]
+    assert [note.rpartition(": ")[2] for note in notes] == [
+        "index of_mine on warehouse.dim_member."
+    ]
+    assert found_by(on_cluster.connection, "planner.indexes_are_there").rows_failed == 0
+    index = "history.dim_plan_plan_id_effective_year_validity_start_ts_key"
+    on_cluster.connection.execute(f"alter index {index} rename to other")
+    assert found_by(on_cluster.connection, "planner.indexes_are_there").rows_failed == 1
+
+
+def test_checks_look_at_everything_on_a_cluster(
+    on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    monkeypatch.setattr(share, "WHOLE_UP_TO", -1)
+    for expected in (True, False):
+        with on_cluster.pipeline(checks=None) as context:
+            commands.run_checks(context)
+            look = share.plan(context.ledger, LIVE, loads_of(context.ledger, LIVE), 30)
+        assert look.is_whole is expected
+        monkeypatch.setattr(layout, "is_cluster", lambda _: False)
+
+
+def test_migrations_of_a_build_over_nodes_are_refused(
+    on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    monkeypatch.setattr(session.revisions, "is_newest", lambda _: False)
+    with pytest.raises(ServerError, match="no migration was tried on one yet"):
+        on_cluster.incremental()
+
+
+def test_loads_of_a_cluster_where_members_are_erased_are_refused(
+    on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(FIRST, on_cluster)
+    (on_cluster.data / "erasure").mkdir(parents=True)
+    (on_cluster.data / "erasure" / "erased").write_text("erased-0123456789abcdef\n")
+    monkeypatch.setattr(topology, "is_cluster", layout.is_cluster)
+    with pytest.raises(ServerError, match="lists members who are to stay erased"):
+        on_cluster.rebuild()
+    assert on_cluster.value("select count(*) from ledger.load") == 0
