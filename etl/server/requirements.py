@@ -13,8 +13,8 @@ from etl.db.statements import run, scalar
 from etl.errors import ServerError
 
 # Sessions that a run has at once when it has the most: the ledger's, the one that does the work,
-# one that looks whom a run waits for, and in a run of every check two more that read next to them.
-CONNECTIONS = 5
+# one that looks whom a run waits for, and in a run of every check three that read next to them.
+CONNECTIONS = 6
 
 
 def require_rights(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> None:
