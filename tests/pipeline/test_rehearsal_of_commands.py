@@ -97,15 +97,15 @@ def test_erased_members_leave_nothing_in_history(
     for one in (warehouse, on_cluster):
         erasure.send_first(one)
         one.rebuild(1)
-    wanted = erasure.state(warehouse)
-    assert erasure.state(on_cluster) == wanted
+    wanted = erasure.state_now(warehouse)
+    assert erasure.state_now(on_cluster) == wanted
     assert erasure.found(erasure.dump(on_cluster)) == erasure.values_of(erasure.ERASED)
     for member in erasure.ERASED:
         on_cluster.run(erase, member, "request of the member")
     # The second full load repeats the erasures among the loads of the first.
     for _ in range(3):
         assert erasure.found(erasure.dump(on_cluster)) == []
-        assert erasure.state(on_cluster) == wanted
+        assert erasure.state_now(on_cluster) == wanted
         require_published(on_cluster)
         assert failed_critical(on_cluster.connection) == failed_critical(warehouse.connection)
         on_cluster.rebuild(1)

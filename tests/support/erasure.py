@@ -216,11 +216,13 @@ AS_KNOWN = """
 def state(warehouse: Warehouse) -> dict[str, Any]:
     """All that an erasure must leave as it is."""
     loads = warehouse.column("select load_id from ledger.load where status = 'loaded' order by 1")
-    return {
-        "totals": warehouse.rows(TOTALS),
-        "accounting": warehouse.rows(ACCOUNTING),
-        "as known": [warehouse.rows(AS_KNOWN.format(load_id)) for load_id in loads],
-    }
+    known = [warehouse.rows(AS_KNOWN.format(load_id)) for load_id in loads]
+    return state_now(warehouse) | {"as known": known}
+
+
+def state_now(warehouse: Warehouse) -> dict[str, Any]:
+    """The same without what was known before, which nobody asks of facts on a cluster."""
+    return {"totals": warehouse.rows(TOTALS), "accounting": warehouse.rows(ACCOUNTING)}
 
 
 def token_of(warehouse: Warehouse, member: str) -> str:
