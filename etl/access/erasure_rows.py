@@ -17,10 +17,10 @@ from etl.contracts.column import Identifier
 from etl.contracts.feed import Feed
 from etl.db.statements import names, run, statement
 from etl.render import hashing
+from etl.warehouse import builds
 from etl.warehouse.tables import (
     DIM_MEMBER,
     DIMENSIONS,
-    GUARD_OF_HISTORY,
     KEPT,
     LIVE,
     MEMBER_LIMITED,
@@ -33,18 +33,12 @@ from etl.warehouse.tables import (
 _KEPT = (schema for schema in KEPT if schema != "audit")
 # Schemas of the live build, of a rebuild, of builds that were replaced and are kept, and those of
 # no build.
-_BUILDS = "(_(next|retired|kept|before).*)?$"
-_SCHEMAS = "^({}){}".format(
-    "|".join(
-        (
-            *(LIVE.schemas.staging, LIVE.schemas.warehouse, LIVE.schemas.internal),
-            *(LIVE.schemas.cubes, LIVE.schemas.history, *_KEPT),
-        )
-    ),
-    _BUILDS,
+_SCHEMAS = builds.named(
+    (
+        *(LIVE.schemas.staging, LIVE.schemas.warehouse, LIVE.schemas.internal),
+        *(LIVE.schemas.cubes, LIVE.schemas.history, *_KEPT),
+    )
 )
-# Those of them that are of the warehouse only where loads change dimensions there.
-_HISTORIES = f"^{LIVE.schemas.history}{_BUILDS}"
 _TEXT = "S"  # the category of types of text
 
 
@@ -101,7 +95,7 @@ def relations(connection: psycopg.Connection[Any]) -> list[Relation]:
 
     Raises ``UnclassifiedError`` where nobody said what a column of the live tables is.
     """
-    asked = {"schemas": _SCHEMAS, "histories": _HISTORIES, **GUARD_OF_HISTORY}
+    asked = {"schemas": _SCHEMAS, **builds.OF_HISTORY}
     found = run(connection, "access/erasure.relations", asked).fetchall()
     kept = {(schema, name) for schema, name, *_ in found if _base(schema) == LIVE.schemas.history}
     made = (_relation(kept, *row) for row in found)

@@ -20,17 +20,13 @@ from etl.db.statements import run, scalar
 from etl.schema import grants
 from etl.schema.dependents import LOCK_PATIENCE
 from etl.server.topology import is_cluster
-from etl.warehouse.tables import GUARD_OF_HISTORY, KEPT, LIVE
+from etl.warehouse import builds
+from etl.warehouse.tables import KEPT, LIVE
 
 # Every schema of the warehouse, also of builds that were replaced and are kept.
-_BUILDS = "(_(next|retired|kept|before).*)?$"
 _SCHEMAS = {
-    "schemas": "^({}){}".format(
-        "|".join((*LIVE.schemas.names, LIVE.schemas.history, *KEPT)), _BUILDS
-    ),
-    # Those of them that are of the warehouse only where loads change dimensions there.
-    "histories": f"^{LIVE.schemas.history}{_BUILDS}",
-    **GUARD_OF_HISTORY,
+    "schemas": builds.named((*LIVE.schemas.names, LIVE.schemas.history, *KEPT)),
+    **builds.OF_HISTORY,
 }
 # A statement of a load sees every row or ends: row security can be forced on owners.
 _SEES_ALL = {"row_security": "off"}
@@ -109,7 +105,7 @@ def _is_ready(connection: psycopg.Connection[Any]) -> bool:
         ):
             connection.execute(statement)
     if is_cluster(connection) and not scalar(
-        connection, "access/loader.may_log_in", {"role": LOADER}
+        connection, "server/nodes.has_login", {"role": LOADER}
     ):
         return False  # nodes log in to each other as whoever acts
     return not scalar(connection, "access/loader.is_superuser", {"role": LOADER})

@@ -146,7 +146,7 @@ def let_in(coordinator: str, workers: Iterable[str], role: str, secret: str) -> 
     The coordinator comes last, so that a role that may log in there may so everywhere.
     """
     with connect(coordinator, SESSION) as connection:
-        if run(connection, "server/nodes.has_login", {"role": role}).fetchone():
+        if scalar(connection, "server/nodes.has_login", {"role": role}):
             return
         run(connection, "server/nodes.make_role", role=sql.Identifier(role))
     for url in (*workers, coordinator):

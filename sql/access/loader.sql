@@ -153,12 +153,6 @@ select rolsuper or rolbypassrls
 from pg_roles
 where rolname = %(role)s;
 
--- name: may_log_in
--- Whether the role may log in. One row.
-select rolcanlogin
-from pg_roles
-where rolname = %(role)s;
-
 -- name: who_loads
 -- The login, whether it is a superuser, and whom the ledger belongs to, if there is one. One row.
 select

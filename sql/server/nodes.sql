@@ -70,8 +70,8 @@ select start_metadata_sync_to_all_nodes();
 select recover_prepared_transactions();
 
 -- name: has_login
--- Whether a role may log in. One row if it may.
-select 1
+-- Whether there is such a role and it may log in. One row.
+select count(*) > 0
 from pg_roles
 where rolname = %(role)s and rolcanlogin;
 
