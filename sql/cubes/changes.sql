@@ -186,46 +186,6 @@ from providers_before as w
 inner join dim_provider as p on w.provider_sk = p.provider_sk
 where w.specialty <> coalesce(p.specialty, '(unknown)');
 
--- name: claims_of_providers
--- Their claims that stayed as they were, in both tables. One row per claim.
-with versions as materialized (
-    select v.provider_sk
-    from providers_changed as v
-),
-
-known as materialized (
-    select i.claim_id
-    from claims_after as i
-),
-
-found as materialized (
-    select f.*
-    from versions as v
-    cross join lateral (
-        select {claim}
-        from fact_claim as c
-        where c.provider_sk = v.provider_sk
-        -- Keeps the look-up a look-up.
-        order by c.claim_id
-    ) as f
-    where not exists (
-        select 1
-        from known as k
-        where k.claim_id = f.claim_id
-    )
-),
-
-same as (
-    insert into claims_after
-    select *
-    from found
-    returning *
-)
-
-insert into claims_before
-select *
-from same;
-
 -- name: members_changed
 -- Member versions that have another state now, such as inferred ones that were completed.
 -- One row per version.
@@ -234,46 +194,6 @@ select w.member_sk
 from members_before as w
 inner join dim_member as m on w.member_sk = m.member_sk
 where w.state <> coalesce(m.state, '(unknown)');
-
--- name: claims_of_members
--- Their claims that stayed as they were, in both tables. One row per claim.
-with versions as materialized (
-    select v.member_sk
-    from members_changed as v
-),
-
-known as materialized (
-    select i.claim_id
-    from claims_after as i
-),
-
-found as materialized (
-    select f.*
-    from versions as v
-    cross join lateral (
-        select {claim}
-        from fact_claim as c
-        where c.member_sk = v.member_sk
-        -- Keeps the look-up a look-up.
-        order by c.claim_id
-    ) as f
-    where not exists (
-        select 1
-        from known as k
-        where k.claim_id = f.claim_id
-    )
-),
-
-same as (
-    insert into claims_after
-    select *
-    from found
-    returning *
-)
-
-insert into claims_before
-select *
-from same;
 
 -- name: plans_changed
 -- Plan versions that have another tier now, such as inferred ones that were completed.
@@ -284,12 +204,11 @@ from plans_before as w
 inner join dim_plan as p on w.plan_sk = p.plan_sk
 where w.metal_tier <> coalesce(initcap(p.metal_tier), '(unknown)');
 
--- name: claims_of_plans
--- Their claims that stayed as they were, in both tables; no index leads to them.
--- One row per claim.
-with versions as materialized (
-    select v.plan_sk
-    from plans_changed as v
+-- name: claims_of_versions
+-- Claims of these versions that stayed as they were, in both tables. One row per claim.
+with versions as materialized (  -- noqa: ST03, the fragment reads versions
+    select v.{sk}
+    from {changed} as v
 ),
 
 known as materialized (
@@ -298,14 +217,13 @@ known as materialized (
 ),
 
 found as materialized (
-    select {claim}
-    from fact_claim as f
-    where f.plan_sk in (select v.plan_sk from versions as v)
-        and not exists (
-            select 1
-            from known as k
-            where k.claim_id = f.claim_id
-        )
+    select f.*
+    from ({of_versions}) as f
+    where not exists (
+        select 1
+        from known as k
+        where k.claim_id = f.claim_id
+    )
 ),
 
 same as (
@@ -318,6 +236,24 @@ same as (
 insert into claims_before
 select *
 from same;
+
+-- name: looked_up
+-- Claims that an index leads to from their versions. One row per claim.
+select f.*
+from versions as v
+cross join lateral (
+    select {claim}
+    from fact_claim as c
+    where c.{sk} = v.{sk}
+    -- Keeps the look-up a look-up.
+    order by c.claim_id
+) as f;
+
+-- name: scanned
+-- Claims that no index leads to. One row per claim.
+select {claim}
+from fact_claim as c
+where c.{sk} in (select v.{sk} from versions as v);
 
 -- name: signed_claims
 -- Claims as they are now and, below zero, as they were, each with the member, tier and specialty

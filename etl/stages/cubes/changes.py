@@ -11,7 +11,17 @@ from etl.db.statements import names, run, scalar, statement
 from etl.render import claim_measures, claim_status
 from etl.stages import tables
 from etl.warehouse.code_sets import GROWING
-from etl.warehouse.tables import DIMENSIONS, FACT_CLAIM, FACTS, Build, Dimension, Fact
+from etl.warehouse.tables import (
+    DIM_MEMBER,
+    DIM_PLAN,
+    DIM_PROVIDER,
+    DIMENSIONS,
+    FACT_CLAIM,
+    FACTS,
+    Build,
+    Dimension,
+    Fact,
+)
 
 # The tables whose rows are kept as they were.
 _PASTS: tuple[Dimension | Fact, ...] = (*DIMENSIONS.values(), *FACTS.values())
@@ -112,12 +122,10 @@ def find(connection: psycopg.Connection[Any], since: int) -> int:
     steps.run("claims_before", "claims_before")
     steps.run("claims_after", "claims_after")
     steps.run("claims_on_other_days")
-    if steps.run("providers_changed"):
-        steps.run("claims_of_providers", "claims_before", "claims_after")
-    if steps.run("members_changed"):
-        steps.run("claims_of_members", "claims_before", "claims_after")
-    if steps.run("plans_changed"):
-        steps.run("claims_of_plans", "claims_before", "claims_after")
+    for dimension in (DIM_PROVIDER, DIM_MEMBER, DIM_PLAN):
+        changed = f"{dimension.name}s_changed"
+        if steps.run(changed):
+            steps.add_claims_of(changed, dimension.sk, has_index=dimension is not DIM_PLAN)
     found = steps.run("claim_changes", "claim_changes")
     steps.run("claims_of_member_months", "claims_of_member_months")
     return found
@@ -140,10 +148,19 @@ class _Steps:
             **claim_measures.fragments(),
         }
 
-    def run(self, name: str, *changed_tables: str) -> int:
+    def add_claims_of(self, changed: str, sk: str, *, has_index: bool) -> None:
+        """Add the claims of versions that changed; whether an index leads to them."""
+        parts = {"changed": sql.Identifier(changed), "sk": sql.Identifier(sk), "claim": _CLAIM}
+        found_by = "looked_up" if has_index else "scanned"
+        of_versions = statement(f"cubes/changes.{found_by}", **parts)
+        self.run(
+            "claims_of_versions", "claims_before", "claims_after", of_versions=of_versions, **parts
+        )
+
+    def run(self, name: str, *changed_tables: str, **parts: sql.Composable) -> int:
         """How many rows a step finds; the tables that it fills get new statistics."""
-        statement_name = f"cubes/changes.{name}"
-        found = run(self.connection, statement_name, {"since": self.since}, **self.parts).rowcount
+        statement_name, asked = f"cubes/changes.{name}", {"since": self.since}
+        found = run(self.connection, statement_name, asked, **{**self.parts, **parts}).rowcount
         for table in changed_tables:
             tables.analyze_columns(self.connection, table, _KEYS[table])
         return found
