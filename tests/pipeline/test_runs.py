@@ -7,7 +7,6 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 
@@ -38,12 +37,12 @@ def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def untroubled(
     admin_url: str, template: str, synthetic: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Contents]:
+) -> Contents:
     """What the synthetic inbox becomes when nothing goes wrong."""
     folder = tmp_path_factory.mktemp("untroubled")
     with fresh_warehouse(admin_url, template, synthetic, folder) as warehouse:
         warehouse.incremental()
-        yield warehouse.contents()
+        return warehouse.contents()
 
 
 def first_batch(inbox: Path) -> Path:

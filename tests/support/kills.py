@@ -167,7 +167,10 @@ def end_sessions(url: str) -> None:
 
 
 def crash_server(settings: Settings) -> None:
-    """A strike: kill the embedded server, which nobody starts again."""
+    """A strike: kill the embedded server, which nobody starts again.
+
+    Each session with it ends, so no fixture of more than one module may keep one open.
+    """
     process = cluster.postmaster(locate(settings))
     assert process is not None, "it does not run"
     process.kill()
