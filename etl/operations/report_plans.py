@@ -22,7 +22,8 @@ from etl.db.statements import run, scalar
 from etl.docs.report_queries import Report, reports
 from etl.operations.objectives import LEAST_COST, REPORT_COST
 from etl.operations.plan_shape import hash_of, read_by, shape_of
-from etl.warehouse.tables import LIVE
+from etl.stages.tables import STALE_SHARE, analyze
+from etl.warehouse.tables import KEPT, LIVE
 
 # Of the time of a run, what its reports may take; and the longest that one may.
 SHARE_OF_RUN = 0.02
@@ -88,12 +89,24 @@ def record(connection: psycopg.Connection[Any], run_seconds: float) -> list[Plan
     load_id = scalar(connection, "operations/report_plans.load_to_record")
     if load_id is None:
         return []
+    _renew_statistics(connection)
     found = list(_timed(connection, run_seconds * SHARE_OF_RUN))
     for plan in found:
         values = {name: getattr(plan, name) for name in _RECORDED}
         values |= {"load_id": load_id, "shape_hash": hash_of(plan.shape), "seconds": plan.seconds}
         run(connection, "operations/report_plans.record", values)
     return found
+
+
+def _renew_statistics(connection: psycopg.Connection[Any]) -> None:
+    """Refresh what the planner knows of tables that no build has and that every run adds to.
+
+    Stages see to the tables of their build. Left to autovacuum, these would be planned without
+    statistics until some run, and another plan with another cost would then come of nothing.
+    """
+    values = {"schemas": list(KEPT), "share": STALE_SHARE}
+    for schema, table in run(connection, "operations/report_plans.outgrown", values).fetchall():
+        analyze(connection, schema, table)
 
 
 def current(connection: psycopg.Connection[Any]) -> dict[str, Plan]:
@@ -213,6 +226,6 @@ def _explained(
 
 
 def _relations(connection: psycopg.Connection[Any]) -> Relations:
-    values = {"schemas": list(LIVE.schemas.names)}
+    values = {"schemas": [*LIVE.schemas.names, *KEPT]}
     found = run(connection, "operations/report_plans.relations", values)
     return {name: (whole, pages) for name, whole, pages in found}

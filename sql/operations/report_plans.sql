@@ -14,16 +14,38 @@ from ledger.load
 where status = 'loaded';
 
 -- name: relations
--- Tables and indexes, each with the one that it is a part of or else itself, and its pages as the
--- planner knows them. One row per table, partition and index.
+-- Tables and indexes, each with the one that it is a part of or else itself, and the pages that it
+-- has now, by which the planner reckons. One row per table, partition and index.
 select
     c.relname::text as relation_name,
     coalesce(r.relname, c.relname)::text as root_name,
-    c.relpages
+    coalesce(pg_relation_size(c.oid) / current_setting('block_size')::bigint, 0) as pages
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 left join pg_class as r on pg_partition_root(c.oid) = r.oid
 where c.relkind in ('r', 'p', 'm', 'i', 'I') and n.nspname = any(%(schemas)s);
+
+-- name: outgrown
+-- Tables of some schemas that the planner knows no longer: without statistics, or with those of so
+-- many rows or pages fewer. What other sessions changed in the last second may not be counted, what
+-- they made larger is. One row per table.
+select
+    n.nspname::text as schema_name,
+    c.relname::text as table_name
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+cross join lateral (
+    select pg_relation_size(c.oid) / current_setting('block_size')::bigint as pages
+) as s
+where c.relkind = 'r'
+    and n.nspname = any(%(schemas)s)
+    and s.pages > 0
+    and (
+        c.reltuples < 0
+        or s.pages > c.relpages * (1 + %(share)s)
+        or pg_stat_get_mod_since_analyze(c.oid) > c.reltuples * %(share)s
+    )
+order by schema_name, table_name;
 
 -- name: explain
 -- The plan of a report, which is not run. One row.

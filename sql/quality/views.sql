@@ -250,6 +250,54 @@ left join (
 -- name: failing_now
 -- What fails at the latest run on all that is there, or of how feeds arrived since then, the worst
 -- first, with what to do and since when. One row per check.
+with latest as (
+    select
+        c.check_name,
+        max(r.check_run_id) as check_run_id
+    from check_run as r
+    inner join check_result as c on r.check_run_id = c.check_run_id
+    where r.finished_at is not null and (r.gate is null or r.gate = 'arrivals')
+        and r.check_run_id >= coalesce((
+            select max(whole.check_run_id)
+            from check_run as whole
+            where whole.gate is null and whole.finished_at is not null
+        ), 0)
+    group by c.check_name
+),
+
+-- No more than their names, for who asks for keys that fail is noted.
+failing as materialized (
+    select
+        l.check_name,
+        l.check_run_id
+    from latest as l
+    inner join check_judged as j
+        on l.check_name = j.check_name and l.check_run_id = j.check_run_id
+    where not j.passed
+),
+
+-- Of the checks that fail alone: the runs of all of them take long after some years.
+since as (
+    select
+        h.check_name,
+        min(h.started_at) as failing_since,
+        count(*) as runs_failed
+    from (
+        select
+            j.check_name,
+            j.check_run_id,
+            j.started_at,
+            max(j.check_run_id) filter (where j.passed) over (partition by j.check_name)
+                as last_passed_run_id
+        from check_judged as j
+        inner join failing as f
+            on j.check_name = f.check_name and j.check_run_id <= f.check_run_id
+        where j.gate is null or j.gate = 'arrivals'
+    ) as h
+    where h.check_run_id > coalesce(h.last_passed_run_id, 0)
+    group by h.check_name
+)
+
 select
     j.check_name,
     j.table_name,
@@ -264,34 +312,13 @@ select
     j.threshold_share,
     j.means,
     j.advice,
-    e.failing_since,
-    e.runs_failed,
+    s.failing_since,
+    s.runs_failed,
     j.failing_keys
-from (
-    select
-        c.check_name,
-        max(r.check_run_id) as check_run_id
-    from check_run as r
-    inner join check_result as c on r.check_run_id = c.check_run_id
-    where r.finished_at is not null and (r.gate is null or r.gate = 'arrivals')
-        and r.check_run_id >= coalesce((
-            select max(whole.check_run_id)
-            from check_run as whole
-            where whole.gate is null and whole.finished_at is not null
-        ), 0)
-    group by c.check_name
-) as latest
+from failing as f
 inner join check_judged as j
-    on latest.check_name = j.check_name and latest.check_run_id = j.check_run_id
--- Of the checks that fail alone: the episodes of all of them take long after some years.
-left join lateral (
-    select
-        o.failing_since,
-        o.runs_failed
-    from check_episode as o
-    where o.check_name = j.check_name and o.last_run_id = j.check_run_id
-) as e on true
-where not j.passed
+    on f.check_name = j.check_name and f.check_run_id = j.check_run_id
+inner join since as s on f.check_name = s.check_name
 order by array_position(array['critical', 'major', 'minor'], j.severity), j.check_name;
 
 -- name: judged_nothing_now

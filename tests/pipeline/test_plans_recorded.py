@@ -57,6 +57,22 @@ def test_no_shape_names_a_partition_or_a_literal(loaded: Warehouse) -> None:
     assert report_plans.breaches(loaded.connection) == []
 
 
+def test_what_every_run_adds_to_is_known_to_the_planner_and_counts_as_growth(
+    loaded: Warehouse,
+) -> None:
+    """As autovacuum has not come yet, which would see to it at some run or other."""
+    unknown = loaded.column(
+        "select c.relname from pg_class as c "
+        "where c.relnamespace = 'quality'::regnamespace and c.relkind = 'r' "
+        "and c.reltuples < 0 and pg_relation_size(c.oid) > 0"
+    )
+    assert unknown == []
+    first, second = loaded.column(
+        "select pages from report_plan where report = 'checks_failing' order by load_id"
+    )
+    assert 0 < first < second
+
+
 def test_an_index_that_is_gone_is_shown_node_by_node(loaded: Warehouse) -> None:
     connection, cube = loaded.connection, "claims_by_plan_metal_month"
     (index,) = loaded.column(f"select indexname from pg_indexes where tablename = '{cube}'")

@@ -196,6 +196,13 @@ def test_failing_now_shows_the_latest_complete_run(drawn):
     assert rows(drawn, "select count(*) from check_trend") == [(5,)]
     add_run(drawn, 7, {"b.minor": 2, "a.major": 99, "a.critical": 1})
     assert [name for name, *_ in rows(drawn, now)] == ["a.critical", "a.major", "b.minor"]
+    since = "select check_name, failing_since, runs_failed from"
+    assert rows(drawn, f"{since} failing_now order by 1") == rows(
+        drawn, f"{since} check_episode where resolved_at is null order by 1"
+    )
+    # One that is still at work has not made anything fail for longer.
+    add_run(drawn, 8, {"a.major": 99}, finished=False)
+    assert ("a.major", FIRST + 5 * DAY, 2) in rows(drawn, f"{since} failing_now")
 
 
 def test_a_check_that_a_run_left_out_is_neither_resolved_nor_failing_longer(drawn):
