@@ -26,7 +26,7 @@ from etl.contracts.column import Column as FeedColumn
 from etl.contracts.column import Pii
 from etl.schema.ledger_tables import INSTANT
 from etl.warehouse.details import IS_FROM_CLAIM, Detail
-from etl.warehouse.tables import DIM_PLAN, Fact, Reference, past_of
+from etl.warehouse.tables import DIM_PLAN, Fact, Reference, Schemas, past_of
 
 BASE: dict[str, TypeEngine] = {
     "text": Text(),
@@ -118,9 +118,10 @@ def _versions(schema: str, references: Iterable[Reference], date: str) -> list[C
     ]
 
 
-def _partitioned(day: str) -> str:
-    """What the comment of a table says of its partitions."""
-    return f"Partitioned by {day}: by month, and by year before the last three years."
+def _partitioned(day: str, schemas: Schemas) -> str:
+    """What the comment of a table says of its partitions, which on a cluster are all of years."""
+    of_months = "by month, and by year before the last three years"
+    return f"Partitioned by {day}: {'by year' if schemas.has_history else of_months}."
 
 
 def _day_of_service(schema: str) -> list[Column]:
@@ -140,8 +141,9 @@ def _load() -> Column:
     )
 
 
-def fact_table(metadata: MetaData, schema: str, fact: Fact) -> Table:
+def fact_table(metadata: MetaData, schemas: Schemas, fact: Fact) -> Table:
     """The table of a fact."""
+    schema = schemas.warehouse
     keys = _versions(schema, fact.references, fact.date)
     carried = [
         Column(c.name, BASE[c.type.stored], comment=comment(c))
@@ -160,7 +162,7 @@ def fact_table(metadata: MetaData, schema: str, fact: Fact) -> Table:
             load,
             PrimaryKeyConstraint(fact.key, "service_date"),
             schema=schema,
-            comment=f"{fact.description} {_partitioned('service_date')}",
+            comment=f"{fact.description} {_partitioned('service_date', schemas)}",
             postgresql_partition_by="RANGE (service_date)",
         )
         Index(None, table.c.member_sk)
@@ -205,8 +207,9 @@ def fact_table(metadata: MetaData, schema: str, fact: Fact) -> Table:
     return table
 
 
-def detail_table(metadata: MetaData, schema: str, detail: Detail) -> Table:
+def detail_table(metadata: MetaData, schemas: Schemas, detail: Detail) -> Table:
     """The table of what a fact consists of."""
+    schema = schemas.warehouse
     key, number = detail.of.feed.column(detail.of.key), detail.feed.column(detail.number)
     is_first = Column(
         detail.first, Boolean, nullable=False, comment=f"Whether it is {detail.number} 1."
@@ -239,7 +242,7 @@ def detail_table(metadata: MetaData, schema: str, detail: Detail) -> Table:
         ),
         PrimaryKeyConstraint(*detail.key, detail.of.date),
         schema=schema,
-        comment=f"{detail.description} {_partitioned(detail.of.date)}",
+        comment=f"{detail.description} {_partitioned(detail.of.date, schemas)}",
         postgresql_partition_by=f"RANGE ({detail.of.date})",
     )
     for reference in detail.references:

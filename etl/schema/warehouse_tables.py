@@ -102,12 +102,12 @@ def tables_of_build(schemas: Schemas, metadata: MetaData | None = None) -> MetaD
             past(_dimension(metadata, schemas.warehouse, dimension), schemas.internal, dimension.sk)
     _limited(metadata.tables[f"{schemas.warehouse}.{DIM_MEMBER.table}"], DIM_MEMBER)
     for fact in FACTS.values():
-        table = fact_table(metadata, schemas.warehouse, fact)
+        table = fact_table(metadata, schemas, fact)
         past(table, schemas.internal, fact.key)
         if fact.states:
             states(table, schemas.internal, fact)
     for detail in DETAILS:
-        table = detail_table(metadata, schemas.warehouse, detail)
+        table = detail_table(metadata, schemas, detail)
         past(table, schemas.internal, *detail.key)
     return metadata
 

@@ -1,6 +1,6 @@
 -- Partitions of fact_claim and of what claims consist of: one a month of service, and one a year
--- before the last few years. One that is not there yet is filled on its own, gets its keys, and is
--- attached: readers of the table wait for nothing.
+-- before the last few years, or on a cluster. One that is not there yet is filled on its own, gets
+-- its keys, and is attached: readers of the table wait for nothing.
 --
 --   before    fact_claim: 2025_01              arrivals  claims of January, February and 2016
 --   between   fact_claim_loading: 2016,        filled with the claims of 2016 and February
@@ -30,7 +30,8 @@ from (
 -- name: by_month_from
 -- The day from which on partitions are of a month; those before it are of a year. A full load
 -- decides it, which knows the newest of all batches; after that the partitions that are there say
--- it, and a load's own day where there is none. One row.
+-- it, and a load's own day where there is none. On the nodes of a cluster all are of a year, unless
+-- some of a month are there. One row.
 with bounds as ({facts/5_partitions.bounds}),
 
 parts as (
@@ -42,22 +43,26 @@ parts as (
 )
 
 select
-    greatest(
-        date_trunc(
-            'year',
-            coalesce(
-                case
-                    when %(newest_day)s::date is null
-                        then (select min(p.first_day) from parts as p where not p.is_of_year)
-                end::timestamp,
+    case
+        when %(is_on_nodes)s and not exists (select 1 from parts as p where not p.is_of_year)
+            then date '9999-12-31'
+        else greatest(
+            date_trunc(
+                'year',
                 coalesce(
-                    %(newest_day)s::date,
-                    (select l.as_of::date from load as l where l.load_id = %(current_load_id)s)
-                )::timestamp - %(months_before)s * interval '1 month'
-            )
-        )::date,
-        (select max(p.next_day) from parts as p where p.is_of_year)
-    ) as by_month_from;
+                    case
+                        when %(newest_day)s::date is null
+                            then (select min(p.first_day) from parts as p where not p.is_of_year)
+                    end::timestamp,
+                    coalesce(
+                        %(newest_day)s::date,
+                        (select l.as_of::date from load as l where l.load_id = %(current_load_id)s)
+                    )::timestamp - %(months_before)s * interval '1 month'
+                )
+            )::date,
+            (select max(p.next_day) from parts as p where p.is_of_year)
+        )
+    end as by_month_from;
 
 -- name: first_day
 -- The first day of the partition that a day of service is in. A fragment.

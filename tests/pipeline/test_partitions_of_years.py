@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -176,6 +177,35 @@ def test_a_first_load_without_a_full_one_goes_by_its_own_day(warehouse: Warehous
     warehouse.send("2021-01-31", members=_MEMBERS, claims=_claims("2017-12-31", "2018-02-02"))
     warehouse.incremental()
     assert _parts(warehouse) == {"2017", "2018_02"}
+
+
+def test_on_a_cluster_all_partitions_are_of_years(on_cluster: Warehouse) -> None:
+    on_cluster.send("2024-12-31", members=_MEMBERS, claims=_claims("2023-05-05", "2024-12-31"))
+    on_cluster.send("2025-12-31", claims=_claims("2025-10-01"))
+    on_cluster.rebuild()
+    # Neither a day nor a batch of another year makes months.
+    on_cluster.send("2026-01-31", claims=_claims("2025-11-11", "2026-01-01", "2021-01-01"))
+    on_cluster.incremental()
+    for table in _TABLES:
+        assert _parts(on_cluster, table) == {"2021", "2023", "2024", "2025", "2026"}
+        said = on_cluster.value(f"select obj_description('warehouse.{table}'::regclass)")
+        assert said.endswith("Partitioned by service_date: by year.")
+    assert failed_critical(on_cluster.connection) == set()
+
+
+def test_a_cluster_that_has_months_keeps_to_them_until_its_next_full_load(
+    on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cluster.send("2025-01-31", members=_MEMBERS, claims=_claims("2020-05-05", "2025-01-01"))
+    with monkeypatch.context() as patched:
+        # As if the layout of a cluster made no difference.
+        patched.setattr(partitions, "layout", SimpleNamespace(found=lambda _, schemas: schemas))
+        on_cluster.rebuild()
+    on_cluster.send("2025-12-31", claims=_claims("2020-06-06", "2025-01-02", "2025-10-01"))
+    on_cluster.incremental()
+    assert _parts(on_cluster) == {"2020", "2025_01", "2025_10"}
+    on_cluster.rebuild()
+    assert _parts(on_cluster) == {"2020", "2025"}
 
 
 def test_a_month_of_a_year_has_its_turn_in_checks(of_years: Warehouse) -> None:

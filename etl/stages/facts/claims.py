@@ -85,7 +85,7 @@ def _partitioned(current_load: CurrentLoad) -> Partitioned:
         FACT_CLAIM.table,
         (FACT_CLAIM.key, FACT_CLAIM.date),
         (*filtered, "status"),
-        current_load.newest_day,
+        current_load,
         has_status=True,
     )
 

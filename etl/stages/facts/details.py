@@ -88,7 +88,7 @@ class _Work:
             detail.table,
             (*detail.key, detail.of.date),
             (*detail.key, "date_key", detail.of.date, *(ref.sk for ref in detail.references)),
-            current_load.newest_day,
+            current_load,
         )
 
     def run(self, name: str, **parts: sql.Composable) -> int:

@@ -1,7 +1,8 @@
 """Partitions of tables of claims: those that are not there yet are filled before attaching.
 
 A table is partitioned by ``service_date``: by month in the last years, by year before them, since
-each partition costs every statement time and a lock. A full load decides from which year on.
+each partition costs every statement time and a lock. A full load decides from which year on. On a
+cluster all are of years: each has a part for each part of the table, made one after the other.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import psycopg
 from psycopg import sql
 
 from etl.db.statements import names, run, scalar
+from etl.schema import layout
+from etl.stages.facts.fact_loads import CurrentLoad
 from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import FACT_CLAIM
 
@@ -45,14 +48,14 @@ class Partitioned:
     """A partitioned table.
 
     ``key``: the columns of its primary key. ``filtered``: the columns that joins and filters use.
-    ``newest_day``: that of the newest batch of a full load, which decides what partitions are of.
+    ``current_load``: the load and its build, which decide what partitions are of.
     ``has_status``: whether the planner has to know of the status of its rows.
     """
 
     table: str
     key: tuple[str, ...]
     filtered: tuple[str, ...]
-    newest_day: date | None = None
+    current_load: CurrentLoad
     has_status: bool = False
 
     @property
@@ -75,7 +78,12 @@ def insert(
     (``is_wanted``). ``parts``: with ``day``, the column of a row that has its day of service.
     ``days``: a query for these days.
     """
-    asked = values | {"newest_day": into.newest_day, "months_before": MONTHS - 1}
+    build = layout.found(connection, into.current_load.build.schemas)
+    asked = values | {
+        "newest_day": into.current_load.newest_day,
+        "months_before": MONTHS - 1,
+        "is_on_nodes": build.has_history,
+    }
     by_month = {"by_month_from": scalar(connection, f"{_FILE}.by_month_from", asked, parents=_ALL)}
     own = {"parents": sql.Literal(into.table), "day": sql.Identifier("days", "service_date")}
     query = run(connection, f"{_FILE}.parts", values | by_month, days=days, **own)
