@@ -81,6 +81,15 @@ def refuse_migration(connection: psycopg.Connection[Any]) -> None:
         )
 
 
+def spread(connection: psycopg.Connection[Any], table: str, other: str) -> None:
+    """Spread a table over the workers, by the column and with the rows of another of the build.
+
+    In the caller's transaction, whose search path leads to both.
+    """
+    values = {"table": table, "column": PLACES[other].column, "other": other}
+    run(connection, "schema/layout.spread", values)
+
+
 def place(connection: psycopg.Connection[Any], schemas: Schemas, metadata: MetaData) -> None:
     """Put the empty tables of a build where they are to lie on the nodes.
 

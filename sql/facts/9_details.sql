@@ -176,12 +176,28 @@ where f.claim_id {of_touched};
 -- name: all_sets
 -- The sets of all claims, where one load brought all of them. One row per row of a set.
 select
-    s.claim_id,
+    s.claim_id::text as claim_id,
     s.{number}::integer as {number},
     s.service_date::date as service_date,
     {staged_values}
 from {staging} as s
 where s.load_id = any(%(build_loads)s);
+
+-- name: create_spread
+-- A table for these sets on the workers of a cluster. No rows.
+create table {spread} as
+{sets}
+with no data;
+
+-- name: spread_sets
+-- Bring the sets there. One row per row of a set.
+insert into {spread}
+{sets};
+
+-- name: spread
+-- The sets that were brought there. One row per row of a set.
+select s.*
+from {spread} as s;
 
 -- name: touched_sets
 -- The sets of the touched claims: those that loads brought, and those that are kept.

@@ -14,6 +14,7 @@ from etl.quality import share
 from etl.quality.record import loads_of
 from etl.schema import layout
 from etl.server import topology
+from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import LIVE
 from tests.support import erasure, retention
 from tests.support.looking import record
@@ -127,6 +128,39 @@ def test_retention_leaves_the_rows_of_one_server(
     for one in (warehouse, on_cluster):
         one.rebuild(1)
     require_same(warehouse, on_cluster)
+
+
+def test_lines_and_diagnoses_of_a_first_load_are_made_where_their_claims_lie(
+    warehouse: Warehouse, on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day, feeds = FIRST
+    lines = [
+        {"claim_id": claim_id, "line_number": number, "service_date": "2025-01-05"}
+        for claim_id, number in (("c1", 1), ("c1", 2), ("c3", 1), ("waits", 1))
+    ]
+    sets = {
+        "claim_lines": lines,
+        "claim_diagnoses": [{"claim_id": "c2", "position": 1, "service_date": "2025-02-20"}],
+    }
+    send((day, {**feeds, **sets}), warehouse, on_cluster)
+    spread, spread_as = list[str](), layout.spread
+
+    def noted(connection: psycopg.Connection, table: str, other: str) -> None:
+        spread.append(table)
+        spread_as(connection, table, other)
+
+    monkeypatch.setattr(layout, "spread", noted)
+    warehouse.rebuild()
+    assert spread == []
+    on_cluster.rebuild()
+    assert spread == [
+        f"{detail.table}_{what}" for detail in DETAILS for what in ("sets", "loading")
+    ]
+    require_same(warehouse, on_cluster)
+    assert on_cluster.value("select count(*) from warehouse.fact_claim_line") == 6
+    left = "select count(*) from pg_class where relname ~ '_(sets|loading)$'"
+    assert on_cluster.value(left) == 0
+    assert failed_critical(on_cluster.connection) == failed_critical(warehouse.connection)
 
 
 def test_what_a_full_load_needs_counts_history(on_cluster: Warehouse) -> None:

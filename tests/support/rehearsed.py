@@ -102,11 +102,15 @@ def rows(connection: psycopg.Connection, schema: str, table: str) -> list[str]:
 
 
 def contents(warehouse: Warehouse) -> dict[str, list[str]]:
-    """Every row of every table of the live build, and why facts were re-keyed."""
+    """Every row of every table of the live build, and why facts were re-keyed.
+
+    Partitions are not told apart: on a cluster they are others.
+    """
     schemas = LIVE.schemas
     names = (schemas.staging, schemas.warehouse, schemas.internal, schemas.cubes)
     tables = warehouse.rows(
-        "select schemaname, tablename from pg_tables where schemaname in "
+        "select relnamespace::regnamespace::text, relname from pg_class where relkind in "
+        "('r', 'p') and not relispartition and relnamespace::regnamespace::text in "
         f"{names} union all select schemaname, matviewname from pg_matviews "
         f"where schemaname in {names} union all values ('ledger', 'fact_rekey')"
     )

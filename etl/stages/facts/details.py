@@ -22,6 +22,7 @@ from psycopg import sql
 
 from etl.db.statements import assign, differ, names, run, scalar, statement
 from etl.render import code_sets, staged_rows
+from etl.schema import layout
 from etl.stages import tables
 from etl.stages.facts import fact_loads, look_up, partitions
 from etl.stages.facts.fact_loads import Corrected, CurrentLoad, FactLoads
@@ -73,6 +74,7 @@ class _Work:
         self.connection = connection
         self.feed = detail.feed
         self.old_rows = current_load.old_rows
+        self.spread = f"{detail.table}_sets"
         self.changes = changes
         # All that can have brought sets, the current load among them if it does.
         build_loads = fact_loads.of_feed(connection, detail.feed, current_load)
@@ -89,6 +91,7 @@ class _Work:
             (*detail.key, detail.of.date),
             (*detail.key, "date_key", detail.of.date, *(ref.sk for ref in detail.references)),
             current_load,
+            is_filled_on_workers=layout.found(connection, current_load.build.schemas).has_history,
         )
 
     def run(self, name: str, **parts: sql.Composable) -> int:
@@ -98,7 +101,10 @@ class _Work:
 
     def fill(self) -> dict[str, int]:
         """Make all rows, of all claims and of the sets that one load brought, if one did."""
-        inserted = self.insert("all", "insert_all")
+        spread = self.spread_sets() if self.partitioned.is_filled_on_workers else {}
+        inserted = self.insert("all", "insert_all", **spread)
+        if spread:
+            tables.drop(self.connection, self.spread)
         return {"inserted": inserted, "updated": 0, "deleted": 0}
 
     def touch(self, *, is_all: bool) -> None:
@@ -143,9 +149,17 @@ class _Work:
         tables.drop(self.connection, "touched_claim", "detail_before", "detail_row")
         return {"inserted": inserted, "updated": updated, "deleted": deleted}
 
-    def insert(self, which: str, insert: str) -> int:
+    def spread_sets(self) -> dict[str, sql.Composable]:
+        """Bring the sets to the workers that have their claims, which make the rows of both."""
+        parts = sources_of(self.parts, "all") | {"spread": sql.Identifier(self.spread)}
+        self.run("create_spread", **parts)
+        layout.spread(self.connection, self.spread, self.partitioned.table)
+        self.run("spread_sets", **parts)
+        return {"sets": statement(f"{_FILE}.spread", **parts)}
+
+    def insert(self, which: str, insert: str, **sources: sql.Composable) -> int:
         """Insert ``all`` rows or the ``new`` ones; how many."""
-        parts = {**self.parts, **sources_of(self.parts, "all")}
+        parts = {**self.parts, **sources_of(self.parts, "all"), **sources}
         days = statement(f"{_FILE}.days_of_{which}", **parts)
         rows, _ = partitions.insert(
             self.connection, self.partitioned, f"{_FILE}.{insert}", self.values, parts, days

@@ -50,6 +50,7 @@ class Partitioned:
     ``key``: the columns of its primary key. ``filtered``: the columns that joins and filters use.
     ``current_load``: the load and its build, which decide what partitions are of.
     ``has_status``: whether the planner has to know of the status of its rows.
+    ``is_filled_on_workers``: whether new partitions lie there before they are filled.
     """
 
     table: str
@@ -57,6 +58,7 @@ class Partitioned:
     filtered: tuple[str, ...]
     current_load: CurrentLoad
     has_status: bool = False
+    is_filled_on_workers: bool = False
 
     @property
     def loading(self) -> str:
@@ -111,6 +113,8 @@ def insert(
 
 def _create(connection: psycopg.Connection[Any], into: Partitioned, new: list[Part]) -> None:
     run(connection, f"{_FILE}.create_loading", **_names(into))
+    if into.is_filled_on_workers:
+        layout.spread(connection, into.loading, into.table)
     _run_each(connection, into, new, ["create_partition"])
 
 
