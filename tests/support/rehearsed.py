@@ -104,7 +104,7 @@ def rows(connection: psycopg.Connection, schema: str, table: str) -> list[str]:
 def contents(warehouse: Warehouse) -> dict[str, list[str]]:
     """Every row of every table of the live build, and why facts were re-keyed.
 
-    Partitions are not told apart: on a cluster they are others.
+    Not those of partitions by themselves: on a cluster these are others.
     """
     schemas = LIVE.schemas
     names = (schemas.staging, schemas.warehouse, schemas.internal, schemas.cubes)
