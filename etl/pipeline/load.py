@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import psycopg
@@ -17,7 +16,7 @@ from etl.errors import AcaError, BatchError
 from etl.inbox import values_of_file
 from etl.inbox.batch import Batch, FeedFile
 from etl.inbox.header import PreviousFile
-from etl.pipeline import guards
+from etl.pipeline import details, guards
 from etl.pipeline.ending import Current
 from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Load
@@ -349,19 +348,11 @@ def _run_facts(context: RunContext, load: Load, current: Current) -> None:
         for fact in FACTS.values():
             current.feed = fact.feed.name
             if fact.feed.name in kinds:
-                with _logged(context, load, fact.table), steps.within(fact.table):
+                with details.logged(context, load, fact.table), steps.within(fact.table):
                     done = merge_facts.run_fact(context.work, fact, current_load)
                 counts.update({f"{fact.name}_{name}": n for name, n in done.items()})
             context.watcher.advance(1)
-
-        def around(detail: Detail) -> AbstractContextManager[None]:
-            # Without rows of its own feed it follows the claims.
-            current.feed = detail.feed.name if detail.feed.name in kinds else detail.of.feed.name
-            context.watcher.advance(1)
-            return _logged(context, load, detail.table)
-
-        counts.update(merge_facts.run_details(context.work, current_load, kinds, around))
-        current.feed = None
+        counts.update(details.bring_up(context, load, current_load, kinds, current))
         _expire_old(context, load, kinds, counts)
         context.gate_load("facts", load)
         status = "rebuilt" if load.build.is_rebuild else "loaded"
@@ -372,15 +363,6 @@ def _bring_back_asked(context: RunContext, current_load: merge_facts.CurrentLoad
     """Bring back archived rows that a load asks for, be it late or not."""
     if not current_load.build.is_rebuild:
         context.staging_archive.bring_back_asked(context.work, [current_load.load_id])
-
-
-@contextmanager
-def _logged(context: RunContext, load: Load, table: str) -> Iterator[None]:
-    """Log how long a table of facts takes."""
-    started = time.monotonic()
-    yield
-    seconds = round(time.monotonic() - started, 3)
-    context.log.info("fact_loaded", table=table, batch=load.batch_id, seconds=seconds)
 
 
 def _expire_old(

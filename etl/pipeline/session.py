@@ -16,7 +16,6 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from etl import log
@@ -24,8 +23,8 @@ from etl.access import erasure_files
 from etl.access.erasure import ErasedMembers
 from etl.config import Settings
 from etl.contracts.refusals import Refusal
-from etl.db.connection import PREFIX, connect, set_search_path
-from etl.db.statements import names, run, scalar
+from etl.db.connection import connect, set_search_path
+from etl.db.statements import run, scalar
 from etl.errors import (
     AlreadyRunningError,
     BatchError,
@@ -36,7 +35,7 @@ from etl.errors import (
 from etl.inbox import refused
 from etl.inbox.batch import find_batches
 from etl.inbox.pending import Lookout
-from etl.pipeline import waiting
+from etl.pipeline import waiting, worker
 from etl.pipeline.ending import Current, RolledBack, about_batch, code_of, words
 from etl.pipeline.running import LOCK_KEY, session_name, who_runs
 from etl.pipeline.summary import Load, Summary, Watcher
@@ -47,11 +46,10 @@ from etl.retention.staging_archive import StagingArchive
 from etl.schema import grants, layout, loader, repeatable, revisions
 from etl.schema.migrations import migrate
 from etl.server.requirements import require_connections, require_rights
+from etl.stages import tables
 from etl.stages.dims.codes import give_codes
-from etl.stages.tables import STALE_SHARE
 from etl.warehouse.tables import KEPT, LIVE, NEXT, RETIRED, Build
 
-WORKER = f"{PREFIX} work"
 # Stages in which a member can get a surrogate key.
 _GIVES_CODES = ("dims", "facts", "replay", "restate")
 
@@ -119,7 +117,8 @@ class RunContext:
     """One run: what the functions of the pipeline share.
 
     ``ledger``: a connection whose statements last at once. ``work``: that of the stages, each of
-    which is one transaction. ``watch`` says whom either of them waits for. ``now``: the instant
+    which is one transaction. ``connections``: these and others that the run has at the moment;
+    ``watch`` says whom any of them waits for. ``now``: the instant
     against which batches may be late or in the future; ``None`` where their days are none of the
     real world. ``checks``: what runs every check on a build. ``tries``: of which the run is one.
     """
@@ -130,6 +129,7 @@ class RunContext:
     now: Callable[[], datetime | None]
     ledger: psycopg.Connection[Any]
     work: psycopg.Connection[Any]
+    connections: list[psycopg.Connection[Any]]
     watch: waiting.Watch
     summary: Summary
     log: Any
@@ -139,6 +139,7 @@ class RunContext:
     current: Current | None = None
     checks: Callable[..., CheckReport] = runner.run_checks
     tries: Tries = field(default_factory=lambda: Tries(""))
+    _stage: ExitStack = field(default_factory=ExitStack)
     _lookout: Lookout | None = None
     _staging_archive: StagingArchive | None = None
 
@@ -242,17 +243,12 @@ class RunContext:
         started = time.monotonic()
         self.watcher.begin(name, what, total)
         try:
-            # What earlier stages changed must not count for this one when statistics are renewed.
-            run(self.work, "ledger/session.settle_counts")
-            with self.work.transaction():
-                set_search_path(self.work, build.schemas.path)
-                run(self.work, "ledger/session.work_transaction")
-                if load_id is not None:
-                    layout.name_load(self.work, load_id)
+            with self._stage:
+                self._stage.enter_context(worker.transaction(self.work, load_id, build))
                 yield counts
                 if not build.is_rebuild and name in _GIVES_CODES:
                     give_codes(self.work, of_load=load_id if name == "facts" else None)
-                self._renew_statistics(build)
+                tables.renew_statistics(self.work, build.schemas.names)
                 self.end_stage(self.work, stage_run_id, counts)
         except BaseException as error:
             # Where the server is gone the next run notes that this one was interrupted.
@@ -276,23 +272,24 @@ class RunContext:
             "stage_done", stage=name, load_id=load_id, seconds=round(seconds, 3), **counts
         )
 
-    def _renew_statistics(self, build: Build) -> None:
-        """Refresh what the planner knows of tables that a stage changed and did not analyze itself.
+    @contextmanager
+    def in_parts(self, load: Load) -> Iterator[psycopg.Connection[Any]]:
+        """Let a second session, which this opens, take a share in the current stage of a rebuild.
 
-        Stages analyze what their own steps read; what only readers plan with is left to here: past
-        rows, states, and partitioned tables as a whole.
+        What the stage did so far is committed, so that the other session sees it. In here each part
+        (``worker.part``) is a transaction of its own: nobody reads a rebuild before it is live, and
+        one that is ended here is begun again from nothing.
         """
-        stale = {"schemas": list(build.schemas.names), "share": STALE_SHARE}
-        found = run(self.work, "ledger/session.stale_tables", stale).fetchall()
-        for schema, table, is_partitioned, columns in found:
-            run(
-                self.work,
-                "ledger/session.renew_statistics",
-                # A part has statistics of its own, and its stage has seen to them.
-                only=sql.SQL("only" if is_partitioned else ""),
-                table=sql.Identifier(schema, table),
-                columns=names(columns),
-            )
+        assert load.build.is_rebuild, "readers would see a part of a stage"
+        tables.renew_statistics(self.work, load.build.schemas.names)
+        self._stage.close()
+        with closing(worker.begin(self.url)) as second:
+            self.connections.append(second)
+            try:
+                yield second
+            finally:
+                self.connections.remove(second)
+        self._stage.enter_context(worker.transaction(self.work, load.load_id, load.build))
 
     def end_stage(
         self,
@@ -393,14 +390,15 @@ def open_run(
         with ledger.transaction():
             runner.define(ledger)
         tries.enter(ledger)
-        work = opened.enter_context(closing(connect(url, WORKER)))
+        work = opened.enter_context(closing(worker.begin(url)))
         connections.append(work)
-        run(work, "ledger/session.work_session")
         run(ledger, "ledger/ledger.close_interrupted", {"error_code": Refusal.INTERRUPTED})
         _fail_unfinished(ledger, "interrupted", Refusal.INTERRUPTED)
         bound_log = log.get().bind(command=command)
         context = RunContext(
-            url, settings, watcher, now, ledger, work, watch, tries.summary, bound_log, tries=tries
+            *(url, settings, watcher, now, ledger, work, connections, watch),
+            *(tries.summary, bound_log),
+            tries=tries,
         )
         error: BaseException | None = None
         try:
@@ -419,7 +417,7 @@ def _take_lock(ledger: psycopg.Connection[Any]) -> None:
             "Another run is working on this warehouse.",
             f"{found}Wait for it to end; make status shows what it is doing. Nothing was changed.",
         )
-    run(ledger, "ledger/ledger.end_orphans", {"application": WORKER})
+    run(ledger, "ledger/ledger.end_orphans", {"application": worker.WORKER})
 
 
 def _keep_old_warehouse(
@@ -487,7 +485,7 @@ def _note_end(context: RunContext, error: BaseException | None) -> None:
     except psycopg.OperationalError:
         if error is not None:
             raise
-        with suppress(ServerError), closing(connect(context.url, WORKER)) as again:
+        with suppress(ServerError), closing(connect(context.url, worker.WORKER)) as again:
             set_session_path(again)
             context.tries.leave(again, error, load_id)
 

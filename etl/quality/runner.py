@@ -22,6 +22,7 @@ from etl.contracts.checks import Check, Finding
 from etl.contracts.feeds import FEEDS
 from etl.db import steps
 from etl.db.connection import connect, reading, set_search_path
+from etl.db.side_by_side import InTurn, side_by_side
 from etl.db.statements import Values, run, scalar, statement
 from etl.errors import ServerError
 from etl.quality import share
@@ -45,7 +46,6 @@ from etl.quality.record import (
     thresholds_of,
 )
 from etl.quality.share import Look
-from etl.quality.side_by_side import InTurn, side_by_side
 from etl.quality.truth import Truth
 from etl.render.expectations import suites
 from etl.retention.staging_archive import StagingArchive

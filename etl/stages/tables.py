@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -32,6 +32,25 @@ def are_stale(connection: psycopg.Connection[Any], table: str) -> bool:
     """Whether so much has changed that statistics are no longer near enough for the planner."""
     values = {"table": table, "share": STALE_SHARE}
     return bool(scalar(connection, "ledger/session.are_stale", values))
+
+
+def renew_statistics(connection: psycopg.Connection[Any], schemas: Sequence[str]) -> None:
+    """Refresh what the planner knows of tables that a transaction changed and did not analyze.
+
+    Stages analyze what their own steps read; what only readers plan with is left to here: past
+    rows, states, and partitioned tables as a whole.
+    """
+    stale = {"schemas": list(schemas), "share": STALE_SHARE}
+    found = run(connection, "ledger/session.stale_tables", stale).fetchall()
+    for schema, table, is_partitioned, columns in found:
+        run(
+            connection,
+            "ledger/session.renew_statistics",
+            # A part has statistics of its own, and its stage has seen to them.
+            only=sql.SQL("only" if is_partitioned else ""),
+            table=sql.Identifier(schema, table),
+            columns=names(columns),
+        )
 
 
 def rows_about(connection: psycopg.Connection[Any], schema: str, table: str) -> int:

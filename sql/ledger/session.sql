@@ -33,6 +33,12 @@ select set_config(
 from pg_settings as s
 where s.name = 'max_parallel_workers';
 
+-- name: part_transaction
+-- Settings of the transaction of a part of a stage that two sessions share: what refers to
+-- dimensions locks them against the other session until it ends, which takes what it takes. One
+-- row.
+select set_config('lock_timeout', '0', true);
+
 -- name: last_known
 -- The last load before a load whose rows were known. One row.
 select coalesce(max(l.load_id), 0)

@@ -46,6 +46,9 @@ class Changes:
     corrected: Corrected | None = None
 
 
+_ALL = Changes(None, has_sets=True)
+
+
 def merge(
     connection: psycopg.Connection[Any],
     detail: Detail,
@@ -54,11 +57,24 @@ def merge(
 ) -> dict[str, int]:
     """Bring what claims consist of up to what a load changed; counts by kind."""
     work = _Work(connection, detail, current_load, changes)
-    has_rows = scalar(connection, f"{_FILE}.has_rows", **work.parts)
-    if not has_rows and len(work.loads.build_loads) < 2:
+    if work.is_first():
         return work.fill()
-    work.touch(is_all=not has_rows)
+    work.touch(is_all=not work.has_rows())
     return work.replace()
+
+
+def is_first(
+    connection: psycopg.Connection[Any], detail: Detail, current_load: CurrentLoad
+) -> bool:
+    """Whether a load fills the table from all claims and sets, so that ``fill`` does."""
+    return _Work(connection, detail, current_load, _ALL).is_first()
+
+
+def fill(
+    connection: psycopg.Connection[Any], detail: Detail, current_load: CurrentLoad
+) -> dict[str, int]:
+    """Make all rows of what claims consist of where there is none; counts by kind."""
+    return _Work(connection, detail, current_load, _ALL).fill()
 
 
 class _Work:
@@ -98,6 +114,14 @@ class _Work:
         """How many rows a statement finds or changes."""
         parts = {**self.parts, **parts}
         return run(self.connection, f"{_FILE}.{name}", self.values, **parts).rowcount
+
+    def has_rows(self) -> bool:
+        """Whether there is any row."""
+        return bool(scalar(self.connection, f"{_FILE}.has_rows", **self.parts))
+
+    def is_first(self) -> bool:
+        """Whether there is no row yet, and no load but one brought sets."""
+        return len(self.loads.build_loads) < 2 and not self.has_rows()
 
     def fill(self) -> dict[str, int]:
         """Make all rows, of all claims and of the sets that one load brought, if one did."""

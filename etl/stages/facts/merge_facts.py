@@ -57,10 +57,35 @@ def run_details(
             changes = details.Changes(changed, has_sets, corrected)
             with around(detail), steps.within(detail.table):
                 merged = details.merge(connection, detail, current_load, changes)
-            counts |= {f"{detail.feed.name}_{kind}": number for kind, number in merged.items()}
+            counts |= _of_feed(detail, merged)
     if has_claims:
         tables.drop(connection, "withdrawn_claim")
     return counts
+
+
+def are_details_first(
+    connection: psycopg.Connection[Any], current_load: CurrentLoad, feeds: Collection[str]
+) -> bool:
+    """Whether a load with these feeds is the first to bring claims or what they consist of.
+
+    Then ``fill_detail`` fills each table by itself.
+    """
+    brings = {FACT_CLAIM.feed.name, *(detail.feed.name for detail in DETAILS)} & {*feeds}
+    return bool(brings) and all(
+        details.is_first(connection, detail, current_load) for detail in DETAILS
+    )
+
+
+def fill_detail(
+    connection: psycopg.Connection[Any], detail: Detail, current_load: CurrentLoad
+) -> dict[str, int]:
+    """Fill one table of what claims consist of; counts by kind."""
+    with steps.within(detail.table):
+        return _of_feed(detail, details.fill(connection, detail, current_load))
+
+
+def _of_feed(detail: Detail, counts: dict[str, int]) -> dict[str, int]:
+    return {f"{detail.feed.name}_{kind}": number for kind, number in counts.items()}
 
 
 def correct_fact(

@@ -1,0 +1,102 @@
+"""What claims consist of, in the stage of facts of a load; a full load fills it by two sessions.
+
+Lines and diagnoses read the claims and not each other. Where a full load fills both for the first
+time, each is made by a session of its own; everywhere else they are part of the stage's one
+transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+
+from etl.db.side_by_side import InTurn, side_by_side
+from etl.pipeline import worker
+from etl.pipeline.ending import Current
+from etl.pipeline.session import RunContext
+from etl.pipeline.summary import Load
+from etl.schema import layout
+from etl.stages.facts import merge_facts
+from etl.stages.facts.fact_loads import CurrentLoad
+from etl.warehouse.details import DETAILS, Detail
+
+
+def bring_up(
+    context: RunContext,
+    load: Load,
+    current_load: CurrentLoad,
+    feeds: Collection[str],
+    current: Current,
+) -> dict[str, int]:
+    """Bring what claims consist of up to the feeds of a load; counts by kind.
+
+    ``current`` says which feed is worked on, or which one failed.
+    """
+
+    def feed_of(detail: Detail) -> str:
+        # Without rows of its own feed it follows the claims.
+        return detail.feed.name if detail.feed.name in feeds else detail.of.feed.name
+
+    @contextmanager
+    def around(detail: Detail) -> Iterator[None]:
+        current.feed = feed_of(detail)
+        context.watcher.advance(1)
+        with logged(context, load, detail.table):
+            yield
+
+    if not _takes_two(context, load, current_load, feeds):
+        counts = merge_facts.run_details(context.work, current_load, feeds, around)
+        current.feed = None
+        return counts
+
+    current.feed = None
+    counts = {}
+    left = InTurn(DETAILS)
+
+    def fill(session: psycopg.Connection[Any]) -> Iterator[dict[str, int]]:
+        for detail in left:
+            try:
+                part = worker.part(session, load.load_id, load.build)
+                with logged(context, load, detail.table), part:
+                    filled = merge_facts.fill_detail(session, detail, current_load)
+            except Exception:
+                # The first one that fails ends the other.
+                current.feed = current.feed or feed_of(detail)
+                raise
+            yield filled
+
+    with context.in_parts(load) as second:
+        sessions = (context.work, second)
+
+        def cancel(place: int) -> None:
+            with suppress(psycopg.Error):  # it is gone
+                sessions[place].cancel_safe(timeout=1)
+
+        for filled, _ in side_by_side(*map(fill, sessions), cancel=cancel):
+            counts |= filled
+            context.watcher.advance(1)
+    return counts
+
+
+def _takes_two(
+    context: RunContext, load: Load, current_load: CurrentLoad, feeds: Collection[str]
+) -> bool:
+    """Whether two sessions share the work: not on a cluster, whose nodes do already."""
+    return (
+        load.build.is_rebuild
+        and not layout.is_cluster(context.work)
+        and merge_facts.are_details_first(context.work, current_load, feeds)
+    )
+
+
+@contextmanager
+def logged(context: RunContext, load: Load, table: str) -> Iterator[None]:
+    """Log how long a table of facts takes."""
+    started = time.monotonic()
+    yield
+    seconds = round(time.monotonic() - started, 3)
+    context.log.info("fact_loaded", table=table, batch=load.batch_id, seconds=seconds)
