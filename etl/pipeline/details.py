@@ -8,7 +8,7 @@ transaction.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -48,37 +48,11 @@ def bring_up(
         with logged(context, load, detail.table):
             yield
 
-    if not _takes_two(context, load, current_load, feeds):
-        counts = merge_facts.run_details(context.work, current_load, feeds, around)
+    if _takes_two(context, load, current_load, feeds):
         current.feed = None
-        return counts
-
+        return _fill_by_two(context, load, current_load, current, feed_of)
+    counts = merge_facts.run_details(context.work, current_load, feeds, around)
     current.feed = None
-    counts = {}
-    left = InTurn(DETAILS)
-
-    def fill(session: psycopg.Connection[Any]) -> Iterator[dict[str, int]]:
-        for detail in left:
-            try:
-                part = worker.part(session, load.load_id, load.build)
-                with logged(context, load, detail.table), part:
-                    filled = merge_facts.fill_detail(session, detail, current_load)
-            except Exception:
-                # The first one that fails ends the other.
-                current.feed = current.feed or feed_of(detail)
-                raise
-            yield filled
-
-    with context.in_parts(load) as second:
-        sessions = (context.work, second)
-
-        def cancel(place: int) -> None:
-            with suppress(psycopg.Error):  # it is gone
-                sessions[place].cancel_safe(timeout=1)
-
-        for filled, _ in side_by_side(*map(fill, sessions), cancel=cancel):
-            counts |= filled
-            context.watcher.advance(1)
     return counts
 
 
@@ -91,6 +65,42 @@ def _takes_two(
         and not layout.is_cluster(context.work)
         and merge_facts.are_details_first(context.work, current_load, feeds)
     )
+
+
+def _fill_by_two(
+    context: RunContext,
+    load: Load,
+    current_load: CurrentLoad,
+    current: Current,
+    feed_of: Callable[[Detail], str],
+) -> dict[str, int]:
+    """Fill all tables, each of the two sessions the next that is left; counts by kind."""
+    left = InTurn(DETAILS)
+
+    def fill(session: psycopg.Connection[Any]) -> Iterator[dict[str, int]]:
+        for detail in left:
+            part = worker.part(session, load.load_id, load.build)
+            try:
+                with logged(context, load, detail.table), part:
+                    filled = merge_facts.fill_detail(session, detail, current_load)
+            except Exception:
+                # The other one is ended by this, and is not at fault.
+                current.feed = current.feed or feed_of(detail)
+                raise
+            yield filled
+
+    counts: dict[str, int] = {}
+    with context.in_parts(load) as second:
+        sessions = (context.work, second)
+
+        def cancel(place: int) -> None:
+            with suppress(psycopg.Error):  # it is gone
+                sessions[place].cancel_safe(timeout=1)
+
+        for filled, _ in side_by_side(*map(fill, sessions), cancel=cancel):
+            counts |= filled
+            context.watcher.advance(1)
+    return counts
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 The only place that opens transactions that write. A run has one advisory lock, so there is only
 ever one. Each stage is one transaction that also says in the ledger that the stage is done: killed
-anywhere, the next run continues from the last stage that was committed.
+anywhere, the next run continues from the last stage that was committed. In a rebuild, which is
+never continued, a stage may be several.
 """
 
 from __future__ import annotations

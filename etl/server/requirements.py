@@ -14,6 +14,7 @@ from etl.errors import ServerError
 
 # Sessions that a run has at once when it has the most: the ledger's, the one that does the work,
 # one that looks whom a run waits for, and in a run of every check three that read next to them.
+# The one that fills diagnoses next to lines in a full load is gone before the checks.
 CONNECTIONS = 6
 
 

@@ -1,4 +1,4 @@
-"""What fits on a terminal: lines broken between words, and a first word before a command is loaded."""
+"""What fits on a terminal: lines broken between words, and the first one while a command starts."""
 
 from __future__ import annotations
 

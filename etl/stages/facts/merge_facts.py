@@ -66,12 +66,11 @@ def run_details(
 def are_details_first(
     connection: psycopg.Connection[Any], current_load: CurrentLoad, feeds: Collection[str]
 ) -> bool:
-    """Whether a load with these feeds is the first to bring claims or what they consist of.
+    """Whether a load with these feeds is the first to bring claims and what they consist of.
 
     Then ``fill_detail`` fills each table by itself.
     """
-    brings = {FACT_CLAIM.feed.name, *(detail.feed.name for detail in DETAILS)} & {*feeds}
-    return bool(brings) and all(
+    return FACT_CLAIM.feed.name in feeds and all(
         details.is_first(connection, detail, current_load) for detail in DETAILS
     )
 
