@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -97,9 +97,11 @@ def _fill_by_two(
             with suppress(psycopg.Error):  # it is gone
                 sessions[place].cancel_safe(timeout=1)
 
-        for filled, _ in side_by_side(*map(fill, sessions), cancel=cancel):
-            counts |= filled
-            context.watcher.advance(1)
+        # Whatever ends this block, both have ended before the second session is closed.
+        with closing(side_by_side(*map(fill, sessions), cancel=cancel)) as come:
+            for filled, _ in come:
+                counts |= filled
+                context.watcher.advance(1)
     return counts
 
 

@@ -140,7 +140,7 @@ class RunContext:
     current: Current | None = None
     checks: Callable[..., CheckReport] = runner.run_checks
     tries: Tries = field(default_factory=lambda: Tries(""))
-    _stage: ExitStack = field(default_factory=ExitStack)
+    _transaction: ExitStack = field(default_factory=ExitStack)
     _lookout: Lookout | None = None
     _staging_archive: StagingArchive | None = None
 
@@ -244,8 +244,8 @@ class RunContext:
         started = time.monotonic()
         self.watcher.begin(name, what, total)
         try:
-            with self._stage:
-                self._stage.enter_context(worker.transaction(self.work, load_id, build))
+            with self._transaction:
+                self._transaction.enter_context(worker.transaction(self.work, load_id, build))
                 yield counts
                 if not build.is_rebuild and name in _GIVES_CODES:
                     give_codes(self.work, of_load=load_id if name == "facts" else None)
@@ -283,14 +283,14 @@ class RunContext:
         """
         assert load.build.is_rebuild, "readers would see a part of a stage"
         tables.renew_statistics(self.work, load.build.schemas.names)
-        self._stage.close()
+        self._transaction.close()
         with closing(worker.begin(self.url)) as second:
             self.connections.append(second)
             try:
                 yield second
             finally:
                 self.connections.remove(second)
-        self._stage.enter_context(worker.transaction(self.work, load.load_id, load.build))
+        self._transaction.enter_context(worker.transaction(self.work, load.load_id, load.build))
 
     def end_stage(
         self,
