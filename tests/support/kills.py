@@ -4,7 +4,8 @@ Or that are robbed of their server at some moments and go on.
 
 A moment is the beginning of a statement, or one of three around the end of a transaction: before
 the commit is sent, when it is sent and not answered, and when it is answered. So that a trial is
-the same each time, moments are counted and not timed.
+the same each time, moments are counted and not timed. Where two sessions are at work at once, whose
+moment comes first may differ from run to run.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from subprocess import TimeoutExpired
+from threading import Lock
 from types import TracebackType
 from typing import Any
 
@@ -95,14 +97,15 @@ def _prepare(
     """In the new process: every moment is sent to the parent before it passes."""
     from etl import __main__ as command_line
 
-    numbers = itertools.count()
+    numbers, one_by_one = itertools.count(), Lock()
     is_striking = False
 
     def moment(what: str) -> bool:
         if is_striking:  # what the strike itself says to the server
             return False
-        pipe.send(what)
-        return next(numbers) in strike_at
+        with one_by_one:
+            pipe.send(what)
+            return next(numbers) in strike_at
 
     def struck() -> None:
         nonlocal is_striking
