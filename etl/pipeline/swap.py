@@ -39,11 +39,12 @@ def prepare(context: RunContext) -> None:
 
     ``UsageError`` where somebody keeps something in the schemas that a rebuild makes again.
     """
-    found = dependents.foreign_objects(context.ledger, LIVE.schemas, build.made(LIVE.schemas))
+    live = layout.found(context.ledger, LIVE.schemas)
+    found = dependents.foreign_objects(context.ledger, live, build.made(live))
     if found:
         named = _listed([name for name, _ in found])
         raise UsageError(
-            f"A full load makes the schemas {', '.join(LIVE.schemas.names)} again, and these in "
+            f"A full load makes the schemas {', '.join(live.names)} again, and these in "
             f"them are not of the warehouse and would be lost: {named}.",
             "Move each to a schema of your own, or drop it, then run again: "
             + " ".join(remedy for _, remedy in found[:_NAMED]),
@@ -51,7 +52,7 @@ def prepare(context: RunContext) -> None:
     clear_replaced(context)
     if RETIRED in build.kept_builds(context.ledger):
         build.set_aside(context.ledger)
-    for text in _grouped(dependents.stuck(context.ledger, LIVE.schemas)):
+    for text in _grouped(dependents.stuck(context.ledger, live)):
         context.watcher.say(f"Will not follow this load but go on reading what is live now: {text}")
 
 

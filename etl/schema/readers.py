@@ -164,7 +164,16 @@ def _as_known(table: str) -> Iterator[SchemaObject]:
         "view",
         Place("as_known", table),
         "schema/as_known.view",
-        {"function": function, "point": Place("warehouse", "as_known_point")},
+        {
+            "function": function,
+            "point": Place("warehouse", "as_known_point"),
+            "load": Place("warehouse", "as_known_point", is_call=True),
+            **parts,
+        },
         {"table": table},
+        columns_of=Columns(Place("warehouse", table), "kept"),
+        # Citus makes functions of views on a table that it manages on every node that is added, and
+        # this one reads what only the coordinator has.
+        on_cluster=rows if PLACES[table].is_managed else "",
         refusal=refusal,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from etl.config import Settings
 from etl.errors import ServerError, UsageError
-from etl.server.cluster import MAJOR
+from etl.server.cluster import HOST, MAJOR
 from etl.server.home import packaged_programs
 from etl.server.tuning import core_count, memory_bytes, node_settings, shared_memory_bytes
 
@@ -73,7 +73,9 @@ def _require_version(folder: Path) -> None:
 
 def settings_of_node(nodes: int) -> dict[str, str]:
     """Settings of one of several nodes that share this machine."""
-    return with_citus(node_settings(memory_bytes(), core_count(), shared_memory_bytes(), nodes))
+    settings = node_settings(memory_bytes(), core_count(), shared_memory_bytes(), nodes)
+    # Where a node logs in to itself, as it does to move shards, by the secret of the nodes.
+    return {**with_citus(settings), "citus.local_hostname": HOST}
 
 
 def with_citus(settings: dict[str, str]) -> dict[str, str]:

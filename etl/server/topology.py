@@ -105,7 +105,8 @@ def _let_know(main: psycopg.Connection[Any]) -> None:
     """Let the workers of this machine know where all nodes are.
 
     The coordinator does so by itself within moments; the command that makes it do so also makes
-    everything on the workers again, which fails once there is a warehouse.
+    everything on the workers again, which fails where a view of somebody's calls a function that
+    reads the coordinator's tables.
     """
     deadline = time.monotonic() + _KNOWN_SECONDS
     while not all(entry.is_active for entry in known(main) if entry.is_here):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -17,17 +19,21 @@ class Meter:
 
     ``cpu``: seconds of its processes, ended ones included; ``peak_mb``: the most memory that they
     had together apart from what they share. Both are 0 where the server is on another machine.
+    ``began``: when it was begun.
     """
 
     def __init__(self, session_pid: int) -> None:
         self.server = _parent(session_pid)
         self.cpu = 0.0
         self.peak_mb = 0
+        self.began = datetime.now(UTC)
+        self._seen: list[tuple[float, float]] = []
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Meter:
-        self._before = _cpu(self.server)
+        self._before = self.read()
+        self._seen.append((time.time(), self._before))
         self._watch.start()
         return self
 
@@ -39,12 +45,31 @@ class Meter:
     ) -> None:
         self._over.set()
         self._watch.join()
-        self.cpu = round(_cpu(self.server) - self._before, 2)
+        self._seen.append((time.time(), self.read()))
+        self.cpu = round(self._seen[-1][1] - self._before, 2)
+
+    def read(self) -> float:
+        """Seconds of its processes until now."""
+        return _cpu(self.server)
+
+    def between(self, began: datetime, ended: datetime) -> float:
+        """Seconds of its processes from one moment to another, as two looks around each tell."""
+        return self._at(ended.timestamp()) - self._at(began.timestamp())
+
+    def _at(self, moment: float) -> float:
+        """Seconds of its processes until a moment."""
+        before = max((seen for seen in self._seen if seen[0] <= moment), default=self._seen[0])
+        after = min((seen for seen in self._seen if seen[0] > moment), default=self._seen[-1])
+        if after[0] <= before[0]:
+            return before[1]
+        share = (moment - before[0]) / (after[0] - before[0])
+        return before[1] + share * (after[1] - before[1])
 
     def _look(self) -> None:
         while not self._over.wait(_PAUSE):
             own = sum(_own_kb(pid) for pid in _children(self.server))
             self.peak_mb = max(self.peak_mb, round(own / 1024))
+            self._seen.append((time.time(), self.read()))
 
 
 def _stat(pid: int) -> list[str]:

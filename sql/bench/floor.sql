@@ -37,6 +37,16 @@ from ledger.stage_run
 where status = 'done' and stage_run_id > %(after)s
 group by stage;
 
+-- name: stage_spans
+-- When each stage that is done began and ended. One row per run of a stage.
+select
+    stage,
+    started_at,
+    finished_at
+from ledger.stage_run
+where status = 'done'
+order by stage_run_id;
+
 -- name: last_stage_run
 -- Where the next run begins. One row.
 select coalesce(max(stage_run_id), 0) from ledger.stage_run;

@@ -5,31 +5,25 @@ Without the library of Citus these tests are skipped (docs/testing.md).
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import socket
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from etl.access.roles import LOADER
-from etl.config import Settings
 from etl.db.passwords import set_password
 from etl.errors import ServerError
 from etl.schema import build
 from etl.server import cluster, nodes, server
-from etl.server.home import Home
 from etl.synthetic.generate import generate
 from tests.support import citus
-from tests.support.processes import Command, Ended
+from tests.support.processes import Command
 
 pytestmark = pytest.mark.cluster
 
@@ -37,38 +31,8 @@ ROWS = 1_000
 
 
 @dataclass
-class Place:
+class Place(citus.Cluster):
     """A cluster with a table whose rows lie on its workers."""
-
-    settings: Settings
-    environment: dict[str, str]
-
-    @property
-    def url(self) -> str:
-        return server.ensure_running(self.settings)
-
-    def ask(self, query: str, **login: str) -> Any:
-        with psycopg.connect(self.url, autocommit=True, **login) as connection:
-            cursor = connection.execute(query)
-            return cursor.fetchone()[0] if cursor.description else None
-
-    def start(self, *arguments: str) -> Command:
-        return Command(*arguments, environment=self.environment)
-
-    def command(self, *arguments: str) -> Ended:
-        return self.start(*arguments).ended()
-
-    def node(self, name: str) -> Home:
-        base = self.settings.data / "cluster"
-        pointer = base / "location"
-        place = Path(pointer.read_text().strip()) if pointer.exists() else base
-        return replace(nodes.coordinator(self.settings), state=place / name, base=place / name)
-
-    def kill(self, name: str) -> None:
-        found = cluster.postmaster(self.node(name))
-        assert found is not None
-        found.kill()
-        wait_until(lambda: cluster.postmaster(self.node(name)) is None)
 
     def is_whole(self) -> bool:
         return self.ask("select count(*) from spread") == ROWS and self.known() == self.ports()
@@ -82,28 +46,11 @@ class Place:
         return {cluster.running_port(self.node(name)) for name in nodes.NODES}
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def here(server_folder: Path) -> Iterator[Place]:
-    programs = citus.programs()
-    folder = Path(tempfile.mkdtemp(prefix="aca cluster's ", dir=server_folder))
-    settings = citus.settings_in(folder)
-    environment = {
-        **os.environ,
-        **dict.fromkeys(("DATABASE_URL", "DATABASE_URL_FILE"), ""),
-        "CITUS_PROGRAMS": str(programs),
-        "INBOX": str(settings.inbox),
-        "DATA_DIR": str(settings.data),
-    }
-    made = Place(settings, environment)
-    try:
-        nodes.up(settings, lambda _: None)
+    with citus.cluster_in(server_folder, "aca cluster's ") as found:
+        made = Place(found.settings, found.environment)
+        nodes.up(made.settings, lambda _: None)
         made.ask("create table spread (key bigint primary key)")
         made.ask("select create_distributed_table('spread', 'key')")
         made.ask(f"insert into spread select generate_series(1, {ROWS})")
@@ -111,9 +58,6 @@ def here(server_folder: Path) -> Iterator[Place]:
         with psycopg.connect(made.url, autocommit=True) as connection:
             build.create(connection)
         yield made
-    finally:
-        nodes.remove(settings)
-        shutil.rmtree(folder)
 
 
 def test_address_is_one_line_and_leads_to_a_coordinator_with_two_workers(here: Place) -> None:
@@ -300,7 +244,7 @@ def test_half_made_cluster_is_completed_and_a_deleted_one_is_gone(here: Place) -
     environment = {**here.environment, "DATA_DIR": str(other.data)}
     first = Command("cluster-up", environment=environment)
     half = replace(here, settings=other, environment=environment)
-    wait_until(lambda: half.node("worker-1").base.exists())
+    citus.wait_until(lambda: half.node("worker-1").base.exists())
     first.kill()
     first.wait()
     try:

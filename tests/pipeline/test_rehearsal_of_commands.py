@@ -15,6 +15,7 @@ from etl.quality.record import loads_of
 from etl.schema import layout
 from etl.server import topology
 from etl.warehouse.details import DETAILS
+from etl.warehouse.places import PLACES
 from etl.warehouse.tables import LIVE
 from tests.support import erasure, retention
 from tests.support.looking import record
@@ -220,6 +221,47 @@ def test_what_people_added_is_named_and_not_what_moves_to_history(on_cluster: Wa
     index = "history.dim_plan_plan_id_effective_year_validity_start_ts_key"
     on_cluster.connection.execute(f"alter index {index} rename to other")
     assert found_by(on_cluster.connection, "planner.indexes_are_there").rows_failed == 1
+
+
+def test_full_load_says_of_no_trigger_of_history_that_it_is_left_behind(
+    on_cluster: Warehouse,
+) -> None:
+    send(FIRST, on_cluster)
+    for _ in range(2):
+        on_cluster.rebuild()
+        assert [said for said in on_cluster.watcher.said if "Will not follow" in said] == []
+
+
+def test_no_view_of_what_nodes_know_calls_a_function_that_reads_the_coordinators_tables(
+    on_cluster: Warehouse,
+) -> None:
+    """Citus makes such a function on every node that is added, where it finds no such table."""
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    on_nodes = [f"warehouse.{n}" for n, lies in PLACES.items() if lies.is_managed]
+    found = on_cluster.connection.execute(
+        """
+        with on_nodes as (
+            select relation as oid from rehearsal.placed
+            union all
+            select unnest(%s::text[])::regclass
+        )
+
+        select distinct v.ev_class::regclass::text, f.refobjid::regprocedure::text
+        from pg_rewrite as v
+        inner join pg_depend as t on v.oid = t.objid and t.refclassid = 'pg_class'::regclass
+        inner join pg_depend as f on v.oid = f.objid and f.refclassid = 'pg_proc'::regclass
+        inner join pg_depend as r
+            on f.refobjid = r.objid and r.classid = 'pg_proc'::regclass
+            and r.refclassid = 'pg_class'::regclass
+        where t.refobjid in (select oid from on_nodes)
+            and r.refobjid not in (select oid from on_nodes)
+        """,
+        [on_nodes],
+    )
+    assert found.fetchall() == []
+    after_one = on_cluster.value("select count(*) from warehouse.fact_enrollment_as_known_at(1)")
+    assert on_cluster.value("select count(*) from as_known.fact_enrollment") == after_one == 1
 
 
 def test_checks_look_at_everything_on_a_cluster(

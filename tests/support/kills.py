@@ -14,9 +14,9 @@ import itertools
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection as Pipe
@@ -28,8 +28,9 @@ from typing import Any
 import psycopg
 
 from etl.config import Settings
+from etl.pipeline.session import RunContext
 from etl.server import cluster, server
-from etl.server.home import locate
+from etl.server.home import Home, locate
 from tests.support.processes import Command
 
 # Seconds that a run may take whose server is restarted at ten moments.
@@ -56,18 +57,21 @@ class Outcome:
 def run_command(
     environment: dict[str, str],
     *arguments: str,
-    strike_at: Collection[int] = (),
+    strike_at: Collection[int | str] = (),
     strike: Callable[[], None] = die,
     kill_after: float | None = None,
     checks: bool = True,
+    stage: str = "",
 ) -> Outcome:
     """Run ``python -m etl ...`` in a process of its own, killed at the moments of these numbers.
 
     ``strike``: or what happens at them instead. ``kill_after``: or killed after so many seconds.
     ``checks``: whether the run ends with the checks of everything, which take seconds.
+    ``stage``: only moments within this stage count. One that is named, and not numbered, is the
+    first of its kind.
     """
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    prepare = partial(_prepare, theirs, strike_at, strike, checks)
+    prepare = partial(_prepare, theirs, strike_at, strike, checks, stage)
     process = Command(*arguments, environment=environment, prepare=prepare)
     theirs.close()
     if kill_after is not None:
@@ -92,20 +96,29 @@ def _all_of(pipe: Pipe) -> list[str]:
 
 
 def _prepare(
-    pipe: Pipe, strike_at: Collection[int], strike: Callable[[], None], checks: bool
+    pipe: Pipe,
+    strike_at: Collection[int | str],
+    strike: Callable[[], None],
+    checks: bool,
+    stage: str,
 ) -> None:
     """In the new process: every moment is sent to the parent before it passes."""
     from etl import __main__ as command_line
 
     numbers, one_by_one = itertools.count(), Lock()
+    left = set(strike_at)
     is_striking = False
+    counts = not stage
 
     def moment(what: str) -> bool:
-        if is_striking:  # what the strike itself says to the server
+        # What the strike itself says to the server is none.
+        if is_striking or not counts:
             return False
         with one_by_one:
             pipe.send(what)
-            return next(numbers) in strike_at
+            reached = left & {next(numbers), what}
+            left.difference_update(reached)
+            return bool(reached)
 
     def struck() -> None:
         nonlocal is_striking
@@ -115,6 +128,17 @@ def _prepare(
         finally:
             is_striking = False
 
+    @contextmanager
+    def watched_stage(context: Any, name: str, *args: Any, **how: Any) -> Iterator[Any]:
+        nonlocal counts
+        counts = stage in ("", name)
+        try:
+            with run_stage(context, name, *args, **how) as found:
+                yield found
+        finally:
+            counts = not stage
+
+    run_stage, RunContext.run_stage = RunContext.run_stage, watched_stage
     _watch(moment, struck)
     if not checks:
         command_line.commands.run_checks = lambda context, *_, **__: context.summary
@@ -174,7 +198,12 @@ def crash_server(settings: Settings) -> None:
 
     Each session with it ends, so no fixture of more than one module may keep one open.
     """
-    process = cluster.postmaster(locate(settings))
+    crash(locate(settings))
+
+
+def crash(home: Home) -> None:
+    """A strike: kill a server of ours."""
+    process = cluster.postmaster(home)
     assert process is not None, "it does not run"
     process.kill()
     process.wait()
