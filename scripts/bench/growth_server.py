@@ -53,7 +53,7 @@ class Meter:
         return _cpu(self.server)
 
     def between(self, began: datetime, ended: datetime) -> float:
-        """Seconds of its processes from one moment to another, as two looks around each tell."""
+        """Seconds of its processes from one moment to another, by the looks around each."""
         return self._at(ended.timestamp()) - self._at(began.timestamp())
 
     def _at(self, moment: float) -> float:

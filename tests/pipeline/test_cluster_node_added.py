@@ -34,11 +34,11 @@ where table_name = 'warehouse.fact_claim'::regclass
 @contextmanager
 def started(here: citus.Cluster) -> Iterator[str]:
     """The address of one more server with Citus, which no node knows yet."""
-    beside = here.node("worker-2")
+    other = here.node("worker-2")
     home = replace(
-        beside,
-        state=beside.state.with_name("worker-3"),
-        base=beside.base.with_name("worker-3"),
+        other,
+        state=other.state.with_name("worker-3"),
+        base=other.base.with_name("worker-3"),
     )
     password = str(conninfo_to_dict(here.url)["password"])
     try:
@@ -75,7 +75,7 @@ def test_worker_is_added_where_there_is_a_warehouse_and_loads_go_on(
         warehouse.inbox = here.settings.inbox
         send(FIRST, warehouse)
         warehouse.rebuild()
-        assert here.command("full-load").returncode == 0
+        assert here.start("full-load").ended(timeout=900).returncode == 0
         assert here.ask(LIES_ON) == 2
         with started(here) as url:
             add(here, url)
@@ -89,7 +89,7 @@ def test_worker_is_added_where_there_is_a_warehouse_and_loads_go_on(
                 warehouse.incremental(1.0)
                 for command in ("incremental", "full-load"):
                     here.environment = environment
-                    ended = here.command(command)
+                    ended = here.start(command).ended(timeout=900)
                     assert ended.returncode == 0, ended.stderr
                     assert facts(grown) == facts(warehouse)
                     assert here.ask(LIES_ON) == 3

@@ -1,4 +1,4 @@
-"""Every row that commands left, apart from what tells a run that was killed from another."""
+"""Every row that commands left, apart from what differs where a run was killed."""
 
 from __future__ import annotations
 
