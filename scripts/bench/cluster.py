@@ -42,7 +42,7 @@ TIMES = 5  # that a report is asked
 PATIENCE = "120s"  # of a report
 SESSION = "aca-warehouse bench"
 
-Environment = Mapping[str, str]
+Environment = dict[str, str]
 
 
 def said(environment: Environment, *arguments: str) -> str:
