@@ -130,21 +130,20 @@ def measured(environment: Environment, url: str, command: str) -> dict[str, Any]
     return found
 
 
-def ask(url: str, name: str) -> tuple[float, str]:
+def ask(connection: psycopg.Connection[Any], name: str) -> tuple[float, str]:
     """Milliseconds of a documented report, the median of some; why where it is refused."""
     spent = []
-    with connect(url, SESSION) as connection:
-        path = ", ".join(LIVE.schemas.readers_path)
-        set_config(connection, "search_path", path, is_local=False)
-        set_config(connection, "statement_timeout", PATIENCE, is_local=False)
-        report = report_queries.reports()[name]
-        for _ in range(TIMES):
-            began = time.perf_counter()
-            try:
-                report.ask(connection)
-            except psycopg.Error as error:
-                return 0.0, str(error).splitlines()[0]
-            spent.append(time.perf_counter() - began)
+    path = ", ".join(LIVE.schemas.readers_path)
+    set_config(connection, "search_path", path, is_local=False)
+    set_config(connection, "statement_timeout", PATIENCE, is_local=False)
+    report = report_queries.reports()[name]
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        try:
+            report.ask(connection)
+        except psycopg.Error as error:
+            return 0.0, str(error).splitlines()[0]
+        spent.append(time.perf_counter() - began)
     return round(median(spent) * 1000, 1), ""
 
 
@@ -157,8 +156,10 @@ def reports(urls: Mapping[str, str]) -> dict[str, dict[str, Any]]:
             found[name] = {}
             for layout, url in urls.items():
                 before = {node: meter.read() for node, meter in meters[layout].items()}
-                p50, refused = ask(url, name)
-                after = {node: meter.read() for node, meter in meters[layout].items()}
+                # A session that ends while its server is looked at would be missed.
+                with connect(url, SESSION) as connection:
+                    p50, refused = ask(connection, name)
+                    after = {node: meter.read() for node, meter in meters[layout].items()}
                 spent = {node: round((after[node] - before[node]) / TIMES, 3) for node in before}
                 found[name][layout] = {"p50_ms": p50, "refused": refused, "cpu": spent}
     return found
@@ -204,12 +205,6 @@ def main(
             urls[layout] = said(environment, "db-url")
             result["day"][layout] = measured(environment, urls[layout], "incremental")
         result["reports"] = reports(urls)
-        result["bytes"] = {}
-        for layout, url in urls.items():
-            for name, node in addresses(url).items():
-                with connect(node, SESSION) as connection:
-                    found = dict(run(connection, "bench/floor.table_bytes").fetchall())
-                result["bytes"].setdefault(layout, {})[name] = int(sum(found.values()))
     show(result)
     write_result(result, "cluster-")
 
