@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from etl.access.roles import ROLES, SCOPED, Role, named
+from etl.contracts.states import STATE_NAMES
 from etl.db.passwords import scram_verifier, set_password
 from etl.db.statements import run, scalar
 from etl.errors import SchemaError, ServerError, UsageError
@@ -23,6 +24,8 @@ from etl.schema import layout
 from etl.warehouse.tables import LIVE
 
 SESSIONS = 10
+# What PostgreSQL takes for no name of a role, whatever quotes are around it.
+_OF_SQL = ("public", "none")
 # How the logins are called that show what a role sees.
 TRIAL = "aca_try_"
 # What every login's sessions have set: a report of an hour is none any more, and a transaction that
@@ -34,6 +37,8 @@ _PLANNING = {"join_collapse_limit": "11", "from_collapse_limit": "11"}
 # Inside a security barrier the planner does not know how many different codes there are, expects
 # very many rows of a join, and sorts both sides for a merge that a hash join does in half the time.
 _PLANNING_OF_SCOPE = {"enable_mergejoin": "off"}
+# Postal codes, those of the armed forces, and "--", of which nobody is: a login of no state.
+_STATES = {*STATE_NAMES.values(), "AA", "AE", "AP", "--"}
 # What only a superuser may set.
 _GUARDED = {"temp_file_limit": "20GB"}
 _LOGGED = {"log_statement": "all"}
@@ -189,7 +194,9 @@ def trial(
     if role.name == SCOPED and not states:
         known = [row.states for row in listed(connection) if row.name == login]
         most = scalar(connection, "access/logins.state_of_most")
-        states = known[0].split(", ") if known and known[0] else [most] if most else ["--"]
+        states = known[0].split(", ") if known and known[0] else [most]
+        # Senders may have words of their own for states.
+        states = [state for state in states if state in _STATES] or ["--"]
     added = add(connection, login, role, states)
     if added.password is not None:
         return login, added.password
@@ -221,6 +228,11 @@ def _require_name(login: str) -> None:
             f"{login!r} cannot be the name of a login." if login else "Which login is meant?",
             "Use letters, digits and _ . @ - with a letter first: LOGIN=jdoe",
         )
+    if login in _OF_SQL:
+        raise UsageError(
+            f"{login} means something else to PostgreSQL than a login.",
+            "Choose another name for the login: LOGIN=jdoe",
+        )
     if login.startswith("aca_") and not login.startswith(TRIAL):
         raise UsageError(
             f"{login} is the name of a role of the warehouse or like one.",
@@ -236,7 +248,7 @@ def _require_states(role: Role, states: Sequence[str]) -> None:
                 "Leave it out, or choose ROLE=scoped.",
             )
         return
-    wrong = [state for state in states if not re.fullmatch("[A-Z]{2}|--", state)]
+    wrong = [state for state in states if state not in _STATES]
     if wrong or not states:
         raise UsageError(
             f"{wrong[0]!r} is no state." if wrong else "Which states may the login see?",

@@ -54,6 +54,7 @@ _LIMITED = {
     Identifier.AGE: Treatment.KEEP,
     Identifier.DATE: Treatment.KEEP,
     Identifier.DURATION: Treatment.KEEP,
+    Identifier.WITHIN_YEAR: Treatment.KEEP,
     Identifier.ARRIVAL: Treatment.KEEP,
     Identifier.SURROGATE_KEY: Treatment.MEMBER_KEY,
     Identifier.HASH: Treatment.WITHHOLD,
@@ -68,6 +69,7 @@ _SAFE_HARBOR = _LIMITED | {
     Identifier.AGE: Treatment.AGE,
     Identifier.DATE: Treatment.YEAR,
     Identifier.DURATION: Treatment.WITHHOLD,
+    Identifier.WITHIN_YEAR: Treatment.WITHHOLD,
     Identifier.ARRIVAL: Treatment.WITHHOLD,
 }
 TREATMENTS: dict[Standard, dict[Identifier, Treatment]] = {

@@ -43,7 +43,7 @@ def role_add(login: LoginName = "", role: RoleName = "", states: States = "") ->
     with connect(server.ensure_running(chosen), SESSION) as connection:
         added = logins.add(connection, login, found, _listed(states))
         nodes.let_logins_in(chosen)
-    seen = f" for {states}" if states else ""
+    seen = f" for {', '.join(_listed(states))}" if states else ""
     typer.echo(f"{login} has the role {added.role.name}{seen} and no other of the warehouse.")
     if added.password is not None:
         typer.echo(f"Its password is in {_keep(chosen, login, added.password)}.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 
+from etl.contracts.declared import ensure_kinds
 from etl.contracts.types import Type
 
 
@@ -45,6 +46,7 @@ class Identifier(Enum):
     AGE = "age"  # in years or as a band
     DATE = "date of the person"  # of care, coverage or a change
     DURATION = "days between dates of the person"  # with one of the dates it gives the other
+    WITHIN_YEAR = "when within a year"  # of a date of the person: how long its month is
     ARRIVAL = "load that a row of the person came with"  # of a daily load, a date of the person
     SURROGATE_KEY = "surrogate key of the person"  # numbered in the order of files
     HASH = "hash of the person's values"  # names and birth dates can be guessed and hashed
@@ -62,6 +64,11 @@ class OneOf:
     values: tuple[str, ...]
     closed: bool = False
 
+    def __post_init__(self) -> None:
+        ensure_kinds(self)
+        if not self.values:
+            raise ValueError("a list of words has one word or more")
+
     def __str__(self) -> str:
         return "one of " + ", ".join(self.values)
 
@@ -72,6 +79,11 @@ class Between:
 
     low: float | None = None
     high: float | None = None
+
+    def __post_init__(self) -> None:
+        ensure_kinds(self)
+        if self.low is not None and self.high is not None and not self.low <= self.high:
+            raise ValueError(f"{self} is no range")
 
     def __str__(self) -> str:
         if self.high is None:
@@ -86,6 +98,13 @@ class Matches:
     """The value matches this POSIX regular expression as a whole."""
 
     pattern: str
+
+    def __post_init__(self) -> None:
+        ensure_kinds(self)
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"{self.pattern!r} is no pattern: {error}") from None
 
     def __str__(self) -> str:
         return f"matches {self.pattern}"

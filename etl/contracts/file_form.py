@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from etl.contracts.declared import ensure_kinds
+
 # What may be between the fields of a row, with its name for messages.
 DELIMITERS = {
     ",": "commas",
@@ -41,6 +43,9 @@ class FileForm:
     sheet: str = ""
 
     def __post_init__(self) -> None:
+        ensure_kinds(self)
+        if self.member and self.sheet:
+            raise ValueError("a file is the member of a zip file or has a sheet, not both")
         if self.delimiter not in DELIMITERS:
             signs = ", ".join(map(repr, DELIMITERS))
             raise ValueError(f"{self.delimiter!r} is no delimiter; it is one of {signs}")

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import Literal
 
-from etl.contracts.column import Breach, Constraint
+from etl.contracts.column import Between, Breach, Constraint, OneOf
+from etl.contracts.declared import ensure_kinds
 from etl.contracts.feed import Feed, Volume
 from etl.contracts.file_form import FileForm
-from etl.contracts.types import DATES, NUMBERS
-from etl.contracts.value import Field, Repeat, Value, Where
+from etl.contracts.types import DATES, NUMBERS, Type
+from etl.contracts.value import Constant, Field, Given, Mapped, Repeat, Value, Where
+
+_COUNTED = (*NUMBERS, Type.YEAR, Type.KEY_YEAR, Type.KEY_NUMBER)
+_OF_NUMBERS = re.compile(r"[0-9A-Za-z()%+-]")
+_ENDINGS = re.compile(r"[.](csv|xlsx|gz|zip|txt)", re.IGNORECASE)
+
+
+def _is_day(kind: Type, word: str) -> bool:
+    """Whether a word in the form of its type is a day of the calendar, if it is to be one."""
+    try:
+        return kind not in DATES or bool(date.fromisoformat(word[:10]))
+    except ValueError:
+        return False
+
+
+def _words_of(value: Value) -> tuple[str, ...]:
+    """All that a value may be, where the declaration says it."""
+    if isinstance(value, Constant):
+        return (value.text,)
+    if isinstance(value, Mapped) and value.others != "keep":
+        return tuple(filter(None, (ours for _, ours in value.words)))
+    return ("true", "false") if isinstance(value, Given) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +66,19 @@ class Parsing:
     empty_quotes: Literal["nothing", "text"] = "nothing"
 
     def __post_init__(self) -> None:
-        codecs.lookup(self.encoding)
+        ensure_kinds(self)
+        try:
+            b" ".decode(codecs.lookup(self.encoding).name, errors="replace")
+        except (LookupError, UnicodeError):
+            raise ValueError(f"{self.encoding!r} is no encoding of text that is known") from None
         if len(self.decimal) != 1 or len(self.thousands) > 1 or self.decimal == self.thousands:
             raise ValueError("decimal and thousands marks are one character each, and differ")
-        if not {"parentheses", "after"}.issuperset(self.minus):
-            raise ValueError(f"{self.minus!r}: a minus is in parentheses, or after its number")
-        if self.date_order not in ("ymd", "mdy", "dmy"):
-            raise ValueError(f"{self.date_order!r} is no order of day, month and year")
+        for mark in (self.decimal, self.thousands):
+            if _OF_NUMBERS.search(mark):
+                raise ValueError(f"{mark!r} is part of numbers, and no mark in them")
+        for sign in self.currency:
+            if not sign.strip() or re.search("[0-9]", sign):
+                raise ValueError(f"{sign!r} is no sign of a currency")
 
 
 @dataclass(frozen=True)
@@ -89,6 +119,8 @@ class SenderContract:
     freshness_days: int | None = None
 
     def __post_init__(self) -> None:
+        ensure_kinds(self)
+        self._check_names()
         declared = {c.name: c for c in self.feed.staged}
         repeated = self.repeat.names if self.repeat else ()
         for name in (*self.columns, *repeated, *self.not_sent, *self.checks, *self.on_breach):
@@ -112,6 +144,10 @@ class SenderContract:
                 raise ValueError(f"{self.name}: without a check of {name} there is no breach")
         for name, value in self.columns.items():
             self._check_type(name, value)
+        key = [value for name in self.feed.key for value in self.values_of(name)]
+        if not any(value.fields for value in key):
+            keys = " and ".join(self.feed.key)
+            raise ValueError(f"{self.name}: {keys} would be the same in each row of a file")
 
     def _check_type(self, name: str, value: Value) -> None:
         """Refuse a value that can never be one of its column's type."""
@@ -120,6 +156,37 @@ class SenderContract:
             raise ValueError(f"{self.name}: {name} is {type_.name.lower()}, and is given a number")
         if value.gives_date and type_ not in DATES:
             raise ValueError(f"{self.name}: {name} is {type_.name.lower()}, and is given a date")
+        for word in _words_of(value):
+            self._check_word(name, word)
+
+    def _check_word(self, name: str, word: str) -> None:
+        """Refuse a word that every row with it would be judged wrong by."""
+        column, rule = self.feed.column(name), self.check(name)
+        if isinstance(rule, OneOf) and word.lower() not in {one.lower() for one in rule.values}:
+            raise ValueError(f"{self.name}: {name} is given {word!r}, and is {rule}")
+        form = column.type.form
+        # Dates and numbers are read in the sender's form, which may be another one.
+        is_judged = column.type not in (*DATES, *NUMBERS) or self.parsing == Parsing()
+        if form and is_judged and not (re.fullmatch(form, word) and _is_day(column.type, word)):
+            raise ValueError(
+                f"{self.name}: {name} is given {word!r}, which is no {column.type.name.lower()}"
+            )
+
+    def _check_names(self) -> None:
+        """Refuse names of the contract and of its files that say nothing, and shares beyond all."""
+        if not re.fullmatch("[a-z][a-z0-9_]{0,62}", self.name):
+            raise ValueError(f"{self.name!r} is no name: small letters, digits and underscores are")
+        for pattern in self.files:
+            if "/" in pattern or not re.search("[^*?.]", _ENDINGS.sub("", pattern)):
+                raise ValueError(f"{self.name}: {pattern!r} is no pattern of this sender's files")
+        if self.reject_share is not None and not 0 <= self.reject_share <= 1:
+            raise ValueError(f"{self.name}: reject_share is 0 to 1, and not {self.reject_share}")
+        if self.freshness_days is not None and self.freshness_days < 1:
+            raise ValueError(f"{self.name}: freshness_days is 1 or more")
+        for name, rule in self.checks.items():
+            column = next((c for c in self.feed.staged if c.name == name), None)
+            if column and isinstance(rule, Between) and column.type not in _COUNTED:
+                raise ValueError(f"{self.name}: {name} is no number, and has no range")
 
     @cached_property
     def values(self) -> dict[str, Value]:

@@ -11,12 +11,13 @@ fields as the contract's ``Parsing`` says. Nothing made of nothing is nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import ClassVar, Literal
+
+from etl.contracts.declared import day_of, ensure_kinds, ensure_one_group, factor_of
 
 # What becomes of a word that a map does not list.
 Others = Literal["reject", "keep", "nothing"]
@@ -37,6 +38,15 @@ DATE_FORMS = {
 @dataclass(frozen=True, slots=True)
 class Value:
     """A value made from a row of a sender's file, from the file or from its batch."""
+
+    written: ClassVar[str] = 'a value such as of("A")'
+
+    def __post_init__(self) -> None:
+        ensure_kinds(self)
+        self._judge()
+
+    def _judge(self) -> None:
+        """Raise ``ValueError`` where what it is made of makes no value."""
 
     @property
     def operands(self) -> tuple[Value, ...]:
@@ -86,7 +96,7 @@ class Value:
 
         ``yes_no(no, yes)`` where the sender says the contrary of ours.
         """
-        return self.map({yes: "true", no: "false"})
+        return Mapped(self, ((yes, "true"), (no, "false")), "reject")
 
     def is_given(self) -> Given:
         """True where there is a value, else false."""
@@ -112,11 +122,11 @@ class Value:
 
     def runs_on_from(self, day: str) -> OpenEnd:
         """Nothing where a date (ISO) or a later one says that the thing runs on."""
-        return OpenEnd(self, date.fromisoformat(day))
+        return OpenEnd(self, day_of(day))
 
     def scale(self, factor: str | int) -> Scaled:
         """A number times a factor: ``scale("0.01")`` for an amount in cents."""
-        return Scaled(self, Decimal(factor))
+        return Scaled(self, factor_of(factor))
 
     def negate(self) -> Scaled:
         """A number with the other sign."""
@@ -129,10 +139,10 @@ class Field(Value):
 
     names: tuple[str, ...]
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         lowered = [name.lower() for name in self.names]
-        if not lowered or len(set(lowered)) < len(lowered):
-            raise ValueError("a field has one name or several that differ")
+        if not all(lowered) or not lowered or len(set(lowered)) < len(lowered):
+            raise ValueError("a field has a name, or several that differ")
 
     @property
     def lowered(self) -> tuple[str, ...]:
@@ -146,6 +156,10 @@ class Constant(Value):
 
     text: str
 
+    def _judge(self) -> None:
+        if not self.text.strip():
+            raise ValueError("a constant is some text; not_sent names a column that stays empty")
+
 
 @dataclass(frozen=True, slots=True)
 class OfFile(Value):
@@ -158,9 +172,11 @@ class OfFile(Value):
     source: Literal["batch_date", "file_name", "manifest"]
     pattern: str = ""
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         if self.source == "file_name":
-            _one_group(self.pattern)
+            ensure_one_group(self.pattern)
+        if self.source == "manifest" and not self.pattern:
+            raise ValueError("what the manifest says has a name")
 
     @property
     def key(self) -> str:
@@ -175,7 +191,7 @@ class Joined(Value):
     of: tuple[Value, ...]
     separator: str
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         if len(self.of) < 2:
             raise ValueError("what is joined are two values or more")
         _no_numbers(self)
@@ -189,7 +205,7 @@ class Mapped(Value):
     words: tuple[tuple[str, str | None], ...]
     others: Others
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         lowered = [word.lower() for word, _ in self.words]
         if len(set(lowered)) < len(lowered):
             raise ValueError("a word is mapped twice")
@@ -206,7 +222,7 @@ class Given(Value):
 
     of: Value
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         _no_numbers(self)
 
 
@@ -216,7 +232,7 @@ class First(Value):
 
     of: tuple[Value, ...]
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         if len(self.of) < 2:
             raise ValueError("the first is one of two values or more")
         _no_numbers(self)
@@ -231,13 +247,13 @@ class Part(Value):
     length: int | None
     pattern: str | None
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         if self.first < 1 or (self.length is not None and self.length < 1):
             raise ValueError("characters are counted from 1 up")
         if self.pattern is not None:
             if self.first != 1 or self.length is not None:
                 raise ValueError("a part is given by its place or by a pattern, not by both")
-            _one_group(self.pattern)
+            ensure_one_group(self.pattern)
         _no_numbers(self)
 
 
@@ -249,11 +265,13 @@ class Dated(Value):
     form: str
     century_from: int | None
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         if self.form not in DATE_FORMS:
             raise ValueError(f"{self.form!r} is none of {', '.join(DATE_FORMS)}")
         if ("YYYY" in self.form) is not (self.century_from is None):
             raise ValueError(f"{self.form}: a year of two digits, and no other, needs century_from")
+        if self.century_from is not None and not 1800 <= self.century_from <= 2100:
+            raise ValueError(f"century_from is {self.century_from}; it is a year, such as 1930")
         _no_numbers(self)
 
 
@@ -278,7 +296,7 @@ class Shifted(_Day):
     of: Value
     days: int
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         _no_other_kind(self, "number")
 
 
@@ -289,7 +307,7 @@ class OpenEnd(_Day):
     of: Value
     day: date
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         _no_other_kind(self, "number")
 
 
@@ -300,7 +318,7 @@ class Scaled(_Number):
     of: Value
     factor: Decimal
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         _no_other_kind(self, "date")
 
 
@@ -310,9 +328,11 @@ class Total(_Number):
 
     of: tuple[Value, ...]
 
-    def __post_init__(self) -> None:
+    def _judge(self) -> None:
         if len(self.of) < 2:
             raise ValueError("what is added up are two values or more")
+        if len(set(self.of)) < len(self.of):
+            raise ValueError("a value is added up twice")
         _no_other_kind(self, "date")
 
 
@@ -329,6 +349,7 @@ class Where:
     is_any: bool
 
     def __post_init__(self) -> None:
+        ensure_kinds(self)
         if not self.words:
             raise ValueError("a condition names one word or more")
         if self.of.counts:
@@ -348,6 +369,11 @@ class Repeat:
     columns: tuple[tuple[str, tuple[Value, ...]], ...]
 
     def __post_init__(self) -> None:
+        ensure_kinds(self)
+        for name, values in self.columns:
+            fields = [value for value in values if isinstance(value, Field)]
+            if len(set(fields)) < len(fields):
+                raise ValueError(f"{name} repeats a field twice")
         sizes = {len(values) for _, values in self.columns}
         if len(sizes) != 1 or sizes == {0}:
             raise ValueError("columns that repeat have as many fields each, and one at least")
@@ -428,6 +454,8 @@ def repeat(number: str | None = None, **columns: Iterable[Value | str]) -> Repea
 
 def numbered(name: str, count: int) -> list[str]:
     """Names that end in a number: ``numbered("DX_{}", 3)`` is DX_1, DX_2, DX_3."""
+    if name.count("{") != 1 or "{}" not in name:
+        raise ValueError(f"{name!r} has no {{}} where the number is, or several")
     return [name.format(n) for n in range(1, count + 1)]
 
 
@@ -437,18 +465,6 @@ def _values(values: Iterable[Value | str]) -> tuple[Value, ...]:
 
 def _value(value: Value | str) -> Value:
     return of(value) if isinstance(value, str) else value
-
-
-def _one_group(pattern: str) -> None:
-    """Refuse a pattern that Python and PostgreSQL could read otherwise, or without one group."""
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no pattern: {error}") from None
-    if groups != 1:
-        raise ValueError(f"{pattern!r} has {groups} groups in parentheses where one says the part")
-    if "(?" in pattern:
-        raise ValueError(f"{pattern!r}: patterns have plain parentheses only")
 
 
 def _no_other_kind(value: Value, kind: Literal["number", "date"]) -> None:

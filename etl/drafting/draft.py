@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -78,7 +78,7 @@ def make(sample: Sample, feed_name: str = "", name: str = "") -> Draft:
                 made.asks += _rivals(draft, column, matched, fields)
             _take(draft, made, column)
         elif column.required and column.name not in repeated:
-            _without(draft, column)
+            _without(draft, column, fields, {*matched.values()})
     _judge_key(draft, matched)
     used = {*in_series, *(profile.name for profile in matched.values())}
     draft.unused = [_described(f, sample) for f in fields if f.name not in used]
@@ -180,8 +180,21 @@ def _take(draft: Draft, made: Guess, column: Column) -> None:
         draft.columns.append(made)
 
 
-def _without(draft: Draft, column: Column) -> None:
+def _without(
+    draft: Draft, column: Column, fields: list[Profile], used: Collection[Profile]
+) -> None:
     """A required column that no field looks like."""
+    left = [field for field in fields if field not in used]
+    if called := names.called_so(column, draft.feed, left):
+        kind = column.type.name.lower().removeprefix("key_")
+        draft.asks.append(
+            f"{column.name}: the field {called[0]} is called so, but its values are not written as "
+            f"one kind of {kind}. Say how they are to be read, or rows are rejected: "
+            f'"{column.name}": of({quoted(called[0])})'
+        )
+        if not (column.type.mandatory or column.name in draft.feed.key):
+            draft.not_sent.append(column.name)
+        return
     if column.type in (Type.YEAR, Type.KEY_YEAR):
         draft.columns.append(_year_of_file(draft, column))
     elif column.type.mandatory or column.name in draft.feed.key:

@@ -147,7 +147,13 @@ def _form(form: FileForm) -> Iterator[str]:
     if said:
         yield "    form=FileForm("
         for name, value in said.items():
-            yield f"        {name}={_value(value)},"
+            line = f"        {name}={_value(value)},"
+            if len(line) <= _WIDTH or not isinstance(value, tuple):
+                yield line
+                continue
+            yield f"        {name}=("
+            yield from (f"            {_value(one)}," for one in value)
+            yield "        ),"
         yield "    ),"
 
 

@@ -148,17 +148,30 @@ def likeness(column: Column, name: str, feed: Feed) -> float:
     return len(words & wanted) / len(words | wanted)
 
 
+def _rank(column: Column, score: float) -> tuple[bool, float]:
+    """What is matched first: of names that say enough those of required columns.
+
+    The feed has other columns for what a sender's mart repeats, such as billed amounts.
+    """
+    return (column.required and score >= _ALSO_CALLED, score)
+
+
+def called_so(column: Column, feed: Feed, fields: list[Profile]) -> list[str]:
+    """Names of fields that are called as a column is, whatever their values are."""
+    return [f.name for f in fields if likeness(column, f.name, feed) >= _ALSO_CALLED]
+
+
 def matched(feed: Feed, fields: list[Profile]) -> dict[str, Profile]:
     """Our columns with the fields that they are likely to be, each field once, the best first."""
     scored = [
-        (likeness(column, field.name, feed), -column_at, -field_at)
+        (*_rank(column, likeness(column, field.name, feed)), -column_at, -field_at)
         for column_at, column in enumerate(feed.staged)
         for field_at, field in enumerate(fields)
         if field.fits(column)
     ]
     found: dict[str, Profile] = {}
     used: set[int] = set()
-    for score, column_at, field_at in sorted(scored, reverse=True):
+    for _, score, column_at, field_at in sorted(scored, reverse=True):
         column = feed.staged[-column_at]
         if score >= ENOUGH and column.name not in found and -field_at not in used:
             found[column.name] = fields[-field_at]

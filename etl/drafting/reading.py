@@ -41,6 +41,12 @@ def read(path: Path) -> Sample:
         raise UsageError(f"{where} is {kind}, of which no draft is made.", _HINT)
     encoding = _encoding(where, data)
     text = data.decode(encoding, errors="replace").removeprefix("\ufeff")
+    if "\r" in text and "\n" not in text:
+        raise UsageError(
+            f"{where} ends its lines with carriage returns alone, of which no file is read.",
+            "Ask the sender for lines that end with a line feed, or convert it (tr '\\r' '\\n'), "
+            "then draft again.",
+        )
     if not is_whole:
         text = text[: text.rfind("\n") + 1]
     is_workbook = unpacking.ending(path) == unpacking.WORKBOOK
@@ -50,6 +56,12 @@ def read(path: Path) -> Sample:
         records = _as_one_table(records)
     found = layout.find(list(records), is_whole=is_whole)
     names = found.names or _numbered(where, records[found.first : found.end])
+    if any("\n" in name or "\r" in name for name in names):
+        raise UsageError(
+            f"{where} has a line break in the name of a column, of which no file is read.",
+            "Ask the sender for names on one line, or put the rows under such a line, then draft "
+            "again.",
+        )
     if not found.names:
         asks.append(_NO_NAMES)
     rows = [record for record in records[found.first : found.end] if any(record)]

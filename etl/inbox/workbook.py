@@ -76,6 +76,11 @@ def filled_sheets(raw: BinaryIO) -> dict[str, int]:
 
 def check(raw: BinaryIO) -> None:
     """Raise ``Unfit`` if a file is no workbook that can be read, or unpacks to what none has."""
+    with _damage():
+        _check(raw)
+
+
+def _check(raw: BinaryIO) -> None:
     start = raw.read(len(_OLD))
     if start == _OLD:
         raise Unfit(

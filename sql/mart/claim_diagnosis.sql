@@ -52,7 +52,7 @@ from (
     ('is_principal', 'none', 'Whether it is position 1.'),
     ('service_date', 'date of the person', 'First day of service of the claim.'),
     ('month', 'date of the person', 'First day of the month of service.'),
-    ('is_complete', 'none', 'Whether that month was over when the data was made.'),
+    ('is_complete', 'when within a year', 'Whether that month was over when the data was made.'),
     ('member_sk', 'surrogate key of the person', 'The member as on the day of service.'),
     ('member_id', 'member number', 'The patient.'),
     ('state', 'none', 'State of the member on the day of service.'),

@@ -36,6 +36,8 @@ DURATIONS = {
     *("coverage_days", "length_days", "days_to_readmission"),
     *("covered_days", "member_months_day"),
 }
+# Of February alone 28 or 29, of January alone a renewal, and of the last month that it is not over.
+WITHIN_YEAR = {"days_in_month", "is_renewed", "is_complete"}
 DATES = {
     *("service_date", "admit_date", "discharge_date", "paid_date", "start_date", "end_date"),
     *("date_key", "enrollment_start_date_key", "enrollment_end_date_key", "source_updated_at"),
@@ -85,7 +87,7 @@ def _masked(column: str, value: Any, codes: Codes) -> Any:
         return None if value is None else codes.of_key[value]
     if codes.schema == LIMITED:
         return value
-    if column in AREAS | NUMBERS | ARRIVALS | DURATIONS:
+    if column in AREAS | NUMBERS | ARRIVALS | DURATIONS | WITHIN_YEAR:
         return None
     if value is None:
         return None

@@ -275,3 +275,54 @@ def test_a_draft_replaces_no_contract(tmp_path: Path) -> None:
     drafted(county(tmp_path), tmp_path)
     with pytest.raises(UsageError, match="already"):
         drafted(county(tmp_path), tmp_path)
+
+
+def test_billed_and_allowed_are_the_amounts_of_the_claim(tmp_path: Path) -> None:
+    lines = [f"C{n:05},P{n:05},2025-01-{n:02},{n}.50,{n}.25,{n}.00,Paid" for n in range(1, 20)]
+    path = tmp_path / "county_claims.csv"
+    path.write_text(
+        "\n".join(("Claim No,Member No,Service Date,Billed,Allowed,Paid,Claim Status", *lines, ""))
+    )
+    contract, _, _ = drafted(path, tmp_path)
+    made = {name: contract.columns[name] for name in contract.columns if "amount" in name}
+    assert made == {
+        "claim_amount": of("Billed"),
+        "allowed_amount": of("Allowed"),
+        "paid_amount": of("Paid"),
+    }
+
+
+def test_field_called_as_a_column_is_named_where_its_dates_are_mixed(tmp_path: Path) -> None:
+    forms = ("2025-01-{:02}", "01/{:02}/2025", "{:02}-Jan-2025")
+    lines = [f"C{n},P{n},{forms[n % 3].format(n)},{n}.5,{n}.5,{n}.5,Paid" for n in range(1, 28)]
+    path = tmp_path / "county_claims.csv"
+    path.write_text(
+        "\n".join(("Claim No,Member No,Service Date,Billed,Allowed,Paid,Claim Status", *lines, ""))
+    )
+    _, text, made = drafted(path, tmp_path)
+    (ask,) = [ask for ask in made.asks if ask.startswith("service_date")]
+    assert "the field Service Date is called so" in ask
+    assert "2025" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("county.csv", b"Person ID,First\rP1,A\rP2,B\r", "carriage returns alone"),
+        ("county.csv", b'Person ID,"First\nname"\nP1,A\nP2,B\n', "a line break in the name"),
+        ("county.xlsx", b"Person ID,First\nP1,A\n", "it is damaged"),
+    ],
+)
+def test_file_that_no_load_reads_gives_no_draft(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        draft.make(reading.read(tmp_path / name), "members", "drafted")
+
+
+def test_names_by_number_are_written_as_the_formatter_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "county.csv"
+    path.write_text("\n".join(",".join(f"{n}{m}" for m in range(12)) for n in range(100, 120)))
+    _, text, _ = drafted(path, tmp_path, "members")
+    assert max(map(len, text.splitlines())) <= 100

@@ -7,6 +7,7 @@ contracts are asked for, and not with a traceback when they are read.
 
 from __future__ import annotations
 
+import re
 import traceback
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from etl.contracts.sender import SenderContract
 from etl.errors import UsageError
 
 _FOLDER = Path(__file__).parent
+_COLUMN = re.compile(r'\s*"(\w+)": ')
 SENDERS: dict[str, SenderContract] = {}
 # Why modules cannot be used, a sentence each.
 FAULTS: list[str] = []
@@ -63,7 +65,7 @@ def _declare(module: str) -> None:
     where = f"The contract in etl/contracts/senders/{module}.py"
     try:
         declared = vars(import_module(f"{__name__}.{module}")).values()
-    except Exception as error:  # whatever is wrong in it: a value, a name, the syntax
+    except (Exception, SystemExit) as error:  # a value, a name, the syntax, or it ends the program
         FAULTS.append(f"{where} cannot be used{_line(error, module)}: {error}")
         return
     for sender in declared:
@@ -74,16 +76,19 @@ def _declare(module: str) -> None:
         SENDERS.setdefault(sender.name, sender)
 
 
-def _line(error: Exception, module: str) -> str:
-    """On which line of a module an error arose."""
+def _line(error: BaseException, module: str) -> str:
+    """On which line of a module an error arose, and of which column."""
     if isinstance(error, SyntaxError):
         return ""  # its text says so
-    lines = [
-        frame.lineno
+    frames = [
+        frame
         for frame in traceback.extract_tb(error.__traceback__)
         if Path(frame.filename) == _FOLDER / f"{module}.py"
     ]
-    return f" (line {lines[-1]})" if lines else ""
+    if not frames:
+        return ""
+    column = _COLUMN.match(frames[-1].line or "")
+    return f" (line {frames[-1].lineno}{f', {column[1]}' if column else ''})"
 
 
 for _found in iter_modules([str(_FOLDER)]):
