@@ -27,13 +27,14 @@ _WORDS = {
 
 def ensure_kinds(declaration: object) -> None:
     """Raise ``ValueError`` where a field of a dataclass is not what its annotation says."""
-    for name, hint in _hints(type(declaration)).items():
+    kind: Any = type(declaration)
+    for name, hint in _hints(kind).items():
         for path, wrong, wanted in _wrong(getattr(declaration, name), hint, name):
             raise ValueError(f"{path} is {_shown(wrong)}, where {_words(wanted)} is meant")
 
 
 @cache
-def _hints(kind: type[object]) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 

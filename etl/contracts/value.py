@@ -142,7 +142,9 @@ class Field(Value):
     def _judge(self) -> None:
         lowered = [name.lower() for name in self.names]
         if not all(lowered) or not lowered or len(set(lowered)) < len(lowered):
-            raise ValueError("a field has a name, or several that differ")
+            raise ValueError(
+                "a field has one name or several that differ, and none of them is empty"
+            )
 
     @property
     def lowered(self) -> tuple[str, ...]:

@@ -202,7 +202,7 @@ def test_an_unlisted_word_is_one_whatever_is_made_of_it(
         (lambda: of("a", "A"), "one name or several"),
         (lambda: of("a").map({}), "one word or more"),
         (lambda: of("a").map({"y": "1", "Y": "2"}), "mapped twice"),
-        (lambda: of("a").map({"y": "1"}, others=UNKNOWN), "'drop' is none of"),
+        (lambda: of("a").map({"y": "1"}, others=UNKNOWN), "others is 'drop', where one of reject"),
         (lambda: of("a").part(0), "from 1 up"),
         (lambda: of("a").part(2, pattern="(a)"), "not by both"),
         (lambda: of("a").part(pattern="abc"), "0 groups"),

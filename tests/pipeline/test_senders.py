@@ -365,7 +365,7 @@ def test_contradictory_contract_is_refused_where_it_is_declared() -> None:
         Parsing(decimal=",", thousands=",")
     with pytest.raises(ValueError, match="no range"):
         Volume(3, 2)
-    with pytest.raises(LookupError):
+    with pytest.raises(ValueError, match="no encoding of text"):
         Parsing(encoding="windows-125")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from etl.contracts import value as words
-from etl.contracts.column import Breach, Column, Matches
+from etl.contracts.column import Breach, Column, Matches, OneOf
 from etl.contracts.feed import Feed
 from etl.contracts.feeds import FEEDS
 from etl.contracts.file_form import FileForm
@@ -238,6 +238,8 @@ def contracts(draw: st.DrawFn, feed: Feed) -> SenderContract:
     )
     checked = [n for n in columns if feed.column(n).type is Type.TEXT]
     checks = {n: Matches("[A-Z].*") for n in checked[:1] if draw(st.booleans())}
+    # Of a list of words a contract may not make others, unless it says that they are good.
+    listed = {n: Matches(".*") for n in columns if isinstance(feed.column(n).check, OneOf)}
     return SenderContract(
         "drawn",
         feed,
@@ -247,7 +249,7 @@ def contracts(draw: st.DrawFn, feed: Feed) -> SenderContract:
         parsing=draw(PARSINGS),
         where=tuple(draw(st.lists(conditions, max_size=1))),
         repeat=repeat,
-        checks=checks,
+        checks=listed | checks,
         on_breach=dict.fromkeys(checks, Breach.REJECT_ROW),
         form=FileForm(delimiter=draw(st.sampled_from([",", ",", ";", "\t"]))),
         sends_more=True,
