@@ -142,9 +142,7 @@ class Field(Value):
     def _judge(self) -> None:
         lowered = [name.lower() for name in self.names]
         if not all(lowered) or not lowered or len(set(lowered)) < len(lowered):
-            raise ValueError(
-                "a field has one name or several that differ, and none of them is empty"
-            )
+            raise ValueError("a field has one name or several that differ, none empty")
 
     @property
     def lowered(self) -> tuple[str, ...]:
