@@ -370,10 +370,6 @@ class Repeat:
 
     def __post_init__(self) -> None:
         ensure_kinds(self)
-        for name, values in self.columns:
-            fields = [value for value in values if isinstance(value, Field)]
-            if len(set(fields)) < len(fields):
-                raise ValueError(f"{name} repeats a field twice")
         sizes = {len(values) for _, values in self.columns}
         if len(sizes) != 1 or sizes == {0}:
             raise ValueError("columns that repeat have as many fields each, and one at least")

@@ -38,7 +38,6 @@ WORDS: dict[str, Callable[[], object]] = {
     "a value of the manifest without a name": lambda: value.manifest(""),
     "a condition on a number": lambda: value.where("A", 1),  # type: ignore[arg-type]
     "names without a number": lambda: value.numbered("DX", 3),
-    "a field that repeats itself": lambda: value.repeat("position", diagnosis_code=["DX", "DX"]),
     "a list of no words": lambda: OneOf(()),
     "a range from above to below": lambda: Between(5, 1),
     "a pattern that is none": lambda: Matches("("),
