@@ -13,6 +13,7 @@ import pytest
 from etl.db.connection import set_search_path
 from etl.quality.runner import run_share
 from etl.quality.share import Look, plan
+from etl.schema import layout
 from etl.stages.facts import partitions
 from etl.warehouse.details import DETAILS
 from etl.warehouse.tables import FACT_CLAIM, LIVE
@@ -199,7 +200,8 @@ def test_a_cluster_that_has_months_keeps_to_them_until_its_next_full_load(
     on_cluster.send("2025-01-31", members=_MEMBERS, claims=_claims("2020-05-05", "2025-01-01"))
     with monkeypatch.context() as patched:
         # As if the layout of a cluster made no difference.
-        patched.setattr(partitions, "layout", SimpleNamespace(found=lambda _, schemas: schemas))
+        same = SimpleNamespace(found=lambda _, schemas: schemas, spread=layout.spread)
+        patched.setattr(partitions, "layout", same)
         on_cluster.rebuild()
     on_cluster.send("2025-12-31", claims=_claims("2020-06-06", "2025-01-02", "2025-10-01"))
     on_cluster.incremental()

@@ -48,7 +48,13 @@ AMOUNTS = (
     ),
 )
 WORDS = ("1", "2", "3", "", "NR", "x", "Ünlü", "İ", "K", "a,b", 'say "so"', "MEDICAL", "y" * 70)
-CODES = {"1": "A", "2": "B", "medical": "C", "i": "D", "k": "E"}
+CODES = {
+    "1": "pending",
+    "2": "approved",
+    "medical": "denied",
+    "i": "adjusted",
+    "k": "reversed",
+}
 
 
 PLAIN = Parsing()
