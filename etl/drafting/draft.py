@@ -21,6 +21,7 @@ from etl.drafting.sample import Sample
 from etl.errors import UsageError, one_line
 from etl.inbox import encodings
 from etl.inbox.folder import feed_and_part, meanings_of, names_unpacked
+from etl.reports.text import plural
 
 # So many columns have to be there, and others have to be behind by so much of a share.
 _ENOUGH = 2
@@ -243,7 +244,8 @@ def _judge_rows(draft: Draft) -> None:
     sample = draft.sample
     if sample.odd_rows:
         draft.asks.append(
-            f"{sample.odd_rows:,} rows of the sample have another number of values than the header."
+            f"The sample has {plural(sample.odd_rows, 'row')} with another number of values than "
+            "the header."
         )
 
 

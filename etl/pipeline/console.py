@@ -39,6 +39,7 @@ from etl.pipeline import screen
 from etl.pipeline.screen import Screen
 from etl.pipeline.summary import Summary
 from etl.quality.runner import CheckReport, CheckResult
+from etl.reports.text import plural
 from etl.stages.stage.staged import Staged
 
 # What a column of money is summed into, as the ledger names it; the last is a count.
@@ -432,8 +433,8 @@ def show_masked_copy(copied: MaskedCopy) -> None:
     for error in copied.left_out:
         console.write_line(f"Left out: {error.message}")
     console.write_line(
-        f"{copied.files:,} files of {copied.batches:,} batches with invented people in "
-        f"{copied.folder}"
+        f"{plural(copied.files, 'file')} of {plural(copied.batches, 'batch', 'batches')} with "
+        f"invented people in {copied.folder}"
     )
     console.write_line(LIMITED_DATA_SET)
     console.write_line(f"make full-load INBOX={shlex.quote(str(copied.folder))}", "Next")
