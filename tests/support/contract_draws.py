@@ -150,7 +150,7 @@ def numbers() -> st.SearchStrategy[Value]:
 
     def more(inner: st.SearchStrategy[Value]) -> st.SearchStrategy[Value]:
         return (
-            st.builds(words.total, inner, inner)
+            st.lists(inner, min_size=2, max_size=2, unique=True).map(lambda of: words.total(*of))
             | st.builds(lambda v: v.negate(), inner)
             | st.builds(lambda v, f: v.scale(f), inner, st.sampled_from(["0.01", "100", "1.5"]))
         )
