@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
-from etl.db.side_by_side import InTurn, side_by_side
-from etl.pipeline import worker
+from etl.pipeline.by_two import by_two
 from etl.pipeline.ending import Current
 from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Load
@@ -75,34 +74,18 @@ def _fill_by_two(
     feed_of: Callable[[Detail], str],
 ) -> dict[str, int]:
     """Fill all tables, each of the two sessions the next that is left; counts by kind."""
-    left = InTurn(DETAILS)
 
-    def fill(session: psycopg.Connection[Any]) -> Iterator[dict[str, int]]:
-        for detail in left:
-            part = worker.part(session, load.load_id, load.build)
-            try:
-                with logged(context, load, detail.table), part:
-                    filled = merge_facts.fill_detail(session, detail, current_load)
-            except Exception:
-                # The other one is ended by this, and is not at fault.
-                current.feed = current.feed or feed_of(detail)
-                raise
-            yield filled
+    def fill(session: psycopg.Connection[Any], detail: Detail) -> dict[str, int]:
+        try:
+            with logged(context, load, detail.table):
+                return merge_facts.fill_detail(session, detail, current_load)
+        except Exception:
+            # The other one is ended by this, and is not at fault.
+            current.feed = current.feed or feed_of(detail)
+            raise
 
-    counts: dict[str, int] = {}
-    with context.in_parts(load) as second:
-        sessions = (context.work, second)
-
-        def cancel(place: int) -> None:
-            with suppress(psycopg.Error):  # it is gone
-                sessions[place].cancel_safe(timeout=1)
-
-        # Whatever ends this block, both have ended before the second session is closed.
-        with closing(side_by_side(*map(fill, sessions), cancel=cancel)) as come:
-            for filled, _ in come:
-                counts |= filled
-                context.watcher.advance(1)
-    return counts
+    filled = by_two(context, load, DETAILS, fill, lambda _: context.watcher.advance(1))
+    return {kind: count for counts in filled for kind, count in counts.items()}
 
 
 @contextmanager

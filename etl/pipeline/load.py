@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
 
 import psycopg
 
 from etl.contracts.refusals import Refusal
 from etl.db import steps
-from etl.db.statements import run, scalar
+from etl.db.statements import run
 from etl.errors import AcaError, BatchError
-from etl.inbox import values_of_file
 from etl.inbox.batch import Batch, FeedFile
-from etl.inbox.header import PreviousFile
-from etl.pipeline import details, guards
+from etl.pipeline import details, staging
 from etl.pipeline.ending import Current
 from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Load
-from etl.quarantine import store
 from etl.retention import expire
 from etl.stages import take_out
 from etl.stages.dims import calendar, history
 from etl.stages.facts import merge_facts
-from etl.stages.stage import load_file, parts, rejects
-from etl.stages.stage.staged import Staged
 from etl.warehouse.details import DETAILS, Detail
 from etl.warehouse.tables import DIMENSIONS, FACTS, LIVE, Fact
 
@@ -94,7 +87,7 @@ def run_remaining_stages(
         "facts": lambda current: _run_facts(context, load, current),
     }
     if batch is not None:
-        steps["stage"] = lambda _: _run_stage(context, load, batch, files)
+        steps["stage"] = lambda _: staging.run_stage(context, load, batch, files)
     before = context.current
     for name in STAGES:
         if name in completed:
@@ -129,7 +122,7 @@ def _take_out(
     before stay, for they are right: then only the files of facts are taken out, and what else the
     load brought goes through the rest of the stages.
     """
-    _note_fault(context, "load_taken_out", load, error)
+    staging.note_fault(context, "load_taken_out", load, error)
     context.problems.taken_out.add(load.batch_id)
     found = run(context.ledger, "ledger/ledger.files_of_load", {"load_id": load.load_id})
     files = {feed: file_name for feed, _, file_name in found}
@@ -157,7 +150,7 @@ def _take_out(
         except BatchError as further:
             context.problems.errors.append(further)
     rest = "the other files of it are" if left else "nothing of it is"
-    raise _was_taken_out(load, why, rest) from error
+    raise staging.taken_out(load, why, rest) from error
 
 
 def _at_fault(files: Collection[str], stage: str, feed: str | None) -> list[str]:
@@ -170,133 +163,6 @@ def _at_fault(files: Collection[str], stage: str, feed: str | None) -> list[str]
     entries: tuple[Fact | Detail, ...] = (*FACTS.values(), *DETAILS)
     feeds_of_facts = [entry.feed.name for entry in entries if entry.feed.name in files]
     return [feed] if feed in feeds_of_facts else feeds_of_facts
-
-
-def _run_stage(context: RunContext, load: Load, batch: Batch, files: list[FeedFile]) -> None:
-    what = f"batch {load.batch_id}"
-    total = sum(f.size_bytes for f in files)
-    staged_files: list[Staged] = []
-    try:
-        with context.run_stage("stage", what, load, load.build, total=total) as counts:
-            for file in files:
-                staged = _stage_file(context, load, batch, file)
-                parts.record(context.work, load.load_id, staged)
-                staged_files.append(staged)
-                counts.update(staged.counts())
-            if load.batch_id in context.lookout().let_in:
-                guards.note_let_in(
-                    context, load, staged_files, context.lookout().let_in[load.batch_id]
-                )
-            guards.guard_snapshots(context, load, staged_files)
-            guards.guard_corrections(context, load, staged_files)
-            context.gate_load("stage", load)
-    except BatchError as error:
-        at_fault = error.staged
-        if at_fault is not None:
-            at_fault.status, at_fault.refusal, at_fault.loaded = "refused", error.refusal, 0
-            rows = _corrected_rows(context.ledger, load, at_fault.file, at_fault.checksum)
-            rejects.record_rejects(context.ledger, load.load_id, at_fault, rows)
-            parts.record(context.ledger, load.load_id, at_fault)
-        raise
-    context.summary.files += staged_files
-
-
-def _stage_file(context: RunContext, load: Load, batch: Batch, file: FeedFile) -> Staged:
-    started = time.monotonic()
-    checksum = file.checksum()
-    values = {
-        "feed": file.feed.name,
-        "xxh3_128": checksum,
-        "kind": file.expected.kind,
-        "contract": file.expected.contract,
-        "load_id": load.load_id,
-        "batch_id": load.batch_id,
-        "as_of": load.as_of,
-        **load.build.values,
-    }
-    same = None
-    if not values_of_file.may_differ(file):
-        same = scalar(context.work, "ledger/ledger.same_file", values)
-    if same is not None:
-        note = f"already loaded with batch {same}"
-        context.watcher.say(
-            f"{file.name} of batch {load.batch_id} skipped: {note}. If its contract was corrected "
-            "since, make full-load reads it again."
-        )
-        context.log.info("file_skipped", file=file.name, batch=load.batch_id, same_as=same)
-        return Staged(file, checksum, status="skipped", notes=[note])
-    rows = _corrected_rows(context.work, load, file, checksum)
-    staged = _read_file(context, load, batch, file, values, rows)
-    rejects.record_rejects(context.work, load.load_id, staged, rows)
-    if not load.build.is_rebuild:
-        run(context.work, "quarantine/quarantine.close_refused", values)
-    skipped = run(context.work, "ledger/ledger.skipped_after", values).fetchone()
-    if skipped is not None:
-        later_id, later_as_of, same_as = skipped
-        if not load.build.is_rebuild:
-            context.staging_archive.bring_back_loads(context.work, [file.feed.name], [same_as])
-        load_file.repeat_file(context.work, file.feed, later_id, later_as_of, same_as)
-        staged.notes.append(f"load {later_id} had skipped the same file and has it now")
-    for remark in staged.remarks():
-        context.watcher.say(f"{file.name} of batch {load.batch_id}: {remark}.")
-    seconds = round(time.monotonic() - started, 3)
-    said = {"file": file.name, "batch": load.batch_id, "seconds": seconds, **staged.counts()}
-    context.log.info("file_staged", **said)
-    return staged
-
-
-def _read_file(
-    context: RunContext,
-    load: Load,
-    batch: Batch,
-    file: FeedFile,
-    values: dict[str, Any],
-    rows: dict[int, bytes],
-) -> Staged:
-    """Load a file into staging; ``BatchError`` where what it contains cannot be loaded at all."""
-    checksum = values["xxh3_128"]
-    before = {
-        contract: PreviousFile(columns, as_of)
-        for contract, columns, as_of in run(context.work, "ledger/ledger.columns_before", values)
-    }
-    # A file that was let in by a correction of its rows is let in again by a rebuild.
-    was_corrected = load.rebuilds_load_id is not None and store.kept(
-        context.work, file.feed.name, checksum, None
-    )
-    try:
-        return load_file.run_file(
-            context.work,
-            load.load_id,
-            batch,
-            file,
-            checksum,
-            None if was_corrected else context.settings.reject_share,
-            context.watcher.advance if not file.is_packed else lambda _: None,
-            before,
-            rows,
-            load.build.is_rebuild,
-            context.erased.door(load.rebuilds_load_id),
-        )
-    except Exception as error:
-        if not take_out.is_of_file(error):
-            raise
-        _note_fault(context, "file_taken_out", load, error)
-        why = f"{file.name} cannot pass stage: {take_out.reason(error)}"
-        refusal = _was_taken_out(load, why, "nothing of it is")
-        refusal.staged = Staged(file, checksum, notes=[why])
-        raise refusal from error
-
-
-def _note_fault(context: RunContext, event: str, load: Load, error: Exception) -> None:
-    why, places = take_out.reason(error), take_out.places(error)
-    context.log.error(event, batch=load.batch_id, load_id=load.load_id, why=why, places=places)
-
-
-def _corrected_rows(
-    connection: psycopg.Connection[Any], load: Load, file: FeedFile, checksum: str
-) -> dict[int, bytes]:
-    """Rows of a file as people corrected them; in a rebuild those known at its place."""
-    return store.kept(connection, file.feed.name, checksum, load.rebuilds_load_id)
 
 
 def _finish_before(context: RunContext, load: Load) -> None:
@@ -387,12 +253,3 @@ def count_expired(
         for staged in context.summary.files:
             if (staged.load_id, staged.file.feed.name) == (rows.load_id, rows.feed):
                 staged.expire(rows.rows, rows.totals)
-
-
-def _was_taken_out(load: Load, why: str, rest: str) -> BatchError:
-    return BatchError(
-        Refusal.CANNOT_PASS_STAGE,
-        f"Batch {load.batch_id} was taken out: {why}; {rest} loaded.",
-        "Other batches are loaded. Ask the sender for a corrected file and put it into the batch's "
-        "folder; make incremental tries again.",
-    )

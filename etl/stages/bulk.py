@@ -15,7 +15,7 @@ from etl.stages import tables
 
 # From so many rows, or bytes of a file, on it pays to make keys and indexes afterwards.
 ROWS = 10_000
-_BYTES = 4 << 20
+BYTES = 4 << 20
 
 
 @contextmanager
@@ -63,4 +63,4 @@ def empty_if_no_rows(connection: psycopg.Connection[Any], table: str) -> bool:
 def is_worth(connection: psycopg.Connection[Any], table: str, size_bytes: int) -> bool:
     """Whether a file of this size brings most rows of the table, and enough bytes."""
     held = scalar(connection, "rebuild/bulk.size", {"table": table})
-    return size_bytes > max(held, _BYTES)
+    return size_bytes > max(held, BYTES)

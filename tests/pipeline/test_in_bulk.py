@@ -45,7 +45,7 @@ def test_a_rebuild_in_bulk_gives_the_rows_and_objects_of_an_ordinary_one(
     few = two_batches.contents(keys=False)
     declared = [catalog(two_batches.connection, schema, schema) for schema in TABLES]
     monkeypatch.setattr(bulk, "ROWS", 1)
-    monkeypatch.setattr(bulk, "_BYTES", 1)
+    monkeypatch.setattr(bulk, "BYTES", 1)
     replaced: list[str] = []
     replace = bulk.replace
     monkeypatch.setattr(
