@@ -37,7 +37,17 @@ select
     state.{date},
     {states_of_state},
     state.is_latest,
-    withdrawn.load_id as withdrawn_load_id
+    -- Looked up for each state that asks, so that a query goes without it, and no plan, however few
+    -- rows it expects, makes a set of all that were withdrawn again for each of them.
+    case
+        when not state.is_latest
+            and not exists (select 1 from {fact} as present where present.{key} = state.{key})
+            then (
+                select max(past.known_to_load_id)
+                from {past} as past
+                where past.{key} = state.{key}
+            )
+    end as withdrawn_load_id
 from (
     select
         {key},
@@ -55,14 +65,6 @@ from (
         true as is_latest
     from {fact}
 ) as state
-inner join ledger.load as batch on state.load_id = batch.load_id
--- A join to a group, which a query that does not ask for the load goes without. Next to the union,
--- not in it: Citus sends both to the workers.
-left join (
-    select
-        past.{key},
-        max(past.known_to_load_id) as load_id
-    from {past} as past
-    where not exists (select 1 from {fact} as present where present.{key} = past.{key})
-    group by past.{key}
-) as withdrawn on state.{key} = withdrawn.{key};
+-- Every state has its load. Said so, a query that does not ask for the load goes without it, and
+-- others know that no row is lost.
+left join ledger.load as batch on state.load_id = batch.load_id;
