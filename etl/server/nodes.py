@@ -19,7 +19,7 @@ from etl.config import Settings
 from etl.db import trouble
 from etl.db.connection import connect
 from etl.errors import ServerError, UsageError
-from etl.server import citus, cluster, topology
+from etl.server import citus, cluster, own_texts, topology
 from etl.server.cluster import DATABASE, HOST
 from etl.server.guard import locked, plain_errors
 from etl.server.home import Home, enterable, locate_in, owner_of, packaged_programs
@@ -65,6 +65,7 @@ def up(settings: Settings, say: Say, role: str | None = None) -> str:
         if role:
             workers = [_url(place, name) for name in WORKERS]
             topology.let_in(url, workers, role, _password(settings))
+            _close(url)  # what nobody but the role is left with
         settings.cluster_mark.touch(mode=0o600)
     return url
 
@@ -256,9 +257,15 @@ def _bring_up(place: Home, say: Say) -> str:
         say(f"Node {name} {done}; it listens on port {port}.")
     urls = {name: _url(place, name) for name in NODES}
     topology.join(urls, COORDINATOR)
+    _close(urls[COORDINATOR])
     for name in WORKERS:
         topology.let_logins_in(urls[name], password)
     return urls[COORDINATOR]
+
+
+def _close(url: str) -> None:
+    with connect(url, topology.SESSION) as connection:
+        own_texts.close(connection)
 
 
 def _start(home: Home, password: str) -> str:

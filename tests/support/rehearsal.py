@@ -131,6 +131,24 @@ create function pg_catalog.create_distributed_table(
     )
 $$;
 
+-- The one server is its own worker.
+create function pg_catalog.run_command_on_workers(
+    command text, out nodename text, out nodeport integer, out success boolean, out result text
+) returns setof record language plpgsql as $$
+begin
+    if regexp_replace(command, '--[^\n]*', '', 'g') ~* '^\s*(select|with)\y' then
+        execute command into result;
+    else
+        execute command;
+    end if;
+    success := true;
+    return next;
+exception when insufficient_privilege then
+    success := false;
+    result := sqlerrm;
+    return next;
+end $$;
+
 create function rehearsal.watch() returns event_trigger language plpgsql security definer as $$
 declare
     made record;
