@@ -5,7 +5,8 @@
 - ``limited_as_known`` is to ``limited`` what ``as_known`` is to the warehouse.
 - ``scoped`` is ``limited`` with the members of the states that the reader may see, and theirs.
 
-All views belong to the owner of the tables, so a reader needs no right on these.
+All views belong to the owner of the tables, so a reader needs no right on these. On a cluster they
+read nothing that lies on other nodes: where they would, they say so.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ from etl.access.masking import Masking, restricted
 from etl.access.treatments import Standard
 from etl.db.statements import names, read_file, statement
 from etl.schema.marts import mart, masked_mart
-from etl.schema.objects import Columns, Place, Rows, SchemaObject, Wrapper, function_of
+from etl.schema.objects import Columns, Place, Refusal, Rows, SchemaObject, Wrapper, function_of
 from etl.schema.readers import (
     KEYS,
+    VERSIONED,
     as_known_rows,
     dimension_views,
     fact_history,
     refusal_as_known,
 )
 from etl.warehouse.details import DETAILS
+from etl.warehouse.places import LOCAL, NOT_MASKED, PLACES
 from etl.warehouse.tables import (
     CUBES,
     DIM_MEMBER,
@@ -123,7 +126,8 @@ def masked() -> Iterator[SchemaObject]:
 
 def _masked_mart(name: str, standard: Standard) -> SchemaObject:
     """A mart of members that bear the codes of a standard."""
-    return _masked(masked_mart(name, _MEMBERS[standard]), standard, has_codes=True)
+    made = replace(masked_mart(name, _MEMBERS[standard]), refusal=_refusal("mart", name))
+    return _masked(made, standard, has_codes=True)
 
 
 @cache
@@ -149,12 +153,35 @@ def _of_cubes() -> Iterator[SchemaObject]:
 def _relations() -> Iterator[SchemaObject]:
     """Each relation of dimensions and facts that masked schemas show, as a view of all its rows."""
     for table in KEYS:
-        yield _table("warehouse", table)
+        yield _of_coordinator(_table("warehouse", table), table)
     for dimension in DIMENSIONS.values():
-        yield from dimension_views("warehouse", dimension)
+        for view in dimension_views("warehouse", dimension):
+            yield _of_coordinator(view, dimension.table)
     for fact in FACTS.values():
         if fact.states:
-            yield fact_history(fact)
+            yield _of_coordinator(fact_history(fact), fact.table)
+
+
+def _of_coordinator(view: SchemaObject, table: str) -> SchemaObject:
+    """A view on a table, for readers who may ask nothing of other nodes of a cluster.
+
+    A dimension is read where loads change it, and what only lies on other nodes not at all.
+    """
+    if table not in VERSIONED:
+        return replace(view, refusal=_refusal(*view.place[:2], table))
+    found = {Place("warehouse", table): Place("versions", table)}
+    parts = {
+        name: found.get(part, part) if isinstance(part, Place) else part
+        for name, part in view.parts.items()
+    }
+    return replace(view, parts=parts)
+
+
+def _refusal(schema: str, relation: str, table: str = "") -> Refusal | None:
+    """Why masked roles cannot read a relation on a cluster; none where its table lies with them."""
+    if table and PLACES[table] == LOCAL:
+        return None
+    return Refusal(NOT_MASKED.format(relation=relation), Place(schema, relation))
 
 
 def _copy() -> Iterator[SchemaObject]:
@@ -216,7 +243,8 @@ def _as_known() -> Iterator[SchemaObject]:
             {"table": table},
             columns_of=Columns(Place("warehouse", table), "kept"),
             masking=Masking(Standard.LIMITED, "warehouse", table),
-            refusal=refusal_as_known(table),
+            refusal=refusal_as_known(table)
+            or (None if table in VERSIONED else _refusal("warehouse", table, table)),
         )
     for dimension in DIMENSIONS.values():
         yield from dimension_views("limited_as_known", dimension)
@@ -241,7 +269,7 @@ def _scoped(shown: SchemaObject, cube: Cube | None = None) -> Iterator[SchemaObj
         Wrapper(
             f"access/masked.{scope}",
             {
-                "dim_member": Place("warehouse", "dim_member"),
+                "dim_member": Place("versions", DIM_MEMBER.table),
                 "members": Place(_LIMITED.value, "dim_member"),
                 "day": sql.Identifier(day),
             },
@@ -251,6 +279,8 @@ def _scoped(shown: SchemaObject, cube: Cube | None = None) -> Iterator[SchemaObj
     if relation in (*_OF_COPY, *MARTS):
         # Masked before they are filtered, so that both need one join.
         view = replace(_table(_LIMITED.value, relation), wrappers=scopes)
+        if relation in MARTS:
+            view = replace(view, refusal=_refusal("mart", relation))
     else:
         view = replace(_masked(shown, _LIMITED), wrappers=scopes)
     yield replace(view, place=Place("scoped", relation), options=_BARRIER if scopes else "")
@@ -268,6 +298,7 @@ def _facts_in_scope(shown: SchemaObject) -> SchemaObject:
     part = {fact or "relation": Rows("access/masked.facts_in_scope", parts)}
     made = masked_mart(name, _MEMBERS[_LIMITED]) if fact else shown
     made = replace(made, parts={**made.parts, **part})
+    made = replace(made, refusal=_refusal(*shown.place[:2]))
     view = _masked(made, _LIMITED, has_codes=fact is not None)
     return replace(view, place=Place("scoped", name), options=_BARRIER)
 

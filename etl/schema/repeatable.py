@@ -46,9 +46,11 @@ from etl.warehouse.tables import (
 # What may have to be dropped to be made again; the others can be replaced where they are.
 _DROPPED = ("view", "function", "aggregate", "trigger", "policy")
 # How PostgreSQL refuses to replace one: by a view with fewer columns, by a function of other rows.
+# Citus: a view that nodes have by one that reads what is on the coordinator alone.
 _NOT_REPLACED = (
     psycopg.errors.InvalidTableDefinition,
     psycopg.errors.InvalidFunctionDefinition,
+    psycopg.errors.FeatureNotSupported,
 )
 
 

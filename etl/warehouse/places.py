@@ -70,6 +70,13 @@ NOT_AS_KNOWN: Final = (
     "lie on several nodes. Dimensions and enrollments can be."
 )
 
+# What masked roles get in place of what lies on other nodes. Steps of a query that Citus splits are
+# kept where the session may read them, and a step is of what stands below a mask.
+NOT_MASKED: Final = (
+    "{relation} cannot be read by masked roles on a cluster: what lies on its nodes cannot be "
+    "masked there. Read cubes, members, plans and providers."
+)
+
 # Views that Citus refuses whatever a query asks of them, each with the sentence that its readers
 # get: why, and what to read in its place.
 REFUSED: Mapping[str, str] = {
