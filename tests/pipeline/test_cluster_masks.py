@@ -6,6 +6,7 @@ Without the library of Citus these tests are skipped (docs/testing.md).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,9 @@ from etl.db.connection import connect
 from etl.schema import grants
 from etl.server import own_texts
 from tests.support import citus
+from tests.support.access import login_of, tables_behind
+from tests.support.rehearsed import FIRST, send
+from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.cluster
 
@@ -55,13 +59,9 @@ def test_nobody_but_who_loads_has_a_node_run_a_text(url: str) -> None:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 owner.execute(text)
         owner.execute("set role aca_loader")
-        there = owner.execute(
-            "select result from run_command_on_workers(%s)",
-            [
-                "select has_function_privilege('aca_loader', 'query_to_xml(text,boolean,boolean,text)'"
-                ", 'execute')"
-            ],
-        ).fetchall()
+        call = "query_to_xml(text, boolean, boolean, text)"
+        asked = f"select has_function_privilege('aca_loader', '{call}', 'execute')"
+        there = owner.execute("select result from run_command_on_workers(%s)", [asked]).fetchall()
         assert there == [("t",), ("t",)]
 
 
@@ -120,3 +120,67 @@ def test_masked_roles_can_make_nothing_that_nodes_would_be_sent(url: str) -> Non
                 [role, role],
             ).fetchone()
             assert may == (False, False)
+
+
+# Of a member number, as files have it, in what Citus keeps of a step.
+RAW = (
+    "select count(*) from {schema}.claims_daily_member as m, {schema}.fact_claim as c",
+    "select count(*) from {schema}.member_month as m, {schema}.dim_diagnosis as c",
+    "with m as materialized (select * from {schema}.member_month) "
+    "select count(*) from m, {schema}.claim as c",
+)
+STEPS = [f"{plan}_{step}" for plan in range(1, 30) for step in (1, 2, 3)]
+
+
+def test_masked_roles_reach_nothing_that_citus_plans(url: str, tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    with connect(url, "test") as owner:
+        one = Warehouse(url, tmp_path / "inbox", tmp_path / "data", owner)
+        send(FIRST, one)
+        one.rebuild()
+        placed = {
+            name
+            for (name,) in owner.execute(
+                "select format('%s.%s', c.relnamespace::regnamespace, c.relname) "
+                "from pg_dist_partition as p inner join pg_class as c on p.logicalrelid = c.oid"
+            )
+        }
+        assert "warehouse.fact_claim" in placed
+        for role, schema in (
+            ("aca_analyst", "limited"),
+            ("aca_auditor", "limited"),
+            ("aca_analyst_scoped", "scoped"),
+            ("aca_analyst_deid", "safe_harbor"),
+        ):
+            assert not tables_behind(owner, role) & placed, role
+            with login_of(owner, url, role, ["FL"]) as login:
+                require_no_step(login, schema)
+                require_no_own_table(login, placed)
+
+
+def require_no_step(login: psycopg.Connection, schema: str) -> None:
+    """No statement leaves behind what stands below a mask, also where it fails."""
+    with login.transaction(force_rollback=True):
+        for text in RAW:
+            with suppress(psycopg.errors.FeatureNotSupported), login.transaction():
+                login.execute(text.format(schema=schema).encode())
+        for step in STEPS:
+            with (
+                pytest.raises(psycopg.Error, match=r"could not (open|stat) file"),
+                login.transaction(),
+                login.cursor() as cursor,
+                cursor.copy(f'copy "{step}" to stdout with (format result)'.encode()) as copied,
+            ):
+                assert not any(copied), step
+
+
+def require_no_own_table(login: psycopg.Connection, placed: set[str]) -> None:
+    """No table of one's own is one of Citus."""
+    login.execute("set citus.use_citus_managed_tables = on")
+    login.execute("create temporary table own (a integer primary key)")
+    found = login.execute("select count(*) from pg_dist_partition").fetchone()
+    assert found is not None
+    assert found[0] == len(placed)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        login.execute("select create_reference_table('own')")
+    login.execute("drop table own")

@@ -63,3 +63,32 @@ def logins(
             connection.execute("delete from access.login_state where login = %s", [name])
             connection.execute(sql.SQL("drop owned by {}").format(sql.Identifier(name)))
             connection.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+def tables_behind(connection: psycopg.Connection[Any], role: str) -> set[str]:
+    """The tables whose rows statements of a role can ask for, by name or through views."""
+    found = connection.execute(
+        """
+        with recursive reads as (
+            select c.oid, c.relkind
+            from pg_class as c
+            inner join pg_namespace as n on c.relnamespace = n.oid
+            where c.relkind in ('r', 'p', 'v', 'm')
+                and has_any_column_privilege(%(role)s, c.oid, 'select')
+                and has_schema_privilege(%(role)s, n.oid, 'usage')
+                and n.nspname not in ('pg_catalog', 'information_schema', 'citus', 'columnar')
+            union
+            select t.oid, t.relkind
+            from reads as v
+            inner join pg_rewrite as w on v.oid = w.ev_class and v.relkind = 'v'
+            inner join pg_depend as d on w.oid = d.objid and d.classid = 'pg_rewrite'::regclass
+            inner join pg_class as t on d.refobjid = t.oid and d.refclassid = 'pg_class'::regclass
+        )
+
+        select format('%%s.%%s', c.relnamespace::regnamespace, c.relname)
+        from reads inner join pg_class as c using (oid)
+        where c.relkind in ('r', 'p', 'm')
+        """,
+        {"role": role},
+    )
+    return {name for (name,) in found}
