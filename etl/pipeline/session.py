@@ -420,8 +420,8 @@ def _close_nodes(ledger: psycopg.Connection[Any], watcher: Watcher) -> None:
     with loader.as_login(ledger):
         if not own_texts.close(ledger):
             watcher.say(
-                f"{ledger.info.user} may not take functions of Citus from everybody, so masked "
-                "roles read no claims. Let a superuser run make migrate."
+                f"{ledger.info.user} may not take from everybody the functions of Citus by which a "
+                "login has nodes run a text. Let a superuser run make migrate."
             )
 
 
