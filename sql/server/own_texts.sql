@@ -5,23 +5,26 @@
 -- others those that run a text; also those that one of some roles may not call. A line each.
 -- One row.
 select coalesce(string_agg(p.oid::regprocedure::text, chr(10) order by p.oid), '') as functions
-from pg_proc as p
-left join pg_depend as d
-    on p.oid = d.objid and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
-left join pg_extension as e
-    on d.refobjid = e.oid and d.refclassid = 'pg_extension'::regclass and e.extname ~ '^citus'
+from ({server/own_texts.not_for_everybody}) as p
 where
-    (
-        has_function_privilege('public', p.oid, 'execute')
-        or exists (
-            select from pg_roles as r
-            where r.rolname = any({roles}) and not has_function_privilege(r.oid, p.oid, 'execute')
-        )
-    )
-    and case
-        when e.oid is not null then p.proname != all({kept})
-        else p.pronamespace = 'pg_catalog'::regnamespace and p.proname = any({taken})
-    end;
+    has_function_privilege('public', p.oid, 'execute')
+    or exists (
+        select from pg_roles as r
+        where r.rolname = any({roles}) and not has_function_privilege(r.oid, p.oid, 'execute')
+    );
+
+-- name: not_for_everybody
+-- Those functions, whoever may call them. One row per function.
+select p.oid
+from pg_extension as e
+inner join pg_depend as d
+    on e.oid = d.refobjid and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'
+inner join pg_proc as p on d.objid = p.oid and d.classid = 'pg_proc'::regclass
+where e.extname ~ '^citus' and p.proname != all({kept})
+union all
+select p.oid
+from pg_proc as p
+where p.pronamespace = 'pg_catalog'::regnamespace and p.proname = any({taken});
 
 -- name: close
 -- Take such functions from everybody on this node, and leave them to some roles. No rows.
@@ -32,17 +35,7 @@ declare
 begin
     -- What nodes let each other know of rights is not what this is about.
     perform set_config('citus.enable_ddl_propagation', 'off', true);
-    for function in
-        select p.oid
-        from pg_proc as p
-        left join pg_depend as d
-            on p.oid = d.objid and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
-        left join pg_extension as e
-            on d.refobjid = e.oid and d.refclassid = 'pg_extension'::regclass and e.extname ~ '^citus'
-        where case
-            when e.oid is not null then p.proname != all({kept})
-            else p.pronamespace = 'pg_catalog'::regnamespace and p.proname = any({taken})
-        end
+    for function in {server/own_texts.not_for_everybody}
     loop
         if has_function_privilege('public', function, 'execute') then
             execute format('revoke execute on routine %s from public', function);
@@ -57,8 +50,8 @@ end
 $close$;
 
 -- name: on_workers
--- Run a statement on every worker as whoever asks. One row per worker: where it is, whether it could
--- be run, and the first value of its first row or why it could not.
+-- Run a statement on every worker as whoever asks. One row per worker: where it is, whether it
+-- could be run, and the first value that came of it or why it could not.
 select
     nodename,
     nodeport,

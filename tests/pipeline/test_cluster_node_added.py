@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from etl.access.roles import LOADER
 from etl.db.passwords import set_password
-from etl.server import cluster, nodes
+from etl.server import cluster, nodes, own_texts
 from etl.server.cluster import HOST
 from tests.support import citus
 from tests.support.rehearsed import DAYS, FIRST, contents, send
@@ -96,6 +96,7 @@ def test_worker_is_added_where_there_is_a_warehouse_and_loads_go_on(
             here.environment |= {"DATABASE_URL": coordinator, "REJECT_SHARE": "1"}
             with psycopg.connect(coordinator, autocommit=True) as connection:
                 grown = Warehouse(coordinator, warehouse.inbox, warehouse.data, connection)
+                assert own_texts.open_functions(connection)
                 send(DAYS[1], warehouse)
                 warehouse.incremental(1.0)
                 for command in ("incremental", "full-load"):
@@ -103,6 +104,7 @@ def test_worker_is_added_where_there_is_a_warehouse_and_loads_go_on(
                     assert ended.returncode == 0, ended.stderr
                     assert facts(grown) == facts(warehouse)
                     assert ask(coordinator, LIES_ON) == 3
+                    assert not own_texts.open_functions(connection)
 
 
 def facts(warehouse: Warehouse) -> dict[str, list[str]]:
