@@ -73,8 +73,8 @@ NOT_AS_KNOWN: Final = (
 # What masked roles get in place of what lies on other nodes. Steps of a query that Citus splits are
 # kept where the session may read them, and a step is of what stands below a mask.
 NOT_MASKED: Final = (
-    "{relation} cannot be read by masked roles on a cluster: what lies on its nodes cannot be "
-    "masked there. Read cubes, members, plans and providers."
+    "{relation} cannot be read masked on a cluster: what lies on its nodes cannot be masked "
+    "there. Read cubes, members, plans and providers."
 )
 
 # Views that Citus refuses whatever a query asks of them, each with the sentence that its readers
