@@ -26,10 +26,10 @@ from etl.schema.marts import mart, masked_mart
 from etl.schema.objects import Columns, Place, Refusal, Rows, SchemaObject, Wrapper, function_of
 from etl.schema.readers import (
     KEYS,
-    VERSIONED,
     as_known_rows,
     dimension_views,
     fact_history,
+    has_versions,
     refusal_as_known,
 )
 from etl.warehouse.details import DETAILS
@@ -167,7 +167,7 @@ def _of_coordinator(view: SchemaObject, table: str) -> SchemaObject:
 
     A dimension is read where loads change it, and what only lies on other nodes not at all.
     """
-    if table not in VERSIONED:
+    if not has_versions(table):
         return replace(view, refusal=_refusal(*view.place[:2], table))
     found = {Place("warehouse", table): Place("versions", table)}
     parts = {
@@ -244,7 +244,7 @@ def _as_known() -> Iterator[SchemaObject]:
             columns_of=Columns(Place("warehouse", table), "kept"),
             masking=Masking(Standard.LIMITED, "warehouse", table),
             refusal=refusal_as_known(table)
-            or (None if table in VERSIONED else _refusal("warehouse", table, table)),
+            or (None if has_versions(table) else _refusal("warehouse", table, table)),
         )
     for dimension in DIMENSIONS.values():
         yield from dimension_views("limited_as_known", dimension)

@@ -195,7 +195,7 @@ class SchemaObject:
             definition = composed(described(wrapper.statement)[1], **parts)
         if schemas.has_history and self.refusal:
             definition = _refusing(connection, schemas, *self.refusal)
-        elif schemas.has_history and self.place.name in REFUSED:
+        if schemas.has_history and self.place.name in REFUSED:
             definition = self._refused(connection, schemas, definition)
         if self.masking:
             definition = self.masking.around(connection, definition, schemas.warehouse)

@@ -32,7 +32,7 @@ KEYS: dict[str, tuple[str, ...] | None] = {
     **{detail.table: detail.key for detail in DETAILS},
 }
 # Those that loads of a cluster change in schema history, on its coordinator.
-VERSIONED = {dimension.table for dimension in DIMENSIONS.values()} | {
+_VERSIONED = {dimension.table for dimension in DIMENSIONS.values()} | {
     lookup.table for dimension in DIMENSIONS.values() for lookup in dimension.lookups
 }
 
@@ -118,9 +118,14 @@ def dimension_views(schema: str, dimension: Dimension) -> Iterator[SchemaObject]
     )
 
 
+def has_versions(table: str) -> bool:
+    """Whether loads of a cluster change a table in schema ``history``, on its coordinator."""
+    return table in _VERSIONED
+
+
 def refusal_as_known(table: str) -> Refusal | None:
     """Why a table is not read as it was known on a cluster; none where it is."""
-    if table in VERSIONED or PLACES[table].on == LOCAL.on:
+    if table in _VERSIONED or PLACES[table].on == LOCAL.on:
         return None
     return Refusal(NOT_AS_KNOWN.format(table=table), Place("warehouse", table))
 
@@ -129,7 +134,7 @@ def as_known_rows(table: str) -> tuple[str, Parts]:
     """The statement for the rows of a table as they were known after a ``{load}``; its parts."""
     parts: dict[str, sql.Composable | Place] = {
         # Next to its past; Citus refuses functions over tables that lie on several nodes.
-        "table": Place("versions" if table in VERSIONED else "warehouse", table),
+        "table": Place("versions" if table in _VERSIONED else "warehouse", table),
         "known_load": Place("warehouse", "known_load"),
     }
     if key := KEYS[table]:

@@ -45,8 +45,8 @@ from etl.warehouse.tables import (
 
 # What may have to be dropped to be made again; the others can be replaced where they are.
 _DROPPED = ("view", "function", "aggregate", "trigger", "policy")
-# How PostgreSQL refuses to replace one: by a view with fewer columns, by a function of other rows.
-# Citus: a view that nodes have by one that reads what is on the coordinator alone.
+# How PostgreSQL refuses to replace one: by a view with fewer columns, by a function of other rows;
+# and Citus, one that nodes have by a view that reads what the coordinator alone has.
 _NOT_REPLACED = (
     psycopg.errors.InvalidTableDefinition,
     psycopg.errors.InvalidFunctionDefinition,

@@ -47,6 +47,13 @@ REFERENCE: Final = Lies("every node")
 _CLAIMS: Final = Lies("workers", FACT_CLAIM.key)
 _WITH_CLAIMS: Final = Lies("workers", FACT_CLAIM.key, FACT_CLAIM.table)
 
+# What masked roles get in place of what lies on other nodes. Steps of a query that Citus splits are
+# kept where the session may read them, and a step is of what stands below a mask.
+NOT_MASKED: Final = (
+    "{relation} cannot be read masked on a cluster: what lies on its nodes cannot be masked "
+    "there. Read cubes, members, plans and providers."
+)
+
 # By name. A slowly changing dimension is changed in schema history, on the coordinator, as are its
 # past rows; what is named here is what is published from there.
 PLACES: Mapping[str, Lies] = {
@@ -68,13 +75,6 @@ PLACES: Mapping[str, Lies] = {
 NOT_AS_KNOWN: Final = (
     "{table} as it was known cannot be read on a cluster: Citus has no functions over rows that "
     "lie on several nodes. Dimensions and enrollments can be."
-)
-
-# What masked roles get in place of what lies on other nodes. Steps of a query that Citus splits are
-# kept where the session may read them, and a step is of what stands below a mask.
-NOT_MASKED: Final = (
-    "{relation} cannot be read masked on a cluster: what lies on its nodes cannot be masked "
-    "there. Read cubes, members, plans and providers."
 )
 
 # Views that Citus refuses whatever a query asks of them, each with the sentence that its readers
