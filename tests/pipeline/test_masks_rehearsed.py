@@ -41,19 +41,15 @@ SAME = {
 }
 
 
-def test_run_takes_from_everybody_what_has_a_node_run_a_text(on_cluster: Warehouse) -> None:
-    assert own_texts.open_functions(on_cluster.connection)
-    send(FIRST, on_cluster)
-    on_cluster.rebuild()
-    assert not own_texts.open_functions(on_cluster.connection)
-
-
 def test_masked_roles_read_of_the_coordinator_what_they_read_of_one_server(
     warehouse: Warehouse, on_cluster: Warehouse
 ) -> None:
+    assert own_texts.open_functions(on_cluster.connection)
     send(FIRST, warehouse, on_cluster)
     for one in (warehouse, on_cluster):
         one.rebuild()
+    # The run took from everybody what has a node run a text.
+    assert not own_texts.open_functions(on_cluster.connection)
     for role, texts in SAME.items():
         for text in texts:
             rows = [asked(one, role, text) for one in (warehouse, on_cluster)]
