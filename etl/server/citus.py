@@ -71,15 +71,19 @@ def _require_version(folder: Path) -> None:
         )
 
 
-def settings_of_node(nodes: int) -> dict[str, str]:
+def settings_of_node(nodes: int, *, is_worker: bool) -> dict[str, str]:
     """Settings of one of several nodes that share this machine."""
     settings = node_settings(memory_bytes(), core_count(), shared_memory_bytes(), nodes)
     # Where a node logs in to itself, as it does to move shards, by the secret of the nodes.
-    return {**with_citus(settings), "citus.local_hostname": HOST}
+    return {**with_citus(settings, is_worker=is_worker), "citus.local_hostname": HOST}
 
 
-def with_citus(settings: dict[str, str]) -> dict[str, str]:
+def with_citus(settings: dict[str, str], *, is_worker: bool) -> dict[str, str]:
     """Settings of a server, and what a node of a cluster needs besides."""
+    if is_worker:
+        # A query reaches a worker as a task for each part of a table, which keep its cores busy.
+        # Processes that each of them would begin cost more than they bring.
+        settings = {**settings, "max_parallel_workers_per_gather": "0"}
     libraries = f"citus,{settings['shared_preload_libraries']}"  # Citus has to be the first
     return {
         **settings,

@@ -219,7 +219,7 @@ def _node(place: Home, name: str) -> Home:
         base,
         place.programs,
         place.owner,
-        citus.settings_of_node(len(NODES)),
+        citus.settings_of_node(len(NODES), is_worker=name in WORKERS),
         {"PGPASSFILE": str(place.base / _SECRET)},
         f"node {name} of the cluster",
     )

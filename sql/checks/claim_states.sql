@@ -240,8 +240,29 @@ where b.claim_amount <> 0 or b.allowed_amount <> 0 or b.paid_amount <> 0;
 --:   fails when: the changes of a claim's paid amount do not add up to the fact's
 --: rule one_state_a_load: critical, uniqueness
 --:   fails when: two states of a claim are of one load
-with changed as (
+with changed as materialized (
     select distinct h.claim_id
+    from fact_claim_state as h
+),
+
+-- The facts and their earlier states each by themselves: a cluster's workers join the facts.
+present as materialized (
+    select
+        f.claim_id,
+        f.load_id,
+        f.paid_amount
+    from fact_claim as f
+    inner join (
+        select distinct e.claim_id
+        from fact_claim_state as e
+    ) as h on f.claim_id = h.claim_id
+),
+
+earlier as materialized (
+    select
+        h.claim_id,
+        h.load_id,
+        h.paid_amount
     from fact_claim_state as h
 ),
 
@@ -250,13 +271,21 @@ chain as (
         h.claim_id,
         h.load_id,
         h.is_latest,
-        h.service_date,
         coalesce(h.paid_amount, 0) as paid_amount,
         lag(coalesce(h.paid_amount, 0), 1, 0::numeric) over by_rank as last_paid_amount,
         lag(h.load_id) over by_rank as last_load_id,
         lead(h.load_id) over by_rank is null as is_end
-    from fact_claim_history as h
-    inner join changed as c on h.claim_id = c.claim_id
+    from (
+        select
+            p.*,
+            true as is_latest
+        from present as p
+        union all
+        select
+            e.*,
+            false as is_latest
+        from earlier as e
+    ) as h
     inner join batch_order as l on h.load_id = l.load_id
     window by_rank as (partition by h.claim_id order by l.batch_rank)
 ),
@@ -281,7 +310,7 @@ judged as (  -- noqa: ST03, the fragment reads judged
         coalesce(s.repeats_load, false) as one_state_a_load
     from changed as c
     left join summed as s on c.claim_id = s.claim_id
-    left join fact_claim as f on c.claim_id = f.claim_id
+    left join present as f on c.claim_id = f.claim_id
 )
 
 select *

@@ -91,16 +91,39 @@ case  -- noqa: PRS, a value
     else {keys_differ_of_claim}
 end
 
+-- name: staged_grouped
+-- The rows of staging that are looked at, each with the group in which it is added up. What came
+-- before the last snapshot alone may be gone. A fragment; one row per row of staging.
+select
+    s.*,
+    hashtext(s.claim_id) >> (select g.bits from grouping as g) as part,
+    s.load_id = any(array(
+        select p.load_id
+        from places as p
+        inner join last_snapshot as n on p.place < n.place
+    )) as may_be_gone
+from {staging} as s
+where s.load_id = any(%(holding)s) and {scope}
+
+-- name: stored_grouped
+-- The lines or diagnoses that are looked at, each with the group in which it is added up. A fragment;
+-- one row per row.
+select
+    d.*,
+    hashtext(d.claim_id) >> (select g.bits from grouping as g) as part
+from asked as d
+
 -- name: against_staging
 -- Lines or diagnoses that came against staging: of each claim the rows of the latest batch that
 -- names any, unless a later snapshot lacks the claim. One row per rule.
--- Most claims have just the rows that one load brought: these are joined to them in one pass that
--- runs in parallel and returns only other claims. The few are put in order and compared.
+-- Most claims have just the rows that one load brought: these are added up on either side in groups
+-- of some sixteen rows, and only those of groups that differ are joined. The few claims that are not
+-- so are put in order and compared.
 --: for each: detail
 --: key: {row_key}
 --: loads: in facts
---: parts: named = named_by_loads, stored = every_row
---: gate: facts, stored = rows_named, scope = claim_is_named
+--: parts: named = named_by_loads, stored = every_row, resent = claims_resent
+--: gate: facts, stored = rows_named, scope = claim_is_named, resent = no_claims
 --: by month: yes
 --: rule one_row_per_key: critical, consistency
 --:   fails when: a row of a claim's latest set is missing
@@ -118,43 +141,103 @@ places as (
     {places}
 ),
 
--- What came before the last snapshot alone may be gone.
 last_snapshot as (
     select max(place) as place
     from places
     where is_snapshot
 ),
 
+grouping as materialized (
+    {claims_grouped}
+),
+
+resent as materialized (
+    {resent}
+),
+
+staged_groups as materialized (
+    select
+        s.load_id,
+        s.part,
+        count(*) as row_count,
+        sum(
+            hash_record_extended(row(s.claim_id, s.{number}::integer, {staged_values}), 0)
+        ) as whole,
+        bool_or(s.may_be_gone) as may_be_gone
+    from (
+        {staged_grouped}
+    ) as s
+    left join resent as r on s.claim_id = r.claim_id
+    where r.claim_id is null
+    group by s.load_id, s.part
+),
+
+stored_groups as materialized (
+    select
+        d.load_id,
+        d.part,
+        count(*) filter (where r.claim_id is null) as row_count,
+        sum(
+            hash_record_extended(row(d.claim_id, d.{number}::integer, {stored_values}), 0)
+        ) filter (where r.claim_id is null) as whole,
+        count(*) as rows_stored
+    from (
+        {stored_grouped}
+    ) as d
+    left join ({resent}) as r on d.claim_id = r.claim_id
+    group by d.load_id, d.part
+),
+
+differing as materialized (
+    select
+        coalesce(s.load_id, d.load_id) as load_id,
+        coalesce(s.part, d.part) as part
+    from staged_groups as s
+    full join stored_groups as d on s.load_id = d.load_id and s.part = d.part
+    where s.may_be_gone
+        or coalesce(s.row_count, 0) <> coalesce(d.row_count, 0)
+        or s.whole is distinct from d.whole
+),
+
+staged_differing as materialized (
+    select
+        s.claim_id,
+        s.{number}::integer as {number},
+        s.load_id,
+        s.may_be_gone,
+        hash_record_extended(row({staged_values}), 0) as state
+    from (
+        {staged_grouped}
+    ) as s
+    inner join differing as g on s.load_id = g.load_id and s.part = g.part
+),
+
+stored_differing as materialized (
+    select
+        d.claim_id,
+        d.{number},
+        d.load_id,
+        hash_record_extended(row({stored_values}), 0) as state
+    from (
+        {stored_grouped}
+    ) as d
+    inner join differing as g on d.load_id = g.load_id and d.part = g.part
+),
+
 -- Claims whose rows are not simply those that their own loads brought.
 unsettled as materialized (
-    select distinct coalesce(s.claim_id, d.claim_id) as claim_id
-    from (
-        select
-            s.claim_id,
-            s.{number}::integer as {number},
-            s.load_id,
-            hash_record_extended(row({staged_values}), 0) as state,
-            s.load_id = any(array(
-                select p.load_id
-                from places as p
-                inner join last_snapshot as n on p.place < n.place
-            )) as may_be_gone
-        from {staging} as s
-        where s.load_id = any(%(holding)s) and {scope}
-    ) as s
-    full join (
-        select
-            d.claim_id,
-            d.{number},
-            d.load_id,
-            hash_record_extended(row({stored_values}), 0) as state
-        from asked as d
-    ) as d on s.claim_id = d.claim_id and s.{number} = d.{number} and s.load_id = d.load_id
+    select coalesce(s.claim_id, d.claim_id) as claim_id
+    from staged_differing as s
+    full join stored_differing as d
+        on s.claim_id = d.claim_id and s.{number} = d.{number} and s.load_id = d.load_id
     where s.claim_id is null or d.claim_id is null or s.may_be_gone or s.state <> d.state
+    union
+    select claim_id
+    from resent
 ),
 
 -- Which place is the last of a claim is found in the same scan: a join would be planned for few rows.
-staged as (
+staged as materialized (
     select
         s.claim_id,
         s.{number}::integer as {number},
@@ -191,7 +274,7 @@ expected as (
         )
 ),
 
-stored as (
+stored as materialized (
     select
         d.claim_id,
         d.{number},
@@ -212,8 +295,8 @@ judged as (
 ),
 
 settled as (
-    select count(*) - (select count(*) from stored) as rows_settled
-    from asked
+    select coalesce(sum(rows_stored), 0)::bigint - (select count(*) from stored) as rows_settled
+    from stored_groups
 )
 
 select

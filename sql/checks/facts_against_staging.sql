@@ -19,17 +19,42 @@ from claims_raw as s
 where not %(is_whole)s::boolean and s.load_id = any(%(holding)s)
     and s.claim_id in ({claims_named});
 
+-- name: staged_grouped
+-- The claims of staging that are looked at, each with the group in which it is added up. What came
+-- before the last snapshot alone may be gone; so are claims whose latest row is a marker. An amount
+-- below zero may take back an earlier state. A fragment; one row per row of staging.
+select
+    s.*,
+    hashtext(s.claim_id) >> (select g.bits from grouping as g) as part,
+    s.is_deleted is true
+    or {s_is_reversal}
+    or s.load_id = any(array(
+        select p.load_id
+        from places as p
+        inner join last_snapshot as n on p.place < n.place
+    )) as may_be_gone
+from ({staged_asked}) as s
+
+-- name: stored_grouped
+-- The claims that are looked at, each with the group in which it is added up. A fragment; one row per
+-- claim.
+select
+    f.*,
+    hashtext(f.claim_id) >> (select g.bits from grouping as g) as part
+from asked as f
+
 -- name: claims_against_staging
 -- The claims against the latest state of their feed: each there once and nothing else, in that
 -- state, keyed to what the feed names, and the same money. One row per rule.
--- Of a claim that staging has once there is no latest state to look for: it is joined to the row
--- that its own load brought, in one pass that runs in parallel and returns only what is not as it
--- should be. The few claims with more rows are put in order and compared.
+-- Of a claim that staging has once there is no latest state to look for: it is the row that its own
+-- load brought. Such claims are added up on either side in groups of some sixteen, and only those of
+-- groups that differ are joined: a cluster's workers add up facts, and its coordinator does not see
+-- them. The few claims with more rows are put in order and compared.
 --: table: fact_claim
 --: key: claim_id
 --: loads: in facts
---: parts: named = claims_named, facts = every_claim
---: gate: facts, facts = claims_looked_up
+--: parts: named = claims_named, facts = every_claim, resent = claims_resent
+--: gate: facts, facts = claims_looked_up, resent = no_claims
 --: by month: yes
 --: rule one_row_per_key: critical, consistency
 --:   fails when: a row of staging is missing from the fact or there more than once
@@ -52,54 +77,116 @@ places as (
     {places}
 ),
 
--- What came before the last snapshot alone may be gone; so are claims whose latest row is a
--- marker. An amount below zero may take back an earlier state.
 last_snapshot as (
     select max(place) as place
     from places
     where is_snapshot
 ),
 
+grouping as materialized (
+    {claims_grouped}
+),
+
+resent as materialized (
+    {resent}
+),
+
+staged_groups as materialized (
+    select
+        s.load_id,
+        s.part,
+        count(*) filter (where r.claim_id is null) as claims,
+        sum(
+            hash_record_extended(row(s.claim_id, {staged_key_values}, {staged_state}), 0)
+        ) filter (where r.claim_id is null) as whole,
+        bool_or(s.may_be_gone) filter (where r.claim_id is null) as may_be_gone,
+        count(*) as facts,
+        {totals}
+    from (
+        {staged_grouped}
+    ) as s
+    left join resent as r on s.claim_id = r.claim_id
+    group by s.load_id, s.part
+),
+
+stored_groups as materialized (
+    select
+        f.load_id,
+        f.part,
+        count(*) filter (where r.claim_id is null) as claims,
+        sum(
+            hash_record_extended(row(f.claim_id, {stored_key_values}, {stored_state}), 0)
+        ) filter (where r.claim_id is null) as whole,
+        count(*) as facts,
+        {stored_totals}
+    from (
+        {stored_grouped}
+    ) as f
+    {references}
+    left join ({resent}) as r on f.claim_id = r.claim_id
+    group by f.load_id, f.part
+),
+
+differing as materialized (
+    select
+        coalesce(s.load_id, f.load_id) as load_id,
+        coalesce(s.part, f.part) as part
+    from staged_groups as s
+    full join stored_groups as f on s.load_id = f.load_id and s.part = f.part
+    where s.may_be_gone
+        or coalesce(s.claims, 0) <> coalesce(f.claims, 0)
+        or s.whole is distinct from f.whole
+),
+
+staged_differing as materialized (
+    select
+        s.claim_id,
+        s.load_id,
+        s.may_be_gone,
+        hash_record_extended(row({staged_key_values}), 0) as keys,
+        hash_record_extended(row({staged_state}), 0) as state
+    from (
+        {staged_grouped}
+    ) as s
+    inner join differing as d on s.load_id = d.load_id and s.part = d.part
+),
+
+stored_differing as materialized (
+    select
+        f.claim_id,
+        f.load_id,
+        hash_record_extended(row({stored_key_values}), 0) as keys,
+        hash_record_extended(row({stored_state}), 0) as state
+    from (
+        {stored_grouped}
+    ) as f
+    inner join differing as d on f.load_id = d.load_id and f.part = d.part
+    {references}
+),
+
 unsettled as materialized (
     select
         s.claim_id as staged_claim_id,
         f.claim_id as stored_claim_id,
-        (s.state is distinct from f.state) as is_outdated,
-        {keys_differ} as is_miskeyed,
+        s.state is distinct from f.state as is_outdated,
+        s.keys is distinct from f.keys as is_miskeyed,
         s.may_be_gone
-    from (
-        select
-            s.claim_id,
-            s.load_id,
-            s.is_deleted is true
-            or {s_is_reversal}
-            or s.load_id = any(array(
-                select p.load_id
-                from places as p
-                inner join last_snapshot as n on p.place < n.place
-            )) as may_be_gone,
-            hash_record_extended(row({staged_state}), 0) as state,
-            {staged_keys}
-        from ({staged_asked}) as s
-    ) as s
-    full join (
-        select
-            f.*,
-            hash_record_extended(row({stored_state}), 0) as state
-        from asked as f
-    ) as f on s.claim_id = f.claim_id and s.load_id = f.load_id
-    {references}
+    from staged_differing as s
+    full join stored_differing as f on s.claim_id = f.claim_id and s.load_id = f.load_id
     where s.claim_id is null
         or f.claim_id is null
         or s.may_be_gone
         or s.state is distinct from f.state
-        or {keys_differ}
+        or s.keys is distinct from f.keys
 ),
 
 several as materialized (
-    select distinct coalesce(staged_claim_id, stored_claim_id) as claim_id
+    select coalesce(staged_claim_id, stored_claim_id) as claim_id
     from unsettled
     where staged_claim_id is null or stored_claim_id is null or may_be_gone
+    union
+    select claim_id
+    from resent
 ),
 
 rejected as materialized (
@@ -126,7 +213,7 @@ staged_of_several as materialized (
                 )
         ) as is_gone,
         hash_record_extended(row({netted_state}), 0) as state,
-        {staged_keys},
+        hash_record_extended(row({staged_key_values}), 0) as keys,
         {staged_money},
         {netted_money}
     from (
@@ -134,24 +221,29 @@ staged_of_several as materialized (
     ) as s
 ),
 
+stored_of_several as materialized (
+    select
+        f.claim_id,
+        hash_record_extended(row({stored_key_values}), 0) as keys,
+        hash_record_extended(row({stored_state}), 0) as state
+    from asked as f
+    inner join several as c on f.claim_id = c.claim_id
+    {references}
+),
+
 compared as (
     select
         coalesce(s.claim_id, f.claim_id) as claim_id,
         s.claim_id is not null as is_staged,
         f.claim_id is not null as is_stored,
-        s.state <> hash_record_extended(row({stored_state}), 0) as is_outdated,
-        {keys_differ} as is_miskeyed
+        s.state <> f.state as is_outdated,
+        s.keys <> f.keys as is_miskeyed
     from (
         select *
         from staged_of_several
         where rank = 1 and not is_gone
     ) as s
-    full join (
-        select f.*
-        from asked as f
-        inner join several as c on f.claim_id = c.claim_id
-    ) as f on s.claim_id = f.claim_id
-    {references}
+    full join stored_of_several as f on s.claim_id = f.claim_id
     union all
     select
         u.staged_claim_id,
@@ -183,16 +275,16 @@ judged as (
 
 stored as (
     select
-        count(*) as facts,
+        coalesce(sum(facts), 0)::bigint as facts,
         {totals}
-    from asked
+    from stored_groups
 ),
 
 staged as (
     select
-        count(*) as facts,
+        coalesce(sum(facts), 0)::bigint as facts,
         {totals}
-    from ({staged_asked}) as s
+    from staged_groups
 ),
 
 earlier as (

@@ -102,3 +102,22 @@ f.{key} in (  -- noqa: PRS, part of a where clause
     from {staging} as r
     where r.load_id = any(%(loads)s)
 )
+
+-- name: claims_grouped
+-- By how many bits the hash of a claim's identifier is shifted, so that some sixteen of a feed's rows are in a
+-- group. Its first bits say on which part of a cluster a claim lies: groups of its last ones would
+-- have claims of all parts. One row.
+select
+    least(27, 32 - ceil(log(2, greatest(coalesce(sum(p.rows_loaded), 0), 16) / 16)))::integer as bits
+from load_file as p
+where p.feed = %(feed)s and p.load_id = any(%(loads)s);
+
+-- name: claims_resent
+-- The claims of which earlier states are kept: staging has several rows of them. One row per claim.
+select distinct e.claim_id
+from fact_claim_state as e;
+
+-- name: no_claims
+-- None of the claims. No rows.
+select null::text as claim_id
+where false;

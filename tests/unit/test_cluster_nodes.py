@@ -196,9 +196,16 @@ def test_nodes_share_memory_cores_and_room_for_the_log(memory: int) -> None:
 
 
 def test_citus_is_the_first_library_and_sends_nobody_anything() -> None:
-    found = citus.settings_of_node(3)
+    found = citus.settings_of_node(3, is_worker=False)
     assert found["shared_preload_libraries"] == "citus,pg_stat_statements"
     assert found["citus.enable_statistics_collection"] == "off"
+
+
+def test_tasks_on_a_worker_begin_no_further_processes() -> None:
+    coordinator, worker = (
+        citus.settings_of_node(3, is_worker=is_worker) for is_worker in (False, True)
+    )
+    assert worker == {**coordinator, "max_parallel_workers_per_gather": "0"} != coordinator
 
 
 # Containers
@@ -247,7 +254,8 @@ def test_containers_have_the_settings_of_a_node(name: str) -> None:
     assert shown.pop("hba_file") == service["configs"][0]["target"]
     memory = int(service["mem_limit"].removesuffix("g")) * GIB
     shared = int(service["shm_size"].removesuffix("g")) * GIB
-    assert shown == citus.with_citus(server_settings(memory, int(service["cpus"]), shared))
+    settings = server_settings(memory, int(service["cpus"]), shared)
+    assert shown == citus.with_citus(settings, is_worker=name != "coordinator")
     assert given["ssl"] == "on"
     assert service["environment"]["POSTGRES_USER"] == "aca_owner"
     # One of the two, as with the other server.

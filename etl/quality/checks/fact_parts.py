@@ -72,6 +72,7 @@ def _money(fact: Fact) -> dict[str, Parts]:
         "staged_money": names(money, "s"),
         "stored_money": names(money, "f"),
         "totals": _listed("coalesce(sum({0}), 0) as {0}", money),
+        "stored_totals": _listed("coalesce(sum(f.{0}), 0) as {0}", money),
         "totals_without_earlier": _listed("staged.{0} - earlier.{0} as {0}", money),
         "money_of_whole": _listed("sum({0}) filter (where is_whole) as {0}", money),
         "sums_stored_expected": _sums_that_differ(money, "stored", "expected"),
@@ -115,6 +116,8 @@ def _against_staging(fact: Fact) -> dict[str, Parts]:
     return {
         "staged_state": _staged(fact, _state(fact)),
         "stored_state": names(_state(fact), "f"),
+        "staged_key_values": sql.SQL(", ").join(staged.values()),
+        "stored_key_values": sql.SQL(", ").join(stored),
         "staged_keys": sql.SQL(", ").join(
             sql.SQL("{} as {}").format(value, sql.Identifier(key)) for key, value in staged.items()
         ),
