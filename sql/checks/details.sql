@@ -92,11 +92,14 @@ case  -- noqa: PRS, a value
 end
 
 -- name: staged_grouped
--- The rows of staging that are looked at, each with the group in which it is added up. What came
--- before the last snapshot alone may be gone. A fragment; one row per row of staging.
+-- The rows of staging that are looked at, each with the group in which it is added up, none of a claim
+-- that came again. What came before the last snapshot alone may be gone. A fragment; one row per row
+-- of staging.
 select
     s.*,
-    hashtext(s.claim_id) >> (select g.bits from grouping as g) as part,
+    case
+        when s.claim_id not in (select r.claim_id from resent as r) then {group_of_claim}
+    end as part,
     s.load_id = any(array(
         select p.load_id
         from places as p
@@ -106,18 +109,19 @@ from {staging} as s
 where s.load_id = any(%(holding)s) and {scope}
 
 -- name: stored_grouped
--- The lines or diagnoses that are looked at, each with the group in which it is added up. A fragment;
--- one row per row.
+-- The lines or diagnoses that are looked at, each with the group in which it is added up, none of a
+-- claim that came again. A fragment; one row per row.
 select
-    d.*,
-    hashtext(d.claim_id) >> (select g.bits from grouping as g) as part
-from asked as d
+    s.*,
+    case when r.claim_id is null then {group_of_claim} end as part
+from asked as s
+left join ({resent}) as r on s.claim_id = r.claim_id
 
 -- name: against_staging
 -- Lines or diagnoses that came against staging: of each claim the rows of the latest batch that
 -- names any, unless a later snapshot lacks the claim. One row per rule.
--- Most claims have just the rows that one load brought: these are added up on either side in groups
--- of some sixteen rows, and only those of groups that differ are joined. The few claims that are not
+-- Most claims have just the rows that one load brought: these are added up on either side in groups,
+-- and only those of groups that differ are joined. The few claims that are not
 -- so are put in order and compared.
 --: for each: detail
 --: key: {row_key}
@@ -157,46 +161,40 @@ resent as materialized (
 
 staged_groups as materialized (
     select
-        s.load_id,
         s.part,
-        count(*) as row_count,
-        sum(
-            hash_record_extended(row(s.claim_id, s.{number}::integer, {staged_values}), 0)
+        bit_xor(
+            hash_record_extended(
+                row(s.claim_id, s.{number}::integer, s.load_id, {staged_values}), 0
+            )
         ) as whole,
-        bool_or(s.may_be_gone) as may_be_gone
+        bool_or(s.may_be_gone) as may_be_gone,
+        count(*) as facts
     from (
         {staged_grouped}
     ) as s
-    left join resent as r on s.claim_id = r.claim_id
-    where r.claim_id is null
-    group by s.load_id, s.part
+    group by s.part
 ),
 
 stored_groups as materialized (
     select
-        d.load_id,
         d.part,
-        count(*) filter (where r.claim_id is null) as row_count,
-        sum(
-            hash_record_extended(row(d.claim_id, d.{number}::integer, {stored_values}), 0)
-        ) filter (where r.claim_id is null) as whole,
-        count(*) as rows_stored
+        bit_xor(
+            hash_record_extended(
+                row(d.claim_id, d.{number}::integer, d.load_id, {stored_values}), 0
+            )
+        ) as whole,
+        count(*) as facts
     from (
         {stored_grouped}
     ) as d
-    left join ({resent}) as r on d.claim_id = r.claim_id
-    group by d.load_id, d.part
+    group by d.part
 ),
 
 differing as materialized (
-    select
-        coalesce(s.load_id, d.load_id) as load_id,
-        coalesce(s.part, d.part) as part
+    select coalesce(s.part, f.part) as part
     from staged_groups as s
-    full join stored_groups as d on s.load_id = d.load_id and s.part = d.part
-    where s.may_be_gone
-        or coalesce(s.row_count, 0) <> coalesce(d.row_count, 0)
-        or s.whole is distinct from d.whole
+    full join stored_groups as f on s.part = f.part
+    where coalesce(s.part, f.part) is not null and {group_differs}
 ),
 
 staged_differing as materialized (
@@ -209,7 +207,7 @@ staged_differing as materialized (
     from (
         {staged_grouped}
     ) as s
-    inner join differing as g on s.load_id = g.load_id and s.part = g.part
+    inner join differing as g on s.part = g.part
 ),
 
 stored_differing as materialized (
@@ -221,7 +219,7 @@ stored_differing as materialized (
     from (
         {stored_grouped}
     ) as d
-    inner join differing as g on d.load_id = g.load_id and d.part = g.part
+    inner join differing as g on d.part = g.part
 ),
 
 -- Claims whose rows are not simply those that their own loads brought.
@@ -295,7 +293,7 @@ judged as (
 ),
 
 settled as (
-    select coalesce(sum(rows_stored), 0)::bigint - (select count(*) from stored) as rows_settled
+    select coalesce(sum(facts), 0)::bigint - (select count(*) from stored) as rows_settled
     from stored_groups
 )
 

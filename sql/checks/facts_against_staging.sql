@@ -20,12 +20,15 @@ where not %(is_whole)s::boolean and s.load_id = any(%(holding)s)
     and s.claim_id in ({claims_named});
 
 -- name: staged_grouped
--- The claims of staging that are looked at, each with the group in which it is added up. What came
--- before the last snapshot alone may be gone; so are claims whose latest row is a marker. An amount
--- below zero may take back an earlier state. A fragment; one row per row of staging.
+-- The claims of staging that are looked at, each with the group in which it is added up, none of one
+-- that has more rows. What came before the last snapshot alone may be gone; so are claims whose latest
+-- row is a marker. An amount below zero may take back an earlier state. A fragment; one row per row
+-- of staging.
 select
     s.*,
-    hashtext(s.claim_id) >> (select g.bits from grouping as g) as part,
+    case
+        when s.claim_id not in (select r.claim_id from resent as r) then {group_of_claim}
+    end as part,
     s.is_deleted is true
     or {s_is_reversal}
     or s.load_id = any(array(
@@ -36,20 +39,20 @@ select
 from ({staged_asked}) as s
 
 -- name: stored_grouped
--- The claims that are looked at, each with the group in which it is added up. A fragment; one row per
--- claim.
+-- The claims that are looked at, each with the group in which it is added up, none of one that has
+-- more rows. A fragment; one row per claim.
 select
-    f.*,
-    hashtext(f.claim_id) >> (select g.bits from grouping as g) as part
-from asked as f
+    s.*,
+    case when r.claim_id is null then {group_of_claim} end as part
+from asked as s
+left join ({resent}) as r on s.claim_id = r.claim_id
 
 -- name: claims_against_staging
 -- The claims against the latest state of their feed: each there once and nothing else, in that
 -- state, keyed to what the feed names, and the same money. One row per rule.
 -- Of a claim that staging has once there is no latest state to look for: it is the row that its own
--- load brought. Such claims are added up on either side in groups of some sixteen, and only those of
--- groups that differ are joined: a cluster's workers add up facts, and its coordinator does not see
--- them. The few claims with more rows are put in order and compared.
+-- load brought. Such claims are added up on either side in groups, and only those of groups that
+-- differ are joined: a cluster's workers add up facts, and its coordinator does not see them. The few claims with more rows are put in order and compared.
 --: table: fact_claim
 --: key: claim_id
 --: loads: in facts
@@ -93,49 +96,39 @@ resent as materialized (
 
 staged_groups as materialized (
     select
-        s.load_id,
         s.part,
-        count(*) filter (where r.claim_id is null) as claims,
-        sum(
-            hash_record_extended(row(s.claim_id, {staged_key_values}, {staged_state}), 0)
-        ) filter (where r.claim_id is null) as whole,
-        bool_or(s.may_be_gone) filter (where r.claim_id is null) as may_be_gone,
+        bit_xor(
+            hash_record_extended(row(s.claim_id, s.load_id, {staged_key_values}, {staged_state}), 0)
+        ) as whole,
+        bool_or(s.may_be_gone) as may_be_gone,
         count(*) as facts,
         {totals}
     from (
         {staged_grouped}
     ) as s
-    left join resent as r on s.claim_id = r.claim_id
-    group by s.load_id, s.part
+    group by s.part
 ),
 
 stored_groups as materialized (
     select
-        f.load_id,
         f.part,
-        count(*) filter (where r.claim_id is null) as claims,
-        sum(
-            hash_record_extended(row(f.claim_id, {stored_key_values}, {stored_state}), 0)
-        ) filter (where r.claim_id is null) as whole,
+        bit_xor(
+            hash_record_extended(row(f.claim_id, f.load_id, {stored_key_values}, {stored_state}), 0)
+        ) as whole,
         count(*) as facts,
         {stored_totals}
     from (
         {stored_grouped}
     ) as f
     {references}
-    left join ({resent}) as r on f.claim_id = r.claim_id
-    group by f.load_id, f.part
+    group by f.part
 ),
 
 differing as materialized (
-    select
-        coalesce(s.load_id, f.load_id) as load_id,
-        coalesce(s.part, f.part) as part
+    select coalesce(s.part, f.part) as part
     from staged_groups as s
-    full join stored_groups as f on s.load_id = f.load_id and s.part = f.part
-    where s.may_be_gone
-        or coalesce(s.claims, 0) <> coalesce(f.claims, 0)
-        or s.whole is distinct from f.whole
+    full join stored_groups as f on s.part = f.part
+    where coalesce(s.part, f.part) is not null and {group_differs}
 ),
 
 staged_differing as materialized (
@@ -148,7 +141,7 @@ staged_differing as materialized (
     from (
         {staged_grouped}
     ) as s
-    inner join differing as d on s.load_id = d.load_id and s.part = d.part
+    inner join differing as d on s.part = d.part
 ),
 
 stored_differing as materialized (
@@ -160,7 +153,7 @@ stored_differing as materialized (
     from (
         {stored_grouped}
     ) as f
-    inner join differing as d on f.load_id = d.load_id and f.part = d.part
+    inner join differing as d on f.part = d.part
     {references}
 ),
 

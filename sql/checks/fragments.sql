@@ -104,13 +104,30 @@ f.{key} in (  -- noqa: PRS, part of a where clause
 )
 
 -- name: claims_grouped
--- By how many bits the hash of a claim's identifier is shifted, so that some sixteen of a feed's rows are in a
--- group. Its first bits say on which part of a cluster a claim lies: groups of its last ones would
--- have claims of all parts. One row.
+-- By how many bits the hash of a claim's identifier is shifted, so that up to 256 of a feed's rows are
+-- in a group: with many more groups than that their sums are in no cache. Its first bits say on which
+-- part of a cluster a claim lies: groups by its last ones would have claims of all parts. One row.
 select
-    least(27, 32 - ceil(log(2, greatest(coalesce(sum(p.rows_loaded), 0), 16) / 16)))::integer as bits
+    least(27, 32 - ceil(log(2, greatest(coalesce(sum(p.rows_loaded), 0), 256) / 256)))::integer
+    as bits
 from load_file as p
 where p.feed = %(feed)s and p.load_id = any(%(loads)s);
+
+-- name: group_of_claim
+-- The group of a claim. A fragment.
+hashtext(  -- noqa: PRS, a value
+    s.claim_id
+) >> (select g.bits from grouping as g)
+
+-- name: group_differs
+-- Whether a group of staging is other than that of the facts, or has a row to be looked at by itself. As
+-- few as a comparison with one value finds are expected: then they are what is kept in memory when
+-- rows are joined to them. A fragment.
+case  -- noqa: PRS, a condition
+    when s.may_be_gone or s.facts is distinct from f.facts or s.whole is distinct from f.whole
+        then 1
+    else 0
+end = 1
 
 -- name: claims_resent
 -- The claims of which earlier states are kept: staging has several rows of them. One row per claim.
