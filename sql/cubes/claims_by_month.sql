@@ -80,28 +80,18 @@ claims as (
     group by c.breakdown, c.category, c.month
 ),
 
-claimants_by_status as (
+-- Of both breakdowns in one pass, each row once: on a cluster they are what its coordinator gathers.
+claimants_by_status as materialized (
     select distinct
-        'metal_tier' as breakdown,
-        p.metal_tier as category,
+        p.metal_tier,
+        s.specialty,
         d.month_start as month,
         m.member_id,
         f.status
     from fact_claim as f
     inner join dim_date as d on f.date_key = d.date_key
     inner join plan_tiers as p on f.plan_sk = p.plan_sk
-    inner join dim_member as m on f.member_sk = m.member_sk
-    where {of_months}
-    union all
-    select distinct
-        'specialty',
-        p.specialty,
-        d.month_start,
-        m.member_id,
-        f.status
-    from fact_claim as f
-    inner join dim_date as d on f.date_key = d.date_key
-    inner join provider_specialties as p on f.provider_sk = p.provider_sk
+    inner join provider_specialties as s on f.provider_sk = s.provider_sk
     inner join dim_member as m on f.member_sk = m.member_sk
     where {of_months}
 ),
@@ -109,8 +99,8 @@ claimants_by_status as (
 -- Two versions of a member in one month are one member, and so are two statuses of one state.
 claimants as (
     select
-        c.breakdown,
-        c.category,
+        b.breakdown,
+        b.category,
         c.month,
         bool_or(state.is_adjudicated) as is_adjudicated,
         bool_or(state.is_pending) as is_pending,
@@ -119,7 +109,12 @@ claimants as (
         bool_or(state.is_paid) as is_paid
     from claimants_by_status as c
     cross join lateral ({state}) as state
-    group by c.breakdown, c.category, c.month, c.member_id
+    cross join lateral (
+        values
+        ('metal_tier', c.metal_tier),
+        ('specialty', c.specialty)
+    ) as b (breakdown, category)
+    group by b.breakdown, b.category, c.month, c.member_id
 ),
 
 members as (

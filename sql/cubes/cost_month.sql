@@ -15,19 +15,12 @@ coalesce(  -- noqa: PRS, a value
 
 -- name: definition
 -- The cube as a plain query. One row per month, state, metal tier and claim type.
-with plan_tiers as (
-    select
-        plan_sk,
-        coalesce(initcap(metal_tier), '(unknown)') as metal_tier
-    from dim_plan
-),
-
--- As written and by version first: few groups, each of which is looked up and spelled once.
-claim_sums as (
+-- As written first: few groups, each of which is spelled once.
+with claim_sums as (
     select
         d.month_start as month,
         coalesce(m.state, '(unknown)') as state,
-        f.plan_sk,
+        p.metal_tier,
         f.claim_type,
         f.status,
         count(*) as claims,
@@ -37,18 +30,18 @@ claim_sums as (
     from fact_claim as f
     inner join dim_date as d on f.date_key = d.date_key
     inner join dim_member as m on f.member_sk = m.member_sk
-    group by d.month_start, m.state, f.plan_sk, f.claim_type, f.status
+    inner join dim_plan as p on f.plan_sk = p.plan_sk
+    group by d.month_start, m.state, p.metal_tier, f.claim_type, f.status
 ),
 
 claims as (
     select
         c.month,
         c.state,
-        p.metal_tier,
+        coalesce(initcap(c.metal_tier), '(unknown)') as metal_tier,
         {type_as_spelled} as claim_type,
         {render/claim_measures.sums}
     from claim_sums as c
-    inner join plan_tiers as p on c.plan_sk = p.plan_sk
     cross join lateral ({state}) as state
     group by 1, 2, 3, 4
 )
