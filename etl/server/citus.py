@@ -16,6 +16,7 @@ from etl.server.home import packaged_programs
 from etl.server.tuning import core_count, memory_bytes, node_settings, shared_memory_bytes
 
 PACKAGES = f"postgresql-{MAJOR}-citus-14.x"
+_WORKERS = 2
 # What a folder of programs needs to make and run a server.
 _NEEDED = ("postgres", "initdb", "pg_ctl")
 _LIBRARY = "citus.*"  # citus.so, on macOS citus.dylib
@@ -94,6 +95,14 @@ def with_citus(settings: dict[str, str], *, is_worker: bool) -> dict[str, str]:
         "citus.enable_statistics_collection": "off",
         # So soon workers hear from the coordinator that a node has gone to another port.
         "citus.metadata_sync_interval": "5s",
+        # Of claims each core of two workers has two parts: more of them cost more time to plan and to
+        # make than they save, fewer would leave cores idle. Tables that are there keep theirs.
+        "citus.shard_count": str(_WORKERS * 2 * int(settings["max_parallel_workers"])),
+        # A session of the coordinator opens so many to a worker and keeps two of them for its next
+        # query: more do not end sooner on so many cores, and to open them for each query is most of
+        # what a query on few claims costs. All that fifty analysts keep fit into max_connections.
+        "citus.max_adaptive_executor_pool_size": settings["max_parallel_workers"],
+        "citus.max_cached_conns_per_worker": "2",
         # Passwords of people stay on the coordinator (etl.server.nodes.let_logins_in).
         "citus.enable_alter_role_propagation": "off",
     }

@@ -208,6 +208,18 @@ def test_tasks_on_a_worker_begin_no_further_processes() -> None:
     assert worker == {**coordinator, "max_parallel_workers_per_gather": "0"} != coordinator
 
 
+@pytest.mark.parametrize(("cores", "parts"), [(2, "8"), (4, "16"), (16, "32")])
+def test_each_core_of_two_workers_has_two_parts_of_claims(cores: int, parts: str) -> None:
+    found = citus.with_citus(server_settings(8 * GIB, cores), is_worker=False)
+    assert found["citus.shard_count"] == parts
+    sessions = int(found["citus.max_adaptive_executor_pool_size"])
+    assert 2 * 2 * sessions == int(parts)
+    # Fifty analysts, and some sessions of the warehouse's own.
+    kept = int(found["citus.max_cached_conns_per_worker"])
+    assert kept <= sessions
+    assert 50 * kept < int(found["max_connections"])
+
+
 # Containers
 
 
