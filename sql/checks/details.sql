@@ -106,7 +106,7 @@ select
         inner join last_snapshot as n on p.place < n.place
     )) as may_be_gone
 from {staging} as s
-where s.load_id = any(%(holding)s) and {scope}
+where s.load_id = any(%(holding)s) and {scope};
 
 -- name: stored_grouped
 -- The lines or diagnoses that are looked at, each with the group in which it is added up, none of a
@@ -115,7 +115,7 @@ select
     s.*,
     case when r.claim_id is null then {group_of_claim} end as part
 from asked as s
-left join ({resent}) as r on s.claim_id = r.claim_id
+left join ({resent}) as r on s.claim_id = r.claim_id;
 
 -- name: against_staging
 -- Lines or diagnoses that came against staging: of each claim the rows of the latest batch that

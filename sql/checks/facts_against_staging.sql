@@ -20,10 +20,10 @@ where not %(is_whole)s::boolean and s.load_id = any(%(holding)s)
     and s.claim_id in ({claims_named});
 
 -- name: staged_grouped
--- The claims of staging that are looked at, each with the group in which it is added up, none of one
--- that has more rows. What came before the last snapshot alone may be gone; so are claims whose latest
--- row is a marker. An amount below zero may take back an earlier state. A fragment; one row per row
--- of staging.
+-- The claims of staging that are looked at, each with the group in which it is added up, none of
+-- one that has more rows. What came before the last snapshot alone may be gone; so are claims whose
+-- latest row is a marker. An amount below zero may take back an earlier state. A fragment; one row
+-- per row of staging.
 select
     s.*,
     case
@@ -36,7 +36,7 @@ select
         from places as p
         inner join last_snapshot as n on p.place < n.place
     )) as may_be_gone
-from ({staged_asked}) as s
+from ({staged_asked}) as s;
 
 -- name: stored_grouped
 -- The claims that are looked at, each with the group in which it is added up, none of one that has
@@ -45,14 +45,15 @@ select
     s.*,
     case when r.claim_id is null then {group_of_claim} end as part
 from asked as s
-left join ({resent}) as r on s.claim_id = r.claim_id
+left join ({resent}) as r on s.claim_id = r.claim_id;
 
 -- name: claims_against_staging
 -- The claims against the latest state of their feed: each there once and nothing else, in that
 -- state, keyed to what the feed names, and the same money. One row per rule.
 -- Of a claim that staging has once there is no latest state to look for: it is the row that its own
 -- load brought. Such claims are added up on either side in groups, and only those of groups that
--- differ are joined: a cluster's workers add up facts, and its coordinator does not see them. The few claims with more rows are put in order and compared.
+-- differ are joined: a cluster's workers add up facts, and its coordinator does not see them. The
+-- few claims with more rows are put in order and compared.
 --: table: fact_claim
 --: key: claim_id
 --: loads: in facts
@@ -80,13 +81,13 @@ places as (
     {places}
 ),
 
-last_snapshot as (
+last_snapshot as (  -- noqa: ST03, the fragment reads it
     select max(place) as place
     from places
     where is_snapshot
 ),
 
-grouping as materialized (
+grouping as materialized (  -- noqa: ST03, the fragment reads it
     {claims_grouped}
 ),
 
@@ -161,8 +162,8 @@ unsettled as materialized (
     select
         s.claim_id as staged_claim_id,
         f.claim_id as stored_claim_id,
-        s.state is distinct from f.state as is_outdated,
-        s.keys is distinct from f.keys as is_miskeyed,
+        (s.state is distinct from f.state) as is_outdated,
+        (s.keys is distinct from f.keys) as is_miskeyed,
         s.may_be_gone
     from staged_differing as s
     full join stored_differing as f on s.claim_id = f.claim_id and s.load_id = f.load_id
