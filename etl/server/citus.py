@@ -95,8 +95,8 @@ def with_citus(settings: dict[str, str], *, is_worker: bool) -> dict[str, str]:
         "citus.enable_statistics_collection": "off",
         # So soon workers hear from the coordinator that a node has gone to another port.
         "citus.metadata_sync_interval": "5s",
-        # Of claims each core of two workers has two parts: more of them cost more time to plan and to
-        # make than they save, fewer would leave cores idle. Tables that are there keep theirs.
+        # Of claims each core of two workers has two parts: more of them cost more time to plan and
+        # to make than they save, fewer would leave cores idle. Tables that are there keep theirs.
         "citus.shard_count": str(_WORKERS * 2 * int(settings["max_parallel_workers"])),
         # A session of the coordinator opens so many to a worker and keeps two of them for its next
         # query: more do not end sooner on so many cores, and to open them for each query is most of
