@@ -24,7 +24,7 @@ from etl.synthetic.marker import is_synthetic, now
 _ON_CLUSTER = frozenset(
     (
         *("full-load", "incremental", "stage", "dims", "facts", "cubes", "dq-check", "restate"),
-        *("quarantine-replay", "migrate"),
+        *("quarantine-replay", "migrate", "hold", "dq-threshold", "sender-resume"),
     )
 )
 
@@ -48,6 +48,17 @@ def run_pipeline(command: str, work: Callable[[RunContext], Summary]) -> None:
         after_run.judge(chosen, lambda: is_synthetic(chosen.inbox))
 
 
+def require_tried(command: str, url: str) -> None:
+    """Raise ``ServerError`` where the database is a cluster, on which the command was not tried."""
+    if command not in _ON_CLUSTER:
+        require_one_server(
+            url,
+            f"The database is a cluster of Citus, on which make {command} was not tried yet.",
+            "make cluster-down leads back to the embedded server; docs/cluster.md says what works "
+            "on a cluster. Nothing was changed.",
+        )
+
+
 def _run_once(
     tries: Tries,
     chosen: Settings,
@@ -57,13 +68,7 @@ def _run_once(
     said = terminal.said
     with terminal.showing("server", "PostgreSQL is started, or reached"):
         url = server.ensure_running(chosen, only_if_wanted=tries.current.number > 1)
-    if tries.command not in _ON_CLUSTER:
-        require_one_server(
-            url,
-            f"The database is a cluster of Citus, on which make {tries.command} was not tried yet.",
-            "make cluster-down leads back to the embedded server; docs/cluster.md says what works "
-            "on a cluster. Nothing was changed.",
-        )
+    require_tried(tries.command, url)
     opening = open_run(url, chosen, terminal, tries.command, lambda: now(chosen.inbox), tries)
     with ExitStack() as opened:
         with terminal.showing("schema", "tables, views and roles"):

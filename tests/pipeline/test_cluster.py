@@ -191,10 +191,8 @@ def test_backups_are_refused(here: Place) -> None:
 def test_what_was_not_tried_is_refused_and_leaves_nothing(here: Place) -> None:
     for arguments in (
         ("erase", "--member", "M1", "--why", "asked"),
-        ("hold", "--member", "M1", "--why", "asked"),
         ("retention",),
         ("archive-staging", "--before", "2025-01-01"),
-        ("sender-resume", "--sender", "any"),
     ):
         ended = here.command(*arguments)
         assert ended.returncode == 3, ended.stderr
@@ -227,6 +225,17 @@ def test_commands_load_on_a_cluster(here: Place) -> None:
     for arguments in (
         *(("full-load",), ("incremental",), ("incremental",)),
         *(("dq-check", "--all"), ("full-load",), ("migrate",), ("status",)),
+        ("hold", "--member", "M00000001", "--why", "case 1"),
+        ("hold", "--member", "M00000001", "--release"),
+        (
+            "dq-threshold",
+            "--check",
+            "fact_claim.amounts_in_order",
+            "--count",
+            "2",
+            "--why",
+            "known",
+        ),
     ):
         ended = here.start(*arguments).ended(timeout=900)
         assert ended.returncode == 0, (arguments, ended.stderr)

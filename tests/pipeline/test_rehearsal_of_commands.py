@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psycopg
 import pytest
 
+from etl.cli.run import require_tried
 from etl.config import Settings
-from etl.errors import ServerError
-from etl.pipeline import commands, session
+from etl.errors import BatchError, ServerError, UsageError
+from etl.pipeline import breaker, commands, holds, session
 from etl.pipeline.erase import erase
 from etl.pipeline.room import need_of
-from etl.quality import share
+from etl.quality import share, thresholds
 from etl.quality.record import loads_of
 from etl.schema import layout
 from etl.server import topology
@@ -19,7 +22,7 @@ from etl.warehouse.places import PLACES
 from etl.warehouse.tables import LIVE
 from tests.support import erasure, retention
 from tests.support.looking import record
-from tests.support.rehearsed import FIRST, require_published, require_same, send
+from tests.support.rehearsed import FIRST, claim, require_published, require_same, send
 from tests.support.warehouse import Warehouse, failed_critical, found_by
 
 # What shows a person, and is read by who may see one.
@@ -286,6 +289,38 @@ def test_migrations_of_a_build_over_nodes_are_refused(
     monkeypatch.setattr(session.revisions, "is_newest", lambda _: False)
     with pytest.raises(ServerError, match="no migration was tried on one yet"):
         on_cluster.incremental()
+
+
+def test_what_touches_no_row_of_a_build_is_done_on_a_cluster(
+    on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topology, "is_cluster", layout.is_cluster)
+    for command in ("hold", "dq-threshold", "sender-resume"):
+        require_tried(command, on_cluster.url)
+    with pytest.raises(ServerError, match="make never-heard-of was not tried yet"):
+        require_tried("never-heard-of", on_cluster.url)
+    send(FIRST, on_cluster)
+    on_cluster.rebuild()
+    on_cluster.run(holds.hold, "A", "case 25-117")
+    held = "select member_id, released_at is null from access.legal_hold"
+    assert on_cluster.rows(held) == [("A", True)]
+    on_cluster.run(holds.hold, "A", "", release=True)
+    assert on_cluster.rows(held) == [("A", False)]
+    with pytest.raises(UsageError, match="has no member of that number"):
+        on_cluster.run(holds.hold, "nobody", "case 25-117")
+    for day in range(20, 24):
+        lacking = ["status"] if day < 23 else []
+        on_cluster.send(f"2025-01-{day}", lacking=lacking, claims=[claim(day, "A", "2025-01-05")])
+        with on_cluster.pipeline() as run, suppress(BatchError):
+            commands.incremental(run)
+    staged = "select count(*) from staging.claims_raw where claim_id = 'c23'"
+    assert on_cluster.value(staged) == 0
+    on_cluster.run(breaker.resume, "claims", "claims")
+    with on_cluster.pipeline() as run, suppress(BatchError):
+        commands.incremental(run)
+    assert on_cluster.value(staged) == 1
+    wanted = thresholds.Wanted("fact_claim.amounts_in_order", 2.0, why="known at the sender")
+    assert "passes with at most 2 rows" in thresholds.change(on_cluster.connection, wanted)
 
 
 def test_loads_of_a_cluster_where_members_are_erased_are_refused(
