@@ -24,7 +24,7 @@ from etl.synthetic.marker import is_synthetic, now
 _ON_CLUSTER = frozenset(
     (
         *("full-load", "incremental", "stage", "dims", "facts", "cubes", "dq-check", "restate"),
-        *("quarantine-replay", "migrate", "hold", "dq-threshold", "sender-resume"),
+        *("quarantine-replay", "migrate", "hold", "dq-threshold", "sender-resume", "erase"),
     )
 )
 

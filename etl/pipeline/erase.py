@@ -29,7 +29,6 @@ from etl.pipeline.ending import RolledBack
 from etl.pipeline.session import RunContext
 from etl.pipeline.summary import Summary
 from etl.schema import build as schema_build
-from etl.server.topology import require_one_server
 from etl.stages.cubes.definitions import merge_named
 from etl.stages.dims import publishing
 from etl.stages.stage.erased import erased_texts
@@ -83,12 +82,6 @@ def catch_up(context: RunContext) -> None:
     listed = erasure_files.listed(data)
     missing = listed - context.erased.through.keys()
     if missing:
-        require_one_server(
-            context.url,
-            f"{data / 'erasure' / 'erased'} lists members who are to stay erased, and erasing was "
-            "not tried on a cluster yet.",
-            "make cluster-down leads back to the embedded server. Nothing was changed.",
-        )
         _apply_again(context, missing)
     if context.erased.through and (
         context.erased.through.keys() - listed or scalar(context.ledger, _FILES_ARE_DUE)

@@ -190,7 +190,6 @@ def test_backups_are_refused(here: Place) -> None:
 
 def test_what_was_not_tried_is_refused_and_leaves_nothing(here: Place) -> None:
     for arguments in (
-        ("erase", "--member", "M1", "--why", "asked"),
         ("retention",),
         ("archive-staging", "--before", "2025-01-01"),
     ):

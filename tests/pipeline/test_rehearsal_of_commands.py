@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 
 import psycopg
@@ -323,13 +324,23 @@ def test_what_touches_no_row_of_a_build_is_done_on_a_cluster(
     assert "passes with at most 2 rows" in thresholds.change(on_cluster.connection, wanted)
 
 
-def test_loads_of_a_cluster_where_members_are_erased_are_refused(
-    on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
+def test_members_who_are_listed_outside_stay_erased_in_the_first_loads_of_a_cluster(
+    warehouse: Warehouse, on_cluster: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send(FIRST, on_cluster)
-    (on_cluster.data / "erasure").mkdir(parents=True)
-    (on_cluster.data / "erasure" / "erased").write_text("erased-0123456789abcdef\n")
     monkeypatch.setattr(topology, "is_cluster", layout.is_cluster)
-    with pytest.raises(ServerError, match="lists members who are to stay erased"):
-        on_cluster.rebuild()
-    assert on_cluster.value("select count(*) from ledger.load") == 0
+    require_tried("erase", on_cluster.url)
+    for one in (warehouse, on_cluster):
+        erasure.send_first(one)
+    warehouse.rebuild(1)
+    warehouse.run(erase, erasure.MARRIED, "request of the member")
+    shutil.copytree(warehouse.data / "erasure", on_cluster.data / "erasure")
+    on_cluster.rebuild(1)
+    assert erasure.found(erasure.dump(on_cluster), [erasure.MARRIED]) == []
+    for one in (warehouse, on_cluster):
+        erasure.send_later(one)
+        one.incremental(1)
+        assert erasure.found(erasure.dump(one), [erasure.MARRIED]) == []
+    token = erasure.token_of(warehouse, erasure.MARRIED)
+    named = f"select count(*) from staging.members_raw where member_id = '{token}'"
+    assert on_cluster.value(named) == warehouse.value(named) > 0
+    require_published(on_cluster)
