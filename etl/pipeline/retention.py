@@ -22,6 +22,7 @@ from etl.pipeline.summary import Summary, os_user
 from etl.retention import expire
 from etl.retention.expire import Going
 from etl.retention.horizon import in_force
+from etl.schema import layout
 from etl.warehouse.tables import LIVE
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def _let_go(context: RunContext, horizon: Horizon, why: str) -> None:
     from etl.retention import archive
 
     with context.run_stage("retention", f"before {horizon.day}", None, LIVE) as counts:
+        layout.name_next_load(context.work)
         for entry in expire.ALL:
             run(
                 context.work,

@@ -53,6 +53,11 @@ def name_load(connection: psycopg.Connection[Any], load_id: int) -> None:
         run(connection, "ledger/session.name_load", **parts)
 
 
+def name_next_load(connection: psycopg.Connection[Any]) -> None:
+    """Say the same where no load is at work: rows change for the next one, as those by hand do."""
+    name_load(connection, scalar(connection, "ledger/session.next_load"))
+
+
 def planned(connection: psycopg.Connection[Any], schemas: Schemas) -> Schemas:
     """A build's schemas in the layout in which it is to be made in this database."""
     return replace(schemas, has_history=is_cluster(connection))

@@ -158,9 +158,10 @@ stored_differing as materialized (
     {references}
 ),
 
+-- As text: on a cluster NULL, where no row is staged, is read as a value of the domain, which has none.
 unsettled as materialized (
     select
-        s.claim_id as staged_claim_id,
+        s.claim_id::text as staged_claim_id,
         f.claim_id as stored_claim_id,
         (s.state is distinct from f.state) as is_outdated,
         (s.keys is distinct from f.keys) as is_miskeyed,

@@ -45,6 +45,11 @@ select coalesce(max(l.load_id), 0)
 from load as l
 where l.load_id < %(load_id)s and l.status in ('loaded', 'running', 'rebuilt');
 
+-- name: next_load
+-- The load that comes next. One row.
+select coalesce(max(l.load_id), 0) + 1
+from load as l;
+
 -- name: name_load
 -- Say for the transaction which load changes rows; a cluster sends this text to its nodes, and
 -- would not a call that does the same. No rows.

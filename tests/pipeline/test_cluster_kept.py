@@ -1,4 +1,4 @@
-"""Erasing members on a cluster of Citus, by commands.
+"""Erasing members and letting old rows go on a cluster of Citus, by commands.
 
 Each is killed once, and a node of it once. Without the library of Citus these tests are skipped
 (docs/testing.md).
@@ -20,7 +20,7 @@ from etl.access import erasure_files
 from etl.db.connection import connect
 from etl.pipeline.erase import erase
 from etl.server import cluster, nodes
-from tests.support import citus, erasure
+from tests.support import citus, erasure, retention
 from tests.support.kills import crash, die, run_command
 from tests.support.rehearsed import require_same
 from tests.support.warehouse import Warehouse, failed_critical
@@ -76,9 +76,11 @@ def named(here: citus.Cluster, texts: list[str]) -> set[str]:
     return found
 
 
-def test_members_are_erased_on_every_node(warehouse: Warehouse, here: citus.Cluster) -> None:
+def test_members_and_old_rows_go_from_every_node(warehouse: Warehouse, here: citus.Cluster) -> None:
     warehouse.inbox = here.settings.inbox
     erasure.send_first(warehouse)
+    for batch_id, feeds in retention.BATCHES:
+        warehouse.send(batch_id, **feeds)
     warehouse.rebuild(1)
     run(here, "full-load")
     with connect(here.url, "test") as connection:
@@ -99,7 +101,15 @@ def test_members_are_erased_on_every_node(warehouse: Warehouse, here: citus.Clus
         warehouse.incremental(1)
         run(here, "incremental")
         require_same(warehouse, clustered)
-        # What comes again from the inbox is erased at its place among the loads.
+        assert named(here, retention.OLD_CLAIMS) != set()
+    retention.retain(warehouse)
+    letting_go = ("retention", "--years", "1", "--confirm")
+    run(here, *letting_go, stage="retention", robbed_of="worker-2")
+    said += retention.OLD_CLAIMS
+    with connect(here.url, "test") as clustered.connection:
+        require_same(warehouse, clustered)
+        assert named(here, said) == set()
+        # What comes again from the inbox is erased, or has expired, at its place among the loads.
         warehouse.rebuild(1)
         run(here, "full-load")
         require_same(warehouse, clustered)

@@ -14,8 +14,9 @@ from etl.schema import layout
 # Statements that change a table on every node may name no other table but for what they insert;
 # unique keys of what is spread have the column by which it is; its foreign keys lead to what is on
 # every node, or by that column to what lies with it; a statement that changes what is spread asks
-# no temporary table whether something exists, but a step that copied it; and triggers are for what
-# is local, those on what is spread only if a setting allows them.
+# no temporary table whether something exists, but a step that copied it, and says for which load it
+# changes rows of which the past is kept; and triggers are for what is local, those on what is spread
+# only if a setting allows them.
 STAND_INS = r"""
 create schema rehearsal;
 create table rehearsal.placed (
@@ -82,6 +83,14 @@ declare
 begin
     if named is not null then
         raise exception 'relation % is not distributed', named;
+    end if;
+    -- Its past is kept on the workers, where no ledger says for which load.
+    if nullif(current_setting('aca.load_id', true), '') is null and exists (
+        select from pg_trigger as t inner join pg_proc as p on t.tgfoid = p.oid
+        where t.tgrelid = tg_relid and p.proname = 'keep_past'
+    ) then
+        raise exception 'Rows of % are to change, and no setting says for which load.',
+            tg_table_name;
     end if;
     return null;
 end $$;

@@ -67,7 +67,7 @@ DAYS: list[Batch] = [
         "2025-01-20",
         {"members": [moved("A", "Abbott", "2025-01-03"), moved("B", "Bo", "2025-01-15")]},
     ),
-    # Dirt, and a key twice.
+    # Dirt, a key twice, and a claim that comes again as it is.
     (
         "2025-03-20",
         {
@@ -76,7 +76,11 @@ DAYS: list[Batch] = [
                 moved("C", "Coleman", "2025-03-15"),
                 moved("D", "Dee", "2025-03-15", dob="never"),
             ],
-            "claims": [claim(7, "A", "not a day"), claim(8, "A", "2025-03-19", paid_amount=-5)],
+            "claims": [
+                claim(7, "A", "not a day"),
+                claim(8, "A", "2025-03-19", paid_amount=-5),
+                claim(2, "A", "2025-02-20"),
+            ],
         },
     ),
     # A snapshot without one member, who is gone from then on.
