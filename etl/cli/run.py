@@ -25,7 +25,7 @@ _ON_CLUSTER = frozenset(
     (
         *("full-load", "incremental", "stage", "dims", "facts", "cubes", "dq-check", "restate"),
         *("quarantine-replay", "migrate", "hold", "dq-threshold", "sender-resume", "erase"),
-        *("retention",),
+        *("retention", "archive-staging"),
     )
 )
 

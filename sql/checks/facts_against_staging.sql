@@ -158,7 +158,7 @@ stored_differing as materialized (
     {references}
 ),
 
--- As text: on a cluster NULL, where no row is staged, is read as a value of the domain, which has none.
+-- As text: on a cluster NULL, where no row is staged, would be read as a value of the domain.
 unsettled as materialized (
     select
         s.claim_id::text as staged_claim_id,

@@ -14,7 +14,7 @@ from etl.config import AlertSettings, Settings
 from etl.db.connection import connect
 from etl.schema.migrations import migrate
 from etl.stages.stage import unchanged_rows
-from tests.support import rehearsal
+from tests.support import citus, rehearsal
 from tests.support.databases import drop
 from tests.support.looking import Record, record
 from tests.support.managed import Managed, managed_by, owned, role
@@ -142,3 +142,11 @@ def on_cluster(other_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> W
     """A warehouse whose builds are made in the layout of a cluster."""
     rehearsal.begin(other_warehouse.connection, monkeypatch)
     return other_warehouse
+
+
+@pytest.fixture
+def on_nodes(server_folder: Path, tmp_path: Path) -> Iterator[Warehouse]:
+    """An empty warehouse on a cluster of Citus; skips where there is none."""
+    (tmp_path / "inbox of nodes").mkdir()
+    with citus.coordinator(server_folder) as url, connect(url, "test") as connection:
+        yield Warehouse(url, tmp_path / "inbox of nodes", tmp_path / "data of nodes", connection)

@@ -188,14 +188,6 @@ def test_backups_are_refused(here: Place) -> None:
         assert "docs/runbooks/cluster.md" in ended.stderr
 
 
-def test_what_was_not_tried_is_refused_and_leaves_nothing(here: Place) -> None:
-    for arguments in (("archive-staging", "--before", "2025-01-01"),):
-        ended = here.command(*arguments)
-        assert ended.returncode == 3, ended.stderr
-        assert f"make {arguments[0]} was not tried yet" in ended.stderr
-    assert here.ask("select to_regnamespace('ledger')") is None
-
-
 def test_down_stops_the_nodes_and_up_brings_them_back(here: Place) -> None:
     said = here.command("down").stdout
     assert said.count("of the cluster was stopped") == 3
@@ -223,15 +215,9 @@ def test_commands_load_on_a_cluster(here: Place) -> None:
         *(("dq-check", "--all"), ("full-load",), ("migrate",), ("status",)),
         ("hold", "--member", "M00000001", "--why", "case 1"),
         ("hold", "--member", "M00000001", "--release"),
-        (
-            "dq-threshold",
-            "--check",
-            "fact_claim.amounts_in_order",
-            "--count",
-            "2",
-            "--why",
-            "known",
-        ),
+        ("dq-threshold", "--check", "fact_claim.amounts_in_order", "--count=2", "--why=known"),
+        *(("retention",), ("archive-staging", "--before", "2025-01-01")),
+        ("erase", "--member", "M00000001", "--why", "asked"),
     ):
         ended = here.start(*arguments).ended(timeout=900)
         assert ended.returncode == 0, (arguments, ended.stderr)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from etl.db.connection import connect
 from etl.pipeline import commands
 from etl.quality.runner import run_sql_checks
 from etl.schema import layout
@@ -20,17 +18,9 @@ from etl.schema.warehouse_tables import tables_of_build
 from etl.stages import bulk
 from etl.warehouse.places import PLACES
 from etl.warehouse.tables import DIMENSIONS, LIVE
-from tests.support import citus, corrections, details_model, rehearsal
+from tests.support import corrections, details_model, rehearsal
 from tests.support.rehearsed import DAYS, FIRST, Batch, contents, require_same, send
 from tests.support.warehouse import Warehouse, failed_critical, found_by
-
-
-@pytest.fixture
-def on_nodes(server_folder: Path, tmp_path: Path) -> Iterator[Warehouse]:
-    """An empty warehouse on a cluster of Citus; skips where there is none."""
-    (tmp_path / "inbox of nodes").mkdir()
-    with citus.coordinator(server_folder) as url, connect(url, "test") as connection:
-        yield Warehouse(url, tmp_path / "inbox of nodes", tmp_path / "data of nodes", connection)
 
 
 def test_every_table_of_a_build_has_a_place() -> None:

@@ -15,8 +15,8 @@ from etl.schema import layout
 # unique keys of what is spread have the column by which it is; its foreign keys lead to what is on
 # every node, or by that column to what lies with it; a statement that changes what is spread asks
 # no temporary table whether something exists, but a step that copied it, and says for which load it
-# changes rows of which the past is kept; and triggers are for what is local, those on what is spread
-# only if a setting allows them.
+# changes rows of which the past is kept; and triggers are for what is local, those on what is
+# spread only if a setting allows them.
 STAND_INS = r"""
 create schema rehearsal;
 create table rehearsal.placed (
