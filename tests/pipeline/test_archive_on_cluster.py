@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from etl.pipeline import archive_staging
 from etl.warehouse import staging
-from tests.pipeline.test_archive_staging import LATER, failed_with_files
+from tests.support.archives import failed_with_files
 from tests.support.corrections import BATCHES, claim, correct, export, replay, send
 from tests.support.rehearsed import require_same
 from tests.support.warehouse import Warehouse
+
+LATER = date(2100, 1, 1)
 
 
 @pytest.fixture(autouse=True)

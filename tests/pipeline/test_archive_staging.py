@@ -12,18 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from etl.contracts.checks import CRITICAL
 from etl.contracts.feeds import FEEDS
 from etl.errors import AcaError, RestoreError, UsageError
 from etl.pipeline import archive_staging, commands, erase
-from etl.quality.runner import run_share
 from etl.quality.share import Look
 from etl.retention import parquet
-from etl.retention.staging_archive import StagingArchive
 from etl.warehouse import staging
 from etl.warehouse.staging import PARTITIONED
-from etl.warehouse.tables import DIM_MEMBER, LIVE
+from etl.warehouse.tables import DIM_MEMBER
 from tests.support import details_model as model
+from tests.support.archives import failed_with_files
 from tests.support.corrections import (
     BATCHES,
     claim,
@@ -38,7 +36,6 @@ from tests.support.retention import OLD_CLAIMS, retain, send_all
 from tests.support.warehouse import Warehouse, failed_critical, fresh_warehouse
 
 LATER = date(2100, 1, 1)
-WHOLE = Look((), 0)
 
 
 @pytest.fixture(autouse=True)
@@ -69,19 +66,6 @@ def returned(warehouse: Warehouse) -> int:
     return warehouse.value(
         "select count(*) from ledger.staging_archive where state in ('returned', 'removed')"
     )
-
-
-def failed_with_files(warehouse: Warehouse, look: Look = WHOLE) -> set[str]:
-    """Critical checks that fail, those of claims asked of tables and files."""
-    answers = run_share(
-        warehouse.connection,
-        LIVE,
-        look,
-        [],
-        wanted=lambda check: check.severity == CRITICAL,
-        archive=StagingArchive(warehouse.data / "staging-archive"),
-    )
-    return {check.name for check, found in answers if found is None or found.rows_failed}
 
 
 def as_known(warehouse: Warehouse) -> list[list[tuple[Any, ...]]]:

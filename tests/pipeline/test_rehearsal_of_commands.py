@@ -298,8 +298,8 @@ def test_what_touches_no_row_of_a_build_is_done_on_a_cluster(
     monkeypatch.setattr(topology, "is_cluster", layout.is_cluster)
     for command in ("hold", "dq-threshold", "sender-resume"):
         require_tried(command, on_cluster.url)
-    with pytest.raises(ServerError, match="make never-heard-of was not tried yet"):
-        require_tried("never-heard-of", on_cluster.url)
+    with pytest.raises(ServerError, match="make look-at-stars was not tried yet"):
+        require_tried("look-at-stars", on_cluster.url)
     send(FIRST, on_cluster)
     on_cluster.rebuild()
     on_cluster.run(holds.hold, "A", "case 25-117")
