@@ -75,7 +75,7 @@ def finish(connection: psycopg.Connection[Any], schemas: Schemas = NEXT.schemas)
 def made(schemas: Schemas) -> list[tuple[str, str]]:
     """Schema and name of every table, column, view, function and domain of a build."""
     tables = _tables(schemas).tables.values()
-    objects = (*repeatable.of_build(), *repeatable.on_cubes())
+    objects = repeatable.in_layout((*repeatable.of_build(), *repeatable.on_cubes()), schemas)
     columns = ((table, column) for table in tables for column in table.columns)
     return [
         *((str(table.schema), table.name) for table in tables),

@@ -20,7 +20,7 @@ from etl.access.roles import READ, REFUSED, ROLES, Right
 from etl.access.treatments import Standard, treatment_of
 from etl.contracts.column import Identifier
 from etl.db.statements import names, run, scalar
-from etl.schema import layout
+from etl.schema import layout, node_rights
 from etl.warehouse.tables import KEPT, LIVE, Schemas
 
 
@@ -77,6 +77,8 @@ def apply(connection: psycopg.Connection[Any], schemas: Schemas = LIVE.schemas) 
     emptied = {grant[:3] for grant in too_much}
     left = {grant for grant in granted if grant[:3] not in emptied}
     _grant(connection, wanted - left, places)
+    if schemas.has_history:
+        node_rights.apply(connection, schemas, roles)
     _note(connection, relations)
 
 

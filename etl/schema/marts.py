@@ -15,13 +15,16 @@ from psycopg import sql
 from etl.access.classification import identifies, mart_columns
 from etl.db.statements import statement
 from etl.render import claim_status
-from etl.schema.noted import as_reader
-from etl.schema.objects import Place, Rows, SchemaObject, functions_of
+from etl.schema.noted import as_reader, noted_by_itself
+from etl.schema.objects import InLayout, Place, Rows, SchemaObject, functions_of
 from etl.schema.readers import KEYS, at_versions
 from etl.warehouse.tables import CUBES, DIM_MEMBER, FACT_CLAIM, MARTS, MARTS_OF_CUBES
 
 # What the statements of sql/mart call the facts that have the key of a member.
 _FACTS = ("c", "l", "e", "b")
+# Marts of what lies on the workers of a cluster: they join members as published to every node.
+_OF_CLAIMS = ("claim", "claim_line", "claim_diagnosis")
+_EARLIER_STATES = {"earlier_states": Place("internal", FACT_CLAIM.state)}
 
 
 @cache
@@ -53,7 +56,10 @@ def mart(name: str) -> SchemaObject:
             "state": claim_status.state("c"),
             "as_of": statement("ledger/as_of.loaded"),
             **own_keys(),
-            "earlier_states": Place("internal", FACT_CLAIM.state),
+            "had_amounts": InLayout(
+                "facts/status.had_amounts", "facts/status.had_amounts_joined", _EARLIER_STATES
+            ),
+            "join_had_amounts": InLayout("", "facts/status.join_had_amounts", _EARLIER_STATES),
             **{table: Place("warehouse", table) for table in KEYS},
             **{cube: Place("cubes", cube) for cube in CUBES},
         },
@@ -83,7 +89,11 @@ def masked_mart(name: str, members: Place | Rows) -> SchemaObject:
 def _noted(view: SchemaObject) -> SchemaObject:
     """The view as readers have it: where it says who a person is, reading it is noted."""
     columns = list(mart_columns(view.place.name))
-    return as_reader(at_versions(view)) if identifies("mart", view.place.name, columns) else view
+    if not identifies("mart", view.place.name, columns):
+        return view
+    if view.place.name in _OF_CLAIMS:
+        return noted_by_itself(view)
+    return as_reader(at_versions(view))
 
 
 def _of_cubes() -> Iterator[SchemaObject]:

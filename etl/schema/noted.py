@@ -19,9 +19,9 @@ from etl.access.classification import cube_columns, identifies
 from etl.contracts.feeds import FEEDS
 from etl.db.statements import statement
 from etl.schema.audit_tables import CHAINS
-from etl.schema.objects import Place, SchemaObject, functions_of
+from etl.schema.objects import Parts, Place, SchemaObject, Wrapper, functions_of
 from etl.schema.warehouse_tables import live_tables
-from etl.warehouse.tables import CUBES, DIMENSIONS, Dimension
+from etl.warehouse.tables import CUBES, DIM_MEMBER, DIMENSIONS, Dimension
 
 # Those of the schemas that no rebuild replaces; a test compares them with the catalog.
 _KEPT = (
@@ -105,6 +105,18 @@ def identifies_persons(dimension: Dimension) -> bool:
 def as_reader(view: SchemaObject) -> SchemaObject:
     """A view that reads its tables with the rights of who reads it."""
     return replace(view, options=_AS_READER)
+
+
+def noted_by_itself(view: SchemaObject) -> SchemaObject:
+    """A view that reads on a cluster what is published of members, and notes who looks at them.
+
+    There it has the rights of its owner, as readers have none on what is published.
+    """
+    parts: Parts = {
+        "relation": sql.Literal(f"warehouse.{DIM_MEMBER.table}"),
+        "kept": Place("versions", DIM_MEMBER.table),
+    }
+    return replace(as_reader(view), noted_on_cluster=Wrapper("schema/layout.noted_rows", parts))
 
 
 def _policies(table: Place, at: str = "") -> Iterator[SchemaObject]:

@@ -31,7 +31,6 @@ from etl.db.statements import (
 from etl.schema.meanings import of_relation
 from etl.schema.revisions import newest
 from etl.warehouse.deprecated import Deprecated
-from etl.warehouse.places import REFUSED
 from etl.warehouse.tables import KEPT, LIVE, Schemas
 
 
@@ -84,7 +83,20 @@ class Rows(NamedTuple):
         return sql.SQL("({})").format(definition)
 
 
-Parts = Mapping[str, sql.Composable | Place | NotedRows | Rows]
+class InLayout(NamedTuple):
+    """A fragment that one server has in a statement, and the one of a cluster; empty is none."""
+
+    one_server: str
+    on_cluster: str
+    parts: Mapping[str, sql.Composable | Place]
+
+    def of(self, schemas: Schemas) -> sql.Composable:
+        """The fragment in the layout of a build."""
+        name = self.on_cluster if schemas.has_history else self.one_server
+        return statement(name, **placed(self.parts, schemas)) if name else sql.SQL("")
+
+
+Parts = Mapping[str, sql.Composable | Place | NotedRows | Rows | InLayout]
 
 
 class Columns(NamedTuple):
@@ -120,6 +132,9 @@ class SchemaObject:
     ``made_of``: another object, after whose change it is made again too. ``then``: statements with
     the same parts for a table that has to follow when it is made again. ``on_cluster``: the
     statement that a cluster has in place of it; ``refusal``: what it says there in place of rows.
+    ``noted_on_cluster``: what is put around the statement of a view there, where it reads what is
+    published with the rights of its owner, and so has to note by itself who reads it.
+    ``is_of_cluster``: one server has no such object.
     """
 
     kind: str
@@ -137,6 +152,8 @@ class SchemaObject:
     then: tuple[str, ...] = ()
     on_cluster: str = ""
     refusal: Refusal | None = None
+    noted_on_cluster: Wrapper | None = None
+    is_of_cluster: bool = False
 
     @cached_property
     def mark(self) -> str:
@@ -144,9 +161,11 @@ class SchemaObject:
 
         A migration can change the columns of a table, so after one everything is made again.
         """
-        rows = (part.statement for part in self.parts.values() if isinstance(part, Rows))
-        others = (*(wrapper.statement for wrapper in self.wrappers), *rows)
-        text = "".join(_texts(name) for name in (self.statement, *others))
+        others = [wrapper.statement for wrapper in self.wrappers]
+        for part in self.parts.values():
+            others += [part.statement] if isinstance(part, Rows) else []
+            others += part[:2] if isinstance(part, InLayout) else []
+        text = "".join(_texts(name) for name in (self.statement, *others) if name)
         said: tuple[Any, ...] = (self.kind, self.place, self.on_table, self.parts, self.words)
         masking = self.masking.declaration if self.masking else None
         said += (self.columns_of, self.wrappers, masking, self.options)
@@ -155,6 +174,8 @@ class SchemaObject:
         text += f"{self.meanings}" if self.meanings else ""
         text += _texts(self.on_cluster) if self.on_cluster else ""
         said += (self.refusal,) if self.refusal else ()
+        said += (self.noted_on_cluster,) if self.noted_on_cluster else ()
+        text += _texts(self.noted_on_cluster.statement) if self.noted_on_cluster else ""
         said += (self.made_of.mark,) if self.made_of else ()
         return xxhash.xxh3_64_hexdigest(f"{text}{said}{newest()}".encode())
 
@@ -190,13 +211,12 @@ class SchemaObject:
         if self.columns_of:
             parts["columns"] = _named(connection, self.columns_of, schemas)
         definition = composed(text, **parts)
-        for wrapper in self.wrappers:
+        notes = self.noted_on_cluster if schemas.has_history else None
+        for wrapper in (*self.wrappers, *([notes] if notes else [])):
             parts = {"rows": definition, **placed(wrapper.parts, schemas)}
             definition = composed(described(wrapper.statement)[1], **parts)
         if schemas.has_history and self.refusal:
             definition = _refusing(connection, schemas, *self.refusal)
-        if schemas.has_history and self.place.name in REFUSED:
-            definition = self._refused(connection, schemas, definition)
         if self.masking:
             definition = self.masking.around(connection, definition, schemas.warehouse)
         made: sql.Composable = definition
@@ -204,7 +224,7 @@ class SchemaObject:
             made = statement(
                 "schema/repeatable.create_view",
                 view=self.place.of(schemas),
-                options=sql.SQL(self.options),
+                options=sql.SQL("" if notes else self.options),
                 definition=definition,
             )
         said = comment.format(**self.words)
@@ -222,21 +242,6 @@ class SchemaObject:
         # A build that nobody reads yet is completed when all its rows are there.
         for follows in self.then if schemas.warehouse == LIVE.schemas.warehouse else ():
             run(connection, follows, **placed(self.parts, schemas))
-
-    def _refused(
-        self, connection: psycopg.Connection[Any], schemas: Schemas, definition: sql.Composed
-    ) -> sql.Composed:
-        """A definition with the same columns that says on a cluster why it cannot be read.
-
-        A view of a masked schema reads the one of schema ``mart``, which is made before.
-        """
-        place = Place("mart", self.place.name)
-        view = place.of(schemas)
-        if self.place.schema != "mart":
-            return statement("access/masked.table", relation=view) if self.masking else definition
-        parts = {"view": view, "options": sql.SQL(""), "definition": definition}
-        connection.execute(statement("schema/repeatable.create_view", **parts))
-        return _refusing(connection, schemas, REFUSED[self.place.name], place)
 
 
 def _refusing(
@@ -276,7 +281,7 @@ def _texts(name: str) -> str:
 def placed(parts: Parts, schemas: Schemas) -> dict[str, sql.Composable]:
     """Parts of a statement with places as names in a build."""
     return {
-        name: part.of(schemas) if isinstance(part, Place | NotedRows | Rows) else part
+        name: part if isinstance(part, sql.Composable) else part.of(schemas)
         for name, part in parts.items()
     }
 

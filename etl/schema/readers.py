@@ -51,10 +51,24 @@ def readers() -> Iterator[SchemaObject]:
         yield from _dimension_views("as_known", dimension)
 
 
+def readers_of_cluster() -> Iterator[SchemaObject]:
+    """What readers who are noted find on a cluster under the names of what joins published rows."""
+    for dimension in filter(identifies_persons, DIMENSIONS.values()):
+        view = as_reader(at_versions(as_is("warehouse", dimension)))
+        place = Place("versions", view.place.name)
+        yield replace(view, place=place, is_of_cluster=True)
+
+
 def _dimension_views(schema: str, dimension: Dimension) -> Iterator[SchemaObject]:
     """The views on a dimension; where it identifies persons, reading them is noted."""
     for view in dimension_views(schema, dimension):
-        yield as_reader(at_versions(view)) if identifies_persons(dimension) else view
+        if not identifies_persons(dimension):
+            yield view
+        elif view.statement == "schema/views.as_is" and schema == "warehouse":
+            # On a cluster facts are joined to it, by who may read what is published.
+            yield as_reader(replace(view, on_cluster="schema/views.as_is_published"))
+        else:
+            yield as_reader(at_versions(view))
 
 
 def at_versions(view: SchemaObject) -> SchemaObject:
@@ -102,12 +116,18 @@ def dimension_views(schema: str, dimension: Dimension) -> Iterator[SchemaObject]
         {"dim": Place(schema, dimension.table)},
         {"dim": dimension.table, "thing": dimension.name},
     )
-    yield SchemaObject(
+    yield as_is(schema, dimension)
+
+
+def as_is(schema: str, dimension: Dimension) -> SchemaObject:
+    """The view of each version as its key is now, on the dimension of this schema."""
+    return SchemaObject(
         "view",
         Place(schema, f"{dimension.table}_as_is"),
         "schema/views.as_is",
         {
             "dim": Place(schema, dimension.table),
+            "kept": Place("versions", dimension.table),
             "sk": sql.Identifier(dimension.sk),
             "latest_sk": sql.Identifier(f"latest_{dimension.sk}"),
             "key_version_latest": equal(dimension.key, "version", "latest"),

@@ -29,7 +29,7 @@ from etl.schema.marts import mart_functions, marts, marts_of_cubes
 from etl.schema.masked import access_functions, masked, masked_cubes
 from etl.schema.noted import audit_objects, noted_cubes, noted_kept, noted_of_build
 from etl.schema.objects import Place, SchemaObject, function_of, functions_of, views_of
-from etl.schema.readers import readers
+from etl.schema.readers import readers, readers_of_cluster
 from etl.warehouse.details import DETAILS, Detail
 from etl.warehouse.tables import (
     CUBES,
@@ -66,6 +66,7 @@ def ensure(
     """
     schemas = layout.found(connection, schemas)
     groups = groups or (of_access(), kept(), of_build_and_cubes(connection, schemas))
+    groups = [in_layout(group, schemas) for group in groups]
     marked = [[(entry, entry.mark) for entry in group] for group in groups]
     places = _places(chain.from_iterable(groups), schemas)
     wanted = {mark for group in marked for _, mark in group}
@@ -125,6 +126,7 @@ def dropped(
     """
     schemas = layout.found(connection, schemas)
     objects = objects or (*of_access(), *kept(), *of_build_and_cubes(connection, schemas))
+    objects = in_layout(objects, schemas)
     places = _places(objects, schemas)
     grants = run(connection, "schema/repeatable.grants", {"schemas": places}).fetchall()
     _drop(connection, [made for made in _made(connection, places) if made[0] in _DROPPED])
@@ -207,6 +209,11 @@ def _places(objects: Iterable[SchemaObject], schemas: Schemas) -> list[str]:
     return list(dict.fromkeys(entry.place.in_build(schemas) for entry in objects))
 
 
+def in_layout(objects: Iterable[SchemaObject], schemas: Schemas) -> list[SchemaObject]:
+    """The objects that a build has in its layout."""
+    return [entry for entry in objects if schemas.has_history or not entry.is_of_cluster]
+
+
 @cache
 def of_access() -> tuple[SchemaObject, ...]:
     """The objects of access and audit, which all others call."""
@@ -237,7 +244,7 @@ def kept() -> tuple[SchemaObject, ...]:
 @cache
 def of_build() -> tuple[SchemaObject, ...]:
     """The objects of a build: guards, then the views and functions that people read it by."""
-    views = (*readers(), *marts(), *masked())
+    views = (*readers(), *readers_of_cluster(), *marts(), *masked())
     return (*guards(), *mart_functions(), *views, *_limits(), *noted_of_build())
 
 

@@ -76,10 +76,3 @@ NOT_AS_KNOWN: Final = (
     "{table} as it was known cannot be read on a cluster: Citus has no functions over rows that "
     "lie on several nodes. Dimensions and enrollments can be."
 )
-
-# Views that Citus refuses whatever a query asks of them, each with the sentence that its readers
-# get: why, and what to read in its place.
-REFUSED: Mapping[str, str] = {
-    "claim_line": "claim_line cannot be read on a cluster: Citus refuses a query over each line's "
-    "claim and its earlier states. Read warehouse.fact_claim_line, and of the claim mart.claim.",
-}

@@ -44,13 +44,29 @@ coalesce(  -- noqa: PRS, a condition
     and coalesce(c.paid_amount, 0) = 0
     and (
         state.is_reversed
-        or exists (
-            select 1
-            from {earlier_states} as earlier
-            where earlier.claim_id = c.claim_id
-                and greatest(
-                    earlier.claim_amount, earlier.allowed_amount, earlier.paid_amount
-                ) > 0
-        )
+        or {had_amounts}
     )
 )
+
+-- name: had_amounts
+-- Whether a claim came with amounts before. A fragment.
+exists (  -- noqa: PRS, a condition
+    select 1
+    from {earlier_states} as earlier
+    where earlier.claim_id = c.claim_id
+        and greatest(earlier.claim_amount, earlier.allowed_amount, earlier.paid_amount) > 0
+)
+
+-- name: had_amounts_joined
+-- The same of a claim to which the ones that did are joined: Citus has no condition on other rows
+-- next to a relation that only reads those of the query around it. A fragment.
+(had.claim_id is not null)  -- noqa: PRS, a condition
+
+-- name: join_had_amounts
+-- Joins those claims. A fragment.
+left join (  -- noqa: PRS, a join
+    select earlier.claim_id
+    from {earlier_states} as earlier
+    where greatest(earlier.claim_amount, earlier.allowed_amount, earlier.paid_amount) > 0
+    group by earlier.claim_id
+) as had on c.claim_id = had.claim_id

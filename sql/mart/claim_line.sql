@@ -61,6 +61,7 @@ left join {dim_member} as m on l.member_sk = m.{version_sk}
 left join {dim_plan} as p on l.plan_sk = p.plan_sk
 left join {dim_provider} as r on l.provider_sk = r.provider_sk
 left join {dim_procedure} as q on l.procedure_sk = q.procedure_sk
+{join_had_amounts}
 cross join lateral (select date_trunc('month', l.service_date::timestamp)::date as month) as months
 cross join lateral ({state}) as state
 cross join lateral (

@@ -34,6 +34,18 @@ select create_distributed_table(%(table)s, %(column)s, colocate_with => %(other)
     offset 0
 )
 
+-- name: noted_rows
+-- Rows with the note that somebody asks for them, of a view that has the rights of its owner. The
+-- coordinator makes it, once a statement: what only the coordinator has Citus asks first and by
+-- itself. No part of a query changes that, since nothing of the reader is in there.
+select shown.*
+from ({rows}) as shown
+where (
+    select audit.noted_by_view({relation})
+    from {kept}
+    limit 1
+);
+
 -- name: refused_rows
 -- The columns of a table or view of the build, as a statement for a view that cannot be read on a
 -- cluster: it says why when it is asked for rows. No value is one that the planner knows, or a

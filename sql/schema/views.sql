@@ -25,6 +25,33 @@ inner join (
     )
 ) as latest on {key_version_latest};
 
+-- name: as_is_published
+-- For every {sk}, the current row of its {thing}, or the last one.
+--
+-- One row per version. Facts join it by the key that they have, and none is lost. On a cluster the
+-- coordinator finds the last version of each {thing} and sends two keys of each version to the
+-- nodes, which have the rest.
+select
+    found.{sk},
+    latest.{sk} as {latest_sk},
+    {columns}
+from (
+    select
+        version.{sk},
+        latest.{sk} as {latest_sk}
+    from {kept} as version
+    inner join (
+        select *
+        from {kept} as latest
+        where not exists (
+            select 1
+            from {kept} as later
+            where {key_later_latest} and later.validity_start_ts > latest.validity_start_ts
+        )
+    ) as latest on {key_version_latest}
+) as found
+inner join {dim} as latest on found.{latest_sk} = latest.{sk};
+
 -- name: fact_history
 -- Every reported state of a {fact}, one row per {fact} and load in which it changed; as_of and
 -- batch_id order them. withdrawn_load_id is the load that withdrew the {fact}, if it is there no

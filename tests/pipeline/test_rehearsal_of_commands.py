@@ -28,10 +28,13 @@ from tests.support.warehouse import Warehouse, failed_critical, found_by
 
 # What shows a person, and is read by who may see one.
 OF_PERSONS = (
-    *("history.dim_member", "warehouse.dim_member_current", "warehouse.dim_member_as_is"),
+    *("history.dim_member", "warehouse.dim_member_current", "dim_member_as_is"),
     *("as_known.dim_member", "warehouse.dim_member_as_known_at(1)", "dim_member"),
-    *("mart.claim", "mart.enrollment", "mart.member_timeline"),
+    *("mart.claim", "mart.claim_line", "mart.claim_diagnosis"),
+    *("mart.enrollment", "mart.member_timeline"),
 )
+# What is published of persons: no reader who is noted may ask for it without a note.
+PUBLISHED = ("warehouse.dim_member", "warehouse.dim_member_as_is")
 
 
 def test_looks_at_persons_are_noted_where_loads_change_them(
@@ -48,19 +51,74 @@ def test_looks_at_persons_are_noted_where_loads_change_them(
                 assert ida.execute(f"select * from {relation}").fetchone(), relation
                 assert "warehouse.dim_member" in kept.read_by("ida", after), relation
             assert ida.execute("select count(*) from dim_plan").fetchone() > (0,)
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                ida.execute("select member_id from warehouse.dim_member")
+            for relation in PUBLISHED:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    ida.execute(f"select member_id from {relation}")
         with psycopg.connect(kept.login("ann", "analyst"), autocommit=True) as ann:
             assert ann.execute("select count(*) from dim_member").fetchone() > (0,)
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 ann.execute("select member_id from history.dim_member")
 
 
+def test_marts_of_claims_read_what_is_published_and_note_each_look_once(
+    warehouse: Warehouse, on_cluster: Warehouse, server_settings: Settings
+) -> None:
+    send(FIRST, warehouse, on_cluster)
+    for one in (warehouse, on_cluster):
+        one.rebuild()
+    # Told apart from what loads change, which is the same otherwise.
+    for one in (warehouse, on_cluster):
+        one.connection.execute("update warehouse.dim_member set state = 'XX' where member_sk > 0")
+    asked = "select claim_id, member_id, state, paid_usd from mart.claim order by claim_id"
+    assert on_cluster.rows(asked) == warehouse.rows(asked)
+    assert {row[2] for row in on_cluster.rows(asked)} >= {"XX"}
+    latest = "select member_sk, latest_member_sk, state from warehouse.dim_member_as_is order by 1"
+    assert on_cluster.rows(latest) == warehouse.rows(latest)
+    with record(server_settings, on_cluster.url, on_cluster.data) as kept:
+        with psycopg.connect(kept.login("ida", "phi"), autocommit=True) as ida:
+            for relation in ("claim", "claim_line", "claim_diagnosis"):
+                for what in ("count(*)", "count(*) filter (where member_id = 'A')"):
+                    after = kept.last()
+                    query = f"select {what} from mart.{relation} where member_sk is not null"
+                    assert ida.execute(query).fetchone() > (0,), query
+                    kept.bring()
+                    noted = kept.rows(
+                        "select person, relation_name, statement from audit.look "
+                        "where kind = 'look' and position > %s",
+                        after,
+                    )
+                    assert noted == [("ida", "warehouse.dim_member", query)], query
+        after = kept.last()
+        on_cluster.rows(asked)
+        kept.bring()
+        assert kept.last() == after
+
+
+def test_lines_of_a_claim_of_which_nothing_is_left_count_for_nothing(
+    warehouse: Warehouse, on_cluster: Warehouse
+) -> None:
+    day, feeds = FIRST
+    line = {"claim_id": "c1", "line_number": 1, "service_date": "2025-01-05", "line_paid": 7}
+    first = (day, {**feeds, "claim_lines": [line]})
+    nothing = dict.fromkeys(("claim_amount", "allowed_amount", "paid_amount"), 0)
+    reversal = ("2025-01-12", {"claims": [claim(1, "A", "2025-01-05", **nothing)]})
+    send(first, warehouse, on_cluster)
+    send(reversal, warehouse, on_cluster)
+    asked = "select * from mart.claim_line order by claim_id, line_number"
+    paid = "select paid_usd from mart.claim_line where claim_id = 'c1'"
+    line_paid = "select paid_amount from warehouse.fact_claim_line where claim_id = 'c1'"
+    for one in (warehouse, on_cluster):
+        one.rebuild(1)
+        assert one.value(line_paid) == 7
+        assert one.value(paid) == 0
+    assert on_cluster.rows(asked) == warehouse.rows(asked) != []
+
+
 # What is refused whole on a cluster, each with a part of the sentence.
 NOT_READ = {
     **dict.fromkeys(
-        ("mart.claim_line", "limited.claim_line", "safe_harbor.claim_line"),
-        "claim_line cannot be read on a cluster",
+        ("limited.claim_line", "safe_harbor.claim_line", "scoped.claim_line"),
+        "claim_line cannot be read masked on a cluster",
     ),
     **dict.fromkeys(
         ("as_known.fact_claim", "limited_as_known.fact_claim"),
@@ -90,7 +148,7 @@ def test_what_citus_cannot_read_is_refused_with_a_sentence(
         with pytest.raises(psycopg.errors.FeatureNotSupported, match=why):
             on_cluster.connection.execute(asked)
     # Also where a condition would let the planner find out that no row fulfills it.
-    for relation in ("mart.claim_line", "as_known.fact_claim", "limited_as_known.fact_claim"):
+    for relation in ("limited.claim_line", "as_known.fact_claim", "limited_as_known.fact_claim"):
         asked = f"select 1 from {relation} where service_date >= date '2025-01-01'"
         with pytest.raises(psycopg.errors.FeatureNotSupported, match=NOT_READ[relation]):
             on_cluster.connection.execute(asked)

@@ -140,7 +140,13 @@ create function pg_catalog.create_distributed_table(
     )
 $$;
 
--- The one server is its own worker.
+-- The one server is its own worker, and a table its own part.
+create function pg_catalog.get_shard_id_for_distribution_column(
+    table_name regclass, distribution_value text default null
+) returns bigint language sql security definer as
+    'select 1 from rehearsal.placed where relation = table_name';
+create function pg_catalog.shard_name(object_name regclass, shard_id bigint) returns text
+language sql strict as 'select object_name::text';
 create function pg_catalog.run_command_on_workers(
     command text, out nodename text, out nodeport integer, out success boolean, out result text
 ) returns setof record language plpgsql as $$

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
-from etl.db.statements import Parts, differ, names
+from etl.db.statements import Parts, differ, names, statement
 from etl.render import claim_status, code_sets, staged_rows
 from etl.warehouse.details import Detail
 
@@ -35,5 +35,7 @@ def of_detail(detail: Detail) -> dict[str, Parts]:
         "code_of_row": code_sets.value(codes, sql.Identifier("d", codes.code)),
         "code_of_claim": code_sets.value(codes, sql.Identifier("c", codes.code)),
         "state": claim_status.state("c"),
-        "earlier_states": sql.Identifier(detail.of.state),
+        "had_amounts": statement(
+            "facts/status.had_amounts", earlier_states=sql.Identifier(detail.of.state)
+        ),
     }
