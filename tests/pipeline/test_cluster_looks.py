@@ -13,6 +13,7 @@ import pytest
 from etl.access.roles import LOADER
 from etl.db.connection import connect
 from etl.docs import report_queries
+from etl.schema import grants, layout
 from etl.server import nodes, own_texts
 from tests.support import citus
 from tests.support.looking import Record, record
@@ -63,6 +64,7 @@ def test_who_may_see_persons_reads_claims_of_nodes_and_is_noted_once(
                 with psycopg.connect(address, autocommit=True) as ida:
                     require_noted_rows(warehouse, ida, kept)
                     require_nothing_without_a_note(ida, owner)
+                    require_rights_only_where_nobody_runs_a_text(ida, owner, made.url)
             assert refused(owner, "public, warehouse, cubes, mart") == AS_KNOWN
 
 
@@ -95,6 +97,20 @@ def require_nothing_without_a_note(ida: psycopg.Connection, owner: psycopg.Conne
     ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             ida.execute(query)
+
+
+def require_rights_only_where_nobody_runs_a_text(
+    ida: psycopg.Connection, owner: psycopg.Connection, url: str
+) -> None:
+    asked = "select count(member_id) from mart.claim"
+    layout.settle(owner, url)
+    owner.execute("grant execute on function run_command_on_workers to public")
+    grants.apply(owner)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        ida.execute(asked)
+    assert own_texts.close(owner)
+    grants.apply(owner)
+    assert ida.execute(asked).fetchone() == owner.execute(asked).fetchone()
 
 
 def refused(connection: psycopg.Connection, path: str = "") -> set[str]:
