@@ -31,11 +31,7 @@ inner join (
 -- One row per version. Facts join it by the key that they have, and none is lost. On a cluster the
 -- coordinator finds the last version of each {thing} and sends two keys of each version to the
 -- nodes, which have the rest.
-select
-    found.{sk},
-    latest.{sk} as {latest_sk},
-    {columns}
-from (
+with found as (
     select
         version.{sk},
         latest.{sk} as {latest_sk}
@@ -49,7 +45,13 @@ from (
             where {key_later_latest} and later.validity_start_ts > latest.validity_start_ts
         )
     ) as latest on {key_version_latest}
-) as found
+)
+
+select
+    found.{sk},
+    latest.{sk} as {latest_sk},
+    {columns}
+from found
 inner join {dim} as latest on found.{latest_sk} = latest.{sk};
 
 -- name: fact_history
