@@ -66,7 +66,7 @@ def test_marts_of_claims_read_what_is_published_and_note_each_look_once(
     send(FIRST, warehouse, on_cluster)
     for one in (warehouse, on_cluster):
         one.rebuild()
-    # Told apart from what loads change, which is the same otherwise.
+    # Another value than what loads change has, which is the same otherwise.
     for one in (warehouse, on_cluster):
         one.connection.execute("update warehouse.dim_member set state = 'XX' where member_sk > 0")
     asked = "select claim_id, member_id, state, paid_usd from mart.claim order by claim_id"

@@ -142,8 +142,10 @@ OPEN_TRANSACTIONS = {
     "schema/build.py": "the names of schemas",
     "schema/dependents.py": "views of others",
     "schema/loader.py": "whose the tables are",
+    "schema/node_rights.py": "rights that hold on nodes alone",
     "schema/repeatable.py": "views, functions, triggers and rights of ours",
     "schema/revisions.py": "the names of schemas",
+    "server/own_texts.py": "who may call functions of Citus",
     "stages/stage/skipped_rows.py": "rolls back what it tries",
 }
 # And who opens a connection, on which a statement outside a transaction would be one by itself.
