@@ -53,7 +53,7 @@ def _step(schema: str, name: str, text: str) -> Step:
 def _text(view: SchemaObject, graph: Graph) -> str:
     parts = placed(view.parts, LIVE.schemas)
     if view.columns_of:
-        table, relation, left_out = view.columns_of
+        table, relation, left_out, _ = view.columns_of
         shown = graph.columns[f"{table.schema}.{table.name}"]
         parts["columns"] = names([name for name in shown if name not in left_out], relation)
     return composed(described(view.statement)[1], **parts).as_string()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, LiteralString, NamedTuple, cast
 
@@ -55,6 +55,21 @@ class Place(NamedTuple):
         return sql.SQL("{}()").format(name) if self.is_call else name
 
 
+class TextPlace(NamedTuple):
+    """A place that a function reads, which on a cluster names it in its text.
+
+    No renaming of schemas reaches a text, and the function is called when its build is live: there
+    it names the live one.
+    """
+
+    place: Place
+
+    def of(self, schemas: Schemas) -> sql.Composable:
+        """The name in the live build on a cluster, on one server in this one."""
+        live = replace(LIVE.schemas, has_history=True)
+        return self.place.of(live if schemas.has_history else schemas)
+
+
 class NotedRows(NamedTuple):
     """A dimension that says who a person is, for readers who are noted.
 
@@ -96,15 +111,19 @@ class InLayout(NamedTuple):
         return statement(name, **placed(self.parts, schemas)) if name else sql.SQL("")
 
 
-Parts = Mapping[str, sql.Composable | Place | NotedRows | Rows | InLayout]
+Parts = Mapping[str, sql.Composable | Place | TextPlace | NotedRows | Rows | InLayout]
 
 
 class Columns(NamedTuple):
-    """The columns of a table or view but for some, as columns of a relation of a statement."""
+    """The columns of a table or view but for some, as columns of a relation of a statement.
+
+    ``key``: that of its rows, where on a cluster each lies next to what it was before.
+    """
 
     table: Place
     relation: str
     left_out: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
 
 
 class Refusal(NamedTuple):
@@ -126,8 +145,9 @@ class SchemaObject:
     """One object: a statement of ``sql/`` with its parts put in.
 
     ``words`` go into its comment, which is what the statement's header says. ``columns_of``: the
-    columns that the statement names as ``{columns}``. ``wrappers``: what is put around the
-    statement of a view, innermost first; ``masking`` comes last. ``options``: those of a view.
+    columns that the statement names as ``{columns}``, or ``{columns_of_both}``. ``wrappers``: what
+    is put around the statement of a view, innermost first; ``masking`` comes last. ``options``:
+    those of a view.
     ``deprecated``: since when nobody should read a view any more, and what to read in its place.
     ``made_of``: another object, after whose change it is made again too. ``then``: statements with
     the same parts for a table that has to follow when it is made again. ``on_cluster``: the
@@ -209,7 +229,7 @@ class SchemaObject:
         comment, text = described(in_its_place or self.statement)
         parts = placed(self.parts, schemas)
         if self.columns_of:
-            parts["columns"] = _named(connection, self.columns_of, schemas)
+            parts |= _named(connection, self.columns_of, schemas)
         definition = composed(text, **parts)
         notes = self.noted_on_cluster if schemas.has_history else None
         for wrapper in (*self.wrappers, *([notes] if notes else [])):
@@ -265,11 +285,24 @@ def describe_columns(relation: sql.Composable, meanings: Mapping[str, str]) -> s
     )
 
 
-def _named(connection: psycopg.Connection[Any], columns: Columns, schemas: Schemas) -> sql.Composed:
+def _named(
+    connection: psycopg.Connection[Any], columns: Columns, schemas: Schemas
+) -> dict[str, sql.Composable]:
     """The columns in their order there, which a migration can make another one."""
     values = {"table": columns.table.of(schemas).as_string(connection)}
     found = scalar(connection, "rebuild/bulk.columns", values)
-    return names([name for name in found if name not in columns.left_out], columns.relation)
+    shown = [name for name in found if name not in columns.left_out]
+    of_both = (
+        statement(
+            f"schema/as_known.{'key' if name in columns.key else 'value'}_of_both",
+            column=sql.Identifier(name),
+        )
+        for name in shown
+    )
+    return {
+        "columns": names(shown, columns.relation),
+        "columns_of_both": sql.SQL(", ").join(of_both),
+    }
 
 
 def _texts(name: str) -> str:

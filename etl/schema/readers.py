@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from etl.db.statements import equal, names
+from etl.db.statements import equal, names, statement
 from etl.schema.noted import as_reader, identifies_persons
 from etl.schema.objects import (
     Columns,
     NotedRows,
-    Parts,
     Place,
     Refusal,
     SchemaObject,
+    TextPlace,
     functions_of,
 )
 from etl.warehouse.code_sets import GROWING
@@ -35,6 +35,8 @@ KEYS: dict[str, tuple[str, ...] | None] = {
 _VERSIONED = {dimension.table for dimension in DIMENSIONS.values()} | {
     lookup.table for dimension in DIMENSIONS.values() for lookup in dimension.lookups
 }
+# Those whose rows say who a person is.
+_OF_PERSONS = {d.table for d in DIMENSIONS.values() if identifies_persons(d)}
 
 
 def readers() -> Iterator[SchemaObject]:
@@ -144,16 +146,16 @@ def has_versions(table: str) -> bool:
 
 
 def refusal_as_known(table: str) -> Refusal | None:
-    """Why a table is not read as it was known on a cluster; none where it is."""
-    if table in _VERSIONED or PLACES[table].on == LOCAL.on:
+    """Why masked roles do not read a table as it was known on a cluster; none where they do."""
+    if table in _VERSIONED or PLACES[table] == LOCAL:
         return None
     return Refusal(NOT_AS_KNOWN.format(table=table), Place("warehouse", table))
 
 
-def as_known_rows(table: str) -> tuple[str, Parts]:
+def as_known_rows(table: str) -> tuple[str, dict[str, sql.Composable | Place]]:
     """The statement for the rows of a table as they were known after a ``{load}``; its parts."""
     parts: dict[str, sql.Composable | Place] = {
-        # Next to its past; Citus refuses functions over tables that lie on several nodes.
+        # A dimension where loads change it, next to its past.
         "table": Place("versions" if table in _VERSIONED else "warehouse", table),
         "known_load": Place("warehouse", "known_load"),
     }
@@ -162,30 +164,51 @@ def as_known_rows(table: str) -> tuple[str, Parts]:
             "past": Place("internal", past_of(table)),
             "same_key_later_kept": equal(key, "later", "kept"),
             "same_key_sooner_kept": equal(key, "sooner", "kept"),
+            "same_key_kept_earlier": equal(key, "kept", "earlier"),
+            "same_key_earlier_kept": equal(key, "earlier", "kept"),
+            "key": names(key, "later"),
         }
     return "schema/as_known.kept" if key else "schema/as_known.grown", parts
+
+
+def _texts_on_nodes(table: str) -> tuple[str, str]:
+    """The statements for a function and a view that read a table which Citus manages."""
+    if PLACES[table].is_managed:
+        return "schema/as_known.kept_on_nodes", "schema/as_known.kept"
+    if KEYS[table]:
+        return "schema/as_known.both", "schema/as_known.both_from_point"
+    return "schema/as_known.grown_on_nodes", "schema/as_known.grown_from_point"
+
+
+def _in_text(part: sql.Composable | Place) -> sql.Composable | TextPlace:
+    """A part of a function whose text names it."""
+    return TextPlace(part) if isinstance(part, Place) else part
 
 
 def _as_known(table: str) -> Iterator[SchemaObject]:
     """How a table is read as it was known."""
     function = Place("warehouse", f"{table}_as_known_at")
     rows, parts = as_known_rows(table)
-    refusal = refusal_as_known(table)
+    columns = Columns(Place("warehouse", table), "kept", key=KEYS[table] or ())
+    is_local = PLACES[table] == LOCAL or table in _VERSIONED
+    on_nodes, from_point = _texts_on_nodes(table)
+    in_function = parts if is_local else {n: _in_text(part) for n, part in parts.items()}
     yield SchemaObject(
         "function",
         function,
         f"{rows}_function",
         {
             "function": function,
+            "rows_of": Place("warehouse", table),
             "load": sql.SQL("$1"),
-            "why": sql.Literal(NOT_AS_KNOWN.format(table=table)),
-            **parts,
+            "known": sql.Identifier("known_load_id"),
+            **in_function,
         },
         {"table": table},
-        columns_of=Columns(Place("warehouse", table), "kept"),
-        on_cluster="schema/as_known.refused_function" if refusal else "",
+        columns_of=columns,
+        on_cluster="" if is_local else f"{on_nodes}_function",
     )
-    yield SchemaObject(
+    view = SchemaObject(
         "view",
         Place("as_known", table),
         "schema/as_known.view",
@@ -193,12 +216,14 @@ def _as_known(table: str) -> Iterator[SchemaObject]:
             "function": function,
             "point": Place("warehouse", "as_known_point"),
             "load": Place("warehouse", "as_known_point", is_call=True),
+            "known": statement("schema/as_known.known"),
             **parts,
         },
         {"table": table},
-        columns_of=Columns(Place("warehouse", table), "kept"),
-        # Citus makes functions of views on a table that it manages on every node that is added, and
-        # this one reads what only the coordinator has.
-        on_cluster=rows if PLACES[table].is_managed else "",
-        refusal=refusal,
+        columns_of=columns,
+        # Citus joins no function to facts. It makes functions of views on a table that it manages
+        # on every node that is added, and these read what only the coordinator has.
+        on_cluster=rows if is_local else from_point,
     )
+    # On a cluster it reads the tables itself, and a look at them is noted as that of the reader.
+    yield as_reader(view) if table in _OF_PERSONS else view

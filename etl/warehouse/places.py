@@ -71,8 +71,8 @@ PLACES: Mapping[str, Lies] = {
     **{name: _WITH_CLAIMS for detail in DETAILS for name in (detail.table, detail.past)},
 }
 
-# What readers get in place of a table of several nodes as it was known.
+# What masked roles get in place of a table as it was known that other nodes are asked for.
 NOT_AS_KNOWN: Final = (
-    "{table} as it was known cannot be read on a cluster: Citus has no functions over rows that "
-    "lie on several nodes. Dimensions and enrollments can be."
+    "{table} as it was known cannot be read on a cluster by masked roles: Citus asks nodes in the "
+    "name of who reads, and these have no right there. Dimensions with history can be."
 )

@@ -26,7 +26,7 @@ from etl.db.connection import connect, set_config, set_search_path
 from etl.db.statements import run
 from etl.docs import report_queries
 from etl.pipeline import swap
-from etl.schema import build, grants, objects, repeatable
+from etl.schema import build, grants, layout, objects, repeatable
 from etl.schema.dependents import LOCK_PATIENCE
 from etl.schema.migrations import migrate
 from etl.server import nodes, server
@@ -130,7 +130,18 @@ def test_every_documented_report_runs_or_is_named_as_refused(owner: psycopg.Conn
         except psycopg.Error as error:
             refused[name] = str(error)
     assert refused.keys() == listed(), refused
-    assert all("as it was known cannot be read on a cluster" in said for said in refused.values())
+
+
+def test_view_that_nodes_have_is_made_again_where_it_reads_the_coordinators_tables(
+    url: str, owner: psycopg.Connection
+) -> None:
+    layout.settle(owner, url)
+    view = "as_known.dim_date"
+    owner.execute(f"create or replace view {view} as select * from warehouse.dim_date")
+    owner.execute(f"comment on view {view} is 'Another text. Definition 0123456789abcdef.'")
+    repeatable.ensure(owner)
+    (definition,) = owner.execute("select pg_get_viewdef(%s::regclass)", [view]).fetchone() or ("",)
+    assert "known_load" in definition
 
 
 def test_readers_meet_no_error_and_no_half_of_a_build_that_takes_anothers_place(

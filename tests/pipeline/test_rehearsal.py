@@ -19,7 +19,15 @@ from etl.stages import bulk
 from etl.warehouse.places import PLACES
 from etl.warehouse.tables import DIMENSIONS, LIVE
 from tests.support import corrections, details_model, rehearsal
-from tests.support.rehearsed import DAYS, FIRST, Batch, contents, require_same, send
+from tests.support.rehearsed import (
+    DAYS,
+    FIRST,
+    Batch,
+    contents,
+    require_same,
+    require_same_known,
+    send,
+)
 from tests.support.warehouse import Warehouse, failed_critical, found_by
 
 
@@ -47,6 +55,7 @@ def test_days_after_a_full_load_give_the_rows_of_one_server(
     warehouse: Warehouse, on_cluster: Warehouse
 ) -> None:
     load_both(warehouse, on_cluster, DAYS)
+    require_same_known(warehouse, on_cluster)
     assert warehouse.value("select sum(facts) from ledger.fact_rekey") > 3
     spread = {name for name, lies in PLACES.items() if lies.on != "coordinator"}
     assert rehearsal.placed(on_cluster.connection) == spread
@@ -58,6 +67,7 @@ def test_loads_on_nodes_give_the_rows_of_one_server(
     warehouse: Warehouse, on_nodes: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_both(warehouse, on_nodes, DAYS)
+    require_same_known(warehouse, on_nodes)
     assert warehouse.value("select sum(facts) from ledger.fact_rekey") > 3
     assert answers(on_nodes) == answers(warehouse)
     for one in (warehouse, on_nodes):
@@ -67,10 +77,12 @@ def test_loads_on_nodes_give_the_rows_of_one_server(
         one.connection.execute("delete from staging.members_raw where last_name = 'Archer'")
         one.run(commands.restate, DIMENSIONS["member"], datetime(2025, 1, 1))
     require_same(warehouse, on_nodes)
+    require_same_known(warehouse, on_nodes)
     monkeypatch.setattr(bulk, "ROWS", 1)  # as if very many came
     for one in (warehouse, on_nodes):
         one.rebuild(reject_share=1.0)
     require_same(warehouse, on_nodes)
+    require_same_known(warehouse, on_nodes)
     assert answers(on_nodes) == answers(warehouse)
     require_past_of_changes_by_hand(on_nodes.connection)
 
@@ -135,6 +147,7 @@ def load_drawn(plain: Warehouse, clustered: Warehouse, number: int) -> None:
                 commands.run_stages(context, ("stage", "dims", "facts"))
                 commands.run_cubes(context)
         require_same(plain, clustered)
+    require_same_known(plain, clustered)
     assert answers(clustered) == answers(plain)
 
 
@@ -164,10 +177,12 @@ def test_restatement_and_a_second_full_load_give_the_rows_of_one_server(
         one.connection.execute("delete from staging.members_raw where last_name = 'Archer'")
         one.run(commands.restate, DIMENSIONS["member"], datetime(2025, 1, 1))
     require_same(warehouse, on_cluster)
+    require_same_known(warehouse, on_cluster)
     monkeypatch.setattr(bulk, "ROWS", 1)  # as if very many came
     for one in (warehouse, on_cluster):
         one.rebuild(reject_share=1.0)
     require_same(warehouse, on_cluster)
+    require_same_known(warehouse, on_cluster)
     # A cluster without workers is a server.
     monkeypatch.setattr(layout, "is_cluster", lambda _: False)
     for one in (warehouse, on_cluster):

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from etl.warehouse.tables import DIMENSIONS, LIVE
+from tests.support.as_known import State, as_known
 from tests.support.warehouse import Warehouse
 
 MEMBERS = [
@@ -128,6 +129,34 @@ def require_same(plain: Warehouse, clustered: Warehouse) -> None:
     assert any(expected["warehouse.fact_claim"])
     for table in ("dim_geography", *(dimension.table for dimension in DIMENSIONS.values())):
         assert rows(clustered.connection, "history", table) == found[f"warehouse.{table}"]
+
+
+def known(warehouse: Warehouse) -> dict[int, State]:
+    """What was known after each load, without times, which no two loads have the same.
+
+    Of a load that is no longer kept the error.
+    """
+    loads = "select load_id from ledger.load where live_at is not null order by load_id"
+    found: dict[int, State] = {}
+    for (load_id,) in warehouse.rows(loads):
+        try:
+            state = as_known(warehouse.connection, load_id)
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            state = {"error": [{"says": error.diag.message_primary}]}
+        found[load_id] = {
+            name: [{k: v for k, v in row.items() if k != "created_at"} for row in rows]
+            for name, rows in state.items()
+        }
+    return found
+
+
+def require_same_known(plain: Warehouse, clustered: Warehouse) -> None:
+    expected, found = known(plain), known(clustered)
+    assert sum(1 for state in expected.values() if state.get("fact_claim")) > 1
+    assert found.keys() == expected.keys()
+    for load_id, state in expected.items():
+        assert found[load_id].keys() == state.keys()
+        assert {name for name in state if found[load_id][name] != state[name]} == set(), load_id
 
 
 def require_published(clustered: Warehouse) -> None:
